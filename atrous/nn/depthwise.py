@@ -1,0 +1,124 @@
+"""Depthwise convolutions whose backward pass keeps up with their forward pass on a CPU.
+
+oneDNN runs a depthwise convolution's forward pass in bfloat16 at memory speed, but two of its backward passes fall to
+reference kernels, 10 to 30 times slower: the weight gradient of 5x5 kernels, and the input gradient of strided kernels.
+An EfficientNet spends half of its training step there. The gradients are the same numbers by another road:
+
+- weight gradient, kernels larger than 3: the float32 kernel (more exact as well);
+- input gradient at stride s: write the gradient on a grid of zeros at every s-th place; the input gradient is then the
+  stride-1 convolution of it with the flipped kernel (Dumoulin & Visin 2016, "A guide to convolution arithmetic", 4.6).
+
+`benchmarks/depthwise.py` prints what it gains.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import MethodType
+from typing import Any
+
+import torch
+from timm.layers.conv2d_same import Conv2dSame
+from timm.layers.padding import pad_same
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+
+class _Depthwise(torch.autograd.Function):
+    """2-D depthwise convolution, no bias, dilation 1: `(N, C, H, W)` with weight `(C, 1, k, k)`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(x, weight, None, stride, padding, 1, weight.shape[0])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None, None]:
+        (grad,) = grads
+        x, weight = ctx.saved_tensors
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        for_input = _input_gradient(grad, x, weight, ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
+        for_weight = _weight_gradient(grad, x, weight, ctx.stride, ctx.padding) if ctx.needs_input_grad[1] else None
+        return for_input, for_weight, None, None
+
+
+def _aten_gradient(
+    grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int, index: int
+) -> torch.Tensor:
+    mask = [index == 0, index == 1, False]
+    return torch.ops.aten.convolution_backward(
+        grad, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], weight.shape[0], mask
+    )[index]
+
+
+def _input_gradient(
+    grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
+) -> torch.Tensor:
+    if stride == 1:
+        return _aten_gradient(grad, x, weight, stride, padding, 0)
+    kernel = weight.shape[-1]
+    lead = kernel - 1 - padding
+    height, width = (size + kernel - 1 for size in x.shape[2:])
+    zeros = grad.new_zeros(grad.shape[0], height, width, grad.shape[1]).permute(0, 3, 1, 2)
+    rows, columns = grad.shape[2:]
+    zeros[:, :, lead : lead + stride * rows : stride, lead : lead + stride * columns : stride] = grad
+    return F.conv2d(zeros, weight.flip(2, 3), groups=weight.shape[0])
+
+
+def _weight_gradient(
+    grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
+) -> torch.Tensor:
+    if weight.shape[-1] <= 3:
+        return _aten_gradient(grad, x, weight, stride, padding, 1)
+    return _aten_gradient(grad.float(), x.float(), weight.float(), stride, padding, 1).to(weight.dtype)
+
+
+def depthwise_conv2d(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
+    """Depthwise convolution of `(N, C, H, W)` with `(C, 1, k, k)`; under CPU autocast in its dtype.
+
+    >>> x = torch.ones(1, 2, 4, 4)
+    >>> depthwise_conv2d(x, torch.ones(2, 1, 3, 3), 2, 1).shape
+    torch.Size([1, 2, 2, 2])
+    """
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        x, weight = x.to(dtype), weight.to(dtype)
+    return _Depthwise.apply(x, weight, stride, padding)  # type: ignore[no-any-return]
+
+
+def _is_plain_depthwise(module: nn.Module) -> bool:
+    return (
+        isinstance(module, nn.Conv2d)
+        and type(module) in (nn.Conv2d, Conv2dSame)
+        and 1 < module.groups == module.in_channels == module.out_channels
+        and module.bias is None
+        and module.padding_mode == "zeros"
+        and tuple(module.dilation) == (1, 1)
+        and len(set(module.kernel_size)) == 1
+        and len(set(module.stride)) == 1
+        and not isinstance(module.padding, str)
+        and len(set(module.padding)) == 1
+        and module.padding[0] < module.kernel_size[0]
+    )
+
+
+def _forward(module: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+    if isinstance(module, Conv2dSame):
+        x = pad_same(x, list(module.kernel_size), list(module.stride))
+    return depthwise_conv2d(x, module.weight, module.stride[0], int(module.padding[0]))
+
+
+@contextmanager
+def fast_depthwise(network: nn.Module) -> Iterator[int]:
+    """Within the block, run the depthwise convolutions of `network` with the fast backward pass; yield how many.
+
+    The network is left as it was found. Only plain 2-D ones on a CPU take part; all others run as always.
+    """
+    chosen = [m for m in network.modules() if _is_plain_depthwise(m) and m.weight.device.type == "cpu"]  # type: ignore[union-attr]
+    for module in chosen:
+        module.forward = MethodType(_forward, module)
+    try:
+        yield len(chosen)
+    finally:
+        for module in chosen:
+            del module.forward
