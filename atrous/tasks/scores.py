@@ -1,0 +1,194 @@
+"""The figures of one evaluation, all derived from one confusion matrix."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from atrous.tasks.calibration import Reliability
+
+__all__ = ["CONVENTIONS", "Scores"]
+
+CONVENTIONS = (
+    "Counts are summed over all images before any ratio is taken; void positions count nowhere, whatever is predicted "
+    "there; a class that occurs in neither truth nor prediction has no figures (null) and is left out of the means, "
+    "mean accuracy is over the classes that occur in the truth, and the background, where there is one, is a class "
+    "like any other; boundary IoU takes a band of 2 % of the diagonal (Cheng et al. 2021); ece takes 15 equal bins of "
+    "the top probability (Guo et al. 2017); miou_ci95 is the 95 % percentile bootstrap over images (1000 resamples)."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What `SegmentationMetrics.result` returns. Figures are shares in 0..1; nan where a figure does not exist.
+
+    classes: their names, in label order.
+    confusion: int64 `(K, K)`, rows truth, columns prediction.
+    per_image: image name -> its own mean IoU over the classes present in its truth (nan: all of it void).
+    miou_ci95: 95 % bootstrap interval of `miou` over images; (nan, nan) for a single image.
+    seconds: time that the evaluation took.
+    tta: test-time augmentation that the predictions were made with, "none" or its name.
+    boundary: int64 `(2, K)`, intersection and union of contour bands; None when it was switched off.
+    reliability: accuracy by confidence; None when it was switched off.
+
+    >>> scores = Scores(("sky", "road"), np.array([[6, 2], [0, 4]]), {"a": 0.7}, (float("nan"), float("nan")), 1.0)
+    >>> scores.iou, round(scores.miou, 3)
+    (array([0.75      , 0.66666667]), 0.708)
+    """
+
+    classes: tuple[str, ...]
+    confusion: np.ndarray
+    per_image: dict[str, float]
+    miou_ci95: tuple[float, float]
+    seconds: float
+    tta: str = "none"
+    boundary: np.ndarray | None = None
+    reliability: Reliability | None = None
+    conventions: str = CONVENTIONS
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return len(self.per_image)
+
+    @property
+    def iou(self) -> np.ndarray:
+        """Intersection over union per class, `(K,)`."""
+        right, truth, predicted = self._margins()
+        return _ratio(right, truth + predicted - right)
+
+    @property
+    def miou(self) -> float:
+        """Mean of `iou` over the classes that have one."""
+        return _mean(self.iou)
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of all positions that are right."""
+        right, truth, _ = self._margins()
+        return float(right.sum() / truth.sum()) if truth.sum() else math.nan
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Share of each class' true positions that are right (its recall), `(K,)`."""
+        right, truth, _ = self._margins()
+        return _ratio(right, truth)
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean of `accuracy` over the classes that occur in the truth."""
+        return _mean(self.accuracy)
+
+    @property
+    def fwiou(self) -> float:
+        """Mean of `iou`, weighted by how frequent the classes are in the truth."""
+        return float(np.nansum(self.frequency * self.iou)) if self.confusion.sum() else math.nan
+
+    @property
+    def frequency(self) -> np.ndarray:
+        """Share of each class in the labelled positions, `(K,)`."""
+        _, truth, _ = self._margins()
+        return truth / max(truth.sum(), 1)
+
+    @property
+    def dice_per_class(self) -> np.ndarray:
+        """Dice coefficient (F1) per class, `(K,)`."""
+        right, truth, predicted = self._margins()
+        return _ratio(2 * right, truth + predicted)
+
+    @property
+    def dice(self) -> float:
+        """Mean of `dice_per_class` over the classes that have one."""
+        return _mean(self.dice_per_class)
+
+    @property
+    def boundary_iou_per_class(self) -> np.ndarray:
+        """IoU of the bands along the contours per class, `(K,)`; nan when switched off."""
+        return np.full(len(self.classes), math.nan) if self.boundary is None else _ratio(*self.boundary)
+
+    @property
+    def boundary_iou(self) -> float:
+        """Mean of `boundary_iou_per_class` over the classes that have one."""
+        return _mean(self.boundary_iou_per_class)
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error; nan when switched off."""
+        return math.nan if self.reliability is None else self.reliability.ece
+
+    def ranking(self) -> list[str]:
+        """Image names from worst to best by their own mean IoU; images without a label are left out."""
+        labelled = [name for name, value in self.per_image.items() if not math.isnan(value)]
+        return sorted(labelled, key=lambda name: (self.per_image[name], name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON; None where a figure does not exist."""
+        return {
+            "miou": _number(self.miou),
+            "pixel_accuracy": _number(self.pixel_accuracy),
+            "mean_accuracy": _number(self.mean_accuracy),
+            "fwiou": _number(self.fwiou),
+            "dice": _number(self.dice),
+            "dice_per_class": self._by_name(self.dice_per_class),
+            "iou": self._by_name(self.iou),
+            "boundary_iou": _number(self.boundary_iou),
+            "boundary_iou_per_class": self._by_name(self.boundary_iou_per_class),
+            "ece": _number(self.ece),
+            "miou_ci95": [_number(bound) for bound in self.miou_ci95],
+            "images": self.images,
+            "seconds": self.seconds,
+            "tta": self.tta,
+            "confusion": self.confusion.tolist(),
+            "conventions": self.conventions,
+        }
+
+    def text(self) -> str:
+        """An aligned table for the terminal: one line per class, then the figures for the whole."""
+        header = ("class", "IoU", "Dice", "accuracy", "boundary IoU", "share")
+        columns = (self.iou, self.dice_per_class, self.accuracy, self.boundary_iou_per_class, self.frequency)
+        rows = [(name, *(_cell(column[i]) for column in columns)) for i, name in enumerate(self.classes)]
+        means = ("mean", *(_cell(v) for v in (self.miou, self.dice, self.mean_accuracy, self.boundary_iou)), "")
+        widths = [max(len(row[i]) for row in (header, means, *rows)) for i in range(len(header))]
+        rule = "  ".join("-" * width for width in widths)
+        table = [_line(header, widths), rule, *(_line(row, widths) for row in rows), rule, _line(means, widths)]
+        low, high = self.miou_ci95
+        interval = "" if math.isnan(low) else f" (95 % interval over images {low:.3f} to {high:.3f})"
+        whole = [
+            f"mean IoU        {_cell(self.miou)}{interval}",
+            f"pixel accuracy  {_cell(self.pixel_accuracy)}",
+            f"weighted IoU    {_cell(self.fwiou)}",
+            f"calibration     {_cell(self.ece)} (expected error of the confidence)",
+            f"images          {self.images} in {self.seconds:.1f} s, test-time augmentation: {self.tta}",
+        ]
+        return "\n".join([*table, "", *whole])
+
+    def _margins(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.confusion.diagonal(), self.confusion.sum(1), self.confusion.sum(0)
+
+    def _by_name(self, values: np.ndarray) -> dict[str, float | None]:
+        return {name: _number(value) for name, value in zip(self.classes, values, strict=True)}
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(part), math.nan), where=whole > 0)
+
+
+def _mean(values: np.ndarray) -> float:
+    existing = values[~np.isnan(values)]
+    return float(existing.mean()) if len(existing) else math.nan
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _cell(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+    return "  ".join([cells[0].ljust(widths[0]), *padded[1:]]).rstrip()
