@@ -1,0 +1,117 @@
+"""Which classes a data set has, judged by the numbers in its label files."""
+
+import colorsys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from atrous.data.description import MOST_CLASSES, Color
+from atrous.labels import IGNORE
+
+MOST_GUESSED = 32
+"""More scattered values than this are no classes, but a mask that was resized or saved as JPEG."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Classes that the values suggest.
+
+    Attributes:
+        classes: names.
+        values: file value of each class, or None when it is the class number itself.
+        ignore: file values that count for nothing.
+        doubt: what is odd about the values, None when nothing is.
+        mend: what to do about it.
+        usable: False when the values cannot be meant as classes.
+    """
+
+    classes: tuple[str, ...]
+    values: tuple[int, ...] | None
+    ignore: tuple[int, ...]
+    doubt: str | None = None
+    mend: str = ""
+    usable: bool = True
+
+
+def guess_classes(seen: Mapping[int, int]) -> Guess:
+    """Classes from the label values seen (value to number of positions).
+
+    255 is void where the rest are class numbers, -1 always. 0 and 255 alone are background and foreground. Numbers
+    0..K-1 are K classes, with gaps if these are few; 1..K are K classes counted from one. Scattered gray levels
+    (0, 38, 75) are one class each, in order. Too many of these are not classes at all.
+
+    >>> guess_classes({0: 900, 255: 100}).values
+    (0, 255)
+    >>> guess = guess_classes({0: 5, 1: 5, 3: 5, 255: 1})
+    >>> guess.classes, guess.values, guess.ignore
+    (('class 0', 'class 1', 'class 2', 'class 3'), None, (255,))
+    """
+    values = sorted(value for value in seen if value >= 0)
+    ignore = (-1,) if -1 in seen else ()
+    if values == [0, 255]:
+        return Guess(
+            ("background", "foreground"), (0, 255), ignore,
+            "mask values are 0 and 255: read as background and foreground",
+            'to say so, or to name them, write values = [0, 255] and classes = ["background", "NAME"] in dataset.toml',
+        )  # fmt: skip
+    rest = [value for value in values if value != IGNORE]
+    if IGNORE in values:
+        ignore = (*ignore, IGNORE)
+    if not rest or min(seen) < -1:
+        return Guess(
+            names(1), None, ignore, f"mask values are {listing(sorted(seen))}: no class numbers",
+            "label the masks with class numbers 0, 1, ...", False,
+        )  # fmt: skip
+    if rest[-1] < MOST_CLASSES and rest[-1] < 1.2 * len(rest) + 8 and len(values) < 200:
+        if rest[0] == 1 and len(rest) == rest[-1] > 1:
+            return Guess(
+                tuple(f"class {value}" for value in rest), tuple(rest), ignore,
+                f"mask values are 1..{rest[-1]} and none is 0: read as {len(rest)} classes counted from one",
+                f"if 0 is a class, write values = [0, 1, ...] in dataset.toml, else values = {listing(rest)}",
+            )  # fmt: skip
+        return Guess(names(rest[-1] + 1), None, ignore)
+    if len(rest) <= MOST_GUESSED:
+        spread = values if len(values) <= MOST_GUESSED and values[0] == 0 and len(values) > 2 else rest
+        return Guess(
+            tuple(f"class {value}" for value in spread), tuple(spread), tuple(v for v in ignore if v not in spread),
+            f"mask values are the gray levels {listing(spread)}: read as {len(spread)} classes in this order",
+            f"to say so, write values = {listing(spread)} in dataset.toml",
+        )  # fmt: skip
+    return Guess(
+        names(1), None, ignore,
+        f"masks hold {len(values)} different values between {values[0]} and {values[-1]}: not class numbers",
+        "they were resized with interpolation or saved as JPEG: export them again as PNG with class numbers",
+        False,
+    )  # fmt: skip
+
+
+def names(count: int) -> tuple[str, ...]:
+    """`class 0`, `class 1`, ... for classes that nobody named."""
+    return tuple(f"class {i}" for i in range(count))
+
+
+def listing(values: Sequence[int], most: int = 12) -> str:
+    """Numbers as TOML would have them, a long list cut.
+
+    >>> listing([0, 255]), listing(range(40))
+    ('[0, 255]', '[0, 1, 2, 3, 4, 5, ..., 39]')
+    """
+    if len(values) <= most:
+        return f"[{', '.join(str(value) for value in values)}]"
+    return f"[{', '.join(str(value) for value in values[:6])}, ..., {values[-1]}]"
+
+
+def default_palette(count: int, first_is_background: bool) -> tuple[Color, ...]:
+    """One RGB per class, hues a golden angle apart so that neighbors in the list differ; a background is near black.
+
+    >>> len(set(default_palette(40, True)))
+    40
+    """
+    colors = []
+    for i in range(count):
+        hue = (0.58 + i * 0.618034) % 1
+        saturation, value = ((0.75, 0.95), (0.55, 0.75), (0.9, 0.6))[(i // 8) % 3]
+        red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+        colors.append((round(red * 255), round(green * 255), round(blue * 255)))
+    if first_is_background and colors:
+        colors[0] = (24, 24, 28)
+    return tuple(colors)

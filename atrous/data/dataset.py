@@ -1,0 +1,268 @@
+"""A data set: its classes, splits and files; and how one sample is read."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from atrous.data.classes import Guess, default_palette, guess_classes, listing, names
+from atrous.data.description import Color, Description, read_description
+from atrous.data.formats import (
+    code_color,
+    color_code,
+    color_codes,
+    is_color,
+    read_header,
+    read_image,
+    read_values,
+    single_channel,
+)
+from atrous.data.layout import Layout, find_layout
+from atrous.data.sample import Sample
+from atrous.errors import UserError
+from atrous.labels import IGNORE
+
+THREADS = 2
+BACKGROUND_NAMES = ("background", "void", "none", "other", "class 0")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder of labeled images, understood.
+
+    Attributes:
+        root: the folder.
+        layout: the layout found, in words.
+        task: `semantic`: one class per position.
+        classes: class names; a label `k` means `classes[k]`.
+        ignore: file values that become `IGNORE`.
+        values: file value of each class, or None when it is `0..K-1`.
+        palette: one RGB per class, for pictures.
+        splits: samples of `train`, `val`, `test`, as far as there are any.
+        split_origin: where the splits come from.
+        colors: `0xRRGGBB` of each class in masks that store colors, from the `palette` of dataset.toml; else None.
+        channels: what every image is brought to; None leaves images as they are.
+        channel_names: names of the channels, if given.
+        spacing: distance between positions along each axis, if given.
+        description: the dataset.toml that was read, if any.
+    """
+
+    root: Path
+    layout: str
+    task: str
+    classes: tuple[str, ...]
+    ignore: tuple[int, ...]
+    values: tuple[int, ...] | None
+    palette: tuple[Color, ...]
+    splits: dict[str, tuple[Sample, ...]]
+    split_origin: str
+    colors: tuple[int, ...] | None = None
+    channels: int | None = None
+    channel_names: tuple[str, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+    description: Path | None = None
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """Samples of all splits."""
+        return tuple(sample for samples in self.splits.values() for sample in samples)
+
+
+def open_dataset(root: Path | str, toml: Path | str | None = None) -> Dataset:
+    """Open the folder `root`: find its layout and splits, read dataset.toml, and name the classes.
+
+    Without classes in dataset.toml every label file is read once to find them.
+
+    Args:
+        root: the folder.
+        toml: a dataset.toml that lies elsewhere, for folders that cannot be written.
+
+    Raises:
+        UserError: no layout fits, dataset.toml is wrong, or the label files store colors or other things that are
+            no class numbers.
+    """
+    root = Path(root)
+    description = read_description(root, None if toml is None else Path(toml))
+    layout = find_layout(root, description)
+    dataset, guess = resolve(root, description, layout, lambda: count_values(layout))
+    if guess is not None and not guess.usable:
+        raise UserError(f"{root}: {guess.doubt}: {guess.mend}")
+    return dataset
+
+
+def resolve(
+    root: Path, description: Description, layout: Layout, seen: Callable[[], Mapping[int, int]]
+) -> tuple[Dataset, Guess | None]:
+    """Put description and layout together; ask `seen` for the label values only where neither says the classes.
+
+    Returns:
+        The data set, and the guess that was made from the values, if one was.
+    """
+    values = description.values or layout.values
+    classes, ignore, guess = description.classes, description.ignore, None
+    if classes is None:
+        declared = next((known for known in (layout.classes, description.palette, values) if known is not None), None)
+        if declared is None:
+            guess = guess_classes(_without(seen(), ignore or ()))
+            classes, values = guess.classes, guess.values
+            ignore = guess.ignore if ignore is None else ignore
+        else:
+            classes = layout.classes if declared is layout.classes else names(len(declared))
+    assert classes is not None
+    if values is not None and len(values) != len(classes):
+        raise UserError(f"{description.file}: {len(classes)} `classes` for the values {listing(values)}: name each")
+    if ignore is None:
+        ignore = () if IGNORE in (values or range(len(classes))) else (IGNORE,)
+    palette = description.palette
+    dataset = Dataset(
+        root=root,
+        layout=layout.name,
+        task=description.task,
+        classes=classes,
+        ignore=ignore,
+        values=values,
+        palette=palette or default_palette(len(classes), classes[0].lower() in BACKGROUND_NAMES),
+        splits=layout.splits,
+        split_origin=layout.split_origin,
+        colors=None if palette is None else tuple(color_code(color) for color in palette),
+        channels=description.channels,
+        channel_names=description.channel_names,
+        spacing=description.spacing,
+        description=description.file,
+    )
+    return dataset, guess
+
+
+def load_image(sample: Sample) -> np.ndarray:
+    """Pixels `(C, *S)` of a sample, uint8, uint16 or float32, brought to `sample.channels`.
+
+    Gray becomes color by repetition, color becomes gray by the luma weights of ITU-R BT.601.
+
+    Raises:
+        UserError: the file cannot be read, or its channels cannot become `sample.channels`.
+    """
+    return to_channels(read_image(sample.image), sample.channels, sample.image)
+
+
+def to_channels(image: np.ndarray, channels: int | None, file: Path) -> np.ndarray:
+    """The image with that many channels.
+
+    >>> to_channels(np.zeros((1, 2, 2), np.uint8), 3, Path("a.png")).shape
+    (3, 2, 2)
+    """
+    if channels is None or len(image) == channels:
+        return image
+    if len(image) == 1:
+        return np.repeat(image, channels, axis=0)
+    if len(image) == 3 and channels == 1:
+        gray = np.tensordot(np.array([0.299, 0.587, 0.114], dtype=np.float32), image.astype(np.float32), axes=1)[None]
+        return gray if image.dtype.kind == "f" else np.rint(gray).astype(image.dtype)
+    raise UserError(f"{file}: {len(image)} channels, but dataset.toml says channels = {channels}: mend one of them")
+
+
+def load_label(dataset: Dataset, sample: Sample) -> np.ndarray:
+    """Labels `(*S)` of a sample as uint8: class numbers `0..K-1`, and `IGNORE` where nothing counts.
+
+    Raises:
+        UserError: there is no label file, it cannot be read, it has a value that is no class, or the region's size
+            differs.
+    """
+    if sample.label is None:
+        raise UserError(f"{sample.image}: has no mask: add one")
+    values, colored = label_values(sample.label, dataset.colors is not None)
+    label = _to_classes(values, *class_table(dataset, colored), sample.label, colored)
+    if sample.region is not None:
+        region = read_values(sample.region)
+        if region.shape != label.shape:
+            raise UserError(f"{sample.region}: size {region.shape}, but the mask has {label.shape}: make them equal")
+        label[region == 0] = IGNORE
+    return label
+
+
+def label_values(path: Path, color_expected: bool) -> tuple[np.ndarray, bool]:
+    """Values of a label file, `(*S)`, and whether they are colors `0xRRGGBB`.
+
+    An RGB file whose channels are equal is gray, unless colors are expected.
+    """
+    values = read_values(path)
+    if not is_color(values, read_header(path)):
+        return values, False
+    gray = None if color_expected else single_channel(values)
+    return (color_codes(values), True) if gray is None else (gray, False)
+
+
+def class_table(dataset: Dataset, colored: bool) -> tuple[np.ndarray, np.ndarray]:
+    """File values and the label of each: two arrays of equal length, the values ascending."""
+    known = (dataset.colors or ()) if colored else (dataset.values or tuple(range(len(dataset.classes))))
+    table = dict.fromkeys(dataset.ignore, IGNORE) | {value: label for label, value in enumerate(known)}
+    ordered = sorted(table)
+    return np.array(ordered, dtype=np.int64), np.array([table[value] for value in ordered], dtype=np.uint8)
+
+
+def count_values(layout: Layout) -> dict[int, int]:
+    """Positions per value over the label files of train and val (of all when there are none)."""
+    splits = [layout.splits.get(name, ()) for name in ("train", "val")]
+    chosen = [sample for samples in splits for sample in samples] or [s for ss in layout.splits.values() for s in ss]
+    total: Counter[int] = Counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for values, _ in pool.map(_values_and_counts, [sample.label for sample in chosen if sample.label]):
+            total.update(values)
+    return dict(total)
+
+
+def value_counts(values: np.ndarray) -> dict[int, int]:
+    """Positions per value, of any integer type, in pieces so that no large copy is made.
+
+    >>> value_counts(np.array([[3, 3], [0, 3]]))
+    {0: 1, 3: 3}
+    """
+    flat = values.reshape(-1)
+    total: Counter[int] = Counter()
+    for start in range(0, len(flat), 1 << 20):
+        piece = flat[start : start + (1 << 20)]
+        if piece.dtype == np.uint8:
+            counts = np.bincount(piece)
+            found: Iterable[int] = np.flatnonzero(counts)
+            total.update({int(value): int(counts[value]) for value in found})
+        else:
+            edges = np.flatnonzero(np.concatenate(([True], piece[1:] != piece[:-1])))
+            runs = np.diff(np.append(edges, len(piece)))
+            unique, inverse = np.unique(piece[edges], return_inverse=True)
+            sums = np.bincount(inverse, weights=runs)
+            total.update({int(value): int(count) for value, count in zip(unique, sums, strict=True)})
+    return dict(sorted(total.items()))
+
+
+def _values_and_counts(path: Path) -> tuple[dict[int, int], bool]:
+    values, colored = label_values(path, color_expected=False)
+    if colored:
+        colors = [list(code_color(code)) for code in sorted(value_counts(values))][:8]
+        raise UserError(f"{path}: stores colors: write the color of each class in dataset.toml, palette = {colors}")
+    return value_counts(values), colored
+
+
+def _without(seen: Mapping[int, int], ignore: Iterable[int]) -> dict[int, int]:
+    left = {value: count for value, count in seen.items() if value not in set(ignore)}
+    return left or dict(seen)
+
+
+def _to_classes(values: np.ndarray, known: np.ndarray, labels: np.ndarray, path: Path, colored: bool) -> np.ndarray:
+    if values.dtype == np.uint8:
+        table, valid = np.zeros(256, dtype=np.uint8), np.zeros(256, dtype=bool)
+        inside = (known >= 0) & (known < 256)
+        table[known[inside]], valid[known[inside]] = labels[inside], True
+        wrong = np.array([value for value in value_counts(values) if not valid[value]])
+        result = table[values]
+    else:
+        slot = np.minimum(np.searchsorted(known, values), len(known) - 1)
+        wrong = values[known[slot] != values]
+        result = labels[slot]
+    if wrong.size:
+        value = code_color(int(wrong[0])) if colored else int(wrong[0])
+        raise UserError(
+            f"{path}: {value} is no class (known: {listing(known.tolist())}): add it to dataset.toml or mend the file"
+        )
+    return result

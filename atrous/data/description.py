@@ -1,0 +1,217 @@
+"""`dataset.toml`: what a person says of a data set, where the folder alone does not."""
+
+import difflib
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from atrous.data.formats import color_code
+from atrous.errors import UserError
+
+FILE_NAME = "dataset.toml"
+TASKS = ("semantic",)
+MOST_CLASSES = 254
+_SPLITS = ("train", "val", "test")
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Description:
+    """The keys of `dataset.toml`; None where it says nothing.
+
+    Attributes:
+        file: the file that was read, None without one.
+        task: what is predicted; `semantic` is one class per position.
+        classes: class names, in label order.
+        ignore: file values that count for nothing; a color `[r, g, b]` stands as `0xRRGGBB`.
+        values: file value of each class, where that is not its position (`[0, 255]`).
+        palette: RGB of each class, to draw it and to read masks that store colors.
+        channels: number of channels that every image is brought to (1 or 3), or of those it must have.
+        channel_names: their names, when names are given instead of a number.
+        spacing: distance between neighboring positions along each axis, in the user's unit.
+        splits: split name to a list of samples, to a share of them, or to a text file that lists them.
+        images: folder name or path of the images.
+        masks: folder name or path of the labels.
+    """
+
+    file: Path | None = None
+    task: str = "semantic"
+    classes: tuple[str, ...] | None = None
+    ignore: tuple[int, ...] | None = None
+    values: tuple[int, ...] | None = None
+    palette: tuple[Color, ...] | None = None
+    channels: int | None = None
+    channel_names: tuple[str, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+    splits: dict[str, tuple[str, ...] | float] = field(default_factory=dict)
+    images: str | None = None
+    masks: str | None = None
+
+
+KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "channel_names"))
+"""The keys that `dataset.toml` may have."""
+
+
+def read_description(root: Path, toml: Path | None = None) -> Description:
+    """Read `toml`, or `dataset.toml` in `root`; an empty description when there is none.
+
+    Raises:
+        UserError: the file is missing though named, is not TOML, has an unknown key (the nearest known one is
+            named), or a value of the wrong kind.
+    """
+    file = root / FILE_NAME if toml is None else toml
+    if not file.is_file():
+        if toml is not None:
+            raise UserError(f"{toml}: no such file: give the path of a dataset.toml")
+        return Description()
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: not valid TOML ({error}): mend that line") from error
+    for key in content:
+        if key not in KEYS:
+            near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
+            hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(KEYS)}"
+            raise UserError(f"{file}: unknown key `{key}`: {hint}")
+    found: dict[str, Any] = {key: _PARSERS[key](value, file, root) for key, value in content.items()}
+    if isinstance(found.get("channels"), tuple):
+        found["channel_names"] = found["channels"]
+        found["channels"] = len(found["channels"])
+    described = Description(file=file, **found)
+    _agree(described)
+    return described
+
+
+def _agree(described: Description) -> None:
+    """Raise where two keys contradict each other."""
+    file, classes = described.file, described.classes
+    for key, given in (("values", described.values), ("palette", described.palette)):
+        if given is not None and classes is not None and len(given) != len(classes):
+            raise UserError(f"{file}: {len(given)} `{key}` for {len(classes)} `classes`: give one for each class")
+    if described.values is not None:
+        both = sorted(set(described.values) & set(described.ignore or ()))
+        if both:
+            raise UserError(f"{file}: value {both[0]} is in both `values` and `ignore`: take it out of one")
+
+
+def _wrong(file: Path, key: str, wanted: str, value: object) -> UserError:
+    return UserError(f"{file}: `{key}` must be {wanted}, not {value!r}")
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _task(value: object, file: Path, _: Path) -> str:
+    if value not in TASKS:
+        raise _wrong(file, "task", " or ".join(f'"{task}"' for task in TASKS), value)
+    return str(value)
+
+
+def _classes(value: object, file: Path, _: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) and name for name in value):
+        raise _wrong(file, "classes", 'a list of names such as ["background", "cell"]', value)
+    if len(set(value)) < len(value):
+        twice = next(name for name in value if value.count(name) > 1)
+        raise UserError(f'{file}: `classes` has "{twice}" twice: give each class its own name')
+    if len(value) > MOST_CLASSES:
+        raise UserError(f"{file}: {len(value)} classes, but labels are kept in 8 bits: at most {MOST_CLASSES}")
+    return tuple(value)
+
+
+def _ignore(value: object, file: Path, _: Path) -> tuple[int, ...]:
+    entries: list[Any] = value if isinstance(value, list) else [value]
+    if not all(_is_int(entry) or _is_color(entry) for entry in entries):
+        raise _wrong(file, "ignore", "a list of label values such as [255], or of colors such as [[0, 0, 0]]", value)
+    return tuple(entry if isinstance(entry, int) else color_code(entry) for entry in entries)
+
+
+def _values(value: object, file: Path, _: Path) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value or not all(_is_int(entry) for entry in value):
+        raise _wrong(file, "values", "the file value of each class, such as [0, 255]", value)
+    if len(set(value)) < len(value):
+        raise UserError(f"{file}: `values` has a value twice: give each class its own value")
+    return tuple(value)
+
+
+def _is_color(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(_is_int(v) and 0 <= v <= 255 for v in value)
+
+
+def _palette(value: object, file: Path, _: Path) -> tuple[Color, ...]:
+    if not isinstance(value, list) or not value or not all(_is_color(entry) for entry in value):
+        raise _wrong(file, "palette", "a list of colors such as [[0, 0, 0], [255, 0, 0]]", value)
+    colors = tuple((entry[0], entry[1], entry[2]) for entry in value)
+    if len(set(colors)) < len(colors):
+        raise UserError(f"{file}: `palette` has a color twice: give each class its own color")
+    return colors
+
+
+def _channels(value: object, file: Path, _: Path) -> int | tuple[str, ...]:
+    if isinstance(value, int) and _is_int(value) and value > 0:
+        return value
+    if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    raise _wrong(file, "channels", 'a number such as 3, or names such as ["red", "green", "blue"]', value)
+
+
+def _spacing(value: object, file: Path, _: Path) -> tuple[float, ...]:
+    entries: list[Any] = value if isinstance(value, list) else [value]
+    if not entries or not all((_is_int(entry) or isinstance(entry, float)) and entry > 0 for entry in entries):
+        raise _wrong(file, "spacing", "the distance between positions along each axis, such as [0.5, 0.5]", value)
+    return tuple(float(entry) for entry in entries)
+
+
+def _splits(value: object, file: Path, root: Path) -> dict[str, tuple[str, ...] | float]:
+    if not isinstance(value, dict) or not value:
+        raise _wrong(file, "splits", 'a table such as [splits] with val = 0.2 or val = ["name1", "name2"]', value)
+    splits: dict[str, tuple[str, ...] | float] = {}
+    for name, entry in value.items():
+        if name not in _SPLITS:
+            raise UserError(f"{file}: unknown split `{name}` in `splits`: known are {', '.join(_SPLITS)}")
+        if isinstance(entry, str):
+            splits[name] = _listed(file, root, entry)
+        elif isinstance(entry, list) and all(isinstance(sample, str) for sample in entry):
+            splits[name] = tuple(entry)
+        elif isinstance(entry, float) and 0 < entry < 1:
+            splits[name] = entry
+        else:
+            raise _wrong(file, f"splits.{name}", "names, a share such as 0.2, or a text file of names", entry)
+    shares = [entry for entry in splits.values() if isinstance(entry, float)]
+    if sum(shares) > 1:
+        raise UserError(f"{file}: the shares in `splits` add up to {sum(shares):g}: make them at most 1")
+    return splits
+
+
+def _listed(file: Path, root: Path, name: str) -> tuple[str, ...]:
+    for folder in (file.parent, root):
+        if (folder / name).is_file():
+            lines = (folder / name).read_text(encoding="utf-8").splitlines()
+            return tuple(line.split()[0] for line in lines if line.strip())
+    raise UserError(f"{file}: `splits` names {name}, which is not there: put it beside dataset.toml")
+
+
+def _folder(key: str) -> Callable[[object, Path, Path], str]:
+    def parse(value: object, file: Path, _: Path) -> str:
+        if not isinstance(value, str) or not value:
+            raise _wrong(file, key, "the name of a folder", value)
+        return value
+
+    return parse
+
+
+_PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
+    "task": _task,
+    "classes": _classes,
+    "ignore": _ignore,
+    "values": _values,
+    "palette": _palette,
+    "channels": _channels,
+    "spacing": _spacing,
+    "splits": _splits,
+    "images": _folder("images"),
+    "masks": _folder("masks"),
+}

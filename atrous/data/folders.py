@@ -1,0 +1,136 @@
+"""What the name of a folder says: its split, and whether it holds images or labels."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from atrous.data.formats import SUFFIXES
+
+IMAGE_WORDS = frozenset({
+    "images", "image", "imgs", "img", "imgdir", "imagesdir", "jpegimages", "photos", "photo", "rgb", "inputs",
+    "input", "pictures", "frames", "raw", "leftimg8bit", "x",
+})  # fmt: skip
+LABEL_WORDS = frozenset({
+    "masks", "mask", "labels", "label", "lbl", "annotations", "annotation", "annots", "annot", "ann", "anns",
+    "anndir", "gt", "gts", "gtfine", "groundtruth", "truth", "targets", "target", "segmentations",
+    "segmentation", "segmentationclass", "segmaps", "seg", "segs", "labelmaps", "manual", "1stmanual", "y",
+})  # fmt: skip
+SPLITS = {
+    "train": ("training", "train", "tr"),
+    "val": ("validation", "valid", "val", "dev"),
+    "test": ("testing", "test", "ts"),
+}
+MOST_LEVELS = 5
+_ALONE = {"tr", "ts"}  # too short to mean a split when they stand alone
+_SKIPPED = {"2ndmanual", "segmentationobject", "imagesets"}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One folder that holds files which can be read.
+
+    Attributes:
+        path: the folder.
+        role: `image`, `label`, `region` or `skip`; None when its name says nothing.
+        split: `train`, `val`, `test` or None.
+        group: the parts of its path that say neither, joined by `/`.
+        files: the files directly in it, sorted.
+    """
+
+    path: Path
+    role: str | None
+    split: str | None
+    group: str
+    files: tuple[Path, ...]
+
+
+def read_folders(root: Path, images: str | None = None, masks: str | None = None) -> list[Folder]:
+    """Every folder under `root` that holds readable files, with what its path says.
+
+    A folder that is in a split but names no role holds images (`train/` beside `trainannot/`). Where
+    there is a `1st_manual`, `mask` is the region in which labels count (DRIVE).
+
+    Args:
+        root: where to look, `MOST_LEVELS` deep.
+        images: folder name or relative path of the images, instead of the usual words.
+        masks: the same of the labels.
+    """
+    found = []
+    for path, files in _walk(root):
+        parts = path.relative_to(root).parts
+        role, split, group = _read_parts(parts, images, masks)
+        if role is None and split is not None:
+            role = "image"
+        found.append(Folder(path, role, split, "/".join(group), files))
+    if masks is None and any(_key(folder.path.name) == "1stmanual" for folder in found):
+        found = [replace(f, role="region") if _key(f.path.name) == "mask" else f for f in found]
+    return found
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, tuple[Path, ...]]]:
+    for here, folders, files in os.walk(root, followlinks=True):
+        path = Path(here)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        arrays = [name for name in folders if name.lower().endswith(".zarr")]
+        folders[:] = [name for name in folders if name not in arrays]
+        if len(path.relative_to(root).parts) >= MOST_LEVELS:
+            folders.clear()
+        names = [name for name in files if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
+        if names or arrays:
+            yield path, tuple(path / name for name in sorted(names + arrays))
+
+
+def _read_parts(
+    parts: tuple[str, ...], images: str | None, masks: str | None
+) -> tuple[str | None, str | None, list[str]]:
+    role, split, group = None, None, []
+    named: dict[int, str] = {}
+    for word, meaning in ((images, "image"), (masks, "label")):
+        if word is not None:
+            named |= dict.fromkeys(_places(parts, Path(word).parts), meaning)
+    for place, part in enumerate(parts):
+        here, cut = (named[place], _meaning(_key(part))[1]) if place in named else _meaning(_key(part))
+        if place not in named and ((images and here == "image") or (masks and here == "label")):
+            here = "skip"
+        role, split = here or role, cut or split
+        if here is None and cut is None:
+            group.append(part)
+    return role, split, group
+
+
+def _places(parts: tuple[str, ...], wanted: tuple[str, ...]) -> range:
+    """Positions in `parts` at which `wanted` stands."""
+    for start in range(len(parts) - len(wanted) + 1):
+        if parts[start : start + len(wanted)] == wanted:
+            return range(start, start + len(wanted))
+    return range(0)
+
+
+def _key(part: str) -> str:
+    return "".join(letter for letter in part.lower() if letter.isalnum())
+
+
+def _meaning(key: str) -> tuple[str | None, str | None]:
+    """Role and split that one folder name spells.
+
+    >>> _meaning("trainannot"), _meaning("imagestr"), _meaning("validation"), _meaning("scans")
+    (('label', 'train'), ('image', 'train'), (None, 'val'), (None, None))
+    """
+    if key in _SKIPPED:
+        return "skip", None
+    if role := _role(key):
+        return role, None
+    for split, words in SPLITS.items():
+        for word in words:
+            if key == word and word not in _ALONE:
+                return None, split
+            if key.startswith(word) and word not in _ALONE and (role := _role(key[len(word) :])):
+                return role, split
+            if key.endswith(word) and (role := _role(key[: -len(word)])):
+                return role, split
+    return None, None
+
+
+def _role(key: str) -> str | None:
+    return "image" if key in IMAGE_WORDS else "label" if key in LABEL_WORDS else None

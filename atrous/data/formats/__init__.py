@@ -1,0 +1,235 @@
+"""Image and label files: one file per format, all read as channel-first arrays.
+
+An image is `(C, *S)` in uint8, uint16 or float32; a label is `(*S)` with the numbers that the file stores.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+import numpy as np
+
+from atrous.data.formats.header import Header
+from atrous.errors import UserError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".npy", ".zarr")
+"""File suffixes that can be read, in lower case."""
+
+Palette = Sequence[Sequence[int]]
+_Result = TypeVar("_Result")
+
+
+def read_image(path: Path | str) -> np.ndarray:
+    """Pixels of an image file, `(C, *S)`.
+
+    uint8, uint16 and float32 are kept; other types become float32. Gray gives `C = 1`; a palette is looked up and
+    gives `C = 3`; alpha is dropped; a photograph's EXIF rotation is obeyed.
+
+    Raises:
+        UserError: the file is missing, damaged, not an image, or of a format that is not read; the file is named.
+    """
+    path = Path(path)
+    format_ = _format(path)
+    return _guarded(path, format_, format_.read_image)
+
+
+def read_header(path: Path | str) -> Header:
+    """Shape, type and kind of an image or label file, without decoding its pixels.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    path = Path(path)
+    format_ = _format(path)
+    return _guarded(path, format_, format_.read_header)
+
+
+def image_shape(path: Path | str) -> tuple[int, ...]:
+    """Shape `(C, *S)` that `read_image` would return, without decoding.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    return read_header(path).shape
+
+
+def read_values(path: Path | str) -> np.ndarray:
+    """The numbers of a label file: `(*S)`; `(3, *S)` when it stores colors and not class numbers.
+
+    A palette file gives its indices, a 1-, 2- or 4-bit gray PNG the numbers themselves, an RGB file whose three
+    channels are equal everywhere one channel. Whole numbers that are stored as floats become int32.
+
+    Raises:
+        UserError: as `read_image`; or the file stores fractions.
+    """
+    path = Path(path)
+    format_ = _format(path)
+    values = _guarded(path, format_, format_.read_values)
+    if values.dtype == bool:
+        return values.astype(np.uint8)
+    if values.dtype.kind == "f":
+        whole = values.astype(np.int32)
+        if not np.array_equal(whole, values):
+            raise UserError(f"{path}: a label file with fractions: save class numbers as whole numbers")
+        return whole
+    return values
+
+
+def read_label(path: Path | str, palette: Palette | None = None) -> np.ndarray:
+    """Label file as an integer array `(*S)` of the file's own values (see `read_values`).
+
+    Args:
+        path: the file.
+        palette: RGB of each class; a file that stores colors is then mapped to their positions in it.
+
+    Raises:
+        UserError: as `read_values`; the file stores colors and no palette is given, or colors not in the palette.
+    """
+    values = read_values(path)
+    if is_color(values, read_header(path)):
+        if palette is None:
+            gray = single_channel(values)
+            if gray is None:
+                raise UserError(f"{path}: stores colors, not class numbers: give the color of each class as `palette`")
+            return gray
+        return _positions(path, color_codes(values), palette)
+    return values
+
+
+def is_color(values: np.ndarray, header: Header) -> bool:
+    """Whether `read_values` of a file with this header gave colors, `(3, *S)`."""
+    return values.ndim == len(header.size) + 1 and header.kind != "palette"
+
+
+def single_channel(values: np.ndarray) -> np.ndarray | None:
+    """The one channel of `(C, *S)` values whose channels are all equal (a gray mask saved as RGB), else None."""
+    return values[0] if all(np.array_equal(values[0], other) for other in values[1:]) else None
+
+
+def color_codes(values: np.ndarray) -> np.ndarray:
+    """Colors `(3, *S)` of uint8 as numbers `0xRRGGBB`, `(*S)` int32.
+
+    >>> [hex(code) for code in color_codes(np.array([[255, 0], [128, 0], [0, 7]], dtype=np.uint8))]
+    ['0xff8000', '0x7']
+    """
+    red, green, blue = (channel.astype(np.int32) for channel in values[:3])
+    return (red << 16) | (green << 8) | blue
+
+
+def color_code(color: Sequence[int]) -> int:
+    """The number `0xRRGGBB` of one color.
+
+    >>> hex(color_code((255, 128, 0)))
+    '0xff8000'
+    """
+    return (color[0] << 16) | (color[1] << 8) | color[2]
+
+
+def code_color(code: int) -> tuple[int, int, int]:
+    """The color of a number `0xRRGGBB`.
+
+    >>> code_color(0xFF8000)
+    (255, 128, 0)
+    """
+    return code >> 16, (code >> 8) & 255, code & 255
+
+
+def write_label(path: Path | str, label: np.ndarray, palette: Palette | None = None) -> None:
+    """Write a label `(*S)` so that `read_label` gives it back; the suffix says the format.
+
+    `.png` takes uint8 of two axes (256 classes), with `palette` as an indexed PNG that viewers show in color; `.tif`
+    and `.npy` take any integer type and any number of axes, `.tif` deflated. The file is written beside its place
+    and then renamed, so a crash leaves no half file.
+
+    Raises:
+        UserError: the suffix is none of these, or the label does not fit the format.
+    """
+    path = Path(path)
+    suffix, label = path.suffix.lower(), np.ascontiguousarray(label)
+    if label.dtype.kind not in "bui":
+        raise UserError(f"{path}: a label of type {label.dtype}: give whole numbers")
+    if suffix == ".png":
+        if label.ndim != 2 or (label.size and not 0 <= int(label.min()) <= int(label.max()) <= 255):
+            raise UserError(f"{path}: PNG takes two axes and values 0..255, not {label.shape}: write .tif instead")
+        from atrous.data.formats import raster
+
+        colors = None if palette is None else tuple((int(r), int(g), int(b)) for r, g, b in palette)
+        data = raster.encode_label(label.astype(np.uint8), colors)
+    elif suffix in (".tif", ".tiff"):
+        from atrous.data.formats import tiff
+
+        data = tiff.encode_label(label.astype(np.uint8) if label.dtype == bool else label)
+    elif suffix == ".npy":
+        from atrous.data.formats import npy
+
+        data = npy.encode_label(label)
+    else:
+        raise UserError(f"{path}: labels are written as .png, .tif or .npy, not {suffix or 'without suffix'}")
+    write_beside(path, data)
+
+
+def write_beside(path: Path, data: bytes) -> None:
+    """Write bytes to a hidden file beside `path`, then rename it to `path`."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def stem(path: Path) -> str:
+    """File name without its suffix.
+
+    >>> stem(Path("a/b.v1.png"))
+    'b.v1'
+    """
+    return path.name[: -len(path.suffix)] if path.suffix else path.name
+
+
+def _format(path: Path) -> ModuleType:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(f"{path}: {suffix or 'no suffix'} is not read: use one of {' '.join(SUFFIXES)}")
+    if suffix in (".tif", ".tiff"):
+        from atrous.data.formats import tiff
+
+        return tiff
+    if suffix == ".npy":
+        from atrous.data.formats import npy
+
+        return npy
+    if suffix == ".zarr":
+        from atrous.data.formats import zarr_array
+
+        return zarr_array
+    from atrous.data.formats import raster
+
+    return raster
+
+
+def _guarded(path: Path, format_: ModuleType, read: Callable[[Path], _Result]) -> _Result:
+    if not path.exists():
+        raise UserError(f"{path}: no such file: check the path")
+    try:
+        return read(path)
+    except format_.ERRORS as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{path}: cannot be read, it is damaged, cut short or not a {path.suffix[1:]} file ({said}): "
+            "copy it again from its source or remove it"
+        ) from error
+
+
+def _positions(path: Path | str, codes: np.ndarray, palette: Palette) -> np.ndarray:
+    known = np.array([color_code(color) for color in palette])
+    order = np.argsort(known)
+    slot = np.minimum(np.searchsorted(known, codes, sorter=order), len(known) - 1)
+    positions = order[slot]
+    wrong = known[positions] != codes
+    if wrong.any():
+        color = code_color(int(codes[wrong][0]))
+        raise UserError(f"{path}: color {color} is not in the palette ({len(known)} classes): add it or mend the file")
+    return positions.astype(np.uint8 if len(known) <= 256 else np.int32)

@@ -1,0 +1,37 @@
+"""What a file says of its array before it is decoded."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Header:
+    """Shape, type and kind of an image or label file.
+
+    Attributes:
+        shape: `(C, *S)` as `read_image` returns it: alpha dropped, a palette looked up.
+        dtype: numpy name of the type that `read_image` returns: uint8, uint16 or float32.
+        kind: `bilevel`, `gray`, `rgb`, `palette`, `gray+alpha`, `rgb+alpha`, `cmyk` or `array`.
+        stored: numpy name of the type in the file, where that differs from `dtype`.
+        palette: RGB of each index, for a file with a palette.
+        rotated: whether the file asks to be turned or mirrored (EXIF orientation); readers here obey.
+
+    >>> Header((3, 4, 5), "uint8", "rgb").channels
+    3
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    kind: str
+    stored: str | None = None
+    palette: tuple[tuple[int, int, int], ...] | None = None
+    rotated: bool = False
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.shape[0]
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """The spatial shape `S`."""
+        return self.shape[1:]

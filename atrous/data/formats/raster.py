@@ -1,0 +1,143 @@
+"""PNG, JPEG, WebP, GIF and BMP, by Pillow; 16-bit color PNG, which Pillow halves to 8 bits, by imagecodecs."""
+
+import io
+import struct
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from atrous.data.formats.header import Header
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+ERRORS = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, zlib.error, struct.error, MemoryError)
+"""What Pillow raises on files that are damaged or are not images."""
+
+_KINDS = {
+    "1": "bilevel",
+    "L": "gray",
+    "I": "gray",
+    "I;16": "gray",
+    "I;16B": "gray",
+    "F": "gray",
+    "P": "palette",
+    "PA": "palette",
+    "LA": "gray+alpha",
+    "La": "gray+alpha",
+    "RGB": "rgb",
+    "YCbCr": "rgb",
+    "LAB": "rgb",
+    "HSV": "rgb",
+    "RGBX": "rgb",
+    "RGBA": "rgb+alpha",
+    "RGBa": "rgb+alpha",
+    "CMYK": "cmyk",
+}
+_PNG_KINDS = {0: "gray", 2: "rgb", 4: "gray+alpha", 6: "rgb+alpha"}
+_ORIENTATION = 0x0112
+_opening = threading.Lock()
+
+
+def read_header(path: Path) -> Header:
+    """Header of the file, without decoding its pixels."""
+    with _open(path) as image:
+        depth, color = _png_depth(image, path)
+        kind = _PNG_KINDS[color] if depth == 16 else _KINDS.get(image.mode, "rgb")
+        channels = 1 if kind in ("bilevel", "gray", "gray+alpha") else 3
+        deep = depth == 16 or image.mode.startswith("I")
+        dtype = "uint16" if deep else "float32" if image.mode == "F" else "uint8"
+        orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ("JPEG", "MPO", "WEBP") else 1
+        width, height = image.size
+        if orientation in (5, 6, 7, 8):
+            width, height = height, width
+        return Header((channels, height, width), dtype, kind, None, _palette(image), orientation not in (0, 1))
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Pixels `(C, H, W)`: uint8, uint16 or float32; palettes looked up, alpha dropped, EXIF rotation obeyed."""
+    with _open(path) as image:
+        depth, color = _png_depth(image, path)
+        if depth == 16 and color != 0:
+            return _channels_first(_png16(path))
+        image.load()
+        upright = ImageOps.exif_transpose(image) if image.format in ("JPEG", "MPO", "WEBP") else image
+        kind = _KINDS.get(image.mode, "rgb")
+        if image.mode.startswith("I"):
+            return np.asarray(upright).astype(np.uint16)[None]
+        if image.mode == "F":
+            return np.asarray(upright, dtype=np.float32)[None]
+        wanted = "L" if kind in ("bilevel", "gray", "gray+alpha") else "RGB"
+        return _channels_first(np.asarray(upright if upright.mode == wanted else upright.convert(wanted)))
+
+
+def read_values(path: Path) -> np.ndarray:
+    """The numbers that the file stores: `(H, W)`, palette indices included; `(3, H, W)` for a color file."""
+    with _open(path) as image:
+        depth, color = _png_depth(image, path)
+        if depth == 16 and color != 0:
+            pixels = _channels_first(_png16(path))
+            return pixels[0] if len(pixels) == 1 else pixels
+        image.load()
+        if image.mode in ("P", "L", "1"):
+            values = np.asarray(image).astype(np.uint8)
+            # Pillow spreads 2- and 4-bit gray over 0..255; a label is the number itself
+            return values // {2: 85, 4: 17}[depth] if image.mode == "L" and depth in (2, 4) else values
+        if image.mode.startswith("I"):
+            return np.asarray(image).astype(np.uint16)
+        if image.mode == "F":
+            return np.asarray(image)
+        if image.mode in ("LA", "La", "PA"):
+            return np.ascontiguousarray(np.asarray(image)[..., 0])
+        return _channels_first(np.asarray(image.convert("RGB")))
+
+
+def encode_label(label: np.ndarray, palette: tuple[tuple[int, int, int], ...] | None) -> bytes:
+    """PNG bytes of a uint8 label `(H, W)`: gray, or with a palette, whose indices are the labels."""
+    image = Image.fromarray(label)
+    if palette is not None:
+        image.putpalette([level for color in palette for level in color])
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _open(path: Path) -> Image.Image:
+    # Pillow warns of "decompression bombs" beyond 89 megapixels; large images are what this package is for.
+    # The limit is a global of Pillow's: it is lifted for the moment of opening only.
+    with _opening:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _png_depth(image: Image.Image, path: Path) -> tuple[int, int]:
+    """Bit depth and color type from a PNG's IHDR; (8, 2) for other formats."""
+    if image.format != "PNG":
+        return 8, 2
+    with path.open("rb") as file:
+        head = file.read(26)
+    return head[24], head[25]
+
+
+def _png16(path: Path) -> np.ndarray:
+    import imagecodecs
+
+    pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
+    if pixels.ndim == 3 and pixels.shape[-1] in (2, 4):
+        pixels = pixels[..., :-1]
+    return pixels
+
+
+def _palette(image: Image.Image) -> tuple[tuple[int, int, int], ...] | None:
+    if image.mode not in ("P", "PA"):
+        return None
+    levels = image.getpalette("RGB") or []
+    return tuple((levels[i], levels[i + 1], levels[i + 2]) for i in range(0, len(levels) - 2, 3))
+
+
+def _channels_first(pixels: np.ndarray) -> np.ndarray:
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(np.moveaxis(pixels, -1, 0))

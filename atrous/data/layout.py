@@ -1,0 +1,286 @@
+"""From a folder to samples and splits, whichever of the usual layouts it has."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from atrous.data.description import Description
+from atrous.data.folders import Folder, read_folders
+from atrous.data.formats import stem
+from atrous.data.pairing import pair
+from atrous.data.sample import Sample
+from atrous.errors import UserError
+
+VAL_SHARE = 0.2
+_ORDER = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What lies in a folder.
+
+    Attributes:
+        name: the layout in words, with the folders found.
+        splits: samples of each split, sorted by name. Training and validation samples all have a label.
+        split_origin: where the splits come from.
+        images_alone: images of train or val that have no label file and are left out.
+        labels_alone: label files without an image.
+        values: file values of the classes that the layout itself fixes (DRIVE), else None.
+        classes: their names.
+    """
+
+    name: str
+    splits: dict[str, tuple[Sample, ...]]
+    split_origin: str
+    images_alone: tuple[Path, ...] = ()
+    labels_alone: tuple[Path, ...] = ()
+    values: tuple[int, ...] | None = None
+    classes: tuple[str, ...] | None = None
+
+
+@dataclass
+class _Pool:
+    """Image, label and region folders of one split."""
+
+    images: list[Folder] = field(default_factory=list)
+    labels: list[Folder] = field(default_factory=list)
+    regions: list[Folder] = field(default_factory=list)
+
+
+def find_layout(root: Path, description: Description) -> Layout:
+    """Find images, their labels and splits under `root`.
+
+    Folder names say split and role (`folders.py`), file names say what belongs together (`pairing.py`), so
+    `train trainannot val valannot`, `images masks`, `images/train masks/train`, `train/images train/masks`,
+    `img_dir/train ann_dir/train`, `imagesTr labelsTr`, `JPEGImages SegmentationClass` and DRIVE's
+    `training/images training/1st_manual` are all the same case. Without a val split, one is drawn from train.
+
+    Raises:
+        UserError: no folder, no images, no labels, or two images of the same name.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder: give the folder that holds the images and masks")
+    folders = read_folders(root, description.images, description.masks)
+    _require_roles(root, folders, description)
+    pools: dict[str | None, _Pool] = {}
+    for folder in folders:
+        pool = pools.setdefault(folder.split, _Pool())
+        kept = {"image": pool.images, "label": pool.labels, "region": pool.regions}.get(folder.role or "")
+        if kept is not None:
+            kept.append(folder)
+    _share_unsplit(pools)
+    samples: dict[str, list[Sample]] = {}
+    images_alone: list[Path] = []
+    for split, pool in pools.items():
+        matched = _match(root, pool, description.channels)
+        if split != "test":
+            images_alone += [sample.image for sample in matched if sample.label is None]
+            matched = [sample for sample in matched if sample.label is not None]
+        samples.setdefault(split or "train", []).extend(matched)
+    images_alone, labels_alone = _alone(folders, samples, images_alone)
+    listed = _voc_lists(root)
+    if listed:
+        images_alone = []
+    _require_pairs(root, folders, samples)
+    splits, origin = _split(samples, description, listed, any(split for split in pools))
+    drive = any(pool.regions for pool in pools.values())
+    return Layout(
+        name=_name(root, folders),
+        splits={name: tuple(sorted(splits[name], key=lambda s: s.name)) for name in _ORDER if splits.get(name)},
+        split_origin=origin,
+        images_alone=tuple(images_alone),
+        labels_alone=tuple(labels_alone),
+        values=(0, 255) if drive else None,
+        classes=("background", "vessel") if drive else None,
+    )
+
+
+def name_hash(name: str) -> bytes:
+    """The hash that orders names when a split is drawn: the same on every machine, whatever the folder's order."""
+    return hashlib.blake2b(name.encode(), digest_size=8).digest()
+
+
+def _require_roles(root: Path, folders: Sequence[Folder], description: Description) -> None:
+    if not folders:
+        seen = sorted({path.suffix.lower() for path in root.rglob("*") if path.is_file()} - {"", ".toml"})[:5]
+        found = f"only {' '.join(seen)} files" if seen else "nothing"
+        raise UserError(f"{root}: no images, {found}: give a folder with images/ and masks/ (see docs/check.md)")
+    for key, role in (("images", "image"), ("masks", "label")):
+        if any(folder.role == role for folder in folders):
+            continue
+        names = ", ".join(str(folder.path.relative_to(root)) for folder in folders[:4])
+        named = getattr(description, key)
+        if named is not None:
+            raise UserError(f'{description.file}: {key} = "{named}" is no folder with files in {root}: found {names}')
+        what = "images" if role == "image" else "masks"
+        raise UserError(
+            f"{root}: no folder of {what} among those found ({names}): "
+            f'name it {what}/ or write {key} = "FOLDER" in dataset.toml'
+        )
+
+
+def _share_unsplit(pools: dict[str | None, _Pool]) -> None:
+    """Let splits that have only images or only labels look in the folders that name no split."""
+    common = pools.get(None)
+    if common is None:
+        return
+    for split, pool in pools.items():
+        if split is not None and not pool.labels:
+            pool.labels += common.labels
+        elif split is not None and not pool.images:
+            pool.images += common.images
+    if not common.images or not common.labels:
+        del pools[None]
+
+
+def _match(root: Path, pool: _Pool, channels: int | None) -> list[Sample]:
+    """Samples of one split, unlabeled ones included."""
+    images, labels, regions = (_keyed(root, kind) for kind in (pool.images, pool.labels, pool.regions))
+    label_of, region_of = pair(images, labels).partner, pair(images, regions).partner
+    return [
+        Sample(
+            name=_sample_name(root, path),
+            image=path,
+            label=labels[label_of[key]] if key in label_of else None,
+            region=regions[region_of[key]] if key in region_of else None,
+            channels=channels,
+        )
+        for key, path in images.items()
+    ]
+
+
+def _alone(
+    folders: Sequence[Folder], samples: dict[str, list[Sample]], images: Iterable[Path]
+) -> tuple[list[Path], list[Path]]:
+    """Images and label files that no sample of any split uses."""
+    used = {path for found in samples.values() for sample in found for path in (sample.image, sample.label)}
+    labels = {path for folder in folders if folder.role == "label" for path in folder.files}
+    return sorted(set(images) - used), sorted(labels - used)
+
+
+def _sample_name(root: Path, path: Path) -> str:
+    return (path.parent.relative_to(root) / stem(path)).as_posix()
+
+
+def _keyed(root: Path, folders: Iterable[Folder]) -> dict[str, Path]:
+    """Files by group and stem; the part of the group that all folders share says nothing and is left out."""
+    folders = list(folders)
+    parts = [folder.group.split("/") if folder.group else [] for folder in folders]
+    shared = 0
+    while parts and all(len(p) > shared for p in parts) and len({p[shared] for p in parts}) == 1:
+        shared += 1
+    keyed: dict[str, Path] = {}
+    for folder, group in zip(folders, parts, strict=True):
+        for path in folder.files:
+            key = "/".join([*group[shared:], stem(path)])
+            if key in keyed:
+                other = keyed[key].relative_to(root)
+                raise UserError(f"{path.relative_to(root)}: the same name as {other}: rename one of them")
+            keyed[key] = path
+    return keyed
+
+
+def _require_pairs(root: Path, folders: Sequence[Folder], samples: dict[str, list[Sample]]) -> None:
+    if any(sample.label for found in samples.values() for sample in found):
+        return
+    image = next(folder for folder in folders if folder.role == "image").files[0]
+    label = next(folder for folder in folders if folder.role == "label").files[0]
+    raise UserError(
+        f"{root}: no image fits a mask by name (first image {image.name}, first mask {label.name}): "
+        "give a mask its image's name"
+    )
+
+
+def _voc_lists(root: Path) -> dict[str, tuple[str, ...]]:
+    """Names in VOC's `ImageSets/Segmentation/{train,val,test}.txt`."""
+    folder = root / "ImageSets" / "Segmentation"
+    files = {split: folder / f"{split}.txt" for split in _ORDER}
+    return {split: tuple(file.read_text().split()) for split, file in files.items() if file.is_file()}
+
+
+def _split(
+    samples: dict[str, list[Sample]],
+    description: Description,
+    listed: dict[str, tuple[str, ...]],
+    in_folders: bool,
+) -> tuple[dict[str, list[Sample]], str]:
+    if description.splits:
+        splits = _declared(samples, dict(description.splits), str(description.file))
+        origin = "dataset.toml"
+    elif listed:
+        pool = {"train": [sample for found in samples.values() for sample in found]}
+        splits = _declared(pool, dict(listed), "ImageSets/Segmentation")
+        origin = "ImageSets/Segmentation"
+    else:
+        splits, origin = samples, "folders" if in_folders else "no split folders"
+    if splits.get("val") or len(splits.get("train", ())) < 2:
+        return splits, origin
+    val, train = _draw(splits["train"], VAL_SHARE)
+    drawn = f"val drawn from train: {len(val)} of {len(val) + len(train)} by the hash of the name, the same every time"
+    return splits | {"train": train, "val": val}, f"{origin}; {drawn}"
+
+
+def _declared(
+    samples: dict[str, list[Sample]],
+    wanted: dict[str, tuple[str, ...] | float],
+    source: str,
+) -> dict[str, list[Sample]]:
+    """Splits as `wanted` says. Samples that it does not name stay where they are, or are left out if it lists train."""
+    everything = {sample.name: sample for found in samples.values() for sample in found}
+    home = {sample.name: split for split, found in samples.items() for sample in found}
+    taken: dict[str, str] = {}
+    for split, entry in wanted.items():
+        for name in entry if isinstance(entry, tuple) else ():
+            full = _resolve(name, everything, source)
+            if taken.get(full, split) != split:
+                raise UserError(f"{source}: {name} is in both {taken[full]} and {split}: leave it in one")
+            taken[full] = split
+    pool = [sample for name, sample in everything.items() if name not in taken and home[name] == "train"]
+    count = len(pool)
+    for split, share in wanted.items():
+        if isinstance(share, float) and split != "train":
+            drawn, pool = _draw(pool, share, count)
+            taken |= {sample.name: split for sample in drawn}
+    splits: dict[str, list[Sample]] = {}
+    for name, sample in everything.items():
+        if name in taken or home[name] != "train" or not isinstance(wanted.get("train"), tuple):
+            splits.setdefault(taken.get(name, home[name]), []).append(sample)
+    return splits
+
+
+def _resolve(name: str, samples: dict[str, Sample], source: str) -> str:
+    """Full name of the sample that a list names: by its full name, its last part, or its file name."""
+    if name in samples:
+        return name
+    hits = [full for full, sample in samples.items() if name in (full.rsplit("/", 1)[-1], sample.image.name)]
+    if len(hits) == 1:
+        return hits[0]
+    if hits:
+        raise UserError(f"{source}: {name} in `splits` could be {hits[0]} or {hits[1]}: write the longer name")
+    raise UserError(f"{source}: no image with a mask is named {name}: correct it in `splits`")
+
+
+def _draw(samples: Sequence[Sample], share: float, count: int | None = None) -> tuple[list[Sample], list[Sample]]:
+    """The `share` of the samples whose names hash lowest, at least one and never all; and the rest."""
+    ordered = sorted(samples, key=lambda sample: name_hash(sample.name))
+    wanted = math.floor((len(ordered) if count is None else count) * share + 0.5)
+    cut = min(max(1, wanted), max(len(ordered) - 1, 0))
+    return ordered[:cut], ordered[cut:]
+
+
+def _name(root: Path, folders: Sequence[Folder]) -> str:
+    """The folders found, in words; subfolders beyond the first few are counted."""
+    names = {
+        role: Counter(str(folder.path.relative_to(root)) for folder in folders if folder.role == role)
+        for role in ("image", "label", "region")
+    }
+    shown = []
+    for role, word in (("image", "images in"), ("label", "masks in"), ("region", "regions in")):
+        found = sorted(names[role])
+        if found:
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            shown.append(f"{word} {', '.join(found[:3])}{more}")
+    return "; ".join(shown)

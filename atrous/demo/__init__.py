@@ -1,0 +1,1 @@
+"""The built-in data and the demonstration of the main job."""
