@@ -20,6 +20,7 @@ from atrous.data.formats import (
     read_values,
     single_channel,
 )
+from atrous.data.formats.failure import FileFault
 from atrous.data.layout import Layout, find_layout
 from atrous.data.sample import Sample
 from atrous.errors import UserError
@@ -160,7 +161,7 @@ def to_channels(image: np.ndarray, channels: int | None, file: Path) -> np.ndarr
     if len(image) == 3 and channels == 1:
         gray = np.tensordot(np.array([0.299, 0.587, 0.114], dtype=np.float32), image.astype(np.float32), axes=1)[None]
         return gray if image.dtype.kind == "f" else np.rint(gray).astype(image.dtype)
-    raise UserError(f"{file}: {len(image)} channels, but dataset.toml says channels = {channels}: mend one of them")
+    raise FileFault(file, f"{len(image)} channels, but dataset.toml says channels = {channels}", "mend one of them")
 
 
 def load_label(dataset: Dataset, sample: Sample) -> np.ndarray:
@@ -171,13 +172,13 @@ def load_label(dataset: Dataset, sample: Sample) -> np.ndarray:
             differs.
     """
     if sample.label is None:
-        raise UserError(f"{sample.image}: has no mask: add one")
+        raise FileFault(sample.image, "has no mask", "add one")
     values, colored = label_values(sample.label, dataset.colors is not None)
     label = _to_classes(values, *class_table(dataset, colored), sample.label, colored)
     if sample.region is not None:
         region = read_values(sample.region)
         if region.shape != label.shape:
-            raise UserError(f"{sample.region}: size {region.shape}, but the mask has {label.shape}: make them equal")
+            raise FileFault(sample.region, f"size {region.shape}, but the mask's is {label.shape}", "make them equal")
         label[region == 0] = IGNORE
     return label
 
@@ -238,9 +239,9 @@ def value_counts(values: np.ndarray) -> dict[int, int]:
 
 def _values_and_counts(path: Path) -> tuple[dict[int, int], bool]:
     values, colored = label_values(path, color_expected=False)
-    if colored:
+    if colored:  # with a palette the classes would be known
         colors = [list(code_color(code)) for code in sorted(value_counts(values))][:8]
-        raise UserError(f"{path}: stores colors: write the color of each class in dataset.toml, palette = {colors}")
+        raise FileFault(path, "stores colors", f"write the color of each class in dataset.toml: palette = {colors}")
     return value_counts(values), colored
 
 
@@ -262,7 +263,6 @@ def _to_classes(values: np.ndarray, known: np.ndarray, labels: np.ndarray, path:
         result = labels[slot]
     if wrong.size:
         value = code_color(int(wrong[0])) if colored else int(wrong[0])
-        raise UserError(
-            f"{path}: {value} is no class (known: {listing(known.tolist())}): add it to dataset.toml or mend the file"
-        )
+        what = f"{value} is none of the values {listing(known.tolist())} of the classes"
+        raise FileFault(path, what, "add it to `values` or `ignore` in dataset.toml, or mend the file")
     return result

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
 from atrous.errors import UserError
 
@@ -72,7 +73,7 @@ def read_values(path: Path | str) -> np.ndarray:
     if values.dtype.kind == "f":
         whole = values.astype(np.int32)
         if not np.array_equal(whole, values):
-            raise UserError(f"{path}: a label file with fractions: save class numbers as whole numbers")
+            raise FileFault(path, "a label file with fractions", "save class numbers as whole numbers")
         return whole
     return values
 
@@ -92,7 +93,7 @@ def read_label(path: Path | str, palette: Palette | None = None) -> np.ndarray:
         if palette is None:
             gray = single_channel(values)
             if gray is None:
-                raise UserError(f"{path}: stores colors, not class numbers: give the color of each class as `palette`")
+                raise FileFault(path, "stores colors, not class numbers", "give the color of each class as `palette`")
             return gray
         return _positions(path, color_codes(values), palette)
     return values
@@ -192,7 +193,7 @@ def stem(path: Path) -> str:
 def _format(path: Path) -> ModuleType:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UserError(f"{path}: {suffix or 'no suffix'} is not read: use one of {' '.join(SUFFIXES)}")
+        raise FileFault(path, f"{suffix or 'no suffix'} is not a format that is read", f"use {' '.join(SUFFIXES)}")
     if suffix in (".tif", ".tiff"):
         from atrous.data.formats import tiff
 
@@ -212,14 +213,15 @@ def _format(path: Path) -> ModuleType:
 
 def _guarded(path: Path, format_: ModuleType, read: Callable[[Path], _Result]) -> _Result:
     if not path.exists():
-        raise UserError(f"{path}: no such file: check the path")
+        raise FileFault(path, "no such file", "check the path")
     try:
         return read(path)
     except format_.ERRORS as error:
         said = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(
-            f"{path}: cannot be read, it is damaged, cut short or not a {path.suffix[1:]} file ({said}): "
-            "copy it again from its source or remove it"
+        raise FileFault(
+            path,
+            f"cannot be read, it is damaged, cut short or not a {path.suffix[1:]} file ({said})",
+            "copy it again from its source or remove it",
         ) from error
 
 
@@ -231,5 +233,5 @@ def _positions(path: Path | str, codes: np.ndarray, palette: Palette) -> np.ndar
     wrong = known[positions] != codes
     if wrong.any():
         color = code_color(int(codes[wrong][0]))
-        raise UserError(f"{path}: color {color} is not in the palette ({len(known)} classes): add it or mend the file")
+        raise FileFault(path, f"color {color} is not in the palette of {len(known)}", "add it or mend the file")
     return positions.astype(np.uint8 if len(known) <= 256 else np.int32)

@@ -1,0 +1,184 @@
+"""The data doctor: look at every file once, say what is there and what is wrong."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from atrous.data.classes import Guess
+from atrous.data.dataset import Dataset, resolve
+from atrous.data.description import MOST_CLASSES, Description, read_description
+from atrous.data.faults import Fault, gather
+from atrous.data.fingerprint import Fingerprint, class_counts, fingerprint
+from atrous.data.formats import code_color
+from atrous.data.image_faults import image_faults, image_notes
+from atrous.data.layout import Layout, find_layout
+from atrous.data.mask_faults import MOST_COLORS, VALUE_KINDS, absence_notes, class_faults, mask_faults, mask_notes
+from atrous.data.scan import Progress, Scan, scan, total_counts
+from atrous.data.split_faults import split_faults
+
+RATE_PER_CORE = 350_000
+"""Positions trained per second and core, for `minutes_per_epoch`: a U-Net over EfficientNet-Lite0, batch 8 of 320x448,
+bfloat16, ran at 4.8 images/s on two cores (2026, AVX512-BF16). Smaller networks are faster, processors without bfloat16
+about half as fast."""
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class in the masks.
+
+    Attributes:
+        name: of the class.
+        frequency: share of the labeled positions of train.
+        images: masks of all splits that have it.
+    """
+
+    name: str
+    frequency: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `check` found.
+
+    Attributes:
+        dataset: the data set as training would see it.
+        fingerprint: the numbers that planning needs.
+        classes: one row per class.
+        ignored: share of all mask positions that count for nothing, region included.
+        faults: what is wrong, errors first.
+        notes: what was accepted, and how it is read.
+        minutes_per_epoch: a rough estimate, see `RATE_PER_CORE`.
+        colored: whether masks store colors.
+    """
+
+    dataset: Dataset
+    fingerprint: Fingerprint
+    classes: tuple[ClassRow, ...]
+    ignored: float
+    faults: tuple[Fault, ...]
+    notes: tuple[str, ...]
+    minutes_per_epoch: float
+    colored: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing stands in the way of a training: no fault is an error."""
+        return not self.errors
+
+    @property
+    def errors(self) -> tuple[Fault, ...]:
+        """The faults that stop a training."""
+        return tuple(fault for fault in self.faults if fault.severity == "error")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it."""
+        dataset = self.dataset
+        return {
+            "root": str(dataset.root),
+            "ok": self.ok,
+            "layout": dataset.layout,
+            "task": dataset.task,
+            "splits": {name: len(samples) for name, samples in dataset.splits.items()},
+            "split_origin": dataset.split_origin,
+            "classes": [{"name": row.name, "frequency": row.frequency, "images": row.images} for row in self.classes],
+            "values": None if dataset.values is None else list(dataset.values),
+            "ignore": list(dataset.ignore),
+            "ignored": self.ignored,
+            "fingerprint": self.fingerprint.to_dict(),
+            "minutes_per_epoch": self.minutes_per_epoch,
+            "notes": list(self.notes),
+            "faults": [fault.to_dict() for fault in self.faults],
+        }
+
+    def text(self) -> str:
+        """The findings as a plain table."""
+        from atrous.data.check_text import render
+
+        return render(self)
+
+
+def check(root: Path | str, toml: Path | str | None = None, progress: Progress | None = None) -> Check:
+    """Look at every file of a data set once; tell what it is and what is wrong with it.
+
+    Args:
+        root: the folder.
+        toml: a dataset.toml that lies elsewhere.
+        progress: called as `progress(done, of)` after each image.
+
+    Returns:
+        The findings; `print(check(root).text())` shows them.
+
+    Raises:
+        UserError: no layout fits, dataset.toml is wrong, or not one image can be read. All else is a fault in the
+            result, so that one run shows all of them.
+
+    >>> import tempfile
+    >>> from atrous.demo.digits import write_digit_scenes
+    >>> found = check(write_digit_scenes(tempfile.mkdtemp() + "/data", train=3, val=1, test=1, size=(64, 64)))
+    >>> found.fingerprint.images, found.ok
+    ({'train': 3, 'val': 1, 'test': 1}, True)
+    """
+    root = Path(root)
+    description = read_description(root, None if toml is None else Path(toml))
+    layout = find_layout(root, description)
+    scans = scan(layout.splits, description.palette is not None, progress)
+    dataset, guess = _dataset(root, description, layout, scans)
+    found = fingerprint(dataset, scans)
+    faults = [
+        *image_faults(root, scans, found),
+        *mask_faults(dataset, scans, guess),
+        *split_faults(dataset, layout, scans),
+    ]
+    notes = [*image_notes(root, scans), *mask_notes(dataset, scans)]
+    if not any(fault.severity == "error" and fault.kind in VALUE_KINDS for fault in faults):
+        faults += class_faults(dataset, scans)
+        notes += absence_notes(dataset, scans)
+    return Check(
+        dataset=dataset,
+        fingerprint=found,
+        classes=_rows(dataset, scans, found),
+        ignored=_ignored(dataset, scans),
+        faults=gather(faults),
+        notes=tuple(notes),
+        minutes_per_epoch=found.positions.get("train", 0) / (RATE_PER_CORE * cores()) / 60,
+        colored=any(one.colored for one in scans),
+    )
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _dataset(
+    root: Path, description: Description, layout: Layout, scans: Sequence[Scan]
+) -> tuple[Dataset, Guess | None]:
+    """The data set; where masks store colors that nobody named, with one class per color, to show what is there."""
+    chosen = [one for one in scans if one.split in ("train", "val")] or scans
+    gray, colors = total_counts(chosen, colored=False), total_counts(chosen, colored=True)
+    unnamed = description.classes is None and description.palette is None
+    if unnamed and colors and not gray and len(colors) <= min(MOST_COLORS, MOST_CLASSES):
+        names = tuple("color {}, {}, {}".format(*code_color(code)) for code in colors)
+        palette = tuple(code_color(code) for code in colors)
+        dataset, _ = resolve(root, replace(description, classes=names, palette=palette), layout, lambda: gray)
+        return replace(dataset, colors=None), None
+    return resolve(root, description, layout, lambda: gray)
+
+
+def _rows(dataset: Dataset, scans: Sequence[Scan], found: Fingerprint) -> tuple[ClassRow, ...]:
+    present = [class_counts(dataset, one) > 0 for one in scans]
+    return tuple(
+        ClassRow(name, found.class_frequency[i], sum(int(has[i]) for has in present))
+        for i, name in enumerate(dataset.classes)
+    )
+
+
+def _ignored(dataset: Dataset, scans: Sequence[Scan]) -> float:
+    """Share of mask positions outside the region or with an ignored value."""
+    everything = sum(sum(one.counts.values()) + one.outside for one in scans)
+    counted = sum(int(class_counts(dataset, one).sum()) for one in scans)
+    wrong = sum(count for one in scans for value, count in one.counts.items() if value not in dataset.ignore)
+    return 0.0 if not everything else (everything - max(counted, wrong)) / everything

@@ -1,0 +1,108 @@
+"""Decode every file of a data set once and keep what planning and the data doctor need to know of it."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import repeat
+
+import numpy as np
+
+from atrous.data.dataset import THREADS, label_values, to_channels, value_counts
+from atrous.data.formats import read_header, read_image, read_values
+from atrous.data.formats.failure import FileFault
+from atrous.data.formats.header import Header
+from atrous.data.moments import Moments, moments
+from atrous.data.sample import Sample
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Scan:
+    """One sample, decoded and forgotten.
+
+    Attributes:
+        sample: which.
+        split: in which split.
+        image: header of the image as the file has it; None when it cannot be read.
+        digest: hash of the decoded pixels.
+        moments: of the image as it is loaded, alpha dropped and channels set.
+        label: header of the label file, None when there is none or it cannot be read.
+        label_size: its spatial shape.
+        counts: positions per file value, the region applied.
+        outside: positions outside the region.
+        colored: whether these values are colors `0xRRGGBB`.
+        failures: files that could not be used.
+    """
+
+    sample: Sample
+    split: str
+    image: Header | None = None
+    digest: str = ""
+    moments: Moments | None = None
+    label: Header | None = None
+    label_size: tuple[int, ...] = ()
+    counts: dict[int, int] = field(default_factory=dict)
+    outside: int = 0
+    colored: bool = False
+    failures: list[FileFault] = field(default_factory=list)
+
+
+def scan(splits: dict[str, tuple[Sample, ...]], color_expected: bool, progress: Progress | None = None) -> list[Scan]:
+    """Scan all samples of all splits on two threads; `progress(done, of)` is called after each."""
+    todo = [sample for samples in splits.values() for sample in samples]
+    homes = [split for split, samples in splits.items() for _ in samples]
+    scans = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in pool.map(_scan, todo, homes, repeat(color_expected)):
+            scans.append(done)
+            if progress is not None:
+                progress(len(scans), len(todo))
+    return scans
+
+
+def total_counts(scans: Sequence[Scan], colored: bool) -> dict[int, int]:
+    """Positions per value over the scans whose masks are (or are not) colors."""
+    total: dict[int, int] = {}
+    for one in scans:
+        for value, count in one.counts.items() if one.colored == colored else ():
+            total[value] = total.get(value, 0) + count
+    return dict(sorted(total.items()))
+
+
+def _scan(sample: Sample, split: str, color_expected: bool) -> Scan:
+    found = Scan(sample, split)
+    for read in (_scan_image, _scan_label):
+        try:
+            read(found, color_expected)
+        except FileFault as fault:
+            found.failures.append(fault)
+    return found
+
+
+def _scan_image(found: Scan, _: bool) -> None:
+    sample = found.sample
+    header = read_header(sample.image)
+    image = read_image(sample.image)
+    digest = hashlib.blake2b(f"{image.shape}{image.dtype}".encode(), digest_size=16)
+    digest.update(image.data)
+    found.digest = digest.hexdigest()
+    found.image = header
+    found.moments = moments(to_channels(image, sample.channels, sample.image))
+
+
+def _scan_label(found: Scan, color_expected: bool) -> None:
+    if found.sample.label is None:
+        return
+    header = read_header(found.sample.label)
+    values, found.colored = label_values(found.sample.label, color_expected)
+    found.label, found.label_size = header, values.shape
+    if found.sample.region is not None:
+        region = read_values(found.sample.region)
+        if region.shape != values.shape:
+            sizes = f"{'x'.join(map(str, region.shape))}, but its mask is {'x'.join(map(str, values.shape))}"
+            raise FileFault(found.sample.region, f"the region is {sizes}", "make them equal")
+        found.outside = int(np.count_nonzero(region == 0))
+        values = values[region != 0]
+    found.counts = value_counts(values)
