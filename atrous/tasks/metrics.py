@@ -8,14 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from atrous.labels import IGNORE
 from atrous.tasks.bootstrap import bootstrap_miou
 from atrous.tasks.boundary import boundary_counts
 from atrous.tasks.calibration import BINS, Reliability, calibration_counts
 from atrous.tasks.scores import Scores
 
-__all__ = ["IGNORE", "SegmentationMetrics"]
-
-IGNORE = 255
+__all__ = ["SegmentationMetrics"]
 
 
 class SegmentationMetrics:

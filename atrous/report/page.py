@@ -1,0 +1,202 @@
+"""The report of a run: one HTML file that needs nothing else, neither network nor JavaScript."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from atrous.report.color import ERROR, VOID, Palette
+from atrous.report.pictures import busiest, colorize, errors, flat, resized, signal, to_rgb
+from atrous.report.plots import DARK, LIGHT, Ink, confusion_chart, curve_chart, reliability_chart, seconds_and
+from atrous.report.words import calibration_words, headline, notable
+from atrous.tasks.scores import Scores
+
+__all__ = ["Example", "ReportContent", "write_report"]
+
+_LIMIT = 640  # pixels of the longer side of a picture
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One image to show: image `(C, *S)`, truth and prediction `(*S)` uint8, its own mean IoU, "best" or "worst"."""
+
+    name: str
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+    miou: float
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContent:
+    """All that stands on the page.
+
+    title: of the page.
+    verdict: further headline figures, label -> text or number.
+    history: the rows of metrics.csv (step, epoch, seconds, split, loss, learning_rate, miou, ...), "" or None where a
+        column does not apply.
+    scores: of the evaluation.
+    palette: one color per class.
+    examples: images to show, best and worst.
+    recipe_toml: the recipe.
+    environment: versions and machine, name -> value.
+    commands: what to type to get the same.
+    data_summary: what the data doctor found.
+    plan_reasons: why the plan is as it is, one sentence each.
+    """
+
+    title: str
+    verdict: dict[str, str | float]
+    history: list[dict[str, Any]]
+    scores: Scores
+    palette: Palette
+    examples: list[Example]
+    recipe_toml: str
+    environment: dict[str, Any]
+    commands: list[str]
+    data_summary: str
+    plan_reasons: list[str]
+
+
+def write_report(path: Path | str, content: ReportContent) -> None:
+    """Write the page; an earlier page of that name is replaced at once, never left half written."""
+    if len(content.palette) != len(content.scores.classes):
+        raise ValueError(f"{len(content.palette)} colors for {len(content.scores.classes)} classes")
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = _figure
+    html = environment.get_template("page.html.jinja").render(
+        content=content,
+        scores=content.scores,
+        headline=headline(content.scores),
+        notable=notable(content.scores),
+        calibration=calibration_words(content.scores),
+        classes=_class_rows(content),
+        curves=_curves(content.history),
+        confusion=_chart(lambda ink: confusion_chart(content.scores.confusion, content.scores.classes, ink)),
+        reliability=_reliability(content.scores),
+        examples={
+            kind: [_pictures(e, content.palette) for e in content.examples if e.kind == kind]
+            for kind in ("worst", "best")
+        },
+        colors={"void": _hex(VOID), "error": _hex(ERROR)},
+    )
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(html, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _class_rows(content: ReportContent) -> list[dict[str, Any]]:
+    scores = content.scores
+    columns = (scores.iou, scores.dice_per_class, scores.accuracy, scores.boundary_iou_per_class, scores.frequency)
+    return [
+        {"name": name, "color": _hex(color), "figures": [float(column[i]) for column in columns]}
+        for i, (name, color) in enumerate(zip(scores.classes, content.palette, strict=True))
+    ]
+
+
+def _curves(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Charts of loss, rate and quality; one without any point is left out."""
+    kinds = (
+        ("Loss", "loss", "loss", ("train", "val")),
+        ("Learning rate", "learning_rate", "learning rate", ("train",)),
+        ("Mean IoU on validation images", "miou", "mean IoU", ("val",)),
+    )
+    charts = []
+    for title, column, label, splits in kinds:
+        curves = {split: seconds_and(history, column, split) for split in splits}
+        curves = {split: points for split, points in curves.items() if points[0]}
+        if curves:
+            last = ", ".join(f"{split} {points[1][-1]:.4g} at the end" for split, points in curves.items())
+            charts.append(
+                {
+                    "title": title,
+                    "alt": f"{title} over time: {last}",
+                    **_chart(lambda ink, c=curves, name=label: curve_chart(c, name, ink)),
+                }
+            )
+    return charts
+
+
+def _reliability(scores: Scores) -> dict[str, str] | None:
+    reliability = scores.reliability
+    if reliability is None or not reliability.count.any():
+        return None
+    return _chart(lambda ink: reliability_chart(reliability, ink))
+
+
+def _chart(draw: Callable[[Ink], str]) -> dict[str, str]:
+    return {name: _uri("image/svg+xml", draw(ink).encode()) for name, ink in (("light", LIGHT), ("dark", DARK))}
+
+
+def _pictures(example: Example, palette: Palette) -> dict[str, Any]:
+    """The example's image, truth, prediction and errors as data URIs."""
+    at = busiest(example.truth)
+    image = signal(example.image) if example.truth.ndim == 1 else flat(to_rgb(example.image), at)
+    parts = [
+        ("image", "image", image, True),
+        ("truth", "truth", flat(colorize(example.truth, palette), at), False),
+        ("prediction", "prediction", flat(colorize(example.prediction, palette), at), False),
+        ("errors", "errors", flat(_errors(example), at), True),
+    ]
+    views = []
+    for caption, alt, picture, smooth in parts:
+        shown = resized(np.ascontiguousarray(picture), _LIMIT, smooth)
+        height, width = shown.shape[:2]
+        views.append(
+            {
+                "caption": caption,
+                "alt": f"{alt} of {example.name}",
+                "width": width,
+                "height": height,
+                "uri": _png(shown),
+            }
+        )
+    return {"name": example.name, "miou": example.miou, "views": views, "wide": example.truth.ndim == 1}
+
+
+def _errors(example: Example) -> np.ndarray:
+    backdrop = np.zeros((1, *example.truth.shape), np.uint8) if example.truth.ndim == 1 else example.image
+    return errors(backdrop, example.truth, example.prediction)
+
+
+def _png(picture: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "png", optimize=True)
+    return _uri("image/png", buffer.getvalue())
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _hex(color: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _figure(value: Any) -> str:
+    """A number with three digits after the point, a dash for one that does not exist, a list with commas."""
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.3f}" if abs(value) <= 1 else f"{value:,.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_figure(part)}" for name, part in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_figure(part) for part in value)
+    return str(value)

@@ -1,0 +1,177 @@
+"""Charts as SVG text, each drawn for a light and for a dark page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from atrous.tasks.calibration import Reliability
+
+__all__ = ["DARK", "LIGHT", "Ink", "confusion_chart", "curve_chart", "reliability_chart", "seconds_and"]
+
+_SIZE = (4.2, 2.7)  # inches; small, so that a phone need not shrink the letters
+_CONTRAST = 0.7  # exponent on shares: the little ones are the interesting ones
+_POINTS = 300  # of a curve at most; more would only make the page heavier
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Colors of one appearance: letters, letters on a filled field, rules, and two colors for data."""
+
+    text: str
+    reverse: str
+    rule: str
+    first: str
+    second: str
+
+
+LIGHT = Ink(text="#30343b", reverse="#ffffff", rule="#dfe2e7", first="#2563c9", second="#c2570c")
+DARK = Ink(text="#c9ced6", reverse="#0d1117", rule="#3a3f47", first="#6ea8fe", second="#f59a4c")
+
+
+def curve_chart(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str, ink: Ink) -> str:
+    """Curves over seconds of training, as SVG. `curves`: name -> (seconds, values); values that are nan are left out.
+
+    >>> curve_chart({"train": ([0, 60, 120], [2.0, 1.0, 0.5])}, "loss", LIGHT).startswith("<svg")
+    True
+    """
+    figure, axes = _figure(ink, _SIZE)
+    end = max((max(seconds) for seconds, _ in curves.values() if len(seconds)), default=0)
+    unit, scale = ("seconds", 1) if end < 180 else ("minutes", 60) if end < 4 * 3600 else ("hours", 3600)
+    for (name, (seconds, values)), color in zip(curves.items(), (ink.first, ink.second), strict=False):
+        x, y = _thinned(np.asarray(seconds, float), np.asarray(values, float))
+        axes.plot(
+            x / scale, y, color=color, label=name, marker="o" if len(x) <= 40 else "", markersize=3, linewidth=1.5
+        )
+    axes.set_xlabel(unit)
+    axes.set_ylabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.set_xlim(left=0)
+    if len(curves) > 1:
+        axes.legend(frameon=False, labelcolor=ink.text, fontsize=9)
+    return _svg(figure)
+
+
+def confusion_chart(confusion: np.ndarray, classes: Sequence[str], ink: Ink) -> str:
+    """Confusion matrix `(K, K)` as a heat map, as SVG: each row (true class) in percent of that row.
+
+    Figures stand in the cells up to 30 classes; classes that never occur in the truth have an empty row.
+    """
+    count = len(classes)
+    total = confusion.sum(1, keepdims=True)
+    share = np.divide(confusion, total, out=np.zeros(confusion.shape), where=total > 0)
+    side = 1.6 + min(0.42 * count, 0.32 * count + 0.9)
+    figure, axes = _figure(ink, (max(side, 3.4), max(side, 3.4)))
+    axes.grid(False)
+    shades = LinearSegmentedColormap.from_list("shares", [to_rgba(ink.first, 0), to_rgba(ink.first, 1)])
+    shade = share**_CONTRAST
+    axes.pcolormesh(shade, cmap=shades, vmin=0, vmax=1, edgecolor="none", rasterized=count > 60)
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    names = [name if len(name) <= 16 else name[:15] + "…" for name in classes]
+    axes.set_xticks(np.arange(count) + 0.5, names, rotation=55, ha="right", rotation_mode="anchor")
+    axes.set_yticks(np.arange(count) + 0.5, names)
+    axes.tick_params(length=0)
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("truth")
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color(ink.rule)
+    if count <= 30:
+        _write_cells(axes, share, ink)
+    return _svg(figure)
+
+
+def reliability_chart(reliability: Reliability, ink: Ink) -> str:
+    """Accuracy by confidence against the diagonal of a perfectly calibrated network, as SVG."""
+    bins = len(reliability.count)
+    figure, axes = _figure(ink, (4.2, 3.4))
+    centers = (np.arange(bins) + 0.5) / bins
+    filled = reliability.count > 0
+    share = reliability.count / max(reliability.count.sum(), 1)
+    axes.bar(centers, share, width=0.98 / bins, color=ink.text, alpha=0.18, label="share of positions")
+    axes.plot([0, 1], [0, 1], color=ink.text, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated")
+    axes.plot(
+        reliability.confidence[filled],
+        reliability.accuracy[filled],
+        color=ink.first,
+        marker="o",
+        markersize=4,
+        linewidth=1.5,
+        label="this network",
+    )
+    axes.set_xlabel("confidence: probability of the predicted class")
+    axes.set_ylabel("share that is right")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    axes.legend(frameon=False, labelcolor=ink.text, fontsize=9, loc="upper left")
+    return _svg(figure)
+
+
+def seconds_and(history: Sequence[dict[str, Any]], column: str, split: str) -> tuple[list[float], list[float]]:
+    """One curve out of the rows of metrics.csv: seconds, and what stands in `column` in the rows of `split`.
+
+    Blanks are left out.
+
+    >>> rows = [{"seconds": "1", "split": "train", "loss": "2"}, {"seconds": "2", "split": "val", "loss": ""}]
+    >>> seconds_and(rows, "loss", "train")
+    ([1.0], [2.0])
+    """
+    points = [(row["seconds"], row.get(column)) for row in history if row["split"] == split]
+    pairs = [(float(seconds), float(value)) for seconds, value in points if value not in (None, "")]
+    return [seconds for seconds, _ in pairs], [value for _, value in pairs]
+
+
+def _figure(ink: Ink, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
+    figure.patch.set_visible(False)
+    axes = figure.add_subplot()
+    axes.patch.set_visible(False)
+    axes.set_axisbelow(True)
+    axes.grid(True, color=ink.rule, linewidth=0.8)
+    axes.tick_params(colors=ink.text, labelsize=9, length=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set(color=ink.text, fontsize=10)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in {"left", "bottom"})
+        spine.set_color(ink.rule)
+    return figure, axes
+
+
+def _write_cells(axes: Axes, share: np.ndarray, ink: Ink) -> None:
+    for (row, column), value in np.ndenumerate(share):
+        if round(100 * value) == 0:
+            continue
+        color = ink.reverse if value**_CONTRAST > 0.55 else ink.text
+        axes.text(column + 0.5, row + 0.5, f"{100 * value:.0f}", ha="center", va="center", fontsize=8.5, color=color)
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most `_POINTS` points: means over equal numbers of neighbors."""
+    x, y = x[np.isfinite(y)], y[np.isfinite(y)]
+    if len(x) <= _POINTS:
+        return x, y
+    edges = np.linspace(0, len(x), _POINTS + 1).astype(int)
+    count = np.diff(edges)
+    return np.add.reduceat(x, edges[:-1]) / count, np.add.reduceat(y, edges[:-1]) / count
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as one `<svg>` element; letters as letters, and the same bytes for the same figure."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "atrous", "font.family": "sans-serif"}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

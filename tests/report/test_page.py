@@ -1,0 +1,193 @@
+import json
+import math
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+
+from atrous.labels import IGNORE
+from atrous.report.color import default_palette
+from atrous.report.page import Example, ReportContent, write_report
+from atrous.tasks.metrics import SegmentationMetrics
+
+CLASSES = ["background", "cell <b>&amp;", "nucleus"]
+SECTIONS = ["figures", "learning", "classes", "confusion", "calibration", "images", "data", "recipe"]
+SECTIONS += ["environment", "commands"]
+
+
+def content(shape=(24, 32), **changes):
+    generator = torch.Generator().manual_seed(0)
+    metrics, examples = SegmentationMetrics(CLASSES), []
+    for name in ("good/a", "bad/b"):
+        target = torch.randint(3, shape, generator=generator).to(torch.uint8)
+        logits = torch.randn(3, *shape, generator=generator)
+        probabilities = (logits + 2 * torch.nn.functional.one_hot(target.long(), 3).movedim(-1, 0)).softmax(0)
+        target.view(-1)[:9] = IGNORE
+        metrics.update(name, probabilities, target)
+        image = torch.rand((2, *shape), generator=generator).numpy()
+        prediction = probabilities.argmax(0).to(torch.uint8).numpy()
+        examples.append(Example(name, image, target.numpy(), prediction, 0.5, "best" if "good" in name else "worst"))
+    common = {"step": 1, "epoch": 0}
+    history = [
+        common | {"seconds": "10", "split": "train", "loss": "2.0", "learning_rate": "0.001", "miou": ""},
+        common | {"seconds": "70", "split": "train", "loss": "1.0", "learning_rate": "0.0", "miou": ""},
+        common | {"seconds": "80", "split": "val", "loss": "1.2", "learning_rate": "", "miou": "0.5"},
+    ]
+    made = ReportContent(
+        title="cells <script>alert(1)</script>",
+        verdict={"Training time": "2 min", "Images per second": 12.5},
+        history=history,
+        scores=metrics.result(1.0),
+        palette=default_palette(3),
+        examples=examples,
+        recipe_toml='[data]\nroot = "cells"\n',
+        environment={"torch": "2.9", "packages": {"numpy": "2.0"}, "threads": 2},
+        commands=["atrous train cells", "atrous evaluate runs/cells cells"],
+        data_summary="2 images <of> 24x32",
+        plan_reasons=["The crop is small because the images are."],
+    )
+    return replace(made, **changes)
+
+
+def written(folder, made):
+    write_report(folder / "report.html", made)
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("page"), content())
+
+
+class Outline(HTMLParser):
+    """Notes ids, headings, images and whether every element is closed."""
+
+    EMPTY = frozenset({"meta", "link", "img", "source"})
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.ids, self.levels, self.images, self.references = [], [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.ids += [attrs["id"]] if "id" in attrs else []
+        self.references += [attrs[key] for key in ("src", "srcset", "href") if key in attrs]
+        if tag == "img":
+            self.images.append(attrs)
+        if re.fullmatch("h[1-6]", tag):
+            self.levels.append(int(tag[1]))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("shape", [(50,), (24, 32), (6, 9, 8)])
+def test_page_is_well_formed_complete_and_self_contained(tmp_path, shape):
+    outline = Outline(written(tmp_path, content(shape)))
+    assert outline.open == []
+    assert outline.ids == SECTIONS
+    assert outline.levels[0] == 1
+    assert all(after - before <= 1 for before, after in zip(outline.levels, outline.levels[1:], strict=False))
+    assert all(reference.startswith(("data:", "#")) for reference in outline.references)
+    assert len(outline.images) == 3 + 1 + 1 + 2 * 4
+    assert all(image["alt"] for image in outline.images)
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_names_from_outside_are_text_not_markup(page):
+    assert "<script" not in page
+    assert "<title>cells &lt;script&gt;" in page
+    assert "cell &lt;b&gt;&amp;amp;" in page
+    assert "<of>" not in page
+
+
+def test_everything_that_was_passed_in_stands_on_the_page(page):
+    made, html = content(), unescape(page)
+    scores = made.scores
+    shown = [*made.verdict, "12.5", *made.commands, *made.plan_reasons, made.recipe_toml, made.data_summary]
+    shown += [*CLASSES, "numpy 2.0", scores.conventions, *(f"{v:.3f}" for v in (*scores.iou, *scores.miou_ci95))]
+    for text in shown:
+        assert text in html, text
+
+
+def test_figures_that_do_not_exist_are_dashes(tmp_path):
+    metrics = SegmentationMetrics(CLASSES, boundary=False, calibration=False)
+    metrics.update("a", torch.eye(3)[:2].T.contiguous(), torch.tensor([0, 1], dtype=torch.uint8))
+    html = written(tmp_path, content(scores=metrics.result(1.0), history=[], examples=[]))
+    assert "nan" not in re.sub(r'"data:[^"]*"', "", html).replace("nance", "")
+    assert "There is no record of the training" in html
+    assert "There are no labelled images" in html
+    assert "Confidence was not measured" in html
+
+
+def test_an_image_without_labels_can_be_shown(tmp_path):
+    example = Example(
+        "x", np.zeros((1, 4, 4)), np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8), math.nan, "worst"
+    )
+    assert "own mean IoU -" in written(tmp_path, content(examples=[example]))
+
+
+def test_a_page_that_exists_is_replaced(tmp_path):
+    (tmp_path / "report.html").write_text("an earlier page")
+    assert "an earlier page" not in written(tmp_path, content(history=[], examples=[], title="second"))
+
+
+def test_palette_of_other_length_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="2 colors for 3 classes"):
+        write_report(tmp_path / "report.html", content(palette=default_palette(2)))
+    assert not list(tmp_path.iterdir())
+
+
+PROBE = """<!DOCTYPE html><iframe width=390 height=800></iframe><iframe width=1280 height=800></iframe>
+<output></output><script>
+const frames = [...document.querySelectorAll("iframe")];
+const box = element => element.getBoundingClientRect();
+const found = frames.map(frame => new Promise(done => {
+  frame.srcdoc = PAGE;
+  frame.onload = () => {
+    const page = frame.contentDocument;
+    done({
+      images: [...page.images].map(image => [image.naturalWidth, box(image).width]),
+      sections: [...page.querySelectorAll("section")].map(section => [section.id, box(section).height]),
+      wide: page.documentElement.scrollWidth, window: frame.contentWindow.innerWidth,
+    });
+  };
+}));
+Promise.all(found).then(all => { document.querySelector("output").textContent = JSON.stringify(all); });
+</script>"""
+
+
+def opened(folder, html):
+    """What a browser finds on the page at the width of a phone and of a desktop; the probe is outside the page."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no chromium or google-chrome on PATH")
+    (folder / "probe.html").write_text(PROBE.replace("PAGE", json.dumps(html).replace("</", "<\\/")), encoding="utf-8")
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    flags += " --disable-component-update --disable-sync --virtual-time-budget=60000"
+    command = [browser, *flags.split(), f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
+    command.append((folder / "probe.html").as_uri())
+    run = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    match = re.search(r"<output>(.+?)</output>", run.stdout)
+    assert match, run.stderr[-2000:]
+    return json.loads(match[1])
+
+
+def test_a_browser_shows_all_sections_and_images_and_nothing_sticks_out(tmp_path, page):
+    phone, desktop = opened(tmp_path, page)
+    for found, width in ((phone, 390), (desktop, 1280)):
+        assert found["window"] == width
+        assert found["wide"] <= width
+        assert [name for name, _ in found["sections"]] == SECTIONS
+        assert all(height > 50 for _, height in found["sections"])
+        assert len(found["images"]) == 13
+        assert all(natural > 0 and shown > 100 for natural, shown in found["images"])

@@ -1,0 +1,61 @@
+import math
+
+import numpy as np
+import pytest
+
+from atrous.report.words import calibration_words, headline, notable
+from atrous.tasks.calibration import Reliability
+from atrous.tasks.scores import Scores
+
+
+def scores(confusion, **changes):
+    values = {"classes": ("sky", "road", "car"), "confusion": np.array(confusion), "per_image": {"a": 0.5, "b": 0.6}}
+    return Scores(**(values | {"miou_ci95": (0.4, 0.6), "seconds": 1.0} | changes))
+
+
+USUAL = [[8, 2, 0], [0, 9, 1], [0, 0, 0]]
+
+
+def test_headline_says_figure_and_interval():
+    text = headline(scores(USUAL))
+    assert "Averaged over 3 classes" in text
+    assert "52 %" in text
+    assert "2 images" in text
+    assert "between 0.400 and 0.600" in text
+
+
+def test_headline_of_one_image_promises_no_interval():
+    text = headline(scores(USUAL, per_image={"a": 0.5}, miou_ci95=(math.nan, math.nan)))
+    assert "single image" in text
+    assert "nan" not in text
+
+
+def test_headline_without_labels():
+    assert "no labels" in headline(scores(np.zeros((3, 3), int)))
+    assert notable(scores(np.zeros((3, 3), int))) == []
+
+
+def test_notable_names_best_weakest_and_the_confusion():
+    text = " ".join(notable(scores(USUAL)))
+    assert "Best class: sky (IoU 0.800)" in text
+    assert "Weakest: car (IoU 0.000)" in text
+    assert "20 % of sky is taken for road" in text
+
+
+def test_notable_names_absent_classes_and_no_confusion_where_there_is_none():
+    text = " ".join(notable(scores([[8, 0, 0], [0, 9, 0], [0, 0, 0]])))
+    assert "without a figure: car" in text
+    assert "confusion" not in text
+
+
+@pytest.mark.parametrize(
+    ("right", "expected"), [(50, "too sure of itself"), (90, "too modest"), (70, "neither too sure")]
+)
+def test_calibration_says_in_which_direction_it_errs(right, expected):
+    counts = np.zeros((3, 15))
+    counts[:, 10] = 100, 70, right
+    assert expected in calibration_words(scores(USUAL, reliability=Reliability.of(counts)))
+
+
+def test_calibration_that_was_not_measured():
+    assert "not measured" in calibration_words(scores(USUAL))
