@@ -41,7 +41,7 @@ def content(shape=(24, 32), **changes):
     ]
     made = ReportContent(
         title="cells <script>alert(1)</script>",
-        verdict={"Training time": "2 min", "Images per second": 12.5},
+        verdict={"Training time": "2 min", "Images per second": 12.5, "training": "2 minutes, best at step 120 of 130"},
         history=history,
         scores=metrics.result(1.0),
         palette=default_palette(3),
@@ -113,7 +113,15 @@ def test_names_from_outside_are_text_not_markup(page):
 def test_everything_that_was_passed_in_stands_on_the_page(page):
     made, html = content(), unescape(page)
     scores = made.scores
-    shown = [*made.verdict, "12.5", *made.commands, *made.plan_reasons, made.recipe_toml, made.data_summary]
+    shown = [
+        *made.verdict,
+        "12.5",
+        made.verdict["training"],
+        *made.commands,
+        *made.plan_reasons,
+        made.recipe_toml,
+        made.data_summary,
+    ]
     shown += [*CLASSES, "numpy 2.0", scores.conventions, *(f"{v:.3f}" for v in (*scores.iou, *scores.miou_ci95))]
     for text in shown:
         assert text in html, text

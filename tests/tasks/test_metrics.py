@@ -98,7 +98,9 @@ def test_order_of_images_does_not_matter(names):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**31), st.floats(0, 1, allow_subnormal=False), st.sampled_from([0.0, 1.0, 1e30, math.inf, math.nan]))
+@given(
+    st.integers(0, 2**31), st.floats(0, 1, allow_subnormal=False), st.sampled_from([0.0, 1.0, 1e30, math.inf, math.nan])
+)
 def test_what_is_predicted_at_ignored_positions_does_not_matter(seed, void, garbage):
     probabilities, target = image(seed, void=void)
     changed = torch.where(target == IGNORE, torch.randn(probabilities.shape) * garbage, probabilities)
