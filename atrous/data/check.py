@@ -164,7 +164,10 @@ def _dataset(
         names = tuple("color {}, {}, {}".format(*code_color(code)) for code in colors)
         palette = tuple(code_color(code) for code in colors)
         dataset, _ = resolve(root, replace(description, classes=names, palette=palette), layout, lambda: gray)
-        return replace(dataset, colors=None), None
+        colors_toml = ", ".join(str(list(color)) for color in palette)
+        mend = f'write palette = [{colors_toml}] in dataset.toml, and classes = ["NAME", ...] in the same order'
+        doubt = f"masks store {len(colors)} colors, not class numbers"
+        return dataset, Guess(names, None, (), doubt, mend, usable=False)
     return resolve(root, description, layout, lambda: gray)
 
 

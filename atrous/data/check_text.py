@@ -52,7 +52,7 @@ def duration(minutes: float) -> str:
     ('12 seconds', '1.5 minutes', '2.5 hours')
     """
     if minutes < 1:
-        return f"{max(minutes * 60, 1):.0f} seconds"
+        return f"{minutes * 60:.0f} seconds" if minutes > 1.5 / 60 else "a second"
     return f"{minutes:.1f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
 
 
@@ -101,7 +101,7 @@ def _ignored(check: Check) -> str:
 def _epoch(check: Check) -> str:
     positions = check.fingerprint.positions.get("train", 0)
     rate = f"{RATE_PER_CORE / 1e6:g} million a second and core, {cores()} cores"
-    return f"about {duration(check.minutes_per_epoch)} ({positions / 1e6:.3g} million positions in train; {rate})"
+    return f"about {duration(check.minutes_per_epoch)} ({positions / 1e6:,.2f} million positions in train; {rate})"
 
 
 def _classes(check: Check) -> list[str]:

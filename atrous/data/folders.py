@@ -48,7 +48,7 @@ class Folder:
 def read_folders(root: Path, images: str | None = None, masks: str | None = None) -> list[Folder]:
     """Every folder under `root` that holds readable files, with what its path says.
 
-    A folder that is in a split but names no role holds images (`train/` beside `trainannot/`). Where
+    A folder that is in a split but names no role holds images (`train/` beside `trainannot/`), unless `images` is given. Where
     there is a `1st_manual`, `mask` is the region in which labels count (DRIVE).
 
     Args:
@@ -60,7 +60,7 @@ def read_folders(root: Path, images: str | None = None, masks: str | None = None
     for path, files in _walk(root):
         parts = path.relative_to(root).parts
         role, split, group = _read_parts(parts, images, masks)
-        if role is None and split is not None:
+        if role is None and split is not None and images is None:
             role = "image"
         found.append(Folder(path, role, split, "/".join(group), files))
     if masks is None and any(_key(folder.path.name) == "1stmanual" for folder in found):

@@ -30,9 +30,10 @@ def mask_faults(dataset: Dataset, scans: Sequence[Scan], guess: Guess | None) ->
         wrong = [] if one.colored or not binary else [value for value in one.counts if value == IGNORE]
         wrong = wrong or _wrong_values(dataset, one, guess)
         if wrong:
-            yield Fault(
-                file, _described(dataset, one, wrong), mends[one.colored], kind=("values", "colors")[one.colored]
-            )
+            what = _described(dataset, one, wrong)
+            if binary and not one.colored:
+                what = "values are 0 and 255, but the two classes of dataset.toml have the numbers 0 and 1"
+            yield Fault(file, what, mends[one.colored], kind="colors" if one.colored else "values")
         if one.sample.label is not None and one.sample.label.suffix.lower() in _LOSSY:
             severity = "error" if guess is not None and guess.doubt and guess.values != (0, 255) else "warning"
             what = "saved as JPEG, which changes label values"
@@ -82,9 +83,10 @@ def mask_notes(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[str]:
     kinds = [one.label.kind for one in scans if one.label is not None]
     if kinds.count("palette"):
         yield f"{kinds.count('palette')} masks are palette PNG or GIF: their indices are the labels, not their colors"
-    if dataset.colors is not None and any(one.colored for one in scans):
+    if dataset.colors is not None and any(one.colored for one in scans) and dataset.description is not None:
         yield "masks store colors: they are mapped to classes by `palette` in dataset.toml"
-    if IGNORE in dataset.ignore and IGNORE in total_counts(scans, colored=False):
+    void = IGNORE in dataset.ignore and IGNORE in total_counts(scans, colored=False)
+    if void and not _is_binary(dataset, scans):
         yield f"value {IGNORE} is void: it counts for nothing, neither in the loss nor in any figure"
     regions = sum(one.sample.region is not None for one in scans)
     if regions:
@@ -92,10 +94,11 @@ def mask_notes(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[str]:
 
 
 def _guessed(dataset: Dataset, labeled: Sequence[Scan], guess: Guess | None) -> Iterator[Fault]:
-    """The doubt about the data set's values, on the files that bring them."""
+    """The doubt about the values or colors of the whole data set, on the files that bring them."""
     if guess is None or guess.doubt is None:
         return
-    files = [relative(one.sample.label or Path(), dataset.root) for one in labeled if not one.colored]
+    colored = dataset.colors is not None
+    files = [relative(one.sample.label or Path(), dataset.root) for one in labeled if one.colored == colored]
     if files:
         severity = "warning" if guess.usable else "error"
         yield Fault(files[0], guess.doubt, guess.mend, severity, "guess", tuple(files[1:]))
@@ -149,7 +152,7 @@ def _value_mend(dataset: Dataset, labeled: Sequence[Scan]) -> str:
     seen = [value for value in total_counts(labeled, colored=False) if value not in dataset.ignore]
     count = len(dataset.classes)
     if set(seen) <= {0, 255} and count == 2:
-        return "a 0/255 mask: write values = [0, 255] in dataset.toml"
+        return "write values = [0, 255] in dataset.toml"
     if seen == list(range(1, count + 1)):
         return f"off by one, counted from 1: write values = {listing(seen, 300)} in dataset.toml"
     if seen and seen[-1] == count and dataset.values is None:

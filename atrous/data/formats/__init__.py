@@ -71,7 +71,7 @@ def read_values(path: Path | str) -> np.ndarray:
     if values.dtype == bool:
         return values.astype(np.uint8)
     if values.dtype.kind == "f":
-        whole = values.astype(np.int32)
+        whole = np.nan_to_num(values, nan=0.5).astype(np.int32)
         if not np.array_equal(whole, values):
             raise FileFault(path, "a label file with fractions", "save class numbers as whole numbers")
         return whole
@@ -217,7 +217,7 @@ def _guarded(path: Path, format_: ModuleType, read: Callable[[Path], _Result]) -
     try:
         return read(path)
     except format_.ERRORS as error:
-        said = " ".join(str(error).split()) or type(error).__name__
+        said = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
         raise FileFault(
             path,
             f"cannot be read, it is damaged, cut short or not a {path.suffix[1:]} file ({said})",

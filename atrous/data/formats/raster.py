@@ -44,7 +44,7 @@ def read_header(path: Path) -> Header:
     """Header of the file, without decoding its pixels."""
     with _open(path) as image:
         depth, color = _png_depth(image, path)
-        kind = _PNG_KINDS[color] if depth == 16 else _KINDS.get(image.mode, "rgb")
+        kind = _PNG_KINDS[color] if depth == 16 else _kind(image)
         channels = 1 if kind in ("bilevel", "gray", "gray+alpha") else 3
         deep = depth == 16 or image.mode.startswith("I")
         dtype = "uint16" if deep else "float32" if image.mode == "F" else "uint8"
@@ -52,7 +52,8 @@ def read_header(path: Path) -> Header:
         width, height = image.size
         if orientation in (5, 6, 7, 8):
             width, height = height, width
-        return Header((channels, height, width), dtype, kind, None, _palette(image), orientation not in (0, 1))
+        palette = _palette(image) if kind == "palette" else None
+        return Header((channels, height, width), dtype, kind, None, palette, orientation not in (0, 1))
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -61,9 +62,9 @@ def read_image(path: Path) -> np.ndarray:
         depth, color = _png_depth(image, path)
         if depth == 16 and color != 0:
             return _channels_first(_png16(path))
+        kind = _kind(image)
         image.load()
         upright = ImageOps.exif_transpose(image) if image.format in ("JPEG", "MPO", "WEBP") else image
-        kind = _KINDS.get(image.mode, "rgb")
         if image.mode.startswith("I"):
             return np.asarray(upright).astype(np.uint16)[None]
         if image.mode == "F":
@@ -79,18 +80,9 @@ def read_values(path: Path) -> np.ndarray:
         if depth == 16 and color != 0:
             pixels = _channels_first(_png16(path))
             return pixels[0] if len(pixels) == 1 else pixels
+        gray_gif = _kind(image) == "gray" and image.mode == "P"
         image.load()
-        if image.mode in ("P", "L", "1"):
-            values = np.asarray(image).astype(np.uint8)
-            # Pillow spreads 2- and 4-bit gray over 0..255; a label is the number itself
-            return values // {2: 85, 4: 17}[depth] if image.mode == "L" and depth in (2, 4) else values
-        if image.mode.startswith("I"):
-            return np.asarray(image).astype(np.uint16)
-        if image.mode == "F":
-            return np.asarray(image)
-        if image.mode in ("LA", "La", "PA"):
-            return np.ascontiguousarray(np.asarray(image)[..., 0])
-        return _channels_first(np.asarray(image.convert("RGB")))
+        return _stored(image.convert("L") if gray_gif else image, depth)
 
 
 def encode_label(label: np.ndarray, palette: tuple[tuple[int, int, int], ...] | None) -> bytes:
@@ -101,6 +93,21 @@ def encode_label(label: np.ndarray, palette: tuple[tuple[int, int, int], ...] | 
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _stored(image: Image.Image, depth: int) -> np.ndarray:
+    """The numbers of a decoded image of at most 8 bits, or of 16 or 32 in one channel."""
+    if image.mode in ("P", "L", "1"):
+        values = np.asarray(image).astype(np.uint8)
+        # Pillow spreads 2- and 4-bit gray over 0..255; a label is the number itself
+        return values // {2: 85, 4: 17}[depth] if image.mode == "L" and depth in (2, 4) else values
+    if image.mode.startswith("I"):
+        return np.asarray(image).astype(np.uint16)
+    if image.mode == "F":
+        return np.asarray(image)
+    if image.mode in ("LA", "La", "PA"):
+        return np.ascontiguousarray(np.asarray(image)[..., 0])
+    return _channels_first(np.asarray(image.convert("RGB")))
 
 
 def _open(path: Path) -> Image.Image:
@@ -130,6 +137,13 @@ def _png16(path: Path) -> np.ndarray:
     if pixels.ndim == 3 and pixels.shape[-1] in (2, 4):
         pixels = pixels[..., :-1]
     return pixels
+
+
+def _kind(image: Image.Image) -> str:
+    """Kind of a file's pixels; a GIF with gray colors only is gray, since GIF has no other way to say so."""
+    if image.format == "GIF" and image.mode == "P" and all(r == g == b for r, g, b in _palette(image) or ()):
+        return "gray"
+    return _KINDS.get(image.mode, "rgb")
 
 
 def _palette(image: Image.Image) -> tuple[tuple[int, int, int], ...] | None:

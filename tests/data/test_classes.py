@@ -1,0 +1,57 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atrous.data.classes import default_palette, guess_classes
+
+
+def guess(*values):
+    return guess_classes(dict.fromkeys(values, 10))
+
+
+@pytest.mark.parametrize(
+    ("values", "count", "mapped", "ignore", "doubt"),
+    [
+        ((0, 1, 2), 3, None, (), None),
+        ((0, 1, 2, 255), 3, None, (255,), None),
+        ((0, 1, 4), 5, None, (), None),
+        ((-1, 0, 1), 2, None, (-1,), None),
+        ((0, 255), 2, (0, 255), (), "0 and 255"),
+        ((1, 2, 3), 3, (1, 2, 3), (), "none is 0"),
+        ((1, 2, 255), 2, (1, 2), (255,), "none is 0"),
+        ((0, 38, 75, 113), 4, (0, 38, 75, 113), (), "gray levels"),
+        ((0, 128, 255), 3, (0, 128, 255), (), "gray levels"),
+        (tuple(range(151)), 151, None, (), None),
+    ],
+)
+def test_classes_are_guessed_and_doubts_are_told(values, count, mapped, ignore, doubt):
+    found = guess(*values)
+    assert (len(found.classes), found.values, found.ignore, found.usable) == (count, mapped, ignore, True)
+    assert (found.doubt is None) == (doubt is None)
+    assert doubt is None or doubt in (found.doubt or "")
+    assert bool(found.mend) == (doubt is not None)
+
+
+@pytest.mark.parametrize("values", [range(256), range(0, 250, 3), (), (-5, 0, 1), (255,)])
+def test_what_cannot_be_class_numbers_is_not_usable(values):
+    found = guess(*values)
+    assert not found.usable
+    assert found.doubt
+
+
+@settings(deadline=None)
+@given(st.sets(st.integers(0, 253), min_size=1, max_size=20), st.booleans())
+def test_every_value_seen_has_a_class_or_is_ignored(values, void):
+    found = guess(*values, *([255] if void else []))
+    known = set(found.values if found.values is not None else range(len(found.classes)))
+    assert values <= known | set(found.ignore)
+    assert 255 in known | set(found.ignore) or not void
+
+
+@settings(deadline=None)
+@given(st.integers(1, 254), st.booleans())
+def test_a_palette_has_one_color_per_class(count, background):
+    palette = default_palette(count, background)
+    assert len(palette) == count
+    assert all(0 <= level <= 255 for color in palette for level in color)
+    assert len(set(palette)) == count or count > 40

@@ -1,0 +1,134 @@
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from atrous.data.dataset import load_image, load_label, open_dataset, value_counts
+from atrous.errors import UserError
+from atrous.labels import IGNORE
+from tests.data.data_folders import SIZE, picture, save, stripes
+
+
+def label(root, **given_):
+    dataset = open_dataset(root, **given_)
+    return dataset, load_label(dataset, dataset.samples[0])
+
+
+def test_a_folder_with_dataset_toml(flat):
+    dataset, found = label(flat())
+    assert dataset.classes == ("a", "b", "c")
+    assert (dataset.task, dataset.values, dataset.ignore) == ("semantic", None, (IGNORE,))
+    assert len(dataset.palette) == 3
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, stripes())
+    sample = dataset.splits["train"][0]
+    np.testing.assert_array_equal(load_image(sample), np.moveaxis(np.asarray(Image.open(sample.image)), -1, 0))
+
+
+def test_classes_are_found_in_the_masks_where_nothing_names_them(flat):
+    dataset, found = label(flat(lambda i: np.where(stripes() == 2, 255, stripes()), toml=None))
+    assert dataset.classes == ("class 0", "class 1")
+    assert dataset.ignore == (255,)
+    np.testing.assert_array_equal(found, np.where(stripes() == 2, IGNORE, stripes()))
+
+
+def test_a_dataset_toml_elsewhere_wins(flat, tmp_path_factory):
+    other = tmp_path_factory.mktemp("mine") / "d.toml"
+    other.write_text('classes = ["x", "y", "z"]\nignore = [2]\nvalues = [0, 1, 7]')
+    dataset, found = label(flat(), toml=other)
+    assert dataset.classes == ("x", "y", "z")
+    assert dataset.description == other
+    np.testing.assert_array_equal(found, np.where(stripes() == 2, IGNORE, stripes()))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_values_become_class_numbers_and_ignored_ones_ignore(flat, dtype):
+    root = flat(toml='classes = ["b", "a"]\nvalues = [200, 100]\nignore = [7]')
+    values = np.array([100, 200, 7], dtype=dtype)[stripes()]
+    for path in list((root / "masks").iterdir()):
+        np.save(path.with_suffix(".npy"), values)
+        path.unlink()
+    _, found = label(root)
+    np.testing.assert_array_equal(found, np.array([1, 0, IGNORE], dtype=np.uint8)[stripes()])
+    np.save(root / "masks/0.npy", values + dtype(1))
+    dataset = open_dataset(root)
+    sample = next(sample for sample in dataset.samples if sample.image.stem == "0")
+    with pytest.raises(UserError, match=r"0\.npy: 8 is none of the values|0\.npy: 101 is none of the values"):
+        load_label(dataset, sample)
+
+
+def test_color_masks_go_by_the_palette(flat):
+    palette = np.array([[9, 9, 9], [200, 0, 0], [0, 0, 200]], dtype=np.uint8)
+    toml = "palette = [[9, 9, 9], [200, 0, 0], [0, 0, 200]]"
+    dataset, _ = label(flat(lambda i: palette[stripes() if i else stripes() * 0], toml=toml))
+    for sample in dataset.samples:
+        want = stripes() if sample.image.stem != "0" else stripes() * 0  # all gray, but a color all the same
+        np.testing.assert_array_equal(load_label(dataset, sample), want)
+    assert dataset.classes == ("class 0", "class 1", "class 2")
+    (dataset.root / "dataset.toml").unlink()
+    with pytest.raises(UserError, match=r"stores colors: write .*palette = \[\[0, 0, 200\]"):
+        open_dataset(dataset.root)
+
+
+def test_an_ignored_color(flat):
+    palette = np.array([[9, 9, 9], [200, 0, 0], [0, 0, 200]], dtype=np.uint8)
+    toml = "palette = [[9, 9, 9], [200, 0, 0]]\nignore = [[0, 0, 200]]"
+    _, found = label(flat(lambda i: palette[stripes()], toml=toml))
+    np.testing.assert_array_equal(found, np.where(stripes() == 2, IGNORE, stripes()))
+
+
+def test_outside_the_region_nothing_counts(tmp_path):
+    for i in range(3):
+        save(tmp_path / f"training/images/{i}_training.tif", picture(i))
+        save(tmp_path / f"training/1st_manual/{i}_manual1.gif", (stripes() > 0).astype(np.uint8) * 255)
+        save(tmp_path / f"training/mask/{i}_training_mask.gif", (stripes() < 2).astype(np.uint8) * 255)
+    dataset, found = label(tmp_path)
+    assert dataset.classes == ("background", "vessel")
+    np.testing.assert_array_equal(found, np.array([0, 1, IGNORE], dtype=np.uint8)[stripes()])
+    save(tmp_path / "training/mask/0_training_mask.gif", np.zeros((4, 4), dtype=np.uint8))
+    dataset = open_dataset(tmp_path)
+    sample = next(sample for sample in dataset.samples if sample.image.name.startswith("0"))
+    with pytest.raises(UserError, match=r"0_training_mask\.gif: size \(4, 4\)"):
+        load_label(dataset, sample)
+
+
+def test_channels_are_brought_to_the_number_asked_for(flat):
+    root = flat(toml="channels = 3")
+    save(root / "images/0.png", picture(0, channels=1))
+    assert {load_image(sample).shape for sample in open_dataset(root).samples} == {(3, *SIZE)}
+    (root / "dataset.toml").write_text("channels = 1")
+    images = [load_image(sample) for sample in open_dataset(root).samples]
+    assert {(image.shape, image.dtype) for image in images} == {((1, *SIZE), np.dtype("uint8"))}
+    luma = np.asarray(Image.open(open_dataset(root).samples[-1].image).convert("L"), dtype=int)
+    assert np.abs(images[-1][0] - luma).max() <= 1
+    (root / "dataset.toml").write_text("channels = 5")
+    with pytest.raises(UserError, match=r"images/\d\.png: 3 channels, but dataset\.toml says channels = 5"):
+        load_image(open_dataset(root).splits["train"][-1])
+
+
+def test_a_sample_without_mask_has_no_label(flat):
+    root = flat()
+    shutil.copytree(root / "images", root / "images/test")
+    dataset = open_dataset(root)
+    assert dataset.splits["test"][0].label is not None  # masks/ serves every split
+    save(root / "images/test/unlabeled.png", picture(9))
+    dataset = open_dataset(root)
+    with pytest.raises(UserError, match=r"unlabeled\.png: has no mask"):
+        load_label(dataset, dataset.splits["test"][-1])
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(
+        st.sampled_from([np.uint8, np.int16, np.uint16, np.int32]),
+        hnp.array_shapes(min_side=0),
+        elements=st.integers(0, 200),
+    )
+)
+def test_value_counts_agree_with_numpy(array):
+    values, counts = np.unique(array, return_counts=True)
+    assert value_counts(array) == dict(zip(values.tolist(), counts.tolist(), strict=True))
