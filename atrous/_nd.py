@@ -1,4 +1,4 @@
-"""The one table of operators that torch names by dimension: everything else in atrous is written once for all `ndim`."""
+"""The one table of operators that torch names by dimension: all else is written once for every `ndim`."""
 
 from collections.abc import Sequence
 

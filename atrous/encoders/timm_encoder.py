@@ -29,7 +29,9 @@ class TimmEncoder(nn.Module):
     def __init__(self, name: str, in_channels: int = 3, *, pretrained: bool = False) -> None:
         super().__init__()
         if name not in timm.list_models():
-            raise UserError(f"encoder {name!r} is not a timm model: `timm.list_models('*{name[:6]}*')` shows near names")
+            raise UserError(
+                f"encoder {name!r} is not a timm model: `timm.list_models('*{name[:6]}*')` shows near names"
+            )
         try:
             self.body = timm.create_model(name, features_only=True, in_chans=in_channels, pretrained=pretrained)
         except (RuntimeError, OSError, AttributeError) as error:
@@ -58,6 +60,9 @@ def efficientnet_lite0(in_channels: int = 3, *, pretrained: bool = True) -> Timm
     """
     encoder = TimmEncoder("tf_efficientnet_lite0", in_channels)
     encoder.mean, encoder.std = LITE0_MEAN, LITE0_STD
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.1  # timm's 0.01 suits a hundred thousand steps; a short run's statistics would lag
     if pretrained:
         _load_lite0(encoder.body)  # type: ignore[arg-type]
         encoder.pretrained = True

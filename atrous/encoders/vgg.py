@@ -30,7 +30,9 @@ class VGG(nn.Module):
         self.pool = MAX_POOL[ndim](2)
         inputs, stages = in_channels, []
         for count, outputs in zip(CONVOLUTIONS[depth], self.channels, strict=True):
-            stages.append(nn.Sequential(*(conv_norm_act(ndim, inputs if i == 0 else outputs, outputs) for i in range(count))))
+            stages.append(
+                nn.Sequential(*(conv_norm_act(ndim, inputs if i == 0 else outputs, outputs) for i in range(count)))
+            )
             inputs = outputs
         self.stages = nn.ModuleList(stages)
         initialize(self)

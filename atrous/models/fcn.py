@@ -53,7 +53,7 @@ class FeaturePyramid(nn.Module):
         self.lateral, self.reduce, self.refine = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for level in range(levels - 2, -1, -1):
             above, here = widths[level + 1], widths[level]
-            self.lateral.append(CONV[ndim](encoder.channels[level], here, 1))
+            self.lateral.append(conv_norm_act(ndim, encoder.channels[level], here, 1, act=False))
             self.reduce.append(nn.Identity() if above == here else CONV[ndim](above, here, 1))
             self.refine.append(conv_norm_act(ndim, here, here))
         initialize(self)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import torch
 from torch import nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from atrous._nd import CONV
 from atrous.encoders.encoder import Encoder

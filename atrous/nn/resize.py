@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from atrous._nd import LINEAR
 

@@ -1,0 +1,44 @@
+"""`atrous demo`: the main job on built-in data."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NAME = "demo"
+
+OWN_DATA = """
+The same with your own data, a folder such as cells/images/*.png with cells/masks/*.png:
+  atrous check cells
+  atrous train cells --minutes 30
+  atrous evaluate runs/cells cells --split val
+  atrous predict runs/cells new-images/ -o labels --overlay"""
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="Folder for the data set (demo-data) and the run (demo).")] = Path("runs"),
+    minutes: Annotated[float, typer.Option(help="Of training.")] = 2.4,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Make a data set of digit scenes, check it, train, evaluate, and label a scene of 4096 x 4096 pixels.
+
+    Example: atrous demo
+    """
+    from atrous.cli.output import quiet_libraries, say, show
+    from atrous.demo.run import demo
+    from atrous.fit import Watch
+    from atrous.training.loop import Monitor
+
+    quiet_libraries()
+
+    def on_validation(step: int, values: dict[str, float]) -> None:
+        say(f"  step {step}: loss {values['loss']:.3f}, mean IoU on val {values['miou']:.3f}")
+
+    made = demo(out, minutes=minutes, watch=Watch(say, Monitor(on_validation=on_validation)), command=sys.argv)
+    took = sum(made.seconds.values())
+    text = (
+        f"\nmean IoU {made.miou:.3f} on test scenes, {made.large_miou:.3f} on the large one; {took:.0f} s in all\n"
+        f"report: {made.run / 'report.html'}\n{OWN_DATA}"
+    )
+    show(text, made.to_dict(), json)

@@ -1,0 +1,31 @@
+"""`atrous VERB DATA-or-RUN [options]`: the verbs, and what exit codes mean."""
+
+import sys
+
+import typer
+
+from atrous.cli import check, demo, evaluate, predict, train
+from atrous.errors import UserError
+
+app = typer.Typer(
+    name="atrous",
+    help="Fully convolutional networks for labelled grids of any size: train, run, explain and ship them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (demo, check, train, evaluate, predict):
+    app.command(verb.NAME)(verb.command)
+
+
+def run() -> None:
+    """Run a verb. Exit code 0; 2 for a mistake of the user's, said in one line; 1 for a bug; 130 for Ctrl-C."""
+    try:
+        app()
+    except UserError as error:
+        print(f"atrous: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("atrous: interrupted", file=sys.stderr)
+        sys.exit(130)

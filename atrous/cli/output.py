@@ -1,0 +1,52 @@
+"""What verbs print: text for people on standard error, one JSON object on standard output on request."""
+
+import json
+import resource
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+
+def say(text: str) -> None:
+    """A line for the person in front of it."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show(text: str, facts: dict[str, Any], as_json: bool) -> None:
+    """The result of a verb on standard output: as text, or as one JSON object."""
+    print(json.dumps(facts) if as_json else text, flush=True)
+
+
+def quiet_libraries() -> None:
+    """Keep libraries' chatter from between a user and the progress bar."""
+    import logging
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*is already installed.*")
+
+
+class _Memory(ProgressColumn):
+    """The greatest resident memory of the process so far."""
+
+    def render(self, task: Task) -> Text:
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+        return Text(f"{used:.1f} GB")
+
+
+@contextmanager
+def progress_bar(
+    description: str, total: float, *columns: str, time_left: bool = True, **fields: Any
+) -> Iterator[tuple[Progress, Any]]:
+    """A bar on standard error with time left and memory; `columns` are texts of the task's further `fields`."""
+    parts: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(None)]
+    parts += [TextColumn(column) for column in columns]
+    parts += [TimeRemainingColumn(compact=True)] if time_left else []
+    with Progress(*parts, _Memory(), console=Console(stderr=True)) as progress:
+        yield progress, progress.add_task(description, total=total, **fields)

@@ -1,0 +1,51 @@
+"""`atrous predict RUN INPUT... -o OUT`: labels as files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NAME = "predict"
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    inputs: Annotated[list[str], typer.Argument(help="Files, folders or globs.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for what is written.")],
+    overlay: Annotated[bool, typer.Option("--overlay", help="Also write the labels in color over the image.")] = False,
+    probabilities: Annotated[str | None, typer.Option(help="Also write probabilities: zarr or tiff.")] = None,
+    tta: Annotated[str, typer.Option(help="Test-time augmentation: none or flip.")] = "none",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Label every position of images of any size.
+
+    Labels are class numbers in a PNG (TIFF for a TIFF) of the input's name. What is done already is skipped. An input
+    that cannot be read is reported at the end, does not stop the others, and makes the exit code 2.
+
+    Example: atrous predict runs/cells 'scans/*.tif' -o labels --overlay
+    """
+    from atrous.cli.output import progress_bar, quiet_libraries, say, show
+    from atrous.errors import UserError
+    from atrous.prediction import Wanted, find_jobs, load, predict_files
+
+    if probabilities not in (None, "zarr", "tiff"):
+        raise UserError(f"--probabilities {probabilities}: zarr or tiff")
+    if tta not in ("none", "flip"):
+        raise UserError(f"--tta {tta}: none or flip")
+    quiet_libraries()
+    predictor, jobs = load(run, device=device, flip=tta == "flip"), find_jobs(inputs, out)
+    wanted = Wanted(overlay, probabilities, predictor.palette)
+    with progress_bar("predicting", len(jobs)) as (bar, task):
+        done = predict_files(predictor, jobs, wanted, lambda job: bar.advance(task))
+    facts = {
+        "written": [str(p) for p in done.written],
+        "skipped": [str(p) for p in done.skipped],
+        "failed": {str(p): why for p, why in done.failed},
+    }
+    text = f"{len(done.written)} written to {out}, {len(done.skipped)} there already, {len(done.failed)} failed"
+    show(text, facts, json)
+    for _, why in done.failed:
+        say(f"atrous: {why}")
+    if done.failed:
+        raise typer.Exit(2)

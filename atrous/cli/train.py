@@ -1,0 +1,67 @@
+"""`atrous train DATA`: from a folder of images and masks to a run folder with a report."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NAME = "train"
+
+
+def command(
+    data: Annotated[Path | None, typer.Argument(help="Folder of the data set; the recipe's when left out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; must not exist. [default: runs/NAME]")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Wall time of the whole run, everything included.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the data, instead of minutes.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="Follow this recipe.toml instead of planning one.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value, as in recipe.toml; may be repeated.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything that is drawn. [default: 0]")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="A dataset.toml that lies elsewhere.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run; nothing else is given then.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Check the data, plan a recipe, train, evaluate on the validation split, and write report.html.
+
+    The recipe is written to the run folder; edit a copy and pass it back with --recipe, or use --set.
+    Ctrl-C saves and says how to go on.
+
+    Example: atrous train data/cells --minutes 30
+    """
+    from atrous.cli.output import progress_bar, quiet_libraries, say, show
+    from atrous.errors import UserError
+    from atrous.fit import Watch, train
+    from atrous.training.loop import Monitor
+
+    others = (data, out, minutes, epochs, recipe, settings, seed, dataset)
+    if resume is not None and any(other is not None for other in others):
+        raise UserError("--resume goes on with a run as it was begun: give no data, recipe or other settings with it")
+    quiet_libraries()
+    columns = "loss {task.fields[loss]:.3f}", "{task.fields[rate]:.1f} images/s", "{task.fields[left]}"
+    fields = {"loss": float("nan"), "rate": 0.0, "left": ""}
+    with progress_bar("training", 1.0, *columns, time_left=False, **fields) as (bar, task):
+
+        def on_step(values: dict[str, float]) -> None:
+            left = f"{int(values['left'] // 60)}:{int(values['left'] % 60):02d} left"
+            bar.update(task, completed=values["progress"], loss=values["loss"], rate=values["rate"], left=left)
+
+        def on_validation(step: int, values: dict[str, float]) -> None:
+            bar.console.print(
+                f"step {step}: val mIoU {values['miou']:.4f}, pixel accuracy {values['pixel_accuracy']:.4f}",
+                highlight=False,
+            )
+
+        watch = Watch(
+            lambda text: bar.console.print(text, highlight=False, markup=False), Monitor(on_step, on_validation)
+        )
+        trained = train(
+            data, out=out, minutes=minutes, epochs=epochs, recipe=recipe, settings=settings or (), seed=seed,
+            description=dataset, resume=resume, watch=watch, command=sys.argv,
+        )  # fmt: skip
+    if trained.scores is None:
+        raise typer.Exit(130)
+    facts = {"run": str(trained.run.folder), "steps": trained.outcome.step, "seconds": trained.outcome.seconds}
+    show(trained.scores.text(), facts | trained.scores.to_dict(), json)
+    say(f"run folder: {trained.run.folder}")

@@ -1,0 +1,118 @@
+"""The main job from end to end on built-in data: make a data set, check, train, evaluate, predict a large scene."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from atrous.data.check import check
+from atrous.demo.digits import digit_scene, write_digit_scenes, write_picture
+from atrous.errors import UserError
+from atrous.evaluation import evaluate
+from atrous.fit import Watch, train
+from atrous.prediction import Job, Wanted, load, predict_files
+
+SIZE, LARGE = 256, 4096
+LARGE_SEED = 4_096
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo made.
+
+    Attributes:
+        data: folder of the data set.
+        run: folder of the run.
+        miou: mean IoU on the test scenes.
+        large_miou: mean IoU on the 4096x4096 scene.
+        seconds: of every part.
+    """
+
+    data: Path
+    run: Path
+    miou: float
+    large_miou: float
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready."""
+        return {
+            "data": str(self.data), "run": str(self.run), "miou": self.miou, "large_miou": self.large_miou,
+            "seconds": {k: round(v, 1) for k, v in self.seconds.items()},
+        }  # fmt: skip
+
+
+def demo(
+    folder: Path | str = "runs", *, minutes: float = 2.4, watch: Watch | None = None, command: Sequence[str] = ()
+) -> Demo:
+    """Run the demo: the data set goes to `folder/demo-data`, the run to `folder/demo`.
+
+    Raises:
+        UserError: one of them exists already.
+    """
+    watch, folder = watch or Watch(), Path(folder)
+    data, run, seconds = folder / "demo-data", folder / "demo", {}
+    for path in (data, run):
+        if path.exists():
+            raise UserError(
+                f"{path}: exists already, and nothing is overwritten: move or remove it, or give another --out"
+            )
+    say = watch.say
+
+    def timed(name: str, start: float) -> None:
+        seconds[name] = time.monotonic() - start
+
+    say("1/5  composing digit scenes, a data set of images and masks: " + str(data))
+    start = time.monotonic()
+    write_digit_scenes(data, train=240, val=24, test=48, size=(SIZE, SIZE), seed=0)
+    timed("data", start)
+
+    say("\n2/5  checking it, as `atrous check` does")
+    start = time.monotonic()
+    say(check(data).text())
+    timed("check", start)
+
+    say(f"\n3/5  training for {minutes:g} minutes, as `atrous train` does")
+    start = time.monotonic()
+    train(data, out=run, minutes=minutes, watch=watch, command=command)
+    timed("train", start)
+
+    say("\n4/5  evaluating on test scenes, whose digits were never seen")
+    start = time.monotonic()
+    scores = evaluate(run, data, split="test").scores
+    (run / "scores-test.json").write_text(json.dumps(scores.to_dict(), indent=1))
+    say(scores.text())
+    timed("evaluate", start)
+
+    say(f"\n5/5  labelling one scene of {LARGE} x {LARGE} pixels, 256 times the size of those trained on")
+    start = time.monotonic()
+    large_miou = _large(run, say)
+    timed("predict", start)
+    return Demo(data, run, scores.miou, large_miou, seconds)
+
+
+def _large(run: Path, say: Callable[[str], None]) -> float:
+    """Predict the large scene to files and compare with its labels."""
+    import torch
+
+    image, label = digit_scene((LARGE, LARGE), LARGE_SEED, split="test")
+    folder = run / "pictures"
+    folder.mkdir(exist_ok=True)
+    source = folder / "large.png"
+    write_picture(source, image)
+    predictor = load(run)
+    target = folder / "labels" / "large.png"
+    written = predict_files(predictor, [Job(source, target)], Wanted(overlay=True, palette=predictor.palette))
+    if written.failed:
+        raise UserError(written.failed[0][1])
+    metrics = predictor.task.metrics(full=False)
+    predicted = torch.from_numpy(np.asarray(Image.open(target)).copy()).long()
+    one_hot = torch.nn.functional.one_hot(predicted, len(predictor.classes)).permute(2, 0, 1)
+    metrics.update("large", one_hot.to(torch.uint8), torch.from_numpy(label))
+    miou = metrics.result(0.0).miou
+    say(f"mean IoU {miou:.3f}: {target} and its overlay beside it")
+    return miou

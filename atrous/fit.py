@@ -1,0 +1,221 @@
+"""The train verb from end to end: check, plan, build, train, evaluate, report."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from atrous.data.batches import Batches, ahead
+from atrous.data.cache import Decoded, decode
+from atrous.data.check import Check, check
+from atrous.data.dataset import Dataset
+from atrous.errors import UserError
+from atrous.evaluation import measure
+from atrous.prediction import load
+from atrous.recipe.build import build_color, build_geometry, build_network, build_settings, build_task, count_parameters
+from atrous.recipe.plan import Plan, machine_memory, plan
+from atrous.recipe.run import Run, create_run, open_run
+from atrous.recipe.schema import Recipe, override, read_recipe
+from atrous.summary import write_summary
+from atrous.tasks.scores import Scores
+from atrous.tasks.task import Task
+from atrous.training.budget import Budget
+from atrous.training.loop import Monitor, Outcome, fit
+
+AFTER_SECONDS = 3.0
+"""Kept back for the report, beside the final evaluation."""
+WINDOW = 2048
+"""During training, images larger than this along an axis are validated on windows of this size."""
+WINDOWS = 8
+"""At most so many windows of one image."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves: the run, how it ended, its figures on the validation split (None when interrupted)."""
+
+    run: Run
+    outcome: Outcome
+    scores: Scores | None
+
+
+@dataclass
+class Watch:
+    """What the verb tells whoever watches: lines of text, and the steps of the loop."""
+
+    say: Callable[[str], None] = field(default=lambda text: None)
+    monitor: Monitor = field(default_factory=Monitor)
+
+
+def train(
+    data: Path | str | None = None,
+    *,
+    out: Path | str | None = None,
+    minutes: float | None = None,
+    epochs: float | None = None,
+    recipe: Recipe | Path | str | None = None,
+    settings: Sequence[str] = (),
+    seed: int | None = None,
+    description: Path | str | None = None,
+    resume: Path | str | None = None,
+    watch: Watch | None = None,
+    command: Sequence[str] = (),
+) -> Trained:
+    """Check the data, plan a recipe (or follow one), train, evaluate, and write the report.
+
+    Args:
+        data: folder of the data set; the recipe's when None.
+        out: folder of the run, which must not exist; `runs/NAME` when None.
+        minutes: wall time of the whole, checking and validating included.
+        epochs: passes over the data, instead of minutes.
+        recipe: a recipe to follow instead of planning one.
+        settings: `section.key=value` overrides.
+        seed: of everything drawn.
+        description: a dataset.toml that lies elsewhere.
+        resume: folder of a run to go on with; nothing else is given then.
+        watch: told of progress.
+        command: what the user typed, for the report.
+
+    Raises:
+        UserError: the data have faults, the recipe is wrong, or the output folder exists.
+    """
+    watch, budget = watch or Watch(), Budget(minutes=minutes or 1.0)
+    if resume is not None:
+        run = open_run(resume)
+        found = _checked(run.recipe.data.root, run.recipe.data.description, watch)
+        watch.say(f"resuming {run.folder}")
+    else:
+        if data is None and recipe is None:
+            raise UserError("give the folder of a data set, or --recipe FILE")
+        follow = recipe if isinstance(recipe, Recipe | None) else read_recipe(Path(recipe))
+        root = data if data is not None else follow.data.root  # type: ignore[union-attr]
+        described = description or (follow.data.description if follow is not None and data is None else None)
+        found = _checked(root, described, watch)
+        planned = _planned(found, follow, minutes, epochs, seed, settings)
+        run = create_run(_folder(out, Path(root)), planned.recipe, planned.reasons, list(command))
+        (run.folder / "check.txt").write_text(found.text())
+    return _train(run, found, budget, watch, resume is not None)
+
+
+def _checked(root: Path | str, description: Path | str | None, watch: Watch) -> Check:
+    found = check(root, description)
+    if not found.ok:
+        raise UserError("\n  ".join([f"{root}: mend these first", *(fault.line() for fault in found.errors)]))
+    images = ", ".join(f"{name} {count}" for name, count in found.fingerprint.images.items())
+    watch.say(f"{root}: {found.dataset.layout}; {images}; {len(found.dataset.classes)} classes")
+    for fault in found.faults:
+        watch.say(fault.line())
+    return found
+
+
+def _planned(
+    found: Check, follow: Recipe | None, minutes: float | None, epochs: float | None, seed: int | None,
+    settings: Sequence[str],
+) -> Plan:  # fmt: skip
+    if minutes is not None and epochs is not None:
+        raise UserError("both --minutes and --epochs are given: give one")
+    dataset, fingerprint = found.dataset, found.fingerprint
+    if follow is None:
+        planned = plan(dataset, fingerprint, minutes=minutes, epochs=epochs, seed=seed or 0)
+        return Plan(override(planned.recipe, settings), planned.reasons)
+    changes = [f"data.root={str(dataset.root)!r}"]
+    changes += [f"train.minutes={minutes}"] if minutes is not None else []
+    changes += [f"train.epochs={epochs}"] if epochs is not None else []
+    changes += [f"train.seed={seed}"] if seed is not None else []
+    recipe = override(follow, [*changes, *settings])
+    if tuple(recipe.task.classes) != dataset.classes:
+        raise UserError(
+            f"the recipe's classes are {', '.join(recipe.task.classes)}, those of {dataset.root} "
+            f"{', '.join(dataset.classes)}: mend task.classes"
+        )
+    return Plan(recipe, {})
+
+
+def _folder(out: Path | str | None, root: Path) -> Path:
+    """Where the run goes: as told, or `runs/NAME` with the first number that is free."""
+    if out is not None:
+        return Path(out)
+    name, number = root.resolve().name, 2
+    folder = Path("runs") / name
+    while folder.exists():
+        folder, number = Path("runs") / f"{name}-{number}", number + 1
+    return folder
+
+
+def _train(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool) -> Trained:
+    recipe, dataset = run.recipe, found.dataset
+    torch.manual_seed(recipe.train.seed)
+    limit = machine_memory() // 4
+    decoded = decode(dataset, dataset.splits[recipe.data.train], limit=limit)
+    held_out = decode(dataset, dataset.splits[recipe.data.val], limit=limit, need_positions=False)
+    batches = Batches(
+        decoded, build_geometry(recipe), build_color(recipe), recipe.train.batch_size, recipe.train.seed,
+        float(np.mean(found.fingerprint.std)),
+    )  # fmt: skip
+    network, task = build_network(recipe.model, len(recipe.task.classes)), build_task(recipe)
+    watch.say(
+        f"{recipe.model.name} over {recipe.model.encoder}, {count_parameters(network) / 1e6:.1f} million parameters; "
+        f"crops {' x '.join(map(str, recipe.train.crop))}, batch {recipe.train.batch_size}, {recipe.train.precision}"
+    )
+    budget.minutes, budget.steps = recipe.train.minutes, None
+    if recipe.train.epochs is not None:
+        budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * batches.per_epoch))
+    budget.reserve = AFTER_SECONDS
+    outcome = fit(
+        network,
+        task,
+        lambda step: ahead(batches, step),
+        lambda net: validate(net, task, held_out),
+        budget=budget,
+        settings=build_settings(recipe),
+        folder=run.folder,
+        per_epoch=batches.per_epoch,
+        monitor=watch.monitor,
+        resume=resume,
+    )
+    if outcome.interrupted:
+        watch.say(f"stopped at step {outcome.step}; go on with: atrous train --resume {run.folder}")
+        return Trained(run, outcome, None)
+    return Trained(run, outcome, _report(run, dataset, outcome, watch))
+
+
+def _report(run: Run, dataset: Dataset, outcome: Outcome, watch: Watch) -> Scores:
+    split = run.recipe.data.val
+    predictor = load(run, device="cpu")
+    scores = measure(predictor, dataset, dataset.splits[split])
+    write_summary(run, predictor, dataset, split, scores, outcome)
+    watch.say(f"report: {run.folder / 'report.html'}")
+    return scores
+
+
+def validate(network: nn.Module, task: Task, held_out: Decoded) -> dict[str, float]:
+    """Loss, mIoU and pixel accuracy on decoded samples; large samples count by evenly spread windows."""
+    metrics, losses = task.metrics(full=False), []
+    for name, image, label in zip(held_out.names, held_out.images, held_out.labels, strict=True):
+        for number, window in enumerate(windows(label.shape)):
+            x = torch.from_numpy(np.ascontiguousarray(image[(slice(None), *window)]).astype(np.float32))[None]
+            target = torch.from_numpy(np.ascontiguousarray(label[window]))
+            if x.ndim == 4:
+                x = x.contiguous(memory_format=torch.channels_last)
+            output = network(x).float()
+            losses.append(float(task.loss(output, target[None].long())))
+            metrics.update(f"{name}/{number}", output[0], target)
+    scores = metrics.result(0.0)
+    return {"loss": float(np.mean(losses)), "miou": scores.miou, "pixel_accuracy": scores.pixel_accuracy}
+
+
+def windows(shape: Sequence[int]) -> list[tuple[slice, ...]]:
+    """The whole of a sample, or where it is larger than `WINDOW` at most `WINDOWS` windows spread evenly over it.
+
+    >>> windows((360, 480))
+    [(slice(0, 360, None), slice(0, 480, None))]
+    >>> len(windows((5400, 10800)))
+    8
+    """
+    starts = [[0] if n <= WINDOW else list(range(0, n - WINDOW + 1, WINDOW)) for n in shape]
+    grid = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(shape))
+    chosen = grid[np.linspace(0, len(grid) - 1, min(WINDOWS, len(grid))).round().astype(int)]
+    return [tuple(slice(int(a), min(int(a) + WINDOW, n)) for a, n in zip(row, shape, strict=True)) for row in chosen]

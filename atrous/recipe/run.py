@@ -1,0 +1,113 @@
+"""The folder that a training run leaves behind."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from atrous.errors import UserError
+from atrous.models.network import DenseNetwork
+from atrous.recipe.build import build_network, build_task
+from atrous.recipe.schema import Recipe, read_recipe, to_toml
+from atrous.tasks.task import Task
+from atrous.training.checkpoint import read_tensors
+
+PACKAGES = ("atrous", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow", "safetensors")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder: recipe.toml, model.safetensors, checkpoint/, metrics.csv, report.html, environment.json.
+
+    Attributes:
+        folder: where it lies.
+        recipe: what it did.
+    """
+
+    folder: Path
+    recipe: Recipe
+
+    @property
+    def weights(self) -> Path:
+        """The best weights."""
+        return self.folder / "model.safetensors"
+
+    def task(self) -> Task:
+        """What the output channels mean."""
+        return build_task(self.recipe)
+
+    def network(self) -> DenseNetwork:
+        """The trained network, in eval mode.
+
+        Raises:
+            UserError: the weights are missing or not those of the recipe.
+        """
+        tensors, _ = read_tensors(self.weights)
+        # The weights come from the run, so the encoder's own are not wanted (nor their package).
+        model = self.recipe.model.model_copy(update={"pretrained": False})
+        network = build_network(model, len(self.recipe.task.classes))
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip()
+            raise UserError(f"{self.weights}: does not fit the network of recipe.toml: {first}") from error
+        return network.eval()
+
+
+def create_run(folder: Path, recipe: Recipe, reasons: Mapping[str, str], command: list[str]) -> Run:
+    """Make the folder of a new run, with its recipe and environment.
+
+    Raises:
+        UserError: the folder exists already (nothing is ever overwritten).
+    """
+    if folder.exists():
+        raise UserError(
+            f"{folder}: exists already, and nothing is overwritten: give another --out, or --resume {folder}"
+        )
+    beside = folder.with_name(folder.name + ".part")
+    beside.mkdir(parents=True, exist_ok=True)
+    (beside / "recipe.toml").write_text(to_toml(recipe, reasons))
+    (beside / "environment.json").write_text(json.dumps(environment(command), indent=1))
+    os.replace(beside, folder)
+    return Run(folder, recipe)
+
+
+def open_run(folder: Path | str) -> Run:
+    """Open the folder of a run.
+
+    Raises:
+        UserError: there is no such folder, or it is not that of a run.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder: give the folder of a run (atrous train --out FOLDER)")
+    if not (folder / "recipe.toml").exists():
+        raise UserError(f"{folder}: has no recipe.toml, so it is not the folder of a run")
+    return Run(folder, read_recipe(folder / "recipe.toml"))
+
+
+def environment(command: list[str]) -> dict[str, Any]:
+    """What a run ran on: versions, processor, threads, the command."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "packages": versions,
+        "command": command or sys.argv,
+    }

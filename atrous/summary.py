@@ -1,0 +1,72 @@
+"""The report of a run: gathers what the page shows."""
+
+import json
+import shlex
+import sys
+from typing import Any
+
+from atrous.data.dataset import Dataset
+from atrous.evaluation import read_ahead
+from atrous.prediction import Predictor
+from atrous.recipe.run import Run
+from atrous.report.page import Example, ReportContent, write_report
+from atrous.tasks.scores import Scores
+from atrous.training.log import read_log
+from atrous.training.loop import Outcome
+
+EXAMPLES = 3
+"""Best images and worst images shown, each."""
+
+
+def write_summary(
+    run: Run, predictor: Predictor, dataset: Dataset, split: str, scores: Scores, outcome: Outcome
+) -> None:
+    """Write `report.html` and `scores.json` into the run folder."""
+    (run.folder / "scores.json").write_text(json.dumps({"split": split, **scores.to_dict()}, indent=1))
+    facts = json.loads((run.folder / "environment.json").read_text())
+    recipe, checked = (run.folder / "recipe.toml").read_text(), run.folder / "check.txt"
+    content = ReportContent(
+        title=f"{run.folder.name}: {run.recipe.model.name} on {dataset.root.resolve().name}",
+        verdict={
+            "measured on": f"{scores.images} images of split {split!r}, not trained on, but used to choose the weights",
+            "training": f"{outcome.seconds / 60:.1f} minutes, {outcome.step} steps; best at step {outcome.best_step}",
+        },
+        history=read_log(run.folder / "metrics.csv"),
+        scores=scores,
+        palette=dataset.palette,
+        examples=_examples(predictor, dataset, split, scores),
+        recipe_toml=recipe,
+        environment=_flat(facts),
+        commands=_commands(run, facts["command"], split),
+        data_summary=checked.read_text() if checked.exists() else "",
+        plan_reasons=[line[1:].strip() for line in recipe.splitlines()[1:] if line.startswith("# ")],
+    )
+    write_report(run.folder / "report.html", content)
+
+
+def _commands(run: Run, command: list[str], split: str) -> list[str]:
+    typed = shlex.join(["atrous", *command[1:]]) if command else shlex.join(sys.argv)
+    data = shlex.quote(run.recipe.data.root)
+    return [typed, f"atrous evaluate {run.folder} {data} --split {split}", f"atrous predict {run.folder} IMAGE -o OUT"]
+
+
+def _flat(facts: dict[str, Any]) -> dict[str, Any]:
+    rest = {k: v for k, v in facts.items() if k not in ("packages", "command") and v is not None}
+    return rest | facts["packages"]
+
+
+def _examples(predictor: Predictor, dataset: Dataset, split: str, scores: Scores) -> list[Example]:
+    """The images with the highest and the lowest mean IoU of their own."""
+    ranking = scores.ranking()
+    count = min(EXAMPLES, len(ranking) // 2) or len(ranking)
+    worst, best = ranking[:count], ranking[::-1][:count]
+    wanted = dict.fromkeys(worst, "worst") | dict.fromkeys(best, "best")
+    samples = [s for s in dataset.splits[split] if s.name in wanted]
+    examples = []
+    for sample, image, label in read_ahead(predictor, dataset, samples):
+        prediction = predictor.predict(image).labels
+        examples.append(
+            Example(sample.name, image, label, prediction, scores.per_image[sample.name], wanted[sample.name])
+        )
+    order = [*best, *worst]
+    return sorted(examples, key=lambda example: order.index(example.name))

@@ -1,0 +1,52 @@
+"""Semantic segmentation: one class at every position."""
+
+from dataclasses import dataclass
+
+import torch
+
+from atrous.tasks.losses import segmentation_loss
+from atrous.tasks.metrics import SegmentationMetrics
+
+
+@dataclass(frozen=True)
+class Semantic:
+    """One of `classes` at every position, by softmax.
+
+    Attributes:
+        classes: names, in label order.
+        class_weights: of the cross-entropy, one per class, or None for equal ones.
+        dice: weight of the soft Dice loss beside the cross-entropy.
+
+    >>> task = Semantic(("background", "cell"))
+    >>> task.out_channels, task.decode(torch.tensor([[[0.0, 3.0], [1.0, 2.0]]])).tolist()
+    (2, [[1, 0]])
+    """
+
+    classes: tuple[str, ...]
+    class_weights: tuple[float, ...] | None = None
+    dice: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.class_weights is not None and len(self.class_weights) != len(self.classes):
+            raise ValueError(f"{len(self.class_weights)} class weights for {len(self.classes)} classes")
+
+    @property
+    def out_channels(self) -> int:
+        """One channel per class."""
+        return len(self.classes)
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy plus soft Dice; void left out."""
+        return segmentation_loss(output, target, class_weights=self.class_weights, dice=self.dice)
+
+    def decode(self, output: torch.Tensor) -> torch.Tensor:
+        """The class of the greatest output."""
+        return output.argmax(1).to(torch.uint8)
+
+    def probabilities(self, output: torch.Tensor) -> torch.Tensor:
+        """Softmax over the classes."""
+        return output.float().softmax(1)
+
+    def metrics(self, *, full: bool = True) -> SegmentationMetrics:
+        """Confusion-based figures; with boundary IoU and calibration when `full`."""
+        return SegmentationMetrics(self.classes, boundary=full, calibration=full)

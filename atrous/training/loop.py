@@ -1,0 +1,304 @@
+"""The training loop: one flat function over steps, on Lightning Fabric."""
+
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from atrous.data.batches import Batch
+from atrous.errors import UserError
+from atrous.nn.depthwise import fast_depthwise
+from atrous.tasks.task import Task
+from atrous.training.average import averaged
+from atrous.training.budget import Budget, one_cycle
+from atrous.training.checkpoint import pack, read_tensors, unpack, write_tensors
+from atrous.training.log import Log
+
+LOG_SECONDS = 5.0
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run trains.
+
+    Attributes:
+        learning_rate: peak rate of AdamW.
+        encoder_rate: factor on the rate for pretrained weights.
+        weight_decay: of AdamW, on weights of convolutions alone.
+        warmup: share of the run in which the rate rises.
+        clip: greatest norm of the gradient.
+        validations: how often the run is validated, evenly over its length.
+        patience: validations without a gain after which the run stops, or None.
+        precision: "bf16-mixed" or "32-true".
+        accelerator: Lightning Fabric's name of the hardware, "cpu" by default.
+        seed: of everything drawn.
+    """
+
+    learning_rate: float = 2e-3
+    encoder_rate: float = 0.3
+    weight_decay: float = 0.02
+    warmup: float = 0.06
+    clip: float = 5.0
+    validations: int = 12
+    patience: int | None = None
+    precision: str = "bf16-mixed"
+    accelerator: str = "cpu"
+    seed: int = 0
+
+
+@dataclass
+class State:
+    """Where a run is; what of it is not tensors is in the checkpoint's facts."""
+
+    step: int = 0
+    best: float = -1.0
+    best_step: int = 0
+    validated: int = 0
+    stale: int = 0
+    spent: float = 0.0
+    validation_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    `interrupted` tells that it was stopped by a signal and can be resumed; `best` is the greatest mean IoU on val.
+    """
+
+    step: int
+    seconds: float
+    best: float
+    best_step: int
+    interrupted: bool
+
+
+@dataclass
+class Monitor:
+    """What the loop tells whoever watches; every call is optional."""
+
+    on_step: Callable[[dict[str, float]], None] = field(default=lambda values: None)
+    on_validation: Callable[[int, dict[str, float]], None] = field(default=lambda step, values: None)
+
+
+def parameter_groups(network: nn.Module, settings: Settings) -> list[dict[str, Any]]:
+    """AdamW's groups: pretrained weights at a lower rate; norms, biases and other vectors without decay."""
+    encoder = getattr(network, "encoder", None)
+    lower = {id(p) for p in encoder.parameters()} if encoder is not None and encoder.pretrained else set()
+    groups = []
+    for pretrained in (False, True):
+        for matrix in (False, True):
+            chosen = [
+                p for p in network.parameters()
+                if p.requires_grad and (id(p) in lower) == pretrained and (p.ndim > 1) == matrix
+            ]  # fmt: skip
+            if chosen:
+                rate = settings.encoder_rate if pretrained else 1.0
+                groups.append(
+                    {"params": chosen, "factor": rate, "weight_decay": settings.weight_decay if matrix else 0.0}
+                )
+    return groups
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[list[int]]:
+    """Within the block, Ctrl-C and SIGTERM are noted in the list and the step in progress ends whole."""
+    received: list[int] = []
+    previous = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, lambda n, _: received.append(n))
+    except ValueError:  # not the main thread: a notebook's worker, say; signals stay with whoever has them
+        pass
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _memory_format(ndim: int) -> torch.memory_format:
+    return {2: torch.channels_last, 3: torch.channels_last_3d}.get(ndim, torch.contiguous_format)
+
+
+def fit(
+    network: nn.Module,
+    task: Task,
+    batches: Callable[[int], Iterable[Batch]],
+    validate: Callable[[nn.Module], dict[str, float]],
+    *,
+    budget: Budget,
+    settings: Settings,
+    folder: Path,
+    per_epoch: int,
+    monitor: Monitor | None = None,
+    resume: bool = False,
+) -> Outcome:
+    """Train `network` and leave the best averaged weights in `folder/model.safetensors`.
+
+    Args:
+        network: `(N, C, *S)` raw values to `(N, K, *S)`; has `.ndim`.
+        task: gives the loss.
+        batches: called with a step, gives the batches from there on.
+        validate: called with a network in eval mode, gives at least `miou`, `pixel_accuracy` and `loss`.
+        budget: how long.
+        settings: how.
+        folder: of the run.
+        per_epoch: steps in an epoch, for the log.
+        monitor: told of every step.
+        resume: go on from `folder/checkpoint/state.safetensors`.
+    """
+    torch.set_flush_denormal(True)
+    fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)  # type: ignore[arg-type]
+    network = network.to(memory_format=_memory_format(network.ndim))  # type: ignore[call-overload, arg-type]
+    average = averaged(network)
+    optimizer = torch.optim.AdamW(parameter_groups(network, settings), lr=settings.learning_rate, fused=True)
+    state = State()
+    if resume:
+        state = restore(folder, network, average, optimizer)
+        budget.spent = state.spent
+    model, optimizer = fabric.setup(network, optimizer)
+    run = _Run(fabric, model, network, average, optimizer, task, validate, budget, settings, folder, state)
+    run.monitor, run.per_epoch = monitor or Monitor(), per_epoch
+    run.log = Log(folder, state.step)
+    try:
+        with stop_on_signal() as signals, fast_depthwise(network):
+            return _steps(run, batches(state.step), signals)
+    finally:
+        run.log.close()
+
+
+def restore(folder: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+    """Load the last checkpoint of a run; a run killed before its first starts anew."""
+    path = folder / "checkpoint" / "state.safetensors"
+    if not path.exists():
+        return State()
+    tensors, facts = read_tensors(path)
+    unpack(tensors, network, average, optimizer)
+    return State(**facts)
+
+
+@dataclass
+class _Run:
+    """The parts of a run that its steps share."""
+
+    fabric: Fabric
+    model: nn.Module
+    network: nn.Module
+    average: AveragedModel
+    optimizer: torch.optim.Optimizer
+    task: Task
+    validate: Callable[[nn.Module], dict[str, float]]
+    budget: Budget
+    settings: Settings
+    folder: Path
+    state: State
+    monitor: Monitor = field(default_factory=Monitor)
+    per_epoch: int = 1
+    log: Log = None  # type: ignore[assignment]
+
+
+def _steps(run: _Run, batches: Iterable[Batch], signals: list[int]) -> Outcome:
+    state, budget, settings = run.state, run.budget, run.settings
+    base_reserve = budget.reserve
+    losses: list[torch.Tensor] = []
+    logged = saved = time.monotonic()
+    logged_step, images, stopped = state.step, 0, False
+    run.model.train()
+    for batch in batches:
+        budget.reserve = base_reserve + state.validation_seconds
+        progress = budget.progress(state.step)
+        if progress >= 1 or stopped or signals:
+            break
+        rate = settings.learning_rate * one_cycle(progress, settings.warmup)
+        losses.append(_step(run, batch, rate))
+        state.step += 1
+        images += len(batch.images)
+        now = time.monotonic()
+        if now - logged >= LOG_SECONDS or state.step == 1:
+            _note(run, losses, rate, images / (now - logged), (state.step - logged_step) / (now - logged))
+            losses, images, logged, logged_step = [], 0, time.monotonic(), state.step
+        if progress * settings.validations >= state.validated + 1:
+            stopped = _validation(run, rate)
+            state.validated = int(progress * settings.validations)
+            logged, logged_step, images, losses = time.monotonic(), state.step, 0, []
+        if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+            _save(run)
+            saved = time.monotonic()
+    if not signals:
+        if not stopped:
+            _validation(run, 0.0)
+        state.validated = settings.validations
+    _save(run)
+    return Outcome(state.step, budget.seconds, state.best, state.best_step, bool(signals))
+
+
+def _step(run: _Run, batch: Batch, rate: float) -> torch.Tensor:
+    """Forward, backward, update; what the network draws (dropout) depends on the seed and the step alone."""
+    torch.manual_seed(run.settings.seed * 1_000_003 + run.state.step)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
+    images = run.fabric.to_device(batch.images).contiguous(memory_format=_memory_format(batch.images.ndim - 2))
+    output = run.model(images)
+    loss = run.task.loss(output, run.fabric.to_device(batch.labels))
+    run.fabric.backward(loss)
+    run.fabric.clip_gradients(run.model, run.optimizer, max_norm=run.settings.clip, error_if_nonfinite=False)  # type: ignore[arg-type]
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    run.average.update_parameters(run.network)
+    return loss.detach()
+
+
+def _note(run: _Run, losses: list[torch.Tensor], rate: float, images: float, steps: float) -> None:
+    state = run.state
+    loss = float(torch.stack(losses).mean())
+    if not loss < float("inf"):
+        raise UserError(
+            f"the loss is {loss} at step {state.step}: lower train.learning_rate (it is {run.settings.learning_rate:g})"
+        )
+    epoch, seconds = state.step / run.per_epoch, run.budget.seconds
+    run.log.write(
+        step=state.step, epoch=epoch, seconds=seconds, split="train", loss=loss, learning_rate=rate,
+        images_per_second=images,
+    )  # fmt: skip
+    left = run.budget.remaining(state.step, steps)
+    run.monitor.on_step({
+        "step": state.step, "epoch": epoch, "loss": loss, "rate": images, "left": left, "seconds": seconds,
+        "progress": run.budget.progress(state.step),
+    })  # fmt: skip
+
+
+def _validation(run: _Run, rate: float) -> bool:
+    """Validate the averaged weights, keep them when they are the best so far; whether patience has run out."""
+    state, start = run.state, time.monotonic()
+    network = run.average.module.eval()
+    with torch.inference_mode(), run.fabric.autocast():
+        values = run.validate(network)
+    if values["miou"] > state.best:
+        state.best, state.best_step, state.stale = values["miou"], state.step, 0
+        write_tensors(run.folder / "model.safetensors", network.state_dict(), {"step": state.step, **values})
+    else:
+        state.stale += 1
+    state.validation_seconds = time.monotonic() - start
+    run.log.write(
+        step=state.step, epoch=state.step / run.per_epoch, seconds=run.budget.seconds, split="val",
+        learning_rate=rate, **values,
+    )  # fmt: skip
+    run.monitor.on_validation(state.step, values)
+    patience = run.settings.patience
+    return patience is not None and state.stale >= patience
+
+
+def _save(run: _Run) -> None:
+    run.state.spent = run.budget.seconds
+    tensors = pack(run.network, run.average, run.optimizer)
+    write_tensors(run.folder / "checkpoint" / "state.safetensors", tensors, asdict(run.state))

@@ -1,0 +1,68 @@
+"""What several tests share: small data sets and a run that was trained on one."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from atrous.demo.digits import write_digit_scenes
+
+
+@pytest.fixture(autouse=True)
+def denormals_kept():
+    """Training and prediction flush denormals for the process; hypothesis needs them to draw floats."""
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets beside the repository, where there is one."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real data sets do not lie beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory) -> Path:
+    """A small data set of digit scenes; read it, do not write into it."""
+    folder = tmp_path_factory.mktemp("data") / "digits"
+    write_digit_scenes(folder, train=8, val=3, test=2, size=(64, 64), seed=0)
+    return folder
+
+
+SMALL = (
+    "model.encoder=resnet", "model.pretrained=false", "model.depth=10", "model.encoder_width=8", "model.width=16",
+    "train.crop=[64, 64]", "train.batch_size=4",
+)  # fmt: skip
+"""Overrides that make a network train in seconds."""
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, digits) -> Path:
+    """A run folder of a few steps; read it, do not write into it."""
+    from atrous.fit import train
+
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    train(digits, out=folder, epochs=2, settings=SMALL)
+    return folder
+
+
+@pytest.fixture
+def squares(tmp_path) -> Path:
+    """A writable data set: `images/*.png` with `masks/*.png` of bright squares on dark ground."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        os.makedirs(tmp_path / "squares" / folder)
+    for index in range(5):
+        mask = np.zeros((40, 48), np.uint8)
+        row, column = rng.integers(0, 24, 2)
+        mask[row : row + 16, column : column + 16] = 1
+        image = (60 + 120 * mask + rng.normal(0, 10, mask.shape)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(image).save(tmp_path / "squares" / "images" / f"{index}.png")
+        Image.fromarray(mask).save(tmp_path / "squares" / "masks" / f"{index}.png")
+    return tmp_path / "squares"

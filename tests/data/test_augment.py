@@ -1,0 +1,74 @@
+"""Views cut out of samples, against plain slicing and exact turns."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atrous.data.augment import Color, cut, recolor
+from atrous.data.crops import View
+from atrous.labels import IGNORE
+
+
+def sample(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (2, *shape)).astype(np.uint8), rng.integers(0, 5, shape).astype(np.uint8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 3), st.data())
+def test_a_plain_view_is_a_slice(ndim, data):
+    shape, crop = (19, 14, 12)[:ndim], (8, 6, 4)[:ndim]
+    image, label = sample(shape)
+    start = [data.draw(st.integers(0, n - c)) for n, c in zip(shape, crop, strict=True)]
+    center = np.array([s + c / 2 for s, c in zip(start, crop, strict=True)])
+    window = tuple(slice(s, s + c) for s, c in zip(start, crop, strict=True))
+    pixels, classes = cut(image, label, View(0, center, np.eye(ndim)), crop)
+    torch.testing.assert_close(pixels, torch.from_numpy(image[(slice(None), *window)]).float(), atol=1e-2, rtol=0)
+    np.testing.assert_array_equal(classes.numpy(), label[window])
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_mirrors_and_quarter_turns_are_exact(ndim):
+    shape = (8, 8, 8)[:ndim]
+    image, label = sample(shape)
+    center = np.full(ndim, 4.0)
+    mirrored, classes = cut(image, label, View(0, center, -np.eye(ndim)), shape)
+    axes = tuple(range(ndim))
+    torch.testing.assert_close(
+        mirrored, torch.from_numpy(np.flip(image, [a + 1 for a in axes]).copy()).float(), atol=1e-2, rtol=0
+    )
+    np.testing.assert_array_equal(classes.numpy(), np.flip(label, axes))
+    if ndim > 1:
+        turn = np.eye(ndim)
+        turn[-2:, -2:] = [[0, -1], [1, 0]]
+        _, classes = cut(image, label, View(0, center, turn), shape)
+        want = np.rot90(label, 1, (-2, -1))
+        assert (classes.numpy() == want).all() or (classes.numpy() == np.rot90(label, -1, (-2, -1))).all()
+        # image and label turn the same way
+        check = cut(label[None].astype(np.float32), label, View(0, center, turn), shape)
+        torch.testing.assert_close(check[0][0], check[1].float(), atol=1e-2, rtol=0)
+
+
+def test_outside_is_void_and_void_stays_void():
+    image, label = sample((10, 10))
+    label[:3] = IGNORE
+    _, classes = cut(image, label, View(0, np.array([0.0, 5.0]), np.eye(2)), (8, 10))
+    assert (classes[:7] == IGNORE).all()
+    assert (classes[7] == torch.from_numpy(label[3])).all()
+
+
+def test_every_class_number_survives():
+    label = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    _, classes = cut(label[None], label, View(0, np.array([8.0, 8.0]), np.eye(2)), (16, 16))
+    np.testing.assert_array_equal(classes.numpy(), label)
+
+
+def test_color_keeps_shape_and_none_changes_nothing():
+    rng = np.random.default_rng(0)
+    image = torch.rand(3, 9, 7)
+    torch.testing.assert_close(recolor(rng, image, Color(0, 0, 0, 0, 0), 1.0), image)
+    varied = recolor(rng, image, Color(), 1.0)
+    assert varied.shape == image.shape
+    assert not torch.equal(varied, image)

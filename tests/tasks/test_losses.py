@@ -1,0 +1,53 @@
+"""Losses against their formulas in float64 and torch's own."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from atrous.labels import IGNORE
+from atrous.tasks.losses import dice_loss, segmentation_loss
+
+
+def batch(seed, void=0.2):
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(size=(2, 4, 5, 6)))
+    target = torch.from_numpy(rng.integers(0, 3, (2, 5, 6)))
+    target[torch.from_numpy(rng.random((2, 5, 6)) < void)] = IGNORE
+    return logits, target
+
+
+@given(st.integers(0, 1000))
+def test_dice_is_its_formula_over_counted_positions(seed):
+    logits, target = batch(seed)
+    p = logits.softmax(1).movedim(1, 0)
+    dice = []
+    for k in range(4):
+        counted, truth = target != IGNORE, target == k
+        if truth.any():
+            dice.append(2 * p[k][truth].sum() / (p[k][counted].sum() + truth.sum()))
+    torch.testing.assert_close(dice_loss(logits.softmax(1), target), 1 - torch.stack(dice).mean())
+
+
+@given(st.integers(0, 1000))
+def test_cross_entropy_is_torchs(seed):
+    logits, target = batch(seed)
+    weights = [0.5, 2.0, 1.0, 3.0]
+    want = F.cross_entropy(logits.float(), target, torch.tensor(weights), ignore_index=IGNORE)
+    torch.testing.assert_close(segmentation_loss(logits, target, class_weights=weights, dice=0), want)
+
+
+@given(st.integers(0, 1000))
+def test_void_never_matters(seed):
+    logits, target = batch(seed)
+    changed = torch.where((target == IGNORE)[:, None], torch.randn_like(logits) * 9, logits)
+    torch.testing.assert_close(segmentation_loss(logits, target), segmentation_loss(changed, target))
+
+
+def test_a_batch_of_void_has_loss_zero_and_finite_gradients():
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    loss = segmentation_loss(logits, torch.full((1, 4, 4), IGNORE))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))

@@ -1,0 +1,79 @@
+"""The train verb: what it leaves, and what it refuses before it begins."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from atrous.errors import UserError
+from atrous.fit import train, windows
+from atrous.recipe.schema import read_recipe
+from tests.conftest import SMALL
+
+
+def test_a_run_folder_is_complete(trained):
+    names = {p.name for p in trained.iterdir()}
+    assert {
+        "recipe.toml", "model.safetensors", "checkpoint", "metrics.csv", "report.html", "environment.json",
+        "scores.json", "check.txt",
+    } <= names  # fmt: skip
+    assert not [n for n in names if n.endswith(".part")]
+
+
+def test_a_recipe_is_followed(trained, digits, tmp_path):
+    done = train(recipe=trained / "recipe.toml", out=tmp_path / "again", epochs=1, settings=["train.batch_size=2"])
+    followed = read_recipe(tmp_path / "again" / "recipe.toml")
+    assert followed.train.batch_size == 2
+    assert followed.model == read_recipe(trained / "recipe.toml").model
+    assert done.outcome.step == 4
+
+
+def test_the_same_seed_gives_the_same_weights(trained, digits, tmp_path):
+    train(digits, out=tmp_path / "twin", epochs=2, settings=SMALL)
+    assert (tmp_path / "twin" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
+
+
+def test_early_stopping(digits, tmp_path):
+    settings = [*SMALL, "train.patience=1", "train.validations=10", "train.learning_rate=1e-9"]
+    done = train(digits, out=tmp_path / "run", epochs=10, settings=settings)
+    assert done.outcome.step < 20
+
+
+def test_gray_16_bit_and_void(tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    for index in range(4):
+        mask = (rng.random((40, 40)) < 0.5).astype(np.uint8)
+        image = (30_000 * mask + 1000).astype(np.uint16)
+        mask[:4] = 255
+        Image.fromarray(image).save(tmp_path / "data" / "images" / f"{index}.png")
+        Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{index}.png")
+    settings = ["model.depth=10", "model.encoder_width=8", "model.width=16"]
+    done = train(tmp_path / "data", out=tmp_path / "run", epochs=4, settings=settings)
+    assert done.scores.confusion.sum() == 40 * 36
+    assert read_recipe(tmp_path / "run" / "recipe.toml").model.in_channels == 1
+
+
+def test_faults_stop_it_before_anything_is_written(squares, tmp_path):
+    mask = squares / "masks" / "3.png"
+    Image.fromarray(np.asarray(Image.open(mask)) * 255).save(mask)
+    with pytest.raises(UserError, match=r"3\.png"):
+        train(squares, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_refusals(trained, digits, tmp_path):
+    with pytest.raises(UserError, match="exists already"):
+        train(digits, out=trained)
+    with pytest.raises(UserError, match="give one"):
+        train(digits, out=tmp_path / "run", minutes=1, epochs=1)
+    with pytest.raises(UserError, match="give the folder of a data set"):
+        train()
+    with pytest.raises(UserError, match="no such folder"):
+        train(resume=tmp_path / "none")
+
+
+def test_windows_cover_small_samples_whole_and_thin_out_large_ones():
+    assert windows((2048, 100)) == [(slice(0, 2048), slice(0, 100))]
+    chosen = windows((5400, 10800))
+    assert len(chosen) == len(set(map(str, chosen))) == 8

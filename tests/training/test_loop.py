@@ -1,0 +1,117 @@
+"""The loop: resumed runs end with the same weights, bit for bit, however they were stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from atrous.encoders import ResNet, efficientnet_lite0
+from atrous.models import fcn
+from atrous.training.checkpoint import read_tensors
+from atrous.training.log import read_log
+from atrous.training.loop import Settings, parameter_groups
+from tests.conftest import SMALL
+
+SCRIPT = """
+import sys
+import atrous.training.loop as loop
+from atrous.fit import train
+from tests.conftest import SMALL
+loop.CHECKPOINT_SECONDS = 0.0
+resume, data, out = sys.argv[1] == "resume", sys.argv[2], sys.argv[3]
+if resume:
+    train(resume=out)
+else:
+    train(data, out=out, epochs=12, settings=[*SMALL, "train.validations=3"])
+"""
+
+
+def start(mode, data, out):
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, mode, str(data), str(out)],
+        env={**os.environ, "PYTHONPATH": os.getcwd()}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def checkpointed(folder, step):
+    """Wait until the run has saved `step` or a later one."""
+    path, deadline = folder / "checkpoint" / "state.safetensors", time.monotonic() + 90
+    while time.monotonic() < deadline:
+        if path.exists() and read_tensors(path)[1]["step"] >= step:
+            return
+        time.sleep(0.02)
+    raise AssertionError("no checkpoint came")
+
+
+@pytest.mark.slow
+def test_kill_9_and_ctrl_c_lose_nothing(tmp_path, digits):
+    """Killed twice, interrupted once, resumed each time: the same weights as the run that nobody touched."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert start("new", digits, whole).wait() == 0
+    running = start("new", digits, broken)
+    for step, number in ((3, signal.SIGKILL), (9, signal.SIGINT), (15, signal.SIGKILL)):
+        checkpointed(broken, step)
+        running.send_signal(number)
+        running.wait()
+        running = start("resume", digits, broken)
+    assert running.wait() == 0, running.stderr.read().decode()
+    for name in ("model.safetensors", "checkpoint/state.safetensors"):
+        want, facts = read_tensors(whole / name)
+        got, facts_broken = read_tensors(broken / name)
+        assert facts["step"] == facts_broken["step"]
+        assert want.keys() == got.keys()
+        assert [key for key in want if not torch.equal(want[key], got[key])] == []
+    steps = [row["step"] for row in read_log(broken / "metrics.csv") if row["split"] == "val"]
+    assert steps == [row["step"] for row in read_log(whole / "metrics.csv") if row["split"] == "val"]
+
+
+def test_a_minute_budget_is_kept(tmp_path, digits, monkeypatch):
+    """0.2 minutes, everything included; the loop's own share must end where it was told to."""
+    from atrous.fit import train
+
+    monkeypatch.setattr("atrous.training.loop.LOG_SECONDS", 0.0)
+    begin = time.monotonic()
+    done = train(digits, out=tmp_path / "run", minutes=0.2, settings=SMALL)
+    assert done.scores is not None
+    assert time.monotonic() - begin < 0.2 * 60 + 3
+    rates = [row["learning_rate"] for row in read_log(tmp_path / "run" / "metrics.csv") if row["split"] == "train"]
+    assert rates[-1] < 0.1 * max(rates)
+
+
+def test_pretrained_weights_get_the_lower_rate_and_vectors_no_decay():
+    encoder = efficientnet_lite0(pretrained=False)
+    encoder.pretrained = True
+    groups = parameter_groups(fcn(encoder, 2), Settings(encoder_rate=0.1, weight_decay=0.5))
+    assert {(g["factor"], g["weight_decay"]) for g in groups} == {(1.0, 0.0), (1.0, 0.5), (0.1, 0.0), (0.1, 0.5)}
+    assert all(p.ndim > 1 for g in groups if g["weight_decay"] for p in g["params"])
+    lower = {id(p) for g in groups if g["factor"] == 0.1 for p in g["params"]}
+    assert lower == {id(p) for p in encoder.parameters()}
+
+
+def test_bfloat16_training_agrees_with_float32():
+    """The loss along a short training, on a processor with bfloat16 and without."""
+    from lightning_fabric import Fabric
+
+    def losses(precision):
+        torch.manual_seed(0)
+        network = fcn(ResNet(2, 1, depth=10, width=8), 2, width=16)
+        fabric = Fabric(accelerator="cpu", precision=precision)
+        model, optimizer = fabric.setup(network, torch.optim.AdamW(network.parameters(), lr=3e-3))
+        x = torch.randn(4, 1, 32, 32)
+        target, found = (x[:, 0] > 0).long(), []
+        for _ in range(12):
+            loss = nn.functional.cross_entropy(model(x).float(), target)
+            fabric.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+            found.append(float(loss.detach()))
+        return torch.tensor(found)
+
+    exact, rounded = losses("32-true"), losses("bf16-mixed")
+    assert exact[-1] < 0.7 * exact[0]
+    torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.02)
