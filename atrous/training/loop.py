@@ -43,8 +43,8 @@ class Settings:
         seed: of everything drawn.
     """
 
-    learning_rate: float = 2e-3
-    encoder_rate: float = 0.3
+    learning_rate: float = 1e-3
+    encoder_rate: float = 0.5
     weight_decay: float = 0.02
     warmup: float = 0.06
     clip: float = 5.0
