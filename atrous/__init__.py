@@ -1,1 +1,53 @@
-"""Fully convolutional networks for labelled grids of any size."""
+"""Fully convolutional networks for labelled grids of any size: train, run, explain and ship them.
+
+>>> import atrous
+>>> sorted(atrous.__all__)[:3]
+['Check', 'Prediction', 'Predictor']
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from atrous.data.check import Check as Check
+    from atrous.data.check import check as check
+    from atrous.data.dataset import open_dataset as open_dataset
+    from atrous.demo.digits import digit_scene as digit_scene
+    from atrous.demo.digits import write_digit_scenes as write_digit_scenes
+    from atrous.errors import UserError as UserError
+    from atrous.evaluation import evaluate as evaluate
+    from atrous.fit import Trained as Trained
+    from atrous.fit import train as train
+    from atrous.prediction import Prediction as Prediction
+    from atrous.prediction import Predictor as Predictor
+    from atrous.prediction import load as load
+    from atrous.tasks.scores import Scores as Scores
+
+_PLACES = {
+    "Check": "atrous.data.check",
+    "Prediction": "atrous.prediction",
+    "Predictor": "atrous.prediction",
+    "Scores": "atrous.tasks.scores",
+    "Trained": "atrous.fit",
+    "UserError": "atrous.errors",
+    "check": "atrous.data.check",
+    "digit_scene": "atrous.demo.digits",
+    "evaluate": "atrous.evaluation",
+    "load": "atrous.prediction",
+    "open_dataset": "atrous.data.dataset",
+    "train": "atrous.fit",
+    "write_digit_scenes": "atrous.demo.digits",
+}
+"""Where each public name lives; it is imported when it is first asked for, so that `import atrous` costs nothing."""
+
+__all__ = list(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'atrous' has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

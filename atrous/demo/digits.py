@@ -1,4 +1,4 @@
-"""Digit scenes: pictures of any size, strewn with handwritten digits, with exact labels.
+"""Digit scenes: pictures of any size, strewn with handwritten digits like chalk on a board, with exact labels.
 
 The glyphs are the 1797 digits of 8x8 pixels that come with scikit-learn (E. Alpaydin, C. Kaynak, "Optical Recognition
 of Handwritten Digits", UCI 1998), so nothing is downloaded. Each split draws from glyphs of its own: a test scene
@@ -25,14 +25,14 @@ CLASSES = ("background", *(f"digit {d}" for d in range(10)))
 
 PALETTE = default_palette(len(CLASSES), first_is_background=True)
 SPLITS = ("train", "val", "test")
-SIZES = (20.0, 64.0)
+SIZES = (32.0, 64.0)
 """Height of a digit in pixels, least and most; drawn log-uniformly."""
-MOST_TURN = 25.0
+MOST_TURN = 15.0
 """Largest rotation in degrees, small enough that a 6 is no 9."""
 
 _NOISE = 7.0  # standard deviation, gray levels
 _INK = 0.45  # a position is labeled where the upsampled glyph exceeds this share of full ink
-_CELL = 2600.0  # positions per attempt to place a digit
+_CELL = 2000.0  # positions per attempt to place a digit
 _SHARES = {"train": (0.0, 0.6), "val": (0.6, 0.8), "test": (0.8, 1.0)}
 
 
@@ -75,7 +75,7 @@ def digit_scene(
     """Compose one scene.
 
     A smooth background with shading; lines, blobs and scraps of digits as clutter; then digits of random place,
-    size, turn and contrast (dark on light and light on dark); then noise. The same arguments give the same scene.
+    size, turn and contrast, always lighter than the ground; then noise. The same arguments give the same scene.
 
     Args:
         shape: `(H, W)` in pixels, at least 16 each.
@@ -241,10 +241,11 @@ def _blob(radius: float) -> np.ndarray:
     return np.exp(-(x**2 + y**2) / (2 * (radius / 1.5) ** 2))
 
 
-def _color(canvas: np.ndarray, rng: np.random.Generator, least: float, most: float) -> np.ndarray:
-    """What is added to each channel: one sign for all, `least` to `most` gray levels."""
-    sign = rng.choice((-1.0, 1.0))
-    return (sign * rng.uniform(least, most) * rng.uniform(0.75, 1.25, size=len(canvas))).astype(np.float32)
+def _color(canvas: np.ndarray, rng: np.random.Generator, least: float, most: float, sign: float = 0) -> np.ndarray:
+    """What is added to each channel: `least` to `most` gray levels, of one sign for all (drawn when 0)."""
+    return (
+        (sign or rng.choice((-1.0, 1.0))) * rng.uniform(least, most) * rng.uniform(0.75, 1.25, size=len(canvas))
+    ).astype(np.float32)
 
 
 def _blend(canvas: np.ndarray, ink: np.ndarray, center: tuple[float, float], color: np.ndarray) -> None:
@@ -283,7 +284,7 @@ def _place_digit(scene: _Scene, glyph: np.ndarray, digit: int) -> None:
 def _paint(scene: _Scene, ink: np.ndarray, corner: tuple[int, int], digit: int) -> None:
     """Add the ink in a contrast well above the noise, and label where it is dense."""
     box = (slice(corner[0], corner[0] + ink.shape[0]), slice(corner[1], corner[1] + ink.shape[1]))
-    color = _color(scene.canvas, scene.rng, 55, 95)
+    color = _color(scene.canvas, scene.rng, 55, 95, sign=1)
     scene.canvas[(slice(None), *box)] += color[:, None, None] * ink
     scene.label[box][ink > _INK] = digit + 1
 

@@ -1,0 +1,107 @@
+"""The command line as a user meets it: every verb, and every kind of mistake."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import SMALL
+
+
+def atrous(*words, timeout=120):
+    return subprocess.run(
+        [sys.executable, "-m", "atrous", *map(str, words)], capture_output=True, text=True, check=False, timeout=timeout
+    )
+
+
+@pytest.mark.parametrize("verb", ["demo", "check", "train", "evaluate", "predict"])
+def test_every_verb_has_help_with_an_example(verb):
+    done = atrous(verb, "--help")
+    assert done.returncode == 0
+    assert "Example: atrous" in done.stdout
+    assert "--json" in done.stdout
+
+
+def test_the_main_job(tmp_path, digits):
+    sets = [word for setting in SMALL for word in ("--set", setting)]
+    checked = atrous("check", digits, "--json")
+    assert checked.returncode == 0
+    assert json.loads(checked.stdout)["ok"] is True
+    trained = atrous("train", digits, "--epochs", 2, "--out", tmp_path / "run", "--json", *sets)
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads(trained.stdout)["run"] == str(tmp_path / "run")
+    evaluated = atrous("evaluate", tmp_path / "run", digits, "--split", "test", "--json")
+    assert evaluated.returncode == 0, evaluated.stderr
+    facts = json.loads(evaluated.stdout)
+    assert facts["split"] == "test"
+    assert 0 <= facts["miou"] <= 1
+    assert set(facts["iou"]) == set(facts["dice_per_class"])
+    digits_out = tmp_path / "labels"
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    predicted = atrous("predict", tmp_path / "run", digits / "images" / "test", broken, "-o", digits_out, "--json")
+    assert predicted.returncode == 2
+    assert "broken.png" in predicted.stderr
+    assert len(json.loads(predicted.stdout)["written"]) == 2
+
+
+def spoil(folder, name, pixels):
+    Image.fromarray(pixels).save(folder / name)
+
+
+MISTAKES = {
+    "0/255 masks": lambda d: [spoil(d / "masks", p.name, 255 * np.asarray(Image.open(p))) for p in _masks(d)],
+    "colors": lambda d: [
+        spoil(d / "masks", p.name, np.stack([90 * np.asarray(Image.open(p))] * 2 + [np.asarray(Image.open(p))], -1))
+        for p in _masks(d)
+    ],
+    "size": lambda d: spoil(d / "masks", "1.png", np.zeros((40, 47), np.uint8)),
+    "partner": lambda d: (d / "masks" / "1.png").unlink(),
+    "truncated": lambda d: (d / "images" / "1.png").write_bytes((d / "images" / "1.png").read_bytes()[:200]),
+    "not an image": lambda d: (d / "images" / "1.png").write_bytes(b"hello"),
+}
+
+
+def _masks(folder):
+    return sorted((folder / "masks").iterdir())
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_faults_in_the_data_are_told_with_file_and_mend(kind, squares, tmp_path):
+    MISTAKES[kind](squares)
+    done = atrous("check", squares)
+    assert "Traceback" not in done.stderr
+    if kind != "0/255 masks":  # these are read as two classes, and said
+        assert done.returncode == 2, done.stdout
+        refused = atrous("train", squares, "--out", tmp_path / "run", "--epochs", 1)
+        assert refused.returncode == 2
+        assert "Traceback" not in refused.stderr
+        assert not (tmp_path / "run").exists()
+    text = done.stdout + done.stderr
+    assert ".png" in text or "255" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "nowhere"], "nowhere"),
+        (["train"], "give the folder of a data set"),
+        (["train", "--resume", "nowhere"], "no such folder"),
+        (["train", "x", "--resume", "y"], "goes on with a run as it was begun"),
+        (["evaluate", "nowhere"], "no such folder"),
+        (["predict", "nowhere", "a.png", "-o", "out"], "no such folder"),
+        (["predict", "nowhere", "a.png", "-o", "out", "--probabilities", "csv"], "zarr or tiff"),
+        (["check", "nowhere"], "nowhere"),
+        (["fly"], "No such command"),
+    ],
+)
+def test_mistakes_of_the_users_exit_with_two_and_one_line(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = atrous(*words)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
