@@ -43,7 +43,7 @@ def test_splits_share_no_glyph_and_have_all_digits():
 
 
 def test_digits_stand_out_from_their_surroundings():
-    """The step across a label's edge is several times the noise, and both signs of contrast occur."""
+    """The step across a label's edge is several times the noise."""
     image, label = digit_scene((512, 512), seed=1, channels=1)
     from scipy import ndimage
 
@@ -55,9 +55,9 @@ def test_digits_stand_out_from_their_surroundings():
             continue
         around = ndimage.binary_dilation(inside, iterations=4) & ~ndimage.binary_dilation(label > 0, iterations=2)
         steps.append(image[0][inside].mean() - image[0][around].mean())
+    assert len(steps) > 30
     assert np.median(np.abs(steps)) > 40
-    assert min(steps) < -20
-    assert max(steps) > 20
+    assert np.quantile(np.abs(steps), 0.05) > 20
 
 
 def test_a_written_data_set_is_read_as_composed(tmp_path):
