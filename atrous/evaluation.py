@@ -84,7 +84,7 @@ def measure(
         if image.shape[1:] != label.shape:
             raise UserError(f"{sample.label}: size {label.shape}, but {sample.image} has {image.shape[1:]}")
         probabilities = predictor.task.probabilities(predictor.output(image))[0]
-        metrics.update(sample.name, probabilities, torch.from_numpy(label))
+        metrics.update(sample.name, probabilities, torch.from_numpy(label.copy()))
         progress(index + 1, len(samples))
     return metrics.result(time.monotonic() - start, tta)
 

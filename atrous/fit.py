@@ -1,5 +1,6 @@
 """The train verb from end to end: check, plan, build, train, evaluate, report."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,11 +147,21 @@ def _folder(out: Path | str | None, root: Path) -> Path:
 
 
 def _train(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool) -> Trained:
+    with tempfile.TemporaryDirectory(prefix="atrous-") as scratch:
+        outcome = _learn(run, found, budget, watch, resume, Path(scratch))
+    if outcome.interrupted:
+        watch.say(f"stopped at step {outcome.step}; go on with: atrous train --resume {run.folder}")
+        return Trained(run, outcome, None)
+    return Trained(run, outcome, _report(run, found.dataset, outcome, watch))
+
+
+def _learn(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool, scratch: Path) -> Outcome:
     recipe, dataset = run.recipe, found.dataset
     torch.manual_seed(recipe.train.seed)
     limit = machine_memory() // 4
-    decoded = decode(dataset, dataset.splits[recipe.data.train], limit=limit)
-    held_out = decode(dataset, dataset.splits[recipe.data.val], limit=limit, need_positions=False)
+    decoded = decode(dataset, dataset.splits[recipe.data.train], limit=limit, scratch=scratch)
+    validation = dataset.splits[recipe.data.val]
+    held_out = decode(dataset, validation, limit=limit, scratch=scratch, need_positions=False)
     batches = Batches(
         decoded, build_geometry(recipe), build_color(recipe), recipe.train.batch_size, recipe.train.seed,
         float(np.mean(found.fingerprint.std)),
@@ -164,7 +175,7 @@ def _train(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool) -
     if recipe.train.epochs is not None:
         budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * batches.per_epoch))
     budget.reserve = AFTER_SECONDS
-    outcome = fit(
+    return fit(
         network,
         task,
         lambda step: ahead(batches, step),
@@ -176,10 +187,6 @@ def _train(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool) -
         monitor=watch.monitor,
         resume=resume,
     )
-    if outcome.interrupted:
-        watch.say(f"stopped at step {outcome.step}; go on with: atrous train --resume {run.folder}")
-        return Trained(run, outcome, None)
-    return Trained(run, outcome, _report(run, dataset, outcome, watch))
 
 
 def _report(run: Run, dataset: Dataset, outcome: Outcome, watch: Watch) -> Scores:

@@ -101,10 +101,7 @@ class Predictor:
     def output(self, image: np.ndarray) -> torch.Tensor:
         """Logits `(1, K, *S)` float32 of raw values `(C, *S)`; with flips, logarithms of the mean probabilities."""
         torch.set_flush_denormal(True)
-        x = torch.from_numpy(np.ascontiguousarray(image))
-        if x.dtype == torch.uint16:
-            x = x.to(torch.int32)
-        x = x.to(self.device)[None].float()
+        x = torch.from_numpy(np.asarray(image).astype(np.float32))[None].to(self.device)
         if x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(x.device.type, self.dtype, enabled=self.dtype != torch.float32):

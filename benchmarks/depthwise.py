@@ -43,7 +43,8 @@ def main() -> None:
     for channels, height, width, kernel, stride, padding in LAYERS:
         x = torch.randn(8, channels, height, width, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
         weight = torch.randn(channels, 1, kernel, kernel, dtype=torch.bfloat16)
-        x.requires_grad_(), weight.requires_grad_()
+        for tensor in (x, weight):
+            tensor.requires_grad_()
         forwards: list[Callable[[], torch.Tensor]] = [
             lambda s=stride, p=padding, c=channels, a=x, b=weight: F.conv2d(a, b, None, s, p, 1, c),
             lambda s=stride, p=padding, a=x, b=weight: depthwise_conv2d(a, b, s, p),

@@ -44,7 +44,7 @@ def test_gray_16_bit_and_void(tmp_path):
         (tmp_path / "data" / folder).mkdir(parents=True)
     for index in range(4):
         mask = (rng.random((40, 40)) < 0.5).astype(np.uint8)
-        image = (30_000 * mask + 1000).astype(np.uint16)
+        image = 30_000 * mask.astype(np.uint16) + 1000
         mask[:4] = 255
         Image.fromarray(image).save(tmp_path / "data" / "images" / f"{index}.png")
         Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{index}.png")
@@ -55,8 +55,9 @@ def test_gray_16_bit_and_void(tmp_path):
 
 
 def test_faults_stop_it_before_anything_is_written(squares, tmp_path):
+    (squares / "dataset.toml").write_text('classes = ["ground", "square"]')
     mask = squares / "masks" / "3.png"
-    Image.fromarray(np.asarray(Image.open(mask)) * 255).save(mask)
+    Image.fromarray(np.asarray(Image.open(mask)) * 9).save(mask)
     with pytest.raises(UserError, match=r"3\.png"):
         train(squares, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

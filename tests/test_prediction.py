@@ -73,7 +73,8 @@ def test_files_folders_and_globs(trained, scenes, tmp_path):
     stored = zarr.open_array(out / "a_probabilities.zarr", mode="r")
     np.testing.assert_array_equal(stored[:].argmax(0), labels)
     assert list(stored.attrs["classes"])[:2] == ["background", "digit 0"]
-    assert Image.open(out / "a_overlay.png").mode == "RGB"
+    with Image.open(out / "a_overlay.png") as picture:
+        assert picture.mode == "RGB"
     assert not list(out.rglob("*.part"))
     again = predict_files(predictor, find_jobs([scenes], out), wanted)
     assert len(again.skipped) == 3

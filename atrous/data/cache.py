@@ -1,10 +1,9 @@
 """Samples decoded once, kept as they are in the file: uint8 stays uint8."""
 
 import math
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ POSITIONS_KEPT = 256
 
 @dataclass(frozen=True)
 class Decoded:
-    """Images `(C, *S)` and labels `(*S)` in memory, or mapped from a scratch folder when they would not fit.
+    """Images `(C, *S)` and labels `(*S)` in memory, or mapped from the scratch folder when they would not fit.
 
     `positions[i][k]` is an `(n, ndim)` int array of places in sample `i` that have class `k`, at most `POSITIONS_KEPT`,
     drawn evenly at random; classes that do not occur have no entry.
@@ -29,7 +28,6 @@ class Decoded:
     images: tuple[np.ndarray, ...]
     labels: tuple[np.ndarray, ...]
     positions: tuple[dict[int, np.ndarray], ...]
-    _scratch: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
     @property
     def ndim(self) -> int:
@@ -54,19 +52,21 @@ def _positions(label: np.ndarray, seed: int) -> dict[int, np.ndarray]:
     return found
 
 
-def decode(dataset: Dataset, samples: Sequence[Sample], *, limit: int, need_positions: bool = True) -> Decoded:
+def decode(
+    dataset: Dataset, samples: Sequence[Sample], *, limit: int, scratch: Path, need_positions: bool = True
+) -> Decoded:
     """Decode every sample once, on two threads.
 
     Args:
         dataset: says how label values map to classes.
         samples: what to decode; each must have a label.
-        limit: bytes that may stay in memory; what is beyond lies in a temporary folder and is mapped.
+        limit: bytes that may stay in memory; what is beyond is written to `scratch` and mapped.
+        scratch: a folder that outlives the result.
         need_positions: whether places per class are wanted (training) or not (validation).
 
     Raises:
         UserError: a file cannot be read.
     """
-    scratch = tempfile.TemporaryDirectory(prefix="atrous-")
     used = 0
 
     def keep(array: np.ndarray, index: int, kind: str) -> np.ndarray:
@@ -74,7 +74,7 @@ def decode(dataset: Dataset, samples: Sequence[Sample], *, limit: int, need_posi
         used += array.nbytes
         if used <= limit:
             return array
-        path = Path(scratch.name) / f"{index}-{kind}.npy"
+        path = scratch / f"{samples[index].name.replace('/', '_')}-{kind}.npy"
         np.save(path, array)
         return np.load(path, mmap_mode="r")
 
@@ -87,7 +87,7 @@ def decode(dataset: Dataset, samples: Sequence[Sample], *, limit: int, need_posi
     with ThreadPoolExecutor(2) as pool:
         rows = list(pool.map(one, enumerate(samples)))
     images, labels, places = zip(*rows, strict=True)
-    return Decoded(tuple(s.name for s in samples), images, labels, places, scratch)
+    return Decoded(tuple(s.name for s in samples), images, labels, places)
 
 
 def tiles(shape: Sequence[int], crop: Sequence[int]) -> int:

@@ -69,10 +69,10 @@ def test_foreground_crops_find_the_rare_class():
 
 
 @pytest.mark.parametrize("limit", [1 << 30, 0])
-def test_decoding_in_memory_and_mapped_is_the_same(digits, limit):
+def test_decoding_in_memory_and_mapped_is_the_same(digits, limit, tmp_path):
     dataset = open_dataset(digits)
-    here = decode(dataset, dataset.splits["val"], limit=1 << 30)
-    there = decode(dataset, dataset.splits["val"], limit=limit)
+    here = decode(dataset, dataset.splits["val"], limit=1 << 30, scratch=tmp_path)
+    there = decode(dataset, dataset.splits["val"], limit=limit, scratch=tmp_path)
     assert all(isinstance(a, np.memmap) == (limit == 0) for a in there.images)
     for a, b in zip(here.images + here.labels, there.images + there.labels, strict=True):
         np.testing.assert_array_equal(a, b)
