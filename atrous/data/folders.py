@@ -48,8 +48,8 @@ class Folder:
 def read_folders(root: Path, images: str | None = None, masks: str | None = None) -> list[Folder]:
     """Every folder under `root` that holds readable files, with what its path says.
 
-    A folder that is in a split but names no role holds images (`train/` beside `trainannot/`), unless `images` is given. Where
-    there is a `1st_manual`, `mask` is the region in which labels count (DRIVE).
+    A folder that is in a split but names no role holds images (`train/` beside `trainannot/`), unless `images` is
+    given. Where there is a `1st_manual`, `mask` is the region in which labels count (DRIVE).
 
     Args:
         root: where to look, `MOST_LEVELS` deep.
