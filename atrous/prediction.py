@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from atrous.color import default_palette
 from atrous.data.dataset import to_channels
 from atrous.data.formats import read_image, write_beside, write_label
 from atrous.data.formats.probabilities import write_probabilities
 from atrous.errors import UserError
 from atrous.models.network import DenseNetwork
 from atrous.recipe.run import Run, open_run
-from atrous.report.color import default_palette
 from atrous.report.pictures import overlay
 from atrous.tasks.task import Task
 

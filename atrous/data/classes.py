@@ -1,10 +1,9 @@
 """Which classes a data set has, judged by the numbers in its label files."""
 
-import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from atrous.data.description import MOST_CLASSES, Color
+from atrous.data.description import MOST_CLASSES
 from atrous.labels import IGNORE
 
 MOST_GUESSED = 32
@@ -98,20 +97,3 @@ def listing(values: Sequence[int], most: int = 12) -> str:
     if len(values) <= most:
         return f"[{', '.join(str(value) for value in values)}]"
     return f"[{', '.join(str(value) for value in values[:6])}, ..., {values[-1]}]"
-
-
-def default_palette(count: int, first_is_background: bool) -> tuple[Color, ...]:
-    """One RGB per class, hues a golden angle apart so that neighbors in the list differ; a background is near black.
-
-    >>> len(set(default_palette(40, True)))
-    40
-    """
-    colors = []
-    for i in range(count):
-        hue = (0.58 + i * 0.618034) % 1
-        saturation, value = ((0.75, 0.95), (0.55, 0.75), (0.9, 0.6))[(i // 8) % 3]
-        red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
-        colors.append((round(red * 255), round(green * 255), round(blue * 255)))
-    if first_is_background and colors:
-        colors[0] = (24, 24, 28)
-    return tuple(colors)

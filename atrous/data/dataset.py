@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.classes import Guess, default_palette, guess_classes, listing, names
+from atrous.color import default_palette
+from atrous.data.classes import Guess, guess_classes, listing, names
 from atrous.data.description import Color, Description, read_description
 from atrous.data.formats import (
     code_color,

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from atrous.data.classes import default_palette
+from atrous.color import default_palette
 from atrous.data.formats import write_beside, write_label
 from atrous.errors import UserError
 
 CLASSES = ("background", *(f"digit {d}" for d in range(10)))
 """Class names; digit `d` is label `d + 1`."""
 
-PALETTE = default_palette(len(CLASSES), first_is_background=True)
+PALETTE = default_palette(len(CLASSES))
 SPLITS = ("train", "val", "test")
 SIZES = (32.0, 64.0)
 """Height of a digit in pixels, least and most; drawn log-uniformly."""

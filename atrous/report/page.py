@@ -15,7 +15,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from atrous.report.color import ERROR, VOID, Palette
+from atrous.color import ERROR, VOID, Palette
 from atrous.report.pictures import busiest, colorize, errors, flat, resized, signal, to_rgb
 from atrous.report.plots import DARK, LIGHT, Ink, confusion_chart, curve_chart, reliability_chart, seconds_and
 from atrous.report.words import calibration_words, headline, notable

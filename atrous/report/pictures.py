@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from atrous.color import ERROR, VOID, Palette
 from atrous.labels import IGNORE
-from atrous.report.color import ERROR, VOID, Palette, default_palette
 
-__all__ = ["busiest", "colorize", "default_palette", "errors", "flat", "overlay", "resized", "signal", "to_rgb"]
+__all__ = ["busiest", "colorize", "errors", "flat", "overlay", "resized", "signal", "to_rgb"]
 
 _GAP = 4  # pixels between the planes of a volume
 _MARGIN = 226  # their grey, lighter than that of void

@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from atrous.color import default_palette
 from atrous.data.check import Check, check
-from atrous.data.classes import default_palette
 from atrous.errors import UserError
 from tests.data.data_folders import SIZE, picture, save, stripes
 
@@ -205,7 +205,7 @@ def test_unusual_images_are_accepted_and_told(flat, kind, said):
 
 def test_palette_masks_and_void_are_noted(flat):
     void = np.where(stripes() == 2, 255, stripes())
-    found = check(flat(lambda _: indexed(void, np.array(default_palette(256, True))), toml=None))
+    found = check(flat(lambda _: indexed(void, np.array(default_palette(256))), toml=None))
     assert found.faults == ()
     assert "5 masks are palette PNG or GIF: their indices are the labels" in found.notes[0]
     assert "value 255 is void" in found.notes[1]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atrous.data.classes import default_palette, guess_classes
+from atrous.data.classes import guess_classes
 
 
 def guess(*values):
@@ -46,12 +46,3 @@ def test_every_value_seen_has_a_class_or_is_ignored(values, void):
     known = set(found.values if found.values is not None else range(len(found.classes)))
     assert values <= known | set(found.ignore)
     assert 255 in known | set(found.ignore) or not void
-
-
-@settings(deadline=None)
-@given(st.integers(1, 254), st.booleans())
-def test_a_palette_has_one_color_per_class(count, background):
-    palette = default_palette(count, background)
-    assert len(palette) == count
-    assert all(0 <= level <= 255 for color in palette for level in color)
-    assert len(set(palette)) == count or count > 40

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from atrous.color import default_palette
 from atrous.labels import IGNORE
-from atrous.report.color import default_palette
 from atrous.report.page import Example, ReportContent, write_report
 from atrous.tasks.metrics import SegmentationMetrics
 

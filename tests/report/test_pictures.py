@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atrous.report.color import ERROR, VOID, default_palette
+from atrous.color import ERROR, VOID, default_palette
 from atrous.report.pictures import busiest, colorize, errors, flat, overlay, resized, signal, to_rgb
 
 RNG = np.random.default_rng(0)

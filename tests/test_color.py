@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from atrous.report.color import BACKGROUND, VOID, default_palette
+from atrous.color import BACKGROUND, VOID, default_palette
 
 
 @pytest.mark.parametrize("n", [1, 2, 11, 30, 255])
@@ -22,7 +22,13 @@ def test_few_colors_are_far_apart():
     assert distance[~np.eye(len(palette), dtype=bool)].min() > 40
 
 
-@pytest.mark.parametrize("n", [0, 256])
+@pytest.mark.parametrize("n", [0, 257])
 def test_numbers_that_no_label_map_can_have_are_refused(n):
-    with pytest.raises(ValueError, match="1 to 255"):
+    with pytest.raises(ValueError, match="1 to 256"):
         default_palette(n)
+
+
+def test_without_a_background_no_color_is_nearly_black():
+    palette = default_palette(30, background=False)
+    assert len(set(palette)) == 30
+    assert min(sum(color) for color in palette) > 150

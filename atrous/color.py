@@ -16,8 +16,8 @@ ERROR = (255, 59, 48)
 
 
 @cache
-def default_palette(n: int) -> Palette:
-    """`n` distinct colors as `(red, green, blue)` in 0..255; the first, usually background, is nearly black.
+def default_palette(n: int, background: bool = True) -> Palette:
+    """`n` distinct colors as `(red, green, blue)` in 0..255; the first is nearly black where it is the background.
 
     Each next color is the candidate farthest from all before it and from the grey of void, measured in Oklab, where
     equal distances look about equally different (Ottosson 2020). A longer palette begins with the shorter one.
@@ -27,8 +27,10 @@ def default_palette(n: int) -> Palette:
     >>> len(set(default_palette(40)))
     40
     """
-    if not 1 <= n <= 255:
-        raise ValueError(f"{n} colors: a label map has 1 to 255 classes")
+    if not 1 <= n <= 256:
+        raise ValueError(f"{n} colors: a label map has 1 to 256 values")
+    if not background:
+        return default_palette(n + 1)[1:] if n < 256 else default_palette(n)
     levels = np.arange(25, 256, 23)
     candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
     places = _oklab(candidates)
