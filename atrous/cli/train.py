@@ -54,7 +54,8 @@ def command(
             )
 
         watch = Watch(
-            lambda text: bar.console.print(text, highlight=False, markup=False), Monitor(on_step, on_validation)
+            lambda text: bar.console.print(text, highlight=False, markup=False, soft_wrap=True),
+            Monitor(on_step, on_validation),
         )
         trained = train(
             data, out=out, minutes=minutes, epochs=epochs, recipe=recipe, settings=settings or (), seed=seed,

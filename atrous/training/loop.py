@@ -24,6 +24,8 @@ from atrous.training.log import Log
 
 LOG_SECONDS = 5.0
 CHECKPOINT_SECONDS = 30.0
+VALIDATIONS_LEFT = 2.5
+"""What comes after the last step, in validations: the last one, and the full evaluation with its slower figures."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ def _steps(run: _Run, batches: Iterable[Batch], signals: list[int]) -> Outcome:
     logged_step, images, stopped = state.step, 0, False
     run.model.train()
     for batch in batches:
-        budget.reserve = base_reserve + state.validation_seconds
+        budget.reserve = base_reserve + VALIDATIONS_LEFT * state.validation_seconds
         progress = budget.progress(state.step)
         if progress >= 1 or stopped or signals:
             break
