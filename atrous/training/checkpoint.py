@@ -69,8 +69,13 @@ def unpack(
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()
         raise UserError(f"the checkpoint does not fit the recipe's network: {first}") from error
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in part("optimizer/").items():
         index, key = name.split("/")
+        like = parameters[int(index)]
+        if value.shape == like.shape:
+            # A fused optimizer walks memory, not indices: its state must lie as the weight does (channels_last).
+            value = torch.empty_like(like).copy_(value)
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -11,13 +11,13 @@ from atrous.training.checkpoint import pack, read_tensors, unpack, write_tensors
 
 def parts(seed):
     torch.manual_seed(seed)
-    network = nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3))
-    return network, averaged(network), torch.optim.AdamW(network.parameters(), lr=0.1)
+    network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)).to(memory_format=torch.channels_last)
+    return network, averaged(network), torch.optim.AdamW(network.parameters(), lr=0.1, fused=True)
 
 
 def step(network, average, optimizer, seed):
     torch.manual_seed(seed)
-    network(torch.randn(2, 2, 9)).square().mean().backward()
+    network(torch.randn(2, 2, 9, 7)).square().mean().backward()
     optimizer.step()
     optimizer.zero_grad()
     average.update_parameters(network)

@@ -52,14 +52,17 @@ def checkpointed(folder, step):
 def test_kill_9_and_ctrl_c_lose_nothing(tmp_path, digits):
     """Killed twice, interrupted once, resumed each time: the same weights as the run that nobody touched."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert start("new", digits, whole).wait() == 0
+    first = start("new", digits, whole)
+    first.communicate()
+    assert first.returncode == 0
     running = start("new", digits, broken)
     for step, number in ((3, signal.SIGKILL), (9, signal.SIGINT), (15, signal.SIGKILL)):
         checkpointed(broken, step)
         running.send_signal(number)
-        running.wait()
+        running.communicate()
         running = start("resume", digits, broken)
-    assert running.wait() == 0, running.stderr.read().decode()
+    _, said = running.communicate()
+    assert running.returncode == 0, said.decode()
     for name in ("model.safetensors", "checkpoint/state.safetensors"):
         want, facts = read_tensors(whole / name)
         got, facts_broken = read_tensors(broken / name)
