@@ -74,8 +74,7 @@ def unpack(
     for name, value in part("optimizer/").items():
         index, key = name.split("/")
         like = parameters[int(index)]
-        if value.shape == like.shape:
-            # A fused optimizer walks memory, not indices: its state must lie as the weight does (channels_last).
-            value = torch.empty_like(like).copy_(value)
-        state.setdefault(int(index), {})[key] = value
+        # A fused optimizer walks memory, not indices: its state must lie as the weight does (channels_last).
+        laid = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        state.setdefault(int(index), {})[key] = laid
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
