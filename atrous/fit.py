@@ -28,7 +28,7 @@ from atrous.training.loop import Monitor, Outcome, fit
 
 AFTER_SECONDS = 3.0
 """Kept back for the report, beside the final evaluation."""
-WINDOW = 2048
+WINDOW = 1024
 """During training, images larger than this along an axis are validated on windows of this size."""
 WINDOWS = 8
 """At most so many windows of one image."""
@@ -174,7 +174,7 @@ def _learn(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool, s
     budget.minutes, budget.steps = recipe.train.minutes, None
     if recipe.train.epochs is not None:
         budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * batches.per_epoch))
-    budget.reserve = AFTER_SECONDS
+    budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * _whole_share(held_out)
     return fit(
         network,
         task,
@@ -187,6 +187,13 @@ def _learn(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool, s
         monitor=watch.monitor,
         resume=resume,
     )
+
+
+def _whole_share(held_out: Decoded) -> float:
+    """How many times the positions of a quick validation the full evaluation has, which looks at samples whole."""
+    whole = sum(label.size for label in held_out.labels)
+    seen = sum(label[window].size for label in held_out.labels for window in windows(label.shape))
+    return whole / seen
 
 
 def _report(run: Run, dataset: Dataset, outcome: Outcome, watch: Watch) -> Scores:

@@ -18,7 +18,7 @@ The same with your own data, a folder such as cells/images/*.png with cells/mask
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder for the data set (demo-data) and the run (demo).")] = Path("runs"),
-    minutes: Annotated[float, typer.Option(help="Of training.")] = 3.0,
+    minutes: Annotated[float, typer.Option(help="Of training.")] = 3.2,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Make a data set of digit scenes, check it, train, evaluate, and label a scene of 4096 x 4096 pixels.

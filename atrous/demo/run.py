@@ -52,7 +52,7 @@ class Demo:
 
 
 def demo(
-    folder: Path | str = "runs", *, minutes: float = 3.0, watch: Watch | None = None, command: Sequence[str] = ()
+    folder: Path | str = "runs", *, minutes: float = 3.2, watch: Watch | None = None, command: Sequence[str] = ()
 ) -> Demo:
     """Run the demo: the data set goes to `folder/demo-data`, the run to `folder/demo`.
 

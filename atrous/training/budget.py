@@ -10,7 +10,8 @@ class Budget:
     """Progress from 0 to 1 over `minutes` of wall time or `steps` steps; exactly one of them is given.
 
     The clock starts when the object is made and counts everything since: checking, decoding, validating. `spent` are
-    the seconds of earlier sessions of the same run. `reserve` seconds are kept back for what comes after the last step.
+    the seconds of earlier sessions of the same run. `reserve` seconds are kept back for what comes
+    after the last step, and the time of `validations` validations, which the loop knows once it has made one.
 
     >>> Budget(steps=200).progress(50)
     0.25
@@ -20,6 +21,7 @@ class Budget:
     steps: int | None = None
     spent: float = 0.0
     reserve: float = 0.0
+    validations: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:

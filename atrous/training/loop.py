@@ -24,8 +24,8 @@ from atrous.training.log import Log
 
 LOG_SECONDS = 5.0
 CHECKPOINT_SECONDS = 30.0
-VALIDATIONS_LEFT = 2.5
-"""What comes after the last step, in validations: the last one, and the full evaluation with its slower figures."""
+VALIDATION_SHARE = 8.0
+"""A run by the clock trains at least so many times as long as it validates; a run by epochs validates as told."""
 
 
 @dataclass(frozen=True)
@@ -214,10 +214,10 @@ def _steps(run: _Run, batches: Iterable[Batch], signals: list[int]) -> Outcome:
     base_reserve = budget.reserve
     losses: list[torch.Tensor] = []
     logged = saved = time.monotonic()
-    logged_step, images, stopped = state.step, 0, False
+    logged_step, images, stopped, validated_at = state.step, 0, False, 0.0
     run.model.train()
     for batch in batches:
-        budget.reserve = base_reserve + VALIDATIONS_LEFT * state.validation_seconds
+        budget.reserve = base_reserve + budget.validations * state.validation_seconds
         progress = budget.progress(state.step)
         if progress >= 1 or stopped or signals:
             break
@@ -229,8 +229,9 @@ def _steps(run: _Run, batches: Iterable[Batch], signals: list[int]) -> Outcome:
         if now - logged >= LOG_SECONDS or state.step == 1:
             _note(run, losses, rate, images / (now - logged), (state.step - logged_step) / (now - logged))
             losses, images, logged, logged_step = [], 0, time.monotonic(), state.step
-        if progress * settings.validations >= state.validated + 1:
-            stopped = _validation(run, rate)
+        due = progress * settings.validations >= state.validated + 1
+        if due and (budget.minutes is None or now - validated_at >= VALIDATION_SHARE * state.validation_seconds):
+            stopped, validated_at = _validation(run, rate), time.monotonic()
             state.validated = int(progress * settings.validations)
             logged, logged_step, images, losses = time.monotonic(), state.step, 0, []
         if time.monotonic() - saved >= CHECKPOINT_SECONDS:
