@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
-import segmentation_models_pytorch as smp
+import segmentation_models_pytorch as smp  # pyright: ignore[reportMissingImports]
 import torch
 from torch import nn
 from torch.nn import functional as F

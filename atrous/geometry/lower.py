@@ -1,0 +1,209 @@
+"""Rewrite a graph into fewer kinds of operators: identities go, norms become statistics and an affine map.
+
+Batch norm with stored statistics is an affine map per channel, folded into the convolution before it where no one else
+reads that. Group, instance and unstored batch norm become `moments` (a barrier) and the same affine map.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from atrous.geometry.graph import Graph, Op, Ref
+
+IDENTITIES = {
+    "clone",
+    "contiguous",
+    "alias",
+    "detach",
+    "dropout",
+    "lift_fresh_copy",
+    "feature_dropout",
+    "alpha_dropout",
+}
+CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"}
+TRANSPOSED = {"conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
+
+
+def per_channel(vector: Tensor, like: Tensor) -> Tensor:
+    """A vector `(C,)` in a shape that broadcasts over `(N, C, *S)`."""
+    return vector.reshape(1, -1, *(1,) * (like.dim() - 2))
+
+
+def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """`x * scale + shift` with one scale and shift per channel."""
+    return torch.addcmul(per_channel(shift, x), x, per_channel(scale, x))
+
+
+def moments(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """Scale and shift `(2, C)` by which group norm maps `x (1, C, *S)`: its statistics over the whole extent."""
+    grouped = x.double().reshape(groups, -1)
+    mean, var = grouped.mean(1), grouped.var(1, correction=0)
+    return scale_and_shift(mean, var, x.shape[1], weight, bias, eps).to(x.dtype)
+
+
+def scale_and_shift(
+    mean: Tensor, var: Tensor, channels: int, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """The affine map `(2, C)`, in float64, that normalizes `channels` in groups with this mean and variance."""
+    each = channels // mean.numel()
+    scale = (var + eps).rsqrt().repeat_interleave(each)
+    if weight is not None:
+        scale = scale * weight.double()
+    shift = -mean.repeat_interleave(each) * scale
+    if bias is not None:
+        shift = shift + bias.double()
+    return torch.stack([scale, shift])
+
+
+def row(table: Tensor, index: int) -> Tensor:
+    """One row of a table."""
+    return table[index]
+
+
+def lower(graph: Graph, *, fold: bool = True) -> Graph:
+    """The same function with norms lowered, identities gone and what the output does not need dropped.
+
+    >>> from torch import nn
+    >>> from atrous.geometry.graph import export_graph
+    >>> net = nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.Dropout(), nn.GroupNorm(2, 4))
+    >>> [op.kind for op in lower(export_graph(net, (2, 32))).ops if op.kind not in ("input", "constant")]
+    ['conv1d', 'moments', 'row', 'row', 'affine']
+    """
+    writer = _Writer(graph, fold)
+    for op in graph.ops:
+        writer.write(op)
+    ops = writer.ops
+    return prune(Graph(tuple(ops), writer.at[graph.output], graph.network))
+
+
+def prune(graph: Graph) -> Graph:
+    """Drop what the output does not depend on, and number anew."""
+    keep, todo = {0}, [graph.output]
+    while todo:
+        i = todo.pop()
+        if i not in keep or i == graph.output:
+            keep.add(i)
+            todo.extend(j for j in graph.ops[i].inputs if j not in keep)
+    at = {old: new for new, old in enumerate(sorted(keep))}
+    ops = []
+    for old in sorted(keep):
+        op = graph.ops[old]
+        args, kwargs = (_renamed(t, at) for t in (op.args, op.kwargs))
+        ops.append(dataclasses.replace(op, index=at[old], args=args, kwargs=kwargs))
+    return Graph(tuple(ops), at[graph.output], graph.network)
+
+
+def _renamed(tree: Any, at: dict[int, int]) -> Any:
+    return tree_map(lambda a: Ref(at[a.index]) if isinstance(a, Ref) else a, tree)
+
+
+class _Writer:
+    """Writes the lowered operators; `at` says where a value of the old graph is in the new one."""
+
+    def __init__(self, graph: Graph, fold: bool):
+        self.graph, self.fold = graph, fold
+        self.readers = graph.readers()
+        self.ops: list[Op] = []
+        self.at: dict[int, int] = {}
+
+    def add(self, like: Op, kind: str, target: Callable[..., Any] | None, args: tuple[Any, ...], **changes: Any) -> int:
+        index = len(self.ops)
+        self.ops.append(
+            dataclasses.replace(like, index=index, kind=kind, target=target, args=args, kwargs={}, item=None, **changes)
+        )
+        return index
+
+    def constant(self, name: str, tensor: Tensor) -> Ref:
+        self.ops.append(Op(len(self.ops), "constant", name, tuple(tensor.shape), tensor.dtype, tensor=tensor))
+        return Ref(len(self.ops) - 1)
+
+    def tensor(self, arg: Any) -> Tensor | None:
+        return None if arg is None else self.graph.ops[arg.index].tensor
+
+    def write(self, op: Op) -> None:
+        kind = op.kind
+        if kind in IDENTITIES or (kind in ("_to_copy", "to") and self._same(op)):
+            source = op.args[0].index
+            self.at[op.index] = self.at[source]
+        elif (
+            kind in ("_native_batch_norm_legit_no_training", "batch_norm", "cudnn_batch_norm") and self._stored(op)
+        ) or (kind == "instance_norm" and not op.arguments["use_input_stats"]):
+            self._stored_norm(op)
+        elif kind in ("group_norm", "instance_norm", "_native_batch_norm_legit", "batch_norm", "native_group_norm"):
+            self._statistics_norm(op)
+        elif kind == "layer_norm" and len(op.shape) > 2 and tuple(op.arguments["normalized_shape"]) == op.shape[1:]:
+            self._whole_layer_norm(op)
+        else:
+            args, kwargs = (_renamed(t, self.at) for t in (op.args, op.kwargs))
+            self.at[op.index] = len(self.ops)
+            changed = "view" if kind in ("_unsafe_view", "reshape") else kind
+            self.ops.append(dataclasses.replace(op, index=len(self.ops), kind=changed, args=args, kwargs=kwargs))
+
+    def _same(self, op: Op) -> bool:
+        source = self.graph.ops[op.args[0].index]
+        return source.dtype == op.dtype and source.shape == op.shape
+
+    def _stored(self, op: Op) -> bool:
+        return op.arguments.get("running_mean") is not None and not op.arguments.get("training", False)
+
+    def _stored_norm(self, op: Op) -> None:
+        a = op.arguments
+        mean, var = self.tensor(a["running_mean"]), self.tensor(a["running_var"])
+        if mean is None or var is None:
+            raise ValueError(f"{op.module}: the statistics of a norm are not constants")
+        scale, shift = scale_and_shift(
+            mean.double(), var.double(), mean.numel(), self.tensor(a["weight"]), self.tensor(a["bias"]), a["eps"]
+        )
+        source = self.graph.ops[op.args[0].index]
+        if self.fold and source.kind in CONVOLUTIONS | TRANSPOSED and self.readers[source.index] == [op.index]:
+            self._fold(op, source, scale, shift)
+            return
+        refs = [self.constant(f"{op.module}.{n}", t.to(mean.dtype)) for n, t in (("scale", scale), ("shift", shift))]
+        self.at[op.index] = self.add(op, "affine", affine, (Ref(self.at[source.index]), *refs))
+
+    def _fold(self, op: Op, conv: Op, scale: Tensor, shift: Tensor) -> None:
+        written = self.ops[self.at[conv.index]]
+        weight, bias = self.tensor(conv.args[1]), self.tensor(conv.args[2] if len(conv.args) > 2 else None)
+        if weight is None:
+            raise ValueError(f"{conv.module}: the weight is not a constant")
+        if conv.kind in CONVOLUTIONS:
+            folded = weight.double() * scale.reshape(-1, *(1,) * (weight.dim() - 1))
+        else:  # (C_in, C_out / groups, *k)
+            groups = conv.arguments["groups"]
+            ones = (1,) * (weight.dim() - 2)
+            folded = weight.double().reshape(groups, -1, *weight.shape[1:]) * scale.reshape(groups, 1, -1, *ones)
+        offset = shift if bias is None else bias.double() * scale + shift
+        new_weight = self.constant(f"{conv.module}.weight", folded.reshape(weight.shape).to(weight.dtype))
+        new_bias = self.constant(f"{conv.module}.bias", offset.to(weight.dtype))
+        rest = written.args[3:]
+        index = self.add(written, conv.kind, conv.target, (written.args[0], new_weight, new_bias, *rest))
+        self.ops[index] = dataclasses.replace(self.ops[index], kwargs=written.kwargs)
+        self.at[op.index] = index
+
+    def _statistics_norm(self, op: Op) -> None:
+        a = op.arguments
+        channels = op.shape[1]
+        groups = a.get("num_groups") or a.get("group") or channels
+        weight, bias = (Ref(self.at[a[n].index]) if a.get(n) is not None else None for n in ("weight", "bias"))
+        self.at[op.index] = self._normalized(op, groups, weight, bias)
+
+    def _whole_layer_norm(self, op: Op) -> None:
+        """Over channels and positions together: group norm in one group, then a weight and a bias per position."""
+        index = self._normalized(op, 1, None, None)
+        for name, target in (("weight", torch.ops.aten.mul.Tensor), ("bias", torch.ops.aten.add.Tensor)):
+            given = op.arguments[name]
+            if given is not None:
+                index = self.add(
+                    op, "mul" if name == "weight" else "add", target, (Ref(index), Ref(self.at[given.index]))
+                )
+        self.at[op.index] = index
+
+    def _normalized(self, op: Op, groups: int, weight: Ref | None, bias: Ref | None) -> int:
+        source, channels, a = Ref(self.at[op.args[0].index]), op.shape[1], op.arguments
+        table = self.add(op, "moments", moments, (source, groups, weight, bias, a["eps"]), shape=(2, channels))
+        rows = [Ref(self.add(op, "row", row, (Ref(table), i), shape=(channels,))) for i in range(2)]
+        return self.add(op, "affine", affine, (source, *rows))

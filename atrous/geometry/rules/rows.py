@@ -1,0 +1,130 @@
+"""Operators that mix channels within one position, and pointwise ones that ATen does not mark as such."""
+
+from atrous.geometry.axis import Along, Axis, Refused, aligned, same
+from atrous.geometry.graph import Op
+from atrous.geometry.maps import Read
+
+
+def pointwise(op: Op, axis: Axis) -> Along:
+    """Each position by itself; inputs broadcast."""
+    return aligned(op, axis)
+
+
+def first_only(op: Op, axis: Axis) -> Along:
+    """Each position by itself; the other arguments hold one number per channel."""
+    along = same(op, axis)
+    if along.dim == 1:
+        raise Refused(op, "its parameters run along the axis")
+    return along
+
+
+def over_dim(op: Op, axis: Axis) -> Along:
+    """Softmax and the like, over another dimension."""
+    along = same(op, axis)
+    if op.arguments["dim"] % len(op.shape) == along.dim:
+        raise Refused(op, "mixes all positions of the axis (attention)")
+    return along
+
+
+def layer_norm(op: Op, axis: Axis) -> Along:
+    """Over the last dimensions, which must not hold the axis."""
+    along = same(op, axis)
+    if along.dim is not None and along.dim >= len(op.shape) - len(op.arguments["normalized_shape"]):
+        raise Refused(op, "normalizes over the positions of one image together with part of its channels")
+    return along
+
+
+def linear(op: Op, axis: Axis) -> Along:
+    """Over the last dimension, which must not be the axis."""
+    along = same(op, axis)
+    if along.dim == len(op.shape) - 1:
+        raise Refused(op, "is a linear layer over positions")
+    return along
+
+
+def matmul(op: Op, axis: Axis) -> Along:
+    """A product of matrices, one of which may have the axis as its rows, columns or batch."""
+    a, b = (axis.graph.ops[r.index] for r in op.args[:2])
+    n = len(op.shape)
+    if axis.streamed(a.index) and axis.streamed(b.index):
+        raise Refused(op, "multiplies positions with positions (attention)")
+    source, side = (a, 0) if axis.streamed(a.index) else (b, 1)
+    if len(a.shape) < 2 or len(b.shape) < 2:
+        raise Refused(op, "a product with a vector has no rule")
+    dim = axis.dim(source.index) or 0
+    from_end = dim - len(source.shape)
+    contracted = (-1, -2)[side]
+    if from_end == contracted:
+        raise Refused(op, "is a linear layer over positions")
+    other = (b, a)[side]
+    if from_end < -2 and len(other.shape) >= -from_end and other.shape[from_end] != 1:
+        raise Refused(op, "multiplies by another matrix at each position")
+    return Along(n + from_end, (Read(source.index, dim),))
+
+
+def einsum(op: Op, axis: Axis) -> Along:
+    """A sum over labels, none of which may be the axis."""
+    equation, inputs = op.args[0].replace(" ", ""), op.inputs
+    if "..." in equation or "->" not in equation:
+        raise Refused(op, f"the equation {equation} has no rule")
+    terms, out = equation.split("->")
+    labels = set()
+    for value, term in zip((r.index for r in op.args[1]), terms.split(","), strict=True):
+        at = axis.dim(value)
+        if at is not None:
+            labels.add(term[at])
+    label = labels.pop()
+    if labels or label not in out:
+        raise Refused(op, "mixes all positions of the axis (attention)")
+    reads = [
+        Read(r.index, term.index(label)) for r, term in zip(op.args[1], terms.split(","), strict=True) if label in term
+    ]
+    if len(inputs) != len(op.args[1]):
+        raise Refused(op, "reads one value twice")
+    return Along(out.index(label), tuple(reads))
+
+
+def prelu(op: Op, axis: Axis) -> Along:
+    """One slope per channel."""
+    return first_only(op, axis)
+
+
+RULES = {
+    **dict.fromkeys(
+        (
+            "hardswish",
+            "rsub",
+            "zeros_like",
+            "ones_like",
+            "full_like",
+            "_to_copy",
+            "to",
+            "type_as",
+            "copy",
+            "fill",
+            "relu6",
+            "hardsigmoid",
+            "logit",
+            "celu",
+            "selu",
+            "rrelu",
+            "threshold",
+            "softplus",
+            "mish",
+            "log_sigmoid",
+            "softshrink",
+            "hardshrink",
+            "isfinite",
+            "nan_to_num",
+        ),
+        pointwise,
+    ),
+    **dict.fromkeys(
+        ("softmax", "_softmax", "log_softmax", "_log_softmax", "glu", "cumsum", "sort", "argsort"), over_dim
+    ),
+    **dict.fromkeys(("layer_norm", "native_layer_norm", "rms_norm"), layer_norm),
+    **dict.fromkeys(("matmul", "bmm", "mm"), matmul),
+    **dict.fromkeys(("prelu", "_prelu_kernel", "affine", "channel_shuffle", "native_channel_shuffle"), first_only),
+    "linear": linear,
+    "einsum": einsum,
+}

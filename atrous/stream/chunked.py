@@ -1,0 +1,80 @@
+"""Chunked stores (zarr, h5py): read and write whole chunks along the streamed axis, however thin the strips are.
+
+Without this every chunk would be decompressed once per strip, and written, read and written again.
+"""
+
+from typing import Any
+
+import numpy as np
+
+LARGEST = 2**28  # bytes of one slab of chunks that may be held
+
+
+def chunk_rows(array: Any, dim: int) -> int:
+    """Rows per chunk along a dimension; 1 when the array is not chunked or a slab of its chunks would be too large."""
+    chunks = getattr(array, "chunks", None)
+    if not chunks or len(chunks) != len(array.shape):
+        return 1
+    slab = int(np.prod(array.shape, dtype=np.int64)) // array.shape[dim] * chunks[dim] * np.dtype(array.dtype).itemsize
+    return int(chunks[dim]) if slab <= LARGEST else 1
+
+
+class ChunkedSource:
+    """A source read by whole slabs of chunks along `dim`; the last slab is kept for the next strip."""
+
+    def __init__(self, source: Any, dim: int):
+        self.source, self.dim, self.rows = source, dim, chunk_rows(source, dim)
+        self.shape, self.dtype = tuple(source.shape), source.dtype
+        self.kept: dict[Any, np.ndarray] = {}
+
+    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+        lo, hi = key[self.dim].start, key[self.dim].stop
+        others = tuple((part.start, part.stop) for d, part in enumerate(key) if d != self.dim)
+        parts, kept = [], {}
+        for slab in range(lo // self.rows, -(-hi // self.rows)):
+            start, stop = slab * self.rows, min((slab + 1) * self.rows, self.shape[self.dim])
+            rows = self.kept.get((slab, others))
+            if rows is None:
+                rows = np.asarray(self.source[(*key[: self.dim], slice(start, stop), *key[self.dim + 1 :])])
+            kept = {(slab, others): rows}
+            parts.append(rows[(slice(None),) * self.dim + (slice(max(lo, start) - start, min(hi, stop) - start),)])
+        self.kept = kept
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, self.dim)
+
+
+class ChunkedSink:
+    """A sink that is written by whole chunks along `dim`; what is left over by `flush`."""
+
+    def __init__(self, sink: Any, dim: int):
+        self.sink, self.dim, self.rows = sink, dim, chunk_rows(sink, dim)
+        self.shape, self.dtype = tuple(sink.shape), sink.dtype
+        self.parts: list[np.ndarray] = []
+        self.key: tuple[slice, ...] = ()
+        self.start = self.end = 0
+
+    def __setitem__(self, key: tuple[slice, ...], values: np.ndarray) -> None:
+        others = key[: self.dim] + key[self.dim + 1 :]
+        if self.parts and (others != self.key or key[self.dim].start != self.end):
+            self.flush()
+        if not self.parts:
+            self.key, self.start = others, key[self.dim].start
+        self.parts.append(values)
+        self.end = key[self.dim].stop
+        if self.end // self.rows > self.start // self.rows or self.end == self.shape[self.dim]:
+            whole = self.end if self.end == self.shape[self.dim] else self.end // self.rows * self.rows
+            joined = np.concatenate(self.parts, self.dim)
+            front = (slice(None),) * self.dim
+            self._write(joined[(*front, slice(0, whole - self.start))], whole)
+            rest = joined[(*front, slice(whole - self.start, None))]
+            self.parts, self.start = ([rest.copy()] if whole < self.end else []), whole
+
+    def _write(self, values: np.ndarray, stop: int) -> None:
+        self.sink[(*self.key[: self.dim], slice(self.start, stop), *self.key[self.dim :])] = values
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if self.parts:
+            self._write(np.concatenate(self.parts, self.dim), self.end)
+            self.parts = []
+        if hasattr(self.sink, "flush"):
+            self.sink.flush()

@@ -1,0 +1,251 @@
+"""Convolutions, transposed convolutions, pools and unpooling on a box."""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from atrous.geometry.graph import Op
+from atrous.geometry.maps import Bins, Sliding
+from atrous.geometry.rules.sliding import dimensions, each, window
+from atrous.stream.span import Piece, Span
+
+
+def overhang(w: Sliding, lo: int, hi: int, length: int) -> tuple[int, int]:
+    """How many rows of the windows of outputs `[lo, hi)` lie before the first and after the last input row."""
+    before = min(max(0, -w.first(lo)), w.last(hi - 1) - w.first(lo))
+    after = min(max(0, w.last(hi - 1) - length), w.last(hi - 1) - w.first(lo) - before)
+    return before, after
+
+
+def extended(x: Tensor, pads: dict[int, tuple[int, int]], value: float = 0.0) -> Tensor:
+    """`x` with constant rows added before and after (negative: rows cut) along the given dimensions."""
+    pads = {dim: pair for dim, pair in pads.items() if pair != (0, 0)}
+    if not pads:
+        return x
+    if x.numel() == 0:
+        sizes = [n + sum(pads.get(d, (0, 0))) for d, n in enumerate(x.shape)]
+        return x.new_full(sizes, value)
+    first = min(pads)
+    flat: list[int] = []
+    for dim in range(x.dim() - 1, first - 1, -1):
+        flat.extend(pads.get(dim, (0, 0)))
+    return F.pad(x, flat, value=value)
+
+
+def _spatial(spans: tuple[Span, ...], rank: int, n: int) -> dict[int, Span]:
+    """Spans by their place among the last `n` dimensions."""
+    return {s.dim - (rank - n): s for s in spans}
+
+
+def _own_pads(op: Op, windows: list[Sliding], shape: torch.Size) -> list[tuple[int, int]]:
+    """The padding that the operator itself asks for, before and after, in each spatial dimension."""
+    if op.arguments["padding"] == "same":
+        return [(w.padding, w.reach - w.padding) for w in windows]
+    return [(w.padding, w.padding) for w in windows]
+
+
+def convolution(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
+    """Padding only where the window sticks out of the true input."""
+    a = op.arguments
+    x, weight = tensors[a["input"].index], tensors[a["weight"].index]
+    bias = None if a["bias"] is None else tensors[a["bias"].index]
+    windows = window(op, tuple(weight.shape))
+    n, rank = len(windows), x.dim()
+    pads = _own_pads(op, windows, x.shape)
+    for k, span in _spatial(spans, rank, n).items():
+        pads[k] = overhang(windows[k], span.lo, span.hi, span.pieces[a["input"].index].length)
+    x = extended(x, {rank - n + k: p for k, p in enumerate(pads) if p[0] != p[1]})
+    padding = [p[0] if p[0] == p[1] else 0 for p in pads]
+    function: Any = (F.conv1d, F.conv2d, F.conv3d)[n - 1]
+    return function(x, weight, bias, [w.stride for w in windows], padding, [w.dilation for w in windows], a["groups"])
+
+
+def transposed(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
+    """All that the needed input rows add to, cut to the wanted rows."""
+    a = op.arguments
+    source = a["input"].index
+    x, weight = tensors[source], tensors[a["weight"].index]
+    bias = None if a["bias"] is None else tensors[a["bias"].index]
+    n, rank = weight.dim() - 2, x.dim()
+    stride, padding, dilation, extra = (
+        list(each(a[k], n, d)) for k, d in (("stride", 1), ("padding", 0), ("dilation", 1), ("output_padding", 0))
+    )
+    cuts: dict[int, tuple[int, int]] = {}
+    for k, span in _spatial(spans, rank, n).items():
+        piece = span.pieces[source]
+        start = piece.lo * stride[k] - padding[k]
+        stop = start + (piece.hi - piece.lo - 1) * stride[k] + dilation[k] * (weight.shape[2 + k] - 1) + 1
+        if piece.hi == piece.lo:
+            start = stop = span.lo
+        padding[k] = extra[k] = 0
+        cuts[rank - n + k] = (start - span.lo, span.hi - stop)
+    exact = all(cut == (0, 0) for cut in cuts.values())
+    function: Any = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[n - 1]
+    if x.numel() == 0:
+        out = x.new_zeros([x.shape[0], weight.shape[1] * a["groups"], *op.shape[2:]])
+        for span in spans:
+            out = out.narrow(span.dim, 0, 0)
+        exact = False
+    else:
+        out = function(x, weight, bias if exact else None, stride, padding, extra, a["groups"], dilation)
+    if exact:
+        return out
+    out = extended(out, cuts)
+    return out if bias is None else out + bias.reshape(-1, *(1,) * n)
+
+
+def max_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
+    """Windows that stick out see minus infinity."""
+    return _max_pool(op, tensors, spans)[0]
+
+
+def _max_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> tuple[Tensor, Tensor, dict[int, int]]:
+    x = tensors[op.inputs[0]]
+    windows = window(op)
+    n, rank = len(windows), x.dim()
+    padding = [w.padding for w in windows]
+    pads = {}
+    for k, span in _spatial(spans, rank, n).items():
+        padding[k] = 0
+        pads[rank - n + k] = overhang(windows[k], span.lo, span.hi, span.pieces[op.inputs[0]].length)
+    lowest = -math.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
+    x = extended(x, pads, lowest)
+    function: Any = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[n - 1]
+    out = function(
+        x,
+        [w.kernel for w in windows],
+        [w.stride for w in windows],
+        padding,
+        [w.dilation for w in windows],
+        op.arguments["ceil_mode"],
+        return_indices=op.item is not None,
+    )
+    values, indices = out if op.item is not None else (out, out)
+    return values, indices, {d: before for d, (before, _) in pads.items()}
+
+
+def max_pool_with_indices(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
+    """Indices are positions in the whole input plane, wherever the box lies."""
+    values, indices, before = _max_pool(op, tensors, spans)
+    if op.item == 0:
+        return values
+    x = tensors[op.inputs[0]]
+    n = len(window(op))
+    by_dim = {s.pieces[op.inputs[0]].dim: s for s in spans}
+    flat, rest, scale = torch.zeros_like(indices), indices, 1
+    for dim in range(x.dim() - 1, x.dim() - n - 1, -1):
+        span = by_dim.get(dim)
+        pads = (
+            0
+            if span is None
+            else sum(overhang(window(op)[dim - x.dim() + n], span.lo, span.hi, span.pieces[op.inputs[0]].length))
+        )
+        local = x.shape[dim] + pads
+        offset = 0 if span is None else span.pieces[op.inputs[0]].lo - before[dim]
+        flat += (rest % local + offset) * scale
+        rest = rest.div(local, rounding_mode="floor")
+        scale *= x.shape[dim] if span is None else span.pieces[op.inputs[0]].length
+    return flat
+
+
+def unpool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
+    """Global positions become positions in the box; what falls outside is cut off."""
+    x, indices = tensors[op.args[0].index], tensors[op.args[1].index]
+    n = int(op.kind[-2])
+    by_dim = {s.dim: s for s in spans}
+    flat, rest, scale = torch.zeros_like(indices), indices, 1
+    sizes, cuts = list(x.shape[:-n]), {}
+    boxes: list[int] = []
+    for dim in range(x.dim() - 1, x.dim() - n - 1, -1):
+        span, length = by_dim.get(dim), op.shape[dim]
+        start, size = 0, length
+        if span is not None:
+            start, size = _written(span.pieces[op.args[0].index], span)
+            cuts[dim] = (start - span.lo, span.hi - start - size)
+        flat += (rest % length - start) * scale
+        rest = rest.div(length, rounding_mode="floor")
+        scale *= size
+        boxes.insert(0, size)
+    out = x.new_zeros([*sizes, math.prod(boxes)])
+    out.scatter_(-1, flat.flatten(-n), x.flatten(-n))
+    return extended(out.reshape([*sizes, *boxes]), cuts)
+
+
+def _written(piece: Piece, span: Span) -> tuple[int, int]:
+    """The first row and number of rows that the input rows of a piece can write to."""
+    t: Any = piece.map
+    if piece.hi == piece.lo:
+        return span.lo, 0
+    start = piece.lo * t.stride - t.padding
+    return start, (piece.hi - piece.lo - 1) * t.stride + t.reach + 1
+
+
+def avg_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
+    """Sums over windows, divided by ATen's count of each window."""
+    source, a = op.inputs[0], op.arguments
+    x, windows = tensors[source], window(op)
+    n, rank = len(windows), tensors[source].dim()
+    by_place = _spatial(spans, rank, n)
+    pads, counts = {}, []
+    for k, w in enumerate(windows):
+        dim, span = rank - n + k, by_place.get(k)
+        lo, hi = (0, op.shape[dim]) if span is None else (span.lo, span.hi)
+        length = x.shape[dim] if span is None else span.pieces[source].length
+        before, after = overhang(w, lo, hi, length)
+        pads[dim] = (before, after if span is not None else w.last(hi - 1) - length)
+        counts.append(_counts(w, lo, hi, length, a["count_include_pad"]))
+    x = extended(x, pads)
+    function: Any = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[n - 1]
+    out = function(x, [w.kernel for w in windows], [w.stride for w in windows])
+    full = math.prod(w.kernel for w in windows)
+    if a.get("divisor_override"):
+        return out * (full / a["divisor_override"])
+    for k, (w, count) in enumerate(zip(windows, counts, strict=True)):
+        if any(c != w.kernel for c in count):
+            factor = torch.tensor([w.kernel / max(c, 1) for c in count], dtype=out.dtype, device=out.device)
+            out = out * factor.reshape([-1 if d == rank - n + k else 1 for d in range(rank)])
+    return out
+
+
+def _counts(w: Sliding, lo: int, hi: int, length: int, include: bool) -> list[int]:
+    border = w.padding if include else 0
+    return [min(w.last(o), length + border) - max(w.first(o), -border) for o in range(lo, hi)]
+
+
+def adaptive_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
+    """Bins of a box one by one; the other dimensions by ATen."""
+    source = op.inputs[0]
+    x, n = tensors[source], dimensions(op)
+    average = "avg" in op.kind
+    by_place = _spatial(spans, x.dim(), n)
+    sizes = [x.shape[d - n] if d in by_place else op.shape[d - n] for d in range(n)]
+    functions: Any = (
+        (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
+        if average
+        else (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
+    )
+    x = functions[n - 1](x, sizes)
+    for span in spans:
+        piece = span.pieces[source]
+        if not isinstance(piece.map, Bins):
+            continue
+        parts = [
+            x.narrow(span.dim, piece.map.first(o) - piece.lo, piece.map.last(o) - piece.map.first(o))
+            for o in range(span.lo, span.hi)
+        ]
+        x = torch.cat([p.mean(span.dim, True) if average else p.amax(span.dim, True) for p in parts], span.dim)
+    return x
+
+
+KERNELS = {
+    **{f"conv{n}d": convolution for n in (1, 2, 3)},
+    **{f"conv_transpose{n}d": transposed for n in (1, 2, 3)},
+    **{f"max_pool{n}d": max_pool for n in (1, 2, 3)},
+    **{f"max_pool{n}d_with_indices": max_pool_with_indices for n in (1, 2, 3)},
+    **{f"avg_pool{n}d": avg_pool for n in (1, 2, 3)},
+    **{f"adaptive_{kind}_pool{n}d": adaptive_pool for n in (1, 2, 3) for kind in ("max", "avg")},
+    **{f"max_unpool{n}d": unpool for n in (1, 2, 3)},
+}

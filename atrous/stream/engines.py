@@ -1,0 +1,129 @@
+"""Engines other than eager PyTorch: what compiles a segment."""
+
+import subprocess
+import sys
+import warnings
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from atrous.errors import UserError
+from atrous.stream.compiled import Call, Compiler
+
+ENGINES = ("torch", "openvino", "inductor")
+PROBE = """
+import numpy as np, openvino as ov
+from openvino import opset13 as op
+x = op.parameter([1, 4, 8, 8], np.float32)
+y = op.convolution(x, op.constant(np.ones((4, 4, 3, 3), np.float32)), [1, 1], [1, 1], [1, 1], [1, 1])
+m = ov.Core().compile_model(ov.Model([y], [x]), "CPU", {"INFERENCE_PRECISION_HINT": "HINT"})
+assert np.isfinite(m([np.ones((1, 4, 8, 8), np.float32)])[0]).all()
+"""
+
+
+def compiler(engine: str, dtype: torch.dtype) -> Compiler | None:
+    """What compiles segments for `engine`; None for eager PyTorch, also where the engine does not work (a warning
+    says so)."""
+    if engine not in ENGINES:
+        raise UserError(f"engine={engine!r} is not known: give one of {', '.join(ENGINES)}")
+    if engine == "openvino":
+        if dtype not in (torch.float32, torch.bfloat16):
+            raise UserError(f"engine='openvino' computes in float32 or bfloat16, not {dtype}: give dtype")
+        trouble = openvino_trouble("bf16" if dtype == torch.bfloat16 else "f32")
+        if trouble:
+            warnings.warn(
+                f"openvino does not work here ({trouble}); going on with engine='torch'", RuntimeWarning, stacklevel=4
+            )
+            return None
+        return openvino_compiler
+    return inductor_compiler if engine == "inductor" else None
+
+
+@cache
+def openvino_trouble(hint: str) -> str:
+    """Why OpenVINO cannot be used, "" when it can; tried in another process, since a crash there must not be ours."""
+    try:
+        import openvino  # noqa: F401
+    except ImportError:
+        return "not installed: pip install openvino"
+    tried = subprocess.run(
+        [sys.executable, "-c", PROBE.replace("HINT", hint)], capture_output=True, text=True, check=False
+    )
+    return "" if tried.returncode == 0 else (tried.stderr.strip().splitlines() or [f"exit code {tried.returncode}"])[-1]
+
+
+class _RowsLast(nn.Module):
+    """The module with inputs and outputs `(1, H, W, C)` in 2-D: as the rows lie in memory."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """As the module, on permuted tensors."""
+        found = self.module(*(x.permute(0, 3, 1, 2) if x.dim() == 4 else x for x in inputs))
+        return tuple(y.permute(0, 2, 3, 1) if y.dim() == 4 else y for y in found)
+
+
+def openvino_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Tensor]) -> Call:
+    """One static OpenVINO model that reads and writes the rows where they lie."""
+    import openvino as ov
+
+    half = outputs[0].dtype == torch.bfloat16
+    examples = tuple(_flat(x).contiguous() for x in inputs)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(_RowsLast(module).eval(), examples, check_trace=False)
+        model = ov.convert_model(traced, example_input=examples)
+    model.reshape({i: list(x.shape) for i, x in enumerate(examples)})
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+    }
+    request = ov.Core().compile_model(model, "CPU", options).create_infer_request()
+
+    def call(inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        for i, x in enumerate(inputs):
+            request.set_input_tensor(i, _shared(x))
+        for i, y in enumerate(outputs):
+            request.set_output_tensor(i, _shared(y))
+        request.infer()
+
+    return call
+
+
+def _flat(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
+
+
+def _shared(x: Tensor) -> Any:
+    """An OpenVINO tensor over the same memory."""
+    import openvino as ov
+
+    flat = _flat(x)
+    if not flat.is_contiguous():
+        flat = flat.contiguous()
+    if flat.dtype == torch.bfloat16:
+        array = flat.view(torch.int16).numpy()
+        return ov.Tensor(array, ov.Shape(list(flat.shape)), ov.Type.bf16)
+    array: np.ndarray = flat.numpy()
+    return ov.Tensor(array, shared_memory=True)
+
+
+def inductor_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Tensor]) -> Call:
+    """torch.compile, with the weights frozen into the code."""
+    import torch._inductor.config as inductor
+
+    with inductor.patch(freezing=True), torch.no_grad():
+        compiled = torch.compile(module, dynamic=False)
+        compiled(*inputs)
+
+    def call(inputs: list[Tensor], outputs: list[Tensor]) -> None:
+        for out, found in zip(outputs, compiled(*inputs), strict=True):
+            out.copy_(found)
+
+    return call

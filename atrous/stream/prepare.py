@@ -1,0 +1,103 @@
+"""A network made ready for one input shape: exported, lowered, followed along every axis. Reusable for many runs."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from atrous.errors import UserError
+from atrous.geometry.axis import Axis, Refused
+from atrous.geometry.graph import Graph, export_graph
+from atrous.geometry.lower import lower
+from atrous.geometry.plan import follow_axes
+from atrous.geometry.program import Box, full_box
+
+Region = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The operators of `network` at one input shape, the axes that can be cut, and why the others cannot."""
+
+    network: nn.Module
+    graph: Graph
+    axes: dict[int, Axis]
+    refused: dict[int, Refused]
+    device: torch.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the network computes in."""
+        output = self.graph.ops[self.graph.output]
+        weights = (op.dtype for op in self.graph.ops if op.kind == "constant" and op.dtype.is_floating_point)
+        return next(weights, output.dtype if output.dtype.is_floating_point else torch.float32)
+
+
+def prepare(network: nn.Module, shape: tuple[int, ...], *, output: int | str | None = None) -> Prepared:
+    """Export `network` for inputs of `shape` `(C, *S)` once, for several calls of `stream` (regions, blocks, repeats).
+
+    The weights are those of this moment. Raises `UserError` when the network cannot be exported.
+
+    >>> ready = prepare(nn.Conv1d(1, 2, 3), (1, 100))
+    >>> sorted(ready.axes), ready.refused
+    ([0], {})
+    """
+    graph = lower(export_graph(network, tuple(shape), output=output))
+    axes, refused = follow_axes(graph)
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    return Prepared(network, graph, axes, refused, device)
+
+
+def output_region(graph: Graph, axes: dict[int, Axis], region: Region | None) -> Box:
+    """The output rows asked for, per axis that can be cut; all when `region` is None."""
+    output = graph.ops[graph.output]
+    if len(output.shape) != 2 + graph.ndim or any(a.dim(graph.output) != 2 + g for g, a in axes.items()):
+        raise UserError(
+            f"{graph.network} gives {output.shape[1:]}, which has no positions along the input's axes: "
+            "convert the classifier to a fully convolutional network first"
+        )
+    box = full_box(axes, graph.output)
+    if region is None:
+        return box
+    if len(region) != graph.ndim:
+        raise UserError(f"region has {len(region)} slices, but the output has {graph.ndim} spatial axes")
+    for g, part in enumerate(region):
+        length = output.shape[2 + g]
+        lo, hi, step = part.indices(length)
+        if step != 1 or hi <= lo:
+            raise UserError(
+                f"region {part} on axis {g} of {length} positions: give a slice that is not empty, without a step"
+            )
+        if (lo, hi) != (0, length) and g not in axes:
+            raise UserError(f"axis {g} cannot be cut in this network, so region must take all of it")
+        if g in axes:
+            box[g] = (lo, hi)
+    return box
+
+
+def byte_count(memory: float | str | None) -> float | None:
+    """Bytes from a number or from text such as "1GB", "512 MiB".
+
+    >>> byte_count("1GB"), byte_count("1.5 MiB"), byte_count(None)
+    (1000000000.0, 1572864.0, None)
+    """
+    if memory is None or isinstance(memory, int | float):
+        return memory
+    units = {
+        "": 1,
+        "b": 1,
+        "kb": 1e3,
+        "mb": 1e6,
+        "gb": 1e9,
+        "tb": 1e12,
+        "kib": 2**10,
+        "mib": 2**20,
+        "gib": 2**30,
+        "tib": 2**40,
+    }
+    text = memory.strip().lower()
+    number = text.rstrip("kmgtib ")
+    try:
+        return float(number) * units[text[len(number) :].strip()]
+    except (ValueError, KeyError):
+        raise UserError(f"memory={memory!r} is not a size: write a number of bytes, or e.g. 1GB or 512MiB") from None

@@ -1,0 +1,189 @@
+"""Run a program: feed strips, let every operator compute what is ready, keep the rows that are still needed."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from atrous.geometry.graph import Op
+from atrous.geometry.program import Program, Run, Step
+from atrous.stream.compute import compute
+from atrous.stream.gather import Gatherer, gatherer
+from atrous.stream.span import Piece, Span, span_of
+
+FRESH = {"add", "affine", "cat", *(f"{kind}{n}d" for n in (1, 2, 3) for kind in ("conv", "conv_transpose"))}
+"""Operators whose result shares no storage with anything else."""
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu_,
+    "silu": partial(F.silu, inplace=True),
+    "hardswish": partial(F.hardswish, inplace=True),
+    "sigmoid": torch.sigmoid_,
+}
+
+Read = Callable[[int, int, int], Tensor]
+"""`read(value, lo, hi)`: rows of a source, as a tensor with the batch axis."""
+Deliver = Callable[[int, int, int, Tensor], None]
+"""`deliver(value, lo, hi, tensor)`: finished rows of a target."""
+
+
+@dataclass
+class Buffer:
+    """Rows `[start, start + rows)` of a value, held for operators that have not read them yet."""
+
+    start: int
+    tensor: Tensor
+
+
+class Runner:
+    """The state of a running program: buffered rows, and what barriers have gathered.
+
+    `whole` holds the values without rows (constants, pooled vectors) that the operators read.
+    """
+
+    def __init__(self, program: Program, whole: dict[int, Tensor], gathered: dict[int, Gatherer]):
+        self.program, self.whole, self.gathered = program, whole, gathered
+        self.buffers: dict[int, Buffer] = {}
+        self.readers = Counter(r.input for op in program.order for r in program.axis.along[op.index].reads)
+        self.fixed: dict[int, tuple[Span, ...]] = {op.index: self._fixed_spans(op) for op in program.order}
+
+    def step(self, step: Step, read: Read, deliver: Deliver) -> None:
+        """Take one strip in and hand on every row that it finishes."""
+        graph = self.program.graph
+        for value, lo, hi in step.feeds:
+            rows = read(value, lo, hi)
+            self._append(value, lo, rows)
+            if value in self.program.targets:
+                deliver(value, lo, hi, rows)
+        for run, keep in zip(step.runs, step.keep, strict=True):
+            op = graph.ops[run.op]
+            if op.index in self.program.owned:
+                self._gather(op, run)
+            else:
+                out = self._compute(op, run)
+                if op.index in self.program.targets:
+                    deliver(op.index, run.lo, run.hi, out)
+                if op.index in self.readers:
+                    self._append(op.index, run.lo, out)
+                del out
+            for value, first in keep.items():
+                self._drop(value, first)
+
+    def _fixed_spans(self, op: Op) -> tuple[Span, ...]:
+        """The spans of the axes that do not stream: the same in every step."""
+        program, spans = self.program, []
+        for g, axis in program.axes.items():
+            if g == program.stream:
+                continue
+            lo, hi = program.boxes.get(op.index, {}).get(g, (0, 0))
+            span = span_of(op, axis, lo, hi)
+            if span is not None and op.index not in program.owned:
+                spans.append(span)
+        return tuple(spans)
+
+    def _compute(self, op: Op, run: Run) -> Tensor:
+        along = span_of(op, self.program.axis, run.lo, run.hi)
+        spans = (along, *self.fixed[op.index]) if along is not None else self.fixed[op.index]
+        tensors = {i: self._input(i, spans) for i in op.inputs}
+        if op.kind in IN_PLACE and self._sole(op.inputs[0], tensors):
+            return IN_PLACE[op.kind](tensors[op.inputs[0]])
+        if op.kind == "add" and len(op.inputs) == 2 and not op.kwargs:
+            for mine, other in (op.inputs, op.inputs[::-1]):
+                if self._sole(mine, tensors) and tensors[mine].shape == tensors[other].shape:
+                    return tensors[mine].add_(tensors[other])
+        return compute(op, tensors, spans)
+
+    def _sole(self, value: int, tensors: dict[int, Tensor]) -> bool:
+        """Whether the rows about to be read belong to nobody else, so that the result may take their place."""
+        buffer = self.buffers.get(value)
+        return (
+            buffer is not None
+            and buffer.tensor is tensors[value]
+            and self.readers[value] == 1
+            and value not in self.program.targets
+            and self.program.graph.ops[value].kind in FRESH
+            and value not in self.program.sources
+        )
+
+    def _input(self, value: int, spans: tuple[Span, ...]) -> Tensor:
+        program = self.program
+        buffer = self.buffers.get(value)
+        if buffer is None and value not in self.whole:
+            return self._nothing(value, spans)
+        tensor = self.whole[value] if buffer is None else buffer.tensor
+        for k, span in enumerate(spans):
+            piece = span.pieces.get(value)
+            if piece is None:
+                continue
+            if buffer is not None and k == 0:
+                offset = buffer.start
+            elif buffer is not None:
+                axis = next(g for g, a in program.axes.items() if g != program.stream and a.dim(value) == piece.dim)
+                offset = program.boxes[value][axis][0]
+            else:
+                offset = 0
+            tensor = narrow(tensor, piece, offset)
+        return tensor
+
+    def _nothing(self, value: int, spans: tuple[Span, ...]) -> Tensor:
+        """No rows: the operator reads padding only."""
+        op, program = self.program.graph.ops[value], self.program
+        sizes = list(op.shape)
+        for span in spans:
+            if value in span.pieces:
+                piece = span.pieces[value]
+                sizes[piece.dim] = piece.hi - piece.lo
+        like = next(t for t in self.whole.values() if t.is_floating_point())
+        assert program.axis.streamed(value)
+        return torch.zeros(sizes, dtype=like.dtype if op.dtype.is_floating_point else op.dtype, device=like.device)
+
+    def _gather(self, op: Op, run: Run) -> None:
+        read = self.program.axis.along[op.index].reads[0]
+        buffer = self.buffers[read.input]
+        tensor = buffer.tensor.narrow(read.dim, run.lo - buffer.start, run.hi - run.lo)
+        box = {self.program.stream: (run.lo, run.hi)}
+        for g, axis in self.program.axes.items():
+            dim = axis.dim(read.input)
+            if g != self.program.stream and dim is not None:
+                lo, hi = self.program.owned[op.index][g]
+                tensor = tensor.narrow(dim, lo - self.program.boxes[read.input][g][0], hi - lo)
+                box[g] = (lo, hi)
+        at = {axis.dim(read.input): box[g] for g, axis in self.program.axes.items() if axis.dim(read.input) is not None}
+        self.gathered[op.index].update(tensor, {d: b for d, b in at.items() if d is not None})
+
+    def _append(self, value: int, lo: int, rows: Tensor) -> None:
+        dim = self.program.axis.dim(value)
+        assert dim is not None
+        buffer = self.buffers.get(value)
+        if buffer is None or buffer.tensor.shape[dim] == 0:
+            self.buffers[value] = Buffer(lo, rows)
+        else:
+            buffer.tensor = torch.cat([buffer.tensor, rows], dim)
+
+    def _drop(self, value: int, first: int) -> None:
+        buffer, dim = self.buffers.get(value), self.program.axis.dim(value)
+        if buffer is None or dim is None:
+            return
+        count, drop = buffer.tensor.shape[dim], first - buffer.start
+        if drop >= count:
+            del self.buffers[value]
+        elif drop > 0:
+            # a copy, so that the storage of the dropped rows is freed
+            self.buffers[value] = Buffer(first, buffer.tensor.narrow(dim, drop, count - drop).clone())
+
+
+def narrow(tensor: Tensor, piece: Piece, offset: int) -> Tensor:
+    """The rows of a piece, from a tensor whose first row is `offset`."""
+    if piece.lo == offset and piece.hi - piece.lo == tensor.shape[piece.dim]:
+        return tensor
+    if piece.hi <= piece.lo:
+        return tensor.narrow(piece.dim, 0, 0)
+    return tensor.narrow(piece.dim, piece.lo - offset, piece.hi - piece.lo)
+
+
+def new_gatherers(program: Program) -> dict[int, Gatherer]:
+    """One empty gatherer for each barrier that the program feeds."""
+    return {i: gatherer(program.graph.ops[i], program.graph) for i in program.owned}

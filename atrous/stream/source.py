@@ -1,0 +1,89 @@
+"""Read rows of anything sliceable, write rows to anything sliceable."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from atrous.errors import UserError
+from atrous.geometry.program import Box
+
+
+class Sliceable(Protocol):
+    """An array-like of known shape and dtype: numpy, memmap, zarr, h5py, a rasterio or nibabel proxy."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channel first: `(C, *S)`."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """The element type."""
+        ...
+
+    def __getitem__(self, key: Any) -> Any: ...
+
+
+def read_box(source: Any, box: Box, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The box of a source `(C, *S)` as a tensor `(1, C, *box)` of the compute type; 2-D channels last."""
+    key = (slice(None), *(slice(*box[g]) for g in range(len(source.shape) - 1)))
+    rows = source[key]
+    if not isinstance(rows, Tensor):
+        rows = np.asarray(rows)
+        if rows.dtype in (np.uint16, np.uint32, np.uint64):  # torch converts these slowly or not at all
+            rows = rows.astype(np.int64)
+        if not rows.dtype.isnative:
+            rows = rows.astype(rows.dtype.newbyteorder("="))
+        if not rows.flags.writeable or any(s < 0 for s in rows.strides):
+            rows = rows.copy()
+        rows = torch.from_numpy(rows)
+    rows = rows.unsqueeze(0)
+    if rows.dim() == 4:
+        return rows.to(device, dtype, memory_format=torch.channels_last)
+    return rows.to(device, dtype)
+
+
+def checked_source(source: Any) -> Any:
+    """The source, or a `UserError` that says what it lacks."""
+    if not hasattr(source, "shape") or not hasattr(source, "__getitem__"):
+        raise UserError(
+            f"a source of type {type(source).__name__} cannot be sliced: give an array (C, *S), a memmap, a zarr array"
+        )
+    if not 2 <= len(source.shape) <= 4:
+        raise UserError(
+            f"a source of shape {tuple(source.shape)}: expected (C, *S) with 1 to 3 spatial axes, without a batch axis"
+        )
+    if min(source.shape) < 1:
+        raise UserError(f"a source of shape {tuple(source.shape)} is empty")
+    return source
+
+
+def checked_sink(sink: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Any:
+    """The sink, a new numpy array when it is None, or a `UserError` when its shape does not fit."""
+    if sink is None:
+        return np.empty(shape, dtype=numpy_dtype(dtype))
+    if tuple(sink.shape) not in (tuple(shape), (1, *shape)):
+        raise UserError(f"the sink has shape {tuple(sink.shape)}, but the result has {tuple(shape)}")
+    return sink
+
+
+def numpy_dtype(dtype: torch.dtype) -> Any:
+    """The numpy type of a torch type; bfloat16, which numpy lacks, becomes float32."""
+    return np.float32 if dtype == torch.bfloat16 else torch.empty(0, dtype=dtype).numpy().dtype
+
+
+def write_box(sink: Any, tensor: Tensor, box: list[tuple[int, int]], ndim: int) -> None:
+    """Write `(1, K, *box)` or `(1, *box)` into the box of the sink."""
+    values = tensor[0]
+    key = (slice(None),) * (values.dim() - ndim) + tuple(slice(*b) for b in box)
+    if isinstance(sink, Tensor):
+        sink[key] = values.to(sink.device, sink.dtype)
+        return
+    if values.dtype == torch.bfloat16:
+        values = values.float()
+    array = values.cpu().numpy()
+    if len(sink.shape) == array.ndim + 1:
+        array, key = array[None], (slice(None), *key)
+    sink[key] = array

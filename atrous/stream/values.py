@@ -1,0 +1,47 @@
+"""Values without rows: constants, and what follows from them and from the barriers."""
+
+import torch
+from torch import Tensor
+
+from atrous.geometry.axis import Axis
+from atrous.geometry.graph import Graph, Op
+from atrous.stream.compute import whole as compute_whole
+
+
+def settle(graph: Graph, axis: Axis, known: dict[int, Tensor]) -> None:
+    """Compute every value without rows whose inputs are known."""
+    with torch.inference_mode():
+        for op in graph.ops:
+            if op.index in known or axis.streamed(op.index) or axis.along[op.index].barrier or op.kind == "input":
+                continue
+            if all(i in known for i in op.inputs):
+                known[op.index] = compute_whole(op, known)
+
+
+def constants(graph: Graph, dtype: torch.dtype | None) -> dict[int, Tensor]:
+    """The constants by value, in the compute type; weights of 2-D convolutions channels last."""
+    found = {}
+    for op in graph.ops:
+        if op.kind == "constant" and op.tensor is not None:
+            tensor = op.tensor.to(dtype) if dtype is not None and op.tensor.is_floating_point() else op.tensor
+            found[op.index] = tensor.contiguous(memory_format=torch.channels_last) if _is_weight(op, graph) else tensor
+    return found
+
+
+def _is_weight(op: Op, graph: Graph) -> bool:
+    return len(op.shape) == 4 and any(
+        r.kind in ("conv2d", "conv_transpose2d") and r.inputs[1] == op.index for r in graph.ops if len(r.inputs) > 1
+    )
+
+
+def evaluate(graph: Graph, known: dict[int, Tensor], x: Tensor) -> Tensor:
+    """The output for a whole input `(1, C, *S)`, operator by operator; values go when nobody reads them any more."""
+    last = {i: op.index for op in graph.ops for i in op.inputs}
+    values = {**known, 0: x}
+    for op in graph.ops:
+        if op.index not in values:
+            values[op.index] = compute_whole(op, values)
+        for i in op.inputs:
+            if last[i] == op.index and i not in known and i != graph.output:
+                values.pop(i, None)
+    return values[graph.output]

@@ -1,0 +1,182 @@
+"""The second exact strategy: the network as it is, on windows of one shape that overlap by the halo.
+
+Windows start at multiples of the total stride, so that every window sees the network's own grid; what their cut edges
+touched is dropped, and at the true border a window ends where the input ends. More work than strips, but one static
+shape, no order between windows, and any engine. Networks with barriers cannot be run so.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from atrous.geometry.axis import Axis, Refused
+from atrous.geometry.field import AxisField, axis_field
+from atrous.geometry.maps import Bins, Bordered, Everything, Map, Resize
+from atrous.geometry.memory import macs
+from atrous.geometry.plan import Plan, whole_peak
+from atrous.geometry.program import Box
+from atrous.geometry.strides import period
+from atrous.stream.job import flushed_denormals
+from atrous.stream.post import Post, post_function, result_like
+from atrous.stream.prepare import Prepared, prepare
+from atrous.stream.source import checked_sink, read_box, write_box
+from atrous.stream.values import constants, evaluate
+
+CORE = {1: 65536, 2: 512, 3: 64}  # positions per axis that a window contributes, by default, for 1 to 3 axes
+
+
+@dataclass(frozen=True)
+class Window:
+    """One axis of one window: input `[start, stop)`, of whose outputs `[lo, hi)` (global) are kept."""
+
+    start: int
+    stop: int
+    lo: int
+    hi: int
+
+
+def axis_windows(field: AxisField, step: int, size: int, wanted: tuple[int, int]) -> list[Window]:
+    """Windows of about `size` input positions along one axis that together give the outputs `wanted`.
+
+    Windows that end at the end of an input whose length is no multiple of `step` are longer by the remainder.
+
+    >>> field = AxisField(0, 1000, 1000, 1.0, 31, -15.0, (15, 15))
+    >>> [(w.start, w.stop, w.lo, w.hi) for w in axis_windows(field, 8, 512, (0, 1000))]
+    [(0, 512, 0, 496), (480, 1000, 496, 1000)]
+    """
+    before, after = (-(-h // step) * step for h in field.halo)
+    size = max(-(-size // step) * step, before + after + step)
+    found, done = [], wanted[0]
+    while done < wanted[1]:
+        start = max(0, int(done * field.stride) // step * step - before)
+        if start + size >= field.inputs:
+            start = max(0, (field.inputs - size) // step * step)
+            found.append(Window(start, field.inputs, done, wanted[1]))
+            break
+        hi = min(wanted[1], int((start + size - after) / field.stride))
+        found.append(Window(start, start + size, done, hi))
+        done = hi
+    return found
+
+
+def window_plan(ready: Prepared, made: Plan, box: Box, memory: float | None, dtype: torch.dtype) -> Plan:
+    """The plan for windows in place of strips. Raises `Refused` where windows cannot be exact."""
+    graph = ready.graph
+    if len(ready.axes) < graph.ndim:
+        raise next(iter(ready.refused.values()))
+    for axis in ready.axes.values():
+        if axis.barriers:
+            raise Refused(axis.barriers[0], "needs the whole extent, so windows cannot be exact: use strips")
+        for op, along in zip(graph.ops, axis.along, strict=True):
+            if any(_depends_on_length(r.map) for r in along.reads):
+                raise Refused(op, "its rows depend on the length of the input, so windows cannot be exact: use strips")
+    fields = {g: axis_field(axis) for g, axis in ready.axes.items()}
+    core = CORE[graph.ndim]
+    while True:
+        sizes = {g: core + sum(f.halo) for g, f in fields.items()}
+        lists = _windows(ready, fields, sizes, box)
+        shape = tuple(max(w.stop - w.start for w in lists[g]) for g in range(graph.ndim))
+        positions = torch.Size(shape).numel() / torch.Size(graph.shape[1:]).numel()
+        peak = whole_peak(graph, dtype.itemsize) * positions + graph.parameters * dtype.itemsize
+        if memory is None or peak <= memory or core <= 32:
+            break
+        core //= 2
+    count = torch.Size([len(lists[g]) for g in range(graph.ndim)]).numel()
+    whole = float(sum(macs(op, graph.ops) for op in graph.ops))
+    done = sum(torch.Size([w.stop - w.start for w in window]).numel() for window in _product(lists, graph.ndim))
+    return dataclasses.replace(
+        made,
+        strategy="windows",
+        window=shape,
+        blocks=count,
+        peak_bytes=int(peak),
+        macs=whole * done / torch.Size(graph.shape[1:]).numel(),
+        reason="one static shape, as asked",
+    )
+
+
+def run_windows(
+    ready: Prepared,
+    made: Plan,
+    box: Box,
+    source: Any,
+    sink: Any,
+    dtype: torch.dtype,
+    post: Post,
+    progress: Callable[[float], None] | None,
+) -> Any:
+    """Run every window and keep what its cut edges did not touch."""
+    graph, ndim = ready.graph, ready.graph.ndim
+    assert made.window is not None
+    fields = {g: axis_field(axis) for g, axis in ready.axes.items()}
+    lists = _windows(ready, fields, dict(enumerate(made.window)), box)
+    shape = (*graph.ops[graph.output].shape[:2], *(box[g][1] - box[g][0] for g in range(ndim)))
+    sink = checked_sink(sink, *result_like(shape, dtype, post))
+    function = post_function(post)
+    engines: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}
+    windows = list(_product(lists, ndim))
+    with flushed_denormals(), torch.inference_mode():
+        for number, window in enumerate(windows):
+            x = read_box(source, {g: (w.start, w.stop) for g, w in enumerate(window)}, dtype, ready.device)
+            size = tuple(x.shape[2:])
+            if size not in engines:
+                engines[size] = torch_engine(ready, (graph.shape[0], *size), dtype)
+            out = engines[size](x)
+            for g, w in enumerate(window):
+                offset = round(w.start / fields[g].stride)
+                out = out.narrow(2 + g, w.lo - offset, w.hi - w.lo)
+            out = function(out) if function else out
+            write_box(sink, out, [(w.lo - box[g][0], w.hi - box[g][0]) for g, w in enumerate(window)], ndim)
+            if progress is not None:
+                progress((number + 1) / len(windows))
+    return sink
+
+
+def torch_engine(ready: Prepared, shape: tuple[int, ...], dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """The network at one window shape; checked to be the same network there as at the whole shape."""
+    small = prepare(ready.network, shape) if shape != ready.graph.shape else ready
+    for g, axis in ready.axes.items():
+        if g not in small.axes or not alike(axis, small.axes[g]):
+            last = ready.graph.ops[ready.graph.output]
+            raise Refused(
+                last, f"the network is another one on a window of {shape} than on {ready.graph.shape}: use strips"
+            )
+    known = constants(small.graph, dtype)
+    return lambda x: evaluate(small.graph, known, x)
+
+
+def alike(one: Axis, other: Axis) -> bool:
+    """Whether two walks have the same operators with the same steps, whatever the lengths."""
+    if [op.kind for op in one.graph.ops] != [op.kind for op in other.graph.ops]:
+        return False
+    pairs = zip(one.along, other.along, strict=True)
+    return all([_plain(r.map) for r in a.reads] == [_plain(r.map) for r in b.reads] for a, b in pairs)
+
+
+def _plain(step: Map) -> Any:
+    if isinstance(step, Resize):
+        return step.mode, step.align_corners, step.scale
+    if isinstance(step, Bordered):
+        return step.mode, step.before, step.after
+    return type(step).__name__ if isinstance(step, Everything) else step
+
+
+def _depends_on_length(step: Map) -> bool:
+    return (
+        isinstance(step, Bins)
+        or (isinstance(step, Everything) and step.length > 1)
+        or (isinstance(step, Resize) and (step.align_corners or ((1 / step.scale) % 1 != 0 and step.scale % 1 != 0)))
+    )
+
+
+def _windows(ready: Prepared, fields: dict[int, AxisField], sizes: dict[int, int], box: Box) -> dict[int, list[Window]]:
+    return {g: axis_windows(fields[g], period(axis), sizes[g], box[g]) for g, axis in ready.axes.items()}
+
+
+def _product(lists: dict[int, list[Window]], ndim: int) -> Iterator[tuple[Window, ...]]:
+    return itertools.product(*(lists[g] for g in range(ndim)))

@@ -1,0 +1,81 @@
+"""Compiled segments give the same rows, whatever compiles them."""
+
+import pytest
+import torch
+
+from atrous.errors import UserError
+from atrous.stream import compiled, plan, prepare, stream
+from atrous.stream import stream as stream_function
+from atrous.stream.compiled import Ring, eager_compiler
+from atrous.stream.job import Job
+from atrous.stream.prepare import output_region
+from tests import toy_models
+from tests.toy_models import difference, settled, two_dimensional
+
+NAMES = [
+    "unet",
+    "strided",
+    "same",
+    "reflect",
+    "transposed",
+    "transposed gaps",
+    "max pool",
+    "avg pool inner",
+    "segnet",
+    "nearest",
+    "bilinear",
+    "bilinear odd",
+    "bicubic",
+    "shuffle",
+    "group norm",
+    "squeeze excitation",
+    "pyramid",
+    "channels last",
+    "pad and crop",
+    "expand",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("strip", "blocks"), [(4, 1), (12, 1), (8, 2)])
+def test_segments_equal_whole(name, strip, blocks):
+    network, x = settled(two_dimensional()[name]), torch.randn(2, 76, 36, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        wanted = network(x[None])[0]
+    ready = prepare(network, (2, 76, 36))
+    made = plan(ready, (2, 76, 36), axis=0, strip=strip, blocks=blocks)
+    job = Job(ready, made, output_region(ready.graph, ready.axes, None), torch.float32, compiler=eager_compiler)
+    assert difference(torch.from_numpy(job.run(x.numpy())), wanted) <= 5e-5
+    assert job.compiled or name in ("segnet", "bilinear odd")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_openvino(dtype):
+    pytest.importorskip("openvino")
+    network, x = settled(toy_models.unet(2)), torch.randn(2, 200, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        wanted = network(x[None])[0]
+    found = torch.from_numpy(stream_function(network, x.numpy(), engine="openvino", dtype=dtype, strip=16))
+    assert difference(found, wanted) <= (5e-5 if dtype == torch.float32 else 3e-2)
+
+
+def test_unknown_engines_are_named():
+    with pytest.raises(UserError, match="engine='tpu'"):
+        stream(settled(toy_models.unet(2)), torch.zeros(2, 16, 16).numpy(), engine="tpu")
+
+
+def test_ring_keeps_rows_in_place():
+    ring = Ring(2, (1, 3, 0, 5), torch.empty(0))
+    expected = torch.arange(40.0)
+    at = 0
+    for count in (3, 5, 1, 8, 8, 8):
+        ring.room(at, count).copy_(expected[at : at + count].reshape(1, 1, count, 1).expand(1, 3, count, 5))
+        at += count
+        ring.drop(at - 4)
+        held = ring.rows(max(0, at - 4), at)
+        assert torch.equal(held[0, 0, :, 0], expected[max(0, at - 4) : at])
+        assert held.is_contiguous(memory_format=torch.channels_last)
+    assert ring.storage is not None
+    assert ring.storage.shape[2] < 40
+    assert compiled.STEADY == 2

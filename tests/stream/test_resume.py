@@ -1,0 +1,65 @@
+"""A run that is killed goes on from the last finished strip, and gives the same answer."""
+
+import numpy as np
+import pytest
+import torch
+
+from atrous.errors import UserError
+from atrous.stream import resume as resume_module
+from atrous.stream import stream
+from tests import toy_models
+from tests.toy_models import difference, settled
+
+
+class Killed(Exception):
+    pass
+
+
+class Counting:
+    """A source that counts the rows read, and kills the run when told."""
+
+    def __init__(self, array: np.ndarray, limit: int | None = None):
+        self.array, self.limit, self.rows = array, limit, 0
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, key):
+        part = self.array[key]
+        self.rows += part.shape[1]
+        if self.limit is not None and self.rows > self.limit:
+            raise Killed
+        return part
+
+
+@pytest.mark.parametrize(("name", "blocks", "limit"), [("unet", 1, 60), ("unet", 2, 150), ("group norm", 1, 150)])
+def test_a_killed_run_goes_on(name, blocks, limit, tmp_path, monkeypatch):
+    monkeypatch.setattr(resume_module, "EVERY", 0.0)
+    network = settled(toy_models.two_dimensional()[name])
+    x = torch.randn(2, 96, 24, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        wanted = network(x[None])[0]
+    sink = np.lib.format.open_memmap(tmp_path / "out.npy", mode="w+", dtype=np.float32, shape=tuple(wanted.shape))
+    with pytest.raises(Killed):
+        stream(network, Counting(x.numpy(), limit), sink, axis=0, strip=8, blocks=blocks, resume=True)
+    assert (tmp_path / "out.npy.progress.npz").exists()
+    again = Counting(x.numpy())
+    stream(network, again, sink, axis=0, strip=8, blocks=blocks, resume=True)
+    assert difference(torch.from_numpy(np.array(sink)), wanted) <= 5e-5
+    fresh = Counting(x.numpy())
+    stream(network, fresh, axis=0, strip=8, blocks=blocks)
+    assert again.rows < 0.8 * fresh.rows
+    assert not (tmp_path / "out.npy.progress.npz").exists()
+
+
+def test_another_run_is_not_continued(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume_module, "EVERY", 0.0)
+    x = torch.randn(2, 96, 24)
+    sink = np.lib.format.open_memmap(tmp_path / "out.npy", mode="w+", dtype=np.float32, shape=(3, 96, 24))
+    with pytest.raises(Killed):
+        stream(settled(toy_models.unet(2)), Counting(x.numpy(), 60), sink, axis=0, strip=8, resume=True)
+    with pytest.raises(UserError, match="another run"):
+        stream(settled(toy_models.unet(2), seed=1), x.numpy(), sink, axis=0, strip=8, resume=True)
+
+
+def test_a_sink_that_dies_with_the_process_is_refused():
+    with pytest.raises(UserError, match="outlives"):
+        stream(settled(toy_models.unet(2)), np.zeros((2, 8, 8), np.float32), resume=True)

@@ -1,0 +1,69 @@
+"""A live session gives, piece by piece, what one forward pass on everything would."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from atrous.errors import UserError
+from atrous.stream import Refused, Session
+from tests import toy_models
+from tests.toy_models import difference, settled
+
+
+def play(session: Session, x: torch.Tensor, sizes: list[int], axis: int = 0) -> tuple[torch.Tensor, list[int]]:
+    parts, at = [], 0
+    for n in sizes:
+        parts.append(session.push(x.narrow(1 + axis, at, n).numpy()))
+        at += n
+    assert at == x.shape[1 + axis]
+    parts.append(session.close())
+    return torch.from_numpy(np.concatenate(parts, 1 + axis)), [p.shape[1 + axis] for p in parts]
+
+
+@pytest.mark.parametrize("length", [64, 61, 7])
+@pytest.mark.parametrize("open_ended", [True, False])
+def test_pieces_join_to_the_whole_answer(length, open_ended):
+    network = settled(toy_models.unet(1))
+    x = torch.randn(2, length, generator=torch.Generator().manual_seed(3))
+    session = Session(network, (2, None if open_ended else length))
+    found, _ = play(session, x, [1] * (length % 5) + [5] * (length // 5))
+    with torch.inference_mode():
+        wanted = network(x[None])[0]
+    assert found.shape == wanted.shape
+    assert difference(found, wanted) <= 5e-5
+
+
+def test_latency_is_kept():
+    network = settled(toy_models.unet(1))
+    session = Session(network, (2, None))
+    given = 0
+    for pushed in range(1, 200):
+        given += session.push(np.zeros((2, 1), np.float32)).shape[1]
+        assert given >= pushed - session.latency - 1
+        assert len(session._tail[0]) < 120
+
+
+def test_video_along_time():
+    network = settled(nn.Sequential(nn.Conv3d(2, 4, 3, padding=1), nn.ReLU(), nn.Conv3d(4, 3, 3, padding=1)))
+    x = torch.randn(2, 9, 6, 5, generator=torch.Generator().manual_seed(3))
+    session = Session(network, (2, None, 6, 5), post="argmax")
+    parts = [session.push(x[:, t : t + 1].numpy()) for t in range(9)] + [session.close()]
+    with torch.inference_mode():
+        wanted = network(x[None])[0].argmax(0)
+    assert [p.shape[0] for p in parts] == [0, 0, *[1] * 7, 2]
+    assert np.array_equal(np.concatenate(parts), wanted.numpy())
+
+
+def test_mistakes_are_named():
+    with pytest.raises(Refused, match="live session"):
+        Session(nn.Sequential(nn.Conv1d(2, 4, 3), nn.GroupNorm(2, 4)), (2, None))
+    session = Session(nn.Conv1d(2, 4, 3), (2, 10))
+    with pytest.raises(UserError, match="do not fit"):
+        session.push(np.zeros((3, 4), np.float32))
+    with pytest.raises(UserError, match="longer shape"):
+        session.push(np.zeros((2, 11), np.float32))
+    session.push(np.zeros((2, 10), np.float32))
+    session.close()
+    with pytest.raises(UserError, match="closed"):
+        session.push(np.zeros((2, 1), np.float32))
