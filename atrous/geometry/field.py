@@ -22,10 +22,10 @@ from atrous.geometry.strides import period, strides
 class AxisField:
     """One spatial axis: input and output positions, and what one output can depend on.
 
-    `stride` is input positions per output position. Output `o` depends on the `receptive_field` input positions from
-    `o * stride + offset` on, padding included, at most; barriers aside, which see everything. `halo` is how many
-    positions
-    before and after its own footprint a region needs.
+    `stride` is input positions per output position. An output depends on `receptive_field` input positions, padding
+    included, at most (barriers aside, which see everything); those of output `o` begin at `o * stride + offset` or
+    later. `halo` is how many positions before and after its own footprint, `o * stride` to `(o + 1) * stride`, a
+    region needs.
     """
 
     axis: int
@@ -107,8 +107,8 @@ def certify(network: nn.Module, shape: tuple[int, ...], *, output: int | str | N
 
     Raises `UserError` when the network cannot be exported at this shape.
 
-    >>> found = certify(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Conv2d(8, 8, 3, padding=1)), (3,
-    64, 96))
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Conv2d(8, 8, 3, padding=1))
+    >>> found = certify(network, (3, 64, 96))
     >>> found.verdict, found.fields[0].receptive_field, found.fields[0].stride, found.fields[0].halo
     ('exact', 7, 2.0, (3, 2))
     """

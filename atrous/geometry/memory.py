@@ -91,7 +91,8 @@ def measure(program: Program, strip: int, itemsize: int) -> Meter:
     for step in walker:
         meter.take(step)
         moved = {v: walk.done[v] - before[v] for v in walk.done} if before is not None else None
-        if moved is not None and moved == delta and program.sources == (0,) and walk.done[0] < high - 4 * strip:
+        steady = moved is not None and moved == delta and min(moved.values()) > 0 and program.sources == (0,)
+        if moved is not None and steady and walk.done[0] < high - 4 * strip:
             jump = (high - walk.done[0]) // strip - 3
             meter.macs += jump * sum(meter.macs_per_row[i] * n for i, n in moved.items() if i in meter.macs_per_row)
             walk.jump(jump, moved)

@@ -48,7 +48,7 @@ def rows_for(part: Segment, program: Program, wanted: Rows) -> Rows:
     """The rows of every value of a segment, and of its inputs, from which the wanted rows follow."""
     rows = {v: span for v, span in wanted.items() if span[1] > span[0]}
     for op in reversed(part.ops):
-        if op.index not in rows:
+        if op.index not in rows or rows[op.index][0] >= rows[op.index][1]:
             continue
         for read in program.axis.along[op.index].reads:
             if read.input in program.boxes:
@@ -56,7 +56,7 @@ def rows_for(part: Segment, program: Program, wanted: Rows) -> Rows:
                 lo, hi = read.map.need(*rows[op.index], length)
                 a, b = rows.get(read.input, (lo, hi))
                 rows[read.input] = (lo, hi) if a >= b else (a, b) if lo >= hi else (min(a, lo), max(b, hi))
-    return rows
+    return {v: span for v, span in rows.items() if span[1] > span[0] or v in part.inputs}
 
 
 def shiftable(step: Map) -> bool:

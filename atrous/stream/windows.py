@@ -47,7 +47,7 @@ def axis_windows(field: AxisField, step: int, size: int, wanted: tuple[int, int]
 
     >>> field = AxisField(0, 1000, 1000, 1.0, 31, -15.0, (15, 15))
     >>> [(w.start, w.stop, w.lo, w.hi) for w in axis_windows(field, 8, 512, (0, 1000))]
-    [(0, 512, 0, 496), (480, 1000, 496, 1000)]
+    [(0, 512, 0, 496), (480, 992, 496, 976), (488, 1000, 976, 1000)]
     """
     before, after = (-(-h // step) * step for h in field.halo)
     size = max(-(-size // step) * step, before + after + step)

@@ -12,6 +12,7 @@ from atrous.stream.prepare import output_region
 from tests import toy_models
 from tests.toy_models import difference, settled, two_dimensional
 
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same.")
 NAMES = [
     "unet",
     "strided",
@@ -46,7 +47,8 @@ def test_segments_equal_whole(name, strip, blocks):
     made = plan(ready, (2, 76, 36), axis=0, strip=strip, blocks=blocks)
     job = Job(ready, made, output_region(ready.graph, ready.axes, None), torch.float32, compiler=eager_compiler)
     assert difference(torch.from_numpy(job.run(x.numpy())), wanted) <= 5e-5
-    assert job.compiled or name in ("segnet", "bilinear odd")
+    if name in ("unet", "strided", "transposed", "bilinear", "group norm"):
+        assert job.compiled
 
 
 @pytest.mark.slow

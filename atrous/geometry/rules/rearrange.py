@@ -81,9 +81,10 @@ def view_group(before: Sequence[int], after: Sequence[int], dim: int) -> tuple[i
     A row of the axis holds `inner` elements of the smallest group of dimensions that the view keeps together; after the
     view a row of `dim'` holds `outer` of them.
 
-    >>> view_group((1, 6, 8, 5), (1, 2, 3, 8, 5), 2), view_group((1, 6, 8, 5), (1, 6, 40), 2), view_group((1, 6,
-    8), (48,), 2)
-    ((3, 1, 1), (2, 5, 1), None)
+    >>> view_group((1, 6, 8, 5), (1, 2, 3, 8, 5), 2), view_group((1, 6, 8, 5), (1, 6, 40), 2)
+    ((3, 1, 1), (2, 5, 1))
+    >>> view_group((1, 6, 8), (48,), 2) is None
+    True
     """
     i = j = 0
     while i < len(before) or j < len(after):

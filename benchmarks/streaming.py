@@ -1,0 +1,218 @@
+"""Whole image, MONAI's sliding window and ours, side by side: seconds, memory, work, difference, labels that differ.
+
+    python -m benchmarks.streaming --size 2048 --threads 2
+
+Network: segmentation_models_pytorch `Unet("resnet18", classes=2)` with random weights and random batch-norm statistics.
+Every way runs in a process of its own, warmed up on a small image, so that its peak resident size is its own. Peak
+memory
+is that of the process over what it held before the run (weights, input and libraries loaded).
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+WAYS = (
+    "whole",
+    "monai-0.25",
+    "monai-0.5",
+    "ours",
+    "ours-bfloat16",
+    "whole-bfloat16",
+    "ours-openvino",
+    "ours-openvino-bfloat16",
+)
+USUAL = ("whole", "monai-0.25", "monai-0.5", "ours", "whole-bfloat16", "ours-bfloat16")
+
+
+def network() -> nn.Module:
+    import segmentation_models_pytorch as smp
+
+    torch.manual_seed(0)
+    net = smp.Unet("resnet18", encoder_weights=None, classes=2)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+    return net.eval()
+
+
+def image(size: int) -> np.ndarray:
+    """Noise at several scales, so that receptive fields of any size see something."""
+    generator = torch.Generator().manual_seed(1)
+    total = torch.randn(1, 3, size, size, generator=generator)
+    for scale in (8, 64):
+        coarse = torch.randn(1, 3, size // scale, size // scale, generator=generator)
+        total += nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
+    return total[0].numpy()
+
+
+def ways(size: int) -> dict[str, Callable[[nn.Module, np.ndarray], np.ndarray]]:
+    def whole(dtype: torch.dtype) -> Callable[[nn.Module, np.ndarray], np.ndarray]:
+        def run(net: nn.Module, x: np.ndarray) -> np.ndarray:
+            net = net.to(dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            with torch.inference_mode():
+                tensor = torch.from_numpy(x)[None].to(dtype, memory_format=torch.channels_last)
+                return net(tensor)[0].float().numpy()
+
+        return run
+
+    def monai(overlap: float, mode: str) -> Callable[[nn.Module, np.ndarray], np.ndarray]:
+        def run(net: nn.Module, x: np.ndarray) -> np.ndarray:
+            from monai.inferers.utils import sliding_window_inference
+
+            net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            with torch.inference_mode():
+                tensor = torch.from_numpy(x)[None]
+                found: Any = sliding_window_inference(tensor, (512, 512), 1, net, overlap=overlap, mode=mode)
+                return found[0].numpy()
+
+        return run
+
+    def ours(dtype: torch.dtype, engine: str) -> Callable[[nn.Module, np.ndarray], np.ndarray]:
+        from atrous.stream import stream
+
+        return lambda net, x: stream(net, x, dtype=dtype, engine=engine)
+
+    return {
+        "whole": whole(torch.float32),
+        "whole-bfloat16": whole(torch.bfloat16),
+        "monai-0.25": monai(0.25, "constant"),
+        "monai-0.5": monai(0.5, "gaussian"),
+        "ours": ours(torch.float32, "torch"),
+        "ours-bfloat16": ours(torch.bfloat16, "torch"),
+        "ours-openvino": ours(torch.float32, "openvino"),
+        "ours-openvino-bfloat16": ours(torch.bfloat16, "openvino"),
+    }
+
+
+def peak_bytes() -> int:
+    """The largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def resident_bytes() -> int:
+    """The resident size of this process now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def one(way: str, size: int, threads: int, repeats: int, out: Path) -> None:
+    """Run one way in this process and write its result and figures."""
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    run, net, x = ways(size)[way], network(), image(size)
+    run(net, x[:, :512, :512].copy())
+    before, seconds = resident_bytes(), []
+    result = np.empty(0)
+    for _ in range(repeats):
+        start = time.perf_counter()
+        result = run(net, x)
+        seconds.append(time.perf_counter() - start)
+    np.save(out.with_suffix(".npy"), result)
+    out.write_text(
+        json.dumps({"seconds": sorted(seconds), "peak": peak_bytes() - before, "work": work(way, net, size)})
+    )
+
+
+def work(way: str, net: nn.Module, size: int) -> float:
+    """Executed over whole-image multiply-adds."""
+    if way.startswith("monai"):
+        step = round(512 * (1 - float(way.split("-")[1])))
+        count = 1 if size <= 512 else -(-(size - 512) // step) + 1
+        return (count * 512 / size) ** 2
+    if way.startswith("ours"):
+        from atrous.stream import plan
+
+        found = plan(net, (3, size, size))
+        return found.macs / found.macs_whole
+    return 1.0
+
+
+def compare(size: int, threads: int, repeats: int, chosen: list[str]) -> list[dict[str, Any]]:
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for way in chosen:
+            out = Path(folder) / f"{way}.json"
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.streaming",
+                    "--size",
+                    str(size),
+                    "--threads",
+                    str(threads),
+                    "--repeats",
+                    str(repeats),
+                    "--one",
+                    way,
+                    "--out",
+                    str(out),
+                ],
+                check=True,
+            )
+            rows.append({"way": way, **json.loads(out.read_text())})
+        reference = np.load(Path(folder) / "whole.npy") if "whole" in chosen else None
+        for row in rows:
+            found = np.load(Path(folder) / f"{row['way']}.npy")
+            if reference is not None:
+                row["difference"] = float(np.abs(found - reference).max() / np.abs(reference).max())
+                ties = np.abs(reference[0] - reference[1]) <= 1e-4 * np.abs(reference).max()
+                row["labels"] = float(((found.argmax(0) != reference.argmax(0)) & ~ties).mean())
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = [f"{'way':24} {'seconds':>9} {'peak MiB':>9} {'work':>6} {'difference':>11} {'labels differ':>14}"]
+    for row in rows:
+        median = row["seconds"][len(row["seconds"]) // 2]
+        lines.append(
+            f"{row['way']:24} {median:9.2f} {row['peak'] / 2**20:9.0f} {row['work']:6.2f} "
+            f"{row.get('difference', float('nan')):11.2e} {row.get('labels', float('nan')):13.4%}"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(USUAL))
+    parser.add_argument("--one", choices=WAYS)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(arguments)
+    if options.one:
+        one(options.one, options.size, options.threads, options.repeats, options.out)
+        return
+    rows = compare(options.size, options.threads, options.repeats, options.ways)
+    print(table(rows))
+    print(
+        json.dumps(
+            {
+                "benchmark": "streaming",
+                "size": options.size,
+                "threads": options.threads,
+                "torch": torch.__version__,
+                "processor": platform.processor() or platform.machine(),
+                "rows": rows,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
