@@ -152,8 +152,8 @@ def export_graph(network: nn.Module, shape: tuple[int, ...], *, output: int | st
         if node.target is operator.getitem:
             source, item = cast(torch.fx.Node, node.args[0]), cast(int, node.args[1])
             target, raw_args, raw_kwargs = source.target, source.args, source.kwargs
-        elif isinstance(node.meta["val"], list | tuple):
-            continue  # its items follow, each as an operator of its own
+        elif not isinstance(node.meta.get("val"), torch.Tensor):
+            continue  # of several results the items follow, each as an operator of its own; checks have none
         else:
             item, target, raw_args, raw_kwargs = None, node.target, node.args, node.kwargs
         args, kwargs = (
