@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from atrous import geometry as geometry
+    from atrous import stream as stream
     from atrous.data.check import Check as Check
     from atrous.data.check import check as check
     from atrous.data.dataset import open_dataset as open_dataset
@@ -18,32 +20,43 @@ if TYPE_CHECKING:
     from atrous.evaluation import evaluate as evaluate
     from atrous.fit import Trained as Trained
     from atrous.fit import train as train
+    from atrous.geometry.field import Certificate as Certificate
+    from atrous.geometry.field import certify as certify
+    from atrous.networks import load_network as load_network
     from atrous.prediction import Prediction as Prediction
     from atrous.prediction import Predictor as Predictor
     from atrous.prediction import load as load
     from atrous.tasks.scores import Scores as Scores
 
 _PLACES = {
+    "Certificate": "atrous.geometry.field",
     "Check": "atrous.data.check",
     "Prediction": "atrous.prediction",
     "Predictor": "atrous.prediction",
     "Scores": "atrous.tasks.scores",
     "Trained": "atrous.fit",
     "UserError": "atrous.errors",
+    "certify": "atrous.geometry.field",
     "check": "atrous.data.check",
     "digit_scene": "atrous.demo.digits",
     "evaluate": "atrous.evaluation",
     "load": "atrous.prediction",
+    "load_network": "atrous.networks",
     "open_dataset": "atrous.data.dataset",
     "train": "atrous.fit",
     "write_digit_scenes": "atrous.demo.digits",
 }
 """Where each public name lives; it is imported when it is first asked for, so that `import atrous` costs nothing."""
 
-__all__ = list(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll]
+_FOLDERS = ("geometry", "stream")
+"""Folders that are public as such: `from atrous.stream import stream`."""
+
+__all__ = list(_PLACES) + list(_FOLDERS)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _FOLDERS:
+        return import_module(f"atrous.{name}")
     if name not in _PLACES:
         raise AttributeError(f"module 'atrous' has no attribute {name!r}")
     return getattr(import_module(_PLACES[name]), name)

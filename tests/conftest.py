@@ -9,15 +9,6 @@ import torch
 
 from atrous.demo.digits import write_digit_scenes
 
-UNFINISHED = ("tests/geometry/", "tests/stream/")
-"""Exact streaming is being built: nothing public uses it yet, and some of its tests fail."""
-
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.nodeid.startswith(UNFINISHED):
-            item.add_marker(pytest.mark.unfinished)
-
 
 @pytest.fixture(autouse=True)
 def denormals_kept():

@@ -13,7 +13,7 @@ from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.lower import lower
 from atrous.geometry.memory import macs
 from atrous.geometry.passes import passes_of
-from atrous.geometry.plan import Plan, choose_axis, follow_axes, make_plan, whole_peak
+from atrous.geometry.plan import Plan, byte_count, choose_axis, follow_axes, make_plan, whole_peak
 from atrous.geometry.program import full_box
 from atrous.geometry.strides import period, strides
 
@@ -102,10 +102,17 @@ class Certificate:
         return "\n".join(lines)
 
 
-def certify(network: nn.Module, shape: tuple[int, ...], *, output: int | str | None = None) -> Certificate:
+def certify(
+    network: nn.Module,
+    shape: tuple[int, ...],
+    *,
+    output: int | str | None = None,
+    memory: float | str | None = None,
+) -> Certificate:
     """The certificate of `network` for inputs of `shape` `(C, *S)`; needs neither data nor the memory for it.
 
-    Raises `UserError` when the network cannot be exported at this shape.
+    `output` says which tensor, when the network returns several; `memory` is what the streamed run may take (1 GiB of
+    rows when None). Raises `UserError` when the network cannot be exported at this shape.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Conv2d(8, 8, 3, padding=1))
     >>> found = certify(network, (3, 64, 96))
@@ -127,7 +134,7 @@ def certify(network: nn.Module, shape: tuple[int, ...], *, output: int | str | N
         axis = streamable[stream]
         passes = len(passes_of(axis))
         barriers = tuple(Barrier(op.module, op.kind) for op in axis.barriers)
-        made = make_plan(graph, streamable, stream, full_box(streamable, graph.output))
+        made = make_plan(graph, streamable, stream, full_box(streamable, graph.output), memory=byte_count(memory))
         verdict = "exact" if passes == 1 else f"exact in {passes} passes"
     else:
         verdict = f"refused because {reasons[min(reasons)]}"

@@ -204,3 +204,31 @@ def make_plan(
         reason,
         spool,
     )
+
+
+def byte_count(memory: float | str | None) -> float | None:
+    """Bytes from a number or from text such as "1GB", "512 MiB".
+
+    >>> byte_count("1GB"), byte_count("1.5 MiB"), byte_count(None)
+    (1000000000.0, 1572864.0, None)
+    """
+    if memory is None or isinstance(memory, int | float):
+        return memory
+    units = {
+        "": 1,
+        "b": 1,
+        "kb": 1e3,
+        "mb": 1e6,
+        "gb": 1e9,
+        "tb": 1e12,
+        "kib": 2**10,
+        "mib": 2**20,
+        "gib": 2**30,
+        "tib": 2**40,
+    }
+    text = memory.strip().lower()
+    number = text.rstrip("kmgtib ")
+    try:
+        return float(number) * units[text[len(number) :].strip()]
+    except (ValueError, KeyError):
+        raise UserError(f"memory={memory!r} is not a size: write a number of bytes, or e.g. 1GB or 512MiB") from None

@@ -19,7 +19,7 @@ import numpy as np, openvino as ov
 from openvino import opset13 as op
 x = op.parameter([1, 4, 8, 8], np.float32)
 y = op.convolution(x, op.constant(np.ones((4, 4, 3, 3), np.float32)), [1, 1], [1, 1], [1, 1], [1, 1])
-m = ov.Core().compile_model(ov.Model([y], [x]), "CPU", {"INFERENCE_PRECISION_HINT": "HINT"})
+m = ov.Core().compile_model(ov.Model([y], [x]), "CPU", {"INFERENCE_PRECISION_HINT": "<precision>"})
 assert np.isfinite(m([np.ones((1, 4, 8, 8), np.float32)])[0]).all()
 """
 
@@ -50,7 +50,7 @@ def openvino_trouble(hint: str) -> str:
     except ImportError:
         return "not installed: pip install openvino"
     tried = subprocess.run(
-        [sys.executable, "-c", PROBE.replace("HINT", hint)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROBE.replace("<precision>", hint)], capture_output=True, text=True, check=False
     )
     return "" if tried.returncode == 0 else (tried.stderr.strip().splitlines() or [f"exit code {tried.returncode}"])[-1]
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from atrous.errors import UserError
-from atrous.geometry.plan import Plan, choose_axis, make_plan
+from atrous.geometry.plan import Plan, byte_count, choose_axis, make_plan
 from atrous.stream.engines import compiler
 from atrous.stream.job import Job
 from atrous.stream.post import Post
-from atrous.stream.prepare import Prepared, Region, byte_count, output_region, prepare
+from atrous.stream.prepare import Prepared, Region, output_region, prepare
 from atrous.stream.source import checked_source
 from atrous.stream.windows import run_windows, window_plan
 
