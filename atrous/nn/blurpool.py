@@ -1,0 +1,74 @@
+"""Anti-aliased pooling: a low-pass filter before the positions between are dropped."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from atrous._nd import per_axis
+
+_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+
+
+def binomial(taps: int) -> torch.Tensor:
+    """Row `taps - 1` of Pascal's triangle, adding up to 1.
+
+    >>> binomial(3).tolist()
+    [0.25, 0.5, 0.25]
+    """
+    row = torch.ones(1, dtype=torch.float64)
+    for _ in range(taps - 1):
+        row = torch.cat([row, row.new_zeros(1)]) + torch.cat([row.new_zeros(1), row])
+    return (row / row.sum()).float()
+
+
+class BlurPool(nn.Module):
+    """Blur each channel, then keep every `stride`-th position; axes of stride 1 are left alone.
+
+    Maps `(N, C, *S)` to `(N, C, *ceil(S / stride))` (Zhang 2019, "Making convolutional networks shift-invariant again").
+
+    Args:
+        ndim: spatial axes.
+        channels: of the input.
+        stride: one number or one per axis.
+        taps: of the binomial filter, odd; 3 is the paper's "Tri-3".
+
+    >>> BlurPool(1, 1, 2)(torch.tensor([[[0.0, 4.0, 0.0, 4.0, 0.0, 4.0]]])).tolist()
+    [[[1.0, 2.0, 2.0]]]
+    """
+
+    def __init__(self, ndim: int, channels: int, stride: int | Sequence[int] = 2, taps: int = 3) -> None:
+        super().__init__()
+        if taps % 2 == 0:
+            raise ValueError(f"{taps} taps are even: the grid would shift by half a position")
+        self.stride = per_axis(stride, ndim)
+        kernel = torch.ones(())
+        for step in self.stride:
+            kernel = kernel.unsqueeze(-1) * (binomial(taps) if step > 1 else torch.ones(1))
+        self.pads = [value for size in reversed(kernel.shape) for value in (size // 2, size // 2)]
+        self.register_buffer("kernel", kernel.expand(channels, 1, *kernel.shape).clone(), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Blurred and thinned out; beyond the border the outermost values go on."""
+        x = F.pad(x, self.pads, mode="replicate")
+        kernel: torch.Tensor = self.kernel.to(x.dtype)  # type: ignore[assignment, operator]
+        return _CONVOLVE[x.ndim - 2](x, kernel, stride=self.stride, groups=x.shape[1])
+
+
+class MaxBlurPool(nn.Module):
+    """Max pooling over windows of 2 at every position, then `BlurPool` of stride 2: the paper's anti-aliased max pool.
+
+    >>> MaxBlurPool(2, 3)(torch.zeros(1, 3, 8, 6)).shape
+    torch.Size([1, 3, 4, 3])
+    """
+
+    def __init__(self, ndim: int, channels: int, taps: int = 3) -> None:
+        super().__init__()
+        self.blur = BlurPool(ndim, channels, 2, taps)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`(N, C, *S)` to `(N, C, *ceil(S / 2))`."""
+        ndim = x.ndim - 2
+        return self.blur(_MAX_POOL[ndim](F.pad(x, [0, 1] * ndim, mode="replicate"), 2, 1))
