@@ -27,7 +27,8 @@ def binomial(taps: int) -> torch.Tensor:
 class BlurPool(nn.Module):
     """Blur each channel, then keep every `stride`-th position; axes of stride 1 are left alone.
 
-    Maps `(N, C, *S)` to `(N, C, *ceil(S / stride))` (Zhang 2019, "Making convolutional networks shift-invariant again").
+    Maps `(N, C, *S)` to `(N, C, *ceil(S / stride))` (Zhang 2019, "Making convolutional networks
+    shift-invariant again").
 
     Args:
         ndim: spatial axes.
