@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,11 @@ from atrous.data.formats import (
     read_header,
     read_image,
     read_values,
+    read_words,
     single_channel,
 )
 from atrous.data.formats.failure import FileFault
+from atrous.data.formats.header import Header
 from atrous.data.layout import Layout, find_layout
 from atrous.data.sample import Sample
 from atrous.errors import UserError
@@ -48,7 +50,7 @@ class Dataset:
         colors: `0xRRGGBB` of each class in masks that store colors, from the `palette` of dataset.toml; else None.
         channels: what every image is brought to; None leaves images as they are.
         channel_names: names of the channels, if given.
-        spacing: distance between positions along each axis, if given.
+        spacing: distance between positions along each axis, if given; seconds for signals of known sampling rate.
         description: the dataset.toml that was read, if any.
     """
 
@@ -117,6 +119,8 @@ def resolve(
     if values is not None and len(values) != len(classes):
         raise UserError(f"{description.file}: {len(classes)} `classes` for the values {listing(values)}: name each")
     if ignore is None:
+        ignore = layout.ignore
+    if ignore is None:
         ignore = () if IGNORE in (values or range(len(classes))) else (IGNORE,)
     palette = description.palette
     dataset = Dataset(
@@ -131,22 +135,51 @@ def resolve(
         split_origin=layout.split_origin,
         colors=None if palette is None else tuple(color_code(color) for color in palette),
         channels=description.channels,
-        channel_names=description.channel_names,
-        spacing=description.spacing,
+        channel_names=description.channel_names or layout.channel_names,
+        spacing=description.spacing if description.sampling_rate is None else (1 / description.sampling_rate,),
         description=description.file,
     )
     return dataset, guess
 
 
 def load_image(sample: Sample) -> np.ndarray:
-    """Pixels `(C, *S)` of a sample, uint8, uint16 or float32, brought to `sample.channels`.
+    """Values `(C, *S)` of a sample, uint8, uint16 or float32, brought to `sample.channels`.
 
-    Gray becomes color by repetition, color becomes gray by the luma weights of ITU-R BT.601.
+    Gray becomes color by repetition, color becomes gray by the luma weights of ITU-R BT.601. Channels in several files
+    are put together.
 
     Raises:
-        UserError: the file cannot be read, or its channels cannot become `sample.channels`.
+        UserError: a file cannot be read, or its channels cannot become `sample.channels`.
     """
-    return to_channels(read_image(sample.image), sample.channels, sample.image)
+    image = read_image(sample.image)
+    if sample.more:
+        parts = [image, *(read_image(path) for path in sample.more)]
+        for path, part in zip(sample.more, parts[1:], strict=True):
+            if part.shape[1:] != image.shape[1:]:
+                sizes = f"size {part.shape[1:]}, but {sample.image.name} has {image.shape[1:]}"
+                raise FileFault(path, sizes, "export the channels of a case on one grid")
+        image = np.concatenate(parts)
+    return to_channels(image, sample.channels, sample.image)
+
+
+def load_header(sample: Sample) -> Header:
+    """Header of a sample's image as its files have it, the channels of all of them counted.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    header = read_header(sample.image)
+    more = sum(read_header(path).channels for path in sample.more)
+    return replace(header, shape=(header.channels + more, *header.size)) if more else header
+
+
+def spacing_of(dataset: Dataset, sample: Sample) -> tuple[float, ...] | None:
+    """Distance of positions along each axis of a sample: what dataset.toml says, else the file; None when neither does.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    return dataset.spacing or read_header(sample.image).spacing
 
 
 def to_channels(image: np.ndarray, channels: int | None, file: Path) -> np.ndarray:
@@ -174,7 +207,7 @@ def load_label(dataset: Dataset, sample: Sample) -> np.ndarray:
     """
     if sample.label is None:
         raise FileFault(sample.image, "has no mask", "add one")
-    values, colored = label_values(sample.label, dataset.colors is not None)
+    values, colored = label_values(sample, dataset.colors is not None)
     label = _to_classes(values, *class_table(dataset, colored), sample.label, colored)
     if sample.region is not None:
         region = read_values(sample.region)
@@ -184,16 +217,33 @@ def load_label(dataset: Dataset, sample: Sample) -> np.ndarray:
     return label
 
 
-def label_values(path: Path, color_expected: bool) -> tuple[np.ndarray, bool]:
-    """Values of a label file, `(*S)`, and whether they are colors `0xRRGGBB`.
+def label_values(sample: Sample, color_expected: bool) -> tuple[np.ndarray, bool]:
+    """Values of a sample's label file, `(*S)`, and whether they are colors `0xRRGGBB`.
 
-    An RGB file whose channels are equal is gray, unless colors are expected.
+    An RGB file whose channels are equal is gray, unless colors are expected. Words are their positions in
+    `sample.words`, what has no label is `IGNORE`.
     """
+    path = sample.label
+    assert path is not None
+    if sample.words is not None:
+        return _word_values(path, sample.words), False
     values = read_values(path)
     if not is_color(values, read_header(path)):
         return values, False
     gray = None if color_expected else single_channel(values)
     return (color_codes(values), True) if gray is None else (gray, False)
+
+
+def _word_values(path: Path, words: tuple[str, ...]) -> np.ndarray:
+    labels = read_words(path)
+    if labels is None:
+        raise FileFault(path, "its labels are numbers, those of other files words", "make them alike")
+    table = {word: position for position, word in enumerate(words)} | {"": IGNORE}
+    unknown = sorted(set(labels.tolist()) - set(table))
+    if unknown:
+        known = ", ".join(words)
+        raise FileFault(path, f"label {unknown[0]!r} is none of the classes {known}", "add it to `classes`, or mend it")
+    return np.array([table[word] for word in labels.tolist()], dtype=np.uint8)
 
 
 def class_table(dataset: Dataset, colored: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -210,7 +260,7 @@ def count_values(layout: Layout) -> dict[int, int]:
     chosen = [sample for samples in splits for sample in samples] or [s for ss in layout.splits.values() for s in ss]
     total: Counter[int] = Counter()
     with ThreadPoolExecutor(THREADS) as pool:
-        for values, _ in pool.map(_values_and_counts, [sample.label for sample in chosen if sample.label]):
+        for values, _ in pool.map(_values_and_counts, [sample for sample in chosen if sample.label]):
             total.update(values)
     return dict(total)
 
@@ -238,11 +288,13 @@ def value_counts(values: np.ndarray) -> dict[int, int]:
     return dict(sorted(total.items()))
 
 
-def _values_and_counts(path: Path) -> tuple[dict[int, int], bool]:
-    values, colored = label_values(path, color_expected=False)
+def _values_and_counts(sample: Sample) -> tuple[dict[int, int], bool]:
+    values, colored = label_values(sample, color_expected=False)
     if colored:  # with a palette the classes would be known
         colors = [list(code_color(code)) for code in sorted(value_counts(values))][:8]
-        raise FileFault(path, "stores colors", f"write the color of each class in dataset.toml: palette = {colors}")
+        raise FileFault(
+            sample.label or "", "stores colors", f"write the color of each class in dataset.toml: palette = {colors}"
+        )
     return value_counts(values), colored
 
 

@@ -1,6 +1,7 @@
 """`dataset.toml`: what a person says of a data set, where the folder alone does not."""
 
 import difflib
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -32,6 +33,8 @@ class Description:
         channels: number of channels that every image is brought to (1 or 3), or of those it must have.
         channel_names: their names, when names are given instead of a number.
         spacing: distance between neighboring positions along each axis, in the user's unit.
+        sampling_rate: samples per second of signals.
+        groups: a regular expression that finds in a sample's name what it comes from (a patient, say).
         splits: split name to a list of samples, to a share of them, or to a text file that lists them.
         images: folder name or path of the images.
         masks: folder name or path of the labels.
@@ -46,6 +49,8 @@ class Description:
     channels: int | None = None
     channel_names: tuple[str, ...] | None = None
     spacing: tuple[float, ...] | None = None
+    sampling_rate: float | None = None
+    groups: str | None = None
     splits: dict[str, tuple[str, ...] | float] = field(default_factory=dict)
     images: str | None = None
     masks: str | None = None
@@ -91,6 +96,8 @@ def _agree(described: Description) -> None:
     for key, given in (("values", described.values), ("palette", described.palette)):
         if given is not None and classes is not None and len(given) != len(classes):
             raise UserError(f"{file}: {len(given)} `{key}` for {len(classes)} `classes`: give one for each class")
+    if described.sampling_rate is not None and described.spacing is not None:
+        raise UserError(f"{file}: both `sampling_rate` and `spacing` are given: keep one")
     if described.values is not None:
         both = sorted(set(described.values) & set(described.ignore or ()))
         if both:
@@ -165,6 +172,21 @@ def _spacing(value: object, file: Path, _: Path) -> tuple[float, ...]:
     return tuple(float(entry) for entry in entries)
 
 
+def _sampling_rate(value: object, file: Path, _: Path) -> float:
+    if not (_is_int(value) or isinstance(value, float)) or not float(str(value)) > 0:
+        raise _wrong(file, "sampling_rate", "samples per second, such as 250", value)
+    return float(str(value))
+
+
+def _groups(value: object, file: Path, _: Path) -> str:
+    try:
+        if isinstance(value, str) and value and re.compile(value):
+            return value
+    except re.error as error:
+        raise UserError(f"{file}: `groups` is no regular expression ({error}): mend it") from error
+    raise _wrong(file, "groups", 'a regular expression for the names of samples, such as "^patient(\\d+)"', value)
+
+
 def _splits(value: object, file: Path, root: Path) -> dict[str, tuple[str, ...] | float]:
     if not isinstance(value, dict) or not value:
         raise _wrong(file, "splits", 'a table such as [splits] with val = 0.2 or val = ["name1", "name2"]', value)
@@ -211,6 +233,8 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "palette": _palette,
     "channels": _channels,
     "spacing": _spacing,
+    "sampling_rate": _sampling_rate,
+    "groups": _groups,
     "splits": _splits,
     "images": _folder("images"),
     "masks": _folder("masks"),

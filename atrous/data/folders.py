@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from atrous.data.formats import SUFFIXES
+from atrous.data.formats import SUFFIXES, suffix_of
 
 IMAGE_WORDS = frozenset({
     "images", "image", "imgs", "img", "imgdir", "imagesdir", "jpegimages", "photos", "photo", "rgb", "inputs",
@@ -68,6 +68,16 @@ def read_folders(root: Path, images: str | None = None, masks: str | None = None
     return found
 
 
+def split_of(parts: tuple[str, ...]) -> str | None:
+    """The split that the folders of a path name, the innermost of several.
+
+    >>> split_of(("ecg", "training")), split_of(("ecg",))
+    ('train', None)
+    """
+    named = [split for part in parts if (split := _meaning(_key(part))[1]) is not None]
+    return named[-1] if named else None
+
+
 def _walk(root: Path) -> Iterator[tuple[Path, tuple[Path, ...]]]:
     for here, folders, files in os.walk(root, followlinks=True):
         path = Path(here)
@@ -76,7 +86,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, tuple[Path, ...]]]:
         folders[:] = [name for name in folders if name not in arrays]
         if len(path.relative_to(root).parts) >= MOST_LEVELS:
             folders.clear()
-        names = [name for name in files if Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")]
+        names = [name for name in files if suffix_of(name) in SUFFIXES and not name.startswith(".")]
         if names or arrays:
             yield path, tuple(path / name for name in sorted(names + arrays))
 

@@ -4,13 +4,15 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from atrous.data.description import Description
 from atrous.data.folders import Folder, read_folders
 from atrous.data.formats import stem
+from atrous.data.nnunet import is_nnunet, read_nnunet
 from atrous.data.pairing import pair
+from atrous.data.recordings import find_recordings, group_of
 from atrous.data.sample import Sample
 from atrous.errors import UserError
 
@@ -30,6 +32,8 @@ class Layout:
         labels_alone: label files without an image.
         values: file values of the classes that the layout itself fixes (DRIVE), else None.
         classes: their names.
+        ignore: file values that the layout says count for nothing, else None.
+        channel_names: names of the channels, where the layout knows them (nnU-Net's dataset.json).
     """
 
     name: str
@@ -39,6 +43,8 @@ class Layout:
     labels_alone: tuple[Path, ...] = ()
     values: tuple[int, ...] | None = None
     classes: tuple[str, ...] | None = None
+    ignore: tuple[int, ...] | None = None
+    channel_names: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -56,14 +62,19 @@ def find_layout(root: Path, description: Description) -> Layout:
     Folder names say split and role (`folders.py`), file names say what belongs together (`pairing.py`), so
     `train trainannot val valannot`, `images masks`, `images/train masks/train`, `train/images train/masks`,
     `img_dir/train ann_dir/train`, `imagesTr labelsTr`, `JPEGImages SegmentationClass` and DRIVE's
-    `training/images training/1st_manual` are all the same case. Without a val split, one is drawn from train.
+    `training/images training/1st_manual` are all the same case. A folder with nnU-Net's `dataset.json` is read as that
+    says (`nnunet.py`), one of signals as recordings (`recordings.py`). Without a val split, one is drawn from train.
 
     Raises:
         UserError: no folder, no images, no labels, or two images of the same name.
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: give the folder that holds the images and masks")
+    if is_nnunet(root) and description.images is None and description.masks is None:
+        return _nnunet(root, description)
     folders = read_folders(root, description.images, description.masks)
+    if not folders and (recordings := find_recordings(root, description)):
+        return _recordings(root, recordings, description)
     _require_roles(root, folders, description)
     pools: dict[str | None, _Pool] = {}
     for folder in folders:
@@ -75,7 +86,7 @@ def find_layout(root: Path, description: Description) -> Layout:
     samples: dict[str, list[Sample]] = {}
     images_alone: list[Path] = []
     for split, pool in pools.items():
-        matched = _match(root, pool, description.channels)
+        matched = _match(root, pool, description)
         if split != "test":
             images_alone += [sample.image for sample in matched if sample.label is None]
             matched = [sample for sample in matched if sample.label is not None]
@@ -85,17 +96,64 @@ def find_layout(root: Path, description: Description) -> Layout:
     if listed:
         images_alone = []
     _require_pairs(root, folders, samples)
-    splits, origin = _split(samples, description, listed, any(split for split in pools))
+    lists = listed, "ImageSets/Segmentation"
+    splits, origin = _split(samples, description, lists, any(split for split in pools))
     drive = any(pool.regions for pool in pools.values())
     return Layout(
         name=_name(root, folders),
-        splits={name: tuple(sorted(splits[name], key=lambda s: s.name)) for name in _ORDER if splits.get(name)},
+        splits=_ordered(splits),
         split_origin=origin,
         images_alone=tuple(images_alone),
         labels_alone=tuple(labels_alone),
         values=(0, 255) if drive else None,
         classes=("background", "vessel") if drive else None,
     )
+
+
+def _nnunet(root: Path, description: Description) -> Layout:
+    cases = read_nnunet(root)
+    samples = {
+        split: [replace(sample, group=group_of(sample.name, description.groups)) for sample in found]
+        for split, found in cases.samples.items()
+    }
+    images_alone = tuple(sample.image for sample in samples["train"] if sample.label is None)
+    samples["train"] = [sample for sample in samples["train"] if sample.label is not None]
+    splits, origin = _split(samples, description, (cases.listed, "splits_final.json, fold 0"), False)
+    return Layout(
+        name=f"nnU-Net, {len(cases.channels)} channel{'s' if len(cases.channels) > 1 else ''} a case",
+        splits=_ordered(splits),
+        split_origin=origin,
+        images_alone=images_alone,
+        labels_alone=cases.labels_alone,
+        values=cases.values,
+        classes=cases.classes,
+        ignore=cases.ignore or None,
+        channel_names=cases.channels,
+    )
+
+
+def _recordings(root: Path, found: dict[str | None, list[Sample]], description: Description) -> Layout:
+    samples: dict[str, list[Sample]] = {}
+    images_alone: list[Path] = []
+    for split, here in found.items():
+        alone = [] if split == "test" else [sample for sample in here if sample.label is None]
+        images_alone += [sample.image for sample in alone]
+        samples.setdefault(split or "train", []).extend(sample for sample in here if sample not in alone)
+    labeled = [sample for here in samples.values() for sample in here if sample.label is not None]
+    if not labeled:
+        raise UserError(f"{images_alone[0]}: no labels: give the column (or array) of labels the name `label`")
+    splits, origin = _split(samples, description, ({}, ""), any(found))
+    return Layout(
+        name=f"recordings, {' '.join(sorted({sample.image.suffix.lower() for sample in labeled}))}",
+        splits=_ordered(splits),
+        split_origin=origin,
+        images_alone=tuple(images_alone),
+        classes=labeled[0].words,
+    )
+
+
+def _ordered(splits: dict[str, list[Sample]]) -> dict[str, tuple[Sample, ...]]:
+    return {name: tuple(sorted(splits[name], key=lambda s: s.name)) for name in _ORDER if splits.get(name)}
 
 
 def name_hash(name: str) -> bytes:
@@ -136,7 +194,7 @@ def _share_unsplit(pools: dict[str | None, _Pool]) -> None:
         del pools[None]
 
 
-def _match(root: Path, pool: _Pool, channels: int | None) -> list[Sample]:
+def _match(root: Path, pool: _Pool, description: Description) -> list[Sample]:
     """Samples of one split, unlabeled ones included."""
     images, labels, regions = (_keyed(root, kind) for kind in (pool.images, pool.labels, pool.regions))
     label_of, region_of = pair(images, labels).partner, pair(images, regions).partner
@@ -146,7 +204,8 @@ def _match(root: Path, pool: _Pool, channels: int | None) -> list[Sample]:
             image=path,
             label=labels[label_of[key]] if key in label_of else None,
             region=regions[region_of[key]] if key in region_of else None,
-            channels=channels,
+            channels=description.channels,
+            group=group_of(_sample_name(root, path), description.groups),
         )
         for key, path in images.items()
     ]
@@ -204,22 +263,24 @@ def _voc_lists(root: Path) -> dict[str, tuple[str, ...]]:
 def _split(
     samples: dict[str, list[Sample]],
     description: Description,
-    listed: dict[str, tuple[str, ...]],
+    lists: tuple[dict[str, tuple[str, ...]], str],
     in_folders: bool,
 ) -> tuple[dict[str, list[Sample]], str]:
+    listed, source = lists
     if description.splits:
         splits = _declared(samples, dict(description.splits), str(description.file))
         origin = "dataset.toml"
     elif listed:
-        pool = {"train": [sample for found in samples.values() for sample in found]}
-        splits = _declared(pool, dict(listed), "ImageSets/Segmentation")
-        origin = "ImageSets/Segmentation"
+        pool = {"train": [s for split, found in samples.items() if split != "test" for s in found]}
+        splits = _declared(pool | {"test": samples.get("test", [])}, dict(listed), source)
+        origin = source
     else:
         splits, origin = samples, "folders" if in_folders else "no split folders"
     if splits.get("val") or len(splits.get("train", ())) < 2:
         return splits, origin
     val, train = _draw(splits["train"], VAL_SHARE)
-    drawn = f"val drawn from train: {len(val)} of {len(val) + len(train)} by the hash of the name, the same every time"
+    by = "name" if not any(sample.group for sample in val) else "group, which stay together"
+    drawn = f"val drawn from train: {len(val)} of {len(val) + len(train)} by the hash of the {by}, the same every time"
     return splits | {"train": train, "val": val}, f"{origin}; {drawn}"
 
 
@@ -264,10 +325,16 @@ def _resolve(name: str, samples: dict[str, Sample], source: str) -> str:
 
 
 def _draw(samples: Sequence[Sample], share: float, count: int | None = None) -> tuple[list[Sample], list[Sample]]:
-    """The `share` of the samples whose names hash lowest, at least one and never all; and the rest."""
-    ordered = sorted(samples, key=lambda sample: name_hash(sample.name))
+    """The `share` of the samples whose names hash lowest, at least one and never all; and the rest.
+
+    Samples of one group have one hash, and are cut apart only when there is no other group.
+    """
+    ordered = sorted(samples, key=lambda sample: (name_hash(sample.group or sample.name), sample.name))
     wanted = math.floor((len(ordered) if count is None else count) * share + 0.5)
     cut = min(max(1, wanted), max(len(ordered) - 1, 0))
+    borders = [i for i in range(1, len(ordered)) if not ordered[i].group or ordered[i].group != ordered[i - 1].group]
+    if borders:
+        cut = min(borders, key=lambda border: (abs(border - cut), border))
     return ordered[:cut], ordered[cut:]
 
 

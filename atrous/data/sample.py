@@ -18,6 +18,9 @@ class Sample:
         label: the label file, or None where there is none (test images, say).
         region: a mask file of the image's size; where it is zero the label is `IGNORE` (DRIVE's field of view).
         channels: how many channels the image is brought to when read; None keeps the file's.
+        more: files that hold further channels of the same image (nnU-Net's `CASE_0001.nii.gz`).
+        words: the labels that stand in the label file as words, in label order; None where they are numbers.
+        group: what it comes from (a patient, say): splits are drawn so that a group stays together; "" for itself.
 
     >>> Sample("train/a", Path("train/a.png"), Path("trainannot/a.png")).region is None
     True
@@ -28,3 +31,6 @@ class Sample:
     label: Path | None
     region: Path | None = None
     channels: int | None = None
+    more: tuple[Path, ...] = ()
+    words: tuple[str, ...] | None = None
+    group: str = ""

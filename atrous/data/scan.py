@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 
 import numpy as np
 
-from atrous.data.dataset import THREADS, label_values, to_channels, value_counts
-from atrous.data.formats import read_header, read_image, read_values
+from atrous.data.dataset import THREADS, label_values, load_header, load_image, to_channels, value_counts
+from atrous.data.formats import read_header, read_values
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
 from atrous.data.moments import Moments, moments
@@ -83,8 +83,8 @@ def _scan(sample: Sample, split: str, color_expected: bool) -> Scan:
 
 def _scan_image(found: Scan, _: bool) -> None:
     sample = found.sample
-    header = read_header(sample.image)
-    image = read_image(sample.image)
+    header = load_header(sample)
+    image = load_image(replace(sample, channels=None))
     digest = hashlib.blake2b(f"{image.shape}{image.dtype}".encode(), digest_size=16)
     digest.update(image.data)
     found.digest = digest.hexdigest()
@@ -96,7 +96,7 @@ def _scan_label(found: Scan, color_expected: bool) -> None:
     if found.sample.label is None:
         return
     header = read_header(found.sample.label)
-    values, found.colored = label_values(found.sample.label, color_expected)
+    values, found.colored = label_values(found.sample, color_expected)
     found.label, found.label_size = header, values.shape
     if found.sample.region is not None:
         region = read_values(found.sample.region)

@@ -5,9 +5,10 @@ An image is `(C, *S)` in uint8, uint16 or float32; a label is `(*S)` with the nu
 
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,8 +16,21 @@ from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
 from atrous.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".npy", ".zarr")
-"""File suffixes that can be read, in lower case."""
+_MODULES = {
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"), "raster"),
+    **dict.fromkeys((".tif", ".tiff"), "tiff"),
+    ".npy": "npy",
+    ".zarr": "zarr_array",
+    **dict.fromkeys((".nii", ".nii.gz"), "nifti"),
+}
+_SIGNALS = {".csv": "columns", ".tsv": "columns", ".npz": "npz"}
+_EXTRAS = {"nibabel": "medical"}
+"""Libraries that are installed with an extra of this package only."""
+
+SUFFIXES = tuple(_MODULES)
+"""Suffixes of image and label files that can be read, in lower case."""
+SIGNAL_SUFFIXES = tuple(_SIGNALS)
+"""Suffixes of files that hold a signal and its labels together."""
 
 Palette = Sequence[Sequence[int]]
 _Result = TypeVar("_Result")
@@ -45,6 +59,20 @@ def read_header(path: Path | str) -> Header:
     path = Path(path)
     format_ = _format(path)
     return _guarded(path, format_, format_.read_header)
+
+
+def open_source(path: Path | str) -> Any:
+    """An image file as something to slice: `.shape` `(C, *S)`, `.dtype`, and `[...]` that gives arrays.
+
+    NIfTI, `.npy`, `.zarr` and plain TIFF are decoded as far as they are sliced; other formats, which cannot be decoded
+    in parts, are decoded whole.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    path = Path(path)
+    format_ = _format(path)
+    return _guarded(path, format_, getattr(format_, "open_source", format_.read_image))
 
 
 def image_shape(path: Path | str) -> tuple[int, ...]:
@@ -76,6 +104,28 @@ def read_values(path: Path | str) -> np.ndarray:
             raise FileFault(path, "a label file with fractions", "save class numbers as whole numbers")
         return whole
     return values
+
+
+def read_words(path: Path | str) -> np.ndarray | None:
+    """Labels `(*S)` of a signal file as strings; None where they are numbers, for `read_values`.
+
+    Raises:
+        UserError: as `read_image`; or the file has no labels.
+    """
+    path = Path(path)
+    format_ = _format(path)
+    return _guarded(path, format_, format_.read_words)
+
+
+def has_label(path: Path | str) -> bool:
+    """Whether a signal file holds labels beside the signal.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    path = Path(path)
+    format_ = _format(path)
+    return _guarded(path, format_, format_.has_label)
 
 
 def read_label(path: Path | str, palette: Palette | None = None) -> np.ndarray:
@@ -137,18 +187,33 @@ def code_color(code: int) -> tuple[int, int, int]:
     return code >> 16, (code >> 8) & 255, code & 255
 
 
-def write_label(path: Path | str, label: np.ndarray, palette: Palette | None = None) -> None:
+def write_label(
+    path: Path | str,
+    label: np.ndarray,
+    palette: Palette | None = None,
+    *,
+    like: Path | str | None = None,
+    classes: Sequence[str] | None = None,
+) -> None:
     """Write a label `(*S)` so that `read_label` gives it back; the suffix says the format.
 
     `.png` takes uint8 of two axes (256 classes), with `palette` as an indexed PNG that viewers show in color; `.tif`
-    and `.npy` take any integer type and any number of axes, `.tif` deflated. The file is written beside its place
-    and then renamed, so a crash leaves no half file.
+    and `.npy` take any integer type and any number of axes, `.tif` deflated; `.nii` and `.nii.gz` take volumes, `.csv`,
+    `.tsv` and `.npz` the labels of a signal. The file is written beside its place and then renamed, so a crash leaves
+    no half file.
+
+    Args:
+        path: where to.
+        label: whole numbers.
+        palette: RGB of each class.
+        like: the image file that was labeled: of a NIfTI the geometry is kept, of a table the index column.
+        classes: names to write instead of numbers, in the label files of signals.
 
     Raises:
         UserError: the suffix is none of these, or the label does not fit the format.
     """
     path = Path(path)
-    suffix, label = path.suffix.lower(), np.ascontiguousarray(label)
+    suffix, label = suffix_of(path), np.ascontiguousarray(label)
     if label.dtype.kind not in "bui":
         raise UserError(f"{path}: a label of type {label.dtype}: give whole numbers")
     if suffix == ".png":
@@ -166,8 +231,17 @@ def write_label(path: Path | str, label: np.ndarray, palette: Palette | None = N
         from atrous.data.formats import npy
 
         data = npy.encode_label(label)
+    elif suffix in (".nii", ".nii.gz"):
+        geometry = Path(like) if like is not None and suffix_of(like) in (".nii", ".nii.gz") else None
+        data = _format(path).encode_label(label, geometry, compress=suffix == ".nii.gz")
+    elif suffix in _SIGNALS:
+        same = Path(like) if like is not None and _SIGNALS.get(suffix_of(like)) == _SIGNALS[suffix] else None
+        words = label if classes is None else np.array(classes)[label]
+        format_ = _format(path)
+        data = _guarded(same or path, format_, lambda _: format_.encode_label(words, same), missing=same is None)
     else:
-        raise UserError(f"{path}: labels are written as .png, .tif or .npy, not {suffix or 'without suffix'}")
+        known = ".png, .tif, .npy, .nii, .nii.gz, .csv or .npz"
+        raise UserError(f"{path}: labels are written as {known}, not {suffix or 'without suffix'}")
     write_beside(path, data)
 
 
@@ -184,35 +258,53 @@ def write_beside(path: Path, data: bytes) -> None:
 def stem(path: Path) -> str:
     """File name without its suffix.
 
-    >>> stem(Path("a/b.v1.png"))
-    'b.v1'
+    >>> stem(Path("a/b.v1.png")), stem(Path("a/b.nii.gz"))
+    ('b.v1', 'b')
     """
-    return path.name[: -len(path.suffix)] if path.suffix else path.name
+    suffix = suffix_of(path)
+    return path.name[: -len(suffix)] if suffix else path.name
+
+
+def suffix_of(path: Path | str) -> str:
+    """Suffix of a file in lower case, `.nii.gz` as one.
+
+    >>> suffix_of("a/b.NII.gz"), suffix_of("a/b.v1.png"), suffix_of("a")
+    ('.nii.gz', '.png', '')
+    """
+    name = Path(path).name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
+
+
+def label_suffix(path: Path | str, ndim: int = 2) -> str:
+    """Suffix of the file in which the labels of an input of `ndim` spatial axes are written.
+
+    That of the input where labels fit it, else PNG; TIFF and `.npy` where PNG does not fit.
+
+    >>> label_suffix("ct.nii.gz", 3), label_suffix("a.tiff"), label_suffix("a.jpg"), label_suffix("a.zarr", 3)
+    ('.nii.gz', '.tiff', '.png', '.tif')
+    """
+    suffix = suffix_of(path)
+    if suffix in (".tif", ".tiff", ".nii", ".nii.gz", *_SIGNALS):
+        return suffix
+    return {1: ".npy", 2: ".png", 3: ".tif"}[ndim]
 
 
 def _format(path: Path) -> ModuleType:
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise FileFault(path, f"{suffix or 'no suffix'} is not a format that is read", f"use {' '.join(SUFFIXES)}")
-    if suffix in (".tif", ".tiff"):
-        from atrous.data.formats import tiff
-
-        return tiff
-    if suffix == ".npy":
-        from atrous.data.formats import npy
-
-        return npy
-    if suffix == ".zarr":
-        from atrous.data.formats import zarr_array
-
-        return zarr_array
-    from atrous.data.formats import raster
-
-    return raster
+    suffix = suffix_of(path)
+    modules = _MODULES | _SIGNALS
+    if suffix not in modules:
+        raise FileFault(path, f"{suffix or 'no suffix'} is not a format that is read", f"use {' '.join(modules)}")
+    try:
+        return import_module(f"{__name__}.{modules[suffix]}")
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        extra = f"pip install 'atrous[{_EXTRAS[error.name]}]'"
+        raise FileFault(path, f"reading {suffix} needs {error.name}, which is not installed", extra) from error
 
 
-def _guarded(path: Path, format_: ModuleType, read: Callable[[Path], _Result]) -> _Result:
-    if not path.exists():
+def _guarded(path: Path, format_: ModuleType, read: Callable[[Path], _Result], missing: bool = False) -> _Result:
+    if not missing and not path.exists():
         raise FileFault(path, "no such file", "check the path")
     try:
         return read(path)
@@ -220,7 +312,7 @@ def _guarded(path: Path, format_: ModuleType, read: Callable[[Path], _Result]) -
         said = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
         raise FileFault(
             path,
-            f"cannot be read, it is damaged, cut short or not a {path.suffix[1:]} file ({said})",
+            f"cannot be read, it is damaged, cut short or not a {suffix_of(path)[1:]} file ({said})",
             "copy it again from its source or remove it",
         ) from error
 

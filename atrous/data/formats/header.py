@@ -10,10 +10,12 @@ class Header:
     Attributes:
         shape: `(C, *S)` as `read_image` returns it: alpha dropped, a palette looked up.
         dtype: numpy name of the type that `read_image` returns: uint8, uint16 or float32.
-        kind: `bilevel`, `gray`, `rgb`, `palette`, `gray+alpha`, `rgb+alpha`, `cmyk` or `array`.
+        kind: `bilevel`, `gray`, `rgb`, `palette`, `gray+alpha`, `rgb+alpha`, `cmyk`, `array`, `volume` or `signal`.
         stored: numpy name of the type in the file, where that differs from `dtype`.
         palette: RGB of each index, for a file with a palette.
         rotated: whether the file asks to be turned or mirrored (EXIF orientation); readers here obey.
+        spacing: distance between neighboring positions along each axis of `S`, where the file says it (mm in NIfTI).
+        affine: position in the world of a voxel `(i, j, k, 1)` in the file's order, where the file says it.
 
     >>> Header((3, 4, 5), "uint8", "rgb").channels
     3
@@ -25,6 +27,8 @@ class Header:
     stored: str | None = None
     palette: tuple[tuple[int, int, int], ...] | None = None
     rotated: bool = False
+    spacing: tuple[float, ...] | None = None
+    affine: tuple[tuple[float, ...], ...] | None = None
 
     @property
     def channels(self) -> int:

@@ -25,6 +25,13 @@ def read_image(path: Path) -> np.ndarray:
     return as_image(array[None] if axis is None else np.moveaxis(array, axis, 0))
 
 
+def open_source(path: Path) -> np.ndarray:
+    """The array as `(C, *S)`, mapped, not read."""
+    array = _mapped(path)
+    axis = channel_axis(array.shape)
+    return array[None] if axis is None else np.moveaxis(array, axis, 0)
+
+
 def read_values(path: Path) -> np.ndarray:
     """The numbers in the file, `(*S)`."""
     return np.array(squeeze_channel(_mapped(path)))

@@ -2,14 +2,18 @@
 
 import io
 import struct
+import weakref
 import zlib
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import tifffile
+import zarr
 
 from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.header import Header
+from atrous.data.formats.source import ChannelFirst
 
 SUFFIXES = (".tif", ".tiff")
 ERRORS = (
@@ -63,6 +67,21 @@ def read_image(path: Path) -> np.ndarray:
         return pixels.astype(np.uint8)[None] * np.uint8(255)
     pixels = pixels[None] if channel is None else np.moveaxis(pixels, channel, 0)
     return as_image(pixels[: header.channels])
+
+
+def open_source(path: Path) -> Any:
+    """The first series as `(C, *S)`, decoded strip by strip or tile by tile; palettes and bilevel pages whole."""
+    header = read_header(path)
+    if header.kind in ("palette", "bilevel"):
+        return read_image(path)
+    file = tifffile.TiffFile(path)
+    series = file.series[0]
+    array = zarr.open(series.aszarr(), mode="r")
+    if not isinstance(array, zarr.Array):  # a pyramid: its finest level
+        array = cast(Any, array)["0"]
+    source = ChannelFirst(array, _channel_axis(series.axes), header.channels)
+    weakref.finalize(source, file.close)
+    return source
 
 
 def read_values(path: Path) -> np.ndarray:

@@ -9,6 +9,7 @@ import zarr
 from atrous.data.formats.array import as_image, channel_axis, squeeze_channel
 from atrous.data.formats.header import Header
 from atrous.data.formats.npy import header_of
+from atrous.data.formats.source import ChannelFirst
 
 SUFFIXES = (".zarr",)
 ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError)
@@ -25,6 +26,12 @@ def read_image(path: Path) -> np.ndarray:
     array = np.asarray(_opened(path)[...])
     axis = channel_axis(array.shape)
     return as_image(array[None] if axis is None else np.moveaxis(array, axis, 0))
+
+
+def open_source(path: Path) -> ChannelFirst:
+    """The array as `(C, *S)`, of which only the chunks that are sliced are decoded."""
+    array = _opened(path)
+    return ChannelFirst(array, channel_axis(array.shape))
 
 
 def read_values(path: Path) -> np.ndarray:

@@ -1,0 +1,159 @@
+"""nnU-Net folders as they are: `dataset.json`, `imagesTr/CASE_0000.nii.gz`, `labelsTr/CASE.nii.gz`, `imagesTs`.
+
+Both versions are read, and the Medical Segmentation Decathlon, from which the layout comes: labels as name to value or
+value to name, channels named by `channel_names` or `modality`, files with or without a channel number.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atrous.data.sample import Sample
+from atrous.errors import UserError
+
+FOLDERS = (("train", "imagesTr", "labelsTr"), ("test", "imagesTs", "labelsTs"))
+_CHANNEL = re.compile(r"^(.+)_(\d{4})$")
+
+
+@dataclass(frozen=True)
+class Cases:
+    """What lies in an nnU-Net folder.
+
+    Attributes:
+        samples: of train and test; training cases without label file have `label` None.
+        classes: names, in label order.
+        values: file value of each class, or None when it is `0..K-1`.
+        ignore: file values of the label named `ignore`.
+        channels: names of the channels.
+        labels_alone: label files without an image.
+        listed: names of train and val in fold 0 of `splits_final.json`, where there is one.
+    """
+
+    samples: dict[str, list[Sample]]
+    classes: tuple[str, ...]
+    values: tuple[int, ...] | None
+    ignore: tuple[int, ...]
+    channels: tuple[str, ...]
+    labels_alone: tuple[Path, ...]
+    listed: dict[str, tuple[str, ...]]
+
+
+def is_nnunet(root: Path) -> bool:
+    """Whether `root` is an nnU-Net folder."""
+    return (root / "dataset.json").is_file() and (root / "imagesTr").is_dir()
+
+
+def read_nnunet(root: Path) -> Cases:
+    """Read an nnU-Net folder.
+
+    Raises:
+        UserError: dataset.json cannot be read or lacks labels, labels are regions, or a case lacks a channel.
+    """
+    file = root / "dataset.json"
+    content = _content(file)
+    named = _labels(content.get("labels"), file)
+    ignore = tuple(value for name, value in named.items() if name.lower() == "ignore")
+    classes = {name: value for name, value in named.items() if value not in ignore}
+    values = tuple(classes.values())
+    channels = _channels(content.get("channel_names", content.get("modality")), file)
+    ending = str(content.get("file_ending", ".nii.gz"))
+    samples, alone = {}, []
+    for split, images, labels in FOLDERS:
+        files = _files(root / labels, ending)
+        found = {} if not (root / images).is_dir() else _cases(root / images, ending, len(channels))
+        for case, paths in found.items():
+            label = files.pop(case, None)
+            samples.setdefault(split, []).append(Sample(f"{images}/{case}", paths[0], label, more=paths[1:]))
+        alone += files.values()
+    if not samples.get("train"):
+        raise UserError(f"{root / 'imagesTr'}: no files that end in {ending}: mend `file_ending` in {file}")
+    return Cases(
+        samples, tuple(classes), None if values == tuple(range(len(values))) else values, ignore, channels,
+        tuple(sorted(alone)), _listed(root),
+    )  # fmt: skip
+
+
+def group_channels(paths: list[Path], ending: str, channels: int) -> dict[str, tuple[Path, ...]]:
+    """Files of one folder by case, the channels of a case in order.
+
+    With several channels every name ends in `_0000`, `_0001` and so on; with one it may.
+
+    >>> group_channels([Path("a_0000.nii.gz"), Path("a_0001.nii.gz")], ".nii.gz", 2)["a"][1].name
+    'a_0001.nii.gz'
+
+    Raises:
+        UserError: a case has too few or too many of them.
+    """
+    cases: dict[str, dict[int, Path]] = {}
+    for path in sorted(paths):
+        name = path.name[: -len(ending)]
+        match = _CHANNEL.match(name)
+        case, number = (match[1], int(match[2])) if match else (name, 0)
+        cases.setdefault(case, {})[number] = path
+    for case, found in cases.items():
+        if sorted(found) != list(range(channels)):
+            first = next(iter(found.values()))
+            has = ", ".join(f"_{number:04d}" for number in sorted(found))
+            wanted = ", ".join(f"_{number:04d}" for number in range(channels))
+            raise UserError(f"{first}: case {case} has the channels {has}, wanted are {wanted}: add or remove files")
+    return {case: tuple(found[number] for number in range(channels)) for case, found in cases.items()}
+
+
+def _cases(folder: Path, ending: str, channels: int) -> dict[str, tuple[Path, ...]]:
+    return group_channels(list(_files(folder, ending).values()), ending, channels)
+
+
+def _files(folder: Path, ending: str) -> dict[str, Path]:
+    """Files of a folder by their name without `ending`."""
+    if not folder.is_dir():
+        return {}
+    paths = sorted(path for path in folder.iterdir() if path.name.endswith(ending) and not path.name.startswith("."))
+    return {path.name[: -len(ending)]: path for path in paths}
+
+
+def _content(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: not valid JSON ({error}): mend it") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: not a table of keys: write it as nnU-Net's documentation says")
+    return content
+
+
+def _labels(labels: object, file: Path) -> dict[str, int]:
+    """Class name to file value, in the order of the values."""
+    if not isinstance(labels, Mapping) or not labels:
+        raise UserError(f'{file}: `labels` is missing: write "labels": {{"background": 0, "NAME": 1}}')
+    pairs: list[tuple[str, int]] = []
+    for key, entry in labels.items():
+        if isinstance(entry, list):
+            raise UserError(f"{file}: label {key!r} is a region of several values: give every value a name of its own")
+        name, value = (str(entry), key) if str(key).lstrip("-").isdigit() and isinstance(entry, str) else (key, entry)
+        try:
+            pairs.append((name, int(value)))
+        except (TypeError, ValueError):
+            raise UserError(f"{file}: label {key!r} is {entry!r}: give it a whole number") from None
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise UserError(f"{file}: two `labels` have one name: give each its own")
+    return dict(sorted(pairs, key=lambda pair: pair[1]))
+
+
+def _channels(names: object, file: Path) -> tuple[str, ...]:
+    if not isinstance(names, Mapping) or not names or not all(str(key).isdigit() for key in names):
+        raise UserError(f'{file}: `channel_names` is missing: write "channel_names": {{"0": "MRI"}}')
+    return tuple(str(name) for _, name in sorted(names.items(), key=lambda item: int(item[0])))
+
+
+def _listed(root: Path) -> dict[str, tuple[str, ...]]:
+    file = root / "splits_final.json"
+    if not file.is_file():
+        return {}
+    try:
+        fold = json.loads(file.read_text(encoding="utf-8"))[0]
+        return {split: tuple(str(name) for name in fold[split]) for split in ("train", "val")}
+    except (json.JSONDecodeError, KeyError, IndexError, TypeError) as error:
+        raise UserError(f"{file}: no list of folds with train and val ({error}): mend or remove it") from error
