@@ -1,8 +1,21 @@
 """Encoders: networks that turn a grid into feature maps at several strides."""
 
+from atrous.encoders.classifier import ClassifierEncoder, classifier_encoder
+from atrous.encoders.dense import DenseEncoder
 from atrous.encoders.encoder import Encoder
+from atrous.encoders.plain import Plain
 from atrous.encoders.resnet import ResNet
 from atrous.encoders.timm_encoder import TimmEncoder, efficientnet_lite0
 from atrous.encoders.vgg import VGG
 
-__all__ = ["VGG", "Encoder", "ResNet", "TimmEncoder", "efficientnet_lite0"]
+__all__ = [
+    "VGG",
+    "ClassifierEncoder",
+    "DenseEncoder",
+    "Encoder",
+    "Plain",
+    "ResNet",
+    "TimmEncoder",
+    "classifier_encoder",
+    "efficientnet_lite0",
+]

@@ -5,20 +5,44 @@ from torch import nn
 
 from atrous._nd import per_axis
 from atrous.nn.blocks import conv_norm_act, initialize
+from atrous.nn.blurpool import BlurPool
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 """Residual blocks of two 3-wide convolutions per stage, by the depth that names the network."""
 
 
 class Residual(nn.Module):
-    """Two convolutions and a shortcut; a strided or widening block projects the shortcut (option B of the paper)."""
+    """Two convolutions and a shortcut; a strided or widening block projects the shortcut (option B of the paper).
 
-    def __init__(self, ndim: int, inputs: int, outputs: int, stride: tuple[int, ...]) -> None:
+    With `antialias` a stride is a convolution at stride 1 followed by a `BlurPool` (Zhang 2019, section 3.2).
+    `dilation` is that of the first and of the second convolution. `project` overrides whether the shortcut projects: a
+    block keeps its projection when its stride is taken from it.
+    """
+
+    def __init__(
+        self,
+        ndim: int,
+        inputs: int,
+        outputs: int,
+        stride: tuple[int, ...],
+        *,
+        dilation: tuple[tuple[int, ...], tuple[int, ...]] | None = None,
+        antialias: bool = False,
+        project: bool | None = None,
+    ) -> None:
         super().__init__()
-        self.first = conv_norm_act(ndim, inputs, outputs, stride=stride)
-        self.second = conv_norm_act(ndim, outputs, outputs, act=False)
-        same = inputs == outputs and set(stride) == {1}
-        self.shortcut = nn.Identity() if same else conv_norm_act(ndim, inputs, outputs, 1, stride=stride, act=False)
+        first, second = dilation or ((1,) * ndim, (1,) * ndim)
+        blur = antialias and set(stride) != {1}
+        step = (1,) * ndim if blur else stride
+        self.first = conv_norm_act(ndim, inputs, outputs, stride=step, dilation=first)
+        self.second = conv_norm_act(ndim, outputs, outputs, dilation=second, act=False)
+        if project is None:
+            project = inputs != outputs or set(stride) != {1}
+        self.shortcut = conv_norm_act(ndim, inputs, outputs, 1, stride=step, act=False) if project else nn.Identity()
+        if blur:
+            self.first.append(BlurPool(ndim, outputs, stride))
+            assert isinstance(self.shortcut, nn.Sequential)
+            self.shortcut.append(BlurPool(ndim, outputs, stride))
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -37,6 +61,9 @@ class ResNet(nn.Module):
         depth: 10, 18 or 34.
         width: channels of the stem and first stage; every later stage doubles them, up to 16 times.
         strides: stride of each of the four stages, one number or one per axis (anisotropic scans).
+        output_stride: greatest stride along any axis. Strides beyond it become dilation of all that comes after, which
+            keeps the receptive field and, on the coarse grid, the values (Chen et al. 2015, Yu & Koltun 2016).
+        antialias: blur before positions are dropped (Zhang 2019).
 
     >>> encoder = ResNet(3, in_channels=1, depth=10, width=8, strides=((1, 2, 2), 2, 2, 2))
     >>> encoder.channels, encoder.strides[-1]
@@ -55,19 +82,32 @@ class ResNet(nn.Module):
         depth: int = 18,
         width: int = 32,
         strides: tuple[int | tuple[int, ...], ...] = (2, 2, 2, 2),
+        output_stride: int | None = None,
+        antialias: bool = False,
     ) -> None:
         super().__init__()
         if depth not in BLOCKS:
             raise ValueError(f"depth {depth} is not one of {sorted(BLOCKS)}")
         if not 1 <= len(strides) <= len(BLOCKS[depth]):
             raise ValueError(f"{len(strides)} strides for a network of at most {len(BLOCKS[depth])} stages")
+        if output_stride is not None and output_stride < 1:
+            raise ValueError(f"output stride {output_stride} is less than 1")
         self.ndim, self.in_channels = ndim, in_channels
         self.stem = conv_norm_act(ndim, in_channels, width)
-        channels, total, stages = [width], [(1,) * ndim], []
+        channels, total, dilation, stages = [width], [(1,) * ndim], (1,) * ndim, []
         for level, (blocks, step) in enumerate(zip(BLOCKS[depth], strides, strict=False)):
-            stride, outputs = per_axis(step, ndim), width * 2**level
-            layers = [Residual(ndim, channels[-1], outputs, stride)]
-            layers += [Residual(ndim, outputs, outputs, (1,) * ndim) for _ in range(blocks - 1)]
+            asked, outputs, before = per_axis(step, ndim), width * 2**level, dilation
+            kept = tuple(output_stride is None or a * t <= output_stride for a, t in zip(asked, total[-1], strict=True))
+            stride = tuple(a if keep else 1 for a, keep in zip(asked, kept, strict=True))
+            dilation = tuple(d if keep else d * a for d, a, keep in zip(dilation, asked, kept, strict=True))
+            # The convolution that lost its stride reads the old grid; what comes after it is dilated.
+            first = Residual(
+                ndim, channels[-1], outputs, stride, dilation=(before, dilation), antialias=antialias,
+                project=channels[-1] != outputs or set(asked) != {1},
+            )  # fmt: skip
+            layers = [first]
+            for _ in range(blocks - 1):
+                layers.append(Residual(ndim, outputs, outputs, (1,) * ndim, dilation=(dilation, dilation)))
             stages.append(nn.Sequential(*layers))
             channels.append(outputs)
             total.append(tuple(a * b for a, b in zip(total[-1], stride, strict=True)))

@@ -12,7 +12,7 @@ def conv_norm_act(
     kernel: int | tuple[int, ...] = 3,
     *,
     stride: int | tuple[int, ...] = 1,
-    dilation: int = 1,
+    dilation: int | tuple[int, ...] = 1,
     act: bool = True,
 ) -> nn.Sequential:
     """Convolution without bias, batch norm and, if `act`, ReLU; padded so that stride 1 keeps the size (odd kernels).
@@ -23,12 +23,12 @@ def conv_norm_act(
     >>> conv_norm_act(1, 4, 8, stride=2)(torch.zeros(1, 4, 33)).shape
     torch.Size([1, 8, 17])
     """
-    kernels = per_axis(kernel, ndim)
+    kernels, dilations = per_axis(kernel, ndim), per_axis(dilation, ndim)
     if any(k % 2 == 0 for k in kernels):
         raise ValueError(f"kernel {kernels} is even: 'same' padding would shift the grid by half a position")
-    padding = tuple(dilation * (k // 2) for k in kernels)
+    padding = tuple(d * (k // 2) for k, d in zip(kernels, dilations, strict=True))
     convolution = CONV[ndim](
-        inputs, outputs, kernels, stride=per_axis(stride, ndim), padding=padding, dilation=dilation, bias=False
+        inputs, outputs, kernels, stride=per_axis(stride, ndim), padding=padding, dilation=dilations, bias=False
     )
     layers: list[nn.Module] = [convolution, BATCH_NORM[ndim](outputs)]
     if act:

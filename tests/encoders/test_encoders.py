@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from atrous.encoders import VGG, Encoder, ResNet, TimmEncoder, efficientnet_lite0
+from atrous.encoders import (
+    VGG,
+    DenseEncoder,
+    Encoder,
+    Plain,
+    ResNet,
+    TimmEncoder,
+    classifier_encoder,
+    efficientnet_lite0,
+)
 from atrous.errors import UserError
 
 ENCODERS = {
@@ -13,6 +22,13 @@ ENCODERS = {
     "vgg 1-D": lambda: VGG(1, 2, depth=11, width=4),
     "vgg 2-D": lambda: VGG(2, 3, depth=13, width=4),
     "vgg 3-D": lambda: VGG(3, 1, depth=11, width=4),
+    "resnet 2-D, anti-aliased": lambda: ResNet(2, 3, depth=10, width=8, antialias=True),
+    "vgg 3-D, anti-aliased": lambda: VGG(3, 1, depth=11, width=4, antialias=True),
+    "resnet 1-D, stride 4": lambda: ResNet(1, 4, depth=10, width=8, output_stride=4),
+    "vgg 2-D, stride 2": lambda: VGG(2, 3, depth=11, width=4, output_stride=2),
+    "dense 3-D": lambda: DenseEncoder(3, 1, blocks=(2, 1), bottleneck=2, growth=3, first=4),
+    "plain 1-D": lambda: Plain(1, 4, width=4, stride=3),
+    "torchvision resnet50": lambda: classifier_encoder("resnet50", 2),
     "lite0": lambda: efficientnet_lite0(pretrained=False),
     "timm": lambda: TimmEncoder("resnet18", in_channels=2),
 }
@@ -27,6 +43,35 @@ def test_contract(name):
     levels = encoder(torch.randn(1, encoder.in_channels, *size))
     for level, channels, stride in zip(levels, encoder.channels, encoder.strides, strict=True):
         assert level.shape == (1, channels, *(s // step for s, step in zip(size, stride, strict=True)))
+
+
+@pytest.mark.parametrize("output_stride", [1, 4])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: ResNet(2, 2, depth=18, width=8, output_stride=o),
+        lambda o: ResNet(3, 1, depth=10, width=4, strides=((1, 2, 2), 2, 3), output_stride=o),
+        lambda o: VGG(2, 2, depth=13, width=4, output_stride=o),
+        lambda o: VGG(1, 2, depth=11, width=4, output_stride=o),
+    ],
+    ids=["resnet", "resnet 3-D", "vgg", "vgg 1-D"],
+)
+def test_strides_that_became_dilation_keep_the_values_on_the_coarse_grid(make, output_stride):
+    """Borders included, with the strided encoder's own weights."""
+    torch.manual_seed(0)
+    strided, dilated = make(None).eval(), make(output_stride).eval()
+    dilated.load_state_dict(strided.state_dict())
+    assert max(dilated.strides[-1]) <= output_stride
+    x = torch.randn(1, strided.in_channels, *(2 * step for step in strided.strides[-1]))
+    for coarse, fine in zip(strided(x), dilated(x), strict=True):
+        ratio = [f // c for f, c in zip(fine.shape[2:], coarse.shape[2:], strict=True)]
+        picked = fine[(slice(None), slice(None), *(slice(None, None, r) for r in ratio))]
+        torch.testing.assert_close(picked, coarse, rtol=1e-4, atol=1e-5)
+
+
+def test_anti_aliasing_adds_no_weights():
+    for make in (lambda **k: ResNet(2, 2, depth=10, width=8, **k), lambda **k: VGG(2, 2, depth=11, width=8, **k)):
+        assert make().state_dict().keys() == make(antialias=True).state_dict().keys()
 
 
 @pytest.mark.parametrize("name", ["resnet 2-D", "vgg 2-D", "timm"])
@@ -47,6 +92,10 @@ def test_mistakes_are_named():
         ResNet(2, 3, depth=19)
     with pytest.raises(ValueError, match="depth 12"):
         VGG(2, 3, depth=12)
+    with pytest.raises(ValueError, match="output stride 0"):
+        VGG(2, 3, output_stride=0)
+    with pytest.raises(UserError, match="alexnet, vgg11"):
+        classifier_encoder("densenet121")
 
 
 def test_lite0_weights_know_a_flower_from_a_temple():
