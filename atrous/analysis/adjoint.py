@@ -1,0 +1,71 @@
+"""Transposed convolution is the adjoint of convolution, and not its inverse: measured on every layer of a network."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from atrous._nd import CONV, CONV_TRANSPOSE
+
+_FORWARD = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
+
+
+def adjointness(network: nn.Module, *, seed: int = 0) -> dict[str, float]:
+    """Relative error of `<A x, y> == <x, A^T y>` for every convolution `A` of the network, by module name, in float64.
+
+    `A` is the layer without its bias, and `A^T` the transposed convolution with the same weights, stride, padding and
+    dilation (for a transposed convolution the convolution). The error is |difference| / (|A x| |y|): rounding, about
+    1e-16, where the one is the adjoint of the other. It is none where a convolution pads otherwise than with zeros,
+    since the plain transposed convolution knows nothing of borders that repeat.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ConvTranspose2d(8, 3, 4, stride=2))
+    >>> errors = adjointness(network)
+    >>> list(errors), max(errors.values()) < 1e-14
+    (['0', '1'], True)
+    """
+    generator = torch.Generator().manual_seed(seed)
+    found = {}
+    for name, module in network.named_modules():
+        if isinstance(module, tuple(CONV.values())):
+            found[name or type(module).__name__] = _error_of_convolution(module, generator)
+        elif isinstance(module, tuple(CONV_TRANSPOSE.values())):
+            found[name or type(module).__name__] = _error_of_transposed(module, generator)
+    return found
+
+
+def _error_of_convolution(module: nn.Module, generator: torch.Generator) -> float:
+    ndim = next(n for n in CONV if isinstance(module, CONV[n]))
+    conv: Any = module
+    weight = conv.weight.detach().double().cpu()
+    pads = conv._reversed_padding_repeated_twice
+    sizes = [d * (k - 1) + 3 * s + 2 for d, k, s in zip(conv.dilation, conv.kernel_size, conv.stride, strict=True)]
+    x = torch.randn(2, conv.in_channels, *sizes, generator=generator, dtype=torch.float64)
+    mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
+    padded = F.pad(x, pads, mode=mode)
+    forward = _FORWARD[ndim](padded, weight, None, conv.stride, 0, conv.dilation, conv.groups)
+    y = torch.randn(forward.shape, generator=generator, dtype=torch.float64)
+    back = _TRANSPOSED[ndim](y, weight, None, conv.stride, 0, 0, conv.groups, conv.dilation)
+    # positions that no window reached, at the far side; then the padding is cut off again: the adjoint of padding
+    missing = [p for have, want in zip(back.shape[:1:-1], padded.shape[:1:-1], strict=True) for p in (0, want - have)]
+    back = F.pad(F.pad(back, missing), [-p for p in pads])
+    return _relative(forward, y, x, back)
+
+
+def _error_of_transposed(module: nn.Module, generator: torch.Generator) -> float:
+    ndim = next(n for n in CONV_TRANSPOSE if isinstance(module, CONV_TRANSPOSE[n]))
+    conv: Any = module
+    weight = conv.weight.detach().double().cpu()
+    sizes = [d * (k - 1) + 4 for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
+    x = torch.randn(2, conv.in_channels, *sizes, generator=generator, dtype=torch.float64)
+    settings = (conv.stride, conv.padding, conv.output_padding, conv.groups, conv.dilation)
+    forward = _TRANSPOSED[ndim](x, weight, None, *settings)
+    y = torch.randn(forward.shape, generator=generator, dtype=torch.float64)
+    back = _FORWARD[ndim](y, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
+    return _relative(forward, y, x, back[(..., *(slice(0, size) for size in sizes))])
+
+
+def _relative(forward: Tensor, y: Tensor, x: Tensor, back: Tensor) -> float:
+    difference = (forward * y).sum() - (x * back).sum()
+    return float(difference.abs() / (forward.norm() * y.norm()).clamp_min(1e-300))

@@ -1,0 +1,258 @@
+"""Attribution: which input positions speak for a class in a region of the output."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from atrous._nd import CONV, LINEAR, per_axis
+from atrous.analysis.drawing import COLORS, image, outline, panels, planes, save
+from atrous.analysis.probe import Output, evaluating, forward, like
+from atrous.errors import UserError
+
+METHODS = ("gradients", "integrated", "grad-cam", "occlusion")
+Region = Sequence[tuple[int, int]]
+"""Half-open intervals of output positions, one per axis."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Which positions of one input speak for `target` in `region` of the output, by one method.
+
+    `score` is the class's mean output over the region. `values` `(*S)`: for gradients the root sum of squares over
+    channels, else signed and summed over channels. `completeness` (integrated gradients only) is how far `values` are
+    from summing to `score - baseline score`, relative to it.
+    """
+
+    method: str
+    target: int
+    region: tuple[tuple[int, int], ...]
+    score: float
+    values: np.ndarray
+    picture: np.ndarray
+    completeness: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers, strings and lists, for JSON; without the maps."""
+        return {
+            "method": self.method,
+            "target": self.target,
+            "region": [list(side) for side in self.region],
+            "score": self.score,
+            "completeness": self.completeness,
+            "strongest": [int(i) for i in np.unravel_index(np.abs(self.values).argmax(), self.values.shape)],
+            "box_95": [list(side) for side in self._box()],
+        }
+
+    def text(self) -> str:
+        """What was asked, and where the answer lies."""
+        facts = self.to_dict()
+        lines = [
+            f"{self.method}: output channel {self.target}, mean {self.score:.4g} over {self.region}",
+            f"strongest at {tuple(facts['strongest'])}; 95 % of it lies within {tuple(self._box())}",
+        ]
+        if self.completeness is not None:
+            lines.append(f"completeness error {self.completeness:.1e} of the score's difference to the baseline's")
+        return "\n".join(lines)
+
+    def draw(self, path: Path | str) -> Path:
+        """Write the input and, beside it, the map (three middle planes in 3-D; curves in 1-D)."""
+        if self.values.ndim == 1:
+            return self._draw_curve(path)
+        pairs = list(zip(planes(self.picture), planes(self.values), strict=True))
+        figure, charts = panels(2 * len(pairs), 3.6, 3.8)
+        signed = bool(self.values.min() < 0)
+        for i, ((title, plane, _), (_, values, _)) in enumerate(pairs):
+            image(charts[2 * i], plane - plane.min(), color="gray")
+            charts[2 * i].set_title(f"input {title}".strip())
+            shown = np.sign(values) * np.sqrt(np.abs(values))
+            image(charts[2 * i + 1], shown, signed=signed)
+            if (
+                all(a == b for a, b in zip(self.picture.shape, self.values.shape, strict=True))
+                and len(self.region) == 2
+            ):
+                outline(charts[2 * i], self.region, COLORS[1])
+            charts[2 * i + 1].set_title(f"{self.method}, channel {self.target}")
+        for chart in charts:
+            chart.set_xticks([])
+            chart.set_yticks([])
+        return save(figure, path)
+
+    def _draw_curve(self, path: Path | str) -> Path:
+        figure, charts = panels(2, 5.0, 2.8)
+        charts[0].plot(self.picture, color=COLORS[-1], linewidth=1)
+        charts[0].set_title("input")
+        charts[1].plot(self.values, color=COLORS[0], linewidth=1)
+        charts[1].set_title(f"{self.method}, channel {self.target}")
+        return save(figure, path)
+
+    def _box(self) -> list[tuple[int, int]]:
+        """Per axis, the interval between the 2.5 % and 97.5 % quantiles of the absolute values."""
+        found, weight = [], np.abs(self.values)
+        for axis in range(weight.ndim):
+            total = np.cumsum(weight.sum(tuple(a for a in range(weight.ndim) if a != axis)))
+            ends = np.searchsorted(total, [0.025 * total[-1], 0.975 * total[-1]])
+            found.append((int(ends[0]), int(ends[1]) + 1))
+        return found
+
+
+def attribute(
+    network: nn.Module,
+    picture: Tensor | np.ndarray,
+    *,
+    target: int,
+    region: Region | None = None,
+    method: str = "integrated",
+    baseline: float | Tensor = 0.0,
+    steps: int = 32,
+    layer: str | None = None,
+    patch: int | tuple[int, ...] | None = None,
+    output: Output = None,
+) -> Attribution:
+    """Say which positions of `picture` make the network give class `target` in `region`.
+
+    Args:
+        network: any module `(N, C, *S) -> (N, K, *S')`.
+        picture: one input `(C, *S)`.
+        target: output channel.
+        region: `[lo, hi)` per axis in output positions; everywhere by default.
+        method: "gradients" (Simonyan et al. 2014), "integrated" gradients along the line from `baseline` (Sundararajan,
+            Taly and Yan 2017, by Gauss-Legendre quadrature), "grad-cam" (Selvaraju et al. 2017), or "occlusion"
+            (Zeiler and Fergus 2014: the score without a patch, everywhere).
+        baseline: what "nothing" is: a number, or a tensor `(C, *S)` or `(C, 1, ...)`.
+        steps: points of the quadrature.
+        layer: module whose maps Grad-CAM weights; the last convolution on the coarsest grid by default.
+        patch: side of the occluded patch; an eighth of the input by default.
+        output: which tensor, when the network returns several.
+
+    Raises:
+        UserError: an unknown method, layer or class, or a region that is empty or outside.
+
+    >>> network = nn.Conv1d(1, 1, 1, bias=False)
+    >>> nn.init.constant_(network.weight, 2.0).shape
+    torch.Size([1, 1, 1])
+    >>> attribute(network, torch.arange(4.0)[None], target=0, region=[(2, 4)]).values.round(5).tolist()
+    [0.0, 0.0, 2.0, 3.0]
+    """
+    if method not in METHODS:
+        raise UserError(f"method {method!r}: choose of {', '.join(METHODS)}")
+    x = torch.as_tensor(picture).to(like(network))[None]
+    empty = torch.as_tensor(baseline).to(x).expand(x.shape[1:])[None].contiguous()
+    completeness = None
+    with evaluating(network):
+        with torch.no_grad():
+            shape = tuple(forward(network, x, output).shape)
+        where = _checked(shape, target, region)
+
+        def score(values: Tensor) -> Tensor:
+            part = forward(network, values, output)[(slice(None), target, *(slice(lo, hi) for lo, hi in where))]
+            return part.flatten(1).mean(1) if part.ndim > 1 else part
+
+        with torch.no_grad():
+            here, nothing = float(score(x)), float(score(empty))
+        if method == "gradients":
+            values = _gradient(score, x).square().sum(1).sqrt()
+        elif method == "integrated":
+            values = _integrated(score, x, empty, steps)
+            completeness = abs(float(values.sum()) - (here - nothing)) / max(abs(here - nothing), 1e-30)
+        elif method == "grad-cam":
+            values = _grad_cam(network, score, x, layer)
+        else:
+            values = _occlusion(score, x, empty, patch)
+    flat = x[0].double().mean(0).cpu().numpy()
+    return Attribution(method, target, where, here, values[0].double().cpu().numpy(), flat, completeness)
+
+
+def _checked(shape: tuple[int, ...], target: int, region: Region | None) -> tuple[tuple[int, int], ...]:
+    if not 0 <= target < shape[1]:
+        raise UserError(f"class {target}: the network has output channels 0 to {shape[1] - 1}")
+    if region is None:
+        return tuple((0, size) for size in shape[2:])
+    if len(region) != len(shape) - 2 or any(
+        not 0 <= lo < hi <= size for (lo, hi), size in zip(region, shape[2:], strict=False)
+    ):
+        raise UserError(f"region {tuple(region)}: give [lo, hi) per axis within the output's {shape[2:]}")
+    return tuple((int(lo), int(hi)) for lo, hi in region)
+
+
+def _gradient(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    x = x.detach().clone().requires_grad_(True)
+    with torch.enable_grad():
+        return torch.autograd.grad(score(x).sum(), x)[0]
+
+
+def _integrated(score: Callable[[Tensor], Tensor], x: Tensor, empty: Tensor, steps: int) -> Tensor:
+    if steps < 1:
+        raise UserError(f"{steps} steps: give at least one")
+    points, weights = np.polynomial.legendre.leggauss(steps)
+    total = torch.zeros_like(x)
+    for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
+        total += float(weight) * _gradient(score, empty + float(point) * (x - empty))
+    return ((x - empty) * total).sum(1)
+
+
+def _grad_cam(network: nn.Module, score: Callable[[Tensor], Tensor], x: Tensor, layer: str | None) -> Tensor:
+    modules = dict(network.named_modules())
+    if layer is not None and layer not in modules:
+        raise UserError(f"layer {layer!r}: the network has no such module (named_modules() lists them)")
+    names = [layer] if layer is not None else [n for n, m in modules.items() if isinstance(m, tuple(CONV.values()))]
+    maps: list[Tensor] = []
+    ndim = x.ndim - 2
+
+    def keep(module: nn.Module, inputs: Any, result: Any) -> Tensor:
+        # a copy is kept and passed on, so that an in-place activation behind it finds a tensor of its own
+        maps.append(result)
+        return result.clone()
+
+    handles = [modules[name].register_forward_hook(keep) for name in names]
+    try:
+        with torch.enable_grad():
+            value = score(x.detach().clone().requires_grad_(True)).sum()
+    finally:
+        for handle in handles:
+            handle.remove()
+    maps = [m for m in maps if isinstance(m, Tensor) and m.ndim == x.ndim]
+    if not maps:
+        raise UserError("Grad-CAM needs a layer with feature maps (N, K, *S): name another with layer=")
+    features = _coarsest(maps)
+    (gradient,) = torch.autograd.grad(value, features, allow_unused=True)
+    if gradient is None:
+        raise UserError("Grad-CAM: the score does not depend on that layer: name another with layer=")
+    weights = gradient.mean(tuple(range(2, x.ndim)), keepdim=True)
+    cam = (weights * features).sum(1, keepdim=True).relu().detach()
+    return F.interpolate(cam, size=x.shape[2:], mode=LINEAR[ndim], align_corners=False)[:, 0]
+
+
+def _coarsest(maps: list[Tensor]) -> Tensor:
+    """The last of the maps with the fewest positions, though not of one alone: a pooled gate says nothing of where."""
+    sizes = [m[0, 0].numel() for m in maps]
+    spread = [size for size in sizes if size > 1] or sizes
+    return [m for m, size in zip(maps, sizes, strict=True) if size == min(spread)][-1]
+
+
+@torch.no_grad()
+def _occlusion(
+    score: Callable[[Tensor], Tensor], x: Tensor, empty: Tensor, patch: int | tuple[int, ...] | None
+) -> Tensor:
+    sizes = tuple(x.shape[2:])
+    sides = tuple(max(1, size // 8) for size in sizes) if patch is None else per_axis(patch, len(sizes))
+    if any(not 1 <= side <= size for side, size in zip(sides, sizes, strict=True)):
+        raise UserError(f"patch {sides}: must be at least 1 and fit into the input's {sizes}")
+    starts = [
+        sorted({*range(0, size - side, max(1, side // 2)), size - side})
+        for size, side in zip(sizes, sides, strict=True)
+    ]
+    whole = float(score(x))
+    total, count = torch.zeros(sizes, dtype=torch.float64), torch.zeros(sizes, dtype=torch.float64)
+    for corner in np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(sizes)).tolist():
+        part = tuple(slice(start, start + side) for start, side in zip(corner, sides, strict=True))
+        covered = x.clone()
+        covered[(..., *part)] = empty[(..., *part)]
+        total[part] += whole - float(score(covered))
+        count[part] += 1
+    return (total / count)[None]

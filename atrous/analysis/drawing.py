@@ -1,0 +1,89 @@
+"""Pictures of measurements: one look for all, and arrays of one to three axes as flat pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from atrous.errors import UserError
+
+COLORS = ("#2563c9", "#c2570c", "#1d8a54", "#8b3fb5", "#6b7280")
+"""Colors of curves, in order."""
+INK, RULE = "#30343b", "#dfe2e7"
+
+
+def panels(count: int, width: float = 4.0, height: float = 3.4) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` charts in a row."""
+    figure = Figure(figsize=(width * count, height), layout="constrained", dpi=110)
+    found = [figure.add_subplot(1, count, i + 1) for i in range(count)]
+    for axes in found:
+        axes.tick_params(colors=INK, labelsize=9, length=0)
+        axes.set_axisbelow(True)
+        axes.grid(True, color=RULE, linewidth=0.8)
+        axes.title.set(color=INK, fontsize=10)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.label.set(color=INK, fontsize=10)
+        for side, spine in axes.spines.items():
+            spine.set_visible(side in {"left", "bottom"})
+            spine.set_color(RULE)
+    return figure, found
+
+
+def legend(axes: Axes, **options: Any) -> None:
+    """The names of the curves, without a frame."""
+    axes.legend(frameon=False, labelcolor=INK, fontsize=9, **options)
+
+
+def planes(array: np.ndarray) -> list[tuple[str, np.ndarray, tuple[int, ...]]]:
+    """A map of two axes as one picture, of three as its three middle planes: title, `(rows, columns)`, and their axes.
+
+    >>> [(title, plane.shape) for title, plane, _ in planes(np.zeros((4, 6, 8)))]
+    [('axis 0 at 2', (6, 8)), ('axis 1 at 3', (4, 8)), ('axis 2 at 4', (4, 6))]
+    """
+    if array.ndim == 2:
+        return [("", array, (0, 1))]
+    found = []
+    for axis in range(3):
+        middle = array.shape[axis] // 2
+        rest = tuple(a for a in range(3) if a != axis)
+        found.append((f"axis {axis} at {middle}", array.take(middle, axis), rest))
+    return found
+
+
+def image(
+    axes: Axes, plane: np.ndarray, *, signed: bool = False, top: float | None = None, color: str = "magma"
+) -> Any:
+    """A plane as a heat map; signed ones in blue and red around zero."""
+    top = top or float(np.abs(plane).max()) or 1.0
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    low, shades = (-top, "RdBu_r") if signed else (0.0, color)
+    return axes.imshow(plane, cmap=shades, vmin=low, vmax=top, interpolation="nearest")
+
+
+def outline(axes: Axes, box: Sequence[tuple[int, int]], color: str = "#6ea8fe", style: str = "-") -> None:
+    """A rectangle `((row, row), (column, column))`, half open, around positions of a heat map."""
+    (top, bottom), (left, right) = box
+    x, y = [left - 0.5, right - 0.5], [top - 0.5, bottom - 0.5]
+    axes.plot(
+        [x[0], x[1], x[1], x[0], x[0]], [y[0], y[0], y[1], y[1], y[0]], color=color, linestyle=style, linewidth=1.4
+    )
+
+
+def save(figure: Figure, path: Path | str) -> Path:
+    """Write a figure as PNG, SVG or PDF, by the suffix of `path`.
+
+    Raises:
+        UserError: the suffix is none of these, or the folder does not exist.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in {".png", ".svg", ".pdf"}:
+        raise UserError(f"{path}: a picture is written as .png, .svg or .pdf: correct the suffix")
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent}: no such folder: make it first")
+    figure.savefig(path, facecolor="white")
+    return path

@@ -1,0 +1,123 @@
+"""Attributions with a known answer, and captum's where it is installed."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from atrous._nd import CONV
+from atrous.analysis import attribute
+from atrous.errors import UserError
+from tests import toy_models
+from tests.toy_models import settled
+
+
+def small(ndim: int = 2) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        CONV[ndim](2, 4, 3, padding=1),
+        nn.ReLU(inplace=True),
+        CONV[ndim](4, 4, 3, stride=2, padding=1),
+        nn.Softplus(),
+        CONV[ndim](4, 3, 1),
+    ).double()
+
+
+def picture(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_integrated_gradients_are_complete(ndim):
+    """They sum to the score's difference to that of the baseline (Sundararajan et al. 2017, axiom 1)."""
+    network, x = small(ndim), picture(2, *[10] * ndim)
+    region = [(1, 4)] * ndim
+    found = attribute(network, x, target=1, region=region, steps=400)
+    with torch.no_grad():
+        part = (0, 1, *[slice(1, 4)] * ndim)
+        truth = network(x[None])[part].mean() - network(torch.zeros_like(x)[None])[part].mean()
+    assert found.values.sum() == pytest.approx(float(truth), abs=1e-3 * np.abs(found.values).sum())
+    assert found.completeness == pytest.approx(abs(found.values.sum() - float(truth)) / abs(float(truth)))
+
+
+def test_smooth_networks_need_few_steps():
+    network = nn.Sequential(nn.Conv1d(1, 4, 3), nn.Tanh(), nn.Conv1d(4, 1, 3)).double()
+    found = attribute(network, picture(1, 20), target=0, steps=16, baseline=0.5)
+    assert found.completeness is not None
+    assert found.completeness < 1e-8
+
+
+def test_nothing_outside_the_receptive_field_speaks():
+    x = picture(2, 16, 16)
+    for method in ("gradients", "integrated", "occlusion"):
+        found = attribute(small(), x, target=0, region=[(4, 5), (4, 5)], method=method, patch=1)
+        inside = np.zeros((16, 16), bool)
+        inside[6:11, 6:11] = True  # output 4 reads 7..9 of the first layer's, which read 6..10
+        assert (found.values[~inside] == 0).all(), method
+        assert np.count_nonzero(found.values[inside]) == 25, method
+
+
+def test_a_linear_network_by_every_method():
+    """Gradient, gradient times input and the drop under occlusion of one position are the weights' in closed form."""
+    network = nn.Conv1d(1, 1, 5, bias=False).double()
+    x = picture(1, 5)
+    weight = network.weight.detach().flatten().numpy()
+    for method, truth in (("gradients", np.abs(weight)), ("integrated", weight * x[0].numpy())):
+        np.testing.assert_allclose(attribute(network, x, target=0, method=method).values, truth, rtol=1e-10)
+    found = attribute(network, x, target=0, method="occlusion", patch=1)
+    np.testing.assert_allclose(found.values, weight * x[0].numpy(), rtol=1e-10)
+
+
+def test_grad_cam_of_the_paper_by_hand():
+    network, x = small(), picture(2, 12, 12)
+    features = network[:3](x[None]).detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(network[3:](features)[0, 2].mean(), features)
+    cam = (gradient.mean((2, 3), keepdim=True) * features).sum(1, keepdim=True).relu()
+    truth = nn.functional.interpolate(cam, size=(12, 12), mode="bilinear")[0, 0].detach()
+    found = attribute(network, x, target=2, method="grad-cam", layer="2")
+    np.testing.assert_allclose(found.values, truth.numpy(), atol=1e-12)
+
+
+def test_grad_cam_takes_the_coarsest_grid():
+    network = settled(toy_models.unet(2)).double()
+    found = attribute(network, picture(2, 32, 32), target=0, method="grad-cam")
+    named = attribute(network, picture(2, 32, 32), target=0, method="grad-cam", layer="third")
+    np.testing.assert_array_equal(found.values, named.values)
+
+
+def test_against_captum():
+    captum = pytest.importorskip("captum.attr", reason="captum is not installed")
+    network, x = small(), picture(2, 10, 10)
+    found = attribute(network, x, target=1, steps=20)
+    theirs = captum.IntegratedGradients(lambda y: network(y).mean((2, 3))).attribute(
+        x[None], target=1, n_steps=20, method="gausslegendre"
+    )
+    np.testing.assert_allclose(found.values, theirs[0].sum(0).detach().numpy(), atol=1e-10)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("method", ["gradients", "grad-cam"])
+def test_pictures(ndim, method, tmp_path):
+    network = small(ndim)
+    found = attribute(network, picture(2, *[8] * ndim), target=0, method=method)
+    assert found.draw(tmp_path / "map.png").stat().st_size > 1000
+    assert json.loads(json.dumps(found.to_dict()))["method"] == method
+    assert "95 %" in found.text()
+    assert all(not m._forward_hooks for m in network.modules())
+    assert all(p.grad is None for p in network.parameters())
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"method": "magic"}, "choose of"),
+    ({"target": 3}, "channels 0 to 2"),
+    ({"region": [(0, 9), (0, 2)]}, "within"),
+    ({"region": [(0, 2)]}, "within"),
+    ({"method": "grad-cam", "layer": "9"}, "no such module"),
+    ({"method": "occlusion", "patch": 20}, "fit"),
+    ({"steps": 0}, "at least one"),
+])  # fmt: skip
+def test_mistakes(options, message):
+    with pytest.raises(UserError, match=message):
+        attribute(small(), picture(2, 16, 16), **{"target": 0, **options})

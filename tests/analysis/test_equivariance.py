@@ -1,0 +1,82 @@
+"""Zero at multiples of the stride, for networks whose period is known; anti-aliasing against what the theory says."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from atrous._nd import CONV, MAX_POOL
+from atrous.analysis import antialias, equivariance
+from atrous.errors import UserError
+from tests import toy_models
+from tests.toy_models import settled
+
+
+def pooled(ndim: int, stride: int = 2, mode: str = "zeros") -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        CONV[ndim](1, 4, 3, padding=1, padding_mode=mode),
+        nn.ReLU(),
+        MAX_POOL[ndim](stride),
+        CONV[ndim](4, 4, 3, padding=1, padding_mode=mode),
+    ).double()
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("stride", [2, 3])
+def test_exact_at_multiples_of_the_stride_and_nowhere_else(ndim, stride):
+    found = equivariance(pooled(ndim, stride), (1, *[8 * stride] * ndim))
+    assert [a.period for a in found.axes] == [stride] * ndim
+    for a in found.axes:
+        assert a.shifts == tuple(range(2 * stride + 1))
+        for shift, error in zip(a.shifts, a.errors, strict=True):
+            assert error < 1e-12 if shift % stride == 0 else error > 1e-2, (shift, error)
+
+
+def test_circular_padding_makes_every_output_equivariant():
+    found = equivariance(pooled(2, 2, "circular"), (1, 16, 12), wrap=True)
+    assert max(a.at_multiples for a in found.axes) < 1e-12
+    assert min(a.between for a in found.axes) > 1e-2
+    padded = equivariance(pooled(2, 2), (1, 16, 12), wrap=True)
+    assert max(a.at_multiples for a in padded.axes) > 1e-2  # zeros at the border do not roll around
+
+
+def test_without_stride_every_shift_is_exact():
+    network = nn.Sequential(nn.Conv1d(1, 3, 5, padding=2), nn.ReLU(), nn.Conv1d(3, 2, 3, dilation=2)).double()
+    found = equivariance(network, (1, 40), shifts=range(7))
+    assert max(found.axes[0].errors) < 1e-12
+
+
+def test_a_u_net_has_stride_one_and_the_period_of_its_deepest_level():
+    found = equivariance(settled(toy_models.unet(2)).double(), (2, 64, 64))
+    for a in found.axes:
+        assert (a.stride, a.period) == (1.0, 4)
+        assert a.at_multiples < 1e-12
+        assert a.between > 1e-2
+
+
+def test_antialiasing_gains_and_keeps_exactness():
+    network = pooled(2)
+    found = equivariance(network, (1, 32, 32), against=antialias(network))
+    for before, after in zip(found.axes, found.compared, strict=True):
+        assert after.at_multiples < 1e-12
+        assert after.between < 0.7 * before.between
+    assert "error less" in found.text()
+    assert json.loads(json.dumps(found.to_dict()))["axes"][0]["period"] == 2
+
+
+def test_pictures_and_drawing(tmp_path):
+    found = equivariance(pooled(2), (1, 20, 20), pictures=torch.rand(2, 1, 24, 24))
+    assert found.draw(tmp_path / "shifts.svg").stat().st_size > 1000
+    with pytest.raises(UserError, match="at least"):
+        equivariance(pooled(2), (1, 20, 20), pictures=torch.rand(2, 1, 20, 20))
+
+
+def test_mistakes():
+    with pytest.raises(UserError, match="give at least"):
+        equivariance(pooled(2), (1, 4, 4))
+    with pytest.raises(UserError, match="needs the whole input"):
+        equivariance(toy_models.squeeze_excitation(), (2, 64, 64))
+    with pytest.raises(UserError, match="none of them negative"):
+        equivariance(pooled(2), (1, 32, 32), shifts=[-1])
