@@ -3,9 +3,11 @@
     python -m benchmarks.streaming --size 2048 --threads 2
 
 Network: segmentation_models_pytorch `Unet("resnet18", classes=2)` with random weights and random batch-norm statistics.
-Every way runs in a process of its own, warmed up on a small image, so that its peak resident size is its own. Peak
-memory
-is that of the process over what it held before the run (weights, input and libraries loaded).
+Every way runs in a process of its own, warmed up, so that its peak resident size is its own. Peak memory is that of the
+process over what it held before (weights, input and libraries loaded); what is compiled, and compiling it, counts.
+`prepare` is what is done once for a network and a size: export, and compiling where the engine compiles. `of rate` is
+the rate, in whole-image multiply-adds per second, over the one that OpenVINO itself reaches on a whole 1024 x 1024
+image, measured before and after.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,8 +37,10 @@ WAYS = (
     "whole-bfloat16",
     "ours-openvino",
     "ours-openvino-bfloat16",
+    "ours-inductor",
 )
-USUAL = ("whole", "monai-0.25", "monai-0.5", "ours", "whole-bfloat16", "ours-bfloat16")
+USUAL = WAYS[:-1]
+TILE = 1024  # OpenVINO's own rate is measured on a whole image of this size
 
 
 def network() -> nn.Module:
@@ -96,7 +101,27 @@ def ways(size: int) -> dict[str, Callable[[nn.Module, np.ndarray], np.ndarray]]:
         "ours-bfloat16": ours(torch.bfloat16, "torch"),
         "ours-openvino": ours(torch.float32, "openvino"),
         "ours-openvino-bfloat16": ours(torch.bfloat16, "openvino"),
+        "ours-inductor": ours(torch.float32, "inductor"),
     }
+
+
+def openvino_rate(hint: str, threads: int, repeats: int = 7) -> float:
+    """Seconds per megapixel of the network on a whole image, compiled by OpenVINO."""
+    import openvino as ov
+
+    x = image(TILE)[None]
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        model = ov.convert_model(network(), example_input=torch.from_numpy(x))
+    model.reshape({0: list(x.shape)})
+    options = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    request = ov.Core().compile_model(model, "CPU", options).create_infer_request()
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        request.infer([x])
+        seconds.append(time.perf_counter() - start)
+    return sorted(seconds[1:])[repeats // 2] / TILE**2 * 1e6
 
 
 def peak_bytes() -> int:
@@ -111,35 +136,28 @@ def resident_bytes() -> int:
 
 def one(way: str, size: int, threads: int, repeats: int, out: Path) -> None:
     """Run one way in this process and write its result and figures."""
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
     run, x = ways(size)[way], image(size)
     net: Any = network()
-    run(net, x[:, :512, :512].copy())
-    prepared = 0.0
+    compiled = "openvino" in way or "inductor" in way
+    if not compiled:
+        run(net, x[:, :512, :512].copy())  # warms up
+    before, prepared, seconds = resident_bytes(), 0.0, []
     if way.startswith("ours"):
         from atrous.stream import prepare
 
         start = time.perf_counter()
         net = prepare(net, x.shape)  # once per network and size
+        if compiled:
+            run(net, x)
         prepared = time.perf_counter() - start
-    before, seconds = resident_bytes(), []
     result = np.empty(0)
     for _ in range(repeats):
         start = time.perf_counter()
         result = run(net, x)
         seconds.append(time.perf_counter() - start)
     np.save(out.with_suffix(".npy"), result)
-    out.write_text(
-        json.dumps(
-            {
-                "seconds": sorted(seconds),
-                "prepare": prepared,
-                "peak": peak_bytes() - before,
-                "work": work(way, net, size),
-            }
-        )
-    )
+    row = {"seconds": sorted(seconds), "prepare": prepared, "peak": peak_bytes() - before}
+    out.write_text(json.dumps({**row, "work": work(way, net, size)}))
 
 
 def work(way: str, net: Any, size: int) -> float:
@@ -151,54 +169,74 @@ def work(way: str, net: Any, size: int) -> float:
     if way.startswith("ours"):
         from atrous.stream import plan
 
-        found = plan(net, (3, size, size))
-        return found.macs / found.macs_whole
+        found = plan(net, (3, size, size), engine="openvino" if net.cuts else "torch")
+        done = segment_work(net, found.axis, found.strip) if net.cuts else found.macs
+        return done / found.macs_whole
     return 1.0
+
+
+def segment_work(net: Any, axis: int, strip: int) -> float:
+    """Multiply-adds of all windows and eager rows of a run in compiled segments."""
+    from atrous.geometry.memory import Meter
+    from atrous.geometry.program import build, full_box
+    from atrous.geometry.segments import SegmentWalk
+
+    program = build({axis: net.axes[axis]}, axis, {net.graph.output: full_box(net.axes, net.graph.output)}, (0,))
+    meter, total = Meter(program, 4), 0.0
+    segments, windows = next(iter(net.cuts.values()))
+    for step in SegmentWalk(program, segments, strip, windows).steps():
+        for run in step.runs:
+            for op in run.part.ops:
+                lo, hi = run.rows.get(op.index, (0, 0))
+                if run.window is not None and run.part.lattice is not None:
+                    lo, hi = run.part.lattice.span(op.index, run.window)
+                total += meter.macs_per_row[op.index] * (hi - lo)
+    return total
 
 
 def compare(size: int, threads: int, repeats: int, chosen: list[str]) -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
+        reference = None
         for way in chosen:
             out = Path(folder) / f"{way}.json"
-            subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "benchmarks.streaming",
-                    "--size",
-                    str(size),
-                    "--threads",
-                    str(threads),
-                    "--repeats",
-                    str(repeats),
-                    "--one",
-                    way,
-                    "--out",
-                    str(out),
-                ],
-                check=True,
-            )
-            rows.append({"way": way, **json.loads(out.read_text())})
-        reference = np.load(Path(folder) / "whole.npy") if "whole" in chosen else None
-        for row in rows:
-            found = np.load(Path(folder) / f"{row['way']}.npy")
+            fixed = ["--size", str(size), "--threads", str(threads), "--repeats", str(repeats), "--out", str(out)]
+            call = [sys.executable, "-W", "ignore", "-m", "benchmarks.streaming", *fixed]
+            rates = []
+            if "openvino" in way:
+                subprocess.run([*call, "--rate", way], check=True)
+                rates.append(json.loads(out.read_text()))
+            subprocess.run([*call, "--one", way], check=True)
+            row = {"way": way, **json.loads(out.read_text())}
+            if "openvino" in way:  # before and after, since the machine is not always as fast
+                subprocess.run([*call, "--rate", way], check=True)
+                rates.append(json.loads(out.read_text()))
+                row["of_rate"] = sum(rates) / 2 * size**2 / 1e6 / median(row)
+            found = np.load(out.with_suffix(".npy"))
+            out.with_suffix(".npy").unlink()
+            if way == "whole":
+                reference = found
             if reference is not None:
                 row["difference"] = float(np.abs(found - reference).max() / np.abs(reference).max())
                 ties = np.abs(reference[0] - reference[1]) <= 1e-4 * np.abs(reference).max()
                 row["labels"] = float(((found.argmax(0) != reference.argmax(0)) & ~ties).mean())
+            rows.append(row)
     return rows
 
 
+def median(row: dict[str, Any]) -> float:
+    """Of the seconds."""
+    return row["seconds"][len(row["seconds"]) // 2]
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    lines = [
-        f"{'way':24} {'seconds':>9} {'prepare':>8} {'peak MiB':>9} {'work':>6} {'difference':>11} {'labels differ':>14}"
-    ]
+    head = f"{'way':24} {'seconds':>8} {'prepare':>8} {'peak MiB':>9} {'work':>6} {'of rate':>8}"
+    lines = [f"{head} {'difference':>11} {'labels differ':>14}"]
     for row in rows:
-        median = row["seconds"][len(row["seconds"]) // 2]
+        part = f"{row['of_rate']:.2f}" if "of_rate" in row else ""
         lines.append(
-            f"{row['way']:24} {median:9.2f} {row['prepare']:8.2f} {row['peak'] / 2**20:9.0f} {row['work']:6.2f} "
-            f"{row.get('difference', float('nan')):11.2e} {row.get('labels', float('nan')):13.4%}"
+            f"{row['way']:24} {median(row):8.2f} {row['prepare']:8.2f} {row['peak'] / 2**20:9.0f} {row['work']:6.3f} "
+            f"{part:>8} {row.get('difference', float('nan')):11.2e} {row.get('labels', float('nan')):14.4%}"
         )
     return "\n".join(lines)
 
@@ -209,9 +247,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(USUAL))
-    parser.add_argument("--one", choices=WAYS)
+    parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--rate", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
+    if options.rate:
+        rate = openvino_rate("bf16" if "bfloat16" in options.rate else "f32", options.threads)
+        options.out.write_text(json.dumps(rate))
+        return
     if options.one:
         one(options.one, options.size, options.threads, options.repeats, options.out)
         return

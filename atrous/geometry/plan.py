@@ -15,6 +15,8 @@ from atrous.geometry.strides import period
 
 COMFORT = 2**30  # bytes of rows that a plan aims at when no memory limit is given
 POSITIONS = 2**18  # input positions of one strip, beyond which larger strips gain nothing
+COMPILED = 2**20  # the same for compiled segments, which compute a few rows twice in every strip,
+STEPS = 8  # unless that leaves fewer steps than this
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ def make_plan(
     blocks: int | None = None,
     dtype: torch.dtype | None = None,
     spool: bool = False,
+    compiled: bool = False,
 ) -> Plan:
     """The widest strips and fewest blocks that stay within `memory` bytes (by default about 1 GiB)."""
     axis, passes = axes[stream], passes_of(axes[stream], spool=spool)
@@ -161,9 +164,15 @@ def make_plan(
     budget = (COMFORT if memory is None else memory - weights) * 0.9
     others = [g for g in axes if g != stream and axes[g].streamed(graph.output)]
     block_axis = max(others, key=lambda g: graph.shape[1 + g], default=None)
+    if blocks and blocks > 1 and (block_axis is None or blocks > axes[block_axis].length(graph.output)):
+        raise UserError(
+            f"blocks={blocks}: {graph.network} at {graph.shape} has no second axis to cut into so many blocks"
+        )
     step = period(axis)
     row = max(1, graph.ops[0].numel // graph.shape[0] // axis.length(0))
-    widest = min(axis.length(0), max(step, POSITIONS // row // step * step))
+    widest = min(axis.length(0), max(step, (COMPILED if compiled else POSITIONS) // row // step * step))
+    if compiled:
+        widest = max(step, min(widest, axis.length(0) // STEPS // step * step))
     tried, best, reason = [], None, ""
     for count in [blocks] if blocks else [1, 2, 3, 4, 6, 8, 12, 16, 24, 32]:
         if count > 1 and (block_axis is None or count > axes[block_axis].length(graph.output)):

@@ -1,47 +1,53 @@
 """Segments: stretches of operators between two cuts, each computed as one function of rows of its inputs.
 
 A compiled step is slowed down by copying, not by arithmetic: with one buffer per operator it joins dozens of small
-states.
-So rows are kept at few cuts only. Between two cuts the operators run as one subgraph on the rows that the wanted
-outputs need; the two or three rows that its convolutions lose at either end are computed twice. `choose` picks the
-cuts that cost least, copies and repeated work together.
+states. So rows are kept at few cuts only. Between two cuts the operators run as one subgraph on the rows that the
+wanted outputs need; the two or three rows that its convolutions lose at either end are computed twice. `choose` picks
+the cuts that cost least, copies and repeated work together.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from fractions import Fraction
+from itertools import islice, pairwise
 
 from atrous.geometry.graph import Op
-from atrous.geometry.maps import Bordered, Everything, Map, Regrouped, Resize, Sliding, Transposed
+from atrous.geometry.lattice import Lattice, Rows, lattice
+from atrous.geometry.maps import Bins, Bordered, Everything, Resize
 from atrous.geometry.memory import Meter
 from atrous.geometry.program import Program
+from atrous.geometry.strides import strides
 
-MACS = 2e11  # multiply-adds per second, and
-BYTES = 6e9  # bytes copied per second, of a small machine: they only weigh work against copies in the choice of cuts
-CALL = 1e-4  # seconds of one call
+MACS = 1.5e11  # float32 multiply-adds per second, and
+BYTES = 2e10  # bytes moved per second, of a small machine: they only weigh work against copies in the choice of cuts
+CALL = 3e-4  # seconds of one call
 LONGEST = 40  # operators in one segment
-
-Rows = dict[int, tuple[int, int]]
-"""Rows `[lo, hi)` of the streamed axis, per value."""
+WORTH = 0.6  # of a window, below which its rows are computed eagerly
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Operators between two cuts: the values with rows that they read from before, and those that others read later."""
+    """Operators between two cuts: the values with rows that they read from before, and those that others read later.
+
+    `lattice` says which rows go together in windows on which the operators run as they stand, where they can.
+    """
 
     ops: tuple[Op, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    lattice: Lattice | None = None
 
 
-def segment(program: Program, ops: tuple[Op, ...]) -> Segment:
-    """The segment of these operators."""
+def segment(program: Program, ops: tuple[Op, ...], strides: dict[int, Fraction]) -> Segment:
+    """The segment of these operators; `strides` are those of the axis."""
     inside = {op.index for op in ops}
     reads = [r.input for op in ops for r in program.axis.along[op.index].reads if r.input in program.boxes]
     outside = {r.input for op in program.order if op.index not in inside for r in program.axis.along[op.index].reads}
     inputs = tuple(dict.fromkeys(v for v in reads if v not in inside))
-    return Segment(ops, inputs, tuple(op.index for op in ops if op.index in outside or op.index in program.targets))
+    outputs = tuple(op.index for op in ops if op.index in outside or op.index in program.targets)
+    movable = all(_movable(program, op) for op in ops)
+    return Segment(ops, inputs, outputs, lattice(ops, inputs, program, strides) if movable else None)
 
 
 def rows_for(part: Segment, program: Program, wanted: Rows) -> Rows:
@@ -59,59 +65,32 @@ def rows_for(part: Segment, program: Program, wanted: Rows) -> Rows:
     return {v: span for v, span in rows.items() if span[1] > span[0] or v in part.inputs}
 
 
-def shiftable(step: Map) -> bool:
-    """Whether the same code serves every stretch of rows away from the borders."""
-    if isinstance(step, Resize):
-        return step.power > 0
-    return isinstance(step, Sliding | Transposed | Regrouped | Bordered) or (
-        isinstance(step, Everything) and step.length == 1
-    )
-
-
-def pattern(part: Segment, program: Program, rows: Rows) -> tuple[object, ...]:
-    """What must be equal for two calls of a segment to be the same function of their inputs."""
-    found: list[object] = []
+def overhangs(part: Segment, program: Program, rows: Rows) -> bool:
+    """Whether an operator pads beyond the last row of one of its inputs."""
     for op in part.ops:
-        if op.index not in rows:
-            continue
-        lo, hi = rows[op.index]
-        found.append((op.index, hi - lo))
-        for read in program.axis.along[op.index].reads:
+        lo, hi = rows.get(op.index, (0, 0))
+        for read in program.axis.along[op.index].reads if hi > lo else ():
             length = program.graph.ops[read.input].shape[read.dim]
-            a, b = read.map.need(lo, hi, length)
-            start = rows[read.input][0] if read.input in rows else 0
-            found.append((a - start, b - a, _relative(read.map, a, lo), *_borders(read.map, lo, hi, length)))
-    return tuple(found)
-
-
-def _relative(step: Map, start: int, lo: int) -> int:
-    if isinstance(step, Sliding):
-        return start - lo * step.stride
-    if isinstance(step, Transposed):
-        return start * step.stride - lo
-    if isinstance(step, Regrouped):
-        return start * step.inner - lo * step.outer
-    return start * step.power - lo if isinstance(step, Resize) else start - lo
-
-
-def _borders(step: Map, lo: int, hi: int, length: int) -> tuple[int, int]:
-    if isinstance(step, Everything):
-        return 0, 0
-    if isinstance(step, Sliding | Transposed):
-        return max(0, -step.first(lo)), max(0, step.last(hi - 1) - length)
-    outputs = step.length + step.before + step.after if isinstance(step, Bordered) else 0
-    if isinstance(step, Bordered):
-        return max(0, step.before - lo), max(0, hi - (outputs - step.after))
-    return (1 if step.first(lo) == 0 else 0), (1 if step.last(hi - 1) >= length else 0)
+            if isinstance(read.map, Bordered):
+                if hi > read.map.before + read.map.length:
+                    return True
+            elif read.map.last(hi - 1) > length or (isinstance(read.map, Resize) and read.map.last(hi - 1) >= length):
+                return True
+    return False
 
 
 @dataclass(frozen=True)
 class SegmentRun:
-    """One segment computing wanted rows within one step; `rows` are those of everything on the way."""
+    """One segment computing wanted rows within one step; `rows` are those of everything on the way.
+
+    With a `window` of whole units, always as many, the operators run as they stand on all of it, and only the wanted
+    rows of the result count.
+    """
 
     part: Segment
     wanted: Rows
     rows: Rows
+    window: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -125,10 +104,13 @@ class SegmentStep:
 
 
 class SegmentWalk:
-    """As `Walk`, with segments in place of operators."""
+    """As `Walk`, with segments in place of operators.
 
-    def __init__(self, program: Program, segments: list[Segment], strip: int):
-        self.program, self.segments = program, segments
+    `windows` says of how many units a segment's windows are, by its first operator.
+    """
+
+    def __init__(self, program: Program, segments: list[Segment], strip: int, windows: dict[int, int] | None = None):
+        self.program, self.segments, self.windows = program, segments, windows or {}
         self.barriers = [op for op in program.order if op.index in program.owned]
         kept = {*program.sources, *(v for s in segments for v in s.outputs)}
         self.done = {v: program.rows(v)[0] for v in kept}
@@ -164,7 +146,8 @@ class SegmentWalk:
         for part in self.segments:
             wanted = self._wanted(part, share)
             if wanted:
-                runs.append(SegmentRun(part, wanted, rows_for(part, self.program, wanted)))
+                rows = rows_for(part, self.program, wanted)
+                runs.append(SegmentRun(part, wanted, rows, self._window(part, rows)))
                 self.done.update({v: hi for v, (_, hi) in wanted.items()})
         gathers = []
         for op in self.barriers:
@@ -179,6 +162,18 @@ class SegmentWalk:
         return SegmentStep(
             feeds, tuple(runs), tuple(gathers), {v: (self._first_needed(v), self.done[v]) for v in self.done}
         )
+
+    def _window(self, part: Segment, rows: Rows) -> tuple[int, int] | None:
+        count = self.windows.get(part.ops[0].index)
+        if part.lattice is None or count is None:
+            return None
+        a, b = part.lattice.around(rows)
+        if b - a > count or b - a < WORTH * count or b > part.lattice.units:
+            return None
+        if not part.lattice.flush and overhangs(part, self.program, rows):
+            return None
+        a = min(a, part.lattice.units - count)  # rows before the needed ones may hold anything
+        return a, a + count
 
     def _wanted(self, part: Segment, share: float) -> Rows:
         program, ready = self.program, dict(self.done)
@@ -215,44 +210,64 @@ class SegmentWalk:
         return need
 
 
+def steady_windows(program: Program, segments: list[Segment], strip: int) -> dict[int, int]:
+    """Of how many units each segment's windows are in steady steps, by its first operator."""
+    most: dict[int, int] = {}
+    for step in islice(SegmentWalk(program, segments, strip).steps(), 16):
+        for run in step.runs:
+            if run.part.lattice is not None:
+                a, b = run.part.lattice.around(run.rows)
+                first = run.part.ops[0].index
+                most[first] = max(b - a, most.get(first, 0))
+    room = {part.ops[0].index: part.lattice.units for part in segments if part.lattice is not None}
+    return {first: n for first, n in most.items() if n <= room[first]}
+
+
 def choose(program: Program, strip: int, itemsize: int) -> list[Segment]:
     """Cut a program into the segments that cost least in a steady step: work, repeated work, copies and calls."""
     ops = [op for op in program.order if op.index not in program.owned]
-    meter = Meter(program, itemsize)
+    meter, steps = Meter(program, itemsize), strides(program.axis)
     longest = max((hi - lo for lo, hi in (program.rows(v) for v in program.sources)), default=1)
     best: list[tuple[float, int]] = [(0.0, 0)]
     for stop in range(1, len(ops) + 1):
         options = []
         for start in range(stop - 1, max(-1, stop - 1 - LONGEST), -1):
-            stretch = tuple(ops[start:stop])
-            if len(stretch) > 1 and not all(_movable(program, op) for op in stretch):
+            part = segment(program, tuple(ops[start:stop]), steps)
+            if start < stop - 1 and part.lattice is None:
                 break
-            options.append((best[start][0] + _cost(program, stretch, strip / longest, meter), start))
+            options.append((best[start][0] + _cost(program, part, strip / longest, meter), start))
         best.append(min(options))
     cuts = [len(ops)]
     while cuts[-1] > 0:
         cuts.append(best[cuts[-1]][1])
-    return [segment(program, tuple(ops[a:b])) for a, b in pairwise(reversed(cuts))]
+    return [segment(program, tuple(ops[a:b]), steps) for a, b in pairwise(reversed(cuts))]
 
 
 def _movable(program: Program, op: Op) -> bool:
-    absolute = "unpool" in op.kind or op.kind.endswith("_indices")  # their indices are global
-    for read in program.axis.along[op.index].reads:
-        one_row = isinstance(read.map, Everything) and read.map.length == 1
-        if not shiftable(read.map) or (read.input not in program.boxes and not one_row):
-            return False
-    return not absolute
+    """Whether the operator is the same function of its rows everywhere, the borders aside."""
+    if "unpool" in op.kind or op.kind.endswith("_indices"):  # their indices are global
+        return False
+    return all(
+        read.input in program.boxes and not isinstance(read.map, Everything | Bins)
+        for read in program.axis.along[op.index].reads
+    )
 
 
-def _cost(program: Program, ops: tuple[Op, ...], share: float, meter: Meter) -> float:
-    part = segment(program, ops)
-    wanted = {}
+def _cost(program: Program, part: Segment, share: float, meter: Meter) -> float:
+    wanted: Rows = {}
     for value in part.outputs:
         lo, hi = program.rows(value)
         count = max(1, round(share * (hi - lo)))
         middle = lo + round((hi - lo - count) * 0.5 / count) * count
         wanted[value] = (max(lo, middle), min(hi, max(lo, middle) + count))
     rows = rows_for(part, program, wanted)
-    work = sum(meter.macs_per_row[op.index] * (rows[op.index][1] - rows[op.index][0]) for op in ops if op.index in rows)
+    if part.lattice is not None:
+        window = part.lattice.around(rows)
+        rows = {v: part.lattice.span(v, window) for v in rows}
+        kept = {port.value: part.lattice.entering(port, window) for port in part.lattice.ports}
+        rows.update(kept)
+    work = sum(
+        meter.macs_per_row[op.index] * (rows[op.index][1] - rows[op.index][0]) for op in part.ops if op.index in rows
+    )
     moved = sum(meter.row[v] * (rows[v][1] - rows[v][0]) for v in (*part.inputs, *part.outputs) if v in rows)
-    return work / MACS + moved / BYTES + CALL
+    return work / (MACS * 4 / meter.itemsize) + moved / BYTES + CALL

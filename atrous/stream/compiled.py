@@ -1,24 +1,27 @@
 """Run a program in compiled segments: rows kept at few cuts, the same compiled function in every steady step.
 
-Steps at the borders, and those that differ from the steady one, run the same operators eagerly.
+Rows that no window of whole units gives (an end that is no whole unit, operators whose rows are not the same function
+everywhere) are computed eagerly.
 """
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from atrous.geometry.graph import Op
+from atrous.geometry.lattice import Lattice, Rows
 from atrous.geometry.program import Program
-from atrous.geometry.segments import Rows, Segment, SegmentRun, SegmentStep, pattern
-from atrous.stream.compute import compute
+from atrous.geometry.segments import Segment, SegmentRun, SegmentStep
+from atrous.stream.compute import compute, on_window
 from atrous.stream.gather import Gatherer
 from atrous.stream.run import Deliver, Read, narrow
+from atrous.stream.span import Piece as BoxPiece
 from atrous.stream.span import Span, span_of
 
-STEADY = 2  # a pattern is compiled when it comes for this time
 Call = Callable[[list[Tensor], list[Tensor]], None]
 
 
@@ -31,66 +34,120 @@ class Compiler(Protocol):
 
 
 class Ring:
-    """Rows `[start, end)` of one value in one piece of storage, channels last in 2-D, so that rows lie together."""
+    """Rows `[start, end)` of one value in one piece of storage, channels last in 2-D, so that rows lie together.
+
+    A view may reach beyond the rows held, on either side: what it shows there is of no meaning.
+    """
 
     def __init__(self, dim: int, shape: tuple[int, ...], like: Tensor):
         self.dim, self.shape, self.like = dim, shape, like
-        self.storage: Tensor | None = None
-        self.at = self.start = self.end = 0
+        self.storage = self._new(0)
+        self.base = self.start = self.end = 0
 
-    def room(self, lo: int, count: int) -> Tensor:
-        """A view for `count` new rows that begin at row `lo`; rows before the first one needed move to the front."""
-        if self.start == self.end:
-            self.start = self.end = lo
-            self.at = 0
-        held = self.end - self.start
-        if self.storage is None or self.at + held + count > self.storage.shape[self.dim]:
-            if self.storage is None or held + count > self.storage.shape[self.dim] or held > self.at:
-                storage = self._new(held + 3 * count)
-            else:
-                storage = self.storage
-            if held and self.storage is not None:
-                storage.narrow(self.dim, 0, held).copy_(self.storage.narrow(self.dim, self.at, held))
-            self.storage, self.at = storage, 0
-        self.end += count
-        return self.storage.narrow(self.dim, self.at + held, count)
+    def view(self, lo: int, hi: int) -> Tensor:
+        """The storage of rows `[lo, hi)`."""
+        if lo < self.base or hi > self.base + self.storage.shape[self.dim]:
+            self._move(lo, hi)
+        return self.storage.narrow(self.dim, lo - self.base, hi - lo)
 
-    def rows(self, lo: int, hi: int) -> Tensor:
-        """Rows `[lo, hi)`, which must be held."""
-        if self.storage is None or hi <= lo:
-            return self._new(0)
-        return self.storage.narrow(self.dim, self.at + lo - self.start, hi - lo)
+    def extend(self, hi: int) -> None:
+        """Rows up to `hi` hold values now."""
+        self.end = max(self.end, hi)
 
     def drop(self, first: int) -> None:
         """Rows before `first` are not needed any more."""
-        first = min(max(first, self.start), self.end)
-        self.at += first - self.start
-        self.start = first
+        self.start = min(max(first, self.start), self.end)
+
+    def _move(self, lo: int, hi: int) -> None:
+        held = self.end - self.start
+        base, stop = (min(lo, self.start), max(hi, self.end)) if held else (lo, hi)
+        kept = self.storage.narrow(self.dim, self.start - self.base, held)
+        if stop - base > self.storage.shape[self.dim]:
+            self.storage = self._new(stop - base + 2 * (hi - lo))
+        elif held:
+            kept = kept.clone()
+        self.base = base
+        if held:
+            self.storage.narrow(self.dim, self.start - base, held).copy_(kept)
 
     def _new(self, count: int) -> Tensor:
         sizes = list(self.shape)
         sizes[self.dim] = count
         layout = torch.channels_last if len(sizes) == 4 else torch.contiguous_format
-        return torch.empty(sizes, dtype=self.like.dtype, device=self.like.device, memory_format=layout)
+        return torch.empty(sizes, dtype=self.like.dtype, device=self.like.device, memory_format=layout).zero_()
 
 
 class Piece(nn.Module):
-    """The operators of one segment on rows of fixed numbers and places, as a module that can be traced."""
+    """The operators of one segment as they stand, on windows of always as many rows: a module that can be traced.
 
-    def __init__(self, run: SegmentRun, program: Program, whole: dict[int, Tensor], spans: dict[int, tuple[Span, ...]]):
+    Its inputs are the rows of the segment's inputs, then the values that barriers gave (`measured`).
+    """
+
+    def __init__(
+        self,
+        run: SegmentRun,
+        program: Program,
+        constants: dict[int, Tensor],
+        measured: tuple[int, ...],
+        spans: dict[int, tuple[Span, ...]],
+    ):
         super().__init__()
-        self.run, self.program, self.spans = run, program, spans
-        used = {i for op in run.part.ops for i in op.inputs if i in whole and i not in program.boxes}
-        for i in sorted(used):
-            self.register_buffer(f"constant{i}", whole[i].contiguous())
-        self.used = used
+        assert run.window is not None
+        self.run, self.program, self.measured, self.spans = run, program, measured, spans
+        self.constants = tuple(constants)
+        self.ops = tuple(_on_window(op, run, program) for op in run.part.ops)
+        for i, value in constants.items():
+            self.register_buffer(f"constant{i}", value.contiguous())
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Rows of the segment's inputs to the wanted rows of its outputs."""
-        given = dict(zip(self.run.part.inputs, inputs, strict=True))
-        whole = {i: getattr(self, f"constant{i}") for i in self.used}
-        found = evaluate(self.run, self.program, given, whole, self.spans)
-        return tuple(found[v] for v in self.run.wanted)
+        """The rows of the segment's outputs in the window."""
+        lattice = self.run.part.lattice
+        assert lattice is not None
+        kept = dict(zip(lattice.ports, inputs, strict=False))
+        values = dict(zip(self.measured, inputs[len(kept) :], strict=True))
+        values.update((i, getattr(self, f"constant{i}")) for i in self.constants)
+        for op in self.ops:
+            spans = self.spans[op.index]
+            given = {
+                i: kept[lattice.port[op.index, i]] if (op.index, i) in lattice.port else values[i] for i in op.inputs
+            }
+            tensors = {i: self._across(i, tensor, spans) for i, tensor in given.items()}
+            inner = () if lattice.padded(op.index) else (_inner(op, self.program),)
+            values[op.index] = on_window(op, tensors, (*inner, *spans))
+        return tuple(values[v] for v in self.run.wanted)
+
+    def _across(self, value: int, tensor: Tensor, spans: tuple[Span, ...]) -> Tensor:
+        """What the operator reads along the axes that are cut into blocks."""
+        for span in spans:
+            piece = span.pieces.get(value)
+            if piece is not None:
+                tensor = narrow(tensor, piece, _offset(self.program, value, piece.dim))
+        return tensor
+
+
+def _inner(op: Op, program: Program) -> Span:
+    """A span away from any border: the operator does not pad along the streamed axis."""
+    read = program.axis.along[op.index].reads[0]
+    far = 2**20
+    return Span(read.dim, far, far + 1, {read.input: BoxPiece(read.dim, 0, 0, far * far, read.map)})
+
+
+def _on_window(op: Op, run: SegmentRun, program: Program) -> Op:
+    """The operator with the shape that its value has on the window."""
+    assert run.window is not None
+    assert run.part.lattice is not None
+    lo, hi = run.part.lattice.span(op.index, run.window)
+    shape = list(op.shape)
+    shape[program.axis.dim(op.index) or 0] = hi - lo
+    return replace(op, shape=tuple(shape))
+
+
+def _offset(program: Program, value: int, dim: int) -> int:
+    """The first position that the program needs of a value, along a dimension that is cut into blocks."""
+    if value not in program.boxes:
+        return 0
+    axis = next(g for g, a in program.axes.items() if g != program.stream and a.dim(value) == dim)
+    return program.boxes[value][axis][0]
 
 
 def evaluate(
@@ -132,12 +189,7 @@ def _input(
         piece = span.pieces.get(value)
         if piece is None:
             continue
-        offset = 0
-        if streamed and k == 0:
-            offset = rows[value][0]
-        elif streamed:
-            other = next(g for g, a in program.axes.items() if g != program.stream and a.dim(value) == piece.dim)
-            offset = program.boxes[value][other][0]
+        offset = rows[value][0] if streamed and k == 0 else _offset(program, value, piece.dim)
         tensor = narrow(tensor, piece, offset)
     return tensor
 
@@ -160,59 +212,93 @@ class SegmentRunner:
         gathered: dict[int, Gatherer],
         compiler: Compiler,
         like: Tensor,
-        compiled: dict[object, Call | None],
+        compiled: dict[object, Call],
+        measured: set[int],
     ):
         self.program, self.whole, self.gathered, self.compiler, self.like = program, whole, gathered, compiler, like
         self.rings: dict[int, Ring] = {}
         self.fixed = {op.index: self._fixed(op) for op in program.order}
-        self.calls, self.seen = compiled, Counter[object]()
+        self.calls, self.measured = compiled, measured
 
     def step(self, step: SegmentStep, read: Read, deliver: Deliver) -> None:
         """Take one strip in and hand on every row that it finishes."""
         for value, lo, hi in step.feeds:
             rows = read(value, lo, hi)
-            self._ring(value, rows).room(lo, hi - lo).copy_(rows)
+            ring = self._ring(value, rows, lo)
+            ring.view(lo, hi).copy_(rows)
+            ring.extend(hi)
             if value in self.program.targets:
                 deliver(value, lo, hi, rows)
         for run in step.runs:
-            self._run(run, step.keep, deliver)
+            self._on_rows(run) if run.window is None else self._on_window(run)
+            for value, (lo, hi) in run.wanted.items():
+                self.rings[value].extend(hi)
+                if value in self.program.targets:
+                    deliver(value, lo, hi, self.rings[value].view(lo, hi).clone())
         for barrier, lo, hi in step.gathers:
             self._gather(barrier, lo, hi)
         for value, (first, _) in step.keep.items():
             if value in self.rings:
                 self.rings[value].drop(first)
 
-    def _run(self, run: SegmentRun, keep: Rows, deliver: Deliver) -> None:
-        inputs = [self._rows(v, run) for v in run.part.inputs]
-        outputs = [self._ring(v, None).room(lo, hi - lo) for v, (lo, hi) in run.wanted.items()]
+    def _on_rows(self, run: SegmentRun) -> None:
+        """Operator by operator, on just the rows that the wanted ones need."""
+        given = {v: self._ring(v).view(*run.rows.get(v, (0, 0))) for v in run.part.inputs}
+        found = evaluate(run, self.program, given, self.whole, self.fixed)
+        for value, (lo, hi) in run.wanted.items():
+            self._ring(value, None, lo).view(lo, hi).copy_(found[value])
+
+    def _on_window(self, run: SegmentRun) -> None:
+        """The compiled segment. It writes the rows of the whole window in place; those before the wanted ones, which
+        are wrong, are put back as they were."""
+        assert run.part.lattice is not None
+        assert run.window is not None
+        outputs, saved = [], []
+        for value, (lo, _) in run.wanted.items():
+            ring, span = self._ring(value, None, lo), run.part.lattice.span(value, run.window)
+            outputs.append(ring.view(*span))
+            before = ring.view(max(ring.start, span[0]), lo)
+            saved.append((before, before.clone()))
+        given = self._entering(run.part.lattice, run.window)
+        measured = tuple(i for i in self._used(run.part) if i in self.measured)
+        given += [self.whole[i] for i in measured]
         key = (
             tuple(op.index for op in run.part.ops),
-            pattern(run.part, self.program, run.rows),
+            tuple(run.wanted),
+            run.window[1] - run.window[0],
             self._columns(run.part),
+            torch.get_num_threads(),
         )
-        self.seen[key] += 1
-        if key not in self.calls and self.seen[key] >= STEADY and len(run.part.ops) > 1:
-            module = Piece(run, self.program, self.whole, self.fixed).eval()
-            self.calls[key] = self.compiler(module, inputs, outputs)
-        call = self.calls.get(key)
-        if call is not None:
-            call(inputs, outputs)
-        else:
-            found = evaluate(run, self.program, dict(zip(run.part.inputs, inputs, strict=True)), self.whole, self.fixed)
-            for out, value in zip(outputs, run.wanted, strict=True):
-                out.copy_(found[value])
-        for value, (lo, hi) in run.wanted.items():
-            if value in self.program.targets:
-                deliver(value, lo, hi, self.rings[value].rows(lo, hi).clone())
+        if key not in self.calls:
+            constants = {i: self.whole[i] for i in self._used(run.part) if i not in self.measured}
+            module = Piece(run, self.program, constants, measured, self.fixed).eval()
+            self.calls[key] = self.compiler(module, given, outputs)
+        self.calls[key](given, outputs)
+        for place, rows in saved:
+            place.copy_(rows)
+
+    def _entering(self, lattice: Lattice, window: tuple[int, int]) -> list[Tensor]:
+        """The rows of kept values that go into a window, with zeros beyond the true border."""
+        spans = {port: lattice.entering(port, window) for port in lattice.ports}
+        for value in {port.value for port in lattice.ports}:
+            ring, length = self._ring(value), self.program.axis.length(value)
+            lo = min(a for port, (a, _) in spans.items() if port.value == value)
+            hi = max(b for port, (_, b) in spans.items() if port.value == value)
+            ring.view(lo, hi)  # makes room for all of them before any is taken
+            if lo < 0:
+                ring.view(lo, 0).zero_()
+            if hi > length:
+                ring.view(length, hi).zero_()
+        return [self.rings[port.value].view(*span) for port, span in spans.items()]
+
+    def _used(self, part: Segment) -> list[int]:
+        """The values without rows that a segment reads."""
+        return sorted({i for op in part.ops for i in op.inputs if i in self.whole and i not in self.program.boxes})
 
     def _columns(self, part: Segment) -> object:
         return tuple((s.lo, s.hi) for op in part.ops for s in self.fixed[op.index])
 
-    def _rows(self, value: int, run: SegmentRun) -> Tensor:
-        lo, hi = run.rows.get(value, (0, 0))
-        return self.rings[value].rows(lo, hi) if value in self.rings else self._ring(value, None).rows(0, 0)
-
-    def _ring(self, value: int, rows: Tensor | None) -> Ring:
+    def _ring(self, value: int, rows: Tensor | None = None, start: int = 0) -> Ring:
         if value not in self.rings:
             op, dim = self.program.graph.ops[value], self.program.axis.dim(value) or 0
             sizes = list(op.shape)
@@ -222,7 +308,8 @@ class SegmentRunner:
                     lo, hi = self.program.boxes[value][g]
                     sizes[at] = hi - lo
             like = self.like if op.dtype.is_floating_point else torch.empty(0, dtype=op.dtype, device=self.like.device)
-            self.rings[value] = Ring(dim, tuple(sizes), like if rows is None else rows)
+            self.rings[value] = ring = Ring(dim, tuple(sizes), like if rows is None else rows)
+            ring.base = ring.start = ring.end = start
         return self.rings[value]
 
     def _fixed(self, op: Op) -> tuple[Span, ...]:
@@ -236,7 +323,7 @@ class SegmentRunner:
     def _gather(self, barrier: int, lo: int, hi: int) -> None:
         program = self.program
         read = program.axis.along[barrier].reads[0]
-        rows, at = self.rings[read.input].rows(lo, hi), {read.dim: (lo, hi)}
+        rows, at = self.rings[read.input].view(lo, hi), {read.dim: (lo, hi)}
         for g, axis in program.axes.items():
             dim = axis.dim(read.input)
             if g != program.stream and dim is not None:

@@ -84,29 +84,38 @@ def openvino_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Ten
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
-    request = ov.Core().compile_model(model, "CPU", options).create_infer_request()
+    request = _core().compile_model(model, "CPU", options).create_infer_request()
 
     def call(inputs: list[Tensor], outputs: list[Tensor]) -> None:
-        for i, x in enumerate(inputs):
+        given = [_flat(x).contiguous() for x in inputs]  # held until the request is done: it does not own its memory
+        for i, x in enumerate(given):
             request.set_input_tensor(i, _shared(x))
-        for i, y in enumerate(outputs):
-            request.set_output_tensor(i, _shared(y))
+        places = [_flat(y) if _flat(y).is_contiguous() else torch.empty_like(_flat(y)).contiguous() for y in outputs]
+        for i, place in enumerate(places):
+            request.set_output_tensor(i, _shared(place))
         request.infer()
+        for y, place in zip(outputs, places, strict=True):
+            if place.data_ptr() != y.data_ptr():
+                _flat(y).copy_(place)
 
     return call
+
+
+@cache
+def _core() -> Any:
+    import openvino as ov
+
+    return ov.Core()
 
 
 def _flat(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
 
 
-def _shared(x: Tensor) -> Any:
+def _shared(flat: Tensor) -> Any:
     """An OpenVINO tensor over the same memory."""
     import openvino as ov
 
-    flat = _flat(x)
-    if not flat.is_contiguous():
-        flat = flat.contiguous()
     if flat.dtype == torch.bfloat16:
         array = flat.view(torch.int16).numpy()
         return ov.Tensor(array, ov.Shape(list(flat.shape)), ov.Type.bf16)

@@ -16,9 +16,9 @@ from atrous.geometry.graph import Graph
 from atrous.geometry.passes import program
 from atrous.geometry.plan import Plan
 from atrous.geometry.program import Box, Program, full_box, steps
-from atrous.geometry.segments import SegmentWalk, choose
+from atrous.geometry.segments import Segment, SegmentWalk, choose, steady_windows
 from atrous.stream.chunked import ChunkedSink, ChunkedSource, chunk_rows
-from atrous.stream.compiled import Call, Compiler, SegmentRunner
+from atrous.stream.compiled import Compiler, SegmentRunner
 from atrous.stream.overlap import Ahead, Behind
 from atrous.stream.post import Post, post_function, result_like
 from atrous.stream.prepare import Prepared
@@ -41,8 +41,9 @@ class Job:
     spool: Path | None = None
     resume: bool = False
     compiler: Compiler | None = None
+    engine: str = "torch"
     known: dict[int, Tensor] = field(default_factory=dict)
-    compiled: dict[object, Call | None] = field(default_factory=dict)
+    constant: set[int] = field(default_factory=set)
     record: Record | None = None
 
     @property
@@ -101,6 +102,7 @@ class Job:
     def _passes(self, ends: "_Ends") -> Iterator[float]:
         self.known = constants(self.graph, self.dtype)
         settle(self.graph, self.axis, self.known)
+        self.constant = set(self.known)
         count, blocks = len(self.plan.passes), self.plan.blocks
         for number, each in enumerate(self.plan.passes):
             if self.record is not None and number < self.record.passes:
@@ -141,10 +143,20 @@ class Job:
         """What runs a program, and the steps it takes: eager, or in compiled segments."""
         if self.compiler is None:
             return Runner(built, self.known, gathered), steps(built, self.plan.strip)
-        segments = choose(built, self.plan.strip, self.dtype.itemsize)
+        segments, windows = self._segments(built)
         like = torch.empty(0, dtype=self.dtype, device=self.ready.device)
-        runner = SegmentRunner(built, self.known, gathered, self.compiler, like, self.compiled)
-        return runner, SegmentWalk(built, segments, self.plan.strip).steps()
+        compiled = self.ready.compiled.setdefault((self.engine, self.dtype, self.plan.axis), {})
+        measured = set(self.known) - self.constant
+        runner = SegmentRunner(built, self.known, gathered, self.compiler, like, compiled, measured)
+        return runner, SegmentWalk(built, segments, self.plan.strip, windows).steps()
+
+    def _segments(self, built: Program) -> tuple[list[Segment], dict[int, int]]:
+        """The cuts of a program and the windows between them, found once for a prepared network."""
+        key = (self.plan.axis, self.plan.strip, self.dtype, built.sources, built.targets, str(built.boxes))
+        if key not in self.ready.cuts:
+            segments = choose(built, self.plan.strip, self.dtype.itemsize)
+            self.ready.cuts[key] = segments, steady_windows(built, segments, self.plan.strip)
+        return self.ready.cuts[key]
 
     def _conclude(self, results: dict[int, Tensor]) -> None:
         for value, result in results.items():

@@ -1,6 +1,6 @@
 """A network made ready for one input shape: exported, lowered, followed along every axis. Reusable for many runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -11,19 +11,26 @@ from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.lower import lower
 from atrous.geometry.plan import follow_axes
 from atrous.geometry.program import Box, full_box
+from atrous.geometry.segments import Segment
+from atrous.stream.compiled import Call
 
 Region = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The operators of `network` at one input shape, the axes that can be cut, and why the others cannot."""
+    """The operators of `network` at one input shape, the axes that can be cut, and why the others cannot.
+
+    What an engine compiles is kept here for the next run (`compiled`), and where it cuts (`cuts`).
+    """
 
     network: nn.Module
     graph: Graph
     axes: dict[int, Axis]
     refused: dict[int, Refused]
     device: torch.device
+    compiled: dict[object, dict[object, Call]] = field(default_factory=dict, compare=False, repr=False)
+    cuts: dict[object, tuple[list[Segment], dict[int, int]]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -69,13 +69,13 @@ def stream(
     """
     checked_source(source)
     ready = _ready(network, tuple(source.shape), output)
-    box, made = _planned(ready, axis, memory, strip, blocks, dtype, strategy, region, spool is not None)
+    box, made = _planned(ready, axis, memory, strip, blocks, dtype, strategy, region, spool is not None, engine)
     kind = dtype or ready.dtype
     compiling = compiler(engine, kind)
     if made.strategy == "windows":
         return run_windows(ready, made, box, source, sink, kind, post, progress)
     folder = None if spool is None else Path(spool)
-    return Job(ready, made, box, kind, post, folder, resume, compiling).run(source, sink, progress)
+    return Job(ready, made, box, kind, post, folder, resume, compiling, engine).run(source, sink, progress)
 
 
 def plan(
@@ -90,6 +90,7 @@ def plan(
     strategy: str | None = None,
     region: Region | None = None,
     spool: str | Path | None = None,
+    engine: str = "torch",
     output: int | str | None = None,
 ) -> Plan:
     """How `stream` would go about an input of this shape `(C, *S)`, with the same options; print its `.text()`.
@@ -99,7 +100,7 @@ def plan(
     (0, 1, 1, 1.0)
     """
     ready = _ready(network, tuple(shape), output)
-    return _planned(ready, axis, memory, strip, blocks, dtype, strategy, region, spool is not None)[1]
+    return _planned(ready, axis, memory, strip, blocks, dtype, strategy, region, spool is not None, engine)[1]
 
 
 def _ready(network: nn.Module | Prepared, shape: tuple[int, ...], output: int | str | None) -> Prepared:
@@ -122,6 +123,7 @@ def _planned(
     strategy: str | None,
     region: Region | None,
     spool: bool,
+    engine: str,
 ) -> tuple[Any, Plan]:
     if strategy not in (None, *STRATEGIES):
         raise UserError(f"strategy={strategy!r} is not known: give one of {', '.join(STRATEGIES)}")
@@ -139,6 +141,7 @@ def _planned(
         blocks=blocks,
         dtype=dtype or ready.dtype,
         spool=spool,
+        compiled=engine != "torch",
     )
     return box, window_plan(
         ready, made, box, byte_count(memory), dtype or ready.dtype

@@ -1,10 +1,10 @@
 """Segments: cut anywhere, they compute the same rows, and in steady steps the same function."""
 
 import pytest
-import torch
 
 from atrous.geometry.program import build, full_box
-from atrous.geometry.segments import SegmentWalk, choose, pattern, segment
+from atrous.geometry.segments import SegmentWalk, choose, segment, steady_windows
+from atrous.geometry.strides import strides
 from atrous.stream import prepare
 from tests import toy_models
 from tests.toy_models import settled
@@ -30,20 +30,39 @@ def test_every_output_row_is_computed_once(strip):
     assert all(rows == program.rows(v)[1] for v, rows in done.items())
 
 
-def test_steady_steps_have_one_pattern():
+def test_steady_steps_have_windows_of_one_size():
     program = program_of(toy_models.unet(2), (2, 512, 16))
-    for part in choose(program, 16, 4):
-        runs = [
-            r for step in SegmentWalk(program, choose(program, 16, 4), 16).steps() for r in step.runs if r.part == part
-        ]
-        patterns = [pattern(part, program, r.rows) for r in runs]
-        most = max(patterns.count(p) for p in patterns)
-        assert most > 0.7 * len(patterns)
+    segments = choose(program, 16, 4)
+    windows = steady_windows(program, segments, 16)
+    assert set(windows) == {part.ops[0].index for part in segments}
+    runs = [run for step in SegmentWalk(program, segments, 16, windows).steps() for run in step.runs]
+    with_window = [run for run in runs if run.window is not None]  # 512 rows are whole units, borders included
+    assert len(with_window) > 0.7 * len(runs)
+    for run in with_window:
+        assert run.window[1] - run.window[0] == windows[run.part.ops[0].index]
+        for value, (lo, hi) in run.rows.items():
+            if value not in run.part.inputs:
+                a, b = run.part.lattice.span(value, run.window)
+                assert a <= lo <= hi <= b
+        for port in run.part.lattice.ports:
+            a, b = run.part.lattice.entering(port, run.window)
+            assert a <= run.rows[port.value][1]
+            assert b >= run.rows[port.value][0]
+
+
+def test_an_end_that_is_no_whole_unit_has_no_window():
+    program = program_of(toy_models.unet(2), (2, 509, 16))
+    segments = choose(program, 16, 4)
+    windows = steady_windows(program, segments, 16)
+    runs = [run for step in SegmentWalk(program, segments, 16, windows).steps() for run in step.runs]
+    without = [run for run in runs if run.window is None]
+    assert 0 < len(without) < 0.4 * len(runs)
 
 
 def test_longer_segments_read_more_rows():
     program = program_of(toy_models.unet(2), (2, 128, 16))
-    whole = segment(program, program.order)
+    whole = segment(program, program.order, strides(program.axis))
     assert whole.inputs == (0,)
     assert whole.outputs == (program.graph.output,)
-    assert torch.Size(program.graph.ops[0].shape) == (1, 2, 128, 16)
+    assert whole.lattice is not None
+    assert whole.lattice.units * whole.lattice.rows[0] == 128

@@ -8,6 +8,7 @@ from atrous.geometry.graph import Op, Ref
 from atrous.stream.compute import rearrange, resize, sliding
 from atrous.stream.span import Span
 
+SIZED = {*resize.KERNELS, "expand"}
 KERNELS = {**sliding.KERNELS, **resize.KERNELS, **rearrange.KERNELS}
 
 
@@ -17,10 +18,32 @@ def compute(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tens
     `tensors` holds its inputs, narrowed along every span to the rows that the span's reads name; along axes without a
     span they are complete, and so is the result. Padding is added at the true border only.
     """
+    if any(span.dim >= 0 and span.hi <= span.lo for span in spans):
+        return _nothing(op, tensors, spans)
     kernel = KERNELS.get(op.kind)
     if kernel is not None and spans:
         return kernel(op, tensors, spans)
     return whole(op, tensors)
+
+
+def on_window(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
+    """The operator as it stands, on a window of rows that it takes for the whole; `spans` are those of other axes.
+
+    Sizes come from the operator's shape, which is that of its value on the window.
+    """
+    if op.kind in SIZED:
+        return KERNELS[op.kind](op, tensors, spans)
+    return compute(op, tensors, spans)
+
+
+def _nothing(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
+    """No rows along some axis: where others read padding only."""
+    sizes, like = list(op.shape), next(iter(tensors.values()))
+    for span in spans:
+        if span.dim >= 0:
+            sizes[span.dim] = span.hi - span.lo
+    floating = next((t for t in tensors.values() if t.is_floating_point()), like)
+    return torch.empty(sizes, dtype=floating.dtype if op.dtype.is_floating_point else op.dtype, device=like.device)
 
 
 def whole(op: Op, tensors: dict[int, Tensor]) -> Tensor:
