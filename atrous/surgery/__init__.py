@@ -1,0 +1,6 @@
+"""Certified surgery: conversions of trained networks that prove themselves on the network given, or refuse."""
+
+from atrous.surgery.certificate import Change, Converted, SurgeryCertificate
+from atrous.surgery.dilate import dilate
+
+__all__ = ["Change", "Converted", "SurgeryCertificate", "dilate"]

@@ -1,0 +1,143 @@
+"""Strides become dilation: a finer output grid from the same weights, equal to the original on the coarse grid.
+
+What lost its stride is not itself dilated; everything after it is, by as much (Yu and Koltun, "Multi-scale context
+aggregation by dilated convolutions", ICLR 2016; Long, Shelhamer and Darrell, CVPR 2015, section 3.1: shift-and-stitch).
+The stride of every value is read off the exported graph; a value at stride s lands at stride gcd(s, output_stride), so
+branches that met before meet again. Each operator that reads a finer grid is changed where the user's module stands.
+"""
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import replace as replaced
+from fractions import Fraction
+
+import torch
+from torch import Tensor, nn
+
+from atrous.errors import UserError
+from atrous.geometry.axis import Axis, Refused
+from atrous.geometry.graph import Graph, export_graph
+from atrous.geometry.lower import lower
+from atrous.geometry.rules import follow
+from atrous.geometry.strides import strides
+from atrous.surgery.certificate import (
+    Change,
+    Converted,
+    certified,
+    evaluating,
+    example,
+    first_channels,
+    relative_error,
+    tensors,
+)
+from atrous.surgery.edits import Rates, find_edits
+from atrous.surgery.rewrite import rewrite
+
+
+class _Summed(nn.Module):
+    """All outputs of a network in one number each, so that one graph holds every path to every output."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([t.sum() for t in tensors(self.network(x))])
+
+
+def dilate(network: nn.Module, output_stride: int, *, shape: Sequence[int] | None = None) -> Converted:
+    """The network with no output coarser than `output_stride`, the same function on the coarse grid, borders included.
+
+    Every output `new` of the result has the original's values at `new[..., ::r, ::r]`, where r is the original's
+    stride over the new one. Weights and their names stay. Global pools average over the coarse grid only, so
+    squeeze-and-excitation too stays the same function. An output that is finer already is not touched.
+
+    Args:
+        network: an encoder that returns one map or several, or any network whose grid goes down only.
+        output_stride: input positions per output position of the result, per axis.
+        shape: an input `(C, *S)` to export at and compare on, large enough for the network; 96 positions per axis and
+            the channels of the first convolution when None. A second, odd shape is compared too where the network
+            runs on it.
+
+    Raises:
+        UserError: the network holds what cannot be dilated exactly (resizing after a stride, attention over positions,
+            reflecting padding, normalization over positions): the message names the module.
+
+    >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1))
+    >>> done = dilate(network, 1)
+    >>> x = torch.randn(1, 3, 64, 64)
+    >>> bool(torch.allclose(done.network(x)[..., ::4, ::4], network(x), atol=1e-5)), done.network(x).shape[2:]
+    (True, torch.Size([64, 64]))
+    >>> [change.what for change in done.certificate.changes]
+    ['stride 2 -> 1', 'stride 2 -> 1, dilation 1 -> 2', 'dilation 1 -> 4']
+    """
+    if output_stride < 1:
+        raise UserError(f"output_stride={output_stride}: give a whole number of input positions, at least 1")
+    if shape is None:
+        channels, ndim = first_channels(network)
+        shape = (channels, *(96,) * ndim)
+    shapes = [tuple(shape), (shape[0], *(s + 2 * i + 1 for i, s in enumerate(shape[1:])))]
+    try:
+        with evaluating(network):
+            network(example(network, shapes[1], 1))
+    except Exception:  # the network's own forward pass may allow some sizes only
+        shapes = shapes[:1]
+    graph = lower(_joined(network, shapes[0]), fold=False)
+    axes = [_followed(graph, g) for g in range(graph.ndim)]
+    fine = [{value: _rate(stride, output_stride) for value, stride in strides(axis).items()} for axis in axes]
+    result, changes = rewrite(copy.deepcopy(network), graph, find_edits(graph, axes, fine))
+    if not changes:
+        changes = [Change("", f"nothing: it is nowhere coarser than {output_stride}")]
+    rates = _output_rates(graph, fine)
+    error = max(compare(network, result, rates, size) for size in shapes)
+    steps = ", ".join("x".join(map(str, r)) for r in dict.fromkeys(rates.values()))
+    return certified(
+        f"dilate to output stride {output_stride}",
+        network,
+        result,
+        max_error=error,
+        compared=f"{len(rates)} outputs, borders included, with every {steps}-th position of the result's",
+        shapes=tuple(shapes),
+        changes=tuple(changes),
+    )
+
+
+def compare(network: nn.Module, result: nn.Module, rates: dict[int, tuple[int, ...]], shape: tuple[int, ...]) -> float:
+    """The largest relative error of `result` on the coarse grid, over all outputs; `rates` per output and axis."""
+    x = example(network, shape)
+    with evaluating(network, result):
+        wanted, found = tensors(network(x)), tensors(result(x))
+    errors = [float("inf")] * (len(wanted) != len(found))
+    for i, (a, b) in enumerate(zip(wanted, found, strict=False)):
+        steps = [slice(None, None, r) for r in rates[i]]
+        errors.append(relative_error(b[(..., *steps)] if a.dim() > 2 else b, a))
+    return max(errors)
+
+
+def _joined(network: nn.Module, shape: tuple[int, ...]) -> Graph:
+    try:
+        graph = export_graph(_Summed(network), shape)
+    except UserError as error:
+        raise UserError(str(error).replace("_Summed", type(network).__name__, 1)) from error
+    ops = tuple(replaced(op, module=op.module.removeprefix("network").removeprefix(".")) for op in graph.ops)
+    return replaced(graph, ops=ops, network=type(network).__name__)
+
+
+def _followed(graph: Graph, index: int) -> Axis:
+    try:
+        return follow(graph, index)
+    except Refused as reason:
+        raise UserError(f"{graph.network} cannot be dilated: {reason}") from reason
+
+
+def _rate(stride: Fraction | None, target: int) -> int | None:
+    """Fine positions per coarse one for a value at this stride; None for a value that has no grid of its own."""
+    if stride is None:
+        return None
+    return stride.numerator // math.gcd(stride.numerator, target) if stride.denominator == 1 else 1
+
+
+def _output_rates(graph: Graph, rates: list[Rates]) -> dict[int, tuple[int, ...]]:
+    sums = [graph.ops[i].inputs[0] for i in graph.ops[graph.output].inputs]
+    return {i: tuple(r.get(value) or 1 for r in rates) for i, value in enumerate(sums)}
