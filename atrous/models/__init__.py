@@ -1,7 +1,25 @@
 """Networks, each built by a plain function from parts that are passed in."""
 
+from atrous.models.deeplab import deeplab
+from atrous.models.dilated import dilated
+from atrous.models.fc_densenet import fc_densenet
 from atrous.models.fcn import fcn
+from atrous.models.five_layer import five_layer
 from atrous.models.network import DenseNetwork
+from atrous.models.segnet import segnet
+from atrous.models.skips import fcn8s, fcn16s, fcn32s
 from atrous.models.unet import unet
 
-__all__ = ["DenseNetwork", "fcn", "unet"]
+__all__ = [
+    "DenseNetwork",
+    "deeplab",
+    "dilated",
+    "fc_densenet",
+    "fcn",
+    "fcn8s",
+    "fcn16s",
+    "fcn32s",
+    "five_layer",
+    "segnet",
+    "unet",
+]

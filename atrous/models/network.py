@@ -1,6 +1,6 @@
 """A dense network: encoder, decoder and head around the same grid, at any input size."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -12,22 +12,47 @@ from atrous.encoders.encoder import Encoder
 from atrous.nn.normalize import Normalize
 from atrous.nn.resize import resize
 
+Attend = Callable[[int, int], nn.Module]
+"""Makes an attention module for `(ndim, channels)`, for example `functools.partial(attention, "se")`."""
+
 
 class Decoder(Protocol):
-    """Maps an encoder's levels (finest first) to one feature map `(N, channels, *S_level)`."""
+    """Maps an encoder's levels (finest first) to feature maps, coarse to fine; the last one feeds the head."""
 
     channels: int
+    """Of the last map."""
+    all_channels: tuple[int, ...]
+    """Of every map that `maps` gives."""
 
-    def __call__(self, levels: list[torch.Tensor]) -> torch.Tensor:
-        """Feature map on the grid of one of the levels."""
+    def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Feature maps on the grids of one or more levels, the last one the decoder's result."""
         ...
+
+
+def attended(attend: Attend | None, ndim: int, channels: int) -> nn.Module:
+    """What `attend` makes, or nothing at all."""
+    return nn.Identity() if attend is None else attend(ndim, channels)
 
 
 class DenseNetwork(nn.Module):
     """`(N, C, *S)` raw values -> `(N, K, *S)` logits, for every `S`.
 
-    Normalizes, pads on the far side to a multiple of the encoder's stride (repeating the border), runs encoder, decoder
-    and a 1x1 head, resizes the logits to the padded grid and crops back.
+    Normalizes, pads on the far side to a multiple of its stride (repeating the border), runs encoder, decoder
+    and head, resizes the logits to the padded grid and crops back.
+
+    With `deep_supervision` the network returns in train mode a list: the logits, then those of the decoder's coarser
+    maps, finest first, all on the input's grid (Lee et al. 2015, "Deeply-supervised nets"). In eval mode it returns the
+    logits alone.
+
+    Args:
+        encoder: any `Encoder`.
+        decoder: any `Decoder` for it.
+        outputs: channels of the output.
+        head: from the decoder's channels to `outputs`; a 1x1 convolution when None.
+        stride: the padded size is a multiple of it; the encoder's when None.
+        deep_supervision: whether coarser maps get heads of their own.
+        mean: of the raw input per channel.
+        std: of the raw input per channel.
 
     >>> from atrous.encoders.resnet import ResNet
     >>> from atrous.models.fcn import FeaturePyramid
@@ -43,18 +68,27 @@ class DenseNetwork(nn.Module):
         decoder: Decoder,
         outputs: int,
         *,
+        head: nn.Module | None = None,
+        stride: tuple[int, ...] | None = None,
+        deep_supervision: bool = False,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.ndim, self.outputs = encoder.ndim, outputs
-        self.stride = encoder.strides[-1]
+        self.stride = stride or encoder.strides[-1]
         channels = encoder.in_channels
         self.normalize = Normalize(mean or [0.0] * channels, std or [1.0] * channels, self.ndim)
         self.encoder, self.decoder = encoder, decoder
-        self.head = CONV[self.ndim](decoder.channels, outputs, 1)
+        self.head = CONV[self.ndim](decoder.channels, outputs, 1) if head is None else head
+        self.auxiliary = nn.ModuleList()
+        if deep_supervision:
+            if len(decoder.all_channels) < 2:
+                raise ValueError(f"{type(decoder).__name__} has one feature map: deep supervision needs coarser ones")
+            for coarser in reversed(decoder.all_channels[:-1]):
+                self.auxiliary.append(CONV[self.ndim](coarser, outputs, 1))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """Logits of every position."""
         if x.ndim != self.ndim + 2 or x.shape[1] != self.encoder.in_channels:
             grid = ", ".join(f"S{i + 1}" for i in range(self.ndim))
@@ -66,8 +100,16 @@ class DenseNetwork(nn.Module):
         pads = [-length % step for length, step in zip(size, self.stride, strict=True)]
         if any(pads):
             x = F.pad(x, [value for pad in reversed(pads) for value in (0, pad)], mode="replicate")
-        logits = self.head(self.decoder(self.encoder(x)))
-        logits = resize(logits, tuple(x.shape[2:]))
-        if any(pads):
-            logits = logits[(slice(None), slice(None), *(slice(0, length) for length in size))]
-        return logits
+        padded = tuple(x.shape[2:])
+        maps = self.decoder.maps(self.encoder(x))
+        logits = _crop(resize(self.head(maps[-1]), padded), size)
+        if not (self.training and self.auxiliary):
+            return logits
+        coarser = zip(self.auxiliary, maps[-2::-1], strict=True)
+        return [logits, *(_crop(resize(head(feature), padded), size) for head, feature in coarser)]
+
+
+def _crop(x: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    if tuple(x.shape[2:]) == size:
+        return x
+    return x[(slice(None), slice(None), *(slice(0, length) for length in size))]

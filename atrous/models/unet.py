@@ -5,39 +5,57 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from atrous._nd import CONV
 from atrous.encoders.encoder import Encoder
-from atrous.models.network import DenseNetwork
+from atrous.models.network import Attend, DenseNetwork, attended
 from atrous.nn.blocks import conv_norm_act, initialize
+from atrous.nn.fusion import FusionKind, fusion
 from atrous.nn.resize import resize
 
 
 class UNetDecoder(nn.Module):
-    """Resize, concatenate the encoder's level, two convolutions; from the coarsest level to the finest."""
+    """Resize, join with the encoder's level, two convolutions; from the coarsest level to the finest.
 
-    def __init__(self, encoder: Encoder, width: int = 32) -> None:
+    Args:
+        encoder: whose levels it reads.
+        width: channels of the finest level; coarser ones have up to 8 times as many.
+        fuse: how the coarser map and the encoder's are joined; the paper concatenates. Otherwise a 1x1 convolution
+            gives the encoder's map the channels of the coarser one.
+        attend: makes an attention module for every level.
+    """
+
+    def __init__(
+        self, encoder: Encoder, width: int = 32, *, fuse: FusionKind = "concat", attend: Attend | None = None
+    ) -> None:
         super().__init__()
         ndim, channels = encoder.ndim, encoder.channels
-        self.channels = width
-        self.steps = nn.ModuleList()
-        below = channels[-1]
+        self.steps, self.lateral = nn.ModuleList(), nn.ModuleList()
+        self.fuse, self.attend = nn.ModuleList(), nn.ModuleList()
+        made, below = [], channels[-1]
         for level in range(len(channels) - 2, -1, -1):
             outputs = width * 2 ** min(level, 3)
+            joined = below + channels[level] if fuse == "concat" else below
             self.steps.append(
-                nn.Sequential(
-                    conv_norm_act(ndim, below + channels[level], outputs), conv_norm_act(ndim, outputs, outputs)
-                )
+                nn.Sequential(conv_norm_act(ndim, joined, outputs), conv_norm_act(ndim, outputs, outputs))
             )
+            same = fuse == "concat" or channels[level] == below
+            self.lateral.append(nn.Identity() if same else CONV[ndim](channels[level], below, 1))
+            self.fuse.append(fusion(fuse, ndim, below))
+            self.attend.append(attended(attend, ndim, outputs))
+            made.append(outputs)
             below = outputs
-        if len(channels) == 1:
-            self.channels = below
-        initialize(self)
+        self.all_channels = tuple(made) or (below,)
+        self.channels = self.all_channels[-1]
+        initialize(nn.ModuleList([self.steps, self.lateral]))
 
-    def forward(self, levels: list[torch.Tensor]) -> torch.Tensor:
-        """Feature map on the grid of the finest level."""
-        x = levels[-1]
-        for feature, step in zip(levels[-2::-1], self.steps, strict=True):
-            x = step(torch.cat([resize(x, feature.shape[2:]), feature], dim=1))
-        return x
+    def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
+        """One feature map per level but the coarsest, coarse to fine."""
+        made, x = [], levels[-1]
+        for i, feature in enumerate(levels[-2::-1]):
+            x = self.fuse[i](resize(x, feature.shape[2:]), self.lateral[i](feature))
+            x = self.attend[i](self.steps[i](x))
+            made.append(x)
+        return made or [x]
 
 
 def unet(
@@ -45,6 +63,9 @@ def unet(
     outputs: int,
     *,
     width: int = 32,
+    fuse: FusionKind = "concat",
+    attend: Attend | None = None,
+    deep_supervision: bool = False,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> DenseNetwork:
@@ -54,6 +75,9 @@ def unet(
         encoder: any `Encoder`.
         outputs: channels of the output.
         width: channels of the decoder's finest level; coarser ones have up to 8 times as many.
+        fuse: how coarse and fine maps are joined: "concat", "sum" or "gated".
+        attend: makes an attention module for every level of the decoder.
+        deep_supervision: train with heads on the coarser maps too.
         mean: of the raw input per channel.
         std: of the raw input per channel.
 
@@ -61,4 +85,5 @@ def unet(
     >>> unet(VGG(2, in_channels=1, depth=11, width=8), outputs=2, width=8)(torch.zeros(1, 1, 33, 50)).shape
     torch.Size([1, 2, 33, 50])
     """
-    return DenseNetwork(encoder, UNetDecoder(encoder, width), outputs, mean=mean, std=std)
+    decoder = UNetDecoder(encoder, width, fuse=fuse, attend=attend)
+    return DenseNetwork(encoder, decoder, outputs, deep_supervision=deep_supervision, mean=mean, std=std)

@@ -21,6 +21,18 @@ def pool_with_indices(x: torch.Tensor, kernel: Sequence[int]) -> tuple[torch.Ten
     return operator(x, kernel)
 
 
+def places(x: torch.Tensor, kernel: Sequence[int]) -> torch.Tensor:
+    """Where the maxima of `(N, C, *S)` stand, for `unpool`; of values that tie within bfloat16 the first.
+
+    In even regions, such as beyond a repeated border, values differ by rounding alone. Their order would depend on the
+    kernel that computed them, and so would where unpooling puts a value.
+
+    >>> places(torch.tensor([[[1.0, 1.0000001, 2.0, 3.0]]]), (2,)).flatten().tolist()
+    [0, 3]
+    """
+    return pool_with_indices(x.detach().to(torch.bfloat16), kernel)[1]
+
+
 def unpool(x: torch.Tensor, indices: torch.Tensor, kernel: Sequence[int], size: Sequence[int]) -> torch.Tensor:
     """Each value of `(N, C, *S)` at the place that `indices` names in `(N, C, *size)`, zeros elsewhere.
 
