@@ -103,7 +103,7 @@ def aligned(op: Op, axis: Axis, inputs: Sequence[int] | None = None) -> Along:
         if axis.streamed(i) or (at >= 0 and ops[i].shape[at] > 1):
             rows = ops[i].shape[at]
             if rows not in (1, op.shape[dim]):
-                raise Refused(op, f"{rows} rows meet {op.shape[dim]}")
+                raise Refused(op, f"joins a value of {rows} rows to one of {op.shape[dim]}")
             reads.append(Read(i, at, IDENTITY if rows == op.shape[dim] else Everything(rows)))
     return Along(dim, tuple(reads))
 

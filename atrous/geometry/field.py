@@ -1,6 +1,7 @@
 """What geometry proves of a network at an input shape: sizes, receptive field, halo, barriers, and whether it
 streams."""
 
+import math
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
@@ -158,6 +159,11 @@ def certify(
 
 def depends_on(axis: Axis, o: int) -> tuple[int, int]:
     """The input interval `[lo, hi)`, padding included, that output `o` depends on: the union over all paths."""
+    return _spans(axis, o).get(0, (0, 0))
+
+
+def _spans(axis: Axis, o: int) -> dict[int, tuple[int, int]]:
+    """For every value the rows that output `o` depends on."""
     graph: Graph = axis.graph
     spans: dict[int, tuple[int, int]] = {graph.output: (o, o + 1)}
     for op in reversed(graph.ops):
@@ -167,23 +173,59 @@ def depends_on(axis: Axis, o: int) -> tuple[int, int]:
         for read in axis.along[op.index].reads:
             if axis.streamed(read.input):
                 a, b = read.map.first(lo), read.map.last(hi - 1)
+                if op.kind == "cat" and (b <= 0 or a >= graph.ops[read.input].shape[read.dim]):
+                    continue  # joined along the axis: other rows come from this input
                 c, d = spans.get(read.input, (a, b))
                 spans[read.input] = (min(a, c), max(b, d))
-    return spans.get(0, (0, 0))
+    return spans
 
 
 def axis_field(axis: Axis) -> AxisField:
     """Sizes, stride, receptive field and halo along one axis, measured in the middle over one period of the network."""
     inputs, outputs = axis.length(0), axis.length(axis.graph.output)
-    stride = strides(axis).get(axis.graph.output, Fraction(inputs, outputs))
-    repeat = max(1, int(period(axis) / stride))
-    middle = max(0, outputs // 2 - repeat // 2)
-    intervals = {o: depends_on(axis, o) for o in range(middle, min(outputs, middle + repeat))}
+    stride, samples = _one_period(axis)
+    intervals = {o: depends_on(axis, o) for o in samples}
     size = max(hi - lo for lo, hi in intervals.values())
     offset = min(float(lo - o * stride) for o, (lo, _) in intervals.items())
     before = max(int(o * stride) - lo for o, (lo, _) in intervals.items())
     after = max(hi - -int(-(o + 1) * stride // 1) for o, (_, hi) in intervals.items())
     return AxisField(axis.index, inputs, outputs, float(stride), size, offset, (max(0, before), max(0, after)))
+
+
+def _one_period(axis: Axis) -> tuple[Fraction, range]:
+    """The stride of the output, and outputs in the middle over one period of the network."""
+    outputs = axis.length(axis.graph.output)
+    stride = strides(axis).get(axis.graph.output, Fraction(axis.length(0), outputs))
+    repeat = max(1, int(period(axis) / stride))
+    middle = max(0, outputs // 2 - repeat // 2)
+    return stride, range(middle, min(outputs, middle + repeat))
+
+
+def margins(axis: Axis) -> tuple[int, int]:
+    """How far a window of the input must reach beyond the footprint of its outputs to give what the whole input gives.
+
+    That is the halo, and more where values between are cropped: a row that the crop takes away in the window must not
+    be one that a later operator reads, for it would read padding there.
+
+    >>> from torch import nn
+    >>> from atrous.geometry.graph import export_graph
+    >>> from atrous.geometry.rules import follow
+    >>> network = nn.Sequential(nn.ConstantPad1d((-3, -1), 0.0), nn.Conv1d(1, 1, 3, padding=1))
+    >>> axis = follow(export_graph(network, (1, 100)), 0)
+    >>> axis_field(axis).halo, margins(axis)
+    ((0, 4), (1, 5))
+    """
+    per_row, (stride, samples) = strides(axis), _one_period(axis)
+    inputs, whole = axis.length(0), axis.length(0) % period(axis) == 0
+    before = after = Fraction(0)
+    for o in samples:
+        for value, (lo, hi) in _spans(axis, o).items():
+            if value in per_row:
+                step = per_row[value]
+                missing = inputs - axis.length(value) * step + (0 if whole else max(step - 1, 0))
+                before = max(before, o * stride - lo * step)
+                after = max(after, hi * step + missing - (o + 1) * stride)
+    return math.ceil(before), math.ceil(after)
 
 
 def _times(shape: tuple[int, ...]) -> str:

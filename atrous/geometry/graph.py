@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten_with_path, tree_map, tree_unflatten
 
 from atrous.errors import UserError
 
@@ -125,8 +125,8 @@ def bind(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
 def export_graph(network: nn.Module, shape: tuple[int, ...], *, output: int | str | None = None) -> Graph:
     """The operators that `network` runs, in evaluation mode, on one input `(C, *S)` of this shape.
 
-    A network that returns several tensors gives the one named by `output` (an index or a key; the key "out" is taken
-    by itself). The network is left as found.
+    A network that returns several tensors gives the one named by `output`: an index, a key, or for nested results the
+    way to it as in "features.2"; the key "out" is taken by itself. The network is left as found.
 
     Raises `UserError` when the network cannot be exported or has no such output.
 
@@ -214,23 +214,23 @@ def _constants(program: torch.export.ExportedProgram) -> dict[str, Tensor]:
 
 def _pick(program: torch.export.ExportedProgram, output: int | str | None) -> torch.fx.Node:
     last = next(n for n in reversed(program.graph.nodes) if n.op == "output")
-    results = program.graph_signature.user_outputs
-    nodes = {n.name: n for n in cast(tuple[torch.fx.Node, ...], last.args[0])}
-    names: list[int | str] = list(range(len(results)))
+    nodes = {n.name: n for n in cast(tuple[Any, ...], last.args[0]) if isinstance(n, torch.fx.Node)}
+    results: list[Any] = list(program.graph_signature.user_outputs)  # names of tensors; numbers and None as they are
     spec = program.call_spec.out_spec
-    if (spec is not None and spec.type in (dict,)) or "Dict" in str(getattr(spec, "type", "")):
-        context: Any = getattr(spec, "context", None)
-        names = list(context) if isinstance(context, list) else names
-    if output is None and "out" in names:
-        output = "out"
-    if output is None and len(results) == 1:
-        output = names[0]
-    if output not in names:
+    tree = tree_unflatten(results, spec) if spec is not None else tuple(results)
+    found: dict[int | str, str] = {}
+    for path, leaf in tree_flatten_with_path(tree)[0]:
+        keys = [getattr(k, "key", getattr(k, "idx", getattr(k, "name", 0))) for k in path]
+        if isinstance(leaf, str) and leaf in nodes:
+            found[keys[0] if len(keys) == 1 else ".".join(map(str, keys)) if keys else 0] = leaf
+    if output is None:
+        output = "out" if "out" in found else next(iter(found)) if len(found) == 1 else None
+    if output not in found:
         raise UserError(
-            f"the network returns {len(results)} tensors, named {names}, and output is {output!r}: "
+            f"the network returns {len(found)} tensors, named {list(found)}, and output is {output!r}: "
             "choose one of them with output="
         )
-    return nodes[cast(str, results[names.index(output)])]  # pyright: ignore
+    return nodes[found[cast(str, output)]]
 
 
 def _kind(target: Any) -> str:

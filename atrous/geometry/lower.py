@@ -1,12 +1,14 @@
 """Rewrite a graph into fewer kinds of operators: identities go, norms become statistics and an affine map.
 
-Batch norm with stored statistics is an affine map per channel, folded into the convolution before it where no one else
-reads that. Group, instance and unstored batch norm become `moments` (a barrier) and the same affine map.
+Overloads and pairs of results become the one operator that has a rule (`var_mean` is `var` and `mean`, the maximum of
+two values is `maximum`). Batch norm with stored statistics is an affine map per channel, folded into the convolution
+before it where no one else reads that. Group, instance and unstored batch norm become `moments` (a barrier) and the
+same affine map.
 """
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,6 +26,13 @@ IDENTITIES = {
     "feature_dropout",
     "alpha_dropout",
 }
+FILLED = {
+    **dict.fromkeys(("zeros", "new_zeros", "empty", "new_empty"), 0.0),
+    **dict.fromkeys(("ones", "new_ones"), 1.0),
+    **dict.fromkeys(("full", "new_full"), None),
+}
+"""Values that are one number everywhere (None: the number is an argument), and read nothing."""
+PAIRS = {"var_mean": ("var", "mean"), "std_mean": ("std", "mean"), "aminmax": ("amin", "amax")}
 CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"}
 TRANSPOSED = {"conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 
@@ -97,6 +106,45 @@ def prune(graph: Graph) -> Graph:
     return Graph(tuple(ops), at[graph.output], graph.network)
 
 
+def filled(shape: tuple[int, ...], value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A constant value of this shape that takes the memory of one number."""
+    return torch.full((), value, dtype=dtype, device=device).expand(shape)
+
+
+def simplified(op: Op, device: torch.device) -> Op:
+    """The same operator under the one name that has a rule."""
+    if not isinstance(op.target, torch._ops.OpOverload):
+        return op
+    a, aten = op.arguments, cast(Any, torch.ops.aten)
+    if op.kind in ("_unsafe_view", "reshape"):
+        return dataclasses.replace(op, kind="view")
+    if op.kind in ("max", "min") and "other" in a:
+        kind = {"max": "maximum", "min": "minimum"}[op.kind]
+        return dataclasses.replace(op, kind=kind, target=getattr(aten, kind).default)
+    if op.kind in FILLED:
+        value = a["fill_value"] if FILLED[op.kind] is None else FILLED[op.kind]
+        return dataclasses.replace(
+            op, kind="filled", target=filled, args=(op.shape, value, op.dtype, device), kwargs={}
+        )
+    return _statistic(op) if op.kind in ("var", "std", *PAIRS) else op
+
+
+def _statistic(op: Op) -> Op:
+    """One result of `var`, `std`, `var_mean`, `std_mean` or `aminmax`, in the overload that has a rule."""
+    a, aten = op.arguments, cast(Any, torch.ops.aten)
+    kind = PAIRS[op.kind][op.item or 0] if op.kind in PAIRS else op.kind
+    dim = [a["dim"]] if isinstance(a.get("dim"), int) else a.get("dim")
+    args: tuple[Any, ...] = (a["self"], dim or [])
+    kwargs: dict[str, Any] = {"keepdim": bool(a.get("keepdim", False))}
+    if kind in ("var", "std"):
+        target = getattr(aten, kind).correction
+        args = (a["self"], dim)
+        kwargs["correction"] = a["correction"] if "correction" in a else int(a.get("unbiased", True))
+    else:
+        target = aten.mean.dim if kind == "mean" else getattr(aten, kind).default
+    return dataclasses.replace(op, kind=kind, target=target, args=args, kwargs=kwargs, item=None)
+
+
 def _renamed(tree: Any, at: dict[int, int]) -> Any:
     return tree_map(lambda a: Ref(at[a.index]) if isinstance(a, Ref) else a, tree)
 
@@ -107,6 +155,7 @@ class _Writer:
     def __init__(self, graph: Graph, fold: bool):
         self.graph, self.fold = graph, fold
         self.readers = graph.readers()
+        self.device = next((op.tensor.device for op in graph.ops if op.tensor is not None), torch.device("cpu"))
         self.ops: list[Op] = []
         self.at: dict[int, int] = {}
 
@@ -133,15 +182,21 @@ class _Writer:
             kind in ("_native_batch_norm_legit_no_training", "batch_norm", "cudnn_batch_norm") and self._stored(op)
         ) or (kind == "instance_norm" and not op.arguments["use_input_stats"]):
             self._stored_norm(op)
+        elif op.shape[:1] != (1,):
+            self._copy(op)  # the norms below have statistics of one image; a batch of several has none that are shared
         elif kind in ("group_norm", "instance_norm", "_native_batch_norm_legit", "batch_norm", "native_group_norm"):
             self._statistics_norm(op)
         elif kind == "layer_norm" and len(op.shape) > 2 and tuple(op.arguments["normalized_shape"]) == op.shape[1:]:
             self._whole_layer_norm(op)
         else:
-            args, kwargs = (_renamed(t, self.at) for t in (op.args, op.kwargs))
-            self.at[op.index] = len(self.ops)
-            changed = "view" if kind in ("_unsafe_view", "reshape") else kind
-            self.ops.append(dataclasses.replace(op, index=len(self.ops), kind=changed, args=args, kwargs=kwargs))
+            self._copy(op)
+
+    def _copy(self, op: Op) -> None:
+        """The operator itself, on the values renamed."""
+        op = simplified(op, self.device)
+        args, kwargs = (_renamed(t, self.at) for t in (op.args, op.kwargs))
+        self.at[op.index] = len(self.ops)
+        self.ops.append(dataclasses.replace(op, index=len(self.ops), args=args, kwargs=kwargs))
 
     def _same(self, op: Op) -> bool:
         source = self.graph.ops[op.args[0].index]
@@ -159,17 +214,21 @@ class _Writer:
             mean.double(), var.double(), mean.numel(), self.tensor(a["weight"]), self.tensor(a["bias"]), a["eps"]
         )
         source = self.graph.ops[op.args[0].index]
-        if self.fold and source.kind in CONVOLUTIONS | TRANSPOSED and self.readers[source.index] == [op.index]:
+        alone = self.readers[source.index] == [op.index]
+        if self.fold and alone and source.kind in CONVOLUTIONS | TRANSPOSED and self._constant(source.args[1:3]):
             self._fold(op, source, scale, shift)
             return
         refs = [self.constant(f"{op.module}.{n}", t.to(mean.dtype)) for n, t in (("scale", scale), ("shift", shift))]
         self.at[op.index] = self.add(op, "affine", affine, (Ref(self.at[source.index]), *refs))
 
+    def _constant(self, args: tuple[Any, ...]) -> bool:
+        """Whether weight and bias are numbers, not computed (weight norm, spectral norm)."""
+        return all(a is None or self.graph.ops[a.index].tensor is not None for a in args)
+
     def _fold(self, op: Op, conv: Op, scale: Tensor, shift: Tensor) -> None:
         written = self.ops[self.at[conv.index]]
         weight, bias = self.tensor(conv.args[1]), self.tensor(conv.args[2] if len(conv.args) > 2 else None)
-        if weight is None:
-            raise ValueError(f"{conv.module}: the weight is not a constant")
+        assert weight is not None
         if conv.kind in CONVOLUTIONS:
             folded = weight.double() * scale.reshape(-1, *(1,) * (weight.dim() - 1))
         else:  # (C_in, C_out / groups, *k)

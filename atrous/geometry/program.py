@@ -122,10 +122,13 @@ def steps(program: Program, strip: int) -> Iterator[Step]:
 
 
 class Walk:
-    """How far every value has come: `advance` feeds rows and says what can be computed from them."""
+    """How far every value has come: `advance` feeds rows and says what can be computed from them.
 
-    def __init__(self, program: Program):
-        self.program = program
+    `withheld` says for operators how many rows to hold back of those that what has arrived suffices for.
+    """
+
+    def __init__(self, program: Program, withheld: dict[int, int] | None = None):
+        self.program, self.withheld = program, withheld or {}
         self.done = {value: program.rows(value)[0] for value in program.boxes}
         self.done.update({op.index: 0 for op in program.order if op.index in program.owned})
         self.most: dict[int, int] = {}
@@ -212,7 +215,9 @@ class Walk:
         for read in reads:
             length = program.graph.ops[read.input].shape[read.dim]
             arrived = self.done[read.input]
-            ready = stop if arrived >= length else read.map.ready(arrived, stop)
+            ready = (
+                stop if arrived >= length else read.map.ready(arrived, length + stop) - self.withheld.get(op.index, 0)
+            )
             hi = min(hi, ready)
         return lo, max(lo, hi)
 

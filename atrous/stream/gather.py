@@ -53,8 +53,8 @@ class Table(Gatherer):
         return self.tables
 
     def finished(self, table: Tensor) -> Tensor:
-        """In the shape and type of the operator's result."""
-        return table.reshape(self.op.shape)
+        """In the shape of the operator's result, and in its type when that is not floating."""
+        return table.reshape(self.op.shape).to(table.dtype if self.op.dtype.is_floating_point else self.op.dtype)
 
 
 class Sums(Table):
@@ -88,7 +88,7 @@ class Extremes(Table):
 
     def update(self, piece: Tensor, rows: Rows) -> None:
         """See `Gatherer.update`."""
-        low = self.op.kind in ("amin", "min")
+        low = self.op.kind in ("amin", "min") or self.op.arguments.get("ord") == -math.inf
         (best,) = self.fresh(1, math.inf if low else -math.inf, piece)
         piece = piece.abs() if self.op.kind == "linalg_vector_norm" else piece
         found = (piece.amin if low else piece.amax)(self.dims, keepdim=True).double()

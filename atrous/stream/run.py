@@ -121,8 +121,7 @@ class Runner:
             if buffer is not None and k == 0:
                 offset = buffer.start
             elif buffer is not None:
-                axis = next(g for g, a in program.axes.items() if g != program.stream and a.dim(value) == piece.dim)
-                offset = program.boxes[value][axis][0]
+                offset = block_offset(program, value, piece.dim)
             else:
                 offset = 0
             tensor = narrow(tensor, piece, offset)
@@ -136,7 +135,8 @@ class Runner:
             if value in span.pieces:
                 piece = span.pieces[value]
                 sizes[piece.dim] = piece.hi - piece.lo
-        like = next(t for t in self.whole.values() if t.is_floating_point())
+        known = (*self.whole.values(), *(b.tensor for b in self.buffers.values()))
+        like = next((t for t in known if t.is_floating_point()), torch.empty(0, dtype=op.dtype))
         assert program.axis.streamed(value)
         return torch.zeros(sizes, dtype=like.dtype if op.dtype.is_floating_point else op.dtype, device=like.device)
 
@@ -173,6 +173,14 @@ class Runner:
         elif drop > 0:
             # a copy, so that the storage of the dropped rows is freed
             self.buffers[value] = Buffer(first, buffer.tensor.narrow(dim, drop, count - drop).clone())
+
+
+def block_offset(program: Program, value: int, dim: int) -> int:
+    """The first row held of a value along the axis that is cut into blocks; 0 when it is whole along that axis."""
+    for g, axis in program.axes.items():
+        if g != program.stream and axis.dim(value) == dim:
+            return program.boxes[value][g][0]
+    return 0
 
 
 def narrow(tensor: Tensor, piece: Piece, offset: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Live signals and video: push rows as they come, get finished rows back, with a latency known beforehand."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,12 @@ from torch import Tensor, nn
 
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused
-from atrous.geometry.field import axis_field
-from atrous.geometry.maps import Resize
+from atrous.geometry.field import axis_field, depends_on
+from atrous.geometry.maps import Resize, Sliding
 from atrous.geometry.plan import choose_axis
 from atrous.geometry.program import Program, Walk, build, full_box
 from atrous.geometry.strides import period
+from atrous.stream.alike import first_difference, per_position
 from atrous.stream.job import flushed_denormals
 from atrous.stream.post import Post, post_function
 from atrous.stream.prepare import Prepared, prepare
@@ -29,10 +31,11 @@ class Session:
 
     `shape` is `(C, *S)`; the length of `axis` may be None: it is not known before `close`. `push(rows)` takes
     `(C, ..., n, ...)` and returns the output rows that have become final, `close()` the rest. All of them together
-    equal
-    the output for the whole input. `latency` is how many input rows beyond an output's own the answer waits for.
+    equal the output for the whole input. `latency` is how many input rows beyond an output's own the answer waits for.
 
-    Raises `Refused` for networks with barriers, which cannot answer before the end.
+    Raises `Refused` for networks with barriers, which cannot answer before the end, and when the length is open for
+    networks that read it; `close` raises `UserError` when the length at which the input ended has changed rows that
+    were given out (a network that pads in front to a multiple of its stride, say): such a network needs its length.
 
     >>> network = nn.Sequential(nn.Conv1d(1, 4, 5, padding=2), nn.ReLU(), nn.Conv1d(4, 2, 3, padding=1))
     >>> session = Session(network, (1, None))
@@ -59,17 +62,18 @@ class Session:
         nominal = tuple(OPEN if n is None else n for n in shape)
         self.ready = prepare(network, nominal, output=output)
         self.axis = self._axis(self.ready)
+        longer = self._longer(nominal) if self.open_ended else None
         self.dtype = dtype or self.ready.dtype
         field = axis_field(self.axis)
         self.latency = field.halo[1]
-        self._keep = sum(field.halo) + 2 * period(self.axis)
-        self._stride = field.stride
+        self._check = math.ceil((sum(field.halo) + period(self.axis)) / field.stride) + 1
         self._program = self._build()
-        self._walk = Walk(self._program)
+        self._walk = Walk(self._program, {} if longer is None else withheld(self.axis, longer))
         known = constants(self.ready.graph, self.dtype)
         settle(self.ready.graph, self.axis, known)
         self._runner = Runner(self._program, known, {})
         self._tail: np.ndarray | None = None
+        self._last: Tensor | None = None
         self._tail_start = 0
         self._pushed = self._given = 0
         self._closed = False
@@ -79,6 +83,18 @@ class Session:
         if axis.barriers:
             raise Refused(axis.barriers[0], "needs the whole extent, so a live session cannot answer before the end")
         return axis
+
+    def _longer(self, nominal: tuple[int, ...]) -> Axis:
+        """The axis at one period more: a network that is another one there reads its length."""
+        shape = list(nominal)
+        shape[1 + self.index] += period(self.axis)
+        longer = self._axis(prepare(self.network, tuple(shape), output=self.output))
+        placed = per_position(self.axis) or first_difference(self.axis, longer)
+        if placed is not None:
+            raise Refused(
+                placed, "depends on the length of the input or on the position in it: open with the true length"
+            )
+        return longer
 
     def _build(self) -> Program:
         axes = {self.index: self.axis}
@@ -102,12 +118,21 @@ class Session:
         rows = np.asarray(rows)
         self._remember(rows)
         x = read_box(rows, {g: (0, n) for g, n in enumerate(rows.shape[1:])}, self.dtype, self.ready.device)
+        before, dim = self._pushed, 2 + self.index
         self._pushed += count
         out: list[Tensor] = []
         with flushed_denormals(), torch.inference_mode():
             step = self._walk.advance({0: self._pushed}, 0.0)
-            self._runner.step(step, lambda v, lo, hi: x, lambda v, lo, hi, t: out.append(t))
-        return self._result(out)
+            self._runner.step(
+                step, lambda v, lo, hi: x.narrow(dim, lo - before, hi - lo), lambda v, lo, hi, t: out.append(t)
+            )
+            rows = torch.cat(out, dim) if out else self._empty()
+        self._given += rows.shape[dim]
+        last = rows if self._last is None else torch.cat([self._last, rows], dim)
+        kept = min(self._check, last.shape[dim])
+        self._last = last.narrow(dim, last.shape[dim] - kept, kept).clone()
+        self._forget()
+        return self._result(rows)
 
     def close(self) -> np.ndarray:
         """The end of the input: gives the remaining output rows, with the padding that the network has at the true
@@ -120,69 +145,110 @@ class Session:
         self._runner.buffers.clear()
         shape = list(self.ready.graph.shape)
         shape[1 + self.index] = self._pushed
-        final = (
-            self.ready
-            if tuple(shape) == self.ready.graph.shape
-            else prepare(self.network, tuple(shape), output=self.output)
-        )
-        self._check_same(final)
-        total = self._axis(final).length(final.graph.output)
+        if tuple(shape) == self.ready.graph.shape:
+            return self._result(self._empty())
+        final = prepare(self.network, tuple(shape), output=self.output)
+        axis, dim = self._axis(final), 2 + self.index
+        self._check_ratios(axis)
+        last, total = self._last, axis.length(final.graph.output)
+        known = 0 if last is None else last.shape[dim]
         region = [slice(None)] * final.graph.ndim
-        region[self.index] = slice(self._given, total)
-        if self._given >= total:
-            return self._result([])
+        region[self.index] = slice(self._given - known, total)
+        if self._given > total or last is None:
+            raise self._ended_badly() if self._given else UserError("nothing was pushed")
+        if self._given - known == total:
+            return self._result(self._empty())
         source = _Tail(self._tail, self._tail_start, tuple(shape), self.index)
-        result = stream(final, source, region=tuple(region), post=self.post, dtype=self.dtype, axis=self.index)
-        return np.asarray(result)
+        found = stream(final, source, region=tuple(region), dtype=self.dtype, axis=self.index)
+        rows = torch.as_tensor(found, dtype=last.dtype, device=last.device).unsqueeze(0)
+        self._check_rows(rows.narrow(dim, 0, known), last)
+        return self._result(rows.narrow(dim, known, total - self._given))
 
-    def _check_same(self, final: Prepared) -> None:
+    def _check_ratios(self, axis: Axis) -> None:
         """A resize whose ratio depends on the length would have changed rows that were already given out."""
         scales = [
-            [r.map.scale for a in axis.along for r in a.reads if isinstance(r.map, Resize)]
-            for axis in (self.axis, self._axis(final))
+            [r.map.scale for along in a.along for r in along.reads if isinstance(r.map, Resize)]
+            for a in (self.axis, axis)
         ]
         if scales[0] != scales[1] and self._given:
             raise UserError(
-                f"the input ended after {self._pushed} rows, but this network resizes by a ratio "
-                "that depends on the length: "
-                f"end at a multiple of {period(self.axis)} rows"
+                f"the input ended after {self._pushed} rows, but this network resizes by a ratio that depends on the "
+                f"length: end at a multiple of {period(self.axis)} rows, or open the session with the true length"
             )
 
+    def _check_rows(self, found: Tensor, given: Tensor) -> None:
+        """The last rows given out, computed again now that the length is known."""
+        if given.numel():
+            scale = max(float(given.abs().max()), float(found.abs().max()))
+            tolerance = 1e-3 if given.dtype.itemsize > 2 else 5e-2
+            if float((found.double() - given.double()).abs().max()) > tolerance * scale:
+                raise self._ended_badly()
+
+    def _ended_badly(self) -> UserError:
+        return UserError(
+            f"the input ended after {self._pushed} rows, at which this network is another one than the rows given out "
+            f"assume: end at a multiple of {period(self.axis)} rows, or open the session with the true length"
+        )
+
     def _remember(self, rows: np.ndarray) -> None:
+        self._tail = rows.copy() if self._tail is None else np.concatenate([self._tail, rows], 1 + self.index)
+
+    def _forget(self) -> None:
+        """Drop input rows that no output from the last few given out on depends on."""
+        assert self._tail is not None
         dim = 1 + self.index
-        self._tail = rows.copy() if self._tail is None else np.concatenate([self._tail, rows], dim)
-        needed = int(self._given * self._stride) - self._keep
+        needed = depends_on(self.axis, max(0, self._given - self._check))[0] - 2 * period(self.axis)
         cut = min(max(0, needed - self._tail_start), self._tail.shape[dim])
         if cut > 0:
             self._tail = self._tail[(slice(None),) * dim + (slice(cut, None),)].copy()
             self._tail_start += cut
 
-    def _result(self, parts: list[Tensor]) -> np.ndarray:
-        dim = 2 + self.index
-        if parts:
-            rows = torch.cat(parts, dim)
-        else:
-            output = self.axis.graph.ops[self.axis.graph.output]
-            sizes = list(output.shape)
-            sizes[dim] = 0
-            rows = torch.empty(sizes, dtype=self.dtype, device=self.ready.device)
-        self._given += rows.shape[dim]
+    def _empty(self) -> Tensor:
+        sizes = list(self.axis.graph.ops[self.axis.graph.output].shape)
+        sizes[2 + self.index] = 0
+        return torch.empty(sizes, dtype=self.dtype, device=self.ready.device)
+
+    def _result(self, rows: Tensor) -> np.ndarray:
         function = post_function(self.post)
         rows = function(rows) if function else rows
         return rows[0].cpu().to(torch.float32 if rows.dtype == torch.bfloat16 else rows.dtype).numpy()
 
 
+def withheld(axis: Axis, longer: Axis) -> dict[int, int]:
+    """For operators that drop rows at the end of their input: how many rows to hold back while the end is not known.
+
+    A crop at the end drops rows that have arrived, once the input ends; a resize by a ratio that is no integer gives
+    one row less where the length is no multiple. `longer` tells a crop at the end from a slice of the first rows.
+    """
+    found: dict[int, int] = {}
+    for op, along in zip(axis.graph.ops, axis.along, strict=True):
+        grows = along.dim is not None and longer.length(op.index) > axis.length(op.index)
+        for read in along.reads if grows else ():
+            arrived, rows, step = axis.graph.ops[read.input].shape[read.dim], axis.length(op.index), read.map
+            if isinstance(step, Resize):
+                drop = 0 if step.power else 1
+            else:
+                drop = step.ready(arrived, arrived + rows) - rows
+                drop += isinstance(step, Sliding) and step.stride > 1 and drop > 0
+            if drop > 0 and axis.streamed(read.input):
+                found[op.index] = max(found.get(op.index, 0), drop)
+    return found
+
+
 class _Tail:
     """The last rows of the input, under their true coordinates."""
 
-    def __init__(self, rows: np.ndarray, start: int, shape: tuple[int, ...], index: int):
+    def __init__(self, rows: Any, start: int, shape: tuple[int, ...], index: int):
         self.rows, self.start, self.shape, self.index = rows, start, shape, index
         self.dtype = rows.dtype
 
     def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
         part = key[1 + self.index]
         if part.start < self.start:
-            raise IndexError(f"row {part.start} is gone; the first kept is {self.start}")
+            raise UserError(
+                f"the end of this network's input changes what it makes of row {part.start}, which is gone: "
+                "open the session with the true length"
+            )
         moved = list(key)
         moved[1 + self.index] = slice(part.start - self.start, part.stop - self.start)
         return self.rows[tuple(moved)]

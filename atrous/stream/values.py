@@ -9,13 +9,19 @@ from atrous.stream.compute import whole as compute_whole
 
 
 def settle(graph: Graph, axis: Axis, known: dict[int, Tensor]) -> None:
-    """Compute every value without rows whose inputs are known."""
+    """Compute every value without rows whose inputs are known, in the type that the constants are in."""
+    moved = {
+        graph.ops[i].dtype: t.dtype
+        for i, t in known.items()
+        if graph.ops[i].kind == "constant" and t.is_floating_point()
+    }
     with torch.inference_mode():
         for op in graph.ops:
             if op.index in known or axis.streamed(op.index) or axis.along[op.index].barrier or op.kind == "input":
                 continue
             if all(i in known for i in op.inputs):
-                known[op.index] = compute_whole(op, known)
+                value = compute_whole(op, known)
+                known[op.index] = value.to(moved.get(value.dtype, value.dtype))
 
 
 def constants(graph: Graph, dtype: torch.dtype | None) -> dict[int, Tensor]:

@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from atrous.geometry.axis import Axis, Refused
-from atrous.geometry.field import AxisField, axis_field
-from atrous.geometry.maps import Bins, Bordered, Everything, Map, Resize
+from atrous.geometry.axis import Refused
+from atrous.geometry.field import AxisField, axis_field, margins
+from atrous.geometry.maps import Bins, Everything, Map, Resize
 from atrous.geometry.memory import macs
 from atrous.geometry.plan import Plan, whole_peak
 from atrous.geometry.program import Box
 from atrous.geometry.strides import period
+from atrous.stream.alike import first_difference, per_position
 from atrous.stream.job import flushed_denormals
 from atrous.stream.post import Post, post_function, result_like
 from atrous.stream.prepare import Prepared, prepare
@@ -75,7 +76,10 @@ def window_plan(ready: Prepared, made: Plan, box: Box, memory: float | None, dty
         for op, along in zip(graph.ops, axis.along, strict=True):
             if any(_depends_on_length(r.map) for r in along.reads):
                 raise Refused(op, "its rows depend on the length of the input, so windows cannot be exact: use strips")
-    fields = {g: axis_field(axis) for g, axis in ready.axes.items()}
+        placed = per_position(axis)
+        if placed is not None:
+            raise Refused(placed, "reads a value that depends on the position, so windows cannot be exact: use strips")
+    fields = _fields(ready)
     core = CORE[graph.ndim]
     while True:
         sizes = {g: core + sum(f.halo) for g, f in fields.items()}
@@ -113,7 +117,7 @@ def run_windows(
     """Run every window and keep what its cut edges did not touch."""
     graph, ndim = ready.graph, ready.graph.ndim
     assert made.window is not None
-    fields = {g: axis_field(axis) for g, axis in ready.axes.items()}
+    fields = _fields(ready)
     lists = _windows(ready, fields, dict(enumerate(made.window)), box)
     shape = (*graph.ops[graph.output].shape[:2], *(box[g][1] - box[g][0] for g in range(ndim)))
     sink = checked_sink(sink, *result_like(shape, dtype, post))
@@ -141,29 +145,14 @@ def torch_engine(ready: Prepared, shape: tuple[int, ...], dtype: torch.dtype) ->
     """The network at one window shape; checked to be the same network there as at the whole shape."""
     small = prepare(ready.network, shape) if shape != ready.graph.shape else ready
     for g, axis in ready.axes.items():
-        if g not in small.axes or not alike(axis, small.axes[g]):
-            last = ready.graph.ops[ready.graph.output]
+        last = ready.graph.ops[ready.graph.output]
+        other = first_difference(axis, small.axes[g]) if g in small.axes else last
+        if other is not None:
             raise Refused(
-                last, f"the network is another one on a window of {shape} than on {ready.graph.shape}: use strips"
+                other, f"the network is another one on a window of {shape} than on {ready.graph.shape}: use strips"
             )
     known = constants(small.graph, dtype)
     return lambda x: evaluate(small.graph, known, x)
-
-
-def alike(one: Axis, other: Axis) -> bool:
-    """Whether two walks have the same operators with the same steps, whatever the lengths."""
-    if [op.kind for op in one.graph.ops] != [op.kind for op in other.graph.ops]:
-        return False
-    pairs = zip(one.along, other.along, strict=True)
-    return all([_plain(r.map) for r in a.reads] == [_plain(r.map) for r in b.reads] for a, b in pairs)
-
-
-def _plain(step: Map) -> Any:
-    if isinstance(step, Resize):
-        return step.mode, step.align_corners, step.scale
-    if isinstance(step, Bordered):
-        return step.mode, step.before, step.after
-    return type(step).__name__ if isinstance(step, Everything) else step
 
 
 def _depends_on_length(step: Map) -> bool:
@@ -172,6 +161,11 @@ def _depends_on_length(step: Map) -> bool:
         or (isinstance(step, Everything) and step.length > 1)
         or (isinstance(step, Resize) and (step.align_corners or ((1 / step.scale) % 1 != 0 and step.scale % 1 != 0)))
     )
+
+
+def _fields(ready: Prepared) -> dict[int, AxisField]:
+    """Per axis its field, with the margins of windows for its halo."""
+    return {g: dataclasses.replace(axis_field(axis), halo=margins(axis)) for g, axis in ready.axes.items()}
 
 
 def _windows(ready: Prepared, fields: dict[int, AxisField], sizes: dict[int, int], box: Box) -> dict[int, list[Window]]:

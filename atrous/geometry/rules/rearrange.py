@@ -133,9 +133,10 @@ def expand(op: Op, axis: Axis) -> Along:
         step = IDENTITY if op.shape[dim + shift] == source.shape[dim] else Everything(1)
         return same(op, axis, dim + shift, step=step)
     dim = 2 + axis.index
-    if len(op.shape) != 2 + axis.graph.ndim or op.shape[dim] == 1 or dim < shift or source.shape[dim - shift] != 1:
+    if len(op.shape) != 2 + axis.graph.ndim or op.shape[dim] == 1 or dim < shift or op.numel == source.numel:
         return Along(None)
-    return Along(dim, (Read(source.index, dim - shift, Everything(1)),))
+    step = Everything(1) if source.shape[dim - shift] == 1 else IDENTITY
+    return Along(dim, (Read(source.index, dim - shift, step),))
 
 
 def slices(op: Op, axis: Axis) -> Along:
@@ -174,16 +175,23 @@ def split(op: Op, axis: Axis) -> Along:
 
 
 def cat(op: Op, axis: Axis) -> Along:
-    """Concatenation along another dimension."""
-    result = aligned(op, axis)
-    if op.arguments.get("dim", 0) % len(op.shape) == result.dim:
-        raise Refused(op, "concatenates along the axis")
-    return result
+    """Concatenation along another dimension; along the axis, each input is read from where it begins."""
+    refs, at = [r.index for r in op.args[0]], op.arguments.get("dim", 0) % len(op.shape)
+    dims = {axis.dim(i) for i in refs if axis.streamed(i)}
+    if dims != {at}:
+        return aligned(op, axis)
+    if len(set(refs)) < len(refs):
+        raise Refused(op, "concatenates a value with itself along the axis")
+    reads, start = [], 0
+    for i in refs:
+        reads.append(Read(i, at, Sliding(padding=start)))
+        start += axis.graph.ops[i].shape[at]
+    return Along(at, tuple(reads))
 
 
 def stack(op: Op, axis: Axis) -> Along:
     """A new dimension beside the axis."""
-    dims = {axis.dim(i) for i in op.inputs}
+    dims = {axis.dim(i) for i in op.inputs if axis.streamed(i)}
     if len(dims) != 1:
         raise Refused(op, "stacks values that have the axis in different dimensions")
     dim = dims.pop() or 0
@@ -201,7 +209,13 @@ def shuffle(op: Op, axis: Axis) -> Along:
 
 
 def repeat(op: Op, axis: Axis) -> Along:
-    """Copies side by side, along other dimensions."""
+    """Copies side by side, along other dimensions; a pooled vector repeated over the grid becomes rows again."""
+    source = axis.graph.ops[op.inputs[0]]
+    if not axis.streamed(source.index):
+        dim = 2 + axis.index
+        if len(op.shape) != 2 + axis.graph.ndim or len(source.shape) != len(op.shape) or source.shape[dim] != 1:
+            return Along(None)
+        return Along(dim, (Read(source.index, dim, Everything(1)),)) if op.shape[dim] > 1 else Along(None)
     dim, repeats = _dim(op, axis), op.arguments["repeats"]
     at = dim + len(repeats) - len(axis.graph.ops[op.inputs[0]].shape)
     if repeats[at] != 1:
@@ -215,6 +229,36 @@ def index_select(op: Op, axis: Axis) -> Along:
     if op.arguments["dim"] % len(op.shape) == dim:
         raise Refused(op, "picks positions of the axis")
     return same(op, axis)
+
+
+def index(op: Op, axis: Axis) -> Along:
+    """Channels chosen by a list of numbers, as in `x[:, [2, 0, 1]]`."""
+    dim, indices = _dim(op, axis), op.arguments["indices"]
+    used = [(at, i) for at, i in enumerate(indices) if i is not None]
+    shapes = [axis.graph.ops[i.index].shape for _, i in used]
+    if len(used) != 1 or len(shapes[0]) != 1 or used[0][0] == dim or axis.streamed(used[0][1].index):
+        raise Refused(op, "picks by several lists of numbers, or along the axis")
+    return same(op, axis)
+
+
+def scattered(op: Op, axis: Axis) -> Along:
+    """Writing into a slice or one index of another dimension."""
+    dims = {axis.dim(i) for i in op.inputs[:1] if axis.streamed(i)} or {2 + axis.index}
+    dim, at = dims.pop() or 0, op.arguments["dim"] % len(op.shape)
+    if at == dim:
+        raise Refused(op, "writes into a part of the axis")
+    if op.kind == "slice_scatter":
+        return aligned(op, axis)
+    written, src = op.inputs
+    return Along(dim, (Read(written, dim), Read(src, dim - (at < dim))))
+
+
+def repeat_interleave(op: Op, axis: Axis) -> Along:
+    """Every row several times: nearest enlargement."""
+    dim, a = _dim(op, axis), op.arguments
+    if not isinstance(a["repeats"], int) or a["dim"] is None:
+        raise Refused(op, "repeats a number of times that the data decide, or mixes the axis with other dimensions")
+    return same(op, axis, dim, step=Regrouped(a["repeats"], 1) if a["dim"] % len(op.shape) == dim else IDENTITY)
 
 
 def turned(op: Op, axis: Axis) -> Along:
@@ -249,5 +293,8 @@ RULES = {
     "cat": cat,
     "repeat": repeat,
     "index_select": index_select,
+    "index": index,
+    **dict.fromkeys(("slice_scatter", "select_scatter"), scattered),
+    "repeat_interleave": repeat_interleave,
     "stack": stack,
 }

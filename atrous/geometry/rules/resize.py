@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from atrous.geometry.axis import Along, Axis, Refused, same, spatial
+from atrous.geometry.axis import Along, Axis, same, spatial
 from atrous.geometry.graph import Op
 from atrous.geometry.maps import Read, Resize
 
@@ -49,13 +49,10 @@ def resize(op: Op, axis: Axis) -> Along:
             return Along(None)
         dim, k = 2 + axis.index, axis.index
         return Along(dim, (Read(x.index, dim, resizes(op, x.shape)[k]),))
+    if axis.dim(x.index) == 0 and len(x.shape) == n + 2:  # frames, each by itself
+        return same(op, axis)
     dim, k = spatial(op, axis, n)
     return same(op, axis, dim, step=resizes(op, x.shape)[k])
-
-
-def refused(op: Op, axis: Axis) -> Along:
-    """Antialiased resizing has no rule."""
-    raise Refused(op, "antialiased resizing is not supported")
 
 
 RULES = dict.fromkeys(MODES, resize)

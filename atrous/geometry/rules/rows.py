@@ -65,8 +65,9 @@ def matmul(op: Op, axis: Axis) -> Along:
 def einsum(op: Op, axis: Axis) -> Along:
     """A sum over labels, none of which may be the axis."""
     equation, inputs = op.args[0].replace(" ", ""), op.inputs
-    if "..." in equation or "->" not in equation:
-        raise Refused(op, f"the equation {equation} has no rule")
+    if "->" not in equation:
+        raise Refused(op, f"the equation {equation} has no rule: name the result, as in ij,jk->ik")
+    equation = spelled_out(equation, [len(axis.graph.ops[r.index].shape) for r in op.args[1]])
     terms, out = equation.split("->")
     labels = set()
     for value, term in zip((r.index for r in op.args[1]), terms.split(","), strict=True):
@@ -84,6 +85,29 @@ def einsum(op: Op, axis: Axis) -> Along:
     return Along(out.index(label), tuple(reads))
 
 
+def spelled_out(equation: str, ranks: list[int]) -> str:
+    """An equation with letters for its dots.
+
+    >>> spelled_out("...chw,oc->...ohw", [4, 2])
+    'Achw,oc->Aohw'
+    """
+    free = [letter for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter not in equation]
+    terms, out = equation.split("->")
+    counts = [rank - len(t.replace("...", "")) for t, rank in zip(terms.split(","), ranks, strict=True) if "..." in t]
+    most = max(counts, default=0)
+    dots = iter(counts)
+    filled = [t.replace("...", "".join(free[most - next(dots) : most])) if "..." in t else t for t in terms.split(",")]
+    return ",".join(filled) + "->" + out.replace("...", "".join(free[:most]))
+
+
+def per_image(op: Op, axis: Axis) -> Along:
+    """A norm over each of several images in one batch: the axis may only be the batch."""
+    along = same(op, axis)
+    if along.dim != 0:
+        raise Refused(op, "takes statistics of several images in one batch, which has no rule")
+    return along
+
+
 def prelu(op: Op, axis: Axis) -> Along:
     """One slope per channel."""
     return first_only(op, axis)
@@ -92,11 +116,16 @@ def prelu(op: Op, axis: Axis) -> Along:
 RULES = {
     **dict.fromkeys(
         (
+            *("absolute", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "clip", "fix"),
+            *("divide", "multiply", "subtract", "negative", "square", "floor_divide", "true_divide", "float_power"),
+            *("greater", "greater_equal", "less", "less_equal", "not_equal", "isin", "real", "imag", "conj"),
+            *("where", "log_sigmoid_forward", "special_ndtr", "special_expit", "complex", "polar"),
             "hardswish",
             "rsub",
             "zeros_like",
             "ones_like",
             "full_like",
+            "empty_like",
             "_to_copy",
             "to",
             "type_as",
@@ -119,12 +148,11 @@ RULES = {
         ),
         pointwise,
     ),
-    **dict.fromkeys(
-        ("softmax", "_softmax", "log_softmax", "_log_softmax", "glu", "cumsum", "sort", "argsort"), over_dim
-    ),
+    **dict.fromkeys(("softmax", "_softmax", "log_softmax", "_log_softmax", "glu"), over_dim),
     **dict.fromkeys(("layer_norm", "native_layer_norm", "rms_norm"), layer_norm),
     **dict.fromkeys(("matmul", "bmm", "mm"), matmul),
     **dict.fromkeys(("prelu", "_prelu_kernel", "affine", "channel_shuffle", "native_channel_shuffle"), first_only),
+    **dict.fromkeys(("group_norm", "instance_norm"), per_image),
     "linear": linear,
     "einsum": einsum,
 }

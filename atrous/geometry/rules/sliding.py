@@ -48,8 +48,17 @@ def convolution(op: Op, axis: Axis) -> Along:
     weight = axis.graph.ops[op.arguments["weight"].index]
     if axis.streamed(weight.index):
         raise Refused(op, "its weights depend on the position")
-    dim, k = spatial(op, axis, len(weight.shape) - 2)
+    n = len(weight.shape) - 2
+    if over_batch(op, axis, n):
+        return same(op, axis)
+    dim, k = spatial(op, axis, n)
     return same(op, axis, dim, step=window(op, weight.shape)[k])
+
+
+def over_batch(op: Op, axis: Axis, count: int) -> bool:
+    """Whether the axis is the batch of an operator that slides over `count` dimensions: frames, each by itself."""
+    x = axis.graph.ops[op.inputs[0]]
+    return axis.dim(x.index) == 0 and len(x.shape) == count + 2
 
 
 def transposed(op: Op, axis: Axis) -> Along:
@@ -58,15 +67,19 @@ def transposed(op: Op, axis: Axis) -> Along:
     if axis.streamed(weight.index):
         raise Refused(op, "its weights depend on the position")
     n = len(weight.shape) - 2
+    if over_batch(op, axis, n):
+        return same(op, axis)
     dim, k = spatial(op, axis, n)
     a = op.arguments
-    stride, padding, dilation = (each(a[name], n, 1)[k] for name in ("stride", "padding", "dilation"))
+    stride, padding, dilation = (each(a[name], n, d)[k] for name, d in (("stride", 1), ("padding", 0), ("dilation", 1)))
     return same(op, axis, dim, step=Transposed(weight.shape[2 + k], stride, dilation, padding))
 
 
 def pool(op: Op, axis: Axis) -> Along:
     """As a convolution; one window over everything is a barrier."""
     windows = window(op)
+    if over_batch(op, axis, len(windows)):
+        return same(op, axis)
     dim, k = spatial(op, axis, len(windows))
     extent = axis.graph.ops[op.inputs[0]].shape[-len(windows) :]
     if all(w.reach + 1 == size and w.padding == 0 for w, size in zip(windows, extent, strict=True)) and extent[k] > 1:
@@ -76,6 +89,8 @@ def pool(op: Op, axis: Axis) -> Along:
 
 def adaptive(op: Op, axis: Axis) -> Along:
     """Adaptive pools: bins that grow with the input are a barrier."""
+    if over_batch(op, axis, dimensions(op)):
+        return same(op, axis)
     dim, _ = spatial(op, axis, dimensions(op))
     length, bins = axis.graph.ops[op.inputs[0]].shape[dim], op.shape[dim]
     if bins == length:

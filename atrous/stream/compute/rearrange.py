@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from atrous.geometry.graph import Op
-from atrous.geometry.maps import Bordered, Regrouped
+from atrous.geometry.maps import Bordered, Regrouped, Sliding
 from atrous.geometry.rules.rearrange import pad_map, pad_mode, pad_pairs
 from atrous.stream.compute.sliding import extended
 from atrous.stream.span import Span
@@ -44,6 +44,21 @@ def expand(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tenso
     for span in spans:
         sizes[span.dim] = span.hi - span.lo
     return tensors[op.inputs[0]].expand(sizes)
+
+
+def repeat(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
+    """A vector is repeated as often as the box has rows."""
+    x, repeats = tensors[op.inputs[0]], list(op.arguments["repeats"])
+    for span in spans:
+        if not isinstance(span.pieces[op.inputs[0]].map, Sliding):
+            repeats[span.dim] = span.hi - span.lo
+    return x.repeat(repeats)
+
+
+def repeat_interleave(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
+    """Whole input rows, then cut."""
+    a = op.arguments
+    return _cut(tensors[op.inputs[0]].repeat_interleave(a["repeats"], a["dim"]), op, spans)
 
 
 def pad(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
@@ -116,6 +131,8 @@ KERNELS = {
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), shuffle),
     **dict.fromkeys(("split", "split_with_sizes", "unbind"), split),
     "slice": slices,
+    "repeat": repeat,
+    "repeat_interleave": repeat_interleave,
     "expand": expand,
     "squeeze": squeeze,
 }

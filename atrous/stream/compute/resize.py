@@ -20,6 +20,7 @@ def resize(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tenso
     source = op.inputs[0]
     x = tensors[source]
     n, rank = MODES[op.kind][1], x.dim()
+    spans = tuple(s for s in spans if s.dim >= rank - n)
     shape = list(x.shape)
     for span in spans:
         shape[span.dim] = span.pieces[source].length

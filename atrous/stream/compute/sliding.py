@@ -36,8 +36,8 @@ def extended(x: Tensor, pads: dict[int, tuple[int, int]], value: float = 0.0) ->
 
 
 def _spatial(spans: tuple[Span, ...], rank: int, n: int) -> dict[int, Span]:
-    """Spans by their place among the last `n` dimensions."""
-    return {s.dim - (rank - n): s for s in spans}
+    """Spans by their place among the last `n` dimensions; one along the batch needs nothing."""
+    return {s.dim - (rank - n): s for s in spans if s.dim >= rank - n}
 
 
 def _own_pads(op: Op, windows: list[Sliding], shape: torch.Size) -> list[tuple[int, int]]:
@@ -50,7 +50,8 @@ def _own_pads(op: Op, windows: list[Sliding], shape: torch.Size) -> list[tuple[i
 def convolution(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
     """Padding only where the window sticks out of the true input."""
     a = op.arguments
-    x, weight = tensors[a["input"].index], tensors[a["weight"].index]
+    weight = tensors[a["weight"].index]
+    x = tensors[a["input"].index].to(weight.dtype)  # differs where numbers and masks meet a lower `dtype=`
     bias = None if a["bias"] is None else tensors[a["bias"].index]
     windows = window(op, tuple(weight.shape))
     n, rank = len(windows), x.dim()
@@ -67,7 +68,8 @@ def transposed(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> T
     """All that the needed input rows add to, cut to the wanted rows."""
     a = op.arguments
     source = a["input"].index
-    x, weight = tensors[source], tensors[a["weight"].index]
+    weight = tensors[a["weight"].index]
+    x = tensors[source].to(weight.dtype)
     bias = None if a["bias"] is None else tensors[a["bias"].index]
     n, rank = weight.dim() - 2, x.dim()
     stride, padding, dilation, extra = (
