@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from atrous.data.dataset import Dataset, load_image, load_label, open_dataset, to_channels
+from atrous.data.dataset import Dataset, load_image, load_label, open_dataset, spacing_of, to_channels
+from atrous.data.prepare import prepare, restore
 from atrous.data.sample import Sample
 from atrous.errors import UserError
 from atrous.prediction import Predictor, load
+from atrous.recipe.build import build_preparation
 from atrous.recipe.run import Run
 from atrous.tasks.scores import Scores
 
@@ -83,10 +85,17 @@ def measure(
     for index, (sample, image, label) in enumerate(read_ahead(predictor, dataset, samples)):
         if image.shape[1:] != label.shape:
             raise UserError(f"{sample.label}: size {label.shape}, but {sample.image} has {image.shape[1:]}")
-        probabilities = predictor.task.probabilities(predictor.output(image))[0]
-        metrics.update(sample.name, probabilities, torch.from_numpy(label.copy()))
+        spacing = spacing_of(dataset, sample)
+        metrics.update(sample.name, probabilities(predictor, image, spacing), torch.from_numpy(label.copy()), spacing)
         progress(index + 1, len(samples))
     return metrics.result(time.monotonic() - start, tta)
+
+
+def probabilities(predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None) -> torch.Tensor:
+    """Probabilities `(K, *S)` of an image `(C, *S)` as in its file, prepared as in training, on the file's grid."""
+    prepared = prepare(image, build_preparation(predictor.run.recipe), spacing)
+    found = predictor.task.probabilities(predictor.output(prepared))[0]
+    return restore(found, image.shape[1:])
 
 
 def read_ahead(

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,16 @@ from atrous.data.dataset import Dataset
 from atrous.errors import UserError
 from atrous.evaluation import measure
 from atrous.prediction import load
-from atrous.recipe.build import build_color, build_geometry, build_network, build_settings, build_task, count_parameters
+from atrous.recipe.build import (
+    build_color,
+    build_geometry,
+    build_network,
+    build_preparation,
+    build_settings,
+    build_task,
+    count_parameters,
+    describe,
+)
 from atrous.recipe.plan import Plan, machine_memory, plan
 from atrous.recipe.run import Run, create_run, open_run
 from atrous.recipe.schema import Recipe, override, read_recipe
@@ -28,8 +37,8 @@ from atrous.training.loop import Monitor, Outcome, fit
 
 AFTER_SECONDS = 3.0
 """Kept back for the report, beside the final evaluation."""
-WINDOW = 1024
-"""During training, images larger than this along an axis are validated on windows of this size."""
+WINDOW = {1: 1 << 20, 2: 1024, 3: 128}
+"""During training, images larger than this along an axis are validated on windows of this size, by their axes."""
 WINDOWS = 8
 """At most so many windows of one image."""
 
@@ -59,6 +68,7 @@ def train(
     epochs: float | None = None,
     recipe: Recipe | Path | str | None = None,
     settings: Sequence[str] = (),
+    stages: bool = False,
     seed: int | None = None,
     description: Path | str | None = None,
     resume: Path | str | None = None,
@@ -74,6 +84,7 @@ def train(
         epochs: passes over the data, instead of minutes.
         recipe: a recipe to follow instead of planning one.
         settings: `section.key=value` overrides.
+        stages: fine-tune in three stages: the head, the encoder's upper layers too, then all.
         seed: of everything drawn.
         description: a dataset.toml that lies elsewhere.
         resume: folder of a run to go on with; nothing else is given then.
@@ -95,7 +106,8 @@ def train(
         root = data if data is not None else follow.data.root  # type: ignore[union-attr]
         described = description or (follow.data.description if follow is not None and data is None else None)
         found = _checked(root, described, watch)
-        planned = _planned(found, follow, minutes, epochs, seed, settings)
+        wanted = [*(["stages=fine-tune"] if stages else []), *settings]
+        planned = _planned(found, follow, minutes, epochs, seed, wanted)
         run = create_run(_folder(out, Path(root)), planned.recipe, planned.reasons, list(command))
         (run.folder / "check.txt").write_text(found.text())
     return _train(run, found, budget, watch, resume is not None)
@@ -159,16 +171,19 @@ def _learn(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool, s
     recipe, dataset = run.recipe, found.dataset
     torch.manual_seed(recipe.train.seed)
     limit = machine_memory() // 4
-    decoded = decode(dataset, dataset.splits[recipe.data.train], limit=limit, scratch=scratch)
-    validation = dataset.splits[recipe.data.val]
-    held_out = decode(dataset, validation, limit=limit, scratch=scratch, need_positions=False)
+    preparation = build_preparation(recipe)
+    decoded = decode(dataset, dataset.splits[recipe.data.train], limit=limit, scratch=scratch, preparation=preparation)
+    held_out = decode(
+        dataset, dataset.splits[recipe.data.val], limit=limit, scratch=scratch, need_positions=False,
+        preparation=preparation,
+    )  # fmt: skip
     batches = Batches(
         decoded, build_geometry(recipe), build_color(recipe), recipe.train.batch_size, recipe.train.seed,
-        float(np.mean(found.fingerprint.std)),
+        _spread(found, recipe),
     )  # fmt: skip
     network, task = build_network(recipe.model, len(recipe.task.classes)), build_task(recipe)
     watch.say(
-        f"{recipe.model.name} over {recipe.model.encoder}, {count_parameters(network) / 1e6:.1f} million parameters; "
+        f"{describe(recipe.model)}, {count_parameters(network) / 1e6:.1f} million parameters; "
         f"crops {' x '.join(map(str, recipe.train.crop))}, batch {recipe.train.batch_size}, {recipe.train.precision}"
     )
     budget.minutes, budget.steps = recipe.train.minutes, None
@@ -184,9 +199,15 @@ def _learn(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool, s
         settings=build_settings(recipe),
         folder=run.folder,
         per_epoch=batches.per_epoch,
-        monitor=watch.monitor,
+        monitor=replace(watch.monitor, on_stage=watch.say),
         resume=resume,
     )
+
+
+def _spread(found: Check, recipe: Recipe) -> float:
+    """Standard deviation of what the network is fed, before it normalizes."""
+    kept = set(recipe.input.intensity) == {"keep"}
+    return float(np.mean(found.fingerprint.std if kept else recipe.model.std))
 
 
 def _whole_share(held_out: Decoded) -> float:
@@ -229,7 +250,8 @@ def windows(shape: Sequence[int]) -> list[tuple[slice, ...]]:
     >>> len(windows((5400, 10800)))
     8
     """
-    starts = [[0] if n <= WINDOW else list(range(0, n - WINDOW + 1, WINDOW)) for n in shape]
+    side = WINDOW[len(shape)]
+    starts = [[0] if n <= side else list(range(0, n - side + 1, side)) for n in shape]
     grid = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(shape))
     chosen = grid[np.linspace(0, len(grid) - 1, min(WINDOWS, len(grid))).round().astype(int)]
-    return [tuple(slice(int(a), min(int(a) + WINDOW, n)) for a, n in zip(row, shape, strict=True)) for row in chosen]
+    return [tuple(slice(int(a), min(int(a) + side, n)) for a, n in zip(row, shape, strict=True)) for row in chosen]

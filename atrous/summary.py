@@ -5,8 +5,8 @@ import shlex
 import sys
 from typing import Any
 
-from atrous.data.dataset import Dataset
-from atrous.evaluation import read_ahead
+from atrous.data.dataset import Dataset, spacing_of
+from atrous.evaluation import probabilities, read_ahead
 from atrous.prediction import Predictor
 from atrous.recipe.run import Run
 from atrous.report.page import Example, ReportContent, write_report
@@ -64,9 +64,10 @@ def _examples(predictor: Predictor, dataset: Dataset, split: str, scores: Scores
     samples = [s for s in dataset.splits[split] if s.name in wanted]
     examples = []
     for sample, image, label in read_ahead(predictor, dataset, samples):
-        prediction = predictor.predict(image).labels
-        examples.append(
-            Example(sample.name, image, label, prediction, scores.per_image[sample.name], wanted[sample.name])
-        )
+        spacing = spacing_of(dataset, sample)
+        found = probabilities(predictor, image, spacing)
+        prediction = predictor.task.decode(found[None])[0].cpu().numpy()
+        miou, kind = scores.per_image[sample.name], wanted[sample.name]
+        examples.append(Example(sample.name, image, label, prediction, miou, kind, spacing))
     order = [*best, *worst]
     return sorted(examples, key=lambda example: order.index(example.name))

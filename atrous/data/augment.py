@@ -20,6 +20,7 @@ class Color:
         saturation: factor around the gray value, for three channels.
         channel: factor of its own per channel.
         noise: standard deviation of noise added to a quarter of the crops, in standard deviations of the data.
+        gamma: exponent on the crop's range, for a third of the crops: 0.5 means 1/1.5 to 1.5.
     """
 
     brightness: float = 0.3
@@ -27,6 +28,7 @@ class Color:
     saturation: float = 0.3
     channel: float = 0.05
     noise: float = 0.03
+    gamma: float = 0.0
 
 
 def _window(view: View, crop: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
@@ -76,6 +78,8 @@ def cut(image: np.ndarray, label: np.ndarray, view: View, crop: tuple[int, ...])
 
 def recolor(rng: np.random.Generator, image: torch.Tensor, color: Color, spread: float) -> torch.Tensor:
     """Vary the intensities of `(C, *S)`; `spread` is the data's standard deviation."""
+    if color.gamma > 0 and rng.random() < 1 / 3:
+        image = _bent(image, float(np.exp(rng.uniform(-1, 1) * np.log1p(color.gamma))))
     channels = image.shape[0]
     shape = (channels, *[1] * (image.ndim - 1))
     gain = 1 + rng.uniform(-color.contrast, color.contrast)
@@ -91,3 +95,11 @@ def recolor(rng: np.random.Generator, image: torch.Tensor, color: Color, spread:
         noise = rng.standard_normal(tuple(image.shape), dtype=np.float32)
         image = image + level * torch.from_numpy(noise)
     return image
+
+
+def _bent(image: torch.Tensor, exponent: float) -> torch.Tensor:
+    """Each channel's range `0..1` raised to a power, its ends kept."""
+    axes = tuple(range(1, image.ndim))
+    low, high = image.amin(axes, keepdim=True), image.amax(axes, keepdim=True)
+    width = (high - low).clamp_min(1e-6)
+    return ((image - low) / width).pow(exponent) * width + low

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.dataset import Dataset, load_image, load_label
+from atrous.data.dataset import Dataset, load_image, load_label, spacing_of
+from atrous.data.prepare import Preparation, prepare, resample_label
 from atrous.data.sample import Sample
 from atrous.labels import IGNORE
 
@@ -53,7 +54,13 @@ def _positions(label: np.ndarray, seed: int) -> dict[int, np.ndarray]:
 
 
 def decode(
-    dataset: Dataset, samples: Sequence[Sample], *, limit: int, scratch: Path, need_positions: bool = True
+    dataset: Dataset,
+    samples: Sequence[Sample],
+    *,
+    limit: int,
+    scratch: Path,
+    need_positions: bool = True,
+    preparation: Preparation | None = None,
 ) -> Decoded:
     """Decode every sample once, on two threads.
 
@@ -63,6 +70,7 @@ def decode(
         limit: bytes that may stay in memory; what is beyond is written to `scratch` and mapped.
         scratch: a folder that outlives the result.
         need_positions: whether places per class are wanted (training) or not (validation).
+        preparation: what is done to images (and to the grid of their labels) first.
 
     Raises:
         UserError: a file cannot be read.
@@ -81,6 +89,9 @@ def decode(
     def one(item: tuple[int, Sample]) -> tuple[np.ndarray, np.ndarray, dict[int, np.ndarray]]:
         index, sample = item
         image, label = load_image(sample), load_label(dataset, sample)
+        if preparation is not None and preparation.changes:
+            image = prepare(image, preparation, spacing_of(dataset, sample))
+            label = resample_label(label, image.shape[1:])
         places = _positions(label, index) if need_positions else {}
         return keep(image, index, "image"), keep(label, index, "label"), places
 

@@ -28,7 +28,8 @@ class Geometry:
     Attributes:
         crop: size of a crop per axis.
         scale: least and greatest zoom (2 shows things twice as large), drawn evenly in the logarithm.
-        rotate: greatest turn in degrees, in the plane of the last two axes.
+        rotate: greatest turn in degrees.
+        about: axes of a volume about which crops turn, each by its own angle; 0 turns in the plane of the last two.
         flip: per axis, whether to mirror half of the crops.
         foreground: share of crops that are centered on a class drawn evenly from those of the sample.
     """
@@ -38,6 +39,7 @@ class Geometry:
     rotate: float = 10.0
     flip: tuple[bool, ...] = (False, True)
     foreground: float = 0.33
+    about: tuple[int, ...] = (0,)
 
 
 def _matrix(rng: np.random.Generator, geometry: Geometry) -> np.ndarray:
@@ -47,10 +49,12 @@ def _matrix(rng: np.random.Generator, geometry: Geometry) -> np.ndarray:
     mirror = [-1.0 if flip and rng.random() < 0.5 else 1.0 for flip in geometry.flip]
     matrix = np.diag(mirror) / zoom
     if ndim > 1:
-        angle = math.radians(rng.uniform(-geometry.rotate, geometry.rotate))
-        turn = np.eye(ndim)
-        turn[-2:, -2:] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
-        matrix = turn @ matrix
+        for axis in geometry.about if ndim == 3 else (0,):
+            plane = [a for a in range(ndim) if ndim == 2 or a != axis]
+            angle = math.radians(rng.uniform(-geometry.rotate, geometry.rotate))
+            turn = np.eye(ndim)
+            turn[np.ix_(plane, plane)] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+            matrix = turn @ matrix
     return matrix
 
 

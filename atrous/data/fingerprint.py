@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.dataset import Dataset, class_table
-from atrous.data.moments import merge
+from atrous.data.moments import Moments, merge
 from atrous.data.scan import Scan
 from atrous.errors import UserError
 from atrous.labels import IGNORE
@@ -21,6 +21,25 @@ class Sizes:
     min: tuple[int, ...]
     median: tuple[int, ...]
     max: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Spacings:
+    """Smallest, median and largest distance of neighboring positions along each axis."""
+
+    min: tuple[float, ...]
+    median: tuple[float, ...]
+    max: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Foreground:
+    """Intensities of each channel where labels are not 0: percentiles 0.5 and 99.5, mean and deviation between."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,10 @@ class Fingerprint:
         minimum: least intensity in train.
         maximum: greatest intensity in train.
         bytes_decoded: memory that all images and labels take, decoded.
+        case_scale: how many times as far the intensities of one image spread as those of another (95th to 5th
+            percentile of the deviations, the greatest over channels).
+        spacing: of the images, where dataset.toml or the files say it.
+        foreground: of volumes.
     """
 
     channels: int
@@ -52,6 +75,9 @@ class Fingerprint:
     minimum: float
     maximum: float
     bytes_decoded: int
+    case_scale: float = 1.0
+    spacing: Spacings | None = None
+    foreground: Foreground | None = None
 
     @property
     def ndim(self) -> int:
@@ -72,7 +98,11 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
     try:
         sizes = Sizes(**{key: tuple(content["sizes"][key]) for key in ("min", "median", "max")})
         tuples = {key: tuple(content[key]) for key in ("class_frequency", "mean", "std")}
-        return Fingerprint(**{**content, **tuples, "sizes": sizes})
+        more: dict[str, Any] = {}
+        for key, kind in (("spacing", Spacings), ("foreground", Foreground)):
+            found = content.get(key)
+            more[key] = None if found is None else kind(**{name: tuple(row) for name, row in found.items()})
+        return Fingerprint(**{**content, **tuples, **more, "sizes": sizes})
     except (KeyError, TypeError) as error:
         raise UserError(f"fingerprint: a field is missing or unknown ({error}): run the check again") from error
 
@@ -110,7 +140,36 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         minimum=float(total.least.min()),
         maximum=float(total.most.max()),
         bytes_decoded=sum(positions.values()) * (channels * width + 1),
+        case_scale=_case_scale(chosen),
+        spacing=_spacings([dataset.spacing or header.spacing for _, header, _ in good if len(header.size) == ndim]),
+        foreground=_foreground([one for one, _ in usable if one.split == "train"] or [one for one, _ in usable]),
     )
+
+
+def _case_scale(chosen: Sequence[Moments]) -> float:
+    stds = np.array([moments.std for moments in chosen])
+    low, high = np.percentile(stds, [5, 95], axis=0)
+    return float(np.max(np.divide(high, low, out=np.ones_like(high), where=low > 0)))
+
+
+def _spacings(found: Sequence[tuple[float, ...] | None]) -> Spacings | None:
+    """None where one image does not say it: then nothing can be said of all."""
+    known = [spacing for spacing in found if spacing is not None]
+    if not known or len(known) < len(found) or len({len(spacing) for spacing in known}) > 1:
+        return None
+    rows = np.array(known)
+    return Spacings(*(tuple(float(v) for v in row) for row in (rows.min(0), np.median(rows, axis=0), rows.max(0))))
+
+
+def _foreground(scans: Sequence[Scan]) -> Foreground | None:
+    parts = [one.foreground for one in scans if one.foreground is not None and one.foreground.size]
+    if not parts:
+        return None
+    values = np.concatenate(parts, axis=1).astype(np.float64)
+    low, high = np.percentile(values, [0.5, 99.5], axis=1)
+    kept = np.clip(values, low[:, None], high[:, None])
+    rows = (low, high, kept.mean(1), kept.std(1))
+    return Foreground(*(tuple(float(v) for v in row) for row in rows))
 
 
 def class_frequency(dataset: Dataset, scans: Sequence[Scan]) -> tuple[float, ...]:

@@ -16,6 +16,8 @@ from atrous.data.moments import Moments, moments
 from atrous.data.sample import Sample
 
 Progress = Callable[[int, int], None]
+FOREGROUND = 5000
+"""Positions of a volume at most at which its foreground is looked at."""
 
 
 @dataclass
@@ -28,6 +30,7 @@ class Scan:
         image: header of the image as the file has it; None when it cannot be read.
         digest: hash of the decoded pixels.
         moments: of the image as it is loaded, alpha dropped and channels set.
+        foreground: values `(C, n)` at some positions whose label is not 0, of volumes; None elsewhere.
         label: header of the label file, None when there is none or it cannot be read.
         label_size: its spatial shape.
         counts: positions per file value, the region applied.
@@ -41,6 +44,7 @@ class Scan:
     image: Header | None = None
     digest: str = ""
     moments: Moments | None = None
+    foreground: np.ndarray | None = None
     label: Header | None = None
     label_size: tuple[int, ...] = ()
     counts: dict[int, int] = field(default_factory=dict)
@@ -73,15 +77,23 @@ def total_counts(scans: Sequence[Scan], colored: bool) -> dict[int, int]:
 
 def _scan(sample: Sample, split: str, color_expected: bool) -> Scan:
     found = Scan(sample, split)
-    for read in (_scan_image, _scan_label):
-        try:
-            read(found, color_expected)
-        except FileFault as fault:
-            found.failures.append(fault)
+    image = values = None
+    try:
+        image = _scan_image(found)
+    except FileFault as fault:
+        found.failures.append(fault)
+    try:
+        values = _scan_label(found, color_expected)
+    except FileFault as fault:
+        found.failures.append(fault)
+    if image is not None and values is not None and image.shape[1:] == values.shape and image.ndim == 4:
+        places = np.flatnonzero(values)
+        chosen = places[np.linspace(0, len(places) - 1, min(len(places), FOREGROUND)).astype(int)]
+        found.foreground = image.reshape(len(image), -1)[:, chosen]
     return found
 
 
-def _scan_image(found: Scan, _: bool) -> None:
+def _scan_image(found: Scan) -> np.ndarray:
     sample = found.sample
     header = load_header(sample)
     image = load_image(replace(sample, channels=None))
@@ -89,12 +101,14 @@ def _scan_image(found: Scan, _: bool) -> None:
     digest.update(image.data)
     found.digest = digest.hexdigest()
     found.image = header
-    found.moments = moments(to_channels(image, sample.channels, sample.image))
+    image = to_channels(image, sample.channels, sample.image)
+    found.moments = moments(image)
+    return image
 
 
-def _scan_label(found: Scan, color_expected: bool) -> None:
+def _scan_label(found: Scan, color_expected: bool) -> np.ndarray | None:
     if found.sample.label is None:
-        return
+        return None
     header = read_header(found.sample.label)
     values, found.colored = label_values(found.sample, color_expected)
     found.label, found.label_size = header, values.shape
@@ -106,3 +120,4 @@ def _scan_label(found: Scan, color_expected: bool) -> None:
         found.outside = int(np.count_nonzero(region == 0))
         values = values[region != 0]
     found.counts = value_counts(values)
+    return values

@@ -2,21 +2,28 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from atrous.data.dataset import Dataset
 from atrous.data.fingerprint import Fingerprint
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
+from atrous.recipe.intensity import network_statistics, plan_input, working_spacing
 from atrous.recipe.schema import Recipe, validate
+from atrous.recipe.volume import plan_patch
 
 POSITIONS = {1: 65_536, 2: 147_456, 3: 262_144}
 """Positions of a crop: a step of four takes about half a second on two cores."""
 STRIDE = 32
 BATCH = 4
 """On two cores a step of four crops takes half as long as one of eight; after equal time it is well ahead on CamVid."""
+STEP = {1: 65_536, 3: 524_288}
+"""Positions of a step on signals and volumes, whose crops may be small."""
+ANISOTROPIC = 2.0
+"""An axis so many times as coarse as another is no axis to turn across."""
 EPOCHS_DEFAULT = 40.0
 
 
@@ -77,17 +84,25 @@ def plan(
     """Plan a recipe. `memory` in bytes, what the machine has when not given."""
     size = [float(axis) for axis in fingerprint.sizes.median]
     ndim, reasons = len(size), {}
-    crop = plan_crop(size)
+    given = plan_input(dataset, fingerprint, reasons)
+    spacing = working_spacing(fingerprint, given)
+    crop, strides = (plan_crop(size), None) if ndim < 3 else plan_patch(size, spacing, POSITIONS[3])
     reasons["train.crop"] = (
         f"images are {' x '.join(f'{s:g}' for s in size)} (median); at most {POSITIONS[ndim]} positions"
     )
-    model = _plan_model(fingerprint, ndim, crop, reasons)
-    weights = class_weights(fingerprint.class_frequency)
+    model = _plan_model(fingerprint, ndim, given, reasons)
+    if strides is not None:
+        model["strides"] = [list(stage) for stage in strides]
+        apart = " x ".join(f"{distance:g}" for distance in spacing)
+        reasons["model.strides"] = (
+            f"voxels are {apart} apart: an axis is halved while it is about as fine as the finest"
+        )
+    weights = class_weights(fingerprint.class_frequency) if ndim == 2 else None
     if weights is not None:
         rare = min(f for f in fingerprint.class_frequency if f > 0)
         reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the labelled positions"
     reasons["task.dice"] = "Dice follows what the figure of merit counts, cross-entropy keeps the gradients alive"
-    batch = _plan_batch(crop, memory, reasons)
+    batch = _plan_batch(crop, memory, fingerprint.images.get("train", 1), reasons)
     precision = "bf16-mixed" if has_bfloat16() else "32-true"
     reasons["train.precision"] = f"this processor {'has' if has_bfloat16() else 'lacks'} bfloat16 arithmetic"
     if minutes is None and epochs is None:
@@ -104,9 +119,11 @@ def plan(
             "classes": list(dataset.classes),
             "palette": [tuple(color) for color in dataset.palette],
             "class_weights": weights,
+            "tolerance": _plan_tolerance(fingerprint, spacing, reasons),
         },
+        "input": given,
         "model": model,
-        "augment": _plan_augment(size, crop, reasons),
+        "augment": _plan_augment(dataset, size, crop, spacing, reasons),
         "train": {
             "minutes": minutes,
             "epochs": epochs,
@@ -119,7 +136,19 @@ def plan(
     return Plan(validate(values, "plan"), reasons)
 
 
-def _plan_model(fingerprint: Fingerprint, ndim: int, crop: Sequence[int], reasons: dict[str, str]) -> dict[str, object]:
+def _plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:
+    if fingerprint.spacing is None or fingerprint.ndim == 2:
+        return None
+    if fingerprint.ndim == 1:
+        reasons["task.tolerance"] = "150 ms, by which the delineation of heartbeats is judged: set that of your field"
+        return 0.15
+    reasons["task.tolerance"] = "surfaces count as found within the distance of neighboring voxels, at least 1 mm"
+    return max(1.0, round(max(spacing), 2))
+
+
+def _plan_model(
+    fingerprint: Fingerprint, ndim: int, given: Mapping[str, Any], reasons: dict[str, str]
+) -> dict[str, object]:
     channels = fingerprint.channels
     model: dict[str, object] = {"ndim": ndim, "in_channels": channels}
     eight_bit = fingerprint.dtype == "uint8" and channels == 3
@@ -138,28 +167,42 @@ def _plan_model(fingerprint: Fingerprint, ndim: int, crop: Sequence[int], reason
         else f"{ndim}-D data of {channels} channel(s), {fingerprint.dtype}: trained from scratch"
     )
     reasons["model.encoder"] = why
+    mean, std = network_statistics(fingerprint, given)
+    widths: dict[str, object] = {"encoder_width": 24, "width": 64}
+    if ndim == 3:
+        widths = {"name": "unet", "encoder_width": 32, "width": 16}
+        reasons["model.name"] = "the skip connections of a U-Net find the surfaces of small structures"
     return model | {
         "encoder": "resnet",
         "depth": 18,
-        "encoder_width": 24,
-        "width": 64,
-        "mean": [round(float(m), 6) for m in fingerprint.mean],
-        "std": [round(max(float(s), 1e-6), 6) for s in fingerprint.std],
+        **widths,
+        "mean": [round(m, 6) for m in mean],
+        "std": [round(max(s, 1e-6), 6) for s in std],
     }
 
 
-def _plan_batch(crop: Sequence[int], memory: int | None, reasons: dict[str, str]) -> int:
+def _plan_batch(crop: Sequence[int], memory: int | None, images: int, reasons: dict[str, str]) -> int:
     available = memory or machine_memory()
     # Measured on the planned networks: about 2.2 kB of activations a position in bfloat16, twice that in float32.
     need = math.prod(crop) * (2_200 if has_bfloat16() else 4_400)
-    batch = int(min(BATCH, max(1, 0.4 * available / need)))
+    wanted = BATCH
+    if len(crop) != 2:  # small crops and short signals come in larger batches, but an epoch has several
+        wanted = min(max(2, round(STEP[len(crop)] / math.prod(crop))), 32, max(2, images // 4))
+    batch = int(min(wanted, max(1, 0.4 * available / need)))
     reasons["train.batch_size"] = (
         f"small batches learn more a minute; a crop takes about {need / 1e9:.2g} GB of {available / 1e9:.0f} GB"
     )
     return batch
 
 
-def _plan_augment(size: Sequence[float], crop: Sequence[int], reasons: dict[str, str]) -> dict[str, object]:
+def _plan_augment(
+    dataset: Dataset, size: Sequence[float], crop: Sequence[int], spacing: Sequence[float], reasons: dict[str, str]
+) -> dict[str, object]:
+    if len(size) == 1:
+        reasons["augment.flip"] = "time does not run backward"
+        return {"flip": [False], "scale": (0.8, 1.25), "rotate": 0.0, "noise": 0.05}
+    if len(size) == 3:
+        return _plan_turns(dataset, spacing, reasons)
     reasons["augment.flip"] = (
         "left and right are alike in most pictures, up and down are not: set both for cells or maps"
     )
@@ -167,3 +210,24 @@ def _plan_augment(size: Sequence[float], crop: Sequence[int], reasons: dict[str,
     least = min(1.0, max(0.5, max(c / s for c, s in zip(crop, size, strict=True)) - 0.1))
     reasons["augment.scale"] = "zoomed out as far as an image still fills the crop, within a tenth; at most a half"
     return {"flip": [axis == len(size) - 1 for axis in range(len(size))], "scale": (round(least, 2), 2.0)}
+
+
+def _plan_turns(dataset: Dataset, spacing: Sequence[float], reasons: dict[str, str]) -> dict[str, object]:
+    sides = any(side in name.lower() for name in dataset.classes for side in ("left", "right"))
+    reasons["augment.flip"] = (
+        "classes tell left from right: never mirrored" if sides else "the body is alike on both sides of its last axis"
+    )
+    coarse = max(spacing) >= ANISOTROPIC * min(spacing)
+    if coarse:
+        reasons["augment.about"] = "one axis is much coarser than the others: turned about that one alone"
+    return {
+        "flip": [False, False, not sides],
+        "scale": (0.8, 1.25),
+        "rotate": 15.0,
+        "about": [spacing.index(max(spacing))] if coarse else [0, 1, 2],
+        "brightness": 0.2,
+        "contrast": 0.25,
+        "saturation": 0.0,
+        "noise": 0.1,
+        "gamma": 0.4,
+    }

@@ -10,6 +10,7 @@ import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from atrous.errors import UserError
+from atrous.recipe.stages import PRESETS
 
 
 class _Section(BaseModel):
@@ -25,16 +26,52 @@ class DataSection(_Section):
     val: str = Field("val", description="split to choose the best weights by")
 
 
+class InputSection(_Section):
+    """What is done to a file's values before the network sees them, in training and in prediction."""
+
+    intensity: list[Literal["keep", "zscore", "clip"]] = Field(
+        ["keep"],
+        min_length=1,
+        description="per channel or one for all: keep, zscore (of each case), clip (low to high)",
+    )
+    low: list[float] = Field([], description="where clip cuts, per channel")
+    high: list[float] = Field([], description="where clip cuts, per channel")
+    spacing: list[float] = Field([], description="grid that the network works on, per axis; empty: that of the file")
+
+
 class ModelSection(_Section):
     """Which network."""
 
-    name: Literal["fcn", "unet"] = Field("fcn", description="decoder: fcn (light pyramid) or unet (concatenation)")
-    encoder: str = Field("resnet", description="resnet, vgg, efficientnet_lite0 or any timm model with feature maps")
+    name: Literal[
+        "fcn", "fcn32s", "fcn16s", "fcn8s", "segnet", "unet", "deeplab", "dilated", "fc_densenet", "five_layer"
+    ] = Field("fcn", description="architecture: fcn is the light pyramid, the others are those of their papers")
+    encoder: str = Field(
+        "resnet", description="resnet, vgg, efficientnet_lite0, torchvision:NAME or any timm model with feature maps"
+    )
     pretrained: bool = Field(False, description="start from ImageNet weights")
     depth: int = Field(18, description="of resnet (10, 18, 34) and vgg (11, 13, 16)")
     encoder_width: int = Field(32, ge=4, description="channels of the finest level of resnet and vgg")
     strides: list[int | list[int]] = Field([2, 2, 2, 2], description="of the stages of resnet, per axis where a list")
-    width: int = Field(96, ge=4, description="channels of the decoder")
+    output_stride: Literal[1, 2, 4, 8, 16, 32] | None = Field(
+        None, description="greatest stride of the encoder, the rest dilates; deeplab 16, dilated 8, others as it is"
+    )
+    antialias: bool = Field(False, description="blur before positions are dropped, in resnet and vgg")
+    width: int = Field(96, ge=4, description="channels of the decoder (fcn, unet, deeplab, dilated, five_layer)")
+    attention: Literal["none", "se", "eca", "spatial", "cbam", "scse", "local"] = Field(
+        "none", description="in the decoder: none, se, eca, spatial, cbam, scse or local"
+    )
+    fusion: Literal["sum", "concat", "gated"] | None = Field(
+        None, description="how fcn (sum) and unet (concat) join paths: sum, concat or gated"
+    )
+    deep_supervision: bool = Field(False, description="train with heads on the decoder's coarser maps too")
+    at_once: bool = Field(False, description="fcn8s: scale the skips so that all train at once without batch norm")
+    rates: list[int] = Field([6, 12, 18], min_length=1, description="deeplab: dilation of the pyramid's branches")
+    image_pooling: bool = Field(True, description="deeplab: the mean of the whole is a branch of the pyramid")
+    context: Literal["basic", "large"] = Field("basic", description="dilated: size of the context module")
+    blocks: list[int] = Field(
+        [4, 4, 4, 4, 4, 4], min_length=2, description="fc_densenet: layers per block, the bottleneck last"
+    )
+    growth: int = Field(12, ge=1, description="fc_densenet: channels that a layer adds")
     ndim: Literal[1, 2, 3] = Field(2, description="spatial axes")
     in_channels: int = Field(3, ge=1, description="channels of the input")
     mean: list[float] = Field([0.0, 0.0, 0.0], description="subtracted from the raw input, per channel")
@@ -49,6 +86,9 @@ class TaskSection(_Section):
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
     class_weights: list[float] | None = Field(None, description="of the cross-entropy, one per class")
     dice: float = Field(1.0, ge=0, description="weight of the Dice loss beside the cross-entropy")
+    tolerance: float | None = Field(
+        None, gt=0, description="surface Dice (volumes, in units of the spacing), onsets and offsets (signals, seconds)"
+    )
 
 
 class AugmentSection(_Section):
@@ -57,11 +97,13 @@ class AugmentSection(_Section):
     flip: list[bool] = Field([False, True], description="mirror half of the crops, per axis")
     scale: tuple[float, float] = Field((0.5, 2.0), description="least and greatest zoom")
     rotate: float = Field(10.0, ge=0, le=180, description="greatest turn, degrees")
+    about: list[int] = Field([0], description="axes of a volume about which crops turn")
     foreground: float = Field(0.33, ge=0, le=1, description="share of crops centered on a class drawn evenly")
     brightness: float = Field(0.3, ge=0, description="greatest shift, in standard deviations of the data")
     contrast: float = Field(0.3, ge=0, lt=1, description="greatest deviation of the contrast factor")
     saturation: float = Field(0.3, ge=0, le=1, description="greatest deviation of the saturation factor")
     noise: float = Field(0.03, ge=0, description="greatest standard deviation of noise")
+    gamma: float = Field(0.0, ge=0, description="greatest deviation of the exponent on intensities")
 
 
 class TrainSection(_Section):
@@ -83,6 +125,16 @@ class TrainSection(_Section):
     seed: int = Field(0, ge=0, description="of everything drawn")
 
 
+class StageSection(_Section):
+    """A share of the run in which part of the network learns."""
+
+    name: str = Field(description="in words")
+    share: float = Field(gt=0, le=1, description="of the run")
+    rate: float = Field(1.0, gt=0, description="factor on the learning rate")
+    encoder: float = Field(1.0, ge=0, le=1, description="share of the encoder's layers that learn; 0 is the head alone")
+    skips: int | None = Field(None, ge=0, description="how many skips of fcn8s and fcn16s are on")
+
+
 class Recipe(_Section):
     """Everything that a training run does.
 
@@ -93,9 +145,11 @@ class Recipe(_Section):
 
     data: DataSection
     task: TaskSection
+    input: InputSection = Field(default_factory=lambda: InputSection.model_validate({}))
     model: ModelSection = Field(default_factory=lambda: ModelSection.model_validate({}))
     augment: AugmentSection = Field(default_factory=lambda: AugmentSection.model_validate({}))
     train: TrainSection = Field(default_factory=lambda: TrainSection.model_validate({}))
+    stages: list[StageSection] = []
 
 
 def validate(values: Mapping[str, Any], source: str) -> Recipe:
@@ -122,6 +176,8 @@ def _agree(recipe: Recipe, source: str) -> None:
             raise UserError(
                 f"{source}: {name} has {len(values)} values for model.ndim = {model.ndim}: give one per axis"
             )
+    _agree_input(recipe, source)
+    _agree_model(recipe, source)
     if task.class_weights is not None and len(task.class_weights) != len(task.classes):
         raise UserError(
             f"{source}: task.class_weights has {len(task.class_weights)} values for {len(task.classes)} classes"
@@ -131,6 +187,42 @@ def _agree(recipe: Recipe, source: str) -> None:
             raise UserError(f"{source}: model.{name} has {len(values)} values for {model.in_channels} input channels")
     if recipe.augment.scale[0] <= 0 or recipe.augment.scale[0] > recipe.augment.scale[1]:
         raise UserError(f"{source}: augment.scale must be [least, greatest], both positive; got {recipe.augment.scale}")
+
+
+def _agree_input(recipe: Recipe, source: str) -> None:
+    given, channels, ndim = recipe.input, recipe.model.in_channels, recipe.model.ndim
+    if len(given.intensity) not in (1, channels):
+        raise UserError(f"{source}: input.intensity has {len(given.intensity)} values for {channels} input channels")
+    if "clip" in given.intensity and not len(given.low) == len(given.high) == channels:
+        raise UserError(f"{source}: input.intensity clips: give input.low and input.high {channels} values each")
+    if given.spacing and (len(given.spacing) != ndim or min(given.spacing) <= 0):
+        raise UserError(f"{source}: input.spacing is {given.spacing}: give {ndim} positive distances, or none")
+    if any(not 0 <= axis < ndim for axis in recipe.augment.about) and ndim == 3:
+        raise UserError(f"{source}: augment.about is {recipe.augment.about}: axes are 0 to {ndim - 1}")
+
+
+def _agree_model(recipe: Recipe, source: str) -> None:
+    """Reject options that the model does not have."""
+    model, name = recipe.model, recipe.model.name
+    for key, given, owners in (
+        ("fusion", model.fusion is not None, ("fcn", "unet")),
+        ("at_once", model.at_once, ("fcn8s",)),
+    ):
+        if given and name not in owners:
+            raise UserError(f"{source}: model.{key} is for {' and '.join(owners)}, not for model.name = {name!r}")
+    if model.deep_supervision and name in ("fcn32s", "five_layer"):
+        raise UserError(f"{source}: model.deep_supervision needs coarser maps, model.name = {name!r} has one map")
+    if name in ("fc_densenet", "five_layer") and (model.output_stride or model.antialias):
+        raise UserError(f"{source}: model.output_stride and model.antialias are for models over an encoder, not {name}")
+    if recipe.stages and abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-3:
+        shares = ", ".join(f"{stage.share:g}" for stage in recipe.stages)
+        raise UserError(f"{source}: the shares of the stages are {shares}: they must add up to 1")
+    has = {"fcn8s": 2, "fcn16s": 1}.get(name, 0)
+    for stage in recipe.stages:
+        if stage.skips is not None and (not has or stage.skips > has):
+            raise UserError(
+                f"{source}: stage {stage.name!r} has skips = {stage.skips}, model.name = {name!r} has {has}"
+            )
 
 
 def _explain(error: Any, source: str) -> str:
@@ -147,6 +239,11 @@ def _explain(error: Any, source: str) -> str:
 
 def _keys(model: type[BaseModel], path: Iterable[str]) -> list[str]:
     for part in path:
+        if part.isdigit():
+            continue
+        if part == "stages":
+            model = StageSection
+            continue
         annotation = model.model_fields[part].annotation
         assert isinstance(annotation, type)
         assert issubclass(annotation, BaseModel)
@@ -164,16 +261,26 @@ def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     for setting in settings:
         key, sign, text = setting.partition("=")
         parts = key.strip().split(".")
+        if parts == ["stages"] and sign:
+            values["stages"] = _preset(setting, text.strip())
+            continue
         if not sign or len(parts) != 2:
             raise UserError(f"--set {setting}: write section.key=value, for example train.batch_size=4")
-        if parts[0] not in values:
-            raise UserError(f"--set {setting}: no section {parts[0]!r}: sections are {', '.join(values)}")
+        if parts[0] == "stages" or parts[0] not in values:
+            known = ", ".join(name for name in values if name != "stages")
+            raise UserError(f"--set {setting}: no section {parts[0]!r}: sections are {known}")
         values[parts[0]][parts[1]] = _parse(text.strip())
         if parts == ["train", "minutes"]:
             values["train"]["epochs"] = None
         if parts == ["train", "epochs"]:
             values["train"]["minutes"] = None
     return validate(values, "--set")
+
+
+def _preset(setting: str, name: str) -> list[dict[str, Any]]:
+    if name not in PRESETS:
+        raise UserError(f"--set {setting}: stages are {', '.join(PRESETS)}; write others to a recipe, under [[stages]]")
+    return PRESETS[name]
 
 
 def _parse(text: str) -> Any:
@@ -205,6 +312,8 @@ def to_toml(recipe: Recipe, reasons: Mapping[str, str] | None = None) -> str:
     reasons, document = reasons or {}, tomlkit.document()
     document.add(tomlkit.comment("The recipe of a run. Edit it and run: atrous train --recipe THIS-FILE --out NEW-RUN"))
     for name in Recipe.model_fields:
+        if name == "stages":
+            continue
         section, table = getattr(recipe, name), tomlkit.table()
         for key, info in type(section).model_fields.items():
             value = getattr(section, key)
@@ -218,6 +327,11 @@ def to_toml(recipe: Recipe, reasons: Mapping[str, str] | None = None) -> str:
                 item.comment(info.description)
             table.add(key, item)
         document.add(name, table)
+    if recipe.stages:
+        stages = tomlkit.aot()
+        for stage in recipe.stages:
+            stages.append(tomlkit.item(stage.model_dump(exclude_none=True)))
+        document.add("stages", stages)
     return tomlkit.dumps(document)
 
 

@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from atrous.color import ERROR, VOID, Palette
-from atrous.report.pictures import busiest, colorize, errors, flat, resized, signal, to_rgb
+from atrous.report.pictures import banded, busiest, colorize, errors, flat, overlay, resized, to_rgb
 from atrous.report.plots import DARK, LIGHT, Ink, confusion_chart, curve_chart, reliability_chart, seconds_and
 from atrous.report.words import calibration_words, headline, notable
 from atrous.tasks.scores import Scores
@@ -28,7 +28,10 @@ _LIMIT = 640  # pixels of the longer side of a picture
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One image to show: image `(C, *S)`, truth and prediction `(*S)` uint8, its own mean IoU, "best" or "worst"."""
+    """One image to show: image `(C, *S)`, truth and prediction `(*S)` uint8, its own mean IoU, "best" or "worst".
+
+    With the `spacing` of a volume its planes have the proportions of the world.
+    """
 
     name: str
     image: np.ndarray
@@ -36,6 +39,7 @@ class Example:
     prediction: np.ndarray
     miou: float
     kind: str
+    spacing: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +92,8 @@ def write_report(path: Path | str, content: ReportContent) -> None:
         notable=notable(content.scores),
         calibration=calibration_words(content.scores),
         classes=_class_rows(content),
+        columns=list(content.scores.columns()),
+        means=["" if name == "share" else _mean(column) for name, column in content.scores.columns().items()],
         curves=_curves(content.history),
         confusion=_chart(lambda ink: confusion_chart(content.scores.confusion, content.scores.classes, ink)),
         reliability=_reliability(content.scores),
@@ -105,11 +111,17 @@ def write_report(path: Path | str, content: ReportContent) -> None:
 
 def _class_rows(content: ReportContent) -> list[dict[str, Any]]:
     scores = content.scores
-    columns = (scores.iou, scores.dice_per_class, scores.accuracy, scores.boundary_iou_per_class, scores.frequency)
+    columns = scores.columns().values()
     return [
         {"name": name, "color": _hex(color), "figures": [float(column[i]) for column in columns]}
         for i, (name, color) in enumerate(zip(scores.classes, content.palette, strict=True))
     ]
+
+
+def _mean(column: np.ndarray) -> float:
+    """Mean over the classes that have a figure."""
+    existing = column[~np.isnan(column)]
+    return float(existing.mean()) if len(existing) else math.nan
 
 
 def _curves(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -148,28 +160,46 @@ def _chart(draw: Callable[[Ink], str]) -> dict[str, str]:
 
 def _pictures(example: Example, palette: Palette) -> dict[str, Any]:
     """The example's image, truth, prediction and errors as data URIs."""
-    at = busiest(example.truth)
-    image = signal(example.image) if example.truth.ndim == 1 else flat(to_rgb(example.image), at)
-    parts = [
-        ("image", "image", image, True),
-        ("truth", "truth", flat(colorize(example.truth, palette), at), False),
-        ("prediction", "prediction", flat(colorize(example.prediction, palette), at), False),
-        ("errors", "errors", flat(_errors(example), at), True),
-    ]
     views = []
-    for caption, alt, picture, smooth in parts:
+    for caption, picture, smooth in _views(example, palette):
         shown = resized(np.ascontiguousarray(picture), _LIMIT, smooth)
         height, width = shown.shape[:2]
         views.append(
             {
                 "caption": caption,
-                "alt": f"{alt} of {example.name}",
+                "alt": f"{caption} of {example.name}",
                 "width": width,
                 "height": height,
                 "uri": _png(shown),
             }
         )
     return {"name": example.name, "miou": example.miou, "views": views, "wide": example.truth.ndim == 1}
+
+
+def _views(example: Example, palette: Palette) -> list[tuple[str, np.ndarray, bool]]:
+    """Caption, picture and whether it may be smoothed: labels beside a picture, over a volume, behind a curve."""
+    image, truth, prediction = example.image, example.truth, example.prediction
+    if truth.ndim == 1:
+        return [
+            ("truth", banded(image, truth, palette), True),
+            ("prediction", banded(image, prediction, palette), True),
+            ("errors", flat(_errors(example)), True),
+        ]
+    at = busiest(truth)
+    if truth.ndim == 2:
+        return [
+            ("image", flat(to_rgb(image), at), True),
+            ("truth", flat(colorize(truth, palette), at), False),
+            ("prediction", flat(colorize(prediction, palette), at), False),
+            ("errors", flat(_errors(example), at), True),
+        ]
+    named = {
+        "image": to_rgb(image),
+        "truth": overlay(image, truth, palette, bare=0),
+        "prediction": overlay(image, prediction, palette, bare=0),
+        "errors": _errors(example),
+    }
+    return [(caption, flat(picture, at, example.spacing), True) for caption, picture in named.items()]
 
 
 def _errors(example: Example) -> np.ndarray:

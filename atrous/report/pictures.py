@@ -8,7 +8,7 @@ from PIL import Image
 from atrous.color import ERROR, VOID, Palette
 from atrous.labels import IGNORE
 
-__all__ = ["busiest", "colorize", "errors", "flat", "overlay", "resized", "signal", "to_rgb"]
+__all__ = ["banded", "busiest", "colorize", "errors", "flat", "overlay", "resized", "signal", "to_rgb"]
 
 _GAP = 4  # pixels between the planes of a volume
 _MARGIN = 226  # their grey, lighter than that of void
@@ -49,16 +49,19 @@ def colorize(label: np.ndarray, palette: Palette) -> np.ndarray:
     return table[label]
 
 
-def overlay(image: np.ndarray, label: np.ndarray, palette: Palette, alpha: float = 0.5) -> np.ndarray:
+def overlay(
+    image: np.ndarray, label: np.ndarray, palette: Palette, alpha: float = 0.5, bare: int | None = None
+) -> np.ndarray:
     """An image `(C, *S)` with its label map `(*S)` painted over it, uint8 `(*S, 3)`; void stays unpainted.
 
-    `alpha` is the weight of the paint, 0 (image alone) to 1 (label map alone).
+    `alpha` is the weight of the paint, 0 (image alone) to 1 (label map alone); `bare` a class that stays unpainted too.
     """
     if image.shape[1:] != label.shape:
         raise ValueError(f"image {image.shape} and label map {label.shape} differ in size")
     below = to_rgb(image)
     mixed = (1 - alpha) * below + alpha * colorize(label, palette)
-    return np.where((label != IGNORE)[..., None], np.rint(mixed).astype(np.uint8), below)
+    painted = (label != IGNORE) & (label != (IGNORE if bare is None else bare))
+    return np.where(painted[..., None], np.rint(mixed).astype(np.uint8), below)
 
 
 def errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -83,11 +86,14 @@ def busiest(label: np.ndarray) -> tuple[int, ...]:
     return tuple(int(shown.sum(tuple(a for a in axes if a != axis)).argmax()) for axis in axes)
 
 
-def flat(picture: np.ndarray, at: tuple[int, ...] | None = None) -> np.ndarray:
+def flat(
+    picture: np.ndarray, at: tuple[int, ...] | None = None, spacing: tuple[float, ...] | None = None
+) -> np.ndarray:
     """Colors on a grid, `(*S, 3)`, as one flat picture `(height, width, 3)`.
 
     1-D becomes a band; 2-D stays; of 3-D the three orthogonal planes through `at` (the middle when None) are joined:
     the plane of the last two axes, right of it that of the second and first, below it that of the first and third.
+    With `spacing` coarse axes of a volume are drawn out, by whole factors.
     """
     ndim = picture.ndim - 1
     if ndim == 1:
@@ -97,17 +103,35 @@ def flat(picture: np.ndarray, at: tuple[int, ...] | None = None) -> np.ndarray:
         return picture
     if ndim != 3:
         raise ValueError(f"a grid of 1 to 3 axes can be drawn, not {ndim}")
-    depth, height, width, _ = picture.shape
-    z, y, x = at if at is not None else (depth // 2, height // 2, width // 2)
+    z, y, x = at if at is not None else tuple(n // 2 for n in picture.shape[:3])
+    apart = spacing or (1.0, 1.0, 1.0)
+    f = [min(max(1, round(a / min(apart))), 8) for a in apart]
+    front = picture[z].repeat(f[1], 0).repeat(f[2], 1)
+    side = picture[:, :, x].swapaxes(0, 1).repeat(f[1], 0).repeat(f[0], 1)
+    below = picture[:, y].repeat(f[0], 0).repeat(f[2], 1)
+    (height, width), depth = front.shape[:2], len(below)
     canvas = np.full((height + _GAP + depth, width + _GAP + depth, 3), _MARGIN, np.uint8)
-    canvas[:height, :width] = picture[z]
-    canvas[:height, width + _GAP :] = picture[:, :, x].swapaxes(0, 1)
-    canvas[height + _GAP :, :width] = picture[:, y]
+    canvas[:height, :width] = front
+    canvas[:height, width + _GAP :] = side
+    canvas[height + _GAP :, :width] = below
     return canvas
 
 
-def signal(image: np.ndarray) -> np.ndarray:
-    """A 1-D image `(C, L)` as curves, one row per channel, uint8 `(height, width, 3)`.
+def banded(image: np.ndarray, label: np.ndarray, palette: Palette) -> np.ndarray:
+    """A 1-D image `(C, L)` as curves over a light band of its labels `(L,)`, uint8 `(height, width, 3)`.
+
+    >>> curves = banded(np.sin(np.arange(200.0))[None], np.zeros(200, np.uint8), ((255, 0, 0),))
+    >>> curves.shape
+    (96, 200, 3)
+    """
+    curves = signal(image, 2 * _TRACK)
+    places = _thinned(label.shape[0])
+    tint = 255 - (255 - colorize(label[places], palette).astype(int)) * 2 // 5
+    return np.where(curves < 128, curves, tint[None].astype(np.uint8))
+
+
+def signal(image: np.ndarray, track: int = _TRACK) -> np.ndarray:
+    """A 1-D image `(C, L)` as curves, one row of `track` pixels per channel, uint8 `(height, width, 3)`.
 
     Each pixel column shows the range from the least to the greatest value of its part of the signal.
     """
@@ -115,9 +139,9 @@ def signal(image: np.ndarray) -> np.ndarray:
     edges = np.linspace(0, image.shape[1], parts + 1).astype(int)[:-1]
     rows = []
     for channel in image:
-        level = _stretched(channel, (0, 100)).astype(int) * (_TRACK - 5) // 255
+        level = _stretched(channel, (0, 100)).astype(int) * (track - 5) // 255
         low, high = np.minimum.reduceat(level, edges), np.maximum.reduceat(level, edges)
-        height = np.arange(_TRACK)[::-1, None] - 2
+        height = np.arange(track)[::-1, None] - 2
         rows.append(np.where((height >= low) & (height <= high + 1), 30, 250).astype(np.uint8))
     return np.repeat(np.concatenate(rows)[..., None], 3, axis=-1)
 

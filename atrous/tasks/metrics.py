@@ -12,7 +12,9 @@ from atrous.labels import IGNORE
 from atrous.tasks.bootstrap import bootstrap_miou
 from atrous.tasks.boundary import boundary_counts
 from atrous.tasks.calibration import BINS, Reliability, calibration_counts
+from atrous.tasks.events import EventScores, event_counts
 from atrous.tasks.scores import Scores
+from atrous.tasks.surface import SurfaceScores, surface_figures
 
 __all__ = ["SegmentationMetrics"]
 
@@ -22,7 +24,8 @@ class SegmentationMetrics:
 
     Of each image 3 numbers per class are kept (for the bootstrap and the lists of best and worst), of all together the
     confusion matrix, the contour bands and the calibration bins. `boundary=False` and `calibration=False` leave those
-    two out: quicker, for validation during training. Grids may be 1-D, 2-D or 3-D and may differ in size.
+    two out: quicker, for validation during training. With a `tolerance` the surfaces of volumes and the onsets and
+    offsets of signals are compared too, where the spacing is known. Grids may be 1-D, 2-D or 3-D and differ in size.
 
     >>> metrics = SegmentationMetrics(["background", "cell"])
     >>> probabilities = torch.tensor([[0.9, 0.8, 0.4, 0.3], [0.1, 0.2, 0.6, 0.7]])
@@ -35,7 +38,14 @@ class SegmentationMetrics:
     0.5833
     """
 
-    def __init__(self, classes: Sequence[str], *, boundary: bool = True, calibration: bool = True):
+    def __init__(
+        self,
+        classes: Sequence[str],
+        *,
+        boundary: bool = True,
+        calibration: bool = True,
+        tolerance: float | None = None,
+    ):
         if not 2 <= len(classes) <= IGNORE:
             raise ValueError(f"{len(classes)} classes: 2 to {IGNORE} fit uint8 labels with {IGNORE} for void")
         if len(set(classes)) < len(classes):
@@ -46,13 +56,23 @@ class SegmentationMetrics:
         self._confusion = np.zeros((k, k), np.int64)
         self._boundary = np.zeros((2, k), np.int64) if boundary else None
         self._calibration = np.zeros((3, BINS)) if calibration else None
+        self._tolerance = tolerance
+        self._surfaces: list[np.ndarray] = []
+        self._events: list[np.ndarray] = []
 
     @torch.no_grad()
-    def update(self, name: str, probabilities: torch.Tensor, target: torch.Tensor) -> None:
+    def update(
+        self,
+        name: str,
+        probabilities: torch.Tensor,
+        target: torch.Tensor,
+        spacing: tuple[float, ...] | None = None,
+    ) -> None:
         """Count one image.
 
         probabilities: `(K, *S)` float, any device; only their order matters when calibration is off.
         target: `(*S)` uint8, classes 0..K-1 and `IGNORE` where nothing counts.
+        spacing: distance of positions along each axis, for surfaces, onsets and offsets.
         Raises ValueError when shapes or labels do not fit, when a counted probability is not finite, and when the name
         was counted before.
         """
@@ -73,6 +93,8 @@ class SegmentationMetrics:
             self._boundary += boundary_counts(target, labels, k).cpu().numpy()
         if self._calibration is not None:
             self._calibration += calibration_counts(top, prediction == target, counted).cpu().numpy()
+        if self._tolerance is not None and spacing is not None:
+            self._compare(target.cpu().numpy(), prediction.cpu().numpy(), spacing, self._tolerance)
         self._confusion += confusion
         self._margins[name] = np.stack([confusion.diagonal(), confusion.sum(1), confusion.sum(0)])
 
@@ -91,7 +113,18 @@ class SegmentationMetrics:
             tta=tta,
             boundary=None if self._boundary is None else self._boundary.copy(),
             reliability=None if self._calibration is None else Reliability.of(self._calibration.copy()),
+            case_dice=_case_dice(margins),
+            surface=SurfaceScores.of(self._tolerance or 0.0, self._surfaces) if self._surfaces else None,
+            events=EventScores(self._tolerance or 0.0, np.sum(self._events, axis=0)) if self._events else None,
         )
+
+    def _compare(self, truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], tolerance: float) -> None:
+        k = len(self.classes)
+        if truth.ndim == 1:
+            self._events.append(event_counts(truth, prediction, k, tolerance / spacing[0] + 1e-6))
+        elif truth.ndim == 3:
+            prediction = np.where(truth == IGNORE, IGNORE, prediction)
+            self._surfaces.append(surface_figures(truth, prediction, k, spacing, tolerance))
 
     def _check(self, name: str, probabilities: torch.Tensor, target: torch.Tensor) -> None:
         expected = (len(self.classes), *target.shape)
@@ -101,6 +134,14 @@ class SegmentationMetrics:
             raise ValueError(f"{name}: the truth is {target.dtype}, must be torch.uint8")
         if name in self._margins:
             raise ValueError(f"{name}: counted before; names must be unique")
+
+
+def _case_dice(margins: np.ndarray) -> np.ndarray:
+    """Mean over images of each class' Dice, `(K,)`; an image without the class, true or predicted, is left out."""
+    right, whole = 2 * margins[:, 0], margins[:, 1] + margins[:, 2]
+    dice = np.divide(right, whole, out=np.zeros(right.shape), where=whole > 0)
+    seen = (whole > 0).sum(0)
+    return np.divide(dice.sum(0), seen, out=np.full(len(seen), math.nan), where=seen > 0)
 
 
 def _own_miou(margin: np.ndarray) -> float:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from atrous.tasks.calibration import Reliability
+from atrous.tasks.events import EventScores
+from atrous.tasks.surface import SurfaceScores
 
 __all__ = ["CONVENTIONS", "Scores"]
 
@@ -17,7 +19,17 @@ CONVENTIONS = (
     "there; a class that occurs in neither truth nor prediction has no figures (null) and is left out of the means, "
     "mean accuracy is over the classes that occur in the truth, and the background, where there is one, is a class "
     "like any other; boundary IoU takes a band of 2 % of the diagonal (Cheng et al. 2021); ece takes 15 equal bins of "
-    "the top probability (Guo et al. 2017); miou_ci95 is the 95 % percentile bootstrap over images (1000 resamples)."
+    "the top probability (Guo et al. 2017); miou_ci95 is the 95 % percentile bootstrap over images (1000 resamples); "
+    "case_dice is the mean over images of each one's own Dice, images without the class, true or predicted, left out."
+)
+SURFACE_CONVENTIONS = (
+    " Surface Dice and hd95 are means over cases, in the unit of the spacing (mm); surface elements are voxels; the "
+    "first class, the background, has none; a case with the class in truth or prediction alone has surface Dice 0 and "
+    "no hd95."
+)
+EVENT_CONVENTIONS = (
+    " Onsets and offsets are matched one to one within the tolerance (seconds), per class, and counted over all "
+    "recordings; those that the recording's border or a void cuts off do not count."
 )
 
 
@@ -33,6 +45,9 @@ class Scores:
     tta: test-time augmentation that the predictions were made with, "none" or its name.
     boundary: int64 `(2, K)`, intersection and union of contour bands; None when it was switched off.
     reliability: accuracy by confidence; None when it was switched off.
+    case_dice: mean over images of their own Dice, `(K,)`; None where it was not kept.
+    surface: surface Dice and HD95 of volumes, where the spacing was known.
+    events: onsets and offsets of signals, where the sampling rate was known.
 
     >>> scores = Scores(("sky", "road"), np.array([[6, 2], [0, 4]]), {"a": 0.7}, (float("nan"), float("nan")), 1.0)
     >>> scores.iou, round(scores.miou, 3)
@@ -47,7 +62,15 @@ class Scores:
     tta: str = "none"
     boundary: np.ndarray | None = None
     reliability: Reliability | None = None
-    conventions: str = CONVENTIONS
+    case_dice: np.ndarray | None = None
+    surface: SurfaceScores | None = None
+    events: EventScores | None = None
+
+    @property
+    def conventions(self) -> str:
+        """How the figures count, in words."""
+        surface = SURFACE_CONVENTIONS if self.surface is not None else ""
+        return CONVENTIONS + surface + (EVENT_CONVENTIONS if self.events is not None else "")
 
     @property
     def images(self) -> int:
@@ -143,14 +166,31 @@ class Scores:
             "tta": self.tta,
             "confusion": self.confusion.tolist(),
             "conventions": self.conventions,
+            **self._of_the_field(),
         }
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The table of classes: heading -> one figure per class."""
+        found = {
+            "IoU": self.iou,
+            "Dice": self.dice_per_class,
+            "accuracy": self.accuracy,
+            "boundary IoU": self.boundary_iou_per_class,
+            "share": self.frequency,
+        }
+        if self.surface is not None:
+            found |= {} if self.case_dice is None else {"Dice of cases": self.case_dice}
+            found |= {f"surface Dice {self.surface.tolerance:g}": self.surface.dice, "HD95": self.surface.hd95}
+        if self.events is not None:
+            found |= {"onset F1": self.events.onset_f1, "offset F1": self.events.offset_f1}
+        return found
 
     def text(self) -> str:
         """An aligned table for the terminal: one line per class, then the figures for the whole."""
-        header = ("class", "IoU", "Dice", "accuracy", "boundary IoU", "share")
-        columns = (self.iou, self.dice_per_class, self.accuracy, self.boundary_iou_per_class, self.frequency)
-        rows = [(name, *(_cell(column[i]) for column in columns)) for i, name in enumerate(self.classes)]
-        means = ("mean", *(_cell(v) for v in (self.miou, self.dice, self.mean_accuracy, self.boundary_iou)), "")
+        columns = self.columns()
+        header = ("class", *columns)
+        rows = [(name, *(_cell(column[i]) for column in columns.values())) for i, name in enumerate(self.classes)]
+        means = ("mean", *("" if name == "share" else _cell(_mean(column)) for name, column in columns.items()))
         widths = [max(len(row[i]) for row in (header, means, *rows)) for i in range(len(header))]
         rule = "  ".join("-" * width for width in widths)
         table = [_line(header, widths), rule, *(_line(row, widths) for row in rows), rule, _line(means, widths)]
@@ -164,6 +204,24 @@ class Scores:
             f"images          {self.images} in {self.seconds:.1f} s, test-time augmentation: {self.tta}",
         ]
         return "\n".join([*table, "", *whole])
+
+    def _of_the_field(self) -> dict[str, Any]:
+        """The figures that volumes or signals have beside the rest."""
+        found: dict[str, Any] = {}
+        if self.case_dice is not None:
+            found["case_dice"] = self._by_name(self.case_dice)
+        if self.surface is not None:
+            found |= {"surface_tolerance": self.surface.tolerance, "surface_dice": self._by_name(self.surface.dice)}
+            found["hd95"] = self._by_name(self.surface.hd95)
+        if self.events is not None:
+            found |= {"event_tolerance": self.events.tolerance, "onset_f1": self._by_name(self.events.onset_f1)}
+            found["offset_f1"] = self._by_name(self.events.offset_f1)
+            found["events"] = {
+                name: {kind: dict(zip(("found", "true", "predicted"), row.tolist(), strict=True))
+                       for kind, row in zip(("onset", "offset"), self.events.counts[:, :, i], strict=True)}
+                for i, name in enumerate(self.classes)
+            }  # fmt: skip
+        return found
 
     def _margins(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.confusion.diagonal(), self.confusion.sum(1), self.confusion.sum(0)

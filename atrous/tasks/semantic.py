@@ -16,6 +16,8 @@ class Semantic:
         classes: names, in label order.
         class_weights: of the cross-entropy, one per class, or None for equal ones.
         dice: weight of the soft Dice loss beside the cross-entropy.
+        tolerance: within which surfaces (of volumes) and onsets and offsets (of signals) count as found, in the unit
+            of the spacing; None leaves these figures out.
 
     >>> task = Semantic(("background", "cell"))
     >>> task.out_channels, task.decode(torch.tensor([[[0.0, 3.0], [1.0, 2.0]]])).tolist()
@@ -25,6 +27,7 @@ class Semantic:
     classes: tuple[str, ...]
     class_weights: tuple[float, ...] | None = None
     dice: float = 1.0
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
         if self.class_weights is not None and len(self.class_weights) != len(self.classes):
@@ -48,5 +51,6 @@ class Semantic:
         return output.float().softmax(1)
 
     def metrics(self, *, full: bool = True) -> SegmentationMetrics:
-        """Confusion-based figures; with boundary IoU and calibration when `full`."""
-        return SegmentationMetrics(self.classes, boundary=full, calibration=full)
+        """Confusion-based figures; with boundary IoU, calibration, surfaces and events when `full`."""
+        tolerance = self.tolerance if full else None
+        return SegmentationMetrics(self.classes, boundary=full, calibration=full, tolerance=tolerance)

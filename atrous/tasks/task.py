@@ -8,8 +8,14 @@ import torch
 class Metrics(Protocol):
     """Gathers figures image by image."""
 
-    def update(self, name: str, probabilities: torch.Tensor, target: torch.Tensor) -> None:
-        """Count one image: `(K, *S)` probabilities against `(*S)` labels."""
+    def update(
+        self,
+        name: str,
+        probabilities: torch.Tensor,
+        target: torch.Tensor,
+        spacing: tuple[float, ...] | None = None,
+    ) -> None:
+        """Count one image: `(K, *S)` probabilities against `(*S)` labels, whose positions are `spacing` apart."""
         ...
 
     def result(self, seconds: float, tta: str = "none") -> Any:

@@ -38,7 +38,7 @@ def test_override_sets_one_value(pair):
         ("train.batchsize=4", "did you mean train.batch_size?"),
         ("train.batch_size=0", "greater than or equal to 1, got 0"),
         ("train.batch_size=many", "valid integer"),
-        ("training.batch_size=4", "sections are data, task, model, augment, train"),
+        ("training.batch_size=4", "sections are data, task, input, model, augment, train"),
         ("batch_size=4", "write section.key=value"),
         ("train.batch_size", "write section.key=value"),
         ("train.crop=[64]", "give one per axis"),

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atrous.color import ERROR, VOID, default_palette
-from atrous.report.pictures import busiest, colorize, errors, flat, overlay, resized, signal, to_rgb
+from atrous.report.pictures import banded, busiest, colorize, errors, flat, overlay, resized, signal, to_rgb
 
 RNG = np.random.default_rng(0)
 TYPES = [np.bool_, np.uint8, np.int16, np.uint16, np.int32, np.float16, np.float32, np.float64]
@@ -130,3 +130,27 @@ def test_resizing_a_label_map_makes_no_new_colors():
     picture = colorize(RNG.integers(0, 5, (900, 700)), default_palette(5))
     colors = {tuple(color) for color in resized(picture, 300, smooth=False).reshape(-1, 3).tolist()}
     assert colors == set(default_palette(5))
+
+
+def test_a_coarse_axis_is_drawn_out():
+    picture = RNG.integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
+    canvas, gap = flat(picture, (1, 2, 3), (3.0, 1.0, 1.0)), 4
+    assert canvas.shape == (6 + gap + 15, 7 + gap + 15, 3)
+    np.testing.assert_array_equal(canvas[:6, :7], picture[1])
+    np.testing.assert_array_equal(canvas[6 + gap :: 3, :7], picture[:, 2])
+
+
+def test_a_bare_class_is_not_painted():
+    image, label = np.full((1, 4, 4), 100, np.uint8), np.eye(4, dtype=np.uint8)
+    painted = overlay(image, label, ((0, 0, 0), (255, 0, 0)), bare=0)
+    assert (painted[label == 0] == 100).all()
+    assert (painted[label == 1, 0] > 100).all()
+
+
+def test_curves_lie_over_bands_of_their_labels():
+    label = np.repeat([0, 1, 255], 40).astype(np.uint8)
+    drawn = banded(np.linspace(0, 1, 120)[None], label, ((255, 255, 255), (0, 0, 255)))
+    light = drawn[:, 60][drawn[:, 60].min(1) >= 128]
+    assert drawn.shape[1] == 120
+    assert (light[:, 2] > light[:, 0]).all()
+    assert (drawn < 128).all(2).any(0).all()

@@ -1,0 +1,60 @@
+"""What is done to intensities and grids before the network, planned from the modality and how much cases differ."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from atrous.data.dataset import Dataset
+from atrous.data.fingerprint import Fingerprint
+
+SCALES_DIFFER = 3.0
+"""Intensities of signals and of 8-bit volumes have no common unit when the spread of cases differs by more."""
+SPACINGS_DIFFER = 1.25
+"""Volumes whose spacing differs by more are brought to one grid."""
+
+
+def plan_input(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, object]:
+    """The recipe's section `input`; why goes to `reasons`.
+
+    Channels of volumes named `CT` are clipped. What has no common unit, as MR, gets a z-score per case. Pictures stay
+    as they are: their network normalizes by the whole data set.
+    """
+    channels, ndim = fingerprint.channels, fingerprint.ndim
+    named = [name.upper() for name in dataset.channel_names or ()]
+    ct = [ndim == 3 and len(named) == channels and named[i] == "CT" for i in range(channels)]
+    alike = ndim == 2 or (fingerprint.case_scale < SCALES_DIFFER and (ndim == 1 or fingerprint.dtype == "uint8"))
+    clips = fingerprint.foreground is not None
+    intensity = ["clip" if clipped and clips else "keep" if alike else "zscore" for clipped in ct]
+    given: dict[str, object] = {"intensity": intensity if len(set(intensity)) > 1 else intensity[:1]}
+    if "clip" in intensity and fingerprint.foreground is not None:
+        given |= {"low": list(fingerprint.foreground.low), "high": list(fingerprint.foreground.high)}
+        reasons["input.intensity"] = "CT has one scale: clipped to the percentiles 0.5 and 99.5 of what is labeled"
+    elif "zscore" in intensity:
+        times = f"cases spread up to {fingerprint.case_scale:.3g} times as far as others"
+        reasons["input.intensity"] = f"intensities have no common unit ({times}): mean 0 and deviation 1 for each case"
+    found = fingerprint.spacing
+    if ndim == 3 and found is not None:
+        apart = max(b / a for a, b in zip(found.min, found.max, strict=True))
+        if apart > SPACINGS_DIFFER:
+            given["spacing"] = [round(value, 4) for value in found.median]
+            reasons["input.spacing"] = f"spacings differ by a factor of {apart:.2g}: resampled to the median"
+    return given
+
+
+def working_spacing(fingerprint: Fingerprint, given: Mapping[str, object]) -> tuple[float, ...]:
+    """Distance of positions on the grid that the network sees, 1 where nobody knows."""
+    chosen = given.get("spacing")
+    if isinstance(chosen, list):
+        return tuple(chosen)
+    return fingerprint.spacing.median if fingerprint.spacing is not None else (1.0,) * fingerprint.ndim
+
+
+def network_statistics(fingerprint: Fingerprint, given: Mapping[str, Any]) -> tuple[list[float], list[float]]:
+    """Mean and deviation of what the network is fed: of the file's values, of clipped foreground, or 0 and 1."""
+    kinds = given["intensity"] * (1 if len(given["intensity"]) > 1 else fingerprint.channels)
+    mean, std = [float(m) for m in fingerprint.mean], [float(s) for s in fingerprint.std]
+    for i, kind in enumerate(kinds):
+        if kind == "zscore":
+            mean[i], std[i] = 0.0, 1.0
+        elif kind == "clip" and fingerprint.foreground is not None:
+            mean[i], std[i] = fingerprint.foreground.mean[i], fingerprint.foreground.std[i]
+    return mean, std

@@ -1,0 +1,150 @@
+"""From the model section of a recipe to a network. One dict of encoders, one of models."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from atrous.encoders.classifier import classifier_encoder
+from atrous.encoders.encoder import Encoder
+from atrous.encoders.resnet import ResNet
+from atrous.encoders.timm_encoder import TimmEncoder, efficientnet_lite0
+from atrous.encoders.vgg import VGG
+from atrous.errors import UserError
+from atrous.models.deeplab import deeplab
+from atrous.models.dilated import dilated
+from atrous.models.fc_densenet import fc_densenet
+from atrous.models.fcn import fcn
+from atrous.models.five_layer import five_layer
+from atrous.models.network import DenseNetwork
+from atrous.models.segnet import segnet
+from atrous.models.skips import fcn8s, fcn16s, fcn32s
+from atrous.models.unet import unet
+from atrous.nn.attention import attention
+from atrous.recipe.schema import ModelSection
+from atrous.surgery.dilate import dilate
+
+TORCHVISION = "torchvision:"
+OUTPUT_STRIDES = {"deeplab": 16, "dilated": 8}
+"""Of the encoder where a recipe says nothing; the other models take it as it is."""
+WITHOUT_ENCODER = ("fc_densenet", "five_layer")
+"""Models that bring their own."""
+
+ENCODERS: dict[str, Callable[[ModelSection, int | None], Encoder]] = {
+    "resnet": lambda m, stride: ResNet(
+        m.ndim,
+        m.in_channels,
+        depth=m.depth,
+        width=m.encoder_width,
+        strides=tuple(s if isinstance(s, int) else tuple(s) for s in m.strides),
+        output_stride=stride,
+        antialias=m.antialias,
+    ),
+    "vgg": lambda m, stride: VGG(
+        m.ndim, m.in_channels, depth=m.depth, width=m.encoder_width, output_stride=stride, antialias=m.antialias
+    ),
+}
+"""Encoders of our own, in any dimension; every other name is asked of torchvision or timm."""
+
+
+def _with_encoder(build: Callable[..., DenseNetwork], *names: str) -> Callable[..., DenseNetwork]:
+    """A builder over the recipe's encoder that is given these keys of the model section by name."""
+
+    def made(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
+        return build(build_encoder(model), outputs, **{name: getattr(model, name) for name in names}, **options)
+
+    return made
+
+
+def _fused(build: Callable[..., DenseNetwork]) -> Callable[..., DenseNetwork]:
+    def made(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
+        if model.fusion is not None:
+            options["fuse"] = model.fusion
+        return build(build_encoder(model), outputs, width=model.width, **options)
+
+    return made
+
+
+def _fc_densenet(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
+    *blocks, bottleneck = model.blocks
+    return fc_densenet(
+        model.ndim, model.in_channels, outputs, blocks=blocks, bottleneck=bottleneck, growth=model.growth, **options
+    )
+
+
+def _five_layer(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
+    return five_layer(model.ndim, model.in_channels, outputs, width=model.width, **options)
+
+
+MODELS: dict[str, Callable[..., DenseNetwork]] = {
+    "fcn": _fused(fcn),
+    "unet": _fused(unet),
+    "fcn32s": _with_encoder(fcn32s),
+    "fcn16s": _with_encoder(fcn16s),
+    "fcn8s": _with_encoder(fcn8s, "at_once"),
+    "segnet": _with_encoder(segnet),
+    "deeplab": _with_encoder(deeplab, "width", "rates", "image_pooling"),
+    "dilated": _with_encoder(dilated, "width", "context"),
+    "fc_densenet": _fc_densenet,
+    "five_layer": _five_layer,
+}
+
+
+def build_encoder(model: ModelSection) -> Encoder:
+    """The recipe's encoder.
+
+    Raises:
+        UserError: there is no such encoder, or it does not fit `ndim`, `depth` or the output stride.
+    """
+    stride = model.output_stride or OUTPUT_STRIDES.get(model.name)
+    if model.encoder in ENCODERS:
+        try:
+            return ENCODERS[model.encoder](model, stride)
+        except ValueError as error:
+            raise UserError(f"model.encoder = {model.encoder!r}: {error}") from error
+    if model.ndim != 2:
+        raise UserError(f"model.encoder = {model.encoder!r} is 2-D, the data are {model.ndim}-D: use resnet or vgg")
+    if model.antialias:
+        raise UserError(f"model.antialias is for resnet and vgg, not for model.encoder = {model.encoder!r}")
+    if model.encoder == "efficientnet_lite0":
+        encoder = efficientnet_lite0(model.in_channels, pretrained=model.pretrained)
+    elif model.encoder.startswith(TORCHVISION):
+        name = model.encoder.removeprefix(TORCHVISION)
+        encoder = classifier_encoder(name, model.in_channels, pretrained=model.pretrained)
+    else:
+        encoder = TimmEncoder(model.encoder, model.in_channels, pretrained=model.pretrained)
+    if stride is None or max(encoder.strides[-1]) <= stride:
+        return encoder
+    strides = tuple(tuple(min(step, stride) for step in level) for level in encoder.strides)
+    found: Any = dilate(encoder, stride).network
+    found.strides = strides
+    return found
+
+
+def build_network(model: ModelSection, outputs: int) -> DenseNetwork:
+    """The recipe's network, `(N, in_channels, *S)` raw values to `(N, outputs, *S)`.
+
+    Raises:
+        UserError: the model, its encoder and its options do not go together.
+
+    >>> build_network(ModelSection(encoder_width=8, width=16, depth=10), 2).outputs
+    2
+    """
+    options: dict[str, Any] = {"mean": model.mean, "std": model.std}
+    if model.attention != "none":
+        options["attend"] = partial(attention, model.attention)
+    if model.deep_supervision:
+        options["deep_supervision"] = True
+    try:
+        return MODELS[model.name](model, outputs, **options)
+    except ValueError as error:
+        raise UserError(f"model.name = {model.name!r} over model.encoder = {model.encoder!r}: {error}") from error
+
+
+def describe(model: ModelSection) -> str:
+    """The network in a few words.
+
+    >>> describe(ModelSection(name="unet", attention="scse"))
+    'unet over resnet with scse attention'
+    """
+    text = model.name if model.name in WITHOUT_ENCODER else f"{model.name} over {model.encoder}"
+    return text if model.attention == "none" else f"{text} with {model.attention} attention"

@@ -1,0 +1,108 @@
+"""The main job on volumes and on signals: check, plan, train, evaluate, report."""
+
+import json
+
+import numpy as np
+import pytest
+
+from atrous.data.check import check
+from atrous.evaluation import evaluate
+from atrous.fit import train
+from atrous.recipe.plan import plan
+from atrous.recipe.schema import read_recipe
+from tests.volumes import write_signals, write_volumes
+
+SMALL = ("model.depth=10", "model.encoder_width=8", "model.width=8", "train.validations=2")
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory):
+    return write_volumes(tmp_path_factory.mktemp("data") / "volumes")
+
+
+@pytest.fixture(scope="module")
+def signals(tmp_path_factory):
+    return write_signals(tmp_path_factory.mktemp("data") / "signals")
+
+
+def planned(folder, **options):
+    found = check(folder)
+    return plan(found.dataset, found.fingerprint, **options)
+
+
+def test_a_plan_for_mr_scales_each_case_and_strides_the_coarse_axis_later(volumes):
+    made = planned(volumes)
+    recipe = made.recipe
+    assert recipe.input.intensity == ["zscore"]
+    assert (recipe.model.mean, recipe.model.std) == ([0.0], [1.0])
+    assert recipe.input.spacing == []
+    assert recipe.model.strides[0] == [1, 2, 2]
+    assert recipe.augment.about == [0]
+    assert recipe.augment.flip == [False, False, True]
+    assert recipe.task.class_weights is None
+    assert recipe.task.tolerance == 2.0
+    assert "no common unit" in made.reasons["input.intensity"]
+
+
+def test_a_plan_for_ct_clips_to_its_foreground(tmp_path):
+    recipe = planned(write_volumes(tmp_path / "ct", modality="CT")).recipe
+    assert recipe.input.intensity == ["clip"]
+    assert 40 < recipe.input.low[0] < 110
+    assert 200 < recipe.input.high[0] < 280
+    assert recipe.input.low[0] < recipe.model.mean[0] < recipe.input.high[0]
+
+
+def test_a_plan_for_signals_keeps_time_running(signals):
+    recipe = planned(signals).recipe
+    assert recipe.augment.flip == [False]
+    assert recipe.augment.rotate == 0
+    assert recipe.input.intensity == ["keep"]
+    assert recipe.task.tolerance == 0.15
+    assert recipe.train.crop == [384]
+
+
+@pytest.fixture(scope="module")
+def resampled(tmp_path_factory):
+    """A run on volumes of two spacings, which are brought to one."""
+    folder = tmp_path_factory.mktemp("grids")
+    data = write_volumes(folder / "data", spacings=((1.0, 1.0, 2.0), (1.0, 1.0, 1.0)))
+    trained = train(data, out=folder / "run", epochs=25, settings=[*SMALL, "train.learning_rate=3e-3"])
+    return data, trained
+
+
+def test_volumes_of_two_spacings_are_learned_and_measured_on_their_own_grids(resampled):
+    data, trained = resampled
+    recipe = read_recipe(trained.run.folder / "recipe.toml")
+    assert recipe.input.spacing == [1.5, 1.0, 1.0]
+    scores = trained.scores
+    assert scores.miou > 0.4
+    assert scores.surface is not None
+    assert scores.to_dict()["surface_tolerance"] == 1.5
+    again = evaluate(trained.run.folder, data).scores
+    np.testing.assert_array_equal(again.confusion, scores.confusion)
+    voxels = sum(label.size for label in _labels(data, "val"))
+    assert scores.confusion.sum() == voxels
+
+
+def _labels(data, split):
+    from atrous.data.dataset import load_label, open_dataset
+
+    dataset = open_dataset(data)
+    return [load_label(dataset, sample) for sample in dataset.splits[split]]
+
+
+def test_the_report_of_volumes_shows_three_planes(resampled):
+    _, trained = resampled
+    page = (trained.run.folder / "report.html").read_text()
+    assert "HD95" in page
+    assert "surface Dice" in page
+
+
+def test_signals_are_learned_and_their_onsets_found(signals, tmp_path):
+    trained = train(signals, out=tmp_path / "run", epochs=50, settings=[*SMALL, "train.learning_rate=3e-3"])
+    found = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert found["miou"] > 0.6
+    assert found["event_tolerance"] == 0.15
+    assert found["onset_f1"]["qrs"] > 0.8
+    assert trained.scores.events is not None
+    assert "onset F1" in (tmp_path / "run" / "report.html").read_text()
