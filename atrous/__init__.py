@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from atrous import analysis as analysis
     from atrous import geometry as geometry
     from atrous import stream as stream
     from atrous.data.check import Check as Check
@@ -48,7 +49,7 @@ _PLACES = {
 }
 """Where each public name lives; it is imported when it is first asked for, so that `import atrous` costs nothing."""
 
-_FOLDERS = ("geometry", "stream")
+_FOLDERS = ("analysis", "geometry", "stream")
 """Folders that are public as such: `from atrous.stream import stream`."""
 
 __all__ = list(_PLACES) + list(_FOLDERS)  # pyright: ignore[reportUnsupportedDunderAll]

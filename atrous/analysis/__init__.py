@@ -6,7 +6,7 @@ networks on 1-D, 2-D and 3-D grids and leave them as they found them.
 
 from atrous.analysis.adjoint import adjointness
 from atrous.analysis.antialias import antialias
-from atrous.analysis.attribution import Attribution, attribute
+from atrous.analysis.attribution import Attribution, attribute, strongest_class
 from atrous.analysis.boundary import Boundary, boundary
 from atrous.analysis.equivariance import Equivariance, equivariance
 from atrous.analysis.filters import Filters, filters
@@ -30,5 +30,6 @@ __all__ = [
     "filters",
     "receptive_field",
     "sharing",
+    "strongest_class",
     "upsampling",
 ]

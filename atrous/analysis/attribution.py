@@ -168,6 +168,22 @@ def attribute(
     return Attribution(method, target, where, here, values[0].double().cpu().numpy(), flat, completeness)
 
 
+def strongest_class(
+    network: nn.Module, picture: Tensor | np.ndarray, region: Region | None = None, *, output: Output = None
+) -> int:
+    """The output channel with the largest mean over a region, everywhere by default.
+
+    >>> network = nn.Conv1d(1, 3, 1)
+    >>> network.bias.data = torch.tensor([0.0, 9.0, 0.0])
+    >>> strongest_class(network, torch.zeros(1, 5))
+    1
+    """
+    with evaluating(network), torch.no_grad():
+        found = forward(network, torch.as_tensor(picture).to(like(network))[None], output)
+    where = _checked(tuple(found.shape), 0, region)
+    return int(found[(0, slice(None), *(slice(lo, hi) for lo, hi in where))].flatten(1).mean(1).argmax())
+
+
 def _checked(shape: tuple[int, ...], target: int, region: Region | None) -> tuple[tuple[int, int], ...]:
     if not 0 <= target < shape[1]:
         raise UserError(f"class {target}: the network has output channels 0 to {shape[1] - 1}")

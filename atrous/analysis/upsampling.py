@@ -177,9 +177,9 @@ def _resized(module: nn.ConvTranspose2d, x: Tensor) -> Tensor:
 
 def _inner(y: Tensor, module: nn.ConvTranspose2d) -> Tensor:
     """The part of an output that no border touches, a whole number of strides long."""
-    settings = zip(module.dilation, module.kernel_size, module.stride, y.shape[2:], strict=True)
     parts = []
-    for dilation, kernel, stride, length in settings:
+    for dilation, kernel, stride in zip(module.dilation, module.kernel_size, module.stride, strict=True):
+        length = (_LENGTH[y.ndim - 2] - 1) * stride  # what both ways to enlarge give at least
         margin = -(-(dilation * (kernel - 1) + stride + 1) // stride) * stride
         if length < 2 * margin + 2 * stride:
             raise UserError(f"kernel {module.kernel_size} with dilation {module.dilation}: too wide to be measured")

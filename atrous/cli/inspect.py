@@ -1,24 +1,42 @@
-"""`atrous inspect`: what geometry proves of a network."""
+"""`atrous inspect`: what geometry proves of a network, and what measuring it shows."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 NAME = "inspect"
+_WHAT = (
+    "certificate (default), receptive-field, equivariance, boundary, sharing, upsampling, attribution, filters: "
+    "see docs/principles."
+)
 
 
 def command(
     model: Annotated[str, typer.Argument(help="Folder of a run, or package.module:callable(arguments).")],
+    what: Annotated[str, typer.Argument(help=_WHAT)] = "certificate",
     shape: Annotated[str | None, typer.Option(help="Channels and sizes of an input: 3,4096,4096.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory that a streamed run may take: 1GB.")] = None,
     output: Annotated[str | None, typer.Option(help="Which output, where the network gives several: 1, out.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write what was measured as .png, .svg or .pdf.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Input to look at (receptive-field, attribution).")] = None,
+    target: Annotated[int | None, typer.Option("--class", help="Class number (attribution); the strongest.")] = None,
+    region: Annotated[str | None, typer.Option(help="Output positions (attribution): 10:20,0:64.")] = None,
+    method: Annotated[
+        str, typer.Option(help="gradients, integrated, grad-cam or occlusion (attribution).")
+    ] = "integrated",
+    layer: Annotated[str | None, typer.Option(help="Module name (filters, grad-cam).")] = None,
+    antialias: Annotated[bool, typer.Option("--antialias", help="Set an anti-aliased copy beside it.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Say what a network is: stride, receptive field, halo, barriers, work, memory, and whether it streams exactly.
 
-    Needs neither data nor the memory of a run: the largest image is inspected as fast as the smallest.
+    The certificate needs neither data nor the memory of a run: the largest image is inspected as fast as the smallest.
+    With another WHAT the network is measured, on random inputs unless --image gives one.
 
     Example: atrous inspect "torchvision.models.segmentation:fcn_resnet50(weights_backbone=None)" --shape 3,4096,4096
+
+    Example: atrous inspect runs/cells equivariance --antialias --picture shifts.png
     """
     from atrous.cli.output import quiet_libraries, show
     from atrous.geometry.field import certify
@@ -26,7 +44,15 @@ def command(
 
     quiet_libraries()
     network = load_network(model)
-    wanted = parse_shape(shape) if shape else default_shape(network)
+    wanted = parse_shape(shape) if shape else None
     which = int(output) if output and output.lstrip("-").isdigit() else output
-    found = certify(network, wanted, output=which, memory=memory)
-    show(found.text(), found.to_dict(), json)
+    if what == "certificate":
+        certificate = certify(network, wanted or default_shape(network), output=which, memory=memory)
+        show(certificate.text(), certificate.to_dict(), json)
+        return
+    from atrous.cli.inspect_analyses import Wanted, analyze, parse_region
+
+    where = parse_region(region) if region else None
+    found = analyze(network, what, Wanted(wanted, which, image, target, where, method, layer, antialias))
+    drawn = {} if picture is None else {"picture": str(found.draw(picture))}
+    show("\n".join([found.text(), *drawn.values()]), {**found.to_dict(), **drawn}, json)
