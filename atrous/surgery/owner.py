@@ -4,8 +4,10 @@ Only a module that calls the operator to be changed as a function (`F.avg_pool2d
 and only one level deep: its children, with all their control flow, stay ordinary modules.
 """
 
+import inspect
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
@@ -30,7 +32,7 @@ def trace_owner(module: nn.Module, path: str) -> fx.GraphModule:
     training = module.training
     module.training = False
     try:
-        graph = _OneLevel().trace(module)
+        graph = _OneLevel().trace(module, concrete_args=_defaults(module))
     except Exception as error:  # tracing runs the user's code, which may raise anything
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
@@ -39,6 +41,7 @@ def trace_owner(module: nn.Module, path: str) -> fx.GraphModule:
         ) from error
     finally:
         module.training = training
+    _drop_checks(graph)
     traced = fx.GraphModule(module, graph, type(module).__name__)
     traced.training = training
     _keep_everything(module, traced)
@@ -47,6 +50,23 @@ def trace_owner(module: nn.Module, path: str) -> fx.GraphModule:
             p = node.kwargs.get("p", node.args[1] if len(node.args) > 1 else 0.5)
             insert_module(traced, node, DROPOUTS[node.target](p), (node.args[0],))
     return traced
+
+
+def _defaults(module: nn.Module) -> dict[str, Any]:
+    """Arguments with a default keep it."""
+    arguments = inspect.signature(module.forward).parameters.values()
+    return {a.name: a.default for a in arguments if a.default is not inspect.Parameter.empty}
+
+
+def _drop_checks(graph: fx.Graph) -> None:
+    """fx checks at run time that arguments have the values that it was traced with: those arguments go."""
+    for node in [n for n in graph.nodes if n.op == "call_function" and n.target is torch._assert]:
+        inputs = node.all_input_nodes
+        graph.erase_node(node)
+        for each in [n for n in inputs if not n.users]:
+            graph.erase_node(each)
+    for node in [n for n in graph.nodes if n.op == "placeholder" and n.args and not n.users]:
+        graph.erase_node(node)
 
 
 def _keep_everything(module: nn.Module, traced: fx.GraphModule) -> None:
