@@ -18,6 +18,9 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="section.key=value, as in recipe.toml; may be repeated.")
     ] = None,
+    stages: Annotated[
+        bool, typer.Option("--stages", help="Fine-tune in three stages: head alone, upper layers too, then all.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Of everything that is drawn. [default: 0]")] = None,
     dataset: Annotated[Path | None, typer.Option(help="A dataset.toml that lies elsewhere.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run; nothing else is given then.")] = None,
@@ -35,7 +38,7 @@ def command(
     from atrous.fit import Watch, train
     from atrous.training.loop import Monitor
 
-    others = (data, out, minutes, epochs, recipe, settings, seed, dataset)
+    others = (data, out, minutes, epochs, recipe, settings, seed, dataset, stages or None)
     if resume is not None and any(other is not None for other in others):
         raise UserError("--resume goes on with a run as it was begun: give no data, recipe or other settings with it")
     quiet_libraries()
@@ -58,8 +61,8 @@ def command(
             Monitor(on_step, on_validation),
         )
         trained = train(
-            data, out=out, minutes=minutes, epochs=epochs, recipe=recipe, settings=settings or (), seed=seed,
-            description=dataset, resume=resume, watch=watch, command=sys.argv,
+            data, out=out, minutes=minutes, epochs=epochs, recipe=recipe, settings=settings or (), stages=stages,
+            seed=seed, description=dataset, resume=resume, watch=watch, command=sys.argv,
         )  # fmt: skip
     if trained.scores is None:
         raise typer.Exit(130)

@@ -220,9 +220,7 @@ def _agree_model(recipe: Recipe, source: str) -> None:
     has = {"fcn8s": 2, "fcn16s": 1}.get(name, 0)
     for stage in recipe.stages:
         if stage.skips is not None and (not has or stage.skips > has):
-            raise UserError(
-                f"{source}: stage {stage.name!r} has skips = {stage.skips}, model.name = {name!r} has {has}"
-            )
+            raise UserError(f"{source}: stage {stage.name!r} has {stage.skips} skips, model.name = {name!r} has {has}")
 
 
 def _explain(error: Any, source: str) -> str:

@@ -21,6 +21,8 @@ from atrous.training.average import averaged
 from atrous.training.budget import Budget, one_cycle
 from atrous.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from atrous.training.log import Log
+from atrous.training.stages import Stage, enter, place
+from atrous.training.supervision import supervised_loss
 
 LOG_SECONDS = 5.0
 CHECKPOINT_SECONDS = 30.0
@@ -43,6 +45,7 @@ class Settings:
         precision: "bf16-mixed" or "32-true".
         accelerator: Lightning Fabric's name of the hardware, "cpu" by default.
         seed: of everything drawn.
+        stages: which part of the network learns when; all of it all the time when there are none.
     """
 
     learning_rate: float = 1e-3
@@ -55,6 +58,7 @@ class Settings:
     precision: str = "bf16-mixed"
     accelerator: str = "cpu"
     seed: int = 0
+    stages: tuple[Stage, ...] = ()
 
 
 @dataclass
@@ -68,6 +72,7 @@ class State:
     stale: int = 0
     spent: float = 0.0
     validation_seconds: float = 0.0
+    stage: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,7 @@ class Monitor:
 
     on_step: Callable[[dict[str, float]], None] = field(default=lambda values: None)
     on_validation: Callable[[int, dict[str, float]], None] = field(default=lambda step, values: None)
+    on_stage: Callable[[str], None] = field(default=lambda text: None)
 
 
 def parameter_groups(network: nn.Module, settings: Settings) -> list[dict[str, Any]]:
@@ -216,12 +222,13 @@ def _steps(run: _Run, batches: Iterable[Batch], signals: list[int]) -> Outcome:
     logged = saved = time.monotonic()
     logged_step, images, stopped, validated_at = state.step, 0, False, 0.0
     run.model.train()
+    _enter(run)
     for batch in batches:
         budget.reserve = base_reserve + budget.validations * state.validation_seconds
         progress = budget.progress(state.step)
         if progress >= 1 or stopped or signals:
             break
-        rate = settings.learning_rate * one_cycle(progress, settings.warmup)
+        rate = settings.learning_rate * _rate(run, progress)
         losses.append(_step(run, batch, rate))
         state.step += 1
         images += len(batch.images)
@@ -245,6 +252,32 @@ def _steps(run: _Run, batches: Iterable[Batch], signals: list[int]) -> Outcome:
     return Outcome(state.step, budget.seconds, state.best, state.best_step, bool(signals))
 
 
+def _rate(run: _Run, progress: float) -> float:
+    """Factor on the learning rate; every stage has a cycle of its own. Enters the next stage when it is due."""
+    stages = run.settings.stages
+    if not stages:
+        return one_cycle(progress, run.settings.warmup)
+    index, within = place(stages, progress)
+    if index > run.state.stage:
+        run.state.stage = index
+        _enter(run)
+    if index < run.state.stage:  # by the clock, what is kept back may grow and the share done shrink again
+        within = 0.0
+    return stages[run.state.stage].rate * one_cycle(within, run.settings.warmup)
+
+
+def _enter(run: _Run) -> None:
+    """Freeze and free what the stage in progress says, and tell."""
+    stages = run.settings.stages
+    if stages:
+        stage = stages[run.state.stage]
+        learning = enter(run.network, stage).text()
+        run.monitor.on_stage(
+            f"stage {run.state.stage + 1} of {len(stages)}, {stage.name}: {learning}, "
+            f"rate {run.settings.learning_rate * stage.rate:g}, {stage.share:.0%} of the run"
+        )
+
+
 def _step(run: _Run, batch: Batch, rate: float) -> torch.Tensor:
     """Forward, backward, update; what the network draws (dropout) depends on the seed and the step alone."""
     torch.manual_seed(run.settings.seed * 1_000_003 + run.state.step)
@@ -252,7 +285,7 @@ def _step(run: _Run, batch: Batch, rate: float) -> torch.Tensor:
         group["lr"] = rate * group["factor"]
     images = run.fabric.to_device(batch.images).contiguous(memory_format=_memory_format(batch.images.ndim - 2))
     output = run.model(images)
-    loss = run.task.loss(output, run.fabric.to_device(batch.labels))
+    loss = supervised_loss(run.task, output, run.fabric.to_device(batch.labels))
     run.fabric.backward(loss)
     run.fabric.clip_gradients(run.model, run.optimizer, max_norm=run.settings.clip, error_if_nonfinite=False)  # type: ignore[arg-type]
     run.optimizer.step()

@@ -1,5 +1,7 @@
 """Recipes: what they say comes back, and mistakes are named."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +44,16 @@ def test_override_sets_one_value(pair):
         ("batch_size=4", "write section.key=value"),
         ("train.batch_size", "write section.key=value"),
         ("train.crop=[64]", "give one per axis"),
-        ("model.name=unnet", "'fcn' or 'unet'"),
+        ("model.name=unnet", "'fcn8s', 'segnet', 'unet'.* or 'five_layer', got 'unnet'"),
+        ("model.attention=sea", "'scse' or 'local', got 'sea'"),
+        ("model.output_stride=3", "1, 2, 4, 8, 16 or 32, got 3"),
+        ("model.fusion=gated,model.name=segnet", "model.fusion is for fcn and unet, not for model.name = 'segnet'"),
+        ("model.at_once=true", "model.at_once is for fcn8s"),
+        ("model.name=five_layer,model.deep_supervision=true", "'five_layer' has one map"),
+        ("model.name=fc_densenet,model.output_stride=8", "models over an encoder, not fc_densenet"),
+        ("stages=two", "stages are none, fine-tune, skips"),
+        ("stages=skips", "stage '32s' has 0 skips, model.name = 'fcn' has 0"),
+        ("stages.share=1", "no section 'stages'"),
         ("task.class_weights=[1.0]", "1 values for 2 classes"),
         ("model.in_channels=4", "3 values for 4 input channels"),
         ("augment.scale=[2.0, 1.0]", r"\[least, greatest\]"),
@@ -50,7 +61,22 @@ def test_override_sets_one_value(pair):
 )
 def test_mistakes_are_named(setting, words):
     with pytest.raises(UserError, match=words):
-        override(recipe(), [setting])
+        override(recipe(), re.split(",(?=[a-z])", setting))
+
+
+def test_stages(tmp_path):
+    made = override(recipe(), ["model.name=fcn8s", "stages=skips"])
+    assert [stage.skips for stage in made.stages] == [0, 1, 2]
+    (tmp_path / "recipe.toml").write_text(to_toml(made))
+    assert read_recipe(tmp_path / "recipe.toml") == made
+    assert [stage.encoder for stage in override(made, ["stages=fine-tune"]).stages] == [0.0, 0.5, 1.0]
+    assert override(made, ["stages=none"]).stages == []
+    with pytest.raises(UserError, match=r"shares of the stages are 0.5, 0.2: they must add up to 1"):
+        recipe(stages=[{"name": "a", "share": 0.5}, {"name": "b", "share": 0.2}])
+    with pytest.raises(UserError, match=r"did you mean stages.0.share"):
+        recipe(stages=[{"name": "a", "share": 1.0, "shore": 0.5}])
+    with pytest.raises(UserError, match=r"stage '8s' has 2 skips, model.name = 'fcn16s' has 1"):
+        override(made, ["model.name=fcn16s"])
 
 
 def test_minutes_and_epochs_replace_each_other_but_do_not_stand_together():
