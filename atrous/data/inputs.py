@@ -1,0 +1,153 @@
+"""What prediction is given: files, folders and globs become inputs, each opened as a source ready for a network."""
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atrous.data.dataset import to_channels
+from atrous.data.formats import (
+    SIGNAL_SUFFIXES,
+    SUFFIXES,
+    label_suffix,
+    open_source,
+    read_header,
+    stem,
+    suffix_of,
+)
+from atrous.data.formats.failure import FileFault
+from atrous.data.formats.source import Stacked
+from atrous.data.prepare import Preparation, prepare, scaled, working_shape
+from atrous.errors import UserError
+
+_CHANNEL = re.compile(r"^(.+)_(\d{4})$")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input, in one file or (channels of a case, nnU-Net's `CASE_0000.nii.gz` and on) in several.
+
+    Attributes:
+        files: in the order of the channels.
+        relative: where its labels go below the output folder: the name without the channel, the suffix of labels.
+    """
+
+    files: tuple[Path, ...]
+    relative: Path
+
+    @property
+    def path(self) -> Path:
+        """The first file: it lends its geometry to what is written."""
+        return self.files[0]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An input as the network expects it.
+
+    Attributes:
+        source: `(C, *S)`, sliced where it lies; in memory where the grid had to be changed.
+        size: spatial shape in the file, which `source` has too unless the recipe works on another spacing.
+        spacing: of the file, per axis, or None.
+    """
+
+    source: Any
+    size: tuple[int, ...]
+    spacing: tuple[float, ...] | None
+
+    @property
+    def resampled(self) -> bool:
+        """Whether labels must be brought back to the grid of the file (`prepare.resample_label`, `prepare.restore`)."""
+        return tuple(self.source.shape[1:]) != self.size
+
+
+def find_inputs(given: Sequence[str | Path], *, ndim: int, channels: int) -> list[Input]:
+    """Inputs among files, folders (searched through, structure kept) and globs, in order, each once.
+
+    Files that differ only in a number of four digits at the end are the channels of one case, where the network reads
+    several channels; where it reads one, such a `_0000` is left out of the name of what is written.
+
+    Args:
+        given: paths and patterns.
+        ndim: spatial axes that the network reads.
+        channels: channels that it reads.
+
+    Raises:
+        UserError: nothing is found, or two inputs would write the same output.
+    """
+    found: dict[Path, Path] = {}
+    for entry in given:
+        for path, relative in _expand(str(entry), ndim):
+            found.setdefault(path, relative)
+    cases: dict[Path, list[Path]] = {}
+    for path, relative in found.items():
+        cases.setdefault(_target(path, relative, ndim), []).append(path)
+    inputs = []
+    for target, files in cases.items():
+        numbered = all(_CHANNEL.match(stem(path)) for path in files)
+        if len(files) > 1 and not (numbered and channels == len(files)):
+            raise UserError(f"{files[0]} and {files[1]} would both be written to {target}: predict them apart")
+        inputs.append(Input(tuple(sorted(files)), target))
+    return inputs
+
+
+def open_input(item: Input, *, channels: int, preparation: Preparation) -> Opened:
+    """Open an input: intensities of its case measured, values scaled as they are sliced, the grid changed if need be.
+
+    Raises:
+        UserError: a file cannot be read, or the channels are not those of the network.
+    """
+    header = read_header(item.path)
+    source = open_source(item.path)
+    if len(item.files) > 1:
+        try:
+            source = Stacked([source, *(open_source(path) for path in item.files[1:])])
+        except ValueError as error:
+            raise FileFault(item.path, f"its channels do not fit ({error})", "export them on one grid") from error
+    source = _with_channels(source, channels, item.path)
+    size = tuple(int(n) for n in source.shape[1:])
+    if working_shape(size, header.spacing, preparation) == size:
+        return Opened(scaled(source, preparation), size, header.spacing)
+    return Opened(prepare(np.asarray(source[...]), preparation, header.spacing), size, header.spacing)
+
+
+def _with_channels(source: Any, channels: int, path: Path) -> Any:
+    """Gray becomes color by repetition, color gray as in training (`to_channels`); all else must fit."""
+    found = int(source.shape[0])
+    if found == channels:
+        return source
+    if found == 1 and channels == 3:
+        return Stacked([source] * channels)
+    if found == 3 and channels == 1:
+        return to_channels(np.asarray(source[...]), channels, path)
+    what = f"{found} channels, but the network reads {channels}"
+    raise FileFault(path, what, "give the files of all channels")
+
+
+def _target(path: Path, relative: Path, ndim: int) -> Path:
+    name = stem(path)
+    match = _CHANNEL.match(name)
+    if match and suffix_of(path) in (".nii", ".nii.gz"):
+        name = match[1]
+    return relative.with_name(name + label_suffix(path, ndim))
+
+
+def _expand(given: str, ndim: int) -> Iterator[tuple[Path, Path]]:
+    path, known = Path(given), (*SUFFIXES, *SIGNAL_SUFFIXES) if ndim == 1 else SUFFIXES
+    if path.is_dir() and suffix_of(path) != ".zarr":
+        inside = [p for p in sorted(path.rglob("*")) if suffix_of(p) in known and not p.name.startswith(".")]
+        inside = [p for p in inside if not any(suffix_of(parent) == ".zarr" for parent in p.parents)]
+        if not inside:
+            raise UserError(f"{path}: no inputs in it (looked for {' '.join(known)})")
+        yield from ((p, p.relative_to(path)) for p in inside)
+    elif path.exists():
+        yield path, Path(path.name)
+    else:
+        matches = sorted(glob.glob(given, recursive=True))
+        if not matches:
+            raise UserError(f"{given}: no such file, folder or matching glob")
+        yield from ((Path(match), Path(Path(match).name)) for match in matches)
