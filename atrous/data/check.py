@@ -18,10 +18,10 @@ from atrous.data.mask_faults import MOST_COLORS, VALUE_KINDS, absence_notes, cla
 from atrous.data.scan import Progress, Scan, scan, total_counts
 from atrous.data.split_faults import split_faults
 
-RATE_PER_CORE = 350_000
-"""Positions trained per second and core, for `minutes_per_epoch`: a U-Net over EfficientNet-Lite0, batch 8 of 320x448,
-bfloat16, ran at 4.8 images/s on two cores (2026, AVX512-BF16). Smaller networks are faster, processors without bfloat16
-about half as fast."""
+RATE_PER_CORE = {1: 150_000, 2: 350_000, 3: 280_000}
+"""Positions trained per second and core by axes, for `minutes_per_epoch`: the planned networks in bfloat16 (2026,
+AVX512-BF16): pictures by a U-Net over EfficientNet-Lite0, batch 8 of 320x448; volumes and signals by ResNets. Smaller
+networks are faster, processors without bfloat16 about half as fast."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def check(root: Path | str, toml: Path | str | None = None, progress: Progress |
         ignored=_ignored(dataset, scans),
         faults=gather(faults),
         notes=tuple(notes),
-        minutes_per_epoch=found.positions.get("train", 0) / (RATE_PER_CORE * cores()) / 60,
+        minutes_per_epoch=found.positions.get("train", 0) / (RATE_PER_CORE[found.ndim] * cores()) / 60,
         colored=any(one.colored for one in scans),
     )
 

@@ -58,7 +58,7 @@ def duration(minutes: float) -> str:
 
 def _facts(check: Check) -> list[str]:
     dataset, found = check.dataset, check.fingerprint
-    axes = " (height x width)" if found.ndim == 2 else ""
+    axes = {1: " samples", 2: " (height x width)", 3: " (slices x rows x columns)"}[found.ndim]
     channels = f"{found.channels} channel{'s' if found.channels > 1 else ''}"
     if dataset.channel_names:
         channels += f" ({', '.join(dataset.channel_names)})"
@@ -70,10 +70,30 @@ def _facts(check: Check) -> list[str]:
         ("images", f"{size_text(found.sizes)}{axes}, {channels}, {found.dtype}"),
         ("values", f"{found.minimum:g} to {found.maximum:g}; {_intensities(found.mean, found.std)}"),
         ("masks", f"{_mask_values(check)}; {_ignored(check)}"),
+        *_spacing(check),
         ("memory", f"{amount(found.bytes_decoded)} decoded"),
         ("epoch", _epoch(check)),
     ]
     return [f"{label:<{_LABEL}}{text}" for label, text in facts]
+
+
+def _spacing(check: Check) -> list[tuple[str, str]]:
+    """Spacing of volumes, sampling rate of signals, and how much intensities differ between cases."""
+    found, facts = check.fingerprint, []
+    if found.spacing is not None and found.ndim == 1:
+        low, high = 1 / found.spacing.max[0], 1 / found.spacing.min[0]
+        seconds = sum(found.positions.values()) * found.spacing.median[0]
+        rate = f"{low:g} Hz" if high - low < 1e-6 * high else f"{low:g} to {high:g} Hz"
+        facts.append(("rate", f"{rate}, {duration(seconds / 60)} in all"))
+    elif found.spacing is not None:
+        least, median, most = (
+            " x ".join(f"{value:.4g}" for value in row)
+            for row in (found.spacing.min, found.spacing.median, found.spacing.max)
+        )
+        facts.append(("spacing", least if least == most else f"{least} to {most}, median {median}"))
+    if found.ndim != 2:
+        facts.append(("scale", f"cases spread up to {found.case_scale:.3g} times as far as others"))
+    return facts
 
 
 def _intensities(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
@@ -100,7 +120,7 @@ def _ignored(check: Check) -> str:
 
 def _epoch(check: Check) -> str:
     positions = check.fingerprint.positions.get("train", 0)
-    rate = f"{RATE_PER_CORE / 1e6:g} million a second and core, {cores()} cores"
+    rate = f"{RATE_PER_CORE[check.fingerprint.ndim] / 1e6:g} million a second and core, {cores()} cores"
     return f"about {duration(check.minutes_per_epoch)} ({positions / 1e6:,.2f} million positions in train; {rate})"
 
 

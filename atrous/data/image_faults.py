@@ -22,7 +22,7 @@ def image_faults(root: Path, scans: Sequence[Scan], found: Fingerprint) -> Itera
         if len(one.image.size) != found.ndim:
             what = f"it has {len(one.image.size)} axes, most images {found.ndim}"
             yield Fault(file, what, "keep images of one kind in a data set", kind="axes")
-        if one.image.dtype != found.dtype:
+        if one.image.dtype != found.dtype and one.image.kind != "volume":  # intensities are scaled case by case
             what = f"its values are {one.image.dtype}, those of most images {found.dtype}: their scales differ"
             yield Fault(file, what, "save all images in one type", "warning", "dtype")
         if one.moments.bad:
@@ -69,7 +69,7 @@ def _remarks(one: Scan) -> Iterator[str]:
         yield "CMYK: read as RGB"
     if header.dtype == "uint16":
         yield "16-bit: accepted, the full range is kept"
-    if header.dtype == "float32":
+    if header.dtype == "float32" and header.kind not in ("volume", "signal"):
         yield f"{header.stored or 'float32'}: accepted" + (", kept as float32" if header.stored else "")
     if header.rotated:
         yield "turned by its EXIF orientation, as viewers do: masks must be drawn on the turned image"

@@ -15,7 +15,10 @@ MOST_COLORS = 64
 """More colors than this in the masks are no classes, but a picture or a mask that was smoothed."""
 VALUE_KINDS = ("values", "colors", "guess", "lossy mask")
 """Kinds of faults after which it cannot be said which classes the masks have."""
+_AXES = {2: " (height x width)"}
 _LOSSY = (".jpg", ".jpeg")
+MOST_APART = 0.01
+"""Affines of an image and its mask that differ by less (in mm) differ by rounding alone."""
 
 
 def mask_faults(dataset: Dataset, scans: Sequence[Scan], guess: Guess | None) -> Iterator[Fault]:
@@ -27,6 +30,7 @@ def mask_faults(dataset: Dataset, scans: Sequence[Scan], guess: Guess | None) ->
     for one in labeled:
         file = relative(one.sample.label or Path(), dataset.root)
         yield from _size(file, one)
+        yield from _place(file, one)
         wrong = [] if one.colored or not binary else [value for value in one.counts if value == IGNORE]
         wrong = wrong or _wrong_values(dataset, one, guess)
         if wrong:
@@ -113,7 +117,20 @@ def _size(file: str, one: Scan) -> Iterator[Fault]:
         mend = "one of them lies on its side: turn it"
     if one.image.rotated:
         mend += " (the image is turned by its EXIF orientation)"
-    yield Fault(file, f"the mask is {size}, its image {other} (height x width)", mend, kind="size")
+    yield Fault(file, f"the mask is {size}, its image {other}{_AXES.get(len(one.image.size), '')}", mend, kind="size")
+
+
+def _place(file: str, one: Scan) -> Iterator[Fault]:
+    """A mask whose file puts it elsewhere in the world than its image."""
+    image, label = (None if header is None else header.affine for header in (one.image, one.label))
+    if image is None or label is None or one.image is None or one.label_size != one.image.size:
+        return
+    apart = max(abs(a - b) for row, other in zip(image, label, strict=True) for a, b in zip(row, other, strict=True))
+    if apart > MOST_APART:
+        what = (
+            f"its affine is not its image's (they differ by up to {apart:.3g}): it may be shifted, turned or mirrored"
+        )
+        yield Fault(file, what, "look at both in a viewer, and export the mask on the image's grid", "warning", "place")
 
 
 def _is_binary(dataset: Dataset, labeled: Sequence[Scan]) -> bool:

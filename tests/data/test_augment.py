@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atrous.data.augment import Color, cut, recolor
-from atrous.data.crops import View
+from atrous.data.cache import Decoded
+from atrous.data.crops import Geometry, View, draw_view
 from atrous.labels import IGNORE
 
 
@@ -72,3 +73,34 @@ def test_color_keeps_shape_and_none_changes_nothing():
     varied = recolor(rng, image, Color(), 1.0)
     assert varied.shape == image.shape
     assert not torch.equal(varied, image)
+
+
+@pytest.mark.parametrize(
+    ("ndim", "about", "turned"), [(2, (0,), {0, 1}), (3, (0,), {1, 2}), (3, (2,), {0, 1}), (3, (), set())]
+)
+def test_crops_turn_about_the_axes_named_alone(ndim, about, turned):
+    geometry = Geometry((9,) * ndim, (1.0, 1.0), 30.0, (False,) * ndim, 0.0, about)
+    decoded = Decoded(("a",), (np.zeros((1, *(20,) * ndim)),), (np.zeros((20,) * ndim, np.uint8),), ({},))
+    matrix = draw_view(np.random.default_rng(0), decoded, 0, geometry).matrix
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(ndim), atol=1e-12)
+    assert {a for a in range(ndim) if abs(matrix[a, a] - 1) > 1e-9} == turned
+
+
+def test_turns_about_all_axes_are_rotations():
+    geometry = Geometry((9, 9, 9), (1.0, 1.0), 30.0, (False,) * 3, 0.0, (0, 1, 2))
+    decoded = Decoded(("a",), (np.zeros((1, 20, 20, 20)),), (np.zeros((20, 20, 20), np.uint8),), ({},))
+    matrix = draw_view(np.random.default_rng(1), decoded, 0, geometry).matrix
+    assert np.linalg.det(matrix) == pytest.approx(1)
+    assert (np.abs(matrix[~np.eye(3, dtype=bool)]) > 1e-4).all()
+
+
+def test_gamma_keeps_the_ends_and_the_order():
+    image = torch.rand(2, 30) * 7 - 3
+    color = Color(0, 0, 0, 0, 0, gamma=0.5)
+    seen = [recolor(np.random.default_rng(seed), image, color, 1.0) for seed in range(30)]
+    bent = [s for s in seen if not torch.allclose(s, image, atol=1e-5)]
+    assert 3 < len(bent) < 20
+    for found in bent:
+        torch.testing.assert_close(found.amin(1), image.amin(1))
+        torch.testing.assert_close(found.amax(1), image.amax(1))
+        assert (found.argsort(1) == image.argsort(1)).all()

@@ -8,6 +8,7 @@ import pytest
 
 from atrous.data.check import check
 from atrous.data.dataset import load_image, load_label, open_dataset, spacing_of
+from atrous.data.fingerprint import from_dict
 from atrous.data.formats import write_label
 from atrous.errors import UserError
 
@@ -125,3 +126,28 @@ def test_the_real_hippocampus(shared_data):
     sample = dataset.splits["val"][0]
     assert load_image(sample).shape[1:] == load_label(dataset, sample).shape
     assert spacing_of(dataset, sample) == (1.0, 1.0, 1.0)
+
+
+def test_the_doctor_says_spacing_and_finds_masks_that_lie_elsewhere(tmp_path):
+    folder(tmp_path)
+    moved = nibabel.load(tmp_path / "labelsTr" / "b.nii.gz")
+    affine = moved.affine.copy()
+    affine[0, 3] += 4
+    nibabel.save(nibabel.Nifti1Image(np.asanyarray(moved.dataobj), affine), tmp_path / "labelsTr" / "b.nii.gz")
+    found = check(tmp_path)
+    assert found.ok
+    assert found.fingerprint.spacing.median == (3.0, 1.5, 1.0)
+    assert "spacing  3 x 1.5 x 1" in found.text()
+    assert "(slices x rows x columns)" in found.text()
+    (fault,) = [fault for fault in found.faults if fault.kind == "place"]
+    assert fault.file == "labelsTr/b.nii.gz"
+    assert "differ by up to 4" in fault.what
+
+
+def test_the_fingerprint_comes_back_from_json_and_knows_the_foreground(tmp_path):
+    found = check(folder(tmp_path)).fingerprint
+    assert from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert found.foreground is not None
+    assert found.foreground.low[1] == pytest.approx(100 - 2.6 * 10, abs=6)
+    assert found.foreground.mean == pytest.approx((0, 100), abs=1)
+    assert found.case_scale == pytest.approx(1.0, abs=0.1)

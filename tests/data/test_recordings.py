@@ -45,8 +45,10 @@ def test_numbers_are_classes_as_in_masks(tmp_path):
     for i in range(3):
         table(tmp_path / "train" / f"{i}.csv", 6, labels=[0, 1, 2, 0, 1, 2])
         table(tmp_path / "val" / f"{i}.csv", 6, labels=[0, 1, 2, 0, 1, 2])
+    (tmp_path / "dataset.toml").write_text("sampling_rate = 100")
     found = check(tmp_path)
     assert found.ok
+    assert "rate     100 Hz" in found.text()
     assert found.dataset.classes == ("class 0", "class 1", "class 2")
     assert found.fingerprint.images == {"train": 3, "val": 3}
 

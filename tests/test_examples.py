@@ -1,0 +1,44 @@
+"""What stands in examples/ and on the pages about volumes and signals runs."""
+
+import re
+import runpy
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from atrous.recipe.build import build_geometry, build_network, build_preparation, build_settings, build_task
+from atrous.recipe.schema import read_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda path: path.stem)
+def test_recipes_can_be_built(path):
+    recipe = read_recipe(path)
+    task = build_task(recipe)
+    assert build_network(recipe.model, task.out_channels).ndim == len(build_geometry(recipe).crop)
+    assert build_settings(recipe).precision == recipe.train.precision
+    assert build_preparation(recipe).intensity == tuple(recipe.input.intensity)
+
+
+def test_a_scan_is_labeled_slab_by_slab(tmp_path, capsys):
+    data = np.random.default_rng(0).normal(size=(5, 6, 40)).astype(np.float32)
+    affine = np.diag([2.0, 2.0, 5.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image(data, affine), tmp_path / "scan.nii.gz")
+    main = runpy.run_path(str(ROOT / "examples" / "volumes.py"))["main"]
+    main(tmp_path / "scan.nii.gz", tmp_path / "out.nii.gz", 0.5)
+    written = nibabel.load(tmp_path / "out.nii.gz")
+    np.testing.assert_array_equal(np.asanyarray(written.dataobj), data > 0.5)
+    np.testing.assert_array_equal(written.affine, affine)
+    assert f"{(data > 0.5).sum() * 0.02:.1f} ml" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", ["medical.md", "signals.md"])
+def test_code_on_pages_runs(page, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, page, "exec"), {"__name__": page})
+    assert capsys.readouterr().out
