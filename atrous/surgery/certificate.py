@@ -51,7 +51,7 @@ class SurgeryCertificate:
         shapes = ", ".join("x".join(map(str, shape)) for shape in self.shapes)
         lines = [
             f"{self.surgery} of {self.network}: relative error {self.max_error:.2g} (allowed {self.tolerance:g})",
-            f"compared: {self.compared}, on {shapes}",
+            f"compared: {self.compared}, on {shapes or '(no input)'}",
         ]
         lines += [f"  {c.module or 'the network'}: {c.what}" for c in self.changes]
         lines += [f"  kept {c.module or 'the network'}: {c.what}" for c in self.remarks]
