@@ -96,7 +96,7 @@ class Equivariance:
             chart.set_ylabel("error / variation of the output")
             chart.set_ylim(bottom=0)
             if others:
-                legend(chart)
+                legend(chart, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
         return save(figure, path)
 
 
