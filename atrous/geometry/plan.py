@@ -15,7 +15,7 @@ from atrous.geometry.strides import period
 
 COMFORT = 2**30  # bytes of rows that a plan aims at when no memory limit is given
 POSITIONS = 2**18  # input positions of one strip, beyond which larger strips gain nothing
-COMPILED = 2**20  # the same for compiled segments, which compute a few rows twice in every strip,
+COMPILED = 2**21  # bytes of one channel of a strip for compiled segments, which compute a few rows twice in each,
 STEPS = 8  # unless that leaves fewer steps than this
 
 
@@ -170,7 +170,7 @@ def make_plan(
         )
     step = period(axis)
     row = max(1, graph.ops[0].numel // graph.shape[0] // axis.length(0))
-    widest = min(axis.length(0), max(step, (COMPILED if compiled else POSITIONS) // row // step * step))
+    widest = min(axis.length(0), max(step, (COMPILED // itemsize if compiled else POSITIONS) // row // step * step))
     if compiled:
         widest = max(step, min(widest, axis.length(0) // STEPS // step * step))
     tried, best, reason = [], None, ""

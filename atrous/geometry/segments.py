@@ -8,7 +8,7 @@ the cuts that cost least, copies and repeated work together.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, pairwise
 
@@ -23,6 +23,8 @@ MACS = 1.5e11  # float32 multiply-adds per second, and
 BYTES = 2e10  # bytes moved per second, of a small machine: they only weigh work against copies in the choice of cuts
 CALL = 3e-4  # seconds of one call
 LONGEST = 40  # operators in one segment
+INSIDE = 8e6  # bytes of one value within a segment, above which a step's rows are computed in pieces
+FEWEST = 16  # units of rows in such a piece
 WORTH = 0.6  # of a window, below which its rows are computed eagerly
 
 
@@ -30,13 +32,15 @@ WORTH = 0.6  # of a window, below which its rows are computed eagerly
 class Segment:
     """Operators between two cuts: the values with rows that they read from before, and those that others read later.
 
-    `lattice` says which rows go together in windows on which the operators run as they stand, where they can.
+    `lattice` says which rows go together in windows on which the operators run as they stand, where they can. The rows
+    of one step are computed in so many `pieces`, so that what lives only within the segment stays small.
     """
 
     ops: tuple[Op, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     lattice: Lattice | None = None
+    pieces: int = 1
 
 
 def segment(program: Program, ops: tuple[Op, ...], strides: dict[int, Fraction]) -> Segment:
@@ -144,8 +148,7 @@ class SegmentWalk:
             self.done[value] = hi
         runs = []
         for part in self.segments:
-            wanted = self._wanted(part, share)
-            if wanted:
+            for wanted in _pieces(self._wanted(part, share), part.pieces):
                 rows = rows_for(part, self.program, wanted)
                 runs.append(SegmentRun(part, wanted, rows, self._window(part, rows)))
                 self.done.update({v: hi for v, (_, hi) in wanted.items()})
@@ -210,6 +213,14 @@ class SegmentWalk:
         return need
 
 
+def _pieces(wanted: Rows, count: int) -> Iterator[Rows]:
+    for k in range(count):
+        spans = {v: (lo + (hi - lo) * k // count, lo + (hi - lo) * (k + 1) // count) for v, (lo, hi) in wanted.items()}
+        spans = {v: (lo, hi) for v, (lo, hi) in spans.items() if hi > lo}
+        if spans:
+            yield spans
+
+
 def steady_windows(program: Program, segments: list[Segment], strip: int) -> dict[int, int]:
     """Of how many units each segment's windows are in steady steps, by its first operator."""
     most: dict[int, int] = {}
@@ -240,7 +251,21 @@ def choose(program: Program, strip: int, itemsize: int) -> list[Segment]:
     cuts = [len(ops)]
     while cuts[-1] > 0:
         cuts.append(best[cuts[-1]][1])
-    return [segment(program, tuple(ops[a:b]), steps) for a, b in pairwise(reversed(cuts))]
+    found = [segment(program, tuple(ops[a:b]), steps) for a, b in pairwise(reversed(cuts))]
+    return [replace(part, pieces=_count(program, part, strip / longest, meter)) for part in found]
+
+
+def _count(program: Program, part: Segment, share: float, meter: Meter) -> int:
+    """In how many pieces to compute a step's rows of a segment."""
+    rows = _steady_rows(program, part, share)
+    if part.lattice is None or len(part.ops) < 2:
+        return 1
+    a, b = part.lattice.around(rows)
+    widest = max(meter.row[op.index] * (b - a) * part.lattice.rows[op.index] for op in part.ops)
+    count = 1
+    while widest > INSIDE * count and b - a >= 2 * FEWEST * count:
+        count *= 2
+    return count
 
 
 def _movable(program: Program, op: Op) -> bool:
@@ -253,14 +278,19 @@ def _movable(program: Program, op: Op) -> bool:
     )
 
 
-def _cost(program: Program, part: Segment, share: float, meter: Meter) -> float:
+def _steady_rows(program: Program, part: Segment, share: float) -> Rows:
+    """The rows of a step away from the borders."""
     wanted: Rows = {}
     for value in part.outputs:
         lo, hi = program.rows(value)
         count = max(1, round(share * (hi - lo)))
         middle = lo + round((hi - lo - count) * 0.5 / count) * count
         wanted[value] = (max(lo, middle), min(hi, max(lo, middle) + count))
-    rows = rows_for(part, program, wanted)
+    return rows_for(part, program, wanted)
+
+
+def _cost(program: Program, part: Segment, share: float, meter: Meter) -> float:
+    rows = _steady_rows(program, part, share)
     if part.lattice is not None:
         window = part.lattice.around(rows)
         rows = {v: part.lattice.span(v, window) for v in rows}

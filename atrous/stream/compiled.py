@@ -18,6 +18,7 @@ from atrous.geometry.program import Program
 from atrous.geometry.segments import Segment, SegmentRun, SegmentStep
 from atrous.stream.compute import compute, on_window
 from atrous.stream.gather import Gatherer
+from atrous.stream.process import give_back
 from atrous.stream.run import Deliver, Read, narrow
 from atrous.stream.span import Piece as BoxPiece
 from atrous.stream.span import Span, span_of
@@ -214,11 +215,12 @@ class SegmentRunner:
         like: Tensor,
         compiled: dict[object, Call],
         measured: set[int],
+        spare: dict[int, Tensor],
     ):
         self.program, self.whole, self.gathered, self.compiler, self.like = program, whole, gathered, compiler, like
         self.rings: dict[int, Ring] = {}
         self.fixed = {op.index: self._fixed(op) for op in program.order}
-        self.calls, self.measured = compiled, measured
+        self.calls, self.measured, self.spare = compiled, measured, spare
 
     def step(self, step: SegmentStep, read: Read, deliver: Deliver) -> None:
         """Take one strip in and hand on every row that it finishes."""
@@ -240,6 +242,10 @@ class SegmentRunner:
         for value, (first, _) in step.keep.items():
             if value in self.rings:
                 self.rings[value].drop(first)
+
+    def put_back(self) -> None:
+        """Leave the storage to the next run: what an engine compiled still refers to it."""
+        self.spare.update((value, ring.storage) for value, ring in self.rings.items())
 
     def _on_rows(self, run: SegmentRun) -> None:
         """Operator by operator, on just the rows that the wanted ones need."""
@@ -273,6 +279,7 @@ class SegmentRunner:
             constants = {i: self.whole[i] for i in self._used(run.part) if i not in self.measured}
             module = Piece(run, self.program, constants, measured, self.fixed).eval()
             self.calls[key] = self.compiler(module, given, outputs)
+            give_back()
         self.calls[key](given, outputs)
         for place, rows in saved:
             place.copy_(rows)
@@ -310,6 +317,13 @@ class SegmentRunner:
             like = self.like if op.dtype.is_floating_point else torch.empty(0, dtype=op.dtype, device=self.like.device)
             self.rings[value] = ring = Ring(dim, tuple(sizes), like if rows is None else rows)
             ring.base = ring.start = ring.end = start
+            old = self.spare.pop(value, None)
+            if (
+                old is not None
+                and old.dtype == ring.storage.dtype
+                and old.narrow(dim, 0, 0).shape == ring.storage.shape
+            ):
+                ring.storage = old
         return self.rings[value]
 
     def _fixed(self, op: Op) -> tuple[Span, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from atrous.stream.compiled import Compiler, SegmentRunner
 from atrous.stream.overlap import Ahead, Behind
 from atrous.stream.post import Post, post_function, result_like
 from atrous.stream.prepare import Prepared
+from atrous.stream.process import flushed_denormals, steady_process
 from atrous.stream.resume import Record, record_path, signature
 from atrous.stream.run import Runner, new_gatherers
 from atrous.stream.source import checked_sink, read_box, write_box
@@ -65,14 +66,17 @@ class Job:
     @property
     def extents(self) -> list[tuple[int, int]]:
         """The output positions asked for, per spatial axis."""
-        return [self.region.get(g, (0, n)) for g, n in enumerate(self.graph.ops[self.graph.output].shape[2:])]
+        sizes = self.graph.ops[self.graph.output].shape[-self.graph.ndim :]
+        return [self.region.get(g, (0, n)) for g, n in enumerate(sizes)]
 
     def run(self, source: Any, sink: Any = None, progress: Callable[[float], None] | None = None) -> Any:
         """Go through the source as the plan says; gives the sink."""
         if tuple(source.shape) != self.graph.shape:
             raise UserError(f"the source has shape {tuple(source.shape)}, but the plan was made for {self.graph.shape}")
-        shape = (*self.graph.ops[self.graph.output].shape[:2], *(hi - lo for lo, hi in self.extents))
-        result_shape, result_dtype = result_like(shape, self.dtype, self.post)
+        output, ndim = self.graph.ops[self.graph.output], self.graph.ndim
+        shape = (*output.shape[:-ndim], *(hi - lo for lo, hi in self.extents))
+        kind = self.dtype if output.dtype.is_floating_point else output.dtype
+        result_shape, result_dtype = result_like(shape, kind, self.post, ndim)
         sink = checked_sink(sink, result_shape, result_dtype)
         if self.resume:
             facts = (
@@ -86,7 +90,7 @@ class Job:
             )
             self.record = Record.open(record_path(sink), signature(self.graph, facts))
         stored = Spool(self.spool, self.graph, self.dtype) if self.spool is not None else None
-        with flushed_denormals(), ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        with self._settings(), ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
             ends = _Ends(self, source, sink, stored, reader, writer)
             try:
                 for done in self._passes(ends):
@@ -98,6 +102,10 @@ class Job:
         if self.record is not None:
             self.record.remove()
         return sink
+
+    def _settings(self) -> AbstractContextManager[None]:
+        # compiled segments keep their own memory, and compiling them wants to give its own back
+        return flushed_denormals() if self.compiler is not None else steady_process()
 
     def _passes(self, ends: "_Ends") -> Iterator[float]:
         self.known = constants(self.graph, self.dtype)
@@ -138,6 +146,8 @@ class Job:
             arrived = max((last for value, _, last in step.feeds if value == built.sources[0]), default=hi)
             yield (arrived - lo) / max(hi - lo, 1)
         ends.settle()
+        if isinstance(runner, SegmentRunner):
+            runner.put_back()
 
     def _runner(self, built: Program, gathered: dict[int, Any]) -> tuple[Any, Iterator[Any]]:
         """What runs a program, and the steps it takes: eager, or in compiled segments."""
@@ -147,7 +157,7 @@ class Job:
         like = torch.empty(0, dtype=self.dtype, device=self.ready.device)
         compiled = self.ready.compiled.setdefault((self.engine, self.dtype, self.plan.axis), {})
         measured = set(self.known) - self.constant
-        runner = SegmentRunner(built, self.known, gathered, self.compiler, like, compiled, measured)
+        runner = SegmentRunner(built, self.known, gathered, self.compiler, like, compiled, measured, self.ready.spare)
         return runner, SegmentWalk(built, segments, self.plan.strip, windows).steps()
 
     def _segments(self, built: Program) -> tuple[list[Segment], dict[int, int]]:
@@ -236,14 +246,3 @@ class _Ends:
             if dim is not None:
                 dims[dim] = (lo, hi) if g == built.stream else built.boxes[value][g]
         return dims
-
-
-@contextmanager
-def flushed_denormals() -> Iterator[None]:
-    """Denormals slow convolutions 5 to 50 times: flush them while a stream runs, and put the setting back."""
-    before = bool(torch.tensor(1e-39) * 1.0 == 0)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused
@@ -21,7 +21,8 @@ Region = tuple[slice, ...]
 class Prepared:
     """The operators of `network` at one input shape, the axes that can be cut, and why the others cannot.
 
-    What an engine compiles is kept here for the next run (`compiled`), and where it cuts (`cuts`).
+    What an engine compiles is kept here for the next run (`compiled`), with the
+    memory for rows (`spare`), and where it cuts (`cuts`).
     """
 
     network: nn.Module
@@ -30,6 +31,7 @@ class Prepared:
     refused: dict[int, Refused]
     device: torch.device
     compiled: dict[object, dict[object, Call]] = field(default_factory=dict, compare=False, repr=False)
+    spare: dict[int, Tensor] = field(default_factory=dict, compare=False, repr=False)
     cuts: dict[object, tuple[list[Segment], dict[int, int]]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -58,7 +60,8 @@ def prepare(network: nn.Module, shape: tuple[int, ...], *, output: int | str | N
 def output_region(graph: Graph, axes: dict[int, Axis], region: Region | None) -> Box:
     """The output rows asked for, per axis that can be cut; all when `region` is None."""
     output = graph.ops[graph.output]
-    if len(output.shape) != 2 + graph.ndim or any(a.dim(graph.output) != 2 + g for g, a in axes.items()):
+    first = len(output.shape) - graph.ndim  # 2, or 1 when the network gives one number per position
+    if first not in (1, 2) or any(a.dim(graph.output) != first + g for g, a in axes.items()):
         raise UserError(
             f"{graph.network} gives {output.shape[1:]}, which has no positions along the input's axes: "
             "convert the classifier to a fully convolutional network first"
@@ -69,7 +72,7 @@ def output_region(graph: Graph, axes: dict[int, Axis], region: Region | None) ->
     if len(region) != graph.ndim:
         raise UserError(f"region has {len(region)} slices, but the output has {graph.ndim} spatial axes")
     for g, part in enumerate(region):
-        length = output.shape[2 + g]
+        length = output.shape[first + g]
         lo, hi, step = part.indices(length)
         if step != 1 or hi <= lo:
             raise UserError(

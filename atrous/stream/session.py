@@ -15,9 +15,9 @@ from atrous.geometry.plan import choose_axis
 from atrous.geometry.program import Program, Walk, build, full_box
 from atrous.geometry.strides import period
 from atrous.stream.alike import first_difference, per_position
-from atrous.stream.job import flushed_denormals
 from atrous.stream.post import Post, post_function
-from atrous.stream.prepare import Prepared, prepare
+from atrous.stream.prepare import Prepared, output_region, prepare
+from atrous.stream.process import flushed_denormals
 from atrous.stream.run import Runner
 from atrous.stream.source import read_box
 from atrous.stream.stream import stream
@@ -66,6 +66,8 @@ class Session:
         self.dtype = dtype or self.ready.dtype
         field = axis_field(self.axis)
         self.latency = field.halo[1]
+        output_region(self.ready.graph, self.ready.axes, None)  # raises where the output has no positions
+        self._dim = len(self.axis.graph.ops[self.axis.graph.output].shape) - self.axis.graph.ndim + axis
         self._check = math.ceil((sum(field.halo) + period(self.axis)) / field.stride) + 1
         self._program = self._build()
         self._walk = Walk(self._program, {} if longer is None else withheld(self.axis, longer))
@@ -118,13 +120,15 @@ class Session:
         rows = np.asarray(rows)
         self._remember(rows)
         x = read_box(rows, {g: (0, n) for g, n in enumerate(rows.shape[1:])}, self.dtype, self.ready.device)
-        before, dim = self._pushed, 2 + self.index
+        before, dim = self._pushed, self._dim
         self._pushed += count
         out: list[Tensor] = []
         with flushed_denormals(), torch.inference_mode():
-            step = self._walk.advance({0: self._pushed}, 0.0)
+            step = self._walk.advance({0: self._pushed}, self._pushed / limit)
             self._runner.step(
-                step, lambda v, lo, hi: x.narrow(dim, lo - before, hi - lo), lambda v, lo, hi, t: out.append(t)
+                step,
+                lambda v, lo, hi: x.narrow(2 + self.index, lo - before, hi - lo),
+                lambda v, lo, hi, t: out.append(t),
             )
             rows = torch.cat(out, dim) if out else self._empty()
         self._given += rows.shape[dim]
@@ -145,10 +149,10 @@ class Session:
         self._runner.buffers.clear()
         shape = list(self.ready.graph.shape)
         shape[1 + self.index] = self._pushed
-        if tuple(shape) == self.ready.graph.shape:
+        if self._given == self.axis.length(self.axis.graph.output) and tuple(shape) == self.ready.graph.shape:
             return self._result(self._empty())
         final = prepare(self.network, tuple(shape), output=self.output)
-        axis, dim = self._axis(final), 2 + self.index
+        axis, dim = self._axis(final), self._dim
         self._check_ratios(axis)
         last, total = self._last, axis.length(final.graph.output)
         known = 0 if last is None else last.shape[dim]
@@ -205,8 +209,9 @@ class Session:
 
     def _empty(self) -> Tensor:
         sizes = list(self.axis.graph.ops[self.axis.graph.output].shape)
-        sizes[2 + self.index] = 0
-        return torch.empty(sizes, dtype=self.dtype, device=self.ready.device)
+        sizes[self._dim] = 0
+        own = self.axis.graph.ops[self.axis.graph.output].dtype
+        return torch.empty(sizes, dtype=self.dtype if own.is_floating_point else own, device=self.ready.device)
 
     def _result(self, rows: Tensor) -> np.ndarray:
         function = post_function(self.post)

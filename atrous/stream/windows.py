@@ -22,9 +22,9 @@ from atrous.geometry.plan import Plan, whole_peak
 from atrous.geometry.program import Box
 from atrous.geometry.strides import period
 from atrous.stream.alike import first_difference, per_position
-from atrous.stream.job import flushed_denormals
 from atrous.stream.post import Post, post_function, result_like
 from atrous.stream.prepare import Prepared, prepare
+from atrous.stream.process import steady_process
 from atrous.stream.source import checked_sink, read_box, write_box
 from atrous.stream.values import constants, evaluate
 
@@ -119,12 +119,14 @@ def run_windows(
     assert made.window is not None
     fields = _fields(ready)
     lists = _windows(ready, fields, dict(enumerate(made.window)), box)
-    shape = (*graph.ops[graph.output].shape[:2], *(box[g][1] - box[g][0] for g in range(ndim)))
-    sink = checked_sink(sink, *result_like(shape, dtype, post))
+    output = graph.ops[graph.output]
+    shape = (*output.shape[:-ndim], *(box[g][1] - box[g][0] for g in range(ndim)))
+    kind = dtype if output.dtype.is_floating_point else output.dtype
+    sink = checked_sink(sink, *result_like(shape, kind, post, ndim))
     function = post_function(post)
     engines: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}
     windows = list(_product(lists, ndim))
-    with flushed_denormals(), torch.inference_mode():
+    with steady_process(), torch.inference_mode():
         for number, window in enumerate(windows):
             x = read_box(source, {g: (w.start, w.stop) for g, w in enumerate(window)}, dtype, ready.device)
             size = tuple(x.shape[2:])
@@ -133,7 +135,7 @@ def run_windows(
             out = engines[size](x)
             for g, w in enumerate(window):
                 offset = round(w.start / fields[g].stride)
-                out = out.narrow(2 + g, w.lo - offset, w.hi - w.lo)
+                out = out.narrow(len(output.shape) - ndim + g, w.lo - offset, w.hi - w.lo)
             out = function(out) if function else out
             write_box(sink, out, [(w.lo - box[g][0], w.hi - box[g][0]) for g, w in enumerate(window)], ndim)
             if progress is not None:
