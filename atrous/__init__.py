@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from atrous import analysis as analysis
+    from atrous import encoders as encoders
     from atrous import geometry as geometry
+    from atrous import models as models
     from atrous import stream as stream
+    from atrous import surgery as surgery
+    from atrous.conversion import load_converted as load_converted
     from atrous.data.check import Check as Check
     from atrous.data.check import check as check
     from atrous.data.dataset import open_dataset as open_dataset
@@ -27,6 +31,11 @@ if TYPE_CHECKING:
     from atrous.prediction import Prediction as Prediction
     from atrous.prediction import Predictor as Predictor
     from atrous.prediction import load as load
+    from atrous.surgery.certificate import SurgeryCertificate as SurgeryCertificate
+    from atrous.surgery.convolutionalize import convolutionalize as convolutionalize
+    from atrous.surgery.dilate import dilate as dilate
+    from atrous.surgery.inflate import inflate as inflate
+    from atrous.surgery.transplant import transplant as transplant
     from atrous.tasks.scores import Scores as Scores
 
 _PLACES = {
@@ -35,21 +44,27 @@ _PLACES = {
     "Prediction": "atrous.prediction",
     "Predictor": "atrous.prediction",
     "Scores": "atrous.tasks.scores",
+    "SurgeryCertificate": "atrous.surgery.certificate",
     "Trained": "atrous.fit",
     "UserError": "atrous.errors",
     "certify": "atrous.geometry.field",
     "check": "atrous.data.check",
+    "convolutionalize": "atrous.surgery.convolutionalize",
     "digit_scene": "atrous.demo.digits",
+    "dilate": "atrous.surgery.dilate",
     "evaluate": "atrous.evaluation",
+    "inflate": "atrous.surgery.inflate",
     "load": "atrous.prediction",
+    "load_converted": "atrous.conversion",
     "load_network": "atrous.networks",
     "open_dataset": "atrous.data.dataset",
     "train": "atrous.fit",
+    "transplant": "atrous.surgery.transplant",
     "write_digit_scenes": "atrous.demo.digits",
 }
 """Where each public name lives; it is imported when it is first asked for, so that `import atrous` costs nothing."""
 
-_FOLDERS = ("analysis", "geometry", "stream")
+_FOLDERS = ("analysis", "encoders", "geometry", "models", "stream", "surgery")
 """Folders that are public as such: `from atrous.stream import stream`."""
 
 __all__ = list(_PLACES) + list(_FOLDERS)  # pyright: ignore[reportUnsupportedDunderAll]
