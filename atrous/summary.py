@@ -5,11 +5,15 @@ import shlex
 import sys
 from typing import Any
 
+import numpy as np
+
 from atrous.data.dataset import Dataset, spacing_of
+from atrous.data.formats import read_header
 from atrous.evaluation import probabilities, read_ahead
 from atrous.prediction import Predictor
 from atrous.recipe.run import Run
 from atrous.report.page import Example, ReportContent, write_report
+from atrous.report.pictures import upright
 from atrous.tasks.scores import Scores
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
@@ -68,6 +72,9 @@ def _examples(predictor: Predictor, dataset: Dataset, split: str, scores: Scores
         found = probabilities(predictor, image, spacing)
         prediction = predictor.task.decode(found[None])[0].cpu().numpy()
         miou, kind = scores.per_image[sample.name], wanted[sample.name]
-        examples.append(Example(sample.name, image, label, prediction, miou, kind, spacing))
+        affine = read_header(sample.image).affine
+        mirrored = tuple(axis - 3 for axis in upright(affine)) if affine is not None and label.ndim == 3 else ()
+        shown = [np.flip(part, mirrored) for part in (image, label, prediction)]
+        examples.append(Example(sample.name, shown[0], shown[1], shown[2], miou, kind, spacing))
     order = [*best, *worst]
     return sorted(examples, key=lambda example: order.index(example.name))

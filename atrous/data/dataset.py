@@ -30,7 +30,7 @@ from atrous.errors import UserError
 from atrous.labels import IGNORE
 
 THREADS = 2
-BACKGROUND_NAMES = ("background", "void", "none", "other", "class 0")
+BACKGROUND_NAMES = ("background", "void", "none", "na", "other", "class 0")
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
 from atrous.color import ERROR, VOID, Palette
 from atrous.labels import IGNORE
 
-__all__ = ["banded", "busiest", "colorize", "errors", "flat", "overlay", "resized", "signal", "to_rgb"]
+__all__ = ["banded", "busiest", "colorize", "errors", "flat", "overlay", "resized", "signal", "to_rgb", "upright"]
 
 _GAP = 4  # pixels between the planes of a volume
 _MARGIN = 226  # their grey, lighter than that of void
@@ -73,6 +75,20 @@ def errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.n
     return picture
 
 
+def upright(affine: Sequence[Sequence[float]]) -> tuple[int, ...]:
+    """Axes of a volume `(K, J, I)` to mirror so that pictures show it as radiologists look at it.
+
+    The head and the front of the body are then up, its right side is on the left. `affine` is that of NIfTI, whose
+    world grows to the right, the front and the head.
+
+    >>> upright([[-1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 3.0, 0], [0, 0, 0, 1]])
+    (0, 1)
+    """
+    axes = np.asarray(affine)[:3, :3]
+    main = np.abs(axes).argmax(0)
+    return tuple(sorted(2 - column for column in range(3) if axes[main[column], column] > 0))
+
+
 def busiest(label: np.ndarray) -> tuple[int, ...]:
     """Per axis, the index of the plane with most positions that are neither class 0 nor void; the middle if none is.
 
@@ -133,7 +149,8 @@ def banded(image: np.ndarray, label: np.ndarray, palette: Palette) -> np.ndarray
 def signal(image: np.ndarray, track: int = _TRACK) -> np.ndarray:
     """A 1-D image `(C, L)` as curves, one row of `track` pixels per channel, uint8 `(height, width, 3)`.
 
-    Each pixel column shows the range from the least to the greatest value of its part of the signal.
+    Each pixel column shows the range from the least to the greatest value of its part of the signal, drawn out to meet
+    the column before.
     """
     parts = min(image.shape[1], _WIDTH)
     edges = np.linspace(0, image.shape[1], parts + 1).astype(int)[:-1]
@@ -141,6 +158,8 @@ def signal(image: np.ndarray, track: int = _TRACK) -> np.ndarray:
     for channel in image:
         level = _stretched(channel, (0, 100)).astype(int) * (track - 5) // 255
         low, high = np.minimum.reduceat(level, edges), np.maximum.reduceat(level, edges)
+        before_low, before_high = np.append(low[0], low[:-1]), np.append(high[0], high[:-1])
+        low, high = np.minimum(low, before_high), np.maximum(high, before_low)
         height = np.arange(track)[::-1, None] - 2
         rows.append(np.where((height >= low) & (height <= high + 1), 30, 250).astype(np.uint8))
     return np.repeat(np.concatenate(rows)[..., None], 3, axis=-1)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atrous.color import ERROR, VOID, default_palette
-from atrous.report.pictures import banded, busiest, colorize, errors, flat, overlay, resized, signal, to_rgb
+from atrous.report.pictures import banded, busiest, colorize, errors, flat, overlay, resized, signal, to_rgb, upright
 
 RNG = np.random.default_rng(0)
 TYPES = [np.bool_, np.uint8, np.int16, np.uint16, np.int32, np.float16, np.float32, np.float64]
@@ -154,3 +154,19 @@ def test_curves_lie_over_bands_of_their_labels():
     assert drawn.shape[1] == 120
     assert (light[:, 2] > light[:, 0]).all()
     assert (drawn < 128).all(2).any(0).all()
+
+
+def test_a_jump_is_drawn_without_a_gap():
+    step = np.repeat([0.0, 1.0, 0.0], 50)[None]
+    dark = signal(step)[..., 0] < 128
+    for column in (50, 100):
+        assert dark[2:-3, column].all()
+
+
+@pytest.mark.parametrize(
+    ("signs", "mirrored"), [((1, 1, 1), (0, 1, 2)), ((-1, -1, 1), (0,)), ((-1, -1, -1), ()), ((1, -1, -1), (2,))]
+)
+def test_head_and_front_are_up_and_the_right_side_is_on_the_left(signs, mirrored):
+    affine = np.diag([*(2.0 * s for s in signs), 1.0])
+    affine[0, 1] = 0.3  # a little oblique
+    assert upright(affine.tolist()) == mirrored

@@ -281,10 +281,10 @@ def label_suffix(path: Path | str, ndim: int = 2) -> str:
     That of the input where labels fit it, else PNG; TIFF and `.npy` where PNG does not fit.
 
     >>> label_suffix("ct.nii.gz", 3), label_suffix("a.tiff"), label_suffix("a.jpg"), label_suffix("a.zarr", 3)
-    ('.nii.gz', '.tiff', '.png', '.tif')
+    ('.nii.gz', '.tiff', '.png', '.zarr')
     """
     suffix = suffix_of(path)
-    if suffix in (".tif", ".tiff", ".nii", ".nii.gz", *_SIGNALS):
+    if suffix in (".tif", ".tiff", ".npy", ".zarr", ".nii", ".nii.gz", *_SIGNALS):
         return suffix
     return {1: ".npy", 2: ".png", 3: ".tif"}[ndim]
 
