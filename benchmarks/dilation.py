@@ -73,13 +73,13 @@ def _torchvision(encoder: str, output_stride: int | None) -> nn.Module | None:
         return None
     if hasattr(network, "features"):
         return network.features
-    maps = [m for n, m in network.named_children() if n not in ("avgpool", "fc", "dropout")]
+    maps = [m for n, m in network.named_children() if n not in ("avgpool", "fc", "dropout", "classifier")]
     return nn.Sequential(*maps[: _cut(network)])
 
 
 def _cut(network: nn.Module) -> int | None:
     """GoogLeNet's auxiliary heads come last; its maps end before them."""
-    names = [n for n, _ in network.named_children() if n not in ("avgpool", "fc", "dropout")]
+    names = [n for n, _ in network.named_children() if n not in ("avgpool", "fc", "dropout", "classifier")]
     return next((i for i, n in enumerate(names) if n.startswith("aux")), None)
 
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from atrous.cli import check, demo, evaluate, inspect, predict, train
+from atrous.cli import check, convert, demo, evaluate, inspect, predict, train
 from atrous.errors import UserError
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo, check, train, evaluate, predict, inspect):
+for verb in (demo, check, train, evaluate, predict, inspect, convert):
     app.command(verb.NAME)(verb.command)
 
 

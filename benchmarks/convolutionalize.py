@@ -1,0 +1,78 @@
+"""Classifiers of torchvision and timm as fully convolutional networks: equal at their own size, a map at a larger one.
+
+    python -m benchmarks.convolutionalize --size 224
+
+Random weights, random batch-norm statistics, in float32. The error is the largest |difference| of the scores in units
+of the largest |score|; "map" is the output's size on an input two strides larger per axis.
+"""
+
+import argparse
+import json
+import time
+import warnings
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from torch import nn
+
+from atrous.errors import UserError
+from atrous.surgery import convolutionalize
+from benchmarks.dilation import randomize
+
+CLASSIFIERS = (
+    *(f"torchvision:{n}" for n in ("alexnet", "vgg11", "vgg16_bn", "resnet18", "resnet50", "wide_resnet50_2")),
+    *(f"torchvision:{n}" for n in ("resnext50_32x4d", "densenet121", "mobilenet_v2", "mobilenet_v3_small")),
+    *(f"torchvision:{n}" for n in ("efficientnet_b0", "efficientnet_v2_s", "convnext_tiny", "regnet_y_400mf")),
+    *(f"torchvision:{n}" for n in ("regnet_x_400mf", "shufflenet_v2_x1_0", "squeezenet1_0", "squeezenet1_1")),
+    *(f"torchvision:{n}" for n in ("googlenet", "inception_v3", "mnasnet1_0", "vit_b_16")),
+    *(f"timm:{n}" for n in ("resnet18", "resnet50d", "vgg11", "densenet121", "mobilenetv3_small_100", "convnext_atto")),
+    *(f"timm:{n}" for n in ("tf_efficientnet_b0", "efficientnet_lite0", "regnety_002", "mnasnet_050", "xception41")),
+    *(f"timm:{n}" for n in ("ghostnet_050", "dla34", "cspresnet50", "repvgg_a0", "hrnet_w18_small", "inception_v4")),
+)
+
+
+def build(name: str) -> nn.Module:
+    library, _, model = name.partition(":")
+    torch.manual_seed(0)
+    if library == "timm":
+        import timm
+
+        return timm.create_model(model)
+    import torchvision
+
+    more: dict[str, Any] = {"init_weights": False} if model in ("googlenet", "inception_v3") else {}
+    return torchvision.models.get_model(model, weights=None, **more)
+
+
+def row(name: str, size: int) -> dict[str, Any]:
+    """One classifier."""
+    begun = time.perf_counter()
+    try:
+        done = convolutionalize(randomize(build(name)), size).certificate
+    except UserError as reason:
+        return {"classifier": name, "error": None, "refused": str(reason)}
+    facts = {"changes": len(done.changes), "whole": len(done.remarks), "seconds": time.perf_counter() - begun}
+    return {"classifier": name, "error": done.max_error, "compared": done.compared.split("; ")[1], **facts}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--classifiers", nargs="+", default=CLASSIFIERS)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    warnings.simplefilter("ignore")
+    rows = []
+    print(f"{'classifier':36} {'error':>8}  larger input", flush=True)
+    for name in given.classifiers:
+        rows.append(found := row(name, given.size))
+        error = "refused" if found["error"] is None else f"{found['error']:.1e}"
+        print(f"{name:36} {error:>8}  {found.get('compared', found.get('refused'))}", flush=True)
+    libraries = ("torch", "torchvision", "timm")
+    print(json.dumps({"size": given.size, "versions": {n: version(n) for n in libraries}, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
