@@ -1,28 +1,30 @@
-"""From file to labels: load a run, predict arrays and paths, write what was predicted."""
+"""A trained network at work: raw values in, labels out, at any size in bounded memory."""
 
-import glob
-import io
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from torch import nn
 
 from atrous.color import default_palette
 from atrous.data.dataset import to_channels
-from atrous.data.formats import read_image, write_beside, write_label
-from atrous.data.formats.probabilities import write_probabilities
+from atrous.data.formats.source import full_key
+from atrous.data.inputs import Input, Opened, open_input
+from atrous.data.prepare import prepare as prepare_image
+from atrous.data.prepare import resample_label, restore
 from atrous.errors import UserError
 from atrous.models.network import DenseNetwork
+from atrous.recipe.build import build_preparation
 from atrous.recipe.run import Run, open_run
-from atrous.report.pictures import overlay
+from atrous.stream.prepare import Prepared, prepare
+from atrous.stream.stream import plan, stream
 from atrous.tasks.task import Task
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".npy", ".zarr"}
-"""Files that are taken for images when a folder is given."""
+WHOLE = 2**21  # positions up to which an input goes through the network in one piece: exporting it would take longer
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,33 @@ class Prediction:
     classes: tuple[str, ...]
 
 
+class Standardized:
+    """A source whose values are standardized in float32 as they are sliced, before a shorter type can round them."""
+
+    def __init__(self, source: Any, mean: np.ndarray, std: np.ndarray) -> None:
+        self.shape, self.dtype = tuple(source.shape), np.dtype(np.float32)
+        self._source, self._mean, self._std = source, mean, std
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Values of a key of slices."""
+        key = full_key(key, len(self.shape))
+        shape = (-1,) + (1,) * (len(self.shape) - 1)
+        values = np.asarray(self._source[key]).astype(np.float32)
+        return (values - self._mean[key[0]].reshape(shape)) / self._std[key[0]].reshape(shape)
+
+
+class LabelsAndProbabilities:
+    """A sink of probabilities `(K, *S)` that also writes the class of the greatest one into a sink of labels."""
+
+    def __init__(self, labels: Any, probabilities: Any) -> None:
+        self.labels, self.probabilities = labels, probabilities
+        self.shape, self.dtype = tuple(probabilities.shape), probabilities.dtype
+
+    def __setitem__(self, key: Any, values: np.ndarray) -> None:
+        self.probabilities[key] = values
+        self.labels[full_key(key, len(self.shape))[1:]] = values.argmax(0).astype(np.uint8)
+
+
 @dataclass(frozen=True)
 class Predictor:
     """A trained network with its task: raw values in, labels out.
@@ -51,6 +80,8 @@ class Predictor:
         device: where it runs.
         dtype: arithmetic of the convolutions.
         flips: axes to mirror for test-time augmentation; the probabilities of all mirror images are averaged.
+        memory: bytes ("1GB") that a stream may take; large inputs are streamed in about 1 GiB when None.
+        engine: "torch", "openvino" or "inductor".
     """
 
     run: Run
@@ -59,6 +90,15 @@ class Predictor:
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     flips: tuple[int, ...] = ()
+    memory: str | float | None = None
+    engine: str = "torch"
+    inner: nn.Module = field(init=False, repr=False)
+    ready: dict[tuple[int, ...], Prepared] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        inner = copy.deepcopy(self.network)
+        inner.add_module("normalize", nn.Identity())  # done in float32 before, whatever the network computes in
+        object.__setattr__(self, "inner", inner.to(self.dtype).eval())
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,7 +111,28 @@ class Predictor:
         chosen = self.run.recipe.task.palette
         return tuple(chosen) or default_palette(len(self.classes))
 
-    def predict(self, source: np.ndarray | Path | str, *, probabilities: bool = False) -> Prediction:
+    def open(self, source: np.ndarray | Path | str | Input) -> Opened:
+        """An input as the network expects it: sliced where it lies, its channels and grid the network's.
+
+        Raises:
+            UserError: the file cannot be read, or has other channels than the network.
+        """
+        model, preparation = self.run.recipe.model, build_preparation(self.run.recipe)
+        if not isinstance(source, np.ndarray):
+            item = source if isinstance(source, Input) else Input((Path(source),), Path(Path(source).name))
+            opened = open_input(item, channels=model.in_channels, preparation=preparation)
+        else:
+            image = source[None] if source.ndim == model.ndim else source
+            image = to_channels(image, model.in_channels, Path("the array"))
+            opened = Opened(prepare_image(image, preparation, None), image.shape[1:], None)
+        if len(opened.source.shape) != model.ndim + 1:
+            name = "the array" if isinstance(source, np.ndarray) else source
+            raise UserError(
+                f"{name}: shape {tuple(opened.source.shape)}, but the network reads (channels, {model.ndim} axes)"
+            )
+        return opened
+
+    def predict(self, source: np.ndarray | Path | str | Input, *, probabilities: bool = False) -> Prediction:
         """Predict one input of any size.
 
         Args:
@@ -81,39 +142,111 @@ class Predictor:
         Raises:
             UserError: the file cannot be read, or has other channels than the network.
         """
-        image = self._read(source)
-        output = self.output(image)
-        labels = self.task.decode(output)[0].cpu().numpy()
-        found = self.task.probabilities(output)[0].cpu().numpy() if probabilities else None
+        opened = self.open(source)
+        size = tuple(opened.source.shape[1:])
+        labels = np.empty(size, np.uint8)
+        found = np.empty((len(self.classes), *size), np.float32) if probabilities else None
+        self.label(opened.source, labels, found)
+        if opened.resampled:
+            labels = resample_label(labels, opened.size)
+            found = None if found is None else restore(torch.from_numpy(found), opened.size).numpy()
         return Prediction(labels, found, self.classes)
 
-    def _read(self, source: np.ndarray | Path | str) -> np.ndarray:
-        model = self.run.recipe.model
-        name = Path("the array") if isinstance(source, np.ndarray) else Path(source)
-        image = source if isinstance(source, np.ndarray) else read_image(name)
-        if image.ndim == model.ndim:
-            image = image[None]
-        if image.ndim != model.ndim + 1:
-            raise UserError(f"{name}: shape {image.shape}, but the network reads (channels, {model.ndim} axes)")
-        return to_channels(image, model.in_channels, name)
+    def label(
+        self,
+        source: Any,
+        labels: Any,
+        probabilities: Any = None,
+        *,
+        resume: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Write the labels of a source `(C, *S)` into a sink `(*S)`, and the probabilities into one `(K, *S)`.
 
-    @torch.inference_mode()
+        Small inputs go through the network whole, all others are streamed: the answer is the same.
+        """
+        if self.whole(tuple(source.shape)):
+            output = self.output(np.asarray(source[...]))
+            labels[...] = self.task.decode(output)[0].cpu().numpy()
+            if probabilities is not None:
+                probabilities[...] = self.task.probabilities(output)[0].cpu().numpy()
+            return
+        both = probabilities is not None
+        self._stream(
+            source,
+            LabelsAndProbabilities(labels, probabilities) if both else labels,
+            self.task.probabilities if both else self.task.decode,
+            resume and not both,
+            progress,
+        )
+
+    def whole(self, shape: tuple[int, ...]) -> bool:
+        """Whether an input of this shape `(C, *S)` goes through the network in one piece."""
+        return bool(self.flips) or (self.memory is None and int(np.prod(shape[1:])) <= WHOLE)
+
+    def plan(self, shape: tuple[int, ...]) -> Any:
+        """How an input of this shape `(C, *S)` will be streamed; None when it goes through the network whole."""
+        if self.whole(shape):
+            return None
+        return plan(self._prepared(shape), shape, memory=self.memory, dtype=self.dtype, engine=self.engine)
+
     def output(self, image: np.ndarray) -> torch.Tensor:
         """Logits `(1, K, *S)` float32 of raw values `(C, *S)`; with flips, logarithms of the mean probabilities."""
+        if not self.whole(tuple(image.shape)):
+            found = np.empty((self.task.out_channels, *image.shape[1:]), np.float32)
+            self._stream(image, found, torch.Tensor.float)
+            return torch.from_numpy(found)[None]
         torch.set_flush_denormal(True)
-        x = torch.from_numpy(np.asarray(image).astype(np.float32))[None].to(self.device)
+        x = torch.from_numpy(self._standardized(image)[...])[None].to(self.device, self.dtype)
         if x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with torch.inference_mode():
             if not self.flips:
-                return self.network(x).float()
+                return self.inner(x).float()
             ways = [()] + [(axis + 2,) for axis in self.flips]
-            total = sum(self.task.probabilities(self.network(x.flip(w))).flip(w) for w in ways)
+            total = sum(self.task.probabilities(self.inner(x.flip(w))).flip(w) for w in ways)
         return (total / len(ways)).log()  # type: ignore[operator]
+
+    def _stream(
+        self,
+        source: Any,
+        sink: Any,
+        post: Callable[[torch.Tensor], torch.Tensor],
+        resume: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        stream(
+            self._prepared(tuple(source.shape)),
+            self._standardized(source),
+            sink,
+            memory=self.memory,
+            dtype=self.dtype,
+            engine=self.engine,
+            post=post,
+            resume=resume,
+            progress=progress,
+        )
+
+    def _standardized(self, source: Any) -> Standardized:
+        normalize = self.network.normalize
+        mean, std = (getattr(normalize, name).flatten().cpu().float().numpy() for name in ("mean", "std"))
+        return Standardized(source, mean, std)
+
+    def _prepared(self, shape: tuple[int, ...]) -> Prepared:
+        if shape not in self.ready:
+            self.ready.clear()  # one at a time: what an engine compiled for a size takes memory
+            self.ready[shape] = prepare(self.inner, shape)
+        return self.ready[shape]
 
 
 def load(
-    run: Run | Path | str, *, device: str = "cpu", dtype: torch.dtype | None = None, flip: bool = False
+    run: Run | Path | str,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype | None = None,
+    flip: bool = False,
+    memory: str | float | None = None,
+    engine: str = "torch",
 ) -> Predictor:
     """Load the folder of a run.
 
@@ -122,6 +255,8 @@ def load(
         device: where to run, "cpu" or "cuda".
         dtype: arithmetic; that of the training when None.
         flip: average over the mirror images that the training knew.
+        memory: bytes ("1GB") that a stream may take.
+        engine: "torch", "openvino" or "inductor".
 
     Raises:
         UserError: it is not a run, or its weights are missing or damaged.
@@ -132,118 +267,4 @@ def load(
     if network.ndim == 2:
         network = network.to(memory_format=torch.channels_last)
     flips = tuple(axis for axis, on in enumerate(opened.recipe.augment.flip) if on) if flip else ()
-    return Predictor(opened, network, opened.task(), device, dtype or trained, flips)
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a prediction of files did: outputs written, outputs that were there already, and what failed, with why."""
-
-    written: tuple[Path, ...]
-    skipped: tuple[Path, ...]
-    failed: tuple[tuple[Path, str], ...]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One input and where its labels go."""
-
-    source: Path
-    target: Path
-
-
-def find_jobs(inputs: Sequence[str | Path], out: Path) -> list[Job]:
-    """Inputs to outputs: files, folders (searched through, structure kept) and globs.
-
-    A TIFF gives a TIFF, everything else a PNG; the name stays.
-
-    Raises:
-        UserError: nothing is found, or two inputs would write the same output.
-    """
-    jobs: dict[Path, Path] = {}
-    for given in inputs:
-        for source, relative in _expand(str(given)):
-            suffix = source.suffix.lower() if source.suffix.lower() in {".tif", ".tiff"} else ".png"
-            target = (out / relative).with_suffix(suffix)
-            if jobs.get(target, source) != source:
-                raise UserError(f"{jobs[target]} and {source} would both be written to {target}: predict them apart")
-            jobs[target] = source
-    return [Job(source, target) for target, source in jobs.items()]
-
-
-def _expand(given: str) -> Iterator[tuple[Path, Path]]:
-    path = Path(given)
-    if path.is_dir() and path.suffix != ".zarr":
-        found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES and p.suffix]
-        if not found:
-            raise UserError(f"{path}: no images in it (looked for {', '.join(sorted(SUFFIXES))})")
-        yield from ((p, p.relative_to(path)) for p in found)
-    elif path.exists():
-        yield path, Path(path.name)
-    else:
-        matches = sorted(glob.glob(given, recursive=True))
-        if not matches:
-            raise UserError(f"{given}: no such file, folder or matching glob")
-        yield from ((Path(m), Path(m).relative_to(Path(m).parent)) for m in matches)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is written for each input beside the labels."""
-
-    overlay: bool = False
-    probabilities: str | None = None
-    palette: tuple[tuple[int, int, int], ...] = field(default=())
-
-
-def predict_files(
-    predictor: Predictor,
-    jobs: Sequence[Job],
-    wanted: Wanted,
-    progress: Callable[[Job], None] = lambda job: None,
-) -> Written:
-    """Predict files one after the other; the next is read while one is computed.
-
-    A file that fails does not stop the others: it is named in the result. Outputs that exist are skipped.
-    """
-    written, skipped, failed = [], [], []
-    waiting = []
-    for job in jobs:
-        (skipped if _is_done(job, wanted) else waiting).append(job)
-    with ThreadPoolExecutor(1) as pool:
-        reading = [pool.submit(predictor._read, job.source) for job in waiting[:1]]
-        for index, job in enumerate(waiting):
-            if index + 1 < len(waiting):
-                reading.append(pool.submit(predictor._read, waiting[index + 1].source))
-            try:
-                _predict_one(predictor, job, reading.pop(0).result(), wanted)
-                written.append(job.target)
-            except UserError as error:
-                failed.append((job.source, str(error)))
-            progress(job)
-    return Written(tuple(written), tuple(job.target for job in skipped), tuple(failed))
-
-
-def _paths(job: Job, wanted: Wanted) -> tuple[Path | None, Path | None]:
-    """Where overlay and probabilities go."""
-    picture = job.target.with_name(job.target.stem + "_overlay.png") if wanted.overlay else None
-    suffix = {"zarr": ".zarr", "tiff": ".tif", None: None}[wanted.probabilities]
-    return picture, None if suffix is None else job.target.with_name(job.target.stem + "_probabilities" + suffix)
-
-
-def _is_done(job: Job, wanted: Wanted) -> bool:
-    return all(path is None or path.exists() for path in (job.target, *_paths(job, wanted)))
-
-
-def _predict_one(predictor: Predictor, job: Job, image: np.ndarray, wanted: Wanted) -> None:
-    found = predictor.predict(image, probabilities=wanted.probabilities is not None)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    picture, probabilities = _paths(job, wanted)
-    if picture is not None:
-        drawn = io.BytesIO()
-        Image.fromarray(overlay(image, found.labels, wanted.palette)).save(drawn, "PNG")
-        write_beside(picture, drawn.getvalue())
-    if probabilities is not None:
-        assert found.probabilities is not None
-        write_probabilities(probabilities, found.probabilities, predictor.classes)
-    write_label(job.target, found.labels)  # last: its presence says that all of it is done
+    return Predictor(opened, network, opened.task(), device, dtype or trained, flips, memory, engine)

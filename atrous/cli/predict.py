@@ -15,29 +15,34 @@ def command(
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write the labels in color over the image.")] = False,
     probabilities: Annotated[str | None, typer.Option(help="Also write probabilities: zarr or tiff.")] = None,
     tta: Annotated[str, typer.Option(help="Test-time augmentation: none or flip.")] = "none",
+    memory: Annotated[str | None, typer.Option(help="Memory that a streamed input may take: 1GB.")] = None,
+    engine: Annotated[str, typer.Option(help="torch, openvino or inductor.")] = "torch",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Label every position of images of any size.
 
-    Labels are class numbers in a PNG (TIFF for a TIFF) of the input's name. What is done already is skipped. An input
-    that cannot be read is reported at the end, does not stop the others, and makes the exit code 2.
+    Large inputs are streamed: the answer is that of the whole image, in bounded memory; the plan is printed first, and
+    a run that was killed goes on when it is started again (TIFF, zarr and .npy). Labels are class numbers, in the
+    format of the input where that can hold them, else in a PNG. What is done already is skipped. An input that cannot
+    be read is reported at the end, does not stop the others, and makes the exit code 2.
 
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --overlay
     """
     from atrous.cli.output import progress_bar, quiet_libraries, say, show
     from atrous.errors import UserError
-    from atrous.prediction import Wanted, find_jobs, load, predict_files
+    from atrous.outputs import Wanted, find_jobs, predict_files
+    from atrous.prediction import load
 
     if probabilities not in (None, "zarr", "tiff"):
         raise UserError(f"--probabilities {probabilities}: zarr or tiff")
     if tta not in ("none", "flip"):
         raise UserError(f"--tta {tta}: none or flip")
     quiet_libraries()
-    predictor, jobs = load(run, device=device, flip=tta == "flip"), find_jobs(inputs, out)
-    wanted = Wanted(overlay, probabilities, predictor.palette)
+    predictor = load(run, device=device, flip=tta == "flip", memory=memory, engine=engine)
+    jobs, wanted = find_jobs(predictor, inputs, out), Wanted(overlay, probabilities, predictor.palette)
     with progress_bar("predicting", len(jobs)) as (bar, task):
-        done = predict_files(predictor, jobs, wanted, lambda job: bar.advance(task))
+        done = predict_files(predictor, jobs, wanted, lambda at: bar.update(task, completed=at), bar.console.print)
     facts = {
         "written": [str(p) for p in done.written],
         "skipped": [str(p) for p in done.skipped],

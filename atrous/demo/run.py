@@ -10,11 +10,13 @@ import numpy as np
 from PIL import Image
 
 from atrous.data.check import check
+from atrous.data.inputs import Input
 from atrous.demo.digits import digit_scene, write_digit_scenes, write_picture
 from atrous.errors import UserError
 from atrous.evaluation import evaluate
 from atrous.fit import Watch, train
-from atrous.prediction import Job, Wanted, load, predict_files
+from atrous.outputs import Job, Wanted, predict_files
+from atrous.prediction import load
 
 SIZE, LARGE = 256, 4096
 LARGE_SEED = 4_096
@@ -111,7 +113,8 @@ def _large(run: Path, say: Callable[[str], None]) -> float:
     write_picture(source, image)
     predictor = load(run)
     target = folder / "labels" / "large.png"
-    written = predict_files(predictor, [Job(source, target)], Wanted(overlay=True, palette=predictor.palette))
+    job = Job(Input((source,), Path(target.name)), target)
+    written = predict_files(predictor, [job], Wanted(overlay=True, palette=predictor.palette), tell=say)
     if written.failed:
         raise UserError(written.failed[0][1])
     metrics = predictor.task.metrics(full=False)
