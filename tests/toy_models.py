@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 
 class Lambda(nn.Module):
@@ -190,6 +191,93 @@ def patches() -> nn.Module:
     return Lambda(forward, a=nn.Conv2d(8, 12, 3, padding=1))
 
 
+def joined() -> nn.Module:
+    """Rows put together along the axis: a shift by one each way, a border of zeros, the first row again at the end."""
+
+    def forward(m, x):
+        x = m.a(x)
+        nought = torch.zeros_like(x[:, :, :1])
+        left, right = x.chunk(2, 1)
+        down, up = torch.cat([nought[:, :2], left[:, :, :-1]], 2), torch.cat([right[:, :, 1:], nought[:, 2:]], 2)
+        x = torch.cat([down, up], 1)
+        return m.b(torch.cat([x.new_zeros(1, 4, 2, x.shape[3]), x, x[:, :, :1]], 2))
+
+    return Lambda(forward, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 3, 3, padding=1))
+
+
+def coordinates() -> nn.Module:
+    """Two maps of coordinates beside the input, made from its size."""
+
+    def forward(m, x):
+        h, w = x.shape[2:]
+        y = torch.linspace(-1, 1, h)[None, None, :, None].expand(1, 1, h, w)
+        grid = torch.meshgrid(torch.arange(h) / h, torch.arange(w) / w, indexing="ij")
+        return m.a(torch.cat([x, y, torch.stack(grid)[None]], 1))
+
+    return Lambda(forward, a=nn.Conv2d(5, 3, 3, padding=1))
+
+
+def statistics() -> nn.Module:
+    """Means, variances and extremes in all their overloads, over channels and over positions."""
+
+    def forward(m, x):
+        x = m.a(x)
+        var, mean = torch.var_mean(x, 1, keepdim=True)
+        x = (x - mean) / (var + 0.1).sqrt() + x.var(dim=1, unbiased=False, keepdim=True)
+        var, mean = torch.var_mean(x, (2, 3), keepdim=True)
+        x = torch.max(x - mean, 0.1 * x) / (var + x.std((2, 3), unbiased=False, keepdim=True))
+        low, high = x.aminmax(dim=1, keepdim=True)
+        sparse = (x > 0).sum((2, 3), keepdim=True)
+        least = torch.linalg.vector_norm(x, -torch.inf, (2, 3), True)
+        return m.b(x / (high - low + 0.1) + sparse / x[0, 0].numel() + least)
+
+    return Lambda(forward, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 3, 3, padding=1))
+
+
+def chosen() -> nn.Module:
+    """Channels picked, written into, sorted and repeated; rows repeated; constants of the input's size."""
+
+    def forward(m, x):
+        x = m.a(x)[:, [2, 0, 3, 1]]
+        y = x.clone()
+        y[:, :2] = x[:, 2:] * 2
+        y[:, 3] = x[:, 0]
+        x = torch.cat([y.topk(2, 1)[0], y.cumsum(1)[:, :1], y.repeat_interleave(2, 1)[:, 3:4]], 1)
+        x = torch.einsum("...chw,oc->...ohw", x, m.b.weight[:, :, 0, 0]).repeat_interleave(2, 2)
+        x = torch.cat([x, x[:, :1]], 1)
+        x = x + F.rrelu(x) + x.new_full((1, 4, *x.shape[2:]), 0.3) + torch.where(x > 0, 1.0, -0.5)
+        return m.b(x + x.mean((2, 3), keepdim=True).repeat(1, 1, *x.shape[2:]))
+
+    return Lambda(forward, a=nn.Conv2d(2, 4, 3, padding=1), b=nn.Conv2d(4, 3, 3, padding=1))
+
+
+def weight_norms() -> nn.Module:
+    """Weights that are computed, before a batch norm that cannot be folded into them."""
+    first, second = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+    return nn.Sequential(
+        parametrizations.weight_norm(first), nn.BatchNorm2d(4), nn.ReLU(), parametrizations.spectral_norm(second),
+        nn.BatchNorm2d(4), nn.Conv2d(4, 3, 1),
+    )  # fmt: skip
+
+
+def frames(norm: bool = True) -> nn.Module:
+    """A 2-D network over the frames of `(2, T, H, W)`, each by itself, then a convolution over time."""
+
+    def forward(m, x):
+        n, c, t, h, w = x.shape
+        y = m.up(m.norm(F.max_pool2d(F.relu(m.a(x.transpose(1, 2).reshape(n * t, c, h, w))), 3, 1, 1)))
+        y = F.interpolate(y, scale_factor=2, mode="bilinear")
+        return m.b(y.reshape(n, t, 4, *y.shape[2:]).transpose(1, 2))
+
+    return Lambda(
+        forward,
+        a=nn.Conv2d(2, 4, 3, stride=2, padding=1),
+        norm=nn.GroupNorm(2, 4) if norm else nn.Identity(),
+        up=nn.ConvTranspose2d(4, 4, 2, 2),
+        b=nn.Conv3d(4, 3, (3, 1, 1), padding=(1, 0, 0)),
+    )
+
+
 def two_dimensional() -> dict[str, nn.Module]:
     """Networks for inputs (2, H, W), H and W divisible by 4, that must stream exactly; one for each kind of
     operator."""
@@ -239,6 +327,12 @@ def two_dimensional() -> dict[str, nn.Module]:
         "tokens": tokens(),
         "patches": patches(),
         "pad and crop": chain(2, lambda x: F.pad(F.pad(x, (3, 1, 2, 5), value=0.7), (-2, 0, -4, 1))),
+        "crop between": chain(2, lambda x: F.pad(x, (-1, -2, -3, -1))),
+        "joined": joined(),
+        "coordinates": coordinates(),
+        "statistics": statistics(),
+        "chosen": chosen(),
+        "weight norms": weight_norms(),
         "slices": chain(2, lambda x: x[:, :, 1::2, ::3] + x[:, :, 0::2, ::3]),
         "splits": chain(2, lambda x: torch.cat([F.glu(x, 1), *x.chunk(2, 1)], 1), 6),
         "mean over width": chain(2, lambda x: x + x.mean(3, keepdim=True)),
@@ -255,5 +349,13 @@ def refused() -> dict[str, tuple[nn.Module, str]]:
         "flip": (chain(2, lambda x: x + x.flip(2, 3)), "flip"),
         "fft": (chain(2, lambda x: torch.fft.rfft2(x, norm="ortho").abs()), "fft_rfft2"),
         "softmax over positions": (chain(2, lambda x: x.softmax(2) + x.softmax(3)), "softmax"),
+        "random": (chain(2, lambda x: x + torch.randn(1, 4, 1, 1)), "randn"),
+        "dropout at work": (chain(2, lambda x: F.dropout(x, 0.5, training=True)), "native_dropout"),
+        "patches": (chain(2, lambda x: F.unfold(x, 3, padding=1).view(1, 36, *x.shape[2:]), 36), "im2col"),
+        "antialias": (
+            chain(2, lambda x: F.interpolate(x, scale_factor=0.5, mode="bilinear", antialias=True)),
+            "_upsample_bilinear2d_aa",
+        ),
+        "roll": (chain(2, lambda x: x.roll((1, 1), (2, 3))), "roll"),
         "cumulative": (chain(2, lambda x: x.cumsum(2) + x.cumsum(3)), "cumsum"),
     }

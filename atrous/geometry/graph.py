@@ -17,6 +17,8 @@ from torch.utils._pytree import tree_flatten_with_path, tree_map, tree_unflatten
 
 from atrous.errors import UserError
 
+RECURRENT = 1000  # positions
+
 
 @dataclass(frozen=True)
 class Ref:
@@ -179,6 +181,7 @@ def export_graph(network: nn.Module, shape: tuple[int, ...], *, output: int | st
 
 
 def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
+    _check_recurrence(network, shape)
     floating = [p for p in network.parameters() if p.is_floating_point()]
     like = floating[0] if floating else torch.empty(0)
     ones = (1,) * (len(shape) - 1)
@@ -198,6 +201,16 @@ def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.Exported
     finally:
         for module, training in modes:
             module.training = training
+
+
+def _check_recurrence(network: nn.Module, shape: tuple[int, ...]) -> None:
+    """Exporting follows a recurrent layer step by step: on a long input that has no end, so the answer comes first."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.RNNBase) and max(shape[1:]) > RECURRENT:
+            raise UserError(
+                f"{name or type(network).__name__} ({type(module).__name__.lower()}): is recurrent over positions, "
+                f"which cannot be streamed; networks with recurrent layers are followed up to {RECURRENT} positions"
+            )
 
 
 def _constants(program: torch.export.ExportedProgram) -> dict[str, Tensor]:

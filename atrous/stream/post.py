@@ -51,19 +51,21 @@ def post_function(post: Post) -> Callable[[Tensor], Tensor] | None:
     return NAMED[post] if isinstance(post, str) else threshold(float(post))
 
 
-def result_like(shape: tuple[int, ...], dtype: torch.dtype, post: Post) -> tuple[tuple[int, ...], Any]:
-    """Shape (without the batch axis) and dtype of the result for an output `(1, K, *S)` of this shape.
+def result_like(shape: tuple[int, ...], dtype: torch.dtype, post: Post, ndim: int) -> tuple[tuple[int, ...], Any]:
+    """Shape (without the batch axis) and dtype of the result for an output `(1, K, *S)`, or `(1, *S)`, of this shape.
 
-    >>> result_like((1, 21, 100, 80), torch.float32, "argmax")
+    >>> result_like((1, 21, 100, 80), torch.float32, "argmax", 2)
     ((100, 80), torch.uint8)
     """
     function = post_function(post)
     if function is None:
         return shape[1:], dtype
-    probe = function(torch.zeros((*shape[:2], *(1,) * (len(shape) - 2)), dtype=dtype))
-    if probe.dim() not in (len(shape), len(shape) - 1):
+    if len(shape) == 1 + ndim and post in ("argmax", "softmax"):
+        raise UserError(f"post={post!r} needs channels, but this network gives one number per position: leave post out")
+    before, one = (*shape[:-ndim], *(1,) * ndim), 1 + ndim
+    probe = function(torch.zeros(before, dtype=dtype))
+    if probe.dim() not in (one, one + 1) or tuple(probe.shape[-ndim:]) != (1,) * ndim:
         raise UserError(
-            f"post gave a tensor of shape {tuple(probe.shape)} for one of shape {(*shape[:2], 1)}: it must be pointwise"
+            f"post gave a tensor of shape {tuple(probe.shape)} for one of shape {before}: it must be pointwise"
         )
-    spatial = shape[2:]
-    return ((probe.shape[1], *spatial) if probe.dim() == len(shape) else spatial), probe.dtype
+    return (*probe.shape[1:-ndim], *shape[-ndim:]), probe.dtype

@@ -1,4 +1,7 @@
-"""Random networks: whatever the branches, strides, dilations, resizes and paddings, streamed equals whole."""
+"""Random networks: whatever the branches, strides, dilations, resizes and paddings, streamed equals whole.
+
+The receptive field that the graph gives contains the gradient's; where no weight is zero it is the gradient's.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -6,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from atrous.geometry.field import depends_on
 from atrous.stream import prepare, stream
 from tests.toy_models import Lambda, difference, settled
 
@@ -80,6 +84,58 @@ def test_streamed_and_region_equal_whole(parts, sources, rows, strip, random):
     found = torch.from_numpy(stream(ready, x.numpy(), axis=0, strip=strip))
     assert difference(found, wanted) <= 5e-5
     lo = random.randrange(wanted.shape[1])
+    cut = torch.from_numpy(stream(ready, x.numpy(), axis=0, strip=strip, blocks=2))
+    assert difference(cut, wanted) <= 5e-5
     region = (slice(lo, random.randrange(lo, wanted.shape[1]) + 1), slice(2, 7))
     part = torch.from_numpy(stream(ready, x.numpy(), axis=0, strip=strip, region=region))
     assert float((part - wanted[:, *region]).abs().max()) <= 5e-5 * float(wanted.abs().max())
+
+
+class Residual(nn.Module):
+    """A layer that keeps the size, and the way past it."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return x + self.layer(x)
+
+
+@st.composite
+def positive_layers(draw):
+    """A layer on one channel, and whether every input that it reads has a weight above zero."""
+    k, s, d = draw(st.integers(1, 4)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    mode = draw(st.sampled_from(["bilinear", "bicubic"]))
+    size = draw(st.sampled_from([0.7, 1.5]))
+    return {
+        "conv": lambda: (nn.Conv2d(1, 1, (k, 1), stride=(s, 1), padding=(k // 2, 0), dilation=(d, 1)), True),
+        "residual": lambda: (Residual(nn.Conv2d(1, 1, (2 * d + 1, 1), padding=(d, 0))), True),
+        "pool": lambda: (nn.AvgPool2d((k, 1), stride=(s, 1), ceil_mode=d == 2), True),
+        "up": lambda: (nn.ConvTranspose2d(1, 1, (s + d, 1), stride=(s, 1), padding=(d - 1, 0)), True),
+        "nearest": lambda: (nn.Upsample(scale_factor=(2, 1)), True),
+        "crop": lambda: (nn.ConstantPad2d((0, 0, -s, k - 2), 0.5), True),
+        "gaps": lambda: (nn.ConvTranspose2d(1, 1, (2, 1), stride=(3, 1)), False),
+        "resize": lambda: (Lambda(lambda m, x: F.interpolate(x, scale_factor=(size, 1), mode=mode)), False),
+    }[draw(st.sampled_from(["conv", "residual", "pool", "up", "nearest", "crop", "gaps", "resize"]))]()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.lists(positive_layers(), min_size=1, max_size=5), st.integers(60, 75))
+def test_receptive_field_is_the_gradient_s(parts, rows):
+    network = nn.Sequential(*(layer for layer, _ in parts)).eval()
+    for parameter in network.parameters():
+        parameter.data = parameter.data.abs() + 0.1
+    axis = prepare(network, (1, rows, 1)).axes[0]
+    x = torch.rand(1, 1, rows, 1, requires_grad=True)
+    out = network(x)
+    for o in {0, out.shape[2] // 3, out.shape[2] // 2, out.shape[2] - 1}:
+        (gradient,) = torch.autograd.grad(out[0, 0, o, 0], x, retain_graph=True)
+        read = torch.nonzero(gradient[0, 0, :, 0]).flatten().tolist()
+        lo, hi = depends_on(axis, o)
+        lo, hi = max(0, lo), min(rows, hi)
+        if read:
+            assert lo <= read[0]
+            assert read[-1] < hi
+            if all(tight for _, tight in parts):
+                assert (read[0], read[-1] + 1) == (lo, hi)

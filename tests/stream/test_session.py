@@ -55,6 +55,45 @@ def test_video_along_time():
     assert np.array_equal(np.concatenate(parts), wanted.numpy())
 
 
+def causal() -> nn.Module:
+    """Padded on both sides, cropped at the end: what a temporal network does to see the past only."""
+    return toy_models.Lambda(
+        lambda m, x: m.b(nn.functional.relu(m.a(x)[:, :, 1:-4]))[:, :, :-2],
+        a=nn.Conv1d(2, 4, 3, padding=4, dilation=2),
+        b=nn.Conv1d(4, 3, 3, padding=2),
+    )
+
+
+@pytest.mark.parametrize("length", [61, 7])
+@pytest.mark.parametrize("open_ended", [True, False])
+def test_rows_that_a_crop_takes_away_are_not_given_out(length, open_ended):
+    network, x = settled(causal()), torch.randn(2, length, generator=torch.Generator().manual_seed(3))
+    found, _ = play(Session(network, (2, None if open_ended else length)), x, [1] * length)
+    with torch.inference_mode():
+        wanted = network(x[None])[0]
+    assert found.shape == wanted.shape
+    assert difference(found, wanted) <= 5e-5
+
+
+def centered(m: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Pads in front by what the length lacks to a multiple of the stride."""
+    return m.a(nn.functional.pad(x, (-x.shape[2] % 4, 0)))
+
+
+def test_networks_that_read_the_length_want_it_told():
+    x = torch.randn(2, 24, 5, generator=torch.Generator().manual_seed(3))
+    network = settled(toy_models.coordinates())
+    with pytest.raises(Refused, match="true length"):
+        Session(network, (2, None, 5))
+    found, _ = play(Session(network, (2, 24, 5)), x, [5, 5, 5, 9])
+    with torch.inference_mode():
+        assert difference(found, network(x[None])[0]) <= 5e-5
+    session = Session(toy_models.Lambda(centered, a=nn.Conv1d(2, 3, 3, stride=4, padding=1)), (2, None))
+    session.push(x[:, :21, 0].numpy())
+    with pytest.raises(UserError, match="true length"):
+        session.close()
+
+
 def test_mistakes_are_named():
     with pytest.raises(Refused, match="live session"):
         Session(nn.Sequential(nn.Conv1d(2, 4, 3), nn.GroupNorm(2, 4)), (2, None))

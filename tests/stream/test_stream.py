@@ -55,7 +55,7 @@ def test_region(name):
 WINDOWED = ["strided", "grouped", "same", "valid", "reflect", "transposed", "transposed gaps", "avg pool", "segnet"]
 
 
-@pytest.mark.parametrize("name", [*WINDOWED, "unet", "bilinear", "shuffle", "channels last"])
+@pytest.mark.parametrize("name", [*WINDOWED, "unet", "bilinear", "shuffle", "channels last", "crop between"])
 @pytest.mark.parametrize("size", [(2, 96, 72), (2, 88, 91)])
 def test_windows(name, size, monkeypatch):
     monkeypatch.setitem(windows.CORE, 2, 24)
@@ -75,7 +75,15 @@ def test_windows_refuse_a_network_that_is_another_one_at_the_whole_size():
         stream(settled(toy_models.unet(2)), example(2, 1201, 64).numpy(), strategy="windows")
 
 
-@pytest.mark.parametrize("name", ["group norm", "squeeze excitation", "bilinear corners", "bilinear odd"])
+def test_windows_refuse_a_network_that_reads_its_size():
+    network = toy_models.chain(2, lambda x: x * (x.shape[2] / 50))
+    with pytest.raises(Refused, match="another one on a window"):
+        stream(settled(network), example(2, 1200, 64).numpy(), strategy="windows")
+
+
+@pytest.mark.parametrize(
+    "name", ["group norm", "squeeze excitation", "bilinear corners", "bilinear odd", "coordinates"]
+)
 def test_windows_refuse_what_depends_on_the_whole(name):
     with pytest.raises(Refused, match="windows cannot be exact"):
         plan(settled(NETWORKS[name]), (2, 96, 72), strategy="windows")
@@ -180,6 +188,58 @@ def test_large_coordinates_keep_aten_s_weights():
     network = toy_models.Lambda(lambda m, x: nn.functional.interpolate(x, size=(150_001,), mode="linear"))
     x = example(1, 100_000)
     assert difference(torch.from_numpy(stream(network, x.numpy(), strip=999)), whole(network, x)) <= 1e-6
+
+
+@pytest.mark.parametrize("norm", [False, True])
+def test_frames_of_a_batch_each_by_itself(norm):
+    """The first axis is the batch of 2-D operators: streams; the others do where no norm takes statistics per frame."""
+    network, x = settled(toy_models.frames(norm)), example(2, 9, 12, 10)
+    ready, wanted = prepare(network, (2, 9, 12, 10)), whole(network, x)
+    for cut in [{"strip": 1}, {"strip": 4}, *([] if norm else [{"strip": 3, "blocks": 2}, {"strip": 4, "axis": 1}])]:
+        assert difference(torch.from_numpy(stream(ready, x.numpy(), **{"axis": 0, **cut})), wanted) <= TOLERANCE
+    if norm:
+        with pytest.raises(Refused, match="several images in one batch"):
+            stream(ready, x.numpy(), axis=1)
+
+
+def test_outputs_without_channels():
+    """A head that squeezes its one channel away, and labels made inside the network."""
+    x = example(2, 40, 24)
+    for head in (lambda m, x: m.a(x)[:, :1].squeeze(1), lambda m, x: m.a(x).argmax(1)):
+        network = toy_models.Lambda(head, a=nn.Conv2d(2, 3, 3, padding=1))
+        wanted = whole(network, x).numpy()
+        for cut in ({"strip": 7}, {"strip": 9, "blocks": 2}, {"strategy": "windows"}):
+            found = stream(network, x.numpy(), **cut)
+            assert found.dtype == wanted.dtype
+            assert np.allclose(found, wanted, atol=1e-5)
+        part = stream(network, x.numpy(), region=(slice(3, 9), slice(5, 6)))
+        assert np.allclose(part, wanted[3:9, 5:6], atol=1e-5)
+    with pytest.raises(UserError, match="needs channels"):
+        stream(network, x.numpy(), post="argmax")
+
+
+def test_constants_and_masks_in_lower_precision():
+    network = toy_models.Lambda(
+        lambda m, x: m.a(torch.cat([x * (x > 0).float(), torch.linspace(0, 1, x.shape[3]).expand_as(x)], 1)),
+        a=nn.Conv2d(4, 3, 3),
+    )
+    x = example(2, 20, 20)
+    found = torch.from_numpy(stream(network, x.numpy(), strip=4, dtype=torch.bfloat16))
+    assert difference(found, whole(network, x)) <= 2e-2
+
+
+def test_networks_without_weights():
+    pad = toy_models.Lambda(lambda m, x: nn.functional.pad(x, (1, 2, 9, 11)))
+    x = example(2, 20, 20)
+    assert np.array_equal(stream(pad, x.numpy(), strip=1), whole(pad, x).numpy())
+    region = (slice(0, 2), slice(0, 2))
+    assert np.array_equal(stream(pad, x.numpy(), strip=1, region=region), whole(pad, x)[:, *region].numpy())
+
+
+def test_blocks_need_an_axis_to_cut():
+    network = toy_models.chain(2, lambda x: x + x.flip(3))
+    with pytest.raises(UserError, match="no second axis"):
+        stream(settled(network), example(2, 16, 16).numpy(), blocks=2)
 
 
 def test_lower_precision_and_several_outputs():
