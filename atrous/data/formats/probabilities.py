@@ -29,6 +29,6 @@ def write_probabilities(path: Path, probabilities: np.ndarray, classes: Sequence
             photometric="minisblack",
             compression="zlib",
             predictor=True,
-            metadata={"axes": "CYX"[-probabilities.ndim :], "Labels": list(classes)},
+            metadata={"axes": "C" + "ZYX"[1 - probabilities.ndim :], "Labels": list(classes)},
         )
     os.replace(beside, path)
