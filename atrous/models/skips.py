@@ -20,13 +20,17 @@ from atrous.nn.transposed import linear_upsampling
 AT_ONCE = (1e-2, 1e-4)
 """What the pools at strides 16 and 8 are multiplied by for at-once training (Shelhamer et al. 2017, section 4.3)."""
 
+MIXED = 32
+"""Up to so many classes the last upsampling has a kernel for each pair of them."""
+
 
 class SkipScores(nn.Module):
     """Scores from the coarsest level, upsampled and joined with scores from finer ones by addition.
 
     The scores of a skip begin at zero: the network is then the one without that skip, until training finds a use for it
-    (section 4.2). Every upsampling is a transposed convolution that begins as linear interpolation; the last one
-    upsamples each class by itself.
+    (section 4.2). Every upsampling is a transposed convolution that begins as linear interpolation of each class by
+    itself. With many classes the last one stays so; with few it may learn to mix them, since one kernel per class runs
+    several times slower on a CPU than one per pair of classes.
 
     Args:
         encoder: whose levels it reads.
@@ -68,7 +72,7 @@ class SkipScores(nn.Module):
             self.skips.append(skip)
             ratio = [c // f for c, f in zip(encoder.strides[level + 1], encoder.strides[level], strict=True)]
             self.up.append(linear_upsampling(ndim, outputs, ratio, mix=True))
-        self.last = linear_upsampling(ndim, outputs, encoder.strides[used[-1]])
+        self.last = linear_upsampling(ndim, outputs, encoder.strides[used[-1]], mix=outputs <= MIXED)
 
     def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
         """Scores at the coarsest level's grid, at each skip's but the last, and at the input's."""

@@ -55,6 +55,11 @@ MODELS = {
 DEEP = [name for name in MODELS if name not in ("fcn32s", "five_layer")]
 SIZES = {1: (101,), 2: (51, 37), 3: (37, 9, 11)}
 EVERY = list(itertools.product(MODELS, [1, 2, 3]))
+COSTLY = [
+    pytest.param(name, ndim, marks=[pytest.mark.slow] if ndim != 2 or " " in name else [])
+    for name, ndim in EVERY
+]  # fmt: skip
+"""The same members; exporting each takes a second or more, so only the architectures in 2-D are always run."""
 
 
 def make(name, ndim, **options) -> nn.Module:
@@ -77,7 +82,7 @@ def test_any_size_in_any_dimension(name, ndim):
         assert torch.isfinite(output).all()
 
 
-@pytest.mark.parametrize(("name", "ndim"), EVERY)
+@pytest.mark.parametrize(("name", "ndim"), COSTLY)
 def test_streamed_equals_whole(name, ndim):
     network = make(name, ndim)
     x = torch.randn(2, *SIZES[ndim])
@@ -101,7 +106,7 @@ def test_bfloat16_is_close_to_float32(name, ndim):
     assert float(apart) < (0.25 if name.startswith("segnet") else 0.03)
 
 
-@pytest.mark.parametrize(("name", "ndim"), EVERY)
+@pytest.mark.parametrize(("name", "ndim"), COSTLY)
 def test_exports(name, ndim):
     network = make(name, ndim)
     x = torch.randn(1, 2, *SIZES[ndim])
@@ -147,7 +152,15 @@ def test_deep_supervision_gives_more_outputs_in_training_alone(name):
     assert not [n for n in MODELS[name](2).state_dict() if n.startswith("auxiliary")]
 
 
-@pytest.mark.parametrize(("name", "kind"), [*itertools.product(MODELS, ["scse"]), ("unet", "local"), ("fcn8s", "eca")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("fcn", "se"),
+        ("unet", "local"),
+        ("five_layer", "cbam"),
+        *(pytest.param(name, "scse", marks=pytest.mark.slow) for name in MODELS),
+    ],
+)
 def test_attention_is_an_option_of_every_decoder(name, kind):
     network = make(name, 2, attend=functools.partial(attention, kind))
     assert [n for n, _ in network.named_modules() if "attend" in n]
