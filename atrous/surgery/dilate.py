@@ -107,7 +107,14 @@ def compare(network: nn.Module, result: nn.Module, rates: dict[int, tuple[int, .
     """The largest relative error of `result` on the coarse grid, over all outputs; `rates` per output and axis."""
     x = example(network, shape)
     with evaluating(network, result):
-        wanted, found = tensors(network(x)), tensors(result(x))
+        wanted = tensors(network(x))
+        try:
+            found = tensors(result(x))
+        except RuntimeError as error:  # sizes that the network's own forward pass takes for granted
+            raise UserError(
+                f"{type(network).__name__}: does not run on the finer grid ({str(error).splitlines()[0]}): part of "
+                "its forward pass is for one size only"
+            ) from error
     errors = [float("inf")] * (len(wanted) != len(found))
     for i, (a, b) in enumerate(zip(wanted, found, strict=False)):
         steps = [slice(None, None, r) for r in rates[i]]

@@ -102,6 +102,8 @@ def _moves(op: Op, axis: Axis) -> bool:
     for read in axis.along[op.index].reads:
         if isinstance(read.map, Everything) and read.map.length == 1:
             continue  # broadcast
+        if not axis.streamed(read.input):
+            raise refusal(op, f"it meets a constant of {axis.graph.ops[read.input].shape[read.dim]} positions")
         if read.map != IDENTITY or axis.length(op.index) != axis.graph.ops[read.input].shape[read.dim]:
             return True
     return False

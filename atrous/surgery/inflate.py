@@ -80,8 +80,10 @@ def inflate(
     grow = _Grow(before, axis, kernel, weights)
     result = copy.deepcopy(network)
     changes = []
+    made: dict[nn.Module, nn.Module | None] = {}  # a module may be registered under several names
     for path, module in list(result.named_modules(remove_duplicate=False)):
-        new = grow.module(module, path)
+        new = made[module] if module in made else grow.module(module, path)
+        made[module] = new
         if new is not None:
             result = _put(result, path, new.train(module.training))
             changes.append(Change(path, _said(module, new)))
