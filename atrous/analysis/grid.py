@@ -77,8 +77,8 @@ class Grid:
 
     @property
     def roomy(self) -> tuple[int, ...]:
-        """A shape that has outputs free of padding along every axis: whole periods, four of them in the interior."""
-        sizes = [math.ceil((a.receptive_field + sum(a.overhang)) / a.period + 4) * a.period for a in self.axes]
+        """A shape that has outputs free of padding along every axis: a receptive field and five periods."""
+        sizes = [math.ceil(a.receptive_field / a.period + 5) * a.period for a in self.axes]
         return (self.shape[0], *sizes)
 
 

@@ -152,8 +152,7 @@ def _roomy(network: nn.Module, wanted: Wanted) -> tuple[int, ...]:
     """The shape asked for, else the least that has outputs free of padding."""
     if wanted.shape is not None:
         return wanted.shape
-    shape = grid_of(network, _any_shape(network), output=wanted.output).roomy
-    return grid_of(network, shape, output=wanted.output).roomy
+    return grid_of(network, _any_shape(network), output=wanted.output).roomy
 
 
 def _image(network: nn.Module, path: Path) -> Tensor:
