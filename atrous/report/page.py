@@ -193,11 +193,12 @@ def _views(example: Example, palette: Palette) -> list[tuple[str, np.ndarray, bo
             ("prediction", flat(colorize(prediction, palette), at), False),
             ("errors", flat(_errors(example), at), True),
         ]
+    image = image.astype(np.float32)  # 8-bit scans too rarely fill their range: they are stretched like the others
     named = {
         "image": to_rgb(image),
         "truth": overlay(image, truth, palette, bare=0),
         "prediction": overlay(image, prediction, palette, bare=0),
-        "errors": _errors(example),
+        "errors": errors(image, truth, prediction),
     }
     return [(caption, flat(picture, at, example.spacing), True) for caption, picture in named.items()]
 
