@@ -5,6 +5,7 @@ reference kernels, 10 to 30 times slower: the weight gradient of 5x5 kernels, an
 An EfficientNet spends half of its training step there. The gradients are the same numbers by another road:
 
 - weight gradient, kernels larger than 3: the float32 kernel (more exact as well);
+- dilation d at stride 1: d * d undilated convolutions of grids of every d-th position, in one batch;
 - input gradient at stride s: write the gradient on a grid of zeros at every s-th place; the input gradient is then the
   stride-1 convolution of it with the flipped kernel (Dumoulin & Visin 2016, "A guide to convolution arithmetic", 4.6).
 
@@ -86,6 +87,39 @@ def depthwise_conv2d(x: torch.Tensor, weight: torch.Tensor, stride: int, padding
     return _Depthwise.apply(x, weight, stride, padding)  # type: ignore[no-any-return]
 
 
+def dilated_depthwise_conv2d(x: torch.Tensor, weight: torch.Tensor, dilation: int) -> torch.Tensor:
+    """Depthwise convolution of `(N, C, H, W)` with `(C, 1, k, k)`, odd k, dilated, at stride 1 and the same size.
+
+    Positions only ever meet those that are `dilation` apart: each of the `dilation ** 2` grids of such positions is
+    convolved by itself, undilated, all in one batch.
+
+    >>> x = torch.arange(5.0).reshape(1, 1, 1, 5)
+    >>> dilated_depthwise_conv2d(x, torch.ones(1, 1, 3, 3), 2).flatten().tolist()
+    [2.0, 4.0, 6.0, 4.0, 6.0]
+    """
+    n, c, height, width = x.shape
+    rows, columns = -(-height // dilation), -(-width // dilation)
+    x = F.pad(x, [0, columns * dilation - width, 0, rows * dilation - height])
+    grids = x.permute(0, 2, 3, 1).reshape(n, rows, dilation, columns, dilation, c).permute(2, 4, 0, 1, 3, 5)
+    grids = grids.reshape(-1, rows, columns, c).permute(0, 3, 1, 2)
+    y = depthwise_conv2d(grids, weight, 1, weight.shape[-1] // 2).permute(0, 2, 3, 1)
+    y = y.reshape(dilation, dilation, n, rows, columns, c).permute(2, 3, 0, 4, 1, 5)
+    y = y.reshape(n, rows * dilation, columns * dilation, c).permute(0, 3, 1, 2)
+    return y[:, :, :height, :width]
+
+
+def _keeps_size(module: nn.Conv2d) -> bool:
+    """Dilated at stride 1 and padded to the same size: what a stride that became dilation leaves."""
+    same = tuple(dilation * (k - 1) // 2 for dilation, k in zip(module.dilation, module.kernel_size, strict=True))
+    return (
+        type(module) is nn.Conv2d
+        and len(set(module.dilation)) == 1
+        and module.kernel_size[0] % 2 == 1
+        and tuple(module.stride) == (1, 1)
+        and tuple(module.padding) == same
+    )
+
+
 def _is_plain_depthwise(module: nn.Module) -> bool:
     return (
         isinstance(module, nn.Conv2d)
@@ -93,18 +127,19 @@ def _is_plain_depthwise(module: nn.Module) -> bool:
         and 1 < module.groups == module.in_channels == module.out_channels
         and module.bias is None
         and module.padding_mode == "zeros"
-        and tuple(module.dilation) == (1, 1)
         and len(set(module.kernel_size)) == 1
         and len(set(module.stride)) == 1
         and not isinstance(module.padding, str)
         and len(set(module.padding)) == 1
-        and module.padding[0] < module.kernel_size[0]
+        and (_keeps_size(module) if tuple(module.dilation) != (1, 1) else module.padding[0] < module.kernel_size[0])
     )
 
 
 def _forward(module: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
     if isinstance(module, Conv2dSame):
         x = pad_same(x, list(module.kernel_size), list(module.stride))
+    if module.dilation[0] > 1:
+        return dilated_depthwise_conv2d(x, module.weight, module.dilation[0])
     return depthwise_conv2d(x, module.weight, module.stride[0], int(module.padding[0]))
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from atrous.nn.depthwise import depthwise_conv2d, fast_depthwise
+from atrous.nn.depthwise import depthwise_conv2d, dilated_depthwise_conv2d, fast_depthwise
 
 
 def gradients(function, x, weight, grad):
@@ -36,6 +36,36 @@ def test_gradients_equal_torchs_own(kernel, stride, pad, height, width, seed):
     got = gradients(lambda a, b: depthwise_conv2d(a, b, stride, padding), x.float(), weight.float(), grad.float())
     for ours, truth in zip(got, want, strict=True):
         torch.testing.assert_close(ours.double(), truth, rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    kernel=st.sampled_from([1, 3, 5]),
+    dilation=st.integers(2, 4),
+    height=st.integers(1, 17),
+    width=st.integers(1, 17),
+    seed=st.integers(0, 99),
+)
+def test_dilated_gradients_equal_torchs_own(kernel, dilation, height, width, seed):
+    torch.manual_seed(seed)
+    padding = dilation * (kernel // 2)
+    x = torch.randn(2, 3, height, width, dtype=torch.float64)
+    weight = torch.randn(3, 1, kernel, kernel, dtype=torch.float64)
+    grad = torch.randn_like(x)
+    want = gradients(lambda a, b: F.conv2d(a, b, None, 1, padding, dilation, 3), x, weight, grad)
+    got = gradients(lambda a, b: dilated_depthwise_conv2d(a, b, dilation), x.float(), weight.float(), grad.float())
+    for ours, truth in zip(got, want, strict=True):
+        torch.testing.assert_close(ours.double(), truth, rtol=1e-4, atol=1e-4)
+
+
+def test_dilated_convolutions_that_keep_the_size_take_part():
+    torch.manual_seed(0)
+    network = torch.nn.Conv2d(4, 4, 3, dilation=2, padding=2, groups=4, bias=False)
+    x = torch.randn(1, 4, 9, 6)
+    want = network(x)
+    with fast_depthwise(network) as count:
+        assert count == 1
+        torch.testing.assert_close(network(x), want)
 
 
 @pytest.mark.parametrize("size", [(32, 48), (33, 47)])
