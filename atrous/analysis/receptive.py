@@ -13,6 +13,8 @@ from atrous.analysis.grid import grid_of
 from atrous.analysis.probe import Output, evaluating, forward, like, raw_units
 from atrous.errors import UserError
 
+_DECADES = 4
+
 
 @dataclass(frozen=True)
 class ReceptiveField:
@@ -68,16 +70,19 @@ class ReceptiveField:
         return "\n".join(lines)
 
     def draw(self, path: Path | str) -> Path:
-        """Write the energy with the box: a heat map (three middle planes in 3-D), or a curve in 1-D."""
+        """Write the energy over four decades, with the box (middle planes in 3-D), or as a curve in 1-D."""
         if self.energy.ndim == 1:
             return self._draw_curve(path)
-        maps = planes(np.sqrt(self.energy))
+        # decades below the strongest, so that what is weak is seen too
+        bright = np.log10(np.maximum(self.energy / self.energy.max(), 10.0**-_DECADES)) + _DECADES
+        maps = planes(bright)
         figure, axes = panels(len(maps), 4.4, 4.2)
         for each, (title, plane, kept) in zip(axes, maps, strict=True):
             image(each, plane)
             outline(each, [self.box[a] for a in kept])
             for a, set_limits in zip(kept, (each.set_ylim, each.set_xlim), strict=True):
-                lo, hi = min(0, self.box[a][0]) - 1, max(self.energy.shape[a], self.box[a][1])
+                margin = 3 + self.size[a] // 12
+                lo, hi = self.box[a][0] - margin, self.box[a][1] + margin
                 set_limits((hi, lo) if a == kept[0] else (lo, hi))
             size = " x ".join(str(self.size[a]) for a in kept)
             each.set_title(f"{title}\nbox {size}, {100 * self.share:.1f} % of it holds 95 %".strip())

@@ -11,7 +11,7 @@ from atrous._nd import CONV
 from atrous.analysis import boundary
 from atrous.errors import UserError
 from tests import toy_models
-from tests.analysis.test_grid import positive
+from tests.analysis.test_grid import SLOW, positive
 from tests.toy_models import settled
 
 
@@ -68,7 +68,7 @@ def test_reflect_padding_is_right_for_one_layer_only():
     assert two.effect.max() > 0.01
 
 
-@pytest.mark.parametrize("name", ["strided", "valid", "transposed", "avg pool", "unet", "shuffle", "bilinear"])
+@pytest.mark.parametrize("name", ["strided", "unet", "bilinear", *SLOW])
 def test_geometry_bounds_what_is_measured(name):
     network = positive(settled(toy_models.two_dimensional()[name])).double()
     found = boundary(network, (2, 64, 48), modes=("zeros", "replicate"), samples=1)

@@ -17,7 +17,10 @@ def positive(network: nn.Module) -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize("name", ["strided", "grouped", "valid", "transposed", "avg pool", "unet", "shuffle"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("grouped", "avg pool", "shuffle")]
+
+
+@pytest.mark.parametrize("name", ["strided", "valid", "transposed", "unet", *SLOW])
 def test_spans_are_where_the_gradient_is(name):
     network = positive(settled(toy_models.two_dimensional()[name]))
     axis = grid_of(network, (2, 64, 48)).axes[0]
