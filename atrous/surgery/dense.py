@@ -101,6 +101,23 @@ def adaptive(sizes: tuple[int, ...], before: Tensor, after: Tensor) -> Step | No
     return Step(pool, layout, f"average over {'x'.join(map(str, bins))} at every position")
 
 
+def slides(run: Callable[[Tensor], Any], before: Tensor, after: Any, ndim: int) -> bool:
+    """Whether `run` makes one position of this map because it is a window as large: on a larger map it slides."""
+    if not is_map(before, ndim) or not isinstance(after, Tensor) or after.shape[2:] != (1,) * ndim:
+        return False
+    generator = torch.Generator().manual_seed(0)
+    sizes = [size + 2 for size in before.shape[2:]]
+    large = torch.randn(*before.shape[:2], *sizes, generator=generator).to(before.device, before.dtype)
+    try:
+        found = run(large)
+    except Exception:  # the user's module may refuse other sizes in any way
+        return False
+    if not isinstance(found, Tensor) or found.shape[2:] != (3,) * ndim:
+        return False
+    crops = ((at, large[(..., *(slice(at, at + size) for size in before.shape[2:]))]) for at in (0, 2))
+    return all(_close(found[(..., *(slice(at, at + 1),) * ndim)], run(crop)) for at, crop in crops)
+
+
 def works_densely(run: Callable[..., Any], values: list[Any], layouts: list[Layout | None], after: Any) -> bool:
     """Whether `run` does on maps, position by position, what it did on the classifier's values.
 

@@ -16,6 +16,7 @@ from atrous.surgery.dense import (
     is_map,
     linear_on_map,
     point,
+    slides,
     step_by_value,
     works_densely,
 )
@@ -47,6 +48,8 @@ class Head:
             return step.module or nn.Identity(), step.layout
         if layout is not None and not kwargs and works_densely(module, values, lies, after):
             return module, Layout(layout.window, after.dim() == 2, layout.spread)
+        if layout is None and len(values) == 1 and not kwargs and slides(module, values[0], after, self.ndim):
+            return module, point(self.ndim, False)
         if not list(module.children()) and list(module.parameters()):
             raise refusal(path, module, "does not work on maps, position by position")
         return self._owner(module, path, values, lies, kwargs)

@@ -51,6 +51,7 @@ BUILDERS = {
     "functions": functional,
     "gate, norms": gated,
     "pooled scores": lambda: nn.Sequential(body(), nn.Conv2d(6, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    "a window of its own": lambda: nn.Sequential(body(), nn.Conv2d(6, 8, 4), nn.Flatten(), nn.Linear(8, 5)),
     "scores stay a map": lambda: nn.Sequential(body(), nn.AdaptiveMaxPool2d(1), nn.Conv2d(6, 5, 1)),
     "normalized": lambda: nn.Sequential(body(), nn.Flatten(2), nn.Flatten(), nn.Linear(96, 5)),
 }
