@@ -15,7 +15,7 @@ from atrous.geometry.strides import period
 
 COMFORT = 2**30  # bytes of rows that a plan aims at when no memory limit is given
 POSITIONS = 2**18  # input positions of one strip, beyond which larger strips gain nothing
-COMPILED = 2**21  # bytes of one channel of a strip for compiled segments, which compute a few rows twice in each,
+COMPILED = 3 * 2**19  # bytes of one channel of a strip for compiled segments, which compute a few rows twice in each,
 STEPS = 8  # unless that leaves fewer steps than this
 
 

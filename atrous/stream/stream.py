@@ -1,6 +1,7 @@
 """Run any fully convolutional network on an input of any size: the whole-image answer in bounded memory."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from atrous.errors import UserError
+from atrous.geometry.axis import Refused
 from atrous.geometry.plan import Plan, byte_count, choose_axis, make_plan
 from atrous.stream.engines import compiler
 from atrous.stream.job import Job
@@ -51,8 +53,8 @@ def stream(
     *rows)`.
     dtype: the type to compute in, by default the network's.
     engine: "torch" (eager), or "openvino" or "inductor": the steady step compiled in few segments, borders eager.
-    strategy: "strips" (nothing computed twice; the default) or "windows" (the network as it is, on windows of one
-    shape).
+    strategy: "strips" (nothing computed twice) or "windows" (the network as it is, on windows of one shape); by default
+    the one that does less work.
     region: a slice per spatial axis, in output positions: that part of the same answer, reading only what it needs.
     resume: go on from the last finished strip, block or pass of the same run into the same sink (memmap, zarr on disk).
     spool: a folder for values that cross a barrier, so that later passes do not compute them again.
@@ -68,12 +70,15 @@ def stream(
     True
     """
     checked_source(source)
+    if resume and strategy == "windows":
+        raise UserError("resume=True goes with strips: leave strategy out, or give strategy='strips'")
+    strategy = "strips" if resume else strategy
     ready = _ready(network, tuple(source.shape), output)
     box, made = _planned(ready, axis, memory, strip, blocks, dtype, strategy, region, spool is not None, engine)
     kind = dtype or ready.dtype
     compiling = compiler(engine, kind)
     if made.strategy == "windows":
-        return run_windows(ready, made, box, source, sink, kind, post, progress)
+        return run_windows(ready, made, box, source, sink, kind, post, progress, compiling)
     folder = None if spool is None else Path(spool)
     return Job(ready, made, box, kind, post, folder, resume, compiling, engine).run(source, sink, progress)
 
@@ -143,6 +148,24 @@ def _planned(
         spool=spool,
         compiled=engine != "torch",
     )
-    return box, window_plan(
-        ready, made, box, byte_count(memory), dtype or ready.dtype
-    ) if strategy == "windows" else made
+    strategy = "strips" if strategy is None and (strip or blocks or spool) else strategy
+    return box, _choose(ready, made, box, byte_count(memory), dtype or ready.dtype, strategy)
+
+
+def _choose(
+    ready: Prepared, strips: Plan, box: Any, memory: float | None, dtype: torch.dtype, strategy: str | None
+) -> Plan:
+    """The strategy asked for; else the one with less work, and why."""
+    if strategy == "strips":
+        return strips
+    try:
+        windows = window_plan(ready, strips, box, memory, dtype)
+    except Refused:
+        if strategy == "windows":
+            raise
+        return strips
+    ratio = windows.macs / max(strips.macs, 1.0)
+    fits = memory is None or windows.peak_bytes <= memory
+    if strategy == "windows" or (fits and ratio < 1):
+        return replace(windows, reason=f"{windows.reason}; {ratio:.2f} times the work of strips")
+    return replace(strips, reason=f"{strips.reason}; windows would do {ratio:.2f} times the work")

@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from atrous.geometry.axis import Refused
 from atrous.geometry.field import AxisField, axis_field, margins
+from atrous.geometry.graph import Graph
 from atrous.geometry.maps import Bins, Everything, Map, Resize
 from atrous.geometry.memory import macs
 from atrous.geometry.plan import Plan, whole_peak
 from atrous.geometry.program import Box
 from atrous.geometry.strides import period
 from atrous.stream.alike import first_difference, per_position
+from atrous.stream.compiled import Compiler
 from atrous.stream.post import Post, post_function, result_like
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.process import steady_process
@@ -100,7 +102,7 @@ def window_plan(ready: Prepared, made: Plan, box: Box, memory: float | None, dty
         blocks=count,
         peak_bytes=int(peak),
         macs=whole * done / torch.Size(graph.shape[1:]).numel(),
-        reason="one static shape, as asked",
+        reason="one static shape",
     )
 
 
@@ -113,8 +115,9 @@ def run_windows(
     dtype: torch.dtype,
     post: Post,
     progress: Callable[[float], None] | None,
+    compiler: Compiler | None = None,
 ) -> Any:
-    """Run every window and keep what its cut edges did not touch."""
+    """Run every window and keep what its cut edges did not touch; windows of the usual size compiled, if asked for."""
     graph, ndim = ready.graph, ready.graph.ndim
     assert made.window is not None
     fields = _fields(ready)
@@ -131,7 +134,8 @@ def run_windows(
             x = read_box(source, {g: (w.start, w.stop) for g, w in enumerate(window)}, dtype, ready.device)
             size = tuple(x.shape[2:])
             if size not in engines:
-                engines[size] = torch_engine(ready, (graph.shape[0], *size), dtype)
+                usual = sum(size == tuple(w.stop - w.start for w in other) for other in windows) > 1
+                engines[size] = window_engine(ready, (graph.shape[0], *size), dtype, compiler if usual else None)
             out = engines[size](x)
             for g, w in enumerate(window):
                 offset = round(w.start / fields[g].stride)
@@ -143,7 +147,23 @@ def run_windows(
     return sink
 
 
-def torch_engine(ready: Prepared, shape: tuple[int, ...], dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+class WindowNetwork(nn.Module):
+    """A lowered graph as a module, for compilers."""
+
+    def __init__(self, graph: Graph, known: dict[int, Tensor]):
+        super().__init__()
+        self.graph, self.known = graph, tuple(known)
+        for i, value in known.items():
+            self.register_buffer(f"constant{i}", value)
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        """The output, as the one of a tuple."""
+        return (evaluate(self.graph, {i: getattr(self, f"constant{i}") for i in self.known}, x),)
+
+
+def window_engine(
+    ready: Prepared, shape: tuple[int, ...], dtype: torch.dtype, compiler: Compiler | None
+) -> Callable[[Tensor], Tensor]:
     """The network at one window shape; checked to be the same network there as at the whole shape."""
     small = prepare(ready.network, shape) if shape != ready.graph.shape else ready
     for g, axis in ready.axes.items():
@@ -154,7 +174,20 @@ def torch_engine(ready: Prepared, shape: tuple[int, ...], dtype: torch.dtype) ->
                 other, f"the network is another one on a window of {shape} than on {ready.graph.shape}: use strips"
             )
     known = constants(small.graph, dtype)
-    return lambda x: evaluate(small.graph, known, x)
+    if compiler is None:
+        return lambda x: evaluate(small.graph, known, x)
+    output = small.graph.ops[small.graph.output]
+    layout = torch.channels_last if len(output.shape) == 4 else torch.contiguous_format
+    out = torch.empty(output.shape, dtype=dtype, device=ready.device, memory_format=layout)
+    like = torch.zeros(small.graph.ops[0].shape, dtype=dtype, device=ready.device)
+    like = like.contiguous(memory_format=layout) if like.dim() == 4 else like
+    call = compiler(WindowNetwork(small.graph, known).eval(), [like], [out])
+
+    def run(x: Tensor) -> Tensor:
+        call([x], [out])
+        return out
+
+    return run
 
 
 def _depends_on_length(step: Map) -> bool:

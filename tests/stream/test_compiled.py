@@ -97,3 +97,24 @@ def test_windows_of_other_axes_and_dimensions():
         job = Job(ready, made, region, torch.float32, compiler=eager_compiler, engine="test")
         assert difference(torch.from_numpy(job.run(x.numpy())), wanted) <= 5e-5
         assert any(ready.compiled.values())
+
+
+@pytest.mark.slow
+def test_windows_compiled():
+    pytest.importorskip("openvino")
+    network, x = settled(toy_models.unet(2)), torch.randn(2, 1400, 90, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        wanted = network(x[None])[0]
+    found = torch.from_numpy(stream_function(network, x.numpy(), engine="openvino", strategy="windows"))
+    assert difference(found, wanted) <= 5e-5
+
+
+def test_the_plan_says_what_the_other_strategy_would_cost():
+    made = plan(settled(toy_models.unet(2)), (2, 4096, 2048))
+    assert made.strategy == "strips"
+    assert "windows would do 1." in made.reason
+
+
+def test_windows_do_not_resume():
+    with pytest.raises(UserError, match="resume=True goes with strips"):
+        stream(settled(toy_models.unet(2)), torch.zeros(2, 16, 16).numpy(), strategy="windows", resume=True)
