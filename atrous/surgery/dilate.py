@@ -110,7 +110,7 @@ def compare(network: nn.Module, result: nn.Module, rates: dict[int, tuple[int, .
         wanted = tensors(network(x))
         try:
             found = tensors(result(x))
-        except RuntimeError as error:  # sizes that the network's own forward pass takes for granted
+        except (RuntimeError, AssertionError) as error:  # sizes and arguments that a forward pass takes for granted
             raise UserError(
                 f"{type(network).__name__}: does not run on the finer grid ({str(error).splitlines()[0]}): part of "
                 "its forward pass is for one size only"
