@@ -24,9 +24,6 @@ _MODULES = {
     **dict.fromkeys((".nii", ".nii.gz"), "nifti"),
 }
 _SIGNALS = {".csv": "columns", ".tsv": "columns", ".npz": "npz"}
-_EXTRAS = {"nibabel": "medical"}
-"""Libraries that are installed with an extra of this package only."""
-
 SUFFIXES = tuple(_MODULES)
 """Suffixes of image and label files that can be read, in lower case."""
 SIGNAL_SUFFIXES = tuple(_SIGNALS)
@@ -294,13 +291,7 @@ def _format(path: Path) -> ModuleType:
     modules = _MODULES | _SIGNALS
     if suffix not in modules:
         raise FileFault(path, f"{suffix or 'no suffix'} is not a format that is read", f"use {' '.join(modules)}")
-    try:
-        return import_module(f"{__name__}.{modules[suffix]}")
-    except ModuleNotFoundError as error:
-        if error.name not in _EXTRAS:
-            raise
-        extra = f"pip install 'atrous[{_EXTRAS[error.name]}]'"
-        raise FileFault(path, f"reading {suffix} needs {error.name}, which is not installed", extra) from error
+    return import_module(f"{__name__}.{modules[suffix]}")
 
 
 def _guarded(path: Path, format_: ModuleType, read: Callable[[Path], _Result], missing: bool = False) -> _Result:
