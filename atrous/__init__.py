@@ -2,7 +2,7 @@
 
 >>> import atrous
 >>> sorted(atrous.__all__)[:3]
-['Check', 'Prediction', 'Predictor']
+['Certificate', 'Check', 'Prediction']
 """
 
 from importlib import import_module

@@ -6,8 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from atrous.demo.digits import write_digit_scenes
+
+# Other tests run beside, so the clock says nothing. The examples are always the same: `--hypothesis-profile explore`
+# draws new ones.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("same")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core: threads of one would stand in the way of the others
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -160,7 +160,7 @@ def make_plan(
         (op.dtype for op in graph.ops if op.kind == "constant" and op.dtype.is_floating_point), graph.ops[0].dtype
     )
     itemsize = (dtype or like).itemsize
-    weights = graph.parameters * itemsize
+    weights = graph.parameters * (like.itemsize + itemsize)  # the network's own, and a copy as the run computes with it
     budget = (COMFORT if memory is None else memory - weights) * 0.9
     others = [g for g in axes if g != stream and axes[g].streamed(graph.output)]
     block_axis = max(others, key=lambda g: graph.shape[1 + g], default=None)

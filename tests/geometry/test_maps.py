@@ -36,6 +36,7 @@ def check(step: Map, length: int, rows: list[set[int]]) -> None:
 @SMALL
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.integers(0, 4), st.integers(12, 30))
 def test_sliding(kernel, stride, dilation, padding, length):
+    length = max(length, dilation * (kernel - 1) + 1)
     step = Sliding(kernel, stride, dilation, padding)
     weight = torch.ones(1, 1, kernel)
     check(step, length, read_rows(lambda x: F.conv1d(x, weight, None, stride, padding, dilation), length))

@@ -253,3 +253,13 @@ def test_lower_precision_and_several_outputs():
     assert np.array_equal(stream(network, x.numpy(), output="aux"), x.numpy())
     with pytest.raises(UserError, match="choose one"):
         stream(network, x.numpy(), output="nothing")
+
+
+def test_rows_that_only_output_padding_makes_in_blocks():
+    parts = nn.ConvTranspose2d(3, 3, (3, 1), stride=(2, 1), output_padding=(1, 0)), nn.Conv2d(3, 3, 3, padding=1)
+    network, x = settled(nn.Sequential(*parts)), torch.randn(3, 32, 8)
+    with torch.inference_mode():
+        wanted = network(x[None])[0]
+    for blocks in (1, 2):
+        found = torch.from_numpy(stream(network, x.numpy(), axis=0, strip=4, blocks=blocks))
+        assert difference(found, wanted) <= 5e-5

@@ -86,11 +86,11 @@ def transposed(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> T
         cuts[rank - n + k] = (start - span.lo, span.hi - stop)
     exact = all(cut == (0, 0) for cut in cuts.values())
     function: Any = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[n - 1]
-    if x.numel() == 0:
-        out = x.new_zeros([x.shape[0], weight.shape[1] * a["groups"], *op.shape[2:]])
+    if x.numel() == 0:  # nothing adds to these rows
+        sizes = [x.shape[0], weight.shape[1] * a["groups"], *op.shape[2:]]
         for span in spans:
-            out = out.narrow(span.dim, 0, 0)
-        exact = False
+            sizes[span.dim] = span.hi - span.lo
+        out, exact, cuts = x.new_zeros(sizes), False, {}
     else:
         out = function(x, weight, bias if exact else None, stride, padding, extra, a["groups"], dilation)
     if exact:

@@ -120,4 +120,5 @@ def test_damaged_files_are_named(tmp_path):
 def test_labels_go_where_their_kind_fits():
     names = ("a.nii", "a.nii.gz", "a.tif", "a.jpg")
     assert [label_suffix(name) for name in names] == [".nii", ".nii.gz", ".tif", ".png"]
-    assert [label_suffix("a.zarr", ndim) for ndim in (1, 2, 3)] == [".npy", ".png", ".tif"]
+    assert [label_suffix("a.jpg", ndim) for ndim in (1, 2, 3)] == [".npy", ".png", ".tif"]
+    assert [label_suffix(name, 3) for name in ("a.zarr", "a.npy")] == [".zarr", ".npy"]
