@@ -71,7 +71,7 @@ def test_reflect_padding_is_right_for_one_layer_only():
 @pytest.mark.parametrize("name", ["strided", "unet", "bilinear", *SLOW])
 def test_geometry_bounds_what_is_measured(name):
     network = positive(settled(toy_models.two_dimensional()[name])).double()
-    found = boundary(network, (2, 64, 48), modes=("zeros", "replicate"), samples=1)
+    found = boundary(network, (2, 96, 48), modes=("zeros", "replicate"), samples=1)
     for e in found.effects:
         for (before, after), (most_before, most_after) in zip(e.reach, found.bound, strict=True):
             assert before <= most_before
