@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from atrous.stream import plan, stream
+from atrous.stream.resume import record_path
 from benchmarks.streaming import network
 
 CHUNK = 512
@@ -65,6 +66,7 @@ def main() -> None:
         if target.exists()
         else zarr.create_array(target, shape=shape, chunks=(CHUNK, CHUNK), dtype="uint8")
     )
+    resumed = record_path(sink).exists()
     net, dtype = network(), getattr(torch, options.dtype)
     print(plan(net, tuple(source.shape), dtype=dtype, memory=options.memory).text())
     start = time.perf_counter()
@@ -87,7 +89,8 @@ def main() -> None:
     )
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(f"{seconds:.1f} s, {options.size**2 / seconds / 1e6:.2f} megapixels/s, peak resident {peak / 1e9:.2f} GB")
+    rate = "the rest of a run that was killed" if resumed else f"{options.size**2 / seconds / 1e6:.2f} megapixels/s"
+    print(f"{seconds:.1f} s, {rate}, peak resident {peak / 1e9:.2f} GB")
     print(
         json.dumps(
             {
@@ -96,6 +99,7 @@ def main() -> None:
                 "dtype": options.dtype,
                 "engine": options.engine,
                 "seconds": seconds,
+                "resumed": resumed,
                 "peak": peak,
                 "threads": options.threads,
                 "torch": torch.__version__,
