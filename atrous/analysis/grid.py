@@ -11,6 +11,7 @@ from atrous._nd import CONV
 from atrous.analysis.probe import Output, shared_copy
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis
+from atrous.geometry.field import value_spans
 from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.lower import lower
 from atrous.geometry.plan import follow_axes
@@ -150,26 +151,10 @@ def _far_graph(network: nn.Module, shape: tuple[int, ...], periods: list[int], o
 
 
 def _free(axis: Axis) -> bool:
-    spans = _spans(axis, axis.length(axis.graph.output) // 2)
+    spans = value_spans(axis, axis.length(axis.graph.output) // 2)
     return axis.graph.output in strides(axis) and all(
         lo > 0 and hi < axis.length(value) for value, (lo, hi) in spans.items()
     )
-
-
-def _spans(axis: Axis, o: int) -> dict[int, tuple[int, int]]:
-    """The rows `[lo, hi)` of every value, padding included, that output `o` depends on."""
-    graph = axis.graph
-    spans: dict[int, tuple[int, int]] = {graph.output: (o, o + 1)}
-    for op in reversed(graph.ops):
-        if op.index not in spans or axis.along[op.index].barrier:
-            continue
-        lo, hi = spans[op.index]
-        for read in axis.along[op.index].reads:
-            if axis.streamed(read.input):
-                a, b = read.map.first(lo), read.map.last(hi - 1)
-                c, d = spans.get(read.input, (a, b))
-                spans[read.input] = (min(a, c), max(b, d))
-    return spans
 
 
 def _grid_axis(axis: Axis, far: Axis) -> GridAxis:
@@ -180,7 +165,7 @@ def _grid_axis(axis: Axis, far: Axis) -> GridAxis:
     turns = far.length(far.graph.output) // 2 // repeat
     fields, first, last = [], [], []
     for r in range(repeat):
-        spans = _spans(far, turns * repeat + r)
+        spans = value_spans(far, turns * repeat + r)
         lo, hi = spans[0]
         fields.append((lo - turns * repeat_input, hi - turns * repeat_input))
         low, high = -(10**9), 10**9  # whole turns at which every value read lies inside

@@ -159,11 +159,11 @@ def certify(
 
 def depends_on(axis: Axis, o: int) -> tuple[int, int]:
     """The input interval `[lo, hi)`, padding included, that output `o` depends on: the union over all paths."""
-    return _spans(axis, o).get(0, (0, 0))
+    return value_spans(axis, o).get(0, (0, 0))
 
 
-def _spans(axis: Axis, o: int) -> dict[int, tuple[int, int]]:
-    """For every value the rows that output `o` depends on."""
+def value_spans(axis: Axis, o: int) -> dict[int, tuple[int, int]]:
+    """For every value the rows `[lo, hi)`, padding included, that output `o` depends on."""
     graph: Graph = axis.graph
     spans: dict[int, tuple[int, int]] = {graph.output: (o, o + 1)}
     for op in reversed(graph.ops):
@@ -219,7 +219,7 @@ def margins(axis: Axis) -> tuple[int, int]:
     inputs, whole = axis.length(0), axis.length(0) % period(axis) == 0
     before = after = Fraction(0)
     for o in samples:
-        for value, (lo, hi) in _spans(axis, o).items():
+        for value, (lo, hi) in value_spans(axis, o).items():
             if value in per_row:
                 step = per_row[value]
                 missing = inputs - axis.length(value) * step + (0 if whole else max(step - 1, 0))

@@ -52,7 +52,7 @@ def stream(
     post: applied inside the stream: "argmax", "softmax", "sigmoid", a threshold, a pointwise function of `(1, K,
     *rows)`.
     dtype: the type to compute in, by default the network's.
-    engine: "torch" (eager), or "openvino" or "inductor": the steady step compiled in few segments, borders eager.
+    engine: "torch" (eager), or "openvino" or "inductor": compiled in few segments, on windows of one size.
     strategy: "strips" (nothing computed twice) or "windows" (the network as it is, on windows of one shape); by default
     the one that does less work.
     region: a slice per spatial axis, in output positions: that part of the same answer, reading only what it needs.
