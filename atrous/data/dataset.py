@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from atrous.color import default_palette
+from atrous.data.annotations import annotated_values
 from atrous.data.classes import Guess, guess_classes, listing, names
 from atrous.data.description import Color, Description, read_description
 from atrous.data.formats import (
@@ -225,6 +226,8 @@ def label_values(sample: Sample, color_expected: bool) -> tuple[np.ndarray, bool
     """
     path = sample.label
     assert path is not None
+    if sample.annotations is not None:
+        return annotated_values(path, sample.annotations, sample.words or ()), False
     if sample.words is not None:
         return _word_values(path, sample.words), False
     values = read_values(path)

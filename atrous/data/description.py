@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from atrous.data.annotations import Rule, parse_rule
 from atrous.data.formats import color_code
 from atrous.errors import UserError
 
@@ -35,6 +36,7 @@ class Description:
         spacing: distance between neighboring positions along each axis, in the user's unit.
         sampling_rate: samples per second of signals.
         groups: a regular expression that finds in a sample's name what it comes from (a patient, say).
+        annotations: how annotations of recordings become labels per sample.
         splits: split name to a list of samples, to a share of them, or to a text file that lists them.
         images: folder name or path of the images.
         masks: folder name or path of the labels.
@@ -51,6 +53,7 @@ class Description:
     spacing: tuple[float, ...] | None = None
     sampling_rate: float | None = None
     groups: str | None = None
+    annotations: Rule = field(default_factory=Rule)
     splits: dict[str, tuple[str, ...] | float] = field(default_factory=dict)
     images: str | None = None
     masks: str | None = None
@@ -235,6 +238,7 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "spacing": _spacing,
     "sampling_rate": _sampling_rate,
     "groups": _groups,
+    "annotations": parse_rule,
     "splits": _splits,
     "images": _folder("images"),
     "masks": _folder("masks"),

@@ -21,6 +21,7 @@ from atrous.data.formats import (
 )
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.source import Stacked
+from atrous.data.partners import label_partners
 from atrous.data.prepare import Preparation, prepare, scaled, working_shape
 from atrous.errors import UserError
 
@@ -140,7 +141,10 @@ def _expand(given: str, ndim: int) -> Iterator[tuple[Path, Path]]:
     path, known = Path(given), (*SUFFIXES, *SIGNAL_SUFFIXES) if ndim == 1 else SUFFIXES
     if path.is_dir() and suffix_of(path) != ".zarr":
         inside = [p for p in sorted(path.rglob("*")) if suffix_of(p) in known and not p.name.startswith(".")]
-        inside = [p for p in inside if not any(suffix_of(parent) == ".zarr" for parent in p.parents)]
+        tables = label_partners(inside).values()
+        inside = [
+            p for p in inside if p not in tables and not any(suffix_of(parent) == ".zarr" for parent in p.parents)
+        ]
         if not inside:
             raise UserError(f"{path}: no inputs in it (looked for {' '.join(known)})")
         yield from ((p, p.relative_to(path)) for p in inside)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from atrous.data.description import Description
 from atrous.data.folders import Folder, read_folders
-from atrous.data.formats import stem
+from atrous.data.formats import ANNOTATED_SUFFIXES, channel_names, stem, suffix_of
 from atrous.data.nnunet import is_nnunet, read_nnunet
 from atrous.data.pairing import pair
 from atrous.data.recordings import find_recordings, group_of
@@ -18,6 +18,10 @@ from atrous.errors import UserError
 
 VAL_SHARE = 0.2
 _ORDER = ("train", "val", "test")
+_LABEL_MEND = {
+    False: "give the column (or array) of labels the name `label`",
+    True: "annotate it, or put a CSV of the same name with a column `label` beside it (see docs/signals.md)",
+}
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,9 @@ def _recordings(root: Path, found: dict[str | None, list[Sample]], description: 
         samples.setdefault(split or "train", []).extend(sample for sample in here if sample not in alone)
     labeled = [sample for here in samples.values() for sample in here if sample.label is not None]
     if not labeled:
-        raise UserError(f"{images_alone[0]}: no labels: give the column (or array) of labels the name `label`")
+        raise UserError(
+            f"{images_alone[0]}: no labels: {_LABEL_MEND[suffix_of(images_alone[0]) in ANNOTATED_SUFFIXES]}"
+        )
     splits, origin = _split(samples, description, ({}, ""), any(found))
     return Layout(
         name=f"recordings, {' '.join(sorted({sample.image.suffix.lower() for sample in labeled}))}",
@@ -149,6 +155,7 @@ def _recordings(root: Path, found: dict[str | None, list[Sample]], description: 
         split_origin=origin,
         images_alone=tuple(images_alone),
         classes=labeled[0].words,
+        channel_names=channel_names(labeled[0].image),
     )
 
 

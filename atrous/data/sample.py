@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from atrous.data.annotations import Rule
 from atrous.labels import IGNORE
 
 __all__ = ["IGNORE", "Sample"]
@@ -21,6 +22,8 @@ class Sample:
         more: files that hold further channels of the same image (nnU-Net's `CASE_0001.nii.gz`).
         words: the labels that stand in the label file as words, in label order; None where they are numbers.
         group: what it comes from (a patient, say): splits are drawn so that a group stays together; "" for itself.
+        annotations: how the annotations of the label file (EDF+, WFDB) become labels; None where it has a label per
+            sample.
 
     >>> Sample("train/a", Path("train/a.png"), Path("trainannot/a.png")).region is None
     True
@@ -34,3 +37,4 @@ class Sample:
     more: tuple[Path, ...] = ()
     words: tuple[str, ...] | None = None
     group: str = ""
+    annotations: Rule | None = None

@@ -14,6 +14,7 @@ import numpy as np
 
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
+from atrous.data.formats.intervals import Annotations
 from atrous.errors import UserError
 
 _MODULES = {
@@ -24,10 +25,14 @@ _MODULES = {
     **dict.fromkeys((".nii", ".nii.gz"), "nifti"),
 }
 _SIGNALS = {".csv": "columns", ".tsv": "columns", ".npz": "npz"}
+_ANNOTATION_FILES = {".edf": "edf", ".atr": "wfdb_record"}
+_ANNOTATED = {".edf": "edf", ".bdf": "edf", ".hea": "wfdb_record"}
 SUFFIXES = tuple(_MODULES)
 """Suffixes of image and label files that can be read, in lower case."""
-SIGNAL_SUFFIXES = tuple(_SIGNALS)
-"""Suffixes of files that hold a signal and its labels together."""
+SIGNAL_SUFFIXES = (*_SIGNALS, *_ANNOTATED)
+"""Suffixes of recordings; their labels stand in the same file or beside it."""
+ANNOTATED_SUFFIXES = tuple(_ANNOTATED)
+"""Suffixes of those whose labels are annotations: intervals and instants, not one label per sample."""
 
 Palette = Sequence[Sequence[int]]
 _Result = TypeVar("_Result")
@@ -125,6 +130,43 @@ def has_label(path: Path | str) -> bool:
     return _guarded(path, format_, format_.has_label)
 
 
+def is_annotated(path: Path | str, annotator: str) -> bool:
+    """Whether a recording of `ANNOTATED_SUFFIXES` has annotations, or could have (EDF+ without any).
+
+    Args:
+        path: the recording.
+        annotator: suffix of the annotation file of a WFDB record.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    path = Path(path)
+    format_ = _format(path)
+    return _guarded(path, format_, lambda path: format_.is_annotated(path, annotator))
+
+
+def read_annotations(path: Path | str, annotator: str) -> Annotations:
+    """Annotations of a recording; `annotator` as in `is_annotated`.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    path = Path(path)
+    format_ = _format(path)
+    return _guarded(path, format_, lambda path: format_.read_annotations(path, annotator))
+
+
+def channel_names(path: Path | str) -> tuple[str, ...] | None:
+    """Names of a recording's channels, None where its format has none.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    path = Path(path)
+    format_ = _format(path)
+    return _guarded(path, format_, format_.channel_names) if hasattr(format_, "channel_names") else None
+
+
 def read_label(path: Path | str, palette: Palette | None = None) -> np.ndarray:
     """Label file as an integer array `(*S)` of the file's own values (see `read_values`).
 
@@ -196,14 +238,15 @@ def write_label(
 
     `.png` takes uint8 of two axes (256 classes), with `palette` as an indexed PNG that viewers show in color; `.tif`
     and `.npy` take any integer type and any number of axes, `.tif` deflated; `.nii` and `.nii.gz` take volumes, `.csv`,
-    `.tsv` and `.npz` the labels of a signal. The file is written beside its place and then renamed, so a crash leaves
-    no half file.
+    `.tsv` and `.npz` the labels of a signal, `.edf` (EDF+) and `.atr` (WFDB) its labels as annotations. The file is
+    written beside its place and then renamed, so a crash leaves no half file.
 
     Args:
         path: where to.
         label: whole numbers.
         palette: RGB of each class.
-        like: the image file that was labeled: of a NIfTI the geometry is kept, of a table the index column.
+        like: the image file that was labeled: of a NIfTI the geometry is kept, of a table the index column, of a
+            recording the rate.
         classes: names to write instead of numbers, in the label files of signals.
 
     Raises:
@@ -236,8 +279,13 @@ def write_label(
         words = label if classes is None else np.array(classes)[label]
         format_ = _format(path)
         data = _guarded(same or path, format_, lambda _: format_.encode_label(words, same), missing=same is None)
+    elif suffix in _ANNOTATION_FILES:
+        words = label if classes is None else np.array(classes)[label]
+        format_ = import_module(f"{__name__}.{_ANNOTATION_FILES[suffix]}")
+        recording = Path(like) if like is not None and suffix_of(like) in _ANNOTATED else None
+        data = _guarded(recording or path, format_, lambda _: format_.encode_label(words, recording), missing=True)
     else:
-        known = ".png, .tif, .npy, .nii, .nii.gz, .csv or .npz"
+        known = ".png, .tif, .npy, .nii, .nii.gz, .csv, .npz, .edf or .atr"
         raise UserError(f"{path}: labels are written as {known}, not {suffix or 'without suffix'}")
     write_beside(path, data)
 
@@ -277,10 +325,12 @@ def label_suffix(path: Path | str, ndim: int = 2) -> str:
 
     That of the input where labels fit it, else PNG; TIFF and `.npy` where PNG does not fit.
 
-    >>> label_suffix("ct.nii.gz", 3), label_suffix("a.tiff"), label_suffix("a.jpg"), label_suffix("a.zarr", 3)
-    ('.nii.gz', '.tiff', '.png', '.zarr')
+    >>> label_suffix("ct.nii.gz", 3), label_suffix("a.tiff"), label_suffix("a.jpg"), label_suffix("100.hea", 1)
+    ('.nii.gz', '.tiff', '.png', '.atr')
     """
     suffix = suffix_of(path)
+    if suffix in _ANNOTATED:
+        return ".atr" if suffix == ".hea" else ".edf"
     if suffix in (".tif", ".tiff", ".npy", ".zarr", ".nii", ".nii.gz", *_SIGNALS):
         return suffix
     return {1: ".npy", 2: ".png", 3: ".tif"}[ndim]
@@ -288,7 +338,7 @@ def label_suffix(path: Path | str, ndim: int = 2) -> str:
 
 def _format(path: Path) -> ModuleType:
     suffix = suffix_of(path)
-    modules = _MODULES | _SIGNALS
+    modules = _MODULES | _SIGNALS | _ANNOTATED
     if suffix not in modules:
         raise FileFault(path, f"{suffix or 'no suffix'} is not a format that is read", f"use {' '.join(modules)}")
     return import_module(f"{__name__}.{modules[suffix]}")

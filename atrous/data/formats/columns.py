@@ -41,7 +41,7 @@ def columns(path: Path) -> Columns:
     (`INDEX_NAMES`); all others are channels.
 
     Raises:
-        ValueError: no header, no rows, no numeric column, or several that are not numeric.
+        ValueError: no header, no rows, or several columns that are not numeric.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
         head = file.readline()
@@ -62,22 +62,22 @@ def columns(path: Path) -> Columns:
         raise ValueError(f"column {wrong[0]!r} is not numeric")
     index = next((lower.index(name) for name in INDEX_NAMES if name in lower and lower.index(name) != label), None)
     signals = tuple(i for i in range(len(names)) if i not in (label, index))
-    if not signals:
-        raise ValueError(f"no column of numbers beside {', '.join(names)}")
     return Columns(names, signals, label, index)
 
 
 def read_header(path: Path) -> Header:
-    """Header of the table: channels and rows."""
+    """Header of the table: channels and rows; a table of labels alone counts as one channel."""
     found = columns(path)
     with path.open("rb") as file:
         lines = sum(1 for line in file if line.strip())
-    return Header((len(found.signals), lines - 1), "float32", "signal")
+    return Header((max(1, len(found.signals)), lines - 1), "float32", "signal")
 
 
 def read_image(path: Path) -> np.ndarray:
     """The channels, `(C, L)` float32; an empty field is nan."""
     found, rows = columns(path), _rows(path)
+    if not found.signals:
+        raise ValueError(f"no column of numbers beside {', '.join(found.names)}")
     try:
         values = [[float(row[i]) if row[i].strip() else np.nan for row in rows] for i in found.signals]
     except IndexError as error:

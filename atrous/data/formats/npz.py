@@ -19,9 +19,11 @@ RATE_NAMES = ("rate", "sampling_rate", "fs")
 
 
 def read_header(path: Path) -> Header:
-    """Header of the signal; spacing in seconds where the file has the rate."""
+    """Header of the signal, or of labels alone as one channel; spacing in seconds where the file has the rate."""
     rate = _found(path, RATE_NAMES)
-    return Header(read_image(path).shape, "float32", "signal", spacing=None if rate is None else (1 / float(rate),))
+    label = _found(path, LABEL_NAMES) if _found(path, SIGNAL_NAMES) is None else None
+    shape = read_image(path).shape if label is None else (1, len(label))
+    return Header(shape, "float32", "signal", spacing=None if rate is None else (1 / float(rate),))
 
 
 def read_image(path: Path) -> np.ndarray:
