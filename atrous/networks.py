@@ -46,6 +46,15 @@ def load_network(spec: str) -> nn.Module:
     return found.eval()
 
 
+def class_names(spec: str) -> tuple[str, ...]:
+    """The names of a run's classes in label order; none where `spec` is a callable.
+
+    >>> class_names("torch.nn:Conv1d(1, 2, kernel_size=3)")
+    ()
+    """
+    return tuple(open_run(spec).recipe.task.classes) if ":" not in spec or Path(spec).exists() else ()
+
+
 def parse_shape(text: str) -> tuple[int, ...]:
     """An input's shape `(C, *S)` from text.
 

@@ -6,11 +6,7 @@ Random weights, random batch-norm statistics, in float32. The error is the large
 of the largest |score|; "map" is the output's size on an input two strides larger per axis.
 """
 
-import argparse
-import json
 import time
-import warnings
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -19,6 +15,7 @@ from torch import nn
 from atrous.errors import UserError
 from atrous.surgery import convolutionalize
 from benchmarks.dilation import randomize
+from benchmarks.rows import arguments, measure
 
 CLASSIFIERS = (
     *(f"torchvision:{n}" for n in ("alexnet", "vgg11", "vgg16_bn", "resnet18", "resnet50", "wide_resnet50_2")),
@@ -30,6 +27,9 @@ CLASSIFIERS = (
     *(f"timm:{n}" for n in ("tf_efficientnet_b0", "efficientnet_lite0", "regnety_002", "mnasnet_050", "xception41")),
     *(f"timm:{n}" for n in ("ghostnet_050", "dla34", "cspresnet50", "repvgg_a0", "hrnet_w18_small", "inception_v4")),
 )
+
+NATIVE = {"torchvision:inception_v3": 299, "timm:inception_v4": 299, "timm:xception41": 299}
+"""The size that a classifier was trained at, where it is not `--size`."""
 
 
 def build(name: str) -> nn.Module:
@@ -49,29 +49,26 @@ def row(name: str, size: int) -> dict[str, Any]:
     """One classifier."""
     begun = time.perf_counter()
     try:
-        done = convolutionalize(randomize(build(name)), size).certificate
+        done = convolutionalize(randomize(build(name)), NATIVE.get(name, size)).certificate
     except UserError as reason:
-        return {"classifier": name, "error": None, "refused": str(reason)}
+        return {"error": None, "refused": str(reason)}
     facts = {"changes": len(done.changes), "whole": len(done.remarks), "seconds": time.perf_counter() - begun}
-    return {"classifier": name, "error": done.max_error, "compared": done.compared.split("; ")[1], **facts}
+    return {"error": done.max_error, "compared": done.compared.split("; ")[1], **facts}
+
+
+def line(found: dict[str, Any]) -> str:
+    error = "refused" if found["error"] is None else f"{found['error']:.1e}"
+    return f"{found['name']:36} {error:>8}  {found.get('compared', found.get('refused'))}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--classifiers", nargs="+", default=CLASSIFIERS)
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    warnings.simplefilter("ignore")
-    rows = []
     print(f"{'classifier':36} {'error':>8}  larger input", flush=True)
-    for name in given.classifiers:
-        rows.append(found := row(name, given.size))
-        error = "refused" if found["error"] is None else f"{found['error']:.1e}"
-        print(f"{name:36} {error:>8}  {found.get('compared', found.get('refused'))}", flush=True)
     libraries = ("torch", "torchvision", "timm")
-    print(json.dumps({"size": given.size, "versions": {n: version(n) for n in libraries}, "rows": rows}))
+    measure(given.classifiers, lambda name: row(name, given.size), line, given=given, libraries=libraries)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,37 @@
 """Lower output stride, three ways: ours and the libraries' own, each against the original on the coarse grid.
 
-    python -m benchmarks.dilation --strides 16 8 4 --size 64
+    python -m benchmarks.dilation --keep rows.jsonl
 
 Random weights, random batch-norm statistics, in float32. The error is the largest |difference| in units of the largest
-|original|, over all levels that the encoder returns, borders included; 0.1 is a tenth of the largest output. "peer" is
-the conversion of the library itself: `output_stride=` of timm and segmentation_models_pytorch,
-`replace_stride_with_dilation` of torchvision, with the same weights; "-" where the library has none for this encoder.
+|original|, over all levels that the encoder returns, borders included, on inputs of `--size` (and, for ours, on
+one of odd sides as well); 0.1 is a tenth of the largest output. "stitched" holds ours against shift-and-stitch:
+the original on shifted inputs, where no padding is seen; "-" where the coarsest map sees everything or its receptive
+field makes that too dear. "peer" is the conversion of the library itself: `output_stride=` of timm and
+segmentation_models_pytorch, `replace_stride_with_dilation` of torchvision, with the same weights; "-" where the library
+has none for this encoder. A stride of 1 costs 1024 times the multiply-adds of the coarsest level.
 """
 
-import argparse
 import copy
-import json
-import warnings
+import math
+import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
 
 from atrous.errors import UserError
+from atrous.geometry.field import AxisField, axis_field
+from atrous.geometry.graph import export_graph
+from atrous.geometry.lower import lower
+from atrous.geometry.rules import follow
 from atrous.surgery import dilate
 from atrous.surgery.certificate import evaluating, relative_error, tensors
+from benchmarks.rows import arguments, measure
+
+MOST = 60e9
+"""Multiply-adds, about, beyond which shift-and-stitch is left out."""
 
 ENCODERS = (
     *(f"torchvision:{n}" for n in ("resnet18", "resnet50", "resnext50_32x4d", "mobilenet_v2", "regnet_x_400mf")),
@@ -109,22 +120,66 @@ def coarse_error(found: nn.Module, wanted: nn.Module, size: int) -> float:
     return max(errors)
 
 
-def said(measure: Callable[[], float | None]) -> float | str | None:
+@cache
+def seen(name: str) -> AxisField | None:
+    """What one position of an encoder's coarsest map sees; None where that is everything (squeeze-and-excitation)."""
+    network = build(name)
+    assert network is not None
+    levels = len(tensors(network.eval()(torch.zeros(1, 3, 64, 64))))
+    graph = lower(export_graph(network, (3, 64, 64), output=levels - 1 if levels > 1 else None))
+    axis = follow(graph, 0)
+    return None if axis.barriers else axis_field(axis)
+
+
+def stitched_error(dense: nn.Module, original: nn.Module, name: str, stride: int) -> float | None:
+    """Against the original on shifted inputs (shift-and-stitch), where no padding is seen; None where that is too dear.
+
+    Of the r x r shifts by multiples of the new stride three are tried, on the smallest input that has an interior.
+    """
+    field = seen(name)
+    if field is None or (rate := int(field.stride) // stride) == 1:
+        return None
+    coarse = int(field.stride)
+    size = -(-(field.receptive_field + 3 * coarse) // coarse) * coarse
+    if sum(p.numel() for p in original.parameters()) * (size / stride) ** 2 > MOST:
+        return None
+    x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(3))
+    errors = []
+    with evaluating(dense, original):
+        fine = tensors(dense(x))[-1]
+        for down, right in ((1, 1), (rate - 1, 0), (0, rate // 2)):
+            wanted = tensors(original(x[..., down * stride :, right * stride :]))[-1]
+            rows, columns = (_interior(field, size - shift * stride) for shift in (down, right))
+            errors.append(
+                relative_error(fine[..., down::rate, right::rate][..., rows, columns], wanted[..., rows, columns])
+            )
+    return max(errors)
+
+
+def _interior(field: AxisField, length: int) -> slice:
+    """The outputs that see no padding before or after an input of this length."""
+    first = math.ceil(-field.offset / field.stride)
+    return slice(first, int((length - field.receptive_field - field.offset) // field.stride) + 1)
+
+
+def said(measured: Callable[[], float | None]) -> float | str | None:
     """A measured error, or the reason of a refusal."""
     try:
-        return measure()
+        return measured()
     except UserError as reason:
         return f"refused: {str(reason).split(':', maxsplit=1)[0]}"
 
 
-def row(name: str, stride: int, size: int) -> dict[str, Any]:
-    """One encoder at one output stride."""
-    original = build(name)
+def row(name: str, size: int) -> dict[str, Any]:
+    """One encoder at one output stride: `name` is the encoder's, and the stride after `@`."""
+    encoder, _, number = name.partition("@")
+    stride, begun = int(number), time.perf_counter()
+    original = build(encoder)
     assert original is not None
     randomize(original)
 
     def peer() -> float | None:
-        found = build(name, stride)
+        found = build(encoder, stride)
         if found is None:
             return None
         try:
@@ -133,34 +188,34 @@ def row(name: str, stride: int, size: int) -> dict[str, Any]:
         except RuntimeError as error:  # its own conversion does not run
             raise UserError(f"fails ({str(error).splitlines()[0][:40]})") from error
 
-    def ours() -> float:
-        return coarse_error(dilate(original, stride, shape=(3, size, size)).network, original, size)
+    ours: float | str | None
+    stitched = None
+    try:
+        done = dilate(original, stride, shape=(3, size, size))
+        ours = done.certificate.max_error
+        stitched = stitched_error(done.network, original, encoder, stride)
+    except UserError as reason:
+        ours = f"refused: {str(reason).split(':', maxsplit=1)[0]}"
+    return {"ours": ours, "stitched": stitched, "peer": said(peer), "seconds": time.perf_counter() - begun}
 
-    return {"encoder": name, "output_stride": stride, "ours": said(ours), "peer": said(peer)}
+
+def line(found: dict[str, Any]) -> str:
+    encoder, _, stride = found["name"].partition("@")
+    told = [found[key] for key in ("ours", "stitched", "peer")]
+    ours, stitched, peer = ("-" if v is None else v if isinstance(v, str) else f"{v:.1e}" for v in told)
+    return f"{encoder:32} {stride:>6} {ours:>10} {stitched:>10} {peer:>10} {found['seconds']:8.0f}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--encoders", nargs="+", default=ENCODERS)
-    parser.add_argument("--strides", nargs="+", type=int, default=[16, 8, 4])
-    parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--strides", nargs="+", type=int, default=[16, 8, 4, 1])
+    parser.add_argument("--size", type=int, default=64)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    warnings.simplefilter("ignore")
-    rows = []
-    print(f"{'encoder':36} {'stride':>6} {'ours':>10} {'peer':>10}", flush=True)
-    for name in given.encoders:
-        for stride in given.strides:
-            rows.append(row(name, stride, given.size))
-            ours, peer = (
-                "-" if v is None else v if isinstance(v, str) else f"{v:.1e}" for v in list(rows[-1].values())[2:]
-            )
-            print(f"{name:36} {stride:6} {ours:>10} {peer:>10}", flush=True)
-    from importlib.metadata import version
-
+    print(f"{'encoder':32} {'stride':>6} {'ours':>10} {'stitched':>10} {'peer':>10} {'seconds':>8}", flush=True)
+    names = [f"{encoder}@{stride}" for encoder in given.encoders for stride in given.strides]
     libraries = ("torch", "torchvision", "timm", "segmentation-models-pytorch")
-    print(json.dumps({"size": given.size, "versions": {n: version(n) for n in libraries}, "rows": rows}))
+    measure(names, lambda name: row(name, given.size), line, given=given, libraries=libraries)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from atrous.errors import UserError
-from atrous.networks import default_shape, load_network, parse_shape
+from atrous.networks import class_names, default_shape, load_network, parse_shape
 
 
 def test_a_callable_with_arguments():
@@ -23,6 +23,7 @@ def test_a_callable_without_arguments_and_a_dotted_name():
 def test_a_run(trained):
     network = load_network(str(trained))
     assert default_shape(network) == (3, 1024, 1024)
+    assert len(class_names(str(trained))) == 11
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atrous.analysis.drawing import COLORS, legend, panels, save
-from atrous.analysis.grid import Grid, grid_of
+from atrous.analysis.grid import Grid, GridAxis, grid_of
 from atrous.analysis.probe import Output, evaluating, forward, like, pictures_of_noise, variation
 from atrous.errors import UserError
 
@@ -20,6 +20,7 @@ class ShiftErrors:
     """Along one axis: `errors[i]` is how far the output is from the shifted one when the input shifts by `shifts[i]`.
 
     Root mean square, in units of the output's own variation over positions: 0 is perfect, 1 is as wrong as its mean.
+    Measured on inputs of `shape` `(C, *S)`.
     `period` is the shift from which on the network repeats itself: at its multiples the error is rounding.
     """
 
@@ -28,6 +29,7 @@ class ShiftErrors:
     period: int
     shifts: tuple[int, ...]
     errors: tuple[float, ...]
+    shape: tuple[int, ...] = ()
 
     @property
     def at_multiples(self) -> float:
@@ -58,6 +60,7 @@ class Equivariance:
             found[name] = [
                 {
                     "axis": a.axis,
+                    "shape": list(a.shape),
                     "stride": a.stride,
                     "period": a.period,
                     "shifts": list(a.shifts),
@@ -71,7 +74,8 @@ class Equivariance:
 
     def text(self) -> str:
         """One line per axis and network."""
-        lines = [f"{self.network} on {self.shape}: error of the output under shifts, in units of its own variation"]
+        shapes = " and ".join(map(str, dict.fromkeys(a.shape for a in self.axes)))
+        lines = [f"{self.network} on {shapes}: error of the output under shifts, in units of its own variation"]
         for name, group in zip(self.names, (self.axes, self.compared), strict=True):
             for a in group:
                 label = f"{name}, axis {a.axis}" if self.compared else f"axis {a.axis}"
@@ -108,6 +112,7 @@ def equivariance(
     shifts: Sequence[int] | None = None,
     pictures: Tensor | None = None,
     wrap: bool = False,
+    strips: bool = False,
     samples: int = 1,
     output: Output = None,
     seed: int = 0,
@@ -127,6 +132,8 @@ def equivariance(
         pictures: inputs `(N, C, *S)`, each axis longer by the largest shift; random ones with the spectrum of natural
             pictures by default.
         wrap: roll the input around and compare all outputs: for networks whose every padding is circular.
+        strips: measure each axis on a strip along it, long enough to have outputs free of padding and narrow otherwise;
+            `shape` then only says at which size the network is first looked at. Cheaper than a square by far.
         samples: how many random pictures.
         output: which tensor, when the network returns several.
         seed: of the random pictures.
@@ -139,17 +146,22 @@ def equivariance(
     >>> found.axes[0].shifts, found.axes[0].at_multiples < 1e-5 < found.axes[0].between
     ((0, 1, 2, 3, 4), True)
     """
-    plans = [_Plan(network, shape, shifts, pictures, wrap, samples, output, seed)]
-    if against is not None:
-        plans.append(_Plan(against, shape, shifts, pictures, wrap, samples, output, seed))
-    measured = [plan.measure() for plan in plans]
+    networks = [network] if against is None else [network, against]
+    grids = [grid_of(each, shape, output=output) for each in networks]
+    shapes = [tuple(shape)] * len(grids[0].axes)
+    if strips:  # with room for both: an anti-aliased copy sees a little further
+        rooms = [[grid.strip(index) for grid in grids] for index in range(len(shapes))]
+        shapes = [tuple(max(sizes) for sizes in zip(*each, strict=True)) for each in rooms]
+    measured = [
+        _Plan(each, tuple(shapes), shifts, pictures, wrap, samples, output, seed).measure() for each in networks
+    ]
     return Equivariance(type(network).__name__, tuple(shape), measured[0], measured[1] if against is not None else ())
 
 
 @dataclass(frozen=True)
 class _Plan:
     network: nn.Module
-    shape: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
     shifts: Sequence[int] | None
     pictures: Tensor | None
     wrap: bool
@@ -158,14 +170,14 @@ class _Plan:
     seed: int
 
     def measure(self) -> tuple[ShiftErrors, ...]:
-        grid = grid_of(self.network, self.shape, output=self.output)
-        if not self.wrap:
-            grid.require_interior()
+        grids = {shape: grid_of(self.network, shape, output=self.output) for shape in dict.fromkeys(self.shapes)}
         with evaluating(self.network), torch.no_grad():
-            return tuple(self._along(grid, index) for index in range(len(grid.axes)))
+            return tuple(self._along(grids[shape], index) for index, shape in enumerate(self.shapes))
 
     def _along(self, grid: Grid, index: int) -> ShiftErrors:
         axis = grid.axes[index]
+        if not self.wrap:
+            grid.require_interior(index)
         shifts = tuple(range(2 * axis.period + 1)) if self.shifts is None else tuple(self.shifts)
         if not shifts or min(shifts) < 0:
             raise UserError(f"shifts {shifts}: give positions to the right, none of them negative")
@@ -177,12 +189,12 @@ class _Plan:
         for shift in shifts:
             moved = self._view(picture, index, shift, max(shifts))
             found = forward(self.network, moved, self.output).movedim(2 + index, -1)
-            difference = self._difference(found, reference, axis.stride, shift, axis.interior)
+            difference = self._difference(found, reference, axis, shift)
             errors.append(float(difference.double().square().mean().sqrt()) / scale)
-        return ShiftErrors(index, float(axis.stride), axis.period, shifts, tuple(errors))
+        return ShiftErrors(index, float(axis.stride), axis.period, shifts, tuple(errors), grid.shape)
 
     def _picture(self, index: int, longest: int) -> Tensor:
-        sizes = list(self.shape)
+        sizes = list(self.shapes[index])
         sizes[1 + index] += 0 if self.wrap else longest
         if self.pictures is None:
             return pictures_of_noise(self.network, self.samples, tuple(sizes), seed=self.seed)
@@ -195,21 +207,22 @@ class _Plan:
     def _view(self, picture: Tensor, index: int, shift: int, longest: int) -> Tensor:
         if self.wrap:
             return picture.roll(shift, 2 + index)
-        return picture.narrow(2 + index, longest - shift, self.shape[1 + index])
+        return picture.narrow(2 + index, longest - shift, self.shapes[index][1 + index])
 
-    def _difference(
-        self, found: Tensor, reference: Tensor, stride: Fraction, shift: int, interior: tuple[int, int]
-    ) -> Tensor:
+    def _difference(self, found: Tensor, reference: Tensor, axis: GridAxis, shift: int) -> Tensor:
         """`found[o] - reference[o - shift / stride]` at the outputs `o` where both are known."""
-        whole, part = divmod(Fraction(shift) / stride, 1)
+        whole, part = divmod(Fraction(shift) / axis.stride, 1)
         whole, weight = int(whole), float(part)
         if self.wrap:
             expected = (1 - weight) * reference.roll(whole, -1) + weight * reference.roll(whole + 1, -1)
             return found - expected
-        lo, hi = interior
+        lo, hi = axis.interior
         lo = lo + whole + (1 if part else 0)
         if hi <= lo:
-            raise UserError(f"shape {self.shape}: too small for a shift of {shift}: no output is seen both times")
+            raise UserError(
+                f"{axis.inputs} positions along axis {axis.index} are too few for a shift of {shift}: "
+                "no output is seen both times"
+            )
         here = reference[..., lo - whole : hi - whole]
         before = reference[..., lo - whole - 1 : hi - whole - 1] if part else here
         return found[..., lo:hi] - ((1 - weight) * here + weight * before)

@@ -18,6 +18,7 @@ from atrous.geometry.plan import follow_axes
 from atrous.geometry.strides import period, strides
 
 _FAR = (4096, 65536)  # positions added to see outputs that no border is near; nothing of that size is computed
+_NARROW = 128  # positions of a strip along the axes that are not looked at
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,19 @@ class Grid:
     axes: tuple[GridAxis, ...]
     barriers: tuple[str, ...]
 
-    def require_interior(self) -> None:
-        """Raise a `UserError` unless some output of every axis is free of padding."""
+    def strip(self, index: int) -> tuple[int, ...]:
+        """A shape with room along axis `index`, and along the others only enough for some outputs: cheap to run."""
+        sizes = [
+            room if axis.index == index else min(room, math.ceil(_NARROW / axis.period) * axis.period)
+            for axis, room in zip(self.axes, self.roomy[1:], strict=True)
+        ]
+        return (self.shape[0], *sizes)
+
+    def require_interior(self, *axes: int) -> None:
+        """Raise a `UserError` unless some output of every axis (or of these) is free of padding."""
         if self.barriers:
             raise UserError(f"{self.barriers[0]} needs the whole input, so no output is free of its borders")
-        for axis in self.axes:
+        for axis in [a for a in self.axes if a.index in axes or not axes]:
             if axis.interior[1] <= axis.interior[0]:
                 raise UserError(
                     f"shape {_times(self.shape)}: no output along axis {axis.index} is free of padding, since one "

@@ -8,7 +8,7 @@ import typer
 NAME = "inspect"
 _WHAT = (
     "certificate (default), receptive-field, equivariance, boundary, sharing, upsampling, attribution, filters: "
-    "see docs/principles."
+    "see docs/inspect.md."
 )
 
 
@@ -20,7 +20,9 @@ def command(
     output: Annotated[str | None, typer.Option(help="Which output, where the network gives several: 1, out.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Write what was measured as .png, .svg or .pdf.")] = None,
     image: Annotated[Path | None, typer.Option(help="Input to look at (receptive-field, attribution).")] = None,
-    target: Annotated[int | None, typer.Option("--class", help="Class number (attribution); the strongest.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--class", help="Class, by its number or a run's name for it (attribution).")
+    ] = None,
     region: Annotated[str | None, typer.Option(help="Output positions (attribution): 10:20,0:64.")] = None,
     method: Annotated[
         str, typer.Option(help="gradients, integrated, grad-cam or occlusion (attribution).")
@@ -40,7 +42,7 @@ def command(
     """
     from atrous.cli.output import quiet_libraries, show
     from atrous.geometry.field import certify
-    from atrous.networks import default_shape, load_network, parse_shape
+    from atrous.networks import class_names, default_shape, load_network, parse_shape
 
     quiet_libraries()
     network = load_network(model)
@@ -50,9 +52,10 @@ def command(
         certificate = certify(network, wanted or default_shape(network), output=which, memory=memory)
         show(certificate.text(), certificate.to_dict(), json)
         return
-    from atrous.cli.inspect_analyses import Wanted, analyze, parse_region
+    from atrous.cli.inspect_analyses import Wanted, analyze, parse_class, parse_region
 
     where = parse_region(region) if region else None
-    found = analyze(network, what, Wanted(wanted, which, image, target, where, method, layer, antialias))
+    number = parse_class(target, class_names(model)) if target else None
+    found = analyze(network, what, Wanted(wanted, which, image, number, where, method, layer, antialias))
     drawn = {} if picture is None else {"picture": str(found.draw(picture))}
     show("\n".join([found.text(), *drawn.values()]), {**found.to_dict(), **drawn}, json)

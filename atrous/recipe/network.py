@@ -22,6 +22,7 @@ from atrous.models.unet import unet
 from atrous.nn.attention import attention
 from atrous.recipe.schema import ModelSection
 from atrous.surgery.dilate import dilate
+from atrous.surgery.inflate import inflate
 
 TORCHVISION = "torchvision:"
 OUTPUT_STRIDES = {"deeplab": 16, "dilated": 8}
@@ -101,8 +102,8 @@ def build_encoder(model: ModelSection) -> Encoder:
             return ENCODERS[model.encoder](model, stride)
         except ValueError as error:
             raise UserError(f"model.encoder = {model.encoder!r}: {error}") from error
-    if model.ndim != 2:
-        raise UserError(f"model.encoder = {model.encoder!r} is 2-D, the data are {model.ndim}-D: use resnet or vgg")
+    if model.ndim == 1:
+        raise UserError(f"model.encoder = {model.encoder!r} is 2-D, the data are 1-D: use resnet or vgg")
     if model.antialias:
         raise UserError(f"model.antialias is for resnet and vgg, not for model.encoder = {model.encoder!r}")
     if model.encoder == "efficientnet_lite0":
@@ -112,11 +113,19 @@ def build_encoder(model: ModelSection) -> Encoder:
         encoder = classifier_encoder(name, model.in_channels, pretrained=model.pretrained)
     else:
         encoder = TimmEncoder(model.encoder, model.in_channels, pretrained=model.pretrained)
-    if stride is None or max(encoder.strides[-1]) <= stride:
-        return encoder
-    strides = tuple(tuple(min(step, stride) for step in level) for level in encoder.strides)
-    found: Any = dilate(encoder, stride).network
-    found.strides = strides
+    if stride is not None and max(encoder.strides[-1]) > stride:
+        strides = tuple(tuple(min(step, stride) for step in level) for level in encoder.strides)
+        dense: Any = dilate(encoder, stride).network
+        dense.strides = strides
+        encoder = dense
+    return encoder if model.ndim == 2 else _inflated(encoder)
+
+
+def _inflated(encoder: Any) -> Encoder:
+    """A 2-D encoder for volumes: it keeps its weights, strides along depth are those along height."""
+    side = max(encoder.strides[-1])
+    found: Any = inflate(encoder, shape=(encoder.in_channels, side, side)).network
+    found.ndim, found.strides = 3, tuple((level[0], *level) for level in encoder.strides)
     return found
 
 

@@ -105,7 +105,7 @@ def dilate(network: nn.Module, output_stride: int, *, shape: Sequence[int] | Non
 
 def compare(network: nn.Module, result: nn.Module, rates: dict[int, tuple[int, ...]], shape: tuple[int, ...]) -> float:
     """The largest relative error of `result` on the coarse grid, over all outputs; `rates` per output and axis."""
-    x = example(network, shape)
+    x = example(network, shape, 1)
     with evaluating(network, result):
         wanted = tensors(network(x))
         try:

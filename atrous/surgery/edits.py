@@ -146,9 +146,10 @@ def _window(graph: Graph, op: Op, before: list[int], after: list[int]) -> Edit |
 
 
 def _own_pad(graph: Graph, op: Op) -> Op | None:
-    """The padding that the same module does right before: padding that depends on the length."""
+    """The padding that the same module, or a child of a convolution, does right before."""
     source = graph.ops[op.inputs[0]]
-    if source.kind in PADS and source.module == op.module:
+    child = op.kind in CONVS and op.module != "" and source.module.startswith(f"{op.module}.")
+    if source.kind in PADS and (child or source.module == op.module):
         if pad_mode(source) != "constant":
             raise refusal(op, f"{pad_mode(source)} padding takes other values there")
         return source
@@ -163,7 +164,7 @@ def _own_padding(graph: Graph, op: Op, pad: Op, g: int, s: sliding.Sliding) -> t
     same = Window(s.kernel, s.stride, s.dilation, None, 0, 1, s.stride)
     start, count = same.coarse(length)
     total = max((count - 1) * s.stride + s.reach + 1 - length, 0)
-    if s.padding == 0 and (low, high) == (start, total - start):
+    if s.padding == 0 and pad.module == op.module and (low, high) == (start, total - start):
         return None, 0
     if s.padding:
         raise refusal(op, "it is padded twice")

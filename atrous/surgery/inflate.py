@@ -23,6 +23,7 @@ from atrous.surgery.certificate import (
     relative_error,
     tensors,
 )
+from atrous.surgery.timm_layers import NORM_ACT, SAME, BatchNormAct3d, Conv3dSame, full_name
 
 ADAPTIVE_AVG = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
 ADAPTIVE_MAX = {1: nn.AdaptiveMaxPool1d, 2: nn.AdaptiveMaxPool2d, 3: nn.AdaptiveMaxPool3d}
@@ -51,7 +52,8 @@ def inflate(
     axis' own borders (there it pads with zeros, as convolutions do).
 
     Args:
-        network: made of torch's own layers for `ndim - 1` axes.
+        network: made of torch's own layers for `ndim - 1` axes, or of timm's convolutions with "same" padding and batch
+            norms with an activation.
         ndim: spatial axes of the result.
         axis: where the new axis stands among the result's, 0 for depth or time before height and width.
         kernel: None: along the new axis every layer has the kernel, stride and padding of its first one. 1: kernels of
@@ -132,6 +134,13 @@ class _Grow:
 
     def module(self, module: nn.Module, path: str) -> nn.Module | None:
         """The layer with one more axis; None for what works on any number of axes."""
+        if self.n == 2 and full_name(module) == NORM_ACT:
+            module.__class__ = BatchNormAct3d
+            return module
+        if self.n == 2 and full_name(module) == SAME and self.kernel is None:
+            new = self.conv(module)
+            new.__class__ = Conv3dSame
+            return new
         maker = self.makers.get(type(module))
         if maker is not None:
             return maker(module)
@@ -257,6 +266,9 @@ def _fixed_point(network: nn.Module, result: nn.Module, shape: tuple[int, ...], 
 def _repeat_borders(module: Any, grow: _Grow) -> None:
     kinds = (CONV[grow.n + 1], MAX_POOL[grow.n + 1], AVG_POOL[grow.n + 1])
     zeros = getattr(module, "padding_mode", "zeros") == "zeros"
+    if isinstance(module, Conv3dSame):
+        module.repeated = grow.axis
+        return
     if isinstance(module, nn.ZeroPad1d | nn.ZeroPad2d | nn.ZeroPad3d):
         flat, at = list(module.padding), 2 * (grow.n - grow.axis)
         pads = flat[at : at + 2]

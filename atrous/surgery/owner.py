@@ -7,7 +7,6 @@ and only one level deep: its children, with all their control flow, stay ordinar
 import inspect
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
@@ -41,7 +40,7 @@ def trace_owner(module: nn.Module, path: str) -> fx.GraphModule:
         ) from error
     finally:
         module.training = training
-    _drop_checks(graph)
+    _free_arguments(graph, list(inspect.signature(module.forward).parameters))
     traced = fx.GraphModule(module, graph, type(module).__name__)
     traced.training = training
     _keep_everything(module, traced)
@@ -58,15 +57,25 @@ def _defaults(module: nn.Module) -> dict[str, Any]:
     return {a.name: a.default for a in arguments if a.default is not inspect.Parameter.empty}
 
 
-def _drop_checks(graph: fx.Graph) -> None:
-    """fx checks at run time that arguments have the values that it was traced with: those arguments go."""
-    for node in [n for n in graph.nodes if n.op == "call_function" and n.target is torch._assert]:
+def _free_arguments(graph: fx.Graph, names: list[str]) -> None:
+    """Arguments with a default keep it, whatever is passed (a rate of stochastic depth, say), under their own names.
+
+    fx would check at run time that they have the value that they were traced with.
+    """
+    for node in [n for n in graph.nodes if function_name(n) in ("_assert", "_assert_is_none")]:
         inputs = node.all_input_nodes
         graph.erase_node(node)
-        for each in [n for n in inputs if not n.users]:
+        for each in [n for n in inputs if not n.users and n.op != "placeholder"]:
             graph.erase_node(each)
-    for node in [n for n in graph.nodes if n.op == "placeholder" and n.args and not n.users]:
-        graph.erase_node(node)
+    places = [n for n in graph.nodes if n.op == "placeholder"]
+    for node, name in zip(places, names, strict=False):
+        if is_fixed(node):
+            node.target = name
+
+
+def is_fixed(node: fx.Node) -> bool:
+    """Whether it is an argument that the traced forward pass takes and does not read."""
+    return node.op == "placeholder" and bool(node.args) and not node.users
 
 
 def _keep_everything(module: nn.Module, traced: fx.GraphModule) -> None:

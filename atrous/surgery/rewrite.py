@@ -11,7 +11,7 @@ from atrous.geometry.graph import Graph, Op
 from atrous.geometry.rules.rearrange import PADS
 from atrous.surgery.certificate import Change, replace_module
 from atrous.surgery.edits import CONVS, POOLS, Edit, is_zero_or_lowest, refusal, value_of_pad
-from atrous.surgery.owner import argument, function_name, insert_module, tensor_input, trace_owner
+from atrous.surgery.owner import argument, function_name, insert_module, is_fixed, tensor_input, trace_owner
 from atrous.surgery.window import CoarseGrid, DilatedAvgPool, DilatedMaxPool, dilate_conv
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -44,6 +44,10 @@ def rewrite(network: nn.Module, graph: Graph, edits: Sequence[Edit]) -> tuple[nn
         elif new is not module:
             _replace_everywhere(network, path, module, new)
         changes += [(edit.op.index, Change(path, text)) for edit, text in _said(own)]
+        if isinstance(new, fx.GraphModule) and (fixed := [str(n.target) for n in new.graph.nodes if is_fixed(n)]):
+            changes.append(
+                (own[-1].op.index, Change(path, f"takes {', '.join(fixed)} by the default, in training too"))
+            )
     return network, [change for _, change in sorted(changes, key=lambda pair: pair[0])]
 
 
@@ -91,7 +95,7 @@ def _convolution(module: nn.Module, graph: Graph, edit: Edit, alone: bool) -> No
         raise refusal(op, "it pads by a constant other than zero")
     if not plain and not bare and edit.pad is None and not alone:
         raise refusal(op, f"{type(module).__name__} has a forward pass of its own")
-    dilate_conv(module, edit.windows)  # pyright: ignore[reportArgumentType]
+    dilate_conv(module, edit.windows, pads_itself=edit.pad is not None)  # pyright: ignore[reportArgumentType]
 
 
 def _leaf(module: nn.Module, edit: Edit) -> nn.Module:

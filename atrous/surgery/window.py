@@ -93,50 +93,49 @@ def padded(x: Tensor, windows: Sequence[Window], value: float = 0.0) -> Tensor:
     return F.pad(x, flat, value=value) if any(flat) else x
 
 
-class DilatedConv1d(nn.Conv1d):
+class _OnWindows:
+    """What convolutions on a finer grid share: `windows`, one per axis."""
+
+    windows: tuple[Window, ...]
+
+    def padded(self, x: Tensor) -> Tensor:
+        """The input as the convolution reads it: it needs no more padding then."""
+        return padded(x, self.windows)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(N, C, *S)` to `(N, C_out, *S')`."""
+        conv = cast(nn.Conv2d, self)
+        convolve = _CONVOLVE[len(self.windows)]
+        x = self.padded(input)
+        return convolve(x, conv.weight, conv.bias, cast(int, conv.stride), 0, cast(int, conv.dilation), conv.groups)
+
+
+class DilatedConv1d(_OnWindows, nn.Conv1d):
     """A convolution on a finer grid; parameters as in `torch.nn.Conv1d`."""
 
-    windows: tuple[Window, ...]
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: D102
-        return _convolved(self, input)
-
-
-class DilatedConv2d(nn.Conv2d):
+class DilatedConv2d(_OnWindows, nn.Conv2d):
     """A convolution on a finer grid; parameters as in `torch.nn.Conv2d`."""
 
-    windows: tuple[Window, ...]
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: D102
-        return _convolved(self, input)
-
-
-class DilatedConv3d(nn.Conv3d):
+class DilatedConv3d(_OnWindows, nn.Conv3d):
     """A convolution on a finer grid; parameters as in `torch.nn.Conv3d`."""
-
-    windows: tuple[Window, ...]
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: D102
-        return _convolved(self, input)
 
 
 _DILATED = {1: DilatedConv1d, 2: DilatedConv2d, 3: DilatedConv3d}
 
 
-def _convolved(conv: DilatedConv1d | DilatedConv2d | DilatedConv3d, x: Tensor) -> Tensor:
-    convolve = _CONVOLVE[len(conv.windows)]
-    x = padded(x, conv.windows)
-    return convolve(x, conv.weight, conv.bias, cast(int, conv.stride), 0, cast(int, conv.dilation), conv.groups)
-
-
-def dilate_conv(conv: nn.Conv1d | nn.Conv2d | nn.Conv3d, windows: Sequence[Window]) -> None:
+def dilate_conv(
+    conv: nn.Conv1d | nn.Conv2d | nn.Conv3d, windows: Sequence[Window], *, pads_itself: bool = False
+) -> None:
     """Put `conv` on the finer grid of `windows`, in place: it keeps its name and parameters.
 
-    Where the framework's own padding gives just this, its class stays too; else it becomes `DilatedConv1d` to `3d`.
+    Where the framework's own padding gives just this, its class stays too; else, and where its forward pass pads by
+    itself, it becomes `DilatedConv1d` to `3d`.
     """
     conv.stride = tuple(w.fine_stride for w in windows)  # pyright: ignore[reportAttributeAccessIssue]
     conv.dilation = tuple(w.step for w in windows)  # pyright: ignore[reportAttributeAccessIssue]
-    if all(w.plain for w in windows):
+    if not pads_itself and all(w.plain for w in windows):
         conv.padding = tuple(w.after * w.rate for w in windows)  # pyright: ignore[reportAttributeAccessIssue]
         return
     new = _DILATED[len(windows)]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 __all__ = ["SurfaceScores", "surface_distances", "surface_figures"]
 
@@ -68,6 +67,8 @@ def surface_distances(a: np.ndarray, b: np.ndarray, spacing: Sequence[float]) ->
     A surface voxel is one of the mask that has a neighbor (by a face) outside of it, the border of the grid counting as
     outside. Only the box that holds both masks is looked at.
     """
+    from scipy import ndimage
+
     box = ndimage.find_objects((a | b).astype(np.uint8))[0]
     a, b = np.pad(a[box], 1), np.pad(b[box], 1)
     edge_a, edge_b = (np.logical_xor(mask, ndimage.binary_erosion(mask)) for mask in (a, b))

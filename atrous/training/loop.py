@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -23,6 +22,9 @@ from atrous.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from atrous.training.log import Log
 from atrous.training.stages import Stage, enter, place
 from atrous.training.supervision import supervised_loss
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 LOG_SECONDS = 5.0
 CHECKPOINT_SECONDS = 30.0
@@ -165,6 +167,8 @@ def fit(
         monitor: told of every step.
         resume: go on from `folder/checkpoint/state.safetensors`.
     """
+    from lightning_fabric import Fabric
+
     torch.set_flush_denormal(True)
     fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)  # type: ignore[arg-type]
     network = network.to(memory_format=_memory_format(network.ndim))  # type: ignore[call-overload, arg-type]
@@ -199,7 +203,7 @@ def restore(folder: Path, network: nn.Module, average: nn.Module, optimizer: tor
 class _Run:
     """The parts of a run that its steps share."""
 
-    fabric: Fabric
+    fabric: "Fabric"
     model: nn.Module
     network: nn.Module
     average: AveragedModel

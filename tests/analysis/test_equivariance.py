@@ -35,6 +35,16 @@ def test_exact_at_multiples_of_the_stride_and_nowhere_else(ndim, stride):
             assert error < 1e-12 if shift % stride == 0 else error > 1e-2, (shift, error)
 
 
+def test_strips_are_long_along_their_axis_and_find_the_same():
+    network = nn.Sequential(pooled(2), nn.Conv2d(4, 4, 3, padding=75, dilation=75)).double()  # sees 308 positions
+    found = equivariance(network, (1, 16, 16), strips=True)
+    assert [a.shape for a in found.axes] == [(1, 318, 128), (1, 128, 318)]
+    for a in found.axes:
+        assert a.at_multiples < 1e-12
+        assert a.between > 1e-2
+    assert "(1, 318, 128) and (1, 128, 318)" in found.text()
+
+
 def test_circular_padding_makes_every_output_equivariant():
     found = equivariance(pooled(2, 2, "circular"), (1, 16, 12), wrap=True)
     assert max(a.at_multiples for a in found.axes) < 1e-12

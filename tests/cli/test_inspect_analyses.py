@@ -5,7 +5,7 @@ import json
 import pytest
 from torch import nn
 
-from atrous.cli.inspect_analyses import ANALYSES, Wanted, analyze, parse_region
+from atrous.cli.inspect_analyses import ANALYSES, Wanted, analyze, parse_class, parse_region
 from atrous.errors import UserError
 from tests.cli.test_cli import atrous
 
@@ -45,5 +45,9 @@ def test_mistakes_are_one_line():
     assert "Traceback" not in done.stderr
     with pytest.raises(UserError, match="--image"):
         analyze(network(), "attribution", Wanted())
+    with pytest.raises(UserError, match="its classes are sky, road"):
+        parse_class("tree", ("sky", "road"))
+    with pytest.raises(UserError, match="give a number"):
+        parse_class("tree", ())
     with pytest.raises(UserError, match="--region"):
         parse_region("3,4")

@@ -1,6 +1,7 @@
 """Every Python block of the chapter "FCNs from first principles" runs, and what the pages show is there."""
 
 import re
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ import torch
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "principles"
 PAGES = sorted(DOCS.glob("*.md"))
+INSPECT = DOCS.parent / "inspect.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, INSPECT], ids=lambda page: page.stem)
 def test_the_blocks_of_a_page_run_one_after_the_other(page, capsys):
     torch.manual_seed(0)
     names: dict[str, object] = {"__name__": page.stem}
@@ -21,7 +23,19 @@ def test_the_blocks_of_a_page_run_one_after_the_other(page, capsys):
         exec(compile(block, page.name, "exec"), names)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_of_the_verb_names_every_analysis_and_option():
+    from atrous.cli import inspect
+    from atrous.cli.inspect_analyses import ANALYSES
+
+    text = INSPECT.read_text()
+    assert all(f"| `{what}` |" in text for what in ANALYSES)
+    options = re.findall(r'"(--[a-z-]+)"', Path(inspect.__file__).read_text())
+    named = signature(inspect.command).parameters
+    options += [f"--{name}" for name in named if name not in ("model", "what", "target")]
+    assert all(f"`{option}" in text for option in options)
+
+
+@pytest.mark.parametrize("page", [*PAGES, INSPECT], ids=lambda page: page.stem)
 def test_links_and_pictures_exist_and_pictures_are_small(page):
     targets = re.findall(r"\]\(([^)#]+)\)", page.read_text())
     for target in targets:

@@ -5,9 +5,11 @@ import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from timm.layers.conv2d_same import Conv2dSame
 from torch.nn import functional as F
 
 from atrous.nn.depthwise import depthwise_conv2d, dilated_depthwise_conv2d, fast_depthwise
+from atrous.surgery import dilate
 
 
 def gradients(function, x, weight, grad):
@@ -66,6 +68,30 @@ def test_dilated_convolutions_that_keep_the_size_take_part():
     with fast_depthwise(network) as count:
         assert count == 1
         torch.testing.assert_close(network(x), want)
+
+
+def test_dilated_convolutions_take_any_padding():
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 3, 11, 14, dtype=torch.float64), torch.randn(3, 1, 4, 4, dtype=torch.float64)
+    for padding in (0, 1, 3):
+        want = F.conv2d(x, weight, None, 1, 2 * padding, 2, 3)
+        torch.testing.assert_close(dilated_depthwise_conv2d(x, weight, 2, padding), want)
+
+
+@pytest.mark.parametrize("size", [(32, 48), (33, 47)])
+def test_a_network_whose_strides_became_dilation_trains_alike(size):
+    torch.manual_seed(0)
+    layers = [
+        Conv2dSame(3, 3, kernel, 2, groups=3, bias=False, dtype=torch.float64) for kernel in (3, 5, 3)
+    ]  # the second loses its stride and is dilated by nothing, the third by two
+    network = dilate(torch.nn.Sequential(*layers), 2, shape=(3, 32, 32)).network
+    x = torch.randn(1, 3, *size, dtype=torch.float64)
+    want = torch.autograd.grad(network(x).square().sum(), list(network.parameters()))
+    with fast_depthwise(network) as count:
+        assert count == 3
+        found = torch.autograd.grad(network(x).square().sum(), list(network.parameters()))
+    for ours, truth in zip(found, want, strict=True):
+        torch.testing.assert_close(ours, truth, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(32, 48), (33, 47)])

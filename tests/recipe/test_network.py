@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from atrous.encoders.timm_encoder import lite0_weights
 from atrous.errors import UserError
 from atrous.fit import train
 from atrous.recipe.network import build_encoder, build_network
@@ -46,6 +47,36 @@ def test_output_strides_of_every_kind_of_encoder():
         assert [64 // level.shape[2] for level in found] == [stride[0] for stride in encoder.strides]
 
 
+def test_an_encoder_of_images_takes_volumes_and_trains():
+    """Inflated: the weights of the 2-D encoder, each kernel repeated along depth."""
+    model = ModelSection(name="unet", encoder="efficientnet_lite0", ndim=3, in_channels=1, width=4, mean=[0], std=[1])
+    torch.manual_seed(0)
+    network = build_network(model, 2)
+    assert network.encoder.strides[-1] == (32, 32, 32)
+    assert network.encoder.body.conv_stem.weight.shape == (32, 1, 3, 3, 3)
+    x, target = torch.randn(2, 1, 32, 20, 32), torch.randint(0, 2, (2, 32, 20, 32))
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
+    losses = []
+    for _ in range(4):
+        loss = torch.nn.functional.cross_entropy(network(x), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    assert all(p.grad is not None for p in network.parameters())
+
+
+@pytest.mark.skipif(lite0_weights() is None, reason="extra `pretrained` is not installed")
+def test_weights_of_imagenet_reach_volumes():
+    flat = build_encoder(ModelSection(encoder="efficientnet_lite0", pretrained=True))
+    deep = build_encoder(ModelSection(encoder="efficientnet_lite0", pretrained=True, ndim=3))
+    weights, wanted = dict(deep.named_parameters()), dict(flat.named_parameters())
+    assert weights.keys() == wanted.keys()
+    torch.testing.assert_close(weights["body.conv_stem.weight"].sum(2), wanted["body.conv_stem.weight"])
+    assert deep.pretrained
+
+
 def test_defaults_of_the_output_stride():
     tiny = {"encoder_width": 4, "depth": 10}
     assert build_encoder(ModelSection(name="dilated", **tiny)).strides[-1] == (8, 8)
@@ -57,7 +88,7 @@ def test_defaults_of_the_output_stride():
     [
         ({"name": "fcn8s", "strides": [2]}, "2 skips need an encoder of 3 levels"),
         ({"name": "unet", "encoder": "torchvision:vgg99"}, "torchvision's alexnet"),
-        ({"name": "unet", "encoder": "resnet18", "ndim": 3}, "is 2-D, the data are 3-D"),
+        ({"name": "unet", "encoder": "resnet18", "ndim": 1}, "is 2-D, the data are 1-D"),
         ({"name": "unet", "encoder": "resnet18", "antialias": True}, "antialias is for resnet and vgg"),
         ({"encoder": "vgg", "depth": 18}, "depth 18 is not one of"),
     ],

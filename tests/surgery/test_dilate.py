@@ -143,6 +143,52 @@ def test_padding_that_depends_on_the_length_is_that_of_the_coarse_grid(size):
     assert done.network(x).shape[2:] == size
 
 
+class StaticallyPadded(nn.Conv2d):
+    """As the EfficientNets of segmentation_models_pytorch: the padding is a child, of fixed amounts."""
+
+    def __init__(self, channels, kernel, stride, before, after):
+        super().__init__(channels, channels, kernel, stride)
+        self.static_padding = nn.ZeroPad2d((before, after, before, after))
+
+    def forward(self, input):
+        return F.conv2d(self.static_padding(input), self.weight, self.bias, self.stride, 0, self.dilation)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (37, 46)])
+def test_padding_by_a_child_of_the_convolution_scales_and_keeps_sizes_that_meet(size):
+    network = nn.Sequential(
+        StaticallyPadded(2, 3, 2, 0, 1), nn.ReLU(), StaticallyPadded(2, 5, 2, 1, 2), StaticallyPadded(2, 3, 1, 1, 1)
+    )
+    done = dilate(randomized(network), 1, shape=(2, 64, 64))
+    x = torch.randn(1, 2, *size)
+    assert on_grid(done.network(x), network(x), 4) < 1e-5
+    assert list(done.network.state_dict()) == list(network.state_dict())
+    assert done.network(torch.randn(1, 2, 64, 64)).shape[2:] == (64, 64)
+
+
+class Gated(nn.Module):
+    """A block that is called with a rate of stochastic depth, and gates channels by a pool called as a function."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x, drop_rate=None):
+        y = self.inner(x) * torch.sigmoid(F.adaptive_avg_pool2d(x, 1))
+        if drop_rate is not None and drop_rate > 0 and self.training:
+            y = y * torch.bernoulli(torch.full((x.shape[0], 1, 1, 1), 1 - drop_rate))
+        return x + y
+
+
+def test_arguments_of_a_block_that_must_be_traced_keep_their_default_and_the_certificate_says_so():
+    network = Lambda(lambda m, x: m.block(m.stem(x), 0.2), stem=nn.Conv2d(3, 4, 3, 2, 1), block=Gated())
+    done = dilate(randomized(network), 1)
+    x = torch.randn(1, 3, 41, 40)
+    assert on_grid(done.network(x), network(x), 2) < 1e-5
+    assert torch.equal(done.network.block(x=network.stem(x), drop_rate=0.5), done.network.block(network.stem(x)))
+    assert "block: takes drop_rate by the default" in done.certificate.text()
+
+
 def test_functions_called_in_a_forward_pass_are_changed_there():
     def forward(m, x):
         x = F.max_pool2d(m.stem(x), 3, 2, 1)

@@ -26,10 +26,10 @@ ENCODERS = {
         "mobilenetv3_small_050", "convnext_atto", "regnety_002", "densenet121", "ghostnet_050", "dla34",
         "cspresnet50", "ecaresnet26t", "repvgg_a0",
     ],
-    "smp": ["resnet18", "mobilenet_v2", "densenet121", "vgg11_bn", "se_resnet50"],
+    "smp": ["resnet18", "mobilenet_v2", "densenet121", "vgg11_bn", "se_resnet50", "efficientnet-b0"],
     "torchvision": ["resnet18", "squeezenet1_1", "googlenet", "regnet_x_400mf", "shufflenet_v2_x0_5"],
 }  # fmt: skip
-REFUSED = {"timm:resnetblur18": "reflect", "timm:hrnet_w18_small": "upsample", "smp:efficientnet-b0": "drop_connect"}
+REFUSED = {"timm:resnetblur18": "reflect", "timm:hrnet_w18_small": "upsample"}
 
 
 def pairs(table: dict[str, list[str]]) -> list[str]:
