@@ -15,11 +15,15 @@ import zarr
 from PIL import Image
 
 from atrous.data.formats import stem, write_beside
+from atrous.data.formats.grids import grid_kind
 from atrous.data.formats.probabilities import write_probabilities
 from atrous.data.formats.sink import LabelSink, open_labels
+from atrous.data.formats.variant import is_group
 from atrous.data.inputs import Input, Opened, find_inputs
 from atrous.data.prepare import resample_label, restore
+from atrous.data.void import make_void, voided
 from atrous.errors import UserError
+from atrous.labels import IGNORE
 from atrous.prediction import Predictor
 from atrous.report.pictures import overlay
 from atrous.stream.pace import pace
@@ -129,24 +133,31 @@ def _is_done(job: Job, wanted: Wanted) -> bool:
 def _predict_one(
     predictor: Predictor, job: Job, opened: Opened, wanted: Wanted, progress: Callable[[float], None]
 ) -> None:
+    grid_kind(job.target, job.source.path)  # before the work: raises where a projection would be lost
     job.target.parent.mkdir(parents=True, exist_ok=True)
     picture, probabilities = _paths(job, wanted)
     streamed = not predictor.whole(tuple(opened.source.shape))
     size = tuple(opened.source.shape[1:])
     sink = open_labels(job.target, size, on_disk=streamed and not opened.resampled)
+    void = None if opened.resampled else opened.valid
+    labels = voided(sink.array, void)
     if probabilities is None:
-        predictor.label(opened.source, sink.array, resume=streamed and sink.part is not None, progress=progress)
+        predictor.label(opened.source, labels, resume=streamed and sink.part is not None, progress=progress)
     else:
         stored = _Probabilities(probabilities, (len(predictor.classes), *size), streamed)
-        predictor.label(opened.source, sink.array, stored.array, progress=progress)
-        stored.finish(predictor.classes, opened)
+        predictor.label(opened.source, labels, voided(stored.array, void, np.nan), progress=progress)
+        stored.finish(predictor.classes, opened, job.source.path)
     if opened.resampled:
         sink = LabelSink(job.target, resample_label(np.asarray(sink.array[...]), opened.size), None)
+        make_void(sink.array, opened.valid)
     if picture is not None:
         drawn = io.BytesIO()
         Image.fromarray(_picture(opened, sink.array, wanted)).save(drawn, "PNG")
         write_beside(picture, drawn.getvalue())
-    sink.finish(like=job.source.path, classes=predictor.classes)  # last: its presence says that all of it is done
+    ignored = None if opened.valid is None else IGNORE
+    palette = wanted.palette or None
+    # last: its presence says that all of it is done
+    sink.finish(like=job.source.path, classes=predictor.classes, palette=palette, void=ignored)
 
 
 def _picture(opened: Opened, labels: Any, wanted: Wanted) -> np.ndarray:
@@ -174,18 +185,24 @@ class _Probabilities:
             shutil.rmtree(self.part, ignore_errors=True)
             chunks = (1, *(min(512, n) for n in shape[1:]))
             self.array = zarr.create_array(self.part, shape=shape, dtype="float32", chunks=chunks)
+        elif streamed:
+            self.part = path.with_name(f".{path.name}.part")
+            self.array = np.lib.format.open_memmap(self.part, mode="w+", dtype=np.float32, shape=shape)
         else:
             self.array = np.empty(shape, np.float32)
 
-    def finish(self, classes: Sequence[str], opened: Opened) -> None:
-        """Put the file in its place."""
-        if self.part is not None and not opened.resampled:
+    def finish(self, classes: Sequence[str], opened: Opened, like: Path) -> None:
+        """Put the file in its place, on the grid of the file `like`."""
+        if self.part is not None and self.path.suffix == ".zarr" and not opened.resampled and not is_group(like):
             self.array.attrs["classes"] = list(classes)
             os.replace(self.part, self.path)
             return
-        values = np.asarray(self.array[...])
+        values = self.array
         if opened.resampled:
-            values = restore(torch.from_numpy(values), opened.size).numpy()
-        write_probabilities(self.path, values, classes)
-        if self.part is not None:
+            values = restore(torch.from_numpy(np.asarray(values[...])), opened.size).numpy()
+            make_void(values, opened.valid, np.nan)
+        write_probabilities(self.path, values, classes, like)
+        if self.part is not None and self.part.is_dir():
             shutil.rmtree(self.part)
+        elif self.part is not None:
+            self.part.unlink()

@@ -16,6 +16,7 @@ from atrous.data.formats.source import full_key
 from atrous.data.inputs import Input, Opened, open_input
 from atrous.data.prepare import prepare as prepare_image
 from atrous.data.prepare import resample_label, restore
+from atrous.data.void import make_void, voided
 from atrous.errors import UserError
 from atrous.models.network import DenseNetwork
 from atrous.recipe.build import build_preparation
@@ -32,8 +33,8 @@ class Prediction:
     """What a network says of one input.
 
     Attributes:
-        labels: `(*S)` uint8 class numbers.
-        probabilities: `(K, *S)` float32, or None when not asked for.
+        labels: `(*S)` uint8 class numbers; 255 where the input has no data.
+        probabilities: `(K, *S)` float32, NaN where the input has no data; None when not asked for.
         classes: names, in label order.
     """
 
@@ -120,7 +121,7 @@ class Predictor:
         model, preparation = self.run.recipe.model, build_preparation(self.run.recipe)
         if not isinstance(source, np.ndarray):
             item = source if isinstance(source, Input) else Input((Path(source),), Path(Path(source).name))
-            opened = open_input(item, channels=model.in_channels, preparation=preparation)
+            opened = open_input(item, channels=model.in_channels, preparation=preparation, ndim=model.ndim)
         else:
             image = source[None] if source.ndim == model.ndim else source
             image = to_channels(image, model.in_channels, Path("the array"))
@@ -145,11 +146,13 @@ class Predictor:
         opened = self.open(source)
         size = tuple(opened.source.shape[1:])
         labels = np.empty(size, np.uint8)
+        void = None if opened.resampled else opened.valid
         found = np.empty((len(self.classes), *size), np.float32) if probabilities else None
-        self.label(opened.source, labels, found)
+        self.label(opened.source, voided(labels, void), None if found is None else voided(found, void, np.nan))
         if opened.resampled:
             labels = resample_label(labels, opened.size)
             found = None if found is None else restore(torch.from_numpy(found), opened.size).numpy()
+            make_void(labels, opened.valid)
         return Prediction(labels, found, self.classes)
 
     def label(

@@ -17,6 +17,7 @@ from atrous.data.layout import Layout, find_layout
 from atrous.data.mask_faults import MOST_COLORS, VALUE_KINDS, absence_notes, class_faults, mask_faults, mask_notes
 from atrous.data.scan import Progress, Scan, scan, total_counts
 from atrous.data.split_faults import split_faults
+from atrous.data.world_faults import world_faults, world_notes
 
 RATE_PER_CORE = {1: 150_000, 2: 350_000, 3: 280_000}
 """Positions trained per second and core by axes, for `minutes_per_epoch`: the planned networks in bfloat16 (2026,
@@ -131,8 +132,9 @@ def check(root: Path | str, toml: Path | str | None = None, progress: Progress |
         *image_faults(root, scans, found),
         *mask_faults(dataset, scans, guess),
         *split_faults(dataset, layout, scans),
+        *world_faults(root, scans),
     ]
-    notes = [*image_notes(root, scans), *mask_notes(dataset, scans)]
+    notes = [*image_notes(root, scans), *mask_notes(dataset, scans), *world_notes(scans)]
     if not any(fault.severity == "error" and fault.kind in VALUE_KINDS for fault in faults):
         faults += class_faults(dataset, scans)
         notes += absence_notes(dataset, scans)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from atrous.data.formats import (
     color_code,
     color_codes,
     is_color,
+    open_valid,
     read_header,
     read_image,
     read_values,
@@ -25,8 +27,11 @@ from atrous.data.formats import (
 )
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
+from atrous.data.formats.orient import turn_between
 from atrous.data.layout import Layout, find_layout
+from atrous.data.pages import turn_header, turn_pages
 from atrous.data.sample import Sample
+from atrous.data.void import AllValid, make_void
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 
@@ -152,7 +157,7 @@ def load_image(sample: Sample) -> np.ndarray:
     Raises:
         UserError: a file cannot be read, or its channels cannot become `sample.channels`.
     """
-    image = read_image(sample.image)
+    image = turn_pages(read_image(sample.image), sample.pages)
     if sample.more:
         parts = [image, *(read_image(path) for path in sample.more)]
         for path, part in zip(sample.more, parts[1:], strict=True):
@@ -163,13 +168,23 @@ def load_image(sample: Sample) -> np.ndarray:
     return to_channels(image, sample.channels, sample.image)
 
 
+def load_valid(sample: Sample) -> Any | None:
+    """Where a sample's image has data, `(*S)` bool to be sliced; None where every position has.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    masks = [mask for path in (sample.image, *sample.more) if (mask := open_valid(path)) is not None]
+    return AllValid(masks) if len(masks) > 1 else masks[0] if masks else None
+
+
 def load_header(sample: Sample) -> Header:
     """Header of a sample's image as its files have it, the channels of all of them counted.
 
     Raises:
         UserError: a file cannot be read.
     """
-    header = read_header(sample.image)
+    header = turn_header(read_header(sample.image), sample.pages)
     more = sum(read_header(path).channels for path in sample.more)
     return replace(header, shape=(header.channels + more, *header.size)) if more else header
 
@@ -180,7 +195,7 @@ def spacing_of(dataset: Dataset, sample: Sample) -> tuple[float, ...] | None:
     Raises:
         UserError: the file cannot be read.
     """
-    return dataset.spacing or read_header(sample.image).spacing
+    return dataset.spacing or turn_header(read_header(sample.image), sample.pages).spacing
 
 
 def to_channels(image: np.ndarray, channels: int | None, file: Path) -> np.ndarray:
@@ -215,12 +230,16 @@ def load_label(dataset: Dataset, sample: Sample) -> np.ndarray:
         if region.shape != label.shape:
             raise FileFault(sample.region, f"size {region.shape}, but the mask's is {label.shape}", "make them equal")
         label[region == 0] = IGNORE
+    valid = load_valid(sample)
+    if valid is not None and tuple(valid.shape) == label.shape:
+        make_void(label, valid)
     return label
 
 
 def label_values(sample: Sample, color_expected: bool) -> tuple[np.ndarray, bool]:
     """Values of a sample's label file, `(*S)`, and whether they are colors `0xRRGGBB`.
 
+    A volume stored in other directions than its image (mirrored, axes exchanged) is turned onto the image's voxels.
     An RGB file whose channels are equal is gray, unless colors are expected. Words are their positions in
     `sample.words`, what has no label is `IGNORE`.
     """
@@ -230,9 +249,11 @@ def label_values(sample: Sample, color_expected: bool) -> tuple[np.ndarray, bool
         return annotated_values(path, sample.annotations, sample.words or ()), False
     if sample.words is not None:
         return _word_values(path, sample.words), False
-    values = read_values(path)
-    if not is_color(values, read_header(path)):
-        return values, False
+    values, header = read_values(path), read_header(path)
+    if not is_color(values, header):
+        scan = None if header.affine is None else read_header(sample.image).affine
+        turn = turn_between(header.affine, scan, values.shape)
+        return values if turn is None else turn(values), False
     gray = None if color_expected else single_channel(values)
     return (color_codes(values), True) if gray is None else (gray, False)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from atrous.data.annotations import Rule, parse_rule
 from atrous.data.formats import color_code
+from atrous.data.pages import KINDS
 from atrous.errors import UserError
 
 FILE_NAME = "dataset.toml"
@@ -38,6 +39,7 @@ class Description:
         groups: a regular expression that finds in a sample's name what it comes from (a patient, say).
         annotations: how annotations of recordings become labels per sample.
         splits: split name to a list of samples, to a share of them, or to a text file that lists them.
+        pages: how the pages of a TIFF are read: `z` as slices of a volume, `channels` as channels.
         images: folder name or path of the images.
         masks: folder name or path of the labels.
     """
@@ -55,6 +57,7 @@ class Description:
     groups: str | None = None
     annotations: Rule = field(default_factory=Rule)
     splits: dict[str, tuple[str, ...] | float] = field(default_factory=dict)
+    pages: str | None = None
     images: str | None = None
     masks: str | None = None
 
@@ -190,6 +193,12 @@ def _groups(value: object, file: Path, _: Path) -> str:
     raise _wrong(file, "groups", 'a regular expression for the names of samples, such as "^patient(\\d+)"', value)
 
 
+def _pages(value: object, file: Path, _: Path) -> str:
+    if value not in KINDS:
+        raise _wrong(file, "pages", '"z" (slices of a volume) or "channels"', value)
+    return str(value)
+
+
 def _splits(value: object, file: Path, root: Path) -> dict[str, tuple[str, ...] | float]:
     if not isinstance(value, dict) or not value:
         raise _wrong(file, "splits", 'a table such as [splits] with val = 0.2 or val = ["name1", "name2"]', value)
@@ -240,6 +249,7 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "groups": _groups,
     "annotations": parse_rule,
     "splits": _splits,
+    "pages": _pages,
     "images": _folder("images"),
     "masks": _folder("masks"),
 }

@@ -62,6 +62,7 @@ class Fingerprint:
             percentile of the deviations, the greatest over channels).
         spacing: of the images, where dataset.toml or the files say it.
         foreground: of volumes.
+        upright: whether up and down differ in the images: not on maps, nor under a microscope.
     """
 
     channels: int
@@ -78,6 +79,7 @@ class Fingerprint:
     case_scale: float = 1.0
     spacing: Spacings | None = None
     foreground: Foreground | None = None
+    upright: bool = True
 
     @property
     def ndim(self) -> int:
@@ -143,6 +145,7 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         case_scale=_case_scale(chosen),
         spacing=_spacings([dataset.spacing or header.spacing for _, header, _ in good if len(header.size) == ndim]),
         foreground=_foreground([one for one, _ in usable if one.split == "train"] or [one for one, _ in usable]),
+        upright=not all(header.map is not None or (header.unit or "").endswith("µm") for _, header, _ in good),
     )
 
 

@@ -69,7 +69,7 @@ def _remarks(one: Scan) -> Iterator[str]:
         yield "CMYK: read as RGB"
     if header.dtype == "uint16":
         yield "16-bit: accepted, the full range is kept"
-    if header.dtype == "float32" and header.kind not in ("volume", "signal"):
+    if header.dtype == "float32" and header.kind not in ("volume", "signal", "map"):
         yield f"{header.stored or 'float32'}: accepted" + (", kept as float32" if header.stored else "")
     if header.rotated:
         yield "turned by its EXIF orientation, as viewers do: masks must be drawn on the turned image"

@@ -15,14 +15,18 @@ from atrous.data.formats import (
     SUFFIXES,
     label_suffix,
     open_source,
+    open_valid,
     read_header,
     stem,
     suffix_of,
 )
 from atrous.data.formats.failure import FileFault
+from atrous.data.formats.series import is_series
 from atrous.data.formats.source import Stacked
+from atrous.data.pages import turn_source
 from atrous.data.partners import label_partners
 from atrous.data.prepare import Preparation, prepare, scaled, working_shape
+from atrous.data.void import AllValid
 from atrous.errors import UserError
 
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
@@ -54,11 +58,13 @@ class Opened:
         source: `(C, *S)`, sliced where it lies; in memory where the grid had to be changed.
         size: spatial shape in the file, which `source` has too unless the recipe works on another spacing.
         spacing: of the file, per axis, or None.
+        valid: where the file has data, `size` bool to be sliced; None where every position has.
     """
 
     source: Any
     size: tuple[int, ...]
     spacing: tuple[float, ...] | None
+    valid: Any | None = None
 
     @property
     def resampled(self) -> bool:
@@ -96,8 +102,10 @@ def find_inputs(given: Sequence[str | Path], *, ndim: int, channels: int) -> lis
     return inputs
 
 
-def open_input(item: Input, *, channels: int, preparation: Preparation) -> Opened:
+def open_input(item: Input, *, channels: int, preparation: Preparation, ndim: int | None = None) -> Opened:
     """Open an input: intensities of its case measured, values scaled as they are sliced, the grid changed if need be.
+
+    With `ndim` the pages of a TIFF are read as a network of so many axes needs them.
 
     Raises:
         UserError: a file cannot be read, or the channels are not those of the network.
@@ -109,11 +117,14 @@ def open_input(item: Input, *, channels: int, preparation: Preparation) -> Opene
             source = Stacked([source, *(open_source(path) for path in item.files[1:])])
         except ValueError as error:
             raise FileFault(item.path, f"its channels do not fit ({error})", "export them on one grid") from error
+    source = source if ndim is None else turn_source(source, ndim, channels)
     source = _with_channels(source, channels, item.path)
     size = tuple(int(n) for n in source.shape[1:])
+    masks = [mask for path in item.files if (mask := open_valid(path)) is not None]
+    valid = AllValid(masks) if masks else None
     if working_shape(size, header.spacing, preparation) == size:
-        return Opened(scaled(source, preparation), size, header.spacing)
-    return Opened(prepare(np.asarray(source[...]), preparation, header.spacing), size, header.spacing)
+        return Opened(scaled(source, preparation), size, header.spacing, valid)
+    return Opened(prepare(np.asarray(source[...]), preparation, header.spacing), size, header.spacing, valid)
 
 
 def _with_channels(source: Any, channels: int, path: Path) -> Any:
@@ -129,7 +140,13 @@ def _with_channels(source: Any, channels: int, path: Path) -> Any:
     raise FileFault(path, what, "give the files of all channels")
 
 
+def _is_input(path: Path, known: Sequence[str]) -> bool:
+    return is_series(path) if path.is_dir() and suffix_of(path) != ".zarr" else suffix_of(path) in known
+
+
 def _target(path: Path, relative: Path, ndim: int) -> Path:
+    if is_series(path):
+        return relative.with_name(relative.name + label_suffix(path, ndim))
     name = stem(path)
     match = _CHANNEL.match(name)
     if match and suffix_of(path) in (".nii", ".nii.gz"):
@@ -139,8 +156,10 @@ def _target(path: Path, relative: Path, ndim: int) -> Path:
 
 def _expand(given: str, ndim: int) -> Iterator[tuple[Path, Path]]:
     path, known = Path(given), (*SUFFIXES, *SIGNAL_SUFFIXES) if ndim == 1 else SUFFIXES
-    if path.is_dir() and suffix_of(path) != ".zarr":
-        inside = [p for p in sorted(path.rglob("*")) if suffix_of(p) in known and not p.name.startswith(".")]
+    if is_series(path):
+        yield path, Path(path.resolve().name)
+    elif path.is_dir() and suffix_of(path) != ".zarr":
+        inside = [p for p in sorted(path.rglob("*")) if _is_input(p, known) and not p.name.startswith(".")]
         tables = label_partners(inside).values()
         inside = [
             p for p in inside if p not in tables and not any(suffix_of(parent) == ".zarr" for parent in p.parents)

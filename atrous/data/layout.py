@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from atrous.data.description import Description
+from atrous.data.dicom_folders import SeriesFolders, find_series, holds_volumes
 from atrous.data.folders import Folder, read_folders
 from atrous.data.formats import ANNOTATED_SUFFIXES, channel_names, stem, suffix_of
 from atrous.data.nnunet import is_nnunet, read_nnunet
@@ -67,7 +68,8 @@ def find_layout(root: Path, description: Description) -> Layout:
     `train trainannot val valannot`, `images masks`, `images/train masks/train`, `train/images train/masks`,
     `img_dir/train ann_dir/train`, `imagesTr labelsTr`, `JPEGImages SegmentationClass` and DRIVE's
     `training/images training/1st_manual` are all the same case. A folder with nnU-Net's `dataset.json` is read as that
-    says (`nnunet.py`), one of signals as recordings (`recordings.py`). Without a val split, one is drawn from train.
+    says (`nnunet.py`), one of signals as recordings (`recordings.py`), one of DICOM slices by case
+    (`dicom_folders.py`). Without a val split, one is drawn from train.
 
     Raises:
         UserError: no folder, no images, no labels, or two images of the same name.
@@ -79,6 +81,9 @@ def find_layout(root: Path, description: Description) -> Layout:
     folders = read_folders(root, description.images, description.masks)
     if not folders and (recordings := find_recordings(root, description)):
         return _recordings(root, recordings, description)
+    pictures = any(folder.role == "image" and not holds_volumes(folder) for folder in folders)
+    if not pictures and (series := find_series(root, description)):
+        return _series(root, series, description)
     _require_roles(root, folders, description)
     pools: dict[str | None, _Pool] = {}
     for folder in folders:
@@ -137,12 +142,7 @@ def _nnunet(root: Path, description: Description) -> Layout:
 
 
 def _recordings(root: Path, found: dict[str | None, list[Sample]], description: Description) -> Layout:
-    samples: dict[str, list[Sample]] = {}
-    images_alone: list[Path] = []
-    for split, here in found.items():
-        alone = [] if split == "test" else [sample for sample in here if sample.label is None]
-        images_alone += [sample.image for sample in alone]
-        samples.setdefault(split or "train", []).extend(sample for sample in here if sample not in alone)
+    samples, images_alone = _labeled(found)
     labeled = [sample for here in samples.values() for sample in here if sample.label is not None]
     if not labeled:
         raise UserError(
@@ -157,6 +157,35 @@ def _recordings(root: Path, found: dict[str | None, list[Sample]], description: 
         classes=labeled[0].words,
         channel_names=channel_names(labeled[0].image),
     )
+
+
+def _series(root: Path, found: SeriesFolders, description: Description) -> Layout:
+    samples, images_alone = _labeled(found.samples)
+    if not any(sample.label for here in samples.values() for sample in here):
+        raise UserError(
+            f"{root}: DICOM series ({images_alone[0].name}, ...) without labels: put a NIfTI file of labels beside "
+            "each, by the name of its folder (CASE/ and CASE.nii.gz)"
+        )
+    splits, origin = _split(samples, description, ({}, ""), any(found.samples))
+    return Layout(
+        name=f"DICOM series, one folder a case{f', {found.modality}' if found.modality else ''}; labels as NIfTI",
+        splits=_ordered(splits),
+        split_origin=origin,
+        images_alone=tuple(images_alone),
+        labels_alone=found.labels_alone,
+        channel_names=(found.modality,) if found.modality else None,
+    )
+
+
+def _labeled(found: dict[str | None, list[Sample]]) -> tuple[dict[str, list[Sample]], list[Path]]:
+    """Samples of each split, and the images of train and val that have no label and are left out."""
+    samples: dict[str, list[Sample]] = {}
+    images_alone: list[Path] = []
+    for split, here in found.items():
+        alone = [] if split == "test" else [sample for sample in here if sample.label is None]
+        images_alone += [sample.image for sample in alone]
+        samples.setdefault(split or "train", []).extend(sample for sample in here if sample not in alone)
+    return samples, images_alone
 
 
 def _ordered(splits: dict[str, list[Sample]]) -> dict[str, tuple[Sample, ...]]:
@@ -213,6 +242,7 @@ def _match(root: Path, pool: _Pool, description: Description) -> list[Sample]:
             region=regions[region_of[key]] if key in region_of else None,
             channels=description.channels,
             group=group_of(_sample_name(root, path), description.groups),
+            pages=description.pages,
         )
         for key, path in images.items()
     ]

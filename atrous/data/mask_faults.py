@@ -8,6 +8,7 @@ from atrous.data.dataset import Dataset, class_table
 from atrous.data.faults import Fault, relative, some
 from atrous.data.fingerprint import class_counts
 from atrous.data.formats import code_color
+from atrous.data.formats.orient import turn_between
 from atrous.data.scan import Scan, total_counts
 from atrous.labels import IGNORE
 
@@ -92,6 +93,13 @@ def mask_notes(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[str]:
     void = IGNORE in dataset.ignore and IGNORE in total_counts(scans, colored=False)
     if void and not _is_binary(dataset, scans):
         yield f"value {IGNORE} is void: it counts for nothing, neither in the loss nor in any figure"
+    turned = sum(
+        turn_between(one.label.affine, one.image.affine, one.label.size) is not None
+        for one in scans
+        if one.label is not None and one.image is not None
+    )
+    if turned:
+        yield f"{turned} masks are stored in other directions than their images: turned as their affines say"
     regions = sum(one.sample.region is not None for one in scans)
     if regions:
         yield f"{regions} masks come with a region (field of view): labels outside it count for nothing"
@@ -125,6 +133,8 @@ def _place(file: str, one: Scan) -> Iterator[Fault]:
     image, label = (None if header is None else header.affine for header in (one.image, one.label))
     if image is None or label is None or one.image is None or one.label_size != one.image.size:
         return
+    if one.label is not None and turn_between(label, image, one.label.size) is not None:
+        return  # turned when it is read
     apart = max(abs(a - b) for row, other in zip(image, label, strict=True) for a, b in zip(row, other, strict=True))
     if apart > MOST_APART:
         what = (

@@ -24,6 +24,7 @@ class Sample:
         group: what it comes from (a patient, say): splits are drawn so that a group stays together; "" for itself.
         annotations: how the annotations of the label file (EDF+, WFDB) become labels; None where it has a label per
             sample.
+        pages: how the pages of a TIFF are read, `z` or `channels`; None as the file says (`pages.py`).
 
     >>> Sample("train/a", Path("train/a.png"), Path("trainannot/a.png")).region is None
     True
@@ -38,3 +39,4 @@ class Sample:
     words: tuple[str, ...] | None = None
     group: str = ""
     annotations: Rule | None = None
+    pages: str | None = None

@@ -8,7 +8,7 @@ from itertools import repeat
 
 import numpy as np
 
-from atrous.data.dataset import THREADS, label_values, load_header, load_image, to_channels, value_counts
+from atrous.data.dataset import THREADS, label_values, load_header, load_image, load_valid, to_channels, value_counts
 from atrous.data.formats import read_header, read_values
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
@@ -34,7 +34,8 @@ class Scan:
         label: header of the label file, None when there is none or it cannot be read.
         label_size: its spatial shape.
         counts: positions per file value, the region applied.
-        outside: positions outside the region.
+        outside: positions outside the region, or without data.
+        void: positions without data in the image.
         colored: whether these values are colors `0xRRGGBB`.
         failures: files that could not be used.
     """
@@ -49,6 +50,7 @@ class Scan:
     label_size: tuple[int, ...] = ()
     counts: dict[int, int] = field(default_factory=dict)
     outside: int = 0
+    void: int = 0
     colored: bool = False
     failures: list[FileFault] = field(default_factory=list)
 
@@ -77,13 +79,14 @@ def total_counts(scans: Sequence[Scan], colored: bool) -> dict[int, int]:
 
 def _scan(sample: Sample, split: str, color_expected: bool) -> Scan:
     found = Scan(sample, split)
-    image = values = None
+    image = values = valid = None
     try:
-        image = _scan_image(found)
+        valid = _scan_valid(found)
+        image = _scan_image(found, valid)
     except FileFault as fault:
         found.failures.append(fault)
     try:
-        values = _scan_label(found, color_expected)
+        values = _scan_label(found, color_expected, valid)
     except FileFault as fault:
         found.failures.append(fault)
     if image is not None and values is not None and image.shape[1:] == values.shape and image.ndim == 4:
@@ -93,7 +96,17 @@ def _scan(sample: Sample, split: str, color_expected: bool) -> Scan:
     return found
 
 
-def _scan_image(found: Scan) -> np.ndarray:
+def _scan_valid(found: Scan) -> np.ndarray | None:
+    """Where the image has data, `(*S)`; None where every position has."""
+    mask = load_valid(found.sample)
+    valid = None if mask is None else np.asarray(mask[...])
+    if valid is None or valid.all():
+        return None
+    found.void = int(np.count_nonzero(~valid))
+    return valid
+
+
+def _scan_image(found: Scan, valid: np.ndarray | None) -> np.ndarray:
     sample = found.sample
     header = load_header(sample)
     image = load_image(replace(sample, channels=None))
@@ -102,22 +115,28 @@ def _scan_image(found: Scan) -> np.ndarray:
     found.digest = digest.hexdigest()
     found.image = header
     image = to_channels(image, sample.channels, sample.image)
-    found.moments = moments(image)
+    found.moments = moments(image if valid is None else image[:, valid])
     return image
 
 
-def _scan_label(found: Scan, color_expected: bool) -> np.ndarray | None:
+def _scan_label(found: Scan, color_expected: bool, valid: np.ndarray | None) -> np.ndarray | None:
     if found.sample.label is None:
         return None
     header = read_header(found.sample.label)
     values, found.colored = label_values(found.sample, color_expected)
     found.label, found.label_size = header, values.shape
+    inside = None
     if found.sample.region is not None:
         region = read_values(found.sample.region)
         if region.shape != values.shape:
             sizes = f"{'x'.join(map(str, region.shape))}, but its mask is {'x'.join(map(str, values.shape))}"
             raise FileFault(found.sample.region, f"the region is {sizes}", "make them equal")
-        found.outside = int(np.count_nonzero(region == 0))
-        values = values[region != 0]
-    found.counts = value_counts(values)
-    return values
+        inside = region != 0
+    if valid is not None and valid.shape == values.shape:
+        inside = valid if inside is None else inside & valid
+    if inside is None:
+        found.counts = value_counts(values)
+        return values
+    found.outside = int(np.count_nonzero(~inside))
+    found.counts = value_counts(values[inside])
+    return np.where(inside, values, 0)

@@ -123,7 +123,8 @@ def plan(
         },
         "input": given,
         "model": model,
-        "augment": _plan_augment(dataset, size, crop, spacing, reasons),
+        "augment": _plan_augment(dataset, size, crop, spacing, reasons)
+        | (_plan_from_above(ndim, reasons) if not fingerprint.upright else {}),
         "train": {
             "minutes": minutes,
             "epochs": epochs,
@@ -210,6 +211,11 @@ def _plan_augment(
     least = min(1.0, max(0.5, max(c / s for c, s in zip(crop, size, strict=True)) - 0.1))
     reasons["augment.scale"] = "zoomed out as far as an image still fills the crop, within a tenth; at most a half"
     return {"flip": [axis == len(size) - 1 for axis in range(len(size))], "scale": (round(least, 2), 2.0)}
+
+
+def _plan_from_above(ndim: int, reasons: dict[str, str]) -> dict[str, object]:
+    reasons["augment.flip"] = "seen from above no side is up: mirrored along both axes of the picture"
+    return {"flip": [True] * ndim if ndim == 2 else [False, True, True]}
 
 
 def _plan_turns(dataset: Dataset, spacing: Sequence[float], reasons: dict[str, str]) -> dict[str, object]:

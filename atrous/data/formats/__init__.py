@@ -12,14 +12,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from atrous.data.formats.colors import code_color, color_code, color_codes
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations
+from atrous.data.formats.series import is_series
 from atrous.errors import UserError
 
 _MODULES = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"), "raster"),
     **dict.fromkeys((".tif", ".tiff"), "tiff"),
+    **dict.fromkeys((".jp2", ".vrt"), "geotiff"),
     ".npy": "npy",
     ".zarr": "zarr_array",
     **dict.fromkeys((".nii", ".nii.gz"), "nifti"),
@@ -75,6 +78,17 @@ def open_source(path: Path | str) -> Any:
     path = Path(path)
     format_ = _format(path)
     return _guarded(path, format_, getattr(format_, "open_source", format_.read_image))
+
+
+def open_valid(path: Path | str) -> Any | None:
+    """Where an image has data, as something to slice: `(*S)` bool; None where every position has.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    path = Path(path)
+    format_ = _format(path)
+    return _guarded(path, format_, format_.open_valid) if hasattr(format_, "open_valid") else None
 
 
 def image_shape(path: Path | str) -> tuple[int, ...]:
@@ -198,34 +212,6 @@ def single_channel(values: np.ndarray) -> np.ndarray | None:
     return values[0] if all(np.array_equal(values[0], other) for other in values[1:]) else None
 
 
-def color_codes(values: np.ndarray) -> np.ndarray:
-    """Colors `(3, *S)` of uint8 as numbers `0xRRGGBB`, `(*S)` int32.
-
-    >>> [hex(code) for code in color_codes(np.array([[255, 0], [128, 0], [0, 7]], dtype=np.uint8))]
-    ['0xff8000', '0x7']
-    """
-    red, green, blue = (channel.astype(np.int32) for channel in values[:3])
-    return (red << 16) | (green << 8) | blue
-
-
-def color_code(color: Sequence[int]) -> int:
-    """The number `0xRRGGBB` of one color.
-
-    >>> hex(color_code((255, 128, 0)))
-    '0xff8000'
-    """
-    return (color[0] << 16) | (color[1] << 8) | color[2]
-
-
-def code_color(code: int) -> tuple[int, int, int]:
-    """The color of a number `0xRRGGBB`.
-
-    >>> code_color(0xFF8000)
-    (255, 128, 0)
-    """
-    return code >> 16, (code >> 8) & 255, code & 255
-
-
 def write_label(
     path: Path | str,
     label: np.ndarray,
@@ -233,21 +219,23 @@ def write_label(
     *,
     like: Path | str | None = None,
     classes: Sequence[str] | None = None,
+    void: int | None = None,
 ) -> None:
     """Write a label `(*S)` so that `read_label` gives it back; the suffix says the format.
 
-    `.png` takes uint8 of two axes (256 classes), with `palette` as an indexed PNG that viewers show in color; `.tif`
-    and `.npy` take any integer type and any number of axes, `.tif` deflated; `.nii` and `.nii.gz` take volumes, `.csv`,
-    `.tsv` and `.npz` the labels of a signal, `.edf` (EDF+) and `.atr` (WFDB) its labels as annotations. The file is
-    written beside its place and then renamed, so a crash leaves no half file.
+    `.png` takes uint8 of two axes (256 classes), with `palette` as an indexed PNG that viewers show in color; `.tif`,
+    `.npy` and `.zarr` take any integer type and any number of axes, `.tif` deflated; `.nii` and `.nii.gz` take volumes,
+    `.csv`, `.tsv` and `.npz` the labels of a signal, `.edf` (EDF+) and `.atr` (WFDB) its labels as annotations. The
+    file is written beside its place and then renamed, so a crash leaves no half file.
 
     Args:
         path: where to.
         label: whole numbers.
         palette: RGB of each class.
-        like: the image file that was labeled: of a NIfTI the geometry is kept, of a table the index column, of a
-            recording the rate.
-        classes: names to write instead of numbers, in the label files of signals.
+        like: the image that was labeled: of a NIfTI file or a DICOM series the geometry is kept, of a map the
+            projection, of OME-TIFF and OME-Zarr axes and scale, of a table the index column, of a recording the rate.
+        classes: names to write instead of numbers, in the label files of signals; beside them in maps.
+        void: the value of positions without data, if there are any: the nodata value of maps.
 
     Raises:
         UserError: the suffix is none of these, or the label does not fit the format.
@@ -264,16 +252,26 @@ def write_label(
         colors = None if palette is None else tuple((int(r), int(g), int(b)) for r, g, b in palette)
         data = raster.encode_label(label.astype(np.uint8), colors)
     elif suffix in (".tif", ".tiff"):
-        from atrous.data.formats import tiff
+        from atrous.data.formats import grids, tiff
 
+        if like is not None and label.ndim > 1 and grids.grid_kind(path, Path(like)):
+            grids.write_tiff(path, label, like=Path(like), names=classes or (), palette=palette, nodata=void)
+            return
         data = tiff.encode_label(label.astype(np.uint8) if label.dtype == bool else label)
+    elif suffix == ".zarr":
+        from atrous.data.formats import grids
+
+        grids.write_zarr(path, label, like=None if like is None else Path(like), names=classes or (), palette=palette)
+        return
     elif suffix == ".npy":
         from atrous.data.formats import npy
 
         data = npy.encode_label(label)
     elif suffix in (".nii", ".nii.gz"):
         geometry = Path(like) if like is not None and suffix_of(like) in (".nii", ".nii.gz") else None
-        data = _format(path).encode_label(label, geometry, compress=suffix == ".nii.gz")
+        affine = read_header(like).affine if like is not None and is_series(Path(like)) else None
+        format_ = import_module(f"{__name__}.nifti")
+        data = format_.encode_label(label, geometry, compress=suffix == ".nii.gz", affine=affine)
     elif suffix in _SIGNALS:
         same = Path(like) if like is not None and _SIGNALS.get(suffix_of(like)) == _SIGNALS[suffix] else None
         words = label if classes is None else np.array(classes)[label]
@@ -285,7 +283,7 @@ def write_label(
         recording = Path(like) if like is not None and suffix_of(like) in _ANNOTATED else None
         data = _guarded(recording or path, format_, lambda _: format_.encode_label(words, recording), missing=True)
     else:
-        known = ".png, .tif, .npy, .nii, .nii.gz, .csv, .npz, .edf or .atr"
+        known = ".png, .tif, .npy, .zarr, .nii, .nii.gz, .csv, .npz, .edf or .atr"
         raise UserError(f"{path}: labels are written as {known}, not {suffix or 'without suffix'}")
     write_beside(path, data)
 
@@ -331,17 +329,26 @@ def label_suffix(path: Path | str, ndim: int = 2) -> str:
     suffix = suffix_of(path)
     if suffix in _ANNOTATED:
         return ".atr" if suffix == ".hea" else ".edf"
+    if is_series(Path(path)):
+        return ".nii.gz"
     if suffix in (".tif", ".tiff", ".npy", ".zarr", ".nii", ".nii.gz", *_SIGNALS):
         return suffix
+    if _MODULES.get(suffix) == "geotiff":
+        return ".tif"
     return {1: ".npy", 2: ".png", 3: ".tif"}[ndim]
 
 
 def _format(path: Path) -> ModuleType:
+    if is_series(path):
+        return import_module(f"{__name__}.dicom")
     suffix = suffix_of(path)
     modules = _MODULES | _SIGNALS | _ANNOTATED
     if suffix not in modules:
-        raise FileFault(path, f"{suffix or 'no suffix'} is not a format that is read", f"use {' '.join(modules)}")
-    return import_module(f"{__name__}.{modules[suffix]}")
+        mend = f"use {' '.join(modules)}" if suffix not in (".dcm", ".ima") else "give the folder of the series"
+        raise FileFault(path, f"{suffix or 'no suffix'} is not a format that is read", mend)
+    from atrous.data.formats.variant import variant
+
+    return import_module(f"{__name__}.{variant(path, modules[suffix])}")
 
 
 def _guarded(path: Path, format_: ModuleType, read: Callable[[Path], _Result], missing: bool = False) -> _Result:

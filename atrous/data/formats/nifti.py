@@ -7,6 +7,7 @@ file's.
 
 import gzip
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,12 @@ def open_source(path: Path) -> "Volume":
     return Volume(path)
 
 
-def encode_label(label: np.ndarray, like: Path | None, compress: bool) -> bytes:
+def encode_label(
+    label: np.ndarray, like: Path | None, compress: bool, affine: Sequence[Sequence[float]] | None = None
+) -> bytes:
     """NIfTI bytes of a label `(K, J, I)` on the grid of `like`: its affine, codes, units and version are kept.
 
-    Without `like` the affine is the identity.
+    Without `like` the affine is the one given (in mm, of the scanner), without both the identity.
 
     Raises:
         UserError: `like` has another size.
@@ -68,8 +71,13 @@ def encode_label(label: np.ndarray, like: Path | None, compress: bool) -> bytes:
     if label.ndim != 3:
         raise UserError(f"a NIfTI label has three axes, not {label.shape}: write .tif or .npy")
     data = np.ascontiguousarray(label.astype(_label_type(label))).T
-    if like is None:
-        written: Any = nibabel.Nifti1Image(data, np.eye(4))
+    if like is None and affine is not None:
+        written: Any = nibabel.Nifti1Image(data, np.array(affine))
+        written.set_qform(np.array(affine), 1)
+        written.set_sform(np.array(affine), 1)
+        written.header.set_xyzt_units("mm")
+    elif like is None:
+        written = nibabel.Nifti1Image(data, np.eye(4))
     else:
         source: Any = nibabel.load(like)
         if _shape(source.shape)[1:] != label.shape:

@@ -9,12 +9,25 @@ import numpy as np
 import tifffile
 import zarr
 
+from atrous.data.formats.grids import grid_kind, write_tiff, write_zarr
+from atrous.data.formats.variant import is_group
 
-def write_probabilities(path: Path, probabilities: np.ndarray, classes: Sequence[str]) -> None:
+
+def write_probabilities(
+    path: Path, probabilities: np.ndarray, classes: Sequence[str], like: Path | None = None
+) -> None:
     """Write `(K, *S)` float32 to `path` (`.zarr` or `.tif`), beside first, then renamed.
 
-    The class names are the array's attribute `classes` in zarr, and the labels of the planes in TIFF.
+    The class names are the array's attribute `classes` in zarr, and the labels of the planes in TIFF. A TIFF for a map
+    `like` is a GeoTIFF with one band a class, NaN being nodata; what is written for a microscope's picture keeps its
+    axes and scale.
     """
+    if like is not None and grid_kind(path, like):
+        write_tiff(path, probabilities, like=like, names=classes, nodata=np.nan)
+        return
+    if like is not None and path.suffix == ".zarr" and is_group(like):
+        write_zarr(path, probabilities, like=like, names=classes)
+        return
     beside = path.with_name(path.name + ".part")
     if path.suffix == ".zarr":
         shutil.rmtree(beside, ignore_errors=True)  # what a killed run left

@@ -5,19 +5,19 @@ What a killed run has written stays in the unfinished file beside the target, fo
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 import zarr
 
-from atrous.data.formats import suffix_of, write_label
+from atrous.data.formats import Palette, suffix_of, write_label
+from atrous.data.formats.grids import write_tiff, write_zarr
+from atrous.data.formats.variant import is_group
 
 CHUNK = 1024
-TILE = 512
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,27 @@ class LabelSink:
     array: Any
     part: Path | None
 
-    def finish(self, *, like: Path | None = None, classes: Sequence[str] | None = None) -> None:
-        """Put the file in its place; `like` and `classes` as in `write_label`."""
+    def finish(
+        self,
+        *,
+        like: Path | None = None,
+        classes: Sequence[str] | None = None,
+        palette: Palette | None = None,
+        void: int | None = None,
+    ) -> None:
+        """Put the file in its place; as in `write_label`, but `palette` is for maps and OME-Zarr alone."""
+        suffix = suffix_of(self.path)
+        palette = palette if suffix in (".tif", ".tiff", ".zarr") else None
         if self.part is None:
-            write_label(self.path, self.array, like=like, classes=classes)
+            write_label(self.path, self.array, palette, like=like, classes=classes, void=void)
             return
-        if suffix_of(self.path) in (".tif", ".tiff"):
-            beside = self.part.with_suffix(".tiles")
-            write_tiles(beside, self.array)
-            os.replace(beside, self.path)
+        if suffix in (".tif", ".tiff"):
+            write_tiff(self.path, self.array, like=like, names=classes or (), palette=palette, nodata=void)
             self.part.unlink()
+            return
+        if suffix == ".zarr" and like is not None and is_group(like):
+            write_zarr(self.path, self.array, like=like, names=classes or (), palette=palette)
+            shutil.rmtree(self.part)
             return
         if hasattr(self.array, "flush"):
             self.array.flush()
@@ -65,30 +76,6 @@ def open_labels(path: Path, size: Sequence[int], *, on_disk: bool) -> LabelSink:
     if suffix == ".zarr":
         return LabelSink(path, _zarr(part, size), part)
     return LabelSink(path, _memmap(part, size), part)
-
-
-def write_tiles(path: Path, labels: np.ndarray) -> None:
-    """Labels `(*S)` as a tiled, deflated TIFF (BigTIFF beyond 2 GB), of which one tile is held at a time."""
-    with tifffile.TiffWriter(path, bigtiff=labels.nbytes > 2**31) as writer:
-        writer.write(
-            _tiles(labels),
-            shape=labels.shape,
-            dtype=labels.dtype,
-            tile=(TILE, TILE),
-            compression="zlib",
-            photometric="minisblack",
-            metadata=None,
-        )
-
-
-def _tiles(labels: np.ndarray) -> Iterator[np.ndarray]:
-    for plane in np.ndindex(labels.shape[:-2]):
-        for top in range(0, labels.shape[-2], TILE):
-            for left in range(0, labels.shape[-1], TILE):
-                found = labels[(*plane, slice(top, top + TILE), slice(left, left + TILE))]
-                tile = np.zeros((TILE, TILE), labels.dtype)
-                tile[: found.shape[0], : found.shape[1]] = found
-                yield tile
 
 
 def _zarr(part: Path, size: tuple[int, ...]) -> Any:

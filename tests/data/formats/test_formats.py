@@ -182,7 +182,7 @@ def test_a_missing_file_an_unknown_suffix_and_a_zarr_group_are_named(tmp_path):
         read_image(tmp_path / "none.png")
     with pytest.raises(UserError, match=r"a\.docx: \.docx is not a format that is read"):
         read_header(tmp_path / "a.docx")
-    with pytest.raises(UserError, match=r"g\.zarr: cannot be read"):
+    with pytest.raises(UserError, match=r"g\.zarr: a zarr group without OME-Zarr's multiscales"):
         read_values(tmp_path / "g.zarr")
 
 

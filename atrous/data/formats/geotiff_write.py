@@ -1,0 +1,96 @@
+"""GeoTIFFs written tile by tile, on the grid and in the projection of the map that was labeled."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atrous.data.formats.geotiff import TILE, opened, quiet, rasterio, window
+from atrous.errors import UserError
+from atrous.labels import IGNORE
+
+OVERVIEWS_FROM = 1024
+"""Longest side from which smaller copies are stored beside, so that a viewer shows the whole at once."""
+
+
+def write(
+    path: Path,
+    values: Any,
+    *,
+    like: Path,
+    names: Sequence[str] = (),
+    nodata: float | None = None,
+    palette: Sequence[Sequence[int]] | None = None,
+) -> None:
+    """Write labels `(H, W)` or bands `(K, H, W)` as a tiled, deflated GeoTIFF that lies where `like` lies.
+
+    One row of tiles is held at a time; larger files get overviews.
+
+    Args:
+        path: where to; the caller renames it.
+        values: whole numbers or float32, sliced.
+        like: the map whose projection, transform and ground control points are kept.
+        names: classes: the descriptions of the bands, or of the values of the one band of labels.
+        nodata: value that means "no data".
+        palette: RGB of each label, which viewers then show.
+
+    Raises:
+        UserError: `like` has another size.
+    """
+    shape = tuple(values.shape)
+    bands = shape[0] if len(shape) == 3 else 1
+    with opened(like) as source:
+        if (source.height, source.width) != shape[-2:]:
+            raise UserError(f"{like}: size {(source.height, source.width)}, but its labels have {shape[-2:]}")
+        profile = _profile(source, bands, np.dtype(values.dtype), nodata)
+        points, points_crs = source.gcps
+        rpcs = source.rpcs
+    profile |= {"height": shape[-2], "width": shape[-1]}
+    with quiet(), rasterio.open(path, "w", **profile) as raster:
+        if points:
+            raster.gcps = points, points_crs
+        if rpcs is not None:
+            raster.rpcs = rpcs
+        _describe(raster, names, palette if len(shape) == 2 else None, labels=len(shape) == 2)
+        height, width = shape[-2:]
+        for row in range(0, height, TILE):
+            part = np.asarray(values[(..., slice(row, row + TILE), slice(None))])
+            place = window(row, 0, part.shape[-2], width)
+            raster.write(part.reshape(bands, *part.shape[-2:]), window=place)
+        factors = [2**n for n in range(1, 12) if max(shape[-2:]) > OVERVIEWS_FROM * 2 ** (n - 1)]
+        if factors:
+            from rasterio.enums import Resampling
+
+            raster.build_overviews(factors, Resampling.nearest if len(shape) == 2 else Resampling.average)
+
+
+def _profile(source: Any, bands: int, dtype: np.dtype, nodata: float | None) -> dict[str, Any]:
+    profile = {
+        "driver": "GTiff",
+        "count": bands,
+        "dtype": dtype.name,
+        "tiled": True,
+        "blockxsize": TILE,
+        "blockysize": TILE,
+        "compress": "deflate",
+        "predictor": 3 if dtype.kind == "f" else 1,
+        "interleave": "band",
+        "bigtiff": "if_safer",
+    }
+    if source.crs is not None:
+        profile["crs"] = source.crs
+    if not source.gcps[0] and not source.transform.is_identity:
+        profile["transform"] = source.transform
+    return profile if nodata is None else profile | {"nodata": nodata}
+
+
+def _describe(raster: Any, names: Sequence[str], palette: Sequence[Sequence[int]] | None, labels: bool) -> None:
+    if labels and names:
+        raster.set_band_description(1, "labels")
+        raster.update_tags(1, **{f"CLASS_{value}": name for value, name in enumerate(names)})
+    for band, name in enumerate(() if labels else names, 1):
+        raster.set_band_description(band, name)
+    if palette is not None and raster.dtypes[0] == "uint8":
+        colors = {value: (*(int(level) for level in color), 255) for value, color in enumerate(palette)}
+        raster.write_colormap(1, colors | {IGNORE: (0, 0, 0, 0)})

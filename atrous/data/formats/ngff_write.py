@@ -1,0 +1,150 @@
+"""OME-Zarr written: labels or probabilities as a multiscale image with the axes and the scale of its image."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from atrous.data.formats.ngff import Multiscale, open_multiscale, stored_axes
+from atrous.errors import UserError
+
+CHUNK = 512
+COARSEST = 512
+"""Levels are added until no side is longer."""
+
+
+def write(
+    path: Path,
+    values: Any,
+    *,
+    like: Path,
+    names: Sequence[str] = (),
+    palette: Sequence[Sequence[int]] | None = None,
+) -> None:
+    """Write labels `(*S)` as a label image, or `(K, *S)` as an image of K channels, on the grid of `like`.
+
+    The version of NGFF is that of `like` (0.4 for older ones). Coarser levels take every second position along Y and X.
+    One row of chunks is held at a time.
+
+    Args:
+        path: the folder; the caller renames it.
+        values: sliced.
+        like: the OME-Zarr that was labeled.
+        names: classes.
+        palette: RGB of each label.
+
+    Raises:
+        UserError: `like` has another size.
+    """
+    image = open_multiscale(like)
+    axes = image.read()
+    size = tuple(int(image.array.shape[axis]) for axis in axes.space)
+    shape = tuple(int(n) for n in values.shape)
+    if shape[-len(size) :] != size:
+        raise UserError(f"{like}: size {size}, but its labels have {shape[-len(size) :]}")
+    bands = len(shape) > len(size)
+    kept = stored_axes(image, bands)
+    modern = not image.version.startswith("0.4") and image.array.metadata.zarr_format == 3
+    group = zarr.create_group(path, zarr_format=3 if modern else 2, overwrite=True)
+    names_of_axes = ["c" if axis is None else image.axes[axis]["name"] for axis in kept]
+    full = tuple(
+        shape[0] if axis is None else shape[bands + axes.space.index(axis)] if axis in axes.space else 1
+        for axis in kept
+    )
+    level, paths = _Level(group, "0", full, np.dtype(values.dtype), names_of_axes, modern), ["0"]
+    for box in _boxes(shape):
+        level.write(_stored_key(box, kept, axes.space, bands), np.asarray(values[box]))
+    while max(level.array.shape[-2:]) > COARSEST:
+        level = level.coarser(str(len(paths)))
+        paths.append(level.name)
+    attributes = _attributes(image, kept, paths, names if not bands else (), palette, modern)
+    if bands and names:
+        attributes["omero"] = {"channels": [_channel(name) for name in names]}
+    group.attrs.update({"ome": {"version": "0.5", **attributes}} if modern else attributes)
+
+
+class _Level:
+    """One level of the pyramid on its way."""
+
+    def __init__(
+        self, group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype, axes: Sequence[str], modern: bool
+    ) -> None:
+        self.group, self.name, self.axes, self.modern = group, name, axes, modern
+        chunks = tuple(min(CHUNK, n) if axis >= len(shape) - 2 else 1 for axis, n in enumerate(shape))
+        more: dict[str, Any] = {"dimension_names": list(axes)} if modern else {"chunk_key_encoding": _SLASHES}
+        self.array = group.create_array(name, shape=shape, chunks=chunks, dtype=dtype, **more)
+
+    def write(self, key: tuple[slice, ...], values: np.ndarray) -> None:
+        """Put values into their place; axes of length one are added."""
+        shape = tuple(len(range(n)[part]) for n, part in zip(self.array.shape, key, strict=True))
+        self.array[key] = values.reshape(shape)
+
+    def coarser(self, name: str) -> "_Level":
+        """The next level: every second position along the last two axes."""
+        shape = (*self.array.shape[:-2], *(-(-n // 2) for n in self.array.shape[-2:]))
+        level = _Level(self.group, name, shape, self.array.dtype, self.axes, self.modern)
+        for box in _boxes(shape):
+            rows = slice(2 * box[-2].start, 2 * box[-2].stop)
+            level.array[box] = np.asarray(self.array[(*box[:-2], rows, slice(None))])[..., ::2, ::2]
+        return level
+
+
+_SLASHES = {"name": "v2", "separator": "/"}
+
+
+def _boxes(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Rows of chunks, one plane after the other."""
+    for plane in np.ndindex(shape[:-2]):
+        for row in range(0, shape[-2], CHUNK):
+            yield (*(slice(n, n + 1) for n in plane), slice(row, min(row + CHUNK, shape[-2])), slice(0, shape[-1]))
+
+
+def _stored_key(
+    box: tuple[slice, ...], kept: Sequence[int | None], space: tuple[int, ...], bands: bool
+) -> tuple[slice, ...]:
+    return tuple(
+        box[0] if axis is None else box[bands + space.index(axis)] if axis in space else slice(0, 1) for axis in kept
+    )
+
+
+def _attributes(
+    image: Multiscale,
+    kept: Sequence[int | None],
+    paths: Sequence[str],
+    names: Sequence[str],
+    palette: Sequence[Sequence[int]] | None,
+    modern: bool,
+) -> dict[str, Any]:
+    """The metadata that makes a group of arrays a multiscale image, and one of labels a label image."""
+    axes = [{"name": "c", "type": "channel"} if axis is None else dict(image.axes[axis]) for axis in kept]
+    for axis in axes:
+        axis.setdefault("type", {"t": "time", "c": "channel"}.get(axis["name"], "space"))
+    scale = [1.0 if axis is None else image.scale[axis] for axis in kept]
+    shift = None if image.translation is None else [0.0 if a is None else image.translation[a] for a in kept]
+    datasets = []
+    for number, path in enumerate(paths):
+        last = len(scale) - 2
+        coarse = [s * 2**number if at >= last else s for at, s in enumerate(scale)]
+        steps: list[dict[str, Any]] = [{"type": "scale", "scale": coarse}]
+        if shift is not None:
+            steps.append({"type": "translation", "translation": shift})
+        datasets.append({"path": path, "coordinateTransformations": steps})
+    multiscale: dict[str, Any] = {"axes": axes, "datasets": datasets, "type": "nearest"}
+    attributes: dict[str, Any] = {"multiscales": [multiscale if modern else {"version": "0.4", **multiscale}]}
+    if names:
+        label: dict[str, Any] = {} if modern else {"version": "0.4"}
+        label["properties"] = [{"label-value": value, "class": name} for value, name in enumerate(names)]
+        if palette:
+            label["colors"] = [
+                {"label-value": value, "rgba": [*(int(level) for level in color), 255]}
+                for value, color in enumerate(palette)
+            ]
+        attributes["image-label"] = label
+    return attributes
+
+
+def _channel(name: str) -> dict[str, Any]:
+    window = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
+    return {"label": name, "color": "FFFFFF", "active": True, "window": window}

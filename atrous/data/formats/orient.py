@@ -1,0 +1,49 @@
+"""Volumes stored in other directions than their scan: the same voxels, mirrored or with axes exchanged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+APART = 0.01
+"""Share of a voxel by which two grids may differ and still be the same voxels."""
+
+Affine = Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How an array `(K, J, I)` becomes one on the grid of the scan: axes exchanged, then mirrored."""
+
+    order: tuple[int, int, int]
+    mirrored: tuple[int, ...]
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """The array, turned."""
+        return np.ascontiguousarray(np.flip(values.transpose(self.order), self.mirrored))
+
+
+def turn_between(label: Affine | None, scan: Affine | None, size: Sequence[int]) -> Turn | None:
+    """How a label of this size `(K, J, I)` is turned so that its voxels are those of the scan.
+
+    None where they are so already, where an affine is not known, and where no turn brings one grid onto the other.
+
+    >>> flipped = ((1, 0, 0, 0), (0, -1, 0, 4), (0, 0, 1, 0), (0, 0, 0, 1))
+    >>> turn_between(flipped, np.eye(4), (3, 5, 7))
+    Turn(order=(0, 1, 2), mirrored=(1,))
+    """
+    if label is None or scan is None or len(size) != 3:
+        return None
+    change = np.linalg.solve(np.array(scan, float), np.array(label, float))  # voxel of the label to voxel of the scan
+    turn = np.rint(change[:3, :3])
+    length = np.array(size[::-1], float)
+    if not np.array_equal(np.abs(turn).sum(0), np.ones(3)) or not np.array_equal(np.abs(turn).sum(1), np.ones(3)):
+        return None
+    source = np.abs(turn).argmax(1)  # for each axis of the scan, that of the label
+    back = turn.sum(1) < 0
+    start = np.where(back, length[source] - 1, 0.0)
+    far = np.abs(change[:3, :3] - turn) @ length + np.abs(change[:3, 3] - start)
+    if (far > APART * max(size)).any() or (np.array_equal(turn, np.eye(3))):
+        return None
+    first, second, third = (2 - int(source[2 - axis]) for axis in range(3))
+    return Turn((first, second, third), tuple(2 - axis for axis in (2, 1, 0) if back[axis]))

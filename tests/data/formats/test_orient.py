@@ -1,0 +1,52 @@
+"""Labels stored in other directions than their scan, against nibabel's own reorientation."""
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+
+from atrous.data.formats import read_header, read_values
+from atrous.data.formats.orient import turn_between
+
+OBLIQUE = np.array([[0.7, -0.2, 0.1, 7], [0.2, 0.7, 0.3, -3], [-0.1, -0.2, 2.4, 11], [0, 0, 0, 1]])
+
+
+@given(st.permutations([0, 1, 2]), st.lists(st.sampled_from([-1, 1]), min_size=3, max_size=3))
+def test_every_turn_is_undone(order, signs):
+    """A volume `(I, J, K)` that nibabel stored in other directions comes back, whatever they are."""
+    data = np.random.default_rng(0).integers(0, 99, (3, 4, 5))
+    ornt = np.array(list(zip(order, signs, strict=True)))
+    stored = apply_orientation(data, ornt)
+    affine = OBLIQUE @ inv_ornt_aff(ornt, data.shape)
+    turn = turn_between(affine, OBLIQUE, stored.shape[::-1])
+    if list(order) == [0, 1, 2] and signs == [1, 1, 1]:
+        assert turn is None
+    else:
+        np.testing.assert_array_equal(turn(stored.T), data.T)
+
+
+@pytest.mark.parametrize("wrong", ["shifted", "turned", "finer"])
+def test_another_grid_is_no_turn(wrong):
+    affine = OBLIQUE @ np.diag([1, -1, 1, 1])
+    affine[:3, 3] = (OBLIQUE @ [0, 3, 0, 1])[:3]
+    assert turn_between(affine, OBLIQUE, (5, 4, 3)) is not None
+    if wrong == "shifted":
+        affine[0, 3] += 1
+    elif wrong == "turned":
+        affine[:3, :3] = affine[:3, :3] @ [[1, 0.1, 0], [-0.1, 1, 0], [0, 0, 1]]
+    else:
+        affine[:3, :3] *= 0.5
+    assert turn_between(affine, OBLIQUE, (5, 4, 3)) is None
+    assert turn_between(None, OBLIQUE, (5, 4, 3)) is None
+
+
+def test_a_file_in_ras_lies_on_its_scan_in_lps(tmp_path):
+    data = np.random.default_rng(0).integers(0, 9, (3, 4, 5)).astype(np.uint8)
+    scan = nibabel.Nifti1Image(data, np.diag([-1, -1, 2, 1]))
+    nibabel.save(nibabel.as_closest_canonical(scan), tmp_path / "ras.nii.gz")
+    assert (io_orientation(nibabel.load(tmp_path / "ras.nii.gz").affine)[:, 1] == 1).all()
+    header = read_header(tmp_path / "ras.nii.gz")
+    turn = turn_between(header.affine, scan.affine, header.size)
+    np.testing.assert_array_equal(turn(read_values(tmp_path / "ras.nii.gz")), data.T)
