@@ -41,6 +41,8 @@ WINDOW = {1: 1 << 20, 2: 1024, 3: 128}
 """During training, images larger than this along an axis are validated on windows of this size, by their axes."""
 WINDOWS = 8
 """At most so many windows of one image."""
+CLIP = (4, 1024, 1024)
+"""The window of videos: few frames, whole."""
 
 
 @dataclass(frozen=True)
@@ -189,12 +191,13 @@ def _learn(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool, s
     budget.minutes, budget.steps = recipe.train.minutes, None
     if recipe.train.epochs is not None:
         budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * batches.per_epoch))
-    budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * _whole_share(held_out)
+    side = CLIP if recipe.data.video else (WINDOW[held_out.ndim],) * held_out.ndim
+    budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * _whole_share(held_out, side)
     return fit(
         network,
         task,
         lambda step: ahead(batches, step),
-        lambda net: validate(net, task, held_out),
+        lambda net: validate(net, task, held_out, side),
         budget=budget,
         settings=build_settings(recipe),
         folder=run.folder,
@@ -210,10 +213,10 @@ def _spread(found: Check, recipe: Recipe) -> float:
     return float(np.mean(found.fingerprint.std if kept else recipe.model.std))
 
 
-def _whole_share(held_out: Decoded) -> float:
+def _whole_share(held_out: Decoded, side: Sequence[int]) -> float:
     """How many times the positions of a quick validation the full evaluation has, which looks at samples whole."""
     whole = sum(label.size for label in held_out.labels)
-    seen = sum(label[window].size for label in held_out.labels for window in windows(label.shape))
+    seen = sum(label[window].size for label in held_out.labels for window in windows(label.shape, side))
     return whole / seen
 
 
@@ -226,11 +229,11 @@ def _report(run: Run, dataset: Dataset, outcome: Outcome, watch: Watch) -> Score
     return scores
 
 
-def validate(network: nn.Module, task: Task, held_out: Decoded) -> dict[str, float]:
-    """Loss, mIoU and pixel accuracy on decoded samples; large samples count by evenly spread windows."""
+def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[int]) -> dict[str, float]:
+    """Loss, mIoU and pixel accuracy on decoded samples; those larger than `side` count by evenly spread windows."""
     metrics, losses = task.metrics(full=False), []
     for name, image, label in zip(held_out.names, held_out.images, held_out.labels, strict=True):
-        for number, window in enumerate(windows(label.shape)):
+        for number, window in enumerate(windows(label.shape, side)):
             x = torch.from_numpy(np.ascontiguousarray(image[(slice(None), *window)]).astype(np.float32))[None]
             target = torch.from_numpy(np.ascontiguousarray(label[window]))
             if x.ndim == 4:
@@ -242,16 +245,18 @@ def validate(network: nn.Module, task: Task, held_out: Decoded) -> dict[str, flo
     return {"loss": float(np.mean(losses)), "miou": scores.miou, "pixel_accuracy": scores.pixel_accuracy}
 
 
-def windows(shape: Sequence[int]) -> list[tuple[slice, ...]]:
-    """The whole of a sample, or where it is larger than `WINDOW` at most `WINDOWS` windows spread evenly over it.
+def windows(shape: Sequence[int], side: Sequence[int]) -> list[tuple[slice, ...]]:
+    """The whole of a sample, or where it is larger than `side` at most `WINDOWS` windows spread evenly over it.
 
-    >>> windows((360, 480))
+    >>> windows((360, 480), (1024, 1024))
     [(slice(0, 360, None), slice(0, 480, None))]
-    >>> len(windows((5400, 10800)))
+    >>> len(windows((5400, 10800), (1024, 1024)))
     8
     """
-    side = WINDOW[len(shape)]
-    starts = [[0] if n <= side else list(range(0, n - side + 1, side)) for n in shape]
+    starts = [[0] if n <= most else list(range(0, n - most + 1, most)) for n, most in zip(shape, side, strict=True)]
     grid = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(shape))
     chosen = grid[np.linspace(0, len(grid) - 1, min(WINDOWS, len(grid))).round().astype(int)]
-    return [tuple(slice(int(a), min(int(a) + side, n)) for a, n in zip(row, shape, strict=True)) for row in chosen]
+    return [
+        tuple(slice(int(a), min(int(a) + most, n)) for a, n, most in zip(row, shape, side, strict=True))
+        for row in chosen
+    ]

@@ -14,6 +14,7 @@ import torch
 import zarr
 from PIL import Image
 
+from atrous.clip_outputs import write_clip
 from atrous.data.formats import stem, write_beside
 from atrous.data.formats.grids import grid_kind
 from atrous.data.formats.probabilities import write_probabilities
@@ -50,7 +51,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is written for each input beside the labels."""
+    """What is written for each input beside the labels; of videos, the overlay is a film."""
 
     overlay: bool = False
     probabilities: str | None = None
@@ -66,7 +67,7 @@ def find_jobs(predictor: Predictor, inputs: Sequence[str | Path], out: Path) -> 
         UserError: nothing is found, or two inputs would write the same output.
     """
     model = predictor.run.recipe.model
-    found = find_inputs(inputs, ndim=model.ndim, channels=model.in_channels)
+    found = find_inputs(inputs, ndim=model.ndim, channels=model.in_channels, video=predictor.video)
     return [Job(item, out / item.relative) for item in found]
 
 
@@ -91,7 +92,7 @@ def predict_files(
     written, skipped, failed = [], [], []
     told: set[tuple[int, ...]] = set()
     for index, job in enumerate(jobs):
-        if _is_done(job, wanted):
+        if _is_done(job, wanted, predictor.video):
             skipped.append(job.target)
         else:
             try:
@@ -118,16 +119,16 @@ def _name(predictor: Predictor) -> str:
     return f"{str(predictor.dtype).removeprefix('torch.')} by {predictor.engine}"
 
 
-def _paths(job: Job, wanted: Wanted) -> tuple[Path | None, Path | None]:
+def _paths(job: Job, wanted: Wanted, video: bool) -> tuple[Path | None, Path | None]:
     """Where overlay and probabilities go."""
-    name = stem(job.target)
-    picture = job.target.with_name(name + "_overlay.png") if wanted.overlay else None
+    name = job.target.name if video else stem(job.target)
+    picture = job.target.with_name(f"{name}_overlay.{'mp4' if video else 'png'}") if wanted.overlay else None
     suffix = {"zarr": ".zarr", "tiff": ".tif", None: None}[wanted.probabilities]
     return picture, None if suffix is None else job.target.with_name(name + "_probabilities" + suffix)
 
 
-def _is_done(job: Job, wanted: Wanted) -> bool:
-    return all(path is None or path.exists() for path in (job.target, *_paths(job, wanted)))
+def _is_done(job: Job, wanted: Wanted, video: bool) -> bool:
+    return all(path is None or path.exists() for path in (job.target, *_paths(job, wanted, video)))
 
 
 def _predict_one(
@@ -135,7 +136,10 @@ def _predict_one(
 ) -> None:
     grid_kind(job.target, job.source.path)  # before the work: raises where a projection would be lost
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    picture, probabilities = _paths(job, wanted)
+    picture, probabilities = _paths(job, wanted, predictor.video)
+    if predictor.video:
+        write_clip(predictor, opened.source, job.source.path, job.target, picture, progress)
+        return
     streamed = not predictor.whole(tuple(opened.source.shape))
     size = tuple(opened.source.shape[1:])
     sink = open_labels(job.target, size, on_disk=streamed and not opened.resampled)

@@ -107,6 +107,16 @@ class Predictor:
         return tuple(self.run.recipe.task.classes)
 
     @property
+    def video(self) -> bool:
+        """Whether inputs are videos, time first."""
+        return self.run.recipe.data.video
+
+    @property
+    def along(self) -> dict[str, Any]:
+        """Options of a stream: videos are fed frame by frame, in order, so that they are decoded once."""
+        return {"axis": 0, "strategy": "strips"} if self.video else {}
+
+    @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
         """A color per class."""
         chosen = self.run.recipe.task.palette
@@ -191,7 +201,9 @@ class Predictor:
         """How an input of this shape `(C, *S)` will be streamed; None when it goes through the network whole."""
         if self.whole(shape):
             return None
-        return plan(self._prepared(shape), shape, memory=self.memory, dtype=self.dtype, engine=self.engine)
+        return plan(
+            self._prepared(shape), shape, memory=self.memory, dtype=self.dtype, engine=self.engine, **self.along
+        )
 
     def output(self, image: np.ndarray) -> torch.Tensor:
         """Logits `(1, K, *S)` float32 of raw values `(C, *S)`; with flips, logarithms of the mean probabilities."""
@@ -228,6 +240,7 @@ class Predictor:
             post=post,
             resume=resume,
             progress=progress,
+            **self.along,
         )
 
     def _standardized(self, source: Any) -> Standardized:
@@ -267,7 +280,8 @@ def load(
     opened = run if isinstance(run, Run) else open_run(run)
     trained = torch.bfloat16 if opened.recipe.train.precision == "bf16-mixed" else torch.float32
     network = opened.network().to(device)
-    if network.ndim == 2:
-        network = network.to(memory_format=torch.channels_last)
+    for weight in network.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     flips = tuple(axis for axis, on in enumerate(opened.recipe.augment.flip) if on) if flip else ()
     return Predictor(opened, network, opened.task(), device, dtype or trained, flips, memory, engine)

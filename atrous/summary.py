@@ -13,7 +13,7 @@ from atrous.evaluation import probabilities, read_ahead
 from atrous.prediction import Predictor
 from atrous.recipe.run import Run
 from atrous.report.page import Example, ReportContent, write_report
-from atrous.report.pictures import upright
+from atrous.report.pictures import busiest, upright
 from atrous.tasks.scores import Scores
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
@@ -75,6 +75,9 @@ def _examples(predictor: Predictor, dataset: Dataset, split: str, scores: Scores
         affine = read_header(sample.image).affine
         mirrored = tuple(axis - 3 for axis in upright(affine)) if affine is not None and label.ndim == 3 else ()
         shown = [np.flip(part, mirrored) for part in (image, label, prediction)]
+        if dataset.video:  # the frame with most to see
+            time = busiest(label)[0]
+            shown = [image[:, time], label[time], prediction[time]]
         examples.append(Example(sample.name, shown[0], shown[1], shown[2], miou, kind, spacing))
     order = [*best, *worst]
     return sorted(examples, key=lambda example: order.index(example.name))

@@ -1,15 +1,20 @@
-"""The main job on volumes and on signals: check, plan, train, evaluate, report."""
+"""The main job on volumes, signals and videos: check, plan, train, evaluate, report, predict."""
 
 import json
 
+import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from atrous.data.check import check
 from atrous.evaluation import evaluate
 from atrous.fit import train
+from atrous.outputs import Wanted, find_jobs, predict_files
+from atrous.prediction import load
 from atrous.recipe.plan import plan
 from atrous.recipe.schema import read_recipe
+from tests.clips import make_clip, write_frames, write_movie
 from tests.volumes import write_signals, write_volumes
 
 SMALL = ("model.depth=10", "model.encoder_width=8", "model.width=8", "train.validations=2")
@@ -23,6 +28,11 @@ def volumes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def signals(tmp_path_factory):
     return write_signals(tmp_path_factory.mktemp("data") / "signals")
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    return write_frames(tmp_path_factory.mktemp("data") / "videos")
 
 
 def planned(folder, **options):
@@ -106,3 +116,54 @@ def test_signals_are_learned_and_their_onsets_found(signals, tmp_path):
     assert found["onset_f1"]["qrs"] > 0.8
     assert trained.scores.events is not None
     assert "onset F1" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_plan_for_videos_keeps_time_whole(videos):
+    recipe = planned(videos).recipe
+    assert recipe.data.video
+    assert recipe.model.temporal in ("levels", "blocks")
+    assert recipe.train.crop == [4, 32, 64]
+    assert recipe.augment.flip == [False, False, True]
+    assert recipe.augment.keep == [0]
+    assert recipe.augment.about == [0]
+    assert recipe.input.intensity == ["keep"]
+
+
+@pytest.fixture(scope="module")
+def filmed(videos, tmp_path_factory):
+    """A run on videos, (2+1)-D."""
+    chosen = ["model.encoder=resnet", "model.pretrained=false", "model.temporal=blocks", "train.batch_size=4"]
+    run = tmp_path_factory.mktemp("filmed") / "run"
+    return train(videos, out=run, epochs=30, settings=[*SMALL, *chosen, "train.learning_rate=3e-3"])
+
+
+def test_videos_are_learned_and_measured_frame_by_frame(filmed, videos):
+    found = json.loads((filmed.run.folder / "scores.json").read_text())
+    assert found["j"]["square"] > 0.5
+    assert found["boundary_f"]["square"] > 0.5
+    assert found["flicker"] < 0.1
+    again = evaluate(filmed.run.folder, videos).scores
+    assert again.to_dict()["j"] == found["j"]
+    page = (filmed.run.folder / "report.html").read_text()
+    assert "flicker" in page
+
+
+def test_videos_are_predicted_as_files_and_streamed_equals_whole(filmed, tmp_path, monkeypatch):
+    pictures, truth = make_clip(7, frames=9)
+    clip = write_movie(tmp_path / "clip.mp4", pictures, rate=30)
+    whole = load(filmed.run)
+    labels = whole.predict(clip).labels
+    assert (labels == truth).mean() > 0.9
+    monkeypatch.setattr("atrous.prediction.WHOLE", 100)
+    predictor = load(filmed.run)
+    assert predictor.plan((3, 9, 48, 64)).axis == 0
+    wanted = Wanted(overlay=True, palette=predictor.palette)
+    done = predict_files(predictor, find_jobs(predictor, [clip], tmp_path / "out"), wanted)
+    assert done.written == (tmp_path / "out" / "clip",)
+    written = [np.asarray(Image.open(tmp_path / "out" / "clip" / f"{time:05d}.png")) for time in range(9)]
+    assert (np.stack(written) == labels).mean() > 0.999  # labels may differ where two logits tie
+    with av.open(str(tmp_path / "out" / "clip_overlay.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.average_rate, stream.width, stream.height) == (30, 64, 48)
+        assert sum(1 for _ in container.decode(stream)) == 9
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip", "clip_overlay.mp4"]

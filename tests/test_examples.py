@@ -35,7 +35,7 @@ def test_a_scan_is_labeled_slab_by_slab(tmp_path, capsys):
     assert f"{(data > 0.5).sum() * 0.02:.1f} ml" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", ["medical.md", "signals.md"])
+@pytest.mark.parametrize("page", ["medical.md", "signals.md", "video.md"])
 def test_code_on_pages_runs(page, capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks

@@ -27,6 +27,8 @@ def command(
     format of the input where that can hold them, else in a PNG. What is done already is skipped. An input that cannot
     be read is reported at the end, does not stop the others, and makes the exit code 2.
 
+    A video (a file or a folder of frames) gives a folder with the labels of each frame, and as overlay an .mp4.
+
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --overlay
     """
     from atrous.cli.output import progress_bar, quiet_libraries, say, show
@@ -40,6 +42,8 @@ def command(
         raise UserError(f"--tta {tta}: none or flip")
     quiet_libraries()
     predictor = load(run, device=device, flip=tta == "flip", memory=memory, engine=engine)
+    if predictor.video and (probabilities is not None or tta != "none"):
+        raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
     jobs, wanted = find_jobs(predictor, inputs, out), Wanted(overlay, probabilities, predictor.palette)
     with progress_bar("predicting", len(jobs)) as (bar, task):
         done = predict_files(predictor, jobs, wanted, lambda at: bar.update(task, completed=at), bar.console.print)

@@ -59,6 +59,7 @@ def duration(minutes: float) -> str:
 def _facts(check: Check) -> list[str]:
     dataset, found = check.dataset, check.fingerprint
     axes = {1: " samples", 2: " (height x width)", 3: " (slices x rows x columns)"}[found.ndim]
+    axes = " (frames x rows x columns)" if dataset.video else axes
     channels = f"{found.channels} channel{'s' if found.channels > 1 else ''}"
     if dataset.channel_names:
         channels += f" ({', '.join(dataset.channel_names)})"
@@ -91,7 +92,7 @@ def _spacing(check: Check) -> list[tuple[str, str]]:
             for row in (found.spacing.min, found.spacing.median, found.spacing.max)
         )
         facts.append(("spacing", least if least == most else f"{least} to {most}, median {median}"))
-    if found.ndim != 2:
+    if found.ndim != 2 and not check.dataset.video:
         facts.append(("scale", f"cases spread up to {found.case_scale:.3g} times as far as others"))
     return facts
 

@@ -32,6 +32,7 @@ class Geometry:
         about: axes of a volume about which crops turn, each by its own angle; 0 turns in the plane of the last two.
         flip: per axis, whether to mirror half of the crops.
         foreground: share of crops that are centered on a class drawn evenly from those of the sample.
+        keep: axes that are not zoomed and along which crops start at whole positions, so that nothing is blended: time.
     """
 
     crop: tuple[int, ...]
@@ -40,6 +41,7 @@ class Geometry:
     flip: tuple[bool, ...] = (False, True)
     foreground: float = 0.33
     about: tuple[int, ...] = (0,)
+    keep: tuple[int, ...] = ()
 
 
 def _matrix(rng: np.random.Generator, geometry: Geometry) -> np.ndarray:
@@ -47,7 +49,7 @@ def _matrix(rng: np.random.Generator, geometry: Geometry) -> np.ndarray:
     low, high = np.log(geometry.scale)
     zoom = math.exp(rng.uniform(low, high))
     mirror = [-1.0 if flip and rng.random() < 0.5 else 1.0 for flip in geometry.flip]
-    matrix = np.diag(mirror) / zoom
+    matrix = np.diag([m if axis in geometry.keep else m / zoom for axis, m in enumerate(mirror)])
     if ndim > 1:
         for axis in geometry.about if ndim == 3 else (0,):
             plane = [a for a in range(ndim) if ndim == 2 or a != axis]
@@ -82,4 +84,7 @@ def draw_view(rng: np.random.Generator, decoded: Decoded, index: int, geometry: 
     matrix = _matrix(rng, geometry)
     reach = np.abs(matrix) @ (np.asarray(geometry.crop) / 2)
     center = _center(rng, decoded.labels[index].shape, reach, decoded.positions[index], geometry.foreground)
+    for axis in geometry.keep:
+        half = geometry.crop[axis] / 2
+        center[axis] = round(float(center[axis]) - half) + half
     return View(index, center, matrix)

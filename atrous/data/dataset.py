@@ -12,12 +12,14 @@ import numpy as np
 from atrous.color import default_palette
 from atrous.data.annotations import annotated_values
 from atrous.data.classes import Guess, guess_classes, listing, names
+from atrous.data.clip_labels import clip_values, unlabeled_frames
 from atrous.data.description import Color, Description, read_description
 from atrous.data.formats import (
     code_color,
     color_code,
     color_codes,
     is_color,
+    is_video,
     open_valid,
     read_header,
     read_image,
@@ -58,6 +60,7 @@ class Dataset:
         channel_names: names of the channels, if given.
         spacing: distance between positions along each axis, if given; seconds for signals of known sampling rate.
         description: the dataset.toml that was read, if any.
+        video: whether the samples are videos, time first.
     """
 
     root: Path
@@ -74,6 +77,7 @@ class Dataset:
     channel_names: tuple[str, ...] | None = None
     spacing: tuple[float, ...] | None = None
     description: Path | None = None
+    video: bool = False
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -144,6 +148,7 @@ def resolve(
         channel_names=description.channel_names or layout.channel_names,
         spacing=description.spacing if description.sampling_rate is None else (1 / description.sampling_rate,),
         description=description.file,
+        video=layout.video,
     )
     return dataset, guess
 
@@ -233,7 +238,16 @@ def load_label(dataset: Dataset, sample: Sample) -> np.ndarray:
     valid = load_valid(sample)
     if valid is not None and tuple(valid.shape) == label.shape:
         make_void(label, valid)
+    if (unlabeled := void_frames(sample)) is not None:
+        label[unlabeled] = IGNORE
     return label
+
+
+def void_frames(sample: Sample) -> np.ndarray | None:
+    """Whether a frame of a video has no mask, `(T,)`; None for everything that is no video."""
+    if sample.label is None or not is_video(sample.image):
+        return None
+    return unlabeled_frames(sample.image, sample.label)
 
 
 def label_values(sample: Sample, color_expected: bool) -> tuple[np.ndarray, bool]:
@@ -249,7 +263,8 @@ def label_values(sample: Sample, color_expected: bool) -> tuple[np.ndarray, bool
         return annotated_values(path, sample.annotations, sample.words or ()), False
     if sample.words is not None:
         return _word_values(path, sample.words), False
-    values, header = read_values(path), read_header(path)
+    values = clip_values(sample.image, path) if is_video(sample.image) else read_values(path)
+    header = read_header(path)
     if not is_color(values, header):
         scan = None if header.affine is None else read_header(sample.image).affine
         turn = turn_between(header.affine, scan, values.shape)

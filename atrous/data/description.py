@@ -36,6 +36,7 @@ class Description:
         channel_names: their names, when names are given instead of a number.
         spacing: distance between neighboring positions along each axis, in the user's unit.
         sampling_rate: samples per second of signals.
+        video: whether folders of images are frames of videos; None: as their names say.
         groups: a regular expression that finds in a sample's name what it comes from (a patient, say).
         annotations: how annotations of recordings become labels per sample.
         splits: split name to a list of samples, to a share of them, or to a text file that lists them.
@@ -54,6 +55,7 @@ class Description:
     channel_names: tuple[str, ...] | None = None
     spacing: tuple[float, ...] | None = None
     sampling_rate: float | None = None
+    video: bool | None = None
     groups: str | None = None
     annotations: Rule = field(default_factory=Rule)
     splits: dict[str, tuple[str, ...] | float] = field(default_factory=dict)
@@ -184,6 +186,12 @@ def _sampling_rate(value: object, file: Path, _: Path) -> float:
     return float(str(value))
 
 
+def _video(value: object, file: Path, _: Path) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(file, "video", "true or false", value)
+    return value
+
+
 def _groups(value: object, file: Path, _: Path) -> str:
     try:
         if isinstance(value, str) and value and re.compile(value):
@@ -246,6 +254,7 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "channels": _channels,
     "spacing": _spacing,
     "sampling_rate": _sampling_rate,
+    "video": _video,
     "groups": _groups,
     "annotations": parse_rule,
     "splits": _splits,

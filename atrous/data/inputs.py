@@ -13,6 +13,8 @@ from atrous.data.dataset import to_channels
 from atrous.data.formats import (
     SIGNAL_SUFFIXES,
     SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_video,
     label_suffix,
     open_source,
     open_valid,
@@ -21,6 +23,7 @@ from atrous.data.formats import (
     suffix_of,
 )
 from atrous.data.formats.failure import FileFault
+from atrous.data.formats.frames import frame_files
 from atrous.data.formats.series import is_series
 from atrous.data.formats.source import Stacked
 from atrous.data.pages import turn_source
@@ -72,7 +75,7 @@ class Opened:
         return tuple(self.source.shape[1:]) != self.size
 
 
-def find_inputs(given: Sequence[str | Path], *, ndim: int, channels: int) -> list[Input]:
+def find_inputs(given: Sequence[str | Path], *, ndim: int, channels: int, video: bool = False) -> list[Input]:
     """Inputs among files, folders (searched through, structure kept) and globs, in order, each once.
 
     Files that differ only in a number of four digits at the end are the channels of one case, where the network reads
@@ -82,13 +85,14 @@ def find_inputs(given: Sequence[str | Path], *, ndim: int, channels: int) -> lis
         given: paths and patterns.
         ndim: spatial axes that the network reads.
         channels: channels that it reads.
+        video: whether it reads videos: folders of frames and video files, whose labels go to folders.
 
     Raises:
         UserError: nothing is found, or two inputs would write the same output.
     """
     found: dict[Path, Path] = {}
     for entry in given:
-        for path, relative in _expand(str(entry), ndim):
+        for path, relative in _videos(str(entry)) if video else _expand(str(entry), ndim):
             found.setdefault(path, relative)
     cases: dict[Path, list[Path]] = {}
     for path, relative in found.items():
@@ -144,9 +148,26 @@ def _is_input(path: Path, known: Sequence[str]) -> bool:
     return is_series(path) if path.is_dir() and suffix_of(path) != ".zarr" else suffix_of(path) in known
 
 
+def _videos(given: str) -> Iterator[tuple[Path, Path]]:
+    """A folder is a video when frames lie directly in it; otherwise it is searched for videos."""
+    for start in [Path(given)] if Path(given).exists() else [Path(match) for match in sorted(glob.glob(given))]:
+        if start.is_file():
+            yield start, Path(start.name)
+            continue
+        inside = [start, *sorted(p for p in start.rglob("*") if not p.name.startswith("."))]
+        found = [p for p in inside if (frame_files(p) if p.is_dir() else suffix_of(p) in VIDEO_SUFFIXES)]
+        if not found:
+            raise UserError(f"{start}: no videos in it: give folders of frames, or {' '.join(VIDEO_SUFFIXES)} files")
+        yield from ((p, Path(start.name) if p == start else p.relative_to(start)) for p in found)
+    if not Path(given).exists() and not glob.glob(given):
+        raise UserError(f"{given}: no such file, folder or matching glob")
+
+
 def _target(path: Path, relative: Path, ndim: int) -> Path:
     if is_series(path):
         return relative.with_name(relative.name + label_suffix(path, ndim))
+    if is_video(path):
+        return relative if path.is_dir() else relative.with_name(stem(path))
     name = stem(path)
     match = _CHANNEL.match(name)
     if match and suffix_of(path) in (".nii", ".nii.gz"):

@@ -15,6 +15,7 @@ from atrous.data.nnunet import is_nnunet, read_nnunet
 from atrous.data.pairing import pair
 from atrous.data.recordings import find_recordings, group_of
 from atrous.data.sample import Sample
+from atrous.data.videos import Videos, find_videos
 from atrous.errors import UserError
 
 VAL_SHARE = 0.2
@@ -39,6 +40,7 @@ class Layout:
         classes: their names.
         ignore: file values that the layout says count for nothing, else None.
         channel_names: names of the channels, where the layout knows them (nnU-Net's dataset.json).
+        video: whether the samples are videos, time first.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Layout:
     classes: tuple[str, ...] | None = None
     ignore: tuple[int, ...] | None = None
     channel_names: tuple[str, ...] | None = None
+    video: bool = False
 
 
 @dataclass
@@ -68,8 +71,8 @@ def find_layout(root: Path, description: Description) -> Layout:
     `train trainannot val valannot`, `images masks`, `images/train masks/train`, `train/images train/masks`,
     `img_dir/train ann_dir/train`, `imagesTr labelsTr`, `JPEGImages SegmentationClass` and DRIVE's
     `training/images training/1st_manual` are all the same case. A folder with nnU-Net's `dataset.json` is read as that
-    says (`nnunet.py`), one of signals as recordings (`recordings.py`), one of DICOM slices by case
-    (`dicom_folders.py`). Without a val split, one is drawn from train.
+    says (`nnunet.py`), one of signals as recordings (`recordings.py`), one of DICOM slices by case (`dicom_folders.py`),
+    one of numbered frames or video files as videos (`videos.py`). Without a val split, one is drawn from train.
 
     Raises:
         UserError: no folder, no images, no labels, or two images of the same name.
@@ -78,6 +81,8 @@ def find_layout(root: Path, description: Description) -> Layout:
         raise UserError(f"{root}: no such folder: give the folder that holds the images and masks")
     if is_nnunet(root) and description.images is None and description.masks is None:
         return _nnunet(root, description)
+    if (videos := find_videos(root, description)) is not None:
+        return _videos(videos, description)
     folders = read_folders(root, description.images, description.masks)
     if not folders and (recordings := find_recordings(root, description)):
         return _recordings(root, recordings, description)
@@ -186,6 +191,12 @@ def _labeled(found: dict[str | None, list[Sample]]) -> tuple[dict[str, list[Samp
         images_alone += [sample.image for sample in alone]
         samples.setdefault(split or "train", []).extend(sample for sample in here if sample not in alone)
     return samples, images_alone
+
+
+def _videos(found: Videos, description: Description) -> Layout:
+    samples, alone = _labeled(found.samples)
+    splits, origin = _split(samples, description, (found.listed, "ImageSets"), any(found.samples))
+    return Layout(found.kinds, _ordered(splits), origin, tuple(alone), found.masks_alone, video=True)
 
 
 def _ordered(splits: dict[str, list[Sample]]) -> dict[str, tuple[Sample, ...]]:

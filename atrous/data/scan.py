@@ -8,7 +8,16 @@ from itertools import repeat
 
 import numpy as np
 
-from atrous.data.dataset import THREADS, label_values, load_header, load_image, load_valid, to_channels, value_counts
+from atrous.data.dataset import (
+    THREADS,
+    label_values,
+    load_header,
+    load_image,
+    load_valid,
+    to_channels,
+    value_counts,
+    void_frames,
+)
 from atrous.data.formats import read_header, read_values
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
@@ -134,6 +143,9 @@ def _scan_label(found: Scan, color_expected: bool, valid: np.ndarray | None) -> 
         inside = region != 0
     if valid is not None and valid.shape == values.shape:
         inside = valid if inside is None else inside & valid
+    if (unlabeled := void_frames(found.sample)) is not None and unlabeled.any():
+        masked = np.broadcast_to(~unlabeled[:, None, None], values.shape)
+        inside = masked if inside is None else inside & masked
     if inside is None:
         found.counts = value_counts(values)
         return values

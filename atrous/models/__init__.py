@@ -9,9 +9,11 @@ from atrous.models.network import DenseNetwork
 from atrous.models.segnet import segnet
 from atrous.models.skips import fcn8s, fcn16s, fcn32s
 from atrous.models.unet import unet
+from atrous.models.video import VideoNetwork
 
 __all__ = [
     "DenseNetwork",
+    "VideoNetwork",
     "deeplab",
     "dilated",
     "fc_densenet",

@@ -32,7 +32,7 @@ def build_task(recipe: Recipe) -> Task:
     """The recipe's task."""
     task = recipe.task
     weights = None if task.class_weights is None else tuple(task.class_weights)
-    return TASKS[task.kind](tuple(task.classes), weights, task.dice, task.tolerance)
+    return TASKS[task.kind](tuple(task.classes), weights, task.dice, task.tolerance, recipe.data.video)
 
 
 def build_preparation(recipe: Recipe) -> Preparation:
@@ -46,7 +46,7 @@ def build_geometry(recipe: Recipe) -> Geometry:
     augment: AugmentSection = recipe.augment
     return Geometry(
         tuple(recipe.train.crop), augment.scale, augment.rotate, tuple(augment.flip), augment.foreground,
-        tuple(augment.about),
+        tuple(augment.about), tuple(augment.keep),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from atrous.models.network import DenseNetwork
 from atrous.models.segnet import segnet
 from atrous.models.skips import fcn8s, fcn16s, fcn32s
 from atrous.models.unet import unet
+from atrous.models.video import VideoNetwork
 from atrous.nn.attention import attention
 from atrous.recipe.schema import ModelSection
 from atrous.surgery.dilate import dilate
@@ -138,6 +139,12 @@ def build_network(model: ModelSection, outputs: int) -> DenseNetwork:
     >>> build_network(ModelSection(encoder_width=8, width=16, depth=10), 2).outputs
     2
     """
+    if model.temporal != "none":
+        picture = build_network(model.model_copy(update={"ndim": 2, "temporal": "none"}), outputs)
+        try:
+            return VideoNetwork(picture, model.temporal, kernel=model.temporal_kernel, causal=model.causal)
+        except ValueError as error:
+            raise UserError(f"model.temporal = {model.temporal!r}: {error}") from error
     options: dict[str, Any] = {"mean": model.mean, "std": model.std}
     if model.attention != "none":
         options["attend"] = partial(attention, model.attention)
@@ -156,4 +163,8 @@ def describe(model: ModelSection) -> str:
     'unet over resnet with scse attention'
     """
     text = model.name if model.name in WITHOUT_ENCODER else f"{model.name} over {model.encoder}"
-    return text if model.attention == "none" else f"{text} with {model.attention} attention"
+    text = text if model.attention == "none" else f"{text} with {model.attention} attention"
+    if model.temporal == "none":
+        return text
+    along = {"frames": "frame by frame", "levels": "mixed along time", "blocks": "(2+1)-D"}[model.temporal]
+    return f"{text}, {along}{', causal' if model.causal else ''}"

@@ -13,6 +13,7 @@ from atrous.data.fingerprint import Fingerprint
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
 from atrous.recipe.intensity import network_statistics, plan_input, working_spacing
 from atrous.recipe.schema import Recipe, validate
+from atrous.recipe.video import plan_clip, plan_video_augment, plan_video_model
 from atrous.recipe.volume import plan_patch
 
 POSITIONS = {1: 65_536, 2: 147_456, 3: 262_144}
@@ -87,10 +88,11 @@ def plan(
     given = plan_input(dataset, fingerprint, reasons)
     spacing = working_spacing(fingerprint, given)
     crop, strides = (plan_crop(size), None) if ndim < 3 else plan_patch(size, spacing, POSITIONS[3])
-    reasons["train.crop"] = (
-        f"images are {' x '.join(f'{s:g}' for s in size)} (median); at most {POSITIONS[ndim]} positions"
-    )
-    model = _plan_model(fingerprint, ndim, given, reasons)
+    if dataset.video:
+        crop, strides = plan_clip(size), None
+    most = math.prod(crop) if dataset.video else POSITIONS[ndim]
+    reasons["train.crop"] = f"images are {' x '.join(f'{s:g}' for s in size)} (median); at most {most} positions"
+    model = plan_video_model(fingerprint, reasons) if dataset.video else _plan_model(fingerprint, ndim, given, reasons)
     if strides is not None:
         model["strides"] = [list(stage) for stage in strides]
         apart = " x ".join(f"{distance:g}" for distance in spacing)
@@ -102,7 +104,7 @@ def plan(
         rare = min(f for f in fingerprint.class_frequency if f > 0)
         reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the labelled positions"
     reasons["task.dice"] = "Dice follows what the figure of merit counts, cross-entropy keeps the gradients alive"
-    batch = _plan_batch(crop, memory, fingerprint.images.get("train", 1), reasons)
+    batch = _plan_batch(crop, memory, fingerprint.images.get("train", 1), reasons, dataset.video)
     precision = "bf16-mixed" if has_bfloat16() else "32-true"
     reasons["train.precision"] = f"this processor {'has' if has_bfloat16() else 'lacks'} bfloat16 arithmetic"
     if minutes is None and epochs is None:
@@ -114,6 +116,7 @@ def plan(
             "description": None if dataset.description is None else str(dataset.description),
             "train": "train",
             "val": "val" if dataset.splits.get("val") else "train",
+            "video": dataset.video,
         },
         "task": {
             "classes": list(dataset.classes),
@@ -182,12 +185,14 @@ def _plan_model(
     }
 
 
-def _plan_batch(crop: Sequence[int], memory: int | None, images: int, reasons: dict[str, str]) -> int:
+def _plan_batch(
+    crop: Sequence[int], memory: int | None, images: int, reasons: dict[str, str], video: bool = False
+) -> int:
     available = memory or machine_memory()
     # Measured on the planned networks: about 2.2 kB of activations a position in bfloat16, twice that in float32.
     need = math.prod(crop) * (2_200 if has_bfloat16() else 4_400)
     wanted = BATCH
-    if len(crop) != 2:  # small crops and short signals come in larger batches, but an epoch has several
+    if len(crop) != 2 and not video:  # small crops and short signals come in larger batches, but an epoch has several
         wanted = min(max(2, round(STEP[len(crop)] / math.prod(crop))), 32, max(2, images // 4))
     batch = int(min(wanted, max(1, 0.4 * available / need)))
     reasons["train.batch_size"] = (
@@ -202,6 +207,8 @@ def _plan_augment(
     if len(size) == 1:
         reasons["augment.flip"] = "time does not run backward"
         return {"flip": [False], "scale": (0.8, 1.25), "rotate": 0.0, "noise": 0.05}
+    if dataset.video:
+        return plan_video_augment(size, crop, reasons)
     if len(size) == 3:
         return _plan_turns(dataset, spacing, reasons)
     reasons["augment.flip"] = (

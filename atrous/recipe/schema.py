@@ -24,6 +24,7 @@ class DataSection(_Section):
     description: str | None = Field(None, description="a dataset.toml that lies elsewhere")
     train: str = Field("train", description="split to train on")
     val: str = Field("val", description="split to choose the best weights by")
+    video: bool = Field(False, description="the samples are videos: time is the first of three axes")
 
 
 class InputSection(_Section):
@@ -72,6 +73,12 @@ class ModelSection(_Section):
         [4, 4, 4, 4, 4, 4], min_length=2, description="fc_densenet: layers per block, the bottleneck last"
     )
     growth: int = Field(12, ge=1, description="fc_densenet: channels that a layer adds")
+    temporal: Literal["none", "frames", "levels", "blocks"] = Field(
+        "none",
+        description="video: 2-D on each frame (frames), its levels mixed along time (levels), (2+1)-D (blocks)",
+    )
+    temporal_kernel: int = Field(3, ge=1, description="frames that a convolution along time sees")
+    causal: bool = Field(False, description="video: no frame depends on later ones, for live use")
     ndim: Literal[1, 2, 3] = Field(2, description="spatial axes")
     in_channels: int = Field(3, ge=1, description="channels of the input")
     mean: list[float] = Field([0.0, 0.0, 0.0], description="subtracted from the raw input, per channel")
@@ -98,6 +105,7 @@ class AugmentSection(_Section):
     scale: tuple[float, float] = Field((0.5, 2.0), description="least and greatest zoom")
     rotate: float = Field(10.0, ge=0, le=180, description="greatest turn, degrees")
     about: list[int] = Field([0], description="axes of a volume about which crops turn")
+    keep: list[int] = Field([], description="axes that are neither zoomed nor shifted by fractions: time")
     foreground: float = Field(0.33, ge=0, le=1, description="share of crops centered on a class drawn evenly")
     brightness: float = Field(0.3, ge=0, description="greatest shift, in standard deviations of the data")
     contrast: float = Field(0.3, ge=0, lt=1, description="greatest deviation of the contrast factor")
@@ -210,6 +218,10 @@ def _agree_model(recipe: Recipe, source: str) -> None:
     ):
         if given and name not in owners:
             raise UserError(f"{source}: model.{key} is for {' and '.join(owners)}, not for model.name = {name!r}")
+    if model.temporal != "none" and model.ndim != 3:
+        raise UserError(f"{source}: model.temporal = {model.temporal!r} is for video: model.ndim must be 3")
+    if model.causal and model.temporal == "none":
+        raise UserError(f"{source}: model.causal needs a network for video: set model.temporal")
     if model.deep_supervision and name in ("fcn32s", "five_layer"):
         raise UserError(f"{source}: model.deep_supervision needs coarser maps, model.name = {name!r} has one map")
     if name in ("fc_densenet", "five_layer") and (model.output_stride or model.antialias):

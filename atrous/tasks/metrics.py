@@ -15,6 +15,7 @@ from atrous.tasks.calibration import BINS, Reliability, calibration_counts
 from atrous.tasks.events import EventScores, event_counts
 from atrous.tasks.scores import Scores
 from atrous.tasks.surface import SurfaceScores, surface_figures
+from atrous.tasks.video import VideoFigures, VideoScores, video_figures
 
 __all__ = ["SegmentationMetrics"]
 
@@ -25,7 +26,8 @@ class SegmentationMetrics:
     Of each image 3 numbers per class are kept (for the bootstrap and the lists of best and worst), of all together the
     confusion matrix, the contour bands and the calibration bins. `boundary=False` and `calibration=False` leave those
     two out: quicker, for validation during training. With a `tolerance` the surfaces of volumes and the onsets and
-    offsets of signals are compared too, where the spacing is known. Grids may be 1-D, 2-D or 3-D and differ in size.
+    offsets of signals are compared too, where the spacing is known. With `video` the first of three axes is time: J, F
+    and flicker are measured, and contours are those of frames. Grids may be 1-D, 2-D or 3-D and differ in size.
 
     >>> metrics = SegmentationMetrics(["background", "cell"])
     >>> probabilities = torch.tensor([[0.9, 0.8, 0.4, 0.3], [0.1, 0.2, 0.6, 0.7]])
@@ -45,6 +47,7 @@ class SegmentationMetrics:
         boundary: bool = True,
         calibration: bool = True,
         tolerance: float | None = None,
+        video: bool = False,
     ):
         if not 2 <= len(classes) <= IGNORE:
             raise ValueError(f"{len(classes)} classes: 2 to {IGNORE} fit uint8 labels with {IGNORE} for void")
@@ -59,6 +62,8 @@ class SegmentationMetrics:
         self._tolerance = tolerance
         self._surfaces: list[np.ndarray] = []
         self._events: list[np.ndarray] = []
+        self._video = video
+        self._videos: dict[str, VideoFigures] = {}
 
     @torch.no_grad()
     def update(
@@ -90,7 +95,10 @@ class SegmentationMetrics:
         confusion = counts[:k]
         if self._boundary is not None:
             labels = prediction.to(torch.uint8).masked_fill_(~counted, IGNORE)
-            self._boundary += boundary_counts(target, labels, k).cpu().numpy()
+            for truth, found in zip(target, labels, strict=True) if self._video else [(target, labels)]:
+                self._boundary += boundary_counts(truth, found, k).cpu().numpy()
+        if self._video:
+            self._videos[name] = video_figures(target.cpu().numpy(), prediction.to(torch.uint8).cpu().numpy(), k)
         if self._calibration is not None:
             self._calibration += calibration_counts(top, prediction == target, counted).cpu().numpy()
         if self._tolerance is not None and spacing is not None:
@@ -116,6 +124,7 @@ class SegmentationMetrics:
             case_dice=_case_dice(margins),
             surface=SurfaceScores.of(self._tolerance or 0.0, self._surfaces) if self._surfaces else None,
             events=EventScores(self._tolerance or 0.0, np.sum(self._events, axis=0)) if self._events else None,
+            video=VideoScores(dict(self._videos)) if self._videos else None,
         )
 
     def _compare(self, truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], tolerance: float) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from atrous.tasks.calibration import Reliability
 from atrous.tasks.events import EventScores
 from atrous.tasks.surface import SurfaceScores
+from atrous.tasks.video import VideoScores
 
 __all__ = ["CONVENTIONS", "Scores"]
 
@@ -31,6 +32,11 @@ EVENT_CONVENTIONS = (
     " Onsets and offsets are matched one to one within the tolerance (seconds), per class, and counted over all "
     "recordings; those that the recording's border or a void cuts off do not count."
 )
+VIDEO_CONVENTIONS = (
+    " J and F are means over frames, then over videos (Perazzi et al. 2016), all frames counted, for every class but "
+    "the first; a contour counts as found within 0.008 of the diagonal; flicker is the share of positions of "
+    "neighboring frames whose true label stays but whose predicted one changes; boundary IoU is that of frames."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +54,7 @@ class Scores:
     case_dice: mean over images of their own Dice, `(K,)`; None where it was not kept.
     surface: surface Dice and HD95 of volumes, where the spacing was known.
     events: onsets and offsets of signals, where the sampling rate was known.
+    video: J, F and flicker of videos.
 
     >>> scores = Scores(("sky", "road"), np.array([[6, 2], [0, 4]]), {"a": 0.7}, (float("nan"), float("nan")), 1.0)
     >>> scores.iou, round(scores.miou, 3)
@@ -65,12 +72,14 @@ class Scores:
     case_dice: np.ndarray | None = None
     surface: SurfaceScores | None = None
     events: EventScores | None = None
+    video: VideoScores | None = None
 
     @property
     def conventions(self) -> str:
         """How the figures count, in words."""
         surface = SURFACE_CONVENTIONS if self.surface is not None else ""
-        return CONVENTIONS + surface + (EVENT_CONVENTIONS if self.events is not None else "")
+        video = VIDEO_CONVENTIONS if self.video is not None else ""
+        return CONVENTIONS + surface + (EVENT_CONVENTIONS if self.events is not None else "") + video
 
     @property
     def images(self) -> int:
@@ -183,6 +192,8 @@ class Scores:
             found |= {f"surface Dice {self.surface.tolerance:g}": self.surface.dice, "HD95": self.surface.hd95}
         if self.events is not None:
             found |= {"onset F1": self.events.onset_f1, "offset F1": self.events.offset_f1}
+        if self.video is not None:
+            found |= {"J": self.video.region, "F": self.video.boundary}
         return found
 
     def text(self) -> str:
@@ -203,6 +214,8 @@ class Scores:
             f"calibration     {_cell(self.ece)} (expected error of the confidence)",
             f"images          {self.images} in {self.seconds:.1f} s, test-time augmentation: {self.tta}",
         ]
+        if self.video is not None:
+            whole.insert(3, f"flicker         {_cell(self.video.flicker)} (of the positions whose true label stays)")
         return "\n".join([*table, "", *whole])
 
     def _of_the_field(self) -> dict[str, Any]:
@@ -221,6 +234,13 @@ class Scores:
                        for kind, row in zip(("onset", "offset"), self.events.counts[:, :, i], strict=True)}
                 for i, name in enumerate(self.classes)
             }  # fmt: skip
+        if self.video is not None:
+            found |= {"j": self._by_name(self.video.region), "boundary_f": self._by_name(self.video.boundary)}
+            found["flicker"] = _number(self.video.flicker)
+            found["videos"] = {
+                name: {"j": self._by_name(one.region), "boundary_f": self._by_name(one.boundary)}
+                for name, one in self.video.videos.items()
+            }
         return found
 
     def _margins(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

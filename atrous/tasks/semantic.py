@@ -18,6 +18,7 @@ class Semantic:
         dice: weight of the soft Dice loss beside the cross-entropy.
         tolerance: within which surfaces (of volumes) and onsets and offsets (of signals) count as found, in the unit
             of the spacing; None leaves these figures out.
+        video: whether the first axis is time: contours are then those of frames.
 
     >>> task = Semantic(("background", "cell"))
     >>> task.out_channels, task.decode(torch.tensor([[[0.0, 3.0], [1.0, 2.0]]])).tolist()
@@ -28,6 +29,7 @@ class Semantic:
     class_weights: tuple[float, ...] | None = None
     dice: float = 1.0
     tolerance: float | None = None
+    video: bool = False
 
     def __post_init__(self) -> None:
         if self.class_weights is not None and len(self.class_weights) != len(self.classes):
@@ -53,4 +55,6 @@ class Semantic:
     def metrics(self, *, full: bool = True) -> SegmentationMetrics:
         """Confusion-based figures; with boundary IoU, calibration, surfaces and events when `full`."""
         tolerance = self.tolerance if full else None
-        return SegmentationMetrics(self.classes, boundary=full, calibration=full, tolerance=tolerance)
+        return SegmentationMetrics(
+            self.classes, boundary=full, calibration=full, tolerance=tolerance, video=self.video and full
+        )

@@ -171,7 +171,8 @@ def fit(
 
     torch.set_flush_denormal(True)
     fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)  # type: ignore[arg-type]
-    network = network.to(memory_format=_memory_format(network.ndim))  # type: ignore[call-overload, arg-type]
+    for weight in network.parameters():
+        weight.data = weight.data.contiguous(memory_format=_memory_format(weight.ndim - 2))
     average = averaged(network)
     optimizer = torch.optim.AdamW(parameter_groups(network, settings), lr=settings.learning_rate, fused=True)
     state = State()

@@ -104,3 +104,20 @@ def test_gamma_keeps_the_ends_and_the_order():
         torch.testing.assert_close(found.amin(1), image.amin(1))
         torch.testing.assert_close(found.amax(1), image.amax(1))
         assert (found.argsort(1) == image.argsort(1)).all()
+
+
+def test_clips_have_whole_frames_and_one_change_for_all():
+    video = np.arange(10, dtype=np.float32)[None, :, None, None] * np.ones((1, 10, 40, 40), np.float32)
+    label = np.zeros((10, 40, 40), np.uint8)
+    decoded = Decoded(("a",), (video,), (label,), ({},))
+    geometry = Geometry((4, 16, 16), scale=(0.5, 2.0), rotate=20, flip=(False, False, True), about=(0,), keep=(0,))
+    rng, seen = np.random.default_rng(0), set()
+    for _ in range(20):
+        view = draw_view(rng, decoded, 0, geometry)
+        clip, _ = cut(video, label, view, geometry.crop)
+        times = clip[0, :, 8, 8].numpy()
+        np.testing.assert_allclose(times, np.round(times[0]) + np.arange(4), atol=1e-4)
+        np.testing.assert_allclose(clip[0, 1].numpy(), times[1], atol=1e-4)
+        assert not np.allclose(np.linalg.norm(view.matrix[1:, 1:], axis=0), 1, atol=1e-3)
+        seen.add(round(float(times[0])))
+    assert len(seen) > 3

@@ -36,6 +36,9 @@ SIGNAL_SUFFIXES = (*_SIGNALS, *_ANNOTATED)
 """Suffixes of recordings; their labels stand in the same file or beside it."""
 ANNOTATED_SUFFIXES = tuple(_ANNOTATED)
 """Suffixes of those whose labels are annotations: intervals and instants, not one label per sample."""
+_VIDEOS = dict.fromkeys((".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm"), "movie")
+VIDEO_SUFFIXES = tuple(_VIDEOS)
+"""Suffixes of video files; a folder of frames is a video too."""
 
 Palette = Sequence[Sequence[int]]
 _Result = TypeVar("_Result")
@@ -69,8 +72,8 @@ def read_header(path: Path | str) -> Header:
 def open_source(path: Path | str) -> Any:
     """An image file as something to slice: `.shape` `(C, *S)`, `.dtype`, and `[...]` that gives arrays.
 
-    NIfTI, `.npy`, `.zarr` and plain TIFF are decoded as far as they are sliced; other formats, which cannot be decoded
-    in parts, are decoded whole.
+    NIfTI, `.npy`, `.zarr`, plain TIFF and videos (files or folders of frames) are decoded as far as they are sliced;
+    other formats, which cannot be decoded in parts, are decoded whole.
 
     Raises:
         UserError: as `read_image`.
@@ -318,6 +321,12 @@ def suffix_of(path: Path | str) -> str:
     return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
 
 
+def is_video(path: Path | str) -> bool:
+    """Whether a path is that of a video: a file by its suffix, or a folder (of frames)."""
+    suffix = suffix_of(path)
+    return suffix in _VIDEOS or (suffix not in _MODULES and Path(path).is_dir() and not is_series(Path(path)))
+
+
 def label_suffix(path: Path | str, ndim: int = 2) -> str:
     """Suffix of the file in which the labels of an input of `ndim` spatial axes are written.
 
@@ -342,7 +351,9 @@ def _format(path: Path) -> ModuleType:
     if is_series(path):
         return import_module(f"{__name__}.dicom")
     suffix = suffix_of(path)
-    modules = _MODULES | _SIGNALS | _ANNOTATED
+    modules = _MODULES | _SIGNALS | _ANNOTATED | _VIDEOS
+    if suffix not in modules and path.is_dir():
+        return import_module(f"{__name__}.frames")
     if suffix not in modules:
         mend = f"use {' '.join(modules)}" if suffix not in (".dcm", ".ima") else "give the folder of the series"
         raise FileFault(path, f"{suffix or 'no suffix'} is not a format that is read", mend)

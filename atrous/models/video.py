@@ -1,0 +1,84 @@
+"""Networks for video from networks for pictures: every frame by itself, and what is mixed along time."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from atrous.models.network import DenseNetwork
+from atrous.nn.normalize import Normalize
+from atrous.nn.resize import resize
+from atrous.nn.temporal import AlongTime, factorized, set_frames, to_clip, to_frames
+
+Temporal = Literal["frames", "levels", "blocks"]
+
+
+class VideoNetwork(DenseNetwork):
+    """`(N, C, T, H, W)` raw values -> `(N, K, T, H, W)` logits: a 2-D network on every frame, mixed along time.
+
+    Args:
+        network: the 2-D network; its parts are taken over, not copied.
+        temporal: "frames": nothing is mixed. "levels": every level of the encoder is, by residual convolutions that
+            start as the identity, so that the network starts as the 2-D one and pretrained weights stay what they are.
+            "blocks": every convolution of the encoder wider than one is followed by one along time, (2+1)-D.
+        kernel: frames that a convolution along time sees.
+        causal: whether no frame depends on later ones.
+
+    >>> from atrous.encoders.resnet import ResNet
+    >>> from atrous.models.fcn import fcn
+    >>> network = fcn(ResNet(2, in_channels=3, depth=10, width=8), outputs=2, width=16)
+    >>> VideoNetwork(network, "levels")(torch.zeros(1, 3, 5, 33, 50)).shape
+    torch.Size([1, 2, 5, 33, 50])
+    """
+
+    def __init__(self, network: DenseNetwork, temporal: Temporal = "levels", *, kernel: int = 3, causal: bool = False):
+        if network.ndim != 2:
+            raise ValueError(f"a network for video is made of one for pictures, this one has {network.ndim} axes")
+        encoder, decoder = network.encoder, network.decoder
+        if temporal == "blocks":
+            _factorize(encoder, kernel, causal)  # type: ignore[arg-type]
+        super().__init__(encoder, decoder, network.outputs, head=network.head, stride=network.stride)
+        self.ndim, self.stride = 3, (1, *network.stride)
+        mean, std = (getattr(network.normalize, name).flatten().tolist() for name in ("mean", "std"))
+        self.normalize = Normalize(mean, std, 3)
+        self.auxiliary, self.temporal = network.auxiliary, temporal
+        self.along = nn.ModuleList(
+            AlongTime(channels, channels, kernel, causal=causal, residual=True)
+            if temporal == "levels"
+            else nn.Identity()
+            for channels in encoder.channels
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
+        """Logits of every position of every frame."""
+        if x.ndim != 5 or x.shape[1] != self.encoder.in_channels:
+            wanted = f"(N, {self.encoder.in_channels}, T, H, W)"
+            raise ValueError(f"the network reads {wanted}, got a tensor of shape {tuple(x.shape)}")
+        frames, size = x.shape[2], tuple(x.shape[3:])
+        set_frames(self, frames)
+        x = to_frames(self.normalize(x))
+        pads = [-length % step for length, step in zip(size, self.stride[1:], strict=True)]
+        if any(pads):
+            x = F.pad(x, [value for pad in reversed(pads) for value in (0, pad)], mode="replicate")
+        padded = tuple(x.shape[2:])
+        levels = [mix(level) for mix, level in zip(self.along, self.encoder(x), strict=True)]
+        maps = self.decoder.maps(levels)
+        heads = zip([self.head, *self.auxiliary], maps[::-1], strict=False)
+        if not (self.training and self.auxiliary):
+            return _clip(self.head(maps[-1]), padded, size, frames)
+        return [_clip(head(feature), padded, size, frames) for head, feature in heads]
+
+
+def _clip(logits: torch.Tensor, padded: tuple[int, ...], size: tuple[int, ...], frames: int) -> torch.Tensor:
+    return to_clip(resize(logits, padded)[:, :, : size[0], : size[1]], frames)
+
+
+def _factorize(encoder: nn.Module, kernel: int, causal: bool) -> None:
+    wide = [
+        (name, module)
+        for name, module in encoder.named_modules()
+        if isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
+    ]
+    for name, module in wide:
+        encoder.set_submodule(name, factorized(module, kernel, causal=causal))

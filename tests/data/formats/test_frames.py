@@ -1,0 +1,74 @@
+"""Folders of frames as videos."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from atrous.data.formats import open_source, read_header, read_image, read_values
+from atrous.data.formats.frames import Frames, frame_files
+from atrous.errors import UserError
+from tests.clips import make_clip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    pictures, _ = make_clip(0, frames=12)
+    for time, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / f"f{time}.png")
+    return tmp_path, pictures.transpose(3, 0, 1, 2)
+
+
+def test_frames_are_in_the_order_of_their_numbers(folder):
+    path, pictures = folder
+    assert [file.name for file in frame_files(path)] == [f"f{i}.png" for i in range(12)]
+    assert read_header(path).shape == pictures.shape
+    np.testing.assert_array_equal(read_image(path), pictures)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        (slice(None), slice(3, 7)),
+        (1, slice(0, 12, 3), slice(2, 9)),
+        (slice(0, 2), 5, slice(None), slice(4, 6)),
+        (slice(None), slice(7, 2, -2)),
+        (0, -1),
+        (slice(None), slice(4, 4)),
+    ],
+)
+def test_slices_are_those_of_the_whole_array(folder, key):
+    path, pictures = folder
+    np.testing.assert_array_equal(open_source(path)[key], pictures[key])
+
+
+def test_only_the_frames_asked_for_are_decoded(folder, monkeypatch):
+    from atrous.data.formats import raster
+
+    path, _ = folder
+    source, seen = Frames(path), []
+    read = raster.read_image
+    monkeypatch.setattr(raster, "read_image", lambda file: seen.append(file.name) or read(file))
+    source[:, 4:6]
+    assert seen == ["f4.png", "f5.png"]
+
+
+def test_masks_are_stacked(tmp_path):
+    _, labels = make_clip(0, frames=4)
+    for time, label in enumerate(labels):
+        Image.fromarray(label).save(tmp_path / f"{time:03d}.png")
+    np.testing.assert_array_equal(read_values(tmp_path), labels)
+
+
+def test_a_frame_of_another_size_and_a_damaged_one_are_named(folder):
+    path, _ = folder
+    Image.fromarray(np.zeros((5, 6, 3), np.uint8)).save(path / "f3.png")
+    with pytest.raises(UserError, match=r"f3\.png.*keep the frames of a clip at one size"):
+        read_image(path)
+    (path / "f3.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"f3\.png: this frame cannot be read"):
+        read_image(path)
+
+
+def test_an_empty_folder_says_so(tmp_path):
+    with pytest.raises(UserError, match="a folder without frames"):
+        read_header(tmp_path)
