@@ -18,11 +18,12 @@ from atrous.errors import UserError
 
 try:
     import av
+    from av.error import FFmpegError
 except ImportError as error:
     raise UserError('video files are read with PyAV: pip install "atrous[video]"') from error
 
 SUFFIXES = (".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm")
-ERRORS = (av.error.FFmpegError, OSError, ValueError, EOFError, MemoryError)
+ERRORS = (FFmpegError, OSError, ValueError, EOFError, MemoryError)
 """What PyAV raises on files that are damaged or hold no video."""
 HIDDEN = ("vp8",)
 """Codecs with packets that show no frame: their frames are counted by decoding them."""
