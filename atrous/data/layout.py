@@ -70,9 +70,8 @@ def find_layout(root: Path, description: Description) -> Layout:
     Folder names say split and role (`folders.py`), file names say what belongs together (`pairing.py`), so
     `train trainannot val valannot`, `images masks`, `images/train masks/train`, `train/images train/masks`,
     `img_dir/train ann_dir/train`, `imagesTr labelsTr`, `JPEGImages SegmentationClass` and DRIVE's
-    `training/images training/1st_manual` are all the same case. A folder with nnU-Net's `dataset.json` is read as that
-    says (`nnunet.py`), one of signals as recordings (`recordings.py`), one of DICOM slices by case (`dicom_folders.py`),
-    one of numbered frames or video files as videos (`videos.py`). Without a val split, one is drawn from train.
+    `training/images training/1st_manual` are all the same case. nnU-Net's `dataset.json`, recordings, DICOM slices by case
+    and videos are read as they lie. Without a val split, one is drawn from train.
 
     Raises:
         UserError: no folder, no images, no labels, or two images of the same name.

@@ -70,7 +70,9 @@ def find_videos(root: Path, description: Description) -> Videos | None:
         sample = Sample(name, path, label, channels=description.channels, group=group_of(name, description.groups))
         samples.setdefault(split, []).append(sample)
     if not any(sample.label for here in samples.values() for sample in here):
-        raise UserError(f"{found[0][0]}: no masks for any video: put those of each in a folder of its name, masks/NAME/*.png")
+        raise UserError(
+            f"{found[0][0]}: no masks for any video: put those of each in a folder of its name, masks/NAME/*.png"
+        )
     lone = tuple(path for group, folder in masks.items() if group not in used for path in folder.files)
     return Videos(samples, lone, _listed(root, samples), _kinds(len(sequences), movies))
 
