@@ -70,8 +70,8 @@ def find_layout(root: Path, description: Description) -> Layout:
     Folder names say split and role (`folders.py`), file names say what belongs together (`pairing.py`), so
     `train trainannot val valannot`, `images masks`, `images/train masks/train`, `train/images train/masks`,
     `img_dir/train ann_dir/train`, `imagesTr labelsTr`, `JPEGImages SegmentationClass` and DRIVE's
-    `training/images training/1st_manual` are all the same case. nnU-Net's `dataset.json`, recordings, DICOM slices by case
-    and videos are read as they lie. Without a val split, one is drawn from train.
+    `training/images training/1st_manual` are all the same case. nnU-Net's `dataset.json`, recordings, DICOM slices and
+    videos are read as they lie. Without a val split, one is drawn from train.
 
     Raises:
         UserError: no folder, no images, no labels, or two images of the same name.
