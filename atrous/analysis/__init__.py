@@ -10,8 +10,11 @@ from atrous.analysis.attribution import Attribution, attribute, strongest_class
 from atrous.analysis.boundary import Boundary, boundary
 from atrous.analysis.equivariance import Equivariance, equivariance
 from atrous.analysis.filters import Filters, filters
+from atrous.analysis.motif import Motif, read_meme, write_meme
+from atrous.analysis.motifs import Motifs, motifs
 from atrous.analysis.receptive import ReceptiveField, receptive_field
 from atrous.analysis.sharing import Sharing, sharing
+from atrous.analysis.similarity import jaspar, nearest
 from atrous.analysis.upsampling import Upsampling, upsampling
 
 __all__ = [
@@ -19,6 +22,8 @@ __all__ = [
     "Boundary",
     "Equivariance",
     "Filters",
+    "Motif",
+    "Motifs",
     "ReceptiveField",
     "Sharing",
     "Upsampling",
@@ -28,8 +33,13 @@ __all__ = [
     "boundary",
     "equivariance",
     "filters",
+    "jaspar",
+    "motifs",
+    "nearest",
+    "read_meme",
     "receptive_field",
     "sharing",
     "strongest_class",
     "upsampling",
+    "write_meme",
 ]

@@ -139,19 +139,20 @@ def logo(axes: Axes, weights: np.ndarray) -> None:
     for position, column in enumerate(centered.T):
         for sign in (1, -1):
             at = 0.0
-            for height, letter in sorted((sign * h, b) for h, b in zip(column, BASES, strict=True) if sign * h > 1e-9):
-                _letter(axes, letter, position, at if sign > 0 else -at - height, height)
+            for height, base in sorted((sign * h, b) for h, b in zip(column, BASES, strict=True) if sign * h > 1e-9):
+                letter(axes, base, position, at if sign > 0 else -at - height, height)
                 at += height
             low, high = min(low, -at if sign < 0 else 0), max(high, at if sign > 0 else 0)
     axes.set_xlim(-0.5, weights.shape[1] - 0.5)
     axes.set_ylim(1.05 * low - 1e-9, 1.05 * high + 1e-9)
 
 
-def _letter(axes: Axes, letter: str, x: float, y: float, height: float) -> None:
-    outline = TextPath((0, 0), letter, size=1)
+def letter(axes: Axes, base: str, x: float, y: float, height: float) -> None:
+    """Draw a base in its color as high as `height`, from `y` up, in the column around `x`."""
+    outline = TextPath((0, 0), base, size=1)
     box = outline.get_extents()
     scale = Affine2D().translate(-box.x0, -box.y0).scale(0.9 / box.width, height / box.height).translate(x - 0.45, y)
-    axes.add_patch(PathPatch(scale.transform_path(outline), facecolor=BASES[letter], linewidth=0))
+    axes.add_patch(PathPatch(scale.transform_path(outline), facecolor=BASES[base], linewidth=0))
 
 
 def _tiles(f: np.ndarray) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ import typer
 NAME = "inspect"
 _WHAT = (
     "certificate (default), receptive-field, equivariance, boundary, sharing, upsampling, attribution, filters: "
-    "see docs/inspect.md."
+    "see docs/inspect.md; motifs: docs/motifs.md."
 )
 
 
@@ -19,15 +19,22 @@ def command(
     memory: Annotated[str | None, typer.Option(help="Memory that a streamed run may take: 1GB.")] = None,
     output: Annotated[str | None, typer.Option(help="Which output, where the network gives several: 1, out.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Write what was measured as .png, .svg or .pdf.")] = None,
-    image: Annotated[Path | None, typer.Option(help="Input to look at (receptive-field, attribution).")] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="Input to look at (receptive-field, attribution); also a folder (motifs).")
+    ] = None,
     target: Annotated[
-        str | None, typer.Option("--class", help="Class, by its number or a run's name for it (attribution).")
+        str | None,
+        typer.Option("--class", help="Class, by its number or a run's name for it (attribution, motifs)."),
     ] = None,
     region: Annotated[str | None, typer.Option(help="Output positions (attribution): 10:20,0:64.")] = None,
     method: Annotated[
-        str, typer.Option(help="gradients, integrated, grad-cam or occlusion (attribution).")
+        str, typer.Option(help="gradients, integrated, grad-cam, occlusion (attribution) or filters (motifs).")
     ] = "integrated",
     layer: Annotated[str | None, typer.Option(help="Module name (filters, grad-cam).")] = None,
+    meme: Annotated[Path | None, typer.Option(help="Write the motifs in MEME format (motifs).")] = None,
+    known: Annotated[
+        str | None, typer.Option(help="Name the nearest of JASPAR2024 (or another release) or of a MEME file (motifs).")
+    ] = None,
     antialias: Annotated[bool, typer.Option("--antialias", help="Set an anti-aliased copy beside it.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
@@ -39,6 +46,8 @@ def command(
     Example: atrous inspect "torchvision.models.segmentation:fcn_resnet50(weights_backbone=None)" --shape 3,4096,4096
 
     Example: atrous inspect runs/cells equivariance --antialias --picture shifts.png
+
+    Example: atrous inspect runs/sites motifs --image sequences/val --known JASPAR2024 --meme found.meme
     """
     from atrous.cli.output import quiet_libraries, show
     from atrous.geometry.field import certify
@@ -55,7 +64,10 @@ def command(
     from atrous.cli.inspect_analyses import Wanted, analyze, parse_class, parse_region
 
     where = parse_region(region) if region else None
-    number = parse_class(target, class_names(model)) if target else None
-    found = analyze(network, what, Wanted(wanted, which, image, number, where, method, layer, antialias))
+    names = class_names(model)
+    number = parse_class(target, names) if target else None
+    chosen = Wanted(wanted, which, image, number, where, method, layer, antialias, known, meme, names)
+    found = analyze(network, what, chosen)
     drawn = {} if picture is None else {"picture": str(found.draw(picture))}
+    drawn |= {} if meme is None else {"meme": str(meme)}
     show("\n".join([found.text(), *drawn.values()]), {**found.to_dict(), **drawn}, json)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from torch import Tensor, nn
 
 from atrous._nd import CONV
@@ -14,14 +15,19 @@ from atrous.analysis import (
     boundary,
     equivariance,
     filters,
+    jaspar,
+    motifs,
+    read_meme,
     receptive_field,
     sharing,
     strongest_class,
     upsampling,
+    write_meme,
 )
 from atrous.analysis.grid import grid_of
 from atrous.data.dataset import to_channels
-from atrous.data.formats import read_image
+from atrous.data.formats import open_source, read_image
+from atrous.data.inputs import find_inputs
 from atrous.errors import UserError
 from atrous.networks import default_shape
 
@@ -54,6 +60,9 @@ class Wanted:
     method: str = "integrated"
     layer: str | None = None
     antialias: bool = False
+    known: str | None = None
+    meme: Path | None = None
+    classes: tuple[str, ...] = ()
 
 
 def analyze(network: nn.Module, what: str, wanted: Wanted) -> Result:
@@ -135,6 +144,26 @@ def _attribution(network: nn.Module, wanted: Wanted) -> Result:
     )
 
 
+def _motifs(network: nn.Module, wanted: Wanted) -> Result:
+    if wanted.image is None:
+        raise UserError("motifs are found in sequences: give a file or folder of them with --image")
+    items = find_inputs([wanted.image], ndim=1, channels=4)
+    found = motifs(
+        network,
+        [np.asarray(open_source(item.path)[...], dtype=np.float32) for item in items],
+        method=wanted.method,
+        targets=None if wanted.target is None else [wanted.target],
+        classes=wanted.classes or None,
+        output=wanted.output,
+    )
+    if wanted.known is not None:
+        from_file = Path(wanted.known).suffix in (".meme", ".txt")
+        found = found.compared(read_meme(wanted.known) if from_file else jaspar(wanted.known))
+    if wanted.meme is not None:
+        write_meme(wanted.meme, found.motifs)
+    return found
+
+
 ANALYSES: dict[str, Callable[[nn.Module, Wanted], Result]] = {
     "receptive-field": _receptive_field,
     "equivariance": _equivariance,
@@ -143,6 +172,7 @@ ANALYSES: dict[str, Callable[[nn.Module, Wanted], Result]] = {
     "upsampling": lambda network, wanted: upsampling(network),
     "attribution": _attribution,
     "filters": lambda network, wanted: filters(network, wanted.layer),
+    "motifs": _motifs,
 }
 """The words that may stand for WHAT, besides `certificate`."""
 

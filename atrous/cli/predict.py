@@ -10,8 +10,8 @@ NAME = "predict"
 
 def command(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    inputs: Annotated[list[str], typer.Argument(help="Files, folders or globs.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for what is written.")],
+    inputs: Annotated[list[str], typer.Argument(help="Files, folders or globs; `-` for a live signal.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for what is written.")] = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write the labels in color over the image.")] = False,
     probabilities: Annotated[str | None, typer.Option(help="Also write probabilities: zarr or tiff.")] = None,
     tta: Annotated[str, typer.Option(help="Test-time augmentation: none or flip.")] = "none",
@@ -29,21 +29,35 @@ def command(
 
     A video (a file or a folder of frames) gives a folder with the labels of each frame, and as overlay an .mp4.
 
+    With `-`, samples are read from standard input, a line each, and labels are written to standard output as soon as
+    they are final (docs/signals.md); `--probabilities csv` writes those too.
+
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --overlay
+
+    Example: recorder | atrous predict runs/ecg -
     """
     from atrous.cli.output import progress_bar, quiet_libraries, say, show
     from atrous.errors import UserError
     from atrous.outputs import Wanted, find_jobs, predict_files
     from atrous.prediction import load
 
-    if probabilities not in (None, "zarr", "tiff"):
-        raise UserError(f"--probabilities {probabilities}: zarr or tiff")
+    live = inputs == ["-"]
+    kinds = ("csv",) if live else ("zarr", "tiff")
+    if probabilities not in (None, *kinds):
+        raise UserError(f"--probabilities {probabilities}: {' or '.join(kinds)}")
     if tta not in ("none", "flip"):
         raise UserError(f"--tta {tta}: none or flip")
     quiet_libraries()
     predictor = load(run, device=device, flip=tta == "flip", memory=memory, engine=engine)
     if predictor.video and (probabilities is not None or tta != "none"):
         raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
+    if live:
+        from atrous.cli.live import run_live
+
+        run_live(predictor, probabilities is not None)
+        return
+    if out is None:
+        raise UserError("-o FOLDER is missing: say where the labels go")
     jobs, wanted = find_jobs(predictor, inputs, out), Wanted(overlay, probabilities, predictor.palette)
     with progress_bar("predicting", len(jobs)) as (bar, task):
         done = predict_files(predictor, jobs, wanted, lambda at: bar.update(task, completed=at), bar.console.print)

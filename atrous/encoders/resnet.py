@@ -64,6 +64,7 @@ class ResNet(nn.Module):
         output_stride: greatest stride along any axis. Strides beyond it become dilation of all that comes after, which
             keeps the receptive field and, on the coarse grid, the values (Chen et al. 2015, Yu & Koltun 2016).
         antialias: blur before positions are dropped (Zhang 2019).
+        stem: kernel of the first convolution, odd; a wide one reads the motifs of a sequence in one layer.
 
     >>> encoder = ResNet(3, in_channels=1, depth=10, width=8, strides=((1, 2, 2), 2, 2, 2))
     >>> encoder.channels, encoder.strides[-1]
@@ -84,8 +85,11 @@ class ResNet(nn.Module):
         strides: tuple[int | tuple[int, ...], ...] = (2, 2, 2, 2),
         output_stride: int | None = None,
         antialias: bool = False,
+        stem: int = 3,
     ) -> None:
         super().__init__()
+        if stem < 1 or stem % 2 == 0:
+            raise ValueError(f"stem {stem} is not odd")
         if depth not in BLOCKS:
             raise ValueError(f"depth {depth} is not one of {sorted(BLOCKS)}")
         if not 1 <= len(strides) <= len(BLOCKS[depth]):
@@ -93,7 +97,7 @@ class ResNet(nn.Module):
         if output_stride is not None and output_stride < 1:
             raise ValueError(f"output stride {output_stride} is less than 1")
         self.ndim, self.in_channels = ndim, in_channels
-        self.stem = conv_norm_act(ndim, in_channels, width)
+        self.stem = conv_norm_act(ndim, in_channels, width, stem)
         channels, total, dilation, stages = [width], [(1,) * ndim], (1,) * ndim, []
         for level, (blocks, step) in enumerate(zip(BLOCKS[depth], strides, strict=False)):
             asked, outputs, before = per_axis(step, ndim), width * 2**level, dilation

@@ -34,6 +34,8 @@ def plan_input(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, st
         times = f"cases spread up to {fingerprint.case_scale:.3g} times as far as others"
         reasons["input.intensity"] = f"intensities have no common unit ({times}): mean 0 and deviation 1 for each case"
     found = fingerprint.spacing
+    if ndim == 1 and found is not None:
+        given["rate"] = round(1 / found.median[0], 6)
     if ndim == 3 and found is not None:
         apart = max(b / a for a, b in zip(found.min, found.max, strict=True))
         if apart > SPACINGS_DIFFER:

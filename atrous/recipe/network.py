@@ -40,6 +40,7 @@ ENCODERS: dict[str, Callable[[ModelSection, int | None], Encoder]] = {
         strides=tuple(s if isinstance(s, int) else tuple(s) for s in m.strides),
         output_stride=stride,
         antialias=m.antialias,
+        stem=m.stem,
     ),
     "vgg": lambda m, stride: VGG(
         m.ndim, m.in_channels, depth=m.depth, width=m.encoder_width, output_stride=stride, antialias=m.antialias

@@ -38,6 +38,7 @@ class InputSection(_Section):
     low: list[float] = Field([], description="where clip cuts, per channel")
     high: list[float] = Field([], description="where clip cuts, per channel")
     spacing: list[float] = Field([], description="grid that the network works on, per axis; empty: that of the file")
+    rate: float | None = Field(None, gt=0, description="samples per second of the training recordings, where known")
 
 
 class ModelSection(_Section):
@@ -52,6 +53,7 @@ class ModelSection(_Section):
     pretrained: bool = Field(False, description="start from ImageNet weights")
     depth: int = Field(18, description="of resnet (10, 18, 34) and vgg (11, 13, 16)")
     encoder_width: int = Field(32, ge=4, description="channels of the finest level of resnet and vgg")
+    stem: int = Field(3, ge=1, description="kernel of the first convolution of resnet, odd")
     strides: list[int | list[int]] = Field([2, 2, 2, 2], description="of the stages of resnet, per axis where a list")
     output_stride: Literal[1, 2, 4, 8, 16, 32] | None = Field(
         None, description="greatest stride of the encoder, the rest dilates; deeplab 16, dilated 8, others as it is"

@@ -1,0 +1,168 @@
+"""Planted motifs: are they labeled base by base, and does the analysis of the network give them back?
+
+    python benchmarks/motifs.py --minutes 4 --out OUT
+
+Random sequences (even background) with GATTACA and four motifs of JASPAR, each site drawn from its matrix, at random
+places on random strands. A network learns which motif a base belongs to; chance copies of GATTACA count as it. Figures
+are of sequences left out. Beside the network's stands the average precision of the model that wrote the sequences (the
+posterior of every start, by the matrices and their true rates): no network can be expected to do better.
+"""
+
+import argparse
+import json
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import average_precision_score
+
+from atrous.analysis import jaspar, motifs
+from atrous.analysis.motif import LETTERS, PSEUDO, Motif
+from atrous.analysis.similarity import RELEASE, nearest
+from atrous.fit import train
+from atrous.prediction import load
+
+GATTACA = "GATTACA"
+PLANTED = ("MA0138.3", "MA0088.2", "MA0509.3", "MA0083.3")  # REST, ZNF143, RFX1, SRF: 21 to 23 bits each
+LENGTH, EVERY = 4000, 400  # bases of a sequence; bases to one site of each motif
+SETTINGS = (
+    "model.name=unet", "model.encoder=resnet", "model.depth=10", "model.strides=[2,2,2]", "model.stem=19",
+    "model.encoder_width=48", "model.width=48", "augment.scale=[1,1]", "augment.noise=0", "augment.brightness=0",
+    "augment.contrast=0", "augment.foreground=0.5", "train.crop=[1000]", "train.batch_size=16", "train.validations=6",
+    "train.learning_rate=3e-3",
+)  # fmt: skip
+
+
+def planted_motifs() -> list[Motif]:
+    """GATTACA and the four of JASPAR."""
+    word = Motif(GATTACA, np.eye(4)[[LETTERS.index(base) for base in GATTACA]].T * 1000.0, "planted")
+    known = {motif.source: motif for motif in jaspar()}
+    return [word, *(known[number] for number in PLANTED)]
+
+
+def probabilities(motif: Motif) -> np.ndarray:
+    """What sites are drawn from: frequencies `(4, width)`; those of the word are exact."""
+    if motif.source == "planted":
+        return motif.counts / motif.counts.sum(0)
+    return (motif.counts + PSEUDO) / (motif.counts + PSEUDO).sum(0)
+
+
+def sequence(rng: np.random.Generator, known: list[Motif]) -> tuple[np.ndarray, np.ndarray]:
+    """Letters `(L,)` and labels `(L,)`: 0, or 1 and on for the motifs in order."""
+    letters, labels = rng.integers(0, 4, LENGTH), np.zeros(LENGTH, np.uint8)
+    for _ in range(LENGTH // EVERY):
+        for number, motif in enumerate(known, 1):
+            table = probabilities(motif)
+            site = np.array([rng.choice(4, p=column) for column in table.T])
+            site = site if rng.random() < 0.5 else 3 - site[::-1]
+            free = [at for at in rng.integers(0, LENGTH - motif.width, 50) if not labels[at : at + motif.width].any()]
+            if free:
+                letters[free[0] : free[0] + motif.width] = site
+                labels[free[0] : free[0] + motif.width] = number
+    word = np.array([LETTERS.index(base) for base in GATTACA])
+    for copy in (word, 3 - word[::-1]):
+        windows = np.lib.stride_tricks.sliding_window_view(letters, len(copy))
+        for at in np.flatnonzero((windows == copy).all(1)):
+            part = labels[at : at + len(copy)]
+            part[part == 0] = 1
+    return letters, labels
+
+
+def write(root: Path, known: list[Motif], counts: dict[str, int], seed: int) -> Path:
+    """The data set: one-hot signals `(4, L)` with a label per base."""
+    rng = np.random.default_rng(seed)
+    for split, count in counts.items():
+        (root / split).mkdir(parents=True)
+        for i in range(count):
+            letters, labels = sequence(rng, known)
+            np.savez(root / split / f"{i:03d}.npz", signal=np.eye(4, dtype=np.float32)[letters].T, label=labels)
+    names = ", ".join(f'"{name}"' for name in ("none", *(motif.name for motif in known)))
+    (root / "dataset.toml").write_text(f"classes = [{names}]\n")
+    return root
+
+
+def ceiling(letters: np.ndarray, known: list[Motif]) -> np.ndarray:
+    """Probability of each motif at each base `(5, L)` by the model that wrote the sequence."""
+    odds = np.zeros((len(known), 2, len(letters)))
+    for k, motif in enumerate(known):
+        table = np.log(np.maximum(probabilities(motif), 1e-9) / 0.25)
+        rate = 1 / (2 * EVERY) + (1 / 4**7 if motif.source == "planted" else 0)
+        for strand, scores in enumerate((table, table[::-1, ::-1])):
+            windows = np.lib.stride_tricks.sliding_window_view(letters, motif.width)
+            odds[k, strand, : len(windows)] = rate * np.exp(scores[windows, np.arange(motif.width)].sum(1))
+    covering = np.zeros((len(known), len(letters)))
+    for k, motif in enumerate(known):
+        both = odds[k].sum(0)
+        covering[k] = np.convolve(both, np.ones(motif.width))[: len(letters)]
+    return covering / (1 + covering.sum(0))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--epochs", type=float, help="instead of minutes, for machines that do other things too")
+    parser.add_argument("--train", type=int, default=80, help="sequences of 4000 bases")
+    parser.add_argument("--val", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder for the data and the run; a temporary one")
+    given = parser.parse_args()
+    out = given.out or Path(tempfile.mkdtemp())
+    known = planted_motifs()
+    data = write(out / "data", known, {"train": given.train, "val": given.val}, given.seed)
+    started = time.time()
+    length = {"minutes": given.minutes} if given.epochs is None else {"epochs": given.epochs}
+    train(data, out=out / "run", **length, seed=given.seed, settings=SETTINGS)
+    seconds = time.time() - started
+    predictor, found, best, truth, sequences = load(out / "run", dtype=torch.float32), [], [], [], []
+    for path in sorted((data / "val").glob("*.npz")):
+        with np.load(path) as file:
+            signal, label = file["signal"], file["label"]
+        predicted = predictor.predict(signal, probabilities=True).probabilities
+        assert predicted is not None
+        found.append(predicted[1:])
+        best.append(ceiling(signal.argmax(0), known))
+        truth.append(label)
+        sequences.append(signal)
+    labels, scores, limits = np.concatenate(truth), np.concatenate(found, 1), np.concatenate(best, 1)
+    precision = [float(average_precision_score(labels == k, scores[k - 1])) for k in range(1, 1 + len(known))]
+    limit = [float(average_precision_score(labels == k, limits[k - 1])) for k in range(1, 1 + len(known))]
+    classes = ("none", *(motif.name for motif in known))
+    analysis = motifs(predictor.network, sequences, classes=classes)
+    database, rows = list(jaspar()), []
+    print(f"{'motif':10s} {'AP':>7s} {'ceiling':>8s}  found (sites)  nearest planted, nearest of {RELEASE}")
+    for motif, value, most in zip(known, precision, limit, strict=True):
+        mine = next((m for m in analysis.motifs if m.name == motif.name), None)
+        row: dict[str, object] = {"motif": motif.name, "id": motif.source, "average_precision": value, "ceiling": most}
+        text = "nothing"
+        if mine is not None:
+            planted, near = nearest(mine, known, 1)[0], nearest(mine, [known[0], *database], 1)[0]
+            row |= {"found": mine.consensus, "sites": mine.sites, "similarity": planted.similarity}
+            row |= {"recovered": planted.target is motif, "jaspar": near.target.name, "jaspar_id": near.target.source}
+            text = f"{mine.consensus} ({mine.sites})  {planted.target.name} {planted.similarity:.3f}, "
+            text += f"{near.target.name} {near.target.source} {near.similarity:.3f}"
+        rows.append(row)
+        print(f"{motif.name:10s} {value:7.4f} {most:8.4f}  {text}")
+    passed = min(precision) >= 0.95 and all(row.get("recovered") for row in rows)
+    print(
+        json.dumps(
+            {
+                "benchmark": "motifs",
+                "mean_average_precision": float(np.mean(precision)),
+                "motifs": rows,
+                "passed": passed,
+                "train_seconds": seconds,
+                "train_bases": given.train * LENGTH,
+                "val_bases": given.val * LENGTH,
+                "torch": torch.__version__,
+                "processor": platform.machine(),
+                "threads": torch.get_num_threads(),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
