@@ -31,7 +31,7 @@ LENGTH, EVERY = 4000, 400  # bases of a sequence; bases to one site of each moti
 SETTINGS = (
     "model.name=unet", "model.encoder=resnet", "model.depth=10", "model.strides=[2,2,2]", "model.stem=19",
     "model.encoder_width=48", "model.width=48", "augment.scale=[1,1]", "augment.noise=0", "augment.brightness=0",
-    "augment.contrast=0", "augment.foreground=0.5", "train.crop=[1000]", "train.batch_size=16", "train.validations=6",
+    "augment.contrast=0", "augment.foreground=0.5", "train.crop=[1000]", "train.batch_size=8", "train.validations=6",
     "train.learning_rate=3e-3",
 )  # fmt: skip
 
