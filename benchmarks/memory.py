@@ -4,8 +4,8 @@
 
 Each network runs in a process of its own, once on a small input, so that libraries are loaded, and then on the large
 one. Measured is the highest resident size during that run (Linux: `/proc/self/status`, reset by `clear_refs`) over the
-one before it, and the weights, which the prediction counts too. Source and sink cost nothing: the source is one strip
-of noise, shown again and again, and the sink forgets.
+one before it, and the weights, the network's own and the folded ones, which the prediction counts too. Source and sink
+cost nothing: the source is one strip of noise, shown again and again, and the sink forgets.
 """
 
 import argparse
@@ -85,6 +85,11 @@ class Nothing:
         pass
 
 
+def _bytes(tensors: list[torch.Tensor]) -> dict[int, int]:
+    """Where the tensors' storages lie, and their sizes."""
+    return {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+
+
 def status(name: str) -> int:
     """Bytes of one line of /proc/self/status."""
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -98,12 +103,12 @@ def one(name: str, memory: str | None) -> dict[str, Any]:
     stream(network, np.zeros(small, np.float32))
     ready = prepare(network, shape)
     made = plan(ready, shape, memory=memory)
-    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    held = _bytes(list(network.parameters())), _bytes([op.tensor for op in ready.graph.ops if op.tensor is not None])
     source, sink = Noise(shape), Nothing(made.output_shape)
     Path("/proc/self/clear_refs").write_text("5")
     before = status("VmRSS")
     stream(ready, source, sink, memory=memory, strategy="strips")
-    measured = status("VmHWM") - before + weights
+    measured = status("VmHWM") - before + sum((held[0] | held[1]).values())
     return {"network": name, "shape": shape, "predicted": made.peak_bytes, "measured": measured}
 
 

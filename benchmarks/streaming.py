@@ -152,6 +152,7 @@ def one(way: str, size: int, threads: int, repeats: int, out: Path) -> None:
         prepared = time.perf_counter() - start
     result = np.empty(0)
     for _ in range(repeats):
+        result = np.empty(0)  # one output at a time
         start = time.perf_counter()
         result = run(net, x)
         seconds.append(time.perf_counter() - start)

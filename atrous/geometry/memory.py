@@ -54,7 +54,7 @@ class Meter:
                 self.macs += self.macs_per_row[run.op] * rows
                 out = rows * self.row[run.op]
                 op = self.program.graph.ops[run.op]
-                self.peak = max(self.peak, self.now + out * (1 + self._scratch(op)) + self._copies(op))
+                self.peak = max(self.peak, self.now + out * (1 + self._scratch(op)))
                 if run.op in self.read_by:
                     self._append(run.op, run.lo, run.hi)
             for value, first in keep.items():
@@ -64,19 +64,10 @@ class Meter:
         """Temporaries beside the output, in units of its size."""
         if op.kind.startswith("max_unpool") or op.kind.endswith("indices"):
             return 3.0
-        if op.kind == "conv_transpose1d":
-            return 2.0
-        return 1.0 if "upsample" in op.kind or "pool" in op.kind or op.kind == "conv1d" else 0.0
-
-    def _copies(self, op: Op) -> float:
-        """Bytes of inputs that the operator copies into another layout: in 1-D, convolutions do."""
-        if op.kind not in ("conv1d", "conv_transpose1d"):
-            return 0.0
-        held = [self.held[i] for i in op.inputs if i in self.held]
-        rows = sum(
-            (b - a) * self.row[i] for i, (a, b) in zip((i for i in op.inputs if i in self.held), held, strict=True)
-        )
-        return rows * (2 if op.kind == "conv_transpose1d" else 1)
+        if op.kind.startswith("conv_transpose"):  # disjoint kernels are a matrix product, others are gathered
+            kernel, stride = self.program.graph.ops[op.inputs[1]].shape[2:], op.arguments["stride"]
+            return 0.0 if kernel == tuple(stride) else 2.0
+        return 1.0 if "upsample" in op.kind or "pool" in op.kind else 0.0
 
     def _append(self, value: int, lo: int, hi: int) -> None:
         start, stop = self.held.get(value, (lo, lo))

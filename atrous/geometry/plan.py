@@ -15,7 +15,8 @@ from atrous.geometry.strides import period
 
 COMFORT = 2**30  # bytes of rows that a plan aims at when no memory limit is given
 POSITIONS = 2**18  # input positions of one strip, beyond which larger strips gain nothing
-COMPILED = 3 * 2**19  # bytes of one channel of a strip for compiled segments, which compute a few rows twice in each,
+COMPILED = 2**20  # bytes of one channel of a strip for compiled segments, which compute a few rows twice in each,
+HOLES = 1.2  # bytes that rows take, over what they are: an allocator leaves holes
 STEPS = 8  # unless that leaves fewer steps than this
 
 
@@ -161,7 +162,7 @@ def make_plan(
     )
     itemsize = (dtype or like).itemsize
     weights = graph.parameters * (like.itemsize + itemsize)  # the network's own, and a copy as the run computes with it
-    budget = (COMFORT if memory is None else memory - weights) * 0.9
+    budget = (COMFORT if memory is None else memory - weights) * 0.75
     others = [g for g in axes if g != stream and axes[g].streamed(graph.output)]
     block_axis = max(others, key=lambda g: graph.shape[1 + g], default=None)
     if blocks and blocks > 1 and (block_axis is None or blocks > axes[block_axis].length(graph.output)):
@@ -196,6 +197,7 @@ def make_plan(
                 f"more than memory={memory / 2**20:.0f} MiB: allow more, or a smaller input"
             )
     peak, count, rows, found = best
+    peak = peak * HOLES + _ends(graph, axis, rows, count, itemsize)
     return Plan(
         graph.network,
         graph.shape,
@@ -213,6 +215,12 @@ def make_plan(
         reason,
         spool,
     )
+
+
+def _ends(graph: Graph, axis: Axis, strip: int, blocks: int, itemsize: int) -> float:
+    """Bytes of a strip that is read ahead and of one that is written behind, each once as it is stored."""
+    share = min(strip / axis.length(0), 1.0) / blocks
+    return 2 * share * itemsize * (graph.ops[0].numel + graph.ops[graph.output].numel)
 
 
 def byte_count(memory: float | str | None) -> float | None:

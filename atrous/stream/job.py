@@ -21,8 +21,8 @@ from atrous.stream.chunked import ChunkedSink, ChunkedSource, chunk_rows
 from atrous.stream.compiled import Compiler, SegmentRunner
 from atrous.stream.overlap import Ahead, Behind
 from atrous.stream.post import Post, post_function, result_like
-from atrous.stream.prepare import Prepared
-from atrous.stream.process import flushed_denormals, steady_process
+from atrous.stream.prepare import Prepared, rows_limit
+from atrous.stream.process import Settle, exact_process, steady_process
 from atrous.stream.resume import Record, record_path, signature
 from atrous.stream.run import Runner, new_gatherers
 from atrous.stream.source import checked_sink, read_box, write_box
@@ -46,6 +46,7 @@ class Job:
     known: dict[int, Tensor] = field(default_factory=dict)
     constant: set[int] = field(default_factory=set)
     record: Record | None = None
+    between: Settle | None = None
 
     @property
     def graph(self) -> Graph:
@@ -90,7 +91,7 @@ class Job:
             )
             self.record = Record.open(record_path(sink), signature(self.graph, facts))
         stored = Spool(self.spool, self.graph, self.dtype) if self.spool is not None else None
-        with self._settings(), ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        with self._settings() as self.between, ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
             ends = _Ends(self, source, sink, stored, reader, writer)
             try:
                 for done in self._passes(ends):
@@ -103,9 +104,10 @@ class Job:
             self.record.remove()
         return sink
 
-    def _settings(self) -> AbstractContextManager[None]:
-        # compiled segments keep their own memory, and compiling them wants to give its own back
-        return flushed_denormals() if self.compiler is not None else steady_process()
+    def _settings(self) -> AbstractContextManager[Settle]:
+        if self.compiler is not None:
+            return exact_process()
+        return steady_process(rows_limit(self.ready, self.plan, self.dtype))
 
     def _passes(self, ends: "_Ends") -> Iterator[float]:
         self.known = constants(self.graph, self.dtype)
@@ -152,7 +154,7 @@ class Job:
     def _runner(self, built: Program, gathered: dict[int, Any]) -> tuple[Any, Iterator[Any]]:
         """What runs a program, and the steps it takes: eager, or in compiled segments."""
         if self.compiler is None:
-            return Runner(built, self.known, gathered), steps(built, self.plan.strip)
+            return Runner(built, self.known, gathered, self.between), steps(built, self.plan.strip)
         segments, windows = self._segments(built)
         like = torch.empty(0, dtype=self.dtype, device=self.ready.device)
         compiled = self.ready.compiled.setdefault((self.engine, self.dtype, self.plan.axis), {})

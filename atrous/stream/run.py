@@ -12,15 +12,19 @@ from torch import Tensor
 from atrous.geometry.graph import Op
 from atrous.geometry.program import Program, Run, Step
 from atrous.stream.compute import compute
+from atrous.stream.compute.fast import join
 from atrous.stream.gather import Gatherer, gatherer
+from atrous.stream.process import Settle
 from atrous.stream.span import Piece, Span, span_of
 
 FRESH = {"add", "affine", "cat", *(f"{kind}{n}d" for n in (1, 2, 3) for kind in ("conv", "conv_transpose"))}
 """Operators whose result shares no storage with anything else."""
-IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+IN_PLACE: dict[str, Callable[..., Tensor]] = {
     "relu": torch.relu_,
     "silu": partial(F.silu, inplace=True),
     "hardswish": partial(F.hardswish, inplace=True),
+    "hardtanh": partial(F.hardtanh, inplace=True),
+    "leaky_relu": partial(F.leaky_relu, inplace=True),
     "sigmoid": torch.sigmoid_,
 }
 
@@ -41,11 +45,14 @@ class Buffer:
 class Runner:
     """The state of a running program: buffered rows, and what barriers have gathered.
 
-    `whole` holds the values without rows (constants, pooled vectors) that the operators read.
+    `whole` holds the values without rows (constants, pooled vectors) that the operators read; `between` is called
+    after every operator.
     """
 
-    def __init__(self, program: Program, whole: dict[int, Tensor], gathered: dict[int, Gatherer]):
-        self.program, self.whole, self.gathered = program, whole, gathered
+    def __init__(
+        self, program: Program, whole: dict[int, Tensor], gathered: dict[int, Gatherer], between: Settle | None = None
+    ):
+        self.program, self.whole, self.gathered, self.between = program, whole, gathered, between
         self.buffers: dict[int, Buffer] = {}
         self.readers = Counter(r.input for op in program.order for r in program.axis.along[op.index].reads)
         self.fixed: dict[int, tuple[Span, ...]] = {op.index: self._fixed_spans(op) for op in program.order}
@@ -71,6 +78,8 @@ class Runner:
                 del out
             for value, first in keep.items():
                 self._drop(value, first)
+            if self.between is not None:
+                self.between()
 
     def _fixed_spans(self, op: Op) -> tuple[Span, ...]:
         """The spans of the axes that do not stream: the same in every step."""
@@ -89,7 +98,7 @@ class Runner:
         spans = (along, *self.fixed[op.index]) if along is not None else self.fixed[op.index]
         tensors = {i: self._input(i, spans) for i in op.inputs}
         if op.kind in IN_PLACE and self._sole(op.inputs[0], tensors):
-            return IN_PLACE[op.kind](tensors[op.inputs[0]])
+            return IN_PLACE[op.kind](tensors[op.inputs[0]], *op.args[1:], **op.kwargs)
         if op.kind == "add" and len(op.inputs) == 2 and not op.kwargs:
             for mine, other in (op.inputs, op.inputs[::-1]):
                 if self._sole(mine, tensors) and tensors[mine].shape == tensors[other].shape:
@@ -161,7 +170,7 @@ class Runner:
         if buffer is None or buffer.tensor.shape[dim] == 0:
             self.buffers[value] = Buffer(lo, rows)
         else:
-            buffer.tensor = torch.cat([buffer.tensor, rows], dim)
+            buffer.tensor = join([buffer.tensor, rows], dim)
 
     def _drop(self, value: int, first: int) -> None:
         buffer, dim = self.buffers.get(value), self.program.axis.dim(value)

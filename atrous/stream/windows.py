@@ -129,7 +129,7 @@ def run_windows(
     function = post_function(post)
     engines: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}
     windows = list(_product(lists, ndim))
-    with steady_process(), torch.inference_mode():
+    with steady_process(made.peak_bytes) as between, torch.inference_mode():
         for number, window in enumerate(windows):
             x = read_box(source, {g: (w.start, w.stop) for g, w in enumerate(window)}, dtype, ready.device)
             size = tuple(x.shape[2:])
@@ -142,6 +142,8 @@ def run_windows(
                 out = out.narrow(len(output.shape) - ndim + g, w.lo - offset, w.hi - w.lo)
             out = function(out) if function else out
             write_box(sink, out, [(w.lo - box[g][0], w.hi - box[g][0]) for g, w in enumerate(window)], ndim)
+            del x, out
+            between()
             if progress is not None:
                 progress((number + 1) / len(windows))
     return sink

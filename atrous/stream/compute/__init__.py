@@ -5,10 +5,11 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from atrous.geometry.graph import Op, Ref
-from atrous.stream.compute import rearrange, resize, sliding
+from atrous.stream.compute import fast, rearrange, resize, sliding
 from atrous.stream.span import Span
 
 SIZED = {*resize.KERNELS, "expand"}
+CONVOLUTIONS = {f"{kind}{n}d" for kind in ("conv", "conv_transpose") for n in (1, 2, 3)}
 KERNELS = {**sliding.KERNELS, **resize.KERNELS, **rearrange.KERNELS}
 
 
@@ -48,10 +49,14 @@ def _nothing(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Ten
 
 def whole(op: Op, tensors: dict[int, Tensor]) -> Tensor:
     """The operator as it stands, on the tensors given."""
+    if op.kind in CONVOLUTIONS:
+        return KERNELS[op.kind](op, tensors, ())
     args, kwargs = tree_map(lambda a: tensors[a.index] if isinstance(a, Ref) else a, (op.args, op.kwargs))
     assert op.target is not None
     if op.kind == "view":
         return args[0].reshape(op.shape)
+    if op.kind == "cat":
+        return fast.join(*args, **kwargs)
     if op.kind == "relu":
         return torch.relu(args[0])
     result = op.target(*args, **kwargs)

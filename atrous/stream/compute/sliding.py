@@ -10,6 +10,7 @@ from torch import Tensor
 from atrous.geometry.graph import Op
 from atrous.geometry.maps import Bins, Sliding
 from atrous.geometry.rules.sliding import dimensions, each, window
+from atrous.stream.compute import fast
 from atrous.stream.span import Piece, Span
 
 
@@ -28,6 +29,8 @@ def extended(x: Tensor, pads: dict[int, tuple[int, int]], value: float = 0.0) ->
     if x.numel() == 0:
         sizes = [n + sum(pads.get(d, (0, 0))) for d, n in enumerate(x.shape)]
         return x.new_full(sizes, value)
+    if fast.rows_last(x):
+        return extended(x.transpose(1, 2), {(0, 2, 1)[dim]: pair for dim, pair in pads.items()}, value).transpose(1, 2)
     first = min(pads)
     flat: list[int] = []
     for dim in range(x.dim() - 1, first - 1, -1):
@@ -60,8 +63,9 @@ def convolution(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> 
         pads[k] = overhang(windows[k], span.lo, span.hi, span.pieces[a["input"].index].length)
     x = extended(x, {rank - n + k: p for k, p in enumerate(pads) if p[0] != p[1]})
     padding = [p[0] if p[0] == p[1] else 0 for p in pads]
-    function: Any = (F.conv1d, F.conv2d, F.conv3d)[n - 1]
-    return function(x, weight, bias, [w.stride for w in windows], padding, [w.dilation for w in windows], a["groups"])
+    return fast.convolve(
+        x, weight, bias, [w.stride for w in windows], padding, [w.dilation for w in windows], a["groups"]
+    )
 
 
 def transposed(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
@@ -85,14 +89,15 @@ def transposed(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> T
         padding[k] = extra[k] = 0
         cuts[rank - n + k] = (start - span.lo, span.hi - stop)
     exact = all(cut == (0, 0) for cut in cuts.values())
-    function: Any = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[n - 1]
     if x.numel() == 0:  # nothing adds to these rows
         sizes = [x.shape[0], weight.shape[1] * a["groups"], *op.shape[2:]]
         for span in spans:
             sizes[span.dim] = span.hi - span.lo
         out, exact, cuts = x.new_zeros(sizes), False, {}
     else:
-        out = function(x, weight, bias if exact else None, stride, padding, extra, a["groups"], dilation)
+        out = fast.convolve_transposed(
+            x, weight, bias if exact else None, stride, padding, extra, a["groups"], dilation
+        )
     if exact:
         return out
     out = extended(out, cuts)
@@ -115,18 +120,14 @@ def _max_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> tu
         pads[rank - n + k] = overhang(windows[k], span.lo, span.hi, span.pieces[op.inputs[0]].length)
     lowest = -math.inf if x.is_floating_point() else torch.iinfo(x.dtype).min
     x = extended(x, pads, lowest)
+    kernel, stride, dilation = ([getattr(w, k) for w in windows] for k in ("kernel", "stride", "dilation"))
+    before, ceil = {d: first for d, (first, _) in pads.items()}, op.arguments["ceil_mode"]
+    if op.item is None:
+        values = fast.max_pool(x, kernel, stride, padding, dilation, ceil)
+        return values, values, before
     function: Any = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[n - 1]
-    out = function(
-        x,
-        [w.kernel for w in windows],
-        [w.stride for w in windows],
-        padding,
-        [w.dilation for w in windows],
-        op.arguments["ceil_mode"],
-        return_indices=op.item is not None,
-    )
-    values, indices = out if op.item is not None else (out, out)
-    return values, indices, {d: before for d, (before, _) in pads.items()}
+    values, indices = function(x, kernel, stride, padding, dilation, ceil, return_indices=True)
+    return values, indices, before
 
 
 def max_pool_with_indices(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
@@ -200,8 +201,7 @@ def avg_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Ten
         pads[dim] = (before, after if span is not None else w.last(hi - 1) - length)
         counts.append(_counts(w, lo, hi, length, a["count_include_pad"]))
     x = extended(x, pads)
-    function: Any = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[n - 1]
-    out = function(x, [w.kernel for w in windows], [w.stride for w in windows])
+    out = fast.average_pool(x, [w.kernel for w in windows], [w.stride for w in windows])
     full = math.prod(w.kernel for w in windows)
     if a.get("divisor_override"):
         return out * (full / a["divisor_override"])
