@@ -167,3 +167,44 @@ def test_videos_are_predicted_as_files_and_streamed_equals_whole(filmed, tmp_pat
         assert (stream.average_rate, stream.width, stream.height) == (30, 64, 48)
         assert sum(1 for _ in container.decode(stream)) == 9
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip", "clip_overlay.mp4"]
+
+
+@pytest.fixture(scope="module")
+def edf_run(tmp_path_factory):
+    """A run on EDF+ recordings with annotations."""
+    from tests.data.formats.recordings import write_edf_signals
+
+    folder = tmp_path_factory.mktemp("edf")
+    data = write_edf_signals(folder / "data")
+    return data, train(data, out=folder / "run", epochs=30, settings=[*SMALL, "train.learning_rate=3e-3"])
+
+
+def test_recordings_in_edf_are_learned_and_keep_their_rate(edf_run):
+    data, trained = edf_run
+    assert read_recipe(trained.run.folder / "recipe.toml").input.rate == 100.0
+    assert trained.scores.miou > 0.4
+    again = evaluate(trained.run.folder, data).scores
+    np.testing.assert_array_equal(again.confusion, trained.scores.confusion)
+
+
+def test_labels_of_edf_are_annotations_that_its_own_library_reads(edf_run, tmp_path):
+    import pyedflib
+    import torch
+
+    from atrous.outputs import Wanted, find_jobs, predict_files
+    from atrous.prediction import load
+
+    data, trained = edf_run
+    predictor = load(trained.run.folder, dtype=torch.float32)
+    done = predict_files(predictor, find_jobs(predictor, [data], tmp_path / "out"), Wanted())
+    assert done.failed == ()
+    path = tmp_path / "out" / "patient0.edf"
+    assert path in done.written
+    with pyedflib.EdfReader(str(path), pyedflib.READ_ALL_ANNOTATIONS) as file:
+        onsets, durations, texts = file.readAnnotations()
+    expected = predictor.predict(data / "patient0.edf").labels
+    found = np.full(len(expected), 255, np.uint8)
+    for onset, duration, text in zip(onsets, durations, texts, strict=True):
+        found[round(onset * 100) : round((onset + duration) * 100)] = predictor.classes.index(text)
+    np.testing.assert_array_equal(found, expected)
+    assert len(set(expected)) > 1

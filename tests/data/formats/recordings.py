@@ -56,3 +56,18 @@ def annotate_record(path: Path, places: Sequence[int], symbols: str, notes: Sequ
             aux_note=None if notes is None else list(notes),
             write_dir=str(path.parent),
         )
+
+
+def write_edf_signals(root: Path, count: int = 6, length: int = 400, rate: float = 100.0) -> Path:
+    """EDF+ recordings with bumps `p` and spikes `qrs` on noise, annotated as intervals, everything else `na`."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "dataset.toml").write_text('classes = ["na", "p", "qrs"]\n[annotations]\nbackground = "na"\n')
+    rng = np.random.default_rng(0)
+    for case in range(count):
+        signal, annotations = rng.normal(0, 0.05, length), []
+        for start in range(int(rng.integers(5, 30)), length - 50, 70):
+            signal[start : start + 14] += 0.5 * np.sin(np.linspace(0, np.pi, 14))
+            signal[start + 20 : start + 28] += 2 * np.sin(np.linspace(0, 2 * np.pi, 8))
+            annotations += [(start / rate, 14 / rate, "p"), ((start + 20) / rate, 8 / rate, "qrs")]
+        write_edf(root / f"patient{case}.edf", [100 * signal], [rate], annotations, ["ECG II"])
+    return root
