@@ -7,9 +7,11 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import rasterio
 
 from atrous.recipe.build import build_geometry, build_network, build_preparation, build_settings, build_task
 from atrous.recipe.schema import read_recipe
+from tests.maps import map_transform, write_map
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,7 +37,20 @@ def test_a_scan_is_labeled_slab_by_slab(tmp_path, capsys):
     assert f"{(data > 0.5).sum() * 0.02:.1f} ml" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", ["medical.md", "signals.md", "video.md"])
+def test_water_of_a_scene_is_written_where_it_lies(tmp_path, capsys):
+    bands = np.random.default_rng(0).integers(1, 3000, (3, 600, 70)).astype(np.int16)
+    bands[:, :20] = -9999
+    write_map(tmp_path / "scene.tif", bands, map_transform(0), nodata=-9999)
+    main = runpy.run_path(str(ROOT / "examples" / "landcover.py"))["main"]
+    main(tmp_path / "scene.tif", tmp_path / "out.tif", 1, 3)
+    with rasterio.open(tmp_path / "out.tif") as file:
+        truth = np.where(bands[0] == -9999, 255, bands[0] > bands[2])
+        np.testing.assert_array_equal(file.read(1), truth)
+        assert file.transform == map_transform(0)
+    assert f"water: {(truth == 1).sum() * 0.01:.1f} ha" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", ["maps.md", "medical.md", "microscopy.md", "signals.md", "video.md"])
 def test_code_on_pages_runs(page, capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks

@@ -7,6 +7,7 @@ from pathlib import Path
 from atrous.data.description import Description
 from atrous.data.folders import IMAGE_WORDS, LABEL_WORDS, MOST_LEVELS, Folder, split_of
 from atrous.data.formats import read_header, stem, suffix_of
+from atrous.data.formats.failure import FileFault
 from atrous.data.formats.series import is_series
 from atrous.data.pairing import pair
 from atrous.data.recordings import group_of
@@ -39,7 +40,7 @@ def find_series(root: Path, description: Description) -> SeriesFolders | None:
     `CASE_seg.nii.gz`) or, where that says nothing (`CASE/label.nii.gz`), by its folder. The two are paired by name.
 
     Raises:
-        UserError: two series or two label files have one name, or a series cannot be read as one volume.
+        UserError: two series or two label files have one name, or pydicom is not installed.
     """
     series, labels = _walk(root)
     if not series:
@@ -57,10 +58,18 @@ def find_series(root: Path, description: Description) -> SeriesFolders | None:
             group=group_of(name, description.groups),
         )
         samples.setdefault(split_of(path.relative_to(root).parts[:-1]), []).append(sample)
-    modalities = {name for path in series for name in read_header(path).names}
+    modalities = {name for path in series for name in _modality(path)}
     return SeriesFolders(
         samples, tuple(masks[name] for name in pairs.labels_alone), modalities.pop() if len(modalities) == 1 else ""
     )
+
+
+def _modality(path: Path) -> tuple[str, ...]:
+    """The modality of a series; nothing where it cannot be read, which the scan of its voxels then says."""
+    try:
+        return read_header(path).names
+    except FileFault:
+        return ()
 
 
 def holds_volumes(folder: Folder) -> bool:

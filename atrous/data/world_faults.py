@@ -36,6 +36,9 @@ def world_notes(scans: Sequence[Scan]) -> Iterator[str]:
         crs = Counter(_crs_name(grid) for grid in grids)
         yield f"{_count(len(grids), 'map')}: {', '.join(crs)}; labels are written in the projection of each map"
         yield from _nodata(scans, grids)
+    units = sorted({one.image.unit for one in scans if one.image is not None and one.image.unit})
+    if units:
+        yield f"spacing is in {' and in '.join(units)}"
     names = Counter(one.image.names for one in scans if one.image is not None and any(one.image.names))
     if names:
         yield f"channels: {some([name or '?' for name in names.most_common(1)[0][0]], 12)}"

@@ -59,9 +59,11 @@ def test_series_without_labels_and_broken_ones_are_said_in_one_line(tmp_path):
     put_series(tmp_path / "scans" / "a", pixels)
     with pytest.raises(UserError, match=r"without labels: put a NIfTI file of labels beside each"):
         open_dataset(tmp_path / "scans")
-    put_series(tmp_path / "scans" / "b", pixels, places=np.array([0, 1, 3, 4.0]))
-    with pytest.raises(UserError, match="1 slice is missing"):
-        open_dataset(tmp_path / "scans")
+    root = write_series(tmp_path / "more")
+    (root / "case1" / "IM0003").unlink()
+    found = check(root)
+    assert [fault.line() for fault in found.errors if "case1: 1 slice is missing between" in fault.line()]
+    assert found.dataset.channel_names == ("CT",)
 
 
 def test_inputs_are_folders_of_slices(tmp_path):

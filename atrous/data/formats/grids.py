@@ -49,6 +49,7 @@ def write_tiff(
     names: Sequence[str] = (),
     palette: Sequence[Sequence[int]] | None = None,
     nodata: float | None = None,
+    bands: bool = False,
 ) -> None:
     """Write labels `(*S)` or bands `(K, *S)` as a tiled, deflated TIFF; one row of tiles is held at a time.
 
@@ -61,6 +62,7 @@ def write_tiff(
         names: classes: descriptions of the bands, or of the values of labels.
         palette: RGB of each label, kept in maps.
         nodata: value that means "no data", kept in maps.
+        bands: whether the first axis is that of classes.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -70,7 +72,7 @@ def write_tiff(
 
             geotiff_write.write(beside, values, like=like, names=names, nodata=nodata, palette=palette)
         elif kind == "ome" and like is not None:
-            _write_ome(beside, values, tiff.read_header(like), names)
+            _write_ome(beside, values, tiff.read_header(like), names, bands)
         else:
             _write_tiles(beside, values, ome=False, metadata=None)
         os.replace(beside, path)
@@ -85,15 +87,18 @@ def write_zarr(
     like: Path | None = None,
     names: Sequence[str] = (),
     palette: Sequence[Sequence[int]] | None = None,
+    bands: bool = False,
 ) -> None:
     """Write labels `(*S)` or bands `(K, *S)` as zarr: as OME-Zarr if `like` is one, else as a bare array.
+
+    Where a network took the channels of `like` for slices, its grid is not that of the labels: a bare array, too.
 
     The folder is written beside its place, then renamed.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(beside, ignore_errors=True)
     try:
-        if like is not None and is_group(like):
+        if like is not None and is_group(like) and _spatial_axes(like) == len(values.shape) - bands:
             from atrous.data.formats import ngff_write
 
             ngff_write.write(beside, values, like=like, names=names, palette=palette)
@@ -107,12 +112,19 @@ def write_zarr(
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _write_ome(path: Path, values: Any, header: Header, names: Sequence[str]) -> None:
-    """OME-TIFF with the axes and physical sizes of the picture; of several channels in `names`."""
-    ndim = len(values.shape) if len(values.shape) == len(header.size) else len(values.shape) - 1
-    letters = (header.axes or "ZYX")[-ndim:]
-    lead = "C" if ndim < len(values.shape) else ""
-    metadata = {"axes": lead + letters, **scale_metadata((header.spacing or ())[-ndim:], letters)}
+def _spatial_axes(like: Path) -> int:
+    """Axes of space of an OME-Zarr."""
+    from atrous.data.formats import ngff
+
+    return len(ngff.read_header(like).size)
+
+
+def _write_ome(path: Path, values: Any, header: Header, names: Sequence[str], bands: bool) -> None:
+    """OME-TIFF with the axes and physical sizes of the picture; of bands the channels are `names`."""
+    ndim = len(values.shape) - bands
+    letters = f"Z{header.axes}"[-ndim:]  # a network may have taken channels for slices
+    lead, spacing = "C" if bands else "", (header.spacing or ())[-ndim:]
+    metadata = {"axes": lead + letters, **scale_metadata(spacing, letters[ndim - len(spacing) :])}
     if lead and names:
         metadata["Channel"] = {"Name": list(names)}
     _write_tiles(path, values, ome=True, metadata=metadata)

@@ -23,10 +23,10 @@ def write_probabilities(
     axes and scale.
     """
     if like is not None and grid_kind(path, like):
-        write_tiff(path, probabilities, like=like, names=classes, nodata=np.nan)
+        write_tiff(path, probabilities, like=like, names=classes, nodata=np.nan, bands=True)
         return
     if like is not None and path.suffix == ".zarr" and is_group(like):
-        write_zarr(path, probabilities, like=like, names=classes)
+        write_zarr(path, probabilities, like=like, names=classes, bands=True)
         return
     beside = path.with_name(path.name + ".part")
     if path.suffix == ".zarr":
