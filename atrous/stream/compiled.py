@@ -19,7 +19,7 @@ from atrous.geometry.segments import Segment, SegmentRun, SegmentStep
 from atrous.stream.compute import compute, on_window
 from atrous.stream.gather import Gatherer
 from atrous.stream.process import give_back
-from atrous.stream.run import Deliver, Read, narrow
+from atrous.stream.run import Deliver, Read, block_offset, narrow
 from atrous.stream.span import Piece as BoxPiece
 from atrous.stream.span import Span, span_of
 
@@ -122,7 +122,7 @@ class Piece(nn.Module):
         for span in spans:
             piece = span.pieces.get(value)
             if piece is not None:
-                tensor = narrow(tensor, piece, _offset(self.program, value, piece.dim))
+                tensor = narrow(tensor, piece, block_offset(self.program, value, piece.dim))
         return tensor
 
 
@@ -141,14 +141,6 @@ def _on_window(op: Op, run: SegmentRun, program: Program) -> Op:
     shape = list(op.shape)
     shape[program.axis.dim(op.index) or 0] = hi - lo
     return replace(op, shape=tuple(shape))
-
-
-def _offset(program: Program, value: int, dim: int) -> int:
-    """The first position that the program needs of a value, along a dimension that is cut into blocks."""
-    if value not in program.boxes:
-        return 0
-    axis = next(g for g, a in program.axes.items() if g != program.stream and a.dim(value) == dim)
-    return program.boxes[value][axis][0]
 
 
 def evaluate(
@@ -190,7 +182,7 @@ def _input(
         piece = span.pieces.get(value)
         if piece is None:
             continue
-        offset = rows[value][0] if streamed and k == 0 else _offset(program, value, piece.dim)
+        offset = rows[value][0] if streamed and k == 0 else block_offset(program, value, piece.dim)
         tensor = narrow(tensor, piece, offset)
     return tensor
 

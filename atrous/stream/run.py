@@ -187,7 +187,7 @@ class Runner:
 def block_offset(program: Program, value: int, dim: int) -> int:
     """The first row held of a value along the axis that is cut into blocks; 0 when it is whole along that axis."""
     for g, axis in program.axes.items():
-        if g != program.stream and axis.dim(value) == dim:
+        if g != program.stream and axis.dim(value) == dim and value in program.boxes:
             return program.boxes[value][g][0]
     return 0
 
