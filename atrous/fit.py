@@ -13,6 +13,7 @@ from atrous.data.batches import Batches, ahead
 from atrous.data.cache import Decoded, decode
 from atrous.data.check import Check, check
 from atrous.data.dataset import Dataset
+from atrous.data.genomes.crops import GenomeBatches, decode_genomes, decode_windows
 from atrous.errors import UserError
 from atrous.evaluation import measure
 from atrous.prediction import load
@@ -172,18 +173,9 @@ def _train(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool) -
 def _learn(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool, scratch: Path) -> Outcome:
     recipe, dataset = run.recipe, found.dataset
     torch.manual_seed(recipe.train.seed)
-    limit = machine_memory() // 4
-    preparation = build_preparation(recipe)
-    decoded = decode(dataset, dataset.splits[recipe.data.train], limit=limit, scratch=scratch, preparation=preparation)
-    held_out = decode(
-        dataset, dataset.splits[recipe.data.val], limit=limit, scratch=scratch, need_positions=False,
-        preparation=preparation,
-    )  # fmt: skip
-    batches = Batches(
-        decoded, build_geometry(recipe), build_color(recipe), recipe.train.batch_size, recipe.train.seed,
-        _spread(found, recipe),
-    )  # fmt: skip
-    network, task = build_network(recipe.model, len(recipe.task.classes)), build_task(recipe)
+    batches, held_out, share = (_sequences if dataset.task == "stranded" else _grids)(found, recipe, scratch)
+    task = build_task(recipe)
+    network = build_network(recipe.model, task.out_channels)
     watch.say(
         f"{describe(recipe.model)}, {count_parameters(network) / 1e6:.1f} million parameters; "
         f"crops {' x '.join(map(str, recipe.train.crop))}, batch {recipe.train.batch_size}, {recipe.train.precision}"
@@ -191,8 +183,8 @@ def _learn(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool, s
     budget.minutes, budget.steps = recipe.train.minutes, None
     if recipe.train.epochs is not None:
         budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * batches.per_epoch))
-    side = CLIP if recipe.data.video else (WINDOW[held_out.ndim],) * held_out.ndim
-    budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * _whole_share(held_out, side)
+    side = _side(recipe, held_out)
+    budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * share
     return fit(
         network,
         task,
@@ -205,6 +197,36 @@ def _learn(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool, s
         monitor=replace(watch.monitor, on_stage=watch.say),
         resume=resume,
     )
+
+
+def _grids(found: Check, recipe: Recipe, scratch: Path) -> tuple[Batches, Decoded, float]:
+    """Batches, validation samples, and how many times their positions the full evaluation has."""
+    dataset, limit = found.dataset, machine_memory() // 4
+    preparation = build_preparation(recipe)
+    decoded = decode(dataset, dataset.splits[recipe.data.train], limit=limit, scratch=scratch, preparation=preparation)
+    held_out = decode(
+        dataset, dataset.splits[recipe.data.val], limit=limit, scratch=scratch, need_positions=False,
+        preparation=preparation,
+    )  # fmt: skip
+    batches = Batches(
+        decoded, build_geometry(recipe), build_color(recipe), recipe.train.batch_size, recipe.train.seed,
+        _spread(found, recipe),
+    )  # fmt: skip
+    return batches, held_out, _whole_share(held_out, _side(recipe, held_out))
+
+
+def _side(recipe: Recipe, held_out: Decoded) -> Sequence[int]:
+    """Size of the windows on which large samples are validated during training."""
+    return CLIP if recipe.data.video else (WINDOW[held_out.ndim],) * held_out.ndim
+
+
+def _sequences(found: Check, recipe: Recipe, _: Path) -> tuple[GenomeBatches, Decoded, float]:
+    """The same of genomes."""
+    splits, train = found.dataset.splits, recipe.train
+    decoded = decode_genomes(found.dataset, splits[recipe.data.train])
+    held_out, share = decode_windows(found.dataset, splits[recipe.data.val])
+    batches = GenomeBatches(decoded, train.crop[0], recipe.augment.strands, train.batch_size, train.seed)
+    return batches, held_out, share
 
 
 def _spread(found: Check, recipe: Recipe) -> float:

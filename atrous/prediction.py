@@ -193,6 +193,14 @@ class Predictor:
             progress,
         )
 
+    def write_probabilities(self, source: Any, sink: Any, progress: Callable[[float], None] | None = None) -> None:
+        """Write the probabilities of a source `(C, *S)` into a sink `(K, *S)`: large ones strip by strip, in order."""
+        if self.whole(tuple(source.shape)):
+            output = self.output(np.asarray(source[...]))
+            sink[...] = self.task.probabilities(output)[0].cpu().numpy()
+            return
+        self._stream(source, sink, self.task.probabilities, False, progress)
+
     def whole(self, shape: tuple[int, ...]) -> bool:
         """Whether an input of this shape `(C, *S)` goes through the network in one piece."""
         return bool(self.flips) or (self.memory is None and int(np.prod(shape[1:])) <= WHOLE)
@@ -278,7 +286,8 @@ def load(
         UserError: it is not a run, or its weights are missing or damaged.
     """
     opened = run if isinstance(run, Run) else open_run(run)
-    trained = torch.bfloat16 if opened.recipe.train.precision == "bf16-mixed" else torch.float32
+    quick = opened.recipe.train.precision == "bf16-mixed" and opened.recipe.task.kind != "stranded"
+    trained = torch.bfloat16 if quick else torch.float32
     network = opened.network().to(device)
     for weight in network.parameters():
         if weight.ndim == 4:

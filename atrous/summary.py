@@ -38,7 +38,7 @@ def write_summary(
         history=read_log(run.folder / "metrics.csv"),
         scores=scores,
         palette=dataset.palette,
-        examples=_examples(predictor, dataset, split, scores),
+        examples=[] if dataset.task == "stranded" else _examples(predictor, dataset, split, scores),
         recipe_toml=recipe,
         environment=_flat(facts),
         commands=_commands(run, facts["command"], split),

@@ -8,13 +8,16 @@ import pytest
 from PIL import Image
 
 from atrous.data.check import check
+from atrous.data.genomes.annotation import read_features
 from atrous.evaluation import evaluate
 from atrous.fit import train
+from atrous.genome_outputs import annotate_files, find_genome_jobs
 from atrous.outputs import Wanted, find_jobs, predict_files
 from atrous.prediction import load
 from atrous.recipe.plan import plan
 from atrous.recipe.schema import read_recipe
 from tests.clips import make_clip, write_frames, write_movie
+from tests.genomes import write_genomes
 from tests.volumes import write_signals, write_volumes
 
 SMALL = ("model.depth=10", "model.encoder_width=8", "model.width=8", "train.validations=2")
@@ -208,3 +211,23 @@ def test_labels_of_edf_are_annotations_that_its_own_library_reads(edf_run, tmp_p
         found[round(onset * 100) : round((onset + duration) * 100)] = predictor.classes.index(text)
     np.testing.assert_array_equal(found, expected)
     assert len(set(expected)) > 1
+
+
+def test_genomes_are_learned_and_their_genes_written(tmp_path):
+    data = write_genomes(tmp_path / "genomes", count=4)
+    small = ("model.width=16", "model.dilations=[1,2,4,8]", "train.crop=[1500]", "train.batch_size=4")
+    trained = train(data, out=tmp_path / "run", epochs=50, settings=[*small, "train.learning_rate=5e-3"])
+    found = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert found["features"]["CDS"]["f1"] > 0.85
+    again = evaluate(trained.run.folder, data).scores
+    np.testing.assert_array_equal(again.confusion, trained.scores.confusion)
+    predictor = load(trained.run)
+    jobs = find_genome_jobs([data / "g0.fa.gz"], tmp_path / "genes.gff3")
+    assert annotate_files(predictor, jobs).written == (tmp_path / "genes.gff3",)
+    truth = {(f.parts[0], f.strand) for f in read_features(data / "g0.gff.gz")}
+    close = [
+        any(strand == s and abs(a - start) < 30 and abs(b - end) < 30 for (a, b), s in truth)
+        for (start, end), strand in ((f.parts[0], f.strand) for f in read_features(tmp_path / "genes.gff3"))
+    ]
+    assert sum(close) > 0.7 * len(truth)
+    assert "CDS+" in (tmp_path / "run" / "report.html").read_text()

@@ -1,9 +1,13 @@
 """`atrous predict RUN INPUT... -o OUT`: labels as files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from atrous.outputs import Written
+    from atrous.prediction import Predictor
 
 NAME = "predict"
 
@@ -13,7 +17,9 @@ def command(
     inputs: Annotated[list[str], typer.Argument(help="Files, folders or globs; `-` for a live signal.")],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder for what is written.")] = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also write the labels in color over the image.")] = False,
-    probabilities: Annotated[str | None, typer.Option(help="Also write probabilities: zarr or tiff.")] = None,
+    probabilities: Annotated[
+        str | None, typer.Option(help="Also write probabilities: zarr or tiff; bigwig for genomes.")
+    ] = None,
     tta: Annotated[str, typer.Option(help="Test-time augmentation: none or flip.")] = "none",
     memory: Annotated[str | None, typer.Option(help="Memory that a streamed input may take: 1GB.")] = None,
     engine: Annotated[str, typer.Option(help="torch, openvino or inductor.")] = "torch",
@@ -25,7 +31,8 @@ def command(
     Large inputs are streamed: the answer is that of the whole image, in bounded memory; the plan is printed first, and
     a run that was killed goes on when it is started again (TIFF, zarr and .npy). Labels are class numbers, in the
     format of the input where that can hold them, else in a PNG. What is done already is skipped. An input that cannot
-    be read is reported at the end, does not stop the others, and makes the exit code 2.
+    be read is reported at the end, does not stop the others, and makes the exit code 2. Of genomes (FASTA) the features
+    found are written, as GFF3 into a folder, or in the format of OUT's suffix: .gff3, .bed or .bw.
 
     A video (a file or a folder of frames) gives a folder with the labels of each frame, and as overlay an .mp4.
 
@@ -36,13 +43,13 @@ def command(
 
     Example: recorder | atrous predict runs/ecg -
     """
-    from atrous.cli.output import progress_bar, quiet_libraries, say, show
+    from atrous.cli.output import progress_bar, quiet_libraries
     from atrous.errors import UserError
     from atrous.outputs import Wanted, find_jobs, predict_files
     from atrous.prediction import load
 
     live = inputs == ["-"]
-    kinds = ("csv",) if live else ("zarr", "tiff")
+    kinds = ("csv",) if live else ("zarr", "tiff", "bigwig")
     if probabilities not in (None, *kinds):
         raise UserError(f"--probabilities {probabilities}: {' or '.join(kinds)}")
     if tta not in ("none", "flip"):
@@ -51,6 +58,9 @@ def command(
     predictor = load(run, device=device, flip=tta == "flip", memory=memory, engine=engine)
     if predictor.video and (probabilities is not None or tta != "none"):
         raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
+    genomes = predictor.run.recipe.task.kind == "stranded"
+    if genomes and (live or overlay or tta != "none" or probabilities not in (None, "bigwig")):
+        raise UserError("of genomes the features are written, and with --probabilities bigwig the signals: no more")
     if live:
         from atrous.cli.live import run_live
 
@@ -58,9 +68,32 @@ def command(
         return
     if out is None:
         raise UserError("-o FOLDER is missing: say where the labels go")
+    if genomes:
+        _annotate(predictor, inputs, out, probabilities == "bigwig", json)
+        return
+    if probabilities == "bigwig":
+        raise UserError("--probabilities bigwig is for genomes: zarr or tiff")
     jobs, wanted = find_jobs(predictor, inputs, out), Wanted(overlay, probabilities, predictor.palette)
     with progress_bar("predicting", len(jobs)) as (bar, task):
         done = predict_files(predictor, jobs, wanted, lambda at: bar.update(task, completed=at), bar.console.print)
+    _tell(done, out, json)
+
+
+def _annotate(predictor: "Predictor", inputs: list[str], out: Path, signals: bool, json: bool) -> None:
+    """Features of FASTA files."""
+    from atrous.cli.output import progress_bar
+    from atrous.genome_outputs import annotate_files, find_genome_jobs
+
+    jobs = find_genome_jobs(inputs, out, signals=signals)
+    with progress_bar("predicting", len(jobs)) as (bar, task):
+        done = annotate_files(predictor, jobs, lambda at: bar.update(task, completed=at), bar.console.print)
+    _tell(done, out, json)
+
+
+def _tell(done: "Written", out: Path, json: bool) -> None:
+    """What was written, skipped and failed; exit code 2 when something failed."""
+    from atrous.cli.output import say, show
+
     facts = {
         "written": [str(p) for p in done.written],
         "skipped": [str(p) for p in done.skipped],

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -74,7 +75,15 @@ class Batches:
         return Batch(torch.stack(images), torch.stack(labels).long())
 
 
-def ahead(batches: Batches, start: int) -> Iterator[Batch]:
+class Stepped(Protocol):
+    """Batches of any step."""
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step, the same every time."""
+        ...
+
+
+def ahead(batches: Stepped, start: int) -> Iterator[Batch]:
     """Batches from step `start` on, without end, each made while the step before it runs."""
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         waiting, step = pool.submit(batches.__getitem__, start), start

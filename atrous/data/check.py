@@ -12,6 +12,7 @@ from atrous.data.description import MOST_CLASSES, Description, read_description
 from atrous.data.faults import Fault, gather
 from atrous.data.fingerprint import Fingerprint, class_counts, fingerprint
 from atrous.data.formats import code_color
+from atrous.data.genomes.scan import genome_faults, genome_fingerprint, genome_notes, scan_genomes
 from atrous.data.image_faults import image_faults, image_notes
 from atrous.data.layout import Layout, find_layout
 from atrous.data.mask_faults import MOST_COLORS, VALUE_KINDS, absence_notes, class_faults, mask_faults, mask_notes
@@ -125,6 +126,8 @@ def check(root: Path | str, toml: Path | str | None = None, progress: Progress |
     root = Path(root)
     description = read_description(root, None if toml is None else Path(toml))
     layout = find_layout(root, description)
+    if layout.task == "stranded":
+        return _genomes(root, description, layout, progress)
     scans = scan(layout.splits, description.palette is not None, progress)
     dataset, guess = _dataset(root, description, layout, scans)
     found = fingerprint(dataset, scans)
@@ -147,6 +150,25 @@ def check(root: Path | str, toml: Path | str | None = None, progress: Progress |
         notes=tuple(notes),
         minutes_per_epoch=found.positions.get("train", 0) / (RATE_PER_CORE[found.ndim] * cores()) / 60,
         colored=any(one.colored for one in scans),
+    )
+
+
+def _genomes(root: Path, description: Description, layout: Layout, progress: Progress | None) -> Check:
+    dataset, _ = resolve(root, description, layout, dict)
+    scans = scan_genomes(dataset, progress)
+    found = genome_fingerprint(dataset, scans)
+    void, everything = sum(one.outside for one in scans), sum(found.positions.values())
+    return Check(
+        dataset=dataset,
+        fingerprint=found,
+        classes=tuple(
+            ClassRow(name, found.class_frequency[k], sum(one.counts.get(k, 0) > 0 for one in scans))
+            for k, name in enumerate(dataset.classes)
+        ),
+        ignored=void / max(1, everything),
+        faults=gather([*genome_faults(dataset, scans), *split_faults(dataset, layout, scans)]),
+        notes=tuple(genome_notes(dataset, scans)),
+        minutes_per_epoch=found.positions.get("train", 0) / (RATE_PER_CORE[1] * cores()) / 60,
     )
 
 

@@ -64,6 +64,8 @@ def _facts(check: Check) -> list[str]:
     if dataset.channel_names:
         channels += f" ({', '.join(dataset.channel_names)})"
     splits = ", ".join(f"{name} {count}" for name, count in found.images.items())
+    if dataset.task == "stranded":
+        axes = " bases"
     facts = [
         ("data", str(dataset.root)),
         ("layout", dataset.layout),
@@ -92,7 +94,7 @@ def _spacing(check: Check) -> list[tuple[str, str]]:
             for row in (found.spacing.min, found.spacing.median, found.spacing.max)
         )
         facts.append(("spacing", least if least == most else f"{least} to {most}, median {median}"))
-    if found.ndim != 2 and not check.dataset.video:
+    if found.ndim != 2 and check.dataset.task == "semantic" and not check.dataset.video:
         facts.append(("scale", f"cases spread up to {found.case_scale:.3g} times as far as others"))
     return facts
 
@@ -106,6 +108,8 @@ def _intensities(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
 def _mask_values(check: Check) -> str:
     dataset = check.dataset
     count = len(dataset.classes)
+    if dataset.task == "stranded":
+        return f"{count} channels, a feature on a strand each; a base may have several"
     if dataset.colors is not None and check.colored:
         known = f"{count} classes, by color"
     elif dataset.values is not None:

@@ -30,6 +30,7 @@ from atrous.data.formats import (
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
 from atrous.data.formats.orient import turn_between
+from atrous.data.genomes.folder import genome_label, open_genome
 from atrous.data.layout import Layout, find_layout
 from atrous.data.pages import turn_header, turn_pages
 from atrous.data.sample import Sample
@@ -48,7 +49,7 @@ class Dataset:
     Attributes:
         root: the folder.
         layout: the layout found, in words.
-        task: `semantic`: one class per position.
+        task: `semantic`: one class per position; `stranded`: any number of classes, on either strand.
         classes: class names; a label `k` means `classes[k]`.
         ignore: file values that become `IGNORE`.
         values: file value of each class, or None when it is `0..K-1`.
@@ -116,7 +117,8 @@ def resolve(
         The data set, and the guess that was made from the values, if one was.
     """
     values = description.values or layout.values
-    classes, ignore, guess = description.classes, description.ignore, None
+    given = description.classes if layout.task == "semantic" else layout.classes
+    classes, ignore, guess = given, description.ignore, None
     if classes is None:
         declared = next((known for known in (layout.classes, description.palette, values) if known is not None), None)
         if declared is None:
@@ -136,7 +138,7 @@ def resolve(
     dataset = Dataset(
         root=root,
         layout=layout.name,
-        task=description.task,
+        task=layout.task,
         classes=classes,
         ignore=ignore,
         values=values,
@@ -153,15 +155,17 @@ def resolve(
     return dataset, guess
 
 
-def load_image(sample: Sample) -> np.ndarray:
+def load_image(sample: Sample) -> Any:
     """Values `(C, *S)` of a sample, uint8, uint16 or float32, brought to `sample.channels`.
 
     Gray becomes color by repetition, color becomes gray by the luma weights of ITU-R BT.601. Channels in several files
-    are put together.
+    are put together. A genome's sequence is a source of float32 to be sliced.
 
     Raises:
         UserError: a file cannot be read, or its channels cannot become `sample.channels`.
     """
+    if sample.sequence:
+        return open_genome(sample)
     image = turn_pages(read_image(sample.image), sample.pages)
     if sample.more:
         parts = [image, *(read_image(path) for path in sample.more)]
@@ -200,6 +204,8 @@ def spacing_of(dataset: Dataset, sample: Sample) -> tuple[float, ...] | None:
     Raises:
         UserError: the file cannot be read.
     """
+    if sample.sequence:
+        return dataset.spacing
     return dataset.spacing or turn_header(read_header(sample.image), sample.pages).spacing
 
 
@@ -209,7 +215,7 @@ def to_channels(image: np.ndarray, channels: int | None, file: Path) -> np.ndarr
     >>> to_channels(np.zeros((1, 2, 2), np.uint8), 3, Path("a.png")).shape
     (3, 2, 2)
     """
-    if channels is None or len(image) == channels:
+    if channels is None or image.shape[0] == channels:
         return image
     if len(image) == 1:
         return np.repeat(image, channels, axis=0)
@@ -222,10 +228,14 @@ def to_channels(image: np.ndarray, channels: int | None, file: Path) -> np.ndarr
 def load_label(dataset: Dataset, sample: Sample) -> np.ndarray:
     """Labels `(*S)` of a sample as uint8: class numbers `0..K-1`, and `IGNORE` where nothing counts.
 
+    Those of a genome's sequence are sets of bits, uint16 (`genomes/labels.py`).
+
     Raises:
         UserError: there is no label file, it cannot be read, it has a value that is no class, or the region's size
             differs.
     """
+    if sample.sequence:
+        return genome_label(sample, dataset.classes)
     if sample.label is None:
         raise FileFault(sample.image, "has no mask", "add one")
     values, colored = label_values(sample, dataset.colors is not None)

@@ -11,6 +11,7 @@ from atrous.data.description import Description
 from atrous.data.dicom_folders import SeriesFolders, find_series, holds_volumes
 from atrous.data.folders import Folder, read_folders
 from atrous.data.formats import ANNOTATED_SUFFIXES, channel_names, stem, suffix_of
+from atrous.data.genomes.folder import Genomes, find_genomes, splits_of
 from atrous.data.nnunet import is_nnunet, read_nnunet
 from atrous.data.pairing import pair
 from atrous.data.recordings import find_recordings, group_of
@@ -41,6 +42,7 @@ class Layout:
         ignore: file values that the layout says count for nothing, else None.
         channel_names: names of the channels, where the layout knows them (nnU-Net's dataset.json).
         video: whether the samples are videos, time first.
+        task: what the labels are: `semantic` or, of genomes, `stranded`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Layout:
     ignore: tuple[int, ...] | None = None
     channel_names: tuple[str, ...] | None = None
     video: bool = False
+    task: str = "semantic"
 
 
 @dataclass
@@ -70,8 +73,8 @@ def find_layout(root: Path, description: Description) -> Layout:
     Folder names say split and role (`folders.py`), file names say what belongs together (`pairing.py`), so
     `train trainannot val valannot`, `images masks`, `images/train masks/train`, `train/images train/masks`,
     `img_dir/train ann_dir/train`, `imagesTr labelsTr`, `JPEGImages SegmentationClass` and DRIVE's
-    `training/images training/1st_manual` are all the same case. nnU-Net's `dataset.json`, recordings, DICOM slices and
-    videos are read as they lie. Without a val split, one is drawn from train.
+    `training/images training/1st_manual` are all the same case. nnU-Net's `dataset.json`, recordings, DICOM slices,
+    videos and genomes are read as they lie. Without a val split, one is drawn from train.
 
     Raises:
         UserError: no folder, no images, no labels, or two images of the same name.
@@ -82,6 +85,8 @@ def find_layout(root: Path, description: Description) -> Layout:
         return _nnunet(root, description)
     if (videos := find_videos(root, description)) is not None:
         return _videos(videos, description)
+    if genomes := find_genomes(root, description):
+        return _genomes(genomes, description)
     folders = read_folders(root, description.images, description.masks)
     if not folders and (recordings := find_recordings(root, description)):
         return _recordings(root, recordings, description)
@@ -196,6 +201,15 @@ def _videos(found: Videos, description: Description) -> Layout:
     samples, alone = _labeled(found.samples)
     splits, origin = _split(samples, description, (found.listed, "ImageSets"), any(found.samples))
     return Layout(found.kinds, _ordered(splits), origin, tuple(alone), found.masks_alone, video=True)
+
+
+def _genomes(found: Genomes, description: Description) -> Layout:
+    samples, alone = _labeled(found.samples)
+    splits, origin = _split(samples, splits_of(found, description), ({}, ""), any(found.samples))
+    return Layout(
+        name=found.name, splits=_ordered(splits), split_origin=origin, images_alone=tuple(sorted(set(alone))),
+        labels_alone=found.labels_alone, classes=found.classes, channel_names=found.channel_names, task="stranded",
+    )  # fmt: skip
 
 
 def _ordered(splits: dict[str, list[Sample]]) -> dict[str, tuple[Sample, ...]]:

@@ -25,6 +25,8 @@ class Sample:
         annotations: how the annotations of the label file (EDF+, WFDB) become labels; None where it has a label per
             sample.
         pages: how the pages of a TIFF are read, `z` or `channels`; None as the file says (`pages.py`).
+        sequence: name of the one sequence of the file that this sample is (FASTA); "" where the file is one sample.
+        marks: the files that say what lies on the sequence (GFF3, BED, bigWig), of which `label` is the first.
 
     >>> Sample("train/a", Path("train/a.png"), Path("trainannot/a.png")).region is None
     True
@@ -40,3 +42,5 @@ class Sample:
     group: str = ""
     annotations: Rule | None = None
     pages: str | None = None
+    sequence: str = ""
+    marks: tuple[Path, ...] = ()

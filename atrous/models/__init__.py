@@ -1,5 +1,6 @@
 """Networks, each built by a plain function from parts that are passed in."""
 
+from atrous.models.codons import codons
 from atrous.models.deeplab import deeplab
 from atrous.models.dilated import dilated
 from atrous.models.fc_densenet import fc_densenet
@@ -14,6 +15,7 @@ from atrous.models.video import VideoNetwork
 __all__ = [
     "DenseNetwork",
     "VideoNetwork",
+    "codons",
     "deeplab",
     "dilated",
     "fc_densenet",

@@ -1,5 +1,7 @@
 """From a recipe to its parts: network, task, geometry of crops, settings of the loop. One dict per kind."""
 
+from collections.abc import Callable
+
 from torch import nn
 
 from atrous.data.augment import Color
@@ -8,6 +10,7 @@ from atrous.data.prepare import Preparation
 from atrous.recipe.network import build_encoder, build_network, describe
 from atrous.recipe.schema import AugmentSection, Recipe
 from atrous.tasks.semantic import Semantic
+from atrous.tasks.stranded import Stranded
 from atrous.tasks.task import Task
 from atrous.training.loop import Settings
 from atrous.training.stages import Stage
@@ -25,14 +28,24 @@ __all__ = [
     "describe",
 ]
 
-TASKS = {"semantic": Semantic}
+
+def _semantic(recipe: Recipe) -> Task:
+    task = recipe.task
+    weights = None if task.class_weights is None else tuple(task.class_weights)
+    return Semantic(tuple(task.classes), weights, task.dice, task.tolerance, recipe.data.video)
+
+
+def _stranded(recipe: Recipe) -> Task:
+    task = recipe.task
+    return Stranded(tuple(task.classes), task.dice, task.threshold, task.frames)
+
+
+TASKS: dict[str, Callable[[Recipe], Task]] = {"semantic": _semantic, "stranded": _stranded}
 
 
 def build_task(recipe: Recipe) -> Task:
     """The recipe's task."""
-    task = recipe.task
-    weights = None if task.class_weights is None else tuple(task.class_weights)
-    return TASKS[task.kind](tuple(task.classes), weights, task.dice, task.tolerance, recipe.data.video)
+    return TASKS[recipe.task.kind](recipe)
 
 
 def build_preparation(recipe: Recipe) -> Preparation:

@@ -10,6 +10,7 @@ from atrous.encoders.resnet import ResNet
 from atrous.encoders.timm_encoder import TimmEncoder, efficientnet_lite0
 from atrous.encoders.vgg import VGG
 from atrous.errors import UserError
+from atrous.models.codons import codons
 from atrous.models.deeplab import deeplab
 from atrous.models.dilated import dilated
 from atrous.models.fc_densenet import fc_densenet
@@ -28,7 +29,7 @@ from atrous.surgery.inflate import inflate
 TORCHVISION = "torchvision:"
 OUTPUT_STRIDES = {"deeplab": 16, "dilated": 8}
 """Of the encoder where a recipe says nothing; the other models take it as it is."""
-WITHOUT_ENCODER = ("fc_densenet", "five_layer")
+WITHOUT_ENCODER = ("fc_densenet", "five_layer", "codons")
 """Models that bring their own."""
 
 ENCODERS: dict[str, Callable[[ModelSection, int | None], Encoder]] = {
@@ -78,6 +79,11 @@ def _five_layer(model: ModelSection, outputs: int, **options: Any) -> DenseNetwo
     return five_layer(model.ndim, model.in_channels, outputs, width=model.width, **options)
 
 
+def _codons(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
+    options["reverse_complement"] = model.reverse_complement
+    return codons(model.ndim, model.in_channels, outputs, width=model.width, dilations=model.dilations, **options)
+
+
 MODELS: dict[str, Callable[..., DenseNetwork]] = {
     "fcn": _fused(fcn),
     "unet": _fused(unet),
@@ -89,6 +95,7 @@ MODELS: dict[str, Callable[..., DenseNetwork]] = {
     "dilated": _with_encoder(dilated, "width", "context"),
     "fc_densenet": _fc_densenet,
     "five_layer": _five_layer,
+    "codons": _codons,
 }
 
 

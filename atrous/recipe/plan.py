@@ -11,6 +11,7 @@ import torch
 from atrous.data.dataset import Dataset
 from atrous.data.fingerprint import Fingerprint
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
+from atrous.recipe.genome import plan_genomes
 from atrous.recipe.intensity import network_statistics, plan_input, working_spacing
 from atrous.recipe.schema import Recipe, validate
 from atrous.recipe.video import plan_clip, plan_video_augment, plan_video_model
@@ -83,6 +84,8 @@ def plan(
     memory: int | None = None,
 ) -> Plan:
     """Plan a recipe. `memory` in bytes, what the machine has when not given."""
+    if dataset.task == "stranded":
+        return _plan_genomes(dataset, fingerprint, minutes, epochs, seed)
     size = [float(axis) for axis in fingerprint.sizes.median]
     ndim, reasons = len(size), {}
     given = plan_input(dataset, fingerprint, reasons)
@@ -111,13 +114,7 @@ def plan(
         epochs = EPOCHS_DEFAULT
         reasons["train.epochs"] = "neither --minutes nor --epochs was given"
     values = {
-        "data": {
-            "root": str(dataset.root),
-            "description": None if dataset.description is None else str(dataset.description),
-            "train": "train",
-            "val": "val" if dataset.splits.get("val") else "train",
-            "video": dataset.video,
-        },
+        "data": _plan_data(dataset),
         "task": {
             "classes": list(dataset.classes),
             "palette": [tuple(color) for color in dataset.palette],
@@ -138,6 +135,29 @@ def plan(
         },
     }
     return Plan(validate(values, "plan"), reasons)
+
+
+def _plan_genomes(
+    dataset: Dataset, fingerprint: Fingerprint, minutes: float | None, epochs: float | None, seed: int
+) -> Plan:
+    reasons: dict[str, str] = {}
+    if minutes is None and epochs is None:
+        epochs = EPOCHS_DEFAULT / 4
+        reasons["train.epochs"] = "neither --minutes nor --epochs was given"
+    values = plan_genomes(dataset, fingerprint, "bf16-mixed" if has_bfloat16() else "32-true", reasons)
+    values["data"] = _plan_data(dataset)
+    values["train"] |= {"minutes": minutes, "epochs": epochs, "seed": seed}
+    return Plan(validate(values, "plan"), reasons)
+
+
+def _plan_data(dataset: Dataset) -> dict[str, object]:
+    return {
+        "root": str(dataset.root),
+        "description": None if dataset.description is None else str(dataset.description),
+        "train": "train",
+        "val": "val" if dataset.splits.get("val") else "train",
+        "video": dataset.video,
+    }
 
 
 def _plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:

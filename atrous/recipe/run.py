@@ -14,6 +14,7 @@ import torch
 
 from atrous.errors import UserError
 from atrous.models.network import DenseNetwork
+from atrous.nn.mirror import plain
 from atrous.recipe.build import build_network, build_task
 from atrous.recipe.schema import Recipe, read_recipe, to_toml
 from atrous.tasks.task import Task
@@ -52,13 +53,13 @@ class Run:
         tensors, _ = read_tensors(self.weights)
         # The weights come from the run, so the encoder's own are not wanted (nor their package).
         model = self.recipe.model.model_copy(update={"pretrained": False})
-        network = build_network(model, len(self.recipe.task.classes))
+        network = build_network(model, self.task().out_channels)
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip()
             raise UserError(f"{self.weights}: does not fit the network of recipe.toml: {first}") from error
-        return network.eval()
+        return plain(network).eval()
 
 
 def create_run(folder: Path, recipe: Recipe, reasons: Mapping[str, str], command: list[str]) -> Run:

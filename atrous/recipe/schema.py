@@ -37,6 +37,7 @@ class InputSection(_Section):
     )
     low: list[float] = Field([], description="where clip cuts, per channel")
     high: list[float] = Field([], description="where clip cuts, per channel")
+    tracks: list[str] = Field([], description="signals beside a genome's bases, X.NAME.bw, as channels in this order")
     spacing: list[float] = Field([], description="grid that the network works on, per axis; empty: that of the file")
     rate: float | None = Field(None, gt=0, description="samples per second of the training recordings, where known")
 
@@ -45,7 +46,17 @@ class ModelSection(_Section):
     """Which network."""
 
     name: Literal[
-        "fcn", "fcn32s", "fcn16s", "fcn8s", "segnet", "unet", "deeplab", "dilated", "fc_densenet", "five_layer"
+        "fcn",
+        "fcn32s",
+        "fcn16s",
+        "fcn8s",
+        "segnet",
+        "unet",
+        "deeplab",
+        "dilated",
+        "fc_densenet",
+        "five_layer",
+        "codons",
     ] = Field("fcn", description="architecture: fcn is the light pyramid, the others are those of their papers")
     encoder: str = Field(
         "resnet", description="resnet, vgg, efficientnet_lite0, torchvision:NAME or any timm model with feature maps"
@@ -74,6 +85,12 @@ class ModelSection(_Section):
     blocks: list[int] = Field(
         [4, 4, 4, 4, 4, 4], min_length=2, description="fc_densenet: layers per block, the bottleneck last"
     )
+    dilations: list[int] = Field(
+        [1, 2, 4, 8, 16, 32, 64, 128, 256, 16, 4, 1],
+        min_length=1,
+        description="codons: dilation of its blocks, in codons",
+    )
+    reverse_complement: bool = Field(False, description="codons: share the weights between the strands")
     growth: int = Field(12, ge=1, description="fc_densenet: channels that a layer adds")
     temporal: Literal["none", "frames", "levels", "blocks"] = Field(
         "none",
@@ -90,11 +107,15 @@ class ModelSection(_Section):
 class TaskSection(_Section):
     """What the labels mean and what a wrong one costs."""
 
-    kind: Literal["semantic"] = Field("semantic", description="one class at every position")
+    kind: Literal["semantic", "stranded"] = Field(
+        "semantic", description="one class at every position; stranded: any number of them, on the strands of a genome"
+    )
     classes: list[str] = Field(description="names, in label order", min_length=2)
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
     class_weights: list[float] | None = Field(None, description="of the cross-entropy, one per class")
     dice: float = Field(1.0, ge=0, description="weight of the Dice loss beside the cross-entropy")
+    threshold: float = Field(0.5, gt=0, lt=1, description="stranded: probability from which a base has a feature")
+    frames: bool = Field(False, description="stranded: learn the reading frame too, as channels that are dropped")
     tolerance: float | None = Field(
         None, gt=0, description="surface Dice (volumes, in units of the spacing), onsets and offsets (signals, seconds)"
     )
@@ -108,6 +129,7 @@ class AugmentSection(_Section):
     rotate: float = Field(10.0, ge=0, le=180, description="greatest turn, degrees")
     about: list[int] = Field([0], description="axes of a volume about which crops turn")
     keep: list[int] = Field([], description="axes that are neither zoomed nor shifted by fractions: time")
+    strands: bool = Field(False, description="read half of the crops on the other strand (genomes)")
     foreground: float = Field(0.33, ge=0, le=1, description="share of crops centered on a class drawn evenly")
     brightness: float = Field(0.3, ge=0, description="greatest shift, in standard deviations of the data")
     contrast: float = Field(0.3, ge=0, lt=1, description="greatest deviation of the contrast factor")
@@ -217,6 +239,7 @@ def _agree_model(recipe: Recipe, source: str) -> None:
     for key, given, owners in (
         ("fusion", model.fusion is not None, ("fcn", "unet")),
         ("at_once", model.at_once, ("fcn8s",)),
+        ("reverse_complement", model.reverse_complement, ("codons",)),
     ):
         if given and name not in owners:
             raise UserError(f"{source}: model.{key} is for {' and '.join(owners)}, not for model.name = {name!r}")
@@ -224,9 +247,9 @@ def _agree_model(recipe: Recipe, source: str) -> None:
         raise UserError(f"{source}: model.temporal = {model.temporal!r} is for video: model.ndim must be 3")
     if model.causal and model.temporal == "none":
         raise UserError(f"{source}: model.causal needs a network for video: set model.temporal")
-    if model.deep_supervision and name in ("fcn32s", "five_layer"):
+    if model.deep_supervision and name in ("fcn32s", "five_layer", "codons"):
         raise UserError(f"{source}: model.deep_supervision needs coarser maps, model.name = {name!r} has one map")
-    if name in ("fc_densenet", "five_layer") and (model.output_stride or model.antialias):
+    if name in ("fc_densenet", "five_layer", "codons") and (model.output_stride or model.antialias):
         raise UserError(f"{source}: model.output_stride and model.antialias are for models over an encoder, not {name}")
     if recipe.stages and abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-3:
         shares = ", ".join(f"{stage.share:g}" for stage in recipe.stages)

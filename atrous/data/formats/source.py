@@ -47,14 +47,14 @@ class Stacked:
         sizes = {tuple(source.shape[1:]) for source in sources}
         if len(sizes) != 1:
             raise ValueError(f"sources of different sizes {sorted(sizes)}")
-        self._sources = tuple(sources)
+        self.sources = tuple(sources)
         self.shape = (sum(source.shape[0] for source in sources), *next(iter(sizes)))
         self.dtype = np.result_type(*(source.dtype for source in sources))
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Values of a key of slices and whole numbers, as numpy would give them."""
         channel, *place = full_key(key, len(self.shape))
-        parts = [np.asarray(source[(slice(None), *place)]) for source in self._sources]
+        parts = [np.asarray(source[(slice(None), *place)]) for source in self.sources]
         return np.concatenate(parts).astype(self.dtype, copy=False)[channel]
 
 

@@ -1,0 +1,199 @@
+"""Sequences in FASTA: plain and bgzip by random access (pyfaidx), gzip decoded once."""
+
+import gzip
+import tempfile
+import threading
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atrous.data.formats.failure import FileFault
+from atrous.data.genomes.letters import WRONG, OneHot, encode
+from atrous.errors import UserError
+
+FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz", ".fa.bgz", ".fasta.bgz", ".fna.bgz")
+PIECE = 1 << 20
+_LOCK = threading.Lock()
+
+
+def is_fasta(path: Path | str) -> bool:
+    """Whether a file's name says that it is FASTA.
+
+    >>> is_fasta("a/X.fna.gz"), is_fasta("a/X.gff.gz")
+    (True, False)
+    """
+    return str(path).lower().endswith(FASTA_SUFFIXES)
+
+
+def fasta_stem(path: Path) -> str:
+    """File name without the suffix of FASTA.
+
+    >>> fasta_stem(Path("a/NC_000913.3.fa.gz"))
+    'NC_000913.3'
+    """
+    suffix = max((s for s in FASTA_SUFFIXES if path.name.lower().endswith(s)), key=len, default="")
+    return path.name[: len(path.name) - len(suffix)]
+
+
+def sequence_lengths(path: Path | str) -> dict[str, int]:
+    """Names and lengths of the sequences of a file, in its order. A name is the header up to the first space.
+
+    Raises:
+        UserError: the file is missing, damaged or not FASTA.
+    """
+    path = Path(path)
+    opened = _opened(path)
+    return {name: len(codes) for name, codes in opened.items()}
+
+
+def open_sequence(path: Path | str, name: str) -> OneHot:
+    """One sequence as a source `(4, L)` over A, C, G and T.
+
+    Raises:
+        UserError: the file cannot be read or has no such sequence; and, as it is sliced, a letter that is none.
+    """
+    path = Path(path)
+    opened = _opened(path)
+    if name not in opened:
+        raise FileFault(path, f"has no sequence {name}", f"its sequences are {', '.join(list(opened)[:3])}")
+    codes = opened[name]
+    return OneHot(codes, len(codes))
+
+
+def clear() -> None:
+    """Forget the files that were decoded or indexed."""
+    _read.cache_clear()
+
+
+def _opened(path: Path) -> dict[str, Any]:
+    try:
+        status = path.stat()
+    except OSError:
+        raise FileFault(path, "no such file", "check the path") from None
+    with _LOCK:
+        return _read(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, *_: int) -> dict[str, Any]:
+    """Per sequence what gives its codes when sliced."""
+    try:
+        with path.open("rb") as file:
+            magic = file.read(18)
+        if not magic:
+            raise FileFault(path, "it is empty", "copy it again")
+        plain = magic[:2] != b"\x1f\x8b"
+        # bgzip's blocks carry an extra field with the subfield "BC" (SAM specification, section 4.1)
+        if plain or magic[12:14] == b"BC":
+            return _indexed(path, plain)
+        return dict(_decoded(path))
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, ValueError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise FileFault(path, f"cannot be read as FASTA ({said})", "copy it again from its source") from error
+
+
+class _Held:
+    """The codes of a sequence in memory, one byte a base."""
+
+    def __init__(self, path: Path, name: str, text: bytes) -> None:
+        self._codes, self._fault = encode(text), None
+        try:
+            _check(path, name, 0, self._codes, text)
+        except FileFault as fault:  # raised where it is met, so that the data doctor can list it beside others
+            self._fault = fault
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+    def __getitem__(self, key: Any) -> Any:
+        found = self._codes[key]
+        if self._fault is not None and np.any(found == WRONG):
+            raise self._fault
+        return found
+
+
+def _decoded(path: Path) -> Iterator[tuple[str, _Held]]:
+    """Names and codes of a gzip file, read once."""
+    name, parts, seen = None, [], set()
+    with gzip.open(path, "rb") as file:
+        for line in file:
+            if line.startswith(b">"):
+                if name is not None:
+                    yield name, _Held(path, name, b"".join(parts))
+                name, parts = _header(path, line, seen), []
+            elif name is None:
+                if line.strip():
+                    raise FileFault(path, "does not begin with '>'", "give FASTA")
+            else:
+                parts.append(line.strip())
+    if name is None:
+        raise FileFault(path, "holds no sequence", "give FASTA: lines that begin with '>' name the sequences")
+    yield name, _Held(path, name, b"".join(parts))
+
+
+def _header(path: Path, line: bytes, seen: set[str]) -> str:
+    words = line[1:].decode().split()
+    if not words:
+        raise FileFault(path, "a sequence without a name", "write one after its '>'")
+    if words[0] in seen:
+        raise FileFault(path, f"two sequences are named {words[0]}", "rename one")
+    seen.add(words[0])
+    return words[0]
+
+
+def _check(path: Path, name: str, start: int, codes: np.ndarray, text: bytes) -> None:
+    wrong = np.flatnonzero(codes == WRONG)
+    if len(wrong):
+        letter = chr(text[wrong[0]])
+        what = f"sequence {name} has {letter!r} at position {start + int(wrong[0]) + 1}"
+        raise FileFault(path, what, "use the letters of nucleic acids, N for what is unknown")
+
+
+class _Indexed:
+    """A sequence in a file with an index; slices are read where they lie."""
+
+    def __init__(self, path: Path, index: Any, name: str, length: int) -> None:
+        self._path, self._index, self._name, self._length = path, index, name, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, slice):
+            return self[key : key + 1][0]
+        start, stop, step = key.indices(self._length)
+        if step < 0:
+            raise ValueError("sequences are read forward")
+        if stop <= start:
+            return np.zeros(0, np.uint8)
+        text = str(self._index.fetch(self._name, start + 1, stop)).encode()
+        codes = encode(text)
+        _check(self._path, self._name, start, codes, text)
+        return codes[::step]
+
+
+def _indexed(path: Path, plain: bool) -> dict[str, _Indexed]:
+    try:
+        import pyfaidx
+    except ImportError:
+        raise UserError(
+            f'{path}: reading FASTA by random access needs pyfaidx: pip install "atrous[genomes]"'
+        ) from None
+    with path.open("rb") if plain else gzip.open(path, "rb") as file:
+        if not file.read(1) == b">":
+            raise FileFault(path, "does not begin with '>'", "give FASTA")
+    # The index goes to a folder of its own: that of the data may be read-only, and is not ours to write to.
+    # It is in memory then, and the folder can go.
+    try:
+        with tempfile.TemporaryDirectory(prefix="atrous-fai-") as folder:
+            beside = Path(folder, path.name)
+            index = pyfaidx.Faidx(str(path), indexname=f"{beside}.fai", gzi_indexname=f"{beside}.gzi", as_raw=True)
+    except (ImportError, RuntimeError) as error:
+        raise UserError(f'{path}: bgzip needs Biopython: pip install "atrous[genomes]"') from error
+    except (pyfaidx.FastaIndexingError, pyfaidx.UnsupportedCompressionFormat) as error:
+        raise FileFault(path, f"cannot be indexed ({error})", "make its lines equally long, or gzip it") from error
+    return {name: _Indexed(path, index, name, int(entry.rlen)) for name, entry in index.index.items()}

@@ -1,0 +1,94 @@
+"""Per-base labels of a sequence: which features lie on which strand, as bits; and where codons begin.
+
+The low byte of a label is a set of channels (bit k: channel k), or `IGNORE` where nothing counts. The high byte keeps
+the reading frame: two bits per strand, 0 outside coding sequence, else 1, 2 or 3 for the position within the codon.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from atrous.data.genomes.annotation import STRANDS, Feature
+from atrous.labels import FRAME_BITS, IGNORE, MOST_BITS
+
+CODING = "CDS"
+"""The feature that has a reading frame (Sequence Ontology)."""
+
+
+def channels(features: Sequence[str]) -> tuple[str, ...]:
+    """Names of the output channels: each feature on either strand.
+
+    >>> channels(("CDS", "tRNA"))
+    ('CDS+', 'CDS-', 'tRNA+', 'tRNA-')
+    """
+    return tuple(f"{feature}{strand}" for feature in features for strand in STRANDS)
+
+
+def features_of(names: Sequence[str]) -> tuple[str, ...]:
+    """The features of channels, each once.
+
+    >>> features_of(("CDS+", "CDS-", "tRNA+", "tRNA-"))
+    ('CDS', 'tRNA')
+    """
+    return tuple(dict.fromkeys(name[:-1] for name in names))
+
+
+def label(found: Iterable[Feature], names: Sequence[str], length: int) -> np.ndarray:
+    """Labels `(L,)` uint16 of one sequence.
+
+    A feature on strand `.` is on both. Bases of a pseudogene whose kind is among the channels count for nothing.
+
+    Args:
+        found: the features of this sequence.
+        names: the channels.
+        length: of the sequence; a feature that ends beyond it goes on at its origin (circular genomes).
+    """
+    if len(names) > MOST_BITS:
+        raise ValueError(f"{len(names)} channels: at most {MOST_BITS} fit a byte with {IGNORE} for void")
+    low, high = np.zeros(length, np.uint8), np.zeros(length, np.uint8)
+    void = np.zeros(length, bool)
+    for feature in found:
+        on = [strand for strand in STRANDS if feature.strand in (strand, ".") and f"{feature.kind}{strand}" in names]
+        for strand in on:
+            for start, end in feature.parts:
+                for piece in _wrapped(start, end, length):
+                    void[piece] |= feature.pseudo
+                    low[piece] |= 0 if feature.pseudo else 1 << names.index(f"{feature.kind}{strand}")
+            if feature.kind == CODING and feature.strand == strand and not feature.pseudo:
+                _frame(high, feature, length)
+    low[void] = IGNORE
+    return low.astype(np.uint16) | high.astype(np.uint16) << 8
+
+
+def _wrapped(start: int, end: int, length: int) -> list[slice]:
+    """The interval as slices of a circular sequence."""
+    if end <= length:
+        return [slice(start, end)]
+    return [slice(min(start, length), length), slice(0, min(end - length, length))]
+
+
+def _frame(high: np.ndarray, feature: Feature, length: int) -> None:
+    """Write 1, 2, 3, 1, ... along a coding sequence, from its first codon on, in the bits of its strand."""
+    pieces = [np.arange(start, end) % length for start, end in in_order(feature, length)]
+    bases = np.concatenate([piece if feature.strand == "+" else piece[::-1] for piece in pieces])
+    shift = FRAME_BITS * STRANDS.index(feature.strand)
+    position = (np.arange(len(bases)) - feature.phase) % 3 + 1
+    high[bases] = high[bases] & ~np.uint8(3 << shift) | (position << shift).astype(np.uint8)
+
+
+def in_order(feature: Feature, length: int) -> list[tuple[int, int]]:
+    """Parts in the order in which they are read: upward on `+`, downward on `-`; across the origin where they join.
+
+    >>> in_order(Feature("s", "CDS", ((0, 5), (90, 100)), "+"), 100)
+    [(90, 100), (0, 5)]
+    >>> in_order(Feature("s", "CDS", ((10, 20), (30, 40)), "-"), 100)
+    [(30, 40), (10, 20)]
+    """
+    parts = sorted(feature.parts)
+    joined = len(parts) > 1 and parts[0][0] == 0 and parts[-1][1] == length
+    if joined:  # the gap that is widest lies outside the feature
+        gaps = [after[0] - before[1] for before, after in pairwise(parts)]
+        cut = gaps.index(max(gaps)) + 1
+        parts = parts[cut:] + parts[:cut]
+    return parts if feature.strand == "+" else parts[::-1]

@@ -1,0 +1,92 @@
+"""From probabilities base by base to features: stretches of a channel at or above a threshold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from atrous.data.formats.source import full_key
+
+
+@dataclass(frozen=True, order=True)
+class Stretch:
+    """A stretch of bases that have a channel.
+
+    Attributes:
+        start: its first base, counted from 0.
+        end: the base after its last one.
+        channel: which.
+        score: mean probability over it.
+    """
+
+    start: int
+    end: int
+    channel: int
+    score: float
+
+
+class Stretches:
+    """A sink `(K, L)` of probabilities that arrive in order; of each strip only the stretches in it are kept.
+
+    >>> sink = Stretches(1, 6, 0.5)
+    >>> sink[:, :4] = np.array([[0.1, 0.8, 0.6, 0.4]])
+    >>> sink[:, 4:] = np.array([[0.9, 0.9]])
+    >>> [(found.start, found.end, round(found.score, 2)) for found in sink.finish()]
+    [(1, 3, 0.7), (4, 6, 0.9)]
+    """
+
+    def __init__(self, channels: int, length: int, threshold: float, also: Sequence[Any] = ()) -> None:
+        self.shape, self.dtype = (channels, length), np.dtype(np.float32)
+        self.at = 0
+        self._threshold, self._also = threshold, tuple(also)
+        self._found: list[Stretch] = []
+        self._open: list[tuple[int, float] | None] = [None] * channels
+
+    def __setitem__(self, key: Any, values: Any) -> None:
+        """Take the next strip.
+
+        Raises:
+            ValueError: it is not the next one, or not of all channels.
+        """
+        channel, place = full_key(key, 2)
+        start, stop, step = place.indices(self.shape[1])
+        values = np.asarray(values)
+        if channel != slice(None) or step != 1 or start != self.at or values.shape != (self.shape[0], stop - start):
+            raise ValueError(f"strips must come in order: expected base {self.at}, got {key} of shape {values.shape}")
+        for sink in self._also:
+            sink.add(start, values)
+        for number, row in enumerate(values):
+            self._scan(number, row)
+        self.at = stop
+
+    def finish(self) -> list[Stretch]:
+        """All stretches, by start.
+
+        Raises:
+            ValueError: bases are missing.
+        """
+        if self.at != self.shape[1]:
+            raise ValueError(f"{self.at} of {self.shape[1]} bases have arrived")
+        for channel, opened in enumerate(self._open):
+            if opened is not None:
+                self._close(channel, self.at, 0.0)
+        return sorted(self._found)
+
+    def _scan(self, channel: int, row: np.ndarray) -> None:
+        inside = np.concatenate([[self._open[channel] is not None], row >= self._threshold])
+        sums = np.concatenate([[0.0], np.cumsum(row, dtype=np.float64)])
+        for at in np.flatnonzero(inside[1:] != inside[:-1]):
+            if self._open[channel] is None:
+                self._open[channel] = self.at + int(at), -float(sums[at])
+            else:
+                self._close(channel, self.at + int(at), float(sums[at]))
+        opened = self._open[channel]
+        if opened is not None:
+            self._open[channel] = opened[0], opened[1] + float(sums[-1])
+
+    def _close(self, channel: int, end: int, total: float) -> None:
+        opened = self._open[channel]
+        assert opened is not None
+        self._found.append(Stretch(opened[0], end, channel, (opened[1] + total) / (end - opened[0])))
+        self._open[channel] = None

@@ -1,0 +1,73 @@
+"""Signals along sequences in bigWig: one number per base."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atrous.data.formats.failure import FileFault
+from atrous.data.formats.source import full_key
+from atrous.errors import UserError
+
+TRACK_SUFFIXES = (".bw", ".bigwig")
+
+
+def is_track(path: Path | str) -> bool:
+    """Whether a file's name says that it is bigWig."""
+    return str(path).lower().endswith(TRACK_SUFFIXES)
+
+
+def big_wig(path: Path, mode: str = "r") -> Any:
+    """The file, opened by pyBigWig.
+
+    Raises:
+        UserError: pyBigWig is not installed, or the file is missing or no bigWig.
+    """
+    try:
+        import pyBigWig
+    except ImportError:
+        raise UserError(f'{path}: bigWig needs pyBigWig: pip install "atrous[genomes]"') from None
+    if mode == "r" and not path.exists():
+        raise FileFault(path, "no such file", "check the path")
+    try:
+        opened = pyBigWig.open(str(path), mode)
+    except RuntimeError as error:
+        raise FileFault(path, "is no bigWig file, or damaged", "make it anew, with bedGraphToBigWig, say") from error
+    if mode == "r" and not opened.isBigWig():
+        raise FileFault(path, "is no bigWig file (bigBed?)", "give bigWig")
+    return opened
+
+
+class Tracks:
+    """bigWig files as the channels of one sequence, `(number of files, L)` float32, read as they are sliced.
+
+    Bases that a file does not cover are 0, and so is a sequence that it does not have.
+    """
+
+    def __init__(self, paths: Sequence[Path], name: str, length: int) -> None:
+        self._files = [big_wig(path) for path in paths]
+        for path, file in zip(paths, self._files, strict=True):
+            found = file.chroms(name)
+            if found is not None and found != length:
+                what = f"its sequence {name} has {found} bases, that of the FASTA file {length}"
+                raise FileFault(path, what, "make it on the same sequence")
+        self._name = name
+        self.shape, self.dtype = (len(paths), length), np.dtype(np.float32)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Values of a key of slices and whole numbers, as numpy would give them."""
+        channel, place = full_key(key, 2)
+        start, stop, step = (place if isinstance(place, slice) else slice(place, place + 1)).indices(self.shape[1])
+        values = np.zeros(self.shape, np.float32)[:, :0] if stop <= start else self._values(start, stop)
+        values = values[:, ::step]
+        return values[channel] if isinstance(place, slice) else values[channel, 0]
+
+    def _values(self, start: int, stop: int) -> np.ndarray:
+        rows = []
+        for file in self._files:
+            if file.chroms(self._name) is None:
+                rows.append(np.zeros(stop - start, np.float32))
+            else:
+                rows.append(np.nan_to_num(np.asarray(file.values(self._name, start, stop), np.float32), nan=0.0))
+        return np.stack(rows)

@@ -1,0 +1,137 @@
+"""What was found on sequences as files: features in GFF3 and BED, probabilities in bigWig; renamed when complete."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import numpy as np
+
+from atrous.data.genomes.runs import Stretch
+from atrous.data.genomes.tracks import big_wig
+
+FEATURE_SUFFIXES = (".gff3", ".gff", ".bed")
+SIGNAL_SUFFIXES = (".bw", ".bigwig")
+OUTPUT_SUFFIXES = FEATURE_SUFFIXES + SIGNAL_SUFFIXES
+
+
+class Writer(Protocol):
+    """Takes sequences one after the other."""
+
+    def add(self, start: int, values: np.ndarray) -> None:
+        """Take the next probabilities `(K, n)` of the sequence at hand."""
+        ...
+
+    def sequence(self, name: str, found: Sequence[Stretch]) -> None:
+        """Take the stretches of the sequence that is complete now."""
+        ...
+
+    def finish(self) -> list[Path]:
+        """Put the files in their place."""
+        ...
+
+    def abandon(self) -> None:
+        """Remove what was begun."""
+        ...
+
+
+def open_writer(path: Path, lengths: Mapping[str, int], channels: Sequence[str]) -> Writer:
+    """A writer for all sequences of a file.
+
+    Args:
+        path: its suffix says the format: `.gff3` and `.gff`, `.bed`, or `.bw`, of which there is one per channel
+            (`X.bw` becomes `X.CDS+.bw`).
+        lengths: of all sequences, by name, in the order in which they will come.
+        channels: names, each a feature and a strand.
+    """
+    suffix = path.suffix.lower()
+    if suffix in SIGNAL_SUFFIXES:
+        return BigWigs(path, lengths, channels)
+    return Table(path, lengths, channels, bed=suffix == ".bed")
+
+
+class Table:
+    """Features as lines of GFF3 (1-based, closed) or BED (0-based, half open), sequence by sequence, by start."""
+
+    def __init__(self, path: Path, lengths: Mapping[str, int], channels: Sequence[str], *, bed: bool) -> None:
+        self._path, self._channels, self._bed = path, tuple(channels), bed
+        self._beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._file = self._beside.open("w", encoding="utf-8")
+        self._counts = dict.fromkeys((name[:-1] for name in channels), 0)
+        if not bed:
+            self._file.write("##gff-version 3\n")
+            self._file.writelines(f"##sequence-region {_column(name)} 1 {n}\n" for name, n in lengths.items())
+
+    def add(self, start: int, values: np.ndarray) -> None:
+        """Nothing: stretches are written whole."""
+
+    def sequence(self, name: str, found: Sequence[Stretch]) -> None:
+        """Write the features of one sequence."""
+        for stretch in found:
+            channel = self._channels[stretch.channel]
+            kind, strand = channel[:-1], channel[-1]
+            if self._bed:
+                score = min(1000, round(1000 * stretch.score))
+                row = (name, stretch.start, stretch.end, kind, score, strand)
+            else:
+                self._counts[kind] += 1
+                number = f"ID={quote(kind)}-{self._counts[kind]}"
+                place = stretch.start + 1, stretch.end
+                row = (_column(name), "atrous", _column(kind), *place, f"{stretch.score:.3f}", strand, ".", number)
+            self._file.write("\t".join(map(str, row)) + "\n")
+
+    def finish(self) -> list[Path]:
+        """Put the file in its place."""
+        self._file.close()
+        os.replace(self._beside, self._path)
+        return [self._path]
+
+    def abandon(self) -> None:
+        """Remove what was begun."""
+        self._file.close()
+        self._beside.unlink(missing_ok=True)
+
+
+def _column(text: str) -> str:
+    """A text as a column of GFF3: what is not plain is written as %XX."""
+    return quote(text, safe=".:^*$@!+_?-|/()")
+
+
+class BigWigs:
+    """Probabilities, one bigWig per channel, base by base."""
+
+    def __init__(self, path: Path, lengths: Mapping[str, int], channels: Sequence[str]) -> None:
+        self._names, self._current = list(lengths), 0
+        self._targets = [path.with_name(f"{path.stem}.{channel}{path.suffix}") for channel in channels]
+        self._besides = [p.with_name(f".{p.name}.{os.getpid()}.part") for p in self._targets]
+        self._files: list[Any] = []
+        for beside in self._besides:
+            file = big_wig(beside, "w")
+            file.addHeader(list(lengths.items()))
+            self._files.append(file)
+
+    def add(self, start: int, values: np.ndarray) -> None:
+        """Write the next probabilities; three digits, which deflate well."""
+        name = self._names[self._current]
+        for file, row in zip(self._files, np.round(values.astype(np.float64), 3), strict=True):
+            file.addEntries(name, start, values=row.tolist(), span=1, step=1)
+
+    def sequence(self, name: str, found: Sequence[Stretch]) -> None:
+        """Go on to the next sequence."""
+        self._current += 1
+
+    def finish(self) -> list[Path]:
+        """Put the files in their places."""
+        for file in self._files:
+            file.close()
+        for beside, target in zip(self._besides, self._targets, strict=True):
+            os.replace(beside, target)
+        return self._targets
+
+    def abandon(self) -> None:
+        """Remove what was begun."""
+        for file in self._files:
+            file.close()
+        for beside in self._besides:
+            beside.unlink(missing_ok=True)

@@ -1,0 +1,63 @@
+"""A recipe for genomes: features on two strands of sequences of bases."""
+
+from typing import Any
+
+from atrous.data.dataset import Dataset
+from atrous.data.fingerprint import Fingerprint
+from atrous.data.genomes.labels import CODING, features_of
+
+CROP = 8190
+"""Bases of a crop, whole codons: more than twice what a base sees."""
+STEP = 32_768
+"""Bases of a step: many small steps learn more a minute than few large ones."""
+WIDTH = 80
+BASES = 4
+
+
+def plan_genomes(
+    dataset: Dataset, fingerprint: Fingerprint, precision: str, reasons: dict[str, str]
+) -> dict[str, dict[str, Any]]:
+    """The sections of a recipe but `data` and the length of the run; why goes to `reasons`."""
+    coding = CODING in features_of(dataset.classes)
+    longest = fingerprint.sizes.max[0]
+    crop = max(192, min(CROP, longest // 3 * 3))
+    reasons["model.name"] = (
+        "one position per codon: reading frames are told apart, and 3 200 bases seen, at a third of the work"
+    )
+    reasons["train.crop"] = "more than twice what a base sees; whole codons"
+    reasons["train.batch_size"] = "many small steps learn more a minute than few large ones"
+    reasons["model.reverse_complement"] = "what is learned on one strand holds on the other, without learning it twice"
+    reasons["augment.strands"] = "either strand of a genome is as good as the other"
+    if coding:
+        reasons["task.frames"] = "the position within the codon, learned beside, tells coding sequence from its shadows"
+    return {
+        "task": {
+            "kind": "stranded",
+            "classes": list(dataset.classes),
+            "palette": [tuple(color) for color in dataset.palette],
+            "frames": coding,
+        },
+        "input": {"tracks": list((dataset.channel_names or ())[BASES:])},
+        "model": {
+            "name": "codons",
+            "ndim": 1,
+            "in_channels": fingerprint.channels,
+            "width": WIDTH,
+            "reverse_complement": True,
+            # an unknown base (a quarter of each) is then what lies beyond a sequence's end: nothing
+            "mean": [0.25] * BASES + [round(m, 6) for m in fingerprint.mean[BASES:]],
+            "std": [0.433013] * BASES + [round(max(s, 1e-6), 6) for s in fingerprint.std[BASES:]],
+        },
+        "augment": {
+            "flip": [False], "scale": (1.0, 1.0), "rotate": 0.0, "strands": True, "foreground": 0.0, "brightness": 0.0,
+            "contrast": 0.0, "saturation": 0.0, "noise": 0.0,
+        },
+        "train": {
+            "crop": [crop],
+            "batch_size": max(1, round(STEP / crop)),
+            "precision": precision,
+            "learning_rate": 2e-3,
+            "weight_decay": 0.01,
+            "validations": 8,
+        },
+    }  # fmt: skip

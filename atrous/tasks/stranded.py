@@ -1,0 +1,99 @@
+"""Features on the two strands of a sequence: any number of them at a position."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from atrous.labels import FRAME_BITS, IGNORE, MOST_BITS
+from atrous.tasks.stranded_metrics import StrandedMetrics
+
+FRAMES = 6
+"""Training channels of the reading frame: position within the codon, 1 to 3, on either strand."""
+
+
+@dataclass(frozen=True)
+class Stranded:
+    """One yes or no per feature and strand at every base, by sigmoid.
+
+    A label is a set of bits, bit k for channel k, in its low byte, 255 where nothing counts; so is what `decode`
+    gives. With `frames` the network has six channels more while it trains: whether a base is the first, second or
+    third of a codon on either strand, which the high byte of the labels says. They teach it to keep the frames apart,
+    and are dropped by `decode` and `probabilities`.
+
+    Attributes:
+        classes: names of the channels, `CDS+`, `CDS-` and so on: strands alternate.
+        dice: weight of the soft Dice loss beside the binary cross-entropy.
+        threshold: probability from which a base has a feature.
+        frames: whether there are channels of the reading frame.
+
+    >>> task = Stranded(("CDS+", "CDS-"))
+    >>> task.decode(torch.tensor([[[3.0, -3.0, 2.0], [-1.0, 1.0, 2.0]]])).tolist()
+    [[1, 2, 3]]
+    """
+
+    classes: tuple[str, ...]
+    dice: float = 1.0
+    threshold: float = 0.5
+    frames: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.classes) <= MOST_BITS:
+            raise ValueError(f"{len(self.classes)} channels: 1 to {MOST_BITS} fit a byte with {IGNORE} for void")
+
+    @property
+    def out_channels(self) -> int:
+        """One channel per class, and those of the reading frame."""
+        return len(self.classes) + (FRAMES if self.frames else 0)
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Binary cross-entropy of all channels plus soft Dice of the classes; void left out."""
+        output, count = output.float(), len(self.classes)
+        counted = ((target & 0xFF) != IGNORE).unsqueeze(1)
+        truth = self._bits(target)
+        if self.frames:
+            truth = torch.cat([truth, _frame_truth(target)], dim=1)
+        mass = counted.sum().clamp(min=1)
+        costs = F.binary_cross_entropy_with_logits(output, truth, reduction="none") * counted
+        loss = costs.sum() / mass
+        if self.dice > 0:
+            loss = loss + self.dice * soft_dice(output[:, :count].sigmoid() * counted, truth[:, :count] * counted)
+        return loss
+
+    def decode(self, output: torch.Tensor) -> torch.Tensor:
+        """The set of each base's classes as bits, `(N, *S)` uint8."""
+        found = self.probabilities(output) >= self.threshold
+        weights = 2 ** torch.arange(len(self.classes), device=output.device, dtype=torch.uint8)
+        return (found.to(torch.uint8) * weights.view(1, -1, *[1] * (output.ndim - 2))).sum(1, dtype=torch.uint8)
+
+    def probabilities(self, output: torch.Tensor) -> torch.Tensor:
+        """Sigmoid of the channels of the classes."""
+        return output[:, : len(self.classes)].float().sigmoid()
+
+    def metrics(self, *, full: bool = True) -> StrandedMetrics:
+        """Counts per base, feature and strand; of probabilities when `full`, of logits otherwise."""
+        return StrandedMetrics(self.classes, self.threshold, logits=not full)
+
+    def _bits(self, target: torch.Tensor) -> torch.Tensor:
+        """Labels `(N, *S)` as zeros and ones `(N, K, *S)` float32."""
+        shifts = torch.arange(len(self.classes), device=target.device).view(1, -1, *[1] * (target.ndim - 1))
+        return ((target.unsqueeze(1) >> shifts) & 1).float()
+
+
+def _frame_truth(target: torch.Tensor) -> torch.Tensor:
+    """Zeros and ones `(N, 6, *S)`: first base of a codon on `+`, on `-`, second base on `+`, and so on."""
+    codes = [(target >> (8 + FRAME_BITS * strand)) & 3 for strand in (0, 1)]
+    return torch.stack([codes[row % 2] == row // 2 + 1 for row in range(FRAMES)], dim=1).float()
+
+
+def soft_dice(probabilities: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """One minus the soft Dice coefficient, averaged over the channels that occur in the batch; both `(N, K, *S)`.
+
+    >>> soft_dice(torch.ones(1, 1, 4), torch.ones(1, 1, 4)).item()
+    0.0
+    """
+    axes = [0, *range(2, truth.ndim)]
+    real = truth.sum(axes)
+    present = real > 0
+    dice = 2 * (probabilities * truth).sum(axes) / (probabilities.sum(axes) + real).clamp(min=1e-6)
+    return 1 - dice[present].mean() if bool(present.any()) else probabilities.sum() * 0

@@ -1,0 +1,166 @@
+"""Genes of genomes left out: stranded per-base F1 of coding sequence, beside Pyrodigal; 5 Mb by the clock; any strip.
+
+    python -m benchmarks.genomes ../shared/data/genomes                  # trains for 20 minutes, then measures
+    python -m benchmarks.genomes ../shared/data/genomes --run runs/genes # takes a run that was trained on this split
+
+Left out of the training: E. coli K-12 (NC_000913), Mycoplasma mycoides GM12 (GCF_000023685.1, genetic code 4) and the
+phages NC_019724 and NC_070914. They also choose among the run's weights; no other choice was made by them. Pyrodigal
+(GPL, a peer, no dependency: pip install pyrodigal) runs as its users do: trained on the genome itself, or with its
+models of known genomes where that is too short; Mycoplasma with translation table 4, phages in meta mode.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from atrous.data.dataset import Dataset, load_image, load_label, open_dataset
+from atrous.data.genomes.labels import CODING
+from atrous.data.genomes.letters import NAMES
+from atrous.data.sample import Sample
+from atrous.genome_outputs import annotate_files, find_genome_jobs
+from atrous.prediction import Predictor, load
+from atrous.stream import stream
+from atrous.tasks.stranded_metrics import StrandedMetrics, StrandedScores
+
+LEFT_OUT = {
+    "NC_000913": "E. coli K-12",
+    "GCF_000023685.1": "Mycoplasma mycoides",
+    "NC_019724": "Escherichia phage HK578",
+    "NC_070914": "Yersinia phage 201.16",
+}
+TABLES = {"GCF_000023685.1": 4}
+SHORT = 100_000
+"""Bases below which Pyrodigal cannot be trained on the sequence itself."""
+STRIPS = (24_576, 98_304, 393_216)
+LONGEST = 600_000
+"""Bases on which the strips are compared with the whole."""
+
+
+def trained(data: Path, minutes: float, out: Path, toml: Path) -> Path:
+    from atrous.fit import Watch, train
+
+    return train(data, out=out, minutes=minutes, description=toml, watch=Watch(say=print)).run.folder
+
+
+def letters(sample: Sample) -> str:
+    codes = np.asarray(load_image(sample).codes[:])
+    table = np.array([NAMES.get(code, "N") for code in range(16)])
+    return "".join(table[codes])
+
+
+def pyrodigal_probabilities(sample: Sample, genome: str) -> np.ndarray:
+    """Zeros and ones `(2, L)`: coding on either strand by Pyrodigal."""
+    try:
+        import pyrodigal  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        sys.exit("the benchmark compares with Pyrodigal: pip install pyrodigal")
+    text = letters(sample)
+    meta = len(text) < SHORT
+    finder = pyrodigal.GeneFinder(meta=meta)
+    if not meta:
+        finder.train(text, translation_table=TABLES.get(genome, 11))
+    found = np.zeros((2, len(text)), np.float32)
+    for gene in finder.find_genes(text):
+        found[0 if gene.strand == 1 else 1, gene.begin - 1 : gene.end] = 1
+    return found
+
+
+def coding(dataset: Dataset) -> list[int]:
+    return [dataset.classes.index(f"{CODING}{strand}") for strand in "+-"]
+
+
+def scored(dataset: Dataset, sample: Sample, probabilities: np.ndarray) -> StrandedScores:
+    """Scores of the two channels of coding sequence."""
+    rows = coding(dataset)
+    labels = load_label(dataset, sample)
+    bits = sum((((labels >> row) & 1) << place for place, row in enumerate(rows)), np.zeros_like(labels))
+    bits[labels & 0xFF == 0xFF] = 0xFF
+    metrics = StrandedMetrics(tuple(dataset.classes[row] for row in rows))
+    metrics.update(sample.name, torch.from_numpy(probabilities), torch.from_numpy(bits.astype(np.int32)))
+    return metrics.result(0.0)
+
+
+def seconds_to_predict(predictor: Predictor, fasta: Path, folder: Path) -> float:
+    """Wall time from the FASTA file to the GFF3 file."""
+    jobs = find_genome_jobs([fasta], folder / "genes.gff3")
+    start = time.perf_counter()
+    done = annotate_files(predictor, jobs)
+    assert not done.failed, done.failed
+    return time.perf_counter() - start
+
+
+def strips_compared(predictor: Predictor, sample: Sample) -> list[dict[str, Any]]:
+    """Greatest difference of the logits, and sets of labels that differ, from one forward pass of the whole."""
+    image = np.asarray(load_image(sample)[:, :LONGEST])
+    whole = predictor.output(image)[0]
+    labels = predictor.task.decode(whole[None])
+    ready, rows = predictor._standardized(image), []
+    for strip in STRIPS:
+        found = torch.from_numpy(stream(predictor.inner, ready, strip=strip))
+        rows.append({
+            "strip": strip,
+            "difference": float((found - whole).abs().max() / whole.abs().max()),
+            "labels": int((predictor.task.decode(found[None]) != labels).sum()),
+        })  # fmt: skip
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--run", type=Path, help="a run that was trained on this split")
+    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--out", type=Path, default=Path("runs/genes"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        toml = Path(scratch, "dataset.toml")
+        toml.write_text(f"splits = {{ val = {json.dumps(list(LEFT_OUT))} }}\n")
+        run = options.run or trained(options.data, options.minutes, options.out, toml)
+        dataset, predictor = open_dataset(options.data, toml), load(run)
+        rows = coding(dataset)
+        print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {predictor.dtype}")
+        print(f"{'genome left out':28}{'bases':>12}{'atrous F1':>12}{'s':>8}{'Pyrodigal F1':>15}{'s':>8}")
+        results: list[dict[str, Any]] = []
+        for sample in dataset.splits["val"]:
+            genome = next(name for name in LEFT_OUT if sample.image.name.startswith(name))
+            start = time.perf_counter()
+            found = predictor.task.probabilities(predictor.output(load_image(sample)))[0].numpy()[rows]
+            middle = time.perf_counter()
+            peer = pyrodigal_probabilities(sample, genome)
+            end = time.perf_counter()
+            ours, theirs = scored(dataset, sample, found), scored(dataset, sample, peer)
+            row = {
+                "genome": genome,
+                "bases": found.shape[1],
+                "ours": ours.features[CODING],
+                "peer": theirs.features[CODING],
+            }
+            row |= {"seconds": middle - start, "peer_seconds": end - middle}
+            results.append(row)
+            print(
+                f"{LEFT_OUT[genome]:28}{row['bases']:12,}{row['ours']['f1']:12.4f}{row['seconds']:8.1f}"
+                f"{row['peer']['f1']:15.4f}{row['peer_seconds']:8.1f}",
+                flush=True,
+            )
+        largest = max(dataset.splits["val"], key=lambda sample: load_image(sample).shape[1])
+        seconds = seconds_to_predict(predictor, largest.image, Path(scratch))
+        bases = load_image(largest).shape[1]
+        print(f"FASTA to GFF3: {bases:,} bases in {seconds:.1f} s, 5 Mb in {seconds * 5e6 / bases:.1f} s")
+        strips = strips_compared(predictor, largest)
+        for row in strips:
+            print(
+                f"strips of {row['strip']:,}: logits differ by {row['difference']:.1e} of the largest from the whole, "
+                f"{row['labels']} labels of {min(bases, LONGEST):,}"
+            )
+        print(json.dumps({"results": results, "seconds_5mb": seconds * 5e6 / bases, "strips": strips}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+import gzip
+
+import numpy as np
+import pytest
+
+from atrous.data.genomes.fasta import open_sequence, sequence_lengths
+from atrous.data.genomes.letters import encode, one_hot
+from atrous.errors import UserError
+from tests.genomes import random_bases, write_fasta
+
+TEXTS = {"chr1": random_bases(np.random.default_rng(1), 200_003), "p.2": "acgtnRYKM"}
+
+
+def write_bgzip(path, plain):
+    bgzf = pytest.importorskip("Bio.bgzf")
+    with bgzf.BgzfWriter(str(path)) as file:
+        file.write(plain.read_bytes())
+    return path
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip", "bgzip"])
+def test_any_slice_of_any_kind_of_file(kind, tmp_path):
+    path = write_fasta(tmp_path / ("x.fa.gz" if kind == "gzip" else "x.fa"), TEXTS)
+    if kind == "bgzip":
+        path = write_bgzip(tmp_path / "x.fna.gz", path)
+    assert sequence_lengths(path) == {name: len(text) for name, text in TEXTS.items()}
+    for name, text in TEXTS.items():
+        source = open_sequence(path, name)
+        assert source.shape == (4, len(text))
+        for start, stop in ((0, 9), (3, 3), (len(text) - 5, len(text)), (59, min(70_000, len(text)))):
+            np.testing.assert_array_equal(source[:, start:stop], one_hot(encode(text[start:stop].encode())))
+    assert {p.name for p in tmp_path.iterdir()} <= {"x.fa", "x.fa.gz", "x.fna.gz"}  # nothing is left beside the data
+
+
+def test_it_agrees_with_pyfaidx(tmp_path):
+    pyfaidx = pytest.importorskip("pyfaidx")
+    path = write_fasta(tmp_path / "x.fa.gz", TEXTS)
+    plain = write_fasta(tmp_path / "y.fa", TEXTS)
+    with pyfaidx.Fasta(str(plain)) as peer:
+        for name in TEXTS:
+            np.testing.assert_array_equal(open_sequence(path, name)[...], one_hot(encode(str(peer[name]).encode())))
+
+
+@pytest.mark.parametrize("suffix", [".fa", ".fa.gz"])
+def test_a_wrong_letter_is_named_with_its_place(suffix, tmp_path):
+    path = write_fasta(tmp_path / f"x{suffix}", {"a": "ACGT", "b": "A" * 70 + "*CGT"})
+    with pytest.raises(UserError, match=r"x\.fa.*sequence b has '\*' at position 71"):
+        _ = open_sequence(path, "b")[:, 60:74]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("a.fa", b"", "empty"),
+        ("a.fa", b"ACGT\n", "begin with"),
+        ("a.fa.gz", gzip.compress(b"ACGT\n"), "begin with"),
+        ("a.fa.gz", gzip.compress(b">\nACGT\n"), "without a name"),
+        ("a.fa.gz", gzip.compress(b">a\nAC\n>a\nGT\n"), "two sequences are named a"),
+        ("a.fa.gz", gzip.compress(b">a\n" + b"ACGT" * 99)[:-9], "cannot be read"),
+    ],
+)
+def test_files_that_are_no_fasta_are_faults(name, data, said, tmp_path):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match=said):
+        sequence_lengths(tmp_path / name)
+
+
+def test_unknown_sequences_and_missing_files_are_named(tmp_path):
+    path = write_fasta(tmp_path / "x.fa.gz", TEXTS)
+    with pytest.raises(UserError, match="no sequence chrX"):
+        open_sequence(path, "chrX")
+    with pytest.raises(UserError, match="no such file"):
+        sequence_lengths(tmp_path / "none.fa")

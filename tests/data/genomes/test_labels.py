@@ -1,0 +1,75 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atrous.data.genomes.annotation import Feature
+from atrous.data.genomes.labels import channels, in_order, label
+from atrous.labels import IGNORE
+
+NAMES = channels(("CDS", "tRNA"))
+
+
+def sets(labels):
+    return (labels & 0xFF).tolist()
+
+
+def frames(labels):
+    high = labels >> 8
+    return (high & 3).tolist(), (high >> 2 & 3).tolist()
+
+
+def test_a_base_may_have_several_features_on_either_strand():
+    found = [
+        Feature("s", "CDS", ((1, 7),), "+"),
+        Feature("s", "CDS", ((5, 8),), "-"),
+        Feature("s", "tRNA", ((7, 9),), "."),
+        Feature("s", "gene", ((0, 10),), "+"),
+    ]
+    assert sets(label(found, NAMES, 10)) == [0, 1, 1, 1, 1, 3, 3, 2 + 12, 12, 0]
+
+
+def test_codons_are_counted_from_the_start_of_either_strand():
+    plus, minus = frames(label([Feature("s", "CDS", ((1, 7),), "+"), Feature("s", "CDS", ((4, 10),), "-")], NAMES, 10))
+    assert plus == [0, 1, 2, 3, 1, 2, 3, 0, 0, 0]
+    assert minus == [0, 0, 0, 0, 3, 2, 1, 3, 2, 1]
+
+
+def test_the_frame_goes_on_across_a_joint_and_across_the_origin():
+    joined, _ = frames(label([Feature("s", "CDS", ((0, 4), (5, 7)), "+")], NAMES, 8))
+    assert joined == [1, 2, 3, 1, 0, 2, 3, 0]
+    for parts in (((7, 10), (0, 3)), ((7, 13),)):
+        plus, _ = frames(label([Feature("s", "CDS", parts, "+")], NAMES, 10))
+        assert plus == [1, 2, 3, 0, 0, 0, 0, 1, 2, 3]
+        _, minus = frames(
+            label([Feature("s", "CDS", ((0, 3), (6, 10)) if len(parts) > 1 else ((6, 13),), "-")], NAMES, 10)
+        )
+        assert minus == [3, 2, 1, 0, 0, 0, 1, 3, 2, 1]
+        assert sets(label([Feature("s", "CDS", parts, "+")], NAMES, 10)) == [1, 1, 1, 0, 0, 0, 0, 1, 1, 1]
+
+
+def test_the_phase_says_where_the_first_codon_begins():
+    plus, _ = frames(label([Feature("s", "CDS", ((0, 5),), "+", phase=2)], NAMES, 5))
+    assert plus == [2, 3, 1, 2, 3]
+
+
+def test_pseudogenes_count_for_nothing_where_their_kind_is_learned():
+    found = [Feature("s", "CDS", ((2, 5),), "+", pseudo=True), Feature("s", "CDS", ((0, 4),), "-")]
+    assert sets(label(found, NAMES, 6)) == [2, 2, IGNORE, IGNORE, IGNORE, 0]
+    assert sets(label([Feature("s", "gene", ((0, 4),), "+", pseudo=True)], NAMES, 4)) == [0] * 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), min_size=1, max_size=4), st.sampled_from("+-"))
+def test_parts_are_read_as_hand_made_truth_says(gaps, strand):
+    at, parts = 0, []
+    for gap, size in gaps:
+        parts.append((at + gap + 1, at + gap + 1 + size))
+        at += gap + 1 + size
+    feature = Feature("s", "CDS", tuple(parts), strand)
+    labels = label([feature], NAMES, at + 1)
+    bases = [base for start, end in sorted(parts) for base in range(start, end)]
+    bases = bases if strand == "+" else bases[::-1]
+    truth = np.zeros(at + 1, int)
+    for number, base in enumerate(bases):
+        truth[base] = number % 3 + 1
+    assert list(frames(labels)["+-".index(strand)]) == truth.tolist()
+    assert in_order(feature, at + 1) == (sorted(parts) if strand == "+" else sorted(parts)[::-1])

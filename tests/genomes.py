@@ -1,0 +1,62 @@
+"""Small genomes with genes that can be found: open reading frames of few codons in random sequence."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+CODONS = ("GCG", "CTG", "GAA", "AAA", "GGC")
+COMPLEMENT = str.maketrans("ACGT", "TGCA")
+
+
+def flipped(text: str) -> str:
+    """The reverse complement of a sequence."""
+    return text.translate(COMPLEMENT)[::-1]
+
+
+def random_bases(rng: np.random.Generator, length: int) -> str:
+    return "".join(rng.choice(list("ACGT"), length))
+
+
+def genome(rng: np.random.Generator, length: int) -> tuple[str, list[tuple[int, int, str]]]:
+    """A sequence and its genes `(start, end, strand)`, 0-based and half open."""
+    parts, genes, at = [], [], 0
+    while at < length:
+        gap = random_bases(rng, int(rng.integers(30, 90)))
+        gene = "ATG" + "".join(rng.choice(CODONS, int(rng.integers(40, 80)))) + "TAA"
+        strand = "+-"[int(rng.integers(2))]
+        parts += [gap, gene if strand == "+" else flipped(gene)]
+        genes.append((at + len(gap), at + len(gap) + len(gene), strand))
+        at += len(gap) + len(gene)
+    return "".join(parts), genes
+
+
+def write_fasta(path: Path, sequences: dict[str, str], width: int = 60) -> Path:
+    """FASTA, gzip where the name says so."""
+    lines = []
+    for name, text in sequences.items():
+        lines += [f">{name} made up", *(text[i : i + width] for i in range(0, len(text), width))]
+    data = ("\n".join(lines) + "\n").encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def write_gff(path: Path, rows: list[tuple[str, str, int, int, str, str]]) -> Path:
+    """GFF3 of rows `(sequence, type, start, end, strand, attributes)`, 1-based and closed as in the file."""
+    lines = [f"{s}\ttest\t{kind}\t{a}\t{b}\t.\t{strand}\t0\t{more}" for s, kind, a, b, strand, more in rows]
+    data = ("##gff-version 3\n" + "\n".join(lines) + "\n").encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+def write_genomes(root: Path, count: int = 3, length: int = 6000) -> Path:
+    """A folder of genomes, one sequence each."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        name = f"g{number}"
+        text, genes = genome(rng, length)
+        write_fasta(root / f"{name}.fa.gz", {f"{name}.1": text})
+        rows = [(f"{name}.1", "CDS", a + 1, b, strand, f"ID=c{i}") for i, (a, b, strand) in enumerate(genes)]
+        write_gff(root / f"{name}.gff.gz", rows)
+    return root
