@@ -1,7 +1,5 @@
 """From a folder to samples and splits, whichever of the usual layouts it has."""
 
-import hashlib
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,11 +14,10 @@ from atrous.data.nnunet import is_nnunet, read_nnunet
 from atrous.data.pairing import pair
 from atrous.data.recordings import find_recordings, group_of
 from atrous.data.sample import Sample
+from atrous.data.splits import ORDER, into_splits, ordered
 from atrous.data.videos import Videos, find_videos
 from atrous.errors import UserError
 
-VAL_SHARE = 0.2
-_ORDER = ("train", "val", "test")
 _LABEL_MEND = {
     False: "give the column (or array) of labels the name `label`",
     True: "annotate it, or put a CSV of the same name with a column `label` beside it (see docs/signals.md)",
@@ -115,11 +112,11 @@ def find_layout(root: Path, description: Description) -> Layout:
         images_alone = []
     _require_pairs(root, folders, samples)
     lists = listed, "ImageSets/Segmentation"
-    splits, origin = _split(samples, description, lists, any(split for split in pools))
+    splits, origin = into_splits(samples, description, lists, any(split for split in pools))
     drive = any(pool.regions for pool in pools.values())
     return Layout(
         name=_name(root, folders),
-        splits=_ordered(splits),
+        splits=ordered(splits),
         split_origin=origin,
         images_alone=tuple(images_alone),
         labels_alone=tuple(labels_alone),
@@ -136,10 +133,10 @@ def _nnunet(root: Path, description: Description) -> Layout:
     }
     images_alone = tuple(sample.image for sample in samples["train"] if sample.label is None)
     samples["train"] = [sample for sample in samples["train"] if sample.label is not None]
-    splits, origin = _split(samples, description, (cases.listed, "splits_final.json, fold 0"), False)
+    splits, origin = into_splits(samples, description, (cases.listed, "splits_final.json, fold 0"), False)
     return Layout(
         name=f"nnU-Net, {len(cases.channels)} channel{'s' if len(cases.channels) > 1 else ''} a case",
-        splits=_ordered(splits),
+        splits=ordered(splits),
         split_origin=origin,
         images_alone=images_alone,
         labels_alone=cases.labels_alone,
@@ -157,10 +154,10 @@ def _recordings(root: Path, found: dict[str | None, list[Sample]], description: 
         raise UserError(
             f"{images_alone[0]}: no labels: {_LABEL_MEND[suffix_of(images_alone[0]) in ANNOTATED_SUFFIXES]}"
         )
-    splits, origin = _split(samples, description, ({}, ""), any(found))
+    splits, origin = into_splits(samples, description, ({}, ""), any(found))
     return Layout(
         name=f"recordings, {' '.join(sorted({sample.image.suffix.lower() for sample in labeled}))}",
-        splits=_ordered(splits),
+        splits=ordered(splits),
         split_origin=origin,
         images_alone=tuple(images_alone),
         classes=labeled[0].words,
@@ -175,10 +172,10 @@ def _series(root: Path, found: SeriesFolders, description: Description) -> Layou
             f"{root}: DICOM series ({images_alone[0].name}, ...) without labels: put a NIfTI file of labels beside "
             "each, by the name of its folder (CASE/ and CASE.nii.gz)"
         )
-    splits, origin = _split(samples, description, ({}, ""), any(found.samples))
+    splits, origin = into_splits(samples, description, ({}, ""), any(found.samples))
     return Layout(
         name=f"DICOM series, one folder a case{f', {found.modality}' if found.modality else ''}; labels as NIfTI",
-        splits=_ordered(splits),
+        splits=ordered(splits),
         split_origin=origin,
         images_alone=tuple(images_alone),
         labels_alone=found.labels_alone,
@@ -199,26 +196,17 @@ def _labeled(found: dict[str | None, list[Sample]]) -> tuple[dict[str, list[Samp
 
 def _videos(found: Videos, description: Description) -> Layout:
     samples, alone = _labeled(found.samples)
-    splits, origin = _split(samples, description, (found.listed, "ImageSets"), any(found.samples))
-    return Layout(found.kinds, _ordered(splits), origin, tuple(alone), found.masks_alone, video=True)
+    splits, origin = into_splits(samples, description, (found.listed, "ImageSets"), any(found.samples))
+    return Layout(found.kinds, ordered(splits), origin, tuple(alone), found.masks_alone, video=True)
 
 
 def _genomes(found: Genomes, description: Description) -> Layout:
     samples, alone = _labeled(found.samples)
-    splits, origin = _split(samples, splits_of(found, description), ({}, ""), any(found.samples))
+    splits, origin = into_splits(samples, splits_of(found, description), ({}, ""), any(found.samples))
     return Layout(
-        name=found.name, splits=_ordered(splits), split_origin=origin, images_alone=tuple(sorted(set(alone))),
+        name=found.name, splits=ordered(splits), split_origin=origin, images_alone=tuple(sorted(set(alone))),
         labels_alone=found.labels_alone, classes=found.classes, channel_names=found.channel_names, task="stranded",
     )  # fmt: skip
-
-
-def _ordered(splits: dict[str, list[Sample]]) -> dict[str, tuple[Sample, ...]]:
-    return {name: tuple(sorted(splits[name], key=lambda s: s.name)) for name in _ORDER if splits.get(name)}
-
-
-def name_hash(name: str) -> bytes:
-    """The hash that orders names when a split is drawn: the same on every machine, whatever the folder's order."""
-    return hashlib.blake2b(name.encode(), digest_size=8).digest()
 
 
 def _require_roles(root: Path, folders: Sequence[Folder], description: Description) -> None:
@@ -317,86 +305,8 @@ def _require_pairs(root: Path, folders: Sequence[Folder], samples: dict[str, lis
 def _voc_lists(root: Path) -> dict[str, tuple[str, ...]]:
     """Names in VOC's `ImageSets/Segmentation/{train,val,test}.txt`."""
     folder = root / "ImageSets" / "Segmentation"
-    files = {split: folder / f"{split}.txt" for split in _ORDER}
+    files = {split: folder / f"{split}.txt" for split in ORDER}
     return {split: tuple(file.read_text().split()) for split, file in files.items() if file.is_file()}
-
-
-def _split(
-    samples: dict[str, list[Sample]],
-    description: Description,
-    lists: tuple[dict[str, tuple[str, ...]], str],
-    in_folders: bool,
-) -> tuple[dict[str, list[Sample]], str]:
-    listed, source = lists
-    if description.splits:
-        splits = _declared(samples, dict(description.splits), str(description.file))
-        origin = "dataset.toml"
-    elif listed:
-        pool = {"train": [s for split, found in samples.items() if split != "test" for s in found]}
-        splits = _declared(pool | {"test": samples.get("test", [])}, dict(listed), source)
-        origin = source
-    else:
-        splits, origin = samples, "folders" if in_folders else "no split folders"
-    if splits.get("val") or len(splits.get("train", ())) < 2:
-        return splits, origin
-    val, train = _draw(splits["train"], VAL_SHARE)
-    by = "name" if not any(sample.group for sample in val) else "group, which stay together"
-    drawn = f"val drawn from train: {len(val)} of {len(val) + len(train)} by the hash of the {by}, the same every time"
-    return splits | {"train": train, "val": val}, f"{origin}; {drawn}"
-
-
-def _declared(
-    samples: dict[str, list[Sample]],
-    wanted: dict[str, tuple[str, ...] | float],
-    source: str,
-) -> dict[str, list[Sample]]:
-    """Splits as `wanted` says. Samples that it does not name stay where they are, or are left out if it lists train."""
-    everything = {sample.name: sample for found in samples.values() for sample in found}
-    home = {sample.name: split for split, found in samples.items() for sample in found}
-    taken: dict[str, str] = {}
-    for split, entry in wanted.items():
-        for name in entry if isinstance(entry, tuple) else ():
-            full = _resolve(name, everything, source)
-            if taken.get(full, split) != split:
-                raise UserError(f"{source}: {name} is in both {taken[full]} and {split}: leave it in one")
-            taken[full] = split
-    pool = [sample for name, sample in everything.items() if name not in taken and home[name] == "train"]
-    count = len(pool)
-    for split, share in wanted.items():
-        if isinstance(share, float) and split != "train":
-            drawn, pool = _draw(pool, share, count)
-            taken |= {sample.name: split for sample in drawn}
-    splits: dict[str, list[Sample]] = {}
-    for name, sample in everything.items():
-        if name in taken or home[name] != "train" or not isinstance(wanted.get("train"), tuple):
-            splits.setdefault(taken.get(name, home[name]), []).append(sample)
-    return splits
-
-
-def _resolve(name: str, samples: dict[str, Sample], source: str) -> str:
-    """Full name of the sample that a list names: by its full name, its last part, or its file name."""
-    if name in samples:
-        return name
-    hits = [full for full, sample in samples.items() if name in (full.rsplit("/", 1)[-1], sample.image.name)]
-    if len(hits) == 1:
-        return hits[0]
-    if hits:
-        raise UserError(f"{source}: {name} in `splits` could be {hits[0]} or {hits[1]}: write the longer name")
-    raise UserError(f"{source}: no image with a mask is named {name}: correct it in `splits`")
-
-
-def _draw(samples: Sequence[Sample], share: float, count: int | None = None) -> tuple[list[Sample], list[Sample]]:
-    """The `share` of the samples whose names hash lowest, at least one and never all; and the rest.
-
-    Samples of one group have one hash, and are cut apart only when there is no other group.
-    """
-    ordered = sorted(samples, key=lambda sample: (name_hash(sample.group or sample.name), sample.name))
-    wanted = math.floor((len(ordered) if count is None else count) * share + 0.5)
-    cut = min(max(1, wanted), max(len(ordered) - 1, 0))
-    borders = [i for i in range(1, len(ordered)) if not ordered[i].group or ordered[i].group != ordered[i - 1].group]
-    if borders:
-        cut = min(borders, key=lambda border: (abs(border - cut), border))
-    return ordered[:cut], ordered[cut:]
 
 
 def _name(root: Path, folders: Sequence[Folder]) -> str:

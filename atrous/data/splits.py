@@ -1,0 +1,111 @@
+"""Which sample is in which split: as folders, lists or dataset.toml say, and drawn where nobody does."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+from atrous.data.description import Description
+from atrous.data.sample import Sample
+from atrous.errors import UserError
+
+VAL_SHARE = 0.2
+ORDER = ("train", "val", "test")
+
+
+def ordered(splits: dict[str, list[Sample]]) -> dict[str, tuple[Sample, ...]]:
+    """Splits in their order, the samples of each by name; empty ones are left out."""
+    return {name: tuple(sorted(splits[name], key=lambda s: s.name)) for name in ORDER if splits.get(name)}
+
+
+def name_hash(name: str) -> bytes:
+    """The hash that orders names when a split is drawn: the same on every machine, whatever the folder's order."""
+    return hashlib.blake2b(name.encode(), digest_size=8).digest()
+
+
+def into_splits(
+    samples: dict[str, list[Sample]],
+    description: Description,
+    lists: tuple[dict[str, tuple[str, ...]], str],
+    in_folders: bool,
+) -> tuple[dict[str, list[Sample]], str]:
+    """Samples by split, and where the splits come from.
+
+    Args:
+        samples: as the folders have them; what no folder puts elsewhere is in train.
+        description: whose `splits` go before all else.
+        lists: names by split that the layout itself has, and the file that has them.
+        in_folders: whether folders name splits.
+
+    Raises:
+        UserError: a list names a sample that there is not, or one twice.
+    """
+    listed, source = lists
+    if description.splits:
+        splits = _declared(samples, dict(description.splits), str(description.file))
+        origin = "dataset.toml"
+    elif listed:
+        pool = {"train": [s for split, found in samples.items() if split != "test" for s in found]}
+        splits = _declared(pool | {"test": samples.get("test", [])}, dict(listed), source)
+        origin = source
+    else:
+        splits, origin = samples, "folders" if in_folders else "no split folders"
+    if splits.get("val") or len(splits.get("train", ())) < 2:
+        return splits, origin
+    val, train = _draw(splits["train"], VAL_SHARE)
+    by = "name" if not any(sample.group for sample in val) else "group, which stay together"
+    drawn = f"val drawn from train: {len(val)} of {len(val) + len(train)} by the hash of the {by}, the same every time"
+    return splits | {"train": train, "val": val}, f"{origin}; {drawn}"
+
+
+def _declared(
+    samples: dict[str, list[Sample]],
+    wanted: dict[str, tuple[str, ...] | float],
+    source: str,
+) -> dict[str, list[Sample]]:
+    """Splits as `wanted` says. Samples that it does not name stay where they are, or are left out if it lists train."""
+    everything = {sample.name: sample for found in samples.values() for sample in found}
+    home = {sample.name: split for split, found in samples.items() for sample in found}
+    taken: dict[str, str] = {}
+    for split, entry in wanted.items():
+        for name in entry if isinstance(entry, tuple) else ():
+            full = _resolve(name, everything, source)
+            if taken.get(full, split) != split:
+                raise UserError(f"{source}: {name} is in both {taken[full]} and {split}: leave it in one")
+            taken[full] = split
+    pool = [sample for name, sample in everything.items() if name not in taken and home[name] == "train"]
+    count = len(pool)
+    for split, share in wanted.items():
+        if isinstance(share, float) and split != "train":
+            drawn, pool = _draw(pool, share, count)
+            taken |= {sample.name: split for sample in drawn}
+    splits: dict[str, list[Sample]] = {}
+    for name, sample in everything.items():
+        if name in taken or home[name] != "train" or not isinstance(wanted.get("train"), tuple):
+            splits.setdefault(taken.get(name, home[name]), []).append(sample)
+    return splits
+
+
+def _resolve(name: str, samples: dict[str, Sample], source: str) -> str:
+    """Full name of the sample that a list names: by its full name, its last part, or its file name."""
+    if name in samples:
+        return name
+    hits = [full for full, sample in samples.items() if name in (full.rsplit("/", 1)[-1], sample.image.name)]
+    if len(hits) == 1:
+        return hits[0]
+    if hits:
+        raise UserError(f"{source}: {name} in `splits` could be {hits[0]} or {hits[1]}: write the longer name")
+    raise UserError(f"{source}: no image with a mask is named {name}: correct it in `splits`")
+
+
+def _draw(samples: Sequence[Sample], share: float, count: int | None = None) -> tuple[list[Sample], list[Sample]]:
+    """The `share` of the samples whose names hash lowest, at least one and never all; and the rest.
+
+    Samples of one group have one hash, and are cut apart only when there is no other group.
+    """
+    ordered = sorted(samples, key=lambda sample: (name_hash(sample.group or sample.name), sample.name))
+    wanted = math.floor((len(ordered) if count is None else count) * share + 0.5)
+    cut = min(max(1, wanted), max(len(ordered) - 1, 0))
+    borders = [i for i in range(1, len(ordered)) if not ordered[i].group or ordered[i].group != ordered[i - 1].group]
+    if borders:
+        cut = min(borders, key=lambda border: (abs(border - cut), border))
+    return ordered[:cut], ordered[cut:]
