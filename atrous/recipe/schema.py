@@ -55,8 +55,8 @@ class ModelSection(_Section):
         "deeplab",
         "dilated",
         "fc_densenet",
-        "five_layer",
         "codons",
+        "five_layer",
     ] = Field("fcn", description="architecture: fcn is the light pyramid, the others are those of their papers")
     encoder: str = Field(
         "resnet", description="resnet, vgg, efficientnet_lite0, torchvision:NAME or any timm model with feature maps"
