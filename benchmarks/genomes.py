@@ -63,7 +63,7 @@ def pyrodigal_probabilities(sample: Sample, genome: str) -> np.ndarray:
         sys.exit("the benchmark compares with Pyrodigal: pip install pyrodigal")
     text = letters(sample)
     meta = len(text) < SHORT
-    finder = pyrodigal.GeneFinder(meta=meta)
+    finder: Any = pyrodigal.GeneFinder(meta=meta)
     if not meta:
         finder.train(text, translation_table=TABLES.get(genome, 11))
     found = np.zeros((2, len(text)), np.float32)
