@@ -26,7 +26,7 @@ from atrous.data.void import make_void, voided
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 from atrous.prediction import Predictor
-from atrous.report.pictures import overlay
+from atrous.report.pictures import busiest, flat, overlay
 from atrous.stream.pace import pace
 
 PICTURE = 2**24  # positions of an overlay, beyond which it is drawn smaller
@@ -165,12 +165,14 @@ def _predict_one(
 
 
 def _picture(opened: Opened, labels: Any, wanted: Wanted) -> np.ndarray:
-    """The overlay, of every k-th position where the input is large."""
+    """The overlay, of every k-th position where the input is large; of a volume three planes through its labels."""
     size = tuple(labels.shape)
     every = max(1, math.ceil((math.prod(size) / PICTURE) ** (1 / len(size))))
     place = (slice(None, None, every),) * len(size)
     image = opened.source if not opened.resampled else _restored(opened)
-    return overlay(np.asarray(image[(slice(None), *place)]), np.asarray(labels[place]), wanted.palette)
+    shown = np.asarray(labels[place])
+    painted = overlay(np.asarray(image[(slice(None), *place)]), shown, wanted.palette)
+    return flat(painted, busiest(shown), opened.spacing if len(size) == 3 else None)
 
 
 def _restored(opened: Opened) -> np.ndarray:

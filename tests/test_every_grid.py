@@ -1,10 +1,13 @@
-"""The main job on volumes, signals and videos: check, plan, train, evaluate, report, predict."""
+"""The main job on every kind of grid: check, plan, train, evaluate, report, predict."""
 
 import json
 
 import av
+import nibabel
 import numpy as np
 import pytest
+import rasterio
+import tifffile
 from PIL import Image
 
 from atrous.data.check import check
@@ -18,6 +21,8 @@ from atrous.recipe.plan import plan
 from atrous.recipe.schema import read_recipe
 from tests.clips import make_clip, write_frames, write_movie
 from tests.genomes import write_genomes
+from tests.maps import NODATA, write_maps, write_stacks
+from tests.scans import write_series
 from tests.volumes import write_signals, write_volumes
 
 SMALL = ("model.depth=10", "model.encoder_width=8", "model.width=8", "train.validations=2")
@@ -231,3 +236,84 @@ def test_genomes_are_learned_and_their_genes_written(tmp_path):
     ]
     assert sum(close) > 0.7 * len(truth)
     assert "CDS+" in (tmp_path / "run" / "report.html").read_text()
+
+
+PICTURES = {
+    "map": (write_maps, "images/2.tif", ["train.crop=[64, 64]"]),
+    "microscopy stack": (write_stacks, "images/2.ome.tif", ["train.crop=[8, 32, 32]"]),
+    "DICOM series": (write_series, "case2", ["train.crop=[8, 16, 16]"]),
+}
+
+
+@pytest.fixture(scope="module", params=PICTURES)
+def learned(request, tmp_path_factory):
+    """The kind of grid, its data, one of its inputs, and a run trained on it."""
+    write, name, settings = PICTURES[request.param]
+    folder = tmp_path_factory.mktemp("grid")
+    data = write(folder / "data")
+    settings = [
+        *SMALL,
+        *settings,
+        "model.encoder_width=16",
+        "train.precision=32-true",
+        "train.batch_size=4",
+        "train.learning_rate=3e-3",
+    ]
+    trained = train(data, out=folder / "run", epochs=10, settings=settings)
+    return request.param, data, data / name, trained
+
+
+def test_pictures_of_every_field_are_learned_and_measured(learned):
+    kind, data, _, trained = learned
+    assert check(data).ok
+    assert trained.scores.miou > 0.3
+    again = evaluate(trained.run.folder, data).scores
+    np.testing.assert_array_equal(again.confusion, trained.scores.confusion)
+    if kind == "map":
+        counted = sum(int((label != 255).sum()) for label in _labels(data, "val"))
+        assert again.confusion.sum() == counted
+
+
+def test_pictures_of_every_field_are_predicted_where_they_lie_and_streamed_is_whole(learned, tmp_path):
+    kind, _, source, trained = learned
+    whole, streamed = load(trained.run.folder), load(trained.run.folder, memory="20MB")
+    wanted = Wanted(overlay=True, probabilities="tiff", palette=whole.palette)
+    outs = []
+    for name, predictor in (("whole", whole), ("streamed", streamed)):
+        jobs = find_jobs(predictor, [source], tmp_path / name)
+        done = predict_files(predictor, jobs, wanted)
+        assert not done.failed
+        outs.append(done.written[0])
+        assert not list((tmp_path / name).glob("*.part*"))
+    first, second = (FIELDS[kind](path, source) for path in outs)
+    probabilities = whole.predict(source, probabilities=True).probabilities
+    ties = np.sort(probabilities, 0)[-1] - np.sort(probabilities, 0)[-2] < 1e-4
+    assert ((first == second) | ties).all()
+
+
+def _map(path, source):
+    with rasterio.open(path) as file, rasterio.open(source) as truth:
+        assert (file.crs, file.transform, file.nodata) == (truth.crs, truth.transform, 255)
+        labels = file.read(1)
+        np.testing.assert_array_equal(labels == 255, (truth.read() == NODATA).all(0))
+    with rasterio.open(path.with_name("2_probabilities.tif")) as file, rasterio.open(source) as truth:
+        assert (file.crs, file.transform) == (truth.crs, truth.transform)
+        assert file.descriptions == ("ground", "field", "water")
+        np.testing.assert_array_equal(np.isnan(file.read(1)), labels == 255)
+    return labels
+
+
+def _stack(path, _):
+    with tifffile.TiffFile(path) as file:
+        assert file.series[0].axes == "ZYX"
+        assert 'PhysicalSizeZ="0.5"' in file.ome_metadata
+        return file.asarray()
+
+
+def _series(path, source):
+    written, beside = nibabel.load(path), nibabel.load(source.with_name(source.name + ".nii.gz"))
+    np.testing.assert_allclose(written.affine, beside.affine, atol=1e-4)
+    return np.asanyarray(written.dataobj).T
+
+
+FIELDS = {"map": _map, "microscopy stack": _stack, "DICOM series": _series}
