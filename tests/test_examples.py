@@ -50,7 +50,10 @@ def test_water_of_a_scene_is_written_where_it_lies(tmp_path, capsys):
     assert f"water: {(truth == 1).sum() * 0.01:.1f} ha" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", ["maps.md", "medical.md", "microscopy.md", "signals.md", "video.md", "genomes.md"])
+PAGES = ["maps.md", "medical.md", "microscopy.md", "motifs.md", "signals.md", "video.md", "genomes.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_code_on_pages_runs(page, capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks

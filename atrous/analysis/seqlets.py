@@ -88,12 +88,19 @@ def gather(seqlets: Sequence[Seqlet], name: str, *, fewest: int = 10) -> list[Mo
     return [
         Motif(
             name if i == 0 else f"{name}.{i + 1}",
-            np.sum([seqlet.letters for seqlet in cluster], axis=0),
+            _counts(cluster),
             f"{len(cluster)}_seqlets",
             float(np.mean([seqlet.score for seqlet in cluster])),
         ).trimmed()
         for i, cluster in enumerate(kept)
     ]
+
+
+def _counts(cluster: Sequence[Seqlet]) -> np.ndarray:
+    """Letters of aligned seqlets `(4, width)`, without the ends that fewer than half of them reach."""
+    total = np.sum([seqlet.letters for seqlet in cluster], axis=0)
+    reached = np.flatnonzero(total.sum(0) >= len(cluster) / 2)
+    return total[:, reached[0] : reached[-1] + 1]
 
 
 def _join(clusters: list[list[Seqlet]], seqlet: Seqlet) -> None:

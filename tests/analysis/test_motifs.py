@@ -55,6 +55,7 @@ def test_what_speaks_for_a_class_is_its_word(method, tmp_path):
     for motif in found.motifs:
         assert similarity(motif, word(motif.name)).similarity > 0.97
         assert 50 <= motif.sites <= 80
+        assert motif.counts.sum(0).min() >= motif.sites / 2
     compared = found.compared([word(text) for text in WORDS], most=1)
     assert [matches[0].target.name for matches in compared.matches] == list(WORDS)
     assert json.loads(json.dumps(compared.to_dict()))["motifs"][0]["matches"][0]["similarity"] > 0.97
