@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 import rasterio
 
+from atrous.prediction import load
 from atrous.recipe.build import build_geometry, build_network, build_preparation, build_settings, build_task
-from atrous.recipe.schema import read_recipe
+from atrous.recipe.run import create_run
+from atrous.recipe.schema import override, read_recipe
+from atrous.training.checkpoint import write_tensors
+from tests.clips import make_clip, write_movie
 from tests.maps import map_transform, write_map
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_recipes_can_be_built(path):
     recipe = read_recipe(path)
     task = build_task(recipe)
-    assert build_network(recipe.model, task.out_channels).ndim == len(build_geometry(recipe).crop)
+    model = recipe.model.model_copy(update={"pretrained": False})  # the weights are an extra
+    assert build_network(model, task.out_channels).ndim == len(build_geometry(recipe).crop)
     assert build_settings(recipe).precision == recipe.train.precision
     assert build_preparation(recipe).intensity == tuple(recipe.input.intensity)
 
@@ -48,6 +53,25 @@ def test_water_of_a_scene_is_written_where_it_lies(tmp_path, capsys):
         np.testing.assert_array_equal(file.read(1), truth)
         assert file.transform == map_transform(0)
     assert f"water: {(truth == 1).sum() * 0.01:.1f} ha" in capsys.readouterr().out
+
+
+def test_a_video_is_labeled_live(tmp_path, capsys):
+    changes = [
+        "model.encoder=resnet",
+        "model.depth=10",
+        "model.encoder_width=8",
+        "model.width=8",
+        "model.pretrained=false",
+    ]
+    recipe = override(read_recipe(ROOT / "examples" / "davis.toml"), [*changes, "train.precision=32-true"])
+    run = create_run(tmp_path / "run", recipe, {}, [])
+    write_tensors(run.weights, build_network(recipe.model, 2).state_dict(), {})
+    clip = write_movie(tmp_path / "clip.mp4", make_clip(0, frames=5)[0])
+    labels = runpy.run_path(str(ROOT / "examples" / "live_video.py"))["main"](run.folder, clip)
+    whole = load(run).predict(clip).labels
+    assert labels.shape == whole.shape == (5, 48, 64)
+    assert (labels == whole).mean() > 0.999  # labels may differ where two logits tie
+    assert "latency: 0 frames" in capsys.readouterr().out
 
 
 PAGES = ["maps.md", "medical.md", "microscopy.md", "motifs.md", "signals.md", "video.md", "genomes.md"]

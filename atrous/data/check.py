@@ -141,6 +141,8 @@ def check(root: Path | str, toml: Path | str | None = None, progress: Progress |
     if not any(fault.severity == "error" and fault.kind in VALUE_KINDS for fault in faults):
         faults += class_faults(dataset, scans)
         notes += absence_notes(dataset, scans)
+    if dataset.video and description.video is None and any(one.sample.image.is_dir() for one in scans):
+        notes.append("numbered images are read as the frames of videos: if they are not, write video = false")
     return Check(
         dataset=dataset,
         fingerprint=found,

@@ -19,7 +19,10 @@ def save(folder, pictures, suffix=".png", first=0, step=1):
 
 
 def test_davis_is_known_by_its_folders(tmp_path):
-    dataset = open_dataset(write_frames(tmp_path))
+    found = check(write_frames(tmp_path))
+    assert found.ok
+    assert "video = false" in found.notes[-1]
+    dataset = found.dataset
     assert dataset.video
     assert dataset.layout == "video, 5 folders of frames"
     assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 4, "val": 1}
