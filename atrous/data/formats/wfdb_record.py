@@ -5,6 +5,7 @@ slowly (it brings pandas and matplotlib), so it is imported when the first recor
 """
 
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from atrous.errors import UserError
 
 ERRORS = (OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, MemoryError)
 """What wfdb raises on files that are damaged or are no WFDB records."""
+_SILENT = threading.RLock()  # filters of warnings belong to the process: one thread at a time may change them
 
 
 def read_header(path: Path) -> Header:
@@ -151,7 +153,7 @@ def library(path: Path) -> Iterator[Any]:
     Raises:
         UserError: it is not installed; the message says that `path` needs it.
     """
-    with warnings.catch_warnings():
+    with _SILENT, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
         try:
