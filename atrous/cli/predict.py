@@ -48,19 +48,17 @@ def command(
     from atrous.outputs import Wanted, find_jobs, predict_files
     from atrous.prediction import load
 
+    if tta not in ("none", "flip"):
+        raise UserError(f"--tta {tta}: none or flip")
     live = inputs == ["-"]
     kinds = ("csv",) if live else ("zarr", "tiff", "bigwig")
     if probabilities not in (None, *kinds):
         raise UserError(f"--probabilities {probabilities}: {' or '.join(kinds)}")
-    if tta not in ("none", "flip"):
-        raise UserError(f"--tta {tta}: none or flip")
+    if live and (out is not None or overlay or json):
+        raise UserError("labels of `-` go to standard output, a line each: leave -o, --overlay and --json out")
     quiet_libraries()
     predictor = load(run, device=device, flip=tta == "flip", memory=memory, engine=engine)
-    if predictor.video and (probabilities is not None or tta != "none"):
-        raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
-    genomes = predictor.run.recipe.task.kind == "stranded"
-    if genomes and (live or overlay or tta != "none" or probabilities not in (None, "bigwig")):
-        raise UserError("of genomes the features are written, and with --probabilities bigwig the signals: no more")
+    _check_options(predictor, live, overlay, probabilities, tta)
     if live:
         from atrous.cli.live import run_live
 
@@ -68,15 +66,31 @@ def command(
         return
     if out is None:
         raise UserError("-o FOLDER is missing: say where the labels go")
-    if genomes:
+    if _of_genomes(predictor):
         _annotate(predictor, inputs, out, probabilities == "bigwig", json)
         return
-    if probabilities == "bigwig":
-        raise UserError("--probabilities bigwig is for genomes: zarr or tiff")
     jobs, wanted = find_jobs(predictor, inputs, out), Wanted(overlay, probabilities, predictor.palette)
     with progress_bar("predicting", len(jobs)) as (bar, task):
         done = predict_files(predictor, jobs, wanted, lambda at: bar.update(task, completed=at), bar.console.print)
     _tell(done, out, json)
+
+
+def _of_genomes(predictor: "Predictor") -> bool:
+    return predictor.run.recipe.task.kind == "stranded"
+
+
+def _check_options(predictor: "Predictor", live: bool, overlay: bool, probabilities: str | None, tta: str) -> None:
+    """Raise `UserError` for options that this kind of data does not have."""
+    from atrous.errors import UserError
+
+    if _of_genomes(predictor):
+        if live or overlay or tta != "none" or probabilities not in (None, "bigwig"):
+            raise UserError("of genomes the features are written, and with --probabilities bigwig the signals: no more")
+        return
+    if predictor.video and (probabilities is not None or tta != "none"):
+        raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
+    if probabilities == "bigwig":
+        raise UserError("--probabilities bigwig is for genomes: zarr or tiff")
 
 
 def _annotate(predictor: "Predictor", inputs: list[str], out: Path, signals: bool, json: bool) -> None:
