@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused
 from atrous.geometry.field import axis_field, depends_on
-from atrous.geometry.maps import Resize, Sliding
+from atrous.geometry.maps import Bordered, Resize, Sliding
 from atrous.geometry.plan import choose_axis
 from atrous.geometry.program import Program, Walk, build, full_box
 from atrous.geometry.strides import period
@@ -232,6 +232,8 @@ def withheld(axis: Axis, longer: Axis) -> dict[int, int]:
             arrived, rows, step = axis.graph.ops[read.input].shape[read.dim], axis.length(op.index), read.map
             if isinstance(step, Resize):
                 drop = 0 if step.power else 1
+            elif isinstance(step, Bordered):  # the rows after the end copy others: none of those is dropped
+                drop = 0
             else:
                 drop = step.ready(arrived, arrived + rows) - rows
                 drop += isinstance(step, Sliding) and step.stride > 1 and drop > 0

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from atrous.errors import UserError
@@ -106,3 +107,23 @@ def test_mistakes_are_named():
     session.close()
     with pytest.raises(UserError, match="closed"):
         session.push(np.zeros((2, 1), np.float32))
+
+
+@pytest.mark.parametrize("mode", ["replicate", "reflect"])
+@pytest.mark.parametrize("padding", [(2, 0), (1, 1)])
+def test_padding_that_copies_rows_does_not_wait_for_the_end(mode, padding):
+    class Padded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(2, 3, 3)
+
+        def forward(self, x):
+            return self.conv(F.pad(x, padding, mode=mode))
+
+    network, signal = Padded().eval(), torch.randn(2, 23)
+    session = Session(network, (2, None))
+    found = [session.push(signal[:, i : i + 5].numpy()) for i in range(0, 23, 5)]
+    assert [rows.shape[1] for rows in found] == [5 - padding[1], 5, 5, 5, 3]
+    found.append(session.close())
+    whole = network(signal[None])[0].detach().numpy()
+    np.testing.assert_allclose(np.concatenate(found, 1), whole, atol=1e-5)
