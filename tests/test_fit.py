@@ -75,6 +75,6 @@ def test_refusals(trained, digits, tmp_path):
 
 
 def test_windows_cover_small_samples_whole_and_thin_out_large_ones():
-    assert windows((1024, 100)) == [(slice(0, 1024), slice(0, 100))]
-    chosen = windows((5400, 10800))
+    assert windows((1024, 100), (1024, 1024)) == [(slice(0, 1024), slice(0, 100))]
+    chosen = windows((5400, 10800), (1024, 1024))
     assert len(chosen) == len(set(map(str, chosen))) == 8

@@ -70,7 +70,7 @@ def video_figures(truth: np.ndarray, prediction: np.ndarray, classes: int) -> Vi
     >>> truth[:, 2:4, 2:4] = 1
     >>> found = video_figures(truth, truth, 2)
     >>> float(found.region[1]), float(found.boundary[1]), found.steady, found.flicker
-    (1.0, 1.0, 72, 0)
+    (1.0, 1.0, 36, 0)
     """
     prediction = np.where(truth == IGNORE, IGNORE, prediction)
     rows: list[list[tuple[float, float]]] = []
@@ -94,7 +94,7 @@ def region_j(truth: np.ndarray, prediction: np.ndarray) -> float:
     0.5
     """
     union = np.count_nonzero(truth | prediction)
-    return np.count_nonzero(truth & prediction) / union if union else 1.0
+    return float(np.count_nonzero(truth & prediction) / union) if union else 1.0
 
 
 def boundary_f(truth: np.ndarray, prediction: np.ndarray, ratio: float = TOLERANCE) -> float:
