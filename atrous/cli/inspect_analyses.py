@@ -27,6 +27,7 @@ from atrous.analysis import (
 from atrous.analysis.grid import grid_of
 from atrous.data.dataset import to_channels
 from atrous.data.formats import open_source, read_image
+from atrous.data.genomes.fasta import is_fasta, open_sequence, sequence_lengths
 from atrous.data.inputs import find_inputs
 from atrous.errors import UserError
 from atrous.networks import default_shape
@@ -147,10 +148,9 @@ def _attribution(network: nn.Module, wanted: Wanted) -> Result:
 def _motifs(network: nn.Module, wanted: Wanted) -> Result:
     if wanted.image is None:
         raise UserError("motifs are found in sequences: give a file or folder of them with --image")
-    items = find_inputs([wanted.image], ndim=1, channels=4)
     found = motifs(
         network,
-        [np.asarray(open_source(item.path)[...], dtype=np.float32) for item in items],
+        _sequences(wanted.image),
         method=wanted.method,
         targets=None if wanted.target is None else [wanted.target],
         classes=wanted.classes or None,
@@ -162,6 +162,16 @@ def _motifs(network: nn.Module, wanted: Wanted) -> Result:
     if wanted.meme is not None:
         write_meme(wanted.meme, found.motifs)
     return found
+
+
+def _sequences(path: Path) -> list[np.ndarray]:
+    """Every sequence of a FASTA file, or of a folder of them; else of files that are one-hot already."""
+    inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = [file for file in inside if is_fasta(file)]
+    if files:
+        return [np.asarray(open_sequence(file, name)[...]) for file in files for name in sequence_lengths(file)]
+    items = find_inputs([path], ndim=1, channels=4)
+    return [np.asarray(open_source(item.path)[...], dtype=np.float32) for item in items]
 
 
 ANALYSES: dict[str, Callable[[nn.Module, Wanted], Result]] = {

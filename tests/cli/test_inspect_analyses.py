@@ -52,6 +52,20 @@ def test_motifs_of_a_folder_of_sequences(tmp_path):
         analyze(reads, "motifs", Wanted())
 
 
+def test_motifs_of_fasta_are_those_of_its_one_hot_arrays(tmp_path):
+    rng = np.random.default_rng(0)
+    numbers = [rng.integers(0, 4, 200) for _ in range(3)]
+    for i, letters in enumerate(numbers):
+        np.savez(tmp_path / f"{i}.npz", signal=np.eye(4, dtype=np.float32)[letters].T)
+    text = "".join(f">s{i}\n{''.join('ACGT'[k] for k in letters)}\n" for i, letters in enumerate(numbers))
+    (tmp_path / "fasta").mkdir()
+    (tmp_path / "fasta" / "all.fa").write_text(text)
+    reads = nn.Conv1d(4, 3, 5, padding=2)
+    arrays = analyze(reads, "motifs", Wanted(image=tmp_path, method="filters"))
+    for image in (tmp_path / "fasta", tmp_path / "fasta" / "all.fa"):
+        assert analyze(reads, "motifs", Wanted(image=image, method="filters")).to_dict() == arrays.to_dict()
+
+
 def test_a_run_on_the_command_line(trained, tmp_path):
     done = atrous("inspect", trained, "filters", "--picture", tmp_path / "filters.png", "--json")
     assert done.returncode == 0, done.stderr
