@@ -15,8 +15,8 @@ from atrous.geometry.strides import period
 
 COMFORT = 2**30  # bytes of rows that a plan aims at when no memory limit is given
 POSITIONS = 2**18  # input positions of one strip, beyond which larger strips gain nothing
-COMPILED = 2**20  # bytes of one channel of a strip for compiled segments, which compute a few rows twice in each,
-HOLES = 1.2  # bytes that rows take, over what they are: an allocator leaves holes
+COMPILED = 5 * 2**18  # bytes of one channel of a strip for compiled segments, which compute a few rows twice in each,
+HOLES = 1.4  # bytes that rows take, over what they are: an allocator leaves holes
 STEPS = 8  # unless that leaves fewer steps than this
 
 
@@ -162,7 +162,7 @@ def make_plan(
     )
     itemsize = (dtype or like).itemsize
     weights = graph.parameters * (like.itemsize + itemsize)  # the network's own, and a copy as the run computes with it
-    budget = (COMFORT if memory is None else memory - weights) * 0.75
+    budget = COMFORT if memory is None else memory - weights
     others = [g for g in axes if g != stream and axes[g].streamed(graph.output)]
     block_axis = max(others, key=lambda g: graph.shape[1 + g], default=None)
     if blocks and blocks > 1 and (block_axis is None or blocks > axes[block_axis].length(graph.output)):
@@ -181,11 +181,12 @@ def make_plan(
         rows = strip or min(widest * count, axis.length(0))
         while True:
             found = cost(axes, stream, passes, region, block_axis if count > 1 else None, count, rows, itemsize)
-            tried.append((found.peak, count, rows, found))
-            if found.peak <= budget or strip or rows <= step:
+            held = found.peak * HOLES + _ends(graph, axis, rows, count, itemsize)
+            tried.append((held, count, rows, found))
+            if held <= budget or strip or rows <= step:
                 break
             rows = max(step, rows // 2 // step * step)
-        if found.peak <= budget:
+        if held <= budget:
             best, reason = tried[-1], "within the memory limit" if memory is not None else "about 1 GiB of rows at most"
             break
     if best is None:
@@ -197,7 +198,6 @@ def make_plan(
                 f"more than memory={memory / 2**20:.0f} MiB: allow more, or a smaller input"
             )
     peak, count, rows, found = best
-    peak = peak * HOLES + _ends(graph, axis, rows, count, itemsize)
     return Plan(
         graph.network,
         graph.shape,

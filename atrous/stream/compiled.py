@@ -64,7 +64,7 @@ class Ring:
         base, stop = (min(lo, self.start), max(hi, self.end)) if held else (lo, hi)
         kept = self.storage.narrow(self.dim, self.start - self.base, held)
         if stop - base > self.storage.shape[self.dim]:
-            self.storage = self._new(stop - base + hi - lo)
+            self.storage = self._new(stop - base + (hi - lo) * 3 // 2)
         elif held:
             kept = kept.clone()
         self.base = base

@@ -9,7 +9,7 @@ from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused
 from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.lower import lower
-from atrous.geometry.plan import HOLES, Plan, follow_axes
+from atrous.geometry.plan import Plan, follow_axes
 from atrous.geometry.program import Box, full_box
 from atrous.geometry.segments import Segment
 from atrous.stream.compiled import Call
@@ -86,6 +86,6 @@ def output_region(graph: Graph, axes: dict[int, Axis], region: Region | None) ->
 
 
 def rows_limit(ready: Prepared, made: Plan, dtype: torch.dtype) -> float:
-    """The bytes of a plan, without holes, that a run adds to the network and to the copy that was prepared."""
+    """The bytes of a plan that a run adds to the network and to the copy that was prepared."""
     own = ready.graph.parameters * ready.dtype.itemsize
-    return (made.peak_bytes - own - (own if dtype == ready.dtype else 0)) / HOLES
+    return made.peak_bytes - own - (own if dtype == ready.dtype else 0)
