@@ -62,14 +62,21 @@ class Ring:
     def _move(self, lo: int, hi: int) -> None:
         held = self.end - self.start
         base, stop = (min(lo, self.start), max(hi, self.end)) if held else (lo, hi)
-        kept = self.storage.narrow(self.dim, self.start - self.base, held)
-        if stop - base > self.storage.shape[self.dim]:
-            self.storage = self._new(stop - base + (hi - lo) * 3 // 2)
-        elif held:
-            kept = kept.clone()
+        old, source, target = self.storage, self.start - self.base, self.start - base
+        if stop - base > old.shape[self.dim]:
+            self.storage = self._new(stop - base + 2 * (hi - lo))
+            self.storage.narrow(self.dim, target, held).copy_(old.narrow(self.dim, source, held))
+        elif target != source:
+            self._shift(source, target, held)
         self.base = base
-        if held:
-            self.storage.narrow(self.dim, self.start - base, held).copy_(kept)
+
+    def _shift(self, source: int, target: int, count: int) -> None:
+        """Move rows within the storage, in pieces that do not overlap with where they go."""
+        by = abs(target - source)
+        starts = range(0, count, by)
+        for at in starts if target < source else reversed(starts):
+            piece = min(by, count - at)
+            self.storage.narrow(self.dim, target + at, piece).copy_(self.storage.narrow(self.dim, source + at, piece))
 
     def _new(self, count: int) -> Tensor:
         sizes = list(self.shape)

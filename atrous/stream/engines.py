@@ -70,14 +70,12 @@ class _RowsLast(nn.Module):
 
 def openvino_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Tensor]) -> Call:
     """One static OpenVINO model that reads and writes the rows where they lie."""
-    import openvino as ov
-
     half = outputs[0].dtype == torch.bfloat16
     examples = tuple(_flat(x).contiguous() for x in inputs)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(_RowsLast(module).eval(), examples, check_trace=False)
-        model = ov.convert_model(traced, example_input=examples)
+        model = _converted(traced)
     model.reshape({i: list(x.shape) for i, x in enumerate(examples)})
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
@@ -99,6 +97,18 @@ def openvino_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Ten
                 _flat(y).copy_(place)
 
     return call
+
+
+def _converted(traced: Any) -> Any:
+    """The OpenVINO model of a traced module, by the front end itself: `convert_model` is ten times slower, and reports
+    each conversion to its makers over the network."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    front = FrontEndManager().load_by_framework("pytorch")
+    assert front is not None  # part of every OpenVINO package
+    decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
+    return front.convert(front.load(decoder))
 
 
 @cache

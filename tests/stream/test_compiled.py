@@ -1,5 +1,6 @@
 """Compiled segments give the same rows, whatever compiles them."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -51,7 +52,6 @@ def test_segments_equal_whole(name, strip, blocks):
         assert any(ready.compiled.values())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_openvino(dtype, axis):
@@ -61,6 +61,19 @@ def test_openvino(dtype, axis):
         wanted = network(x[None])[0]
     found = torch.from_numpy(stream_function(network, x.numpy(), engine="openvino", dtype=dtype, strip=16, axis=axis))
     assert difference(found, wanted) <= (5e-5 if dtype == torch.float32 else 3e-2)
+
+
+def test_openvino_tells_nobody_about_the_network(monkeypatch):
+    telemetry = pytest.importorskip("openvino_telemetry")
+
+    def refuse(*args: object, **named: object) -> None:
+        raise AssertionError(f"would be sent over the network: {args} {named}")
+
+    for name in ("send_event", "start_session"):
+        monkeypatch.setattr(telemetry.Telemetry, name, refuse)
+    x = np.random.default_rng(0).standard_normal((2, 64, 32), np.float32)
+    network = settled(toy_models.unet(2))
+    assert stream_function(network, x, engine="openvino").shape == stream_function(network, x).shape
 
 
 def test_unknown_engines_are_named():
@@ -99,7 +112,6 @@ def test_windows_of_other_axes_and_dimensions():
         assert any(ready.compiled.values())
 
 
-@pytest.mark.slow
 def test_windows_compiled():
     pytest.importorskip("openvino")
     network, x = settled(toy_models.unet(2)), torch.randn(2, 1400, 90, generator=torch.Generator().manual_seed(1))
