@@ -81,7 +81,7 @@ class Predictor:
         device: where it runs.
         dtype: arithmetic of the convolutions.
         flips: axes to mirror for test-time augmentation; the probabilities of all mirror images are averaged.
-        memory: bytes ("1GB") that a stream may take; large inputs are streamed in about 1 GiB when None.
+        memory: bytes ("1GB") that a stream may take; large inputs are streamed in about 768 MiB when None.
         engine: "torch", "openvino" or "inductor".
     """
 

@@ -1,6 +1,7 @@
 """Predicted peak memory of a stream beside the measured one, on networks that others wrote.
 
     python -m benchmarks.memory
+    python -m benchmarks.memory --engine openvino
 
 Each network runs in a process of its own, once on a small input, so that libraries are loaded, and then on the large
 one. Measured is the highest resident size during that run (Linux: `/proc/self/status`, reset by `clear_refs`) over the
@@ -96,18 +97,18 @@ def status(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
-def one(name: str, memory: str | None) -> dict[str, Any]:
+def one(name: str, memory: str | None, engine: str) -> dict[str, Any]:
     """Predict and measure one network in this process."""
     build, small, shape = NETWORKS[name]
     network = build().eval()
-    stream(network, np.zeros(small, np.float32))
+    stream(network, np.zeros(small, np.float32), engine=engine)
     ready = prepare(network, shape)
-    made = plan(ready, shape, memory=memory)
+    made = plan(ready, shape, memory=memory, engine=engine, strategy="strips")
     held = _bytes(list(network.parameters())), _bytes([op.tensor for op in ready.graph.ops if op.tensor is not None])
     source, sink = Noise(shape), Nothing(made.output_shape)
     Path("/proc/self/clear_refs").write_text("5")
     before = status("VmRSS")
-    stream(ready, source, sink, memory=memory, strategy="strips")
+    stream(ready, source, sink, memory=memory, engine=engine, strategy="strips")
     measured = status("VmHWM") - before + sum((held[0] | held[1]).values())
     return {"network": name, "shape": shape, "predicted": made.peak_bytes, "measured": measured}
 
@@ -115,15 +116,17 @@ def one(name: str, memory: str | None) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--memory", help="limit given to the planner")
+    parser.add_argument("--engine", choices=("torch", "openvino"), default="torch")
     parser.add_argument("--one", choices=NETWORKS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(one(options.one, options.memory)))
+        print(json.dumps(one(options.one, options.memory, options.engine)))
         return
     rows = []
     print(f"{'network':26} {'input':>20} {'predicted MiB':>14} {'measured MiB':>13} {'ratio':>6}")
     for name in NETWORKS:
         call = [sys.executable, "-W", "ignore", "-m", "benchmarks.memory", "--one", name]
+        call += ["--engine", options.engine]
         call += ["--memory", options.memory] if options.memory else []
         done = subprocess.run(call, check=True, capture_output=True, text=True)
         row = json.loads(done.stdout.splitlines()[-1])
@@ -131,7 +134,7 @@ def main() -> None:
         size = " x ".join(map(str, row["shape"]))
         ratio = row["predicted"] / row["measured"]
         print(f"{name:26} {size:>20} {row['predicted'] / 2**20:14.0f} {row['measured'] / 2**20:13.0f} {ratio:6.2f}")
-    print(json.dumps({"benchmark": "memory", "torch": torch.__version__, "rows": rows}))
+    print(json.dumps({"benchmark": "memory", "engine": options.engine, "torch": torch.__version__, "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def certify(
 ) -> Certificate:
     """The certificate of `network` for inputs of `shape` `(C, *S)`; needs neither data nor the memory for it.
 
-    `output` says which tensor, when the network returns several; `memory` is what the streamed run may take (1 GiB of
+    `output` says which tensor, when the network returns several; `memory` is what the streamed run may take (768 MiB of
     rows when None). Raises `UserError` when the network cannot be exported at this shape.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Conv2d(8, 8, 3, padding=1))

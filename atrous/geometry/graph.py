@@ -9,6 +9,7 @@ import operator
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -46,17 +47,17 @@ class Op:
     item: int | None = None
     tensor: Tensor | None = None
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[int, ...]:
         """The values read, each once, in the order of the arguments."""
         return tuple(dict.fromkeys(refs((self.args, self.kwargs))))
 
-    @property
+    @cached_property
     def arguments(self) -> dict[str, Any]:
         """The arguments by name, defaults filled in."""
         return bind(self.target, self.args, self.kwargs)
 
-    @property
+    @cached_property
     def numel(self) -> int:
         """How many numbers the value holds."""
         return int(torch.Size(self.shape).numel())

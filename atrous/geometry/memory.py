@@ -20,6 +20,14 @@ class Meter:
         self.peak, self.macs = 0, 0
         self.now = 0
 
+    def strip_bytes(self, strip: int, most: float) -> float:
+        """Bytes of the rows of every value that follow from one strip, of each at most so many."""
+        longest = max([1, *(hi - lo for lo, hi in map(self.program.rows, self.program.sources))])
+        shares = (
+            (self.row[op.index], self.program.rows(op.index)) for op in self.program.order if op.index in self.row
+        )
+        return sum(min(row * (hi - lo) * min(strip / longest, 1.0), most) for row, (lo, hi) in shares)
+
     def _positions(self, value: int) -> float:
         """Numbers in one row of the value's box."""
         op, program = self.program.graph.ops[value], self.program

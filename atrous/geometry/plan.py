@@ -11,12 +11,14 @@ from atrous.geometry.memory import macs, measure
 from atrous.geometry.passes import Pass, passes_of, program
 from atrous.geometry.program import Box, full_box
 from atrous.geometry.rules import follow
+from atrous.geometry.segments import INSIDE
 from atrous.geometry.strides import period
 
-COMFORT = 2**30  # bytes of rows that a plan aims at when no memory limit is given
+COMFORT = 3 * 2**28  # bytes of rows that a plan aims at when no memory limit is given
 POSITIONS = 2**18  # input positions of one strip, beyond which larger strips gain nothing
-COMPILED = 5 * 2**18  # bytes of one channel of a strip for compiled segments, which compute a few rows twice in each,
+COMPILED = 3 * 2**19  # bytes of one channel of a strip for compiled segments, which compute a few rows twice in each,
 HOLES = 1.4  # bytes that rows take, over what they are: an allocator leaves holes
+KEPT, WITHIN = 1.7, 0.85  # the same for what compiled segments keep between them and hold within them, each its own
 STEPS = 8  # unless that leaves fewer steps than this
 
 
@@ -94,10 +96,15 @@ def choose_axis(graph: Graph, axes: dict[int, Axis], refused: dict[int, Refused]
 
 @dataclass(frozen=True)
 class Cost:
-    """What one way to cut the work takes."""
+    """What one way to cut the work takes; `strip` is the bytes of one strip of every value together."""
 
     peak: float
     macs: float
+    strip: float
+
+    def held(self, compiled: bool) -> float:
+        """The bytes that rows take in a run."""
+        return KEPT * self.peak + WITHIN * self.strip if compiled else HOLES * self.peak
 
 
 def cost(
@@ -111,7 +118,7 @@ def cost(
     itemsize: int,
 ) -> Cost:
     """Predict one way: all passes, the first and a middle block of each."""
-    peak = done = 0.0
+    peak = done = wide = 0.0
     used = (
         axes
         if block_axis is not None or region != full_box(axes, axes[stream].graph.output)
@@ -122,7 +129,8 @@ def cost(
         meters = [measure(program(used, stream, each, region, block_axis, b, blocks), strip, itemsize) for b in chosen]
         peak = max(peak, *(m.peak for m in meters))
         done += sum(m.macs for m in meters) + (blocks - len(chosen)) * meters[len(chosen) // 2].macs
-    return Cost(peak, done)
+        wide = max(wide, *(m.strip_bytes(strip, INSIDE) for m in meters))
+    return Cost(peak, done, wide)
 
 
 def whole_peak(graph: Graph, itemsize: int) -> float:
@@ -155,13 +163,14 @@ def make_plan(
     spool: bool = False,
     compiled: bool = False,
 ) -> Plan:
-    """The widest strips and fewest blocks that stay within `memory` bytes (by default about 1 GiB)."""
+    """The widest strips and fewest blocks that stay within `memory` bytes (by default about 768 MiB)."""
     axis, passes = axes[stream], passes_of(axes[stream], spool=spool)
     like = next(
         (op.dtype for op in graph.ops if op.kind == "constant" and op.dtype.is_floating_point), graph.ops[0].dtype
     )
     itemsize = (dtype or like).itemsize
-    weights = graph.parameters * (like.itemsize + itemsize)  # the network's own, and a copy as the run computes with it
+    # the network's own, a copy as the run computes with it, and one that an engine makes
+    weights = graph.parameters * (like.itemsize + (2 if compiled else 1) * itemsize)
     budget = COMFORT if memory is None else memory - weights
     others = [g for g in axes if g != stream and axes[g].streamed(graph.output)]
     block_axis = max(others, key=lambda g: graph.shape[1 + g], default=None)
@@ -181,13 +190,13 @@ def make_plan(
         rows = strip or min(widest * count, axis.length(0))
         while True:
             found = cost(axes, stream, passes, region, block_axis if count > 1 else None, count, rows, itemsize)
-            held = found.peak * HOLES + _ends(graph, axis, rows, count, itemsize)
+            held = found.held(compiled) + _ends(graph, axis, rows, count, itemsize)
             tried.append((held, count, rows, found))
             if held <= budget or strip or rows <= step:
                 break
-            rows = max(step, rows // 2 // step * step)
+            rows = max(step, (rows * 7 // 8 if compiled else rows // 2) // step * step)
         if held <= budget:
-            best, reason = tried[-1], "within the memory limit" if memory is not None else "about 1 GiB of rows at most"
+            best, reason = tried[-1], "within the memory limit" if memory is not None else "about 768 MiB of rows at most"
             break
     if best is None:
         best = min(tried, key=lambda t: t[0])

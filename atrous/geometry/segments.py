@@ -23,7 +23,7 @@ MACS = 1.5e11  # float32 multiply-adds per second, and
 BYTES = 2e10  # bytes moved per second, of a small machine: they only weigh work against copies in the choice of cuts
 CALL = 3e-4  # seconds of one call
 LONGEST = 40  # operators in one segment
-INSIDE = 4e7  # bytes of one value within a segment, above which a step's rows are computed in pieces
+INSIDE = 5e7  # bytes of one value within a segment, above which a step's rows are computed in pieces
 FEWEST = 16  # units of rows in such a piece
 WORTH = 0.6  # of a window, below which its rows are computed eagerly
 

@@ -1,12 +1,14 @@
 """A network made ready for one input shape: exported, lowered, followed along every axis. Reusable for many runs."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused
+from atrous.geometry.field import AxisField, axis_field, margins
 from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.lower import lower
 from atrous.geometry.plan import Plan, follow_axes
@@ -40,6 +42,11 @@ class Prepared:
         output = self.graph.ops[self.graph.output]
         weights = (op.dtype for op in self.graph.ops if op.kind == "constant" and op.dtype.is_floating_point)
         return next(weights, output.dtype if output.dtype.is_floating_point else torch.float32)
+
+    @cached_property
+    def fields(self) -> dict[int, AxisField]:
+        """Per axis its field, with the margins of windows for its halo."""
+        return {g: replace(axis_field(axis), halo=margins(axis)) for g, axis in self.axes.items()}
 
 
 def prepare(network: nn.Module, shape: tuple[int, ...], *, output: int | str | None = None) -> Prepared:

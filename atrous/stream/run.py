@@ -13,6 +13,7 @@ from atrous.geometry.graph import Op
 from atrous.geometry.program import Program, Run, Step
 from atrous.stream.compute import compute
 from atrous.stream.compute.fast import join
+from atrous.stream.compute.place import with_room, write, writes
 from atrous.stream.gather import Gatherer, gatherer
 from atrous.stream.process import Settle
 from atrous.stream.span import Piece, Span, span_of
@@ -70,12 +71,13 @@ class Runner:
             if op.index in self.program.owned:
                 self._gather(op, run)
             else:
-                out = self._compute(op, run)
+                place = self._place(op, run)
+                out = self._compute(op, run, place)
                 if op.index in self.program.targets:
                     deliver(op.index, run.lo, run.hi, out)
-                if op.index in self.readers:
+                if op.index in self.readers and place is None:
                     self._append(op.index, run.lo, out)
-                del out
+                del out, place
             for value, first in keep.items():
                 self._drop(value, first)
             if self.between is not None:
@@ -93,10 +95,21 @@ class Runner:
                 spans.append(span)
         return tuple(spans)
 
-    def _compute(self, op: Op, run: Run) -> Tensor:
+    def _place(self, op: Op, run: Run) -> Tensor | None:
+        """Where the rows are to be written: behind those held; None where there are none, or the operator cannot."""
+        buffer, dim = self.buffers.get(op.index), self.program.axis.dim(op.index)
+        if buffer is None or dim is None or not writes(op) or run.hi <= run.lo or 0 in buffer.tensor.shape:
+            return None
+        buffer.tensor, place = with_room(buffer.tensor, dim, run.hi - run.lo)
+        return place
+
+    def _compute(self, op: Op, run: Run, place: Tensor | None) -> Tensor:
         along = span_of(op, self.program.axis, run.lo, run.hi)
         spans = (along, *self.fixed[op.index]) if along is not None else self.fixed[op.index]
         tensors = {i: self._input(i, spans) for i in op.inputs}
+        if place is not None:
+            write(op, tensors, spans, place)
+            return place
         if op.kind in IN_PLACE and self._sole(op.inputs[0], tensors):
             return IN_PLACE[op.kind](tensors[op.inputs[0]], *op.args[1:], **op.kwargs)
         if op.kind == "add" and len(op.inputs) == 2 and not op.kwargs:

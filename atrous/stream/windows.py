@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from atrous.geometry.axis import Refused
-from atrous.geometry.field import AxisField, axis_field, margins
+from atrous.geometry.field import AxisField
 from atrous.geometry.graph import Graph
 from atrous.geometry.maps import Bins, Everything, Map, Resize
 from atrous.geometry.memory import macs
@@ -81,7 +81,7 @@ def window_plan(ready: Prepared, made: Plan, box: Box, memory: float | None, dty
         placed = per_position(axis)
         if placed is not None:
             raise Refused(placed, "reads a value that depends on the position, so windows cannot be exact: use strips")
-    fields = _fields(ready)
+    fields = ready.fields
     core = CORE[graph.ndim]
     while True:
         sizes = {g: core + sum(f.halo) for g, f in fields.items()}
@@ -120,7 +120,7 @@ def run_windows(
     """Run every window and keep what its cut edges did not touch; windows of the usual size compiled, if asked for."""
     graph, ndim = ready.graph, ready.graph.ndim
     assert made.window is not None
-    fields = _fields(ready)
+    fields = ready.fields
     lists = _windows(ready, fields, dict(enumerate(made.window)), box)
     output = graph.ops[graph.output]
     shape = (*output.shape[:-ndim], *(box[g][1] - box[g][0] for g in range(ndim)))
@@ -198,11 +198,6 @@ def _depends_on_length(step: Map) -> bool:
         or (isinstance(step, Everything) and step.length > 1)
         or (isinstance(step, Resize) and (step.align_corners or ((1 / step.scale) % 1 != 0 and step.scale % 1 != 0)))
     )
-
-
-def _fields(ready: Prepared) -> dict[int, AxisField]:
-    """Per axis its field, with the margins of windows for its halo."""
-    return {g: dataclasses.replace(axis_field(axis), halo=margins(axis)) for g, axis in ready.axes.items()}
 
 
 def _windows(ready: Prepared, fields: dict[int, AxisField], sizes: dict[int, int], box: Box) -> dict[int, list[Window]]:

@@ -99,7 +99,7 @@ def average_pool(x: Tensor, kernel: Ints, stride: Ints) -> Tensor:
     return function(x, kernel, stride)
 
 
-def join(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+def join(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """`torch.cat`; 1-D values whose rows lie together are joined as they lie.
 
     >>> rows = [torch.randn(1, 9, 4).transpose(1, 2), torch.randn(1, 3, 4).transpose(1, 2)]
@@ -107,8 +107,9 @@ def join(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     (torch.Size([1, 4, 12]), 1)
     """
     if all(rows_last(t) for t in tensors):
-        return torch.cat([t.transpose(1, 2) for t in tensors], (0, 2, 1)[dim]).transpose(1, 2)
-    return torch.cat(list(tensors), dim)
+        place = None if out is None else out.transpose(1, 2)
+        return torch.cat([t.transpose(1, 2) for t in tensors], (0, 2, 1)[dim], out=place).transpose(1, 2)
+    return torch.cat(list(tensors), dim, out=out)
 
 
 def rows_last(x: Tensor) -> bool:

@@ -15,8 +15,11 @@ LARGEST_FACTOR = 32  # whole input rows are enlarged and then cut; beyond this, 
 CUBIC = -0.75  # ATen's coefficient of the cubic kernel
 
 
-def resize(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Axes without a span by ATen; so are spans whose factor is a power of two, cut to size; others tap by tap."""
+def resize(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...], place: Tensor | None = None) -> Tensor:
+    """Axes without a span by ATen; so are spans whose factor is a power of two, cut to size; others tap by tap.
+
+    With a `place` of the size of the result, the result is there.
+    """
     source = op.inputs[0]
     x = tensors[source]
     n, rank = MODES[op.kind][1], x.dim()
@@ -40,19 +43,22 @@ def resize(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tenso
             sizes[k], factors[k] = piece.hi - piece.lo, None
             tapped.append((span, step))
     if any(size != x.shape[k - n] for k, size in enumerate(sizes)):
+        if place is not None and not tapped and list(place.shape[rank - n :]) == sizes:  # nothing is cut
+            return _aten(op, x, sizes, factors, out=place)
         x = _aten(op, x, sizes, factors)
     for dim, start, count in cuts:
         x = x.narrow(dim, start, count)
     for span, step in tapped:
         x = _taps(x, span.dim, step, span, span.pieces[source].lo)
-    return x
+    return x if place is None else place.copy_(x)
 
 
-def _aten(op: Op, x: Tensor, sizes: list[int], factors: list[float | None]) -> Tensor:
-    function: Any = getattr(torch.ops.aten, op.kind).default
+def _aten(op: Op, x: Tensor, sizes: list[int], factors: list[float | None], **out: Tensor) -> Tensor:
+    overloads: Any = getattr(torch.ops.aten, op.kind)
+    function = overloads.out if out else overloads.default
     if "nearest" in op.kind:
-        return function(x, sizes, *factors)
-    return function(x, sizes, bool(op.arguments.get("align_corners")), *factors)
+        return function(x, sizes, *factors, **out)
+    return function(x, sizes, bool(op.arguments.get("align_corners")), *factors, **out)
 
 
 def _taps(x: Tensor, dim: int, step: Resize, span: Span, start: int) -> Tensor:
