@@ -11,6 +11,7 @@ import torch
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.source import Stacked
 from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, sequence_lengths
+from atrous.data.genomes.phase import phased
 from atrous.data.genomes.runs import Stretches
 from atrous.data.genomes.tracks import Tracks
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES, Writer, open_writer
@@ -126,11 +127,12 @@ def _annotate(
             if plan is not None:
                 seconds = plan.macs / pace(predictor.dtype, torch.get_num_threads())
                 tell(f"{name}: {plan.text()}\n  about {seconds:.0f} seconds in {str(predictor.dtype)[6:]}")
-            sink = Stretches(len(predictor.classes), length, predictor.run.recipe.task.threshold, writers)
+            task = predictor.run.recipe.task
+            sink = Stretches(len(predictor.classes), length, task.threshold, writers, task.shortest)
             predictor.write_probabilities(
                 source, sink, lambda share, at=done, n=length: progress((at + share * n) / total)
             )
-            found = sink.finish()
+            found = phased(sink.finish(), predictor.classes, source)
             for writer in writers:
                 writer.sequence(name, found)
             done += length

@@ -20,7 +20,7 @@ def make_run(folder, tracks=()):
     recipe = validate(
         {
             "data": {"root": "genomes"},
-            "task": {"kind": "stranded", "classes": ["CDS+", "CDS-"], "frames": True},
+            "task": {"kind": "stranded", "classes": ["CDS+", "CDS-"], "frames": True, "shortest": [1, 2]},
             "input": {"tracks": list(tracks)},
             "model": {
                 "name": "codons", "ndim": 1, "in_channels": channels, "width": 8, "dilations": [1, 4],
@@ -64,6 +64,7 @@ def test_features_in_files_are_those_of_the_network(predictor, suffix, tmp_path)
         for name in ("a", "b")
         for strand, row in zip("+-", truth(predictor, fasta, name), strict=True)
         for start, end in runs(row)
+        if strand == "+" or end - start > 1
     }
     assert found == want
     assert len(found) > 4

@@ -62,6 +62,7 @@ class Fingerprint:
             percentile of the deviations, the greatest over channels).
         spacing: of the images, where dataset.toml or the files say it.
         foreground: of volumes.
+        shortest: of genomes, per channel: half of the length that all but a hundredth of the stretches in train have.
         upright: whether up and down differ in the images: not on maps, nor under a microscope.
     """
 
@@ -79,6 +80,7 @@ class Fingerprint:
     case_scale: float = 1.0
     spacing: Spacings | None = None
     foreground: Foreground | None = None
+    shortest: tuple[int, ...] | None = None
     upright: bool = True
 
     @property
@@ -104,6 +106,7 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
         for key, kind in (("spacing", Spacings), ("foreground", Foreground)):
             found = content.get(key)
             more[key] = None if found is None else kind(**{name: tuple(row) for name, row in found.items()})
+        more["shortest"] = None if content.get("shortest") is None else tuple(content["shortest"])
         return Fingerprint(**{**content, **tuples, **more, "sizes": sizes})
     except (KeyError, TypeError) as error:
         raise UserError(f"fingerprint: a field is missing or unknown ({error}): run the check again") from error

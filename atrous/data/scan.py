@@ -43,6 +43,7 @@ class Scan:
         label: header of the label file, None when there is none or it cannot be read.
         label_size: its spatial shape.
         counts: positions per file value, the region applied.
+        stretches: of genomes, per channel: the lengths of the stretches that have it.
         outside: positions outside the region, or without data.
         void: positions without data in the image.
         colored: whether these values are colors `0xRRGGBB`.
@@ -58,6 +59,7 @@ class Scan:
     label: Header | None = None
     label_size: tuple[int, ...] = ()
     counts: dict[int, int] = field(default_factory=dict)
+    stretches: dict[int, np.ndarray] = field(default_factory=dict)
     outside: int = 0
     void: int = 0
     colored: bool = False

@@ -17,7 +17,7 @@ from atrous.geometry.strides import period
 COMFORT = 3 * 2**28  # bytes of rows that a plan aims at when no memory limit is given
 POSITIONS = 2**18  # input positions of one strip, beyond which larger strips gain nothing
 COMPILED = 3 * 2**19  # bytes of one channel of a strip for compiled segments, which compute a few rows twice in each,
-HOLES = 1.4  # bytes that rows take, over what they are: an allocator leaves holes
+HOLES = 1.7  # bytes that rows take, over what they are: an allocator leaves holes
 KEPT, WITHIN = 1.7, 0.85  # the same for what compiled segments keep between them and hold within them, each its own
 STEPS = 8  # unless that leaves fewer steps than this
 
@@ -196,7 +196,10 @@ def make_plan(
                 break
             rows = max(step, (rows * 7 // 8 if compiled else rows // 2) // step * step)
         if held <= budget:
-            best, reason = tried[-1], "within the memory limit" if memory is not None else "about 768 MiB of rows at most"
+            best, reason = (
+                tried[-1],
+                "within the memory limit" if memory is not None else "about 768 MiB of rows at most",
+            )
             break
     if best is None:
         best = min(tried, key=lambda t: t[0])

@@ -28,6 +28,8 @@ def plan_genomes(
     reasons["train.batch_size"] = "many small steps learn more a minute than few large ones"
     reasons["model.reverse_complement"] = "what is learned on one strand holds on the other, without learning it twice"
     reasons["augment.strands"] = "either strand of a genome is as good as the other"
+    if fingerprint.shortest:
+        reasons["task.shortest"] = "half of what all but a hundredth of the annotated stretches have"
     if coding:
         reasons["task.frames"] = "the position within the codon, learned beside, tells coding sequence from its shadows"
     return {
@@ -35,6 +37,7 @@ def plan_genomes(
             "kind": "stranded",
             "classes": list(dataset.classes),
             "palette": [tuple(color) for color in dataset.palette],
+            "shortest": list(fingerprint.shortest or ()),
             "frames": coding,
         },
         "input": {"tracks": list((dataset.channel_names or ())[BASES:])},

@@ -115,6 +115,7 @@ class TaskSection(_Section):
     class_weights: list[float] | None = Field(None, description="of the cross-entropy, one per class")
     dice: float = Field(1.0, ge=0, description="weight of the Dice loss beside the cross-entropy")
     threshold: float = Field(0.5, gt=0, lt=1, description="stranded: probability from which a base has a feature")
+    shortest: list[int] = Field([], description="stranded: bases, per class, of the shortest stretch that is written")
     frames: bool = Field(False, description="stranded: learn the reading frame too, as channels that are dropped")
     tolerance: float | None = Field(
         None, gt=0, description="surface Dice (volumes, in units of the spacing), onsets and offsets (signals, seconds)"
@@ -210,10 +211,9 @@ def _agree(recipe: Recipe, source: str) -> None:
             )
     _agree_input(recipe, source)
     _agree_model(recipe, source)
-    if task.class_weights is not None and len(task.class_weights) != len(task.classes):
-        raise UserError(
-            f"{source}: task.class_weights has {len(task.class_weights)} values for {len(task.classes)} classes"
-        )
+    for name, given in (("class_weights", task.class_weights), ("shortest", task.shortest or None)):
+        if given is not None and len(given) != len(task.classes):
+            raise UserError(f"{source}: task.{name} has {len(given)} values for {len(task.classes)} classes")
     for name, values in (("mean", model.mean), ("std", model.std)):
         if len(values) != model.in_channels:
             raise UserError(f"{source}: model.{name} has {len(values)} values for {model.in_channels} input channels")

@@ -64,7 +64,7 @@ class Ring:
         base, stop = (min(lo, self.start), max(hi, self.end)) if held else (lo, hi)
         old, source, target = self.storage, self.start - self.base, self.start - base
         if stop - base > old.shape[self.dim]:
-            self.storage = self._new(stop - base + 2 * (hi - lo))
+            self.storage = self._new(stop - base + (hi - lo))
             self.storage.narrow(self.dim, target, held).copy_(old.narrow(self.dim, source, held))
         elif target != source:
             self._shift(source, target, held)

@@ -12,7 +12,7 @@ import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 KEPT, LARGEST = 2**30, 2**25  # bytes of free memory kept in the process; the largest that glibc allows as a threshold
-EXACT = 2**20  # allocations of more bytes go back to the system as soon as they are freed
+EXACT = 2**23  # allocations of more bytes go back to the system as soon as they are freed
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 LEEWAY = 2**24  # bytes of holes that are not worth giving back
 

@@ -18,16 +18,20 @@ class Stretch:
         end: the base after its last one.
         channel: which.
         score: mean probability over it.
+        phase: bases before its first whole codon, where it is read in codons.
     """
 
     start: int
     end: int
     channel: int
     score: float
+    phase: int | None = None
 
 
 class Stretches:
     """A sink `(K, L)` of probabilities that arrive in order; of each strip only the stretches in it are kept.
+
+    What is shorter than the channel's `shortest` is left out.
 
     >>> sink = Stretches(1, 6, 0.5)
     >>> sink[:, :4] = np.array([[0.1, 0.8, 0.6, 0.4]])
@@ -36,10 +40,13 @@ class Stretches:
     [(1, 3, 0.7), (4, 6, 0.9)]
     """
 
-    def __init__(self, channels: int, length: int, threshold: float, also: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, channels: int, length: int, threshold: float, also: Sequence[Any] = (), shortest: Sequence[int] = ()
+    ) -> None:
         self.shape, self.dtype = (channels, length), np.dtype(np.float32)
         self.at = 0
         self._threshold, self._also = threshold, tuple(also)
+        self._shortest = tuple(shortest) or (1,) * channels
         self._found: list[Stretch] = []
         self._open: list[tuple[int, float] | None] = [None] * channels
 
@@ -88,5 +95,6 @@ class Stretches:
     def _close(self, channel: int, end: int, total: float) -> None:
         opened = self._open[channel]
         assert opened is not None
-        self._found.append(Stretch(opened[0], end, channel, (opened[1] + total) / (end - opened[0])))
+        if (length := end - opened[0]) >= self._shortest[channel]:
+            self._found.append(Stretch(opened[0], end, channel, (opened[1] + total) / length))
         self._open[channel] = None

@@ -78,7 +78,8 @@ class Table:
                 self._counts[kind] += 1
                 number = f"ID={quote(kind)}-{self._counts[kind]}"
                 place = stretch.start + 1, stretch.end
-                row = (_column(name), "atrous", _column(kind), *place, f"{stretch.score:.3f}", strand, ".", number)
+                phase = "." if stretch.phase is None else stretch.phase
+                row = (_column(name), "atrous", _column(kind), *place, f"{stretch.score:.3f}", strand, phase, number)
             self._file.write("\t".join(map(str, row)) + "\n")
 
     def finish(self) -> list[Path]:

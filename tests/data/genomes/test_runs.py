@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from atrous.data.genomes.runs import Stretches
 
 
-def brute(values, threshold):
+def brute(values, threshold, shortest):
     found = []
     for channel, row in enumerate(values):
         at = 0
@@ -16,21 +16,21 @@ def brute(values, threshold):
             end = at
             while end < len(row) and row[end] >= threshold:
                 end += 1
-            if end > at:
+            if end - at >= shortest[channel]:
                 found.append((at, end, channel, float(row[at:end].mean())))
             at = max(end, at + 1)
     return sorted(found)
 
 
-@given(st.integers(0, 10**6), st.lists(st.integers(0, 40), max_size=5))
-def test_stretches_do_not_depend_on_the_strips(seed, cuts):
+@given(st.integers(0, 10**6), st.lists(st.integers(0, 40), max_size=5), st.sampled_from([(), (1, 2, 4)]))
+def test_stretches_do_not_depend_on_the_strips(seed, cuts, shortest):
     values = np.random.default_rng(seed).random((3, 40)).round(1)
     places = sorted({0, *cuts, 40})
-    sink = Stretches(3, 40, 0.5)
+    sink = Stretches(3, 40, 0.5, shortest=shortest)
     for start, stop in pairwise(places):
         sink[:, start:stop] = values[:, start:stop]
     found = sink.finish()
-    want = brute(values, 0.5)
+    want = brute(values, 0.5, shortest or (1, 1, 1))
     assert [(s.start, s.end, s.channel) for s in found] == [row[:3] for row in want]
     np.testing.assert_allclose([s.score for s in found], [row[3] for row in want], atol=1e-9)
 

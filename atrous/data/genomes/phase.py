@@ -1,0 +1,46 @@
+"""The reading frame of a stretch of coding sequence: the one of three in which the fewest codons stop it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from atrous.data.genomes.runs import Stretch
+
+CODING = "cds"
+END = 3  # bases at the end that do not count: the gene's own stop
+
+
+def coding_phase(bases: np.ndarray) -> int:
+    """How many bases come before the first whole codon: column 8 of GFF3.
+
+    Args:
+        bases: `(4, n)`, rows A, C, G, T, in the direction of reading. Bases that are no letter for sure are in no stop.
+
+    >>> letters = np.eye(4)[["ACGT".index(letter) for letter in "CATGAAATGAGCTAA"]].T  # C ATG AAA TGA ...
+    >>> coding_phase(letters)  # TGA stands in the frame that begins at 1, ATG AAA TGA
+    0
+    """
+    a, _, g, t = np.asarray(bases)[:, : max(0, bases.shape[1] - END)] >= 1
+    stops = t[:-2] & ((a[1:-1] & (a[2:] | g[2:])) | (g[1:-1] & a[2:]))
+    return int(np.argmin([np.count_nonzero(stops[frame::3]) for frame in range(3)]))
+
+
+def phased(found: Sequence[Stretch], channels: Sequence[str], sequence: Any) -> list[Stretch]:
+    """The stretches, those of CDS with their phase.
+
+    Args:
+        found: stretches of one sequence.
+        channels: names, each a feature and a strand.
+        sequence: `(C, L)`, rows A, C, G, T first; read stretch by stretch.
+    """
+    phases = []
+    for stretch in found:
+        name = channels[stretch.channel]
+        if name[:-1].lower() != CODING:
+            phases.append(stretch)
+            continue
+        bases = np.asarray(sequence[0:4, stretch.start : stretch.end])
+        phases.append(replace(stretch, phase=coding_phase(bases[::-1, ::-1] if name[-1] == "-" else bases)))
+    return phases
