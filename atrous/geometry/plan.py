@@ -17,9 +17,9 @@ from atrous.geometry.strides import period
 COMFORT = 3 * 2**28  # bytes of rows that a plan aims at when no memory limit is given
 POSITIONS = 2**18  # input positions of one strip, beyond which larger strips gain nothing
 COMPILED = 3 * 2**19  # bytes of one channel of a strip for compiled segments, which compute a few rows twice in each,
+STEPS = 8  # unless that leaves fewer steps than this
 HOLES = 1.7  # bytes that rows take, over what they are: an allocator leaves holes
 KEPT, WITHIN = 1.7, 0.85  # the same for what compiled segments keep between them and hold within them, each its own
-STEPS = 8  # unless that leaves fewer steps than this
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from atrous.data.genomes.labels import CODING
 from atrous.data.genomes.runs import Stretch
 
-CODING = "cds"
 END = 3  # bases at the end that do not count: the gene's own stop
 
 
@@ -38,7 +38,7 @@ def phased(found: Sequence[Stretch], channels: Sequence[str], sequence: Any) -> 
     phases = []
     for stretch in found:
         name = channels[stretch.channel]
-        if name[:-1].lower() != CODING:
+        if name[:-1] != CODING:
             phases.append(stretch)
             continue
         bases = np.asarray(sequence[0:4, stretch.start : stretch.end])
