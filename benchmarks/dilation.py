@@ -134,7 +134,8 @@ def seen(name: str) -> AxisField | None:
 def stitched_error(dense: nn.Module, original: nn.Module, name: str, stride: int) -> float | None:
     """Against the original on shifted inputs (shift-and-stitch), where no padding is seen; None where that is too dear.
 
-    Of the r x r shifts by multiples of the new stride three are tried, on the smallest input that has an interior.
+    Of the r x r shifts by multiples of the new stride three are tried, on the smallest input that has an interior. What
+    is shifted out comes back at the end, so that the length, on which "same" padding depends, stays.
     """
     field = seen(name)
     if field is None or (rate := int(field.stride) // stride) == 1:
@@ -148,7 +149,7 @@ def stitched_error(dense: nn.Module, original: nn.Module, name: str, stride: int
     with evaluating(dense, original):
         fine = tensors(dense(x))[-1]
         for down, right in ((1, 1), (rate - 1, 0), (0, rate // 2)):
-            wanted = tensors(original(x[..., down * stride :, right * stride :]))[-1]
+            wanted = tensors(original(x.roll((-down * stride, -right * stride), (2, 3))))[-1]
             rows, columns = (_interior(field, size - shift * stride) for shift in (down, right))
             errors.append(
                 relative_error(fine[..., down::rate, right::rate][..., rows, columns], wanted[..., rows, columns])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from atrous.errors import UserError
 
@@ -17,7 +18,7 @@ INK, RULE = "#30343b", "#dfe2e7"
 
 def panels(count: int, width: float = 4.0, height: float = 3.4) -> tuple[Figure, list[Axes]]:
     """A figure with `count` charts in a row."""
-    figure = Figure(figsize=(width * count, height), layout="constrained", dpi=110)
+    figure = Figure(figsize=(width * count, height), layout=ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.06), dpi=110)
     found = [figure.add_subplot(1, count, i + 1) for i in range(count)]
     for axes in found:
         axes.tick_params(colors=INK, labelsize=9, length=0)

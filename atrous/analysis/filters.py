@@ -82,10 +82,12 @@ class Filters:
 
     def _draw_lines(self, shown: np.ndarray, path: Path | str) -> Path:
         shown = shown[np.argsort(-self.norms[: len(shown)])][:8]
+        columns = min(2, len(shown))
+        rows = -(-len(shown) // columns)
         figure, charts = panels(1, 1, 1)
         figure.clear()
-        figure.set_size_inches(8.0, 1.5 * -(-len(shown) // 2))
-        charts = [figure.add_subplot(-(-len(shown) // 2), 2, i + 1) for i in range(len(shown))]
+        figure.set_size_inches(4.0 * columns, 1.5 * rows + 0.2)
+        charts = [figure.add_subplot(rows, columns, i + 1) for i in range(len(shown))]
         top = float(np.abs(shown).max()) or 1.0
         for chart, f in zip(charts, shown, strict=True):
             for spine in chart.spines.values():

@@ -85,7 +85,7 @@ class ReceptiveField:
                 lo, hi = self.box[a][0] - margin, self.box[a][1] + margin
                 set_limits((hi, lo) if a == kept[0] else (lo, hi))
             size = " x ".join(str(self.size[a]) for a in kept)
-            each.set_title(f"{title}\nbox {size}, {100 * self.share:.1f} % of it holds 95 %".strip())
+            each.set_title(f"{title}\nbox {size}; 95 % of the gradient in {100 * self.share:.1f} % of it".strip())
         return save(figure, path)
 
     def _draw_curve(self, path: Path | str) -> Path:

@@ -6,6 +6,7 @@ input is one number, expanded with stride zero.
 
 import inspect
 import operator
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -252,6 +253,8 @@ def _kind(target: Any) -> str:
 
 
 def _module(node: torch.fx.Node) -> str:
+    """Where the module is registered that called `node`; layers run as a slice of a Sequential keep their own names."""
     stack = node.meta.get("nn_module_stack") or {}
     path, kind = next(reversed(stack.values())) if stack else ("", "")
+    path = re.sub(r"(^|\.)slice\([^)]*\)", "", path).lstrip(".")
     return path or str(kind).rsplit(".", 1)[-1] or node.name

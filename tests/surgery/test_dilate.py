@@ -206,6 +206,15 @@ def test_functions_called_in_a_forward_pass_are_changed_there():
     assert on_grid(copy.deepcopy(done.network).eval()(x), network(x), 4) < 1e-5
 
 
+def test_layers_run_as_slices_of_a_stack_are_found_under_their_own_names():
+    stack = nn.Sequential(conv(), nn.MaxPool2d(2), nn.Sequential(conv(), nn.ReLU()), nn.AvgPool2d(2))
+    network = randomized(Lambda(lambda m, x: m.stack[2:](m.stack[:-2](x)), stack=stack))
+    done = dilate(network, 1)
+    x = torch.randn(1, 2, 64, 64)
+    assert on_grid(done.network(x), network(x), 16) < 1e-5
+    assert {change.module for change in done.certificate.changes} == {"stack.0", "stack.1", "stack.2.0", "stack.3"}
+
+
 def test_a_classifier_keeps_its_answer():
     network = randomized(
         nn.Sequential(
