@@ -66,7 +66,7 @@ def _smp(encoder: str, output_stride: int | None) -> nn.Module | None:
 
     try:
         return smp.encoders.get_encoder(encoder, weights=None, output_stride=output_stride or 32)
-    except (ValueError, NotImplementedError, KeyError):
+    except (ValueError, NotImplementedError, KeyError, AssertionError):
         return None
 
 
