@@ -225,7 +225,7 @@ def _steps(run: _Run, batches: Iterable[Batch], signals: list[int]) -> Outcome:
     base_reserve = budget.reserve
     losses: list[torch.Tensor] = []
     logged = saved = time.monotonic()
-    logged_step, images, stopped, validated_at = state.step, 0, False, 0.0
+    logged_step, images, stopped, validated_at, validated_step = state.step, 0, False, 0.0, -1
     run.model.train()
     _enter(run)
     for batch in batches:
@@ -243,14 +243,14 @@ def _steps(run: _Run, batches: Iterable[Batch], signals: list[int]) -> Outcome:
             losses, images, logged, logged_step = [], 0, time.monotonic(), state.step
         due = progress * settings.validations >= state.validated + 1
         if due and (budget.minutes is None or now - validated_at >= VALIDATION_SHARE * state.validation_seconds):
-            stopped, validated_at = _validation(run, rate), time.monotonic()
+            stopped, validated_at, validated_step = _validation(run, rate), time.monotonic(), state.step
             state.validated = int(progress * settings.validations)
             logged, logged_step, images, losses = time.monotonic(), state.step, 0, []
         if time.monotonic() - saved >= CHECKPOINT_SECONDS:
             _save(run)
             saved = time.monotonic()
     if not signals:
-        if not stopped:
+        if state.step != validated_step:
             _validation(run, 0.0)
         state.validated = settings.validations
     _save(run)
