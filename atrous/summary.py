@@ -32,7 +32,8 @@ def write_summary(
     content = ReportContent(
         title=f"{run.folder.name}: {run.recipe.model.name} on {dataset.root.resolve().name}",
         verdict={
-            "measured on": f"{scores.images} images of split {split!r}, not trained on, but used to choose the weights",
+            "measured on": f"{scores.images} {scores.sample}s of split {split!r}, not trained on, but used to choose "
+            "the weights",
             "training": f"{outcome.seconds / 60:.1f} minutes, {outcome.step} steps; best at step {outcome.best_step}",
         },
         history=read_log(run.folder / "metrics.csv"),

@@ -94,7 +94,7 @@ def write_report(path: Path | str, content: ReportContent) -> None:
         classes=_class_rows(content),
         columns=list(content.scores.columns()),
         means=["" if name == "share" else _mean(column) for name, column in content.scores.columns().items()],
-        curves=_curves(content.history),
+        curves=_curves(content.history, content.scores.sample),
         confusion=_chart(lambda ink: confusion_chart(content.scores.confusion, content.scores.classes, ink)),
         reliability=_reliability(content.scores),
         examples={
@@ -124,12 +124,12 @@ def _mean(column: np.ndarray) -> float:
     return float(existing.mean()) if len(existing) else math.nan
 
 
-def _curves(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _curves(history: list[dict[str, Any]], sample: str) -> list[dict[str, Any]]:
     """Charts of loss, rate and quality; one without any point is left out."""
     kinds = (
         ("Loss", "loss", "loss", ("train", "val")),
         ("Learning rate", "learning_rate", "learning rate", ("train",)),
-        ("Mean IoU on validation images", "miou", "mean IoU", ("val",)),
+        (f"Mean IoU on validation {sample}s", "miou", "mean IoU", ("val",)),
     )
     charts = []
     for title, column, label, splits in kinds:

@@ -14,17 +14,17 @@ __all__ = ["calibration_words", "headline", "notable"]
 def headline(scores: Scores) -> str:
     """What mean IoU says, and how sure it is."""
     if math.isnan(scores.miou):
-        return "The images have no labels, so there is nothing to measure."
+        return f"The {scores.sample}s have no labels, so there is nothing to measure."
     counted = int((~np.isnan(scores.iou)).sum())
     first = (
-        f"Averaged over {counted} classes, the predicted and the true area overlap in {_percent(scores.miou)} of what "
-        f"either covers; 100 % would be perfect."
+        f"Averaged over {counted} classes, the predicted and the true positions overlap in {_percent(scores.miou)} of "
+        f"what either covers; 100 % would be perfect."
     )
     low, high = scores.miou_ci95
     if math.isnan(low):
-        return f"{first} With a single image there is no telling how much that depends on the image."
+        return f"{first} With a single {scores.sample} there is no telling how much that depends on it."
     return (
-        f"{first} Measured on {scores.images} images: with other images of the same kind, expect a figure "
+        f"{first} Measured on {scores.images} {scores.sample}s: with others of the same kind, expect a figure "
         f"between {low:.3f} and {high:.3f} (95 % interval)."
     )
 
@@ -39,7 +39,7 @@ def notable(scores: Scores) -> list[str]:
     sentences = [f"Best class: {names[best]} (IoU {top:.3f}). Weakest: {names[worst]} (IoU {bottom:.3f})."]
     absent = [name for name, value in zip(names, scores.iou, strict=True) if math.isnan(value)]
     if absent:
-        sentences.append(f"Not in these images, hence without a figure: {', '.join(absent)}.")
+        sentences.append(f"Not in these {scores.sample}s, hence without a figure: {', '.join(absent)}.")
     return sentences + _mistakes(scores)
 
 

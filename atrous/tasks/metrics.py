@@ -17,6 +17,9 @@ from atrous.tasks.scores import Scores
 from atrous.tasks.surface import SurfaceScores, surface_figures
 from atrous.tasks.video import VideoFigures, VideoScores, video_figures
 
+SAMPLES = {1: "recording", 2: "image", 3: "volume"}
+"""What one sample is called, by its axes."""
+
 __all__ = ["SegmentationMetrics"]
 
 
@@ -64,6 +67,7 @@ class SegmentationMetrics:
         self._events: list[np.ndarray] = []
         self._video = video
         self._videos: dict[str, VideoFigures] = {}
+        self._ndim = 2
 
     @torch.no_grad()
     def update(
@@ -92,7 +96,7 @@ class SegmentationMetrics:
         counted = target != IGNORE
         if not torch.isfinite(top.masked_fill(~counted, 0).sum(dtype=torch.float32)):
             raise ValueError(f"{name}: the network's output is not finite (nan or infinite)")
-        confusion = counts[:k]
+        confusion, self._ndim = counts[:k], target.ndim
         if self._boundary is not None:
             labels = prediction.to(torch.uint8).masked_fill_(~counted, IGNORE)
             for truth, found in zip(target, labels, strict=True) if self._video else [(target, labels)]:
@@ -125,6 +129,7 @@ class SegmentationMetrics:
             surface=SurfaceScores.of(self._tolerance or 0.0, self._surfaces) if self._surfaces else None,
             events=EventScores(self._tolerance or 0.0, np.sum(self._events, axis=0)) if self._events else None,
             video=VideoScores(dict(self._videos)) if self._videos else None,
+            sample="video" if self._video else SAMPLES[self._ndim],
         )
 
     def _compare(self, truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], tolerance: float) -> None:

@@ -55,6 +55,7 @@ class Scores:
     surface: surface Dice and HD95 of volumes, where the spacing was known.
     events: onsets and offsets of signals, where the sampling rate was known.
     video: J, F and flicker of videos.
+    sample: what one sample is called: image, volume, recording, video or sequence.
 
     >>> scores = Scores(("sky", "road"), np.array([[6, 2], [0, 4]]), {"a": 0.7}, (float("nan"), float("nan")), 1.0)
     >>> scores.iou, round(scores.miou, 3)
@@ -73,6 +74,7 @@ class Scores:
     surface: SurfaceScores | None = None
     events: EventScores | None = None
     video: VideoScores | None = None
+    sample: str = "image"
 
     @property
     def conventions(self) -> str:
@@ -83,7 +85,7 @@ class Scores:
 
     @property
     def images(self) -> int:
-        """Number of images."""
+        """Number of samples: images, volumes, recordings ..."""
         return len(self.per_image)
 
     @property
@@ -206,13 +208,13 @@ class Scores:
         rule = "  ".join("-" * width for width in widths)
         table = [_line(header, widths), rule, *(_line(row, widths) for row in rows), rule, _line(means, widths)]
         low, high = self.miou_ci95
-        interval = "" if math.isnan(low) else f" (95 % interval over images {low:.3f} to {high:.3f})"
+        interval = "" if math.isnan(low) else f" (95 % interval over {self.sample}s {low:.3f} to {high:.3f})"
         whole = [
             f"mean IoU        {_cell(self.miou)}{interval}",
             f"pixel accuracy  {_cell(self.pixel_accuracy)}",
             f"weighted IoU    {_cell(self.fwiou)}",
             f"calibration     {_cell(self.ece)} (expected error of the confidence)",
-            f"images          {self.images} in {self.seconds:.1f} s, test-time augmentation: {self.tta}",
+            f"{self.sample + 's':<16}{self.images} in {self.seconds:.1f} s, test-time augmentation: {self.tta}",
         ]
         if self.video is not None:
             whole.insert(3, f"flicker         {_cell(self.video.flicker)} (of the positions whose true label stays)")

@@ -180,6 +180,7 @@ class StrandedMetrics:
             miou_ci95=bootstrap_miou(margins),
             seconds=seconds,
             tta=tta,
+            sample="sequence",
             counts=margins.sum(0),
             right=self._right,
             counted=self._counted,

@@ -158,6 +158,8 @@ def test_deep_supervision_gives_more_outputs_in_training_alone(name):
         ("fcn", "se"),
         ("unet", "local"),
         ("five_layer", "cbam"),
+        ("dilated", "eca"),
+        ("deeplab", "spatial"),
         *(pytest.param(name, "scse", marks=pytest.mark.slow) for name in MODELS),
     ],
 )

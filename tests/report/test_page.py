@@ -17,7 +17,7 @@ from atrous.report.page import Example, ReportContent, write_report
 from atrous.tasks.metrics import SegmentationMetrics
 
 CLASSES = ["background", "cell <b>&amp;", "nucleus"]
-SECTIONS = ["figures", "learning", "classes", "confusion", "calibration", "images", "data", "recipe"]
+SECTIONS = ["figures", "learning", "classes", "confusion", "calibration", "samples", "data", "recipe"]
 SECTIONS += ["environment", "commands"]
 
 
@@ -134,7 +134,7 @@ def test_figures_that_do_not_exist_are_dashes(tmp_path):
     html = written(tmp_path, content(scores=metrics.result(1.0), history=[], examples=[]))
     assert "nan" not in re.sub(r'"data:[^"]*"', "", html).replace("nance", "")
     assert "There is no record of the training" in html
-    assert "There are no labelled images" in html
+    assert "There are no labelled recordings" in html
     assert "Confidence was not measured" in html
 
 

@@ -30,6 +30,12 @@ def test_headline_of_one_image_promises_no_interval():
     assert "nan" not in text
 
 
+def test_samples_are_called_what_they_are():
+    text = headline(scores(USUAL, sample="recording"))
+    assert "2 recordings" in text
+    assert "image" not in text
+
+
 def test_headline_without_labels():
     assert "no labels" in headline(scores(np.zeros((3, 3), int)))
     assert notable(scores(np.zeros((3, 3), int))) == []
