@@ -29,7 +29,8 @@ def write_clip(
 ) -> None:
     """Label a video: a folder of PNG files with the names of its frames, and a film if wanted.
 
-    Labels are written as their frames are finished, in bounded memory; the folder appears when all are there.
+    Labels are written as their frames are finished, in bounded memory; the folder appears when all are there. One that
+    exists stays as it is.
 
     Args:
         predictor: the network.
@@ -57,9 +58,10 @@ def write_clip(
     except BaseException:
         sink.abandon()
         raise
-    if target.exists():
-        shutil.rmtree(target)
-    part.rename(target)
+    if target.exists():  # only the film was missing
+        shutil.rmtree(part)
+    else:
+        part.rename(target)
 
 
 def _by_blocks(

@@ -28,6 +28,7 @@ from atrous.labels import IGNORE
 from atrous.prediction import Predictor
 from atrous.report.pictures import busiest, flat, overlay
 from atrous.stream.pace import pace
+from atrous.stream.resume import record_path
 
 PICTURE = 2**24  # positions of an overlay, beyond which it is drawn smaller
 
@@ -58,17 +59,36 @@ class Wanted:
     palette: tuple[tuple[int, int, int], ...] = field(default=())
 
 
-def find_jobs(predictor: Predictor, inputs: Sequence[str | Path], out: Path) -> list[Job]:
+def find_jobs(predictor: Predictor, inputs: Sequence[str | Path], out: Path, wanted: Wanted | None = None) -> list[Job]:
     """Inputs to outputs: files, folders (searched through, structure kept) and globs; the name stays.
 
-    A format that can hold labels gives the same format, every other a PNG.
+    A format that can hold labels gives the same format, every other a PNG. What lies in the output folder is no input.
 
     Raises:
-        UserError: nothing is found, or two inputs would write the same output.
+        UserError: nothing is found, two outputs would be the same file, or one would be or hold an input.
     """
     model = predictor.run.recipe.model
-    found = find_inputs(inputs, ndim=model.ndim, channels=model.in_channels, video=predictor.video)
-    return [Job(item, out / item.relative) for item in found]
+    found = find_inputs(inputs, ndim=model.ndim, channels=model.in_channels, video=predictor.video, out=out)
+    jobs = [Job(item, out / item.relative) for item in found]
+    _check_outputs(jobs, wanted or Wanted(), predictor.video)
+    return jobs
+
+
+def _check_outputs(jobs: Sequence[Job], wanted: Wanted, video: bool) -> None:
+    """Raise `UserError` where an output would meet an input or another output."""
+    given = {path.resolve() for job in jobs for path in job.source.files}
+    around = {parent for path in given for parent in path.parents}
+    taken: dict[Path, Path] = {}
+    for job in jobs:
+        for path in (job.target, *_paths(job, wanted, video)):
+            if path is None:
+                continue
+            place = path.resolve()
+            if place in given or place in around or any(parent in given for parent in place.parents):
+                raise UserError(f"{path}: would be written over an input: give another folder with -o")
+            if place in taken:
+                raise UserError(f"{taken[place]} and {job.source.path} would both write {path}: predict them apart")
+            taken[place] = job.source.path
 
 
 def predict_files(
@@ -80,7 +100,8 @@ def predict_files(
 ) -> Written:
     """Predict files one after the other.
 
-    A file that fails does not stop the others: it is named in the result. Outputs that exist are skipped.
+    A file that fails does not stop the others: it is named in the result. Labels that exist stay as they are; an
+    overlay or probabilities that are missing beside them are made.
 
     Args:
         predictor: the network.
@@ -143,6 +164,8 @@ def _predict_one(
     streamed = not predictor.whole(tuple(opened.source.shape))
     size = tuple(opened.source.shape[1:])
     sink = open_labels(job.target, size, on_disk=streamed and not opened.resampled)
+    if streamed and sink.part is not None and not sink.begun:
+        record_path(sink.array).unlink(missing_ok=True)
     void = None if opened.resampled else opened.valid
     labels = voided(sink.array, void)
     if probabilities is None:
@@ -152,7 +175,8 @@ def _predict_one(
         predictor.label(opened.source, labels, voided(stored.array, void, np.nan), progress=progress)
         stored.finish(predictor.classes, opened, job.source.path)
     if opened.resampled:
-        sink = LabelSink(job.target, resample_label(np.asarray(sink.array[...]), opened.size), None)
+        coarse, sink = sink, LabelSink(job.target, resample_label(np.asarray(sink.array[...]), opened.size), None)
+        coarse.discard()
         make_void(sink.array, opened.valid)
     if picture is not None:
         drawn = io.BytesIO()
@@ -160,6 +184,9 @@ def _predict_one(
         write_beside(picture, drawn.getvalue())
     ignored = None if opened.valid is None else IGNORE
     palette = wanted.palette or None
+    if job.target.exists():
+        sink.discard()
+        return
     # last: its presence says that all of it is done
     sink.finish(like=job.source.path, classes=predictor.classes, palette=palette, void=ignored)
 

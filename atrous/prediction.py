@@ -1,6 +1,7 @@
 """A trained network at work: raw values in, labels out, at any size in bounded memory."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,7 @@ from torch import nn
 from atrous.color import default_palette
 from atrous.data.dataset import to_channels
 from atrous.data.formats.source import full_key
-from atrous.data.inputs import Input, Opened, open_input
-from atrous.data.prepare import prepare as prepare_image
+from atrous.data.inputs import Input, Opened, open_input, prepared
 from atrous.data.prepare import resample_label, restore
 from atrous.data.void import make_void, voided
 from atrous.errors import UserError
@@ -25,6 +25,7 @@ from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
 from atrous.tasks.task import Task
 
+FLIPPED = 2**24  # positions up to which mirror images are averaged, which is not streamed
 WHOLE = 2**21  # positions up to which an input goes through the network in one piece: exporting it would take longer
 
 
@@ -131,16 +132,19 @@ class Predictor:
         model, preparation = self.run.recipe.model, build_preparation(self.run.recipe)
         if not isinstance(source, np.ndarray):
             item = source if isinstance(source, Input) else Input((Path(source),), Path(Path(source).name))
-            opened = open_input(item, channels=model.in_channels, preparation=preparation, ndim=model.ndim)
+            name = item.path
+            opened = open_input(
+                item, channels=model.in_channels, preparation=preparation, fill=model.mean, ndim=model.ndim
+            )
         else:
             image = source[None] if source.ndim == model.ndim else source
-            image = to_channels(image, model.in_channels, Path("the array"))
-            opened = Opened(prepare_image(image, preparation, None), image.shape[1:], None)
-        if len(opened.source.shape) != model.ndim + 1:
-            name = "the array" if isinstance(source, np.ndarray) else source
-            raise UserError(
-                f"{name}: shape {tuple(opened.source.shape)}, but the network reads (channels, {model.ndim} axes)"
-            )
+            name = "the array"
+            opened = prepared(to_channels(image, model.in_channels, Path(name)), preparation, model.mean)
+        shape = tuple(opened.source.shape)
+        if len(shape) != model.ndim + 1:
+            raise UserError(f"{name}: shape {shape}, but the network reads (channels, {model.ndim} axes)")
+        if min(shape) < 1:
+            raise UserError(f"{name}: shape {shape} is empty: there is nothing to label")
         return opened
 
     def predict(self, source: np.ndarray | Path | str | Input, *, probabilities: bool = False) -> Prediction:
@@ -202,8 +206,18 @@ class Predictor:
         self._stream(source, sink, self.task.probabilities, False, progress)
 
     def whole(self, shape: tuple[int, ...]) -> bool:
-        """Whether an input of this shape `(C, *S)` goes through the network in one piece."""
-        return bool(self.flips) or (self.memory is None and int(np.prod(shape[1:])) <= WHOLE)
+        """Whether an input of this shape `(C, *S)` goes through the network in one piece.
+
+        Raises:
+            UserError: it would have to, for its mirror images, and is too large or a memory limit was set.
+        """
+        positions = math.prod(shape[1:])
+        if self.flips and (self.memory is not None or positions > FLIPPED):
+            raise UserError(
+                f"an input of {positions:,} positions: mirror images are averaged whole, up to {FLIPPED:,} positions "
+                "and without a memory limit: leave test-time augmentation out"
+            )
+        return bool(self.flips) or (self.memory is None and positions <= WHOLE)
 
     def plan(self, shape: tuple[int, ...]) -> Any:
         """How an input of this shape `(C, *S)` will be streamed; None when it goes through the network whole."""

@@ -9,6 +9,7 @@ import torch
 import zarr
 from PIL import Image
 
+from atrous.data.formats.sink import open_labels
 from atrous.errors import UserError
 from atrous.outputs import Wanted, find_jobs, predict_files
 from atrous.prediction import load
@@ -65,6 +66,69 @@ def test_inputs_that_are_not_there_or_collide(trained, scenes, tmp_path):
     (scenes / "a.jpg").write_bytes(b"")
     with pytest.raises(UserError, match="would both be written"):
         find_jobs(predictor, [scenes], tmp_path)
+
+
+def test_no_output_takes_the_place_of_an_input_or_of_another_output(trained, scenes, tmp_path):
+    predictor = load(trained)
+    with pytest.raises(UserError, match=r"a\.png: would be written over an input: give another folder with -o"):
+        find_jobs(predictor, [scenes / "a.png"], scenes)
+    with pytest.raises(UserError, match="outputs would lie among the inputs"):
+        find_jobs(predictor, [scenes], scenes)
+    (scenes / "a.tif").write_bytes((scenes / "c.tif").read_bytes())
+    assert len(find_jobs(predictor, [scenes], tmp_path / "out")) == 4
+    with pytest.raises(UserError, match=r"would both write .*a_overlay\.png"):
+        find_jobs(predictor, [scenes], tmp_path / "out", Wanted(overlay=True))
+
+
+def test_what_lies_in_the_output_folder_is_no_input(trained, scenes):
+    predictor, out = load(trained), scenes / "labels"
+    wanted = Wanted(overlay=True, palette=predictor.palette)
+    first = predict_files(predictor, find_jobs(predictor, [scenes], out, wanted), wanted)
+    again = predict_files(predictor, find_jobs(predictor, [scenes], out, wanted), wanted)
+    assert sorted(again.skipped) == sorted(first.written)
+
+
+def test_labels_that_are_there_stay_as_they_are(trained, scenes, tmp_path):
+    predictor = load(trained)
+    (tmp_path / "masks").mkdir()
+    drawn = Image.fromarray(np.full((9, 9), 3, np.uint8))
+    drawn.save(tmp_path / "masks" / "a.png")
+    before = (tmp_path / "masks" / "a.png").read_bytes()
+    wanted = Wanted(overlay=True, palette=predictor.palette)
+    done = predict_files(predictor, find_jobs(predictor, [scenes / "a.png"], tmp_path / "masks", wanted), wanted)
+    assert not done.failed
+    assert (tmp_path / "masks" / "a.png").read_bytes() == before
+    assert (tmp_path / "masks" / "a_overlay.png").exists()
+
+
+def test_damage_that_shows_in_the_middle_does_not_stop_the_others(trained, scenes, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
+    for name, more in (("deflated", {"compression": "zlib", "tile": (32, 32)}), ("plain", {})):
+        tifffile.imwrite(scenes / f"{name}.tif", pixels, **more)
+        data = (scenes / f"{name}.tif").read_bytes()
+        (scenes / f"{name}.tif").write_bytes(data[: len(data) // 2])
+    tifffile.imwrite(scenes / "spoiled.tif", pixels, compression="zlib", tile=(32, 32))
+    spoiled = bytearray((scenes / "spoiled.tif").read_bytes())
+    spoiled[len(spoiled) // 2 : len(spoiled) // 2 + 400] = bytes(400)
+    (scenes / "spoiled.tif").write_bytes(bytes(spoiled))
+    np.save(scenes / "empty.npy", np.zeros((3, 0, 64), np.uint8))
+    predictor = load(trained)
+    done = predict_files(predictor, find_jobs(predictor, [scenes], tmp_path / "out"), Wanted())
+    assert len(done.written) == 3
+    failed = {source.name: why for source, why in done.failed}
+    assert set(failed) == {"deflated.tif", "plain.tif", "spoiled.tif", "empty.npy"}
+    assert all(name in why for name, why in failed.items())
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".zarr"])
+def test_an_unfinished_file_that_is_damaged_is_begun_again(tmp_path, suffix):
+    part = tmp_path / f".a{suffix}.part"
+    part.mkdir() if suffix == ".zarr" else part.touch()
+    sink = open_labels(tmp_path / f"a{suffix}", (4, 5), on_disk=True)
+    assert not sink.begun
+    sink.array[...] = np.ones((4, 5), np.uint8)
+    assert open_labels(tmp_path / f"a{suffix}", (4, 5), on_disk=True).begun
+    assert not open_labels(tmp_path / f"a{suffix}", (4, 6), on_disk=True).begun
 
 
 class Killed(BaseException):

@@ -62,3 +62,27 @@ def test_values_are_standardized_before_bfloat16_rounds_them(trained):
     found = load(trained, dtype=torch.bfloat16)._standardized(image)[:, :4]
     assert found.dtype == np.float32
     assert len(np.unique(found)) > 100
+
+
+@pytest.mark.parametrize("memory", [None, "100MB"])
+def test_values_that_are_no_numbers_are_void_and_spread_nowhere(trained, memory):
+    predictor = load(trained, memory=memory, dtype=torch.float32)
+    image = np.random.default_rng(0).uniform(0, 255, (3, 150, 90)).astype(np.float32)
+    filled = image.copy()
+    for value, (channel, row, column) in ((np.nan, (0, 5, 7)), (np.inf, (2, 120, 60))):
+        image[channel, row, column] = value
+        filled[channel, row, column] = predictor.run.recipe.model.mean[channel]
+    found, want = predictor.predict(image, probabilities=True), predictor.predict(filled, probabilities=True)
+    void = np.zeros((150, 90), bool)
+    void[5, 7] = void[120, 60] = True
+    np.testing.assert_array_equal(found.labels[~void], want.labels[~void])
+    assert set(found.labels[void]) == {255}
+    np.testing.assert_array_equal(np.isnan(found.probabilities).all(0), void)
+    np.testing.assert_allclose(found.probabilities[:, ~void], want.probabilities[:, ~void], atol=1e-5)
+
+
+def test_mirror_images_are_not_averaged_beyond_a_limit(trained):
+    with pytest.raises(UserError, match="leave test-time augmentation out"):
+        load(trained, flip=True, memory="100MB").predict(np.zeros((3, 33, 20), np.uint8))
+    with pytest.raises(UserError, match="leave test-time augmentation out"):
+        load(trained, flip=True).plan((3, 100000, 100000))

@@ -69,7 +69,8 @@ def command(
     if _of_genomes(predictor):
         _annotate(predictor, inputs, out, probabilities == "bigwig", json)
         return
-    jobs, wanted = find_jobs(predictor, inputs, out), Wanted(overlay, probabilities, predictor.palette)
+    wanted = Wanted(overlay, probabilities, predictor.palette)
+    jobs = find_jobs(predictor, inputs, out, wanted)
     with progress_bar("predicting", len(jobs)) as (bar, task):
         done = predict_files(predictor, jobs, wanted, lambda at: bar.update(task, completed=at), bar.console.print)
     _tell(done, out, json)

@@ -28,8 +28,8 @@ from atrous.data.formats.series import is_series
 from atrous.data.formats.source import Stacked
 from atrous.data.pages import turn_source
 from atrous.data.partners import label_partners
-from atrous.data.prepare import Preparation, prepare, scaled, working_shape
-from atrous.data.void import AllValid
+from atrous.data.prepare import Preparation, resample, scaled, working_shape
+from atrous.data.void import AllValid, Filled, Finite
 from atrous.errors import UserError
 
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
@@ -61,7 +61,7 @@ class Opened:
         source: `(C, *S)`, sliced where it lies; in memory where the grid had to be changed.
         size: spatial shape in the file, which `source` has too unless the recipe works on another spacing.
         spacing: of the file, per axis, or None.
-        valid: where the file has data, `size` bool to be sliced; None where every position has.
+        valid: where the file has data and no NaN, `size` bool to be sliced; None where every position has for sure.
     """
 
     source: Any
@@ -75,7 +75,9 @@ class Opened:
         return tuple(self.source.shape[1:]) != self.size
 
 
-def find_inputs(given: Sequence[str | Path], *, ndim: int, channels: int, video: bool = False) -> list[Input]:
+def find_inputs(
+    given: Sequence[str | Path], *, ndim: int, channels: int, video: bool = False, out: Path | None = None
+) -> list[Input]:
     """Inputs among files, folders (searched through, structure kept) and globs, in order, each once.
 
     Files that differ only in a number of four digits at the end are the channels of one case, where the network reads
@@ -86,14 +88,18 @@ def find_inputs(given: Sequence[str | Path], *, ndim: int, channels: int, video:
         ndim: spatial axes that the network reads.
         channels: channels that it reads.
         video: whether it reads videos: folders of frames and video files, whose labels go to folders.
+        out: folder for what is written: where it lies in a folder that is searched, what is in it is left out.
 
     Raises:
-        UserError: nothing is found, or two inputs would write the same output.
+        UserError: nothing is found, two inputs would write the same output, or a folder is also that of the outputs.
     """
     found: dict[Path, Path] = {}
     for entry in given:
         for path, relative in _videos(str(entry)) if video else _expand(str(entry), ndim):
-            found.setdefault(path, relative)
+            if not _written(path, Path(entry), out):
+                found.setdefault(path, relative)
+    if not found:
+        raise UserError(f"{', '.join(map(str, given))}: nothing to read but what lies in {out}")
     cases: dict[Path, list[Path]] = {}
     for path, relative in found.items():
         cases.setdefault(_target(path, relative, ndim), []).append(path)
@@ -106,10 +112,12 @@ def find_inputs(given: Sequence[str | Path], *, ndim: int, channels: int, video:
     return inputs
 
 
-def open_input(item: Input, *, channels: int, preparation: Preparation, ndim: int | None = None) -> Opened:
+def open_input(
+    item: Input, *, channels: int, preparation: Preparation, fill: Sequence[float] = (0.0,), ndim: int | None = None
+) -> Opened:
     """Open an input: intensities of its case measured, values scaled as they are sliced, the grid changed if need be.
 
-    With `ndim` the pages of a TIFF are read as a network of so many axes needs them.
+    With `ndim` the pages of a TIFF are read as a network of so many axes needs them. `fill` as in `prepared`.
 
     Raises:
         UserError: a file cannot be read, or the channels are not those of the network.
@@ -123,12 +131,45 @@ def open_input(item: Input, *, channels: int, preparation: Preparation, ndim: in
             raise FileFault(item.path, f"its channels do not fit ({error})", "export them on one grid") from error
     source = source if ndim is None else turn_source(source, ndim, channels)
     source = _with_channels(source, channels, item.path)
-    size = tuple(int(n) for n in source.shape[1:])
     masks = [mask for path in item.files if (mask := open_valid(path)) is not None]
+    return prepared(source, preparation, fill, header.spacing, masks)
+
+
+def prepared(
+    source: Any,
+    preparation: Preparation,
+    fill: Sequence[float],
+    spacing: tuple[float, ...] | None = None,
+    masks: Sequence[Any] = (),
+) -> Opened:
+    """A source `(C, *S)` as the network expects it.
+
+    Args:
+        source: values of the file.
+        preparation: what is done to them.
+        fill: what the network reads, per channel, where a value is NaN or infinite; such positions are not valid.
+        spacing: of the file, per axis.
+        masks: where the file has data.
+    """
+    size, given = tuple(int(n) for n in source.shape[1:]), np.dtype(source.dtype)
+    source = scaled(source, preparation)
+    if given.kind == "f":
+        source = Filled(source, fill)
+        masks = [*masks, Finite(source)]
     valid = AllValid(masks) if masks else None
-    if working_shape(size, header.spacing, preparation) == size:
-        return Opened(scaled(source, preparation), size, header.spacing, valid)
-    return Opened(prepare(np.asarray(source[...]), preparation, header.spacing), size, header.spacing, valid)
+    shape = working_shape(size, spacing, preparation)
+    if shape != size:
+        source = resample(np.asarray(source[...]), shape)
+    return Opened(source, size, spacing, valid)
+
+
+def _written(path: Path, entry: Path, out: Path | None) -> bool:
+    """Whether `path`, found in the folder `entry`, lies in the folder of the outputs within it."""
+    if out is None or not entry.is_dir():
+        return False
+    if out.resolve() == entry.resolve():
+        raise UserError(f"{out}: the outputs would lie among the inputs: give another folder with -o")
+    return entry.resolve() in out.resolve().parents and out.resolve() in path.resolve().parents
 
 
 def _with_channels(source: Any, channels: int, path: Path) -> Any:

@@ -1,5 +1,7 @@
 """Positions where an image has no data: void in labels, in predictions and in every figure."""
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,48 @@ class Voided:
         return getattr(self.sink, name)  # where a memmap or a zarr array lies, how it is chunked
 
 
+class Filled:
+    """A source `(C, *S)` whose values that are no finite numbers read as `fill`, one value per channel.
+
+    A network spreads a single NaN over its whole receptive field.
+
+    Attributes:
+        met: whether such values were met so far.
+    """
+
+    def __init__(self, source: Any, fill: Sequence[float]) -> None:
+        self.source, self.met = source, False
+        self._fill = np.broadcast_to(np.asarray(fill, np.float32), source.shape[:1])
+        self.shape, self.dtype = tuple(source.shape), np.dtype(source.dtype)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Values of a key of slices."""
+        values, key = np.asarray(self.source[key]), full_key(key, len(self.shape))
+        finite = np.isfinite(values)
+        if finite.all():
+            return values
+        self.met = True
+        fill = self._fill[key[0]].reshape(-1, *[1] * (len(self.shape) - 1))
+        return np.where(finite, values, fill.astype(values.dtype))
+
+
+class Finite:
+    """Where every channel of a filled source is a finite number, `(*S)` bool.
+
+    Read again from the source, and only once such a value was met: what is written was read before.
+    """
+
+    def __init__(self, filled: Filled) -> None:
+        self._filled = filled
+        self.shape, self.dtype = filled.shape[1:], np.dtype(bool)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        if not self._filled.met:
+            return np.True_  # pyright: ignore[reportReturnType]
+        values = np.asarray(self._filled.source[(slice(None), *full_key(key, len(self.shape)))])
+        return np.isfinite(values).all(0)
+
+
 class AllValid:
     """Several masks `(*S)`, one per file of a case, as one: valid where all are."""
 
@@ -42,7 +86,7 @@ class AllValid:
         self.shape, self.dtype = tuple(masks[0].shape), np.dtype(bool)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        return np.logical_and.reduce([np.asarray(mask[key]) for mask in self._masks])
+        return reduce(np.logical_and, (np.asarray(mask[key]) for mask in self._masks))
 
 
 def voided(sink: Any, valid: Any | None, value: float = IGNORE) -> Any:

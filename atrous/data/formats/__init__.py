@@ -14,6 +14,7 @@ import numpy as np
 
 from atrous.data.formats.colors import code_color, color_code, color_codes
 from atrous.data.formats.failure import FileFault
+from atrous.data.formats.guard import Guarded, guarded
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations
 from atrous.data.formats.series import is_series
@@ -76,11 +77,12 @@ def open_source(path: Path | str) -> Any:
     other formats, which cannot be decoded in parts, are decoded whole.
 
     Raises:
-        UserError: as `read_image`.
+        UserError: as `read_image`; slicing raises it too, where damage shows only then.
     """
     path = Path(path)
     format_ = _format(path)
-    return _guarded(path, format_, getattr(format_, "open_source", format_.read_image))
+    source = _guarded(path, format_, getattr(format_, "open_source", format_.read_image))
+    return source if isinstance(source, np.ndarray) else Guarded(source, path, format_.ERRORS)
 
 
 def open_valid(path: Path | str) -> Any | None:
@@ -365,15 +367,7 @@ def _format(path: Path) -> ModuleType:
 def _guarded(path: Path, format_: ModuleType, read: Callable[[Path], _Result], missing: bool = False) -> _Result:
     if not missing and not path.exists():
         raise FileFault(path, "no such file", "check the path")
-    try:
-        return read(path)
-    except format_.ERRORS as error:
-        said = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
-        raise FileFault(
-            path,
-            f"cannot be read, it is damaged, cut short or not a {suffix_of(path)[1:]} file ({said})",
-            "copy it again from its source or remove it",
-        ) from error
+    return guarded(path, format_.ERRORS, lambda: read(path))
 
 
 def _positions(path: Path | str, codes: np.ndarray, palette: Palette) -> np.ndarray:

@@ -15,7 +15,9 @@ import zarr
 
 from atrous.data.formats import Palette, suffix_of, write_label
 from atrous.data.formats.grids import write_tiff, write_zarr
+from atrous.data.formats.npy import ERRORS as NPY_ERRORS
 from atrous.data.formats.variant import is_group
+from atrous.data.formats.zarr_array import ERRORS as ZARR_ERRORS
 
 CHUNK = 1024
 
@@ -28,11 +30,13 @@ class LabelSink:
         path: the file.
         array: `(*S)` uint8, to be assigned box by box.
         part: where it lies until it is finished, None for an array in memory.
+        begun: whether a run that was killed had begun it.
     """
 
     path: Path
     array: Any
     part: Path | None
+    begun: bool = False
 
     def finish(
         self,
@@ -60,6 +64,15 @@ class LabelSink:
             self.array.flush()
         os.replace(self.part, self.path)
 
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        if self.part is not None:
+            _remove(self.part)
+
+
+def _remove(part: Path) -> None:
+    shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+
 
 def open_labels(path: Path, size: Sequence[int], *, on_disk: bool) -> LabelSink:
     """A sink for labels `(*S)` of this size.
@@ -73,23 +86,25 @@ def open_labels(path: Path, size: Sequence[int], *, on_disk: bool) -> LabelSink:
     if suffix not in (".zarr", ".npy", ".tif", ".tiff") or (not on_disk and suffix != ".zarr"):
         return LabelSink(path, np.empty(size, np.uint8), None)
     part = path.with_name(f".{path.name}.part")
+    read, errors = (_open_zarr, ZARR_ERRORS) if suffix == ".zarr" else (_open_npy, NPY_ERRORS)
+    if part.exists():
+        try:
+            found = read(part)
+        except errors:  # cut short: it is begun again
+            found = None
+        if found is not None and tuple(found.shape) == size:
+            return LabelSink(path, found, part, begun=True)
+        _remove(part)
     if suffix == ".zarr":
-        return LabelSink(path, _zarr(part, size), part)
-    return LabelSink(path, _memmap(part, size), part)
+        chunks = tuple(min(CHUNK, n) for n in size)
+        return LabelSink(path, zarr.create_array(part, shape=size, dtype="uint8", chunks=chunks), part)
+    return LabelSink(path, np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=size), part)
 
 
-def _zarr(part: Path, size: tuple[int, ...]) -> Any:
-    if part.exists():
-        found = zarr.open(part, mode="r+")
-        if isinstance(found, zarr.Array) and found.shape == size:
-            return found
-        shutil.rmtree(part)
-    return zarr.create_array(part, shape=size, dtype="uint8", chunks=tuple(min(CHUNK, n) for n in size))
+def _open_zarr(part: Path) -> Any:
+    found = zarr.open(part, mode="r+")
+    return found if isinstance(found, zarr.Array) else None
 
 
-def _memmap(part: Path, size: tuple[int, ...]) -> Any:
-    if part.exists():
-        found = np.load(part, mmap_mode="r+")
-        if found.shape == size:
-            return found
-    return np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=size)
+def _open_npy(part: Path) -> Any:
+    return np.load(part, mmap_mode="r+")

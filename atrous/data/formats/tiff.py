@@ -78,7 +78,12 @@ def open_source(path: Path) -> Any:
     if header.kind in ("palette", "bilevel"):
         return read_image(path)
     file = tifffile.TiffFile(path)
-    series = file.series[0]
+    try:
+        series = file.series[0]
+        _check_length(series)
+    except BaseException:
+        file.close()
+        raise
     array = zarr.open(series.aszarr(), mode="r")
     if not isinstance(array, zarr.Array):  # a pyramid: its finest level
         array = cast(Any, array)["0"]
@@ -107,13 +112,18 @@ def encode_label(label: np.ndarray) -> bytes:
 
 
 def _pixels(series: tifffile.TiffPageSeries) -> np.ndarray:
-    """Decoded pixels of the series; a file cut short raises, where tifffile itself would fill with zeros."""
+    """Decoded pixels of the series."""
+    _check_length(series)
+    return series.asarray()
+
+
+def _check_length(series: tifffile.TiffPageSeries) -> None:
+    """Raise for a file cut short, where tifffile itself would fill with zeros."""
     end = series.parent.filehandle.size if series.parent is not None else None
     for page in series.pages:
         for offset, count in zip(getattr(page, "dataoffsets", ()), getattr(page, "databytecounts", ()), strict=False):
             if end is not None and offset + count > end:
                 raise ValueError(f"file ends at byte {end}, its pixels at byte {offset + count}")
-    return series.asarray()
 
 
 def _axes(path: Path, series: tifffile.TiffPageSeries) -> Axes:
