@@ -67,6 +67,8 @@ def find_jobs(predictor: Predictor, inputs: Sequence[str | Path], out: Path, wan
     Raises:
         UserError: nothing is found, two outputs would be the same file, or one would be or hold an input.
     """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file: give a folder with -o")
     model = predictor.run.recipe.model
     found = find_inputs(inputs, ndim=model.ndim, channels=model.in_channels, video=predictor.video, out=out)
     jobs = [Job(item, out / item.relative) for item in found]

@@ -12,15 +12,15 @@ import torch
 from torch import nn
 
 from atrous.color import default_palette
-from atrous.data.dataset import to_channels
 from atrous.data.formats.source import full_key
-from atrous.data.inputs import Input, Opened, open_input, prepared
+from atrous.data.inputs import Input, Opened, open_input, prepared, with_channels
 from atrous.data.prepare import resample_label, restore
 from atrous.data.void import make_void, voided
 from atrous.errors import UserError
 from atrous.models.network import DenseNetwork
 from atrous.recipe.build import build_preparation
 from atrous.recipe.run import Run, open_run
+from atrous.stream.engines import ENGINES
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
 from atrous.tasks.task import Task
@@ -139,7 +139,7 @@ class Predictor:
         else:
             image = source[None] if source.ndim == model.ndim else source
             name = "the array"
-            opened = prepared(to_channels(image, model.in_channels, Path(name)), preparation, model.mean)
+            opened = prepared(with_channels(image, model.in_channels, Path(name)), preparation, model.mean)
         shape = tuple(opened.source.shape)
         if len(shape) != model.ndim + 1:
             raise UserError(f"{name}: shape {shape}, but the network reads (channels, {model.ndim} axes)")
@@ -297,8 +297,10 @@ def load(
         engine: "torch", "openvino" or "inductor".
 
     Raises:
-        UserError: it is not a run, or its weights are missing or damaged.
+        UserError: it is not a run, its weights are missing or damaged, or there is no such engine.
     """
+    if engine not in ENGINES:
+        raise UserError(f"engine {engine!r}: choose {', '.join(ENGINES)}")
     opened = run if isinstance(run, Run) else open_run(run)
     quick = opened.recipe.train.precision == "bf16-mixed" and opened.recipe.task.kind != "stranded"
     trained = torch.bfloat16 if quick else torch.float32

@@ -72,6 +72,8 @@ def test_no_output_takes_the_place_of_an_input_or_of_another_output(trained, sce
     predictor = load(trained)
     with pytest.raises(UserError, match=r"a\.png: would be written over an input: give another folder with -o"):
         find_jobs(predictor, [scenes / "a.png"], scenes)
+    with pytest.raises(UserError, match=r"c\.tif: is a file: give a folder"):
+        find_jobs(predictor, [scenes / "a.png"], scenes / "c.tif")
     with pytest.raises(UserError, match="outputs would lie among the inputs"):
         find_jobs(predictor, [scenes], scenes)
     (scenes / "a.tif").write_bytes((scenes / "c.tif").read_bytes())

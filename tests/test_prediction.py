@@ -41,8 +41,10 @@ def test_flipping_averages_mirror_images(trained):
 def test_gray_becomes_color_and_other_channels_are_refused(trained):
     predictor = load(trained)
     assert predictor.predict(np.zeros((33, 20), np.uint8)).labels.shape == (33, 20)
-    with pytest.raises(UserError, match="channels"):
+    with pytest.raises(UserError, match="the array: 5 channels, but the network reads 3"):
         predictor.predict(np.zeros((5, 33, 20), np.uint8))
+    with pytest.raises(UserError, match="engine 'foo': choose torch, openvino, inductor"):
+        load(trained, engine="foo")
 
 
 def test_streamed_is_whole(trained):

@@ -130,7 +130,7 @@ def open_input(
         except ValueError as error:
             raise FileFault(item.path, f"its channels do not fit ({error})", "export them on one grid") from error
     source = source if ndim is None else turn_source(source, ndim, channels)
-    source = _with_channels(source, channels, item.path)
+    source = with_channels(source, channels, item.path)
     masks = [mask for path in item.files if (mask := open_valid(path)) is not None]
     return prepared(source, preparation, fill, header.spacing, masks)
 
@@ -172,8 +172,12 @@ def _written(path: Path, entry: Path, out: Path | None) -> bool:
     return entry.resolve() in out.resolve().parents and out.resolve() in path.resolve().parents
 
 
-def _with_channels(source: Any, channels: int, path: Path) -> Any:
-    """Gray becomes color by repetition, color gray as in training (`to_channels`); all else must fit."""
+def with_channels(source: Any, channels: int, path: Path) -> Any:
+    """Gray becomes color by repetition, color gray as in training (`to_channels`); all else must fit.
+
+    Raises:
+        UserError: it does not.
+    """
     found = int(source.shape[0])
     if found == channels:
         return source
