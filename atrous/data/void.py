@@ -73,7 +73,7 @@ class Finite:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         if not self._filled.met:
-            return np.True_  # pyright: ignore[reportReturnType]
+            return np.ones((), bool)
         values = np.asarray(self._filled.source[(slice(None), *full_key(key, len(self.shape)))])
         return np.isfinite(values).all(0)
 
@@ -81,12 +81,12 @@ class Finite:
 class AllValid:
     """Several masks `(*S)`, one per file of a case, as one: valid where all are."""
 
-    def __init__(self, masks: list[Any]) -> None:
+    def __init__(self, masks: Sequence[Any]) -> None:
         self._masks = masks
         self.shape, self.dtype = tuple(masks[0].shape), np.dtype(bool)
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        return reduce(np.logical_and, (np.asarray(mask[key]) for mask in self._masks))
+        return np.asarray(reduce(np.logical_and, [np.asarray(mask[key]) for mask in self._masks]))
 
 
 def voided(sink: Any, valid: Any | None, value: float = IGNORE) -> Any:
