@@ -75,7 +75,7 @@ class Finite:
         if not self._filled.met:
             return np.ones((), bool)
         values = np.asarray(self._filled.source[(slice(None), *full_key(key, len(self.shape)))])
-        return np.isfinite(values).all(0)
+        return np.asarray(np.isfinite(values).all(0))
 
 
 class AllValid:
