@@ -29,13 +29,16 @@ class GenomeJob:
     targets: tuple[Path, ...]
 
     @property
-    def done(self) -> bool:
-        """Whether all of it is there (of bigWig, there is one file per channel)."""
-        return all(
-            any(target.parent.glob(f"{glob.escape(target.stem)}.*{target.suffix}"))
-            if target.suffix in SIGNAL_SUFFIXES
-            else target.exists()
+    def missing(self) -> tuple[Path, ...]:
+        """Targets that are not there (of bigWig, there is one file per channel); the others stay as they are."""
+        return tuple(
+            target
             for target in self.targets
+            if not (
+                any(target.parent.glob(f"{glob.escape(target.stem)}.*{target.suffix}"))
+                if target.suffix in SIGNAL_SUFFIXES
+                else target.exists()
+            )
         )
 
 
@@ -90,7 +93,7 @@ def annotate_files(
 ) -> Written:
     """Find features on all sequences of FASTA files.
 
-    A file that fails does not stop the others: it is named in the result. Outputs that exist are skipped.
+    A file that fails does not stop the others: it is named in the result. Outputs that exist stay as they are.
 
     Args:
         predictor: a network whose task is `stranded`.
@@ -100,7 +103,7 @@ def annotate_files(
     """
     written, skipped, failed = [], [], []
     for index, job in enumerate(jobs):
-        if job.done:
+        if not job.missing:
             skipped += job.targets
         else:
             try:
@@ -119,7 +122,7 @@ def _annotate(
         target.parent.mkdir(parents=True, exist_ok=True)
     writers: list[Writer] = []
     try:
-        writers += [open_writer(target, lengths, predictor.classes) for target in job.targets]
+        writers += [open_writer(target, lengths, predictor.classes) for target in job.missing]
         done, total = 0, max(1, sum(lengths.values()))
         for name, length in lengths.items():
             source = open_input_sequence(predictor, job.source, name)

@@ -79,6 +79,10 @@ def test_probabilities_in_bigwig_are_those_of_the_network(predictor, tmp_path):
     for row, path in zip(truth(predictor, fasta, "a"), done.written[1:], strict=True):
         with peer.open(str(path)) as file:
             np.testing.assert_allclose(file.values("a", 0, 900), row, atol=6e-4)
+    (tmp_path / "x.gff3").write_text("by hand")
+    again = annotate_files(predictor, find_genome_jobs([fasta], tmp_path, signals=True))
+    assert [path.name for path in again.written] == ["x.CDS+.bw", "x.CDS-.bw"]
+    assert (tmp_path / "x.gff3").read_text() == "by hand"
 
 
 def test_a_streamed_genome_is_the_whole_one(predictor, tmp_path):
