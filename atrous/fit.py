@@ -14,9 +14,11 @@ from atrous.data.cache import Decoded, decode
 from atrous.data.check import Check, check
 from atrous.data.dataset import Dataset
 from atrous.data.genomes.crops import GenomeBatches, decode_genomes, decode_windows
+from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.evaluation import measure
 from atrous.prediction import load
+from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import (
     build_color,
     build_geometry,
@@ -28,7 +30,7 @@ from atrous.recipe.build import (
     describe,
 )
 from atrous.recipe.plan import Plan, machine_memory, plan
-from atrous.recipe.run import Run, create_run, open_run
+from atrous.recipe.run import Run, check_new, create_run, open_run
 from atrous.recipe.schema import Recipe, override, read_recipe
 from atrous.summary import write_summary
 from atrous.tasks.scores import Scores
@@ -53,6 +55,17 @@ class Trained:
     run: Run
     outcome: Outcome
     scores: Scores | None
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the loop works on; `share` is how many times the positions of `held_out` the full evaluation has."""
+
+    task: Task
+    network: nn.Module
+    batches: Batches | GenomeBatches
+    held_out: Decoded
+    share: float
 
 
 @dataclass
@@ -101,19 +114,19 @@ def train(
     if resume is not None:
         run = open_run(resume)
         found = _checked(run.recipe.data.root, run.recipe.data.description, watch)
+        agree_with_data(run.recipe, found.dataset, found.fingerprint)
         watch.say(f"resuming {run.folder}")
-    else:
-        if data is None and recipe is None:
-            raise UserError("give the folder of a data set, or --recipe FILE")
-        follow = recipe if isinstance(recipe, Recipe | None) else read_recipe(Path(recipe))
-        root = data if data is not None else follow.data.root  # type: ignore[union-attr]
-        described = description or (follow.data.description if follow is not None and data is None else None)
-        found = _checked(root, described, watch)
-        wanted = [*(["stages=fine-tune"] if stages else []), *settings]
-        planned = _planned(found, follow, minutes, epochs, seed, wanted)
-        run = create_run(_folder(out, Path(root)), planned.recipe, planned.reasons, list(command))
-        (run.folder / "check.txt").write_text(found.text())
-    return _train(run, found, budget, watch, resume is not None)
+        return _train(run.recipe, found, lambda: run, budget, watch, resume=True)
+    if data is None and recipe is None:
+        raise UserError("give the folder of a data set, or --recipe FILE")
+    follow = recipe if isinstance(recipe, Recipe | None) else read_recipe(Path(recipe))
+    root = data if data is not None else follow.data.root  # type: ignore[union-attr]
+    described = description or (follow.data.description if follow is not None and data is None else None)
+    folder = _folder(out, Path(root))
+    check_new(folder)
+    found = _checked(root, described, watch)
+    planned = _planned(found, follow, minutes, epochs, seed, [*(["stages=fine-tune"] if stages else []), *settings])
+    return _train(planned.recipe, found, lambda: _new_run(folder, planned, found, command), budget, watch, resume=False)
 
 
 def _checked(root: Path | str, description: Path | str | None, watch: Watch) -> Check:
@@ -136,18 +149,27 @@ def _planned(
     dataset, fingerprint = found.dataset, found.fingerprint
     if follow is None:
         planned = plan(dataset, fingerprint, minutes=minutes, epochs=epochs, seed=seed or 0)
-        return Plan(override(planned.recipe, settings), planned.reasons)
-    changes = [f"data.root={str(dataset.root)!r}"]
-    changes += [f"train.minutes={minutes}"] if minutes is not None else []
-    changes += [f"train.epochs={epochs}"] if epochs is not None else []
-    changes += [f"train.seed={seed}"] if seed is not None else []
-    recipe = override(follow, [*changes, *settings])
-    if tuple(recipe.task.classes) != dataset.classes:
-        raise UserError(
-            f"the recipe's classes are {', '.join(recipe.task.classes)}, those of {dataset.root} "
-            f"{', '.join(dataset.classes)}: mend task.classes"
-        )
-    return Plan(recipe, {})
+    else:
+        planned = Plan(_followed(follow, dataset, minutes, epochs, seed), {})
+    recipe = override(planned.recipe, settings)
+    for key in ("root", "description", "video"):
+        if getattr(recipe.data, key) != getattr(planned.recipe.data, key):
+            raise UserError(f"--set data.{key}: the data are given as DATA, and --dataset FILE describes them")
+    if recipe.train.minutes is None and recipe.train.epochs is None:
+        raise UserError("the recipe does not say how long to train: give --minutes or --epochs")
+    agree_with_data(recipe, dataset, fingerprint)
+    return Plan(recipe, planned.reasons)
+
+
+def _followed(
+    recipe: Recipe, dataset: Dataset, minutes: float | None, epochs: float | None, seed: int | None
+) -> Recipe:
+    """A recipe that is followed on a data set, which may be another than the one it was planned for."""
+    described = None if dataset.description is None else str(dataset.description)
+    opened = {"root": str(dataset.root), "description": described, "video": dataset.video}
+    given = {"minutes": minutes, "epochs": epochs, "seed": seed}
+    changes = [f"train.{key}={value}" for key, value in given.items() if value is not None]
+    return override(recipe.model_copy(update={"data": recipe.data.model_copy(update=opened)}), changes)
 
 
 def _folder(out: Path | str | None, root: Path) -> Path:
@@ -161,32 +183,53 @@ def _folder(out: Path | str | None, root: Path) -> Path:
     return folder
 
 
-def _train(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool) -> Trained:
+def _new_run(folder: Path, planned: Plan, found: Check, command: Sequence[str]) -> Run:
+    run = create_run(folder, planned.recipe, planned.reasons, list(command))
+    (run.folder / "check.txt").write_text(found.text())
+    return run
+
+
+def _train(
+    recipe: Recipe, found: Check, begin: Callable[[], Run], budget: Budget, watch: Watch, *, resume: bool
+) -> Trained:
+    """`begin` gives the run, when all that can fail has been built: a mistake leaves no folder behind."""
     with tempfile.TemporaryDirectory(prefix="atrous-") as scratch:
-        outcome = _learn(run, found, budget, watch, resume, Path(scratch))
+        parts = _build(recipe, found, Path(scratch), watch)
+        run = begin()
+        outcome = _learn(run, parts, budget, watch, resume)
     if outcome.interrupted:
         watch.say(f"stopped at step {outcome.step}; go on with: atrous train --resume {run.folder}")
         return Trained(run, outcome, None)
     return Trained(run, outcome, _report(run, found.dataset, outcome, watch))
 
 
-def _learn(run: Run, found: Check, budget: Budget, watch: Watch, resume: bool, scratch: Path) -> Outcome:
-    recipe, dataset = run.recipe, found.dataset
+def _build(recipe: Recipe, found: Check, scratch: Path, watch: Watch) -> _Parts:
+    """Everything that the loop needs, from a recipe that agrees with the data.
+
+    Raises:
+        UserError: the network cannot be built, this machine lacks the hardware, or a file cannot be read.
+    """
+    if recipe.train.accelerator != "auto":
+        check_device(recipe.train.accelerator, "train.accelerator =")
     torch.manual_seed(recipe.train.seed)
-    batches, held_out, share = (_sequences if dataset.task == "stranded" else _grids)(found, recipe, scratch)
     task = build_task(recipe)
     network = build_network(recipe.model, task.out_channels)
     watch.say(
         f"{describe(recipe.model)}, {count_parameters(network) / 1e6:.1f} million parameters; "
         f"crops {' x '.join(map(str, recipe.train.crop))}, batch {recipe.train.batch_size}, {recipe.train.precision}"
     )
+    return _Parts(task, network, *(_sequences if found.dataset.task == "stranded" else _grids)(found, recipe, scratch))
+
+
+def _learn(run: Run, parts: _Parts, budget: Budget, watch: Watch, resume: bool) -> Outcome:
+    recipe, task, batches, held_out = run.recipe, parts.task, parts.batches, parts.held_out
     budget.minutes, budget.steps = recipe.train.minutes, None
     if recipe.train.epochs is not None:
         budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * batches.per_epoch))
     side = _side(recipe, held_out)
-    budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * share
+    budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * parts.share
     return fit(
-        network,
+        parts.network,
         task,
         lambda step: ahead(batches, step),
         lambda net: validate(net, task, held_out, side),

@@ -63,6 +63,32 @@ def test_faults_stop_it_before_anything_is_written(squares, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("model.depth=50", "depth 50"),
+        ("model.encoder=resnt34", "resnt34"),
+        ("data.val=foo", "has the splits train, val"),
+        ("data.root=elsewhere", "given as DATA"),
+        ("train.epochs=none", "how long"),
+        ("train.accelerator=cuda", "no cuda on this machine"),
+    ],
+)
+def test_a_recipe_that_cannot_be_built_leaves_no_folder_in_the_way(setting, words, squares, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
+    with pytest.raises(UserError, match=words):
+        train(squares, out=tmp_path / "run", settings=[setting])
+    assert not list(tmp_path.glob("run*"))
+
+
+def test_the_folder_is_looked_at_before_the_data(squares, tmp_path, monkeypatch):
+    monkeypatch.setattr("atrous.fit.check", None)
+    (tmp_path / "file").write_text("")
+    for out, words in ((squares, "exists already"), (tmp_path / "file" / "run", "is a file")):
+        with pytest.raises(UserError, match=words):
+            train(squares, out=out)
+
+
 def test_refusals(trained, digits, tmp_path):
     with pytest.raises(UserError, match="exists already"):
         train(digits, out=trained)

@@ -62,16 +62,29 @@ class Run:
         return plain(network).eval()
 
 
-def create_run(folder: Path, recipe: Recipe, reasons: Mapping[str, str], command: list[str]) -> Run:
-    """Make the folder of a new run, with its recipe and environment.
+def check_new(folder: Path) -> None:
+    """Refuse a folder in which no new run can begin.
 
     Raises:
-        UserError: the folder exists already (nothing is ever overwritten).
+        UserError: it exists already (nothing is ever overwritten), or lies where no folder can be made.
     """
     if folder.exists():
         raise UserError(
             f"{folder}: exists already, and nothing is overwritten: give another --out, or --resume {folder}"
         )
+    above = next(path for path in folder.absolute().parents if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        why = "may not be written" if above.is_dir() else "is a file"
+        raise UserError(f"{folder}: cannot be made, since {above} {why}: give another --out")
+
+
+def create_run(folder: Path, recipe: Recipe, reasons: Mapping[str, str], command: list[str]) -> Run:
+    """Make the folder of a new run, with its recipe and environment.
+
+    Raises:
+        UserError: the folder exists already, or cannot be made.
+    """
+    check_new(folder)
     beside = folder.with_name(folder.name + ".part")
     beside.mkdir(parents=True, exist_ok=True)
     (beside / "recipe.toml").write_text(to_toml(recipe, reasons))

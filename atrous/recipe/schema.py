@@ -4,7 +4,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from atrous.errors import UserError
 from atrous.recipe.stages import PRESETS
 
+Count = Annotated[int, Field(ge=1)]
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
 
 class DataSection(_Section):
@@ -79,13 +81,13 @@ class ModelSection(_Section):
     )
     deep_supervision: bool = Field(False, description="train with heads on the decoder's coarser maps too")
     at_once: bool = Field(False, description="fcn8s: scale the skips so that all train at once without batch norm")
-    rates: list[int] = Field([6, 12, 18], min_length=1, description="deeplab: dilation of the pyramid's branches")
+    rates: list[Count] = Field([6, 12, 18], min_length=1, description="deeplab: dilation of the pyramid's branches")
     image_pooling: bool = Field(True, description="deeplab: the mean of the whole is a branch of the pyramid")
     context: Literal["basic", "large"] = Field("basic", description="dilated: size of the context module")
-    blocks: list[int] = Field(
+    blocks: list[Count] = Field(
         [4, 4, 4, 4, 4, 4], min_length=2, description="fc_densenet: layers per block, the bottleneck last"
     )
-    dilations: list[int] = Field(
+    dilations: list[Count] = Field(
         [1, 2, 4, 8, 16, 32, 64, 128, 256, 16, 4, 1],
         min_length=1,
         description="codons: dilation of its blocks, in codons",
@@ -101,7 +103,7 @@ class ModelSection(_Section):
     ndim: Literal[1, 2, 3] = Field(2, description="spatial axes")
     in_channels: int = Field(3, ge=1, description="channels of the input")
     mean: list[float] = Field([0.0, 0.0, 0.0], description="subtracted from the raw input, per channel")
-    std: list[float] = Field([1.0, 1.0, 1.0], description="divides the raw input, per channel")
+    std: list[Annotated[float, Field(gt=0)]] = Field([1.0, 1.0, 1.0], description="divides the raw input, per channel")
 
 
 class TaskSection(_Section):
@@ -112,7 +114,9 @@ class TaskSection(_Section):
     )
     classes: list[str] = Field(description="names, in label order", min_length=2)
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
-    class_weights: list[float] | None = Field(None, description="of the cross-entropy, one per class")
+    class_weights: list[Annotated[float, Field(ge=0)]] | None = Field(
+        None, description="of the cross-entropy, one per class"
+    )
     dice: float = Field(1.0, ge=0, description="weight of the Dice loss beside the cross-entropy")
     threshold: float = Field(0.5, gt=0, lt=1, description="stranded: probability from which a base has a feature")
     shortest: list[int] = Field([], description="stranded: bases, per class, of the shortest stretch that is written")
@@ -144,7 +148,7 @@ class TrainSection(_Section):
 
     minutes: float | None = Field(None, gt=0, description="wall time of the whole run")
     epochs: float | None = Field(None, gt=0, description="passes over the data, instead of minutes")
-    crop: list[int] = Field([320, 448], description="size of a crop per axis")
+    crop: list[Count] = Field([320, 448], description="size of a crop per axis")
     batch_size: int = Field(8, ge=1, description="crops in a step")
     learning_rate: float = Field(1e-3, gt=0, description="peak rate of AdamW")
     encoder_rate: float = Field(0.5, gt=0, description="factor on the rate for pretrained weights")
@@ -154,7 +158,7 @@ class TrainSection(_Section):
     validations: int = Field(12, ge=1, description="how often the run is validated")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without a gain")
     precision: Literal["bf16-mixed", "32-true"] = Field("32-true", description="arithmetic of forward and backward")
-    accelerator: str = Field("cpu", description="Lightning Fabric's name of the hardware: cpu, cuda, mps, auto")
+    accelerator: Literal["cpu", "cuda", "mps", "auto"] = Field("cpu", description="hardware: cpu, cuda, mps or auto")
     seed: int = Field(0, ge=0, description="of everything drawn")
 
 
@@ -211,7 +215,12 @@ def _agree(recipe: Recipe, source: str) -> None:
             )
     _agree_input(recipe, source)
     _agree_model(recipe, source)
-    for name, given in (("class_weights", task.class_weights), ("shortest", task.shortest or None)):
+    per_class = (
+        ("palette", task.palette or None),
+        ("class_weights", task.class_weights),
+        ("shortest", task.shortest or None),
+    )
+    for name, given in per_class:
         if given is not None and len(given) != len(task.classes):
             raise UserError(f"{source}: task.{name} has {len(given)} values for {len(task.classes)} classes")
     for name, values in (("mean", model.mean), ("std", model.std)):
@@ -243,6 +252,9 @@ def _agree_model(recipe: Recipe, source: str) -> None:
     ):
         if given and name not in owners:
             raise UserError(f"{source}: model.{key} is for {' and '.join(owners)}, not for model.name = {name!r}")
+    for stride in model.strides:
+        if min([stride] if isinstance(stride, int) else stride, default=0) < 1:
+            raise UserError(f"{source}: model.strides is {model.strides}: strides are 1 or more")
     if model.temporal != "none" and model.ndim != 3:
         raise UserError(f"{source}: model.temporal = {model.temporal!r} is for video: model.ndim must be 3")
     if model.causal and model.temporal == "none":
@@ -331,8 +343,10 @@ def read_recipe(path: Path) -> Recipe:
     """Read a `recipe.toml`.
 
     Raises:
-        UserError: it is missing, not TOML, or not a recipe.
+        UserError: it is missing, a folder, not TOML, or not a recipe.
     """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder: name the recipe.toml in it")
     try:
         values = tomllib.loads(path.read_text())
     except FileNotFoundError:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from atrous.errors import UserError
-from atrous.recipe.run import create_run, open_run
+from atrous.recipe.run import check_new, create_run, open_run
 
 
 def test_a_run_comes_back(trained):
@@ -25,6 +25,14 @@ def test_nothing_is_overwritten(trained):
     with pytest.raises(UserError, match="exists already"):
         create_run(trained, open_run(trained).recipe, {}, [])
     assert sorted(p.name for p in trained.iterdir()) == before
+
+
+def test_folders_that_cannot_be_made_are_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/deep/run: cannot be made, since .*file is a file"):
+        check_new(tmp_path / "file" / "deep" / "run")
+    check_new(tmp_path / "new" / "run")
+    assert not (tmp_path / "new").exists()
 
 
 def test_other_folders_are_named(tmp_path):

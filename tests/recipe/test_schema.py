@@ -58,6 +58,13 @@ def test_override_sets_one_value(pair):
         ("task.shortest=[30, 30, 30]", "3 values for 2 classes"),
         ("model.in_channels=4", "3 values for 4 input channels"),
         ("augment.scale=[2.0, 1.0]", r"\[least, greatest\]"),
+        ("train.crop=[0, 64]", "train.crop.0: input should be greater than or equal to 1, got 0"),
+        ("model.strides=[0, 2, 2, 2]", "strides are 1 or more"),
+        ("model.strides=[[2, -2], 2]", "strides are 1 or more"),
+        ("model.std=[1, 0, 1]", "model.std.1: input should be greater than 0"),
+        ("train.learning_rate=inf", "finite number"),
+        ("train.accelerator=foo", "'cpu', 'cuda', 'mps' or 'auto', got 'foo'"),
+        ("task.palette=[[0, 0, 0]]", "task.palette has 1 values for 2 classes"),
     ],
 )
 def test_mistakes_are_named(setting, words):
@@ -89,6 +96,8 @@ def test_minutes_and_epochs_replace_each_other_but_do_not_stand_together():
 def test_files_that_are_no_recipes(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         read_recipe(tmp_path / "none.toml")
+    with pytest.raises(UserError, match=r"is a folder: name the recipe\.toml in it"):
+        read_recipe(tmp_path)
     (tmp_path / "bad.toml").write_text("= 3")
     with pytest.raises(UserError, match="not TOML"):
         read_recipe(tmp_path / "bad.toml")

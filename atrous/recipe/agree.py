@@ -1,0 +1,37 @@
+"""Whether a recipe fits the data it is to be trained on."""
+
+from atrous.data.dataset import Dataset
+from atrous.data.fingerprint import Fingerprint
+from atrous.errors import UserError
+from atrous.recipe.schema import Recipe
+
+
+def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) -> None:
+    """Refuse a recipe whose splits, classes, axes or channels are not those of the data.
+
+    Raises:
+        UserError: names the key, what it says, what the data have, and how to mend it.
+    """
+    model, task, root = recipe.model, recipe.task, dataset.root
+    for key in ("train", "val"):
+        split = getattr(recipe.data, key)
+        if not dataset.splits.get(split):
+            has = ", ".join(name for name, samples in dataset.splits.items() if samples)
+            raise UserError(f"data.{key} is {split!r}, but {root} has the splits {has}: name one of these")
+    if task.kind != dataset.task:
+        raise UserError(f"task.kind is {task.kind!r}, but {root} holds data for {dataset.task!r}: mend task.kind")
+    if tuple(task.classes) != dataset.classes:
+        raise UserError(
+            f"the recipe's classes are {', '.join(task.classes)}, those of {root} {', '.join(dataset.classes)}: "
+            "mend task.classes, or name them alike in dataset.toml"
+        )
+    if model.ndim != fingerprint.ndim:
+        raise UserError(
+            f"model.ndim is {model.ndim}, but what {root} holds has {fingerprint.ndim} axes: train without --recipe to "
+            "have a recipe planned for it"
+        )
+    if model.in_channels != fingerprint.channels:
+        raise UserError(
+            f"model.in_channels is {model.in_channels}, but what {root} holds is read with {fingerprint.channels} "
+            "channel(s): mend model.in_channels with model.mean and model.std, or `channels` in dataset.toml"
+        )

@@ -1,0 +1,28 @@
+"""A recipe is held against the data before anything is built from it."""
+
+import pytest
+
+from atrous.data.check import check
+from atrous.errors import UserError
+from atrous.recipe.agree import agree_with_data
+from atrous.recipe.plan import plan
+from atrous.recipe.schema import override
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["data.val=foo"], "data.val is 'foo', but .*squares has the splits train, val"),
+        (["data.train=foo"], "data.train is 'foo'"),
+        (["model.in_channels=3", "model.mean=[0, 0, 0]", "model.std=[1, 1, 1]"], r"read with 1 channel\(s\)"),
+        (["model.ndim=1", "train.crop=[64]", "augment.flip=[false]"], "has 2 axes"),
+        (['task.classes=["a", "b", "c"]', "task.palette=[]", "task.class_weights=none"], "mend task.classes"),
+        (["task.kind=stranded"], "data for 'semantic'"),
+    ],
+)
+def test_what_the_data_do_not_have_is_named(settings, words, squares):
+    found = check(squares)
+    recipe = plan(found.dataset, found.fingerprint).recipe
+    agree_with_data(recipe, found.dataset, found.fingerprint)
+    with pytest.raises(UserError, match=words):
+        agree_with_data(override(recipe, settings), found.dataset, found.fingerprint)

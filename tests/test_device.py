@@ -1,0 +1,32 @@
+"""Devices that are not there are named before anything is put on them."""
+
+import pytest
+import torch
+
+from atrous.device import check_device
+from atrous.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("foo", "no device has this name"),
+        ("cuda", "torch finds no cuda on this machine: it has cpu"),
+        ("meta", "finds no meta"),
+    ],
+)
+def test_devices_that_are_not_there(name, said, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    with pytest.raises(UserError, match=f"--device {name}: .*{said}"):
+        check_device(name)
+
+
+def test_devices_that_are_there_are_counted(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    check_device("cuda")
+    check_device("cuda:1")
+    with pytest.raises(UserError, match="it has cpu and cuda"):
+        check_device("mps")
+    with pytest.raises(UserError, match=r"train\.accelerator = cuda:2: there are 2"):
+        check_device("cuda:2", "train.accelerator =")
