@@ -17,6 +17,7 @@ from atrous.data.genomes.crops import GenomeBatches, decode_genomes, decode_wind
 from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.evaluation import measure
+from atrous.labels import IGNORE
 from atrous.prediction import load
 from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import (
@@ -251,6 +252,9 @@ def _grids(found: Check, recipe: Recipe, scratch: Path) -> tuple[Batches, Decode
         dataset, dataset.splits[recipe.data.val], limit=limit, scratch=scratch, need_positions=False,
         preparation=preparation,
     )  # fmt: skip
+    for split, one in ((recipe.data.train, decoded), (recipe.data.val, held_out)):
+        if not any((label != IGNORE).any() for label in one.labels):
+            raise UserError(f"{dataset.root}: no position of {split} has a label that counts: label some")
     batches = Batches(
         decoded, build_geometry(recipe), build_color(recipe), recipe.train.batch_size, recipe.train.seed,
         _spread(found, recipe),

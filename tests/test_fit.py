@@ -81,6 +81,14 @@ def test_a_recipe_that_cannot_be_built_leaves_no_folder_in_the_way(setting, word
     assert not list(tmp_path.glob("run*"))
 
 
+def test_a_split_in_which_nothing_counts_is_refused_whatever_its_name(squares, tmp_path):
+    (squares / "dataset.toml").write_text('classes = ["a", "b"]\n[splits]\nval = ["0"]\ntest = ["1"]')
+    Image.fromarray(np.full((40, 48), 255, np.uint8)).save(squares / "masks" / "1.png")
+    with pytest.raises(UserError, match="no position of test has a label that counts"):
+        train(squares, out=tmp_path / "run", settings=["data.val=test"])
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_folder_is_looked_at_before_the_data(squares, tmp_path, monkeypatch):
     monkeypatch.setattr("atrous.fit.check", None)
     (tmp_path / "file").write_text("")

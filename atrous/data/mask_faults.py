@@ -49,7 +49,7 @@ def mask_faults(dataset: Dataset, scans: Sequence[Scan], guess: Guess | None) ->
 
 
 def class_faults(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[Fault]:
-    """Faults of the classes as a whole: only one, or one that no mask of train has.
+    """Faults of the classes as a whole: only one, none at all in train or val, or one that no mask of train has.
 
     They follow from wrong values, so ask only where there are none.
     """
@@ -58,6 +58,11 @@ def class_faults(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[Fault]:
         what = f'there is only one class, "{", ".join(dataset.classes)}"'
         yield Fault(where, what, "label at least two, the background being one", kind="one class")
         return
+    for split in ("train", "val"):
+        labeled = [one for one in scans if one.split == split and one.label is not None]
+        if labeled and not any(class_counts(dataset, one).any() for one in labeled):
+            what = f"no position of {split} has a label that counts"
+            yield Fault(where, what, f"label some, or move a labeled image to {split}", kind="nothing counts")
     chosen = [one for one in scans if one.split == "train"] or list(scans)
     total = sum((class_counts(dataset, one) for one in chosen), class_counts(dataset, Scan(scans[0].sample, "")))
     missing = [name for name, count in zip(dataset.classes, total, strict=True) if count == 0]

@@ -81,7 +81,8 @@ class State:
 class Outcome:
     """How a run ended.
 
-    `interrupted` tells that it was stopped by a signal and can be resumed; `best` is the greatest mean IoU on val.
+    `interrupted` tells that it was stopped by a signal and can be resumed; `best` is the greatest mean IoU on val, -1
+    when it was never a number.
     """
 
     step: int
@@ -324,8 +325,9 @@ def _validation(run: _Run, rate: float) -> bool:
     network = run.average.module.eval()
     with torch.inference_mode(), run.fabric.autocast():
         values = run.validate(network)
-    if values["miou"] > state.best:
-        state.best, state.best_step, state.stale = values["miou"], state.step, 0
+    if values["miou"] > state.best or state.best < 0:  # without any figure so far (nan), the latest weights are kept
+        state.best = values["miou"] if values["miou"] >= 0 else -1.0
+        state.best_step, state.stale = state.step, 0
         write_tensors(run.folder / "model.safetensors", network.state_dict(), {"step": state.step, **values})
     else:
         state.stale += 1

@@ -221,6 +221,13 @@ def test_the_same_image_in_two_splits(flat):
     assert line.startswith(f"images/{sample.image.name}: the same image as images/{twin.image.name}, in val and train")
 
 
+@pytest.mark.parametrize(("void", "split"), [([0], "val"), ([1, 2, 3, 4], "train")])
+def test_a_split_in_which_nothing_counts(flat, void, split):
+    toml = THREE + '\n[splits]\nval = ["0"]'
+    found = check(flat(lambda i: np.full(SIZE, 255, np.uint8) if i in void else stripes(), toml=toml))
+    assert [f"no position of {split} has a label that counts" in fault.line() for fault in found.errors] == [True]
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_fewer_images_than_splits(flat, count):
     found = check(flat(count=count))

@@ -1,5 +1,6 @@
 """The loop: resumed runs end with the same weights, bit for bit, however they were stopped."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -10,12 +11,17 @@ import pytest
 import torch
 from torch import nn
 
+from atrous.data.batches import Batch
 from atrous.encoders import ResNet, efficientnet_lite0
 from atrous.models import fcn
+from atrous.tasks.semantic import Semantic
+from atrous.training.budget import Budget
 from atrous.training.checkpoint import read_tensors
 from atrous.training.log import read_log
-from atrous.training.loop import Settings, parameter_groups
+from atrous.training.loop import Settings, fit, parameter_groups
 from tests.conftest import SMALL
+
+NAN = float("nan")
 
 SCRIPT = """
 import sys
@@ -84,6 +90,24 @@ def test_a_minute_budget_is_kept(tmp_path, digits, monkeypatch):
     assert time.monotonic() - begin < 0.2 * 60 + 3
     rates = [row["learning_rate"] for row in read_log(tmp_path / "run" / "metrics.csv") if row["split"] == "train"]
     assert rates[-1] < 0.1 * max(rates)
+
+
+@pytest.mark.parametrize(("figures", "kept", "best"), [([NAN] * 3, 4, -1.0), ([NAN, 0.5, NAN], 3, 0.5)])
+def test_a_run_whose_validations_have_no_figure_still_leaves_weights(figures, kept, best, tmp_path):
+    network = fcn(ResNet(2, 1, depth=10, width=8), 2, width=16)
+    batch, told = Batch(torch.zeros(2, 1, 32, 32), torch.zeros(2, 32, 32, dtype=torch.long)), iter(figures)
+    done = fit(
+        network,
+        Semantic(("a", "b")),
+        lambda step: itertools.repeat(batch),
+        lambda _: {"miou": next(told), "pixel_accuracy": 0.0, "loss": 0.0},
+        budget=Budget(steps=4),
+        settings=Settings(validations=4, patience=3, precision="32-true"),
+        folder=tmp_path,
+        per_epoch=1,
+    )
+    assert (done.best, done.best_step) == (best, kept)
+    assert read_tensors(tmp_path / "model.safetensors")[1]["step"] == kept
 
 
 def test_pretrained_weights_get_the_lower_rate_and_vectors_no_decay():
