@@ -1,5 +1,8 @@
 """The train verb: what it leaves, and what it refuses before it begins."""
 
+import shutil
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -87,6 +90,23 @@ def test_a_split_in_which_nothing_counts_is_refused_whatever_its_name(squares, t
     with pytest.raises(UserError, match="no position of test has a label that counts"):
         train(squares, out=tmp_path / "run", settings=["data.val=test"])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_followed_recipe_says_which_data_it_was_followed_on(trained, digits, tmp_path, monkeypatch):
+    """The data, their dataset.toml and their kind: what --resume and evaluate open again."""
+    stopped = RuntimeError("stopped before the first step")
+    monkeypatch.setattr("atrous.fit.fit", Mock(side_effect=stopped))
+    old = read_recipe(trained / "recipe.toml")
+    old.data.root, old.data.description, old.data.video = "elsewhere", "elsewhere/dataset.toml", True
+    other = tmp_path / "other.toml"
+    shutil.copy(digits / "dataset.toml", other)
+    for name, described in (("plain", None), ("described", other)):
+        with pytest.raises(RuntimeError, match="stopped"):
+            train(digits, out=tmp_path / name, recipe=old, description=described)
+        made = read_recipe(tmp_path / name / "recipe.toml").data
+        assert (made.root, made.video) == (str(digits), False)
+        assert made.description == str(described or digits / "dataset.toml")
+    assert old.data.root == "elsewhere"
 
 
 def test_the_folder_is_looked_at_before_the_data(squares, tmp_path, monkeypatch):
