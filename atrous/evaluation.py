@@ -12,6 +12,7 @@ import torch
 from atrous.data.dataset import Dataset, load_image, load_label, open_dataset, spacing_of, to_channels
 from atrous.data.prepare import prepare, restore
 from atrous.data.sample import Sample
+from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.prediction import Predictor, load
 from atrous.recipe.build import build_preparation
@@ -52,10 +53,12 @@ def evaluate(
         progress: told how many of how many images are done.
 
     Raises:
-        UserError: the split does not exist, has no labels, or the classes are not those of the run.
+        UserError: the split does not exist, has no labels, has other axes or classes than the run, or there is no such
+            device.
     """
     if tta not in ("none", "flip"):
         raise UserError(f"--tta {tta}: none or flip")
+    check_device(device)
     predictor = load(run, device=device, dtype=dtype, flip=tta == "flip")
     recipe = predictor.run.recipe
     if data is None:
@@ -82,7 +85,10 @@ def measure(
 ) -> Scores:
     """Scores of `samples`; the next is read while one is computed."""
     start, metrics = time.monotonic(), predictor.task.metrics()
+    ndim = predictor.run.recipe.model.ndim
     for index, (sample, image, label) in enumerate(read_ahead(predictor, dataset, samples)):
+        if len(image.shape) != ndim + 1:
+            raise UserError(f"{sample.image}: has {len(image.shape) - 1} axes, but the run labels data of {ndim}")
         if image.shape[1:] != label.shape:
             raise UserError(f"{sample.label}: size {label.shape}, but {sample.image} has {image.shape[1:]}")
         spacing = spacing_of(dataset, sample)

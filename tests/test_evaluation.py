@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from atrous.data.dataset import open_dataset
 from atrous.errors import UserError
-from atrous.evaluation import evaluate
+from atrous.evaluation import evaluate, measure
 from atrous.prediction import load
+from tests.volumes import write_volumes
 
 
 def test_figures_are_those_of_the_predicted_labels(trained, digits):
@@ -23,6 +25,15 @@ def test_figures_are_those_of_the_predicted_labels(trained, digits):
 
 def test_test_time_augmentation_is_reported(trained, digits):
     assert evaluate(trained, digits, tta="flip").scores.to_dict()["tta"] == "flip"
+
+
+def test_data_of_other_axes_and_devices_that_are_not_there_are_named(trained, digits, tmp_path, monkeypatch):
+    volumes = open_dataset(write_volumes(tmp_path, count=2))
+    with pytest.raises(UserError, match=r"\.nii\.gz: has 3 axes, but the run labels data of 2"):
+        measure(load(trained), volumes, volumes.samples)
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
+    with pytest.raises(UserError, match="--device cuda: torch finds no cuda"):
+        evaluate(trained, digits, device="cuda")
 
 
 def test_mistakes_are_named(trained, digits, squares):

@@ -26,6 +26,11 @@ def run() -> None:
     except UserError as error:
         print(f"atrous: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:  # no file of the user's
+            raise
+        print(f"atrous: {error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("atrous: interrupted", file=sys.stderr)
         sys.exit(130)

@@ -1,0 +1,37 @@
+"""What an exit code means, whatever verb raised."""
+
+import pytest
+
+from atrous.cli import main
+from atrous.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UserError("masks/a.png: mend it"), 2, "atrous: masks/a.png: mend it\n"),
+        (FileNotFoundError(2, "No such file or directory", "a/b"), 2, "atrous: a/b: No such file or directory\n"),
+        (FileExistsError(17, "File exists", "out"), 2, "atrous: out: File exists\n"),
+        (KeyboardInterrupt(), 130, "atrous: interrupted\n"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(error, code, said, monkeypatch, capsys):
+    monkeypatch.setattr(main, "app", raiser(error))
+    with pytest.raises(SystemExit) as left:
+        main.run()
+    assert left.value.code == code
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize("error", [OSError("a pipe broke"), ValueError("a bug")])
+def test_a_bug_keeps_its_traceback(error, monkeypatch):
+    monkeypatch.setattr(main, "app", raiser(error))
+    with pytest.raises(type(error)):
+        main.run()
+
+
+def raiser(error):
+    def app():
+        raise error
+
+    return app
