@@ -1,0 +1,35 @@
+"""The page of the verbs names every option, and every file that a run leaves."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from atrous.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "commands.md").read_text()
+SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("verb", ["check", "train", "evaluate", "predict", "demo"])
+def test_the_options_of_a_verb_are_those_of_its_table(verb):
+    group: Any = get_command(app)
+    options = {name for option in group.commands[verb].params for name in option.opts if name[0] == "-"}
+    rows = re.findall(r"^\| (`-[^|]*)\|", SECTIONS[verb], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(--?\w+)", row)} == options
+
+
+def test_every_file_that_a_run_leaves_is_named(trained):
+    readme = (ROOT / "README.md").read_text()
+    left = {path.name + "/" * path.is_dir() for path in trained.iterdir()} | {"tensorboard/"}
+    for name in left:
+        assert f"| `{name}` |" in SECTIONS["train"]
+        assert f"`{name}`" in readme
+
+
+def test_links_exist():
+    for target in re.findall(r"\]\(([^)#]+)", PAGE):
+        assert (ROOT / "docs" / target).exists()
