@@ -219,7 +219,9 @@ def _build(recipe: Recipe, found: Check, scratch: Path, watch: Watch) -> _Parts:
         f"{describe(recipe.model)}, {count_parameters(network) / 1e6:.1f} million parameters; "
         f"crops {' x '.join(map(str, recipe.train.crop))}, batch {recipe.train.batch_size}, {recipe.train.precision}"
     )
-    return _Parts(task, network, *(_sequences if found.dataset.task == "stranded" else _grids)(found, recipe, scratch))
+    parts = _Parts(task, network, *(_sequences if found.dataset.task == "stranded" else _grids)(found, recipe, scratch))
+    parts.batches[0]  # what cannot be drawn fails here
+    return parts
 
 
 def _learn(run: Run, parts: _Parts, budget: Budget, watch: Watch, resume: bool) -> Outcome:
@@ -253,7 +255,7 @@ def _grids(found: Check, recipe: Recipe, scratch: Path) -> tuple[Batches, Decode
         preparation=preparation,
     )  # fmt: skip
     for split, one in ((recipe.data.train, decoded), (recipe.data.val, held_out)):
-        if not any((label != IGNORE).any() for label in one.labels):
+        if all(label.min() == IGNORE for label in one.labels):  # the greatest of uint8
             raise UserError(f"{dataset.root}: no position of {split} has a label that counts: label some")
     batches = Batches(
         decoded, build_geometry(recipe), build_color(recipe), recipe.train.batch_size, recipe.train.seed,

@@ -238,8 +238,10 @@ def _agree_input(recipe: Recipe, source: str) -> None:
         raise UserError(f"{source}: input.intensity clips: give input.low and input.high {channels} values each")
     if given.spacing and (len(given.spacing) != ndim or min(given.spacing) <= 0):
         raise UserError(f"{source}: input.spacing is {given.spacing}: give {ndim} positive distances, or none")
-    if any(not 0 <= axis < ndim for axis in recipe.augment.about) and ndim == 3:
-        raise UserError(f"{source}: augment.about is {recipe.augment.about}: axes are 0 to {ndim - 1}")
+    about, keep = recipe.augment.about, recipe.augment.keep
+    for key, axes in (("about", about if ndim == 3 else []), ("keep", keep)):
+        if any(not 0 <= axis < ndim for axis in axes):
+            raise UserError(f"{source}: augment.{key} is {axes}: axes are 0 to {ndim - 1}")
 
 
 def _agree_model(recipe: Recipe, source: str) -> None:
