@@ -86,7 +86,10 @@ def create_run(folder: Path, recipe: Recipe, reasons: Mapping[str, str], command
     """
     check_new(folder)
     beside = folder.with_name(folder.name + ".part")
-    beside.mkdir(parents=True, exist_ok=True)
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}): give another --out") from error
     (beside / "recipe.toml").write_text(to_toml(recipe, reasons))
     (beside / "environment.json").write_text(json.dumps(environment(command), indent=1))
     os.replace(beside, folder)

@@ -7,6 +7,7 @@ import torch
 
 from atrous.errors import UserError
 from atrous.recipe.run import check_new, create_run, open_run
+from atrous.recipe.schema import validate
 
 
 def test_a_run_comes_back(trained):
@@ -28,9 +29,12 @@ def test_nothing_is_overwritten(trained):
 
 
 def test_folders_that_cannot_be_made_are_named(tmp_path):
+    recipe = validate({"data": {"root": "x"}, "task": {"classes": ["a", "b"]}}, "test")
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/deep/run: cannot be made, since .*file is a file"):
         check_new(tmp_path / "file" / "deep" / "run")
+    with pytest.raises(UserError, match=r"cannot be made \(File name too long\)"):
+        create_run(tmp_path / ("n" * 253), recipe, {}, [])
     check_new(tmp_path / "new" / "run")
     assert not (tmp_path / "new").exists()
 
