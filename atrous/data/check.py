@@ -1,7 +1,7 @@
 """The data doctor: look at every file once, say what is there and what is wrong."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,17 +132,15 @@ def check(root: Path | str, toml: Path | str | None = None, progress: Progress |
     dataset, guess = _dataset(root, description, layout, scans)
     found = fingerprint(dataset, scans)
     faults = [
-        *image_faults(root, scans, found),
+        *image_faults(root, description, scans, found),
         *mask_faults(dataset, scans, guess),
         *split_faults(dataset, layout, scans),
         *world_faults(root, scans),
     ]
-    notes = [*image_notes(root, scans), *mask_notes(dataset, scans), *world_notes(scans)]
+    notes = list(_notes(dataset, description, scans))
     if not any(fault.severity == "error" and fault.kind in VALUE_KINDS for fault in faults):
         faults += class_faults(dataset, scans)
         notes += absence_notes(dataset, scans)
-    if dataset.video and description.video is None and any(one.sample.image.is_dir() for one in scans):
-        notes.append("numbered images are read as the frames of videos: if they are not, write video = false")
     return Check(
         dataset=dataset,
         fingerprint=found,
@@ -153,6 +151,14 @@ def check(root: Path | str, toml: Path | str | None = None, progress: Progress |
         minutes_per_epoch=found.positions.get("train", 0) / (RATE_PER_CORE[found.ndim] * cores()) / 60,
         colored=any(one.colored for one in scans),
     )
+
+
+def _notes(dataset: Dataset, description: Description, scans: Sequence[Scan]) -> Iterator[str]:
+    yield from image_notes(dataset.root, scans)
+    yield from mask_notes(dataset, scans)
+    yield from world_notes(dataset, scans)
+    if dataset.video and description.video is None and any(one.image.is_dir() for one in dataset.samples):
+        yield "numbered images are read as the frames of videos: if they are not, write video = false"
 
 
 def _genomes(root: Path, description: Description, layout: Layout, progress: Progress | None) -> Check:
@@ -189,7 +195,9 @@ def _dataset(
     if unnamed and colors and not gray and len(colors) <= min(MOST_COLORS, MOST_CLASSES):
         names = tuple("color {}, {}, {}".format(*code_color(code)) for code in colors)
         palette = tuple(code_color(code) for code in colors)
-        dataset, _ = resolve(root, replace(description, classes=names, palette=palette), layout, lambda: gray)
+        dataset, _ = resolve(
+            root, replace(description, classes=names, palette=palette, ignore=None), layout, lambda: gray
+        )
         colors_toml = ", ".join(str(list(color)) for color in palette)
         mend = f'write palette = [{colors_toml}] in dataset.toml, and classes = ["NAME", ...] in the same order'
         doubt = f"masks store {len(colors)} colors, not class numbers"

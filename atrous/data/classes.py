@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from atrous.data.description import MOST_CLASSES
+from atrous.errors import UserError
 from atrous.labels import IGNORE
 
 MOST_GUESSED = 32
@@ -31,8 +33,8 @@ class Guess:
     usable: bool = True
 
 
-def guess_classes(seen: Mapping[int, int]) -> Guess:
-    """Classes from the label values seen (value to number of positions).
+def guess_classes(seen: Mapping[int, int], ignored: Sequence[int] = ()) -> Guess:
+    """Classes from the label values seen (value to number of positions), those in `ignored` left out.
 
     255 is void where the rest are class numbers, -1 always. 0 and 255 alone are background and foreground. Numbers
     0..K-1 are K classes, with gaps if these are few; 1..K are K classes counted from one. Scattered gray levels
@@ -43,7 +45,11 @@ def guess_classes(seen: Mapping[int, int]) -> Guess:
     >>> guess = guess_classes({0: 5, 1: 5, 3: 5, 255: 1})
     >>> guess.classes, guess.values, guess.ignore
     (('class 0', 'class 1', 'class 2', 'class 3'), None, (255,))
+    >>> guess_classes({0: 5, 1: 5, 2: 5}, ignored=[1]).values
+    (0, 2)
     """
+    ignored = ignored if set(seen) - set(ignored) else ()
+    seen = {value: count for value, count in seen.items() if value not in ignored}
     values = sorted(value for value in seen if value >= 0)
     ignore = (-1,) if -1 in seen else ()
     if values == [0, 255]:
@@ -61,13 +67,7 @@ def guess_classes(seen: Mapping[int, int]) -> Guess:
             "label the masks with class numbers 0, 1, ...", False,
         )  # fmt: skip
     if rest[-1] < MOST_CLASSES and rest[-1] < 1.2 * len(rest) + 8 and len(values) < 200:
-        if rest[0] == 1 and len(rest) == rest[-1] > 1:
-            return Guess(
-                tuple(f"class {value}" for value in rest), tuple(rest), ignore,
-                f"mask values are 1..{rest[-1]} and none is 0: read as {len(rest)} classes counted from one",
-                f"if 0 is a class, write values = [0, 1, ...] in dataset.toml, else values = {listing(rest)}",
-            )  # fmt: skip
-        return Guess(names(rest[-1] + 1), None, ignore)
+        return _numbered(rest, ignored, ignore)
     if len(rest) <= MOST_GUESSED:
         spread = values if len(values) <= MOST_GUESSED and values[0] == 0 and len(values) > 2 else rest
         return Guess(
@@ -81,6 +81,36 @@ def guess_classes(seen: Mapping[int, int]) -> Guess:
         "they were resized with interpolation or saved as JPEG: export them again as PNG with class numbers",
         False,
     )  # fmt: skip
+
+
+def _numbered(rest: Sequence[int], ignored: Sequence[int], ignore: tuple[int, ...]) -> Guess:
+    """Classes 0..K-1 without those that are ignored, or 1..K."""
+    kept = tuple(value for value in range(rest[-1] + 1) if value not in ignored)
+    whole = len(kept) == rest[-1] + 1
+    if whole and rest[0] == 1 and len(rest) == rest[-1] > 1:
+        return Guess(
+            tuple(f"class {value}" for value in rest), tuple(rest), ignore,
+            f"mask values are 1..{rest[-1]} and none is 0: read as {len(rest)} classes counted from one",
+            f"if 0 is a class, write values = [0, 1, ...] in dataset.toml, else values = {listing(rest)}",
+        )  # fmt: skip
+    return Guess(tuple(f"class {value}" for value in kept), None if whole else kept, ignore)
+
+
+def require_apart(where: Path, ignore: Sequence[int], classes: Sequence[str], values: Sequence[int] | None) -> None:
+    """Raise where a value that counts for nothing is the number of a class, too.
+
+    Raises:
+        UserError: such a value; the mend keeps the other classes.
+    """
+    known = list(values or range(len(classes)))
+    for value in ignore:
+        if value in known:
+            name = classes[known.index(value)]
+            left = listing([other for other in known if other != value], 300)
+            raise UserError(
+                f'{where}: value {value} is ignored, but it is the number of the class "{name}": take it out of '
+                f'`ignore`, or write values = {left} and leave "{name}" out of `classes`'
+            )
 
 
 def names(count: int) -> tuple[str, ...]:

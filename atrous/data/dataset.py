@@ -11,7 +11,7 @@ import numpy as np
 
 from atrous.color import default_palette
 from atrous.data.annotations import annotated_values
-from atrous.data.classes import Guess, guess_classes, listing, names
+from atrous.data.classes import Guess, guess_classes, listing, names, require_apart
 from atrous.data.clip_labels import clip_values, unlabeled_frames
 from atrous.data.description import Color, Description, read_description
 from atrous.data.formats import (
@@ -122,7 +122,7 @@ def resolve(
     if classes is None:
         declared = next((known for known in (layout.classes, description.palette, values) if known is not None), None)
         if declared is None:
-            guess = guess_classes(_without(seen(), ignore or ()))
+            guess = guess_classes(seen(), ignore or ())
             classes, values = guess.classes, guess.values
             ignore = guess.ignore if ignore is None else ignore
         else:
@@ -132,6 +132,8 @@ def resolve(
         raise UserError(f"{description.file}: {len(classes)} `classes` for the values {listing(values)}: name each")
     if ignore is None:
         ignore = layout.ignore
+    if guess is None:
+        require_apart(description.file or root, ignore or (), classes, values)
     if ignore is None:
         ignore = () if IGNORE in (values or range(len(classes))) else (IGNORE,)
     palette = description.palette
@@ -140,7 +142,7 @@ def resolve(
         layout=layout.name,
         task=layout.task,
         classes=classes,
-        ignore=ignore,
+        ignore=(*ignore, *description.ignore_colors),
         values=values,
         palette=palette or default_palette(len(classes), classes[0].lower() in BACKGROUND_NAMES),
         splits=layout.splits,
@@ -345,11 +347,6 @@ def _values_and_counts(sample: Sample) -> tuple[dict[int, int], bool]:
             sample.label or "", "stores colors", f"write the color of each class in dataset.toml: palette = {colors}"
         )
     return value_counts(values), colored
-
-
-def _without(seen: Mapping[int, int], ignore: Iterable[int]) -> dict[int, int]:
-    left = {value: count for value, count in seen.items() if value not in set(ignore)}
-    return left or dict(seen)
 
 
 def _to_classes(values: np.ndarray, known: np.ndarray, labels: np.ndarray, path: Path, colored: bool) -> np.ndarray:

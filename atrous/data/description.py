@@ -1,6 +1,7 @@
 """`dataset.toml`: what a person says of a data set, where the folder alone does not."""
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Callable
@@ -29,7 +30,8 @@ class Description:
         file: the file that was read, None without one.
         task: what is predicted; `semantic` is one class per position.
         classes: class names, in label order.
-        ignore: file values that count for nothing; a color `[r, g, b]` stands as `0xRRGGBB`.
+        ignore: file values that count for nothing.
+        ignore_colors: colors that count for nothing, as `0xRRGGBB`.
         values: file value of each class, where that is not its position (`[0, 255]`).
         palette: RGB of each class, to draw it and to read masks that store colors.
         channels: number of channels that every image is brought to (1 or 3), or of those it must have.
@@ -49,6 +51,7 @@ class Description:
     task: str = "semantic"
     classes: tuple[str, ...] | None = None
     ignore: tuple[int, ...] | None = None
+    ignore_colors: tuple[int, ...] = ()
     values: tuple[int, ...] | None = None
     palette: tuple[Color, ...] | None = None
     channels: int | None = None
@@ -64,7 +67,7 @@ class Description:
     masks: str | None = None
 
 
-KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "channel_names"))
+KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "channel_names", "ignore_colors"))
 """The keys that `dataset.toml` may have."""
 
 
@@ -93,6 +96,8 @@ def read_description(root: Path, toml: Path | None = None) -> Description:
     if isinstance(found.get("channels"), tuple):
         found["channel_names"] = found["channels"]
         found["channels"] = len(found["channels"])
+    if "ignore" in found:
+        found["ignore"], found["ignore_colors"] = found["ignore"]
     described = Description(file=file, **found)
     _agree(described)
     return described
@@ -110,6 +115,9 @@ def _agree(described: Description) -> None:
         both = sorted(set(described.values) & set(described.ignore or ()))
         if both:
             raise UserError(f"{file}: value {both[0]} is in both `values` and `ignore`: take it out of one")
+    for color in described.palette or ():
+        if color_code(color) in described.ignore_colors:
+            raise UserError(f"{file}: the color {list(color)} is in both `palette` and `ignore`: take it out of one")
 
 
 def _wrong(file: Path, key: str, wanted: str, value: object) -> UserError:
@@ -137,11 +145,13 @@ def _classes(value: object, file: Path, _: Path) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _ignore(value: object, file: Path, _: Path) -> tuple[int, ...]:
+def _ignore(value: object, file: Path, _: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Values and colors."""
     entries: list[Any] = value if isinstance(value, list) else [value]
     if not all(_is_int(entry) or _is_color(entry) for entry in entries):
         raise _wrong(file, "ignore", "a list of label values such as [255], or of colors such as [[0, 0, 0]]", value)
-    return tuple(entry if isinstance(entry, int) else color_code(entry) for entry in entries)
+    colors = tuple(color_code(entry) for entry in entries if isinstance(entry, list))
+    return tuple(entry for entry in entries if isinstance(entry, int)), colors
 
 
 def _values(value: object, file: Path, _: Path) -> tuple[int, ...]:
@@ -175,13 +185,17 @@ def _channels(value: object, file: Path, _: Path) -> int | tuple[str, ...]:
 
 def _spacing(value: object, file: Path, _: Path) -> tuple[float, ...]:
     entries: list[Any] = value if isinstance(value, list) else [value]
-    if not entries or not all((_is_int(entry) or isinstance(entry, float)) and entry > 0 for entry in entries):
+    if not entries or not all(_is_distance(entry) for entry in entries):
         raise _wrong(file, "spacing", "the distance between positions along each axis, such as [0.5, 0.5]", value)
     return tuple(float(entry) for entry in entries)
 
 
+def _is_distance(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
 def _sampling_rate(value: object, file: Path, _: Path) -> float:
-    if not (_is_int(value) or isinstance(value, float)) or not float(str(value)) > 0:
+    if not _is_distance(value):
         raise _wrong(file, "sampling_rate", "samples per second, such as 250", value)
     return float(str(value))
 

@@ -4,13 +4,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from atrous.data.description import Description
 from atrous.data.faults import Fault, relative
 from atrous.data.fingerprint import Fingerprint
 from atrous.data.scan import Scan
 
 
-def image_faults(root: Path, scans: Sequence[Scan], found: Fingerprint) -> Iterator[Fault]:
-    """Faults of the image files, and of any file that cannot be read."""
+def image_faults(root: Path, description: Description, scans: Sequence[Scan], found: Fingerprint) -> Iterator[Fault]:
+    """Faults of the image files, of any file that cannot be read, and of what dataset.toml says of their grid."""
+    yield from _distances(root, description, found)
     for one in scans:
         for failure in one.failures:
             yield Fault(relative(failure.file, root), failure.what, failure.mend, kind="unreadable")
@@ -31,6 +33,22 @@ def image_faults(root: Path, scans: Sequence[Scan], found: Fingerprint) -> Itera
         elif (one.moments.least == one.moments.most).all():
             value = float(one.moments.least[0])
             yield Fault(file, f"the image is blank (all {value:g})", "look at it, or remove it", "warning", "blank")
+
+
+def _distances(root: Path, description: Description, found: Fingerprint) -> Iterator[Fault]:
+    """A `spacing` or `sampling_rate` for data of other axes."""
+    file = relative(description.file or root, root)
+    axes = f"{found.ndim} {'axis' if found.ndim == 1 else 'axes'}"
+    order = {1: "", 2: " (height x width)", 3: " (slices or frames, rows, columns)"}[found.ndim]
+    if description.sampling_rate is not None and found.ndim != 1:
+        what = f"`sampling_rate` is for signals, but the images have {axes}"
+        yield Fault(
+            file, what, f"write `spacing` with {found.ndim} distances{order} instead, or neither", kind="spacing"
+        )
+    count = found.ndim if description.spacing is None else len(description.spacing)
+    if count != found.ndim:
+        what = f"`spacing` has {count} {'value' if count == 1 else 'values'}, but the images have {axes}"
+        yield Fault(file, what, f"write one distance for each axis{order}", kind="spacing")
 
 
 def _other_channels(file: str, channels: int, usual: int) -> Fault:

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from atrous.data.classes import listing
+from atrous.data.dataset import Dataset
 from atrous.data.faults import Fault, relative, some
 from atrous.data.formats.header import Header, MapGrid
 from atrous.data.formats.variant import has_rasterio, is_map
@@ -29,13 +31,13 @@ def world_faults(root: Path, scans: Sequence[Scan]) -> Iterator[Fault]:
             yield Fault(relative(one.sample.label, root), what, mend, "warning", "place")
 
 
-def world_notes(scans: Sequence[Scan]) -> Iterator[str]:
+def world_notes(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[str]:
     """What the files say of the world, one line for each kind."""
     grids = [one.image.map for one in scans if one.image is not None and one.image.map is not None]
     if grids:
         crs = Counter(_crs_name(grid) for grid in grids)
         yield f"{_count(len(grids), 'map')}: {', '.join(crs)}; labels are written in the projection of each map"
-        yield from _nodata(scans, grids)
+        yield from _nodata(dataset, scans, grids)
     units = sorted({one.image.unit for one in scans if one.image is not None and one.image.unit})
     if units:
         yield f"spacing is in {' and in '.join(units)}"
@@ -47,7 +49,7 @@ def world_notes(scans: Sequence[Scan]) -> Iterator[str]:
         yield 'georeferenced TIFFs are read without projection and nodata: pip install "atrous[geo]" keeps both'
 
 
-def _nodata(scans: Sequence[Scan], grids: Sequence[MapGrid]) -> Iterator[str]:
+def _nodata(dataset: Dataset, scans: Sequence[Scan], grids: Sequence[MapGrid]) -> Iterator[str]:
     values = sorted({grid.nodata for grid in grids if grid.nodata is not None})
     void = sum(one.void for one in scans)
     total = sum(one.image.shape[1] * one.image.shape[2] for one in scans if one.image is not None)
@@ -56,10 +58,13 @@ def _nodata(scans: Sequence[Scan], grids: Sequence[MapGrid]) -> Iterator[str]:
         share = f"{void / max(total, 1):.2%} of all positions have no data: labels and predictions are void there"
         yield f"{said}; {share if void else 'every position has data'}"
     labels = {one.label.map.nodata for one in scans if one.label is not None and one.label.map is not None}
-    classes = sorted(value for value in labels if value is not None and 0 <= value < 255)
-    if classes:
-        value = f"{classes[0]:g}"
-        yield f"masks declare {value} as nodata; here {value} is a class: write ignore = [{value}] if it means nothing"
+    known = list(dataset.values or range(len(dataset.classes)))
+    for value in sorted(set(known) & labels):
+        name, left = dataset.classes[known.index(value)], listing([other for other in known if other != value], 300)
+        yield (
+            f'masks declare {value:g} as nodata; here it is the class "{name}": if it means nothing, write '
+            f'ignore = [{value:g}] and values = {left}, and leave "{name}" out of `classes`'
+        )
 
 
 def _projections(root: Path, maps: Sequence[tuple[Scan, MapGrid]]) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from atrous.color import default_palette
 from atrous.data.check import Check, check
 from atrous.errors import UserError
 from tests.data.data_folders import SIZE, picture, save, stripes
+from tests.volumes import write_signals, write_volumes
 
 PALETTE = np.array([[0, 0, 0], [128, 0, 0], [0, 128, 0]], dtype=np.uint8)
 
@@ -210,6 +211,20 @@ def test_palette_masks_and_void_are_noted(flat):
     assert "5 masks are palette PNG or GIF: their indices are the labels" in found.notes[0]
     assert "value 255 is void" in found.notes[1]
     assert found.ignored == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(("make", "toml", "said"), [
+    (write_volumes, "spacing = [1.0]", "`spacing` has 1 value, but the images have 3 axes: write one distance for"),
+    (write_volumes, "sampling_rate = 100", "`sampling_rate` is for signals, but the images have 3 axes: write"),
+    (write_signals, "spacing = [1, 2]", "`spacing` has 2 values, but the images have 1 axis: write one distance"),
+    (None, "spacing = [1, 1, 1]", "`spacing` has 3 values, but the images have 2 axes"),
+    (None, "sampling_rate = 100", "`sampling_rate` is for signals, but the images have 2 axes"),
+])  # fmt: skip
+def test_distances_that_do_not_fit_the_axes(tmp_path, flat, make, toml, said):
+    root = flat() if make is None else make(tmp_path, count=3)
+    (root / "dataset.toml").write_text(toml)
+    line = only(check(root), "error")
+    assert line.startswith(f"dataset.toml: {said}")
 
 
 def test_the_same_image_in_two_splits(flat):

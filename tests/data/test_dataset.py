@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from atrous.data.check import check
 from atrous.data.dataset import load_image, load_label, open_dataset, value_counts
 from atrous.errors import UserError
 from atrous.labels import IGNORE
@@ -79,6 +80,44 @@ def test_an_ignored_color(flat):
     toml = "palette = [[9, 9, 9], [200, 0, 0]]\nignore = [[0, 0, 200]]"
     _, found = label(flat(lambda i: palette[stripes()], toml=toml))
     np.testing.assert_array_equal(found, np.where(stripes() == 2, IGNORE, stripes()))
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ('classes = ["a", "b", "c"]\nignore = [0]', r'"a": .*values = \[1, 2\] and leave "a" out of `classes`'),
+        ("palette = [[0, 0, 0], [9, 9, 9], [5, 5, 5]]\nignore = 2", r'"class 2": .*values = \[0, 1\] and leave'),
+    ],
+)
+def test_a_value_that_is_ignored_and_a_class_is_refused_with_a_mend_that_works(flat, toml, said):
+    root = flat(toml=toml)
+    for look in (open_dataset, check):
+        with pytest.raises(UserError, match=said):
+            look(root)
+    (root / "dataset.toml").write_text('classes = ["b", "c"]\nignore = [0]\nvalues = [1, 2]')
+    _, found = label(root)
+    np.testing.assert_array_equal(found, np.array([IGNORE, 0, 1], dtype=np.uint8)[stripes()])
+
+
+@pytest.mark.parametrize("ignored", [0, 1, 2])
+def test_a_value_that_is_ignored_is_no_class_where_classes_are_found_in_the_masks(flat, ignored):
+    dataset, found = label(flat(toml=f"ignore = [{ignored}]"))
+    kept = [value for value in range(3) if value != ignored]
+    assert dataset.classes == (tuple(f"class {value}" for value in kept) if ignored != 2 else ("class 0", "class 1"))
+    want = np.full(3, IGNORE, dtype=np.uint8)
+    want[kept] = [0, 1]
+    np.testing.assert_array_equal(found, want[stripes()])
+    assert check(dataset.root).faults == ()
+
+
+def test_a_value_of_a_layout_that_is_ignored_is_refused(tmp_path):
+    for i in range(3):
+        save(tmp_path / f"training/images/{i}_training.tif", picture(i))
+        save(tmp_path / f"training/1st_manual/{i}_manual1.gif", (stripes() > 0).astype(np.uint8) * 255)
+        save(tmp_path / f"training/mask/{i}_training_mask.gif", (stripes() < 2).astype(np.uint8) * 255)
+    (tmp_path / "dataset.toml").write_text("ignore = [255]")
+    with pytest.raises(UserError, match='value 255 is ignored, but it is the number of the class "vessel"'):
+        open_dataset(tmp_path)
 
 
 def test_outside_the_region_nothing_counts(tmp_path):

@@ -37,7 +37,8 @@ def test_every_key_is_read(tmp_path):
         file=tmp_path / "dataset.toml",
         task="semantic",
         classes=("bg", "cell"),
-        ignore=(7, 255),
+        ignore=(7,),
+        ignore_colors=(255,),
         values=(0, 254),
         palette=((0, 0, 0), (255, 0, 0)),
         channels=3,
@@ -75,6 +76,10 @@ def test_a_file_elsewhere_is_read_and_must_be_there(tmp_path):
         ("palette = [[0, 0, 0], [0, 0, 0]]", "has a color twice"),
         ("channels = 0", "`channels` must be"),
         ("spacing = -1", "`spacing` must be"),
+        ("spacing = [inf, 1, 1]", "`spacing` must be"),
+        ("spacing = [nan, 1, 1]", "`spacing` must be"),
+        ("sampling_rate = inf", "`sampling_rate` must be"),
+        ("sampling_rate = true", "`sampling_rate` must be"),
         ("images = 3", "`images` must be the name of a folder"),
         ("splits = 3", "`splits` must be"),
         ("[splits]\ndev = 0.1", "unknown split `dev`"),
@@ -84,6 +89,7 @@ def test_a_file_elsewhere_is_read_and_must_be_there(tmp_path):
         ('classes = ["a", "b"]\nvalues = [0, 1, 2]', "3 `values` for 2 `classes`"),
         ('classes = ["a", "b"]\npalette = [[0, 0, 0]]', "1 `palette` for 2 `classes`"),
         ("values = [0, 255]\nignore = [255]", "255 is in both"),
+        ("palette = [[0, 0, 0], [255, 0, 0]]\nignore = [[0, 0, 0]]", r"the color \[0, 0, 0\] is in both"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_file_and_key(tmp_path, text, said):

@@ -62,7 +62,16 @@ def test_degrees_beside_meters_are_named_and_zero_as_nodata_of_masks_is_noted(tm
     write_map(root / "masks" / "0.tif", np.ones((1, 64, 72), np.uint8), map_transform(0), nodata=0)
     found = check(root)
     assert "pixel sizes are in different units" in faults(found)["scales"]
-    assert "masks declare 0 as nodata; here 0 is a class: write ignore = [0]" in found.text()
+    said = 'masks declare 0 as nodata; here it is the class "ground": if it means nothing, write ignore = [0] and '
+    assert f'{said}values = [1, 2], and leave "ground" out of `classes`' in found.text()
+    (root / "dataset.toml").write_text('classes = ["field", "water"]\nignore = [0]\nvalues = [1, 2]')
+    found = check(root)
+    assert "masks declare" not in found.text()
+    sample = next(sample for sample in found.dataset.samples if sample.image.stem == "2")
+    with rasterio.open(sample.label) as file:
+        stored = file.read(1)
+    void = np.where(load_valid(sample)[...], stored, 0)
+    np.testing.assert_array_equal(load_label(found.dataset, sample), np.array([255, 0, 1])[void])
 
 
 def test_sinks_and_arrays_get_the_void_where_the_mask_says():
