@@ -1,6 +1,7 @@
 """What verbs print: text for people on standard error, one JSON object on standard output on request."""
 
 import json
+import math
 import resource
 import sys
 import warnings
@@ -20,7 +21,18 @@ def say(text: str) -> None:
 
 def show(text: str, facts: dict[str, Any], as_json: bool) -> None:
     """The result of a verb on standard output: as text, or as one JSON object."""
-    print(json.dumps(facts) if as_json else text, flush=True)
+    shown = json.dumps(_finite(facts), allow_nan=False) if as_json else text
+    encoding = sys.stdout.encoding or "utf-8"
+    print(shown.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def _finite(facts: Any) -> Any:
+    """The same with None for NaN and infinite numbers, which JSON has not."""
+    if isinstance(facts, dict):
+        return {key: _finite(value) for key, value in facts.items()}
+    if isinstance(facts, list | tuple):
+        return [_finite(value) for value in facts]
+    return None if isinstance(facts, float) and not math.isfinite(facts) else facts
 
 
 def quiet_libraries() -> None:

@@ -96,10 +96,10 @@ class Check:
         }
 
     def text(self) -> str:
-        """The findings as a plain table."""
+        """The findings as a plain table; what is no text in names of files is written as `\\udcfc`."""
         from atrous.data.check_text import render
 
-        return render(self)
+        return render(self).encode(errors="backslashreplace").decode()
 
 
 def check(root: Path | str, toml: Path | str | None = None, progress: Progress | None = None) -> Check:

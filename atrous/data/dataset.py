@@ -17,7 +17,6 @@ from atrous.data.description import Color, Description, read_description
 from atrous.data.formats import (
     code_color,
     color_code,
-    color_codes,
     is_color,
     is_video,
     open_valid,
@@ -25,6 +24,7 @@ from atrous.data.formats import (
     read_image,
     read_values,
     read_words,
+    require_rgb,
     single_channel,
 )
 from atrous.data.formats.failure import FileFault
@@ -282,7 +282,7 @@ def label_values(sample: Sample, color_expected: bool) -> tuple[np.ndarray, bool
         turn = turn_between(header.affine, scan, values.shape)
         return values if turn is None else turn(values), False
     gray = None if color_expected else single_channel(values)
-    return (color_codes(values), True) if gray is None else (gray, False)
+    return (require_rgb(path, values, header), True) if gray is None else (gray, False)
 
 
 def _word_values(path: Path, words: tuple[str, ...]) -> np.ndarray:

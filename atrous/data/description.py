@@ -84,7 +84,7 @@ def read_description(root: Path, toml: Path | None = None) -> Description:
             raise UserError(f"{toml}: no such file: give the path of a dataset.toml")
         return Description()
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: not valid TOML ({error}): mend that line") from error
     for key in content:
@@ -245,9 +245,21 @@ def _splits(value: object, file: Path, root: Path) -> dict[str, tuple[str, ...] 
 def _listed(file: Path, root: Path, name: str) -> tuple[str, ...]:
     for folder in (file.parent, root):
         if (folder / name).is_file():
-            lines = (folder / name).read_text(encoding="utf-8").splitlines()
-            return tuple(line.split()[0] for line in lines if line.strip())
+            return read_names(folder / name)
     raise UserError(f"{file}: `splits` names {name}, which is not there: put it beside dataset.toml")
+
+
+def read_names(file: Path) -> tuple[str, ...]:
+    """Lines of a text file that lists names, one a line.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not UTF-8 text ({error}): save it as UTF-8") from error
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 def _folder(key: str) -> Callable[[object, Path, Path], str]:

@@ -14,8 +14,8 @@ def image_faults(root: Path, description: Description, scans: Sequence[Scan], fo
     """Faults of the image files, of any file that cannot be read, and of what dataset.toml says of their grid."""
     yield from _distances(root, description, found)
     for one in scans:
-        for failure in one.failures:
-            yield Fault(relative(failure.file, root), failure.what, failure.mend, kind="unreadable")
+        for file, what, mend in dict.fromkeys((bad.file, bad.what, bad.mend) for bad in one.failures):
+            yield Fault(relative(file, root), what, mend, kind="unreadable")
         if one.image is None or one.moments is None:
             continue
         file = relative(one.sample.image, root)

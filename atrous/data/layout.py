@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from atrous.data.description import Description
+from atrous.data.description import Description, read_names
 from atrous.data.dicom_folders import SeriesFolders, find_series, holds_volumes
 from atrous.data.folders import Folder, read_folders
 from atrous.data.formats import ANNOTATED_SUFFIXES, channel_names, stem, suffix_of
@@ -213,7 +213,7 @@ def _require_roles(root: Path, folders: Sequence[Folder], description: Descripti
     if not folders:
         seen = sorted({path.suffix.lower() for path in root.rglob("*") if path.is_file()} - {"", ".toml"})[:5]
         found = f"only {' '.join(seen)} files" if seen else "nothing"
-        raise UserError(f"{root}: no images, {found}: give a folder with images/ and masks/ (see docs/check.md)")
+        raise UserError(f"{root}: no images, {found}: give a folder with images/ and masks/ (see docs/data.md)")
     for key, role in (("images", "image"), ("masks", "label")):
         if any(folder.role == role for folder in folders):
             continue
@@ -306,7 +306,7 @@ def _voc_lists(root: Path) -> dict[str, tuple[str, ...]]:
     """Names in VOC's `ImageSets/Segmentation/{train,val,test}.txt`."""
     folder = root / "ImageSets" / "Segmentation"
     files = {split: folder / f"{split}.txt" for split in ORDER}
-    return {split: tuple(file.read_text().split()) for split, file in files.items() if file.is_file()}
+    return {split: read_names(file) for split, file in files.items() if file.is_file()}
 
 
 def _name(root: Path, folders: Sequence[Folder]) -> str:

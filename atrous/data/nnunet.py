@@ -116,7 +116,7 @@ def _files(folder: Path, ending: str) -> dict[str, Path]:
 
 def _content(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: not valid JSON ({error}): mend it") from error
     if not isinstance(content, dict):
@@ -153,7 +153,7 @@ def _listed(root: Path) -> dict[str, tuple[str, ...]]:
     if not file.is_file():
         return {}
     try:
-        fold = json.loads(file.read_text(encoding="utf-8"))[0]
+        fold = json.loads(file.read_text(encoding="utf-8-sig"))[0]
         return {split: tuple(str(name) for name in fold[split]) for split in ("train", "val")}
     except (json.JSONDecodeError, KeyError, IndexError, TypeError) as error:
         raise UserError(f"{file}: no list of folds with train and val ({error}): mend or remove it") from error

@@ -2,6 +2,8 @@
 
 import os
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -39,7 +41,8 @@ def pair(images: Iterable[str], labels: Iterable[str]) -> Pairs:
     >>> pair(["21_training", "22_training"], ["21_manual1"])
     Pairs(partner={'21_training': '21_manual1'}, images_alone=('22_training',), labels_alone=())
     """
-    left, right = sorted(set(images)), sorted(set(labels))
+    ours, theirs = _composed(images), _composed(labels)
+    left, right = sorted(ours), sorted(theirs)
     partner: dict[str, str] = {}
     for keys in (_same, _extended, _without_words, _without_shared):
         found = _join(*keys(left, right))
@@ -47,7 +50,18 @@ def pair(images: Iterable[str], labels: Iterable[str]) -> Pairs:
         left = [name for name in left if name not in found]
         taken = set(found.values())
         right = [name for name in right if name not in taken]
-    return Pairs(dict(sorted(partner.items())), tuple(left), tuple(right))
+    return Pairs(
+        {ours[name]: theirs[partner[name]] for name in sorted(partner)},
+        tuple(ours[name] for name in left),
+        tuple(theirs[name] for name in right),
+    )
+
+
+def _composed(names: Iterable[str]) -> dict[str, str]:
+    """Names with accents in one letter, and what they were; macOS writes them in two. Two that would be one stay."""
+    forms = {name: unicodedata.normalize("NFC", name) for name in set(names)}
+    counts = Counter(forms.values())
+    return {form if counts[form] == 1 else name: name for name, form in forms.items()}
 
 
 def _join(left: Mapping[str, str], right: Mapping[str, str]) -> dict[str, str]:

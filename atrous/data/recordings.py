@@ -16,6 +16,7 @@ from atrous.data.formats import (
     stem,
     suffix_of,
 )
+from atrous.data.formats.failure import FileFault
 from atrous.data.partners import label_partners
 from atrous.data.sample import Sample
 from atrous.errors import UserError
@@ -93,7 +94,10 @@ def _label(path: Path, partners: dict[Path, Path], description: Description) -> 
     """The file with the labels of a recording, None where there is none."""
     if path in partners:
         return partners[path]
-    labeled = is_labeled(path, description.annotations) if _annotated(path) else has_label(path)
+    try:
+        labeled = is_labeled(path, description.annotations) if _annotated(path) else has_label(path)
+    except FileFault:
+        return path  # said of this file when it is read as a sample
     return path if labeled else None
 
 
@@ -106,12 +110,14 @@ def _words(labels: list[Path], description: Description) -> tuple[str, ...] | No
     seen: set[str] = set()
     numbers: Path | None = None
     for path in labels:
-        if _annotated(path):
-            seen |= annotated_words(path, description.annotations)
-        elif (words := read_words(path)) is None:
+        try:
+            words = annotated_words(path, description.annotations) if _annotated(path) else read_words(path)
+        except FileFault:
+            continue  # said of this file when it is read as a sample
+        if words is None:
             numbers = numbers or path
         else:
-            seen |= {str(word) for word in set(words.tolist())} - {""}
+            seen |= {str(word) for word in set(words)} - {""}
         if numbers is not None and seen:
             raise UserError(f"{numbers}: its labels are numbers, those of other files words: make them alike")
         if len(seen) > IGNORE:

@@ -19,7 +19,7 @@ def ordered(splits: dict[str, list[Sample]]) -> dict[str, tuple[Sample, ...]]:
 
 def name_hash(name: str) -> bytes:
     """The hash that orders names when a split is drawn: the same on every machine, whatever the folder's order."""
-    return hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return hashlib.blake2b(name.encode(errors="backslashreplace"), digest_size=8).digest()
 
 
 def into_splits(
@@ -86,14 +86,19 @@ def _declared(
 
 
 def _resolve(name: str, samples: dict[str, Sample], source: str) -> str:
-    """Full name of the sample that a list names: by its full name, its last part, or its file name."""
-    if name in samples:
-        return name
-    hits = [full for full, sample in samples.items() if name in (full.rsplit("/", 1)[-1], sample.image.name)]
-    if len(hits) == 1:
-        return hits[0]
-    if hits:
-        raise UserError(f"{source}: {name} in `splits` could be {hits[0]} or {hits[1]}: write the longer name")
+    """Full name of the sample that a list names: by its full name, its last part, or its file name.
+
+    Lists such as VOC's have a number or a further file behind the name: its first word stands for a name with spaces
+    that there is not.
+    """
+    for part in dict.fromkeys((name, *name.split()[:1])):
+        if part in samples:
+            return part
+        hits = [full for full, sample in samples.items() if part in (full.rsplit("/", 1)[-1], sample.image.name)]
+        if len(hits) == 1:
+            return hits[0]
+        if hits:
+            raise UserError(f"{source}: {part} in `splits` could be {hits[0]} or {hits[1]}: write the longer name")
     raise UserError(f"{source}: no image with a mask is named {name}: correct it in `splits`")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from atrous.data.description import Description
+from atrous.data.description import Description, read_names
 from atrous.data.folders import MOST_LEVELS, Folder, read_folders, split_of
 from atrous.data.formats import VIDEO_SUFFIXES, stem, suffix_of
 from atrous.data.formats.frames import frame_number
@@ -148,7 +148,12 @@ def _listed(root: Path, samples: dict[str | None, list[Sample]]) -> dict[str, tu
     for year in years:
         files: Iterable[tuple[str, Path]] = ((split, year / f"{split}.txt") for split in ("train", "val"))
         listed = {
-            split: tuple(name for name in file.read_text().split() if name in names)
+            split: tuple(
+                name
+                for line in read_names(file)
+                for name in ([line] if line in names else line.split())
+                if name in names
+            )
             for split, file in files
             if file.is_file()
         }

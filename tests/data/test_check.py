@@ -1,6 +1,7 @@
 """The data doctor: every fault gets its line, and good data gets none."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from atrous.cli.output import show
 from atrous.color import default_palette
 from atrous.data.check import Check, check
 from atrous.errors import UserError
@@ -138,6 +140,69 @@ def test_a_truncated_file(flat, file):
     root = flat()
     (root / file).write_bytes((root / file).read_bytes()[:-30])
     assert only(check(root), "error").startswith(f"{file}: cannot be read")
+
+
+def two_channels_first(_):
+    return np.zeros((2, *SIZE), np.uint8) + np.arange(2, dtype=np.uint8)[:, None, None]
+
+
+MASKS = {
+    "2 channels, npy": (".npy", two_channels_first, "a mask of 2 channels"),
+    "2 channels, tif": (".tif", lambda i: np.moveaxis(two_channels_first(i), 0, -1), "a mask of 2 channels"),
+    "5 channels": (".tif", lambda i: np.arange(5, dtype=np.uint8) * stripes()[..., None], "a mask of 5 channels"),
+    "16-bit color": (".tif", lambda _: PALETTE.astype(np.uint16)[stripes()] * 300, "a mask of colors of more than 8"),
+}
+
+
+@pytest.mark.parametrize("toml", [THREE, None, "palette = [[0, 0, 0], [128, 0, 0], [0, 128, 0]]"])
+@pytest.mark.parametrize("case", MASKS)
+def test_masks_of_odd_channels_are_listed(flat, case, toml):
+    suffix, mask, said = MASKS[case]
+    root = flat(lambda _: stripes() if toml is None or "classes" in toml else PALETTE[stripes()], toml=toml)
+    (root / "masks/1.png").unlink()
+    if suffix == ".npy":
+        np.save(root / "masks/1.npy", mask(1))
+    else:
+        photometric = "rgb" if "color" in case else "minisblack"
+        tifffile.imwrite(root / "masks/1.tif", mask(1), photometric=photometric, planarconfig="contig")
+    found = check(root)
+    assert f"masks/1{suffix}: {said}" in only(found, "error")
+    assert "one channel, or colors as 8-bit RGB" in found.text()
+
+
+def test_text_under_the_suffix_of_an_image(flat):
+    root = flat()
+    (root / "images/1.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    assert "images/1.png: cannot be read, it is text, not a png file: get the file itself" in only(check(root), "error")
+
+
+def test_names_of_other_encodings(flat, capsys):
+    root = flat()
+    for folder in ("images", "masks"):
+        (root / folder / "1.png").rename(root / folder / os.fsdecode(b"M\xfcller.png"))
+    save(root / "masks" / os.fsdecode(b"M\xfcller.png"), stripes()[:9])
+    found = check(root)
+    assert "the mask is 9 x 30" in only(found, "error")
+    assert "M\\udcfcller.png" in found.text()
+    show(found.text(), {}, as_json=False)
+    show("", found.to_dict(), as_json=True)
+    assert "M\\udcfcller.png: the mask is" in capsys.readouterr().out
+
+
+def test_json_is_json_where_numbers_are_not_finite(flat, capsys):
+    root = flat()
+    for path in (root / "images").iterdir():
+        tifffile.imwrite(path.with_suffix(".tif"), np.full(SIZE, np.nan, np.float32))
+        path.unlink()
+    found = check(root)
+    assert not found.ok
+    show("", found.to_dict(), as_json=True)
+
+    def refused(word):
+        raise AssertionError(word)
+
+    content = json.loads(capsys.readouterr().out, parse_constant=refused)
+    assert content["fingerprint"]["minimum"] is None
 
 
 def test_no_readable_image_at_all_is_a_user_error(flat):

@@ -44,10 +44,21 @@ def test_every_key_is_read(tmp_path):
         channels=3,
         channel_names=("red", "green", "blue"),
         spacing=(0.5, 2.0),
-        splits={"val": ("a", "b"), "test": 0.25, "train": ("c",)},
+        splits={"val": ("a 1", "b"), "test": 0.25, "train": ("c",)},
         images="scans",
         masks="drawn",
     )
+
+
+def test_files_of_a_windows_editor_are_read(tmp_path):
+    (tmp_path / "names.txt").write_text("my scan\r\nb\r\n", encoding="utf-8-sig")
+    (tmp_path / "dataset.toml").write_text('classes = ["a"]\r\n[splits]\r\nval = "names.txt"', encoding="utf-8-sig")
+    described = read_description(tmp_path)
+    assert described.classes == ("a",)
+    assert described.splits == {"val": ("my scan", "b")}
+    (tmp_path / "names.txt").write_bytes("M\u00fcller\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"names\.txt: not UTF-8 text .*: save it as UTF-8"):
+        read_description(tmp_path)
 
 
 def test_a_file_elsewhere_is_read_and_must_be_there(tmp_path):

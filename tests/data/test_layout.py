@@ -149,6 +149,25 @@ def test_splits_of_dataset_toml(flat, toml, val, train):
     assert len(everything) == len(set(everything))
 
 
+@pytest.mark.parametrize("listed", ["dataset.toml", "VOC"])
+def test_lists_hold_one_name_per_line_spaces_and_all(tmp_path, listed):
+    names = ("my scan 1", "my scan 2", "b", "c")
+    voc = listed == "VOC"
+    for i, name in enumerate(names):
+        save(tmp_path / ("JPEGImages" if voc else "images") / f"{name}.png", picture(i))
+        save(tmp_path / ("SegmentationClass" if voc else "masks") / f"{name}.png", stripes())
+    file = tmp_path / ("ImageSets/Segmentation/val.txt" if voc else "val.txt")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("my scan 1\nc  1\n")  # a name with spaces, and one with VOC's number behind it
+    if voc:
+        file.with_name("train.txt").write_text("my scan 2\nb\n")
+    else:
+        (tmp_path / "dataset.toml").write_text('[splits]\nval = "val.txt"')
+    splits = find_layout(tmp_path, read_description(tmp_path)).splits
+    assert [sample.image.stem for sample in splits["val"]] == ["c", "my scan 1"]
+    assert [sample.image.stem for sample in splits["train"]] == ["b", "my scan 2"]
+
+
 def test_folder_names_of_dataset_toml(tmp_path):
     build(tmp_path, "slides/{}", "drawn/by hand/{}")
     described = Description(images="slides", masks="drawn/by hand")
@@ -164,7 +183,7 @@ def test_what_cannot_be_understood_is_said(tmp_path, flat):
     with pytest.raises(UserError, match="no such folder"):
         find_layout(tmp_path / "none", Description())
     (tmp_path / "a.xlsx").write_text("")
-    with pytest.raises(UserError, match=r"no images, only \.xlsx files"):
+    with pytest.raises(UserError, match=r"no images, only \.xlsx files: .*docs/data\.md"):
         find_layout(tmp_path, Description())
     save(tmp_path / "images/a.png", picture(0))
     with pytest.raises(UserError, match="no folder of masks"):

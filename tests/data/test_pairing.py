@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +37,14 @@ def test_what_is_ambiguous_or_alone_is_not_paired():
     assert pair(["a", "b"], ["a", "c"]).labels_alone == ("c",)
     assert pair(["a"], ["a_left", "a_right"]).partner == {}
     assert pair(["s1/a"], ["s2/a"]).partner == {}
+
+
+def test_letters_with_accents_are_one_name_in_either_form():
+    one, two = unicodedata.normalize("NFC", "Größe_á"), unicodedata.normalize("NFD", "Größe_á")
+    assert one != two
+    assert pair([two], [one]).partner == {two: one}
+    assert pair([two], [f"{one}_mask"]).partner == {two: f"{one}_mask"}
+    assert pair([one, two], [two, one]).partner == {one: one, two: two}
 
 
 @settings(deadline=None)

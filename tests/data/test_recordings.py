@@ -1,5 +1,7 @@
 """Signals with labels in the same file."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -99,8 +101,12 @@ def test_labels_are_written_with_the_rows_of_their_signal(tmp_path):
         ("1,2,3\n4,5,6\n", "no header"),
         ("label,site,x\na,b,1\n", "column 'site' is not numeric"),
         ("index,label\n1,a\n", "no column of numbers"),
-        ("label,x\na,1\nb,oops\n", "could not convert"),
-        ("label,x\na,1\nb\n", "shorter than the header"),
+        ("label,x\na,1\nb,oops\n", "'oops' is no number"),
+        ("label,x\na,1\nb\n", "row 2 of 2 is shorter than the header"),
+        ("label;x\na;1,5\n", "column 'x' is not numeric: it has a decimal comma: export it with decimal points"),
+        ("label;x\na;1\na;1,5\n", "'1,5' is no number: it has a decimal comma: export it with decimal points"),
+        ("label,x\na,1,5\n", "its rows have 3 entries, its header 2: .*decimal points"),
+        ("x,label\n1,5,a\n", "its rows have 3 entries, its header 2: .*decimal points"),
     ],
 )
 def test_mistakes_in_a_table_are_named(tmp_path, text, message):
@@ -116,6 +122,21 @@ def test_faults_are_found_by_the_doctor(tmp_path):
     found = check(tmp_path)
     assert not found.ok
     assert "label 'b' is none of the classes a, c" in found.errors[0].line()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"wave,label\n1,a\n2\n", r"row 2 of 2 is shorter than the header\): copy it again"),
+        ("wave,label\n1,\u00fc\n".encode("latin-1"), r"its text is not UTF-8 .*: save it as UTF-8"),
+    ],
+)
+def test_a_broken_table_among_good_ones_is_listed(tmp_path, content, said):
+    for i in range(4):
+        table(tmp_path / f"{i}.csv", 6, labels=["a", "b", "a", "b", "a", "b"])
+    (tmp_path / "9.csv").write_bytes(content)
+    (fault,) = [fault for fault in check(tmp_path).errors if fault.file == "9.csv"]
+    assert re.search(said, fault.line())
 
 
 def test_a_folder_without_labels_says_so(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from atrous.data.formats.colors import code_color, color_code, color_codes
+from atrous.data.formats.colors import code_color, color_code, is_color, require_rgb, single_channel
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.guard import Guarded, guarded
 from atrous.data.formats.header import Header
@@ -82,7 +82,7 @@ def open_source(path: Path | str) -> Any:
     path = Path(path)
     format_ = _format(path)
     source = _guarded(path, format_, getattr(format_, "open_source", format_.read_image))
-    return source if isinstance(source, np.ndarray) else Guarded(source, path, format_.ERRORS)
+    return source if isinstance(source, np.ndarray) else Guarded(source, path, suffix_of(path)[1:], format_.ERRORS)
 
 
 def open_valid(path: Path | str) -> Any | None:
@@ -197,24 +197,15 @@ def read_label(path: Path | str, palette: Palette | None = None) -> np.ndarray:
         UserError: as `read_values`; the file stores colors and no palette is given, or colors not in the palette.
     """
     values = read_values(path)
-    if is_color(values, read_header(path)):
+    header = read_header(path)
+    if is_color(values, header):
         if palette is None:
             gray = single_channel(values)
             if gray is None:
                 raise FileFault(path, "stores colors, not class numbers", "give the color of each class as `palette`")
             return gray
-        return _positions(path, color_codes(values), palette)
+        return _positions(path, require_rgb(Path(path), values, header), palette)
     return values
-
-
-def is_color(values: np.ndarray, header: Header) -> bool:
-    """Whether `read_values` of a file with this header gave colors, `(3, *S)`."""
-    return values.ndim == len(header.size) + 1 and header.kind != "palette"
-
-
-def single_channel(values: np.ndarray) -> np.ndarray | None:
-    """The one channel of `(C, *S)` values whose channels are all equal (a gray mask saved as RGB), else None."""
-    return values[0] if all(np.array_equal(values[0], other) for other in values[1:]) else None
 
 
 def write_label(
@@ -367,7 +358,7 @@ def _format(path: Path) -> ModuleType:
 def _guarded(path: Path, format_: ModuleType, read: Callable[[Path], _Result], missing: bool = False) -> _Result:
     if not missing and not path.exists():
         raise FileFault(path, "no such file", "check the path")
-    return guarded(path, format_.ERRORS, lambda: read(path))
+    return guarded(path, suffix_of(path)[1:], format_.ERRORS, lambda: read(path))
 
 
 def _positions(path: Path | str, codes: np.ndarray, palette: Palette) -> np.ndarray:

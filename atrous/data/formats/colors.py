@@ -1,8 +1,12 @@
 """Colors as numbers `0xRRGGBB`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+
+from atrous.data.formats.failure import FileFault
+from atrous.data.formats.header import Header
 
 
 def color_codes(values: np.ndarray) -> np.ndarray:
@@ -31,3 +35,27 @@ def code_color(code: int) -> tuple[int, int, int]:
     (255, 128, 0)
     """
     return code >> 16, (code >> 8) & 255, code & 255
+
+
+def require_rgb(path: Path, values: np.ndarray, header: Header) -> np.ndarray:
+    """`color_codes` of the `(C, *S)` values of a label file.
+
+    Raises:
+        FileFault: they are no colors: not red, green and blue, or not of 8 bits.
+    """
+    mend = "save class numbers in one channel, or colors as 8-bit RGB"
+    if len(values) != 3 or header.channels > 4:
+        raise FileFault(path, f"a mask of {header.channels} channels", mend)
+    if values.size and not 0 <= int(values.min()) <= int(values.max()) <= 255:
+        raise FileFault(path, "a mask of colors of more than 8 bits", mend)
+    return color_codes(values)
+
+
+def is_color(values: np.ndarray, header: Header) -> bool:
+    """Whether `read_values` of a file with this header gave colors, `(3, *S)`."""
+    return values.ndim == len(header.size) + 1 and header.kind != "palette"
+
+
+def single_channel(values: np.ndarray) -> np.ndarray | None:
+    """The one channel of `(C, *S)` values whose channels are all equal (a gray mask saved as RGB), else None."""
+    return values[0] if all(np.array_equal(values[0], other) for other in values[1:]) else None

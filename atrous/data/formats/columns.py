@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
 
 SUFFIXES = (".csv", ".tsv")
@@ -41,7 +42,8 @@ def columns(path: Path) -> Columns:
     (`INDEX_NAMES`); all others are channels.
 
     Raises:
-        ValueError: no header, no rows, or several columns that are not numeric.
+        ValueError: no header or no rows.
+        FileFault: several columns that are not numeric, or rows of more entries than the header.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
         head = file.readline()
@@ -50,6 +52,9 @@ def columns(path: Path) -> Columns:
     names = tuple(name.strip() for name in next(csv.reader(io.StringIO(head), delimiter=_delimiter(head)), []))
     if not names or first is None:
         raise ValueError("it has no rows below a header line")
+    if any(entry.strip() for entry in first[len(names) :]):
+        what = f"its rows have {len(first)} entries, its header {len(names)}"
+        raise FileFault(path, what, "give every column a name, and write decimal points, not commas")
     if all(_is_number(name) for name in names):
         raise ValueError("its first line is no header: give the columns names, the labels' one `label`")
     lower = [name.lower() for name in names]
@@ -59,7 +64,7 @@ def columns(path: Path) -> Columns:
         label = words[0]
     wrong = [names[i] for i in words if i != label]
     if wrong:
-        raise ValueError(f"column {wrong[0]!r} is not numeric")
+        raise FileFault(path, *_no_number(f"column {wrong[0]!r} is not numeric", first[names.index(wrong[0])]))
     index = next((lower.index(name) for name in INDEX_NAMES if name in lower and lower.index(name) != label), None)
     signals = tuple(i for i in range(len(names)) if i not in (label, index))
     return Columns(names, signals, label, index)
@@ -78,11 +83,12 @@ def read_image(path: Path) -> np.ndarray:
     found, rows = columns(path), _rows(path)
     if not found.signals:
         raise ValueError(f"no column of numbers beside {', '.join(found.names)}")
+    fields = [_column(rows, i) for i in found.signals]
     try:
-        values = [[float(row[i]) if row[i].strip() else np.nan for row in rows] for i in found.signals]
-    except IndexError as error:
-        raise ValueError("a row is shorter than the header") from error
-    return np.array(values, dtype=np.float32)
+        return np.array([[float(text) if text.strip() else np.nan for text in one] for one in fields], np.float32)
+    except ValueError:
+        bad = next(text for one in fields for text in one if text.strip() and not _is_number(text))
+        raise FileFault(path, *_no_number(f"{bad!r} is no number", bad)) from None
 
 
 def has_label(path: Path) -> bool:
@@ -107,7 +113,7 @@ def encode_label(words: np.ndarray, like: Path | None) -> bytes:
     """CSV bytes of labels `(L,)`: the index of `like` where it has one, else the row number, and the label."""
     found = columns(like) if like is not None else None
     if like is not None and found is not None and found.index is not None:
-        name, index = found.names[found.index] or "index", [row[found.index] for row in _rows(like)]
+        name, index = found.names[found.index] or "index", _column(_rows(like), found.index)
     else:
         name, index = "index", [str(i) for i in range(len(words))]
     if len(index) != len(words):
@@ -125,7 +131,21 @@ def _label_words(path: Path) -> np.ndarray:
     label = columns(path).label
     if label is None:
         raise ValueError("it has no label column")
-    return np.array([row[label].strip() for row in _rows(path)])
+    return np.array([word.strip() for word in _column(_rows(path), label)])
+
+
+def _column(rows: list[list[str]], position: int) -> list[str]:
+    for number, row in enumerate(rows, 1):
+        if len(row) <= position:
+            raise ValueError(f"row {number} of {len(rows)} is shorter than the header")
+    return [row[position] for row in rows]
+
+
+def _no_number(what: str, text: str) -> tuple[str, str]:
+    """A field that is no number, and its mend."""
+    if _is_number(text.replace(",", ".", 1)):
+        return f"{what}: it has a decimal comma", "export it with decimal points"
+    return what, "export numbers alone, and the labels in a column named `label`"
 
 
 def _rows(path: Path) -> list[list[str]]:
