@@ -19,10 +19,11 @@ def command(
 
     Example: atrous check data/cells
     """
-    from atrous.cli.output import show
+    from atrous.cli.output import progress_bar, show
     from atrous.data.check import check
 
-    found = check(data, dataset)
+    with progress_bar("checking", 1) as (bar, task):
+        found = check(data, dataset, lambda done, of: bar.update(task, completed=done, total=of))
     show(found.text(), found.to_dict(), json)
     if not found.ok:
         raise typer.Exit(2)

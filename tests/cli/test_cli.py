@@ -69,6 +69,12 @@ def _masks(folder):
     return sorted((folder / "masks").iterdir())
 
 
+def test_check_shows_how_far_it_is(squares):
+    done = atrous("check", squares, "--json")
+    assert "checking" in done.stderr
+    assert json.loads(done.stdout)["ok"]
+
+
 @pytest.mark.parametrize("kind", MISTAKES)
 def test_faults_in_the_data_are_told_with_file_and_mend(kind, squares, tmp_path):
     MISTAKES[kind](squares)
