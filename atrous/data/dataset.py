@@ -52,6 +52,7 @@ class Dataset:
         task: `semantic`: one class per position; `stranded`: any number of classes, on either strand.
         classes: class names; a label `k` means `classes[k]`.
         ignore: file values that become `IGNORE`.
+        ignore_colors: those of masks that store colors, as `0xRRGGBB`.
         values: file value of each class, or None when it is `0..K-1`.
         palette: one RGB per class, for pictures.
         splits: samples of `train`, `val`, `test`, as far as there are any.
@@ -79,6 +80,7 @@ class Dataset:
     spacing: tuple[float, ...] | None = None
     description: Path | None = None
     video: bool = False
+    ignore_colors: tuple[int, ...] = ()
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -153,6 +155,7 @@ def resolve(
         spacing=description.spacing if description.sampling_rate is None else (1 / description.sampling_rate,),
         description=description.file,
         video=layout.video,
+        ignore_colors=(*(description.ignore or ()), *description.ignore_colors),
     )
     return dataset, guess
 
@@ -300,7 +303,8 @@ def _word_values(path: Path, words: tuple[str, ...]) -> np.ndarray:
 def class_table(dataset: Dataset, colored: bool) -> tuple[np.ndarray, np.ndarray]:
     """File values and the label of each: two arrays of equal length, the values ascending."""
     known = (dataset.colors or ()) if colored else (dataset.values or tuple(range(len(dataset.classes))))
-    table = dict.fromkeys(dataset.ignore, IGNORE) | {value: label for label, value in enumerate(known)}
+    ignored = dataset.ignore_colors if colored else dataset.ignore
+    table = dict.fromkeys(ignored, IGNORE) | {value: label for label, value in enumerate(known)}
     ordered = sorted(table)
     return np.array(ordered, dtype=np.int64), np.array([table[value] for value in ordered], dtype=np.uint8)
 

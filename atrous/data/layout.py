@@ -8,11 +8,11 @@ from pathlib import Path
 from atrous.data.description import Description, read_names
 from atrous.data.dicom_folders import SeriesFolders, find_series, holds_volumes
 from atrous.data.folders import Folder, read_folders
-from atrous.data.formats import ANNOTATED_SUFFIXES, channel_names, stem, suffix_of
+from atrous.data.formats import ANNOTATED_SUFFIXES, stem, suffix_of
 from atrous.data.genomes.folder import Genomes, find_genomes, splits_of
 from atrous.data.nnunet import is_nnunet, read_nnunet
 from atrous.data.pairing import pair
-from atrous.data.recordings import find_recordings, group_of
+from atrous.data.recordings import find_recordings, first_names, group_of
 from atrous.data.sample import Sample
 from atrous.data.splits import ORDER, into_splits, ordered
 from atrous.data.videos import Videos, find_videos
@@ -161,7 +161,7 @@ def _recordings(root: Path, found: dict[str | None, list[Sample]], description: 
         split_origin=origin,
         images_alone=tuple(images_alone),
         classes=labeled[0].words,
-        channel_names=channel_names(labeled[0].image),
+        channel_names=first_names(sample.image for sample in labeled),
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from atrous.data.annotations import annotated_words, is_labeled
@@ -69,8 +70,7 @@ def require_same_channels(root: Path, paths: list[Path]) -> None:
     """Raise where recordings whose files name their channels do not all have the same ones in the same order."""
     first: tuple[Path, tuple[str, ...]] | None = None
     for path in paths:
-        names = channel_names(path)
-        if names is None:
+        if (names := first_names([path])) is None:
             continue
         first = first or (path, names)
         if names != first[1]:
@@ -78,6 +78,16 @@ def require_same_channels(root: Path, paths: list[Path]) -> None:
                 f"{path.relative_to(root)}: its channels are {', '.join(names)}, those of "
                 f"{first[0].relative_to(root)} {', '.join(first[1])}: export all recordings with the same ones"
             )
+
+
+def first_names(paths: Iterable[Path]) -> tuple[str, ...] | None:
+    """Names of the channels, by the first file that can be read; None where its format has none."""
+    for path in paths:
+        try:
+            return channel_names(path)
+        except FileFault:
+            continue  # said of this file when it is read as a sample
+    return None
 
 
 def group_of(name: str, groups: str | None) -> str:

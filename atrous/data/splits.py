@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 
 from atrous.data.description import Description
 from atrous.data.sample import Sample
@@ -65,10 +66,11 @@ def _declared(
     """Splits as `wanted` says. Samples that it does not name stay where they are, or are left out if it lists train."""
     everything = {sample.name: sample for found in samples.values() for sample in found}
     home = {sample.name: split for split, found in samples.items() for sample in found}
+    called = _called(everything)
     taken: dict[str, str] = {}
     for split, entry in wanted.items():
         for name in entry if isinstance(entry, tuple) else ():
-            full = _resolve(name, everything, source)
+            full = _resolve(name, everything, called, source)
             if taken.get(full, split) != split:
                 raise UserError(f"{source}: {name} is in both {taken[full]} and {split}: leave it in one")
             taken[full] = split
@@ -85,8 +87,18 @@ def _declared(
     return splits
 
 
-def _resolve(name: str, samples: dict[str, Sample], source: str) -> str:
-    """Full name of the sample that a list names: by its full name, its last part, or its file name.
+def _called(samples: Mapping[str, Sample]) -> dict[str, list[str]]:
+    """Full names of the samples by all that lists may call them: with or without folder and suffix."""
+    called: dict[str, list[str]] = {}
+    for full, sample in samples.items():
+        folder, slash, last = full.rpartition("/")
+        for name in {full, last, sample.image.name, f"{folder}{slash}{sample.image.name}"}:
+            called.setdefault(unicodedata.normalize("NFC", name), []).append(full)
+    return called
+
+
+def _resolve(name: str, samples: Mapping[str, Sample], called: Mapping[str, list[str]], source: str) -> str:
+    """Full name of the sample that a list names.
 
     Lists such as VOC's have a number or a further file behind the name: its first word stands for a name with spaces
     that there is not.
@@ -94,7 +106,7 @@ def _resolve(name: str, samples: dict[str, Sample], source: str) -> str:
     for part in dict.fromkeys((name, *name.split()[:1])):
         if part in samples:
             return part
-        hits = [full for full, sample in samples.items() if part in (full.rsplit("/", 1)[-1], sample.image.name)]
+        hits = called.get(unicodedata.normalize("NFC", part), [])
         if len(hits) == 1:
             return hits[0]
         if hits:

@@ -82,6 +82,14 @@ def test_an_ignored_color(flat):
     np.testing.assert_array_equal(found, np.where(stripes() == 2, IGNORE, stripes()))
 
 
+def test_pure_blue_is_not_void_for_having_the_number_255(flat):
+    palette = np.array([[9, 9, 9], [200, 0, 0], [0, 0, 255]], dtype=np.uint8)
+    root = flat(lambda i: palette[stripes()], toml="palette = [[9, 9, 9], [200, 0, 0]]")
+    assert "colors (0, 0, 255) (33.3% of it) are not in `palette`" in check(root).errors[0].line()
+    with pytest.raises(UserError, match=r"\(0, 0, 255\) is none of the values"):
+        label(root)
+
+
 @pytest.mark.parametrize(
     ("toml", "said"),
     [

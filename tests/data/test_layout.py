@@ -1,4 +1,5 @@
 import shutil
+import unicodedata
 
 import pytest
 
@@ -131,6 +132,7 @@ def test_test_stays_as_found(tmp_path):
     ("toml", "val", "train"),
     [
         ('[splits]\nval = ["3", "images/4"]', ["3", "4"], 3),
+        ('[splits]\nval = ["3.png", "images/4.png"]', ["3", "4"], 3),
         ('[splits]\nval = ["3.png"]\ntrain = ["0"]', ["3"], 1),
         ('[splits]\nval = "val.txt"', ["1", "2"], 3),
         ("[splits]\nval = 0.4", None, 3),
@@ -166,6 +168,16 @@ def test_lists_hold_one_name_per_line_spaces_and_all(tmp_path, listed):
     splits = find_layout(tmp_path, read_description(tmp_path)).splits
     assert [sample.image.stem for sample in splits["val"]] == ["c", "my scan 1"]
     assert [sample.image.stem for sample in splits["train"]] == ["b", "my scan 2"]
+
+
+def test_a_list_names_letters_with_accents_in_either_form(tmp_path):
+    one, two = (unicodedata.normalize(form, "Größe") for form in ("NFC", "NFD"))
+    for i, name in enumerate((two, "b", "c")):
+        save(tmp_path / "images" / f"{name}.png", picture(i))
+        save(tmp_path / "masks" / f"{name}.png", stripes())
+    (tmp_path / "dataset.toml").write_text(f'[splits]\nval = ["{one}"]', encoding="utf-8")
+    splits = find_layout(tmp_path, read_description(tmp_path)).splits
+    assert [sample.image.stem for sample in splits["val"]] == [two]
 
 
 def test_folder_names_of_dataset_toml(tmp_path):

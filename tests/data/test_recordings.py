@@ -9,6 +9,7 @@ from atrous.data.check import check
 from atrous.data.dataset import load_image, load_label, open_dataset, spacing_of
 from atrous.data.formats import read_header, read_image, read_words, write_label
 from atrous.errors import UserError
+from tests.data.formats.recordings import write_edf_signals
 
 RNG = np.random.default_rng(0)
 WORDS = np.array(["na", "p", "qrs", "t"])
@@ -137,6 +138,16 @@ def test_a_broken_table_among_good_ones_is_listed(tmp_path, content, said):
     (tmp_path / "9.csv").write_bytes(content)
     (fault,) = [fault for fault in check(tmp_path).errors if fault.file == "9.csv"]
     assert re.search(said, fault.line())
+
+
+def test_a_broken_recording_among_good_ones_is_listed(tmp_path):
+    root = write_edf_signals(tmp_path, count=4)
+    first = min(root.rglob("*.edf"))
+    first.write_bytes(first.read_bytes()[:200])
+    found = check(root)
+    (fault,) = found.errors
+    assert fault.line().startswith(f"{first.relative_to(root)}: cannot be read")
+    assert found.dataset.channel_names is not None
 
 
 def test_a_folder_without_labels_says_so(tmp_path):
