@@ -12,7 +12,6 @@ import torch
 from atrous.data.dataset import Dataset, load_image, load_label, open_dataset, spacing_of, to_channels
 from atrous.data.prepare import prepare, restore
 from atrous.data.sample import Sample
-from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.prediction import Predictor, load
 from atrous.recipe.build import build_preparation
@@ -58,7 +57,6 @@ def evaluate(
     """
     if tta not in ("none", "flip"):
         raise UserError(f"--tta {tta}: none or flip")
-    check_device(device)
     predictor = load(run, device=device, dtype=dtype, flip=tta == "flip")
     recipe = predictor.run.recipe
     if data is None:

@@ -16,6 +16,7 @@ from atrous.data.formats.source import full_key
 from atrous.data.inputs import Input, Opened, open_input, prepared, with_channels
 from atrous.data.prepare import resample_label, restore
 from atrous.data.void import make_void, voided
+from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.models.network import DenseNetwork
 from atrous.recipe.build import build_preparation
@@ -297,10 +298,11 @@ def load(
         engine: "torch", "openvino" or "inductor".
 
     Raises:
-        UserError: it is not a run, its weights are missing or damaged, or there is no such engine.
+        UserError: it is not a run, its weights are missing or damaged, or there is no such engine or device.
     """
     if engine not in ENGINES:
         raise UserError(f"engine {engine!r}: choose {', '.join(ENGINES)}")
+    check_device(device)
     opened = run if isinstance(run, Run) else open_run(run)
     quick = opened.recipe.train.precision == "bf16-mixed" and opened.recipe.task.kind != "stranded"
     trained = torch.bfloat16 if quick else torch.float32
