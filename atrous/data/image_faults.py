@@ -16,6 +16,7 @@ def image_faults(root: Path, description: Description, scans: Sequence[Scan], fo
     for one in scans:
         for file, what, mend in dict.fromkeys((bad.file, bad.what, bad.mend) for bad in one.failures):
             yield Fault(relative(file, root), what, mend, kind="unreadable")
+        yield from _names(root, one)
         if one.image is None or one.moments is None:
             continue
         file = relative(one.sample.image, root)
@@ -33,6 +34,14 @@ def image_faults(root: Path, description: Description, scans: Sequence[Scan], fo
         elif (one.moments.least == one.moments.most).all():
             value = float(one.moments.least[0])
             yield Fault(file, f"the image is blank (all {value:g})", "look at it, or remove it", "warning", "blank")
+
+
+def _names(root: Path, one: Scan) -> Iterator[Fault]:
+    """Names that are no text (from a zip file of another system): reports and lists cannot hold them."""
+    for path in {one.sample.image: None, one.sample.label: None}:
+        if path is not None and any("\udc80" <= letter <= "\udcff" for letter in relative(path, root)):
+            mend = "rename it (all at once: convmv -f latin1 -t utf8 -r --notest FOLDER)"
+            yield Fault(relative(path, root), "its name is not UTF-8", mend, kind="name")
 
 
 def _distances(root: Path, description: Description, found: Fingerprint) -> Iterator[Fault]:
