@@ -57,7 +57,7 @@ def _error_of_transposed(module: nn.Module, generator: torch.Generator) -> float
     ndim = next(n for n in CONV_TRANSPOSE if isinstance(module, CONV_TRANSPOSE[n]))
     conv: Any = module
     weight = conv.weight.detach().double().cpu()
-    sizes = [d * (k - 1) + 4 for d, k in zip(conv.dilation, conv.kernel_size, strict=True)]
+    sizes = [-(-2 * p // s) + 4 for p, s in zip(conv.padding, conv.stride, strict=True)]
     x = torch.randn(2, conv.in_channels, *sizes, generator=generator, dtype=torch.float64)
     settings = (conv.stride, conv.padding, conv.output_padding, conv.groups, conv.dilation)
     forward = _TRANSPOSED[ndim](x, weight, None, *settings)

@@ -1,5 +1,6 @@
 """Upsampling: the checkerboards of a transposed convolution, against resize and convolution with the same kernel."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atrous._nd import CONV_TRANSPOSE, LINEAR
+from atrous._nd import CONV_TRANSPOSE
 from atrous.analysis.adjoint import adjointness
 from atrous.analysis.drawing import COLORS, legend, panels, save
 from atrous.errors import UserError
 
-_FORWARD = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
-_LENGTH = {1: 512, 2: 64, 3: 20}
+_ALONG = {1: 512, 2: 32, 3: 16}  # strides of output that a spectrum is taken over, by number of axes
+_CHANNELS = 16  # output channels looked at: each is a function of its own
+_MOST = 2**28  # numbers held by one product of positions and kernel
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class UpsamplingLayer:
     `checkerboard` is the share of the output's energy that is a pattern of period `stride` when every input channel
     is constant; zero is none. `frequencies` (cycles per output position) go with the two power spectra, along `axis`,
     of the outputs for noise that went through a ReLU; `spikes` is how many times the power at multiples of 1 / stride
-    exceeds that around them.
+    exceeds that around them. `channels` says how many output channels were looked at, evenly spread, and of how many.
     """
 
     name: str
@@ -40,6 +42,7 @@ class UpsamplingLayer:
     frequencies: np.ndarray
     spectrum: np.ndarray
     spectrum_resized: np.ndarray
+    channels: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Upsampling:
                 f"checkerboard {100 * x.checkerboard:.3g} % of a constant's energy "
                 f"(resize + convolution {100 * x.checkerboard_resized:.3g} %); "
                 f"on noise {x.spikes:.1f} times the power around ({x.spikes_resized:.1f})"
+                + (f"; {x.channels[0]} of {x.channels[1]} output channels" if x.channels[0] < x.channels[1] else "")
             )
         if self.adjoint:
             worst = max(self.adjoint, key=lambda name: self.adjoint[name])
@@ -114,7 +118,11 @@ def upsampling(network: nn.Module, *, samples: int = 8, seed: int = 0) -> Upsamp
     A transposed convolution lays its kernel down every `stride` positions. Where the kernel is no multiple of the
     stride, positions get different numbers of contributions, and even a constant becomes a pattern (Odena, Dumoulin
     and Olah 2016, "Deconvolution and checkerboard artifacts"); where it is, unequal weights still can. Runs each
-    layer by itself, in float64, on positive constants and on rectified noise, as they come out of a ReLU.
+    layer by itself, in float64, on positive constants and on rectified noise, as they come out of a ReLU; of a layer
+    with more than 16 output channels, 16.
+
+    Raises:
+        UserError: a kernel is too wide to be measured.
 
     >>> found = upsampling(nn.ConvTranspose1d(4, 4, 3, stride=2))
     >>> found.layers[0].checkerboard > 0.001, found.layers[0].checkerboard_resized < 1e-20
@@ -130,22 +138,25 @@ def upsampling(network: nn.Module, *, samples: int = 8, seed: int = 0) -> Upsamp
 
 def _measured(name: str, module: nn.ConvTranspose2d, samples: int, seed: int) -> UpsamplingLayer:
     generator = torch.Generator().manual_seed(seed)
-    ndim = len(module.stride)
-    size = _LENGTH[ndim]
-    axis = max(range(ndim), key=lambda a: module.stride[a])
-    level = torch.randn(samples, module.in_channels, *[1] * ndim, generator=generator, dtype=torch.float64).abs()
-    constant = level.expand(-1, -1, *[size] * ndim)
-    noise = torch.randn(samples, module.in_channels, *[size] * ndim, generator=generator, dtype=torch.float64).relu()
-    boards, spectra = [], []
-    for enlarge in (_transposed, _resized):
-        boards.append(_pattern(_inner(enlarge(module, constant), module), module.stride))
-        frequencies, spectrum = _spectrum(_inner(enlarge(module, noise), module), 2 + axis)
+    ndim, stride = len(module.stride), module.stride
+    axis = max(range(ndim), key=lambda a: stride[a])
+    once, long = (1,) * ndim, tuple(_ALONG[ndim] if a == axis else 2 for a in range(ndim))
+    wanted = min(module.out_channels, _CHANNELS)
+    channels = [i * module.out_channels // wanted for i in range(wanted)]
+    level = torch.randn(samples, module.in_channels, *once, generator=generator, dtype=torch.float64).abs()
+    noise = _positions(module, long)
+    noise = torch.randn(samples, module.in_channels, *noise, generator=generator, dtype=torch.float64).relu()
+    boards, spectra, frequencies = [], [], np.zeros(0)
+    for resize in (False, True):
+        constant = level.expand(-1, -1, *_positions(module, once))
+        boards.append(_pattern(_enlarged(module, constant, channels, once, resize=resize)))
+        frequencies, spectrum = _spectrum(_enlarged(module, noise, channels, long, resize=resize), 2 + axis)
         spectra.append(spectrum)
-    spikes = [_spikes(spectrum, module.stride[axis]) for spectrum in spectra]
+    spikes = [_spikes(spectrum, stride[axis]) for spectrum in spectra]
     return UpsamplingLayer(
         name,
         module.kernel_size,
-        module.stride,
+        stride,
         axis,
         boards[0],
         boards[1],
@@ -154,42 +165,75 @@ def _measured(name: str, module: nn.ConvTranspose2d, samples: int, seed: int) ->
         frequencies,
         spectra[0],
         spectra[1],
+        (wanted, module.out_channels),
     )
 
 
-def _transposed(module: nn.ConvTranspose2d, x: Tensor) -> Tensor:
-    weight = module.weight.detach().double().cpu()
-    settings = (module.stride, 0, 0, module.groups, module.dilation)
-    return _TRANSPOSED[x.ndim - 2](x, weight, None, *settings)  # type: ignore[arg-type]
+def _reach(module: nn.ConvTranspose2d) -> tuple[int, ...]:
+    """Length per axis of what one input position becomes by resize and convolution, the longer of the two ways."""
+    settings = zip(module.dilation, module.kernel_size, module.stride, strict=True)
+    return tuple(d * (k - 1) + len(_tent(s)) for d, k, s in settings)
 
 
-def _resized(module: nn.ConvTranspose2d, x: Tensor) -> Tensor:
-    """Linear resize by the stride, then a convolution with the kernel that the transposed one lays down."""
-    ndim, weight = x.ndim - 2, module.weight.detach().double().cpu()
-    large = F.interpolate(x, scale_factor=[float(s) for s in module.stride], mode=LINEAR[ndim], align_corners=False)
-    groups = module.groups
-    flipped = weight.reshape(groups, -1, *weight.shape[1:]).transpose(1, 2).flip(tuple(range(3, ndim + 3)))
-    kernel = flipped.reshape(-1, weight.shape[0] // groups, *weight.shape[2:])
-    reach = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-    pads = [p for r in reversed(reach) for p in (r, r)]
-    return _FORWARD[ndim](F.pad(large, pads), kernel, None, 1, 0, module.dilation, groups)  # type: ignore[arg-type]
+def _positions(module: nn.ConvTranspose2d, inner: tuple[int, ...]) -> tuple[int, ...]:
+    """Input positions per axis that give `inner` strides of output which no border touches."""
+    reach = _reach(module)
+    found = tuple(-(-(r - 1) // s) + n for r, s, n in zip(reach, module.stride, inner, strict=True))
+    if math.prod(found) * math.prod(reach) > _MOST:
+        raise UserError(f"kernel {module.kernel_size} with dilation {module.dilation}: too wide to be measured")
+    return found
 
 
-def _inner(y: Tensor, module: nn.ConvTranspose2d) -> Tensor:
-    """The part of an output that no border touches, a whole number of strides long."""
-    parts = []
-    for dilation, kernel, stride in zip(module.dilation, module.kernel_size, module.stride, strict=True):
-        length = (_LENGTH[y.ndim - 2] - 1) * stride  # what both ways to enlarge give at least
-        margin = -(-(dilation * (kernel - 1) + stride + 1) // stride) * stride
-        if length < 2 * margin + 2 * stride:
-            raise UserError(f"kernel {module.kernel_size} with dilation {module.dilation}: too wide to be measured")
-        parts.append(slice(margin, margin + (length - 2 * margin) // stride * stride))
-    return y[(..., *parts)]
+def _enlarged(
+    module: nn.ConvTranspose2d, x: Tensor, channels: list[int], inner: tuple[int, ...], *, resize: bool
+) -> Tensor:
+    """Some output channels without bias, `inner` strides long per axis, where no border touches them.
+
+    Linear resize and convolution are both linear, so together they too lay down one kernel every `stride` positions:
+    the tent convolved with the layer's own. That needs a fraction of the memory of convolving at full resolution.
+    """
+    starts = [-(-(r - 1) // s) * s for r, s in zip(_reach(module), module.stride, strict=True)]
+    part = tuple(slice(a, a + n * s) for a, n, s in zip(starts, inner, module.stride, strict=True))
+    reads, makes = module.in_channels // module.groups, module.out_channels // module.groups
+    found = []
+    for channel in channels:
+        group, number = divmod(channel, makes)
+        read = slice(group * reads, (group + 1) * reads)
+        kernel = _dilated(module.weight.detach()[read, number : number + 1].double().cpu(), module.dilation)
+        if resize:
+            kernel = _with_tents(kernel, module.stride)
+        lay = _TRANSPOSED[len(inner)]
+        found.append(lay(x[:, read], kernel, None, module.stride)[(..., *part)])  # pyright: ignore
+    return torch.cat(found, 1)
 
 
-def _pattern(y: Tensor, stride: tuple[int, ...]) -> float:
-    """Share of the energy that is not each channel's mean, over one period of the grid."""
-    block = y[(..., *(slice(0, s) for s in stride))].flatten(2)
+def _dilated(kernel: Tensor, dilation: tuple[int, ...]) -> Tensor:
+    """A kernel `(C, 1, *K)` with zeros between its taps."""
+    sizes = [d * (k - 1) + 1 for d, k in zip(dilation, kernel.shape[2:], strict=True)]
+    wide = kernel.new_zeros(*kernel.shape[:2], *sizes)
+    wide[(..., *(slice(None, None, d) for d in dilation))] = kernel
+    return wide
+
+
+def _with_tents(kernel: Tensor, stride: tuple[int, ...]) -> Tensor:
+    """A kernel `(C, 1, *K)` convolved with the tent of linear interpolation along every axis."""
+    ndim = len(stride)
+    for axis, step in enumerate(stride):
+        tent = _tent(step).reshape(1, 1, *(-1 if a == axis else 1 for a in range(ndim)))
+        kernel = _TRANSPOSED[ndim](kernel, tent)
+    return kernel
+
+
+def _tent(stride: int) -> Tensor:
+    """What linear resize by `stride`, half-pixel centers, makes of one position."""
+    size = 2 * stride - stride % 2
+    at = torch.arange(size, dtype=torch.float64)
+    return 1 - (at - (size - 1) / 2).abs() / stride
+
+
+def _pattern(y: Tensor) -> float:
+    """Share of the energy that is not each channel's mean, for one period of the grid."""
+    block = y.flatten(2)
     total = block.square().sum()
     return float((block - block.mean(-1, keepdim=True)).square().sum() / total) if total > 0 else 0.0
 

@@ -1,15 +1,19 @@
 """Checkerboards counted by hand."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from atrous._nd import CONV_TRANSPOSE
 from atrous.analysis import upsampling
+from atrous.analysis.upsampling import _enlarged, _positions
 from atrous.errors import UserError
+from atrous.nn.transposed import linear_upsampling
 
 
 def with_weights(kernel: torch.Tensor, stride: int) -> nn.Module:
@@ -57,13 +61,50 @@ def test_noise_shows_the_spike_only_after_the_transposed_convolution():
     assert layer.spectrum.sum() == pytest.approx(1)
 
 
-def test_groups_and_dilation_are_laid_down_alike():
-    """A resize by nothing but zeros between is the transposed convolution: the kernels agree, seen at stride one."""
-    from atrous.analysis.upsampling import _resized, _transposed
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("resize", [False, True])
+def test_one_channel_at_a_time_is_the_frameworks_own_operator(stride, resize):
+    """Away from borders, with groups, dilation and unequal axes: resized at full resolution, then convolved."""
+    layer = nn.ConvTranspose2d(4, 6, (3, 2), stride=(stride, 2), groups=2, dilation=(2, 1)).double()
+    inner = (2, 3)
+    x = torch.randn(2, 4, *_positions(layer, inner), dtype=torch.float64)
+    settings = {"groups": 2, "dilation": (2, 1)}
+    if resize:
+        large = nn.functional.interpolate(x, scale_factor=(float(stride), 2.0), mode="bilinear", align_corners=False)
+        truth = nn.functional.conv_transpose2d(large, layer.weight, **settings)
+    else:
+        truth = nn.functional.conv_transpose2d(x, layer.weight, stride=(stride, 2), **settings)
+    found = _enlarged(layer, x, list(range(6)), inner, resize=resize).detach()
+    part = [slice(None), slice(None)]
+    for axis, step in enumerate((stride, 2)):
+        tent = 2 * step - step % 2
+        reach = tent + (4, 1)[axis]
+        start = math.ceil((reach - 1) / step) * step - (tent - step) // 2 * resize
+        part.append(slice(start, start + inner[axis] * step))
+    torch.testing.assert_close(found, truth[tuple(part)].detach())
 
-    layer = nn.ConvTranspose2d(4, 6, 3, stride=1, groups=2, dilation=2)
-    x = torch.randn(1, 4, 8, 8, dtype=torch.float64)
-    torch.testing.assert_close(_resized(layer, x), _transposed(layer, x))
+
+@pytest.mark.parametrize(("classes", "stride"), [(2, 8), (21, 16)])
+def test_fcn_layers_fit_into_little_memory(classes, stride):
+    """The largest tensor that any operator makes, of layers as in FCN-8s and FCN-16s."""
+    largest = 0
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            nonlocal largest
+            made = function(*args, **(kwargs or {}))
+            if "convolution" in str(function):  # input positions of one sample times what is laid down for each
+                x, weight, transposed = args[0], args[1], args[6]
+                positions = (x if transposed else made)[0, 0].numel()
+                largest = max(largest, positions * weight[0].numel())
+            return made
+
+    with Watch():
+        found = upsampling(linear_upsampling(2, classes, stride, mix=True), samples=1)
+    assert largest * 8 < 300e6
+    assert found.layers[0].checkerboard < 1e-12
+    assert found.layers[0].channels == (min(classes, 16), classes)
+    assert ("16 of 21 output channels" in found.text()) == (classes == 21)
 
 
 def test_a_network(tmp_path):
