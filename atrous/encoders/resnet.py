@@ -5,7 +5,7 @@ from torch import nn
 
 from atrous._nd import per_axis
 from atrous.nn.blocks import conv_norm_act, initialize
-from atrous.nn.blurpool import BlurPool
+from atrous.nn.blurpool import BlurPool, StillBlur
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 """Residual blocks of two 3-wide convolutions per stage, by the depth that names the network."""
@@ -15,8 +15,9 @@ class Residual(nn.Module):
     """Two convolutions and a shortcut; a strided or widening block projects the shortcut (option B of the paper).
 
     With `antialias` a stride is a convolution at stride 1 followed by a `BlurPool` (Zhang 2019, section 3.2).
-    `dilation` is that of the first and of the second convolution. `project` overrides whether the shortcut projects: a
-    block keeps its projection when its stride is taken from it.
+    `dilation` is that of the first and of the second convolution, `blurs` per axis that of the blur, or 0 where it is
+    the plain one: not on a grid that lost strides, nor for a stride that is lost here. `project` overrides whether the
+    shortcut projects: a block keeps its projection when its stride is taken from it.
     """
 
     def __init__(
@@ -28,10 +29,12 @@ class Residual(nn.Module):
         *,
         dilation: tuple[tuple[int, ...], tuple[int, ...]] | None = None,
         antialias: bool = False,
+        blurs: tuple[int, ...] = (),
         project: bool | None = None,
     ) -> None:
         super().__init__()
         first, second = dilation or ((1,) * ndim, (1,) * ndim)
+        blurs = blurs if antialias else ()
         blur = antialias and set(stride) != {1}
         step = (1,) * ndim if blur else stride
         self.first = conv_norm_act(ndim, inputs, outputs, stride=step, dilation=first)
@@ -39,10 +42,12 @@ class Residual(nn.Module):
         if project is None:
             project = inputs != outputs or set(stride) != {1}
         self.shortcut = conv_norm_act(ndim, inputs, outputs, 1, stride=step, act=False) if project else nn.Identity()
-        if blur:
-            self.first.append(BlurPool(ndim, outputs, stride))
-            assert isinstance(self.shortcut, nn.Sequential)
-            self.shortcut.append(BlurPool(ndim, outputs, stride))
+        for path in (self.first, self.shortcut):
+            if any(blurs):
+                path.append(StillBlur(blurs))  # type: ignore[operator, union-attr]
+            if blur:
+                taps = tuple(1 if d else 3 for d in blurs) or 3
+                path.append(BlurPool(ndim, outputs, stride, taps))  # type: ignore[operator, union-attr]
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -63,7 +68,7 @@ class ResNet(nn.Module):
         strides: stride of each of the four stages, one number or one per axis (anisotropic scans).
         output_stride: greatest stride along any axis. Strides beyond it become dilation of all that comes after, which
             keeps the receptive field and, on the coarse grid, the values (Chen et al. 2015, Yu & Koltun 2016).
-        antialias: blur before positions are dropped (Zhang 2019).
+        antialias: blur before positions are dropped (Zhang 2019), and as well where `output_stride` keeps them.
         stem: kernel of the first convolution, odd; a wide one reads the motifs of a sequence in one layer.
 
     >>> encoder = ResNet(3, in_channels=1, depth=10, width=8, strides=((1, 2, 2), 2, 2, 2))
@@ -104,9 +109,10 @@ class ResNet(nn.Module):
             kept = tuple(output_stride is None or a * t <= output_stride for a, t in zip(asked, total[-1], strict=True))
             stride = tuple(a if keep else 1 for a, keep in zip(asked, kept, strict=True))
             dilation = tuple(d if keep else d * a for d, a, keep in zip(dilation, asked, kept, strict=True))
-            # The convolution that lost its stride reads the old grid; what comes after it is dilated.
+            # The convolution that lost its stride reads the old grid, as does its blur; what comes after is dilated.
+            blurs = tuple(0 if a == 1 or d * a == s else d for a, d, s in zip(asked, before, stride, strict=True))
             first = Residual(
-                ndim, channels[-1], outputs, stride, dilation=(before, dilation), antialias=antialias,
+                ndim, channels[-1], outputs, stride, dilation=(before, dilation), antialias=antialias, blurs=blurs,
                 project=channels[-1] != outputs or set(asked) != {1},
             )  # fmt: skip
             layers = [first]

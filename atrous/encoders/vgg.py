@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from atrous._nd import MAX_POOL
 from atrous.nn.blocks import conv_norm_act, initialize
-from atrous.nn.blurpool import MaxBlurPool
+from atrous.nn.blurpool import MaxBlurPool, StillBlur
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
 """3-wide convolutions per stage, by the depth that names the network (the three fully connected layers counted)."""
@@ -40,7 +40,7 @@ class VGG(nn.Module):
         depth: 11, 13 or 16.
         width: channels of the first stage; every later stage doubles them, up to 8 times.
         output_stride: greatest stride, 1 to 16. Pools beyond it stay, at stride 1, and what comes after is dilated.
-        antialias: blur before positions are dropped (Zhang 2019).
+        antialias: blur before positions are dropped (Zhang 2019); a pool that lost its stride keeps its blur.
 
     >>> encoder = VGG(2, in_channels=3, depth=11, width=8)
     >>> encoder.channels, encoder.strides[-1]
@@ -72,7 +72,8 @@ class VGG(nn.Module):
         strides, pools, stages = [], [], []
         for level, (count, outputs) in enumerate(zip(CONVOLUTIONS[depth], self.channels, strict=True)):
             if level and output_stride is not None and 2 * stride > output_stride:
-                pools.append(StillPool(ndim, dilation))
+                still = StillPool(ndim, dilation)
+                pools.append(nn.Sequential(still, StillBlur((dilation,) * ndim)) if antialias else still)
                 dilation *= 2
             elif level:
                 pools.append(MaxBlurPool(ndim, inputs) if antialias else MAX_POOL[ndim](2))

@@ -34,20 +34,22 @@ class BlurPool(nn.Module):
         ndim: spatial axes.
         channels: of the input.
         stride: one number or one per axis.
-        taps: of the binomial filter, odd; 3 is the paper's "Tri-3".
+        taps: of the binomial filter, odd, one number or one per axis; 3 is the paper's "Tri-3", 1 thins without blur.
 
     >>> BlurPool(1, 1, 2)(torch.tensor([[[0.0, 4.0, 0.0, 4.0, 0.0, 4.0]]])).tolist()
     [[[1.0, 2.0, 2.0]]]
     """
 
-    def __init__(self, ndim: int, channels: int, stride: int | Sequence[int] = 2, taps: int = 3) -> None:
+    def __init__(
+        self, ndim: int, channels: int, stride: int | Sequence[int] = 2, taps: int | Sequence[int] = 3
+    ) -> None:
         super().__init__()
-        if taps % 2 == 0:
-            raise ValueError(f"{taps} taps are even: the grid would shift by half a position")
         self.stride = per_axis(stride, ndim)
         kernel = torch.ones(())
-        for step in self.stride:
-            kernel = kernel.unsqueeze(-1) * (binomial(taps) if step > 1 else torch.ones(1))
+        for step, count in zip(self.stride, per_axis(taps, ndim), strict=True):
+            if count % 2 == 0:
+                raise ValueError(f"{count} taps are even: the grid would shift by half a position")
+            kernel = kernel.unsqueeze(-1) * (binomial(count) if step > 1 else torch.ones(1))
         self.pads = [value for size in reversed(kernel.shape) for value in (size // 2, size // 2)]
         self.register_buffer("kernel", kernel.expand(channels, 1, *kernel.shape).clone(), persistent=False)
 
@@ -56,6 +58,32 @@ class BlurPool(nn.Module):
         x = F.pad(x, self.pads, mode="replicate")
         kernel: torch.Tensor = self.kernel.to(x.dtype)  # type: ignore[assignment, operator]
         return _CONVOLVE[x.ndim - 2](x, kernel, stride=self.stride, groups=x.shape[1])
+
+
+class StillBlur(nn.Module):
+    """A `BlurPool` of 3 taps that lost its stride: at every position the blur of those `dilation` apart.
+
+    Each of the interleaved coarse grids is blurred by itself, its own outermost values going on beyond the border; axes
+    with dilation 0 are left alone. Maps `(N, C, *S)` to the same shape.
+
+    >>> StillBlur((2,))(torch.tensor([[[0.0, 1.0, 4.0, 1.0, 0.0, 1.0]]])).tolist()
+    [[[1.0, 1.0, 2.0, 1.0, 1.0, 1.0]]]
+    """
+
+    def __init__(self, dilation: Sequence[int]) -> None:
+        super().__init__()
+        self.dilation = tuple(dilation)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Blurred along one axis after the other."""
+        for dim, dilation in enumerate(self.dilation, 2):
+            if dilation:
+                size = x.shape[dim]
+                step = min(dilation, size)
+                before = torch.cat([x.narrow(dim, 0, step), x.narrow(dim, 0, size - step)], dim)
+                after = torch.cat([x.narrow(dim, step, size - step), x.narrow(dim, size - step, step)], dim)
+                x = x / 2 + (before + after) / 4
+        return x
 
 
 class MaxBlurPool(nn.Module):

@@ -47,6 +47,7 @@ MODELS = {
     "unet": lambda n, **o: unet(vgg(n), 3, width=4, **o),
     "unet sum": lambda n, **o: unet(resnet(n), 3, width=4, fuse="sum", **o),
     "deeplab": lambda n, **o: deeplab(resnet(n, output_stride=8), 3, width=8, rates=(1, 2, 3), **o),
+    "deeplab blurred": lambda n, **o: deeplab(resnet(n, output_stride=2, antialias=True), 3, width=8, **o),
     "dilated": lambda n, **o: dilated(vgg(n, output_stride=4), 3, width=8, **o),
     "dilated large": lambda n, **o: dilated(resnet(n, strides=(2, 2)), 3, width=2, context="large", **o),
     "fc_densenet": lambda n, **o: fc_densenet(n, 2, 3, blocks=(2, 1), bottleneck=2, growth=3, first=6, **o),
