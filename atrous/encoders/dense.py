@@ -1,6 +1,6 @@
 """The downward path of FC-DenseNet (Jegou et al. 2017, "The one hundred layers tiramisu"), in 1-D, 2-D and 3-D."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -89,6 +89,13 @@ class DenseEncoder(nn.Module):
         self.bottleneck = DenseBlock(ndim, channels[-1], bottleneck, growth, dropout)
         self.channels = (*channels[1:], bottleneck * growth)
         self.strides = tuple((2**level,) * ndim for level in range(len(self.channels)))
+
+    def modules(self) -> Iterator[nn.Module]:  # type: ignore[override]
+        """Every module in the order in which it runs: stages of a training count that way. Weights have their own."""
+        yield from (self, self.dense, self.down)
+        parts = [part for pair in zip(self.dense, self.down, strict=True) for part in pair]
+        for part in (self.first, *parts, self.bottleneck):
+            yield from part.modules()
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Feature maps, finest first."""

@@ -72,6 +72,18 @@ def test_strides_that_became_dilation_keep_the_values_on_the_coarse_grid(make, o
         torch.testing.assert_close(picked, coarse, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["resnet 1-D", "vgg 2-D", "dense 3-D", "lite0"])
+def test_modules_come_in_the_order_in_which_they_run(name):
+    """Stages of a training freeze the first of them."""
+    encoder, ran = ENCODERS[name]().eval(), []
+    weighted = [m for m in encoder.modules() if any(True for _ in m.parameters(recurse=False))]
+    for module in weighted:
+        module.register_forward_hook(lambda m, inputs, output: ran.append(m))
+    encoder(torch.randn(1, encoder.in_channels, *(2 * step for step in encoder.strides[-1])))
+    assert [id(m) for m in ran] == [id(m) for m in weighted]
+    assert {id(m) for m in encoder.modules()} == {id(m) for _, m in encoder.named_modules()}
+
+
 def test_anti_aliasing_adds_no_weights():
     for make in (lambda **k: ResNet(2, 2, depth=10, width=8, **k), lambda **k: VGG(2, 2, depth=11, width=8, **k)):
         assert make().state_dict().keys() == make(antialias=True).state_dict().keys()
