@@ -7,9 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atrous._nd import CONV, MAX_POOL, per_axis
-from atrous.analysis.probe import shared_copy
+from atrous.analysis.probe import Output, shared_copy
 from atrous.errors import UserError
+from atrous.geometry.graph import export_graph
+from atrous.geometry.lower import CONVOLUTIONS
 from atrous.nn.blurpool import BlurPool
+
+_SIZE = {1: 512, 2: 512, 3: 128}  # positions per axis of the input that a copy is exported on; nothing is computed
 
 
 class BlurSubsample(BlurPool):
@@ -32,31 +36,71 @@ class BlurSubsample(BlurPool):
         return convolve(F.pad(x, self.pads, mode="replicate"), weight, stride=self.stride, groups=x.shape[1])
 
 
-def antialias(network: nn.Module) -> nn.Module:
+def antialias(network: nn.Module, shape: tuple[int, ...] | None = None, *, output: Output = None) -> nn.Module:
     """A copy in which every strided max pool and convolution runs at stride 1, and is then blurred and thinned.
 
     The blur is that of Zhang 2019, "Making convolutional networks shift-invariant again". Weights are the network's
     own (shared, not copied), and all sizes stay; the values change, so a trained network wants some more training.
-    Blurring stands right after the convolution, where Zhang has it after the ReLU that follows; average pools blur
-    already and stay. Each replaced convolution costs as many times more as its stride thins.
+    Blurring stands right after the convolution, where Zhang has it after the ReLU that follows; average pools and
+    strided convolutions with a fixed kernel blur already and stay. Each replaced convolution costs as many times more
+    as its stride thins.
+
+    Args:
+        network: any module; a pool or convolution that runs several times is replaced everywhere.
+        shape: an input `(C, *S)` on which the copy is exported, to see that nothing strided is left in it; by default
+            one that the first convolution reads.
+        output: which tensor, when the network returns several.
 
     Raises:
-        UserError: a pool or convolution cannot be replaced: it rounds its size up, returns indices, or is of a derived
-            class whose forward pass is its own.
+        UserError: a pool or convolution cannot be replaced: it rounds its size up, returns indices, is of a derived
+            class whose forward pass is its own, or is no module but a call in a forward pass. Or the copy cannot be
+            exported.
 
     >>> copied = antialias(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.MaxPool2d(2)))
     >>> copied(torch.zeros(1, 3, 33, 64)).shape
     torch.Size([1, 8, 8, 16])
     """
-    copied = shared_copy(network)
-    if (replacement := _replacement("the network", copied)) is not None:
-        return replacement
+    copied = nn.Sequential(shared_copy(network))  # so that the network itself stands in a parent
+    made: dict[nn.Module, nn.Module | None] = {}  # a module may be registered under several names
     for path, parent in list(copied.named_modules()):
-        for name, child in list(parent.named_children()):
-            replacement = _replacement(f"{path}.{name}".lstrip("."), child)
-            if replacement is not None:
-                setattr(parent, name, replacement)
-    return copied
+        for name, child in parent._modules.items():
+            if child is not None and child not in made:
+                made[child] = _replacement(f"{path}.{name}"[2:] or "the network", child)
+            if child is not None and (new := made[child]) is not None:
+                parent._modules[name] = new
+    _check(copied[0], shape or _any_shape(network), output)
+    return copied[0]
+
+
+def _any_shape(network: nn.Module) -> tuple[int, ...]:
+    for module in network.modules():
+        for ndim, size in _SIZE.items():
+            if isinstance(module, (CONV[ndim], MAX_POOL[ndim])):
+                return (getattr(module, "in_channels", 1), *[size] * ndim)
+    raise UserError(f"{type(network).__name__}: has no convolution or max pool to anti-alias")
+
+
+def _check(copied: nn.Module, shape: tuple[int, ...], output: Output) -> None:
+    """Refuse a max pool, or a convolution whose kernel is not fixed, that still drops positions."""
+    learned = {p.data_ptr() for p in copied.parameters()}
+    graph = export_graph(copied, shape, output=output)
+    fixed: set[int] = set()  # values that follow from buffers and numbers alone
+    for op in graph.ops:
+        if (
+            op.kind != "input"
+            and set(op.inputs) <= fixed
+            and (op.tensor is None or op.tensor.data_ptr() not in learned)
+        ):
+            fixed.add(op.index)
+        pools = op.kind.startswith("max_pool")
+        if not pools and (op.kind not in CONVOLUTIONS or op.arguments["weight"].index in fixed):
+            continue
+        stride = op.arguments["stride"] or op.arguments["kernel_size"]
+        if math.prod(per_axis(stride, graph.ndim)) > 1:
+            raise UserError(
+                f"{op.module}: calls {op.kind} with stride {stride} in its forward pass, which cannot be anti-aliased: "
+                "make it a module of its own"
+            )
 
 
 def _replacement(path: str, module: nn.Module) -> nn.Module | None:

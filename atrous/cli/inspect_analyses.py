@@ -113,8 +113,8 @@ def _receptive_field(network: nn.Module, wanted: Wanted) -> Result:
 
 
 def _equivariance(network: nn.Module, wanted: Wanted) -> Result:
-    against = antialias(network) if wanted.antialias else None
     shape = wanted.shape or _any_shape(network)
+    against = antialias(network, shape, output=wanted.output) if wanted.antialias else None
     return equivariance(network, shape, against=against, strips=wanted.shape is None, output=wanted.output)
 
 

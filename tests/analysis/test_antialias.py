@@ -1,17 +1,20 @@
 """Blurring by hand, sizes kept, weights shared, and what cannot be replaced named."""
 
 import math
+from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn import functional as F
 
 from atrous._nd import CONV, MAX_POOL
 from atrous.analysis import antialias
 from atrous.analysis.antialias import BlurSubsample
 from atrous.errors import UserError
+from atrous.nn.blurpool import BlurPool, MaxBlurPool
 
 
 @pytest.mark.parametrize("stride", [2, 3, 4])
@@ -61,3 +64,42 @@ def test_what_cannot_be_replaced_is_named():
     for module in (nn.MaxPool2d(2, ceil_mode=True), nn.MaxPool2d(2, return_indices=True), Own(1, 1, 3, stride=2)):
         with pytest.raises(UserError, match=r"inner\.0"):
             antialias(nn.ModuleDict({"inner": nn.Sequential(module)}))
+
+
+def test_a_pool_that_runs_twice_is_replaced_everywhere_and_once():
+    pool, convolution = nn.MaxPool2d(2), nn.Conv2d(3, 3, 3, stride=2, padding=1)
+    network = nn.Sequential(convolution, pool, nn.Sequential(convolution, pool))
+    x = torch.randn(1, 3, 64, 64)
+    copied = antialias(network)
+    assert copied(x).shape == network(x).shape == (1, 3, 4, 4)
+    assert copied[1] is copied[2][1]
+    assert sum(isinstance(m, BlurSubsample) for m in copied.modules()) == 2
+
+
+class Calls(nn.Module):
+    """A network that strides in its forward pass."""
+
+    def __init__(self, strided):
+        super().__init__()
+        self.first, self.strided = nn.Conv2d(1, 2, 3, padding=1), strided
+
+    def forward(self, x):
+        return self.strided(self.first(x), self)
+
+
+def test_what_is_called_in_a_forward_pass_is_refused_by_name():
+    cases = {
+        "max_pool2d with stride": lambda x, net: F.max_pool2d(x, 2),
+        "conv2d with stride": lambda x, net: F.conv2d(x, net.first.weight.transpose(0, 1), stride=2),
+    }
+    for said, strided in cases.items():
+        with pytest.raises(UserError, match=rf"inner.*{said}"):
+            antialias(nn.Sequential(OrderedDict(inner=Calls(strided))))
+
+
+def test_what_blurs_already_stays():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), MaxBlurPool(2, 2), BlurPool(2, 2), nn.AvgPool2d(2))
+    x = torch.randn(1, 1, 50, 50)
+    assert torch.equal(antialias(network)(x), network(x))
+    with pytest.raises(UserError, match="no convolution or max pool"):
+        antialias(nn.ReLU())
