@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from atrous.errors import UserError
+from atrous.geometry.graph import exporting
 from atrous.networks import load_network
 from atrous.surgery import Converted, convolutionalize, dilate, inflate, transplant
 from atrous.surgery.certificate import evaluating, example, first_channels
@@ -33,7 +34,8 @@ def convert(model: str, surgery: str, out: Path, *, shape: tuple[int, ...] | Non
         options: arguments of the surgery; for transplant `source`, a text as `model` is.
 
     Raises:
-        UserError: the surgery refuses, an option is not one of its own, or the file cannot be written.
+        UserError: the surgery refuses, an option is not one of its own, the result cannot be exported for `shape`, or
+            the file cannot be written.
     """
     if out.suffix not in SUFFIXES:
         raise UserError(f"{out}: name a file that ends in one of {', '.join(SUFFIXES)}")
@@ -96,8 +98,9 @@ def _export(network: nn.Module, out: Path, shape: tuple[int, ...] | None) -> Non
         raise UserError(f"{out}: an exported program is for one input shape: give --shape {channels}" + ",256" * ndim)
     beside = out.with_name(out.stem + ".part.pt2")
     try:
-        with evaluating(network):
-            torch.export.save(torch.export.export(network, (example(network, shape, 1),)), beside)
+        with evaluating(network), exporting(network, shape):
+            program = torch.export.export(network, (example(network, shape, 1),))
+        torch.export.save(program, beside)
         os.replace(beside, out)
     finally:
         beside.unlink(missing_ok=True)

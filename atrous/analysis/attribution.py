@@ -117,10 +117,10 @@ def attribute(
     """Say which positions of `picture` make the network give class `target` in `region`.
 
     Args:
-        network: any module `(N, C, *S) -> (N, K, *S')`.
+        network: any module `(N, C, *S) -> (N, K, *S')`, or a classifier, `-> (N, K)`.
         picture: one input `(C, *S)`.
         target: output channel.
-        region: `[lo, hi)` per axis in output positions; everywhere by default.
+        region: `[lo, hi)` per axis in output positions; everywhere by default. A classifier has none.
         method: "gradients" (Simonyan et al. 2014), "integrated" gradients along the line from `baseline` (Sundararajan,
             Taly and Yan 2017, by Gauss-Legendre quadrature), "grad-cam" (Selvaraju et al. 2017), or "occlusion"
             (Zeiler and Fergus 2014: the score without a patch, everywhere).
@@ -171,7 +171,7 @@ def attribute(
 def strongest_class(
     network: nn.Module, picture: Tensor | np.ndarray, region: Region | None = None, *, output: Output = None
 ) -> int:
-    """The output channel with the largest mean over a region, everywhere by default.
+    """The output channel with the largest mean over a region, everywhere by default; of a classifier its answer.
 
     >>> network = nn.Conv1d(1, 3, 1)
     >>> network.bias.data = torch.tensor([0.0, 9.0, 0.0])
@@ -181,10 +181,13 @@ def strongest_class(
     with evaluating(network), torch.no_grad():
         found = forward(network, torch.as_tensor(picture).to(like(network))[None], output)
     where = _checked(tuple(found.shape), 0, region)
-    return int(found[(0, slice(None), *(slice(lo, hi) for lo, hi in where))].flatten(1).mean(1).argmax())
+    part = found[(0, slice(None), *(slice(lo, hi) for lo, hi in where))]
+    return int((part.flatten(1).mean(1) if part.ndim > 1 else part).argmax())
 
 
 def _checked(shape: tuple[int, ...], target: int, region: Region | None) -> tuple[tuple[int, int], ...]:
+    if len(shape) < 2:
+        raise UserError(f"the network's output has the shape {shape}, not (N, K) or (N, K, *S): it has no classes")
     if not 0 <= target < shape[1]:
         raise UserError(f"class {target}: the network has output channels 0 to {shape[1] - 1}")
     if region is None:
@@ -220,7 +223,9 @@ def _grad_cam(network: nn.Module, score: Callable[[Tensor], Tensor], x: Tensor, 
     maps: list[Tensor] = []
     ndim = x.ndim - 2
 
-    def keep(module: nn.Module, inputs: Any, result: Any) -> Tensor:
+    def keep(module: nn.Module, inputs: Any, result: Any) -> Any:
+        if not isinstance(result, Tensor):
+            return result
         # a copy is kept and passed on, so that an in-place activation behind it finds a tensor of its own
         maps.append(result)
         return result.clone()
@@ -232,7 +237,7 @@ def _grad_cam(network: nn.Module, score: Callable[[Tensor], Tensor], x: Tensor, 
     finally:
         for handle in handles:
             handle.remove()
-    maps = [m for m in maps if isinstance(m, Tensor) and m.ndim == x.ndim]
+    maps = [m for m in maps if m.ndim == x.ndim]
     if not maps:
         raise UserError("Grad-CAM needs a layer with feature maps (N, K, *S): name another with layer=")
     features = _coarsest(maps)

@@ -43,7 +43,7 @@ def forward(network: nn.Module, x: Tensor, output: Output = None) -> Tensor:
     """
     try:
         found: Any = network(x)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"{type(network).__name__}: does not run on inputs of shape {tuple(x.shape[1:])}: {first}: try others"

@@ -5,10 +5,12 @@ input is one number, expanded with stride zero.
 """
 
 import inspect
+import logging
 import operator
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
@@ -182,6 +184,23 @@ def export_graph(network: nn.Module, shape: tuple[int, ...], *, output: int | st
     return Graph(tuple(ops), where[picked].index, type(network).__name__)
 
 
+@contextmanager
+def exporting(network: nn.Module, shape: tuple[int, ...]) -> Iterator[None]:
+    """Whatever `torch.export` raises becomes a `UserError` of one line, without the log of the tensors it traces."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"{type(network).__name__}: cannot be exported at input shape {shape}: {first}: "
+            "mend the network or try another size (its own forward pass may need a multiple of the stride)"
+        ) from error
+    finally:
+        log.disabled = before
+
+
 def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
     _check_recurrence(network, shape)
     floating = [p for p in network.parameters() if p.is_floating_point()]
@@ -191,15 +210,9 @@ def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.Exported
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), exporting(network, shape), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the network warns of on real data it will say when it runs on them
             return torch.export.export(network, (example,), strict=False).run_decompositions({})
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{type(network).__name__}: cannot be exported at input shape {shape}: {first}: "
-            "mend the network or try another size (its own forward pass may need a multiple of the stride)"
-        ) from error
     finally:
         for module, training in modes:
             module.training = training

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from atrous._nd import CONV
-from atrous.analysis import attribute
+from atrous.analysis import attribute, strongest_class
+from atrous.analysis.attribution import METHODS
 from atrous.errors import UserError
 from tests import toy_models
 from tests.toy_models import settled
@@ -121,3 +122,46 @@ def test_pictures(ndim, method, tmp_path):
 def test_mistakes(options, message):
     with pytest.raises(UserError, match=message):
         attribute(small(), picture(2, 16, 16), **{"target": 0, **options})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_classifier(method):
+    """Its scores have no positions, so the region is all there is."""
+    network = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    x = picture(2, 12, 12).float()
+    target = strongest_class(network, x)
+    scores = network(x[None])[0].tolist()
+    assert scores[target] == max(scores)
+    found = attribute(network, x, target=target, method=method)
+    assert found.score == pytest.approx(scores[target])
+    assert found.values.any()
+    with pytest.raises(UserError, match="region"):
+        attribute(network, x, target=0, region=[(0, 1), (0, 1)])
+
+
+def test_a_layer_that_gives_several_tensors_is_refused():
+    class Levels(nn.Module):
+        def forward(self, x):
+            return [x, x + 1]
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.levels, self.head = Levels(), nn.Conv2d(2, 1, 1).double()
+
+        def forward(self, x):
+            return self.head(self.levels(x)[0])
+
+    with pytest.raises(UserError, match="needs a layer with feature maps"):
+        attribute(Net(), picture(2, 6, 6), target=0, method="grad-cam", layer="levels")
+
+
+def test_networks_that_do_not_fit_are_refused():
+    class Two(nn.Module):
+        def forward(self, x, y):
+            return x + y
+
+    with pytest.raises(UserError, match="Two: does not run on inputs of shape"):
+        attribute(Two(), picture(2, 6, 6), target=0)
+    with pytest.raises(UserError, match="no classes"):
+        attribute(nn.Flatten(0), picture(2, 6, 6), target=0)

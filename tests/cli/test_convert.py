@@ -1,11 +1,12 @@
 """`atrous convert` writes what can be loaded again, and refuses in one line."""
 
 import json
+import re
 
 import pytest
 import torch
 
-from atrous.conversion import convert, load_converted
+from atrous.conversion import _export, convert, load_converted
 from atrous.errors import UserError
 from atrous.networks import load_network
 from tests.cli.test_cli import atrous
@@ -67,6 +68,15 @@ def test_mistakes_write_nothing(surgery, options, name, said, tmp_path):
     with pytest.raises(UserError, match=said):
         convert("torch.nn:Conv2d(3, 4, 3, 2, 1)", surgery, tmp_path / name, **options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shape", [(4, 96, 96), (3, 96), (3, 1, 1)])
+def test_a_program_for_a_shape_that_the_network_cannot_read_is_refused(shape, tmp_path, capfd):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2, 1), torch.nn.MaxPool2d(2))
+    with pytest.raises(UserError, match=re.escape(f"Sequential: cannot be exported at input shape {shape}: ")):
+        _export(network, tmp_path / "a.pt2", shape)
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr().err == ""
 
 
 def test_the_command_exits_with_two(tmp_path):
