@@ -18,6 +18,9 @@ class TimmEncoder(nn.Module):
 
     `pretrained` asks timm for its weights (from its cache or the network). `mean` and `std` are those of 0..255 values.
 
+    Raises:
+        UserError: timm has no such network or weights, or its maps are not what they should be for any size.
+
     >>> encoder = TimmEncoder("resnet18", in_channels=4)
     >>> encoder.channels, encoder.strides[-1]
     ((64, 64, 128, 256, 512), (32, 32))
@@ -41,13 +44,44 @@ class TimmEncoder(nn.Module):
         self.in_channels, self.pretrained = in_channels, pretrained
         self.channels = tuple(self.body.feature_info.channels())  # type: ignore[operator, union-attr]
         self.strides = tuple((r, r) for r in self.body.feature_info.reduction())  # type: ignore[operator, union-attr]
+        self.channels_last = self._channels_last(name)
         config = timm.get_pretrained_cfg(name)
         mean, std = (config.mean, config.std) if config is not None else ((0.5,), (0.25,))
         self.mean, self.std = tuple(255 * m for m in mean), tuple(255 * s for s in std)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Feature maps, finest first."""
-        return self.body(x)
+        levels = self.body(x)
+        return [level.permute(0, 3, 1, 2) for level in levels] if self.channels_last else levels
+
+    def _channels_last(self, name: str) -> bool:
+        """Run once on a small input that is no square: whether maps are `(N, H, W, C)`; others are refused."""
+        most = max(step for step, _ in self.strides)
+        size = (2 * most, 3 * most)
+        like = next(self.body.parameters())
+        modes = [(module, module.training) for module in self.body.modules()]
+        try:
+            with torch.no_grad():
+                levels = self.body.eval()(like.new_zeros(1, self.in_channels, *size))
+        except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+            first = (str(error) or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"encoder {name!r}: does not run on inputs of {size[0]} x {size[1]} ({first}), and so not on any size: "
+                "use a convolutional one"
+            ) from error
+        finally:
+            for module, training in modes:
+                module.training = training
+        shapes = [tuple(level.shape[1:]) for level in levels]
+        grids = [(size[0] // step, size[1] // step) for step, _ in self.strides]
+        if shapes == [(c, *grid) for c, grid in zip(self.channels, grids, strict=True)]:
+            return False
+        if shapes == [(*grid, c) for c, grid in zip(self.channels, grids, strict=True)]:
+            return True
+        raise UserError(
+            f"encoder {name!r}: gives maps of {shapes} for inputs of {size[0]} x {size[1]}, which are not of "
+            f"{self.channels} channels at strides {[step for step, _ in self.strides]}: use another"
+        )
 
 
 def efficientnet_lite0(in_channels: int = 3, *, pretrained: bool = True) -> TimmEncoder:

@@ -31,6 +31,7 @@ ENCODERS = {
     "torchvision resnet50": lambda: classifier_encoder("resnet50", 2),
     "lite0": lambda: efficientnet_lite0(pretrained=False),
     "timm": lambda: TimmEncoder("resnet18", in_channels=2),
+    "timm, channels last": lambda: TimmEncoder("mambaout_femto"),
 }
 
 
@@ -103,6 +104,10 @@ def test_shift_by_the_stride_shifts_the_coarsest_map(name):
 def test_mistakes_are_named():
     with pytest.raises(UserError, match="'resnet19' is not a timm model"):
         TimmEncoder("resnet19")
+    with pytest.raises(
+        UserError, match=r"'swin_tiny_patch4_window7_224': does not run on inputs of 64 x 96 \(Input height"
+    ):
+        TimmEncoder("swin_tiny_patch4_window7_224")
     with pytest.raises(ValueError, match="depth 19"):
         ResNet(2, 3, depth=19)
     with pytest.raises(ValueError, match="depth 12"):
