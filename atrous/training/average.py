@@ -38,3 +38,16 @@ def averaged(network: nn.Module, gamma: float = 17.0) -> AveragedModel:
     1
     """
     return AveragedModel(network, multi_avg_fn=power_average(gamma), use_buffers=True)
+
+
+def on_device(network: nn.Module, device: torch.device) -> None:
+    """Move a network; whoever calls it gives inputs and gets its output on any device and the CPU.
+
+    >>> network = nn.Linear(2, 1)
+    >>> on_device(network, torch.device("cpu"))
+    >>> network(torch.zeros(3, 2)).shape
+    torch.Size([3, 1])
+    """
+    network.to(device)
+    network.register_forward_pre_hook(lambda _, inputs: tuple(x.to(device) for x in inputs))
+    network.register_forward_hook(lambda _, inputs, output: output.cpu())

@@ -16,7 +16,7 @@ from atrous.data.batches import Batch
 from atrous.errors import UserError
 from atrous.nn.depthwise import fast_depthwise
 from atrous.tasks.task import Task
-from atrous.training.average import averaged
+from atrous.training.average import averaged, on_device
 from atrous.training.budget import Budget, one_cycle
 from atrous.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from atrous.training.log import Log
@@ -181,6 +181,7 @@ def fit(
         state = restore(folder, network, average, optimizer)
         budget.spent = state.spent
     model, optimizer = fabric.setup(network, optimizer)
+    on_device(average.module, fabric.device)  # its count stays on the CPU, where reading it waits for nothing
     run = _Run(fabric, model, network, average, optimizer, task, validate, budget, settings, folder, state)
     run.monitor, run.per_epoch = monitor or Monitor(), per_epoch
     run.log = Log(folder, state.step)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from atrous.training.average import averaged
+from atrous.training.average import averaged, on_device
 
 
 def test_the_average_is_the_power_weighted_mean_of_all_updates():
@@ -30,3 +30,24 @@ def test_batch_norm_statistics_are_averaged_and_counters_copied():
     assert 0 < float(average.module.running_mean) < 10.0001
     assert int(average.module.num_batches_tracked) == 3
     assert torch.isfinite(average.module.running_var).all()
+
+
+def test_the_average_validates_where_the_network_trains():
+    """The device without data stands for an accelerator."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 1)
+
+        def forward(self, x):
+            assert x.device == self.layer.weight.device == self.layer(x).device
+            return torch.zeros(x.shape, dtype=x.dtype)
+
+    average = averaged(Net())
+    names = list(average.state_dict())
+    on_device(average.module, torch.device("meta"))
+    assert average.module(torch.ones(3, 2)).device == torch.device("cpu")
+    assert {p.device.type for p in average.parameters()} == {"meta"}
+    assert average.n_averaged.device == torch.device("cpu")
+    assert list(average.state_dict()) == names
