@@ -1,5 +1,6 @@
 """What borders do: how far in, and by how much, the padding changes outputs."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,15 @@ from torch import Tensor, nn
 
 from atrous.analysis.drawing import COLORS, image, legend, outline, panels, planes, save
 from atrous.analysis.grid import Grid, grid_of, padded_with, padding_modes, zero_padded
-from atrous.analysis.probe import Output, evaluating, forward, like, pictures_of_noise, variation
+from atrous.analysis.probe import (
+    Output,
+    evaluating,
+    forward,
+    like,
+    pictures_of_noise,
+    require_memory,
+    variation,
+)
 from atrous.errors import UserError
 
 MODES = ("zeros", "reflect", "replicate", "circular")
@@ -131,10 +140,11 @@ def boundary(
     pad by each mode in turn; max pools keep ignoring what they pad, and what the network pads by itself stays.
 
     Args:
-        network: any module `(N, C, *S) -> (N, K, *S')`. shape: of the crop, `(C, *S)`, multiples of the network's
-        period. modes: of zeros, reflect, replicate, circular; all four by default. pictures: `(N, C, *S)`, large
-        enough for crop and surroundings; random ones with the spectrum of natural pictures
-            by default.
+        network: any module `(N, C, *S) -> (N, K, *S')`.
+        shape: of the crop, `(C, *S)`, multiples of the network's period.
+        modes: of zeros, reflect, replicate, circular; all four by default.
+        pictures: `(N, C, *S)`, large enough for crop and surroundings; random ones with the spectrum of natural
+            pictures by default.
         threshold: a change above it, in units of the output's variation, is to be distrusted.
         samples: how many random pictures.
         output: which tensor, when the network returns several.
@@ -142,8 +152,8 @@ def boundary(
 
     Raises:
         UserError: the network has barriers (surroundings then change every output, padded or not), no output of the
-        crop
-            is free of its borders, its sizes are no multiples of the period, or the pictures are too small.
+            crop is free of its borders, its sizes are no multiples of the period, the pictures are too small, or crop
+            and surroundings need more memory than there is.
 
     >>> found = boundary(nn.Conv1d(1, 2, 5, padding=2), (1, 32), modes=("zeros", "replicate"))
     >>> found.bound, [effect.reach for effect in found.effects]
@@ -162,6 +172,10 @@ def boundary(
     margins = [(-(-before // a.period) * a.period, after) for a in grid.axes for before, after in (a.overhang,)]
     around = [-(-after // a.period) * a.period for a, (_, after) in zip(grid.axes, margins, strict=True)]
     sizes = [a.inputs + m[0] + n for a, m, n in zip(grid.axes, margins, around, strict=True)]
+    count = samples if pictures is None else len(pictures)
+    larger = math.prod(sizes) / math.prod(shape[1:])
+    mend = "give fewer samples, or a network with a smaller receptive field"
+    require_memory(network, count * larger * grid.widest, (shape[0], *sizes), mend)
     whole = _pictures(network, (shape[0], *sizes), pictures, samples, seed)
     crop = whole[(..., *(slice(m[0], m[0] + a.inputs) for a, m in zip(grid.axes, margins, strict=True)))]
     with torch.no_grad():

@@ -13,7 +13,7 @@ from atrous.errors import UserError
 from atrous.geometry.axis import Axis
 from atrous.geometry.field import value_spans
 from atrous.geometry.graph import Graph, export_graph
-from atrous.geometry.lower import lower
+from atrous.geometry.lower import CONVOLUTIONS, TRANSPOSED, lower
 from atrous.geometry.plan import follow_axes
 from atrous.geometry.strides import period, strides
 
@@ -59,12 +59,17 @@ class GridAxis:
 
 @dataclass(frozen=True)
 class Grid:
-    """The axes of one network at one input shape `(C, *S)`, and its barriers by module name."""
+    """The axes of one network at one input shape `(C, *S)`, and its barriers by module name.
+
+    `numbers` is how many its convolutions make of one input, together, and `widest` how many the one that makes most.
+    """
 
     shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     axes: tuple[GridAxis, ...]
     barriers: tuple[str, ...]
+    numbers: int
+    widest: int
 
     def strip(self, index: int) -> tuple[int, ...]:
         """A shape with room along axis `index`, and along the others only enough for some outputs: cheap to run."""
@@ -111,7 +116,9 @@ def grid_of(network: nn.Module, shape: tuple[int, ...], *, output: Output = None
         raise UserError(f"{here.network}: runs other operators on other sizes than {_times(shape)}: try another shape")
     found = tuple(_grid_axis(axis, distant) for axis, distant in zip(axes, far, strict=True))
     barriers = dict.fromkeys(op.module for axis in axes for op in axis.barriers)
-    return Grid(tuple(shape), here.ops[here.output].shape[1:], found, tuple(barriers))
+    sizes = [op.numel for op in here.ops if op.kind in CONVOLUTIONS | TRANSPOSED]
+    output_shape = here.ops[here.output].shape[1:]
+    return Grid(tuple(shape), output_shape, found, tuple(barriers), sum(sizes), max(sizes, default=0))
 
 
 def zero_padded(network: nn.Module) -> nn.Module:

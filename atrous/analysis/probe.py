@@ -1,6 +1,7 @@
 """Run someone's network for a measurement, and leave it as it was found."""
 
 import copy
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -63,6 +64,28 @@ def forward(network: nn.Module, x: Tensor, output: Output = None) -> Tensor:
 def like(network: nn.Module) -> Tensor:
     """An empty tensor of the device and number type that the network computes in."""
     return next((p.detach().new_empty(0) for p in network.parameters() if p.is_floating_point()), torch.empty(0))
+
+
+def require_memory(network: nn.Module, numbers: float, shape: tuple[int, ...], mend: str) -> None:
+    """Refuse what would hold so many numbers at once, in the network's type, when the machine has not that memory.
+
+    Raises:
+        UserError: says for which input `shape`, how much, and how to `mend` it.
+    """
+    kind = like(network)
+    if kind.device.type != "cpu":
+        return
+    need, have = numbers * kind.element_size(), machine_memory()
+    if need > have:
+        raise UserError(
+            f"{type(network).__name__}: inputs of {' x '.join(map(str, shape))} take at least {need / 1e9:,.0f} GB of "
+            f"memory, and this machine has {have / 1e9:,.0f}: {mend}"
+        )
+
+
+def machine_memory() -> float:
+    """Bytes of memory of this machine; infinite where the system does not say."""
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else float("inf")
 
 
 def shared_copy(network: nn.Module) -> nn.Module:

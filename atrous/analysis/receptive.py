@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from atrous.analysis.drawing import COLORS, image, legend, outline, panels, planes, save
 from atrous.analysis.grid import grid_of
-from atrous.analysis.probe import Output, evaluating, forward, like, raw_units
+from atrous.analysis.probe import Output, evaluating, forward, like, raw_units, require_memory
 from atrous.errors import UserError
 
 _DECADES = 4
@@ -125,7 +125,8 @@ def receptive_field(
         seed: of all that is random.
 
     Raises:
-        UserError: the network cannot run on this shape, has no grid, or no output at `position`.
+        UserError: the network cannot run on this shape, or not within this machine's memory, has no grid, or no output
+            at `position`.
 
     >>> found = receptive_field(nn.Sequential(nn.Conv1d(1, 1, 3), nn.Conv1d(1, 1, 3)), (1, 21))
     >>> found.position, found.box, round(float(found.energy.sum()), 6)
@@ -139,6 +140,9 @@ def receptive_field(
     at = tuple(axis.outputs // 2 for axis in grid.axes) if position is None else tuple(position)
     if len(at) != len(grid.axes) or any(not 0 <= o < a.outputs for o, a in zip(at, grid.axes, strict=False)):
         raise UserError(f"position {at}: the output has the shape {grid.output_shape}")
+    count = 1 if pictures is None else len(pictures)
+    mend = "give a smaller shape (the field may reach beyond it)"
+    require_memory(network, count * grid.numbers, shape, mend)  # the gradient needs what every convolution made
     energy = _energy(network, shape, pictures, at, samples, output, seed)
     box = tuple(axis.span(o) for axis, o in zip(grid.axes, at, strict=True))
     within = energy[tuple(slice(max(lo, 0), max(hi, 0)) for lo, hi in box)]

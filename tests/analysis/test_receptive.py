@@ -93,3 +93,10 @@ def test_mistakes():
         nn.init.zeros_(parameter)
     with pytest.raises(UserError, match="does not depend"):
         receptive_field(dead, (1, 12, 12))
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_runs(monkeypatch):
+    network = nn.Sequential(nn.Conv3d(1, 8, 3, padding=1), nn.Conv3d(8, 8, 3, padding=1))
+    monkeypatch.setattr("atrous.analysis.probe.machine_memory", lambda: 8e6)  # 64 x 64 x 64 x 8 are 8.4 MB
+    with pytest.raises(UserError, match=r"inputs of 1 x 6\d x 6\d x 6\d take at least .* GB"):
+        receptive_field(network, (1, 64, 64, 64))
