@@ -207,8 +207,9 @@ class Everything(Map):
 class Resize(Map):
     """Interpolation from `length` to `outputs` rows, by ATen's index formula in global coordinates.
 
-    ATen computes the source position in float32; `position` does so too, so that a strip far down a long axis gets the
-    very weights that the whole input would (`scale` is 1 / scale_factor where the network gave one, else a ratio).
+    ATen computes the source position in float32, for float64 values in float64 (`precise`); `position` does so too, so
+    that a strip far down a long axis gets the very weights that the whole input would (`scale` is 1 / scale_factor
+    where the network gave one, else a ratio).
     `mode` is "nearest", "nearest-exact", "linear" or "cubic".
 
     >>> Resize("linear", 8, 16, False, 0.5).need(4, 8, 8)
@@ -220,21 +221,28 @@ class Resize(Map):
     outputs: int
     align_corners: bool
     scale: float
+    precise: bool = False
 
     def position(self, o: np.ndarray) -> np.ndarray:
-        """The source position of outputs `o`, in float32, before it is clipped to the input."""
-        scale, x = np.float32(self.scale), o.astype(np.float32)
+        """The source position of outputs `o`, in float32 or float64, before it is clipped to the input."""
+        kind = np.float64 if self.precise else np.float32
+        scale, x = kind(self.scale), o.astype(kind)
         if self.mode == "nearest" or self.align_corners:
             return scale * x
         if self.mode == "nearest-exact":
-            return scale * (x + np.float32(0.5))
+            return scale * (x + kind(0.5))
         # a fused multiply-add, as the compiled kernel has: the product is not rounded before the subtraction
-        source = (scale.astype(np.float64) * (x + np.float32(0.5)) - 0.5).astype(np.float32)
-        return np.maximum(source, np.float32(0)) if self.mode == "linear" else source
+        source = (scale.astype(np.float64) * (x + kind(0.5)) - 0.5).astype(kind)
+        return np.maximum(source, kind(0)) if self.mode == "linear" else source
+
+    @staticmethod
+    def floor(position: np.ndarray) -> np.ndarray:
+        """The row at or before a source position, which ATen rounds to float32 for that, whatever the type."""
+        return np.floor(position.astype(np.float32)).astype(np.int64)
 
     def taps(self, o: np.ndarray) -> np.ndarray:
         """The input rows that each output reads, `(outputs, taps)`, clipped to the input."""
-        base = np.floor(self.position(o)).astype(np.int64)
+        base = self.floor(self.position(o))
         offsets = {"linear": (0, 1), "cubic": (-1, 0, 1, 2)}.get(self.mode, (0,))
         return np.clip(base[:, None] + np.array(offsets), 0, self.length - 1)
 

@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atrous.geometry.graph import Op, Ref
 from atrous.geometry.maps import Bins, Bordered, Map, Regrouped, Resize, Sliding, Transposed
 from atrous.geometry.rules.rearrange import view_group
+from atrous.geometry.rules.resize import resizes
 
 SMALL = settings(max_examples=60, deadline=None)
 
@@ -62,6 +64,19 @@ def test_resize(mode, length, outputs, corners):
     step = Resize(mode, length, outputs, corners, float(np.float32(scale)))
     options = {"align_corners": corners} if mode == "linear" else {}
     check(step, length, read_rows(lambda x: F.interpolate(x, size=outputs, mode=mode, **options), length))
+
+
+@SMALL
+@given(st.sampled_from(["nearest", "nearest-exact", "linear"]), st.integers(3, 30), st.floats(0.4, 3.2))
+def test_resize_by_a_factor(mode, length, factor):
+    def function(x):
+        return F.interpolate(x, scale_factor=factor, mode=mode)
+
+    kind = ("_" if mode == "nearest-exact" else "") + f"upsample_{mode.replace('-', '_')}1d"
+    corners = (False,) if mode == "linear" else ()
+    shape = (1, 1, int(length * factor))
+    op = Op(1, kind, "", shape, torch.float32, getattr(torch.ops.aten, kind).vec, (Ref(0), None, *corners, [factor]))
+    check(resizes(op, (1, 1, length))[0], length, read_rows(function, length))
 
 
 @SMALL

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from atrous.errors import UserError
@@ -188,6 +189,31 @@ def test_large_coordinates_keep_aten_s_weights():
     network = toy_models.Lambda(lambda m, x: nn.functional.interpolate(x, size=(150_001,), mode="linear"))
     x = example(1, 100_000)
     assert difference(torch.from_numpy(stream(network, x.numpy(), strip=999)), whole(network, x)) <= 1e-6
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
+@pytest.mark.parametrize(("size", "factor"), [((20, 22), 1.04), ((20, 22), 2.04), ((150, 8), 1.005), ((150, 8), 2.005)])
+def test_a_factor_that_gives_the_lengths_of_another(mode, size, factor):
+    """ATen goes by the lengths in some kernels and by the factor in others, also by how large the output is."""
+    network = toy_models.Lambda(lambda m, x: F.interpolate(x, scale_factor=factor, mode=mode))
+    x = example(4, *size)
+    wanted, ready = whole(network, x), prepare(network, (4, *size))
+    assert wanted.shape[1:] == tuple(n * int(factor) for n in size)
+    for cut in ({"axis": 0}, {"axis": 1}, {"axis": 0, "blocks": 2}):
+        assert difference(torch.from_numpy(stream(ready, x.numpy(), strip=5, **cut)), wanted) <= TOLERANCE
+
+
+@pytest.mark.parametrize(("mode", "factor"), [("linear", 1.04), ("linear", 2.04), ("nearest", 1.04), ("nearest", 2.04)])
+def test_a_factor_that_gives_the_lengths_of_another_on_a_line(mode, factor):
+    network, x = toy_models.Lambda(lambda m, x: F.interpolate(x, scale_factor=factor, mode=mode)), example(2, 20)
+    assert difference(torch.from_numpy(stream(network, x.numpy(), strip=5)), whole(network, x)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "linear"])
+def test_resizes_of_float64_are_as_precise(mode):
+    network = toy_models.Lambda(lambda m, x: m.a(F.interpolate(x, size=28_001, mode=mode)), a=nn.Conv1d(1, 1, 1))
+    network, x = network.double(), example(1, 20_001).double()
+    assert difference(torch.from_numpy(stream(network, x.numpy(), strip=999)), whole(network, x)) <= 1e-12
 
 
 @pytest.mark.parametrize("norm", [False, True])

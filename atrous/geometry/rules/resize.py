@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from atrous.geometry.axis import Along, Axis, same, spatial
 from atrous.geometry.graph import Op
@@ -18,26 +19,40 @@ MODES = {
 }
 
 
+SMALL = 128  # rows and columns of an output up to which ATen resizes images to the nearest by another kernel
+
+
 def resizes(op: Op, shape: Sequence[int]) -> list[Resize]:
-    """The interpolation along each spatial dimension of an input of this `shape`."""
+    """The interpolation along each spatial dimension of an input of this `shape`, by the kernel that ATen takes on a
+    processor for a contiguous input."""
     mode, n = MODES[op.kind]
-    a = op.arguments
-    corners = bool(a.get("align_corners") or False)
-    names = (("scales",), ("scales_h", "scales_w"), ("scales_d", "scales_h", "scales_w"))[n - 1]
-    factors = a.get("scale_factors") or [a.get(name) for name in names]
+    corners = bool(op.arguments.get("align_corners") or False)
+    by_integers = n == 2 and mode.startswith("nearest") and sum(op.shape[-2:]) <= SMALL
+    precise = op.dtype == torch.float64 and not by_integers
     found = []
-    for k in range(n):
+    for k, factor in enumerate(scale_factors(op)):
         length, outputs = shape[k - n], op.shape[k - n]
-        found.append(Resize(mode, length, outputs, corners, _scale(length, outputs, corners, factors[k])))
+        copied = outputs == length and (mode == "linear" or (mode == "nearest" and by_integers))
+        doubled = outputs == 2 * length and mode == "nearest" and by_integers
+        given = None if copied or doubled else factor  # ATen looks at the lengths only
+        found.append(Resize(mode, length, outputs, corners, _scale(length, outputs, corners, given, precise), precise))
     return found
 
 
-def _scale(length: int, outputs: int, corners: bool, factor: float | None) -> float:
+def scale_factors(op: Op) -> list[float | None]:
+    """The factor that the network gave for each spatial dimension, None where it gave a size."""
+    n, a = MODES[op.kind][1], op.arguments
+    names = (("scales",), ("scales_h", "scales_w"), ("scales_d", "scales_h", "scales_w"))[n - 1]
+    return list(a.get("scale_factors") or [a.get(name) for name in names])
+
+
+def _scale(length: int, outputs: int, corners: bool, factor: float | None, precise: bool) -> float:
+    kind = np.float64 if precise else np.float32
     if corners:
-        return float(np.float32(length - 1) / np.float32(outputs - 1)) if outputs > 1 else 0.0
+        return float(kind(length - 1) / kind(outputs - 1)) if outputs > 1 else 0.0
     if factor is not None and factor > 0:
-        return float(np.float32(1.0 / factor))
-    return float(np.float32(length) / np.float32(outputs))
+        return float(kind(1.0 / factor))
+    return float(kind(length) / kind(outputs))
 
 
 def resize(op: Op, axis: Axis) -> Along:

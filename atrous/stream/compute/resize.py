@@ -8,7 +8,7 @@ from torch import Tensor
 
 from atrous.geometry.graph import Op
 from atrous.geometry.maps import Resize
-from atrous.geometry.rules.resize import MODES, resizes
+from atrous.geometry.rules.resize import MODES, resizes, scale_factors
 from atrous.stream.span import Span
 
 LARGEST_FACTOR = 32  # whole input rows are enlarged and then cut; beyond this, row by row is less
@@ -23,33 +23,33 @@ def resize(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...], place: T
     source = op.inputs[0]
     x = tensors[source]
     n, rank = MODES[op.kind][1], x.dim()
-    spans = tuple(s for s in spans if s.dim >= rank - n)
+    at = {s.dim - (rank - n): s for s in spans if s.dim >= rank - n}
     shape = list(x.shape)
-    for span in spans:
+    for span in at.values():
         shape[span.dim] = span.pieces[source].length
-    maps = resizes(op, shape)
-    sizes = [op.shape[d - n] for d in range(n)]
-    factors: list[float | None] = [1.0 / m.scale if m.scale and not m.align_corners else None for m in maps]
+    sizes, factors = [op.shape[d - n] for d in range(n)], scale_factors(op)
     cuts: list[tuple[int, int, int]] = []
-    tapped: list[tuple[Span, Resize]] = []
-    for span in spans:
-        k = span.dim - (rank - n)
-        piece, step = span.pieces[source], maps[k]
-        factor = step.power
-        if 0 < factor <= LARGEST_FACTOR:
-            sizes[k] = (piece.hi - piece.lo) * factor
-            cuts.append((span.dim, span.lo - piece.lo * factor, span.hi - span.lo))
+    tapped: list[tuple[int, Resize, int, int, int]] = []
+    for k, step in enumerate(resizes(op, shape)):
+        dim, span = rank - n + k, at.get(k)
+        lo, hi = (0, x.shape[dim]) if span is None else (span.pieces[source].lo, span.pieces[source].hi)
+        if span is None and not _own_ratio(step):
+            continue
+        if span is not None and 0 < step.power <= LARGEST_FACTOR:
+            sizes[k], factors[k] = (hi - lo) * step.power, float(step.power)
+            cuts.append((dim, span.lo - lo * step.power, span.hi - span.lo))
         else:
-            sizes[k], factors[k] = piece.hi - piece.lo, None
-            tapped.append((span, step))
+            wanted = (0, sizes[k]) if span is None else (span.lo, span.hi)
+            sizes[k], factors[k] = hi - lo, None
+            tapped.append((dim, step, *wanted, lo))
     if any(size != x.shape[k - n] for k, size in enumerate(sizes)):
         if place is not None and not tapped and list(place.shape[rank - n :]) == sizes:  # nothing is cut
             return _aten(op, x, sizes, factors, out=place)
         x = _aten(op, x, sizes, factors)
     for dim, start, count in cuts:
         x = x.narrow(dim, start, count)
-    for span, step in tapped:
-        x = _taps(x, span.dim, step, span, span.pieces[source].lo)
+    for dim, step, lo, hi, start in tapped:
+        x = _taps(x, dim, step, np.arange(lo, hi), start)
     return x if place is None else place.copy_(x)
 
 
@@ -61,8 +61,15 @@ def _aten(op: Op, x: Tensor, sizes: list[int], factors: list[float | None], **ou
     return function(x, sizes, bool(op.arguments.get("align_corners")), *factors, **out)
 
 
-def _taps(x: Tensor, dim: int, step: Resize, span: Span, start: int) -> Tensor:
-    outputs = np.arange(span.lo, span.hi)
+def _own_ratio(step: Resize) -> bool:
+    """Whether ATen's kernels, which it chooses by size and layout, would disagree: where the lengths are those of a
+    copy or a doubling but the factor is not, and for the nearest of float64 values."""
+    if step.align_corners or step.scale * step.outputs == step.length:
+        return step.precise and step.mode.startswith("nearest") and not step.power
+    return step.outputs in (step.length, 2 * step.length) or (step.precise and step.mode.startswith("nearest"))
+
+
+def _taps(x: Tensor, dim: int, step: Resize, outputs: np.ndarray, start: int) -> Tensor:
     rows = torch.from_numpy(step.taps(outputs) - start).to(x.device)
     if rows.shape[1] == 1:
         return x.index_select(dim, rows[:, 0])
@@ -76,7 +83,7 @@ def _taps(x: Tensor, dim: int, step: Resize, span: Span, start: int) -> Tensor:
 
 def _weights(step: Resize, outputs: np.ndarray) -> np.ndarray:
     position = step.position(outputs)
-    t = (position - np.floor(position)).astype(np.float32)
+    t = np.clip(position - step.floor(position).astype(position.dtype), 0, 1)
     if step.mode == "linear":
         return np.stack([1 - t, t], 1)
 
