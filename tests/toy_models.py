@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+import torch.nn.utils.parametrize
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
@@ -260,6 +261,23 @@ def weight_norms() -> nn.Module:
     )  # fmt: skip
 
 
+def computed_norms() -> nn.Module:
+    """Batch norms whose weight, variance and bias are computed, from parameters and from the input's mean."""
+
+    class Positive(nn.Module):
+        def forward(self, x):
+            return F.softplus(x)
+
+    def forward(m, x):
+        x = m.norm(m.a(x))
+        x = F.batch_norm(x, m.b.bias[:4], m.a.bias.abs() + 0.3, x.mean((0, 2, 3)))
+        return m.b(F.batch_norm(x, m.a.bias[:4] + 0.1, m.a.bias.abs() + 0.3, None, m.a.bias.exp()))
+
+    norm = nn.BatchNorm2d(4)
+    nn.utils.parametrize.register_parametrization(norm, "weight", Positive())
+    return Lambda(forward, a=nn.Conv2d(2, 4, 3, padding=1), norm=norm, b=nn.Conv2d(4, 4, 3, padding=1))
+
+
 def frames(norm: bool = True) -> nn.Module:
     """A 2-D network over the frames of `(2, T, H, W)`, each by itself, then a convolution over time."""
 
@@ -333,6 +351,7 @@ def two_dimensional() -> dict[str, nn.Module]:
         "statistics": statistics(),
         "chosen": chosen(),
         "weight norms": weight_norms(),
+        "computed norms": computed_norms(),
         "slices": chain(2, lambda x: x[:, :, 1::2, ::3] + x[:, :, 0::2, ::3]),
         "splits": chain(2, lambda x: torch.cat([F.glu(x, 1), *x.chunk(2, 1)], 1), 6),
         "mean over width": chain(2, lambda x: x + x.mean(3, keepdim=True)),

@@ -68,6 +68,11 @@ def scale_and_shift(
     return torch.stack([scale, shift])
 
 
+def stored(mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """Scale and shift `(2, C)` of a norm with given statistics."""
+    return scale_and_shift(mean.double(), var.double(), mean.numel(), weight, bias, eps).to(mean.dtype)
+
+
 def row(table: Tensor, index: int) -> Tensor:
     """One row of a table."""
     return table[index]
@@ -207,12 +212,14 @@ class _Writer:
 
     def _stored_norm(self, op: Op) -> None:
         a = op.arguments
-        mean, var = self.tensor(a["running_mean"]), self.tensor(a["running_var"])
-        if mean is None or var is None:
-            raise ValueError(f"{op.module}: the statistics of a norm are not constants")
-        scale, shift = scale_and_shift(
-            mean.double(), var.double(), mean.numel(), self.tensor(a["weight"]), self.tensor(a["bias"]), a["eps"]
-        )
+        given = [a[name] for name in ("running_mean", "running_var", "weight", "bias")]
+        mean, var, weight, bias = (self.tensor(arg) for arg in given)
+        if mean is None or var is None or not self._constant(tuple(given)):
+            refs = [None if arg is None else Ref(self.at[arg.index]) for arg in given]
+            table = self.add(op, "stored", stored, (*refs, a["eps"]), shape=(2, op.shape[1]))
+            self.at[op.index] = self._affine(op, table)
+            return
+        scale, shift = scale_and_shift(mean.double(), var.double(), mean.numel(), weight, bias, a["eps"])
         source = self.graph.ops[op.args[0].index]
         alone = self.readers[source.index] == [op.index]
         if self.fold and alone and source.kind in CONVOLUTIONS | TRANSPOSED and self._constant(source.args[1:3]):
@@ -222,7 +229,7 @@ class _Writer:
         self.at[op.index] = self.add(op, "affine", affine, (Ref(self.at[source.index]), *refs))
 
     def _constant(self, args: tuple[Any, ...]) -> bool:
-        """Whether weight and bias are numbers, not computed (weight norm, spectral norm)."""
+        """Whether values are numbers, not computed (weight norm, spectral norm, any parametrization)."""
         return all(a is None or self.graph.ops[a.index].tensor is not None for a in args)
 
     def _fold(self, op: Op, conv: Op, scale: Tensor, shift: Tensor) -> None:
@@ -264,5 +271,9 @@ class _Writer:
     def _normalized(self, op: Op, groups: int, weight: Ref | None, bias: Ref | None) -> int:
         source, channels, a = Ref(self.at[op.args[0].index]), op.shape[1], op.arguments
         table = self.add(op, "moments", moments, (source, groups, weight, bias, a["eps"]), shape=(2, channels))
-        rows = [Ref(self.add(op, "row", row, (Ref(table), i), shape=(channels,))) for i in range(2)]
-        return self.add(op, "affine", affine, (source, *rows))
+        return self._affine(op, table)
+
+    def _affine(self, op: Op, table: int) -> int:
+        """The norm's input by the scale and shift of a table."""
+        rows = [Ref(self.add(op, "row", row, (Ref(table), i), shape=(op.shape[1],))) for i in range(2)]
+        return self.add(op, "affine", affine, (Ref(self.at[op.args[0].index]), *rows))

@@ -39,9 +39,9 @@ def resize(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...], place: T
             sizes[k], factors[k] = (hi - lo) * step.power, float(step.power)
             cuts.append((dim, span.lo - lo * step.power, span.hi - span.lo))
         else:
-            wanted = (0, sizes[k]) if span is None else (span.lo, span.hi)
+            first, last = (0, sizes[k]) if span is None else (span.lo, span.hi)
             sizes[k], factors[k] = hi - lo, None
-            tapped.append((dim, step, *wanted, lo))
+            tapped.append((dim, step, first, last, lo))
     if any(size != x.shape[k - n] for k, size in enumerate(sizes)):
         if place is not None and not tapped and list(place.shape[rank - n :]) == sizes:  # nothing is cut
             return _aten(op, x, sizes, factors, out=place)
