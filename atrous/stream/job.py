@@ -20,7 +20,7 @@ from atrous.geometry.segments import Segment, SegmentWalk, choose, steady_window
 from atrous.stream.chunked import ChunkedSink, ChunkedSource, chunk_rows
 from atrous.stream.compiled import Compiler, SegmentRunner
 from atrous.stream.overlap import Ahead, Behind
-from atrous.stream.post import Post, post_function, result_like
+from atrous.stream.post import Post, post_function, post_name, result_like
 from atrous.stream.prepare import Prepared, rows_limit
 from atrous.stream.process import Settle, exact_process, steady_process
 from atrous.stream.resume import Record, record_path, signature
@@ -88,8 +88,9 @@ class Job:
                 str(self.dtype),
                 result_shape,
                 str(result_dtype),
+                post_name(self.post),
             )
-            self.record = Record.open(record_path(sink), signature(self.graph, facts))
+            self.record = Record.open(record_path(sink), signature(self.graph, facts), self.ready.device)
         stored = Spool(self.spool, self.graph, self.dtype) if self.spool is not None else None
         with self._settings() as self.between, ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
             ends = _Ends(self, source, sink, stored, reader, writer)
@@ -218,7 +219,7 @@ class _Ends:
         def read(value: int, lo: int, hi: int) -> Tensor:
             if value:
                 assert self.spool is not None
-                return self.spool.read(value, self._dims(built, value, lo, hi))
+                return self.spool.read(value, self._dims(built, value, lo, hi)).to(job.ready.device)
             return read_box(self.source, whole | built.boxes[0] | {built.stream: (lo, hi)}, job.dtype, job.ready.device)
 
         return Ahead(read, self.pool)

@@ -51,6 +51,15 @@ def post_function(post: Post) -> Callable[[Tensor], Tensor] | None:
     return NAMED[post] if isinstance(post, str) else threshold(float(post))
 
 
+def post_name(post: Post) -> str:
+    """What tells one `post` from another in a run that goes on: functions by name.
+
+    >>> post_name("argmax"), post_name(0.5), post_name(torch.tanh), post_name(None)
+    ("'argmax'", '0.5', 'tanh', 'None')
+    """
+    return getattr(post, "__qualname__", type(post).__name__) if callable(post) else repr(post)
+
+
 def result_like(shape: tuple[int, ...], dtype: torch.dtype, post: Post, ndim: int) -> tuple[tuple[int, ...], Any]:
     """Shape (without the batch axis) and dtype of the result for an output `(1, K, *S)`, or `(1, *S)`, of this shape.
 

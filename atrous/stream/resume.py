@@ -35,13 +35,13 @@ def record_path(sink: Any) -> Path:
 
 
 def signature(graph: Graph, facts: Any) -> str:
-    """A digest of the network with its weights, and of what else must be the same for a run to go on."""
+    """A digest of the network, its weights to the last bit, and of what else must be the same for a run to go on."""
     digest = sha256(repr(facts).encode())
     for op in graph.ops:
-        digest.update(f"{op.kind}{op.shape}".encode())
-        if op.tensor is not None and op.tensor.numel():
-            tensor = op.tensor.detach().double().cpu()
-            digest.update(f"{float(tensor.sum()):.17g} {float(tensor.square().sum()):.17g}".encode())
+        digest.update(repr((op.kind, op.shape, op.dtype, op.args, op.kwargs, op.item)).encode())
+        if op.tensor is not None:
+            numbers = op.tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(numbers.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -58,8 +58,8 @@ class Record:
     written: float = 0.0
 
     @classmethod
-    def open(cls, path: Path, signed: str) -> "Record":
-        """The record at `path` when it belongs to the same run; else a new one."""
+    def open(cls, path: Path, signed: str, device: torch.device) -> "Record":
+        """The record at `path` when it belongs to the same run, its values on `device`; else a new one."""
         record = cls(path, signed)
         if path.exists():
             with np.load(path) as stored:
@@ -72,7 +72,7 @@ class Record:
                 record.passes, record.block, record.rows = head["passes"], head["block"], head["rows"]
                 for name in stored.files:
                     if name != "head":
-                        record.values[int(name[1:])] = torch.from_numpy(stored[name])
+                        record.values[int(name[1:])] = torch.from_numpy(stored[name]).to(device)
         return record
 
     @property
@@ -84,7 +84,7 @@ class Record:
         """Write the record, atomically; what it counts as finished must be in the sink already."""
         head = json.dumps({"signature": self.signature, "passes": self.passes, "block": self.block, "rows": self.rows})
         values = {
-            f"v{i}": t.float().numpy() if t.dtype == torch.bfloat16 else t.numpy() for i, t in self.values.items()
+            f"v{i}": (t.float() if t.dtype == torch.bfloat16 else t).cpu().numpy() for i, t in self.values.items()
         }
         partial = self.path.with_name(self.path.name + ".part")
         with open(partial, "wb") as file:

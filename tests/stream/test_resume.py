@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from atrous.errors import UserError
 from atrous.stream import resume as resume_module
@@ -58,6 +59,29 @@ def test_another_run_is_not_continued(tmp_path, monkeypatch):
         stream(settled(toy_models.unet(2)), Counting(x.numpy(), 60), sink, axis=0, strip=8, resume=True)
     with pytest.raises(UserError, match="another run"):
         stream(settled(toy_models.unet(2), seed=1), x.numpy(), sink, axis=0, strip=8, resume=True)
+
+
+def slope(network):
+    network[1].negative_slope = 0.5
+    return {}
+
+
+def flip(network):
+    network[0].weight.data = network[0].weight.data.flip(-1)
+    return {}
+
+
+@pytest.mark.parametrize("change", [slope, flip, lambda network: {"post": "sigmoid"}])
+def test_what_gives_other_rows_is_another_run(change, tmp_path, monkeypatch):
+    monkeypatch.setattr(resume_module, "EVERY", 0.0)
+    x = torch.randn(2, 96, 24)
+    network = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.LeakyReLU(0.1)).eval()
+    sink = np.lib.format.open_memmap(tmp_path / "out.npy", mode="w+", dtype=np.float32, shape=(3, 96, 24))
+    options = {"axis": 0, "strip": 8, "resume": True, "post": "softmax"}
+    with pytest.raises(Killed):
+        stream(network, Counting(x.numpy(), 60), sink, **options)
+    with pytest.raises(UserError, match="another run"):
+        stream(network, x.numpy(), sink, **{**options, **change(network)})
 
 
 def test_a_sink_that_dies_with_the_process_is_refused():
