@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from atrous.errors import UserError
 
 TOLERANCE = 1e-4
-"""The largest relative error of a surgery in float32; wider for types with fewer digits."""
+"""The largest relative error of a surgery; what has fewer digits than float32 is compared in float32."""
 
 
 @dataclass(frozen=True)
@@ -105,19 +105,14 @@ def relative_error(found: Tensor, wanted: Tensor) -> float:
     return float("inf") if math.isnan(error) else error
 
 
-def tolerance_of(network: nn.Module) -> float:
-    """What float32 is held to, and more for types with fewer digits: 64 roundings."""
-    kinds = {p.dtype for p in network.parameters() if p.is_floating_point()} or {torch.float32}
-    return max(TOLERANCE, *(64 * torch.finfo(kind).eps for kind in kinds if kind.itemsize < 4), 0.0)
-
-
-def certified(surgery: str, original: nn.Module, result: nn.Module, **facts: Any) -> Converted:
+def certified(
+    surgery: str, original: nn.Module, result: nn.Module, *, tolerance: float = TOLERANCE, where: str = "", **facts: Any
+) -> Converted:
     """The result with its certificate; `UserError` when the error measured is larger than allowed."""
-    tolerance, error = tolerance_of(original), facts["max_error"]
-    name = type(original).__name__
+    error, name = facts["max_error"], type(original).__name__
     if not error <= tolerance:
         raise UserError(
-            f"{name}: {surgery} was tried and differs from the original by {error:.2g} of the largest output "
+            f"{name}: {surgery} was tried and differs from the original by {error:.2g} of the largest output{where} "
             f"(allowed {tolerance:g}): this network does something that the surgery does not know"
         )
     return Converted(result, SurgeryCertificate(surgery, name, tolerance=tolerance, **facts))

@@ -3,7 +3,6 @@
 Long, Shelhamer and Darrell, "Fully convolutional networks for semantic segmentation", CVPR 2015, section 3.
 """
 
-import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from atrous.errors import UserError
-from atrous.geometry.axis import Refused
+from atrous.geometry.axis import Axis, Refused
 from atrous.geometry.graph import export_graph
 from atrous.geometry.lower import lower
+from atrous.geometry.maps import IDENTITY, Everything, Sliding
 from atrous.geometry.rules import follow
 from atrous.geometry.strides import strides
 from atrous.surgery.certificate import (
@@ -25,6 +25,7 @@ from atrous.surgery.certificate import (
     first_channels,
     relative_error,
 )
+from atrous.surgery.copies import copied, in_what, narrowed, widened
 from atrous.surgery.dense import is_map
 from atrous.surgery.head import Head
 
@@ -63,12 +64,15 @@ def convolutionalize(
     size = (input_size,) * ndim if isinstance(input_size, int) else tuple(input_size)
     if len(size) != ndim:
         raise UserError(f"input_size={size}: the network has {ndim} spatial axes")
+    if min(size) < 1:
+        raise UserError(f"input_size={input_size}: give the positions per axis that it was trained at, at least 1")
     shape = (channels or found, *size)
-    x = example(classifier, shape)
-    result = copy.deepcopy(classifier)
+    proved = widened(classifier)
+    x = example(proved, shape)
+    result = copied(proved)
     modes = {path: module.training for path, module in classifier.named_modules()}
-    with evaluating(classifier, result):
-        wanted = _scores(classifier, x)
+    with evaluating(proved, result):
+        wanted = _scores(proved, x)
         head = Head(ndim)
         result, layout = head.module(result, "", [x], [None], {})
         if layout is None or not layout.point:
@@ -76,17 +80,18 @@ def convolutionalize(
                 f"{type(classifier).__name__}: its output is no score per class pooled from a map: nothing to convert"
             )
         result.eval()
-        error = relative_error(result(x).flatten(1), wanted.flatten(1))
-    larger, remarks = _larger(result, shape, int(wanted[0].numel()))
-    remarks += _unused(classifier, result, x)
+        error = relative_error(result(x.clone()).flatten(1), wanted.flatten(1))
+    larger, apart, remarks = _larger(proved, result, shape, int(wanted[0].numel()))
+    remarks += head.remarks
     for path, module in result.named_modules():
         module.training = modes.get(path, classifier.training)
     return certified(
         "convolutionalize",
         classifier,
-        result,
-        max_error=error,
-        compared=f"the classifier's {wanted[0].numel()} scores with the map's one position; on {larger}",
+        narrowed(result, classifier),
+        max_error=max(error, apart),
+        compared=f"the classifier's {wanted[0].numel()} scores with the map's one position; on {larger}"
+        + in_what(classifier),
         shapes=(shape,),
         changes=tuple(head.changes),
         remarks=tuple(remarks),
@@ -95,7 +100,7 @@ def convolutionalize(
 
 def _scores(classifier: nn.Module, x: Tensor) -> Tensor:
     try:
-        wanted: Any = classifier(x)
+        wanted: Any = classifier(x.clone())  # it may write into its input
     except Exception as error:  # the network's own forward pass may allow some sizes only
         raise UserError(
             f"{type(classifier).__name__}: cannot run on inputs of {tuple(x.shape[1:])}: {error}"
@@ -106,8 +111,13 @@ def _scores(classifier: nn.Module, x: Tensor) -> Tensor:
     return wanted
 
 
-def _larger(result: nn.Module, shape: tuple[int, ...], classes: int) -> tuple[str, list[Change]]:
-    """Run a larger input: the map must be as large as the stride says. Also who reads the whole input."""
+def _larger(
+    classifier: nn.Module, result: nn.Module, shape: tuple[int, ...], classes: int
+) -> tuple[str, float, list[Change]]:
+    """Run a larger input: the map must be as large as the stride says.
+
+    Returns what was compared, the error where positions are known (nothing pads), and who reads the whole input.
+    """
     big = (shape[0], *(s + 64 for s in shape[1:]))
     graph = lower(export_graph(result, big), fold=False)
     try:
@@ -121,21 +131,39 @@ def _larger(result: nn.Module, shape: tuple[int, ...], classes: int) -> tuple[st
         )
     steps = [math.ceil(strides(axis)[graph.output]) for axis in axes]
     big = (shape[0], *(s + 2 * t for s, t in zip(shape[1:], steps, strict=True)))
+    x = example(result, big, 1)
     with evaluating(result):
-        found = result(example(result, big, 1))
+        found = result(x.clone())
     if found.shape != (1, classes, *(3,) * len(steps)) or not bool(found.isfinite().all()):
         raise UserError(
             f"{type(result).__name__}: gives {tuple(found.shape)} on {big}, where stride {steps} gives 3 per axis"
         )
     readers = dict.fromkeys(op.module for axis in axes for op in axis.barriers)
     what = "reads all of a larger input, as the classifier did"
-    return f"{'x'.join(map(str, big))} a map of {'x'.join('3' * len(steps))}", [Change(m, what) for m in readers]
+    said = f"{'x'.join(map(str, big))} a map of {'x'.join('3' * len(steps))}"
+    apart = 0.0
+    if all(_slides_only(axis) for axis in axes):
+        apart = max(_on_crop(classifier, x, found, at, shape, steps) for at in (1, 2))
+        said += " whose positions are the classifier's on their crops"
+    return said, apart, [Change(m, what) for m in readers]
 
 
-def _unused(classifier: nn.Module, result: nn.Module, x: Tensor) -> list[Change]:
-    """Children of the network that evaluation does not call, where the forward pass was traced in evaluation."""
-    if type(result).forward is type(classifier).forward:
-        return []
-    called = {n.target.split(".")[0] for n in result.graph.nodes if n.op == "call_module"}  # pyright: ignore
-    names = [name for name, child in classifier.named_children() if name not in called and list(child.parameters())]
-    return [Change(name, "not used in evaluation, and not run by the result in training") for name in names]
+def _slides_only(axis: Axis) -> bool:
+    """Whether every operator only slides, without padding: each position of the map is then that of its crop."""
+    return all(
+        read.map == IDENTITY
+        or (isinstance(read.map, Everything) and read.map.length == 1)
+        or (isinstance(read.map, Sliding) and read.map.padding == 0 and not op.arguments.get("ceil_mode"))
+        for op, along in zip(axis.graph.ops, axis.along, strict=True)
+        for read in along.reads
+    )
+
+
+def _on_crop(
+    classifier: nn.Module, x: Tensor, found: Tensor, at: int, shape: tuple[int, ...], steps: list[int]
+) -> float:
+    """The error of position `at` of every axis of the map against the classifier on the crop below it."""
+    crop = x[(..., *(slice(at * t, at * t + s) for t, s in zip(steps, shape[1:], strict=True)))]
+    with evaluating(classifier):
+        wanted = classifier(crop.clone())
+    return relative_error(found[(..., *(slice(at, at + 1),) * len(steps))].flatten(1), wanted.flatten(1))

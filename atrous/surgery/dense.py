@@ -5,7 +5,7 @@ input's mean over the map pools, one whose output is its input flattened flatten
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,19 +109,20 @@ def slides(run: Callable[[Tensor], Any], before: Tensor, after: Any, ndim: int) 
     sizes = [size + 2 for size in before.shape[2:]]
     large = torch.randn(*before.shape[:2], *sizes, generator=generator).to(before.device, before.dtype)
     try:
-        found = run(large)
+        found = run(large.clone())
     except Exception:  # the user's module may refuse other sizes in any way
         return False
     if not isinstance(found, Tensor) or found.shape[2:] != (3,) * ndim:
         return False
     crops = ((at, large[(..., *(slice(at, at + size) for size in before.shape[2:]))]) for at in (0, 2))
-    return all(_close(found[(..., *(slice(at, at + 1),) * ndim)], run(crop)) for at, crop in crops)
+    return all(_close(found[(..., *(slice(at, at + 1),) * ndim)], run(crop.clone())) for at, crop in crops)
 
 
 def works_densely(run: Callable[..., Any], values: list[Any], layouts: list[Layout | None], after: Any) -> bool:
     """Whether `run` does on maps, position by position, what it did on the classifier's values.
 
-    Tried at one position and on copies side by side; `layouts` are those of the tensors among `values`.
+    Tried at one position, and on values side by side that differ: each must become what it becomes alone. `layouts` are
+    those of the tensors among `values`.
     """
     placed = [lay for lay in layouts if lay is not None]
     if not isinstance(after, Tensor) or any(
@@ -132,32 +133,60 @@ def works_densely(run: Callable[..., Any], values: list[Any], layouts: list[Layo
     if after.numel() != after.shape[0] * math.prod(window) * (after[0].numel() // math.prod(window)):
         return False
     pairs = list(zip(values, layouts, strict=True))
-    maps = [lay.spatial(v) if lay is not None else v for v, lay in pairs]
+    counts = tuple(range(2, 2 + len(window)))
+    generator = torch.Generator().manual_seed(0)
+    places = [[_other(v, generator) if lay is not None else v for v, lay in pairs] for _ in range(math.prod(counts))]
     tiled = [
-        v.repeat(1, 1, *range(2, 2 + len(window))) if lay is not None else v
-        for v, (_, lay) in zip(maps, pairs, strict=True)
+        side_by_side([lay.spatial(place[i]) for place in places], counts) if lay is not None else v
+        for i, (v, lay) in enumerate(pairs)
     ]
     try:
-        once, many = run(*maps), run(*tiled)
+        once = run(*(lay.spatial(v.clone()) if lay is not None else fresh(v) for v, lay in pairs))
+        many = run(*map(fresh, tiled))
+        alone = [run(*map(fresh, place)) for place in places]
     except Exception:  # the user's module may refuse a map in any way
         return False
     if not isinstance(once, Tensor) or once.dim() != len(window) + 2 or once.shape[2:] != window:
         return False
-    repeats = (1, 1, *range(2, 2 + len(window)))
-    return (
-        _close(once.reshape(after.shape), after)
-        and many.shape == once.repeat(repeats).shape
-        and _close(many, once.repeat(repeats))
-    )
+    wanted = side_by_side([placed[0].spatial(each) for each in alone], counts)
+    return _close(once.reshape(after.shape), after) and many.shape == wanted.shape and _close(many, wanted)
 
 
-def dense_linear(linear: nn.Linear, layout: Layout) -> nn.Module:
+def fresh(value: Any) -> Any:
+    """A copy of a tensor, since whoever gets it may write into it; anything else as it is."""
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _other(value: Tensor, generator: torch.Generator) -> Tensor:
+    """Another value of the same signs."""
+    noise = 0.5 + torch.rand(value.shape, generator=generator)
+    return value * noise.to(value.device, value.dtype) if value.is_floating_point() else value
+
+
+def side_by_side(maps: Sequence[Tensor], counts: tuple[int, ...]) -> Tensor:
+    """Maps `(N, C, *window)` as one of `counts` of them per axis, the last axis fastest.
+
+    >>> side_by_side([torch.full((1, 1, 1), float(i)) for i in range(3)], (3,)).tolist()
+    [[[0.0, 1.0, 2.0]]]
+    """
+    n, shape = len(counts), maps[0].shape
+    together = torch.stack(tuple(maps)).reshape(*counts, *shape)
+    order = [n, n + 1, *(dim for i in range(n) for dim in (i, n + 2 + i))]
+    return together.permute(order).reshape(*shape[:2], *(c * w for c, w in zip(counts, shape[2:], strict=True)))
+
+
+Tied = dict[tuple[Tensor, tuple[int, ...]], nn.Parameter]
+"""For a weight and a window the weight that it became, so that tied layers stay tied."""
+
+
+def dense_linear(linear: nn.Linear, layout: Layout, tied: Tied) -> nn.Module:
     """The fully connected layer as a convolution whose kernel is the window: the same numbers in another shape."""
     ndim = len(layout.window)
     channels = linear.in_features // math.prod(layout.window)
     conv = CONV[ndim](channels, linear.out_features, layout.window, dilation=layout.spread, bias=False, device="meta")
     weight = linear.weight.detach().reshape(linear.out_features, channels, *layout.window)
-    conv.weight = nn.Parameter(weight, requires_grad=linear.weight.requires_grad)
+    new = nn.Parameter(weight, requires_grad=linear.weight.requires_grad)
+    conv.weight = tied.setdefault((linear.weight, layout.window), new)
     conv.bias = linear.bias
     return conv.train(linear.training)
 

@@ -6,7 +6,6 @@ The stride of every value is read off the exported graph; a value at stride s la
 branches that met before meet again. Each operator that reads a finer grid is changed where the user's module stands.
 """
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace as replaced
@@ -31,6 +30,7 @@ from atrous.surgery.certificate import (
     relative_error,
     tensors,
 )
+from atrous.surgery.copies import copied, in_what, narrowed, widened
 from atrous.surgery.edits import Rates, find_edits
 from atrous.surgery.rewrite import rewrite
 
@@ -57,8 +57,8 @@ def dilate(network: nn.Module, output_stride: int, *, shape: Sequence[int] | Non
         network: an encoder that returns one map or several, or any network whose grid goes down only.
         output_stride: input positions per output position of the result, per axis.
         shape: an input `(C, *S)` to export at and compare on, large enough for the network; 96 positions per axis and
-            the channels of the first convolution when None. A second, odd shape is compared too where the network
-            runs on it.
+            the channels of the first convolution when None. Other lengths are compared too, where the network runs
+            on them, that leave a remainder at every stride within it.
 
     Raises:
         UserError: the network holds what cannot be dilated exactly (resizing after a stride, attention over positions,
@@ -77,39 +77,91 @@ def dilate(network: nn.Module, output_stride: int, *, shape: Sequence[int] | Non
     if shape is None:
         channels, ndim = first_channels(network)
         shape = (channels, *(96,) * ndim)
-    shapes = [tuple(shape), (shape[0], *(s + 2 * i + 1 for i, s in enumerate(shape[1:])))]
-    try:
-        with evaluating(network):
-            network(example(network, shapes[1], 1))
-    except Exception:  # the network's own forward pass may allow some sizes only
-        shapes = shapes[:1]
-    graph = lower(_joined(network, shapes[0]), fold=False)
+    shape, proved = tuple(shape), widened(network)
+    graph = lower(_joined(proved, shape), fold=False)
     axes = [_followed(graph, g) for g in range(graph.ndim)]
-    fine = [{value: _rate(stride, output_stride) for value, stride in strides(axis).items()} for axis in axes]
-    result, changes = rewrite(copy.deepcopy(network), graph, find_edits(graph, axes, fine))
-    if not changes:
-        changes = [Change("", f"nothing: it is nowhere coarser than {output_stride}")]
+    along = [strides(axis) for axis in axes]
+    fine = [{value: _rate(stride, output_stride) for value, stride in each.items()} for each in along]
+    result, changes, remarks = rewrite(copied(proved), graph, find_edits(graph, axes, fine))
     rates = _output_rates(graph, fine)
-    error = max(compare(network, result, rates, size) for size in shapes)
+    tried = [[shape], [(shape[0], *(s + 2 * i + 1 for i, s in enumerate(shape[1:])))]]
+    if changes:
+        tried += other_sizes(shape, [sorted({int(s) for s in each.values() if s.denominator == 1}) for each in along])
+    else:
+        changes = [Change("", f"nothing: it is nowhere coarser than {output_stride}")]
+    measured = _measured(proved, result, rates, tried)
+    worst = max(measured, key=lambda size: measured[size])
     steps = ", ".join("x".join(map(str, r)) for r in dict.fromkeys(rates.values()))
     return certified(
         f"dilate to output stride {output_stride}",
         network,
-        result,
-        max_error=error,
-        compared=f"{len(rates)} outputs, borders included, with every {steps}-th position of the result's",
-        shapes=tuple(shapes),
+        narrowed(result, network),
+        max_error=measured[worst],
+        where=f" on an input of {'x'.join(map(str, worst))}",
+        compared=f"{len(rates)} outputs, borders included, with every {steps}-th position of the result's"
+        + in_what(network),
+        shapes=tuple(measured),
         changes=tuple(changes),
+        remarks=tuple(remarks),
     )
 
 
-def compare(network: nn.Module, result: nn.Module, rates: dict[int, tuple[int, ...]], shape: tuple[int, ...]) -> float:
-    """The largest relative error of `result` on the coarse grid, over all outputs; `rates` per output and axis."""
+def other_sizes(shape: tuple[int, ...], units: list[list[int]]) -> list[list[tuple[int, ...]]]:
+    """Shapes whose lengths leave a remainder at each of the strides `units` of their axis, at all or at some of them.
+
+    Windows that step by two see an even length or an odd one, and padding is where the two differ; a length can be even
+    at one stride and odd at the next. Each is about the smaller of `shape` and 64, or else, where the network does not
+    run on that, about `shape`.
+
+    >>> other_sizes((3, 96, 96), [[1, 2, 4, 8], [1, 2, 4, 8]])
+    [[(3, 71, 66), (3, 103, 98)], [(3, 69, 68), (3, 101, 100)]]
+    """
+    offsets = []
+    for each in units:
+        below = each[:-1]
+        these = [each[-1] - 1, sum(below[1::2]), sum(below[::2]), sum(below[-1:])]
+        offsets.append([t for t in dict.fromkeys(these) if t] or [0])
+    ndim, most = len(units), max(map(len, offsets))
+    found = []
+    for first in range(0, most, ndim):
+        more = [offsets[g][(first + g) % len(offsets[g])] for g in range(ndim)]
+        near = []
+        for limit in (64, max(shape[1:])):
+            whole = [u[-1] * max(1, min(s, limit) // u[-1]) for s, u in zip(shape[1:], units, strict=True)]
+            near.append((shape[0], *(length + t for length, t in zip(whole, more, strict=True))))
+        found.append(list(dict.fromkeys(near)))
+    return found
+
+
+def _measured(
+    network: nn.Module, result: nn.Module, rates: dict[int, tuple[int, ...]], tried: list[list[tuple[int, ...]]]
+) -> dict[tuple[int, ...], float]:
+    """The error on the first shape of each list on which the network runs."""
+    found: dict[tuple[int, ...], float] = {}
+    for shapes in tried:
+        for shape in shapes:
+            error = compare(network, result, rates, shape) if shape not in found else found[shape]
+            if error is not None:
+                found[shape] = error
+                break
+    return found
+
+
+def compare(
+    network: nn.Module, result: nn.Module, rates: dict[int, tuple[int, ...]], shape: tuple[int, ...]
+) -> float | None:
+    """The largest relative error of `result` on the coarse grid, over all outputs; `rates` per output and axis.
+
+    None where the network itself does not run on this shape: its own forward pass may allow some sizes only.
+    """
     x = example(network, shape, 1)
     with evaluating(network, result):
-        wanted = tensors(network(x))
         try:
-            found = tensors(result(x))
+            wanted = tensors(network(x.clone()))  # it may write into its input
+        except Exception:  # the user's forward pass may raise anything
+            return None
+        try:
+            found = tensors(result(x.clone()))
         except (RuntimeError, AssertionError) as error:  # sizes and arguments that a forward pass takes for granted
             raise UserError(
                 f"{type(network).__name__}: does not run on the finer grid ({str(error).splitlines()[0]}): part of "

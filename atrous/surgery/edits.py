@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -24,12 +24,14 @@ POOLS = tuple(f"{kind}_pool{n}d{more}" for n in (1, 2, 3) for kind in ("max", "a
 class Edit:
     """What one operator becomes.
 
-    `windows` are set for convolutions and pools (`pad` is the operator before it that belongs to it); `rates` and
+    `windows` are set for convolutions and pools (`pad` is the operator before it that belongs to it, `others` the
+    windows that pad as much at this length, by another rule); `rates` and
     `dims` for what reads all positions of some dimensions; `amounts` for padding by constants, innermost axis first.
     """
 
     op: Op
     windows: tuple[Window, ...] = ()
+    others: tuple[Window, ...] = ()
     pad: Op | None = None
     rates: tuple[int, ...] = ()
     dims: tuple[int, ...] = ()
@@ -133,16 +135,30 @@ def _window(graph: Graph, op: Op, before: list[int], after: list[int]) -> Edit |
         raise refusal(op, "its indices would count positions of the finer grid")
     pad = _own_pad(graph, op)
     ceil = bool(a.get("ceil_mode", False))
-    windows = []
+    source = graph.ops[op.inputs[0] if pad is None else pad.inputs[0]]
+    fixed, same = [], []
     for g, (s, rate, rate_out) in enumerate(zip(slides, before, after, strict=True)):
-        end = s.reach - s.padding if a["padding"] == "same" else s.padding
-        start: int | None = s.padding
+        start, end = s.padding, s.reach - s.padding if a["padding"] == "same" else s.padding
         if pad is not None:
             start, end = _own_padding(graph, op, pad, g, s)
-        windows.append(Window(s.kernel, s.stride, s.dilation, start, end, rate, s.stride * rate // rate_out, ceil))
-    if all(w.kernel == 1 and w.stride == w.fine_stride == 1 and w.after == 0 for w in windows):
+        window = Window(s.kernel, s.stride, s.dilation, start, end, rate, s.stride * rate // rate_out, ceil)
+        fixed.append(window)
+        length = source.shape[len(source.shape) - graph.ndim + g]
+        same.append(_as_same(window, length) if s.padding == 0 and not ceil else window)
+    if all(w.kernel == 1 and w.stride == w.fine_stride == 1 and not w.before and w.after == 0 for w in fixed):
         return None
-    return Edit(op, windows=tuple(windows), pad=pad)
+    windows, others = tuple(fixed), tuple(same)
+    if pad is not None and pad.module == op.module:  # a function of the input's length, more often than not
+        windows, others = others, windows
+    return Edit(op, windows=windows, others=others if others != windows else (), pad=pad)
+
+
+def _as_same(window: Window, length: int) -> Window:
+    """The window with TensorFlow's "same" padding where at this length that pads just as much."""
+    same = replace(window, before=None, after=0)
+    start, count = same.coarse(length)
+    total = max((count - 1) * window.stride + window.dilation * (window.kernel - 1) + 1 - length, 0)
+    return same if (window.before, window.after) == (start, total - start) else window
 
 
 def _own_pad(graph: Graph, op: Op) -> Op | None:
@@ -156,19 +172,11 @@ def _own_pad(graph: Graph, op: Op) -> Op | None:
     return None
 
 
-def _own_padding(graph: Graph, op: Op, pad: Op, g: int, s: sliding.Sliding) -> tuple[int | None, int]:
-    """Padding before and after along axis `g`: "same" (None) when the amounts follow that rule, else as they are."""
-    first = len(pad.shape) - graph.ndim
-    low, high = pad_pairs(pad).get(first + g, (0, 0))
-    length = graph.ops[pad.inputs[0]].shape[first + g]
-    same = Window(s.kernel, s.stride, s.dilation, None, 0, 1, s.stride)
-    start, count = same.coarse(length)
-    total = max((count - 1) * s.stride + s.reach + 1 - length, 0)
-    if s.padding == 0 and pad.module == op.module and (low, high) == (start, total - start):
-        return None, 0
+def _own_padding(graph: Graph, op: Op, pad: Op, g: int, s: sliding.Sliding) -> tuple[int, int]:
+    """Padding before and after along axis `g`, at this length."""
     if s.padding:
         raise refusal(op, "it is padded twice")
-    return low, high
+    return pad_pairs(pad).get(len(pad.shape) - graph.ndim + g, (0, 0))
 
 
 def value_of_pad(op: Op) -> float:

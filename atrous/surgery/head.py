@@ -10,9 +10,11 @@ from atrous.surgery.certificate import Change
 from atrous.surgery.dense import (
     Layout,
     Step,
+    Tied,
     adaptive,
     dense_linear,
     dense_norm,
+    fresh,
     is_map,
     linear_on_map,
     point,
@@ -20,7 +22,7 @@ from atrous.surgery.dense import (
     step_by_value,
     works_densely,
 )
-from atrous.surgery.owner import argument, function_name, trace_owner
+from atrous.surgery.owner import argument, function_name, in_training, trace_owner
 
 ADAPTIVE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
 Lies = Layout | None
@@ -28,17 +30,19 @@ Lies = Layout | None
 
 
 class Head:
-    """What is known while walking; `changes` collects what was done, by module."""
+    """What is known while walking; `changes` collects what was done, by module, `remarks` what training lost."""
 
     def __init__(self, ndim: int):
         self.ndim = ndim
         self.changes: list[Change] = []
+        self.remarks: list[Change] = []
+        self.tied: Tied = {}
 
     def module(
         self, module: nn.Module, path: str, values: list[Any], lies: list[Lies], kwargs: dict[str, Any]
     ) -> tuple[nn.Module, Lies]:
         """One call of a module: what stands in its place, and how its output lies."""
-        after = module(*values, **kwargs)
+        after = module(*map(fresh, values), **kwargs)
         layout = next((lay for lay in lies if lay is not None), None)
         if layout is None and is_map(after, self.ndim) and not _squashes(module):
             return module, None
@@ -58,7 +62,7 @@ class Head:
         """The step that a module is as a whole."""
         if isinstance(module, nn.Linear) and layout is not None and layout.flat:
             kernel = "x".join(map(str, layout.window))
-            return Step(dense_linear(module, layout), point(self.ndim, True), f"convolution of {kernel}")
+            return Step(dense_linear(module, layout, self.tied), point(self.ndim, True), f"convolution of {kernel}")
         if layout is not None and (step := dense_norm(module, layout)) is not None:
             return step
         if isinstance(module, ADAPTIVE) and layout is None and is_map(after, self.ndim):
@@ -80,6 +84,7 @@ class Head:
         if not isinstance(output, fx.Node):
             raise refusal(path, module, "returns several values")
         if walk.edited:
+            self.remarks += [Change(path, said)] if (said := in_training(module)) else []
             walk.traced.graph.eliminate_dead_code()
             walk.traced.recompile()
         return (walk.traced if walk.edited else module), walk.lies.get(output)
@@ -206,7 +211,7 @@ def _run(traced: fx.GraphModule, values: list[Any], kwargs: dict[str, Any]) -> d
     found: dict[fx.Node, Any] = {}
     kept: dict[fx.Node, Any] = {}
     traced.eval()
-    Recorder(traced).run(*values, **kwargs)
+    Recorder(traced).run(*map(fresh, values), **kwargs)
     return kept
 
 

@@ -3,7 +3,6 @@
 Carreira and Zisserman, "Quo vadis, action recognition? A new model and the Kinetics dataset", CVPR 2017, section 2.4.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from atrous.surgery.certificate import (
     relative_error,
     tensors,
 )
+from atrous.surgery.copies import copied, in_what, narrowed, widened
 from atrous.surgery.timm_layers import NORM_ACT, SAME, BatchNormAct3d, Conv3dSame, full_name
 
 ADAPTIVE_AVG = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
@@ -31,6 +31,7 @@ INSTANCE_NORM = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3
 DROPOUT = {1: nn.Dropout1d, 2: nn.Dropout2d, 3: nn.Dropout3d}
 PADS = (
     {1: nn.ZeroPad1d, 2: nn.ZeroPad2d, 3: nn.ZeroPad3d},
+    {1: nn.ConstantPad1d, 2: nn.ConstantPad2d, 3: nn.ConstantPad3d},
     {1: nn.ReflectionPad1d, 2: nn.ReflectionPad2d, 3: nn.ReflectionPad3d},
     {1: nn.ReplicationPad1d, 2: nn.ReplicationPad2d, 3: nn.ReplicationPad3d},
 )
@@ -79,25 +80,41 @@ def inflate(
             f"0 to {ndim - 1}"
         )
     shape = tuple(shape or (channels, *(64,) * before))
-    grow = _Grow(before, axis, kernel, weights)
-    result = copy.deepcopy(network)
+    grow, proved = _Grow(before, axis, kernel, weights), widened(network)
+    result = copied(proved)
     changes = []
     made: dict[nn.Module, nn.Module | None] = {}  # a module may be registered under several names
     for path, module in list(result.named_modules(remove_duplicate=False)):
         new = made[module] if module in made else grow.module(module, path)
         made[module] = new
         if new is not None:
+            if new is not module:
+                _take_over(path, module, new)
             result = _put(result, path, new.train(module.training))
             changes.append(Change(path, _said(module, new)))
+    error = _fixed_point(proved, result, shape, grow)
     return certified(
         f"inflate to {ndim} axes",
         network,
-        result,
-        max_error=_fixed_point(network, result, shape, grow),
-        compared=f"an image repeated along axis {axis}, its borders repeated too, with the original's output repeated",
+        narrowed(result, network),
+        max_error=error,
+        compared=f"an image repeated along axis {axis}, its borders repeated too, with the original's output repeated"
+        + in_what(network),
         shapes=(shape,),
         changes=tuple(changes),
     )
+
+
+def _take_over(path: str, module: nn.Module, new: nn.Module) -> None:
+    """Hooks of a layer that is replaced; its parameters must be those that the new one has."""
+    held, has = ([name for name, _ in m.named_parameters()] for m in (module, new))
+    if set(held) != set(has):
+        raise UserError(
+            f"{path or 'the network'} ({type(module).__name__}): its parameters are {', '.join(held)}, not "
+            f"{', '.join(has)}: remove what computes its weight first (torch.nn.utils.remove_weight_norm)"
+        )
+    for kind in ("forward_hooks", "forward_pre_hooks", "forward_hooks_with_kwargs", "forward_pre_hooks_with_kwargs"):
+        getattr(new, f"_{kind}").update(getattr(module, f"_{kind}"))
 
 
 def _put(network: nn.Module, path: str, new: nn.Module) -> nn.Module:
@@ -118,6 +135,7 @@ class _Grow:
 
     def __init__(self, before: int, axis: int, kernel: int | None, weights: str):
         self.n, self.axis, self.kernel, self.weights = before, axis, kernel, weights
+        self.grown: dict[tuple[nn.Parameter, tuple[int, ...]], nn.Parameter] = {}
         self.makers: dict[type, Callable[[Any], nn.Module]] = {
             CONV[before]: self.conv,
             CONV_TRANSPOSE[before]: self.transposed,
@@ -165,6 +183,10 @@ class _Grow:
             self.added(m.dilation, 1), m.groups, False, m.padding_mode, device="meta",
         )  # fmt: skip
         size = new.kernel_size[self.axis]
+        new.bias = m.bias
+        if (m.weight, new.kernel_size) in self.grown:  # tied weights stay tied
+            new.weight = self.grown[m.weight, new.kernel_size]
+            return new
         weight = m.weight.detach().unsqueeze(2 + self.axis).repeat_interleave(size, 2 + self.axis)
         if self.weights == "mean":
             weight = weight / size
@@ -172,7 +194,8 @@ class _Grow:
             keep = torch.zeros(size, dtype=weight.dtype, device=weight.device)
             keep[size // 2] = 1
             weight = weight * keep.reshape(-1, *(1,) * (self.n - self.axis))
-        new.weight, new.bias = nn.Parameter(weight, requires_grad=m.weight.requires_grad), m.bias
+        new.weight = nn.Parameter(weight, requires_grad=m.weight.requires_grad)
+        self.grown[m.weight, new.kernel_size] = new.weight
         return new
 
     def transposed(self, m: Any) -> nn.Module:
@@ -230,21 +253,22 @@ class _Grow:
         def made(m: Any) -> nn.Module:
             pairs = [list(m.padding[2 * i : 2 * i + 2]) for i in range(self.n)][::-1]
             pairs.insert(self.axis, [0, 0] if self.kernel == 1 else pairs[0])
-            return kinds[self.n + 1](tuple(v for pair in reversed(pairs) for v in pair))
+            flat = tuple(v for pair in reversed(pairs) for v in pair)
+            return kinds[self.n + 1](flat, m.value) if kinds[1] is nn.ConstantPad1d else kinds[self.n + 1](flat)
 
         return made
 
 
 def _fixed_point(network: nn.Module, result: nn.Module, shape: tuple[int, ...], grow: _Grow) -> float:
     """The relative error on a repeated image, in a copy whose zero padding along the new axis repeats instead."""
-    probe = copy.deepcopy(result)
+    probe = copied(result)
     for module in probe.modules():
         _repeat_borders(module, grow)
     x = example(network, shape, 1)
     depth = shape[1] if grow.kernel is None else 4
     volume = x.unsqueeze(2 + grow.axis).repeat_interleave(depth, 2 + grow.axis)
     with evaluating(network, probe):
-        wanted = tensors(network(x))
+        wanted = tensors(network(x.clone()))  # it may write into its input
         try:
             found = tensors(probe(volume))
         except Exception as error:  # the network's own forward pass may count axes
@@ -255,12 +279,24 @@ def _fixed_point(network: nn.Module, result: nn.Module, shape: tuple[int, ...], 
             ) from error
     errors = [float("inf")] * (len(wanted) != len(found))
     for a, b in zip(wanted, found, strict=False):
-        if b.dim() == a.dim() + 1:
-            repeated = a.unsqueeze(2 + grow.axis).expand_as(b) if b.shape[:2] == a.shape[:2] else a
-            errors.append(relative_error(b, repeated))
-        else:
+        at = 2 + grow.axis
+        if b.dim() != a.dim() + 1 or b.shape[:at] + b.shape[at + 1 :] != a.shape:
             errors.append(relative_error(b, a))
+            continue
+        if b.dim() == volume.dim():
+            _check_depth(network, probe, b.shape[at], a.shape[2] if grow.kernel is None else depth)
+        errors.append(relative_error(b, a.unsqueeze(at).expand_as(b)))
     return max(errors)
+
+
+def _check_depth(network: nn.Module, probe: nn.Module, found: int, wanted: int) -> None:
+    """The new axis must come out as long as the one that it is like; adaptive pools to several bins keep it."""
+    pools = [m for m in probe.modules() if isinstance(m, (*ADAPTIVE_AVG.values(), *ADAPTIVE_MAX.values()))]
+    if found != wanted and not any(isinstance(m.output_size, tuple) and None in m.output_size for m in pools):
+        raise UserError(
+            f"{type(network).__name__}: its output has {found} positions along the new axis and should have {wanted}: "
+            "a function in its forward pass pads, pools or crops the original axes only"
+        )
 
 
 def _repeat_borders(module: Any, grow: _Grow) -> None:
@@ -269,7 +305,7 @@ def _repeat_borders(module: Any, grow: _Grow) -> None:
     if isinstance(module, Conv3dSame):
         module.repeated = grow.axis
         return
-    if isinstance(module, nn.ZeroPad1d | nn.ZeroPad2d | nn.ZeroPad3d):
+    if isinstance(module, nn.ConstantPad1d | nn.ConstantPad2d | nn.ConstantPad3d):
         flat, at = list(module.padding), 2 * (grow.n - grow.axis)
         pads = flat[at : at + 2]
         flat[at : at + 2] = [0, 0]

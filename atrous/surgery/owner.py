@@ -4,15 +4,30 @@ Only a module that calls the operator to be changed as a function (`F.avg_pool2d
 and only one level deep: its children, with all their control flow, stay ordinary modules.
 """
 
+import copy
 import inspect
+from collections import Counter
+from types import MethodType
 from typing import Any
 
 import torch.nn.functional as F
 from torch import fx, nn
+from torch.fx.node import map_arg
+from torch.utils._pytree import tree_structure
 
 from atrous.errors import UserError
 
 DROPOUTS = {F.dropout: nn.Dropout, F.dropout1d: nn.Dropout1d, F.dropout2d: nn.Dropout2d, F.dropout3d: nn.Dropout3d}
+
+
+class Traced(fx.GraphModule):
+    """An edited forward pass in place of a module's own, with all else that the module is and holds."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Traced":
+        new: Any = super().__deepcopy__(memo)
+        new.__dict__.update((k, copy.deepcopy(v, memo)) for k, v in vars(self).items() if k not in vars(new))
+        _be(new, type(self))
+        return new
 
 
 class _OneLevel(fx.Tracer):
@@ -41,14 +56,58 @@ def trace_owner(module: nn.Module, path: str) -> fx.GraphModule:
     finally:
         module.training = training
     _free_arguments(graph, list(inspect.signature(module.forward).parameters))
-    traced = fx.GraphModule(module, graph, type(module).__name__)
+    traced = Traced(module, graph, type(module).__name__)
     traced.training = training
     _keep_everything(module, traced)
+    _stay_what_it_was(module, traced)
     for node in list(traced.graph.nodes):
         if node.op == "call_function" and node.target in DROPOUTS:
             p = node.kwargs.get("p", node.args[1] if len(node.args) > 1 else 0.5)
             insert_module(traced, node, DROPOUTS[node.target](p), (node.args[0],))
     return traced
+
+
+def in_training(module: nn.Module) -> str | None:
+    """What a traced forward pass no longer does in training; None when only dropouts tell the modes apart.
+
+    >>> class Auxiliary(nn.Sequential):
+    ...     def forward(self, x):
+    ...         return (self[0](x), self[1](x)) if self.training else self[0](x)
+    >>> in_training(Auxiliary(nn.ReLU(), nn.Tanh()))
+    'in training runs as in evaluation: without 1, and with another kind of output'
+    """
+    training = module.training
+    try:
+        graphs = []
+        for module.training in (True, False):
+            graphs.append(_OneLevel().trace(module, concrete_args=_defaults(module)))
+    except Exception:  # tracing runs the user's code, which may raise anything
+        return "in training runs as in evaluation: its own forward pass in training cannot be traced to compare the two"
+    finally:
+        module.training = training
+    (more, some), (fewer, other) = (_does(graph) for graph in graphs)
+    said = []
+    lost, gained = (dict.fromkeys(name for name, _ in calls) for calls in (more - fewer, fewer - more))
+    for word, names in (("without", [*lost]), ("with", [name for name in gained if name not in lost])):
+        if names:
+            said.append(f"{word} {', '.join(names)}")
+    said += ["with another kind of output"] * (some != other)
+    return f"in training runs as in evaluation: {', and '.join(said)}" if said else None
+
+
+def _does(graph: fx.Graph) -> tuple[Counter[tuple[str, str]], str]:
+    """What a forward pass calls, with which fixed arguments (but of dropouts), and how its output is made up."""
+    found: Counter[tuple[str, str]] = Counter()
+    output = ""
+    for node in graph.nodes:
+        fixed = map_arg((node.args, node.kwargs), lambda _: None)
+        if node.op == "output":
+            output = str(tree_structure(node.args[0]))
+        elif node.op == "call_module":
+            found[str(node.target), str(fixed)] += 1
+        elif node.op in ("call_function", "call_method") and not function_name(node).startswith("_assert"):
+            found[function_name(node), "" if node.target in DROPOUTS else str(fixed)] += 1
+    return found, output
 
 
 def _defaults(module: nn.Module) -> dict[str, Any]:
@@ -93,6 +152,22 @@ def _keep_everything(module: nn.Module, traced: fx.GraphModule) -> None:
     traced._forward_hooks, traced._forward_pre_hooks = module._forward_hooks, module._forward_pre_hooks
     traced._forward_hooks_with_kwargs = module._forward_hooks_with_kwargs
     traced._forward_pre_hooks_with_kwargs = module._forward_pre_hooks_with_kwargs
+
+
+def _stay_what_it_was(module: nn.Module, traced: Traced) -> None:
+    """The class, so methods and `isinstance`, and the attributes of the original."""
+    _be(traced, type(module))
+    for name, value in vars(module).items():
+        own = isinstance(value, MethodType) and value.__self__ is module
+        vars(traced).setdefault(name, MethodType(value.__func__, traced) if own else value)
+
+
+def _be(traced: Traced, kind: type) -> None:
+    """Make it an instance of `kind` too; of a module that was traced before that is the class that it had then."""
+    kind = next(k for k in kind.__mro__ if not issubclass(k, fx.GraphModule))
+    # fx looks for this name to tell the class that it makes for every instance, which holds the forward pass
+    traced.__class__ = type(kind.__name__, (Traced, kind), {"__module__": __name__, "__qualname__": "GraphModuleImpl"})
+    traced.recompile()
 
 
 def insert_module(traced: fx.GraphModule, node: fx.Node, new: nn.Module, args: tuple[Any, ...]) -> fx.Node:

@@ -1,8 +1,10 @@
 """Edits of operators, made where the user's modules stand."""
 
+import copy
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import fx, nn
@@ -11,8 +13,17 @@ from atrous.geometry.graph import Graph, Op
 from atrous.geometry.rules.rearrange import PADS
 from atrous.surgery.certificate import Change, replace_module
 from atrous.surgery.edits import CONVS, POOLS, Edit, is_zero_or_lowest, refusal, value_of_pad
-from atrous.surgery.owner import argument, function_name, insert_module, is_fixed, tensor_input, trace_owner
-from atrous.surgery.window import CoarseGrid, DilatedAvgPool, DilatedMaxPool, dilate_conv
+from atrous.surgery.owner import (
+    argument,
+    function_name,
+    in_training,
+    insert_module,
+    is_fixed,
+    tensor_input,
+    trace_owner,
+)
+from atrous.surgery.padding import pads_by_itself, settled
+from atrous.surgery.window import CoarseGrid, DilatedAvgPool, DilatedMaxPool, OnWindows, Window, dilate_conv
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 FAMILIES = (
@@ -25,9 +36,9 @@ FAMILIES = (
 """Names of one family stand for each other, in the order of the calls: ATen writes some of these as others."""
 
 
-def rewrite(network: nn.Module, graph: Graph, edits: Sequence[Edit]) -> tuple[nn.Module, list[Change]]:
-    """Make the edits in `network`; returns it (a traced one where its own forward pass had to change) and what was
-    done.
+def rewrite(network: nn.Module, graph: Graph, edits: Sequence[Edit]) -> tuple[nn.Module, list[Change], list[Change]]:
+    """Make the edits in `network`; returns it (a traced one where its own forward pass had to change), what was done,
+    and what the traced ones no longer do in training.
 
     Raises:
         UserError: an operator's module cannot be changed; or one module is used on grids that differ.
@@ -35,20 +46,23 @@ def rewrite(network: nn.Module, graph: Graph, edits: Sequence[Edit]) -> tuple[nn
     by_module: dict[str, list[Edit]] = defaultdict(list)
     for edit in edits:
         by_module[edit.op.module].append(edit)
-    changes = []
+    changes, remarks = [], []
     for path in sorted(by_module, key=lambda p: (-p.count(".") if p else 1, p)):  # children before their owners
         module, own = network.get_submodule(path), by_module[path]
+        more = in_training(module)
         new = _rewritten(module, path, graph, own)
         if new is not module and path == "":
             network = new
         elif new is not module:
             _replace_everywhere(network, path, module, new)
         changes += [(edit.op.index, Change(path, text)) for edit, text in _said(own)]
+        if new is not module and isinstance(new, fx.GraphModule) and more:
+            remarks.append(Change(path, more))
         if isinstance(new, fx.GraphModule) and (fixed := [str(n.target) for n in new.graph.nodes if is_fixed(n)]):
             changes.append(
                 (own[-1].op.index, Change(path, f"takes {', '.join(fixed)} by the default, in training too"))
             )
-    return network, [change for _, change in sorted(changes, key=lambda pair: pair[0])]
+    return network, [change for _, change in sorted(changes, key=lambda pair: pair[0])], remarks
 
 
 def _said(edits: Sequence[Edit]) -> list[tuple[Edit, str]]:
@@ -66,6 +80,7 @@ def _replace_everywhere(network: nn.Module, path: str, old: nn.Module, new: nn.M
 
 def _rewritten(module: nn.Module, path: str, graph: Graph, edits: list[Edit]) -> nn.Module:
     inside = [op for op in graph.ops if op.module == path and op.kind not in ("input", "constant")]
+    edits = _on_its_own_grid(module, edits)
     first = edits[0]
     alike = all(
         (e.windows, e.rates, e.dims, e.amounts) == (first.windows, first.rates, first.dims, first.amounts)
@@ -74,7 +89,7 @@ def _rewritten(module: nn.Module, path: str, graph: Graph, edits: list[Edit]) ->
     belongs = {e.op.index for e in edits} | {e.pad.index for e in edits if e.pad is not None}
     alone = all(op.index in belongs for op in inside)
     if isinstance(module, CONVOLUTIONS) and first.op.kind in CONVS:
-        if not alike:
+        if not alike or len(_calls(graph, inside, first.op)) > len(edits):
             raise refusal(first.op, "it is used several times, on grids that differ")
         _convolution(module, graph, first, alone)
         return module
@@ -82,6 +97,24 @@ def _rewritten(module: nn.Module, path: str, graph: Graph, edits: list[Edit]) ->
     if leaf and alike and (alone or (first.rates and len(edits) == len(_of_family(inside, first.op)))):
         return _leaf(module, first)
     return _owner(module, path, inside, edits)
+
+
+def _on_its_own_grid(module: nn.Module, edits: list[Edit]) -> list[Edit]:
+    """The edits of a module that is on a finer grid already: its windows say how it pads, at any length."""
+    if not isinstance(module, OnWindows | DilatedMaxPool):
+        return edits
+    finer = []
+    for edit in edits:
+        pairs = zip(module.windows, edit.windows, strict=True)
+        windows = tuple(replace(w, rate=w.rate * e.rate, fine_stride=e.fine_stride) for w, e in pairs)
+        finer.append(replace(edit, windows=windows, others=()))
+    return finer
+
+
+def _calls(graph: Graph, inside: list[Op], like: Op) -> list[Op]:
+    """The convolutions by weights of this shape that a module does: as many as it is called."""
+    shape = graph.ops[like.arguments["weight"].index].shape
+    return [op for op in inside if op.kind == like.kind and graph.ops[op.arguments["weight"].index].shape == shape]
 
 
 def _convolution(module: nn.Module, graph: Graph, edit: Edit, alone: bool) -> None:
@@ -93,15 +126,26 @@ def _convolution(module: nn.Module, graph: Graph, edit: Edit, alone: bool) -> No
         raise refusal(op, f"{type(module).__name__} does more than to convolve, and its padding would have to change")
     if edit.pad is not None and not is_zero_or_lowest(edit.pad, op.kind):
         raise refusal(op, "it pads by a constant other than zero")
-    if not plain and not bare and edit.pad is None and not alone:
-        raise refusal(op, f"{type(module).__name__} has a forward pass of its own")
-    dilate_conv(module, edit.windows, pads_itself=edit.pad is not None)  # pyright: ignore[reportArgumentType]
+    conv: Any = module
+    windows, itself = edit.windows, edit.pad is not None or isinstance(module, OnWindows)
+    if alone and not bare and not isinstance(module, OnWindows):
+
+        def made(windows: tuple[Window, ...]) -> nn.Module:
+            tried = copy.copy(conv)
+            dilate_conv(tried, windows, pads_itself=itself)
+            return tried
+
+        windows = settled(module, edit, conv.in_channels, made)
+    dilate_conv(conv, windows, pads_itself=itself)
 
 
 def _leaf(module: nn.Module, edit: Edit) -> nn.Module:
     """What replaces a module that holds nothing but this operator."""
     if edit.rates:
         return nn.Sequential(CoarseGrid(edit.rates, edit.dims), module)
+    if edit.windows and pads_by_itself(module) and not isinstance(module, DilatedMaxPool):
+        windows = settled(module, edit, 2, lambda windows: _new(replace(edit, windows=windows)))
+        return _new(replace(edit, windows=windows))
     return _new(edit)
 
 

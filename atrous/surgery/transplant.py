@@ -1,13 +1,15 @@
 """Weights from one network into another: what fits is copied, what does not is said."""
 
-import copy
 from collections.abc import Mapping
 from difflib import SequenceMatcher
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from atrous.errors import UserError
-from atrous.surgery.certificate import Change, Converted, certified, relative_error
+from atrous.surgery.certificate import TOLERANCE, Change, Converted, certified, relative_error
+from atrous.surgery.copies import copied
 
 Token = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -25,7 +27,7 @@ def transplant(source: nn.Module | Mapping[str, Tensor], target: nn.Module) -> C
         target: a network; not changed.
 
     Raises:
-        UserError: nothing fits.
+        UserError: nothing fits, or the source holds what is no tensor.
 
     >>> old = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 1))
     >>> new = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 5, 1))
@@ -36,8 +38,8 @@ def transplant(source: nn.Module | Mapping[str, Tensor], target: nn.Module) -> C
       kept 1: weight (5, 8, 1, 1), bias (5,) as before: nothing in the source fits
       kept 2: weight (2, 8, 1, 1), bias (2,) of the source not used
     """
-    given = dict(source.state_dict() if isinstance(source, nn.Module) else source)
-    wanted = target.state_dict()
+    given = _tensors_of(source)
+    wanted = {name: value for name, value in target.state_dict().items() if isinstance(value, Tensor)}
     pairs = {name: name for name, value in wanted.items() if name in given and given[name].shape == value.shape}
     named = set(pairs)
     pairs |= _by_order(
@@ -45,14 +47,16 @@ def transplant(source: nn.Module | Mapping[str, Tensor], target: nn.Module) -> C
     )
     if not pairs:
         raise UserError(f"{type(target).__name__}: none of its {len(wanted)} tensors has its like in the source")
-    result = copy.deepcopy(target)
-    result.load_state_dict({name: given[pairs[name]] if name in pairs else value for name, value in wanted.items()})
+    result = copied(target)
+    result.load_state_dict({**target.state_dict(), **{name: given[old] for name, old in pairs.items()}})
     held = result.state_dict()
     used = set(pairs.values())
+    roundings = [torch.finfo(held[name].dtype).eps for name in pairs if held[name].is_floating_point()]
     return certified(
         "transplant",
         target,
         result,
+        tolerance=max(TOLERANCE, *roundings, 0.0),  # a copy is rounded once
         max_error=max(relative_error(held[name], given[old].to(held[name].device)) for name, old in pairs.items()),
         compared=f"{len(pairs)} of {len(wanted)} tensors with those of the source",
         shapes=(),
@@ -62,6 +66,17 @@ def transplant(source: nn.Module | Mapping[str, Tensor], target: nn.Module) -> C
             *_left({n: v for n, v in given.items() if n not in used}, "of the source not used"),
         ),
     )
+
+
+def _tensors_of(source: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    held: Mapping[str, object] = source.state_dict() if isinstance(source, nn.Module) else source
+    given = {name: value for name, value in held.items() if not name.endswith("_extra_state")}
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            nested = [key for key, inner in given.items() if isinstance(inner, Mapping)]
+            mend = f"give its {nested[0]!r}" if nested else "leave it out"
+            raise UserError(f"the source is no state dict: {name!r} is of type {type(value).__name__}: {mend}")
+    return cast(dict[str, Tensor], given)
 
 
 def _by_module(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

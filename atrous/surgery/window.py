@@ -93,7 +93,7 @@ def padded(x: Tensor, windows: Sequence[Window], value: float = 0.0) -> Tensor:
     return F.pad(x, flat, value=value) if any(flat) else x
 
 
-class _OnWindows:
+class OnWindows:
     """What convolutions on a finer grid share: `windows`, one per axis."""
 
     windows: tuple[Window, ...]
@@ -110,15 +110,15 @@ class _OnWindows:
         return convolve(x, conv.weight, conv.bias, cast(int, conv.stride), 0, cast(int, conv.dilation), conv.groups)
 
 
-class DilatedConv1d(_OnWindows, nn.Conv1d):
+class DilatedConv1d(OnWindows, nn.Conv1d):
     """A convolution on a finer grid; parameters as in `torch.nn.Conv1d`."""
 
 
-class DilatedConv2d(_OnWindows, nn.Conv2d):
+class DilatedConv2d(OnWindows, nn.Conv2d):
     """A convolution on a finer grid; parameters as in `torch.nn.Conv2d`."""
 
 
-class DilatedConv3d(_OnWindows, nn.Conv3d):
+class DilatedConv3d(OnWindows, nn.Conv3d):
     """A convolution on a finer grid; parameters as in `torch.nn.Conv3d`."""
 
 

@@ -129,3 +129,80 @@ def test_one_axis_and_three():
 def test_what_is_no_convolution_is_refused_by_name(classifier, size, said):
     with pytest.raises(UserError, match=said):
         convolutionalize(classifier, size)
+
+
+class Squeezed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Conv2d(16, 16, 1)
+
+    def forward(self, x):
+        return x * torch.sigmoid(self.inner(F.adaptive_avg_pool2d(x, 1)))
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (
+            [
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+                nn.Linear(16, 16),
+                nn.GroupNorm(4, 16),
+                nn.ReLU(),
+                nn.Linear(16, 10),
+            ],
+            "^5 .GroupNorm",
+        ),
+        ([nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.GroupNorm(2, 16), nn.Linear(16, 10)], "^4 .GroupNorm"),
+        ([nn.AdaptiveAvgPool2d(1), Squeezed(), nn.Flatten(), nn.Linear(16, 10)], "^3 .Squeezed.*adaptive_avg_pool2d"),
+    ],
+)
+def test_a_head_that_mixes_positions_is_refused_by_name(head, said):
+    with pytest.raises(UserError, match=said):
+        convolutionalize(nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), *head), 8)
+
+
+def test_where_nothing_pads_the_map_is_compared_with_crops():
+    done = convolutionalize(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)), 8)
+    assert "positions are the classifier's on their crops" in done.certificate.compared
+    done = convolutionalize(nn.Sequential(nn.Conv2d(1, 4, 3, 1, 1), nn.Flatten(), nn.Linear(4 * 64, 3)), 8)
+    assert "crops" not in done.certificate.compared
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
+def test_steps_are_told_apart_in_types_of_few_digits_too(kind):
+    torch.manual_seed(0)
+    pool = [nn.Sigmoid(), nn.AdaptiveMaxPool2d(1), nn.Flatten()]
+    classifier = nn.Sequential(nn.Conv2d(3, 16, 3), *pool, nn.Linear(16, 10)).to(kind)
+    done = convolutionalize(classifier, 12)
+    assert "maximum over 10x10" in done.certificate.changes[0].what
+    assert done.certificate.max_error < 1e-5
+    assert done.network[4].weight.dtype == kind
+    assert torch.equal(done.network[4].weight.flatten(1), classifier[4].weight)
+
+
+def test_a_forward_pass_that_writes_into_its_input_is_no_difference():
+    head = [nn.Hardswish(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5)]
+    first = Lambda(lambda m, x: m.body(x.sub_(0.5).div_(0.2)), body=body())
+    assert convolutionalize(nn.Sequential(first, *head), 16).certificate.max_error < 1e-5
+
+
+def test_tied_weights_stay_tied_and_training_that_is_lost_is_said():
+    def forward(m, x):
+        x = torch.flatten(F.adaptive_avg_pool2d(m.body(x), 1), 1)
+        return (m.second(m.first(x)), m.aux(x)) if m.training else m.second(m.first(x))
+
+    network = Lambda(forward, body=body(), first=nn.Linear(6, 6), second=nn.Linear(6, 6), aux=nn.Linear(6, 2))
+    network.second.weight = network.first.weight
+    done = convolutionalize(randomized(network), 16)
+    assert done.network.first.weight is done.network.second.weight
+    assert sum(p.numel() for p in done.network.parameters()) == sum(p.numel() for p in network.parameters())
+    assert [r.what for r in done.certificate.remarks] == [
+        "in training runs as in evaluation: without aux, and with another kind of output"
+    ]
+
+
+def test_a_size_below_one():
+    with pytest.raises(UserError, match="input_size=-1: give"):
+        convolutionalize(vgg_like(), -1)

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from atrous.errors import UserError
@@ -85,8 +86,50 @@ def test_from_one_axis_to_two_and_it_trains():
         (Lambda(lambda m, x: torch.max_pool2d(m.c(x), 2), c=nn.Conv2d(3, 4, 3)), "function in it"),
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 2, 3, 2)), "ConvTranspose2d"),
         (nn.Conv3d(1, 1, 1), "3 spatial axes"),
+        (Lambda(lambda m, x: m.c(F.pad(x, (1, 1, 1, 1))), c=nn.Conv2d(3, 4, 3)), "62 positions along the new axis"),
     ],
 )
 def test_what_has_no_form_with_another_axis_is_refused(network, said):
     with pytest.raises(UserError, match=said):
         inflate(network)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_functions_that_pad_the_original_axes_only_are_refused(axis):
+    network = Lambda(lambda m, x: m.c(F.pad(x, (1, 1, 1, 1))), c=nn.Conv2d(3, 4, 3))
+    with pytest.raises(UserError, match=r"14 positions along the new axis|differs from the original"):
+        inflate(network, axis=axis, shape=(3, 16, 16))
+
+
+@pytest.mark.parametrize("pad", [nn.ConstantPad2d(1, 0.5), nn.ZeroPad2d(1), nn.ReflectionPad2d(1)])
+def test_padding_layers_pad_the_new_axis_too(pad):
+    done = inflate(nn.Sequential(pad, nn.Conv2d(3, 4, 3)), shape=(3, 16, 16))
+    assert done.network(torch.randn(1, 3, 16, 16, 16)).shape == (1, 4, 16, 16, 16)
+    assert getattr(done.network[0], "value", 0) == getattr(pad, "value", 0)
+
+
+def test_weights_computed_by_a_hook_are_refused_and_other_hooks_stay():
+    network, calls = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, padding=1)), []
+    network[1].register_forward_hook(lambda *_: calls.append(1))
+    done = inflate(network, shape=(1, 16, 16))
+    calls.clear()
+    done.network(torch.zeros(1, 1, 4, 8, 8))
+    assert calls == [1]
+    with pytest.warns(FutureWarning):
+        torch.nn.utils.weight_norm(network[0])
+    with pytest.raises(UserError, match=r"^0 .Conv2d.: its weight is computed"):
+        inflate(network, shape=(1, 16, 16))
+    with torch.no_grad():
+        network(torch.zeros(1, 1, 16, 16))
+    with pytest.raises(UserError, match=r"^0 .Conv2d.: its parameters are bias, weight_g, weight_v"):
+        inflate(network, shape=(1, 16, 16))
+
+
+def test_tied_weights_stay_tied_and_few_digits_are_proved_in_float32():
+    network = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 3, 3, padding=1)).bfloat16()
+    network[2].weight = network[0].weight
+    done = inflate(network, shape=(3, 16, 16))
+    assert done.network[2].weight is done.network[0].weight
+    assert done.network[0].weight.dtype == torch.bfloat16
+    assert done.certificate.max_error < 1e-5
+    assert done.certificate.tolerance == 1e-4
