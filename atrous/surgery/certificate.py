@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from atrous.errors import UserError
+from atrous.nn.normalize import Normalize
 
 TOLERANCE = 1e-4
 """The largest relative error of a surgery; what has fewer digits than float32 is compared in float32."""
@@ -81,9 +82,16 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
 
 
 def example(network: nn.Module, shape: Sequence[int], batch: int = 2, seed: int = 0) -> Tensor:
-    """Standard normal noise `(batch, *shape)` of the type and on the device of the network's first parameter."""
+    """Standard normal noise `(batch, *shape)` of the type and on the device of the network's first parameter.
+
+    Where the network begins with our `Normalize`, the noise is standard normal behind it.
+    """
     like = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
     noise = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(seed))
+    first = next((m for m in network.modules() if isinstance(m, Normalize)), None)
+    if first is not None and first.get_buffer("mean").numel() == shape[0]:
+        mean, std = (first.get_buffer(name).to("cpu", torch.float32) for name in ("mean", "std"))
+        noise = noise * std + mean
     return noise.to(like.device, like.dtype)
 
 

@@ -49,14 +49,13 @@ def rewrite(network: nn.Module, graph: Graph, edits: Sequence[Edit]) -> tuple[nn
     changes, remarks = [], []
     for path in sorted(by_module, key=lambda p: (-p.count(".") if p else 1, p)):  # children before their owners
         module, own = network.get_submodule(path), by_module[path]
-        more = in_training(module)
         new = _rewritten(module, path, graph, own)
         if new is not module and path == "":
             network = new
         elif new is not module:
             _replace_everywhere(network, path, module, new)
         changes += [(edit.op.index, Change(path, text)) for edit, text in _said(own)]
-        if new is not module and isinstance(new, fx.GraphModule) and more:
+        if new is not module and isinstance(new, fx.GraphModule) and (more := in_training(module)):
             remarks.append(Change(path, more))
         if isinstance(new, fx.GraphModule) and (fixed := [str(n.target) for n in new.graph.nodes if is_fixed(n)]):
             changes.append(
