@@ -4,7 +4,7 @@
 
 Random weights, random batch-norm statistics, in float32. The error is the largest |difference| in units of the largest
 |original|, over all levels that the encoder returns, borders included, on inputs of `--size` (and, for ours, on
-one of odd sides as well); 0.1 is a tenth of the largest output. "stitched" holds ours against shift-and-stitch:
+other lengths as well); 0.1 is a tenth of the largest output. "stitched" holds ours against shift-and-stitch:
 the original on shifted inputs, where no padding is seen; "-" where the coarsest map sees everything or its receptive
 field makes that too dear. "peer" is the conversion of the library itself: `output_stride=` of timm and
 segmentation_models_pytorch, `replace_stride_with_dilation` of torchvision, with the same weights; "-" where the library

@@ -5,6 +5,7 @@ Long, Shelhamer and Darrell, "Fully convolutional networks for semantic segmenta
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ from atrous.surgery.certificate import (
 from atrous.surgery.copies import copied, in_what, narrowed, widened
 from atrous.surgery.dense import is_map
 from atrous.surgery.head import Head
+from atrous.surgery.measure import Pairs, proven_error
 
 
 def convolutionalize(
@@ -80,7 +82,7 @@ def convolutionalize(
                 f"{type(classifier).__name__}: its output is no score per class pooled from a map: nothing to convert"
             )
         result.eval()
-        error = relative_error(result(x.clone()).flatten(1), wanted.flatten(1))
+        error = proven_error(proved, result, partial(_scored, shape=shape))
     larger, apart, remarks = _larger(proved, result, shape, int(wanted[0].numel()))
     remarks += head.remarks
     for path, module in result.named_modules():
@@ -109,6 +111,12 @@ def _scores(classifier: nn.Module, x: Tensor) -> Tensor:
         said = f"{tuple(wanted.shape)}" if isinstance(wanted, Tensor) else type(wanted).__name__
         raise UserError(f"{type(classifier).__name__}: returns {said}, not one score per class (N, K)")
     return wanted
+
+
+def _scored(classifier: nn.Module, result: nn.Module, shape: tuple[int, ...]) -> Pairs:
+    x = example(classifier, shape)
+    with evaluating(classifier, result):
+        return [(result(x.clone()).flatten(1), classifier(x.clone()).flatten(1))]
 
 
 def _larger(

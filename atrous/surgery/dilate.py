@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace as replaced
 from fractions import Fraction
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +28,11 @@ from atrous.surgery.certificate import (
     evaluating,
     example,
     first_channels,
-    relative_error,
     tensors,
 )
 from atrous.surgery.copies import copied, in_what, narrowed, widened
 from atrous.surgery.edits import Rates, find_edits
+from atrous.surgery.measure import Pairs, proven_error
 from atrous.surgery.rewrite import rewrite
 
 
@@ -139,27 +140,27 @@ def _measured(
     """The error on the first shape of each list on which the network runs."""
     found: dict[tuple[int, ...], float] = {}
     for shapes in tried:
-        for shape in shapes:
-            error = compare(network, result, rates, shape) if shape not in found else found[shape]
-            if error is not None:
-                found[shape] = error
-                break
+        shape = next((shape for shape in shapes if shape == tried[0][0] or _runs(network, shape)), None)
+        if shape is not None and shape not in found:
+            found[shape] = proven_error(network, result, partial(compare, rates=rates, shape=shape))
     return found
 
 
-def compare(
-    network: nn.Module, result: nn.Module, rates: dict[int, tuple[int, ...]], shape: tuple[int, ...]
-) -> float | None:
-    """The largest relative error of `result` on the coarse grid, over all outputs; `rates` per output and axis.
+def _runs(network: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether the network itself runs on this shape: its own forward pass may allow some sizes only."""
+    try:
+        with evaluating(network):
+            network(example(network, shape, 1))
+    except Exception:  # the user's forward pass may raise anything
+        return False
+    return True
 
-    None where the network itself does not run on this shape: its own forward pass may allow some sizes only.
-    """
+
+def compare(network: nn.Module, result: nn.Module, rates: dict[int, tuple[int, ...]], shape: tuple[int, ...]) -> Pairs:
+    """Outputs of `result` on the coarse grid, and those of the network; `rates` per output and axis."""
     x = example(network, shape, 1)
     with evaluating(network, result):
-        try:
-            wanted = tensors(network(x.clone()))  # it may write into its input
-        except Exception:  # the user's forward pass may raise anything
-            return None
+        wanted = tensors(network(x.clone()))  # it may write into its input
         try:
             found = tensors(result(x.clone()))
         except (RuntimeError, AssertionError) as error:  # sizes and arguments that a forward pass takes for granted
@@ -167,11 +168,10 @@ def compare(
                 f"{type(network).__name__}: does not run on the finer grid ({str(error).splitlines()[0]}): part of "
                 "its forward pass is for one size only"
             ) from error
-    errors = [float("inf")] * (len(wanted) != len(found))
-    for i, (a, b) in enumerate(zip(wanted, found, strict=False)):
-        steps = [slice(None, None, r) for r in rates[i]]
-        errors.append(relative_error(b[(..., *steps)] if a.dim() > 2 else b, a))
-    return max(errors)
+    if len(wanted) != len(found):
+        raise UserError(f"{type(network).__name__}: returns {len(wanted)} tensors, and {len(found)} on the finer grid")
+    coarse = [(..., *(slice(None, None, r) for r in rates[i])) for i in range(len(wanted))]
+    return [(b[at] if a.dim() > 2 else b, a) for a, b, at in zip(wanted, found, coarse, strict=True)]
 
 
 def _joined(network: nn.Module, shape: tuple[int, ...]) -> Graph:

@@ -4,6 +4,7 @@ Carreira and Zisserman, "Quo vadis, action recognition? A new model and the Kine
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,10 +20,10 @@ from atrous.surgery.certificate import (
     evaluating,
     example,
     first_channels,
-    relative_error,
     tensors,
 )
 from atrous.surgery.copies import copied, in_what, narrowed, widened
+from atrous.surgery.measure import Pairs, proven_error
 from atrous.surgery.timm_layers import NORM_ACT, SAME, BatchNormAct3d, Conv3dSame, full_name
 
 ADAPTIVE_AVG = {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d, 3: nn.AdaptiveAvgPool3d}
@@ -92,7 +93,7 @@ def inflate(
                 _take_over(path, module, new)
             result = _put(result, path, new.train(module.training))
             changes.append(Change(path, _said(module, new)))
-    error = _fixed_point(proved, result, shape, grow)
+    error = proven_error(proved, result, partial(_fixed_point, shape=shape, grow=grow))
     return certified(
         f"inflate to {ndim} axes",
         network,
@@ -259,8 +260,8 @@ class _Grow:
         return made
 
 
-def _fixed_point(network: nn.Module, result: nn.Module, shape: tuple[int, ...], grow: _Grow) -> float:
-    """The relative error on a repeated image, in a copy whose zero padding along the new axis repeats instead."""
+def _fixed_point(network: nn.Module, result: nn.Module, shape: tuple[int, ...], grow: _Grow) -> Pairs:
+    """Outputs on a repeated image, of a copy whose zero padding along the new axis repeats instead, and their likes."""
     probe = copied(result)
     for module in probe.modules():
         _repeat_borders(module, grow)
@@ -277,16 +278,18 @@ def _fixed_point(network: nn.Module, result: nn.Module, shape: tuple[int, ...], 
                 f"{type(network).__name__}: its forward pass does not run with another axis ({first}): a function in "
                 "it is for a fixed number of axes"
             ) from error
-    errors = [float("inf")] * (len(wanted) != len(found))
-    for a, b in zip(wanted, found, strict=False):
+    if len(wanted) != len(found):
+        raise UserError(f"{type(network).__name__}: returns {len(wanted)} tensors, and {len(found)} with another axis")
+    pairs = []
+    for a, b in zip(wanted, found, strict=True):
         at = 2 + grow.axis
         if b.dim() != a.dim() + 1 or b.shape[:at] + b.shape[at + 1 :] != a.shape:
-            errors.append(relative_error(b, a))
+            pairs.append((b, a))
             continue
         if b.dim() == volume.dim():
             _check_depth(network, probe, b.shape[at], a.shape[2] if grow.kernel is None else depth)
-        errors.append(relative_error(b, a.unsqueeze(at).expand_as(b)))
-    return max(errors)
+        pairs.append((b, a.unsqueeze(at).expand_as(b)))
+    return pairs
 
 
 def _check_depth(network: nn.Module, probe: nn.Module, found: int, wanted: int) -> None:
