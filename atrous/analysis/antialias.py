@@ -86,17 +86,14 @@ def _check(copied: nn.Module, shape: tuple[int, ...], output: Output) -> None:
     graph = export_graph(copied, shape, output=output)
     fixed: set[int] = set()  # values that follow from buffers and numbers alone
     for op in graph.ops:
-        if (
-            op.kind != "input"
-            and set(op.inputs) <= fixed
-            and (op.tensor is None or op.tensor.data_ptr() not in learned)
-        ):
+        free = op.tensor is None or op.tensor.data_ptr() not in learned
+        if free and op.kind != "input" and set(op.inputs) <= fixed:
             fixed.add(op.index)
         pools = op.kind.startswith("max_pool")
         if not pools and (op.kind not in CONVOLUTIONS or op.arguments["weight"].index in fixed):
             continue
         stride = op.arguments["stride"] or op.arguments["kernel_size"]
-        if math.prod(per_axis(stride, graph.ndim)) > 1:
+        if max(stride) > 1:
             raise UserError(
                 f"{op.module}: calls {op.kind} with stride {stride} in its forward pass, which cannot be anti-aliased: "
                 "make it a module of its own"

@@ -14,6 +14,7 @@ from atrous._nd import CONV, MAX_POOL
 from atrous.analysis import antialias
 from atrous.analysis.antialias import BlurSubsample
 from atrous.errors import UserError
+from atrous.nn.attention import EfficientChannel
 from atrous.nn.blurpool import BlurPool, MaxBlurPool
 
 
@@ -98,7 +99,8 @@ def test_what_is_called_in_a_forward_pass_is_refused_by_name():
 
 
 def test_what_blurs_already_stays():
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), MaxBlurPool(2, 2), BlurPool(2, 2), nn.AvgPool2d(2))
+    attend = EfficientChannel(2, 2)  # convolves along channels: another number of axes
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), attend, MaxBlurPool(2, 2), BlurPool(2, 2), nn.AvgPool2d(2))
     x = torch.randn(1, 1, 50, 50)
     assert torch.equal(antialias(network)(x), network(x))
     with pytest.raises(UserError, match="no convolution or max pool"):
