@@ -162,8 +162,11 @@ def depends_on(axis: Axis, o: int) -> tuple[int, int]:
     return value_spans(axis, o).get(0, (0, 0))
 
 
-def value_spans(axis: Axis, o: int) -> dict[int, tuple[int, int]]:
-    """For every value the rows `[lo, hi)`, padding included, that output `o` depends on."""
+def value_spans(axis: Axis, o: int, held: dict[int, int] | None = None) -> dict[int, tuple[int, int]]:
+    """For every value the rows `[lo, hi)`, padding included, that output `o` depends on.
+
+    With `held` those that it waits for, when operators hold back so many of the rows that they could give.
+    """
     graph: Graph = axis.graph
     spans: dict[int, tuple[int, int]] = {graph.output: (o, o + 1)}
     for op in reversed(graph.ops):
@@ -172,7 +175,7 @@ def value_spans(axis: Axis, o: int) -> dict[int, tuple[int, int]]:
         lo, hi = spans[op.index]
         for read in axis.along[op.index].reads:
             if axis.streamed(read.input):
-                a, b = read.map.first(lo), read.map.last(hi - 1)
+                a, b = read.map.first(lo), read.map.last(hi - 1 + (held or {}).get(op.index, 0))
                 if op.kind == "cat" and (b <= 0 or a >= graph.ops[read.input].shape[read.dim]):
                     continue  # joined along the axis: other rows come from this input
                 c, d = spans.get(read.input, (a, b))
@@ -190,6 +193,13 @@ def axis_field(axis: Axis) -> AxisField:
     before = max(int(o * stride) - lo for o, (lo, _) in intervals.items())
     after = max(hi - -int(-(o + 1) * stride // 1) for o, (_, hi) in intervals.items())
     return AxisField(axis.index, inputs, outputs, float(stride), size, offset, (max(0, before), max(0, after)))
+
+
+def latency(axis: Axis, held: dict[int, int]) -> int:
+    """How many input rows beyond its own an output waits for, when operators hold back so many rows."""
+    stride, samples = _one_period(axis)
+    waits = (value_spans(axis, o, held).get(0, (0, 0))[1] + int(-(o + 1) * stride // 1) for o in samples)
+    return max(0, *waits)
 
 
 def _one_period(axis: Axis) -> tuple[Fraction, range]:

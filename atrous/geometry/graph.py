@@ -8,6 +8,7 @@ import inspect
 import logging
 import operator
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from torch.utils._pytree import tree_flatten_with_path, tree_map, tree_unflatten
 from atrous.errors import UserError
 
 RECURRENT = 1000  # positions
+EXPORTING = threading.RLock()  # the mode of a network, and torch's tracer, are of one thread at a time
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ def bind(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
 def export_graph(network: nn.Module, shape: tuple[int, ...], *, output: int | str | None = None) -> Graph:
     """The operators that `network` runs, in evaluation mode, on one input `(C, *S)` of this shape.
 
+    The network's own Python runs once, forward hooks included, on tensors without numbers; what it keeps of them has
+    none.
     A network that returns several tensors gives the one named by `output`: an index, a key, or for nested results the
     way to it as in "features.2"; the key "out" is taken by itself. The network is left as found.
 
@@ -207,12 +211,17 @@ def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.Exported
     like = floating[0] if floating else torch.empty(0)
     ones = (1,) * (len(shape) - 1)
     example = torch.empty(1, shape[0], *ones, dtype=like.dtype, device=like.device).expand(1, *shape)
+    with EXPORTING, _evaluating(network), torch.no_grad(), exporting(network, shape), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the network warns of on real data it will say when it runs on them
+        return torch.export.export(network, (example,), strict=False).run_decompositions({})
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
-        with torch.no_grad(), exporting(network, shape), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what the network warns of on real data it will say when it runs on them
-            return torch.export.export(network, (example,), strict=False).run_decompositions({})
+        yield
     finally:
         for module, training in modes:
             module.training = training

@@ -98,7 +98,8 @@ def lattice(ops: Iterable[Op], inputs: Iterable[int], program: Program, strides:
         if len(found) != 1 or None in found:
             return None
         extra[op.index] = next(n for n in found if n is not None)
-    units = min(axis.length(v) // rows[v] for v in inputs)
+    crops = [op.index for op in ops if op.kind == "slice"]  # which end windows, too, at a row counted from the first
+    units = min((axis.length(v) - extra[v]) // rows[v] for v in (*inputs, *crops))
     flush = all(axis.length(v) == units * rows[v] + extra[v] for v in values)
     return Lattice(rows, extra, units, flush, tuple(dict.fromkeys(port.values())), port) if units else None
 
@@ -140,13 +141,19 @@ def outputs(op: Op, step: Map, dim: int, n: int) -> int | None:
     return n * step.power if isinstance(step, Resize) and step.power else None
 
 
+def _cropped(op: Op, n: int) -> int | None:
+    """How many rows a slice leaves of `n`, where its end is beyond them or counted from theirs."""
+    if op.kind != "slice" or op.arguments["start"] not in (None, 0):
+        return None
+    return n + min(op.arguments["end"] or 0, 0)
+
+
 def _sliding(op: Op, step: Sliding, dim: int, n: int) -> int | None:
     slides = op.kind.startswith("conv") or "pool" in op.kind
     if not slides:
         cut = op.kind in ("slice", "split", "split_with_sizes", "unbind") and op.arguments["dim"] % len(op.shape) == dim
         plain = step.kernel == step.stride == 1 and step.padding == 0
-        starts_first = op.kind == "slice" and op.arguments["start"] in (None, 0)
-        return n if plain and (not cut or starts_first) else None
+        return (_cropped(op, n) if cut else n) if plain else None
     if "unpool" in op.kind or "adaptive" in op.kind:
         return None
     if op.arguments["padding"] == "same":

@@ -151,8 +151,9 @@ class Bordered(Map):
         i = o - self.before
         if self.mode == "replicate":
             return min(max(i, 0), self.length - 1)
-        if self.mode == "circular":
-            return i % self.length
+        if self.mode == "circular":  # a negative side crops, and what is left is wrapped
+            start, cut = max(-self.before, 0), max(-self.before, 0) + max(-self.after, 0)
+            return start + (o - max(self.before, 0)) % (self.length - cut)
         i = abs(i)
         return i if i < self.length else 2 * (self.length - 1) - i
 
@@ -201,6 +202,9 @@ class Everything(Map):
     def last(self, o: int) -> int:
         """See `Map.last`."""
         return self.length
+
+
+TABLE = 2**22  # outputs up to which what a resize reads is looked up
 
 
 @dataclass(frozen=True)
@@ -263,21 +267,28 @@ class Resize(Map):
         taps = self.taps(np.arange(self.outputs))
         return taps[:, 0], taps[:, -1] + 1
 
+    def _row(self, o: int) -> tuple[int, int]:
+        at = min(max(o, 0), self.outputs - 1)
+        if self.outputs <= TABLE:
+            return int(self._table[0][at]), int(self._table[1][at])
+        taps = self.taps(np.array([at]))[0]
+        return int(taps[0]), int(taps[-1]) + 1
+
     def first(self, o: int) -> int:
         """See `Map.first`."""
         if self.power:
             return self._scaled(o, (-1 if self.mode == "cubic" else 0, 0))
-        return int(self._table[0][min(max(o, 0), self.outputs - 1)])
+        return self._row(o)[0]
 
     def last(self, o: int) -> int:
         """See `Map.last`."""
         if self.power:
             return self._scaled(o, ({"linear": 1, "cubic": 2}.get(self.mode, 0), 1))
-        return int(self._table[1][min(max(o, 0), self.outputs - 1)])
+        return self._row(o)[1]
 
     def ready(self, arrived: int, limit: int) -> int:
         """See `Map.ready`."""
-        if self.power:
+        if self.power or self.outputs > TABLE:
             return super().ready(arrived, limit)
         return min(limit, int(np.searchsorted(self._table[1], arrived, side="right")))
 

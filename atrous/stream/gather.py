@@ -195,7 +195,9 @@ class AdaptivePool(Gatherer):
         assert self.table is not None
         if not self.average:
             return self.table
-        total = self.table
+        total, divisor = self.table, self.op.arguments.get("divisor_override")
+        if divisor:
+            return total / divisor
         for dim in range(len(self.shape) - dimensions(self.op), len(self.shape)):
             sizes = torch.tensor([hi - lo for lo, hi in self.bins(dim)], dtype=torch.float64, device=total.device)
             total = total / sizes.reshape([-1 if d == dim else 1 for d in range(len(self.shape))])

@@ -23,6 +23,7 @@ Region = tuple[slice, ...]
 class Prepared:
     """The operators of `network` at one input shape, the axes that can be cut, and why the others cannot.
 
+    `output` is the name of the result that was asked for.
     What an engine compiles is kept here for the next run (`compiled`), with the
     memory for rows (`spare`), and where it cuts (`cuts`).
     """
@@ -32,6 +33,7 @@ class Prepared:
     axes: dict[int, Axis]
     refused: dict[int, Refused]
     device: torch.device
+    output: int | str | None = None
     compiled: dict[object, dict[object, Call]] = field(default_factory=dict, compare=False, repr=False)
     spare: dict[int, Tensor] = field(default_factory=dict, compare=False, repr=False)
     cuts: dict[object, tuple[list[Segment], dict[int, int]]] = field(default_factory=dict, compare=False, repr=False)
@@ -61,7 +63,7 @@ def prepare(network: nn.Module, shape: tuple[int, ...], *, output: int | str | N
     graph = lower(export_graph(network, tuple(shape), output=output))
     axes, refused = follow_axes(graph)
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    return Prepared(network, graph, axes, refused, device)
+    return Prepared(network, graph, axes, refused, device, output)
 
 
 def output_region(graph: Graph, axes: dict[int, Axis], region: Region | None) -> Box:

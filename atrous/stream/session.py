@@ -1,6 +1,7 @@
 """Live signals and video: push rows as they come, get finished rows back, with a latency known beforehand."""
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,13 @@ from torch import Tensor, nn
 
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused
-from atrous.geometry.field import axis_field, depends_on
-from atrous.geometry.maps import Bordered, Resize, Sliding
+from atrous.geometry.field import axis_field, depends_on, latency
+from atrous.geometry.graph import Op
+from atrous.geometry.maps import Bins, Bordered, Resize, Sliding
 from atrous.geometry.plan import choose_axis
 from atrous.geometry.program import Program, Walk, build, full_box
-from atrous.geometry.strides import period
+from atrous.geometry.rules.resize import scale_factors
+from atrous.geometry.strides import period, strides
 from atrous.stream.alike import first_difference, per_position
 from atrous.stream.post import Post, post_function
 from atrous.stream.prepare import Prepared, output_region, prepare
@@ -23,7 +26,9 @@ from atrous.stream.source import read_box
 from atrous.stream.stream import stream
 from atrous.stream.values import constants, settle
 
-OPEN = 2**20  # rows for which a session of unknown length is prepared, rounded to the period
+OPEN = 2**28  # rows for which a session of unknown length is prepared; torch counts those of pools in 32 bits
+TURN, KEPT = 2**27, 2**20  # once so many have come, they are counted anew, as if these were all
+RATIO = 4096  # a size that is so many times another, or such a part of it, is so at every multiple of the period
 
 
 class Session:
@@ -34,8 +39,9 @@ class Session:
     equal the output for the whole input. `latency` is how many input rows beyond an output's own the answer waits for.
 
     Raises `Refused` for networks with barriers, which cannot answer before the end, and when the length is open for
-    networks that read it; `close` raises `UserError` when the length at which the input ended has changed rows that
-    were given out (a network that pads in front to a multiple of its stride, say): such a network needs its length.
+    networks that read it or resize by it; `close` raises `UserError` when the length at which the input ended has
+    changed rows that were given out (a network that pads in front to a multiple of its stride, say): such a network
+    needs its length.
 
     >>> network = nn.Sequential(nn.Conv1d(1, 4, 5, padding=2), nn.ReLU(), nn.Conv1d(4, 2, 3, padding=1))
     >>> session = Session(network, (1, None))
@@ -57,20 +63,24 @@ class Session:
         dtype: torch.dtype | None = None,
         output: int | str | None = None,
     ):
+        ndim = len(shape) - 1
+        if axis not in range(-ndim, ndim):
+            raise UserError(f"axis={axis}: the input has {ndim} spatial axes, 0 to {ndim - 1}")
+        axis %= ndim
         self.network, self.index, self.output, self.post = network, axis, output, post
         self.open_ended = shape[1 + axis] is None
         nominal = tuple(OPEN if n is None else n for n in shape)
         self.ready = prepare(network, nominal, output=output)
         self.axis = self._axis(self.ready)
-        longer = self._longer(nominal) if self.open_ended else None
+        held = withheld(self.axis, self._longer(nominal)) if self.open_ended else {}
         self.dtype = dtype or self.ready.dtype
         field = axis_field(self.axis)
-        self.latency = field.halo[1]
+        self.latency = latency(self.axis, held)
         output_region(self.ready.graph, self.ready.axes, None)  # raises where the output has no positions
         self._dim = len(self.axis.graph.ops[self.axis.graph.output].shape) - self.axis.graph.ndim + axis
         self._check = math.ceil((sum(field.halo) + period(self.axis)) / field.stride) + 1
         self._program = self._build()
-        self._walk = Walk(self._program, {} if longer is None else withheld(self.axis, longer))
+        self._walk = Walk(self._program, held)
         known = constants(self.ready.graph, self.dtype)
         settle(self.ready.graph, self.axis, known)
         self._runner = Runner(self._program, known, {})
@@ -79,6 +89,7 @@ class Session:
         self._tail_start = 0
         self._pushed = self._given = 0
         self._closed = False
+        self._turns = self.open_ended and self._repeats()
 
     def _axis(self, ready: Prepared) -> Axis:
         axis = ready.axes[choose_axis(ready.graph, ready.axes, ready.refused, self.index)]
@@ -91,12 +102,32 @@ class Session:
         shape = list(nominal)
         shape[1 + self.index] += period(self.axis)
         longer = self._axis(prepare(self.network, tuple(shape), output=self.output))
-        placed = per_position(self.axis) or first_difference(self.axis, longer)
+        placed = per_position(self.axis) or stretched(self.axis) or first_difference(self.axis, longer)
         if placed is not None:
             raise Refused(
                 placed, "depends on the length of the input or on the position in it: open with the true length"
             )
         return longer
+
+    def _repeats(self) -> bool:
+        """Whether all rows move on by whole rows every period, so that they can be counted anew."""
+        maps = [read.map for op in self._program.order for read in self.axis.along[op.index].reads]
+        exact = all(step.power if isinstance(step, Resize) else not isinstance(step, Bins) for step in maps)
+        per_row, step = strides(self.axis), period(self.axis)
+        return exact and all(v in per_row and step % per_row[v] == 0 for v in self._walk.done)
+
+    def _turn(self) -> None:
+        """Count rows anew, a whole number of periods later: away from the start they are all alike."""
+        step = period(self.axis)
+        rows = (self._pushed - KEPT) // step * step
+        fewer = {value: int(rows / per_row) for value, per_row in strides(self.axis).items()}
+        for value in self._walk.done:
+            self._walk.done[value] -= fewer[value]
+        for value, buffer in self._runner.buffers.items():
+            buffer.start -= fewer[value]
+        self._pushed -= rows
+        self._tail_start -= rows
+        self._given -= fewer[self.axis.graph.output]
 
     def _build(self) -> Program:
         axes = {self.index: self.axis}
@@ -104,6 +135,7 @@ class Session:
 
     def push(self, rows: Any) -> np.ndarray:
         """Take the next input rows `(C, ..., n, ...)`; gives the output rows that no later input can change."""
+        rows = _array(rows)
         expected = (*self.ready.graph.shape[: 1 + self.index], None, *self.ready.graph.shape[2 + self.index :])
         if self._closed:
             raise UserError("this session is closed: open a new one")
@@ -117,7 +149,6 @@ class Session:
             raise UserError(
                 f"{self._pushed + count} rows pushed, but the session was opened for {limit}: give a longer shape"
             )
-        rows = np.asarray(rows)
         self._remember(rows)
         x = read_box(rows, {g: (0, n) for g, n in enumerate(rows.shape[1:])}, self.dtype, self.ready.device)
         before, dim = self._pushed, self._dim
@@ -136,6 +167,8 @@ class Session:
         kept = min(self._check, last.shape[dim])
         self._last = last.narrow(dim, last.shape[dim] - kept, kept).clone()
         self._forget()
+        if self._turns and self._pushed >= TURN:
+            self._turn()
         return self._result(rows)
 
     def close(self) -> np.ndarray:
@@ -163,7 +196,7 @@ class Session:
         if self._given - known == total:
             return self._result(self._empty())
         source = _Tail(self._tail, self._tail_start, tuple(shape), self.index)
-        found = stream(final, source, region=tuple(region), dtype=self.dtype, axis=self.index)
+        found = stream(final, source, region=tuple(region), dtype=self.dtype, axis=self.index, strategy="strips")
         rows = torch.as_tensor(found, dtype=last.dtype, device=last.device).unsqueeze(0)
         self._check_rows(rows.narrow(dim, 0, known), last)
         return self._result(rows.narrow(dim, known, total - self._given))
@@ -217,6 +250,25 @@ class Session:
         function = post_function(self.post)
         rows = function(rows) if function else rows
         return rows[0].cpu().to(torch.float32 if rows.dtype == torch.bfloat16 else rows.dtype).numpy()
+
+
+def stretched(axis: Axis) -> Op | None:
+    """The first resize whose ratio follows from the length of the input, at multiples of the stride too."""
+    for op, along in zip(axis.graph.ops, axis.along, strict=True):
+        for step in (read.map for read in along.reads):
+            if isinstance(step, Resize) and step.length > 1 and step.outputs != step.length:
+                given = scale_factors(op)[along.dim - len(op.shape)] if along.dim else None
+                ratio = Fraction(step.length, step.outputs)
+                if step.align_corners or (given is None and max(ratio.as_integer_ratio()) > RATIO):
+                    return op
+    return None
+
+
+def _array(rows: Any) -> np.ndarray:
+    if isinstance(rows, Tensor):
+        rows = rows.detach().cpu()
+        rows = rows.float() if rows.dtype == torch.bfloat16 else rows
+    return np.asarray(rows)
 
 
 def withheld(axis: Axis, longer: Axis) -> dict[int, int]:

@@ -78,7 +78,12 @@ def stream(
     kind = dtype or ready.dtype
     compiling = compiler(engine, kind)
     if made.strategy == "windows":
-        return run_windows(ready, made, box, source, sink, kind, post, progress, compiling)
+        try:
+            return run_windows(ready, made, box, source, sink, kind, post, progress, compiling)
+        except Refused:  # another network on a window
+            if strategy == "windows":
+                raise
+        box, made = _planned(ready, axis, memory, strip, blocks, dtype, "strips", region, spool is not None, engine)
     folder = None if spool is None else Path(spool)
     return Job(ready, made, box, kind, post, folder, resume, compiling, engine).run(source, sink, progress)
 
@@ -164,7 +169,7 @@ def _choose(
         if strategy == "windows":
             raise
         return strips
-    ratio = windows.macs / max(strips.macs, 1.0)
+    ratio = windows.macs / strips.macs if strips.macs else 1.0
     fits = memory is None or windows.peak_bytes <= memory
     if strategy == "windows" or (fits and ratio < 1):
         return replace(windows, reason=f"{windows.reason}; {ratio:.2f} times the work of strips")

@@ -167,7 +167,7 @@ def window_engine(
     ready: Prepared, shape: tuple[int, ...], dtype: torch.dtype, compiler: Compiler | None
 ) -> Callable[[Tensor], Tensor]:
     """The network at one window shape; checked to be the same network there as at the whole shape."""
-    small = prepare(ready.network, shape) if shape != ready.graph.shape else ready
+    small = prepare(ready.network, shape, output=ready.output) if shape != ready.graph.shape else ready
     for g, axis in ready.axes.items():
         last = ready.graph.ops[ready.graph.output]
         other = first_difference(axis, small.axes[g]) if g in small.axes else last

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from atrous.errors import UserError
 from atrous.stream import plan, prepare, stream
@@ -49,6 +50,36 @@ def test_segments_equal_whole(name, strip, blocks):
     job = Job(ready, made, output_region(ready.graph, ready.axes, None), torch.float32, compiler=eager_compiler)
     assert difference(torch.from_numpy(job.run(x.numpy())), wanted) <= 5e-5
     if name in ("unet", "strided", "transposed", "bilinear", "group norm"):
+        assert any(ready.compiled.values())
+
+
+def causal() -> torch.nn.Module:
+    """Padded on both sides, cropped at the end, three times."""
+    layers = []
+    for i in range(3):
+        layers.append(torch.nn.Conv1d(2 if i == 0 else 4, 4, 3, padding=2**i * 2, dilation=2**i))
+        layers.append(toy_models.Lambda(lambda m, x, p=2**i * 2: F.relu(x[:, :, :-p])))
+    return torch.nn.Sequential(*layers)
+
+
+CROPS = {
+    "causal": (causal(), (2, 400)),
+    "joined": (two_dimensional()["joined"], (2, 76, 36)),
+    "end": (toy_models.chain(2, lambda x: F.relu(x[:, :, :-1, :-1])), (2, 96, 12)),
+    "within": (toy_models.chain(2, lambda x: F.relu(x[:, :, :71])), (2, 76, 12)),
+    "nearly all": (toy_models.chain(2, lambda x: F.relu(x[:, :, :17])), (2, 18, 12)),
+}
+
+
+@pytest.mark.parametrize("name", CROPS)
+def test_crops_at_the_end(name):
+    network, shape = settled(CROPS[name][0]), CROPS[name][1]
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    ready = prepare(network, shape)
+    made = plan(ready, shape, axis=0, strip=16)
+    job = Job(ready, made, output_region(ready.graph, ready.axes, None), torch.float32, compiler=eager_compiler)
+    assert difference(torch.from_numpy(job.run(x.numpy())), network(x[None])[0].detach()) <= 5e-5
+    if name == "causal":
         assert any(ready.compiled.values())
 
 

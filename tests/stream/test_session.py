@@ -8,6 +8,7 @@ from torch import nn
 
 from atrous.errors import UserError
 from atrous.stream import Refused, Session
+from atrous.stream import session as session_module
 from tests import toy_models
 from tests.toy_models import difference, settled
 
@@ -93,6 +94,64 @@ def test_networks_that_read_the_length_want_it_told():
     session.push(x[:, :21, 0].numpy())
     with pytest.raises(UserError, match="true length"):
         session.close()
+
+
+def test_a_session_of_unknown_length_has_no_end():
+    session, rows = Session(nn.Conv1d(1, 1, 3, padding=1), (1, None)), np.ones((1, 2**18), np.float32)
+    assert sum(session.push(rows).shape[1] for _ in range(5)) == 5 * 2**18 - 1
+
+
+@pytest.mark.parametrize("length", [400, 403])
+def test_rows_counted_anew_are_the_same(length, monkeypatch):
+    monkeypatch.setattr(session_module, "TURN", 100)
+    monkeypatch.setattr(session_module, "KEPT", 70)
+    network, x = settled(toy_models.unet(1)), torch.randn(2, length, generator=torch.Generator().manual_seed(3))
+    session = Session(network, (2, None))
+    found, _ = play(session, x, [5] * (length // 5) + [1] * (length % 5))
+    assert session._pushed <= 105
+    with torch.inference_mode():
+        assert difference(found, network(x[None])[0]) <= 5e-5
+
+
+@pytest.mark.parametrize("factor", [3, 1.3, 0.4])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_resizes_by_a_factor_need_no_length(mode, factor):
+    network = toy_models.chain(1, lambda x: F.interpolate(x, scale_factor=factor, mode=mode)).eval()
+    x = torch.randn(2, 90, generator=torch.Generator().manual_seed(3))
+    found, _ = play(Session(network, (2, None)), x, [9] * 10)
+    assert difference(found, network(x[None])[0].detach()) <= 5e-5
+
+
+@pytest.mark.parametrize(
+    "resize",
+    [
+        lambda x: F.interpolate(x, scale_factor=2, mode="linear", align_corners=True),
+        lambda x: F.interpolate(x, size=x.shape[2] * 3 // 7),
+        lambda x: x + F.interpolate(torch.ones(1, 4, 5) * 2, size=x.shape[2], mode="linear"),
+    ],
+)
+def test_resizes_that_follow_from_the_length_want_it_told(resize):
+    network = toy_models.chain(1, resize)
+    with pytest.raises(Refused, match="true length"):
+        Session(network, (2, None))
+    assert Session(network, (2, 40)).latency
+
+
+def test_causal_networks_wait_for_their_crops():
+    session = Session(causal(), (2, None))
+    given = session.push([[1.0], [2.0]]).shape[1]  # a list, or a tensor that requires a gradient
+    for pushed in range(2, 60):
+        given += session.push(torch.ones(2, 1, requires_grad=True)).shape[1]
+        assert given == max(0, pushed - session.latency)
+
+
+def test_a_network_without_multiplications_closes():
+    session = Session(nn.AvgPool1d(5, 1, 2), (1, None), axis=-1)
+    x = torch.randn(1, 3000, generator=torch.Generator().manual_seed(3))
+    found, _ = play(session, x, [100] * 30)
+    assert difference(found, F.avg_pool1d(x, 5, 1, 2)) <= 5e-5
+    with pytest.raises(UserError, match="axis=1: the input has 1"):
+        Session(nn.AvgPool1d(5, 1, 2), (1, None), axis=1)
 
 
 def test_mistakes_are_named():

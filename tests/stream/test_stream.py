@@ -1,5 +1,7 @@
 """Streamed equals whole: for every kind of operator, every way to cut."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -214,6 +216,39 @@ def test_resizes_of_float64_are_as_precise(mode):
     network = toy_models.Lambda(lambda m, x: m.a(F.interpolate(x, size=28_001, mode=mode)), a=nn.Conv1d(1, 1, 1))
     network, x = network.double(), example(1, 20_001).double()
     assert difference(torch.from_numpy(stream(network, x.numpy(), strip=999)), whole(network, x)) <= 1e-12
+
+
+def test_without_multiplications_windows_are_not_chosen():
+    network, x = toy_models.Lambda(lambda m, x: F.avg_pool2d(x, 3, 1, 1) * (1 / x.shape[2])), example(1, 1500, 20)
+    assert plan(network, (1, 1500, 20)).strategy == "strips"
+    assert difference(torch.from_numpy(stream(network, x.numpy())), whole(network, x)) <= TOLERANCE
+
+
+def test_windows_take_the_output_asked_for(monkeypatch):
+    monkeypatch.setitem(windows.CORE, 1, 64)
+    network = toy_models.Lambda(lambda m, x: {"out": m.a(x), "aux": m.b(x)}, a=nn.Conv1d(1, 1, 3), b=nn.Conv1d(1, 1, 3))
+    x = example(1, 300)
+    found = torch.from_numpy(stream(network, x.numpy(), output="aux", strategy="windows"))
+    assert difference(found, network.b(x[None])[0].detach()) <= TOLERANCE
+
+
+def test_a_global_pool_with_its_own_divisor():
+    network, x = toy_models.chain(2, lambda x: x + F.avg_pool2d(x, x.shape[2:], divisor_override=7)), example(2, 12, 9)
+    assert difference(torch.from_numpy(stream(network.eval(), x.numpy(), strip=4)), whole(network, x)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("pads", [(-1, 2), (2, -1), (-2, -1)])
+def test_circular_padding_with_a_side_cropped(pads):
+    network, x = toy_models.Lambda(lambda m, x: F.pad(x, pads, "circular")), torch.arange(6.0)[None]
+    assert np.array_equal(stream(network, x.numpy(), strip=2), whole(network, x).numpy())
+
+
+def test_two_threads_prepare_one_network():
+    network = settled(toy_models.unet(2)).train()
+    with ThreadPoolExecutor(2) as pool:
+        ready = list(pool.map(lambda _: prepare(network, (2, 16, 16)), range(4)))
+    assert all(module.training for module in network.modules())
+    assert len({len(r.graph.ops) for r in ready}) == 1
 
 
 @pytest.mark.parametrize("norm", [False, True])
