@@ -54,8 +54,8 @@ def post_function(post: Post) -> Callable[[Tensor], Tensor] | None:
 def post_name(post: Post) -> str:
     """What tells one `post` from another in a run that goes on: functions by name.
 
-    >>> post_name("argmax"), post_name(0.5), post_name(torch.tanh), post_name(None)
-    ("'argmax'", '0.5', 'tanh', 'None')
+    >>> post_name("argmax"), post_name(0.5), post_name(torch.nn.functional.relu), post_name(None)
+    ("'argmax'", '0.5', 'relu', 'None')
     """
     return getattr(post, "__qualname__", type(post).__name__) if callable(post) else repr(post)
 
