@@ -64,9 +64,11 @@ def _timm(encoder: str, output_stride: int | None) -> nn.Module | None:
 def _smp(encoder: str, output_stride: int | None) -> nn.Module | None:
     import segmentation_models_pytorch as smp
 
+    if output_stride not in (None, 8, 16):  # others it has none for
+        return None
     try:
         return smp.encoders.get_encoder(encoder, weights=None, output_stride=output_stride or 32)
-    except (ValueError, NotImplementedError, KeyError, AssertionError):
+    except (ValueError, NotImplementedError, KeyError):
         return None
 
 
