@@ -15,50 +15,50 @@ if TYPE_CHECKING:
     from atrous import models as models
     from atrous import stream as stream
     from atrous import surgery as surgery
-    from atrous.conversion import load_converted as load_converted
-    from atrous.data.check import Check as Check
-    from atrous.data.check import check as check
+    from atrous.data.check.check import Check as Check
+    from atrous.data.check.check import check as check
     from atrous.data.dataset import open_dataset as open_dataset
     from atrous.demo.digits import digit_scene as digit_scene
     from atrous.demo.digits import write_digit_scenes as write_digit_scenes
     from atrous.errors import UserError as UserError
-    from atrous.evaluation import evaluate as evaluate
-    from atrous.fit import Trained as Trained
-    from atrous.fit import train as train
     from atrous.geometry.field import Certificate as Certificate
     from atrous.geometry.field import certify as certify
-    from atrous.networks import load_network as load_network
-    from atrous.prediction import Prediction as Prediction
-    from atrous.prediction import Predictor as Predictor
-    from atrous.prediction import load as load
+    from atrous.prediction.predictor import Prediction as Prediction
+    from atrous.prediction.predictor import Predictor as Predictor
+    from atrous.prediction.predictor import load as load
     from atrous.surgery.certificate import SurgeryCertificate as SurgeryCertificate
     from atrous.surgery.convolutionalize import convolutionalize as convolutionalize
     from atrous.surgery.dilate import dilate as dilate
     from atrous.surgery.inflate import inflate as inflate
     from atrous.surgery.transplant import transplant as transplant
     from atrous.tasks.scores import Scores as Scores
+    from atrous.verbs.convert import load_converted as load_converted
+    from atrous.verbs.evaluate import evaluate as evaluate
+    from atrous.verbs.network import load_network as load_network
+    from atrous.verbs.train import Trained as Trained
+    from atrous.verbs.train import train as train
 
 _PLACES = {
     "Certificate": "atrous.geometry.field",
-    "Check": "atrous.data.check",
-    "Prediction": "atrous.prediction",
-    "Predictor": "atrous.prediction",
+    "Check": "atrous.data.check.check",
+    "Prediction": "atrous.prediction.predictor",
+    "Predictor": "atrous.prediction.predictor",
     "Scores": "atrous.tasks.scores",
     "SurgeryCertificate": "atrous.surgery.certificate",
-    "Trained": "atrous.fit",
+    "Trained": "atrous.verbs.train",
     "UserError": "atrous.errors",
     "certify": "atrous.geometry.field",
-    "check": "atrous.data.check",
+    "check": "atrous.data.check.check",
     "convolutionalize": "atrous.surgery.convolutionalize",
     "digit_scene": "atrous.demo.digits",
     "dilate": "atrous.surgery.dilate",
-    "evaluate": "atrous.evaluation",
+    "evaluate": "atrous.verbs.evaluate",
     "inflate": "atrous.surgery.inflate",
-    "load": "atrous.prediction",
-    "load_converted": "atrous.conversion",
-    "load_network": "atrous.networks",
+    "load": "atrous.prediction.predictor",
+    "load_converted": "atrous.verbs.convert",
+    "load_network": "atrous.verbs.network",
     "open_dataset": "atrous.data.dataset",
-    "train": "atrous.fit",
+    "train": "atrous.verbs.train",
     "transplant": "atrous.surgery.transplant",
     "write_digit_scenes": "atrous.demo.digits",
 }

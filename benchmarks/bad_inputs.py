@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from atrous.data.check import check
+from atrous.data.check.check import check
 from atrous.errors import UserError
 
 DESCRIPTION = 'classes = ["ground", "square"]\n'

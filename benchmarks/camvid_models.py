@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from atrous.fit import train
+from atrous.verbs.train import train
 
 SETTINGS: dict[str, list[str]] = {
     "fcn8s": [],

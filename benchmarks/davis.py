@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from atrous.evaluation import evaluate
-from atrous.fit import Watch, train
 from atrous.training.loop import Monitor
+from atrous.verbs.evaluate import evaluate
+from atrous.verbs.train import Watch, train
 
 HELD_OUT = ("car-shadow", "dog")
 DESCRIPTION = """

@@ -24,8 +24,8 @@ from atrous.data.dataset import Dataset, load_image, load_label, open_dataset
 from atrous.data.genomes.labels import CODING
 from atrous.data.genomes.letters import NAMES
 from atrous.data.sample import Sample
-from atrous.genome_outputs import annotate_files, find_genome_jobs
-from atrous.prediction import Predictor, load
+from atrous.prediction.genomes import annotate_files, find_genome_jobs
+from atrous.prediction.predictor import Predictor, load
 from atrous.stream import stream
 from atrous.tasks.stranded_metrics import StrandedMetrics, StrandedScores
 
@@ -44,7 +44,7 @@ LONGEST = 600_000
 
 
 def trained(data: Path, minutes: float, out: Path, toml: Path) -> Path:
-    from atrous.fit import Watch, train
+    from atrous.verbs.train import Watch, train
 
     return train(data, out=out, minutes=minutes, description=toml, watch=Watch(say=print)).run.folder
 

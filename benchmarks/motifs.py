@@ -22,8 +22,8 @@ from sklearn.metrics import average_precision_score
 from atrous.analysis import jaspar, motifs
 from atrous.analysis.motif import LETTERS, PSEUDO, Motif
 from atrous.analysis.similarity import RELEASE, nearest
-from atrous.fit import train
-from atrous.prediction import load
+from atrous.prediction.predictor import load
+from atrous.verbs.train import train
 
 GATTACA = "GATTACA"
 PLANTED = ("MA0138.3", "MA0088.2", "MA0509.3", "MA0083.3")  # REST, ZNF143, RFX1, SRF: 21 to 23 bits each

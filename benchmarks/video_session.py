@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from atrous.nn.temporal import AlongTime
-from atrous.prediction import load
+from atrous.prediction.predictor import load
 from atrous.recipe.network import build_network
 from atrous.recipe.schema import ModelSection
 from atrous.stream.session import Session

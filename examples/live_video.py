@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from atrous.data.formats import open_source
-from atrous.prediction import load
+from atrous.prediction.predictor import load
 from atrous.stream.session import Session
 
 

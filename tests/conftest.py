@@ -54,7 +54,7 @@ SMALL = (
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, digits) -> Path:
     """A run folder of a few steps; read it, do not write into it."""
-    from atrous.fit import train
+    from atrous.verbs.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "digits"
     train(digits, out=folder, epochs=2, settings=SMALL)

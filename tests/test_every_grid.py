@@ -10,15 +10,15 @@ import rasterio
 import tifffile
 from PIL import Image
 
-from atrous.data.check import check
+from atrous.data.check.check import check
 from atrous.data.genomes.annotation import read_features
-from atrous.evaluation import evaluate
-from atrous.fit import train
-from atrous.genome_outputs import annotate_files, find_genome_jobs
-from atrous.outputs import Wanted, find_jobs, predict_files
-from atrous.prediction import load
+from atrous.prediction.genomes import annotate_files, find_genome_jobs
+from atrous.prediction.jobs import Wanted, find_jobs, predict_files
+from atrous.prediction.predictor import load
 from atrous.recipe.plan import plan
 from atrous.recipe.schema import read_recipe
+from atrous.verbs.evaluate import evaluate
+from atrous.verbs.train import train
 from tests.clips import make_clip, write_frames, write_movie
 from tests.genomes import write_genomes
 from tests.maps import NODATA, write_maps, write_stacks
@@ -162,7 +162,7 @@ def test_videos_are_predicted_as_files_and_streamed_equals_whole(filmed, tmp_pat
     whole = load(filmed.run)
     labels = whole.predict(clip).labels
     assert (labels == truth).mean() > 0.9
-    monkeypatch.setattr("atrous.prediction.WHOLE", 100)
+    monkeypatch.setattr("atrous.prediction.predictor.WHOLE", 100)
     predictor = load(filmed.run)
     assert predictor.plan((3, 9, 48, 64)).axis == 0
     wanted = Wanted(overlay=True, palette=predictor.palette)
@@ -199,8 +199,8 @@ def test_labels_of_edf_are_annotations_that_its_own_library_reads(edf_run, tmp_p
     import pyedflib
     import torch
 
-    from atrous.outputs import Wanted, find_jobs, predict_files
-    from atrous.prediction import load
+    from atrous.prediction.jobs import Wanted, find_jobs, predict_files
+    from atrous.prediction.predictor import load
 
     data, trained = edf_run
     predictor = load(trained.run.folder, dtype=torch.float32)

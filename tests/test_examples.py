@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from atrous.prediction import load
+from atrous.prediction.predictor import load
 from atrous.recipe.build import build_geometry, build_network, build_preparation, build_settings, build_task
 from atrous.recipe.run import create_run
 from atrous.recipe.schema import override, read_recipe

@@ -5,9 +5,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from atrous.data.check import check
-from atrous.fit import train
-from atrous.prediction import load
+from atrous.data.check.check import check
+from atrous.prediction.predictor import load
+from atrous.verbs.train import train
 
 SETTINGS = (
     "model.depth=10", "model.encoder_width=16", "model.width=16", "train.crop=[32, 32]", "train.batch_size=2",

@@ -30,8 +30,8 @@ def command(
     Example: atrous convert "torchvision.models:resnet18(weights='DEFAULT')" dilate --output-stride 8 -o a.safetensors
     """
     from atrous.cli.output import quiet_libraries, show
-    from atrous.conversion import convert
-    from atrous.networks import parse_shape
+    from atrous.verbs.convert import convert
+    from atrous.verbs.network import parse_shape
 
     quiet_libraries()
     done = convert(

@@ -27,8 +27,8 @@ def command(
     """
     from atrous.cli.output import quiet_libraries, say, show
     from atrous.demo.run import demo
-    from atrous.fit import Watch
     from atrous.training.loop import Monitor
+    from atrous.verbs.train import Watch
 
     quiet_libraries()
 

@@ -26,7 +26,7 @@ def command(
     Example: atrous evaluate runs/cells data/cells --split test --json
     """
     from atrous.cli.output import progress_bar, quiet_libraries, show
-    from atrous.evaluation import evaluate
+    from atrous.verbs.evaluate import evaluate
 
     quiet_libraries()
     with progress_bar("evaluating", 1.0) as (bar, task):

@@ -51,7 +51,7 @@ def command(
     """
     from atrous.cli.output import quiet_libraries, show
     from atrous.geometry.field import certify
-    from atrous.networks import class_names, default_shape, load_network, parse_shape
+    from atrous.verbs.network import class_names, default_shape, load_network, parse_shape
 
     quiet_libraries()
     network = load_network(model)
@@ -61,7 +61,7 @@ def command(
         certificate = certify(network, wanted or default_shape(network), output=which, memory=memory)
         show(certificate.text(), certificate.to_dict(), json)
         return
-    from atrous.cli.inspect_analyses import Wanted, analyze, parse_class, parse_region
+    from atrous.verbs.inspect import Wanted, analyze, parse_class, parse_region
 
     where = parse_region(region) if region else None
     names = class_names(model)

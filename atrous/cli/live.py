@@ -4,8 +4,8 @@ import os
 import sys
 
 from atrous.cli.output import say
-from atrous.live import live_labels
-from atrous.prediction import Predictor
+from atrous.prediction.live import live_labels
+from atrous.prediction.predictor import Predictor
 
 
 def run_live(predictor: Predictor, probabilities: bool) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from atrous.outputs import Written
-    from atrous.prediction import Predictor
+    from atrous.prediction.jobs import Written
+    from atrous.prediction.predictor import Predictor
 
 NAME = "predict"
 
@@ -45,8 +45,8 @@ def command(
     """
     from atrous.cli.output import progress_bar, quiet_libraries
     from atrous.errors import UserError
-    from atrous.outputs import Wanted, find_jobs, predict_files
-    from atrous.prediction import load
+    from atrous.prediction.jobs import Wanted, find_jobs, predict_files
+    from atrous.prediction.predictor import load
 
     if tta not in ("none", "flip"):
         raise UserError(f"--tta {tta}: none or flip")
@@ -97,7 +97,7 @@ def _check_options(predictor: "Predictor", live: bool, overlay: bool, probabilit
 def _annotate(predictor: "Predictor", inputs: list[str], out: Path, signals: bool, json: bool) -> None:
     """Features of FASTA files."""
     from atrous.cli.output import progress_bar
-    from atrous.genome_outputs import annotate_files, find_genome_jobs
+    from atrous.prediction.genomes import annotate_files, find_genome_jobs
 
     jobs = find_genome_jobs(inputs, out, signals=signals)
     with progress_bar("predicting", len(jobs)) as (bar, task):

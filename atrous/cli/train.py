@@ -35,8 +35,8 @@ def command(
     """
     from atrous.cli.output import progress_bar, quiet_libraries, say, show
     from atrous.errors import UserError
-    from atrous.fit import Watch, train
     from atrous.training.loop import Monitor
+    from atrous.verbs.train import Watch, train
 
     others = (data, out, minutes, epochs, recipe, settings, seed, dataset, stages or None)
     if resume is not None and any(other is not None for other in others):

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from atrous.color import default_palette
-from atrous.data.annotations import annotated_values
 from atrous.data.classes import Guess, guess_classes, listing, names, require_apart
-from atrous.data.clip_labels import clip_values, unlabeled_frames
 from atrous.data.description import Color, Description, read_description
 from atrous.data.formats import (
     code_color,
@@ -30,10 +28,12 @@ from atrous.data.formats import (
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
 from atrous.data.formats.orient import turn_between
-from atrous.data.genomes.folder import genome_label, open_genome
-from atrous.data.layout import Layout, find_layout
+from atrous.data.layouts.find import Layout, find_layout
+from atrous.data.layouts.genomes import genome_label, open_genome
 from atrous.data.pages import turn_header, turn_pages
 from atrous.data.sample import Sample
+from atrous.data.targets.annotations import annotated_values
+from atrous.data.targets.frames import clip_values, unlabeled_frames
 from atrous.data.void import AllValid, make_void
 from atrous.errors import UserError
 from atrous.labels import IGNORE

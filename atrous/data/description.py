@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from atrous.data.annotations import Rule, parse_rule
 from atrous.data.formats import color_code
 from atrous.data.pages import KINDS
+from atrous.data.targets.annotations import Rule, parse_rule
 from atrous.errors import UserError
 
 FILE_NAME = "dataset.toml"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.header import Header
-from atrous.data.formats.source import full_key
+from atrous.data.source import full_key
 
 KINDS = ("z", "channels")
 

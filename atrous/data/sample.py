@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from atrous.data.annotations import Rule
+from atrous.data.targets.annotations import Rule
 from atrous.labels import IGNORE
 
 __all__ = ["IGNORE", "Sample"]

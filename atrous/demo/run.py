@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from atrous.data.check import check
-from atrous.data.inputs import Input
+from atrous.data.check.check import check
 from atrous.demo.digits import digit_scene, write_digit_scenes, write_picture
 from atrous.errors import UserError
-from atrous.evaluation import evaluate
-from atrous.fit import Watch, train
-from atrous.outputs import Job, Wanted, predict_files
-from atrous.prediction import load
+from atrous.prediction.inputs import Input
+from atrous.prediction.jobs import Job, Wanted, predict_files
+from atrous.prediction.predictor import load
+from atrous.verbs.evaluate import evaluate
+from atrous.verbs.train import Watch, train
 
 SIZE, LARGE = 256, 4096
 LARGE_SEED = 4_096

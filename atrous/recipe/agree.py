@@ -1,7 +1,7 @@
 """Whether a recipe fits the data it is to be trained on."""
 
+from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
-from atrous.data.fingerprint import Fingerprint
 from atrous.errors import UserError
 from atrous.recipe.schema import Recipe
 

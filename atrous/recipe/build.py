@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from torch import nn
 
-from atrous.data.augment import Color
-from atrous.data.crops import Geometry
-from atrous.data.prepare import Preparation
+from atrous.data.feed.augment import Color
+from atrous.data.feed.views import Geometry
+from atrous.data.preprocess import Preparation
 from atrous.recipe.network import build_encoder, build_network, describe
 from atrous.recipe.schema import AugmentSection, Recipe
 from atrous.tasks.semantic import Semantic

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
-from atrous.data.fingerprint import Fingerprint
 from atrous.data.genomes.labels import CODING, features_of
 
 CROP = 8190

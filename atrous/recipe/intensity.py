@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
-from atrous.data.fingerprint import Fingerprint
 
 SCALES_DIFFER = 3.0
 """Intensities of signals and of 8-bit volumes have no common unit when the spread of cases differs by more."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
-from atrous.data.fingerprint import Fingerprint
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
 from atrous.recipe.genome import plan_genomes
 from atrous.recipe.intensity import network_statistics, plan_input, working_spacing

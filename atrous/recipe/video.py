@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from atrous.data.fingerprint import Fingerprint
+from atrous.data.check.fingerprint import Fingerprint
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
 
 FRAMES = 4

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from atrous.data.batches import Batch
+from atrous.data.feed.batches import Batch
 from atrous.errors import UserError
 from atrous.nn.depthwise import fast_depthwise
 from atrous.tasks.task import Task

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from atrous.data.check import check
+from atrous.data.check.check import check
 from atrous.data.dataset import load_image, load_label, open_dataset, value_counts
 from atrous.errors import UserError
 from atrous.labels import IGNORE

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from atrous.data.check import check
+from atrous.data.check.check import check
 from atrous.data.dataset import load_label, open_dataset
 from atrous.demo.digits import CLASSES, PALETTE, SPLITS, _glyphs, digit_scene, write_digit_scenes
 from atrous.errors import UserError

@@ -25,7 +25,7 @@ def test_the_blocks_of_a_page_run_one_after_the_other(page, capsys):
 
 def test_the_page_of_the_verb_names_every_analysis_and_option():
     from atrous.cli import inspect
-    from atrous.cli.inspect_analyses import ANALYSES
+    from atrous.verbs.inspect import ANALYSES
 
     text = INSPECT.read_text()
     assert all(f"| `{what}` |" in text for what in ANALYSES)

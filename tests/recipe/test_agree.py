@@ -2,7 +2,7 @@
 
 import pytest
 
-from atrous.data.check import check
+from atrous.data.check.check import check
 from atrous.errors import UserError
 from atrous.recipe.agree import agree_with_data
 from atrous.recipe.plan import plan

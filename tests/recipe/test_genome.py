@@ -1,6 +1,6 @@
 import pytest
 
-from atrous.data.check import check
+from atrous.data.check.check import check
 from atrous.errors import UserError
 from atrous.recipe.build import build_network, build_task
 from atrous.recipe.plan import plan

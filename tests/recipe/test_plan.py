@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atrous.data.check import check
+from atrous.data.check.check import check
 from atrous.recipe.build import build_network, build_settings, build_task
 from atrous.recipe.plan import POSITIONS, class_weights, has_bfloat16, plan, plan_crop
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from atrous.data.batches import Batch
+from atrous.data.feed.batches import Batch
 from atrous.encoders import ResNet, efficientnet_lite0
 from atrous.models import fcn
 from atrous.tasks.semantic import Semantic
@@ -26,7 +26,7 @@ NAN = float("nan")
 SCRIPT = """
 import sys
 import atrous.training.loop as loop
-from atrous.fit import train
+from atrous.verbs.train import train
 from tests.conftest import SMALL
 loop.CHECKPOINT_SECONDS = 0.0
 resume, data, out = sys.argv[1] == "resume", sys.argv[2], sys.argv[3]
@@ -81,7 +81,7 @@ def test_kill_9_and_ctrl_c_lose_nothing(tmp_path, digits):
 
 def test_a_minute_budget_is_kept(tmp_path, digits, monkeypatch):
     """0.2 minutes, everything included; the loop's own share must end where it was told to."""
-    from atrous.fit import train
+    from atrous.verbs.train import train
 
     monkeypatch.setattr("atrous.training.loop.LOG_SECONDS", 0.0)
     begin = time.monotonic()

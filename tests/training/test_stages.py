@@ -5,13 +5,13 @@ import torch
 from torch.nn import functional as F
 
 from atrous.encoders import ResNet
-from atrous.fit import Watch, train
 from atrous.models import fcn, fcn8s
 from atrous.tasks.semantic import Semantic
 from atrous.training import loop
 from atrous.training.checkpoint import read_tensors
 from atrous.training.stages import Stage, enter, place
 from atrous.training.supervision import supervised_loss
+from atrous.verbs.train import Watch, train
 from tests.conftest import SMALL
 
 STAGES = (Stage("head", 0.25, encoder=0.0), Stage("upper", 0.25, 0.5, encoder=0.5), Stage("all", 0.5, 0.1))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.source import ChannelFirst
+from atrous.data.source import ChannelFirst
 
 MICROMETERS = {
     "pm": 1e-6, "picometer": 1e-6, "Å": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "µm": 1.0, "um": 1.0,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.source import full_key
+from atrous.data.source import full_key
 
 
 class Clip:

@@ -17,8 +17,8 @@ import numpy as np
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
 from atrous.data.formats.series import slice_files
-from atrous.data.formats.source import full_key
 from atrous.data.formats.window import span
+from atrous.data.source import full_key
 from atrous.errors import UserError
 
 try:

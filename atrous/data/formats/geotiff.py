@@ -18,8 +18,8 @@ import numpy as np
 
 from atrous.data.formats.array import image_dtype
 from atrous.data.formats.header import Header, MapGrid
-from atrous.data.formats.source import full_key
 from atrous.data.formats.window import span
+from atrous.data.source import full_key
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 

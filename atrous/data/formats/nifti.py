@@ -18,7 +18,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from atrous.data.formats.array import as_image, image_dtype, squeeze_channel
 from atrous.data.formats.header import Header
-from atrous.data.formats.source import full_key
+from atrous.data.source import full_key
 from atrous.errors import UserError
 
 SUFFIXES = (".nii", ".nii.gz")

@@ -9,7 +9,7 @@ import zarr
 from atrous.data.formats.array import as_image, channel_axis, squeeze_channel
 from atrous.data.formats.header import Header
 from atrous.data.formats.npy import header_of
-from atrous.data.formats.source import ChannelFirst
+from atrous.data.source import ChannelFirst
 
 SUFFIXES = (".zarr",)
 ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError)

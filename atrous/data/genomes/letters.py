@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.source import full_key
+from atrous.data.source import full_key
 
 IUPAC = {
     "A": "A", "C": "C", "G": "G", "T": "T", "U": "T", "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.source import full_key
+from atrous.data.source import full_key
 
 
 @dataclass(frozen=True, order=True)

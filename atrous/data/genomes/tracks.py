@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.failure import FileFault
-from atrous.data.formats.source import full_key
+from atrous.data.source import full_key
 from atrous.errors import UserError
 
 TRACK_SUFFIXES = (".bw", ".bigwig")

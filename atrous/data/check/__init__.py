@@ -1,0 +1,1 @@
+"""The data doctor: reads every file once, reports the problems and how to fix them."""

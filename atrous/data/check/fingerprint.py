@@ -1,0 +1,206 @@
+"""The few numbers of a data set from which a training is planned."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from atrous.data.check.scan import Scan
+from atrous.data.dataset import Dataset, class_table
+from atrous.data.moments import Moments, merge
+from atrous.errors import UserError
+from atrous.labels import IGNORE
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Smallest, median and largest size of the images along each axis, in positions."""
+
+    min: tuple[int, ...]
+    median: tuple[int, ...]
+    max: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Spacings:
+    """Smallest, median and largest distance of neighboring positions along each axis."""
+
+    min: tuple[float, ...]
+    median: tuple[float, ...]
+    max: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Foreground:
+    """Intensities of each channel where labels are not 0: percentiles 0.5 and 99.5, mean and deviation between."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What planning must know of a data set; lengths in positions, intensities in the file's units.
+
+    Attributes:
+        channels: channels of the images as they are loaded (those of most images).
+        dtype: uint8, uint16 or float32 (that of most images).
+        sizes: of the images of all splits.
+        images: how many, per split.
+        positions: how many in all, per split.
+        class_frequency: share of each class in the labeled positions of train (of all splits without train).
+        mean: of each channel, over train.
+        std: of each channel, over train.
+        minimum: least intensity in train.
+        maximum: greatest intensity in train.
+        bytes_decoded: memory that all images and labels take, decoded.
+        case_scale: how many times as far the intensities of one image spread as those of another (95th to 5th
+            percentile of the deviations, the greatest over channels).
+        spacing: of the images, where dataset.toml or the files say it.
+        foreground: of volumes.
+        shortest: of genomes, per channel: half of the length that all but a hundredth of the stretches in train have.
+        upright: whether up and down differ in the images: not on maps, nor under a microscope.
+    """
+
+    channels: int
+    dtype: str
+    sizes: Sizes
+    images: dict[str, int]
+    positions: dict[str, int]
+    class_frequency: tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    minimum: float
+    maximum: float
+    bytes_decoded: int
+    case_scale: float = 1.0
+    spacing: Spacings | None = None
+    foreground: Foreground | None = None
+    shortest: tuple[int, ...] | None = None
+    upright: bool = True
+
+    @property
+    def ndim(self) -> int:
+        """Spatial axes."""
+        return len(self.sizes.max)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON can hold them; `from_dict` gives the same fingerprint back."""
+        return asdict(self)
+
+
+def from_dict(content: Mapping[str, Any]) -> Fingerprint:
+    """The fingerprint that `to_dict` wrote, JSON's lists made tuples again.
+
+    Raises:
+        UserError: a field is missing.
+    """
+    try:
+        sizes = Sizes(**{key: tuple(content["sizes"][key]) for key in ("min", "median", "max")})
+        tuples = {key: tuple(content[key]) for key in ("class_frequency", "mean", "std")}
+        more: dict[str, Any] = {}
+        for key, kind in (("spacing", Spacings), ("foreground", Foreground)):
+            found = content.get(key)
+            more[key] = None if found is None else kind(**{name: tuple(row) for name, row in found.items()})
+        more["shortest"] = None if content.get("shortest") is None else tuple(content["shortest"])
+        return Fingerprint(**{**content, **tuples, **more, "sizes": sizes})
+    except (KeyError, TypeError) as error:
+        raise UserError(f"fingerprint: a field is missing or unknown ({error}): run the check again") from error
+
+
+def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
+    """Fingerprint from the scans of a data set; files that could not be read are left out.
+
+    Raises:
+        UserError: not one image could be read.
+    """
+    good = [(one, one.image, one.moments) for one in scans if one.image is not None and one.moments is not None]
+    if not good:
+        failures = [failure for one in scans for failure in one.failures]
+        raise failures[0] if failures else UserError(f"{dataset.root}: no image with a mask: add some")
+    channels = _commonest([len(moments.mean) for _, _, moments in good])
+    dtype = _commonest([header.dtype for _, header, _ in good])
+    ndim = _commonest([len(header.size) for _, header, _ in good])
+    sizes = np.array([header.size for _, header, _ in good if len(header.size) == ndim])
+    usable = [(one, moments) for one, _, moments in good if len(moments.mean) == channels]
+    chosen = [moments for one, moments in usable if one.split == "train"] or [moments for _, moments in usable]
+    total = reduce(merge, chosen)
+    width = np.dtype(dtype).itemsize
+    positions: dict[str, int] = dict.fromkeys(dataset.splits, 0)
+    for one, header, _ in good:
+        positions[one.split] += int(np.prod(header.size))
+    return Fingerprint(
+        channels=channels,
+        dtype=dtype,
+        sizes=Sizes(*(_whole(row) for row in (sizes.min(axis=0), np.median(sizes, axis=0), sizes.max(axis=0)))),
+        images={split: len(samples) for split, samples in dataset.splits.items()},
+        positions=positions,
+        class_frequency=class_frequency(dataset, scans),
+        mean=tuple(float(value) for value in total.mean),
+        std=tuple(float(value) for value in total.std),
+        minimum=float(total.least.min()),
+        maximum=float(total.most.max()),
+        bytes_decoded=sum(positions.values()) * (channels * width + 1),
+        case_scale=_case_scale(chosen),
+        spacing=_spacings([dataset.spacing or header.spacing for _, header, _ in good if len(header.size) == ndim]),
+        foreground=_foreground([one for one, _ in usable if one.split == "train"] or [one for one, _ in usable]),
+        upright=not all(header.map is not None or (header.unit or "").endswith("µm") for _, header, _ in good),
+    )
+
+
+def _case_scale(chosen: Sequence[Moments]) -> float:
+    stds = np.array([moments.std for moments in chosen])
+    low, high = np.percentile(stds, [5, 95], axis=0)
+    return float(np.max(np.divide(high, low, out=np.ones_like(high), where=low > 0)))
+
+
+def _spacings(found: Sequence[tuple[float, ...] | None]) -> Spacings | None:
+    """None where one image does not say it: then nothing can be said of all."""
+    known = [spacing for spacing in found if spacing is not None]
+    if not known or len(known) < len(found) or len({len(spacing) for spacing in known}) > 1:
+        return None
+    rows = np.array(known)
+    return Spacings(*(tuple(float(v) for v in row) for row in (rows.min(0), np.median(rows, axis=0), rows.max(0))))
+
+
+def _foreground(scans: Sequence[Scan]) -> Foreground | None:
+    parts = [one.foreground for one in scans if one.foreground is not None and one.foreground.size]
+    if not parts:
+        return None
+    values = np.concatenate(parts, axis=1).astype(np.float64)
+    low, high = np.percentile(values, [0.5, 99.5], axis=1)
+    kept = np.clip(values, low[:, None], high[:, None])
+    rows = (low, high, kept.mean(1), kept.std(1))
+    return Foreground(*(tuple(float(v) for v in row) for row in rows))
+
+
+def class_frequency(dataset: Dataset, scans: Sequence[Scan]) -> tuple[float, ...]:
+    """Share of each class in the labeled positions of train, or of all scans where train has none."""
+    train = [one for one in scans if one.split == "train" and one.counts]
+    counts = np.sum([class_counts(dataset, one) for one in train or scans], axis=0, dtype=np.float64)
+    return tuple(float(share) for share in counts / max(counts.sum(), 1))
+
+
+def class_counts(dataset: Dataset, one: Scan) -> np.ndarray:
+    """Positions of each class in one mask, `(K,)`; ignored and unknown values are left out."""
+    values, labels = class_table(dataset, one.colored)
+    label_of = dict(zip(values.tolist(), labels.tolist(), strict=True))
+    counts = np.zeros(len(dataset.classes), dtype=np.int64)
+    for value, count in one.counts.items():
+        label = label_of.get(value, IGNORE)
+        if label < len(counts):
+            counts[label] += count
+    return counts
+
+
+def _commonest(values: Sequence[Any]) -> Any:
+    """The value that occurs most; of several, the greatest, so that the answer does not hang on the order."""
+    return max(set(values), key=lambda value: (values.count(value), value))
+
+
+def _whole(row: np.ndarray) -> tuple[int, ...]:
+    return tuple(round(float(value)) for value in row)

@@ -1,0 +1,150 @@
+"""The data doctor's findings as plain text, for a terminal of 100 columns or a file."""
+
+from atrous.data.check.check import RATE_PER_CORE, Check, cores
+from atrous.data.check.faults import Fault
+from atrous.data.check.fingerprint import Sizes
+from atrous.data.classes import listing
+
+_BAR = 24
+_LABEL = 9
+
+
+def render(check: Check) -> str:
+    """Aligned lines: what was found, the classes, notes, faults, the verdict."""
+    lines = [*_facts(check), "", *_classes(check)]
+    if check.notes:
+        lines += ["", "notes", *(f"  {note}" for note in check.notes)]
+    for severity in ("error", "warning"):
+        faults = [fault for fault in check.faults if fault.severity == severity]
+        if faults:
+            lines += ["", f"{severity}s", *(f"  {fault.line()}" for fault in faults)]
+    return "\n".join([*lines, "", _verdict(check.faults)])
+
+
+def size_text(sizes: Sizes) -> str:
+    """Sizes in words: one size, or the range with the median.
+
+    >>> size_text(Sizes((360, 480), (360, 480), (360, 480)))
+    '360 x 480'
+    >>> size_text(Sizes((10, 20), (15, 20), (30, 20)))
+    '10 x 20 to 30 x 20, median 15 x 20'
+    """
+    least, median, most = (" x ".join(map(str, size)) for size in (sizes.min, sizes.median, sizes.max))
+    return least if sizes.min == sizes.max else f"{least} to {most}, median {median}"
+
+
+def amount(size: int) -> str:
+    """Bytes in a unit that fits.
+
+    >>> amount(900), amount(323_000_000)
+    ('1 kB', '323 MB')
+    """
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}" if size < 10 * factor else f"{size / factor:.0f} {unit}"
+    return f"{max(size / 1e3, 1):.0f} kB"
+
+
+def duration(minutes: float) -> str:
+    """Minutes in a unit that fits.
+
+    >>> duration(0.2), duration(1.52), duration(150)
+    ('12 seconds', '1.5 minutes', '2.5 hours')
+    """
+    if minutes < 1:
+        return f"{minutes * 60:.0f} seconds" if minutes > 1.5 / 60 else "a second"
+    return f"{minutes:.1f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+
+
+def _facts(check: Check) -> list[str]:
+    dataset, found = check.dataset, check.fingerprint
+    axes = {1: " samples", 2: " (height x width)", 3: " (slices x rows x columns)"}[found.ndim]
+    axes = " (frames x rows x columns)" if dataset.video else axes
+    channels = f"{found.channels} channel{'s' if found.channels > 1 else ''}"
+    if dataset.channel_names:
+        channels += f" ({', '.join(dataset.channel_names)})"
+    splits = ", ".join(f"{name} {count}" for name, count in found.images.items())
+    if dataset.task == "stranded":
+        axes = " bases"
+    facts = [
+        ("data", str(dataset.root)),
+        ("layout", dataset.layout),
+        ("splits", f"{splits} ({dataset.split_origin})"),
+        ("images", f"{size_text(found.sizes)}{axes}, {channels}, {found.dtype}"),
+        ("values", f"{found.minimum:g} to {found.maximum:g}; {_intensities(found.mean, found.std)}"),
+        ("masks", f"{_mask_values(check)}; {_ignored(check)}"),
+        *_spacing(check),
+        ("memory", f"{amount(found.bytes_decoded)} decoded"),
+        ("epoch", _epoch(check)),
+    ]
+    return [f"{label:<{_LABEL}}{text}" for label, text in facts]
+
+
+def _spacing(check: Check) -> list[tuple[str, str]]:
+    """Spacing of volumes, sampling rate of signals, and how much intensities differ between cases."""
+    found, facts = check.fingerprint, []
+    if found.spacing is not None and found.ndim == 1:
+        low, high = 1 / found.spacing.max[0], 1 / found.spacing.min[0]
+        seconds = sum(found.positions.values()) * found.spacing.median[0]
+        rate = f"{low:g} Hz" if high - low < 1e-6 * high else f"{low:g} to {high:g} Hz"
+        facts.append(("rate", f"{rate}, {duration(seconds / 60)} in all"))
+    elif found.spacing is not None:
+        least, median, most = (
+            " x ".join(f"{value:.4g}" for value in row)
+            for row in (found.spacing.min, found.spacing.median, found.spacing.max)
+        )
+        facts.append(("spacing", least if least == most else f"{least} to {most}, median {median}"))
+    if found.ndim != 2 and check.dataset.task == "semantic" and not check.dataset.video:
+        facts.append(("scale", f"cases spread up to {found.case_scale:.3g} times as far as others"))
+    return facts
+
+
+def _intensities(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
+    if len(mean) > 4:
+        return f"{len(mean)} means {min(mean):.4g} to {max(mean):.4g}, deviations {min(std):.4g} to {max(std):.4g}"
+    return f"mean {', '.join(f'{m:.4g}' for m in mean)}, deviation {', '.join(f'{s:.4g}' for s in std)} per channel"
+
+
+def _mask_values(check: Check) -> str:
+    dataset = check.dataset
+    count = len(dataset.classes)
+    if dataset.task == "stranded":
+        return f"{count} channels, a feature on a strand each; a base may have several"
+    if dataset.colors is not None and check.colored:
+        known = f"{count} classes, by color"
+    elif dataset.values is not None:
+        known = f"{count} classes, values {listing(dataset.values)}"
+    else:
+        known = f"{count} classes, values 0..{count - 1}" if count > 1 else "1 class"
+    return f"{known}, ignored {listing(dataset.ignore)}" if dataset.ignore else f"{known}, none ignored"
+
+
+def _ignored(check: Check) -> str:
+    return f"{check.ignored:.2%} of all positions count for nothing" if check.ignored else "every position counts"
+
+
+def _epoch(check: Check) -> str:
+    positions = check.fingerprint.positions.get("train", 0)
+    rate = f"{RATE_PER_CORE[check.fingerprint.ndim] / 1e6:g} million a second and core, {cores()} cores"
+    return f"about {duration(check.minutes_per_epoch)} ({positions / 1e6:,.2f} million positions in train; {rate})"
+
+
+def _classes(check: Check) -> list[str]:
+    width = max(5, *(len(row.name) for row in check.classes)) + 2
+    total = sum(check.fingerprint.images.values())
+    most = max(row.frequency for row in check.classes) or 1
+    lines = [f"{'':<4}{'class':<{width}}{'share':>8}  {'images':>8}"]
+    for i, row in enumerate(check.classes):
+        bar = "#" * round(_BAR * row.frequency / most)
+        images = f"{row.images}/{total}"
+        lines.append(f"{i:>3} {row.name:<{width}}{row.frequency:>8.2%}  {images:>8}  {bar}".rstrip())
+    return lines
+
+
+def _verdict(faults: tuple[Fault, ...]) -> str:
+    errors = sum(fault.severity == "error" for fault in faults)
+    warnings = len(faults) - errors
+    counted = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((errors, "error"), (warnings, "warning")) if n]
+    if not counted:
+        return "no faults: ready to train"
+    return f"{', '.join(counted)}: " + ("mend the errors before training" if errors else "ready to train")

@@ -1,0 +1,126 @@
+"""Where images lie in the world: projections, scales and units that do not go together, and what was found."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from atrous.data.check.faults import Fault, relative, some
+from atrous.data.check.scan import Scan
+from atrous.data.classes import listing
+from atrous.data.dataset import Dataset
+from atrous.data.formats.header import Header, MapGrid
+from atrous.data.formats.variant import has_rasterio, is_map
+
+APART = 1.25
+"""Scales of images that differ by a greater factor show things at different sizes."""
+SHIFTED = 0.1
+"""Share of a pixel by which the grids of a map and its mask may differ."""
+
+
+def world_faults(root: Path, scans: Sequence[Scan]) -> Iterator[Fault]:
+    """Maps of several projections, images of several scales, masks that lie elsewhere than their map."""
+    maps = [(one, one.image.map) for one in scans if one.image is not None and one.image.map is not None]
+    yield from _projections(root, maps)
+    yield from _scales(root, scans)
+    for one, grid in maps:
+        label = None if one.label is None else one.label.map
+        if label is None or one.image is None or one.label_size != one.image.size or one.sample.label is None:
+            continue
+        if what := _elsewhere(grid, label):
+            mend = "export the mask on the grid of its image (gdalwarp -tap, or QGIS: align rasters)"
+            yield Fault(relative(one.sample.label, root), what, mend, "warning", "place")
+
+
+def world_notes(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[str]:
+    """What the files say of the world, one line for each kind."""
+    grids = [one.image.map for one in scans if one.image is not None and one.image.map is not None]
+    if grids:
+        crs = Counter(_crs_name(grid) for grid in grids)
+        yield f"{_count(len(grids), 'map')}: {', '.join(crs)}; labels are written in the projection of each map"
+        yield from _nodata(dataset, scans, grids)
+    units = sorted({one.image.unit for one in scans if one.image is not None and one.image.unit})
+    if units:
+        yield f"spacing is in {' and in '.join(units)}"
+    names = Counter(one.image.names for one in scans if one.image is not None and any(one.image.names))
+    if names:
+        yield f"channels: {some([name or '?' for name in names.most_common(1)[0][0]], 12)}"
+    flat = [one.sample.image for one in scans if one.image is not None and one.image.map is None]
+    if not has_rasterio() and any(path.suffix.lower() in (".tif", ".tiff") and is_map(path) for path in flat):
+        yield 'georeferenced TIFFs are read without projection and nodata: pip install "atrous[geo]" keeps both'
+
+
+def _nodata(dataset: Dataset, scans: Sequence[Scan], grids: Sequence[MapGrid]) -> Iterator[str]:
+    values = sorted({grid.nodata for grid in grids if grid.nodata is not None})
+    void = sum(one.void for one in scans)
+    total = sum(one.image.shape[1] * one.image.shape[2] for one in scans if one.image is not None)
+    if values or void:
+        said = f"nodata {', '.join(f'{value:g}' for value in values)}" if values else "no value is declared as nodata"
+        share = f"{void / max(total, 1):.2%} of all positions have no data: labels and predictions are void there"
+        yield f"{said}; {share if void else 'every position has data'}"
+    labels = {one.label.map.nodata for one in scans if one.label is not None and one.label.map is not None}
+    known = list(dataset.values or range(len(dataset.classes)))
+    for value in sorted(set(known) & labels):
+        name, left = dataset.classes[known.index(value)], listing([other for other in known if other != value], 300)
+        yield (
+            f'masks declare {value:g} as nodata; here it is the class "{name}": if it means nothing, write '
+            f'ignore = [{value:g}] and values = {left}, and leave "{name}" out of `classes`'
+        )
+
+
+def _projections(root: Path, maps: Sequence[tuple[Scan, MapGrid]]) -> Iterator[Fault]:
+    first: dict[str, str] = {}
+    for one, grid in maps:
+        first.setdefault(_crs_name(grid), relative(one.sample.image, root))
+    if len(first) > 1:
+        (usual, _), *others = first.items()
+        files = [file for _, file in others]
+        what = f"its projection is {others[0][0]}, that of other maps {usual}"
+        mend = "fine if pixels are as large in both; else bring all to one (gdalwarp -t_srs)"
+        yield Fault(files[0], what, mend, "warning", "projections", tuple(files[1:]))
+
+
+def _scales(root: Path, scans: Sequence[Scan]) -> Iterator[Fault]:
+    """2-D images whose pixels differ in size; volumes are brought to one spacing, signals keep their rate."""
+    known: dict[str, list[tuple[float, Scan, Header]]] = {}
+    for one in scans:
+        header = one.image
+        if header is not None and header.spacing is not None and len(header.size) == 2:
+            known.setdefault(header.unit or "", []).append((max(header.spacing), one, header))
+    if len(known) > 1:
+        rows = [rows[0] for rows in known.values()]
+        units = " and ".join(unit or "without unit" for unit in known)
+        what = f"pixel sizes are in different units: {units}"
+        yield Fault(relative(rows[1][1].sample.image, root), what, "bring all to one", "warning", "scales")
+    for rows in known.values():
+        (low, small, _), (high, large, header) = min(rows, key=lambda row: row[0]), max(rows, key=lambda row: row[0])
+        if high > APART * low:
+            unit = f" {header.unit}" if header.unit else ""
+            what = f"a pixel is {high:.4g}{unit}, in {relative(small.sample.image, root)} {low:.4g}"
+            mend = "things look as many times smaller: bring all to one scale, or train on both"
+            yield Fault(relative(large.sample.image, root), what, mend, "warning", "scales")
+
+
+def _elsewhere(grid: MapGrid, label: MapGrid) -> str:
+    """How the grid of a mask differs from that of its map; "" where it does not."""
+    if grid.crs and label.crs and grid.crs != label.crs:
+        return f"the projection of the mask is {_crs_name(label)}, that of its map {_crs_name(grid)}"
+    if not grid.crs or not label.crs:
+        return ""
+    a, b, c, d, e, f = grid.transform
+    pixel = max(abs(a) + abs(b), abs(d) + abs(e)) or 1.0
+    apart = max(abs(x - y) for x, y in zip((c, f), (label.transform[2], label.transform[5]), strict=True)) / pixel
+    turned = any(abs(grid.transform[i] - label.transform[i]) > 1e-3 * pixel for i in (0, 1, 3, 4))
+    if turned:
+        return "the pixels of the mask are not those of its map: their sizes or directions differ"
+    return f"the mask lies {apart:.3g} pixels beside its map" if apart > SHIFTED else ""
+
+
+def _crs_name(grid: MapGrid) -> str:
+    """A projection in a few words: `EPSG:32633`, or the name in its WKT."""
+    if not grid.crs:
+        return "no projection"
+    return grid.crs if grid.crs.startswith("EPSG:") else grid.crs.split('"')[1] if '"' in grid.crs else grid.crs[:40]
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"

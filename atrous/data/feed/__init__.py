@@ -1,0 +1,1 @@
+"""From samples to training batches: decode, draw views, augment, batch."""

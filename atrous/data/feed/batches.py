@@ -1,0 +1,93 @@
+"""Training batches that depend on the seed and the step alone, so that a resumed run sees what it would have seen."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from atrous.data.feed.augment import Color, cut, recolor
+from atrous.data.feed.decode import Decoded, tiles
+from atrous.data.feed.views import Geometry, draw_view
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`images` `(N, C, *crop)` float32 raw values; `labels` `(N, *crop)` int64 classes and IGNORE."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of a run: `batches[step]`, for any step.
+
+    Every sample comes up once an epoch, a large one as often as it holds crops; the order is drawn anew each epoch.
+
+    Attributes:
+        decoded: the samples.
+        geometry: how crops are drawn.
+        color: how intensities vary, or None.
+        size: crops in a batch.
+        seed: of everything drawn.
+        spread: standard deviation of the data, the unit of `color`.
+    """
+
+    decoded: Decoded
+    geometry: Geometry
+    color: Color | None
+    size: int
+    seed: int
+    spread: float
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return max(1, -(-len(self._deck()) // self.size))
+
+    def _deck(self) -> np.ndarray:
+        worth = [tiles(label.shape, self.geometry.crop) for label in self.decoded.labels]
+        return np.repeat(np.arange(len(worth)), worth)
+
+    def _chosen(self, step: int) -> list[int]:
+        """Samples of a batch: the deck is dealt without a break, one shuffle after the other."""
+        deck = self._deck()
+        first = step * self.size
+        chosen, order, epoch = [], deck, -1
+        for position in range(first, first + self.size):
+            if position // len(deck) != epoch:
+                epoch = position // len(deck)
+                order = np.random.default_rng([self.seed, 0, epoch]).permutation(deck)
+            chosen.append(int(order[position % len(deck)]))
+        return chosen
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng([self.seed, 1, step])
+        images, labels = [], []
+        for index in self._chosen(step):
+            view = draw_view(rng, self.decoded, index, self.geometry)
+            image, label = cut(self.decoded.images[index], self.decoded.labels[index], view, self.geometry.crop)
+            images.append(image if self.color is None else recolor(rng, image, self.color, self.spread))
+            labels.append(label)
+        return Batch(torch.stack(images), torch.stack(labels).long())
+
+
+class Stepped(Protocol):
+    """Batches of any step."""
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step, the same every time."""
+        ...
+
+
+def ahead(batches: Stepped, start: int) -> Iterator[Batch]:
+    """Batches from step `start` on, without end, each made while the step before it runs."""
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting, step = pool.submit(batches.__getitem__, start), start
+        while True:
+            batch, step = waiting.result(), step + 1
+            waiting = pool.submit(batches.__getitem__, step)
+            yield batch

@@ -1,0 +1,115 @@
+"""Training batches of genomes: crops of either strand, every genome seen often enough."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from atrous.data.dataset import Dataset
+from atrous.data.feed.batches import Batch
+from atrous.data.feed.decode import Decoded
+from atrous.data.layouts.genomes import genome_label, open_genome
+from atrous.data.sample import Sample
+from atrous.labels import FRAME_BITS, IGNORE
+
+BALANCE = 0.6
+"""A sequence is drawn in proportion to its length to this power: between by genome (0) and by base (1)."""
+WINDOW = 1 << 16
+WINDOWS = 12
+"""During training a sequence is validated on so many windows at most, spread evenly."""
+
+
+def decode_genomes(dataset: Dataset, samples: Sequence[Sample]) -> Decoded:
+    """Sequences as sources that are one-hot when sliced, with their labels: about three bytes per base are held."""
+    images = tuple(open_genome(sample) for sample in samples)
+    labels = tuple(genome_label(sample, dataset.classes) for sample in samples)
+    return Decoded(tuple(sample.name for sample in samples), images, labels, tuple({} for _ in samples))
+
+
+def decode_windows(dataset: Dataset, samples: Sequence[Sample]) -> tuple[Decoded, float]:
+    """Evenly spread windows of each sequence, for validation, and how many times their bases the sequences have."""
+    whole = decode_genomes(dataset, samples)
+    names, images, labels = [], [], []
+    for name, image, label in zip(whole.names, whole.images, whole.labels, strict=True):
+        for number, start in enumerate(window_starts(len(label))):
+            place = slice(start, start + WINDOW)
+            names.append(f"{name}/{number}")
+            images.append(np.asarray(image[:, place]))
+            labels.append(label[place].copy())
+    share = sum(len(label) for label in whole.labels) / max(1, sum(len(label) for label in labels))
+    return Decoded(tuple(names), tuple(images), tuple(labels), tuple({} for _ in names)), share
+
+
+def window_starts(length: int) -> list[int]:
+    """Where the windows of a sequence begin.
+
+    >>> window_starts(1000), len(window_starts(5_000_000))
+    ([0], 12)
+    """
+    count = min(WINDOWS, -(-length // WINDOW))
+    return [int(start) for start in np.linspace(0, max(0, length - WINDOW), count)]
+
+
+def reverse_complement(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A sequence `(4 + tracks, L)` and its labels `(L,)` as the other strand reads them.
+
+    Bases are complemented (A C G T reversed), everything is reversed, and the strands of the labels are exchanged.
+    """
+    image = np.concatenate([image[3::-1], image[4:]])[:, ::-1]
+    low, high = label & 0xFF, label >> 8
+    low = (low & 0x55) << 1 | (low & 0xAA) >> 1
+    one = (1 << FRAME_BITS) - 1
+    high = (high & one) << FRAME_BITS | high >> FRAME_BITS & one
+    return image, (low | high << 8)[::-1]
+
+
+@dataclass(frozen=True)
+class GenomeBatches:
+    """The batches of a run, `batches[step]`, that depend on the seed and the step alone.
+
+    Attributes:
+        decoded: sequences and labels.
+        crop: bases of a crop.
+        strands: whether half of the crops are read on the other strand.
+        size: crops in a batch.
+        seed: of everything drawn.
+    """
+
+    decoded: Decoded
+    crop: int
+    strands: bool
+    size: int
+    seed: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches that have as many bases as the data."""
+        return max(1, round(sum(len(label) for label in self.decoded.labels) / (self.crop * self.size)))
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng([self.seed, 1, step])
+        lengths = np.array([len(label) for label in self.decoded.labels], float)
+        weights = lengths**BALANCE
+        images, labels = [], []
+        for index in rng.choice(len(lengths), self.size, p=weights / weights.sum()):
+            image, label = self._crop(rng, self.decoded.images[index], self.decoded.labels[index])
+            if self.strands and rng.random() < 0.5:
+                image, label = reverse_complement(image, label)
+            images.append(torch.from_numpy(np.ascontiguousarray(image)))
+            labels.append(torch.from_numpy(label.astype(np.int64)))
+        return Batch(torch.stack(images), torch.stack(labels))
+
+    def _crop(self, rng: np.random.Generator, source: Any, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A crop; a shorter sequence is continued by bases that nobody knows and that count for nothing."""
+        start = int(rng.integers(0, max(1, len(label) - self.crop + 1)))
+        place = slice(start, start + self.crop)
+        image, label = np.asarray(source[:, place]), label[place]
+        missing = self.crop - len(label)
+        if missing > 0:
+            unknown = np.zeros((len(image), missing), np.float32)
+            unknown[:4] = 0.25
+            image = np.concatenate([image, unknown], axis=1)
+            label = np.concatenate([label, np.full(missing, IGNORE, label.dtype)])
+        return image, label

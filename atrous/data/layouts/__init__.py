@@ -1,0 +1,1 @@
+"""From a folder to samples: one file for each layout."""

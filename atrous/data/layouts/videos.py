@@ -1,0 +1,170 @@
+"""Folders of videos: sequences of numbered frames, or video files, with a folder of masks for each."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from atrous.data.description import Description, read_names
+from atrous.data.formats import VIDEO_SUFFIXES, stem, suffix_of
+from atrous.data.formats.frames import frame_number
+from atrous.data.layouts.folders import MOST_LEVELS, Folder, read_folders, split_of
+from atrous.data.layouts.recordings import group_of
+from atrous.data.sample import Sample
+from atrous.errors import UserError
+
+LEAST = 3
+"""Frames that a sequence has at least to be known as one without `video = true`."""
+
+
+@dataclass(frozen=True)
+class Videos:
+    """The videos of a folder.
+
+    Attributes:
+        samples: by the split that a folder names, None where none does.
+        masks_alone: mask files of no video.
+        listed: names of the splits that DAVIS lists in `ImageSets`.
+        kinds: what the videos are, in words.
+    """
+
+    samples: dict[str | None, list[Sample]]
+    masks_alone: tuple[Path, ...]
+    listed: dict[str, tuple[str, ...]]
+    kinds: str
+
+
+def find_videos(root: Path, description: Description) -> Videos | None:
+    """Videos under `root` and their masks; None when the folder holds something else.
+
+    A video is a file, or a folder of frames in a folder of images (`JPEGImages/SEQ/*.jpg`) or by itself (`SEQ/*.jpg`)
+    whose masks lie in a folder of the same name (`Annotations/SEQ/*.png`, `masks/SEQ/*.png`, `SEQ/masks/*.png`).
+    Without `video = true` in dataset.toml, folders of images are videos when the names of all their files are numbers
+    in equal steps.
+
+    Raises:
+        UserError: dataset.toml says that there are videos, and there are none with masks.
+    """
+    if description.video is False:
+        return None
+    folders = read_folders(root, description.images, description.masks)
+    movies = _movies(root)
+    sequences = _sequences(folders)
+    masks = {folder.group: folder for folder in folders if folder.role == "label"}
+    if sequences and not description.video:  # a film that lies beside images is none of the data
+        movies = [path for path in movies if _masks_of(_group(root, path), split_of(_parts(root, path)), masks)]
+        sequences = sequences if _are_sequences(sequences, folders) else []
+    if not movies and not sequences:
+        if description.video:
+            raise UserError(f"{root}: no videos: give folders of frames, or {' '.join(VIDEO_SUFFIXES)} files")
+        return None
+    samples: dict[str | None, list[Sample]] = {}
+    used: set[str] = set()
+    found = [(f.path, f.path.relative_to(root).as_posix(), f.split, f.group) for f in sequences]
+    found += [(path, _group(root, path), split_of(_parts(root, path)), _group(root, path)) for path in movies]
+    for path, name, split, group in found:
+        home = _masks_of(group, split, masks)
+        used |= set() if home is None else {home.group}
+        label = None if home is None else home.path
+        sample = Sample(name, path, label, channels=description.channels, group=group_of(name, description.groups))
+        samples.setdefault(split, []).append(sample)
+    if not any(sample.label for here in samples.values() for sample in here):
+        raise UserError(
+            f"{found[0][0]}: no masks for any video: put those of each in a folder of its name, masks/NAME/*.png"
+        )
+    lone = tuple(path for group, folder in masks.items() if group not in used for path in folder.files)
+    return Videos(samples, lone, _listed(root, samples), _kinds(len(sequences), movies))
+
+
+def _sequences(folders: Sequence[Folder]) -> list[Folder]:
+    """Folders of frames: those of images, else those that lie beside a folder of masks of the same name."""
+    images = [folder for folder in folders if folder.role == "image"]
+    if images:
+        return images
+    masks = {_last(folder.group) for folder in folders if folder.role == "label"}
+    return [folder for folder in folders if folder.role is None and _last(folder.group) in masks]
+
+
+def _are_sequences(sequences: Sequence[Folder], folders: Sequence[Folder]) -> bool:
+    """Whether folders of images are plainly frames: numbered in equal steps, in folders of their own, like masks."""
+    labels = [folder for folder in folders if folder.role == "label"]
+    return (
+        bool(sequences)
+        and bool(labels)
+        and all(folder.group and _numbered(folder.files) for folder in sequences)
+        and all(folder.group and all(path.stem.isdigit() for path in folder.files) for folder in labels)
+        and len({folder.group for folder in sequences}) == len(sequences)
+    )
+
+
+def _numbered(files: Sequence[Path]) -> bool:
+    """
+    >>> _numbered([Path("00000.jpg"), Path("00005.jpg"), Path("00010.jpg")]), _numbered([Path("cat.jpg")])
+    (True, False)
+    """
+    if len(files) < LEAST or not all(path.stem.isdigit() for path in files):
+        return False
+    numbers = sorted(frame_number(path) or 0 for path in files)
+    steps, widths = {b - a for a, b in pairwise(numbers)}, {len(path.stem) for path in files}
+    return len(steps) == len(widths) == 1
+
+
+def _movies(root: Path) -> list[Path]:
+    found = []
+    for here, folders, files in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if len(Path(here).relative_to(root).parts) >= MOST_LEVELS:
+            folders.clear()
+        names = (name for name in sorted(files) if suffix_of(name) in VIDEO_SUFFIXES and not name.startswith("."))
+        found += [Path(here, name) for name in names]
+    return found
+
+
+def _masks_of(group: str, split: str | None, masks: dict[str, Folder]) -> Folder | None:
+    """The folder of masks of this group; else the only one whose last part is the same."""
+    if group in masks:
+        return masks[group]
+    near = [f for f in masks.values() if _last(f.group) == _last(group) and f.split in (split, None)]
+    return near[0] if len(near) == 1 else None
+
+
+def _parts(root: Path, path: Path) -> tuple[str, ...]:
+    return path.parent.relative_to(root).parts
+
+
+def _group(root: Path, path: Path) -> str:
+    return "/".join((*_parts(root, path), stem(path)))
+
+
+def _last(group: str) -> str:
+    return group.rsplit("/", 1)[-1]
+
+
+def _listed(root: Path, samples: dict[str | None, list[Sample]]) -> dict[str, tuple[str, ...]]:
+    """Sequences that DAVIS' `ImageSets/YEAR/{train,val}.txt` names, of the latest year, as far as they are there."""
+    names = {_last(sample.name) for here in samples.values() for sample in here}
+    years = sorted((path for path in (root / "ImageSets").glob("20*") if path.is_dir()), reverse=True)
+    for year in years:
+        files: Iterable[tuple[str, Path]] = ((split, year / f"{split}.txt") for split in ("train", "val"))
+        listed = {
+            split: tuple(
+                name
+                for line in read_names(file)
+                for name in ([line] if line in names else line.split())
+                if name in names
+            )
+            for split, file in files
+            if file.is_file()
+        }
+        if any(listed.values()):
+            return listed
+    return {}
+
+
+def _kinds(sequences: int, movies: Sequence[Path]) -> str:
+    said = [f"{sequences} folder{'s' if sequences > 1 else ''} of frames"] if sequences else []
+    if movies:
+        suffixes = " ".join(sorted({suffix_of(path) for path in movies}))
+        said.append(f"{len(movies)} {suffixes} file{'s' if len(movies) > 1 else ''}")
+    return f"video, {' and '.join(said)}"

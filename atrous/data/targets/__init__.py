@@ -1,0 +1,1 @@
+"""What is known of a sample: one file for each kind of target."""

@@ -1,0 +1,163 @@
+"""Signals with labels in the same file."""
+
+import re
+
+import numpy as np
+import pytest
+
+from atrous.data.check.check import check
+from atrous.data.dataset import load_image, load_label, open_dataset, spacing_of
+from atrous.data.formats import read_header, read_image, read_words, write_label
+from atrous.errors import UserError
+from tests.data.formats.recordings import write_edf_signals
+
+RNG = np.random.default_rng(0)
+WORDS = np.array(["na", "p", "qrs", "t"])
+
+
+def table(path, length=50, labels=None, first=7, columns=("wave_form",)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    labels = WORDS[RNG.integers(0, 4, length)] if labels is None else labels
+    signal = RNG.normal(size=(len(columns), length)).astype(np.float32)
+    rows = [f"{first + i},{labels[i]},{','.join(repr(float(v)) for v in signal[:, i])}" for i in range(length)]
+    path.write_text("\n".join([f"index,label,{','.join(columns)}", *rows]) + "\n")
+    return signal, labels
+
+
+def test_a_table_gives_signal_and_labels(tmp_path):
+    made = {f"p{i}": table(tmp_path / f"p{i}.csv", 40 + i, columns=("i", "ii")) for i in range(5)}
+    (tmp_path / "dataset.toml").write_text('classes = ["t", "na", "p", "qrs"]\nsampling_rate = 250')
+    dataset = open_dataset(tmp_path)
+    assert dataset.classes == ("t", "na", "p", "qrs")
+    for sample in dataset.samples:
+        signal, labels = made[sample.name]
+        np.testing.assert_array_equal(load_image(sample), signal)
+        assert [dataset.classes[k] for k in load_label(dataset, sample)] == labels.tolist()
+        assert spacing_of(dataset, sample) == (0.004,)
+
+
+def test_undeclared_classes_are_sorted_and_empty_labels_are_void(tmp_path):
+    for i in range(3):
+        table(tmp_path / f"{i}.csv", 4, labels=["b", "a", "", "b"])
+    dataset = open_dataset(tmp_path)
+    assert dataset.classes == ("a", "b")
+    assert load_label(dataset, dataset.samples[0]).tolist() == [1, 0, 255, 1]
+
+
+def test_numbers_are_classes_as_in_masks(tmp_path):
+    for i in range(3):
+        table(tmp_path / "train" / f"{i}.csv", 6, labels=[0, 1, 2, 0, 1, 2])
+        table(tmp_path / "val" / f"{i}.csv", 6, labels=[0, 1, 2, 0, 1, 2])
+    (tmp_path / "dataset.toml").write_text("sampling_rate = 100")
+    found = check(tmp_path)
+    assert found.ok
+    assert "rate     100 Hz" in found.text()
+    assert found.dataset.classes == ("class 0", "class 1", "class 2")
+    assert found.fingerprint.images == {"train": 3, "val": 3}
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_npz_keeps_its_rate(tmp_path, transposed):
+    signal, labels = RNG.normal(size=(3, 30)).astype(np.float32), WORDS[RNG.integers(0, 4, 30)]
+    for i in range(3):
+        stored = signal.T if transposed else signal
+        np.savez(tmp_path / f"{i}.npz", signal=stored, label=labels, rate=500.0)
+    dataset = open_dataset(tmp_path)
+    sample = dataset.samples[0]
+    np.testing.assert_array_equal(load_image(sample), signal)
+    assert [dataset.classes[k] for k in load_label(dataset, sample)] == labels.tolist()
+    assert spacing_of(dataset, sample) == (0.002,)
+    assert read_header(sample.image).shape == (3, 30)
+
+
+def test_groups_stay_together(tmp_path):
+    for patient in range(6):
+        for night in range(3):
+            table(tmp_path / f"patient{patient}_{night}.csv", 8)
+    (tmp_path / "dataset.toml").write_text('groups = "^(patient[0-9]+)"')
+    dataset = open_dataset(tmp_path)
+    val = {sample.group for sample in dataset.splits["val"]}
+    assert val.isdisjoint(sample.group for sample in dataset.splits["train"])
+    assert len(dataset.splits["val"]) == 3
+    assert "stay together" in dataset.split_origin
+
+
+def test_labels_are_written_with_the_rows_of_their_signal(tmp_path):
+    table(tmp_path / "a.csv", 5, first=100)
+    write_label(
+        tmp_path / "out.csv", np.array([0, 1, 1, 3, 2], np.uint8), like=tmp_path / "a.csv", classes=WORDS.tolist()
+    )
+    text = (tmp_path / "out.csv").read_text().splitlines()
+    assert text == ["index,label", "100,na", "101,p", "102,p", "103,t", "104,qrs"]
+    write_label(tmp_path / "out.npz", np.array([0, 1, 1], np.uint8), classes=WORDS.tolist())
+    words = read_words(tmp_path / "out.npz")
+    assert words is not None
+    assert words.tolist() == ["na", "p", "p"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no rows below a header"),
+        ("1,2,3\n4,5,6\n", "no header"),
+        ("label,site,x\na,b,1\n", "column 'site' is not numeric"),
+        ("index,label\n1,a\n", "no column of numbers"),
+        ("label,x\na,1\nb,oops\n", "'oops' is no number"),
+        ("label,x\na,1\nb\n", "row 2 of 2 is shorter than the header"),
+        ("label;x\na;1,5\n", "column 'x' is not numeric: it has a decimal comma: export it with decimal points"),
+        ("label;x\na;1\na;1,5\n", "'1,5' is no number: it has a decimal comma: export it with decimal points"),
+        ("label,x\na,1,5\n", "its rows have 3 entries, its header 2: .*decimal points"),
+        ("x,label\n1,5,a\n", "its rows have 3 entries, its header 2: .*decimal points"),
+    ],
+)
+def test_mistakes_in_a_table_are_named(tmp_path, text, message):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_image(tmp_path / "a.csv")
+
+
+def test_faults_are_found_by_the_doctor(tmp_path):
+    for i in range(5):
+        table(tmp_path / f"{i}.csv", 6, labels=["a", "b", "a", "b", "a", "b"])
+    (tmp_path / "dataset.toml").write_text('classes = ["a", "c"]')
+    found = check(tmp_path)
+    assert not found.ok
+    assert "label 'b' is none of the classes a, c" in found.errors[0].line()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"wave,label\n1,a\n2\n", r"row 2 of 2 is shorter than the header\): copy it again"),
+        ("wave,label\n1,\u00fc\n".encode("latin-1"), r"its text is not UTF-8 .*: save it as UTF-8"),
+    ],
+)
+def test_a_broken_table_among_good_ones_is_listed(tmp_path, content, said):
+    for i in range(4):
+        table(tmp_path / f"{i}.csv", 6, labels=["a", "b", "a", "b", "a", "b"])
+    (tmp_path / "9.csv").write_bytes(content)
+    (fault,) = [fault for fault in check(tmp_path).errors if fault.file == "9.csv"]
+    assert re.search(said, fault.line())
+
+
+def test_a_broken_recording_among_good_ones_is_listed(tmp_path):
+    root = write_edf_signals(tmp_path, count=4)
+    first = min(root.rglob("*.edf"))
+    first.write_bytes(first.read_bytes()[:200])
+    found = check(root)
+    (fault,) = found.errors
+    assert fault.line().startswith(f"{first.relative_to(root)}: cannot be read")
+    assert found.dataset.channel_names is not None
+
+
+def test_a_folder_without_labels_says_so(tmp_path):
+    (tmp_path / "a.csv").write_text("index,x\n1,2\n")
+    with pytest.raises(UserError, match="no labels: give the column"):
+        open_dataset(tmp_path)
+
+
+def test_the_real_ecg(shared_data):
+    dataset = open_dataset(shared_data / "ecg")
+    assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 96, "val": 24}
+    assert dataset.classes == ("na", "p", "a", "t")
+    assert dataset.spacing == (0.004,)

@@ -1,0 +1,90 @@
+"""Prediction of arrays and files."""
+
+import numpy as np
+import pytest
+import torch
+
+from atrous.errors import UserError
+from atrous.prediction.predictor import load
+
+
+def test_an_array_of_any_size(trained):
+    predictor = load(trained)
+    image = np.random.default_rng(0).integers(0, 256, (3, 45, 37)).astype(np.uint8)
+    found = predictor.predict(image, probabilities=True)
+    assert found.labels.shape == (45, 37)
+    assert found.labels.dtype == np.uint8
+    assert found.classes[0] == "background"
+    np.testing.assert_allclose(found.probabilities.sum(0), 1, atol=1e-4)
+    np.testing.assert_array_equal(found.probabilities.argmax(0), found.labels)
+    assert predictor.predict(image).probabilities is None
+
+
+def test_the_output_is_the_networks(trained):
+    predictor = load(trained, dtype=torch.float32)
+    image = np.random.default_rng(0).integers(0, 256, (3, 45, 37)).astype(np.uint8)
+    with torch.no_grad():
+        want = predictor.run.network()(torch.from_numpy(image)[None].float())
+    torch.testing.assert_close(predictor.output(image), want, rtol=1e-4, atol=1e-4)
+
+
+def test_flipping_averages_mirror_images(trained):
+    predictor = load(trained, dtype=torch.float32, flip=True)
+    assert predictor.flips == (1,)
+    image = np.random.default_rng(0).integers(0, 256, (3, 32, 40)).astype(np.uint8)
+    plain, both = load(trained, dtype=torch.float32), predictor.predict(image, probabilities=True).probabilities
+    mirror = plain.predict(image[..., ::-1].copy(), probabilities=True).probabilities[..., ::-1]
+    want = (plain.predict(image, probabilities=True).probabilities + mirror) / 2
+    np.testing.assert_allclose(both, want, atol=1e-5)
+
+
+def test_gray_becomes_color_and_other_channels_are_refused(trained):
+    predictor = load(trained)
+    assert predictor.predict(np.zeros((33, 20), np.uint8)).labels.shape == (33, 20)
+    with pytest.raises(UserError, match="the array: 5 channels, but the network reads 3"):
+        predictor.predict(np.zeros((5, 33, 20), np.uint8))
+    with pytest.raises(UserError, match="engine 'foo': choose torch, openvino, inductor"):
+        load(trained, engine="foo")
+
+
+def test_streamed_is_whole(trained):
+    image = np.random.default_rng(0).integers(0, 256, (3, 301, 203)).astype(np.uint8)
+    for dtype, tolerance in ((torch.float32, 5e-5), (torch.bfloat16, 3e-2)):
+        whole, streamed = load(trained, dtype=dtype), load(trained, dtype=dtype, memory="100MB")
+        assert whole.plan(image.shape) is None
+        assert "strips" in streamed.plan(image.shape).text()
+        want, found = whole.output(image), streamed.output(image)
+        assert float((found - want).abs().max()) <= tolerance * float(want.abs().max())
+        labels = streamed.predict(image, probabilities=True)
+        np.testing.assert_array_equal(labels.labels, labels.probabilities.argmax(0))
+
+
+def test_values_are_standardized_before_bfloat16_rounds_them(trained):
+    image = 60000 + np.random.default_rng(0).integers(0, 200, (3, 64, 64)).astype(np.uint16)
+    found = load(trained, dtype=torch.bfloat16)._standardized(image)[:, :4]
+    assert found.dtype == np.float32
+    assert len(np.unique(found)) > 100
+
+
+@pytest.mark.parametrize("memory", [None, "100MB"])
+def test_values_that_are_no_numbers_are_void_and_spread_nowhere(trained, memory):
+    predictor = load(trained, memory=memory, dtype=torch.float32)
+    image = np.random.default_rng(0).uniform(0, 255, (3, 150, 90)).astype(np.float32)
+    filled = image.copy()
+    for value, (channel, row, column) in ((np.nan, (0, 5, 7)), (np.inf, (2, 120, 60))):
+        image[channel, row, column] = value
+        filled[channel, row, column] = predictor.run.recipe.model.mean[channel]
+    found, want = predictor.predict(image, probabilities=True), predictor.predict(filled, probabilities=True)
+    void = np.zeros((150, 90), bool)
+    void[5, 7] = void[120, 60] = True
+    np.testing.assert_array_equal(found.labels[~void], want.labels[~void])
+    assert set(found.labels[void]) == {255}
+    np.testing.assert_array_equal(np.isnan(found.probabilities).all(0), void)
+    np.testing.assert_allclose(found.probabilities[:, ~void], want.probabilities[:, ~void], atol=1e-5)
+
+
+def test_mirror_images_are_not_averaged_beyond_a_limit(trained):
+    with pytest.raises(UserError, match="leave test-time augmentation out"):
+        load(trained, flip=True, memory="100MB").predict(np.zeros((3, 33, 20), np.uint8))
+    with pytest.raises(UserError, match="leave test-time augmentation out"):
+        load(trained, flip=True).plan((3, 100000, 100000))

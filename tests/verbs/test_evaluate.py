@@ -1,0 +1,45 @@
+"""Evaluation: the same figures as counting by hand."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from atrous.data.dataset import open_dataset
+from atrous.errors import UserError
+from atrous.prediction.predictor import load
+from atrous.verbs.evaluate import evaluate, measure
+from tests.volumes import write_volumes
+
+
+def test_figures_are_those_of_the_predicted_labels(trained, digits):
+    found = evaluate(trained, digits, split="test").scores
+    predictor, confusion = load(trained), np.zeros((11, 11), int)
+    for image in sorted((digits / "images" / "test").iterdir()):
+        truth = np.asarray(Image.open(digits / "masks" / "test" / image.name))
+        np.add.at(confusion, (truth.ravel(), predictor.predict(image).labels.ravel()), 1)
+    np.testing.assert_array_equal(found.confusion, confusion)
+    keys = {"miou", "pixel_accuracy", "mean_accuracy", "fwiou", "dice", "dice_per_class", "iou", "ece", "miou_ci95"}
+    assert keys | {"images", "seconds"} <= set(found.to_dict())
+    assert found.images == 2
+
+
+def test_test_time_augmentation_is_reported(trained, digits):
+    assert evaluate(trained, digits, tta="flip").scores.to_dict()["tta"] == "flip"
+
+
+def test_data_of_other_axes_and_devices_that_are_not_there_are_named(trained, digits, tmp_path, monkeypatch):
+    volumes = open_dataset(write_volumes(tmp_path, count=2))
+    with pytest.raises(UserError, match=r"\.nii\.gz: has 3 axes, but the run labels data of 2"):
+        measure(load(trained), volumes, volumes.samples)
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
+    with pytest.raises(UserError, match="--device cuda: torch finds no cuda"):
+        evaluate(trained, digits, device="cuda")
+
+
+def test_mistakes_are_named(trained, digits, squares):
+    with pytest.raises(UserError, match="no split 'holdout': it has train, val, test"):
+        evaluate(trained, digits, split="holdout")
+    with pytest.raises(UserError, match="none or flip"):
+        evaluate(trained, digits, tta="rotate")
+    with pytest.raises(UserError, match="the run learned background, digit 0"):
+        evaluate(trained, squares)
