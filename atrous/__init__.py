@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from atrous import stream as stream
     from atrous import surgery as surgery
     from atrous.data.check.check import Check as Check
-    from atrous.data.check.check import check as check
     from atrous.data.dataset import open_dataset as open_dataset
     from atrous.demo.digits import digit_scene as digit_scene
     from atrous.demo.digits import write_digit_scenes as write_digit_scenes
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from atrous.surgery.inflate import inflate as inflate
     from atrous.surgery.transplant import transplant as transplant
     from atrous.tasks.scores import Scores as Scores
+    from atrous.verbs.check import check as check
     from atrous.verbs.convert import load_converted as load_converted
     from atrous.verbs.evaluate import evaluate as evaluate
     from atrous.verbs.network import load_network as load_network
@@ -48,7 +48,7 @@ _PLACES = {
     "Trained": "atrous.verbs.train",
     "UserError": "atrous.errors",
     "certify": "atrous.geometry.field",
-    "check": "atrous.data.check.check",
+    "check": "atrous.verbs.check",
     "convolutionalize": "atrous.surgery.convolutionalize",
     "digit_scene": "atrous.demo.digits",
     "dilate": "atrous.surgery.dilate",

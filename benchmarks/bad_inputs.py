@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from atrous.data.check.check import check
 from atrous.errors import UserError
+from atrous.verbs.check import check
 
 DESCRIPTION = 'classes = ["ground", "square"]\n'
 

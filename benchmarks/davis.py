@@ -14,9 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from atrous.training.loop import Monitor
 from atrous.verbs.evaluate import evaluate
-from atrous.verbs.train import Watch, train
+from atrous.verbs.train import train
 
 HELD_OUT = ("car-shadow", "dog")
 DESCRIPTION = """
@@ -34,12 +33,15 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     description.write_text(DESCRIPTION.format(held_out=json.dumps(list(HELD_OUT))))
     start = time.monotonic()
-    watch = Watch(print, Monitor(on_step=lambda at: print(f"step {at['step']}: loss {at['loss']:.3f}", flush=True)))
+
+    def on_step(values: dict[str, float]) -> None:
+        print(f"step {values['step']}: loss {values['loss']:.3f}", flush=True)
+
     chosen = [f"model.temporal={temporal}", f"model.causal={str(causal).lower()}", "train.validations=1"]
     chosen += settings or []
     folder = out / f"{temporal}{'-causal' if causal else ''}"
     trained = train(
-        data, out=folder, minutes=minutes, settings=chosen, description=description, watch=watch,
+        data, out=folder, minutes=minutes, settings=chosen, description=description, say=print, on_step=on_step,
     )  # fmt: skip
     spent = (time.monotonic() - start) / 60
     found = evaluate(trained.run, data, split="val", description=description).scores

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from atrous.data.dataset import Dataset, load_image, load_label, open_dataset
+from atrous.data.dataset import Dataset, open_dataset
 from atrous.data.genomes.labels import CODING
 from atrous.data.genomes.letters import NAMES
 from atrous.data.sample import Sample
@@ -44,13 +44,13 @@ LONGEST = 600_000
 
 
 def trained(data: Path, minutes: float, out: Path, toml: Path) -> Path:
-    from atrous.verbs.train import Watch, train
+    from atrous.verbs.train import train
 
-    return train(data, out=out, minutes=minutes, description=toml, watch=Watch(say=print)).run.folder
+    return train(data, out=out, minutes=minutes, description=toml, say=print).run.folder
 
 
 def letters(sample: Sample) -> str:
-    codes = np.asarray(load_image(sample).codes[:])
+    codes = np.asarray(sample.image.load().codes[:])
     table = np.array([NAMES.get(code, "N") for code in range(16)])
     return "".join(table[codes])
 
@@ -79,7 +79,8 @@ def coding(dataset: Dataset) -> list[int]:
 def scored(dataset: Dataset, sample: Sample, probabilities: np.ndarray) -> StrandedScores:
     """Scores of the two channels of coding sequence."""
     rows = coding(dataset)
-    labels = load_label(dataset, sample)
+    assert sample.target is not None
+    labels = np.asarray(sample.target.read())
     bits = sum((((labels >> row) & 1) << place for place, row in enumerate(rows)), np.zeros_like(labels))
     bits[labels & 0xFF == 0xFF] = 0xFF
     metrics = StrandedMetrics(tuple(dataset.classes[row] for row in rows))
@@ -98,7 +99,7 @@ def seconds_to_predict(predictor: Predictor, fasta: Path, folder: Path) -> float
 
 def strips_compared(predictor: Predictor, sample: Sample) -> list[dict[str, Any]]:
     """Greatest difference of the logits, and sets of labels that differ, from one forward pass of the whole."""
-    image = np.asarray(load_image(sample)[:, :LONGEST])
+    image = np.asarray(sample.image.load()[:, :LONGEST])
     whole = predictor.output(image)[0]
     labels = predictor.task.decode(whole[None])
     ready, rows = predictor._standardized(image), []
@@ -129,9 +130,9 @@ def main() -> None:
         print(f"{'genome left out':28}{'bases':>12}{'atrous F1':>12}{'s':>8}{'Pyrodigal F1':>15}{'s':>8}")
         results: list[dict[str, Any]] = []
         for sample in dataset.splits["val"]:
-            genome = next(name for name in LEFT_OUT if sample.image.name.startswith(name))
+            genome = next(name for name in LEFT_OUT if sample.image.path.name.startswith(name))
             start = time.perf_counter()
-            found = predictor.task.probabilities(predictor.output(load_image(sample)))[0].numpy()[rows]
+            found = predictor.task.probabilities(predictor.output(sample.image.load()))[0].numpy()[rows]
             middle = time.perf_counter()
             peer = pyrodigal_probabilities(sample, genome)
             end = time.perf_counter()
@@ -149,9 +150,9 @@ def main() -> None:
                 f"{row['peer']['f1']:15.4f}{row['peer_seconds']:8.1f}",
                 flush=True,
             )
-        largest = max(dataset.splits["val"], key=lambda sample: load_image(sample).shape[1])
-        seconds = seconds_to_predict(predictor, largest.image, Path(scratch))
-        bases = load_image(largest).shape[1]
+        largest = max(dataset.splits["val"], key=lambda sample: sample.image.load().shape[1])
+        seconds = seconds_to_predict(predictor, largest.image.path, Path(scratch))
+        bases = largest.image.load().shape[1]
         print(f"FASTA to GFF3: {bases:,} bases in {seconds:.1f} s, 5 Mb in {seconds * 5e6 / bases:.1f} s")
         strips = strips_compared(predictor, largest)
         for row in strips:

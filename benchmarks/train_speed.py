@@ -25,9 +25,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from atrous.encoders import efficientnet_lite0
+from atrous.machine import has_bfloat16
 from atrous.models import fcn, unet
 from atrous.nn.depthwise import fast_depthwise
-from atrous.recipe.plan import has_bfloat16
 from atrous.tasks.losses import segmentation_loss
 from atrous.training.average import averaged
 

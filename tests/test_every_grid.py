@@ -10,14 +10,15 @@ import rasterio
 import tifffile
 from PIL import Image
 
-from atrous.data.check.check import check
 from atrous.data.genomes.annotation import read_features
 from atrous.prediction.genomes import annotate_files, find_genome_jobs
 from atrous.prediction.jobs import Wanted, find_jobs, predict_files
 from atrous.prediction.predictor import load
-from atrous.recipe.plan import plan
+from atrous.recipe.plan import Request
 from atrous.recipe.schema import read_recipe
+from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate
+from atrous.verbs.kinds import KINDS
 from atrous.verbs.train import train
 from tests.clips import make_clip, write_frames, write_movie
 from tests.genomes import write_genomes
@@ -45,7 +46,7 @@ def videos(tmp_path_factory):
 
 def planned(folder, **options):
     found = check(folder)
-    return plan(found.dataset, found.fingerprint, **options)
+    return KINDS[found.dataset.kind].plan(found.dataset, found.fingerprint, Request(**options))
 
 
 def test_a_plan_for_mr_scales_each_case_and_strides_the_coarse_axis_later(volumes):
@@ -103,10 +104,10 @@ def test_volumes_of_two_spacings_are_learned_and_measured_on_their_own_grids(res
 
 
 def _labels(data, split):
-    from atrous.data.dataset import load_label, open_dataset
+    from atrous.data.dataset import open_dataset
 
     dataset = open_dataset(data)
-    return [load_label(dataset, sample) for sample in dataset.splits[split]]
+    return [sample.target.read() for sample in dataset.splits[split]]
 
 
 def test_the_report_of_volumes_shows_three_planes(resampled):
@@ -128,7 +129,7 @@ def test_signals_are_learned_and_their_onsets_found(signals, tmp_path):
 
 def test_a_plan_for_videos_keeps_time_whole(videos):
     recipe = planned(videos).recipe
-    assert recipe.data.video
+    assert recipe.data.kind == "videos"
     assert recipe.model.temporal in ("levels", "blocks")
     assert recipe.train.crop == [4, 32, 64]
     assert recipe.augment.flip == [False, False, True]

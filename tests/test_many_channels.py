@@ -5,8 +5,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from atrous.data.check.check import check
 from atrous.prediction.predictor import load
+from atrous.verbs.check import check
 from atrous.verbs.train import train
 
 SETTINGS = (

@@ -20,7 +20,7 @@ def command(
     Example: atrous check data/cells
     """
     from atrous.cli.output import progress_bar, show
-    from atrous.data.check.check import check
+    from atrous.verbs.check import check
 
     with progress_bar("checking", 1) as (bar, task):
         found = check(data, dataset, lambda done, of: bar.update(task, completed=done, total=of))

@@ -27,15 +27,10 @@ def command(
     """
     from atrous.cli.output import quiet_libraries, say, show
     from atrous.demo.run import demo
-    from atrous.training.loop import Monitor
-    from atrous.verbs.train import Watch
 
     quiet_libraries()
 
-    def on_validation(step: int, values: dict[str, float]) -> None:
-        say(f"  step {step}: loss {values['loss']:.3f}, mean IoU on val {values['miou']:.3f}")
-
-    made = demo(out, minutes=minutes, watch=Watch(say, Monitor(on_validation=on_validation)), command=sys.argv)
+    made = demo(out, minutes=minutes, say=say, command=sys.argv)
     took = sum(made.seconds.values())
     text = (
         f"\nmean IoU {made.miou:.3f} on test scenes, {made.large_miou:.3f} on the large one; {took:.0f} s in all\n"

@@ -77,7 +77,7 @@ def command(
 
 
 def _of_genomes(predictor: "Predictor") -> bool:
-    return predictor.run.recipe.task.kind == "stranded"
+    return predictor.run.recipe.data.kind == "genomes"
 
 
 def _check_options(predictor: "Predictor", live: bool, overlay: bool, probabilities: str | None, tta: str) -> None:

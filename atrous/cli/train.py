@@ -33,37 +33,18 @@ def command(
 
     Example: atrous train data/cells --minutes 30
     """
-    from atrous.cli.output import progress_bar, quiet_libraries, say, show
+    from atrous.cli.output import quiet_libraries, say, show
     from atrous.errors import UserError
-    from atrous.training.loop import Monitor
-    from atrous.verbs.train import Watch, train
+    from atrous.verbs.train import train
 
     others = (data, out, minutes, epochs, recipe, settings, seed, dataset, stages or None)
     if resume is not None and any(other is not None for other in others):
         raise UserError("--resume goes on with a run as it was begun: give no data, recipe or other settings with it")
     quiet_libraries()
-    columns = "loss {task.fields[loss]:.3f}", "{task.fields[rate]:.1f} images/s", "{task.fields[left]}"
-    fields = {"loss": float("nan"), "rate": 0.0, "left": ""}
-    with progress_bar("training", 1.0, *columns, time_left=False, **fields) as (bar, task):
-
-        def on_step(values: dict[str, float]) -> None:
-            left = f"{int(values['left'] // 60)}:{int(values['left'] % 60):02d} left"
-            bar.update(task, completed=values["progress"], loss=values["loss"], rate=values["rate"], left=left)
-
-        def on_validation(step: int, values: dict[str, float]) -> None:
-            bar.console.print(
-                f"step {step}: val mIoU {values['miou']:.4f}, pixel accuracy {values['pixel_accuracy']:.4f}",
-                highlight=False,
-            )
-
-        watch = Watch(
-            lambda text: bar.console.print(text, highlight=False, markup=False, soft_wrap=True),
-            Monitor(on_step, on_validation),
-        )
-        trained = train(
-            data, out=out, minutes=minutes, epochs=epochs, recipe=recipe, settings=settings or (), stages=stages,
-            seed=seed, description=dataset, resume=resume, watch=watch, command=sys.argv,
-        )  # fmt: skip
+    trained = train(
+        data, out=out, minutes=minutes, epochs=epochs, recipe=recipe, settings=settings or (), stages=stages,
+        seed=seed, description=dataset, resume=resume, command=sys.argv,
+    )  # fmt: skip
     if trained.scores is None:
         raise typer.Exit(130)
     facts = {"run": str(trained.run.folder), "steps": trained.outcome.step, "seconds": trained.outcome.seconds}

@@ -15,7 +15,6 @@ from atrous.data.targets.annotations import Rule, parse_rule
 from atrous.errors import UserError
 
 FILE_NAME = "dataset.toml"
-TASKS = ("semantic",)
 MOST_CLASSES = 254
 _SPLITS = ("train", "val", "test")
 
@@ -28,7 +27,7 @@ class Description:
 
     Attributes:
         file: the file that was read, None without one.
-        task: what is predicted; `semantic` is one class per position.
+        task: what is learned (a name in `tasks/table.py`); None leaves it to the layout.
         classes: class names, in label order.
         ignore: file values that count for nothing.
         ignore_colors: colors that count for nothing, as `0xRRGGBB`.
@@ -48,7 +47,7 @@ class Description:
     """
 
     file: Path | None = None
-    task: str = "semantic"
+    task: str | None = None
     classes: tuple[str, ...] | None = None
     ignore: tuple[int, ...] | None = None
     ignore_colors: tuple[int, ...] = ()
@@ -129,6 +128,8 @@ def _is_int(value: object) -> bool:
 
 
 def _task(value: object, file: Path, _: Path) -> str:
+    from atrous.tasks.table import TASKS
+
     if value not in TASKS:
         raise _wrong(file, "task", " or ".join(f'"{task}"' for task in TASKS), value)
     return str(value)

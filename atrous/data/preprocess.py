@@ -146,7 +146,7 @@ def resample(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def resample_label(label: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """A label `(*S)` on a grid of another size over the same extent: the nearest."""
+    """Return labels `(*S)` on a grid of another size over the same extent: each position takes the nearest label."""
     if label.shape == tuple(shape):
         return label
     values = torch.from_numpy(label.astype(np.float32))[None, None]

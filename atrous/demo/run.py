@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from atrous.data.check.check import check
 from atrous.demo.digits import digit_scene, write_digit_scenes, write_picture
 from atrous.errors import UserError
 from atrous.prediction.inputs import Input
 from atrous.prediction.jobs import Job, Wanted, predict_files
 from atrous.prediction.predictor import load
+from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate
-from atrous.verbs.train import Watch, train
+from atrous.verbs.train import train
 
 SIZE, LARGE = 256, 4096
 LARGE_SEED = 4_096
@@ -54,24 +54,30 @@ class Demo:
 
 
 def demo(
-    folder: Path | str = "runs", *, minutes: float = 3.2, watch: Watch | None = None, command: Sequence[str] = ()
+    folder: Path | str = "runs",
+    *,
+    minutes: float = 3.2,
+    say: Callable[[str], None] = lambda text: None,
+    command: Sequence[str] = (),
 ) -> Demo:
     """Run the demo: the data set goes to `folder/demo-data`, the run to `folder/demo`.
 
     Raises:
         UserError: one of them exists already.
     """
-    watch, folder = watch or Watch(), Path(folder)
+    folder = Path(folder)
     data, run, seconds = folder / "demo-data", folder / "demo", {}
     for path in (data, run):
         if path.exists():
             raise UserError(
                 f"{path}: exists already, and nothing is overwritten: move or remove it, or give another --out"
             )
-    say = watch.say
 
     def timed(name: str, start: float) -> None:
         seconds[name] = time.monotonic() - start
+
+    def told(step: int, values: dict[str, float]) -> None:
+        say(f"  step {step}: loss {values['loss']:.3f}, mean IoU on val {values['miou']:.3f}")
 
     say("1/5  composing digit scenes, a data set of images and masks: " + str(data))
     start = time.monotonic()
@@ -85,7 +91,7 @@ def demo(
 
     say(f"\n3/5  training for {minutes:g} minutes, as `atrous train` does")
     start = time.monotonic()
-    train(data, out=run, minutes=minutes, settings=SETTINGS, watch=watch, command=command)
+    train(data, out=run, minutes=minutes, settings=SETTINGS, say=say, on_validation=told, command=command)
     timed("train", start)
 
     say("\n4/5  evaluating on test scenes, whose digits were never seen")
@@ -121,6 +127,6 @@ def _large(run: Path, say: Callable[[str], None]) -> float:
     predicted = torch.from_numpy(np.asarray(Image.open(target)).copy()).long()
     one_hot = torch.nn.functional.one_hot(predicted, len(predictor.classes)).permute(2, 0, 1)
     metrics.update("large", one_hot.to(torch.uint8), torch.from_numpy(label))
-    miou = metrics.result(0.0).miou
+    miou = metrics.result(0.0).watched()["miou"]
     say(f"mean IoU {miou:.3f}: {target} and its overlay beside it")
     return miou

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.dataset import to_channels
 from atrous.data.formats import (
     SIGNAL_SUFFIXES,
     SUFFIXES,
@@ -25,7 +24,8 @@ from atrous.data.formats import (
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.frames import frame_files
 from atrous.data.formats.series import is_series
-from atrous.data.layouts.partners import label_partners
+from atrous.data.images import to_channels
+from atrous.data.layouts.recordings import label_partners
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import Preparation, resample, scaled, working_shape
 from atrous.data.source import Stacked

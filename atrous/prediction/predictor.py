@@ -111,7 +111,7 @@ class Predictor:
     @property
     def video(self) -> bool:
         """Whether inputs are videos, time first."""
-        return self.run.recipe.data.video
+        return self.run.recipe.data.kind == "videos"
 
     @property
     def along(self) -> dict[str, Any]:
@@ -286,6 +286,7 @@ def load(
     flip: bool = False,
     memory: str | float | None = None,
     engine: str = "torch",
+    network: nn.Module | None = None,
 ) -> Predictor:
     """Load the folder of a run.
 
@@ -296,6 +297,7 @@ def load(
         flip: average over the mirror images that the training knew.
         memory: bytes ("1GB") that a stream may take.
         engine: "torch", "openvino" or "inductor".
+        network: your own network, where the run trained one.
 
     Raises:
         UserError: it is not a run, its weights are missing or damaged, or there is no such engine or device.
@@ -304,11 +306,11 @@ def load(
         raise UserError(f"engine {engine!r}: choose {', '.join(ENGINES)}")
     check_device(device)
     opened = run if isinstance(run, Run) else open_run(run)
-    quick = opened.recipe.train.precision == "bf16-mixed" and opened.recipe.task.kind != "stranded"
+    quick = opened.recipe.train.precision == "bf16-mixed" and opened.recipe.data.kind != "genomes"
     trained = torch.bfloat16 if quick else torch.float32
-    network = opened.network().to(device)
-    for weight in network.parameters():
+    trained_network = opened.network(network).to(device)
+    for weight in trained_network.parameters():
         if weight.ndim == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     flips = tuple(axis for axis, on in enumerate(opened.recipe.augment.flip) if on) if flip else ()
-    return Predictor(opened, network, opened.task(), device, dtype or trained, flips, memory, engine)
+    return Predictor(opened, trained_network, opened.task(), device, dtype or trained, flips, memory, engine)

@@ -10,7 +10,7 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
     """Refuse a recipe whose splits, classes, axes or channels are not those of the data.
 
     Raises:
-        UserError: names the key, what it says, what the data have, and how to mend it.
+        UserError: a key does not fit; the message names it, what it says, what the data have, and what to do.
     """
     model, task, root = recipe.model, recipe.task, dataset.root
     for key in ("train", "val"):
@@ -18,12 +18,14 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
         if not dataset.splits.get(split):
             has = ", ".join(name for name, samples in dataset.splits.items() if samples)
             raise UserError(f"data.{key} is {split!r}, but {root} has the splits {has}: name one of these")
+    if recipe.data.kind != dataset.kind:
+        raise UserError(f"data.kind is {recipe.data.kind!r}, but {root} holds {dataset.kind}: train without --recipe")
     if task.kind != dataset.task:
-        raise UserError(f"task.kind is {task.kind!r}, but {root} holds data for {dataset.task!r}: mend task.kind")
+        raise UserError(f"task.kind is {task.kind!r}, but {root} holds data for {dataset.task!r}: correct task.kind")
     if tuple(task.classes) != dataset.classes:
         raise UserError(
             f"the recipe's classes are {', '.join(task.classes)}, those of {root} {', '.join(dataset.classes)}: "
-            "mend task.classes, or name them alike in dataset.toml"
+            "correct task.classes, or name them alike in dataset.toml"
         )
     if model.ndim != fingerprint.ndim:
         raise UserError(
@@ -33,5 +35,5 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
     if model.in_channels != fingerprint.channels:
         raise UserError(
             f"model.in_channels is {model.in_channels}, but what {root} holds is read with {fingerprint.channels} "
-            "channel(s): mend model.in_channels with model.mean and model.std, or `channels` in dataset.toml"
+            "channel(s): correct model.in_channels with model.mean and model.std, or `channels` in dataset.toml"
         )

@@ -1,6 +1,4 @@
-"""From a recipe to its parts: network, task, geometry of crops, settings of the loop. One dict per kind."""
-
-from collections.abc import Callable
+"""From a recipe to its parts: network, task, geometry of crops, settings of the loop."""
 
 from torch import nn
 
@@ -9,14 +7,16 @@ from atrous.data.feed.views import Geometry
 from atrous.data.preprocess import Preparation
 from atrous.recipe.network import build_encoder, build_network, describe
 from atrous.recipe.schema import AugmentSection, Recipe
-from atrous.tasks.semantic import Semantic
-from atrous.tasks.stranded import Stranded
+from atrous.tasks.table import TASKS
 from atrous.tasks.task import Task
 from atrous.training.loop import Settings
 from atrous.training.stages import Stage
 
+VIDEOS = "videos"
+"""The kind of data whose first axis is time."""
+
 __all__ = [
-    "TASKS",
+    "VIDEOS",
     "build_color",
     "build_encoder",
     "build_geometry",
@@ -29,23 +29,11 @@ __all__ = [
 ]
 
 
-def _semantic(recipe: Recipe) -> Task:
-    task = recipe.task
-    weights = None if task.class_weights is None else tuple(task.class_weights)
-    return Semantic(tuple(task.classes), weights, task.dice, task.tolerance, recipe.data.video)
-
-
-def _stranded(recipe: Recipe) -> Task:
-    task = recipe.task
-    return Stranded(tuple(task.classes), task.dice, task.threshold, task.frames)
-
-
-TASKS: dict[str, Callable[[Recipe], Task]] = {"semantic": _semantic, "stranded": _stranded}
-
-
 def build_task(recipe: Recipe) -> Task:
-    """The recipe's task."""
-    return TASKS[recipe.task.kind](recipe)
+    """Make the recipe's task."""
+    section = recipe.task.model_dump()
+    section["options"] = {"video": recipe.data.kind == VIDEOS, **section["options"]}
+    return TASKS[recipe.task.kind](section)
 
 
 def build_preparation(recipe: Recipe) -> Preparation:

@@ -1,24 +1,24 @@
 """A recipe for genomes: features on two strands of sequences of bases."""
 
-from typing import Any
-
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.data.genomes.labels import CODING, features_of
+from atrous.recipe.plan import PlannedRecipe, Request, plan_data, plan_precision, plan_task
+from atrous.recipe.schema import validate
 
 CROP = 8190
-"""Bases of a crop, whole codons: more than twice what a base sees."""
+"""Bases of a crop, whole codons: more than twice the receptive field."""
 STEP = 32_768
 """Bases of a step: many small steps learn more a minute than few large ones."""
 WIDTH = 80
+EPOCHS = 10.0
+"""Passes over the data where nobody says how long to train."""
 BASES = 4
 
 
-def plan_genomes(
-    dataset: Dataset, fingerprint: Fingerprint, precision: str, reasons: dict[str, str]
-) -> dict[str, dict[str, Any]]:
-    """The sections of a recipe but `data` and the length of the run; why goes to `reasons`."""
-    coding = CODING in features_of(dataset.classes)
+def plan_genomes(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> PlannedRecipe:
+    """Plan a recipe for features on the two strands of genomes."""
+    coding, reasons = CODING in features_of(dataset.classes), {}
     longest = fingerprint.sizes.max[0]
     crop = max(192, min(CROP, longest // 3 * 3))
     reasons["model.name"] = (
@@ -29,17 +29,14 @@ def plan_genomes(
     reasons["model.reverse_complement"] = "what is learned on one strand holds on the other, without learning it twice"
     reasons["augment.strands"] = "either strand of a genome is as good as the other"
     if fingerprint.shortest:
-        reasons["task.shortest"] = "half of what all but a hundredth of the annotated stretches have"
+        reasons["task.shortest"] = "half of the length that all but a hundredth of the annotated intervals have"
     if coding:
         reasons["task.frames"] = "the position within the codon, learned beside, tells coding sequence from its shadows"
-    return {
-        "task": {
-            "kind": "stranded",
-            "classes": list(dataset.classes),
-            "palette": [tuple(color) for color in dataset.palette],
-            "shortest": list(fingerprint.shortest or ()),
-            "frames": coding,
-        },
+    task = plan_task(dataset, fingerprint, reasons)
+    del reasons["task.dice"]
+    values = {
+        "data": plan_data(dataset),
+        "task": task | {"shortest": list(fingerprint.shortest or ()), "frames": coding},
         "input": {"tracks": list((dataset.channel_names or ())[BASES:])},
         "model": {
             "name": "codons",
@@ -58,9 +55,11 @@ def plan_genomes(
         "train": {
             "crop": [crop],
             "batch_size": max(1, round(STEP / crop)),
-            "precision": precision,
+            "precision": plan_precision({}),
             "learning_rate": 2e-3,
             "weight_decay": 0.01,
             "validations": 8,
+            **request.length(EPOCHS, reasons),
         },
     }  # fmt: skip
+    return PlannedRecipe(validate(values, "plan"), reasons)

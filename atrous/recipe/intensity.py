@@ -19,8 +19,6 @@ def plan_input(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, st
     as they are: their network normalizes by the whole data set.
     """
     channels, ndim = fingerprint.channels, fingerprint.ndim
-    if dataset.video:  # as pictures; nothing may depend on frames to come
-        return {"intensity": ["keep"]}
     named = [name.upper() for name in dataset.channel_names or ()]
     ct = [ndim == 3 and len(named) == channels and named[i] == "CT" for i in range(channels)]
     alike = ndim == 2 or (fingerprint.case_scale < SCALES_DIFFER and (ndim == 1 or fingerprint.dtype == "uint8"))

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from torch import nn
+
 from atrous.encoders.classifier import classifier_encoder
 from atrous.encoders.encoder import Encoder
 from atrous.encoders.resnet import ResNet
@@ -17,6 +19,7 @@ from atrous.models.fc_densenet import fc_densenet
 from atrous.models.fcn import fcn
 from atrous.models.five_layer import five_layer
 from atrous.models.network import DenseNetwork
+from atrous.models.own import own_network
 from atrous.models.segnet import segnet
 from atrous.models.skips import fcn8s, fcn16s, fcn32s
 from atrous.models.unet import unet
@@ -27,9 +30,11 @@ from atrous.surgery.dilate import dilate
 from atrous.surgery.inflate import inflate
 
 TORCHVISION = "torchvision:"
+OWN = "own"
+"""The model name of runs that trained the user's own network."""
 OUTPUT_STRIDES = {"deeplab": 16, "dilated": 8}
 """Of the encoder where a recipe says nothing; the other models take it as it is."""
-WITHOUT_ENCODER = ("fc_densenet", "five_layer", "codons")
+WITHOUT_ENCODER = ("fc_densenet", "five_layer", "codons", "own")
 """Models that bring their own."""
 
 ENCODERS: dict[str, Callable[[ModelSection, int | None], Encoder]] = {
@@ -138,15 +143,27 @@ def _inflated(encoder: Any) -> Encoder:
     return found
 
 
-def build_network(model: ModelSection, outputs: int) -> DenseNetwork:
-    """The recipe's network, `(N, in_channels, *S)` raw values to `(N, outputs, *S)`.
+def build_network(model: ModelSection, outputs: int, own: nn.Module | None = None) -> DenseNetwork:
+    """Return the recipe's network, `(N, in_channels, *S)` raw values to `(N, outputs, *S)`.
+
+    Args:
+        model: the section `model` of the recipe.
+        outputs: channels of the output.
+        own: the user's network, where `model.name` is "own".
 
     Raises:
-        UserError: the model, its encoder and its options do not go together.
+        UserError: the model, its encoder and its options do not go together; or the user's network is missing or does
+            not fit.
 
     >>> build_network(ModelSection(encoder_width=8, width=16, depth=10), 2).outputs
     2
     """
+    if model.name == OWN:
+        if own is None:
+            raise UserError("the run trained a network of your own: pass it as network=...")
+        return own_network(own, model.ndim, model.in_channels, outputs, mean=model.mean, std=model.std)
+    if own is not None:
+        raise UserError(f"the run trained {model.name!r}, which atrous builds itself: leave network= out")
     if model.temporal != "none":
         picture = build_network(model.model_copy(update={"ndim": 2, "temporal": "none"}), outputs)
         try:

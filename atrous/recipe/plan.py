@@ -1,20 +1,16 @@
 """A recipe planned from the fingerprint of a data set and the machine: every choice with its reason."""
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
-from atrous.recipe.genome import plan_genomes
+from atrous.machine import has_bfloat16, memory_bytes
 from atrous.recipe.intensity import network_statistics, plan_input, working_spacing
 from atrous.recipe.schema import Recipe, validate
-from atrous.recipe.video import plan_clip, plan_video_augment, plan_video_model
 from atrous.recipe.volume import plan_patch
 
 POSITIONS = {1: 65_536, 2: 147_456, 3: 262_144}
@@ -30,21 +26,42 @@ EPOCHS_DEFAULT = 40.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlannedRecipe:
     """A recipe, and for some of its keys (`section.key`) why they are what they are."""
 
     recipe: Recipe
     reasons: dict[str, str]
 
 
-def has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware (oneDNN is asked)."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()
+@dataclass(frozen=True)
+class Request:
+    """What the user asked of a training.
+
+    Attributes:
+        minutes: wall time of the whole run.
+        epochs: passes over the data, instead of minutes.
+        seed: random seed.
+        memory: bytes that training may take; None for what the machine has.
+    """
+
+    minutes: float | None = None
+    epochs: float | None = None
+    seed: int = 0
+    memory: int | None = None
+
+    def length(self, default: float, reasons: dict[str, str]) -> dict[str, Any]:
+        """Return the keys of the section `train` that say how long; `default` epochs where nobody said it."""
+        epochs = self.epochs
+        if self.minutes is None and epochs is None:
+            epochs = default
+            reasons["train.epochs"] = "neither --minutes nor --epochs was given"
+        return {"minutes": self.minutes, "epochs": epochs, "seed": self.seed}
 
 
-def machine_memory() -> int:
-    """Bytes of memory that this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def plan_precision(reasons: dict[str, str]) -> str:
+    """Return the arithmetic that this processor is fast at."""
+    reasons["train.precision"] = f"this processor {'has' if has_bfloat16() else 'lacks'} bfloat16 arithmetic"
+    return "bf16-mixed" if has_bfloat16() else "32-true"
 
 
 def plan_crop(size: Sequence[float], multiple: int = STRIDE) -> tuple[int, ...]:
@@ -74,93 +91,75 @@ def class_weights(frequency: Sequence[float]) -> list[float] | None:
     return [round(min(4.0, max(0.25, math.sqrt(median / f))), 3) if f > 0 else 1.0 for f in frequency]
 
 
-def plan(
-    dataset: Dataset,
-    fingerprint: Fingerprint,
-    *,
-    minutes: float | None = None,
-    epochs: float | None = None,
-    seed: int = 0,
-    memory: int | None = None,
-) -> Plan:
-    """Plan a recipe. `memory` in bytes, what the machine has when not given."""
-    if dataset.task == "stranded":
-        return _plan_genomes(dataset, fingerprint, minutes, epochs, seed)
+def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> PlannedRecipe:
+    """Plan a recipe for images, volumes or recordings."""
     size = [float(axis) for axis in fingerprint.sizes.median]
     ndim, reasons = len(size), {}
     given = plan_input(dataset, fingerprint, reasons)
     spacing = working_spacing(fingerprint, given)
     crop, strides = (plan_crop(size), None) if ndim < 3 else plan_patch(size, spacing, POSITIONS[3])
-    if dataset.video:
-        crop, strides = plan_clip(size), None
-    most = math.prod(crop) if dataset.video else POSITIONS[ndim]
-    reasons["train.crop"] = f"images are {' x '.join(f'{s:g}' for s in size)} (median); at most {most} positions"
-    model = plan_video_model(fingerprint, reasons) if dataset.video else _plan_model(fingerprint, ndim, given, reasons)
+    reasons["train.crop"] = (
+        f"images are {' x '.join(f'{s:g}' for s in size)} (median); at most {POSITIONS[ndim]} positions"
+    )
+    model = _plan_model(fingerprint, ndim, given, reasons)
     if strides is not None:
         model["strides"] = [list(stage) for stage in strides]
         apart = " x ".join(f"{distance:g}" for distance in spacing)
         reasons["model.strides"] = (
             f"voxels are {apart} apart: an axis is halved while it is about as fine as the finest"
         )
-    weights = class_weights(fingerprint.class_frequency) if ndim == 2 else None
-    if weights is not None:
-        rare = min(f for f in fingerprint.class_frequency if f > 0)
-        reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the labelled positions"
-    reasons["task.dice"] = "Dice follows what the figure of merit counts, cross-entropy keeps the gradients alive"
-    batch = _plan_batch(crop, memory, fingerprint.images.get("train", 1), reasons, dataset.video)
-    precision = "bf16-mixed" if has_bfloat16() else "32-true"
-    reasons["train.precision"] = f"this processor {'has' if has_bfloat16() else 'lacks'} bfloat16 arithmetic"
-    if minutes is None and epochs is None:
-        epochs = EPOCHS_DEFAULT
-        reasons["train.epochs"] = "neither --minutes nor --epochs was given"
+    task = plan_task(dataset, fingerprint, reasons, weighted=ndim == 2)
+    task["tolerance"] = plan_tolerance(fingerprint, spacing, reasons)
+    augment = _plan_augment(dataset, size, crop, spacing, reasons)
+    if not fingerprint.upright:
+        augment |= _plan_from_above(ndim, reasons)
+    images = fingerprint.images.get("train", 1)
+    wanted = BATCH if ndim == 2 else _plan_small_crops(crop, images)
     values = {
-        "data": _plan_data(dataset),
-        "task": {
-            "classes": list(dataset.classes),
-            "palette": [tuple(color) for color in dataset.palette],
-            "class_weights": weights,
-            "tolerance": _plan_tolerance(fingerprint, spacing, reasons),
-        },
+        "data": plan_data(dataset),
+        "task": task,
         "input": given,
         "model": model,
-        "augment": _plan_augment(dataset, size, crop, spacing, reasons)
-        | (_plan_from_above(ndim, reasons) if not fingerprint.upright else {}),
+        "augment": augment,
         "train": {
-            "minutes": minutes,
-            "epochs": epochs,
             "crop": list(crop),
-            "batch_size": batch,
-            "precision": precision,
-            "seed": seed,
+            "batch_size": plan_batch(crop, wanted, request, reasons),
+            "precision": plan_precision(reasons),
+            **request.length(EPOCHS_DEFAULT, reasons),
         },
     }
-    return Plan(validate(values, "plan"), reasons)
+    return PlannedRecipe(validate(values, "plan"), reasons)
 
 
-def _plan_genomes(
-    dataset: Dataset, fingerprint: Fingerprint, minutes: float | None, epochs: float | None, seed: int
-) -> Plan:
-    reasons: dict[str, str] = {}
-    if minutes is None and epochs is None:
-        epochs = EPOCHS_DEFAULT / 4
-        reasons["train.epochs"] = "neither --minutes nor --epochs was given"
-    values = plan_genomes(dataset, fingerprint, "bf16-mixed" if has_bfloat16() else "32-true", reasons)
-    values["data"] = _plan_data(dataset)
-    values["train"] |= {"minutes": minutes, "epochs": epochs, "seed": seed}
-    return Plan(validate(values, "plan"), reasons)
-
-
-def _plan_data(dataset: Dataset) -> dict[str, object]:
+def plan_data(dataset: Dataset) -> dict[str, object]:
+    """Return the section `data` of a recipe."""
     return {
         "root": str(dataset.root),
         "description": None if dataset.description is None else str(dataset.description),
         "train": "train",
         "val": "val" if dataset.splits.get("val") else "train",
-        "video": dataset.video,
+        "kind": dataset.kind,
     }
 
 
-def _plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:
+def plan_task(
+    dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str], *, weighted: bool = False
+) -> dict[str, Any]:
+    """Return the section `task` of a recipe; rare classes weigh more where `weighted`."""
+    section: dict[str, Any] = {"kind": dataset.task, "classes": list(dataset.classes)}
+    section["palette"] = [tuple(color) for color in dataset.palette]
+    weights = class_weights(fingerprint.class_frequency) if weighted else None
+    if weights is not None:
+        section["class_weights"] = weights
+        rare = min(share for share in fingerprint.class_frequency if share > 0)
+        reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the labelled positions"
+    if dataset.classes:
+        reasons["task.dice"] = "Dice follows what mean IoU counts, cross-entropy keeps the gradients alive"
+    return section
+
+
+def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:
+    """Return how far a surface, an onset or an offset may be off and count as found; None where nothing is known."""
     if fingerprint.spacing is None or fingerprint.ndim == 2:
         return None
     if fingerprint.ndim == 1:
@@ -205,15 +204,16 @@ def _plan_model(
     }
 
 
-def _plan_batch(
-    crop: Sequence[int], memory: int | None, images: int, reasons: dict[str, str], video: bool = False
-) -> int:
-    available = memory or machine_memory()
+def _plan_small_crops(crop: Sequence[int], images: int) -> int:
+    """Crops in a step of signals or volumes: small crops come in larger batches, but an epoch has several steps."""
+    return min(max(2, round(STEP[len(crop)] / math.prod(crop))), 32, max(2, images // 4))
+
+
+def plan_batch(crop: Sequence[int], wanted: int, request: Request, reasons: dict[str, str]) -> int:
+    """Return how many crops a step has: `wanted`, or as many as fit into memory."""
+    available = request.memory or memory_bytes()
     # Measured on the planned networks: about 2.2 kB of activations a position in bfloat16, twice that in float32.
     need = math.prod(crop) * (2_200 if has_bfloat16() else 4_400)
-    wanted = BATCH
-    if len(crop) != 2 and not video:  # small crops and short signals come in larger batches, but an epoch has several
-        wanted = min(max(2, round(STEP[len(crop)] / math.prod(crop))), 32, max(2, images // 4))
     batch = int(min(wanted, max(1, 0.4 * available / need)))
     reasons["train.batch_size"] = (
         f"small batches learn more a minute; a crop takes about {need / 1e9:.2g} GB of {available / 1e9:.0f} GB"
@@ -227,8 +227,6 @@ def _plan_augment(
     if len(size) == 1:
         reasons["augment.flip"] = "time does not run backward"
         return {"flip": [False], "scale": (0.8, 1.25), "rotate": 0.0, "noise": 0.05}
-    if dataset.video:
-        return plan_video_augment(size, crop, reasons)
     if len(size) == 3:
         return _plan_turns(dataset, spacing, reasons)
     reasons["augment.flip"] = (

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from atrous.errors import UserError
 from atrous.models.network import DenseNetwork
@@ -44,8 +45,11 @@ class Run:
         """What the output channels mean."""
         return build_task(self.recipe)
 
-    def network(self) -> DenseNetwork:
-        """The trained network, in eval mode.
+    def network(self, own: nn.Module | None = None) -> DenseNetwork:
+        """Return the trained network, in eval mode.
+
+        Args:
+            own: the user's network, where the run trained one; the weights are loaded into it.
 
         Raises:
             UserError: the weights are missing or not those of the recipe.
@@ -53,7 +57,7 @@ class Run:
         tensors, _ = read_tensors(self.weights)
         # The weights come from the run, so the encoder's own are not wanted (nor their package).
         model = self.recipe.model.model_copy(update={"pretrained": False})
-        network = build_network(model, self.task().out_channels)
+        network = build_network(model, self.task().out_channels, own)
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:

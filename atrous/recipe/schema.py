@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from atrous.errors import UserError
 from atrous.recipe.stages import PRESETS
+from atrous.tasks.table import TASKS
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -26,7 +27,17 @@ class DataSection(_Section):
     description: str | None = Field(None, description="a dataset.toml that lies elsewhere")
     train: str = Field("train", description="split to train on")
     val: str = Field("val", description="split to choose the best weights by")
-    video: bool = Field(False, description="the samples are videos: time is the first of three axes")
+    kind: str = Field("grids", description="kind of data: grids, videos (time is the first of three axes) or genomes")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier_versions(cls, values: Any) -> Any:
+        """Recipes of earlier versions said `video = true` or `false` in place of a kind."""
+        if isinstance(values, dict) and "video" in values:
+            values = dict(values)
+            if values.pop("video"):
+                values.setdefault("kind", "videos")
+        return values
 
 
 class InputSection(_Section):
@@ -59,7 +70,8 @@ class ModelSection(_Section):
         "fc_densenet",
         "codons",
         "five_layer",
-    ] = Field("fcn", description="architecture: fcn is the light pyramid, the others are those of their papers")
+        "own",
+    ] = Field("fcn", description="architecture: fcn is the light pyramid, own is yours, others those of their papers")
     encoder: str = Field(
         "resnet", description="resnet, vgg, efficientnet_lite0, torchvision:NAME or any timm model with feature maps"
     )
@@ -109,10 +121,10 @@ class ModelSection(_Section):
 class TaskSection(_Section):
     """What the labels mean and what a wrong one costs."""
 
-    kind: Literal["semantic", "stranded"] = Field(
+    kind: str = Field(
         "semantic", description="one class at every position; stranded: any number of them, on the strands of a genome"
     )
-    classes: list[str] = Field(description="names, in label order", min_length=2)
+    classes: list[str] = Field([], description="names, in label order")
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
     class_weights: list[Annotated[float, Field(ge=0)]] | None = Field(
         None, description="of the cross-entropy, one per class"
@@ -124,6 +136,14 @@ class TaskSection(_Section):
     tolerance: float | None = Field(
         None, gt=0, description="surface Dice (volumes, in units of the spacing), onsets and offsets (signals, seconds)"
     )
+    options: dict[str, Any] = Field({}, description="further keys of tasks that were added")
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        if kind not in TASKS:
+            raise ValueError(f"there is no task of that name: choose one of {', '.join(TASKS)}")
+        return kind
 
 
 class AugmentSection(_Section):
@@ -188,6 +208,19 @@ class Recipe(_Section):
     train: TrainSection = Field(default_factory=lambda: TrainSection.model_validate({}))
     stages: list[StageSection] = []
 
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_of_earlier_versions(cls, values: Any) -> Any:
+        """Recipes of earlier versions named the task of genomes alone, not the kind of data."""
+        if isinstance(values, dict) and isinstance(values.get("data"), dict) and isinstance(values.get("task"), dict):
+            kind = _KIND_OF_TASK.get(str(values["task"].get("kind")))
+            if kind is not None and "kind" not in values["data"]:
+                values = {**values, "data": {**values["data"], "kind": kind}}
+        return values
+
+
+_KIND_OF_TASK = {"stranded": "genomes"}
+
 
 def validate(values: Mapping[str, Any], source: str) -> Recipe:
     """A recipe from nested values; `source` names them in errors.
@@ -223,6 +256,10 @@ def _agree(recipe: Recipe, source: str) -> None:
     for name, given in per_class:
         if given is not None and len(given) != len(task.classes):
             raise UserError(f"{source}: task.{name} has {len(given)} values for {len(task.classes)} classes")
+    try:
+        TASKS[task.kind](task.model_dump())
+    except ValueError as error:
+        raise UserError(f"{source}: task: {error}") from None
     for name, values in (("mean", model.mean), ("std", model.std)):
         if len(values) != model.in_channels:
             raise UserError(f"{source}: model.{name} has {len(values)} values for {model.in_channels} input channels")

@@ -1,15 +1,56 @@
 """A plan for videos: short clips of whole frames' worth of pixels, pictures' networks mixed along time."""
 
+import math
 from collections.abc import Sequence
 
 from atrous.data.check.fingerprint import Fingerprint
+from atrous.data.dataset import Dataset
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
+from atrous.recipe.intensity import working_spacing
+from atrous.recipe.plan import (
+    BATCH,
+    EPOCHS_DEFAULT,
+    PlannedRecipe,
+    Request,
+    plan_batch,
+    plan_data,
+    plan_precision,
+    plan_task,
+    plan_tolerance,
+)
+from atrous.recipe.schema import validate
 
 FRAMES = 4
 """Of a crop: neighboring frames look alike, so more pixels of other places teach more than more frames."""
 PIXELS = 192 * 288
 """Of each frame of a crop, about: a step then has four clips, whose scenes differ, as batch norm needs them to."""
 STRIDE = 32
+
+
+def plan_videos(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> PlannedRecipe:
+    """Plan a recipe for videos."""
+    size, reasons = [float(axis) for axis in fingerprint.sizes.median], {}
+    crop = plan_clip(size)
+    reasons["train.crop"] = (
+        f"images are {' x '.join(f'{s:g}' for s in size)} (median); at most {math.prod(crop)} positions"
+    )
+    model = plan_video_model(fingerprint, reasons)
+    task = plan_task(dataset, fingerprint, reasons)
+    task["tolerance"] = plan_tolerance(fingerprint, working_spacing(fingerprint, {}), reasons)
+    values = {
+        "data": plan_data(dataset),
+        "task": task,
+        "input": {"intensity": ["keep"]},  # as pictures; nothing may depend on frames to come
+        "model": model,
+        "augment": plan_video_augment(size, crop, reasons),
+        "train": {
+            "crop": list(crop),
+            "batch_size": plan_batch(crop, BATCH, request, reasons),
+            "precision": plan_precision(reasons),
+            **request.length(EPOCHS_DEFAULT, reasons),
+        },
+    }
+    return PlannedRecipe(validate(values, "plan"), reasons)
 
 
 def plan_clip(size: Sequence[float]) -> tuple[int, int, int]:

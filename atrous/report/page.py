@@ -63,7 +63,7 @@ class ReportContent:
     title: str
     verdict: dict[str, str | float]
     history: list[dict[str, Any]]
-    scores: Scores
+    scores: Any
     palette: Palette
     examples: list[Example]
     recipe_toml: str

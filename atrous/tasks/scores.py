@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,7 @@ class Scores:
     events: onsets and offsets of signals, where the sampling rate was known.
     video: J, F and flicker of videos.
     sample: what one sample is called: image, volume, recording, video or sequence.
+    own: the user's own metrics by name (`tasks/custom.py`).
 
     >>> scores = Scores(("sky", "road"), np.array([[6, 2], [0, 4]]), {"a": 0.7}, (float("nan"), float("nan")), 1.0)
     >>> scores.iou, round(scores.miou, 3)
@@ -75,6 +77,7 @@ class Scores:
     events: EventScores | None = None
     video: VideoScores | None = None
     sample: str = "image"
+    own: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def conventions(self) -> str:
@@ -153,6 +156,10 @@ class Scores:
         """Expected calibration error; nan when switched off."""
         return math.nan if self.reliability is None else self.reliability.ece
 
+    def watched(self) -> Mapping[str, float]:
+        """Return the metrics that a validation logs, by name; the first one chooses the best weights."""
+        return {"miou": self.miou, "pixel_accuracy": self.pixel_accuracy, **self.own}
+
     def ranking(self) -> list[str]:
         """Image names from worst to best by their own mean IoU; images without a label are left out."""
         labelled = [name for name, value in self.per_image.items() if not math.isnan(value)]
@@ -177,6 +184,7 @@ class Scores:
             "tta": self.tta,
             "confusion": self.confusion.tolist(),
             "conventions": self.conventions,
+            **{name: _number(value) for name, value in self.own.items()},
             **self._of_the_field(),
         }
 
@@ -216,6 +224,7 @@ class Scores:
             f"calibration     {_cell(self.ece)} (expected error of the confidence)",
             f"{self.sample + 's':<16}{self.images} in {self.seconds:.1f} s, test-time augmentation: {self.tta}",
         ]
+        whole[4:4] = [f"{name:<16}{_cell(value)}" for name, value in self.own.items()]
         if self.video is not None:
             whole.insert(3, f"flicker         {_cell(self.video.flicker)} (of the positions whose true label stays)")
         return "\n".join([*table, "", *whole])

@@ -1,9 +1,12 @@
 """Semantic segmentation: one class at every position."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from atrous.labels import IGNORE
 from atrous.tasks.losses import segmentation_loss
 from atrous.tasks.metrics import SegmentationMetrics
 
@@ -32,8 +35,25 @@ class Semantic:
     video: bool = False
 
     def __post_init__(self) -> None:
+        if not 2 <= len(self.classes) <= IGNORE:
+            raise ValueError(f"{len(self.classes)} classes: name 2 to {IGNORE}, the background being one")
         if self.class_weights is not None and len(self.class_weights) != len(self.classes):
             raise ValueError(f"{len(self.class_weights)} class weights for {len(self.classes)} classes")
+
+    watched = ("miou", "pixel_accuracy")
+    higher_is_better = True
+
+    @classmethod
+    def build(cls, section: Mapping[str, Any]) -> "Semantic":
+        """Make the task from the section `task` of a recipe; `options.video` says that the first axis is time."""
+        weights = section["class_weights"]
+        return cls(
+            tuple(section["classes"]),
+            None if weights is None else tuple(weights),
+            section["dice"],
+            section["tolerance"],
+            bool(section["options"].get("video", False)),
+        )
 
     @property
     def out_channels(self) -> int:

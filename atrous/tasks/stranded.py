@@ -1,6 +1,8 @@
 """Features on the two strands of a sequence: any number of them at a position."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -40,6 +42,14 @@ class Stranded:
     def __post_init__(self) -> None:
         if not 0 < len(self.classes) <= MOST_BITS:
             raise ValueError(f"{len(self.classes)} channels: 1 to {MOST_BITS} fit a byte with {IGNORE} for void")
+
+    watched = ("miou", "pixel_accuracy")
+    higher_is_better = True
+
+    @classmethod
+    def build(cls, section: Mapping[str, Any]) -> "Stranded":
+        """Make the task from the section `task` of a recipe."""
+        return cls(tuple(section["classes"]), section["dice"], section["threshold"], section["frames"])
 
     @property
     def out_channels(self) -> int:

@@ -1,12 +1,48 @@
-"""What a task must say of the output channels."""
+"""What a task says: what the output channels of a network mean, what a wrong one costs, and how good they are."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 
+class Result(Protocol):
+    """The metrics of one evaluation."""
+
+    @property
+    def per_image(self) -> Mapping[str, float]:
+        """Image name to the image's own value of the first metric."""
+        ...
+
+    @property
+    def images(self) -> int:
+        """How many images were measured."""
+        ...
+
+    @property
+    def sample(self) -> str:
+        """What one sample is called: image, volume, recording, video or sequence."""
+        ...
+
+    def watched(self) -> Mapping[str, float]:
+        """Return the metrics that a validation logs, by name; the first one chooses the best weights."""
+        ...
+
+    def ranking(self) -> list[str]:
+        """Return image names from worst to best; images that cannot be measured are left out."""
+        ...
+
+    def text(self) -> str:
+        """Return an aligned table for the terminal."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers for JSON; None where a metric does not exist."""
+        ...
+
+
 class Metrics(Protocol):
-    """Gathers figures image by image."""
+    """Gathers metrics image by image."""
 
     def update(
         self,
@@ -15,11 +51,18 @@ class Metrics(Protocol):
         target: torch.Tensor,
         spacing: tuple[float, ...] | None = None,
     ) -> None:
-        """Count one image: `(K, *S)` probabilities against `(*S)` labels, whose positions are `spacing` apart."""
+        """Count one image.
+
+        Args:
+            name: of the image; no name may come twice.
+            probabilities: `(K, *S)`, what `Task.probabilities` gives for the image.
+            target: the whole target as `Target.tensor` gives it: of labels `(*S)` uint8.
+            spacing: distance between positions along each axis, where it is known.
+        """
         ...
 
-    def result(self, seconds: float, tta: str = "none") -> Any:
-        """The figures of all images counted."""
+    def result(self, seconds: float, tta: str = "none") -> Result:
+        """Return the metrics of all images counted; `seconds` and the test-time augmentation are passed through."""
         ...
 
 
@@ -32,18 +75,28 @@ class Task(Protocol):
         """Channels that the network's head must have."""
         ...
 
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Names of the metrics that a validation logs; the first one chooses the best weights."""
+        ...
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a higher value of the first watched metric is better."""
+        ...
+
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Scalar loss of `(N, K, *S)` against `(N, *S)`."""
+        """Return the scalar loss of an output `(N, K, *S)` against a batch of targets, of labels `(N, *S)`."""
         ...
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
-        """Labels `(N, *S)` uint8 of `(N, K, *S)`; pointwise, so that it can run inside a stream."""
+        """Return the answer of an output `(N, K, *S)`: of labels `(N, *S)` uint8; pointwise, so that it can stream."""
         ...
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
-        """Probabilities `(N, K, *S)` float32; pointwise."""
+        """Return what metrics are given, `(N, K, *S)` float32: probabilities, or values; pointwise."""
         ...
 
     def metrics(self, *, full: bool = True) -> Metrics:
-        """A fresh gatherer of figures; the quick subset when not `full`."""
+        """Return a fresh gatherer of metrics; a quick one, for validation during training, when not `full`."""
         ...

@@ -3,12 +3,12 @@
 import csv
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-COLUMNS: tuple[str, ...] = (
-    "step", "epoch", "seconds", "split", "loss", "learning_rate", "images_per_second", "miou", "pixel_accuracy",
-)  # fmt: skip
+COLUMNS = ("step", "epoch", "seconds", "split", "loss", "learning_rate", "images_per_second")
+"""Columns of every log; the metrics that validations watch follow."""
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -21,19 +21,26 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class Log:
-    """Appends rows to `folder/metrics.csv`. When a run goes on from `step`, later rows of the lost time are dropped."""
+    """Appends rows to `folder/metrics.csv`.
 
-    def __init__(self, folder: Path, step: int = 0) -> None:
-        self.path = folder / "metrics.csv"
+    Args:
+        folder: of the run.
+        watched: names of the metrics that validations log.
+        step: the step from which a run is resumed; rows of later steps, whose work was lost, are dropped.
+    """
+
+    def __init__(self, folder: Path, watched: Sequence[str], step: int = 0) -> None:
+        self.path, self._watched = folder / "metrics.csv", tuple(watched)
+        columns = (*COLUMNS, *watched)
         kept = [row for row in read_log(self.path) if row["step"] <= step] if step else []
         beside = self.path.with_suffix(".part")
         with beside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(kept)
         os.replace(beside, self.path)
         self._file = self.path.open("a", newline="")
-        self._writer = csv.DictWriter(self._file, COLUMNS)
+        self._writer = csv.DictWriter(self._file, columns)
         self._board = None
         if importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter
@@ -41,12 +48,12 @@ class Log:
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
 
     def write(self, **values: Any) -> None:
-        """Append one row; values as in `COLUMNS`, those not given stay blank."""
+        """Append one row; columns that are not given stay blank."""
         row = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in values.items()}
         self._writer.writerow(row)
         self._file.flush()
         if self._board is not None:
-            for name in ("loss", "learning_rate", "images_per_second", "miou", "pixel_accuracy"):
+            for name in ("loss", "learning_rate", "images_per_second", *self._watched):
                 if values.get(name) is not None:
                     self._board.add_scalar(f"{name}/{values['split']}", values[name], values["step"])
 

@@ -1,8 +1,9 @@
 """The training loop: one flat function over steps, on Lightning Fabric."""
 
+import math
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +22,6 @@ from atrous.training.budget import Budget, one_cycle
 from atrous.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from atrous.training.log import Log
 from atrous.training.stages import Stage, enter, place
-from atrous.training.supervision import supervised_loss
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -65,10 +65,13 @@ class Settings:
 
 @dataclass
 class State:
-    """Where a run is; what of it is not tensors is in the checkpoint's facts."""
+    """Where a run is, in numbers; they are kept in the checkpoint beside its tensors.
+
+    `best` is the best value of the first watched metric so far; None while it was never a number.
+    """
 
     step: int = 0
-    best: float = -1.0
+    best: float | None = None
     best_step: int = 0
     validated: int = 0
     stale: int = 0
@@ -81,20 +84,32 @@ class State:
 class Outcome:
     """How a run ended.
 
-    `interrupted` tells that it was stopped by a signal and can be resumed; `best` is the greatest mean IoU on val, -1
-    when it was never a number.
+    Attributes:
+        step: steps taken.
+        seconds: time that they took, validations included.
+        best: the best value of the first watched metric on val (of segmentation: mean IoU); None when it was never a
+            number.
+        best_step: the step at which it was reached.
+        interrupted: whether a signal stopped the run, so that it can be resumed.
     """
 
     step: int
     seconds: float
-    best: float
+    best: float | None
     best_step: int
     interrupted: bool
 
 
 @dataclass
 class Monitor:
-    """What the loop tells whoever watches; every call is optional."""
+    """Functions that the loop calls as it goes; each does nothing by default.
+
+    Attributes:
+        on_step: given `step`, `epoch`, `loss`, `rate` (images per second), `left` and `seconds`, `progress` (0 to 1),
+            every few seconds.
+        on_validation: given the step and the validation's `loss` and watched metrics.
+        on_stage: given a line of text when a stage of fine-tuning begins.
+    """
 
     on_step: Callable[[dict[str, float]], None] = field(default=lambda values: None)
     on_validation: Callable[[int, dict[str, float]], None] = field(default=lambda step, values: None)
@@ -104,7 +119,8 @@ class Monitor:
 def parameter_groups(network: nn.Module, settings: Settings) -> list[dict[str, Any]]:
     """AdamW's groups: pretrained weights at a lower rate; norms, biases and other vectors without decay."""
     encoder = getattr(network, "encoder", None)
-    lower = {id(p) for p in encoder.parameters()} if encoder is not None and encoder.pretrained else set()
+    pretrained_encoder = encoder is not None and getattr(encoder, "pretrained", False)
+    lower = {id(p) for p in encoder.parameters()} if encoder is not None and pretrained_encoder else set()
     groups = []
     for pretrained in (False, True):
         for matrix in (False, True):
@@ -141,32 +157,43 @@ def _memory_format(ndim: int) -> torch.memory_format:
     return {2: torch.channels_last, 3: torch.channels_last_3d}.get(ndim, torch.contiguous_format)
 
 
+@dataclass(frozen=True)
+class Supply:
+    """What the loop is fed with.
+
+    Attributes:
+        batches: called with a step, gives the batches from there on.
+        validate: called with a network in eval mode, gives `loss` and the metrics that the task watches.
+        per_epoch: steps in an epoch, for the log.
+    """
+
+    batches: Callable[[int], Iterable[Batch]]
+    validate: Callable[[nn.Module], Mapping[str, float]]
+    per_epoch: int
+
+
 def fit(
     network: nn.Module,
     task: Task,
-    batches: Callable[[int], Iterable[Batch]],
-    validate: Callable[[nn.Module], dict[str, float]],
+    supply: Supply,
     *,
     budget: Budget,
     settings: Settings,
     folder: Path,
-    per_epoch: int,
     monitor: Monitor | None = None,
     resume: bool = False,
 ) -> Outcome:
     """Train `network` and leave the best averaged weights in `folder/model.safetensors`.
 
     Args:
-        network: `(N, C, *S)` raw values to `(N, K, *S)`; has `.ndim`.
-        task: gives the loss.
-        batches: called with a step, gives the batches from there on.
-        validate: called with a network in eval mode, gives at least `miou`, `pixel_accuracy` and `loss`.
+        network: `(N, C, *S)` raw values to `(N, K, *S)`, or to a list of outputs, finest first.
+        task: gives the loss and says which metric chooses the best weights.
+        supply: batches and validation.
         budget: how long.
         settings: how.
         folder: of the run.
-        per_epoch: steps in an epoch, for the log.
         monitor: told of every step.
-        resume: go on from `folder/checkpoint/state.safetensors`.
+        resume: whether to resume from `folder/checkpoint/state.safetensors`.
     """
     from lightning_fabric import Fabric
 
@@ -182,12 +209,12 @@ def fit(
         budget.spent = state.spent
     model, optimizer = fabric.setup(network, optimizer)
     on_device(average.module, fabric.device)  # its count stays on the CPU, where reading it waits for nothing
-    run = _Run(fabric, model, network, average, optimizer, task, validate, budget, settings, folder, state)
-    run.monitor, run.per_epoch = monitor or Monitor(), per_epoch
-    run.log = Log(folder, state.step)
+    run = _Run(fabric, model, network, average, optimizer, task, supply, budget, settings, folder, state)
+    run.monitor = monitor or Monitor()
+    run.log = Log(folder, task.watched, state.step)
     try:
         with stop_on_signal() as signals, fast_depthwise(network):
-            return _steps(run, batches(state.step), signals)
+            return _steps(run, supply.batches(state.step), signals)
     finally:
         run.log.close()
 
@@ -199,6 +226,8 @@ def restore(folder: Path, network: nn.Module, average: nn.Module, optimizer: tor
         return State()
     tensors, facts = read_tensors(path)
     unpack(tensors, network, average, optimizer)
+    if facts["best"] == -1.0:
+        facts["best"] = None  # earlier versions wrote -1 for "never a number"
     return State(**facts)
 
 
@@ -212,13 +241,12 @@ class _Run:
     average: AveragedModel
     optimizer: torch.optim.Optimizer
     task: Task
-    validate: Callable[[nn.Module], dict[str, float]]
+    supply: Supply
     budget: Budget
     settings: Settings
     folder: Path
     state: State
     monitor: Monitor = field(default_factory=Monitor)
-    per_epoch: int = 1
     log: Log = None  # type: ignore[assignment]
 
 
@@ -292,7 +320,7 @@ def _step(run: _Run, batch: Batch, rate: float) -> torch.Tensor:
         group["lr"] = rate * group["factor"]
     images = run.fabric.to_device(batch.images).contiguous(memory_format=_memory_format(batch.images.ndim - 2))
     output = run.model(images)
-    loss = supervised_loss(run.task, output, run.fabric.to_device(batch.labels))
+    loss = supervised_loss(run.task, output, run.fabric.to_device(batch.targets))
     run.fabric.backward(loss)
     run.fabric.clip_gradients(run.model, run.optimizer, max_norm=run.settings.clip, error_if_nonfinite=False)  # type: ignore[arg-type]
     run.optimizer.step()
@@ -308,7 +336,7 @@ def _note(run: _Run, losses: list[torch.Tensor], rate: float, images: float, ste
         raise UserError(
             f"the loss is {loss} at step {state.step}: lower train.learning_rate (it is {run.settings.learning_rate:g})"
         )
-    epoch, seconds = state.step / run.per_epoch, run.budget.seconds
+    epoch, seconds = state.step / run.supply.per_epoch, run.budget.seconds
     run.log.write(
         step=state.step, epoch=epoch, seconds=seconds, split="train", loss=loss, learning_rate=rate,
         images_per_second=images,
@@ -325,19 +353,22 @@ def _validation(run: _Run, rate: float) -> bool:
     state, start = run.state, time.monotonic()
     network = run.average.module.eval()
     with torch.inference_mode(), run.fabric.autocast():
-        values = run.validate(network)
-    if values["miou"] > state.best or state.best < 0:  # without any figure so far (nan), the latest weights are kept
-        state.best = values["miou"] if values["miou"] >= 0 else -1.0
+        values = run.supply.validate(network)
+    value = values[run.task.watched[0]]
+    best, known = state.best, math.isfinite(value)
+    gained = known and best is not None and (value > best if run.task.higher_is_better else value < best)
+    if gained or best is None:  # while nothing was a number, the latest weights are kept
+        state.best = value if known else None
         state.best_step, state.stale = state.step, 0
         write_tensors(run.folder / "model.safetensors", network.state_dict(), {"step": state.step, **values})
     else:
         state.stale += 1
     state.validation_seconds = time.monotonic() - start
     run.log.write(
-        step=state.step, epoch=state.step / run.per_epoch, seconds=run.budget.seconds, split="val",
+        step=state.step, epoch=state.step / run.supply.per_epoch, seconds=run.budget.seconds, split="val",
         learning_rate=rate, **values,
     )  # fmt: skip
-    run.monitor.on_validation(state.step, values)
+    run.monitor.on_validation(state.step, dict(values))
     patience = run.settings.patience
     return patience is not None and state.stale >= patience
 
@@ -346,3 +377,16 @@ def _save(run: _Run) -> None:
     run.state.spent = run.budget.seconds
     tensors = pack(run.network, run.average, run.optimizer)
     write_tensors(run.folder / "checkpoint" / "state.safetensors", tensors, asdict(run.state))
+
+
+def supervised_loss(task: Task, output: torch.Tensor | list[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
+    """Return the task's loss, also of a network that answers on several scales.
+
+    Of several outputs, finest first, it is the mean in which each weighs half as much as the one before it.
+    Deep supervision: Lee et al. 2015, "Deeply-supervised nets"; the weights are nnU-Net's (Isensee et al. 2021).
+    """
+    if isinstance(output, torch.Tensor):
+        return task.loss(output, target)
+    weights = [0.5**scale for scale in range(len(output))]
+    losses = [weight * task.loss(each, target) for weight, each in zip(weights, output, strict=True)]
+    return torch.stack(losses).sum() / sum(weights)

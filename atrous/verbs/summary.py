@@ -3,17 +3,18 @@
 import json
 import shlex
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from atrous.data.dataset import Dataset, spacing_of
-from atrous.data.formats import read_header
+from atrous.data.dataset import Dataset
+from atrous.data.sample import Sample
 from atrous.prediction.predictor import Predictor
 from atrous.recipe.run import Run
 from atrous.report.page import Example, ReportContent, write_report
 from atrous.report.pictures import busiest, upright
-from atrous.tasks.scores import Scores
+from atrous.tasks.task import Result
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
 from atrous.verbs.evaluate import probabilities, read_ahead
@@ -23,9 +24,18 @@ EXAMPLES = 3
 
 
 def write_summary(
-    run: Run, predictor: Predictor, dataset: Dataset, split: str, scores: Scores, outcome: Outcome
+    run: Run, dataset: Dataset, split: str, scores: Result, outcome: Outcome, examples: Sequence[Example]
 ) -> None:
-    """Write `report.html` and `scores.json` into the run folder."""
+    """Write `report.html` and `scores.json` into the run folder.
+
+    Args:
+        run: the run.
+        dataset: what it was trained on.
+        split: the split that was measured.
+        scores: its metrics.
+        outcome: how the training ended.
+        examples: what the report shows of the split.
+    """
     (run.folder / "scores.json").write_text(json.dumps({"split": split, **scores.to_dict()}, indent=1))
     facts = json.loads((run.folder / "environment.json").read_text())
     recipe, checked = (run.folder / "recipe.toml").read_text(), run.folder / "check.txt"
@@ -39,7 +49,7 @@ def write_summary(
         history=read_log(run.folder / "metrics.csv"),
         scores=scores,
         palette=dataset.palette,
-        examples=[] if dataset.task == "stranded" else _examples(predictor, dataset, split, scores),
+        examples=list(examples),
         recipe_toml=recipe,
         environment=_flat(facts),
         commands=_commands(run, facts["command"], split),
@@ -60,25 +70,52 @@ def _flat(facts: dict[str, Any]) -> dict[str, Any]:
     return rest | facts["packages"]
 
 
-def _examples(predictor: Predictor, dataset: Dataset, split: str, scores: Scores) -> list[Example]:
-    """The images with the highest and the lowest mean IoU of their own."""
-    ranking = scores.ranking()
+def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: Result) -> list[Example]:
+    """Return the samples with the highest and the lowest value of the first metric."""
+    return _examples(predictor, dataset, split, result, _shown_upright)
+
+
+def video_examples(predictor: Predictor, dataset: Dataset, split: str, result: Result) -> list[Example]:
+    """Return of the best and worst videos the frame in which most is labeled."""
+    return _examples(predictor, dataset, split, result, _busiest_frame)
+
+
+Shown = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Image, truth and prediction as they are drawn."""
+
+
+def _examples(
+    predictor: Predictor, dataset: Dataset, split: str, result: Result, choose: Callable[[Sample, Shown], Shown]
+) -> list[Example]:
+    if not dataset.target.has_classes:
+        return []
+    ranking = result.ranking()
     count = min(EXAMPLES, len(ranking) // 2) or len(ranking)
     worst, best = ranking[:count], ranking[::-1][:count]
     wanted = dict.fromkeys(worst, "worst") | dict.fromkeys(best, "best")
-    samples = [s for s in dataset.splits[split] if s.name in wanted]
+    samples = [sample for sample in dataset.splits[split] if sample.name in wanted]
     examples = []
-    for sample, image, label in read_ahead(predictor, dataset, samples):
-        spacing = spacing_of(dataset, sample)
-        found = probabilities(predictor, image, spacing)
-        prediction = predictor.task.decode(found[None])[0].cpu().numpy()
-        miou, kind = scores.per_image[sample.name], wanted[sample.name]
-        affine = read_header(sample.image).affine
-        mirrored = tuple(axis - 3 for axis in upright(affine)) if affine is not None and label.ndim == 3 else ()
-        shown = [np.flip(part, mirrored) for part in (image, label, prediction)]
-        if dataset.video:  # the frame with most to see
-            time = busiest(label)[0]
-            shown = [image[:, time], label[time], prediction[time]]
-        examples.append(Example(sample.name, shown[0], shown[1], shown[2], miou, kind, spacing))
+    for sample, image, truth in read_ahead(predictor, samples):
+        spacing = dataset.spacing_of(sample)
+        output = probabilities(predictor, image, spacing)
+        prediction = predictor.task.decode(output[None])[0].cpu().numpy()
+        shown = choose(sample, (image, truth, prediction))
+        examples.append(Example(sample.name, *shown, result.per_image[sample.name], wanted[sample.name], spacing))
     order = [*best, *worst]
     return sorted(examples, key=lambda example: order.index(example.name))
+
+
+def _shown_upright(sample: Sample, shown: Shown) -> Shown:
+    """A volume is mirrored so that it shows as radiologists look at it."""
+    if shown[1].ndim != 3:
+        return shown
+    affine = sample.image.header().affine
+    mirrored = () if affine is None else tuple(axis - 3 for axis in upright(affine))
+    image, truth, prediction = (np.flip(part, mirrored) for part in shown)
+    return image, truth, prediction
+
+
+def _busiest_frame(sample: Sample, shown: Shown) -> Shown:
+    image, truth, prediction = shown
+    time = busiest(truth)[0]
+    return image[:, time], truth[time], prediction[time]

@@ -1,211 +1,281 @@
 """The train verb from end to end: check, plan, build, train, evaluate, report."""
 
+import difflib
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from atrous.data.check.check import Check, check
+from atrous.data.check.check import Check
 from atrous.data.dataset import Dataset
-from atrous.data.feed.batches import Batches, ahead
-from atrous.data.feed.decode import Decoded, decode
-from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windows
+from atrous.data.feed.batches import ahead
 from atrous.device import check_device
 from atrous.errors import UserError
-from atrous.labels import IGNORE
 from atrous.prediction.predictor import load
 from atrous.recipe.agree import agree_with_data
-from atrous.recipe.build import (
-    build_color,
-    build_geometry,
-    build_network,
-    build_preparation,
-    build_settings,
-    build_task,
-    count_parameters,
-    describe,
-)
-from atrous.recipe.plan import Plan, machine_memory, plan
+from atrous.recipe.build import build_network, build_settings, build_task, count_parameters, describe
+from atrous.recipe.plan import PlannedRecipe, Request
 from atrous.recipe.run import Run, check_new, create_run, open_run
 from atrous.recipe.schema import Recipe, override, read_recipe
-from atrous.tasks.scores import Scores
-from atrous.tasks.task import Task
+from atrous.tasks.custom import CustomTask, LossFunction, MetricFunction
+from atrous.tasks.task import Result, Task
 from atrous.training.budget import Budget
-from atrous.training.loop import Monitor, Outcome, fit
+from atrous.training.loop import Monitor, Outcome, Supply, fit
+from atrous.training.validation import validate
+from atrous.verbs.check import check_layout
 from atrous.verbs.evaluate import measure
+from atrous.verbs.feeds import Feed
+from atrous.verbs.kinds import KINDS
+from atrous.verbs.opened import Opened, open_data
+from atrous.verbs.progress import show_progress
 from atrous.verbs.summary import write_summary
 
 AFTER_SECONDS = 3.0
-"""Kept back for the report, beside the final evaluation."""
-WINDOW = {1: 1 << 20, 2: 1024, 3: 128}
-"""During training, images larger than this along an axis are validated on windows of this size, by their axes."""
-WINDOWS = 8
-"""At most so many windows of one image."""
-CLIP = (4, 1024, 1024)
-"""The window of videos: few frames, whole."""
+"""Seconds that are kept for the report, beside the final evaluation."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a training leaves: the run, how it ended, its figures on the validation split (None when interrupted)."""
+class TrainOptions:
+    """What a caller of `train` may choose; each is a keyword argument of `train`.
 
-    run: Run
-    outcome: Outcome
-    scores: Scores | None
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What the loop works on; `share` is how many times the positions of `held_out` the full evaluation has."""
-
-    task: Task
-    network: nn.Module
-    batches: Batches | GenomeBatches
-    held_out: Decoded
-    share: float
-
-
-@dataclass
-class Watch:
-    """What the verb tells whoever watches: lines of text, and the steps of the loop."""
-
-    say: Callable[[str], None] = field(default=lambda text: None)
-    monitor: Monitor = field(default_factory=Monitor)
-
-
-def train(
-    data: Path | str | None = None,
-    *,
-    out: Path | str | None = None,
-    minutes: float | None = None,
-    epochs: float | None = None,
-    recipe: Recipe | Path | str | None = None,
-    settings: Sequence[str] = (),
-    stages: bool = False,
-    seed: int | None = None,
-    description: Path | str | None = None,
-    resume: Path | str | None = None,
-    watch: Watch | None = None,
-    command: Sequence[str] = (),
-) -> Trained:
-    """Check the data, plan a recipe (or follow one), train, evaluate, and write the report.
-
-    Args:
-        data: folder of the data set; the recipe's when None.
+    Attributes:
         out: folder of the run, which must not exist; `runs/NAME` when None.
         minutes: wall time of the whole, checking and validating included.
         epochs: passes over the data, instead of minutes.
         recipe: a recipe to follow instead of planning one.
-        settings: `section.key=value` overrides.
-        stages: fine-tune in three stages: the head, the encoder's upper layers too, then all.
-        seed: of everything drawn.
+        settings: `section.key=value` overrides, one text or several.
+        stages: fine-tune in three stages: the head, then the encoder's upper layers too, then everything.
+        seed: random seed.
         description: a dataset.toml that lies elsewhere.
-        resume: folder of a run to go on with; nothing else is given then.
-        watch: told of progress.
+        val: validation data as `train` takes data, where they are given apart; None draws them from the data.
+        network: an `nn.Module` of your own that maps `(N, C, *S)` to `(N, K, *S)`; it is given normalized values.
+        loss: a function of output and targets that takes the place of the task's loss.
+        metrics: further metrics by name: functions of probabilities and target of one image.
+        resume: folder of a run to resume; then nothing else may be given but the data and functions that came from
+            Python.
+        on_step: called with the loop's numbers every few seconds (`training.loop.Monitor`).
+        on_validation: called with the step and the validation's loss and metrics.
+        progress: whether a progress bar is shown; None shows one unless `say` is given.
+        say: called with lines of text that tell what is going on; None prints them above the progress bar.
         command: what the user typed, for the report.
+    """
+
+    out: Path | str | None = None
+    minutes: float | None = None
+    epochs: float | None = None
+    recipe: Recipe | Path | str | None = None
+    settings: Sequence[str] | str = ()
+    stages: bool = False
+    seed: int | None = None
+    description: Path | str | None = None
+    val: Any = None
+    network: nn.Module | None = None
+    loss: LossFunction | None = None
+    metrics: Mapping[str, MetricFunction] = field(default_factory=dict)
+    resume: Path | str | None = None
+    on_step: Callable[[dict[str, float]], None] | None = None
+    on_validation: Callable[[int, dict[str, float]], None] | None = None
+    progress: bool | None = None
+    say: Callable[[str], None] | None = None
+    command: Sequence[str] = ()
+
+    @property
+    def overrides(self) -> list[str]:
+        """The settings as a list, that of `stages` first."""
+        given = [self.settings] if isinstance(self.settings, str) else list(self.settings)
+        return [*(["stages=fine-tune"] if self.stages else []), *given]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves.
+
+    Attributes:
+        run: its folder and recipe.
+        outcome: how the loop ended.
+        scores: the metrics on the validation split; None when the training was interrupted.
+    """
+
+    run: Run
+    outcome: Outcome
+    scores: Any
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the loop works on."""
+
+    task: Task
+    network: nn.Module
+    feed: Feed
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """Whom the verb tells what is going on."""
+
+    say: Callable[[str], None]
+    monitor: Monitor
+
+
+def train(data: Any = None, **options: Any) -> Trained:
+    """Check the data, plan a recipe (or follow one), train, evaluate, and write the report.
+
+    Args:
+        data: the folder of a data set; or images and targets in memory: a pair of lists of arrays, a torch `Dataset`
+            that gives pairs, or a `DataLoader` whose batches are trained on as they come (docs/python.md). The
+            recipe's folder when None.
+        **options: see `TrainOptions`.
 
     Raises:
-        UserError: the data have faults, the recipe is wrong, or the output folder exists.
+        UserError: the data have problems, the recipe is wrong, or the output folder exists.
+        TypeError: there is no option of that name.
     """
-    watch, budget = watch or Watch(), Budget(minutes=minutes or 1.0)
-    if resume is not None:
-        run = open_run(resume)
-        found = _checked(run.recipe.data.root, run.recipe.data.description, watch)
-        agree_with_data(run.recipe, found.dataset, found.fingerprint)
-        watch.say(f"resuming {run.folder}")
-        return _train(run.recipe, found, lambda: run, budget, watch, resume=True)
-    if data is None and recipe is None:
-        raise UserError("give the folder of a data set, or --recipe FILE")
-    follow = recipe if isinstance(recipe, Recipe | None) else read_recipe(Path(recipe))
-    root = data if data is not None else follow.data.root  # type: ignore[union-attr]
-    described = description or (follow.data.description if follow is not None and data is None else None)
-    folder = _folder(out, Path(root))
-    check_new(folder)
-    found = _checked(root, described, watch)
-    planned = _planned(found, follow, minutes, epochs, seed, [*(["stages=fine-tune"] if stages else []), *settings])
-    return _train(planned.recipe, found, lambda: _new_run(folder, planned, found, command), budget, watch, resume=False)
-
-
-def _checked(root: Path | str, description: Path | str | None, watch: Watch) -> Check:
-    found = check(root, description)
-    if not found.ok:
-        raise UserError("\n  ".join([f"{root}: mend these first", *(fault.line() for fault in found.errors)]))
-    images = ", ".join(f"{name} {count}" for name, count in found.fingerprint.images.items())
-    watch.say(f"{root}: {found.dataset.layout}; {images}; {len(found.dataset.classes)} classes")
-    for fault in found.faults:
-        watch.say(fault.line())
-    return found
-
-
-def _planned(
-    found: Check, follow: Recipe | None, minutes: float | None, epochs: float | None, seed: int | None,
-    settings: Sequence[str],
-) -> Plan:  # fmt: skip
-    if minutes is not None and epochs is not None:
+    chosen = _options(options)
+    budget = Budget(minutes=chosen.minutes or 1.0)
+    if chosen.minutes is not None and chosen.epochs is not None:
         raise UserError("both --minutes and --epochs are given: give one")
-    dataset, fingerprint = found.dataset, found.fingerprint
+    with _watched(chosen) as watch:
+        if chosen.resume is not None:
+            return _resume(data, chosen, budget, watch)
+        return _begin(data, chosen, budget, watch)
+
+
+def _options(options: Mapping[str, Any]) -> TrainOptions:
+    known = [entry.name for entry in fields(TrainOptions)]
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise TypeError(f"train() has no option {name!r}: {hint}")
+    return TrainOptions(**options)
+
+
+def _watched(chosen: TrainOptions) -> Any:
+    """A context that gives the `_Watch`; it shows a progress bar where one is wanted."""
+    monitor = Monitor()
+    if chosen.on_step is not None:
+        monitor.on_step = chosen.on_step
+    if chosen.on_validation is not None:
+        monitor.on_validation = chosen.on_validation
+    shown = chosen.say is None if chosen.progress is None else chosen.progress
+    return show_progress(shown, chosen.say, monitor, _Watch)
+
+
+def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Trained:
+    if data is None and chosen.recipe is None:
+        raise UserError("give the folder of a data set, or --recipe FILE")
+    follow = chosen.recipe if isinstance(chosen.recipe, Recipe | None) else read_recipe(Path(chosen.recipe))
+    if follow is not None:
+        override(follow, chosen.overrides)  # a mistake in a setting is told before the data are read
+    described = chosen.description
+    if data is None and follow is not None:
+        data, described = follow.data.root, described or follow.data.description
+    opened = open_data(data, described, chosen.val)
+    folder = _folder(chosen.out, opened.name)
+    check_new(folder)
+    check = _checked(opened, watch)
+    planned = _planned(check, follow, chosen)
+    return _train(
+        planned.recipe, check, opened, lambda: _new_run(folder, planned, check, chosen), chosen, budget, watch
+    )
+
+
+def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Trained:
+    given = [name for name in ("out", "minutes", "epochs", "recipe", "seed", "description") if getattr(chosen, name)]
+    if given or chosen.overrides:
+        raise UserError(f"--resume continues a run as it was begun: leave out {', '.join(given or ['settings'])}")
+    assert chosen.resume is not None
+    run = open_run(chosen.resume)
+    root, described = run.recipe.data.root, run.recipe.data.description
+    opened = open_data(root if data is None else data, described if data is None else None, chosen.val)
+    check = _checked(opened, watch)
+    agree_with_data(run.recipe, check.dataset, check.fingerprint)
+    watch.say(f"resuming {run.folder}")
+    return _train(run.recipe, check, opened, lambda: run, chosen, budget, watch)
+
+
+def _checked(opened: Opened, watch: _Watch) -> Check:
+    check = check_layout(opened.root, opened.description, opened.layout)
+    if not check.ok:
+        lines = [f"{opened.root}: fix these first", *(problem.line() for problem in check.errors)]
+        raise UserError("\n  ".join(lines))
+    images = ", ".join(f"{name} {count}" for name, count in check.fingerprint.images.items())
+    classes = f"; {len(check.dataset.classes)} classes" if check.dataset.classes else ""
+    watch.say(f"{opened.root}: {check.dataset.layout}; {images}{classes}")
+    for problem in check.faults:
+        watch.say(problem.line())
+    return check
+
+
+def _planned(check: Check, follow: Recipe | None, chosen: TrainOptions) -> PlannedRecipe:
+    dataset, fingerprint = check.dataset, check.fingerprint
     if follow is None:
-        planned = plan(dataset, fingerprint, minutes=minutes, epochs=epochs, seed=seed or 0)
+        request = Request(chosen.minutes, chosen.epochs, chosen.seed or 0)
+        planned = KINDS[dataset.kind].plan(dataset, fingerprint, request)
     else:
-        planned = Plan(_followed(follow, dataset, minutes, epochs, seed), {})
-    recipe = override(planned.recipe, settings)
-    for key in ("root", "description", "video"):
+        planned = PlannedRecipe(_followed(follow, dataset, chosen), {})
+    recipe = planned.recipe if chosen.network is None else _with_own_network(planned.recipe)
+    recipe = override(recipe, chosen.overrides)
+    for key in ("root", "description", "kind"):
         if getattr(recipe.data, key) != getattr(planned.recipe.data, key):
             raise UserError(f"--set data.{key}: the data are given as DATA, and --dataset FILE describes them")
     if recipe.train.minutes is None and recipe.train.epochs is None:
         raise UserError("the recipe does not say how long to train: give --minutes or --epochs")
     agree_with_data(recipe, dataset, fingerprint)
-    return Plan(recipe, planned.reasons)
+    return PlannedRecipe(recipe, planned.reasons)
 
 
-def _followed(
-    recipe: Recipe, dataset: Dataset, minutes: float | None, epochs: float | None, seed: int | None
-) -> Recipe:
+def _with_own_network(recipe: Recipe) -> Recipe:
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"name": "own", "pretrained": False})})
+
+
+def _followed(recipe: Recipe, dataset: Dataset, chosen: TrainOptions) -> Recipe:
     """A recipe that is followed on a data set, which may be another than the one it was planned for."""
     described = None if dataset.description is None else str(dataset.description)
-    opened = {"root": str(dataset.root), "description": described, "video": dataset.video}
-    given = {"minutes": minutes, "epochs": epochs, "seed": seed}
+    data = {"root": str(dataset.root), "description": described, "kind": dataset.kind}
+    given = {"minutes": chosen.minutes, "epochs": chosen.epochs, "seed": chosen.seed}
     changes = [f"train.{key}={value}" for key, value in given.items() if value is not None]
-    return override(recipe.model_copy(update={"data": recipe.data.model_copy(update=opened)}), changes)
+    return override(recipe.model_copy(update={"data": recipe.data.model_copy(update=data)}), changes)
 
 
-def _folder(out: Path | str | None, root: Path) -> Path:
-    """Where the run goes: as told, or `runs/NAME` with the first number that is free."""
+def _folder(out: Path | str | None, name: str) -> Path:
+    """Where the run goes: where the caller says, or `runs/NAME` with the first number that is free."""
     if out is not None:
         return Path(out)
-    name, number = root.resolve().name, 2
-    folder = Path("runs") / name
+    folder, number = Path("runs") / name, 2
     while folder.exists():
         folder, number = Path("runs") / f"{name}-{number}", number + 1
     return folder
 
 
-def _new_run(folder: Path, planned: Plan, found: Check, command: Sequence[str]) -> Run:
-    run = create_run(folder, planned.recipe, planned.reasons, list(command))
-    (run.folder / "check.txt").write_text(found.text())
+def _new_run(folder: Path, planned: PlannedRecipe, check: Check, chosen: TrainOptions) -> Run:
+    run = create_run(folder, planned.recipe, planned.reasons, list(chosen.command))
+    (run.folder / "check.txt").write_text(check.text(), encoding="utf-8")
     return run
 
 
 def _train(
-    recipe: Recipe, found: Check, begin: Callable[[], Run], budget: Budget, watch: Watch, *, resume: bool
-) -> Trained:
-    """`begin` gives the run, when all that can fail has been built: a mistake leaves no folder behind."""
+    recipe: Recipe, check: Check, opened: Opened, begin: Callable[[], Run], chosen: TrainOptions, budget: Budget,
+    watch: _Watch,
+) -> Trained:  # fmt: skip
+    """`begin` gives the run once everything that can fail has been built, so that a mistake leaves no folder behind."""
     with tempfile.TemporaryDirectory(prefix="atrous-") as scratch:
-        parts = _build(recipe, found, Path(scratch), watch)
+        parts = _build(recipe, check, opened, Path(scratch), chosen, watch)
         run = begin()
-        outcome = _learn(run, parts, budget, watch, resume)
+        outcome = _learn(run, parts, budget, watch, resume=chosen.resume is not None)
     if outcome.interrupted:
-        watch.say(f"stopped at step {outcome.step}; go on with: atrous train --resume {run.folder}")
+        watch.say(f"stopped at step {outcome.step}; resume with: atrous train --resume {run.folder}")
         return Trained(run, outcome, None)
-    return Trained(run, outcome, _report(run, found.dataset, outcome, watch))
+    return Trained(run, outcome, _report(run, check.dataset, outcome, chosen, watch))
 
 
-def _build(recipe: Recipe, found: Check, scratch: Path, watch: Watch) -> _Parts:
-    """Everything that the loop needs, from a recipe that agrees with the data.
+def _build(recipe: Recipe, check: Check, opened: Opened, scratch: Path, chosen: TrainOptions, watch: _Watch) -> _Parts:
+    """Make everything that the loop needs, from a recipe that agrees with the data.
 
     Raises:
         UserError: the network cannot be built, this machine lacks the hardware, or a file cannot be read.
@@ -213,121 +283,51 @@ def _build(recipe: Recipe, found: Check, scratch: Path, watch: Watch) -> _Parts:
     if recipe.train.accelerator != "auto":
         check_device(recipe.train.accelerator, "train.accelerator =")
     torch.manual_seed(recipe.train.seed)
-    task = build_task(recipe)
-    network = build_network(recipe.model, task.out_channels)
+    task = _task(recipe, chosen)
+    network = build_network(recipe.model, task.out_channels, chosen.network)
     watch.say(
         f"{describe(recipe.model)}, {count_parameters(network) / 1e6:.1f} million parameters; "
         f"crops {' x '.join(map(str, recipe.train.crop))}, batch {recipe.train.batch_size}, {recipe.train.precision}"
     )
-    parts = _Parts(task, network, *(_sequences if found.dataset.task == "stranded" else _grids)(found, recipe, scratch))
-    parts.batches[0]  # what cannot be drawn fails here
-    return parts
+    feed = KINDS[check.dataset.kind].feed(check, recipe, scratch)
+    if opened.batches is not None:  # the user's own batches, in place of ours
+        feed = replace(feed, batches=opened.batches)
+    feed.batches[0]  # what cannot be drawn fails here
+    return _Parts(task, network, feed)
 
 
-def _learn(run: Run, parts: _Parts, budget: Budget, watch: Watch, resume: bool) -> Outcome:
-    recipe, task, batches, held_out = run.recipe, parts.task, parts.batches, parts.held_out
+def _task(recipe: Recipe, chosen: TrainOptions) -> Task:
+    task = build_task(recipe)
+    return CustomTask(task, chosen.loss, chosen.metrics) if chosen.loss is not None or chosen.metrics else task
+
+
+def _learn(run: Run, parts: _Parts, budget: Budget, watch: _Watch, *, resume: bool) -> Outcome:
+    recipe, task, feed = run.recipe, parts.task, parts.feed
     budget.minutes, budget.steps = recipe.train.minutes, None
     if recipe.train.epochs is not None:
-        budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * batches.per_epoch))
-    side = _side(recipe, held_out)
-    budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * parts.share
+        budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * feed.batches.per_epoch))
+    budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * feed.full_to_quick
     return fit(
         parts.network,
         task,
-        lambda step: ahead(batches, step),
-        lambda net: validate(net, task, held_out, side),
+        Supply(
+            lambda step: ahead(feed.batches, step),
+            lambda network: validate(network, task, feed.held_out, feed.side),
+            feed.batches.per_epoch,
+        ),
         budget=budget,
         settings=build_settings(recipe),
         folder=run.folder,
-        per_epoch=batches.per_epoch,
         monitor=replace(watch.monitor, on_stage=watch.say),
         resume=resume,
     )
 
 
-def _grids(found: Check, recipe: Recipe, scratch: Path) -> tuple[Batches, Decoded, float]:
-    """Batches, validation samples, and how many times their positions the full evaluation has."""
-    dataset, limit = found.dataset, machine_memory() // 4
-    preparation = build_preparation(recipe)
-    decoded = decode(dataset, dataset.splits[recipe.data.train], limit=limit, scratch=scratch, preparation=preparation)
-    held_out = decode(
-        dataset, dataset.splits[recipe.data.val], limit=limit, scratch=scratch, need_positions=False,
-        preparation=preparation,
-    )  # fmt: skip
-    for split, one in ((recipe.data.train, decoded), (recipe.data.val, held_out)):
-        if all(label.min() == IGNORE for label in one.labels):  # the greatest of uint8
-            raise UserError(f"{dataset.root}: no position of {split} has a label that counts: label some")
-    batches = Batches(
-        decoded, build_geometry(recipe), build_color(recipe), recipe.train.batch_size, recipe.train.seed,
-        _spread(found, recipe),
-    )  # fmt: skip
-    return batches, held_out, _whole_share(held_out, _side(recipe, held_out))
-
-
-def _side(recipe: Recipe, held_out: Decoded) -> Sequence[int]:
-    """Size of the windows on which large samples are validated during training."""
-    return CLIP if recipe.data.video else (WINDOW[held_out.ndim],) * held_out.ndim
-
-
-def _sequences(found: Check, recipe: Recipe, _: Path) -> tuple[GenomeBatches, Decoded, float]:
-    """The same of genomes."""
-    splits, train = found.dataset.splits, recipe.train
-    decoded = decode_genomes(found.dataset, splits[recipe.data.train])
-    held_out, share = decode_windows(found.dataset, splits[recipe.data.val])
-    batches = GenomeBatches(decoded, train.crop[0], recipe.augment.strands, train.batch_size, train.seed)
-    return batches, held_out, share
-
-
-def _spread(found: Check, recipe: Recipe) -> float:
-    """Standard deviation of what the network is fed, before it normalizes."""
-    kept = set(recipe.input.intensity) == {"keep"}
-    return float(np.mean(found.fingerprint.std if kept else recipe.model.std))
-
-
-def _whole_share(held_out: Decoded, side: Sequence[int]) -> float:
-    """How many times the positions of a quick validation the full evaluation has, which looks at samples whole."""
-    whole = sum(label.size for label in held_out.labels)
-    seen = sum(label[window].size for label in held_out.labels for window in windows(label.shape, side))
-    return whole / seen
-
-
-def _report(run: Run, dataset: Dataset, outcome: Outcome, watch: Watch) -> Scores:
+def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, watch: _Watch) -> Result:
     split = run.recipe.data.val
-    predictor = load(run, device="cpu")
-    scores = measure(predictor, dataset, dataset.splits[split])
-    write_summary(run, predictor, dataset, split, scores, outcome)
+    predictor = replace(load(run, device="cpu", network=chosen.network), task=_task(run.recipe, chosen))
+    result = measure(predictor, dataset, dataset.splits[split])
+    examples = KINDS[dataset.kind].examples(predictor, dataset, split, result)
+    write_summary(run, dataset, split, result, outcome, examples)
     watch.say(f"report: {run.folder / 'report.html'}")
-    return scores
-
-
-def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[int]) -> dict[str, float]:
-    """Loss, mIoU and pixel accuracy on decoded samples; those larger than `side` count by evenly spread windows."""
-    metrics, losses = task.metrics(full=False), []
-    for name, image, label in zip(held_out.names, held_out.images, held_out.labels, strict=True):
-        for number, window in enumerate(windows(label.shape, side)):
-            x = torch.from_numpy(np.ascontiguousarray(image[(slice(None), *window)]).astype(np.float32))[None]
-            target = torch.from_numpy(np.ascontiguousarray(label[window]))
-            if x.ndim == 4:
-                x = x.contiguous(memory_format=torch.channels_last)
-            output = network(x).float()
-            losses.append(float(task.loss(output, target[None].long())))
-            metrics.update(f"{name}/{number}", output[0], target)
-    scores = metrics.result(0.0)
-    return {"loss": float(np.mean(losses)), "miou": scores.miou, "pixel_accuracy": scores.pixel_accuracy}
-
-
-def windows(shape: Sequence[int], side: Sequence[int]) -> list[tuple[slice, ...]]:
-    """The whole of a sample, or where it is larger than `side` at most `WINDOWS` windows spread evenly over it.
-
-    >>> windows((360, 480), (1024, 1024))
-    [(slice(0, 360, None), slice(0, 480, None))]
-    >>> len(windows((5400, 10800), (1024, 1024)))
-    8
-    """
-    starts = [[0] if n <= most else list(range(0, n - most + 1, most)) for n, most in zip(shape, side, strict=True)]
-    grid = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(shape))
-    chosen = grid[np.linspace(0, len(grid) - 1, min(WINDOWS, len(grid))).round().astype(int)]
-    return [
-        tuple(slice(int(a), min(int(a) + most, n)) for a, n, most in zip(row, shape, side, strict=True))
-        for row in chosen
-    ]
+    return result

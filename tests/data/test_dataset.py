@@ -7,33 +7,34 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from atrous.data.check.check import check
-from atrous.data.dataset import load_image, load_label, open_dataset, value_counts
+from atrous.data.coding import value_counts
+from atrous.data.dataset import open_dataset
 from atrous.errors import UserError
 from atrous.labels import IGNORE
+from atrous.verbs.check import check
 from tests.data.data_folders import SIZE, picture, save, stripes
 
 
 def label(root, **given_):
     dataset = open_dataset(root, **given_)
-    return dataset, load_label(dataset, dataset.samples[0])
+    return dataset, dataset.samples[0].target.read()
 
 
 def test_a_folder_with_dataset_toml(flat):
     dataset, found = label(flat())
     assert dataset.classes == ("a", "b", "c")
-    assert (dataset.task, dataset.values, dataset.ignore) == ("semantic", None, (IGNORE,))
+    assert (dataset.task, dataset.coding.values, dataset.coding.ignore) == ("semantic", None, (IGNORE,))
     assert len(dataset.palette) == 3
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, stripes())
     sample = dataset.splits["train"][0]
-    np.testing.assert_array_equal(load_image(sample), np.moveaxis(np.asarray(Image.open(sample.image)), -1, 0))
+    np.testing.assert_array_equal(sample.image.load(), np.moveaxis(np.asarray(Image.open(sample.image.path)), -1, 0))
 
 
 def test_classes_are_found_in_the_masks_where_nothing_names_them(flat):
     dataset, found = label(flat(lambda i: np.where(stripes() == 2, 255, stripes()), toml=None))
     assert dataset.classes == ("class 0", "class 1")
-    assert dataset.ignore == (255,)
+    assert dataset.coding.ignore == (255,)
     np.testing.assert_array_equal(found, np.where(stripes() == 2, IGNORE, stripes()))
 
 
@@ -57,9 +58,9 @@ def test_values_become_class_numbers_and_ignored_ones_ignore(flat, dtype):
     np.testing.assert_array_equal(found, np.array([1, 0, IGNORE], dtype=np.uint8)[stripes()])
     np.save(root / "masks/0.npy", values + dtype(1))
     dataset = open_dataset(root)
-    sample = next(sample for sample in dataset.samples if sample.image.stem == "0")
+    sample = next(sample for sample in dataset.samples if sample.image.path.stem == "0")
     with pytest.raises(UserError, match=r"0\.npy: 8 is none of the values|0\.npy: 101 is none of the values"):
-        load_label(dataset, sample)
+        sample.target.read()
 
 
 def test_color_masks_go_by_the_palette(flat):
@@ -67,8 +68,8 @@ def test_color_masks_go_by_the_palette(flat):
     toml = "palette = [[9, 9, 9], [200, 0, 0], [0, 0, 200]]"
     dataset, _ = label(flat(lambda i: palette[stripes() if i else stripes() * 0], toml=toml))
     for sample in dataset.samples:
-        want = stripes() if sample.image.stem != "0" else stripes() * 0  # all gray, but a color all the same
-        np.testing.assert_array_equal(load_label(dataset, sample), want)
+        want = stripes() if sample.image.path.stem != "0" else stripes() * 0  # all gray, but a color all the same
+        np.testing.assert_array_equal(sample.target.read(), want)
     assert dataset.classes == ("class 0", "class 1", "class 2")
     (dataset.root / "dataset.toml").unlink()
     with pytest.raises(UserError, match=r"stores colors: write .*palette = \[\[0, 0, 200\]"):
@@ -138,34 +139,32 @@ def test_outside_the_region_nothing_counts(tmp_path):
     np.testing.assert_array_equal(found, np.array([0, 1, IGNORE], dtype=np.uint8)[stripes()])
     save(tmp_path / "training/mask/0_training_mask.gif", np.zeros((4, 4), dtype=np.uint8))
     dataset = open_dataset(tmp_path)
-    sample = next(sample for sample in dataset.samples if sample.image.name.startswith("0"))
-    with pytest.raises(UserError, match=r"0_training_mask\.gif: size \(4, 4\)"):
-        load_label(dataset, sample)
+    sample = next(sample for sample in dataset.samples if sample.image.path.name.startswith("0"))
+    with pytest.raises(UserError, match=r"0_training_mask\.gif: the region is 4x4"):
+        sample.target.read()
 
 
 def test_channels_are_brought_to_the_number_asked_for(flat):
     root = flat(toml="channels = 3")
     save(root / "images/0.png", picture(0, channels=1))
-    assert {load_image(sample).shape for sample in open_dataset(root).samples} == {(3, *SIZE)}
+    assert {sample.image.load().shape for sample in open_dataset(root).samples} == {(3, *SIZE)}
     (root / "dataset.toml").write_text("channels = 1")
-    images = [load_image(sample) for sample in open_dataset(root).samples]
+    images = [sample.image.load() for sample in open_dataset(root).samples]
     assert {(image.shape, image.dtype) for image in images} == {((1, *SIZE), np.dtype("uint8"))}
-    luma = np.asarray(Image.open(open_dataset(root).samples[-1].image).convert("L"), dtype=int)
+    luma = np.asarray(Image.open(open_dataset(root).samples[-1].image.path).convert("L"), dtype=int)
     assert np.abs(images[-1][0] - luma).max() <= 1
     (root / "dataset.toml").write_text("channels = 5")
     with pytest.raises(UserError, match=r"images/\d\.png: 3 channels, but dataset\.toml says channels = 5"):
-        load_image(open_dataset(root).splits["train"][-1])
+        open_dataset(root).splits["train"][-1].image.load()
 
 
 def test_a_sample_without_mask_has_no_label(flat):
     root = flat()
     shutil.copytree(root / "images", root / "images/test")
     dataset = open_dataset(root)
-    assert dataset.splits["test"][0].label is not None  # masks/ serves every split
+    assert dataset.splits["test"][0].target is not None  # masks/ serves every split
     save(root / "images/test/unlabeled.png", picture(9))
-    dataset = open_dataset(root)
-    with pytest.raises(UserError, match=r"unlabeled\.png: has no mask"):
-        load_label(dataset, dataset.splits["test"][-1])
+    assert open_dataset(root).splits["test"][-1].target is None
 
 
 @settings(deadline=None)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from atrous.data.check.check import check
-from atrous.data.dataset import load_label, open_dataset
+from atrous.data.dataset import open_dataset
 from atrous.demo.digits import CLASSES, PALETTE, SPLITS, _glyphs, digit_scene, write_digit_scenes
 from atrous.errors import UserError
+from atrous.verbs.check import check
 
 
 def test_a_scene_is_decided_by_its_arguments():
@@ -67,7 +67,7 @@ def test_a_written_data_set_is_read_as_composed(tmp_path):
     assert dataset.palette == PALETTE
     assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 3, "val": 1, "test": 2}
     _, label = digit_scene((64, 80), seed=8, split="test")
-    np.testing.assert_array_equal(load_label(dataset, dataset.splits["test"][1]), label)
+    np.testing.assert_array_equal(dataset.splits["test"][1].target.read(), label)
     assert check(folder).ok
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 

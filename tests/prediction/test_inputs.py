@@ -4,7 +4,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from atrous.data.dataset import load_image, open_dataset, spacing_of, to_channels
+from atrous.data.dataset import open_dataset
+from atrous.data.images import to_channels
 from atrous.data.preprocess import Preparation, prepare
 from atrous.errors import UserError
 from atrous.prediction.inputs import find_inputs, open_input
@@ -45,11 +46,11 @@ def test_channels_of_a_case_are_one_input(tmp_path):
 def test_what_is_predicted_is_what_was_trained_on(tmp_path, how):
     dataset = open_dataset(write_volumes(tmp_path / "data"))
     for sample in dataset.samples:
-        opened = open_input(*find_inputs([sample.image], ndim=3, channels=1), channels=1, preparation=how)
-        expected = prepare(load_image(sample), how, spacing_of(dataset, sample))
+        opened = open_input(*find_inputs([sample.image.path], ndim=3, channels=1), channels=1, preparation=how)
+        expected = prepare(sample.image.load(), how, dataset.spacing_of(sample))
         np.testing.assert_allclose(np.asarray(opened.source[...]), expected, atol=1e-4)
         assert opened.resampled == bool(how.spacing)
-        assert opened.size == load_image(sample).shape[1:]
+        assert opened.size == sample.image.load().shape[1:]
 
 
 def test_signals_are_inputs_of_networks_of_one_axis(tmp_path):

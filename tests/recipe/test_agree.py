@@ -2,11 +2,11 @@
 
 import pytest
 
-from atrous.data.check.check import check
 from atrous.errors import UserError
 from atrous.recipe.agree import agree_with_data
-from atrous.recipe.plan import plan
+from atrous.recipe.plan import Request, plan_grids
 from atrous.recipe.schema import override
+from atrous.verbs.check import check
 
 
 @pytest.mark.parametrize(
@@ -16,13 +16,13 @@ from atrous.recipe.schema import override
         (["data.train=foo"], "data.train is 'foo'"),
         (["model.in_channels=3", "model.mean=[0, 0, 0]", "model.std=[1, 1, 1]"], r"read with 1 channel\(s\)"),
         (["model.ndim=1", "train.crop=[64]", "augment.flip=[false]"], "has 2 axes"),
-        (['task.classes=["a", "b", "c"]', "task.palette=[]", "task.class_weights=none"], "mend task.classes"),
+        (['task.classes=["a", "b", "c"]', "task.palette=[]", "task.class_weights=none"], "correct task.classes"),
         (["task.kind=stranded"], "data for 'semantic'"),
     ],
 )
 def test_what_the_data_do_not_have_is_named(settings, words, squares):
     found = check(squares)
-    recipe = plan(found.dataset, found.fingerprint).recipe
+    recipe = plan_grids(found.dataset, found.fingerprint, Request()).recipe
     agree_with_data(recipe, found.dataset, found.fingerprint)
     with pytest.raises(UserError, match=words):
         agree_with_data(override(recipe, settings), found.dataset, found.fingerprint)

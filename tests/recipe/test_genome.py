@@ -1,17 +1,18 @@
 import pytest
 
-from atrous.data.check.check import check
 from atrous.errors import UserError
 from atrous.recipe.build import build_network, build_task
-from atrous.recipe.plan import plan
+from atrous.recipe.genome import plan_genomes
+from atrous.recipe.plan import Request
 from atrous.recipe.schema import override, read_recipe, to_toml
+from atrous.verbs.check import check
 from tests.genomes import write_genomes
 
 
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
     found = check(write_genomes(tmp_path_factory.mktemp("genomes") / "g", 3, 2000))
-    return plan(found.dataset, found.fingerprint, minutes=5)
+    return plan_genomes(found.dataset, found.fingerprint, Request(minutes=5))
 
 
 def test_a_plan_for_genomes_reads_both_strands_and_learns_the_frame(planned):

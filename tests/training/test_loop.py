@@ -18,7 +18,7 @@ from atrous.tasks.semantic import Semantic
 from atrous.training.budget import Budget
 from atrous.training.checkpoint import read_tensors
 from atrous.training.log import read_log
-from atrous.training.loop import Settings, fit, parameter_groups
+from atrous.training.loop import Settings, Supply, fit, parameter_groups
 from tests.conftest import SMALL
 
 NAN = float("nan")
@@ -92,19 +92,21 @@ def test_a_minute_budget_is_kept(tmp_path, digits, monkeypatch):
     assert rates[-1] < 0.1 * max(rates)
 
 
-@pytest.mark.parametrize(("figures", "kept", "best"), [([NAN] * 3, 4, -1.0), ([NAN, 0.5, NAN], 3, 0.5)])
+@pytest.mark.parametrize(("figures", "kept", "best"), [([NAN] * 3, 4, None), ([NAN, 0.5, NAN], 3, 0.5)])
 def test_a_run_whose_validations_have_no_figure_still_leaves_weights(figures, kept, best, tmp_path):
     network = fcn(ResNet(2, 1, depth=10, width=8), 2, width=16)
     batch, told = Batch(torch.zeros(2, 1, 32, 32), torch.zeros(2, 32, 32, dtype=torch.long)), iter(figures)
     done = fit(
         network,
         Semantic(("a", "b")),
-        lambda step: itertools.repeat(batch),
-        lambda _: {"miou": next(told), "pixel_accuracy": 0.0, "loss": 0.0},
+        Supply(
+            lambda step: itertools.repeat(batch),
+            lambda _: {"miou": next(told), "pixel_accuracy": 0.0, "loss": 0.0},
+            per_epoch=1,
+        ),
         budget=Budget(steps=4),
         settings=Settings(validations=4, patience=3, precision="32-true"),
         folder=tmp_path,
-        per_epoch=1,
     )
     assert (done.best, done.best_step) == (best, kept)
     assert read_tensors(tmp_path / "model.safetensors")[1]["step"] == kept

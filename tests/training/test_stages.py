@@ -9,9 +9,9 @@ from atrous.models import fcn, fcn8s
 from atrous.tasks.semantic import Semantic
 from atrous.training import loop
 from atrous.training.checkpoint import read_tensors
+from atrous.training.loop import supervised_loss
 from atrous.training.stages import Stage, enter, place
-from atrous.training.supervision import supervised_loss
-from atrous.verbs.train import Watch, train
+from atrous.verbs.train import train
 from tests.conftest import SMALL
 
 STAGES = (Stage("head", 0.25, encoder=0.0), Stage("upper", 0.25, 0.5, encoder=0.5), Stage("all", 0.5, 0.1))
@@ -88,7 +88,7 @@ def test_a_staged_run_resumes_bit_for_bit(digits, tmp_path, monkeypatch):
     """Stopped in the second stage; the third begins after the resumption."""
     said: list[str] = []
     arguments = {"epochs": 6, "settings": [*SMALL, "train.validations=2"], "stages": True}
-    train(digits, out=tmp_path / "whole", watch=Watch(said.append), **arguments)
+    train(digits, out=tmp_path / "whole", say=said.append, **arguments)
     heads = [line for line in said if line.startswith("stage ")]
     assert [line.split(":")[0] for line in heads] == [
         "stage 1 of 3, head", "stage 2 of 3, upper layers", "stage 3 of 3, all layers",
@@ -107,7 +107,7 @@ def test_a_staged_run_resumes_bit_for_bit(digits, tmp_path, monkeypatch):
         train(digits, out=tmp_path / "broken", **arguments)
     monkeypatch.setattr(loop, "_step", run)
     again: list[str] = []
-    train(resume=tmp_path / "broken", watch=Watch(again.append))
+    train(resume=tmp_path / "broken", say=again.append)
     assert [line.split(":")[0] for line in again if line.startswith("stage ")] == [
         "stage 2 of 3, upper layers", "stage 3 of 3, all layers",
     ]  # fmt: skip

@@ -9,7 +9,8 @@ from PIL import Image
 
 from atrous.errors import UserError
 from atrous.recipe.schema import read_recipe
-from atrous.verbs.train import train, windows
+from atrous.training.validation import windows
+from atrous.verbs.train import train
 from tests.conftest import SMALL
 
 
@@ -87,7 +88,7 @@ def test_a_recipe_that_cannot_be_built_leaves_no_folder_in_the_way(setting, word
 def test_a_split_in_which_nothing_counts_is_refused_whatever_its_name(squares, tmp_path):
     (squares / "dataset.toml").write_text('classes = ["a", "b"]\n[splits]\nval = ["0"]\ntest = ["1"]')
     Image.fromarray(np.full((40, 48), 255, np.uint8)).save(squares / "masks" / "1.png")
-    with pytest.raises(UserError, match="no position of test has a label that counts"):
+    with pytest.raises(UserError, match="the test split has no labelled positions"):
         train(squares, out=tmp_path / "run", settings=["data.val=test"])
     assert not (tmp_path / "run").exists()
 
@@ -97,20 +98,20 @@ def test_a_followed_recipe_says_which_data_it_was_followed_on(trained, digits, t
     stopped = RuntimeError("stopped before the first step")
     monkeypatch.setattr("atrous.verbs.train.fit", Mock(side_effect=stopped))
     old = read_recipe(trained / "recipe.toml")
-    old.data.root, old.data.description, old.data.video = "elsewhere", "elsewhere/dataset.toml", True
+    old.data.root, old.data.description, old.data.kind = "elsewhere", "elsewhere/dataset.toml", "videos"
     other = tmp_path / "other.toml"
     shutil.copy(digits / "dataset.toml", other)
     for name, described in (("plain", None), ("described", other)):
         with pytest.raises(RuntimeError, match="stopped"):
             train(digits, out=tmp_path / name, recipe=old, description=described)
         made = read_recipe(tmp_path / name / "recipe.toml").data
-        assert (made.root, made.video) == (str(digits), False)
+        assert (made.root, made.kind) == (str(digits), "grids")
         assert made.description == str(described or digits / "dataset.toml")
     assert old.data.root == "elsewhere"
 
 
 def test_the_folder_is_looked_at_before_the_data(squares, tmp_path, monkeypatch):
-    monkeypatch.setattr("atrous.verbs.train.check", None)
+    monkeypatch.setattr("atrous.verbs.train.check_layout", None)
     (tmp_path / "file").write_text("")
     for out, words in ((squares, "exists already"), (tmp_path / "file" / "run", "is a file")):
         with pytest.raises(UserError, match=words):

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.check.scan import Scan
-from atrous.data.dataset import Dataset, class_table
+from atrous.data.dataset import Dataset
 from atrous.data.moments import Moments, merge
+from atrous.data.scan import Scan
 from atrous.errors import UserError
-from atrous.labels import IGNORE
 
 
 @dataclass(frozen=True)
@@ -179,22 +178,9 @@ def _foreground(scans: Sequence[Scan]) -> Foreground | None:
 
 
 def class_frequency(dataset: Dataset, scans: Sequence[Scan]) -> tuple[float, ...]:
-    """Share of each class in the labeled positions of train, or of all scans where train has none."""
+    """Return the share of each class in the labeled positions of train, or of all scans where train has none."""
     train = [one for one in scans if one.split == "train" and one.counts]
-    counts = np.sum([class_counts(dataset, one) for one in train or scans], axis=0, dtype=np.float64)
-    return tuple(float(share) for share in counts / max(counts.sum(), 1))
-
-
-def class_counts(dataset: Dataset, one: Scan) -> np.ndarray:
-    """Positions of each class in one mask, `(K,)`; ignored and unknown values are left out."""
-    values, labels = class_table(dataset, one.colored)
-    label_of = dict(zip(values.tolist(), labels.tolist(), strict=True))
-    counts = np.zeros(len(dataset.classes), dtype=np.int64)
-    for value, count in one.counts.items():
-        label = label_of.get(value, IGNORE)
-        if label < len(counts):
-            counts[label] += count
-    return counts
+    return dataset.target.frequency(train or scans, dataset.coding)
 
 
 def _commonest(values: Sequence[Any]) -> Any:

@@ -1,69 +1,71 @@
-"""Faults of images: unreadable, unlike the others, not finite, blank; and what is worth a note."""
+"""Problems of images: unreadable, unlike the others, not finite, blank; and what is worth a note."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from atrous.data.check.faults import Fault, relative
 from atrous.data.check.fingerprint import Fingerprint
-from atrous.data.check.scan import Scan
 from atrous.data.description import Description
+from atrous.data.problems import Problem, relative
+from atrous.data.scan import Scan
 
 
-def image_faults(root: Path, description: Description, scans: Sequence[Scan], found: Fingerprint) -> Iterator[Fault]:
-    """Faults of the image files, of any file that cannot be read, and of what dataset.toml says of their grid."""
-    yield from _distances(root, description, found)
+def image_problems(
+    root: Path, description: Description, scans: Sequence[Scan], numbers: Fingerprint
+) -> Iterator[Problem]:
+    """Yield the problems of image files, of every file that cannot be read, and of the grid in dataset.toml."""
+    yield from _distances(root, description, numbers)
     for one in scans:
-        for file, what, mend in dict.fromkeys((bad.file, bad.what, bad.mend) for bad in one.failures):
-            yield Fault(relative(file, root), what, mend, kind="unreadable")
+        for file, what, fix in dict.fromkeys((bad.file, bad.what, bad.mend) for bad in one.failures):
+            yield Problem(relative(file, root), what, fix, kind="unreadable")
         yield from _names(root, one)
         if one.image is None or one.moments is None:
             continue
-        file = relative(one.sample.image, root)
-        if len(one.moments.mean) != found.channels:
-            yield _other_channels(file, len(one.moments.mean), found.channels)
-        if len(one.image.size) != found.ndim:
-            what = f"it has {len(one.image.size)} axes, most images {found.ndim}"
-            yield Fault(file, what, "keep images of one kind in a data set", kind="axes")
-        if one.image.dtype != found.dtype and one.image.kind != "volume":  # intensities are scaled case by case
-            what = f"its values are {one.image.dtype}, those of most images {found.dtype}: their scales differ"
-            yield Fault(file, what, "save all images in one type", "warning", "dtype")
+        file = relative(one.sample.image.path, root)
+        if len(one.moments.mean) != numbers.channels:
+            yield _other_channels(file, len(one.moments.mean), numbers.channels)
+        if len(one.image.size) != numbers.ndim:
+            what = f"it has {len(one.image.size)} axes, most images {numbers.ndim}"
+            yield Problem(file, what, "keep images of one kind in a data set", kind="axes")
+        if one.image.dtype != numbers.dtype and one.image.kind != "volume":  # intensities are scaled case by case
+            what = f"its values are {one.image.dtype}, those of most images {numbers.dtype}: their scales differ"
+            yield Problem(file, what, "save all images in one type", "warning", "dtype")
         if one.moments.bad:
             what = f"{one.moments.bad} values are NaN or infinite"
-            yield Fault(file, what, "replace them by a number before training", kind="not finite")
+            yield Problem(file, what, "replace them by a number before training", kind="not finite")
         elif (one.moments.least == one.moments.most).all():
             value = float(one.moments.least[0])
-            yield Fault(file, f"the image is blank (all {value:g})", "look at it, or remove it", "warning", "blank")
+            yield Problem(file, f"the image is blank (all {value:g})", "look at it, or remove it", "warning", "blank")
 
 
-def _names(root: Path, one: Scan) -> Iterator[Fault]:
+def _names(root: Path, one: Scan) -> Iterator[Problem]:
     """Names that are no text (from a zip file of another system): reports and lists cannot hold them."""
-    for path in {one.sample.image: None, one.sample.label: None}:
-        if path is not None and any("\udc80" <= letter <= "\udcff" for letter in relative(path, root)):
-            mend = "rename it (all at once: convmv -f latin1 -t utf8 -r --notest FOLDER)"
-            yield Fault(relative(path, root), "its name is not UTF-8", mend, kind="name")
+    for path in {one.sample.image.path: None} | ({one.target.path: None} if one.target is not None else {}):
+        if any("\udc80" <= letter <= "\udcff" for letter in relative(path, root)):
+            fix = "rename it (all at once: convmv -f latin1 -t utf8 -r --notest FOLDER)"
+            yield Problem(relative(path, root), "its name is not UTF-8", fix, kind="name")
 
 
-def _distances(root: Path, description: Description, found: Fingerprint) -> Iterator[Fault]:
+def _distances(root: Path, description: Description, numbers: Fingerprint) -> Iterator[Problem]:
     """A `spacing` or `sampling_rate` for data of other axes."""
     file = relative(description.file or root, root)
-    axes = f"{found.ndim} {'axis' if found.ndim == 1 else 'axes'}"
-    order = {1: "", 2: " (height x width)", 3: " (slices or frames, rows, columns)"}[found.ndim]
-    if description.sampling_rate is not None and found.ndim != 1:
+    axes = f"{numbers.ndim} {'axis' if numbers.ndim == 1 else 'axes'}"
+    order = {1: "", 2: " (height x width)", 3: " (slices or frames, rows, columns)"}[numbers.ndim]
+    if description.sampling_rate is not None and numbers.ndim != 1:
         what = f"`sampling_rate` is for signals, but the images have {axes}"
-        yield Fault(
-            file, what, f"write `spacing` with {found.ndim} distances{order} instead, or neither", kind="spacing"
+        yield Problem(
+            file, what, f"write `spacing` with {numbers.ndim} distances{order} instead, or neither", kind="spacing"
         )
-    count = found.ndim if description.spacing is None else len(description.spacing)
-    if count != found.ndim:
+    count = numbers.ndim if description.spacing is None else len(description.spacing)
+    if count != numbers.ndim:
         what = f"`spacing` has {count} {'value' if count == 1 else 'values'}, but the images have {axes}"
-        yield Fault(file, what, f"write one distance for each axis{order}", kind="spacing")
+        yield Problem(file, what, f"write one distance for each axis{order}", kind="spacing")
 
 
-def _other_channels(file: str, channels: int, usual: int) -> Fault:
+def _other_channels(file: str, channels: int, usual: int) -> Problem:
     gray_or_color = {channels, usual} == {1, 3}
-    mend = f"write channels = {usual} in dataset.toml" if gray_or_color else "save it with the channels of the others"
-    return Fault(file, f"it has {_channels(channels)}, most images have {usual}", mend, kind="channels")
+    fix = f"write channels = {usual} in dataset.toml" if gray_or_color else "save it with the channels of the others"
+    return Problem(file, f"it has {_channels(channels)}, most images have {usual}", fix, kind="channels")
 
 
 def _channels(count: int) -> str:
@@ -79,7 +81,7 @@ def image_notes(root: Path, scans: Sequence[Scan]) -> Iterator[str]:
             continue
         for remark in _remarks(one):
             said[remark] += 1
-            first.setdefault(remark, relative(one.sample.image, root))
+            first.setdefault(remark, relative(one.sample.image.path, root))
     for remark, count in said.items():
         images = "1 image" if count == 1 else f"{count} images"
         yield f"{images} ({first[remark]}{', ...' if count > 1 else ''}): {remark}"

@@ -1,31 +1,31 @@
-"""Faults between files: no partner, too few images, the same image in two splits."""
+"""Problems between files: no partner, too few images, the same image in two splits."""
 
 from collections.abc import Iterator, Sequence
 
-from atrous.data.check.faults import Fault, relative
-from atrous.data.check.scan import Scan
 from atrous.data.dataset import Dataset
-from atrous.data.layouts.find import Layout
+from atrous.data.layouts.base import Layout
+from atrous.data.problems import Problem, relative
+from atrous.data.scan import Scan
 
 
-def split_faults(dataset: Dataset, layout: Layout, scans: Sequence[Scan]) -> Iterator[Fault]:
-    """Faults of pairing and splitting."""
+def split_problems(dataset: Dataset, layout: Layout, scans: Sequence[Scan]) -> Iterator[Problem]:
+    """Yield the problems of pairing and splitting."""
     root = dataset.root
     for path in layout.images_alone:
-        mend = "add its mask (the same name), or leave it so"
-        yield Fault(relative(path, root), "has no mask and is left out", mend, "warning", "no mask")
+        fix = "add its mask (the same name), or leave it so"
+        yield Problem(relative(path, root), "has no mask and is left out", fix, "warning", "no mask")
     for path in layout.labels_alone:
-        mend = "add its image (the same name), or remove it"
-        yield Fault(relative(path, root), "a mask without image", mend, "warning", "no image")
+        fix = "add its image (the same name), or remove it"
+        yield Problem(relative(path, root), "a mask without image", fix, "warning", "no image")
     train, val = (len(dataset.splits.get(split, ())) for split in ("train", "val"))
     if not train or not val:
         images = "1 image" if train + val == 1 else f"{train + val} images"
         what = f"fewer images than splits: {images} for train and val"
-        yield Fault(str(root), what, "add images, or cut one into several files", kind="few images")
+        yield Problem(str(root), what, "add images, or cut one into several files", kind="few images")
     yield from _twice(dataset, scans)
 
 
-def _twice(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[Fault]:
+def _twice(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[Problem]:
     """Images whose decoded pixels are equal and that are in different splits."""
     first: dict[str, Scan] = {}
     for one in scans:
@@ -33,6 +33,6 @@ def _twice(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[Fault]:
             continue  # unreadable, or blank, which is a fault of its own
         other = first.setdefault(one.digest, one)
         if other.split != one.split:
-            file, twin = (relative(scan.sample.image, dataset.root) for scan in (one, other))
+            file, twin = (relative(scan.sample.image.path, dataset.root) for scan in (one, other))
             what = f"the same image as {twin}, in {one.split} and {other.split}: figures on {one.split} will flatter"
-            yield Fault(file, what, "remove one of the two", "warning", "two splits")
+            yield Problem(file, what, "remove one of the two", "warning", "two splits")

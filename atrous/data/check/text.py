@@ -1,23 +1,25 @@
 """The data doctor's findings as plain text, for a terminal of 100 columns or a file."""
 
-from atrous.data.check.check import RATE_PER_CORE, Check, cores
-from atrous.data.check.faults import Fault
+from atrous.data.check.check import RATE_PER_CORE, Check
 from atrous.data.check.fingerprint import Sizes
-from atrous.data.classes import listing
+from atrous.data.problems import Problem
+from atrous.machine import cores
 
 _BAR = 24
 _LABEL = 9
 
 
 def render(check: Check) -> str:
-    """Aligned lines: what was found, the classes, notes, faults, the verdict."""
-    lines = [*_facts(check), "", *_classes(check)]
+    """Return aligned lines: what the data set holds, the classes, notes, problems, the verdict."""
+    lines = _facts(check)
+    if check.classes:
+        lines += ["", *_classes(check)]
     if check.notes:
         lines += ["", "notes", *(f"  {note}" for note in check.notes)]
     for severity in ("error", "warning"):
-        faults = [fault for fault in check.faults if fault.severity == severity]
-        if faults:
-            lines += ["", f"{severity}s", *(f"  {fault.line()}" for fault in faults)]
+        problems = [problem for problem in check.faults if problem.severity == severity]
+        if problems:
+            lines += ["", f"{severity}s", *(f"  {problem.line()}" for problem in problems)]
     return "\n".join([*lines, "", _verdict(check.faults)])
 
 
@@ -57,24 +59,20 @@ def duration(minutes: float) -> str:
 
 
 def _facts(check: Check) -> list[str]:
-    dataset, found = check.dataset, check.fingerprint
-    axes = {1: " samples", 2: " (height x width)", 3: " (slices x rows x columns)"}[found.ndim]
-    axes = " (frames x rows x columns)" if dataset.video else axes
-    channels = f"{found.channels} channel{'s' if found.channels > 1 else ''}"
+    dataset, numbers = check.dataset, check.fingerprint
+    channels = f"{numbers.channels} channel{'s' if numbers.channels > 1 else ''}"
     if dataset.channel_names:
         channels += f" ({', '.join(dataset.channel_names)})"
-    splits = ", ".join(f"{name} {count}" for name, count in found.images.items())
-    if dataset.task == "stranded":
-        axes = " bases"
+    splits = ", ".join(f"{name} {count}" for name, count in numbers.images.items())
     facts = [
         ("data", str(dataset.root)),
         ("layout", dataset.layout),
         ("splits", f"{splits} ({dataset.split_origin})"),
-        ("images", f"{size_text(found.sizes)}{axes}, {channels}, {found.dtype}"),
-        ("values", f"{found.minimum:g} to {found.maximum:g}; {_intensities(found.mean, found.std)}"),
-        ("masks", f"{_mask_values(check)}; {_ignored(check)}"),
+        ("images", f"{size_text(numbers.sizes)}{check.axes}, {channels}, {numbers.dtype}"),
+        ("values", f"{numbers.minimum:g} to {numbers.maximum:g}; {_intensities(numbers.mean, numbers.std)}"),
+        ("masks", f"{check.targets}; {_ignored(check)}"),
         *_spacing(check),
-        ("memory", f"{amount(found.bytes_decoded)} decoded"),
+        ("memory", f"{amount(numbers.bytes_decoded)} decoded"),
         ("epoch", _epoch(check)),
     ]
     return [f"{label:<{_LABEL}}{text}" for label, text in facts]
@@ -82,20 +80,20 @@ def _facts(check: Check) -> list[str]:
 
 def _spacing(check: Check) -> list[tuple[str, str]]:
     """Spacing of volumes, sampling rate of signals, and how much intensities differ between cases."""
-    found, facts = check.fingerprint, []
-    if found.spacing is not None and found.ndim == 1:
-        low, high = 1 / found.spacing.max[0], 1 / found.spacing.min[0]
-        seconds = sum(found.positions.values()) * found.spacing.median[0]
+    numbers, facts = check.fingerprint, []
+    if numbers.spacing is not None and numbers.ndim == 1:
+        low, high = 1 / numbers.spacing.max[0], 1 / numbers.spacing.min[0]
+        seconds = sum(numbers.positions.values()) * numbers.spacing.median[0]
         rate = f"{low:g} Hz" if high - low < 1e-6 * high else f"{low:g} to {high:g} Hz"
         facts.append(("rate", f"{rate}, {duration(seconds / 60)} in all"))
-    elif found.spacing is not None:
+    elif numbers.spacing is not None:
         least, median, most = (
             " x ".join(f"{value:.4g}" for value in row)
-            for row in (found.spacing.min, found.spacing.median, found.spacing.max)
+            for row in (numbers.spacing.min, numbers.spacing.median, numbers.spacing.max)
         )
         facts.append(("spacing", least if least == most else f"{least} to {most}, median {median}"))
-    if found.ndim != 2 and check.dataset.task == "semantic" and not check.dataset.video:
-        facts.append(("scale", f"cases spread up to {found.case_scale:.3g} times as far as others"))
+    if check.compares_cases:
+        facts.append(("scale", f"cases spread up to {numbers.case_scale:.3g} times as far as others"))
     return facts
 
 
@@ -103,20 +101,6 @@ def _intensities(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
     if len(mean) > 4:
         return f"{len(mean)} means {min(mean):.4g} to {max(mean):.4g}, deviations {min(std):.4g} to {max(std):.4g}"
     return f"mean {', '.join(f'{m:.4g}' for m in mean)}, deviation {', '.join(f'{s:.4g}' for s in std)} per channel"
-
-
-def _mask_values(check: Check) -> str:
-    dataset = check.dataset
-    count = len(dataset.classes)
-    if dataset.task == "stranded":
-        return f"{count} channels, a feature on a strand each; a base may have several"
-    if dataset.colors is not None and check.colored:
-        known = f"{count} classes, by color"
-    elif dataset.values is not None:
-        known = f"{count} classes, values {listing(dataset.values)}"
-    else:
-        known = f"{count} classes, values 0..{count - 1}" if count > 1 else "1 class"
-    return f"{known}, ignored {listing(dataset.ignore)}" if dataset.ignore else f"{known}, none ignored"
 
 
 def _ignored(check: Check) -> str:
@@ -141,10 +125,10 @@ def _classes(check: Check) -> list[str]:
     return lines
 
 
-def _verdict(faults: tuple[Fault, ...]) -> str:
-    errors = sum(fault.severity == "error" for fault in faults)
-    warnings = len(faults) - errors
+def _verdict(problems: tuple[Problem, ...]) -> str:
+    errors = sum(problem.severity == "error" for problem in problems)
+    warnings = len(problems) - errors
     counted = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((errors, "error"), (warnings, "warning")) if n]
     if not counted:
-        return "no faults: ready to train"
-    return f"{', '.join(counted)}: " + ("mend the errors before training" if errors else "ready to train")
+        return "no problems: ready to train"
+    return f"{', '.join(counted)}: " + ("fix the errors before training" if errors else "ready to train")

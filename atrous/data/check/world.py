@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from atrous.data.check.faults import Fault, relative, some
-from atrous.data.check.scan import Scan
-from atrous.data.classes import listing
 from atrous.data.dataset import Dataset
 from atrous.data.formats.header import Header, MapGrid
 from atrous.data.formats.variant import has_rasterio, is_map
+from atrous.data.guess import listing
+from atrous.data.problems import Problem, relative, some
+from atrous.data.scan import Scan
 
 APART = 1.25
 """Scales of images that differ by a greater factor show things at different sizes."""
@@ -17,18 +17,20 @@ SHIFTED = 0.1
 """Share of a pixel by which the grids of a map and its mask may differ."""
 
 
-def world_faults(root: Path, scans: Sequence[Scan]) -> Iterator[Fault]:
+def world_problems(root: Path, scans: Sequence[Scan]) -> Iterator[Problem]:
     """Maps of several projections, images of several scales, masks that lie elsewhere than their map."""
     maps = [(one, one.image.map) for one in scans if one.image is not None and one.image.map is not None]
     yield from _projections(root, maps)
     yield from _scales(root, scans)
     for one, grid in maps:
-        label = None if one.label is None else one.label.map
-        if label is None or one.image is None or one.label_size != one.image.size or one.sample.label is None:
+        label = _map_of_mask(one)
+        if label is None or one.image is None or one.target is None or one.contents is None:
+            continue
+        if one.contents.size != one.image.size:
             continue
         if what := _elsewhere(grid, label):
-            mend = "export the mask on the grid of its image (gdalwarp -tap, or QGIS: align rasters)"
-            yield Fault(relative(one.sample.label, root), what, mend, "warning", "place")
+            fix = "export the mask on the grid of its image (gdalwarp -tap, or QGIS: align rasters)"
+            yield Problem(relative(one.target.path, root), what, fix, "warning", "place")
 
 
 def world_notes(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[str]:
@@ -44,7 +46,7 @@ def world_notes(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[str]:
     names = Counter(one.image.names for one in scans if one.image is not None and any(one.image.names))
     if names:
         yield f"channels: {some([name or '?' for name in names.most_common(1)[0][0]], 12)}"
-    flat = [one.sample.image for one in scans if one.image is not None and one.image.map is None]
+    flat = [one.sample.image.path for one in scans if one.image is not None and one.image.map is None]
     if not has_rasterio() and any(path.suffix.lower() in (".tif", ".tiff") and is_map(path) for path in flat):
         yield 'georeferenced TIFFs are read without projection and nodata: pip install "atrous[geo]" keeps both'
 
@@ -57,8 +59,10 @@ def _nodata(dataset: Dataset, scans: Sequence[Scan], grids: Sequence[MapGrid]) -
         said = f"nodata {', '.join(f'{value:g}' for value in values)}" if values else "no value is declared as nodata"
         share = f"{void / max(total, 1):.2%} of all positions have no data: labels and predictions are void there"
         yield f"{said}; {share if void else 'every position has data'}"
-    labels = {one.label.map.nodata for one in scans if one.label is not None and one.label.map is not None}
-    known = list(dataset.values or range(len(dataset.classes)))
+    if dataset.coding is None:
+        return
+    labels = {grid.nodata for one in scans if (grid := _map_of_mask(one)) is not None}
+    known = list(dataset.coding.values or range(len(dataset.classes)))
     for value in sorted(set(known) & labels):
         name, left = dataset.classes[known.index(value)], listing([other for other in known if other != value], 300)
         yield (
@@ -67,19 +71,25 @@ def _nodata(dataset: Dataset, scans: Sequence[Scan], grids: Sequence[MapGrid]) -
         )
 
 
-def _projections(root: Path, maps: Sequence[tuple[Scan, MapGrid]]) -> Iterator[Fault]:
+def _map_of_mask(one: Scan) -> MapGrid | None:
+    """Where the file of a sample's mask puts it on the Earth; None where it does not say it."""
+    header = None if one.contents is None else one.contents.header
+    return None if header is None else header.map
+
+
+def _projections(root: Path, maps: Sequence[tuple[Scan, MapGrid]]) -> Iterator[Problem]:
     first: dict[str, str] = {}
     for one, grid in maps:
-        first.setdefault(_crs_name(grid), relative(one.sample.image, root))
+        first.setdefault(_crs_name(grid), relative(one.sample.image.path, root))
     if len(first) > 1:
         (usual, _), *others = first.items()
         files = [file for _, file in others]
         what = f"its projection is {others[0][0]}, that of other maps {usual}"
-        mend = "fine if pixels are as large in both; else bring all to one (gdalwarp -t_srs)"
-        yield Fault(files[0], what, mend, "warning", "projections", tuple(files[1:]))
+        fix = "fine if pixels are as large in both; else bring all to one (gdalwarp -t_srs)"
+        yield Problem(files[0], what, fix, "warning", "projections", tuple(files[1:]))
 
 
-def _scales(root: Path, scans: Sequence[Scan]) -> Iterator[Fault]:
+def _scales(root: Path, scans: Sequence[Scan]) -> Iterator[Problem]:
     """2-D images whose pixels differ in size; volumes are brought to one spacing, signals keep their rate."""
     known: dict[str, list[tuple[float, Scan, Header]]] = {}
     for one in scans:
@@ -90,14 +100,14 @@ def _scales(root: Path, scans: Sequence[Scan]) -> Iterator[Fault]:
         rows = [rows[0] for rows in known.values()]
         units = " and ".join(unit or "without unit" for unit in known)
         what = f"pixel sizes are in different units: {units}"
-        yield Fault(relative(rows[1][1].sample.image, root), what, "bring all to one", "warning", "scales")
+        yield Problem(relative(rows[1][1].sample.image.path, root), what, "bring all to one", "warning", "scales")
     for rows in known.values():
         (low, small, _), (high, large, header) = min(rows, key=lambda row: row[0]), max(rows, key=lambda row: row[0])
         if high > APART * low:
             unit = f" {header.unit}" if header.unit else ""
-            what = f"a pixel is {high:.4g}{unit}, in {relative(small.sample.image, root)} {low:.4g}"
-            mend = "things look as many times smaller: bring all to one scale, or train on both"
-            yield Fault(relative(large.sample.image, root), what, mend, "warning", "scales")
+            what = f"a pixel is {high:.4g}{unit}, in {relative(small.sample.image.path, root)} {low:.4g}"
+            fix = "things look as many times smaller: bring all to one scale, or train on both"
+            yield Problem(relative(large.sample.image.path, root), what, fix, "warning", "scales")
 
 
 def _elsewhere(grid: MapGrid, label: MapGrid) -> str:

@@ -8,17 +8,23 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from atrous.data.feed.augment import Color, cut, recolor
+from atrous.data.cut import cut_values
+from atrous.data.feed.augment import Color, recolor
 from atrous.data.feed.decode import Decoded, tiles
 from atrous.data.feed.views import Geometry, draw_view
 
 
 @dataclass(frozen=True)
 class Batch:
-    """`images` `(N, C, *crop)` float32 raw values; `labels` `(N, *crop)` int64 classes and IGNORE."""
+    """One step's worth of training data.
+
+    Attributes:
+        images: `(N, C, *crop)` float32, raw values.
+        targets: what the loss is given: of labels `(N, *crop)` int64, classes and IGNORE.
+    """
 
     images: torch.Tensor
-    labels: torch.Tensor
+    targets: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Batches:
         return max(1, -(-len(self._deck()) // self.size))
 
     def _deck(self) -> np.ndarray:
-        worth = [tiles(label.shape, self.geometry.crop) for label in self.decoded.labels]
+        decoded = self.decoded
+        worth = [tiles(decoded.size(index), self.geometry.crop) for index in range(len(decoded.names))]
         return np.repeat(np.arange(len(worth)), worth)
 
     def _chosen(self, step: int) -> list[int]:
@@ -66,17 +73,23 @@ class Batches:
 
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.seed, 1, step])
-        images, labels = [], []
+        decoded, crop = self.decoded, self.geometry.crop
+        images, targets = [], []
         for index in self._chosen(step):
-            view = draw_view(rng, self.decoded, index, self.geometry)
-            image, label = cut(self.decoded.images[index], self.decoded.labels[index], view, self.geometry.crop)
+            view = draw_view(rng, index, decoded.size(index), decoded.places[index], self.geometry)
+            image = cut_values(decoded.images[index], view, crop, "bilinear", border=True)
             images.append(image if self.color is None else recolor(rng, image, self.color, self.spread))
-            labels.append(label)
-        return Batch(torch.stack(images), torch.stack(labels).long())
+            targets.append(decoded.target.cut(decoded.values[index], view, crop))
+        return Batch(torch.stack(images), torch.stack(targets))
 
 
 class Stepped(Protocol):
     """Batches of any step."""
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in an epoch."""
+        ...
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step, the same every time."""

@@ -1,56 +1,65 @@
-"""Samples decoded once, kept as they are in the file: uint8 stays uint8."""
+"""Samples decoded once, and kept as they are in the file: uint8 stays uint8."""
 
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from atrous.data.dataset import Dataset, load_image, load_label, spacing_of
-from atrous.data.preprocess import Preparation, prepare, resample_label
+from atrous.data.dataset import Dataset
+from atrous.data.preprocess import Preparation, prepare
 from atrous.data.sample import Sample
-from atrous.labels import IGNORE
+from atrous.data.targets.base import Target
+from atrous.errors import UserError
 
-POSITIONS_KEPT = 256
-"""Positions remembered per class and sample, to center crops on."""
+THREADS = 2
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Images `(C, *S)` and labels `(*S)` in memory, or mapped from the scratch folder when they would not fit.
+    """Images and target values in memory, or mapped from a scratch folder where they would not fit.
 
-    `positions[i][k]` is an `(n, ndim)` int array of places in sample `i` that have class `k`, at most `POSITIONS_KEPT`,
-    drawn evenly at random; classes that do not occur have no entry.
+    Attributes:
+        names: of the samples.
+        images: `(C, *S)` each.
+        values: what `Target.read` gives for each.
+        places: for each sample, places `(n, ndim)` of every class on which crops may be centered.
+        target: the class of the targets, which knows how values are cut.
     """
 
     names: tuple[str, ...]
-    images: tuple[np.ndarray, ...]
-    labels: tuple[np.ndarray, ...]
-    positions: tuple[dict[int, np.ndarray], ...]
+    images: tuple[Any, ...]
+    values: tuple[Any, ...]
+    places: tuple[dict[int, np.ndarray], ...]
+    target: type[Target]
 
     @property
     def ndim(self) -> int:
         """Spatial axes."""
-        return self.labels[0].ndim
+        return len(self.images[0].shape) - 1
+
+    def size(self, index: int) -> tuple[int, ...]:
+        """Return the spatial shape of one sample."""
+        return tuple(self.images[index].shape[1:])
 
 
-def _positions(label: np.ndarray, seed: int) -> dict[int, np.ndarray]:
-    """Evenly drawn places of each class, from at most about two million looked at."""
-    rng = np.random.default_rng(seed)
-    step = max(1, int((label.size / 2_000_000) ** (1 / label.ndim)))
-    offsets = rng.integers(0, step, label.ndim)
-    thin = label[tuple(slice(int(o), None, step) for o in offsets)]
-    found = {}
-    for value in np.unique(thin):
-        if value == IGNORE:
-            continue
-        places = np.argwhere(thin == value)
-        if len(places) > POSITIONS_KEPT:
-            places = places[rng.choice(len(places), POSITIONS_KEPT, replace=False)]
-        found[int(value)] = places * step + offsets
-    return found
+class _Keeper:
+    """Keeps arrays in memory up to a limit; what is beyond is written to a folder and mapped."""
+
+    def __init__(self, limit: int, scratch: Path) -> None:
+        self._limit, self._scratch, self._used = limit, scratch, 0
+
+    def keep(self, array: Any, name: str) -> Any:
+        """Return the array, or the same values mapped from the file `name`."""
+        self._used += array.nbytes
+        if self._used <= self._limit:
+            return array
+        path = self._scratch / f"{name}.npy"
+        np.save(path, array)
+        return np.load(path, mmap_mode="r")
 
 
 def decode(
@@ -59,50 +68,44 @@ def decode(
     *,
     limit: int,
     scratch: Path,
-    need_positions: bool = True,
+    need_places: bool = True,
     preparation: Preparation | None = None,
 ) -> Decoded:
     """Decode every sample once, on two threads.
 
     Args:
-        dataset: says how label values map to classes.
-        samples: what to decode; each must have a label.
+        dataset: says the spacing of samples.
+        samples: what to decode; each must have a target.
         limit: bytes that may stay in memory; what is beyond is written to `scratch` and mapped.
         scratch: a folder that outlives the result.
-        need_positions: whether places per class are wanted (training) or not (validation).
-        preparation: what is done to images (and to the grid of their labels) first.
+        need_places: whether places per class are wanted (training) or not (validation).
+        preparation: what is done to images (and to the grid of their targets) first.
 
     Raises:
         UserError: a file cannot be read.
     """
-    used = 0
+    keeper, target = _Keeper(limit, scratch), dataset.target
 
-    def keep(array: np.ndarray, index: int, kind: str) -> np.ndarray:
-        nonlocal used
-        used += array.nbytes
-        if used <= limit:
-            return array
-        path = scratch / f"{samples[index].name.replace('/', '_')}-{kind}.npy"
-        np.save(path, array)
-        return np.load(path, mmap_mode="r")
-
-    def one(item: tuple[int, Sample]) -> tuple[np.ndarray, np.ndarray, dict[int, np.ndarray]]:
+    def one(item: tuple[int, Sample]) -> tuple[Any, Any, dict[int, np.ndarray]]:
         index, sample = item
-        image, label = load_image(sample), load_label(dataset, sample)
+        if sample.target is None:
+            raise UserError(f"{sample.image.path}: has no mask: add one")
+        image, values = sample.image.load(), sample.target.read()
         if preparation is not None and preparation.changes:
-            image = prepare(image, preparation, spacing_of(dataset, sample))
-            label = resample_label(label, image.shape[1:])
-        places = _positions(label, index) if need_positions else {}
-        return keep(image, index, "image"), keep(label, index, "label"), places
+            image = prepare(image, preparation, dataset.spacing_of(sample))
+            if target.grid(values) != image.shape[1:]:
+                values = target.resample(values, image.shape[1:])
+        places = target.places(values, index) if need_places else {}
+        return keeper.keep(image, f"{index}-image"), keeper.keep(values, f"{index}-target"), places
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         rows = list(pool.map(one, enumerate(samples)))
-    images, labels, places = zip(*rows, strict=True)
-    return Decoded(tuple(s.name for s in samples), images, labels, places)
+    images, values, places = zip(*rows, strict=True)
+    return Decoded(tuple(sample.name for sample in samples), images, values, places, target)
 
 
 def tiles(shape: Sequence[int], crop: Sequence[int]) -> int:
-    """How many crops a sample is worth in an epoch: its extent over the crop's, at least one.
+    """Return how many crops a sample is worth in an epoch: its extent over that of a crop, at least one.
 
     >>> tiles((360, 480), (320, 448)), tiles((5400, 10800), (512, 512))
     (1, 222)

@@ -10,7 +10,7 @@ import torch
 from atrous.data.dataset import Dataset
 from atrous.data.feed.batches import Batch
 from atrous.data.feed.decode import Decoded
-from atrous.data.layouts.genomes import genome_label, open_genome
+from atrous.data.formats import FileFault
 from atrous.data.sample import Sample
 from atrous.labels import FRAME_BITS, IGNORE
 
@@ -22,24 +22,37 @@ WINDOWS = 12
 
 
 def decode_genomes(dataset: Dataset, samples: Sequence[Sample]) -> Decoded:
-    """Sequences as sources that are one-hot when sliced, with their labels: about three bytes per base are held."""
-    images = tuple(open_genome(sample) for sample in samples)
-    labels = tuple(genome_label(sample, dataset.classes) for sample in samples)
-    return Decoded(tuple(sample.name for sample in samples), images, labels, tuple({} for _ in samples))
+    """Open sequences as sources that are one-hot when sliced, with their labels: about three bytes per base are held.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    names, images, values = [], [], []
+    for sample in samples:
+        if sample.target is None:
+            raise FileFault(sample.image.path, "has no annotation", "put a GFF3 or BED file of the same name beside it")
+        names.append(sample.name)
+        images.append(sample.image.load())
+        values.append(sample.target.read())
+    return Decoded(tuple(names), tuple(images), tuple(values), tuple({} for _ in names), dataset.target)
 
 
 def decode_windows(dataset: Dataset, samples: Sequence[Sample]) -> tuple[Decoded, float]:
-    """Evenly spread windows of each sequence, for validation, and how many times their bases the sequences have."""
+    """Cut evenly spread windows from each sequence, for validation.
+
+    Returns:
+        The windows, and how many times their bases the whole sequences have.
+    """
     whole = decode_genomes(dataset, samples)
-    names, images, labels = [], [], []
-    for name, image, label in zip(whole.names, whole.images, whole.labels, strict=True):
-        for number, start in enumerate(window_starts(len(label))):
+    names, images, values = [], [], []
+    for name, image, labels in zip(whole.names, whole.images, whole.values, strict=True):
+        for number, start in enumerate(window_starts(len(labels))):
             place = slice(start, start + WINDOW)
             names.append(f"{name}/{number}")
             images.append(np.asarray(image[:, place]))
-            labels.append(label[place].copy())
-    share = sum(len(label) for label in whole.labels) / max(1, sum(len(label) for label in labels))
-    return Decoded(tuple(names), tuple(images), tuple(labels), tuple({} for _ in names)), share
+            values.append(labels[place].copy())
+    full_to_quick = sum(len(labels) for labels in whole.values) / max(1, sum(len(labels) for labels in values))
+    return Decoded(tuple(names), tuple(images), tuple(values), tuple({} for _ in names), dataset.target), full_to_quick
 
 
 def window_starts(length: int) -> list[int]:
@@ -86,20 +99,20 @@ class GenomeBatches:
     @property
     def per_epoch(self) -> int:
         """Batches that have as many bases as the data."""
-        return max(1, round(sum(len(label) for label in self.decoded.labels) / (self.crop * self.size)))
+        return max(1, round(sum(len(label) for label in self.decoded.values) / (self.crop * self.size)))
 
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.seed, 1, step])
-        lengths = np.array([len(label) for label in self.decoded.labels], float)
+        lengths = np.array([len(label) for label in self.decoded.values], float)
         weights = lengths**BALANCE
-        images, labels = [], []
+        images, targets = [], []
         for index in rng.choice(len(lengths), self.size, p=weights / weights.sum()):
-            image, label = self._crop(rng, self.decoded.images[index], self.decoded.labels[index])
+            image, label = self._crop(rng, self.decoded.images[index], self.decoded.values[index])
             if self.strands and rng.random() < 0.5:
                 image, label = reverse_complement(image, label)
             images.append(torch.from_numpy(np.ascontiguousarray(image)))
-            labels.append(torch.from_numpy(label.astype(np.int64)))
-        return Batch(torch.stack(images), torch.stack(labels))
+            targets.append(torch.from_numpy(label.astype(np.int64)))
+        return Batch(torch.stack(images), torch.stack(targets))
 
     def _crop(self, rng: np.random.Generator, source: Any, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A crop; a shorter sequence is continued by bases that nobody knows and that count for nothing."""

@@ -6,19 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atrous.data.feed.decode import Decoded
-
-
-@dataclass(frozen=True)
-class View:
-    """An affine look at one sample.
-
-    `matrix` `(ndim, ndim)` maps an offset from the crop's center to one from `center` in the sample, in positions.
-    """
-
-    index: int
-    center: np.ndarray
-    matrix: np.ndarray
+from atrous.data.view import View
 
 
 @dataclass(frozen=True)
@@ -79,11 +67,21 @@ def _center(
     return np.clip(center, low, high)
 
 
-def draw_view(rng: np.random.Generator, decoded: Decoded, index: int, geometry: Geometry) -> View:
-    """Draw one view of sample `index`."""
+def draw_view(
+    rng: np.random.Generator, index: int, shape: Sequence[int], places: dict[int, np.ndarray], geometry: Geometry
+) -> View:
+    """Draw one view of a sample.
+
+    Args:
+        rng: everything drawn comes from it.
+        index: of the sample.
+        shape: its spatial shape.
+        places: places `(n, ndim)` of each class on which the view may be centered.
+        geometry: how views are drawn.
+    """
     matrix = _matrix(rng, geometry)
     reach = np.abs(matrix) @ (np.asarray(geometry.crop) / 2)
-    center = _center(rng, decoded.labels[index].shape, reach, decoded.positions[index], geometry.foreground)
+    center = _center(rng, shape, reach, places, geometry.foreground)
     for axis in geometry.keep:
         half = geometry.crop[axis] / 2
         center[axis] = round(float(center[axis]) - half) + half

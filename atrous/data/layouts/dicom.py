@@ -8,10 +8,13 @@ from atrous.data.description import Description
 from atrous.data.formats import read_header, stem, suffix_of
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.series import is_series
-from atrous.data.layouts.folders import IMAGE_WORDS, LABEL_WORDS, MOST_LEVELS, Folder, split_of
+from atrous.data.images import FileImage
+from atrous.data.layouts.base import Layout, group_of, labeled
+from atrous.data.layouts.folders import IMAGE_WORDS, LABEL_WORDS, MOST_LEVELS, Folder, read_folders, split_of
 from atrous.data.layouts.pairing import pair
-from atrous.data.layouts.recordings import group_of
+from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.sample import Sample
+from atrous.data.targets.labels import Labels, MaskFile
 from atrous.errors import UserError
 
 _SAYS_NOTHING = IMAGE_WORDS | LABEL_WORDS | {"dicom", "dcm", "dicoms", "series", "scan", "ct", "mr", "mri", "pet"}
@@ -23,7 +26,7 @@ class SeriesFolders:
     """What lies in a folder of DICOM series.
 
     Attributes:
-        samples: per split (None where no folder names one); a case without label file has `label` None.
+        samples: per split (None where no folder names one); a case without a label file has no target.
         labels_alone: label files without a series.
         modality: of all series, "" where they differ.
     """
@@ -33,7 +36,36 @@ class SeriesFolders:
     modality: str
 
 
-def find_series(root: Path, description: Description) -> SeriesFolders | None:
+def find_series(root: Path, description: Description) -> Layout | None:
+    """Find DICOM series with NIfTI labels; None where there are none, or a folder holds images of other formats.
+
+    Raises:
+        UserError: no series has labels; or as `read_series`.
+    """
+    folders = read_folders(root, description.images, description.masks)
+    if any(folder.role == "image" and not holds_volumes(folder) for folder in folders):
+        return None
+    series = read_series(root, description)
+    if series is None:
+        return None
+    samples, images_alone = labeled(series.samples)
+    if not any(sample.target for members in samples.values() for sample in members):
+        raise UserError(
+            f"{root}: DICOM series ({images_alone[0].name}, ...) without labels: put a NIfTI file of labels beside "
+            "each, by the name of its folder (CASE/ and CASE.nii.gz)"
+        )
+    splits, origin = into_splits(samples, description, ({}, ""), any(series.samples))
+    return Layout(
+        name=f"DICOM series, one folder a case{f', {series.modality}' if series.modality else ''}; labels as NIfTI",
+        splits=ordered(splits),
+        split_origin=origin,
+        images_alone=tuple(images_alone),
+        labels_alone=series.labels_alone,
+        channel_names=(series.modality,) if series.modality else None,
+    )
+
+
+def read_series(root: Path, description: Description) -> SeriesFolders | None:
     """DICOM series under `root` with their labels; None where there are none.
 
     A case is named by its folder (`CASE/slices` or `CASE/dicom/slices`), a label file by its name (`CASE.nii.gz`,
@@ -51,12 +83,9 @@ def find_series(root: Path, description: Description) -> SeriesFolders | None:
     for case, path in cases.items():
         name = path.relative_to(root).as_posix()
         partner = pairs.partner.get(case)
-        sample = Sample(
-            name=name,
-            image=path,
-            label=None if partner is None else masks[partner],
-            group=group_of(name, description.groups),
-        )
+        image = FileImage(path)
+        target = None if partner is None else Labels(MaskFile(masks[partner], path), image)
+        sample = Sample(name, image, target, group_of(name, description.groups))
         samples.setdefault(split_of(path.relative_to(root).parts[:-1]), []).append(sample)
     modalities = {name for path in series for name in _modality(path)}
     return SeriesFolders(

@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from atrous.data.description import Description
-from atrous.data.formats.failure import FileFault
-from atrous.data.genomes.annotation import BED_SUFFIXES, GFF_SUFFIXES, Feature, is_bed, is_gff, read_features
-from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, sequence_lengths
-from atrous.data.genomes.labels import channels, features_of, label
-from atrous.data.genomes.tracks import TRACK_SUFFIXES, Tracks, is_track
+from atrous.data.formats import FileFault
+from atrous.data.genomes.annotation import BED_SUFFIXES, GFF_SUFFIXES, is_bed, is_gff, read_features
+from atrous.data.genomes.fasta import fasta_stem, is_fasta, sequence_lengths
+from atrous.data.genomes.labels import channels, features_of
+from atrous.data.genomes.sequences import SequenceImage
+from atrous.data.genomes.tracks import is_track
+from atrous.data.layouts.base import Layout, group_of, labeled
 from atrous.data.layouts.folders import MOST_LEVELS, split_of
-from atrous.data.layouts.recordings import group_of
+from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.sample import Sample
-from atrous.data.source import Stacked
+from atrous.data.targets.bits import Bits, GenomeFeatures, track_name
 from atrous.errors import UserError
 from atrous.labels import MOST_BITS
 
@@ -66,11 +66,29 @@ class _Genome:
     fasta: Path
     name: str
     split: str | None
-    marks: list[Path]
+    annotations: list[Path]
     tracks: dict[str, Path]
 
 
-def find_genomes(root: Path, description: Description) -> Genomes | None:
+def find_genomes(root: Path, description: Description) -> Layout | None:
+    """Find genomes with their annotations; None when there is no FASTA file.
+
+    Raises:
+        UserError: as `read_genomes`.
+    """
+    genomes = read_genomes(root, description)
+    if genomes is None:
+        return None
+    samples, alone = labeled(genomes.samples)
+    splits, origin = into_splits(samples, splits_of(genomes, description), ({}, ""), any(genomes.samples))
+    return Layout(
+        name=genomes.name, splits=ordered(splits), split_origin=origin, images_alone=tuple(sorted(set(alone))),
+        labels_alone=genomes.labels_alone, classes=genomes.classes, channel_names=genomes.channel_names,
+        kind="genomes", task="stranded", classes_are_final=True,
+    )  # fmt: skip
+
+
+def read_genomes(root: Path, description: Description) -> Genomes | None:
     """Genomes under `root`, None when there is no FASTA file.
 
     `X.fa.gz` goes with `X.gff.gz` or `X.bed` (what is to be found on it) and with `X.NAME.bw`: a signal, which is a
@@ -91,7 +109,7 @@ def find_genomes(root: Path, description: Description) -> Genomes | None:
         made = _samples(genome, features, tracks, description, len(genomes) > 1)
         members[genome.name] = tuple(sample.name for sample in made)
         samples.setdefault(genome.split, []).extend(made)
-    used = [path for genome in genomes for path in (genome.fasta, *genome.marks, *genome.tracks.values())]
+    used = [path for genome in genomes for path in (genome.fasta, *genome.annotations, *genome.tracks.values())]
     suffixes = tuple(sorted({"".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix for path in used}))
     return Genomes(samples, channels(features), tracks, suffixes, tuple(alone), members)
 
@@ -108,63 +126,6 @@ def splits_of(found: Genomes, description: Description) -> Description:
 
 def _stem(name: str) -> str:
     return str(Path(name).with_name(fasta_stem(Path(name)))) if is_fasta(name) else name
-
-
-def open_genome(sample: Sample) -> Any:
-    """A sample's sequence and signals as a source `(4 + tracks, L)` of float32.
-
-    Raises:
-        UserError: a file cannot be read, or they do not fit each other.
-    """
-    sequence = open_sequence(sample.image, sample.sequence)
-    if not sample.more:
-        return sequence
-    return Stacked([sequence, Tracks(sample.more, sample.sequence, sequence.shape[1])])
-
-
-def genome_label(sample: Sample, names: Sequence[str]) -> np.ndarray:
-    """Labels `(L,)` uint16 of a sample, see `labels.py`.
-
-    Raises:
-        UserError: an annotation cannot be read.
-    """
-    if sample.label is None:
-        raise FileFault(sample.image, "has no annotation", "put a GFF3 or BED file of the same name beside it")
-    length = sequence_lengths(sample.image)[sample.sequence]
-    found = [feature for path in annotations(sample) for feature in features_on(path, sample.sequence)]
-    made = label(found, names, length)
-    for path, feature in label_tracks(sample):
-        marked = Tracks([path], sample.sequence, length)[0] >= 0.5
-        bits = sum(1 << names.index(name) for name in channels((feature,)) if name in names)
-        made[marked & (made & 0xFF != 0xFF)] |= np.uint16(bits)
-    return made
-
-
-def annotations(sample: Sample) -> list[Path]:
-    """The GFF3 and BED files of a sample."""
-    return [path for path in sample.marks if not is_track(path)]
-
-
-def label_tracks(sample: Sample) -> list[tuple[Path, str]]:
-    """The bigWig files of a sample that are labels, and the feature that each of them marks."""
-    stem = fasta_stem(sample.image)
-    return [(path, _track_name(path, stem)) for path in sample.marks if is_track(path)]
-
-
-_CACHE: dict[Path, tuple[int, dict[str, list[Feature]]]] = {}
-
-
-def features_on(path: Path, sequence: str) -> list[Feature]:
-    """The features of one sequence; the file that was read last is kept."""
-    stamp = path.stat().st_mtime_ns if path.exists() else 0
-    if path not in _CACHE or _CACHE[path][0] != stamp:
-        by_sequence: dict[str, list[Feature]] = {}
-        for feature in read_features(path):
-            by_sequence.setdefault(feature.sequence, []).append(feature)
-        if len(_CACHE) > 16:
-            _CACHE.clear()
-        _CACHE[path] = stamp, by_sequence
-    return _CACHE[path][1].get(sequence, [])
 
 
 def _walk(root: Path) -> list[Path]:
@@ -195,9 +156,9 @@ def _paired(root: Path, files: list[Path]) -> tuple[list[_Genome], list[Path]]:
         if owner is None:
             alone.append(path)
         elif is_track(path):
-            owner.tracks[_track_name(path, fasta_stem(owner.fasta))] = path
+            owner.tracks[track_name(path, fasta_stem(owner.fasta))] = path
         else:
-            owner.marks.append(path)
+            owner.annotations.append(path)
     return list(genomes.values()), alone
 
 
@@ -206,11 +167,6 @@ def _belongs(path: Path, stem: str) -> bool:
         return path.name.startswith(f"{stem}.")
     suffix = max((s for s in GFF_SUFFIXES + BED_SUFFIXES if path.name.lower().endswith(s)), key=len)
     return path.name[: -len(suffix)] == stem
-
-
-def _track_name(path: Path, stem: str) -> str:
-    suffix = next(s for s in TRACK_SUFFIXES if path.name.lower().endswith(s))
-    return path.name[len(stem) : -len(suffix)].strip(".") or "signal"
 
 
 def _features(root: Path, genomes: list[_Genome], description: Description) -> tuple[str, ...]:
@@ -226,7 +182,7 @@ def _features(root: Path, genomes: list[_Genome], description: Description) -> t
             )
         return chosen
     counts = Counter(
-        feature.kind for genome in genomes for path in genome.marks for feature in read_features(path)
+        feature.kind for genome in genomes for path in genome.annotations for feature in read_features(path)
     )  # fmt: skip
     usual = tuple(name for name in USUAL if counts[name])
     if usual:
@@ -246,15 +202,12 @@ def _samples(
     if missing:
         what = f"has no {fasta_stem(genome.fasta)}.{missing[0]}.bw beside it, which other genomes have"
         raise FileFault(genome.fasta, what, "add it, or remove the others")
-    marks = (*genome.marks, *(path for name, path in genome.tracks.items() if name in features))
-    samples = []
+    files = (*genome.annotations, *(path for name, path in genome.tracks.items() if name in features))
+    samples, classes = [], channels(features)
     for sequence in sequence_lengths(genome.fasta):
         name = f"{genome.name}/{sequence}"
         group = group_of(name, description.groups) if description.groups else genome.name if several else ""
-        samples.append(
-            Sample(
-                name=name, image=genome.fasta, label=marks[0] if marks else None,
-                more=tuple(genome.tracks[track] for track in tracks), group=group, sequence=sequence, marks=marks,
-            )
-        )  # fmt: skip
+        image = SequenceImage(genome.fasta, sequence, tuple(genome.tracks[track] for track in tracks))
+        target = Bits(GenomeFeatures(genome.fasta, sequence, files, classes)) if files else None
+        samples.append(Sample(name, image, target, group))
     return samples

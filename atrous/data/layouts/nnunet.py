@@ -7,11 +7,16 @@ value to name, channels named by `channel_names` or `modality`, files with or wi
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from atrous.data.description import Description
+from atrous.data.images import FileImage
+from atrous.data.layouts.base import Layout, group_of
+from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.sample import Sample
+from atrous.data.targets.labels import Labels, MaskFile
 from atrous.errors import UserError
 
 FOLDERS = (("train", "imagesTr", "labelsTr"), ("test", "imagesTs", "labelsTs"))
@@ -23,7 +28,7 @@ class Cases:
     """What lies in an nnU-Net folder.
 
     Attributes:
-        samples: of train and test; training cases without label file have `label` None.
+        samples: of train and test; training cases without a label file have no target.
         classes: names, in label order.
         values: file value of each class, or None when it is `0..K-1`.
         ignore: file values of the label named `ignore`.
@@ -41,8 +46,37 @@ class Cases:
     listed: dict[str, tuple[str, ...]]
 
 
+def find_cases(root: Path, description: Description) -> Layout | None:
+    """Find the cases of an nnU-Net folder; None where `root` is none, or dataset.toml names other folders.
+
+    Raises:
+        UserError: as `read_nnunet`.
+    """
+    if not is_nnunet(root) or description.images is not None or description.masks is not None:
+        return None
+    cases = read_nnunet(root)
+    samples = {
+        split: [replace(sample, group=group_of(sample.name, description.groups)) for sample in members]
+        for split, members in cases.samples.items()
+    }
+    images_alone = tuple(sample.image.path for sample in samples["train"] if sample.target is None)
+    samples["train"] = [sample for sample in samples["train"] if sample.target is not None]
+    splits, origin = into_splits(samples, description, (cases.listed, "splits_final.json, fold 0"), False)
+    return Layout(
+        name=f"nnU-Net, {len(cases.channels)} channel{'s' if len(cases.channels) > 1 else ''} a case",
+        splits=ordered(splits),
+        split_origin=origin,
+        images_alone=images_alone,
+        labels_alone=cases.labels_alone,
+        values=cases.values,
+        classes=cases.classes,
+        ignore=cases.ignore or None,
+        channel_names=cases.channels,
+    )
+
+
 def is_nnunet(root: Path) -> bool:
-    """Whether `root` is an nnU-Net folder."""
+    """Say whether `root` is an nnU-Net folder."""
     return (root / "dataset.json").is_file() and (root / "imagesTr").is_dir()
 
 
@@ -66,7 +100,9 @@ def read_nnunet(root: Path) -> Cases:
         found = {} if not (root / images).is_dir() else _cases(root / images, ending, len(channels))
         for case, paths in found.items():
             label = files.pop(case, None)
-            samples.setdefault(split, []).append(Sample(f"{images}/{case}", paths[0], label, more=paths[1:]))
+            image = FileImage(paths[0], paths[1:])
+            target = None if label is None else Labels(MaskFile(label, paths[0]), image)
+            samples.setdefault(split, []).append(Sample(f"{images}/{case}", image, target))
         alone += files.values()
     if not samples.get("train"):
         raise UserError(f"{root / 'imagesTr'}: no files that end in {ending}: mend `file_ending` in {file}")

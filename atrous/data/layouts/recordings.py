@@ -1,8 +1,7 @@
 """Folders of recordings: signals with their labels in the same file or beside it, one file per recording."""
 
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from atrous.data.description import Description
@@ -16,19 +15,72 @@ from atrous.data.formats import (
     suffix_of,
 )
 from atrous.data.formats.failure import FileFault
-from atrous.data.layouts.folders import MOST_LEVELS, split_of
-from atrous.data.layouts.partners import label_partners
+from atrous.data.images import FileImage
+from atrous.data.layouts.base import Layout, group_of, labeled
+from atrous.data.layouts.folders import MOST_LEVELS, read_folders, split_of
+from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.sample import Sample
 from atrous.data.targets.annotations import annotated_words, is_labeled
+from atrous.data.targets.labels import AnnotatedRecording, Labels, LabelTable
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 
+_LABEL_FIX = {
+    False: "give the column (or array) of labels the name `label`",
+    True: "annotate it, or put a CSV of the same name with a column `label` beside it (see docs/signals.md)",
+}
 
-def find_recordings(root: Path, description: Description) -> dict[str | None, list[Sample]]:
+
+def find_recordings(root: Path, description: Description) -> Layout | None:
+    """Find recordings with labels; None where there are none, or the folder holds images.
+
+    Raises:
+        UserError: no recording has labels; or as `read_recordings`.
+    """
+    if read_folders(root, description.images, description.masks):
+        return None
+    recordings = read_recordings(root, description)
+    if not recordings:
+        return None
+    samples, images_alone = labeled(recordings)
+    with_labels = [sample for members in samples.values() for sample in members if sample.target is not None]
+    if not with_labels:
+        raise UserError(f"{images_alone[0]}: no labels: {_LABEL_FIX[_annotated(images_alone[0])]}")
+    splits, origin = into_splits(samples, description, ({}, ""), any(recordings))
+    return Layout(
+        name=f"recordings, {' '.join(sorted({sample.image.path.suffix.lower() for sample in with_labels}))}",
+        splits=ordered(splits),
+        split_origin=origin,
+        images_alone=tuple(images_alone),
+        classes=_words_of(with_labels[0]),
+        channel_names=first_names(sample.image.path for sample in with_labels),
+    )
+
+
+def _words_of(sample: Sample) -> tuple[str, ...] | None:
+    """The words that are the labels of a recording; None where they are numbers."""
+    reader = sample.target.reader if isinstance(sample.target, Labels) else None
+    return reader.words if isinstance(reader, LabelTable | AnnotatedRecording) else None
+
+
+def label_partners(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Pair each EDF file or WFDB record with the CSV, TSV or NPZ file of the same stem and folder, if there is one.
+
+    Such a table holds labels and is no recording of its own.
+
+    >>> label_partners([Path("a.csv"), Path("a.edf"), Path("b.csv")])
+    {PosixPath('a.edf'): PosixPath('a.csv')}
+    """
+    recordings = {(path.parent, stem(path)): path for path in paths if suffix_of(path) in ANNOTATED_SUFFIXES}
+    tables = [path for path in paths if suffix_of(path) not in ANNOTATED_SUFFIXES]
+    return {recordings[key]: path for path in tables if (key := (path.parent, stem(path))) in recordings}
+
+
+def read_recordings(root: Path, description: Description) -> dict[str | None, list[Sample]]:
     """Recordings under `root` by the split that a folder names (None where none does); empty when there are none.
 
     Labels that are words become classes in the order of `classes` in dataset.toml, or sorted. Those of EDF and WFDB
-    stand in a table of the same name (`partners.py`), else in their annotations (`annotations.py`).
+    stand in a table of the same name (`label_partners`), else in their annotations (`annotations.py`).
 
     Raises:
         UserError: a file cannot be read, recordings have other channels than the first one, or labels are words and
@@ -50,20 +102,20 @@ def find_recordings(root: Path, description: Description) -> dict[str | None, li
     require_same_channels(root, list(labels))
     words = _words([label for label in labels.values() if label is not None], description)
     return {
-        split: [
-            Sample(
-                name=(name := (path.parent.relative_to(root) / stem(path)).as_posix()),
-                image=path,
-                label=labels[path],
-                channels=description.channels,
-                words=words,
-                group=group_of(name, description.groups),
-                annotations=description.annotations if _annotated(labels[path]) else None,
-            )
-            for path in paths
-        ]
+        split: [_sample(root, path, labels[path], words, description) for path in paths]
         for split, paths in found.items()
     }
+
+
+def _sample(
+    root: Path, path: Path, label: Path | None, words: tuple[str, ...] | None, description: Description
+) -> Sample:
+    name, image = (path.parent.relative_to(root) / stem(path)).as_posix(), FileImage(path, (), description.channels)
+    target = None
+    if label is not None:
+        annotated = AnnotatedRecording(label, description.annotations, words or ()) if _annotated(label) else None
+        target = Labels(annotated or LabelTable(label, words), image)
+    return Sample(name, image, target, group_of(name, description.groups))
 
 
 def require_same_channels(root: Path, paths: list[Path]) -> None:
@@ -88,16 +140,6 @@ def first_names(paths: Iterable[Path]) -> tuple[str, ...] | None:
         except FileFault:
             continue  # said of this file when it is read as a sample
     return None
-
-
-def group_of(name: str, groups: str | None) -> str:
-    """What a sample comes from, by the pattern: its first group, or the whole match; "" when it does not match.
-
-    >>> group_of("p07/night2", r"^p(\\d+)"), group_of("p07/night2", None)
-    ('07', '')
-    """
-    match = re.search(groups, name) if groups else None
-    return "" if match is None else match[1] if match.re.groups else match[0]
 
 
 def _label(path: Path, partners: dict[Path, Path], description: Description) -> Path | None:

@@ -92,7 +92,7 @@ def _called(samples: Mapping[str, Sample]) -> dict[str, list[str]]:
     called: dict[str, list[str]] = {}
     for full, sample in samples.items():
         folder, slash, last = full.rpartition("/")
-        for name in {full, last, sample.image.name, f"{folder}{slash}{sample.image.name}"}:
+        for name in {full, last, sample.image.path.name, f"{folder}{slash}{sample.image.path.name}"}:
             called.setdefault(unicodedata.normalize("NFC", name), []).append(full)
     return called
 

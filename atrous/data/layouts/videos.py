@@ -9,9 +9,12 @@ from pathlib import Path
 from atrous.data.description import Description, read_names
 from atrous.data.formats import VIDEO_SUFFIXES, stem, suffix_of
 from atrous.data.formats.frames import frame_number
+from atrous.data.images import FileImage
+from atrous.data.layouts.base import Layout, group_of, labeled
 from atrous.data.layouts.folders import MOST_LEVELS, Folder, read_folders, split_of
-from atrous.data.layouts.recordings import group_of
+from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.sample import Sample
+from atrous.data.targets.labels import FrameMasks, Labels
 from atrous.errors import UserError
 
 LEAST = 3
@@ -35,7 +38,21 @@ class Videos:
     kinds: str
 
 
-def find_videos(root: Path, description: Description) -> Videos | None:
+def find_videos(root: Path, description: Description) -> Layout | None:
+    """Find videos with their masks; None when the folder holds something else.
+
+    Raises:
+        UserError: as `read_videos`.
+    """
+    videos = read_videos(root, description)
+    if videos is None:
+        return None
+    samples, alone = labeled(videos.samples)
+    splits, origin = into_splits(samples, description, (videos.listed, "ImageSets"), any(videos.samples))
+    return Layout(videos.kinds, ordered(splits), origin, tuple(alone), videos.masks_alone, kind="videos")
+
+
+def read_videos(root: Path, description: Description) -> Videos | None:
     """Videos under `root` and their masks; None when the folder holds something else.
 
     A video is a file, or a folder of frames in a folder of images (`JPEGImages/SEQ/*.jpg`) or by itself (`SEQ/*.jpg`)
@@ -66,10 +83,11 @@ def find_videos(root: Path, description: Description) -> Videos | None:
     for path, name, split, group in found:
         home = _masks_of(group, split, masks)
         used |= set() if home is None else {home.group}
-        label = None if home is None else home.path
-        sample = Sample(name, path, label, channels=description.channels, group=group_of(name, description.groups))
+        image = FileImage(path, (), description.channels)
+        target = None if home is None else Labels(FrameMasks(home.path, path), image)
+        sample = Sample(name, image, target, group_of(name, description.groups))
         samples.setdefault(split, []).append(sample)
-    if not any(sample.label for here in samples.values() for sample in here):
+    if not any(sample.target for members in samples.values() for sample in members):
         raise UserError(
             f"{found[0][0]}: no masks for any video: put those of each in a folder of its name, masks/NAME/*.png"
         )

@@ -11,8 +11,9 @@ from PIL import Image
 
 from atrous.cli.output import show
 from atrous.color import default_palette
-from atrous.data.check.check import Check, check
+from atrous.data.check.check import Check
 from atrous.errors import UserError
+from atrous.verbs.check import check
 from tests.data.data_folders import SIZE, picture, save, stripes
 from tests.volumes import write_signals, write_volumes
 
@@ -97,7 +98,7 @@ WARNINGS = {
     "gray levels": (lambda _: stripes() * 100, None, "gray levels [0, 100, 200]", "values = [0, 100, 200]"),
     "one empty": (lambda i: stripes() * np.uint8(i != 1), THREE, 'every position is class 0, "a"', "fine if"),
     "one all void": (lambda i: stripes() | np.uint8(255 * (i == 1)), THREE, "no position has", "label it"),
-    "never seen": (lambda _: stripes(), 'classes = ["a", "b", "c", "d"]', 'class "d" is never seen', "label some"),
+    "never seen": (lambda _: stripes(), 'classes = ["a", "b", "c", "d"]', 'class "d" is in no mask', "label some"),
 }  # fmt: skip
 
 
@@ -296,9 +297,10 @@ def test_the_same_image_in_two_splits(flat):
     root = flat()
     sample = check(root).dataset.splits["val"][0]
     twin = next(s for s in check(root).dataset.splits["train"])
-    shutil.copy(twin.image, sample.image)
+    shutil.copy(twin.image.path, sample.image.path)
     line = only(check(root), "warning")
-    assert line.startswith(f"images/{sample.image.name}: the same image as images/{twin.image.name}, in val and train")
+    file, other = sample.image.path.name, twin.image.path.name
+    assert line.startswith(f"images/{file}: the same image as images/{other}, in val and train")
 
 
 @pytest.mark.parametrize(("void", "split"), [([0], "val"), ([1, 2, 3, 4], "train")])

@@ -3,9 +3,9 @@ import json
 import numpy as np
 import pytest
 
-from atrous.data.check.check import check
 from atrous.data.check.fingerprint import Fingerprint, from_dict
 from atrous.errors import UserError
+from atrous.verbs.check import check
 from tests.data.data_folders import SIZE, picture, save, stripes
 
 
@@ -17,7 +17,7 @@ def test_the_numbers_are_those_of_the_training_images(flat):
     root = flat(lambda i: np.where(stripes() == 2, 255, stripes()))
     found = of(root)
     train = check(root).dataset.splits["train"]
-    images = np.stack([picture(int(sample.image.stem)) for sample in train]).reshape(-1, 3).astype(np.float64)
+    images = np.stack([picture(int(sample.image.path.stem)) for sample in train]).reshape(-1, 3).astype(np.float64)
     np.testing.assert_allclose(found.mean, images.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(found.std, images.std(axis=0), rtol=1e-9)
     assert (found.minimum, found.maximum) == (images.min(), images.max())

@@ -4,9 +4,8 @@ import numpy as np
 import rasterio
 from rasterio.transform import Affine
 
-from atrous.data.check.check import check
-from atrous.data.dataset import load_label, load_valid, open_dataset
 from atrous.data.void import AllValid, Voided, make_void
+from atrous.verbs.check import check
 from tests.maps import NODATA, map_transform, write_map, write_maps
 
 
@@ -27,16 +26,15 @@ def test_nodata_is_void_in_labels_figures_and_counts(tmp_path):
     train = found.dataset.splits["train"]
     values = []
     for sample in train:
-        with rasterio.open(sample.image) as file:
+        with rasterio.open(sample.image.path) as file:
             pixels = file.read()
             values.append(pixels[:, pixels[0] != NODATA])
     truth = np.concatenate(values, 1).astype(np.float64)
     np.testing.assert_allclose(found.fingerprint.mean, truth.mean(1))
     np.testing.assert_allclose(found.fingerprint.std, truth.std(1))
     assert found.fingerprint.minimum > NODATA + 1000
-    dataset = open_dataset(root)
-    label = load_label(dataset, train[0])
-    np.testing.assert_array_equal(label == 255, ~load_valid(train[0])[...])
+    label = train[0].target.read()
+    np.testing.assert_array_equal(label == 255, ~train[0].image.valid()[...])
     assert (label == 255).sum() == 160
 
 
@@ -67,11 +65,11 @@ def test_degrees_beside_meters_are_named_and_zero_as_nodata_of_masks_is_noted(tm
     (root / "dataset.toml").write_text('classes = ["field", "water"]\nignore = [0]\nvalues = [1, 2]')
     found = check(root)
     assert "masks declare" not in found.text()
-    sample = next(sample for sample in found.dataset.samples if sample.image.stem == "2")
-    with rasterio.open(sample.label) as file:
+    sample = next(sample for sample in found.dataset.samples if sample.image.path.stem == "2")
+    with rasterio.open(sample.target.path) as file:
         stored = file.read(1)
-    void = np.where(load_valid(sample)[...], stored, 0)
-    np.testing.assert_array_equal(load_label(found.dataset, sample), np.array([255, 0, 1])[void])
+    void = np.where(sample.image.valid()[...], stored, 0)
+    np.testing.assert_array_equal(sample.target.read(), np.array([255, 0, 1])[void])
 
 
 def test_sinks_and_arrays_get_the_void_where_the_mask_says():

@@ -6,10 +6,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atrous.data.feed.augment import Color, cut, recolor
+from atrous.data.cut import cut_values
+from atrous.data.feed.augment import Color, recolor
 from atrous.data.feed.decode import Decoded
-from atrous.data.feed.views import Geometry, View, draw_view
+from atrous.data.feed.views import Geometry, draw_view
+from atrous.data.targets.labels import Labels
+from atrous.data.view import View
 from atrous.labels import IGNORE
+
+
+def cut(image, label, view, crop):
+    return cut_values(image, view, crop, "bilinear", border=True), Labels.cut(label, view, crop)
 
 
 def sample(shape, seed=0):
@@ -80,16 +87,16 @@ def test_color_keeps_shape_and_none_changes_nothing():
 )
 def test_crops_turn_about_the_axes_named_alone(ndim, about, turned):
     geometry = Geometry((9,) * ndim, (1.0, 1.0), 30.0, (False,) * ndim, 0.0, about)
-    decoded = Decoded(("a",), (np.zeros((1, *(20,) * ndim)),), (np.zeros((20,) * ndim, np.uint8),), ({},))
-    matrix = draw_view(np.random.default_rng(0), decoded, 0, geometry).matrix
+    decoded = Decoded(("a",), (np.zeros((1, *(20,) * ndim)),), (np.zeros((20,) * ndim, np.uint8),), ({},), Labels)
+    matrix = draw_view(np.random.default_rng(0), 0, decoded.size(0), decoded.places[0], geometry).matrix
     np.testing.assert_allclose(matrix @ matrix.T, np.eye(ndim), atol=1e-12)
     assert {a for a in range(ndim) if abs(matrix[a, a] - 1) > 1e-9} == turned
 
 
 def test_turns_about_all_axes_are_rotations():
     geometry = Geometry((9, 9, 9), (1.0, 1.0), 30.0, (False,) * 3, 0.0, (0, 1, 2))
-    decoded = Decoded(("a",), (np.zeros((1, 20, 20, 20)),), (np.zeros((20, 20, 20), np.uint8),), ({},))
-    matrix = draw_view(np.random.default_rng(1), decoded, 0, geometry).matrix
+    decoded = Decoded(("a",), (np.zeros((1, 20, 20, 20)),), (np.zeros((20, 20, 20), np.uint8),), ({},), Labels)
+    matrix = draw_view(np.random.default_rng(1), 0, decoded.size(0), decoded.places[0], geometry).matrix
     assert np.linalg.det(matrix) == pytest.approx(1)
     assert (np.abs(matrix[~np.eye(3, dtype=bool)]) > 1e-4).all()
 
@@ -109,11 +116,11 @@ def test_gamma_keeps_the_ends_and_the_order():
 def test_clips_have_whole_frames_and_one_change_for_all():
     video = np.arange(10, dtype=np.float32)[None, :, None, None] * np.ones((1, 10, 40, 40), np.float32)
     label = np.zeros((10, 40, 40), np.uint8)
-    decoded = Decoded(("a",), (video,), (label,), ({},))
+    decoded = Decoded(("a",), (video,), (label,), ({},), Labels)
     geometry = Geometry((4, 16, 16), scale=(0.5, 2.0), rotate=20, flip=(False, False, True), about=(0,), keep=(0,))
     rng, seen = np.random.default_rng(0), set()
     for _ in range(20):
-        view = draw_view(rng, decoded, 0, geometry)
+        view = draw_view(rng, 0, decoded.size(0), decoded.places[0], geometry)
         clip, _ = cut(video, label, view, geometry.crop)
         times = clip[0, :, 8, 8].numpy()
         np.testing.assert_allclose(times, np.round(times[0]) + np.arange(4), atol=1e-4)

@@ -14,6 +14,7 @@ from atrous.data.feed.augment import Color
 from atrous.data.feed.batches import Batches, ahead
 from atrous.data.feed.decode import Decoded, decode
 from atrous.data.feed.views import Geometry, draw_view
+from atrous.data.targets.labels import Labels
 
 
 def decoded(sizes):
@@ -21,7 +22,7 @@ def decoded(sizes):
     labels = [rng.integers(0, 3, size).astype(np.uint8) for size in sizes]
     images = [np.stack([label] * 3) for label in labels]
     places = [{k: np.argwhere(label == k) for k in range(3)} for label in labels]
-    return Decoded(tuple(map(str, range(len(sizes)))), tuple(images), tuple(labels), tuple(places))
+    return Decoded(tuple(map(str, range(len(sizes)))), tuple(images), tuple(labels), tuple(places), Labels)
 
 
 def batches(sizes, size=3, seed=0, **geometry):
@@ -33,7 +34,7 @@ def test_a_step_is_the_same_whenever_it_is_asked_for():
     resumed = list(islice(ahead(second, 4), 3))
     for step, batch in enumerate(resumed, start=4):
         assert torch.equal(first[step].images, batch.images)
-        assert torch.equal(first[step].labels, batch.labels)
+        assert torch.equal(first[step].targets, batch.targets)
     assert not torch.equal(first[0].images, batches([(20, 20)] * 5, seed=1)[0].images)
 
 
@@ -48,7 +49,7 @@ def test_every_sample_once_an_epoch_and_large_ones_by_their_crops():
 def test_a_crop_that_fits_lies_inside(seed, foreground, turn):
     data = decoded([(64, 48)])
     geometry = Geometry((8, 8), (0.8, 2.0), turn, (True, True), foreground)
-    view = draw_view(np.random.default_rng(seed), data, 0, geometry)
+    view = draw_view(np.random.default_rng(seed), 0, data.size(0), data.places[0], geometry)
     reach = np.abs(view.matrix) @ np.array([4.0, 4.0])
     assert (view.center - reach >= -1e-9).all()
     assert (view.center + reach <= np.array([64, 48]) + 1e-9).all()
@@ -57,11 +58,12 @@ def test_a_crop_that_fits_lies_inside(seed, foreground, turn):
 def test_foreground_crops_find_the_rare_class():
     label = np.zeros((200, 200), np.uint8)
     label[150:153, 40:43] = 1
-    data = Decoded(("a",), (label[None],), (label,), ({k: np.argwhere(label == k) for k in (0, 1)},))
+    data = Decoded(("a",), (label[None],), (label,), ({k: np.argwhere(label == k) for k in (0, 1)},), Labels)
     rng = np.random.default_rng(0)
 
     def share(foreground):
-        views = [draw_view(rng, data, 0, Geometry((32, 32), (1, 1), 0, (False, False), foreground)) for _ in range(300)]
+        geometry = Geometry((32, 32), (1, 1), 0, (False, False), foreground)
+        views = [draw_view(rng, 0, data.size(0), data.places[0], geometry) for _ in range(300)]
         return np.mean([np.abs(v.center - [151.5, 41.5]).max() < 16 for v in views])
 
     assert share(0.0) < 0.1
@@ -74,8 +76,8 @@ def test_decoding_in_memory_and_mapped_is_the_same(digits, limit, tmp_path):
     here = decode(dataset, dataset.splits["val"], limit=1 << 30, scratch=tmp_path)
     there = decode(dataset, dataset.splits["val"], limit=limit, scratch=tmp_path)
     assert all(isinstance(a, np.memmap) == (limit == 0) for a in there.images)
-    for a, b in zip(here.images + here.labels, there.images + there.labels, strict=True):
+    for a, b in zip(here.images + here.values, there.images + there.values, strict=True):
         np.testing.assert_array_equal(a, b)
-    for label, places in zip(there.labels, there.positions, strict=True):
+    for label, places in zip(there.values, there.places, strict=True):
         assert set(places) == set(np.unique(label))
         assert all((label[tuple(where.T)] == k).all() for k, where in places.items())

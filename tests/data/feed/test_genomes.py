@@ -40,17 +40,17 @@ def test_batches_hang_on_seed_and_step_alone_and_crops_are_the_sequence(tmp_path
     batches = GenomeBatches(decoded, 600, False, 4, 7)
     one, two = batches[5], GenomeBatches(decoded, 600, False, 4, 7)[5]
     assert one.images.equal(two.images)
-    assert one.labels.equal(two.labels)
+    assert one.targets.equal(two.targets)
     assert not one.images.equal(batches[6].images)
     assert one.images.shape == (4, 4, 600)
-    for image, labels in zip(one.images.numpy(), one.labels.numpy(), strict=True):
+    for image, labels in zip(one.images.numpy(), one.targets.numpy(), strict=True):
         hits = [
             (np.asarray(source[:, at : at + 600]) == image).all() and (whole[at : at + 600] == labels).all()
-            for source, whole in zip(decoded.images, decoded.labels, strict=True)
+            for source, whole in zip(decoded.images, decoded.values, strict=True)
             for at in range(len(whole) - 599)
         ]
         assert sum(hits) == 1
-    assert batches.per_epoch == round(sum(len(whole) for whole in decoded.labels) / 2400)
+    assert batches.per_epoch == round(sum(len(whole) for whole in decoded.values) / 2400)
 
 
 def test_short_sequences_are_continued_by_unknown_bases(tmp_path):
@@ -59,7 +59,7 @@ def test_short_sequences_are_continued_by_unknown_bases(tmp_path):
     dataset = open_dataset(tmp_path)
     batch = GenomeBatches(decode_genomes(dataset, dataset.splits["train"]), 9, False, 1, 0)[0]
     np.testing.assert_array_equal(batch.images[0, :, 5:], np.full((4, 4), 0.25))
-    assert (batch.labels[0] & 0xFF).tolist() == [1, 1, 1, 0, 0, *[IGNORE] * 4]
+    assert (batch.targets[0] & 0xFF).tolist() == [1, 1, 1, 0, 0, *[IGNORE] * 4]
 
 
 def test_windows_cover_short_sequences_whole(tmp_path):

@@ -4,10 +4,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from atrous.data.check.check import check
-from atrous.data.dataset import load_image, load_label, open_dataset, spacing_of
+from atrous.data.dataset import open_dataset
 from atrous.errors import UserError
 from atrous.prediction.inputs import find_inputs
+from atrous.verbs.check import check
 from tests.scans import put_series, write_series
 
 
@@ -18,11 +18,11 @@ def test_series_and_their_labels_are_found(tmp_path):
     assert "DICOM series, one folder a case, CT; labels as NIfTI" in found.text()
     assert found.dataset.channel_names == ("CT",)
     sample = next(one for one in found.dataset.samples if one.name == "case2")
-    assert sample.label == root / "case2.nii.gz"
-    image, label = load_image(sample), load_label(found.dataset, sample)
+    assert sample.target.path == root / "case2.nii.gz"
+    image, label = sample.image.load(), sample.target.read()
     assert image.shape == (1, *label.shape) == (1, 12, 24, 26)
     assert image[0][label == 1].mean() > image[0][label == 0].mean() + 500
-    assert spacing_of(found.dataset, sample) == pytest.approx((2.5, 0.8, 0.5))
+    assert found.dataset.spacing_of(sample) == pytest.approx((2.5, 0.8, 0.5))
 
 
 def test_other_places_for_labels_and_splits(tmp_path):
@@ -39,7 +39,7 @@ def test_other_places_for_labels_and_splits(tmp_path):
     (plain / "case2.nii.gz").rename(root / "val" / "b" / "b.nii.gz")
     (plain / "case3").rename(root / "train" / "alone")
     dataset = open_dataset(root)
-    found = {sample.name: sample.label.name for sample in dataset.samples}
+    found = {sample.name: sample.target.path.name for sample in dataset.samples}
     assert found == {"train/a/DICOM": "seg.nii.gz", "train/p7": "p7_seg.nii.gz", "val/b/series": "b.nii.gz"}
     assert [sample.name for sample in dataset.splits["val"]] == ["val/b/series"]
     assert any("train/alone: has no mask" in fault.line() for fault in check(root).faults)

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from atrous.data.check.check import check
-from atrous.data.dataset import load_image, load_label, open_dataset
+from atrous.data.dataset import open_dataset
 from atrous.data.genomes.letters import encode, one_hot
 from atrous.errors import UserError
+from atrous.verbs.check import check
 from tests.genomes import write_fasta, write_genomes, write_gff
 
 
@@ -17,8 +17,8 @@ def test_one_sample_for_every_sequence(tmp_path):
     assert dataset.classes == ("CDS+", "CDS-")
     assert sorted(sample.name for sample in dataset.samples) == ["a/chr", "a/plasmid"]
     for sample in dataset.samples:
-        np.testing.assert_array_equal(load_image(sample)[...], one_hot(encode(texts[sample.sequence].encode())))
-    labels = {sample.sequence: (load_label(dataset, sample) & 0xFF).tolist() for sample in dataset.samples}
+        np.testing.assert_array_equal(sample.image.load()[...], one_hot(encode(texts[sample.image.sequence].encode())))
+    labels = {sample.image.sequence: (sample.target.read() & 0xFF).tolist() for sample in dataset.samples}
     assert labels == {"chr": [0, 1, 1, 1, 0, 0, 0, 0, 0, 0], "plasmid": [0, 0, 0, 0, 0, 0, 2, 2, 2]}
 
 
@@ -27,7 +27,7 @@ def test_genomes_are_never_torn_between_splits(tmp_path):
         write_fasta(tmp_path / f"{name}.fa", {f"{name}{i}": "ACGT" * (5 + i) for i in range(3)})
         write_gff(tmp_path / f"{name}.gff", [(f"{name}0", "CDS", 1, 3, "+", "ID=1")])
     splits = open_dataset(tmp_path).splits
-    homes = {split: {sample.image.name for sample in samples} for split, samples in splits.items()}
+    homes = {split: {sample.image.path.name for sample in samples} for split, samples in splits.items()}
     assert not homes["train"] & homes["val"]
     (tmp_path / "dataset.toml").write_text('splits = { val = ["b"], test = ["c.fa", "d/d1"] }\n')
     splits = open_dataset(tmp_path).splits
@@ -46,14 +46,14 @@ def test_signals_in_bigwig_are_further_channels_or_labels(tmp_path):
                 file.addEntries(["s"], [start], ends=[start + 3], values=[0.75])
     dataset = open_dataset(tmp_path)
     assert dataset.channel_names == ("A", "C", "G", "T", "methylation", "peak")
-    image = load_image(dataset.samples[0])
+    image = dataset.samples[0].image.load()
     assert image.shape == (6, 10)
     np.testing.assert_array_equal(image[4, :], [0, 0, 0.75, 0.75, 0.75, 0, 0, 0, 0, 0])
     np.testing.assert_array_equal(image[4:, 4:8], [[0.75, 0, 0, 0], [0, 0, 0.75, 0.75]])
     (tmp_path / "dataset.toml").write_text('classes = ["CDS", "peak"]\n')
     dataset = open_dataset(tmp_path)
     assert dataset.channel_names == ("A", "C", "G", "T", "methylation")
-    assert (load_label(dataset, dataset.samples[0]) & 0xFF).tolist() == [1, 1, 1, 0, 0, 0, 12, 12, 12, 0]
+    assert (dataset.samples[0].target.read() & 0xFF).tolist() == [1, 1, 1, 0, 0, 0, 12, 12, 12, 0]
     (tmp_path / "b.methylation.bw").unlink()
     with pytest.raises(UserError, match=r"b\.methylation\.bw"):
         open_dataset(tmp_path)
@@ -66,12 +66,12 @@ def test_check_counts_letters_and_features(tmp_path):
     found = check(root)
     assert found.ok
     text = found.text()
-    assert "n/n: letters other than A C G T" in text
+    assert "n.fa, n: letters other than A C G T" in text
     assert "R 1, N 2" in text
     assert "1 pseudogenes" in text
     assert found.fingerprint.channels == 4
     assert sum(found.fingerprint.positions.values()) == sum(
-        load_image(sample).shape[1] for sample in found.dataset.samples
+        sample.image.load().shape[1] for sample in found.dataset.samples
     )
 
 

@@ -6,11 +6,11 @@ import nibabel
 import numpy as np
 import pytest
 
-from atrous.data.check.check import check
 from atrous.data.check.fingerprint import from_dict
-from atrous.data.dataset import load_image, load_label, open_dataset, spacing_of
+from atrous.data.dataset import open_dataset
 from atrous.data.formats import write_label
 from atrous.errors import UserError
+from atrous.verbs.check import check
 
 RNG = np.random.default_rng(0)
 JSON = {
@@ -45,28 +45,28 @@ def test_channels_of_a_case_are_put_together_and_its_spacing_is_known(tmp_path):
     assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 4, "val": 1}
     assert "val drawn from train: 1 of 5" in dataset.split_origin
     sample = dataset.splits["train"][0]
-    image = load_image(sample)
+    image = sample.image.load()
     assert image.shape == (2, 8, 7, 6)
     assert np.allclose(image.mean((1, 2, 3)), (0, 100), atol=5)
-    assert load_label(dataset, sample).shape == (8, 7, 6)
-    assert spacing_of(dataset, sample) == (3.0, 1.5, 1.0)
+    assert sample.target.read().shape == (8, 7, 6)
+    assert dataset.spacing_of(sample) == (3.0, 1.5, 1.0)
 
 
 def test_the_decathlon_names_values_first_and_files_without_channels(tmp_path):
     content = {"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "Anterior", "2": "Posterior"}}
     dataset = open_dataset(folder(tmp_path, content, channels=1, numbered=False))
     assert dataset.classes == ("background", "Anterior", "Posterior")
-    assert load_image(dataset.samples[0]).shape == (1, 8, 7, 6)
+    assert dataset.samples[0].image.load().shape == (1, 8, 7, 6)
 
 
 def test_an_ignore_label_and_values_with_gaps(tmp_path):
     dataset = open_dataset(folder(tmp_path, JSON | {"labels": {"ignore": 2, "background": 0, "lesion": 1}}))
     assert dataset.classes == ("background", "lesion")
-    assert dataset.ignore == (2,)
-    label = load_label(dataset, dataset.samples[0])
+    assert dataset.coding.ignore == (2,)
+    label = dataset.samples[0].target.read()
     assert set(np.unique(label)) == {0, 1, 255}
     (tmp_path / "dataset.json").write_text(json.dumps(JSON | {"labels": {"background": 0, "a": 1, "b": 2, "c": 7}}))
-    assert open_dataset(tmp_path).values == (0, 1, 2, 7)
+    assert open_dataset(tmp_path).coding.values == (0, 1, 2, 7)
 
 
 def test_test_images_need_no_labels_and_folds_are_obeyed(tmp_path):
@@ -77,7 +77,7 @@ def test_test_images_need_no_labels_and_folds_are_obeyed(tmp_path):
     (tmp_path / "splits_final.json").write_text(json.dumps(folds))
     dataset = open_dataset(tmp_path)
     assert [sample.name for sample in dataset.splits["val"]] == ["imagesTr/d", "imagesTr/e"]
-    assert dataset.splits["test"][0].label is None
+    assert dataset.splits["test"][0].target is None
     assert "splits_final.json" in dataset.split_origin
 
 
@@ -113,10 +113,10 @@ def test_mistakes_are_named(tmp_path, change, message):
 def test_predicted_labels_can_be_read_as_a_data_set_again(tmp_path):
     dataset = open_dataset(folder(tmp_path))
     sample = dataset.samples[0]
-    label = load_label(dataset, sample)
-    write_label(tmp_path / "out.nii.gz", label, like=sample.image)
+    label = sample.target.read()
+    write_label(tmp_path / "out.nii.gz", label, like=sample.image.path)
     back = nibabel.load(tmp_path / "out.nii.gz")
-    np.testing.assert_array_equal(back.affine, nibabel.load(sample.image).affine)
+    np.testing.assert_array_equal(back.affine, nibabel.load(sample.image.path).affine)
     np.testing.assert_array_equal(np.asanyarray(back.dataobj), label.T)
 
 
@@ -124,8 +124,8 @@ def test_the_real_hippocampus(shared_data):
     dataset = open_dataset(shared_data / "hippocampus")
     assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 160, "val": 40}
     sample = dataset.splits["val"][0]
-    assert load_image(sample).shape[1:] == load_label(dataset, sample).shape
-    assert spacing_of(dataset, sample) == (1.0, 1.0, 1.0)
+    assert sample.image.load().shape[1:] == sample.target.read().shape
+    assert dataset.spacing_of(sample) == (1.0, 1.0, 1.0)
 
 
 def test_the_doctor_says_spacing_and_finds_masks_that_lie_elsewhere(tmp_path):

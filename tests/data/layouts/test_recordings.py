@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from atrous.data.check.check import check
-from atrous.data.dataset import load_image, load_label, open_dataset, spacing_of
+from atrous.data.dataset import open_dataset
 from atrous.data.formats import read_header, read_image, read_words, write_label
 from atrous.errors import UserError
+from atrous.verbs.check import check
 from tests.data.formats.recordings import write_edf_signals
 
 RNG = np.random.default_rng(0)
@@ -31,9 +31,9 @@ def test_a_table_gives_signal_and_labels(tmp_path):
     assert dataset.classes == ("t", "na", "p", "qrs")
     for sample in dataset.samples:
         signal, labels = made[sample.name]
-        np.testing.assert_array_equal(load_image(sample), signal)
-        assert [dataset.classes[k] for k in load_label(dataset, sample)] == labels.tolist()
-        assert spacing_of(dataset, sample) == (0.004,)
+        np.testing.assert_array_equal(sample.image.load(), signal)
+        assert [dataset.classes[k] for k in sample.target.read()] == labels.tolist()
+        assert dataset.spacing_of(sample) == (0.004,)
 
 
 def test_undeclared_classes_are_sorted_and_empty_labels_are_void(tmp_path):
@@ -41,7 +41,7 @@ def test_undeclared_classes_are_sorted_and_empty_labels_are_void(tmp_path):
         table(tmp_path / f"{i}.csv", 4, labels=["b", "a", "", "b"])
     dataset = open_dataset(tmp_path)
     assert dataset.classes == ("a", "b")
-    assert load_label(dataset, dataset.samples[0]).tolist() == [1, 0, 255, 1]
+    assert dataset.samples[0].target.read().tolist() == [1, 0, 255, 1]
 
 
 def test_numbers_are_classes_as_in_masks(tmp_path):
@@ -64,10 +64,10 @@ def test_npz_keeps_its_rate(tmp_path, transposed):
         np.savez(tmp_path / f"{i}.npz", signal=stored, label=labels, rate=500.0)
     dataset = open_dataset(tmp_path)
     sample = dataset.samples[0]
-    np.testing.assert_array_equal(load_image(sample), signal)
-    assert [dataset.classes[k] for k in load_label(dataset, sample)] == labels.tolist()
-    assert spacing_of(dataset, sample) == (0.002,)
-    assert read_header(sample.image).shape == (3, 30)
+    np.testing.assert_array_equal(sample.image.load(), signal)
+    assert [dataset.classes[k] for k in sample.target.read()] == labels.tolist()
+    assert dataset.spacing_of(sample) == (0.002,)
+    assert read_header(sample.image.path).shape == (3, 30)
 
 
 def test_groups_stay_together(tmp_path):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from atrous.data.check.check import check
-from atrous.data.dataset import load_image, load_label, open_dataset
+from atrous.data.dataset import open_dataset
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 from atrous.prediction.inputs import find_inputs
+from atrous.verbs.check import check
 from tests.clips import CLASSES, make_clip, write_frames, write_movie
 
 
@@ -23,14 +23,14 @@ def test_davis_is_known_by_its_folders(tmp_path):
     assert found.ok
     assert "video = false" in found.notes[-1]
     dataset = found.dataset
-    assert dataset.video
+    assert dataset.kind == "videos"
     assert dataset.layout == "video, 5 folders of frames"
     assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 4, "val": 1}
     sample = dataset.samples[0]
     seed = int(sample.name[-1])
     assert sample.name == f"JPEGImages/clip{seed}"
-    assert load_image(sample).shape == (3, 8, 48, 64)
-    np.testing.assert_array_equal(load_label(dataset, sample), make_clip(seed)[1])
+    assert sample.image.load().shape == (3, 8, 48, 64)
+    np.testing.assert_array_equal(sample.target.read(), make_clip(seed)[1])
 
 
 def test_the_lists_of_davis_are_obeyed(tmp_path):
@@ -56,10 +56,10 @@ def test_sequences_beside_their_masks(tmp_path, masks):
         save(tmp_path / f"shot{seed}", pictures, ".jpg")
         save(tmp_path / masks.format(f"shot{seed}"), labels)
     dataset = open_dataset(tmp_path)
-    assert dataset.video
+    assert dataset.kind == "videos"
     assert len(dataset.samples) == 3
     sample = next(s for s in dataset.samples if s.name == "shot1")
-    np.testing.assert_array_equal(load_label(dataset, sample), make_clip(1, frames=4)[1])
+    np.testing.assert_array_equal(sample.target.read(), make_clip(1, frames=4)[1])
 
 
 def test_video_files_with_a_folder_of_masks_each(tmp_path):
@@ -81,7 +81,7 @@ def test_frames_without_a_mask_count_for_nothing(tmp_path):
         save(tmp_path / "frames" / f"shot{seed}", pictures, ".jpg")
         save(tmp_path / "masks" / f"shot{seed}", labels[::3], step=3)
     dataset = open_dataset(tmp_path)
-    label = load_label(dataset, dataset.splits["val"][0])
+    label = dataset.splits["val"][0].target.read()
     assert [bool((frame == IGNORE).all()) for frame in label] == [False, True, True, False, True, True, False]
     found = check(tmp_path)
     assert found.ok
@@ -90,7 +90,7 @@ def test_frames_without_a_mask_count_for_nothing(tmp_path):
 
 
 def test_masks_of_a_video_file_may_be_counted_from_one(tmp_path):
-    from atrous.data.targets.frames import mask_of_frames
+    from atrous.data.targets.frame_masks import mask_of_frames
 
     pictures, labels = make_clip(0, frames=6)
     write_movie(tmp_path / "a.mp4", pictures)
@@ -111,10 +111,10 @@ def test_folders_of_images_stay_images(tmp_path):
             for i in range(4):
                 picture = rng.integers(0, 2, (8, 9), dtype=np.uint8)
                 Image.fromarray(picture).save(tmp_path / kind / city / f"{city}_{i}.png")
-    assert not open_dataset(tmp_path).video
+    assert open_dataset(tmp_path).kind == "grids"
     (tmp_path / "dataset.toml").write_text("video = true")
     dataset = open_dataset(tmp_path)
-    assert dataset.video
+    assert dataset.kind == "videos"
     assert len(dataset.samples) == 2
 
 
@@ -143,6 +143,6 @@ def test_inputs_are_videos_and_their_labels_folders(tmp_path):
 
 def test_the_real_davis(shared_data):
     dataset = open_dataset(shared_data / "davis")
-    assert dataset.video
-    assert dataset.values == (0, 255)
+    assert dataset.kind == "videos"
+    assert dataset.coding.values == (0, 255)
     assert len(dataset.samples) == 8

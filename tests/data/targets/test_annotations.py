@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from atrous.data.check.check import check
-from atrous.data.dataset import load_image, load_label, open_dataset, spacing_of
+from atrous.data.dataset import open_dataset
 from atrous.data.targets.annotations import Rule, annotated_values
 from atrous.errors import UserError
+from atrous.verbs.check import check
 from tests.data.formats.recordings import RNG, annotate_record, write_edf, write_record
 
 LENGTH = 800
@@ -21,7 +21,7 @@ def nights(root, annotations=((0.0, 3.0, "wake"), (3.0, 2.5, "rem")), count=5, n
 
 def labels_of(root, sample=0):
     dataset = open_dataset(root)
-    return dataset, load_label(dataset, dataset.samples[sample])
+    return dataset, dataset.samples[sample].target.read()
 
 
 def test_intervals_are_labels_and_the_rest_is_void(tmp_path):
@@ -29,8 +29,8 @@ def test_intervals_are_labels_and_the_rest_is_void(tmp_path):
     assert dataset.classes == ("rem", "wake")
     np.testing.assert_array_equal(label, np.repeat([1, 0, 255], [300, 250, 250]))
     assert dataset.channel_names == ("EEG", "EOG")
-    assert load_image(dataset.samples[0]).shape == (2, LENGTH)
-    assert spacing_of(dataset, dataset.samples[0]) == (0.01,)
+    assert dataset.samples[0].image.load().shape == (2, LENGTH)
+    assert dataset.spacing_of(dataset.samples[0]) == (0.01,)
     found = check(tmp_path)
     assert found.ok, found.text()
     assert "recordings, .edf" in found.text()
@@ -43,11 +43,11 @@ def test_background_names_and_later_intervals_win(tmp_path):
         'classes = ["none", "right", "left"]\n[annotations]\nbackground = "none"\n'
         'names = { "seizure (left)" = "left", "seizure (right)" = "right" }\n'
     )
-    dataset, label = labels_of(tmp_path)
+    _, label = labels_of(tmp_path)
     np.testing.assert_array_equal(label, np.repeat([2, 1, 0], [200, 300, 300]))
     write_edf(tmp_path / "quiet.edf", RNG.normal(0, 50, (2, LENGTH)), [100, 100], (), ("EEG", "EOG"))
     quiet = next(s for s in open_dataset(tmp_path).samples if s.name == "quiet")
-    assert set(load_label(dataset, quiet)) == {0}
+    assert set(quiet.target.read()) == {0}
 
 
 def test_instants_are_refused_or_get_their_surroundings(tmp_path):
@@ -71,7 +71,7 @@ def test_waves_of_a_record_and_nothing_known_beside_them(tmp_path):
     dataset, label = labels_of(tmp_path)
     assert dataset.layout == "recordings, .hea"
     np.testing.assert_array_equal(label, np.repeat([255, 1, 0, 2, 255], [100, 20, 80, 40, 560]))
-    assert spacing_of(dataset, dataset.samples[0]) == (0.004,)
+    assert dataset.spacing_of(dataset.samples[0]) == (0.004,)
     assert check(tmp_path).ok
 
 

@@ -4,7 +4,7 @@ import unicodedata
 import pytest
 
 from atrous.data.description import Description, read_description
-from atrous.data.layouts.find import find_layout
+from atrous.data.layouts.table import find_layout
 from atrous.errors import UserError
 from tests.data.data_folders import picture, save, stripes
 
@@ -40,9 +40,9 @@ def test_layouts_with_split_folders(tmp_path, images, masks):
     assert layout.split_origin == "folders"
     for samples in layout.splits.values():
         for sample in samples:
-            assert sample.label is not None
-            assert sample.image.stem == sample.label.stem
-            assert sample.name == sample.image.relative_to(tmp_path).with_suffix("").as_posix()
+            assert sample.target is not None
+            assert sample.image.path.stem == sample.target.path.stem
+            assert sample.name == sample.image.path.relative_to(tmp_path).with_suffix("").as_posix()
 
 
 def test_nnunet_folders_of_2d_images(tmp_path):
@@ -52,7 +52,7 @@ def test_nnunet_folders_of_2d_images(tmp_path):
     save(tmp_path / "imagesTs" / "z_0000.png", picture(1))
     layout = find_layout(tmp_path, Description())
     assert {split: len(samples) for split, samples in layout.splits.items()} == {"train": 1, "val": 1, "test": 1}
-    assert layout.splits["test"][0].label is None
+    assert layout.splits["test"][0].target is None
 
 
 def test_drive_has_regions_and_known_values(tmp_path):
@@ -66,11 +66,11 @@ def test_drive_has_regions_and_known_values(tmp_path):
     assert layout.values == (0, 255)
     assert len(layout.splits["train"]) == 2
     for sample in (*layout.splits["train"], *layout.splits["val"]):
-        number = sample.image.name[:2]
-        assert sample.region is not None
-        assert sample.label is not None
-        assert sample.label.name == f"{number}_manual1.gif"
-        assert sample.region.name == f"{number}_training_mask.gif"
+        number = sample.image.path.name[:2]
+        assert sample.target.region is not None
+        assert sample.target is not None
+        assert sample.target.path.name == f"{number}_manual1.gif"
+        assert sample.target.region.name == f"{number}_training_mask.gif"
     shutil.rmtree(tmp_path / "training/1st_manual")
     assert find_layout(tmp_path, Description(masks="mask")).values is None
 
@@ -86,8 +86,8 @@ def test_voc_lists_say_the_splits_and_images_without_mask_are_no_fault(tmp_path)
     (lists / "train.txt").write_text("a\nb\n")
     (lists / "val.txt").write_text("d\n")
     layout = find_layout(tmp_path, Description())
-    assert [sample.image.stem for sample in layout.splits["train"]] == ["a", "b"]
-    assert [sample.image.stem for sample in layout.splits["val"]] == ["d"]
+    assert [sample.image.path.stem for sample in layout.splits["train"]] == ["a", "b"]
+    assert [sample.image.path.stem for sample in layout.splits["val"]] == ["d"]
     assert layout.images_alone == ()
 
 
@@ -125,7 +125,7 @@ def test_test_stays_as_found(tmp_path):
     (tmp_path / "masks/val").rename(tmp_path / "masks/test")
     layout = find_layout(tmp_path, Description())
     assert {split: len(samples) for split, samples in layout.splits.items()} == {"train": 1, "val": 1, "test": 1}
-    assert layout.splits["test"][0].image.stem == "c"
+    assert layout.splits["test"][0].image.path.stem == "c"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_splits_of_dataset_toml(flat, toml, val, train):
     assert layout.split_origin == "dataset.toml"
     assert len(layout.splits["train"]) == train
     if val is not None:
-        assert [sample.image.stem for sample in layout.splits["val"]] == val
+        assert [sample.image.path.stem for sample in layout.splits["val"]] == val
     everything = [sample.name for samples in layout.splits.values() for sample in samples]
     assert len(everything) == len(set(everything))
 
@@ -166,8 +166,8 @@ def test_lists_hold_one_name_per_line_spaces_and_all(tmp_path, listed):
     else:
         (tmp_path / "dataset.toml").write_text('[splits]\nval = "val.txt"')
     splits = find_layout(tmp_path, read_description(tmp_path)).splits
-    assert [sample.image.stem for sample in splits["val"]] == ["c", "my scan 1"]
-    assert [sample.image.stem for sample in splits["train"]] == ["b", "my scan 2"]
+    assert [sample.image.path.stem for sample in splits["val"]] == ["c", "my scan 1"]
+    assert [sample.image.path.stem for sample in splits["train"]] == ["b", "my scan 2"]
 
 
 def test_a_list_names_letters_with_accents_in_either_form(tmp_path):
@@ -177,7 +177,7 @@ def test_a_list_names_letters_with_accents_in_either_form(tmp_path):
         save(tmp_path / "masks" / f"{name}.png", stripes())
     (tmp_path / "dataset.toml").write_text(f'[splits]\nval = ["{one}"]', encoding="utf-8")
     splits = find_layout(tmp_path, read_description(tmp_path)).splits
-    assert [sample.image.stem for sample in splits["val"]] == [two]
+    assert [sample.image.path.stem for sample in splits["val"]] == [two]
 
 
 def test_folder_names_of_dataset_toml(tmp_path):

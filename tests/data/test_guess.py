@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atrous.data.classes import guess_classes
+from atrous.data.guess import guess_classes
 
 
 def guess(*values):
@@ -29,7 +29,7 @@ def test_classes_are_guessed_and_doubts_are_told(values, count, mapped, ignore, 
     assert (len(found.classes), found.values, found.ignore, found.usable) == (count, mapped, ignore, True)
     assert (found.doubt is None) == (doubt is None)
     assert doubt is None or doubt in (found.doubt or "")
-    assert bool(found.mend) == (doubt is not None)
+    assert bool(found.fix) == (doubt is not None)
 
 
 @pytest.mark.parametrize("values", [range(256), range(0, 250, 3), (), (-5, 0, 1), (255,)])

@@ -21,15 +21,15 @@ class Guess:
         values: file value of each class, or None when it is the class number itself.
         ignore: file values that count for nothing.
         doubt: what is odd about the values, None when nothing is.
-        mend: what to do about it.
-        usable: False when the values cannot be meant as classes.
+        fix: what the user can do about it.
+        usable: False when the values cannot be classes.
     """
 
     classes: tuple[str, ...]
     values: tuple[int, ...] | None
     ignore: tuple[int, ...]
     doubt: str | None = None
-    mend: str = ""
+    fix: str = ""
     usable: bool = True
 
 
@@ -100,7 +100,7 @@ def require_apart(where: Path, ignore: Sequence[int], classes: Sequence[str], va
     """Raise where a value that counts for nothing is the number of a class, too.
 
     Raises:
-        UserError: such a value; the mend keeps the other classes.
+        UserError: there is such a value; the fix that it names keeps the other classes.
     """
     known = list(values or range(len(classes)))
     for value in ignore:

@@ -1,0 +1,56 @@
+"""Images and targets cut by a view: one interpolation for crop, zoom, turn and mirror."""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from atrous.data.view import View
+
+
+def cut_values(
+    values: Any, view: View, crop: tuple[int, ...], mode: Literal["bilinear", "nearest"], border: bool
+) -> torch.Tensor:
+    """Sample values `(C, *S)` at the positions that a view shows, as float32 `(C, *crop)`.
+
+    Args:
+        values: the whole sample, or something that is sliced like it.
+        view: where to look.
+        crop: size of the result along each axis.
+        mode: `bilinear` blends neighbors (along one or three axes too), `nearest` picks one.
+        border: outside the sample, whether the values at its border go on; else there are zeros.
+    """
+    if len(crop) == 1:  # torch samples grids of two and three axes: give one axis a companion of length one
+        flat = View(view.index, np.array([0.5, view.center[0]]), np.diag([1.0, view.matrix[0, 0]]))
+        return cut_values(values[:, None], flat, (1, *crop), mode, border)[:, 0]
+    shape = tuple(values.shape[1:])
+    window = _window(view, crop, shape) if min(shape) > 1 else tuple(slice(0, n) for n in shape)
+    pixels = torch.from_numpy(np.ascontiguousarray(values[(slice(None), *window)]).astype(np.float32))[None]
+    padding = "border" if border else "zeros"
+    return F.grid_sample(pixels, _grid(view, crop, window), mode=mode, padding_mode=padding, align_corners=False)[0]
+
+
+def _window(view: View, crop: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """The part of the sample that the view can see, with a margin for interpolation; at least two positions wide."""
+    reach = np.abs(view.matrix) @ (np.asarray(crop) / 2) + 2
+    low = np.floor(view.center - reach).astype(int)
+    high = np.ceil(view.center + reach).astype(int)
+    return tuple(slice(max(0, min(a, n - 2)), min(n, max(b, 2))) for a, b, n in zip(low, high, shape, strict=True))
+
+
+def _grid(view: View, crop: tuple[int, ...], window: tuple[slice, ...]) -> torch.Tensor:
+    """Sampling grid `(1, *crop, ndim)` in torch's coordinates: -1..1 over the window, the last axis first."""
+    start = np.array([w.start for w in window], float)
+    size = np.array([w.stop - w.start for w in window], float)
+    linear, offset = 2 / size[:, None] * view.matrix, 2 / size * (view.center - start) - 1
+    grid = torch.empty(1, *crop, len(crop))
+    for axis in range(len(crop)):
+        place = torch.tensor(offset[axis], dtype=torch.float32)
+        for along, length in enumerate(crop):
+            offsets = torch.arange(length, dtype=torch.float32) - (length - 1) / 2
+            place = place + (offsets * float(linear[axis, along])).view(
+                [-1 if a == along else 1 for a in range(len(crop))]
+            )
+        grid[0, ..., len(crop) - 1 - axis] = place
+    return grid

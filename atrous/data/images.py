@@ -1,0 +1,162 @@
+"""The image of a sample: small objects that say what they are and open themselves."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atrous.data.formats import FileFault, Header, open_valid, read_header, read_image
+from atrous.data.pages import turn_header, turn_pages
+from atrous.data.void import AllValid
+
+
+class SampleImage(ABC):
+    """What a sample shows; every kind of data has its own class.
+
+    Attributes:
+        path: the file that names the image in messages and in what is written.
+    """
+
+    path: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that the image is made of."""
+        return (self.path,)
+
+    @abstractmethod
+    def header(self) -> Header:
+        """Return the shape, type and spacing of the image as its files have it, without decoding it.
+
+        Raises:
+            UserError: a file cannot be read.
+        """
+
+    @abstractmethod
+    def load(self) -> Any:
+        """Return the values `(C, *S)` that the network is given: uint8, uint16 or float32.
+
+        Raises:
+            UserError: a file cannot be read, or its channels are not those that the data set declares.
+        """
+
+    def stored(self) -> Any:
+        """Return the values `(C, *S)` with the channels of the files, before `load` makes others of them."""
+        return self.load()
+
+    def with_channels(self, stored: np.ndarray) -> np.ndarray:
+        """Return what `load` makes of the `stored` values."""
+        return stored
+
+    def valid(self) -> Any | None:
+        """Return where the image has data, `(*S)` bool to be sliced; None where every position has."""
+        return None
+
+
+@dataclass(frozen=True)
+class FileImage(SampleImage):
+    """An image in one file, or with its channels in several.
+
+    Attributes:
+        path: the file, or the folder of a series or of frames.
+        more: files that hold further channels of the same image (nnU-Net's `CASE_0001.nii.gz`).
+        channels: how many channels the image is brought to when it is loaded; None keeps those of the files.
+        pages: how the pages of a TIFF are read, `z` or `channels`; None as the file says (`pages.py`).
+    """
+
+    path: Path
+    more: tuple[Path, ...] = ()
+    channels: int | None = None
+    pages: str | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file, that of the first channels first."""
+        return (self.path, *self.more)
+
+    def header(self) -> Header:
+        """See `SampleImage.header`; the channels of all files are counted."""
+        header = turn_header(read_header(self.path), self.pages)
+        more = sum(read_header(path).channels for path in self.more)
+        return replace(header, shape=(header.channels + more, *header.size)) if more else header
+
+    def load(self) -> np.ndarray:
+        """See `SampleImage.load`: gray becomes color by repetition, color becomes gray by luma weights."""
+        return self.with_channels(self.stored())
+
+    def with_channels(self, stored: np.ndarray) -> np.ndarray:
+        """See `SampleImage.with_channels`."""
+        return to_channels(stored, self.channels, self.path)
+
+    def stored(self) -> np.ndarray:
+        """See `SampleImage.stored`; channels in several files are put together."""
+        image = turn_pages(read_image(self.path), self.pages)
+        if not self.more:
+            return image
+        parts = [image, *(read_image(path) for path in self.more)]
+        for path, part in zip(self.more, parts[1:], strict=True):
+            if part.shape[1:] != image.shape[1:]:
+                what = f"size {part.shape[1:]}, but {self.path.name} has {image.shape[1:]}"
+                raise FileFault(path, what, "export the channels of a case on one grid")
+        return np.concatenate(parts)
+
+    def valid(self) -> Any | None:
+        """See `SampleImage.valid`: positions that have data in every file."""
+        masks = [mask for path in self.files if (mask := open_valid(path)) is not None]
+        return AllValid(masks) if len(masks) > 1 else masks[0] if masks else None
+
+
+def to_channels(image: np.ndarray, channels: int | None, file: Path) -> np.ndarray:
+    """Bring an image `(C, *S)` to a number of channels.
+
+    Gray becomes color by repetition; color becomes gray by the luma weights of ITU-R BT.601.
+
+    Args:
+        image: the values.
+        channels: how many are wanted; None keeps those that there are.
+        file: the file, to name it in an error.
+
+    Raises:
+        FileFault: the channels can be neither repeated nor averaged.
+
+    >>> to_channels(np.zeros((1, 2, 2), np.uint8), 3, Path("a.png")).shape
+    (3, 2, 2)
+    """
+    if channels is None or image.shape[0] == channels:
+        return image
+    if len(image) == 1:
+        return np.repeat(image, channels, axis=0)
+    if len(image) == 3 and channels == 1:
+        gray = np.tensordot(np.array([0.299, 0.587, 0.114], dtype=np.float32), image.astype(np.float32), axes=1)[None]
+        return gray if image.dtype.kind == "f" else np.rint(gray).astype(image.dtype)
+    what = f"{len(image)} channels, but dataset.toml says channels = {channels}"
+    raise FileFault(file, what, "correct one of the two")
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayImage(SampleImage):
+    """An image in memory.
+
+    Attributes:
+        path: what messages call it; there is no such file.
+        values: `(C, *S)`.
+        spacing: distance between positions along each axis, if known.
+        channel_names: names of the channels, if known.
+    """
+
+    path: Path
+    values: np.ndarray
+    spacing: tuple[float, ...] | None = None
+    channel_names: tuple[str, ...] = ()
+
+    def header(self) -> Header:
+        """See `SampleImage.header`."""
+        values = self.load()
+        return Header(values.shape, values.dtype.name, "array", spacing=self.spacing, names=self.channel_names)
+
+    def load(self) -> np.ndarray:
+        """See `SampleImage.load`: uint8, uint16 and float32 are kept, every other type becomes float32."""
+        kept = self.values.dtype in (np.uint8, np.uint16, np.float32)
+        return self.values if kept else self.values.astype(np.float32)

@@ -1,0 +1,57 @@
+"""The table of layouts, and the way from a folder to the one that fits."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from atrous.data.description import Description
+from atrous.data.layouts.base import Layout
+from atrous.data.layouts.dicom import find_series
+from atrous.data.layouts.genomes import find_genomes
+from atrous.data.layouts.images import find_images
+from atrous.data.layouts.nnunet import find_cases
+from atrous.data.layouts.recordings import find_recordings
+from atrous.data.layouts.videos import find_videos
+from atrous.errors import UserError
+
+FindLayout = Callable[[Path, Description], Layout | None]
+
+LAYOUTS: dict[str, FindLayout] = {
+    "nnunet": find_cases,
+    "videos": find_videos,
+    "genomes": find_genomes,
+    "recordings": find_recordings,
+    "series": find_series,
+    "images": find_images,
+}
+"""Each looks at a folder and gives its layout, or None where another one may fit; they are asked in this order."""
+
+
+def add_layout(name: str, find: FindLayout) -> None:
+    """Add a layout, which is asked before all others.
+
+    Args:
+        name: a name that no layout has.
+        find: given the folder and its dataset.toml, it returns the layout, or None where the folder is none of its own.
+
+    Raises:
+        ValueError: there is a layout of that name.
+    """
+    if name in LAYOUTS:
+        raise ValueError(f"there is a layout {name!r} already")
+    others = dict(LAYOUTS)
+    LAYOUTS.clear()
+    LAYOUTS.update({name: find, **others})
+
+
+def find_layout(root: Path, description: Description) -> Layout:
+    """Find the samples and splits of a folder, whichever layout it has.
+
+    Raises:
+        UserError: there is no such folder, or no layout fits; or what a layout found in it is wrong.
+    """
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder: give the folder that holds the images and masks")
+    for find in LAYOUTS.values():
+        if (layout := find(root, description)) is not None:
+            return layout
+    raise UserError(f"{root}: no layout fits what the folder holds: see docs/data.md for the layouts that are read")

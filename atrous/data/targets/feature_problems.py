@@ -1,0 +1,136 @@
+"""Problems of genome annotations: unknown sequences, features beyond the end, broken reading frames, absent classes."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from atrous.data.genomes.annotation import Feature, read_features
+from atrous.data.genomes.fasta import open_sequence, sequence_lengths
+from atrous.data.genomes.labels import CODING, features_of
+from atrous.data.genomes.letters import NAMES, SHARES
+from atrous.data.problems import Problem, relative, some
+from atrous.data.targets.base import Facts, Scanned
+
+PIECE = 1 << 22
+"""Bases looked at together."""
+
+
+class AnnotatedSequence(Protocol):
+    """What is asked of the reader of one sequence's features (`bits.GenomeFeatures`)."""
+
+    @property
+    def fasta(self) -> Path:
+        """The file of the sequence."""
+        ...
+
+    @property
+    def sequence(self) -> str:
+        """Name of the sequence."""
+        ...
+
+    @property
+    def annotations(self) -> tuple[Path, ...]:
+        """The GFF3 and BED files."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Bases of the sequence."""
+        ...
+
+    def features(self, path: Path) -> list[Feature]:
+        """The features of the sequence in one of the files."""
+        ...
+
+
+def problems(readers: Sequence[AnnotatedSequence], scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
+    """Yield the problems of annotation files, then the classes that train has not.
+
+    Args:
+        readers: one for each annotated sequence that could be read.
+        scans: of the whole data set.
+        facts: classes and root of the data set.
+    """
+    assert facts.coding is not None
+    known: dict[Path, set[str]] = {}
+    for reader in readers:
+        for path in reader.annotations:
+            known.setdefault(path, set()).update(sequence_lengths(reader.fasta))
+    for path, sequences in known.items():
+        yield from _unknown_sequences(path, sequences, facts.root)
+    for reader in readers:
+        yield from _misplaced(reader, facts)
+    for k, name in enumerate(facts.coding.classes):
+        if not any(scanned.counts.get(k) for scanned in scans if scanned.split == "train"):
+            what, fix = f"no {name} in train: it cannot be learned", "add some, or leave it out of `classes`"
+            yield Problem(str(facts.root), what, fix, "warning", "absent class")
+
+
+def notes(readers: Sequence[AnnotatedSequence], classes: Sequence[str]) -> Iterator[str]:
+    """Yield the letters other than A, C, G and T, how many features there are, and those that are not learned."""
+    for reader in readers:
+        letters = _odd_letters(reader)
+        if letters:
+            counts = ", ".join(f"{letter} {count:,}" for letter, count in letters.items())
+            yield (
+                f"{reader.fasta.name}, {reader.sequence}: letters other than A C G T, read as equal shares of their "
+                f"bases: {counts}"
+            )
+    features: Counter[str] = Counter()
+    learned, pseudogenes = features_of(classes), 0
+    for reader in readers:
+        for feature in (feature for path in reader.annotations for feature in reader.features(path)):
+            known = feature.kind in learned
+            features[feature.kind] += known and not feature.pseudo
+            pseudogenes += known and feature.pseudo
+    counted = ", ".join(f"{features[name]:,} {name}" for name in learned)
+    yield f"features: {counted}; {pseudogenes:,} pseudogenes, whose bases count for nothing"
+    others = sorted(name for name in features if name not in learned)
+    if others:
+        yield f"not learned: {some(others)}: name up to three features in `classes` of dataset.toml to choose"
+
+
+def _odd_letters(reader: AnnotatedSequence) -> dict[str, int]:
+    """How often each letter that stands for several bases occurs in a sequence."""
+    codes = open_sequence(reader.fasta, reader.sequence).codes
+    counts = np.zeros(16, np.int64)
+    for start in range(0, reader.length, PIECE):
+        counts += np.bincount(np.asarray(codes[start : start + PIECE]), minlength=16)
+    return {NAMES[code]: int(counts[code]) for code in range(16) if counts[code] and SHARES[code].max() < 1}
+
+
+def _unknown_sequences(path: Path, known: set[str], root: Path) -> Iterator[Problem]:
+    """Features on sequences that the FASTA file does not have."""
+    unknown = Counter(feature.sequence for feature in read_features(path) if feature.sequence not in known)
+    if unknown:
+        names = some(list(unknown), 2)
+        what = f"{sum(unknown.values())} features on sequences that the FASTA file does not have ({names})"
+        fix = f"name them alike: it has {some(sorted(known), 2)}"
+        yield Problem(relative(path, root), what, fix, kind="unknown sequence")
+
+
+def _misplaced(reader: AnnotatedSequence, facts: Facts) -> Iterator[Problem]:
+    """Features beyond the end of a sequence, and coding sequences that are not whole codons."""
+    assert facts.coding is not None
+    learned, length = features_of(facts.coding.classes), reader.length
+    for path in reader.annotations:
+        file = relative(path, facts.root)
+        features = [feature for feature in reader.features(path) if feature.kind in learned]
+        beyond = [
+            feature for feature in features
+            if max(end for _, end in feature.parts) > 2 * length or min(start for start, _ in feature.parts) >= length
+        ]  # fmt: skip
+        if beyond:
+            what = f"{len(beyond)} features beyond the {length:,} bases of {reader.sequence}"
+            yield Problem(file, what, "take the annotation of this very sequence", kind="beyond the end")
+        odd = [
+            feature for feature in features
+            if feature.kind == CODING and not feature.pseudo and sum(end - start for start, end in feature.parts) % 3
+        ]  # fmt: skip
+        if odd:
+            first = f"{reader.sequence}:{odd[0].parts[0][0] + 1}"
+            what = f"{len(odd)} CDS whose length is no multiple of three, the first at {first}"
+            yield Problem(file, what, "mark pseudogenes with pseudo=true, or leave it so", "warning", "odd CDS")

@@ -1,0 +1,98 @@
+"""A user's own network as a model: normalized input, any size, logits of every position."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from atrous.errors import UserError
+from atrous.models.network import DenseNetwork
+
+MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
+"""Sizes that a network may ask its input to be a multiple of."""
+
+
+class _AsEncoder(nn.Module):
+    """A whole network as an encoder with one level: its logits."""
+
+    pretrained = False
+
+    def __init__(self, network: nn.Module, ndim: int, in_channels: int, outputs: int, multiple: int) -> None:
+        super().__init__()
+        self.network, self.ndim, self.in_channels = network, ndim, in_channels
+        self.channels, self.strides = (outputs,), ((multiple,) * ndim,)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Logits `(N, K, *S')` of normalized values `(N, C, *S)`."""
+        return [self.network(x)]
+
+
+class _AsDecoder(nn.Module):
+    """A decoder that has nothing to do: the level is the result."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.channels, self.all_channels = outputs, (outputs,)
+
+    def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The levels as they are."""
+        return levels
+
+
+def own_network(
+    network: nn.Module, ndim: int, in_channels: int, outputs: int, *, mean: Sequence[float], std: Sequence[float]
+) -> DenseNetwork:
+    """Wrap a network so that it can be trained, streamed and saved as those of `atrous` are.
+
+    The network is given normalized values `(N, C, *S)` and returns logits `(N, K, *S')`. Where `S'` is coarser than
+    `S`, logits are resized. Input is padded to the multiple that the network asks for, which is found by trying.
+
+    Args:
+        network: the user's network; it is not copied.
+        ndim: spatial axes.
+        in_channels: channels of the input.
+        outputs: channels that the task needs.
+        mean: of the raw input per channel.
+        std: of the raw input per channel.
+
+    Raises:
+        UserError: the network fails at every size that was tried, or gives other channels or axes.
+
+    >>> model = own_network(nn.Conv2d(3, 2, 3, padding=1), 2, 3, 2, mean=[0.0] * 3, std=[1.0] * 3)
+    >>> model(torch.zeros(1, 3, 5, 7)).shape
+    torch.Size([1, 2, 5, 7])
+    """
+    multiple = _multiple(network, ndim, in_channels, outputs)
+    encoder = _AsEncoder(network, ndim, in_channels, outputs, multiple)
+    return DenseNetwork(encoder, _AsDecoder(outputs), outputs, head=nn.Identity(), mean=mean, std=std)
+
+
+def _multiple(network: nn.Module, ndim: int, in_channels: int, outputs: int) -> int:
+    """The least multiple at which the network runs; its mode stays as it was."""
+    training = network.training
+    network.eval()
+    device = next((weight.device for weight in network.parameters()), torch.device("cpu"))
+    error = ""
+    try:
+        for multiple in MULTIPLES:
+            size = [multiple * (2 * axis + 3) for axis in range(ndim)]  # odd multiples, another one along each axis
+            try:
+                with torch.no_grad():
+                    output = network(torch.zeros(1, in_channels, *size, device=device))
+            except Exception as raised:  # the user's network may raise anything
+                error = f"{type(raised).__name__}: {raised}".splitlines()[0]
+                continue
+            _require_logits(output, ndim, outputs)
+            return multiple
+    finally:
+        network.train(training)
+    raise UserError(f"the network runs at no size that was tried (up to multiples of {MULTIPLES[-1]}): {error}")
+
+
+def _require_logits(output: object, ndim: int, outputs: int) -> None:
+    if not isinstance(output, torch.Tensor):
+        raise UserError(f"the network gives {type(output).__name__}: it must return one tensor (N, K, *S)")
+    if output.ndim != ndim + 2 or output.shape[1] != outputs:
+        raise UserError(
+            f"the network gives a tensor of shape {tuple(output.shape)}: the task needs (N, {outputs}, and {ndim} axes)"
+        )

@@ -1,0 +1,95 @@
+"""A task with the user's own loss and metrics, which are plain functions."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from atrous.tasks.measures import Measures
+from atrous.tasks.scores import Scores
+from atrous.tasks.task import Metrics, Result, Task
+
+LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Given the output `(N, K, *S)` and the targets (of labels `(N, *S)` int64), returns a scalar."""
+MetricFunction = Callable[[torch.Tensor, torch.Tensor], float]
+"""Given the probabilities `(K, *S)` of one image and its target (of labels `(*S)` uint8), returns a number."""
+
+
+@dataclass(frozen=True)
+class CustomTask:
+    """Another task, but with a loss or further metrics that the user gives as functions.
+
+    Attributes:
+        task: what everything else is left to.
+        own_loss: takes the place of the task's loss; None keeps that.
+        own_metrics: further metrics by name; each is averaged over the images for which it is a number.
+    """
+
+    task: Task
+    own_loss: LossFunction | None = None
+    own_metrics: Mapping[str, MetricFunction] = field(default_factory=dict)
+
+    @property
+    def out_channels(self) -> int:
+        """See `Task.out_channels`."""
+        return self.task.out_channels
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """See `Task.watched`: those of the task, then the user's."""
+        return (*self.task.watched, *self.own_metrics)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """See `Task.higher_is_better`."""
+        return self.task.higher_is_better
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """See `Task.loss`."""
+        return self.task.loss(output, target) if self.own_loss is None else self.own_loss(output, target)
+
+    def decode(self, output: torch.Tensor) -> torch.Tensor:
+        """See `Task.decode`."""
+        return self.task.decode(output)
+
+    def probabilities(self, output: torch.Tensor) -> torch.Tensor:
+        """See `Task.probabilities`."""
+        return self.task.probabilities(output)
+
+    def metrics(self, *, full: bool = True) -> Metrics:
+        """See `Task.metrics`. Quick metrics are given raw output; the user's get probabilities all the same."""
+        return _CustomMetrics(self, full)
+
+
+class _CustomMetrics:
+    def __init__(self, task: CustomTask, full: bool) -> None:
+        self._task, self._full = task, full
+        self._metrics = task.task.metrics(full=full)
+        self._values: dict[str, list[float]] = {name: [] for name in task.own_metrics}
+
+    def update(
+        self,
+        name: str,
+        probabilities: torch.Tensor,
+        target: torch.Tensor,
+        spacing: tuple[float, ...] | None = None,
+    ) -> None:
+        """See `Metrics.update`."""
+        self._metrics.update(name, probabilities, target, spacing)
+        if not self._full and self._values:
+            probabilities = self._task.probabilities(probabilities[None])[0]
+        for metric, function in self._task.own_metrics.items():
+            value = float(function(probabilities, target))
+            if not math.isnan(value):
+                self._values[metric].append(value)
+
+    def result(self, seconds: float, tta: str = "none") -> Result:
+        """See `Metrics.result`."""
+        result = self._metrics.result(seconds, tta)
+        means = {name: sum(row) / len(row) if row else math.nan for name, row in self._values.items()}
+        if isinstance(result, Scores):
+            return replace(result, own={**result.own, **means})
+        if isinstance(result, Measures):
+            return replace(result, values={**result.values, **means})
+        raise TypeError(f"{type(result).__name__} cannot hold further metrics: return Scores or Measures")

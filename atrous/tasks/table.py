@@ -1,0 +1,29 @@
+"""The table of tasks: what the output channels of a network can mean."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from atrous.tasks.semantic import Semantic
+from atrous.tasks.stranded import Stranded
+from atrous.tasks.task import Task
+
+BuildTask = Callable[[Mapping[str, Any]], Task]
+
+TASKS: dict[str, BuildTask] = {"semantic": Semantic.build, "stranded": Stranded.build}
+"""By name, a function that makes the task from the section `task` of a recipe."""
+
+
+def add_task(name: str, build: BuildTask) -> None:
+    """Add a task, so that recipes and dataset.toml can name it.
+
+    Args:
+        name: a name that no task has.
+        build: given the section `task` of a recipe as a dictionary, it returns the task. Keys of its own stand in
+            `options`.
+
+    Raises:
+        ValueError: there is a task of that name.
+    """
+    if name in TASKS:
+        raise ValueError(f"there is a task {name!r} already")
+    TASKS[name] = build

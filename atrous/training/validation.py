@@ -1,0 +1,68 @@
+"""A quick validation during training: decoded samples, the larger ones by evenly spread windows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from atrous.data.feed.decode import Decoded
+from atrous.tasks.task import Task
+
+WINDOWS = 8
+"""At most so many windows of one sample."""
+
+
+def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[int]) -> dict[str, float]:
+    """Return the loss and the metrics that the task watches.
+
+    Args:
+        network: in eval mode.
+        task: gives loss and metrics.
+        held_out: the samples.
+        side: size of the windows; samples that are larger count by windows of this size.
+    """
+    metrics, losses, target = task.metrics(full=False), [], held_out.target
+    for index, (name, image) in enumerate(zip(held_out.names, held_out.images, strict=True)):
+        for number, window in enumerate(windows(held_out.size(index), side)):
+            x = torch.from_numpy(np.ascontiguousarray(image[(slice(None), *window)]).astype(np.float32))[None]
+            truth = target.tensor(target.crop(held_out.values[index], window))
+            if x.ndim == 4:
+                x = x.contiguous(memory_format=torch.channels_last)
+            output = network(x).float()
+            losses.append(float(task.loss(output, _batched(truth))))
+            metrics.update(f"{name}/{number}", output[0], truth)
+    result = metrics.result(0.0)
+    return {"loss": float(np.mean(losses)), **result.watched()}
+
+
+def _batched(truth: torch.Tensor) -> torch.Tensor:
+    """A whole target as a batch of one, whole numbers as the loss takes them (int64)."""
+    return truth[None] if truth.is_floating_point() else truth[None].long()
+
+
+def full_to_quick(held_out: Decoded, side: Sequence[int]) -> float:
+    """Return the positions of a full evaluation (of whole samples) divided by those of a quick validation."""
+    sizes = [held_out.size(index) for index in range(len(held_out.names))]
+    whole = sum(int(np.prod(size)) for size in sizes)
+    quick = sum(
+        int(np.prod([part.stop - part.start for part in window])) for size in sizes for window in windows(size, side)
+    )
+    return whole / quick
+
+
+def windows(shape: Sequence[int], side: Sequence[int]) -> list[tuple[slice, ...]]:
+    """Return the whole of a sample, or where it is larger than `side` at most `WINDOWS` windows spread evenly over it.
+
+    >>> windows((360, 480), (1024, 1024))
+    [(slice(0, 360, None), slice(0, 480, None))]
+    >>> len(windows((5400, 10800), (1024, 1024)))
+    8
+    """
+    starts = [[0] if n <= most else list(range(0, n - most + 1, most)) for n, most in zip(shape, side, strict=True)]
+    corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, len(shape))
+    chosen = corners[np.linspace(0, len(corners) - 1, min(WINDOWS, len(corners))).round().astype(int)]
+    return [
+        tuple(slice(int(a), min(int(a) + most, n)) for a, n, most in zip(corner, shape, side, strict=True))
+        for corner in chosen
+    ]

@@ -1,0 +1,122 @@
+"""The one table of kinds of data: how each is checked, planned, fed, predicted and reported."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from atrous.data.check.check import Check
+    from atrous.data.check.fingerprint import Fingerprint
+    from atrous.data.dataset import Dataset
+    from atrous.prediction.predictor import Predictor
+    from atrous.recipe.plan import PlannedRecipe, Request
+    from atrous.recipe.schema import Recipe
+    from atrous.report.page import Example
+    from atrous.tasks.task import Result
+    from atrous.verbs.feeds import Feed
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What differs between kinds of data.
+
+    Attributes:
+        check: `(root, description, layout, progress) -> Check` reads every file once.
+        plan: `(dataset, fingerprint, request) -> PlannedRecipe` plans a training.
+        feed: `(check, recipe, scratch) -> Feed` gives batches and the samples of validation.
+        examples: `(predictor, dataset, split, result) -> examples` chooses what the report shows.
+    """
+
+    check: "Callable[..., Check]"
+    plan: "Callable[[Dataset, Fingerprint, Request], PlannedRecipe]"
+    feed: "Callable[[Check, Recipe, Path], Feed]"
+    examples: "Callable[[Predictor, Dataset, str, Result], Sequence[Example]]"
+
+
+# Each function imports what it needs when it is called: `atrous check` must not wait for torch's optimizers.
+
+
+def _check_grids(*arguments: Any) -> "Check":
+    from atrous.data.check.check import check_grids
+
+    return check_grids(*arguments)
+
+
+def _check_videos(*arguments: Any) -> "Check":
+    from atrous.data.check.check import check_videos
+
+    return check_videos(*arguments)
+
+
+def _check_genomes(*arguments: Any) -> "Check":
+    from atrous.data.check.check import check_genomes
+
+    return check_genomes(*arguments)
+
+
+def _plan_grids(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":
+    from atrous.recipe.plan import plan_grids
+
+    return plan_grids(dataset, fingerprint, request)
+
+
+def _plan_videos(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":
+    from atrous.recipe.video import plan_videos
+
+    return plan_videos(dataset, fingerprint, request)
+
+
+def _plan_genomes(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":
+    from atrous.recipe.genome import plan_genomes
+
+    return plan_genomes(dataset, fingerprint, request)
+
+
+def _feed_grids(check: "Check", recipe: "Recipe", scratch: Path) -> "Feed":
+    from atrous.verbs.feeds import feed_grids
+
+    return feed_grids(check, recipe, scratch)
+
+
+def _feed_videos(check: "Check", recipe: "Recipe", scratch: Path) -> "Feed":
+    from atrous.verbs.feeds import feed_videos
+
+    return feed_videos(check, recipe, scratch)
+
+
+def _feed_genomes(check: "Check", recipe: "Recipe", scratch: Path) -> "Feed":
+    from atrous.verbs.feeds import feed_genomes
+
+    return feed_genomes(check, recipe, scratch)
+
+
+def _grid_examples(predictor: "Predictor", dataset: "Dataset", split: str, result: "Result") -> "Sequence[Example]":
+    from atrous.verbs.summary import grid_examples
+
+    return grid_examples(predictor, dataset, split, result)
+
+
+def _video_examples(predictor: "Predictor", dataset: "Dataset", split: str, result: "Result") -> "Sequence[Example]":
+    from atrous.verbs.summary import video_examples
+
+    return video_examples(predictor, dataset, split, result)
+
+
+KINDS: dict[str, Kind] = {
+    "grids": Kind(_check_grids, _plan_grids, _feed_grids, _grid_examples),
+    "videos": Kind(_check_videos, _plan_videos, _feed_videos, _video_examples),
+    "genomes": Kind(_check_genomes, _plan_genomes, _feed_genomes, lambda predictor, dataset, split, result: []),
+}
+"""`grids` are images, volumes and recordings."""
+
+
+def add_kind(name: str, kind: Kind) -> None:
+    """Add a kind of data, which layouts can then name (`Layout.kind`).
+
+    Raises:
+        ValueError: there is a kind of that name.
+    """
+    if name in KINDS:
+        raise ValueError(f"there is a kind {name!r} already")
+    KINDS[name] = kind

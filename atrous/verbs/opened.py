@@ -1,0 +1,146 @@
+"""Data in whichever form a caller has them: a folder, arrays, a torch data set, a loader."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import Dataset as TorchDataset
+
+from atrous.data.dataset import Dataset, count_values, resolve
+from atrous.data.description import Description, read_description
+from atrous.data.feed.batches import Batch, Stepped
+from atrous.data.layouts.base import Layout
+from atrous.data.layouts.memory import ROOT, arrays_layout, items_layout
+from atrous.data.layouts.table import find_layout
+from atrous.errors import UserError
+
+LOOKED_AT = 64
+"""At most so many images of a loader are looked at to plan a training."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A data set as a caller gave it.
+
+    Attributes:
+        root: its folder, or what stands for one.
+        name: what a run on it is called.
+        description: its dataset.toml.
+        layout: its samples.
+        batches: the user's own batches, where a loader was given.
+    """
+
+    root: Path
+    name: str
+    description: Description
+    layout: Layout
+    batches: Stepped | None = None
+
+
+def open_data(data: Any, toml: Path | str | None = None, val: Any = None) -> Opened:
+    """Open data in whichever form they are.
+
+    Args:
+        data: a folder; a pair `(images, targets)` of sequences of equal length; a torch `Dataset` that gives pairs; or
+            a `DataLoader` that gives pairs of batches, which needs `val`.
+        toml: a dataset.toml that lies elsewhere, or one that describes arrays.
+        val: validation data in one of the last three forms.
+
+    Raises:
+        UserError: the data have another form, or no layout fits the folder.
+    """
+    described = None if toml is None else Path(toml)
+    if isinstance(data, str | Path):
+        if val is not None:
+            raise UserError("val= is for data in memory: a folder says its splits itself (docs/data.md)")
+        root = Path(data)
+        description = read_description(root, described)
+        return Opened(root, root.resolve().name, description, find_layout(root, description))
+    description = Description() if described is None else read_description(ROOT, described)
+    if isinstance(data, DataLoader):
+        if val is None:
+            raise UserError("a DataLoader is trained on as it comes: give validation data as val=")
+        layout = arrays_layout(islice(_entries(data), LOOKED_AT), _pairs(val))
+        return Opened(ROOT, "memory", description, layout, LoaderBatches(data))
+    if isinstance(data, TorchDataset):
+        if isinstance(data, IterableDataset):
+            raise UserError("an IterableDataset has no items to be asked for: give a DataLoader over it, and val=")
+        held_out = None if val is None else val if isinstance(val, TorchDataset) else list(_pairs(val))
+        return Opened(ROOT, "memory", description, items_layout(data, held_out))  # pyright: ignore[reportArgumentType]
+    layout = arrays_layout(_pairs(data), None if val is None else _pairs(val))
+    return Opened(ROOT, "memory", description, layout)
+
+
+def open_dataset_from(data: Any, toml: Path | str | None = None) -> Dataset:
+    """Open data in whichever form they are as a data set; every label is read once where nobody names the classes.
+
+    Raises:
+        UserError: as `open_data`; or the labels are no class numbers.
+    """
+    opened = open_data(data, toml)
+    dataset, guess = resolve(opened.root, opened.description, opened.layout, lambda: count_values(opened.layout))
+    if guess is not None and not guess.usable:
+        raise UserError(f"{opened.root}: {guess.doubt}: {guess.fix}")
+    return dataset
+
+
+def _pairs(data: Any) -> Iterator[tuple[Any, Any]]:
+    """Pairs of image and target of data in memory."""
+    if isinstance(data, DataLoader):
+        yield from _entries(data)
+        return
+    if isinstance(data, TorchDataset):
+        yield from (data[number] for number in range(len(data)))  # pyright: ignore[reportArgumentType]
+        return
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise UserError(
+            f"data are {type(data).__name__}: give a folder, a pair (images, targets), a torch Dataset or DataLoader"
+        )
+    images, targets = data
+    if len(images) != len(targets):
+        raise UserError(f"{len(images)} images for {len(targets)} targets: give one target for each image")
+    yield from zip(images, targets, strict=True)
+
+
+def _entries(loader: DataLoader) -> Iterator[tuple[Any, Any]]:
+    """The entries of a loader's batches."""
+    for images, targets in loader:
+        yield from zip(images, targets, strict=True)
+
+
+class LoaderBatches:
+    """The batches of a `DataLoader`, one pass after the other.
+
+    Steps are to be asked for in order; to ask for an earlier one begins a new pass.
+    """
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader, self._batches, self._next = loader, iter(()), 0
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in a pass."""
+        return max(1, len(self._loader))
+
+    def __getitem__(self, step: int) -> Batch:
+        if step != self._next:
+            self._batches = iter(())
+        batch = next(self._batches, None)
+        if batch is None:
+            self._batches = iter(self._loader)
+            batch = next(self._batches, None)
+        if batch is None:
+            raise UserError("the DataLoader gives no batch")
+        self._next = step + 1
+        images, targets = (torch.as_tensor(part) for part in _two(batch))
+        return Batch(images.float(), targets if targets.is_floating_point() else targets.long())
+
+
+def _two(batch: Any) -> Sequence[Any]:
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise UserError(f"a batch of the DataLoader is {type(batch).__name__}: it must be (images, targets)")
+    return batch
