@@ -80,7 +80,7 @@ class Batches:
             image = cut_values(decoded.images[index], view, crop, "bilinear", border=True)
             images.append(image if self.color is None else recolor(rng, image, self.color, self.spread))
             targets.append(decoded.target.cut(decoded.values[index], view, crop))
-        return Batch(torch.stack(images), torch.stack(targets))
+        return Batch(torch.stack(images), decoded.target.batch(targets))
 
 
 class Stepped(Protocol):

@@ -100,11 +100,8 @@ class Target(ABC):
     kind: ClassVar[str]
     has_classes: ClassVar[bool] = False
     """Whether positions have classes, whose names a data set must know."""
-
-    @property
-    @abstractmethod
-    def path(self) -> Path:
-        """The file that holds the target, to name it in messages."""
+    path: Path
+    """The file that holds the target, to name it in messages."""
 
     @abstractmethod
     def read(self) -> Any:
@@ -187,6 +184,13 @@ class Target(ABC):
     @abstractmethod
     def cut(values: Any, view: View, crop: tuple[int, ...]) -> "torch.Tensor":
         """Return what a view shows of the values, as the tensor that the loss is given for one crop."""
+
+    @staticmethod
+    def batch(cuts: "Sequence[torch.Tensor]") -> "torch.Tensor":
+        """Return what the loss is given for a batch of crops; here they are stacked."""
+        import torch
+
+        return torch.stack(list(cuts))
 
     @staticmethod
     @abstractmethod

@@ -1,0 +1,118 @@
+"""Instances: objects by number, `(*S)` uint32; 0 is background, and every object may have a class."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from atrous.color import Palette, default_palette
+from atrous.data.formats import FileFault, Header, is_color, read_header, read_values
+from atrous.data.problems import Problem, relative
+from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
+from atrous.data.view import View
+
+if TYPE_CHECKING:
+    import torch  # the data doctor must not wait for it
+
+EXACT = 1 << 24
+"""float32, in which views are cut, holds whole numbers up to this one exactly."""
+
+
+@dataclass(frozen=True)
+class Instances(Target):
+    """Objects by number.
+
+    Attributes:
+        path: a label image whose values are the numbers of objects.
+        class_of: the class of an object, by its number; objects that are not named have class 1.
+    """
+
+    path: Path
+    class_of: Mapping[int, int] = field(default_factory=dict, hash=False)
+
+    kind: ClassVar[str] = "instances"
+
+    def header(self) -> Header:
+        """Return the header of the label image."""
+        return read_header(self.path)
+
+    def read(self) -> np.ndarray:
+        """Return numbers `(*S)` uint32.
+
+        Raises:
+            UserError: the file cannot be read, stores colors, or has negative numbers.
+        """
+        values = read_values(self.path)
+        if is_color(values, self.header()):
+            raise FileFault(self.path, "stores colors, not the numbers of objects", "save numbers in one channel")
+        if values.size and values.min() < 0:
+            raise FileFault(self.path, f"has the number {values.min()}", "number objects from 1; 0 is background")
+        return values.astype(np.uint32)
+
+    def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
+        """See `Target.scan`: `counts` has the positions of every object."""
+        numbers = self.read()
+        unique, counts = np.unique(numbers, return_counts=True)
+        present = {int(number): int(count) for number, count in zip(unique, counts, strict=True) if number}
+        return TargetScan(self.header(), numbers.shape, counts=present)
+
+    @classmethod
+    def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
+        """Yield the label images without any object."""
+        for one in scans:
+            if one.contents is not None and one.target is not None and not one.contents.counts:
+                file = relative(one.target.path, facts.root)
+                yield Problem(file, "it has no object", "fine if the image shows none", "warning", "empty")
+
+    @classmethod
+    def notes(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[str]:
+        """Yield how many objects there are and how large they are."""
+        areas = [area for one in scans for area in one.counts.values()]
+        if areas:
+            low, middle, high = np.percentile(areas, [5, 50, 95])
+            yield f"{len(areas):,} objects of {middle:.0f} positions (median; 5 to 95 %: {low:.0f} to {high:.0f})"
+
+    @staticmethod
+    def resample(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+        """See `Target.resample`: each position takes the nearest number."""
+        sizes = zip(shape, values.shape, strict=True)
+        axes = [np.minimum(((np.arange(m) + 0.5) * n / m).astype(int), n - 1) for m, n in sizes]
+        return values[np.ix_(*axes)]
+
+    @staticmethod
+    def places(values: np.ndarray, seed: int) -> dict[int, np.ndarray]:
+        """See `Target.places`: the center of every object, as places of class 1."""
+        unique, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        flat = inverse.reshape(-1)
+        axes = np.indices(values.shape).reshape(values.ndim, -1)
+        centers = np.stack([np.bincount(flat, weights=axis) / counts for axis in axes], axis=1)
+        centers = np.rint(centers[unique != 0]).astype(int)
+        return {1: centers} if len(centers) else {}
+
+    @staticmethod
+    def cut(values: Any, view: View, crop: tuple[int, ...]) -> "torch.Tensor":
+        """Return numbers `(*crop)` int64: the nearest, background outside the sample."""
+        import torch
+
+        from atrous.data.cut import cut_values
+
+        if int(np.max(values, initial=0)) > EXACT:
+            raise ValueError(f"objects are numbered beyond {EXACT}: number them from 1")
+        return cut_values(np.asarray(values)[None], view, crop, "nearest", border=False)[0].to(torch.int64)
+
+    @staticmethod
+    def tensor(values: np.ndarray) -> "torch.Tensor":
+        """Return numbers `(*S)` int64."""
+        import torch
+
+        return torch.from_numpy(np.asarray(values).astype(np.int64))
+
+    @staticmethod
+    def draw(image: np.ndarray, values: np.ndarray, palette: Palette) -> np.ndarray:
+        """Return every object in one of 40 colors, the background black."""
+        colors = np.array(default_palette(40, background=False), np.uint8)
+        picture = colors[(np.asarray(values).astype(np.int64) * 7) % len(colors)]
+        picture[np.asarray(values) == 0] = 0
+        return picture

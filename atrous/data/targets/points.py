@@ -1,0 +1,130 @@
+"""Points: places of objects, `(n, ndim)` float64, with a class each; a position `i` spans `i` to `i + 1`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from atrous.color import Palette
+from atrous.data.images import SampleImage
+from atrous.data.targets.base import Target, TargetScan
+from atrous.data.view import View
+
+if TYPE_CHECKING:
+    import torch  # the data doctor must not wait for it
+
+DOT = 2
+"""Positions by which the square that is drawn for a point reaches to either side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Points or boxes of one sample, with the size of the grid that they lie on.
+
+    Attributes:
+        size: the spatial shape `S`.
+        places: `(n, ndim)` points, or `(n, 2 * ndim)` boxes: the low corner, then the high one.
+        classes: `(n,)` int64.
+    """
+
+    size: tuple[int, ...]
+    places: np.ndarray
+    classes: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the arrays take."""
+        return self.places.nbytes + self.classes.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class Points(Target):
+    """Places of objects.
+
+    Attributes:
+        path: the file that they come from, or what messages call them.
+        image: the image that they lie on.
+        coordinates: `(n, ndim)` float64.
+        classes: `(n,)` int64.
+    """
+
+    path: Path
+    image: SampleImage
+    coordinates: np.ndarray
+    classes: np.ndarray
+
+    kind: ClassVar[str] = "points"
+
+    def read(self) -> Places:
+        """Return the points with the size of their image."""
+        return Places(self.image.header().size, self.coordinates, self.classes)
+
+    def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
+        """See `Target.scan`: `counts` has the points of each class."""
+        unique, counts = np.unique(self.classes, return_counts=True)
+        return TargetScan(
+            size=self.image.header().size, counts=dict(zip(unique.tolist(), counts.tolist(), strict=True))
+        )
+
+    @staticmethod
+    def grid(values: Places) -> tuple[int, ...]:
+        """See `Target.grid`."""
+        return values.size
+
+    @staticmethod
+    def crop(values: Places, window: tuple[slice, ...]) -> Places:
+        """See `Target.crop`: the points inside, counted from the window's corner."""
+        low, high = np.array([part.start for part in window]), np.array([part.stop for part in window])
+        inside = ((values.places >= low) & (values.places < high)).all(axis=1)
+        return Places(tuple((high - low).tolist()), values.places[inside] - low, values.classes[inside])
+
+    @staticmethod
+    def resample(values: Places, shape: Any) -> Places:
+        """See `Target.resample`."""
+        factor = np.array(shape) / np.array(values.size)
+        return Places(tuple(shape), values.places * factor, values.classes)
+
+    @staticmethod
+    def places(values: Places, seed: int) -> dict[int, np.ndarray]:
+        """See `Target.places`: the positions of the points of each class."""
+        whole = np.floor(values.places).astype(int)
+        return {int(k): whole[values.classes == k] for k in np.unique(values.classes)}
+
+    @staticmethod
+    def cut(values: Places, view: View, crop: tuple[int, ...]) -> "torch.Tensor":
+        """Return the points that a view shows, `(n, ndim + 1)` float32: where the crop shows them, then the class."""
+        import torch
+
+        seen = view.to_crop(values.places, crop)
+        inside = ((seen >= 0) & (seen < np.array(crop))).all(axis=1)
+        return torch.from_numpy(np.column_stack([seen[inside], values.classes[inside]]).astype(np.float32))
+
+    @staticmethod
+    def batch(cuts: "Sequence[torch.Tensor]") -> "torch.Tensor":
+        """Return the points of all crops, `(m, ndim + 2)`: the number of the crop, then what `cut` gives."""
+        return numbered(cuts)
+
+    @staticmethod
+    def tensor(values: Places) -> "torch.Tensor":
+        """Return points `(n, ndim + 1)` float32: places, then classes."""
+        import torch
+
+        return torch.from_numpy(np.column_stack([values.places, values.classes]).astype(np.float32))
+
+    @staticmethod
+    def draw(image: np.ndarray, values: Places, palette: Palette) -> np.ndarray:
+        """Return a small square for every point, in the color of its class, on black."""
+        picture = np.zeros((*image.shape[1:], 3), np.uint8)
+        for (row, column), k in zip(np.floor(values.places).astype(int), values.classes, strict=True):
+            top, left = max(0, row - DOT), max(0, column - DOT)
+            picture[top : row + DOT + 1, left : column + DOT + 1] = palette[int(k)]
+        return picture
+
+
+def numbered(cuts: "Sequence[torch.Tensor]") -> "torch.Tensor":
+    """Put the rows of several crops `(n, k)` into one tensor `(m, k + 1)`, the number of the crop first."""
+    import torch
+
+    return torch.cat([torch.cat([torch.full((len(cut), 1), float(i)), cut], dim=1) for i, cut in enumerate(cuts)])

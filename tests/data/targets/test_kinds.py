@@ -1,0 +1,146 @@
+"""Every kind of target: what is read, counted, cut by a view and drawn, against plain slicing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from atrous.data.images import ArrayImage
+from atrous.data.targets.base import Facts
+from atrous.data.targets.bits import Bits
+from atrous.data.targets.boxes import Boxes
+from atrous.data.targets.instances import Instances
+from atrous.data.targets.labels import LabelArray, Labels
+from atrous.data.targets.none import NoTarget
+from atrous.data.targets.points import Places, Points
+from atrous.data.targets.values import ValueArray, Values
+from atrous.data.view import View
+
+SIZE, CROP = (21, 17), (8, 6)
+RNG = np.random.default_rng(0)
+IMAGE = ArrayImage(Path("image"), RNG.random((1, *SIZE)).astype(np.float32))
+PALETTE = ((0, 0, 0), (255, 0, 0), (0, 255, 0))
+POINTS = np.array([[0.5, 0.5], [10.2, 7.9], [20.9, 16.1]])
+BOXES = np.array([[2.0, 3.0, 6.0, 9.0], [8.0, 8.0, 20.0, 12.0]])
+
+
+def grids():
+    """Values of every kind that is a grid, and the spatial axes' place in them."""
+    return {
+        Labels: RNG.integers(0, 3, SIZE).astype(np.uint8),
+        Bits: RNG.integers(0, 8, SIZE).astype(np.uint16),
+        Instances: RNG.integers(0, 99, SIZE).astype(np.uint32),
+        Values: RNG.random((2, *SIZE)).astype(np.float32),
+        NoTarget: np.empty((0, *SIZE), np.float32),
+    }
+
+
+@pytest.mark.parametrize("kind", [Labels, Bits, Instances, Values, NoTarget])
+@given(st.data())
+@settings(max_examples=15, deadline=None)
+def test_a_plain_view_is_a_slice(kind, data):
+    values = grids()[kind]
+    start = [data.draw(st.integers(0, n - c)) for n, c in zip(SIZE, CROP, strict=True)]
+    window = tuple(slice(s, s + c) for s, c in zip(start, CROP, strict=True))
+    view = View(0, np.array([s + c / 2 for s, c in zip(start, CROP, strict=True)]), np.eye(2))
+    cut = kind.cut(values, view, CROP)
+    want = kind.tensor(kind.crop(values, window))
+    torch.testing.assert_close(cut.double(), want.double(), atol=1e-4, rtol=0)
+    assert kind.grid(values) == SIZE
+    assert kind.grid(kind.crop(values, window)) == CROP
+
+
+@pytest.mark.parametrize(("kind", "places"), [(Points, POINTS), (Boxes, BOXES)])
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_places_move_with_the_view(kind, places, data):
+    values = Places(SIZE, places, np.arange(len(places)))
+    start = np.array([data.draw(st.integers(0, n - c)) for n, c in zip(SIZE, CROP, strict=True)])
+    view = View(0, start + np.array(CROP) / 2, np.eye(2))
+    window = tuple(slice(int(s), int(s) + c) for s, c in zip(start, CROP, strict=True))
+    torch.testing.assert_close(kind.cut(values, view, CROP), kind.tensor(kind.crop(values, window)))
+
+
+def test_a_mirrored_box_is_the_box_of_the_mirrored_object():
+    mask = np.zeros((12, 12), np.uint8)
+    mask[2:5, 3:9] = 1
+    values = Places((12, 12), np.array([[2.0, 3.0, 5.0, 9.0]]), np.array([1]))
+    for matrix in (np.diag([-1.0, 1.0]), np.diag([1.0, -1.0]), np.array([[0.0, 1.0], [1.0, 0.0]])):
+        view = View(0, np.array([6.0, 6.0]), matrix)
+        seen = np.argwhere(Labels.cut(mask, view, (12, 12)).numpy() == 1)
+        want = [*seen.min(0), *(seen.max(0) + 1), 1]
+        assert Boxes.cut(values, view, (12, 12))[0].tolist() == pytest.approx(want, abs=1e-4)
+
+
+def test_objects_of_a_batch_are_numbered_by_crop():
+    cuts = [
+        Points.tensor(Places(SIZE, POINTS, np.array([0, 1, 2]))),
+        Points.tensor(Places(SIZE, POINTS[:1], np.array([1]))),
+    ]
+    assert Points.batch(cuts)[:, 0].tolist() == [0, 0, 0, 1]
+    assert Points.batch(cuts).shape == (4, 4)
+
+
+@pytest.mark.parametrize("kind", [Labels, Bits, Instances, Values])
+def test_outside_the_sample_nothing_is_known(kind):
+    cut = kind.cut(grids()[kind], View(0, np.array([-20.0, -20.0]), np.eye(2)), CROP)
+    if kind is Values:
+        assert cut.isnan().all()
+    else:
+        assert set(cut.unique().tolist()) == {0 if kind is Instances else 255}
+
+
+@pytest.mark.parametrize("kind", [Labels, Bits, Instances, Values, NoTarget])
+def test_doubling_the_grid_repeats_the_nearest(kind):
+    values = grids()[kind]
+    shape = (2 * SIZE[0], 2 * SIZE[1])
+    larger = kind.resample(values, shape)
+    assert kind.grid(larger) == shape
+    if kind not in (Values, NoTarget):
+        np.testing.assert_array_equal(larger[::2, ::2], values)
+
+
+def test_values_that_are_not_finite_are_unknown():
+    array = np.array([[[1.0, np.inf], [np.nan, 3.0]]])
+    target = Values(ValueArray(Path("heights"), array))
+    np.testing.assert_array_equal(np.isnan(target.read()), [[[False, True], [True, False]]])
+    assert target.scan(None).outside == 2
+    assert target.scan(np.array([[False, True], [True, True]])).outside == 3
+    assert not Values.counts_for_nothing(target.read())
+    assert Values.counts_for_nothing(np.full((1, 2, 2), np.nan))
+
+
+def test_instances_are_read_counted_and_centered(tmp_path):
+    numbers = np.zeros(SIZE, np.uint16)
+    numbers[2:6, 3:7], numbers[10:13, 10:13] = 300, 7
+    Image.fromarray(numbers).save(tmp_path / "a.png")
+    target = Instances(tmp_path / "a.png")
+    np.testing.assert_array_equal(target.read(), numbers)
+    assert target.scan(None).counts == {7: 9, 300: 16}
+    assert sorted(Instances.places(target.read(), 0)[1].tolist()) == [[4, 4], [11, 11]]
+    assert list(Instances.problems([], Facts(tmp_path))) == []
+
+
+def test_pictures_show_the_classes():
+    labels = np.array([[0, 1], [2, 255]], np.uint8)
+    assert Labels.draw(np.zeros((1, 2, 2)), labels, PALETTE)[0, 1].tolist() == [255, 0, 0]
+    bits = Bits.draw(np.zeros((1, 2, 2)), np.array([[1, 2], [4, 255]]), PALETTE)
+    assert bits[1, 0].tolist() == [0, 255, 0]
+    dots = Points.draw(IMAGE.values, Places(SIZE, POINTS, np.array([1, 2, 1])), PALETTE)
+    assert dots[10, 7].tolist() == [0, 255, 0]
+    boxes = Boxes.draw(IMAGE.values, Places(SIZE, BOXES, np.array([1, 2])), PALETTE)
+    assert boxes[2, 3].tolist() == [255, 0, 0]
+    assert boxes[4, 5].tolist() == [0, 0, 0]
+    heights = Values.draw(IMAGE.values, np.array([[[0.0, 2.0], [1.0, np.nan]]]), PALETTE)
+    assert heights[..., 0].tolist() == [[0, 255], [128, 150]]
+    assert not Instances.draw(IMAGE.values, np.zeros(SIZE, np.uint32), PALETTE).any()
+
+
+def test_labels_in_memory_need_their_classes():
+    target = Labels(LabelArray("labels", np.zeros(SIZE, np.uint8)), IMAGE)
+    with pytest.raises(ValueError, match="open the data set first"):
+        target.read()
