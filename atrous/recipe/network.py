@@ -153,6 +153,8 @@ def build_network(model: ModelSection, outputs: int) -> DenseNetwork:
             return VideoNetwork(picture, model.temporal, kernel=model.temporal_kernel, causal=model.causal)
         except ValueError as error:
             raise UserError(f"model.temporal = {model.temporal!r}: {error}") from error
+    if model.name not in MODELS:
+        raise UserError(f"model.name = {model.name!r}: a network of your own is built in Python: pass it as network=")
     options: dict[str, Any] = {"mean": model.mean, "std": model.std}
     if model.attention != "none":
         options["attend"] = partial(attention, model.attention)

@@ -1,5 +1,6 @@
 """The folder that a training run leaves behind."""
 
+import copy
 import json
 import os
 import platform
@@ -11,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from atrous.errors import UserError
-from atrous.models.network import DenseNetwork
 from atrous.nn.mirror import plain
 from atrous.recipe.build import build_network, build_task
 from atrous.recipe.schema import Recipe, read_recipe, to_toml
@@ -44,21 +45,32 @@ class Run:
         """What the output channels mean."""
         return build_task(self.recipe)
 
-    def network(self) -> DenseNetwork:
-        """The trained network, in eval mode.
+    def network(self, own: nn.Module | None = None) -> nn.Module:
+        """Return the trained network, in eval mode.
+
+        Args:
+            own: the user's own network, if the recipe says `model.name = "custom"`: the weights are loaded into a copy.
 
         Raises:
-            UserError: the weights are missing or not those of the recipe.
+            UserError: the weights are missing or do not fit the network, or the recipe is custom and `own` is None.
         """
         tensors, _ = read_tensors(self.weights)
-        # The weights come from the run, so the encoder's own are not wanted (nor their package).
-        model = self.recipe.model.model_copy(update={"pretrained": False})
-        network = build_network(model, self.task().out_channels)
+        if own is not None:
+            network, named = copy.deepcopy(own), f"the {type(own).__name__} that was passed"
+        elif self.recipe.model.name == "custom":
+            raise UserError(
+                f"{self.folder}: was trained with a network of your own, which only Python can build: "
+                "pass it, as in atrous.load(run, network=MyNetwork())"
+            )
+        else:
+            # The weights come from the run, so the encoder's pretrained weights (and their package) are not needed.
+            model = self.recipe.model.model_copy(update={"pretrained": False})
+            network, named = build_network(model, self.task().out_channels), "the network of recipe.toml"
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip()
-            raise UserError(f"{self.weights}: does not fit the network of recipe.toml: {first}") from error
+            raise UserError(f"{self.weights}: does not fit {named}: {first}") from error
         return plain(network).eval()
 
 

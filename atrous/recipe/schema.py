@@ -59,7 +59,12 @@ class ModelSection(_Section):
         "fc_densenet",
         "codons",
         "five_layer",
-    ] = Field("fcn", description="architecture: fcn is the light pyramid, the others are those of their papers")
+        "custom",
+    ] = Field(
+        "fcn",
+        description="architecture: fcn is the light pyramid, custom a network of your own, the others are those of "
+        "their papers",
+    )
     encoder: str = Field(
         "resnet", description="resnet, vgg, efficientnet_lite0, torchvision:NAME or any timm model with feature maps"
     )

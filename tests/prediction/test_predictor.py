@@ -61,7 +61,7 @@ def test_streamed_is_whole(trained):
 
 def test_values_are_standardized_before_bfloat16_rounds_them(trained):
     image = 60000 + np.random.default_rng(0).integers(0, 200, (3, 64, 64)).astype(np.uint16)
-    found = load(trained, dtype=torch.bfloat16)._standardized(image)[:, :4]
+    found = load(trained, dtype=torch.bfloat16).standardized(image)[:, :4]
     assert found.dtype == np.float32
     assert len(np.unique(found)) > 100
 
