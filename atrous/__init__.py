@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from atrous.errors import UserError as UserError
     from atrous.geometry.field import Certificate as Certificate
     from atrous.geometry.field import certify as certify
-    from atrous.prediction.predictor import Prediction as Prediction
     from atrous.prediction.predictor import Predictor as Predictor
     from atrous.prediction.predictor import load as load
+    from atrous.prediction.result import Prediction as Prediction
     from atrous.surgery.certificate import SurgeryCertificate as SurgeryCertificate
     from atrous.surgery.convolutionalize import convolutionalize as convolutionalize
     from atrous.surgery.dilate import dilate as dilate
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "Certificate": "atrous.geometry.field",
     "Check": "atrous.data.check.check",
-    "Prediction": "atrous.prediction.predictor",
+    "Prediction": "atrous.prediction.result",
     "Predictor": "atrous.prediction.predictor",
     "Scores": "atrous.tasks.scores",
     "SurgeryCertificate": "atrous.surgery.certificate",

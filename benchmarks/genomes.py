@@ -24,7 +24,7 @@ from atrous.data.dataset import Dataset, open_dataset
 from atrous.data.genomes.labels import CODING
 from atrous.data.genomes.letters import NAMES
 from atrous.data.sample import Sample
-from atrous.prediction.genomes import annotate_files, find_genome_jobs
+from atrous.prediction.jobs import find_jobs, run_jobs
 from atrous.prediction.predictor import Predictor, load
 from atrous.stream import stream
 from atrous.tasks.stranded_metrics import StrandedMetrics, StrandedScores
@@ -90,9 +90,9 @@ def scored(dataset: Dataset, sample: Sample, probabilities: np.ndarray) -> Stran
 
 def seconds_to_predict(predictor: Predictor, fasta: Path, folder: Path) -> float:
     """Wall time from the FASTA file to the GFF3 file."""
-    jobs = find_genome_jobs([fasta], folder / "genes.gff3")
+    jobs = find_jobs(predictor, [fasta], folder / "genes.gff3")
     start = time.perf_counter()
-    done = annotate_files(predictor, jobs)
+    done = run_jobs(predictor, jobs, folder)
     assert not done.failed, done.failed
     return time.perf_counter() - start
 
@@ -102,7 +102,7 @@ def strips_compared(predictor: Predictor, sample: Sample) -> list[dict[str, Any]
     image = np.asarray(sample.image.load()[:, :LONGEST])
     whole = predictor.output(image)[0]
     labels = predictor.task.decode(whole[None])
-    ready, rows = predictor._standardized(image), []
+    ready, rows = predictor.standardized(image), []
     for strip in STRIPS:
         found = torch.from_numpy(stream(predictor.inner, ready, strip=strip))
         rows.append({

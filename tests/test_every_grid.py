@@ -11,8 +11,7 @@ import tifffile
 from PIL import Image
 
 from atrous.data.genomes.annotation import read_features
-from atrous.prediction.genomes import annotate_files, find_genome_jobs
-from atrous.prediction.jobs import Wanted, find_jobs, predict_files
+from atrous.prediction.jobs import Companions, find_jobs, run_jobs
 from atrous.prediction.predictor import load
 from atrous.recipe.plan import Request
 from atrous.recipe.schema import read_recipe
@@ -166,8 +165,8 @@ def test_videos_are_predicted_as_files_and_streamed_equals_whole(filmed, tmp_pat
     monkeypatch.setattr("atrous.prediction.predictor.WHOLE", 100)
     predictor = load(filmed.run)
     assert predictor.plan((3, 9, 48, 64)).axis == 0
-    wanted = Wanted(overlay=True, palette=predictor.palette)
-    done = predict_files(predictor, find_jobs(predictor, [clip], tmp_path / "out"), wanted)
+    jobs = find_jobs(predictor, [clip], tmp_path / "out", Companions(overlay=True))
+    done = run_jobs(predictor, jobs, tmp_path / "out")
     assert done.written == (tmp_path / "out" / "clip",)
     written = [np.asarray(Image.open(tmp_path / "out" / "clip" / f"{time:05d}.png")) for time in range(9)]
     assert (np.stack(written) == labels).mean() > 0.999  # labels may differ where two logits tie
@@ -200,12 +199,9 @@ def test_labels_of_edf_are_annotations_that_its_own_library_reads(edf_run, tmp_p
     import pyedflib
     import torch
 
-    from atrous.prediction.jobs import Wanted, find_jobs, predict_files
-    from atrous.prediction.predictor import load
-
     data, trained = edf_run
     predictor = load(trained.run.folder, dtype=torch.float32)
-    done = predict_files(predictor, find_jobs(predictor, [data], tmp_path / "out"), Wanted())
+    done = run_jobs(predictor, find_jobs(predictor, [data], tmp_path / "out"), tmp_path / "out")
     assert done.failed == ()
     path = tmp_path / "out" / "patient0.edf"
     assert path in done.written
@@ -228,8 +224,8 @@ def test_genomes_are_learned_and_their_genes_written(tmp_path):
     again = evaluate(trained.run.folder, data).scores
     np.testing.assert_array_equal(again.confusion, trained.scores.confusion)
     predictor = load(trained.run)
-    jobs = find_genome_jobs([data / "g0.fa.gz"], tmp_path / "genes.gff3")
-    assert annotate_files(predictor, jobs).written == (tmp_path / "genes.gff3",)
+    jobs = find_jobs(predictor, [data / "g0.fa.gz"], tmp_path / "genes.gff3")
+    assert run_jobs(predictor, jobs, tmp_path).written == (tmp_path / "genes.gff3",)
     truth = {(f.parts[0], f.strand) for f in read_features(data / "g0.gff.gz")}
     close = [
         any(strand == s and abs(a - start) < 30 and abs(b - end) < 30 for (a, b), s in truth)
@@ -278,11 +274,11 @@ def test_pictures_of_every_field_are_learned_and_measured(learned):
 def test_pictures_of_every_field_are_predicted_where_they_lie_and_streamed_is_whole(learned, tmp_path):
     kind, _, source, trained = learned
     whole, streamed = load(trained.run.folder), load(trained.run.folder, memory="20MB")
-    wanted = Wanted(overlay=True, probabilities="tiff", palette=whole.palette)
+    companions = Companions(overlay=True, probabilities="tiff")
     outs = []
     for name, predictor in (("whole", whole), ("streamed", streamed)):
-        jobs = find_jobs(predictor, [source], tmp_path / name)
-        done = predict_files(predictor, jobs, wanted)
+        jobs = find_jobs(predictor, [source], tmp_path / name, companions)
+        done = run_jobs(predictor, jobs, tmp_path / name)
         assert not done.failed
         outs.append(done.written[0])
         assert not list((tmp_path / name).glob("*.part*"))

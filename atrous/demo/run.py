@@ -11,11 +11,10 @@ from PIL import Image
 
 from atrous.demo.digits import digit_scene, write_digit_scenes, write_picture
 from atrous.errors import UserError
-from atrous.prediction.inputs import Input
-from atrous.prediction.jobs import Job, Wanted, predict_files
 from atrous.prediction.predictor import load
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate
+from atrous.verbs.predict import PredictOptions, predict
 from atrous.verbs.train import train
 
 SIZE, LARGE = 256, 4096
@@ -117,12 +116,11 @@ def _large(run: Path, say: Callable[[str], None]) -> float:
     folder.mkdir(exist_ok=True)
     source = folder / "large.png"
     write_picture(source, image)
+    target = folder / "labels" / source.name
+    result = predict(run, [source], target.parent, PredictOptions(overlay=True), tell=say)
+    if result.failed:
+        raise UserError(result.failed[0][1])
     predictor = load(run)
-    target = folder / "labels" / "large.png"
-    job = Job(Input((source,), Path(target.name)), target)
-    written = predict_files(predictor, [job], Wanted(overlay=True, palette=predictor.palette), tell=say)
-    if written.failed:
-        raise UserError(written.failed[0][1])
     metrics = predictor.task.metrics(full=False)
     predicted = torch.from_numpy(np.asarray(Image.open(target)).copy()).long()
     one_hot = torch.nn.functional.one_hot(predicted, len(predictor.classes)).permute(2, 0, 1)

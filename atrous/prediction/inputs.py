@@ -1,8 +1,12 @@
-"""What prediction is given: files, folders and globs become inputs, each opened as a source ready for a network."""
+"""The inputs of a prediction: files, folders and globs are found, and each is opened as a source ready for the network.
+
+A source is anything with `.shape` `(C, *S)` and `.dtype` that gives numpy arrays when it is sliced. Only what is sliced
+is read, so that inputs may be larger than memory.
+"""
 
 import glob
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,8 @@ from atrous.data.formats import (
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.frames import frame_files
 from atrous.data.formats.series import is_series
+from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, sequence_lengths
+from atrous.data.genomes.tracks import TRACK_SUFFIXES, Tracks
 from atrous.data.images import to_channels
 from atrous.data.layouts.recordings import label_partners
 from atrous.data.pages import turn_source
@@ -32,16 +38,18 @@ from atrous.data.source import Stacked
 from atrous.data.void import AllValid, Filled, Finite
 from atrous.errors import UserError
 
-_CHANNEL = re.compile(r"^(.+)_(\d{4})$")
+_CHANNEL_FILE = re.compile(r"^(.+)_(\d{4})$")
+"""Names of the channels of one case in nnU-Net's layout: `CASE_0000`, `CASE_0001` and so on."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """One input, in one file or (channels of a case, nnU-Net's `CASE_0000.nii.gz` and on) in several.
+    """One input, in one file, or in one file per channel (nnU-Net's `CASE_0000.nii.gz`, `CASE_0001.nii.gz` and so on).
 
     Attributes:
         files: in the order of the channels.
-        relative: where its labels go below the output folder: the name without the channel, the suffix of labels.
+        relative: path of its label file below the output folder. It has the name of the input without the number of the
+            channel, and the suffix of a label file.
     """
 
     files: tuple[Path, ...]
@@ -49,78 +57,95 @@ class Input:
 
     @property
     def path(self) -> Path:
-        """The first file: it lends its geometry to what is written."""
+        """The first file. Messages name it, and the label file takes its geometry from it."""
         return self.files[0]
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An input as the network expects it.
+    """An input, or one sequence of a FASTA file, in the form that the network reads.
 
     Attributes:
-        source: `(C, *S)`, sliced where it lies; in memory where the grid had to be changed.
-        size: spatial shape in the file, which `source` has too unless the recipe works on another spacing.
-        spacing: of the file, per axis, or None.
-        valid: where the file has data and no NaN, `size` bool to be sliced; None where every position has for sure.
+        source: `(C, *S)`, read as it is sliced; in memory if the grid had to be resampled.
+        size: spatial shape of the file. That of `source` is the same unless the recipe resamples to another spacing.
+        spacing: distance between neighboring positions of the file, per axis, or None if the file does not say.
+        valid: bool `size`, read as it is sliced: where the file has data and no NaN. None if every position is valid.
+        name: name of the sequence in a FASTA file, empty for other inputs.
+        share: part of the whole input's positions that `source` has, for the progress bar.
     """
 
     source: Any
     size: tuple[int, ...]
-    spacing: tuple[float, ...] | None
+    spacing: tuple[float, ...] | None = None
     valid: Any | None = None
+    name: str = ""
+    share: float = 1.0
 
     @property
     def resampled(self) -> bool:
-        """Whether labels must be brought back to the grid of the file (`prepare.resample_label`, `prepare.restore`)."""
+        """Whether the network works on another grid than the file, so that labels must be resampled to the file's."""
         return tuple(self.source.shape[1:]) != self.size
 
 
 def find_inputs(
-    given: Sequence[str | Path], *, ndim: int, channels: int, video: bool = False, out: Path | None = None
+    given: Sequence[str | Path], *, ndim: int, channels: int, kind: str = "grids", out: Path | None = None
 ) -> list[Input]:
-    """Inputs among files, folders (searched through, structure kept) and globs, in order, each once.
+    """Find the inputs that files, folders (searched with all their subfolders) and globs name, in order, each once.
 
-    Files that differ only in a number of four digits at the end are the channels of one case, where the network reads
-    several channels; where it reads one, such a `_0000` is left out of the name of what is written.
+    Files whose names differ only in a number of four digits at the end are the channels of one case, if the network
+    reads several channels. If it reads one, a `_0000` at the end is left out of the name of the label file.
 
     Args:
         given: paths and patterns.
-        ndim: spatial axes that the network reads.
-        channels: channels that it reads.
-        video: whether it reads videos: folders of frames and video files, whose labels go to folders.
-        out: folder for what is written: where it lies in a folder that is searched, what is in it is left out.
+        ndim: number of spatial axes that the network reads.
+        channels: number of channels that the network reads.
+        kind: "grids" (images, volumes and signals), "videos" (video files and folders of frames) or "genomes" (FASTA
+            files). Any other kind is searched for as grids are.
+        out: folder of the outputs. If it lies inside a folder that is searched, its files are not inputs.
 
     Raises:
-        UserError: nothing is found, two inputs would write the same output, or a folder is also that of the outputs.
+        UserError: nothing is found, two inputs would write the same output, or the output folder is also an input.
     """
-    found: dict[Path, Path] = {}
+    search = _SEARCHES.get(kind, _grids)
+    relative_paths: dict[Path, Path] = {}
     for entry in given:
-        for path, relative in _videos(str(entry)) if video else _expand(str(entry), ndim):
-            if not _written(path, Path(entry), out):
-                found.setdefault(path, relative)
-    if not found:
-        raise UserError(f"{', '.join(map(str, given))}: nothing to read but what lies in {out}")
+        for path, relative in search(str(entry), ndim):
+            if not _is_own_output(path, Path(entry), out):
+                relative_paths.setdefault(path, relative)
+    if not relative_paths:
+        raise UserError(f"{', '.join(map(str, given))}: holds no inputs but the files in the output folder {out}")
     cases: dict[Path, list[Path]] = {}
-    for path, relative in found.items():
-        cases.setdefault(_target(path, relative, ndim), []).append(path)
+    for path, relative in relative_paths.items():
+        cases.setdefault(relative if kind == "genomes" else _label_path(path, relative, ndim), []).append(path)
     inputs = []
-    for target, files in cases.items():
-        numbered = all(_CHANNEL.match(stem(path)) for path in files)
+    for label_path, files in cases.items():
+        numbered = kind != "genomes" and all(_CHANNEL_FILE.match(stem(path)) for path in files)
         if len(files) > 1 and not (numbered and channels == len(files)):
-            raise UserError(f"{files[0]} and {files[1]} would both be written to {target}: predict them apart")
-        inputs.append(Input(tuple(sorted(files)), target))
+            raise UserError(
+                f"{files[0]} and {files[1]} would both be written to {label_path}: predict them into different folders"
+            )
+        inputs.append(Input(tuple(sorted(files)), label_path))
     return inputs
 
 
 def open_input(
     item: Input, *, channels: int, preparation: Preparation, fill: Sequence[float] = (0.0,), ndim: int | None = None
 ) -> Opened:
-    """Open an input: intensities of its case measured, values scaled as they are sliced, the grid changed if need be.
+    """Open an input as the network reads it: its channels, its intensities and its grid.
 
-    With `ndim` the pages of a TIFF are read as a network of so many axes needs them. `fill` as in `prepared`.
+    Intensities are scaled as the source is sliced. A z-score needs the mean and deviation of the whole input, which is
+    then read once in advance.
+
+    Args:
+        item: the files.
+        channels: number of channels that the network reads.
+        preparation: how the recipe scales intensities and on which spacing the network works.
+        fill: value per channel that replaces NaN and infinite values.
+        ndim: number of spatial axes that the network reads. It decides whether the pages of a TIFF are channels or
+            slices of a volume; if it is None they stay as the file has them.
 
     Raises:
-        UserError: a file cannot be read, or the channels are not those of the network.
+        UserError: a file cannot be read, or the channels do not fit the network.
     """
     header = read_header(item.path)
     source = open_source(item.path)
@@ -129,10 +154,41 @@ def open_input(
             source = Stacked([source, *(open_source(path) for path in item.files[1:])])
         except ValueError as error:
             raise FileFault(item.path, f"its channels do not fit ({error})", "export them on one grid") from error
-    source = source if ndim is None else turn_source(source, ndim, channels)
+    if ndim is not None and (len(source.shape), source.shape[0]) != (ndim + 1, channels):
+        source = turn_source(source, ndim, channels)
     source = with_channels(source, channels, item.path)
     masks = [mask for path in item.files if (mask := open_valid(path)) is not None]
     return prepared(source, preparation, fill, header.spacing, masks)
+
+
+def open_sequences(path: Path, tracks: Sequence[str] = ()) -> Iterator[Opened]:
+    """Open the sequences of a FASTA file one after the other, each `(4 + number of tracks, L)`.
+
+    Args:
+        path: the FASTA file `X.fa`.
+        tracks: names of the signals that the network reads beside the bases, from bigWig files `X.NAME.bw`.
+
+    Raises:
+        UserError: a file is missing, cannot be read or does not fit the sequences.
+    """
+    lengths = sequence_lengths(path)
+    track_files = [_track_file(path, track) for track in tracks]
+    total = max(1, sum(lengths.values()))
+    for name, length in lengths.items():
+        source: Any = open_sequence(path, name)
+        if track_files:
+            source = Stacked([source, Tracks(track_files, name, length)])
+        yield Opened(source, (length,), name=name, share=length / total)
+
+
+def _track_file(path: Path, track: str) -> Path:
+    candidates = [path.with_name(f"{fasta_stem(path)}.{track}{suffix}") for suffix in TRACK_SUFFIXES]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise FileFault(
+        path, f"the network also reads {track}, but {candidates[0].name} is missing", "put it into the same folder"
+    )
 
 
 def prepared(
@@ -142,18 +198,18 @@ def prepared(
     spacing: tuple[float, ...] | None = None,
     masks: Sequence[Any] = (),
 ) -> Opened:
-    """A source `(C, *S)` as the network expects it.
+    """Scale the intensities of a source `(C, *S)`, replace NaN and infinite values, and resample the grid if needed.
 
     Args:
         source: values of the file.
-        preparation: what is done to them.
-        fill: what the network reads, per channel, where a value is NaN or infinite; such positions are not valid.
-        spacing: of the file, per axis.
-        masks: where the file has data.
+        preparation: how the recipe scales intensities and on which spacing the network works.
+        fill: value per channel that replaces NaN and infinite values. Such positions are not valid.
+        spacing: distance between neighboring positions of the file, per axis.
+        masks: bool `(*S)`, where the file has data.
     """
-    size, given = tuple(int(n) for n in source.shape[1:]), np.dtype(source.dtype)
+    size, dtype = tuple(int(n) for n in source.shape[1:]), np.dtype(source.dtype)
     source = scaled(source, preparation)
-    if given.kind == "f":
+    if dtype.kind == "f":
         source = Filled(source, fill)
         masks = [*masks, Finite(source)]
     valid = AllValid(masks) if masks else None
@@ -163,8 +219,26 @@ def prepared(
     return Opened(source, size, spacing, valid)
 
 
-def _written(path: Path, entry: Path, out: Path | None) -> bool:
-    """Whether `path`, found in the folder `entry`, lies in the folder of the outputs within it."""
+def with_channels(source: Any, channels: int, path: Path) -> Any:
+    """Give a source the number of channels that the network reads.
+
+    Gray is repeated to become color; color becomes gray as in training (`to_channels`). Other differences are refused.
+
+    Raises:
+        UserError: the channels do not fit.
+    """
+    count = int(source.shape[0])
+    if count == channels:
+        return source
+    if count == 1 and channels == 3:
+        return Stacked([source] * channels)
+    if count == 3 and channels == 1:
+        return to_channels(np.asarray(source[...]), channels, path)
+    raise FileFault(path, f"{count} channels, but the network reads {channels}", "give the files of all channels")
+
+
+def _is_own_output(path: Path, entry: Path, out: Path | None) -> bool:
+    """Whether `path`, found by searching the folder `entry`, lies in the output folder inside it."""
     if out is None or not entry.is_dir():
         return False
     if out.resolve() == entry.resolve():
@@ -172,71 +246,78 @@ def _written(path: Path, entry: Path, out: Path | None) -> bool:
     return entry.resolve() in out.resolve().parents and out.resolve() in path.resolve().parents
 
 
-def with_channels(source: Any, channels: int, path: Path) -> Any:
-    """Gray becomes color by repetition, color gray as in training (`to_channels`); all else must fit.
-
-    Raises:
-        UserError: it does not.
-    """
-    found = int(source.shape[0])
-    if found == channels:
-        return source
-    if found == 1 and channels == 3:
-        return Stacked([source] * channels)
-    if found == 3 and channels == 1:
-        return to_channels(np.asarray(source[...]), channels, path)
-    what = f"{found} channels, but the network reads {channels}"
-    raise FileFault(path, what, "give the files of all channels")
-
-
-def _is_input(path: Path, known: Sequence[str]) -> bool:
-    return is_series(path) if path.is_dir() and suffix_of(path) != ".zarr" else suffix_of(path) in known
-
-
-def _videos(given: str) -> Iterator[tuple[Path, Path]]:
-    """A folder is a video when frames lie directly in it; otherwise it is searched for videos."""
-    for start in [Path(given)] if Path(given).exists() else [Path(match) for match in sorted(glob.glob(given))]:
-        if start.is_file():
-            yield start, Path(start.name)
-            continue
-        inside = [start, *sorted(p for p in start.rglob("*") if not p.name.startswith("."))]
-        found = [p for p in inside if (frame_files(p) if p.is_dir() else suffix_of(p) in VIDEO_SUFFIXES)]
-        if not found:
-            raise UserError(f"{start}: no videos in it: give folders of frames, or {' '.join(VIDEO_SUFFIXES)} files")
-        yield from ((p, Path(start.name) if p == start else p.relative_to(start)) for p in found)
-    if not Path(given).exists() and not glob.glob(given):
-        raise UserError(f"{given}: no such file, folder or matching glob")
-
-
-def _target(path: Path, relative: Path, ndim: int) -> Path:
+def _label_path(path: Path, relative: Path, ndim: int) -> Path:
+    """Path of the label file below the output folder, for an input found as `relative` below the searched folder."""
     if is_series(path):
         return relative.with_name(relative.name + label_suffix(path, ndim))
     if is_video(path):
         return relative if path.is_dir() else relative.with_name(stem(path))
     name = stem(path)
-    match = _CHANNEL.match(name)
+    match = _CHANNEL_FILE.match(name)
     if match and suffix_of(path) in (".nii", ".nii.gz"):
         name = match[1]
     return relative.with_name(name + label_suffix(path, ndim))
 
 
-def _expand(given: str, ndim: int) -> Iterator[tuple[Path, Path]]:
-    path, known = Path(given), (*SUFFIXES, *SIGNAL_SUFFIXES) if ndim == 1 else SUFFIXES
+def _grids(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
+    """Images, volumes and signals that a path or a glob names, each with its path below the searched folder."""
+    path, suffixes = Path(entry), (*SUFFIXES, *SIGNAL_SUFFIXES) if ndim == 1 else SUFFIXES
     if is_series(path):
         yield path, Path(path.resolve().name)
     elif path.is_dir() and suffix_of(path) != ".zarr":
-        inside = [p for p in sorted(path.rglob("*")) if _is_input(p, known) and not p.name.startswith(".")]
-        tables = label_partners(inside).values()
+        inside = [p for p in sorted(path.rglob("*")) if _is_grid(p, suffixes) and not p.name.startswith(".")]
+        label_tables = label_partners(inside).values()
         inside = [
-            p for p in inside if p not in tables and not any(suffix_of(parent) == ".zarr" for parent in p.parents)
+            p for p in inside if p not in label_tables and not any(suffix_of(parent) == ".zarr" for parent in p.parents)
         ]
         if not inside:
-            raise UserError(f"{path}: no inputs in it (looked for {' '.join(known)})")
+            raise UserError(f"{path}: no inputs in it (looked for {' '.join(suffixes)})")
         yield from ((p, p.relative_to(path)) for p in inside)
     elif path.exists():
         yield path, Path(path.name)
     else:
-        matches = sorted(glob.glob(given, recursive=True))
-        if not matches:
-            raise UserError(f"{given}: no such file, folder or matching glob")
-        yield from ((Path(match), Path(Path(match).name)) for match in matches)
+        yield from ((match, Path(match.name)) for match in _matches(entry))
+
+
+def _is_grid(path: Path, suffixes: Sequence[str]) -> bool:
+    return is_series(path) if path.is_dir() and suffix_of(path) != ".zarr" else suffix_of(path) in suffixes
+
+
+def _videos(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
+    """Videos that a path or a glob names. A folder is a video if frames lie directly in it; others are searched."""
+    for start in [Path(entry)] if Path(entry).exists() else _matches(entry):
+        if start.is_file():
+            yield start, Path(start.name)
+            continue
+        inside = [start, *sorted(p for p in start.rglob("*") if not p.name.startswith("."))]
+        videos = [p for p in inside if (frame_files(p) if p.is_dir() else suffix_of(p) in VIDEO_SUFFIXES)]
+        if not videos:
+            raise UserError(f"{start}: no videos in it: give folders of frames, or {' '.join(VIDEO_SUFFIXES)} files")
+        yield from ((p, Path(start.name) if p == start else p.relative_to(start)) for p in videos)
+
+
+def _genomes(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
+    """FASTA files that a path or a glob names. Their features are written to `X.gff3`, without subfolders."""
+    path = Path(entry)
+    if path.is_dir():
+        files = [p for p in sorted(path.rglob("*")) if is_fasta(p) and not p.name.startswith(".")]
+    else:
+        files = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(entry, recursive=True))]
+    if not files:
+        raise UserError(f"{entry}: no FASTA file (.fa, .fasta, .fna, also .gz)")
+    yield from ((file, Path(f"{fasta_stem(file)}.gff3")) for file in files)
+
+
+def _matches(pattern: str) -> list[Path]:
+    matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
+    if not matches:
+        raise UserError(f"{pattern}: no such file, folder or matching glob")
+    return matches
+
+
+_SEARCHES: dict[str, Callable[[str, int], Iterator[tuple[Path, Path]]]] = {
+    "grids": _grids,
+    "videos": _videos,
+    "genomes": _genomes,
+}
+"""How the inputs of each kind of data are found."""

@@ -1,243 +1,357 @@
-"""From inputs to files: labels, overlays and probabilities of each, in bounded memory; a killed run goes on."""
+"""From inputs to files: one loop for images, volumes, signals, videos and genomes.
 
-import io
-import math
-import os
-import shutil
+A job is one input with its outputs. The loop opens the input, starts the outputs that are missing, runs the network and
+puts the files in their places. It knows outputs only by the protocol of `output.py`; which outputs an input has is
+decided by one function per kind of data, in `OUTPUTS`.
+"""
+
+import datetime
+import tempfile
+import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import zarr
-from PIL import Image
 
-from atrous.data.formats import stem, write_beside
-from atrous.data.formats.grids import grid_kind
-from atrous.data.formats.probabilities import write_probabilities
-from atrous.data.formats.sink import LabelSink, open_labels
-from atrous.data.formats.variant import is_group
-from atrous.data.preprocess import resample_label, restore
-from atrous.data.void import make_void, voided
+from atrous.data.formats import stem
+from atrous.data.formats.failure import FileFault
+from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES
 from atrous.errors import UserError
-from atrous.labels import IGNORE
-from atrous.prediction.clips import write_clip
+from atrous.geometry.plan import Plan
+from atrous.prediction.features import FeatureFile
+from atrous.prediction.frames import FrameLabels
 from atrous.prediction.inputs import Input, Opened, find_inputs
+from atrous.prediction.labels import LabelFile
+from atrous.prediction.output import Output, SeveralSinks
+from atrous.prediction.overlay import OverlayPicture
+from atrous.prediction.overlay_video import OverlayVideo
 from atrous.prediction.predictor import Predictor
-from atrous.report.pictures import busiest, flat, overlay
+from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
 from atrous.stream.pace import pace
-from atrous.stream.resume import record_path
 
-PICTURE = 2**24  # positions of an overlay, beyond which it is drawn smaller
+LOG_NAME = "atrous-errors.log"
+"""File in the output folder with the tracebacks of unexpected errors."""
+
+
+@dataclass(frozen=True)
+class Companions:
+    """What is written for each input beside its labels.
+
+    Attributes:
+        overlay: a picture of the labels over the image; of a video, an mp4.
+        probabilities: "zarr" or "tiff" for images, volumes and signals, "bigwig" for genomes; None for none.
+    """
+
+    overlay: bool = False
+    probabilities: str | None = None
+
+
+@dataclass(frozen=True)
+class PredictionJob:
+    """One input and its outputs: companions first, the labels last, so that labels that exist mean that all is done."""
+
+    source: Input
+    outputs: tuple[Output, ...]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Everything that the job writes."""
+        return tuple(path for output in self.outputs for path in output.paths)
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a prediction of files did: outputs written, outputs that were there already, and what failed, with why."""
+    """What became of the jobs.
+
+    Attributes:
+        written: labels (of genomes: all files) that were written or whose missing companions were made.
+        skipped: labels (of genomes: all files) of inputs whose outputs all existed.
+        failed: inputs that could not be predicted, each with the reason.
+        log: the file with the tracebacks of unexpected errors, None if there were none.
+    """
 
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
     failed: tuple[tuple[Path, str], ...]
+    log: Path | None = None
 
 
-@dataclass(frozen=True)
-class Job:
-    """One input and where its labels go."""
-
-    source: Input
-    target: Path
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is written for each input beside the labels; of videos, the overlay is a film."""
-
-    overlay: bool = False
-    probabilities: str | None = None
-    palette: tuple[tuple[int, int, int], ...] = field(default=())
-
-
-def find_jobs(predictor: Predictor, inputs: Sequence[str | Path], out: Path, wanted: Wanted | None = None) -> list[Job]:
-    """Inputs to outputs: files, folders (searched through, structure kept) and globs; the name stays.
-
-    A format that can hold labels gives the same format, every other a PNG. What lies in the output folder is no input.
+def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
+    """Outputs of an image, a volume or a signal: labels, and if wanted an overlay and probabilities.
 
     Raises:
-        UserError: nothing is found, two outputs would be the same file, or one would be or hold an input.
+        UserError: `out` is a file.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file: give a folder with -o")
-    model = predictor.run.recipe.model
-    found = find_inputs(inputs, ndim=model.ndim, channels=model.in_channels, video=predictor.video, out=out)
-    jobs = [Job(item, out / item.relative) for item in found]
-    _check_outputs(jobs, wanted or Wanted(), predictor.video)
-    return jobs
+    target = _in_folder(item, out)
+    labels = LabelFile(target, item.path, predictor.classes, predictor.palette)
+    outputs: list[Output] = []
+    if companions.probabilities is not None:
+        path = target.with_name(f"{stem(target)}_probabilities{SUFFIXES[companions.probabilities]}")
+        outputs.append(ProbabilityFile(path, item.path, predictor.classes))
+    if companions.overlay:
+        outputs.append(OverlayPicture(target.with_name(f"{stem(target)}_overlay.png"), labels, predictor.palette))
+    return [*outputs, labels]
 
 
-def _check_outputs(jobs: Sequence[Job], wanted: Wanted, video: bool) -> None:
-    """Raise `UserError` where an output would meet an input or another output."""
-    given = {path.resolve() for job in jobs for path in job.source.files}
-    around = {parent for path in given for parent in path.parents}
-    taken: dict[Path, Path] = {}
-    for job in jobs:
-        for path in (job.target, *_paths(job, wanted, video)):
-            if path is None:
-                continue
-            place = path.resolve()
-            if place in given or place in around or any(parent in given for parent in place.parents):
-                raise UserError(f"{path}: would be written over an input: give another folder with -o")
-            if place in taken:
-                raise UserError(f"{taken[place]} and {job.source.path} would both write {path}: predict them apart")
-            taken[place] = job.source.path
+def video_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
+    """Outputs of a video: a folder with the labels of each frame, and if wanted an overlay video.
+
+    Raises:
+        UserError: `out` is a file.
+    """
+    target = _in_folder(item, out)
+    labels = FrameLabels(target, item.path, predictor.palette)
+    if not companions.overlay:
+        return [labels]
+    return [OverlayVideo(target.with_name(f"{target.name}_overlay.mp4"), item.path, predictor.palette), labels]
 
 
-def predict_files(
-    predictor: Predictor,
-    jobs: Sequence[Job],
-    wanted: Wanted,
-    progress: Callable[[float], None] = lambda done: None,
-    tell: Callable[[str], None] = lambda text: None,
-) -> Written:
-    """Predict files one after the other.
+def genome_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
+    """Outputs of a FASTA file: its features, and if wanted the probabilities as bigWig.
 
-    A file that fails does not stop the others: it is named in the result. Labels that exist stay as they are; an
-    overlay or probabilities that are missing beside them are made.
+    `out` is a folder for `X.gff3`, or a file whose suffix says the format: `.gff3`, `.bed` or `.bw`.
+    """
+    target = out if out.suffix.lower() in OUTPUT_SUFFIXES else out / item.relative
+    paths = [target]
+    if companions.probabilities == "bigwig" and target.suffix.lower() not in SIGNAL_SUFFIXES:
+        paths.append(target.with_suffix(".bw") if target == out else target.with_name(f"{target.stem}.bw"))
+    task = predictor.run.recipe.task
+    options = predictor.classes, task.threshold, tuple(task.shortest)
+    return [FeatureFile(path, item.path, *options) for path in paths]
+
+
+OUTPUTS: dict[str, Callable[[Predictor, Input, Path, Companions], list[Output]]] = {
+    "grids": grid_outputs,
+    "videos": video_outputs,
+    "genomes": genome_outputs,
+}
+"""For each kind of data (`Predictor.kind`), the function that lists the outputs of one input.
+
+`verbs.kinds.add_kind` adds an entry with the rest of what a new kind needs.
+"""
+
+
+def find_jobs(
+    predictor: Predictor, inputs: Sequence[str | Path], out: Path, companions: Companions | None = None
+) -> list[PredictionJob]:
+    """Find the inputs that files, folders (searched with all their subfolders) and globs name, and list their outputs.
+
+    An output has the name of its input. A format that can hold labels is kept, any other becomes PNG. Files in the
+    output folder are not inputs.
 
     Args:
         predictor: the network.
-        jobs: inputs and targets.
-        wanted: what to write.
-        progress: told how many jobs are done, parts of one included.
-        tell: given the plan of each size before its work begins.
+        inputs: paths and patterns.
+        out: folder of the outputs; for genomes also a file.
+        companions: what to write beside the labels.
+
+    Raises:
+        UserError: nothing is found, two outputs would be the same file, or an output would be written over an input.
     """
-    written, skipped, failed = [], [], []
+    model, kind = predictor.run.recipe.model, predictor.kind
+    # Features never look like FASTA files, so they may lie among their inputs.
+    folder = None if kind == "genomes" else out
+    items = find_inputs(inputs, ndim=model.ndim, channels=model.in_channels, kind=kind, out=folder)
+    wanted = companions or Companions()
+    jobs = [PredictionJob(item, tuple(OUTPUTS[kind](predictor, item, out, wanted))) for item in items]
+    _check_outputs(jobs)
+    return jobs
+
+
+def _in_folder(item: Input, out: Path) -> Path:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file: give a folder with -o")
+    return out / item.relative
+
+
+def _check_outputs(jobs: Sequence[PredictionJob]) -> None:
+    """Raise `UserError` if an output would replace an input, lie inside one, hold one, or be another job's output."""
+    inputs = {path.resolve() for job in jobs for path in job.source.files}
+    folders_of_inputs = {parent for path in inputs for parent in path.parents}
+    writers: dict[Path, Path] = {}
+    for job in jobs:
+        for path in job.paths:
+            place = path.resolve()
+            if place in inputs or place in folders_of_inputs or any(parent in inputs for parent in place.parents):
+                raise UserError(f"{path}: would be written over an input: give another folder with -o")
+            if place in writers:
+                raise UserError(
+                    f"{writers[place]} and {job.source.path} would both write {path}: "
+                    "predict them into different folders"
+                )
+            writers[place] = job.source.path
+
+
+def run_jobs(
+    predictor: Predictor,
+    jobs: Sequence[PredictionJob],
+    folder: Path,
+    progress: Callable[[float], None] = lambda done: None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Written:
+    """Predict the inputs one after the other and write their outputs.
+
+    Outputs that exist stay as they are, and missing companions are made. An input that fails does not stop the others.
+    The reason is recorded; the traceback of an unexpected error is appended to `atrous-errors.log`.
+
+    Args:
+        predictor: the network.
+        jobs: inputs and outputs, from `find_jobs`.
+        folder: where `atrous-errors.log` is written if it is needed.
+        progress: called with the number of finished jobs, parts of one included.
+        tell: called with the plan of each streamed size before its work begins.
+    """
     told: set[tuple[int, ...]] = set()
-    for index, job in enumerate(jobs):
-        if _is_done(job, wanted, predictor.video):
-            skipped.append(job.target)
-        else:
-            try:
-                opened = predictor.open(job.source)
-                shape = tuple(opened.source.shape)
-                plan = predictor.plan(shape)
-                if plan is not None and shape not in told:
-                    told.add(shape)
-                    seconds = plan.macs / pace(predictor.dtype, torch.get_num_threads())
-                    tell(f"{plan.text()}\n  about {_duration(seconds)} in {_name(predictor)}")
-                _predict_one(predictor, job, opened, wanted, lambda share, at=index: progress(at + share))
-                written.append(job.target)
-            except UserError as error:
-                failed.append((job.source.path, str(error)))
-        progress(index + 1)
-    return Written(tuple(written), tuple(skipped), tuple(failed))
+    written: list[Path] = []
+    skipped: list[Path] = []
+    failed: list[tuple[Path, str]] = []
+    log: Path | None = None
+    for number, job in enumerate(jobs):
+        missing = [output for output in job.outputs if not _exists(output)]
+        source = job.source.path
+
+        def plan_part(part: Opened) -> Plan | None:
+            return _told_plan(predictor, part, told, tell)
+
+        def progress_of_job(share: float, finished: int = number) -> None:
+            progress(finished + share)
+
+        try:
+            if missing:
+                _run_job(predictor, job, missing, plan_part, progress_of_job)
+                written += _main_paths(job, missing)
+            else:
+                skipped += _main_paths(job, job.outputs)
+        except UserError as error:
+            failed.append((source, str(error)))
+        except Exception as error:
+            if isinstance(error, OSError) and error.filename is not None:  # a file of the user's, not a bug
+                failed.append((source, f"{error.filename}: {error.strerror}"))
+            else:
+                log = _log_error(folder, source)
+                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                failed.append((source, f"{source}: {reason} (this is a bug; its traceback is in {log})"))
+        progress(number + 1)
+    return Written(tuple(written), tuple(skipped), tuple(failed), log)
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+def _exists(output: Output) -> bool:
+    return any(path.exists() for path in output.paths)
 
 
-def _name(predictor: Predictor) -> str:
-    return f"{str(predictor.dtype).removeprefix('torch.')} by {predictor.engine}"
+def _main_paths(job: PredictionJob, outputs: Sequence[Output]) -> list[Path]:
+    """The paths that the result names: the labels, which stand for their companions too; of genomes, all `outputs`."""
+    labels = job.outputs[-1]
+    if labels.values == "labels":
+        return list(labels.paths)
+    return [path for output in outputs for path in output.paths]
 
 
-def _paths(job: Job, wanted: Wanted, video: bool) -> tuple[Path | None, Path | None]:
-    """Where overlay and probabilities go."""
-    name = job.target.name if video else stem(job.target)
-    picture = job.target.with_name(f"{name}_overlay.{'mp4' if video else 'png'}") if wanted.overlay else None
-    suffix = {"zarr": ".zarr", "tiff": ".tif", None: None}[wanted.probabilities]
-    return picture, None if suffix is None else job.target.with_name(name + "_probabilities" + suffix)
-
-
-def _is_done(job: Job, wanted: Wanted, video: bool) -> bool:
-    return all(path is None or path.exists() for path in (job.target, *_paths(job, wanted, video)))
-
-
-def _predict_one(
-    predictor: Predictor, job: Job, opened: Opened, wanted: Wanted, progress: Callable[[float], None]
+def _run_job(
+    predictor: Predictor,
+    job: PredictionJob,
+    missing: Sequence[Output],
+    plan_part: Callable[[Opened], Plan | None],
+    progress: Callable[[float], None],
 ) -> None:
-    grid_kind(job.target, job.source.path)  # before the work: raises where a projection would be lost
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    picture, probabilities = _paths(job, wanted, predictor.video)
-    if predictor.video:
-        write_clip(predictor, opened.source, job.source.path, job.target, picture, progress)
+    """Run the network on every part of one input, then put the missing outputs in their places."""
+    sources_of_drawings = [output.drawn_from for output in missing]
+    active = [output for output in job.outputs if output in missing or output in sources_of_drawings]
+    done = 0.0
+    try:
+        for part in predictor.parts(job.source):
+            plan = plan_part(part)
+            for output in active:
+                output.begin(part, plan is not None)
+
+            def progress_of_part(share: float, before: float = done, weight: float = part.share) -> None:
+                progress(before + share * weight)
+
+            _write_part(predictor, part, plan, active, progress_of_part)
+            done += part.share
+        for output in active:
+            # Labels that existed before, or that another process has written in the meantime, are not replaced.
+            if _exists(output):
+                output.discard()
+            else:
+                output.finish()
+    except FileFault:  # the input is damaged: what came of it so far is worth nothing
+        for output in active:
+            output.discard()
+        raise
+    except BaseException:
+        for output in active:
+            if not output.resumes:
+                output.discard()
+        raise
+
+
+def _told_plan(
+    predictor: Predictor, part: Opened, told: set[tuple[int, ...]], tell: Callable[[str], None]
+) -> Plan | None:
+    """Return how a part will be streamed, None if it is not; tell it if its shape was not told before."""
+    shape = tuple(part.source.shape)
+    plan = predictor.plan(shape)
+    if plan is not None and shape not in told:
+        told.add(shape)
+        seconds = plan.macs / pace(predictor.dtype, torch.get_num_threads())
+        time = f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+        name = f"{part.name}: " if part.name else ""
+        arithmetic = str(predictor.dtype).removeprefix("torch.")
+        tell(f"{name}{plan.text()}\n  about {time} in {arithmetic} by {predictor.engine}")
+    return plan
+
+
+def _write_part(
+    predictor: Predictor,
+    part: Opened,
+    plan: Plan | None,
+    outputs: Sequence[Output],
+    progress: Callable[[float], None],
+) -> None:
+    """Run the network on one part of an input and assign its labels and probabilities to the sinks of the outputs."""
+    with_sinks = [output for output in outputs if output.sink is not None]
+    labels = _joined([output.sink for output in with_sinks if output.values == "labels"])
+    probabilities = _joined([output.sink for output in with_sinks if output.values == "probabilities"])
+    if plan is None or plan.blocks == 1 or not any(output.in_order for output in with_sinks):
+        resume = all(output.resumes for output in with_sinks)
+        predictor.write(part.source, labels, probabilities, resume=resume, progress=progress)
         return
-    streamed = not predictor.whole(tuple(opened.source.shape))
-    size = tuple(opened.source.shape[1:])
-    sink = open_labels(job.target, size, on_disk=streamed and not opened.resampled)
-    if streamed and sink.part is not None and not sink.begun:
-        record_path(sink.array).unlink(missing_ok=True)
-    void = None if opened.resampled else opened.valid
-    labels = voided(sink.array, void)
-    if probabilities is None:
-        predictor.label(opened.source, labels, resume=streamed and sink.part is not None, progress=progress)
-    else:
-        stored = _Probabilities(probabilities, (len(predictor.classes), *size), streamed)
-        predictor.label(opened.source, labels, voided(stored.array, void, np.nan), progress=progress)
-        stored.finish(predictor.classes, opened, job.source.path)
-    if opened.resampled:
-        coarse, sink = sink, LabelSink(job.target, resample_label(np.asarray(sink.array[...]), opened.size), None)
-        coarse.discard()
-        make_void(sink.array, opened.valid)
-    if picture is not None:
-        drawn = io.BytesIO()
-        Image.fromarray(_picture(opened, sink.array, wanted)).save(drawn, "PNG")
-        write_beside(picture, drawn.getvalue())
-    ignored = None if opened.valid is None else IGNORE
-    palette = wanted.palette or None
-    if job.target.exists():
-        sink.discard()
-        return
-    # last: its presence says that all of it is done
-    sink.finish(like=job.source.path, classes=predictor.classes, palette=palette, void=ignored)
+    # Rows that are too wide for the memory are computed in blocks, and each block covers the whole first axis. The
+    # blocks are gathered on disk and then passed on row after row, as the outputs need them.
+    with tempfile.TemporaryDirectory(dir=outputs[0].paths[0].parent, prefix=".atrous-") as scratch:
+        arrays = [_on_disk(sink, Path(scratch, f"{i}.npy")) for i, sink in enumerate((labels, probabilities))]
+        predictor.write(part.source, *arrays, progress=progress)
+        for sink, array in zip((labels, probabilities), arrays, strict=True):
+            if sink is not None and array is not None:
+                channels = (slice(None),) * (len(sink.shape) - len(part.source.shape) + 1)
+                for row in range(part.source.shape[1]):
+                    key = (*channels, slice(row, row + 1))
+                    sink[key] = array[key]
 
 
-def _picture(opened: Opened, labels: Any, wanted: Wanted) -> np.ndarray:
-    """The overlay, of every k-th position where the input is large; of a volume three planes through its labels."""
-    size = tuple(labels.shape)
-    every = max(1, math.ceil((math.prod(size) / PICTURE) ** (1 / len(size))))
-    place = (slice(None, None, every),) * len(size)
-    image = opened.source if not opened.resampled else _restored(opened)
-    shown = np.asarray(labels[place])
-    painted = overlay(np.asarray(image[(slice(None), *place)]), shown, wanted.palette)
-    return flat(painted, busiest(shown), opened.spacing if len(size) == 3 else None)
+def _on_disk(sink: Any, path: Path) -> Any:
+    """An array on disk of the shape and type of a sink, None for None."""
+    if sink is None:
+        return None
+    return np.lib.format.open_memmap(path, mode="w+", dtype=sink.dtype, shape=tuple(sink.shape))
 
 
-def _restored(opened: Opened) -> np.ndarray:
-    """The image on the grid of its file."""
-    return restore(torch.from_numpy(np.asarray(opened.source[...], dtype=np.float32)), opened.size).numpy()
+def _joined(sinks: Sequence[Any]) -> Any:
+    """One sink for several outputs that take the same values, None for no output."""
+    if not sinks:
+        return None
+    return sinks[0] if len(sinks) == 1 else SeveralSinks(sinks)
 
 
-class _Probabilities:
-    """Probabilities of one input on their way to a file."""
-
-    def __init__(self, path: Path, shape: tuple[int, ...], streamed: bool) -> None:
-        self.path, self.part = path, None
-        self.array: Any = None
-        if streamed and path.suffix == ".zarr":
-            self.part = path.with_name(f".{path.name}.part")
-            shutil.rmtree(self.part, ignore_errors=True)
-            chunks = (1, *(min(512, n) for n in shape[1:]))
-            self.array = zarr.create_array(self.part, shape=shape, dtype="float32", chunks=chunks)
-        elif streamed:
-            self.part = path.with_name(f".{path.name}.part")
-            self.array = np.lib.format.open_memmap(self.part, mode="w+", dtype=np.float32, shape=shape)
-        else:
-            self.array = np.empty(shape, np.float32)
-
-    def finish(self, classes: Sequence[str], opened: Opened, like: Path) -> None:
-        """Put the file in its place, on the grid of the file `like`."""
-        if self.part is not None and self.path.suffix == ".zarr" and not opened.resampled and not is_group(like):
-            self.array.attrs["classes"] = list(classes)
-            os.replace(self.part, self.path)
-            return
-        values = self.array
-        if opened.resampled:
-            values = restore(torch.from_numpy(np.asarray(values[...])), opened.size).numpy()
-            make_void(values, opened.valid, np.nan)
-        write_probabilities(self.path, values, classes, like)
-        if self.part is not None and self.part.is_dir():
-            shutil.rmtree(self.part)
-        elif self.part is not None:
-            self.part.unlink()
+def _log_error(folder: Path, source: Path) -> Path:
+    """Append the traceback of the current exception to the log file in `folder`, and return the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / LOG_NAME
+    now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"{now} {source}\n{traceback.format_exc()}\n")
+    return log

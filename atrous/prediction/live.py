@@ -1,4 +1,4 @@
-"""A trained network on a live signal: lines of samples in, lines of labels out, as soon as nothing can change them."""
+"""A trained network on a live signal: samples come line by line, and each label is given as soon as it is final."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -7,34 +7,34 @@ import numpy as np
 
 from atrous.data.formats.columns import INDEX_NAMES, LABEL_NAMES
 from atrous.errors import UserError
-from atrous.prediction.predictor import Predictor, Standardized
+from atrous.prediction.predictor import Predictor
 from atrous.stream.session import Session
 
 CHUNK = 1 << 16
-"""Bytes that are taken from the stream at a time, at most."""
+"""Bytes that are read from the stream at a time, at most."""
 
 
 def open_session(predictor: Predictor, *, probabilities: bool = False) -> Session:
-    """A session of a network for signals whose end is not known.
+    """Open a session of a network for a signal whose end is not known yet.
 
     Args:
         predictor: the network.
-        probabilities: `push` gives probabilities `(K, n)` instead of labels `(n,)`.
+        probabilities: whether `push` returns probabilities `(K, n)` instead of labels `(n,)`.
 
     Raises:
-        UserError: the network does not read signals, its recipe prepares whole recordings, flips are asked for, or
-            (`Refused`, which names the layer) it needs the whole signal before it can answer.
+        UserError: the network does not read signals, its recipe needs the whole recording, test-time augmentation is
+            on, or the network needs the whole signal before it can answer (`Refused`, which names the layer).
     """
-    recipe = predictor.run.recipe
+    recipe, folder = predictor.run.recipe, predictor.run.folder
     if recipe.model.ndim != 1:
-        raise UserError(f"{predictor.run.folder}: reads {recipe.model.ndim} axes, a live input is a signal of one")
+        raise UserError(f"{folder}: reads inputs of {recipe.model.ndim} axes, but a live input is a signal of one axis")
     if set(recipe.input.intensity) - {"keep", "clip"}:
         raise UserError(
-            f"{predictor.run.folder}: its recipe scales each recording by its own mean and deviation (zscore), which "
-            "a live signal does not have: train with --set input.intensity='[\"keep\"]'"
+            f"{folder}: its recipe scales each recording by its own mean and deviation (zscore), which are unknown "
+            "while a signal is live: train with --set input.intensity='[\"keep\"]'"
         )
     if recipe.input.spacing:
-        raise UserError(f"{predictor.run.folder}: its recipe resamples recordings: train without input.spacing")
+        raise UserError(f"{folder}: its recipe resamples recordings: train without input.spacing")
     if predictor.flips:
         raise UserError("--tta flip needs the whole signal: leave it out")
     post = predictor.task.probabilities if probabilities else predictor.task.decode
@@ -42,9 +42,9 @@ def open_session(predictor: Predictor, *, probabilities: bool = False) -> Sessio
 
 
 def latency_text(session: Session, rate: float | None) -> str:
-    """How long an answer waits for samples that come after it.
+    """Say for how many samples (and, if `rate` in Hz is known, for how long) a label waits before it is final.
 
-    A network of stride s answers s samples at a time, so that up to s - 1 more may pass.
+    A network of output stride s answers s samples at a time, so that up to s - 1 more samples may pass.
     """
     time = "" if rate is None else f" ({1000 * session.latency / rate:.0f} ms at {rate:g} Hz)"
     return f"latency {session.latency} samples{time}: a label is written when so many samples after it have come"
@@ -60,64 +60,63 @@ def live_labels(
 ) -> int:
     """Label samples as they come, until the stream ends.
 
-    A line has one sample: a number per channel, between commas, semicolons, tabs or blanks. The first line may name
-    the columns; those of an index, of time or of labels (`formats/columns.py`) are then passed over. What is written is
-    CSV with a header, the number of the sample and its label, and with `probabilities` those of the classes. All lines
-    together are the prediction for the whole signal.
+    A line holds one sample: a number per channel, separated by commas, semicolons, tabs or spaces. The first line may
+    name the columns. Columns of an index, of time or of labels (`INDEX_NAMES` and `LABEL_NAMES` in
+    `data/formats/columns.py`) are then skipped. The output is CSV with a header: the number of the sample, its label,
+    and with `probabilities` the probability of each class. All lines together are the prediction for the whole signal.
 
     Args:
         predictor: the network.
-        stream: bytes, with `read1` (standard input's buffer).
-        write: given whole lines, to be flushed by it.
-        probabilities: whether they are written beside the labels.
-        tell: given the latency, before the first line is read.
+        stream: bytes, with `read1` (as standard input's buffer has).
+        write: called with whole lines; it should flush them.
+        probabilities: whether to write the probabilities too.
+        tell: called with the latency, before the first line is read.
 
     Returns:
         How many samples were labeled.
 
     Raises:
-        UserError: as `open_session`; a line is no sample (it is named); there are no samples.
+        UserError: as `open_session`; a line is not a sample (its number is named); or there are no samples.
     """
     session = open_session(predictor, probabilities=probabilities)
     tell(latency_text(session, predictor.run.recipe.input.rate))
     write(",".join(["index", "label", *(predictor.classes if probabilities else ())]) + "\n")
-    came = done = 0
-    for rows in _samples(stream, predictor.run.recipe.model.in_channels):
-        came += rows.shape[1]
-        done += _written(session.push(_ready(predictor, rows)), done, predictor, write)
-    if not came:
+    received = labeled = 0
+    for samples in _samples(stream, predictor.run.recipe.model.in_channels):
+        received += samples.shape[1]
+        labeled += _write_lines(session.push(_prepared(predictor, samples)), labeled, predictor, write)
+    if not received:
         raise UserError("standard input: no samples: pipe lines of numbers into it")
-    return done + _written(session.close(), done, predictor, write)
+    return labeled + _write_lines(session.close(), labeled, predictor, write)
 
 
-def _ready(predictor: Predictor, rows: np.ndarray) -> np.ndarray:
-    """Samples `(C, n)` clipped as the recipe says and standardized."""
-    given = predictor.run.recipe.input
-    if "clip" in given.intensity:
-        low, high = (np.array(side, np.float32)[:, None] for side in (given.low, given.high))
-        clips = np.array([kind == "clip" for kind in given.intensity])[:, None]
-        rows = np.where(clips, np.clip(rows, low, high), rows)
-    normalize = predictor.network.normalize
-    mean, std = (getattr(normalize, name).flatten().cpu().float().numpy() for name in ("mean", "std"))
-    return Standardized(rows, mean, std)[...]
+def _prepared(predictor: Predictor, samples: np.ndarray) -> np.ndarray:
+    """Samples `(C, n)`, clipped as the recipe says and standardized."""
+    preparation = predictor.preparation
+    if "clip" in preparation.intensity:
+        low, high = (np.array(side, np.float32)[:, None] for side in (preparation.low, preparation.high))
+        clipped = np.array([kind == "clip" for kind in preparation.intensity])[:, None]
+        samples = np.where(clipped, np.clip(samples, low, high), samples)
+    return predictor.standardized(samples)[...]
 
 
-def _written(found: np.ndarray, done: int, predictor: Predictor, write: Callable[[str], None]) -> int:
-    count = found.shape[-1]
-    labels = found.argmax(0) if found.ndim == 2 else found
+def _write_lines(values: np.ndarray, first: int, predictor: Predictor, write: Callable[[str], None]) -> int:
+    """Write labels `(n,)` or probabilities `(K, n)` of the samples from number `first` on; return n."""
+    with_probabilities = values.ndim == 2
+    labels = values.argmax(0) if with_probabilities else values
     lines = []
-    for i in range(count):
-        fields = [str(done + i), predictor.classes[int(labels[i])]]
-        fields += [f"{p:.6g}" for p in found[:, i]] if found.ndim == 2 else []
+    for i, label in enumerate(labels):
+        fields = [str(first + i), predictor.classes[int(label)]]
+        fields += [f"{p:.6g}" for p in values[:, i]] if with_probabilities else []
         lines.append(",".join(fields) + "\n")
     if lines:
         write("".join(lines))
-    return count
+    return len(lines)
 
 
 def _samples(stream: Any, channels: int) -> Iterator[np.ndarray]:
-    """Blocks `(C, n)` float32 of the samples that have come."""
-    chosen: list[int] | None = None
+    """Blocks `(C, n)` float32 of the samples that have come so far."""
+    columns: list[int] | None = None
     width, number = 0, 0
     for lines in _lines(stream):
         rows: list[list[float]] = []
@@ -126,20 +125,20 @@ def _samples(stream: Any, channels: int) -> Iterator[np.ndarray]:
             fields = _fields(line)
             if not fields:
                 continue
-            if chosen is None:
+            if columns is None:
                 header = any(_number(field) is None for field in fields)
-                chosen, width = _channels(fields, channels, number, header), len(fields)
+                columns, width = _channel_columns(fields, channels, number, header), len(fields)
                 if header:
                     continue
             if len(fields) != width:
                 raise UserError(f"standard input, line {number}: {len(fields)} fields, the first line has {width}")
-            rows.append([_value(fields[i], number) for i in chosen])
+            rows.append([_value(fields[i], number) for i in columns])
         if rows:
             yield np.array(rows, np.float32).T
 
 
 def _lines(stream: Any) -> Iterator[list[str]]:
-    """Lines that have come whole; the last one need not end."""
+    """Lines that have arrived completely; the last one may lack its line break."""
     rest = b""
     while chunk := stream.read1(CHUNK):
         *lines, rest = (rest + chunk).split(b"\n")
@@ -150,29 +149,31 @@ def _lines(stream: Any) -> Iterator[list[str]]:
 
 
 def _fields(line: str) -> list[str]:
-    """Fields of a line, none of a blank one."""
+    """The fields of a line; an empty list for a blank line."""
     line = line.strip().removeprefix("\ufeff")
-    separator = next((mark for mark in ",;\t" if mark in line), None)
+    separator = next((character for character in ",;\t" if character in line), None)
     return [field.strip() for field in line.split(separator)] if line else []
 
 
-def _channels(fields: Sequence[str], channels: int, number: int, header: bool) -> list[int]:
-    """Which fields of a line are the channels."""
-    aside = (*INDEX_NAMES, *LABEL_NAMES) if header else ()
-    chosen = [i for i, field in enumerate(fields) if field.lower() not in aside]
-    if len(chosen) != channels:
-        what = f"channels ({', '.join(fields[i] for i in chosen)})" if header else "numbers"
-        mend = "give those alone, or a first line that names them and an index column `index`"
+def _channel_columns(fields: Sequence[str], channels: int, number: int, header: bool) -> list[int]:
+    """Which fields of a line are channels, found on the first line that is not blank."""
+    skipped = (*INDEX_NAMES, *LABEL_NAMES) if header else ()
+    columns = [i for i, field in enumerate(fields) if field.lower() not in skipped]
+    if len(columns) != channels:
+        what = f"channels ({', '.join(fields[i] for i in columns)})" if header else "numbers"
         raise UserError(
-            f"standard input, line {number}: {len(chosen)} {what}, but the network reads {channels}: {mend}"
+            f"standard input, line {number}: {len(columns)} {what}, but the network reads {channels}: "
+            "write the channels alone, or a first line that names the columns, with an index column called `index`"
         )
-    return chosen
+    return columns
 
 
 def _value(field: str, number: int) -> float:
     value = _number(field)
     if value is None or not np.isfinite(value):
-        raise UserError(f"standard input, line {number}: {field!r} is no number: mend or leave out that line")
+        raise UserError(
+            f"standard input, line {number}: {field!r} is not a finite number: correct or leave out that line"
+        )
     return value
 
 

@@ -1,9 +1,10 @@
-"""A trained network at work: raw values in, labels out, at any size in bounded memory."""
+"""A trained network that labels inputs of any size, in bounded memory."""
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from atrous.color import default_palette
-from atrous.data.preprocess import resample_label, restore
+from atrous.color import Palette, default_palette
+from atrous.data.preprocess import Preparation, resample_label, restore
 from atrous.data.source import full_key
 from atrous.data.void import make_void, voided
 from atrous.device import check_device
 from atrous.errors import UserError
-from atrous.models.network import DenseNetwork
-from atrous.prediction.inputs import Input, Opened, open_input, prepared, with_channels
+from atrous.geometry.plan import Plan
+from atrous.nn.normalize import Normalize
+from atrous.prediction.arrays import array_source, in_data_array, is_data_array, open_array
+from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
+from atrous.prediction.result import Prediction
 from atrous.recipe.build import build_preparation
 from atrous.recipe.run import Run, open_run
 from atrous.stream.engines import ENGINES
@@ -26,23 +30,10 @@ from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
 from atrous.tasks.task import Task
 
-FLIPPED = 2**24  # positions up to which mirror images are averaged, which is not streamed
-WHOLE = 2**21  # positions up to which an input goes through the network in one piece: exporting it would take longer
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a network says of one input.
-
-    Attributes:
-        labels: `(*S)` uint8 class numbers; 255 where the input has no data.
-        probabilities: `(K, *S)` float32, NaN where the input has no data; None when not asked for.
-        classes: names, in label order.
-    """
-
-    labels: np.ndarray
-    probabilities: np.ndarray | None
-    classes: tuple[str, ...]
+FLIPPED = 2**24
+"""Positions up to which an input is averaged over its mirror images. They go through the network whole."""
+WHOLE = 2**21
+"""Positions up to which an input goes through the network whole. Exporting it for a stream would take longer."""
 
 
 class Standardized:
@@ -72,36 +63,48 @@ class LabelsAndProbabilities:
         self.labels[full_key(key, len(self.shape))[1:]] = values.argmax(0).astype(np.uint8)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictor:
     """A trained network with its task: raw values in, labels out.
 
     Attributes:
-        run: where it comes from.
+        run: the run that trained it.
         network: in eval mode, on `device`.
-        task: decodes its output.
-        device: where it runs.
+        task: decodes the network's output.
+        device: where the network runs.
         dtype: arithmetic of the convolutions.
         flips: axes to mirror for test-time augmentation; the probabilities of all mirror images are averaged.
-        memory: bytes ("1GB") that a stream may take; large inputs are streamed in about 768 MiB when None.
+        memory: bytes ("1GB") that a stream may take. If None, large inputs are streamed in about 768 MiB.
         engine: "torch", "openvino" or "inductor".
     """
 
     run: Run
-    network: DenseNetwork
+    network: nn.Module
     task: Task
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     flips: tuple[int, ...] = ()
     memory: str | float | None = None
     engine: str = "torch"
-    inner: nn.Module = field(init=False, repr=False)
-    ready: dict[tuple[int, ...], Prepared] = field(init=False, repr=False, default_factory=dict)
+    inner: nn.Module = field(init=False)
+    preparation: Preparation = field(init=False)
+    ready: dict[tuple[int, ...], Prepared] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         inner = copy.deepcopy(self.network)
-        inner.add_module("normalize", nn.Identity())  # done in float32 before, whatever the network computes in
+        if isinstance(getattr(inner, "normalize", None), Normalize):
+            # `standardized` does the same in float32, before the values are rounded to `dtype`.
+            inner.add_module("normalize", nn.Identity())
         object.__setattr__(self, "inner", inner.to(self.dtype).eval())
+        object.__setattr__(self, "preparation", build_preparation(self.run.recipe))
+
+    def __repr__(self) -> str:
+        model, arithmetic = self.run.recipe.model, str(self.dtype).removeprefix("torch.")
+        name = type(self.network).__name__ if model.name == "custom" else model.name
+        return (
+            f"Predictor({self.run.folder}: {name}, {model.ndim}-D, {model.in_channels} channels, "
+            f"{len(self.classes)} classes, {arithmetic} on {self.device})"
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -109,141 +112,188 @@ class Predictor:
         return tuple(self.run.recipe.task.classes)
 
     @property
-    def video(self) -> bool:
-        """Whether inputs are videos, time first."""
-        return self.run.recipe.data.kind == "videos"
+    def kind(self) -> str:
+        """Kind of data that the network reads: "grids", "videos", "genomes", or one that was added."""
+        return self.run.recipe.data.kind
 
     @property
-    def along(self) -> dict[str, Any]:
-        """Options of a stream: videos are fed frame by frame, in order, so that they are decoded once."""
-        return {"axis": 0, "strategy": "strips"} if self.video else {}
-
-    @property
-    def palette(self) -> tuple[tuple[int, int, int], ...]:
+    def palette(self) -> Palette:
         """A color per class."""
-        chosen = self.run.recipe.task.palette
-        return tuple(chosen) or default_palette(len(self.classes))
+        return tuple(self.run.recipe.task.palette) or default_palette(len(self.classes))
 
-    def open(self, source: np.ndarray | Path | str | Input) -> Opened:
-        """An input as the network expects it: sliced where it lies, its channels and grid the network's.
+    def open(self, source: Any) -> Opened:
+        """Open an input as the network reads it: its channels, intensities and grid.
+
+        Args:
+            source: as `predict` takes it.
 
         Raises:
-            UserError: the file cannot be read, or has other channels than the network.
+            UserError: it cannot be read, or does not fit the network.
         """
-        model, preparation = self.run.recipe.model, build_preparation(self.run.recipe)
-        if not isinstance(source, np.ndarray):
-            item = source if isinstance(source, Input) else Input((Path(source),), Path(Path(source).name))
-            name = item.path
-            opened = open_input(
-                item, channels=model.in_channels, preparation=preparation, fill=model.mean, ndim=model.ndim
-            )
-        else:
-            image = source[None] if source.ndim == model.ndim else source
-            name = "the array"
-            opened = prepared(with_channels(image, model.in_channels, Path(name)), preparation, model.mean)
-        shape = tuple(opened.source.shape)
-        if len(shape) != model.ndim + 1:
-            raise UserError(f"{name}: shape {shape}, but the network reads (channels, {model.ndim} axes)")
-        if min(shape) < 1:
-            raise UserError(f"{name}: shape {shape} is empty: there is nothing to label")
-        return opened
+        return self._opened(*self._opener(source))
 
-    def predict(self, source: np.ndarray | Path | str | Input, *, probabilities: bool = False) -> Prediction:
+    def parts(self, item: Input) -> Iterator[Opened]:
+        """Open an input part by part: a FASTA file has a part per sequence, any other input has one.
+
+        Raises:
+            UserError: a file cannot be read, or does not fit the network.
+        """
+        if self.kind == "genomes":
+            return open_sequences(item.path, self.run.recipe.input.tracks)
+        return iter([self.open(item)])
+
+    def predict(self, source: Any, *, probabilities: bool = False) -> Prediction:
         """Predict one input of any size.
 
         Args:
-            source: raw values `(C, *S)` (or `(*S)` for one channel), or the path of an image.
-            probabilities: whether they are wanted beside the labels.
+            source: the path of a file (`str` or `Path`), or raw values `(C, *S)`, or `(*S)` for one channel: a numpy
+                array, a torch tensor, a Pillow image, an xarray DataArray, a zarr array, or anything else that has a
+                shape and a type and gives arrays when it is sliced. The dimensions of a DataArray may have any order
+                (one named channel or band holds the channels); the labels are then a DataArray with its coordinates.
+            probabilities: whether to return the probability of every class too.
 
         Raises:
-            UserError: the file cannot be read, or has other channels than the network.
+            UserError: the input cannot be read, has another type, or does not fit the network.
         """
-        opened = self.open(source)
+        opener, name = self._opener(source)
+        opened = self._opened(opener, name)
         size = tuple(opened.source.shape[1:])
         labels = np.empty(size, np.uint8)
-        void = None if opened.resampled else opened.valid
-        found = np.empty((len(self.classes), *size), np.float32) if probabilities else None
-        self.label(opened.source, voided(labels, void), None if found is None else voided(found, void, np.nan))
+        # On another grid the positions without data are marked after resampling.
+        valid = None if opened.resampled else opened.valid
+        maps = np.empty((len(self.classes), *size), np.float32) if probabilities else None
+        self.write(opened.source, voided(labels, valid), None if maps is None else voided(maps, valid, np.nan))
         if opened.resampled:
             labels = resample_label(labels, opened.size)
-            found = None if found is None else restore(torch.from_numpy(found), opened.size).numpy()
             make_void(labels, opened.valid)
-        return Prediction(labels, found, self.classes)
+            if maps is not None:
+                maps = restore(torch.from_numpy(maps), opened.size).numpy()
+                make_void(maps, opened.valid, np.nan)
+        if is_data_array(source):
+            labels = in_data_array(source, labels)
+            maps = None if maps is None else in_data_array(source, maps, self.classes)
+        return Prediction(labels, maps, self.classes, self.palette, self.kind == "genomes", opener)
 
-    def label(
+    def write(
         self,
         source: Any,
-        labels: Any,
+        labels: Any = None,
         probabilities: Any = None,
         *,
         resume: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        """Write the labels of a source `(C, *S)` into a sink `(*S)`, and the probabilities into one `(K, *S)`.
+        """Predict an opened source and write labels, probabilities or both into sinks.
 
-        Small inputs go through the network whole, all others are streamed: the answer is the same.
+        Small inputs go through the network whole, all others are streamed, strip by strip. The answer is the same.
+
+        Args:
+            source: `(C, *S)`, the source of an `Opened`.
+            labels: sink of labels `(*S)`, or None.
+            probabilities: sink of probabilities `(K, *S)`, or None.
+            resume: resume an interrupted stream into the same sink of labels, which must lie on disk.
+            progress: called with the finished share of a streamed input.
         """
         if self.whole(tuple(source.shape)):
             output = self.output(np.asarray(source[...]))
-            labels[...] = self.task.decode(output)[0].cpu().numpy()
+            if labels is not None:
+                labels[...] = self.task.decode(output)[0].cpu().numpy()
             if probabilities is not None:
                 probabilities[...] = self.task.probabilities(output)[0].cpu().numpy()
-            return
-        both = probabilities is not None
-        self._stream(
-            source,
-            LabelsAndProbabilities(labels, probabilities) if both else labels,
-            self.task.probabilities if both else self.task.decode,
-            resume and not both,
-            progress,
-        )
-
-    def write_probabilities(self, source: Any, sink: Any, progress: Callable[[float], None] | None = None) -> None:
-        """Write the probabilities of a source `(C, *S)` into a sink `(K, *S)`: large ones strip by strip, in order."""
-        if self.whole(tuple(source.shape)):
-            output = self.output(np.asarray(source[...]))
-            sink[...] = self.task.probabilities(output)[0].cpu().numpy()
-            return
-        self._stream(source, sink, self.task.probabilities, False, progress)
+        elif probabilities is None:
+            self._stream(source, labels, self.task.decode, resume, progress)
+        else:
+            sink = probabilities if labels is None else LabelsAndProbabilities(labels, probabilities)
+            self._stream(source, sink, self.task.probabilities, False, progress)
 
     def whole(self, shape: tuple[int, ...]) -> bool:
-        """Whether an input of this shape `(C, *S)` goes through the network in one piece.
+        """Return whether an input of this shape `(C, *S)` goes through the network in one piece.
 
         Raises:
-            UserError: it would have to, for its mirror images, and is too large or a memory limit was set.
+            UserError: test-time augmentation would need the input in one piece, but it is too large, or a memory limit
+                was set.
         """
         positions = math.prod(shape[1:])
         if self.flips and (self.memory is not None or positions > FLIPPED):
             raise UserError(
-                f"an input of {positions:,} positions: mirror images are averaged whole, up to {FLIPPED:,} positions "
-                "and without a memory limit: leave test-time augmentation out"
+                f"an input of {positions:,} positions: test-time augmentation takes inputs whole, up to {FLIPPED:,} "
+                "positions and without a memory limit: leave test-time augmentation out"
             )
         return bool(self.flips) or (self.memory is None and positions <= WHOLE)
 
-    def plan(self, shape: tuple[int, ...]) -> Any:
-        """How an input of this shape `(C, *S)` will be streamed; None when it goes through the network whole."""
+    def plan(self, shape: tuple[int, ...]) -> Plan | None:
+        """Return how an input of this shape `(C, *S)` will be streamed, None if it goes through the network whole."""
         if self.whole(shape):
             return None
         return plan(
-            self._prepared(shape), shape, memory=self.memory, dtype=self.dtype, engine=self.engine, **self.along
+            self._prepared(shape), shape, memory=self.memory, dtype=self.dtype, engine=self.engine, **self._order()
         )
 
     def output(self, image: np.ndarray) -> torch.Tensor:
-        """Logits `(1, K, *S)` float32 of raw values `(C, *S)`; with flips, logarithms of the mean probabilities."""
+        """Return the logits `(1, K, *S)` float32 of raw values `(C, *S)`.
+
+        With test-time augmentation they are logarithms of the probabilities averaged over the mirror images.
+        """
         if not self.whole(tuple(image.shape)):
-            found = np.empty((self.task.out_channels, *image.shape[1:]), np.float32)
-            self._stream(image, found, torch.Tensor.float)
-            return torch.from_numpy(found)[None]
+            logits = np.empty((self.task.out_channels, *image.shape[1:]), np.float32)
+            self._stream(image, logits, torch.Tensor.float)
+            return torch.from_numpy(logits)[None]
         torch.set_flush_denormal(True)
-        x = torch.from_numpy(self._standardized(image)[...])[None].to(self.device, self.dtype)
+        x = torch.from_numpy(self.standardized(image)[...])[None].to(self.device, self.dtype)
         if x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             if not self.flips:
-                return self.inner(x).float()
-            ways = [()] + [(axis + 2,) for axis in self.flips]
-            total = sum(self.task.probabilities(self.inner(x.flip(w))).flip(w) for w in ways)
-        return (total / len(ways)).log()  # type: ignore[operator]
+                return self._logits(x).float()
+            mirrored_axes = [[], *([axis + 2] for axis in self.flips)]
+            total = sum(self.task.probabilities(self._logits(x.flip(axes))).flip(axes) for axes in mirrored_axes)
+        return (total / len(mirrored_axes)).log()  # type: ignore[operator]
+
+    def standardized(self, source: Any) -> Standardized:
+        """Return a source whose values are standardized in float32 as they are sliced.
+
+        The mean and deviation are those of the network's `normalize`. A network of your own without it gets raw values.
+        """
+        normalize = getattr(self.network, "normalize", None)
+        if not isinstance(normalize, Normalize):
+            channels = int(source.shape[0])
+            return Standardized(source, np.zeros(channels, np.float32), np.ones(channels, np.float32))
+        mean, std = (getattr(normalize, name).flatten().cpu().float().numpy() for name in ("mean", "std"))
+        return Standardized(source, mean, std)
+
+    def _opener(self, source: Any) -> tuple[Callable[[], Opened], str]:
+        """A function without arguments that opens an input, and the name of the input for messages."""
+        model = self.run.recipe.model
+        options = {"channels": model.in_channels, "preparation": self.preparation, "fill": tuple(model.mean)}
+        if isinstance(source, str | Path):
+            source = Input((Path(source),), Path(Path(source).name))
+        if isinstance(source, Input):
+            return partial(open_input, source, ndim=model.ndim, **options), str(source.path)
+        return partial(open_array, array_source(source, model.ndim, model.in_channels), **options), "the array"
+
+    def _opened(self, opener: Callable[[], Opened], name: str) -> Opened:
+        opened, ndim = opener(), self.run.recipe.model.ndim
+        shape = tuple(opened.source.shape)
+        if len(shape) != ndim + 1:
+            raise UserError(f"{name}: shape {shape}, but the network reads (channels, {ndim} axes)")
+        if min(shape) < 1:
+            raise UserError(f"{name}: shape {shape} is empty: there is nothing to label")
+        return opened
+
+    def _logits(self, x: torch.Tensor) -> torch.Tensor:
+        """The network's output `(1, K, *S)`; checked, since the network may be the user's own."""
+        logits, shape = self.inner(x), (len(x), self.task.out_channels, *x.shape[2:])
+        if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != shape:
+            returned = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+            raise UserError(
+                f"{type(self.network).__name__}: returned {returned} for an input of shape {tuple(x.shape)}: "
+                f"wrap the network so that it returns one tensor of shape {shape}"
+            )
+        return logits
+
+    def _order(self) -> dict[str, Any]:
+        """Options of a stream: videos are fed frame by frame, in order, so that every frame is decoded once."""
+        return {"axis": 0, "strategy": "strips"} if self.kind == "videos" else {}
 
     def _stream(
         self,
@@ -255,7 +305,7 @@ class Predictor:
     ) -> None:
         stream(
             self._prepared(tuple(source.shape)),
-            self._standardized(source),
+            self.standardized(source),
             sink,
             memory=self.memory,
             dtype=self.dtype,
@@ -263,17 +313,12 @@ class Predictor:
             post=post,
             resume=resume,
             progress=progress,
-            **self.along,
+            **self._order(),
         )
-
-    def _standardized(self, source: Any) -> Standardized:
-        normalize = self.network.normalize
-        mean, std = (getattr(normalize, name).flatten().cpu().float().numpy() for name in ("mean", "std"))
-        return Standardized(source, mean, std)
 
     def _prepared(self, shape: tuple[int, ...]) -> Prepared:
         if shape not in self.ready:
-            self.ready.clear()  # one at a time: what an engine compiled for a size takes memory
+            self.ready.clear()  # only one is held: what an engine compiled for a size takes memory
             self.ready[shape] = prepare(self.inner, shape)
         return self.ready[shape]
 
@@ -281,36 +326,40 @@ class Predictor:
 def load(
     run: Run | Path | str,
     *,
+    network: nn.Module | None = None,
     device: str = "cpu",
     dtype: torch.dtype | None = None,
     flip: bool = False,
     memory: str | float | None = None,
     engine: str = "torch",
-    network: nn.Module | None = None,
 ) -> Predictor:
-    """Load the folder of a run.
+    """Load a trained network from the folder of its run.
 
     Args:
         run: the folder.
-        device: where to run, "cpu" or "cuda".
-        dtype: arithmetic; that of the training when None.
-        flip: average over the mirror images that the training knew.
+        network: your own network `(N, C, *S) -> (N, K, *S)`, if the run was trained with one (`model.name = "custom"`).
+            The weights of the run are loaded into a copy of it.
+        device: where to run: "cpu", "cuda", "cuda:1" or "mps".
+        dtype: arithmetic; that of the training if None.
+        flip: whether to average over the mirror images that the training drew.
         memory: bytes ("1GB") that a stream may take.
         engine: "torch", "openvino" or "inductor".
-        network: your own network, where the run trained one.
 
     Raises:
-        UserError: it is not a run, its weights are missing or damaged, or there is no such engine or device.
+        UserError: the folder is not a run, its weights are missing, damaged or of another network, the run needs
+            `network=`, or there is no such engine or device.
     """
     if engine not in ENGINES:
         raise UserError(f"engine {engine!r}: choose {', '.join(ENGINES)}")
     check_device(device)
     opened = run if isinstance(run, Run) else open_run(run)
-    quick = opened.recipe.train.precision == "bf16-mixed" and opened.recipe.data.kind != "genomes"
-    trained = torch.bfloat16 if quick else torch.float32
-    trained_network = opened.network(network).to(device)
-    for weight in trained_network.parameters():
+    recipe = opened.recipe
+    # Genomes are always predicted in float32.
+    short = recipe.train.precision == "bf16-mixed" and recipe.data.kind != "genomes"
+    trained_dtype = torch.bfloat16 if short else torch.float32
+    loaded = opened.network(network).to(device)
+    for weight in loaded.parameters():
         if weight.ndim == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    flips = tuple(axis for axis, on in enumerate(opened.recipe.augment.flip) if on) if flip else ()
-    return Predictor(opened, trained_network, opened.task(), device, dtype or trained, flips, memory, engine)
+    flips = tuple(axis for axis, on in enumerate(recipe.augment.flip) if on) if flip else ()
+    return Predictor(opened, loaded, opened.task(), device, dtype or trained_dtype, flips, memory, engine)

@@ -30,11 +30,11 @@ from atrous.surgery.dilate import dilate
 from atrous.surgery.inflate import inflate
 
 TORCHVISION = "torchvision:"
-OWN = "own"
+CUSTOM = "custom"
 """The model name of runs that trained the user's own network."""
 OUTPUT_STRIDES = {"deeplab": 16, "dilated": 8}
 """Of the encoder where a recipe says nothing; the other models take it as it is."""
-WITHOUT_ENCODER = ("fc_densenet", "five_layer", "codons", "own")
+WITHOUT_ENCODER = ("fc_densenet", "five_layer", "codons", "custom")
 """Models that bring their own."""
 
 ENCODERS: dict[str, Callable[[ModelSection, int | None], Encoder]] = {
@@ -158,9 +158,12 @@ def build_network(model: ModelSection, outputs: int, own: nn.Module | None = Non
     >>> build_network(ModelSection(encoder_width=8, width=16, depth=10), 2).outputs
     2
     """
-    if model.name == OWN:
+    if model.name == CUSTOM:
         if own is None:
-            raise UserError("the run trained a network of your own: pass it as network=...")
+            raise UserError(
+                "the run trained a network of your own, which only Python can build: pass it, as in "
+                "atrous.load(run, network=MyNetwork())"
+            )
         return own_network(own, model.ndim, model.in_channels, outputs, mean=model.mean, std=model.std)
     if own is not None:
         raise UserError(f"the run trained {model.name!r}, which atrous builds itself: leave network= out")
@@ -170,6 +173,8 @@ def build_network(model: ModelSection, outputs: int, own: nn.Module | None = Non
             return VideoNetwork(picture, model.temporal, kernel=model.temporal_kernel, causal=model.causal)
         except ValueError as error:
             raise UserError(f"model.temporal = {model.temporal!r}: {error}") from error
+    if model.name not in MODELS:
+        raise UserError(f"model.name = {model.name!r}: a network of your own is built in Python: pass it as network=")
     options: dict[str, Any] = {"mean": model.mean, "std": model.std}
     if model.attention != "none":
         options["attend"] = partial(attention, model.attention)

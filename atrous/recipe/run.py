@@ -1,5 +1,6 @@
 """The folder that a training run leaves behind."""
 
+import copy
 import json
 import os
 import platform
@@ -49,20 +50,22 @@ class Run:
         """Return the trained network, in eval mode.
 
         Args:
-            own: the user's network, where the run trained one; the weights are loaded into it.
+            own: the user's own network, if the recipe says `model.name = "custom"`: the weights are loaded into a copy.
 
         Raises:
-            UserError: the weights are missing or not those of the recipe.
+            UserError: the weights are missing or do not fit the network, or the recipe is custom and `own` is None.
         """
         tensors, _ = read_tensors(self.weights)
-        # The weights come from the run, so the encoder's own are not wanted (nor their package).
+        own_copy = None if own is None else copy.deepcopy(own)
+        # The weights come from the run, so the encoder's pretrained weights (and their package) are not needed.
         model = self.recipe.model.model_copy(update={"pretrained": False})
-        network = build_network(model, self.task().out_channels, own)
+        named = "the network of recipe.toml" if own is None else f"the {type(own).__name__} that was passed"
+        network = build_network(model, self.task().out_channels, own_copy)
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip()
-            raise UserError(f"{self.weights}: does not fit the network of recipe.toml: {first}") from error
+            raise UserError(f"{self.weights}: does not fit {named}: {first}") from error
         return plain(network).eval()
 
 

@@ -70,8 +70,12 @@ class ModelSection(_Section):
         "fc_densenet",
         "codons",
         "five_layer",
-        "own",
-    ] = Field("fcn", description="architecture: fcn is the light pyramid, own is yours, others those of their papers")
+        "custom",
+    ] = Field(
+        "fcn",
+        description="architecture: fcn is the light pyramid, custom a network of your own, the others are those of "
+        "their papers",
+    )
     encoder: str = Field(
         "resnet", description="resnet, vgg, efficientnet_lite0, torchvision:NAME or any timm model with feature maps"
     )

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from atrous.data.check.check import Check
     from atrous.data.check.fingerprint import Fingerprint
     from atrous.data.dataset import Dataset
+    from atrous.prediction.inputs import Input
+    from atrous.prediction.jobs import Companions
+    from atrous.prediction.output import Output
     from atrous.prediction.predictor import Predictor
     from atrous.recipe.plan import PlannedRecipe, Request
     from atrous.recipe.schema import Recipe
@@ -25,12 +28,15 @@ class Kind:
         check: `(root, description, layout, progress) -> Check` reads every file once.
         plan: `(dataset, fingerprint, request) -> PlannedRecipe` plans a training.
         feed: `(check, recipe, scratch) -> Feed` gives batches and the samples of validation.
+        outputs: `(predictor, item, out, companions) -> list[Output]` lists what is written for one input, companions
+            first and the main output last (`prediction/jobs.py`).
         examples: `(predictor, dataset, split, result) -> examples` chooses what the report shows.
     """
 
     check: "Callable[..., Check]"
     plan: "Callable[[Dataset, Fingerprint, Request], PlannedRecipe]"
     feed: "Callable[[Check, Recipe, Path], Feed]"
+    outputs: "Callable[[Predictor, Input, Path, Companions], list[Output]]"
     examples: "Callable[[Predictor, Dataset, str, Result], Sequence[Example]]"
 
 
@@ -91,6 +97,28 @@ def _feed_genomes(check: "Check", recipe: "Recipe", scratch: Path) -> "Feed":
     return feed_genomes(check, recipe, scratch)
 
 
+def _grid_outputs(predictor: "Predictor", item: "Input", out: Path, companions: "Companions") -> "list[Output]":
+    from atrous.prediction.jobs import grid_outputs
+
+    return grid_outputs(predictor, item, out, companions)
+
+
+def _video_outputs(predictor: "Predictor", item: "Input", out: Path, companions: "Companions") -> "list[Output]":
+    from atrous.prediction.jobs import video_outputs
+
+    return video_outputs(predictor, item, out, companions)
+
+
+def _genome_outputs(predictor: "Predictor", item: "Input", out: Path, companions: "Companions") -> "list[Output]":
+    from atrous.prediction.jobs import genome_outputs
+
+    return genome_outputs(predictor, item, out, companions)
+
+
+def _no_examples(predictor: "Predictor", dataset: "Dataset", split: str, result: "Result") -> "Sequence[Example]":
+    return []
+
+
 def _grid_examples(predictor: "Predictor", dataset: "Dataset", split: str, result: "Result") -> "Sequence[Example]":
     from atrous.verbs.summary import grid_examples
 
@@ -104,9 +132,9 @@ def _video_examples(predictor: "Predictor", dataset: "Dataset", split: str, resu
 
 
 KINDS: dict[str, Kind] = {
-    "grids": Kind(_check_grids, _plan_grids, _feed_grids, _grid_examples),
-    "videos": Kind(_check_videos, _plan_videos, _feed_videos, _video_examples),
-    "genomes": Kind(_check_genomes, _plan_genomes, _feed_genomes, lambda predictor, dataset, split, result: []),
+    "grids": Kind(_check_grids, _plan_grids, _feed_grids, _grid_outputs, _grid_examples),
+    "videos": Kind(_check_videos, _plan_videos, _feed_videos, _video_outputs, _video_examples),
+    "genomes": Kind(_check_genomes, _plan_genomes, _feed_genomes, _genome_outputs, _no_examples),
 }
 """`grids` are images, volumes and recordings."""
 
@@ -119,4 +147,7 @@ def add_kind(name: str, kind: Kind) -> None:
     """
     if name in KINDS:
         raise ValueError(f"there is a kind {name!r} already")
+    from atrous.prediction.jobs import OUTPUTS
+
     KINDS[name] = kind
+    OUTPUTS[name] = kind.outputs

@@ -231,7 +231,7 @@ def _planned(check: Check, follow: Recipe | None, chosen: TrainOptions) -> Plann
 
 
 def _with_own_network(recipe: Recipe) -> Recipe:
-    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"name": "own", "pretrained": False})})
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"name": "custom", "pretrained": False})})
 
 
 def _followed(recipe: Recipe, dataset: Dataset, chosen: TrainOptions) -> Recipe:

@@ -65,7 +65,7 @@ def test_signals_are_inputs_of_networks_of_one_axis(tmp_path):
 def test_mistakes_are_named(tmp_path):
     save(tmp_path / "x.jpg", picture(0))
     save(tmp_path / "x.png", picture(0))
-    with pytest.raises(UserError, match=r"both be written to x\.png"):
+    with pytest.raises(UserError, match=r"would both be written to x\.png: predict them into different folders"):
         find_inputs([tmp_path], ndim=2, channels=3)
     with pytest.raises(UserError, match="no such file"):
         find_inputs([tmp_path / "nothing"], ndim=2, channels=3)

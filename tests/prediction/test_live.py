@@ -99,8 +99,8 @@ def test_labels_come_before_the_end_within_the_latency(predictor):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1\n2\nx\n", r"line 3: 'x' is no number"),
-        ("1\n\nnan\n", r"line 3: 'nan' is no number"),
+        ("1\n2\nx\n", r"line 3: 'x' is not a finite number"),
+        ("1\n\nnan\n", r"line 3: 'nan' is not a finite number"),
         ("1\n2,3\n", r"line 2: 2 fields, the first line has 1"),
         ("1,2\n", r"line 1: 2 numbers, but the network reads 1"),
         ("a,b\n1,2\n", r"line 1: 2 channels \(a, b\), but the network reads 1"),
@@ -138,5 +138,5 @@ def test_the_command_ends_at_the_end_and_names_bad_lines(run):
     assert bad.returncode == 2
     assert (
         bad.stderr.splitlines()[-1]
-        == "atrous: standard input, line 2: 'oops' is no number: mend or leave out that line"
+        == "atrous: standard input, line 2: 'oops' is not a finite number: correct or leave out that line"
     )

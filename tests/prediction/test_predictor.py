@@ -1,11 +1,17 @@
 """Prediction of arrays and files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from atrous.errors import UserError
-from atrous.prediction.predictor import load
+from atrous.prediction.predictor import kind_of, load
+from atrous.recipe.run import create_run, open_run
+from atrous.recipe.schema import override, validate
+from atrous.training.checkpoint import write_tensors
 
 
 def test_an_array_of_any_size(trained):
@@ -61,7 +67,7 @@ def test_streamed_is_whole(trained):
 
 def test_values_are_standardized_before_bfloat16_rounds_them(trained):
     image = 60000 + np.random.default_rng(0).integers(0, 200, (3, 64, 64)).astype(np.uint16)
-    found = load(trained, dtype=torch.bfloat16)._standardized(image)[:, :4]
+    found = load(trained, dtype=torch.bfloat16).standardized(image)[:, :4]
     assert found.dtype == np.float32
     assert len(np.unique(found)) > 100
 
@@ -88,3 +94,84 @@ def test_mirror_images_are_not_averaged_beyond_a_limit(trained):
         load(trained, flip=True, memory="100MB").predict(np.zeros((3, 33, 20), np.uint8))
     with pytest.raises(UserError, match="leave test-time augmentation out"):
         load(trained, flip=True).plan((3, 100000, 100000))
+
+
+def test_a_predictor_is_one_short_line(trained):
+    line = repr(load(trained, dtype=torch.float32))
+    assert line == f"Predictor({trained}: fcn, 2-D, 3 channels, 11 classes, float32 on cpu)"
+
+
+def test_the_kind_of_data_follows_from_the_recipe(trained):
+    recipe = open_run(trained).recipe
+    assert load(trained).kind == kind_of(recipe) == "grids"
+    assert kind_of(override(recipe, ["data.video=true"])) == "videos"
+    assert kind_of(override(recipe, ["task.kind=stranded"])) == "genomes"
+
+
+class Own(nn.Module):
+    """A network that this package did not build."""
+
+    def __init__(self, outputs=2):
+        super().__init__()
+        self.first, self.head = nn.Conv2d(1, 4, 5, padding=2), nn.Conv2d(4, outputs, 1)
+
+    def forward(self, x):
+        return self.head(self.first(x / 255).relu())
+
+
+@pytest.fixture
+def custom(tmp_path):
+    """A run of the network `Own`, and the network with the weights of the run."""
+    values = {
+        "data": {"root": "cells"},
+        "task": {"classes": ["no", "yes"]},
+        "model": {"name": "custom", "in_channels": 1, "mean": [90.0], "std": [40.0]},
+    }
+    run = create_run(tmp_path / "run", validate(values, "test"), {}, [])
+    torch.manual_seed(3)
+    network = Own()
+    write_tensors(run.weights, network.state_dict(), {})
+    return run, network
+
+
+@pytest.mark.parametrize("memory", [None, "8MB"])
+def test_a_network_of_your_own_is_given_raw_values(custom, memory):
+    run, network = custom
+    image = np.random.default_rng(0).integers(0, 256, (1, 150, 90)).astype(np.uint8)
+    fresh = Own()
+    before = {name: value.clone() for name, value in fresh.state_dict().items()}
+    predictor = load(run.folder, network=fresh, memory=memory)
+    with torch.no_grad():
+        logits = network(torch.from_numpy(image)[None].float())
+    torch.testing.assert_close(predictor.output(image), logits, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(predictor.predict(image).labels, logits.argmax(1)[0])
+    assert "Own, 2-D, 1 channels, 2 classes" in repr(predictor)
+    for name, value in fresh.state_dict().items():  # the weights went into a copy
+        assert torch.equal(value, before[name])
+    assert fresh.training
+
+
+def test_a_custom_run_says_which_network_it_needs(custom):
+    run, _ = custom
+    with pytest.raises(UserError, match=r"atrous\.load\(run, network=MyNetwork\(\)\)"):
+        load(run.folder)
+    with pytest.raises(UserError, match=r"does not fit the Own that was passed: size mismatch for head"):
+        load(run.folder, network=Own(outputs=3))
+
+
+def test_outputs_of_another_form_are_refused(custom):
+    run, network = custom
+
+    class Wrapped(nn.Module):
+        def __init__(self, give):
+            super().__init__()
+            self.give = give
+
+        def forward(self, x):
+            return self.give(network(x))
+
+    predictor = load(run.folder, network=Own())
+    for give, returned in ((lambda y: {"out": y}, "a dict"), (lambda y: y[..., ::2, ::2], r"\(1, 2, 4, 4\)")):
+        wrapped = replace(predictor, network=Wrapped(give))
+        with pytest.raises(UserError, match=rf"Wrapped: returned {returned} .* one tensor of shape \(1, 2, 8, 8\)"):
+            wrapped.predict(np.zeros((1, 8, 8), np.uint8))

@@ -58,7 +58,7 @@ def test_a_program_runs_without_the_code(tmp_path):
     [
         ("dilate", {}, "a.safetensors", "needs --output-stride"),
         ("dilate", {"output_stride": 2, "axis": 1}, "a.safetensors", "does not take --axis"),
-        ("melt", {}, "a.safetensors", "is no surgery"),
+        ("melt", {}, "a.safetensors", "is not a conversion"),
         ("dilate", {"output_stride": 2}, "a.pt", "ends in one of"),
         ("dilate", {"output_stride": 2}, "there/a.pt2", "folder does not exist"),
         ("dilate", {"output_stride": 2}, "a.pt2", "--shape 3,256,256"),

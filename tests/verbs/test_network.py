@@ -36,7 +36,7 @@ def test_a_run(trained):
         ("torch.nn:Conv2d(open('x'))", "cannot be read"),
         ("torch.nn:Conv2d(**{})", r"\*\*"),
         ("torch.nn:Conv2d(3)", "missing 2 required"),
-        ("math:sqrt(4)", "gives float"),
+        ("math:sqrt(4)", "returns float"),
     ],
 )
 def test_mistakes_are_said(spec, words):

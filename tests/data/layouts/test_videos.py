@@ -134,11 +134,11 @@ def test_inputs_are_videos_and_their_labels_folders(tmp_path):
     root = write_frames(tmp_path / "data", clips=2)
     write_movie(tmp_path / "films" / "day.1.mp4", make_clip(0, frames=3)[0])
     given = [root / "JPEGImages", tmp_path / "films", root / "JPEGImages" / "clip1"]
-    found = find_inputs(given, ndim=3, channels=3, video=True)
+    found = find_inputs(given, ndim=3, channels=3, kind="videos")
     assert [item.relative.as_posix() for item in found] == ["clip0", "clip1", "day.1"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no videos in it"):
-        find_inputs([tmp_path / "empty"], ndim=3, channels=3, video=True)
+        find_inputs([tmp_path / "empty"], ndim=3, channels=3, kind="videos")
 
 
 def test_the_real_davis(shared_data):

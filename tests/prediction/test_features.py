@@ -1,3 +1,5 @@
+"""Features of genomes as files: those of the network, at any strip."""
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,8 @@ import torch
 from atrous.data.genomes.annotation import read_features
 from atrous.data.genomes.fasta import open_sequence
 from atrous.errors import UserError
-from atrous.prediction.genomes import annotate_files, find_genome_jobs, open_input_sequence
+from atrous.prediction.inputs import open_sequences
+from atrous.prediction.jobs import Companions, find_jobs, run_jobs
 from atrous.prediction.predictor import load
 from atrous.recipe.build import build_network
 from atrous.recipe.run import create_run
@@ -52,36 +55,49 @@ def runs(row):
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
+def annotated(predictor, inputs, out, folder, probabilities=None):
+    return run_jobs(predictor, find_jobs(predictor, inputs, out, Companions(probabilities=probabilities)), folder)
+
+
 @pytest.mark.parametrize("suffix", [".gff3", ".bed"])
 def test_features_in_files_are_those_of_the_network(predictor, suffix, tmp_path):
     rng = np.random.default_rng(0)
     fasta = write_fasta(tmp_path / "x.fa.gz", {"a": random_bases(rng, 2000), "b": random_bases(rng, 301)})
-    done = annotate_files(predictor, find_genome_jobs([fasta], tmp_path / f"out/genes{suffix}"))
+    target = tmp_path / f"out/genes{suffix}"
+    done = annotated(predictor, [fasta], target, tmp_path)
     assert done.failed == ()
-    found = {(f.sequence, f.strand, *f.parts[0]) for f in read_features(done.written[0])}
-    want = {
+    assert done.written == (target,)
+    features = {(f.sequence, f.strand, *f.parts[0]) for f in read_features(target)}
+    expected = {
         (name, strand, start, end)
         for name in ("a", "b")
         for strand, row in zip("+-", truth(predictor, fasta, name), strict=True)
         for start, end in runs(row)
         if strand == "+" or end - start > 1
     }
-    assert found == want
-    assert len(found) > 4
-    assert annotate_files(predictor, find_genome_jobs([fasta], tmp_path / f"out/genes{suffix}")).skipped
+    assert features == expected
+    assert len(features) > 4
+    assert annotated(predictor, [fasta], target, tmp_path).skipped == (target,)
 
 
 def test_probabilities_in_bigwig_are_those_of_the_network(predictor, tmp_path):
     peer = pytest.importorskip("pyBigWig")
     fasta = write_fasta(tmp_path / "x.fa", {"a": random_bases(np.random.default_rng(0), 900)})
-    done = annotate_files(predictor, find_genome_jobs([tmp_path], tmp_path / "out", signals=True))
+    done = annotated(predictor, [tmp_path], tmp_path / "out", tmp_path, "bigwig")
     assert [path.name for path in done.written] == ["x.gff3", "x.CDS+.bw", "x.CDS-.bw"]
     for row, path in zip(truth(predictor, fasta, "a"), done.written[1:], strict=True):
         with peer.open(str(path)) as file:
             np.testing.assert_allclose(file.values("a", 0, 900), row, atol=6e-4)
+    alone = annotated(predictor, [fasta], tmp_path / "alone.bw", tmp_path, "bigwig")
+    assert [path.name for path in alone.written] == ["alone.CDS+.bw", "alone.CDS-.bw"]
+
+
+def test_features_that_exist_stay_and_missing_companions_are_made(predictor, tmp_path):
+    pytest.importorskip("pyBigWig")
+    fasta = write_fasta(tmp_path / "x.fa", {"a": random_bases(np.random.default_rng(0), 900)})
     (tmp_path / "x.gff3").write_text("by hand")
-    again = annotate_files(predictor, find_genome_jobs([fasta], tmp_path, signals=True))
-    assert [path.name for path in again.written] == ["x.CDS+.bw", "x.CDS-.bw"]
+    done = annotated(predictor, [fasta], tmp_path, tmp_path, "bigwig")
+    assert [path.name for path in done.written] == ["x.CDS+.bw", "x.CDS-.bw"]
     assert (tmp_path / "x.gff3").read_text() == "by hand"
 
 
@@ -90,17 +106,17 @@ def test_a_streamed_genome_is_the_whole_one(predictor, tmp_path):
     fasta = write_fasta(tmp_path / "x.fa.gz", {"a": random_bases(np.random.default_rng(2), 30_001)})
     streaming = load(predictor.run, memory="8MB")
     assert streaming.plan((4, 30_001)) is not None
-    files = []
-    for number, one in enumerate((predictor, streaming)):
-        done = annotate_files(one, find_genome_jobs([fasta], tmp_path / f"{number}.bed"))
-        files.append(done.written[0].read_text())
-    assert files[0] == files[1]
+    texts = [
+        annotated(each, [fasta], tmp_path / f"{number}.bed", tmp_path).written[0].read_text()
+        for number, each in enumerate((predictor, streaming))
+    ]
+    assert texts[0] == texts[1]
 
 
 def test_a_broken_file_does_not_stop_the_others_and_leaves_nothing(predictor, tmp_path):
     write_fasta(tmp_path / "in/a.fa.gz", {"a": "ACGT-" * 9})
     write_fasta(tmp_path / "in/b.fa.gz", {"b": "ACGT" * 9})
-    done = annotate_files(predictor, find_genome_jobs([tmp_path / "in"], tmp_path / "out", signals=True))
+    done = annotated(predictor, [tmp_path / "in"], tmp_path / "out", tmp_path, "bigwig")
     assert [path.name for path, _ in done.failed] == ["a.fa.gz"]
     assert "position 5" in done.failed[0][1]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"b.gff3", "b.CDS+.bw", "b.CDS-.bw"}
@@ -109,21 +125,25 @@ def test_a_broken_file_does_not_stop_the_others_and_leaves_nothing(predictor, tm
 def test_mistakes_are_named(predictor, tmp_path):
     for folder in "ab":
         write_fasta(tmp_path / folder / "x.fa", {"x": "ACGT"})
-    with pytest.raises(UserError, match="one file for 2 inputs"):
-        find_genome_jobs([tmp_path / "a", tmp_path / "b"], tmp_path / "x.bed")
-    with pytest.raises(UserError, match="predict them apart"):
-        find_genome_jobs([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
+    write_fasta(tmp_path / "a" / "y.fa", {"x": "ACGT"})
+    with pytest.raises(UserError, match=r"x\.fa and .*y\.fa would both write .*x\.bed"):
+        find_jobs(predictor, [tmp_path / "a"], tmp_path / "x.bed")
+    with pytest.raises(UserError, match=r"both be written to x\.gff3: predict them into different folders"):
+        find_jobs(predictor, [tmp_path / "a", tmp_path / "b"], tmp_path / "out")
     with pytest.raises(UserError, match="no FASTA"):
-        find_genome_jobs([tmp_path / "c"], tmp_path / "out")
+        find_jobs(predictor, [tmp_path / "c"], tmp_path / "out")
 
 
-def test_signals_beside_the_bases_are_asked_for(tmp_path):
+def test_files_of_signals_beside_the_bases_must_exist(tmp_path):
     peer = pytest.importorskip("pyBigWig")
     predictor = load(make_run(tmp_path / "run", tracks=("methylation",)))
     fasta = write_fasta(tmp_path / "x.fa", {"x": "ACGTACGTA"})
-    with pytest.raises(UserError, match=r"x\.methylation\.bw is not there"):
-        open_input_sequence(predictor, fasta, "x")
+    with pytest.raises(UserError, match=r"x\.methylation\.bw is missing"):
+        next(open_sequences(fasta, ["methylation"]))
     with peer.open(str(tmp_path / "x.methylation.bw"), "w") as file:
         file.addHeader([("x", 9)])
         file.addEntries(["x"], [2], ends=[4], values=[0.5])
-    assert open_input_sequence(predictor, fasta, "x")[4, :].tolist() == [0, 0, 0.5, 0.5, 0, 0, 0, 0, 0]
+    source = next(open_sequences(fasta, ["methylation"])).source
+    assert source[4, :].tolist() == [0, 0, 0.5, 0.5, 0, 0, 0, 0, 0]
+    done = annotated(predictor, [fasta], tmp_path / "out", tmp_path)
+    assert [path.name for path in done.written] == ["x.gff3"]

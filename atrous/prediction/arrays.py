@@ -1,0 +1,134 @@
+"""Values that `Predictor.predict` accepts: arrays of numpy, torch, Pillow, xarray, zarr and the like."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from atrous.data.preprocess import Preparation
+from atrous.data.source import ChannelFirst
+from atrous.errors import UserError
+from atrous.prediction.inputs import Opened, prepared, with_channels
+
+ACCEPTED = (
+    "the path of a file, or the values of one input as a numpy array, a torch tensor, a Pillow image, an xarray "
+    "DataArray or a zarr array"
+)
+CHANNEL_DIMS = ("channel", "channels", "band", "bands", "c", "ch")
+"""Names of an xarray dimension that are taken for the channels, in any case."""
+
+
+def array_source(values: Any, ndim: int, channels: int) -> Any:
+    """Return values as a source `(C, *S)` that is read as it is sliced.
+
+    Args:
+        values: `(C, *S)`, or `(*S)` for one channel: anything with `shape` and `dtype` that gives arrays when it is
+            sliced. A Pillow image has the channels that the same image has in a file. The dimensions of an xarray
+            DataArray may have any order: one that is called channel or band (`CHANNEL_DIMS`) holds the channels.
+        ndim: number of spatial axes that the network reads.
+        channels: number of channels that the network reads.
+
+    Raises:
+        UserError: the type is none of these, the values are not real numbers, or the channels are the last axis.
+
+    >>> array_source(np.zeros((5, 7), np.uint8), ndim=2, channels=1).shape
+    (1, 5, 7)
+    """
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = (values.float() if values.dtype in (torch.bfloat16, torch.float16) else values).numpy()
+    elif isinstance(values, Image.Image):
+        values = _pixels(values)
+    elif is_data_array(values):
+        values = _transposed(values, ndim)
+    elif not all(hasattr(values, name) for name in ("shape", "dtype", "__getitem__")):
+        raise UserError(f"cannot predict a value of type {type(values).__name__}: give {ACCEPTED}")
+    if np.dtype(values.dtype).kind not in "buif":
+        raise UserError(f"the array: its type is {values.dtype}: give real numbers")
+    if len(values.shape) == ndim:
+        return ChannelFirst(values, None)
+    _check_axes(tuple(values.shape), ndim, channels)
+    return values
+
+
+def open_array(source: Any, channels: int, preparation: Preparation, fill: Sequence[float]) -> Opened:
+    """Open a source `(C, *S)` from `array_source` as the network reads it.
+
+    Args:
+        source: the values.
+        channels: number of channels that the network reads.
+        preparation: how the recipe scales intensities. The spacing of an array is unknown, so its grid stays.
+        fill: value per channel that replaces NaN and infinite values.
+
+    Raises:
+        UserError: the channels do not fit the network.
+    """
+    return prepared(with_channels(source, channels, Path("the array")), preparation, fill)
+
+
+def is_data_array(values: Any) -> bool:
+    """Whether a value is an xarray DataArray. xarray itself is not imported, since it is no dependency."""
+    kind = type(values)
+    return kind.__module__.partition(".")[0] == "xarray" and kind.__name__ == "DataArray"
+
+
+def in_data_array(like: Any, values: np.ndarray, classes: Sequence[str] | None = None) -> Any:
+    """Return labels `(*S)`, or probabilities `(K, *S)`, as a DataArray with the input's dimensions and coordinates.
+
+    Args:
+        like: the DataArray that was predicted.
+        values: the labels or probabilities.
+        classes: names of the classes, for probabilities: they become the coordinate of a first dimension `class`.
+    """
+    dims = [name for name in like.dims if not _is_channel(name)]
+    coordinates = {
+        name: (coordinate.dims, coordinate.values)
+        for name, coordinate in like.coords.items()
+        if set(coordinate.dims) <= set(dims)
+    }
+    if classes is None:
+        return type(like)(values, dims=dims, coords=coordinates, name="labels")
+    coordinates["class"] = (("class",), np.array(classes))
+    return type(like)(values, dims=["class", *dims], coords=coordinates, name="probabilities")
+
+
+def _is_channel(name: Any) -> bool:
+    return str(name).lower() in CHANNEL_DIMS
+
+
+def _transposed(values: Any, ndim: int) -> Any:
+    """A DataArray with its channel dimension first, if it has one."""
+    channel = [name for name in values.dims if _is_channel(name)]
+    space = [name for name in values.dims if not _is_channel(name)]
+    if len(channel) > 1 or len(space) != ndim:
+        raise UserError(
+            f"the DataArray: its dimensions are {', '.join(map(str, values.dims))}, but the network reads {ndim} "
+            f"spatial dimensions and at most one of channels ({', '.join(CHANNEL_DIMS)}): select or rename dimensions"
+        )
+    return values.transpose(*channel, *space)
+
+
+def _pixels(image: Image.Image) -> np.ndarray:
+    """Values `(C, H, W)` of a Pillow image: palettes looked up, opacity dropped. Its EXIF rotation is left as it is."""
+    if image.mode.startswith("I"):
+        return np.asarray(image).astype(np.uint16)[None]
+    if image.mode == "F":
+        return np.asarray(image, dtype=np.float32)[None]
+    if image.mode in ("1", "L", "LA", "La"):
+        return np.asarray(image.convert("L"))[None]
+    return np.ascontiguousarray(np.moveaxis(np.asarray(image.convert("RGB")), -1, 0))
+
+
+def _check_axes(shape: tuple[int, ...], ndim: int, channels: int) -> None:
+    """Raise `UserError` if only the last axis has as many entries as the network reads channels."""
+    if len(shape) != ndim + 1 or shape[-1] != channels:
+        return
+    gray_or_color = {channels} | ({1} if channels == 3 else set()) | ({3} if channels == 1 else set())
+    if shape[0] not in gray_or_color:
+        raise UserError(
+            f"the array: shape {shape} has its channels last, but the network reads them first: "
+            "give np.moveaxis(array, -1, 0)"
+        )

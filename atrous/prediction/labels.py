@@ -1,0 +1,107 @@
+"""The label file of an image, a volume or a signal."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atrous.color import Palette
+from atrous.data.formats.grids import grid_kind
+from atrous.data.formats.sink import LabelSink, open_labels
+from atrous.data.preprocess import resample_label
+from atrous.data.void import Voided, make_void
+from atrous.labels import IGNORE
+from atrous.prediction.inputs import Opened
+from atrous.prediction.output import Output
+from atrous.stream.resume import record_path
+
+
+class LabelFile(Output):
+    """Class numbers `(*S)` uint8 on the grid of the input's file, 255 where the file has no data.
+
+    Labels that exist are never replaced: someone may have corrected them. Those of a streamed input are written to disk
+    as they come, if the format allows it (`.npy`, zarr, TIFF). An interrupted run leaves them under a hidden name, and
+    the next run resumes from there.
+
+    Args:
+        path: the file; its suffix says the format.
+        like: the input file, which lends its geometry.
+        classes: names, in label order.
+        palette: a color per class.
+    """
+
+    values = "labels"
+
+    def __init__(self, path: Path, like: Path, classes: tuple[str, ...], palette: Palette) -> None:
+        self.paths = (path,)
+        self._like, self._classes, self._palette = like, classes, palette
+        self._opened: Opened | None = None
+        self._written: LabelSink | None = None
+        self._streamed = False
+        self._on_file_grid: np.ndarray | None = None
+
+    def begin(self, opened: Opened, streamed: bool) -> None:
+        """Open the file, or resume the one that an interrupted run left.
+
+        Raises:
+            UserError: the labels cannot keep the projection of the input.
+        """
+        path = self.paths[0]
+        if path.suffix.lower() in (".tif", ".tiff"):
+            grid_kind(path, self._like)  # raises UserError if the projection would be lost
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = tuple(opened.source.shape[1:])
+        self._opened, self._streamed = opened, streamed
+        self._written = open_labels(path, size, on_disk=streamed and not opened.resampled)
+        if not self._written.begun:
+            self._remove_record()  # it belongs to a file that is no longer there
+
+    @property
+    def sink(self) -> Any:
+        """Takes labels `(*S)` on the network's grid, in any order."""
+        if self._written is None or self._opened is None:
+            return None
+        if self._opened.valid is None or self._opened.resampled:
+            # On another grid the positions without data are marked after resampling, by `on_file_grid`.
+            return self._written.array
+        return Voided(self._written.array, self._opened.valid)
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the labels are written to disk as they come."""
+        return self._streamed and self._written is not None and self._written.part is not None
+
+    def on_file_grid(self) -> Any:
+        """Return all labels `(*S)` on the grid of the input's file, once they have been assigned to the sink."""
+        assert self._written is not None
+        assert self._opened is not None
+        if not self._opened.resampled:
+            return self._written.array
+        if self._on_file_grid is None:
+            self._on_file_grid = resample_label(np.asarray(self._written.array[...]), self._opened.size)
+            make_void(self._on_file_grid, self._opened.valid)
+        return self._on_file_grid
+
+    def finish(self) -> None:
+        """Put the file in its place."""
+        assert self._written is not None
+        assert self._opened is not None
+        written = self._written
+        self._remove_record()
+        if self._opened.resampled:
+            written = LabelSink(self.paths[0], self.on_file_grid(), None)
+            self._written.discard()
+        void = None if self._opened.valid is None else IGNORE
+        written.finish(like=self._like, classes=self._classes, palette=self._palette, void=void)
+        self._written = None
+
+    def discard(self) -> None:
+        """Remove the unfinished file and the record of how far it had come."""
+        if self._written is not None:
+            self._remove_record()
+            self._written.discard()
+            self._written = None
+
+    def _remove_record(self) -> None:
+        if self._written is not None and self._written.part is not None:
+            record_path(self._written.array).unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""What every kind of output has in common: the job loop knows nothing else about the files that it writes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atrous.prediction.inputs import Opened
+
+
+class Output(ABC):
+    """One output of one input: a file, or a folder of files.
+
+    An output of which a path exists is never replaced. Otherwise the job loop calls `begin` for each part of the input
+    (a FASTA file has a part per sequence, any other input has one) and assigns the network's values to `sink`; at the
+    end it calls `finish`, or `discard` if something failed.
+
+    Attributes:
+        paths: what it writes.
+        values: what its sink takes: "labels" uint8 `(*S)` or "probabilities" float32 `(K, *S)`; "none" if it has no
+            sink, since it is drawn in `finish` from another output.
+        in_order: whether the sink takes whole rows of the first spatial axis only, in ascending order.
+        drawn_from: the output from which this one is drawn; that one is begun too, even if its file exists already.
+        sink: what the network's values for the current part are assigned to, with `shape` and `dtype`.
+        resumes: whether the values are written to disk as they come, so that an interrupted run can resume.
+    """
+
+    paths: tuple[Path, ...]
+    values: str = "none"
+    in_order: bool = False
+    drawn_from: "Output | None" = None
+    sink: Any = None
+    resumes: bool = False
+
+    @abstractmethod
+    def begin(self, opened: Opened, streamed: bool) -> None:
+        """Make the sink ready for the next part of the input.
+
+        Args:
+            opened: the part.
+            streamed: whether its values come strip by strip, since the whole would not fit in memory.
+
+        Raises:
+            UserError: the output cannot be written for this input.
+        """
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Complete the output and put it in its place."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Remove everything that was begun. May be called at any time, also twice."""
+
+
+class SeveralSinks:
+    """A sink that assigns the same values to several sinks of one shape."""
+
+    def __init__(self, sinks: Sequence[Any]) -> None:
+        self.sinks = tuple(sinks)
+        self.shape, self.dtype = tuple(sinks[0].shape), np.dtype(sinks[0].dtype)
+
+    def __setitem__(self, key: Any, values: np.ndarray) -> None:
+        for sink in self.sinks:
+            sink[key] = values
+
+
+def part_path(path: Path) -> Path:
+    """The hidden path beside `path` under which an output is written until it is complete.
+
+    >>> part_path(Path("out/a.zarr"))
+    PosixPath('out/.a.zarr.part')
+    """
+    return path.with_name(f".{path.name}.part")

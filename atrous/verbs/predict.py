@@ -1,0 +1,141 @@
+"""`atrous predict`: label files with a trained network, or samples of a live signal as they come."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atrous.data.genomes.writers import OUTPUT_SUFFIXES
+from atrous.errors import UserError
+from atrous.prediction.jobs import Companions, PredictionJob, Written, find_jobs, run_jobs
+from atrous.prediction.live import live_labels
+from atrous.prediction.predictor import Predictor, load
+from atrous.recipe.run import Run, open_run
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Options of a prediction.
+
+    Attributes:
+        overlay: also write a picture of the labels over each image; of videos, an mp4.
+        probabilities: also write the probability of every class: "zarr" or "tiff"; for genomes "bigwig", for a live
+            signal "csv".
+        tta: test-time augmentation: "none", or "flip" to average over mirror images.
+        memory: bytes ("1GB") that a streamed input may take.
+        engine: "torch", "openvino" or "inductor".
+        device: "cpu", "cuda", "cuda:1" or "mps".
+    """
+
+    overlay: bool = False
+    probabilities: str | None = None
+    tta: str = "none"
+    memory: str | float | None = None
+    engine: str = "torch"
+    device: str = "cpu"
+
+
+DEFAULTS = PredictOptions()
+
+
+def predict(
+    run: Run | Path | str,
+    inputs: Sequence[str | Path],
+    out: Path | str,
+    options: PredictOptions = DEFAULTS,
+    *,
+    begin: Callable[[int], None] = lambda count: None,
+    progress: Callable[[float], None] = lambda done: None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Written:
+    """Label files, folders and globs, of any size, with a trained network.
+
+    Outputs that exist are left as they are, and an input that fails does not stop the others.
+
+    Args:
+        run: folder of the run.
+        inputs: files, folders (searched with all their subfolders) and globs.
+        out: folder of the outputs; for genomes also a file that ends in `.gff3`, `.bed` or `.bw`.
+        options: what to write, and how to compute it.
+        begin: called with the number of inputs, before the first one is predicted.
+        progress: called with the number of finished inputs, parts of one included.
+        tell: called with the plan of each size that is streamed.
+
+    Returns:
+        What was written, what existed already, and what failed and why.
+
+    Raises:
+        UserError: an option does not fit the data, there is no such run, or nothing is found to predict.
+    """
+    out = Path(out)
+    run = _checked(run, options, live=False)
+    predictor = _load(run, options)
+    companions = Companions(options.overlay, options.probabilities)
+    jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions)
+    begin(len(jobs))
+    folder = out.parent if predictor.kind == "genomes" and out.suffix.lower() in OUTPUT_SUFFIXES else out
+    return run_jobs(predictor, jobs, folder, progress, tell)
+
+
+def predict_live(
+    run: Run | Path | str,
+    options: PredictOptions = DEFAULTS,
+    *,
+    tell: Callable[[str], None] = lambda text: None,
+    stdin: Any = None,
+    stdout: Any = None,
+) -> None:
+    """Label the samples on standard input, and write each label to standard output as soon as it is final.
+
+    Ends when the input ends, or when nobody reads the output any more.
+
+    Args:
+        run: folder of the run.
+        options: of them, only `probabilities` ("csv"), `memory`, `engine` and `device` apply.
+        tell: called with the latency.
+        stdin: bytes with `read1`; those of the process if None.
+        stdout: text; that of the process if None.
+
+    Raises:
+        UserError: an option does not apply, the network cannot label a live signal, or a line is not a sample.
+    """
+    predictor = _load(_checked(run, options, live=True), options)
+    source, target = stdin or sys.stdin.buffer, stdout or sys.stdout
+
+    def write(text: str) -> None:
+        target.write(text)
+        target.flush()
+
+    try:
+        live_labels(predictor, source, write, probabilities=options.probabilities is not None, tell=tell)
+    except BrokenPipeError:
+        # The reader has gone. What Python flushes at exit must not raise again, so it is sent to the null device.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), target.fileno())
+
+
+def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
+    """Check the options before any weights are loaded or any input is opened, and return the run.
+
+    Raises:
+        UserError: an option has no such value, or does not apply to the run's kind of data.
+    """
+    if options.tta not in ("none", "flip"):
+        raise UserError(f"--tta {options.tta}: choose none or flip")
+    values = ("csv",) if live else ("zarr", "tiff", "bigwig")
+    if options.probabilities not in (None, *values):
+        raise UserError(f"--probabilities {options.probabilities}: choose {' or '.join(values)}")
+    opened = run if isinstance(run, Run) else open_run(run)
+    kind, probabilities, flip = opened.recipe.data.kind, options.probabilities, options.tta != "none"
+    if kind == "genomes" and (live or options.overlay or flip or probabilities not in (None, "bigwig")):
+        raise UserError("for genomes only the features are written, and with --probabilities bigwig the signals")
+    if kind == "videos" and (probabilities is not None or flip):
+        raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
+    if kind != "genomes" and probabilities == "bigwig":
+        raise UserError("--probabilities bigwig is for genomes: choose zarr or tiff")
+    return opened
+
+
+def _load(run: Run, options: PredictOptions) -> Predictor:
+    return load(run, device=options.device, flip=options.tta == "flip", memory=options.memory, engine=options.engine)

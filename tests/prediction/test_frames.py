@@ -1,0 +1,44 @@
+"""Labels of videos as a folder of images, against those of a known labeler."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from atrous.data.formats import read_values
+from tests.clips import make_clip
+from tests.prediction.videos import label_video, write_shots
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_labels_have_the_names_of_their_frames(tmp_path, blocks):
+    frames, out = write_shots(tmp_path / "frames"), tmp_path / "out"
+    done = label_video(frames, out, blocks=blocks)
+    assert done.written == (out / "labels",)
+    assert [path.name for path in out.iterdir()] == ["labels"]
+    names = sorted(path.name for path in (out / "labels").iterdir())
+    assert names == ["shot_10.png", "shot_7.png", "shot_8.png", "shot_9.png"]
+    np.testing.assert_array_equal(read_values(out / "labels"), make_clip(3, frames=4)[1])
+    with Image.open(out / "labels" / "shot_7.png") as image:
+        assert image.mode == "P"
+        assert image.getpalette()[:6] == [0, 0, 0, 255, 0, 0]  # pyright: ignore[reportOptionalSubscript]
+
+
+def test_nothing_is_left_of_a_video_that_cannot_be_read_to_its_end(tmp_path):
+    frames, out = write_shots(tmp_path / "frames"), tmp_path / "out"
+    (frames / "shot_9.png").write_bytes(b"damaged")
+    done = label_video(frames, out, overlay=True)
+    assert done.written == ()
+    assert "shot_9.png: this frame cannot be read" in done.failed[0][1]
+    assert list(out.iterdir()) == []
+
+
+def test_nothing_is_left_of_an_interrupted_video(tmp_path):
+    frames, out = write_shots(tmp_path / "frames"), tmp_path / "out"
+
+    def interrupt(done):
+        if done > 0.3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        label_video(frames, out, overlay=True, progress=interrupt)
+    assert list(out.iterdir()) == []
