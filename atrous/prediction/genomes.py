@@ -18,7 +18,7 @@ from atrous.data.source import Stacked
 from atrous.errors import UserError
 from atrous.prediction.jobs import Written
 from atrous.prediction.predictor import Predictor
-from atrous.stream.pace import pace
+from atrous.stream.stream import pace
 
 
 @dataclass(frozen=True)

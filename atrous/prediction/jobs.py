@@ -27,8 +27,8 @@ from atrous.prediction.clips import write_clip
 from atrous.prediction.inputs import Input, Opened, find_inputs
 from atrous.prediction.predictor import Predictor
 from atrous.report.pictures import busiest, flat, overlay
-from atrous.stream.pace import pace
 from atrous.stream.resume import record_path
+from atrous.stream.stream import pace
 
 PICTURE = 2**24  # positions of an overlay, beyond which it is drawn smaller
 
