@@ -41,7 +41,9 @@ def test_a_threshold_is_not_included():
 
 @pytest.mark.parametrize("post", ["median", True, [1], (0.5,)])
 def test_other_choices_are_refused(post):
-    with pytest.raises(UserError, match="is not known: give one of argmax, softmax, sigmoid, a threshold or a function"):
+    with pytest.raises(
+        UserError, match="is not known: give one of argmax, softmax, sigmoid, a threshold or a function"
+    ):
         post_function(post)
 
 

@@ -28,7 +28,6 @@ def convolution() -> Prepared:
     return prepare(nn.Conv2d(2, 3, (3, 5), stride=(2, 1), padding=(1, 2)), (2, 20, 30))
 
 
-
 def blocks(ready: Prepared) -> Program:
     """Rows 2 to 6 along the streamed axis 0, columns 10 to 20 along the cross axis 1."""
     return build(ready.axes, 0, {ready.graph.output: {0: (2, 6), 1: (10, 20)}}, (0,))
@@ -101,6 +100,7 @@ def test_all_rows_are_returned_without_a_view():
     assert narrow(rows, InputPiece(1, 7, 11, 100, IDENTITY), 7) is rows
     assert narrow(rows, InputPiece(1, 8, 8, 100, IDENTITY), 7).shape == (1, 0)
     assert narrow(rows, InputPiece(1, 9, 8, 100, IDENTITY), 7).shape == (1, 0)
+    assert narrow(rows, InputPiece(1, 50, 50, 100, IDENTITY), 7).shape == (1, 0)  # rows that are not held
     assert narrow(rows, InputPiece(1, 7, 10, 100, IDENTITY), 7).shape == (1, 3)
     assert narrow(rows, InputPiece(1, 3, 7, 100, IDENTITY), 3) is rows
 
