@@ -1,5 +1,7 @@
 """What barriers gather piece by piece is what torch computes from the whole, however the pieces are cut."""
 
+from itertools import pairwise
+
 import hypothesis.strategies as st
 import pytest
 import torch
@@ -49,7 +51,7 @@ def _broadcast(value: Tensor, x: Tensor) -> Tensor:
 
 def cut_points(size: int, cuts: list[int]) -> list[tuple[int, int]]:
     edges = [0, *sorted({1 + c % (size - 1) for c in cuts}), size]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)

@@ -20,8 +20,7 @@ def test_constants_are_cast_and_laid_out():
         assert len(weights) == 2
         assert all(t.dtype == (dtype or torch.float32) for t in known.values())
         assert all(t.is_contiguous(memory_format=torch.channels_last) for t in weights)
-    by_value = {i: t for i, t in constants(graph, None).items()}
-    assert all(torch.equal(t, graph.ops[i].tensor) for i, t in by_value.items())
+    assert all(torch.equal(t, graph.ops[i].tensor) for i, t in constants(graph, None).items())
 
 
 def test_indices_keep_their_type_and_other_tensors_their_layout():
