@@ -1,4 +1,4 @@
-"""Small networks, one for each kind of operator, and helpers for exactness tests."""
+"""Small networks, one for each kind of operator, and helpers for tests that compare streamed with whole outputs."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations
 
 
 class Lambda(nn.Module):
-    """A function of the input as a module, with submodules given by name."""
+    """A module that calls `function(self, x)`, with submodules that are given by name."""
 
     def __init__(self, function: Callable[..., Tensor], **modules: nn.Module):
         super().__init__()
@@ -23,7 +23,7 @@ class Lambda(nn.Module):
 
 
 def settled(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Evaluation mode, with batch-norm statistics that are not the fresh identity."""
+    """Return the network in evaluation mode, with random batch-norm statistics instead of the initial identity."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         mean, var = getattr(module, "running_mean", None), getattr(module, "running_var", None)
@@ -36,9 +36,9 @@ def settled(network: nn.Module, seed: int = 0) -> nn.Module:
     return network.eval()
 
 
-def difference(found: Tensor, wanted: Tensor) -> float:
-    """The largest |difference| in units of the largest |wanted|."""
-    return float((found.double() - wanted.double()).abs().max() / wanted.double().abs().max().clamp_min(1e-30))
+def difference(output: Tensor, expected: Tensor) -> float:
+    """Return the largest |output - expected|, divided by the largest |expected|."""
+    return float((output.double() - expected.double()).abs().max() / expected.double().abs().max().clamp_min(1e-30))
 
 
 def _conv(n: int, *args, **kwargs) -> nn.Module:
@@ -54,7 +54,7 @@ def _norm(n: int, channels: int) -> nn.Module:
 
 
 def unet(n: int) -> nn.Module:
-    """Two levels down and up, odd sizes cropped back."""
+    """A U-Net of two levels; inputs are padded to a multiple of 4, and outputs cropped back."""
     pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[n - 1]
 
     def forward(m, x):
@@ -80,7 +80,7 @@ def unet(n: int) -> nn.Module:
 
 
 def chain(n: int, function: Callable[[Tensor], Tensor], channels: int = 4) -> nn.Module:
-    """A convolution, one operator, a convolution."""
+    """A convolution, one function, a convolution."""
     return Lambda(
         lambda m, x: m.after(function(m.before(x))),
         before=_conv(n, 2, 4, 3, padding=1),
@@ -94,7 +94,7 @@ def module_chain(module: nn.Module, channels: int = 4, n: int = 2) -> nn.Module:
 
 
 def segnet() -> nn.Module:
-    """Unpooling with the indices of the pools."""
+    """A SegNet: it unpools with the indices of its pools."""
 
     def forward(m, x):
         x = F.relu(m.a(x))
@@ -114,7 +114,7 @@ def segnet() -> nn.Module:
 
 
 def squeeze_excitation() -> nn.Module:
-    """Two gates from the mean, one after the other, and one from the maximum."""
+    """Channels are gated by the mean twice, and the maximum is added: three barriers in a row."""
 
     def forward(m, x):
         x = F.relu(m.a(x))
@@ -145,7 +145,7 @@ def pyramid() -> nn.Module:
 
 
 def attention() -> nn.Module:
-    """Positions attend to positions: refused."""
+    """Attention of all positions to all positions, which cannot be streamed."""
 
     def forward(m, x):
         q, k = m.q(x).flatten(2), m.k(x).flatten(2)
@@ -181,7 +181,7 @@ def tokens() -> nn.Module:
 
 
 def patches() -> nn.Module:
-    """Space to depth and back by views and permutes."""
+    """Space to depth and back, by views and permutations."""
 
     def forward(m, x):
         n, c, h, w = x.shape
@@ -193,13 +193,13 @@ def patches() -> nn.Module:
 
 
 def joined() -> nn.Module:
-    """Rows put together along the axis: a shift by one each way, a border of zeros, the first row again at the end."""
+    """Rows joined along the axis: channels shifted by one row each way, a border of zeros, the first row at the end."""
 
     def forward(m, x):
         x = m.a(x)
-        nought = torch.zeros_like(x[:, :, :1])
+        zeros = torch.zeros_like(x[:, :, :1])
         left, right = x.chunk(2, 1)
-        down, up = torch.cat([nought[:, :2], left[:, :, :-1]], 2), torch.cat([right[:, :, 1:], nought[:, 2:]], 2)
+        down, up = torch.cat([zeros[:, :2], left[:, :, :-1]], 2), torch.cat([right[:, :, 1:], zeros[:, 2:]], 2)
         x = torch.cat([down, up], 1)
         return m.b(torch.cat([x.new_zeros(1, 4, 2, x.shape[3]), x, x[:, :, :1]], 2))
 
@@ -207,7 +207,7 @@ def joined() -> nn.Module:
 
 
 def coordinates() -> nn.Module:
-    """Two maps of coordinates beside the input, made from its size."""
+    """Maps of coordinates beside the input, computed from its size."""
 
     def forward(m, x):
         h, w = x.shape[2:]
@@ -219,7 +219,7 @@ def coordinates() -> nn.Module:
 
 
 def statistics() -> nn.Module:
-    """Means, variances and extremes in all their overloads, over channels and over positions."""
+    """Means, variances and extremes, over channels and over positions, in all forms that torch has of them."""
 
     def forward(m, x):
         x = m.a(x)
@@ -236,7 +236,7 @@ def statistics() -> nn.Module:
 
 
 def chosen() -> nn.Module:
-    """Channels picked, written into, sorted and repeated; rows repeated; constants of the input's size."""
+    """Channels are picked, overwritten, sorted and repeated; rows are repeated; constants have the input's size."""
 
     def forward(m, x):
         x = m.a(x)[:, [2, 0, 3, 1]]
@@ -253,7 +253,7 @@ def chosen() -> nn.Module:
 
 
 def weight_norms() -> nn.Module:
-    """Weights that are computed, before a batch norm that cannot be folded into them."""
+    """Computed weights, before batch norms that therefore cannot be folded into them."""
     first, second = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
     return nn.Sequential(
         parametrizations.weight_norm(first), nn.BatchNorm2d(4), nn.ReLU(), parametrizations.spectral_norm(second),
@@ -279,7 +279,7 @@ def computed_norms() -> nn.Module:
 
 
 def frames(norm: bool = True) -> nn.Module:
-    """A 2-D network over the frames of `(2, T, H, W)`, each by itself, then a convolution over time."""
+    """A 2-D network on each frame of `(2, T, H, W)`, then a convolution over time."""
 
     def forward(m, x):
         n, c, t, h, w = x.shape
@@ -297,8 +297,10 @@ def frames(norm: bool = True) -> nn.Module:
 
 
 def two_dimensional() -> dict[str, nn.Module]:
-    """Networks for inputs (2, H, W), H and W divisible by 4, that must stream exactly; one for each kind of
-    operator."""
+    """Return networks for inputs `(2, H, W)`, H and W divisible by 4, that must stream exactly.
+
+    There is one for each kind of operator.
+    """
     up = F.interpolate
     return {
         "unet": unet(2),
@@ -362,7 +364,7 @@ def two_dimensional() -> dict[str, nn.Module]:
 
 
 def refused() -> dict[str, tuple[nn.Module, str]]:
-    """Networks that must be refused, and the operator to be named."""
+    """Return networks that must be refused, each with the operator that the refusal must name."""
     return {
         "attention": (attention(), "matmul"),
         "flip": (chain(2, lambda x: x + x.flip(2, 3)), "flip"),

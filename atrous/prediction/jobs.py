@@ -30,7 +30,7 @@ from atrous.prediction.overlay import OverlayPicture
 from atrous.prediction.overlay_video import OverlayVideo
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
-from atrous.stream.pace import pace
+from atrous.stream.stream import pace
 
 LOG_NAME = "atrous-errors.log"
 """File in the output folder with the tracebacks of unexpected errors."""

@@ -1,7 +1,8 @@
-"""Whether a network is the same function of rows at two input lengths: what windows and open-ended sessions rest on.
+"""Whether a network computes the same function of its input rows at two lengths of the input.
 
-A forward pass may read the size of its input: to pad to a multiple, to scale by the number of positions, to add
-coordinates. Such a network is another one at another length.
+Windows and sessions of open length run a network at another length than that of the input, and rely on this. A forward
+pass may read the size of its input: to pad to a multiple of the stride, to scale by the number of positions, to add
+coordinates. Such a network is another function at another length.
 """
 
 from itertools import zip_longest
@@ -22,23 +23,26 @@ SIZED = {
     *PADS,
     *MODES,
 }
-"""Operators whose arguments are sizes; how they act on rows is compared by their maps."""
+"""Operators whose arguments hold sizes. Those may differ; how they act on rows is compared by their maps."""
 
 
 def first_difference(one: Axis, other: Axis) -> Op | None:
-    """The first operator of `one` that acts otherwise on rows in `other`, whatever the lengths; None when none does."""
+    """Return the first operator of `one` that acts differently on rows in `other`; None when all act alike.
+
+    Both are the same axis of the same network, exported at two shapes.
+    """
     pairs = zip_longest(zip(one.graph.ops, one.along, strict=True), zip(other.graph.ops, other.along, strict=True))
-    for mine, yours in pairs:
-        if mine is None or yours is None:
+    for first, second in pairs:
+        if first is None or second is None:
             return one.graph.ops[one.graph.output]
-        maps = [[_plain(r.map) for r in along.reads] for _, along in (mine, yours)]
-        if mine[0].kind != yours[0].kind or maps[0] != maps[1] or _numbers(mine[0]) != _numbers(yours[0]):
-            return mine[0]
+        maps = [[_plain(r.map) for r in along.reads] for _, along in (first, second)]
+        if first[0].kind != second[0].kind or maps[0] != maps[1] or _numbers(first[0]) != _numbers(second[0]):
+            return first[0]
     return None
 
 
 def per_position(axis: Axis) -> Op | None:
-    """The first operator that reads a number per position (coordinates, say) that does not come from the input."""
+    """Return the first operator that reads a number per row that does not come from the input, such as a coordinate."""
     for op, along in zip(axis.graph.ops, axis.along, strict=True):
         for read in along.reads:
             given = axis.graph.ops[read.input]
@@ -49,6 +53,7 @@ def per_position(axis: Axis) -> Op | None:
 
 
 def _plain(step: Map) -> Any:
+    """Return what must be equal in the maps of one operator at two lengths: everything but the lengths."""
     if isinstance(step, Resize):
         return step.mode, step.align_corners, step.scale
     if isinstance(step, Bordered):
@@ -59,6 +64,7 @@ def _plain(step: Map) -> Any:
 
 
 def _numbers(op: Op) -> list[Any]:
+    """Return the arguments of an operator that are not values and not sizes."""
     if op.kind in SIZED:
         return []
     return [None if isinstance(leaf, Ref) else leaf for leaf in tree_leaves((op.args, op.kwargs))]

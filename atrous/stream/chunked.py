@@ -1,17 +1,18 @@
-"""Chunked stores (zarr, h5py): read and write whole chunks along the streamed axis, however thin the strips are.
+"""Chunked arrays (zarr, h5py): read and write whole chunks along the streamed axis, however thin the strips are.
 
-Without this every chunk would be decompressed once per strip, and written, read and written again.
+Without this, a chunk would be decompressed for every strip that touches it, and a chunk of the sink compressed, read
+and compressed again.
 """
 
 from typing import Any
 
 import numpy as np
 
-LARGEST = 2**28  # bytes of one slab of chunks that may be held
+LARGEST = 2**28  # bytes of a slab (all chunks at one place of the streamed axis) that may be held in memory
 
 
 def chunk_rows(array: Any, dim: int) -> int:
-    """Rows per chunk along a dimension; 1 when the array is not chunked or a slab of its chunks would be too large."""
+    """Return the rows per chunk along a dimension; 1 when the array has no chunks or a slab of them is too large."""
     chunks = getattr(array, "chunks", None)
     if not chunks or len(chunks) != len(array.shape):
         return 1
@@ -20,7 +21,7 @@ def chunk_rows(array: Any, dim: int) -> int:
 
 
 class ChunkedSource:
-    """A source read by whole slabs of chunks along `dim`; the last slab is kept for the next strip."""
+    """A source that is read in slabs of whole chunks along `dim`. The last slab is kept for the next strip."""
 
     def __init__(self, source: Any, dim: int):
         self.source, self.dim, self.rows = source, dim, chunk_rows(source, dim)
@@ -43,7 +44,7 @@ class ChunkedSource:
 
 
 class ChunkedSink:
-    """A sink that is written by whole chunks along `dim`; what is left over by `flush`."""
+    """A sink that is written in whole chunks along `dim`. Rows of an unfinished chunk wait until it is full."""
 
     def __init__(self, sink: Any, dim: int):
         self.sink, self.dim, self.rows = sink, dim, chunk_rows(sink, dim)
@@ -72,7 +73,7 @@ class ChunkedSink:
         self.sink[(*self.key[: self.dim], slice(self.start, stop), *self.key[self.dim :])] = values
 
     def flush(self) -> None:
-        """Write what is pending."""
+        """Write the rows that wait, and flush the sink itself."""
         if self.parts:
             self._write(np.concatenate(self.parts, self.dim), self.end)
             self.parts = []

@@ -1,4 +1,4 @@
-"""Engines other than eager PyTorch: what compiles a segment."""
+"""Engines that compile a segment or a window: OpenVINO and Inductor. The engine "torch" compiles nothing."""
 
 import subprocess
 import sys
@@ -25,17 +25,23 @@ assert np.isfinite(m([np.ones((1, 4, 8, 8), np.float32)])[0]).all()
 
 
 def compiler(engine: str, dtype: torch.dtype) -> Compiler | None:
-    """What compiles segments for `engine`; None for eager PyTorch, also where the engine does not work (a warning
-    says so)."""
+    """Return the compiler of an engine; None for "torch", and with a warning where OpenVINO does not work.
+
+    Raises `UserError` for an unknown engine, and for a type that the engine does not compute in.
+    """
     if engine not in ENGINES:
         raise UserError(f"engine={engine!r} is not known: give one of {', '.join(ENGINES)}")
     if engine == "openvino":
         if dtype not in (torch.float32, torch.bfloat16):
-            raise UserError(f"engine='openvino' computes in float32 or bfloat16, not {dtype}: give dtype")
+            raise UserError(
+                f"engine='openvino' computes in float32 or bfloat16, not {dtype}: give one of them as dtype"
+            )
         trouble = openvino_trouble("bf16" if dtype == torch.bfloat16 else "f32")
         if trouble:
             warnings.warn(
-                f"openvino does not work here ({trouble}); going on with engine='torch'", RuntimeWarning, stacklevel=4
+                f"OpenVINO does not work on this machine ({trouble}); engine='torch' is used instead",
+                RuntimeWarning,
+                stacklevel=4,
             )
             return None
         return openvino_compiler
@@ -44,32 +50,35 @@ def compiler(engine: str, dtype: torch.dtype) -> Compiler | None:
 
 @cache
 def openvino_trouble(hint: str) -> str:
-    """Why OpenVINO cannot be used, "" when it can; tried in another process, since a crash there must not be ours."""
+    """Return why OpenVINO cannot be used with precision `hint` ("f32", "bf16"), or "" when it can.
+
+    A small model is tried in another process, since on some machines the attempt ends the process.
+    """
     try:
         import openvino  # noqa: F401
     except ImportError:
         return "not installed: pip install openvino"
-    tried = subprocess.run(
+    trial = subprocess.run(
         [sys.executable, "-c", PROBE.replace("<precision>", hint)], capture_output=True, text=True, check=False
     )
-    return "" if tried.returncode == 0 else (tried.stderr.strip().splitlines() or [f"exit code {tried.returncode}"])[-1]
+    return "" if trial.returncode == 0 else (trial.stderr.strip().splitlines() or [f"exit code {trial.returncode}"])[-1]
 
 
 class _RowsLast(nn.Module):
-    """The module with inputs and outputs `(1, H, W, C)` in 2-D: as the rows lie in memory."""
+    """The module with 2-D inputs and outputs as `(1, H, W, C)`, the order in which their numbers lie in memory."""
 
     def __init__(self, module: nn.Module):
         super().__init__()
         self.module = module
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """As the module, on permuted tensors."""
-        found = self.module(*(x.permute(0, 3, 1, 2) if x.dim() == 4 else x for x in inputs))
-        return tuple(y.permute(0, 2, 3, 1) if y.dim() == 4 else y for y in found)
+        """Call the module on permuted tensors, and permute its results."""
+        results = self.module(*(x.permute(0, 3, 1, 2) if x.dim() == 4 else x for x in inputs))
+        return tuple(y.permute(0, 2, 3, 1) if y.dim() == 4 else y for y in results)
 
 
 def openvino_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Tensor]) -> Call:
-    """One static OpenVINO model that reads and writes the rows where they lie."""
+    """Compile a module into an OpenVINO model of fixed shapes, which reads and writes the tensors without copies."""
     half = outputs[0].dtype == torch.bfloat16
     examples = tuple(_flat(x).contiguous() for x in inputs)
     with warnings.catch_warnings(), torch.no_grad():
@@ -85,8 +94,8 @@ def openvino_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Ten
     request = _core().compile_model(model, "CPU", options).create_infer_request()
 
     def call(inputs: list[Tensor], outputs: list[Tensor]) -> None:
-        given = [_flat(x).contiguous() for x in inputs]  # held until the request is done: it does not own its memory
-        for i, x in enumerate(given):
+        arrays = [_flat(x).contiguous() for x in inputs]  # a request does not own its memory: keep it until it is done
+        for i, x in enumerate(arrays):
             request.set_input_tensor(i, _shared(x))
         places = [_flat(y) if _flat(y).is_contiguous() else torch.empty_like(_flat(y)).contiguous() for y in outputs]
         for i, place in enumerate(places):
@@ -100,8 +109,11 @@ def openvino_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Ten
 
 
 def _converted(traced: Any) -> Any:
-    """The OpenVINO model of a traced module, by the front end itself: `convert_model` is ten times slower, and reports
-    each conversion to its makers over the network."""
+    """Return the OpenVINO model of a traced module.
+
+    The front end is called directly: `openvino.convert_model` is ten times slower, and reports each conversion to its
+    makers over the network.
+    """
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -119,11 +131,12 @@ def _core() -> Any:
 
 
 def _flat(x: Tensor) -> Tensor:
+    """Return 2-D rows `(1, C, H, W)` as `(1, H, W, C)`, a contiguous view of channels-last memory."""
     return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
 
 
 def _shared(flat: Tensor) -> Any:
-    """An OpenVINO tensor over the same memory."""
+    """Return an OpenVINO tensor over the same memory."""
     import openvino as ov
 
     if flat.dtype == torch.bfloat16:
@@ -134,7 +147,7 @@ def _shared(flat: Tensor) -> Any:
 
 
 def inductor_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Tensor]) -> Call:
-    """torch.compile, with the weights frozen into the code."""
+    """Compile a module with `torch.compile`, with its weights as constants."""
     import torch._inductor.config as inductor
 
     with inductor.patch(freezing=True), torch.no_grad():
@@ -142,7 +155,7 @@ def inductor_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Ten
         compiled(*inputs)
 
     def call(inputs: list[Tensor], outputs: list[Tensor]) -> None:
-        for out, found in zip(outputs, compiled(*inputs), strict=True):
-            out.copy_(found)
+        for out, result in zip(outputs, compiled(*inputs), strict=True):
+            out.copy_(result)
 
     return call

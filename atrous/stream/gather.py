@@ -1,9 +1,20 @@
 """Barriers: gather the statistics of a value piece by piece, in float64, whatever the order of the pieces.
 
-Means and variances are joined by the update of Chan, Golub and LeVeque (1979): exact for any split into pieces.
+A barrier is an operator that needs all rows of its input before it can give anything: a global pool, a group norm. One
+pass over the input hands every row of it to a gatherer, once. Afterwards the gatherer gives the barrier's result, a
+value without rows, which the next pass works with.
+
+Sums and extremes of pieces join in the obvious way. Means and variances are joined by the update of Chan, Golub and
+LeVeque (1979): two sets of n_a and n_b numbers, with means m_a and m_b and sums of squared deviations S_a and S_b, have
+together
+
+    n = n_a + n_b,    d = m_b - m_a,    m = m_a + d n_b / n,    S = S_a + S_b + d^2 n_a n_b / n.
+
+That is exact for any split into pieces and, unlike sums of squares, loses no digits where the mean is large.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -16,65 +27,69 @@ from atrous.geometry.rules.reduce import reduced_dims
 from atrous.geometry.rules.sliding import dimensions
 
 Rows = dict[int, tuple[int, int]]
-"""Which rows `[lo, hi)` of each cut dimension a piece holds."""
+"""The rows `[lo, hi)` of the whole input that a piece holds, by dimension; it is complete along other dimensions."""
 
 
-class Gatherer:
-    """Takes pieces that together cover a value once, and gives the barrier's result."""
+class Gatherer(ABC):
+    """Takes pieces that together cover the input of a barrier once, and gives the barrier's result."""
 
+    @abstractmethod
     def update(self, piece: Tensor, rows: Rows) -> None:
-        """Take in one piece."""
-        raise NotImplementedError
+        """Take in one piece of the input, which holds the given rows of it."""
 
+    @abstractmethod
     def result(self, whole: dict[int, Tensor]) -> Tensor:
-        """The value of the barrier, once every piece has been taken in."""
-        raise NotImplementedError
+        """Return the value of the barrier, after the last piece. `whole` holds the values without rows."""
 
 
-class Table(Gatherer):
-    """A table over the kept dimensions into which each piece's partial results are merged."""
+class Reduction(Gatherer):
+    """A reduction over some dimensions, as float64 tables over the dimensions that it keeps.
+
+    A piece is reduced by itself, and the result joined into the part of the tables that the piece lies in. Reduced
+    dimensions stay in the tables with size one, so that pieces and tables broadcast.
+    """
 
     def __init__(self, op: Op, graph: Graph):
         self.op, self.shape = op, graph.ops[op.inputs[0]].shape
         self.dims = reduced_dims(op, len(self.shape))
         self.tables: list[Tensor] = []
 
-    def at(self, rows: Rows) -> tuple[slice, ...]:
-        """Where a piece's partial result belongs (reduced dimensions are kept with size one)."""
+    def part(self, rows: Rows) -> tuple[slice, ...]:
+        """Return the part of a table that a piece with these rows belongs to."""
         return tuple(
             slice(None) if d in self.dims or d not in rows else slice(*rows[d]) for d in range(len(self.shape))
         )
 
-    def fresh(self, count: int, fill: float, like: Tensor) -> list[Tensor]:
-        """The tables, made when the first piece says on which device."""
+    def open_tables(self, count: int, fill: float, like: Tensor) -> list[Tensor]:
+        """Return the `count` tables; the first call makes them, on the device of `like` and full of `fill`."""
         if not self.tables:
             sizes = [1 if d in self.dims else n for d, n in enumerate(self.shape)]
             self.tables = [torch.full(sizes, fill, dtype=torch.float64, device=like.device) for _ in range(count)]
         return self.tables
 
     def finished(self, table: Tensor) -> Tensor:
-        """In the shape of the operator's result, and in its type when that is not floating."""
+        """Return a table in the shape of the operator's result, and in its type if that is not floating-point."""
         return table.reshape(self.op.shape).to(table.dtype if self.op.dtype.is_floating_point else self.op.dtype)
 
 
-class Sums(Table):
-    """mean, sum and vector norms."""
+class Sums(Reduction):
+    """Gathers `mean`, `sum` and vector norms of finite order p, which are `(sum |x|^p)^(1/p)`."""
 
     def update(self, piece: Tensor, rows: Rows) -> None:
-        """See `Gatherer.update`."""
-        (total,) = self.fresh(1, 0.0, piece)
+        """Add the sum of the piece."""
+        (total,) = self.open_tables(1, 0.0, piece)
         power = self.power
         if power is not None:
             piece = piece.abs() if power == 1 else piece.double().abs().pow(power)
-        total[self.at(rows)] += piece.sum(self.dims, keepdim=True, dtype=torch.float64)
+        total[self.part(rows)] += piece.sum(self.dims, keepdim=True, dtype=torch.float64)
 
     @property
     def power(self) -> float | None:
-        """The order of a vector norm."""
+        """The order of a vector norm; None for other operators."""
         return float(self.op.arguments["ord"]) if self.op.kind == "linalg_vector_norm" else None
 
     def result(self, whole: dict[int, Tensor]) -> Tensor:
-        """See `Gatherer.result`."""
+        """Return the sum, or what the operator makes of it."""
         total = self.tables[0]
         if self.op.kind == "mean":
             total = total / math.prod(self.shape[d] for d in self.dims)
@@ -83,77 +98,80 @@ class Sums(Table):
         return self.finished(total)
 
 
-class Extremes(Table):
-    """amax, amin, max, min and the infinity norm."""
+class Extremes(Reduction):
+    """Gathers `amax`, `amin`, `max`, `min` and the vector norms of order infinity and minus infinity."""
 
     def update(self, piece: Tensor, rows: Rows) -> None:
-        """See `Gatherer.update`."""
+        """Take the greater (or lesser) of the table and the piece's extreme."""
         low = self.op.kind in ("amin", "min") or self.op.arguments.get("ord") == -math.inf
-        (best,) = self.fresh(1, math.inf if low else -math.inf, piece)
+        (best,) = self.open_tables(1, math.inf if low else -math.inf, piece)
         piece = piece.abs() if self.op.kind == "linalg_vector_norm" else piece
-        found = (piece.amin if low else piece.amax)(self.dims, keepdim=True).double()
-        at = self.at(rows)
-        best[at] = (torch.minimum if low else torch.maximum)(best[at], found)
+        extreme = (piece.amin if low else piece.amax)(self.dims, keepdim=True).double()
+        part = self.part(rows)
+        best[part] = (torch.minimum if low else torch.maximum)(best[part], extreme)
 
     def result(self, whole: dict[int, Tensor]) -> Tensor:
-        """See `Gatherer.result`."""
+        """Return the extreme."""
         return self.finished(self.tables[0])
 
 
-class Spread(Table):
-    """var and std, by Chan's update."""
-
-    def __init__(self, op: Op, graph: Graph):
-        super().__init__(op, graph)
-        self.counts: Tensor | None = None
+class Spread(Reduction):
+    """Gathers `var` and `std` by the update of Chan et al., with one table each for n, m and S (see the module)."""
 
     def update(self, piece: Tensor, rows: Rows) -> None:
-        """See `Gatherer.update`."""
-        count, mean, m2 = self.fresh(3, 0.0, piece)
-        at, values = self.at(rows), piece.double()
+        """Join the count, the mean and the squared deviations of the piece."""
+        count, mean, squares = self.open_tables(3, 0.0, piece)
+        part, values = self.part(rows), piece.double()
         n = math.prod(piece.shape[d] for d in self.dims)
         new_mean = values.mean(self.dims, keepdim=True)
-        new_m2 = (values - new_mean).square().sum(self.dims, keepdim=True)
-        delta, before = new_mean - mean[at], count[at].clone()
-        count[at] += n
-        m2[at] += new_m2 + delta.square() * before * n / count[at]
-        mean[at] += delta * n / count[at]
+        new_squares = (values - new_mean).square().sum(self.dims, keepdim=True)
+        delta, before = new_mean - mean[part], count[part].clone()
+        count[part] += n
+        squares[part] += new_squares + delta.square() * before * n / count[part]
+        mean[part] += delta * n / count[part]
 
     def result(self, whole: dict[int, Tensor]) -> Tensor:
-        """See `Gatherer.result`."""
-        count, _, m2 = self.tables
+        """Return S / (n - correction), or its root."""
+        count, _, squares = self.tables
         correction = self.op.arguments.get("correction")
-        var = m2 / (count - (1 if correction is None else correction))
+        var = squares / (count - (1 if correction is None else correction))
         return self.finished(var.sqrt() if self.op.kind == "std" else var)
 
 
-class Moments(Gatherer):
-    """The scale and shift of group norm, by Chan's update per group."""
+class GroupMoments(Gatherer):
+    """Gathers the mean and the variance of each group of channels, for group norm, by the update of Chan et al.
+
+    The result is what the lowered graph multiplies by and adds: a scale and a shift for each channel.
+    """
 
     def __init__(self, op: Op, graph: Graph):
         self.op = op
-        self.n, self.mean, self.m2 = 0, torch.zeros(()), torch.zeros(())
+        self.n, self.mean, self.squares = 0, torch.zeros(()), torch.zeros(())
 
     def update(self, piece: Tensor, rows: Rows) -> None:
-        """See `Gatherer.update`."""
+        """Join the count, the means `(groups,)` and the squared deviations `(groups,)` of the piece."""
         groups = self.op.args[1]
         grouped = piece.reshape(groups, -1).double()
         n, mean = grouped.shape[1], grouped.mean(1)
-        m2 = (grouped - mean[:, None]).square().sum(1)
+        squares = (grouped - mean[:, None]).square().sum(1)
         delta, total = mean - self.mean, self.n + n
-        self.m2 = self.m2 + m2 + delta.square() * (self.n * n / total)
+        self.squares = self.squares + squares + delta.square() * (self.n * n / total)
         self.mean = self.mean + delta * (n / total)
         self.n = total
 
     def result(self, whole: dict[int, Tensor]) -> Tensor:
-        """See `Gatherer.result`."""
+        """Return the scale and the shift of each channel."""
         _, _, weight, bias, eps = self.op.args
         tensors = [None if t is None else whole[t.index] for t in (weight, bias)]
-        return scale_and_shift(self.mean, self.m2 / self.n, self.op.shape[1], tensors[0], tensors[1], eps)
+        return scale_and_shift(self.mean, self.squares / self.n, self.op.shape[1], tensors[0], tensors[1], eps)
 
 
 class AdaptivePool(Gatherer):
-    """Adaptive and global pools: sums or maxima of bins."""
+    """Gathers adaptive and global pools: the sum or the maximum of each bin.
+
+    Along a dimension of L rows pooled into n bins, bin o covers rows `floor(o L / n)` to `ceil((o + 1) L / n) - 1`.
+    Bins may overlap by a row. A piece adds to every bin that it has rows of.
+    """
 
     def __init__(self, op: Op, graph: Graph):
         self.op, self.shape = op, graph.ops[op.inputs[0]].shape
@@ -161,12 +179,12 @@ class AdaptivePool(Gatherer):
         self.table: Tensor | None = None
 
     def bins(self, dim: int) -> list[tuple[int, int]]:
-        """The bins of a dimension."""
+        """Return the rows `[lo, hi)` of each bin of a dimension."""
         length, count = self.shape[dim], self.op.shape[dim]
         return [(o * length // count, -(-(o + 1) * length // count)) for o in range(count)]
 
     def update(self, piece: Tensor, rows: Rows) -> None:
-        """See `Gatherer.update`."""
+        """Join the piece's part of every bin, one dimension after the other."""
         if self.table is None:
             self.table = torch.full(
                 self.op.shape, 0.0 if self.average else -math.inf, dtype=torch.float64, device=piece.device
@@ -177,6 +195,7 @@ class AdaptivePool(Gatherer):
         self.table = self.table + x if self.average else torch.maximum(self.table, x)
 
     def _binned(self, x: Tensor, dim: int, rows: tuple[int, int]) -> Tensor:
+        """Reduce dimension `dim`, which holds the given rows, to one entry per bin; bins without rows stay neutral."""
         parts = []
         for lo, hi in self.bins(dim):
             start, stop = max(lo, rows[0]), min(hi, rows[1])
@@ -191,7 +210,7 @@ class AdaptivePool(Gatherer):
         return torch.cat(parts, dim)
 
     def result(self, whole: dict[int, Tensor]) -> Tensor:
-        """See `Gatherer.result`."""
+        """Return the maxima, or the sums divided by the size of each bin (or by the operator's own divisor)."""
         assert self.table is not None
         if not self.average:
             return self.table
@@ -205,9 +224,9 @@ class AdaptivePool(Gatherer):
 
 
 def gatherer(op: Op, graph: Graph) -> Gatherer:
-    """The gatherer of one barrier."""
+    """Return an empty gatherer for a barrier."""
     kinds: dict[str, Callable[[Op, Graph], Any]] = {
-        "moments": Moments,
+        "moments": GroupMoments,
         "mean": Sums,
         "sum": Sums,
         "var": Spread,

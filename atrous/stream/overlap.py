@@ -1,4 +1,4 @@
-"""Let reading and writing go on while the network computes: one thread reads a strip ahead, one writes behind."""
+"""Read and write while the network computes: one thread reads a strip ahead, another writes finished rows."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,19 +9,19 @@ from atrous.geometry.program import Step
 
 
 class Ahead:
-    """Reads what the next step will feed while the present one computes."""
+    """Reads the rows that the next step needs, in a thread, while the current step computes."""
 
     def __init__(self, read: Callable[[int, int, int], Any], pool: ThreadPoolExecutor):
         self.read, self.pool = read, pool
         self.waiting: dict[tuple[int, int, int], Future[Any]] = {}
 
     def __call__(self, value: int, lo: int, hi: int) -> Any:
-        """Rows of a source: from the thread when they were asked for, else read now."""
-        found = self.waiting.pop((value, lo, hi), None)
-        return self.read(value, lo, hi) if found is None else found.result()
+        """Return rows of a source: those that the thread has read ahead, else read now."""
+        started = self.waiting.pop((value, lo, hi), None)
+        return self.read(value, lo, hi) if started is None else started.result()
 
     def follow(self, steps: Iterable[Step]) -> Iterator[Step]:
-        """The same steps; before each is given out, reading for the one after has begun."""
+        """Yield the same steps. Before a step is yielded, reading for the step after it has started."""
         previous: Step | None = None
         for step in steps:
             for feed in step.feeds:
@@ -34,19 +34,19 @@ class Ahead:
 
 
 class Behind:
-    """Writes in order, in one thread, at most `depth` pieces behind; an error of the writer stops the run."""
+    """Writes in a thread, in order, with at most `depth` writes waiting. A later call raises the error of a write."""
 
     def __init__(self, pool: ThreadPoolExecutor, depth: int = 2):
         self.pool, self.depth = pool, depth
         self.waiting: deque[Future[Any]] = deque()
 
     def submit(self, write: Callable[..., Any], *arguments: Any) -> None:
-        """Queue one write; waits when too many are queued."""
+        """Queue the call `write(*arguments)`; wait first if too many are queued."""
         while len(self.waiting) >= self.depth:
             self.waiting.popleft().result()
         self.waiting.append(self.pool.submit(write, *arguments))
 
     def finish(self) -> None:
-        """Wait until everything is written."""
+        """Wait until everything queued is written."""
         while self.waiting:
             self.waiting.popleft().result()

@@ -1,4 +1,4 @@
-"""Pointwise post-processing inside the stream, so that logits of a large input never exist whole."""
+"""Pointwise post-processing of finished rows, so that the scores of a large input never exist as a whole."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,25 +9,26 @@ from torch import Tensor
 from atrous.errors import UserError
 
 Post = str | float | Callable[[Tensor], Tensor] | None
+"""What to apply to the output: a name in `NAMED`, a threshold, a pointwise function, or nothing."""
 
 
 def argmax(logits: Tensor) -> Tensor:
-    """The label of each position: `(1, K, *S)` to `(1, *S)`, uint8 while K <= 256."""
+    """Return the label of each position: `(1, K, *S)` to `(1, *S)`, as uint8 up to 256 classes and int32 beyond."""
     return logits.argmax(1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)
 
 
 def softmax(logits: Tensor) -> Tensor:
-    """Probabilities over the channels, in float32."""
+    """Return probabilities over the channels, in float32."""
     return logits.float().softmax(1)
 
 
 def sigmoid(logits: Tensor) -> Tensor:
-    """A probability per channel, in float32."""
+    """Return one probability per channel, in float32."""
     return logits.float().sigmoid()
 
 
 def threshold(level: float) -> Callable[[Tensor], Tensor]:
-    """1 where the output is above `level`, as uint8."""
+    """Return a function that gives 1 where its input is above `level` and 0 elsewhere, as uint8."""
     return lambda output: (output > level).to(torch.uint8)
 
 
@@ -35,7 +36,9 @@ NAMED = {"argmax": argmax, "softmax": softmax, "sigmoid": sigmoid}
 
 
 def post_function(post: Post) -> Callable[[Tensor], Tensor] | None:
-    """The function that `post` names: argmax, softmax, sigmoid, a threshold (a number), or any pointwise function.
+    """Return the function that the option `post` stands for; None when there is none.
+
+    Raises `UserError` when `post` is neither a known name, nor a number, nor a function.
 
     >>> post_function("argmax")(torch.tensor([[[0.2, 0.9], [0.8, 0.1]]]))
     tensor([[1, 0]], dtype=torch.uint8)
@@ -52,7 +55,9 @@ def post_function(post: Post) -> Callable[[Tensor], Tensor] | None:
 
 
 def post_name(post: Post) -> str:
-    """What tells one `post` from another in a run that goes on: functions by name.
+    """Return text that differs between different `post` options; a function is told by its name.
+
+    A resumed run compares this text with that of the interrupted run.
 
     >>> post_name("argmax"), post_name(0.5), post_name(torch.nn.functional.relu), post_name(None)
     ("'argmax'", '0.5', 'relu', 'None')
@@ -61,7 +66,12 @@ def post_name(post: Post) -> str:
 
 
 def result_like(shape: tuple[int, ...], dtype: torch.dtype, post: Post, ndim: int) -> tuple[tuple[int, ...], Any]:
-    """Shape (without the batch axis) and dtype of the result for an output `(1, K, *S)`, or `(1, *S)`, of this shape.
+    """Return the shape (without the batch axis) and the element type of the result after `post`.
+
+    `shape` is the network's output, `(1, K, *S)` or `(1, *S)`, and `ndim` the number of spatial axes in it. The
+    function is tried on one position.
+
+    Raises `UserError` when `post` needs channels that the output does not have, or is not pointwise.
 
     >>> result_like((1, 21, 100, 80), torch.float32, "argmax", 2)
     ((100, 80), torch.uint8)
@@ -71,10 +81,10 @@ def result_like(shape: tuple[int, ...], dtype: torch.dtype, post: Post, ndim: in
         return shape[1:], dtype
     if len(shape) == 1 + ndim and post in ("argmax", "softmax"):
         raise UserError(f"post={post!r} needs channels, but this network gives one number per position: leave post out")
-    before, one = (*shape[:-ndim], *(1,) * ndim), 1 + ndim
-    probe = function(torch.zeros(before, dtype=dtype))
-    if probe.dim() not in (one, one + 1) or tuple(probe.shape[-ndim:]) != (1,) * ndim:
+    one_position, rank = (*shape[:-ndim], *(1,) * ndim), 1 + ndim
+    result = function(torch.zeros(one_position, dtype=dtype))
+    if result.dim() not in (rank, rank + 1) or tuple(result.shape[-ndim:]) != (1,) * ndim:
         raise UserError(
-            f"post gave a tensor of shape {tuple(probe.shape)} for one of shape {before}: it must be pointwise"
+            f"post gave a tensor of shape {tuple(result.shape)} for one of shape {one_position}: it must be pointwise"
         )
-    return (*probe.shape[1:-ndim], *shape[-ndim:]), probe.dtype
+    return (*result.shape[1:-ndim], *shape[-ndim:]), result.dtype

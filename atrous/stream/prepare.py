@@ -1,4 +1,4 @@
-"""A network made ready for one input shape: exported, lowered, followed along every axis. Reusable for many runs."""
+"""A network exported and analyzed for one input shape, once, for any number of runs on inputs of that shape."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,17 +15,23 @@ from atrous.geometry.plan import Plan, follow_axes
 from atrous.geometry.program import Box, full_box
 from atrous.geometry.segments import Segment
 from atrous.stream.compiled import Call
-
-Region = tuple[slice, ...]
+from atrous.stream.options import Region
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The operators of `network` at one input shape, the axes that can be cut, and why the others cannot.
+    """The operators of a network at one input shape, and what is known of them along every spatial axis.
 
-    `output` is the name of the result that was asked for.
-    What an engine compiles is kept here for the next run (`compiled`), with the
-    memory for rows (`spare`), and where it cuts (`cuts`).
+    Attributes:
+        network: the module itself.
+        graph: its operators for inputs of `graph.shape` `(C, *S)`.
+        axes: the spatial axes along which the network can be cut.
+        refused: for every other spatial axis, the reason why it cannot be cut.
+        device: where the network computes.
+        output: the name or index of the returned tensor that was asked for.
+        compiled: functions that an engine compiled in earlier runs, by engine, type and axis.
+        spare: storage for rows that earlier runs left to the next one, by value.
+        cuts: where earlier runs cut the network into segments, and how long the windows of each segment are.
     """
 
     network: nn.Module
@@ -40,21 +46,25 @@ class Prepared:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type that the network computes in."""
+        """The element type that the network computes in: that of its first floating-point weight."""
         output = self.graph.ops[self.graph.output]
         weights = (op.dtype for op in self.graph.ops if op.kind == "constant" and op.dtype.is_floating_point)
         return next(weights, output.dtype if output.dtype.is_floating_point else torch.float32)
 
     @cached_property
     def fields(self) -> dict[int, AxisField]:
-        """Per axis its field, with the margins of windows for its halo."""
+        """The receptive field along each axis; its halo is the margin that windows need, which may be larger."""
         return {g: replace(axis_field(axis), halo=margins(axis)) for g, axis in self.axes.items()}
 
 
 def prepare(network: nn.Module, shape: tuple[int, ...], *, output: int | str | None = None) -> Prepared:
-    """Export `network` for inputs of `shape` `(C, *S)` once, for several calls of `stream` (regions, blocks, repeats).
+    """Export `network` for inputs of `shape` `(C, *S)`, to pass the result to `stream` several times.
 
-    The weights are those of this moment. Raises `UserError` when the network cannot be exported.
+    Exporting takes seconds for a large network; regions, blocks and repeated runs need it only once. The weights are
+    those at the time of the call. `output` is the name or index of the tensor to compute when the network returns
+    several.
+
+    Raises `UserError` when the network cannot be exported.
 
     >>> ready = prepare(nn.Conv1d(1, 2, 3), (1, 100))
     >>> sorted(ready.axes), ready.refused
@@ -67,7 +77,11 @@ def prepare(network: nn.Module, shape: tuple[int, ...], *, output: int | str | N
 
 
 def output_region(graph: Graph, axes: dict[int, Axis], region: Region | None) -> Box:
-    """The output rows asked for, per axis that can be cut; all when `region` is None."""
+    """Return the output rows `[lo, hi)` to compute, for each axis that can be cut; all rows when `region` is None.
+
+    Raises `UserError` when the output has no positions along the input's axes, and when a slice is empty, has a step,
+    or cuts an axis that cannot be cut.
+    """
     output = graph.ops[graph.output]
     first = len(output.shape) - graph.ndim  # 2, or 1 when the network gives one number per position
     if first not in (1, 2) or any(a.dim(graph.output) != first + g for g, a in axes.items()):
@@ -94,7 +108,11 @@ def output_region(graph: Graph, axes: dict[int, Axis], region: Region | None) ->
     return box
 
 
-def rows_limit(ready: Prepared, made: Plan, dtype: torch.dtype) -> float:
-    """The bytes of a plan that a run adds to the network and to the copy that was prepared."""
+def rows_limit(ready: Prepared, plan: Plan, dtype: torch.dtype) -> float:
+    """Return the bytes of a plan's peak that are rows.
+
+    The rest of the peak is in memory before the run starts: the network's own weights, and the graph's copy of them
+    when the run computes in the same type.
+    """
     own = ready.graph.parameters * ready.dtype.itemsize
-    return made.peak_bytes - own - (own if dtype == ready.dtype else 0)
+    return plan.peak_bytes - own - (own if dtype == ready.dtype else 0)

@@ -1,4 +1,4 @@
-"""Settings of the process that a stream changes while it runs, and puts back."""
+"""Settings of the whole process that a streamed run changes and restores: denormals, and how memory is freed."""
 
 import ctypes
 import os
@@ -11,18 +11,19 @@ from typing import Any
 import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-KEPT, LARGEST = 2**30, 2**25  # bytes of free memory kept in the process; the largest that glibc allows as a threshold
+KEPT = 2**30  # bytes of free memory that the process keeps
+LARGEST = 2**25  # the largest threshold for mapping memory by itself that glibc allows
 EXACT = 2**23  # allocations of more bytes go back to the system as soon as they are freed
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-LEEWAY = 2**24  # bytes of holes that are not worth giving back
+LEEWAY = 2**24  # bytes of free memory that are not worth giving back
 
 Settle = Callable[[], None]
-"""Called between operators: gives free memory back where too much of it has gathered."""
+"""A function that is called between operators and returns free memory to the system when there is too much of it."""
 
 
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
-    """Denormals slow convolutions 5 to 50 times: flush them, and put the setting back."""
+    """Treat denormal numbers, which slow convolutions down 5 to 50 times, as zero; restore the setting afterwards."""
     before = bool(torch.tensor(1e-39) * 1.0 == 0)
     torch.set_flush_denormal(True)
     try:
@@ -33,11 +34,12 @@ def flushed_denormals() -> Iterator[None]:
 
 @contextmanager
 def steady_process(limit: float) -> Iterator[Settle]:
-    """Flush denormals, and keep freed memory in the process up to a limit, where the C library is glibc.
+    """Flush denormals, and keep freed memory in the process, where the C library is glibc.
 
-    Every step allocates the same sizes again. By default glibc gives large ones back to the system each time, and the
-    system clears every page anew: an eighth of the time of a stream. But what is kept has holes, so as soon as the
-    process holds more than `limit` bytes over what it held before, the holes are given back.
+    Every step allocates the same sizes again. By default glibc returns large blocks to the system each time, and the
+    system clears every page before it hands them out again: an eighth of the time of a streamed run. But kept memory is
+    fragmented. So the function that this yields returns free memory to the system as soon as the process holds more
+    than `limit` bytes over what it held at the start.
     """
     libc = _glibc()
     with flushed_denormals():
@@ -45,12 +47,12 @@ def steady_process(limit: float) -> Iterator[Settle]:
             yield _nothing
             return
         with _thresholds(libc, LARGEST, KEPT):
-            yield Holes(limit)
+            yield MemoryLimit(limit)
 
 
 @contextmanager
 def exact_process() -> Iterator[Settle]:
-    """Flush denormals, and give large memory back at once: for what an engine compiled, which keeps its own."""
+    """Flush denormals, and return large blocks at once: for functions that an engine compiled, which keep their own."""
     libc = _glibc()
     with flushed_denormals():
         if libc is None:
@@ -60,14 +62,17 @@ def exact_process() -> Iterator[Settle]:
             yield _nothing
 
 
-class Holes:
-    """Gives free memory back when the process holds more than `limit` bytes over what it held at first."""
+class MemoryLimit:
+    """Returns free memory to the system when the process holds more than `limit` bytes over what it held at first.
+
+    If it still holds more afterwards, the memory is in use; the bound is then raised, so that not every call tries it.
+    """
 
     def __init__(self, limit: float):
         self.most = self.bound = resident_bytes() + limit
 
     def __call__(self) -> None:
-        """Look, and give back."""
+        """Measure the memory in use, and return what is free if that is too much."""
         if resident_bytes() > self.bound:
             give_back()
             self.bound = max(self.most, resident_bytes() + LEEWAY)
@@ -75,6 +80,7 @@ class Holes:
 
 @contextmanager
 def _thresholds(libc: Any, mapped: int, trimmed: int) -> Iterator[None]:
+    """Let glibc map blocks of more than `mapped` bytes by themselves, and keep `trimmed` bytes of free memory."""
     libc.mallopt(M_MMAP_THRESHOLD, mapped)
     libc.mallopt(M_TRIM_THRESHOLD, trimmed)
     try:
@@ -86,7 +92,7 @@ def _thresholds(libc: Any, mapped: int, trimmed: int) -> Iterator[None]:
 
 
 def resident_bytes() -> int:
-    """What the process holds in memory now (Linux)."""
+    """Return the bytes that the process holds in memory now (Linux)."""
     with open("/proc/self/statm", "rb") as file:
         return int(file.read().split()[1]) * PAGE
 

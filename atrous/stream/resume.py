@@ -1,4 +1,4 @@
-"""Remember how far a run has come, beside its sink, so that a killed run goes on from its last finished strip."""
+"""Record beside the sink how far a run has come, so that an interrupted run resumes after its last finished strip."""
 
 import json
 import os
@@ -19,7 +19,7 @@ EVERY = 2.0  # seconds between records
 
 
 def record_path(sink: Any) -> Path:
-    """Where the record of a run into this sink lies: beside a memmap's file or a zarr array's folder.
+    """Return the path of the record of a run into this sink: beside a memmap's file or a zarr array's folder.
 
     Raises `UserError` for a sink that does not outlive the process.
     """
@@ -35,7 +35,7 @@ def record_path(sink: Any) -> Path:
 
 
 def signature(graph: Graph, facts: Any) -> str:
-    """A digest of the network, its weights to the last bit, and of what else must be the same for a run to go on."""
+    """Return a digest of the network, every bit of its weights, and `facts`: equal for runs with the same result."""
     digest = sha256(repr(facts).encode())
     for op in graph.ops:
         digest.update(repr((op.kind, op.shape, op.dtype, op.args, op.kwargs, op.item)).encode())
@@ -47,7 +47,17 @@ def signature(graph: Graph, facts: Any) -> str:
 
 @dataclass
 class Record:
-    """How far a run has come: finished passes with what their barriers gathered, finished blocks, finished rows."""
+    """How far a run has come.
+
+    Attributes:
+        path: the file that holds the record.
+        signature: tells runs with different results apart.
+        passes: how many passes are finished.
+        block: how many blocks of the current pass are finished.
+        rows: output rows of the current block up to which the sink is written; None at its start.
+        values: what the barriers of finished passes gave.
+        written: when the record was last written, in seconds of the monotonic clock.
+    """
 
     path: Path
     signature: str
@@ -59,15 +69,18 @@ class Record:
 
     @classmethod
     def open(cls, path: Path, signed: str, device: torch.device) -> "Record":
-        """The record at `path` when it belongs to the same run, its values on `device`; else a new one."""
+        """Return the record at `path` with its values on `device`, or a new one when there is none.
+
+        Raises `UserError` when the record belongs to a run with another result.
+        """
         record = cls(path, signed)
         if path.exists():
             with np.load(path) as stored:
                 head = json.loads(str(stored["head"]))
                 if head["signature"] != signed:
                     raise UserError(
-                        f"{path}: belongs to another run (network, weights, input or options differ): "
-                        "delete it to start anew"
+                        f"{path}: belongs to another run, with another network, other weights, another input shape or "
+                        "other options: delete it to start from the beginning"
                     )
                 record.passes, record.block, record.rows = head["passes"], head["block"], head["rows"]
                 for name in stored.files:
@@ -77,11 +90,11 @@ class Record:
 
     @property
     def due(self) -> bool:
-        """Whether it is time to write the record again."""
+        """Whether the record was last written more than `EVERY` seconds ago."""
         return time.monotonic() - self.written >= EVERY
 
     def save(self) -> None:
-        """Write the record, atomically; what it counts as finished must be in the sink already."""
+        """Write the record, atomically. What it counts as finished must be in the sink already."""
         head = json.dumps({"signature": self.signature, "passes": self.passes, "block": self.block, "rows": self.rows})
         values = {
             f"v{i}": (t.float() if t.dtype == torch.bfloat16 else t).cpu().numpy() for i, t in self.values.items()
@@ -93,5 +106,5 @@ class Record:
         self.written = time.monotonic()
 
     def remove(self) -> None:
-        """The run is complete."""
+        """Delete the record, after the run is complete."""
         self.path.unlink(missing_ok=True)

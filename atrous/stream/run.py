@@ -1,4 +1,17 @@
-"""Run a program: feed strips, let every operator compute what is ready, keep the rows that are still needed."""
+"""Run a program operator by operator: read a strip, let every operator compute the rows that are ready, keep what is
+still needed.
+
+One step for a strip of input rows goes like this:
+
+1. The new input rows are appended to the buffer of the input.
+2. The operators run in graph order. `Step.runs` says which output rows `[lo, hi)` each computes; `rows.py` says which
+   input rows that takes. They are cut out of the buffers of its inputs.
+3. The result is appended to the operator's own buffer, for the operators that read it, and delivered when it is a
+   result of the whole run.
+4. Rows that no operator reads any more are dropped (`Step.keep`).
+
+No row is computed twice, and a buffer never holds more than its readers still need.
+"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -16,10 +29,10 @@ from atrous.stream.compute.fast import join
 from atrous.stream.compute.place import with_room, write, writes
 from atrous.stream.gather import Gatherer, gatherer
 from atrous.stream.process import Settle
-from atrous.stream.span import Piece, Span, span_of
+from atrous.stream.rows import OutputSpan, barrier_rows, cross_spans, input_rows, no_rows, output_span
 
 FRESH = {"add", "affine", "cat", *(f"{kind}{n}d" for n in (1, 2, 3) for kind in ("conv", "conv_transpose"))}
-"""Operators whose result shares no storage with anything else."""
+"""Operators whose result never shares memory with another tensor, so that it may be overwritten."""
 IN_PLACE: dict[str, Callable[..., Tensor]] = {
     "relu": torch.relu_,
     "silu": partial(F.silu, inplace=True),
@@ -28,26 +41,27 @@ IN_PLACE: dict[str, Callable[..., Tensor]] = {
     "leaky_relu": partial(F.leaky_relu, inplace=True),
     "sigmoid": torch.sigmoid_,
 }
+"""Pointwise operators by kind, in a form that overwrites their input."""
 
 Read = Callable[[int, int, int], Tensor]
-"""`read(value, lo, hi)`: rows of a source, as a tensor with the batch axis."""
+"""`read(value, lo, hi)` returns rows `[lo, hi)` of a source of the program, with the batch axis."""
 Deliver = Callable[[int, int, int, Tensor], None]
-"""`deliver(value, lo, hi, tensor)`: finished rows of a target."""
+"""`deliver(value, lo, hi, rows)` takes finished rows `[lo, hi)` of a result of the program."""
 
 
 @dataclass
 class Buffer:
-    """Rows `[start, start + rows)` of a value, held for operators that have not read them yet."""
+    """Rows `[start, start + n)` of a value, kept for operators that have not read them yet; `n` is the tensor's."""
 
     start: int
     tensor: Tensor
 
 
 class Runner:
-    """The state of a running program: buffered rows, and what barriers have gathered.
+    """The state of a program that runs operator by operator: the buffered rows, and the barriers' statistics.
 
-    `whole` holds the values without rows (constants, pooled vectors) that the operators read; `between` is called
-    after every operator.
+    `whole` holds the values without rows that operators read (weights, pooled vectors), `gathered` the statistics of
+    each barrier that this pass feeds. `between` is called after every operator.
     """
 
     def __init__(
@@ -56,10 +70,10 @@ class Runner:
         self.program, self.whole, self.gathered, self.between = program, whole, gathered, between
         self.buffers: dict[int, Buffer] = {}
         self.readers = Counter(r.input for op in program.order for r in program.axis.along[op.index].reads)
-        self.fixed: dict[int, tuple[Span, ...]] = {op.index: self._fixed_spans(op) for op in program.order}
+        self.cross = {op.index: cross_spans(program, op) for op in program.order}
 
     def step(self, step: Step, read: Read, deliver: Deliver) -> None:
-        """Take one strip in and hand on every row that it finishes."""
+        """Read one strip, compute all that follows from it, and deliver the rows that are finished."""
         graph = self.program.graph
         for value, lo, hi in step.feeds:
             rows = read(value, lo, hi)
@@ -77,26 +91,18 @@ class Runner:
                     deliver(op.index, run.lo, run.hi, out)
                 if op.index in self.readers and place is None:
                     self._append(op.index, run.lo, out)
-                del out, place
+                del out, place  # so that dropped rows are freed at once
             for value, first in keep.items():
                 self._drop(value, first)
             if self.between is not None:
                 self.between()
 
-    def _fixed_spans(self, op: Op) -> tuple[Span, ...]:
-        """The spans of the axes that do not stream: the same in every step."""
-        program, spans = self.program, []
-        for g, axis in program.axes.items():
-            if g == program.stream:
-                continue
-            lo, hi = program.boxes.get(op.index, {}).get(g, (0, 0))
-            span = span_of(op, axis, lo, hi)
-            if span is not None and op.index not in program.owned:
-                spans.append(span)
-        return tuple(spans)
-
     def _place(self, op: Op, run: Run) -> Tensor | None:
-        """Where the rows are to be written: behind those held; None where there are none, or the operator cannot."""
+        """Return room for the new rows behind the rows that the operator's buffer holds.
+
+        None when the buffer holds no rows, or when the operator cannot write into memory that it is given; the result
+        is then computed and appended.
+        """
         buffer, dim = self.buffers.get(op.index), self.program.axis.dim(op.index)
         if buffer is None or dim is None or not writes(op) or run.hi <= run.lo or 0 in buffer.tensor.shape:
             return None
@@ -104,22 +110,23 @@ class Runner:
         return place
 
     def _compute(self, op: Op, run: Run, place: Tensor | None) -> Tensor:
-        along = span_of(op, self.program.axis, run.lo, run.hi)
-        spans = (along, *self.fixed[op.index]) if along is not None else self.fixed[op.index]
+        """Return output rows `[run.lo, run.hi)`: in `place` if given, else over an input that nobody else reads."""
+        along = output_span(op, self.program.axis, run.lo, run.hi)
+        spans = (along, *self.cross[op.index]) if along is not None else self.cross[op.index]
         tensors = {i: self._input(i, spans) for i in op.inputs}
         if place is not None:
             write(op, tensors, spans, place)
             return place
-        if op.kind in IN_PLACE and self._sole(op.inputs[0], tensors):
+        if op.kind in IN_PLACE and self._may_overwrite(op.inputs[0], tensors):
             return IN_PLACE[op.kind](tensors[op.inputs[0]], *op.args[1:], **op.kwargs)
         if op.kind == "add" and len(op.inputs) == 2 and not op.kwargs:
-            for mine, other in (op.inputs, op.inputs[::-1]):
-                if self._sole(mine, tensors) and tensors[mine].shape == tensors[other].shape:
-                    return tensors[mine].add_(tensors[other])
+            for one, other in (op.inputs, op.inputs[::-1]):
+                if self._may_overwrite(one, tensors) and tensors[one].shape == tensors[other].shape:
+                    return tensors[one].add_(tensors[other])
         return compute(op, tensors, spans)
 
-    def _sole(self, value: int, tensors: dict[int, Tensor]) -> bool:
-        """Whether the rows about to be read belong to nobody else, so that the result may take their place."""
+    def _may_overwrite(self, value: int, tensors: dict[int, Tensor]) -> bool:
+        """Whether the result may overwrite this input: all buffered rows are read now, by their only reader."""
         buffer = self.buffers.get(value)
         return (
             buffer is not None
@@ -130,51 +137,22 @@ class Runner:
             and value not in self.program.sources
         )
 
-    def _input(self, value: int, spans: tuple[Span, ...]) -> Tensor:
-        program = self.program
+    def _input(self, value: int, spans: tuple[OutputSpan, ...]) -> Tensor:
+        """Return the rows of an input that the spans ask for."""
         buffer = self.buffers.get(value)
-        if buffer is None and value not in self.whole:
-            return self._nothing(value, spans)
-        tensor = self.whole[value] if buffer is None else buffer.tensor
-        for k, span in enumerate(spans):
-            piece = span.pieces.get(value)
-            if piece is None:
-                continue
-            if buffer is not None and k == 0:
-                offset = buffer.start
-            elif buffer is not None:
-                offset = block_offset(program, value, piece.dim)
-            else:
-                offset = 0
-            tensor = narrow(tensor, piece, offset)
-        return tensor
-
-    def _nothing(self, value: int, spans: tuple[Span, ...]) -> Tensor:
-        """No rows: the operator reads padding only."""
-        op, program = self.program.graph.ops[value], self.program
-        sizes = list(op.shape)
-        for span in spans:
-            if value in span.pieces:
-                piece = span.pieces[value]
-                sizes[piece.dim] = piece.hi - piece.lo
-        known = (*self.whole.values(), *(b.tensor for b in self.buffers.values()))
-        like = next((t for t in known if t.is_floating_point()), torch.empty(0, dtype=op.dtype))
-        assert program.axis.streamed(value)
-        return torch.zeros(sizes, dtype=like.dtype if op.dtype.is_floating_point else op.dtype, device=like.device)
+        if buffer is not None:
+            return input_rows(self.program, value, buffer.tensor, buffer.start, spans)
+        if value in self.whole:
+            return input_rows(self.program, value, self.whole[value], None, spans)
+        held = (*self.whole.values(), *(b.tensor for b in self.buffers.values()))
+        return no_rows(self.program, value, spans, held)
 
     def _gather(self, op: Op, run: Run) -> None:
+        """Add rows `[run.lo, run.hi)` of a barrier's input to its statistics."""
         read = self.program.axis.along[op.index].reads[0]
         buffer = self.buffers[read.input]
-        tensor = buffer.tensor.narrow(read.dim, run.lo - buffer.start, run.hi - run.lo)
-        box = {self.program.stream: (run.lo, run.hi)}
-        for g, axis in self.program.axes.items():
-            dim = axis.dim(read.input)
-            if g != self.program.stream and dim is not None:
-                lo, hi = self.program.owned[op.index][g]
-                tensor = tensor.narrow(dim, lo - self.program.boxes[read.input][g][0], hi - lo)
-                box[g] = (lo, hi)
-        at = {axis.dim(read.input): box[g] for g, axis in self.program.axes.items() if axis.dim(read.input) is not None}
-        self.gathered[op.index].update(tensor, {d: b for d, b in at.items() if d is not None})
+        rows = buffer.tensor.narrow(read.dim, run.lo - buffer.start, run.hi - run.lo)
+        self.gathered[op.index].update(*barrier_rows(self.program, op.index, rows, run.lo, run.hi))
 
     def _append(self, value: int, lo: int, rows: Tensor) -> None:
         dim = self.program.axis.dim(value)
@@ -186,6 +164,7 @@ class Runner:
             buffer.tensor = join([buffer.tensor, rows], dim)
 
     def _drop(self, value: int, first: int) -> None:
+        """Drop the buffered rows before row `first`."""
         buffer, dim = self.buffers.get(value), self.program.axis.dim(value)
         if buffer is None or dim is None:
             return
@@ -197,23 +176,6 @@ class Runner:
             self.buffers[value] = Buffer(first, buffer.tensor.narrow(dim, drop, count - drop).clone())
 
 
-def block_offset(program: Program, value: int, dim: int) -> int:
-    """The first row held of a value along the axis that is cut into blocks; 0 when it is whole along that axis."""
-    for g, axis in program.axes.items():
-        if g != program.stream and axis.dim(value) == dim and value in program.boxes:
-            return program.boxes[value][g][0]
-    return 0
-
-
-def narrow(tensor: Tensor, piece: Piece, offset: int) -> Tensor:
-    """The rows of a piece, from a tensor whose first row is `offset`."""
-    if piece.lo == offset and piece.hi - piece.lo == tensor.shape[piece.dim]:
-        return tensor
-    if piece.hi <= piece.lo:
-        return tensor.narrow(piece.dim, 0, 0)
-    return tensor.narrow(piece.dim, piece.lo - offset, piece.hi - piece.lo)
-
-
 def new_gatherers(program: Program) -> dict[int, Gatherer]:
-    """One empty gatherer for each barrier that the program feeds."""
+    """Return an empty gatherer for each barrier whose input the program computes."""
     return {i: gatherer(program.graph.ops[i], program.graph) for i in program.owned}

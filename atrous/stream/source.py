@@ -1,4 +1,4 @@
-"""Read rows of anything sliceable, write rows to anything sliceable."""
+"""Read rows from anything that can be sliced, and write rows to anything whose slices can be assigned to."""
 
 from typing import Any, Protocol
 
@@ -11,11 +11,11 @@ from atrous.geometry.program import Box
 
 
 class Sliceable(Protocol):
-    """An array-like of known shape and dtype: numpy, memmap, zarr, h5py, a rasterio or nibabel proxy."""
+    """What a source must have: a shape, a type and slicing, as numpy, memmap, zarr, h5py and many file readers have."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Channel first: `(C, *S)`."""
+        """`(C, *S)`: channels, then the spatial axes."""
         ...
 
     @property
@@ -27,7 +27,7 @@ class Sliceable(Protocol):
 
 
 def read_box(source: Any, box: Box, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The box of a source `(C, *S)` as a tensor `(1, C, *box)` of the compute type; 2-D channels last."""
+    """Return the rows `box` of a source `(C, *S)` as a tensor `(1, C, *box)` of type `dtype`, channels last in 2-D."""
     key = (slice(None), *(slice(*box[g]) for g in range(len(source.shape) - 1)))
     rows = source[key]
     if not isinstance(rows, Tensor):
@@ -46,36 +46,40 @@ def read_box(source: Any, box: Box, dtype: torch.dtype, device: torch.device) ->
 
 
 def checked_source(source: Any) -> Any:
-    """The source, or a `UserError` that says what it lacks."""
+    """Return the source, or raise `UserError` when it cannot be sliced or is not `(C, *S)` with 1 to 3 spatial axes."""
     if not hasattr(source, "shape") or not hasattr(source, "__getitem__"):
         raise UserError(
-            f"a source of type {type(source).__name__} cannot be sliced: give an array (C, *S), a memmap, a zarr array"
+            f"a source of type {type(source).__name__} cannot be sliced: give an array, a memmap or a zarr array"
         )
     if not 2 <= len(source.shape) <= 4:
         raise UserError(
-            f"a source of shape {tuple(source.shape)}: expected (C, *S) with 1 to 3 spatial axes, without a batch axis"
+            f"the source has shape {tuple(source.shape)}: give (C, *S) with 1 to 3 spatial axes, without a batch axis"
         )
     if min(source.shape) < 1:
-        raise UserError(f"a source of shape {tuple(source.shape)} is empty")
+        raise UserError(
+            f"the source has shape {tuple(source.shape)}, which is empty: give at least one position per axis"
+        )
     return source
 
 
 def checked_sink(sink: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Any:
-    """The sink, a new numpy array when it is None, or a `UserError` when its shape does not fit."""
+    """Return the sink, or a new numpy array when it is None. Raise `UserError` when its shape does not fit."""
     if sink is None:
         return np.empty(shape, dtype=numpy_dtype(dtype))
     if tuple(sink.shape) not in (tuple(shape), (1, *shape)):
-        raise UserError(f"the sink has shape {tuple(sink.shape)}, but the result has {tuple(shape)}")
+        raise UserError(
+            f"the sink has shape {tuple(sink.shape)}, but the result has {tuple(shape)}: give a sink of that shape"
+        )
     return sink
 
 
 def numpy_dtype(dtype: torch.dtype) -> Any:
-    """The numpy type of a torch type; bfloat16, which numpy lacks, becomes float32."""
+    """Return the numpy type of a torch type; float32 for bfloat16, which numpy lacks."""
     return np.float32 if dtype == torch.bfloat16 else torch.empty(0, dtype=dtype).numpy().dtype
 
 
 def write_box(sink: Any, tensor: Tensor, box: list[tuple[int, int]], ndim: int) -> None:
-    """Write `(1, K, *box)` or `(1, *box)` into the box of the sink."""
+    """Write a tensor `(1, K, *box)` or `(1, *box)` into the rows `box` of the sink, which may have a batch axis."""
     values = tensor[0]
     key = (slice(None),) * (values.dim() - ndim) + tuple(slice(*b) for b in box)
     if isinstance(sink, Tensor):

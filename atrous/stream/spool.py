@@ -1,4 +1,4 @@
-"""Values that cross a barrier, stored on disk, so that the next pass need not compute them again."""
+"""Values that a later pass needs again, stored on disk, so that they are not computed twice."""
 
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,25 @@ from atrous.geometry.program import Box
 
 
 class Spool:
-    """One raw file per value in `folder`; mapped only while it is read or written, so that no memory stays in use."""
+    """One raw file per value in `folder`.
+
+    A file is mapped only while it is read or written, so that no memory stays in use. bfloat16, which numpy lacks, is
+    stored as the bits of int16.
+    """
 
     def __init__(self, folder: Path, graph: Graph, dtype: torch.dtype):
         self.folder, self.graph, self.dtype = folder, graph, dtype
         folder.mkdir(parents=True, exist_ok=True)
-        self.made: set[int] = set()
+        self.written: set[int] = set()
 
     def _file(self, value: int) -> Path:
         return self.folder / f"value{value}.raw"
 
     def _types(self, value: int) -> tuple[torch.dtype, Any]:
+        """Return the type of a value in the run and the numpy type that it is stored as."""
         own = self.graph.ops[value].dtype
-        kind = self.dtype if own.is_floating_point else own
-        return kind, np.int16 if kind == torch.bfloat16 else torch.empty(0, dtype=kind).numpy().dtype
+        dtype = self.dtype if own.is_floating_point else own
+        return dtype, np.int16 if dtype == torch.bfloat16 else torch.empty(0, dtype=dtype).numpy().dtype
 
     def _map(self, value: int, mode: Any) -> np.ndarray:
         return np.memmap(self._file(value), dtype=self._types(value)[1], mode=mode, shape=self.graph.ops[value].shape)
@@ -34,15 +39,15 @@ class Spool:
         return tuple(slice(*dims[d]) if d in dims else slice(None) for d in range(len(self.graph.ops[value].shape)))
 
     def write(self, value: int, dims: Box, rows: Tensor) -> None:
-        """Store the rows `[lo, hi)` of the dimensions named."""
-        mapped = self._map(value, "r+" if value in self.made else "w+")
-        self.made.add(value)
+        """Store rows of a value; `dims` gives their `[lo, hi)` for each dimension of which they are a part."""
+        mapped = self._map(value, "r+" if value in self.written else "w+")
+        self.written.add(value)
         rows = rows.cpu()
         mapped[self._key(value, dims)] = (rows.view(torch.int16) if rows.dtype == torch.bfloat16 else rows).numpy()
         del mapped
 
     def read(self, value: int, dims: Box) -> Tensor:
-        """The rows stored before."""
+        """Return rows that were stored before, channels last in 2-D."""
         mapped = self._map(value, "r")
         rows = torch.from_numpy(np.array(mapped[self._key(value, dims)]))
         del mapped
@@ -50,6 +55,6 @@ class Spool:
         return rows.contiguous(memory_format=torch.channels_last) if rows.dim() == 4 else rows
 
     def remove(self) -> None:
-        """Delete the files."""
-        for value in self.made:
+        """Delete the files of this run."""
+        for value in self.written:
             self._file(value).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Values without rows: constants, and what follows from them and from the barriers."""
+"""Values without rows: the constants, what barriers gave, and what follows from both."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,8 @@ from atrous.stream.compute import whole as compute_whole
 
 
 def settle(graph: Graph, axis: Axis, known: dict[int, Tensor]) -> None:
-    """Compute every value without rows whose inputs are known, in the type that the constants are in."""
-    moved = {
+    """Add to `known` every value without rows whose inputs are all known, in the type that the constants are in."""
+    cast = {
         graph.ops[i].dtype: t.dtype
         for i, t in known.items()
         if graph.ops[i].kind == "constant" and t.is_floating_point()
@@ -21,17 +21,19 @@ def settle(graph: Graph, axis: Axis, known: dict[int, Tensor]) -> None:
                 continue
             if all(i in known for i in op.inputs):
                 value = compute_whole(op, known)
-                known[op.index] = value.to(moved.get(value.dtype, value.dtype))
+                known[op.index] = value.to(cast.get(value.dtype, value.dtype))
 
 
 def constants(graph: Graph, dtype: torch.dtype | None) -> dict[int, Tensor]:
-    """The constants by value, in the compute type; weights of 2-D convolutions channels last."""
-    found = {}
+    """Return the constants by value, in type `dtype` if given; weights of 2-D convolutions are channels last."""
+    tensors = {}
     for op in graph.ops:
         if op.kind == "constant" and op.tensor is not None:
             tensor = op.tensor.to(dtype) if dtype is not None and op.tensor.is_floating_point() else op.tensor
-            found[op.index] = tensor.contiguous(memory_format=torch.channels_last) if _is_weight(op, graph) else tensor
-    return found
+            tensors[op.index] = (
+                tensor.contiguous(memory_format=torch.channels_last) if _is_weight(op, graph) else tensor
+            )
+    return tensors
 
 
 def _is_weight(op: Op, graph: Graph) -> bool:
@@ -41,7 +43,10 @@ def _is_weight(op: Op, graph: Graph) -> bool:
 
 
 def evaluate(graph: Graph, known: dict[int, Tensor], x: Tensor) -> Tensor:
-    """The output for a whole input `(1, C, *S)`, operator by operator; values go when nobody reads them any more."""
+    """Return the output for a whole input `x` `(1, C, *S)`, operator by operator.
+
+    `known` holds the constants. Other values are freed after their last reader.
+    """
     last = {i: op.index for op in graph.ops for i in op.inputs}
     values = {**known, 0: x}
     for op in graph.ops:

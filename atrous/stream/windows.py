@@ -1,8 +1,16 @@
 """The second exact strategy: the network as it is, on windows of one shape that overlap by the halo.
 
-Windows start at multiples of the total stride, so that every window sees the network's own grid; what their cut edges
-touched is dropped, and at the true border a window ends where the input ends. More work than strips, but one static
-shape, no order between windows, and any engine. Networks with barriers cannot be run so.
+The output is cut into parts. For each part, a window of the input is run through the unmodified network, and the rows
+of its output that are right are kept:
+
+- A window starts at a multiple of the network's period (its total stride), so that strided operators take the same
+  positions in the window as in the whole input.
+- At an edge where the input goes on, the network pads although it should read on. That reaches at most one halo into
+  the output, so each window is wider than the part that it is for, by the halo on either side.
+- At the true border the padding is right, and nothing is dropped. The last window ends where the input ends.
+
+This is more work than strips, which compute nothing twice. But all windows have the same shape, they can be computed in
+any order, and any engine can run them. Networks with barriers need the whole input at once and are refused.
 """
 
 import dataclasses
@@ -24,18 +32,23 @@ from atrous.geometry.program import Box
 from atrous.geometry.strides import period
 from atrous.stream.alike import first_difference, per_position
 from atrous.stream.compiled import Compiler
-from atrous.stream.post import Post, post_function, result_like
+from atrous.stream.options import Options
+from atrous.stream.post import post_function, result_like
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.process import steady_process
 from atrous.stream.source import checked_sink, read_box, write_box
 from atrous.stream.values import constants, evaluate
 
-CORE = {1: 65536, 2: 512, 3: 64}  # positions per axis that a window contributes, by default, for 1 to 3 axes
+CORE = {1: 65536, 2: 512, 3: 64}  # output footprint of a window per axis, without its halo, for 1, 2 and 3 axes
+SMALLEST = 32  # footprint below which windows are not made smaller to fit into memory
 
 
 @dataclass(frozen=True)
-class Window:
-    """One axis of one window: input `[start, stop)`, of whose outputs `[lo, hi)` (global) are kept."""
+class AxisWindow:
+    """A window along one axis: input rows `[start, stop)`, of whose output the rows `[lo, hi)` are kept.
+
+    All four count from the start of the whole input or output.
+    """
 
     start: int
     stop: int
@@ -43,32 +56,68 @@ class Window:
     hi: int
 
 
-def axis_windows(field: AxisField, step: int, size: int, wanted: tuple[int, int]) -> list[Window]:
-    """Windows of about `size` input positions along one axis that together give the outputs `wanted`.
+def axis_windows(field: AxisField, step: int, size: int, wanted: tuple[int, int]) -> list[AxisWindow]:
+    """Return windows of about `size` input rows along one axis that together give the output rows `wanted`.
 
-    Windows that end at the end of an input whose length is no multiple of `step` are longer by the remainder.
+    `field.halo` is how many input rows before and after its own footprint an output row depends on; `step` is the
+    network's period in input rows. A window at the end of an input whose length is no multiple of `step` is longer than
+    the others by the remainder.
 
     >>> field = AxisField(0, 1000, 1000, 1.0, 31, -15.0, (15, 15))
     >>> [(w.start, w.stop, w.lo, w.hi) for w in axis_windows(field, 8, 512, (0, 1000))]
     [(0, 512, 0, 496), (480, 992, 496, 976), (488, 1000, 976, 1000)]
     """
-    before, after = (-(-h // step) * step for h in field.halo)
+    before, after = (-(-h // step) * step for h in field.halo)  # the halo, rounded up to whole steps
     size = max(-(-size // step) * step, before + after + step)
-    found, done = [], wanted[0]
-    while done < wanted[1]:
-        start = max(0, int(done * field.stride) // step * step - before)
-        if start + size >= field.inputs:
+    windows, lo = [], wanted[0]
+    while lo < wanted[1]:
+        start = max(0, int(lo * field.stride) // step * step - before)
+        if start + size >= field.inputs:  # the last one: it is moved back so that it ends with the input
             start = max(0, (field.inputs - size) // step * step)
-            found.append(Window(start, field.inputs, done, wanted[1]))
+            windows.append(AxisWindow(start, field.inputs, lo, wanted[1]))
             break
         hi = min(wanted[1], int((start + size - after) / field.stride))
-        found.append(Window(start, start + size, done, hi))
-        done = hi
-    return found
+        windows.append(AxisWindow(start, start + size, lo, hi))
+        lo = hi
+    return windows
 
 
-def window_plan(ready: Prepared, made: Plan, box: Box, memory: float | None, dtype: torch.dtype) -> Plan:
-    """The plan for windows in place of strips. Raises `Refused` where windows cannot be exact."""
+def window_plan(ready: Prepared, plan: Plan, box: Box, memory: float | None, dtype: torch.dtype) -> Plan:
+    """Return `plan` with windows in place of strips: their shape, their number, their work and their peak memory.
+
+    The windows are made smaller until one of them fits into `memory` bytes, or until they are hardly larger than their
+    halo. `box` is the output rows to compute.
+
+    Raises `Refused` where windows cannot give the exact answer.
+    """
+    graph = ready.graph
+    _check_windows(ready)
+    core = CORE[graph.ndim]
+    while True:
+        sizes = {g: core + sum(f.halo) for g, f in ready.fields.items()}
+        by_axis = _windows(ready, sizes, box)
+        shape = tuple(max(w.stop - w.start for w in by_axis[g]) for g in range(graph.ndim))
+        share = torch.Size(shape).numel() / torch.Size(graph.shape[1:]).numel()
+        peak = whole_peak(graph, dtype.itemsize) * share + graph.parameters * dtype.itemsize
+        if memory is None or peak <= memory or core <= SMALLEST:
+            break
+        core //= 2
+    count = torch.Size([len(by_axis[g]) for g in range(graph.ndim)]).numel()
+    whole = float(sum(macs(op, graph.ops) for op in graph.ops))
+    positions = sum(torch.Size([w.stop - w.start for w in window]).numel() for window in _product(by_axis, graph.ndim))
+    return dataclasses.replace(
+        plan,
+        strategy="windows",
+        window=shape,
+        blocks=count,
+        peak_bytes=int(peak),
+        macs=whole * positions / torch.Size(graph.shape[1:]).numel(),
+        reason="one static shape",
+    )
+
+
+def _check_windows(ready: Prepared) -> None:
+    """Raise `Refused` for a network whose output rows depend on more than the input rows around them."""
     graph = ready.graph
     if len(ready.axes) < graph.ndim:
         raise next(iter(ready.refused.values()))
@@ -81,76 +130,56 @@ def window_plan(ready: Prepared, made: Plan, box: Box, memory: float | None, dty
         placed = per_position(axis)
         if placed is not None:
             raise Refused(placed, "reads a value that depends on the position, so windows cannot be exact: use strips")
-    fields = ready.fields
-    core = CORE[graph.ndim]
-    while True:
-        sizes = {g: core + sum(f.halo) for g, f in fields.items()}
-        lists = _windows(ready, fields, sizes, box)
-        shape = tuple(max(w.stop - w.start for w in lists[g]) for g in range(graph.ndim))
-        positions = torch.Size(shape).numel() / torch.Size(graph.shape[1:]).numel()
-        peak = whole_peak(graph, dtype.itemsize) * positions + graph.parameters * dtype.itemsize
-        if memory is None or peak <= memory or core <= 32:
-            break
-        core //= 2
-    count = torch.Size([len(lists[g]) for g in range(graph.ndim)]).numel()
-    whole = float(sum(macs(op, graph.ops) for op in graph.ops))
-    done = sum(torch.Size([w.stop - w.start for w in window]).numel() for window in _product(lists, graph.ndim))
-    return dataclasses.replace(
-        made,
-        strategy="windows",
-        window=shape,
-        blocks=count,
-        peak_bytes=int(peak),
-        macs=whole * done / torch.Size(graph.shape[1:]).numel(),
-        reason="one static shape",
-    )
 
 
 def run_windows(
     ready: Prepared,
-    made: Plan,
+    plan: Plan,
     box: Box,
     source: Any,
     sink: Any,
-    dtype: torch.dtype,
-    post: Post,
-    progress: Callable[[float], None] | None,
+    options: Options,
     compiler: Compiler | None = None,
 ) -> Any:
-    """Run every window and keep what its cut edges did not touch; windows of the usual size compiled, if asked for."""
+    """Run every window of a plan, write the right part of each into the sink, and return the sink.
+
+    Windows of a shape that occurs more than once are compiled, where there is a compiler.
+
+    Raises `Refused` when the network computes something else on a window than on the whole input.
+    """
     graph, ndim = ready.graph, ready.graph.ndim
-    assert made.window is not None
-    fields = ready.fields
-    lists = _windows(ready, fields, dict(enumerate(made.window)), box)
+    assert plan.window is not None
+    dtype = options.dtype or ready.dtype
+    by_axis = _windows(ready, dict(enumerate(plan.window)), box)
     output = graph.ops[graph.output]
     shape = (*output.shape[:-ndim], *(box[g][1] - box[g][0] for g in range(ndim)))
-    kind = dtype if output.dtype.is_floating_point else output.dtype
-    sink = checked_sink(sink, *result_like(shape, kind, post, ndim))
-    function = post_function(post)
+    output_dtype = dtype if output.dtype.is_floating_point else output.dtype
+    sink = checked_sink(sink, *result_like(shape, output_dtype, options.post, ndim))
+    post = post_function(options.post)
     engines: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}
-    windows = list(_product(lists, ndim))
-    with steady_process(made.peak_bytes) as between, torch.inference_mode():
+    windows = list(_product(by_axis, ndim))
+    with steady_process(plan.peak_bytes) as between, torch.inference_mode():
         for number, window in enumerate(windows):
             x = read_box(source, {g: (w.start, w.stop) for g, w in enumerate(window)}, dtype, ready.device)
             size = tuple(x.shape[2:])
             if size not in engines:
-                usual = sum(size == tuple(w.stop - w.start for w in other) for other in windows) > 1
-                engines[size] = window_engine(ready, (graph.shape[0], *size), dtype, compiler if usual else None)
+                repeated = sum(size == tuple(w.stop - w.start for w in other) for other in windows) > 1
+                engines[size] = window_engine(ready, (graph.shape[0], *size), dtype, compiler if repeated else None)
             out = engines[size](x)
             for g, w in enumerate(window):
-                offset = round(w.start / fields[g].stride)
-                out = out.narrow(len(output.shape) - ndim + g, w.lo - offset, w.hi - w.lo)
-            out = function(out) if function else out
+                first = round(w.start / ready.fields[g].stride)  # the output row that the window's own output begins at
+                out = out.narrow(len(output.shape) - ndim + g, w.lo - first, w.hi - w.lo)
+            out = post(out) if post else out
             write_box(sink, out, [(w.lo - box[g][0], w.hi - box[g][0]) for g, w in enumerate(window)], ndim)
             del x, out
             between()
-            if progress is not None:
-                progress((number + 1) / len(windows))
+            if options.progress is not None:
+                options.progress((number + 1) / len(windows))
     return sink
 
 
 class WindowNetwork(nn.Module):
-    """A lowered graph as a module, for compilers."""
+    """The operators of a graph as a module, for compilers."""
 
     def __init__(self, graph: Graph, known: dict[int, Tensor]):
         super().__init__()
@@ -159,21 +188,24 @@ class WindowNetwork(nn.Module):
             self.register_buffer(f"constant{i}", value)
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        """The output, as the one of a tuple."""
+        """Return the output as the only item of a tuple, as compilers expect it."""
         return (evaluate(self.graph, {i: getattr(self, f"constant{i}") for i in self.known}, x),)
 
 
 def window_engine(
     ready: Prepared, shape: tuple[int, ...], dtype: torch.dtype, compiler: Compiler | None
 ) -> Callable[[Tensor], Tensor]:
-    """The network at one window shape; checked to be the same network there as at the whole shape."""
+    """Return a function that runs the network on windows `(1, *shape)`, compiled where there is a compiler.
+
+    Raises `Refused` when the network, exported at this shape, is another function of its rows than at the whole shape.
+    """
     small = prepare(ready.network, shape, output=ready.output) if shape != ready.graph.shape else ready
     for g, axis in ready.axes.items():
         last = ready.graph.ops[ready.graph.output]
-        other = first_difference(axis, small.axes[g]) if g in small.axes else last
-        if other is not None:
+        changed = first_difference(axis, small.axes[g]) if g in small.axes else last
+        if changed is not None:
             raise Refused(
-                other, f"the network is another one on a window of {shape} than on {ready.graph.shape}: use strips"
+                changed, f"computes something else on a window of {shape} than on {ready.graph.shape}: use strips"
             )
     known = constants(small.graph, dtype)
     if compiler is None:
@@ -193,6 +225,7 @@ def window_engine(
 
 
 def _depends_on_length(step: Map) -> bool:
+    """Whether the input rows that an output row reads depend on the length of the input."""
     return (
         isinstance(step, Bins)
         or (isinstance(step, Everything) and step.length > 1)
@@ -200,9 +233,10 @@ def _depends_on_length(step: Map) -> bool:
     )
 
 
-def _windows(ready: Prepared, fields: dict[int, AxisField], sizes: dict[int, int], box: Box) -> dict[int, list[Window]]:
-    return {g: axis_windows(fields[g], period(axis), sizes[g], box[g]) for g, axis in ready.axes.items()}
+def _windows(ready: Prepared, sizes: dict[int, int], box: Box) -> dict[int, list[AxisWindow]]:
+    """Return the windows along each axis, of about `sizes[g]` input rows along axis `g`."""
+    return {g: axis_windows(ready.fields[g], period(axis), sizes[g], box[g]) for g, axis in ready.axes.items()}
 
 
-def _product(lists: dict[int, list[Window]], ndim: int) -> Iterator[tuple[Window, ...]]:
-    return itertools.product(*(lists[g] for g in range(ndim)))
+def _product(by_axis: dict[int, list[AxisWindow]], ndim: int) -> Iterator[tuple[AxisWindow, ...]]:
+    return itertools.product(*(by_axis[g] for g in range(ndim)))

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 
 from atrous.errors import UserError
-from atrous.stream import plan, prepare, stream
+from atrous.stream import Options, plan, prepare, stream
 from atrous.stream import stream as stream_function
 from atrous.stream.compiled import Ring, eager_compiler
-from atrous.stream.job import Job
+from atrous.stream.job import StreamJob
 from atrous.stream.prepare import output_region
 from tests import toy_models
 from tests.toy_models import difference, settled, two_dimensional
@@ -47,7 +47,7 @@ def test_segments_equal_whole(name, strip, blocks):
         wanted = network(x[None])[0]
     ready = prepare(network, (2, 76, 36))
     made = plan(ready, (2, 76, 36), axis=0, strip=strip, blocks=blocks)
-    job = Job(ready, made, output_region(ready.graph, ready.axes, None), torch.float32, compiler=eager_compiler)
+    job = StreamJob(ready, made, output_region(ready.graph, ready.axes, None), compiler=eager_compiler)
     assert difference(torch.from_numpy(job.run(x.numpy())), wanted) <= 5e-5
     if name in ("unet", "strided", "transposed", "bilinear", "group norm"):
         assert any(ready.compiled.values())
@@ -77,7 +77,7 @@ def test_crops_at_the_end(name):
     x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     ready = prepare(network, shape)
     made = plan(ready, shape, axis=0, strip=16)
-    job = Job(ready, made, output_region(ready.graph, ready.axes, None), torch.float32, compiler=eager_compiler)
+    job = StreamJob(ready, made, output_region(ready.graph, ready.axes, None), compiler=eager_compiler)
     assert difference(torch.from_numpy(job.run(x.numpy())), network(x[None])[0].detach()) <= 5e-5
     if name == "causal":
         assert any(ready.compiled.values())
@@ -139,7 +139,7 @@ def test_windows_of_other_axes_and_dimensions():
         ready = prepare(network, shape)
         made = plan(ready, shape, axis=1 if ndim == 2 else 0, strip=16)
         region = output_region(ready.graph, ready.axes, None)
-        job = Job(ready, made, region, torch.float32, compiler=eager_compiler, engine="test")
+        job = StreamJob(ready, made, region, Options(engine="test"), eager_compiler)
         assert difference(torch.from_numpy(job.run(x.numpy())), wanted) <= 5e-5
         assert any(ready.compiled.values())
 
@@ -160,5 +160,5 @@ def test_the_plan_says_what_the_other_strategy_would_cost():
 
 
 def test_windows_do_not_resume():
-    with pytest.raises(UserError, match="resume=True goes with strips"):
+    with pytest.raises(UserError, match="resume=True works with strips"):
         stream(settled(toy_models.unet(2)), torch.zeros(2, 16, 16).numpy(), strategy="windows", resume=True)

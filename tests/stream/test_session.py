@@ -103,8 +103,8 @@ def test_a_session_of_unknown_length_has_no_end():
 
 @pytest.mark.parametrize("length", [400, 403])
 def test_rows_counted_anew_are_the_same(length, monkeypatch):
-    monkeypatch.setattr(session_module, "TURN", 100)
-    monkeypatch.setattr(session_module, "KEPT", 70)
+    monkeypatch.setattr(session_module, "RENUMBER_AT", 100)
+    monkeypatch.setattr(session_module, "RENUMBERED", 70)
     network, x = settled(toy_models.unet(1)), torch.randn(2, length, generator=torch.Generator().manual_seed(3))
     session = Session(network, (2, None))
     found, _ = play(session, x, [5] * (length // 5) + [1] * (length % 5))

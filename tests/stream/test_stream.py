@@ -74,13 +74,13 @@ def test_windows(name, size, monkeypatch):
 
 
 def test_windows_refuse_a_network_that_is_another_one_at_the_whole_size():
-    with pytest.raises(Refused, match="another one on a window"):
+    with pytest.raises(Refused, match="something else on a window"):
         stream(settled(toy_models.unet(2)), example(2, 1201, 64).numpy(), strategy="windows")
 
 
 def test_windows_refuse_a_network_that_reads_its_size():
     network = toy_models.chain(2, lambda x: x * (x.shape[2] / 50))
-    with pytest.raises(Refused, match="another one on a window"):
+    with pytest.raises(Refused, match="something else on a window"):
         stream(settled(network), example(2, 1200, 64).numpy(), strategy="windows")
 
 

@@ -1,4 +1,7 @@
-"""Views, pads, slices and shuffles on a box: their sizes follow the box."""
+"""Views, pads, slices and shuffles on a part of the rows.
+
+Their arguments hold sizes of the whole input. Here sizes follow the rows that are there, which are those of the spans.
+"""
 
 import torch
 from torch import Tensor
@@ -7,11 +10,15 @@ from atrous.geometry.graph import Op
 from atrous.geometry.maps import Bordered, Regrouped, Sliding
 from atrous.geometry.rules.rearrange import pad_map, pad_mode, pad_pairs
 from atrous.stream.compute.sliding import extended
-from atrous.stream.span import Span
+from atrous.stream.rows import OutputSpan
 
 
-def view(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Sizes of the axes from the box; then cut to the wanted rows."""
+def view(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """View the input rows with as many output rows as they hold elements for, and cut out the wanted ones.
+
+    A view may regroup the axis: an input row holds `inner` elements of it, an output row `outer`. Geometry asks for
+    whole input rows, whose first and last may reach beyond the wanted output rows.
+    """
     x = tensors[op.inputs[0]]
     sizes = list(op.shape)
     for span in spans:
@@ -22,7 +29,8 @@ def view(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
     return _cut(x.reshape(sizes), op, spans)
 
 
-def _cut(x: Tensor, op: Op, spans: tuple[Span, ...]) -> Tensor:
+def _cut(x: Tensor, op: Op, spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Cut the wanted rows out of the output rows that whole input rows gave, along regrouped axes."""
     for span in spans:
         piece = span.pieces[op.inputs[0]]
         if isinstance(piece.map, Regrouped):
@@ -30,24 +38,24 @@ def _cut(x: Tensor, op: Op, spans: tuple[Span, ...]) -> Tensor:
     return x
 
 
-def shuffle(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Pixel shuffle or unshuffle of whole input rows, then cut."""
+def shuffle(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Shuffle or unshuffle whole input rows, and cut out the wanted rows."""
     x, a = tensors[op.inputs[0]], op.arguments
     if op.kind == "pixel_shuffle":
         return _cut(torch.pixel_shuffle(x, a["upscale_factor"]), op, spans)
     return _cut(torch.pixel_unshuffle(x, a["downscale_factor"]), op, spans)
 
 
-def expand(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Sizes of the axes from the box."""
+def expand(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Expand to the shape of the output, with as many rows as the spans ask for."""
     sizes = list(op.shape)
     for span in spans:
         sizes[span.dim] = span.hi - span.lo
     return tensors[op.inputs[0]].expand(sizes)
 
 
-def repeat(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """A vector is repeated as often as the box has rows."""
+def repeat(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Repeat; a value of one row is repeated as often as the spans have rows."""
     x, repeats = tensors[op.inputs[0]], list(op.arguments["repeats"])
     for span in spans:
         if not isinstance(span.pieces[op.inputs[0]].map, Sliding):
@@ -55,14 +63,18 @@ def repeat(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tenso
     return x.repeat(repeats)
 
 
-def repeat_interleave(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Whole input rows, then cut."""
+def repeat_interleave(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Repeat each row of whole input rows, and cut out the wanted rows."""
     a = op.arguments
     return _cut(tensors[op.inputs[0]].repeat_interleave(a["repeats"], a["dim"]), op, spans)
 
 
-def pad(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Constants or copies of rows, where the box holds padding."""
+def pad(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Pad where the wanted rows lie beyond the border of the whole input.
+
+    With constants: before the first input row lie as many wanted rows as the span begins before it, and so at the end
+    (a negative number cuts rows off). Otherwise every wanted row is a copy of an input row, which the map names.
+    """
     source = op.inputs[0]
     x, mode = tensors[source], pad_mode(op)
     pairs = {d: p for d, p in pad_pairs(op).items() if p != (0, 0)}
@@ -90,8 +102,8 @@ def pad(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
     return x
 
 
-def slices(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Along an axis the box is already cut out, and only thinned; along others as it stands."""
+def slices(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Slice; along a cut axis the rows are already cut out, and only the step is left to take."""
     x, a = tensors[op.inputs[0]], op.arguments
     dim = a["dim"] % x.dim()
     if any(s.dim == dim for s in spans):
@@ -100,8 +112,8 @@ def slices(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tenso
     return x[(slice(None),) * dim + (slice(start, stop, step),)]
 
 
-def split(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Along an axis the part is already cut out."""
+def split(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Return one part of a split; along a cut axis the rows of the part are already cut out."""
     x, a = tensors[op.inputs[0]], op.arguments
     dim = a["dim"] % x.dim()
     item = op.item or 0
@@ -114,12 +126,12 @@ def split(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor
     return x.narrow(dim, start, op.shape[dim])
 
 
-def squeeze(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Only the dimensions that are one in the whole input go, not an axis of which the box holds one row."""
+def squeeze(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Take away the dimensions that have size one in the whole input, not an axis of which one row is there."""
     x = tensors[op.inputs[0]]
-    kept = {s.pieces[op.inputs[0]].dim for s in spans}
+    cut = {s.pieces[op.inputs[0]].dim for s in spans}
     asked = op.arguments.get("dim", list(range(x.dim())))
-    dims = {d % x.dim() for d in ([asked] if isinstance(asked, int) else asked)} - kept
+    dims = {d % x.dim() for d in ([asked] if isinstance(asked, int) else asked)} - cut
     return x.squeeze(tuple(sorted(d for d in dims if x.shape[d] == 1)))
 
 

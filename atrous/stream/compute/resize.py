@@ -1,4 +1,14 @@
-"""Interpolation on a box, in global coordinates."""
+"""Interpolation of a part of the rows, at positions of the whole input.
+
+Output row `o` of a resize takes a few input rows (its taps) around the position `p(o)` in the whole input, which is
+about `(o + 1/2) * scale - 1/2`, rounded as ATen rounds it. Given a part of the rows, ATen would count positions from
+its first row, with other rounding and other weights. So each spatial dimension is done in one of three ways:
+
+- A dimension that is not cut is left to ATen.
+- Enlargement by a power of two: positions repeat every input row without rounding. Whole input rows are enlarged by
+  ATen, and the wanted output rows cut out of the result.
+- Any other: the taps of each wanted row are weighted and added here, with positions of the whole input (`_taps`).
+"""
 
 from typing import Any
 
@@ -9,29 +19,30 @@ from torch import Tensor
 from atrous.geometry.graph import Op
 from atrous.geometry.maps import Resize
 from atrous.geometry.rules.resize import MODES, resizes, scale_factors
-from atrous.stream.span import Span
+from atrous.stream.rows import OutputSpan
 
-LARGEST_FACTOR = 32  # whole input rows are enlarged and then cut; beyond this, row by row is less
+LARGEST_FACTOR = 32  # beyond this, enlarging whole input rows and cutting is more work than tap by tap
 CUBIC = -0.75  # ATen's coefficient of the cubic kernel
 
 
-def resize(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...], place: Tensor | None = None) -> Tensor:
-    """Axes without a span by ATen; so are spans whose factor is a power of two, cut to size; others tap by tap.
+def resize(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...], place: Tensor | None = None) -> Tensor:
+    """Return the wanted rows of an interpolation, written into `place` when that is given.
 
-    With a `place` of the size of the result, the result is there.
+    `cuts` collects what to cut out of ATen's result: `(dim, first row, count)`. `tapped` collects the dimensions to
+    interpolate here: `(dim, map, first output row, one after the last, first input row that is there)`.
     """
     source = op.inputs[0]
     x = tensors[source]
     n, rank = MODES[op.kind][1], x.dim()
-    at = {s.dim - (rank - n): s for s in spans if s.dim >= rank - n}
+    by_place = {s.dim - (rank - n): s for s in spans if s.dim >= rank - n}
     shape = list(x.shape)
-    for span in at.values():
+    for span in by_place.values():
         shape[span.dim] = span.pieces[source].length
     sizes, factors = [op.shape[d - n] for d in range(n)], scale_factors(op)
     cuts: list[tuple[int, int, int]] = []
     tapped: list[tuple[int, Resize, int, int, int]] = []
     for k, step in enumerate(resizes(op, shape)):
-        dim, span = rank - n + k, at.get(k)
+        dim, span = rank - n + k, by_place.get(k)
         lo, hi = (0, x.shape[dim]) if span is None else (span.pieces[source].lo, span.pieces[source].hi)
         if span is None and not _own_ratio(step):
             continue
@@ -43,7 +54,7 @@ def resize(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...], place: T
             sizes[k], factors[k] = hi - lo, None
             tapped.append((dim, step, first, last, lo))
     if any(size != x.shape[k - n] for k, size in enumerate(sizes)):
-        if place is not None and not tapped and list(place.shape[rank - n :]) == sizes:  # nothing is cut
+        if place is not None and not tapped and list(place.shape[rank - n :]) == sizes:  # nothing is to be cut
             return _aten(op, x, sizes, factors, out=place)
         x = _aten(op, x, sizes, factors)
     for dim, start, count in cuts:
@@ -62,14 +73,22 @@ def _aten(op: Op, x: Tensor, sizes: list[int], factors: list[float | None], **ou
 
 
 def _own_ratio(step: Resize) -> bool:
-    """Whether ATen's kernels, which it chooses by size and layout, would disagree: where the lengths are those of a
-    copy or a doubling but the factor is not, and for the nearest of float64 values."""
+    """Whether the positions must be computed here although the dimension is not cut.
+
+    ATen chooses among kernels by size and layout, and they disagree in two cases: where the lengths are those of a copy
+    or a doubling but the given factor is another, and for the nearest row of float64 values.
+    """
     if step.align_corners or step.scale * step.outputs == step.length:
         return step.precise and step.mode.startswith("nearest") and not step.power
     return step.outputs in (step.length, 2 * step.length) or (step.precise and step.mode.startswith("nearest"))
 
 
 def _taps(x: Tensor, dim: int, step: Resize, outputs: np.ndarray, start: int) -> Tensor:
+    """Return the given output rows: `sum over t of weights[o, t] * x[rows[o, t]]`, along `dim`.
+
+    `x` begins at row `start` of the whole input. `rows` and `weights` are `(outputs, taps)`: 1 tap for nearest, 2 for
+    linear and 4 for cubic interpolation.
+    """
     rows = torch.from_numpy(step.taps(outputs) - start).to(x.device)
     if rows.shape[1] == 1:
         return x.index_select(dim, rows[:, 0])
@@ -82,6 +101,13 @@ def _taps(x: Tensor, dim: int, step: Resize, outputs: np.ndarray, start: int) ->
 
 
 def _weights(step: Resize, outputs: np.ndarray) -> np.ndarray:
+    """Return the weights `(outputs, taps)` of linear or cubic interpolation.
+
+    `t` is how far a position lies beyond the row at or before it; linear weights are `1 - t` and `t`.
+
+    Cubic weights follow Keys (1981) with coefficient a = `CUBIC`: for a distance d up to 1 the weight is
+    `(a + 2) d^3 - (a + 3) d^2 + 1` (`near`), from 1 to 2 it is `a d^3 - 5 a d^2 + 8 a d - 4 a` (`far`).
+    """
     position = step.position(outputs)
     t = np.clip(position - step.floor(position).astype(position.dtype), 0, 1)
     if step.mode == "linear":

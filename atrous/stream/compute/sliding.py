@@ -1,4 +1,14 @@
-"""Convolutions, transposed convolutions, pools and unpooling on a box."""
+"""Convolutions, transposed convolutions, pools and unpooling on a part of the rows.
+
+A convolution or pool with kernel k, stride s, dilation d and padding p reads, for output row `o`, input rows
+`o s - p` to `o s - p + d (k - 1)`. Geometry cuts the input to the rows that lie within the whole input. What the
+windows of the wanted rows reach beyond it, before the first or after the last input row, is the padding that is added
+here; inside the input nothing is added. A transposed convolution is the other way round: input row `i` adds to output
+rows `i s - p` to `i s - p + d (k - 1)`, and the wanted rows are cut out of all that its input rows add to.
+
+`spans` lists the cut axes. In the loops below, `k` counts the spatial dimensions from the first, `n` of them, and
+`rank - n + k` is the dimension in the tensor.
+"""
 
 import math
 from typing import Any
@@ -11,18 +21,18 @@ from atrous.geometry.graph import Op
 from atrous.geometry.maps import Bins, Sliding
 from atrous.geometry.rules.sliding import dimensions, each, window
 from atrous.stream.compute import fast
-from atrous.stream.span import Piece, Span
+from atrous.stream.rows import InputPiece, OutputSpan
 
 
 def overhang(w: Sliding, lo: int, hi: int, length: int) -> tuple[int, int]:
-    """How many rows of the windows of outputs `[lo, hi)` lie before the first and after the last input row."""
+    """Return how many rows the windows of outputs `[lo, hi)` reach before the first and after the last input row."""
     before = min(max(0, -w.first(lo)), w.last(hi - 1) - w.first(lo))
     after = min(max(0, w.last(hi - 1) - length), w.last(hi - 1) - w.first(lo) - before)
     return before, after
 
 
 def extended(x: Tensor, pads: dict[int, tuple[int, int]], value: float = 0.0) -> Tensor:
-    """`x` with constant rows added before and after (negative: rows cut) along the given dimensions."""
+    """Return `x` with rows of `value` added before and after, per dimension; a negative number cuts rows off."""
     pads = {dim: pair for dim, pair in pads.items() if pair != (0, 0)}
     if not pads:
         return x
@@ -38,23 +48,25 @@ def extended(x: Tensor, pads: dict[int, tuple[int, int]], value: float = 0.0) ->
     return F.pad(x, flat, value=value)
 
 
-def _spatial(spans: tuple[Span, ...], rank: int, n: int) -> dict[int, Span]:
-    """Spans by their place among the last `n` dimensions; one along the batch needs nothing."""
+def _spatial(spans: tuple[OutputSpan, ...], rank: int, n: int) -> dict[int, OutputSpan]:
+    """Return the spans by their place among the last `n` dimensions; a span along the batch needs no padding."""
     return {s.dim - (rank - n): s for s in spans if s.dim >= rank - n}
 
 
 def _own_pads(op: Op, windows: list[Sliding], shape: torch.Size) -> list[tuple[int, int]]:
-    """The padding that the operator itself asks for, before and after, in each spatial dimension."""
+    """Return the padding, before and after, that the operator adds in each spatial dimension that is not cut."""
     if op.arguments["padding"] == "same":
         return [(w.padding, w.reach - w.padding) for w in windows]
     return [(w.padding, w.padding) for w in windows]
 
 
-def convolution(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Padding only where the window sticks out of the true input."""
+def convolution(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Convolve, with padding only where windows reach beyond the whole input."""
     a = op.arguments
     weight = tensors[a["weight"].index]
-    x = tensors[a["input"].index].to(weight.dtype)  # differs where numbers and masks meet a lower `dtype=`
+    x = tensors[a["input"].index].to(
+        weight.dtype
+    )  # another type where masks or numbers are convolved and the run computes in a lower one
     bias = None if a["bias"] is None else tensors[a["bias"].index]
     windows = window(op, tuple(weight.shape))
     n, rank = len(windows), x.dim()
@@ -68,8 +80,13 @@ def convolution(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> 
     )
 
 
-def transposed(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """All that the needed input rows add to, cut to the wanted rows."""
+def transposed(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Compute all rows that the given input rows add to, and cut out the wanted ones.
+
+    Input rows `[lo, hi)` add to output rows `lo s - p` to `(hi - 1) s - p + d (k - 1)`. The operator is called without
+    padding, so that its first output row is `start = lo s - p` of the whole output. Wanted rows that no input row adds
+    to (gaps at the end, output padding) are zeros. The bias is added last where rows are cut or added.
+    """
     a = op.arguments
     source = a["input"].index
     weight = tensors[a["weight"].index]
@@ -104,12 +121,15 @@ def transposed(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> T
     return out if bias is None else out + bias.reshape(-1, *(1,) * n)
 
 
-def max_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Windows that stick out see minus infinity."""
+def max_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Take the maximum; windows that reach beyond the whole input read minus infinity there."""
     return _max_pool(op, tensors, spans)[0]
 
 
-def _max_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> tuple[Tensor, Tensor, dict[int, int]]:
+def _max_pool(
+    op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]
+) -> tuple[Tensor, Tensor, dict[int, int]]:
+    """Return the maxima, their positions in the padded input, and how many rows were added before each dimension."""
     x = tensors[op.inputs[0]]
     windows = window(op)
     n, rank = len(windows), x.dim()
@@ -130,15 +150,20 @@ def _max_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> tu
     return values, indices, before
 
 
-def max_pool_with_indices(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Indices are positions in the whole input plane, wherever the box lies."""
+def max_pool_with_indices(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Return the maxima (item 0) or their positions, numbered as in the whole input (item 1).
+
+    torch numbers the positions of the padded part that it is given: an index is `sum over dimensions of
+    coordinate * (product of the later sizes)`. The loop goes from the last dimension to the first, takes one coordinate
+    off the index, moves it to where it lies in the whole input, and puts the index together with the whole sizes.
+    """
     values, indices, before = _max_pool(op, tensors, spans)
     if op.item == 0:
         return values
     x = tensors[op.inputs[0]]
     n = len(window(op))
     by_dim = {s.pieces[op.inputs[0]].dim: s for s in spans}
-    flat, rest, scale = torch.zeros_like(indices), indices, 1
+    index, rest, scale = torch.zeros_like(indices), indices, 1
     for dim in range(x.dim() - 1, x.dim() - n - 1, -1):
         span = by_dim.get(dim)
         pads = (
@@ -148,37 +173,42 @@ def max_pool_with_indices(op: Op, tensors: dict[int, Tensor], spans: tuple[Span,
         )
         local = x.shape[dim] + pads
         offset = 0 if span is None else span.pieces[op.inputs[0]].lo - before[dim]
-        flat += (rest % local + offset) * scale
+        index += (rest % local + offset) * scale
         rest = rest.div(local, rounding_mode="floor")
         scale *= x.shape[dim] if span is None else span.pieces[op.inputs[0]].length
-    return flat
+    return index
 
 
-def unpool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Global positions become positions in the box; what falls outside is cut off."""
+def unpool(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Write each value to the position that its index names, in zeros.
+
+    Indices number positions of the whole output. As in `max_pool_with_indices` the loop takes the coordinates off one
+    by one, from the last dimension to the first, and moves them to where they lie among the rows that can be written
+    to. The wanted rows are then cut out.
+    """
     x, indices = tensors[op.args[0].index], tensors[op.args[1].index]
     n = int(op.kind[-2])
     by_dim = {s.dim: s for s in spans}
-    flat, rest, scale = torch.zeros_like(indices), indices, 1
-    sizes, cuts = list(x.shape[:-n]), {}
-    boxes: list[int] = []
+    index, rest, scale = torch.zeros_like(indices), indices, 1
+    channels, cuts = list(x.shape[:-n]), {}
+    sizes: list[int] = []
     for dim in range(x.dim() - 1, x.dim() - n - 1, -1):
         span, length = by_dim.get(dim), op.shape[dim]
         start, size = 0, length
         if span is not None:
             start, size = _written(span.pieces[op.args[0].index], span)
             cuts[dim] = (start - span.lo, span.hi - start - size)
-        flat += (rest % length - start) * scale
+        index += (rest % length - start) * scale
         rest = rest.div(length, rounding_mode="floor")
         scale *= size
-        boxes.insert(0, size)
-    out = x.new_zeros([*sizes, math.prod(boxes)])
-    out.scatter_(-1, flat.flatten(-n), x.flatten(-n))
-    return extended(out.reshape([*sizes, *boxes]), cuts)
+        sizes.insert(0, size)
+    out = x.new_zeros([*channels, math.prod(sizes)])
+    out.scatter_(-1, index.flatten(-n), x.flatten(-n))
+    return extended(out.reshape([*channels, *sizes]), cuts)
 
 
-def _written(piece: Piece, span: Span) -> tuple[int, int]:
-    """The first row and number of rows that the input rows of a piece can write to."""
+def _written(piece: InputPiece, span: OutputSpan) -> tuple[int, int]:
+    """Return the first of the output rows that the input rows of a piece can write to, and how many there are."""
     t: Any = piece.map
     if piece.hi == piece.lo:
         return span.lo, 0
@@ -186,8 +216,12 @@ def _written(piece: Piece, span: Span) -> tuple[int, int]:
     return start, (piece.hi - piece.lo - 1) * t.stride + t.reach + 1
 
 
-def avg_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Sums over windows, divided by ATen's count of each window."""
+def avg_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Average, with ATen's number of positions as the divisor of each window.
+
+    The padded input is averaged over full windows of k rows. A window whose count c differs, at the border, is then
+    multiplied by `k / c`, one dimension after the other.
+    """
     source, a = op.inputs[0], op.arguments
     x, windows = tensors[source], window(op)
     n, rank = len(windows), tensors[source].dim()
@@ -213,12 +247,13 @@ def avg_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Ten
 
 
 def _counts(w: Sliding, lo: int, hi: int, length: int, include: bool) -> list[int]:
+    """Return how many rows ATen counts in each window of output rows `[lo, hi)`: with the padding, or without."""
     border = w.padding if include else 0
     return [min(w.last(o), length + border) - max(w.first(o), -border) for o in range(lo, hi)]
 
 
-def adaptive_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
-    """Bins of a box one by one; the other dimensions by ATen."""
+def adaptive_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
+    """Pool each wanted bin of a cut axis by itself, and the other dimensions by ATen."""
     source = op.inputs[0]
     x, n = tensors[source], dimensions(op)
     average = "avg" in op.kind
