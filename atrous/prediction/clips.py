@@ -12,6 +12,7 @@ from atrous.color import Palette
 from atrous.data.formats import open_source, raster
 from atrous.data.formats.frames import frame_files
 from atrous.errors import UserError
+from atrous.files import Replacement
 from atrous.prediction.predictor import Predictor
 from atrous.report.pictures import overlay
 
@@ -44,24 +45,24 @@ def write_clip(
         UserError: the video cannot be read.
     """
     shape = tuple(source.shape)
-    part = target.with_name(f".{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    sink = FrameSink(part, path, shape[1:], predictor.palette, film)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    replacement = Replacement(target)
+    replacement.beside.mkdir()
+    sink = FrameSink(replacement.beside, path, shape[1:], predictor.palette, film)
     try:
         plan = predictor.plan(shape)
         if plan is None or plan.blocks == 1:
             predictor.label(source, sink, progress=progress)
         else:
-            _by_blocks(predictor, source, sink, part / "labels.npy", progress)
+            _by_blocks(predictor, source, sink, replacement.beside / "labels.npy", progress)
         sink.close()
     except BaseException:
         sink.abandon()
         raise
     if target.exists():  # only the film was missing
-        shutil.rmtree(part)
+        replacement.discard()
     else:
-        part.rename(target)
+        replacement.finish()
 
 
 def _by_blocks(

@@ -1,6 +1,5 @@
 """From inputs to files: labels, overlays and probabilities of each, in bounded memory; a killed run goes on."""
 
-import io
 import math
 import os
 import shutil
@@ -14,7 +13,7 @@ import torch
 import zarr
 from PIL import Image
 
-from atrous.data.formats import stem, write_beside
+from atrous.data.formats import stem
 from atrous.data.formats.grids import grid_kind
 from atrous.data.formats.probabilities import write_probabilities
 from atrous.data.formats.sink import LabelSink, open_labels
@@ -22,6 +21,7 @@ from atrous.data.formats.variant import is_group
 from atrous.data.preprocess import resample_label, restore
 from atrous.data.void import make_void, voided
 from atrous.errors import UserError
+from atrous.files import replacing
 from atrous.labels import IGNORE
 from atrous.prediction.clips import write_clip
 from atrous.prediction.inputs import Input, Opened, find_inputs
@@ -181,9 +181,8 @@ def _predict_one(
         coarse.discard()
         make_void(sink.array, opened.valid)
     if picture is not None:
-        drawn = io.BytesIO()
-        Image.fromarray(_picture(opened, sink.array, wanted)).save(drawn, "PNG")
-        write_beside(picture, drawn.getvalue())
+        with replacing(picture) as beside:
+            Image.fromarray(_picture(opened, sink.array, wanted)).save(beside, "PNG")
     ignored = None if opened.valid is None else IGNORE
     palette = wanted.palette or None
     if job.target.exists():

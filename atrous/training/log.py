@@ -2,9 +2,10 @@
 
 import csv
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any
+
+from atrous.files import replacing
 
 COLUMNS: tuple[str, ...] = (
     "step", "epoch", "seconds", "split", "loss", "learning_rate", "images_per_second", "miou", "pixel_accuracy",
@@ -26,12 +27,10 @@ class Log:
     def __init__(self, folder: Path, step: int = 0) -> None:
         self.path = folder / "metrics.csv"
         kept = [row for row in read_log(self.path) if row["step"] <= step] if step else []
-        beside = self.path.with_suffix(".part")
-        with beside.open("w", newline="") as file:
+        with replacing(self.path) as beside, beside.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(kept)
-        os.replace(beside, self.path)
         self._file = self.path.open("a", newline="")
         self._writer = csv.DictWriter(self._file, COLUMNS)
         self._board = None

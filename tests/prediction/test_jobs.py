@@ -42,7 +42,7 @@ def test_files_folders_and_globs(trained, scenes, tmp_path):
     assert list(stored.attrs["classes"])[:2] == ["background", "digit 0"]
     with Image.open(out / "a_overlay.png") as picture:
         assert picture.mode == "RGB"
-    assert not list(out.rglob("*.part"))
+    assert not list(out.rglob(".*.part*"))
     again = predict_files(predictor, find_jobs(predictor, [scenes], out), wanted)
     assert len(again.skipped) == 3
     assert again.written == ()

@@ -3,7 +3,6 @@
 An image is `(C, *S)` in uint8, uint16 or float32; a label is `(*S)` with the numbers that the file stores.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +18,7 @@ from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations
 from atrous.data.formats.series import is_series
 from atrous.errors import UserError
+from atrous.files import replacing
 
 _MODULES = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"), "raster"),
@@ -281,17 +281,8 @@ def write_label(
     else:
         known = ".png, .tif, .npy, .zarr, .nii, .nii.gz, .csv, .npz, .edf or .atr"
         raise UserError(f"{path}: labels are written as {known}, not {suffix or 'without suffix'}")
-    write_beside(path, data)
-
-
-def write_beside(path: Path, data: bytes) -> None:
-    """Write bytes to a hidden file beside `path`, then rename it to `path`."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as beside:
         beside.write_bytes(data)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def stem(path: Path) -> str:

@@ -1,8 +1,6 @@
 """TIFF and zarr written in tiles on the grid of the file that was labeled: its projection, its axes, its scale."""
 
 import math
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from atrous.data.formats.header import Header
 from atrous.data.formats.ome import scale_metadata
 from atrous.data.formats.variant import has_rasterio, is_group, is_map
 from atrous.errors import UserError
+from atrous.files import replacing
 
 TILE = 512
 CHUNK = 512
@@ -64,8 +63,7 @@ def write_tiff(
         nodata: value that means "no data", kept in maps.
         bands: whether the first axis is that of classes.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with replacing(path) as beside:
         kind = None if like is None else grid_kind(path, like)
         if kind == "map" and like is not None:
             from atrous.data.formats import geotiff_write
@@ -75,9 +73,6 @@ def write_tiff(
             _write_ome(beside, values, tiff.read_header(like), names, bands)
         else:
             _write_tiles(beside, values, ome=False, metadata=None)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_zarr(
@@ -95,9 +90,7 @@ def write_zarr(
 
     The folder is written beside its place, then renamed.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
+    with replacing(path) as beside:
         if like is not None and is_group(like) and _spatial_axes(like) == len(values.shape) - bands:
             from atrous.data.formats import ngff_write
 
@@ -107,9 +100,6 @@ def write_zarr(
             array = zarr.create_array(beside, shape=tuple(values.shape), dtype=values.dtype, chunks=chunks)
             for row in range(0, values.shape[0], CHUNK):
                 array[row : row + CHUNK] = np.asarray(values[row : row + CHUNK])
-        os.replace(beside, path)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _spatial_axes(like: Path) -> int:

@@ -1,6 +1,5 @@
 """Video files (mp4, avi, mov, mkv, webm) by PyAV: read as far as they are sliced, written frame by frame."""
 
-import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from atrous.data.formats.clip import Clip
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
 from atrous.errors import UserError
+from atrous.files import Replacement
 
 try:
     import av
@@ -166,9 +166,9 @@ class MovieWriter:
     """
 
     def __init__(self, path: Path, size: tuple[int, int], rate: Fraction | int, unit: Fraction | None = None) -> None:
-        self.path, self.part = path, path.with_name(f".{path.stem}.part{path.suffix}")
+        self._replacement = Replacement(path)
         self.unit = unit or 1 / Fraction(rate)
-        self._container: Any = av.open(str(self.part), "w")
+        self._container: Any = av.open(str(self._replacement.beside), "w")
         self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": QUALITY, "preset": "veryfast"})
         self._stream.height, self._stream.width = size
         self._stream.pix_fmt = "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
@@ -186,12 +186,12 @@ class MovieWriter:
         """Finish the file and put it in its place."""
         self._container.mux(self._stream.encode())
         self._container.close()
-        os.replace(self.part, self.path)
+        self._replacement.finish()
 
     def abandon(self) -> None:
         """Leave nothing behind."""
         self._container.close()
-        self.part.unlink(missing_ok=True)
+        self._replacement.discard()
 
 
 @lru_cache(maxsize=64)

@@ -1,7 +1,5 @@
 """Probabilities of every class as a file: zarr or TIFF, `(K, *S)` float32, compressed."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import zarr
 
 from atrous.data.formats.grids import grid_kind, write_tiff, write_zarr
 from atrous.data.formats.variant import is_group
+from atrous.files import replacing
 
 
 def write_probabilities(
@@ -28,20 +27,18 @@ def write_probabilities(
     if like is not None and path.suffix == ".zarr" and is_group(like):
         write_zarr(path, probabilities, like=like, names=classes, bands=True)
         return
-    beside = path.with_name(path.name + ".part")
-    if path.suffix == ".zarr":
-        shutil.rmtree(beside, ignore_errors=True)  # what a killed run left
-        chunks = (1, *(min(512, n) for n in probabilities.shape[1:]))
-        array = zarr.create_array(beside, shape=probabilities.shape, dtype="float32", chunks=chunks)
-        array[...] = probabilities
-        array.attrs["classes"] = list(classes)
-    else:
-        tifffile.imwrite(
-            beside,
-            probabilities,
-            photometric="minisblack",
-            compression="zlib",
-            predictor=True,
-            metadata={"axes": "C" + "ZYX"[1 - probabilities.ndim :], "Labels": list(classes)},
-        )
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        if path.suffix == ".zarr":
+            chunks = (1, *(min(512, n) for n in probabilities.shape[1:]))
+            array = zarr.create_array(beside, shape=probabilities.shape, dtype="float32", chunks=chunks)
+            array[...] = probabilities
+            array.attrs["classes"] = list(classes)
+        else:
+            tifffile.imwrite(
+                beside,
+                probabilities,
+                photometric="minisblack",
+                compression="zlib",
+                predictor=True,
+                metadata={"axes": "C" + "ZYX"[1 - probabilities.ndim :], "Labels": list(classes)},
+            )
