@@ -32,9 +32,10 @@ from atrous.data.layouts.find import Layout, find_layout
 from atrous.data.layouts.genomes import genome_label, open_genome
 from atrous.data.pages import turn_header, turn_pages
 from atrous.data.sample import Sample
+from atrous.data.source import AllValid
 from atrous.data.targets.annotations import annotated_values
 from atrous.data.targets.frames import clip_values, unlabeled_frames
-from atrous.data.void import AllValid, make_void
+from atrous.data.void import make_void
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 

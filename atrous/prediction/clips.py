@@ -11,6 +11,7 @@ import numpy as np
 from atrous.color import Palette
 from atrous.data.formats import open_source, raster
 from atrous.data.formats.frames import frame_files
+from atrous.data.source import Source
 from atrous.errors import UserError
 from atrous.files import Replacement
 from atrous.prediction.predictor import Predictor
@@ -22,7 +23,7 @@ RATE = 25
 
 def write_clip(
     predictor: Predictor,
-    source: Any,
+    source: Source,
     path: Path,
     target: Path,
     film: Path | None,
@@ -66,7 +67,7 @@ def write_clip(
 
 
 def _by_blocks(
-    predictor: Predictor, source: Any, sink: "FrameSink", scratch: Path, progress: Callable[[float], None]
+    predictor: Predictor, source: Source, sink: "FrameSink", scratch: Path, progress: Callable[[float], None]
 ) -> None:
     """Frames that are too wide for the memory come in blocks, each for the whole time: gathered on disk first."""
     labels = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=sink.shape)
@@ -92,7 +93,8 @@ class FrameSink:
         self._writer, self._times = (None, None) if film is None else _film(film, video, shape[1:])
         self._pictures: Iterator[np.ndarray] = iter(())
         if film is not None:
-            self._pictures = open_source(video).frames(range(shape[0]))
+            images: Any = open_source(video)  # a `Clip`, whose frames can be read one by one
+            self._pictures = images.frames(range(shape[0]))
 
     def __setitem__(self, key: Any, labels: np.ndarray) -> None:
         """Take the next frames, whole."""

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,8 +27,8 @@ from atrous.data.formats.series import is_series
 from atrous.data.layouts.partners import label_partners
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import Preparation, resample, scaled, working_shape
-from atrous.data.source import Stacked
-from atrous.data.void import AllValid, Filled, Finite
+from atrous.data.source import AllValid, Source, Stacked
+from atrous.data.views import Filled, Finite
 from atrous.errors import UserError
 
 _CHANNEL = re.compile(r"^(.+)_(\d{4})$")
@@ -64,10 +63,10 @@ class Opened:
         valid: where the file has data and no NaN, `size` bool to be sliced; None where every position has for sure.
     """
 
-    source: Any
+    source: Source
     size: tuple[int, ...]
     spacing: tuple[float, ...] | None
-    valid: Any | None = None
+    valid: Source | None = None
 
     @property
     def resampled(self) -> bool:
@@ -136,11 +135,11 @@ def open_input(
 
 
 def prepared(
-    source: Any,
+    source: Source,
     preparation: Preparation,
     fill: Sequence[float],
     spacing: tuple[float, ...] | None = None,
-    masks: Sequence[Any] = (),
+    masks: Sequence[Source] = (),
 ) -> Opened:
     """A source `(C, *S)` as the network expects it.
 
@@ -172,7 +171,7 @@ def _written(path: Path, entry: Path, out: Path | None) -> bool:
     return entry.resolve() in out.resolve().parents and out.resolve() in path.resolve().parents
 
 
-def with_channels(source: Any, channels: int, path: Path) -> Any:
+def with_channels(source: Source, channels: int, path: Path) -> Source:
     """Gray becomes color by repetition, color gray as in training (`to_channels`); all else must fit.
 
     Raises:

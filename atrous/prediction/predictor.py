@@ -13,7 +13,8 @@ from torch import nn
 
 from atrous.color import default_palette
 from atrous.data.preprocess import resample_label, restore
-from atrous.data.source import full_key
+from atrous.data.source import Sink, Source
+from atrous.data.views import LabelsAndProbabilities, Standardized
 from atrous.data.void import make_void, voided
 from atrous.device import check_device
 from atrous.errors import UserError
@@ -43,33 +44,6 @@ class Prediction:
     labels: np.ndarray
     probabilities: np.ndarray | None
     classes: tuple[str, ...]
-
-
-class Standardized:
-    """A source whose values are standardized in float32 as they are sliced, before a shorter type can round them."""
-
-    def __init__(self, source: Any, mean: np.ndarray, std: np.ndarray) -> None:
-        self.shape, self.dtype = tuple(source.shape), np.dtype(np.float32)
-        self._source, self._mean, self._std = source, mean, std
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices."""
-        key = full_key(key, len(self.shape))
-        shape = (-1,) + (1,) * (len(self.shape) - 1)
-        values = np.asarray(self._source[key]).astype(np.float32)
-        return (values - self._mean[key[0]].reshape(shape)) / self._std[key[0]].reshape(shape)
-
-
-class LabelsAndProbabilities:
-    """A sink of probabilities `(K, *S)` that also writes the class of the greatest one into a sink of labels."""
-
-    def __init__(self, labels: Any, probabilities: Any) -> None:
-        self.labels, self.probabilities = labels, probabilities
-        self.shape, self.dtype = tuple(probabilities.shape), probabilities.dtype
-
-    def __setitem__(self, key: Any, values: np.ndarray) -> None:
-        self.probabilities[key] = values
-        self.labels[full_key(key, len(self.shape))[1:]] = values.argmax(0).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -172,9 +146,9 @@ class Predictor:
 
     def label(
         self,
-        source: Any,
-        labels: Any,
-        probabilities: Any = None,
+        source: Source,
+        labels: Sink,
+        probabilities: Sink | None = None,
         *,
         resume: bool = False,
         progress: Callable[[float], None] | None = None,
@@ -198,7 +172,7 @@ class Predictor:
             progress,
         )
 
-    def write_probabilities(self, source: Any, sink: Any, progress: Callable[[float], None] | None = None) -> None:
+    def write_probabilities(self, source: Source, sink: Sink, progress: Callable[[float], None] | None = None) -> None:
         """Write the probabilities of a source `(C, *S)` into a sink `(K, *S)`: large ones strip by strip, in order."""
         if self.whole(tuple(source.shape)):
             output = self.output(np.asarray(source[...]))
@@ -247,8 +221,8 @@ class Predictor:
 
     def _stream(
         self,
-        source: Any,
-        sink: Any,
+        source: Source,
+        sink: Sink,
         post: Callable[[torch.Tensor], torch.Tensor],
         resume: bool = False,
         progress: Callable[[float], None] | None = None,
@@ -266,7 +240,7 @@ class Predictor:
             **self.along,
         )
 
-    def _standardized(self, source: Any) -> Standardized:
+    def _standardized(self, source: Source) -> Standardized:
         normalize = self.network.normalize
         mean, std = (getattr(normalize, name).flatten().cpu().float().numpy() for name in ("mean", "std"))
         return Standardized(source, mean, std)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atrous.data.source import Sink, Source
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis
 from atrous.geometry.graph import Graph
@@ -70,7 +71,7 @@ class Job:
         sizes = self.graph.ops[self.graph.output].shape[-self.graph.ndim :]
         return [self.region.get(g, (0, n)) for g, n in enumerate(sizes)]
 
-    def run(self, source: Any, sink: Any = None, progress: Callable[[float], None] | None = None) -> Any:
+    def run(self, source: Source, sink: Sink | None = None, progress: Callable[[float], None] | None = None) -> Any:
         """Go through the source as the plan says; gives the sink."""
         if tuple(source.shape) != self.graph.shape:
             raise UserError(f"the source has shape {tuple(source.shape)}, but the plan was made for {self.graph.shape}")
@@ -189,7 +190,7 @@ class _Ends:
     def __init__(
         self,
         job: Job,
-        source: Any,
+        source: Source,
         sink: Any,
         spool: Spool | None,
         reader: ThreadPoolExecutor,

@@ -1,32 +1,17 @@
-"""Read rows of anything sliceable, write rows to anything sliceable."""
+"""Read a box of a source as a tensor, and write a tensor into a box of a sink."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from atrous.data.source import Sink, Source
 from atrous.errors import UserError
 from atrous.geometry.program import Box
 
 
-class Sliceable(Protocol):
-    """An array-like of known shape and dtype: numpy, memmap, zarr, h5py, a rasterio or nibabel proxy."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Channel first: `(C, *S)`."""
-        ...
-
-    @property
-    def dtype(self) -> Any:
-        """The element type."""
-        ...
-
-    def __getitem__(self, key: Any) -> Any: ...
-
-
-def read_box(source: Any, box: Box, dtype: torch.dtype, device: torch.device) -> Tensor:
+def read_box(source: Source, box: Box, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The box of a source `(C, *S)` as a tensor `(1, C, *box)` of the compute type; 2-D channels last."""
     key = (slice(None), *(slice(*box[g]) for g in range(len(source.shape) - 1)))
     rows = source[key]
@@ -45,7 +30,7 @@ def read_box(source: Any, box: Box, dtype: torch.dtype, device: torch.device) ->
     return rows.to(device, dtype)
 
 
-def checked_source(source: Any) -> Any:
+def checked_source(source: Any) -> Source:
     """The source, or a `UserError` that says what it lacks."""
     if not hasattr(source, "shape") or not hasattr(source, "__getitem__"):
         raise UserError(
@@ -60,7 +45,7 @@ def checked_source(source: Any) -> Any:
     return source
 
 
-def checked_sink(sink: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Any:
+def checked_sink(sink: Sink | None, shape: tuple[int, ...], dtype: torch.dtype) -> Sink:
     """The sink, a new numpy array when it is None, or a `UserError` when its shape does not fit."""
     if sink is None:
         return np.empty(shape, dtype=numpy_dtype(dtype))
@@ -74,7 +59,7 @@ def numpy_dtype(dtype: torch.dtype) -> Any:
     return np.float32 if dtype == torch.bfloat16 else torch.empty(0, dtype=dtype).numpy().dtype
 
 
-def write_box(sink: Any, tensor: Tensor, box: list[tuple[int, int]], ndim: int) -> None:
+def write_box(sink: Sink, tensor: Tensor, box: list[tuple[int, int]], ndim: int) -> None:
     """Write `(1, K, *box)` or `(1, *box)` into the box of the sink."""
     values = tensor[0]
     key = (slice(None),) * (values.dim() - ndim) + tuple(slice(*b) for b in box)

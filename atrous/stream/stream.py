@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from atrous.data.source import Sink, Source
 from atrous.errors import UserError
 from atrous.geometry.axis import Refused
 from atrous.geometry.plan import Plan, byte_count, choose_axis, make_plan
@@ -23,8 +24,8 @@ STRATEGIES = ("strips", "windows")
 
 def stream(
     network: nn.Module | Prepared,
-    source: Any,
-    sink: Any = None,
+    source: Source,
+    sink: Sink | None = None,
     *,
     axis: int | None = None,
     memory: float | str | None = None,

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from atrous.data.source import Source
 from atrous.geometry.axis import Refused
 from atrous.geometry.field import AxisField
 from atrous.geometry.graph import Graph
@@ -110,7 +111,7 @@ def run_windows(
     ready: Prepared,
     made: Plan,
     box: Box,
-    source: Any,
+    source: Source,
     sink: Any,
     dtype: torch.dtype,
     post: Post,

@@ -7,16 +7,18 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from atrous.data.formats.colors import code_color, color_code, is_color, require_rgb, single_channel
 from atrous.data.formats.failure import FileFault
-from atrous.data.formats.guard import Guarded, guarded
+from atrous.data.formats.guard import guarded
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations
 from atrous.data.formats.series import is_series
+from atrous.data.source import Source
+from atrous.data.views import Guarded
 from atrous.errors import UserError
 from atrous.files import replacing
 
@@ -70,7 +72,7 @@ def read_header(path: Path | str) -> Header:
     return _guarded(path, format_, format_.read_header)
 
 
-def open_source(path: Path | str) -> Any:
+def open_source(path: Path | str) -> Source:
     """An image file as something to slice: `.shape` `(C, *S)`, `.dtype`, and `[...]` that gives arrays.
 
     NIfTI, `.npy`, `.zarr`, plain TIFF and videos (files or folders of frames) are decoded as far as they are sliced;
@@ -82,10 +84,12 @@ def open_source(path: Path | str) -> Any:
     path = Path(path)
     format_ = _format(path)
     source = _guarded(path, format_, getattr(format_, "open_source", format_.read_image))
-    return source if isinstance(source, np.ndarray) else Guarded(source, path, suffix_of(path)[1:], format_.ERRORS)
+    if isinstance(source, np.ndarray):
+        return source
+    return Guarded(source, lambda read: guarded(path, suffix_of(path)[1:], format_.ERRORS, read))
 
 
-def open_valid(path: Path | str) -> Any | None:
+def open_valid(path: Path | str) -> Source | None:
     """Where an image has data, as something to slice: `(*S)` bool; None where every position has.
 
     Raises:

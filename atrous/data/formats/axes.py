@@ -7,11 +7,8 @@ of a TIFF without further word are; two axes longer than one beside Y and X are 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from atrous.data.source import ChannelFirst
+from atrous.data.source import ChannelFirst, Source, Squeezed
 
 MICROMETERS = {
     "pm": 1e-6, "picometer": 1e-6, "Å": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "µm": 1.0, "um": 1.0,
@@ -40,27 +37,11 @@ class Axes:
         """The letters of `S`: `YX`, `ZYX` or `TYX`."""
         return "".join(letter if (letter := self.names[axis]) in "TZYX" else "Z" for axis in self.space)
 
-    def view(self, array: Any, channels: int | None = None) -> Any:
+    def view(self, array: Source, channels: int | None = None) -> ChannelFirst:
         """A stored array as `(C, *S)`, sliced where it lies."""
         kept = [axis for axis in range(len(self.names)) if axis == self.channel or axis in self.space]
         squeezed = array if len(kept) == len(self.names) else Squeezed(array, kept)
         return ChannelFirst(squeezed, None if self.channel is None else kept.index(self.channel), channels)
-
-
-class Squeezed:
-    """An array of whose axes only some are kept; the others are taken at their first position."""
-
-    def __init__(self, array: Any, kept: Sequence[int]) -> None:
-        self._array, self._kept = array, tuple(kept)
-        self.shape = tuple(int(array.shape[axis]) for axis in kept)
-        self.dtype = np.dtype(array.dtype)
-
-    def __getitem__(self, key: tuple[Any, ...]) -> np.ndarray:
-        """Values of a key of slices and whole numbers, one for each axis."""
-        full: list[Any] = [0] * len(self._array.shape)
-        for axis, entry in zip(self._kept, key, strict=True):
-            full[axis] = entry
-        return np.asarray(self._array[tuple(full)])
 
 
 def read_axes(names: str, shape: Sequence[int]) -> Axes:

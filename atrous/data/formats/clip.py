@@ -1,14 +1,14 @@
 """A video as something to slice along time: what folders of frames and video files have in common."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
-from atrous.data.source import full_key
+from atrous.data.source import Key, LazySource
 
 
-class Clip:
+class Clip(LazySource):
     """A video `(C, T, H, W)`; only the frames that are asked for are decoded, none is kept.
 
     Attributes:
@@ -16,16 +16,12 @@ class Clip:
         dtype: of the values.
     """
 
-    shape: tuple[int, int, int, int]
-    dtype: np.dtype
-
+    @abstractmethod
     def frames(self, wanted: Sequence[int]) -> Iterator[np.ndarray]:
         """The frames of these numbers, each `(C, H, W)`, one at a time."""
-        raise NotImplementedError
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        channel, time, *place = full_key(key, 4)
+    def _read(self, key: Key) -> np.ndarray:
+        channel, time, *place = key
         chosen = range(self.shape[1])[time]
         if isinstance(chosen, int):
             return next(self.frames([chosen]))[(channel, *place)]

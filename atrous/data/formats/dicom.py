@@ -17,8 +17,7 @@ import numpy as np
 from atrous.data.formats.failure import FileFault
 from atrous.data.formats.header import Header
 from atrous.data.formats.series import slice_files
-from atrous.data.formats.window import span
-from atrous.data.source import full_key
+from atrous.data.source import Key, LazySource, span
 from atrous.errors import UserError
 
 try:
@@ -89,9 +88,9 @@ def read_image(path: Path) -> np.ndarray:
     return open_source(path)[...]
 
 
-def open_source(path: Path) -> "Volume":
+def open_source(path: Path) -> "DicomVolume":
     """The volume, of which only the slices that are asked for are decoded."""
-    return Volume(read_series(path))
+    return DicomVolume(read_series(path))
 
 
 def read_values(path: Path) -> np.ndarray:
@@ -99,16 +98,15 @@ def read_values(path: Path) -> np.ndarray:
     raise FileFault(path, "labels are no DICOM series", "export them as NIfTI, one file a case")
 
 
-class Volume:
+class DicomVolume(LazySource):
     """A series as something to slice, `(1, Z, Y, X)`."""
 
     def __init__(self, series: Series) -> None:
+        super().__init__((1, len(series.slices), *series.size), series.dtype)
         self._series = series
-        self.shape, self.dtype = (1, len(series.slices), *series.size), np.dtype(series.dtype)
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        channel, depth, rows, columns = full_key(key, 4)
+    def _read(self, key: Key) -> np.ndarray:
+        channel, depth, rows, columns = key
         low, high, rest = span(depth, self.shape[1])
         wanted = range(low, high)[rest] if isinstance(rest, slice) else range(low, high)
         planes = [self._decode(self._series.slices[at])[rows, columns] for at in wanted]

@@ -89,8 +89,7 @@ class Frames(Clip):
     def __init__(self, path: Path) -> None:
         self.files = _files(path)
         header = read_header(path)
-        self.shape = (header.channels, len(self.files), *header.size[1:])  # type: ignore[assignment]
-        self.dtype = np.dtype(header.dtype)
+        super().__init__((header.channels, len(self.files), *header.size[1:]), header.dtype)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[np.ndarray]:
         """See `Clip.frames`."""

@@ -18,8 +18,7 @@ import numpy as np
 
 from atrous.data.formats.array import image_dtype
 from atrous.data.formats.header import Header, MapGrid
-from atrous.data.formats.window import span
-from atrous.data.source import full_key
+from atrous.data.source import Key, LazySource, span
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 
@@ -113,7 +112,7 @@ def read_values(path: Path) -> np.ndarray:
     return values if len(values) == 3 else values[0]
 
 
-class Raster:
+class Raster(LazySource):
     """A map as something to slice, `(C, H, W)`; it may be sliced from several threads.
 
     Attributes:
@@ -123,20 +122,19 @@ class Raster:
 
     def __init__(self, path: Path) -> None:
         header = read_header(path)
-        self.shape, self.dtype = header.shape, np.dtype(header.dtype)
+        super().__init__(header.shape, header.dtype)
         self._lock = threading.Lock()
         self._raster = opened(path)
         self._bands = _bands(self._raster)
         self._fill: np.ndarray | None = None
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        channel, rows, columns = full_key(key, 3)
+    def _read(self, key: Key) -> np.ndarray:
+        channel, rows, columns = key
         low, high, rest = span(channel, self.shape[0])
         chosen = self._bands[low:high]
-        return _by_rows(lambda window: self._read(chosen, window), self.shape, rows, columns)[rest]
+        return _by_rows(lambda window: self._window(chosen, window), self.shape, rows, columns)[rest]
 
-    def _read(self, bands: Sequence[int], window: Window) -> np.ndarray:
+    def _window(self, bands: Sequence[int], window: Window) -> np.ndarray:
         with self._lock:
             return self._filled(self._raster.read(bands, window=window), bands, window)
 
@@ -159,21 +157,20 @@ class Raster:
         return self._fill
 
 
-class Valid:
+class Valid(LazySource):
     """Where a map has data, `(H, W)` bool, as something to slice."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._raster = opened(path)
         self._bands = _bands(self._raster)
-        self.shape, self.dtype = (self._raster.height, self._raster.width), np.dtype(bool)
+        super().__init__((self._raster.height, self._raster.width), bool)
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        rows, columns = full_key(key, 2)
-        return _by_rows(self._read, (1, *self.shape), rows, columns)[0]
+    def _read(self, key: Key) -> np.ndarray:
+        rows, columns = key
+        return _by_rows(self._window, (1, *self.shape), rows, columns)[0]
 
-    def _read(self, window: Window) -> np.ndarray:
+    def _window(self, window: Window) -> np.ndarray:
         with self._lock:
             missing = _missing(self._raster, self._raster.read(self._bands, window=window), self._bands)
             void = _void(self._raster, missing, self._bands, window)

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import TypeVar
 
 from atrous.data.formats.failure import FileFault, explained
 
@@ -23,18 +21,3 @@ def guarded(path: Path, suffix: str, errors: Errors, read: Callable[[], _Result]
     except errors as error:
         said = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
         raise FileFault(path, *explained(path, suffix, said, error)) from error
-
-
-class Guarded:
-    """A source `(C, *S)` of a file whose damage may show only when it is sliced."""
-
-    def __init__(self, source: Any, path: Path, suffix: str, errors: Errors) -> None:
-        self._source, self._path, self._suffix, self._errors = source, path, suffix, errors
-        self.shape, self.dtype = tuple(source.shape), np.dtype(source.dtype)
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        return guarded(self._path, self._suffix, self._errors, lambda: self._source[key])
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)  # what a kind of file has beside: frames of a video, rate of a recording

@@ -95,7 +95,7 @@ class Movie(Clip):
 
     def __init__(self, path: Path) -> None:
         self.path, self.index = path, index_of(path)
-        self.shape, self.dtype = (3, len(self.index.times), *self.index.size), np.dtype(np.uint8)
+        super().__init__((3, len(self.index.times), *self.index.size), np.uint8)
         self.decoded = 0
         self._numbers = {time: number for number, time in enumerate(self.index.times)}
         self._container: Any = None

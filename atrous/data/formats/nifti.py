@@ -18,7 +18,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from atrous.data.formats.array import as_image, image_dtype, squeeze_channel
 from atrous.data.formats.header import Header
-from atrous.data.source import full_key
+from atrous.data.source import Key, LazySource
 from atrous.errors import UserError
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -53,9 +53,9 @@ def read_values(path: Path) -> np.ndarray:
     return np.ascontiguousarray(squeeze_channel(_voxels(path)))
 
 
-def open_source(path: Path) -> "Volume":
+def open_source(path: Path) -> "NiftiVolume":
     """The volume, read slab by slab as it is sliced."""
-    return Volume(path)
+    return NiftiVolume(path)
 
 
 def encode_label(
@@ -91,7 +91,7 @@ def encode_label(
     return gzip.compress(content, 6, mtime=0) if compress else content
 
 
-class Volume:
+class NiftiVolume(LazySource):
     """A NIfTI file as something to slice, `(C, K, J, I)`; only what is asked for is decoded.
 
     A compressed file is decoded from its beginning up to the slab that is asked for; slabs in ascending order cost one
@@ -102,13 +102,11 @@ class Volume:
         image: Any = nibabel.load(path, keep_file_open=True)
         self._proxy = image.dataobj
         self._stored = tuple(image.shape)
-        self.shape = _shape(image.shape)
-        self.dtype = np.dtype(read_header(path).dtype)
+        super().__init__(_shape(image.shape), read_header(path).dtype)
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Voxels of a key of slices and whole numbers, as numpy would give them."""
-        channel, *kept = full_key(key, len(self.shape))
-        place = tuple(kept[::-1])
+    def _read(self, key: Key) -> np.ndarray:
+        channel, *place = key
+        place = tuple(place[::-1])
         if len(self._stored) == 5:
             place = (*place, 0)
         if len(self._stored) > 3:

@@ -1,16 +1,15 @@
 """Channels of a recording, each at a rate of its own, as one source `(C, L)` that is sliced where it lies."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from atrous.data.source import full_key
+from atrous.data.source import Key, LazySource
 
 Reader = Callable[[int, int, int], np.ndarray]
 
 
-class Channels:
+class Channels(LazySource):
     """Channels of one recording at the rate of the fastest.
 
     A slower channel is interpolated linearly in time, and held beyond its last sample. Samples of all channels begin
@@ -30,13 +29,12 @@ class Channels:
         if not counts or min(counts) < 1:
             raise ValueError("it has no samples")
         fastest = int(np.argmax(rates))
-        self._counts, self._rates, self._read = tuple(counts), tuple(rates), read
+        self._counts, self._rates, self._stored = tuple(counts), tuple(rates), read
         self.rate = float(rates[fastest])
-        self.shape, self.dtype = (len(counts), int(counts[fastest])), np.dtype(np.float32)
+        super().__init__((len(counts), int(counts[fastest])), np.float32)
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        channel, place = full_key(key, 2)
+    def _read(self, key: Key) -> np.ndarray:
+        channel, place = key
         chosen, at = range(self.shape[0])[channel], range(self.shape[1])[place]
         channels = [chosen] if isinstance(chosen, int) else list(chosen)
         positions = np.array([at] if isinstance(at, int) else at, dtype=np.int64)
@@ -51,8 +49,8 @@ class Channels:
         last = self._counts[channel] - 1
         low, high = int(positions.min()), int(positions.max())
         if self._rates[channel] == self.rate and last >= high:
-            return self._read(channel, low, high + 1)[positions - low]
+            return self._stored(channel, low, high + 1)[positions - low]
         places = np.minimum(positions * (self._rates[channel] / self.rate), last)
         first = int(places.min())
         stop = min(int(np.ceil(places.max())), last) + 1
-        return np.interp(places, np.arange(first, stop), self._read(channel, first, stop))
+        return np.interp(places, np.arange(first, stop), self._stored(channel, first, stop))

@@ -6,7 +6,9 @@ from rasterio.transform import Affine
 
 from atrous.data.check.check import check
 from atrous.data.dataset import load_label, load_valid, open_dataset
-from atrous.data.void import AllValid, Voided, make_void
+from atrous.data.source import AllValid
+from atrous.data.views import Voided
+from atrous.data.void import make_void
 from tests.maps import NODATA, map_transform, write_map, write_maps
 
 
