@@ -13,6 +13,8 @@ from atrous.color import default_palette
 from atrous.data.classes import Guess, guess_classes, listing, names, require_apart
 from atrous.data.description import Color, Description, read_description
 from atrous.data.formats import (
+    FileFault,
+    Header,
     code_color,
     color_code,
     is_color,
@@ -25,8 +27,6 @@ from atrous.data.formats import (
     require_rgb,
     single_channel,
 )
-from atrous.data.formats.failure import FileFault
-from atrous.data.formats.header import Header
 from atrous.data.formats.orient import turn_between
 from atrous.data.layouts.find import Layout, find_layout
 from atrous.data.layouts.genomes import genome_label, open_genome

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from atrous.data.formats.header import Header
+from atrous.data.formats import Header
 from atrous.data.source import AsChannels, AsSlices, Source
 
 KINDS = ("z", "channels")

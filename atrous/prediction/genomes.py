@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats import FileFault
 from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, sequence_lengths
 from atrous.data.genomes.phase import phased
 from atrous.data.genomes.runs import Stretches

@@ -13,6 +13,8 @@ from atrous.data.formats import (
     SIGNAL_SUFFIXES,
     SUFFIXES,
     VIDEO_SUFFIXES,
+    FileFault,
+    is_series,
     is_video,
     label_suffix,
     open_source,
@@ -21,9 +23,7 @@ from atrous.data.formats import (
     stem,
     suffix_of,
 )
-from atrous.data.formats.failure import FileFault
 from atrous.data.formats.frames import frame_files
-from atrous.data.formats.series import is_series
 from atrous.data.layouts.partners import label_partners
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import Preparation, resample, scaled, working_shape

@@ -13,11 +13,8 @@ import torch
 import zarr
 from PIL import Image
 
-from atrous.data.formats import stem
-from atrous.data.formats.grids import grid_kind
-from atrous.data.formats.probabilities import write_probabilities
-from atrous.data.formats.sink import LabelSink, open_labels
-from atrous.data.formats.variant import is_group
+from atrous.data.formats import LabelSink, check_like, open_labels, stem, write_probabilities
+from atrous.data.formats.ngff import is_group
 from atrous.data.preprocess import resample_label, restore
 from atrous.data.void import make_void, voided
 from atrous.errors import UserError
@@ -157,7 +154,7 @@ def _is_done(job: Job, wanted: Wanted, video: bool) -> bool:
 def _predict_one(
     predictor: Predictor, job: Job, opened: Opened, wanted: Wanted, progress: Callable[[float], None]
 ) -> None:
-    grid_kind(job.target, job.source.path)  # before the work: raises where a projection would be lost
+    check_like(job.target, job.source.path)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     picture, probabilities = _paths(job, wanted, predictor.video)
     if predictor.video:

@@ -9,7 +9,7 @@ import torch
 import zarr
 from PIL import Image
 
-from atrous.data.formats.sink import open_labels
+from atrous.data.formats import open_labels
 from atrous.errors import UserError
 from atrous.prediction.jobs import Wanted, find_jobs, predict_files
 from atrous.prediction.predictor import load

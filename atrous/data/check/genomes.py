@@ -11,8 +11,7 @@ from atrous.data.check.faults import Fault, relative, some
 from atrous.data.check.fingerprint import Fingerprint, Sizes
 from atrous.data.check.scan import Progress, Scan
 from atrous.data.dataset import Dataset
-from atrous.data.formats.failure import FileFault
-from atrous.data.formats.header import Header
+from atrous.data.formats import FileFault, Header
 from atrous.data.genomes.fasta import sequence_lengths
 from atrous.data.genomes.labels import CODING, features_of
 from atrous.data.genomes.letters import NAMES, SHARES

@@ -18,9 +18,7 @@ from atrous.data.dataset import (
     value_counts,
     void_frames,
 )
-from atrous.data.formats import read_header, read_values
-from atrous.data.formats.failure import FileFault
-from atrous.data.formats.header import Header
+from atrous.data.formats import FileFault, Header, read_header, read_values
 from atrous.data.moments import Moments, moments
 from atrous.data.sample import Sample
 

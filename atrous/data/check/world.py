@@ -8,8 +8,8 @@ from atrous.data.check.faults import Fault, relative, some
 from atrous.data.check.scan import Scan
 from atrous.data.classes import listing
 from atrous.data.dataset import Dataset
-from atrous.data.formats.header import Header, MapGrid
-from atrous.data.formats.variant import has_rasterio, is_map
+from atrous.data.formats import Header, MapGrid
+from atrous.data.formats.geotiff import has_rasterio, is_map
 
 APART = 1.25
 """Scales of images that differ by a greater factor show things at different sizes."""

@@ -1,4 +1,4 @@
-"""Channels of a recording, each at a rate of its own, as one source `(C, L)` that is sliced where it lies."""
+"""The channels of a recording, each with its own sampling rate, as one source `(C, L)`."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,18 +7,25 @@ import numpy as np
 from atrous.data.source import Key, LazySource
 
 Reader = Callable[[int, int, int], np.ndarray]
+"""Reads the samples of a channel from a start up to a stop: called with channel, start and stop."""
 
 
 class Channels(LazySource):
-    """Channels of one recording at the rate of the fastest.
+    """The channels of a recording `(C, L)` float32, all at the sampling rate of the fastest one.
 
-    A slower channel is interpolated linearly in time, and held beyond its last sample. Samples of all channels begin
-    together: sample `i` of a channel stands at `i / rate`.
+    A slower channel is interpolated linearly in time; after its last sample it keeps that value. All channels start at
+    the same time: sample `i` of a channel is at the time `i / rate`.
+
+    Args:
+        counts: number of samples of each channel.
+        rates: samples per second of each channel.
+        read: reads samples from the file.
 
     Attributes:
-        shape: `(C, L)`, `L` samples of the fastest channel.
-        dtype: float32.
-        rate: of the fastest channel, samples per second.
+        rate: samples per second of the fastest channel.
+
+    Raises:
+        ValueError: a channel has no samples.
 
     >>> stored = [np.arange(8.0), np.array([0.0, 4.0])]
     >>> Channels([8, 2], [100.0, 25.0], lambda c, start, stop: stored[c][start:stop])[1].tolist()
@@ -35,15 +42,19 @@ class Channels(LazySource):
 
     def _read(self, key: Key) -> np.ndarray:
         channel, place = key
-        chosen, at = range(self.shape[0])[channel], range(self.shape[1])[place]
-        channels = [chosen] if isinstance(chosen, int) else list(chosen)
-        positions = np.array([at] if isinstance(at, int) else at, dtype=np.int64)
-        values = np.empty((len(channels), len(positions)), np.float32)
-        for row, number in zip(values, channels, strict=True):
+        channels, samples = range(self.shape[0])[channel], range(self.shape[1])[place]
+        numbers = [channels] if isinstance(channels, int) else list(channels)
+        positions = np.array([samples] if isinstance(samples, int) else samples, dtype=np.int64)
+        values = np.empty((len(numbers), len(positions)), np.float32)
+        for row, number in zip(values, numbers, strict=True):
             row[:] = self._values(number, positions)
-        return values[0 if isinstance(chosen, int) else slice(None), 0 if isinstance(at, int) else slice(None)]
+        return values[
+            0 if isinstance(channels, int) else slice(None),
+            0 if isinstance(samples, int) else slice(None),
+        ]
 
     def _values(self, channel: int, positions: np.ndarray) -> np.ndarray:
+        """Return a channel at samples of the fastest channel, interpolated where its own rate is lower."""
         if not len(positions):
             return np.empty(0)
         last = self._counts[channel] - 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats import FileFault
 from atrous.data.genomes.letters import WRONG, OneHot, encode
 from atrous.data.source import Key, LazySource, span
 from atrous.errors import UserError

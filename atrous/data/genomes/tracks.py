@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats import FileFault
 from atrous.data.source import Key, LazySource, span
 from atrous.errors import UserError
 

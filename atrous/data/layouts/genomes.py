@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.description import Description
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats import FileFault
 from atrous.data.genomes.annotation import BED_SUFFIXES, GFF_SUFFIXES, Feature, is_bed, is_gff, read_features
 from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, sequence_lengths
 from atrous.data.genomes.labels import channels, features_of, label

@@ -9,13 +9,13 @@ from atrous.data.description import Description
 from atrous.data.formats import (
     ANNOTATED_SUFFIXES,
     SIGNAL_SUFFIXES,
+    FileFault,
     channel_names,
     has_label,
     read_words,
     stem,
     suffix_of,
 )
-from atrous.data.formats.failure import FileFault
 from atrous.data.layouts.folders import MOST_LEVELS, split_of
 from atrous.data.layouts.partners import label_partners
 from atrous.data.sample import Sample
