@@ -60,7 +60,7 @@ class LabelDetails:
     palette: Palette | None = None
     void: int | None = None
 
-    def kept(self, kind: str) -> Path | None:
+    def labeled_file(self, kind: str) -> Path | None:
         """Return the labeled file if its geometry is of this kind, else None."""
         return self.geometry.path if self.geometry is not None and self.geometry.kind == kind else None
 

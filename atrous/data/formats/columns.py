@@ -126,7 +126,7 @@ class CsvFormat(Format):
     def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
         """Return a table of labels `(L,)` with the index column of the labeled table, or with row numbers."""
         words = labels if details.names is None else np.array(details.names)[labels]
-        like = details.kept("table")
+        like = details.labeled_file("table")
         table = None if like is None else columns(like)
         if like is not None and table is not None and table.index is not None:
             name, index = table.names[table.index] or "index", _column(_rows(like), table.index)

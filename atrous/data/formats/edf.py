@@ -101,7 +101,7 @@ class EdfFormat(Format):
 
         Patient, recording, start and sampling rate are those of the labeled recording.
         """
-        like = details.kept("edf")
+        like = details.labeled_file("edf")
         if like is None:
             raise ValueError("labels are written as EDF+ beside the recording that they belong to")
         words = labels if details.names is None else np.array(details.names)[labels]

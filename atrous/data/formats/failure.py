@@ -47,18 +47,18 @@ def guarded(path: Path, suffix: str, errors: Errors, read: Callable[[], _Result]
     try:
         return read()
     except errors as error:
-        said = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
-        raise FileFault(path, *_explained(path, suffix, said, error)) from error
+        message = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
+        raise FileFault(path, *_explained(path, suffix, message, error)) from error
 
 
-def _explained(path: Path, suffix: str, said: str, error: BaseException) -> tuple[str, str]:
+def _explained(path: Path, suffix: str, message: str, error: BaseException) -> tuple[str, str]:
     """Return what is wrong with a file whose library raised `error`, and what to do about it."""
     if isinstance(error, UnicodeDecodeError) and suffix in ("csv", "tsv"):
-        return f"its text is not UTF-8 ({said})", "save it as UTF-8 (Excel: CSV UTF-8)"
+        return f"its text is not UTF-8 ({message})", "save it as UTF-8 (Excel: CSV UTF-8)"
     if suffix not in _TEXT and _is_text(path):
         return f"cannot be read, it is text, not a {suffix} file", "get the file itself, not a page or pointer to it"
     return (
-        f"cannot be read, it is damaged, cut short or not a {suffix} file ({said})",
+        f"cannot be read, it is damaged, cut short or not a {suffix} file ({message})",
         "copy it again from its source or remove it",
     )
 

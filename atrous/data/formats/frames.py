@@ -139,12 +139,12 @@ def _files(folder: Path) -> tuple[Path, ...]:
 
 
 def _frame(path: Path, read: Callable[[Path], _Result]) -> _Result:
-    """Read one frame; what is wrong with it is said of its file, not of the folder."""
+    """Read one frame; what is wrong with it is message of its file, not of the folder."""
     try:
         return read(path)
     except _RASTER.errors as error:
-        said = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
-        raise FileFault(path, f"this frame cannot be read ({said})", "copy it again or remove it") from error
+        message = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
+        raise FileFault(path, f"this frame cannot be read ({message})", "copy it again or remove it") from error
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

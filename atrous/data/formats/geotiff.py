@@ -308,9 +308,9 @@ def _band_means(raster: Any, bands: Sequence[int]) -> np.ndarray:
             pixels = raster.read(bands, window=tile)
             missing = _missing(raster, pixels, bands)
             void = _void(raster, missing, bands, tile)
-            kept = ~missing if void is None else ~(missing | void)
-            total += np.where(kept, pixels, 0).sum((1, 2), dtype=np.float64)
-            count += kept.sum((1, 2))
+            measured = ~missing if void is None else ~(missing | void)
+            total += np.where(measured, pixels, 0).sum((1, 2), dtype=np.float64)
+            count += measured.sum((1, 2))
         if count.all():
             break
     return np.divide(total, count, out=np.zeros(len(bands)), where=count > 0)

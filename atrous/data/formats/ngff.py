@@ -206,7 +206,7 @@ def _spacing(image: Multiscale, axes: Axes) -> tuple[tuple[float, ...] | None, s
 
 def stored_axes(image: Multiscale, classes: bool) -> Sequence[int | None]:
     """Return the stored axes that labels keep, in order: all but the channel; None stands for a new axis of classes."""
-    kept: list[int | None] = [axis for axis, letter in enumerate(image.letters) if letter not in "CS"]
+    axes: list[int | None] = [axis for axis, letter in enumerate(image.letters) if letter not in "CS"]
     if classes:
-        kept.insert(1 if image.letters.startswith("T") else 0, None)
-    return kept
+        axes.insert(1 if image.letters.startswith("T") else 0, None)
+    return axes

@@ -47,21 +47,21 @@ def write(
     if shape[-len(size) :] != size:
         raise UserError(f"{like}: size {size}, but its labels have {shape[-len(size) :]}")
     bands = len(shape) > len(size)
-    kept = stored_axes(image, bands)
+    label_axes = stored_axes(image, bands)
     modern = not image.version.startswith("0.4") and image.array.metadata.zarr_format == 3
     group = zarr.create_group(path, zarr_format=3 if modern else 2, overwrite=True)
-    names_of_axes = ["c" if axis is None else image.axes[axis]["name"] for axis in kept]
+    names_of_axes = ["c" if axis is None else image.axes[axis]["name"] for axis in label_axes]
     full = tuple(
         shape[0] if axis is None else shape[bands + axes.space.index(axis)] if axis in axes.space else 1
-        for axis in kept
+        for axis in label_axes
     )
     level, paths = _Level(group, "0", full, np.dtype(values.dtype), names_of_axes, modern), ["0"]
     for box in _boxes(shape):
-        level.write(_stored_key(box, kept, axes.space, bands), np.asarray(values[box]))
+        level.write(_stored_key(box, label_axes, axes.space, bands), np.asarray(values[box]))
     while max(level.array.shape[-2:]) > COARSEST:
         level = level.coarser(str(len(paths)))
         paths.append(level.name)
-    attributes = _attributes(image, kept, paths, names if not bands else (), palette, modern)
+    attributes = _attributes(image, label_axes, paths, names if not bands else (), palette, modern)
     if bands and names:
         attributes["omero"] = {"channels": [_channel(name) for name in names]}
     group.attrs.update({"ome": {"version": "0.5", **attributes}} if modern else attributes)
@@ -104,27 +104,32 @@ def _boxes(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
 
 
 def _stored_key(
-    box: tuple[slice, ...], kept: Sequence[int | None], space: tuple[int, ...], bands: bool
+    box: tuple[slice, ...], label_axes: Sequence[int | None], space: tuple[int, ...], bands: bool
 ) -> tuple[slice, ...]:
-    return tuple(
-        box[0] if axis is None else box[bands + space.index(axis)] if axis in space else slice(0, 1) for axis in kept
-    )
+    """Return a box of the labels as a key of the stored array; axes that the labels lack are read at their start."""
+    entries = []
+    for axis in label_axes:
+        if axis is None:
+            entries.append(box[0])
+        else:
+            entries.append(box[bands + space.index(axis)] if axis in space else slice(0, 1))
+    return tuple(entries)
 
 
 def _attributes(
     image: Multiscale,
-    kept: Sequence[int | None],
+    label_axes: Sequence[int | None],
     paths: Sequence[str],
     names: Sequence[str],
     palette: Sequence[Sequence[int]] | None,
     modern: bool,
 ) -> dict[str, Any]:
     """Return the metadata that makes a group of arrays a multiscale image, and labels a label image."""
-    axes = [{"name": "c", "type": "channel"} if axis is None else dict(image.axes[axis]) for axis in kept]
+    axes = [{"name": "c", "type": "channel"} if axis is None else dict(image.axes[axis]) for axis in label_axes]
     for axis in axes:
         axis.setdefault("type", {"t": "time", "c": "channel"}.get(axis["name"], "space"))
-    scale = [1.0 if axis is None else image.scale[axis] for axis in kept]
-    shift = None if image.translation is None else [0.0 if a is None else image.translation[a] for a in kept]
+    scale = [1.0 if axis is None else image.scale[axis] for axis in label_axes]
+    shift = None if image.translation is None else [0.0 if a is None else image.translation[a] for a in label_axes]
     datasets = []
     for number, path in enumerate(paths):
         last = len(scale) - 2

@@ -82,7 +82,7 @@ class NiftiFormat(Format):
         if labels.ndim != 3:
             raise UserError(f"a NIfTI label has three axes, not {labels.shape}: write .tif or .npy")
         data = np.ascontiguousarray(labels.astype(_label_type(labels))).T
-        like, geometry = details.kept("nifti"), details.geometry
+        like, geometry = details.labeled_file("nifti"), details.geometry
         if like is not None:
             image = _like(like, data)
         else:

@@ -58,11 +58,11 @@ def format_of(path: Path | str) -> Format:
     'NIfTI'
     """
     path = Path(path)
-    found = find_format(path)
-    if found is not None:
-        return found
+    format_ = find_format(path)
+    if format_ is not None:
+        return format_
     suffix = suffix_of(path)
-    if any(suffix in format_.part_suffixes for format_ in _READERS[""]):
+    if any(suffix in reader.part_suffixes for reader in _READERS[""]):
         fix = "give the folder of the series"
     else:
         fix = f"use {' '.join((*SUFFIXES, *SIGNAL_SUFFIXES, *VIDEO_SUFFIXES))}"

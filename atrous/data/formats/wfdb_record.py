@@ -108,7 +108,7 @@ class WfdbFormat(Format):
 
     def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
         """Return an annotation file with `(` and `)` around each run of equal labels `(L,)`; the note is the label."""
-        like = details.kept("wfdb")
+        like = details.labeled_file("wfdb")
         if like is None:
             raise ValueError("labels are written as WFDB annotations beside the record that they belong to")
         words = labels if details.names is None else np.array(details.names)[labels]

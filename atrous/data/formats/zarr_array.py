@@ -57,7 +57,7 @@ class ZarrFormat(Format):
 
     def write_labels(self, path: Path, labels: Source, details: LabelDetails) -> None:
         """See `Format.write_labels`."""
-        like = details.kept("ome-zarr")
+        like = details.labeled_file("ome-zarr")
         with replacing(path) as beside:
             if like is not None and _has_space_of(like, len(labels.shape)):
                 from atrous.data.formats import ngff_write
