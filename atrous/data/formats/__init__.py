@@ -4,7 +4,7 @@ An image is `(C, *S)` in uint8, uint16 or float32. Labels are `(*S)` with the nu
 that a format needs is imported when the first file of that format is opened.
 """
 
-from atrous.data.formats.base import Format, Geometry, LabelDetails, Palette
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails, Palette
 from atrous.data.formats.colors import code_color, color_code, is_color, require_rgb, single_channel
 from atrous.data.formats.dicom import is_series
 from atrous.data.formats.failure import FileFault
@@ -54,8 +54,8 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "Annotations",
     "FileFault",
+    "FileGeometry",
     "Format",
-    "Geometry",
     "Header",
     "Interval",
     "LabelDetails",

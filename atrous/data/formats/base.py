@@ -28,7 +28,7 @@ Kind = Literal["image", "signal", "video"]
 
 
 @dataclass(frozen=True)
-class Geometry:
+class FileGeometry:
     """What a file of labels keeps of the file that was labeled, such as its projection or its sampling rate.
 
     Attributes:
@@ -55,7 +55,7 @@ class LabelDetails:
         void: label of positions without data; None if there are none.
     """
 
-    geometry: Geometry | None = None
+    geometry: FileGeometry | None = None
     names: tuple[str, ...] | None = None
     palette: Palette | None = None
     void: int | None = None
@@ -141,7 +141,7 @@ class Format(ABC):
         """Return the annotations of a recording."""
         raise FileFault(path, f"{self.name} holds no annotations", "give an EDF+ file or a WFDB record")
 
-    def geometry(self, path: Path) -> Geometry | None:
+    def geometry(self, path: Path) -> FileGeometry | None:
         """Return what the labels of this file can keep of it; None for nothing."""
         return None
 
@@ -149,7 +149,7 @@ class Format(ABC):
         """Return the suffix of the file in which labels are written of a file with the suffix `suffix`."""
         return {1: ".npy", 2: ".png", 3: ".tif"}[ndim]
 
-    def why_lost(self, geometry: Geometry) -> str | None:
+    def why_lost(self, geometry: FileGeometry) -> str | None:
         """Return why label files of this format would lose a geometry that they should keep; None if they do not."""
         return None
 
@@ -171,7 +171,7 @@ class Format(ABC):
         raise UserError(f"{path}: labels are not written as {self.name}: write .png, .tif or .npy")
 
     def write_probabilities(
-        self, path: Path, values: Source, classes: Sequence[str], geometry: Geometry | None
+        self, path: Path, values: Source, classes: Sequence[str], geometry: FileGeometry | None
     ) -> None:
         """Write probabilities `(K, *S)` float32 with the names of their classes."""
         raise UserError(f"{path}: probabilities are not written as {self.name}: write .zarr or .tif")
@@ -184,7 +184,7 @@ class Format(ABC):
         """Open an array that `create_store` made; None if it was cut short."""
         return None
 
-    def is_finished(self, geometry: Geometry | None) -> bool:
+    def is_finished(self, geometry: FileGeometry | None) -> bool:
         """Return whether a filled store is the label file already, so that renaming it is enough."""
         return False
 

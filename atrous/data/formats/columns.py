@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats.base import Format, Geometry, LabelDetails
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails
 from atrous.data.formats.failure import Errors, FileFault
 from atrous.data.formats.header import Header
 
@@ -115,9 +115,9 @@ class CsvFormat(Format):
         numbers = {word: float(word) if word else 255.0 for word in dict.fromkeys(words.tolist())}
         return np.array([numbers[word] for word in words.tolist()])
 
-    def geometry(self, path: Path) -> Geometry:
+    def geometry(self, path: Path) -> FileGeometry:
         """See `Format.geometry`."""
-        return Geometry("table", path)
+        return FileGeometry("table", path)
 
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import Format, Geometry, Library
+from atrous.data.formats.base import FileGeometry, Format, Library
 from atrous.data.formats.failure import Errors, FileFault
 from atrous.data.formats.header import Header
 from atrous.data.source import Key, LazySource, span
@@ -108,9 +108,9 @@ class DicomFormat(Format):
         """Refuse: a series of scans holds no labels."""
         raise FileFault(path, "labels are not read from a DICOM series", "export them as NIfTI, one file for each scan")
 
-    def geometry(self, path: Path) -> Geometry:
+    def geometry(self, path: Path) -> FileGeometry:
         """See `Format.geometry`."""
-        return Geometry("dicom", path, self.header(path).affine)
+        return FileGeometry("dicom", path, self.header(path).affine)
 
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""

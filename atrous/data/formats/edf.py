@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import Format, Geometry, LabelDetails
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails
 from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations, Interval, runs
@@ -88,9 +88,9 @@ class EdfFormat(Format):
         ]
         return Annotations(tuple(sorted(intervals, key=lambda interval: interval.start)))
 
-    def geometry(self, path: Path) -> Geometry:
+    def geometry(self, path: Path) -> FileGeometry:
         """See `Format.geometry`."""
-        return Geometry("edf", path)
+        return FileGeometry("edf", path)
 
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""

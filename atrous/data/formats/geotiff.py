@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import image_dtype
-from atrous.data.formats.base import Format, Geometry, Library
+from atrous.data.formats.base import FileGeometry, Format, Library
 from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header, MapGrid
 from atrous.data.source import Key, LazySource, Source, span
@@ -121,9 +121,9 @@ class GeoTiffFormat(Format):
             values[void] = IGNORE
         return values if len(values) == 3 else values[0]
 
-    def geometry(self, path: Path) -> Geometry:
+    def geometry(self, path: Path) -> FileGeometry:
         """See `Format.geometry`."""
-        return Geometry("map", path)
+        return FileGeometry("map", path)
 
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.axes import Axes, micrometers, read_axes
-from atrous.data.formats.base import Format, Geometry, Library
+from atrous.data.formats.base import FileGeometry, Format, Library
 from atrous.data.formats.failure import Errors, FileFault
 from atrous.data.formats.header import Header
 from atrous.data.source import Source
@@ -104,9 +104,9 @@ class OmeZarrFormat(Format):
         values = np.asarray(self.source(path)[...])
         return np.ascontiguousarray(values[0] if len(values) == 1 else values[:3])
 
-    def geometry(self, path: Path) -> Geometry:
+    def geometry(self, path: Path) -> FileGeometry:
         """See `Format.geometry`."""
-        return Geometry("ome-zarr", path)
+        return FileGeometry("ome-zarr", path)
 
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import as_image, image_dtype, squeeze_channel
-from atrous.data.formats.base import Format, Geometry, LabelDetails, Library
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails, Library
 from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header
 from atrous.data.source import Key, LazySource
@@ -63,9 +63,9 @@ class NiftiFormat(Format):
         """Return the volume as a source that reads the slabs that are sliced."""
         return NiftiVolume(path, self.header(path).dtype)
 
-    def geometry(self, path: Path) -> Geometry:
+    def geometry(self, path: Path) -> FileGeometry:
         """See `Format.geometry`."""
-        return Geometry("nifti", path)
+        return FileGeometry("nifti", path)
 
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""

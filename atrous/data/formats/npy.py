@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import array_header, array_image, channel_axis, squeeze_channel
-from atrous.data.formats.base import Format, Geometry, LabelDetails
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails
 from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header
 from atrous.data.source import Store
@@ -62,7 +62,7 @@ class NpyFormat(Format):
         """See `Format.open_store`."""
         return open_memmap(path, self.errors)
 
-    def is_finished(self, geometry: Geometry | None) -> bool:
+    def is_finished(self, geometry: FileGeometry | None) -> bool:
         """See `Format.is_finished`."""
         return True
 

@@ -18,7 +18,7 @@ import numpy as np
 from atrous.data.formats import geotiff
 from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.axes import Axes, read_axes
-from atrous.data.formats.base import Format, Geometry, LabelDetails, Library, Palette
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails, Library, Palette
 from atrous.data.formats.failure import Errors, FileFault
 from atrous.data.formats.header import Header
 from atrous.data.formats.npy import create_memmap, open_memmap
@@ -109,15 +109,15 @@ class TiffFormat(Format):
         values = axes.view(pixels)[...]
         return np.ascontiguousarray(values[0] if len(values) == 1 else values[:3])
 
-    def geometry(self, path: Path) -> Geometry:
+    def geometry(self, path: Path) -> FileGeometry:
         """See `Format.geometry`. A map is read here only if rasterio is not installed."""
-        return Geometry("map" if geotiff.is_map(path) else "tiff", path)
+        return FileGeometry("map" if geotiff.is_map(path) else "tiff", path)
 
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""
         return suffix
 
-    def why_lost(self, geometry: Geometry) -> str | None:
+    def why_lost(self, geometry: FileGeometry) -> str | None:
         """Return a message for maps if rasterio is not installed, which writes their projection."""
         if geometry.kind != "map" or geotiff.has_rasterio():
             return None
@@ -137,7 +137,7 @@ class TiffFormat(Format):
                 _write_tiles(beside, labels, ome=False, metadata=None)
 
     def write_probabilities(
-        self, path: Path, values: Source, classes: Sequence[str], geometry: Geometry | None
+        self, path: Path, values: Source, classes: Sequence[str], geometry: FileGeometry | None
     ) -> None:
         """See `Format.write_probabilities`; the names are those of bands, channels or planes. NaN is nodata in maps."""
         ndim = len(values.shape) - 1
@@ -164,7 +164,7 @@ class TiffFormat(Format):
         self,
         path: Path,
         values: Source,
-        geometry: Geometry | None,
+        geometry: FileGeometry | None,
         names: Sequence[str],
         palette: Palette | None,
         nodata: float | None,

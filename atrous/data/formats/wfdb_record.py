@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import Format, Geometry, LabelDetails
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails
 from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations, Interval, runs
@@ -98,9 +98,9 @@ class WfdbFormat(Format):
         known = (min(w.start for w in waves), max(w.stop for w in waves)) if waves else None
         return Annotations(tuple(sorted(intervals, key=lambda interval: interval.start)), known)
 
-    def geometry(self, path: Path) -> Geometry:
+    def geometry(self, path: Path) -> FileGeometry:
         """See `Format.geometry`."""
-        return Geometry("wfdb", path)
+        return FileGeometry("wfdb", path)
 
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""

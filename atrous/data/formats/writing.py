@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import Geometry, LabelDetails, Palette
+from atrous.data.formats.base import FileGeometry, LabelDetails, Palette
 from atrous.data.formats.failure import guarded
 from atrous.data.formats.table import find_format, label_writer, probability_writer, suffix_of
 from atrous.data.source import Source
@@ -81,7 +81,7 @@ def write_probabilities(
     probability_writer(path).write_probabilities(path, probabilities, classes, geometry_of(like))
 
 
-def geometry_of(like: Path | str | None) -> Geometry | None:
+def geometry_of(like: Path | str | None) -> FileGeometry | None:
     """Return what labels can keep of a labeled file; None if that is nothing.
 
     Raises:

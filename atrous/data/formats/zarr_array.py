@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import array_header, array_image, channel_axis, squeeze_channel
-from atrous.data.formats.base import Format, Geometry, LabelDetails, Library
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails, Library
 from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header
 from atrous.data.formats.ngff import OmeZarrFormat
@@ -67,7 +67,7 @@ class ZarrFormat(Format):
                 _write_array(beside, labels)
 
     def write_probabilities(
-        self, path: Path, values: Source, classes: Sequence[str], geometry: Geometry | None
+        self, path: Path, values: Source, classes: Sequence[str], geometry: FileGeometry | None
     ) -> None:
         """See `Format.write_probabilities`; the attribute `classes` of an array has the names of the classes."""
         like = geometry.path if geometry is not None and geometry.kind == "ome-zarr" else None
@@ -91,7 +91,7 @@ class ZarrFormat(Format):
             return None
         return opened if isinstance(opened, zarr.Array) else None
 
-    def is_finished(self, geometry: Geometry | None) -> bool:
+    def is_finished(self, geometry: FileGeometry | None) -> bool:
         """See `Format.is_finished`."""
         return geometry is None or geometry.kind != "ome-zarr"
 
