@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats import open_source, open_valid, read_header
-from atrous.data.formats.sink import open_labels
+from atrous.data.formats import open_labels, open_source, open_valid, read_header
 
 ROWS = 512
 CLASSES = ("land", "water")

@@ -9,7 +9,7 @@ import numpy as np
 
 from atrous.data.formats import FileFault, Header, open_valid, read_header, read_image
 from atrous.data.pages import turn_header, turn_pages
-from atrous.data.void import AllValid
+from atrous.data.source import AllValid
 
 
 class SampleImage(ABC):

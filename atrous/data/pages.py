@@ -1,47 +1,25 @@
-"""Pages of a TIFF as the slices of a volume or as the channels of a picture: the same numbers, seen in two ways.
+"""The pages of a TIFF are the slices of a volume or the channels of an image: the same numbers, read in two ways.
 
-A file that does not say is read as slices, `(1, P, Y, X)`. `pages = "channels"` in dataset.toml reads `(P, Y, X)`, and
-`pages = "z"` reads channels as slices. A trained network needs no such word: it knows how many axes it reads.
+A file that does not say which is read as a volume of P slices, `(1, P, Y, X)`. `pages = "channels"` in dataset.toml
+reads such files as images of P channels, `(P, Y, X)`; `pages = "z"` reads channels as slices. Prediction needs no such
+entry, since a network knows how many spatial axes it reads.
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.header import Header
-from atrous.data.source import full_key
+from atrous.data.formats import Header
+from atrous.data.source import AsChannels, AsSlices, Source
 
 KINDS = ("z", "channels")
-
-
-class AsChannels:
-    """A source `(1, P, *S)` as `(P, *S)`."""
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-        self.shape, self.dtype = tuple(source.shape[1:]), source.dtype
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        return np.asarray(self._source[(0, *full_key(key, len(self.shape)))])
-
-
-class AsSlices:
-    """A source `(P, *S)` as `(1, P, *S)`."""
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-        self.shape, self.dtype = (1, *source.shape), source.dtype
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        channel, *place = full_key(key, len(self.shape))
-        return np.asarray(self._source[tuple(place)])[None][channel]
+"""Values of `pages` in dataset.toml."""
 
 
 def turn_pages(image: np.ndarray, pages: str | None) -> np.ndarray:
-    """An image with its pages read as `pages` says; as it is where that is None or so already.
+    """Return an image with its pages as slices ("z") or as channels ("channels").
+
+    An image that is so already, or for which `pages` is None, is returned as it is.
 
     >>> turn_pages(np.zeros((1, 5, 8, 9)), "channels").shape, turn_pages(np.zeros((5, 8, 9)), "z").shape
     ((5, 8, 9), (1, 5, 8, 9))
@@ -52,7 +30,7 @@ def turn_pages(image: np.ndarray, pages: str | None) -> np.ndarray:
 
 
 def turn_header(header: Header, pages: str | None) -> Header:
-    """The header of an image whose pages are read so."""
+    """Return the header of the image that `turn_pages` would return for an image with this header."""
     if pages == "channels" and len(header.shape) == 4 and header.shape[0] == 1:
         spacing = None if header.spacing is None else header.spacing[1:]
         return replace(header, shape=header.shape[1:], spacing=spacing, axes=header.axes and header.axes[1:], names=())
@@ -61,8 +39,15 @@ def turn_header(header: Header, pages: str | None) -> Header:
     return header
 
 
-def turn_source(source: Any, ndim: int, channels: int) -> Any:
-    """A source as a network of so many axes and channels reads it, where that is a matter of pages alone.
+def turn_source(source: Source, ndim: int, channels: int) -> Source:
+    """Return a source with its pages as the slices or the channels that a network expects.
+
+    A source that fits already, or that other pages would not make fit, is returned as it is.
+
+    Args:
+        source: `(C, *S)`.
+        ndim: spatial axes that the network reads.
+        channels: channels that the network reads.
 
     >>> turn_source(np.zeros((1, 5, 8, 9)), ndim=2, channels=5).shape
     (5, 8, 9)

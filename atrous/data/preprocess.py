@@ -8,14 +8,14 @@ foreground for CT, linear resampling to the median spacing.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from atrous.data.moments import merge, moments
-from atrous.data.source import full_key
+from atrous.data.source import Source
+from atrous.data.views import Scaled
 
 SLAB = 1 << 22
 """Values looked at together when a source is measured."""
@@ -66,20 +66,7 @@ class Scaling:
         return (np.clip(values.astype(np.float32), low, high) - shift) / spread
 
 
-class Scaled:
-    """A source `(C, *S)` whose values are scaled as they are sliced."""
-
-    def __init__(self, source: Any, scaling: Scaling) -> None:
-        self._source, self._scaling = source, scaling
-        self.shape, self.dtype = tuple(source.shape), np.dtype(np.float32)
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        channel, *place = full_key(key, len(self.shape))
-        return self._scaling(np.asarray(self._source[(slice(None), *place)]))[channel]
-
-
-def scaling_of(source: Any, preparation: Preparation) -> Scaling | None:
+def scaling_of(source: Source, preparation: Preparation) -> Scaling | None:
     """How the intensities of one case are mapped; None when they are kept.
 
     A z-score needs the mean and deviation of the whole case: the source `(C, *S)` is passed over once, slab by slab.
@@ -107,8 +94,11 @@ def scaling_of(source: Any, preparation: Preparation) -> Scaling | None:
     return Scaling(low, high, shift, spread)
 
 
-def scaled(source: Any, preparation: Preparation) -> Any:
-    """The source with the intensities that the network expects, sliced where it lies; the source itself when kept."""
+def scaled(source: Source, preparation: Preparation) -> Source:
+    """Return a source with the intensities that the network expects, scaled as it is sliced.
+
+    The source itself is returned if its intensities are kept.
+    """
     scaling = scaling_of(source, preparation)
     return source if scaling is None else Scaled(source, scaling)
 

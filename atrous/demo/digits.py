@@ -6,9 +6,6 @@ shows digits that no training scene has shown, written by the same hands.
 """
 
 import functools
-import io
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +14,9 @@ import numpy as np
 from scipy import ndimage
 
 from atrous.color import default_palette
-from atrous.data.formats import write_beside, write_label
+from atrous.data.formats import write_label
 from atrous.errors import UserError
+from atrous.files import replacing
 
 CLASSES = ("background", *(f"digit {d}" for d in range(10)))
 """Class names; digit `d` is label `d + 1`."""
@@ -147,8 +145,8 @@ def write_digit_scenes(
     if folder.exists():
         raise UserError(f"{folder}: exists already and is left as it is: remove it or name another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
+    with replacing(folder) as beside:
+        beside.mkdir()
         for split, count in zip(SPLITS, (train, val, test), strict=True):
             for kind in ("images", "masks") if count else ():
                 (beside / kind / split).mkdir(parents=True)
@@ -158,9 +156,6 @@ def write_digit_scenes(
                 write_picture(beside / "images" / split / name, image)
                 _write_mask(beside / "masks" / split / name, label)
         (beside / "dataset.toml").write_text(_description(), encoding="utf-8")
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return folder
 
 
@@ -168,9 +163,8 @@ def write_picture(path: Path | str, image: np.ndarray) -> None:
     """Write an image `(C, H, W)` of uint8, one or three channels, as PNG."""
     from PIL import Image
 
-    buffer = io.BytesIO()
-    Image.fromarray(image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)).save(buffer, format="PNG")
-    write_beside(Path(path), buffer.getvalue())
+    with replacing(path) as beside:
+        Image.fromarray(image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)).save(beside, format="PNG")
 
 
 def _write_mask(path: Path, label: np.ndarray) -> None:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,8 @@ from atrous.data.formats import (
     SIGNAL_SUFFIXES,
     SUFFIXES,
     VIDEO_SUFFIXES,
+    FileFault,
+    is_series,
     is_video,
     label_suffix,
     open_source,
@@ -25,17 +26,15 @@ from atrous.data.formats import (
     stem,
     suffix_of,
 )
-from atrous.data.formats.failure import FileFault
 from atrous.data.formats.frames import frame_files
-from atrous.data.formats.series import is_series
 from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, sequence_lengths
 from atrous.data.genomes.tracks import TRACK_SUFFIXES, Tracks
 from atrous.data.images import to_channels
 from atrous.data.layouts.recordings import label_partners
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import Preparation, resample, scaled, working_shape
-from atrous.data.source import Stacked
-from atrous.data.void import AllValid, Filled, Finite
+from atrous.data.source import AllValid, Source, Stacked
+from atrous.data.views import Filled, Finite
 from atrous.errors import UserError
 
 _CHANNEL_FILE = re.compile(r"^(.+)_(\d{4})$")
@@ -74,10 +73,10 @@ class Opened:
         share: part of the whole input's positions that `source` has, for the progress bar.
     """
 
-    source: Any
+    source: Source
     size: tuple[int, ...]
     spacing: tuple[float, ...] | None = None
-    valid: Any | None = None
+    valid: Source | None = None
     name: str = ""
     share: float = 1.0
 
@@ -175,7 +174,7 @@ def open_sequences(path: Path, tracks: Sequence[str] = ()) -> Iterator[Opened]:
     track_files = [_track_file(path, track) for track in tracks]
     total = max(1, sum(lengths.values()))
     for name, length in lengths.items():
-        source: Any = open_sequence(path, name)
+        source: Source = open_sequence(path, name)
         if track_files:
             source = Stacked([source, Tracks(track_files, name, length)])
         yield Opened(source, (length,), name=name, share=length / total)
@@ -192,11 +191,11 @@ def _track_file(path: Path, track: str) -> Path:
 
 
 def prepared(
-    source: Any,
+    source: Source,
     preparation: Preparation,
     fill: Sequence[float],
     spacing: tuple[float, ...] | None = None,
-    masks: Sequence[Any] = (),
+    masks: Sequence[Source] = (),
 ) -> Opened:
     """Scale the intensities of a source `(C, *S)`, replace NaN and infinite values, and resample the grid if needed.
 
@@ -219,7 +218,7 @@ def prepared(
     return Opened(source, size, spacing, valid)
 
 
-def with_channels(source: Any, channels: int, path: Path) -> Any:
+def with_channels(source: Source, channels: int, path: Path) -> Source:
     """Give a source the number of channels that the network reads.
 
     Gray is repeated to become color; color becomes gray as in training (`to_channels`). Other differences are refused.

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from atrous.data.formats import stem
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats import FileFault, stem
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES
 from atrous.errors import UserError
 from atrous.geometry.plan import Plan

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from atrous.color import Palette
-from atrous.data.formats.grids import grid_kind
-from atrous.data.formats.sink import LabelSink, open_labels
+from atrous.data.formats import LabelSink, check_like, open_labels
 from atrous.data.preprocess import resample_label
 from atrous.data.void import Voided, make_void
 from atrous.labels import IGNORE
@@ -47,8 +46,7 @@ class LabelFile(Output):
             UserError: the labels cannot keep the projection of the input.
         """
         path = self.paths[0]
-        if path.suffix.lower() in (".tif", ".tiff"):
-            grid_kind(path, self._like)  # raises UserError if the projection would be lost
+        check_like(path, self._like)
         path.parent.mkdir(parents=True, exist_ok=True)
         size = tuple(opened.source.shape[1:])
         self._opened, self._streamed = opened, streamed

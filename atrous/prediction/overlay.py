@@ -1,6 +1,5 @@
 """A picture of the labels in color over the image; of a volume, three planes through its labels."""
 
-import io
 import math
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ import torch
 from PIL import Image
 
 from atrous.color import Palette
-from atrous.data.formats import write_beside
 from atrous.data.preprocess import restore
+from atrous.files import replacing
 from atrous.prediction.inputs import Opened
 from atrous.prediction.labels import LabelFile
 from atrous.prediction.output import Output
@@ -43,9 +42,9 @@ class OverlayPicture(Output):
         """Draw the picture."""
         assert self._opened is not None
         self.paths[0].parent.mkdir(parents=True, exist_ok=True)
-        encoded = io.BytesIO()
-        Image.fromarray(draw_overlay(self._opened, self._labels.on_file_grid(), self._palette)).save(encoded, "PNG")
-        write_beside(self.paths[0], encoded.getvalue())
+        picture = draw_overlay(self._opened, self._labels.on_file_grid(), self._palette)
+        with replacing(self.paths[0]) as beside:
+            Image.fromarray(picture).save(beside, "PNG")
 
     def discard(self) -> None:
         """Nothing is written before `finish`."""

@@ -57,7 +57,8 @@ class OverlayVideo(Output):
             index = index_of(self._video)
             times = tuple(time - index.times[0] for time in index.times)
             self._writer = MovieWriter(self.paths[0], size, index.rate, index.unit)
-        frames = open_source(self._video).frames(range(shape[0]))
+        clip: Any = open_source(self._video)  # a `Clip`, whose frames can be read one by one
+        frames = clip.frames(range(shape[0]))
         self.sink = OverlaySink(self._writer, frames, times, shape, self._palette)
 
     def finish(self) -> None:

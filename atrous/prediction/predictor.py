@@ -14,7 +14,8 @@ from torch import nn
 
 from atrous.color import Palette, default_palette
 from atrous.data.preprocess import Preparation, resample_label, restore
-from atrous.data.source import full_key
+from atrous.data.source import Sink, Source
+from atrous.data.views import LabelsAndProbabilities, Standardized
 from atrous.data.void import make_void, voided
 from atrous.device import check_device
 from atrous.errors import UserError
@@ -34,33 +35,6 @@ FLIPPED = 2**24
 """Positions up to which an input is averaged over its mirror images. They go through the network whole."""
 WHOLE = 2**21
 """Positions up to which an input goes through the network whole. Exporting it for a stream would take longer."""
-
-
-class Standardized:
-    """A source whose values are standardized in float32 as they are sliced, before a shorter type can round them."""
-
-    def __init__(self, source: Any, mean: np.ndarray, std: np.ndarray) -> None:
-        self.shape, self.dtype = tuple(source.shape), np.dtype(np.float32)
-        self._source, self._mean, self._std = source, mean, std
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices."""
-        key = full_key(key, len(self.shape))
-        shape = (-1,) + (1,) * (len(self.shape) - 1)
-        values = np.asarray(self._source[key]).astype(np.float32)
-        return (values - self._mean[key[0]].reshape(shape)) / self._std[key[0]].reshape(shape)
-
-
-class LabelsAndProbabilities:
-    """A sink of probabilities `(K, *S)` that also writes the class of the greatest one into a sink of labels."""
-
-    def __init__(self, labels: Any, probabilities: Any) -> None:
-        self.labels, self.probabilities = labels, probabilities
-        self.shape, self.dtype = tuple(probabilities.shape), probabilities.dtype
-
-    def __setitem__(self, key: Any, values: np.ndarray) -> None:
-        self.probabilities[key] = values
-        self.labels[full_key(key, len(self.shape))[1:]] = values.argmax(0).astype(np.uint8)
 
 
 @dataclass(frozen=True, repr=False)
@@ -176,9 +150,9 @@ class Predictor:
 
     def write(
         self,
-        source: Any,
-        labels: Any = None,
-        probabilities: Any = None,
+        source: Source,
+        labels: Sink | None = None,
+        probabilities: Sink | None = None,
         *,
         resume: bool = False,
         progress: Callable[[float], None] | None = None,
@@ -200,9 +174,9 @@ class Predictor:
                 labels[...] = self.task.decode(output)[0].cpu().numpy()
             if probabilities is not None:
                 probabilities[...] = self.task.probabilities(output)[0].cpu().numpy()
-        elif probabilities is None:
+        elif probabilities is None and labels is not None:
             self._stream(source, labels, self.task.decode, resume, progress)
-        else:
+        elif probabilities is not None:
             sink = probabilities if labels is None else LabelsAndProbabilities(labels, probabilities)
             self._stream(source, sink, self.task.probabilities, False, progress)
 
@@ -297,8 +271,8 @@ class Predictor:
 
     def _stream(
         self,
-        source: Any,
-        sink: Any,
+        source: Source,
+        sink: Sink,
         post: Callable[[torch.Tensor], torch.Tensor],
         resume: bool = False,
         progress: Callable[[float], None] | None = None,

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from atrous.errors import UserError
+from atrous.files import replacing
 from atrous.models.network import DenseNetwork
 from atrous.nn.mirror import plain
 from atrous.recipe.build import build_network, build_task
@@ -92,14 +93,14 @@ def create_run(folder: Path, recipe: Recipe, reasons: Mapping[str, str], command
         UserError: the folder exists already, or cannot be made.
     """
     check_new(folder)
-    beside = folder.with_name(folder.name + ".part")
     try:
-        beside.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(folder) as beside:
+            beside.mkdir()
+            (beside / "recipe.toml").write_text(to_toml(recipe, reasons))
+            (beside / "environment.json").write_text(json.dumps(environment(command), indent=1))
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}): give another --out") from error
-    (beside / "recipe.toml").write_text(to_toml(recipe, reasons))
-    (beside / "environment.json").write_text(json.dumps(environment(command), indent=1))
-    os.replace(beside, folder)
     return Run(folder, recipe)
 
 

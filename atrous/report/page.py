@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from atrous.color import ERROR, VOID, Palette
+from atrous.files import replacing
 from atrous.report.pictures import banded, busiest, colorize, errors, flat, overlay, resized, to_rgb
 from atrous.report.plots import DARK, LIGHT, Ink, confusion_chart, curve_chart, reliability_chart, seconds_and
 from atrous.report.words import calibration_words, headline, notable
@@ -103,10 +103,8 @@ def write_report(path: Path | str, content: ReportContent) -> None:
         },
         colors={"void": _hex(VOID), "error": _hex(ERROR)},
     )
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(html, encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as beside:
+        beside.write_text(html, encoding="utf-8")
 
 
 def _class_rows(content: ReportContent) -> list[dict[str, Any]]:

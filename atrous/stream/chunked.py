@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from atrous.data.source import Key, LazySource, Source, span
+
 LARGEST = 2**28  # bytes of a slab (all chunks at one place of the streamed axis) that may be held in memory
 
 
@@ -20,17 +22,20 @@ def chunk_rows(array: Any, dim: int) -> int:
     return int(chunks[dim]) if slab <= LARGEST else 1
 
 
-class ChunkedSource:
+class ChunkedSource(LazySource):
     """A source that is read in slabs of whole chunks along `dim`. The last slab is kept for the next strip."""
 
-    def __init__(self, source: Any, dim: int):
+    def __init__(self, source: Source, dim: int):
+        super().__init__(source.shape, source.dtype)
         self.source, self.dim, self.rows = source, dim, chunk_rows(source, dim)
-        self.shape, self.dtype = tuple(source.shape), source.dtype
         self.kept: dict[Any, np.ndarray] = {}
 
-    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
-        lo, hi = key[self.dim].start, key[self.dim].stop
-        others = tuple((part.start, part.stop) for d, part in enumerate(key) if d != self.dim)
+    def _read(self, key: Key) -> np.ndarray:
+        lo, hi, rest = span(key[self.dim], self.shape[self.dim])
+        if lo == hi:
+            return np.asarray(self.source[key])
+        others = str((*key[: self.dim], *key[self.dim + 1 :]))
+        lead = (slice(None),) * sum(isinstance(part, slice) for part in key[: self.dim])
         parts, kept = [], {}
         for slab in range(lo // self.rows, -(-hi // self.rows)):
             start, stop = slab * self.rows, min((slab + 1) * self.rows, self.shape[self.dim])
@@ -38,9 +43,9 @@ class ChunkedSource:
             if rows is None:
                 rows = np.asarray(self.source[(*key[: self.dim], slice(start, stop), *key[self.dim + 1 :])])
             kept = {(slab, others): rows}
-            parts.append(rows[(slice(None),) * self.dim + (slice(max(lo, start) - start, min(hi, stop) - start),)])
+            parts.append(rows[(*lead, slice(max(lo, start) - start, min(hi, stop) - start))])
         self.kept = kept
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, self.dim)
+        return (parts[0] if len(parts) == 1 else np.concatenate(parts, len(lead)))[(*lead, rest)]
 
 
 class ChunkedSink:

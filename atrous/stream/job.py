@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atrous.data.source import Sink, Source
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis
 from atrous.geometry.graph import Graph
@@ -96,7 +97,7 @@ class StreamJob:
         sizes = self.graph.ops[self.graph.output].shape[-self.graph.ndim :]
         return [self.region.get(g, (0, n)) for g, n in enumerate(sizes)]
 
-    def run(self, source: Any, sink: Any = None) -> Any:
+    def run(self, source: Source, sink: Sink | None = None) -> Any:
         """Compute the output of `source` `(C, *S)` into `sink`, and return the sink (a new array when None).
 
         Raises `UserError` when the source does not have the shape of the plan, and when the sink does not fit.
@@ -232,7 +233,7 @@ class _Ends:
     def __init__(
         self,
         job: StreamJob,
-        source: Any,
+        source: Source,
         sink: Any,
         spool: Spool | None,
         pools: tuple[ThreadPoolExecutor, ThreadPoolExecutor],

@@ -1,7 +1,6 @@
 """Record beside the sink how far a run has come, so that an interrupted run resumes after its last finished strip."""
 
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from atrous.errors import UserError
+from atrous.files import replacing
 from atrous.geometry.graph import Graph
 
 EVERY = 2.0  # seconds between records
@@ -99,10 +99,8 @@ class Record:
         values = {
             f"v{i}": (t.float() if t.dtype == torch.bfloat16 else t).cpu().numpy() for i, t in self.values.items()
         }
-        partial = self.path.with_name(self.path.name + ".part")
-        with open(partial, "wb") as file:
+        with replacing(self.path) as beside, beside.open("wb") as file:
             np.savez(file, head=np.array(head), **values)  # pyright: ignore[reportArgumentType]
-        os.replace(partial, self.path)
         self.written = time.monotonic()
 
     def remove(self) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from atrous.data.source import Key, LazySource, Source, span
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused
 from atrous.geometry.field import axis_field, depends_on, latency
@@ -333,20 +334,20 @@ def withheld(axis: Axis, longer: Axis) -> dict[int, int]:
     return held_back
 
 
-class _Tail:
+class _Tail(LazySource):
     """A source that holds the last rows of the input only, to be sliced by their true row numbers."""
 
-    def __init__(self, rows: Any, start: int, shape: tuple[int, ...], index: int):
-        self.rows, self.start, self.shape, self.index = rows, start, shape, index
-        self.dtype = rows.dtype
+    def __init__(self, rows: Source, start: int, shape: tuple[int, ...], index: int):
+        super().__init__(shape, rows.dtype)
+        self.rows, self.start, self.index = rows, start, index
 
-    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
-        part = key[1 + self.index]
-        if part.start < self.start:
+    def _read(self, key: Key) -> np.ndarray:
+        first, stop, rest = span(key[1 + self.index], self.shape[1 + self.index])
+        if first < self.start:
             raise UserError(
-                f"at this length the network reads row {part.start} of the input again, which is no longer kept: "
+                f"at this length the network reads row {first} of the input again, which is no longer kept: "
                 "open the session with the true length"
             )
-        moved = list(key)
-        moved[1 + self.index] = slice(part.start - self.start, part.stop - self.start)
-        return self.rows[tuple(moved)]
+        moved, lead = list(key), sum(isinstance(part, slice) for part in key[: 1 + self.index])
+        moved[1 + self.index] = slice(first - self.start, stop - self.start)
+        return self.rows[tuple(moved)][(slice(None),) * lead + (rest,)]

@@ -1,32 +1,17 @@
 """Read rows from anything that can be sliced, and write rows to anything whose slices can be assigned to."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from atrous.data.source import Sink, Source
 from atrous.errors import UserError
 from atrous.geometry.program import Box
 
 
-class Sliceable(Protocol):
-    """What a source must have: a shape, a type and slicing, as numpy, memmap, zarr, h5py and many file readers have."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """`(C, *S)`: channels, then the spatial axes."""
-        ...
-
-    @property
-    def dtype(self) -> Any:
-        """The element type."""
-        ...
-
-    def __getitem__(self, key: Any) -> Any: ...
-
-
-def read_box(source: Any, box: Box, dtype: torch.dtype, device: torch.device) -> Tensor:
+def read_box(source: Source, box: Box, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the rows `box` of a source `(C, *S)` as a tensor `(1, C, *box)` of type `dtype`, channels last in 2-D."""
     key = (slice(None), *(slice(*box[g]) for g in range(len(source.shape) - 1)))
     rows = source[key]
@@ -45,7 +30,7 @@ def read_box(source: Any, box: Box, dtype: torch.dtype, device: torch.device) ->
     return rows.to(device, dtype)
 
 
-def checked_source(source: Any) -> Any:
+def checked_source(source: Any) -> Source:
     """Return the source, or raise `UserError` when it cannot be sliced or is not `(C, *S)` with 1 to 3 spatial axes."""
     if not hasattr(source, "shape") or not hasattr(source, "__getitem__"):
         raise UserError(
@@ -62,7 +47,7 @@ def checked_source(source: Any) -> Any:
     return source
 
 
-def checked_sink(sink: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Any:
+def checked_sink(sink: Sink | None, shape: tuple[int, ...], dtype: torch.dtype) -> Sink:
     """Return the sink, or a new numpy array when it is None. Raise `UserError` when its shape does not fit."""
     if sink is None:
         return np.empty(shape, dtype=numpy_dtype(dtype))
@@ -78,7 +63,7 @@ def numpy_dtype(dtype: torch.dtype) -> Any:
     return np.float32 if dtype == torch.bfloat16 else torch.empty(0, dtype=dtype).numpy().dtype
 
 
-def write_box(sink: Any, tensor: Tensor, box: list[tuple[int, int]], ndim: int) -> None:
+def write_box(sink: Sink, tensor: Tensor, box: list[tuple[int, int]], ndim: int) -> None:
     """Write a tensor `(1, K, *box)` or `(1, *box)` into the rows `box` of the sink, which may have a batch axis."""
     values = tensor[0]
     key = (slice(None),) * (values.dim() - ndim) + tuple(slice(*b) for b in box)

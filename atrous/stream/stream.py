@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from atrous.data.source import Sink, Source
 from atrous.errors import UserError
 from atrous.geometry.axis import Refused
 from atrous.geometry.plan import Plan, byte_count, choose_axis, make_plan
@@ -24,7 +25,11 @@ SHARE = 0.7  # of the rate of one well-shaped convolution, which a whole network
 
 
 def stream(
-    network: nn.Module | Prepared, source: Any, sink: Any = None, options: Options | None = None, **choices: Any
+    network: nn.Module | Prepared,
+    source: Source,
+    sink: Sink | None = None,
+    options: Options | None = None,
+    **choices: Any,
 ) -> Any:
     """Compute the output of `network` on the whole `source`, strip by strip, and return the sink.
 

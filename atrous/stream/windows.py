@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from atrous.data.source import Source
 from atrous.geometry.axis import Refused
 from atrous.geometry.field import AxisField
 from atrous.geometry.graph import Graph
@@ -136,7 +137,7 @@ def run_windows(
     ready: Prepared,
     plan: Plan,
     box: Box,
-    source: Any,
+    source: Source,
     sink: Any,
     options: Options,
     compiler: Compiler | None = None,

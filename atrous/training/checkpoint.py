@@ -11,19 +11,19 @@ from safetensors.torch import save_file
 from torch import nn
 
 from atrous.errors import UserError
+from atrous.files import replacing
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-    """Write tensors and JSON facts to a safetensors file, beside first and then in one rename.
+    """Write tensors and JSON facts to a safetensors file.
 
-    A process killed at any moment leaves the old file or the new one, whole.
+    A process that is killed at any moment, or a power cut, leaves the whole old file or the whole new one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    save_file({k: v.detach().contiguous() for k, v in tensors.items()}, beside, {"facts": json.dumps(facts)})
-    with beside.open("rb") as written:
-        os.fsync(written.fileno())
-    os.replace(beside, path)
+    with replacing(path) as beside:
+        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, beside, {"facts": json.dumps(facts)})
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

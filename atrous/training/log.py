@@ -2,10 +2,11 @@
 
 import csv
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from atrous.files import replacing
 
 COLUMNS = ("step", "epoch", "seconds", "split", "loss", "learning_rate", "images_per_second")
 """Columns of every log; the metrics that validations watch follow."""
@@ -33,12 +34,10 @@ class Log:
         self.path, self._watched = folder / "metrics.csv", tuple(watched)
         columns = (*COLUMNS, *watched)
         kept = [row for row in read_log(self.path) if row["step"] <= step] if step else []
-        beside = self.path.with_suffix(".part")
-        with beside.open("w", newline="") as file:
+        with replacing(self.path) as beside, beside.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(kept)
-        os.replace(beside, self.path)
         self._file = self.path.open("a", newline="")
         self._writer = csv.DictWriter(self._file, columns)
         self._board = None

@@ -1,7 +1,6 @@
 """`atrous convert`: convert a network, prove the result on it, and write it to a file that can be loaded again."""
 
 import inspect
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from torch import nn
 
 from atrous.errors import UserError
+from atrous.files import replacing
 from atrous.geometry.graph import exporting
 from atrous.surgery import Converted, convolutionalize, dilate, inflate, transplant
 from atrous.surgery.certificate import evaluating, example, first_channels
@@ -117,11 +117,7 @@ def _export(network: nn.Module, out: Path, shape: tuple[int, ...] | None) -> Non
     if shape is None:
         channels, ndim = first_channels(network)
         raise UserError(f"{out}: an exported program is for one input shape: give --shape {channels}" + ",256" * ndim)
-    part = out.with_name(out.stem + ".part.pt2")
-    try:
-        with evaluating(network), exporting(network, shape):
-            program = torch.export.export(network, (example(network, shape, 1),))
-        torch.export.save(program, part)
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
+    with evaluating(network), exporting(network, shape):
+        program = torch.export.export(network, (example(network, shape, 1),))
+    with replacing(out) as beside:
+        torch.export.save(program, beside)

@@ -6,7 +6,7 @@ import tifffile
 import zarr
 
 from atrous.data.formats import open_source, read_image
-from atrous.data.source import ChannelFirst, Stacked
+from atrous.data.source import AllValid, AsChannels, AsSlices, ChannelFirst, LazySource, Squeezed, Stacked
 
 RNG = np.random.default_rng(0)
 KEYS = [..., (slice(None), slice(1, 5)), (0,), (slice(1, 2), 3), (slice(None, None, -1), slice(2, 4)), (..., 2)]
@@ -52,5 +52,63 @@ def test_files_stacked_are_one_image():
     assert source.shape == whole.shape
     for key in KEYS:
         np.testing.assert_array_equal(source[key], whole[key])
+    assert source[0:0].shape == (0, 5, 6)
     with pytest.raises(ValueError, match="different sizes"):
         Stacked([parts[0], parts[1][:, :4]])
+
+
+class Recorded(LazySource):
+    """An array that remembers the keys with which it was read."""
+
+    def __init__(self, array):
+        super().__init__(array.shape, array.dtype)
+        self.array, self.keys = array, []
+
+    def _read(self, key):
+        self.keys.append(key)
+        return self.array[key]
+
+
+def test_only_the_files_whose_channels_are_asked_for_are_read():
+    parts = [Recorded(RNG.normal(size=(n, 5, 6))) for n in (1, 2)]
+    Stacked(parts)[1:, 2]
+    assert not parts[0].keys
+    assert parts[1].keys == [(slice(0, 2), 2, slice(None))]
+
+
+def test_a_key_reaches_a_source_whole_with_numbers_from_the_start():
+    source = Recorded(RNG.normal(size=(4, 5, 6)))
+    for key in [*KEYS, -1, (..., -2), (slice(None), np.int64(3)), (slice(3, 0, -2), -5), (slice(2, 2),)]:
+        np.testing.assert_array_equal(source[key], source.array[key])
+        assert len(source.keys[-1]) == 3
+        assert all(isinstance(entry, slice) or entry >= 0 for entry in source.keys[-1])
+
+
+@pytest.mark.parametrize("key", [4, (0, -6), (0, 0, 0, 0), None, [0, 1], True, np.array([0, 1])])
+def test_a_key_that_a_source_cannot_read_is_refused(key):
+    with pytest.raises(IndexError):
+        Recorded(RNG.normal(size=(4, 5, 6)))[key]
+
+
+def test_axes_of_length_one_can_be_left_out():
+    array = RNG.normal(size=(1, 4, 1, 5, 6))
+    source, expected = Squeezed(array, (1, 3, 4)), array[0, :, 0]
+    assert source.shape == expected.shape
+    for key in KEYS:
+        np.testing.assert_array_equal(source[key], expected[key])
+
+
+def test_slices_are_read_as_channels_and_channels_as_slices():
+    array = RNG.normal(size=(1, 4, 5, 6))
+    channels = AsChannels(array)
+    slices = AsSlices(channels)
+    assert (channels.shape, slices.shape) == ((4, 5, 6), (1, 4, 5, 6))
+    for key in KEYS:
+        np.testing.assert_array_equal(channels[key], array[0][key])
+    for key in [..., 0, (0, 2), (slice(None), slice(1, 3)), (slice(None, None, -1), -1)]:
+        np.testing.assert_array_equal(slices[key], array[key])
+
+
+def test_a_position_is_valid_where_all_masks_are():
+    masks = [RNG.random((9, 8)) > 0.4 for _ in range(3)]
+    np.testing.assert_array_equal(AllValid(masks)[2:7, ::2], (masks[0] & masks[1] & masks[2])[2:7, ::2])

@@ -8,7 +8,7 @@ import tifffile
 import torch
 import zarr
 
-from atrous.data.formats.sink import open_labels
+from atrous.data.formats import open_labels
 from atrous.errors import UserError
 from atrous.prediction.inputs import Opened
 from atrous.prediction.jobs import find_jobs, run_jobs

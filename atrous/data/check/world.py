@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from atrous.data.dataset import Dataset
-from atrous.data.formats.header import Header, MapGrid
-from atrous.data.formats.variant import has_rasterio, is_map
+from atrous.data.formats import Header, MapGrid
+from atrous.data.formats.geotiff import has_rasterio, is_map
 from atrous.data.guess import listing
 from atrous.data.problems import Problem, relative, some
 from atrous.data.scan import Scan

@@ -1,12 +1,16 @@
-"""Which axis of a bare array is the channel, and which type an image is kept in."""
+"""Arrays without metadata, from .npy and .zarr: which axis is the channel, and in which type an image is kept."""
 
 import numpy as np
 
+from atrous.data.formats.header import Header
+from atrous.data.source import Source
+
 MOST_CHANNELS = 32
+"""A longer axis is not taken for the channels."""
 
 
 def image_dtype(dtype: np.dtype | type) -> str:
-    """Type in which an image of this type is kept: uint8, uint16, else float32.
+    """Return the type in which an image of this type is kept: uint8, uint16, else float32.
 
     >>> image_dtype(np.dtype("uint16")), image_dtype(np.dtype("int16")), image_dtype(np.dtype(bool))
     ('uint16', 'float32', 'uint8')
@@ -18,15 +22,16 @@ def image_dtype(dtype: np.dtype | type) -> str:
 
 
 def as_image(pixels: np.ndarray) -> np.ndarray:
-    """The pixels, contiguous, as `image_dtype` says."""
+    """Return the values as a contiguous array of the type that `image_dtype` says."""
     return np.ascontiguousarray(pixels, dtype=image_dtype(pixels.dtype))
 
 
 def channel_axis(shape: tuple[int, ...]) -> int | None:
-    """Axis of the channels in a bare array: none of one or two axes, else the shorter of the first and the last.
+    """Return the axis of the channels in an array that does not name its axes, None if it has no channels.
 
-    The last one wins only when it is shorter, so `(3, H, W)`, `(H, W, 3)` and `(1, D, H, W)` are all understood. An
-    array of three axes whose first and last both exceed `MOST_CHANNELS` is a volume without channels.
+    Arrays of one or two axes have none. Otherwise it is the shorter of the first and the last axis, the first if they
+    are equally long, so `(3, H, W)`, `(H, W, 3)` and `(1, D, H, W)` are all understood. If that axis is longer than
+    `MOST_CHANNELS`, the array is a volume without channels.
 
     >>> channel_axis((40, 50)), channel_axis((3, 40, 50)), channel_axis((40, 50, 3)), channel_axis((64, 64, 64))
     (None, 0, 2, None)
@@ -38,7 +43,7 @@ def channel_axis(shape: tuple[int, ...]) -> int | None:
 
 
 def squeeze_channel(values: np.ndarray) -> np.ndarray:
-    """A label array `(*S)`: an axis of length 1 at the front or back of three or more is dropped.
+    """Return labels `(*S)`: of three axes or more, a first or last axis of length one is dropped.
 
     >>> squeeze_channel(np.zeros((1, 4, 5))).shape
     (4, 5)
@@ -46,3 +51,18 @@ def squeeze_channel(values: np.ndarray) -> np.ndarray:
     if values.ndim >= 3 and values.shape[0] == 1:
         return values[0]
     return values[..., 0] if values.ndim >= 3 and values.shape[-1] == 1 else values
+
+
+def array_header(array: Source) -> Header:
+    """Return the header of an array `(*S)`, `(C, *S)` or `(*S, C)` that names neither axes nor channels."""
+    axis = channel_axis(array.shape)
+    channels = 1 if axis is None else int(array.shape[axis])
+    space = tuple(int(size) for i, size in enumerate(array.shape) if i != axis)
+    dtype, stored = image_dtype(array.dtype), np.dtype(array.dtype).name
+    return Header((channels, *space), dtype, "gray" if channels == 1 else "array", None if stored == dtype else stored)
+
+
+def array_image(array: np.ndarray) -> np.ndarray:
+    """Return an array as an image `(C, *S)` in uint8, uint16 or float32."""
+    axis = channel_axis(array.shape)
+    return as_image(array[None] if axis is None else np.moveaxis(array, axis, 0))

@@ -1,17 +1,14 @@
-"""Axes with names, as microscopes write them: which is the channel, which are space, in what unit.
+"""Arrays with named axes, as microscopes write them: which axis is the channel, and which are spatial.
 
-`X` and `Y` are space. `C` and `S` (samples of a color) are channels. `Z` is depth and `T` time: the first axis of a
-volume or of a video, left out where it is one long. An axis of any other name is read as depth, which is what the pages
-of a TIFF without further word are; two axes longer than one beside Y and X are too many.
+`X` and `Y` are spatial. `C` and `S` (samples of a color) are channels. `Z` (depth) or `T` (time) is the first axis of a
+volume or a video, and is dropped if its length is one. An axis with any other name is read as depth, as the pages of a
+TIFF are if the file does not say what they are. At most one axis beside Y and X may be longer than one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from atrous.data.source import ChannelFirst
+from atrous.data.source import ChannelFirst, Source, Squeezed
 
 MICROMETERS = {
     "pm": 1e-6, "picometer": 1e-6, "Å": 1e-4, "angstrom": 1e-4, "nm": 1e-3, "nanometer": 1e-3, "µm": 1.0, "um": 1.0,
@@ -26,9 +23,9 @@ class Axes:
     """How a stored array is read as `(C, *S)`.
 
     Attributes:
-        names: a letter for each stored axis.
-        channel: which stored axis is the channel, None without one.
-        space: which are the axes of `S`, in order.
+        names: one letter for each stored axis.
+        channel: number of the stored axis that is the channel, None if there is none.
+        space: numbers of the stored axes that are the axes of `S`, in order.
     """
 
     names: str
@@ -40,31 +37,19 @@ class Axes:
         """The letters of `S`: `YX`, `ZYX` or `TYX`."""
         return "".join(letter if (letter := self.names[axis]) in "TZYX" else "Z" for axis in self.space)
 
-    def view(self, array: Any, channels: int | None = None) -> Any:
-        """A stored array as `(C, *S)`, sliced where it lies."""
+    def view(self, array: Source, channels: int | None = None) -> ChannelFirst:
+        """Return a stored array as a source `(C, *S)` with at most `channels` channels."""
         kept = [axis for axis in range(len(self.names)) if axis == self.channel or axis in self.space]
         squeezed = array if len(kept) == len(self.names) else Squeezed(array, kept)
         return ChannelFirst(squeezed, None if self.channel is None else kept.index(self.channel), channels)
 
 
-class Squeezed:
-    """An array of whose axes only some are kept; the others are taken at their first position."""
-
-    def __init__(self, array: Any, kept: Sequence[int]) -> None:
-        self._array, self._kept = array, tuple(kept)
-        self.shape = tuple(int(array.shape[axis]) for axis in kept)
-        self.dtype = np.dtype(array.dtype)
-
-    def __getitem__(self, key: tuple[Any, ...]) -> np.ndarray:
-        """Values of a key of slices and whole numbers, one for each axis."""
-        full: list[Any] = [0] * len(self._array.shape)
-        for axis, entry in zip(self._kept, key, strict=True):
-            full[axis] = entry
-        return np.asarray(self._array[tuple(full)])
-
-
 def read_axes(names: str, shape: Sequence[int]) -> Axes:
-    """How an array of named axes is read.
+    """Return how an array with named axes is read as `(C, *S)`.
+
+    Args:
+        names: one letter for each axis.
+        shape: length of each axis.
 
     >>> read_axes("TCZYX", (1, 2, 30, 64, 64))
     Axes(names='TCZYX', channel=1, space=(2, 3, 4))
@@ -72,7 +57,7 @@ def read_axes(names: str, shape: Sequence[int]) -> Axes:
     'ZYX'
 
     Raises:
-        ValueError: it has more axes than one beside Y and X, several of channels, or X is not the last of space.
+        ValueError: it has several axes beside Y and X, several channel axes, or its spatial axes do not end with Y, X.
     """
     names = names.upper()
     channels = [axis for axis, name in enumerate(names) if name in "CS" and shape[axis] > 1]
@@ -93,7 +78,7 @@ def read_axes(names: str, shape: Sequence[int]) -> Axes:
 
 
 def micrometers(size: float, unit: str | None) -> float | None:
-    """A length in micrometers; None where the unit is none of length.
+    """Return a length in micrometers; None if the unit is not one of length.
 
     >>> micrometers(65.0, "nm"), micrometers(1.0, "pixel")
     (0.065, None)

@@ -1,4 +1,4 @@
-"""Signals as text: CSV with one row per sample, its channels and its label in columns."""
+"""Signals as text: CSV with one row for each sample, and its channels and its label in columns."""
 
 import csv
 import io
@@ -7,12 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails
+from atrous.data.formats.failure import Errors, FileFault
 from atrous.data.formats.header import Header
-
-SUFFIXES = (".csv", ".tsv")
-ERRORS = (OSError, ValueError, UnicodeDecodeError, csv.Error, MemoryError)
-"""What reading a file raises that is damaged or is no table."""
 
 LABEL_NAMES = ("label", "labels", "class", "annotation", "annotations", "target", "symbol", "state", "y")
 INDEX_NAMES = ("", "index", "time", "t", "sample", "samples", "seconds", "timestamp", "unnamed: 0")
@@ -20,13 +17,13 @@ INDEX_NAMES = ("", "index", "time", "t", "sample", "samples", "seconds", "timest
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns of a table are.
+    """The role of each column of a table.
 
     Attributes:
         names: of all columns, in order.
-        signals: positions of the columns that are channels.
-        label: position of the label column, or None.
-        index: position of the column that numbers or times the rows, or None.
+        signals: numbers of the columns that are channels.
+        label: number of the label column, None if there is none.
+        index: number of the column with the times or the numbers of the rows, None if there is none.
     """
 
     names: tuple[str, ...]
@@ -36,14 +33,14 @@ class Columns:
 
 
 def columns(path: Path) -> Columns:
-    """What the columns are, by the header and the first row.
+    """Return the role of each column, from the header line and the first row.
 
-    The label is known by its name (`LABEL_NAMES`) or as the only column that is not numeric, the index by its name
-    (`INDEX_NAMES`); all others are channels.
+    The label column has one of `LABEL_NAMES`, or is the only column that is not numeric. The index column has one of
+    `INDEX_NAMES`. All other columns are channels.
 
     Raises:
-        ValueError: no header or no rows.
-        FileFault: several columns that are not numeric, or rows of more entries than the header.
+        ValueError: there is no header line, or no row.
+        FileFault: several columns are not numeric, or rows have more entries than the header.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
         head = file.readline()
@@ -56,7 +53,7 @@ def columns(path: Path) -> Columns:
         what = f"its rows have {len(first)} entries, its header {len(names)}"
         raise FileFault(path, what, "give every column a name, and write decimal points, not commas")
     if all(_is_number(name) for name in names):
-        raise ValueError("its first line is no header: give the columns names, the labels' one `label`")
+        raise ValueError("its first line is not a header: name the columns, the column of labels `label`")
     lower = [name.lower() for name in names]
     words = [i for i, entry in enumerate(first) if entry.strip() and not _is_number(entry)]
     label = next((lower.index(name) for name in LABEL_NAMES if name in lower), None)
@@ -64,67 +61,85 @@ def columns(path: Path) -> Columns:
         label = words[0]
     wrong = [names[i] for i in words if i != label]
     if wrong:
-        raise FileFault(path, *_no_number(f"column {wrong[0]!r} is not numeric", first[names.index(wrong[0])]))
+        raise FileFault(path, *_not_a_number(f"column {wrong[0]!r} is not numeric", first[names.index(wrong[0])]))
     index = next((lower.index(name) for name in INDEX_NAMES if name in lower and lower.index(name) != label), None)
     signals = tuple(i for i in range(len(names)) if i not in (label, index))
     return Columns(names, signals, label, index)
 
 
-def read_header(path: Path) -> Header:
-    """Header of the table: channels and rows; a table of labels alone counts as one channel."""
-    found = columns(path)
-    with path.open("rb") as file:
-        lines = sum(1 for line in file if line.strip())
-    return Header((max(1, len(found.signals)), lines - 1), "float32", "signal")
+class CsvFormat(Format):
+    """Tables with one row for each sample: a column for each channel, one for the label, one for the time."""
 
+    name = "a table"
+    suffixes = (".csv", ".tsv")
+    kind = "signal"
+    label_suffixes = (".csv", ".tsv")
 
-def read_image(path: Path) -> np.ndarray:
-    """The channels, `(C, L)` float32; an empty field is nan."""
-    found, rows = columns(path), _rows(path)
-    if not found.signals:
-        raise ValueError(f"no column of numbers beside {', '.join(found.names)}")
-    fields = [_column(rows, i) for i in found.signals]
-    try:
-        return np.array([[float(text) if text.strip() else np.nan for text in one] for one in fields], np.float32)
-    except ValueError:
-        bad = next(text for one in fields for text in one if text.strip() and not _is_number(text))
-        raise FileFault(path, *_no_number(f"{bad!r} is no number", bad)) from None
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`."""
+        return (OSError, ValueError, UnicodeDecodeError, csv.Error, MemoryError)
 
+    def header(self, path: Path) -> Header:
+        """Return the header: channels and rows; a table that has only labels counts as one channel."""
+        table = columns(path)
+        with path.open("rb") as file:
+            lines = sum(1 for line in file if line.strip())
+        return Header((max(1, len(table.signals)), lines - 1), "float32", "signal")
 
-def has_label(path: Path) -> bool:
-    """Whether there is a label column."""
-    return columns(path).label is not None
+    def image(self, path: Path) -> np.ndarray:
+        """Return the channels, `(C, L)` float32; an empty field is NaN."""
+        table, rows = columns(path), _rows(path)
+        if not table.signals:
+            raise ValueError(f"no column of numbers beside {', '.join(table.names)}")
+        fields = [_column(rows, i) for i in table.signals]
+        try:
+            numbers = [[float(text) if text.strip() else np.nan for text in column] for column in fields]
+        except ValueError:
+            bad = next(text for column in fields for text in column if text.strip() and not _is_number(text))
+            raise FileFault(path, *_not_a_number(f"{bad!r} is not a number", bad)) from None
+        return np.array(numbers, np.float32)
 
+    def has_labels(self, path: Path) -> bool:
+        """Return whether there is a label column."""
+        return columns(path).label is not None
 
-def read_words(path: Path) -> np.ndarray | None:
-    """Labels `(L,)` as strings; None when they are numbers."""
-    words = _label_words(path)
-    return None if all(_is_number(word) for word in dict.fromkeys(words.tolist()) if word) else words
+    def words(self, path: Path) -> np.ndarray | None:
+        """See `Format.words`."""
+        words = _label_words(path)
+        return None if all(_is_number(word) for word in dict.fromkeys(words.tolist()) if word) else words
 
+    def values(self, path: Path) -> np.ndarray:
+        """Return the labels `(L,)` as numbers; an empty field is void, 255."""
+        words = _label_words(path)
+        numbers = {word: float(word) if word else 255.0 for word in dict.fromkeys(words.tolist())}
+        return np.array([numbers[word] for word in words.tolist()])
 
-def read_values(path: Path) -> np.ndarray:
-    """Labels `(L,)` as numbers; what is empty is void, 255."""
-    words = _label_words(path)
-    known = {word: float(word) if word else 255.0 for word in dict.fromkeys(words.tolist())}
-    return np.array([known[word] for word in words.tolist()])
+    def geometry(self, path: Path) -> FileGeometry:
+        """See `Format.geometry`."""
+        return FileGeometry("table", path)
 
+    def label_suffix(self, suffix: str, ndim: int) -> str:
+        """See `Format.label_suffix`."""
+        return suffix
 
-def encode_label(words: np.ndarray, like: Path | None) -> bytes:
-    """CSV bytes of labels `(L,)`: the index of `like` where it has one, else the row number, and the label."""
-    found = columns(like) if like is not None else None
-    if like is not None and found is not None and found.index is not None:
-        name, index = found.names[found.index] or "index", _column(_rows(like), found.index)
-    else:
-        name, index = "index", [str(i) for i in range(len(words))]
-    if len(index) != len(words):
-        raise ValueError(f"{len(index)} rows, but {len(words)} labels")
-    text = io.StringIO()
-    writer = csv.writer(
-        text, lineterminator="\n", delimiter="\t" if like is not None and like.suffix == ".tsv" else ","
-    )
-    writer.writerow([name, "label"])
-    writer.writerows(zip(index, words.tolist(), strict=True))
-    return text.getvalue().encode()
+    def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
+        """Return a table of labels `(L,)` with the index column of the labeled table, or with row numbers."""
+        words = labels if details.names is None else np.array(details.names)[labels]
+        like = details.labeled_file("table")
+        table = None if like is None else columns(like)
+        if like is not None and table is not None and table.index is not None:
+            name, index = table.names[table.index] or "index", _column(_rows(like), table.index)
+        else:
+            name, index = "index", [str(i) for i in range(len(words))]
+        if len(index) != len(words):
+            raise ValueError(f"{len(index)} rows, but {len(words)} labels")
+        text = io.StringIO()
+        tabs = like is not None and like.suffix == ".tsv"
+        writer = csv.writer(text, lineterminator="\n", delimiter="\t" if tabs else ",")
+        writer.writerow([name, "label"])
+        writer.writerows(zip(index, words.tolist(), strict=True))
+        return text.getvalue().encode()
 
 
 def _label_words(path: Path) -> np.ndarray:
@@ -141,11 +156,11 @@ def _column(rows: list[list[str]], position: int) -> list[str]:
     return [row[position] for row in rows]
 
 
-def _no_number(what: str, text: str) -> tuple[str, str]:
-    """A field that is no number, and its mend."""
+def _not_a_number(what: str, text: str) -> tuple[str, str]:
+    """Return what is wrong with a field that is not a number, and what to do about it."""
     if _is_number(text.replace(",", ".", 1)):
         return f"{what}: it has a decimal comma", "export it with decimal points"
-    return what, "export numbers alone, and the labels in a column named `label`"
+    return what, "export only numbers, and the labels in a column named `label`"
 
 
 def _rows(path: Path) -> list[list[str]]:

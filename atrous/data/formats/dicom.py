@@ -1,9 +1,9 @@
 """DICOM series by pydicom: a folder of slices is one volume `(1, Z, Y, X)`.
 
-Slices are sorted by their positions (Image Position (Patient)) along the normal of their plane (DICOM PS3.3,
-C.7.6.2.1.1); the distance of slices is that of the positions, not the Slice Thickness. Rescale slope and intercept are
-applied: CT is in Hounsfield units. The affine is that of NIfTI: DICOM's axes point left and to the back of the patient
-(LPS), NIfTI's right and to the front (RAS).
+Slices are sorted by their position (Image Position (Patient)) along the normal of their plane (DICOM PS3.3,
+C.7.6.2.1.1). The distance of slices is the distance of these positions, not the Slice Thickness. Rescale slope and
+intercept are applied, so that CT is in Hounsfield units. The affine follows NIfTI: its axes point to the right and the
+front of the patient (RAS), while those of DICOM point to the left and the back (LPS).
 """
 
 import functools
@@ -14,33 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats.base import FileGeometry, Format, Library
+from atrous.data.formats.failure import Errors, FileFault
 from atrous.data.formats.header import Header
-from atrous.data.formats.series import slice_files
-from atrous.data.formats.window import span
-from atrous.data.source import full_key
-from atrous.errors import UserError
+from atrous.data.source import Key, LazySource, span
 
-try:
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-    from pydicom.pixels.decoders.base import get_decoder
-except ImportError as error:
-    raise UserError('DICOM series need pydicom: pip install "atrous[medical]"') from error
-
-ERRORS = (InvalidDicomError, OSError, ValueError, KeyError, AttributeError, RuntimeError, NotImplementedError, EOFError)
-"""What pydicom raises on files that are damaged."""
-
+pydicom: Any = Library("pydicom", 'DICOM series need pydicom: pip install "atrous[medical]"')
+_OTHER = (
+    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".npy", ".npz", ".nii", ".gz", ".csv", ".tsv",
+    ".txt", ".json", ".toml", ".xml", ".md", ".mp4", ".safetensors", ".html",
+)  # fmt: skip
+"""Suffixes of files that are not opened to see whether they are DICOM."""
+_LOOKED_AT = 4
+"""Files of a folder that are opened to see whether they are DICOM."""
 UNEVEN = 0.02
-"""Share of the median by which a gap between slices may differ."""
+"""Part of the median gap by which a gap between slices may differ from it."""
 TILTED = 0.5
-"""Degrees by which the stack may lean against the normal of its slices."""
+"""Largest angle in degrees between the direction of the stack and the normal of its slices."""
 _CONVERT = "convert it with dcm2niix, and give the NIfTI file"
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One file: where its first voxel lies (mm, LPS), and how its numbers become values."""
+    """One file of a series: the position of its first voxel (mm, LPS) and the rescaling of its stored numbers."""
 
     path: Path
     position: tuple[float, float, float]
@@ -50,14 +46,14 @@ class Slice:
 
 @dataclass(frozen=True)
 class Series:
-    """A sorted series.
+    """The slices of a series in order, and what they have in common.
 
     Attributes:
-        slices: ascending along the normal.
-        size: rows and columns.
-        affine: `(4, 4)`, of a voxel `(column, row, slice, 1)` in RAS, mm.
-        spacing: of slices, rows and columns, mm.
-        dtype: of the values: uint8 or uint16 where they are so in the files and not rescaled, else float32.
+        slices: ascending along the normal of their plane.
+        size: number of rows and columns.
+        affine: `(4, 4)`, from the voxel `(column, row, slice, 1)` to millimeters in RAS.
+        spacing: distance of slices, rows and columns in mm.
+        dtype: uint8 or uint16 if the files store it without rescaling, else float32.
         modality: `CT`, `MR`, `PT` and so on.
     """
 
@@ -69,80 +65,123 @@ class Series:
     modality: str
 
 
-def read_header(path: Path) -> Header:
-    """Header with spacing and affine; no pixel is decoded."""
-    series = read_series(path)
-    return Header(
-        shape=(1, len(series.slices), *series.size),
-        dtype=series.dtype,
-        kind="volume",
-        spacing=series.spacing,
-        affine=tuple(tuple(float(value) for value in row) for row in series.affine),
-        unit="mm",
-        axes="ZYX",
-        names=(series.modality,),
-    )
+class DicomFormat(Format):
+    """Folders of slices. Their labels are written as NIfTI with the affine of the series."""
+
+    name = "DICOM"
+    folder = True
+    part_suffixes = (".dcm", ".ima")
+
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`."""
+        damaged = (pydicom.errors.InvalidDicomError, OSError, ValueError, KeyError, AttributeError)
+        return (*damaged, RuntimeError, NotImplementedError, EOFError)
+
+    def claims(self, path: Path) -> bool:
+        """Return whether a folder holds DICOM files."""
+        return is_series(path)
+
+    def header(self, path: Path) -> Header:
+        """Return the header with spacing and affine; no pixel is decoded."""
+        series = read_series(path)
+        return Header(
+            shape=(1, len(series.slices), *series.size),
+            dtype=series.dtype,
+            kind="volume",
+            spacing=series.spacing,
+            affine=tuple(tuple(float(value) for value in row) for row in series.affine),
+            unit="mm",
+            axes="ZYX",
+            names=(series.modality,),
+        )
+
+    def image(self, path: Path) -> np.ndarray:
+        """Return all voxels, `(1, Z, Y, X)`."""
+        return self.source(path)[...]
+
+    def source(self, path: Path) -> "DicomVolume":
+        """Return the volume as a source that decodes the slices that are asked for."""
+        return DicomVolume(read_series(path))
+
+    def values(self, path: Path) -> np.ndarray:
+        """Refuse: a series of scans holds no labels."""
+        raise FileFault(path, "labels are not read from a DICOM series", "export them as NIfTI, one file for each scan")
+
+    def geometry(self, path: Path) -> FileGeometry:
+        """See `Format.geometry`."""
+        return FileGeometry("dicom", path, self.header(path).affine)
+
+    def label_suffix(self, suffix: str, ndim: int) -> str:
+        """See `Format.label_suffix`."""
+        return ".nii.gz"
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Values `(1, Z, Y, X)`."""
-    return open_source(path)[...]
+def is_series(path: Path) -> bool:
+    """Return whether a folder holds DICOM files; the first few files that have no other known suffix are opened."""
+    if not path.is_dir() or path.suffix.lower() == ".zarr":
+        return False
+    return any(_is_dicom(file) for file in _candidates(path)[:_LOOKED_AT])
 
 
-def open_source(path: Path) -> "Volume":
-    """The volume, of which only the slices that are asked for are decoded."""
-    return Volume(read_series(path))
+def _is_dicom(path: Path) -> bool:
+    """Return whether a file has DICOM's mark: `DICM` after a preamble of 128 bytes."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
-def read_values(path: Path) -> np.ndarray:
-    """Refused: a series of pictures holds no labels."""
-    raise FileFault(path, "labels are no DICOM series", "export them as NIfTI, one file a case")
+def _candidates(path: Path) -> list[Path]:
+    """Return the files directly in a folder that may be slices, by name; the index file DICOMDIR is not."""
+    files = (file for file in path.iterdir() if file.suffix.lower() not in _OTHER and file.name.upper() != "DICOMDIR")
+    return sorted(file for file in files if not file.name.startswith(".") and file.is_file())
 
 
-class Volume:
-    """A series as something to slice, `(1, Z, Y, X)`."""
+class DicomVolume(LazySource):
+    """A series as a source `(1, Z, Y, X)`; a slice is decoded when it is asked for."""
 
     def __init__(self, series: Series) -> None:
+        super().__init__((1, len(series.slices), *series.size), series.dtype)
         self._series = series
-        self.shape, self.dtype = (1, len(series.slices), *series.size), np.dtype(series.dtype)
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        channel, depth, rows, columns = full_key(key, 4)
+    def _read(self, key: Key) -> np.ndarray:
+        channel, depth, rows, columns = key
         low, high, rest = span(depth, self.shape[1])
         wanted = range(low, high)[rest] if isinstance(rest, slice) else range(low, high)
-        planes = [self._decode(self._series.slices[at])[rows, columns] for at in wanted]
+        planes = [self._decode(self._series.slices[i])[rows, columns] for i in wanted]
         empty = np.empty(self.shape[2:], self.dtype)[rows, columns]
         stack = np.stack(planes) if planes else np.empty((0, *empty.shape), self.dtype)
         stack = stack if isinstance(rest, slice) else stack[0]
         return stack[None][channel]
 
-    def _decode(self, one: Slice) -> np.ndarray:
-        pixels = pydicom.dcmread(one.path).pixel_array
+    def _decode(self, stored: Slice) -> np.ndarray:
+        pixels = pydicom.dcmread(stored.path).pixel_array
         if pixels.shape != self._series.size:
-            raise FileFault(one.path, f"its pixels are {pixels.shape}, not {self._series.size}", "export it again")
-        if (one.slope, one.intercept) == (1.0, 0.0):
+            raise FileFault(stored.path, f"its pixels are {pixels.shape}, not {self._series.size}", "export it again")
+        if (stored.slope, stored.intercept) == (1.0, 0.0):
             return pixels.astype(self.dtype, copy=False)
-        return (pixels * one.slope + one.intercept).astype(self.dtype)
+        return (pixels * stored.slope + stored.intercept).astype(self.dtype)
 
 
 def read_series(path: Path) -> Series:
     """Read the headers of all slices of a folder and sort them.
 
     Raises:
-        FileFault: the slices are of several series or sizes, lack a position, leave gaps, or lean; their pixels are
-            colored, of several frames, or compressed in a way that nothing installed decodes.
+        FileFault: the slices belong to several series, differ in size, lack a position, leave gaps or are tilted; or
+            their pixels are colored, of several frames, or compressed with a codec for which no decoder is installed.
     """
     return _read_series(path, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(64)
 def _read_series(path: Path, _changed: int) -> Series:
-    files = slice_files(path)
-    found = [(file, pydicom.dcmread(file, stop_before_pixels=True)) for file in files]
-    images = [(file, dataset) for file, dataset in found if "Rows" in dataset]
+    files = [file for file in _candidates(path) if _is_dicom(file)]
+    datasets = [(file, pydicom.dcmread(file, stop_before_pixels=True)) for file in files]
+    images = [(file, dataset) for file, dataset in datasets if "Rows" in dataset]
     if not images:
-        raise FileFault(path, "no DICOM file in it is a picture", "give the folder of the slices")
+        raise FileFault(path, "none of its DICOM files is an image", "give the folder of the slices")
     _require_one_series(path, images)
     _require_gray(images)
     _, first = images[0]
@@ -150,7 +189,7 @@ def _read_series(path: Path, _changed: int) -> Series:
         lacking = next((f for f, dataset in images if not dataset.get(key)), None)
         if lacking is not None:
             raise FileFault(
-                lacking, f"it has no {key}: where it lies is not known", "export the series again, or NIfTI"
+                lacking, f"it has no {key}: its position in space is unknown", "export the series again, or NIfTI"
             )
     along_row, along_column = (np.array(first.ImageOrientationPatient[i : i + 3], float) for i in (0, 3))
     normal = np.cross(along_row, along_column)
@@ -178,19 +217,23 @@ def _read_series(path: Path, _changed: int) -> Series:
 def _require_one_series(path: Path, images: list[tuple[Path, Any]]) -> None:
     names = Counter(str(dataset.get("SeriesInstanceUID", "")) for _, dataset in images)
     if len(names) > 1:
-        said = {str(d.get("SeriesInstanceUID", "")): str(d.get("SeriesDescription", "unnamed")) for _, d in images}
-        parts = ", ".join(f"{said[name]}: {count} files" for name, count in names.most_common(3))
+        descriptions = {
+            str(d.get("SeriesInstanceUID", "")): str(d.get("SeriesDescription", "unnamed")) for _, d in images
+        }
+        parts = ", ".join(f"{descriptions[name]}: {count} files" for name, count in names.most_common(3))
         raise FileFault(path, f"it holds {len(names)} series ({parts})", "put each series into a folder of its own")
     file, first = images[0]
     for other, dataset in images[1:]:
         for key in ("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient"):
-            here, there = dataset.get(key), first.get(key)
-            same = here == there or (
-                here and there and np.allclose(np.array(here, float), np.array(there, float), atol=1e-3)
+            value, expected = dataset.get(key), first.get(key)
+            same = value == expected or (
+                value and expected and np.allclose(np.array(value, float), np.array(expected, float), atol=1e-3)
             )
             if not same:
                 raise FileFault(
-                    other, f"its {key} is {here}, that of {file.name} {there}", "remove what is no slice of it"
+                    other,
+                    f"its {key} is {value}, that of {file.name} is {expected}",
+                    "remove the files that are not slices of it",
                 )
 
 
@@ -201,7 +244,7 @@ def _require_gray(images: list[tuple[Path, Any]]) -> None:
                 file, f"one file of {dataset.NumberOfFrames} frames (enhanced or multi-frame DICOM)", _CONVERT
             )
         if int(dataset.get("SamplesPerPixel", 1)) != 1:
-            raise FileFault(file, "a color picture, not a slice of a scan", "leave it out")
+            raise FileFault(file, "a color image, not a slice of a scan", "remove it")
     file, first = images[0]
     syntax = first.file_meta.TransferSyntaxUID
     if syntax.is_compressed and not _can_decode(syntax):
@@ -211,16 +254,16 @@ def _require_gray(images: list[tuple[Path, Any]]) -> None:
 
 def _can_decode(syntax: Any) -> bool:
     try:
-        return get_decoder(syntax).is_available
+        return pydicom.pixels.decoders.base.get_decoder(syntax).is_available
     except NotImplementedError:
         return False
 
 
 def _step(path: Path, files: list[Path], positions: np.ndarray, normal: np.ndarray, first: Any) -> np.ndarray:
-    """From one slice to the next, `(3,)` mm in LPS.
+    """Return the step from one slice to the next, `(3,)` in mm, LPS.
 
     Raises:
-        FileFault: slices lie at one place, are missing, are not evenly apart, or the stack leans.
+        FileFault: two slices have one position, slices are missing or not evenly spaced, or the stack is tilted.
     """
     if len(positions) == 1:
         apart = float(first.get("SpacingBetweenSlices", 0) or first.get("SliceThickness", 0) or 1)
@@ -234,14 +277,14 @@ def _step(path: Path, files: list[Path], positions: np.ndarray, normal: np.ndarr
         raise FileFault(path, what, "keep one echo or time point in a folder")
     wide = np.flatnonzero(np.abs(gaps - usual) > max(UNEVEN * usual, 0.01))
     if wide.size:
-        at, times = int(wide[0]), float(gaps[wide[0]] / usual)
-        between = f"between {files[at].name} and {files[at + 1].name}"
+        i, times = int(wide[0]), float(gaps[wide[0]] / usual)
+        between = f"between {files[i].name} and {files[i + 1].name}"
         missing = round(times) - 1
         if missing > 0 and abs(times - round(times)) < 0.1:
             slices = f"{missing} slice{'s are' if missing > 1 else ' is'}"
-            what = f"{slices} missing {between} ({gaps[at]:.4g} mm apart, others {usual:.4g})"
+            what = f"{slices} missing {between} ({gaps[i]:.4g} mm apart, others {usual:.4g})"
             raise FileFault(path, what, "copy the series again, whole")
-        what = f"slices are not evenly apart: {gaps.min():.4g} to {gaps.max():.4g} mm, {gaps[at]:.4g} {between}"
+        what = f"slices are not evenly apart: {gaps.min():.4g} to {gaps.max():.4g} mm, {gaps[i]:.4g} {between}"
         raise FileFault(path, what, "resample it to even gaps (dcm2niix does), and give the NIfTI file")
     step = (positions[-1] - positions[0]) / (len(positions) - 1)
     lean = float(np.degrees(np.arccos(np.clip(np.dot(step, normal) / np.linalg.norm(step), -1, 1))))
@@ -251,7 +294,7 @@ def _step(path: Path, files: list[Path], positions: np.ndarray, normal: np.ndarr
 
 
 def _dtype(images: list[tuple[Path, Any]], slices: tuple[Slice, ...]) -> str:
-    plain = all((one.slope, one.intercept) == (1.0, 0.0) for one in slices)
+    plain = all((stored.slope, stored.intercept) == (1.0, 0.0) for stored in slices)
     bits = {(int(dataset.BitsAllocated), int(dataset.PixelRepresentation)) for _, dataset in images}
     return (
         {frozenset({(8, 0)}): "uint8", frozenset({(16, 0)}): "uint16"}.get(frozenset(bits), "float32")

@@ -1,8 +1,8 @@
-"""EDF, EDF+ and BDF: recordings in physical units, sliced where they lie, and annotations.
+"""EDF, EDF+ and BDF: recordings in physical units, and annotations.
 
-The format: Kemp et al. 1992, "A simple format for exchange of digitized polygraphic recordings"; Kemp and Olivan 2003,
-"European data format 'plus' (EDF+)". Reading is pyedflib's; annotations are written here, as many as there are (its
-writer drops what exceeds the data records).
+The formats are described by Kemp et al. 1992, "A simple format for exchange of digitized polygraphic recordings", and
+by Kemp and Olivan 2003, "European data format 'plus' (EDF+)". pyedflib reads them. Annotations are written here, since
+the writer of pyedflib drops annotations that do not fit into the data records of the signals.
 """
 
 import threading
@@ -13,95 +13,116 @@ from typing import Any
 
 import numpy as np
 
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails
+from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations, Interval, runs
 from atrous.data.formats.rates import Channels
 from atrous.errors import UserError
 
-ERRORS = (OSError, ValueError, IndexError, MemoryError)
-"""What pyedflib raises on files that are damaged or are not EDF."""
 RECORD = 8192
-"""Bytes of a data record of annotations."""
+"""Size of a data record of annotations, in bytes."""
 NOBODY = "X X X X".ljust(80) + "Startdate X X X X".ljust(80)
-"""Patient and recording of an EDF+ header that tells neither."""
-_OPEN = threading.Lock()  # the library refuses to open a file twice at a time
+"""Patient and recording in the header of an EDF+ file that names neither."""
+_OPEN = threading.Lock()  # pyedflib refuses to open a file that is open already
 
 
-def read_header(path: Path) -> Header:
-    """Header of the recording; spacing in seconds, of the fastest channel."""
-    source = open_source(path)
-    return Header(source.shape, "float32", "signal", stored=_stored(path), spacing=(1 / source.rate,))
+class EdfFormat(Format):
+    """Recordings in EDF, EDF+ and BDF. Labels are written as the annotations of an EDF+ file."""
 
+    name = "EDF"
+    suffixes = (".edf", ".bdf")
+    kind = "signal"
+    annotated = True
+    label_suffixes = (".edf",)
 
-def open_source(path: Path) -> Channels:
-    """The channels `(C, L)` float32 in physical units; only what is sliced is read, slow channels are interpolated.
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`."""
+        return (OSError, ValueError, IndexError, MemoryError)
 
-    Raises:
-        ValueError: it has annotations alone.
-    """
-    with _reading(path) as file:
-        counts = [int(n) for n in file.getNSamples()]
-        rates = [float(rate) for rate in file.getSampleFrequencies()]
-    if not counts:
-        raise ValueError("it has annotations and no signals")
+    def header(self, path: Path) -> Header:
+        """Return the header; the spacing is that of the fastest channel, in seconds."""
+        source = self.source(path)
+        return Header(source.shape, "float32", "signal", stored=_stored(path), spacing=(1 / source.rate,))
 
-    def read(channel: int, start: int, stop: int) -> np.ndarray:
+    def source(self, path: Path) -> Channels:
+        """Return the channels `(C, L)` float32 in physical units; slow channels are interpolated.
+
+        Raises:
+            ValueError: the file has only annotations.
+        """
         with _reading(path) as file:
-            return file.readSignal(channel, start, stop - start)
+            counts = [int(n) for n in file.getNSamples()]
+            rates = [float(rate) for rate in file.getSampleFrequencies()]
+        if not counts:
+            raise ValueError("it has annotations and no signals")
 
-    return Channels(counts, rates, read)
+        def read(channel: int, start: int, stop: int) -> np.ndarray:
+            with _reading(path) as file:
+                return file.readSignal(channel, start, stop - start)
 
+        return Channels(counts, rates, read)
 
-def read_image(path: Path) -> np.ndarray:
-    """The channels, `(C, L)` float32, in physical units."""
-    return open_source(path)[...]
+    def image(self, path: Path) -> np.ndarray:
+        """Return all channels, `(C, L)` float32 in physical units."""
+        return self.source(path)[...]
 
+    def channel_names(self, path: Path) -> tuple[str, ...]:
+        """Return the labels of the channels, such as `EEG Fpz-Cz`."""
+        with _reading(path) as file:
+            return tuple(label.strip() for label in file.getSignalLabels())
 
-def channel_names(path: Path) -> tuple[str, ...]:
-    """Labels of the channels, `EEG Fpz-Cz`."""
-    with _reading(path) as file:
-        return tuple(label.strip() for label in file.getSignalLabels())
+    def has_annotations(self, path: Path, annotator: str = "") -> bool:
+        """Return whether the file can hold annotations, as EDF+ and BDF+ can."""
+        with path.open("rb") as file:
+            return file.read(197)[192:].decode("latin-1").startswith(("EDF+", "BDF+"))
 
+    def annotations(self, path: Path, annotator: str = "") -> Annotations:
+        """Return all annotations; an annotation without a duration is an instant."""
+        with _reading(path, annotations=True) as file:
+            onsets, durations, texts = file.readAnnotations()
+        intervals = [
+            Interval(float(onset), float(onset) + max(0.0, float(duration)), str(text).strip())
+            for onset, duration, text in zip(onsets, durations, texts, strict=True)
+        ]
+        return Annotations(tuple(sorted(intervals, key=lambda interval: interval.start)))
 
-def is_annotated(path: Path, _: str) -> bool:
-    """Whether the file can hold annotations: EDF+ and BDF+."""
-    with path.open("rb") as file:
-        return file.read(197)[192:].decode("latin-1").startswith(("EDF+", "BDF+"))
+    def geometry(self, path: Path) -> FileGeometry:
+        """See `Format.geometry`."""
+        return FileGeometry("edf", path)
 
+    def label_suffix(self, suffix: str, ndim: int) -> str:
+        """See `Format.label_suffix`."""
+        return ".edf"
 
-def read_annotations(path: Path, _: str) -> Annotations:
-    """All annotations; one without duration is an instant."""
-    with _reading(path, annotations=True) as file:
-        onsets, durations, texts = file.readAnnotations()
-    found = [
-        Interval(float(onset), float(onset) + max(0.0, float(duration)), str(text).strip())
-        for onset, duration, text in zip(onsets, durations, texts, strict=True)
-    ]
-    return Annotations(tuple(sorted(found, key=lambda i: i.start)))
+    def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
+        """Return an EDF+ file with one annotation for each run of equal labels `(L,)`, and no signal.
 
-
-def encode_label(words: np.ndarray, like: Path | None) -> bytes:
-    """Bytes of an EDF+ file of annotations alone, one per run of equal labels `(L,)`.
-
-    Patient, recording and start are those of `like`, which also says the rate.
-    """
-    if like is None:
-        raise ValueError("labels are written as EDF+ beside the recording that they belong to")
-    with like.open("rb") as file:
-        who = file.read(184)[8:].decode("latin-1")
-    if not is_annotated(like, ""):  # plain EDF says who in free text, which EDF+ forbids
-        who = NOBODY + who[160:]
-    return encode_annotations(runs(words.astype(str), open_source(like).rate), who)
+        Patient, recording, start and sampling rate are those of the labeled recording.
+        """
+        like = details.labeled_file("edf")
+        if like is None:
+            raise ValueError("labels are written as EDF+ beside the recording that they belong to")
+        words = labels if details.names is None else np.array(details.names)[labels]
+        with like.open("rb") as file:
+            who = file.read(184)[8:].decode("latin-1")
+        if not self.has_annotations(like):  # plain EDF has free text there, which EDF+ forbids
+            who = NOBODY + who[160:]
+        return encode_annotations(runs(words.astype(str), self.source(like).rate), who)
 
 
 def encode_annotations(intervals: Sequence[Interval], who: str) -> bytes:
-    """Bytes of an EDF+ file that holds these annotations and no signal.
+    """Return the content of an EDF+ file that holds these annotations and no signal.
 
     Args:
-        intervals: texts without control characters.
-        who: 176 characters of an EDF header: patient, recording, date and time of start.
+        intervals: the annotations; control characters are removed from their texts.
+        who: 176 characters for the header: patient, recording, date and time of the start.
+
+    Raises:
+        ValueError: an annotation is longer than a data record.
     """
-    keeping = b"+0\x14\x14\x00"
+    keeping = b"+0\x14\x14\x00"  # every record begins with its own time
     records = [keeping]
     for i in intervals:
         text = "".join(c for c in i.text if c >= " ").encode()
@@ -120,7 +141,7 @@ def encode_annotations(intervals: Sequence[Interval], who: str) -> bytes:
 
 
 def _seconds(value: float) -> str:
-    """As EDF+ writes times: a sign, no exponent.
+    """Return a time as EDF+ writes it: with a sign, without an exponent.
 
     >>> _seconds(0.5), _seconds(12.0)
     ('+0.5', '+12')

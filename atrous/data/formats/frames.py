@@ -1,6 +1,7 @@
 """A folder with one image file per frame, time first: `(C, T, H, W)`; masks `(T, H, W)`."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,116 +9,144 @@ from typing import TypeVar
 
 import numpy as np
 
-from atrous.data.formats import raster
-from atrous.data.formats.clip import Clip
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats.base import Format
+from atrous.data.formats.failure import Errors, FileFault
 from atrous.data.formats.header import Header
+from atrous.data.formats.raster import RasterFormat
+from atrous.data.source import Key, LazySource
 
-SUFFIXES = raster.SUFFIXES
-"""Suffixes of the files that are frames."""
-ERRORS = (OSError, ValueError)
-"""What a folder without frames raises."""
+_RASTER = RasterFormat()
 _Result = TypeVar("_Result")
 
 
+class Clip(LazySource):
+    """A video as a source `(C, T, H, W)`; only the frames that are sliced are decoded, and none is kept."""
+
+    @abstractmethod
+    def frames(self, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+        """Yield the frames with these numbers, each `(C, H, W)`, one after the other."""
+
+    def _read(self, key: Key) -> np.ndarray:
+        channel, time, *place = key
+        wanted = range(self.shape[1])[time]
+        if isinstance(wanted, int):
+            return next(self.frames([wanted]))[(channel, *place)]
+        values = np.empty((self.shape[0], len(wanted), *self.shape[2:]), self.dtype)
+        for i, frame in enumerate(self.frames(wanted)):
+            values[:, i] = frame
+        return values[(channel, slice(None), *place)]
+
+
+class FramesFormat(Format):
+    """Folders with an image file for each frame."""
+
+    name = "a folder of frames"
+    kind = "video"
+    folder = True
+
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`."""
+        return (OSError, ValueError)
+
+    def header(self, path: Path) -> Header:
+        """Return the header of the first frame, with the number of frames as the first spatial axis."""
+        files = _files(path)
+        first = _frame(files[0], _RASTER.header)
+        return replace(first, shape=(first.channels, len(files), *first.size))
+
+    def image(self, path: Path) -> np.ndarray:
+        """Return all frames, `(C, T, H, W)`."""
+        return self.source(path)[...]
+
+    def source(self, path: Path) -> "Frames":
+        """Return the frames as a source that decodes a frame when it is sliced."""
+        return Frames(_files(path), self.header(path))
+
+    def values(self, path: Path) -> np.ndarray:
+        """Return the numbers that mask files store, `(T, H, W)`; `(3, T, H, W)` if they store colors."""
+        return stack_values(_files(path))
+
+
 def frame_files(folder: Path) -> tuple[Path, ...]:
-    """Image files directly in a folder, in the order of the numbers in their names (`f2.png` before `f10.png`)."""
-    files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    """Return the image files directly in a folder, in the order of the numbers in their names.
+
+    `f2.png` comes before `f10.png`. Hidden files are left out.
+    """
+    files = (
+        path for path in folder.iterdir() if path.suffix.lower() in _RASTER.suffixes and not path.name.startswith(".")
+    )
     return tuple(sorted(files, key=lambda path: (_natural(path.stem), path.name)))
 
 
 def frame_number(path: Path) -> int | None:
-    """The last whole number in a frame's name, None where there is none.
+    """Return the last whole number in the name of a frame, None if there is none.
 
     >>> frame_number(Path("shot2_00017.jpg")), frame_number(Path("first.png"))
     (17, None)
     """
-    found = re.findall(r"\d+", path.stem)
-    return int(found[-1]) if found else None
-
-
-def read_header(path: Path) -> Header:
-    """Header of the first frame, with the number of frames as the first axis."""
-    files = _files(path)
-    first = _guarded(files[0], raster.read_header)
-    return replace(first, shape=(first.channels, len(files), *first.size))
-
-
-def read_image(path: Path) -> np.ndarray:
-    """All frames, `(C, T, H, W)`."""
-    return Frames(path)[...]
-
-
-def open_source(path: Path) -> "Frames":
-    """The frames, each decoded when it is sliced."""
-    return Frames(path)
-
-
-def read_values(path: Path) -> np.ndarray:
-    """The numbers that the frames store: `(T, H, W)`, or `(3, T, H, W)` where they store colors."""
-    return stack_values(_files(path))
+    numbers = re.findall(r"\d+", path.stem)
+    return int(numbers[-1]) if numbers else None
 
 
 def stack_values(files: Sequence[Path]) -> np.ndarray:
-    """The numbers in these mask files as one array, `(T, H, W)` or `(3, T, H, W)`.
+    """Read mask files into one array, `(T, H, W)`, or `(3, T, H, W)` if they store colors.
 
     Raises:
-        FileFault: a file cannot be read, or differs in size from the first.
+        FileFault: a file cannot be read, or its size differs from that of the first.
     """
-    found: np.ndarray | None = None
-    for at, path in enumerate(files):
-        values = _guarded(path, raster.read_values)
-        if found is None:
-            found = np.empty((*values.shape[:-2], len(files), *values.shape[-2:]), values.dtype)
-        place = found[..., at, :, :]
+    stacked: np.ndarray | None = None
+    for i, path in enumerate(files):
+        values = _frame(path, _RASTER.values)
+        if stacked is None:
+            stacked = np.empty((*values.shape[:-2], len(files), *values.shape[-2:]), values.dtype)
+        place = stacked[..., i, :, :]
         if values.shape != place.shape:
-            raise FileFault(
-                path, f"its shape is {values.shape}, that of {files[0].name} {place.shape}", "make it equal"
-            )
+            what = f"its shape is {values.shape}, that of {files[0].name} {place.shape}"
+            raise FileFault(path, what, "give all masks of a video one size")
         place[...] = values
-    assert found is not None
-    return found
+    assert stacked is not None
+    return stacked
 
 
 class Frames(Clip):
-    """A folder of frames as something to slice.
+    """The frames of a folder as a source.
 
     Attributes:
-        files: of the frames, in order.
+        files: one for each frame, in order.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.files = _files(path)
-        header = read_header(path)
-        self.shape = (header.channels, len(self.files), *header.size[1:])  # type: ignore[assignment]
-        self.dtype = np.dtype(header.dtype)
+    def __init__(self, files: Sequence[Path], header: Header) -> None:
+        self.files = tuple(files)
+        super().__init__((header.channels, len(self.files), *header.size[1:]), header.dtype)
 
     def frames(self, wanted: Sequence[int]) -> Iterator[np.ndarray]:
         """See `Clip.frames`."""
         expected = (self.shape[0], *self.shape[2:])
-        for index in wanted:
-            frame = _guarded(self.files[index], raster.read_image)
+        for number in wanted:
+            frame = _frame(self.files[number], _RASTER.image)
             if frame.shape != expected:
                 what = f"its shape is {frame.shape}, that of {self.files[0].name} {expected}"
-                raise FileFault(self.files[index], what, "keep the frames of a clip at one size")
+                raise FileFault(self.files[number], what, "keep the frames of a clip at one size")
             yield frame
 
 
 def _files(folder: Path) -> tuple[Path, ...]:
     files = frame_files(folder)
     if not files:
-        raise FileFault(folder, "a folder without frames", f"put {' '.join(SUFFIXES[:2])} files directly in it")
+        raise FileFault(folder, "a folder without frames", f"put {' '.join(_RASTER.suffixes[:2])} files directly in it")
     return files
 
 
-def _guarded(path: Path, read: Callable[[Path], _Result]) -> _Result:
+def _frame(path: Path, read: Callable[[Path], _Result]) -> _Result:
+    """Read one frame; what is wrong with it is message of its file, not of the folder."""
     try:
         return read(path)
-    except raster.ERRORS as error:
-        said = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
-        raise FileFault(path, f"this frame cannot be read ({said})", "copy it again or remove it") from error
+    except _RASTER.errors as error:
+        message = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
+        raise FileFault(path, f"this frame cannot be read ({message})", "copy it again or remove it") from error
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Numbers compare as numbers."""
+    """Return a sort key with which the numbers in names compare as numbers."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]

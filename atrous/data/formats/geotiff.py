@@ -1,14 +1,18 @@
-"""Maps by rasterio: GeoTIFF, JPEG 2000 and VRT. Windows are read, tiles are written, the projection is kept.
+"""Maps by rasterio: GeoTIFF, JPEG 2000 and VRT, with projection and nodata.
 
-A position has no data where every band has the file's nodata value (or no finite number), or where a mask or an alpha
-band says so. Readers here never give a nodata value: what is missing becomes the mean of its band, so that neither a
-convolution nor a figure sees -9999. Nodata 0 of unsigned bands is a dark value too: it is replaced only where all bands
-have it.
+A pixel has no data if every band has the nodata value there (or no finite number), or if a mask or an alpha band says
+so. Images never contain nodata values: a missing value becomes the mean of its band, so that neither a convolution nor
+a statistic sees -9999. In unsigned bands a nodata value of 0 may also be a dark pixel, so it is replaced only where all
+bands have it.
 """
 
+import functools
+import importlib.util
 import os
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,130 +21,160 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import image_dtype
+from atrous.data.formats.base import FileGeometry, Format, Library
+from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header, MapGrid
-from atrous.data.formats.window import span
-from atrous.data.source import full_key
-from atrous.errors import UserError
+from atrous.data.source import Key, LazySource, Source, span
 from atrous.labels import IGNORE
 
-try:
-    import rasterio
-    from rasterio.enums import ColorInterp, MaskFlags
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-    from rasterio.windows import Window
-except ImportError as error:
-    raise UserError('maps need rasterio: pip install "atrous[geo]"') from error
-
-SUFFIXES = (".tif", ".tiff", ".jp2", ".vrt")
-ERRORS = (RasterioError, OSError, ValueError, MemoryError)
-"""What rasterio raises on files that are damaged or are not maps."""
+_MISSING = 'maps need rasterio: pip install "atrous[geo]"'
+rasterio: Any = Library("rasterio", _MISSING)
+enums: Any = Library("rasterio.enums", _MISSING)
+tifffile: Any = Library("tifffile")
 
 TILE = 512
 ROWS = 2048
-"""Rows that are read at a time where only some of them are wanted."""
+"""Most rows that are read together where a slice skips some of them."""
 LOOKED_AT = 16
-"""Windows of a file from which the means of its bands are taken."""
+"""Windows of a file from which the means of its bands are computed."""
+_MAP_TAGS = (33550, 33922, 34264, 34735, 42113)
+"""TIFF tags of maps: ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory and GDAL's nodata value."""
 
 
-def read_header(path: Path) -> Header:
-    """Header with projection, transform, nodata and the descriptions of the bands."""
-    with opened(path) as raster:
-        bands = _bands(raster)
-        palette = _palette(raster)
-        stored = np.result_type(*(raster.dtypes[band - 1] for band in bands))
-        if stored.kind not in "buif":
-            raise ValueError(f"its values are {stored}, not numbers")
-        dtype = image_dtype(stored)
-        a, b, c, d, e, f = raster.transform[:6]
-        return Header(
-            shape=(3 if palette else len(bands), raster.height, raster.width),
-            dtype="uint8" if palette else dtype,
-            kind="palette" if palette else "map",
-            stored=None if stored.name == dtype else stored.name,
-            palette=palette,
-            spacing=(float(np.hypot(b, e)), float(np.hypot(a, d))),
-            unit=_unit(raster),
-            names=tuple(raster.descriptions[band - 1] or "" for band in bands),
-            map=MapGrid(_crs_text(raster), (a, b, c, d, e, f), raster.nodata),
-        )
+class GeoTiffFormat(Format):
+    """Maps. Their labels are written as GeoTIFF with the same projection (`geotiff_write`)."""
+
+    name = "maps"
+    suffixes = (".tif", ".tiff", ".jp2", ".vrt")
+
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`."""
+        return (rasterio.errors.RasterioError, OSError, ValueError, MemoryError)
+
+    def claims(self, path: Path) -> bool:
+        """Return whether a file is a map; a TIFF is one if it has a projection or GDAL's nodata value."""
+        return self.suffix(path) in (".jp2", ".vrt") or (has_rasterio() and is_map(path))
+
+    def header(self, path: Path) -> Header:
+        """Return the header with projection, transform, nodata value and descriptions of the bands."""
+        with opened(path) as raster:
+            bands = _bands(raster)
+            palette = _palette(raster)
+            stored = np.result_type(*(raster.dtypes[band - 1] for band in bands))
+            if stored.kind not in "buif":
+                raise ValueError(f"its values are {stored}, not numbers")
+            dtype = image_dtype(stored)
+            a, b, c, d, e, f = raster.transform[:6]
+            return Header(
+                shape=(3 if palette else len(bands), raster.height, raster.width),
+                dtype="uint8" if palette else dtype,
+                kind="palette" if palette else "map",
+                stored=None if stored.name == dtype else stored.name,
+                palette=palette,
+                spacing=(float(np.hypot(b, e)), float(np.hypot(a, d))),
+                unit=_unit(raster),
+                names=tuple(raster.descriptions[band - 1] or "" for band in bands),
+                map=MapGrid(_crs_text(raster), (a, b, c, d, e, f), raster.nodata),
+            )
+
+    def image(self, path: Path) -> np.ndarray:
+        """See `Format.image`; alpha is dropped, a palette is looked up, missing values are filled."""
+        return np.asarray(self.source(path)[...])
+
+    def source(self, path: Path) -> Source:
+        """Return the map `(C, H, W)`, of which only the windows that are sliced are read; with a palette all of it."""
+        header = self.header(path)
+        if header.palette is None:
+            return Raster(path, header)
+        with opened(path) as raster:
+            indices = raster.read(1)
+        table = np.zeros((256, 3), np.uint8)
+        table[: len(header.palette)] = header.palette
+        return np.ascontiguousarray(np.moveaxis(table[indices], -1, 0))
+
+    def valid(self, path: Path) -> "Valid | None":
+        """Return a mask `(H, W)` of the pixels that have data; None if the map cannot lack any."""
+        with opened(path) as raster:
+            bands = _bands(raster)
+            floats = any(np.dtype(raster.dtypes[band - 1]).kind == "f" for band in bands)
+            some = floats or _is_masked(raster) or any(raster.nodatavals[band - 1] is not None for band in bands)
+        return Valid(path) if some else None
+
+    def values(self, path: Path) -> np.ndarray:
+        """Return the numbers of a label file, `(H, W)`; `(3, H, W)` of three bands or more. Of a palette, the indices.
+
+        A nodata value that can be no class number (outside of 0..254) becomes 255, as do NaN and masked pixels.
+        """
+        with opened(path) as raster:
+            bands = _bands(raster)
+            values = raster.read(bands[:3] if len(bands) > 2 else bands[:1])
+            nodata, masked = raster.nodata, _mask(raster, None) == 0 if _is_masked(raster) else None
+        void = np.zeros(values.shape, bool) if masked is None else np.broadcast_to(masked, values.shape).copy()
+        if values.dtype.kind == "f":
+            void |= ~np.isfinite(values)
+        if nodata is not None and not 0 <= nodata < IGNORE:
+            void |= _equal(values, nodata)
+        if void.any():
+            kind = np.int32 if values.dtype.kind in "iu" and values.dtype != np.uint8 else values.dtype
+            values = values.astype(kind)
+            values[void] = IGNORE
+        return values if len(values) == 3 else values[0]
+
+    def geometry(self, path: Path) -> FileGeometry:
+        """See `Format.geometry`."""
+        return FileGeometry("map", path)
+
+    def label_suffix(self, suffix: str, ndim: int) -> str:
+        """See `Format.label_suffix`."""
+        return suffix if suffix in (".tif", ".tiff") else ".tif"
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Values `(C, H, W)`: uint8, uint16 or float32; alpha dropped, a palette looked up, what is missing filled."""
-    source = open_source(path)
-    return source if isinstance(source, np.ndarray) else source[...]
+def has_rasterio() -> bool:
+    """Return whether rasterio is installed."""
+    return importlib.util.find_spec("rasterio") is not None
 
 
-def open_source(path: Path) -> Any:
-    """The map as `(C, H, W)`, of which only the windows that are sliced are read; with a palette it is read whole."""
-    palette = read_header(path).palette
-    if palette is None:
-        return Raster(path)
-    with opened(path) as raster:
-        indices = raster.read(1)
-    table = np.zeros((256, 3), np.uint8)
-    table[: len(palette)] = palette
-    return np.ascontiguousarray(np.moveaxis(table[indices], -1, 0))
+def is_map(path: Path) -> bool:
+    """Return whether a TIFF has a georeference, or a nodata value as GDAL writes it; False for other files."""
+    if not path.is_file():
+        return False
+    status = path.stat()
+    return _has_tags(path, status.st_mtime_ns, status.st_size)
 
 
-def open_valid(path: Path) -> "Valid | None":
-    """Where the map has data, `(H, W)` bool, to be sliced; None where it cannot lack any."""
-    with opened(path) as raster:
-        bands = _bands(raster)
-        floats = any(np.dtype(raster.dtypes[band - 1]).kind == "f" for band in bands)
-        some = floats or _is_masked(raster) or any(raster.nodatavals[band - 1] is not None for band in bands)
-    return Valid(path) if some else None
+@functools.lru_cache(4096)
+def _has_tags(path: Path, _changed: int, _size: int) -> bool:
+    damaged = (tifffile.TiffFileError, OSError, ValueError, KeyError, IndexError, RuntimeError, TypeError)
+    try:
+        with tifffile.TiffFile(path) as file:
+            tags = file.pages.first.tags
+            return any(code in tags for code in _MAP_TAGS)
+    except (*damaged, struct.error, zlib.error, MemoryError):
+        return False
 
 
-def read_values(path: Path) -> np.ndarray:
-    """The numbers of a label file, `(H, W)`, palette indices included; `(3, H, W)` for three bands or more.
+class Raster(LazySource):
+    """A map as a source `(C, H, W)` in uint8, uint16 or float32; several threads may slice it."""
 
-    A nodata value that can be no class number (beyond 0..254) becomes 255, as do NaN and masked positions.
-    """
-    with opened(path) as raster:
-        bands = _bands(raster)
-        values = raster.read(bands[:3] if len(bands) > 2 else bands[:1])
-        nodata, masked = raster.nodata, _mask(raster, None) == 0 if _is_masked(raster) else None
-    void = np.zeros(values.shape, bool) if masked is None else np.broadcast_to(masked, values.shape).copy()
-    if values.dtype.kind == "f":
-        void |= ~np.isfinite(values)
-    if nodata is not None and not 0 <= nodata < IGNORE:
-        void |= _equal(values, nodata)
-    if void.any():
-        kind = np.int32 if values.dtype.kind in "iu" and values.dtype != np.uint8 else values.dtype
-        values = values.astype(kind)
-        values[void] = IGNORE
-    return values if len(values) == 3 else values[0]
-
-
-class Raster:
-    """A map as something to slice, `(C, H, W)`; it may be sliced from several threads.
-
-    Attributes:
-        shape: `(C, H, W)`.
-        dtype: uint8, uint16 or float32.
-    """
-
-    def __init__(self, path: Path) -> None:
-        header = read_header(path)
-        self.shape, self.dtype = header.shape, np.dtype(header.dtype)
+    def __init__(self, path: Path, header: Header) -> None:
+        super().__init__(header.shape, header.dtype)
         self._lock = threading.Lock()
         self._raster = opened(path)
         self._bands = _bands(self._raster)
         self._fill: np.ndarray | None = None
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        channel, rows, columns = full_key(key, 3)
+    def _read(self, key: Key) -> np.ndarray:
+        channel, rows, columns = key
         low, high, rest = span(channel, self.shape[0])
         chosen = self._bands[low:high]
-        return _by_rows(lambda window: self._read(chosen, window), self.shape, rows, columns)[rest]
+        return _by_rows(lambda window: self._window(chosen, window), self.shape, rows, columns)[rest]
 
-    def _read(self, bands: Sequence[int], window: Window) -> np.ndarray:
+    def _window(self, bands: Sequence[int], window: Any) -> np.ndarray:
         with self._lock:
             return self._filled(self._raster.read(bands, window=window), bands, window)
 
-    def _filled(self, pixels: np.ndarray, bands: Sequence[int], window: Window) -> np.ndarray:
+    def _filled(self, pixels: np.ndarray, bands: Sequence[int], window: Any) -> np.ndarray:
         missing = _missing(self._raster, pixels, bands)
         void = _void(self._raster, missing, bands, window)
         dark = np.array([self._raster.nodatavals[band - 1] == 0 for band in bands]) & (pixels.dtype.kind == "u")
@@ -159,21 +193,20 @@ class Raster:
         return self._fill
 
 
-class Valid:
-    """Where a map has data, `(H, W)` bool, as something to slice."""
+class Valid(LazySource):
+    """A mask `(H, W)` of bool: true where a map has data."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._raster = opened(path)
         self._bands = _bands(self._raster)
-        self.shape, self.dtype = (self._raster.height, self._raster.width), np.dtype(bool)
+        super().__init__((self._raster.height, self._raster.width), bool)
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        rows, columns = full_key(key, 2)
-        return _by_rows(self._read, (1, *self.shape), rows, columns)[0]
+    def _read(self, key: Key) -> np.ndarray:
+        rows, columns = key
+        return _by_rows(self._window, (1, *self.shape), rows, columns)[0]
 
-    def _read(self, window: Window) -> np.ndarray:
+    def _window(self, window: Any) -> np.ndarray:
         with self._lock:
             missing = _missing(self._raster, self._raster.read(self._bands, window=window), self._bands)
             void = _void(self._raster, missing, self._bands, window)
@@ -181,26 +214,28 @@ class Valid:
 
 
 def opened(path: Path) -> Any:
-    """The file, open; to be closed."""
+    """Open a map; the caller closes it."""
     with quiet():
         return rasterio.open(os.fspath(path))
 
 
 @contextmanager
 def quiet() -> Any:
-    """Without the warning that a file has no georeference: files with nodata alone are read here too."""
+    """Silence the warning that a file has no georeference: files that only have a nodata value are read too."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         yield
 
 
 def _bands(raster: Any) -> list[int]:
-    """Numbers of the bands that are no alpha."""
-    return [band for band, color in zip(raster.indexes, raster.colorinterp, strict=True) if color != ColorInterp.alpha]
+    """Return the numbers of the bands other than alpha."""
+    return [
+        band for band, color in zip(raster.indexes, raster.colorinterp, strict=True) if color != enums.ColorInterp.alpha
+    ]
 
 
 def _palette(raster: Any) -> tuple[tuple[int, int, int], ...] | None:
-    if len(_bands(raster)) != 1 or raster.colorinterp[0] != ColorInterp.palette or raster.dtypes[0] != "uint8":
+    if len(_bands(raster)) != 1 or raster.colorinterp[0] != enums.ColorInterp.palette or raster.dtypes[0] != "uint8":
         return None
     colors = raster.colormap(1)
     return tuple(colors[value][:3] for value in sorted(colors))
@@ -228,7 +263,7 @@ def _equal(values: np.ndarray, nodata: float) -> np.ndarray:
 
 
 def _missing(raster: Any, pixels: np.ndarray, bands: Sequence[int]) -> np.ndarray:
-    """Values `(C, h, w)` that are their band's nodata or no finite number."""
+    """Return which values `(C, h, w)` are the nodata value of their band or not finite."""
     missing = ~np.isfinite(pixels) if pixels.dtype.kind == "f" else np.zeros(pixels.shape, bool)
     for index, band in enumerate(bands):
         nodata = raster.nodatavals[band - 1]
@@ -237,8 +272,8 @@ def _missing(raster: Any, pixels: np.ndarray, bands: Sequence[int]) -> np.ndarra
     return missing
 
 
-def _void(raster: Any, missing: np.ndarray, bands: Sequence[int], window: Window) -> np.ndarray | None:
-    """Positions `(h, w)` without data in any band; None where there is none."""
+def _void(raster: Any, missing: np.ndarray, bands: Sequence[int], window: Any) -> np.ndarray | None:
+    """Return which pixels `(h, w)` have no data in any band; None if there are none."""
     if len(bands) < len(_bands(raster)) and missing.any():
         everything = _bands(raster)
         missing = _missing(raster, raster.read(everything, window=window), everything)
@@ -249,18 +284,18 @@ def _void(raster: Any, missing: np.ndarray, bands: Sequence[int], window: Window
 
 
 def _is_masked(raster: Any) -> bool:
-    return ColorInterp.alpha in raster.colorinterp or MaskFlags.per_dataset in raster.mask_flag_enums[0]
+    return enums.ColorInterp.alpha in raster.colorinterp or enums.MaskFlags.per_dataset in raster.mask_flag_enums[0]
 
 
-def _mask(raster: Any, window: Window | None) -> np.ndarray:
-    """The alpha band (which GDAL takes for a mask only beside one or three others), or the mask; 0 is no data."""
-    if ColorInterp.alpha in raster.colorinterp:
-        return raster.read(raster.colorinterp.index(ColorInterp.alpha) + 1, window=window)
+def _mask(raster: Any, window: Any) -> np.ndarray:
+    """Return the alpha band or the mask; 0 means no data. GDAL itself uses alpha only beside one or three bands."""
+    if enums.ColorInterp.alpha in raster.colorinterp:
+        return raster.read(raster.colorinterp.index(enums.ColorInterp.alpha) + 1, window=window)
     return raster.dataset_mask(window=window)
 
 
 def _band_means(raster: Any, bands: Sequence[int]) -> np.ndarray:
-    """Mean of each band's data `(C,)` over a few windows; over all of the map where those have none."""
+    """Return the mean of each band `(C,)` over a few windows, or over the whole map if those hold no data."""
     height, width = raster.height, raster.width
     tops = np.unique(np.linspace(0, max(0, height - TILE), int(LOOKED_AT**0.5)).astype(int))
     lefts = np.unique(np.linspace(0, max(0, width - TILE), int(LOOKED_AT**0.5)).astype(int))
@@ -269,30 +304,30 @@ def _band_means(raster: Any, bands: Sequence[int]) -> np.ndarray:
     total, count = np.zeros(len(bands)), np.zeros(len(bands))
     for windows in (few, everything):
         total[:], count[:] = 0, 0
-        for place in windows:
-            pixels = raster.read(bands, window=place)
+        for tile in windows:
+            pixels = raster.read(bands, window=tile)
             missing = _missing(raster, pixels, bands)
-            void = _void(raster, missing, bands, place)
-            kept = ~missing if void is None else ~(missing | void)
-            total += np.where(kept, pixels, 0).sum((1, 2), dtype=np.float64)
-            count += kept.sum((1, 2))
+            void = _void(raster, missing, bands, tile)
+            measured = ~missing if void is None else ~(missing | void)
+            total += np.where(measured, pixels, 0).sum((1, 2), dtype=np.float64)
+            count += measured.sum((1, 2))
         if count.all():
             break
     return np.divide(total, count, out=np.zeros(len(bands)), where=count > 0)
 
 
 def window(top: int, left: int, height: int, width: int) -> Any:
-    """A window of a map."""
-    return Window(int(left), int(top), int(width), int(height))  # pyright: ignore[reportCallIssue]
+    """Return a window of a map, for rasterio."""
+    return rasterio.windows.Window(int(left), int(top), int(width), int(height))
 
 
 def _inside(top: int, left: int, raster: Any) -> Any:
-    """A tile at this place, cut at the border."""
+    """Return the window of a tile, cut at the border of the map."""
     return window(top, left, min(TILE, raster.height - top), min(TILE, raster.width - left))
 
 
 def _by_rows(read: Any, shape: tuple[int, ...], rows: Any, columns: Any) -> np.ndarray:
-    """Read a key of rows and columns; where rows are skipped, a few at a time, so that they are never all held."""
+    """Read rows and columns; if rows are skipped, piece by piece, so that the skipped ones are never all in memory."""
     top, bottom, row_rest = span(rows, shape[1])
     left, right, column_rest = span(columns, shape[2])
     step = row_rest.step if isinstance(row_rest, slice) and row_rest.step is not None else 1

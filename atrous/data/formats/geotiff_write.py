@@ -1,4 +1,4 @@
-"""GeoTIFFs written tile by tile, on the grid and in the projection of the map that was labeled."""
+"""Write GeoTIFFs tile by tile, on the grid and in the projection of the map that was labeled."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,36 +7,37 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.geotiff import TILE, opened, quiet, rasterio, window
+from atrous.data.source import Source
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 
 OVERVIEWS_FROM = 1024
-"""Longest side from which smaller copies are stored beside, so that a viewer shows the whole at once."""
+"""Longest side from which smaller copies are stored in the file, so that viewers can show the whole map at once."""
 
 
 def write(
     path: Path,
-    values: Any,
+    values: Source,
     *,
     like: Path,
     names: Sequence[str] = (),
     nodata: float | None = None,
     palette: Sequence[Sequence[int]] | None = None,
 ) -> None:
-    """Write labels `(H, W)` or bands `(K, H, W)` as a tiled, deflated GeoTIFF that lies where `like` lies.
+    """Write labels `(H, W)` or bands `(K, H, W)` as a tiled, deflated GeoTIFF with the georeference of `like`.
 
-    One row of tiles is held at a time; larger files get overviews.
+    One row of tiles is held in memory at a time. Larger files get overviews.
 
     Args:
-        path: where to; the caller renames it.
-        values: whole numbers or float32, sliced.
+        path: the file to write.
+        values: whole numbers or float32.
         like: the map whose projection, transform and ground control points are kept.
-        names: classes: the descriptions of the bands, or of the values of the one band of labels.
+        names: of the classes: they describe the bands, or the values of the one band of labels.
         nodata: value that means "no data".
-        palette: RGB of each label, which viewers then show.
+        palette: color of each label, for viewers.
 
     Raises:
-        UserError: `like` has another size.
+        UserError: `like` and `values` differ in size.
     """
     shape = tuple(values.shape)
     bands = shape[0] if len(shape) == 3 else 1
@@ -56,13 +57,12 @@ def write(
         height, width = shape[-2:]
         for row in range(0, height, TILE):
             part = np.asarray(values[(..., slice(row, row + TILE), slice(None))])
-            place = window(row, 0, part.shape[-2], width)
-            raster.write(part.reshape(bands, *part.shape[-2:]), window=place)
+            tiles = window(row, 0, part.shape[-2], width)
+            raster.write(part.reshape(bands, *part.shape[-2:]), window=tiles)
         factors = [2**n for n in range(1, 12) if max(shape[-2:]) > OVERVIEWS_FROM * 2 ** (n - 1)]
         if factors:
-            from rasterio.enums import Resampling
-
-            raster.build_overviews(factors, Resampling.nearest if len(shape) == 2 else Resampling.average)
+            how = rasterio.enums.Resampling
+            raster.build_overviews(factors, how.nearest if len(shape) == 2 else how.average)
 
 
 def _profile(source: Any, bands: int, dtype: np.dtype, nodata: float | None) -> dict[str, Any]:

@@ -1,16 +1,16 @@
-"""What a file says of its array before it is decoded."""
+"""What a file says about its array before its values are decoded."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class MapGrid:
-    """Where a map lies on the Earth.
+    """The position of a map on the Earth.
 
     Attributes:
-        crs: its projection, `EPSG:4326` where it has such a number, else WKT; "" where the file does not say it.
-        transform: `(a, b, c, d, e, f)`, of which `x = a * column + b * row + c` and `y = d * column + e * row + f`.
-        nodata: the value that means "nothing was measured here", None without one.
+        crs: projection: `EPSG:4326` if it has such a number, else WKT; "" if the file does not say it.
+        transform: `(a, b, c, d, e, f)` with `x = a * column + b * row + c` and `y = d * column + e * row + f`.
+        nodata: value that means "nothing was measured here", None if there is none.
     """
 
     crs: str
@@ -23,19 +23,19 @@ class Header:
     """Shape, type and kind of an image or label file.
 
     Attributes:
-        shape: `(C, *S)` as `read_image` returns it: alpha dropped, a palette looked up.
+        shape: `(C, *S)` of what `read_image` returns, without alpha and with a palette looked up.
         dtype: numpy name of the type that `read_image` returns: uint8, uint16 or float32.
-        kind: `bilevel`, `gray`, `rgb`, `palette`, `gray+alpha`, `rgb+alpha`, `cmyk`, `array`, `volume`, `signal` or
-            `map`.
-        stored: numpy name of the type in the file, where that differs from `dtype`.
-        palette: RGB of each index, for a file with a palette.
-        rotated: whether the file asks to be turned or mirrored (EXIF orientation); readers here obey.
-        spacing: distance between neighboring positions along each axis of `S`, where the file says it (mm in NIfTI).
-        affine: position in the world of a voxel `(i, j, k, 1)` in the file's order, where the file says it.
-        unit: of the spacing, where the file says it.
-        axes: letters of the axes of `S`, such as `ZYX` or `TYX`, where the file says them.
-        names: of the channels, "" for one without, where the file says them.
-        map: projection of a map.
+        kind: `bilevel`, `gray`, `rgb`, `palette`, `gray+alpha`, `rgb+alpha`, `cmyk`, `array`, `volume`, `signal`,
+            `video` or `map`.
+        stored: numpy name of the type in the file, if it differs from `dtype`.
+        palette: RGB of each index, if the file has a palette.
+        rotated: whether the file asks to be rotated or mirrored (EXIF orientation), which `read_image` does.
+        spacing: distance between neighboring positions along each axis of `S` (mm in NIfTI), if known.
+        affine: `(4, 4)`, from the voxel `(i, j, k, 1)`, in the order of the file, to world coordinates, if known.
+        unit: of the spacing, if known.
+        axes: letters of the axes of `S`, such as `ZYX` or `TYX`, if known.
+        names: of the channels, "" for a channel without a name; empty if the file names none.
+        map: position of a map on the Earth.
 
     >>> Header((3, 4, 5), "uint8", "rgb").channels
     3
@@ -56,7 +56,7 @@ class Header:
 
     @property
     def channels(self) -> int:
-        """Number of channels."""
+        """Number of channels C."""
         return self.shape[0]
 
     @property

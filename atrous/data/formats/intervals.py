@@ -1,4 +1,4 @@
-"""Annotations of a recording: intervals and instants with a text, as EDF+ and WFDB have them."""
+"""Annotations of a recording: intervals and instants with a text, as EDF+ and WFDB files have them."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Interval:
-    """A text from `start` to `stop`, in seconds from the first sample; an instant (a beat) where both are equal."""
+    """A text that holds from `start` to `stop`, in seconds from the first sample; for an instant both are equal."""
 
     start: float
     stop: float
@@ -17,12 +17,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What is annotated in one recording.
+    """The annotations of one recording.
 
     Attributes:
         intervals: in the order of their starts.
-        known: seconds between which a sample without annotation is known to be background; None for everywhere. Of
-            delineated waves nothing is known before the first and after the last of them.
+        known: seconds between which a sample without annotation is known to be background; None if that holds
+            everywhere. Where heart waves are delineated, for example, nothing is known before the first wave and after
+            the last.
     """
 
     intervals: tuple[Interval, ...]
@@ -30,7 +31,11 @@ class Annotations:
 
 
 def runs(words: np.ndarray, rate: float) -> list[Interval]:
-    """Labels `(L,)` as intervals that cover all of it, one per run of equal labels.
+    """Return labels as intervals without gaps, one for each run of equal labels.
+
+    Args:
+        words: labels `(L,)`, one per sample.
+        rate: samples per second.
 
     >>> [(i.start, i.stop, i.text) for i in runs(np.array(["a", "a", "b"]), 2.0)]
     [(0.0, 1.0, 'a'), (1.0, 1.5, 'b')]
@@ -42,9 +47,9 @@ def runs(words: np.ndarray, rate: float) -> list[Interval]:
 
 
 def nearest_sample(seconds: float, rate: float) -> int:
-    """Number of the sample nearest to a time; of two, the later one.
+    """Return the number of the sample that is nearest to a time; of two equally near ones the later.
 
-    Times are stored rounded (EDF+ writers to 0.1 ms), so that of a sample at 1/360 s may stand as 0.0028 s.
+    Files store rounded times (EDF+ writers round to 0.1 ms), so a sample at 1/360 s may have the time 0.0028 s.
 
     >>> nearest_sample(0.0028, 360)
     1

@@ -1,6 +1,5 @@
-"""Video files (mp4, avi, mov, mkv, webm) by PyAV: read as far as they are sliced, written frame by frame."""
+"""Video files (mp4, avi, mov, mkv, webm) by PyAV: only the frames that are sliced are decoded."""
 
-import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,37 +10,30 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.clip import Clip
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats.base import Format, Library
+from atrous.data.formats.failure import Errors, FileFault
+from atrous.data.formats.frames import Clip
 from atrous.data.formats.header import Header
-from atrous.errors import UserError
+from atrous.files import Replacement
 
-try:
-    import av
-    from av.error import FFmpegError
-except ImportError as error:
-    raise UserError('video files are read with PyAV: pip install "atrous[video]"') from error
-
-SUFFIXES = (".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm")
-ERRORS = (FFmpegError, OSError, ValueError, EOFError, MemoryError)
-"""What PyAV raises on files that are damaged or hold no video."""
+av: Any = Library("av", 'video files are read with PyAV: pip install "atrous[video]"')
 HIDDEN = ("vp8",)
-"""Codecs with packets that show no frame: their frames are counted by decoding them."""
+"""Codecs with packets that show no frame: such files are decoded to count their frames."""
 QUALITY = "18"
-"""Constant rate factor of what is written: visually lossless by x264's documentation."""
+"""Constant rate factor of the files that are written: visually lossless, according to the documentation of x264."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """Where the frames of a file are.
+    """The frames of a video file.
 
     Attributes:
-        times: of each frame, in units of `unit`, ascending.
-        keys: numbers of the frames from which decoding can start.
+        times: time at which each frame is shown, in units of `unit`, ascending.
+        keys: numbers of the key frames, from which decoding can start.
         unit: of the times, in seconds.
         rate: frames per second, on average.
-        size: height and width as shown, rotation obeyed.
-        seekable: False where frames have no times of their own: they are then counted from the start.
+        size: height and width as shown, after the rotation that the file asks for.
+        seekable: False if frames have no times of their own; they are then counted from the start.
     """
 
     times: tuple[int, ...]
@@ -52,50 +44,58 @@ class Index:
     seekable: bool
 
 
-def read_header(path: Path) -> Header:
-    """Header of the first video stream: three channels, 8 bits."""
-    found = index_of(path)
-    return Header((3, len(found.times), *found.size), "uint8", "video")
+class MovieFormat(Format):
+    """Video files; their first video stream is read."""
 
+    name = "compressed video"
+    suffixes = (".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm")
+    kind = "video"
 
-def read_image(path: Path) -> np.ndarray:
-    """All frames, `(3, T, H, W)` uint8."""
-    return Movie(path)[...]
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`."""
+        return (av.error.FFmpegError, OSError, ValueError, EOFError, MemoryError)
 
+    def header(self, path: Path) -> Header:
+        """Return the header: three channels of 8 bits."""
+        index = index_of(path)
+        return Header((3, len(index.times), *index.size), "uint8", "video")
 
-def open_source(path: Path) -> "Movie":
-    """The video, decoded as far as it is sliced."""
-    return Movie(path)
+    def image(self, path: Path) -> np.ndarray:
+        """Return all frames, `(3, T, H, W)` uint8."""
+        return self.source(path)[...]
 
+    def source(self, path: Path) -> "Movie":
+        """Return the video as a source that decodes the frames that are sliced."""
+        return Movie(path)
 
-def read_values(path: Path) -> np.ndarray:
-    """Refused: compression has changed the numbers.
-
-    Raises:
-        ValueError: always.
-    """
-    raise ValueError("masks cannot be kept in a compressed video: give a folder with a PNG per frame")
+    def values(self, path: Path) -> np.ndarray:
+        """Refuse: compression changes the numbers of masks."""
+        what = "masks cannot be kept in a compressed video, which changes their numbers"
+        raise FileFault(path, what, "give a folder with a PNG for each frame")
 
 
 def index_of(path: Path) -> Index:
-    """The frames of a file; packets are looked at, only the first frame is decoded."""
+    """Return the frames of a file from its packets; only the first frame is decoded."""
     state = path.stat()
     return _index(path, state.st_mtime_ns, state.st_size)
 
 
 class Movie(Clip):
-    """A video file as something to slice, `(3, T, H, W)` uint8.
+    """A video file as a source `(3, T, H, W)` of uint8.
 
-    Slices in ascending order decode the file once, from its beginning to its end. Others seek to the last key frame
-    before them.
+    Slices in ascending order decode the file once, from its beginning to its end. Other slices seek to the last key
+    frame before them.
 
     Attributes:
-        decoded: frames decoded so far, those passed over included.
+        path: the file.
+        index: its frames.
+        decoded: number of frames decoded so far, also of those that were skipped.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self.index = path, index_of(path)
-        self.shape, self.dtype = (3, len(self.index.times), *self.index.size), np.dtype(np.uint8)
+        super().__init__((3, len(self.index.times), *self.index.size), np.uint8)
         self.decoded = 0
         self._numbers = {time: number for number, time in enumerate(self.index.times)}
         self._container: Any = None
@@ -115,29 +115,29 @@ class Movie(Clip):
         if not onward or (self.index.seekable and key > self._next):
             self._start(key)
         if not self._read_to(number):
-            self._start(0)  # a key frame that is none, or a seek that went too far
+            self._start(0)  # the key frame was wrong, or the seek went too far: decode from the beginning
             if not self._read_to(number):
                 what = f"frame {number} of {self.shape[1]} cannot be decoded"
                 raise FileFault(self.path, what, "copy the file again from its source, or cut it before that frame")
         return self._last[1]
 
     def _read_to(self, number: int) -> bool:
-        """Decode until frame `number` is the last one; whether it came."""
+        """Decode up to frame `number` and keep it as the last one; return whether it was there."""
         for frame in self._frames:
             self.decoded += 1
-            at = self._number(frame)
-            if at is not None:
-                self._next = at + 1
-            if at is not None and at >= number:
-                self._last = (number, _pixels(frame)) if at == number else self._last
-                return at == number
+            current = self._number(frame)
+            if current is not None:
+                self._next = current + 1
+            if current is not None and current >= number:
+                self._last = (number, _pixels(frame)) if current == number else self._last
+                return current == number
         return False
 
     def _number(self, frame: Any) -> int | None:
         return self._numbers.get(frame.pts) if self.index.seekable else self._next
 
     def _start(self, key: int) -> None:
-        """Make the decoder ready to give frame `key`, or one before it."""
+        """Start the decoder at frame `key`, or at a frame before it."""
         seek = self.index.seekable and key > 0
         if self._container is None or not seek:
             self.close()
@@ -149,26 +149,28 @@ class Movie(Clip):
         self._frames, self._next = self._container.decode(stream), 0
 
     def close(self) -> None:
-        """Close the file; it is opened again when it is sliced again."""
+        """Close the file; it is opened again at the next slice."""
         if self._container is not None:
             self._container.close()
         self._container, self._frames, self._next = None, iter(()), 0
 
 
 class MovieWriter:
-    """Frames `(H, W, 3)` uint8 to an H.264 file, one at a time; written beside, put in place by `close`.
+    """Writes frames `(H, W, 3)` of uint8 to an H.264 file, one after the other.
+
+    The file appears at its place when `close` is called.
 
     Args:
         path: `.mp4`, `.mov` or `.mkv`.
-        size: height and width; odd ones are kept, at full color resolution.
+        size: height and width. Odd numbers are kept, which needs full color resolution.
         rate: frames per second.
-        unit: of the times that `write` is given, in seconds; a frame's share of the rate when None.
+        unit: of the times that `write` gets, in seconds; the duration of one frame if None.
     """
 
     def __init__(self, path: Path, size: tuple[int, int], rate: Fraction | int, unit: Fraction | None = None) -> None:
-        self.path, self.part = path, path.with_name(f".{path.stem}.part{path.suffix}")
+        self._replacement = Replacement(path)
         self.unit = unit or 1 / Fraction(rate)
-        self._container: Any = av.open(str(self.part), "w")
+        self._container: Any = av.open(str(self._replacement.beside), "w")
         self._stream = self._container.add_stream("libx264", rate=rate, options={"crf": QUALITY, "preset": "veryfast"})
         self._stream.height, self._stream.width = size
         self._stream.pix_fmt = "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
@@ -176,22 +178,22 @@ class MovieWriter:
         self._count = 0
 
     def write(self, frame: np.ndarray, time: int | None = None) -> None:
-        """Append a frame, shown at `time` (in units of `unit`)."""
+        """Append a frame that is shown at `time` (in units of `unit`), by default after the frame before it."""
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         picture.pts, picture.time_base = self._count if time is None else time, self.unit
         self._count += 1
         self._container.mux(self._stream.encode(picture))
 
     def close(self) -> None:
-        """Finish the file and put it in its place."""
+        """Finish the file and rename it to its place."""
         self._container.mux(self._stream.encode())
         self._container.close()
-        os.replace(self.part, self.path)
+        self._replacement.finish()
 
     def abandon(self) -> None:
-        """Leave nothing behind."""
+        """Remove the unfinished file."""
         self._container.close()
-        self.part.unlink(missing_ok=True)
+        self._replacement.discard()
 
 
 @lru_cache(maxsize=64)
@@ -228,6 +230,6 @@ def _stream(container: Any) -> Any:
 
 
 def _pixels(frame: Any) -> np.ndarray:
-    """A frame as it is shown, `(3, H, W)`: turned as the file says."""
+    """Return a frame as it is shown, `(3, H, W)`, rotated as the file asks."""
     pixels = frame.to_ndarray(format="rgb24")
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)).transpose(2, 0, 1))

@@ -1,15 +1,17 @@
-"""OME-Zarr written: labels or probabilities as a multiscale image with the axes and the scale of its image."""
+"""Write labels or probabilities as OME-Zarr, with the axes and the scale of the image that was labeled."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
+from atrous.data.formats.base import Library
 from atrous.data.formats.ngff import Multiscale, open_multiscale, stored_axes
+from atrous.data.source import Source
 from atrous.errors import UserError
 
+zarr: Any = Library("zarr")
 CHUNK = 512
 COARSEST = 512
 """Levels are added until no side is longer."""
@@ -17,7 +19,7 @@ COARSEST = 512
 
 def write(
     path: Path,
-    values: Any,
+    values: Source,
     *,
     like: Path,
     names: Sequence[str] = (),
@@ -25,18 +27,18 @@ def write(
 ) -> None:
     """Write labels `(*S)` as a label image, or `(K, *S)` as an image of K channels, on the grid of `like`.
 
-    The version of NGFF is that of `like` (0.4 for older ones). Coarser levels take every second position along Y and X.
-    One row of chunks is held at a time.
+    The version of NGFF is that of `like`, but at least 0.4. Each coarser level has every second position along Y and X
+    of the level before. One row of chunks is held in memory at a time.
 
     Args:
-        path: the folder; the caller renames it.
-        values: sliced.
+        path: the folder to create.
+        values: whole numbers or float32.
         like: the OME-Zarr that was labeled.
-        names: classes.
-        palette: RGB of each label.
+        names: of the classes.
+        palette: color of each label.
 
     Raises:
-        UserError: `like` has another size.
+        UserError: `like` and `values` differ in size.
     """
     image = open_multiscale(like)
     axes = image.read()
@@ -45,28 +47,28 @@ def write(
     if shape[-len(size) :] != size:
         raise UserError(f"{like}: size {size}, but its labels have {shape[-len(size) :]}")
     bands = len(shape) > len(size)
-    kept = stored_axes(image, bands)
+    label_axes = stored_axes(image, bands)
     modern = not image.version.startswith("0.4") and image.array.metadata.zarr_format == 3
     group = zarr.create_group(path, zarr_format=3 if modern else 2, overwrite=True)
-    names_of_axes = ["c" if axis is None else image.axes[axis]["name"] for axis in kept]
+    names_of_axes = ["c" if axis is None else image.axes[axis]["name"] for axis in label_axes]
     full = tuple(
         shape[0] if axis is None else shape[bands + axes.space.index(axis)] if axis in axes.space else 1
-        for axis in kept
+        for axis in label_axes
     )
     level, paths = _Level(group, "0", full, np.dtype(values.dtype), names_of_axes, modern), ["0"]
     for box in _boxes(shape):
-        level.write(_stored_key(box, kept, axes.space, bands), np.asarray(values[box]))
+        level.write(_stored_key(box, label_axes, axes.space, bands), np.asarray(values[box]))
     while max(level.array.shape[-2:]) > COARSEST:
         level = level.coarser(str(len(paths)))
         paths.append(level.name)
-    attributes = _attributes(image, kept, paths, names if not bands else (), palette, modern)
+    attributes = _attributes(image, label_axes, paths, names if not bands else (), palette, modern)
     if bands and names:
         attributes["omero"] = {"channels": [_channel(name) for name in names]}
     group.attrs.update({"ome": {"version": "0.5", **attributes}} if modern else attributes)
 
 
 class _Level:
-    """One level of the pyramid on its way."""
+    """One level of the pyramid while it is written."""
 
     def __init__(
         self, group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype, axes: Sequence[str], modern: bool
@@ -77,12 +79,12 @@ class _Level:
         self.array = group.create_array(name, shape=shape, chunks=chunks, dtype=dtype, **more)
 
     def write(self, key: tuple[slice, ...], values: np.ndarray) -> None:
-        """Put values into their place; axes of length one are added."""
+        """Write values at a key of the stored array, whose axes of length one they lack."""
         shape = tuple(len(range(n)[part]) for n, part in zip(self.array.shape, key, strict=True))
         self.array[key] = values.reshape(shape)
 
     def coarser(self, name: str) -> "_Level":
-        """The next level: every second position along the last two axes."""
+        """Create and fill the next level: every second position along the last two axes."""
         shape = (*self.array.shape[:-2], *(-(-n // 2) for n in self.array.shape[-2:]))
         level = _Level(self.group, name, shape, self.array.dtype, self.axes, self.modern)
         for box in _boxes(shape):
@@ -95,38 +97,43 @@ _SLASHES = {"name": "v2", "separator": "/"}
 
 
 def _boxes(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Rows of chunks, one plane after the other."""
+    """Yield the rows of chunks of an array, one plane after the other."""
     for plane in np.ndindex(shape[:-2]):
         for row in range(0, shape[-2], CHUNK):
             yield (*(slice(n, n + 1) for n in plane), slice(row, min(row + CHUNK, shape[-2])), slice(0, shape[-1]))
 
 
 def _stored_key(
-    box: tuple[slice, ...], kept: Sequence[int | None], space: tuple[int, ...], bands: bool
+    box: tuple[slice, ...], label_axes: Sequence[int | None], space: tuple[int, ...], bands: bool
 ) -> tuple[slice, ...]:
-    return tuple(
-        box[0] if axis is None else box[bands + space.index(axis)] if axis in space else slice(0, 1) for axis in kept
-    )
+    """Return a box of the labels as a key of the stored array; axes that the labels lack are read at their start."""
+    entries = []
+    for axis in label_axes:
+        if axis is None:
+            entries.append(box[0])
+        else:
+            entries.append(box[bands + space.index(axis)] if axis in space else slice(0, 1))
+    return tuple(entries)
 
 
 def _attributes(
     image: Multiscale,
-    kept: Sequence[int | None],
+    label_axes: Sequence[int | None],
     paths: Sequence[str],
     names: Sequence[str],
     palette: Sequence[Sequence[int]] | None,
     modern: bool,
 ) -> dict[str, Any]:
-    """The metadata that makes a group of arrays a multiscale image, and one of labels a label image."""
-    axes = [{"name": "c", "type": "channel"} if axis is None else dict(image.axes[axis]) for axis in kept]
+    """Return the metadata that makes a group of arrays a multiscale image, and labels a label image."""
+    axes = [{"name": "c", "type": "channel"} if axis is None else dict(image.axes[axis]) for axis in label_axes]
     for axis in axes:
         axis.setdefault("type", {"t": "time", "c": "channel"}.get(axis["name"], "space"))
-    scale = [1.0 if axis is None else image.scale[axis] for axis in kept]
-    shift = None if image.translation is None else [0.0 if a is None else image.translation[a] for a in kept]
+    scale = [1.0 if axis is None else image.scale[axis] for axis in label_axes]
+    shift = None if image.translation is None else [0.0 if a is None else image.translation[a] for a in label_axes]
     datasets = []
     for number, path in enumerate(paths):
         last = len(scale) - 2
-        coarse = [s * 2**number if at >= last else s for at, s in enumerate(scale)]
+        coarse = [s * 2**number if axis >= last else s for axis, s in enumerate(scale)]
         steps: list[dict[str, Any]] = [{"type": "scale", "scale": coarse}]
         if shift is not None:
             steps.append({"type": "translation", "translation": shift})

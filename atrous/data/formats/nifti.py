@@ -1,114 +1,117 @@
 """NIfTI volumes, `.nii` and `.nii.gz`, by nibabel.
 
-A file stores `(I, J, K)`, the first axis fastest. Here a volume is `(C, K, J, I)`, as SimpleITK and nnU-Net have it:
-slices first, so that a slab of slices is one piece of the file. Spacing is in that order too; the affine stays the
-file's.
+A file stores `(I, J, K)`, the first axis fastest. Here a volume is `(C, K, J, I)`, as in SimpleITK and nnU-Net: slices
+come first, so that a slab of slices is contiguous in the file. Spacing is in that order too; the affine is that of the
+file, for `(i, j, k)`.
 """
 
 import gzip
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from atrous.data.formats.array import as_image, image_dtype, squeeze_channel
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails, Library
+from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header
-from atrous.data.source import full_key
+from atrous.data.source import Key, LazySource
 from atrous.errors import UserError
 
-SUFFIXES = (".nii", ".nii.gz")
-ERRORS = (ImageFileError, HeaderDataError, OSError, ValueError, EOFError, zlib.error, MemoryError)
-"""What nibabel raises on files that are damaged or are not NIfTI."""
+nibabel: Any = Library("nibabel")
 
 
-def read_header(path: Path) -> Header:
-    """Header with spacing and affine, without decoding voxels."""
-    image: Any = nibabel.load(path)
-    shape, proxy = _shape(image.shape), image.dataobj
-    scaled = (proxy.slope, proxy.inter) != (1, 0)
-    stored = np.dtype(image.get_data_dtype())
-    dtype = "float32" if scaled else image_dtype(stored)
-    return Header(
-        shape=shape,
-        dtype=dtype,
-        kind="volume",
-        stored=None if stored.name == dtype else stored.name,
-        spacing=_spacing(image),
-        affine=tuple(tuple(float(value) for value in row) for row in image.affine),
-    )
+class NiftiFormat(Format):
+    """Volumes with an affine. The label of a NIfTI file keeps its affine, codes and units."""
+
+    name = "NIfTI"
+    suffixes = (".nii", ".nii.gz")
+    label_suffixes = (".nii", ".nii.gz")
+
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`."""
+        file, header = nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError
+        return (file, header, OSError, ValueError, EOFError, zlib.error, MemoryError)
+
+    def header(self, path: Path) -> Header:
+        """Return the header with spacing and affine, without decoding voxels."""
+        image: Any = nibabel.load(path)
+        shape, proxy = _shape(image.shape), image.dataobj
+        scaled = (proxy.slope, proxy.inter) != (1, 0)
+        stored = np.dtype(image.get_data_dtype())
+        dtype = "float32" if scaled else image_dtype(stored)
+        return Header(
+            shape=shape,
+            dtype=dtype,
+            kind="volume",
+            stored=None if stored.name == dtype else stored.name,
+            spacing=_spacing(image),
+            affine=tuple(tuple(float(value) for value in row) for row in image.affine),
+        )
+
+    def image(self, path: Path) -> np.ndarray:
+        """Return the voxels `(C, K, J, I)` in uint8, uint16 or float32; slope and intercept are applied."""
+        return as_image(_voxels(path))
+
+    def values(self, path: Path) -> np.ndarray:
+        """Return the numbers in the file, `(K, J, I)`."""
+        return np.ascontiguousarray(squeeze_channel(_voxels(path)))
+
+    def source(self, path: Path) -> "NiftiVolume":
+        """Return the volume as a source that reads the slabs that are sliced."""
+        return NiftiVolume(path, self.header(path).dtype)
+
+    def geometry(self, path: Path) -> FileGeometry:
+        """See `Format.geometry`."""
+        return FileGeometry("nifti", path)
+
+    def label_suffix(self, suffix: str, ndim: int) -> str:
+        """See `Format.label_suffix`."""
+        return suffix
+
+    def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
+        """Return the content of a label file `(K, J, I)` on the grid of the labeled file.
+
+        Without a labeled file the affine is the identity.
+
+        Raises:
+            UserError: the labels have not three axes, or the labeled file has another size.
+        """
+        if labels.ndim != 3:
+            raise UserError(f"a NIfTI label has three axes, not {labels.shape}: write .tif or .npy")
+        data = np.ascontiguousarray(labels.astype(_label_type(labels))).T
+        like, geometry = details.labeled_file("nifti"), details.geometry
+        if like is not None:
+            image = _like(like, data)
+        else:
+            affine = None if geometry is None or geometry.affine is None else np.array(geometry.affine)
+            image = nibabel.Nifti1Image(data, np.eye(4) if affine is None else affine)
+            if affine is not None:
+                image.set_qform(affine, 1)
+                image.set_sform(affine, 1)
+                image.header.set_xyzt_units("mm")
+        content = image.to_bytes()
+        return gzip.compress(content, 6, mtime=0) if self.suffix(path) == ".nii.gz" else content
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Voxels `(C, K, J, I)`: uint8, uint16 or float32; the file's slope and intercept are applied."""
-    return as_image(_voxels(path))
+class NiftiVolume(LazySource):
+    """A NIfTI file as a source `(C, K, J, I)`; only the voxels that are sliced are decoded.
 
-
-def read_values(path: Path) -> np.ndarray:
-    """The numbers in the file, `(K, J, I)`."""
-    return np.ascontiguousarray(squeeze_channel(_voxels(path)))
-
-
-def open_source(path: Path) -> "Volume":
-    """The volume, read slab by slab as it is sliced."""
-    return Volume(path)
-
-
-def encode_label(
-    label: np.ndarray, like: Path | None, compress: bool, affine: Sequence[Sequence[float]] | None = None
-) -> bytes:
-    """NIfTI bytes of a label `(K, J, I)` on the grid of `like`: its affine, codes, units and version are kept.
-
-    Without `like` the affine is the one given (in mm, of the scanner), without both the identity.
-
-    Raises:
-        UserError: `like` has another size.
+    A compressed file is decoded from its beginning up to the slab that is sliced. The file stays open, so reading slabs
+    in ascending order decodes it once.
     """
-    if label.ndim != 3:
-        raise UserError(f"a NIfTI label has three axes, not {label.shape}: write .tif or .npy")
-    data = np.ascontiguousarray(label.astype(_label_type(label))).T
-    if like is None and affine is not None:
-        written: Any = nibabel.Nifti1Image(data, np.array(affine))
-        written.set_qform(np.array(affine), 1)
-        written.set_sform(np.array(affine), 1)
-        written.header.set_xyzt_units("mm")
-    elif like is None:
-        written = nibabel.Nifti1Image(data, np.eye(4))
-    else:
-        source: Any = nibabel.load(like)
-        if _shape(source.shape)[1:] != label.shape:
-            raise UserError(f"{like}: size {_shape(source.shape)[1:]}, but its label has {label.shape}")
-        header = source.header.copy()
-        header.set_data_dtype(data.dtype)
-        header["scl_slope"], header["scl_inter"] = np.nan, np.nan
-        header["cal_min"], header["cal_max"] = 0, 0
-        written = type(source)(data, source.affine, header)
-    content = written.to_bytes()
-    return gzip.compress(content, 6, mtime=0) if compress else content
 
-
-class Volume:
-    """A NIfTI file as something to slice, `(C, K, J, I)`; only what is asked for is decoded.
-
-    A compressed file is decoded from its beginning up to the slab that is asked for; slabs in ascending order cost one
-    pass together, since the file stays open.
-    """
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dtype: str) -> None:
         image: Any = nibabel.load(path, keep_file_open=True)
         self._proxy = image.dataobj
         self._stored = tuple(image.shape)
-        self.shape = _shape(image.shape)
-        self.dtype = np.dtype(read_header(path).dtype)
+        super().__init__(_shape(image.shape), dtype)
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Voxels of a key of slices and whole numbers, as numpy would give them."""
-        channel, *kept = full_key(key, len(self.shape))
-        place = tuple(kept[::-1])
+    def _read(self, key: Key) -> np.ndarray:
+        channel, *place = key
+        place = tuple(place[::-1])
         if len(self._stored) == 5:
             place = (*place, 0)
         if len(self._stored) > 3:
@@ -116,8 +119,20 @@ class Volume:
         return np.asarray(self._proxy[place]).T.astype(self.dtype, copy=False)[None][channel]
 
 
+def _like(like: Path, data: np.ndarray) -> Any:
+    """Return an image with the data `(I, J, K)` and the header of a labeled file."""
+    source: Any = nibabel.load(like)
+    if _shape(source.shape)[1:] != data.shape[::-1]:
+        raise UserError(f"{like}: size {_shape(source.shape)[1:]}, but its label has {data.shape[::-1]}")
+    header = source.header.copy()
+    header.set_data_dtype(data.dtype)
+    header["scl_slope"], header["scl_inter"] = np.nan, np.nan  # no scaling
+    header["cal_min"], header["cal_max"] = 0, 0  # no display range
+    return type(source)(data, source.affine, header)
+
+
 def _shape(stored: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape `(C, *S)` of a file's `(I, J)`, `(I, J, K)`, `(I, J, K, C)` or `(I, J, K, 1, C)`.
+    """Return the shape `(C, *S)` of a file that stores `(I, J)`, `(I, J, K)`, `(I, J, K, C)` or `(I, J, K, 1, C)`.
 
     >>> _shape((5, 4, 3)), _shape((5, 4, 3, 1, 2))
     ((1, 3, 4, 5), (2, 3, 4, 5))
@@ -132,13 +147,13 @@ def _shape(stored: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _voxels(path: Path) -> np.ndarray:
-    """Voxels `(C, *S)`."""
+    """Return all voxels, `(C, *S)`."""
     image: Any = nibabel.load(path)
     return np.asanyarray(image.dataobj).T.reshape(_shape(image.shape))
 
 
 def _spacing(image: Any) -> tuple[float, ...] | None:
-    """Distance of voxels along `(K, J, I)`; None where the file does not know it."""
+    """Return the distance of voxels along `(K, J, I)`; None if the file does not say it."""
     zooms = tuple(float(zoom) for zoom in image.header.get_zooms()[: min(3, len(image.shape))])[::-1]
     return zooms if all(np.isfinite(zoom) and zoom > 0 for zoom in zooms) else None
 

@@ -1,56 +1,83 @@
-"""NumPy's .npy."""
+"""NumPy's .npy: images, volumes and labels without metadata."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.array import as_image, channel_axis, image_dtype, squeeze_channel
+from atrous.data.formats.array import array_header, array_image, channel_axis, squeeze_channel
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails
+from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header
-
-SUFFIXES = (".npy",)
-ERRORS = (OSError, ValueError, EOFError, MemoryError)
-"""What numpy raises on files that are damaged or are not .npy."""
+from atrous.data.source import Store
 
 
-def read_header(path: Path) -> Header:
-    """Header of the array; the file is mapped, not read."""
-    return header_of(_mapped(path))
+class NpyFormat(Format):
+    """Files with one array, which is mapped into memory and read where it is sliced."""
+
+    name = ".npy files"
+    suffixes = (".npy",)
+    label_suffixes = (".npy",)
+
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`."""
+        return (OSError, ValueError, EOFError, MemoryError)
+
+    def header(self, path: Path) -> Header:
+        """See `Format.header`."""
+        return array_header(_mapped(path))
+
+    def image(self, path: Path) -> np.ndarray:
+        """See `Format.image`; `channel_axis` says which axis is the channel."""
+        return array_image(_mapped(path))
+
+    def source(self, path: Path) -> np.ndarray:
+        """See `Format.source`."""
+        array = _mapped(path)
+        axis = channel_axis(array.shape)
+        return array[None] if axis is None else np.moveaxis(array, axis, 0)
+
+    def values(self, path: Path) -> np.ndarray:
+        """See `Format.values`."""
+        return np.array(squeeze_channel(_mapped(path)))
+
+    def label_suffix(self, suffix: str, ndim: int) -> str:
+        """See `Format.label_suffix`."""
+        return ".npy"
+
+    def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
+        """See `Format.encode`."""
+        buffer = io.BytesIO()
+        np.save(buffer, labels, allow_pickle=False)
+        return buffer.getvalue()
+
+    def create_store(self, path: Path, shape: Sequence[int], dtype: Any, chunks: Sequence[int]) -> Store:
+        """See `Format.create_store`."""
+        return create_memmap(path, shape, dtype)
+
+    def open_store(self, path: Path) -> Store | None:
+        """See `Format.open_store`."""
+        return open_memmap(path, self.errors)
+
+    def is_finished(self, geometry: FileGeometry | None) -> bool:
+        """See `Format.is_finished`."""
+        return True
 
 
-def read_image(path: Path) -> np.ndarray:
-    """The array as `(C, *S)`: uint8, uint16 or float32 (`channel_axis` says which axis is C)."""
-    array = _mapped(path)
-    axis = channel_axis(array.shape)
-    return as_image(array[None] if axis is None else np.moveaxis(array, axis, 0))
+def create_memmap(path: Path, shape: Sequence[int], dtype: Any) -> Store:
+    """Create a .npy file that is filled where it is assigned; the suffix of `path` may be any."""
+    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
 
 
-def open_source(path: Path) -> np.ndarray:
-    """The array as `(C, *S)`, mapped, not read."""
-    array = _mapped(path)
-    axis = channel_axis(array.shape)
-    return array[None] if axis is None else np.moveaxis(array, axis, 0)
-
-
-def read_values(path: Path) -> np.ndarray:
-    """The numbers in the file, `(*S)`."""
-    return np.array(squeeze_channel(_mapped(path)))
-
-
-def encode_label(label: np.ndarray) -> bytes:
-    """Bytes of a .npy of the label `(*S)`."""
-    buffer = io.BytesIO()
-    np.save(buffer, label, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def header_of(array: np.ndarray) -> Header:
-    """Header of a bare array `(*S)`, `(C, *S)` or `(*S, C)`."""
-    axis = channel_axis(array.shape)
-    channels = 1 if axis is None else array.shape[axis]
-    space = tuple(size for i, size in enumerate(array.shape) if i != axis)
-    dtype, stored = image_dtype(array.dtype), np.dtype(array.dtype).name
-    return Header((channels, *space), dtype, "gray" if channels == 1 else "array", None if stored == dtype else stored)
+def open_memmap(path: Path, errors: Errors) -> Store | None:
+    """Open a .npy file to be filled further; None if reading it raises one of `errors`, since it was cut short."""
+    try:
+        return np.load(path, mmap_mode="r+")
+    except errors:
+        return None
 
 
 def _mapped(path: Path) -> np.ndarray:

@@ -7,64 +7,74 @@ from pathlib import Path
 
 import numpy as np
 
+from atrous.data.formats.base import Format, LabelDetails
+from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header
-
-SUFFIXES = (".npz",)
-ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError)
-"""What numpy raises on files that are damaged or are not .npz."""
 
 SIGNAL_NAMES = ("signal", "signals", "data", "x")
 LABEL_NAMES = ("label", "labels", "annotation", "y")
 RATE_NAMES = ("rate", "sampling_rate", "fs")
 
 
-def read_header(path: Path) -> Header:
-    """Header of the signal, or of labels alone as one channel; spacing in seconds where the file has the rate."""
-    rate = _found(path, RATE_NAMES)
-    label = _found(path, LABEL_NAMES) if _found(path, SIGNAL_NAMES) is None else None
-    shape = read_image(path).shape if label is None else (1, len(label))
-    return Header(shape, "float32", "signal", spacing=None if rate is None else (1 / float(rate),))
+class NpzFormat(Format):
+    """Files with the arrays of one recording; `SIGNAL_NAMES`, `LABEL_NAMES` and `RATE_NAMES` are their names."""
 
+    name = ".npz files"
+    suffixes = (".npz",)
+    kind = "signal"
+    label_suffixes = (".npz",)
 
-def read_image(path: Path) -> np.ndarray:
-    """The signal, `(C, L)` float32: its longer axis, or the one as long as the labels, is time."""
-    signal = _found(path, SIGNAL_NAMES)
-    if signal is None:
-        raise ValueError(f"no array {' or '.join(SIGNAL_NAMES)} in it")
-    if signal.ndim not in (1, 2):
-        raise ValueError(f"its signal has {signal.ndim} axes: give (channels, length)")
-    if signal.ndim == 1:
-        return signal[None].astype(np.float32)
-    label = _found(path, LABEL_NAMES)
-    length = max(signal.shape) if label is None else len(label)
-    return np.ascontiguousarray(signal if signal.shape[1] == length else signal.T, dtype=np.float32)
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`."""
+        return (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError)
 
+    def header(self, path: Path) -> Header:
+        """See `Format.header`; a file of labels alone counts as one channel. Spacing is in seconds."""
+        rate = _array(path, RATE_NAMES)
+        label = _array(path, LABEL_NAMES) if _array(path, SIGNAL_NAMES) is None else None
+        shape = self.image(path).shape if label is None else (1, len(label))
+        return Header(shape, "float32", "signal", spacing=None if rate is None else (1 / float(rate),))
 
-def has_label(path: Path) -> bool:
-    """Whether there is a label array."""
-    return _found(path, LABEL_NAMES) is not None
+    def image(self, path: Path) -> np.ndarray:
+        """Return the signal, `(C, L)` float32: time is the axis as long as the labels, else the longer one."""
+        signal = _array(path, SIGNAL_NAMES)
+        if signal is None:
+            raise ValueError(f"no array {' or '.join(SIGNAL_NAMES)} in it")
+        if signal.ndim not in (1, 2):
+            raise ValueError(f"its signal has {signal.ndim} axes: give (channels, length)")
+        if signal.ndim == 1:
+            return signal[None].astype(np.float32)
+        label = _array(path, LABEL_NAMES)
+        length = max(signal.shape) if label is None else len(label)
+        return np.ascontiguousarray(signal if signal.shape[1] == length else signal.T, dtype=np.float32)
 
+    def has_labels(self, path: Path) -> bool:
+        """See `Format.has_labels`."""
+        return _array(path, LABEL_NAMES) is not None
 
-def read_words(path: Path) -> np.ndarray | None:
-    """Labels `(L,)` as strings; None when they are numbers."""
-    label = _label(path)
-    return label if label.dtype.kind == "U" else None
+    def words(self, path: Path) -> np.ndarray | None:
+        """See `Format.words`."""
+        label = _label(path)
+        return label if label.dtype.kind == "U" else None
 
+    def values(self, path: Path) -> np.ndarray:
+        """Return the labels `(L,)` as numbers."""
+        return _label(path)
 
-def read_values(path: Path) -> np.ndarray:
-    """Labels `(L,)` as numbers."""
-    return _label(path)
+    def label_suffix(self, suffix: str, ndim: int) -> str:
+        """See `Format.label_suffix`."""
+        return ".npz"
 
-
-def encode_label(words: np.ndarray, _: Path | None) -> bytes:
-    """Bytes of a .npz with the array `label`."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, label=words)
-    return buffer.getvalue()
+    def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
+        """Return a .npz with the array `label`: the names of the classes where they are known, else numbers."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, label=labels if details.names is None else np.array(details.names)[labels])
+        return buffer.getvalue()
 
 
 def _label(path: Path) -> np.ndarray:
-    label = _found(path, LABEL_NAMES)
+    label = _array(path, LABEL_NAMES)
     if label is None:
         raise ValueError(f"no array {' or '.join(LABEL_NAMES)} in it")
     if label.ndim != 1:
@@ -72,6 +82,7 @@ def _label(path: Path) -> np.ndarray:
     return label
 
 
-def _found(path: Path, names: tuple[str, ...]) -> np.ndarray | None:
+def _array(path: Path, names: tuple[str, ...]) -> np.ndarray | None:
+    """Return the first array that has one of these names, None if there is none."""
     with np.load(path, allow_pickle=False) as file:
         return next((file[name] for name in names if name in file.files), None)

@@ -1,23 +1,22 @@
-"""Axes, scale and channels of TIFFs from microscopes: OME-XML and ImageJ's description."""
+"""The scale and the channel names that microscopes write into TIFF files: OME-XML, and the description of ImageJ."""
 
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree
-
-import tifffile
 
 from atrous.data.formats.axes import micrometers
 
 _NUMBERS = {"": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
-"""Seconds in each unit of time that OME-XML allows and that occurs."""
+"""Seconds in each unit of time that occurs in OME-XML; "" is the default."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What a microscope says of its picture.
+    """The physical scale of a microscope image.
 
     Attributes:
-        size: per letter `Z`, `Y`, `X`: distance of positions in micrometers; per `T`: seconds; what is not said is
-            missing.
+        size: distance of positions along the axes `Z`, `Y` and `X` in micrometers, and along `T` in seconds; axes whose
+            distance is unknown are missing.
         names: of the channels.
     """
 
@@ -25,13 +24,13 @@ class Scale:
     names: tuple[str, ...] = ()
 
     def spacing(self, letters: str) -> tuple[float, ...] | None:
-        """Distance of positions along these axes; None where one is not said."""
-        found = [self.size.get(letter) for letter in letters]
-        return tuple(one for one in found if one) if all(found) else None
+        """Return the distance of positions along these axes; None if one of them is unknown."""
+        sizes = [self.size.get(letter) for letter in letters]
+        return tuple(size for size in sizes if size) if all(sizes) else None
 
 
-def read_scale(file: tifffile.TiffFile) -> Scale | None:
-    """Scale of a TIFF's first picture; None where no microscope wrote it."""
+def read_scale(file: Any) -> Scale | None:
+    """Return the scale of the first image of an open TIFF; None if the file has neither OME-XML nor ImageJ's text."""
     if file.is_ome and file.ome_metadata:
         return _from_xml(file.ome_metadata)
     if file.is_imagej:
@@ -40,7 +39,7 @@ def read_scale(file: tifffile.TiffFile) -> Scale | None:
 
 
 def scale_metadata(spacing: tuple[float, ...] | None, letters: str) -> dict[str, object]:
-    """What tifffile is given as `metadata` so that the OME-XML says this scale."""
+    """Return the argument `metadata` with which tifffile writes this scale into OME-XML."""
     metadata: dict[str, object] = {}
     for letter, size in zip(letters, spacing or (), strict=False):
         if letter == "T":
@@ -57,10 +56,10 @@ def _from_xml(xml: str) -> Scale:
         return Scale({})
     size: dict[str, float] = {}
     for letter in "XYZ":
-        given = pixels.get(f"PhysicalSize{letter}")
-        found = None if given is None else micrometers(float(given), pixels.get(f"PhysicalSize{letter}Unit", "µm"))
-        if found:
-            size[letter] = found
+        written = pixels.get(f"PhysicalSize{letter}")
+        length = None if written is None else micrometers(float(written), pixels.get(f"PhysicalSize{letter}Unit", "µm"))
+        if length:
+            size[letter] = length
     step, unit = pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s")
     if step is not None and float(step) > 0 and unit in _NUMBERS:
         size["T"] = float(step) * _NUMBERS[unit]
@@ -69,22 +68,23 @@ def _from_xml(xml: str) -> Scale:
     return Scale(size, names if any(names) else ())
 
 
-def _from_imagej(file: tifffile.TiffFile) -> Scale:
-    said = file.imagej_metadata or {}
+def _from_imagej(file: Any) -> Scale:
+    metadata = file.imagej_metadata or {}
     size: dict[str, float] = {}
-    unit = str(said.get("unit", "")).encode().decode("unicode_escape") if "\\" in str(said.get("unit", "")) else None
-    unit = unit or str(said.get("unit", ""))
+    unit = str(metadata.get("unit", ""))
+    if "\\" in unit:  # ImageJ escapes the micro sign
+        unit = unit.encode().decode("unicode_escape")
     tags = file.pages.first.tags
     for letter, name in (("X", "XResolution"), ("Y", "YResolution")):
         resolution = tags.get(name)
         if resolution is not None and resolution.value[0] > 0:
-            found = micrometers(resolution.value[1] / resolution.value[0], unit)
-            if found:
-                size[letter] = found
-    depth = micrometers(float(said.get("spacing", 0)), unit)
+            length = micrometers(resolution.value[1] / resolution.value[0], unit)
+            if length:
+                size[letter] = length
+    depth = micrometers(float(metadata.get("spacing", 0)), unit)
     if depth:
         size["Z"] = depth
-    if float(said.get("finterval", 0)) > 0:
-        size["T"] = float(said["finterval"])
-    names = tuple(str(label) for label in said.get("Labels", ()) or ())
+    if float(metadata.get("finterval", 0)) > 0:
+        size["T"] = float(metadata["finterval"])
+    names = tuple(str(label) for label in metadata.get("Labels", ()) or ())
     return Scale(size, names)

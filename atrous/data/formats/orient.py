@@ -1,4 +1,4 @@
-"""Volumes stored in other directions than their scan: the same voxels, mirrored or with axes exchanged."""
+"""Labels stored in another orientation than their scan: the same voxels, mirrored or with axes exchanged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,27 +6,37 @@ from dataclasses import dataclass
 import numpy as np
 
 APART = 0.01
-"""Share of a voxel by which two grids may differ and still be the same voxels."""
+"""Part of a voxel by which two grids may differ and still count as the same."""
 
 Affine = Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True)
 class Turn:
-    """How an array `(K, J, I)` becomes one on the grid of the scan: axes exchanged, then mirrored."""
+    """How an array `(K, J, I)` is brought to the orientation of its scan.
+
+    Attributes:
+        order: of the axes, as for `transpose`; it comes first.
+        mirrored: axes that are reversed then.
+    """
 
     order: tuple[int, int, int]
     mirrored: tuple[int, ...]
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """The array, turned."""
+        """Return the array in the orientation of the scan."""
         return np.ascontiguousarray(np.flip(values.transpose(self.order), self.mirrored))
 
 
 def turn_between(label: Affine | None, scan: Affine | None, size: Sequence[int]) -> Turn | None:
-    """How a label of this size `(K, J, I)` is turned so that its voxels are those of the scan.
+    """Return how a label is turned so that its voxels are those of its scan.
 
-    None where they are so already, where an affine is not known, and where no turn brings one grid onto the other.
+    None if they are so already, if an affine is unknown, or if no turn brings one grid onto the other.
+
+    Args:
+        label: affine of the label, `(4, 4)`, from the voxel `(i, j, k, 1)` to the world.
+        scan: affine of the scan.
+        size: of the label, `(K, J, I)`.
 
     >>> flipped = ((1, 0, 0, 0), (0, -1, 0, 4), (0, 0, 1, 0), (0, 0, 0, 1))
     >>> turn_between(flipped, np.eye(4), (3, 5, 7))

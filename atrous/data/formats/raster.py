@@ -5,15 +5,17 @@ import struct
 import threading
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
 
+from atrous.data.formats.base import Format, LabelDetails
+from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header
+from atrous.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
-ERRORS = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, zlib.error, struct.error, MemoryError)
-"""What Pillow raises on files that are damaged or are not images."""
+if TYPE_CHECKING:
+    from PIL import Image
 
 _KINDS = {
     "1": "bilevel",
@@ -40,53 +42,76 @@ _ORIENTATION = 0x0112
 _opening = threading.Lock()
 
 
-def read_header(path: Path) -> Header:
-    """Header of the file, without decoding its pixels."""
-    with _open(path) as image:
-        depth, color = _png_depth(image, path)
-        kind = _PNG_KINDS[color] if depth == 16 else _kind(image)
-        channels = 1 if kind in ("bilevel", "gray", "gray+alpha") else 3
-        deep = depth == 16 or image.mode.startswith("I")
-        dtype = "uint16" if deep else "float32" if image.mode == "F" else "uint8"
-        orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ("JPEG", "MPO", "WEBP") else 1
-        width, height = image.size
-        if orientation in (5, 6, 7, 8):
-            width, height = height, width
-        palette = _palette(image) if kind == "palette" else None
-        return Header((channels, height, width), dtype, kind, None, palette, orientation not in (0, 1))
+class RasterFormat(Format):
+    """PNG, JPEG, WebP, GIF and BMP images. Labels are written as PNG."""
 
+    name = "PNG, JPEG, WebP, GIF or BMP"
+    suffixes = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+    label_suffixes = (".png",)
+    indexed = True
 
-def read_image(path: Path) -> np.ndarray:
-    """Pixels `(C, H, W)`: uint8, uint16 or float32; palettes looked up, alpha dropped, EXIF rotation obeyed."""
-    with _open(path) as image:
-        depth, color = _png_depth(image, path)
-        if depth == 16 and color != 0:
-            return _channels_first(_png16(path))
-        kind = _kind(image)
-        image.load()
-        upright = ImageOps.exif_transpose(image) if image.format in ("JPEG", "MPO", "WEBP") else image
-        if image.mode.startswith("I"):
-            return np.asarray(upright).astype(np.uint16)[None]
-        if image.mode == "F":
-            return np.asarray(upright, dtype=np.float32)[None]
-        wanted = "L" if kind in ("bilevel", "gray", "gray+alpha") else "RGB"
-        return _channels_first(np.asarray(upright if upright.mode == wanted else upright.convert(wanted)))
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`."""
+        return (OSError, SyntaxError, ValueError, EOFError, RuntimeError, zlib.error, struct.error, MemoryError)
 
+    def header(self, path: Path) -> Header:
+        """See `Format.header`."""
+        with _open(path) as image:
+            depth, color = _png_depth(image, path)
+            kind = _PNG_KINDS[color] if depth == 16 else _kind(image)
+            channels = 1 if kind in ("bilevel", "gray", "gray+alpha") else 3
+            deep = depth == 16 or image.mode.startswith("I")
+            dtype = "uint16" if deep else "float32" if image.mode == "F" else "uint8"
+            orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ("JPEG", "MPO", "WEBP") else 1
+            width, height = image.size
+            if orientation in (5, 6, 7, 8):
+                width, height = height, width
+            palette = _palette(image) if kind == "palette" else None
+            return Header((channels, height, width), dtype, kind, None, palette, orientation not in (0, 1))
 
-def read_values(path: Path) -> np.ndarray:
-    """The numbers that the file stores: `(H, W)`, palette indices included; `(3, H, W)` for a color file."""
-    with _open(path) as image:
-        depth, color = _png_depth(image, path)
-        if depth == 16 and color != 0:
-            pixels = _channels_first(_png16(path))
-            return pixels[0] if len(pixels) == 1 else pixels
-        gray_gif = _kind(image) == "gray" and image.mode == "P"
-        image.load()
-        return _stored(image.convert("L") if gray_gif else image, depth)
+    def image(self, path: Path) -> np.ndarray:
+        """See `Format.image`; a palette is looked up, alpha is dropped, the EXIF rotation is applied."""
+        from PIL import ImageOps
+
+        with _open(path) as image:
+            depth, color = _png_depth(image, path)
+            if depth == 16 and color != 0:
+                return _channels_first(_png16(path))
+            kind = _kind(image)
+            image.load()
+            upright = ImageOps.exif_transpose(image) if image.format in ("JPEG", "MPO", "WEBP") else image
+            if image.mode.startswith("I"):
+                return np.asarray(upright).astype(np.uint16)[None]
+            if image.mode == "F":
+                return np.asarray(upright, dtype=np.float32)[None]
+            wanted = "L" if kind in ("bilevel", "gray", "gray+alpha") else "RGB"
+            return _channels_first(np.asarray(upright if upright.mode == wanted else upright.convert(wanted)))
+
+    def values(self, path: Path) -> np.ndarray:
+        """Return the stored numbers, `(H, W)`, of a palette the indices; `(3, H, W)` of a color file."""
+        with _open(path) as image:
+            depth, color = _png_depth(image, path)
+            if depth == 16 and color != 0:
+                pixels = _channels_first(_png16(path))
+                return pixels[0] if len(pixels) == 1 else pixels
+            gray_gif = _kind(image) == "gray" and image.mode == "P"
+            image.load()
+            return _stored(image.convert("L") if gray_gif else image, depth)
+
+    def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
+        """Return the content of a PNG of labels `(H, W)` from 0 to 255, with the palette if there is one."""
+        if labels.ndim != 2 or (labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= 255):
+            what = f"PNG takes two axes and values 0..255, not {labels.shape}"
+            raise UserError(f"{path}: {what}: write .tif instead")
+        colors = None if details.palette is None else tuple((int(r), int(g), int(b)) for r, g, b in details.palette)
+        return encode_label(labels.astype(np.uint8), colors)
 
 
 def encode_label(label: np.ndarray, palette: tuple[tuple[int, int, int], ...] | None) -> bytes:
-    """PNG bytes of a uint8 label `(H, W)`: gray, or with a palette, whose indices are the labels."""
+    """Return the content of a PNG with labels `(H, W)` of uint8: gray, or as the indices of a palette."""
+    from PIL import Image
+
     image = Image.fromarray(label)
     if palette is not None:
         image.putpalette([level for color in palette for level in color])
@@ -95,11 +120,11 @@ def encode_label(label: np.ndarray, palette: tuple[tuple[int, int, int], ...] | 
     return buffer.getvalue()
 
 
-def _stored(image: Image.Image, depth: int) -> np.ndarray:
-    """The numbers of a decoded image of at most 8 bits, or of 16 or 32 in one channel."""
+def _stored(image: "Image.Image", depth: int) -> np.ndarray:
+    """Return the numbers of a decoded image of at most 8 bits, or of one channel of 16 or 32 bits."""
     if image.mode in ("P", "L", "1"):
         values = np.asarray(image).astype(np.uint8)
-        # Pillow spreads 2- and 4-bit gray over 0..255; a label is the number itself
+        # Pillow scales 2- and 4-bit gray to 0..255; a label is the stored number
         return values // {2: 85, 4: 17}[depth] if image.mode == "L" and depth in (2, 4) else values
     if image.mode.startswith("I"):
         return np.asarray(image).astype(np.uint16)
@@ -110,9 +135,11 @@ def _stored(image: Image.Image, depth: int) -> np.ndarray:
     return _channels_first(np.asarray(image.convert("RGB")))
 
 
-def _open(path: Path) -> Image.Image:
-    # Pillow warns of "decompression bombs" beyond 89 megapixels; large images are what this package is for.
-    # The limit is a global of Pillow's: it is lifted for the moment of opening only.
+def _open(path: Path) -> "Image.Image":
+    from PIL import Image
+
+    # Pillow warns of "decompression bombs" beyond 89 megapixels; this package is made for large images.
+    # The limit is global in Pillow, so it is lifted only while a file is opened.
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -121,8 +148,8 @@ def _open(path: Path) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _png_depth(image: Image.Image, path: Path) -> tuple[int, int]:
-    """Bit depth and color type from a PNG's IHDR; (8, 2) for other formats."""
+def _png_depth(image: "Image.Image", path: Path) -> tuple[int, int]:
+    """Return bit depth and color type from the IHDR chunk of a PNG; (8, 2) for other formats."""
     if image.format != "PNG":
         return 8, 2
     with path.open("rb") as file:
@@ -139,14 +166,14 @@ def _png16(path: Path) -> np.ndarray:
     return pixels
 
 
-def _kind(image: Image.Image) -> str:
-    """Kind of a file's pixels; a GIF with gray colors only is gray, since GIF has no other way to say so."""
+def _kind(image: "Image.Image") -> str:
+    """Return the kind of a file's pixels; a GIF whose colors are all gray is gray, since every GIF has a palette."""
     if image.format == "GIF" and image.mode == "P" and all(r == g == b for r, g, b in _palette(image) or ()):
         return "gray"
     return _KINDS.get(image.mode, "rgb")
 
 
-def _palette(image: Image.Image) -> tuple[tuple[int, int, int], ...] | None:
+def _palette(image: "Image.Image") -> tuple[tuple[int, int, int], ...] | None:
     if image.mode not in ("P", "PA"):
         return None
     levels = image.getpalette("RGB") or []

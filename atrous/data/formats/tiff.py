@@ -4,121 +4,206 @@ Pages are the slices of a volume, unless the file says that they are channels (O
 """
 
 import io
+import math
 import struct
 import weakref
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import tifffile
-import zarr
 
+from atrous.data.formats import geotiff
 from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.axes import Axes, read_axes
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails, Library, Palette
+from atrous.data.formats.failure import Errors, FileFault
 from atrous.data.formats.header import Header
-from atrous.data.formats.ome import Scale, read_scale
+from atrous.data.formats.npy import create_memmap, open_memmap
+from atrous.data.formats.ome import Scale, read_scale, scale_metadata
+from atrous.data.source import Source, Store
+from atrous.errors import UserError
+from atrous.files import replacing
 
-SUFFIXES = (".tif", ".tiff")
-ERRORS = (
-    tifffile.TiffFileError,
-    OSError,
-    ValueError,
-    KeyError,
-    IndexError,
-    RuntimeError,
-    TypeError,
-    struct.error,
-    zlib.error,
-    MemoryError,
-)
-"""What tifffile and imagecodecs raise on files that are damaged or are not TIFF (codecs' own are RuntimeErrors)."""
+tifffile: Any = Library("tifffile")
+zarr: Any = Library("zarr")
+TILE = 512
+"""Height and width of the tiles that are written."""
 
 
-def read_header(path: Path) -> Header:
-    """Header of the first series, without decoding its pixels."""
-    with tifffile.TiffFile(path) as file:
-        series, page = file.series[0], file.pages.first
-        shape, axes, scale = series.shape, _axes(path, series), read_scale(file)
-        space = tuple(shape[axis] for axis in axes.space)
-        channels = 1 if axes.channel is None else shape[axes.channel]
-        kind, palette = "array", None
-        if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-            kind, channels = "palette", 3
-            palette = tuple((int(r) >> 8, int(g) >> 8, int(b) >> 8) for r, g, b in np.asarray(page.colormap).T)
-        elif channels == 1:
-            kind = "bilevel" if page.bitspersample == 1 else "gray"
-        elif page.photometric == tifffile.PHOTOMETRIC.RGB and "S" in axes.names:
-            kind = "rgb+alpha" if channels == 4 else "rgb"
-            channels = min(channels, 3)
-        stored = str(np.dtype(series.dtype))
-        dtype = "uint8" if kind == "palette" else image_dtype(series.dtype)
-        header = Header((channels, *space), dtype, kind, None if stored == dtype else stored, palette)
-        return header if scale is None else _scaled(header, scale, axes)
+class TiffFormat(Format):
+    """TIFF files. Labels of maps are written as GeoTIFF, labels of microscope images as OME-TIFF."""
+
+    name = "TIFF"
+    suffixes = (".tif", ".tiff")
+    label_suffixes = (".tif", ".tiff")
+    probability_suffixes = (".tif", ".tiff")
+
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`; what codecs raise of their own are RuntimeErrors."""
+        damaged = (tifffile.TiffFileError, OSError, ValueError, KeyError, IndexError, RuntimeError, TypeError)
+        return (*damaged, struct.error, zlib.error, MemoryError)
+
+    def header(self, path: Path) -> Header:
+        """Return the header of the first series, without decoding its pixels."""
+        with tifffile.TiffFile(path) as file:
+            series, page = file.series[0], file.pages.first
+            shape, axes, scale = series.shape, _axes(path, series), read_scale(file)
+            space = tuple(shape[axis] for axis in axes.space)
+            channels = 1 if axes.channel is None else shape[axes.channel]
+            kind, palette = "array", None
+            if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+                kind, channels = "palette", 3
+                palette = tuple((int(r) >> 8, int(g) >> 8, int(b) >> 8) for r, g, b in np.asarray(page.colormap).T)
+            elif channels == 1:
+                kind = "bilevel" if page.bitspersample == 1 else "gray"
+            elif page.photometric == tifffile.PHOTOMETRIC.RGB and "S" in axes.names:
+                kind = "rgb+alpha" if channels == 4 else "rgb"
+                channels = min(channels, 3)
+            stored = str(np.dtype(series.dtype))
+            dtype = "uint8" if kind == "palette" else image_dtype(series.dtype)
+            header = Header((channels, *space), dtype, kind, None if stored == dtype else stored, palette)
+            return header if scale is None else _scaled(header, scale, axes)
+
+    def image(self, path: Path) -> np.ndarray:
+        """See `Format.image`; a palette is looked up, alpha is dropped."""
+        header = self.header(path)
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            pixels, axes = _pixels(series), _axes(path, series)
+        if header.kind == "palette" and header.palette is not None:
+            return np.ascontiguousarray(np.moveaxis(np.asarray(header.palette, dtype=np.uint8)[pixels], -1, 0))
+        if header.kind == "bilevel":
+            return pixels.astype(np.uint8)[None] * np.uint8(255)
+        return as_image(axes.view(pixels, header.channels)[...])
+
+    def source(self, path: Path) -> Source:
+        """Return the first series, decoded by strips or tiles; pages with a palette or of one bit are decoded whole."""
+        header = self.header(path)
+        if header.kind in ("palette", "bilevel"):
+            return self.image(path)
+        file = tifffile.TiffFile(path)
+        try:
+            series = file.series[0]
+            _check_length(series)
+        except BaseException:
+            file.close()
+            raise
+        array = zarr.open(series.aszarr(), mode="r")
+        if not isinstance(array, zarr.Array):  # a pyramid: its finest level
+            array = cast(Any, array)["0"]
+        source = _axes(path, series).view(array, header.channels)
+        weakref.finalize(source, file.close)
+        return source
+
+    def values(self, path: Path) -> np.ndarray:
+        """Return the stored numbers, `(*S)`; `(C, *S)` for several channels. Of a palette they are the indices."""
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            pixels, axes = _pixels(series), _axes(path, series)
+        if pixels.dtype == bool:
+            pixels = pixels.astype(np.uint8)
+        values = axes.view(pixels)[...]
+        return np.ascontiguousarray(values[0] if len(values) == 1 else values[:3])
+
+    def geometry(self, path: Path) -> FileGeometry:
+        """See `Format.geometry`. A map is read here only if rasterio is not installed."""
+        return FileGeometry("map" if geotiff.is_map(path) else "tiff", path)
+
+    def label_suffix(self, suffix: str, ndim: int) -> str:
+        """See `Format.label_suffix`."""
+        return suffix
+
+    def why_lost(self, geometry: FileGeometry) -> str | None:
+        """Return a message for maps if rasterio is not installed, which writes their projection."""
+        if geometry.kind != "map" or geotiff.has_rasterio():
+            return None
+        return f'{geometry.path}: its projection would be lost without rasterio: pip install "atrous[geo]"'
+
+    def write_labels(self, path: Path, labels: Source, details: LabelDetails) -> None:
+        """See `Format.write_labels`. One row of tiles is held in memory, unless the labels are there already."""
+        geometry = details.geometry if len(labels.shape) > 1 else None
+        in_memory = isinstance(labels, np.ndarray) and not isinstance(labels, np.memmap)
+        in_memory |= len(labels.shape) == 1  # which cannot be tiled
+        with replacing(path) as beside:
+            if self._write_like(beside, labels, geometry, details.names or (), details.palette, details.void, False):
+                return
+            if in_memory:
+                beside.write_bytes(_encoded(np.asarray(labels[...])))
+            else:
+                _write_tiles(beside, labels, ome=False, metadata=None)
+
+    def write_probabilities(
+        self, path: Path, values: Source, classes: Sequence[str], geometry: FileGeometry | None
+    ) -> None:
+        """See `Format.write_probabilities`; the names are those of bands, channels or planes. NaN is nodata in maps."""
+        ndim = len(values.shape) - 1
+        with replacing(path) as beside:
+            if not self._write_like(beside, values, geometry, classes, None, np.nan, True):
+                tifffile.imwrite(
+                    beside,
+                    np.asarray(values[...]),
+                    photometric="minisblack",
+                    compression="zlib",
+                    predictor=True,
+                    metadata={"axes": "C" + "ZYX"[-ndim:], "Labels": list(classes)},
+                )
+
+    def create_store(self, path: Path, shape: Sequence[int], dtype: Any, chunks: Sequence[int]) -> Store:
+        """Create a .npy file, from which the TIFF is written when it is full."""
+        return create_memmap(path, shape, dtype)
+
+    def open_store(self, path: Path) -> Store | None:
+        """See `Format.open_store`."""
+        return open_memmap(path, (OSError, ValueError, EOFError, MemoryError))
+
+    def _write_like(
+        self,
+        path: Path,
+        values: Source,
+        geometry: FileGeometry | None,
+        names: Sequence[str],
+        palette: Palette | None,
+        nodata: float | None,
+        bands: bool,
+    ) -> bool:
+        """Write labels, or bands `(K, *S)`, on the grid of a labeled file; return False if it has no grid to keep."""
+        if geometry is None:
+            return False
+        if (lost := self.why_lost(geometry)) is not None:
+            raise UserError(lost)
+        if geometry.kind == "map":
+            from atrous.data.formats import geotiff_write
+
+            geotiff_write.write(path, values, like=geometry.path, names=names, nodata=nodata, palette=palette)
+            return True
+        header = self.header(geometry.path) if geometry.kind == "tiff" else None
+        if header is None or header.axes is None:
+            return False
+        _write_ome(path, values, header, names, bands)
+        return True
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Pixels `(C, *S)`: uint8, uint16 or float32; palettes looked up, alpha dropped."""
-    header = read_header(path)
-    with tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        pixels, axes = _pixels(series), _axes(path, series)
-    if header.kind == "palette" and header.palette is not None:
-        return np.ascontiguousarray(np.moveaxis(np.asarray(header.palette, dtype=np.uint8)[pixels], -1, 0))
-    if header.kind == "bilevel":
-        return pixels.astype(np.uint8)[None] * np.uint8(255)
-    return as_image(axes.view(pixels, header.channels)[...])
-
-
-def open_source(path: Path) -> Any:
-    """The first series as `(C, *S)`, decoded strip by strip or tile by tile; palettes and bilevel pages whole."""
-    header = read_header(path)
-    if header.kind in ("palette", "bilevel"):
-        return read_image(path)
-    file = tifffile.TiffFile(path)
-    try:
-        series = file.series[0]
-        _check_length(series)
-    except BaseException:
-        file.close()
-        raise
-    array = zarr.open(series.aszarr(), mode="r")
-    if not isinstance(array, zarr.Array):  # a pyramid: its finest level
-        array = cast(Any, array)["0"]
-    source = _axes(path, series).view(array, header.channels)
-    weakref.finalize(source, file.close)
-    return source
-
-
-def read_values(path: Path) -> np.ndarray:
-    """The numbers that the file stores: `(*S)`, palette indices included; `(C, *S)` for several channels."""
-    with tifffile.TiffFile(path) as file:
-        series = file.series[0]
-        pixels, axes = _pixels(series), _axes(path, series)
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8)
-    values = axes.view(pixels)[...]
-    return np.ascontiguousarray(values[0] if len(values) == 1 else values[:3])
-
-
-def encode_label(label: np.ndarray) -> bytes:
-    """TIFF bytes of a label `(*S)`, deflated, in BigTIFF beyond 2 GB."""
+def _encoded(labels: np.ndarray) -> bytes:
+    """Return the content of a TIFF with labels `(*S)`, deflated; BigTIFF beyond 2 GB."""
+    labels = np.ascontiguousarray(labels.astype(np.uint8) if labels.dtype == bool else labels)
     buffer = io.BytesIO()
-    with tifffile.TiffWriter(buffer, bigtiff=label.nbytes > 2**31) as writer:
-        writer.write(label, compression="zlib", photometric="minisblack", metadata=None)
+    with tifffile.TiffWriter(buffer, bigtiff=labels.nbytes > 2**31) as writer:
+        writer.write(labels, compression="zlib", photometric="minisblack", metadata=None)
     return buffer.getvalue()
 
 
-def _pixels(series: tifffile.TiffPageSeries) -> np.ndarray:
-    """Decoded pixels of the series."""
+def _pixels(series: Any) -> np.ndarray:
+    """Decode the pixels of a series."""
     _check_length(series)
     return series.asarray()
 
 
-def _check_length(series: tifffile.TiffPageSeries) -> None:
-    """Raise for a file cut short, where tifffile itself would fill with zeros."""
+def _check_length(series: Any) -> None:
+    """Raise `ValueError` for a file that was cut short; tifffile would read zeros there."""
     end = series.parent.filehandle.size if series.parent is not None else None
     for page in series.pages:
         for offset, count in zip(getattr(page, "dataoffsets", ()), getattr(page, "databytecounts", ()), strict=False):
@@ -126,16 +211,16 @@ def _check_length(series: tifffile.TiffPageSeries) -> None:
                 raise ValueError(f"file ends at byte {end}, its pixels at byte {offset + count}")
 
 
-def _axes(path: Path, series: tifffile.TiffPageSeries) -> Axes:
+def _axes(path: Path, series: Any) -> Axes:
     try:
         return read_axes(series.axes, series.shape)
     except ValueError as error:
-        what, _, mend = str(error).partition(": ")
-        raise FileFault(path, what, mend) from error
+        what, _, fix = str(error).partition(": ")
+        raise FileFault(path, what, fix) from error
 
 
 def _scaled(header: Header, scale: Scale, axes: Axes) -> Header:
-    """The header with what a microscope says."""
+    """Return the header with the scale, the axes and the channel names that a microscope wrote."""
     letters, names = axes.letters, scale.names
     spacing = scale.spacing(letters)
     return replace(
@@ -145,3 +230,40 @@ def _scaled(header: Header, scale: Scale, axes: Axes) -> Header:
         axes=letters,
         names=names if len(names) == header.channels else (),
     )
+
+
+def _write_ome(path: Path, values: Source, header: Header, names: Sequence[str], bands: bool) -> None:
+    """Write an OME-TIFF with the axes and physical sizes of a microscope image; bands become channels with names."""
+    ndim = len(values.shape) - bands
+    letters = f"Z{header.axes}"[-ndim:]  # a network may have read channels as slices
+    lead, spacing = "C" if bands else "", (header.spacing or ())[-ndim:]
+    metadata = {"axes": lead + letters, **scale_metadata(spacing, letters[ndim - len(spacing) :])}
+    if lead and names:
+        metadata["Channel"] = {"Name": list(names)}
+    _write_tiles(path, values, ome=True, metadata=metadata)
+
+
+def _write_tiles(path: Path, values: Source, ome: bool, metadata: dict[str, Any] | None) -> None:
+    """Write a tiled, deflated TIFF, as BigTIFF beyond 2 GB; one row of tiles is held in memory at a time."""
+    size = math.prod(values.shape) * values.dtype.itemsize
+    with tifffile.TiffWriter(path, bigtiff=size > 2**31, ome=ome) as writer:
+        writer.write(
+            _tiles(values),
+            shape=tuple(values.shape),
+            dtype=values.dtype,
+            tile=(TILE, TILE),
+            compression="zlib",
+            photometric="minisblack",
+            metadata=metadata,
+        )
+
+
+def _tiles(values: Source) -> Iterator[np.ndarray]:
+    """Yield the tiles of an array in the order of a TIFF, those at the border padded with zeros."""
+    for plane in np.ndindex(values.shape[:-2]):
+        for top in range(0, values.shape[-2], TILE):
+            for left in range(0, values.shape[-1], TILE):
+                part = np.asarray(values[(*plane, slice(top, top + TILE), slice(left, left + TILE))])
+                tile = np.zeros((TILE, TILE), values.dtype)
+                tile[: part.shape[0], : part.shape[1]] = part
+                yield tile

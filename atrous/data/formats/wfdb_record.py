@@ -1,7 +1,7 @@
-"""WFDB records (PhysioNet): a header `.hea` with its signal files, sliced where they lie, and annotation files.
+"""WFDB records (PhysioNet): a header `.hea` with its signal files, and annotation files.
 
-The formats: https://physionet.org/physiotools/wag (header, signal, annot). Reading and writing is wfdb's; it loads
-slowly (it brings pandas and matplotlib), so it is imported when the first record is opened.
+The formats are described at https://physionet.org/physiotools/wag (header, signal, annot). The package wfdb reads and
+writes them. It loads slowly, since it imports pandas and matplotlib, so it is imported when the first record is opened.
 """
 
 import tempfile
@@ -14,120 +14,139 @@ from typing import Any
 
 import numpy as np
 
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails
+from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations, Interval, runs
 from atrous.data.formats.rates import Channels
 from atrous.errors import UserError
 
-ERRORS = (OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, MemoryError)
-"""What wfdb raises on files that are damaged or are no WFDB records."""
-_SILENT = threading.RLock()  # filters of warnings belong to the process: one thread at a time may change them
+_SILENT = threading.RLock()  # warning filters are global in a process, so one thread at a time may change them
 
 
-def read_header(path: Path) -> Header:
-    """Header of the record; spacing in seconds, of the fastest channel."""
-    source = open_source(path)
-    return Header(source.shape, "float32", "signal", spacing=(1 / source.rate,))
+class WfdbFormat(Format):
+    """WFDB records. Labels are written as an annotation file beside the record."""
 
+    name = "WFDB"
+    suffixes = (".hea",)
+    kind = "signal"
+    annotated = True
+    label_suffixes = (".atr",)
 
-def open_source(path: Path) -> Channels:
-    """The channels `(C, L)` float32 in physical units; samples that the record marks as invalid are nan.
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`."""
+        return (OSError, ValueError, IndexError, KeyError, TypeError, AttributeError, MemoryError)
 
-    Raises:
-        ValueError: the record has no signals, or consists of segments.
-    """
-    head, name = _header(path), _name(path)
-    frames = [int(n) for n in head.samps_per_frame]
-    counts, rates = [head.sig_len * n for n in frames], [float(head.fs) * n for n in frames]
+    def header(self, path: Path) -> Header:
+        """Return the header; the spacing is that of the fastest channel, in seconds."""
+        source = self.source(path)
+        return Header(source.shape, "float32", "signal", spacing=(1 / source.rate,))
 
-    def read(channel: int, start: int, stop: int) -> np.ndarray:
-        per, first = frames[channel], start // frames[channel]
+    def source(self, path: Path) -> Channels:
+        """Return the channels `(C, L)` float32 in physical units; samples that are marked as invalid are NaN.
+
+        Raises:
+            ValueError: the record has no signals, or consists of segments.
+        """
+        head, name = _header(path), _name(path)
+        frames = [int(n) for n in head.samps_per_frame]
+        counts, rates = [head.sig_len * n for n in frames], [float(head.fs) * n for n in frames]
+
+        def read(channel: int, start: int, stop: int) -> np.ndarray:
+            per_frame, first = frames[channel], start // frames[channel]
+            last = -(-stop // per_frame)
+            with library(path) as wfdb:
+                record = wfdb.rdrecord(name, sampfrom=first, sampto=last, channels=[channel], smooth_frames=False)
+            return record.e_p_signal[0][start - first * per_frame : stop - first * per_frame]
+
+        return Channels(counts, rates, read)
+
+    def image(self, path: Path) -> np.ndarray:
+        """Return all channels, `(C, L)` float32 in physical units."""
+        return self.source(path)[...]
+
+    def channel_names(self, path: Path) -> tuple[str, ...]:
+        """Return the names of the signals, such as `MLII`."""
+        return tuple(_header(path).sig_name)
+
+    def has_annotations(self, path: Path, annotator: str) -> bool:
+        """Return whether the annotation file `RECORD.annotator` is beside the header."""
+        return path.with_suffix(f".{annotator}").is_file()
+
+    def annotations(self, path: Path, annotator: str) -> Annotations:
+        """Return the annotations of the file `RECORD.annotator`.
+
+        `(` and `)` enclose an interval, both ends included; its text is the symbol between them, or the note of `(`.
+        A note of `+` such as `(AFIB` (a rhythm) holds until the next such note. All other symbols are instants.
+        """
+        head = _header(path)
         with library(path) as wfdb:
-            found = wfdb.rdrecord(name, sampfrom=first, sampto=-(-stop // per), channels=[channel], smooth_frames=False)
-        return found.e_p_signal[0][start - first * per : stop - first * per]
+            stored = wfdb.rdann(_name(path), annotator)
+        rate = float(stored.fs or head.fs)
+        notes = [str(note).strip("\x00 ") for note in stored.aux_note]
+        samples = [int(n) for n in stored.sample]
+        rhythms = [i for i, symbol in enumerate(stored.symbol) if symbol == "+" and notes[i]]
+        ends = [*(samples[i] for i in rhythms), round(head.sig_len * rate / float(head.fs))][1:]
+        intervals = [
+            Interval(samples[i] / rate, end / rate, notes[i])
+            for i, end in zip(rhythms, ends, strict=True)
+            if end > samples[i]
+        ]
+        waves, instants = _waves(samples, list(stored.symbol), notes, list(stored.chan), rate)
+        intervals += waves + instants
+        known = (min(w.start for w in waves), max(w.stop for w in waves)) if waves else None
+        return Annotations(tuple(sorted(intervals, key=lambda interval: interval.start)), known)
 
-    return Channels(counts, rates, read)
+    def geometry(self, path: Path) -> FileGeometry:
+        """See `Format.geometry`."""
+        return FileGeometry("wfdb", path)
 
+    def label_suffix(self, suffix: str, ndim: int) -> str:
+        """See `Format.label_suffix`."""
+        return ".atr"
 
-def read_image(path: Path) -> np.ndarray:
-    """The channels, `(C, L)` float32, in physical units."""
-    return open_source(path)[...]
-
-
-def channel_names(path: Path) -> tuple[str, ...]:
-    """Names of the signals, `MLII`."""
-    return tuple(_header(path).sig_name)
-
-
-def is_annotated(path: Path, annotator: str) -> bool:
-    """Whether the annotation file `RECORD.annotator` lies beside the header."""
-    return path.with_suffix(f".{annotator}").is_file()
-
-
-def read_annotations(path: Path, annotator: str) -> Annotations:
-    """Annotations of the file `RECORD.annotator`.
-
-    `(` ... `)` is an interval, both ends included, whose text is the symbol between, or the note of `(`. A note of `+`
-    such as `(AFIB` (a rhythm) holds until the next such note. All other symbols are instants.
-    """
-    head = _header(path)
-    with library(path) as wfdb:
-        found = wfdb.rdann(_name(path), annotator)
-    rate = float(found.fs or head.fs)
-    notes = [str(note).strip("\x00 ") for note in found.aux_note]
-    places = [int(n) for n in found.sample]
-    rhythms = [i for i, symbol in enumerate(found.symbol) if symbol == "+" and notes[i]]
-    ends = [*(places[i] for i in rhythms), round(head.sig_len * rate / float(head.fs))][1:]
-    intervals = [
-        Interval(places[i] / rate, end / rate, notes[i])
-        for i, end in zip(rhythms, ends, strict=True)
-        if end > places[i]
-    ]
-    waves, instants = _waves(places, list(found.symbol), notes, list(found.chan), rate)
-    intervals += waves + instants
-    known = (min(w.start for w in waves), max(w.stop for w in waves)) if waves else None
-    return Annotations(tuple(sorted(intervals, key=lambda i: i.start)), known)
-
-
-def encode_label(words: np.ndarray, like: Path | None) -> bytes:
-    """Bytes of an annotation file with `(` and `)` around each run of equal labels `(L,)`, the label as their note."""
-    if like is None:
-        raise ValueError("labels are written as WFDB annotations beside the record that they belong to")
-    rate = open_source(like).rate
-    found = runs(words.astype(str), rate)
-    places = np.array([[round(i.start * rate), round(i.stop * rate) - 1] for i in found], dtype=np.int64)
-    with tempfile.TemporaryDirectory() as folder, library(like) as wfdb:
-        wfdb.wrann(
-            "labels",
-            "atr",
-            sample=places.reshape(-1),
-            symbol=["(", ")"] * len(found),
-            aux_note=[note for i in found for note in (i.text, "")],
-            fs=rate,
-            write_dir=folder,
-        )
-        return (Path(folder) / "labels.atr").read_bytes()
+    def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
+        """Return an annotation file with `(` and `)` around each run of equal labels `(L,)`; the note is the label."""
+        like = details.labeled_file("wfdb")
+        if like is None:
+            raise ValueError("labels are written as WFDB annotations beside the record that they belong to")
+        words = labels if details.names is None else np.array(details.names)[labels]
+        rate = self.source(like).rate
+        intervals = runs(words.astype(str), rate)
+        samples = np.array([[round(i.start * rate), round(i.stop * rate) - 1] for i in intervals], dtype=np.int64)
+        with tempfile.TemporaryDirectory() as folder, library(like) as wfdb:
+            wfdb.wrann(
+                "labels",
+                "atr",
+                sample=samples.reshape(-1),
+                symbol=["(", ")"] * len(intervals),
+                aux_note=[note for interval in intervals for note in (interval.text, "")],
+                fs=rate,
+                write_dir=folder,
+            )
+            return (Path(folder) / "labels.atr").read_bytes()
 
 
 def _waves(
-    places: Sequence[int], symbols: Sequence[str], notes: Sequence[str], channels: Sequence[int], rate: float
+    samples: Sequence[int], symbols: Sequence[str], notes: Sequence[str], channels: Sequence[int], rate: float
 ) -> tuple[list[Interval], list[Interval]]:
-    """Intervals between parentheses (of one channel each), and the symbols that stand in none, as instants."""
+    """Return the intervals between parentheses of one channel, and the symbols outside of them as instants."""
     waves: list[Interval] = []
     instants: list[Interval] = []
     opened: dict[int, tuple[int, str]] = {}
-    for place, symbol, note, channel in zip(places, symbols, notes, channels, strict=True):
+    for sample, symbol, note, channel in zip(samples, symbols, notes, channels, strict=True):
         if symbol == "(":
-            opened[channel] = place, note
+            opened[channel] = sample, note
         elif symbol == ")":
-            start, text = opened.pop(channel, (place, ""))
+            start, text = opened.pop(channel, (sample, ""))
             if text:
-                waves.append(Interval(start / rate, (place + 1) / rate, text))
+                waves.append(Interval(start / rate, (sample + 1) / rate, text))
         elif channel in opened:
             start, text = opened[channel]
             opened[channel] = start, text or symbol
         elif symbol != "+":
-            instants.append(Interval(place / rate, place / rate, symbol))
+            instants.append(Interval(sample / rate, sample / rate, symbol))
     return waves, instants
 
 
@@ -142,16 +161,16 @@ def _header(path: Path) -> Any:
 
 
 def _name(path: Path) -> str:
-    """The record as wfdb wants it named: the header without its suffix."""
+    """Return the name of a record for wfdb: its header file without the suffix."""
     return str(path.absolute().with_suffix(""))
 
 
 @contextmanager
 def library(path: Path) -> Iterator[Any]:
-    """The package wfdb, while it is silenced: it calls pandas in ways that pandas warns of.
+    """Give the package wfdb, and silence the warnings that pandas raises about its calls.
 
     Raises:
-        UserError: it is not installed; the message says that `path` needs it.
+        UserError: wfdb is not installed; the message names `path`, which needs it.
     """
     with _SILENT, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

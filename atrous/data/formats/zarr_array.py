@@ -1,46 +1,120 @@
-"""Zarr arrays (versions 2 and 3) in a folder that ends in .zarr."""
+"""Zarr arrays (versions 2 and 3) in a folder whose name ends in .zarr."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import zarr
 
-from atrous.data.formats.array import as_image, channel_axis, squeeze_channel
+from atrous.data.formats.array import array_header, array_image, channel_axis, squeeze_channel
+from atrous.data.formats.base import FileGeometry, Format, LabelDetails, Library
+from atrous.data.formats.failure import Errors
 from atrous.data.formats.header import Header
-from atrous.data.formats.npy import header_of
-from atrous.data.source import ChannelFirst
+from atrous.data.formats.ngff import OmeZarrFormat
+from atrous.data.source import ChannelFirst, Source, Store
+from atrous.files import replacing
 
-SUFFIXES = (".zarr",)
-ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError)
-"""What zarr raises on folders that are damaged or hold no array."""
-
-
-def read_header(path: Path) -> Header:
-    """Header of the array, from its metadata."""
-    return header_of(cast(Any, _opened(path)))
+zarr: Any = Library("zarr")
+CHUNK = 512
+"""Longest side of a chunk that is written."""
 
 
-def read_image(path: Path) -> np.ndarray:
-    """The array as `(C, *S)`: uint8, uint16 or float32 (`channel_axis` says which axis is C)."""
-    array = np.asarray(_opened(path)[...])
-    axis = channel_axis(array.shape)
-    return as_image(array[None] if axis is None else np.moveaxis(array, axis, 0))
+class ZarrFormat(Format):
+    """Folders with one array. Labels of an OME-Zarr image are written as OME-Zarr, all others as one array."""
+
+    name = "zarr"
+    suffixes = (".zarr",)
+    folder = True
+    label_suffixes = (".zarr",)
+    probability_suffixes = (".zarr",)
+    always_on_disk = True
+
+    @property
+    def errors(self) -> Errors:
+        """See `Format.errors`."""
+        return (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError)
+
+    def header(self, path: Path) -> Header:
+        """See `Format.header`."""
+        return array_header(_opened(path))
+
+    def image(self, path: Path) -> np.ndarray:
+        """See `Format.image`; `channel_axis` says which axis is the channel."""
+        return array_image(np.asarray(_opened(path)[...]))
+
+    def source(self, path: Path) -> ChannelFirst:
+        """Return the array as a source `(C, *S)`; only the chunks that are sliced are decoded."""
+        array = _opened(path)
+        return ChannelFirst(array, channel_axis(array.shape))
+
+    def values(self, path: Path) -> np.ndarray:
+        """See `Format.values`."""
+        return squeeze_channel(np.asarray(_opened(path)[...]))
+
+    def label_suffix(self, suffix: str, ndim: int) -> str:
+        """See `Format.label_suffix`."""
+        return ".zarr"
+
+    def write_labels(self, path: Path, labels: Source, details: LabelDetails) -> None:
+        """See `Format.write_labels`."""
+        like = details.labeled_file("ome-zarr")
+        with replacing(path) as beside:
+            if like is not None and _has_space_of(like, len(labels.shape)):
+                from atrous.data.formats import ngff_write
+
+                ngff_write.write(beside, labels, like=like, names=details.names or (), palette=details.palette)
+            else:
+                _write_array(beside, labels)
+
+    def write_probabilities(
+        self, path: Path, values: Source, classes: Sequence[str], geometry: FileGeometry | None
+    ) -> None:
+        """See `Format.write_probabilities`; the attribute `classes` of an array has the names of the classes."""
+        like = geometry.path if geometry is not None and geometry.kind == "ome-zarr" else None
+        with replacing(path) as beside:
+            if like is not None and _has_space_of(like, len(values.shape) - 1):
+                from atrous.data.formats import ngff_write
+
+                ngff_write.write(beside, values, like=like, names=classes)
+            else:
+                _write_array(beside, values, lead=1).attrs["classes"] = list(classes)
+
+    def create_store(self, path: Path, shape: Sequence[int], dtype: Any, chunks: Sequence[int]) -> Store:
+        """See `Format.create_store`."""
+        return zarr.create_array(path, shape=tuple(shape), dtype=dtype, chunks=tuple(chunks))
+
+    def open_store(self, path: Path) -> Store | None:
+        """See `Format.open_store`."""
+        try:
+            opened = zarr.open(path, mode="r+")
+        except self.errors:
+            return None
+        return opened if isinstance(opened, zarr.Array) else None
+
+    def is_finished(self, geometry: FileGeometry | None) -> bool:
+        """See `Format.is_finished`."""
+        return geometry is None or geometry.kind != "ome-zarr"
 
 
-def open_source(path: Path) -> ChannelFirst:
-    """The array as `(C, *S)`, of which only the chunks that are sliced are decoded."""
-    array = _opened(path)
-    return ChannelFirst(array, channel_axis(array.shape))
+def _write_array(path: Path, values: Source, lead: int = 0) -> Any:
+    """Write values as an array; chunks are one long along the first `lead` axes."""
+    shape = tuple(values.shape)
+    chunks = tuple(1 if axis < lead else min(CHUNK, n) for axis, n in enumerate(shape))
+    array = zarr.create_array(path, shape=shape, dtype=values.dtype, chunks=chunks)
+    for outer in np.ndindex(shape[:lead]):
+        for row in range(0, shape[lead], CHUNK):
+            key = (*outer, slice(row, row + CHUNK))
+            array[key] = np.asarray(values[key])
+    return array
 
 
-def read_values(path: Path) -> np.ndarray:
-    """The numbers in the array, `(*S)`."""
-    return squeeze_channel(np.asarray(_opened(path)[...]))
+def _has_space_of(like: Path, ndim: int) -> bool:
+    """Return whether an OME-Zarr image has `ndim` spatial axes; not if a network read its channels as slices."""
+    return len(OmeZarrFormat().header(like).size) == ndim
 
 
-def _opened(path: Path) -> zarr.Array:
-    found = zarr.open(path, mode="r")
-    if not isinstance(found, zarr.Array):
+def _opened(path: Path) -> Any:
+    opened = zarr.open(path, mode="r")
+    if not isinstance(opened, zarr.Array):
         raise ValueError("it is a group, not one array")
-    return found
+    return opened

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats import FileFault
 
 GFF_SUFFIXES = (".gff", ".gff3", ".gff.gz", ".gff3.gz")
 BED_SUFFIXES = (".bed", ".bed.gz")

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats import FileFault
 from atrous.data.genomes.letters import WRONG, OneHot, encode
+from atrous.data.source import Key, LazySource, span
 from atrous.errors import UserError
 
 FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz", ".fa.bgz", ".fasta.bgz", ".fna.bgz")
@@ -47,7 +48,7 @@ def sequence_lengths(path: Path | str) -> dict[str, int]:
     """
     path = Path(path)
     opened = _opened(path)
-    return {name: len(codes) for name, codes in opened.items()}
+    return {name: codes.shape[0] for name, codes in opened.items()}
 
 
 def open_sequence(path: Path | str, name: str) -> OneHot:
@@ -61,7 +62,7 @@ def open_sequence(path: Path | str, name: str) -> OneHot:
     if name not in opened:
         raise FileFault(path, f"has no sequence {name}", f"its sequences are {', '.join(list(opened)[:3])}")
     codes = opened[name]
-    return OneHot(codes, len(codes))
+    return OneHot(codes, codes.shape[0])
 
 
 def clear() -> None:
@@ -96,24 +97,22 @@ def _read(path: Path, *_: int) -> dict[str, Any]:
         raise FileFault(path, f"cannot be read as FASTA ({said})", "copy it again from its source") from error
 
 
-class _Held:
-    """The codes of a sequence in memory, one byte a base."""
+class _Held(LazySource):
+    """The codes `(L,)` of a sequence in memory, one byte a base."""
 
     def __init__(self, path: Path, name: str, text: bytes) -> None:
         self._codes, self._fault = encode(text), None
+        super().__init__(self._codes.shape, np.uint8)
         try:
             _check(path, name, 0, self._codes, text)
         except FileFault as fault:  # raised where it is met, so that the data doctor can list it beside others
             self._fault = fault
 
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    def __getitem__(self, key: Any) -> Any:
-        found = self._codes[key]
-        if self._fault is not None and np.any(found == WRONG):
+    def _read(self, key: Key) -> np.ndarray:
+        codes = self._codes[key]
+        if self._fault is not None and np.any(codes == WRONG):
             raise self._fault
-        return found
+        return codes
 
 
 def _decoded(path: Path) -> Iterator[tuple[str, _Held]]:
@@ -153,27 +152,21 @@ def _check(path: Path, name: str, start: int, codes: np.ndarray, text: bytes) ->
         raise FileFault(path, what, "use the letters of nucleic acids, N for what is unknown")
 
 
-class _Indexed:
-    """A sequence in a file with an index; slices are read where they lie."""
+class _Indexed(LazySource):
+    """The codes `(L,)` of a sequence in a file with an index; only the bases that are asked for are read."""
 
     def __init__(self, path: Path, index: Any, name: str, length: int) -> None:
-        self._path, self._index, self._name, self._length = path, index, name, length
+        super().__init__((length,), np.uint8)
+        self._path, self._index, self._name = path, index, name
 
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, key: Any) -> Any:
-        if not isinstance(key, slice):
-            return self[key : key + 1][0]
-        start, stop, step = key.indices(self._length)
-        if step < 0:
-            raise ValueError("sequences are read forward")
+    def _read(self, key: Key) -> np.ndarray:
+        start, stop, rest = span(key[0], self.shape[0])
         if stop <= start:
             return np.zeros(0, np.uint8)
         text = str(self._index.fetch(self._name, start + 1, stop)).encode()
         codes = encode(text)
         _check(self._path, self._name, start, codes, text)
-        return codes[::step]
+        return codes[rest]
 
 
 def _indexed(path: Path, plain: bool) -> dict[str, _Indexed]:

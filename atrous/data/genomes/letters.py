@@ -3,11 +3,9 @@
 A letter is the set of bases that it stands for, four bits: A 1, C 2, G 4, T 8. The complement reverses the four bits.
 """
 
-from typing import Any
-
 import numpy as np
 
-from atrous.data.source import full_key
+from atrous.data.source import Key, LazySource, Source
 
 IUPAC = {
     "A": "A", "C": "C", "G": "G", "T": "T", "U": "T", "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC",
@@ -56,7 +54,7 @@ def one_hot(codes: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(SHARES[codes].T)
 
 
-class OneHot:
+class OneHot(LazySource):
     """Letters as a source `(4, L)` of float32, one-hot over A, C, G and T as it is sliced.
 
     Args:
@@ -68,13 +66,12 @@ class OneHot:
     ((4, 4), [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
     """
 
-    def __init__(self, codes: Any, length: int) -> None:
+    def __init__(self, codes: Source, length: int) -> None:
+        super().__init__((4, length), np.float32)
         self.codes = codes
-        self.shape, self.dtype = (4, length), np.dtype(np.float32)
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        channel, place = full_key(key, 2)
+    def _read(self, key: Key) -> np.ndarray:
+        channel, place = key
         if isinstance(place, slice):
             return one_hot(np.asarray(self.codes[place]))[channel]
         return SHARES[int(self.codes[place])][channel]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.failure import FileFault
-from atrous.data.source import full_key
+from atrous.data.formats import FileFault
+from atrous.data.source import Key, LazySource, span
 from atrous.errors import UserError
 
 TRACK_SUFFIXES = (".bw", ".bigwig")
@@ -39,13 +39,14 @@ def big_wig(path: Path, mode: str = "r") -> Any:
     return opened
 
 
-class Tracks:
+class Tracks(LazySource):
     """bigWig files as the channels of one sequence, `(number of files, L)` float32, read as they are sliced.
 
     Bases that a file does not cover are 0, and so is a sequence that it does not have.
     """
 
     def __init__(self, paths: Sequence[Path], name: str, length: int) -> None:
+        super().__init__((len(paths), length), np.float32)
         self._files = [big_wig(path) for path in paths]
         for path, file in zip(paths, self._files, strict=True):
             found = file.chroms(name)
@@ -53,15 +54,11 @@ class Tracks:
                 what = f"its sequence {name} has {found} bases, that of the FASTA file {length}"
                 raise FileFault(path, what, "make it on the same sequence")
         self._name = name
-        self.shape, self.dtype = (len(paths), length), np.dtype(np.float32)
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Values of a key of slices and whole numbers, as numpy would give them."""
-        channel, place = full_key(key, 2)
-        start, stop, step = (place if isinstance(place, slice) else slice(place, place + 1)).indices(self.shape[1])
-        values = np.zeros(self.shape, np.float32)[:, :0] if stop <= start else self._values(start, stop)
-        values = values[:, ::step]
-        return values[channel] if isinstance(place, slice) else values[channel, 0]
+    def _read(self, key: Key) -> np.ndarray:
+        start, stop, rest = span(key[1], self.shape[1])
+        values = np.empty((self.shape[0], 0), np.float32) if stop <= start else self._values(start, stop)
+        return values[key[0], rest]
 
     def _values(self, start: int, stop: int) -> np.ndarray:
         rows = []

@@ -1,6 +1,5 @@
 """What was found on sequences as files: features in GFF3 and BED, probabilities in bigWig; renamed when complete."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +9,7 @@ import numpy as np
 
 from atrous.data.genomes.runs import Stretch
 from atrous.data.genomes.tracks import big_wig
+from atrous.files import Replacement
 
 FEATURE_SUFFIXES = (".gff3", ".gff", ".bed")
 SIGNAL_SUFFIXES = (".bw", ".bigwig")
@@ -55,9 +55,9 @@ class Table:
     """Features as lines of GFF3 (1-based, closed) or BED (0-based, half open), sequence by sequence, by start."""
 
     def __init__(self, path: Path, lengths: Mapping[str, int], channels: Sequence[str], *, bed: bool) -> None:
-        self._path, self._channels, self._bed = path, tuple(channels), bed
-        self._beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._file = self._beside.open("w", encoding="utf-8")
+        self._channels, self._bed = tuple(channels), bed
+        self._replacement = Replacement(path)
+        self._file = self._replacement.beside.open("w", encoding="utf-8")
         self._counts = dict.fromkeys((name[:-1] for name in channels), 0)
         if not bed:
             self._file.write("##gff-version 3\n")
@@ -85,13 +85,13 @@ class Table:
     def finish(self) -> list[Path]:
         """Put the file in its place."""
         self._file.close()
-        os.replace(self._beside, self._path)
-        return [self._path]
+        self._replacement.finish()
+        return [self._replacement.path]
 
     def abandon(self) -> None:
         """Remove what was begun."""
         self._file.close()
-        self._beside.unlink(missing_ok=True)
+        self._replacement.discard()
 
 
 def _column(text: str) -> str:
@@ -104,11 +104,11 @@ class BigWigs:
 
     def __init__(self, path: Path, lengths: Mapping[str, int], channels: Sequence[str]) -> None:
         self._names, self._current = list(lengths), 0
-        self._targets = [path.with_name(f"{path.stem}.{channel}{path.suffix}") for channel in channels]
-        self._besides = [p.with_name(f".{p.name}.{os.getpid()}.part") for p in self._targets]
+        paths = [path.with_name(f"{path.stem}.{channel}{path.suffix}") for channel in channels]
+        self._replacements = [Replacement(path) for path in paths]
         self._files: list[Any] = []
-        for beside in self._besides:
-            file = big_wig(beside, "w")
+        for replacement in self._replacements:
+            file = big_wig(replacement.beside, "w")
             file.addHeader(list(lengths.items()))
             self._files.append(file)
 
@@ -126,13 +126,13 @@ class BigWigs:
         """Put the files in their places."""
         for file in self._files:
             file.close()
-        for beside, target in zip(self._besides, self._targets, strict=True):
-            os.replace(beside, target)
-        return self._targets
+        for replacement in self._replacements:
+            replacement.finish()
+        return [replacement.path for replacement in self._replacements]
 
     def abandon(self) -> None:
         """Remove what was begun."""
         for file in self._files:
             file.close()
-        for beside in self._besides:
-            beside.unlink(missing_ok=True)
+        for replacement in self._replacements:
+            replacement.discard()

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atrous.data.description import Description
-from atrous.data.formats import read_header, stem, suffix_of
-from atrous.data.formats.failure import FileFault
-from atrous.data.formats.series import is_series
+from atrous.data.formats import FileFault, is_series, read_header, stem, suffix_of
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout, group_of, labeled
 from atrous.data.layouts.folders import IMAGE_WORDS, LABEL_WORDS, MOST_LEVELS, Folder, read_folders, split_of

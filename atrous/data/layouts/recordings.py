@@ -8,13 +8,13 @@ from atrous.data.description import Description
 from atrous.data.formats import (
     ANNOTATED_SUFFIXES,
     SIGNAL_SUFFIXES,
+    FileFault,
     channel_names,
     has_label,
     read_words,
     stem,
     suffix_of,
 )
-from atrous.data.formats.failure import FileFault
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout, group_of, labeled
 from atrous.data.layouts.folders import MOST_LEVELS, read_folders, split_of

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats import is_annotated, read_annotations, read_header
-from atrous.data.formats.failure import FileFault
-from atrous.data.formats.intervals import Annotations, nearest_sample
+from atrous.data.formats import Annotations, FileFault, is_annotated, nearest_sample, read_annotations, read_header
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 

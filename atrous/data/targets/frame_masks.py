@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats import read_header
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats import FileFault, read_header
 from atrous.data.formats.frames import frame_files, frame_number, stack_values
 
 

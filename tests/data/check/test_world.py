@@ -4,7 +4,9 @@ import numpy as np
 import rasterio
 from rasterio.transform import Affine
 
-from atrous.data.void import AllValid, Voided, make_void
+from atrous.data.source import AllValid
+from atrous.data.views import Voided
+from atrous.data.void import make_void
 from atrous.verbs.check import check
 from tests.maps import NODATA, map_transform, write_map, write_maps
 

@@ -89,7 +89,7 @@ def test_what_is_no_single_series_of_gray_slices_is_named(tmp_path, pixels):
         "frames": ({"NumberOfFrames": 4}, r"one file of 4 frames .*dcm2niix"),
         "spacing": ({"PixelSpacing": [1, 1]}, r"its PixelSpacing is \[1\.0, 1\.0\]"),
         "nowhere": ({"ImagePositionPatient": None}, r"no ImagePositionPatient"),
-        "color": ({"SamplesPerPixel": 3}, r"a color picture"),
+        "color": ({"SamplesPerPixel": 3}, r"a color image"),
     }
     for name, (more, match) in cases.items():
         folder = put_series(tmp_path / name, pixels)
@@ -124,6 +124,5 @@ def test_a_single_file_or_no_pydicom_is_said_in_one_line(tmp_path, pixels, monke
     with pytest.raises(UserError, match="give the folder of the series"):
         read_header(tmp_path / "one.dcm")
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    monkeypatch.delitem(sys.modules, "atrous.data.formats.dicom")
     with pytest.raises(UserError, match=r'pip install "atrous\[medical\]"'):
         read_header(folder)

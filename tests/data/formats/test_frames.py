@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from atrous.data.formats import open_source, read_header, read_image, read_values
-from atrous.data.formats.frames import Frames, frame_files
+from atrous.data.formats.frames import frame_files
+from atrous.data.formats.raster import RasterFormat
 from atrous.errors import UserError
 from tests.clips import make_clip
 
@@ -42,12 +43,10 @@ def test_slices_are_those_of_the_whole_array(folder, key):
 
 
 def test_only_the_frames_asked_for_are_decoded(folder, monkeypatch):
-    from atrous.data.formats import raster
-
     path, _ = folder
-    source, seen = Frames(path), []
-    read = raster.read_image
-    monkeypatch.setattr(raster, "read_image", lambda file: seen.append(file.name) or read(file))
+    source, seen = open_source(path), []
+    read = RasterFormat.image
+    monkeypatch.setattr(RasterFormat, "image", lambda self, file: seen.append(file.name) or read(self, file))
     source[:, 4:6]
     assert seen == ["f4.png", "f5.png"]
 

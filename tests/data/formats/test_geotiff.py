@@ -12,15 +12,15 @@ from rasterio.transform import Affine
 
 from atrous.data.formats import (
     label_suffix,
+    open_labels,
     open_source,
     open_valid,
     read_header,
     read_image,
     read_values,
     write_label,
+    write_probabilities,
 )
-from atrous.data.formats.probabilities import write_probabilities
-from atrous.data.formats.sink import open_labels
 from atrous.errors import UserError
 
 RNG = np.random.default_rng(0)

@@ -104,5 +104,5 @@ def test_damage_is_named(tmp_path, movie):
     (tmp_path / "cut.mp4").write_bytes(movie.read_bytes()[:500])
     with pytest.raises(UserError, match=r"cut\.mp4: cannot be read, it is damaged"):
         read_header(tmp_path / "cut.mp4")
-    with pytest.raises(UserError, match="give a folder with a PNG per frame"):
+    with pytest.raises(UserError, match="give a folder with a PNG for each frame"):
         read_values(movie)

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 import zarr
 
-from atrous.data.formats import open_source, read_header, read_image, read_values, write_label
-from atrous.data.formats.probabilities import write_probabilities
-from atrous.data.formats.sink import open_labels
+from atrous.data.formats import (
+    open_labels,
+    open_source,
+    read_header,
+    read_image,
+    read_values,
+    write_label,
+    write_probabilities,
+)
 from atrous.errors import UserError
 
 RNG = np.random.default_rng(0)

@@ -79,7 +79,7 @@ def test_labels_lie_where_their_image_lies(tmp_path, cls, name):
         np.testing.assert_array_equal(written.header[key], image.header[key])
     assert type(written) is type(image)
     np.testing.assert_array_equal(read_values(tmp_path / name), label)
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_labels_of_a_file_with_channels_have_its_space(tmp_path):

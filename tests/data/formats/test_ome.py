@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 import tifffile
 
-from atrous.data.formats import open_source, read_header, read_image, read_values, write_label
+from atrous.data.formats import (
+    open_labels,
+    open_source,
+    read_header,
+    read_image,
+    read_values,
+    write_label,
+    write_probabilities,
+)
 from atrous.data.formats.axes import read_axes
-from atrous.data.formats.probabilities import write_probabilities
-from atrous.data.formats.sink import open_labels
 from atrous.errors import UserError
 
 RNG = np.random.default_rng(0)

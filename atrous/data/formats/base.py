@@ -1,0 +1,216 @@
+"""The base class of all file formats: what a format can do, and what is answered where it cannot.
+
+A format reads images as `(C, *S)` in uint8, uint16 or float32, and labels as `(*S)` with the numbers in the file. A new
+format is a subclass, given to `atrous.data.formats.add_format`. Only `header` and `image` must be implemented. The
+methods of a format may raise what its libraries raise (`errors`); callers turn that into a `UserError` that names the
+file.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from atrous.data.formats.failure import Errors, FileFault, guarded
+from atrous.data.formats.header import Header
+from atrous.data.formats.intervals import Annotations
+from atrous.data.source import Source, Store
+from atrous.errors import UserError
+from atrous.files import replacing
+
+Palette = Sequence[Sequence[int]]
+"""Red, green and blue (0 to 255) of each class."""
+Kind = Literal["image", "signal", "video"]
+
+
+@dataclass(frozen=True)
+class FileGeometry:
+    """What a file of labels keeps of the file that was labeled, such as its projection or its sampling rate.
+
+    Attributes:
+        kind: what can be kept: "map" a projection, "tiff" axes and their physical size, "ome-zarr" the same of a
+            pyramid, "nifti" an affine and its codes, "dicom" an affine, "table" an index column, "edf" and "wfdb" the
+            sampling rate and the start of a recording.
+        path: the labeled file. Writers copy details from it.
+        affine: `(4, 4)`, from the voxel `(i, j, k, 1)` to millimeters in RAS, where the format knows it.
+    """
+
+    kind: str
+    path: Path
+    affine: tuple[tuple[float, ...], ...] | None = None
+
+
+@dataclass(frozen=True)
+class LabelDetails:
+    """What is written beside the labels themselves, in formats that have a place for it.
+
+    Attributes:
+        geometry: what is kept of the labeled file; None if there is none.
+        names: of the classes, in label order. Label files of signals hold these words instead of numbers.
+        palette: color of each class.
+        void: label of positions without data; None if there are none.
+    """
+
+    geometry: FileGeometry | None = None
+    names: tuple[str, ...] | None = None
+    palette: Palette | None = None
+    void: int | None = None
+
+    def labeled_file(self, kind: str) -> Path | None:
+        """Return the labeled file if its geometry is of this kind, else None."""
+        return self.geometry.path if self.geometry is not None and self.geometry.kind == kind else None
+
+
+class Format(ABC):
+    """One file format, or a few that one library reads.
+
+    Attributes:
+        name: for messages.
+        suffixes: of the files that it reads, in lower case, with the dot. Of folders that are no file, none.
+        kind: "image" (also volumes and maps), "signal" or "video".
+        folder: whether it reads folders.
+        annotated: whether the labels of its files are annotations: intervals and instants, not a number per sample.
+        label_suffixes: of the label files that it writes.
+        probability_suffixes: of the files of probabilities that it writes.
+        part_suffixes: of files that cannot be read one by one, since many of them in a folder are one image.
+        indexed: whether a palette changes how other programs read the labels: as colors, not as numbers.
+        always_on_disk: whether labels are written straight to disk however small they are.
+    """
+
+    name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    kind: ClassVar[Kind] = "image"
+    folder: ClassVar[bool] = False
+    annotated: ClassVar[bool] = False
+    label_suffixes: ClassVar[tuple[str, ...]] = ()
+    probability_suffixes: ClassVar[tuple[str, ...]] = ()
+    part_suffixes: ClassVar[tuple[str, ...]] = ()
+    indexed: ClassVar[bool] = False
+    always_on_disk: ClassVar[bool] = False
+
+    @property
+    def errors(self) -> Errors:
+        """Exceptions that its libraries raise when a file is damaged or is of another format."""
+        return (OSError, ValueError, MemoryError)
+
+    def claims(self, path: Path) -> bool:
+        """Return whether this format reads a file with one of its suffixes; asked where formats share a suffix."""
+        return True
+
+    @abstractmethod
+    def header(self, path: Path) -> Header:
+        """Return shape, type and metadata of an image, without decoding its values."""
+
+    @abstractmethod
+    def image(self, path: Path) -> np.ndarray:
+        """Return all values of an image, `(C, *S)` in uint8, uint16 or float32."""
+
+    def source(self, path: Path) -> Source:
+        """Return an image as a source `(C, *S)`; formats that cannot be decoded in parts decode it whole."""
+        return self.image(path)
+
+    def valid(self, path: Path) -> Source | None:
+        """Return a mask `(*S)` of the positions that have data; None if every position has."""
+        return None
+
+    def values(self, path: Path) -> np.ndarray:
+        """Return the numbers of a label file, `(*S)`, or its colors, `(3, *S)`."""
+        raise FileFault(path, f"labels are not read from {self.name}", "save them as .png, .tif, .npy or .nii.gz")
+
+    def has_labels(self, path: Path) -> bool:
+        """Return whether a recording holds a label for each sample."""
+        return False
+
+    def words(self, path: Path) -> np.ndarray | None:
+        """Return the labels `(L,)` of a recording as strings; None if they are numbers."""
+        return None
+
+    def channel_names(self, path: Path) -> tuple[str, ...] | None:
+        """Return the names of a recording's channels; None if the format has none."""
+        return None
+
+    def has_annotations(self, path: Path, annotator: str) -> bool:
+        """Return whether a recording has annotations, or could have; `annotator` is the suffix of WFDB's file."""
+        return False
+
+    def annotations(self, path: Path, annotator: str) -> Annotations:
+        """Return the annotations of a recording."""
+        raise FileFault(path, f"{self.name} holds no annotations", "give an EDF+ file or a WFDB record")
+
+    def geometry(self, path: Path) -> FileGeometry | None:
+        """Return what the labels of this file can keep of it; None for nothing."""
+        return None
+
+    def label_suffix(self, suffix: str, ndim: int) -> str:
+        """Return the suffix of the file in which labels are written of a file with the suffix `suffix`."""
+        return {1: ".npy", 2: ".png", 3: ".tif"}[ndim]
+
+    def why_lost(self, geometry: FileGeometry) -> str | None:
+        """Return why label files of this format would lose a geometry that they should keep; None if they do not."""
+        return None
+
+    def write_labels(self, path: Path, labels: Source, details: LabelDetails) -> None:
+        """Write labels `(*S)` of whole numbers; a crash leaves no half-written file.
+
+        Raises:
+            UserError: the labels do not fit the format.
+        """
+        # what fails here is the labeled file, of which something is kept
+        named = path if details.geometry is None else details.geometry.path
+        suffix = self.suffix(path)[1:]
+        data = guarded(named, suffix, self.errors, lambda: self.encode(path, np.asarray(labels[...]), details))
+        with replacing(path) as beside:
+            beside.write_bytes(data)
+
+    def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
+        """Return the content of a label file; for formats that are written through memory."""
+        raise UserError(f"{path}: labels are not written as {self.name}: write .png, .tif or .npy")
+
+    def write_probabilities(
+        self, path: Path, values: Source, classes: Sequence[str], geometry: FileGeometry | None
+    ) -> None:
+        """Write probabilities `(K, *S)` float32 with the names of their classes."""
+        raise UserError(f"{path}: probabilities are not written as {self.name}: write .zarr or .tif")
+
+    def create_store(self, path: Path, shape: Sequence[int], dtype: Any, chunks: Sequence[int]) -> Store | None:
+        """Create an array on disk that is filled box by box; None if files of this format go through memory."""
+        return None
+
+    def open_store(self, path: Path) -> Store | None:
+        """Open an array that `create_store` made; None if it was cut short."""
+        return None
+
+    def is_finished(self, geometry: FileGeometry | None) -> bool:
+        """Return whether a filled store is the label file already, so that renaming it is enough."""
+        return False
+
+    def suffix(self, path: Path) -> str:
+        """Return which of `suffixes` a file has, in lower case; its last suffix if it has none of them."""
+        name = path.name.lower()
+        known = [suffix for suffix in (*self.suffixes, *self.label_suffixes) if name.endswith(suffix)]
+        return max(known, key=len, default=path.suffix.lower())
+
+
+class Library:
+    """A library that is imported when it is first used, so that reading a PNG does not load ten of them.
+
+    Args:
+        name: of the module.
+        missing: message of the `UserError` if it is not installed, with the command that installs it.
+    """
+
+    def __init__(self, name: str, missing: str | None = None) -> None:
+        self._name, self._missing = name, missing
+
+    def __getattr__(self, attribute: str) -> Any:
+        try:
+            module = import_module(self._name)
+        except ImportError as error:
+            if self._missing is None:
+                raise
+            raise UserError(self._missing) from error
+        return getattr(module, attribute)

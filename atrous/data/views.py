@@ -1,0 +1,177 @@
+"""Sources and sinks that change the values which pass through them: scaling, filling of gaps, void labels.
+
+Each wraps another source or sink and works slice by slice, so that nothing is read or held whole.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from atrous.data.source import Key, LazySource, Sink, Source, Store, full_key, read_shape
+from atrous.labels import IGNORE
+
+
+class Scaled(LazySource):
+    """A source `(C, *S)` whose intensities are scaled as they are sliced, float32.
+
+    Args:
+        source: values of the file.
+        scaling: maps values `(C, ...)`, whatever part of the file they are (`atrous.data.preprocess.Scaling`).
+    """
+
+    def __init__(self, source: Source, scaling: Callable[[np.ndarray], np.ndarray]) -> None:
+        super().__init__(source.shape, np.float32)
+        self._source, self._scaling = source, scaling
+
+    def _read(self, key: Key) -> np.ndarray:
+        channel, *place = key
+        return self._scaling(np.asarray(self._source[(slice(None), *place)]))[channel]
+
+
+class Standardized(LazySource):
+    """A source `(C, *S)` whose values become `(value - mean) / std` as they are sliced.
+
+    The arithmetic is float32, also where the network computes in a shorter type, which would round the raw values.
+
+    Args:
+        source: values that a network reads.
+        mean: `(C,)` float32.
+        std: `(C,)` float32.
+    """
+
+    def __init__(self, source: Source, mean: np.ndarray, std: np.ndarray) -> None:
+        super().__init__(source.shape, np.float32)
+        self._source, self._mean, self._std = source, mean, std
+
+    def _read(self, key: Key) -> np.ndarray:
+        values = np.asarray(self._source[key]).astype(np.float32)
+        return (values - _per_channel(self._mean, key)) / _per_channel(self._std, key)
+
+
+class Filled(LazySource):
+    """A source `(C, *S)` in which NaN and infinite values read as `fill`.
+
+    Without it a network would spread a single NaN over its whole receptive field.
+
+    Args:
+        source: values that may not be finite.
+        fill: one value for each channel, or one for all.
+
+    Attributes:
+        source: as given.
+        met: whether a value that is not finite was read so far.
+    """
+
+    def __init__(self, source: Source, fill: Sequence[float]) -> None:
+        super().__init__(source.shape, source.dtype)
+        self.source, self.met = source, False
+        self._fill = np.broadcast_to(np.asarray(fill, np.float32), self.shape[:1])
+
+    def _read(self, key: Key) -> np.ndarray:
+        values = np.asarray(self.source[key])
+        finite = np.isfinite(values)
+        if finite.all():
+            return values
+        self.met = True
+        return np.where(finite, values, _per_channel(self._fill, key).astype(values.dtype))
+
+
+class Finite(LazySource):
+    """A mask `(*S)` of bool: true where every channel of a `Filled` source is finite in the file.
+
+    The file is read a second time, and only after `Filled` has met a value that is not finite. That is enough for
+    labels, which are written after their input was read.
+    """
+
+    def __init__(self, filled: Filled) -> None:
+        super().__init__(filled.shape[1:], bool)
+        self._filled = filled
+
+    def _read(self, key: Key) -> np.ndarray:
+        if not self._filled.met:
+            return np.broadcast_to(np.True_, read_shape(key, self.shape))
+        values = np.asarray(self._filled.source[(slice(None), *key)])
+        return np.asarray(np.isfinite(values).all(0))
+
+
+class Guarded(LazySource):
+    """The source of a file, whose damage may show only when it is sliced.
+
+    Attributes that the wrapped source has beside shape and type can be used too: `frames` of a video, `rate` of a
+    recording.
+
+    Args:
+        source: reads from the file.
+        guard: calls a function and returns its result; turns the errors of the file's library into a `UserError`.
+    """
+
+    def __init__(self, source: Source, guard: Callable[[Callable[[], Any]], Any]) -> None:
+        super().__init__(source.shape, source.dtype)
+        self._source, self._guard = source, guard
+
+    def _read(self, key: Key) -> np.ndarray:
+        return self._guard(lambda: self._source[key])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # not set yet, while an object is copied
+            raise AttributeError(name)
+        return getattr(self._source, name)
+
+
+class Voided:
+    """A sink of labels `(*S)`, or of bands `(K, *S)`, that writes `value` at positions without data.
+
+    What was written can be read back. Other attributes are those of the wrapped sink: where a memmap or a zarr array
+    lies on disk, and how it is chunked.
+
+    Args:
+        sink: where to write.
+        valid: `(*S)` bool, false where the image has no data.
+        value: what to write there.
+
+    Attributes:
+        sink: as given.
+        shape: of the sink.
+        dtype: of the sink.
+    """
+
+    def __init__(self, sink: Store, valid: Source, value: float = IGNORE) -> None:
+        self.sink, self._valid, self._value = sink, valid, value
+        self.shape, self.dtype = tuple(sink.shape), sink.dtype
+
+    def __setitem__(self, key: Any, values: np.ndarray) -> None:
+        full = full_key(key, len(self.shape))
+        valid = np.asarray(self._valid[full[len(self.shape) - len(self._valid.shape) :]])
+        self.sink[key] = np.where(valid, values, np.asarray(self._value, self.dtype))
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.sink[key]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sink, name)
+
+
+class LabelsAndProbabilities:
+    """A sink of probabilities `(K, *S)` that also writes the most probable class into a sink of labels `(*S)`.
+
+    Attributes:
+        labels: sink of class numbers, uint8.
+        probabilities: sink of probabilities.
+        shape: of the probabilities.
+        dtype: of the probabilities.
+    """
+
+    def __init__(self, labels: Sink, probabilities: Sink) -> None:
+        self.labels, self.probabilities = labels, probabilities
+        self.shape, self.dtype = tuple(probabilities.shape), probabilities.dtype
+
+    def __setitem__(self, key: Any, values: np.ndarray) -> None:
+        self.probabilities[key] = values
+        self.labels[full_key(key, len(self.shape))[1:]] = values.argmax(0).astype(np.uint8)
+
+
+def _per_channel(numbers: np.ndarray, key: Key) -> np.ndarray:
+    """Return one number for each channel that `key` reads, shaped so that it broadcasts against what `key` reads."""
+    chosen = np.asarray(numbers[key[0]])
+    return chosen.reshape(-1, *[1] * sum(isinstance(entry, slice) for entry in key[1:])) if chosen.ndim else chosen

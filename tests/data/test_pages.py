@@ -1,0 +1,36 @@
+"""Pages are read as slices or as channels."""
+
+import numpy as np
+import pytest
+
+from atrous.data.formats import Header
+from atrous.data.pages import turn_header, turn_pages, turn_source
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("pages", [None, "z", "channels"])
+@pytest.mark.parametrize("shape", [(1, 5, 8, 9), (5, 8, 9), (1, 8, 9)])
+def test_the_header_of_turned_pages_is_that_of_the_turned_image(shape, pages):
+    image = RNG.random(shape)
+    header = Header(shape, "float32", "array", spacing=(1.0,) * (len(shape) - 1))
+    turned = turn_header(header, pages)
+    assert turned.shape == turn_pages(image, pages).shape
+    assert turned.spacing is None or len(turned.spacing) == len(turned.size)
+
+
+@pytest.mark.parametrize(
+    ("shape", "ndim", "channels", "expected"),
+    [
+        ((1, 5, 8, 9), 2, 5, (5, 8, 9)),
+        ((5, 8, 9), 3, 1, (1, 5, 8, 9)),
+        ((1, 5, 8, 9), 3, 1, (1, 5, 8, 9)),
+        ((3, 8, 9), 2, 3, (3, 8, 9)),
+        ((1, 5, 8, 9), 2, 4, (1, 5, 8, 9)),
+    ],
+)
+def test_a_source_is_turned_as_the_network_reads_it(shape, ndim, channels, expected):
+    image = RNG.random(shape)
+    source = turn_source(image, ndim, channels)
+    assert source.shape == expected
+    np.testing.assert_array_equal(source[...], image.reshape(expected))
