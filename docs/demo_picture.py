@@ -1,6 +1,6 @@
-"""The picture at the top of the README: a part of the demo's large scene, its labels, and where they are wrong.
+"""Make the picture at the top of the README: a part of the demo's large scene, its labels, and the wrong pixels.
 
-make demo && .venv/bin/python docs/demo_picture.py
+Usage: make demo && .venv/bin/python docs/demo_picture.py
 """
 
 from pathlib import Path

@@ -28,7 +28,7 @@ class SmallUNet(nn.Module):
         self.join, self.head = nn.Conv2d(16, 8, 3, padding=1), nn.Conv2d(8, 2, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores of two classes."""
+        """Return the scores of two classes."""
         skip = self.second(self.first(x).relu()).relu()
         x = self.deeper(self.deep(F.max_pool2d(skip, 4)).relu()).relu()
         x = self.join(torch.cat([F.interpolate(x, scale_factor=4.0), skip], 1)).relu()
@@ -36,25 +36,25 @@ class SmallUNet(nn.Module):
 
 
 def draw_step(network: nn.Module, rows: int = 96, strip: int = 16, step: int = 3) -> None:
-    """What every operator has computed, keeps and computes anew in one step."""
+    """Draw the rows that every operator has dropped, keeps and computes in one step."""
     ready = prepare(network, (3, rows, 8))
     axes = {0: ready.axes[0]}
     program = build(axes, 0, {ready.graph.output: full_box(axes, ready.graph.output)}, (0,))
     walk = Walk(program)
-    done = {}
+    ready_rows = {}
     for _ in islice(walk.finite(strip), step):
-        before, done = done, dict(walk.done)
+        before, ready_rows = ready_rows, dict(walk.done)
     shown = [op for op in program.graph.ops if op.index in program.boxes]
     figure, axis = plt.subplots(figsize=(8, 0.3 * len(shown) + 0.8))
     for line, op in enumerate(shown):
         unit = rows / program.axis.length(op.index)
-        first = walk.first_needed(op.index) if op.index != ready.graph.output else done[op.index]
+        first = walk.first_needed(op.index) if op.index != ready.graph.output else ready_rows[op.index]
         start = before.get(op.index, 0)
-        axis.barh(line, done[op.index] * unit, color=DROPPED, height=0.7)
-        axis.barh(line, (done[op.index] - first) * unit, left=first * unit, color=KEPT, height=0.7)
+        axis.barh(line, ready_rows[op.index] * unit, color=DROPPED, height=0.7)
+        axis.barh(line, (ready_rows[op.index] - first) * unit, left=first * unit, color=KEPT, height=0.7)
         axis.barh(
             line,
-            (done[op.index] - start) * unit,
+            (ready_rows[op.index] - start) * unit,
             left=start * unit,
             color="none",
             edgecolor=NEW,
@@ -75,7 +75,7 @@ def draw_step(network: nn.Module, rows: int = 96, strip: int = 16, step: int = 3
 
 
 def tiled(network: nn.Module, x: Tensor, size: int = 96, overlap: float = 0.25) -> Tensor:
-    """Overlapping tiles, averaged where they overlap: what most tools do."""
+    """Return scores computed on overlapping tiles and averaged where they overlap, as most tools do."""
     with torch.inference_mode():
         total = torch.zeros(2, *x.shape[1:])
         count = torch.zeros(x.shape[1:])
@@ -89,17 +89,17 @@ def tiled(network: nn.Module, x: Tensor, size: int = 96, overlap: float = 0.25) 
 
 
 def draw_seams(network: nn.Module, size: int = 384) -> None:
-    """Labels that differ from the whole image's."""
+    """Draw the pixels whose labels differ from those of the whole image."""
     coarse = torch.randn(1, 3, size // 8, size // 8)
     x = F.interpolate(coarse, size=(size, size), mode="bicubic")[0] + 0.3 * torch.randn(3, size, size)
     with torch.inference_mode():
         whole = network(x[None])[0].argmax(0).numpy()
-    found = {
+    labels_by_method = {
         "tiles of 96, overlap 0.25": tiled(network, x).argmax(0).numpy(),
         "streamed, strips of 16": stream(network, x.numpy(), strip=16, post="argmax"),
     }
     figure, axes = plt.subplots(1, 2, figsize=(8, 4.2))
-    for axis, (name, labels) in zip(axes, found.items(), strict=True):
+    for axis, (name, labels) in zip(axes, labels_by_method.items(), strict=True):
         share = float((labels != whole).mean())
         axis.imshow(labels != whole, cmap="gray_r", interpolation="nearest")
         axis.set_title(f"{name}: {share:.2%} differ", fontsize=9)
@@ -110,7 +110,7 @@ def draw_seams(network: nn.Module, size: int = 384) -> None:
 
 
 def main() -> None:
-    """Both pictures."""
+    """Draw both pictures."""
     torch.manual_seed(0)
     mpl.rcParams["svg.hashsalt"] = "atrous"
     network = SmallUNet().eval()

@@ -1,6 +1,7 @@
-"""Water in a scene by McFeeters' index, as a GeoTIFF beside it: python examples/landcover.py SCENE OUT GREEN NIR.
+"""Map the water in a scene: python examples/landcover.py SCENE OUT GREEN NIR.
 
-GREEN and NIR are the numbers of these bands, from 1. (S. K. McFeeters, 1996, doi.org/10.1080/01431169608948714)
+GREEN and NIR are the numbers of these bands, counted from 1. A pixel is water if the normalized difference water index
+(green - nir) / (green + nir) is positive (S. K. McFeeters, 1996, doi.org/10.1080/01431169608948714).
 """
 
 import sys
@@ -15,14 +16,14 @@ CLASSES = ("land", "water")
 
 
 def main(scene: Path, out: Path, green: int, near_infrared: int) -> None:
-    """Read, label and write by strips, so that a scene of any size will do."""
+    """Read, label and write the scene strip by strip, so that it may be larger than memory."""
     source, valid, header = open_source(scene), open_valid(scene), read_header(scene)
     sink = open_labels(out, header.size, on_disk=True)
     counts = np.zeros(256, int)
     for start in range(0, header.size[0], ROWS):
         rows = slice(start, start + ROWS)
         a, b = (source[band - 1, rows].astype(np.float32) for band in (green, near_infrared))
-        labels = (a > b).astype(np.uint8)  # the index (a - b) / (a + b) is positive
+        labels = (a > b).astype(np.uint8)  # the same as (a - b) / (a + b) > 0
         if valid is not None:
             labels[~valid[rows]] = 255
         counts += np.bincount(labels.reshape(-1), minlength=256)

@@ -1,4 +1,7 @@
-"""Onsets of the waves that a trained network finds in a recording: python examples/onsets.py RUN RECORDING RATE."""
+"""Print the onsets of the waves in a recording: python examples/onsets.py RUN RECORDING RATE.
+
+RATE is the sampling rate in samples per second.
+"""
 
 import sys
 from pathlib import Path
@@ -10,11 +13,11 @@ from atrous.data.formats import read_image
 
 
 def main(run: Path, recording: Path, rate: float) -> None:
-    """Print the time and class of every onset."""
-    found = atrous.load(run).predict(read_image(recording))
-    starts = np.flatnonzero(np.diff(found.labels)) + 1
-    for start in starts[found.labels[starts] != 0]:
-        print(f"{start / rate:8.3f} s  {found.classes[found.labels[start]]}")
+    """Print the time in seconds and the class of every onset; class 0 is the background."""
+    prediction = atrous.load(run).predict(read_image(recording))
+    starts = np.flatnonzero(np.diff(prediction.labels)) + 1
+    for start in starts[prediction.labels[starts] != 0]:
+        print(f"{start / rate:8.3f} s  {prediction.classes[prediction.labels[start]]}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Label a scan by a threshold, at its place in the world: python examples/volumes.py SCAN OUT THRESHOLD."""
+"""Label the voxels of a scan above a threshold: python examples/volumes.py SCAN OUT THRESHOLD.
+
+The labels get the affine of the scan, so that viewers show both at the same place.
+"""
 
 import sys
 from pathlib import Path
@@ -9,7 +12,7 @@ from atrous.data.formats import open_source, read_header, write_label
 
 
 def main(scan: Path, out: Path, threshold: float) -> None:
-    """Read slab by slab, so that a scan of any size will do."""
+    """Read and label 16 slices at a time, write the labels, and print the labeled volume in milliliters."""
     source, header = open_source(scan), read_header(scan)
     label = np.empty(source.shape[1:], np.uint8)
     for start in range(0, len(label), 16):

@@ -1,4 +1,4 @@
-"""`atrous check DATA`: the data doctor."""
+"""`atrous check DATA`: what a data set contains, and the problems in it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,12 +10,12 @@ NAME = "check"
 
 def command(
     data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
-    dataset: Annotated[Path | None, typer.Option(help="A dataset.toml that lies elsewhere.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
-    """Say what a data set holds, and every fault in it with its mend.
+    """Report what a data set contains, every problem in it, and how to fix each one.
 
-    Exits with 2 when there is a fault that training cannot live with.
+    Reads every file once. The exit code is 2 if the data set has an error, that is, a problem that prevents training.
 
     Example: atrous check data/cells
     """

@@ -1,4 +1,4 @@
-"""`atrous demo`: the main job on built-in data."""
+"""`atrous demo`: check, train, evaluate and predict on built-in data."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 NAME = "demo"
 
 OWN_DATA = """
-The same with your own data, a folder such as cells/images/*.png with cells/masks/*.png:
+Do the same with your own data, for example a folder with cells/images/*.png and cells/masks/*.png:
   atrous check cells
   atrous train cells --minutes 30
   atrous evaluate runs/cells cells --split val
@@ -18,10 +18,10 @@ The same with your own data, a folder such as cells/images/*.png with cells/mask
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder for the data set (demo-data) and the run (demo).")] = Path("runs"),
-    minutes: Annotated[float, typer.Option(help="Of training.")] = 3.2,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    minutes: Annotated[float, typer.Option(help="Training time in minutes.")] = 3.2,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
-    """Make a data set of digit scenes, check it, train, evaluate, and label a scene of 4096 x 4096 pixels.
+    """Create a data set of digit scenes, check it, train, evaluate, and label a scene of 4096 x 4096 pixels.
 
     Example: atrous demo
     """

@@ -1,4 +1,4 @@
-"""`atrous evaluate RUN [DATA]`: honest figures on a split."""
+"""`atrous evaluate RUN [DATA]`: the metrics of a run on a split."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,19 +9,19 @@ NAME = "evaluate"
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
     data: Annotated[
-        Path | None, typer.Argument(help="Folder of the data set; that of the training when left out.")
+        Path | None, typer.Argument(help="Folder of the data set. Default: the data set of the training.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Which split.")] = "val",
-    dataset: Annotated[Path | None, typer.Option(help="A dataset.toml that lies elsewhere.")] = None,
+    split: Annotated[str, typer.Option(help="Split to evaluate: train, val or test.")] = "val",
+    dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
     tta: Annotated[
-        str, typer.Option(help="Test-time augmentation: none, or flip to average over mirror images.")
+        str, typer.Option(help="Test-time augmentation: none, or flip to average over mirrored inputs.")
     ] = "none",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
-    """Measure a run on a split: IoU, accuracy, Dice, boundary IoU, calibration, with a confidence interval.
+    """Compute metrics of a run on a split: IoU with a confidence interval, accuracy, Dice, boundary IoU, calibration.
 
     Example: atrous evaluate runs/cells data/cells --split test --json
     """

@@ -1,4 +1,4 @@
-"""`atrous inspect`: what geometry proves of a network, and what measuring it shows."""
+"""`atrous inspect`: properties of a network that follow from its layers, and properties that are measured."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,41 +7,41 @@ import typer
 
 NAME = "inspect"
 _WHAT = (
-    "certificate (default), receptive-field, equivariance, boundary, sharing, upsampling, attribution, filters: "
-    "see docs/inspect.md; motifs: docs/motifs.md."
+    "Analysis: certificate, receptive-field, equivariance, boundary, sharing, upsampling, attribution or filters (see "
+    "docs/inspect.md), or motifs (see docs/motifs.md)."
 )
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="Folder of a run, or package.module:callable(arguments).")],
+    model: Annotated[str, typer.Argument(help="Run folder, or package.module:callable(arguments).")],
     what: Annotated[str, typer.Argument(help=_WHAT)] = "certificate",
-    shape: Annotated[str | None, typer.Option(help="Channels and sizes of an input: 3,4096,4096.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Memory that a streamed run may take: 1GB.")] = None,
-    output: Annotated[str | None, typer.Option(help="Which output, where the network gives several: 1, out.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Write what was measured as .png, .svg or .pdf.")] = None,
+    shape: Annotated[str | None, typer.Option(help="Channels and sizes of an input, such as 3,4096,4096.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory limit of a streamed run, such as 1GB.")] = None,
+    output: Annotated[str | None, typer.Option(help="Index or name of the output, if there are several.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the result to a .png, .svg or .pdf file.")] = None,
     image: Annotated[
-        Path | None, typer.Option(help="Input to look at (receptive-field, attribution); also a folder (motifs).")
+        Path | None, typer.Option(help="Input (receptive-field, attribution), or file or folder of sequences (motifs).")
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option("--class", help="Class, by its number or a run's name for it (attribution, motifs)."),
+        typer.Option("--class", help="Class number, or class name of a run (attribution, motifs)."),
     ] = None,
-    region: Annotated[str | None, typer.Option(help="Output positions (attribution): 10:20,0:64.")] = None,
+    region: Annotated[str | None, typer.Option(help="Region of the output, such as 10:20,0:64 (attribution).")] = None,
     method: Annotated[
-        str, typer.Option(help="gradients, integrated, grad-cam, occlusion (attribution) or filters (motifs).")
+        str, typer.Option(help="gradients, integrated, grad-cam or occlusion (attribution); filters (motifs).")
     ] = "integrated",
     layer: Annotated[str | None, typer.Option(help="Module name (filters, grad-cam).")] = None,
-    meme: Annotated[Path | None, typer.Option(help="Write the motifs in MEME format (motifs).")] = None,
+    meme: Annotated[Path | None, typer.Option(help="Write the motifs to a file in MEME format (motifs).")] = None,
     known: Annotated[
-        str | None, typer.Option(help="Name the nearest of JASPAR2024 (or another release) or of a MEME file (motifs).")
+        str | None, typer.Option(help="Compare with JASPAR2024, another release of JASPAR, or a MEME file (motifs).")
     ] = None,
-    antialias: Annotated[bool, typer.Option("--antialias", help="Set an anti-aliased copy beside it.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    antialias: Annotated[bool, typer.Option("--antialias", help="Compare with an anti-aliased copy.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
-    """Say what a network is: stride, receptive field, halo, barriers, work, memory, and whether it streams exactly.
+    """Report a network's stride, receptive field, halo, barriers, work and memory, and whether it streams exactly.
 
-    The certificate needs neither data nor the memory of a run: the largest image is inspected as fast as the smallest.
-    With another WHAT the network is measured, on random inputs unless --image gives one.
+    The certificate is computed from the layers alone: it needs no data, and a large input takes no more time or memory
+    than a small one. Most other analyses run the network, on random inputs unless --image gives one.
 
     Example: atrous inspect "torchvision.models.segmentation:fcn_resnet50(weights_backbone=None)" --shape 3,4096,4096
 

@@ -1,4 +1,4 @@
-"""`atrous VERB DATA-or-RUN [options]`: the verbs, and what exit codes mean."""
+"""`atrous VERB DATA-or-RUN [options]`: the list of verbs, and the exit codes."""
 
 import sys
 
@@ -9,7 +9,7 @@ from atrous.errors import UserError
 
 app = typer.Typer(
     name="atrous",
-    help="Fully convolutional networks for labelled grids of any size: train, run, explain and ship them.",
+    help="Segmentation with fully convolutional networks: train, evaluate, predict, inspect and convert.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -20,7 +20,7 @@ for verb in (demo, check, train, evaluate, predict, inspect, convert):
 
 
 def run() -> None:
-    """Run a verb. Exit code 0; 2 for a mistake of the user's, said in one line; 1 for a bug; 130 for Ctrl-C."""
+    """Run a verb. Exit code: 0 on success, 2 for a mistake of the user, 1 for a bug, 130 for Ctrl-C."""
     try:
         app()
     except UserError as error:

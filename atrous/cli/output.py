@@ -1,4 +1,4 @@
-"""What verbs print: text for people on standard error, one JSON object on standard output on request."""
+"""Printing: progress and messages to standard error; the result, as text or one JSON object, to standard output."""
 
 import json
 import math
@@ -15,19 +15,19 @@ from rich.text import Text
 
 
 def say(text: str) -> None:
-    """A line for the person in front of it."""
+    """Print a line of text to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def show(text: str, facts: dict[str, Any], as_json: bool) -> None:
-    """The result of a verb on standard output: as text, or as one JSON object."""
+    """Print the result of a verb to standard output, as text or as one JSON object."""
     shown = json.dumps(_finite(facts), allow_nan=False) if as_json else text
     encoding = sys.stdout.encoding or "utf-8"
     print(shown.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def _finite(facts: Any) -> Any:
-    """The same with None for NaN and infinite numbers, which JSON has not."""
+    """Replace NaN and infinite numbers by None, because JSON cannot represent them."""
     if isinstance(facts, dict):
         return {key: _finite(value) for key, value in facts.items()}
     if isinstance(facts, list | tuple):
@@ -36,7 +36,7 @@ def _finite(facts: Any) -> Any:
 
 
 def quiet_libraries() -> None:
-    """Keep libraries' chatter from between a user and the progress bar."""
+    """Silence log messages and warnings of libraries that would disturb the progress bar."""
     import logging
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -45,7 +45,7 @@ def quiet_libraries() -> None:
 
 
 class _Memory(ProgressColumn):
-    """The greatest resident memory of the process so far."""
+    """A column that shows the peak resident memory of the process."""
 
     def render(self, task: Task) -> Text:
         used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
@@ -56,7 +56,7 @@ class _Memory(ProgressColumn):
 def progress_bar(
     description: str, total: float, *columns: str, time_left: bool = True, **fields: Any
 ) -> Iterator[tuple[Progress, Any]]:
-    """A bar on standard error with time left and memory; `columns` are texts of the task's further `fields`."""
+    """Show a progress bar on standard error, with the time left and the memory; `columns` format the extra `fields`."""
     parts: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(None)]
     parts += [TextColumn(column) for column in columns]
     parts += [TimeRemainingColumn(compact=True)] if time_left else []

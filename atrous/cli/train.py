@@ -10,26 +10,26 @@ NAME = "train"
 
 
 def command(
-    data: Annotated[Path | None, typer.Argument(help="Folder of the data set; the recipe's when left out.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; must not exist. [default: runs/NAME]")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Wall time of the whole run, everything included.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the data, instead of minutes.")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="Follow this recipe.toml instead of planning one.")] = None,
+    data: Annotated[Path | None, typer.Argument(help="Folder of the data set. Default: the one in the recipe.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; must not exist. [default: runs/NAME]")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Wall time of the whole run, in minutes.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the training data, instead of --minutes.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="Use this recipe.toml instead of planning one.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="section.key=value, as in recipe.toml; may be repeated.")
+        list[str] | None, typer.Option("--set", help="Set section.key=value of the recipe; may be repeated.")
     ] = None,
     stages: Annotated[
-        bool, typer.Option("--stages", help="Fine-tune in three stages: head alone, upper layers too, then all.")
+        bool, typer.Option("--stages", help="Fine-tune in three stages: head, upper layers, all.")
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Of everything that is drawn. [default: 0]")] = None,
-    dataset: Annotated[Path | None, typer.Option(help="A dataset.toml that lies elsewhere.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run; nothing else is given then.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Random seed. [default: 0]")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Resume this run; takes no other options.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Check the data, plan a recipe, train, evaluate on the validation split, and write report.html.
 
-    The recipe is written to the run folder; edit a copy and pass it back with --recipe, or use --set.
-    Ctrl-C saves and says how to go on.
+    The recipe is written to the run folder. To change it, edit a copy and pass it with --recipe, or use --set.
+    Ctrl-C saves the state of the run and prints the command that resumes it.
 
     Example: atrous train data/cells --minutes 30
     """

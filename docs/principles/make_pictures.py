@@ -1,6 +1,6 @@
-"""The pictures of "FCNs from first principles": python docs/principles/make_pictures.py [name ...]
+"""Make the pictures of "FCNs from first principles": python docs/principles/make_pictures.py [name ...]
 
-Each is drawn by the function (or the command) that its page shows; a minute or two in all, nothing is downloaded.
+Each picture is drawn by the function that its page shows. All together take a minute or two and download nothing.
 """
 
 import sys
@@ -23,13 +23,13 @@ HERE = Path(__file__).parent
 
 
 def resnet(children: int) -> nn.Module:
-    """The first layers of a ResNet-18 with random weights: 6 give stride 8, 7 give stride 16."""
+    """Return the first `children` layers of a ResNet-18 with random weights: 6 give stride 8, 7 give stride 16."""
     torch.manual_seed(0)
     return nn.Sequential(*list(torchvision.models.resnet18(weights=None).children())[:children]).eval()
 
 
 def fit(network: nn.Module, loss: Callable[[], Tensor], steps: int, rate: float = 0.01) -> None:
-    """Some steps of Adam."""
+    """Minimize `loss` with some steps of Adam."""
     optimizer = torch.optim.Adam(network.parameters(), rate)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -38,14 +38,14 @@ def fit(network: nn.Module, loss: Callable[[], Tensor], steps: int, rate: float 
 
 
 def motif() -> None:
-    """A convolution over DNA that learned where TATAAT stands, as a logo."""
+    """Train a convolution over DNA to find TATAAT, and draw its filter as a logo."""
     torch.manual_seed(0)
     generator = np.random.default_rng(0)
     letters = generator.integers(0, 4, (64, 200))
     truth = np.zeros((64, 200), np.float32)
     for row in range(64):
         for start in generator.choice(24, 3, replace=False) * 8:
-            letters[row, start : start + 6] = [3, 0, 3, 0, 0, 3]  # of A C G T
+            letters[row, start : start + 6] = [3, 0, 3, 0, 0, 3]  # TATAAT as indices into ACGT
             truth[row, start + 2] = 1
     x, y = F.one_hot(torch.from_numpy(letters), 4).float().mT, torch.from_numpy(truth)
     network = nn.Conv1d(4, 1, 9, padding=4)
@@ -55,22 +55,22 @@ def motif() -> None:
 
 
 def shifts() -> None:
-    """Shift errors of a ResNet's first half, and of its anti-aliased copy."""
+    """Draw the shift errors of the first half of a ResNet and of its anti-aliased copy."""
     network = resnet(6)
-    found = equivariance(network, (3, 168, 168), against=antialias(network))
-    print(found.text())
-    found.draw(HERE / "shifts.png")
+    result = equivariance(network, (3, 168, 168), against=antialias(network))
+    print(result.text())
+    result.draw(HERE / "shifts.png")
 
 
 def unshared() -> None:
-    """What VGG-16 would take without sharing."""
-    found = sharing(torchvision.models.vgg16(weights=None).features, (3, 224, 224))
-    print(found.text())
-    found.draw(HERE / "sharing.png")
+    """Draw the parameters that VGG-16 would have without shared weights."""
+    result = sharing(torchvision.models.vgg16(weights=None).features, (3, 224, 224))
+    print(result.text())
+    result.draw(HERE / "sharing.png")
 
 
 def slid() -> None:
-    """A classifier of 8x8 digits, slid over a scene as one convolution."""
+    """Train a classifier of 8x8 digits, convert it to convolutions, and apply it to a scene."""
     from sklearn.datasets import load_digits
 
     torch.manual_seed(0)
@@ -94,7 +94,7 @@ def slid() -> None:
     ):
         moved = F.pad(glyphs[:1500], [4, 4, 4, 4])[..., 4 - down : 12 - down, 4 - right : 12 - right]
         crops.append(moved)
-        classes.append(torch.full((1500,), 10))  # cut off: the eleventh class, nothing
+        classes.append(torch.full((1500,), 10))  # digits that are cut off: the eleventh class
     crops.append(torch.zeros(500, 1, 8, 8))
     classes.append(torch.full((500,), 10))
     x, y = torch.cat(crops), torch.cat(classes)
@@ -122,29 +122,29 @@ def slid() -> None:
 
 
 def field() -> None:
-    """Theoretical box and gradients of a ResNet-18 down to stride 16."""
-    found = receptive_field(resnet(7), (3, 256, 256))
-    print(found.text())
-    found.draw(HERE / "field.png")
+    """Draw the theoretical receptive field and the gradients of a ResNet-18 down to stride 16."""
+    result = receptive_field(resnet(7), (3, 256, 256))
+    print(result.text())
+    result.draw(HERE / "field.png")
 
 
 def checkerboard() -> None:
-    """Spectra of a kernel that does not fit its stride and of one that is linear interpolation."""
+    """Draw the spectra of a kernel whose size is no multiple of its stride, and of linear interpolation."""
     torch.manual_seed(0)
     network = nn.ModuleDict({"random": nn.ConvTranspose2d(8, 8, 3, stride=2, padding=1)})
     network["linear"] = linear_upsampling(2, 8, 2)
-    found = upsampling(network)
-    print(found.text())
-    found.draw(HERE / "checkerboard.png")
+    result = upsampling(network)
+    print(result.text())
+    result.draw(HERE / "checkerboard.png")
 
 
 def dense() -> None:
-    """The same network at stride 8 and, dilated, at stride 1."""
+    """Draw a feature map of one network at stride 8 and, dilated, at stride 1."""
     network = resnet(6)
     scene = torch.from_numpy(digit_scene((128, 128), seed=3)[0]).float()[None] / 64 - 2
-    found = dilate(network, 1)
+    dilated = dilate(network, 1)
     with torch.no_grad():
-        coarse, fine = network(scene)[0, 5].numpy(), found.network(scene)[0, 5].numpy()
+        coarse, fine = network(scene)[0, 5].numpy(), dilated.network(scene)[0, 5].numpy()
     print(coarse.shape, fine.shape, np.abs(fine[::8, ::8] - coarse).max() / np.abs(coarse).max())
     figure, charts = panels(3, 3.6, 3.7)
     image(charts[0], scene[0].mean(0).numpy() + 2, color="gray")
@@ -156,7 +156,7 @@ def dense() -> None:
 
 
 def bottleneck() -> None:
-    """Parameters and multiply-adds of a 3x3 convolution of 256 channels, and of one between two 1x1 convolutions."""
+    """Draw the parameters and multiply-adds of a 3x3 convolution of 256 channels, and of a bottleneck."""
     plain = sharing(nn.Conv2d(256, 256, 3, padding=1), (256, 56, 56))
     thin = nn.Sequential(
         nn.Conv2d(256, 64, 1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 256, 1)
@@ -176,14 +176,14 @@ def bottleneck() -> None:
 
 
 def borders() -> None:
-    """Four ways of padding, on crops of random pictures."""
-    found = boundary(resnet(6), (3, 248, 248))
-    print(found.text())
-    found.draw(HERE / "borders.png")
+    """Draw the effects of four kinds of padding, on crops of random images."""
+    result = boundary(resnet(6), (3, 248, 248))
+    print(result.text())
+    result.draw(HERE / "borders.png")
 
 
 class Tiny(nn.Module):
-    """Three levels down to stride 8, and one of four ways back up: "nothing", "skips", "unpooling", "dilation"."""
+    """A network of three levels that recovers resolution by "nothing", "skips", "unpooling" or "dilation"."""
 
     def __init__(self, way: str) -> None:
         super().__init__()
@@ -216,7 +216,7 @@ class Tiny(nn.Module):
 
 
 def where() -> None:
-    """Networks of one size that learned one scene: what each can draw of it; and what one position looked at."""
+    """Train four small networks on one scene, draw their predictions, and draw an attribution of one of them."""
     pixels, labels = digit_scene((96, 96), seed=11, channels=1)
     x, ink = torch.from_numpy(pixels).float()[None] / 128 - 1, torch.from_numpy(labels > 0).float()[None, None]
     ways = ("nothing", "skips", "unpooling", "dilation")
@@ -227,9 +227,9 @@ def where() -> None:
         network = Tiny(way)
         fit(network, lambda net=network: F.binary_cross_entropy_with_logits(net(x), ink), 150, 0.005)
         with torch.no_grad():
-            found = network(x) > 0
-        iou = float((found & (ink > 0)).sum() / (found | (ink > 0)).sum())
-        image(chart, found[0, 0].numpy().astype(float), color="gray")
+            ink_predicted = network(x) > 0
+        iou = float((ink_predicted & (ink > 0)).sum() / (ink_predicted | (ink > 0)).sum())
+        image(chart, ink_predicted[0, 0].numpy().astype(float), color="gray")
         chart.set_title(f"{'resize only' if way == 'nothing' else way}: IoU {iou:.2f}")
         print(way, round(iou, 3))
         if way == "skips":
