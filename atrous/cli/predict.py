@@ -1,9 +1,12 @@
 """`atrous predict RUN INPUT... -o OUT`: labels as files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from atrous.prediction.jobs import Written
 
 NAME = "predict"
 
@@ -41,7 +44,7 @@ def command(
 
     Example: recorder | atrous predict runs/ecg -
     """
-    from atrous.cli.output import progress_bar, quiet_libraries, say, show
+    from atrous.cli.output import progress_bar, quiet_libraries, say
     from atrous.errors import UserError
     from atrous.verbs.predict import PredictOptions, predict, predict_live
 
@@ -64,6 +67,13 @@ def command(
             progress=lambda done: bar.update(task, completed=done),
             tell=bar.console.print,
         )
+    _show(result, out, json)
+
+
+def _show(result: "Written", out: Path, json: bool) -> None:
+    """Print what was written, skipped and failed; exit with 1 after an unexpected error, 2 if an input failed."""
+    from atrous.cli.output import say, show
+
     facts = {
         "written": [str(path) for path in result.written],
         "skipped": [str(path) for path in result.skipped],

@@ -116,7 +116,7 @@ def genome_outputs(predictor: Predictor, item: Input, out: Path, companions: Com
     target = out if out.suffix.lower() in OUTPUT_SUFFIXES else out / item.relative
     paths = [target]
     if companions.probabilities == "bigwig" and target.suffix.lower() not in SIGNAL_SUFFIXES:
-        paths.append(target.with_suffix(".bw") if target == out else target.with_name(f"{target.stem}.bw"))
+        paths.append(target.with_name(f"{target.stem}.bw"))
     task = predictor.run.recipe.task
     options = predictor.classes, task.threshold, tuple(task.shortest)
     return [FeatureFile(path, item.path, *options) for path in paths]
@@ -224,17 +224,24 @@ def run_jobs(
                 written += _main_paths(job, missing)
             else:
                 skipped += _main_paths(job, job.outputs)
-        except UserError as error:
-            failed.append((source, str(error)))
         except Exception as error:
-            if isinstance(error, OSError) and error.filename is not None:  # a file of the user's, not a bug
-                failed.append((source, f"{error.filename}: {error.strerror}"))
-            else:
+            reason = _expected(error)
+            if reason is None:
                 log = _log_error(folder, source)
-                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-                failed.append((source, f"{source}: {reason} (this is a bug; its traceback is in {log})"))
+                what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                reason = f"{source}: {what} (an unexpected error: its traceback is in {log})"
+            failed.append((source, reason))
         progress(number + 1)
     return Written(tuple(written), tuple(skipped), tuple(failed), log)
+
+
+def _expected(error: Exception) -> str | None:
+    """The message of an error that the user can fix, None for any other error."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return None
 
 
 def _exists(output: Output) -> bool:
