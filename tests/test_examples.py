@@ -74,6 +74,57 @@ def test_a_video_is_labeled_live(tmp_path, capsys):
     assert "latency: 0 frames" in capsys.readouterr().out
 
 
+def example(name):
+    return runpy.run_path(str(ROOT / "examples" / f"{name}.py"))
+
+
+def test_arrays_in_memory_are_trained_on(tmp_path, capsys):
+    labels = example("arrays")["main"](str(tmp_path / "run"), 2)
+    assert labels.shape == (64, 64)
+    assert "mean IoU on held-out images" in capsys.readouterr().out
+
+
+def test_torch_data_are_trained_on(tmp_path):
+    assert 0 <= example("torch_data")["main"](str(tmp_path / "run"), 1) <= 1
+
+
+def test_a_network_of_ones_own_is_trained_loaded_and_streamed(squares, tmp_path, capsys):
+    labels = example("own_network")["main"](str(squares), str(tmp_path / "run"), 2)
+    assert labels.shape == (300, 400)
+    share = float(capsys.readouterr().out.split("%")[0])
+    assert share > 99.9  # labels may differ where two logits tie
+
+
+def test_a_loss_and_a_metric_of_ones_own(squares, tmp_path):
+    error = example("own_loss")["main"](str(squares), str(tmp_path / "run"), 1)
+    assert -100 <= error <= 100
+    assert "count_error" in (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]
+    assert '"count_error"' in (tmp_path / "run" / "scores.json").read_text()
+
+
+def test_a_tracker_hears_of_steps_and_validations(squares, tmp_path):
+    heard = []
+
+    class Client:
+        def log_metrics(self, metrics, step):
+            heard.append((step, sorted(metrics)))
+
+    example("callbacks")["main"](str(squares), Client(), str(tmp_path / "run"), 2)
+    assert (1, ["train_loss"]) in heard
+    assert any(names == ["val_loss", "val_miou", "val_pixel_accuracy"] for _, names in heard)
+
+
+def test_six_forms_of_an_image_give_the_same_labels(trained, digits, tmp_path, capsys):
+    image = next((digits / "images" / "test").glob("*.png"))
+    labels = example("inputs_and_results")["main"](str(trained), str(image), str(tmp_path))
+    assert len(labels) == 6
+    for other in labels[1:]:
+        np.testing.assert_array_equal(labels[0], other)
+    assert (tmp_path / "labels.png").read_bytes().startswith(b"\x89PNG")
+    assert "digit" in (tmp_path / "labels.html").read_text(encoding="utf-8")
+    assert len(capsys.readouterr().out.splitlines()[0]) < 300
+
+
 PAGES = ["maps.md", "medical.md", "microscopy.md", "motifs.md", "signals.md", "video.md", "genomes.md"]
 
 

@@ -44,7 +44,7 @@ def test_override_sets_one_value(pair):
         ("batch_size=4", "write section.key=value"),
         ("train.batch_size", "write section.key=value"),
         ("train.crop=[64]", "give one per axis"),
-        ("model.name=unnet", "'fcn8s', 'segnet', 'unet'.* or 'own', got 'unnet'"),
+        ("model.name=unnet", "'fcn8s', 'segnet', 'unet'.* or 'custom', got 'unnet'"),
         ("model.attention=sea", "'scse' or 'local', got 'sea'"),
         ("model.output_stride=3", "1, 2, 4, 8, 16 or 32, got 3"),
         ("model.fusion=gated,model.name=segnet", "model.fusion is for fcn and unet, not for model.name = 'segnet'"),
