@@ -8,8 +8,7 @@ from torch import nn
 from atrous._nd import CONV
 from atrous.encoders.encoder import Encoder
 from atrous.models.network import Attend, DenseNetwork, attended
-from atrous.nn.blocks import conv_norm_act, initialize
-from atrous.nn.resize import resize
+from atrous.nn.blocks import conv_norm_act, initialize, resize
 
 DETAIL_STRIDE = 4
 """Of the encoder's level that the decoder joins: the coarsest one of at most this stride."""

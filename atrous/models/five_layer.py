@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from atrous._nd import CONV
-from atrous.encoders.encoder import Encoder
-from atrous.encoders.plain import Plain
+from atrous.encoders.encoder import Encoder, Plain
 from atrous.models.network import Attend, DenseNetwork, attended
 from atrous.nn.transposed import linear_upsampling
 

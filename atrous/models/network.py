@@ -9,8 +9,7 @@ from torch.nn import functional as F
 
 from atrous._nd import CONV
 from atrous.encoders.encoder import Encoder
-from atrous.nn.normalize import Normalize
-from atrous.nn.resize import resize
+from atrous.nn.blocks import Normalize, resize
 
 Attend = Callable[[int, int], nn.Module]
 """Makes an attention module for `(ndim, channels)`, for example `functools.partial(attention, "se")`."""

@@ -8,9 +8,8 @@ from torch import nn
 from atrous._nd import CONV
 from atrous.encoders.encoder import Encoder
 from atrous.models.network import Attend, DenseNetwork, attended
-from atrous.nn.blocks import conv_norm_act, initialize
+from atrous.nn.blocks import conv_norm_act, initialize, resize
 from atrous.nn.fusion import FusionKind, fusion
-from atrous.nn.resize import resize
 
 
 class UNetDecoder(nn.Module):

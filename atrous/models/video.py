@@ -7,8 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from atrous.models.network import DenseNetwork
-from atrous.nn.normalize import Normalize
-from atrous.nn.resize import resize
+from atrous.nn.blocks import Normalize, resize
 from atrous.nn.temporal import AlongTime, factorized, set_frames, to_clip, to_frames
 
 Temporal = Literal["frames", "levels", "blocks"]

@@ -8,8 +8,7 @@ from torch import nn
 
 from atrous.errors import UserError
 from atrous.surgery import dilate
-from atrous.surgery.certificate import TOLERANCE, relative_error
-from atrous.surgery.measure import channel_error, proven_error
+from atrous.surgery.certificate import TOLERANCE, channel_error, proven_error, relative_error
 from tests.surgery.networks import randomized
 from tests.surgery.test_dilate import ByMean
 
