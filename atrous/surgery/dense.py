@@ -97,7 +97,9 @@ def recognize(before: Tensor, after: Any, layout: MapLayout | None, ndim: int) -
     Returns:
         None if the operation is none of these.
     """
-    if not isinstance(after, Tensor) or after.shape[0] != before.shape[0] or after.dim() not in (2, ndim + 2):
+    if not isinstance(after, Tensor) or before.dim() < 2 or after.dim() not in (2, ndim + 2):
+        return None
+    if after.shape[0] != before.shape[0]:
         return None
     if layout is not None and layout.is_point:
         # (N, C) <-> (N, C, 1, 1): the map holds the value at one position already.
@@ -174,9 +176,9 @@ def works_densely(run: Callable[..., Any], values: list[Any], layouts: list[MapL
         after: what `run` returned for them.
     """
     placed = [layout for layout in layouts if layout is not None]
-    if not isinstance(after, Tensor) or any(
-        (layout.window, layout.spread) != (placed[0].window, placed[0].spread) for layout in placed
-    ):
+    if not isinstance(after, Tensor) or after.dim() < 2:
+        return False
+    if any((layout.window, layout.spread) != (placed[0].window, placed[0].spread) for layout in placed):
         return False
     window = placed[0].window
     if after[0].numel() % math.prod(window):  # it cannot be `(N, C, *window)` in any shape

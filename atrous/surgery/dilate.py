@@ -16,6 +16,7 @@ The steps:
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from dataclasses import replace as replaced
 from fractions import Fraction
 from functools import partial
@@ -41,7 +42,7 @@ from atrous.surgery.certificate import (
     tensors,
 )
 from atrous.surgery.copies import copied, narrowed, type_remark, widened
-from atrous.surgery.edits import Rates, find_edits
+from atrous.surgery.edits import Edit, Rates, find_edits
 from atrous.surgery.rewrite import rewrite
 
 NEAR = 64
@@ -92,33 +93,63 @@ def dilate(network: nn.Module, output_stride: int, *, shape: Sequence[int] | Non
         channels, ndim = first_channels(network)
         shape = (channels, *(96,) * ndim)
     shape, original = tuple(shape), widened(network)
-    graph = lower(_joint_graph(original, shape), fold=False)
-    axes = [_followed(graph, g) for g in range(graph.ndim)]
-    value_strides = [strides(axis) for axis in axes]
-    rates = [{value: _rate(stride, output_stride) for value, stride in each.items()} for each in value_strides]
-    result, changes, remarks = rewrite(copied(original), graph, find_edits(graph, axes, rates))
-    output_rates = _output_rates(graph, rates)
+    plan = plan_dilation(original, shape, output_stride)
+    result, changes, remarks = rewrite(copied(original), plan.graph, plan.edits)
     # Each entry lists sizes of which the first that the network runs on is compared.
     sizes = [[shape], [(shape[0], *(s + 2 * i + 1 for i, s in enumerate(shape[1:])))]]
     if changes:
-        whole = [sorted({int(s) for s in each.values() if s.denominator == 1}) for each in value_strides]
-        sizes += other_sizes(shape, whole)
+        sizes += other_sizes(shape, plan.strides)
     else:
         changes = [Change("", f"nothing: it is nowhere coarser than {output_stride}")]
-    errors = _errors(original, result, output_rates, sizes)
+    errors = _errors(original, result, plan.output_rates, sizes)
     worst = max(errors, key=lambda size: errors[size])
-    steps = ", ".join("x".join(map(str, r)) for r in dict.fromkeys(output_rates.values()))
+    steps = ", ".join("x".join(map(str, r)) for r in dict.fromkeys(plan.output_rates.values()))
     return certified(
         f"dilate to output stride {output_stride}",
         network,
         narrowed(result, network),
         max_error=errors[worst],
         where=f" on an input of {'x'.join(map(str, worst))}",
-        compared=f"{len(output_rates)} outputs, borders included, with every {steps}-th position of the result's"
+        compared=f"{len(plan.output_rates)} outputs, borders included, with every {steps}-th position of the result's"
         + type_remark(network),
         shapes=tuple(errors),
         changes=tuple(changes),
         remarks=tuple(remarks),
+    )
+
+
+@dataclass(frozen=True)
+class DilationPlan:
+    """What must change in a network for a finer output grid.
+
+    Attributes:
+        graph: the network with all its outputs, exported at one shape.
+        strides: the whole-number strides of its values per axis, in ascending order.
+        edits: what must change, in graph order.
+        output_rates: for each output the fine positions per coarse position, per axis.
+    """
+
+    graph: Graph
+    strides: list[list[int]]
+    edits: list[Edit]
+    output_rates: dict[int, tuple[int, ...]]
+
+
+def plan_dilation(network: nn.Module, shape: tuple[int, ...], output_stride: int) -> DilationPlan:
+    """Find out what must change so that no output is coarser than `output_stride`, at inputs of `shape (C, *S)`.
+
+    Raises:
+        UserError: an operator has no exact form on a finer grid.
+    """
+    graph = lower(_joint_graph(network, shape), fold=False)
+    axes = [_followed(graph, g) for g in range(graph.ndim)]
+    strides_of_values = [strides(axis) for axis in axes]
+    rates = [{value: _rate(s, output_stride) for value, s in each.items()} for each in strides_of_values]
+    return DilationPlan(
+        graph,
+        [sorted({int(s) for s in each.values() if s.denominator == 1}) for each in strides_of_values],
+        find_edits(graph, axes, rates),
+        _output_rates(graph, rates),
     )
 
 

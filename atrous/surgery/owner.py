@@ -72,6 +72,7 @@ def trace_owner(module: nn.Module, path: str) -> fx.GraphModule:
     for node in list(traced.graph.nodes):
         if node.op == "call_function" and node.target in DROPOUTS:
             insert_module(traced, node, DROPOUTS[node.target](argument(node, 1, "p", 0.5)), (node.args[0],))
+    traced.recompile()
     return traced
 
 
