@@ -1,4 +1,4 @@
-"""Encoders: networks that turn a grid into feature maps at several strides."""
+"""Encoders: networks that turn an input into feature maps at several strides."""
 
 from atrous.encoders.classifier import ClassifierEncoder, classifier_encoder
 from atrous.encoders.dense import DenseEncoder, DenseLayers

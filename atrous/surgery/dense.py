@@ -97,9 +97,7 @@ def recognize(before: Tensor, after: Any, layout: MapLayout | None, ndim: int) -
     Returns:
         None if the operation is none of these.
     """
-    if not isinstance(after, Tensor) or before.dim() < 2 or after.dim() not in (2, ndim + 2):
-        return None
-    if after.shape[0] != before.shape[0]:
+    if not isinstance(after, Tensor) or after.dim() not in (2, ndim + 2) or after.shape[:1] != before.shape[:1]:
         return None
     if layout is not None and layout.is_point:
         # (N, C) <-> (N, C, 1, 1): the map holds the value at one position already.

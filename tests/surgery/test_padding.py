@@ -12,7 +12,7 @@ from atrous.errors import UserError
 from atrous.geometry.graph import Op
 from atrous.nn.padding import Conv3dSame
 from atrous.surgery.edits import Edit
-from atrous.surgery.padding import runs_torchs_forward, settle_windows
+from atrous.surgery.padding import _coarse_sizes, _trial_pairs, runs_torchs_forward, settle_windows
 from atrous.surgery.window import DilatedMaxPool, FineWindow, dilate_conv
 
 FIXED = (FineWindow(3, 2, 1, 0, 1, 1, 1),) * 2
@@ -124,3 +124,21 @@ def test_torchs_own_layers_are_known_by_their_forward_pass():
         assert runs_torchs_forward(layer)
     for layer in (Far(1, 1, 1), nn.ReLU(), nn.ConvTranspose1d(1, 1, 1), timm.layers.AvgPool2dSame(2)):
         assert not runs_torchs_forward(layer)
+
+
+def test_trials_cover_every_remainder_and_every_tail_of_the_fine_grid():
+    windows = (FineWindow(3, 3, 2, 0, 1, 2, 1), FineWindow(2, 1, 1, 0, 1, 3, 1))
+    sizes = _coarse_sizes(windows)
+    assert sizes == [(11, 4), (12, 5), (13, 6)]
+    assert {n % 3 for n, _ in sizes} == {0, 1, 2}
+    assert len(_coarse_sizes((FineWindow(1, 1, 1, 0, 0, 1, 1),))) == 2
+    seen = []
+    layer = nn.Conv2d(2, 1, 1).double()
+    layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    pairs = _trial_pairs(layer, windows, 2)
+    assert [tuple(x.shape[2:]) for x in seen] == sizes
+    assert [tuple(x.shape) for x, _ in pairs] == [(1, 2, 21, 10), (1, 2, 24, 14), (1, 2, 25, 18)]
+    for (x, wanted), coarse in zip(pairs, seen.copy(), strict=True):
+        assert torch.equal(x[..., ::2, ::3], coarse)
+        assert torch.equal(layer(coarse), wanted)
+        assert x.dtype == torch.float64
