@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atrous.errors import UserError
-from atrous.nn.normalize import Normalize
+from atrous.nn.blocks import Normalize
 
 Output = int | str | None
 """Which tensor of a network that returns several: an index, a key, or None (the key "out", or the only one)."""

@@ -1,9 +1,8 @@
-"""Encoders: networks that turn a grid into feature maps at several strides."""
+"""Encoders: networks that turn an input into feature maps at several strides."""
 
 from atrous.encoders.classifier import ClassifierEncoder, classifier_encoder
-from atrous.encoders.dense import DenseEncoder
-from atrous.encoders.encoder import Encoder
-from atrous.encoders.plain import Plain
+from atrous.encoders.dense import DenseEncoder, DenseLayers
+from atrous.encoders.encoder import Encoder, Plain
 from atrous.encoders.resnet import ResNet
 from atrous.encoders.timm_encoder import TimmEncoder, efficientnet_lite0
 from atrous.encoders.vgg import VGG
@@ -12,6 +11,7 @@ __all__ = [
     "VGG",
     "ClassifierEncoder",
     "DenseEncoder",
+    "DenseLayers",
     "Encoder",
     "Plain",
     "ResNet",

@@ -1,7 +1,7 @@
-"""Image classifiers of torchvision as encoders, their hidden fully connected layers made convolutions.
+"""Image classifiers of torchvision as encoders, as the FCN paper uses them.
 
-This is how the FCN paper uses them (Long, Shelhamer & Darrell 2015, section 4.1): the final classifying layer goes, the
-other fully connected layers become convolutions, and the pools give the skips.
+The last layer, which classifies, is removed, the other fully connected layers become convolutions, and the outputs of
+the pools are the levels for skip connections (Long, Shelhamer & Darrell 2015, section 4.1).
 """
 
 import torch
@@ -15,21 +15,28 @@ FAMILIES = ("alexnet", "vgg", "resnet")
 
 
 class FarPad(nn.Module):
-    """Zeros after the last row and column."""
+    """Pads with zeros after the last row and the last column."""
 
     def __init__(self, amount: int) -> None:
         super().__init__()
         self.amount = amount
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`(N, C, H, W)` to `(N, C, H + amount, W + amount)`."""
+        """Pad `(N, C, H, W)` to `(N, C, H + amount, W + amount)`."""
         return F.pad(x, [0, self.amount, 0, self.amount])
 
 
 class HiddenConvolution(nn.Module):
-    """A fully connected layer over a k x k map as a k x k convolution, padded so that the grid stays.
+    """A fully connected layer over a k x k map as a k x k convolution, padded so that it keeps the size.
 
-    Position `(k // 2, k // 2)` of a k x k input is the fully connected layer's output.
+    For an input of k x k its output at `(k // 2, k // 2)` is the fully connected layer's output.
+
+    Args:
+        layer: of `channels * k * k` inputs.
+        channels: of the map.
+
+    Raises:
+        ValueError: the layer's inputs are no square map of so many channels.
 
     >>> layer = nn.Linear(2 * 3 * 3, 5)
     >>> x = torch.randn(1, 2, 3, 3)
@@ -50,20 +57,24 @@ class HiddenConvolution(nn.Module):
             self.convolution.bias.copy_(layer.bias)  # type: ignore[union-attr]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`(N, channels, H, W)` to `(N, out_features, H, W)`."""
+        """Map `(N, channels, H, W)` to `(N, out_features, H, W)`."""
         return self.convolution(F.pad(x, self.pads))
 
 
 class ClassifierEncoder(nn.Module):
-    """The levels of an AlexNet, VGG or ResNet of torchvision; the coarsest one ends in its hidden layers.
+    """The feature maps of an AlexNet, VGG or ResNet of torchvision.
 
-    Levels of AlexNet and VGG are the outputs of their pools, as in the paper. Windows that do not divide the grid
-    (AlexNet's) get zeros beyond the far border, so that every level has exactly the input's size over its stride.
+    The levels of AlexNet and VGG are the outputs of their pools, as in the paper; the hidden fully connected layers
+    follow on the coarsest level. AlexNet's windows do not divide the grid evenly. They get zeros beyond the far border,
+    so that every level has exactly the input's size divided by its stride.
 
     Args:
-        network: with `features` and `classifier` (AlexNet, VGG), or `conv1` and `layer1` to `layer4` (ResNet).
-        hidden: keep the hidden fully connected layers, where there are some.
-        pretrained: whether its weights were trained: training then uses a lower rate for them.
+        network: has `features` and `classifier` (AlexNet, VGG), or `conv1` and `layer1` to `layer4` (ResNet).
+        hidden: whether to keep the hidden fully connected layers of AlexNet and VGG.
+        pretrained: whether its weights are pretrained: training then uses a lower learning rate for them.
+
+    Raises:
+        UserError: the network is none of these.
 
     >>> import torchvision
     >>> encoder = ClassifierEncoder(torchvision.models.resnet18())
@@ -92,7 +103,7 @@ class ClassifierEncoder(nn.Module):
         self.channels, self.strides = tuple(channels), tuple(strides)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Feature maps, finest first."""
+        """Return the feature maps of `(N, C, H, W)`, finest first."""
         levels = []
         for stage in self.stages:
             x = stage(x)
@@ -101,18 +112,21 @@ class ClassifierEncoder(nn.Module):
 
 
 def _residual_stages(network: nn.Module) -> list[nn.Module]:
+    """Return the stages of a ResNet: the stem, the pool with the first layer, and the other layers."""
     part = dict(network.named_children())
     first = nn.Sequential(part["conv1"], part["bn1"], part["relu"])
     return [first, nn.Sequential(part["maxpool"], part["layer1"]), *(part[f"layer{i}"] for i in (2, 3, 4))]
 
 
 def _pooled_stages(network: nn.Module, hidden: bool) -> list[nn.Module]:
+    """Return the stages of an AlexNet or VGG, each of which ends in a pool, or in the hidden layers."""
     stages: list[list[nn.Module]] = [[]]
     for layer in network.features:  # type: ignore[union-attr]
         if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
             kernel, stride, padding = (v if isinstance(v, int) else v[0] for v in _window(layer))
-            if stride > 1 and (short := kernel - stride - 2 * padding) > 0:
-                stages[-1].append(FarPad(short))
+            # `size / stride` outputs need `size - stride + kernel` positions, of which `size + 2 * padding` exist.
+            if stride > 1 and (missing := kernel - stride - 2 * padding) > 0:
+                stages[-1].append(FarPad(missing))
         stages[-1].append(layer)
         if isinstance(layer, nn.MaxPool2d):
             stages.append([])
@@ -131,31 +145,36 @@ def _pooled_stages(network: nn.Module, hidden: bool) -> list[nn.Module]:
 
 
 def _window(layer: nn.Conv2d | nn.MaxPool2d) -> tuple[int | tuple[int, ...], ...]:
+    """Return kernel size, stride and padding."""
     return layer.kernel_size, layer.stride, layer.padding  # type: ignore[return-value]
 
 
 def _stride(stage: nn.Module) -> int:
-    """Of one stage: strided layers in a row multiply; those of a residual block's two paths do not."""
-    found = 1
+    """Return the stride of a stage: the product over its layers, of which a shortcut's are left out."""
+    total = 1
     for name, layer in stage.named_modules():
         if isinstance(layer, nn.Conv2d | nn.MaxPool2d) and "downsample" not in name:
             stride = layer.stride if isinstance(layer.stride, int) else layer.stride[0]
-            found *= stride
-    return found
+            total *= stride
+    return total
 
 
 def _channels(stage: nn.Module) -> int:
+    """Return the output channels of a stage: those of its last convolution."""
     return [m.out_channels for m in stage.modules() if isinstance(m, nn.Conv2d)][-1]
 
 
 def classifier_encoder(name: str, in_channels: int = 3, *, pretrained: bool = False) -> ClassifierEncoder:
-    """The torchvision classifier of this name (alexnet, vgg16, resnet50 ...) as an encoder.
+    """Return the torchvision classifier of this name (alexnet, vgg16, resnet50 ...) as an encoder.
 
-    `pretrained` asks torchvision for its ImageNet weights (from its cache or the network). Channels other than three
-    get the mean of the color weights.
+    Args:
+        name: of an AlexNet, VGG or ResNet.
+        in_channels: of the input. If these are not three, every channel gets the mean of the first convolution's color
+            weights, scaled so that a gray image gives the same output.
+        pretrained: load torchvision's ImageNet weights, from its cache or by a download.
 
     Raises:
-        UserError: there is no such classifier, or its weights cannot be had.
+        UserError: there is no such classifier, or its weights cannot be loaded.
     """
     import torchvision
 
@@ -164,14 +183,14 @@ def classifier_encoder(name: str, in_channels: int = 3, *, pretrained: bool = Fa
     try:
         network = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None)
     except (OSError, RuntimeError) as error:
-        raise UserError(f"encoder 'torchvision:{name}': its weights cannot be had ({error})") from error
+        raise UserError(f"encoder 'torchvision:{name}': its weights cannot be loaded ({error})") from error
     first_name, first = next((n, m) for n, m in network.named_modules() if isinstance(m, nn.Conv2d))
     if in_channels != first.in_channels:
         weight = first.weight.detach().mean(1, keepdim=True) * (first.in_channels / in_channels)
-        made = nn.Conv2d(
+        convolution = nn.Conv2d(
             in_channels, first.out_channels, first.kernel_size, first.stride, first.padding,  # type: ignore[arg-type]
             bias=first.bias is not None,
         )  # fmt: skip
-        made.load_state_dict(first.state_dict() | {"weight": weight.repeat(1, in_channels, 1, 1)})
-        network.set_submodule(first_name, made)
+        convolution.load_state_dict(first.state_dict() | {"weight": weight.repeat(1, in_channels, 1, 1)})
+        network.set_submodule(first_name, convolution)
     return ClassifierEncoder(network, pretrained=pretrained)

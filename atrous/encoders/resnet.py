@@ -8,16 +8,24 @@ from atrous.nn.blocks import conv_norm_act, initialize
 from atrous.nn.blurpool import BlurPool, StillBlur
 
 BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
-"""Residual blocks of two 3-wide convolutions per stage, by the depth that names the network."""
+"""Residual blocks per stage, by the depth that names the network."""
 
 
 class Residual(nn.Module):
-    """Two convolutions and a shortcut; a strided or widening block projects the shortcut (option B of the paper).
+    """Two convolutions with a kernel of 3, and a shortcut around them.
 
-    With `antialias` a stride is a convolution at stride 1 followed by a `BlurPool` (Zhang 2019, section 3.2).
-    `dilation` is that of the first and of the second convolution, `blurs` per axis that of the blur, or 0 where it is
-    the plain one: not on a grid that lost strides, nor for a stride that is lost here. `project` overrides whether the
-    shortcut projects: a block keeps its projection when its stride is taken from it.
+    Args:
+        ndim: spatial axes.
+        inputs: channels of the input.
+        outputs: channels of the output.
+        stride: of the first convolution, per axis. With `antialias` it is a convolution at stride 1 followed by a
+            `BlurPool` (Zhang 2019, section 3.2).
+        dilation: of the first and of the second convolution, per axis; 1 when None.
+        antialias: whether strides blur.
+        blurs: with `antialias`, per axis the dilation of a blur without stride (`StillBlur`), for an axis whose grid
+            lost strides; 0 where the `BlurPool` alone blurs.
+        project: whether the shortcut has a 1x1 convolution (option B of the paper). None: where the stride is not 1 or
+            the channels differ. A block that lost its stride keeps its projection.
     """
 
     def __init__(
@@ -56,20 +64,24 @@ class Residual(nn.Module):
 
 
 class ResNet(nn.Module):
-    """An encoder with a stride-1 stem and one stage per entry of `strides`.
+    """An encoder with a stem of stride 1 and one stage per entry of `strides`.
 
-    Unlike the classifier it starts from, the stem keeps the input's resolution (level 0), so thin structures survive.
+    Unlike that of the paper's classifier, the stem keeps the input's resolution (level 0), so that thin structures are
+    not lost.
 
     Args:
         ndim: spatial axes, 1 to 3.
         in_channels: channels of the input.
         depth: 10, 18 or 34.
-        width: channels of the stem and first stage; every later stage doubles them, up to 16 times.
-        strides: stride of each of the four stages, one number or one per axis (anisotropic scans).
-        output_stride: greatest stride along any axis. Strides beyond it become dilation of all that comes after, which
-            keeps the receptive field and, on the coarse grid, the values (Chen et al. 2015, Yu & Koltun 2016).
-        antialias: blur before positions are dropped (Zhang 2019), and as well where `output_stride` keeps them.
+        width: channels of the stem and the first stage; every later stage has twice as many.
+        strides: stride of each of up to four stages, one number or one per axis (anisotropic scans).
+        output_stride: the largest total stride along any axis. Strides beyond it become dilation of all later layers,
+            which keeps the receptive field and, on the coarse grid, the values (Chen et al. 2015, Yu & Koltun 2016).
+        antialias: blur before a stride thins the grid out (Zhang 2019); a stride that became dilation keeps its blur.
         stem: kernel of the first convolution, odd; a wide one reads the motifs of a sequence in one layer.
+
+    Raises:
+        ValueError: a number is not one that the network can have.
 
     >>> encoder = ResNet(3, in_channels=1, depth=10, width=8, strides=((1, 2, 2), 2, 2, 2))
     >>> encoder.channels, encoder.strides[-1]
@@ -105,15 +117,19 @@ class ResNet(nn.Module):
         self.stem = conv_norm_act(ndim, in_channels, width, stem)
         channels, total, dilation, stages = [width], [(1,) * ndim], (1,) * ndim, []
         for level, (blocks, step) in enumerate(zip(BLOCKS[depth], strides, strict=False)):
-            asked, outputs, before = per_axis(step, ndim), width * 2**level, dilation
-            kept = tuple(output_stride is None or a * t <= output_stride for a, t in zip(asked, total[-1], strict=True))
-            stride = tuple(a if keep else 1 for a, keep in zip(asked, kept, strict=True))
-            dilation = tuple(d if keep else d * a for d, a, keep in zip(dilation, asked, kept, strict=True))
-            # The convolution that lost its stride reads the old grid, as does its blur; what comes after is dilated.
-            blurs = tuple(0 if a == 1 or d * a == s else d for a, d, s in zip(asked, before, stride, strict=True))
+            wanted, outputs, before = per_axis(step, ndim), width * 2**level, dilation
+            # An axis keeps its stride while the total stays within the output stride; else it becomes dilation.
+            keeps = tuple(
+                output_stride is None or w * t <= output_stride for w, t in zip(wanted, total[-1], strict=True)
+            )
+            stride = tuple(w if keep else 1 for w, keep in zip(wanted, keeps, strict=True))
+            dilation = tuple(d if keep else d * w for d, w, keep in zip(dilation, wanted, keeps, strict=True))
+            # The convolution that lost its stride still reads the old grid, as does its blur. Only later ones are
+            # dilated. A `BlurPool` serves on an axis that keeps its stride and lost none before.
+            blurs = tuple(0 if w == 1 or d * w == s else d for w, d, s in zip(wanted, before, stride, strict=True))
             first = Residual(
                 ndim, channels[-1], outputs, stride, dilation=(before, dilation), antialias=antialias, blurs=blurs,
-                project=channels[-1] != outputs or set(asked) != {1},
+                project=channels[-1] != outputs or set(wanted) != {1},
             )  # fmt: skip
             layers = [first]
             for _ in range(blocks - 1):
@@ -126,7 +142,7 @@ class ResNet(nn.Module):
         initialize(self)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Feature maps, finest first."""
+        """Return the feature maps of `(N, in_channels, *S)`, finest first."""
         levels = [self.stem(x)]
         for stage in self.stages:
             levels.append(stage(levels[-1]))

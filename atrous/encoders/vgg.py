@@ -9,13 +9,13 @@ from atrous.nn.blocks import conv_norm_act, initialize
 from atrous.nn.blurpool import MaxBlurPool, StillBlur
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
-"""3-wide convolutions per stage, by the depth that names the network (the three fully connected layers counted)."""
+"""Convolutions per stage, by the depth that names the network, which counts its three fully connected layers too."""
 
 
 class StillPool(nn.Module):
-    """A max pool over windows of 2 that lost its stride: the same maxima at every position, `dilation` apart.
+    """A max pool over windows of 2 without its stride, dilated: the maximum of `x[i]` and `x[i + dilation]`.
 
-    For inputs that are nowhere negative, as after a ReLU: beyond the far border stand zeros.
+    For inputs that are nowhere negative, as after a ReLU, since it pads with zeros beyond the far border.
 
     >>> StillPool(1, 2)(torch.tensor([[[1.0, 2.0, 3.0, 0.0]]])).tolist()
     [[[3.0, 2.0, 3.0, 0.0]]]
@@ -27,7 +27,7 @@ class StillPool(nn.Module):
         self.pool = MAX_POOL[ndim](2, stride=1, dilation=dilation)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`(N, C, *S)` to the same shape."""
+        """Pool `(N, C, *S)` to the same shape."""
         return self.pool(F.pad(x, self.pads))
 
 
@@ -38,9 +38,13 @@ class VGG(nn.Module):
         ndim: spatial axes, 1 to 3.
         in_channels: channels of the input.
         depth: 11, 13 or 16.
-        width: channels of the first stage; every later stage doubles them, up to 8 times.
-        output_stride: greatest stride, 1 to 16. Pools beyond it stay, at stride 1, and what comes after is dilated.
-        antialias: blur before positions are dropped (Zhang 2019); a pool that lost its stride keeps its blur.
+        width: channels of the first stage; every later stage has twice as many, up to 8 times as many.
+        output_stride: the largest total stride, 1 to 16. Pools beyond it stay, at stride 1, and later layers are
+            dilated.
+        antialias: blur before a pool thins the grid out (Zhang 2019); a pool that lost its stride keeps its blur.
+
+    Raises:
+        ValueError: there is no VGG of this depth, or the output stride is less than 1.
 
     >>> encoder = VGG(2, in_channels=3, depth=11, width=8)
     >>> encoder.channels, encoder.strides[-1]
@@ -89,7 +93,7 @@ class VGG(nn.Module):
         initialize(self)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Feature maps, finest first, each taken before its pool."""
+        """Return the feature maps of `(N, in_channels, *S)`, finest first, each taken before the next pool."""
         levels = [self.stages[0](x)]
         for pool, stage in zip(self.pools, list(self.stages)[1:], strict=True):
             levels.append(stage(pool(levels[-1])))

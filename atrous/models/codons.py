@@ -1,8 +1,8 @@
-"""A dilated network over codons: one position for every three bases, and back to the bases at the end.
+"""A dilated network over codons: one position for every three bases in between, and the bases at the end.
 
 The residual stack of dilated convolutions is that of Yu & Koltun 2016 ("Multi-scale context aggregation by dilated
-convolutions") and van den Oord et al. 2016 ("WaveNet"), without pooling and not causal. The stem steps by three: on
-that grid the reading frames of either strand are told apart by channels, and never mixed on the way.
+convolutions") and van den Oord et al. 2016 ("WaveNet"), without pooling, and not causal. The stem has stride
+three. The channels on its grid can tell the reading frames of either strand apart, and no later layer shifts them.
 """
 
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ CODON = 3
 BASES = 4
 DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 16, 4, 1)
 STEM = 21
-"""Bases that the stem looks at: seven codons."""
+"""Kernel of the stem in bases: seven codons."""
 
 
 class Codons(nn.Module):
-    """An encoder of one level: a convolution that steps by a codon, centered on the codon's middle base.
+    """An encoder of one level: a convolution whose stride is a codon, centered on the codon's middle base.
 
     Args:
-        ndim: spatial axes; the sequence's is the only one as a rule.
+        ndim: spatial axes; 1 for sequences.
         in_channels: channels of the input.
         width: channels of the level.
-        kernel: bases that it looks at, odd.
+        kernel: of the convolution, in bases, odd.
     """
 
     pretrained = False
@@ -38,18 +38,19 @@ class Codons(nn.Module):
         super().__init__()
         self.ndim, self.in_channels = ndim, in_channels
         self.channels, self.strides = (width,), ((CODON,) * ndim,)
-        # Its center is base 1 of 3, so that the grid is its own mirror image (padding for base 0 would be kernel // 2).
+        # This padding centers the kernel on the middle base of a codon, so that the grid is its own mirror image;
+        # `kernel // 2` would center it on the first base.
         self.stem = CONV[ndim](in_channels, width, kernel, stride=CODON, padding=kernel // 2 - 1, bias=False)
         self.norm = conv_norm_act(ndim, width, width, 1)
         initialize(self)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """`(N, in_channels, *S)` to one map `(N, width, *S / 3)`."""
+        """Map `(N, in_channels, *S)` to one level `(N, width, *(S / 3))`."""
         return [self.norm(torch.relu(self.stem(x)))]
 
 
 class DilatedBlock(nn.Module):
-    """A dilated 3-wide and a 1-wide convolution with a shortcut around them."""
+    """A dilated convolution with a kernel of 3 and a 1x1 convolution, with a shortcut around them."""
 
     def __init__(self, ndim: int, width: int, dilation: int) -> None:
         super().__init__()
@@ -59,17 +60,17 @@ class DilatedBlock(nn.Module):
         initialize(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The same shape."""
+        """Map `(N, width, *S)` to the same shape."""
         return self.act(self.mix(self.wide(x)) + x)
 
 
 class DilatedStack(nn.Module):
-    """Dilated blocks one after the other on the only level.
+    """A decoder of dilated blocks in a row, on the encoder's only level.
 
     Args:
-        encoder: of one level.
-        dilations: of the blocks.
-        attend: makes an attention module after the last block.
+        encoder: an encoder of one level.
+        dilations: one per block, in codons.
+        attend: builds an attention module after the last block.
     """
 
     def __init__(self, encoder: Codons, dilations: Sequence[int], attend: Attend | None = None) -> None:
@@ -80,7 +81,7 @@ class DilatedStack(nn.Module):
         self.channels, self.all_channels = width, (width,)
 
     def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The map that has seen the context."""
+        """Return the one feature map, on the encoder's grid."""
         return [self.attend(self.blocks(levels[-1]))]
 
 
@@ -96,22 +97,23 @@ def codons(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> DenseNetwork:
-    """A dilated network on the grid of codons; with the default dilations a base sees 3 200 bases around it.
+    """Build a dilated network on the grid of codons; with the default dilations its receptive field is 3,200 bases.
 
     Args:
         ndim: spatial axes.
         in_channels: channels of the input.
         outputs: channels of the output.
         width: channels of every layer.
-        dilations: of the blocks, in codons.
-        reverse_complement: share the weights between the strands (`nn/mirror.py`): of a sequence of whole codons the
-            network then says the same whichever strand it is given. Outputs are `+` and `-` in turn.
-        attend: makes an attention module after the last block.
+        dilations: one per block, in codons.
+        reverse_complement: share the weights between the strands (`nn/mirror.py`): for the reverse complement of a
+            sequence of whole codons the network then gives the reverse complement of its output. Outputs alternate
+            between the strands `+` and `-`.
+        attend: builds an attention module after the last block.
         mean: of the raw input per channel.
         std: of the raw input per channel.
 
     Raises:
-        ValueError: the strands are to share weights, but there are several axes, an odd width or attention.
+        ValueError: the strands are to share weights, but the network has several axes, an odd width or attention.
 
     >>> codons(1, 4, 2, width=8, dilations=(1, 2))(torch.zeros(1, 4, 100)).shape
     torch.Size([1, 2, 100])

@@ -8,26 +8,25 @@ from torch import nn
 from atrous._nd import CONV
 from atrous.encoders.encoder import Encoder
 from atrous.models.network import Attend, DenseNetwork, attended
-from atrous.nn.blocks import conv_norm_act, initialize
-from atrous.nn.resize import resize
+from atrous.nn.blocks import conv_norm_act, initialize, resize
 
 DETAIL_STRIDE = 4
-"""Of the encoder's level that the decoder joins: the coarsest one of at most this stride."""
+"""The decoder joins the coarsest level of the encoder whose stride is at most this."""
 DETAIL_CHANNELS = 48
 
 
 class AtrousPyramid(nn.Module):
-    """Atrous spatial pyramid pooling: one 1x1 and several dilated convolutions side by side, and the mean of the whole.
+    """Atrous spatial pyramid pooling: a 1x1 and several dilated convolutions side by side, and the mean of the map.
 
     Chen et al. 2017, "Rethinking atrous convolution", section 3.3. The mean over the whole extent (image pooling) is a
-    barrier: with it the network streams in two passes. Its branch has no batch norm, which one position of one sample
-    would not allow.
+    barrier: with it the network streams in two passes. Its branch has no batch norm, since a batch of one image gives
+    that one value per channel.
 
     Args:
         ndim: spatial axes.
         inputs: channels of the input.
         outputs: channels of each branch and of the result.
-        rates: dilation of the 3-wide branches.
+        rates: dilation of the branches with a kernel of 3.
         image_pooling: whether the mean is a branch.
 
     >>> AtrousPyramid(2, 8, 4)(torch.zeros(1, 8, 5, 6)).shape
@@ -45,23 +44,23 @@ class AtrousPyramid(nn.Module):
         self.project = conv_norm_act(ndim, (len(branches) + image_pooling) * outputs, outputs, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`(N, inputs, *S)` to `(N, outputs, *S)`."""
-        made = [branch(x) for branch in self.branches]
+        """Map `(N, inputs, *S)` to `(N, outputs, *S)`."""
+        maps = [branch(x) for branch in self.branches]
         if self.image is not None:
             mean = self.image(x.mean(list(range(2, x.ndim)), keepdim=True))
-            made.append(mean.expand(-1, -1, *x.shape[2:]))
-        return self.project(torch.cat(made, dim=1))
+            maps.append(mean.expand(-1, -1, *x.shape[2:]))
+        return self.project(torch.cat(maps, dim=1))
 
 
 class AtrousDecoder(nn.Module):
     """The pyramid on the coarsest level, joined with one finer level by two convolutions.
 
     Args:
-        encoder: whose levels it reads, at least two.
+        encoder: the encoder whose levels it reads, at least two.
         width: channels of the pyramid and of the convolutions.
         rates: dilation of the pyramid's branches.
         image_pooling: whether the mean over the whole extent is a branch.
-        attend: makes an attention module, one after the pyramid and one at the end.
+        attend: builds an attention module, one after the pyramid and one at the end.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class AtrousDecoder(nn.Module):
         self.attend = nn.ModuleList(attended(attend, ndim, width) for _ in range(2))
 
     def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The pyramid's map, and the refined one on the finer level's grid."""
+        """Return the pyramid's map on the coarsest grid, and the refined one on the finer level's grid."""
         coarse = self.attend[0](self.pyramid(levels[-1]))
         detail = self.detail(levels[self.level])
         joined = torch.cat([resize(coarse, detail.shape[2:]), detail], dim=1)
@@ -102,7 +101,7 @@ def deeplab(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> DenseNetwork:
-    """DeepLab v3+: atrous spatial pyramid pooling with image pooling, then a small decoder with one skip.
+    """Build a DeepLab v3+: atrous spatial pyramid pooling with image pooling, then a small decoder with one skip.
 
     Args:
         encoder: any `Encoder` of two levels or more; the paper's has output stride 16 (or 8, with doubled rates).
@@ -110,7 +109,7 @@ def deeplab(
         width: channels of the pyramid and the decoder.
         rates: dilation of the pyramid's branches.
         image_pooling: whether the mean over the whole extent is a branch; without it the network streams in one pass.
-        attend: makes an attention module, one after the pyramid and one at the end.
+        attend: builds an attention module, one after the pyramid and one at the end.
         deep_supervision: train with a head on the pyramid too.
         mean: of the raw input per channel.
         std: of the raw input per channel.

@@ -15,19 +15,20 @@ from atrous.models.network import Attend, DenseNetwork, attended
 from atrous.nn.blocks import conv_norm_act, initialize
 
 DILATIONS = (1, 1, 2, 4, 8, 16, 1)
-"""Of the context module's 3-wide convolutions (table 1): it sees 67 positions and keeps the grid."""
+"""Dilations of the context module's convolutions (table 1): its receptive field is 67 positions."""
 FACTORS = {"basic": (1,) * 7, "large": (2, 2, 4, 8, 16, 32, 32)}
-"""How many times the input's channels each of them has."""
+"""Output channels of each convolution, in multiples of the module's input channels."""
 NOISE = 0.01
-"""Standard deviation that breaks ties between the copies of a channel in the large module, relative to their weight."""
+"""Standard deviation of the noise in a large module, where copies of one channel would otherwise learn alike."""
 
 
 @torch.no_grad()
 def identity_weights(weight: torch.Tensor, channels: int) -> None:
-    """Make a convolution hand every channel on as it is (section 3, equations 4 and 5); in place.
+    """Set the weight of a convolution so that it passes every channel on unchanged (section 3, equations 4 and 5).
 
-    `weight` is `(c_out, c_in, *kernel)`, where both widths are multiples of `channels`. Copies of one channel are
-    averaged; when there are several, a little noise tells them apart.
+    `weight` is `(c_out, c_in, *kernel)`, in place. Both widths are multiples of `channels`: a map may hold several
+    copies of every channel. An output then is the mean of its channel's copies, plus a little noise, so that the copies
+    do not stay equal in training.
 
     >>> weight = torch.empty(2, 2, 3)
     >>> identity_weights(weight, 2)
@@ -41,16 +42,16 @@ def identity_weights(weight: torch.Tensor, channels: int) -> None:
     else:
         weight.zero_()
     center = tuple(size // 2 for size in weight.shape[2:])
-    for b in range(outputs):
-        a = b * channels // outputs
-        weight[(b, slice(a * copies, (a + 1) * copies), *center)] += 1 / copies
+    for output in range(outputs):
+        channel = output * channels // outputs
+        weight[(output, slice(channel * copies, (channel + 1) * copies), *center)] += 1 / copies
 
 
 class ContextModule(nn.Module):
-    """Convolutions of exponentially growing dilation, at first the identity on what is not negative.
+    """Convolutions of growing dilation that start as the identity for inputs that are nowhere negative.
 
-    Maps `(N, channels, *S)` to `(N, factor * channels, *S)` with the last of `FACTORS`; zeros beyond the border. The
-    paper's last layer, 1x1 without a ReLU, is the network's head.
+    Maps `(N, channels, *S)` to `(N, factor * channels, *S)` with the last of `FACTORS`, padded with zeros. The paper's
+    last layer, a 1x1 convolution without a ReLU, is the network's head.
 
     >>> x = torch.rand(1, 4, 40)
     >>> bool(torch.allclose(ContextModule(1, 4)(x), x))
@@ -70,15 +71,15 @@ class ContextModule(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The same grid, each position having seen 67 along every axis."""
+        """Map `(N, channels, *S)` to `(N, factor * channels, *S)`."""
         return self.layers(x)
 
 
 class ContextDecoder(nn.Module):
     """The coarsest level projected to `width` channels, then the context module.
 
-    The paper's module works on class scores and is put on a front end trained before. Here it works on features after a
-    ReLU, which its identity leaves whole, so that both train together.
+    The paper's module reads class scores of a front end that was trained before. Here it reads features after a ReLU,
+    on which it starts as the identity, so that both can be trained together.
     """
 
     def __init__(self, encoder: Encoder, width: int, size: Literal["basic", "large"], attend: Attend | None) -> None:
@@ -91,7 +92,7 @@ class ContextDecoder(nn.Module):
         self.attend = attended(attend, encoder.ndim, self.channels)
 
     def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The front end's map, and the one with context, on the coarsest level's grid."""
+        """Return the projected map, and the context module's, both on the coarsest level's grid."""
         front = self.front(levels[-1])
         return [front, self.attend(self.context(front))]
 
@@ -107,15 +108,15 @@ def dilated(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> DenseNetwork:
-    """An encoder that dilates instead of striding, the context module, and linear upsampling.
+    """Build a network of an encoder with little stride, the context module, and linear upsampling.
 
     Args:
         encoder: any `Encoder`; the paper's has output stride 8.
         outputs: channels of the output.
         width: channels of the context module; the large one has up to 32 times as many.
         context: "basic" or "large".
-        attend: makes an attention module after the context module.
-        deep_supervision: train with a head before the context module too, as the paper's front end has.
+        attend: builds an attention module after the context module.
+        deep_supervision: train with a head before the context module too, as the paper's front end has one.
         mean: of the raw input per channel.
         std: of the raw input per channel.
 

@@ -8,16 +8,15 @@ from torch import nn
 from atrous._nd import CONV
 from atrous.encoders.encoder import Encoder
 from atrous.models.network import Attend, DenseNetwork, attended
-from atrous.nn.blocks import conv_norm_act, initialize
+from atrous.nn.blocks import conv_norm_act, initialize, resize
 from atrous.nn.fusion import FusionKind, fusion
-from atrous.nn.resize import resize
 
 
 class Context(nn.Module):
-    """Parallel dilated convolutions on the coarsest map, summed: a wider view at no loss of resolution.
+    """Parallel dilated convolutions on the coarsest map, summed: a larger receptive field at the same resolution.
 
-    Atrous spatial pyramid (Chen et al. 2017, "Rethinking atrous convolution"), without image pooling, so that the
-    network stays free of operators that need the whole extent.
+    An atrous spatial pyramid (Chen et al. 2017, "Rethinking atrous convolution"), but without image pooling, so that
+    the network has no barrier and streams in one pass.
     """
 
     def __init__(self, ndim: int, inputs: int, outputs: int, dilations: Sequence[int] = (1, 2, 4)) -> None:
@@ -37,16 +36,17 @@ class Context(nn.Module):
 
 
 class FeaturePyramid(nn.Module):
-    """Top-down sum of lateral projections (Lin et al. 2017, "Feature pyramid networks"), refined at each level.
+    """From the coarsest level to the finest: resize, add to a 1x1 projection of the encoder's level, and convolve.
 
-    The coarse levels carry `width` channels; each of the two finest halves them, since a convolution there costs 4 to
-    64 times as much as at the next level. Its output has the grid of the encoder's finest level.
+    Lin et al. 2017, "Feature pyramid networks for object detection". The coarse levels have `width` channels. Each of
+    the two finest levels has half as many as the next coarser one: at stride 2 the same convolution costs 2 (1-D) to 8
+    times (3-D) as much on the finer grid. The output has the grid of the encoder's finest level.
 
     Args:
-        encoder: whose levels it reads.
+        encoder: the encoder whose levels it reads.
         width: channels of the coarse levels.
-        fuse: how the coarser map and the encoder's are joined.
-        attend: makes an attention module for every level.
+        fuse: how the coarser map and the encoder's are joined: "sum", "concat" or "gated".
+        attend: builds an attention module for every level.
     """
 
     def __init__(
@@ -62,21 +62,21 @@ class FeaturePyramid(nn.Module):
         self.lateral, self.reduce, self.refine = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         self.fuse, self.attend = nn.ModuleList(), nn.ModuleList()
         for level in range(levels - 2, -1, -1):
-            above, here = widths[level + 1], widths[level]
-            self.lateral.append(conv_norm_act(ndim, encoder.channels[level], here, 1, act=False))
-            self.reduce.append(nn.Identity() if above == here else CONV[ndim](above, here, 1))
-            self.refine.append(conv_norm_act(ndim, 2 * here if fuse == "concat" else here, here))
-            self.fuse.append(fusion(fuse, ndim, here))
-            self.attend.append(attended(attend, ndim, here))
+            coarser, finer = widths[level + 1], widths[level]
+            self.lateral.append(conv_norm_act(ndim, encoder.channels[level], finer, 1, act=False))
+            self.reduce.append(nn.Identity() if coarser == finer else CONV[ndim](coarser, finer, 1))
+            self.refine.append(conv_norm_act(ndim, 2 * finer if fuse == "concat" else finer, finer))
+            self.fuse.append(fusion(fuse, ndim, finer))
+            self.attend.append(attended(attend, ndim, finer))
         initialize(nn.ModuleList([self.context, self.lateral, self.reduce, self.refine]))
 
     def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
-        """One feature map per level, coarse to fine."""
-        made = [self.context(levels[-1])]
+        """Return one feature map per level, coarse to fine."""
+        maps = [self.context(levels[-1])]
         for i, feature in enumerate(levels[-2::-1]):
-            x = resize(self.reduce[i](made[-1]), feature.shape[2:])
-            made.append(self.attend[i](self.refine[i](self.fuse[i](x, self.lateral[i](feature)))))
-        return made
+            x = resize(self.reduce[i](maps[-1]), feature.shape[2:])
+            maps.append(self.attend[i](self.refine[i](self.fuse[i](x, self.lateral[i](feature)))))
+        return maps
 
 
 def fcn(
@@ -90,7 +90,7 @@ def fcn(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> DenseNetwork:
-    """A fully convolutional network with a light pyramid decoder: the most accuracy per minute on a CPU.
+    """Build a network with a light pyramid decoder, for high accuracy after few minutes of training on a CPU.
 
     The networks of the FCN paper are `fcn32s`, `fcn16s` and `fcn8s`.
 
@@ -99,7 +99,7 @@ def fcn(
         outputs: channels of the output.
         width: channels of the decoder's coarse levels.
         fuse: how coarse and fine maps are joined: "sum", "concat" or "gated".
-        attend: makes an attention module for every level of the decoder.
+        attend: builds an attention module for every level of the decoder.
         deep_supervision: train with heads on the coarser maps too.
         mean: of the raw input per channel.
         std: of the raw input per channel.

@@ -6,14 +6,13 @@ import torch
 from torch import nn
 
 from atrous._nd import CONV
-from atrous.encoders.encoder import Encoder
-from atrous.encoders.plain import Plain
+from atrous.encoders.encoder import Encoder, Plain
 from atrous.models.network import Attend, DenseNetwork, attended
 from atrous.nn.transposed import linear_upsampling
 
 
 class Coarsest(nn.Module):
-    """No decoder: the coarsest level goes to the head as it is, or after attention."""
+    """No decoder: the head reads the coarsest level as it is, or after attention."""
 
     def __init__(self, encoder: Encoder, attend: Attend | None = None) -> None:
         super().__init__()
@@ -22,7 +21,7 @@ class Coarsest(nn.Module):
         self.attend = attended(attend, encoder.ndim, self.channels)
 
     def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
-        """The coarsest level alone."""
+        """Return the coarsest level alone."""
         return [self.attend(levels[-1])]
 
 
@@ -37,11 +36,12 @@ def five_layer(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> DenseNetwork:
-    """One of each kind of layer that an FCN has, for teaching and as the least that a figure must beat.
+    """Build a network with one of each kind of layer that an FCN has, for teaching and as a baseline.
 
-    The 1x1 convolution mixes the input's channels at every position, the strided 3x3 one looks around and thins the
-    grid out, the next 1x1 one scores the classes, and the transposed one, which begins as linear interpolation,
-    brings the grid back (Long, Shelhamer & Darrell 2015, in its smallest form).
+    A 1x1 convolution mixes the input's channels at every position. A strided convolution with a kernel of 3 reads the
+    neighbors and thins the grid out. A second 1x1 convolution gives the scores of the classes. A transposed
+    convolution, which starts as linear interpolation, restores the grid (Long, Shelhamer & Darrell 2015, in its
+    smallest form).
 
     Args:
         ndim: spatial axes, 1 to 3.
@@ -49,7 +49,7 @@ def five_layer(
         outputs: channels of the output.
         width: channels of the first layer; the second has twice as many.
         stride: of the second layer and of the transposed convolution.
-        attend: makes an attention module before the scores.
+        attend: builds an attention module before the scores.
         mean: of the raw input per channel.
         std: of the raw input per channel.
 

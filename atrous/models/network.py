@@ -9,50 +9,52 @@ from torch.nn import functional as F
 
 from atrous._nd import CONV
 from atrous.encoders.encoder import Encoder
-from atrous.nn.normalize import Normalize
-from atrous.nn.resize import resize
+from atrous.nn.blocks import Normalize, resize
 
 Attend = Callable[[int, int], nn.Module]
-"""Makes an attention module for `(ndim, channels)`, for example `functools.partial(attention, "se")`."""
+"""Builds an attention module for `(ndim, channels)`, for example `functools.partial(attention, "se")`."""
 
 
 class Decoder(Protocol):
-    """Maps an encoder's levels (finest first) to feature maps, coarse to fine; the last one feeds the head."""
+    """Maps an encoder's levels, finest first, to feature maps, coarse to fine; the head reads the last one."""
 
     channels: int
-    """Of the last map."""
+    """Channels of the last map."""
     all_channels: tuple[int, ...]
-    """Of every map that `maps` gives."""
+    """Channels of every map."""
 
     def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Feature maps on the grids of one or more levels, the last one the decoder's result."""
+        """Return feature maps on the grids of one or more levels; the last one is the decoder's result."""
         ...
 
 
 def attended(attend: Attend | None, ndim: int, channels: int) -> nn.Module:
-    """What `attend` makes, or nothing at all."""
+    """Build the attention module for `(N, channels, *S)`, or the identity when `attend` is None."""
     return nn.Identity() if attend is None else attend(ndim, channels)
 
 
 class DenseNetwork(nn.Module):
     """`(N, C, *S)` raw values -> `(N, K, *S)` logits, for every `S`.
 
-    Normalizes, pads on the far side to a multiple of its stride (repeating the border), runs encoder, decoder
-    and head, resizes the logits to the padded grid and crops back.
+    The steps: normalize the input; pad it at the far side to a multiple of the stride, with its outermost values; run
+    encoder, decoder and head; resize the logits to the padded size; crop them to the input's size.
 
-    With `deep_supervision` the network returns in train mode a list: the logits, then those of the decoder's coarser
-    maps, finest first, all on the input's grid (Lee et al. 2015, "Deeply-supervised nets"). In eval mode it returns the
-    logits alone.
+    With `deep_supervision` the network returns a list in training mode: the logits, then those of the decoder's coarser
+    maps, finest first, all on the input's grid (Lee et al. 2015, "Deeply-supervised nets"). In evaluation mode it
+    returns the logits alone.
 
     Args:
         encoder: any `Encoder`.
-        decoder: any `Decoder` for it.
+        decoder: any `Decoder` for that encoder.
         outputs: channels of the output.
-        head: from the decoder's channels to `outputs`; a 1x1 convolution when None.
-        stride: the padded size is a multiple of it; the encoder's when None.
+        head: maps the decoder's channels to `outputs`; a 1x1 convolution when None.
+        stride: the padded size is a multiple of this; the encoder's coarsest stride when None.
         deep_supervision: whether coarser maps get heads of their own.
         mean: of the raw input per channel.
         std: of the raw input per channel.
+
+    Raises:
+        ValueError: deep supervision is asked for, but the decoder has one feature map only.
 
     >>> from atrous.encoders.resnet import ResNet
     >>> from atrous.models.fcn import FeaturePyramid
@@ -89,7 +91,7 @@ class DenseNetwork(nn.Module):
                 self.auxiliary.append(CONV[self.ndim](coarser, outputs, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        """Logits of every position."""
+        """Return the logits `(N, K, *S)` of `(N, C, *S)`; a list of such with deep supervision in training mode."""
         if x.ndim != self.ndim + 2 or x.shape[1] != self.encoder.in_channels:
             grid = ", ".join(f"S{i + 1}" for i in range(self.ndim))
             raise ValueError(
@@ -110,6 +112,7 @@ class DenseNetwork(nn.Module):
 
 
 def _crop(x: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    """Crop `(N, C, *S)` to `(N, C, *size)` at the far side."""
     if tuple(x.shape[2:]) == size:
         return x
     return x[(slice(None), slice(None), *(slice(0, length) for length in size))]

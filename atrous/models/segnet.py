@@ -12,16 +12,16 @@ from atrous.nn.unpool import places, pool_with_indices, unpool
 
 
 class UnpoolingDecoder(nn.Module):
-    """Unpool to the places where the encoder's maxima stood, then convolve; nothing else is handed over.
+    """Unpool to the places of the encoder's maxima, then convolve, level by level.
 
-    What the encoder remembers of each level are the places of its maxima over windows as large as the step to the next
-    level. Over `VGG` these are its own pools; over any other encoder the level is pooled for its places alone. As in
-    the paper there is one pool more below the coarsest level.
+    Of each level the decoder reads only where its maxima are, over windows as large as the stride to the next level.
+    With `VGG` these are the encoder's own pools; with any other encoder the level is pooled for this purpose. As in the
+    paper, the coarsest level is pooled too, once more.
 
     Args:
-        encoder: whose levels it reads.
-        convolutions: after each unpooling.
-        attend: makes an attention module for every level.
+        encoder: the encoder whose levels it reads.
+        convolutions: number of convolutions after each unpooling.
+        attend: builds an attention module for every level.
     """
 
     def __init__(self, encoder: Encoder, *, convolutions: int = 2, attend: Attend | None = None) -> None:
@@ -33,7 +33,7 @@ class UnpoolingDecoder(nn.Module):
         self.stride = strides[-1]
         self.windows = [tuple(b // a for a, b in zip(*pair, strict=True)) for pair in zip(strides, strides[1:])]  # noqa: B905, RUF007
         self.steps, self.attend = nn.ModuleList(), nn.ModuleList()
-        made = []
+        channels_of_maps = []
         for level in range(len(channels) - 1, -1, -1):
             outputs = channels[max(level - 1, 0)]
             widths = [channels[level]] * convolutions + [outputs]
@@ -41,20 +41,20 @@ class UnpoolingDecoder(nn.Module):
                 nn.Sequential(*(conv_norm_act(ndim, widths[i], widths[i + 1]) for i in range(convolutions)))
             )
             self.attend.append(attended(attend, ndim, outputs))
-            made.append(outputs)
-        self.all_channels, self.channels = tuple(made), made[-1]
+            channels_of_maps.append(outputs)
+        self.all_channels, self.channels = tuple(channels_of_maps), channels_of_maps[-1]
         initialize(self.steps)
 
     def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
-        """One feature map per level, coarse to fine."""
-        stood = [places(level, window) for level, window in zip(levels, self.windows, strict=True)]
-        made, x = [], pool_with_indices(levels[-1], self.windows[-1])[0]
+        """Return one feature map per level, coarse to fine."""
+        indices = [places(level, window) for level, window in zip(levels, self.windows, strict=True)]
+        maps, x = [], pool_with_indices(levels[-1], self.windows[-1])[0]
         for i, (step, attend) in enumerate(zip(self.steps, self.attend, strict=True)):
             level = len(levels) - 1 - i
-            x = unpool(x, stood[level], self.windows[level], levels[level].shape[2:])
+            x = unpool(x, indices[level], self.windows[level], levels[level].shape[2:])
             x = attend(step(x))
-            made.append(x)
-        return made
+            maps.append(x)
+        return maps
 
 
 def segnet(
@@ -67,13 +67,13 @@ def segnet(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> DenseNetwork:
-    """A SegNet: max-unpooling with the encoder's indices, then convolutions, mirroring the encoder.
+    """Build a SegNet: unpooling with the indices of the encoder's maxima, then convolutions, level by level.
 
     Args:
         encoder: any `Encoder`; `VGG(ndim, in_channels, depth=16)` is the paper's.
         outputs: channels of the output.
-        convolutions: after each unpooling.
-        attend: makes an attention module for every level of the decoder.
+        convolutions: number of convolutions after each unpooling.
+        attend: builds an attention module for every level of the decoder.
         deep_supervision: train with heads on the coarser maps too.
         mean: of the raw input per channel.
         std: of the raw input per channel.

@@ -1,9 +1,9 @@
 """The networks of the FCN paper: FCN-32s, FCN-16s and FCN-8s over any encoder.
 
 Long, Shelhamer & Darrell 2015, "Fully convolutional networks for semantic segmentation"; at-once training from
-Shelhamer, Long & Darrell 2017. The paper pads its input by 100 pixels and crops the output by a constant that fits
-its own sizes; here every level's grid is exactly the input's over its stride, so nothing is to be cropped but the far
-padding that makes the input divisible.
+Shelhamer, Long & Darrell 2017. The paper pads its input by 100 pixels and crops the output by constants. Here every
+level has exactly the input's size divided by its stride, so only the far padding that makes the input divisible is
+cropped.
 """
 
 from collections.abc import Sequence
@@ -18,29 +18,32 @@ from atrous.nn.blocks import initialize
 from atrous.nn.transposed import linear_upsampling
 
 AT_ONCE = (1e-2, 1e-4)
-"""What the pools at strides 16 and 8 are multiplied by for at-once training (Shelhamer et al. 2017, section 4.3)."""
+"""Factors for the features at strides 16 and 8 in at-once training (Shelhamer et al. 2017, section 4.3)."""
 
 MIXED = 32
-"""Up to so many classes the last upsampling has a kernel for each pair of them."""
+"""Up to this number of classes the last upsampling has a kernel for each pair of classes."""
 
 
 class SkipScores(nn.Module):
-    """Scores from the coarsest level, upsampled and joined with scores from finer ones by addition.
+    """Class scores of the coarsest level, upsampled and added to class scores of finer levels.
 
-    The scores of a skip begin at zero: the network is then the one without that skip, until training finds a use for it
-    (section 4.2). Every upsampling is a transposed convolution that begins as linear interpolation of each class by
-    itself. With many classes the last one stays so; with few it may learn to mix them, since one kernel per class runs
-    several times slower on a CPU than one per pair of classes.
+    The score layer of a skip starts at zero, so the network starts as the one without that skip (section 4.2). Every
+    upsampling is a transposed convolution that starts as linear interpolation of each class by itself. With many
+    classes the last upsampling has one kernel per class, and so never mixes classes. With few it has one per pair of
+    classes, which is several times faster on a CPU.
 
     Args:
-        encoder: whose levels it reads.
+        encoder: the encoder whose levels it reads.
         outputs: scores per position.
-        skips: how many finer levels join: 0, 1 and 2 for the paper's 32s, 16s and 8s.
-        scales: each skip's features are multiplied by its entry before they are scored.
-        attend: makes an attention module for every level that is scored.
+        skips: number of finer levels that are added: 0, 1 and 2 for the paper's 32s, 16s and 8s.
+        scales: factors for the features of each skip; 1 when None.
+        attend: builds an attention module for every level that is scored.
 
     Attributes:
-        skips: one module of scores per skip, coarse to fine.
+        skips: one score layer per skip, coarse to fine.
+
+    Raises:
+        ValueError: the encoder has too few levels, or `scales` has another length.
     """
 
     def __init__(
@@ -75,20 +78,21 @@ class SkipScores(nn.Module):
         self.last = linear_upsampling(ndim, outputs, encoder.strides[used[-1]], mix=outputs <= MIXED)
 
     def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Scores at the coarsest level's grid, at each skip's but the last, and at the input's."""
+        """Return scores on the coarsest grid, on the grid of each skip but the last, and on the input's grid."""
         x = self.score(self.attend[0](levels[-1]))
-        made = [x]
+        maps = [x]
         for i, (skip, up) in enumerate(zip(self.skips, self.up, strict=True)):
             feature = self.attend[i + 1](levels[-2 - i])
             x = up(x) + skip(feature * self.scales[i] if self.scales[i] != 1 else feature)
-            made.append(x)
-        return [*made[:-1], self.last(x)]
+            maps.append(x)
+        return [*maps[:-1], self.last(x)]
 
 
 def _classic(
     encoder: Encoder, outputs: int, skips: int, scales: Sequence[float] | None, attend: Attend | None,
     deep_supervision: bool, mean: Sequence[float] | None, std: Sequence[float] | None,
 ) -> DenseNetwork:  # fmt: skip
+    """Build the network with this number of skips."""
     decoder = SkipScores(encoder, outputs, skips, scales=scales, attend=attend)
     return DenseNetwork(
         encoder, decoder, outputs, head=nn.Identity(), deep_supervision=deep_supervision, mean=mean, std=std
@@ -103,12 +107,12 @@ def fcn32s(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> DenseNetwork:
-    """FCN-32s: scores of the coarsest level, upsampled in one step (by 32 over a classifier's encoder).
+    """Build an FCN-32s: scores of the coarsest level, upsampled in one step (by 32 with a classifier as encoder).
 
     Args:
         encoder: any `Encoder`; `classifier_encoder("vgg16")` is the paper's.
         outputs: channels of the output.
-        attend: makes an attention module for every level that is scored.
+        attend: builds an attention module for every level that is scored.
         mean: of the raw input per channel.
         std: of the raw input per channel.
 
@@ -128,7 +132,7 @@ def fcn16s(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> DenseNetwork:
-    """FCN-16s: scores of the coarsest level and of the next finer one; arguments as for `fcn8s`.
+    """Build an FCN-16s: scores of the coarsest level and of the next finer one; arguments as for `fcn8s`.
 
     >>> from atrous.encoders.resnet import ResNet
     >>> fcn16s(ResNet(2, in_channels=1, depth=10, width=8), outputs=3)(torch.zeros(1, 1, 20, 45)).shape
@@ -147,15 +151,15 @@ def fcn8s(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> DenseNetwork:
-    """FCN-8s: scores of the three coarsest levels (strides 32, 16 and 8 over a classifier's encoder).
+    """Build an FCN-8s: scores of the three coarsest levels (strides 32, 16 and 8 with a classifier as encoder).
 
     Args:
         encoder: any `Encoder` of three levels or more; `classifier_encoder("vgg16")` is the paper's.
         outputs: channels of the output.
-        at_once: multiply the skips' features by 0.01 and 0.0001, so that all scores can be trained at once over a
-            network without batch norm, whose finer levels have larger values. Otherwise the paper trains 32s, 16s and
-            8s one after the other; in a recipe that is `stages = "skips"`.
-        attend: makes an attention module for every level that is scored.
+        at_once: multiply the features of the skips by 0.01 and 0.0001. In an encoder without batch norm finer levels
+            have larger values; scaled, all scores can be trained at once. Otherwise the paper trains 32s, 16s and 8s
+            one after the other, which a recipe does with `stages = "skips"`.
+        attend: builds an attention module for every level that is scored.
         deep_supervision: train with heads on the coarser scores too.
         mean: of the raw input per channel.
         std: of the raw input per channel.

@@ -8,20 +8,19 @@ from torch import nn
 from atrous._nd import CONV
 from atrous.encoders.encoder import Encoder
 from atrous.models.network import Attend, DenseNetwork, attended
-from atrous.nn.blocks import conv_norm_act, initialize
+from atrous.nn.blocks import conv_norm_act, initialize, resize
 from atrous.nn.fusion import FusionKind, fusion
-from atrous.nn.resize import resize
 
 
 class UNetDecoder(nn.Module):
-    """Resize, join with the encoder's level, two convolutions; from the coarsest level to the finest.
+    """From the coarsest level to the finest: resize, join with the encoder's level, and convolve twice.
 
     Args:
-        encoder: whose levels it reads.
+        encoder: the encoder whose levels it reads.
         width: channels of the finest level; coarser ones have up to 8 times as many.
-        fuse: how the coarser map and the encoder's are joined; the paper concatenates. Otherwise a 1x1 convolution
-            gives the encoder's map the channels of the coarser one.
-        attend: makes an attention module for every level.
+        fuse: how the coarser map and the encoder's are joined; the paper concatenates. For "sum" and "gated" a 1x1
+            convolution first gives the encoder's map as many channels as the coarser map has.
+        attend: builds an attention module for every level.
     """
 
     def __init__(
@@ -31,7 +30,7 @@ class UNetDecoder(nn.Module):
         ndim, channels = encoder.ndim, encoder.channels
         self.steps, self.lateral = nn.ModuleList(), nn.ModuleList()
         self.fuse, self.attend = nn.ModuleList(), nn.ModuleList()
-        made, below = [], channels[-1]
+        channels_of_maps, below = [], channels[-1]
         for level in range(len(channels) - 2, -1, -1):
             outputs = width * 2 ** min(level, 3)
             joined = below + channels[level] if fuse == "concat" else below
@@ -42,20 +41,20 @@ class UNetDecoder(nn.Module):
             self.lateral.append(nn.Identity() if same else CONV[ndim](channels[level], below, 1))
             self.fuse.append(fusion(fuse, ndim, below))
             self.attend.append(attended(attend, ndim, outputs))
-            made.append(outputs)
+            channels_of_maps.append(outputs)
             below = outputs
-        self.all_channels = tuple(made) or (below,)
+        self.all_channels = tuple(channels_of_maps) or (below,)
         self.channels = self.all_channels[-1]
         initialize(nn.ModuleList([self.steps, self.lateral]))
 
     def maps(self, levels: list[torch.Tensor]) -> list[torch.Tensor]:
-        """One feature map per level but the coarsest, coarse to fine."""
-        made, x = [], levels[-1]
+        """Return one feature map per level but the coarsest, coarse to fine."""
+        maps, x = [], levels[-1]
         for i, feature in enumerate(levels[-2::-1]):
             x = self.fuse[i](resize(x, feature.shape[2:]), self.lateral[i](feature))
             x = self.attend[i](self.steps[i](x))
-            made.append(x)
-        return made or [x]
+            maps.append(x)
+        return maps or [x]
 
 
 def unet(
@@ -69,14 +68,14 @@ def unet(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> DenseNetwork:
-    """A U-Net: skip connections from every level of `encoder`, by concatenation.
+    """Build a U-Net: skip connections from every level of `encoder`, by concatenation.
 
     Args:
         encoder: any `Encoder`.
         outputs: channels of the output.
         width: channels of the decoder's finest level; coarser ones have up to 8 times as many.
         fuse: how coarse and fine maps are joined: "concat", "sum" or "gated".
-        attend: makes an attention module for every level of the decoder.
+        attend: builds an attention module for every level of the decoder.
         deep_supervision: train with heads on the coarser maps too.
         mean: of the raw input per channel.
         std: of the raw input per channel.

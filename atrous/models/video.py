@@ -1,4 +1,4 @@
-"""Networks for video from networks for pictures: every frame by itself, and what is mixed along time."""
+"""Networks for video, made of 2-D networks that run on every frame, with layers that mix frames along time."""
 
 from typing import Literal
 
@@ -7,8 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from atrous.models.network import DenseNetwork
-from atrous.nn.normalize import Normalize
-from atrous.nn.resize import resize
+from atrous.nn.blocks import Normalize, resize
 from atrous.nn.temporal import AlongTime, factorized, set_frames, to_clip, to_frames
 
 Temporal = Literal["frames", "levels", "blocks"]
@@ -18,12 +17,16 @@ class VideoNetwork(DenseNetwork):
     """`(N, C, T, H, W)` raw values -> `(N, K, T, H, W)` logits: a 2-D network on every frame, mixed along time.
 
     Args:
-        network: the 2-D network; its parts are taken over, not copied.
-        temporal: "frames": nothing is mixed. "levels": every level of the encoder is, by residual convolutions that
-            start as the identity, so that the network starts as the 2-D one and pretrained weights stay what they are.
-            "blocks": every convolution of the encoder wider than one is followed by one along time, (2+1)-D.
-        kernel: frames that a convolution along time sees.
-        causal: whether no frame depends on later ones.
+        network: the 2-D network; its parts are used, not copied.
+        temporal: where frames are mixed. "frames": nowhere. "levels": every level of the encoder is mixed by a residual
+            convolution along time that starts as the identity, so that the network starts as the 2-D one, with its
+            pretrained features. "blocks": every convolution of the encoder with a kernel larger than 1 is followed by
+            one along time, which makes (2+1)-D blocks.
+        kernel: frames that a convolution along time reads.
+        causal: whether no output frame depends on later input frames.
+
+    Raises:
+        ValueError: the network has not two axes.
 
     >>> from atrous.encoders.resnet import ResNet
     >>> from atrous.models.fcn import fcn
@@ -51,7 +54,7 @@ class VideoNetwork(DenseNetwork):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        """Logits of every position of every frame."""
+        """Return the logits `(N, K, T, H, W)` of clips; a list of such with deep supervision in training mode."""
         if x.ndim != 5 or x.shape[1] != self.encoder.in_channels:
             wanted = f"(N, {self.encoder.in_channels}, T, H, W)"
             raise ValueError(f"the network reads {wanted}, got a tensor of shape {tuple(x.shape)}")
@@ -71,10 +74,12 @@ class VideoNetwork(DenseNetwork):
 
 
 def _clip(logits: torch.Tensor, padded: tuple[int, ...], size: tuple[int, ...], frames: int) -> torch.Tensor:
+    """Resize logits of frames to the padded size, crop them to `size`, and return them as clips of `frames` frames."""
     return to_clip(resize(logits, padded)[:, :, : size[0], : size[1]], frames)
 
 
 def _factorize(encoder: nn.Module, kernel: int, causal: bool) -> None:
+    """Replace every convolution with a kernel larger than 1 by a (2+1)-D block, in place."""
     wide = [
         (name, module)
         for name, module in encoder.named_modules()

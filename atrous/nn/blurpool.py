@@ -1,4 +1,4 @@
-"""Anti-aliased pooling: a low-pass filter before the positions between are dropped."""
+"""Anti-aliased pooling: a low-pass filter before the grid is thinned out."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ _MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
 def binomial(taps: int) -> torch.Tensor:
-    """Row `taps - 1` of Pascal's triangle, adding up to 1.
+    """Return row `taps - 1` of Pascal's triangle, divided by its sum: a filter `(taps,)` close to a Gaussian.
 
     >>> binomial(3).tolist()
     [0.25, 0.5, 0.25]
@@ -25,7 +25,7 @@ def binomial(taps: int) -> torch.Tensor:
 
 
 class BlurPool(nn.Module):
-    """Blur each channel, then keep every `stride`-th position; axes of stride 1 are left alone.
+    """Blur each channel, then keep every `stride`-th position; axes of stride 1 are not changed.
 
     Maps `(N, C, *S)` to `(N, C, *ceil(S / stride))` (Zhang 2019, "Making convolutional networks
     shift-invariant again").
@@ -34,7 +34,10 @@ class BlurPool(nn.Module):
         ndim: spatial axes.
         channels: of the input.
         stride: one number or one per axis.
-        taps: of the binomial filter, odd, one number or one per axis; 3 is the paper's "Tri-3", 1 thins without blur.
+        taps: length of the binomial filter, odd, one number or one per axis; 3 is the paper's "Tri-3", 1 is no blur.
+
+    Raises:
+        ValueError: a number of taps is even.
 
     >>> BlurPool(1, 1, 2)(torch.tensor([[[0.0, 4.0, 0.0, 4.0, 0.0, 4.0]]])).tolist()
     [[[1.0, 2.0, 2.0]]]
@@ -54,17 +57,18 @@ class BlurPool(nn.Module):
         self.register_buffer("kernel", kernel.expand(channels, 1, *kernel.shape).clone(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Blurred and thinned out; beyond the border the outermost values go on."""
+        """Blur and thin out `(N, C, *S)`, which is padded with its outermost values."""
         x = F.pad(x, self.pads, mode="replicate")
         kernel: torch.Tensor = self.kernel.to(x.dtype)  # type: ignore[assignment, operator]
         return _CONVOLVE[x.ndim - 2](x, kernel, stride=self.stride, groups=x.shape[1])
 
 
 class StillBlur(nn.Module):
-    """A `BlurPool` of 3 taps that lost its stride: at every position the blur of those `dilation` apart.
+    """The blur of a `BlurPool` of 3 taps without its stride, dilated: `x[i - d] / 4 + x[i] / 2 + x[i + d] / 4`.
 
-    Each of the interleaved coarse grids is blurred by itself, its own outermost values going on beyond the border; axes
-    with dilation 0 are left alone. Maps `(N, C, *S)` to the same shape.
+    Positions `d = dilation` apart form one of d interleaved coarse grids. Each grid is padded with its own outermost
+    values, so that it is blurred as `BlurPool` blurs it. Axes with dilation 0 are not changed. Maps `(N, C, *S)` to the
+    same shape.
 
     >>> StillBlur((2,))(torch.tensor([[[0.0, 1.0, 4.0, 1.0, 0.0, 1.0]]])).tolist()
     [[[1.0, 1.0, 2.0, 1.0, 1.0, 1.0]]]
@@ -75,11 +79,12 @@ class StillBlur(nn.Module):
         self.dilation = tuple(dilation)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Blurred along one axis after the other."""
+        """Blur `(N, C, *S)` along one axis after the other."""
         for dim, dilation in enumerate(self.dilation, 2):
             if dilation:
                 size = x.shape[dim]
                 step = min(dilation, size)
+                # x[i - d], where the first d positions are their own neighbors, and likewise x[i + d].
                 before = torch.cat([x.narrow(dim, 0, step), x.narrow(dim, 0, size - step)], dim)
                 after = torch.cat([x.narrow(dim, step, size - step), x.narrow(dim, size - step, step)], dim)
                 x = x / 2 + (before + after) / 4
@@ -87,7 +92,7 @@ class StillBlur(nn.Module):
 
 
 class MaxBlurPool(nn.Module):
-    """Max pooling over windows of 2 at every position, then `BlurPool` of stride 2: the paper's anti-aliased max pool.
+    """A max pool over windows of 2 at stride 1, then a `BlurPool` of stride 2: the paper's anti-aliased max pool.
 
     >>> MaxBlurPool(2, 3)(torch.zeros(1, 3, 8, 6)).shape
     torch.Size([1, 3, 4, 3])
@@ -98,6 +103,6 @@ class MaxBlurPool(nn.Module):
         self.blur = BlurPool(ndim, channels, 2, taps)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`(N, C, *S)` to `(N, C, *ceil(S / 2))`."""
+        """Pool `(N, C, *S)` to `(N, C, *ceil(S / 2))`."""
         ndim = x.ndim - 2
         return self.blur(_MAX_POOL[ndim](F.pad(x, [0, 1] * ndim, mode="replicate"), 2, 1))

@@ -1,10 +1,15 @@
-"""Networks that read both strands of a sequence alike.
+"""Networks that treat both strands of a DNA sequence alike, by shared weights.
 
-What they say of the reverse complement is the reverse complement of what they say.
+The output for the reverse complement of a sequence is the reverse complement of the output: `f(rc(x)) = rc(f(x))`.
+
+The rule is applied to every layer. Reversing a map `(N, C, L)` means to reverse its positions and to exchange each
+channel c with its partner p(c): for bases A with T and C with G, for feature maps c with c + C/2, for outputs the same
+label of the other strand. A convolution has the property if its weights fulfil `W[p(o), q(i), -k] = W[o, i, k]`, where
+q pairs the input's channels and k counts from the kernel's middle.
 
 Reverse-complement parameter sharing: Shrikumar, Greenside & Kundaje 2017, "Reverse-complement parameter sharing
 improves deep learning models for genomics"; as equivariance: Mallet & Vert 2021, "Reverse-complement equivariant
-networks for DNA sequences". Here channel c of a feature map reads one strand as channel c + C/2 reads the other.
+networks for DNA sequences".
 """
 
 from collections.abc import Sequence
@@ -20,7 +25,10 @@ _Network = TypeVar("_Network", bound=nn.Module)
 
 
 def halves(channels: int) -> list[int]:
-    """The partner of every channel of a feature map: half of all further on.
+    """Return the partner of every channel of a feature map: the channel half of all channels further on.
+
+    Raises:
+        ValueError: the number of channels is odd.
 
     >>> halves(6)
     [3, 4, 5, 0, 1, 2]
@@ -31,7 +39,10 @@ def halves(channels: int) -> list[int]:
 
 
 def strand_pairs(channels: int) -> list[int]:
-    """The partner of every output: outputs of the two strands alternate.
+    """Return the partner of every output, where the outputs of the two strands alternate.
+
+    Raises:
+        ValueError: the number of outputs is odd.
 
     >>> strand_pairs(4)
     [1, 0, 3, 2]
@@ -42,7 +53,7 @@ def strand_pairs(channels: int) -> list[int]:
 
 
 def mirrored_input(channels: int) -> list[int]:
-    """The partner of every input: A C G T reversed, signals beside them as they are.
+    """Return the partner of every input: T G C A for A C G T; other inputs, such as signals, are their own partners.
 
     >>> mirrored_input(5)
     [3, 2, 1, 0, 4]
@@ -51,9 +62,11 @@ def mirrored_input(channels: int) -> list[int]:
 
 
 class _Shared(nn.Module):
-    """A weight of which one half follows from the other: `W[p(o), q(i), -k] = W[o, i, k]`.
+    """A parametrization that gives a weight the property `W[p(o), q(i), -k] = W[o, i, k]`.
 
-    The free weight and its mirror image are added; divided by the root of two, their variance at the start stays.
+    It adds the free weight and its mirror image, and divides by the square root of two, which keeps the variance of
+    fresh weights. `first` and `second` hold the partners along the weight's first two dimensions; `second` is None for
+    a bias.
     """
 
     def __init__(self, first: Sequence[int], second: Sequence[int] | None) -> None:
@@ -62,7 +75,7 @@ class _Shared(nn.Module):
         self.register_buffer("second", None if second is None else torch.tensor(second), persistent=False)
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        """The shared weight; a vector where there is one index alone."""
+        """Return the shared weight, in the shape of the free one: `(C, C, k)`, or `(C,)` for a bias."""
         image = weight[cast(torch.Tensor, self.first)]
         if self.second is not None:
             image = image[:, cast(torch.Tensor, self.second)].flip(-1)
@@ -70,7 +83,7 @@ class _Shared(nn.Module):
 
 
 class MirrorNorm(nn.Module):
-    """Batch norm whose two halves of channels have the statistics and the scale in common.
+    """A batch norm that uses the same statistics, scale and shift for a channel and its partner half of all further on.
 
     >>> MirrorNorm(4)(torch.randn(2, 4, 9)).shape
     torch.Size([2, 4, 9])
@@ -81,21 +94,22 @@ class MirrorNorm(nn.Module):
         self.norm = nn.BatchNorm1d(len(halves(channels)) // 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`(N, C, L)` to the same shape."""
+        """Normalize `(N, C, L)`: the two halves of the channels are a batch of `2N` for a norm of `C / 2` channels."""
         batch, channels, length = x.shape
         return self.norm(x.reshape(2 * batch, channels // 2, length)).reshape(batch, channels, length)
 
 
 def mirror(network: nn.Module, first: nn.Module, last: nn.Module) -> None:
-    """Share weights between the strands all through a 1-D network, in place.
+    """Share the weights of all convolutions and batch norms of a 1-D network between the strands, in place.
 
-    Every layer between `first` and `last` must treat positions and channels alike but for convolutions and batch norms:
-    sums and pointwise functions do, joining channels does not. Strides must keep the grid its own mirror image.
+    All other layers between `first` and `last` must treat every position and channel alike: sums and pointwise
+    functions do, but joining channels does not. The grid of every map must be its own mirror image, so the padding of a
+    strided convolution must be symmetric.
 
     Args:
-        network: of convolutions and batch norms over one axis.
+        network: a network over one axis.
         first: its convolution that reads the bases.
-        last: its (transposed) convolution that gives the outputs, strands alternating.
+        last: its (transposed) convolution that gives the outputs, whose strands alternate.
     """
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):
@@ -112,7 +126,9 @@ def mirror(network: nn.Module, first: nn.Module, last: nn.Module) -> None:
 
 
 def plain(network: _Network) -> _Network:
-    """The same network without sharing, of plain convolutions and batch norms, in place: for export and streaming.
+    """Replace shared weights by their values, and norms by ordinary ones, in place; return the network.
+
+    The network computes the same. Export and streaming need ordinary layers.
 
     >>> network = nn.Sequential(nn.Conv1d(4, 8, 3, padding=1), nn.BatchNorm1d(8), nn.Conv1d(8, 2, 1))
     >>> mirror(network, network[0], network[2])
@@ -131,6 +147,7 @@ def plain(network: _Network) -> _Network:
 
 
 def _whole(half: nn.BatchNorm1d) -> nn.BatchNorm1d:
+    """Return an ordinary norm of all channels for a norm of half of them."""
     place = {"device": half.weight.device, "dtype": half.weight.dtype}
     whole = nn.BatchNorm1d(2 * half.num_features, eps=half.eps, momentum=half.momentum, **place)
     whole.load_state_dict({

@@ -1,6 +1,6 @@
-"""Layers along time for networks that see a clip as a batch of frames: convolution along time, (2+1)-D blocks.
+"""Layers along time for networks that hold a clip as a batch of frames: convolutions along time, (2+1)-D blocks.
 
-Frames in the batch run through any 2-D layer at the speed of pictures; along time a network mixes them in few places.
+As a batch, frames run through any 2-D layer as fast as images do. Only the layers here mix the frames of a clip.
 """
 
 import torch
@@ -11,7 +11,9 @@ from atrous.nn.blocks import initialize
 
 
 def to_frames(x: torch.Tensor) -> torch.Tensor:
-    """A clip `(N, C, T, H, W)` as a batch of frames `(N * T, C, H, W)`; a view when the channels are last in memory.
+    """Return clips `(N, C, T, H, W)` as a batch of frames `(N * T, C, H, W)`.
+
+    It is a view if the channels are last in memory.
 
     >>> to_frames(torch.zeros(2, 3, 4, 8, 9)).shape
     torch.Size([8, 3, 8, 9])
@@ -20,23 +22,27 @@ def to_frames(x: torch.Tensor) -> torch.Tensor:
 
 
 def to_clip(x: torch.Tensor, frames: int) -> torch.Tensor:
-    """A batch of frames `(N * T, C, H, W)` as clips `(N, C, T, H, W)` of `frames` frames; undoes `to_frames`."""
+    """Return a batch of frames `(N * T, C, H, W)` as clips `(N, C, T, H, W)` of `frames` frames each."""
     return x.unflatten(0, (-1, frames)).transpose(1, 2)
 
 
 class AlongTime(nn.Module):
     """A convolution along time alone, `(kernel, 1, 1)`, on a batch of frames `(N * T, C, H, W)`.
 
-    `frames`, the length T of the clips in the batch, is told before each pass (`set_frames`), as it cannot be seen from
-    the batch. Beyond the clip's ends there are zeros; a causal one looks at this frame and those before it.
+    The batch does not show where one clip ends and the next one starts. So `frames`, the length T of the clips, must be
+    set before each pass (`set_frames`). A clip is padded with zeros at both ends, or before its start if causal.
 
     Args:
-        inputs: channels.
-        outputs: channels.
-        kernel: frames that it sees, odd unless causal.
-        causal: whether it sees no frame of the future.
-        residual: adds what it finds to its input, and starts with weights of zero: as the identity.
-        groups: of the channels.
+        inputs: channels of the input.
+        outputs: channels of the output.
+        kernel: frames that an output frame reads, odd unless causal.
+        causal: whether it reads this frame and earlier ones only.
+        residual: whether the result is added to the input. The weights then start at zero, so that the layer starts as
+            the identity.
+        groups: of the channels, as in `torch.nn.Conv3d`.
+
+    Raises:
+        ValueError: the kernel is even and not causal, or the channels differ in a residual layer.
 
     >>> layer = AlongTime(2, 2, causal=True, residual=True)
     >>> layer.frames = 4
@@ -67,24 +73,24 @@ class AlongTime(nn.Module):
             nn.init.zeros_(self.conv.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`(N * T, inputs, H, W)` to `(N * T, outputs, H, W)`."""
+        """Map `(N * T, inputs, H, W)` to `(N * T, outputs, H, W)`."""
         clip = F.pad(to_clip(x, self.frames), (0, 0, 0, 0, self.before, self.after))
         mixed = to_frames(self.conv(clip))
         return x + mixed if self.residual else mixed
 
 
 def set_frames(network: nn.Module, frames: int) -> None:
-    """Tell every `AlongTime` of a network how long the clips in the next batch are."""
+    """Set the length of the clips in the next batch, in every `AlongTime` of a network."""
     for module in network.modules():
         if isinstance(module, AlongTime):
             module.frames = frames
 
 
 def factorized(conv: nn.Conv2d, kernel: int = 3, *, causal: bool = False) -> nn.Sequential:
-    """A (2+1)-D block from a convolution in the plane: it, batch norm, ReLU, and a convolution along time.
+    """Build a (2+1)-D block: the given convolution in the plane, batch norm, ReLU, and a convolution along time.
 
-    Tran et al. 2018, "A closer look at spatiotemporal convolutions for action recognition", section 3.5; with as many
-    channels between the two as the plane's convolution has.
+    Tran et al. 2018, "A closer look at spatiotemporal convolutions for action recognition", section 3.5. Unlike there,
+    the map between the two convolutions has as many channels as the convolution in the plane gives.
 
     >>> block = factorized(nn.Conv2d(3, 8, 3, padding=1, bias=False))
     >>> [type(layer).__name__ for layer in block]

@@ -1,4 +1,4 @@
-"""Transposed convolutions that begin as linear interpolation (Long, Shelhamer & Darrell 2015, section 3.3)."""
+"""Transposed convolutions that start as linear interpolation (Long, Shelhamer & Darrell 2015, section 3.3)."""
 
 from collections.abc import Sequence
 
@@ -9,25 +9,30 @@ from atrous._nd import CONV_TRANSPOSE
 
 
 def linear_taps(stride: int) -> torch.Tensor:
-    """Weights along one axis by which a transposed convolution of this stride interpolates linearly.
+    """Return the weights along one axis with which a transposed convolution of this stride interpolates linearly.
 
-    The kernel is `2 * stride` long (one less when the stride is odd) and is the triangle of half-pixel centers, so that
-    with padding `(len - stride) / 2` the output has `stride` times the input's length. Every output gets weights that
-    add up to 1: a kernel that its stride does not divide would give some outputs more than others (a checkerboard).
+    There are `n = 2 * stride` of them (one less when the stride is odd), in the shape of a triangle:
+
+        weight[i] = 1 - |i - (n - 1) / 2| / stride.
+
+    With padding `(n - stride) / 2` the output has `stride` times the input's length, at half-pixel centers. The weights
+    that reach one output add up to 1 for every output. (With a length that the stride does not divide they would add
+    up to more for some outputs than for others, which shows as a checkerboard.)
 
     >>> linear_taps(2).tolist(), linear_taps(3).tolist()
     ([0.25, 0.75, 0.75, 0.25], [0.3333333432674408, 0.6666666865348816, 1.0, 0.6666666865348816, 0.3333333432674408])
     """
     size = 2 * stride - stride % 2
-    at = torch.arange(size, dtype=torch.float64)
-    return (1 - (at - (size - 1) / 2).abs() / stride).float()
+    index = torch.arange(size, dtype=torch.float64)
+    return (1 - (index - (size - 1) / 2).abs() / stride).float()
 
 
 def linear_upsampling(ndim: int, channels: int, stride: int | Sequence[int], *, mix: bool = False) -> nn.Module:
-    """A learnable upsampling `(N, channels, *S)` to `(N, channels, *(S * stride))`, at first a linear interpolation.
+    """Build a learnable upsampling of `(N, channels, *S)` to `(N, channels, *(S * stride))`.
 
-    Away from the border it then equals `resize`; at the border outputs fade, since zeros stand beyond it. With `mix`
-    every output channel may read every input channel, as in the paper, though at first it reads its own alone.
+    It starts as linear interpolation. Away from the border it then equals `resize`; at the border it gives smaller
+    values, since it reads zeros there. With `mix` every output channel may learn to read every input channel, as in the
+    paper; at first it reads its own.
 
     Args:
         ndim: spatial axes.

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from atrous.encoders.classifier import classifier_encoder
+from atrous.encoders.dense import DenseLayers
 from atrous.encoders.encoder import Encoder
 from atrous.encoders.resnet import ResNet
 from atrous.encoders.timm_encoder import TimmEncoder, efficientnet_lite0
@@ -75,9 +76,8 @@ def _fused(build: Callable[..., DenseNetwork]) -> Callable[..., DenseNetwork]:
 
 def _fc_densenet(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
     *blocks, bottleneck = model.blocks
-    return fc_densenet(
-        model.ndim, model.in_channels, outputs, blocks=blocks, bottleneck=bottleneck, growth=model.growth, **options
-    )
+    layers = DenseLayers(tuple(blocks), bottleneck=bottleneck, growth=model.growth)
+    return fc_densenet(model.ndim, model.in_channels, outputs, layers=layers, **options)
 
 
 def _five_layer(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:

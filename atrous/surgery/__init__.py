@@ -1,4 +1,4 @@
-"""Certified surgery: conversions of trained networks that prove themselves on the network given, or refuse."""
+"""Certified surgery: conversions of trained networks that are proven on the user's own network, or refused."""
 
 from atrous.surgery.certificate import Change, Converted, SurgeryCertificate
 from atrous.surgery.convolutionalize import convolutionalize

@@ -1,7 +1,8 @@
-"""Copies of a network to operate on: surgery is tried and measured in float32, the result has the original's types.
+"""Copies of a network that surgery works on.
 
-With the few digits of bfloat16 one operation can pass for another, so what has fewer digits is widened first, which
-is exact, and the result is narrowed by name at the end.
+Surgery is tried and measured in float32, and its result gets the original's types. In bfloat16 two different operations
+can give the same digits. So a network in such a type is first copied to float32, which is exact, and the result's
+tensors are converted back at the end, by name.
 """
 
 import copy
@@ -12,16 +13,20 @@ from atrous.errors import UserError
 
 
 def copied(network: nn.Module) -> nn.Module:
-    """A copy that shares nothing with the network.
+    """Return a deep copy of the network.
 
     Raises:
-        UserError: it holds what cannot be copied, naming the module where that is known.
+        UserError: the network holds something that cannot be copied; the message names the module if it is known.
     """
     try:
         return copy.deepcopy(network)
     except Exception as error:  # copying runs the code of whatever the network holds
-        computed = [(path, name) for path, m in network.named_modules() for name, v in vars(m).items() if _computed(v)]
-        said = str(error).strip().splitlines()
+        computed = [
+            (path, name)
+            for path, module in network.named_modules()
+            for name, value in vars(module).items()
+            if _is_computed(value)
+        ]
         if computed:
             path, name = computed[0]
             raise UserError(
@@ -29,51 +34,57 @@ def copied(network: nn.Module) -> nn.Module:
                 "other parameters by a hook (torch.nn.utils.weight_norm, spectral_norm), so the network cannot be "
                 "copied: remove it first, with torch.nn.utils.remove_weight_norm or remove_spectral_norm"
             ) from error
+        lines = str(error).strip().splitlines()
         raise UserError(
             f"{type(network).__name__}: cannot be copied, and the original is never changed: "
-            f"{said[0] if said else type(error).__name__}"
+            f"{lines[0] if lines else type(error).__name__}"
         ) from error
 
 
 def widened(network: nn.Module) -> nn.Module:
-    """The network in float32 where its numbers have fewer digits; the network itself where none has.
+    """Return a float32 copy of a network with tensors in bfloat16 or float16, or the network itself if it has none.
 
     >>> half = nn.Linear(2, 2).bfloat16()
     >>> widened(half).weight.dtype, half.weight.dtype
     (torch.float32, torch.bfloat16)
     """
-    if not any(_narrow(value) for value in _named(network).values()):
+    if not any(_is_narrow(value) for value in _named_tensors(network).values()):
         return network
     wide = copied(network)
-    for value in _named(wide).values():
-        if _narrow(value):
+    for value in _named_tensors(wide).values():
+        if _is_narrow(value):
             value.grad = None
-            value.data = value.data.float()  # in place: what is tied stays tied
+            value.data = value.data.float()  # the tensor object stays, so that tied weights stay tied
     return wide
 
 
 def narrowed(result: nn.Module, original: nn.Module) -> nn.Module:
-    """The result, its parameters and buffers in the types that those of the same names have in the original."""
-    types = {name: value.dtype for name, value in _named(original).items()}
-    for name, value in _named(result).items():
+    """Convert the result's parameters and buffers to the types of those with the same names in the original.
+
+    In place; returns `result`.
+    """
+    types = {name: value.dtype for name, value in _named_tensors(original).items()}
+    for name, value in _named_tensors(result).items():
         if value.is_floating_point() and value.dtype != types.get(name, value.dtype):
             value.data = value.data.to(types[name])
     return result
 
 
-def in_what(network: nn.Module) -> str:
-    """What a certificate says of the type in which was compared, where that is not the network's own."""
-    return ", both in float32" if any(_narrow(value) for value in _named(network).values()) else ""
+def type_remark(network: nn.Module) -> str:
+    """Return what a certificate says about the type of the comparison: nothing, if it is the network's own type."""
+    return ", both in float32" if any(_is_narrow(value) for value in _named_tensors(network).values()) else ""
 
 
-def _named(network: nn.Module) -> dict[str, Tensor]:
-    found = dict(network.named_parameters(remove_duplicate=False))
-    return {**found, **dict(network.named_buffers(remove_duplicate=False))}
+def _named_tensors(network: nn.Module) -> dict[str, Tensor]:
+    parameters = dict(network.named_parameters(remove_duplicate=False))
+    return {**parameters, **dict(network.named_buffers(remove_duplicate=False))}
 
 
-def _narrow(value: Tensor) -> bool:
+def _is_narrow(value: Tensor) -> bool:
+    """Whether the values have fewer digits than float32."""
     return value.is_floating_point() and value.dtype.itemsize < 4
 
 
-def _computed(value: object) -> bool:
+def _is_computed(value: object) -> bool:
+    """Whether the value is a tensor that was computed from parameters; such a tensor cannot be copied."""
     return isinstance(value, Tensor) and not value.is_leaf

@@ -6,7 +6,7 @@ from torch import nn
 
 from atrous.analysis.probe import forward, pictures_of_noise, shared_copy
 from atrous.errors import UserError
-from atrous.nn.normalize import Normalize
+from atrous.nn.blocks import Normalize
 from tests.toy_models import Lambda
 
 

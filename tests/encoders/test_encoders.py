@@ -6,6 +6,7 @@ import torch
 from atrous.encoders import (
     VGG,
     DenseEncoder,
+    DenseLayers,
     Encoder,
     Plain,
     ResNet,
@@ -26,7 +27,7 @@ ENCODERS = {
     "vgg 3-D, anti-aliased": lambda: VGG(3, 1, depth=11, width=4, antialias=True),
     "resnet 1-D, stride 4": lambda: ResNet(1, 4, depth=10, width=8, output_stride=4),
     "vgg 2-D, stride 2": lambda: VGG(2, 3, depth=11, width=4, output_stride=2),
-    "dense 3-D": lambda: DenseEncoder(3, 1, blocks=(2, 1), bottleneck=2, growth=3, first=4),
+    "dense 3-D": lambda: DenseEncoder(3, 1, DenseLayers((2, 1), bottleneck=2, growth=3, first=4)),
     "plain 1-D": lambda: Plain(1, 4, width=4, stride=3),
     "torchvision resnet50": lambda: classifier_encoder("resnet50", 2),
     "lite0": lambda: efficientnet_lite0(pretrained=False),

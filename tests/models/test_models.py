@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from atrous.encoders import VGG, ResNet, efficientnet_lite0
+from atrous.encoders import VGG, DenseLayers, ResNet, efficientnet_lite0
 from atrous.models import (
     DenseNetwork,
     deeplab,
@@ -50,7 +50,7 @@ MODELS = {
     "deeplab blurred": lambda n, **o: deeplab(resnet(n, output_stride=2, antialias=True), 3, width=8, **o),
     "dilated": lambda n, **o: dilated(vgg(n, output_stride=4), 3, width=8, **o),
     "dilated large": lambda n, **o: dilated(resnet(n, strides=(2, 2)), 3, width=2, context="large", **o),
-    "fc_densenet": lambda n, **o: fc_densenet(n, 2, 3, blocks=(2, 1), bottleneck=2, growth=3, first=6, **o),
+    "fc_densenet": lambda n, **o: fc_densenet(n, 2, 3, layers=DenseLayers((2, 1), 2, 3, first=6), **o),
     "five_layer": lambda n, **o: five_layer(n, 2, 3, width=4, **o),
 }
 DEEP = [name for name in MODELS if name not in ("fcn32s", "five_layer")]

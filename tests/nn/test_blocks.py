@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from atrous._nd import per_axis
-from atrous.nn.blocks import conv_norm_act
-from atrous.nn.normalize import Normalize
-from atrous.nn.resize import resize
+from atrous.nn.blocks import Normalize, conv_norm_act, resize
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])

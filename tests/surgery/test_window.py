@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from atrous.surgery.window import DilatedAvgPool, DilatedMaxPool, Window, dilate_conv
+from atrous.surgery.window import DilatedAvgPool, DilatedMaxPool, FineWindow, dilate_conv
 
 WINDOWS = st.builds(
-    lambda k, s, d, p, r, left: Window(k, s, d, min(p, d * (k - 1) // 2), min(p, d * (k - 1) // 2), r, min(left, s)),
+    lambda k, s, d, p, r, left: FineWindow(k, s, d, *[min(p, d * (k - 1) // 2)] * 2, r, min(left, s)),
     st.integers(1, 4), st.sampled_from([1, 2, 4]), st.integers(1, 2), st.integers(0, 3), st.sampled_from([1, 2, 4]),
     st.sampled_from([1, 2, 4]),
 )  # fmt: skip
@@ -33,11 +33,11 @@ def test_the_coarse_grid_is_the_original_borders_included(window, length, kind):
         found = conv(x)
     elif kind == "max":
         p = min(p, k // 2)
-        window = Window(k, s, d, p, p, window.rate, window.fine_stride)
+        window = FineWindow(k, s, d, p, p, window.rate, window.fine_stride)
         wanted, found = F.max_pool1d(coarse, k, s, p, d), DilatedMaxPool([window])(x)
     else:
         p = min(p, k // 2)
-        window = Window(k, s, 1, p, p, window.rate, window.fine_stride)
+        window = FineWindow(k, s, 1, p, p, window.rate, window.fine_stride)
         wanted, found = F.avg_pool1d(coarse, k, s, p), DilatedAvgPool([window])(x)
     assert found[..., :: window.rate_out].shape == wanted.shape
     assert torch.allclose(found[..., :: window.rate_out], wanted, atol=1e-12)
@@ -50,14 +50,14 @@ def test_the_coarse_grid_is_the_original_borders_included(window, length, kind):
 def test_average_pools_count_as_the_original_does(include, divisor, ceil, size):
     x = torch.randn(1, 2, size[0] * 2, size[1] * 2 - 1, dtype=torch.float64)
     pool = nn.AvgPool2d(3, 2, 1, ceil, include, divisor)
-    found = DilatedAvgPool([Window(3, 2, 1, 1, 1, 2, 1, ceil)] * 2, include, divisor)(x)
+    found = DilatedAvgPool([FineWindow(3, 2, 1, 1, 1, 2, 1, ceil)] * 2, include, divisor)(x)
     assert torch.allclose(found[..., ::4, ::4], pool(x[..., ::2, ::2]), atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", [1, 2, 3])
 def test_a_window_of_two_keeps_an_even_length_and_its_class_is_copied(kind):
     conv = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[kind](2, 2, 2, 2)
-    dilate_conv(conv, [Window(2, 2, 1, 0, 0, 1, 1)] * kind)
+    dilate_conv(conv, [FineWindow(2, 2, 1, 0, 0, 1, 1)] * kind)
     x = torch.randn(1, 2, *(8,) * kind)
     assert conv(x).shape == x.shape
     assert torch.equal(copy.deepcopy(conv)(x), conv(x))
