@@ -18,7 +18,7 @@ import torch
 from atrous.nn.temporal import AlongTime
 from atrous.prediction.predictor import load
 from atrous.recipe.network import build_network
-from atrous.recipe.schema import ModelSection
+from atrous.recipe.sections import ModelSection
 from atrous.stream.session import Session
 
 

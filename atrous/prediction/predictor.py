@@ -20,7 +20,7 @@ from atrous.data.void import make_void, voided
 from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.geometry.plan import Plan
-from atrous.nn.normalize import Normalize
+from atrous.nn.blocks import Normalize
 from atrous.prediction.arrays import array_source, in_data_array, is_data_array, open_array
 from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
 from atrous.prediction.result import Prediction

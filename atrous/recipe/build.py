@@ -6,7 +6,8 @@ from atrous.data.feed.augment import Color
 from atrous.data.feed.views import Geometry
 from atrous.data.preprocess import Preparation
 from atrous.recipe.network import build_encoder, build_network, describe
-from atrous.recipe.schema import AugmentSection, Recipe
+from atrous.recipe.schema import Recipe
+from atrous.recipe.sections import AugmentSection
 from atrous.tasks.table import TASKS
 from atrous.tasks.task import Task
 from atrous.training.loop import Settings

@@ -26,7 +26,7 @@ from atrous.models.skips import fcn8s, fcn16s, fcn32s
 from atrous.models.unet import unet
 from atrous.models.video import VideoNetwork
 from atrous.nn.attention import attention
-from atrous.recipe.schema import ModelSection
+from atrous.recipe.sections import ModelSection
 from atrous.surgery.dilate import dilate
 from atrous.surgery.inflate import inflate
 

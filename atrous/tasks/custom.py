@@ -8,7 +8,7 @@ import torch
 
 from atrous.tasks.measures import Measures
 from atrous.tasks.scores import Scores
-from atrous.tasks.task import Metrics, Result, Task
+from atrous.tasks.task import EvaluationResult, Metrics, Task
 
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Given the output `(N, K, *S)` and the targets (of labels `(N, *S)` int64), returns a scalar."""
@@ -84,7 +84,7 @@ class _CustomMetrics:
             if not math.isnan(value):
                 self._values[metric].append(value)
 
-    def result(self, seconds: float, tta: str = "none") -> Result:
+    def result(self, seconds: float, tta: str = "none") -> EvaluationResult:
         """See `Metrics.result`."""
         result = self._metrics.result(seconds, tta)
         means = {name: sum(row) / len(row) if row else math.nan for name, row in self._values.items()}

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 
-class Result(Protocol):
+class EvaluationResult(Protocol):
     """The metrics of one evaluation."""
 
     @property
@@ -61,7 +61,7 @@ class Metrics(Protocol):
         """
         ...
 
-    def result(self, seconds: float, tta: str = "none") -> Result:
+    def result(self, seconds: float, tta: str = "none") -> EvaluationResult:
         """Return the metrics of all images counted; `seconds` and the test-time augmentation are passed through."""
         ...
 

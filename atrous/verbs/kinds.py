@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from atrous.recipe.plan import PlannedRecipe, Request
     from atrous.recipe.schema import Recipe
     from atrous.report.page import Example
-    from atrous.tasks.task import Result
+    from atrous.tasks.task import EvaluationResult
     from atrous.verbs.feeds import Feed
 
 
@@ -37,7 +37,7 @@ class Kind:
     plan: "Callable[[Dataset, Fingerprint, Request], PlannedRecipe]"
     feed: "Callable[[Check, Recipe, Path], Feed]"
     outputs: "Callable[[Predictor, Input, Path, Companions], list[Output]]"
-    examples: "Callable[[Predictor, Dataset, str, Result], Sequence[Example]]"
+    examples: "Callable[[Predictor, Dataset, str, EvaluationResult], Sequence[Example]]"
 
 
 # Each function imports what it needs when it is called: `atrous check` must not wait for torch's optimizers.
@@ -115,17 +115,23 @@ def _genome_outputs(predictor: "Predictor", item: "Input", out: Path, companions
     return genome_outputs(predictor, item, out, companions)
 
 
-def _no_examples(predictor: "Predictor", dataset: "Dataset", split: str, result: "Result") -> "Sequence[Example]":
+def _no_examples(
+    predictor: "Predictor", dataset: "Dataset", split: str, result: "EvaluationResult"
+) -> "Sequence[Example]":
     return []
 
 
-def _grid_examples(predictor: "Predictor", dataset: "Dataset", split: str, result: "Result") -> "Sequence[Example]":
+def _grid_examples(
+    predictor: "Predictor", dataset: "Dataset", split: str, result: "EvaluationResult"
+) -> "Sequence[Example]":
     from atrous.verbs.summary import grid_examples
 
     return grid_examples(predictor, dataset, split, result)
 
 
-def _video_examples(predictor: "Predictor", dataset: "Dataset", split: str, result: "Result") -> "Sequence[Example]":
+def _video_examples(
+    predictor: "Predictor", dataset: "Dataset", split: str, result: "EvaluationResult"
+) -> "Sequence[Example]":
     from atrous.verbs.summary import video_examples
 
     return video_examples(predictor, dataset, split, result)

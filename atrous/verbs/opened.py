@@ -23,7 +23,7 @@ LOOKED_AT = 64
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedData:
     """A data set as a caller gave it.
 
     Attributes:
@@ -41,7 +41,7 @@ class Opened:
     batches: Stepped | None = None
 
 
-def open_data(data: Any, toml: Path | str | None = None, val: Any = None) -> Opened:
+def open_data(data: Any, toml: Path | str | None = None, val: Any = None) -> OpenedData:
     """Open data in whichever form they are.
 
     Args:
@@ -59,20 +59,20 @@ def open_data(data: Any, toml: Path | str | None = None, val: Any = None) -> Ope
             raise UserError("val= is for data in memory: a folder says its splits itself (docs/data.md)")
         root = Path(data)
         description = read_description(root, described)
-        return Opened(root, root.resolve().name, description, find_layout(root, description))
+        return OpenedData(root, root.resolve().name, description, find_layout(root, description))
     description = Description() if described is None else read_description(ROOT, described)
     if isinstance(data, DataLoader):
         if val is None:
             raise UserError("a DataLoader is trained on as it comes: give validation data as val=")
         layout = arrays_layout(islice(_entries(data), LOOKED_AT), _pairs(val))
-        return Opened(ROOT, "memory", description, layout, LoaderBatches(data))
+        return OpenedData(ROOT, "memory", description, layout, LoaderBatches(data))
     if isinstance(data, TorchDataset):
         if isinstance(data, IterableDataset):
             raise UserError("an IterableDataset has no items to be asked for: give a DataLoader over it, and val=")
         held_out = None if val is None else val if isinstance(val, TorchDataset) else list(_pairs(val))
-        return Opened(ROOT, "memory", description, items_layout(data, held_out))  # pyright: ignore[reportArgumentType]
+        return OpenedData(ROOT, "memory", description, items_layout(data, held_out))  # pyright: ignore[reportArgumentType]
     layout = arrays_layout(_pairs(data), None if val is None else _pairs(val))
-    return Opened(ROOT, "memory", description, layout)
+    return OpenedData(ROOT, "memory", description, layout)
 
 
 def open_dataset_from(data: Any, toml: Path | str | None = None) -> Dataset:

@@ -14,7 +14,7 @@ from atrous.prediction.predictor import Predictor
 from atrous.recipe.run import Run
 from atrous.report.page import Example, ReportContent, write_report
 from atrous.report.pictures import busiest, upright
-from atrous.tasks.task import Result
+from atrous.tasks.task import EvaluationResult
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
 from atrous.verbs.evaluate import probabilities, read_ahead
@@ -24,7 +24,7 @@ EXAMPLES = 3
 
 
 def write_summary(
-    run: Run, dataset: Dataset, split: str, scores: Result, outcome: Outcome, examples: Sequence[Example]
+    run: Run, dataset: Dataset, split: str, scores: EvaluationResult, outcome: Outcome, examples: Sequence[Example]
 ) -> None:
     """Write `report.html` and `scores.json` into the run folder.
 
@@ -70,12 +70,12 @@ def _flat(facts: dict[str, Any]) -> dict[str, Any]:
     return rest | facts["packages"]
 
 
-def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: Result) -> list[Example]:
+def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: EvaluationResult) -> list[Example]:
     """Return the samples with the highest and the lowest value of the first metric."""
     return _examples(predictor, dataset, split, result, _shown_upright)
 
 
-def video_examples(predictor: Predictor, dataset: Dataset, split: str, result: Result) -> list[Example]:
+def video_examples(predictor: Predictor, dataset: Dataset, split: str, result: EvaluationResult) -> list[Example]:
     """Return of the best and worst videos the frame in which most is labeled."""
     return _examples(predictor, dataset, split, result, _busiest_frame)
 
@@ -85,7 +85,11 @@ Shown = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _examples(
-    predictor: Predictor, dataset: Dataset, split: str, result: Result, choose: Callable[[Sample, Shown], Shown]
+    predictor: Predictor,
+    dataset: Dataset,
+    split: str,
+    result: EvaluationResult,
+    choose: Callable[[Sample, Shown], Shown],
 ) -> list[Example]:
     if not dataset.target.has_classes:
         return []

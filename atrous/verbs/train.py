@@ -22,7 +22,7 @@ from atrous.recipe.plan import PlannedRecipe, Request
 from atrous.recipe.run import Run, check_new, create_run, open_run
 from atrous.recipe.schema import Recipe, override, read_recipe
 from atrous.tasks.custom import CustomTask, LossFunction, MetricFunction
-from atrous.tasks.task import Result, Task
+from atrous.tasks.task import EvaluationResult, Task
 from atrous.training.budget import Budget
 from atrous.training.loop import Monitor, Outcome, Supply, fit
 from atrous.training.validation import validate
@@ -30,7 +30,7 @@ from atrous.verbs.check import check_layout
 from atrous.verbs.evaluate import measure
 from atrous.verbs.feeds import Feed
 from atrous.verbs.kinds import KINDS
-from atrous.verbs.opened import Opened, open_data
+from atrous.verbs.opened import OpenedData, open_data
 from atrous.verbs.progress import show_progress
 from atrous.verbs.summary import write_summary
 
@@ -199,7 +199,7 @@ def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> T
     return _train(run.recipe, check, opened, lambda: run, chosen, budget, watch)
 
 
-def _checked(opened: Opened, watch: _Watch) -> Check:
+def _checked(opened: OpenedData, watch: _Watch) -> Check:
     check = check_layout(opened.root, opened.description, opened.layout)
     if not check.ok:
         lines = [f"{opened.root}: fix these first", *(problem.line() for problem in check.errors)]
@@ -260,7 +260,7 @@ def _new_run(folder: Path, planned: PlannedRecipe, check: Check, chosen: TrainOp
 
 
 def _train(
-    recipe: Recipe, check: Check, opened: Opened, begin: Callable[[], Run], chosen: TrainOptions, budget: Budget,
+    recipe: Recipe, check: Check, opened: OpenedData, begin: Callable[[], Run], chosen: TrainOptions, budget: Budget,
     watch: _Watch,
 ) -> Trained:  # fmt: skip
     """`begin` gives the run once everything that can fail has been built, so that a mistake leaves no folder behind."""
@@ -274,7 +274,9 @@ def _train(
     return Trained(run, outcome, _report(run, check.dataset, outcome, chosen, watch))
 
 
-def _build(recipe: Recipe, check: Check, opened: Opened, scratch: Path, chosen: TrainOptions, watch: _Watch) -> _Parts:
+def _build(
+    recipe: Recipe, check: Check, opened: OpenedData, scratch: Path, chosen: TrainOptions, watch: _Watch
+) -> _Parts:
     """Make everything that the loop needs, from a recipe that agrees with the data.
 
     Raises:
@@ -323,7 +325,7 @@ def _learn(run: Run, parts: _Parts, budget: Budget, watch: _Watch, *, resume: bo
     )
 
 
-def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, watch: _Watch) -> Result:
+def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, watch: _Watch) -> EvaluationResult:
     split = run.recipe.data.val
     predictor = replace(load(run, device="cpu", network=chosen.network), task=_task(run.recipe, chosen))
     result = measure(predictor, dataset, dataset.splits[split])

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from atrous.errors import UserError
-from atrous.prediction.predictor import kind_of, load
-from atrous.recipe.run import create_run, open_run
-from atrous.recipe.schema import override, validate
+from atrous.models.own import own_network
+from atrous.prediction.predictor import load
+from atrous.recipe.run import create_run
+from atrous.recipe.schema import validate
 from atrous.training.checkpoint import write_tensors
 
 
@@ -102,10 +103,12 @@ def test_a_predictor_is_one_short_line(trained):
 
 
 def test_the_kind_of_data_follows_from_the_recipe(trained):
-    recipe = open_run(trained).recipe
-    assert load(trained).kind == kind_of(recipe) == "grids"
-    assert kind_of(override(recipe, ["data.video=true"])) == "videos"
-    assert kind_of(override(recipe, ["task.kind=stranded"])) == "genomes"
+    assert load(trained).kind == "grids"
+    classes = {"classes": ["a+", "a-"]}
+    earlier = validate({"data": {"root": "x", "video": True}, "task": classes}, "a recipe of an earlier version")
+    assert earlier.data.kind == "videos"
+    earlier = validate({"data": {"root": "x"}, "task": {"kind": "stranded", **classes}}, "an earlier version")
+    assert earlier.data.kind == "genomes"
 
 
 class Own(nn.Module):
@@ -116,7 +119,7 @@ class Own(nn.Module):
         self.first, self.head = nn.Conv2d(1, 4, 5, padding=2), nn.Conv2d(4, outputs, 1)
 
     def forward(self, x):
-        return self.head(self.first(x / 255).relu())
+        return self.head(self.first(x).relu())
 
 
 @pytest.fixture
@@ -130,22 +133,23 @@ def custom(tmp_path):
     run = create_run(tmp_path / "run", validate(values, "test"), {}, [])
     torch.manual_seed(3)
     network = Own()
-    write_tensors(run.weights, network.state_dict(), {})
+    wrapped = own_network(network, 2, 1, 2, mean=[90.0], std=[40.0])
+    write_tensors(run.weights, wrapped.state_dict(), {})
     return run, network
 
 
 @pytest.mark.parametrize("memory", [None, "8MB"])
-def test_a_network_of_your_own_is_given_raw_values(custom, memory):
+def test_a_network_of_your_own_is_given_normalized_values(custom, memory):
     run, network = custom
     image = np.random.default_rng(0).integers(0, 256, (1, 150, 90)).astype(np.uint8)
     fresh = Own()
     before = {name: value.clone() for name, value in fresh.state_dict().items()}
     predictor = load(run.folder, network=fresh, memory=memory)
     with torch.no_grad():
-        logits = network(torch.from_numpy(image)[None].float())
+        logits = network((torch.from_numpy(image)[None].float() - 90) / 40)
     torch.testing.assert_close(predictor.output(image), logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(predictor.predict(image).labels, logits.argmax(1)[0])
-    assert "Own, 2-D, 1 channels, 2 classes" in repr(predictor)
+    assert "2-D, 1 channels, 2 classes" in repr(predictor)
     for name, value in fresh.state_dict().items():  # the weights went into a copy
         assert torch.equal(value, before[name])
     assert fresh.training
@@ -155,8 +159,12 @@ def test_a_custom_run_says_which_network_it_needs(custom):
     run, _ = custom
     with pytest.raises(UserError, match=r"atrous\.load\(run, network=MyNetwork\(\)\)"):
         load(run.folder)
-    with pytest.raises(UserError, match=r"does not fit the Own that was passed: size mismatch for head"):
+    with pytest.raises(UserError, match=r"the task needs \(N, 2, and 2 axes\)"):
         load(run.folder, network=Own(outputs=3))
+    other = Own()
+    other.first = nn.Conv2d(1, 4, 3, padding=1)
+    with pytest.raises(UserError, match="does not fit the Own that was passed: size mismatch for"):
+        load(run.folder, network=other)
 
 
 def test_outputs_of_another_form_are_refused(custom):

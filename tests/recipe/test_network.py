@@ -6,7 +6,7 @@ import torch
 from atrous.encoders.timm_encoder import lite0_weights
 from atrous.errors import UserError
 from atrous.recipe.network import build_encoder, build_network
-from atrous.recipe.schema import ModelSection
+from atrous.recipe.sections import ModelSection
 from atrous.verbs.train import train
 from tests.conftest import SMALL
 

@@ -37,12 +37,12 @@ def test_files_are_labeled(trained, digits, tmp_path):
         ((), {"probabilities": "csv"}, False, "--probabilities csv: choose zarr or tiff or bigwig"),
         ((), {"probabilities": "zarr"}, True, "--probabilities zarr: choose csv"),
         ((), {"probabilities": "bigwig"}, False, "bigwig is for genomes"),
-        (("data.video=true",), {"probabilities": "zarr"}, False, "not for videos"),
-        (("data.video=true",), {"tta": "flip"}, False, "not for videos"),
-        (("task.kind=stranded",), {"overlay": True}, False, "for genomes only the features"),
-        (("task.kind=stranded",), {"tta": "flip"}, False, "for genomes only the features"),
-        (("task.kind=stranded",), {"probabilities": "tiff"}, False, "for genomes only the features"),
-        (("task.kind=stranded",), {"probabilities": "csv"}, True, "for genomes only the features"),
+        (("data.kind=videos",), {"probabilities": "zarr"}, False, "not for videos"),
+        (("data.kind=videos",), {"tta": "flip"}, False, "not for videos"),
+        (("data.kind=genomes",), {"overlay": True}, False, "for genomes only the features"),
+        (("data.kind=genomes",), {"tta": "flip"}, False, "for genomes only the features"),
+        (("data.kind=genomes",), {"probabilities": "tiff"}, False, "for genomes only the features"),
+        (("data.kind=genomes",), {"probabilities": "csv"}, True, "for genomes only the features"),
     ],
 )
 def test_options_are_checked_before_anything_is_loaded(trained, tmp_path, monkeypatch, settings, options, live, said):

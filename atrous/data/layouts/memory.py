@@ -14,7 +14,7 @@ from atrous.data.images import ArrayImage, SampleImage
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.sample import Sample
-from atrous.data.targets.labels import LabelArray, Labels
+from atrous.data.targets.labels import Labels
 from atrous.errors import UserError
 
 ROOT = Path("(in memory)")
@@ -142,6 +142,35 @@ def _items(split: str, items: Sequence[Any]) -> list[Sample]:
 def _lazy(name: str, number: int, opened: Callable[[int], Sample]) -> Sample:
     image = ItemImage(Path(name), number, opened)
     return Sample(name, image, Labels(ItemLabels(name, number, opened), image))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelArray:
+    """Labels in memory.
+
+    Attributes:
+        name: what messages call them.
+        array: `(*S)`, whole numbers.
+    """
+
+    name: str
+    array: np.ndarray
+
+    @property
+    def path(self) -> Path:
+        """See `LabelReader.path`: there is no such file, but messages need a name."""
+        return Path(self.name)
+
+    def header(self) -> Header:
+        """See `LabelReader.header`."""
+        return Header((1, *self.array.shape), self.array.dtype.name, "array")
+
+    def values(self, color_expected: bool) -> tuple[np.ndarray, bool]:
+        """See `LabelReader.values`."""
+        return self.array.astype(np.uint8) if self.array.dtype == bool else self.array, False
+
+    def unlabeled(self) -> None:
+        """See `LabelReader.unlabeled`: an array says something of every position."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -182,35 +182,6 @@ class AnnotatedRecording:
         """See `LabelReader.unlabeled`: `values` says it already."""
 
 
-@dataclass(frozen=True, eq=False)
-class LabelArray:
-    """Labels in memory.
-
-    Attributes:
-        name: what messages call them.
-        array: `(*S)`, whole numbers.
-    """
-
-    name: str
-    array: np.ndarray
-
-    @property
-    def path(self) -> Path:
-        """See `LabelReader.path`: there is no such file, but messages need a name."""
-        return Path(self.name)
-
-    def header(self) -> Header:
-        """See `LabelReader.header`."""
-        return Header((1, *self.array.shape), self.array.dtype.name, "array")
-
-    def values(self, color_expected: bool) -> tuple[np.ndarray, bool]:
-        """See `LabelReader.values`."""
-        return self.array.astype(np.uint8) if self.array.dtype == bool else self.array, False
-
-    def unlabeled(self) -> None:
-        """See `LabelReader.unlabeled`: an array says something of every position."""
-
-
 @dataclass(frozen=True)
 class Labels(Target):
     """One class at every position.

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from atrous.data.images import ArrayImage
+from atrous.data.layouts.memory import LabelArray
 from atrous.data.targets.base import Facts
 from atrous.data.targets.bits import Bits
 from atrous.data.targets.boxes import Boxes
 from atrous.data.targets.instances import Instances
-from atrous.data.targets.labels import LabelArray, Labels
+from atrous.data.targets.labels import Labels
 from atrous.data.targets.none import NoTarget
 from atrous.data.targets.points import Places, Points
 from atrous.data.targets.values import ValueArray, Values

@@ -1,0 +1,191 @@
+"""The sections of a recipe: every key with what it means and its default."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from atrous.tasks.table import TASKS
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A section of a recipe: unknown keys are refused, and values are checked when they are assigned."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+
+class DataSection(Section):
+    """Which data."""
+
+    root: str = Field(description="folder of the data set")
+    description: str | None = Field(None, description="a dataset.toml that lies elsewhere")
+    train: str = Field("train", description="split to train on")
+    val: str = Field("val", description="split to choose the best weights by")
+    kind: str = Field("grids", description="kind of data: grids, videos (time is the first of three axes) or genomes")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier_versions(cls, values: Any) -> Any:
+        """Recipes of earlier versions said `video = true` or `false` in place of a kind."""
+        if isinstance(values, dict) and "video" in values:
+            values = dict(values)
+            if values.pop("video"):
+                values.setdefault("kind", "videos")
+        return values
+
+
+class InputSection(Section):
+    """What is done to a file's values before the network sees them, in training and in prediction."""
+
+    intensity: list[Literal["keep", "zscore", "clip"]] = Field(
+        ["keep"],
+        min_length=1,
+        description="per channel or one for all: keep, zscore (of each case), clip (low to high)",
+    )
+    low: list[float] = Field([], description="where clip cuts, per channel")
+    high: list[float] = Field([], description="where clip cuts, per channel")
+    tracks: list[str] = Field([], description="signals beside a genome's bases, X.NAME.bw, as channels in this order")
+    spacing: list[float] = Field([], description="grid that the network works on, per axis; empty: that of the file")
+    rate: float | None = Field(None, gt=0, description="samples per second of the training recordings, where known")
+
+
+class ModelSection(Section):
+    """Which network."""
+
+    name: Literal[
+        "fcn",
+        "fcn32s",
+        "fcn16s",
+        "fcn8s",
+        "segnet",
+        "unet",
+        "deeplab",
+        "dilated",
+        "fc_densenet",
+        "codons",
+        "five_layer",
+        "custom",
+    ] = Field(
+        "fcn",
+        description="architecture: fcn is the light pyramid, custom a network of your own, the others are those of "
+        "their papers",
+    )
+    encoder: str = Field(
+        "resnet", description="resnet, vgg, efficientnet_lite0, torchvision:NAME or any timm model with feature maps"
+    )
+    pretrained: bool = Field(False, description="start from ImageNet weights")
+    depth: int = Field(18, description="of resnet (10, 18, 34) and vgg (11, 13, 16)")
+    encoder_width: int = Field(32, ge=4, description="channels of the finest level of resnet and vgg")
+    stem: int = Field(3, ge=1, description="kernel of the first convolution of resnet, odd")
+    strides: list[int | list[int]] = Field([2, 2, 2, 2], description="of the stages of resnet, per axis where a list")
+    output_stride: Literal[1, 2, 4, 8, 16, 32] | None = Field(
+        None, description="greatest stride of the encoder, the rest dilates; deeplab 16, dilated 8, others as it is"
+    )
+    antialias: bool = Field(False, description="blur before positions are dropped, in resnet and vgg")
+    width: int = Field(96, ge=4, description="channels of the decoder (fcn, unet, deeplab, dilated, five_layer)")
+    attention: Literal["none", "se", "eca", "spatial", "cbam", "scse", "local"] = Field(
+        "none", description="in the decoder: none, se, eca, spatial, cbam, scse or local"
+    )
+    fusion: Literal["sum", "concat", "gated"] | None = Field(
+        None, description="how fcn (sum) and unet (concat) join paths: sum, concat or gated"
+    )
+    deep_supervision: bool = Field(False, description="train with heads on the decoder's coarser maps too")
+    at_once: bool = Field(False, description="fcn8s: scale the skips so that all train at once without batch norm")
+    rates: list[Count] = Field([6, 12, 18], min_length=1, description="deeplab: dilation of the pyramid's branches")
+    image_pooling: bool = Field(True, description="deeplab: the mean of the whole is a branch of the pyramid")
+    context: Literal["basic", "large"] = Field("basic", description="dilated: size of the context module")
+    blocks: list[Count] = Field(
+        [4, 4, 4, 4, 4, 4], min_length=2, description="fc_densenet: layers per block, the bottleneck last"
+    )
+    dilations: list[Count] = Field(
+        [1, 2, 4, 8, 16, 32, 64, 128, 256, 16, 4, 1],
+        min_length=1,
+        description="codons: dilation of its blocks, in codons",
+    )
+    reverse_complement: bool = Field(False, description="codons: share the weights between the strands")
+    growth: int = Field(12, ge=1, description="fc_densenet: channels that a layer adds")
+    temporal: Literal["none", "frames", "levels", "blocks"] = Field(
+        "none",
+        description="video: 2-D on each frame (frames), its levels mixed along time (levels), (2+1)-D (blocks)",
+    )
+    temporal_kernel: int = Field(3, ge=1, description="frames that a convolution along time sees")
+    causal: bool = Field(False, description="video: no frame depends on later ones, for live use")
+    ndim: Literal[1, 2, 3] = Field(2, description="spatial axes")
+    in_channels: int = Field(3, ge=1, description="channels of the input")
+    mean: list[float] = Field([0.0, 0.0, 0.0], description="subtracted from the raw input, per channel")
+    std: list[Annotated[float, Field(gt=0)]] = Field([1.0, 1.0, 1.0], description="divides the raw input, per channel")
+
+
+class TaskSection(Section):
+    """What the labels mean and what a wrong one costs."""
+
+    kind: str = Field(
+        "semantic", description="one class at every position; stranded: any number of them, on the strands of a genome"
+    )
+    classes: list[str] = Field([], description="names, in label order")
+    palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
+    class_weights: list[Annotated[float, Field(ge=0)]] | None = Field(
+        None, description="of the cross-entropy, one per class"
+    )
+    dice: float = Field(1.0, ge=0, description="weight of the Dice loss beside the cross-entropy")
+    threshold: float = Field(0.5, gt=0, lt=1, description="stranded: probability from which a base has a feature")
+    shortest: list[int] = Field([], description="stranded: bases, per class, of the shortest stretch that is written")
+    frames: bool = Field(False, description="stranded: learn the reading frame too, as channels that are dropped")
+    tolerance: float | None = Field(
+        None, gt=0, description="surface Dice (volumes, in units of the spacing), onsets and offsets (signals, seconds)"
+    )
+    options: dict[str, Any] = Field({}, description="further keys of tasks that were added")
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        if kind not in TASKS:
+            raise ValueError(f"there is no task of that name: choose one of {', '.join(TASKS)}")
+        return kind
+
+
+class AugmentSection(Section):
+    """How training samples vary."""
+
+    flip: list[bool] = Field([False, True], description="mirror half of the crops, per axis")
+    scale: tuple[float, float] = Field((0.5, 2.0), description="least and greatest zoom")
+    rotate: float = Field(10.0, ge=0, le=180, description="greatest turn, degrees")
+    about: list[int] = Field([0], description="axes of a volume about which crops turn")
+    keep: list[int] = Field([], description="axes that are neither zoomed nor shifted by fractions: time")
+    strands: bool = Field(False, description="read half of the crops on the other strand (genomes)")
+    foreground: float = Field(0.33, ge=0, le=1, description="share of crops centered on a class drawn evenly")
+    brightness: float = Field(0.3, ge=0, description="greatest shift, in standard deviations of the data")
+    contrast: float = Field(0.3, ge=0, lt=1, description="greatest deviation of the contrast factor")
+    saturation: float = Field(0.3, ge=0, le=1, description="greatest deviation of the saturation factor")
+    noise: float = Field(0.03, ge=0, description="greatest standard deviation of noise")
+    gamma: float = Field(0.0, ge=0, description="greatest deviation of the exponent on intensities")
+
+
+class TrainSection(Section):
+    """How the network is trained."""
+
+    minutes: float | None = Field(None, gt=0, description="wall time of the whole run")
+    epochs: float | None = Field(None, gt=0, description="passes over the data, instead of minutes")
+    crop: list[Count] = Field([320, 448], description="size of a crop per axis")
+    batch_size: int = Field(8, ge=1, description="crops in a step")
+    learning_rate: float = Field(1e-3, gt=0, description="peak rate of AdamW")
+    encoder_rate: float = Field(0.5, gt=0, description="factor on the rate for pretrained weights")
+    weight_decay: float = Field(0.02, ge=0)
+    warmup: float = Field(0.06, ge=0, lt=1, description="share of the run in which the rate rises")
+    clip: float = Field(5.0, gt=0, description="greatest norm of the gradient")
+    validations: int = Field(12, ge=1, description="how often the run is validated")
+    patience: int | None = Field(None, ge=1, description="stop after so many validations without a gain")
+    precision: Literal["bf16-mixed", "32-true"] = Field("32-true", description="arithmetic of forward and backward")
+    accelerator: Literal["cpu", "cuda", "mps", "auto"] = Field("cpu", description="hardware: cpu, cuda, mps or auto")
+    seed: int = Field(0, ge=0, description="of everything drawn")
+
+
+class StageSection(Section):
+    """A share of the run in which part of the network learns."""
+
+    name: str = Field(description="in words")
+    share: float = Field(gt=0, le=1, description="of the run")
+    rate: float = Field(1.0, gt=0, description="factor on the learning rate")
+    encoder: float = Field(1.0, ge=0, le=1, description="share of the encoder's layers that learn; 0 is the head alone")
+    skips: int | None = Field(None, ge=0, description="how many skips of fcn8s and fcn16s are on")
