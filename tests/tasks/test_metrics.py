@@ -167,8 +167,8 @@ def test_half_precision_gives_the_same_figures_as_its_float32(dtype):
     ("probabilities", "target", "message"),
     [
         (torch.rand(3, 4, 4), torch.zeros(4, 4, dtype=torch.uint8), r"probabilities are \(3, 4, 4\)"),
-        (torch.rand(K, 4, 5), torch.zeros(4, 4, dtype=torch.uint8), r"asks for \(4, 4, 4\)"),
-        (torch.rand(K, 4, 4), torch.zeros(4, 4, dtype=torch.int64), "must be torch.uint8"),
+        (torch.rand(K, 4, 5), torch.zeros(4, 4, dtype=torch.uint8), r"needs \(4, 4, 4\)"),
+        (torch.rand(K, 4, 4), torch.zeros(4, 4, dtype=torch.int64), "convert it to torch.uint8"),
         (torch.rand(K, 4, 4), torch.full((4, 4), 7, dtype=torch.uint8), "label 7 in the truth, but .* 4 classes"),
         (torch.full((K, 4, 4), torch.nan), torch.zeros(4, 4, dtype=torch.uint8), "not finite"),
     ],
@@ -184,7 +184,7 @@ def test_input_that_does_not_fit_is_refused_and_not_counted(probabilities, targe
 def test_the_same_name_twice_is_refused():
     metrics = SegmentationMetrics(CLASSES)
     metrics.update("a", *image(0))
-    with pytest.raises(ValueError, match="a: counted before"):
+    with pytest.raises(ValueError, match="a: an image of this name was counted before"):
         metrics.update("a", *image(1))
 
 
