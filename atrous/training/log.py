@@ -1,4 +1,4 @@
-"""The log of a run: `metrics.csv`, and TensorBoard where its extra is installed."""
+"""The log of a run: `metrics.csv`, and TensorBoard if it is installed."""
 
 import csv
 import importlib.util
@@ -9,10 +9,11 @@ from typing import Any
 COLUMNS: tuple[str, ...] = (
     "step", "epoch", "seconds", "split", "loss", "learning_rate", "images_per_second", "miou", "pixel_accuracy",
 )  # fmt: skip
+"""The columns of `metrics.csv`."""
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Rows of a `metrics.csv`; numbers as float, blanks as None."""
+    """Return the rows of a `metrics.csv`, numbers as float and blanks as None; no rows if there is no such file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -21,17 +22,21 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class Log:
-    """Appends rows to `folder/metrics.csv`. When a run goes on from `step`, later rows of the lost time are dropped."""
+    """Appends rows to `folder/metrics.csv` and, if TensorBoard is installed, to `folder/tensorboard`.
+
+    A run that resumes at `step` drops the rows of later steps: they were written after the checkpoint that it resumes
+    from. `step` 0 starts a new log.
+    """
 
     def __init__(self, folder: Path, step: int = 0) -> None:
         self.path = folder / "metrics.csv"
-        kept = [row for row in read_log(self.path) if row["step"] <= step] if step else []
-        beside = self.path.with_suffix(".part")
-        with beside.open("w", newline="") as file:
+        rows = [row for row in read_log(self.path) if row["step"] <= step] if step else []
+        partial = self.path.with_suffix(".part")
+        with partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
-            writer.writerows(kept)
-        os.replace(beside, self.path)
+            writer.writerows(rows)
+        os.replace(partial, self.path)
         self._file = self.path.open("a", newline="")
         self._writer = csv.DictWriter(self._file, COLUMNS)
         self._board = None
@@ -41,7 +46,7 @@ class Log:
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step or None)
 
     def write(self, **values: Any) -> None:
-        """Append one row; values as in `COLUMNS`, those not given stay blank."""
+        """Append one row. Values are named as in `COLUMNS`; columns without a value stay blank."""
         row = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in values.items()}
         self._writer.writerow(row)
         self._file.flush()
@@ -51,7 +56,7 @@ class Log:
                     self._board.add_scalar(f"{name}/{values['split']}", values[name], values["step"])
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the log files."""
         self._file.close()
         if self._board is not None:
             self._board.close()

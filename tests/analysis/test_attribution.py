@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from atrous._nd import CONV
-from atrous.analysis import attribute, strongest_class
+from atrous.analysis import AttributionSettings, attribute, strongest_class
 from atrous.analysis.attribution import METHODS
 from atrous.errors import UserError
 from tests import toy_models
@@ -35,7 +35,7 @@ def test_integrated_gradients_are_complete(ndim):
     """They sum to the score's difference to that of the baseline (Sundararajan et al. 2017, axiom 1)."""
     network, x = small(ndim), picture(2, *[10] * ndim)
     region = [(1, 4)] * ndim
-    found = attribute(network, x, target=1, region=region, steps=400)
+    found = attribute(network, x, target=1, region=region, settings=AttributionSettings(steps=400))
     with torch.no_grad():
         part = (0, 1, *[slice(1, 4)] * ndim)
         truth = network(x[None])[part].mean() - network(torch.zeros_like(x)[None])[part].mean()
@@ -45,7 +45,7 @@ def test_integrated_gradients_are_complete(ndim):
 
 def test_smooth_networks_need_few_steps():
     network = nn.Sequential(nn.Conv1d(1, 4, 3), nn.Tanh(), nn.Conv1d(4, 1, 3)).double()
-    found = attribute(network, picture(1, 20), target=0, steps=16, baseline=0.5)
+    found = attribute(network, picture(1, 20), target=0, settings=AttributionSettings(steps=16), baseline=0.5)
     assert found.completeness is not None
     assert found.completeness < 1e-8
 
@@ -53,7 +53,8 @@ def test_smooth_networks_need_few_steps():
 def test_nothing_outside_the_receptive_field_speaks():
     x = picture(2, 16, 16)
     for method in ("gradients", "integrated", "occlusion"):
-        found = attribute(small(), x, target=0, region=[(4, 5), (4, 5)], method=method, patch=1)
+        settings = AttributionSettings(patch=1)
+        found = attribute(small(), x, target=0, region=[(4, 5), (4, 5)], method=method, settings=settings)
         inside = np.zeros((16, 16), bool)
         inside[6:11, 6:11] = True  # output 4 reads 7..9 of the first layer's, which read 6..10
         assert (found.values[~inside] == 0).all(), method
@@ -67,7 +68,7 @@ def test_a_linear_network_by_every_method():
     weight = network.weight.detach().flatten().numpy()
     for method, truth in (("gradients", np.abs(weight)), ("integrated", weight * x[0].numpy())):
         np.testing.assert_allclose(attribute(network, x, target=0, method=method).values, truth, rtol=1e-10)
-    found = attribute(network, x, target=0, method="occlusion", patch=1)
+    found = attribute(network, x, target=0, method="occlusion", settings=AttributionSettings(patch=1))
     np.testing.assert_allclose(found.values, weight * x[0].numpy(), rtol=1e-10)
 
 
@@ -77,21 +78,23 @@ def test_grad_cam_of_the_paper_by_hand():
     (gradient,) = torch.autograd.grad(network[3:](features)[0, 2].mean(), features)
     cam = (gradient.mean((2, 3), keepdim=True) * features).sum(1, keepdim=True).relu()
     truth = nn.functional.interpolate(cam, size=(12, 12), mode="bilinear")[0, 0].detach()
-    found = attribute(network, x, target=2, method="grad-cam", layer="2")
+    found = attribute(network, x, target=2, method="grad-cam", settings=AttributionSettings(layer="2"))
     np.testing.assert_allclose(found.values, truth.numpy(), atol=1e-12)
 
 
 def test_grad_cam_takes_the_coarsest_grid():
     network = settled(toy_models.unet(2)).double()
     found = attribute(network, picture(2, 32, 32), target=0, method="grad-cam")
-    named = attribute(network, picture(2, 32, 32), target=0, method="grad-cam", layer="third")
+    named = attribute(
+        network, picture(2, 32, 32), target=0, method="grad-cam", settings=AttributionSettings(layer="third")
+    )
     np.testing.assert_array_equal(found.values, named.values)
 
 
 def test_against_captum():
     captum = pytest.importorskip("captum.attr", reason="captum is not installed")
     network, x = small(), picture(2, 10, 10)
-    found = attribute(network, x, target=1, steps=20)
+    found = attribute(network, x, target=1, settings=AttributionSettings(steps=20))
     theirs = captum.IntegratedGradients(lambda y: network(y).mean((2, 3))).attribute(
         x[None], target=1, n_steps=20, method="gausslegendre"
     )
@@ -111,13 +114,13 @@ def test_pictures(ndim, method, tmp_path):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"method": "magic"}, "choose of"),
+    ({"method": "magic"}, "choose from"),
     ({"target": 3}, "channels 0 to 2"),
     ({"region": [(0, 9), (0, 2)]}, "within"),
     ({"region": [(0, 2)]}, "within"),
-    ({"method": "grad-cam", "layer": "9"}, "no such module"),
-    ({"method": "occlusion", "patch": 20}, "fit"),
-    ({"steps": 0}, "at least one"),
+    ({"method": "grad-cam", "settings": AttributionSettings(layer="9")}, "no such module"),
+    ({"method": "occlusion", "settings": AttributionSettings(patch=20)}, "fit"),
+    ({"settings": AttributionSettings(steps=0)}, "at least one"),
 ])  # fmt: skip
 def test_mistakes(options, message):
     with pytest.raises(UserError, match=message):
@@ -152,8 +155,8 @@ def test_a_layer_that_gives_several_tensors_is_refused():
         def forward(self, x):
             return self.head(self.levels(x)[0])
 
-    with pytest.raises(UserError, match="needs a layer with feature maps"):
-        attribute(Net(), picture(2, 6, 6), target=0, method="grad-cam", layer="levels")
+    with pytest.raises(UserError, match="has no feature maps"):
+        attribute(Net(), picture(2, 6, 6), target=0, method="grad-cam", settings=AttributionSettings(layer="levels"))
 
 
 def test_networks_that_do_not_fit_are_refused():

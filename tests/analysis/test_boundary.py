@@ -103,9 +103,9 @@ def test_mistakes():
         boundary(toy_models.squeeze_excitation(), (2, 64, 64))
     with pytest.raises(UserError, match="multiple"):
         boundary(settled(toy_models.unet(2)), (2, 65, 64))
-    with pytest.raises(UserError, match="choose of"):
+    with pytest.raises(UserError, match="choose from"):
         boundary(stack(1), (1, 16), modes=("mirror",))
-    with pytest.raises(UserError, match="takes"):
+    with pytest.raises(UserError, match="with its surroundings needs at least"):
         boundary(stack(1), (1, 16), pictures=torch.zeros(1, 1, 16))
     with pytest.raises(UserError, match="give at least"):
         boundary(stack(1), (1, 4))

@@ -73,7 +73,7 @@ def test_antialiasing_gains_and_keeps_exactness():
     for before, after in zip(found.axes, found.compared, strict=True):
         assert after.at_multiples < 1e-12
         assert after.between < 0.7 * before.between
-    assert "error less" in found.text()
+    assert "reduction of the error" in found.text()
     assert json.loads(json.dumps(found.to_dict()))["axes"][0]["period"] == 2
 
 
@@ -89,5 +89,5 @@ def test_mistakes():
         equivariance(pooled(2), (1, 4, 4))
     with pytest.raises(UserError, match="needs the whole input"):
         equivariance(toy_models.squeeze_excitation(), (2, 64, 64))
-    with pytest.raises(UserError, match="none of them negative"):
+    with pytest.raises(UserError, match="none that is negative"):
         equivariance(pooled(2), (1, 32, 32), shifts=[-1])

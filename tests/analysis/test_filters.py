@@ -65,5 +65,5 @@ def test_pictures(ndim, channels, tmp_path):
 def test_mistakes():
     with pytest.raises(UserError, match="no convolution"):
         filters(nn.Linear(1, 1))
-    with pytest.raises(UserError, match="there are 0"):
+    with pytest.raises(UserError, match="choose from 0"):
         filters(nn.Sequential(nn.Conv1d(1, 1, 1)), "head")

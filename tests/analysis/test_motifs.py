@@ -104,11 +104,11 @@ def test_integrated_contributions_add_up():
 
 
 def test_mistakes():
-    with pytest.raises(UserError, match=r"motifs are of sequences \(4, length\)"):
+    with pytest.raises(UserError, match=r"motifs need sequences of shape \(4, length\)"):
         motifs(reads_words(), [np.zeros((3, 50))])
-    with pytest.raises(UserError, match="beyond 0 and 1"):
+    with pytest.raises(UserError, match="outside of 0 to 1"):
         motifs(reads_words(), [np.full((4, 50), 7.0)])
-    with pytest.raises(UserError, match="choose of integrated"):
+    with pytest.raises(UserError, match="choose from integrated"):
         motifs(reads_words(), planted(1), method="deeplift")
     with pytest.raises(UserError, match="no sequences"):
         motifs(reads_words(), [])

@@ -55,7 +55,7 @@ def test_barriers_see_everything_and_are_named():
     found = receptive_field(toy_models.squeeze_excitation(), (2, 48, 48), samples=2)
     assert found.barriers
     assert found.outside > 0
-    assert "see the whole input" in found.text()
+    assert "depend on the whole input" in found.text()
 
 
 def test_a_corner_and_given_pictures(tmp_path):

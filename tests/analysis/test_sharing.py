@@ -68,6 +68,6 @@ def test_norms_are_counted_apart(tmp_path):
 
 
 def test_a_network_without_weights():
-    with pytest.raises(UserError, match="nothing to share"):
+    with pytest.raises(UserError, match="no weights to share"):
         sharing(nn.MaxPool1d(2), (1, 8))
     assert torch.is_grad_enabled()

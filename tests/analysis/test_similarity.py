@@ -47,5 +47,5 @@ def test_jaspar_finds_its_own():
 
 
 def test_a_release_that_is_not_there():
-    with pytest.raises(UserError, match="JASPAR1066: no release"):
+    with pytest.raises(UserError, match="JASPAR1066: pyjaspar has no such release"):
         jaspar("JASPAR1066")

@@ -17,7 +17,7 @@ from atrous.report.page import Example, ReportContent, write_report
 from atrous.tasks.metrics import SegmentationMetrics
 
 CLASSES = ["background", "cell <b>&amp;", "nucleus"]
-SECTIONS = ["figures", "learning", "classes", "confusion", "calibration", "samples", "data", "recipe"]
+SECTIONS = ["metrics", "learning", "classes", "confusion", "calibration", "samples", "data", "recipe"]
 SECTIONS += ["environment", "commands"]
 
 
@@ -128,7 +128,7 @@ def test_everything_that_was_passed_in_stands_on_the_page(page):
         assert text in html, text
 
 
-def test_figures_that_do_not_exist_are_dashes(tmp_path):
+def test_undefined_metrics_are_dashes(tmp_path):
     metrics = SegmentationMetrics(CLASSES, boundary=False, calibration=False)
     metrics.update("a", torch.eye(3)[:2].T.contiguous(), torch.tensor([0, 1], dtype=torch.uint8))
     html = written(tmp_path, content(scores=metrics.result(1.0), history=[], examples=[]))
@@ -142,7 +142,7 @@ def test_an_image_without_labels_can_be_shown(tmp_path):
     example = Example(
         "x", np.zeros((1, 4, 4)), np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8), math.nan, "worst"
     )
-    assert "own mean IoU -" in written(tmp_path, content(examples=[example]))
+    assert "mean IoU of this image -" in written(tmp_path, content(examples=[example]))
 
 
 def test_a_page_that_exists_is_replaced(tmp_path):

@@ -9,7 +9,7 @@ from torch import nn
 
 from atrous.analysis import read_meme
 from atrous.errors import UserError
-from atrous.verbs.inspect import ANALYSES, Wanted, analyze, parse_class, parse_region
+from atrous.verbs.inspect import ANALYSES, AnalysisOptions, analyze, parse_class, parse_region
 from tests.cli.test_cli import atrous
 
 
@@ -26,7 +26,7 @@ def network() -> nn.Module:
 @pytest.mark.parametrize("what", sorted(set(ANALYSES) - {"motifs"}))
 def test_every_analysis_says_and_draws(what, digits, tmp_path):
     image = next((digits / "images" / "val").glob("*.png"), None) or next(digits.rglob("images/**/*.png"))
-    found = analyze(network(), what, Wanted(image=image, region=((8, 16), (8, 16)), antialias=True))
+    found = analyze(network(), what, AnalysisOptions(image=image, region=((8, 16), (8, 16)), antialias=True))
     assert len(found.text().splitlines()) > 1
     assert json.loads(json.dumps(found.to_dict()))
     assert found.draw(tmp_path / "picture.png").stat().st_size > 1000
@@ -37,7 +37,7 @@ def test_motifs_of_a_folder_of_sequences(tmp_path):
     for i in range(3):
         np.savez(tmp_path / f"{i}.npz", signal=np.eye(4, dtype=np.float32)[rng.integers(0, 4, 300)].T)
     reads = nn.Conv1d(4, 3, 5, padding=2)
-    wanted = Wanted(
+    wanted = AnalysisOptions(
         image=tmp_path, method="filters", meme=tmp_path / "found.meme", known="JASPAR2024", classes=("a", "b", "c")
     )
     found = analyze(reads, "motifs", wanted)
@@ -49,7 +49,7 @@ def test_motifs_of_a_folder_of_sequences(tmp_path):
         assert motif["matches"][0]["similarity"] > 0.999
     assert found.draw(tmp_path / "logos.png").stat().st_size > 5000
     with pytest.raises(UserError, match="with --image"):
-        analyze(reads, "motifs", Wanted())
+        analyze(reads, "motifs", AnalysisOptions())
 
 
 def test_motifs_of_fasta_are_those_of_its_one_hot_arrays(tmp_path):
@@ -61,9 +61,9 @@ def test_motifs_of_fasta_are_those_of_its_one_hot_arrays(tmp_path):
     (tmp_path / "fasta").mkdir()
     (tmp_path / "fasta" / "all.fa").write_text(text)
     reads = nn.Conv1d(4, 3, 5, padding=2)
-    arrays = analyze(reads, "motifs", Wanted(image=tmp_path, method="filters"))
+    arrays = analyze(reads, "motifs", AnalysisOptions(image=tmp_path, method="filters"))
     for image in (tmp_path / "fasta", tmp_path / "fasta" / "all.fa"):
-        assert analyze(reads, "motifs", Wanted(image=image, method="filters")).to_dict() == arrays.to_dict()
+        assert analyze(reads, "motifs", AnalysisOptions(image=image, method="filters")).to_dict() == arrays.to_dict()
 
 
 def test_a_run_on_the_command_line(trained, tmp_path):
@@ -78,11 +78,11 @@ def test_a_run_on_the_command_line(trained, tmp_path):
 def test_mistakes_are_one_line():
     done = atrous("inspect", "torch.nn:Conv2d(3, 8, 3)", "colors")
     assert done.returncode == 2
-    assert "choose of certificate, receptive-field" in done.stderr
+    assert "choose from certificate, receptive-field" in done.stderr
     assert "Traceback" not in done.stderr
     with pytest.raises(UserError, match="--image"):
-        analyze(network(), "attribution", Wanted())
-    with pytest.raises(UserError, match="its classes are sky, road"):
+        analyze(network(), "attribution", AnalysisOptions())
+    with pytest.raises(UserError, match="choose from sky, road"):
         parse_class("tree", ("sky", "road"))
     with pytest.raises(UserError, match="give a number"):
         parse_class("tree", ())
