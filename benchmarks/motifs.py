@@ -15,12 +15,13 @@ import platform
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.metrics import average_precision_score
 
-from atrous.analysis import jaspar, motifs
+from atrous.analysis import Motifs, jaspar, motifs
 from atrous.analysis.motif import LETTERS, PSEUDO, Motif
 from atrous.analysis.similarity import RELEASE, nearest
 from atrous.prediction.predictor import load
@@ -102,6 +103,50 @@ def ceiling(letters: np.ndarray, known: list[Motif]) -> np.ndarray:
     return covering / (1 + covering.sum(0))
 
 
+def recovery(
+    planted: Motif, result: Motifs, known: list[Motif], database: list[Motif]
+) -> tuple[dict[str, object], str]:
+    """Compare a planted motif with the one that the analysis found for its class; return a JSON row and text."""
+    found = next((motif for motif in result.motifs if motif.name == planted.name), None)
+    if found is None:
+        return {}, "nothing"
+    best, near = nearest(found, known, 1)[0], nearest(found, [known[0], *database], 1)[0]
+    row: dict[str, object] = {"found": found.consensus, "sites": found.sites, "similarity": best.similarity}
+    row |= {"recovered": best.target is planted, "jaspar": near.target.name, "jaspar_id": near.target.source}
+    text = f"{found.consensus} ({found.sites})  {best.target.name} {best.similarity:.3f}, "
+    return row, text + f"{near.target.name} {near.target.source} {near.similarity:.3f}"
+
+
+def precisions(labels: np.ndarray, scores: np.ndarray) -> list[float]:
+    """Return the average precision of each motif, given labels `(L,)` and probabilities `(motifs, L)`."""
+    return [float(average_precision_score(labels == k, row)) for k, row in enumerate(scores, 1)]
+
+
+def measure(data: Path, run: Path, known: list[Motif]) -> list[dict[str, object]]:
+    """Print the precision and the recovered motif for every planted motif, and return them as rows."""
+    predictor, predictions, ceilings, truth, sequences = load(run, dtype=torch.float32), [], [], [], []
+    for path in sorted((data / "val").glob("*.npz")):
+        with np.load(path) as file:
+            signal, label = file["signal"], file["label"]
+        predicted = predictor.predict(signal, probabilities=True).probabilities
+        assert predicted is not None
+        predictions.append(predicted[1:])
+        ceilings.append(ceiling(signal.argmax(0), known))
+        truth.append(label)
+        sequences.append(signal)
+    labels = np.concatenate(truth)
+    precision = precisions(labels, np.concatenate(predictions, 1))
+    limit = precisions(labels, np.concatenate(ceilings, 1))
+    result = motifs(predictor.network, sequences, classes=("none", *(motif.name for motif in known)))
+    database, rows = list(jaspar()), []
+    print(f"{'motif':10s} {'AP':>7s} {'ceiling':>8s}  found (sites)  nearest planted, nearest of {RELEASE}")
+    for motif, value, most in zip(known, precision, limit, strict=True):
+        row, text = recovery(motif, result, known, database)
+        rows.append({"motif": motif.name, "id": motif.source, "average_precision": value, "ceiling": most} | row)
+        print(f"{motif.name:10s} {value:7.4f} {most:8.4f}  {text}")
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=4.0)
@@ -118,52 +163,21 @@ def main() -> None:
     length = {"minutes": options.minutes} if options.epochs is None else {"epochs": options.epochs}
     train(data, out=out / "run", **length, seed=options.seed, settings=SETTINGS)
     seconds = time.time() - start
-    predictor, predictions, ceilings, truth, sequences = load(out / "run", dtype=torch.float32), [], [], [], []
-    for path in sorted((data / "val").glob("*.npz")):
-        with np.load(path) as file:
-            signal, label = file["signal"], file["label"]
-        predicted = predictor.predict(signal, probabilities=True).probabilities
-        assert predicted is not None
-        predictions.append(predicted[1:])
-        ceilings.append(ceiling(signal.argmax(0), known))
-        truth.append(label)
-        sequences.append(signal)
-    labels, scores, limits = np.concatenate(truth), np.concatenate(predictions, 1), np.concatenate(ceilings, 1)
-    precision = [float(average_precision_score(labels == k, scores[k - 1])) for k in range(1, 1 + len(known))]
-    limit = [float(average_precision_score(labels == k, limits[k - 1])) for k in range(1, 1 + len(known))]
-    classes = ("none", *(motif.name for motif in known))
-    analysis = motifs(predictor.network, sequences, classes=classes)
-    database, rows = list(jaspar()), []
-    print(f"{'motif':10s} {'AP':>7s} {'ceiling':>8s}  found (sites)  nearest planted, nearest of {RELEASE}")
-    for motif, value, most in zip(known, precision, limit, strict=True):
-        recovered = next((m for m in analysis.motifs if m.name == motif.name), None)
-        row: dict[str, object] = {"motif": motif.name, "id": motif.source, "average_precision": value, "ceiling": most}
-        text = "nothing"
-        if recovered is not None:
-            planted, near = nearest(recovered, known, 1)[0], nearest(recovered, [known[0], *database], 1)[0]
-            row |= {"found": recovered.consensus, "sites": recovered.sites, "similarity": planted.similarity}
-            row |= {"recovered": planted.target is motif, "jaspar": near.target.name, "jaspar_id": near.target.source}
-            text = f"{recovered.consensus} ({recovered.sites})  {planted.target.name} {planted.similarity:.3f}, "
-            text += f"{near.target.name} {near.target.source} {near.similarity:.3f}"
-        rows.append(row)
-        print(f"{motif.name:10s} {value:7.4f} {most:8.4f}  {text}")
-    passed = min(precision) >= 0.95 and all(row.get("recovered") for row in rows)
-    print(
-        json.dumps(
-            {
-                "benchmark": "motifs",
-                "mean_average_precision": float(np.mean(precision)),
-                "motifs": rows,
-                "passed": passed,
-                "train_seconds": seconds,
-                "train_bases": options.train * LENGTH,
-                "val_bases": options.val * LENGTH,
-                "torch": torch.__version__,
-                "processor": platform.machine(),
-                "threads": torch.get_num_threads(),
-            }
-        )
-    )
+    rows = measure(data, out / "run", known)
+    precision: list[Any] = [row["average_precision"] for row in rows]
+    result = {
+        "benchmark": "motifs",
+        "mean_average_precision": float(np.mean(precision)),
+        "motifs": rows,
+        "passed": min(precision) >= 0.95 and all(row.get("recovered") for row in rows),
+        "train_seconds": seconds,
+        "train_bases": options.train * LENGTH,
+        "val_bases": options.val * LENGTH,
+        "torch": torch.__version__,
+        "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

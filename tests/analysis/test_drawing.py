@@ -16,9 +16,9 @@ def test_panels_stand_in_a_row_of_equal_size():
 
 def test_planes_of_a_volume_go_through_its_middle():
     volume = np.arange(4 * 6 * 8).reshape(4, 6, 8)
-    found = planes(volume)
-    assert [axes for _, _, axes in found] == [(1, 2), (0, 2), (0, 1)]
-    for plane, expected in zip([p for _, p, _ in found], [volume[2], volume[:, 3], volume[:, :, 4]], strict=True):
+    result = planes(volume)
+    assert [axes for _, _, axes in result] == [(1, 2), (0, 2), (0, 1)]
+    for plane, expected in zip([p for _, p, _ in result], [volume[2], volume[:, 3], volume[:, :, 4]], strict=True):
         np.testing.assert_array_equal(plane, expected)
     ((title, plane, axes),) = planes(volume[0])
     assert (title, axes) == ("", (0, 1))

@@ -1,4 +1,4 @@
-"""Frequency matrices: bits, strands, and MEME files that Biopython reads alike."""
+"""Frequency matrices: bits, strands, and MEME files, which Biopython reads in the same way."""
 
 import io
 

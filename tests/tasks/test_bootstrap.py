@@ -57,6 +57,13 @@ def test_two_images_are_enough():
     np.testing.assert_allclose(bootstrap_miou(counts_of_images(2)), interval_by_loop(counts_of_images(2)), rtol=1e-12)
 
 
+def test_a_class_of_a_single_position_counts():
+    assert image_miou(np.array([[8, 1], [10, 1], [8, 2]])) == pytest.approx((0.8 + 0.5) / 2)
+    counts = np.array([[[1, 0], [1, 0], [1, 0]], [[0, 0], [0, 1], [1, 0]]])  # one position is right, one wrong
+    np.testing.assert_allclose(bootstrap_miou(counts), interval_by_loop(counts), rtol=1e-12)
+    assert bootstrap_miou(counts[[0, 0]]) == (1, 1)
+
+
 def test_resamples_that_draw_only_void_have_miou_0():
     counts = counts_of_images(2)
     counts[0] = 0

@@ -1,4 +1,4 @@
-"""J, F and flicker against their definitions written out."""
+"""J, F and flicker against their definitions, computed point by point."""
 
 import math
 
@@ -90,7 +90,7 @@ def test_flicker_counts_changes_where_truth_stays(truth, prediction):
     assert flicker_counts(truth, prediction) == (steady, changed)
 
 
-def test_scores_have_the_figures_of_videos():
+def test_scores_have_the_metrics_of_videos():
     metrics = SegmentationMetrics(["background", "car"], video=True)
     truth = torch.zeros(3, 16, 16, dtype=torch.uint8)
     truth[:, 4:9, 4:9] = 1

@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state, never half-written."""
+"""Checkpoints hold the complete state and are never half-written."""
 
 import pytest
 import torch
