@@ -1,4 +1,4 @@
-"""The one table of operators that torch names by dimension: all else is written once for every `ndim`."""
+"""Tables of the torch classes that exist once per number of axes. All other code is written once for any `ndim`."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,10 @@ LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 def per_axis(value: int | Sequence[int], ndim: int) -> tuple[int, ...]:
-    """Repeat one number for every axis, or check that there is one per axis.
+    """Return one value per axis: repeat a single number, or check that a sequence has `ndim` values.
+
+    Raises:
+        ValueError: the sequence has another length.
 
     >>> per_axis(3, 2), per_axis((1, 2, 2), 3)
     ((3, 3), (1, 2, 2))

@@ -1,4 +1,4 @@
-"""Hardware by its name in torch: whether this machine has it."""
+"""Check that this machine has a device, given its name in torch."""
 
 import torch
 
@@ -6,14 +6,14 @@ from atrous.errors import UserError
 
 
 def check_device(name: str, given_as: str = "--device") -> None:
-    """Refuse a device that this machine does not have.
+    """Raise UserError if this machine does not have a device.
 
     Args:
-        name: cpu, cuda, cuda:1, mps or another name of torch's.
-        given_as: the option or key that named it, for the message.
+        name: cpu, cuda, cuda:1, mps or another name that torch knows.
+        given_as: the option or key in which the user named the device, for the message.
 
     Raises:
-        UserError: torch knows no such device, or it is not there.
+        UserError: torch knows no such device, or this machine does not have it.
 
     >>> check_device("cpu")
     >>> check_device("gpu")
@@ -27,10 +27,10 @@ def check_device(name: str, given_as: str = "--device") -> None:
         raise UserError(f"{given_as} {name}: no device has this name: write cpu, cuda, cuda:1 or mps") from None
     if device.type == "cpu":
         return
-    found = torch.accelerator.current_accelerator(check_available=True)
-    if found is None or found.type != device.type:
-        has = "cpu" if found is None else f"cpu and {found.type}"
-        raise UserError(f"{given_as} {name}: torch finds no {device.type} on this machine: it has {has}")
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is None or accelerator.type != device.type:
+        available = "cpu" if accelerator is None else f"cpu and {accelerator.type}"
+        raise UserError(f"{given_as} {name}: torch finds no {device.type} on this machine: it has {available}")
     count = torch.accelerator.device_count()
     if (device.index or 0) >= count:
-        raise UserError(f"{given_as} {name}: there are {count} of them, counted from 0")
+        raise UserError(f"{given_as} {name}: this machine has {count}, counted from 0: give a lower number")

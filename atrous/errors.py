@@ -1,8 +1,8 @@
-"""The one exception that means: the user can mend this."""
+"""The exception for mistakes that the user can correct."""
 
 
 class UserError(Exception):
-    """A mistake of the user's: the message says in one line what was wrong, where, and how to mend it.
+    """A mistake by the user. The message says in one line what was wrong, where, and how to correct it.
 
     The command line prints the message, without a traceback, and exits with code 2.
 

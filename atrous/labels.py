@@ -1,9 +1,10 @@
-"""What label values mean everywhere in atrous."""
+"""The meaning of label values everywhere in atrous."""
 
 IGNORE = 255
-"""The label of positions that count for nothing, neither in the loss nor in any figure ("void")."""
+"""Label of positions (pixels, voxels, samples, bases) that count neither in the loss nor in any metric: void."""
 
 FRAME_BITS = 2
-"""Bits of a sequence's label, above the low byte, that hold the position within the codon, for each strand."""
+"""Bits per strand, above the low byte of a sequence's label, that hold the base's position within its codon."""
 MOST_BITS = 7
-"""Channels that fit one byte of a label with several classes at a position (bit k: channel k) beside `IGNORE`."""
+"""Largest number of channels of labels in which several classes can overlap: bit k of a byte is channel k, and the
+value `IGNORE` must remain free."""

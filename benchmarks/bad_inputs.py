@@ -1,4 +1,4 @@
-"""What the data doctor says of every kind of bad input: makes each in a temporary folder and prints the line it gets.
+"""What `atrous check` reports for every kind of bad input: each is made in a temporary folder, and the report printed.
 
 python benchmarks/bad_inputs.py
 """
@@ -18,7 +18,7 @@ DESCRIPTION = 'classes = ["ground", "square"]\n'
 
 
 def healthy(folder: Path) -> None:
-    """Ten gray images with masks of one square each, and a dataset.toml that names two classes."""
+    """Write ten gray images, a mask of one square for each, and a dataset.toml that names two classes."""
     rng = np.random.default_rng(0)
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
@@ -32,12 +32,12 @@ def healthy(folder: Path) -> None:
 
 
 def masks(change: Callable[[np.ndarray], np.ndarray], description: str | None = DESCRIPTION) -> Callable[[Path], None]:
-    """A spoiler that changes every mask."""
+    """Return a function that changes every mask of a data set and, without a description, removes its dataset.toml."""
 
     def spoil(folder: Path) -> None:
         for path in (folder / "masks").iterdir():
-            with Image.open(path) as opened:
-                changed = change(np.array(opened))
+            with Image.open(path) as mask:
+                changed = change(np.array(mask))
             Image.fromarray(changed).save(path)
         if description is None:
             (folder / "dataset.toml").unlink()
@@ -47,8 +47,8 @@ def masks(change: Callable[[np.ndarray], np.ndarray], description: str | None = 
 
 def palette_masks(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
-        with Image.open(path) as opened:
-            indexed = Image.fromarray(np.array(opened))
+        with Image.open(path) as mask:
+            indexed = Image.fromarray(np.array(mask))
         indexed.putpalette([0, 0, 0, 255, 80, 0] + [0] * 762)
         indexed.save(path)
 
@@ -103,25 +103,25 @@ BAD: dict[str, Callable[[Path], object]] = {
 }
 
 
-def said(spoil: Callable[[Path], object]) -> tuple[str, list[str]]:
-    """Whether training would be refused, and the lines said."""
+def report_of(spoil: Callable[[Path], object]) -> tuple[str, list[str]]:
+    """Spoil a healthy data set and check it: return "accepted" or "refused", and the lines of the report."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "data"
         healthy(folder)
         spoil(folder)
         try:
-            found = check(folder)
+            report = check(folder)
         except UserError as error:
             return "refused", [str(error).replace(scratch + "/", "")]
-    lines = [fault.line() for fault in found.faults] + [f"note: {note}" for note in found.notes]
-    return ("accepted" if found.ok else "refused"), [line.replace(scratch + "/", "") for line in lines]
+    lines = [fault.line() for fault in report.faults] + [f"note: {note}" for note in report.notes]
+    return ("accepted" if report.ok else "refused"), [line.replace(scratch + "/", "") for line in lines]
 
 
 def main() -> None:
-    table = {name: said(spoil) for name, spoil in BAD.items()}
+    table = {name: report_of(spoil) for name, spoil in BAD.items()}
     for name, (verdict, lines) in table.items():
         print(f"{name} [{verdict}]")
-        for line in lines or ["(nothing said)"]:
+        for line in lines or ["(nothing reported)"]:
             print(f"    {line}")
     print(json.dumps({name: {"verdict": verdict, "lines": lines} for name, (verdict, lines) in table.items()}))
 

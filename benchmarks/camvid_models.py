@@ -1,13 +1,13 @@
-"""The classic architectures on CamVid: the same minutes each, mean IoU on the validation split.
+"""Train the classic architectures on CamVid for the same time each, and print mean IoU on the validation split.
 
     python -m benchmarks.camvid_models PATH/TO/camvid --minutes 20
 
-Each one is trained by `atrous train` as planned for the data set, with the settings below and nothing else changed:
-wherever an architecture takes an encoder, that is EfficientNet-Lite0 with ImageNet weights (extra `pretrained`); SegNet
-mirrors a small VGG and the five-layer network has none, so both are trained from scratch. The minutes count everything
-from the check of the data to the report. `fcn`, what `atrous train` takes by itself, can be named too.
+Each architecture is trained by `atrous train` with the recipe that it plans for the data set, and the settings below.
+The encoder is EfficientNet-Lite0 with ImageNet weights (extra `pretrained`), except for two networks that are trained
+from scratch: SegNet, which mirrors a small VGG, and the five-layer network, which has no encoder. The time includes
+everything from the check of the data to the report. `fcn`, the default of `atrous train`, can be added with `--models`.
 
-Prints a table and one JSON line. Each run stays in `--out`, with its recipe and its report.
+Prints a table and one JSON line. The runs stay in the folder `--out`, with their recipes and reports.
 """
 
 import argparse
@@ -33,41 +33,43 @@ SETTINGS: dict[str, list[str]] = {
     "five_layer": ["model.width=32", "train.learning_rate=0.003"],
     "fcn": [],
 }  # fmt: skip
-"""What is set besides `model.name`; widths for two cores. Networks from scratch start at a higher rate."""
+"""Settings besides `model.name`. Widths are chosen for two cores; networks from scratch get a higher learning rate."""
 
 
 def run(name: str, data: Path, out: Path, minutes: float, seed: int, extra: list[str]) -> dict[str, Any]:
-    """Train one architecture and tell how it ended."""
+    """Train one architecture and return its metrics."""
     settings = [f"model.name={name}", *SETTINGS[name], *extra]
-    done = train(data, out=out / name, minutes=minutes, settings=settings, seed=seed)
-    if done.scores is None:
+    trained = train(data, out=out / name, minutes=minutes, settings=settings, seed=seed)
+    if trained.scores is None:
         raise KeyboardInterrupt
-    network = done.run.network()
+    network = trained.run.network()
     return {
         "model": name,
-        "miou": round(float(done.scores.miou), 4),
-        "pixel_accuracy": round(float(done.scores.pixel_accuracy), 4),
+        "miou": round(float(trained.scores.miou), 4),
+        "pixel_accuracy": round(float(trained.scores.pixel_accuracy), 4),
         "parameters": sum(p.numel() for p in network.parameters()),
-        "steps": done.outcome.step,
-        "best_step": done.outcome.best_step,
-        "seconds": round(done.outcome.seconds, 1),
+        "steps": trained.outcome.step,
+        "best_step": trained.outcome.best_step,
+        "seconds": round(trained.outcome.seconds, 1),
     }
 
 
 def main() -> None:
-    """Train one after the other."""
+    """Train the architectures one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder of the data set")
     parser.add_argument("--minutes", type=float, default=20.0, help="wall time of each training")
     parser.add_argument("--models", nargs="+", choices=SETTINGS, default=[n for n in SETTINGS if n != "fcn"])
     parser.add_argument("--out", type=Path, default=Path("runs/camvid_models"), help="folder of the runs")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[], dest="extra", help="section.key=value, for all")
-    given = parser.parse_args()
+    parser.add_argument(
+        "--set", action="append", default=[], dest="extra", help="section.key=value, a setting of all runs"
+    )
+    options = parser.parse_args()
     rows = []
     print(f"{'model':<12}{'val mIoU':>9}{'accuracy':>10}{'parameters':>12}{'steps':>7}{'best at':>9}{'seconds':>9}")
-    for name in given.models:
-        row = run(name, given.data, given.out, given.minutes, given.seed, given.extra)
+    for name in options.models:
+        row = run(name, options.data, options.out, options.minutes, options.seed, options.extra)
         rows.append(row)
         print(
             f"{name:<12}{row['miou']:>9.4f}{row['pixel_accuracy']:>10.4f}{row['parameters']:>12,}{row['steps']:>7}"
@@ -75,7 +77,7 @@ def main() -> None:
             flush=True,
         )
     versions = {package: version(package) for package in ("atrous", "torch", "timm")}
-    facts = {"minutes": given.minutes, "seed": given.seed, "threads": torch.get_num_threads()}
+    facts = {"minutes": options.minutes, "seed": options.seed, "threads": torch.get_num_threads()}
     print(json.dumps({"benchmark": "camvid_models", **facts, "python": platform.python_version(), **versions,
                       "rows": rows}))  # fmt: skip
 

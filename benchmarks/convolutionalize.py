@@ -1,9 +1,10 @@
-"""Classifiers of torchvision and timm as fully convolutional networks: equal at their own size, a map at a larger one.
+"""Convert classifiers of torchvision and timm to fully convolutional networks, and compare the outputs.
 
     python -m benchmarks.convolutionalize --size 224
 
-Random weights, random batch-norm statistics, in float32. The error is the largest |difference| of the scores in units
-of the largest |score|; "map" is the output's size on an input two strides larger per axis.
+Weights and batch-norm statistics are random, numbers are float32. The error is the largest |difference| of the scores
+at the classifier's own input size, divided by the largest |score|. "larger input" is the size of the output map on an
+input that is two strides larger per axis.
 """
 
 import time
@@ -29,7 +30,7 @@ CLASSIFIERS = (
 )
 
 NATIVE = {"torchvision:inception_v3": 299, "timm:inception_v4": 299, "timm:xception41": 299}
-"""The size that a classifier was trained at, where it is not `--size`."""
+"""Input sizes of classifiers that are not trained at `--size`."""
 
 
 def build(name: str) -> nn.Module:
@@ -46,29 +47,33 @@ def build(name: str) -> nn.Module:
 
 
 def row(name: str, size: int) -> dict[str, Any]:
-    """One classifier."""
-    begun = time.perf_counter()
+    """Convert one classifier, and return the error or the reason of the refusal."""
+    start = time.perf_counter()
     try:
-        done = convolutionalize(randomize(build(name)), NATIVE.get(name, size)).certificate
+        certificate = convolutionalize(randomize(build(name)), NATIVE.get(name, size)).certificate
     except UserError as reason:
         return {"error": None, "refused": str(reason)}
-    facts = {"changes": len(done.changes), "whole": len(done.remarks), "seconds": time.perf_counter() - begun}
-    return {"error": done.max_error, "compared": done.compared.split("; ")[1], **facts}
+    facts = {
+        "changes": len(certificate.changes),
+        "whole": len(certificate.remarks),
+        "seconds": time.perf_counter() - start,
+    }
+    return {"error": certificate.max_error, "compared": certificate.compared.split("; ")[1], **facts}
 
 
-def line(found: dict[str, Any]) -> str:
-    error = "refused" if found["error"] is None else f"{found['error']:.1e}"
-    return f"{found['name']:36} {error:>8}  {found.get('compared', found.get('refused'))}"
+def line(row: dict[str, Any]) -> str:
+    error = "refused" if row["error"] is None else f"{row['error']:.1e}"
+    return f"{row['name']:36} {error:>8}  {row.get('compared', row.get('refused'))}"
 
 
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--classifiers", nargs="+", default=CLASSIFIERS)
     parser.add_argument("--size", type=int, default=224)
-    given = parser.parse_args()
+    options = parser.parse_args()
     print(f"{'classifier':36} {'error':>8}  larger input", flush=True)
     libraries = ("torch", "torchvision", "timm")
-    measure(given.classifiers, lambda name: row(name, given.size), line, given=given, libraries=libraries)
+    measure(options.classifiers, lambda name: row(name, options.size), line, options=options, libraries=libraries)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""DAVIS: J, boundary F and flicker on two sequences that training has not seen, for each way along time.
+"""DAVIS: J, boundary F and flicker on two sequences that were not used for training, for each temporal design.
 
     PYTHONPATH=. python benchmarks/davis.py PATH/TO/davis --minutes 15 --temporal levels frames
 
-No first mask is given, unlike in the DAVIS challenge: the network must know by itself what the foreground is. The two
-sequences left out are `dog` and `car-shadow`; training sees another dog (`libby`), another car (`drift-chicane`), and
-four that have no relative. The weights are those of the end of training (one validation): none are chosen on the
-sequences left out.
+Unlike in the DAVIS challenge, the mask of the first frame is not given: the network must learn what the foreground is.
+The two held-out sequences are `dog` and `car-shadow`. The training sequences show another dog (`libby`), another car
+(`drift-chicane`) and four other objects. The weights are those at the end of training (there is one validation), so
+that they are not chosen on the held-out sequences.
 """
 
 import argparse
@@ -43,12 +43,12 @@ def main(
     trained = train(
         data, out=folder, minutes=minutes, settings=chosen, description=description, say=print, on_step=on_step,
     )  # fmt: skip
-    spent = (time.monotonic() - start) / 60
-    found = evaluate(trained.run, data, split="val", description=description).scores
-    print(found.text())
-    content = found.to_dict()
+    minutes_spent = (time.monotonic() - start) / 60
+    scores = evaluate(trained.run, data, split="val", description=description).scores
+    print(scores.text())
+    content = scores.to_dict()
     result = {
-        "temporal": temporal, "causal": causal, "minutes": round(spent, 1), "steps": trained.outcome.step,
+        "temporal": temporal, "causal": causal, "minutes": round(minutes_spent, 1), "steps": trained.outcome.step,
         "held_out": HELD_OUT, "j": content["j"]["object"], "boundary_f": content["boundary_f"]["object"],
         "flicker": content["flicker"], "videos": content["videos"],
     }  # fmt: skip
@@ -62,13 +62,13 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--temporal", nargs="+", default=["levels"], choices=["frames", "levels", "blocks"])
     parser.add_argument("--causal", action="store_true", help="no frame depends on later ones")
-    parser.add_argument("--out", type=Path, help="folder for the runs; a temporary one when left out")
+    parser.add_argument("--out", type=Path, help="folder for the runs; a temporary one by default")
     parser.add_argument("--set", action="append", dest="settings", help="section.key=value of the recipe")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         rows = [
-            main(given.data, given.minutes, kind, given.causal, given.out or Path(scratch), given.settings)
-            for kind in given.temporal
+            main(options.data, options.minutes, kind, options.causal, options.out or Path(scratch), options.settings)
+            for kind in options.temporal
         ]
     print(f"{'along time':<12}{'minutes':>8}{'J':>8}{'F':>8}{'flicker':>9}")
     for row in rows:

@@ -1,4 +1,4 @@
-"""Backward pass of EfficientNet-Lite0's depthwise convolutions: torch's own beside `atrous.nn.depthwise`, bfloat16.
+"""Time of the backward pass of EfficientNet-Lite0's depthwise convolutions: torch and `atrous.nn.depthwise`, bfloat16.
 
 python benchmarks/depthwise.py
 """
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from atrous.nn.depthwise import depthwise_conv2d
 
-LAYERS = [  # channels, height, width, kernel, stride, padding: as in the network at 320 x 448
+LAYERS = [  # channels, height, width, kernel, stride, padding, as in the network on images of 320 x 448
     (96, 161, 225, 3, 2, 0),
     (144, 80, 112, 3, 1, 1),
     (144, 83, 115, 5, 2, 0),
@@ -25,7 +25,7 @@ LAYERS = [  # channels, height, width, kernel, stride, padding: as in the networ
 
 
 def milliseconds(output: torch.Tensor, inputs: tuple[torch.Tensor, torch.Tensor], rounds: int = 5) -> float:
-    """Median time of one backward pass."""
+    """Return the median time of one backward pass in milliseconds; the first one is not counted."""
     grad, times = torch.randn_like(output), []
     for number in range(rounds + 1):
         start = time.perf_counter()
@@ -49,10 +49,10 @@ def main() -> None:
             lambda s=stride, p=padding, c=channels, a=x, b=weight: F.conv2d(a, b, None, s, p, 1, c),
             lambda s=stride, p=padding, a=x, b=weight: depthwise_conv2d(a, b, s, p),
         ]
-        torchs, ours = (milliseconds(forward(), (x, weight)) for forward in forwards)
-        rows.append({"channels": channels, "kernel": kernel, "stride": stride, "torch_ms": torchs, "ours_ms": ours})
+        torch_ms, our_ms = (milliseconds(forward(), (x, weight)) for forward in forwards)
+        rows.append({"channels": channels, "kernel": kernel, "stride": stride, "torch_ms": torch_ms, "ours_ms": our_ms})
         layer = f"{channels:8}  {height:3} x {width:3}  {kernel:6} {stride:6}"
-        print(f"{layer}{torchs:14.1f}{ours:9.1f}{torchs / ours:8.1f}")
+        print(f"{layer}{torch_ms:14.1f}{our_ms:9.1f}{torch_ms / our_ms:8.1f}")
     print(json.dumps(rows))
 
 

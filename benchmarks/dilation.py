@@ -1,14 +1,18 @@
-"""Lower output stride, three ways: ours and the libraries' own, each against the original on the coarse grid.
+"""Lower the output stride of encoders by our `dilate` and by the libraries' own options, and compare with the original.
 
     python -m benchmarks.dilation --keep rows.jsonl
 
-Random weights, random batch-norm statistics, in float32. The error is the largest |difference| in units of the largest
-|original|, over all levels that the encoder returns, borders included, on inputs of `--size` (and, for ours, on
-other lengths as well); 0.1 is a tenth of the largest output. "stitched" holds ours against shift-and-stitch:
-the original on shifted inputs, where no padding is seen; "-" where the coarsest map sees everything or its receptive
-field makes that too dear. "peer" is the conversion of the library itself: `output_stride=` of timm and
-segmentation_models_pytorch, `replace_stride_with_dilation` of torchvision, with the same weights; "-" where the library
-has none for this encoder. A stride of 1 costs 1024 times the multiply-adds of the coarsest level.
+Weights and batch-norm statistics are random, numbers are float32. Errors are the largest |difference| divided by the
+largest |output of the original|. The columns:
+
+- "ours": error of `dilate` on the coarse grid of the original, borders included, over all levels that the encoder
+  returns, on inputs of `--size` and of other sizes.
+- "stitched": difference of `dilate` to shift-and-stitch (the original on shifted inputs), where outputs do not depend
+  on padding; "-" if the coarsest map depends on the whole input, or if its receptive field makes this too expensive.
+- "peer": error of the library's own conversion with the same weights: `output_stride=` of timm and
+  segmentation_models_pytorch, `replace_stride_with_dilation` of torchvision; "-" if it has none for this encoder.
+
+A stride of 1 takes 1024 times the multiply-adds of the coarsest level.
 """
 
 import copy
@@ -31,7 +35,7 @@ from atrous.surgery.certificate import evaluating, relative_error, tensors
 from benchmarks.rows import arguments, measure
 
 MOST = 60e9
-"""Multiply-adds, about, beyond which shift-and-stitch is left out."""
+"""Approximate number of multiply-adds above which shift-and-stitch is left out."""
 
 ENCODERS = (
     *(f"torchvision:{n}" for n in ("resnet18", "resnet50", "resnext50_32x4d", "mobilenet_v2", "regnet_x_400mf")),
@@ -45,7 +49,7 @@ ENCODERS = (
 
 
 def build(name: str, output_stride: int | None = None) -> nn.Module | None:
-    """An encoder, or the library's own version of it at another output stride; None where there is none."""
+    """Return an encoder, or the library's own version of it at another output stride; None if there is none."""
     library, _, encoder = name.partition(":")
     torch.manual_seed(0)
     return {"timm": _timm, "smp": _smp, "torchvision": _torchvision}[library](encoder, output_stride)
@@ -64,7 +68,7 @@ def _timm(encoder: str, output_stride: int | None) -> nn.Module | None:
 def _smp(encoder: str, output_stride: int | None) -> nn.Module | None:
     import segmentation_models_pytorch as smp
 
-    if output_stride not in (None, 8, 16):  # others it has none for
+    if output_stride not in (None, 8, 16):  # it supports no others
         return None
     try:
         return smp.encoders.get_encoder(encoder, weights=None, output_stride=output_stride or 32)
@@ -91,13 +95,13 @@ def _torchvision(encoder: str, output_stride: int | None) -> nn.Module | None:
 
 
 def _cut(network: nn.Module) -> int | None:
-    """GoogLeNet's auxiliary heads come last; its maps end before them."""
+    """Return the index of the first auxiliary head, which GoogLeNet has at its end; None for other networks."""
     names = [n for n, _ in network.named_children() if n not in ("avgpool", "fc", "dropout", "classifier")]
     return next((i for i, n in enumerate(names) if n.startswith("aux")), None)
 
 
 def randomize(network: nn.Module) -> nn.Module:
-    """Norms, biases and layer scales that hide nothing."""
+    """Give norms, biases and layer scales random values, so that no error is hidden by zeros or ones."""
     generator = torch.Generator().manual_seed(1)
     for parameter in network.parameters():
         if parameter.numel() == max(parameter.shape, default=1):
@@ -110,11 +114,11 @@ def randomize(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-def coarse_error(found: nn.Module, wanted: nn.Module, size: int) -> float:
-    """The largest relative error of all levels, each on the grid of the original's; infinite where sizes differ."""
+def coarse_error(dilated: nn.Module, original: nn.Module, size: int) -> float:
+    """Return the largest relative error of all levels, each on the grid of the original; infinite if sizes differ."""
     x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(2))
-    with evaluating(found, wanted):
-        maps, originals = tensors(found(x)), tensors(wanted(x))
+    with evaluating(dilated, original):
+        maps, originals = tensors(dilated(x)), tensors(original(x))
     errors = []
     for new, old in zip(maps, originals, strict=True):
         rate = max(1, round(new.shape[-1] / old.shape[-1]))
@@ -123,8 +127,8 @@ def coarse_error(found: nn.Module, wanted: nn.Module, size: int) -> float:
 
 
 @cache
-def seen(name: str) -> AxisField | None:
-    """What one position of an encoder's coarsest map sees; None where that is everything (squeeze-and-excitation)."""
+def field_of(name: str) -> AxisField | None:
+    """Return the receptive field of an encoder's coarsest map; None if it is the whole input."""
     network = build(name)
     assert network is not None
     levels = len(tensors(network.eval()(torch.zeros(1, 3, 64, 64))))
@@ -134,12 +138,12 @@ def seen(name: str) -> AxisField | None:
 
 
 def stitched_error(dense: nn.Module, original: nn.Module, name: str, stride: int) -> float | None:
-    """Against the original on shifted inputs (shift-and-stitch), where no padding is seen; None where that is too dear.
+    """Return the error against shift-and-stitch, at outputs that do not depend on padding; None if too expensive.
 
-    Of the r x r shifts by multiples of the new stride three are tried, on the smallest input that has an interior. What
-    is shifted out comes back at the end, so that the length, on which "same" padding depends, stays.
+    Three of the r x r shifts by multiples of the new stride are tried, on the smallest input that has such outputs. The
+    input is rolled around, so that its size, on which "same" padding depends, does not change.
     """
-    field = seen(name)
+    field = field_of(name)
     if field is None or (rate := int(field.stride) // stride) == 1:
         return None
     coarse = int(field.stride)
@@ -151,62 +155,62 @@ def stitched_error(dense: nn.Module, original: nn.Module, name: str, stride: int
     with evaluating(dense, original):
         fine = tensors(dense(x))[-1]
         for down, right in ((1, 1), (rate - 1, 0), (0, rate // 2)):
-            wanted = tensors(original(x.roll((-down * stride, -right * stride), (2, 3))))[-1]
+            expected = tensors(original(x.roll((-down * stride, -right * stride), (2, 3))))[-1]
             rows, columns = (_interior(field, size - shift * stride) for shift in (down, right))
             errors.append(
-                relative_error(fine[..., down::rate, right::rate][..., rows, columns], wanted[..., rows, columns])
+                relative_error(fine[..., down::rate, right::rate][..., rows, columns], expected[..., rows, columns])
             )
     return max(errors)
 
 
 def _interior(field: AxisField, length: int) -> slice:
-    """The outputs that see no padding before or after an input of this length."""
+    """Return the outputs that do not depend on padding before or after an input of this length."""
     first = math.ceil(-field.offset / field.stride)
     return slice(first, int((length - field.receptive_field - field.offset) // field.stride) + 1)
 
 
-def said(measured: Callable[[], float | None]) -> float | str | None:
-    """A measured error, or the reason of a refusal."""
+def error_or_reason(measure_error: Callable[[], float | None]) -> float | str | None:
+    """Return the measured error, or the first words of the reason why the network was refused."""
     try:
-        return measured()
+        return measure_error()
     except UserError as reason:
         return f"refused: {str(reason).split(':', maxsplit=1)[0]}"
 
 
 def row(name: str, size: int) -> dict[str, Any]:
-    """One encoder at one output stride: `name` is the encoder's, and the stride after `@`."""
+    """Measure one encoder at one output stride; `name` is "encoder@stride"."""
     encoder, _, number = name.partition("@")
-    stride, begun = int(number), time.perf_counter()
+    stride, start = int(number), time.perf_counter()
     original = build(encoder)
     assert original is not None
     randomize(original)
 
     def peer() -> float | None:
-        found = build(encoder, stride)
-        if found is None:
+        converted = build(encoder, stride)
+        if converted is None:
             return None
         try:
-            found.load_state_dict(copy.deepcopy(original.state_dict()))
-            return coarse_error(found, original, size)
-        except RuntimeError as error:  # its own conversion does not run
+            converted.load_state_dict(copy.deepcopy(original.state_dict()))
+            return coarse_error(converted, original, size)
+        except RuntimeError as error:  # the library's own conversion does not run
             raise UserError(f"fails ({str(error).splitlines()[0][:40]})") from error
 
     ours: float | str | None
     stitched = None
     try:
-        done = dilate(original, stride, shape=(3, size, size))
-        ours = done.certificate.max_error
-        stitched = stitched_error(done.network, original, encoder, stride)
+        dilated = dilate(original, stride, shape=(3, size, size))
+        ours = dilated.certificate.max_error
+        stitched = stitched_error(dilated.network, original, encoder, stride)
     except UserError as reason:
         ours = f"refused: {str(reason).split(':', maxsplit=1)[0]}"
-    return {"ours": ours, "stitched": stitched, "peer": said(peer), "seconds": time.perf_counter() - begun}
+    return {"ours": ours, "stitched": stitched, "peer": error_or_reason(peer), "seconds": time.perf_counter() - start}
 
 
-def line(found: dict[str, Any]) -> str:
-    encoder, _, stride = found["name"].partition("@")
-    told = [found[key] for key in ("ours", "stitched", "peer")]
-    ours, stitched, peer = ("-" if v is None else v if isinstance(v, str) else f"{v:.1e}" for v in told)
-    return f"{encoder:32} {stride:>6} {ours:>10} {stitched:>10} {peer:>10} {found['seconds']:8.0f}"
+def line(row: dict[str, Any]) -> str:
+    encoder, _, stride = row["name"].partition("@")
+    errors = [row[key] for key in ("ours", "stitched", "peer")]
+    ours, stitched, peer = ("-" if v is None else v if isinstance(v, str) else f"{v:.1e}" for v in errors)
+    return f"{encoder:32} {stride:>6} {ours:>10} {stitched:>10} {peer:>10} {row['seconds']:8.0f}"
 
 
 def main() -> None:
@@ -214,11 +218,11 @@ def main() -> None:
     parser.add_argument("--encoders", nargs="+", default=ENCODERS)
     parser.add_argument("--strides", nargs="+", type=int, default=[16, 8, 4, 1])
     parser.add_argument("--size", type=int, default=64)
-    given = parser.parse_args()
+    options = parser.parse_args()
     print(f"{'encoder':32} {'stride':>6} {'ours':>10} {'stitched':>10} {'peer':>10} {'seconds':>8}", flush=True)
-    names = [f"{encoder}@{stride}" for encoder in given.encoders for stride in given.strides]
+    names = [f"{encoder}@{stride}" for encoder in options.encoders for stride in options.strides]
     libraries = ("torch", "torchvision", "timm", "segmentation-models-pytorch")
-    measure(names, lambda name: row(name, given.size), line, given=given, libraries=libraries)
+    measure(names, lambda name: row(name, options.size), line, options=options, libraries=libraries)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Genes of genomes left out: stranded per-base F1 of coding sequence, beside Pyrodigal; 5 Mb by the clock; any strip.
+"""Gene finding in held-out genomes: stranded per-base F1 of coding sequence compared with Pyrodigal, and time for 5 Mb.
 
     python -m benchmarks.genomes ../shared/data/genomes                  # trains for 20 minutes, then measures
-    python -m benchmarks.genomes ../shared/data/genomes --run runs/genes # takes a run that was trained on this split
+    python -m benchmarks.genomes ../shared/data/genomes --run runs/genes # uses a run that was trained on this split
 
-Left out of the training: E. coli K-12 (NC_000913), Mycoplasma mycoides GM12 (GCF_000023685.1, genetic code 4) and the
-phages NC_019724 and NC_070914. They also choose among the run's weights; no other choice was made by them. Pyrodigal
-(GPL, a peer, no dependency: pip install pyrodigal) runs as its users do: trained on the genome itself, or with its
-models of known genomes where that is too short; Mycoplasma with translation table 4, phages in meta mode.
+Held out from training are E. coli K-12 (NC_000913), Mycoplasma mycoides GM12 (GCF_000023685.1, genetic code 4) and the
+phages NC_019724 and NC_070914. They are the validation split: the weights of the run are chosen on them, but nothing
+else is. Pyrodigal (GPL, no dependency: pip install pyrodigal) runs as its users run it: trained on the genome itself,
+or in meta mode on genomes that are too short (the phages); with translation table 4 for Mycoplasma. The benchmark also
+compares the logits of streams, with strips of several lengths, with those of one forward pass.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from atrous.prediction.predictor import Predictor, load
 from atrous.stream import stream
 from atrous.tasks.stranded_metrics import StrandedMetrics, StrandedScores
 
-LEFT_OUT = {
+HELD_OUT = {
     "NC_000913": "E. coli K-12",
     "GCF_000023685.1": "Mycoplasma mycoides",
     "NC_019724": "Escherichia phage HK578",
@@ -37,10 +38,10 @@ LEFT_OUT = {
 }
 TABLES = {"GCF_000023685.1": 4}
 SHORT = 100_000
-"""Bases below which Pyrodigal cannot be trained on the sequence itself."""
+"""Number of bases below which Pyrodigal cannot be trained on the sequence itself."""
 STRIPS = (24_576, 98_304, 393_216)
 LONGEST = 600_000
-"""Bases on which the strips are compared with the whole."""
+"""Number of bases on which streams are compared with one forward pass."""
 
 
 def trained(data: Path, minutes: float, out: Path, toml: Path) -> Path:
@@ -56,7 +57,7 @@ def letters(sample: Sample) -> str:
 
 
 def pyrodigal_probabilities(sample: Sample, genome: str) -> np.ndarray:
-    """Zeros and ones `(2, L)`: coding on either strand by Pyrodigal."""
+    """Return zeros and ones `(2, L)`: which bases are coding on either strand according to Pyrodigal."""
     try:
         import pyrodigal  # pyright: ignore[reportMissingImports]
     except ImportError:
@@ -66,10 +67,10 @@ def pyrodigal_probabilities(sample: Sample, genome: str) -> np.ndarray:
     finder: Any = pyrodigal.GeneFinder(meta=meta)
     if not meta:
         finder.train(text, translation_table=TABLES.get(genome, 11))
-    found = np.zeros((2, len(text)), np.float32)
+    coding_bases = np.zeros((2, len(text)), np.float32)
     for gene in finder.find_genes(text):
-        found[0 if gene.strand == 1 else 1, gene.begin - 1 : gene.end] = 1
-    return found
+        coding_bases[0 if gene.strand == 1 else 1, gene.begin - 1 : gene.end] = 1
+    return coding_bases
 
 
 def coding(dataset: Dataset) -> list[int]:
@@ -77,7 +78,7 @@ def coding(dataset: Dataset) -> list[int]:
 
 
 def scored(dataset: Dataset, sample: Sample, probabilities: np.ndarray) -> StrandedScores:
-    """Scores of the two channels of coding sequence."""
+    """Return the scores of the two channels of coding sequence, given probabilities `(2, L)`."""
     rows = coding(dataset)
     assert sample.target is not None
     labels = np.asarray(sample.target.read())
@@ -102,13 +103,13 @@ def strips_compared(predictor: Predictor, sample: Sample) -> list[dict[str, Any]
     image = np.asarray(sample.image.load()[:, :LONGEST])
     whole = predictor.output(image)[0]
     labels = predictor.task.decode(whole[None])
-    ready, rows = predictor.standardized(image), []
+    standardized, rows = predictor.standardized(image), []
     for strip in STRIPS:
-        found = torch.from_numpy(stream(predictor.inner, ready, strip=strip))
+        streamed = torch.from_numpy(stream(predictor.inner, standardized, strip=strip))
         rows.append({
             "strip": strip,
-            "difference": float((found - whole).abs().max() / whole.abs().max()),
-            "labels": int((predictor.task.decode(found[None]) != labels).sum()),
+            "difference": float((streamed - whole).abs().max() / whole.abs().max()),
+            "labels": int((predictor.task.decode(streamed[None]) != labels).sum()),
         })  # fmt: skip
     return rows
 
@@ -122,31 +123,31 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         toml = Path(scratch, "dataset.toml")
-        toml.write_text(f"splits = {{ val = {json.dumps(list(LEFT_OUT))} }}\n")
+        toml.write_text(f"splits = {{ val = {json.dumps(list(HELD_OUT))} }}\n")
         run = options.run or trained(options.data, options.minutes, options.out, toml)
         dataset, predictor = open_dataset(options.data, toml), load(run)
         rows = coding(dataset)
         print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {predictor.dtype}")
-        print(f"{'genome left out':28}{'bases':>12}{'atrous F1':>12}{'s':>8}{'Pyrodigal F1':>15}{'s':>8}")
+        print(f"{'held-out genome':28}{'bases':>12}{'atrous F1':>12}{'s':>8}{'Pyrodigal F1':>15}{'s':>8}")
         results: list[dict[str, Any]] = []
         for sample in dataset.splits["val"]:
-            genome = next(name for name in LEFT_OUT if sample.image.path.name.startswith(name))
+            genome = next(name for name in HELD_OUT if sample.image.path.name.startswith(name))
             start = time.perf_counter()
-            found = predictor.task.probabilities(predictor.output(sample.image.load()))[0].numpy()[rows]
+            probabilities = predictor.task.probabilities(predictor.output(sample.image.load()))[0].numpy()[rows]
             middle = time.perf_counter()
             peer = pyrodigal_probabilities(sample, genome)
             end = time.perf_counter()
-            ours, theirs = scored(dataset, sample, found), scored(dataset, sample, peer)
+            ours, theirs = scored(dataset, sample, probabilities), scored(dataset, sample, peer)
             row = {
                 "genome": genome,
-                "bases": found.shape[1],
+                "bases": probabilities.shape[1],
                 "ours": ours.features[CODING],
                 "peer": theirs.features[CODING],
             }
             row |= {"seconds": middle - start, "peer_seconds": end - middle}
             results.append(row)
             print(
-                f"{LEFT_OUT[genome]:28}{row['bases']:12,}{row['ours']['f1']:12.4f}{row['seconds']:8.1f}"
+                f"{HELD_OUT[genome]:28}{row['bases']:12,}{row['ours']['f1']:12.4f}{row['seconds']:8.1f}"
                 f"{row['peer']['f1']:15.4f}{row['peer_seconds']:8.1f}",
                 flush=True,
             )
@@ -157,8 +158,8 @@ def main() -> None:
         strips = strips_compared(predictor, largest)
         for row in strips:
             print(
-                f"strips of {row['strip']:,}: logits differ by {row['difference']:.1e} of the largest from the whole, "
-                f"{row['labels']} labels of {min(bases, LONGEST):,}"
+                f"strips of {row['strip']:,}: logits differ by {row['difference']:.1e} of the largest from one pass, "
+                f"{row['labels']} of {min(bases, LONGEST):,} labels differ"
             )
         print(json.dumps({"results": results, "seconds_5mb": seconds * 5e6 / bases, "strips": strips}))
 

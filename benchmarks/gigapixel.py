@@ -1,12 +1,10 @@
-"""A gigapixel on a laptop: a zarr image of 32768 x 32768 x 3 to a zarr label map, in bounded memory.
+"""Label a gigapixel on a laptop: from a zarr image of 32768 x 32768 x 3 to a zarr label map, in bounded memory.
 
     python -m benchmarks.gigapixel --size 32768 --dtype bfloat16 --memory 1.5GB
 
-Makes the input itself (chunk by chunk), then labels it with segmentation_models_pytorch `Unet("resnet18",
-classes=2)` and
-prints seconds, megapixels per second and the peak resident size of the process. `--kill-after SHARE` ends the run
-there;
-the same command without it then goes on from the last finished strip.
+Writes the input chunk by chunk, labels it with segmentation_models_pytorch `Unet("resnet18", classes=2)`, and prints
+seconds, megapixels per second and the peak resident size of the process. `--kill-after SHARE` kills the process at that
+share of the work. The same command without this option then resumes after the last finished strip.
 """
 
 import argparse
@@ -28,7 +26,7 @@ CHUNK = 512
 
 
 def make_input(path: Path, size: int) -> Any:
-    """A uint8 zarr array `(3, size, size)` of noise over a slow pattern; kept when it is there already."""
+    """Write a uint8 zarr array `(3, size, size)` of noise over a smooth pattern, or open it if it exists already."""
     import zarr
 
     if path.exists():
@@ -44,7 +42,7 @@ def make_input(path: Path, size: int) -> Any:
     return array
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--size", type=int, default=32768)
     parser.add_argument("--folder", type=Path, default=Path("runs/gigapixel"))
@@ -53,7 +51,11 @@ def main() -> None:
     parser.add_argument("--engine", default="torch")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--kill-after", type=float)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
     import zarr
 
     torch.set_num_threads(options.threads)
@@ -76,36 +78,15 @@ def main() -> None:
             print(f"killed at {share:.1%} after {time.perf_counter() - start:.1f} s", flush=True)
             os._exit(9)
 
-    stream(
-        net,
-        source,
-        sink,
-        dtype=dtype,
-        memory=options.memory,
-        post="argmax",
-        resume=True,
-        engine=options.engine,
-        progress=progress,
-    )
+    settings = {"dtype": dtype, "memory": options.memory, "engine": options.engine}
+    stream(net, source, sink, post="argmax", resume=True, progress=progress, **settings)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    rate = "the rest of a run that was killed" if resumed else f"{options.size**2 / seconds / 1e6:.2f} megapixels/s"
+    rate = "resumed, so no rate" if resumed else f"{options.size**2 / seconds / 1e6:.2f} megapixels/s"
     print(f"{seconds:.1f} s, {rate}, peak resident {peak / 1e9:.2f} GB")
-    print(
-        json.dumps(
-            {
-                "benchmark": "gigapixel",
-                "size": options.size,
-                "dtype": options.dtype,
-                "engine": options.engine,
-                "seconds": seconds,
-                "resumed": resumed,
-                "peak": peak,
-                "threads": options.threads,
-                "torch": torch.__version__,
-            }
-        )
-    )
+    facts = {"size": options.size, "dtype": options.dtype, "engine": options.engine, "threads": options.threads}
+    facts |= {"seconds": seconds, "resumed": resumed, "peak": peak, "torch": torch.__version__}
+    print(json.dumps({"benchmark": "gigapixel", **facts}))
 
 
 if __name__ == "__main__":

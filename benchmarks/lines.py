@@ -1,4 +1,4 @@
-"""Lines and volumes on the road that `atrous.stream` takes, beside torch's own operators: milliseconds and ratios.
+"""Time of operators on signals and volumes as `atrous.stream` computes them, compared with torch's own.
 
 python -m benchmarks.lines --threads 2
 """
@@ -19,31 +19,31 @@ Case = tuple[str, Callable[[], Tensor], Callable[[], Tensor]]
 
 
 def cases(dtype: torch.dtype) -> list[Case]:
-    """What is compared: a name, torch's own, ours; rows of lines lie together, as they do in a stream."""
+    """Return name, torch's operator and ours for each case. Signals are stored position by position, as in a stream."""
     line = torch.randn(1, 131072, 64, dtype=dtype).transpose(1, 2)
-    apart, volume = line.contiguous(), torch.randn(1, 8, 14, 160, 160, dtype=dtype)
+    by_channel, volume = line.contiguous(), torch.randn(1, 8, 14, 160, 160, dtype=dtype)
     weight, up = torch.randn(64, 64, 7, dtype=dtype), torch.randn(64, 32, 2, dtype=dtype)
     wide, cube = torch.randn(64, 32, 3, dtype=dtype), torch.randn(8, 8, 3, 3, 3, dtype=dtype)
     one, three = [1], [1, 1, 1]
     return [
         (
             "conv1d 64 to 64, kernel 7",
-            lambda: F.conv1d(apart, weight, padding=3),
+            lambda: F.conv1d(by_channel, weight, padding=3),
             lambda: fast.convolve(line, weight, None, one, [3], one, 1),
         ),
         (
             "conv_transpose1d, kernel 2, stride 2",
-            lambda: F.conv_transpose1d(apart, up, stride=2),
+            lambda: F.conv_transpose1d(by_channel, up, stride=2),
             lambda: fast.convolve_transposed(line, up, None, [2], [0], [0], 1, one),
         ),
         (
             "conv_transpose1d, kernel 3, stride 2",
-            lambda: F.conv_transpose1d(apart, wide, stride=2, padding=1),
+            lambda: F.conv_transpose1d(by_channel, wide, stride=2, padding=1),
             lambda: fast.convolve_transposed(line, wide, None, [2], one, [0], 1, one),
         ),
         (
             "max_pool1d, 2",
-            lambda: F.max_pool1d(apart, 2),
+            lambda: F.max_pool1d(by_channel, 2),
             lambda: fast.max_pool(line, [2], [2], [0], one, False),
         ),
         (
@@ -67,11 +67,11 @@ def main() -> None:
             seconds: list[list[float]] = [[], []]
             with torch.inference_mode():
                 for turn in range(options.repeats + 1):
-                    for which, run in enumerate((theirs, ours)):
+                    for index, run in enumerate((theirs, ours)):
                         start = time.perf_counter()
                         run()
                         if turn:
-                            seconds[which].append(time.perf_counter() - start)
+                            seconds[index].append(time.perf_counter() - start)
             torch_ms, our_ms = (1e3 * sorted(s)[len(s) // 2] for s in seconds)
             kind = str(dtype).removeprefix("torch.")
             rows.append({"operator": name, "dtype": kind, "torch": torch_ms, "ours": our_ms})

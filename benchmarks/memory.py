@@ -1,12 +1,13 @@
-"""Predicted peak memory of a stream beside the measured one, on networks that others wrote.
+"""Compare the predicted peak memory of a stream with the measured one, on networks of other libraries.
 
     python -m benchmarks.memory
     python -m benchmarks.memory --engine openvino
 
-Each network runs in a process of its own, once on a small input, so that libraries are loaded, and then on the large
-one. Measured is the highest resident size during that run (Linux: `/proc/self/status`, reset by `clear_refs`) over the
-one before it, and the weights, the network's own and the folded ones, which the prediction counts too. Source and sink
-cost nothing: the source is one strip of noise, shown again and again, and the sink forgets.
+Each network runs in a process of its own: first on a small input, so that libraries are loaded, then on a large one.
+The measured memory is the highest resident size during the second run (Linux: `/proc/self/status`, reset by
+`clear_refs`) minus the resident size before it, plus the weights (the network's own and the folded ones), which the
+prediction contains too. Source and sink need almost no memory: the source repeats one strip of noise, and the sink
+discards what it gets.
 """
 
 import argparse
@@ -65,7 +66,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], tuple[int, .
 
 
 class Noise:
-    """A source of any length that holds one strip."""
+    """A source of any length that holds 64 rows of noise and repeats them."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.dtype = shape, np.dtype(np.float32)
@@ -77,7 +78,7 @@ class Noise:
 
 
 class Nothing:
-    """A sink that keeps nothing."""
+    """A sink that discards everything."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.dtype = shape, np.dtype(np.float32)
@@ -87,30 +88,33 @@ class Nothing:
 
 
 def _bytes(tensors: list[torch.Tensor]) -> dict[int, int]:
-    """Where the tensors' storages lie, and their sizes."""
+    """Return the sizes in bytes of the tensors' storages, by their address, so that shared ones count once."""
     return {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
 
 
 def status(name: str) -> int:
-    """Bytes of one line of /proc/self/status."""
+    """Return the bytes that one line of /proc/self/status states."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
-def one(name: str, memory: str | None, engine: str) -> dict[str, Any]:
-    """Predict and measure one network in this process."""
+def measure(name: str, memory: str | None, engine: str) -> dict[str, Any]:
+    """Predict and measure the peak memory of one network in this process."""
     build, small, shape = NETWORKS[name]
     network = build().eval()
     stream(network, np.zeros(small, np.float32), engine=engine)
-    ready = prepare(network, shape)
-    made = plan(ready, shape, memory=memory, engine=engine, strategy="strips")
-    held = _bytes(list(network.parameters())), _bytes([op.tensor for op in ready.graph.ops if op.tensor is not None])
-    source, sink = Noise(shape), Nothing(made.output_shape)
+    prepared = prepare(network, shape)
+    stream_plan = plan(prepared, shape, memory=memory, engine=engine, strategy="strips")
+    own, folded = (
+        _bytes(list(network.parameters())),
+        _bytes([op.tensor for op in prepared.graph.ops if op.tensor is not None]),
+    )
+    source, sink = Noise(shape), Nothing(stream_plan.output_shape)
     Path("/proc/self/clear_refs").write_text("5")
     before = status("VmRSS")
-    stream(ready, source, sink, memory=memory, engine=engine, strategy="strips")
-    measured = status("VmHWM") - before + sum((held[0] | held[1]).values())
-    return {"network": name, "shape": shape, "predicted": made.peak_bytes, "measured": measured}
+    stream(prepared, source, sink, memory=memory, engine=engine, strategy="strips")
+    measured = status("VmHWM") - before + sum((own | folded).values())
+    return {"network": name, "shape": shape, "predicted": stream_plan.peak_bytes, "measured": measured}
 
 
 def main() -> None:
@@ -120,7 +124,7 @@ def main() -> None:
     parser.add_argument("--one", choices=NETWORKS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(one(options.one, options.memory, options.engine)))
+        print(json.dumps(measure(options.one, options.memory, options.engine)))
         return
     rows = []
     print(f"{'network':26} {'input':>20} {'predicted MiB':>14} {'measured MiB':>13} {'ratio':>6}")
@@ -128,8 +132,8 @@ def main() -> None:
         call = [sys.executable, "-W", "ignore", "-m", "benchmarks.memory", "--one", name]
         call += ["--engine", options.engine]
         call += ["--memory", options.memory] if options.memory else []
-        done = subprocess.run(call, check=True, capture_output=True, text=True)
-        row = json.loads(done.stdout.splitlines()[-1])
+        process = subprocess.run(call, check=True, capture_output=True, text=True)
+        row = json.loads(process.stdout.splitlines()[-1])
         rows.append(row)
         size = " x ".join(map(str, row["shape"]))
         ratio = row["predicted"] / row["measured"]

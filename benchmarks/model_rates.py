@@ -1,10 +1,10 @@
-"""What a training step of each architecture costs, as `benchmarks/camvid_models.py` trains it.
+"""Measure what a training step of each architecture of `benchmarks/camvid_models.py` costs.
 
     python -m benchmarks.model_rates --threads 1
 
-Multiply-adds are those of one image of the crop, forward; a training step does about three times as many. The rate, in
-images a second of processor time on every thread, is that of the fastest of three steps in bfloat16, with
-`fast_depthwise` as in `atrous train`; "plain" is the rate without it.
+Multiply-adds are those of the forward pass of one image of the size `--crop`; a training step takes about three times
+as many. The rate is in images per second of processor time per thread, from the fastest of three steps in bfloat16 with
+`fast_depthwise`, as in `atrous train`. "plain" is the rate without `fast_depthwise`.
 """
 
 import argparse
@@ -25,7 +25,7 @@ CLASSES = 11
 
 
 def network_of(name: str, pretrained: bool) -> nn.Module:
-    """The network that `camvid_models` trains under this name."""
+    """Return the network that `camvid_models` trains under this name."""
     model: dict[str, Any] = {"encoder": "efficientnet_lite0", "pretrained": pretrained, "width": 128}
     model |= {"mean": [127.0] * 3, "std": [128.0] * 3}
     values = {"data": {"root": "."}, "task": {"classes": [str(i) for i in range(CLASSES)]}, "model": model}
@@ -35,25 +35,25 @@ def network_of(name: str, pretrained: bool) -> nn.Module:
 
 
 def seconds(network: nn.Module, images: torch.Tensor, labels: torch.Tensor, steps: int = 3) -> float:
-    """The fastest step, after one that is left out."""
+    """Return the seconds of the fastest step; the first step is not counted."""
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
     times = []
     for _ in range(steps + 1):
-        begun = time.process_time()
+        start = time.process_time()
         with torch.autocast("cpu", torch.bfloat16):
             output = network(images)
         optimizer.zero_grad()
         nn.functional.cross_entropy(output.float(), labels).backward()
         optimizer.step()
-        times.append((time.process_time() - begun) / torch.get_num_threads())
+        times.append((time.process_time() - start) / torch.get_num_threads())
     return min(times[1:])
 
 
 def row(name: str, crop: tuple[int, int], batch: int, pretrained: bool) -> dict[str, Any]:
-    """One architecture."""
-    begun = time.perf_counter()
+    """Measure one architecture."""
+    start = time.perf_counter()
     network = network_of(name, pretrained)
-    built = time.perf_counter() - begun
+    build_seconds = time.perf_counter() - start
     images = (127 + 60 * torch.randn(batch, 3, *crop)).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, CLASSES, (batch, *crop))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -63,7 +63,14 @@ def row(name: str, crop: tuple[int, int], batch: int, pretrained: bool) -> dict[
         ours = batch / seconds(network, images, labels)
     plain = batch / seconds(network, images, labels, 1)
     work = counter.get_total_flops() / 2e9
-    return {"model": name, "gmacs": work, "rate": ours, "plain": plain, "depthwise": depthwise, "build_seconds": built}
+    return {
+        "model": name,
+        "gmacs": work,
+        "rate": ours,
+        "plain": plain,
+        "depthwise": depthwise,
+        "build_seconds": build_seconds,
+    }
 
 
 def main() -> None:
@@ -73,19 +80,19 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-weights", action="store_true", help="without the extra `pretrained`: random weights")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     print(f"{'model':12}{'G multiply-adds':>16}{'images/s':>10}{'plain':>8}{'build s':>9}")
     rows = []
-    for name in given.models:
-        rows.append(found := row(name, (given.crop[0], given.crop[1]), given.batch, not given.no_weights))
+    for name in options.models:
+        rows.append(measured := row(name, (options.crop[0], options.crop[1]), options.batch, not options.no_weights))
         print(
-            f"{name:12}{found['gmacs']:16.2f}{found['rate']:10.2f}{found['plain']:8.2f}{found['build_seconds']:9.1f}",
+            f"{name:12}{measured['gmacs']:16.2f}{measured['rate']:10.2f}{measured['plain']:8.2f}{measured['build_seconds']:9.1f}",
             flush=True,
         )
-    print(json.dumps({"crop": given.crop, "batch": given.batch, "threads": given.threads, "torch": torch.__version__,
-                      "rows": rows}))  # fmt: skip
+    facts = {"crop": options.crop, "batch": options.batch, "threads": options.threads, "torch": torch.__version__}
+    print(json.dumps({**facts, "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Planted motifs: are they labeled base by base, and does the analysis of the network give them back?
+"""Planted motifs: does a network label them base by base, and does the analysis of the network recover them?
 
     python benchmarks/motifs.py --minutes 4 --out OUT
 
-Random sequences (even background) with GATTACA and four motifs of JASPAR, each site drawn from its matrix, at random
-places on random strands. A network learns which motif a base belongs to; chance copies of GATTACA count as it. Figures
-are of sequences left out. Beside the network's stands the average precision of the model that wrote the sequences (the
-posterior of every start, by the matrices and their true rates): no network can be expected to do better.
+Random sequences (1/4 of each base) contain GATTACA and sites of four motifs of JASPAR, each drawn from its matrix, at
+random positions on random strands. A network learns which motif a base belongs to; copies of GATTACA that occur by
+chance have its label too. Metrics are those of held-out sequences. The column "ceiling" is the average precision of the
+model that generated the sequences (the posterior probability of a site at every base, from the true matrices and
+rates): no network can be expected to do better.
 """
 
 import argparse
@@ -14,12 +15,13 @@ import platform
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.metrics import average_precision_score
 
-from atrous.analysis import jaspar, motifs
+from atrous.analysis import Motifs, jaspar, motifs
 from atrous.analysis.motif import LETTERS, PSEUDO, Motif
 from atrous.analysis.similarity import RELEASE, nearest
 from atrous.prediction.predictor import load
@@ -37,42 +39,43 @@ SETTINGS = (
 
 
 def planted_motifs() -> list[Motif]:
-    """GATTACA and the four of JASPAR."""
+    """Return GATTACA and the four motifs of JASPAR."""
     word = Motif(GATTACA, np.eye(4)[[LETTERS.index(base) for base in GATTACA]].T * 1000.0, "planted")
     known = {motif.source: motif for motif in jaspar()}
     return [word, *(known[number] for number in PLANTED)]
 
 
 def probabilities(motif: Motif) -> np.ndarray:
-    """What sites are drawn from: frequencies `(4, width)`; those of the word are exact."""
+    """Return the frequencies `(4, width)` that sites are drawn from; GATTACA has no other letters."""
     if motif.source == "planted":
         return motif.counts / motif.counts.sum(0)
     return (motif.counts + PSEUDO) / (motif.counts + PSEUDO).sum(0)
 
 
 def sequence(rng: np.random.Generator, known: list[Motif]) -> tuple[np.ndarray, np.ndarray]:
-    """Letters `(L,)` and labels `(L,)`: 0, or 1 and on for the motifs in order."""
+    """Return one sequence: letters `(L,)`, 0 to 3, and labels `(L,)`, 0 or the number of the motif, counted from 1."""
     letters, labels = rng.integers(0, 4, LENGTH), np.zeros(LENGTH, np.uint8)
     for _ in range(LENGTH // EVERY):
         for number, motif in enumerate(known, 1):
             table = probabilities(motif)
             site = np.array([rng.choice(4, p=column) for column in table.T])
             site = site if rng.random() < 0.5 else 3 - site[::-1]
-            free = [at for at in rng.integers(0, LENGTH - motif.width, 50) if not labels[at : at + motif.width].any()]
+            starts = rng.integers(0, LENGTH - motif.width, 50)
+            free = [start for start in starts if not labels[start : start + motif.width].any()]
             if free:
                 letters[free[0] : free[0] + motif.width] = site
                 labels[free[0] : free[0] + motif.width] = number
     word = np.array([LETTERS.index(base) for base in GATTACA])
     for copy in (word, 3 - word[::-1]):
         windows = np.lib.stride_tricks.sliding_window_view(letters, len(copy))
-        for at in np.flatnonzero((windows == copy).all(1)):
-            part = labels[at : at + len(copy)]
+        for start in np.flatnonzero((windows == copy).all(1)):
+            part = labels[start : start + len(copy)]
             part[part == 0] = 1
     return letters, labels
 
 
 def write(root: Path, known: list[Motif], counts: dict[str, int], seed: int) -> Path:
-    """The data set: one-hot signals `(4, L)` with a label per base."""
+    """Write the data set, one-hot signals `(4, L)` with a label per base, and return its folder."""
     rng = np.random.default_rng(seed)
     for split, count in counts.items():
         (root / split).mkdir(parents=True)
@@ -85,7 +88,7 @@ def write(root: Path, known: list[Motif], counts: dict[str, int], seed: int) -> 
 
 
 def ceiling(letters: np.ndarray, known: list[Motif]) -> np.ndarray:
-    """Probability of each motif at each base `(5, L)` by the model that wrote the sequence."""
+    """Return the probability of each motif at each base, `(5, L)`, by the model that generated the sequence."""
     odds = np.zeros((len(known), 2, len(letters)))
     for k, motif in enumerate(known):
         table = np.log(np.maximum(probabilities(motif), 1e-9) / 0.25)
@@ -100,68 +103,81 @@ def ceiling(letters: np.ndarray, known: list[Motif]) -> np.ndarray:
     return covering / (1 + covering.sum(0))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=4.0)
-    parser.add_argument("--epochs", type=float, help="instead of minutes, for machines that do other things too")
-    parser.add_argument("--train", type=int, default=80, help="sequences of 4000 bases")
-    parser.add_argument("--val", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="folder for the data and the run; a temporary one")
-    given = parser.parse_args()
-    out = given.out or Path(tempfile.mkdtemp())
-    known = planted_motifs()
-    data = write(out / "data", known, {"train": given.train, "val": given.val}, given.seed)
-    started = time.time()
-    length = {"minutes": given.minutes} if given.epochs is None else {"epochs": given.epochs}
-    train(data, out=out / "run", **length, seed=given.seed, settings=SETTINGS)
-    seconds = time.time() - started
-    predictor, found, best, truth, sequences = load(out / "run", dtype=torch.float32), [], [], [], []
+def recovery(
+    planted: Motif, result: Motifs, known: list[Motif], database: list[Motif]
+) -> tuple[dict[str, object], str]:
+    """Compare a planted motif with the one that the analysis found for its class; return a JSON row and text."""
+    found = next((motif for motif in result.motifs if motif.name == planted.name), None)
+    if found is None:
+        return {}, "nothing"
+    best, near = nearest(found, known, 1)[0], nearest(found, [known[0], *database], 1)[0]
+    row: dict[str, object] = {"found": found.consensus, "sites": found.sites, "similarity": best.similarity}
+    row |= {"recovered": best.target is planted, "jaspar": near.target.name, "jaspar_id": near.target.source}
+    text = f"{found.consensus} ({found.sites})  {best.target.name} {best.similarity:.3f}, "
+    return row, text + f"{near.target.name} {near.target.source} {near.similarity:.3f}"
+
+
+def precisions(labels: np.ndarray, scores: np.ndarray) -> list[float]:
+    """Return the average precision of each motif, given labels `(L,)` and probabilities `(motifs, L)`."""
+    return [float(average_precision_score(labels == k, row)) for k, row in enumerate(scores, 1)]
+
+
+def measure(data: Path, run: Path, known: list[Motif]) -> list[dict[str, object]]:
+    """Print the precision and the recovered motif for every planted motif, and return them as rows."""
+    predictor, predictions, ceilings, truth, sequences = load(run, dtype=torch.float32), [], [], [], []
     for path in sorted((data / "val").glob("*.npz")):
         with np.load(path) as file:
             signal, label = file["signal"], file["label"]
         predicted = predictor.predict(signal, probabilities=True).probabilities
         assert predicted is not None
-        found.append(predicted[1:])
-        best.append(ceiling(signal.argmax(0), known))
+        predictions.append(predicted[1:])
+        ceilings.append(ceiling(signal.argmax(0), known))
         truth.append(label)
         sequences.append(signal)
-    labels, scores, limits = np.concatenate(truth), np.concatenate(found, 1), np.concatenate(best, 1)
-    precision = [float(average_precision_score(labels == k, scores[k - 1])) for k in range(1, 1 + len(known))]
-    limit = [float(average_precision_score(labels == k, limits[k - 1])) for k in range(1, 1 + len(known))]
-    classes = ("none", *(motif.name for motif in known))
-    analysis = motifs(predictor.network, sequences, classes=classes)
+    labels = np.concatenate(truth)
+    precision = precisions(labels, np.concatenate(predictions, 1))
+    limit = precisions(labels, np.concatenate(ceilings, 1))
+    result = motifs(predictor.network, sequences, classes=("none", *(motif.name for motif in known)))
     database, rows = list(jaspar()), []
     print(f"{'motif':10s} {'AP':>7s} {'ceiling':>8s}  found (sites)  nearest planted, nearest of {RELEASE}")
     for motif, value, most in zip(known, precision, limit, strict=True):
-        mine = next((m for m in analysis.motifs if m.name == motif.name), None)
-        row: dict[str, object] = {"motif": motif.name, "id": motif.source, "average_precision": value, "ceiling": most}
-        text = "nothing"
-        if mine is not None:
-            planted, near = nearest(mine, known, 1)[0], nearest(mine, [known[0], *database], 1)[0]
-            row |= {"found": mine.consensus, "sites": mine.sites, "similarity": planted.similarity}
-            row |= {"recovered": planted.target is motif, "jaspar": near.target.name, "jaspar_id": near.target.source}
-            text = f"{mine.consensus} ({mine.sites})  {planted.target.name} {planted.similarity:.3f}, "
-            text += f"{near.target.name} {near.target.source} {near.similarity:.3f}"
-        rows.append(row)
+        row, text = recovery(motif, result, known, database)
+        rows.append({"motif": motif.name, "id": motif.source, "average_precision": value, "ceiling": most} | row)
         print(f"{motif.name:10s} {value:7.4f} {most:8.4f}  {text}")
-    passed = min(precision) >= 0.95 and all(row.get("recovered") for row in rows)
-    print(
-        json.dumps(
-            {
-                "benchmark": "motifs",
-                "mean_average_precision": float(np.mean(precision)),
-                "motifs": rows,
-                "passed": passed,
-                "train_seconds": seconds,
-                "train_bases": given.train * LENGTH,
-                "val_bases": given.val * LENGTH,
-                "torch": torch.__version__,
-                "processor": platform.machine(),
-                "threads": torch.get_num_threads(),
-            }
-        )
-    )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--epochs", type=float, help="length of the training in epochs, instead of minutes")
+    parser.add_argument("--train", type=int, default=80, help="sequences of 4000 bases")
+    parser.add_argument("--val", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder for the data and the run; a temporary one by default")
+    options = parser.parse_args()
+    out = options.out or Path(tempfile.mkdtemp())
+    known = planted_motifs()
+    data = write(out / "data", known, {"train": options.train, "val": options.val}, options.seed)
+    start = time.time()
+    length = {"minutes": options.minutes} if options.epochs is None else {"epochs": options.epochs}
+    train(data, out=out / "run", **length, seed=options.seed, settings=SETTINGS)
+    seconds = time.time() - start
+    rows = measure(data, out / "run", known)
+    precision: list[Any] = [row["average_precision"] for row in rows]
+    result = {
+        "benchmark": "motifs",
+        "mean_average_precision": float(np.mean(precision)),
+        "motifs": rows,
+        "passed": min(precision) >= 0.95 and all(row.get("recovered") for row in rows),
+        "train_seconds": seconds,
+        "train_bases": options.train * LENGTH,
+        "val_bases": options.val * LENGTH,
+        "torch": torch.__version__,
+        "processor": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

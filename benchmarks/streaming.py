@@ -1,13 +1,19 @@
-"""Whole image, MONAI's sliding window and ours, side by side: seconds, memory, work, difference, labels that differ.
+"""Compare a forward pass of the whole image, MONAI's sliding window and `atrous.stream`: time, memory and errors.
 
     python -m benchmarks.streaming --size 2048 --threads 2
 
-Network: segmentation_models_pytorch `Unet("resnet18", classes=2)` with random weights and random batch-norm statistics.
-Every way runs in a process of its own, warmed up, so that its peak resident size is its own. Peak memory is that of the
-process over what it held before (weights, input and libraries loaded); what is compiled, and compiling it, counts.
-`prepare` is what is done once for a network and a size: export, and compiling where the engine compiles. `of rate` is
-the rate, in whole-image multiply-adds per second, over the one that OpenVINO itself reaches on a whole 1024 x 1024
-image, measured before and after.
+The network is segmentation_models_pytorch `Unet("resnet18", classes=2)` with random weights and batch-norm statistics.
+Every way runs in a process of its own, after a warm-up. The columns:
+
+- "seconds": median time.
+- "prepare": seconds of the work that is done once for a network and a size: export and, for some engines, compilation.
+- "peak MiB": peak resident size of the process minus its size before (weights, input and libraries loaded). Compilation
+  and compiled code are included.
+- "work": multiply-adds that were executed, divided by those of the whole image.
+- "of rate": multiply-adds of the whole image per second, divided by the rate that OpenVINO itself reaches on a whole
+  image of 1024 x 1024, measured before and after.
+- "difference": largest difference of the outputs to those of "whole", divided by the largest output.
+- "labels differ": share of the pixels whose label differs from that of "whole", ties left out.
 """
 
 import argparse
@@ -40,7 +46,7 @@ WAYS = (
     "ours-inductor",
 )
 USUAL = WAYS[:-1]
-TILE = 1024  # OpenVINO's own rate is measured on a whole image of this size
+TILE = 1024  # side of the whole image on which OpenVINO's own rate is measured
 
 
 def network() -> nn.Module:
@@ -56,7 +62,7 @@ def network() -> nn.Module:
 
 
 def image(size: int) -> np.ndarray:
-    """Noise at several scales, so that receptive fields of any size see something."""
+    """Return noise `(3, size, size)` at several scales, so that it has structure for receptive fields of any size."""
     generator = torch.Generator().manual_seed(1)
     total = torch.randn(1, 3, size, size, generator=generator)
     for scale in (8, 64):
@@ -82,8 +88,8 @@ def ways(size: int) -> dict[str, Callable[[nn.Module, np.ndarray], np.ndarray]]:
             net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             with torch.inference_mode():
                 tensor = torch.from_numpy(x)[None]
-                found: Any = sliding_window_inference(tensor, (512, 512), 1, net, overlap=overlap, mode=mode)
-                return found[0].numpy()
+                result: Any = sliding_window_inference(tensor, (512, 512), 1, net, overlap=overlap, mode=mode)
+                return result[0].numpy()
 
         return run
 
@@ -106,7 +112,7 @@ def ways(size: int) -> dict[str, Callable[[nn.Module, np.ndarray], np.ndarray]]:
 
 
 def openvino_rate(hint: str, threads: int, repeats: int = 7) -> float:
-    """Seconds per megapixel of the network on a whole image, compiled by OpenVINO."""
+    """Return the median seconds per megapixel of the network on a whole image, compiled by OpenVINO."""
     import openvino as ov
 
     x = image(TILE)[None]
@@ -125,21 +131,21 @@ def openvino_rate(hint: str, threads: int, repeats: int = 7) -> float:
 
 
 def peak_bytes() -> int:
-    """The largest resident size of this process so far."""
+    """Return the largest resident size of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def resident_bytes() -> int:
-    """The resident size of this process now."""
+    """Return the resident size of this process now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def one(way: str, size: int, threads: int, repeats: int, out: Path) -> None:
-    """Run one way in this process and write its result and figures."""
+def measure(way: str, size: int, threads: int, repeats: int, out: Path) -> None:
+    """Run one way in this process, and write its output and measurements to files."""
     run, x = ways(size)[way], image(size)
     net: Any = network()
     compiled = "openvino" in way or "inductor" in way
-    # warms up and loads libraries; what is compiled for the image itself is not warmed up
+    # Warm-up: loads libraries. Ways that compile for one image size run another network here.
     run(nn.Conv2d(3, 2, 3) if compiled else net, x[:, :512, :512].copy())
     before, prepared, seconds = resident_bytes(), 0.0, []
     if way.startswith("ours"):
@@ -162,7 +168,7 @@ def one(way: str, size: int, threads: int, repeats: int, out: Path) -> None:
 
 
 def work(way: str, net: Any, size: int) -> float:
-    """Executed over whole-image multiply-adds."""
+    """Return the multiply-adds that a way executes, divided by those of the whole image."""
     if way.startswith("monai"):
         step = round(512 * (1 - float(way.split("-")[1])))
         count = 1 if size <= 512 else -(-(size - 512) // step) + 1
@@ -170,14 +176,14 @@ def work(way: str, net: Any, size: int) -> float:
     if way.startswith("ours"):
         from atrous.stream import plan
 
-        found = plan(net, (3, size, size), engine="openvino" if net.cuts else "torch")
-        done = segment_work(net, found.axis, found.strip) if net.cuts else found.macs
-        return done / found.macs_whole
+        stream_plan = plan(net, (3, size, size), engine="openvino" if net.cuts else "torch")
+        executed = segment_work(net, stream_plan.axis, stream_plan.strip) if net.cuts else stream_plan.macs
+        return executed / stream_plan.macs_whole
     return 1.0
 
 
 def segment_work(net: Any, axis: int, strip: int) -> float:
-    """Multiply-adds of all windows and eager rows of a run in compiled segments."""
+    """Return the multiply-adds of a run in compiled segments: those of all windows and of rows outside of windows."""
     from atrous.geometry.memory import Meter
     from atrous.geometry.program import build, full_box
     from atrous.geometry.segments import SegmentWalk
@@ -201,32 +207,32 @@ def compare(size: int, threads: int, repeats: int, chosen: list[str]) -> list[di
         reference = None
         for way in chosen:
             out = Path(folder) / f"{way}.json"
-            fixed = ["--size", str(size), "--threads", str(threads), "--repeats", str(repeats), "--out", str(out)]
-            call = [sys.executable, "-W", "ignore", "-m", "benchmarks.streaming", *fixed]
+            options = ["--size", str(size), "--threads", str(threads), "--repeats", str(repeats), "--out", str(out)]
+            call = [sys.executable, "-W", "ignore", "-m", "benchmarks.streaming", *options]
             rates = []
             if "openvino" in way:
                 subprocess.run([*call, "--rate", way], check=True)
                 rates.append(json.loads(out.read_text()))
             subprocess.run([*call, "--one", way], check=True)
             row = {"way": way, **json.loads(out.read_text())}
-            if "openvino" in way:  # before and after, since the machine is not always as fast
+            if "openvino" in way:  # before and after, because the speed of the machine varies
                 subprocess.run([*call, "--rate", way], check=True)
                 rates.append(json.loads(out.read_text()))
                 row["of_rate"] = sum(rates) / 2 * size**2 / 1e6 / median(row)
-            found = np.load(out.with_suffix(".npy"))
+            output = np.load(out.with_suffix(".npy"))
             out.with_suffix(".npy").unlink()
             if way == "whole":
-                reference = found
+                reference = output
             if reference is not None:
-                row["difference"] = float(np.abs(found - reference).max() / np.abs(reference).max())
+                row["difference"] = float(np.abs(output - reference).max() / np.abs(reference).max())
                 ties = np.abs(reference[0] - reference[1]) <= 1e-4 * np.abs(reference).max()
-                row["labels"] = float(((found.argmax(0) != reference.argmax(0)) & ~ties).mean())
+                row["labels"] = float(((output.argmax(0) != reference.argmax(0)) & ~ties).mean())
             rows.append(row)
     return rows
 
 
 def median(row: dict[str, Any]) -> float:
-    """Of the seconds."""
+    """Return the median of a row's seconds."""
     return row["seconds"][len(row["seconds"]) // 2]
 
 
@@ -259,7 +265,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.out.write_text(json.dumps(rate))
         return
     if options.one:
-        one(options.one, options.size, options.threads, options.repeats, options.out)
+        measure(options.one, options.size, options.threads, options.repeats, options.out)
         return
     rows = compare(options.size, options.threads, options.repeats, options.ways)
     print(table(rows))

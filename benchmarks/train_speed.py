@@ -1,13 +1,14 @@
-"""Training steps, images per second: atrous beside a plain segmentation_models_pytorch loop, in one run.
+"""Compare the speed of training steps of atrous with a plain segmentation_models_pytorch loop, in images per second.
 
-Same encoder (EfficientNet-Lite0), same batch of 8 x 3 x 320 x 448, forward + backward + AdamW, no data loading:
+All have the same encoder (EfficientNet-Lite0) and the same batch of 8 x 3 x 320 x 448. A step is a forward pass, a
+backward pass and an update by AdamW, without loading data.
 
 - peer: segmentation_models_pytorch `Unet`, float32, NCHW, its default decoder, cross-entropy, `loss.backward()`.
-- atrous: what `atrous train` runs: `fcn`, bfloat16 autocast where the processor has it, channels_last, the fast
-  depthwise backward, cross-entropy + Dice, the average of the weights.
+- atrous: what `atrous train` runs: `fcn`, bfloat16 autocast if the processor supports it, channels_last, the fast
+  depthwise backward pass, cross-entropy + Dice, the average of the weights.
 
-The rows between say which part gains what. Rounds are interleaved, so that a drifting machine hits all alike; the
-figure is the median over rounds.
+The rows in between show how much each part gains. Rounds are interleaved, so that changes in the machine's speed affect
+all rows alike. The result is the median over rounds.
 
     python benchmarks/train_speed.py            # needs the extra `peers`
 """
@@ -34,10 +35,10 @@ from atrous.training.average import averaged
 CLASSES = 11
 
 
-def peer(images: torch.Tensor, labels: torch.Tensor, *, ours_around: bool = False) -> Callable[[], None]:
-    """The plain loop's step; with `ours_around` the same network in our precision and memory format."""
+def peer(images: torch.Tensor, labels: torch.Tensor, *, our_loop: bool = False) -> Callable[[], None]:
+    """Return the step of the plain loop; with `our_loop` the same network in our precision and memory format."""
     network = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None, classes=CLASSES).train()
-    if ours_around:
+    if our_loop:
         return _ours(network, images, labels, fast=True)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
 
@@ -82,7 +83,7 @@ def main() -> None:
     images, labels = torch.randn(batch, 3, 320, 448), torch.randint(0, CLASSES, (batch, 320, 448))
     steps = {
         "peer: smp Unet, float32, NCHW": peer(images, labels),
-        "smp Unet, our loop": peer(images, labels, ours_around=True),
+        "smp Unet, our loop": peer(images, labels, our_loop=True),
         "atrous unet, our loop": _ours(unet(efficientnet_lite0(pretrained=False), CLASSES), images, labels, fast=True),
         "atrous fcn, torch's depthwise backward": _ours(
             fcn(efficientnet_lite0(pretrained=False), CLASSES, width=128), images, labels, fast=False

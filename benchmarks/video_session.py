@@ -1,10 +1,10 @@
-"""A live session: frames go in one by one, labels come out. Frames per second, latency, and that nothing differs.
+"""Measure a live session that gets a video frame by frame: speed, latency, and equality with the whole clip.
 
     PYTHONPATH=. python benchmarks/video_session.py --size 240 432 --frames 60
 
-The network is the one that is planned for video, causal, with random weights along time (or that of `--run`):
-EfficientNet-Lite0, every level mixed over three frames, pyramid decoder. The session's answer is compared with that for
-the whole clip.
+The network is the causal one that `atrous train` plans for video, with random weights along time, or that of `--run`:
+EfficientNet-Lite0, a convolution over three frames on every level, and a pyramid decoder. The outputs of the session
+are compared with those of one forward pass of the first frames.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def planned(width: int = 128, kernel: int = 3, causal: bool = True) -> torch.nn.
     torch.manual_seed(0)
     network = build_network(model, 2)
     for module in network.modules():
-        if isinstance(module, AlongTime):  # weights of zero would hide a mistake
+        if isinstance(module, AlongTime):  # the initial weights, 0, would hide a mistake
             torch.nn.init.normal_(module.conv.weight, std=0.02)
     return network.eval()
 
@@ -39,27 +39,27 @@ def main(network: torch.nn.Module, size: tuple[int, int], frames: int, dtype: to
     torch.set_flush_denormal(True)
     clip = np.random.default_rng(0).integers(0, 256, (3, frames, *size)).astype(np.float32)
     session = Session(network.to(dtype), (3, None, *size), dtype=dtype)
-    answers, times, asked = [], [], time.perf_counter()
+    outputs, times = [], []
     for number in range(frames):
-        asked = time.perf_counter()
-        answers.append(session.push(clip[:, number : number + 1]))
-        times.append(time.perf_counter() - asked)
-    answers.append(session.close())
-    found = np.concatenate(answers, 1)
+        start = time.perf_counter()
+        outputs.append(session.push(clip[:, number : number + 1]))
+        times.append(time.perf_counter() - start)
+    outputs.append(session.close())
+    streamed = np.concatenate(outputs, 1)
     with torch.inference_mode():
         expected = network(torch.from_numpy(clip[:, :whole])[None].to(dtype))[0].float().numpy()
-    apart = float(np.abs(found[:, : whole - session.latency] - expected[:, : whole - session.latency]).max())
+    difference = float(np.abs(streamed[:, : whole - session.latency] - expected[:, : whole - session.latency]).max())
     scale = float(np.abs(expected).max())
-    alike = float(
-        (found[:, : whole - session.latency].argmax(0) == expected[:, : whole - session.latency].argmax(0)).mean()
+    equal = float(
+        (streamed[:, : whole - session.latency].argmax(0) == expected[:, : whole - session.latency].argmax(0)).mean()
     )
-    steady = np.array(times[frames // 4 :])  # the first few find their memory
+    steady = np.array(times[frames // 4 :])  # the first frames are slower
     result = {
         "size": list(size), "dtype": str(dtype).removeprefix("torch."), "threads": torch.get_num_threads(),
         "frames_per_second": round(1 / float(steady.mean()), 2), "latency_frames": session.latency,
         "frame_ms_median": round(1000 * float(np.median(steady)), 1),
         "frame_ms_95": round(1000 * float(np.percentile(steady, 95)), 1),
-        "largest_difference": apart / scale, "labels_equal": alike,
+        "largest_difference": difference / scale, "labels_equal": equal,
     }  # fmt: skip
     for name, value in result.items():
         print(f"{name:<20}{value}")
@@ -72,9 +72,15 @@ if __name__ == "__main__":
     parser.add_argument("--size", type=int, nargs=2, default=[240, 432])
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument(
-        "--whole", type=int, default=12, help="so many frames are compared with the whole clip's answer"
+        "--whole", type=int, default=12, help="number of frames that are compared with one forward pass"
     )
     parser.add_argument("--bfloat16", action="store_true")
-    given = parser.parse_args()
-    chosen = planned() if given.run is None else load(given.run, dtype=torch.float32).network
-    main(chosen, tuple(given.size), given.frames, torch.bfloat16 if given.bfloat16 else torch.float32, given.whole)
+    options = parser.parse_args()
+    network = planned() if options.run is None else load(options.run, dtype=torch.float32).network
+    main(
+        network,
+        tuple(options.size),
+        options.frames,
+        torch.bfloat16 if options.bfloat16 else torch.float32,
+        options.whole,
+    )

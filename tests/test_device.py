@@ -1,4 +1,4 @@
-"""Devices that are not there are named before anything is put on them."""
+"""Devices that this machine does not have are refused by name."""
 
 import pytest
 import torch
@@ -8,16 +8,16 @@ from atrous.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("foo", "no device has this name"),
         ("cuda", "torch finds no cuda on this machine: it has cpu"),
         ("meta", "finds no meta"),
     ],
 )
-def test_devices_that_are_not_there(name, said, monkeypatch):
+def test_devices_that_are_not_there(name, message, monkeypatch):
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
-    with pytest.raises(UserError, match=f"--device {name}: .*{said}"):
+    with pytest.raises(UserError, match=f"--device {name}: .*{message}"):
         check_device(name)
 
 

@@ -1,12 +1,15 @@
-"""The principles of fully convolutional networks, measured on any network.
+"""Functions that measure the principles of fully convolutional networks on any network.
 
-Each analysis is a function `(network, ...) -> result`; a result has `.text()`, `.to_dict()` and `.draw(path)`. All take
-networks on 1-D, 2-D and 3-D grids and leave them as they found them.
+Each analysis is a function `(network, ...) -> result`. The result has the methods `.text()` (a summary for people),
+`.to_dict()` (for JSON) and `.draw(path)` (a picture). Networks may have 1, 2 or 3 spatial axes; no analysis changes the
+network's parameters, mode, device or hooks.
+
+In this package "position" means one point of a grid: a base or sample in 1-D, a pixel in 2-D, a voxel in 3-D.
 """
 
 from atrous.analysis.adjoint import adjointness
 from atrous.analysis.antialias import antialias
-from atrous.analysis.attribution import Attribution, attribute, strongest_class
+from atrous.analysis.attribution import Attribution, AttributionSettings, attribute, strongest_class
 from atrous.analysis.boundary import Boundary, boundary
 from atrous.analysis.equivariance import Equivariance, equivariance
 from atrous.analysis.filters import Filters, filters
@@ -19,6 +22,7 @@ from atrous.analysis.upsampling import Upsampling, upsampling
 
 __all__ = [
     "Attribution",
+    "AttributionSettings",
     "Boundary",
     "Equivariance",
     "Filters",

@@ -1,4 +1,4 @@
-"""Attribution: which input positions speak for a class in a region of the output."""
+"""Attribution: which input positions make a network predict a class in a region of its output."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,39 @@ from atrous.errors import UserError
 
 METHODS = ("gradients", "integrated", "grad-cam", "occlusion")
 Region = Sequence[tuple[int, int]]
-"""Half-open intervals of output positions, one per axis."""
+"""Half-open intervals `[lo, hi)` of output positions, one per axis."""
+
+
+@dataclass(frozen=True)
+class AttributionSettings:
+    """Settings of the single attribution methods.
+
+    Attributes:
+        steps: number of quadrature points of integrated gradients.
+        layer: name of the module whose feature maps Grad-CAM weights. By default the last convolution among those with
+            the coarsest grid.
+        patch: side of the patch that occlusion covers, in positions; an eighth of the input by default.
+    """
+
+    steps: int = 32
+    layer: str | None = None
+    patch: int | tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Which positions of one input speak for `target` in `region` of the output, by one method.
+    """Which positions of one input make the network predict one class in a region of the output.
 
-    `score` is the class's mean output over the region. `values` `(*S)`: for gradients the root sum of squares over
-    channels, else signed and summed over channels. `completeness` (integrated gradients only) is how far `values` are
-    from summing to `score - baseline score`, relative to it.
+    Attributes:
+        method: the method, one of `METHODS`.
+        target: output channel of the class.
+        region: `[lo, hi)` per axis, in output positions.
+        score: mean output of the channel over the region.
+        values: `(*S)`, the attribution of each input position. Gradients: root of the sum of squares over channels.
+            Other methods: signed, summed over channels.
+        picture: `(*S)`, the input averaged over channels, for drawing.
+        completeness: for integrated gradients only, the relative error
+            `|sum(values) - (score - baseline score)| / |score - baseline score|`, which is 0 in theory.
     """
 
     method: str
@@ -38,7 +61,7 @@ class Attribution:
     completeness: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Numbers, strings and lists, for JSON; without the maps."""
+        """Return numbers, strings and lists for JSON, without the maps."""
         return {
             "method": self.method,
             "target": self.target,
@@ -50,18 +73,18 @@ class Attribution:
         }
 
     def text(self) -> str:
-        """What was asked, and where the answer lies."""
+        """Return the question and the positions with the largest attribution."""
         facts = self.to_dict()
         lines = [
             f"{self.method}: output channel {self.target}, mean {self.score:.4g} over {self.region}",
-            f"strongest at {tuple(facts['strongest'])}; 95 % of it lies within {tuple(self._box())}",
+            f"strongest at {tuple(facts['strongest'])}; 95 % of the attribution lies within {tuple(self._box())}",
         ]
         if self.completeness is not None:
-            lines.append(f"completeness error {self.completeness:.1e} of the score's difference to the baseline's")
+            lines.append(f"completeness error: {self.completeness:.1e} of the score minus the baseline score")
         return "\n".join(lines)
 
     def draw(self, path: Path | str) -> Path:
-        """Write the input and, beside it, the map (three middle planes in 3-D; curves in 1-D)."""
+        """Draw the input and the attribution side by side: maps in 2-D, three middle planes in 3-D, curves in 1-D."""
         if self.values.ndim == 1:
             return self._draw_curve(path)
         pairs = list(zip(planes(self.picture), planes(self.values), strict=True))
@@ -92,13 +115,13 @@ class Attribution:
         return save(figure, path)
 
     def _box(self) -> list[tuple[int, int]]:
-        """Per axis, the interval between the 2.5 % and 97.5 % quantiles of the absolute values."""
-        found, weight = [], np.abs(self.values)
+        """Return per axis the interval between the 2.5 % and 97.5 % quantiles of the absolute values."""
+        box, weight = [], np.abs(self.values)
         for axis in range(weight.ndim):
             total = np.cumsum(weight.sum(tuple(a for a in range(weight.ndim) if a != axis)))
             ends = np.searchsorted(total, [0.025 * total[-1], 0.975 * total[-1]])
-            found.append((int(ends[0]), int(ends[1]) + 1))
-        return found
+            box.append((int(ends[0]), int(ends[1]) + 1))
+        return box
 
 
 def attribute(
@@ -109,29 +132,34 @@ def attribute(
     region: Region | None = None,
     method: str = "integrated",
     baseline: float | Tensor = 0.0,
-    steps: int = 32,
-    layer: str | None = None,
-    patch: int | tuple[int, ...] | None = None,
+    settings: AttributionSettings | None = None,
     output: Output = None,
 ) -> Attribution:
-    """Say which positions of `picture` make the network give class `target` in `region`.
+    """Find which positions of an input make the network predict class `target` in `region`.
+
+    The score that is explained is the mean of output channel `target` over `region`. The methods, with x the input,
+    b the baseline and f the score:
+
+    - "gradients" (Simonyan et al. 2014): the gradient of f at x.
+    - "integrated" gradients (Sundararajan, Taly and Yan 2017): `(x - b)` times the gradient's mean over the line from b
+      to x, computed by Gauss-Legendre quadrature. The values add up to `f(x) - f(b)`.
+    - "grad-cam" (Selvaraju et al. 2017): feature maps of one layer, weighted by their mean gradient and summed;
+      negative values are set to 0.
+    - "occlusion" (Zeiler and Fergus 2014): how much f falls when a patch is covered with b, for patches everywhere.
 
     Args:
-        network: any module `(N, C, *S) -> (N, K, *S')`, or a classifier, `-> (N, K)`.
+        network: any module `(N, C, *S) -> (N, K, *S')`, or a classifier `(N, C, *S) -> (N, K)`.
         picture: one input `(C, *S)`.
-        target: output channel.
-        region: `[lo, hi)` per axis in output positions; everywhere by default. A classifier has none.
-        method: "gradients" (Simonyan et al. 2014), "integrated" gradients along the line from `baseline` (Sundararajan,
-            Taly and Yan 2017, by Gauss-Legendre quadrature), "grad-cam" (Selvaraju et al. 2017), or "occlusion"
-            (Zeiler and Fergus 2014: the score without a patch, everywhere).
-        baseline: what "nothing" is: a number, or a tensor `(C, *S)` or `(C, 1, ...)`.
-        steps: points of the quadrature.
-        layer: module whose maps Grad-CAM weights; the last convolution on the coarsest grid by default.
-        patch: side of the occluded patch; an eighth of the input by default.
-        output: which tensor, when the network returns several.
+        target: output channel of the class to explain.
+        region: `[lo, hi)` per axis in output positions; the whole output by default. A classifier's region is `()`.
+        method: one of the methods above.
+        baseline: the input that stands for "nothing": a number, or a tensor that broadcasts to `(C, *S)`.
+        settings: settings of the single methods.
+        output: which tensor to use if the network returns several.
 
     Raises:
-        UserError: an unknown method, layer or class, or a region that is empty or outside.
+        UserError: the method, the layer or the class does not exist, or the region is empty or reaches outside of the
+            output.
 
     >>> network = nn.Conv1d(1, 1, 1, bias=False)
     >>> nn.init.constant_(network.weight, 2.0).shape
@@ -140,7 +168,8 @@ def attribute(
     [0.0, 0.0, 2.0, 3.0]
     """
     if method not in METHODS:
-        raise UserError(f"method {method!r}: choose of {', '.join(METHODS)}")
+        raise UserError(f"method {method!r}: choose from {', '.join(METHODS)}")
+    settings = settings or AttributionSettings()
     x = torch.as_tensor(picture).to(like(network))[None]
     empty = torch.as_tensor(baseline).to(x).expand(x.shape[1:])[None].contiguous()
     completeness = None
@@ -154,24 +183,27 @@ def attribute(
             return part.flatten(1).mean(1) if part.ndim > 1 else part
 
         with torch.no_grad():
-            here, nothing = float(score(x)), float(score(empty))
+            total, baseline_score = float(score(x)), float(score(empty))
         if method == "gradients":
             values = _gradient(score, x).square().sum(1).sqrt()
         elif method == "integrated":
-            values = _integrated(score, x, empty, steps)
-            completeness = abs(float(values.sum()) - (here - nothing)) / max(abs(here - nothing), 1e-30)
+            values = _integrated(score, x, empty, settings.steps)
+            gain = total - baseline_score
+            completeness = abs(float(values.sum()) - gain) / max(abs(gain), 1e-30)
         elif method == "grad-cam":
-            values = _grad_cam(network, score, x, layer)
+            values = _grad_cam(network, score, x, settings.layer)
         else:
-            values = _occlusion(score, x, empty, patch)
+            values = _occlusion(score, x, empty, settings.patch)
     flat = x[0].double().mean(0).cpu().numpy()
-    return Attribution(method, target, where, here, values[0].double().cpu().numpy(), flat, completeness)
+    return Attribution(method, target, where, total, values[0].double().cpu().numpy(), flat, completeness)
 
 
 def strongest_class(
     network: nn.Module, picture: Tensor | np.ndarray, region: Region | None = None, *, output: Output = None
 ) -> int:
-    """The output channel with the largest mean over a region, everywhere by default; of a classifier its answer.
+    """Return the output channel with the largest mean over a region (the whole output by default).
+
+    For a classifier this is the class that it predicts. Arguments are those of `attribute`.
 
     >>> network = nn.Conv1d(1, 3, 1)
     >>> network.bias.data = torch.tensor([0.0, 9.0, 0.0])
@@ -179,13 +211,14 @@ def strongest_class(
     1
     """
     with evaluating(network), torch.no_grad():
-        found = forward(network, torch.as_tensor(picture).to(like(network))[None], output)
-    where = _checked(tuple(found.shape), 0, region)
-    part = found[(0, slice(None), *(slice(lo, hi) for lo, hi in where))]
+        result = forward(network, torch.as_tensor(picture).to(like(network))[None], output)
+    where = _checked(tuple(result.shape), 0, region)
+    part = result[(0, slice(None), *(slice(lo, hi) for lo, hi in where))]
     return int((part.flatten(1).mean(1) if part.ndim > 1 else part).argmax())
 
 
 def _checked(shape: tuple[int, ...], target: int, region: Region | None) -> tuple[tuple[int, int], ...]:
+    """Return the region, or the whole of an output of this shape; raise UserError if target or region do not fit."""
     if len(shape) < 2:
         raise UserError(f"the network's output has the shape {shape}, not (N, K) or (N, K, *S): it has no classes")
     if not 0 <= target < shape[1]:
@@ -200,12 +233,14 @@ def _checked(shape: tuple[int, ...], target: int, region: Region | None) -> tupl
 
 
 def _gradient(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return the gradient `(1, C, *S)` of the score at x `(1, C, *S)`."""
     x = x.detach().clone().requires_grad_(True)
     with torch.enable_grad():
         return torch.autograd.grad(score(x).sum(), x)[0]
 
 
 def _integrated(score: Callable[[Tensor], Tensor], x: Tensor, empty: Tensor, steps: int) -> Tensor:
+    """Return integrated gradients `(1, *S)`: `(x - b) * sum_i w_i gradient(b + p_i (x - b))`, summed over channels."""
     if steps < 1:
         raise UserError(f"{steps} steps: give at least one")
     points, weights = np.polynomial.legendre.leggauss(steps)
@@ -216,6 +251,7 @@ def _integrated(score: Callable[[Tensor], Tensor], x: Tensor, empty: Tensor, ste
 
 
 def _grad_cam(network: nn.Module, score: Callable[[Tensor], Tensor], x: Tensor, layer: str | None) -> Tensor:
+    """Return the Grad-CAM map `(1, *S)` of x `(1, C, *S)`, interpolated linearly to the grid of the input."""
     modules = dict(network.named_modules())
     if layer is not None and layer not in modules:
         raise UserError(f"layer {layer!r}: the network has no such module (named_modules() lists them)")
@@ -226,7 +262,7 @@ def _grad_cam(network: nn.Module, score: Callable[[Tensor], Tensor], x: Tensor, 
     def keep(module: nn.Module, inputs: Any, result: Any) -> Any:
         if not isinstance(result, Tensor):
             return result
-        # a copy is kept and passed on, so that an in-place activation behind it finds a tensor of its own
+        # the network goes on with a copy, so that an in-place activation does not overwrite the map that is kept
         maps.append(result)
         return result.clone()
 
@@ -239,18 +275,22 @@ def _grad_cam(network: nn.Module, score: Callable[[Tensor], Tensor], x: Tensor, 
             handle.remove()
     maps = [m for m in maps if m.ndim == x.ndim]
     if not maps:
-        raise UserError("Grad-CAM needs a layer with feature maps (N, K, *S): name another with layer=")
+        raise UserError("Grad-CAM: the layer has no feature maps (N, K, *S): name another layer")
     features = _coarsest(maps)
     (gradient,) = torch.autograd.grad(value, features, allow_unused=True)
     if gradient is None:
-        raise UserError("Grad-CAM: the score does not depend on that layer: name another with layer=")
+        raise UserError("Grad-CAM: the score does not depend on this layer: name another layer")
     weights = gradient.mean(tuple(range(2, x.ndim)), keepdim=True)
     cam = (weights * features).sum(1, keepdim=True).relu().detach()
     return F.interpolate(cam, size=x.shape[2:], mode=LINEAR[ndim], align_corners=False)[:, 0]
 
 
 def _coarsest(maps: list[Tensor]) -> Tensor:
-    """The last of the maps with the fewest positions, though not of one alone: a pooled gate says nothing of where."""
+    """Return the last of the maps `(1, K, *S)` with the fewest positions.
+
+    Maps with a single position (of a squeeze-excitation gate, for example) are left out if there are larger ones,
+    because they do not tell where something is.
+    """
     sizes = [m[0, 0].numel() for m in maps]
     spread = [size for size in sizes if size > 1] or sizes
     return [m for m, size in zip(maps, sizes, strict=True) if size == min(spread)][-1]
@@ -260,10 +300,11 @@ def _coarsest(maps: list[Tensor]) -> Tensor:
 def _occlusion(
     score: Callable[[Tensor], Tensor], x: Tensor, empty: Tensor, patch: int | tuple[int, ...] | None
 ) -> Tensor:
+    """Return, for each position `(1, *S)`, the mean fall of the score over the covered patches that contain it."""
     sizes = tuple(x.shape[2:])
     sides = tuple(max(1, size // 8) for size in sizes) if patch is None else per_axis(patch, len(sizes))
     if any(not 1 <= side <= size for side, size in zip(sides, sizes, strict=True)):
-        raise UserError(f"patch {sides}: must be at least 1 and fit into the input's {sizes}")
+        raise UserError(f"patch {sides}: give sides of at least 1 that fit into the input, {sizes}")
     starts = [
         sorted({*range(0, size - side, max(1, side // 2)), size - side})
         for size, side in zip(sizes, sides, strict=True)

@@ -1,4 +1,4 @@
-"""Pictures of measurements: one look for all, and arrays of one to three axes as flat pictures."""
+"""The common look of all charts, and heat maps of 2-D and 3-D arrays."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,10 +17,10 @@ INK, RULE = "#30343b", "#dfe2e7"
 
 
 def panels(count: int, width: float = 4.0, height: float = 3.4) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` charts in a row."""
+    """Return a figure with `count` charts in a row, each `width` x `height` inches."""
     figure = Figure(figsize=(width * count, height), layout=ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.06), dpi=110)
-    found = [figure.add_subplot(1, count, i + 1) for i in range(count)]
-    for axes in found:
+    charts = [figure.add_subplot(1, count, i + 1) for i in range(count)]
+    for axes in charts:
         axes.tick_params(colors=INK, labelsize=9, length=0)
         axes.set_axisbelow(True)
         axes.grid(True, color=RULE, linewidth=0.8)
@@ -30,34 +30,39 @@ def panels(count: int, width: float = 4.0, height: float = 3.4) -> tuple[Figure,
         for side, spine in axes.spines.items():
             spine.set_visible(side in {"left", "bottom"})
             spine.set_color(RULE)
-    return figure, found
+    return figure, charts
 
 
 def legend(axes: Axes, **options: Any) -> None:
-    """The names of the curves, without a frame."""
+    """Add a legend without a frame."""
     axes.legend(frameon=False, labelcolor=INK, fontsize=9, **options)
 
 
 def planes(array: np.ndarray) -> list[tuple[str, np.ndarray, tuple[int, ...]]]:
-    """A map of two axes as one picture, of three as its three middle planes: title, `(rows, columns)`, and their axes.
+    """Return the planes to draw of an array: a 2-D array itself, or the three middle planes of a 3-D one.
+
+    Each plane is a title, an array `(rows, columns)`, and the two axes of the array that rows and columns come from.
 
     >>> [(title, plane.shape) for title, plane, _ in planes(np.zeros((4, 6, 8)))]
     [('axis 0 at 2', (6, 8)), ('axis 1 at 3', (4, 8)), ('axis 2 at 4', (4, 6))]
     """
     if array.ndim == 2:
         return [("", array, (0, 1))]
-    found = []
+    middle_planes = []
     for axis in range(3):
         middle = array.shape[axis] // 2
         rest = tuple(a for a in range(3) if a != axis)
-        found.append((f"axis {axis} at {middle}", array.take(middle, axis), rest))
-    return found
+        middle_planes.append((f"axis {axis} at {middle}", array.take(middle, axis), rest))
+    return middle_planes
 
 
 def image(
     axes: Axes, plane: np.ndarray, *, signed: bool = False, top: float | None = None, color: str = "magma"
 ) -> Any:
-    """A plane as a heat map; signed ones in blue and red around zero."""
+    """Draw a plane `(rows, columns)` as a heat map; signed ones in blue and red around zero.
+
+    `top` is the value of the brightest color; the largest absolute value by default.
+    """
     top = top or float(np.abs(plane).max()) or 1.0
     axes.grid(False)
     for spine in axes.spines.values():
@@ -67,7 +72,7 @@ def image(
 
 
 def outline(axes: Axes, box: Sequence[tuple[int, int]], color: str = "#6ea8fe", style: str = "-") -> None:
-    """A rectangle `((row, row), (column, column))`, half open, around positions of a heat map."""
+    """Draw a rectangle around the rows `[lo, hi)` and the columns `[lo, hi)` of a heat map."""
     (top, bottom), (left, right) = box
     x, y = [left - 0.5, right - 0.5], [top - 0.5, bottom - 0.5]
     axes.plot(
@@ -76,15 +81,15 @@ def outline(axes: Axes, box: Sequence[tuple[int, int]], color: str = "#6ea8fe", 
 
 
 def save(figure: Figure, path: Path | str) -> Path:
-    """Write a figure as PNG, SVG or PDF, by the suffix of `path`.
+    """Write a figure as PNG, SVG or PDF, depending on the suffix of `path`, and return the path.
 
     Raises:
-        UserError: the suffix is none of these, or the folder does not exist.
+        UserError: `path` has another suffix, or its folder does not exist.
     """
     path = Path(path)
     if path.suffix.lower() not in {".png", ".svg", ".pdf"}:
         raise UserError(f"{path}: a picture is written as .png, .svg or .pdf: correct the suffix")
     if not path.parent.is_dir():
-        raise UserError(f"{path.parent}: no such folder: make it first")
+        raise UserError(f"{path.parent}: no such folder: create it first")
     figure.savefig(path, facecolor="white")
     return path

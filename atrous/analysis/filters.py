@@ -1,4 +1,4 @@
-"""The filters of a convolution as pictures; over DNA as sequence logos."""
+"""The filters of a convolution as pictures; filters that read DNA as sequence logos."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,19 @@ from atrous.analysis.drawing import COLORS, panels, save
 from atrous.errors import UserError
 
 BASES = {"A": "#1d8a54", "C": "#2563c9", "G": "#d99a08", "T": "#c0392b"}
-"""Letters of the four channels of a sequence, in order, and their colors."""
-_MOST = 64  # filters in one picture
+"""The bases that the four channels of a sequence stand for, in order, and their colors."""
+_MOST = 64  # filters in one picture at most
 
 
 @dataclass(frozen=True)
 class Filters:
-    """The filters of one convolution: `weights` `(filters, channels, *kernel)`, and the module they come from."""
+    """The filters of one convolution.
+
+    Attributes:
+        network: name of the network's class.
+        layer: name of the convolution's module.
+        weights: `(filters, channels, *kernel)`.
+    """
 
     network: str
     layer: str
@@ -30,16 +36,16 @@ class Filters:
 
     @property
     def ndim(self) -> int:
-        """Spatial axes of the kernel."""
+        """Number of spatial axes of the kernel."""
         return self.weights.ndim - 2
 
     @property
     def norms(self) -> np.ndarray:
-        """The Euclidean norm of each filter: those near zero are dead."""
+        """Euclidean norm of each filter, `(filters,)`; a filter with a norm near 0 is dead."""
         return np.sqrt(np.square(self.weights).reshape(len(self.weights), -1).sum(1))
 
     def to_dict(self) -> dict[str, Any]:
-        """Shape and norms, for JSON."""
+        """Return shape, norms and consensus for JSON."""
         return {
             "network": self.network,
             "layer": self.layer,
@@ -49,14 +55,14 @@ class Filters:
         }
 
     def consensus(self) -> list[str] | None:
-        """The letters with the largest weight, one text per filter, for sequences (1-D, four channels); else None."""
+        """Return the bases with the largest weight, one string per filter; None unless the filters read sequences."""
         if self.ndim != 1 or self.weights.shape[1] != len(BASES):
             return None
         letters = np.array(list(BASES))
         return ["".join(letters[f.argmax(0)]) for f in self.weights]
 
     def text(self) -> str:
-        """Shape, norms and, for sequences, the strongest letters."""
+        """Return shape, norms and, for filters that read sequences, the bases with the largest weight."""
         count, channels, *kernel = self.weights.shape
         lines = [f"{self.network}: {self.layer}, {count} filters over {channels} channels, kernel {tuple(kernel)}"]
         norms = self.norms
@@ -67,7 +73,11 @@ class Filters:
         return "\n".join(lines)
 
     def draw(self, path: Path | str) -> Path:
-        """Write the first 64 filters: colors for three channels, else gray means; logos or curves in 1-D."""
+        """Draw the first 64 filters, or in 1-D the 8 of them with the largest norms.
+
+        Three channels are drawn as colors; other numbers of channels are averaged and drawn in gray. In 1-D, filters
+        are drawn as logos if they read sequences, else as one curve per channel.
+        """
         shown = self.weights[:_MOST]
         if self.ndim == 1:
             return self._draw_lines(shown, path)
@@ -104,34 +114,36 @@ class Filters:
 
 
 def filters(network: nn.Module, layer: str | None = None) -> Filters:
-    """The filters of a convolution.
+    """Return the filters of a convolution.
 
     Args:
         network: any module with a convolution.
-        layer: module name; the first convolution that the network holds by default.
+        layer: name of the convolution's module; the first convolution by default.
 
     Raises:
-        UserError: there is no convolution, or `layer` is none.
+        UserError: the network has no convolution, or `layer` is not the name of one.
 
     >>> filters(nn.Sequential(nn.Conv1d(4, 6, 9), nn.ReLU())).weights.shape
     (6, 4, 9)
     """
-    found = {name: m for name, m in network.named_modules() if isinstance(m, tuple(CONV.values()))}
-    if not found:
+    convolutions = {name: m for name, m in network.named_modules() if isinstance(m, tuple(CONV.values()))}
+    if not convolutions:
         raise UserError(f"{type(network).__name__}: has no convolution (nn.Conv1d, nn.Conv2d, nn.Conv3d)")
-    if layer is not None and layer not in found:
-        raise UserError(f"layer {layer!r}: no convolution of that name; there are {', '.join(list(found)[:8])}")
-    name = next(iter(found)) if layer is None else layer
-    weight = found[name].weight
+    if layer is not None and layer not in convolutions:
+        raise UserError(
+            f"layer {layer!r}: no convolution has this name: choose from {', '.join(list(convolutions)[:8])}"
+        )
+    name = next(iter(convolutions)) if layer is None else layer
+    weight = convolutions[name].weight
     return Filters(type(network).__name__, name or type(network).__name__, weight.detach().double().cpu().numpy())  # type: ignore[operator]
 
 
 def logo(axes: Axes, weights: np.ndarray) -> None:
     """Draw a filter `(4, length)` over A, C, G, T as a logo.
 
-    One letter stands at every position, so adding a number to all four weights there only moves the bias: each column
-    is shown without its mean. Letters that raise the output stack above the line, those that lower it below, the
-    largest outermost.
+    A sequence has exactly one base at every position, so adding a number to all four weights of a position only changes
+    the bias. Each column is therefore drawn without its mean. Bases that raise the output are stacked above the line,
+    bases that lower it below, the largest farthest from the line.
 
     >>> from matplotlib.figure import Figure
     >>> logo(Figure().add_subplot(), np.eye(4))
@@ -140,17 +152,17 @@ def logo(axes: Axes, weights: np.ndarray) -> None:
     low, high = 0.0, 0.0
     for position, column in enumerate(centered.T):
         for sign in (1, -1):
-            at = 0.0
+            stacked = 0.0
             for height, base in sorted((sign * h, b) for h, b in zip(column, BASES, strict=True) if sign * h > 1e-9):
-                letter(axes, base, position, at if sign > 0 else -at - height, height)
-                at += height
-            low, high = min(low, -at if sign < 0 else 0), max(high, at if sign > 0 else 0)
+                letter(axes, base, position, stacked if sign > 0 else -stacked - height, height)
+                stacked += height
+            low, high = min(low, -stacked if sign < 0 else 0), max(high, stacked if sign > 0 else 0)
     axes.set_xlim(-0.5, weights.shape[1] - 0.5)
     axes.set_ylim(1.05 * low - 1e-9, 1.05 * high + 1e-9)
 
 
 def letter(axes: Axes, base: str, x: float, y: float, height: float) -> None:
-    """Draw a base in its color as high as `height`, from `y` up, in the column around `x`."""
+    """Draw the letter of a base in its color, from `y` to `y + height`, in the column centered at `x`."""
     outline = TextPath((0, 0), base, size=1)
     box = outline.get_extents()
     scale = Affine2D().translate(-box.x0, -box.y0).scale(0.9 / box.width, height / box.height).translate(x - 0.45, y)
@@ -158,7 +170,7 @@ def letter(axes: Axes, base: str, x: float, y: float, height: float) -> None:
 
 
 def _tiles(f: np.ndarray) -> list[np.ndarray]:
-    """One filter `(channels, *kernel)` as pictures `(rows, columns, 3)` in 0..1: one in 2-D, middle planes in 3-D."""
+    """Return pictures `(rows, columns, 3)` in 0..1 of a filter `(channels, *kernel)`: in 3-D its middle planes."""
     top = float(np.abs(f).max()) or 1.0
     gray = f if f.shape[0] == 3 else f.mean(0, keepdims=True).repeat(3, 0)
     gray = 0.5 + 0.5 * gray / (float(np.abs(gray).max()) or top)
@@ -168,7 +180,7 @@ def _tiles(f: np.ndarray) -> list[np.ndarray]:
 
 
 def _mosaic(tiles: list[np.ndarray], columns: int) -> np.ndarray:
-    """Tiles in rows, with white between them; smaller ones in the corner of their place."""
+    """Join tiles `(rows, columns, 3)` to one picture, with white between them."""
     height, width = (max(t.shape[a] for t in tiles) + 1 for a in (0, 1))
     board = np.ones((-(-len(tiles) // columns) * height + 1, columns * width + 1, 3))
     for i, tile in enumerate(tiles):

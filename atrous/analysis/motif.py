@@ -1,4 +1,4 @@
-"""Motifs: how often each base stands at each position of a short sequence, and the MEME format that holds them."""
+"""Motifs: how often each base occurs at each position of a short sequence, and files of them in MEME format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from atrous.errors import UserError
 
 LETTERS = "".join(BASES)
 PSEUDO = 0.25
-"""Added to every count, so that a base that was never seen is not impossible."""
+"""Pseudocount: added to every count, so that a base that was never seen has a frequency above 0."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Motif:
     """A position frequency matrix.
 
     Attributes:
-        name: in words.
-        counts: `(4, width)`, how many sites have A, C, G, T at each position.
-        source: where it comes from: a filter, a class, a database's number.
-        score: what it was ranked by, greatest first.
+        name: the motif's name.
+        counts: `(4, width)`, number of sites with A, C, G, T at each position.
+        source: where the motif comes from: a filter, a number of seqlets, or the identifier in a database.
+        score: the number that motifs are sorted by, largest first.
 
     >>> motif = Motif("start", np.array([[9, 0, 0], [0, 0, 0], [0, 0, 9], [0, 9, 0]]))
     >>> motif.consensus, motif.sites, motif.reverse().consensus
@@ -37,53 +37,58 @@ class Motif:
 
     @property
     def width(self) -> int:
-        """Positions."""
+        """Number of positions."""
         return self.counts.shape[1]
 
     @property
     def sites(self) -> int:
-        """Sequences that were counted: the most at any position."""
+        """Number of sequences that were counted: the largest sum of counts at one position."""
         return round(float(self.counts.sum(0).max()))
 
     @property
     def frequencies(self) -> np.ndarray:
-        """`(4, width)`, each position adding up to 1; `PSEUDO` is added to every count."""
+        """`(4, width)` frequencies that add up to 1 at each position; `PSEUDO` is added to every count."""
         counts = self.counts + PSEUDO
         return counts / counts.sum(0)
 
     @property
     def information(self) -> np.ndarray:
-        """Bits of each position, 0 to 2: `2 + sum p log2 p` (Schneider & Stephens 1990), over even background."""
+        """`(width,)` information in bits, 0 to 2: `2 + sum p log2 p` over the four bases (Schneider & Stephens 1990).
+
+        The background is 1/4 for each base.
+        """
         p = self.frequencies
         return 2 + (p * np.log2(p)).sum(0)
 
     @property
     def consensus(self) -> str:
-        """The commonest base at each position, small where the position has less than half a bit."""
+        """The most frequent base at each position, in lower case if the position has less than half a bit."""
         letters = [LETTERS[i] for i in self.counts.argmax(0)]
         return "".join(x if bits >= 0.5 else x.lower() for x, bits in zip(letters, self.information, strict=True))
 
     def reverse(self) -> "Motif":
-        """The motif on the other strand."""
+        """Return the motif on the other strand: positions reversed, bases complemented."""
         return replace(self, counts=self.counts[::-1, ::-1])
 
     def trimmed(self, bits: float = 0.25) -> "Motif":
-        """Without the positions at either end that have fewer bits; all of them where none has as many."""
-        kept = np.flatnonzero(self.information >= bits)
-        return replace(self, counts=self.counts[:, kept[0] : kept[-1] + 1]) if len(kept) else self
+        """Cut off the positions at either end that have fewer bits; return the motif itself if all have fewer."""
+        informative = np.flatnonzero(self.information >= bits)
+        return replace(self, counts=self.counts[:, informative[0] : informative[-1] + 1]) if len(informative) else self
 
 
 def write_meme(path: Path | str, motifs: Sequence[Motif]) -> Path:
-    """Write motifs in MEME's minimal format (https://meme-suite.org/meme/doc/meme-format.html), even background.
+    """Write motifs in the minimal MEME format (https://meme-suite.org/meme/doc/meme-format.html); return the path.
+
+    The background is 1/4 for each base.
 
     Raises:
-        UserError: there are none, or the folder does not exist.
+        UserError: `motifs` is empty, or the folder does not exist.
     """
     path = Path(path)
     if not motifs:
         raise UserError(f"{path}: there are no motifs to write")
     if not path.parent.is_dir():
-        raise UserError(f"{path.parent}: no such folder: make it first")
+        raise UserError(f"{path.parent}: no such folder: create it first")
     lines = ["MEME version 4", "", f"ALPHABET= {LETTERS}", "", "strands: + -", ""]
     lines += ["Background letter frequencies", " ".join(f"{letter} 0.25" for letter in LETTERS), ""]
     for motif in motifs:
@@ -96,34 +101,37 @@ def write_meme(path: Path | str, motifs: Sequence[Motif]) -> Path:
 
 
 def read_meme(path: Path | str) -> list[Motif]:
-    """Motifs of a file in MEME format; counts are frequencies times the number of sites (20 where it is not said).
+    """Read the motifs of a file in MEME format.
+
+    Counts are frequencies times the number of sites, which is 20 if the file does not state it.
 
     Raises:
-        UserError: the file is missing, is no MEME file, or is not of DNA.
+        UserError: the file is missing, is not in MEME format, or its motifs are not of DNA.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file: give a file in MEME format")
     lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
     if not lines or not lines[0].startswith("MEME version"):
-        raise UserError(f"{path}: no MEME file (its first line is not `MEME version 4`): export the motifs as MEME")
-    found: list[Motif] = []
+        raise UserError(f"{path}: not in MEME format (line 1 is not `MEME version 4`): export the motifs as MEME")
+    motifs: list[Motif] = []
     name, source = "", ""
     for i, line in enumerate(lines):
         if line.startswith("MOTIF"):
             name, source = (*line.split()[1:3], "", "")[:2]
         elif line.startswith("letter-probability matrix"):
-            found.append(Motif(name, _matrix(path, lines, i), source))
-    if not found:
-        raise UserError(f"{path}: no `letter-probability matrix` in it: export the motifs as MEME")
-    return found
+            motifs.append(Motif(name, _matrix(path, lines, i), source))
+    if not motifs:
+        raise UserError(f"{path}: holds no `letter-probability matrix`: export the motifs as MEME")
+    return motifs
 
 
-def _matrix(path: Path, lines: Sequence[str], at: int) -> np.ndarray:
-    fields = lines[at].replace("=", "= ").split()
+def _matrix(path: Path, lines: Sequence[str], header: int) -> np.ndarray:
+    """Return the counts `(4, width)` of the matrix whose header is line `header`, counted from 0."""
+    fields = lines[header].replace("=", "= ").split()
     stated = {key.rstrip("="): value for key, value in pairwise(fields) if key.endswith("=")}
     rows: list[list[float]] = []
-    for line in lines[at + 1 :]:
+    for line in lines[header + 1 :]:
         try:
             row = [float(value) for value in line.split()]
         except ValueError:
@@ -133,10 +141,10 @@ def _matrix(path: Path, lines: Sequence[str], at: int) -> np.ndarray:
         rows.append(row)
     width = int(stated.get("w", len(rows)))
     if not rows or len(rows) != width or any(len(row) != len(LETTERS) for row in rows):
-        raise UserError(f"{path}: line {at + 1}: {width} rows of four frequencies should follow: mend the file")
+        raise UserError(f"{path}: line {header + 1}: {width} rows of four frequencies should follow: correct the file")
     return np.array(rows).T * float(stated.get("nsites", 20))
 
 
 def _word(text: str) -> str:
-    """One word, as MEME's names are."""
+    """Join words by underscores, since names in MEME files have no spaces."""
     return "_".join(text.split())

@@ -1,4 +1,4 @@
-"""Run someone's network for a measurement, and leave it as it was found."""
+"""Run a network for a measurement without changing it."""
 
 import copy
 import os
@@ -13,12 +13,12 @@ from atrous.errors import UserError
 from atrous.nn.blocks import Normalize
 
 Output = int | str | None
-"""Which tensor of a network that returns several: an index, a key, or None (the key "out", or the only one)."""
+"""Which tensor to use if a network returns several: an index, a key, or None for the key "out" or the only tensor."""
 
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[nn.Module]:
-    """The network in evaluation mode; every module gets its own mode back.
+    """Switch the network to evaluation mode within a block; afterwards every module gets its own mode back.
 
     >>> network = nn.Dropout()
     >>> with evaluating(network) as inside:
@@ -37,68 +37,83 @@ def evaluating(network: nn.Module) -> Iterator[nn.Module]:
 
 
 def forward(network: nn.Module, x: Tensor, output: Output = None) -> Tensor:
-    """The network's output for `x` `(N, C, *S)`, as one tensor.
+    """Return the network's output for x `(N, C, *S)` as one tensor.
 
     Raises:
-        UserError: the network cannot run on this shape, or returns several tensors and `output` names none of them.
+        UserError: the network cannot run on this shape, or it returns several tensors and `output` is none of them.
     """
     try:
-        found: Any = network(x)
+        result: Any = network(x)
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"{type(network).__name__}: does not run on inputs of shape {tuple(x.shape[1:])}: {first}: try others"
+            f"{type(network).__name__}: does not run on inputs of shape {tuple(x.shape[1:])}: {first}: try another"
         ) from error
-    if isinstance(found, Tensor):
-        return found
-    named: dict[Any, Any] = dict(found) if isinstance(found, Mapping) else dict(enumerate(found))
+    if isinstance(result, Tensor):
+        return result
+    tensors: dict[Any, Any] = dict(result) if isinstance(result, Mapping) else dict(enumerate(result))
     if output is None:
-        output = "out" if "out" in named else next(iter(named)) if len(named) == 1 else None
-    if output not in named or not isinstance(named[output], Tensor):
+        output = "out" if "out" in tensors else next(iter(tensors)) if len(tensors) == 1 else None
+    if output not in tensors or not isinstance(tensors[output], Tensor):
         raise UserError(
-            f"the network returns {len(named)} values, named {list(named)}, not {output!r}: choose an output"
+            f"the network returns {len(tensors)} values, named {list(tensors)}, not {output!r}: choose an output"
         )
-    return named[output]
+    return tensors[output]
 
 
 def like(network: nn.Module) -> Tensor:
-    """An empty tensor of the device and number type that the network computes in."""
+    """Return an empty tensor of the device and number type that the network computes in."""
     return next((p.detach().new_empty(0) for p in network.parameters() if p.is_floating_point()), torch.empty(0))
 
 
-def require_memory(network: nn.Module, numbers: float, shape: tuple[int, ...], mend: str) -> None:
-    """Refuse what would hold so many numbers at once, in the network's type, when the machine has not that memory.
+def require_memory(network: nn.Module, numbers: float, shape: tuple[int, ...], remedy: str) -> None:
+    """Raise UserError if this many numbers, in the network's number type, do not fit into the machine's memory.
 
-    Raises:
-        UserError: says for which input `shape`, how much, and how to `mend` it.
+    Networks on other devices than the CPU are not checked.
+
+    Args:
+        network: the network that would hold the numbers.
+        numbers: how many.
+        shape: shape `(C, *S)` of the input, for the message.
+        remedy: what the user can do, for the message.
     """
-    kind = like(network)
-    if kind.device.type != "cpu":
+    example = like(network)
+    if example.device.type != "cpu":
         return
-    need, have = numbers * kind.element_size(), machine_memory()
-    if need > have:
+    needed, available = numbers * example.element_size(), machine_memory()
+    if needed > available:
         raise UserError(
-            f"{type(network).__name__}: inputs of {' x '.join(map(str, shape))} take at least {need / 1e9:,.0f} GB of "
-            f"memory, and this machine has {have / 1e9:,.0f}: {mend}"
+            f"{type(network).__name__}: inputs of {' x '.join(map(str, shape))} take at least {needed / 1e9:,.0f} GB "
+            f"of memory, and this machine has {available / 1e9:,.0f}: {remedy}"
         )
 
 
 def machine_memory() -> float:
-    """Bytes of memory of this machine; infinite where the system does not say."""
+    """Return the bytes of memory of this machine, or infinity if the system does not state them."""
     return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else float("inf")
 
 
 def shared_copy(network: nn.Module) -> nn.Module:
-    """A copy whose modules are its own while its parameters and buffers are the very tensors of the original."""
+    """Return a copy with modules of its own that shares all parameters and buffers with the original."""
     tensors = [*network.parameters(), *network.buffers()]
     return copy.deepcopy(network, memo={id(tensor): tensor for tensor in tensors})
 
 
 def pictures_of_noise(network: nn.Module, count: int, shape: tuple[int, ...], *, seed: int = 0) -> Tensor:
-    """Random pictures `(count, C, *S)` with the spectrum of natural ones, in the range that the network reads.
+    """Return random pictures with the spectrum of natural ones, in the range of values that the network reads.
 
-    Their amplitude falls as 1 / frequency (Field 1987), each channel has mean 0 and standard deviation 1; a network
-    that begins with our `Normalize` gets them in its own raw units. Same seed, same pictures.
+    Their amplitude falls as 1 / frequency (Field 1987). Each channel has mean 0 and standard deviation 1, except for a
+    network that begins with a `Normalize` layer, which gets them in its raw units. The same seed gives the same
+    pictures.
+
+    Args:
+        network: the network that will read the pictures.
+        count: number of pictures.
+        shape: `(C, *S)` of one picture.
+        seed: random seed.
+
+    Returns:
+        `(count, C, *S)` of the network's device and number type.
     """
     generator = torch.Generator().manual_seed(seed)
     white = torch.randn(count, *shape, generator=generator, dtype=torch.float64)
@@ -115,7 +130,7 @@ def pictures_of_noise(network: nn.Module, count: int, shape: tuple[int, ...], *,
 
 
 def raw_units(network: nn.Module, x: Tensor) -> Tensor:
-    """Numbers of mean 0 and deviation 1 in the units of the network's first `Normalize`, if it has one."""
+    """Convert x `(N, C, *S)` of mean 0 and standard deviation 1 to the raw units of the network's first `Normalize`."""
     for module in network.modules():
         if isinstance(module, Normalize) and module.get_buffer("mean").numel() == x.shape[1]:
             mean, std = module.get_buffer("mean"), module.get_buffer("std")
@@ -124,7 +139,9 @@ def raw_units(network: nn.Module, x: Tensor) -> Tensor:
 
 
 def variation(x: Tensor) -> float:
-    """How much an output `(N, K, *S)` varies over positions: root mean square deviation from each channel's mean.
+    """Return how much an output `(N, K, *S)` varies over positions.
+
+    This is the root mean square deviation from the mean of each channel of each sample.
 
     >>> variation(torch.tensor([[[1.0, 3.0], [10.0, 12.0]]]))
     1.0

@@ -1,4 +1,4 @@
-"""What sharing weights saves: a network beside the locally connected and the fully connected one of the same shapes."""
+"""What weight sharing saves: a network compared with locally and fully connected ones of the same shapes."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -17,11 +17,23 @@ from atrous.geometry.memory import WEIGHTED, macs
 
 @dataclass(frozen=True)
 class SharedLayer:
-    """Counts of one convolution (transposed or not) or linear map `inputs -> outputs`, shapes without the batch axis.
+    """Parameters and multiply-adds of one convolution, transposed convolution or linear layer.
 
-    `shared`: its own weights and biases. `local`: a locally connected layer, a kernel and bias of its own at every
-    position. `full`: every output number connected to every input number. Multiply-adds of the local layer are those of
-    the shared one: sharing saves memory and examples, and no work; being local saves the work.
+    Three layers of the same input and output shapes are compared. The shared one is the network's layer. The locally
+    connected one has a kernel and a bias of its own at every position. The fully connected one connects every output
+    value to every input value. The locally connected layer takes as many multiply-adds as the shared one: sharing
+    weights saves parameters, and locality saves multiply-adds.
+
+    Attributes:
+        name: name of the layer's module.
+        operator: kind of the operator.
+        inputs: shape of its input, without the batch axis.
+        outputs: shape of its output, without the batch axis.
+        shared: parameters of the shared layer.
+        local: parameters of the locally connected layer.
+        full: parameters of the fully connected layer.
+        macs: multiply-adds of the shared layer.
+        full_macs: multiply-adds of the fully connected layer.
     """
 
     name: str
@@ -37,9 +49,14 @@ class SharedLayer:
 
 @dataclass(frozen=True)
 class Sharing:
-    """Layers in the order they run. `parameters` counts every weight of these layers once, however often it is used.
+    """Parameters and multiply-adds of a network with and without weight sharing.
 
-    `others` are the network's other parameters (norms), which all three networks have.
+    Attributes:
+        network: name of the network's class.
+        shape: `(C, *S)` of the input.
+        layers: the layers with weights, in the order in which they run.
+        parameters: parameters of these layers; a weight that is used several times counts once.
+        others: number of the network's other parameters (such as those of norms), which all three networks have.
     """
 
     network: str
@@ -50,17 +67,17 @@ class Sharing:
 
     @property
     def local(self) -> int:
-        """Parameters of the locally connected network."""
+        """Parameters of the layers of the locally connected network."""
         return sum(layer.local for layer in self.layers)
 
     @property
     def full(self) -> int:
-        """Parameters of the fully connected network."""
+        """Parameters of the layers of the fully connected network."""
         return sum(layer.full for layer in self.layers)
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of one forward pass, shared or locally connected."""
+        """Multiply-adds of one forward pass of the shared or the locally connected network."""
         return sum(layer.macs for layer in self.layers)
 
     @property
@@ -69,7 +86,7 @@ class Sharing:
         return sum(layer.full_macs for layer in self.layers)
 
     def to_dict(self) -> dict[str, Any]:
-        """Exact integers, strings and lists, for JSON."""
+        """Return exact integers, strings and lists for JSON."""
         return {
             "network": self.network,
             "shape": list(self.shape),
@@ -83,7 +100,7 @@ class Sharing:
         }
 
     def text(self) -> str:
-        """The three networks, and how many times more the two others take."""
+        """Return a table of the three networks."""
         rows = [
             ("shared (this one)", self.parameters, self.macs),
             ("locally connected", self.local, self.macs),
@@ -94,11 +111,11 @@ class Sharing:
         for name, parameters, work in rows:
             times = f"  ({parameters / self.parameters:,.0f} times the parameters)" if name[0] != "s" else ""
             lines.append(f"{name:<18} {parameters:>24,} {work:>28,}{times}")
-        lines.append(f"and {self.others:,} parameters of norms and the like in each")
+        lines.append(f"each network has {self.others:,} other parameters (such as those of norms)")
         return "\n".join(lines)
 
     def draw(self, path: Path | str) -> Path:
-        """Write the parameters of every layer, the three ways, on a logarithmic scale."""
+        """Draw the parameters of every layer in the three networks, on a logarithmic scale."""
         figure, (chart,) = panels(1, 7.5, 3.4)
         x = np.arange(1, len(self.layers) + 1)
         for name, color in zip(("full", "local", "shared"), (COLORS[3], COLORS[1], COLORS[0]), strict=True):
@@ -113,24 +130,29 @@ class Sharing:
 
 
 def sharing(network: nn.Module, shape: tuple[int, ...], *, output: Output = None) -> Sharing:
-    """Count parameters and multiply-adds of a network and of its two relatives that do not share weights, exactly.
+    """Count the parameters and multiply-adds of a network, and of locally and fully connected ones of the same shapes.
 
-    Needs no data and no memory: the counts follow from the exported graph, at any size.
+    The counts are exact. They follow from the exported graph, so that large inputs need no memory.
+
+    Args:
+        network: any module.
+        shape: `(C, *S)` of the input.
+        output: which tensor to use if the network returns several.
 
     Raises:
-        UserError: the network cannot be exported at this shape `(C, *S)`, or has no layer with weights.
+        UserError: the network cannot be exported at this shape, or it has no layer with weights.
 
-    >>> found = sharing(nn.Conv2d(3, 8, 3, padding=1), (3, 10, 10))
-    >>> found.parameters, found.local, found.full
+    >>> counts = sharing(nn.Conv2d(3, 8, 3, padding=1), (3, 10, 10))
+    >>> counts.parameters, counts.local, counts.full
     (224, 22400, 240800)
-    >>> found.macs, found.full_macs
+    >>> counts.macs, counts.full_macs
     (21600, 240000)
     """
     graph = export_graph(network, shape, output=output)
     ops = [op for op in graph.ops if op.kind in WEIGHTED | {"linear"} and _weight(op, graph) is not None]
     if not ops:
         raise UserError(
-            f"{type(network).__name__}: has no convolution and no linear layer, so there is nothing to share"
+            f"{type(network).__name__}: has no convolution and no linear layer, so it has no weights to share"
         )
     used = {tensor.data_ptr(): tensor.numel() for op in ops for tensor in _tensors(op, graph)}
     total = sum(parameter.numel() for parameter in network.parameters())
@@ -140,22 +162,25 @@ def sharing(network: nn.Module, shape: tuple[int, ...], *, output: Output = None
 
 
 def _weight(op: Op, graph: Graph) -> Any:
+    """Return the tensor of an operator's weight, or None if the weight is computed."""
     return graph.ops[op.inputs[1]].tensor if len(op.inputs) > 1 else None
 
 
 def _tensors(op: Op, graph: Graph) -> list[Any]:
+    """Return the weight of an operator and, if it has one, the bias."""
     return [tensor for i in op.inputs[1:] if (tensor := graph.ops[i].tensor) is not None]
 
 
 def _layer(op: Op, graph: Graph) -> SharedLayer:
+    """Count the parameters and multiply-adds of one operator."""
     inputs, outputs = graph.ops[op.inputs[0]].shape[1:], op.shape[1:]
     weight, *biases = (tensor.numel() for tensor in _tensors(op, graph))
     bias = sum(biases)
-    if op.kind == "linear":  # over the last axis; the others are positions
+    if op.kind == "linear":  # it acts on the last axis; the others are positions
         positions = kernels = math.prod(outputs[:-1])
     else:
         positions = math.prod(outputs[1:])
-        # a transposed convolution lays its kernel down at every input position
+        # a convolution has one kernel per output position, a transposed convolution one per input position
         kernels = math.prod(inputs[1:]) if "transpose" in op.kind else positions
     dense = math.prod(inputs) * math.prod(outputs)
     return SharedLayer(

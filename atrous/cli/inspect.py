@@ -61,12 +61,12 @@ def command(
         certificate = certify(network, wanted or default_shape(network), output=which, memory=memory)
         show(certificate.text(), certificate.to_dict(), json)
         return
-    from atrous.verbs.inspect import Wanted, analyze, parse_class, parse_region
+    from atrous.verbs.inspect import AnalysisOptions, analyze, parse_class, parse_region
 
     where = parse_region(region) if region else None
     names = class_names(model)
     number = parse_class(target, names) if target else None
-    chosen = Wanted(wanted, which, image, number, where, method, layer, antialias, known, meme, names)
+    chosen = AnalysisOptions(wanted, which, image, number, where, method, layer, antialias, known, meme, names)
     found = analyze(network, what, chosen)
     drawn = {} if picture is None else {"picture": str(found.draw(picture))}
     drawn |= {} if meme is None else {"meme": str(meme)}

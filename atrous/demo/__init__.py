@@ -1,1 +1,1 @@
-"""The built-in data and the demonstration of the main job."""
+"""Built-in data, and a demo that trains on them and predicts."""

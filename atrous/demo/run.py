@@ -1,4 +1,4 @@
-"""The main job from end to end on built-in data: make a data set, check, train, evaluate, predict a large scene."""
+"""Run everything once on built-in data: make a data set, check it, train, evaluate and predict a large image."""
 
 import json
 import time
@@ -23,19 +23,19 @@ SETTINGS = (
     "model.depth=10", "model.encoder_width=16", "train.crop=[128, 128]", "train.batch_size=8",
     "train.learning_rate=1.5e-3", "train.validations=6", "augment.flip=[false, false]", "augment.scale=[0.9, 1.2]",
 )  # fmt: skip
-"""What the demo sets by hand: a small network that learns in three minutes, and no mirrored digits."""
+"""Settings of the demo: a small network that learns in three minutes, and no mirrored digits."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made.
+    """Results of the demo.
 
     Attributes:
-        data: folder of the data set.
-        run: folder of the run.
+        data: the folder of the data set.
+        run: the folder of the run.
         miou: mean IoU on the test scenes.
         large_miou: mean IoU on the 4096x4096 scene.
-        seconds: of every part.
+        seconds: seconds that each part took, by name.
     """
 
     data: Path
@@ -45,7 +45,7 @@ class Demo:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
-        """JSON-ready."""
+        """Return numbers and strings for JSON."""
         return {
             "data": str(self.data), "run": str(self.run), "miou": self.miou, "large_miou": self.large_miou,
             "seconds": {k: round(v, 1) for k, v in self.seconds.items()},
@@ -59,18 +59,22 @@ def demo(
     say: Callable[[str], None] = lambda text: None,
     command: Sequence[str] = (),
 ) -> Demo:
-    """Run the demo: the data set goes to `folder/demo-data`, the run to `folder/demo`.
+    """Run the demo. The data set is written to `folder/demo-data`, the run to `folder/demo`.
+
+    Args:
+        folder: folder for both.
+        minutes: length of the training.
+        watch: what is told about the progress.
+        command: the command line, for the report.
 
     Raises:
-        UserError: one of them exists already.
+        UserError: one of the two folders exists already.
     """
     folder = Path(folder)
     data, run, seconds = folder / "demo-data", folder / "demo", {}
     for path in (data, run):
         if path.exists():
-            raise UserError(
-                f"{path}: exists already, and nothing is overwritten: move or remove it, or give another --out"
-            )
+            raise UserError(f"{path}: exists already: move or remove it, or give another folder with --out")
 
     def timed(name: str, start: float) -> None:
         seconds[name] = time.monotonic() - start
@@ -78,12 +82,12 @@ def demo(
     def told(step: int, values: dict[str, float]) -> None:
         say(f"  step {step}: loss {values['loss']:.3f}, mean IoU on val {values['miou']:.3f}")
 
-    say("1/5  composing digit scenes, a data set of images and masks: " + str(data))
+    say("1/5  making a data set of images with digits and their masks: " + str(data))
     start = time.monotonic()
     write_digit_scenes(data, train=240, val=24, test=48, size=(SIZE, SIZE), seed=0, channels=1)
     timed("data", start)
 
-    say("\n2/5  checking it, as `atrous check` does")
+    say("\n2/5  checking the data set, as `atrous check` does")
     start = time.monotonic()
     say(check(data).text())
     timed("check", start)
@@ -93,14 +97,14 @@ def demo(
     train(data, out=run, minutes=minutes, settings=SETTINGS, say=say, on_validation=told, command=command)
     timed("train", start)
 
-    say("\n4/5  evaluating on test scenes, whose digits were never seen")
+    say("\n4/5  evaluating on the test images, whose digits were not used for training")
     start = time.monotonic()
     scores = evaluate(run, data, split="test").scores
     (run / "scores-test.json").write_text(json.dumps(scores.to_dict(), indent=1))
     say(scores.text())
     timed("evaluate", start)
 
-    say(f"\n5/5  labelling one scene of {LARGE} x {LARGE} pixels, 256 times the size of those trained on")
+    say(f"\n5/5  predicting one image of {LARGE} x {LARGE} pixels, 256 times as large as the training images")
     start = time.monotonic()
     large_miou = _large(run, say)
     timed("predict", start)
@@ -108,7 +112,7 @@ def demo(
 
 
 def _large(run: Path, say: Callable[[str], None]) -> float:
-    """Predict the large scene to files and compare with its labels."""
+    """Predict the large image, write its label map and overlay, and return its mean IoU."""
     import torch
 
     image, label = digit_scene((LARGE, LARGE), LARGE_SEED, channels=1, split="test")

@@ -1,1 +1,1 @@
-"""What a run leaves for people to look at: one page with figures, charts and pictures."""
+"""The report of a run: one page with metrics, charts and pictures."""

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file that needs nothing else, neither network nor JavaScript."""
+"""The report of a run: one HTML file that needs no other file, no network and no JavaScript."""
 
 from __future__ import annotations
 
@@ -28,9 +28,17 @@ _LIMIT = 640  # pixels of the longer side of a picture
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One image to show: image `(C, *S)`, truth and prediction `(*S)` uint8, its own mean IoU, "best" or "worst".
+    """One image to show.
 
-    With the `spacing` of a volume its planes have the proportions of the world.
+    Attributes:
+        name: name of the image.
+        image: `(C, *S)`.
+        truth: `(*S)` uint8 labels.
+        prediction: `(*S)` uint8 labels.
+        miou: mean IoU of this image.
+        kind: "best" or "worst".
+        spacing: distance of neighboring voxels along each axis of a volume, so that it is drawn with its real
+            proportions.
     """
 
     name: str
@@ -44,20 +52,21 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class ReportContent:
-    """All that stands on the page.
+    """The content of the page.
 
-    title: of the page.
-    verdict: further headline figures, label -> text or number.
-    history: the rows of metrics.csv (step, epoch, seconds, split, loss, learning_rate, miou, ...), "" or None where a
-        column does not apply.
-    scores: of the evaluation.
-    palette: one color per class.
-    examples: images to show, best and worst.
-    recipe_toml: the recipe.
-    environment: versions and machine, name -> value.
-    commands: what to type to get the same.
-    data_summary: what the data doctor found.
-    plan_reasons: why the plan is as it is, one sentence each.
+    Attributes:
+        title: title of the page.
+        verdict: further headline values by label, texts or numbers.
+        history: the rows of metrics.csv (step, epoch, seconds, split, loss, learning_rate, miou, ...). A value is "" or
+            None where its column does not apply.
+        scores: metrics of the evaluation.
+        palette: one color per class.
+        examples: the best and the worst images.
+        recipe_toml: text of the recipe.
+        environment: versions of the software and properties of the machine, by name.
+        commands: the commands that reproduce the run.
+        data_summary: what the check of the data set reported.
+        plan_reasons: the reasons for the choices of the recipe, one sentence each.
     """
 
     title: str
@@ -74,9 +83,17 @@ class ReportContent:
 
 
 def write_report(path: Path | str, content: ReportContent) -> None:
-    """Write the page; an earlier page of that name is replaced at once, never left half written."""
+    """Write the page to `path`.
+
+    An earlier page is replaced in one step, so that the file is complete at any time.
+
+    Raises:
+        ValueError: the palette does not have one color per class.
+    """
     if len(content.palette) != len(content.scores.classes):
-        raise ValueError(f"{len(content.palette)} colors for {len(content.scores.classes)} classes")
+        raise ValueError(
+            f"{len(content.palette)} colors for {len(content.scores.classes)} classes: give one color per class"
+        )
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -84,7 +101,7 @@ def write_report(path: Path | str, content: ReportContent) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = _figure
+    environment.filters["metric"] = _metric
     html = environment.get_template("page.html.jinja").render(
         content=content,
         scores=content.scores,
@@ -108,22 +125,23 @@ def write_report(path: Path | str, content: ReportContent) -> None:
 
 
 def _class_rows(content: ReportContent) -> list[dict[str, Any]]:
+    """Return name, color and metrics of each class, in label order."""
     scores = content.scores
     columns = scores.columns().values()
     return [
-        {"name": name, "color": _hex(color), "figures": [float(column[i]) for column in columns]}
+        {"name": name, "color": _hex(color), "metrics": [float(column[i]) for column in columns]}
         for i, (name, color) in enumerate(zip(scores.classes, content.palette, strict=True))
     ]
 
 
 def _mean(column: np.ndarray) -> float:
-    """Mean over the classes that have a figure."""
+    """Return the mean over the classes `(K,)` that are not nan."""
     existing = column[~np.isnan(column)]
     return float(existing.mean()) if len(existing) else math.nan
 
 
 def _curves(history: list[dict[str, Any]], sample: str) -> list[dict[str, Any]]:
-    """Charts of loss, rate and quality; one without any point is left out."""
+    """Return the charts of loss, learning rate and mean IoU; a chart without any point is left out."""
     kinds = (
         ("Loss", "loss", "loss", ("train", "val")),
         ("Learning rate", "learning_rate", "learning rate", ("train",)),
@@ -153,11 +171,12 @@ def _reliability(scores: Scores) -> dict[str, str] | None:
 
 
 def _chart(draw: Callable[[Ink], str]) -> dict[str, str]:
+    """Draw a chart for a light and for a dark page, and return both as data URIs."""
     return {name: _uri("image/svg+xml", draw(ink).encode()) for name, ink in (("light", LIGHT), ("dark", DARK))}
 
 
 def _pictures(example: Example, palette: Palette) -> dict[str, Any]:
-    """The example's image, truth, prediction and errors as data URIs."""
+    """Return the example's image, truth, prediction and errors as data URIs, with their captions."""
     views = []
     for caption, picture, smooth in _views(example, palette):
         shown = resized(np.ascontiguousarray(picture), _LIMIT, smooth)
@@ -175,7 +194,10 @@ def _pictures(example: Example, palette: Palette) -> dict[str, Any]:
 
 
 def _views(example: Example, palette: Palette) -> list[tuple[str, np.ndarray, bool]]:
-    """Caption, picture and whether it may be smoothed: labels beside a picture, over a volume, behind a curve."""
+    """Return the pictures of an example: a caption, the colors `(height, width, 3)`, and whether they may be smoothed.
+
+    Labels are drawn beside an image, over a volume, and behind the curve of a signal.
+    """
     image, truth, prediction = example.image, example.truth, example.prediction
     if truth.ndim == 1:
         return [
@@ -183,22 +205,22 @@ def _views(example: Example, palette: Palette) -> list[tuple[str, np.ndarray, bo
             ("prediction", banded(image, prediction, palette), True),
             ("errors", flat(_errors(example)), True),
         ]
-    at = busiest(truth)
+    center = busiest(truth)
     if truth.ndim == 2:
         return [
-            ("image", flat(to_rgb(image), at), True),
-            ("truth", flat(colorize(truth, palette), at), False),
-            ("prediction", flat(colorize(prediction, palette), at), False),
-            ("errors", flat(_errors(example), at), True),
+            ("image", flat(to_rgb(image), center), True),
+            ("truth", flat(colorize(truth, palette), center), False),
+            ("prediction", flat(colorize(prediction, palette), center), False),
+            ("errors", flat(_errors(example), center), True),
         ]
-    image = image.astype(np.float32)  # 8-bit scans too rarely fill their range: they are stretched like the others
-    named = {
+    image = image.astype(np.float32)  # 8-bit scans rarely fill their range, so they are stretched like the others
+    pictures = {
         "image": to_rgb(image),
         "truth": overlay(image, truth, palette, bare=0),
         "prediction": overlay(image, prediction, palette, bare=0),
         "errors": errors(image, truth, prediction),
     }
-    return [(caption, flat(picture, at, example.spacing), True) for caption, picture in named.items()]
+    return [(caption, flat(picture, center, example.spacing), True) for caption, picture in pictures.items()]
 
 
 def _errors(example: Example) -> np.ndarray:
@@ -220,12 +242,12 @@ def _hex(color: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def _figure(value: Any) -> str:
-    """A number with three digits after the point, a dash for one that does not exist, a list with commas."""
+def _metric(value: Any) -> str:
+    """Return a number with three decimals (a dash for nan), or the items of a list or a dictionary with commas."""
     if isinstance(value, float):
         return "-" if math.isnan(value) else f"{value:.3f}" if abs(value) <= 1 else f"{value:,.4g}"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_figure(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {_metric(part)}" for name, part in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(_figure(part) for part in value)
+        return ", ".join(_metric(part) for part in value)
     return str(value)

@@ -1,4 +1,4 @@
-"""Images and label maps of 1, 2 or 3 axes as pictures that a person can look at."""
+"""Turn images and label maps of 1, 2 or 3 axes into pictures."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from atrous.labels import IGNORE
 __all__ = ["banded", "busiest", "colorize", "errors", "flat", "overlay", "resized", "signal", "to_rgb", "upright"]
 
 _GAP = 4  # pixels between the planes of a volume
-_MARGIN = 226  # their grey, lighter than that of void
-_TRACK = 48  # pixels that a 1-D label map is high
-_WIDTH = 960  # pixels that a 1-D array is wide at most
+_MARGIN = 226  # gray of the gap, lighter than that of void
+_TRACK = 48  # height of a 1-D label map in pixels
+_WIDTH = 960  # largest width of a 1-D array in pixels
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:
-    """An image `(C, *S)` of any type and number of channels as uint8 `(*S, 3)`.
+    """Convert an image `(C, *S)` of any type and number of channels to colors, uint8 `(*S, 3)`.
 
-    One channel gives grey, two give red and green, of more the first three are shown (the fourth of four is opacity, as
-    a rule). uint8 is shown as it is, booleans as black and white; anything else is stretched between the 1st and the
-    99th percentile of each channel, values that are not finite being black.
+    One channel gives gray and two give red and green. Of more channels the first three are shown (the fourth of four is
+    usually opacity). uint8 values stay as they are. Booleans become black and white. All other types are stretched
+    from the 1st to the 99th percentile of each channel; values that are not finite become black.
 
     >>> to_rgb(np.arange(101, dtype=np.uint16).reshape(1, 101))[[0, 1, 50, 100], 0]
     array([  0,   0, 127, 255], dtype=uint8)
@@ -41,7 +41,7 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def colorize(label: np.ndarray, palette: Palette) -> np.ndarray:
-    """A label map `(*S)` as uint8 `(*S, 3)`: class i in color i of the palette, everything else (void) grey.
+    """Convert a label map `(*S)` to colors, uint8 `(*S, 3)`: class i gets color i of the palette, void gets gray.
 
     >>> colorize(np.array([0, 1, 255]), ((0, 0, 0), (9, 8, 7))).tolist()
     [[0, 0, 0], [9, 8, 7], [150, 150, 150]]
@@ -54,9 +54,17 @@ def colorize(label: np.ndarray, palette: Palette) -> np.ndarray:
 def overlay(
     image: np.ndarray, label: np.ndarray, palette: Palette, alpha: float = 0.5, bare: int | None = None
 ) -> np.ndarray:
-    """An image `(C, *S)` with its label map `(*S)` painted over it, uint8 `(*S, 3)`; void stays unpainted.
+    """Paint a label map over its image, and return colors, uint8 `(*S, 3)`. Void stays unpainted.
 
-    `alpha` is the weight of the paint, 0 (image alone) to 1 (label map alone); `bare` a class that stays unpainted too.
+    Args:
+        image: `(C, *S)`.
+        label: `(*S)` labels.
+        palette: one color per class.
+        alpha: weight of the label's color, from 0 (only the image) to 1 (only the label map).
+        bare: a class that stays unpainted, such as the background.
+
+    Raises:
+        ValueError: image and label map differ in size.
     """
     if image.shape[1:] != label.shape:
         raise ValueError(f"image {image.shape} and label map {label.shape} differ in size")
@@ -67,7 +75,10 @@ def overlay(
 
 
 def errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Where a prediction is wrong, uint8 `(*S, 3)`: errors red, void grey, what is right a dim grey image."""
+    """Draw where a prediction `(*S)` is wrong, as colors, uint8 `(*S, 3)`.
+
+    Errors are red, void is gray, and correct positions show the image `(C, *S)` in dark gray.
+    """
     shade = to_rgb(image).mean(-1, keepdims=True) * 0.35
     picture = np.repeat(shade.astype(np.uint8), 3, axis=-1)
     picture[truth != prediction] = ERROR
@@ -76,10 +87,10 @@ def errors(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.n
 
 
 def upright(affine: Sequence[Sequence[float]]) -> tuple[int, ...]:
-    """Axes of a volume `(K, J, I)` to mirror so that pictures show it as radiologists look at it.
+    """Return the axes of a volume `(K, J, I)` to mirror so that pictures show it as radiologists expect it.
 
-    The head and the front of the body are then up, its right side is on the left. `affine` is that of NIfTI, whose
-    world grows to the right, the front and the head.
+    The head and the front of the body are then up, and the right side of the body is on the left. `affine` is the 4 x 4
+    matrix of NIfTI, from voxels to a world whose axes point to the right, the front and the head of the patient.
 
     >>> upright([[-1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 3.0, 0], [0, 0, 0, 1]])
     (0, 1)
@@ -90,41 +101,51 @@ def upright(affine: Sequence[Sequence[float]]) -> tuple[int, ...]:
 
 
 def busiest(label: np.ndarray) -> tuple[int, ...]:
-    """Per axis, the index of the plane with most positions that are neither class 0 nor void; the middle if none is.
+    """Return, for each axis of a label map `(*S)`, the index of the plane with the most labelled positions.
+
+    Positions of class 0 and void do not count. If there are no others, the middle of the grid is returned.
 
     >>> busiest(np.array([[0, 0, 0, 0], [0, 1, 2, 0], [0, 1, 255, 0]]))
     (1, 1)
     """
-    shown = (label != 0) & (label != IGNORE)
-    if not shown.any():
+    labelled = (label != 0) & (label != IGNORE)
+    if not labelled.any():
         return tuple(n // 2 for n in label.shape)
     axes = range(label.ndim)
-    return tuple(int(shown.sum(tuple(a for a in axes if a != axis)).argmax()) for axis in axes)
+    return tuple(int(labelled.sum(tuple(a for a in axes if a != axis)).argmax()) for axis in axes)
 
 
 def flat(
-    picture: np.ndarray, at: tuple[int, ...] | None = None, spacing: tuple[float, ...] | None = None
+    picture: np.ndarray, center: tuple[int, ...] | None = None, spacing: tuple[float, ...] | None = None
 ) -> np.ndarray:
-    """Colors on a grid, `(*S, 3)`, as one flat picture `(height, width, 3)`.
+    """Turn colors on a grid, `(*S, 3)`, into one flat picture `(height, width, 3)`.
 
-    1-D becomes a band; 2-D stays; of 3-D the three orthogonal planes through `at` (the middle when None) are joined:
-    the plane of the last two axes, right of it that of the second and first, below it that of the first and third.
-    With `spacing` coarse axes of a volume are drawn out, by whole factors.
+    A 1-D grid becomes a band, a 2-D grid stays as it is. Of a 3-D grid, three orthogonal planes are joined: the plane
+    of axes 1 and 2 on the top left, of axes 1 and 0 on its right, and of axes 0 and 2 below.
+
+    Args:
+        picture: `(*S, 3)`, 1 to 3 spatial axes.
+        center: the point of a 3-D grid through which the planes go; the middle by default.
+        spacing: distance of neighboring voxels along each axis. Axes with a larger distance are enlarged by a whole
+            factor, at most 8, so that the picture has about the real proportions.
+
+    Raises:
+        ValueError: there are more than 3 axes.
     """
     ndim = picture.ndim - 1
     if ndim == 1:
-        shown = picture[_thinned(len(picture))]
-        return np.repeat(shown[None], _TRACK, axis=0)
+        thinned = picture[_thinned(len(picture))]
+        return np.repeat(thinned[None], _TRACK, axis=0)
     if ndim == 2:
         return picture
     if ndim != 3:
         raise ValueError(f"a grid of 1 to 3 axes can be drawn, not {ndim}")
-    z, y, x = at if at is not None else tuple(n // 2 for n in picture.shape[:3])
-    apart = spacing or (1.0, 1.0, 1.0)
-    f = [min(max(1, round(a / min(apart))), 8) for a in apart]
-    front = picture[z].repeat(f[1], 0).repeat(f[2], 1)
-    side = picture[:, :, x].swapaxes(0, 1).repeat(f[1], 0).repeat(f[0], 1)
-    below = picture[:, y].repeat(f[0], 0).repeat(f[2], 1)
+    z, y, x = center if center is not None else tuple(n // 2 for n in picture.shape[:3])
+    spacing = spacing or (1.0, 1.0, 1.0)
+    factors = [min(max(1, round(a / min(spacing))), 8) for a in spacing]
+    front = picture[z].repeat(factors[1], 0).repeat(factors[2], 1)
+    side = picture[:, :, x].swapaxes(0, 1).repeat(factors[1], 0).repeat(factors[0], 1)
+    below = picture[:, y].repeat(factors[0], 0).repeat(factors[2], 1)
     (height, width), depth = front.shape[:2], len(below)
     canvas = np.full((height + _GAP + depth, width + _GAP + depth, 3), _MARGIN, np.uint8)
     canvas[:height, :width] = front
@@ -134,23 +155,23 @@ def flat(
 
 
 def banded(image: np.ndarray, label: np.ndarray, palette: Palette) -> np.ndarray:
-    """A 1-D image `(C, L)` as curves over a light band of its labels `(L,)`, uint8 `(height, width, 3)`.
+    """Draw a signal `(C, L)` as curves over light bands in the colors of its labels `(L,)`, uint8 `(height, width, 3)`.
 
     >>> curves = banded(np.sin(np.arange(200.0))[None], np.zeros(200, np.uint8), ((255, 0, 0),))
     >>> curves.shape
     (96, 200, 3)
     """
     curves = signal(image, 2 * _TRACK)
-    places = _thinned(label.shape[0])
-    tint = 255 - (255 - colorize(label[places], palette).astype(int)) * 2 // 5
+    samples = _thinned(label.shape[0])
+    tint = 255 - (255 - colorize(label[samples], palette).astype(int)) * 2 // 5
     return np.where(curves < 128, curves, tint[None].astype(np.uint8))
 
 
 def signal(image: np.ndarray, track: int = _TRACK) -> np.ndarray:
-    """A 1-D image `(C, L)` as curves, one row of `track` pixels per channel, uint8 `(height, width, 3)`.
+    """Draw a signal `(C, L)` as curves, one below the other and `track` pixels high, uint8 `(height, width, 3)`.
 
-    Each pixel column shows the range from the least to the greatest value of its part of the signal, drawn out to meet
-    the column before.
+    Each column of pixels shows the range from the smallest to the largest value of its part of the signal, extended so
+    that it touches the range of the column before.
     """
     parts = min(image.shape[1], _WIDTH)
     edges = np.linspace(0, image.shape[1], parts + 1).astype(int)[:-1]
@@ -166,9 +187,10 @@ def signal(image: np.ndarray, track: int = _TRACK) -> np.ndarray:
 
 
 def resized(picture: np.ndarray, limit: int, smooth: bool = True) -> np.ndarray:
-    """A picture `(height, width, 3)` whose longer side is at most `limit` pixels; small ones grow by a whole factor.
+    """Resize a picture `(height, width, 3)` so that its longer side is at most `limit` pixels.
 
-    `smooth` averages when it shrinks, for images; label maps keep their colors without it.
+    Small pictures are enlarged by a whole factor. Large ones are shrunk: `smooth` averages neighboring pixels, for
+    images; without it single pixels are kept, so that label maps keep their colors.
     """
     height, width = picture.shape[:2]
     factor = limit / max(height, width)
@@ -177,20 +199,22 @@ def resized(picture: np.ndarray, limit: int, smooth: bool = True) -> np.ndarray:
     if factor >= 1:
         return picture
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    how = Image.Resampling.BOX if smooth else Image.Resampling.NEAREST
-    return np.asarray(Image.fromarray(picture).resize(size, how))
+    method = Image.Resampling.BOX if smooth else Image.Resampling.NEAREST
+    return np.asarray(Image.fromarray(picture).resize(size, method))
 
 
-def _stretched(channel: np.ndarray, between: tuple[float, float] = (1, 99)) -> np.ndarray:
+def _stretched(channel: np.ndarray, percentiles: tuple[float, float] = (1, 99)) -> np.ndarray:
+    """Map a channel `(*S)` linearly to uint8, so that these percentiles become 0 and 255."""
     finite = np.isfinite(channel)
     if not finite.any():
         return np.zeros(channel.shape, np.uint8)
-    low, high = np.percentile(channel[finite], between)
+    low, high = np.percentile(channel[finite], percentiles)
     if high == low:
         return np.zeros(channel.shape, np.uint8)
-    share = (np.where(finite, channel, low).astype(np.float64) - low) / (high - low)
-    return (np.clip(share, 0, 1) * 255).astype(np.uint8)
+    level = (np.where(finite, channel, low).astype(np.float64) - low) / (high - low)
+    return (np.clip(level, 0, 1) * 255).astype(np.uint8)
 
 
 def _thinned(length: int) -> np.ndarray:
+    """Return at most `_WIDTH` indices, evenly spread over an array of this length."""
     return np.linspace(0, length - 1, min(length, _WIDTH)).round().astype(int)

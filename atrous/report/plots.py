@@ -1,4 +1,4 @@
-"""Charts as SVG text, each drawn for a light and for a dark page."""
+"""Charts of a report as SVG text, each drawn for a light and for a dark page."""
 
 from __future__ import annotations
 
@@ -19,14 +19,22 @@ from atrous.tasks.calibration import Reliability
 
 __all__ = ["DARK", "LIGHT", "Ink", "confusion_chart", "curve_chart", "reliability_chart", "seconds_and"]
 
-_SIZE = (4.2, 2.7)  # inches; small, so that a phone need not shrink the letters
-_CONTRAST = 0.7  # exponent on shares: the little ones are the interesting ones
-_POINTS = 300  # of a curve at most; more would only make the page heavier
+_SIZE = (4.2, 2.7)  # inches; small, so that a phone does not have to shrink the letters
+_CONTRAST = 0.7  # exponent on shares, so that small ones are visible
+_POINTS = 300  # points of a curve at most; more would make the page larger but not clearer
 
 
 @dataclass(frozen=True)
 class Ink:
-    """Colors of one appearance: letters, letters on a filled field, rules, and two colors for data."""
+    """Colors of a chart, as "#rrggbb".
+
+    Attributes:
+        text: color of letters.
+        reverse: color of letters on a dark field.
+        rule: color of lines and ticks.
+        first: color of the first curve and of fields.
+        second: color of the second curve.
+    """
 
     text: str
     reverse: str
@@ -40,7 +48,12 @@ DARK = Ink(text="#c9ced6", reverse="#0d1117", rule="#3a3f47", first="#6ea8fe", s
 
 
 def curve_chart(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], label: str, ink: Ink) -> str:
-    """Curves over seconds of training, as SVG. `curves`: name -> (seconds, values); values that are nan are left out.
+    """Draw curves over the time of training, as SVG.
+
+    Args:
+        curves: seconds and values of each curve, by its name. Values that are nan are left out.
+        label: label of the vertical axis.
+        ink: colors.
 
     >>> curve_chart({"train": ([0, 60, 120], [2.0, 1.0, 0.5])}, "loss", LIGHT).startswith("<svg")
     True
@@ -65,9 +78,10 @@ def curve_chart(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], l
 
 
 def confusion_chart(confusion: np.ndarray, classes: Sequence[str], ink: Ink) -> str:
-    """Confusion matrix `(K, K)` as a heat map, as SVG: each row (true class) in percent of that row.
+    """Draw a confusion matrix `(K, K)` as a heat map, as SVG: each row (true class) in percent of that row.
 
-    Figures stand in the cells up to 30 classes; classes that never occur in the truth have an empty row.
+    Up to 30 classes, the percentages are written into the cells. A class that never occurs in the truth has an empty
+    row.
     """
     count = len(classes)
     total = confusion.sum(1, keepdims=True)
@@ -95,7 +109,7 @@ def confusion_chart(confusion: np.ndarray, classes: Sequence[str], ink: Ink) -> 
 
 
 def reliability_chart(reliability: Reliability, ink: Ink) -> str:
-    """Accuracy by confidence against the diagonal of a perfectly calibrated network, as SVG."""
+    """Draw accuracy by confidence, with the diagonal of a perfectly calibrated network, as SVG."""
     bins = len(reliability.count)
     figure, axes = _figure(ink, (4.2, 3.4))
     centers = (np.arange(bins) + 0.5) / bins
@@ -121,9 +135,9 @@ def reliability_chart(reliability: Reliability, ink: Ink) -> str:
 
 
 def seconds_and(history: Sequence[dict[str, Any]], column: str, split: str) -> tuple[list[float], list[float]]:
-    """One curve out of the rows of metrics.csv: seconds, and what stands in `column` in the rows of `split`.
+    """Return one curve from the rows of metrics.csv: the seconds and the values of `column` in the rows of `split`.
 
-    Blanks are left out.
+    Rows without a value are left out.
 
     >>> rows = [{"seconds": "1", "split": "train", "loss": "2"}, {"seconds": "2", "split": "val", "loss": ""}]
     >>> seconds_and(rows, "loss", "train")
@@ -135,6 +149,7 @@ def seconds_and(history: Sequence[dict[str, Any]], column: str, split: str) -> t
 
 
 def _figure(ink: Ink, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Return a figure of this size in inches, with one chart, both transparent."""
     figure = Figure(figsize=size, layout="constrained")
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
@@ -151,6 +166,7 @@ def _figure(ink: Ink, size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 
 def _write_cells(axes: Axes, share: np.ndarray, ink: Ink) -> None:
+    """Write the shares `(K, K)` in percent into the cells of the heat map; those that round to 0 are left out."""
     for (row, column), value in np.ndenumerate(share):
         if round(100 * value) == 0:
             continue
@@ -159,7 +175,7 @@ def _write_cells(axes: Axes, share: np.ndarray, ink: Ink) -> None:
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most `_POINTS` points: means over equal numbers of neighbors."""
+    """Return at most `_POINTS` points of a curve: means over about equal numbers of neighboring points."""
     x, y = x[np.isfinite(y)], y[np.isfinite(y)]
     if len(x) <= _POINTS:
         return x, y
@@ -169,7 +185,7 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _svg(figure: Figure) -> str:
-    """The figure as one `<svg>` element; letters as letters, and the same bytes for the same figure."""
+    """Return the figure as one `<svg>` element with text as text; equal figures give equal bytes."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "atrous", "font.family": "sans-serif"}):
         FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})

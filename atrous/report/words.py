@@ -1,4 +1,4 @@
-"""The figures of an evaluation in plain sentences, for people who have not met them before."""
+"""The metrics of an evaluation in plain sentences, for people who do not know them yet."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ __all__ = ["calibration_words", "headline", "notable"]
 
 
 def headline(scores: Scores) -> str:
-    """What mean IoU says, and how sure it is."""
+    """Return what the mean IoU means and how certain it is."""
     if math.isnan(scores.miou):
-        return f"The {scores.sample}s have no labels, so there is nothing to measure."
+        return f"The {scores.sample}s have no labels, so nothing could be measured."
     counted = int((~np.isnan(scores.iou)).sum())
     first = (
-        f"Averaged over {counted} classes, the predicted and the true positions overlap in {_percent(scores.miou)} of "
-        f"what either covers; 100 % would be perfect."
+        f"For an average class (of {counted}), {_percent(scores.miou)} of the positions that are true or predicted are "
+        f"both; 100 % would be perfect."
     )
     low, high = scores.miou_ci95
     if math.isnan(low):
-        return f"{first} With a single {scores.sample} there is no telling how much that depends on it."
+        return f"{first} From a single {scores.sample}, no interval can be computed."
     return (
-        f"{first} Measured on {scores.images} {scores.sample}s: with others of the same kind, expect a figure "
+        f"{first} Measured on {scores.images} {scores.sample}s: on others of the same kind, expect a mean IoU "
         f"between {low:.3f} and {high:.3f} (95 % interval)."
     )
 
 
 def notable(scores: Scores) -> list[str]:
-    """Best and weakest class, and the most frequent mistakes."""
+    """Return sentences on the best and the weakest class, classes that do not occur, and the commonest mistake."""
     if math.isnan(scores.miou):
         return []
     best, worst = int(np.nanargmax(scores.iou)), int(np.nanargmin(scores.iou))
@@ -39,28 +39,29 @@ def notable(scores: Scores) -> list[str]:
     sentences = [f"Best class: {names[best]} (IoU {top:.3f}). Weakest: {names[worst]} (IoU {bottom:.3f})."]
     absent = [name for name, value in zip(names, scores.iou, strict=True) if math.isnan(value)]
     if absent:
-        sentences.append(f"Not in these {scores.sample}s, hence without a figure: {', '.join(absent)}.")
+        sentences.append(f"Not in these {scores.sample}s, so not measured: {', '.join(absent)}.")
     return sentences + _mistakes(scores)
 
 
 def calibration_words(scores: Scores) -> str:
-    """How far the network's confidence can be trusted, and in which direction it errs."""
+    """Return whether the network's confidence can be trusted, and whether it is over- or underconfident."""
     reliability = scores.reliability
     if reliability is None or math.isnan(scores.ece):
         return "Confidence was not measured."
     share = reliability.count / reliability.count.sum()
-    sure, right = np.nansum(share * reliability.confidence), np.nansum(share * reliability.accuracy)
-    tendency = "neither too sure nor too modest"
-    if abs(sure - right) >= 0.01:
-        tendency = "too sure of itself" if sure > right else "too modest"
+    confidence, accuracy = np.nansum(share * reliability.confidence), np.nansum(share * reliability.accuracy)
+    tendency = "neither overconfident nor underconfident"
+    if abs(confidence - accuracy) >= 0.01:
+        tendency = "overconfident" if confidence > accuracy else "underconfident"
     return (
-        f"On average the network is {_percent(float(sure))} sure and right in {_percent(float(right))} of the "
-        f"positions: {tendency}. Confidence is off by {100 * scores.ece:.1f} percentage points (expected calibration "
-        f"error)."
+        f"The network's mean confidence is {_percent(float(confidence))}, and {_percent(float(accuracy))} of the "
+        f"positions are right: it is {tendency}. Confidence and accuracy differ by {100 * scores.ece:.1f} percentage "
+        f"points (expected calibration error)."
     )
 
 
 def _mistakes(scores: Scores) -> list[str]:
+    """Return a sentence on the largest share of a class that is predicted as another one, if it is at least 1 %."""
     total = scores.confusion.sum(1, keepdims=True)
     share = np.divide(scores.confusion, total, out=np.zeros(scores.confusion.shape), where=total > 0)
     np.fill_diagonal(share, 0)
@@ -68,8 +69,8 @@ def _mistakes(scores: Scores) -> list[str]:
     if share[row, column] < 0.01:
         return []
     return [
-        f"Most frequent confusion: {_percent(share[row, column])} of {scores.classes[row]} is taken "
-        f"for {scores.classes[column]}."
+        f"Most frequent confusion: {_percent(share[row, column])} of {scores.classes[row]} is predicted "
+        f"as {scores.classes[column]}."
     ]
 
 

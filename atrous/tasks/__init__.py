@@ -1,1 +1,1 @@
-"""What the output channels of a network mean: losses, decoding and figures of merit."""
+"""What the output channels of a network mean: losses, decoding and metrics."""

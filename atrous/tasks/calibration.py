@@ -1,4 +1,4 @@
-"""Expected calibration error: does a network that says 80 % prove right in 80 % of the cases?"""
+"""Expected calibration error: is a network that says 80 % right in 80 % of the cases?"""
 
 from __future__ import annotations
 
@@ -10,16 +10,25 @@ import torch
 __all__ = ["BINS", "Reliability", "calibration_counts"]
 
 BINS = 15
+"""Number of bins of equal width that the confidence, 0 to 1, is sorted into."""
 
 
 def calibration_counts(
-    confidence: torch.Tensor, right: torch.Tensor, counted: torch.Tensor | None = None, bins: int = BINS
+    confidence: torch.Tensor, correct: torch.Tensor, counted: torch.Tensor | None = None, bins: int = BINS
 ) -> torch.Tensor:
-    """Positions, sum of confidences and number of right answers per bin, float64 `(3, bins)`.
+    """Count positions, sum their confidences and count correct answers, for each bin of the confidence.
 
-    `confidence` holds top probabilities in 0..1, `right` booleans, `counted` booleans (None: every position counts),
-    all of one shape. Bin m of M is the interval (m/M, (m+1)/M], as in Guo et al. 2017, "On Calibration of Modern
-    Neural Networks". Sum the counts over images.
+    Bin m of M is the interval (m/M, (m+1)/M], as in Guo et al. 2017, "On Calibration of Modern Neural Networks".
+    Sum the result over all images and pass it to `Reliability.of`.
+
+    Args:
+        confidence: `(*S)`, the probability of the most probable class at each position (pixel, voxel, sample).
+        correct: `(*S)` booleans, whether that class is the true one.
+        counted: `(*S)` booleans, which positions count; all of them by default.
+        bins: number of bins.
+
+    Returns:
+        float64 `(3, bins)`: number of positions, sum of confidences, number of correct answers.
 
     >>> calibration_counts(torch.tensor([0.4, 0.9, 1.0]), torch.tensor([False, True, True]), bins=2)
     tensor([[1.0000, 2.0000],
@@ -28,21 +37,24 @@ def calibration_counts(
     """
     index = (confidence.float() * bins).ceil().long().sub_(1).clamp_(0, bins - 1)
     if counted is not None:
-        index.masked_fill_(~counted, bins)
-    by_answer = torch.bincount((index + (bins + 1) * right).flatten(), minlength=2 * (bins + 1)).view(2, bins + 1)
+        index.masked_fill_(~counted, bins)  # an extra bin, which is cut off below
+    pairs = torch.bincount((index + (bins + 1) * correct).flatten(), minlength=2 * (bins + 1))
+    wrong_and_correct = pairs.view(2, bins + 1)
     sums = torch.bincount(index.flatten(), weights=confidence.flatten().double(), minlength=bins + 1)
-    return torch.stack([by_answer.sum(0).double(), sums, by_answer[1].double()])[:, :bins]
+    return torch.stack([wrong_and_correct.sum(0).double(), sums, wrong_and_correct[1].double()])[:, :bins]
 
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """How often the network was right, by how sure it was: one entry per bin of equal width, from 0 to 1.
+    """How often a network was correct, by how confident it was: one entry per bin of equal width from 0 to 1.
 
-    count: positions in the bin; confidence: their mean top probability; accuracy: share that was right. The last two
-    are nan for an empty bin.
+    Attributes:
+        count: `(bins,)` positions in each bin.
+        confidence: `(bins,)` mean probability of the most probable class; nan for an empty bin.
+        accuracy: `(bins,)` share of the positions that were correct; nan for an empty bin.
 
-    >>> r = Reliability.of(np.array([[0.0, 10.0], [0.0, 9.0], [0.0, 8.0]]))
-    >>> round(r.ece, 3)
+    >>> reliability = Reliability.of(np.array([[0.0, 10.0], [0.0, 9.0], [0.0, 8.0]]))
+    >>> round(reliability.ece, 3)
     0.1
     """
 
@@ -52,13 +64,13 @@ class Reliability:
 
     @classmethod
     def of(cls, counts: np.ndarray) -> Reliability:
-        """From summed `calibration_counts`, `(3, bins)`."""
-        count, confidence, right = counts
+        """Build it from `(3, bins)`, the sum of the `calibration_counts` of all images."""
+        count, confidence, correct = counts
         filled = np.where(count > 0, count, np.nan)
-        return cls(count=count, confidence=confidence / filled, accuracy=right / filled)
+        return cls(count=count, confidence=confidence / filled, accuracy=correct / filled)
 
     @property
     def ece(self) -> float:
-        """Mean distance between accuracy and confidence, weighted by the positions in the bins (0 is perfect)."""
+        """Expected calibration error: mean |accuracy - confidence|, each bin weighted by its positions; 0 is best."""
         total = self.count.sum()
         return float(np.nansum(np.abs(self.accuracy - self.confidence) * self.count) / total) if total else float("nan")

@@ -1,4 +1,4 @@
-"""Losses of dense labels that leave void positions out."""
+"""Losses for dense labels that leave void positions out."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,22 @@ from atrous.labels import IGNORE
 
 
 def dice_loss(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """One minus the soft Dice coefficient, averaged over the classes that occur in the batch.
+    """Return one minus the soft Dice coefficient, averaged over the classes that occur in the batch.
 
-    Counts over the whole batch (Milletari, Navab & Ahmadi 2016, "V-Net", with linear denominators), void positions left
-    out of numerator and denominator. A class that the batch does not have is left out: its Dice is 0 or undefined
-    whatever is predicted.
+    With p the probability of class k at a position and t = 1 where k is the true class, else 0, the coefficient is
+
+        Dice_k = 2 sum(p t) / (sum(p) + sum(t))
+
+    with the sums over all positions of the batch that are not void (Milletari, Navab & Ahmadi 2016, "V-Net", but with
+    p and t in the denominator where they have squares). A class that does not occur in the batch is left out: its
+    coefficient is 0 or undefined, whatever is predicted. The loss is 0 if no class occurs.
 
     Args:
         probabilities: `(N, K, *S)`.
-        target: `(N, *S)` int64, classes and `IGNORE`.
+        target: `(N, *S)` int64 classes, `IGNORE` where nothing counts.
+
+    Returns:
+        Scalar in 0..1.
 
     >>> target = torch.tensor([[0, 1, 1, 255]])
     >>> perfect = torch.tensor([[[1.0, 0, 0, 0.5], [0, 1, 1, 0.5]]])
@@ -25,15 +32,13 @@ def dice_loss(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     0.0
     """
     classes = probabilities.shape[1]
-    counted = (target != IGNORE).unsqueeze(1)
-    safe = target.clamp(max=classes - 1).unsqueeze(1)
-    kept = probabilities * counted
-    axes = [0, *range(2, probabilities.ndim)]
-    predicted = kept.sum(axes)
-    hits = kept.gather(1, safe).flatten()
-    where = safe.flatten()
-    overlap = hits.new_zeros(classes).index_add(0, where, hits)
-    truth = torch.bincount(where[counted.flatten()], minlength=classes).to(overlap.dtype)
+    counted = (target != IGNORE).unsqueeze(1)  # (N, 1, *S)
+    index = target.clamp(max=classes - 1).unsqueeze(1)  # (N, 1, *S), a valid class at void positions too
+    weighted = probabilities * counted
+    predicted = weighted.sum([0, *range(2, probabilities.ndim)])  # (K,)
+    true_class = index.flatten()
+    overlap = predicted.new_zeros(classes).index_add(0, true_class, weighted.gather(1, index).flatten())
+    truth = torch.bincount(true_class[counted.flatten()], minlength=classes).to(overlap.dtype)
     present = truth > 0
     dice = 2 * overlap[present] / (predicted[present] + truth[present])
     return 1 - dice.mean() if bool(present.any()) else overlap.sum() * 0
@@ -46,22 +51,25 @@ def segmentation_loss(
     class_weights: Sequence[float] | None = None,
     dice: float = 1.0,
 ) -> torch.Tensor:
-    """Weighted cross-entropy plus `dice` times the soft Dice loss.
+    """Return the weighted cross-entropy plus `dice` times the soft Dice loss.
 
     Args:
-        logits: `(N, K, *S)`, any floating dtype; computed in float32.
-        target: `(N, *S)` int64, classes and `IGNORE`.
-        class_weights: of the cross-entropy, one per class.
-        dice: weight of the Dice part; 0 leaves it out.
+        logits: `(N, K, *S)`, of any floating dtype; the loss is computed in float32.
+        target: `(N, *S)` int64 classes, `IGNORE` where nothing counts.
+        class_weights: weight of each class in the cross-entropy; all equal by default.
+        dice: weight of the Dice loss; 0 leaves it out.
+
+    Returns:
+        Scalar; 0 for a batch that is all void.
 
     >>> segmentation_loss(torch.tensor([[[9.0, -9], [-9, 9]]]), torch.tensor([[0, 1]])).item() < 1e-4
     True
     """
     logits = logits.float()
     weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32, device=logits.device)
-    logs = F.log_softmax(logits, dim=1)
-    loss = F.nll_loss(logs, target, weights, ignore_index=IGNORE, reduction="sum")
+    log_probabilities = F.log_softmax(logits, dim=1)
+    loss = F.nll_loss(log_probabilities, target, weights, ignore_index=IGNORE, reduction="sum")
     counted = target[target != IGNORE]
-    mass = counted.numel() if weights is None else weights[counted].sum()
-    loss = loss / max(float(mass), 1e-6)  # a batch of void alone has loss 0, not nan
-    return loss + dice * dice_loss(logs.exp(), target) if dice > 0 else loss
+    total = counted.numel() if weights is None else weights[counted].sum()
+    loss = loss / max(float(total), 1e-6)  # a batch that is all void has loss 0, not nan
+    return loss + dice * dice_loss(log_probabilities.exp(), target) if dice > 0 else loss

@@ -1,4 +1,4 @@
-"""Figures of merit of a segmentation, gathered image by image in bounded memory."""
+"""Metrics of a segmentation, counted image by image in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,28 +9,39 @@ import numpy as np
 import torch
 
 from atrous.labels import IGNORE
-from atrous.tasks.bootstrap import bootstrap_miou
+from atrous.tasks.bootstrap import bootstrap_miou, image_miou
 from atrous.tasks.boundary import boundary_counts
 from atrous.tasks.calibration import BINS, Reliability, calibration_counts
 from atrous.tasks.events import EventScores, event_counts
 from atrous.tasks.scores import Scores
-from atrous.tasks.surface import SurfaceScores, surface_figures
-from atrous.tasks.video import VideoFigures, VideoScores, video_figures
+from atrous.tasks.surface import SurfaceScores, surface_metrics
+from atrous.tasks.video import VideoMetrics, VideoScores, video_metrics
 
 SAMPLES = {1: "recording", 2: "image", 3: "volume"}
-"""What one sample is called, by its axes."""
+"""What one sample is called, by its number of axes."""
 
 __all__ = ["SegmentationMetrics"]
 
 
 class SegmentationMetrics:
-    """Counts right and wrong positions of one image after the other; `result` turns the counts into `Scores`.
+    """Counts correct and wrong positions (pixels, voxels, samples) of one image after another.
 
-    Of each image 3 numbers per class are kept (for the bootstrap and the lists of best and worst), of all together the
-    confusion matrix, the contour bands and the calibration bins. `boundary=False` and `calibration=False` leave those
-    two out: quicker, for validation during training. With a `tolerance` the surfaces of volumes and the onsets and
-    offsets of signals are compared too, where the spacing is known. With `video` the first of three axes is time: J, F
-    and flicker are measured, and contours are those of frames. Grids may be 1-D, 2-D or 3-D and differ in size.
+    Call `update` for each image and then `result`, which turns the counts into `Scores`. Memory does not grow with the
+    size of the images: 3 numbers per class are kept of each image (for the bootstrap interval and for the list of the
+    worst images). One confusion matrix, the counts of the boundary bands and the calibration bins are kept for all
+    images together. Images may have 1, 2 or 3 axes and differ in size.
+
+    Args:
+        classes: names of the K classes, in label order.
+        boundary: whether to measure boundary IoU. Validation during training leaves it out to save time.
+        calibration: whether to measure the calibration error. Validation during training leaves it out as well.
+        tolerance: greatest distance at which surfaces (of volumes) and onsets and offsets (of signals) count as found,
+            in the unit of the spacing. If it is given, they are measured on every image that has a spacing.
+        video: whether the first of three axes is time. J, F and flicker are then measured, and boundary IoU is that of
+            single frames.
+
+    Raises:
+        ValueError: there are fewer than 2 or more than 255 classes, or two have the same name.
 
     >>> metrics = SegmentationMetrics(["background", "cell"])
     >>> probabilities = torch.tensor([[0.9, 0.8, 0.4, 0.3], [0.1, 0.2, 0.6, 0.7]])
@@ -53,12 +64,12 @@ class SegmentationMetrics:
         video: bool = False,
     ):
         if not 2 <= len(classes) <= IGNORE:
-            raise ValueError(f"{len(classes)} classes: 2 to {IGNORE} fit uint8 labels with {IGNORE} for void")
+            raise ValueError(f"{len(classes)} classes: uint8 labels hold 2 to {IGNORE}, because {IGNORE} is void")
         if len(set(classes)) < len(classes):
-            raise ValueError(f"class names must differ from each other: {', '.join(classes)}")
+            raise ValueError(f"two classes have the same name: {', '.join(classes)}")
         self.classes = tuple(classes)
         k = len(self.classes)
-        self._margins: dict[str, np.ndarray] = {}
+        self._counts: dict[str, np.ndarray] = {}
         self._confusion = np.zeros((k, k), np.int64)
         self._boundary = np.zeros((2, k), np.int64) if boundary else None
         self._calibration = np.zeros((3, BINS)) if calibration else None
@@ -66,7 +77,7 @@ class SegmentationMetrics:
         self._surfaces: list[np.ndarray] = []
         self._events: list[np.ndarray] = []
         self._video = video
-        self._videos: dict[str, VideoFigures] = {}
+        self._videos: dict[str, VideoMetrics] = {}
         self._ndim = 2
 
     @torch.no_grad()
@@ -79,88 +90,100 @@ class SegmentationMetrics:
     ) -> None:
         """Count one image.
 
-        probabilities: `(K, *S)` float, any device; only their order matters when calibration is off.
-        target: `(*S)` uint8, classes 0..K-1 and `IGNORE` where nothing counts.
-        spacing: distance of positions along each axis, for surfaces, onsets and offsets.
-        Raises ValueError when shapes or labels do not fit, when a counted probability is not finite, and when the name
-        was counted before.
+        Args:
+            name: name of the image.
+            probabilities: `(K, *S)` floats on any device. Only their order matters when calibration is not measured.
+            target: `(*S)` uint8 labels, classes 0..K-1 and `IGNORE` where nothing counts (void).
+            spacing: distance of neighboring positions along each axis, for surfaces, onsets and offsets.
+
+        Raises:
+            ValueError: the shapes do not fit, a label is not a class, an output is not finite at a position that
+                counts, or an image of this name was counted before. The image is then not counted.
         """
         self._check(name, probabilities, target)
         k, target = len(self.classes), target.to(probabilities.device)
         top, prediction = probabilities.max(dim=0)
         pairs = target.long() * k + prediction
-        counts = torch.bincount(pairs.flatten(), minlength=256 * k).view(256, k).cpu().numpy()
-        if counts[k:IGNORE].any():
-            value = k + int(counts[k:IGNORE].any(1).argmax())
-            raise ValueError(f"{name}: label {value} in the truth, but there are {k} classes (and {IGNORE} for void)")
+        by_label = torch.bincount(pairs.flatten(), minlength=256 * k).view(256, k).cpu().numpy()
+        if by_label[k:IGNORE].any():
+            label = k + int(by_label[k:IGNORE].any(1).argmax())
+            raise ValueError(f"{name}: label {label} in the truth, but there are {k} classes (and {IGNORE} for void)")
         counted = target != IGNORE
         if not torch.isfinite(top.masked_fill(~counted, 0).sum(dtype=torch.float32)):
             raise ValueError(f"{name}: the network's output is not finite (nan or infinite)")
-        confusion, self._ndim = counts[:k], target.ndim
+        confusion, self._ndim = by_label[:k], target.ndim
         if self._boundary is not None:
             labels = prediction.to(torch.uint8).masked_fill_(~counted, IGNORE)
-            for truth, found in zip(target, labels, strict=True) if self._video else [(target, labels)]:
-                self._boundary += boundary_counts(truth, found, k).cpu().numpy()
+            for true, predicted in zip(target, labels, strict=True) if self._video else [(target, labels)]:
+                self._boundary += boundary_counts(true, predicted, k).cpu().numpy()
         if self._video:
-            self._videos[name] = video_figures(target.cpu().numpy(), prediction.to(torch.uint8).cpu().numpy(), k)
+            self._videos[name] = video_metrics(target.cpu().numpy(), prediction.to(torch.uint8).cpu().numpy(), k)
         if self._calibration is not None:
             self._calibration += calibration_counts(top, prediction == target, counted).cpu().numpy()
         if self._tolerance is not None and spacing is not None:
-            self._compare(target.cpu().numpy(), prediction.cpu().numpy(), spacing, self._tolerance)
+            self._measure_distances(target.cpu().numpy(), prediction.cpu().numpy(), spacing, self._tolerance)
         self._confusion += confusion
-        self._margins[name] = np.stack([confusion.diagonal(), confusion.sum(1), confusion.sum(0)])
+        self._counts[name] = np.stack([confusion.diagonal(), confusion.sum(1), confusion.sum(0)])
 
     def result(self, seconds: float, tta: str = "none") -> Scores:
-        """The figures so far; `seconds` that it took and the test-time augmentation are passed through."""
-        if not self._margins:
+        """Return the metrics of all images counted so far.
+
+        Args:
+            seconds: how long the evaluation took; `Scores` keeps it.
+            tta: name of the test-time augmentation that was used; `Scores` keeps it.
+
+        Raises:
+            ValueError: no image was counted.
+        """
+        if not self._counts:
             raise ValueError("no image was counted")
-        # By name, so that the interval does not depend on the order in which images came.
-        margins = np.stack([self._margins[name] for name in sorted(self._margins)])
+        # Sorted by name, so that the interval does not depend on the order in which images were counted.
+        counts = np.stack([self._counts[name] for name in sorted(self._counts)])
+        tolerance = self._tolerance or 0.0
         return Scores(
             classes=self.classes,
             confusion=self._confusion.copy(),
-            per_image={name: _own_miou(margin) for name, margin in self._margins.items()},
-            miou_ci95=bootstrap_miou(margins),
+            per_image={name: image_miou(own) for name, own in self._counts.items()},
+            miou_ci95=bootstrap_miou(counts),
             seconds=seconds,
             tta=tta,
             boundary=None if self._boundary is None else self._boundary.copy(),
             reliability=None if self._calibration is None else Reliability.of(self._calibration.copy()),
-            case_dice=_case_dice(margins),
-            surface=SurfaceScores.of(self._tolerance or 0.0, self._surfaces) if self._surfaces else None,
-            events=EventScores(self._tolerance or 0.0, np.sum(self._events, axis=0)) if self._events else None,
+            case_dice=_case_dice(counts),
+            surface=SurfaceScores.of(tolerance, self._surfaces) if self._surfaces else None,
+            events=EventScores(tolerance, np.sum(self._events, axis=0)) if self._events else None,
             video=VideoScores(dict(self._videos)) if self._videos else None,
             sample="video" if self._video else SAMPLES[self._ndim],
         )
 
-    def _compare(self, truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], tolerance: float) -> None:
+    def _measure_distances(
+        self, truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], tolerance: float
+    ) -> None:
+        """Compare the onsets and offsets of a signal `(L,)`, or the surfaces of a volume `(D, H, W)`."""
         k = len(self.classes)
         if truth.ndim == 1:
-            self._events.append(event_counts(truth, prediction, k, tolerance / spacing[0] + 1e-6))
+            samples = tolerance / spacing[0] + 1e-6  # a distance of exactly the tolerance counts, despite rounding
+            self._events.append(event_counts(truth, prediction, k, samples))
         elif truth.ndim == 3:
             prediction = np.where(truth == IGNORE, IGNORE, prediction)
-            self._surfaces.append(surface_figures(truth, prediction, k, spacing, tolerance))
+            self._surfaces.append(surface_metrics(truth, prediction, k, spacing, tolerance))
 
     def _check(self, name: str, probabilities: torch.Tensor, target: torch.Tensor) -> None:
         expected = (len(self.classes), *target.shape)
         if tuple(probabilities.shape) != expected:
-            raise ValueError(f"{name}: probabilities are {tuple(probabilities.shape)}, the truth asks for {expected}")
+            raise ValueError(f"{name}: probabilities are {tuple(probabilities.shape)}, but the truth needs {expected}")
         if target.dtype != torch.uint8:
-            raise ValueError(f"{name}: the truth is {target.dtype}, must be torch.uint8")
-        if name in self._margins:
-            raise ValueError(f"{name}: counted before; names must be unique")
+            raise ValueError(f"{name}: the truth is {target.dtype}: convert it to torch.uint8")
+        if name in self._counts:
+            raise ValueError(f"{name}: an image of this name was counted before: give every image a name of its own")
 
 
-def _case_dice(margins: np.ndarray) -> np.ndarray:
-    """Mean over images of each class' Dice, `(K,)`; an image without the class, true or predicted, is left out."""
-    right, whole = 2 * margins[:, 0], margins[:, 1] + margins[:, 2]
-    dice = np.divide(right, whole, out=np.zeros(right.shape), where=whole > 0)
-    seen = (whole > 0).sum(0)
-    return np.divide(dice.sum(0), seen, out=np.full(len(seen), math.nan), where=seen > 0)
+def _case_dice(counts: np.ndarray) -> np.ndarray:
+    """Average the Dice coefficient of each class over images; counts `(N, 3, K)` give `(K,)`.
 
-
-def _own_miou(margin: np.ndarray) -> float:
-    right, truth, predicted = margin
-    present = truth > 0
-    if not present.any():
-        return math.nan
-    return float((right[present] / (truth + predicted - right)[present]).mean())
+    Images in which the class is neither true nor predicted are left out.
+    """
+    correct, total = 2 * counts[:, 0], counts[:, 1] + counts[:, 2]
+    dice = np.divide(correct, total, out=np.zeros(correct.shape), where=total > 0)
+    images = (total > 0).sum(0)
+    return np.divide(dice.sum(0), images, out=np.full(len(images), math.nan), where=images > 0)

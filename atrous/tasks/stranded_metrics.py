@@ -1,4 +1,4 @@
-"""Figures of features on two strands, base by base."""
+"""Metrics of features on the two strands of a sequence, counted base by base."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ import numpy as np
 import torch
 
 from atrous.labels import IGNORE
-from atrous.tasks.bootstrap import bootstrap_miou
+from atrous.tasks.bootstrap import bootstrap_miou, image_miou
 from atrous.tasks.scores import Scores
 
 __all__ = ["StrandedMetrics", "StrandedScores"]
 
 PIECE = 1 << 20
-"""Bases looked at together."""
+"""Number of bases that are counted together."""
 STRANDED_CONVENTIONS = (
-    "Counts are over bases, each strand for itself, summed over all sequences before any ratio is taken; bases of "
-    "pseudogenes count nowhere, whatever is predicted there; precision, recall and F1 of a feature pool both strands, "
-    "so that a gene on the wrong strand is wrong twice; pixel accuracy is the share of bases whose whole set of "
-    "features is right; the confusion counts bases that truly have one channel and are given the other."
+    "Counts are over bases, each strand for itself, summed over all sequences before any ratio is taken. Bases of "
+    "pseudogenes do not count, whatever is predicted there. Precision, recall and F1 of a feature pool both strands, "
+    "so a gene predicted on the wrong strand is wrong twice. Pixel accuracy is the share of bases whose whole set of "
+    "features is right. The confusion matrix counts the bases that truly have one channel (row) and for which another "
+    "is predicted (column)."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class StrandedScores(Scores):
-    """What `StrandedMetrics.result` returns: `Scores` whose classes may lie over one another.
+    """The metrics that `StrandedMetrics.result` returns: `Scores` whose classes may overlap.
 
-    counts: int64 `(3, K)`, bases of each channel: rightly given it, truly with it, given it.
-    right: bases whose whole set of channels is right.
-    counted: bases that count.
+    Attributes:
+        counts: int64 `(3, K)`, for each channel the bases that are correctly predicted, true, and predicted.
+        right: number of bases whose whole set of channels is right.
+        counted: number of bases that count.
     """
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros((3, 0), np.int64))
@@ -41,22 +43,22 @@ class StrandedScores(Scores):
 
     @property
     def conventions(self) -> str:
-        """How the figures count, in words."""
+        """How the metrics are counted, in words."""
         return STRANDED_CONVENTIONS
 
     @property
     def pixel_accuracy(self) -> float:
-        """Share of bases whose set of features is right."""
+        """Share of bases whose whole set of features is right."""
         return self.right / self.counted if self.counted else math.nan
 
     @property
     def frequency(self) -> np.ndarray:
-        """Share of the bases that have each channel, `(K,)`."""
+        """Share of the bases that truly have each channel, `(K,)`."""
         return self.counts[1] / max(self.counted, 1)
 
     @property
     def fwiou(self) -> float:
-        """Mean of `iou`, weighted by how frequent the channels are."""
+        """Mean of `iou`, weighted by the frequency of the channels."""
         weights = self.counts[1] / max(1, self.counts[1].sum())
         return float(np.nansum(weights * self.iou)) if self.counts[1].sum() else math.nan
 
@@ -67,27 +69,27 @@ class StrandedScores(Scores):
 
     @property
     def features(self) -> dict[str, dict[str, float]]:
-        """Precision, recall and F1 of each feature, its strands pooled but told apart."""
-        found = {}
+        """Precision, recall and F1 of each feature: the counts of its two strands are added, then divided."""
+        features = {}
         for feature in dict.fromkeys(name[:-1] for name in self.classes):
             rows = [i for i, name in enumerate(self.classes) if name[:-1] == feature]
-            hits, real, given = (int(row) for row in self.counts[:, rows].sum(1))
-            found[feature] = {
-                "precision": hits / given if given else math.nan,
-                "recall": hits / real if real else math.nan,
-                "f1": 2 * hits / (real + given) if real + given else math.nan,
+            correct, true, predicted = (int(row) for row in self.counts[:, rows].sum(1))
+            features[feature] = {
+                "precision": correct / predicted if predicted else math.nan,
+                "recall": correct / true if true else math.nan,
+                "f1": 2 * correct / (true + predicted) if true + predicted else math.nan,
             }
-        return found
+        return features
 
     def columns(self) -> dict[str, np.ndarray]:
-        """The table of channels: heading -> one figure per channel."""
+        """The columns of the table of channels, by heading: `(K,)` each."""
         return {
             "F1": self.dice_per_class, "precision": self.precision, "recall": self.accuracy, "IoU": self.iou,
             "share": self.frequency,
         }  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers for JSON; None where a figure does not exist."""
+        """Return numbers, strings and lists for JSON; None where a metric is undefined."""
         features = {
             name: {key: None if math.isnan(value) else value for key, value in row.items()}
             for name, row in self.features.items()
@@ -96,7 +98,7 @@ class StrandedScores(Scores):
         return {**super().to_dict(), "features": features, "precision": precision}
 
     def text(self) -> str:
-        """An aligned table for the terminal."""
+        """Return an aligned table for the terminal."""
         rows = [
             f"{name:<8} stranded, per base: F1 {row['f1']:.4f}, precision {row['precision']:.4f}, "
             f"recall {row['recall']:.4f}"
@@ -109,12 +111,14 @@ class StrandedScores(Scores):
 
 
 class StrandedMetrics:
-    """Counts right and wrong bases of one sequence after the other.
+    """Counts correct and wrong bases of one sequence after another.
+
+    Call `update` for each sequence and then `result`.
 
     Args:
-        classes: names of the channels.
-        threshold: probability from which a base has a channel.
-        logits: whether `update` is given logits (as in training) instead of probabilities.
+        classes: names of the K channels: a feature and its strand, as in `CDS+`.
+        threshold: least probability at which a base has a channel.
+        logits: whether `update` gets logits (as in training) instead of probabilities.
 
     >>> metrics = StrandedMetrics(["CDS+", "CDS-"])
     >>> metrics.update("a", torch.tensor([[0.9, 0.8, 0.1], [0.1, 0.2, 0.9]]), torch.tensor([1, 2, 255]))
@@ -141,57 +145,68 @@ class StrandedMetrics:
     ) -> None:
         """Count one sequence.
 
-        probabilities: `(K, L)` or with further channels, which are left out.
-        target: `(L,)` sets of bits, `IGNORE` in the low byte where nothing counts.
-        spacing: of no use here.
-        Raises ValueError when shapes do not fit, a number is not finite, or the name was counted before.
+        Args:
+            name: name of the sequence.
+            probabilities: `(K, L)` probabilities or logits. Further channels are ignored.
+            target: `(L,)` integers. Bit k of the low byte says whether the base has channel k; a low byte of `IGNORE`
+                means that the base does not count.
+            spacing: not used; bases are one apart.
+
+        Raises:
+            ValueError: the shapes do not fit, an output is not finite, or a sequence of this name was counted before.
         """
         k = len(self.classes)
         if probabilities.shape[0] < k or probabilities.shape[1:] != target.shape:
             raise ValueError(f"{name}: output is {tuple(probabilities.shape)}, the truth {tuple(target.shape)}")
         if name in self._counts:
-            raise ValueError(f"{name}: counted before; names must be unique")
+            raise ValueError(
+                f"{name}: a sequence of this name was counted before: give every sequence a name of its own"
+            )
         counts = np.zeros((3, k), np.int64)
         shifts = torch.arange(k).unsqueeze(1)
-        given, wanted = probabilities[:k].flatten(1), target.flatten()
-        for start in range(0, len(wanted), PIECE):
-            labels = wanted[start : start + PIECE].to(torch.int32) & 0xFF
-            piece, counted = given[:, start : start + PIECE].cpu(), labels != IGNORE
+        output, target = probabilities[:k].flatten(1), target.flatten()
+        for start in range(0, len(target), PIECE):
+            labels = target[start : start + PIECE].to(torch.int32) & 0xFF
+            piece, counted = output[:, start : start + PIECE].cpu(), labels != IGNORE
             if not torch.isfinite(piece.sum(dtype=torch.float64)):
                 raise ValueError(f"{name}: the network's output is not finite (nan or infinite)")
-            real = (labels >> shifts & 1).bool() & counted
-            found = (piece >= self._level) & counted
-            both = (real & found).sum(1)
-            counts += torch.stack([both, real.sum(1), found.sum(1)]).numpy()
-            self._confusion += (real.float() @ found.float().T).long().numpy()
-            self._right += int(((real == found).all(0) & counted).sum())
+            true = (labels >> shifts & 1).bool() & counted  # (K, L)
+            predicted = (piece >= self._level) & counted  # (K, L)
+            correct = (true & predicted).sum(1)
+            counts += torch.stack([correct, true.sum(1), predicted.sum(1)]).numpy()
+            self._confusion += (true.float() @ predicted.float().T).long().numpy()
+            self._right += int(((true == predicted).all(0) & counted).sum())
             self._counted += int(counted.sum())
         self._counts[name] = counts
 
     def result(self, seconds: float, tta: str = "none") -> StrandedScores:
-        """The figures so far; `seconds` that it took and the test-time augmentation are passed through."""
+        """Return the metrics of all sequences counted so far.
+
+        Args:
+            seconds: how long the evaluation took; the result keeps it.
+            tta: name of the test-time augmentation that was used; the result keeps it.
+
+        Raises:
+            ValueError: no sequence was counted.
+        """
         if not self._counts:
             raise ValueError("no sequence was counted")
-        margins = np.stack([self._counts[name] for name in sorted(self._counts)])
+        # Sorted by name, so that the interval does not depend on the order in which sequences were counted.
+        counts = np.stack([self._counts[name] for name in sorted(self._counts)])
         return StrandedScores(
             classes=self.classes,
             confusion=self._confusion.copy(),
-            per_image={name: _own_miou(counts) for name, counts in self._counts.items()},
-            miou_ci95=bootstrap_miou(margins),
+            per_image={name: image_miou(own) for name, own in self._counts.items()},
+            miou_ci95=bootstrap_miou(counts),
             seconds=seconds,
             tta=tta,
             sample="sequence",
-            counts=margins.sum(0),
+            counts=counts.sum(0),
             right=self._right,
             counted=self._counted,
         )
 
 
-def _own_miou(counts: np.ndarray) -> float:
-    hits, real, given = counts
-    present = real > 0
-    return float((hits[present] / (real + given - hits)[present]).mean()) if present.any() else math.nan
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(len(part), math.nan), where=whole > 0)
+def _ratio(part: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Divide `(K,)` by `(K,)`; nan where the divisor is 0."""
+    return np.divide(part, total, out=np.full(len(part), math.nan), where=total > 0)

@@ -1,1 +1,1 @@
-"""The training loop and what it needs: schedule, averaged weights, checkpoints, log."""
+"""The training loop and its parts: schedule, averaged weights, checkpoints and log."""

@@ -1,4 +1,4 @@
-"""The running average of the weights, which is what a run is judged by and leaves behind."""
+"""The running average of the weights: the network that a run validates and saves."""
 
 from collections.abc import Callable
 
@@ -7,13 +7,18 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
+"""The parameters and buffers of a network."""
 
 
 def power_average(gamma: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
-    """Averaging whose memory is a fixed share of the run so far, whatever its length.
+    """Return an update rule for `AveragedModel` that averages over a fixed share of the run so far.
 
-    At update t the average keeps `(1 - 1/t) ** (1 + gamma)` of itself (Karras et al. 2024, "Analyzing and improving the
-    training dynamics of diffusion models", eq. 1 of section 3; gamma 17 is a width of 5 % of the run).
+    At update t = 1, 2, ... the average a moves towards the weights w:
+
+        a = k a + (1 - k) w,   k = (1 - 1/t) ** (1 + gamma)
+
+    (Karras et al. 2024, "Analyzing and improving the training dynamics of diffusion models", eq. 1 of section 3). The
+    larger gamma, the shorter the average: gamma = 17 averages over about 5 % of the run. Integer tensors are copied.
     """
 
     @torch.no_grad()
@@ -30,7 +35,9 @@ def power_average(gamma: float) -> Callable[[Tensors, Tensors, torch.Tensor | in
 
 
 def averaged(network: nn.Module, gamma: float = 17.0) -> AveragedModel:
-    """A copy of `network` that `update_parameters` moves towards it; batch-norm statistics are averaged too.
+    """Return a running average of the network's weights and buffers, batch-norm statistics included.
+
+    Call `update_parameters(network)` on the result after every step.
 
     >>> average = averaged(nn.Linear(2, 1))
     >>> average.update_parameters(nn.Linear(2, 1))
@@ -41,7 +48,7 @@ def averaged(network: nn.Module, gamma: float = 17.0) -> AveragedModel:
 
 
 def on_device(network: nn.Module, device: torch.device) -> None:
-    """Move a network; whoever calls it gives inputs and gets its output on any device and the CPU.
+    """Move a network to a device, and let it take inputs from any device and return its output on the CPU.
 
     >>> network = nn.Linear(2, 1)
     >>> on_device(network, torch.device("cpu"))

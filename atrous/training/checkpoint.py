@@ -1,4 +1,4 @@
-"""The whole state of a run in one file that needs no unpickling and is never half-written."""
+"""The complete state of a run in one file, which is never half-written and needs no unpickling to be read."""
 
 import json
 import os
@@ -17,7 +17,13 @@ from atrous.files import replacing
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
     """Write tensors and JSON facts to a safetensors file.
 
-    A process that is killed at any moment, or a power cut, leaves the whole old file or the whole new one.
+    The data go to a second file, which then replaces the first by a rename. If the process is killed at any moment,
+    either the old file or the new one is complete.
+
+    Args:
+        path: file to write; its folder is created if needed.
+        tensors: tensors by name.
+        facts: anything that JSON can hold.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside:
@@ -27,7 +33,7 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str,
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and facts of a file from `write_tensors`.
+    """Return the tensors and the facts of a file that `write_tensors` wrote.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -37,13 +43,15 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a dict)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file: is this the folder of a run?") from None
+        raise UserError(f"{path}: no such file: give the folder of a run") from None
     except Exception as error:  # safetensors raises its own error class for every kind of damage
-        raise UserError(f"{path}: not a readable safetensors file ({error})") from error
+        raise UserError(
+            f"{path}: cannot be read as a safetensors file ({error}): it may be damaged, restore it from a copy"
+        ) from error
 
 
 def pack(network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Everything that the next step depends on, as flat tensors."""
+    """Return all tensors that the next training step depends on, by names such as "network/weight"."""
     tensors = {f"network/{k}": v for k, v in network.state_dict().items()}
     tensors |= {f"average/{k}": v for k, v in average.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
@@ -54,10 +62,10 @@ def pack(network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimize
 def unpack(
     tensors: dict[str, torch.Tensor], network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Load what `pack` gave into objects built the same way.
+    """Load the tensors that `pack` returned into a network, an average and an optimizer that were built the same way.
 
     Raises:
-        UserError: the checkpoint is of another network.
+        UserError: the checkpoint belongs to another network.
     """
 
     def part(prefix: str) -> dict[str, torch.Tensor]:
@@ -68,13 +76,15 @@ def unpack(
         average.load_state_dict(part("average/"))
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()
-        raise UserError(f"the checkpoint does not fit the recipe's network: {first}") from error
+        raise UserError(
+            f"the checkpoint does not fit the recipe's network: {first}: use the recipe that the run began with"
+        ) from error
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in part("optimizer/").items():
         index, key = name.split("/")
-        like = parameters[int(index)]
-        # A fused optimizer walks memory, not indices: its state must lie as the weight does (channels_last).
-        laid = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
-        state.setdefault(int(index), {})[key] = laid
+        parameter = parameters[int(index)]
+        # A fused optimizer reads memory in storage order, so its state needs the memory format of the weight.
+        state_value = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
+        state.setdefault(int(index), {})[key] = state_value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,4 +1,4 @@
-"""The log of a run: `metrics.csv`, and TensorBoard where its extra is installed."""
+"""The log of a run: `metrics.csv`, and TensorBoard if it is installed."""
 
 import csv
 import importlib.util
@@ -13,7 +13,7 @@ COLUMNS = ("step", "epoch", "seconds", "split", "loss", "learning_rate", "images
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Rows of a `metrics.csv`; numbers as float, blanks as None."""
+    """Return the rows of a `metrics.csv`, numbers as float and blanks as None; no rows if there is no such file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -33,11 +33,11 @@ class Log:
     def __init__(self, folder: Path, watched: Sequence[str], step: int = 0) -> None:
         self.path, self._watched = folder / "metrics.csv", tuple(watched)
         columns = (*COLUMNS, *watched)
-        kept = [row for row in read_log(self.path) if row["step"] <= step] if step else []
+        rows = [row for row in read_log(self.path) if row["step"] <= step] if step else []
         with replacing(self.path) as beside, beside.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
-            writer.writerows(kept)
+            writer.writerows(rows)
         self._file = self.path.open("a", newline="")
         self._writer = csv.DictWriter(self._file, columns)
         self._board = None
@@ -57,7 +57,7 @@ class Log:
                     self._board.add_scalar(f"{name}/{values['split']}", values[name], values["step"])
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the log files."""
         self._file.close()
         if self._board is not None:
             self._board.close()

@@ -1,4 +1,4 @@
-"""Stages of a training: which part of the network learns in which share of the run, and how fast."""
+"""Training stages: which part of the network learns in which part of the run, and at which rate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,15 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Stage:
-    """One share of a run.
+    """One stage of a run.
 
     Attributes:
-        name: in words.
-        share: of the run, above 0 and at most 1; those of all stages add up to 1.
+        name: what the stage is called in messages.
+        share: the stage's share of the run, above 0 and at most 1. The shares of all stages add up to 1.
         rate: factor on the learning rate.
-        encoder: share of the encoder's layers that learn, counted from the coarsest; 0 is the head alone, 1 all.
-        skips: how many skips of an FCN-8s or FCN-16s learn; those that do not stay zero. All when None.
+        encoder: share of the encoder's layers that learn, counted from the coarsest level: 0 for none, 1 for all.
+        skips: how many skip connections of an FCN-8s or FCN-16s learn; all by default. Weights of the others stay as
+            they are, which is 0 at the start.
     """
 
     name: str
@@ -28,7 +29,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Trainable:
-    """How much of a network learns in a stage: parameters and layers, of how many."""
+    """How much of a network learns in a stage.
+
+    Attributes:
+        parameters: number of parameters that learn.
+        all_parameters: number of parameters of the network.
+        layers: number of layers that learn.
+        all_layers: number of layers with parameters.
+    """
 
     parameters: int
     all_parameters: int
@@ -36,7 +44,7 @@ class Trainable:
     all_layers: int
 
     def text(self) -> str:
-        """In words.
+        """Return a sentence with these numbers.
 
         >>> Trainable(1234, 56789, 3, 20).text()
         '1,234 of 56,789 parameters in 3 of 20 layers learn'
@@ -48,27 +56,27 @@ class Trainable:
 
 
 def place(stages: Sequence[Stage], progress: float) -> tuple[int, float]:
-    """Which stage a run is in at `progress` (0 to 1), and its progress within that stage.
+    """Return the index of the stage that a run is in at `progress` (0 to 1), and the progress within that stage.
 
     >>> place([Stage("head", 0.25), Stage("all", 0.75)], 0.625)
     (1, 0.5)
     """
-    begun = 0.0
+    start = 0.0
     for index, stage in enumerate(stages):
-        within = (progress - begun) / stage.share
+        within = (progress - start) / stage.share
         if within < 1 or index == len(stages) - 1:
             return index, min(1.0, max(0.0, within))
-        begun += stage.share
+        start += stage.share
     return 0, progress
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:
-    """The modules that hold parameters of their own, in the order in which they were made."""
+    """Return the modules that have parameters of their own, in the order in which the network registered them."""
     return [m for m in module.modules() if any(True for _ in m.parameters(recurse=False))]
 
 
 def _frozen(network: Any, stage: Stage) -> set[int]:
-    """Identities of the layers that do not learn."""
+    """Return the `id` of each layer that does not learn in a stage."""
     frozen: list[nn.Module] = []
     layers = _layers(network.encoder)
     learning = (
@@ -81,22 +89,22 @@ def _frozen(network: Any, stage: Stage) -> set[int]:
 
 
 def enter(network: nn.Module, stage: Stage) -> Trainable:
-    """Put the network into train mode for one stage: what does not learn is frozen, batch statistics included.
+    """Put the network into training mode for one stage, and freeze the layers that do not learn in it.
 
-    A frozen layer gets no gradient and runs in eval mode, so a frozen batch norm neither uses nor updates the
-    statistics of a batch. With `encoder` 0 the whole encoder is in eval mode, its dropout too.
+    A frozen layer gets no gradient and runs in evaluation mode, so that a frozen batch norm neither uses nor updates
+    the statistics of a batch. If `stage.encoder` is 0, the whole encoder runs in evaluation mode, with its dropout.
     """
     frozen = _frozen(network, stage)
     network.train()
     if stage.encoder <= 0:
         network.encoder.eval()  # type: ignore[operator, union-attr]
-    counted, everything, layers = 0, 0, _layers(network)
+    learning, total, layers = 0, 0, _layers(network)
     for layer in layers:
         learns = id(layer) not in frozen
         if not learns:
             layer.eval()
         for parameter in layer.parameters(recurse=False):
             parameter.requires_grad_(learns)
-            everything += parameter.numel()
-            counted += parameter.numel() * learns
-    return Trainable(counted, everything, len(layers) - len(frozen), len(layers))
+            total += parameter.numel()
+            learning += parameter.numel() * learns
+    return Trainable(learning, total, len(layers) - len(frozen), len(layers))

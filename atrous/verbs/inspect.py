@@ -1,4 +1,4 @@
-"""The analyses behind `atrous inspect MODEL WHAT`: from the options of the command line to a result."""
+"""Run the analyses of `atrous inspect MODEL WHAT`: from the options of the command line to a result."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from atrous._nd import CONV
 from atrous.analysis import (
+    AttributionSettings,
     antialias,
     attribute,
     boundary,
@@ -34,24 +35,38 @@ from atrous.verbs.network import default_shape
 
 
 class Result(Protocol):
-    """What every analysis returns."""
+    """The methods that the result of every analysis has."""
 
     def text(self) -> str:
-        """For people."""
+        """Return a summary for people."""
         ...
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return numbers, strings and lists for JSON."""
         ...
 
     def draw(self, path: Path | str) -> Path:
-        """Write a picture."""
+        """Draw the result, write the picture to `path` and return the path."""
         ...
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the command line said."""
+class AnalysisOptions:
+    """Options of an analysis, as the command line gives them. Each analysis uses those that apply to it.
+
+    Attributes:
+        shape: `(C, *S)` of the input; by default a shape that the network can read.
+        output: which tensor to use if the network returns several: an index or a key.
+        image: file of the input to explain; for motifs a file or folder of sequences.
+        target: output channel to explain; for attribution the most probable class by default.
+        region: `[lo, hi)` per axis, in output positions, to explain; the whole output by default.
+        method: method of attribution or of motifs.
+        layer: name of the module for Grad-CAM or for filters.
+        antialias: whether equivariance is compared with that of an anti-aliased copy.
+        known: motifs to compare with: a file in MEME format or the name of a JASPAR release.
+        meme: file to write the motifs to, in MEME format.
+        classes: names of the classes.
+    """
 
     shape: tuple[int, ...] | None = None
     output: int | str | None = None
@@ -66,34 +81,45 @@ class Wanted:
     classes: tuple[str, ...] = ()
 
 
-def analyze(network: nn.Module, what: str, wanted: Wanted) -> Result:
-    """Run one analysis.
+def analyze(network: nn.Module, what: str, options: AnalysisOptions) -> Result:
+    """Run one analysis of a network.
+
+    Args:
+        network: the network.
+        what: name of the analysis, a key of `ANALYSES`.
+        options: options of the analysis.
 
     Raises:
-        UserError: there is no such analysis, or what it needs was not given.
+        UserError: there is no such analysis, or an option that it needs is missing or does not fit.
     """
     if what not in ANALYSES:
-        raise UserError(f"{what}: choose of certificate, {', '.join(ANALYSES)}")
-    return ANALYSES[what](network, wanted)
+        raise UserError(f"{what}: choose from certificate, {', '.join(ANALYSES)}")
+    return ANALYSES[what](network, options)
 
 
 def parse_region(text: str) -> tuple[tuple[int, int], ...]:
-    """Intervals of output positions from text.
+    """Return the intervals `[lo, hi)` of output positions that a text names.
+
+    Raises:
+        UserError: the text is not of the form "lo:hi,lo:hi".
 
     >>> parse_region("10:20,0:64")
     ((10, 20), (0, 64))
     """
-    found = []
+    region = []
     for side in text.split(","):
         first, _, end = side.partition(":")
         if not (first.isdigit() and end.isdigit()):
-            raise UserError(f"--region {text}: write first position and end per axis, as in 10:20,0:64")
-        found.append((int(first), int(end)))
-    return tuple(found)
+            raise UserError(f"--region {text}: give the first position and the end of every axis, as in 10:20,0:64")
+        region.append((int(first), int(end)))
+    return tuple(region)
 
 
 def parse_class(text: str, names: Sequence[str]) -> int:
-    """The number of a class from its number or its name.
+    """Return the number of a class, given its number or its name as text.
+
+    Raises:
+        UserError: no class has this name.
 
     >>> parse_class("2", ()), parse_class("road", ("sky", "road"))
     (2, 1)
@@ -101,94 +127,94 @@ def parse_class(text: str, names: Sequence[str]) -> int:
     if text.isdigit():
         return int(text)
     if text not in names:
-        known = f"its classes are {', '.join(names)}" if names else "the network names none: give a number"
-        raise UserError(f"--class {text}: there is no such class; {known}")
+        known = f"choose from {', '.join(names)}" if names else "the network has no class names: give a number"
+        raise UserError(f"--class {text}: there is no such class: {known}")
     return list(names).index(text)
 
 
-def _receptive_field(network: nn.Module, wanted: Wanted) -> Result:
-    if wanted.image is not None:
-        return receptive_field(network, pictures=_image(network, wanted.image)[None], output=wanted.output)
-    return receptive_field(network, _roomy(network, wanted), output=wanted.output)
+def _receptive_field(network: nn.Module, options: AnalysisOptions) -> Result:
+    if options.image is not None:
+        return receptive_field(network, pictures=_image(network, options.image)[None], output=options.output)
+    return receptive_field(network, _roomy(network, options), output=options.output)
 
 
-def _equivariance(network: nn.Module, wanted: Wanted) -> Result:
-    shape = wanted.shape or _any_shape(network)
-    against = antialias(network, shape, output=wanted.output) if wanted.antialias else None
-    return equivariance(network, shape, against=against, strips=wanted.shape is None, output=wanted.output)
+def _equivariance(network: nn.Module, options: AnalysisOptions) -> Result:
+    shape = options.shape or _any_shape(network)
+    against = antialias(network, shape, output=options.output) if options.antialias else None
+    return equivariance(network, shape, against=against, strips=options.shape is None, output=options.output)
 
 
-def _boundary(network: nn.Module, wanted: Wanted) -> Result:
-    return boundary(network, _roomy(network, wanted), output=wanted.output)
+def _boundary(network: nn.Module, options: AnalysisOptions) -> Result:
+    return boundary(network, _roomy(network, options), output=options.output)
 
 
-def _sharing(network: nn.Module, wanted: Wanted) -> Result:
-    return sharing(network, wanted.shape or _any_shape(network), output=wanted.output)
+def _sharing(network: nn.Module, options: AnalysisOptions) -> Result:
+    return sharing(network, options.shape or _any_shape(network), output=options.output)
 
 
-def _attribution(network: nn.Module, wanted: Wanted) -> Result:
-    if wanted.image is None:
-        raise UserError("attribution explains one input: give it with --image FILE")
-    picture = _image(network, wanted.image)
-    target = wanted.target
+def _attribution(network: nn.Module, options: AnalysisOptions) -> Result:
+    if options.image is None:
+        raise UserError("attribution explains one input: give its file with --image")
+    picture = _image(network, options.image)
+    target = options.target
     if target is None:
-        target = strongest_class(network, picture, wanted.region, output=wanted.output)
+        target = strongest_class(network, picture, options.region, output=options.output)
     return attribute(
         network,
         picture,
         target=target,
-        region=wanted.region,
-        method=wanted.method,
+        region=options.region,
+        method=options.method,
         baseline=picture.flatten(1).mean(1).reshape(-1, *(1,) * (picture.ndim - 1)),
-        layer=wanted.layer,
-        output=wanted.output,
+        settings=AttributionSettings(layer=options.layer),
+        output=options.output,
     )
 
 
-def _motifs(network: nn.Module, wanted: Wanted) -> Result:
-    if wanted.image is None:
-        raise UserError("motifs are found in sequences: give a file or folder of them with --image")
-    found = motifs(
+def _motifs(network: nn.Module, options: AnalysisOptions) -> Result:
+    if options.image is None:
+        raise UserError("motifs are found in sequences: give a file or folder of sequences with --image")
+    result = motifs(
         network,
-        _sequences(wanted.image),
-        method=wanted.method,
-        targets=None if wanted.target is None else [wanted.target],
-        classes=wanted.classes or None,
-        output=wanted.output,
+        _sequences(options.image),
+        method=options.method,
+        targets=None if options.target is None else [options.target],
+        classes=options.classes or None,
+        output=options.output,
     )
-    if wanted.known is not None:
-        from_file = Path(wanted.known).suffix in (".meme", ".txt")
-        found = found.compared(read_meme(wanted.known) if from_file else jaspar(wanted.known))
-    if wanted.meme is not None:
-        write_meme(wanted.meme, found.motifs)
-    return found
+    if options.known is not None:
+        from_file = Path(options.known).suffix in (".meme", ".txt")
+        result = result.compared(read_meme(options.known) if from_file else jaspar(options.known))
+    if options.meme is not None:
+        write_meme(options.meme, result.motifs)
+    return result
 
 
 def _sequences(path: Path) -> list[np.ndarray]:
-    """Every sequence of a FASTA file, or of a folder of them; else of files that are one-hot already."""
-    inside = sorted(path.iterdir()) if path.is_dir() else [path]
-    files = [file for file in inside if is_fasta(file)]
+    """Read one-hot sequences `(4, L)` from a FASTA file or a folder of FASTA files, or from files of one-hot arrays."""
+    candidates = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = [file for file in candidates if is_fasta(file)]
     if files:
         return [np.asarray(open_sequence(file, name)[...]) for file in files for name in sequence_lengths(file)]
     items = find_inputs([path], ndim=1, channels=4)
     return [np.asarray(open_source(item.path)[...], dtype=np.float32) for item in items]
 
 
-ANALYSES: dict[str, Callable[[nn.Module, Wanted], Result]] = {
+ANALYSES: dict[str, Callable[[nn.Module, AnalysisOptions], Result]] = {
     "receptive-field": _receptive_field,
     "equivariance": _equivariance,
     "boundary": _boundary,
     "sharing": _sharing,
-    "upsampling": lambda network, wanted: upsampling(network),
+    "upsampling": lambda network, options: upsampling(network),
     "attribution": _attribution,
-    "filters": lambda network, wanted: filters(network, wanted.layer),
+    "filters": lambda network, options: filters(network, options.layer),
     "motifs": _motifs,
 }
-"""The words that may stand for WHAT, besides `certificate`."""
+"""The analyses by their name on the command line, where there is also `certificate`."""
 
 
 def _any_shape(network: nn.Module) -> tuple[int, ...]:
-    """The shape that the network says it reads, or one that its first convolution can."""
+    """Return the shape `(C, *S)` that the network states, or one that its first convolution can read."""
     if hasattr(network, "ndim"):
         return default_shape(network)
     modules: list[Any] = list(network.modules())
@@ -199,14 +225,15 @@ def _any_shape(network: nn.Module) -> tuple[int, ...]:
     return default_shape(network)
 
 
-def _roomy(network: nn.Module, wanted: Wanted) -> tuple[int, ...]:
-    """The shape asked for, else the least that has outputs free of padding."""
-    if wanted.shape is not None:
-        return wanted.shape
-    return grid_of(network, _any_shape(network), output=wanted.output).roomy
+def _roomy(network: nn.Module, options: AnalysisOptions) -> tuple[int, ...]:
+    """Return the shape of the options, or else a shape with outputs that do not depend on padding."""
+    if options.shape is not None:
+        return options.shape
+    return grid_of(network, _any_shape(network), output=options.output).roomy
 
 
 def _image(network: nn.Module, path: Path) -> Tensor:
+    """Read an image as float32 `(C, *S)` with as many channels as the network reads."""
     import torch
 
     channels = _any_shape(network)[0]

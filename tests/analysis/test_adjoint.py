@@ -1,4 +1,4 @@
-"""Adjointness: rounding for every kind of convolution, and not where borders repeat."""
+"""Adjointness: the error is rounding for every kind of convolution, except if borders are repeated."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_borders_that_repeat_are_not_what_the_transposed_convolution_undoes():
 
 
 def test_the_adjoint_is_the_transposed_matrix_and_no_inverse():
-    """Written out as a matrix, of the convolution's the transposed one's is the transpose."""
+    """Written as matrices, the transposed convolution is the transpose of the convolution."""
     torch.manual_seed(0)
     weight = torch.randn(1, 1, 3, dtype=torch.float64)
     unit = torch.eye(9, dtype=torch.float64)[:, None]

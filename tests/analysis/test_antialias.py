@@ -1,4 +1,4 @@
-"""Blurring by hand, sizes kept, weights shared, and what cannot be replaced named."""
+"""The blur by hand; sizes stay, weights are shared, and layers that cannot be replaced are named."""
 
 import math
 from collections import OrderedDict
@@ -93,8 +93,8 @@ def test_what_is_called_in_a_forward_pass_is_refused_by_name():
         "max_pool2d with stride": lambda x, net: F.max_pool2d(x, 2),
         "conv2d with stride": lambda x, net: F.conv2d(x, net.first.weight.transpose(0, 1), stride=2),
     }
-    for said, strided in cases.items():
-        with pytest.raises(UserError, match=rf"inner.*{said}"):
+    for message, strided in cases.items():
+        with pytest.raises(UserError, match=rf"inner.*{message}"):
             antialias(nn.Sequential(OrderedDict(inner=Calls(strided))))
 
 

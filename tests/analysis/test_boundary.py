@@ -1,4 +1,4 @@
-"""What padding does, against cases where the answer is known."""
+"""The effect of padding in cases where the answer is known."""
 
 import json
 
@@ -22,9 +22,9 @@ def stack(ndim: int) -> nn.Module:
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_reach_of_two_convolutions(ndim):
-    found = boundary(stack(ndim), (1, *[16] * ndim), samples=2)
-    assert found.bound == ((3, 3),) * ndim
-    for e in found.effects:
+    result = boundary(stack(ndim), (1, *[16] * ndim), samples=2)
+    assert result.bound == ((3, 3),) * ndim
+    for e in result.effects:
         assert e.reach == ((3, 3),) * ndim, e.mode
         inner = e.effect[(slice(3, -3),) * ndim]
         assert inner.max() < 1e-10
@@ -34,33 +34,33 @@ def test_reach_of_two_convolutions(ndim):
 def test_the_map_is_the_difference_to_the_whole_picture():
     torch.manual_seed(1)
     network, whole = nn.Conv2d(1, 1, 3, padding=1).double(), torch.randn(1, 1, 14, 14, dtype=torch.float64)
-    found = boundary(network, (1, 12, 12), pictures=whole, modes=("zeros",)).effects[0]
+    result = boundary(network, (1, 12, 12), pictures=whole, modes=("zeros",)).effects[0]
     with torch.no_grad():
         truth = network(whole)[0, 0, 1:-1, 1:-1]
         difference = (network(whole[..., 1:-1, 1:-1])[0, 0] - truth).abs() / (
             truth - truth.mean()
         ).square().mean().sqrt()
-    np.testing.assert_allclose(found.effect, difference.numpy(), atol=1e-12)
-    assert found.distrust.sum() == (difference > 0.1).sum()
+    np.testing.assert_allclose(result.effect, difference.numpy(), atol=1e-12)
+    assert result.distrust.sum() == (difference > 0.1).sum()
 
 
 def test_circular_padding_is_right_where_the_picture_repeats():
     pictures = torch.sin(2 * torch.pi * torch.arange(-3, 19).double() / 16)[None, None]
-    found = {e.mode: e for e in boundary(stack(1), (1, 16), pictures=pictures).effects}
-    assert found["circular"].effect.max() < 1e-10
-    assert min(found[mode].at_border for mode in ("zeros", "reflect", "replicate")) > 0.01
+    result = {e.mode: e for e in boundary(stack(1), (1, 16), pictures=pictures).effects}
+    assert result["circular"].effect.max() < 1e-10
+    assert min(result[mode].at_border for mode in ("zeros", "reflect", "replicate")) > 0.01
 
 
 def test_replicate_padding_is_right_where_the_picture_is_flat():
     ramp = torch.arange(-3, 19).double().clamp(4, 11)  # flat at either end of the crop
-    found = {e.mode: e for e in boundary(stack(1), (1, 16), pictures=ramp[None, None]).effects}
-    assert found["replicate"].effect.max() < 1e-10
-    assert found["reflect"].effect.max() < 1e-10  # and so is a mirror
-    assert found["zeros"].at_border > 0.01
+    result = {e.mode: e for e in boundary(stack(1), (1, 16), pictures=ramp[None, None]).effects}
+    assert result["replicate"].effect.max() < 1e-10
+    assert result["reflect"].effect.max() < 1e-10  # and so is a mirror
+    assert result["zeros"].at_border > 0.01
 
 
 def test_reflect_padding_is_right_for_one_layer_only():
-    """What a mirrored signal becomes under a filter that is not symmetric is no mirrored signal."""
+    """A filter that is not symmetric does not turn a mirrored signal into a mirrored one, so a second layer errs."""
     mirrored = torch.cos(torch.pi * torch.arange(-3, 19).double() / 15)[None, None]  # about positions 0 and 15
     one = boundary(stack(1)[:1], (1, 16), pictures=mirrored, modes=("reflect",)).effects[0]
     two = boundary(stack(1), (1, 16), pictures=mirrored, modes=("reflect",)).effects[0]
@@ -71,31 +71,31 @@ def test_reflect_padding_is_right_for_one_layer_only():
 @pytest.mark.parametrize("name", ["strided", "unet", "bilinear", *SLOW])
 def test_geometry_bounds_what_is_measured(name):
     network = positive(settled(toy_models.two_dimensional()[name])).double()
-    found = boundary(network, (2, 96, 48), modes=("zeros", "replicate"), samples=1)
-    for e in found.effects:
-        for (before, after), (most_before, most_after) in zip(e.reach, found.bound, strict=True):
+    result = boundary(network, (2, 96, 48), modes=("zeros", "replicate"), samples=1)
+    for e in result.effects:
+        for (before, after), (most_before, most_after) in zip(e.reach, result.bound, strict=True):
             assert before <= most_before
             assert after <= most_after
-    assert found.effects[0].reach == found.bound  # positive weights: nothing cancels, and zeros are never right
+    assert result.effects[0].reach == result.bound  # positive weights: nothing cancels, and zeros are never right
 
 
 def test_a_network_that_pads_by_another_mode_is_left_so(tmp_path):
     network = nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect")
-    found = boundary(network, (1, 12, 12), modes=("zeros", "reflect"))
+    result = boundary(network, (1, 12, 12), modes=("zeros", "reflect"))
     assert network.padding_mode == "reflect"
     same = nn.Conv2d(1, 2, 3, padding=1)
     same.load_state_dict(network.state_dict())
-    assert np.array_equal(found.effects[0].effect, boundary(same, (1, 12, 12), modes=("zeros",)).effects[0].effect)
-    assert not np.array_equal(found.effects[0].effect, found.effects[1].effect)
-    assert found.draw(tmp_path / "border.png").stat().st_size > 1000
-    assert json.loads(json.dumps(found.to_dict()))["modes"]["zeros"]["reach"] == [[1, 1], [1, 1]]
-    assert "geometry" in found.text()
+    assert np.array_equal(result.effects[0].effect, boundary(same, (1, 12, 12), modes=("zeros",)).effects[0].effect)
+    assert not np.array_equal(result.effects[0].effect, result.effects[1].effect)
+    assert result.draw(tmp_path / "border.png").stat().st_size > 1000
+    assert json.loads(json.dumps(result.to_dict()))["modes"]["zeros"]["reach"] == [[1, 1], [1, 1]]
+    assert "geometry" in result.text()
 
 
 @pytest.mark.parametrize("ndim", [1, 3])
 def test_pictures_in_one_and_three_dimensions(ndim, tmp_path):
-    found = boundary(stack(ndim), (1, *[10] * ndim), modes=("zeros",), samples=1)
-    assert found.draw(tmp_path / "border.png").stat().st_size > 1000
+    result = boundary(stack(ndim), (1, *[10] * ndim), modes=("zeros",), samples=1)
+    assert result.draw(tmp_path / "border.png").stat().st_size > 1000
 
 
 def test_mistakes():
@@ -103,9 +103,9 @@ def test_mistakes():
         boundary(toy_models.squeeze_excitation(), (2, 64, 64))
     with pytest.raises(UserError, match="multiple"):
         boundary(settled(toy_models.unet(2)), (2, 65, 64))
-    with pytest.raises(UserError, match="choose of"):
+    with pytest.raises(UserError, match="choose from"):
         boundary(stack(1), (1, 16), modes=("mirror",))
-    with pytest.raises(UserError, match="takes"):
+    with pytest.raises(UserError, match="with its surroundings needs at least"):
         boundary(stack(1), (1, 16), pictures=torch.zeros(1, 1, 16))
     with pytest.raises(UserError, match="give at least"):
         boundary(stack(1), (1, 4))

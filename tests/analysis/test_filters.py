@@ -1,4 +1,4 @@
-"""Filters: which layer, which letters, and that the logo's letters are as high as the weights."""
+"""Filters: which layer they come from, which letters they prefer, and that letters of a logo have the right height."""
 
 import json
 
@@ -24,12 +24,12 @@ def motif(word: str) -> nn.Module:
 
 
 def test_letters_of_a_motif():
-    found = filters(motif("TATAAT"))
-    assert found.consensus() is not None
-    assert found.consensus()[0] == "TATAAT"
-    assert found.norms.tolist() == pytest.approx([np.sqrt(sum(i * i for i in range(1, 7))), 0])
-    assert "1 nearly zero" in found.text()
-    assert json.loads(json.dumps(found.to_dict()))["consensus"][0] == "TATAAT"
+    result = filters(motif("TATAAT"))
+    assert result.consensus() is not None
+    assert result.consensus()[0] == "TATAAT"
+    assert result.norms.tolist() == pytest.approx([np.sqrt(sum(i * i for i in range(1, 7))), 0])
+    assert "1 nearly zero" in result.text()
+    assert json.loads(json.dumps(result.to_dict()))["consensus"][0] == "TATAAT"
 
 
 def test_letters_are_as_high_as_the_centered_weights():
@@ -55,15 +55,15 @@ def _hex(color) -> str:
 @pytest.mark.parametrize(("ndim", "channels"), [(1, 4), (1, 2), (2, 3), (2, 1), (3, 1)])
 def test_pictures(ndim, channels, tmp_path):
     network = nn.Sequential(nn.BatchNorm1d(1), CONV[ndim](channels, 5, 3))
-    found = filters(network)
-    assert found.layer == "1"
-    assert found.weights.shape == (5, channels, *[3] * ndim)
-    assert found.draw(tmp_path / "filters.png").stat().st_size > 1000
-    assert (found.consensus() is None) == (channels != 4)
+    result = filters(network)
+    assert result.layer == "1"
+    assert result.weights.shape == (5, channels, *[3] * ndim)
+    assert result.draw(tmp_path / "filters.png").stat().st_size > 1000
+    assert (result.consensus() is None) == (channels != 4)
 
 
 def test_mistakes():
     with pytest.raises(UserError, match="no convolution"):
         filters(nn.Linear(1, 1))
-    with pytest.raises(UserError, match="there are 0"):
+    with pytest.raises(UserError, match="choose from 0"):
         filters(nn.Sequential(nn.Conv1d(1, 1, 1)), "head")

@@ -1,4 +1,4 @@
-"""Interiors and spans against what perturbing inputs and paddings shows."""
+"""Interiors and spans against the effect of changing inputs and padding."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from tests.toy_models import settled
 
 
 def positive(network: nn.Module) -> nn.Module:
-    """Weights above zero, so that no dependence cancels."""
+    """Make all weights positive, so that no two dependences cancel."""
     for parameter in network.parameters():
         parameter.data = parameter.data.abs() + 0.1
     return network

@@ -1,4 +1,4 @@
-"""Frequency matrices: bits, strands, and MEME files that Biopython reads alike."""
+"""Frequency matrices: bits, strands, and MEME files, which Biopython reads in the same way."""
 
 import io
 
@@ -78,7 +78,7 @@ letter-probability matrix: alength= 4 w= 1
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (">MA0001.1 AGL3\nA [ 0 3 ]\n", "no MEME file"),
+        (">MA0001.1 AGL3\nA [ 0 3 ]\n", "not in MEME format"),
         ("MEME version 4\n", "no `letter-probability matrix`"),
         ("MEME version 4\nMOTIF a\nletter-probability matrix: alength= 4 w= 3\n0 0 0 1\n", "3 rows of four"),
         ("MEME version 4\nMOTIF a\nletter-probability matrix: w= 1\n0 0 1\n", "rows of four"),

@@ -1,4 +1,4 @@
-"""Motifs of a network whose detectors are known: what was planted in it is found."""
+"""Motifs of a network whose weights contain known words: the words are found."""
 
 import json
 
@@ -26,7 +26,7 @@ def word(text: str) -> Motif:
 
 
 def reads_words() -> nn.Module:
-    """Output 1 and 2 where a word stands around a position, output 0 elsewhere."""
+    """Return a network that predicts class 1 or 2 where the first or second word occurs, and class 0 elsewhere."""
     conv, mix = nn.Conv1d(4, 2, 8, padding=4), nn.Conv1d(2, 3, 1)
     with torch.no_grad():
         conv.weight.copy_(torch.from_numpy(np.stack([one_hot(text) for text in WORDS])))
@@ -38,25 +38,25 @@ def reads_words() -> nn.Module:
 
 def planted(count: int = 60, length: int = 200) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
-    found = []
+    result = []
     for _ in range(count):
         letters = rng.integers(0, 4, length)
         for k, text in enumerate(WORDS):
             at = int(rng.integers(20, 70)) + 90 * k
             letters[at : at + 8] = [LETTERS.index(base) for base in text]
-        found.append(np.eye(4, dtype=np.float32)[letters].T)
-    return found
+        result.append(np.eye(4, dtype=np.float32)[letters].T)
+    return result
 
 
 @pytest.mark.parametrize("method", ["integrated", "gradients"])
-def test_what_speaks_for_a_class_is_its_word(method, tmp_path):
-    found = motifs(reads_words(), planted(), method=method, classes=("none", *WORDS), width=8)
-    assert [motif.name for motif in found.motifs] == list(WORDS)
-    for motif in found.motifs:
+def test_the_motif_of_a_class_is_its_word(method, tmp_path):
+    result = motifs(reads_words(), planted(), method=method, classes=("none", *WORDS), width=8)
+    assert [motif.name for motif in result.motifs] == list(WORDS)
+    for motif in result.motifs:
         assert similarity(motif, word(motif.name)).similarity > 0.97
         assert 50 <= motif.sites <= 80
         assert motif.counts.sum(0).min() >= motif.sites / 2
-    compared = found.compared([word(text) for text in WORDS], most=1)
+    compared = result.compared([word(text) for text in WORDS], most=1)
     assert [matches[0].target.name for matches in compared.matches] == list(WORDS)
     assert json.loads(json.dumps(compared.to_dict()))["motifs"][0]["matches"][0]["similarity"] > 0.97
     assert WORDS[0] in compared.text()
@@ -64,11 +64,11 @@ def test_what_speaks_for_a_class_is_its_word(method, tmp_path):
 
 
 def test_filters_are_the_windows_that_activate_them():
-    found = filter_motifs(reads_words(), planted())
-    by_name = {motif.name: motif for motif in found}
+    result = filter_motifs(reads_words(), planted())
+    by_name = {motif.name: motif for motif in result}
     for number, text in enumerate(WORDS):
         assert by_name[f"filter {number}"].consensus.upper() == text
-    assert motifs(reads_words(), planted(), method="filters").motifs[0].score == found[0].score
+    assert motifs(reads_words(), planted(), method="filters").motifs[0].score == result[0].score
 
 
 @pytest.mark.parametrize(("stride", "padding", "dilation"), [(1, 0, 1), (2, 3, 1), (1, "same", 2), (3, 5, 2)])
@@ -76,14 +76,14 @@ def test_windows_are_those_that_the_convolution_reads(stride, padding, dilation)
     torch.manual_seed(0)
     conv = nn.Conv1d(4, 1, 5, stride=stride, padding=padding, dilation=dilation)
     sequence = planted(1)[0]
-    (found,) = filter_motifs(conv, [sequence], share=-9, most=1)
+    (result,) = filter_motifs(conv, [sequence], share=-9, most=1)
     reach = 4 * dilation
     pad = reach // 2 if padding == "same" else int(padding)
     places = [i for i in range(sequence.shape[1] - reach) if (i + pad) % stride == 0]
     weight = conv.weight.detach().double().numpy()[0]
     sums = [(weight * sequence[:, i : i + reach + 1 : dilation]).sum() for i in places]
     best = places[int(np.argmax(sums))]
-    np.testing.assert_array_equal(found.counts, sequence[:, best : best + reach + 1 : dilation])
+    np.testing.assert_array_equal(result.counts, sequence[:, best : best + reach + 1 : dilation])
 
 
 def test_integrated_contributions_add_up():
@@ -98,17 +98,17 @@ def test_integrated_contributions_add_up():
         out = network(values)
         return float(((out[:, 1] - out[:, [0, 2]].mean(1)) * where).sum())
 
-    found = contributions(network, sequence, 1, steps=32)
-    assert found.sum() == pytest.approx(score(x) - score(torch.full_like(x, 0.25)), rel=1e-6)
+    result = contributions(network, sequence, 1, steps=32)
+    assert result.sum() == pytest.approx(score(x) - score(torch.full_like(x, 0.25)), rel=1e-6)
     assert bool(where.any())
 
 
 def test_mistakes():
-    with pytest.raises(UserError, match=r"motifs are of sequences \(4, length\)"):
+    with pytest.raises(UserError, match=r"motifs need sequences of shape \(4, length\)"):
         motifs(reads_words(), [np.zeros((3, 50))])
-    with pytest.raises(UserError, match="beyond 0 and 1"):
+    with pytest.raises(UserError, match="outside of 0 to 1"):
         motifs(reads_words(), [np.full((4, 50), 7.0)])
-    with pytest.raises(UserError, match="choose of integrated"):
+    with pytest.raises(UserError, match="choose from integrated"):
         motifs(reads_words(), planted(1), method="deeplift")
     with pytest.raises(UserError, match="no sequences"):
         motifs(reads_words(), [])

@@ -1,4 +1,4 @@
-"""Probing leaves networks alone, and random pictures are what they say."""
+"""Probing does not change networks, and random pictures have the stated spectrum and units."""
 
 import pytest
 import torch

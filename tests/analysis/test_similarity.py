@@ -1,4 +1,4 @@
-"""Likeness of motifs: offsets and strands found, bounds, and JASPAR's own matrices found again."""
+"""Similarity of motifs: offsets, strands and bounds, and that motifs of JASPAR are found in JASPAR."""
 
 import numpy as np
 import pytest
@@ -27,19 +27,19 @@ def test_symmetric_and_bounded(a, b, width, other):
 def test_offset_and_strand(strand):
     whole = random_motif(3, 14)
     part = Motif("part", whole.counts[:, 4:11])
-    found = similarity(whole, part if strand == "+" else part.reverse())
-    assert (found.offset, found.strand) == (4, strand)
+    result = similarity(whole, part if strand == "+" else part.reverse())
+    assert (result.offset, result.strand) == (4, strand)
     a, b = whole.frequencies - 0.25, part.frequencies - 0.25
     padded = np.zeros_like(a)
     padded[:, 4:11] = b
-    assert found.similarity == pytest.approx(np.corrcoef(a.ravel(), padded.ravel())[0, 1])
+    assert result.similarity == pytest.approx(np.corrcoef(a.ravel(), padded.ravel())[0, 1])
 
 
 def test_jaspar_finds_its_own():
     known = jaspar(group="vertebrates")
     rest = next(m for m in known if m.source == "MA0138.3")
     assert (rest.name, rest.width) == ("REST", 20)
-    noisy = Motif("found", rest.reverse().counts[:, 2:] + 40)
+    noisy = Motif("result", rest.reverse().counts[:, 2:] + 40)
     best = nearest(noisy, known, 2)
     assert best[0].target.source == "MA0138.3"
     assert best[0].strand == "-"
@@ -47,5 +47,5 @@ def test_jaspar_finds_its_own():
 
 
 def test_a_release_that_is_not_there():
-    with pytest.raises(UserError, match="JASPAR1066: no release"):
+    with pytest.raises(UserError, match="JASPAR1066: pyjaspar has no such release"):
         jaspar("JASPAR1066")

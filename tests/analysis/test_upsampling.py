@@ -1,4 +1,4 @@
-"""Checkerboards counted by hand."""
+"""Checkerboards against counts by hand."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from atrous.nn.transposed import linear_upsampling
 
 
 def with_weights(kernel: torch.Tensor, stride: int) -> nn.Module:
-    """A transposed convolution of one channel that lays down `kernel` `(*k)`."""
+    """A transposed convolution of one channel with the weights `kernel` `(*k)`."""
     ndim = kernel.ndim
     network = CONV_TRANSPOSE[ndim](1, 1, tuple(kernel.shape), stride=stride, bias=False)
     network.weight.data = kernel[None, None].float()
@@ -25,7 +25,7 @@ def with_weights(kernel: torch.Tensor, stride: int) -> nn.Module:
 
 
 def test_a_kernel_of_three_over_a_stride_of_two():
-    """Ones of 3 every 2 positions overlap at every other: 1, 2, 1, 2. Variance 0.25 of energy 2.5."""
+    """Three ones, added every 2 positions, overlap at every other one: 1, 2, 1, 2. Variance 0.25, energy 2.5."""
     layer = upsampling(with_weights(torch.ones(3), 2)).layers[0]
     assert layer.checkerboard == pytest.approx(0.25 / 2.5, rel=1e-12)
     assert layer.checkerboard_resized < 1e-24
@@ -64,7 +64,7 @@ def test_noise_shows_the_spike_only_after_the_transposed_convolution():
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
 @pytest.mark.parametrize("resize", [False, True])
 def test_one_channel_at_a_time_is_the_frameworks_own_operator(stride, resize):
-    """Away from borders, with groups, dilation and unequal axes: resized at full resolution, then convolved."""
+    """Away from borders it equals resize and convolution, with groups, dilation and unequal axes."""
     layer = nn.ConvTranspose2d(4, 6, (3, 2), stride=(stride, 2), groups=2, dilation=(2, 1)).double()
     inner = (2, 3)
     x = torch.randn(2, 4, *_positions(layer, inner), dtype=torch.float64)
@@ -74,51 +74,51 @@ def test_one_channel_at_a_time_is_the_frameworks_own_operator(stride, resize):
         truth = nn.functional.conv_transpose2d(large, layer.weight, **settings)
     else:
         truth = nn.functional.conv_transpose2d(x, layer.weight, stride=(stride, 2), **settings)
-    found = _enlarged(layer, x, list(range(6)), inner, resize=resize).detach()
+    result = _enlarged(layer, x, list(range(6)), inner, resize=resize).detach()
     part = [slice(None), slice(None)]
     for axis, step in enumerate((stride, 2)):
         tent = 2 * step - step % 2
         reach = tent + (4, 1)[axis]
         start = math.ceil((reach - 1) / step) * step - (tent - step) // 2 * resize
         part.append(slice(start, start + inner[axis] * step))
-    torch.testing.assert_close(found, truth[tuple(part)].detach())
+    torch.testing.assert_close(result, truth[tuple(part)].detach())
 
 
 @pytest.mark.parametrize(("classes", "stride"), [(2, 8), (21, 16)])
 def test_fcn_layers_fit_into_little_memory(classes, stride):
-    """The largest tensor that any operator makes, of layers as in FCN-8s and FCN-16s."""
+    """The largest tensor that any operator returns stays small for layers like those of FCN-8s and FCN-16s."""
     largest = 0
 
     class Watch(TorchDispatchMode):
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             nonlocal largest
-            made = function(*args, **(kwargs or {}))
+            output = function(*args, **(kwargs or {}))
             if "convolution" in str(function):  # input positions of one sample times what is laid down for each
                 x, weight, transposed = args[0], args[1], args[6]
-                positions = (x if transposed else made)[0, 0].numel()
+                positions = (x if transposed else output)[0, 0].numel()
                 largest = max(largest, positions * weight[0].numel())
-            return made
+            return output
 
     with Watch():
-        found = upsampling(linear_upsampling(2, classes, stride, mix=True), samples=1)
+        result = upsampling(linear_upsampling(2, classes, stride, mix=True), samples=1)
     assert largest * 8 < 300e6
-    assert found.layers[0].checkerboard < 1e-12
-    assert found.layers[0].channels == (min(classes, 16), classes)
-    assert ("16 of 21 output channels" in found.text()) == (classes == 21)
+    assert result.layers[0].checkerboard < 1e-12
+    assert result.layers[0].channels == (min(classes, 16), classes)
+    assert ("16 of 21 output channels" in result.text()) == (classes == 21)
 
 
 def test_a_network(tmp_path):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ConvTranspose2d(4, 4, 4, stride=2), nn.ConvTranspose2d(4, 1, 3))
-    found = upsampling(network, samples=2)
-    assert [layer.name for layer in found.layers] == ["1"]
-    assert set(found.adjoint) == {"0", "1", "2"}
-    assert len(json.loads(json.dumps(found.to_dict()))["layers"][0]["spectrum"]) > 10
-    assert "checkerboard" in found.text()
-    assert found.draw(tmp_path / "spectrum.png").stat().st_size > 1000
+    result = upsampling(network, samples=2)
+    assert [layer.name for layer in result.layers] == ["1"]
+    assert set(result.adjoint) == {"0", "1", "2"}
+    assert len(json.loads(json.dumps(result.to_dict()))["layers"][0]["spectrum"]) > 10
+    assert "checkerboard" in result.text()
+    assert result.draw(tmp_path / "spectrum.png").stat().st_size > 1000
     with pytest.raises(UserError, match="no transposed convolution"):
         upsampling(nn.Conv2d(1, 1, 3)).draw(tmp_path / "none.png")
     with pytest.raises(UserError, match=r"\.png"):
-        found.draw(tmp_path / "spectrum.bmp")
+        result.draw(tmp_path / "spectrum.bmp")
     with pytest.raises(UserError, match="too wide"):
         upsampling(nn.ConvTranspose3d(1, 1, 9, stride=4, dilation=8))

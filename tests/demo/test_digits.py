@@ -43,7 +43,7 @@ def test_splits_share_no_glyph_and_have_all_digits():
 
 
 def test_digits_stand_out_from_their_surroundings():
-    """The step across a label's edge is several times the noise."""
+    """The difference in gray across the edge of a label is several times the noise."""
     image, label = digit_scene((512, 512), seed=1, channels=1)
     from scipy import ndimage
 

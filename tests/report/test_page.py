@@ -17,7 +17,7 @@ from atrous.report.page import Example, ReportContent, write_report
 from atrous.tasks.metrics import SegmentationMetrics
 
 CLASSES = ["background", "cell <b>&amp;", "nucleus"]
-SECTIONS = ["figures", "learning", "classes", "confusion", "calibration", "samples", "data", "recipe"]
+SECTIONS = ["metrics", "learning", "classes", "confusion", "calibration", "samples", "data", "recipe"]
 SECTIONS += ["environment", "commands"]
 
 
@@ -39,7 +39,7 @@ def content(shape=(24, 32), **changes):
         common | {"seconds": "70", "split": "train", "loss": "1.0", "learning_rate": "0.0", "miou": ""},
         common | {"seconds": "80", "split": "val", "loss": "1.2", "learning_rate": "", "miou": "0.5"},
     ]
-    made = ReportContent(
+    report_content = ReportContent(
         title="cells <script>alert(1)</script>",
         verdict={"Training time": "2 min", "Images per second": 12.5, "training": "2 minutes, best at step 120 of 130"},
         history=history,
@@ -52,11 +52,11 @@ def content(shape=(24, 32), **changes):
         data_summary="2 images <of> 24x32",
         plan_reasons=["The crop is small because the images are."],
     )
-    return replace(made, **changes)
+    return replace(report_content, **changes)
 
 
-def written(folder, made):
-    write_report(folder / "report.html", made)
+def written(folder, report_content):
+    write_report(folder / "report.html", report_content)
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -66,7 +66,7 @@ def page(tmp_path_factory):
 
 
 class Outline(HTMLParser):
-    """Notes ids, headings, images and whether every element is closed."""
+    """Collects ids, levels of headings, images and references; elements that are not closed stay in `open`."""
 
     EMPTY = frozenset({"meta", "link", "img", "source"})
 
@@ -112,23 +112,23 @@ def test_names_from_outside_are_text_not_markup(page):
 
 
 def test_everything_that_was_passed_in_stands_on_the_page(page):
-    made, html = content(), unescape(page)
-    scores = made.scores
+    expected_content, html = content(), unescape(page)
+    scores = expected_content.scores
     shown = [
-        *made.verdict,
+        *expected_content.verdict,
         "12.5",
-        made.verdict["training"],
-        *made.commands,
-        *made.plan_reasons,
-        made.recipe_toml,
-        made.data_summary,
+        expected_content.verdict["training"],
+        *expected_content.commands,
+        *expected_content.plan_reasons,
+        expected_content.recipe_toml,
+        expected_content.data_summary,
     ]
     shown += [*CLASSES, "numpy 2.0", scores.conventions, *(f"{v:.3f}" for v in (*scores.iou, *scores.miou_ci95))]
     for text in shown:
         assert text in html, text
 
 
-def test_figures_that_do_not_exist_are_dashes(tmp_path):
+def test_undefined_metrics_are_dashes(tmp_path):
     metrics = SegmentationMetrics(CLASSES, boundary=False, calibration=False)
     metrics.update("a", torch.eye(3)[:2].T.contiguous(), torch.tensor([0, 1], dtype=torch.uint8))
     html = written(tmp_path, content(scores=metrics.result(1.0), history=[], examples=[]))
@@ -142,7 +142,7 @@ def test_an_image_without_labels_can_be_shown(tmp_path):
     example = Example(
         "x", np.zeros((1, 4, 4)), np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8), math.nan, "worst"
     )
-    assert "own mean IoU -" in written(tmp_path, content(examples=[example]))
+    assert "mean IoU of this image -" in written(tmp_path, content(examples=[example]))
 
 
 def test_a_page_that_exists_is_replaced(tmp_path):
@@ -176,7 +176,7 @@ Promise.all(found).then(all => { document.querySelector("output").textContent = 
 
 
 def opened(folder, html):
-    """What a browser finds on the page at the width of a phone and of a desktop; the probe is outside the page."""
+    """Open the page in a browser at the width of a phone and of a desktop, and return sizes of its elements."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no chromium or google-chrome on PATH")
@@ -193,10 +193,10 @@ def opened(folder, html):
 
 def test_a_browser_shows_all_sections_and_images_and_nothing_sticks_out(tmp_path, page):
     phone, desktop = opened(tmp_path, page)
-    for found, width in ((phone, 390), (desktop, 1280)):
-        assert found["window"] == width
-        assert found["wide"] <= width
-        assert [name for name, _ in found["sections"]] == SECTIONS
-        assert all(height > 50 for _, height in found["sections"])
-        assert len(found["images"]) == 13
-        assert all(natural > 0 and shown > 100 for natural, shown in found["images"])
+    for layout, width in ((phone, 390), (desktop, 1280)):
+        assert layout["window"] == width
+        assert layout["wide"] <= width
+        assert [name for name, _ in layout["sections"]] == SECTIONS
+        assert all(height > 50 for _, height in layout["sections"])
+        assert len(layout["images"]) == 13
+        assert all(natural > 0 and shown > 100 for natural, shown in layout["images"])

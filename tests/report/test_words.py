@@ -16,9 +16,9 @@ def scores(confusion, **changes):
 USUAL = [[8, 2, 0], [0, 9, 1], [0, 0, 0]]
 
 
-def test_headline_says_figure_and_interval():
+def test_headline_says_miou_and_interval():
     text = headline(scores(USUAL))
-    assert "Averaged over 3 classes" in text
+    assert "For an average class (of 3)" in text
     assert "52 %" in text
     assert "2 images" in text
     assert "between 0.400 and 0.600" in text
@@ -45,17 +45,17 @@ def test_notable_names_best_weakest_and_the_confusion():
     text = " ".join(notable(scores(USUAL)))
     assert "Best class: sky (IoU 0.800)" in text
     assert "Weakest: car (IoU 0.000)" in text
-    assert "20 % of sky is taken for road" in text
+    assert "20 % of sky is predicted as road" in text
 
 
 def test_notable_names_absent_classes_and_no_confusion_where_there_is_none():
     text = " ".join(notable(scores([[8, 0, 0], [0, 9, 0], [0, 0, 0]])))
-    assert "without a figure: car" in text
+    assert "not measured: car" in text
     assert "confusion" not in text
 
 
 @pytest.mark.parametrize(
-    ("right", "expected"), [(50, "too sure of itself"), (90, "too modest"), (70, "neither too sure")]
+    ("right", "expected"), [(50, "it is overconfident"), (90, "it is underconfident"), (70, "neither overconfident")]
 )
 def test_calibration_says_in_which_direction_it_errs(right, expected):
     counts = np.zeros((3, 15))

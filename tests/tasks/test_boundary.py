@@ -22,7 +22,7 @@ def blobs(shape, classes, seed, void=False):
 
 
 def inner_band(mask, d):
-    """By the paper's words: positions of the mask at most d (chessboard) from its complement, border included."""
+    """As the paper defines it: positions of the mask at most d (chessboard) from its complement or the border."""
     inside = ndimage.distance_transform_cdt(np.pad(mask, 1), metric="chessboard")[(slice(1, -1),) * mask.ndim]
     return mask & (inside <= d)
 

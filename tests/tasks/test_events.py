@@ -15,7 +15,7 @@ SIGNAL = np.array([0] * 5 + [1] * 4 + [0] * 6 + [2] * 3 + [0] * 5, np.uint8)
 
 
 def most_pairs(a, b, tolerance):
-    """The most pairs that can be, by trying."""
+    """Return the largest possible number of pairs, by trying all."""
     if not len(a):
         return 0
     rest = most_pairs(a[1:], b, tolerance)
@@ -40,7 +40,7 @@ def test_as_many_pairs_as_can_be(a, b, tolerance):
 def test_a_perfect_prediction_finds_all():
     counts = event_counts(SIGNAL, SIGNAL, 3, 0)
     assert counts[:, :, 1].tolist() == counts[:, :, 2].tolist() == [[1, 1, 1], [1, 1, 1]]
-    # class 0 has three stretches, of which the first has no onset and the last no offset
+    # class 0 has three intervals, of which the first has no onset and the last no offset
     assert counts[:, :, 0].tolist() == [[2, 2, 2], [2, 2, 2]]
 
 
@@ -50,7 +50,7 @@ def test_shifts_within_and_beyond_the_tolerance():
     assert event_counts(SIGNAL, shifted, 3, 1)[:, 0, 1:].tolist() == [[0, 0], [0, 0]]
 
 
-def test_a_stray_stretch_is_a_false_onset_and_offset():
+def test_a_stray_interval_is_a_false_onset_and_offset():
     stray = SIGNAL.copy()
     stray[-2] = 1
     assert event_counts(SIGNAL, stray, 3, 1)[:, :, 1].tolist() == [[1, 1, 2], [1, 1, 2]]

@@ -35,7 +35,7 @@ def measure(images, **options):
     return metrics.result(seconds=1.0)
 
 
-def figures(scores):
+def numbers(scores):
     d = scores.to_dict()
     return {k: v for k, v in d.items() if k not in {"seconds", "conventions"}} | {"per_image": scores.per_image}
 
@@ -92,7 +92,7 @@ def test_a_perfect_prediction_scores_one_everywhere(shape):
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(sorted(IMAGES)))
 def test_order_of_images_does_not_matter(names):
-    one, other = figures(measure(IMAGES)), figures(measure({name: IMAGES[name] for name in names}))
+    one, other = numbers(measure(IMAGES)), numbers(measure({name: IMAGES[name] for name in names}))
     assert one.pop("ece") == pytest.approx(other.pop("ece"), rel=1e-12)
     assert one == other
 
@@ -104,13 +104,13 @@ def test_order_of_images_does_not_matter(names):
 def test_what_is_predicted_at_ignored_positions_does_not_matter(seed, void, garbage):
     probabilities, target = image(seed, void=void)
     changed = torch.where(target == IGNORE, torch.randn(probabilities.shape) * garbage, probabilities)
-    one, other = figures(measure({"a": (probabilities, target)})), figures(measure({"a": (changed, target)}))
+    one, other = numbers(measure({"a": (probabilities, target)})), numbers(measure({"a": (changed, target)}))
     np.testing.assert_equal(one, other)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31), st.permutations(range(K)))
-def test_renaming_classes_permutes_their_figures(seed, order):
+def test_renaming_classes_permutes_their_numbers(seed, order):
     probabilities, target = image(seed, void=0.2)
     index = torch.tensor(order)
     renamed = torch.where(target == IGNORE, IGNORE, index.argsort()[target.long() % K]).to(torch.uint8)
@@ -120,7 +120,7 @@ def test_renaming_classes_permutes_their_figures(seed, order):
     assert one.ece == pytest.approx(other.ece)
 
 
-def test_an_image_that_is_all_void_changes_no_figure():
+def test_an_image_that_is_all_void_changes_no_metric():
     empty = (torch.rand(K, 5, 5), torch.full((5, 5), IGNORE, dtype=torch.uint8))
     one, other = measure(IMAGES), measure(IMAGES | {"empty": empty})
     assert one.miou == other.miou
@@ -130,7 +130,7 @@ def test_an_image_that_is_all_void_changes_no_figure():
     assert "empty" not in other.ranking()
 
 
-def test_parts_that_are_switched_off_have_no_figures():
+def test_parts_that_are_switched_off_have_no_numbers():
     scores = measure(IMAGES, boundary=False, calibration=False)
     d = scores.to_dict()
     assert d["boundary_iou"] is None
@@ -138,7 +138,7 @@ def test_parts_that_are_switched_off_have_no_figures():
     assert d["miou"] == measure(IMAGES).miou
 
 
-def test_interval_holds_the_figure():
+def test_interval_contains_the_miou():
     low, high = measure(IMAGES).miou_ci95
     assert low < measure(IMAGES).miou < high
 
@@ -149,26 +149,26 @@ def test_update_leaves_its_arguments_alone_and_result_is_a_snapshot():
     before = probabilities.clone(), target.clone()
     metrics.update("a", probabilities, target)
     first = metrics.result(1.0)
-    taken = figures(first)
+    taken = numbers(first)
     metrics.update("b", *image(1))
-    assert figures(first) == taken
+    assert numbers(first) == taken
     assert torch.equal(probabilities, before[0])
     assert torch.equal(target, before[1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_gives_the_same_figures_as_its_float32(dtype):
+def test_half_precision_gives_the_same_metrics_as_its_float32(dtype):
     probabilities, target = image(0, shape=(400, 500))
     half = probabilities.to(dtype)
-    np.testing.assert_equal(figures(measure({"a": (half, target)})), figures(measure({"a": (half.float(), target)})))
+    np.testing.assert_equal(numbers(measure({"a": (half, target)})), numbers(measure({"a": (half.float(), target)})))
 
 
 @pytest.mark.parametrize(
     ("probabilities", "target", "message"),
     [
         (torch.rand(3, 4, 4), torch.zeros(4, 4, dtype=torch.uint8), r"probabilities are \(3, 4, 4\)"),
-        (torch.rand(K, 4, 5), torch.zeros(4, 4, dtype=torch.uint8), r"asks for \(4, 4, 4\)"),
-        (torch.rand(K, 4, 4), torch.zeros(4, 4, dtype=torch.int64), "must be torch.uint8"),
+        (torch.rand(K, 4, 5), torch.zeros(4, 4, dtype=torch.uint8), r"needs \(4, 4, 4\)"),
+        (torch.rand(K, 4, 4), torch.zeros(4, 4, dtype=torch.int64), "convert it to torch.uint8"),
         (torch.rand(K, 4, 4), torch.full((4, 4), 7, dtype=torch.uint8), "label 7 in the truth, but .* 4 classes"),
         (torch.full((K, 4, 4), torch.nan), torch.zeros(4, 4, dtype=torch.uint8), "not finite"),
     ],
@@ -184,7 +184,7 @@ def test_input_that_does_not_fit_is_refused_and_not_counted(probabilities, targe
 def test_the_same_name_twice_is_refused():
     metrics = SegmentationMetrics(CLASSES)
     metrics.update("a", *image(0))
-    with pytest.raises(ValueError, match="a: counted before"):
+    with pytest.raises(ValueError, match="a: an image of this name was counted before"):
         metrics.update("a", *image(1))
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atrous.tasks.surface import SurfaceScores, surface_distances, surface_figures
+from atrous.tasks.surface import SurfaceScores, surface_distances, surface_metrics
 
 RNG = np.random.default_rng(0)
 
@@ -16,7 +16,7 @@ def blob(shape, center, radius):
 
 
 def brute(a, b, spacing):
-    """All distances between the faces' voxels, one by one."""
+    """Compute all distances between surface voxels, one by one."""
 
     def surface(mask):
         padded = np.pad(mask, 1)
@@ -46,23 +46,23 @@ def test_a_shift_is_its_distance_in_the_unit_of_the_spacing():
     truth = np.zeros((20, 20, 20), np.uint8)
     truth[5:15, 5:15, 5:15] = 1
     shifted = np.roll(truth, 2, axis=0)
-    figures = surface_figures(truth, shifted, 2, (2.5, 1.0, 1.0), tolerance=1.0)
-    assert figures[1, 1] == 5.0
-    assert 0 < figures[0, 1] < 1
-    assert surface_figures(truth, shifted, 2, (2.5, 1.0, 1.0), tolerance=5.0)[0, 1] == 1.0
+    metrics_of_case = surface_metrics(truth, shifted, 2, (2.5, 1.0, 1.0), tolerance=1.0)
+    assert metrics_of_case[1, 1] == 5.0
+    assert 0 < metrics_of_case[0, 1] < 1
+    assert surface_metrics(truth, shifted, 2, (2.5, 1.0, 1.0), tolerance=5.0)[0, 1] == 1.0
 
 
 def test_classes_that_are_missing():
     truth, prediction = np.zeros((2, 6, 6, 6), np.uint8)
     truth[2:4, 2:4, 2:4], prediction[1:3, 1:3, 1:3] = 1, 2
-    figures = surface_figures(truth, prediction, 4, (1.0, 1.0, 1.0), 1.0)
-    assert np.isnan(figures[:, 0]).all()
-    assert figures[0, 1:3].tolist() == [0.0, 0.0]
-    assert np.isnan(figures[1]).all()
-    assert np.isnan(figures[0, 3])
+    metrics_of_case = surface_metrics(truth, prediction, 4, (1.0, 1.0, 1.0), 1.0)
+    assert np.isnan(metrics_of_case[:, 0]).all()
+    assert metrics_of_case[0, 1:3].tolist() == [0.0, 0.0]
+    assert np.isnan(metrics_of_case[1]).all()
+    assert np.isnan(metrics_of_case[0, 3])
 
 
-def test_means_leave_out_cases_without_a_figure():
+def test_means_leave_out_cases_without_a_value():
     scores = SurfaceScores.of(
         1.0, [np.array([[np.nan, 0.5], [np.nan, 4.0]]), np.array([[np.nan, 1.0], [np.nan, np.nan]])]
     )
@@ -79,7 +79,7 @@ def test_monai_says_the_same(spacing):
 
     truth = (blob((24, 26, 22), (11, 12, 10), 7) + blob((24, 26, 22), (15, 18, 14), 4).astype(int)).clip(0, 1)
     prediction = blob((24, 26, 22), (12, 11, 10), 8).astype(int)
-    ours = surface_figures(truth, prediction, 2, spacing, 1.5)
+    ours = surface_metrics(truth, prediction, 2, spacing, 1.5)
     hot = [torch.nn.functional.one_hot(torch.from_numpy(m), 2).movedim(-1, 0)[None] for m in (prediction, truth)]
     hd95 = metrics.compute_hausdorff_distance(*hot, percentile=95, spacing=spacing)
     dice = metrics.compute_surface_dice(*hot, [1.5], spacing=spacing)

@@ -1,4 +1,4 @@
-"""J, F and flicker against their definitions written out."""
+"""J, F and flicker against their definitions, computed point by point."""
 
 import math
 
@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from atrous.labels import IGNORE
 from atrous.tasks.metrics import SegmentationMetrics
-from atrous.tasks.video import boundary_f, contour, flicker_counts, region_j, video_figures
+from atrous.tasks.video import boundary_f, contour, flicker_counts, region_j, video_metrics
 
 MASKS = arrays(bool, (9, 11))
 
@@ -61,7 +61,7 @@ def test_means_are_over_frames_and_a_missing_object_counts():
     truth[:2, 5:10, 5:10] = 1
     prediction = truth.copy()
     prediction[0] = 0
-    found = video_figures(truth, prediction, 3)
+    found = video_metrics(truth, prediction, 3)
     assert found.region[1] == found.boundary[1] == 0.75  # missed once, right once, rightly absent twice
     assert math.isnan(found.region[0])
     assert math.isnan(found.region[2])
@@ -73,7 +73,7 @@ def test_void_counts_nowhere():
     truth[1] = IGNORE
     prediction = truth.copy()
     prediction[1] = 1
-    found = video_figures(truth, prediction, 2)
+    found = video_metrics(truth, prediction, 2)
     assert (found.region[1], found.boundary[1], found.steady) == (1, 1, 0)
 
 
@@ -90,7 +90,7 @@ def test_flicker_counts_changes_where_truth_stays(truth, prediction):
     assert flicker_counts(truth, prediction) == (steady, changed)
 
 
-def test_scores_have_the_figures_of_videos():
+def test_scores_have_the_metrics_of_videos():
     metrics = SegmentationMetrics(["background", "car"], video=True)
     truth = torch.zeros(3, 16, 16, dtype=torch.uint8)
     truth[:, 4:9, 4:9] = 1

@@ -1,4 +1,4 @@
-"""The running average of weights."""
+"""The running average of the weights."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state, never half-written."""
+"""Checkpoints hold the complete state and are never half-written."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ def test_damage_and_absence_are_said(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         read_tensors(tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"\xff" * 40)
-    with pytest.raises(UserError, match="not a readable safetensors file"):
+    with pytest.raises(UserError, match="cannot be read as a safetensors file"):
         read_tensors(tmp_path / "bad.safetensors")
 
 

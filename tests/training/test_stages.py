@@ -1,4 +1,4 @@
-"""Stages: what is frozen stays as it is, batch statistics included; runs resume across their borders."""
+"""Stages: frozen layers do not change, batch statistics included, and runs resume across stages."""
 
 import pytest
 import torch
@@ -85,11 +85,11 @@ def test_coarser_outputs_weigh_less():
 
 
 def test_a_staged_run_resumes_bit_for_bit(digits, tmp_path, monkeypatch):
-    """Stopped in the second stage; the third begins after the resumption."""
-    said: list[str] = []
+    """The run is stopped in the second stage; the third one begins after it has resumed."""
+    messages: list[str] = []
     arguments = {"epochs": 6, "settings": [*SMALL, "train.validations=2"], "stages": True}
-    train(digits, out=tmp_path / "whole", say=said.append, **arguments)
-    heads = [line for line in said if line.startswith("stage ")]
+    train(digits, out=tmp_path / "whole", say=messages.append, **arguments)
+    heads = [line for line in messages if line.startswith("stage ")]
     assert [line.split(":")[0] for line in heads] == [
         "stage 1 of 3, head", "stage 2 of 3, upper layers", "stage 3 of 3, all layers",
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from torch import nn
 
 from atrous.analysis import read_meme
 from atrous.errors import UserError
-from atrous.verbs.inspect import ANALYSES, Wanted, analyze, parse_class, parse_region
+from atrous.verbs.inspect import ANALYSES, AnalysisOptions, analyze, parse_class, parse_region
 from tests.cli.test_cli import atrous
 
 
@@ -26,10 +26,10 @@ def network() -> nn.Module:
 @pytest.mark.parametrize("what", sorted(set(ANALYSES) - {"motifs"}))
 def test_every_analysis_says_and_draws(what, digits, tmp_path):
     image = next((digits / "images" / "val").glob("*.png"), None) or next(digits.rglob("images/**/*.png"))
-    found = analyze(network(), what, Wanted(image=image, region=((8, 16), (8, 16)), antialias=True))
-    assert len(found.text().splitlines()) > 1
-    assert json.loads(json.dumps(found.to_dict()))
-    assert found.draw(tmp_path / "picture.png").stat().st_size > 1000
+    result = analyze(network(), what, AnalysisOptions(image=image, region=((8, 16), (8, 16)), antialias=True))
+    assert len(result.text().splitlines()) > 1
+    assert json.loads(json.dumps(result.to_dict()))
+    assert result.draw(tmp_path / "picture.png").stat().st_size > 1000
 
 
 def test_motifs_of_a_folder_of_sequences(tmp_path):
@@ -37,19 +37,19 @@ def test_motifs_of_a_folder_of_sequences(tmp_path):
     for i in range(3):
         np.savez(tmp_path / f"{i}.npz", signal=np.eye(4, dtype=np.float32)[rng.integers(0, 4, 300)].T)
     reads = nn.Conv1d(4, 3, 5, padding=2)
-    wanted = Wanted(
+    options = AnalysisOptions(
         image=tmp_path, method="filters", meme=tmp_path / "found.meme", known="JASPAR2024", classes=("a", "b", "c")
     )
-    found = analyze(reads, "motifs", wanted)
+    result = analyze(reads, "motifs", options)
     assert len(read_meme(tmp_path / "found.meme")) == 3
-    assert len(found.to_dict()["motifs"][0]["matches"]) == 3
-    again = analyze(reads, "motifs", replace(wanted, known=str(tmp_path / "found.meme")))
+    assert len(result.to_dict()["motifs"][0]["matches"]) == 3
+    again = analyze(reads, "motifs", replace(options, known=str(tmp_path / "found.meme")))
     for motif in again.to_dict()["motifs"]:
         assert motif["matches"][0]["name"] == motif["name"].replace(" ", "_")
         assert motif["matches"][0]["similarity"] > 0.999
-    assert found.draw(tmp_path / "logos.png").stat().st_size > 5000
+    assert result.draw(tmp_path / "logos.png").stat().st_size > 5000
     with pytest.raises(UserError, match="with --image"):
-        analyze(reads, "motifs", Wanted())
+        analyze(reads, "motifs", AnalysisOptions())
 
 
 def test_motifs_of_fasta_are_those_of_its_one_hot_arrays(tmp_path):
@@ -61,28 +61,28 @@ def test_motifs_of_fasta_are_those_of_its_one_hot_arrays(tmp_path):
     (tmp_path / "fasta").mkdir()
     (tmp_path / "fasta" / "all.fa").write_text(text)
     reads = nn.Conv1d(4, 3, 5, padding=2)
-    arrays = analyze(reads, "motifs", Wanted(image=tmp_path, method="filters"))
+    arrays = analyze(reads, "motifs", AnalysisOptions(image=tmp_path, method="filters"))
     for image in (tmp_path / "fasta", tmp_path / "fasta" / "all.fa"):
-        assert analyze(reads, "motifs", Wanted(image=image, method="filters")).to_dict() == arrays.to_dict()
+        assert analyze(reads, "motifs", AnalysisOptions(image=image, method="filters")).to_dict() == arrays.to_dict()
 
 
 def test_a_run_on_the_command_line(trained, tmp_path):
-    done = atrous("inspect", trained, "filters", "--picture", tmp_path / "filters.png", "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["shape"][1] == 3
-    assert found["picture"] == str(tmp_path / "filters.png")
+    process = atrous("inspect", trained, "filters", "--picture", tmp_path / "filters.png", "--json")
+    assert process.returncode == 0, process.stderr
+    content = json.loads(process.stdout)
+    assert content["shape"][1] == 3
+    assert content["picture"] == str(tmp_path / "filters.png")
     assert (tmp_path / "filters.png").exists()
 
 
 def test_mistakes_are_one_line():
-    done = atrous("inspect", "torch.nn:Conv2d(3, 8, 3)", "colors")
-    assert done.returncode == 2
-    assert "choose of certificate, receptive-field" in done.stderr
-    assert "Traceback" not in done.stderr
+    process = atrous("inspect", "torch.nn:Conv2d(3, 8, 3)", "colors")
+    assert process.returncode == 2
+    assert "choose from certificate, receptive-field" in process.stderr
+    assert "Traceback" not in process.stderr
     with pytest.raises(UserError, match="--image"):
-        analyze(network(), "attribution", Wanted())
-    with pytest.raises(UserError, match="its classes are sky, road"):
+        analyze(network(), "attribution", AnalysisOptions())
+    with pytest.raises(UserError, match="choose from sky, road"):
         parse_class("tree", ("sky", "road"))
     with pytest.raises(UserError, match="give a number"):
         parse_class("tree", ())
