@@ -11,7 +11,6 @@ from torch.utils._pytree import tree_leaves
 
 from atrous.geometry.axis import Axis
 from atrous.geometry.graph import Op, Ref
-from atrous.geometry.maps import Bins, Bordered, Everything, Map, Resize
 from atrous.geometry.rules.rearrange import PADS
 from atrous.geometry.rules.resize import MODES
 
@@ -31,7 +30,7 @@ def first_difference(one: Axis, other: Axis) -> Op | None:
     for mine, yours in pairs:
         if mine is None or yours is None:
             return one.graph.ops[one.graph.output]
-        maps = [[_plain(r.map) for r in along.reads] for _, along in (mine, yours)]
+        maps = [[r.map.signature for r in along.reads] for _, along in (mine, yours)]
         if mine[0].kind != yours[0].kind or maps[0] != maps[1] or _numbers(mine[0]) != _numbers(yours[0]):
             return mine[0]
     return None
@@ -42,20 +41,10 @@ def per_position(axis: Axis) -> Op | None:
     for op, along in zip(axis.graph.ops, axis.along, strict=True):
         for read in along.reads:
             given = axis.graph.ops[read.input]
-            several = given.shape[read.dim] > 1 and not isinstance(read.map, Resize)
+            several = given.shape[read.dim] > 1 and not read.map.interpolates
             if not axis.streamed(read.input) and several and given.kind != "filled":
                 return op
     return None
-
-
-def _plain(step: Map) -> Any:
-    if isinstance(step, Resize):
-        return step.mode, step.align_corners, step.scale
-    if isinstance(step, Bordered):
-        return step.mode, step.before, step.after
-    if isinstance(step, Bins):
-        return step.length / step.bins
-    return type(step).__name__ if isinstance(step, Everything) else step
 
 
 def _numbers(op: Op) -> list[Any]:

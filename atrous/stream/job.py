@@ -14,7 +14,7 @@ from atrous.errors import UserError
 from atrous.geometry.axis import Axis
 from atrous.geometry.graph import Graph
 from atrous.geometry.passes import program
-from atrous.geometry.plan import Plan
+from atrous.geometry.plan import StreamPlan
 from atrous.geometry.program import Box, Program, full_box, steps
 from atrous.geometry.segments import Segment, SegmentWalk, choose, steady_windows
 from atrous.stream.chunked import ChunkedSink, ChunkedSource, chunk_rows
@@ -35,7 +35,7 @@ class Job:
     """One run of a prepared network over one source, by a plan."""
 
     ready: Prepared
-    plan: Plan
+    plan: StreamPlan
     region: Box
     dtype: torch.dtype
     post: Post = None

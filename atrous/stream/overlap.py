@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from atrous.geometry.program import Step
+from atrous.geometry.program import StripStep
 
 
 class Ahead:
@@ -20,9 +20,9 @@ class Ahead:
         found = self.waiting.pop((value, lo, hi), None)
         return self.read(value, lo, hi) if found is None else found.result()
 
-    def follow(self, steps: Iterable[Step]) -> Iterator[Step]:
+    def follow(self, steps: Iterable[StripStep]) -> Iterator[StripStep]:
         """The same steps; before each is given out, reading for the one after has begun."""
-        previous: Step | None = None
+        previous: StripStep | None = None
         for step in steps:
             for feed in step.feeds:
                 self.waiting[feed] = self.pool.submit(self.read, *feed)

@@ -11,7 +11,7 @@ from atrous.geometry.axis import Axis, Refused
 from atrous.geometry.field import AxisField, axis_field, margins
 from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.lower import lower
-from atrous.geometry.plan import Plan, follow_axes
+from atrous.geometry.plan import StreamPlan, follow_axes
 from atrous.geometry.program import Box, full_box
 from atrous.geometry.segments import Segment
 from atrous.stream.compiled import Call
@@ -94,7 +94,7 @@ def output_region(graph: Graph, axes: dict[int, Axis], region: Region | None) ->
     return box
 
 
-def rows_limit(ready: Prepared, made: Plan, dtype: torch.dtype) -> float:
+def rows_limit(ready: Prepared, made: StreamPlan, dtype: torch.dtype) -> float:
     """The bytes of a plan that a run adds to the network and to the copy that was prepared."""
     own = ready.graph.parameters * ready.dtype.itemsize
     return made.peak_bytes - own - (own if dtype == ready.dtype else 0)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atrous.geometry.graph import Op
-from atrous.geometry.program import Program, Run, Step
+from atrous.geometry.program import OpRun, Program, StripStep
 from atrous.stream.compute import compute
 from atrous.stream.compute.fast import join
 from atrous.stream.compute.place import with_room, write, writes
@@ -58,7 +58,7 @@ class Runner:
         self.readers = Counter(r.input for op in program.order for r in program.axis.along[op.index].reads)
         self.fixed: dict[int, tuple[Span, ...]] = {op.index: self._fixed_spans(op) for op in program.order}
 
-    def step(self, step: Step, read: Read, deliver: Deliver) -> None:
+    def step(self, step: StripStep, read: Read, deliver: Deliver) -> None:
         """Take one strip in and hand on every row that it finishes."""
         graph = self.program.graph
         for value, lo, hi in step.feeds:
@@ -95,7 +95,7 @@ class Runner:
                 spans.append(span)
         return tuple(spans)
 
-    def _place(self, op: Op, run: Run) -> Tensor | None:
+    def _place(self, op: Op, run: OpRun) -> Tensor | None:
         """Where the rows are to be written: behind those held; None where there are none, or the operator cannot."""
         buffer, dim = self.buffers.get(op.index), self.program.axis.dim(op.index)
         if buffer is None or dim is None or not writes(op) or run.hi <= run.lo or 0 in buffer.tensor.shape:
@@ -103,7 +103,7 @@ class Runner:
         buffer.tensor, place = with_room(buffer.tensor, dim, run.hi - run.lo)
         return place
 
-    def _compute(self, op: Op, run: Run, place: Tensor | None) -> Tensor:
+    def _compute(self, op: Op, run: OpRun, place: Tensor | None) -> Tensor:
         along = span_of(op, self.program.axis, run.lo, run.hi)
         spans = (along, *self.fixed[op.index]) if along is not None else self.fixed[op.index]
         tensors = {i: self._input(i, spans) for i in op.inputs}
@@ -162,7 +162,7 @@ class Runner:
         assert program.axis.streamed(value)
         return torch.zeros(sizes, dtype=like.dtype if op.dtype.is_floating_point else op.dtype, device=like.device)
 
-    def _gather(self, op: Op, run: Run) -> None:
+    def _gather(self, op: Op, run: OpRun) -> None:
         read = self.program.axis.along[op.index].reads[0]
         buffer = self.buffers[read.input]
         tensor = buffer.tensor.narrow(read.dim, run.lo - buffer.start, run.hi - run.lo)

@@ -1,7 +1,6 @@
 """Live signals and video: push rows as they come, get finished rows back, with a latency known beforehand."""
 
 import math
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,14 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from atrous.errors import UserError
-from atrous.geometry.axis import Axis, Refused
+from atrous.geometry.axis import Axis, Refused, period, strides
 from atrous.geometry.field import axis_field, depends_on, latency
 from atrous.geometry.graph import Op
-from atrous.geometry.maps import Bins, Bordered, Resize, Sliding
 from atrous.geometry.plan import choose_axis
-from atrous.geometry.program import Program, Walk, build, full_box
+from atrous.geometry.program import Program, ProgramWalk, build, full_box
 from atrous.geometry.rules.resize import scale_factors
-from atrous.geometry.strides import period, strides
 from atrous.stream.alike import first_difference, per_position
 from atrous.stream.post import Post, post_function
 from atrous.stream.prepare import Prepared, output_region, prepare
@@ -80,7 +77,7 @@ class Session:
         self._dim = len(self.axis.graph.ops[self.axis.graph.output].shape) - self.axis.graph.ndim + axis
         self._check = math.ceil((sum(field.halo) + period(self.axis)) / field.stride) + 1
         self._program = self._build()
-        self._walk = Walk(self._program, held)
+        self._walk = ProgramWalk(self._program, held)
         known = constants(self.ready.graph, self.dtype)
         settle(self.ready.graph, self.axis, known)
         self._runner = Runner(self._program, known, {})
@@ -112,7 +109,7 @@ class Session:
     def _repeats(self) -> bool:
         """Whether all rows move on by whole rows every period, so that they can be counted anew."""
         maps = [read.map for op in self._program.order for read in self.axis.along[op.index].reads]
-        exact = all(step.power if isinstance(step, Resize) else not isinstance(step, Bins) for step in maps)
+        exact = all(step.is_uniform for step in maps)
         per_row, step = strides(self.axis), period(self.axis)
         return exact and all(v in per_row and step % per_row[v] == 0 for v in self._walk.done)
 
@@ -204,8 +201,7 @@ class Session:
     def _check_ratios(self, axis: Axis) -> None:
         """A resize whose ratio depends on the length would have changed rows that were already given out."""
         scales = [
-            [r.map.scale for along in a.along for r in along.reads if isinstance(r.map, Resize)]
-            for a in (self.axis, axis)
+            [r.map.signature for along in a.along for r in along.reads if r.map.interpolates] for a in (self.axis, axis)
         ]
         if scales[0] != scales[1] and self._given:
             raise UserError(
@@ -256,10 +252,9 @@ def stretched(axis: Axis) -> Op | None:
     """The first resize whose ratio follows from the length of the input, at multiples of the stride too."""
     for op, along in zip(axis.graph.ops, axis.along, strict=True):
         for step in (read.map for read in along.reads):
-            if isinstance(step, Resize) and step.length > 1 and step.outputs != step.length:
-                given = scale_factors(op)[along.dim - len(op.shape)] if along.dim else None
-                ratio = Fraction(step.length, step.outputs)
-                if step.align_corners or (given is None and max(ratio.as_integer_ratio()) > RATIO):
+            if step.interpolates:
+                factor = scale_factors(op)[along.dim - len(op.shape)] if along.dim else None
+                if step.ratio_follows_length(factor is not None, RATIO):
                     return op
     return None
 
@@ -282,13 +277,7 @@ def withheld(axis: Axis, longer: Axis) -> dict[int, int]:
         grows = along.dim is not None and longer.length(op.index) > axis.length(op.index)
         for read in along.reads if grows else ():
             arrived, rows, step = axis.graph.ops[read.input].shape[read.dim], axis.length(op.index), read.map
-            if isinstance(step, Resize):
-                drop = 0 if step.power else 1
-            elif isinstance(step, Bordered):  # the rows after the end copy others: none of those is dropped
-                drop = 0
-            else:
-                drop = step.ready(arrived, arrived + rows) - rows
-                drop += isinstance(step, Sliding) and step.stride > 1 and drop > 0
+            drop = step.dropped_at_end(arrived, rows)
             if drop > 0 and axis.streamed(read.input):
                 found[op.index] = max(found.get(op.index, 0), drop)
     return found

@@ -10,7 +10,7 @@ from torch import nn
 
 from atrous.errors import UserError
 from atrous.geometry.axis import Refused
-from atrous.geometry.plan import Plan, byte_count, choose_axis, make_plan
+from atrous.geometry.plan import Limits, StreamPlan, byte_count, choose_axis, make_plan
 from atrous.stream.engines import compiler
 from atrous.stream.job import Job
 from atrous.stream.post import Post
@@ -102,7 +102,7 @@ def plan(
     spool: str | Path | None = None,
     engine: str = "torch",
     output: int | str | None = None,
-) -> Plan:
+) -> StreamPlan:
     """How `stream` would go about an input of this shape `(C, *S)`, with the same options; print its `.text()`.
 
     >>> found = plan(nn.Conv2d(3, 8, 3, padding=1), (3, 4096, 2048))
@@ -134,7 +134,7 @@ def _planned(
     region: Region | None,
     spool: bool,
     engine: str,
-) -> tuple[Any, Plan]:
+) -> tuple[Any, StreamPlan]:
     if strategy not in (None, *STRATEGIES):
         raise UserError(f"strategy={strategy!r} is not known: give one of {', '.join(STRATEGIES)}")
     if (strip is not None and strip < 1) or (blocks is not None and blocks < 1):
@@ -146,9 +146,7 @@ def _planned(
         ready.axes,
         along,
         box,
-        memory=byte_count(memory),
-        strip=strip,
-        blocks=blocks,
+        limits=Limits(byte_count(memory), strip, blocks),
         dtype=dtype or ready.dtype,
         spool=spool,
         compiled=engine != "torch",
@@ -158,8 +156,8 @@ def _planned(
 
 
 def _choose(
-    ready: Prepared, strips: Plan, box: Any, memory: float | None, dtype: torch.dtype, strategy: str | None
-) -> Plan:
+    ready: Prepared, strips: StreamPlan, box: Any, memory: float | None, dtype: torch.dtype, strategy: str | None
+) -> StreamPlan:
     """The strategy asked for; else the one with less work, and why."""
     if strategy == "strips":
         return strips

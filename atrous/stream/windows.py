@@ -14,14 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from atrous.geometry.axis import Refused
+from atrous.geometry.axis import Refused, period
 from atrous.geometry.field import AxisField
 from atrous.geometry.graph import Graph
-from atrous.geometry.maps import Bins, Everything, Map, Resize
 from atrous.geometry.memory import macs
-from atrous.geometry.plan import Plan, whole_peak
+from atrous.geometry.plan import StreamPlan, whole_peak
 from atrous.geometry.program import Box
-from atrous.geometry.strides import period
 from atrous.stream.alike import first_difference, per_position
 from atrous.stream.compiled import Compiler
 from atrous.stream.post import Post, post_function, result_like
@@ -67,7 +65,7 @@ def axis_windows(field: AxisField, step: int, size: int, wanted: tuple[int, int]
     return found
 
 
-def window_plan(ready: Prepared, made: Plan, box: Box, memory: float | None, dtype: torch.dtype) -> Plan:
+def window_plan(ready: Prepared, made: StreamPlan, box: Box, memory: float | None, dtype: torch.dtype) -> StreamPlan:
     """The plan for windows in place of strips. Raises `Refused` where windows cannot be exact."""
     graph = ready.graph
     if len(ready.axes) < graph.ndim:
@@ -76,7 +74,7 @@ def window_plan(ready: Prepared, made: Plan, box: Box, memory: float | None, dty
         if axis.barriers:
             raise Refused(axis.barriers[0], "needs the whole extent, so windows cannot be exact: use strips")
         for op, along in zip(graph.ops, axis.along, strict=True):
-            if any(_depends_on_length(r.map) for r in along.reads):
+            if any(r.map.depends_on_length for r in along.reads):
                 raise Refused(op, "its rows depend on the length of the input, so windows cannot be exact: use strips")
         placed = per_position(axis)
         if placed is not None:
@@ -108,7 +106,7 @@ def window_plan(ready: Prepared, made: Plan, box: Box, memory: float | None, dty
 
 def run_windows(
     ready: Prepared,
-    made: Plan,
+    made: StreamPlan,
     box: Box,
     source: Any,
     sink: Any,
@@ -190,14 +188,6 @@ def window_engine(
         return out
 
     return run
-
-
-def _depends_on_length(step: Map) -> bool:
-    return (
-        isinstance(step, Bins)
-        or (isinstance(step, Everything) and step.length > 1)
-        or (isinstance(step, Resize) and (step.align_corners or ((1 / step.scale) % 1 != 0 and step.scale % 1 != 0)))
-    )
 
 
 def _windows(ready: Prepared, fields: dict[int, AxisField], sizes: dict[int, int], box: Box) -> dict[int, list[Window]]:

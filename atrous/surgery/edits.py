@@ -9,7 +9,7 @@ import torch
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis
 from atrous.geometry.graph import Graph, Op
-from atrous.geometry.maps import IDENTITY, Everything
+from atrous.geometry.maps import IDENTITY
 from atrous.geometry.rules import sliding
 from atrous.geometry.rules.rearrange import PADS, pad_mode, pad_pairs
 from atrous.surgery.window import Window
@@ -102,8 +102,8 @@ def _edit(graph: Graph, op: Op, axes: Sequence[Axis], before: list[int], after: 
 def _moves(op: Op, axis: Axis) -> bool:
     """Whether outputs read anything but the position they stand at, or positions are added or cropped."""
     for read in axis.along[op.index].reads:
-        if isinstance(read.map, Everything) and read.map.length == 1:
-            continue  # broadcast
+        if read.map.is_broadcast:
+            continue
         if not axis.streamed(read.input):
             raise refusal(op, f"it meets a constant of {axis.graph.ops[read.input].shape[read.dim]} positions")
         if read.map != IDENTITY or axis.length(op.index) != axis.graph.ops[read.input].shape[read.dim]:

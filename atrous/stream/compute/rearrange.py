@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from atrous.geometry.graph import Op
-from atrous.geometry.maps import Bordered, Regrouped, Sliding
 from atrous.geometry.rules.rearrange import pad_map, pad_mode, pad_pairs
 from atrous.stream.compute.sliding import extended
 from atrous.stream.span import Span
@@ -17,16 +16,15 @@ def view(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
     for span in spans:
         if span.dim >= 0:
             piece = span.pieces[op.inputs[0]]
-            inner, outer = (piece.map.inner, piece.map.outer) if isinstance(piece.map, Regrouped) else (1, 1)
-            sizes[span.dim] = (piece.hi - piece.lo) * inner // outer
+            sizes[span.dim] = (piece.hi - piece.lo) // piece.map.rows_per_output
     return _cut(x.reshape(sizes), op, spans)
 
 
 def _cut(x: Tensor, op: Op, spans: tuple[Span, ...]) -> Tensor:
     for span in spans:
         piece = span.pieces[op.inputs[0]]
-        if isinstance(piece.map, Regrouped):
-            x = x.narrow(span.dim, span.lo - piece.lo * piece.map.inner // piece.map.outer, span.hi - span.lo)
+        if piece.map.rows_per_output != 1:
+            x = x.narrow(span.dim, span.lo - piece.lo // piece.map.rows_per_output, span.hi - span.lo)
     return x
 
 
@@ -50,7 +48,7 @@ def repeat(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tenso
     """A vector is repeated as often as the box has rows."""
     x, repeats = tensors[op.inputs[0]], list(op.arguments["repeats"])
     for span in spans:
-        if not isinstance(span.pieces[op.inputs[0]].map, Sliding):
+        if span.pieces[op.inputs[0]].map.is_broadcast:
             repeats[span.dim] = span.hi - span.lo
     return x.repeat(repeats)
 
@@ -81,10 +79,7 @@ def pad(op: Op, tensors: dict[int, Tensor], spans: tuple[Span, ...]) -> Tensor:
         start, length = (0, x.shape[dim]) if span is None else (span.pieces[source].lo, span.pieces[source].length)
         step = pad_map(mode, before, after, length)
         lo, hi = (0, op.shape[dim]) if span is None else (span.lo, span.hi)
-        if isinstance(step, Bordered):
-            rows = [step.index(o) - start for o in range(lo, hi)]
-        else:
-            rows = [o - before - start for o in range(lo, hi)]
+        rows = [step.source_row(o) - start for o in range(lo, hi)]
         if rows != list(range(x.shape[dim])):
             x = x.index_select(dim, torch.tensor(rows, device=x.device))
     return x
