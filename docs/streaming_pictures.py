@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atrous.geometry.program import Walk, build, full_box
+from atrous.geometry.program import ProgramWalk, build, full_box
 from atrous.stream import prepare, stream
 
 mpl.use("svg")
@@ -40,7 +40,7 @@ def draw_step(network: nn.Module, rows: int = 96, strip: int = 16, step: int = 3
     ready = prepare(network, (3, rows, 8))
     axes = {0: ready.axes[0]}
     program = build(axes, 0, {ready.graph.output: full_box(axes, ready.graph.output)}, (0,))
-    walk = Walk(program)
+    walk = ProgramWalk(program)
     ready_rows = {}
     for _ in islice(walk.finite(strip), step):
         before, ready_rows = ready_rows, dict(walk.done)

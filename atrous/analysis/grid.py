@@ -10,12 +10,11 @@ from torch import nn
 from atrous._nd import CONV
 from atrous.analysis.probe import Output, shared_copy
 from atrous.errors import UserError
-from atrous.geometry.axis import Axis
+from atrous.geometry.axis import Axis, period, strides
 from atrous.geometry.field import value_spans
 from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.lower import CONVOLUTIONS, TRANSPOSED, lower
 from atrous.geometry.plan import follow_axes
-from atrous.geometry.strides import period, strides
 
 _FAR = (4096, 65536)  # positions added to an input so that its middle is far from the border; only shapes are computed
 _NARROW = 128  # width of a strip along the axes that are not measured, in positions

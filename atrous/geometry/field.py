@@ -1,5 +1,10 @@
-"""What geometry proves of a network at an input shape: sizes, receptive field, halo, barriers, and whether it
-streams."""
+"""Receptive fields, and the certificate: what can be proved of a network at one input shape without running it.
+
+The receptive field of output row `o` is found by walking backwards through the graph. At first the output needs rows
+`[o, o+1)` of itself. Every operator turns the rows `[lo, hi)` that are needed of its value into the rows
+`[first(lo), last(hi-1))` of each of its inputs (`maps.py`). A value that several operators read needs the union. What
+arrives at the input is the receptive field, padding included.
+"""
 
 import math
 from dataclasses import asdict, dataclass
@@ -9,24 +14,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from atrous.geometry.axis import Axis
+from atrous.geometry.axis import Axis, period, strides
 from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.lower import lower
 from atrous.geometry.memory import macs
-from atrous.geometry.passes import passes_of
-from atrous.geometry.plan import Plan, byte_count, choose_axis, follow_axes, make_plan, whole_peak
+from atrous.geometry.plan import Limits, StreamPlan, byte_count, choose_axis, follow_axes, make_plan, whole_peak
 from atrous.geometry.program import full_box
-from atrous.geometry.strides import period, strides
 
 
 @dataclass(frozen=True)
 class AxisField:
-    """One spatial axis: input and output positions, and what one output can depend on.
+    """What one output position can depend on, along one spatial axis of `inputs` and `outputs` positions.
 
-    `stride` is input positions per output position. An output depends on `receptive_field` input positions, padding
-    included, at most (barriers aside, which see everything); those of output `o` begin at `o * stride + offset` or
-    later. `halo` is how many positions before and after its own footprint, `o * stride` to `(o + 1) * stride`, a
-    region needs.
+    `stride` is input positions per output position. An output depends on at most `receptive_field` input positions,
+    padding included and barriers aside, which see everything. Those of output `o` begin at `o * stride + offset` or
+    later. The footprint of output `o` is the interval from `o * stride` to `(o + 1) * stride`; `halo` is how many input
+    positions before and after its footprint an output needs.
     """
 
     axis: int
@@ -40,7 +43,7 @@ class AxisField:
 
 @dataclass(frozen=True)
 class Barrier:
-    """An operator that needs the whole extent before the network can go on."""
+    """An operator that needs the whole input, by the name of its module, before later ones can be computed."""
 
     module: str
     operator: str
@@ -48,12 +51,13 @@ class Barrier:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What geometry proves of a network at one input shape `(C, *S)`.
+    """What is proved of a network at one input shape `(C, *S)`.
 
-    `verdict` is "exact", "exact in k passes" or "refused because <module> (<operator>): <reason>". `fields` has an
-    entry
-    per axis along which positions can be followed; `refused` says why for the others. `macs` counts the multiply-adds
-    of one forward pass; `peak_whole` and `peak_streamed` are predicted bytes, weights included (`plan` says how).
+    `verdict` is "exact", "exact in k passes" or "refused because <module> (<operator>): <reason>", and says whether the
+    network can be streamed. `fields` has an entry per axis along which positions can be followed; `refused` says for
+    each other axis why they cannot. `macs` are the multiply-adds of one forward pass, `parameters` the number of
+    weights. `peak_whole` and `peak_streamed` are predicted bytes of that pass and of a streamed run by `plan`, weights
+    included.
     """
 
     network: str
@@ -69,16 +73,14 @@ class Certificate:
     parameters: int
     peak_whole: int
     peak_streamed: int | None
-    plan: Plan | None = None
+    plan: StreamPlan | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, strings and lists, for JSON."""
-        found = asdict(self)
-        found["plan"] = None if self.plan is None else self.plan.text()
-        return found
+        """Return the certificate as plain numbers, strings and lists, for JSON."""
+        return {**asdict(self), "plan": None if self.plan is None else self.plan.text()}
 
     def text(self) -> str:
-        """The certificate as a table."""
+        """Return the certificate as a table."""
         lines = [
             f"{self.network}: {_times(self.shape)} -> {_times(self.output_shape)}",
             f"verdict          {self.verdict}",
@@ -110,14 +112,16 @@ def certify(
     output: int | str | None = None,
     memory: float | str | None = None,
 ) -> Certificate:
-    """The certificate of `network` for inputs of `shape` `(C, *S)`; needs neither data nor the memory for it.
+    """Return the certificate of `network` for inputs of `shape` `(C, *S)`. It needs neither data nor their memory.
 
-    `output` says which tensor, when the network returns several; `memory` is what the streamed run may take (768 MiB of
-    rows when None). Raises `UserError` when the network cannot be exported at this shape.
+    `output` names the tensor to look at when the network returns several. `memory` is what a streamed run may take, in
+    bytes or as text such as "1GB" (about 768 MiB of rows when None). Raises `UserError` when the network cannot be
+    exported at this shape.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Conv2d(8, 8, 3, padding=1))
-    >>> found = certify(network, (3, 64, 96))
-    >>> found.verdict, found.fields[0].receptive_field, found.fields[0].stride, found.fields[0].halo
+    >>> certificate = certify(network, (3, 64, 96))
+    >>> field = certificate.fields[0]
+    >>> certificate.verdict, field.receptive_field, field.stride, field.halo
     ('exact', 7, 2.0, (3, 2))
     """
     parameters = sum(p.numel() for p in network.parameters())
@@ -129,43 +133,44 @@ def certify(
     fields = tuple(axis_field(axis) for axis in streamable.values())
     reasons = {g: str(why) for g, why in refused.items()}
     reasons.update({g: "the output has no positions along it" for g in axes if g not in streamable})
-    made, passes, barriers = None, 0, ()
+    plan, barriers = None, ()
     if streamable:
         stream = choose_axis(graph, streamable, refused, None)
         axis = streamable[stream]
-        passes = len(passes_of(axis))
         barriers = tuple(Barrier(op.module, op.kind) for op in axis.barriers)
-        made = make_plan(graph, streamable, stream, full_box(streamable, graph.output), memory=byte_count(memory))
-        verdict = "exact" if passes == 1 else f"exact in {passes} passes"
+        box = full_box(streamable, graph.output)
+        plan = make_plan(graph, streamable, stream, box, limits=Limits(memory=byte_count(memory)))
+        verdict = "exact" if len(plan.passes) == 1 else f"exact in {len(plan.passes)} passes"
     else:
         verdict = f"refused because {reasons[min(reasons)]}"
     return Certificate(
-        type(network).__name__,
-        tuple(shape),
-        graph.ops[graph.output].shape[1:],
-        verdict,
-        made is not None,
-        passes,
-        fields,
-        barriers,
-        reasons,
-        sum(macs(op, graph.ops) for op in graph.ops),
-        parameters,
-        whole,
-        None if made is None else made.peak_bytes,
-        made,
+        network=type(network).__name__,
+        shape=tuple(shape),
+        output_shape=graph.ops[graph.output].shape[1:],
+        verdict=verdict,
+        exact=plan is not None,
+        passes=0 if plan is None else len(plan.passes),
+        fields=fields,
+        barriers=barriers,
+        refused=reasons,
+        macs=sum(macs(op, graph.ops) for op in graph.ops),
+        parameters=parameters,
+        peak_whole=whole,
+        peak_streamed=None if plan is None else plan.peak_bytes,
+        plan=plan,
     )
 
 
 def depends_on(axis: Axis, o: int) -> tuple[int, int]:
-    """The input interval `[lo, hi)`, padding included, that output `o` depends on: the union over all paths."""
+    """Return the input rows `[lo, hi)`, padding included, that output row `o` depends on: the union over all paths."""
     return value_spans(axis, o).get(0, (0, 0))
 
 
-def value_spans(axis: Axis, o: int, held: dict[int, int] | None = None) -> dict[int, tuple[int, int]]:
-    """For every value the rows `[lo, hi)`, padding included, that output `o` depends on.
+def value_spans(axis: Axis, o: int, withheld: dict[int, int] | None = None) -> dict[int, tuple[int, int]]:
+    """Return for every value the rows `[lo, hi)`, padding included, that output row `o` depends on.
 
-    With `held` those that it waits for, when operators hold back so many of the rows that they could give.
+    `withheld` says for some operators how many of the rows that are ready they hold back. Then `hi` counts the rows
+    that must have arrived before the output is given.
     """
     graph: Graph = axis.graph
     spans: dict[int, tuple[int, int]] = {graph.output: (o, o + 1)}
@@ -175,47 +180,56 @@ def value_spans(axis: Axis, o: int, held: dict[int, int] | None = None) -> dict[
         lo, hi = spans[op.index]
         for read in axis.along[op.index].reads:
             if axis.streamed(read.input):
-                a, b = read.map.first(lo), read.map.last(hi - 1 + (held or {}).get(op.index, 0))
-                if op.kind == "cat" and (b <= 0 or a >= graph.ops[read.input].shape[read.dim]):
-                    continue  # joined along the axis: other rows come from this input
-                c, d = spans.get(read.input, (a, b))
-                spans[read.input] = (min(a, c), max(b, d))
+                start, stop = read.map.first(lo), read.map.last(hi - 1 + (withheld or {}).get(op.index, 0))
+                if op.kind == "cat" and (stop <= 0 or start >= graph.ops[read.input].shape[read.dim]):
+                    continue  # joined along the axis: the rows come from another input
+                old_start, old_stop = spans.get(read.input, (start, stop))
+                spans[read.input] = (min(start, old_start), max(stop, old_stop))
     return spans
 
 
 def axis_field(axis: Axis) -> AxisField:
-    """Sizes, stride, receptive field and halo along one axis, measured in the middle over one period of the network."""
+    """Return sizes, stride, receptive field and halo along one axis.
+
+    Outputs differ within one period of the network, so those of one period in the middle are looked at. With stride
+    `t`, and rows `[lo, hi)` that output `o` depends on, the halo before is the largest `floor(o*t) - lo`, and the halo
+    after the largest `hi - ceil((o+1)*t)`.
+    """
     inputs, outputs = axis.length(0), axis.length(axis.graph.output)
     stride, samples = _one_period(axis)
     intervals = {o: depends_on(axis, o) for o in samples}
     size = max(hi - lo for lo, hi in intervals.values())
     offset = min(float(lo - o * stride) for o, (lo, _) in intervals.items())
-    before = max(int(o * stride) - lo for o, (lo, _) in intervals.items())
-    after = max(hi - -int(-(o + 1) * stride // 1) for o, (_, hi) in intervals.items())
+    before = max(math.floor(o * stride) - lo for o, (lo, _) in intervals.items())
+    after = max(hi - math.ceil((o + 1) * stride) for o, (_, hi) in intervals.items())
     return AxisField(axis.index, inputs, outputs, float(stride), size, offset, (max(0, before), max(0, after)))
 
 
-def latency(axis: Axis, held: dict[int, int]) -> int:
-    """How many input rows beyond its own an output waits for, when operators hold back so many rows."""
+def latency(axis: Axis, withheld: dict[int, int]) -> int:
+    """Return how many input rows after its footprint an output waits for, when operators hold back so many rows."""
     stride, samples = _one_period(axis)
-    waits = (value_spans(axis, o, held).get(0, (0, 0))[1] + int(-(o + 1) * stride // 1) for o in samples)
-    return max(0, *waits)
+    ends = {o: value_spans(axis, o, withheld).get(0, (0, 0))[1] for o in samples}
+    return max(0, *(end - math.ceil((o + 1) * stride) for o, end in ends.items()))
 
 
 def _one_period(axis: Axis) -> tuple[Fraction, range]:
-    """The stride of the output, and outputs in the middle over one period of the network."""
+    """Return the stride of the output, and the output rows of one period of the network in the middle."""
     outputs = axis.length(axis.graph.output)
     stride = strides(axis).get(axis.graph.output, Fraction(axis.length(0), outputs))
-    repeat = max(1, int(period(axis) / stride))
-    middle = max(0, outputs // 2 - repeat // 2)
-    return stride, range(middle, min(outputs, middle + repeat))
+    count = max(1, int(period(axis) / stride))
+    start = max(0, outputs // 2 - count // 2)
+    return stride, range(start, min(outputs, start + count))
 
 
 def margins(axis: Axis) -> tuple[int, int]:
-    """How far a window of the input must reach beyond the footprint of its outputs to give what the whole input gives.
+    """Return how many input rows a window must hold before and after the footprint of its outputs.
 
-    That is the halo, and more where values between are cropped: a row that the crop takes away in the window must not
-    be one that a later operator reads, for it would read padding there.
+    Then the network on the window gives these outputs as on the whole input. That is the halo, and more where values in
+    between are cropped: rows that a crop drops in the window must not be rows that a later operator reads in the whole
+    input, where it would read padding in the window.
+
+    A value of `n` rows with stride `t` covers `n*t` of the `inputs` input rows. The window must reach as far as the
+    rows that an output depends on, times `t`, and by the `inputs - n*t` rows that are missing at the end further.
 
     >>> from torch import nn
     >>> from atrous.geometry.graph import export_graph
@@ -225,14 +239,15 @@ def margins(axis: Axis) -> tuple[int, int]:
     >>> axis_field(axis).halo, margins(axis)
     ((0, 4), (1, 5))
     """
-    per_row, (stride, samples) = strides(axis), _one_period(axis)
-    inputs, whole = axis.length(0), axis.length(0) % period(axis) == 0
+    stride_of, (stride, samples) = strides(axis), _one_period(axis)
+    inputs = axis.length(0)
+    in_whole_periods = inputs % period(axis) == 0
     before = after = Fraction(0)
     for o in samples:
         for value, (lo, hi) in value_spans(axis, o).items():
-            if value in per_row:
-                step = per_row[value]
-                missing = inputs - axis.length(value) * step + (0 if whole else max(step - 1, 0))
+            if value in stride_of:
+                step = stride_of[value]
+                missing = inputs - axis.length(value) * step + (0 if in_whole_periods else max(step - 1, 0))
                 before = max(before, o * stride - lo * step)
                 after = max(after, hi * step + missing - (o + 1) * stride)
     return math.ceil(before), math.ceil(after)

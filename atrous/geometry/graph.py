@@ -1,7 +1,8 @@
-"""The network as a list of operators: exported at the true input shape, on tensors without data.
+"""The network as a list of operators, exported at the true input shape on tensors without data.
 
-At the true shape every size-dependent pad, crop and `size=` resize is a constant, and nothing is allocated: the example
-input is one number, expanded with stride zero.
+`torch.export` runs the network once and records every operator of ATen that it calls. At the true input shape every
+pad, crop and resize whose size depends on the input's is a constant. No memory is needed for that: the example input is
+one number, expanded to the shape with stride zero.
 """
 
 import inspect
@@ -22,8 +23,11 @@ from torch.utils._pytree import tree_flatten_with_path, tree_map, tree_unflatten
 
 from atrous.errors import UserError
 
-RECURRENT = 1000  # positions
-EXPORTING = threading.RLock()  # the mode of a network, and torch's tracer, are of one thread at a time
+RECURRENT = 1000
+"""Positions up to which a network with recurrent layers is exported."""
+
+EXPORTING = threading.RLock()
+"""Held while a network is exported: only one thread at a time may change its mode and use the tracer of torch."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,13 @@ class Ref:
 
 @dataclass(frozen=True)
 class Op:
-    """One operator and the value that it makes; its index in `Graph.ops` is the value's name.
+    """One operator and the value that it computes. Other operators refer to the value by `index`, its place in
+    `Graph.ops`.
 
-    `kind` is "input", "constant" (a parameter, a buffer), or the name of the ATen operator without overload.
-    `item` picks one result of an operator that returns several. `module` is the user's name of the module.
+    `kind` is "input", "constant" (a parameter or a buffer, whose numbers are `tensor`), or the name of the ATen
+    operator without its overload. `module` is the name that the user's network has for the module. `shape` and `dtype`
+    are those of the value. `target` is the function with arguments `args` and `kwargs`, in which other values stand as
+    `Ref`; `item` picks one result of a function that returns several.
     """
 
     index: int
@@ -54,17 +61,17 @@ class Op:
 
     @cached_property
     def inputs(self) -> tuple[int, ...]:
-        """The values read, each once, in the order of the arguments."""
+        """The indices of the values that it reads, each once, in the order of the arguments."""
         return tuple(dict.fromkeys(refs((self.args, self.kwargs))))
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
-        """The arguments by name, defaults filled in."""
+        """The arguments by name, with defaults filled in."""
         return bind(self.target, self.args, self.kwargs)
 
     @cached_property
     def numel(self) -> int:
-        """How many numbers the value holds."""
+        """The number of numbers in the value."""
         return int(torch.Size(self.shape).numel())
 
 
@@ -72,7 +79,8 @@ class Op:
 class Graph:
     """The operators of one network at one input shape, in an order in which they can run.
 
-    `ops[0]` is the input `(1, C, *S)`; `output` is the index of the output. `network` is the class name.
+    `ops[0]` is the input `(1, C, *S)`, `output` is the index of the output, and `network` the class name of the
+    network.
     """
 
     ops: tuple[Op, ...]
@@ -86,25 +94,25 @@ class Graph:
 
     @property
     def ndim(self) -> int:
-        """How many spatial axes the input has."""
+        """The number of spatial axes of the input."""
         return len(self.ops[0].shape) - 2
 
     def readers(self) -> dict[int, list[int]]:
-        """For every value the operators that read it."""
-        found: dict[int, list[int]] = {op.index: [] for op in self.ops}
+        """Return for every value the operators that read it."""
+        readers: dict[int, list[int]] = {op.index: [] for op in self.ops}
         for op in self.ops:
             for i in op.inputs:
-                found[i].append(op.index)
-        return found
+                readers[i].append(op.index)
+        return readers
 
     @property
     def parameters(self) -> int:
-        """How many numbers the constants hold."""
+        """The number of numbers in all constants."""
         return sum(op.numel for op in self.ops if op.kind == "constant")
 
 
 def refs(tree: Any) -> Iterator[int]:
-    """The indices of all `Ref` in nested tuples, lists and dicts."""
+    """Yield the index of every `Ref` in nested tuples, lists and dicts."""
     if isinstance(tree, Ref):
         yield tree.index
     elif isinstance(tree, list | tuple):
@@ -116,7 +124,7 @@ def refs(tree: Any) -> Iterator[int]:
 
 
 def bind(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments by name, for an ATen overload (by its schema) or for a Python function."""
+    """Return arguments by name, for an ATen overload (by its schema) or for a Python function."""
     if isinstance(target, torch._ops.OpOverload):
         bound = {}
         for i, argument in enumerate(target._schema.arguments):
@@ -131,12 +139,11 @@ def bind(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
 
 
 def export_graph(network: nn.Module, shape: tuple[int, ...], *, output: int | str | None = None) -> Graph:
-    """The operators that `network` runs, in evaluation mode, on one input `(C, *S)` of this shape.
+    """Return the operators that `network` runs, in evaluation mode, on one input of this shape `(C, *S)`.
 
-    The network's own Python runs once, forward hooks included, on tensors without numbers; what it keeps of them has
-    none.
-    A network that returns several tensors gives the one named by `output`: an index, a key, or for nested results the
-    way to it as in "features.2"; the key "out" is taken by itself. The network is left as found.
+    The network's own Python code runs once, forward hooks included, on tensors without numbers. The network is left as
+    it was. A network that returns several tensors gives the one named by `output`: an index, a key, or for nested
+    results the path to it, as in "features.2". Without `output`, the key "out" is taken if there is one.
 
     Raises `UserError` when the network cannot be exported or has no such output.
 
@@ -145,52 +152,58 @@ def export_graph(network: nn.Module, shape: tuple[int, ...], *, output: int | st
     (['input', 'constant', 'constant', 'conv2d'], (1, 8, 64, 48))
     """
     program = _export(network, tuple(shape))
-    picked = _pick(program, output)
-    ops: list[Op] = []
-    where: dict[torch.fx.Node, Any] = {}
+    output_node = _output_node(program, output)
     constants = _constants(program)
+    input_names = {spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"}
     nodes = [n for n in program.graph.nodes if n.op in ("placeholder", "get_attr", "call_function")]
-    inputs = {spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"}
-    for node in sorted(nodes, key=lambda n: not (n.op == "placeholder" and n.name in inputs)):
-        if node.op != "call_function":
-            tensor = None if node.name in inputs else constants[node.name if node.op == "placeholder" else node.target]
-            value = node.meta["val"] if tensor is None else tensor
-            kind = "input" if tensor is None else "constant"
-            ops.append(Op(len(ops), kind, node.name, tuple(value.shape), value.dtype, tensor=tensor))
-            where[node] = Ref(len(ops) - 1)
-            continue
-        if node.target is operator.getitem:
-            source, item = cast(torch.fx.Node, node.args[0]), cast(int, node.args[1])
-            target, raw_args, raw_kwargs = source.target, source.args, source.kwargs
-        elif not isinstance(node.meta.get("val"), torch.Tensor):
-            continue  # of several results the items follow, each as an operator of its own; checks have none
+    nodes.sort(key=lambda n: not (n.op == "placeholder" and n.name in input_names))  # the input first
+    ops: list[Op] = []
+    ref_of: dict[torch.fx.Node, Ref] = {}
+    for node in nodes:
+        if node.op == "call_function":
+            op = _called(node, len(ops), ref_of)
+        elif node.name in input_names:
+            op = _stored(node, len(ops), None)
         else:
-            item, target, raw_args, raw_kwargs = None, node.target, node.args, node.kwargs
-        args, kwargs = (
-            tree_map(lambda a: where.get(a, a) if isinstance(a, torch.fx.Node) else a, t)
-            for t in (raw_args, dict(raw_kwargs))
-        )
-        value = node.meta["val"]
-        ops.append(
-            Op(
-                len(ops),
-                _kind(target),
-                _module(node),
-                tuple(value.shape),
-                value.dtype,
-                target,  # pyright: ignore
-                tuple(args),
-                kwargs,
-                item,
-            )
-        )
-        where[node] = Ref(len(ops) - 1)
-    return Graph(tuple(ops), where[picked].index, type(network).__name__)
+            op = _stored(node, len(ops), constants[node.name if node.op == "placeholder" else node.target])
+        if op is not None:
+            ops.append(op)
+            ref_of[node] = Ref(op.index)
+    return Graph(tuple(ops), ref_of[output_node].index, type(network).__name__)
+
+
+def _stored(node: torch.fx.Node, index: int, tensor: Tensor | None) -> Op:
+    """Return the operator of the input (no tensor) or of a parameter, buffer or constant."""
+    value = node.meta["val"] if tensor is None else tensor
+    kind = "input" if tensor is None else "constant"
+    return Op(index, kind, node.name, tuple(value.shape), value.dtype, tensor=tensor)
+
+
+def _called(node: torch.fx.Node, index: int, ref_of: dict[torch.fx.Node, Ref]) -> Op | None:
+    """Return the operator of a call that gives one tensor, or None.
+
+    A call that gives several results is left out: each result that is used follows as a `getitem` node, and becomes an
+    operator with that `item`. A check that gives no tensor is left out, too.
+    """
+    value = node.meta.get("val")
+    if node.target is operator.getitem:
+        call, item = cast(torch.fx.Node, node.args[0]), cast(int, node.args[1])
+    elif isinstance(value, torch.Tensor):
+        call, item = node, None
+    else:
+        return None
+    args, kwargs = (
+        tree_map(lambda a: ref_of.get(a, a) if isinstance(a, torch.fx.Node) else a, tree)
+        for tree in (call.args, dict(call.kwargs))
+    )
+    target = cast(Callable[..., Any], call.target)
+    shape, dtype = tuple(node.meta["val"].shape), node.meta["val"].dtype
+    return Op(index, _kind(target), _module(node), shape, dtype, target, tuple(args), kwargs, item)
 
 
 @contextmanager
 def exporting(network: nn.Module, shape: tuple[int, ...]) -> Iterator[None]:
-    """Whatever `torch.export` raises becomes a `UserError` of one line, without the log of the tensors it traces."""
+    """Turn what `torch.export` raises within the block into a `UserError` of one line, and silence its log."""
     log = logging.getLogger("torch._subclasses.fake_tensor")
     before, log.disabled = log.disabled, True
     try:
@@ -199,7 +212,7 @@ def exporting(network: nn.Module, shape: tuple[int, ...]) -> Iterator[None]:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"{type(network).__name__}: cannot be exported at input shape {shape}: {first}: "
-            "mend the network or try another size (its own forward pass may need a multiple of the stride)"
+            "change the network or try another size (its own forward pass may need a multiple of the stride)"
         ) from error
     finally:
         log.disabled = before
@@ -210,14 +223,16 @@ def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.Exported
     floating = [p for p in network.parameters() if p.is_floating_point()]
     like = floating[0] if floating else torch.empty(0)
     ones = (1,) * (len(shape) - 1)
+    # one number per channel, expanded over the positions without a copy
     example = torch.empty(1, shape[0], *ones, dtype=like.dtype, device=like.device).expand(1, *shape)
     with EXPORTING, _evaluating(network), torch.no_grad(), exporting(network, shape), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the network warns of on real data it will say when it runs on them
+        warnings.simplefilter("ignore")  # a warning of the network will come again when it runs on real data
         return torch.export.export(network, (example,), strict=False).run_decompositions({})
 
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Put the network into evaluation mode, and every module back into its own mode afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -228,46 +243,49 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def _check_recurrence(network: nn.Module, shape: tuple[int, ...]) -> None:
-    """Exporting follows a recurrent layer step by step: on a long input that has no end, so the answer comes first."""
+    """Raise `UserError` for a recurrent layer on a long input: the export would follow it step by step for hours."""
     for name, module in network.named_modules():
         if isinstance(module, nn.RNNBase) and max(shape[1:]) > RECURRENT:
             raise UserError(
                 f"{name or type(network).__name__} ({type(module).__name__.lower()}): is recurrent over positions, "
-                f"which cannot be streamed; networks with recurrent layers are followed up to {RECURRENT} positions"
+                f"which cannot be streamed: give an input of at most {RECURRENT} positions, or take another layer"
             )
 
 
 def _constants(program: torch.export.ExportedProgram) -> dict[str, Tensor]:
+    """Return the parameters, buffers and constants by the name of their node."""
     tensors: dict[str, Any] = dict(program.constants)
     tensors.update(program.state_dict)
-    found = {
+    by_name = {
         spec.arg.name: tensors[spec.target].detach()
         for spec in program.graph_signature.input_specs
         if spec.kind.name in ("PARAMETER", "BUFFER", "CONSTANT_TENSOR") and spec.target in tensors
     }
-    found.update({name: value.detach() for name, value in program.graph_module.named_buffers()})
-    return found
+    by_name.update({name: value.detach() for name, value in program.graph_module.named_buffers()})
+    return by_name
 
 
-def _pick(program: torch.export.ExportedProgram, output: int | str | None) -> torch.fx.Node:
+def _output_node(program: torch.export.ExportedProgram, output: int | str | None) -> torch.fx.Node:
+    """Return the node of the result that `output` names. Raises `UserError` when there is no such result."""
     last = next(n for n in reversed(program.graph.nodes) if n.op == "output")
     nodes = {n.name: n for n in cast(tuple[Any, ...], last.args[0]) if isinstance(n, torch.fx.Node)}
-    results: list[Any] = list(program.graph_signature.user_outputs)  # names of tensors; numbers and None as they are
+    # what the network returns, with the name of its node in the place of each tensor
+    results: list[Any] = list(program.graph_signature.user_outputs)
     spec = program.call_spec.out_spec
     tree = tree_unflatten(results, spec) if spec is not None else tuple(results)
-    found: dict[int | str, str] = {}
+    node_names: dict[int | str, str] = {}
     for path, leaf in tree_flatten_with_path(tree)[0]:
         keys = [getattr(k, "key", getattr(k, "idx", getattr(k, "name", 0))) for k in path]
         if isinstance(leaf, str) and leaf in nodes:
-            found[keys[0] if len(keys) == 1 else ".".join(map(str, keys)) if keys else 0] = leaf
+            node_names[keys[0] if len(keys) == 1 else ".".join(map(str, keys)) if keys else 0] = leaf
     if output is None:
-        output = "out" if "out" in found else next(iter(found)) if len(found) == 1 else None
-    if output not in found:
+        output = "out" if "out" in node_names else next(iter(node_names)) if len(node_names) == 1 else None
+    if output not in node_names:
         raise UserError(
-            f"the network returns {len(found)} tensors, named {list(found)}, and output is {output!r}: "
+            f"the network returns {len(node_names)} tensors, named {list(node_names)}, and output is {output!r}: "
             "choose one of them with output="
         )
-    return nodes[found[cast(str, output)]]
+    return nodes[node_names[cast(str, output)]]
 
 
 def _kind(target: Any) -> str:
@@ -275,7 +293,10 @@ def _kind(target: Any) -> str:
 
 
 def _module(node: torch.fx.Node) -> str:
-    """Where the module is registered that called `node`; layers run as a slice of a Sequential keep their own names."""
+    """Return the name of the module that called `node`, as it is registered in the network.
+
+    A layer that runs as part of a slice of a `Sequential` has the slice in its name, which is taken out.
+    """
     stack = node.meta.get("nn_module_stack") or {}
     path, kind = next(reversed(stack.values())) if stack else ("", "")
     path = re.sub(r"(^|\.)slice\([^)]*\)", "", path).lstrip(".")

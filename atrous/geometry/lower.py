@@ -1,9 +1,12 @@
-"""Rewrite a graph into fewer kinds of operators: identities go, norms become statistics and an affine map.
+"""Rewrite a graph into fewer kinds of operators, for which the rules are written.
 
-Overloads and pairs of results become the one operator that has a rule (`var_mean` is `var` and `mean`, the maximum of
-two values is `maximum`). Batch norm with stored statistics is an affine map per channel, folded into the convolution
-before it where no one else reads that. Group, instance and unstored batch norm become `moments` (a barrier) and the
-same affine map.
+- Identities (dropout in evaluation mode, `clone`) are left out.
+- Overloads of one operator become the one that has a rule: `var_mean` becomes `var` and `mean`, and `max` of two values
+  becomes `maximum`.
+- Batch norm with stored statistics becomes `affine`: `y = x * scale + shift` per channel. If it follows a convolution
+  that nothing else reads, it is folded into it: `W' = W * scale`, `b' = b * scale + shift`.
+- Norms that compute statistics of their input (group, instance and unstored batch norm) become `moments`, a barrier
+  that gives scale and shift, two `row`s that take these, and the same `affine`.
 """
 
 import dataclasses
@@ -31,24 +34,29 @@ FILLED = {
     **dict.fromkeys(("ones", "new_ones"), 1.0),
     **dict.fromkeys(("full", "new_full"), None),
 }
-"""Values that are one number everywhere (None: the number is an argument), and read nothing."""
+"""Operators whose value is one number everywhere and reads nothing. None: the number is an argument."""
+
 PAIRS = {"var_mean": ("var", "mean"), "std_mean": ("std", "mean"), "aminmax": ("amin", "amax")}
+"""Operators with two results, and the operator that gives each result alone."""
+
 CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"}
 TRANSPOSED = {"conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 
 
 def per_channel(vector: Tensor, like: Tensor) -> Tensor:
-    """A vector `(C,)` in a shape that broadcasts over `(N, C, *S)`."""
+    """Return a vector `(C,)` in the shape `(1, C, 1, ...)` that broadcasts over `like` `(N, C, *S)`."""
     return vector.reshape(1, -1, *(1,) * (like.dim() - 2))
 
 
 def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """`x * scale + shift` with one scale and shift per channel."""
+    """Return `x * scale + shift` for `x` `(N, C, *S)`, with one scale and shift per channel, `(C,)` each."""
     return torch.addcmul(per_channel(shift, x), x, per_channel(scale, x))
 
 
 def moments(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """Scale and shift `(2, C)` by which group norm maps `x (1, C, *S)`: its statistics over the whole extent."""
+    """Return scale and shift `(2, C)` by which group norm maps `x` `(1, C, *S)`, from its statistics over all
+    positions.
+    """
     grouped = x.double().reshape(groups, -1)
     mean, var = grouped.mean(1), grouped.var(1, correction=0)
     return scale_and_shift(mean, var, x.shape[1], weight, bias, eps).to(x.dtype)
@@ -57,29 +65,35 @@ def moments(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, 
 def scale_and_shift(
     mean: Tensor, var: Tensor, channels: int, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    """The affine map `(2, C)`, in float64, that normalizes `channels` in groups with this mean and variance."""
-    each = channels // mean.numel()
-    scale = (var + eps).rsqrt().repeat_interleave(each)
+    """Return scale and shift `(2, C)` in float64 that normalize `channels` in groups with this mean and variance
+    `(G,)`.
+
+    `scale = weight / sqrt(var + eps)` and `shift = bias - mean * scale`, each group's numbers for all its channels.
+    """
+    group_size = channels // mean.numel()
+    scale = (var + eps).rsqrt().repeat_interleave(group_size)
     if weight is not None:
         scale = scale * weight.double()
-    shift = -mean.repeat_interleave(each) * scale
+    shift = -mean.repeat_interleave(group_size) * scale
     if bias is not None:
         shift = shift + bias.double()
     return torch.stack([scale, shift])
 
 
 def stored(mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """Scale and shift `(2, C)` of a norm with given statistics."""
+    """Return scale and shift `(2, C)` of a norm with stored mean and variance `(C,)`."""
     return scale_and_shift(mean.double(), var.double(), mean.numel(), weight, bias, eps).to(mean.dtype)
 
 
 def row(table: Tensor, index: int) -> Tensor:
-    """One row of a table."""
+    """Return one row of a table."""
     return table[index]
 
 
 def lower(graph: Graph, *, fold: bool = True) -> Graph:
-    """The same function with norms lowered, identities gone and what the output does not need dropped.
+    """Return a graph of the same function with fewer kinds of operators, as the head of this file says.
+
+    What the output does not depend on is left out. With `fold` false, norms are not folded into convolutions.
 
     >>> from torch import nn
     >>> from atrous.geometry.graph import export_graph
@@ -91,33 +105,32 @@ def lower(graph: Graph, *, fold: bool = True) -> Graph:
     for op in graph.ops:
         writer.write(op)
     ops = writer.ops
-    return prune(Graph(tuple(ops), writer.at[graph.output], graph.network))
+    return prune(Graph(tuple(ops), writer.new_index[graph.output], graph.network))
 
 
 def prune(graph: Graph) -> Graph:
-    """Drop what the output does not depend on, and number anew."""
-    keep, todo = {0}, [graph.output]
+    """Return the graph without the operators that the output does not depend on, numbered anew. The input stays."""
+    needed, todo = {0}, [graph.output]
     while todo:
         i = todo.pop()
-        if i not in keep or i == graph.output:
-            keep.add(i)
-            todo.extend(j for j in graph.ops[i].inputs if j not in keep)
-    at = {old: new for new, old in enumerate(sorted(keep))}
+        needed.add(i)
+        todo.extend(j for j in graph.ops[i].inputs if j not in needed)
+    new_index = {old: new for new, old in enumerate(sorted(needed))}
     ops = []
-    for old in sorted(keep):
+    for old in sorted(needed):
         op = graph.ops[old]
-        args, kwargs = (_renamed(t, at) for t in (op.args, op.kwargs))
-        ops.append(dataclasses.replace(op, index=at[old], args=args, kwargs=kwargs))
-    return Graph(tuple(ops), at[graph.output], graph.network)
+        args, kwargs = (_renumbered(tree, new_index) for tree in (op.args, op.kwargs))
+        ops.append(dataclasses.replace(op, index=new_index[old], args=args, kwargs=kwargs))
+    return Graph(tuple(ops), new_index[graph.output], graph.network)
 
 
 def filled(shape: tuple[int, ...], value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """A constant value of this shape that takes the memory of one number."""
+    """Return a tensor of this shape that is `value` everywhere and takes the memory of one number."""
     return torch.full((), value, dtype=dtype, device=device).expand(shape)
 
 
 def simplified(op: Op, device: torch.device) -> Op:
-    """The same operator under the one name that has a rule."""
+    """Return the same operator under the name that has a rule. `device` is where a constant value is computed."""
     if not isinstance(op.target, torch._ops.OpOverload):
         return op
     a, aten = op.arguments, cast(Any, torch.ops.aten)
@@ -135,7 +148,7 @@ def simplified(op: Op, device: torch.device) -> Op:
 
 
 def _statistic(op: Op) -> Op:
-    """One result of `var`, `std`, `var_mean`, `std_mean` or `aminmax`, in the overload that has a rule."""
+    """Return one result of `var`, `std`, `var_mean`, `std_mean` or `aminmax` as an operator that has a rule."""
     a, aten = op.arguments, cast(Any, torch.ops.aten)
     kind = PAIRS[op.kind][op.item or 0] if op.kind in PAIRS else op.kind
     dim = [a["dim"]] if isinstance(a.get("dim"), int) else a.get("dim")
@@ -150,21 +163,25 @@ def _statistic(op: Op) -> Op:
     return dataclasses.replace(op, kind=kind, target=target, args=args, kwargs=kwargs, item=None)
 
 
-def _renamed(tree: Any, at: dict[int, int]) -> Any:
-    return tree_map(lambda a: Ref(at[a.index]) if isinstance(a, Ref) else a, tree)
+def _renumbered(tree: Any, new_index: dict[int, int]) -> Any:
+    """Return nested arguments with every `Ref` moved to the new index of its value."""
+    return tree_map(lambda a: Ref(new_index[a.index]) if isinstance(a, Ref) else a, tree)
 
 
 class _Writer:
-    """Writes the lowered operators; `at` says where a value of the old graph is in the new one."""
+    """Writes the operators of the new graph. `new_index` says which of them has the value of an operator of the old
+    one.
+    """
 
     def __init__(self, graph: Graph, fold: bool):
         self.graph, self.fold = graph, fold
         self.readers = graph.readers()
         self.device = next((op.tensor.device for op in graph.ops if op.tensor is not None), torch.device("cpu"))
         self.ops: list[Op] = []
-        self.at: dict[int, int] = {}
+        self.new_index: dict[int, int] = {}
 
     def add(self, like: Op, kind: str, target: Callable[..., Any] | None, args: tuple[Any, ...], **changes: Any) -> int:
+        """Append an operator with the module, shape and type of `like` but for `changes`, and return its index."""
         index = len(self.ops)
         self.ops.append(
             dataclasses.replace(like, index=index, kind=kind, target=target, args=args, kwargs={}, item=None, **changes)
@@ -172,23 +189,26 @@ class _Writer:
         return index
 
     def constant(self, name: str, tensor: Tensor) -> Ref:
+        """Append a constant."""
         self.ops.append(Op(len(self.ops), "constant", name, tuple(tensor.shape), tensor.dtype, tensor=tensor))
         return Ref(len(self.ops) - 1)
 
     def tensor(self, arg: Any) -> Tensor | None:
+        """Return the numbers of an argument that is a constant, and None if it is computed or not given."""
         return None if arg is None else self.graph.ops[arg.index].tensor
 
     def write(self, op: Op) -> None:
+        """Append what takes the place of an operator of the old graph."""
         kind = op.kind
         if kind in IDENTITIES or (kind in ("_to_copy", "to") and self._same(op)):
             source = op.args[0].index
-            self.at[op.index] = self.at[source]
+            self.new_index[op.index] = self.new_index[source]
         elif (
             kind in ("_native_batch_norm_legit_no_training", "batch_norm", "cudnn_batch_norm") and self._stored(op)
         ) or (kind == "instance_norm" and not op.arguments["use_input_stats"]):
             self._stored_norm(op)
         elif op.shape[:1] != (1,):
-            self._copy(op)  # the norms below have statistics of one image; a batch of several has none that are shared
+            self._copy(op)  # the statistics below are those of one image, and a batch of several images shares none
         elif kind in ("group_norm", "instance_norm", "_native_batch_norm_legit", "batch_norm", "native_group_norm"):
             self._statistics_norm(op)
         elif kind == "layer_norm" and len(op.shape) > 2 and tuple(op.arguments["normalized_shape"]) == op.shape[1:]:
@@ -197,48 +217,56 @@ class _Writer:
             self._copy(op)
 
     def _copy(self, op: Op) -> None:
-        """The operator itself, on the values renamed."""
+        """Append the operator itself."""
         op = simplified(op, self.device)
-        args, kwargs = (_renamed(t, self.at) for t in (op.args, op.kwargs))
-        self.at[op.index] = len(self.ops)
+        args, kwargs = (_renumbered(tree, self.new_index) for tree in (op.args, op.kwargs))
+        self.new_index[op.index] = len(self.ops)
         self.ops.append(dataclasses.replace(op, index=len(self.ops), args=args, kwargs=kwargs))
 
     def _same(self, op: Op) -> bool:
+        """Return whether a conversion changes nothing."""
         source = self.graph.ops[op.args[0].index]
         return source.dtype == op.dtype and source.shape == op.shape
 
     def _stored(self, op: Op) -> bool:
+        """Return whether a batch norm uses stored statistics."""
         return op.arguments.get("running_mean") is not None and not op.arguments.get("training", False)
 
     def _stored_norm(self, op: Op) -> None:
+        """Append a norm with stored statistics: computed in the graph, folded into a convolution, or as `affine`."""
         a = op.arguments
-        given = [a[name] for name in ("running_mean", "running_var", "weight", "bias")]
-        mean, var, weight, bias = (self.tensor(arg) for arg in given)
-        if mean is None or var is None or not self._constant(tuple(given)):
-            refs = [None if arg is None else Ref(self.at[arg.index]) for arg in given]
+        arguments = tuple(a[name] for name in ("running_mean", "running_var", "weight", "bias"))
+        mean, var, weight, bias = (self.tensor(arg) for arg in arguments)
+        if mean is None or var is None or not self._constant(arguments):
+            refs = [None if arg is None else Ref(self.new_index[arg.index]) for arg in arguments]
             table = self.add(op, "stored", stored, (*refs, a["eps"]), shape=(2, op.shape[1]))
-            self.at[op.index] = self._affine(op, table)
+            self.new_index[op.index] = self._affine(op, table)
             return
         scale, shift = scale_and_shift(mean.double(), var.double(), mean.numel(), weight, bias, a["eps"])
         source = self.graph.ops[op.args[0].index]
-        alone = self.readers[source.index] == [op.index]
-        if self.fold and alone and source.kind in CONVOLUTIONS | TRANSPOSED and self._constant(source.args[1:3]):
+        only_reader = self.readers[source.index] == [op.index]
+        if self.fold and only_reader and source.kind in CONVOLUTIONS | TRANSPOSED and self._constant(source.args[1:3]):
             self._fold(op, source, scale, shift)
             return
         refs = [self.constant(f"{op.module}.{n}", t.to(mean.dtype)) for n, t in (("scale", scale), ("shift", shift))]
-        self.at[op.index] = self.add(op, "affine", affine, (Ref(self.at[source.index]), *refs))
+        self.new_index[op.index] = self.add(op, "affine", affine, (Ref(self.new_index[source.index]), *refs))
 
     def _constant(self, args: tuple[Any, ...]) -> bool:
-        """Whether values are numbers, not computed (weight norm, spectral norm, any parametrization)."""
+        """Return whether arguments are constants, and not computed (by weight norm or another parametrization)."""
         return all(a is None or self.graph.ops[a.index].tensor is not None for a in args)
 
     def _fold(self, op: Op, conv: Op, scale: Tensor, shift: Tensor) -> None:
-        written = self.ops[self.at[conv.index]]
+        """Append the convolution again with the norm in its weight and bias. `scale` and `shift` are `(C_out,)`.
+
+        A convolution's weight is `(C_out, C_in / groups, *k)`, a transposed one's `(C_in, C_out / groups, *k)`: group
+        `g` of its input channels makes the output channels of group `g`.
+        """
+        written = self.ops[self.new_index[conv.index]]
         weight, bias = self.tensor(conv.args[1]), self.tensor(conv.args[2] if len(conv.args) > 2 else None)
         assert weight is not None
         if conv.kind in CONVOLUTIONS:
             folded = weight.double() * scale.reshape(-1, *(1,) * (weight.dim() - 1))
-        else:  # (C_in, C_out / groups, *k)
+        else:
             groups = conv.arguments["groups"]
             ones = (1,) * (weight.dim() - 2)
             folded = weight.double().reshape(groups, -1, *weight.shape[1:]) * scale.reshape(groups, 1, -1, *ones)
@@ -248,32 +276,35 @@ class _Writer:
         rest = written.args[3:]
         index = self.add(written, conv.kind, conv.target, (written.args[0], new_weight, new_bias, *rest))
         self.ops[index] = dataclasses.replace(self.ops[index], kwargs=written.kwargs)
-        self.at[op.index] = index
+        self.new_index[op.index] = index
 
     def _statistics_norm(self, op: Op) -> None:
+        """Append a norm in groups of channels; instance norm and unstored batch norm have one channel per group."""
         a = op.arguments
         channels = op.shape[1]
         groups = a.get("num_groups") or a.get("group") or channels
-        weight, bias = (Ref(self.at[a[n].index]) if a.get(n) is not None else None for n in ("weight", "bias"))
-        self.at[op.index] = self._normalized(op, groups, weight, bias)
+        weight, bias = (Ref(self.new_index[a[n].index]) if a.get(n) is not None else None for n in ("weight", "bias"))
+        self.new_index[op.index] = self._normalized(op, groups, weight, bias)
 
     def _whole_layer_norm(self, op: Op) -> None:
-        """Over channels and positions together: group norm in one group, then a weight and a bias per position."""
+        """Append a layer norm over channels and positions: group norm with one group, then a weight and bias per
+        position.
+        """
         index = self._normalized(op, 1, None, None)
         for name, target in (("weight", torch.ops.aten.mul.Tensor), ("bias", torch.ops.aten.add.Tensor)):
-            given = op.arguments[name]
-            if given is not None:
-                index = self.add(
-                    op, "mul" if name == "weight" else "add", target, (Ref(index), Ref(self.at[given.index]))
-                )
-        self.at[op.index] = index
+            argument = op.arguments[name]
+            if argument is not None:
+                kind = "mul" if name == "weight" else "add"
+                index = self.add(op, kind, target, (Ref(index), Ref(self.new_index[argument.index])))
+        self.new_index[op.index] = index
 
     def _normalized(self, op: Op, groups: int, weight: Ref | None, bias: Ref | None) -> int:
-        source, channels, a = Ref(self.at[op.args[0].index]), op.shape[1], op.arguments
+        """Append `moments` and the affine map by them, and return the index of the result."""
+        source, channels, a = Ref(self.new_index[op.args[0].index]), op.shape[1], op.arguments
         table = self.add(op, "moments", moments, (source, groups, weight, bias, a["eps"]), shape=(2, channels))
         return self._affine(op, table)
 
     def _affine(self, op: Op, table: int) -> int:
-        """The norm's input by the scale and shift of a table."""
+        """Append the affine map of the norm's input by a table `(2, C)` of scale and shift, and return its index."""
         rows = [Ref(self.add(op, "row", row, (Ref(table), i), shape=(op.shape[1],))) for i in range(2)]
-        return self.add(op, "affine", affine, (Ref(self.at[op.args[0].index]), *rows))
+        return self.add(op, "affine", affine, (Ref(self.new_index[op.args[0].index]), *rows))

@@ -1,4 +1,10 @@
-"""Go through the input as often as the barriers ask: gather their statistics, then go on with them."""
+"""How often the input is gone through: each pass gathers the statistics of some barriers, the last makes the output.
+
+A value of level `k` has `k` barriers on the way to it. Pass 0 computes values of level 0 and gathers the barriers that
+read them, which are of level 1. Pass 1 computes from the input again, with those statistics known, and gathers the
+barriers of level 2; and so on. With `spool`, values of level `k` that later passes read are stored in pass `k`, so that
+later passes begin there and not at the input.
+"""
 
 from dataclasses import dataclass
 
@@ -8,9 +14,10 @@ from atrous.geometry.program import Box, Program, build, full_box
 
 @dataclass(frozen=True)
 class Pass:
-    """One walk over the input: the barriers to gather, the values to spool, and whether it makes the output.
+    """One walk over the input.
 
-    `sources` are the values spooled by earlier passes that it may read besides the input.
+    It gathers `barriers`, stores the values `spooled`, and makes the output if it is `final`. Besides the input it may
+    read `sources`: the values that earlier passes stored.
     """
 
     level: int
@@ -21,27 +28,26 @@ class Pass:
 
 
 def passes_of(axis: Axis, *, spool: bool = False) -> list[Pass]:
-    """The passes that the barriers along this axis ask for.
+    """Return the passes that the barriers along this axis ask for.
 
-    With `spool`, values that later passes read again are stored instead of computed again.
+    With `spool`, values that later passes read again are stored and not computed again.
     """
-    graph, found, stored = axis.graph, [], []
+    graph, passes, stored = axis.graph, [], []
     readers = graph.readers()
-    last = axis.passes
-    for level in range(last):
-        barriers = tuple(b.index for b in axis.barriers if axis.levels[b.index] == level + 1)
-        later = [
-            v
-            for v in range(1, len(graph.ops))
-            if axis.streamed(v)
-            and axis.levels[v] == level
-            and any(axis.levels[r] > level and axis.streamed(r) for r in readers[v])
-        ]
-        spooled = tuple(later) if spool and level < last - 1 else ()
-        final = level == last - 1 and axis.streamed(graph.output)
-        found.append(Pass(level, barriers, spooled, final, tuple(stored)))
+    for level in range(axis.passes):
+        barriers = tuple(op.index for op in axis.barriers if axis.levels[op.index] == level + 1)
+        read_later = tuple(
+            value
+            for value in range(1, len(graph.ops))
+            if axis.streamed(value)
+            and axis.levels[value] == level
+            and any(axis.levels[r] > level and axis.streamed(r) for r in readers[value])
+        )
+        is_last = level == axis.passes - 1
+        spooled = read_later if spool and not is_last else ()
+        passes.append(Pass(level, barriers, spooled, is_last and axis.streamed(graph.output), tuple(stored)))
         stored.extend(spooled)
-    return found
+    return passes
 
 
 def program(
@@ -54,7 +60,11 @@ def program(
     blocks: int = 1,
     start: int | None = None,
 ) -> Program:
-    """What block `b` of a pass computes; `start` leaves out output rows of the streamed axis before it."""
+    """Return the program of block `b` of a pass, going along axis `stream`.
+
+    `region` is the box of the output that is wanted, cut into `blocks` along `block_axis`. With `start`, rows of the
+    output before `start` along the streamed axis are left out: an interrupted run resumes there.
+    """
     axis = axes[stream]
     targets: dict[int, Box] = {}
     for value in (*each.barriers, *each.spooled):
@@ -67,7 +77,11 @@ def program(
 
 
 def part(box: Box, block_axis: int | None, b: int, blocks: int) -> Box:
-    """Block `b` of a box cut into `blocks` along one axis."""
+    """Return block `b` of a box that is cut into `blocks` pieces of nearly equal size along one axis.
+
+    >>> part({0: (0, 10), 1: (0, 10)}, 1, 2, 3)
+    {0: (0, 10), 1: (6, 10)}
+    """
     if block_axis is None or block_axis not in box:
         return dict(box)
     lo, hi = box[block_axis]

@@ -19,7 +19,7 @@ import torch
 from atrous.data.formats import FileFault, stem
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES
 from atrous.errors import UserError
-from atrous.geometry.plan import Plan
+from atrous.geometry.plan import StreamPlan
 from atrous.prediction.features import FeatureFile
 from atrous.prediction.frames import FrameLabels
 from atrous.prediction.inputs import Input, Opened, find_inputs
@@ -212,7 +212,7 @@ def run_jobs(
         missing = [output for output in job.outputs if not _exists(output)]
         source = job.source.path
 
-        def plan_part(part: Opened) -> Plan | None:
+        def plan_part(part: Opened) -> StreamPlan | None:
             return _told_plan(predictor, part, told, tell)
 
         def progress_of_job(share: float, finished: int = number) -> None:
@@ -260,7 +260,7 @@ def _run_job(
     predictor: Predictor,
     job: PredictionJob,
     missing: Sequence[Output],
-    plan_part: Callable[[Opened], Plan | None],
+    plan_part: Callable[[Opened], StreamPlan | None],
     progress: Callable[[float], None],
 ) -> None:
     """Run the network on every part of one input, then put the missing outputs in their places."""
@@ -297,7 +297,7 @@ def _run_job(
 
 def _told_plan(
     predictor: Predictor, part: Opened, told: set[tuple[int, ...]], tell: Callable[[str], None]
-) -> Plan | None:
+) -> StreamPlan | None:
     """Return how a part will be streamed, None if it is not; tell it if its shape was not told before."""
     shape = tuple(part.source.shape)
     plan = predictor.plan(shape)
@@ -314,7 +314,7 @@ def _told_plan(
 def _write_part(
     predictor: Predictor,
     part: Opened,
-    plan: Plan | None,
+    plan: StreamPlan | None,
     outputs: Sequence[Output],
     progress: Callable[[float], None],
 ) -> None:

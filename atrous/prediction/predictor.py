@@ -19,7 +19,7 @@ from atrous.data.views import LabelsAndProbabilities, Standardized
 from atrous.data.void import make_void, voided
 from atrous.device import check_device
 from atrous.errors import UserError
-from atrous.geometry.plan import Plan
+from atrous.geometry.plan import StreamPlan
 from atrous.nn.blocks import Normalize
 from atrous.prediction.arrays import array_source, in_data_array, is_data_array, open_array
 from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
@@ -195,7 +195,7 @@ class Predictor:
             )
         return bool(self.flips) or (self.memory is None and positions <= WHOLE)
 
-    def plan(self, shape: tuple[int, ...]) -> Plan | None:
+    def plan(self, shape: tuple[int, ...]) -> StreamPlan | None:
         """Return how an input of this shape `(C, *S)` will be streamed, None if it goes through the network whole."""
         if self.whole(shape):
             return None

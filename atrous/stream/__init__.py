@@ -14,10 +14,10 @@ Read `stream.py` first, then `run.py`, `rows.py` and `compute/`.
 """
 
 from atrous.geometry.axis import Refused
-from atrous.geometry.plan import Plan
+from atrous.geometry.plan import StreamPlan
 from atrous.stream.options import Options
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.session import Session
 from atrous.stream.stream import plan, stream
 
-__all__ = ["Options", "Plan", "Prepared", "Refused", "Session", "plan", "prepare", "stream"]
+__all__ = ["Options", "Prepared", "Refused", "Session", "StreamPlan", "plan", "prepare", "stream"]

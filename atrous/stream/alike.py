@@ -12,7 +12,6 @@ from torch.utils._pytree import tree_leaves
 
 from atrous.geometry.axis import Axis
 from atrous.geometry.graph import Op, Ref
-from atrous.geometry.maps import Bins, Bordered, Everything, Map, Resize
 from atrous.geometry.rules.rearrange import PADS
 from atrous.geometry.rules.resize import MODES
 
@@ -35,7 +34,7 @@ def first_difference(one: Axis, other: Axis) -> Op | None:
     for first, second in pairs:
         if first is None or second is None:
             return one.graph.ops[one.graph.output]
-        maps = [[_plain(r.map) for r in along.reads] for _, along in (first, second)]
+        maps = [[r.map.signature for r in along.reads] for _, along in (first, second)]
         if first[0].kind != second[0].kind or maps[0] != maps[1] or _numbers(first[0]) != _numbers(second[0]):
             return first[0]
     return None
@@ -46,21 +45,10 @@ def per_position(axis: Axis) -> Op | None:
     for op, along in zip(axis.graph.ops, axis.along, strict=True):
         for read in along.reads:
             given = axis.graph.ops[read.input]
-            several = given.shape[read.dim] > 1 and not isinstance(read.map, Resize)
+            several = given.shape[read.dim] > 1 and not read.map.interpolates
             if not axis.streamed(read.input) and several and given.kind != "filled":
                 return op
     return None
-
-
-def _plain(step: Map) -> Any:
-    """Return what must be equal in the maps of one operator at two lengths: everything but the lengths."""
-    if isinstance(step, Resize):
-        return step.mode, step.align_corners, step.scale
-    if isinstance(step, Bordered):
-        return step.mode, step.before, step.after
-    if isinstance(step, Bins):
-        return step.length / step.bins
-    return type(step).__name__ if isinstance(step, Everything) else step
 
 
 def _numbers(op: Op) -> list[Any]:

@@ -25,7 +25,7 @@ from atrous.errors import UserError
 from atrous.geometry.axis import Axis
 from atrous.geometry.graph import Graph
 from atrous.geometry.passes import program
-from atrous.geometry.plan import Plan
+from atrous.geometry.plan import StreamPlan
 from atrous.geometry.program import Box, Program, full_box, steps
 from atrous.geometry.segments import Segment, SegmentWalk, choose, steady_windows
 from atrous.stream.chunked import ChunkedSink, ChunkedSource, chunk_rows
@@ -61,7 +61,7 @@ class StreamJob:
     """
 
     ready: Prepared
-    plan: Plan
+    plan: StreamPlan
     region: Box
     options: Options = field(default_factory=Options)
     compiler: Compiler | None = None

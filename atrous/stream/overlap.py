@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from atrous.geometry.program import Step
+from atrous.geometry.program import StripStep
 
 
 class Ahead:
@@ -20,9 +20,9 @@ class Ahead:
         started = self.waiting.pop((value, lo, hi), None)
         return self.read(value, lo, hi) if started is None else started.result()
 
-    def follow(self, steps: Iterable[Step]) -> Iterator[Step]:
+    def follow(self, steps: Iterable[StripStep]) -> Iterator[StripStep]:
         """Yield the same steps. Before a step is yielded, reading for the step after it has started."""
-        previous: Step | None = None
+        previous: StripStep | None = None
         for step in steps:
             for feed in step.feeds:
                 self.waiting[feed] = self.pool.submit(self.read, *feed)

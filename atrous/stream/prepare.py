@@ -11,7 +11,7 @@ from atrous.geometry.axis import Axis, Refused
 from atrous.geometry.field import AxisField, axis_field, margins
 from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.lower import lower
-from atrous.geometry.plan import Plan, follow_axes
+from atrous.geometry.plan import StreamPlan, follow_axes
 from atrous.geometry.program import Box, full_box
 from atrous.geometry.segments import Segment
 from atrous.stream.compiled import Call
@@ -108,7 +108,7 @@ def output_region(graph: Graph, axes: dict[int, Axis], region: Region | None) ->
     return box
 
 
-def rows_limit(ready: Prepared, plan: Plan, dtype: torch.dtype) -> float:
+def rows_limit(ready: Prepared, plan: StreamPlan, dtype: torch.dtype) -> float:
     """Return the bytes of a plan's peak that are rows.
 
     The rest of the peak is in memory before the run starts: the network's own weights, and the graph's copy of them

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atrous.geometry.graph import Op
-from atrous.geometry.program import Program, Run, Step
+from atrous.geometry.program import OpRun, Program, StripStep
 from atrous.stream.compute import compute
 from atrous.stream.compute.fast import join
 from atrous.stream.compute.place import with_room, write, writes
@@ -72,7 +72,7 @@ class Runner:
         self.readers = Counter(r.input for op in program.order for r in program.axis.along[op.index].reads)
         self.cross = {op.index: cross_spans(program, op) for op in program.order}
 
-    def step(self, step: Step, read: Read, deliver: Deliver) -> None:
+    def step(self, step: StripStep, read: Read, deliver: Deliver) -> None:
         """Read one strip, compute all that follows from it, and deliver the rows that are finished."""
         graph = self.program.graph
         for value, lo, hi in step.feeds:
@@ -97,7 +97,7 @@ class Runner:
             if self.between is not None:
                 self.between()
 
-    def _place(self, op: Op, run: Run) -> Tensor | None:
+    def _place(self, op: Op, run: OpRun) -> Tensor | None:
         """Return room for the new rows behind the rows that the operator's buffer holds.
 
         None when the buffer holds no rows, or when the operator cannot write into memory that it is given; the result
@@ -109,7 +109,7 @@ class Runner:
         buffer.tensor, place = with_room(buffer.tensor, dim, run.hi - run.lo)
         return place
 
-    def _compute(self, op: Op, run: Run, place: Tensor | None) -> Tensor:
+    def _compute(self, op: Op, run: OpRun, place: Tensor | None) -> Tensor:
         """Return output rows `[run.lo, run.hi)`: in `place` if given, else over an input that nobody else reads."""
         along = output_span(op, self.program.axis, run.lo, run.hi)
         spans = (along, *self.cross[op.index]) if along is not None else self.cross[op.index]
@@ -147,7 +147,7 @@ class Runner:
         held = (*self.whole.values(), *(b.tensor for b in self.buffers.values()))
         return no_rows(self.program, value, spans, held)
 
-    def _gather(self, op: Op, run: Run) -> None:
+    def _gather(self, op: Op, run: OpRun) -> None:
         """Add rows `[run.lo, run.hi)` of a barrier's input to its statistics."""
         read = self.program.axis.along[op.index].reads[0]
         buffer = self.buffers[read.input]

@@ -13,7 +13,6 @@ raises `UserError` instead of returning rows that do not fit the earlier ones.
 """
 
 import math
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,12 @@ from torch import Tensor, nn
 
 from atrous.data.source import Key, LazySource, Source, span
 from atrous.errors import UserError
-from atrous.geometry.axis import Axis, Refused
+from atrous.geometry.axis import Axis, Refused, period, strides
 from atrous.geometry.field import axis_field, depends_on, latency
 from atrous.geometry.graph import Op
-from atrous.geometry.maps import Bins, Bordered, Resize, Sliding
 from atrous.geometry.plan import choose_axis
-from atrous.geometry.program import Program, Walk, build, full_box
+from atrous.geometry.program import Program, ProgramWalk, build, full_box
 from atrous.geometry.rules.resize import scale_factors
-from atrous.geometry.strides import period, strides
 from atrous.stream.alike import first_difference, per_position
 from atrous.stream.post import Post, post_function
 from atrous.stream.prepare import Prepared, output_region, prepare
@@ -100,7 +97,7 @@ class Session:
         # output rows that `close` computes again: all that the end can reach, over one period of the network
         self._checked = math.ceil((sum(field.halo) + period(self.axis)) / field.stride) + 1
         self._program = self._build()
-        self._walk = Walk(self._program, held_back)
+        self._walk = ProgramWalk(self._program, held_back)
         known = constants(self.ready.graph, self.dtype)
         settle(self.ready.graph, self.axis, known)
         self._runner = Runner(self._program, known, {})
@@ -136,7 +133,7 @@ class Session:
     def _repeats(self) -> bool:
         """Whether every value advances by a whole number of rows per period, so that rows can be numbered anew."""
         maps = [read.map for op in self._program.order for read in self.axis.along[op.index].reads]
-        exact = all(step.power if isinstance(step, Resize) else not isinstance(step, Bins) for step in maps)
+        exact = all(step.is_uniform for step in maps)
         per_row, step = strides(self.axis), period(self.axis)
         return exact and all(v in per_row and step % per_row[v] == 0 for v in self._walk.done)
 
@@ -242,8 +239,7 @@ class Session:
     def _check_ratios(self, axis: Axis) -> None:
         """Raise `UserError` if a resize has another ratio at the true length: earlier rows would have been others."""
         scales = [
-            [r.map.scale for along in a.along for r in along.reads if isinstance(r.map, Resize)]
-            for a in (self.axis, axis)
+            [r.map.signature for along in a.along for r in along.reads if r.map.interpolates] for a in (self.axis, axis)
         ]
         if scales[0] != scales[1] and self._returned:
             raise UserError(
@@ -294,10 +290,9 @@ def stretched(axis: Axis) -> Op | None:
     """Return the first resize whose ratio follows from the length of the input even at multiples of the period."""
     for op, along in zip(axis.graph.ops, axis.along, strict=True):
         for step in (read.map for read in along.reads):
-            if isinstance(step, Resize) and step.length > 1 and step.outputs != step.length:
-                given = scale_factors(op)[along.dim - len(op.shape)] if along.dim else None
-                ratio = Fraction(step.length, step.outputs)
-                if step.align_corners or (given is None and max(ratio.as_integer_ratio()) > RATIO):
+            if step.interpolates:
+                factor = scale_factors(op)[along.dim - len(op.shape)] if along.dim else None
+                if step.ratio_follows_length(factor is not None, RATIO):
                     return op
     return None
 
@@ -322,13 +317,7 @@ def withheld(axis: Axis, longer: Axis) -> dict[int, int]:
         grows = along.dim is not None and longer.length(op.index) > axis.length(op.index)
         for read in along.reads if grows else ():
             arrived, rows, step = axis.graph.ops[read.input].shape[read.dim], axis.length(op.index), read.map
-            if isinstance(step, Resize):
-                drop = 0 if step.power else 1
-            elif isinstance(step, Bordered):  # the rows after the end copy others: none of those is dropped
-                drop = 0
-            else:
-                drop = step.ready(arrived, arrived + rows) - rows
-                drop += isinstance(step, Sliding) and step.stride > 1 and drop > 0
+            drop = step.dropped_at_end(arrived, rows)
             if drop > 0 and axis.streamed(read.input):
                 held_back[op.index] = max(held_back.get(op.index, 0), drop)
     return held_back

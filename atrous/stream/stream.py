@@ -12,7 +12,7 @@ from torch import nn
 from atrous.data.source import Sink, Source
 from atrous.errors import UserError
 from atrous.geometry.axis import Refused
-from atrous.geometry.plan import Plan, byte_count, choose_axis, make_plan
+from atrous.geometry.plan import Limits, StreamPlan, byte_count, choose_axis, make_plan
 from atrous.geometry.program import Box
 from atrous.stream.engines import compiler
 from atrous.stream.job import StreamJob
@@ -68,7 +68,9 @@ def stream(
     return StreamJob(ready, run_plan, region, options, compiling).run(source, sink)
 
 
-def plan(network: nn.Module | Prepared, shape: tuple[int, ...], options: Options | None = None, **choices: Any) -> Plan:
+def plan(
+    network: nn.Module | Prepared, shape: tuple[int, ...], options: Options | None = None, **choices: Any
+) -> StreamPlan:
     """Return what `stream` would do for an input of this shape `(C, *S)` with the same options; print its `.text()`.
 
     The plan tells the axis, the strip, the passes, the work and the peak memory before anything is computed.
@@ -94,7 +96,7 @@ def _ready(network: nn.Module | Prepared, shape: tuple[int, ...], output: int | 
     return prepare(network, shape, output=output)
 
 
-def _planned(ready: Prepared, options: Options) -> tuple[Box, Plan]:
+def _planned(ready: Prepared, options: Options) -> tuple[Box, StreamPlan]:
     """Return the output rows to compute per axis, and the plan for them."""
     along = choose_axis(ready.graph, ready.axes, ready.refused, options.axis)
     region = output_region(ready.graph, ready.axes, options.region)
@@ -103,9 +105,7 @@ def _planned(ready: Prepared, options: Options) -> tuple[Box, Plan]:
         ready.axes,
         along,
         region,
-        memory=byte_count(options.memory),
-        strip=options.strip,
-        blocks=options.blocks,
+        limits=Limits(byte_count(options.memory), options.strip, options.blocks),
         dtype=options.dtype or ready.dtype,
         spool=options.spool is not None,
         compiled=options.engine != "torch",
@@ -113,7 +113,7 @@ def _planned(ready: Prepared, options: Options) -> tuple[Box, Plan]:
     return region, _choose(ready, strips, region, options)
 
 
-def _choose(ready: Prepared, strips: Plan, region: Box, options: Options) -> Plan:
+def _choose(ready: Prepared, strips: StreamPlan, region: Box, options: Options) -> StreamPlan:
     """Return the plan of the strategy that was asked for, else of the one with less work; its reason tells why.
 
     Resuming, spooling, and a strip or a number of blocks that the caller chose are possible with strips only.

@@ -23,14 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from atrous.data.source import Source
-from atrous.geometry.axis import Refused
+from atrous.geometry.axis import Refused, period
 from atrous.geometry.field import AxisField
 from atrous.geometry.graph import Graph
-from atrous.geometry.maps import Bins, Everything, Map, Resize
 from atrous.geometry.memory import macs
-from atrous.geometry.plan import Plan, whole_peak
+from atrous.geometry.plan import StreamPlan, whole_peak
 from atrous.geometry.program import Box
-from atrous.geometry.strides import period
 from atrous.stream.alike import first_difference, per_position
 from atrous.stream.compiled import Compiler
 from atrous.stream.options import Options
@@ -83,7 +81,7 @@ def axis_windows(field: AxisField, step: int, size: int, wanted: tuple[int, int]
     return windows
 
 
-def window_plan(ready: Prepared, plan: Plan, box: Box, memory: float | None, dtype: torch.dtype) -> Plan:
+def window_plan(ready: Prepared, plan: StreamPlan, box: Box, memory: float | None, dtype: torch.dtype) -> StreamPlan:
     """Return `plan` with windows in place of strips: their shape, their number, their work and their peak memory.
 
     The windows are made smaller until one of them fits into `memory` bytes, or until they are hardly larger than their
@@ -126,7 +124,7 @@ def _check_windows(ready: Prepared) -> None:
         if axis.barriers:
             raise Refused(axis.barriers[0], "needs the whole extent, so windows cannot be exact: use strips")
         for op, along in zip(graph.ops, axis.along, strict=True):
-            if any(_depends_on_length(r.map) for r in along.reads):
+            if any(r.map.depends_on_length for r in along.reads):
                 raise Refused(op, "its rows depend on the length of the input, so windows cannot be exact: use strips")
         placed = per_position(axis)
         if placed is not None:
@@ -135,7 +133,7 @@ def _check_windows(ready: Prepared) -> None:
 
 def run_windows(
     ready: Prepared,
-    plan: Plan,
+    plan: StreamPlan,
     box: Box,
     source: Source,
     sink: Any,
@@ -223,15 +221,6 @@ def window_engine(
         return out
 
     return run
-
-
-def _depends_on_length(step: Map) -> bool:
-    """Whether the input rows that an output row reads depend on the length of the input."""
-    return (
-        isinstance(step, Bins)
-        or (isinstance(step, Everything) and step.length > 1)
-        or (isinstance(step, Resize) and (step.align_corners or ((1 / step.scale) % 1 != 0 and step.scale % 1 != 0)))
-    )
 
 
 def _windows(ready: Prepared, sizes: dict[int, int], box: Box) -> dict[int, list[AxisWindow]]:

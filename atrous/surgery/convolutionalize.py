@@ -11,12 +11,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from atrous.errors import UserError
-from atrous.geometry.axis import Axis, Refused
+from atrous.geometry.axis import Axis, Refused, strides
 from atrous.geometry.graph import export_graph
 from atrous.geometry.lower import lower
-from atrous.geometry.maps import IDENTITY, Everything, Sliding
+from atrous.geometry.maps import IDENTITY
 from atrous.geometry.rules import follow
-from atrous.geometry.strides import strides
 from atrous.surgery.certificate import (
     Change,
     Converted,
@@ -183,8 +182,8 @@ def _slides_only(axis: Axis) -> bool:
     """
     return all(
         read.map == IDENTITY
-        or (isinstance(read.map, Everything) and read.map.length == 1)
-        or (isinstance(read.map, Sliding) and read.map.padding == 0 and not op.arguments.get("ceil_mode"))
+        or read.map.is_broadcast
+        or (read.map.is_unpadded_window and not op.arguments.get("ceil_mode"))
         for op, along in zip(axis.graph.ops, axis.along, strict=True)
         for read in along.reads
     )

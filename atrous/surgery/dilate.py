@@ -25,11 +25,10 @@ import torch
 from torch import Tensor, nn
 
 from atrous.errors import UserError
-from atrous.geometry.axis import Axis, Refused
+from atrous.geometry.axis import Axis, Refused, strides
 from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.lower import lower
 from atrous.geometry.rules import follow
-from atrous.geometry.strides import strides
 from atrous.surgery.certificate import (
     Change,
     Converted,

@@ -20,7 +20,7 @@ import torch
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis
 from atrous.geometry.graph import Graph, Op
-from atrous.geometry.maps import IDENTITY, Everything
+from atrous.geometry.maps import IDENTITY
 from atrous.geometry.rules import sliding
 from atrous.geometry.rules.rearrange import PADS, pad_mode, pad_pairs
 from atrous.surgery.window import FineWindow
@@ -123,8 +123,8 @@ def _edit(graph: Graph, op: Op, axes: Sequence[Axis], rates_in: list[int], rates
 def _moves(op: Op, axis: Axis) -> bool:
     """Whether an output reads any other position than its own, or positions are added or cropped."""
     for read in axis.along[op.index].reads:
-        if isinstance(read.map, Everything) and read.map.length == 1:
-            continue  # one position, broadcast to all
+        if read.map.is_broadcast:
+            continue
         if not axis.streamed(read.input):
             raise refusal(op, f"it meets a constant of {axis.graph.ops[read.input].shape[read.dim]} positions")
         if read.map != IDENTITY or axis.length(op.index) != axis.graph.ops[read.input].shape[read.dim]:

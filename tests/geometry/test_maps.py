@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atrous.geometry.borders import Bordered
 from atrous.geometry.graph import Op, Ref
-from atrous.geometry.maps import Bins, Bordered, Map, Regrouped, Resize, Sliding, Transposed
+from atrous.geometry.interpolation import Resize
+from atrous.geometry.maps import Bins, Map, Regrouped, Sliding, Transposed
 from atrous.geometry.rules.rearrange import view_group
 from atrous.geometry.rules.resize import resizes
 
@@ -84,7 +86,7 @@ def test_resize_by_a_factor(mode, length, factor):
 def test_bordered(mode, before, after, length):
     step = Bordered(mode, before, after, length)
     rows = read_rows(lambda x: F.pad(x, (before, after), mode=mode), length)
-    assert [{step.index(o)} for o in range(len(rows))] == rows
+    assert [{step.source_row(o)} for o in range(len(rows))] == rows
     check(step, length, rows)
 
 

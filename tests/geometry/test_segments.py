@@ -2,9 +2,9 @@
 
 import pytest
 
+from atrous.geometry.axis import strides
 from atrous.geometry.program import build, full_box
 from atrous.geometry.segments import SegmentWalk, choose, segment, steady_windows
-from atrous.geometry.strides import strides
 from atrous.stream import prepare
 from tests import toy_models
 from tests.toy_models import settled

@@ -1,21 +1,65 @@
-"""One rule per ATen operator: how it acts along one axis. What has no rule is refused."""
+"""One rule per ATen operator: how it acts along one axis. An operator without a rule is refused.
+
+A rule is a function of an operator and an axis whose earlier operators are filled in. It returns an `Along`: which
+dimension of the output is the axis, and which rows of which inputs an output row reads. It raises `Refused` when the
+operator cannot be computed piece by piece along that axis. Operators that ATen marks as pointwise need no rule.
+"""
 
 import torch
 
 from atrous.geometry.axis import Along, Axis, Refused, aligned
 from atrous.geometry.graph import Graph, Op
-from atrous.geometry.rules import rearrange, reduce, refusals, resize, rows, sliding
+from atrous.geometry.rules import rearrange, reduce, resize, rows, sliding
 
-RULES = {**refusals.RULES, **sliding.RULES, **resize.RULES, **rearrange.RULES, **rows.RULES, **reduce.RULES}
-# a whole value becomes rows again here, a few at a time
+REASONS = {
+    "lets positions attend to positions": (
+        "scaled_dot_product_attention",
+        "_native_multi_head_attention",
+        "_transformer_encoder_layer_fwd",
+    ),
+    "is recurrent over positions": ("lstm", "gru", "rnn_tanh", "rnn_relu"),
+    "cuts the grid into overlapping patches and has no rule (a convolution with fixed weights does the same)": (
+        "im2col",
+        "col2im",
+        "unfold",
+    ),
+    "reads at positions that the data decide": (
+        "grid_sampler",
+        "grid_sampler_2d",
+        "grid_sampler_3d",
+        "gather",
+        "nonzero",
+        "masked_select",
+    ),
+    "resizes with antialiasing, which has no rule": ("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
+}
+REASON_OF = {kind: reason for reason, kinds in REASONS.items() for kind in kinds}
+"""Operators that cannot be computed piece by piece, each with its reason; others without a rule get a general one."""
+
+
+def refuse(op: Op, axis: Axis) -> Along:
+    """Raise `Refused` with the reason of the operator."""
+    raise Refused(op, REASON_OF[op.kind])
+
+
+RULES = {
+    **dict.fromkeys(REASON_OF, refuse),
+    **sliding.RULES,
+    **resize.RULES,
+    **rearrange.RULES,
+    **rows.RULES,
+    **reduce.RULES,
+}
 GENERATORS = set(resize.RULES) | {"expand", "repeat"}
+"""Operators that can make rows out of a whole value (a pooled map), so that they are asked even if no input has rows.
+"""
 
 
 def along(op: Op, axis: Axis) -> Along:
-    """How `op` acts along `axis`, whose entries for the operators before it are filled in. Raises `Refused`."""
+    """Return how `op` acts along `axis`, whose entries for the operators before it are filled in. Raises `Refused`."""
     if op.kind == "input":
         return Along(2 + axis.index)
-    refusals.check_repeatable(op)
+    _check_repeatable(op)
     if not any(axis.streamed(i) for i in op.inputs):
         return RULES[op.kind](op, axis) if op.inputs and op.kind in GENERATORS else Along(None)
     rule = RULES.get(op.kind)
@@ -27,7 +71,7 @@ def along(op: Op, axis: Axis) -> Along:
 
 
 def _pointwise(op: Op) -> bool:
-    """Whether ATen marks the operator as pointwise, under this or another overload of its name."""
+    """Return whether ATen marks the operator as pointwise, under this or another overload of its name."""
     if not isinstance(op.target, torch._ops.OpOverload):
         return False
     packet = op.target.overloadpacket
@@ -35,8 +79,17 @@ def _pointwise(op: Op) -> bool:
     return any(torch.Tag.pointwise in overload.tags for overload in overloads)
 
 
+def _check_repeatable(op: Op) -> None:
+    """Refuse an operator that draws random numbers: no two runs of such a network agree, whole or streamed."""
+    if not isinstance(op.target, torch._ops.OpOverload) or op.kind in REASON_OF:
+        return
+    drawing = bool(op.arguments.get("training", op.arguments.get("train", True)))
+    if drawing and torch.Tag.nondeterministic_seeded in op.target.tags:
+        raise Refused(op, "draws random numbers, so the network has no one answer")
+
+
 def follow(graph: Graph, index: int) -> Axis:
-    """Walk axis `index` (0 is the first spatial axis) through a lowered graph. Raises `Refused`.
+    """Follow spatial axis `index` (0 is the first) through a lowered graph, operator by operator. Raises `Refused`.
 
     >>> from torch import nn
     >>> from atrous.geometry.graph import export_graph

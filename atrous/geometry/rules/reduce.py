@@ -1,4 +1,8 @@
-"""Reductions: over other dimensions they are rows like any; over the axis itself they are barriers."""
+"""Reductions (mean, sum, maximum, norm and the like) over some dimensions.
+
+Over other dimensions than the axis, each row is reduced by itself. Over the axis, a reduction is a barrier: it reads
+all rows and gives a whole value, gathered strip by strip.
+"""
 
 import math
 
@@ -7,10 +11,11 @@ from atrous.geometry.graph import Op
 from atrous.geometry.maps import Everything
 
 ACCUMULATED = {"mean", "sum", "amax", "amin", "max", "min", "var", "std", "linalg_vector_norm"}
+"""Reductions over the axis that can be gathered strip by strip."""
 
 
 def reduced_dims(op: Op, ndim: int) -> list[int]:
-    """The dimensions that a reduction of an `ndim`-dimensional input takes away."""
+    """Return the dimensions, counted from 0, over which an operator reduces its `ndim`-dimensional input."""
     dims = op.arguments.get("dim", op.arguments.get("dims"))
     if dims is None or dims == []:
         return list(range(ndim))
@@ -18,7 +23,7 @@ def reduced_dims(op: Op, ndim: int) -> list[int]:
 
 
 def reduction(op: Op, axis: Axis) -> Along:
-    """mean, sum, max, norm, variance and the like."""
+    """Return how mean, sum, max, norm, variance and the like act: row by row, or as a barrier."""
     source = op.inputs[0]
     dim, ndim = axis.dim(source), len(axis.graph.ops[source].shape)
     if dim is None:
@@ -30,29 +35,31 @@ def reduction(op: Op, axis: Axis) -> Along:
         if op.kind == "linalg_vector_norm" and -math.inf < op.arguments["ord"] <= 0:
             raise Refused(op, f"gathers a norm of order {op.arguments['ord']}, which has no rule")
         return Along(None, same(op, axis, dim, step=Everything(axis.length(source))).reads, barrier=True)
-    kept = bool(op.arguments.get("keepdim", False))
-    return same(op, axis, dim if kept else dim - sum(d < dim for d in dims))
+    keeps_dims = bool(op.arguments.get("keepdim", False))
+    return same(op, axis, dim if keeps_dims else dim - sum(d < dim for d in dims))
 
 
 def moments(op: Op, axis: Axis) -> Along:
-    """The statistics of group norm: a barrier."""
+    """Return how the statistics of group norm act: as a barrier."""
     source = op.inputs[0]
     step = Everything(axis.length(source))
     return Along(None, same(op, axis, axis.dim(source), source, step).reads, barrier=True)
 
 
-def picked(op: Op, axis: Axis) -> Along:
-    """The largest few, the median and the like, over another dimension."""
-    along = reduction(op, axis)
-    if op.kind in KEEP_DIM:
-        return same(op, axis)
-    return along
+def over_one_dim(op: Op, axis: Axis) -> Along:
+    """Return how sorting, cumulative sums and the like act, which keep the dimension that they go over."""
+    reduction(op, axis)  # refuses those that go over the axis
+    return same(op, axis)
 
 
 UNGATHERED = ("argmax", "argmin", "logsumexp", "prod", "any", "all", "median", "mode", "kthvalue")
+"""Reductions that have a rule over other dimensions only."""
+
 KEEP_DIM = ("topk", "cumsum", "cumprod", "cummax", "cummin", "sort", "argsort")
+"""Operators over one dimension, which the result has too."""
+
 RULES = {
     **dict.fromkeys((*sorted(ACCUMULATED), *UNGATHERED), reduction),
-    **dict.fromkeys(KEEP_DIM, picked),
+    **dict.fromkeys(KEEP_DIM, over_one_dim),
     "moments": moments,
 }

@@ -1,4 +1,8 @@
-"""Operators that mix channels within one position, and pointwise ones that ATen does not mark as such."""
+"""Operators that compute each position by itself, from one position of their inputs.
+
+They may mix channels (linear layers, softmax over channels, layer norm) but not positions. Also here: pointwise
+operators that ATen does not mark as pointwise.
+"""
 
 from atrous.geometry.axis import Along, Axis, Refused, aligned, same
 from atrous.geometry.graph import Op
@@ -6,12 +10,12 @@ from atrous.geometry.maps import Read
 
 
 def pointwise(op: Op, axis: Axis) -> Along:
-    """Each position by itself; inputs broadcast."""
+    """Return how an operator acts that computes each position by itself from inputs that broadcast."""
     return aligned(op, axis)
 
 
 def first_only(op: Op, axis: Axis) -> Along:
-    """Each position by itself; the other arguments hold one number per channel."""
+    """Return how an operator acts whose other arguments hold one number per channel. Refuse the channels as axis."""
     along = same(op, axis)
     if along.dim == 1:
         raise Refused(op, "its parameters run along the axis")
@@ -19,7 +23,7 @@ def first_only(op: Op, axis: Axis) -> Along:
 
 
 def over_dim(op: Op, axis: Axis) -> Along:
-    """Softmax and the like, over another dimension."""
+    """Return how softmax and the like act. Refuse those over the axis."""
     along = same(op, axis)
     if op.arguments["dim"] % len(op.shape) == along.dim:
         raise Refused(op, "mixes all positions of the axis (attention)")
@@ -27,7 +31,7 @@ def over_dim(op: Op, axis: Axis) -> Along:
 
 
 def layer_norm(op: Op, axis: Axis) -> Along:
-    """Over the last dimensions, which must not hold the axis."""
+    """Return how layer norm acts. Refuse one whose last dimensions, which it normalizes over, hold the axis."""
     along = same(op, axis)
     if along.dim is not None and along.dim >= len(op.shape) - len(op.arguments["normalized_shape"]):
         raise Refused(op, "normalizes over the positions of one image together with part of its channels")
@@ -35,7 +39,7 @@ def layer_norm(op: Op, axis: Axis) -> Along:
 
 
 def linear(op: Op, axis: Axis) -> Along:
-    """Over the last dimension, which must not be the axis."""
+    """Return how a linear layer acts, which goes over the last dimension. Refuse that as axis."""
     along = same(op, axis)
     if along.dim == len(op.shape) - 1:
         raise Refused(op, "is a linear layer over positions")
@@ -43,7 +47,11 @@ def linear(op: Op, axis: Axis) -> Along:
 
 
 def matmul(op: Op, axis: Axis) -> Along:
-    """A product of matrices, one of which may have the axis as its rows, columns or batch."""
+    """Return how a product of matrices `(..., n, k) @ (..., k, m)` acts.
+
+    The axis may be `n` of the first matrix, `m` of the second, or a batch dimension of one whose partner is the same
+    for all. It must not be `k`, over which the product sums.
+    """
     a, b = (axis.graph.ops[r.index] for r in op.args[:2])
     n = len(op.shape)
     if axis.streamed(a.index) and axis.streamed(b.index):
@@ -63,7 +71,7 @@ def matmul(op: Op, axis: Axis) -> Along:
 
 
 def einsum(op: Op, axis: Axis) -> Along:
-    """A sum over labels, none of which may be the axis."""
+    """Return how an einsum acts. The label of the axis must stand in the result: those that do not are summed over."""
     equation, inputs = op.args[0].replace(" ", ""), op.inputs
     if "->" not in equation:
         raise Refused(op, f"the equation {equation} has no rule: name the result, as in ij,jk->ik")
@@ -71,9 +79,9 @@ def einsum(op: Op, axis: Axis) -> Along:
     terms, out = equation.split("->")
     labels = set()
     for value, term in zip((r.index for r in op.args[1]), terms.split(","), strict=True):
-        at = axis.dim(value)
-        if at is not None:
-            labels.add(term[at])
+        dim = axis.dim(value)
+        if dim is not None:
+            labels.add(term[dim])
     label = labels.pop()
     if labels or label not in out:
         raise Refused(op, "mixes all positions of the axis (attention)")
@@ -86,7 +94,8 @@ def einsum(op: Op, axis: Axis) -> Along:
 
 
 def spelled_out(equation: str, ranks: list[int]) -> str:
-    """An equation with letters for its dots.
+    """Return an einsum equation with capital letters in the place of its dots; `ranks` are the dimensions of the
+    inputs.
 
     >>> spelled_out("...chw,oc->...ohw", [4, 2])
     'Achw,oc->Aohw'
@@ -101,7 +110,7 @@ def spelled_out(equation: str, ranks: list[int]) -> str:
 
 
 def per_image(op: Op, axis: Axis) -> Along:
-    """A norm over each of several images in one batch: the axis may only be the batch."""
+    """Return how a norm over each of several images in one batch acts. Refuse any axis but the batch."""
     along = same(op, axis)
     if along.dim != 0:
         raise Refused(op, "takes statistics of several images in one batch, which has no rule")
@@ -109,7 +118,7 @@ def per_image(op: Op, axis: Axis) -> Along:
 
 
 def prelu(op: Op, axis: Axis) -> Along:
-    """One slope per channel."""
+    """Return how a PReLU acts, with one slope per channel."""
     return first_only(op, axis)
 
 

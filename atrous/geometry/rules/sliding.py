@@ -1,21 +1,35 @@
-"""Convolutions, transposed convolutions, pools and unpooling: windows that slide over the last dimensions."""
+"""Convolutions, transposed convolutions, pools and unpooling: windows that slide over the last dimensions.
 
+With kernel `k`, stride `s`, dilation `d` and padding `p`, output `o` of a convolution or pool reads input rows
+`o*s - p, ..., o*s - p + d*(k-1)`; input row `i` of a transposed convolution adds to the outputs of that formula.
+"""
+
+import re
 from typing import Any
 
 from atrous.geometry.axis import Along, Axis, Refused, same, spatial
 from atrous.geometry.graph import Op
 from atrous.geometry.maps import IDENTITY, Bins, Everything, Read, Sliding, Transposed
 
-NARROW_BINS = 8  # adaptive pools whose bins are at most this many rows stream; wider ones are barriers
+NARROW_BINS = 8
+"""Rows per bin up to which an adaptive pool is streamed; one with wider bins is a barrier."""
 
 
 def dimensions(op: Op) -> int:
-    """The number of dimensions that the operator slides over, from its name."""
-    return int(op.kind[op.kind.index("d", op.kind.index("pool") if "pool" in op.kind else 4) - 1])
+    """Return the number of dimensions that the operator slides over, from its name.
+
+    >>> from torch import nn
+    >>> from atrous.geometry.graph import export_graph
+    >>> dimensions(export_graph(nn.AdaptiveAvgPool3d(2), (1, 4, 4, 4)).ops[-1])
+    3
+    """
+    digit = re.search(r"(\d)d", op.kind)
+    assert digit is not None
+    return int(digit[1])
 
 
 def each(value: Any, count: int, default: int = 0) -> tuple[int, ...]:
-    """An ATen int-or-list argument as one int per dimension; an empty list means the default."""
+    """Return an ATen argument, a number or a list, as one number per dimension; an empty list is the default."""
     if isinstance(value, int):
         return (value,) * count
     items = tuple(value or ())
@@ -25,7 +39,9 @@ def each(value: Any, count: int, default: int = 0) -> tuple[int, ...]:
 
 
 def window(op: Op, weight_shape: tuple[int, ...] | None = None) -> list[Sliding]:
-    """The sliding window of a convolution or pool, per dimension."""
+    """Return the window of a convolution (with the shape of its weight) or of a pool, per dimension that it slides
+    over.
+    """
     a = op.arguments
     if weight_shape is not None:
         n = len(weight_shape) - 2
@@ -44,7 +60,7 @@ def window(op: Op, weight_shape: tuple[int, ...] | None = None) -> list[Sliding]
 
 
 def convolution(op: Op, axis: Axis) -> Along:
-    """Output o reads o*s - p ... o*s - p + d*(k-1)."""
+    """Return how a convolution acts. Its weight must not depend on the position."""
     weight = axis.graph.ops[op.arguments["weight"].index]
     if axis.streamed(weight.index):
         raise Refused(op, "its weights depend on the position")
@@ -56,13 +72,13 @@ def convolution(op: Op, axis: Axis) -> Along:
 
 
 def over_batch(op: Op, axis: Axis, count: int) -> bool:
-    """Whether the axis is the batch of an operator that slides over `count` dimensions: frames, each by itself."""
+    """Return whether the axis is the batch of an operator that slides over `count` dimensions: each frame by itself."""
     x = axis.graph.ops[op.inputs[0]]
     return axis.dim(x.index) == 0 and len(x.shape) == count + 2
 
 
 def transposed(op: Op, axis: Axis) -> Along:
-    """Input i adds to outputs i*s - p ... i*s - p + d*(k-1)."""
+    """Return how a transposed convolution acts. Its weight must not depend on the position."""
     weight = axis.graph.ops[op.arguments["weight"].index]
     if axis.streamed(weight.index):
         raise Refused(op, "its weights depend on the position")
@@ -76,7 +92,7 @@ def transposed(op: Op, axis: Axis) -> Along:
 
 
 def pool(op: Op, axis: Axis) -> Along:
-    """As a convolution; one window over everything is a barrier."""
+    """Return how a pool acts: as a convolution, or as a barrier if one window covers the whole input."""
     windows = window(op)
     if over_batch(op, axis, len(windows)):
         return same(op, axis)
@@ -88,7 +104,7 @@ def pool(op: Op, axis: Axis) -> Along:
 
 
 def adaptive(op: Op, axis: Axis) -> Along:
-    """Adaptive pools: bins that grow with the input are a barrier."""
+    """Return how an adaptive pool acts: in narrow bins row by row, in wide ones as a barrier."""
     if over_batch(op, axis, dimensions(op)):
         return same(op, axis)
     dim, _ = spatial(op, axis, dimensions(op))
@@ -101,6 +117,7 @@ def adaptive(op: Op, axis: Axis) -> Along:
 
 
 def _whole(op: Op, axis: Axis, dim: int) -> Along:
+    """Return how a pool over the whole axis acts: as a barrier. Indices of the largest values cannot be gathered."""
     if op.item == 1 or "indices" in op.kind:
         raise Refused(op, "indices of a pool over the whole extent")
     source = op.inputs[0]
@@ -108,7 +125,11 @@ def _whole(op: Op, axis: Axis, dim: int) -> Along:
 
 
 def unpool(op: Op, axis: Axis) -> Along:
-    """Indices must come straight from a pool whose input had this operator's output size."""
+    """Return how unpooling acts: as the transposed convolution of the window of its pool.
+
+    Its indices count positions of the input of that pool. So they must come straight from it, and the output must have
+    the size of that input. The windows must not overlap, or two values could meet in one position.
+    """
     x, indices = op.args[0], op.args[1]
     source = axis.graph.ops[indices.index]
     if source.kind not in POOLS_WITH_INDICES or source.item != 1:
@@ -117,11 +138,11 @@ def unpool(op: Op, axis: Axis) -> Along:
     n = dimensions(source)
     if tuple(pooled[-n:]) != tuple(op.shape[-n:]):
         raise Refused(op, f"unpools to {op.shape[-n:]}, but its indices count positions in {tuple(pooled[-n:])}")
-    w = window(source)
+    windows = window(source)
     dim, k = spatial(op, axis, n)
-    if any(v.stride < v.reach + 1 for v in w):
+    if any(w.stride < w.reach + 1 for w in windows):
         raise Refused(op, "its pool's windows overlap, so two values can meet in one position")
-    step = Transposed(w[k].kernel, w[k].stride, w[k].dilation, w[k].padding)
+    step = Transposed(windows[k].kernel, windows[k].stride, windows[k].dilation, windows[k].padding)
     both = tuple(dict.fromkeys((x.index, indices.index)))
     if any(axis.dim(i) != dim for i in both):
         raise Refused(op, "its inputs have the axis in different dimensions")
@@ -129,6 +150,8 @@ def unpool(op: Op, axis: Axis) -> Along:
 
 
 POOLS_WITH_INDICES = {f"max_pool{n}d_with_indices" for n in (1, 2, 3)}
+"""Max pools that also return where the largest values were."""
+
 RULES = {
     **{f"conv{n}d": convolution for n in (1, 2, 3)},
     **{f"conv_transpose{n}d": transposed for n in (1, 2, 3)},

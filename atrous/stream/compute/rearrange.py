@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from atrous.geometry.graph import Op
-from atrous.geometry.maps import Bordered, Regrouped, Sliding
 from atrous.geometry.rules.rearrange import pad_map, pad_mode, pad_pairs
 from atrous.stream.compute.sliding import extended
 from atrous.stream.rows import OutputSpan
@@ -24,8 +23,7 @@ def view(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> T
     for span in spans:
         if span.dim >= 0:
             piece = span.pieces[op.inputs[0]]
-            inner, outer = (piece.map.inner, piece.map.outer) if isinstance(piece.map, Regrouped) else (1, 1)
-            sizes[span.dim] = (piece.hi - piece.lo) * inner // outer
+            sizes[span.dim] = (piece.hi - piece.lo) // piece.map.rows_per_output
     return _cut(x.reshape(sizes), op, spans)
 
 
@@ -33,8 +31,8 @@ def _cut(x: Tensor, op: Op, spans: tuple[OutputSpan, ...]) -> Tensor:
     """Cut the wanted rows out of the output rows that whole input rows gave, along regrouped axes."""
     for span in spans:
         piece = span.pieces[op.inputs[0]]
-        if isinstance(piece.map, Regrouped):
-            x = x.narrow(span.dim, span.lo - piece.lo * piece.map.inner // piece.map.outer, span.hi - span.lo)
+        if piece.map.rows_per_output != 1:
+            x = x.narrow(span.dim, span.lo - piece.lo // piece.map.rows_per_output, span.hi - span.lo)
     return x
 
 
@@ -58,7 +56,7 @@ def repeat(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) ->
     """Repeat; a value of one row is repeated as often as the spans have rows."""
     x, repeats = tensors[op.inputs[0]], list(op.arguments["repeats"])
     for span in spans:
-        if not isinstance(span.pieces[op.inputs[0]].map, Sliding):
+        if span.pieces[op.inputs[0]].map.is_broadcast:
             repeats[span.dim] = span.hi - span.lo
     return x.repeat(repeats)
 
@@ -93,10 +91,7 @@ def pad(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Te
         start, length = (0, x.shape[dim]) if span is None else (span.pieces[source].lo, span.pieces[source].length)
         step = pad_map(mode, before, after, length)
         lo, hi = (0, op.shape[dim]) if span is None else (span.lo, span.hi)
-        if isinstance(step, Bordered):
-            rows = [step.index(o) - start for o in range(lo, hi)]
-        else:
-            rows = [o - before - start for o in range(lo, hi)]
+        rows = [step.source_row(o) - start for o in range(lo, hi)]
         if rows != list(range(x.shape[dim])):
             x = x.index_select(dim, torch.tensor(rows, device=x.device))
     return x

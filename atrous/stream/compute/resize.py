@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from atrous.geometry.graph import Op
-from atrous.geometry.maps import Resize
+from atrous.geometry.interpolation import Resize
 from atrous.geometry.rules.resize import MODES, resizes, scale_factors
 from atrous.stream.rows import OutputSpan
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atrous.geometry.graph import Op
-from atrous.geometry.maps import Bins, Sliding
+from atrous.geometry.maps import Sliding
 from atrous.geometry.rules.sliding import dimensions, each, window
 from atrous.stream.compute import fast
 from atrous.stream.rows import InputPiece, OutputSpan
@@ -267,7 +267,7 @@ def adaptive_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, .
     x = functions[n - 1](x, sizes)
     for span in spans:
         piece = span.pieces[source]
-        if not isinstance(piece.map, Bins):
+        if span.dim < 0 or piece.map.is_uniform:
             continue
         parts = [
             x.narrow(span.dim, piece.map.first(o) - piece.lo, piece.map.last(o) - piece.map.first(o))
