@@ -1,6 +1,7 @@
 """`atrous VERB DATA-or-RUN [options]`: the list of verbs, and the exit codes."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -9,12 +10,31 @@ from atrous.errors import UserError
 
 app = typer.Typer(
     name="atrous",
-    help="Segmentation with fully convolutional networks: train, evaluate, predict, inspect and convert.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from atrous import __version__
+
+        print(f"atrous {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Segmentation with fully convolutional networks: train, evaluate, predict, inspect and convert."""
+
+
 for verb in (demo, check, train, evaluate, predict, inspect, convert):
     app.command(verb.NAME)(verb.command)
 

@@ -20,6 +20,7 @@ from atrous.report.pictures import banded, busiest, colorize, errors, flat, over
 from atrous.report.plots import DARK, LIGHT, Ink, confusion_chart, curve_chart, reliability_chart, seconds_and
 from atrous.report.words import calibration_words, headline, notable
 from atrous.tasks.scores import Scores
+from atrous.tasks.task import EvaluationResult
 
 __all__ = ["Example", "ReportContent", "write_report"]
 
@@ -72,7 +73,7 @@ class ReportContent:
     title: str
     verdict: dict[str, str | float]
     history: list[dict[str, Any]]
-    scores: Any
+    scores: EvaluationResult
     palette: Palette
     examples: list[Example]
     recipe_toml: str
@@ -90,10 +91,6 @@ def write_report(path: Path | str, content: ReportContent) -> None:
     Raises:
         ValueError: the palette does not have one color per class.
     """
-    if len(content.palette) != len(content.scores.classes):
-        raise ValueError(
-            f"{len(content.palette)} colors for {len(content.scores.classes)} classes: give one color per class"
-        )
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -105,15 +102,8 @@ def write_report(path: Path | str, content: ReportContent) -> None:
     html = environment.get_template("page.html.jinja").render(
         content=content,
         scores=content.scores,
-        headline=headline(content.scores),
-        notable=notable(content.scores),
-        calibration=calibration_words(content.scores),
-        classes=_class_rows(content),
-        columns=list(content.scores.columns()),
-        means=["" if name == "share" else _mean(column) for name, column in content.scores.columns().items()],
-        curves=_curves(content.history, content.scores.sample),
-        confusion=_chart(lambda ink: confusion_chart(content.scores.confusion, content.scores.classes, ink)),
-        reliability=_reliability(content.scores),
+        **(_of_classes(content, content.scores) if isinstance(content.scores, Scores) else _NO_CLASSES),
+        curves=_curves(content.history, content.scores),
         examples={
             kind: [_pictures(e, content.palette) for e in content.examples if e.kind == kind]
             for kind in ("worst", "best")
@@ -124,13 +114,34 @@ def write_report(path: Path | str, content: ReportContent) -> None:
         beside.write_text(html, encoding="utf-8")
 
 
-def _class_rows(content: ReportContent) -> list[dict[str, Any]]:
-    """Return name, color and metrics of each class, in label order."""
-    scores = content.scores
+_NO_CLASSES: dict[str, Any] = {"segmented": False, "classes": [], "columns": [1]}
+"""What the page shows of a task without classes: no tables and charts of classes."""
+
+
+def _of_classes(content: ReportContent, scores: Scores) -> dict[str, Any]:
+    """Return what the page shows of a task with classes: sentences, the table of classes and two charts."""
+    if len(content.palette) != len(scores.classes):
+        raise ValueError(f"{len(content.palette)} colors for {len(scores.classes)} classes: give one color per class")
+    columns = scores.columns()
+    return {
+        "segmented": True,
+        "headline": headline(scores),
+        "notable": notable(scores),
+        "calibration": calibration_words(scores),
+        "classes": _class_rows(scores, content.palette),
+        "columns": list(columns),
+        "means": ["" if name == "share" else _mean(column) for name, column in columns.items()],
+        "confusion": _chart(lambda ink: confusion_chart(scores.confusion, scores.classes, ink)),
+        "reliability": _reliability(scores),
+    }
+
+
+def _class_rows(scores: Scores, palette: Palette) -> list[dict[str, Any]]:
+    """Return a row of the table of classes for each class."""
     columns = scores.columns().values()
     return [
         {"name": name, "color": _hex(color), "metrics": [float(column[i]) for column in columns]}
-        for i, (name, color) in enumerate(zip(scores.classes, content.palette, strict=True))
+        for i, (name, color) in enumerate(zip(scores.classes, palette, strict=True))
     ]
 
 
@@ -140,12 +151,14 @@ def _mean(column: np.ndarray) -> float:
     return float(existing.mean()) if len(existing) else math.nan
 
 
-def _curves(history: list[dict[str, Any]], sample: str) -> list[dict[str, Any]]:
-    """Return the charts of loss, learning rate and mean IoU; a chart without any point is left out."""
+def _curves(history: list[dict[str, Any]], scores: EvaluationResult) -> list[dict[str, Any]]:
+    """Return the charts of loss, learning rate and the first metric; a chart without any point is left out."""
+    metric = next(iter(scores.watched()))
+    name = {"miou": "mean IoU"}.get(metric, metric)
     kinds = (
         ("Loss", "loss", "loss", ("train", "val")),
         ("Learning rate", "learning_rate", "learning rate", ("train",)),
-        (f"Mean IoU on validation {sample}s", "miou", "mean IoU", ("val",)),
+        (f"{name[0].upper()}{name[1:]} on validation {scores.sample}s", metric, name, ("val",)),
     )
     charts = []
     for title, column, label, splits in kinds:

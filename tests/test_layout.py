@@ -1,0 +1,155 @@
+"""The repository: CONTRIBUTING names what exists, tests mirror the source, names and sizes keep their limits."""
+
+import ast
+import re
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "atrous").rglob("*.py") if path.name != "__init__.py")
+TREES = {path: ast.parse((ROOT / path).read_text(encoding="utf-8")) for path in MODULES}
+MOST_LINES, MOST_ARGUMENTS = 400, 9
+
+ELSEWHERE = {
+    "atrous/__main__.py": "tests/test_exports.py",
+    "atrous/_nd.py": "tests/test_exports.py",
+    "atrous/cli/check.py": "tests/cli/test_cli.py",
+    "atrous/cli/convert.py": "tests/cli/test_cli.py",
+    "atrous/cli/demo.py": "tests/cli/test_cli.py",
+    "atrous/cli/evaluate.py": "tests/cli/test_cli.py",
+    "atrous/cli/output.py": "tests/cli/test_cli.py",
+    "atrous/cli/train.py": "tests/cli/test_cli.py",
+    "atrous/data/check/genomes.py": "tests/data/layouts/test_genomes.py",
+    "atrous/data/check/images.py": "tests/data/check/test_check.py",
+    "atrous/data/check/splits.py": "tests/data/check/test_check.py",
+    "atrous/data/check/text.py": "tests/data/check/test_check.py",
+    "atrous/data/coding.py": "tests/data/test_dataset.py",
+    "atrous/data/cut.py": "tests/data/feed/test_augment.py",
+    "atrous/data/feed/decode.py": "tests/data/feed/test_batches.py",
+    "atrous/data/feed/views.py": "tests/data/feed/test_augment.py",
+    "atrous/data/formats/array.py": "tests/data/formats/test_formats.py",
+    "atrous/data/formats/axes.py": "tests/data/formats/test_ome.py",
+    "atrous/data/formats/base.py": "tests/data/formats/test_formats.py",
+    "atrous/data/formats/columns.py": "tests/data/layouts/test_recordings.py",
+    "atrous/data/formats/failure.py": "tests/data/formats/test_formats.py",
+    "atrous/data/formats/geotiff_write.py": "tests/data/formats/test_geotiff.py",
+    "atrous/data/formats/header.py": "tests/data/formats/test_formats.py",
+    "atrous/data/formats/intervals.py": "tests/data/formats/test_edf.py",
+    "atrous/data/formats/ngff_write.py": "tests/data/formats/test_ngff.py",
+    "atrous/data/formats/npy.py": "tests/data/formats/test_formats.py",
+    "atrous/data/formats/npz.py": "tests/data/layouts/test_recordings.py",
+    "atrous/data/formats/tiff.py": "tests/data/formats/test_ome.py",
+    "atrous/data/formats/zarr_array.py": "tests/data/formats/test_formats.py",
+    "atrous/data/genomes/sequences.py": "tests/data/layouts/test_genomes.py",
+    "atrous/data/genomes/tracks.py": "tests/data/layouts/test_genomes.py",
+    "atrous/data/images.py": "tests/data/test_dataset.py",
+    "atrous/data/layouts/base.py": "tests/data/layouts/test_images.py",
+    "atrous/data/layouts/folders.py": "tests/data/layouts/test_images.py",
+    "atrous/data/layouts/memory.py": "tests/test_examples.py",
+    "atrous/data/layouts/splits.py": "tests/data/layouts/test_images.py",
+    "atrous/data/layouts/table.py": "tests/test_extension.py",
+    "atrous/data/problems.py": "tests/data/check/test_check.py",
+    "atrous/data/sample.py": "tests/data/test_dataset.py",
+    "atrous/data/scan.py": "tests/data/check/test_check.py",
+    "atrous/data/targets/base.py": "tests/data/targets/test_kinds.py",
+    "atrous/data/targets/bits.py": "tests/data/layouts/test_genomes.py",
+    "atrous/data/targets/boxes.py": "tests/data/targets/test_kinds.py",
+    "atrous/data/targets/feature_problems.py": "tests/data/layouts/test_genomes.py",
+    "atrous/data/targets/frame_masks.py": "tests/data/layouts/test_videos.py",
+    "atrous/data/targets/instances.py": "tests/data/targets/test_kinds.py",
+    "atrous/data/targets/label_problems.py": "tests/data/check/test_check.py",
+    "atrous/data/targets/labels.py": "tests/data/test_dataset.py",
+    "atrous/data/targets/none.py": "tests/data/targets/test_kinds.py",
+    "atrous/data/targets/points.py": "tests/data/targets/test_kinds.py",
+    "atrous/data/targets/values.py": "tests/data/targets/test_kinds.py",
+    "atrous/data/view.py": "tests/data/feed/test_augment.py",
+    "atrous/encoders/dense.py": "tests/encoders/test_encoders.py",
+    "atrous/encoders/encoder.py": "tests/encoders/test_encoders.py",
+    "atrous/encoders/resnet.py": "tests/encoders/test_encoders.py",
+    "atrous/encoders/timm_encoder.py": "tests/encoders/test_encoders.py",
+    "atrous/encoders/vgg.py": "tests/encoders/test_encoders.py",
+    "atrous/errors.py": "tests/cli/test_main.py",
+    "atrous/geometry/axis.py": "tests/geometry/test_field.py",
+    "atrous/geometry/borders.py": "tests/geometry/test_field.py",
+    "atrous/geometry/interpolation.py": "tests/geometry/test_field.py",
+    "atrous/geometry/lattice.py": "tests/geometry/test_field.py",
+    "atrous/geometry/lower.py": "tests/geometry/test_field.py",
+    "atrous/geometry/memory.py": "tests/geometry/test_field.py",
+    "atrous/geometry/passes.py": "tests/geometry/test_field.py",
+    "atrous/geometry/plan.py": "tests/geometry/test_field.py",
+    "atrous/geometry/program.py": "tests/geometry/test_field.py",
+    "atrous/labels.py": "tests/test_exports.py",
+    "atrous/machine.py": "tests/recipe/test_plan.py",
+    "atrous/models/deeplab.py": "tests/models/test_models.py",
+    "atrous/models/dilated.py": "tests/models/test_models.py",
+    "atrous/models/fc_densenet.py": "tests/models/test_models.py",
+    "atrous/models/fcn.py": "tests/models/test_models.py",
+    "atrous/models/five_layer.py": "tests/models/test_models.py",
+    "atrous/models/network.py": "tests/models/test_models.py",
+    "atrous/models/own.py": "tests/prediction/test_predictor.py",
+    "atrous/models/segnet.py": "tests/models/test_models.py",
+    "atrous/models/skips.py": "tests/models/test_models.py",
+    "atrous/models/unet.py": "tests/models/test_models.py",
+    "atrous/recipe/build.py": "tests/test_examples.py",
+    "atrous/recipe/intensity.py": "tests/test_every_grid.py",
+    "atrous/recipe/sections.py": "tests/recipe/test_schema.py",
+    "atrous/recipe/stages.py": "tests/training/test_stages.py",
+    "atrous/recipe/video.py": "tests/test_every_grid.py",
+    "atrous/tasks/custom.py": "tests/test_examples.py",
+    "atrous/tasks/measures.py": "tests/test_extension.py",
+    "atrous/tasks/table.py": "tests/test_extension.py",
+    "atrous/tasks/task.py": "tests/tasks/test_semantic.py",
+    "atrous/training/validation.py": "tests/training/test_loop.py",
+    "atrous/verbs/check.py": "tests/data/check/test_check.py",
+    "atrous/verbs/feeds.py": "tests/test_every_grid.py",
+    "atrous/verbs/kinds.py": "tests/test_extension.py",
+    "atrous/verbs/opened.py": "tests/test_examples.py",
+    "atrous/verbs/progress.py": "tests/training/test_loop.py",
+    "atrous/verbs/summary.py": "tests/verbs/test_train.py",
+}
+"""Modules without a test file of their own, and where they are tested."""
+
+
+def test_contributing_names_what_exists():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:atrous|tests|docs|benchmarks)/[\w./]*)`", text)
+    names = re.findall(r"`(atrous(?:\.\w+)+)`", text)
+    assert len(paths) > 15
+    assert len(names) > 10
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(import_module(module), attribute), name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_every_module_has_its_test(path):
+    own = ROOT / "tests" / path.relative_to("atrous").with_name(f"test_{path.name}")
+    told = ELSEWHERE.get(path.as_posix())
+    assert own.exists() != (told is not None), f"{path}: {own} or a line in ELSEWHERE, and not both"
+    if told is not None:
+        assert (ROOT / told).exists()
+
+
+def test_every_class_name_exists_once():
+    names = Counter(node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_no_public_function_has_too_many_arguments():
+    long = []
+    for path, tree in TREES.items():
+        if path.parts[1] == "cli":  # the options of the command line are arguments
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                count = len(node.args.posonlyargs) + len(node.args.args) + len(node.args.kwonlyargs)
+                long += [f"{path}: {node.name}"] if count > MOST_ARGUMENTS else []
+    assert long == []
+
+
+def test_no_file_is_too_long():
+    assert [str(path) for path in MODULES if len((ROOT / path).read_text().splitlines()) > MOST_LINES] == []
