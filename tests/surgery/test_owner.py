@@ -195,3 +195,12 @@ def test_an_inserted_module_takes_the_place_of_a_call():
     traced.recompile()
     assert not nodes(traced, "mean")
     assert traced(X).shape == (1, 32)
+
+
+def test_the_forward_pass_of_evaluation_is_traced_whatever_the_mode():
+    module = Modes(lambda m, x: m.aux(x) if m.training else m.conv(x)).train()
+    module.norm = nn.BatchNorm2d(2)  # its buffers stay its own
+    traced = trace_owner(module, "")
+    assert [n.target for n in traced.graph.nodes if n.op == "call_module"] == ["conv"]
+    assert sorted(name for name, _ in traced.named_buffers(recurse=False)) == []
+    assert [name for name, _ in traced.named_parameters(recurse=False)] == []
