@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atrous.labels import IGNORE
-from atrous.tasks.events import event_counts, matches
+from atrous.tasks.events import EventScores, event_counts, matches
 
 SIGNAL = np.array([0] * 5 + [1] * 4 + [0] * 6 + [2] * 3 + [0] * 5, np.uint8)
 
@@ -67,3 +67,18 @@ def test_voids_are_like_borders():
     counts = event_counts(truth, np.where(truth == IGNORE, 0, truth), 2, 0)
     assert counts[0, :, 1].tolist() == [1, 1, 1]
     assert counts[1, :, 1].tolist() == [1, 1, 1]
+
+
+def test_f1_of_counts():
+    counts = np.array([[[3, 0, 0], [4, 1, 0], [6, 0, 0]], [[1, 0, 0], [1, 0, 0], [1, 1, 0]]])
+    scores = EventScores(0.1, counts)
+    np.testing.assert_allclose(scores.onset_f1, [6 / 10, 0, np.nan])
+    np.testing.assert_allclose(scores.offset_f1, [1, 0, np.nan])
+
+
+def test_a_predicted_event_at_a_cut_counts_only_if_it_matches_a_true_one():
+    """The true interval of class 1 has an onset; the predicted one starts with the recording, so its onset is cut."""
+    truth = np.array([0, 1, 1, 1, 0, 0, 0, 0], np.uint8)
+    cut = np.array([1, 1, 1, 1, 0, 0, 0, 0], np.uint8)
+    assert event_counts(truth, cut, 2, 1)[0, :, 1].tolist() == [1, 1, 1]
+    assert event_counts(truth, cut, 2, 0)[0, :, 1].tolist() == [0, 1, 0]
