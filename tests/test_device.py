@@ -28,5 +28,5 @@ def test_devices_that_are_there_are_counted(monkeypatch):
     check_device("cuda:1")
     with pytest.raises(UserError, match="it has cpu and cuda"):
         check_device("mps")
-    with pytest.raises(UserError, match=r"train\.accelerator = cuda:2: there are 2"):
+    with pytest.raises(UserError, match=r"train\.accelerator = cuda:2: this machine has 2"):
         check_device("cuda:2", "train.accelerator =")

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from atrous.tasks.boundary import band_width, boundary_band, boundary_counts
 
-SHAPES = [(40,), (17, 23), (5, 30), (9, 8, 11)]
+SHAPES = [(40,), (17, 23), (5, 30), (9, 10), (9, 8, 11)]
 
 
 def blobs(shape, classes, seed, void=False):

@@ -40,6 +40,18 @@ def test_bins_are_open_below_and_closed_above():
     assert counts[0].tolist() == [2, 2, 1, 1]
 
 
+def test_confidence_that_rounding_puts_above_one_is_in_the_last_bin():
+    counts = calibration_counts(torch.tensor([1.0000002, 0.0]), torch.tensor([True, False]), bins=4)
+    assert counts[0].tolist() == [1, 0, 0, 1]
+
+
+def test_a_bin_of_one_position_has_its_confidence_and_accuracy():
+    reliability = Reliability.of(calibration_counts(torch.tensor([0.3]), torch.tensor([True]), bins=2).numpy())
+    assert reliability.confidence[0] == pytest.approx(0.3)
+    assert (reliability.accuracy[0], reliability.count.tolist()) == (1, [1, 0])
+    assert reliability.ece == pytest.approx(0.7)
+
+
 def test_a_network_that_is_as_right_as_it_says_has_no_error():
     confidence = torch.full((10,), 0.7)
     right = torch.tensor([True] * 7 + [False] * 3)

@@ -3,13 +3,11 @@
 import itertools
 
 import numpy as np
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from atrous.labels import IGNORE
-from atrous.tasks.events import event_counts, matches
-from atrous.tasks.metrics import SegmentationMetrics
+from atrous.tasks.events import EventScores, event_counts, matches
 
 SIGNAL = np.array([0] * 5 + [1] * 4 + [0] * 6 + [2] * 3 + [0] * 5, np.uint8)
 
@@ -71,35 +69,16 @@ def test_voids_are_like_borders():
     assert counts[1, :, 1].tolist() == [1, 1, 1]
 
 
-def test_metrics_count_seconds_over_all_recordings():
-    metrics = SegmentationMetrics(["na", "p", "t"], tolerance=0.15)
-    hot = torch.eye(3)[torch.from_numpy(np.roll(SIGNAL, 1)).long()].T
-    for name in ("a", "b"):
-        metrics.update(name, hot, torch.from_numpy(SIGNAL), (0.1,))
-    scores = metrics.result(1.0)
-    assert scores.events is not None
-    assert scores.events.counts[0, :, 1].tolist() == [2, 2, 2]
-    found = scores.to_dict()
-    assert found["onset_f1"]["p"] == found["offset_f1"]["t"] == 1.0
-    assert found["events"]["p"]["onset"] == {"found": 2, "true": 2, "predicted": 2}
-    assert "onset F1" in scores.text()
-    assert "matched one to one" in scores.conventions
+def test_f1_of_counts():
+    counts = np.array([[[3, 0, 0], [4, 1, 0], [6, 0, 0]], [[1, 0, 0], [1, 0, 0], [1, 1, 0]]])
+    scores = EventScores(0.1, counts)
+    np.testing.assert_allclose(scores.onset_f1, [6 / 10, 0, np.nan])
+    np.testing.assert_allclose(scores.offset_f1, [1, 0, np.nan])
 
 
-def test_volumes_get_surfaces_and_cases_their_own_dice():
-    metrics = SegmentationMetrics(["background", "organ"], tolerance=1.0)
-    for name, size in (("small", 2), ("large", 6)):
-        truth = np.zeros((8, 8, 8), np.uint8)
-        truth[:size, :size, :size] = 1
-        guess = truth.copy()
-        guess[size - 1] = 0
-        metrics.update(
-            name, torch.eye(2)[torch.from_numpy(guess).long()].movedim(-1, 0), torch.from_numpy(truth), (1,) * 3
-        )
-    scores = metrics.result(1.0)
-    assert scores.case_dice is not None
-    assert np.isclose(scores.case_dice[1], (2 * 4 / 12 + 2 * 180 / 396) / 2)
-    assert scores.surface is not None
-    assert scores.surface.hd95[1] == 1.0
-    assert scores.to_dict()["hd95"] == {"background": None, "organ": 1.0}
-    assert {"surface", "HD95"} <= set(scores.text().splitlines()[0].split())
+def test_a_predicted_event_at_a_cut_counts_only_if_it_matches_a_true_one():
+    """The true interval of class 1 has an onset; the predicted one starts with the recording, so its onset is cut."""
+    truth = np.array([0, 1, 1, 1, 0, 0, 0, 0], np.uint8)
+    cut = np.array([1, 1, 1, 1, 0, 0, 0, 0], np.uint8)
+    assert event_counts(truth, cut, 2, 1)[0, :, 1].tolist() == [1, 1, 1]
+    assert event_counts(truth, cut, 2, 0)[0, :, 1].tolist() == [0, 1, 0]

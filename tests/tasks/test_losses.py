@@ -1,6 +1,7 @@
 """Losses against their formulas in float64 and torch's own."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from atrous.tasks.losses import dice_loss, segmentation_loss
 def batch(seed, void=0.2):
     rng = np.random.default_rng(seed)
     logits = torch.from_numpy(rng.normal(size=(2, 4, 5, 6)))
-    target = torch.from_numpy(rng.integers(0, 3, (2, 5, 6)))
+    target = torch.from_numpy(rng.choice([0, 1, 3], (2, 5, 6)))  # class 2 does not occur
     target[torch.from_numpy(rng.random((2, 5, 6)) < void)] = IGNORE
     return logits, target
 
@@ -43,6 +44,28 @@ def test_void_never_matters(seed):
     logits, target = batch(seed)
     changed = torch.where((target == IGNORE)[:, None], torch.randn_like(logits) * 9, logits)
     torch.testing.assert_close(segmentation_loss(logits, target), segmentation_loss(changed, target))
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.25, 1.0, 2.0]))
+def test_the_loss_is_cross_entropy_plus_weighted_dice(seed, dice):
+    logits, target = batch(seed)
+    cross_entropy = F.cross_entropy(logits.float(), target, ignore_index=IGNORE)
+    dice_part = dice_loss(logits.float().softmax(1), target)
+    torch.testing.assert_close(segmentation_loss(logits, target, dice=dice), cross_entropy + dice * dice_part)
+    torch.testing.assert_close(segmentation_loss(logits, target), cross_entropy + dice_part)
+
+
+def test_a_class_of_a_single_position_counts():
+    target = torch.tensor([[0, 0, 1, IGNORE]])
+    probabilities = torch.tensor([[[0.8, 0.6, 0.5, 0.9], [0.2, 0.4, 0.5, 0.1]]])
+    dice = 2 * 1.4 / (1.9 + 2), 2 * 0.5 / (1.1 + 1)
+    assert float(dice_loss(probabilities, target)) == pytest.approx(1 - sum(dice) / 2)
+
+
+def test_one_position_of_a_small_weight_has_its_cross_entropy():
+    logits, target = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[0]])
+    loss = segmentation_loss(logits, target, class_weights=[0.25, 1.0], dice=0)
+    torch.testing.assert_close(loss, F.cross_entropy(logits, target))
 
 
 def test_a_batch_of_void_has_loss_zero_and_finite_gradients():

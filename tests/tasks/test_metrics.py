@@ -17,6 +17,7 @@ from atrous.tasks.metrics import SegmentationMetrics
 
 K = 4
 CLASSES = ["sky", "road", "car", "tree"]
+SIGNAL = np.array([0] * 5 + [1] * 4 + [0] * 6 + [2] * 3 + [0] * 5, np.uint8)
 
 
 def image(seed, shape=(14, 19), void=0.1):
@@ -192,3 +193,127 @@ def test_the_same_name_twice_is_refused():
 def test_classes_that_cannot_be_labels_are_refused(classes):
     with pytest.raises(ValueError, match="class"):
         SegmentationMetrics(classes)
+
+
+def one_hot(labels, classes):
+    """Labels `(*S)` as probabilities `(K, *S)` of 0 and 1."""
+    return torch.eye(classes)[torch.from_numpy(labels).long()].movedim(-1, 0)
+
+
+def test_metrics_count_seconds_over_all_recordings():
+    metrics = SegmentationMetrics(["na", "p", "t"], tolerance=0.15)
+    hot = torch.eye(3)[torch.from_numpy(np.roll(SIGNAL, 1)).long()].T
+    for name in ("a", "b"):
+        metrics.update(name, hot, torch.from_numpy(SIGNAL), (0.1,))
+    scores = metrics.result(1.0)
+    assert scores.events is not None
+    assert scores.events.counts[0, :, 1].tolist() == [2, 2, 2]
+    found = scores.to_dict()
+    assert found["onset_f1"]["p"] == found["offset_f1"]["t"] == 1.0
+    assert found["events"]["p"]["onset"] == {"found": 2, "true": 2, "predicted": 2}
+    assert "onset F1" in scores.text()
+    assert "matched one to one" in scores.conventions
+
+
+def test_volumes_get_surfaces_and_cases_their_own_dice():
+    metrics = SegmentationMetrics(["background", "organ"], tolerance=1.0)
+    for name, size in (("small", 2), ("large", 6)):
+        truth = np.zeros((8, 8, 8), np.uint8)
+        truth[:size, :size, :size] = 1
+        guess = truth.copy()
+        guess[size - 1] = 0
+        metrics.update(
+            name, torch.eye(2)[torch.from_numpy(guess).long()].movedim(-1, 0), torch.from_numpy(truth), (1,) * 3
+        )
+    scores = metrics.result(1.0)
+    assert scores.case_dice is not None
+    assert np.isclose(scores.case_dice[1], (2 * 4 / 12 + 2 * 180 / 396) / 2)
+    assert scores.surface is not None
+    assert scores.surface.hd95[1] == 1.0
+    assert scores.to_dict()["hd95"] == {"background": None, "organ": 1.0}
+    assert {"surface", "HD95"} <= set(scores.text().splitlines()[0].split())
+
+
+@pytest.mark.parametrize(("shift", "found"), [(2, 1), (3, 0)])
+def test_an_onset_exactly_at_the_tolerance_is_found(shift, found):
+    for spacing in (0.1, 0.3, 1 / 360):
+        metrics = SegmentationMetrics(["na", "p", "t"], tolerance=sum([spacing] * 2))
+        metrics.update("a", one_hot(np.roll(SIGNAL, shift), 3), torch.from_numpy(SIGNAL), (spacing,))
+        events = metrics.result(1.0).events
+        assert events is not None
+        assert events.tolerance == pytest.approx(2 * spacing)
+        assert events.counts[0, 0, 1] == found
+
+
+def test_void_has_no_surface():
+    truth = np.zeros((8, 8, 8), np.uint8)
+    truth[2:5, 2:5, 2:5] = 1
+    guess = truth.copy()
+    guess[6:] = 1
+    truth[6:] = IGNORE
+    metrics = SegmentationMetrics(["background", "organ"], tolerance=1.0)
+    metrics.update("a", one_hot(guess, 2), torch.from_numpy(truth), (1.0, 1.0, 1.0))
+    surface = metrics.result(1.0).surface
+    assert surface is not None
+    assert (surface.dice[1], surface.hd95[1]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(("tolerance", "spacing"), [(None, (1.0,) * 3), (1.0, None)])
+def test_surfaces_need_a_tolerance_and_a_spacing(tolerance, spacing):
+    truth = np.zeros((4, 4, 4), np.uint8)
+    truth[1:3, 1:3, 1:3] = 1
+    metrics = SegmentationMetrics(["background", "organ"], tolerance=tolerance)
+    metrics.update("a", one_hot(truth, 2), torch.from_numpy(truth), spacing)
+    scores = metrics.result(1.0)
+    assert scores.surface is scores.events is scores.video is None
+    assert scores.sample == "volume"
+
+
+def test_images_have_neither_surfaces_nor_events():
+    metrics = SegmentationMetrics(CLASSES, tolerance=1.0)
+    metrics.update("a", *image(0), (1.0, 1.0))
+    scores = metrics.result(1.0)
+    assert scores.surface is scores.events is None
+    assert scores.sample == "image"
+
+
+def test_dice_of_cases_is_a_mean_over_the_images_that_have_the_class():
+    """Class 1 is in the truth or the prediction of two of three images; class 3 occurs nowhere."""
+    labels = [([0, 0, 1, 1], [0, 0, 1, 0]), ([0, 0, 0, 0], [0, 0, 0, 1]), ([2, 0, 0, 0], [2, 0, 0, 0])]
+    metrics = SegmentationMetrics(CLASSES)
+    for name, (true, predicted) in enumerate(labels):
+        metrics.update(str(name), one_hot(np.array(predicted), K), torch.tensor(true, dtype=torch.uint8))
+    scores = metrics.result(3.5, tta="flips")
+    assert scores.case_dice is not None
+    np.testing.assert_allclose(scores.case_dice, [(4 / 5 + 6 / 7 + 1) / 3, (2 / 3 + 0) / 2, 1, np.nan])
+    assert (scores.sample, scores.seconds, scores.tta, scores.classes) == ("recording", 3.5, "flips", tuple(CLASSES))
+
+
+@pytest.mark.parametrize("count", [2, 255])
+def test_two_to_255_classes_are_allowed(count):
+    classes = [str(i) for i in range(count)]
+    metrics = SegmentationMetrics(classes)
+    labels = np.array([0, count - 1], np.uint8)
+    metrics.update("a", one_hot(labels, count), torch.from_numpy(labels))
+    assert metrics.result(1.0).confusion[count - 1, count - 1] == 1
+
+
+def test_scores_have_the_metrics_of_videos():
+    metrics = SegmentationMetrics(["background", "car"], video=True)
+    truth = torch.zeros(3, 16, 16, dtype=torch.uint8)
+    truth[:, 4:9, 4:9] = 1
+    shaky = truth.clone()
+    shaky[1, 4:9, 4:9] = 0
+    for name, labels in (("steady", truth), ("shaky", shaky)):
+        metrics.update(name, torch.stack([1 - labels.float(), labels.float()]), truth)
+    scores = metrics.result(1.0)
+    content = scores.to_dict()
+    assert content["j"] == {"background": None, "car": pytest.approx((1 + 2 / 3) / 2)}
+    assert content["videos"]["shaky"]["boundary_f"]["car"] == pytest.approx(2 / 3)
+    assert content["flicker"] == pytest.approx(2 * 25 / (4 * 256))
+    assert "flicker" in scores.text()
+    assert "Perazzi" in scores.conventions
+    assert scores.boundary is not None
+    assert scores.boundary_iou_per_class[1] == pytest.approx(
+        5 / 6
+    )  # of frames: the square's band is missed once in six

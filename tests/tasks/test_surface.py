@@ -62,6 +62,19 @@ def test_classes_that_are_missing():
     assert np.isnan(metrics_of_case[0, 3])
 
 
+def test_means_are_over_cases_class_by_class():
+    cases = [np.array([[np.nan, 0.2, 0.6], [np.nan, 1.0, 5.0]]), np.array([[np.nan, 0.4, 0.9], [np.nan, 3.0, np.nan]])]
+    cases.append(np.array([[np.nan, 0.9, np.nan], [np.nan, 8.0, np.nan]]))
+    scores = SurfaceScores.of(2.0, cases)
+    assert scores.tolerance == 2.0
+    np.testing.assert_allclose(scores.dice, [np.nan, 0.5, 0.75])
+    np.testing.assert_allclose(scores.hd95, [np.nan, 4.0, 5.0])
+
+
+def test_there_are_two_values_per_class():
+    assert surface_metrics(np.zeros((3, 3), int), np.zeros((3, 3), int), 4, (1.0, 1.0), 1.0).shape == (2, 4)
+
+
 def test_means_leave_out_cases_without_a_value():
     scores = SurfaceScores.of(
         1.0, [np.array([[np.nan, 0.5], [np.nan, 4.0]]), np.array([[np.nan, 1.0], [np.nan, np.nan]])]

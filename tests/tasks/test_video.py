@@ -4,13 +4,11 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from atrous.labels import IGNORE
-from atrous.tasks.metrics import SegmentationMetrics
 from atrous.tasks.video import boundary_f, contour, flicker_counts, region_j, video_metrics
 
 MASKS = arrays(bool, (9, 11))
@@ -88,24 +86,3 @@ def test_flicker_counts_changes_where_truth_stays(truth, prediction):
             steady += 1
             changed += int(prediction[t, y, x] != prediction[t + 1, y, x])
     assert flicker_counts(truth, prediction) == (steady, changed)
-
-
-def test_scores_have_the_metrics_of_videos():
-    metrics = SegmentationMetrics(["background", "car"], video=True)
-    truth = torch.zeros(3, 16, 16, dtype=torch.uint8)
-    truth[:, 4:9, 4:9] = 1
-    shaky = truth.clone()
-    shaky[1, 4:9, 4:9] = 0
-    for name, labels in (("steady", truth), ("shaky", shaky)):
-        metrics.update(name, torch.stack([1 - labels.float(), labels.float()]), truth)
-    scores = metrics.result(1.0)
-    content = scores.to_dict()
-    assert content["j"] == {"background": None, "car": pytest.approx((1 + 2 / 3) / 2)}
-    assert content["videos"]["shaky"]["boundary_f"]["car"] == pytest.approx(2 / 3)
-    assert content["flicker"] == pytest.approx(2 * 25 / (4 * 256))
-    assert "flicker" in scores.text()
-    assert "Perazzi" in scores.conventions
-    assert scores.boundary is not None
-    assert scores.boundary_iou_per_class[1] == pytest.approx(
-        5 / 6
-    )  # of frames: the square's band is missed once in six

@@ -27,7 +27,7 @@ def test_steps_count_steps():
 
 @pytest.mark.parametrize("both", [{}, {"minutes": 1.0, "steps": 3}])
 def test_one_of_minutes_and_steps(both):
-    with pytest.raises(ValueError, match="one of them"):
+    with pytest.raises(ValueError, match="either minutes or steps"):
         Budget(**both)
 
 
