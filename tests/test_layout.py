@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from grimp import build_graph
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "atrous").rglob("*.py") if path.name != "__init__.py")
@@ -153,3 +154,11 @@ def test_no_public_function_has_too_many_arguments():
 
 def test_no_file_is_too_long():
     assert [str(path) for path in MODULES if len((ROOT / path).read_text().splitlines()) > MOST_LINES] == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = build_graph("atrous")
+    waiting = {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
+    while ready := [module for module, imports in waiting.items() if not imports]:
+        waiting = {module: imports.difference(ready) for module, imports in waiting.items() if imports}
+    assert sorted(waiting) == []

@@ -9,6 +9,7 @@ from atrous.data.check.fingerprint import Fingerprint, fingerprint
 from atrous.data.check.genomes import genome_fingerprint, scan_genomes
 from atrous.data.check.images import image_notes, image_problems
 from atrous.data.check.splits import split_problems
+from atrous.data.check.text import RATE_PER_CORE, ClassRow, render
 from atrous.data.check.world import world_notes, world_problems
 from atrous.data.dataset import Dataset, resolve
 from atrous.data.description import MOST_CLASSES, Description
@@ -21,29 +22,8 @@ from atrous.data.targets.base import Facts
 from atrous.data.targets.label_problems import MOST_COLORS
 from atrous.machine import cores
 
-RATE_PER_CORE = {1: 150_000, 2: 350_000, 3: 280_000}
-"""Positions trained per second and core by axes, for `minutes_per_epoch`: the planned networks in bfloat16 (2026,
-AVX512-BF16): pictures by a U-Net over EfficientNet-Lite0, batch 8 of 320x448; volumes and signals by ResNets. Smaller
-networks are faster, processors without bfloat16 about half as fast."""
-
-
 AXES = {1: " samples", 2: " (height x width)", 3: " (slices x rows x columns)"}
 """What the axes of images, volumes and recordings are."""
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """One class in the masks.
-
-    Attributes:
-        name: of the class.
-        frequency: share of the labeled positions of train.
-        images: masks of all splits that have it.
-    """
-
-    name: str
-    frequency: float
-    images: int
 
 
 @dataclass(frozen=True)
@@ -107,8 +87,6 @@ class Check:
 
     def text(self) -> str:
         """Return the findings as a plain table; bytes in file names that are no text are written as `\\udcfc`."""
-        from atrous.data.check.text import render
-
         return render(self).encode(errors="backslashreplace").decode()
 
 

@@ -1,7 +1,11 @@
 """The data doctor's findings as plain text, for a terminal of 100 columns or a file."""
 
-from atrous.data.check.check import RATE_PER_CORE, Check
-from atrous.data.check.fingerprint import Sizes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from atrous.data.check.fingerprint import Fingerprint, Sizes
+from atrous.data.dataset import Dataset
 from atrous.data.problems import Problem
 from atrous.machine import cores
 
@@ -9,7 +13,82 @@ _BAR = 24
 _LABEL = 9
 
 
-def render(check: Check) -> str:
+RATE_PER_CORE = {1: 150_000, 2: 350_000, 3: 280_000}
+"""Positions trained per second and core by axes, for `minutes_per_epoch`: the planned networks in bfloat16 (2026,
+AVX512-BF16): pictures by a U-Net over EfficientNet-Lite0, batch 8 of 320x448; volumes and signals by ResNets. Smaller
+networks are faster, processors without bfloat16 about half as fast."""
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One class in the masks.
+
+    Attributes:
+        name: of the class.
+        frequency: share of the labeled positions of train.
+        images: masks of all splits that have it.
+    """
+
+    name: str
+    frequency: float
+    images: int
+
+
+class Findings(Protocol):
+    """What is printed of a `Check`."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """See `Check`."""
+        ...
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """See `Check`."""
+        ...
+
+    @property
+    def classes(self) -> Sequence[ClassRow]:
+        """See `Check`."""
+        ...
+
+    @property
+    def ignored(self) -> float:
+        """See `Check`."""
+        ...
+
+    @property
+    def faults(self) -> tuple[Problem, ...]:
+        """See `Check`."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """See `Check`."""
+        ...
+
+    @property
+    def minutes_per_epoch(self) -> float:
+        """See `Check`."""
+        ...
+
+    @property
+    def targets(self) -> str:
+        """See `Check`."""
+        ...
+
+    @property
+    def axes(self) -> str:
+        """See `Check`."""
+        ...
+
+    @property
+    def compares_cases(self) -> bool:
+        """See `Check`."""
+        ...
+
+
+def render(check: Findings) -> str:
     """Return aligned lines: what the data set holds, the classes, notes, problems, the verdict."""
     lines = _facts(check)
     if check.classes:
@@ -58,7 +137,7 @@ def duration(minutes: float) -> str:
     return f"{minutes:.1f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
 
 
-def _facts(check: Check) -> list[str]:
+def _facts(check: Findings) -> list[str]:
     dataset, numbers = check.dataset, check.fingerprint
     channels = f"{numbers.channels} channel{'s' if numbers.channels > 1 else ''}"
     if dataset.channel_names:
@@ -78,7 +157,7 @@ def _facts(check: Check) -> list[str]:
     return [f"{label:<{_LABEL}}{text}" for label, text in facts]
 
 
-def _spacing(check: Check) -> list[tuple[str, str]]:
+def _spacing(check: Findings) -> list[tuple[str, str]]:
     """Spacing of volumes, sampling rate of signals, and how much intensities differ between cases."""
     numbers, facts = check.fingerprint, []
     if numbers.spacing is not None and numbers.ndim == 1:
@@ -103,17 +182,17 @@ def _intensities(mean: tuple[float, ...], std: tuple[float, ...]) -> str:
     return f"mean {', '.join(f'{m:.4g}' for m in mean)}, deviation {', '.join(f'{s:.4g}' for s in std)} per channel"
 
 
-def _ignored(check: Check) -> str:
+def _ignored(check: Findings) -> str:
     return f"{check.ignored:.2%} of all positions count for nothing" if check.ignored else "every position counts"
 
 
-def _epoch(check: Check) -> str:
+def _epoch(check: Findings) -> str:
     positions = check.fingerprint.positions.get("train", 0)
     rate = f"{RATE_PER_CORE[check.fingerprint.ndim] / 1e6:g} million a second and core, {cores()} cores"
     return f"about {duration(check.minutes_per_epoch)} ({positions / 1e6:,.2f} million positions in train; {rate})"
 
 
-def _classes(check: Check) -> list[str]:
+def _classes(check: Findings) -> list[str]:
     width = max(5, *(len(row.name) for row in check.classes)) + 2
     total = sum(check.fingerprint.images.values())
     most = max(row.frequency for row in check.classes) or 1
