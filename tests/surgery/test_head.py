@@ -200,3 +200,46 @@ class Named(nn.Module):
 def test_what_has_no_form_on_maps_is_refused_by_name(head, said):
     with pytest.raises(UserError, match=said):
         convert(head.eval())
+
+
+class Gate(nn.Module):
+    """Squeeze-and-excitation whose forward pass cannot be traced."""
+
+    def __init__(self, bins):
+        super().__init__()
+        self.pool, self.scale = nn.AdaptiveAvgPool2d(bins), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        assert x.abs().sum() >= 0
+        return x * torch.sigmoid(self.scale(self.pool(x)))
+
+
+@pytest.mark.parametrize("bins", [1, (1, 1)])
+def test_a_module_before_the_end_of_the_map_is_not_looked_into(bins):
+    converter = check_at_size(nn.Sequential(Gate(bins), *pooled(nn.Linear(4, 2))))
+    assert [change.module for change in converter.changes] == ["1", "2", "3"]
+
+
+def check_at_size(head):
+    """Compare at the classifier's size only: the gate reads more of a larger map."""
+    new, layout, converter = convert(head.eval())
+    assert layout == point_layout(2, True)
+    with torch.no_grad():
+        torch.testing.assert_close(new(X).flatten(1), head(X))
+    return converter
+
+
+@pytest.mark.parametrize("bins", [(5, 1), 3, (1, 3)])
+def test_a_module_that_pools_to_a_fixed_map_is_looked_into(bins):
+    with pytest.raises(UserError, match=r"^0 .Broad.: its forward pass must be changed but cannot be traced"):
+        convert(nn.Sequential(Broad(bins), *pooled(nn.Linear(4, 2))).eval())
+
+
+class Broad(Gate):
+    def forward(self, x):
+        assert x.abs().sum() >= 0
+        return self.scale(self.pool(x))
+
+
+def test_a_window_of_its_own_gives_a_map_of_one_position():
+    assert convert(nn.Sequential(nn.Conv2d(4, 6, (5, 3))))[1] == point_layout(2, False)

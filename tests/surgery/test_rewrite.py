@@ -218,3 +218,26 @@ def test_functions_without_a_family_or_a_match_are_refused():
         rewritten(Lambda(lambda m, x: F.conv1d(m.a(x), m.a.weight, padding=1), a=conv()), 32)
     with pytest.raises(UserError, match=r"it is not found in the forward pass of Lambda"):
         rewritten(Lambda(lambda m, x: F.lp_pool1d(m.a(x), 1, 3, 1).abs(), a=conv()), 32)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_other_numbers_of_axes(ndim):
+    """Each axis at its own rate."""
+    kinds = {2: (nn.Conv2d, nn.ConstantPad2d, nn.MaxPool2d), 3: (nn.Conv3d, nn.ConstantPad3d, nn.MaxPool3d)}[ndim]
+    strides = (2, 3, 1)[:ndim]
+    layers = [
+        kinds[0](2, 2, 3, strides, 1),
+        kinds[1]((1, 0) * ndim, 0.5),
+        nn.ReLU(),
+        kinds[2](3, 1, 1),
+        kinds[0](2, 2, 1),
+    ]
+    network = randomized(nn.Sequential(*layers))
+    size = (12, 13, 5)[:ndim]
+    plan = plan_dilation(network, (2, *size), 1)
+    new, _, _ = rewrite(copy.deepcopy(network), plan.graph, plan.edits)
+    assert type(new[1]) is kinds[1]
+    x = torch.randn(1, 2, *size)
+    with torch.no_grad():
+        coarse = new(x)[(..., *(slice(None, None, stride) for stride in strides))]
+        torch.testing.assert_close(coarse, network(x), rtol=1e-4, atol=1e-5)
