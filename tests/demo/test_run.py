@@ -7,14 +7,13 @@ import pytest
 from atrous.demo import run as module
 from atrous.demo.run import Demo, demo
 from atrous.errors import UserError
-from atrous.verbs.train import Watch
 
 
 @pytest.mark.slow
 def test_the_demo_makes_data_trains_and_predicts(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "LARGE", 512)
     lines: list[str] = []
-    result = demo(tmp_path, minutes=0.2, watch=Watch(say=lines.append))
+    result = demo(tmp_path, minutes=0.2, say=lines.append)
     assert result.data == tmp_path / "demo-data"
     assert (result.data / "dataset.toml").is_file()
     for part in ("report.html", "scores-test.json", "pictures/large.png", "pictures/labels/large.png"):

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from atrous.geometry.program import Step
+from atrous.geometry.program import StripStep
 from atrous.stream.overlap import Ahead, Behind
 
-STEPS = [Step(((0, i, i + 1), (7, i, i + 2)), (), ()) for i in range(4)]
+STEPS = [StripStep(((0, i, i + 1), (7, i, i + 2)), (), ()) for i in range(4)]
 
 
 def test_the_next_step_is_read_while_this_one_computes():
