@@ -9,7 +9,8 @@ from torch import nn
 
 from atrous.geometry import certify
 from tests import toy_models
-from tests.toy_models import settled
+from tests.geometry.truth import followed
+from tests.toy_models import Lambda, settled
 
 
 def headless(network: nn.Module) -> nn.Module:
@@ -106,3 +107,35 @@ def test_huge_inputs_cost_nothing():
     assert found.peak_streamed is not None
     assert found.peak_streamed < 2 * 2**30
     json.dumps(found.to_dict())
+
+
+def test_a_wider_window_is_asked_for_where_values_are_cropped():
+    from atrous.geometry.field import axis_field, margins
+
+    axis = followed(nn.Sequential(nn.Conv1d(2, 2, 3, stride=2, padding=1), nn.ConstantPad1d((-2, -3), 0.0)), (2, 64))
+    field = axis_field(axis)
+    assert (field.inputs, field.outputs, field.stride, field.receptive_field) == (64, 27, 2, 3)
+    assert (field.offset, field.halo) == (3.0, (0, 4))
+    assert margins(axis) == (0, 10)  # outputs end 2 * 2 rows later, and 2 * 3 rows of the crop must not be padding
+
+
+def test_waiting_outputs_are_later():
+    from atrous.geometry.field import depends_on, latency, value_spans
+
+    axis = followed(nn.Sequential(nn.Conv1d(2, 2, 5, padding=2), nn.Conv1d(2, 2, 3, padding=1)), (2, 64))
+    first, second = (op.index for op in axis.graph.ops if op.kind == "conv1d")
+    assert depends_on(axis, 10) == (7, 14)
+    assert value_spans(axis, 10) == {0: (7, 14), first: (9, 12), second: (10, 11)}
+    assert latency(axis, {}) == 3
+    assert latency(axis, {first: 2, second: 4}) == 9
+    assert value_spans(axis, 10, {second: 4})[first] == (9, 16)
+
+
+def test_joined_rows_come_from_one_input():
+    from atrous.geometry.field import depends_on
+
+    axis = followed(Lambda(lambda m, x: torch.cat([x * 2, x[:, :, :5] * 3], 2)), (2, 10))
+    assert depends_on(axis, 3) == (3, 4)
+    assert depends_on(axis, 12) == (2, 3)
+    assert depends_on(axis, 10) == (0, 1)
+    assert depends_on(axis, 9) == (9, 10)

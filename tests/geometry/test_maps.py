@@ -1,18 +1,14 @@
 """The interval arithmetic, against what ATen's operators really read."""
 
-import numpy as np
+from fractions import Fraction
+
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atrous.geometry.borders import Bordered
-from atrous.geometry.graph import Op, Ref
-from atrous.geometry.interpolation import Resize
-from atrous.geometry.maps import Bins, Map, Regrouped, Sliding, Transposed
-from atrous.geometry.rules.rearrange import view_group
-from atrous.geometry.rules.resize import resizes
+from atrous.geometry.maps import IDENTITY, Bins, Everything, Map, Regrouped, Sliding, Transposed
 
 SMALL = settings(max_examples=60, deadline=None)
 
@@ -57,53 +53,9 @@ def test_transposed(kernel, stride, dilation, padding, length):
 
 
 @SMALL
-@given(st.sampled_from(["nearest", "nearest-exact", "linear"]), st.integers(2, 20), st.integers(1, 50), st.booleans())
-def test_resize(mode, length, outputs, corners):
-    corners = corners and mode == "linear"
-    scale = (length - 1) / max(outputs - 1, 1) if corners else length / outputs
-    if corners and outputs == 1:
-        scale = 0.0
-    step = Resize(mode, length, outputs, corners, float(np.float32(scale)))
-    options = {"align_corners": corners} if mode == "linear" else {}
-    check(step, length, read_rows(lambda x: F.interpolate(x, size=outputs, mode=mode, **options), length))
-
-
-@SMALL
-@given(st.sampled_from(["nearest", "nearest-exact", "linear"]), st.integers(3, 30), st.floats(0.4, 3.2))
-def test_resize_by_a_factor(mode, length, factor):
-    def function(x):
-        return F.interpolate(x, scale_factor=factor, mode=mode)
-
-    kind = ("_" if mode == "nearest-exact" else "") + f"upsample_{mode.replace('-', '_')}1d"
-    corners = (False,) if mode == "linear" else ()
-    shape = (1, 1, int(length * factor))
-    op = Op(1, kind, "", shape, torch.float32, getattr(torch.ops.aten, kind).vec, (Ref(0), None, *corners, [factor]))
-    check(resizes(op, (1, 1, length))[0], length, read_rows(function, length))
-
-
-@SMALL
-@given(st.sampled_from(["reflect", "replicate"]), st.integers(0, 4), st.integers(0, 4), st.integers(6, 12))
-def test_bordered(mode, before, after, length):
-    step = Bordered(mode, before, after, length)
-    rows = read_rows(lambda x: F.pad(x, (before, after), mode=mode), length)
-    assert [{step.source_row(o)} for o in range(len(rows))] == rows
-    check(step, length, rows)
-
-
-@SMALL
 @given(st.integers(1, 12), st.integers(12, 40))
 def test_bins(bins, length):
     check(Bins(length, bins), length, read_rows(lambda x: F.adaptive_avg_pool1d(x, bins), length))
-
-
-@pytest.mark.parametrize("factor", [1, 2, 4, 8])
-@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "linear", "cubic"])
-@pytest.mark.parametrize("length", [1, 2, 5, 17])
-def test_powers_of_two_need_no_table(mode, factor, length):
-    step = Resize(mode, length, length * factor, False, 1 / factor)
-    taps = step.taps(np.arange(length * factor))
-    assert [step.first(o) for o in range(length * factor)] == taps[:, 0].tolist()
-    assert [step.last(o) - 1 for o in range(length * factor)] == taps[:, -1].tolist()
 
 
 def test_regrouped():
@@ -111,18 +63,85 @@ def test_regrouped():
     check(Regrouped(1, 2), 10, [{2 * o, 2 * o + 1} for o in range(5)])
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "dim", "found"),
-    [
-        ((1, 6, 8, 5), (1, 2, 3, 8, 5), 2, (3, 1, 1)),
-        ((1, 6, 8, 5), (1, 6, 40), 2, (2, 5, 1)),
-        ((1, 6, 8, 5), (1, 6, 40), 3, None),
-        ((1, 6, 40), (1, 6, 8, 5), 2, (2, 1, 5)),
-        ((1, 6, 8), (1, 6, 1, 8), 2, (3, 1, 1)),
-        ((1, 6, 8), (48,), 2, None),
-        ((1, 6, 8, 4), (1, 6, 4, 2, 4), 2, (2, 1, 2)),
-        ((1, 6, 1, 4), (1, 6, 4), 2, (2, 4, 1)),
-    ],
-)
-def test_view_group(before, after, dim, found):
-    assert view_group(before, after, dim) == found
+@SMALL
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.integers(0, 4), st.integers(12, 30), st.booleans())
+def test_windows_give_as_many_outputs_as_torch_says(kernel, stride, dilation, padding, rows, ceil):
+    padding = min(padding, kernel // 2)
+    x = torch.zeros(1, 1, rows)
+    pooled = F.max_pool1d(x, kernel, stride, padding, dilation, ceil).shape[2]
+    assert Sliding(kernel, stride, dilation, padding).window_outputs(rows, ceil) == pooled
+    transposed = F.conv_transpose1d(x, torch.ones(1, 1, kernel), None, stride, padding, 0, 1, dilation).shape[2]
+    assert Transposed(kernel, stride, dilation, padding).window_outputs(rows) == transposed
+
+
+def test_rows_per_output():
+    assert Sliding(3, 2).rows_per_output == 2
+    assert Transposed(3, 2, 1, 0).rows_per_output == Fraction(1, 2)
+    assert Regrouped(3, 2).rows_per_output == Fraction(2, 3)
+    assert Bins(9, 2).rows_per_output == Fraction(9, 2)
+    assert Everything(9).rows_per_output == 1
+
+
+def test_only_the_identity_is_pointwise():
+    assert IDENTITY.is_pointwise
+    assert not any(s.is_pointwise for s in (Sliding(3), Sliding(1, 2), Sliding(padding=-1), Everything(1)))
+    assert IDENTITY.outputs_of(7) == 7
+    assert Sliding(padding=-1).outputs_of(7) is None
+    assert Regrouped(3, 2).outputs_of(4) == 6
+    assert Regrouped(3, 2).outputs_of(5) is None
+    assert Everything(7).outputs_of(7) is None
+    assert IDENTITY.window_outputs(7) == 7
+    assert Bins(7, 2).window_outputs(7) is None
+
+
+def test_kinds_are_told_apart_by_what_they_do():
+    one, all_rows, bins = Everything(1), Everything(9), Bins(9, 2)
+    assert (one.is_broadcast, all_rows.is_broadcast, IDENTITY.is_broadcast) == (True, False, False)
+    assert (one.needs_all_rows, all_rows.needs_all_rows, bins.needs_all_rows) == (False, True, False)
+    assert (one.is_uniform, all_rows.is_uniform, bins.is_uniform, IDENTITY.is_uniform) == (True, False, False, True)
+    assert (one.depends_on_length, all_rows.depends_on_length, bins.depends_on_length) == (False, True, True)
+    assert not IDENTITY.depends_on_length
+    assert (Sliding(3).is_unpadded_window, Sliding(3, padding=1).is_unpadded_window) == (True, False)
+    assert not one.is_unpadded_window
+    assert not any(step.interpolates or step.wraps for step in (one, bins, IDENTITY))
+
+
+def test_signatures_leave_out_the_length():
+    assert Everything(3).signature == Everything(9).signature
+    assert Bins(4, 2).signature == Bins(10, 5).signature != Bins(5, 2).signature
+    assert Sliding(3).signature == Sliding(3) != Sliding(3, 2).signature
+
+
+@pytest.mark.parametrize("stop", range(1, 11))
+def test_a_window_at_the_end_reads_padding(stop):
+    step, length = Sliding(3, padding=1), 10
+    assert step.reads_beyond(stop, length) == (stop + 1 > length)
+
+
+def test_dropped_rows_are_counted():
+    assert Sliding(3, padding=1).dropped_at_end(10, 10) == -1  # the last output needs padding
+    assert Sliding(padding=-2).dropped_at_end(10, 5) == 3
+    assert Sliding(stride=2).dropped_at_end(10, 4) == 2  # one is left out, and perhaps one more at another length
+    assert Sliding(stride=2).dropped_at_end(10, 5) == 0
+    assert not IDENTITY.ratio_follows_length(False, 1)
+
+
+def test_copied_rows():
+    assert [Sliding(stride=2, padding=-1).source_row(o) for o in range(3)] == [1, 3, 5]
+
+
+@SMALL
+@given(st.integers(-3, 20), st.integers(0, 8), st.integers(1, 12))
+def test_needs_are_clipped_to_the_input(lo, count, length):
+    step = Sliding(3, 2, 1, 1)
+    rows = {i for o in range(lo, lo + count) for i in range(2 * o - 1, 2 * o + 2) if 0 <= i < length}
+    start, stop = step.need(lo, lo + count, length)
+    assert set(range(start, stop)) == rows
+    assert 0 <= start <= stop <= length
+
+
+@SMALL
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 30), st.integers(0, 40))
+def test_ready_is_the_inverse_of_last(length, bins, arrived, limit):
+    step = Bins(length, bins)
+    assert step.ready(arrived, limit) == sum(step.last(o) <= arrived for o in range(limit))

@@ -1,5 +1,7 @@
 """Views, pads, slices and the like read just the rows that their maps say, or are refused by name."""
 
+from functools import cache
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,9 +10,10 @@ from hypothesis import strategies as st
 
 from atrous.geometry.axis import Refused
 from atrous.geometry.maps import Everything, Regrouped, Sliding
+from atrous.geometry.rules import follow
 from atrous.geometry.rules.rearrange import pad_map, pad_mode, pad_pairs, view_group
 from tests.geometry.test_maps import SMALL
-from tests.geometry.truth import both_axes, check_axis, followed, network_of
+from tests.geometry.truth import check_axis, followed, graphs_of, network_of
 
 SHAPE = (6, 8, 10)
 
@@ -79,9 +82,20 @@ REFUSED = {
 }
 
 
+@cache
+def streamed_graphs():
+    return graphs_of(STREAMED, SHAPE)
+
+
+@cache
+def refused_graphs():
+    return graphs_of(REFUSED, SHAPE)
+
+
 @pytest.mark.parametrize("name", STREAMED)
 def test_rows_are_read_as_the_map_says(name):
-    for axis in both_axes(network_of(STREAMED[name]), SHAPE):
+    for index in (0, 1):
+        axis = follow(streamed_graphs()[name], index)
         assert axis.streamed(axis.graph.output)
         check_axis(axis)
 
@@ -99,7 +113,7 @@ def test_flattened_positions_are_followed_along_the_first_axis():
 def test_what_moves_rows_otherwise_is_refused(reason):
     expected = "picks one position" if "unbind" in reason else reason
     with pytest.raises(Refused, match=expected):
-        followed(network_of(REFUSED[reason]), SHAPE)
+        follow(refused_graphs()[reason], 0)
 
 
 def test_an_axis_of_one_row_cannot_be_removed():
@@ -159,3 +173,20 @@ def test_views_move_elements_as_they_say(before, data):
     step = Regrouped(inner, outer)
     for o, rows in enumerate(viewed.tolist()):
         assert set(rows) == set(range(step.first(o), step.last(o)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "dim", "expected"),
+    [
+        ((1, 6, 8, 5), (1, 2, 3, 8, 5), 2, (3, 1, 1)),
+        ((1, 6, 8, 5), (1, 6, 40), 2, (2, 5, 1)),
+        ((1, 6, 8, 5), (1, 6, 40), 3, None),
+        ((1, 6, 40), (1, 6, 8, 5), 2, (2, 1, 5)),
+        ((1, 6, 8), (1, 6, 1, 8), 2, (3, 1, 1)),
+        ((1, 6, 8), (48,), 2, None),
+        ((1, 6, 8, 4), (1, 6, 4, 2, 4), 2, (2, 1, 2)),
+        ((1, 6, 1, 4), (1, 6, 4), 2, (2, 4, 1)),
+    ],
+)
+def test_view_group(before, after, dim, expected):
+    assert view_group(before, after, dim) == expected

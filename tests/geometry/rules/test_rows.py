@@ -1,13 +1,16 @@
 """Operators that compute each position by itself do so, or are refused by name."""
 
+from functools import cache
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from atrous.geometry.axis import Refused
+from atrous.geometry.rules import follow
 from atrous.geometry.rules.rows import spelled_out
-from tests.geometry.truth import both_axes, check_axis, followed, network_of
+from tests.geometry.truth import check_axis, followed, graphs_of
 from tests.toy_models import Lambda
 
 LAST = torch.randn(10, 4)
@@ -26,57 +29,66 @@ STREAMED = {
 }
 
 
+@cache
+def graphs():
+    cases = [*STREAMED.items(), *((name, function) for name, (function, *_) in FOLLOWED.items())]
+    return graphs_of(dict([*cases, *REFUSED.items()]), (6, 8, 10))
+
+
 @pytest.mark.parametrize("name", STREAMED)
 def test_each_position_by_itself(name):
-    for axis in both_axes(network_of(STREAMED[name]), (6, 8, 10)):
+    for index in (0, 1):
+        axis = follow(graphs()[name], index)
         assert axis.streamed(axis.graph.output)
         check_axis(axis)
 
 
-@pytest.mark.parametrize(
-    ("function", "index", "dim"),
-    [
-        (lambda x: x @ LAST, 0, 2),  # rows of the first matrix
-        (lambda x: torch.ones(3, 8) @ x, 1, 3),  # columns of the second
-        (lambda x: CHANNELS @ x.flatten(2), 0, 2),
-        (lambda x: x.transpose(1, 2) @ torch.ones(10, 2), 0, 1),  # the batch
-        (lambda x: x.transpose(1, 2) @ torch.ones(1, 1, 10, 2), 0, 1),
-        (lambda x: F.linear(x, LAST.T), 0, 2),
-        (lambda x: F.layer_norm(x, (10,)), 0, 2),
-        (lambda x: torch.einsum("nchw,wv->nchv", x, LAST), 0, 2),
-        (lambda x: torch.einsum("nchw,hw->nhwc", x, torch.ones(8, 10)), 0, 1),
-        (lambda x: x.softmax(3), 0, 2),
-        (lambda x: F.prelu(x, torch.full((6,), 0.1)), 1, 3),
-    ],
-)
-def test_the_dimension_of_the_axis_is_followed(function, index, dim):
-    axis = followed(network_of(function), (6, 8, 10), index)
+FOLLOWED = {
+    "rows of the first matrix": (lambda x: x @ LAST, 0, 2),
+    "columns of the second": (lambda x: torch.ones(3, 8) @ x, 1, 3),
+    "columns of the second, flattened": (lambda x: CHANNELS @ x.flatten(2), 0, 2),
+    "the batch": (lambda x: x.transpose(1, 2) @ torch.ones(10, 2), 0, 1),
+    "the batch, with one matrix for all": (lambda x: x.transpose(1, 2) @ torch.ones(1, 1, 10, 2), 0, 1),
+    "linear": (lambda x: F.linear(x, LAST.T), 0, 2),
+    "layer norm of columns": (lambda x: F.layer_norm(x, (10,)), 0, 2),
+    "einsum of columns": (lambda x: torch.einsum("nchw,wv->nchv", x, LAST), 0, 2),
+    "einsum with a number per position": (lambda x: torch.einsum("nchw,hw->nhwc", x, torch.ones(8, 10)), 0, 1),
+    "softmax of columns": (lambda x: x.softmax(3), 0, 2),
+    "prelu": (lambda x: F.prelu(x, torch.full((6,), 0.1)), 1, 3),
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_the_dimension_of_the_axis_is_followed(name):
+    _, index, dim = FOLLOWED[name]
+    axis = follow(graphs()[name], index)
     assert axis.dim(axis.graph.output) == dim
     check_axis(axis)
 
 
-@pytest.mark.parametrize(
-    ("function", "reason"),
-    [
-        (lambda x: x.softmax(2), "mixes all positions of the axis"),
-        (lambda x: F.layer_norm(x, (8, 10)), "normalizes over the positions of one image"),
-        (lambda x: F.linear(x.transpose(2, 3), torch.ones(3, 8)), "is a linear layer over positions"),
-        (lambda x: torch.ones(3, 8) @ x, "is a linear layer over positions"),
-        (lambda x: x.transpose(2, 3) @ torch.ones(8, 2), "is a linear layer over positions"),
-        (lambda x: x @ x.transpose(2, 3), "multiplies positions with positions"),
-        (lambda x: x.transpose(1, 2) @ torch.ones(1, 8, 10, 2), "multiplies by another matrix at each position"),
-        (lambda x: torch.einsum("nchw,nchv->ncwv", x, x * 2), "mixes all positions of the axis"),
-        (lambda x: torch.einsum("nchw,nkvw->nchkv", x, x * 2), "mixes all positions of the axis"),
-        (lambda x: torch.einsum("nchw,hw->ncw", x, torch.ones(8, 10)), "mixes all positions of the axis"),
-        (lambda x: torch.einsum("nchw,wv", x, torch.ones(10, 2)), "name the result"),
-        (lambda x: torch.einsum("nchw,nchw->nchw", x, x), "reads one value twice"),
-        (lambda x: F.prelu(x.transpose(1, 2), torch.full((8,), 0.1)), "its parameters run along the axis"),
-        (lambda x: F.group_norm(x.expand(2, 6, 8, 10), 2), "takes statistics of several images in one batch"),
-    ],
-)
-def test_what_mixes_positions_is_refused(function, reason):
-    with pytest.raises(Refused, match=reason):
-        followed(network_of(function), (6, 8, 10))
+REFUSED = {
+    "mixes all positions of the axis: softmax": lambda x: x.softmax(2),
+    "normalizes over the positions of one image": lambda x: F.layer_norm(x, (8, 10)),
+    "is a linear layer over positions: linear": lambda x: F.linear(x.transpose(2, 3), torch.ones(3, 8)),
+    "is a linear layer over positions: second": lambda x: torch.ones(3, 8) @ x,
+    "is a linear layer over positions: first": lambda x: x.transpose(2, 3) @ torch.ones(8, 2),
+    "multiplies positions with positions": lambda x: x @ x.transpose(2, 3),
+    "multiplies by another matrix at each position": lambda x: x.transpose(1, 2) @ torch.ones(1, 8, 10, 2),
+    "a product with a vector has no rule": lambda x: torch.matmul(x, torch.ones(10)),
+    "mixes all positions of the axis: summed": lambda x: torch.einsum("nchw,nchv->ncwv", x, x * 2),
+    "mixes all positions of the axis: two labels": lambda x: torch.einsum("nchw,nkvw->nchkv", x, x * 2),
+    "mixes all positions of the axis: weighted": lambda x: torch.einsum("nchw,hw->ncw", x, torch.ones(8, 10)),
+    "name the result": lambda x: torch.einsum("nchw,wv", x, torch.ones(10, 2)),
+    "reads one value twice": lambda x: torch.einsum("nchw,nchw->nchw", x, x),
+    "its parameters run along the axis": lambda x: F.prelu(x.transpose(1, 2), torch.full((8,), 0.1)),
+    "takes statistics of several images in one batch": lambda x: F.group_norm(x.expand(2, 6, 8, 10), 2),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_what_mixes_positions_is_refused(reason):
+    with pytest.raises(Refused, match=reason.split(":")[0]):
+        follow(graphs()[reason], 0)
 
 
 def test_a_norm_of_frames_runs_along_the_batch():

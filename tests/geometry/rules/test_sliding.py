@@ -1,5 +1,7 @@
 """Convolutions and pools read just the rows that their windows say, or are refused by name."""
 
+from functools import cache
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,8 +10,9 @@ from torch import nn
 from atrous.geometry.axis import Refused
 from atrous.geometry.graph import Op, export_graph
 from atrous.geometry.maps import IDENTITY, Bins, Everything, Sliding, Transposed
+from atrous.geometry.rules import follow
 from atrous.geometry.rules.sliding import dimensions, each, window
-from tests.geometry.truth import both_axes, check_axis, followed, network_of
+from tests.geometry.truth import check_axis, followed, graphs_of, network_of
 from tests.toy_models import Lambda
 
 STREAMED = {
@@ -30,9 +33,15 @@ STREAMED = {
 }
 
 
+@cache
+def graphs():
+    return graphs_of(STREAMED | WHOLE | REFUSED, (2, 16, 12))
+
+
 @pytest.mark.parametrize("name", STREAMED)
 def test_rows_are_read_as_the_window_says(name):
-    for axis in both_axes(STREAMED[name], (2, 16, 12)):
+    for index in (0, 1):
+        axis = follow(graphs()[name], index)
         assert axis.streamed(axis.graph.output)
         assert axis.passes == 1
         check_axis(axis)
@@ -64,20 +73,26 @@ def test_frames_of_a_batch_are_computed_each_by_itself(name):
     check_axis(axis)
 
 
-@pytest.mark.parametrize(
-    ("network", "rows", "passes"),
-    [
-        (nn.AdaptiveAvgPool2d(1), 16, 1),
-        (nn.AdaptiveAvgPool2d((2, 2)), 17, 1),
-        (nn.AvgPool2d((16, 12)), 16, 1),
-        (nn.MaxPool2d((16, 12)), 16, 1),
-    ],
-)
-def test_pools_over_the_whole_input_are_barriers(network, rows, passes):
-    axis = followed(network, (2, rows, 12))
+WHOLE = {
+    "adaptive": nn.AdaptiveAvgPool2d(1),
+    "adaptive max": nn.AdaptiveMaxPool2d(1),
+    "mean pool": nn.AvgPool2d((16, 12)),
+    "max pool": nn.MaxPool2d((16, 12)),
+}
+WHOLE = {f"whole {name}": network for name, network in WHOLE.items()}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_pools_over_the_whole_input_are_barriers(name):
+    axis = follow(graphs()[name], 0)
     assert [op.index for op in axis.barriers] == [axis.graph.output]
-    assert axis.along[axis.graph.output].reads[0].map == Everything(rows)
-    assert axis.passes == passes
+    assert axis.along[axis.graph.output].reads[0].map == Everything(16)
+    assert axis.passes == 1
+
+
+def test_wide_bins_are_barriers():
+    axis = followed(nn.AdaptiveAvgPool2d((2, 2)), (2, 17, 12))
+    assert axis.along[axis.graph.output].reads[0].map == Everything(17)
 
 
 def test_bins_of_up_to_eight_rows_stream():
@@ -92,41 +107,45 @@ def test_a_pool_of_one_row_is_no_barrier():
     assert followed(nn.AvgPool2d((16, 12), padding=(0, 1)), (2, 16, 12)).barriers == []
 
 
-def dynamic(m, x):
+def dynamic(x):
     return F.conv2d(x, x.mean(1, keepdim=True)[:, :, :3, :3].expand(2, 2, 3, 3))
 
 
-def unpooled_elsewhere(m, x):
+def unpooled_elsewhere(x):
     values, indices = F.max_pool2d(x, 2, return_indices=True)
     return F.max_unpool2d(values, indices + 0, 2)
 
 
-def unpooled_larger(m, x):
+def unpooled_larger(x):
     values, indices = F.max_pool2d(x, 2, return_indices=True)
     return F.max_unpool2d(values, indices, 2, output_size=(17, 12))
 
 
-def unpooled_overlapping(m, x):
+def unpooled_overlapping(x):
     values, indices = F.max_pool2d(x, 2, 1, return_indices=True)
     return F.max_unpool2d(values, indices, 2, 1)
 
 
-@pytest.mark.parametrize(
-    ("function", "reason"),
-    [
-        (dynamic, "its weights depend on the position"),
-        (lambda m, x: F.conv_transpose2d(x, x[:, :, :2, :2].expand(2, 2, 2, 2)), "its weights depend on the position"),
-        (unpooled_elsewhere, "its indices do not come straight from a max pool"),
-        (unpooled_larger, "its indices count positions in"),
-        (unpooled_overlapping, "its pool's windows overlap"),
-        (lambda m, x: F.adaptive_max_pool2d(x, 1, return_indices=True)[1], "indices of a pool over the whole extent"),
-        (lambda m, x: F.max_pool2d(x, (16, 12), return_indices=True)[0], "indices of a pool over the whole extent"),
-        (lambda m, x: F.conv1d(x[0], torch.ones(1, 16, 1)), "slides over other dimensions"),
+REFUSED = {
+    "its weights depend on the position": dynamic,
+    "its weights depend on the position of a transposed": lambda x: F.conv_transpose2d(
+        x, x[:, :, :2, :2].expand(2, 2, 2, 2)
+    ),
+    "its indices do not come straight from a max pool": unpooled_elsewhere,
+    "its indices count positions in": unpooled_larger,
+    "its pool's windows overlap": unpooled_overlapping,
+    "indices of a pool over the whole extent": lambda x: F.adaptive_max_pool2d(x, 1, return_indices=True)[1],
+    "indices of a pool over the whole extent by its window": lambda x: F.max_pool2d(x, (16, 12), return_indices=True)[
+        0
     ],
-)
-def test_what_cannot_slide_is_refused(function, reason):
-    with pytest.raises(Refused, match=reason):
-        followed(Lambda(function), (2, 16, 12))
+    "slides over other dimensions": lambda x: F.conv1d(x[0], torch.ones(1, 16, 1)),
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_what_cannot_slide_is_refused(reason):
+    with pytest.raises(Refused, match=reason.removesuffix(" of a transposed").removesuffix(" by its window")):
+        follow(graphs()[reason], 0)
 
 
 def test_windows_are_read_from_the_arguments():
