@@ -1,15 +1,27 @@
 """The table of tasks: what the output channels of a network can mean."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from atrous.tasks.semantic import Semantic
-from atrous.tasks.stranded import Stranded
-from atrous.tasks.task import Task
+if TYPE_CHECKING:
+    from atrous.tasks.task import Task  # the data doctor asks for names, and must not wait for torch
 
-BuildTask = Callable[[Mapping[str, Any]], Task]
+BuildTask = Callable[[Mapping[str, Any]], "Task"]
 
-TASKS: dict[str, BuildTask] = {"semantic": Semantic.build, "stranded": Stranded.build}
+
+def _semantic(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.semantic import Semantic
+
+    return Semantic.build(section)
+
+
+def _stranded(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.stranded import Stranded
+
+    return Stranded.build(section)
+
+
+TASKS: dict[str, BuildTask] = {"semantic": _semantic, "stranded": _stranded}
 """By name, a function that makes the task from the section `task` of a recipe."""
 
 

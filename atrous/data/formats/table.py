@@ -3,6 +3,7 @@
 Every format says its own suffixes. A format of yours is a subclass of `Format`, given to `add_format`.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
@@ -112,9 +113,11 @@ def suffix_of(path: Path | str) -> str:
     >>> suffix_of("a/b.NII.gz"), suffix_of("a/b.v1.png"), suffix_of("a")
     ('.nii.gz', '.png', '')
     """
-    name = Path(path).name.lower()
-    last = Path(name).suffix
-    two = Path(name[: len(name) - len(last)]).suffix + last
+    # Walks ask this of every file of a data set: text is several times as fast as `Path`.
+    first, last = os.path.splitext(os.path.basename(str(path).rstrip("/")).lower())
+    if last == ".":  # a name that ends in a dot has no suffix
+        return ""
+    two = os.path.splitext(first)[1] + last
     return two if two != last and (two in _READERS or two in _WRITERS) else last
 
 
@@ -172,6 +175,9 @@ class Suffixes(Sequence[str]):
     def __getitem__(self, index: int | slice) -> str | list[str]:
         """Return one suffix or several."""
         return self._list()[index]
+
+    def __contains__(self, suffix: object) -> bool:
+        return bool(suffix) and any(map(self._belongs, _READERS.get(str(suffix), ())))
 
     def __len__(self) -> int:
         return len(self._list())

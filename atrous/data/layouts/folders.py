@@ -1,8 +1,9 @@
 """What the name of a folder says: its split, and whether it holds images or labels."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from atrous.data.formats import SUFFIXES, suffix_of
@@ -45,8 +46,11 @@ class Folder:
     files: tuple[Path, ...]
 
 
-def read_folders(root: Path, images: str | None = None, masks: str | None = None) -> list[Folder]:
-    """Every folder under `root` that holds readable files, with what its path says.
+@lru_cache(maxsize=1)
+def read_folders(root: Path, images: str | None = None, masks: str | None = None) -> Sequence[Folder]:
+    """Return every folder under `root` that holds readable files, with what its path says.
+
+    Several layouts ask this of the same folder, so the last answer is kept; `find_layout` begins anew.
 
     A folder that is in a split but names no role holds images (`train/` beside `trainannot/`), unless `images` is
     given. Where there is a `1st_manual`, `mask` is the region in which labels count (DRIVE).

@@ -6,6 +6,7 @@ from pathlib import Path
 from atrous.data.description import Description
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.dicom import find_series
+from atrous.data.layouts.folders import read_folders
 from atrous.data.layouts.genomes import find_genomes
 from atrous.data.layouts.images import find_images
 from atrous.data.layouts.nnunet import find_cases
@@ -51,6 +52,7 @@ def find_layout(root: Path, description: Description) -> Layout:
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: give the folder that holds the images and masks")
+    read_folders.cache_clear()
     for find in LAYOUTS.values():
         if (layout := find(root, description)) is not None:
             return layout
