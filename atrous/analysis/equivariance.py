@@ -125,7 +125,7 @@ def equivariance(
     *,
     against: nn.Module | None = None,
     shifts: Sequence[int] | None = None,
-    pictures: Tensor | None = None,
+    pictures: Tensor | int = 1,
     wrap: bool = False,
     strips: bool = False,
     output: Output = None,
@@ -143,14 +143,14 @@ def equivariance(
         shape: `(C, *S)` of the input, at least as large as the receptive field.
         against: a second network to compare with, such as `antialias(network)`.
         shifts: shifts in input positions, none negative; 0 to twice the period by default.
-        pictures: `(N, C, *S)`, each axis longer than `shape` by the largest shift. By default one random picture with
-            the spectrum of natural ones.
+        pictures: `(N, C, *S)`, each axis longer than `shape` by the largest shift; or the number of random pictures
+            to draw, with the spectrum of natural ones.
         wrap: shift by rolling the input around, and compare all outputs. Use it for networks that pad circularly.
         strips: measure each axis on a strip along it, which is just long enough to have outputs free of padding and
             narrow along the other axes. This is much faster than a square. `shape` then only serves to analyze the
             network's graph.
         output: which tensor to use if the network returns several.
-        seed: random seed of the picture.
+        seed: random seed of the pictures.
 
     Raises:
         UserError: every output depends on padding at this shape, the network has barriers (its outputs then depend on
@@ -177,7 +177,7 @@ class _Measurement:
     network: nn.Module
     shapes: tuple[tuple[int, ...], ...]
     shifts: Sequence[int] | None
-    pictures: Tensor | None
+    pictures: Tensor | int
     wrap: bool
     output: Output
     seed: int
@@ -211,8 +211,8 @@ class _Measurement:
         """Return pictures `(N, C, *S)` that leave room for the longest shift along axis `index`."""
         sizes = list(self.shapes[index])
         sizes[1 + index] += 0 if self.wrap else longest
-        if self.pictures is None:
-            return pictures_of_noise(self.network, 1, tuple(sizes), seed=self.seed)
+        if isinstance(self.pictures, int):
+            return pictures_of_noise(self.network, self.pictures, tuple(sizes), seed=self.seed)
         if any(size < least for size, least in zip(self.pictures.shape[1:], sizes, strict=True)):
             raise UserError(
                 f"pictures of shape {tuple(self.pictures.shape[1:])}: shifting needs at least {tuple(sizes)}"

@@ -23,7 +23,7 @@ def command(
     from atrous.verbs.check import check
 
     with progress_bar("checking", 1) as (bar, task):
-        found = check(data, dataset, lambda done, of: bar.update(task, completed=done, total=of))
-    show(found.text(), found.to_dict(), json)
-    if not found.ok:
+        result = check(data, dataset, lambda done, of: bar.update(task, completed=done, total=of))
+    show(result.text(), result.to_dict(), json)
+    if not result.ok:
         raise typer.Exit(2)

@@ -30,8 +30,8 @@ def command(
 
     quiet_libraries()
     with progress_bar("evaluating", 1.0) as (bar, task):
-        found = evaluate(
+        result = evaluate(
             run, data, split=split, description=dataset, tta=tta, device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
-    show(found.scores.text(), {"split": split, **found.scores.to_dict()}, json)
+    show(result.scores.text(), {"split": split, **result.scores.to_dict()}, json)

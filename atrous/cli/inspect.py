@@ -67,7 +67,7 @@ def command(
     names = class_names(model)
     number = parse_class(target, names) if target else None
     chosen = AnalysisOptions(wanted, which, image, number, where, method, layer, antialias, known, meme, names)
-    found = analyze(network, what, chosen)
-    drawn = {} if picture is None else {"picture": str(found.draw(picture))}
+    result = analyze(network, what, chosen)
+    drawn = {} if picture is None else {"picture": str(result.draw(picture))}
     drawn |= {} if meme is None else {"meme": str(meme)}
-    show("\n".join([found.text(), *drawn.values()]), {**found.to_dict(), **drawn}, json)
+    show("\n".join([result.text(), *drawn.values()]), {**result.to_dict(), **drawn}, json)

@@ -153,22 +153,26 @@ class Voided:
 
 
 class LabelsAndProbabilities:
-    """A sink of probabilities `(K, *S)` that also writes the most probable class into a sink of labels `(*S)`.
+    """A sink `(1 + K, *S)` float32 that passes channel 0 to a sink of labels and the others to one of probabilities.
+
+    Only whole positions are assigned: the key's entry for the channels must be a whole slice.
 
     Attributes:
-        labels: sink of class numbers, uint8.
-        probabilities: sink of probabilities.
-        shape: of the probabilities.
+        labels: sink of labels `(*S)` uint8.
+        probabilities: sink of probabilities `(K, *S)`.
+        shape: `(1 + K, *S)`.
         dtype: of the probabilities.
     """
 
     def __init__(self, labels: Sink, probabilities: Sink) -> None:
         self.labels, self.probabilities = labels, probabilities
-        self.shape, self.dtype = tuple(probabilities.shape), probabilities.dtype
+        channels, *size = probabilities.shape
+        self.shape, self.dtype = (1 + channels, *size), probabilities.dtype
 
     def __setitem__(self, key: Any, values: np.ndarray) -> None:
-        self.probabilities[key] = values
-        self.labels[full_key(key, len(self.shape))[1:]] = values.argmax(0).astype(np.uint8)
+        place = full_key(key, len(self.shape))[1:]
+        self.labels[place] = values[0].astype(np.uint8)
+        self.probabilities[(slice(None), *place)] = values[1:]
 
 
 def _per_channel(numbers: np.ndarray, key: Key) -> np.ndarray:

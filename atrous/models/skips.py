@@ -36,7 +36,7 @@ class SkipScores(nn.Module):
         encoder: the encoder whose levels it reads.
         outputs: scores per position.
         skips: number of finer levels that are added: 0, 1 and 2 for the paper's 32s, 16s and 8s.
-        scales: factors for the features of each skip; 1 when None.
+        scales: for each skip, the number by which its features are multiplied before they are scored; 1 when None.
         attend: builds an attention module for every level that is scored.
 
     Attributes:

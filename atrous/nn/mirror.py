@@ -83,7 +83,7 @@ class _Shared(nn.Module):
 
 
 class MirrorNorm(nn.Module):
-    """A batch norm that uses the same statistics, scale and shift for a channel and its partner half of all further on.
+    """A batch norm of C channels that uses the same statistics, scale and shift for channel c and its partner c + C/2.
 
     >>> MirrorNorm(4)(torch.randn(2, 4, 9)).shape
     torch.Size([2, 4, 9])

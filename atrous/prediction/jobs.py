@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from atrous.data.formats import FileFault, stem
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES
@@ -29,7 +28,7 @@ from atrous.prediction.overlay import OverlayPicture
 from atrous.prediction.overlay_video import OverlayVideo
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
-from atrous.stream.stream import pace
+from atrous.stream.stream import plan_text
 
 LOG_NAME = "atrous-errors.log"
 """File in the output folder with the tracebacks of unexpected errors."""
@@ -303,11 +302,8 @@ def _told_plan(
     plan = predictor.plan(shape)
     if plan is not None and shape not in told:
         told.add(shape)
-        seconds = plan.macs / pace(predictor.dtype, torch.get_num_threads())
-        time = f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
         name = f"{part.name}: " if part.name else ""
-        arithmetic = str(predictor.dtype).removeprefix("torch.")
-        tell(f"{name}{plan.text()}\n  about {time} in {arithmetic} by {predictor.engine}")
+        tell(name + plan_text(plan, predictor.dtype, predictor.engine))
     return plan
 
 

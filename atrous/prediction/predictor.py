@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -176,9 +176,11 @@ class Predictor:
                 probabilities[...] = self.task.probabilities(output)[0].cpu().numpy()
         elif probabilities is None and labels is not None:
             self._stream(source, labels, self.task.decode, resume, progress)
-        elif probabilities is not None:
-            sink = probabilities if labels is None else LabelsAndProbabilities(labels, probabilities)
-            self._stream(source, sink, self.task.probabilities, False, progress)
+        elif probabilities is not None and labels is None:
+            self._stream(source, probabilities, self.task.probabilities, False, progress)
+        elif probabilities is not None and labels is not None:
+            sink = LabelsAndProbabilities(labels, probabilities)
+            self._stream(source, sink, self._labels_and_probabilities, False, progress)
 
     def whole(self, shape: tuple[int, ...]) -> bool:
         """Return whether an input of this shape `(C, *S)` goes through the network in one piece.
@@ -265,6 +267,10 @@ class Predictor:
             )
         return logits
 
+    def _labels_and_probabilities(self, output: torch.Tensor) -> torch.Tensor:
+        """Labels as channel 0 and probabilities `(N, 1 + K, *S)` float32 of logits `(N, K, *S)`."""
+        return torch.cat([self.task.decode(output).unsqueeze(1).float(), self.task.probabilities(output)], dim=1)
+
     def _order(self) -> dict[str, Any]:
         """Options of a stream: videos are fed frame by frame, in order, so that every frame is decoded once."""
         return {"axis": 0, "strategy": "strips"} if self.kind == "videos" else {}
@@ -295,6 +301,16 @@ class Predictor:
             self.ready.clear()  # only one is held: what an engine compiled for a size takes memory
             self.ready[shape] = prepare(self.inner, shape)
         return self.ready[shape]
+
+
+class LoadOptions(TypedDict, total=False):
+    """Options of `load` that verbs pass on; `load` documents them."""
+
+    network: nn.Module | None
+    device: str
+    dtype: torch.dtype | None
+    memory: str | float | None
+    engine: str
 
 
 def load(

@@ -31,13 +31,13 @@ def plan_input(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, st
     elif "zscore" in intensity:
         times = f"cases spread up to {fingerprint.case_scale:.3g} times as far as others"
         reasons["input.intensity"] = f"intensities have no common unit ({times}): mean 0 and deviation 1 for each case"
-    found = fingerprint.spacing
-    if ndim == 1 and found is not None:
-        given["rate"] = round(1 / found.median[0], 6)
-    if ndim == 3 and found is not None:
-        apart = max(b / a for a, b in zip(found.min, found.max, strict=True))
+    spacing = fingerprint.spacing
+    if ndim == 1 and spacing is not None:
+        given["rate"] = round(1 / spacing.median[0], 6)
+    if ndim == 3 and spacing is not None:
+        apart = max(b / a for a, b in zip(spacing.min, spacing.max, strict=True))
         if apart > SPACINGS_DIFFER:
-            given["spacing"] = [round(value, 4) for value in found.median]
+            given["spacing"] = [round(value, 4) for value in spacing.median]
             reasons["input.spacing"] = f"spacings differ by a factor of {apart:.2g}: resampled to the median"
     return given
 

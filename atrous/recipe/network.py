@@ -138,9 +138,9 @@ def build_encoder(model: ModelSection) -> Encoder:
 def _inflated(encoder: Any) -> Encoder:
     """A 2-D encoder for volumes: it keeps its weights, strides along depth are those along height."""
     side = max(encoder.strides[-1])
-    found: Any = inflate(encoder, shape=(encoder.in_channels, side, side)).network
-    found.ndim, found.strides = 3, tuple((level[0], *level) for level in encoder.strides)
-    return found
+    inflated: Any = inflate(encoder, shape=(encoder.in_channels, side, side)).network
+    inflated.ndim, inflated.strides = 3, tuple((level[0], *level) for level in encoder.strides)
+    return inflated
 
 
 def build_network(model: ModelSection, outputs: int, own: nn.Module | None = None) -> DenseNetwork:

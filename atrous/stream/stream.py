@@ -135,6 +135,18 @@ def _choose(ready: Prepared, strips: StreamPlan, region: Box, options: Options) 
     return replace(strips, reason=f"{strips.reason}; windows would do {ratio:.2f} times the work")
 
 
+def plan_text(run_plan: StreamPlan, dtype: torch.dtype, engine: str) -> str:
+    """Return the text of a plan, with the time that it will take on this machine.
+
+    >>> text = plan_text(plan(nn.Conv2d(3, 8, 3), (3, 4096, 2048)), torch.float32, "torch")
+    >>> text.endswith("seconds in float32 by torch")
+    True
+    """
+    seconds = run_plan.macs / pace(dtype, torch.get_num_threads())
+    duration = f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
+    return f"{run_plan.text()}\n  about {duration} in {str(dtype).removeprefix('torch.')} by {engine}"
+
+
 @cache
 def pace(dtype: torch.dtype, threads: int) -> float:
     """Return how many multiply-adds a second a network does here, to turn the work of a plan into seconds.

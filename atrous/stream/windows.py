@@ -38,8 +38,10 @@ from atrous.stream.process import steady_process
 from atrous.stream.source import checked_sink, read_box, write_box
 from atrous.stream.values import constants, evaluate
 
-CORE = {1: 65536, 2: 512, 3: 64}  # output footprint of a window per axis, without its halo, for 1, 2 and 3 axes
-SMALLEST = 32  # footprint below which windows are not made smaller to fit into memory
+CORE = {1: 65536, 2: 512, 3: 64}
+"""Input positions of a window along each axis, its halo left out, for networks of 1, 2 and 3 axes."""
+SMALLEST = 32
+"""Input positions along each axis, halo left out, below which windows are not made smaller to fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class AxisWindow:
 def axis_windows(field: AxisField, step: int, size: int, wanted: tuple[int, int]) -> list[AxisWindow]:
     """Return windows of about `size` input rows along one axis that together give the output rows `wanted`.
 
-    `field.halo` is how many input rows before and after its own footprint an output row depends on; `step` is the
-    network's period in input rows. A window at the end of an input whose length is no multiple of `step` is longer than
+    An output row depends on the input rows that lie under it and on `field.halo` more before and after them. `step` is
+    the network's period in input rows. If the input's length is no multiple of `step`, the last window is longer than
     the others by the remainder.
 
     >>> field = AxisField(0, 1000, 1000, 1.0, 31, -15.0, (15, 15))

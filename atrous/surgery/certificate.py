@@ -23,7 +23,7 @@ from atrous.surgery.copies import copied
 TOLERANCE = 1e-4
 """The largest relative error that a surgery may have. Networks in types of fewer digits are compared in float32."""
 SMALLEST_CHANNEL = 0.01
-"""A channel whose largest value is less than this part of the largest channel's is measured in units of this part."""
+"""An error is divided by the largest |value| of its channel, but by no less than this part of that of all channels."""
 TINY = 1e-30
 """Replaces a largest value of zero in a division."""
 
@@ -137,7 +137,7 @@ def relative_error(output: Tensor, wanted: Tensor) -> float:
 
 
 def channel_error(output: Tensor, wanted: Tensor) -> float:
-    """Return the largest relative error of a channel of `(N, C, ...)`: each in units of its own largest |wanted|.
+    """Return the largest relative error of a channel of `(N, C, ...)`: divided by the largest |wanted| of the channel.
 
     >>> channel_error(torch.tensor([[100.0, 1.5]]), torch.tensor([[100.0, 2.0]]))
     0.25

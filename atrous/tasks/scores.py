@@ -190,7 +190,7 @@ class Scores:
 
     def columns(self) -> dict[str, np.ndarray]:
         """The table of classes: heading -> one figure per class."""
-        found = {
+        columns = {
             "IoU": self.iou,
             "Dice": self.dice_per_class,
             "accuracy": self.accuracy,
@@ -198,13 +198,13 @@ class Scores:
             "share": self.frequency,
         }
         if self.surface is not None:
-            found |= {} if self.case_dice is None else {"Dice of cases": self.case_dice}
-            found |= {f"surface Dice {self.surface.tolerance:g}": self.surface.dice, "HD95": self.surface.hd95}
+            columns |= {} if self.case_dice is None else {"Dice of cases": self.case_dice}
+            columns |= {f"surface Dice {self.surface.tolerance:g}": self.surface.dice, "HD95": self.surface.hd95}
         if self.events is not None:
-            found |= {"onset F1": self.events.onset_f1, "offset F1": self.events.offset_f1}
+            columns |= {"onset F1": self.events.onset_f1, "offset F1": self.events.offset_f1}
         if self.video is not None:
-            found |= {"J": self.video.region, "F": self.video.boundary}
-        return found
+            columns |= {"J": self.video.region, "F": self.video.boundary}
+        return columns
 
     def text(self) -> str:
         """An aligned table for the terminal: one line per class, then the figures for the whole."""
@@ -231,28 +231,28 @@ class Scores:
 
     def _of_the_field(self) -> dict[str, Any]:
         """The figures that volumes or signals have beside the rest."""
-        found: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
         if self.case_dice is not None:
-            found["case_dice"] = self._by_name(self.case_dice)
+            facts["case_dice"] = self._by_name(self.case_dice)
         if self.surface is not None:
-            found |= {"surface_tolerance": self.surface.tolerance, "surface_dice": self._by_name(self.surface.dice)}
-            found["hd95"] = self._by_name(self.surface.hd95)
+            facts |= {"surface_tolerance": self.surface.tolerance, "surface_dice": self._by_name(self.surface.dice)}
+            facts["hd95"] = self._by_name(self.surface.hd95)
         if self.events is not None:
-            found |= {"event_tolerance": self.events.tolerance, "onset_f1": self._by_name(self.events.onset_f1)}
-            found["offset_f1"] = self._by_name(self.events.offset_f1)
-            found["events"] = {
+            facts |= {"event_tolerance": self.events.tolerance, "onset_f1": self._by_name(self.events.onset_f1)}
+            facts["offset_f1"] = self._by_name(self.events.offset_f1)
+            facts["events"] = {
                 name: {kind: dict(zip(("found", "true", "predicted"), row.tolist(), strict=True))
                        for kind, row in zip(("onset", "offset"), self.events.counts[:, :, i], strict=True)}
                 for i, name in enumerate(self.classes)
             }  # fmt: skip
         if self.video is not None:
-            found |= {"j": self._by_name(self.video.region), "boundary_f": self._by_name(self.video.boundary)}
-            found["flicker"] = _number(self.video.flicker)
-            found["videos"] = {
+            facts |= {"j": self._by_name(self.video.region), "boundary_f": self._by_name(self.video.boundary)}
+            facts["flicker"] = _number(self.video.flicker)
+            facts["videos"] = {
                 name: {"j": self._by_name(one.region), "boundary_f": self._by_name(one.boundary)}
                 for name, one in self.video.videos.items()
             }
-        return found
+        return facts
 
     def _margins(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.confusion.diagonal(), self.confusion.sum(1), self.confusion.sum(0)

@@ -72,9 +72,9 @@ class Stranded:
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
         """The set of each base's classes as bits, `(N, *S)` uint8."""
-        found = self.probabilities(output) >= self.threshold
+        present = self.probabilities(output) >= self.threshold
         weights = 2 ** torch.arange(len(self.classes), device=output.device, dtype=torch.uint8)
-        return (found.to(torch.uint8) * weights.view(1, -1, *[1] * (output.ndim - 2))).sum(1, dtype=torch.uint8)
+        return (present.to(torch.uint8) * weights.view(1, -1, *[1] * (output.ndim - 2))).sum(1, dtype=torch.uint8)
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Sigmoid of the channels of the classes."""

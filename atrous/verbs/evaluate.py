@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from atrous.data.images import to_channels
 from atrous.data.preprocess import prepare, restore
 from atrous.data.sample import Sample
 from atrous.errors import UserError
-from atrous.prediction.predictor import Predictor, load
+from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.build import build_preparation
 from atrous.recipe.run import Run
 from atrous.tasks.custom import CustomTask, MetricFunction
@@ -38,10 +38,9 @@ def evaluate(
     split: str = "val",
     description: Path | str | None = None,
     tta: str = "none",
-    device: str = "cpu",
-    network: torch.nn.Module | None = None,
     metrics: dict[str, MetricFunction] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    **loading: Unpack[LoadOptions],
 ) -> Evaluated:
     """Measure a run on a split of a data set.
 
@@ -51,10 +50,9 @@ def evaluate(
         split: its split.
         description: a dataset.toml that lies elsewhere.
         tta: "none", or "flip" to average over mirror images.
-        device: where to run.
-        network: your own network, where the run trained one.
         metrics: further metrics by name: functions of probabilities and target of one image.
         progress: called as `progress(done, total)` after each image.
+        **loading: how the network is loaded and run (`LoadOptions`).
 
     Raises:
         UserError: the split does not exist, has no labels, has other axes or classes than the run, or there is no such
@@ -62,7 +60,7 @@ def evaluate(
     """
     if tta not in ("none", "flip"):
         raise UserError(f"--tta {tta}: none or flip")
-    predictor = load(run, device=device, flip=tta == "flip", network=network)
+    predictor = load(run, flip=tta == "flip", **loading)
     if metrics:
         predictor = replace(predictor, task=CustomTask(predictor.task, None, metrics))
     recipe = predictor.run.recipe

@@ -76,7 +76,7 @@ def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: Ev
 
 
 def video_examples(predictor: Predictor, dataset: Dataset, split: str, result: EvaluationResult) -> list[Example]:
-    """Return of the best and worst videos the frame in which most is labeled."""
+    """Return one frame of each of the best and the worst videos: the one whose truth has most labeled positions."""
     return _examples(predictor, dataset, split, result, _busiest_frame)
 
 

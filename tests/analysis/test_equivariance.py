@@ -91,3 +91,10 @@ def test_mistakes():
         equivariance(toy_models.squeeze_excitation(), (2, 64, 64))
     with pytest.raises(UserError, match="none that is negative"):
         equivariance(pooled(2), (1, 32, 32), shifts=[-1])
+
+
+def test_a_number_of_pictures_is_drawn_at_random():
+    picture = equivariance(pooled(1), (1, 16)).axes[0].errors
+    several = equivariance(pooled(1), (1, 16), pictures=4).axes[0].errors
+    assert several[0] < 1e-12
+    assert several[1] != picture[1]

@@ -84,11 +84,13 @@ def test_a_void_sink_writes_a_value_where_there_is_no_data_and_reads_it_back():
     assert sink.nbytes == labels.nbytes
 
 
-def test_the_most_probable_class_is_written_beside_the_probabilities():
-    values = RNG.random((3, 9, 8)).astype(np.float32)
+def test_labels_and_probabilities_are_taken_apart():
+    values = RNG.random((4, 9, 8)).astype(np.float32)
+    values[0] = RNG.integers(0, 256, (9, 8))
     labels, probabilities = np.zeros((9, 8), np.uint8), np.zeros((3, 9, 8), np.float32)
     sink = LabelsAndProbabilities(labels, probabilities)
+    assert sink.shape == values.shape
     for row in range(0, 9, 4):
         sink[:, row : row + 4] = values[:, row : row + 4]
-    np.testing.assert_array_equal(probabilities, values)
-    np.testing.assert_array_equal(labels, values.argmax(0))
+    np.testing.assert_array_equal(probabilities, values[1:])
+    np.testing.assert_array_equal(labels, values[0])

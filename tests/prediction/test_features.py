@@ -147,3 +147,16 @@ def test_files_of_signals_beside_the_bases_must_exist(tmp_path):
     assert source[4, :].tolist() == [0, 0, 0.5, 0.5, 0, 0, 0, 0, 0]
     done = annotated(predictor, [fasta], tmp_path / "out", tmp_path)
     assert [path.name for path in done.written] == ["x.gff3"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_labels_beside_probabilities_are_the_sets_of_the_task(predictor, streamed, tmp_path, monkeypatch):
+    bases = random_bases(np.random.default_rng(1), 5000)
+    values = open_sequence(write_fasta(tmp_path / "x.fa", {"a": bases}), "a")[...]
+    if streamed:
+        monkeypatch.setattr("atrous.prediction.predictor.WHOLE", 1000)
+    both = predictor.predict(values, probabilities=True)
+    np.testing.assert_array_equal(both.labels, predictor.predict(values).labels)
+    bits = ((both.probabilities >= predictor.task.threshold) * np.array([[1], [2]])).sum(0)
+    np.testing.assert_array_equal(both.labels, bits)
+    assert len(np.unique(both.labels)) > 2

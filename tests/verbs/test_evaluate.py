@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from atrous.data.dataset import open_dataset
@@ -34,6 +35,15 @@ def test_data_of_other_axes_and_devices_that_are_not_there_are_named(trained, di
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
     with pytest.raises(UserError, match="--device cuda: torch finds no cuda"):
         evaluate(trained, digits, device="cuda")
+
+
+def test_the_arithmetic_is_chosen_as_in_load(trained, digits):
+    precise = evaluate(trained, digits, dtype=torch.float64).scores
+    predictor, dataset = load(trained, dtype=torch.float64), open_dataset(digits)
+    expected = measure(predictor, dataset, dataset.splits["val"])
+    np.testing.assert_array_equal(precise.confusion, expected.confusion)
+    assert precise.ece == expected.ece
+    assert precise.ece != evaluate(trained, digits, dtype=torch.bfloat16).scores.ece
 
 
 def test_mistakes_are_named(trained, digits, squares):

@@ -138,7 +138,7 @@ def check_genomes(root: Path, description: Description, layout: Layout, progress
     numbers = genome_fingerprint(dataset, scans)
     facts = Facts(root, dataset.coding, None, dataset.description)
     unreadable = [
-        Problem(relative(failure.file, root), failure.what, failure.mend, kind="unreadable")
+        Problem(relative(failure.file, root), failure.what, failure.fix, kind="unreadable")
         for one in scans for failure in one.failures
     ]  # fmt: skip
     problems = [*unreadable, *dataset.target.problems(scans, facts), *split_problems(dataset, layout, scans)]

@@ -103,8 +103,8 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
         tuples = {key: tuple(content[key]) for key in ("class_frequency", "mean", "std")}
         more: dict[str, Any] = {}
         for key, kind in (("spacing", Spacings), ("foreground", Foreground)):
-            found = content.get(key)
-            more[key] = None if found is None else kind(**{name: tuple(row) for name, row in found.items()})
+            ranges = content.get(key)
+            more[key] = None if ranges is None else kind(**{name: tuple(row) for name, row in ranges.items()})
         more["shortest"] = None if content.get("shortest") is None else tuple(content["shortest"])
         return Fingerprint(**{**content, **tuples, **more, "sizes": sizes})
     except (KeyError, TypeError) as error:
@@ -157,10 +157,10 @@ def _case_scale(chosen: Sequence[Moments]) -> float:
     return float(np.max(np.divide(high, low, out=np.ones_like(high), where=low > 0)))
 
 
-def _spacings(found: Sequence[tuple[float, ...] | None]) -> Spacings | None:
+def _spacings(spacings: Sequence[tuple[float, ...] | None]) -> Spacings | None:
     """None where one image does not say it: then nothing can be said of all."""
-    known = [spacing for spacing in found if spacing is not None]
-    if not known or len(known) < len(found) or len({len(spacing) for spacing in known}) > 1:
+    known = [spacing for spacing in spacings if spacing is not None]
+    if not known or len(known) < len(spacings) or len({len(spacing) for spacing in known}) > 1:
         return None
     rows = np.array(known)
     return Spacings(*(tuple(float(v) for v in row) for row in (rows.min(0), np.median(rows, axis=0), rows.max(0))))

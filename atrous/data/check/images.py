@@ -16,7 +16,7 @@ def image_problems(
     """Yield the problems of image files, of every file that cannot be read, and of the grid in dataset.toml."""
     yield from _distances(root, description, numbers)
     for one in scans:
-        for file, what, fix in dict.fromkeys((bad.file, bad.what, bad.mend) for bad in one.failures):
+        for file, what, fix in dict.fromkeys((bad.file, bad.what, bad.fix) for bad in one.failures):
             yield Problem(relative(file, root), what, fix, kind="unreadable")
         yield from _names(root, one)
         if one.image is None or one.moments is None:

@@ -26,7 +26,8 @@ class Decoded:
         names: of the samples.
         images: `(C, *S)` each.
         values: what `Target.read` gives for each.
-        places: for each sample, places `(n, ndim)` of every class on which crops may be centered.
+        places: for each sample, positions `(n, ndim)` of every class; crops are centered near them. Classes that do not
+            occur in the sample have no entry. Empty where no positions were wanted.
         target: the class of the targets, which knows how values are cut.
     """
 

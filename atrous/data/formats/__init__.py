@@ -4,10 +4,8 @@ An image is `(C, *S)` in uint8, uint16 or float32. Labels are `(*S)` with the nu
 that a format needs is imported when the first file of that format is opened.
 """
 
-from atrous.data.formats.base import FileGeometry, Format, LabelDetails, Palette
+from atrous.data.formats.base import FileFault, FileGeometry, Format, LabelDetails, Palette
 from atrous.data.formats.colors import code_color, color_code, is_color, require_rgb, single_channel
-from atrous.data.formats.dicom import is_series
-from atrous.data.formats.failure import FileFault
 from atrous.data.formats.frames import frame_files, frame_number, stack_values
 from atrous.data.formats.header import Header, MapGrid
 from atrous.data.formats.intervals import Annotations, Interval, nearest_sample
@@ -32,6 +30,7 @@ from atrous.data.formats.table import (
     VIDEO_SUFFIXES,
     add_format,
     format_of,
+    is_series,
     is_video,
     label_suffix,
     stem,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats.failure import FileFault
+from atrous.data.formats.base import FileFault
 from atrous.data.formats.header import Header
 
 

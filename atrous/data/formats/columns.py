@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats.base import FileGeometry, Format, LabelDetails
-from atrous.data.formats.failure import Errors, FileFault
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails
 from atrous.data.formats.header import Header
 
 LABEL_NAMES = ("label", "labels", "class", "annotation", "annotations", "target", "symbol", "state", "y")

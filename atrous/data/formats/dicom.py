@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import FileGeometry, Format, Library
-from atrous.data.formats.failure import Errors, FileFault
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, Library
 from atrous.data.formats.header import Header
 from atrous.data.source import Key, LazySource, span
 
@@ -80,7 +79,9 @@ class DicomFormat(Format):
 
     def claims(self, path: Path) -> bool:
         """Return whether a folder holds DICOM files."""
-        return is_series(path)
+        if not path.is_dir() or path.suffix.lower() == ".zarr":
+            return False
+        return any(_is_dicom(file) for file in _candidates(path)[:_LOOKED_AT])
 
     def header(self, path: Path) -> Header:
         """Return the header with spacing and affine; no pixel is decoded."""
@@ -115,13 +116,6 @@ class DicomFormat(Format):
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""
         return ".nii.gz"
-
-
-def is_series(path: Path) -> bool:
-    """Return whether a folder holds DICOM files; the first few files that have no other known suffix are opened."""
-    if not path.is_dir() or path.suffix.lower() == ".zarr":
-        return False
-    return any(_is_dicom(file) for file in _candidates(path)[:_LOOKED_AT])
 
 
 def _is_dicom(path: Path) -> bool:

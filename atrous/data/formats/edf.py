@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import FileGeometry, Format, LabelDetails
-from atrous.data.formats.failure import Errors
+from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations, Interval, runs
 from atrous.data.formats.rates import Channels

@@ -21,8 +21,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import image_dtype
-from atrous.data.formats.base import FileGeometry, Format, Library
-from atrous.data.formats.failure import Errors
+from atrous.data.formats.base import Errors, FileGeometry, Format, Library
 from atrous.data.formats.header import Header, MapGrid
 from atrous.data.source import Key, LazySource, Source, span
 from atrous.labels import IGNORE

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import Format, Library
-from atrous.data.formats.failure import Errors, FileFault
+from atrous.data.formats.base import Errors, FileFault, Format, Library
 from atrous.data.formats.frames import Clip
 from atrous.data.formats.header import Header
 from atrous.files import Replacement

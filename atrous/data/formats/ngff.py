@@ -14,8 +14,7 @@ import numpy as np
 
 from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.axes import Axes, micrometers, read_axes
-from atrous.data.formats.base import FileGeometry, Format, Library
-from atrous.data.formats.failure import Errors, FileFault
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, Library
 from atrous.data.formats.header import Header
 from atrous.data.source import Source
 

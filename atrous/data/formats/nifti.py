@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import as_image, image_dtype, squeeze_channel
-from atrous.data.formats.base import FileGeometry, Format, LabelDetails, Library
-from atrous.data.formats.failure import Errors
+from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails, Library
 from atrous.data.formats.header import Header
 from atrous.data.source import Key, LazySource
 from atrous.errors import UserError

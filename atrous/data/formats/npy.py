@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import array_header, array_image, channel_axis, squeeze_channel
-from atrous.data.formats.base import FileGeometry, Format, LabelDetails
-from atrous.data.formats.failure import Errors
+from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails
 from atrous.data.formats.header import Header
 from atrous.data.source import Store
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats.base import Format, LabelDetails
-from atrous.data.formats.failure import Errors
+from atrous.data.formats.base import Errors, Format, LabelDetails
 from atrous.data.formats.header import Header
 
 SIGNAL_NAMES = ("signal", "signals", "data", "x")

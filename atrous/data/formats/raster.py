@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from atrous.data.formats.base import Format, LabelDetails
-from atrous.data.formats.failure import Errors
+from atrous.data.formats.base import Errors, Format, LabelDetails
 from atrous.data.formats.header import Header
 from atrous.errors import UserError
 

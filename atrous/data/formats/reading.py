@@ -10,9 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from atrous.data.formats.base import Format, Palette
+from atrous.data.formats.base import FileFault, Format, Palette, guarded
 from atrous.data.formats.colors import code_color, color_code, is_color, require_rgb, single_channel
-from atrous.data.formats.failure import FileFault, guarded
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations
 from atrous.data.formats.table import format_of, suffix_of

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
-from atrous.data.formats.base import Format
+from atrous.data.formats.base import FileFault, Format
 from atrous.data.formats.columns import CsvFormat
 from atrous.data.formats.dicom import DicomFormat
 from atrous.data.formats.edf import EdfFormat
-from atrous.data.formats.failure import FileFault
 from atrous.data.formats.frames import FramesFormat
 from atrous.data.formats.geotiff import GeoTiffFormat
 from atrous.data.formats.movie import MovieFormat
@@ -141,6 +140,11 @@ def is_video(path: Path | str) -> bool:
         return format_of(path).kind == "video"
     suffix = suffix_of(path)
     return bool(suffix) and any(format_.kind == "video" for format_ in _READERS.get(suffix, ()))
+
+
+def is_series(path: Path) -> bool:
+    """Return whether a folder is one image whose parts lie in several files, such as the slices of a DICOM series."""
+    return path.is_dir() and any(format_.part_suffixes and format_.claims(path) for format_ in _READERS[""])
 
 
 def label_suffix(path: Path | str, ndim: int = 2) -> str:

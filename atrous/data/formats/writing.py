@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import FileGeometry, LabelDetails, Palette
-from atrous.data.formats.failure import guarded
+from atrous.data.formats.base import FileGeometry, LabelDetails, Palette, guarded
 from atrous.data.formats.table import find_format, label_writer, probability_writer, suffix_of
 from atrous.data.source import Source
 from atrous.errors import UserError

@@ -74,7 +74,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _gff(path: Path) -> list[Feature]:
-    found: list[Feature] = []
+    features: list[Feature] = []
     place: dict[tuple[str, str, str], int] = {}
     for number, line in _lines(path):
         if line.startswith(("##FASTA", ">")):
@@ -95,15 +95,15 @@ def _gff(path: Path) -> list[Feature]:
         )  # fmt: skip
         key = feature.sequence, kind, attributes.get("ID", "")
         if key[2] and key in place:
-            before = found[place[key]]
-            found[place[key]] = Feature(
+            before = features[place[key]]
+            features[place[key]] = Feature(
                 before.sequence, kind, (*before.parts, (start, end)), before.strand, before.pseudo or feature.pseudo,
                 before.phase,
             )  # fmt: skip
             continue
-        place[key] = len(found)
-        found.append(feature)
-    return found
+        place[key] = len(features)
+        features.append(feature)
+    return features
 
 
 def _attributes(text: str) -> dict[str, str]:
@@ -112,7 +112,7 @@ def _attributes(text: str) -> dict[str, str]:
 
 
 def _bed(path: Path) -> list[Feature]:
-    found = []
+    features = []
     for number, line in _lines(path):
         if not line.strip() or line.startswith(("#", "track", "browser")):
             continue
@@ -123,8 +123,8 @@ def _bed(path: Path) -> list[Feature]:
         strand = _strand(path, number, fields[5], ("+", "-", ".")) if len(fields) > 5 else "."
         kind = fields[3] if len(fields) > 3 and fields[3] not in ("", ".") else "feature"
         parts = _blocks(path, number, start, fields) if len(fields) >= 12 else ((start, end),)
-        found.append(Feature(fields[0], kind, parts, strand))
-    return found
+        features.append(Feature(fields[0], kind, parts, strand))
+    return features
 
 
 def _blocks(path: Path, number: int, start: int, fields: list[str]) -> tuple[tuple[int, int], ...]:

@@ -34,13 +34,13 @@ def features_of(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name[:-1] for name in names))
 
 
-def label(found: Iterable[Feature], names: Sequence[str], length: int) -> np.ndarray:
+def label(features: Iterable[Feature], names: Sequence[str], length: int) -> np.ndarray:
     """Labels `(L,)` uint16 of one sequence.
 
     A feature on strand `.` is on both. Bases of a pseudogene whose kind is among the channels count for nothing.
 
     Args:
-        found: the features of this sequence.
+        features: the features of this sequence.
         names: the channels.
         length: of the sequence; a feature that ends beyond it goes on at its origin (circular genomes).
     """
@@ -48,7 +48,7 @@ def label(found: Iterable[Feature], names: Sequence[str], length: int) -> np.nda
         raise ValueError(f"{len(names)} channels: at most {MOST_BITS} fit a byte with {IGNORE} for void")
     low, high = np.zeros(length, np.uint8), np.zeros(length, np.uint8)
     void = np.zeros(length, bool)
-    for feature in found:
+    for feature in features:
         on = [strand for strand in STRANDS if feature.strand in (strand, ".") and f"{feature.kind}{strand}" in names]
         for strand in on:
             for start, end in feature.parts:

@@ -27,16 +27,16 @@ def coding_phase(bases: np.ndarray) -> int:
     return int(np.argmin([np.count_nonzero(stops[frame::3]) for frame in range(3)]))
 
 
-def phased(found: Sequence[Stretch], channels: Sequence[str], sequence: Any) -> list[Stretch]:
+def phased(stretches: Sequence[Stretch], channels: Sequence[str], sequence: Any) -> list[Stretch]:
     """The stretches, those of CDS with their phase.
 
     Args:
-        found: stretches of one sequence.
+        stretches: stretches of one sequence.
         channels: names, each a feature and a strand.
         sequence: `(C, L)`, rows A, C, G, T first; read stretch by stretch.
     """
     phases = []
-    for stretch in found:
+    for stretch in stretches:
         name = channels[stretch.channel]
         if name[:-1] != CODING:
             phases.append(stretch)

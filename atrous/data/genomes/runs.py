@@ -36,7 +36,7 @@ class Stretches:
     >>> sink = Stretches(1, 6, 0.5)
     >>> sink[:, :4] = np.array([[0.1, 0.8, 0.6, 0.4]])
     >>> sink[:, 4:] = np.array([[0.9, 0.9]])
-    >>> [(found.start, found.end, round(found.score, 2)) for found in sink.finish()]
+    >>> [(one.start, one.end, round(one.score, 2)) for one in sink.finish()]
     [(1, 3, 0.7), (4, 6, 0.9)]
     """
 
@@ -47,7 +47,7 @@ class Stretches:
         self.at = 0
         self._threshold, self._also = threshold, tuple(also)
         self._shortest = tuple(shortest) or (1,) * channels
-        self._found: list[Stretch] = []
+        self._stretches: list[Stretch] = []
         self._open: list[tuple[int, float] | None] = [None] * channels
 
     def __setitem__(self, key: Any, values: Any) -> None:
@@ -78,7 +78,7 @@ class Stretches:
         for channel, opened in enumerate(self._open):
             if opened is not None:
                 self._close(channel, self.at, 0.0)
-        return sorted(self._found)
+        return sorted(self._stretches)
 
     def _scan(self, channel: int, row: np.ndarray) -> None:
         inside = np.concatenate([[self._open[channel] is not None], row >= self._threshold])
@@ -96,5 +96,5 @@ class Stretches:
         opened = self._open[channel]
         assert opened is not None
         if (length := end - opened[0]) >= self._shortest[channel]:
-            self._found.append(Stretch(opened[0], end, channel, (opened[1] + total) / length))
+            self._stretches.append(Stretch(opened[0], end, channel, (opened[1] + total) / length))
         self._open[channel] = None

@@ -49,9 +49,9 @@ class Tracks(LazySource):
         super().__init__((len(paths), length), np.float32)
         self._files = [big_wig(path) for path in paths]
         for path, file in zip(paths, self._files, strict=True):
-            found = file.chroms(name)
-            if found is not None and found != length:
-                what = f"its sequence {name} has {found} bases, that of the FASTA file {length}"
+            known = file.chroms(name)
+            if known is not None and known != length:
+                what = f"its sequence {name} has {known} bases, that of the FASTA file {length}"
                 raise FileFault(path, what, "make it on the same sequence")
         self._name = name
 

@@ -1,4 +1,4 @@
-"""What was found on sequences as files: features in GFF3 and BED, probabilities in bigWig; renamed when complete."""
+"""Files of predicted features (GFF3 and BED) and probabilities (bigWig); a file is renamed when it is complete."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ class Writer(Protocol):
         """Take the next probabilities `(K, n)` of the sequence at hand."""
         ...
 
-    def sequence(self, name: str, found: Sequence[Stretch]) -> None:
+    def sequence(self, name: str, stretches: Sequence[Stretch]) -> None:
         """Take the stretches of the sequence that is complete now."""
         ...
 
@@ -66,9 +66,9 @@ class Table:
     def add(self, start: int, values: np.ndarray) -> None:
         """Nothing: stretches are written whole."""
 
-    def sequence(self, name: str, found: Sequence[Stretch]) -> None:
+    def sequence(self, name: str, stretches: Sequence[Stretch]) -> None:
         """Write the features of one sequence."""
-        for stretch in found:
+        for stretch in stretches:
             channel = self._channels[stretch.channel]
             kind, strand = channel[:-1], channel[-1]
             if self._bed:
@@ -118,7 +118,7 @@ class BigWigs:
         for file, row in zip(self._files, np.round(values.astype(np.float64), 3), strict=True):
             file.addEntries(name, start, values=row.tolist(), span=1, step=1)
 
-    def sequence(self, name: str, found: Sequence[Stretch]) -> None:
+    def sequence(self, name: str, stretches: Sequence[Stretch]) -> None:
         """Go on to the next sequence."""
         self._current += 1
 

@@ -60,16 +60,16 @@ def read_folders(root: Path, images: str | None = None, masks: str | None = None
         images: folder name or relative path of the images, instead of the usual words.
         masks: the same of the labels.
     """
-    found = []
+    folders = []
     for path, files in _walk(root):
         parts = path.relative_to(root).parts
         role, split, group = _read_parts(parts, images, masks)
         if role is None and split is not None and images is None:
             role = "image"
-        found.append(Folder(path, role, split, "/".join(group), files))
-    if masks is None and any(_key(folder.path.name) == "1stmanual" for folder in found):
-        found = [replace(f, role="region") if _key(f.path.name) == "mask" else f for f in found]
-    return found
+        folders.append(Folder(path, role, split, "/".join(group), files))
+    if masks is None and any(_key(folder.path.name) == "1stmanual" for folder in folders):
+        folders = [replace(f, role="region") if _key(f.path.name) == "mask" else f for f in folders]
+    return folders
 
 
 def split_of(parts: tuple[str, ...]) -> str | None:

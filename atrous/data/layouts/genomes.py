@@ -35,7 +35,7 @@ class Genomes:
         samples: by the split that a folder names, None where none does.
         classes: the output channels, every feature on either strand.
         tracks: names of the signals that are further input channels.
-        suffixes: of the files found.
+        suffixes: of the files in the folder.
         labels_alone: annotations without a FASTA file.
         genomes: names of the samples of each genome.
     """
@@ -114,12 +114,12 @@ def read_genomes(root: Path, description: Description) -> Genomes | None:
     return Genomes(samples, channels(features), tracks, suffixes, tuple(alone), members)
 
 
-def splits_of(found: Genomes, description: Description) -> Description:
+def splits_of(genomes: Genomes, description: Description) -> Description:
     """The description with genomes in its splits replaced by their sequences: a genome is never torn by its name."""
     splits: dict[str, Any] = {}
     for split, entry in description.splits.items():
         named = entry if isinstance(entry, tuple) else ()
-        members = tuple(name for given in named for name in found.genomes.get(_stem(given), (given,)))
+        members = tuple(name for given in named for name in genomes.genomes.get(_stem(given), (given,)))
         splits[split] = members if isinstance(entry, tuple) else entry
     return replace(description, splits=splits)
 
@@ -129,14 +129,14 @@ def _stem(name: str) -> str:
 
 
 def _walk(root: Path) -> list[Path]:
-    found = []
+    kept = []
     for here, folders, files in os.walk(root, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if len(Path(here).relative_to(root).parts) >= MOST_LEVELS:
             folders.clear()
         paths = [Path(here, name) for name in sorted(files) if not name.startswith(".")]
-        found += [path for path in paths if is_fasta(path) or is_gff(path) or is_bed(path) or is_track(path)]
-    return found
+        kept += [path for path in paths if is_fasta(path) or is_gff(path) or is_bed(path) or is_track(path)]
+    return kept
 
 
 def _paired(root: Path, files: list[Path]) -> tuple[list[_Genome], list[Path]]:

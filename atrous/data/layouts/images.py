@@ -76,8 +76,8 @@ def find_images(root: Path, description: Description) -> Layout:
 def _require_roles(root: Path, folders: Sequence[Folder], description: Description) -> None:
     if not folders:
         seen = sorted({path.suffix.lower() for path in root.rglob("*") if path.is_file()} - {"", ".toml"})[:5]
-        found = f"only {' '.join(seen)} files" if seen else "nothing"
-        raise UserError(f"{root}: no images, {found}: give a folder with images/ and masks/ (see docs/data.md)")
+        others = f"only {' '.join(seen)} files" if seen else "nothing"
+        raise UserError(f"{root}: no images, {others}: give a folder with images/ and masks/ (see docs/data.md)")
     for key, role in (("images", "image"), ("masks", "label")):
         if any(folder.role == role for folder in folders):
             continue
@@ -179,8 +179,8 @@ def _name(root: Path, folders: Sequence[Folder]) -> str:
     }
     shown = []
     for role, word in (("image", "images in"), ("label", "masks in"), ("region", "regions in")):
-        found = sorted(names[role])
-        if found:
-            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-            shown.append(f"{word} {', '.join(found[:3])}{more}")
+        paths = sorted(names[role])
+        if paths:
+            more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+            shown.append(f"{word} {', '.join(paths[:3])}{more}")
     return "; ".join(shown)

@@ -45,10 +45,10 @@ def pair(images: Iterable[str], labels: Iterable[str]) -> Pairs:
     left, right = sorted(ours), sorted(theirs)
     partner: dict[str, str] = {}
     for keys in (_same, _extended, _without_words, _without_shared):
-        found = _join(*keys(left, right))
-        partner |= found
-        left = [name for name in left if name not in found]
-        taken = set(found.values())
+        joined = _join(*keys(left, right))
+        partner |= joined
+        left = [name for name in left if name not in joined]
+        taken = set(joined.values())
         right = [name for name in right if name not in taken]
     return Pairs(
         {ours[name]: theirs[partner[name]] for name in sorted(partner)},
@@ -74,7 +74,7 @@ def _unique(keys: Mapping[str, str]) -> dict[str, str]:
     names: dict[str, list[str]] = {}
     for name, key in keys.items():
         names.setdefault(key, []).append(name)
-    return {key: found[0] for key, found in names.items() if len(found) == 1 and os.path.basename(key)}
+    return {key: joined[0] for key, joined in names.items() if len(joined) == 1 and os.path.basename(key)}
 
 
 def _same(left: list[str], right: list[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -45,7 +45,7 @@ def into_splits(
         splits = _declared(samples, dict(description.splits), str(description.file))
         origin = "dataset.toml"
     elif listed:
-        pool = {"train": [s for split, found in samples.items() if split != "test" for s in found]}
+        pool = {"train": [s for split, members in samples.items() if split != "test" for s in members]}
         splits = _declared(pool | {"test": samples.get("test", [])}, dict(listed), source)
         origin = source
     else:
@@ -64,8 +64,8 @@ def _declared(
     source: str,
 ) -> dict[str, list[Sample]]:
     """Splits as `wanted` says. Samples that it does not name stay where they are, or are left out if it lists train."""
-    everything = {sample.name: sample for found in samples.values() for sample in found}
-    home = {sample.name: split for split, found in samples.items() for sample in found}
+    everything = {sample.name: sample for members in samples.values() for sample in members}
+    home = {sample.name: split for split, members in samples.items() for sample in members}
     called = _called(everything)
     taken: dict[str, str] = {}
     for split, entry in wanted.items():

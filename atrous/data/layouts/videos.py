@@ -69,7 +69,7 @@ def read_videos(root: Path, description: Description) -> Videos | None:
     movies = _movies(root)
     sequences = _sequences(folders)
     masks = {folder.group: folder for folder in folders if folder.role == "label"}
-    if sequences and not description.video:  # a film that lies beside images is none of the data
+    if sequences and not description.video:  # a video that lies beside images is not part of the data
         movies = [path for path in movies if _masks_of(_group(root, path), split_of(_parts(root, path)), masks)]
         sequences = sequences if _are_sequences(sequences, folders) else []
     if not movies and not sequences:
@@ -78,9 +78,9 @@ def read_videos(root: Path, description: Description) -> Videos | None:
         return None
     samples: dict[str | None, list[Sample]] = {}
     used: set[str] = set()
-    found = [(f.path, f.path.relative_to(root).as_posix(), f.split, f.group) for f in sequences]
-    found += [(path, _group(root, path), split_of(_parts(root, path)), _group(root, path)) for path in movies]
-    for path, name, split, group in found:
+    videos = [(f.path, f.path.relative_to(root).as_posix(), f.split, f.group) for f in sequences]
+    videos += [(path, _group(root, path), split_of(_parts(root, path)), _group(root, path)) for path in movies]
+    for path, name, split, group in videos:
         home = _masks_of(group, split, masks)
         used |= set() if home is None else {home.group}
         image = FileImage(path, (), description.channels)
@@ -89,7 +89,7 @@ def read_videos(root: Path, description: Description) -> Videos | None:
         samples.setdefault(split, []).append(sample)
     if not any(sample.target for members in samples.values() for sample in members):
         raise UserError(
-            f"{found[0][0]}: no masks for any video: put those of each in a folder of its name, masks/NAME/*.png"
+            f"{videos[0][0]}: no masks for any video: put those of each in a folder of its name, masks/NAME/*.png"
         )
     lone = tuple(path for group, folder in masks.items() if group not in used for path in folder.files)
     return Videos(samples, lone, _listed(root, samples), _kinds(len(sequences), movies))
@@ -129,14 +129,14 @@ def _numbered(files: Sequence[Path]) -> bool:
 
 
 def _movies(root: Path) -> list[Path]:
-    found = []
+    paths = []
     for here, folders, files in os.walk(root, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if len(Path(here).relative_to(root).parts) >= MOST_LEVELS:
             folders.clear()
         names = (name for name in sorted(files) if suffix_of(name) in VIDEO_SUFFIXES and not name.startswith("."))
-        found += [Path(here, name) for name in names]
-    return found
+        paths += [Path(here, name) for name in names]
+    return paths
 
 
 def _masks_of(group: str, split: str | None, masks: dict[str, Folder]) -> Folder | None:
