@@ -6,7 +6,6 @@
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -73,6 +72,8 @@ __all__ = list(_PLACES) + list(_FOLDERS)  # pyright: ignore[reportUnsupportedDun
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import version  # takes as long to import as all the rest
+
         return version("atrous")
     if name in _FOLDERS:
         return import_module(f"atrous.{name}")
