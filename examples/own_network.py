@@ -1,6 +1,7 @@
 """Train your own `nn.Module` with the loop of atrous; save, load, predict and stream it."""
 
 import numpy as np
+import torch
 from torch import nn
 
 import atrous
@@ -26,7 +27,8 @@ def main(data: str, out: str = "runs/own", epochs: float = 20) -> np.ndarray:
     """Train on a folder of images with one channel and two classes, and label an image that is larger."""
     atrous.train(data, network=Small(), epochs=epochs, out=out)
 
-    predictor = atrous.load(out, network=Small())  # the weights come from the run
+    # The weights come from the run; float32, since bfloat16 decides otherwise where two logits nearly tie.
+    predictor = atrous.load(out, network=Small(), dtype=torch.float32)
     image = np.random.default_rng(0).integers(0, 256, (1, 300, 400)).astype(np.uint8)
     labels = predictor.predict(image).labels
     streamed = stream(predictor.network, image.astype(np.float32), strip=64, post="argmax")
