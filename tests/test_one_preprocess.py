@@ -6,7 +6,9 @@ import torch
 
 from atrous.data.dataset import open_dataset
 from atrous.data.feed.decode import decode
-from atrous.data.preprocess import prepare
+from atrous.data.formats import read_image
+from atrous.data.preprocess import prepare, resample
+from atrous.errors import UserError
 from atrous.prediction.live import open_session
 from atrous.prediction.predictor import load
 from atrous.recipe.build import build_network, build_preparation, build_task
@@ -15,6 +17,7 @@ from atrous.recipe.run import create_run
 from atrous.recipe.schema import override
 from atrous.training.checkpoint import write_tensors
 from atrous.verbs.check import check
+from atrous.verbs.evaluate import evaluate, measure
 from atrous.verbs.kinds import KINDS
 from tests.volumes import write_signals, write_volumes
 
@@ -64,3 +67,91 @@ def test_a_live_session_answers_as_the_whole_signal(tmp_path):
     live = np.concatenate([*parts, session.close()], axis=1)
     np.testing.assert_allclose(live, whole.probabilities, atol=1e-4)
     assert open_dataset(tmp_path / "data").classes == predictor.classes
+
+
+def csv(path, columns):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = zip(*columns.values(), strict=True)
+    path.write_text("\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return path
+
+
+@pytest.fixture
+def two_channels(tmp_path):
+    """A run for recordings of two channels, and the columns of a new one."""
+    rng = np.random.default_rng(0)
+    data = tmp_path / "data"
+    for case in range(4):
+        left, right, label = rng.normal(0, 1, 300), rng.normal(5, 3, 300), rng.integers(0, 2, 300)
+        columns = {"label": label, "left": left, "right": right}
+        order = ("label", "left", "right") if case % 2 == 0 else ("right", "label", "left")
+        csv(data / f"p{case}.csv", {name: columns[name] for name in order})
+    run, dataset = run_of(data, tmp_path / "run")
+    return run, dataset, {"left": rng.normal(0, 1, 300), "right": rng.normal(5, 3, 300)}
+
+
+def test_channels_of_recordings_are_found_by_name(two_channels, tmp_path):
+    run, dataset, columns = two_channels
+    assert run.recipe.input.channels == ["left", "right"]
+    for sample in dataset.samples:  # the mean of `right` is 5, wherever its column stands
+        assert sample.image.load().mean(1).round().tolist() == [0, 5]
+    predictor = load(run)
+    expected = predictor.predict(csv(tmp_path / "same.csv", columns), probabilities=True).probabilities
+    for names in (("right", "left"), ("extra", "right", "left")):
+        other = csv(tmp_path / f"{len(names)}.csv", {name: columns.get(name, columns["left"]) for name in names})
+        np.testing.assert_array_equal(predictor.predict(other, probabilities=True).probabilities, expected)
+    for names in (("left",), ("spo2", "pleth"), ("left", "pleth")):
+        other = csv(tmp_path / "other.csv", {name: columns.get(name, columns["left"]) for name in names})
+        with pytest.raises(UserError, match="but the network reads left, right"):
+            predictor.predict(other)
+
+
+def test_evaluation_finds_channels_by_name(two_channels, tmp_path):
+    run, dataset, _ = two_channels
+    swapped = tmp_path / "swapped"
+    for sample in dataset.splits["val"]:
+        left, right = sample.image.load()
+        csv(swapped / sample.image.path.name, {"right": right, "left": left, "label": sample.target.read()})
+    scores = evaluate(run, split="val").scores
+    again = measure(load(run), open_dataset(swapped), open_dataset(swapped).samples)
+    np.testing.assert_array_equal(scores.confusion, again.confusion)
+
+
+def test_a_scan_of_another_spacing_is_resampled_to_that_of_the_training(tmp_path):
+    run, _ = run_of(write_volumes(tmp_path / "data"), tmp_path / "run")
+    assert run.recipe.input.spacing == []
+    assert run.recipe.input.grid == [2.0, 1.0, 1.0]
+    fine = write_volumes(tmp_path / "fine", count=1, spacings=((0.5, 0.5, 1.0),)) / "imagesTr" / "case0_0000.nii.gz"
+    predictor = load(run)
+    opened = predictor.open(fine)
+    shape = tuple(round(n / 2) for n in opened.size)
+    assert opened.source.shape[1:] == shape
+    assert opened.differences == (
+        "its positions are 1 x 0.5 x 0.5 apart, those of the training data 2 x 1 x 1: it is resampled",
+    )
+    with pytest.warns(UserWarning, match="it is resampled"):
+        labels = predictor.predict(fine).labels
+    assert labels.shape == opened.size
+    scaled = prepare(read_image(fine), build_preparation(run.recipe), None)
+    np.testing.assert_allclose(np.asarray(opened.source[...]), resample(scaled, shape), atol=1e-4)
+
+
+def test_gaps_are_void_in_training_evaluation_and_prediction(tmp_path):
+    data = write_signals(tmp_path / "data")
+    path = data / "patient0.csv"
+    lines = path.read_text().splitlines()
+    lines[50:60] = [f"{line.rpartition(',')[0]}," for line in lines[50:60]]
+    run, dataset = run_of(data, tmp_path / "run", 'input.intensity=["keep"]')
+    path.write_text("\n".join(lines) + "\n")
+    predictor, sample = load(run), next(s for s in dataset.samples if s.image.path == path)
+    gaps = slice(49, 59)
+    assert np.isnan(sample.image.load()[0, gaps]).all()
+    (tmp_path / "scratch").mkdir()
+    preparation = build_preparation(run.recipe)
+    trained = decode(dataset, [sample], limit=1 << 30, scratch=tmp_path / "scratch", preparation=preparation)
+    assert (trained.values[0][gaps] == 255).all()
+    np.testing.assert_array_equal(trained.images[0][0, gaps], np.float32(run.recipe.model.mean[0]))
+    opened = predictor.open(path)
+    np.testing.assert_array_equal(np.asarray(opened.source[...]), trained.images[0])
+    assert (predictor.predict(path).labels[gaps] == 255).all()
+    assert measure(predictor, dataset, [sample]).confusion.sum() == 390

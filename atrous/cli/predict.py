@@ -78,6 +78,7 @@ def _show(result: "Written", out: Path, json: bool) -> None:
         "written": [str(path) for path in result.written],
         "skipped": [str(path) for path in result.skipped],
         "failed": {str(path): reason for path, reason in result.failed},
+        "differences": [[str(path), difference] for path, difference in result.differences],
     }
     show(
         f"{len(result.written)} written to {out}, {len(result.skipped)} existed already, {len(result.failed)} failed",

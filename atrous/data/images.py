@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats import FileFault, Header, open_valid, read_header, read_image
+from atrous.data.channels import Wanted, to_channels
+from atrous.data.formats import FileFault, Header, channel_names, open_valid, read_header, read_image
 from atrous.data.pages import turn_header, turn_pages
 from atrous.data.source import AllValid
 
@@ -17,9 +18,11 @@ class SampleImage(ABC):
 
     Attributes:
         path: the file that names the image in messages and in what is written.
+        channel_names: names of the channels that `load` gives, if known.
     """
 
     path: Path
+    channel_names: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -54,6 +57,10 @@ class SampleImage(ABC):
         """Return where the image has data, `(*S)` bool to be sliced; None where every position has."""
         return None
 
+    def stored_names(self) -> tuple[str, ...]:
+        """Return the names that the file itself gives to its channels; none where it names none."""
+        return self.channel_names
+
 
 @dataclass(frozen=True)
 class FileImage(SampleImage):
@@ -64,12 +71,15 @@ class FileImage(SampleImage):
         more: files that hold further channels of the same image (nnU-Net's `CASE_0001.nii.gz`).
         channels: how many channels the image is brought to when it is loaded; None keeps those of the files.
         pages: how the pages of a TIFF are read, `z` or `channels`; None as the file says (`pages.py`).
+        channel_names: names of the wanted channels, in order. A file that names its channels is searched for them; if
+            it has none of them, they are new names of its channels as they come.
     """
 
     path: Path
     more: tuple[Path, ...] = ()
     channels: int | None = None
     pages: str | None = None
+    channel_names: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -88,7 +98,9 @@ class FileImage(SampleImage):
 
     def with_channels(self, stored: np.ndarray) -> np.ndarray:
         """See `SampleImage.with_channels`."""
-        return to_channels(stored, self.channels, self.path)
+        wanted = Wanted(self.channels, self.channel_names, renames=True, by="dataset.toml says channels =")
+        names = self.stored_names() if self.channel_names else ()
+        return np.asarray(to_channels(stored, wanted, self.path, names)[...])
 
     def stored(self) -> np.ndarray:
         """See `SampleImage.stored`; channels in several files are put together."""
@@ -102,37 +114,23 @@ class FileImage(SampleImage):
                 raise FileFault(path, what, "export the channels of a case on one grid")
         return np.concatenate(parts)
 
+    def stored_names(self) -> tuple[str, ...]:
+        """See `SampleImage.stored_names`; where the channels are in several files, these have no names."""
+        return () if self.more else names_of(self.path)
+
     def valid(self) -> Any | None:
         """See `SampleImage.valid`: positions that have data in every file."""
         masks = [mask for path in self.files if (mask := open_valid(path)) is not None]
         return AllValid(masks) if len(masks) > 1 else masks[0] if masks else None
 
 
-def to_channels(image: np.ndarray, channels: int | None, file: Path) -> np.ndarray:
-    """Bring an image `(C, *S)` to a number of channels.
-
-    Gray becomes color by repetition; color becomes gray by the luma weights of ITU-R BT.601.
-
-    Args:
-        image: the values.
-        channels: how many are wanted; None keeps those that there are.
-        file: the file, to name it in an error.
+def names_of(path: Path) -> tuple[str, ...]:
+    """Return the names that a file gives to its channels, none where it names none.
 
     Raises:
-        FileFault: the channels can be neither repeated nor averaged.
-
-    >>> to_channels(np.zeros((1, 2, 2), np.uint8), 3, Path("a.png")).shape
-    (3, 2, 2)
+        UserError: the file cannot be read.
     """
-    if channels is None or image.shape[0] == channels:
-        return image
-    if len(image) == 1:
-        return np.repeat(image, channels, axis=0)
-    if len(image) == 3 and channels == 1:
-        gray = np.tensordot(np.array([0.299, 0.587, 0.114], dtype=np.float32), image.astype(np.float32), axes=1)[None]
-        return gray if image.dtype.kind == "f" else np.rint(gray).astype(image.dtype)
-    what = f"{len(image)} channels, but dataset.toml says channels = {channels}"
-    raise FileFault(file, what, "correct one of the two")
+    return channel_names(path) or read_header(path).names
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from atrous.data.moments import merge, moments
 from atrous.data.source import Source
-from atrous.data.views import Scaled
+from atrous.data.views import Filled, Scaled
 
 SLAB = 1 << 22
 """Values looked at together when a source is measured."""
@@ -32,6 +32,7 @@ class Preparation:
         low: per channel, where `clip` cuts.
         high: per channel, where `clip` cuts.
         spacing: distance of positions along each axis of the grid on which the network works; empty: that of the file.
+        fill: per channel (or one for all), what replaces NaN and infinite values after scaling. Their labels are void.
 
     >>> Preparation(("zscore",)).changes, Preparation().changes
     (True, False)
@@ -41,6 +42,7 @@ class Preparation:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     spacing: tuple[float, ...] = ()
+    fill: tuple[float, ...] = (0.0,)
 
     @property
     def changes(self) -> bool:
@@ -104,7 +106,7 @@ def scaled(source: Source, preparation: Preparation) -> Source:
 
 
 def prepare(image: np.ndarray, preparation: Preparation, spacing: Sequence[float] | None) -> np.ndarray:
-    """An image `(C, *S)` as the network expects it: intensities, then grid.
+    """An image `(C, *S)` as the network expects it: intensities, then gaps, then grid.
 
     Args:
         image: values of the file.
@@ -113,8 +115,22 @@ def prepare(image: np.ndarray, preparation: Preparation, spacing: Sequence[float
     """
     scaling = scaling_of(image, preparation)
     image = image if scaling is None else scaling(image)
+    if image.dtype.kind == "f" and missing(image) is not None:
+        image = np.asarray(Filled(image, preparation.fill)[...])
     shape = working_shape(image.shape[1:], spacing, preparation)
     return image if shape == image.shape[1:] else resample(image, shape)
+
+
+def missing(image: np.ndarray) -> np.ndarray | None:
+    """Return where a channel of an image `(C, *S)` is NaN or infinite, `(*S)` bool; None if it is so nowhere.
+
+    >>> missing(np.array([[1.0, np.nan]])).tolist(), missing(np.zeros((1, 2)))
+    ([False, True], None)
+    """
+    if image.dtype.kind != "f":
+        return None
+    gaps = np.asarray(~np.isfinite(image).all(axis=0))
+    return gaps if gaps.any() else None
 
 
 def working_shape(shape: Sequence[int], spacing: Sequence[float] | None, preparation: Preparation) -> tuple[int, ...]:

@@ -204,6 +204,31 @@ class Stacked(LazySource):
         return np.concatenate(parts).astype(self.dtype, copy=False)[rest]
 
 
+class Selected(LazySource):
+    """Some channels of a source `(C, *S)`, in another order.
+
+    Args:
+        source: the values.
+        channels: which of its channels, in the wanted order.
+
+    >>> Selected(np.arange(6).reshape(3, 2), (2, 0))[:, 1].tolist()
+    [5, 1]
+    """
+
+    def __init__(self, source: Source, channels: Sequence[int]) -> None:
+        super().__init__((len(channels), *source.shape[1:]), source.dtype)
+        self._source, self._channels = source, tuple(channels)
+
+    def _read(self, key: Key) -> np.ndarray:
+        channel, *place = key
+        wanted = self._channels[channel]
+        if isinstance(wanted, int):
+            return np.asarray(self._source[(wanted, *place)])
+        first = min(wanted, default=0)
+        values = np.asarray(self._source[(slice(first, max(wanted, default=0) + 1), *place)])
+        return values[[number - first for number in wanted]]
+
+
 class AllValid(LazySource):
     """Several masks `(*S)` of bool, one for each file of a sample, as one mask: true where all of them are."""
 

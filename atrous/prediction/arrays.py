@@ -1,6 +1,7 @@
 """Values that `Predictor.predict` accepts: arrays of numpy, torch, Pillow, xarray, zarr and the like."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from atrous.data.channels import to_channels
+from atrous.data.expected import Expected
 from atrous.data.preprocess import Preparation
 from atrous.data.source import ChannelFirst
 from atrous.errors import UserError
-from atrous.prediction.inputs import Opened, prepared, with_channels
+from atrous.prediction.inputs import Opened, prepared
 
 ACCEPTED = (
     "the path of a file, or the values of one input as a numpy array, a torch tensor, a Pillow image, an xarray "
@@ -54,19 +57,32 @@ def array_source(values: Any, ndim: int, channels: int) -> Any:
     return values
 
 
-def open_array(source: Any, channels: int, preparation: Preparation, fill: Sequence[float]) -> Opened:
+def open_array(source: Any, *, names: Sequence[str], expected: Expected, preparation: Preparation) -> Opened:
     """Open a source `(C, *S)` from `array_source` as the network reads it.
 
     Args:
         source: the values.
-        channels: number of channels that the network reads.
-        preparation: how the recipe scales intensities. The spacing of an array is unknown, so its grid stays.
-        fill: value per channel that replaces NaN and infinite values.
+        names: of its channels; empty where unknown.
+        expected: what the training inputs were like. The spacing of an array is unknown, so its grid stays.
+        preparation: how the recipe scales intensities, and what replaces NaN and infinite values.
 
     Raises:
         UserError: the channels do not fit the network.
     """
-    return prepared(with_channels(source, channels, Path("the array")), preparation, fill)
+    source = to_channels(source, expected.channels, Path("the array"), names)
+    differences = tuple(expected.differences(source, None, preparation))
+    return replace(prepared(source, preparation), differences=differences)
+
+
+def channel_names(values: Any) -> tuple[str, ...]:
+    """Return the names of the channels of an xarray DataArray: the text coordinate of its channel dimension, if any."""
+    if not is_data_array(values):
+        return ()
+    name = next((name for name in values.dims if _is_channel(name)), None)
+    if name is None or name not in values.coords:
+        return ()
+    labels = values.coords[name].values
+    return tuple(labels.tolist()) if labels.dtype.kind in "UO" and all(isinstance(x, str) for x in labels) else ()
 
 
 def is_data_array(values: Any) -> bool:

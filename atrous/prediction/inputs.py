@@ -7,11 +7,13 @@ is read, so that inputs may be larger than memory.
 import glob
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from atrous.data.channels import to_channels
+from atrous.data.expected import Expected
 from atrous.data.formats import (
     SIGNAL_SUFFIXES,
     SUFFIXES,
@@ -29,7 +31,7 @@ from atrous.data.formats import (
 from atrous.data.formats.frames import frame_files
 from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, sequence_lengths
 from atrous.data.genomes.tracks import TRACK_SUFFIXES, Tracks
-from atrous.data.images import to_channels
+from atrous.data.images import names_of
 from atrous.data.layouts.recordings import label_partners
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import Preparation, resample, scaled, working_shape
@@ -71,6 +73,7 @@ class Opened:
         valid: bool `size`, read as it is sliced: where the file has data and no NaN. None if every position is valid.
         name: name of the sequence in a FASTA file, empty for other inputs.
         share: part of the whole input's positions that `source` has, for the progress bar.
+        differences: in what the input is unlike the training data, one line each.
     """
 
     source: Source
@@ -79,6 +82,7 @@ class Opened:
     valid: Source | None = None
     name: str = ""
     share: float = 1.0
+    differences: tuple[str, ...] = ()
 
     @property
     def resampled(self) -> bool:
@@ -128,7 +132,11 @@ def find_inputs(
 
 
 def open_input(
-    item: Input, *, channels: int, preparation: Preparation, fill: Sequence[float] = (0.0,), ndim: int | None = None
+    item: Input,
+    *,
+    expected: Expected,
+    preparation: Preparation,
+    ndim: int | None = None,
 ) -> Opened:
     """Open an input as the network reads it: its channels, its intensities and its grid.
 
@@ -137,9 +145,9 @@ def open_input(
 
     Args:
         item: the files.
-        channels: number of channels that the network reads.
+        expected: what the training inputs were like. Channels are found by their names, and volumes and recordings of
+            another spacing are resampled; what else differs is told in `Opened.differences`.
         preparation: how the recipe scales intensities and on which spacing the network works.
-        fill: value per channel that replaces NaN and infinite values.
         ndim: number of spatial axes that the network reads. It decides whether the pages of a TIFF are channels or
             slices of a volume; if it is None they stay as the file has them.
 
@@ -153,11 +161,14 @@ def open_input(
             source = Stacked([source, *(open_source(path) for path in item.files[1:])])
         except ValueError as error:
             raise FileFault(item.path, f"its channels do not fit ({error})", "export them on one grid") from error
-    if ndim is not None and (len(source.shape), source.shape[0]) != (ndim + 1, channels):
-        source = turn_source(source, ndim, channels)
-    source = with_channels(source, channels, item.path)
+    count = expected.channels.count or source.shape[0]
+    if ndim is not None and (len(source.shape), source.shape[0]) != (ndim + 1, count):
+        source = turn_source(source, ndim, count)
+    named = expected.channels.names and len(item.files) == 1
+    source = to_channels(source, expected.channels, item.path, names_of(item.path) if named else ())
     masks = [mask for path in item.files if (mask := open_valid(path)) is not None]
-    return prepared(source, preparation, fill, header.spacing, masks)
+    opened = prepared(source, expected.preparation(preparation, header.spacing), header.spacing, masks)
+    return replace(opened, differences=tuple(expected.differences(source, header.spacing, preparation)))
 
 
 def open_sequences(path: Path, tracks: Sequence[str] = ()) -> Iterator[Opened]:
@@ -193,7 +204,6 @@ def _track_file(path: Path, track: str) -> Path:
 def prepared(
     source: Source,
     preparation: Preparation,
-    fill: Sequence[float],
     spacing: tuple[float, ...] | None = None,
     masks: Sequence[Source] = (),
 ) -> Opened:
@@ -201,39 +211,21 @@ def prepared(
 
     Args:
         source: values of the file.
-        preparation: how the recipe scales intensities and on which spacing the network works.
-        fill: value per channel that replaces NaN and infinite values. Such positions are not valid.
+        preparation: how the recipe scales intensities, what replaces NaN and infinite values, and on which spacing the
+            network works. Positions of such values are not valid.
         spacing: distance between neighboring positions of the file, per axis.
         masks: bool `(*S)`, where the file has data.
     """
     size, dtype = tuple(int(n) for n in source.shape[1:]), np.dtype(source.dtype)
     source = scaled(source, preparation)
     if dtype.kind == "f":
-        source = Filled(source, fill)
+        source = Filled(source, preparation.fill)
         masks = [*masks, Finite(source)]
     valid = AllValid(masks) if masks else None
     shape = working_shape(size, spacing, preparation)
     if shape != size:
         source = resample(np.asarray(source[...]), shape)
     return Opened(source, size, spacing, valid)
-
-
-def with_channels(source: Source, channels: int, path: Path) -> Source:
-    """Give a source the number of channels that the network reads.
-
-    Gray is repeated to become color; color becomes gray as in training (`to_channels`). Other differences are refused.
-
-    Raises:
-        UserError: the channels do not fit.
-    """
-    count = int(source.shape[0])
-    if count == channels:
-        return source
-    if count == 1 and channels == 3:
-        return Stacked([source] * channels)
-    if count == 3 and channels == 1:
-        return to_channels(np.asarray(source[...]), channels, path)
-    raise FileFault(path, f"{count} channels, but the network reads {channels}", "give the files of all channels")
 
 
 def _is_own_output(path: Path, entry: Path, out: Path | None) -> bool:

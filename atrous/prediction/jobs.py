@@ -69,12 +69,14 @@ class Written:
         skipped: labels (of genomes: all files) of inputs whose outputs all existed.
         failed: inputs that could not be predicted, each with the reason.
         log: the file with the tracebacks of unexpected errors, None if there were none.
+        differences: inputs that are unlike the training data, each with what differs.
     """
 
     written: tuple[Path, ...]
     skipped: tuple[Path, ...]
     failed: tuple[tuple[Path, str], ...]
     log: Path | None = None
+    differences: tuple[tuple[Path, str], ...] = ()
 
 
 def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
@@ -200,18 +202,23 @@ def run_jobs(
         jobs: inputs and outputs, from `find_jobs`.
         folder: where `atrous-errors.log` is written if it is needed.
         progress: called with the number of finished jobs, parts of one included.
-        tell: called with the plan of each streamed size before its work begins.
+        tell: called with the plan of each streamed size before its work begins, and with what is unlike the training
+            data.
     """
     told: set[tuple[int, ...]] = set()
     written: list[Path] = []
     skipped: list[Path] = []
     failed: list[tuple[Path, str]] = []
+    differences: list[tuple[Path, str]] = []
     log: Path | None = None
     for number, job in enumerate(jobs):
         missing = [output for output in job.outputs if not _exists(output)]
         source = job.source.path
 
-        def plan_part(part: Opened) -> StreamPlan | None:
+        def plan_part(part: Opened, path: Path = source) -> StreamPlan | None:
+            for difference in part.differences:
+                differences.append((path, difference))
+                tell(f"{path}: {difference}")
             return _told_plan(predictor, part, told, tell)
 
         def progress_of_job(share: float, finished: int = number) -> None:
@@ -231,7 +238,7 @@ def run_jobs(
                 reason = f"{source}: {what} (an unexpected error: its traceback is in {log})"
             failed.append((source, reason))
         progress(number + 1)
-    return Written(tuple(written), tuple(skipped), tuple(failed), log)
+    return Written(tuple(written), tuple(skipped), tuple(failed), log, tuple(differences))
 
 
 def _expected(error: Exception) -> str | None:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,10 +22,10 @@ from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.geometry.plan import StreamPlan
 from atrous.nn.blocks import Normalize
-from atrous.prediction.arrays import array_source, in_data_array, is_data_array, open_array
+from atrous.prediction.arrays import array_source, channel_names, in_data_array, is_data_array, open_array
 from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
 from atrous.prediction.result import Prediction
-from atrous.recipe.build import build_preparation
+from atrous.recipe.build import build_expected, build_preparation
 from atrous.recipe.run import Run, open_run
 from atrous.stream.engines import ENGINES
 from atrous.stream.prepare import Prepared, prepare
@@ -131,6 +132,8 @@ class Predictor:
         """
         opener, name = self._opener(source)
         opened = self._opened(opener, name)
+        for difference in opened.differences:
+            warnings.warn(f"{name}: {difference}", stacklevel=2)
         size = tuple(opened.source.shape[1:])
         labels = np.empty(size, np.uint8)
         # On another grid the positions without data are marked after resampling.
@@ -240,12 +243,14 @@ class Predictor:
     def _opener(self, source: Any) -> tuple[Callable[[], Opened], str]:
         """A function without arguments that opens an input, and the name of the input for messages."""
         model = self.run.recipe.model
-        options = {"channels": model.in_channels, "preparation": self.preparation, "fill": tuple(model.mean)}
+        expected = build_expected(self.run.recipe)
+        options = {"expected": expected, "preparation": self.preparation}
         if isinstance(source, str | Path):
             source = Input((Path(source),), Path(Path(source).name))
         if isinstance(source, Input):
             return partial(open_input, source, ndim=model.ndim, **options), str(source.path)
-        return partial(open_array, array_source(source, model.ndim, model.in_channels), **options), "the array"
+        values = array_source(source, model.ndim, model.in_channels)
+        return partial(open_array, values, names=channel_names(source), **options), "the array"
 
     def _opened(self, opener: Callable[[], Opened], name: str) -> Opened:
         opened, ndim = opener(), self.run.recipe.model.ndim

@@ -2,6 +2,8 @@
 
 from torch import nn
 
+from atrous.data.channels import Wanted
+from atrous.data.expected import Expected
 from atrous.data.feed.augment import Color
 from atrous.data.feed.views import Geometry
 from atrous.data.preprocess import Preparation
@@ -13,13 +15,17 @@ from atrous.tasks.task import Task
 from atrous.training.loop import Settings
 from atrous.training.stages import Stage
 
+GRIDS = "grids"
+"""The kind of data of images, volumes and recordings."""
 VIDEOS = "videos"
 """The kind of data whose first axis is time."""
 
 __all__ = [
+    "GRIDS",
     "VIDEOS",
     "build_color",
     "build_encoder",
+    "build_expected",
     "build_geometry",
     "build_network",
     "build_preparation",
@@ -40,7 +46,25 @@ def build_task(recipe: Recipe) -> Task:
 def build_preparation(recipe: Recipe) -> Preparation:
     """What the recipe does to every input before the network, in training and in prediction."""
     given = recipe.input
-    return Preparation(tuple(given.intensity), tuple(given.low), tuple(given.high), tuple(given.spacing))
+    return Preparation(
+        intensity=tuple(given.intensity),
+        low=tuple(given.low),
+        high=tuple(given.high),
+        spacing=tuple(given.spacing),
+        fill=tuple(recipe.model.mean),
+    )
+
+
+def build_expected(recipe: Recipe) -> Expected:
+    """What the recipe says that the training inputs were like."""
+    given, model = recipe.input, recipe.model
+    return Expected(
+        channels=Wanted(model.in_channels, tuple(given.channels), given.color),
+        spacing=tuple(given.grid),
+        dtype=given.dtype,
+        range=(given.range[0], given.range[1]) if len(given.range) == 2 else None,
+        resampled=model.ndim != 2 and recipe.data.kind == GRIDS,
+    )
 
 
 def build_geometry(recipe: Recipe) -> Geometry:

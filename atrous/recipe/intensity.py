@@ -5,11 +5,10 @@ from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
+from atrous.data.expected import SPACINGS_DIFFER
 
 SCALES_DIFFER = 3.0
 """Intensities of signals and of 8-bit volumes have no common unit when the spread of cases differs by more."""
-SPACINGS_DIFFER = 1.25
-"""Volumes whose spacing differs by more are brought to one grid."""
 
 
 def plan_input(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, object]:
@@ -31,6 +30,7 @@ def plan_input(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, st
     elif "zscore" in intensity:
         times = f"cases spread up to {fingerprint.case_scale:.3g} times as far as others"
         reasons["input.intensity"] = f"intensities have no common unit ({times}): mean 0 and deviation 1 for each case"
+    given |= training_inputs(dataset, fingerprint)
     spacing = fingerprint.spacing
     if ndim == 1 and spacing is not None:
         given["rate"] = round(1 / spacing.median[0], 6)
@@ -40,6 +40,18 @@ def plan_input(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, st
             given["spacing"] = [round(value, 4) for value in spacing.median]
             reasons["input.spacing"] = f"spacings differ by a factor of {apart:.2g}: resampled to the median"
     return given
+
+
+def training_inputs(dataset: Dataset, fingerprint: Fingerprint) -> dict[str, object]:
+    """Return the keys of the section `input` that tell what the training inputs were like."""
+    spacing = fingerprint.spacing
+    return {
+        "channels": list(fingerprint.channel_names),
+        "color": fingerprint.color,
+        "grid": [] if spacing is None else [round(value, 6) for value in spacing.median],
+        "dtype": fingerprint.dtype,
+        "range": [fingerprint.minimum, fingerprint.maximum],
+    }
 
 
 def working_spacing(fingerprint: Fingerprint, given: Mapping[str, object]) -> tuple[float, ...]:

@@ -48,6 +48,11 @@ class InputSection(Section):
     tracks: list[str] = Field([], description="signals beside a genome's bases, X.NAME.bw, as channels in this order")
     spacing: list[float] = Field([], description="grid that the network works on, per axis; empty: that of the file")
     rate: float | None = Field(None, gt=0, description="samples per second of the training recordings, where known")
+    channels: list[str] = Field([], description="names of the training data's channels, in order, where known")
+    color: bool | None = Field(None, description="whether the training data are color pictures, where known")
+    grid: list[float] = Field([], description="median spacing of the training files, per axis, where known")
+    dtype: str = Field("", description="type of the training files' values: uint8, uint16 or float32")
+    range: list[float] = Field([], max_length=2, description="least and greatest value in the training files")
 
 
 class ModelSection(Section):

@@ -10,13 +10,13 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
+from atrous.data.channels import to_channels
 from atrous.data.dataset import Dataset
-from atrous.data.images import to_channels
-from atrous.data.preprocess import prepare, restore
+from atrous.data.preprocess import missing, prepare, restore
 from atrous.data.sample import Sample
 from atrous.errors import UserError
 from atrous.prediction.predictor import LoadOptions, Predictor, load
-from atrous.recipe.build import build_preparation
+from atrous.recipe.build import build_expected
 from atrous.recipe.run import Run
 from atrous.tasks.custom import CustomTask, MetricFunction
 from atrous.verbs.opened import open_dataset_from
@@ -108,21 +108,26 @@ def measure(
 def probabilities(predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None) -> torch.Tensor:
     """Return the probabilities `(K, *S)` of an image `(C, *S)` as its file has it, on the grid of the file.
 
-    The image is prepared as in training.
+    The image is prepared as in training, and brought to the spacing of the training data as in prediction.
     """
-    prepared = prepare(image, build_preparation(predictor.run.recipe), spacing)
+    expected = build_expected(predictor.run.recipe)
+    prepared = prepare(image, expected.preparation(predictor.preparation, spacing), spacing)
     worked_on = predictor.task.probabilities(predictor.output(prepared))[0]
     return restore(worked_on, image.shape[1:])
 
 
 def read_ahead(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[tuple[Sample, np.ndarray, Any]]:
     """Yield each sample with its image `(C, *S)` and its target's values; a thread reads the next one meanwhile."""
-    channels = predictor.run.recipe.model.in_channels
+    wanted = build_expected(predictor.run.recipe).channels
 
     def read(sample: Sample) -> tuple[Sample, np.ndarray, Any]:
         if sample.target is None:
             raise UserError(f"{sample.image.path}: has no mask: add one")
-        return sample, to_channels(sample.image.load(), channels, sample.image.path), sample.target.read()
+        loaded, values = sample.image.load(), sample.target.read()
+        if (gaps := missing(loaded)) is not None:
+            values = type(sample.target).without(values, gaps)
+        image = to_channels(loaded, wanted, sample.image.path, sample.image.channel_names)
+        return sample, np.asarray(image[...]), values
 
     with ThreadPoolExecutor(1) as pool:
         waiting = [pool.submit(read, sample) for sample in samples[:1]]

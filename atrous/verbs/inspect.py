@@ -26,9 +26,9 @@ from atrous.analysis import (
     write_meme,
 )
 from atrous.analysis.grid import grid_of
+from atrous.data.channels import Wanted, to_channels
 from atrous.data.formats import open_source, read_image
 from atrous.data.genomes.fasta import is_fasta, open_sequence, sequence_lengths
-from atrous.data.images import to_channels
 from atrous.errors import UserError
 from atrous.prediction.inputs import find_inputs
 from atrous.verbs.network import default_shape
@@ -237,4 +237,5 @@ def _image(network: nn.Module, path: Path) -> Tensor:
     import torch
 
     channels = _any_shape(network)[0]
-    return torch.from_numpy(to_channels(read_image(path), channels, path).astype("float32"))
+    image = to_channels(read_image(path), Wanted(channels), path)
+    return torch.from_numpy(np.asarray(image[...]).astype("float32"))

@@ -4,8 +4,9 @@ import nibabel
 import numpy as np
 import pytest
 
+from atrous.data.channels import Wanted, to_channels
 from atrous.data.dataset import open_dataset
-from atrous.data.images import to_channels
+from atrous.data.expected import Expected
 from atrous.data.preprocess import Preparation, prepare
 from atrous.errors import UserError
 from atrous.prediction.inputs import find_inputs, open_input
@@ -29,12 +30,16 @@ def test_folders_keep_their_structure_and_files_their_kind(tmp_path):
     assert [str(item.relative) for item in globbed] == ["y.tif", "x.png"]
 
 
+def read(channels):
+    return Expected(Wanted(channels))
+
+
 def test_channels_of_a_case_are_one_input(tmp_path):
     for name in ("p1_0000", "p1_0001", "p2_0000", "p2_0001"):
         volume(tmp_path / f"{name}.nii.gz")
     found = find_inputs([tmp_path], ndim=3, channels=2)
     assert [str(item.relative) for item in found] == ["p1.nii.gz", "p2.nii.gz"]
-    opened = open_input(found[0], channels=2, preparation=Preparation(("zscore",)))
+    opened = open_input(found[0], expected=read(2), preparation=Preparation(("zscore",)))
     assert opened.source.shape == (2, 8, 7, 6)
     values = opened.source[...]
     np.testing.assert_allclose(values.mean((1, 2, 3)), 0, atol=1e-5)
@@ -46,7 +51,7 @@ def test_channels_of_a_case_are_one_input(tmp_path):
 def test_what_is_predicted_is_what_was_trained_on(tmp_path, how):
     dataset = open_dataset(write_volumes(tmp_path / "data"))
     for sample in dataset.samples:
-        opened = open_input(*find_inputs([sample.image.path], ndim=3, channels=1), channels=1, preparation=how)
+        opened = open_input(*find_inputs([sample.image.path], ndim=3, channels=1), expected=read(1), preparation=how)
         expected = prepare(sample.image.load(), how, dataset.spacing_of(sample))
         np.testing.assert_allclose(np.asarray(opened.source[...]), expected, atol=1e-4)
         assert opened.resampled == bool(how.spacing)
@@ -57,7 +62,7 @@ def test_signals_are_inputs_of_networks_of_one_axis(tmp_path):
     write_signals(tmp_path / "ecg", count=2)
     found = find_inputs([tmp_path / "ecg"], ndim=1, channels=1)
     assert [str(item.relative) for item in found] == ["patient0.csv", "patient1.csv"]
-    assert open_input(found[0], channels=1, preparation=Preparation()).source.shape == (1, 400)
+    assert open_input(found[0], expected=read(1), preparation=Preparation()).source.shape == (1, 400)
     with pytest.raises(UserError, match="no inputs in it"):
         find_inputs([tmp_path / "ecg"], ndim=2, channels=1)
 
@@ -70,18 +75,18 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         find_inputs([tmp_path / "nothing"], ndim=2, channels=3)
     volume(tmp_path / "v" / "a_0000.nii.gz")
-    with pytest.raises(UserError, match="1 channels, but the network reads 2"):
-        open_input(*find_inputs([tmp_path / "v"], ndim=3, channels=2), channels=2, preparation=Preparation())
+    with pytest.raises(UserError, match="1 channel, but the network reads 2"):
+        open_input(*find_inputs([tmp_path / "v"], ndim=3, channels=2), expected=read(2), preparation=Preparation())
     volume(tmp_path / "v" / "a_0001.nii.gz", (6, 7, 9))
     with pytest.raises(UserError, match="do not fit"):
-        open_input(*find_inputs([tmp_path / "v"], ndim=3, channels=2), channels=2, preparation=Preparation())
+        open_input(*find_inputs([tmp_path / "v"], ndim=3, channels=2), expected=read(2), preparation=Preparation())
 
 
 def test_gray_and_color_become_each_other(tmp_path):
     save(tmp_path / "gray.png", picture(0, channels=1))
     save(tmp_path / "color.tif", picture(1))
     gray, color = find_inputs([tmp_path / "gray.png", tmp_path / "color.tif"], ndim=2, channels=3)
-    wide = open_input(gray, channels=3, preparation=Preparation()).source
+    wide = open_input(gray, expected=read(3), preparation=Preparation()).source
     np.testing.assert_array_equal(wide[:, 2:5], np.repeat(picture(0, channels=1)[None, 2:5], 3, 0))
-    narrow = open_input(color, channels=1, preparation=Preparation()).source
-    np.testing.assert_array_equal(narrow, to_channels(np.moveaxis(picture(1), -1, 0), 1, color.path))
+    narrow = open_input(color, expected=read(1), preparation=Preparation()).source
+    np.testing.assert_array_equal(narrow, to_channels(np.moveaxis(picture(1), -1, 0), Wanted(1), color.path))

@@ -9,8 +9,12 @@ import numpy as np
 
 from atrous.data.dataset import Dataset
 from atrous.data.moments import Moments, merge
+from atrous.data.sample import Sample
 from atrous.data.scan import Scan
 from atrous.errors import UserError
+
+PICTURES = ("bilevel", "gray", "gray+alpha", "rgb", "rgb+alpha", "palette", "cmyk")
+"""Kinds of files (`Header.kind`) that hold pictures; with `channels = 3` in dataset.toml gray ones become color."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Fingerprint:
         spacing: of the images, where dataset.toml or the files say it.
         foreground: of volumes.
         shortest: of genomes, per channel: half of the length that all but a hundredth of the stretches in train have.
+        channel_names: names of the channels, as the files have them; empty where they have none.
+        color: whether the images are 8-bit pictures in color.
         upright: whether up and down differ in the images: not on maps, nor under a microscope.
     """
 
@@ -81,6 +87,8 @@ class Fingerprint:
     foreground: Foreground | None = None
     shortest: tuple[int, ...] | None = None
     upright: bool = True
+    channel_names: tuple[str, ...] = ()
+    color: bool = False
 
     @property
     def ndim(self) -> int:
@@ -101,6 +109,7 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
     try:
         sizes = Sizes(**{key: tuple(content["sizes"][key]) for key in ("min", "median", "max")})
         tuples = {key: tuple(content[key]) for key in ("class_frequency", "mean", "std")}
+        tuples["channel_names"] = tuple(content.get("channel_names", ()))
         more: dict[str, Any] = {}
         for key, kind in (("spacing", Spacings), ("foreground", Foreground)):
             ranges = content.get(key)
@@ -147,8 +156,18 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         case_scale=_case_scale(chosen),
         spacing=_spacings([dataset.spacing or header.spacing for _, header, _ in good if len(header.size) == ndim]),
         foreground=_foreground([one for one, _ in usable if one.split == "train"] or [one for one, _ in usable]),
+        channel_names=_channel_names(dataset, good[0][0].sample, channels),
+        color=ndim == 2 and channels == 3 and dtype == "uint8" and _commonest([h.kind for _, h, _ in good]) in PICTURES,
         upright=not all(header.map is not None or (header.unit or "").endswith("µm") for _, header, _ in good),
     )
+
+
+def _channel_names(dataset: Dataset, sample: Sample, channels: int) -> tuple[str, ...]:
+    """The names by which the channels are found in files like these, in the order in which the network reads them."""
+    wanted = dataset.channel_names or ()
+    stored = sample.image.stored_names()
+    names = stored if stored and not set(wanted) & set(stored) else wanted
+    return names if len(names) == channels and all(names) else ()
 
 
 def _case_scale(chosen: Sequence[Moments]) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.dataset import Dataset
-from atrous.data.preprocess import Preparation, prepare
+from atrous.data.preprocess import Preparation, missing, prepare
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
 from atrous.errors import UserError
@@ -92,8 +92,10 @@ def decode(
         if sample.target is None:
             raise UserError(f"{sample.image.path}: has no mask: add one")
         image, values = sample.image.load(), sample.target.read()
-        if preparation is not None and preparation.changes:
-            image = prepare(image, preparation, dataset.spacing_of(sample))
+        if (gaps := missing(image)) is not None:
+            values = target.without(values, gaps)
+        if preparation is not None:
+            image = prepare(image, preparation, dataset.spacing_of(sample) if preparation.spacing else None)
             if target.grid(values) != image.shape[1:]:
                 values = target.resample(values, image.shape[1:])
         places = target.places(values, index) if need_places else {}

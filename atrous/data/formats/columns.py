@@ -99,6 +99,11 @@ class CsvFormat(Format):
             raise FileFault(path, *_not_a_number(f"{bad!r} is not a number", bad)) from None
         return np.array(numbers, np.float32)
 
+    def channel_names(self, path: Path) -> tuple[str, ...]:
+        """Return the names of the columns that are channels."""
+        table = columns(path)
+        return tuple(table.names[i] for i in table.signals)
+
     def has_labels(self, path: Path) -> bool:
         """Return whether there is a label column."""
         return columns(path).label is not None

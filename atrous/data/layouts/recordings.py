@@ -1,7 +1,7 @@
 """Folders of recordings: signals with their labels in the same file or beside it, one file per recording."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from atrous.data.description import Description
@@ -9,7 +9,6 @@ from atrous.data.formats import (
     ANNOTATED_SUFFIXES,
     SIGNAL_SUFFIXES,
     FileFault,
-    channel_names,
     has_label,
     read_words,
     stem,
@@ -53,7 +52,6 @@ def find_recordings(root: Path, description: Description) -> Layout | None:
         split_origin=origin,
         images_alone=tuple(images_alone),
         classes=_words_of(with_labels[0]),
-        channel_names=first_names(sample.image.path for sample in with_labels),
     )
 
 
@@ -83,8 +81,7 @@ def read_recordings(root: Path, description: Description) -> dict[str | None, li
     stand in a table of the same name (`label_partners`), else in their annotations (`annotations.py`).
 
     Raises:
-        UserError: a file cannot be read, recordings have other channels than the first one, or labels are words and
-            there are too many of them.
+        UserError: a file cannot be read, or labels are words and there are too many of them.
     """
     found: dict[str | None, list[Path]] = {}
     partners: dict[Path, Path] = {}
@@ -99,7 +96,6 @@ def read_recordings(root: Path, description: Description) -> dict[str | None, li
         if paths:
             found.setdefault(split_of(parts), []).extend(paths)
     labels = {path: _label(path, partners, description) for paths in found.values() for path in paths}
-    require_same_channels(root, list(labels))
     words = _words([label for label in labels.values() if label is not None], description)
     return {
         split: [_sample(root, path, labels[path], words, description) for path in paths]
@@ -116,30 +112,6 @@ def _sample(
         annotated = AnnotatedRecording(label, description.annotations, words or ()) if _annotated(label) else None
         target = Labels(annotated or LabelTable(label, words), image)
     return Sample(name, image, target, group_of(name, description.groups))
-
-
-def require_same_channels(root: Path, paths: list[Path]) -> None:
-    """Raise where recordings whose files name their channels do not all have the same ones in the same order."""
-    first: tuple[Path, tuple[str, ...]] | None = None
-    for path in paths:
-        if (names := first_names([path])) is None:
-            continue
-        first = first or (path, names)
-        if names != first[1]:
-            raise UserError(
-                f"{path.relative_to(root)}: its channels are {', '.join(names)}, those of "
-                f"{first[0].relative_to(root)} {', '.join(first[1])}: export all recordings with the same ones"
-            )
-
-
-def first_names(paths: Iterable[Path]) -> tuple[str, ...] | None:
-    """Names of the channels, by the first file that can be read; None where its format has none."""
-    for path in paths:
-        try:
-            return channel_names(path)
-        except FileFault:
-            continue  # said of this file when it is read as a sample
-    return None
 
 
 def _label(path: Path, partners: dict[Path, Path], description: Description) -> Path | None:

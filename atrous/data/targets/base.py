@@ -171,6 +171,11 @@ class Target(ABC):
         raise NotImplementedError(f"{type(values).__name__} cannot be resampled to {tuple(shape)}")
 
     @staticmethod
+    def without(values: Any, missing: np.ndarray) -> Any:
+        """Return values that count for nothing where the image has no data, `missing` `(*S)` bool; as they are here."""
+        return values
+
+    @staticmethod
     def places(values: Any, seed: int) -> dict[int, np.ndarray]:
         """Return places `(n, ndim)` of each class on which crops may be centered; none by default."""
         return {}

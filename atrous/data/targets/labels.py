@@ -316,6 +316,11 @@ class Labels(Target):
         return resample_label(values, shape)
 
     @staticmethod
+    def without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """See `Target.without`."""
+        return np.where(missing, np.asarray(IGNORE, values.dtype), values) if missing.shape == values.shape else values
+
+    @staticmethod
     def places(values: np.ndarray, seed: int) -> dict[int, np.ndarray]:
         """See `Target.places`: drawn evenly at random; classes that do not occur have no entry."""
         rng = np.random.default_rng(seed)
