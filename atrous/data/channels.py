@@ -70,16 +70,38 @@ def to_channels(source: Source, wanted: Wanted, file: Path, names: Sequence[str]
 
 def _by_name(source: Source, wanted: Wanted, file: Path, names: Sequence[str]) -> Source | None:
     """The wanted channels by their names; None where a file has other names for all of them."""
-    places = {_plain(name): place for place, name in enumerate(names)}
-    missing = [name for name in wanted.names if _plain(name) not in places]
-    if not missing:
-        order = tuple(places[_plain(name)] for name in wanted.names)
+    order = positions(names, wanted.names)
+    if order is not None:
         return source if order == tuple(range(source.shape[0])) else Selected(source, order)
-    # Microscopes and satellites name the same channels in many ways, recordings do not.
-    if len(missing) == len(wanted.names) and (wanted.renames or len(source.shape) > 2):
+    stored = {_plain(name) for name in names}
+    missing = [name for name in wanted.names if _plain(name) not in stored]
+    # Microscopes and satellites name the same channels in many ways; a single channel can be no other one.
+    free = wanted.renames or len(source.shape) > 2 or (len(names), len(wanted.names)) == (1, 1)
+    if free and len(missing) == len(wanted.names):
         return None
     what = f"its channels are {', '.join(names)}, but {wanted.by} {', '.join(wanted.names)}"
     raise FileFault(file, what, f"export {', '.join(missing)} too, or rename the channels")
+
+
+def positions(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | None:
+    """Return where the wanted channels stand among `names`; None if one is missing, or if a side does not name all.
+
+    >>> positions(("time", "ECG ", "Resp"), ("resp", "ecg"))
+    (2, 1)
+    """
+    if not _known(names) or not _known(wanted):
+        return None
+    places = {_plain(name): place for place, name in enumerate(names)}
+    found = [places.get(_plain(name)) for name in wanted]
+    return None if None in found else tuple(place for place in found if place is not None)
+
+
+def renamed(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return a line that tells that channels have other names than the training data's; none where they do not."""
+    if not _known(names) or not _known(wanted) or positions(names, wanted) is not None:
+        return []
+    named, usual = ", ".join(names), ", ".join(wanted)
+    return [f"its channels are called {named}, those of the training data {usual}: they are taken in this order"]
 
 
 def _fix(wanted: Wanted) -> str:

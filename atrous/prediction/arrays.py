@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from atrous.data.channels import to_channels
+from atrous.data.channels import renamed, to_channels
 from atrous.data.expected import Expected
 from atrous.data.preprocess import Preparation
 from atrous.data.source import ChannelFirst
@@ -70,8 +70,8 @@ def open_array(source: Any, *, names: Sequence[str], expected: Expected, prepara
         UserError: the channels do not fit the network.
     """
     source = to_channels(source, expected.channels, Path("the array"), names)
-    differences = tuple(expected.differences(source, None, preparation))
-    return replace(prepared(source, preparation), differences=differences)
+    differences = [*renamed(names, expected.channels.names), *expected.differences(source, None, preparation)]
+    return replace(prepared(source, preparation), differences=tuple(differences))
 
 
 def channel_names(values: Any) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.channels import to_channels
+from atrous.data.channels import renamed, to_channels
 from atrous.data.expected import Expected
 from atrous.data.formats import (
     SIGNAL_SUFFIXES,
@@ -164,11 +164,12 @@ def open_input(
     count = expected.channels.count or source.shape[0]
     if ndim is not None and (len(source.shape), source.shape[0]) != (ndim + 1, count):
         source = turn_source(source, ndim, count)
-    named = expected.channels.names and len(item.files) == 1
-    source = to_channels(source, expected.channels, item.path, names_of(item.path) if named else ())
+    names = names_of(item.path) if expected.channels.names and len(item.files) == 1 else ()
+    source = to_channels(source, expected.channels, item.path, names)
     masks = [mask for path in item.files if (mask := open_valid(path)) is not None]
     opened = prepared(source, expected.preparation(preparation, header.spacing), header.spacing, masks)
-    return replace(opened, differences=tuple(expected.differences(source, header.spacing, preparation)))
+    told = [*renamed(names, expected.channels.names), *expected.differences(source, header.spacing, preparation)]
+    return replace(opened, differences=tuple(told))
 
 
 def open_sequences(path: Path, tracks: Sequence[str] = ()) -> Iterator[Opened]:

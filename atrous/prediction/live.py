@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from atrous.data.channels import positions
 from atrous.data.formats.columns import INDEX_NAMES, LABEL_NAMES
 from atrous.errors import UserError
 from atrous.prediction.predictor import Predictor
@@ -61,8 +62,9 @@ def live_labels(
     """Label samples as they come, until the stream ends.
 
     A line holds one sample: a number per channel, separated by commas, semicolons, tabs or spaces. The first line may
-    name the columns. Columns of an index, of time or of labels (`INDEX_NAMES` and `LABEL_NAMES` in
-    `data/formats/columns.py`) are then skipped. The output is CSV with a header: the number of the sample, its label,
+    name the columns: channels are then found by the names of the training data, in any order. Where these are unknown,
+    columns of an index, of time or of labels (`INDEX_NAMES` and `LABEL_NAMES` in
+    `data/formats/columns.py`) are skipped. The output is CSV with a header: the number of the sample, its label,
     and with `probabilities` the probability of each class. All lines together are the prediction for the whole signal.
 
     Args:
@@ -82,7 +84,8 @@ def live_labels(
     tell(latency_text(session, predictor.run.recipe.input.rate))
     write(",".join(["index", "label", *(predictor.classes if probabilities else ())]) + "\n")
     received = labeled = 0
-    for samples in _samples(stream, predictor.run.recipe.model.in_channels):
+    recipe = predictor.run.recipe
+    for samples in _samples(stream, recipe.model.in_channels, recipe.input.channels):
         received += samples.shape[1]
         labeled += _write_lines(session.push(_prepared(predictor, samples)), labeled, predictor, write)
     if not received:
@@ -114,7 +117,7 @@ def _write_lines(values: np.ndarray, first: int, predictor: Predictor, write: Ca
     return len(lines)
 
 
-def _samples(stream: Any, channels: int) -> Iterator[np.ndarray]:
+def _samples(stream: Any, channels: int, names: Sequence[str]) -> Iterator[np.ndarray]:
     """Blocks `(C, n)` float32 of the samples that have come so far."""
     columns: list[int] | None = None
     width, number = 0, 0
@@ -127,7 +130,10 @@ def _samples(stream: Any, channels: int) -> Iterator[np.ndarray]:
                 continue
             if columns is None:
                 header = any(_number(field) is None for field in fields)
-                columns, width = _channel_columns(fields, channels, number, header), len(fields)
+                columns, width = (
+                    _channel_columns(fields, channels, names if header else (), number, header),
+                    len(fields),
+                )
                 if header:
                     continue
             if len(fields) != width:
@@ -155,14 +161,19 @@ def _fields(line: str) -> list[str]:
     return [field.strip() for field in line.split(separator)] if line else []
 
 
-def _channel_columns(fields: Sequence[str], channels: int, number: int, header: bool) -> list[int]:
-    """Which fields of a line are channels, found on the first line that is not blank."""
+def _channel_columns(
+    fields: Sequence[str], channels: int, names: Sequence[str], number: int, header: bool
+) -> list[int]:
+    """Which fields of a line are channels, found on the first line that is not blank; by name where that is known."""
+    if (found := positions(fields, names)) is not None:
+        return list(found)
     skipped = (*INDEX_NAMES, *LABEL_NAMES) if header else ()
     columns = [i for i, field in enumerate(fields) if field.lower() not in skipped]
-    if len(columns) != channels:
+    if len(columns) != channels or (len(names) > 1 and header):
         what = f"channels ({', '.join(fields[i] for i in columns)})" if header else "numbers"
+        wanted = ", ".join(names) or channels
         raise UserError(
-            f"standard input, line {number}: {len(columns)} {what}, but the network reads {channels}: "
+            f"standard input, line {number}: {len(columns)} {what}, but the network reads {wanted}: "
             "write the channels alone, or a first line that names the columns, with an index column called `index`"
         )
     return columns

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atrous.data.channels import Wanted, to_channels
+from atrous.data.channels import Wanted, renamed, to_channels
 from atrous.errors import UserError
 
 FILE = Path("x.edf")
@@ -20,6 +20,15 @@ def test_every_channel_is_found_by_its_name(stored, count):
     found = to_channels(values, Wanted(count, wanted), FILE, [name.upper() + " " for name in stored])
     np.testing.assert_array_equal(np.asarray(found[...])[:, 0], np.arange(count))
     np.testing.assert_array_equal(np.asarray(found[-1, 1:3]), [count - 1] * 2)
+
+
+def test_other_names_are_told_where_channels_are_taken_in_order():
+    values = np.zeros((1, 9))
+    assert to_channels(values, Wanted(1, ("ECG",)), FILE, ("value",)) is values
+    assert renamed(("value",), ("ECG",)) == [
+        "its channels are called value, those of the training data ECG: they are taken in this order"
+    ]
+    assert renamed(("ecg", "x"), ("ECG",)) == renamed((), ("ECG",)) == renamed(("a",), ()) == []
 
 
 @pytest.mark.parametrize("stored", [("SpO2", "Pleth"), ("C3", "Pleth"), ("C3",)])

@@ -103,7 +103,7 @@ def test_labels_come_before_the_end_within_the_latency(predictor):
         ("1\n\nnan\n", r"line 3: 'nan' is not a finite number"),
         ("1\n2,3\n", r"line 2: 2 fields, the first line has 1"),
         ("1,2\n", r"line 1: 2 numbers, but the network reads 1"),
-        ("a,b\n1,2\n", r"line 1: 2 channels \(a, b\), but the network reads 1"),
+        ("a,b\n1,2\n", r"line 1: 2 channels \(a, b\), but the network reads wave_form"),
         ("", "no samples"),
         ("time,i\n", "no samples"),
     ],
