@@ -1,7 +1,7 @@
 """A data set: its classes, splits and samples."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,7 +102,7 @@ def open_dataset(root: Path | str, toml: Path | str | None = None) -> Dataset:
 
 
 def resolve(
-    root: Path, description: Description, layout: Layout, seen: Callable[[], Mapping[int, int]]
+    root: Path, description: Description, layout: Layout, seen: Callable[[], Sequence[Mapping[int, int]]]
 ) -> tuple[Dataset, Guess | None]:
     """Put description and layout together.
 
@@ -110,7 +110,7 @@ def resolve(
         root: the folder.
         description: what dataset.toml says.
         layout: what the folder holds.
-        seen: returns the positions per label value; it is asked only where nobody names the classes.
+        seen: returns the positions per label value of each label file; it is asked only where nobody names the classes.
 
     Returns:
         The data set, and the guess that was made from the values, if one was.
@@ -172,7 +172,7 @@ def _coded(sample: Sample, coding: Coding) -> Sample:
 
 
 def _coding(
-    root: Path, description: Description, layout: Layout, seen: Callable[[], Mapping[int, int]]
+    root: Path, description: Description, layout: Layout, seen: Callable[[], Sequence[Mapping[int, int]]]
 ) -> tuple[Coding, Guess | None]:
     """The classes: from dataset.toml, else from the layout, else guessed from the values seen."""
     values = description.values or layout.values
@@ -181,7 +181,11 @@ def _coding(
     if classes is None:
         declared = next((known for known in (layout.classes, description.palette, values) if known is not None), None)
         if declared is None:
-            guess = guess_classes(seen(), ignore or ())
+            files = seen()
+            total: Counter[int] = Counter()
+            for counts in files:
+                total.update(counts)
+            guess = guess_classes(total, ignore or (), files)
             classes, values = guess.classes, guess.values
             ignore = guess.ignore if ignore is None else ignore
         else:
@@ -206,19 +210,16 @@ def _coding(
     return coding, guess
 
 
-def count_values(layout: Layout) -> dict[int, int]:
-    """Count the positions per value over the label files of train and val (of all splits when there are none).
+def count_values(layout: Layout) -> list[dict[int, int]]:
+    """Count the positions per value in each label file of train and val (of all splits when there are none).
 
     Raises:
         UserError: a file cannot be read, or stores colors that nobody named.
     """
     splits = [layout.splits.get(name, ()) for name in ("train", "val")]
     chosen = [s for samples in splits for s in samples] or [s for samples in layout.splits.values() for s in samples]
-    total: Counter[int] = Counter()
     with ThreadPoolExecutor(THREADS) as pool:
-        for counts in pool.map(_counts, [sample.target for sample in chosen if sample.target]):
-            total.update(counts)
-    return dict(total)
+        return list(pool.map(_counts, [sample.target for sample in chosen if sample.target]))
 
 
 def _counts(target: Target) -> dict[int, int]:

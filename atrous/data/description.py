@@ -34,6 +34,8 @@ class Description:
         values: file value of each class, where that is not its position (`[0, 255]`).
         palette: RGB of each class, to draw it and to read masks that store colors.
         channels: number of channels that every image is brought to (1 or 3), or of those it must have.
+        objects: label values number objects: 0 where every value but 0 is an object of the foreground, else the n of
+            values that are class * n + number.
         channel_names: their names, when names are given instead of a number.
         spacing: distance between neighboring positions along each axis, in the user's unit.
         sampling_rate: samples per second of signals.
@@ -55,6 +57,7 @@ class Description:
     palette: tuple[Color, ...] | None = None
     channels: int | None = None
     channel_names: tuple[str, ...] | None = None
+    objects: int | None = None
     spacing: tuple[float, ...] | None = None
     sampling_rate: float | None = None
     video: bool | None = None
@@ -216,6 +219,14 @@ def _groups(value: object, file: Path, _: Path) -> str:
     raise _wrong(file, "groups", 'a regular expression for the names of samples, such as "^patient(\\d+)"', value)
 
 
+def _objects(value: object, file: Path, _: Path) -> int | None:
+    if isinstance(value, bool):
+        return 0 if value else None
+    if isinstance(value, int) and value > 1:
+        return value
+    raise _wrong(file, "objects", "true (every value but 0 is an object), or the n of values class * n + number", value)
+
+
 def _pages(value: object, file: Path, _: Path) -> str:
     if value not in KINDS:
         raise _wrong(file, "pages", '"z" (slices of a volume) or "channels"', value)
@@ -285,6 +296,7 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "groups": _groups,
     "annotations": parse_rule,
     "splits": _splits,
+    "objects": _objects,
     "pages": _pages,
     "images": _folder("images"),
     "masks": _folder("masks"),

@@ -1,6 +1,6 @@
 """Which classes a data set has, judged by the numbers in its label files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +33,18 @@ class Guess:
     usable: bool = True
 
 
-def guess_classes(seen: Mapping[int, int], ignored: Sequence[int] = ()) -> Guess:
+def guess_classes(seen: Mapping[int, int], ignored: Sequence[int] = (), files: Sequence[Collection[int]] = ()) -> Guess:
     """Classes from the label values seen (value to number of positions), those in `ignored` left out.
 
     255 is void where the rest are class numbers, -1 always. 0 and 255 alone are background and foreground. Numbers
     0..K-1 are K classes, with gaps if these are few; 1..K are K classes counted from one. Scattered gray levels
-    (0, 38, 75) are one class each, in order. Too many of these are not classes at all.
+    (0, 38, 75) are one class each, in order. Too many of these are not classes at all. Where 255 may be a class as
+    well as void, the guess is not usable: one line in dataset.toml must say it.
+
+    Args:
+        seen: over all label files.
+        ignored: values that count for nothing, as dataset.toml says.
+        files: the values of each label file; empty where they are not known.
 
     >>> guess_classes({0: 900, 255: 100}).values
     (0, 255)
@@ -66,6 +72,8 @@ def guess_classes(seen: Mapping[int, int], ignored: Sequence[int] = ()) -> Guess
             names(1), None, ignore, f"mask values are {listing(sorted(seen))}: no class numbers",
             "label the masks with class numbers 0, 1, ...", False,
         )  # fmt: skip
+    if IGNORE in values and (doubt := _doubtful(rest, files)):
+        return _undecided(rest, ignore, doubt)
     if rest[-1] < MOST_CLASSES and rest[-1] < 1.2 * len(rest) + 8 and len(values) < 200:
         return _numbered(rest, ignored, ignore)
     if len(rest) <= MOST_GUESSED:
@@ -73,7 +81,7 @@ def guess_classes(seen: Mapping[int, int], ignored: Sequence[int] = ()) -> Guess
         return Guess(
             tuple(f"class {value}" for value in spread), tuple(spread), tuple(v for v in ignore if v not in spread),
             f"mask values are the gray levels {listing(spread)}: read as {len(spread)} classes in this order",
-            f"to say so, write values = {listing(spread)} in dataset.toml",
+            f"to say so, write values = {listing(spread)} in dataset.toml{_packed(spread)}",
         )  # fmt: skip
     return Guess(
         names(1), None, ignore,
@@ -81,6 +89,41 @@ def guess_classes(seen: Mapping[int, int], ignored: Sequence[int] = ()) -> Guess
         "they were resized with interpolation or saved as JPEG: export them again as PNG with class numbers",
         False,
     )  # fmt: skip
+
+
+def _packed(values: Sequence[int]) -> str:
+    """What to write for values class * n + number of the object, if they look like that."""
+    for factor in (1000, 256):
+        objects = [value for value in values if value > 0]
+        if objects and min(objects) >= factor and max(value % factor for value in objects) < factor // 2:
+            return f"; if they are class * {factor} + number of an object, write objects = {factor}"
+    return ""
+
+
+def _doubtful(rest: Sequence[int], files: Sequence[Collection[int]]) -> str | None:
+    """Why 255, which occurs beside the values `rest`, may be void or a class; None if it is void, or a gray level."""
+    if len(rest) == 1:
+        return f"mask values are {rest[0]} and 255: 255 may be void, or the second class"
+    numbers = rest[-1] < 1.2 * len(rest) + 8 and rest[-1] < MOST_CLASSES
+    if not numbers:
+        near = rest[0] > 0 and len(rest) < MOST_GUESSED
+        return f"mask values are {listing([*rest, IGNORE])}: 255 may be void, or the last class" if near else None
+    with_void = [set(values) for values in files if IGNORE in values]
+    if rest[0] == 0 and with_void and all(values <= {0, IGNORE} for values in with_void):
+        other = len(files) - len(with_void)
+        return (
+            f"{len(with_void)} masks have the values 0 and 255 alone, {other} have {listing(rest)}: 255 may be void, "
+            "or the foreground of masks that were saved in another way"
+        )
+    return None
+
+
+def _undecided(rest: Sequence[int], ignore: tuple[int, ...], doubt: str) -> Guess:
+    whole = listing([*rest, IGNORE], MOST_CLASSES)
+    fix = f"write values = {whole} in dataset.toml if 255 is a class, ignore = [255] if it is void"
+    if rest[0] == 0:
+        fix = "save all masks with class numbers, or write ignore = [255] in dataset.toml if it is void"
+    return Guess(tuple(f"class {value}" for value in rest), tuple(rest), ignore, doubt, fix, False)
 
 
 def _numbered(rest: Sequence[int], ignored: Sequence[int], ignore: tuple[int, ...]) -> Guess:

@@ -46,3 +46,31 @@ def test_every_value_seen_has_a_class_or_is_ignored(values, void):
     known = set(found.values if found.values is not None else range(len(found.classes)))
     assert values <= known | set(found.ignore)
     assert 255 in known | set(found.ignore) or not void
+
+
+@pytest.mark.parametrize("values", [(1, 255), (3, 255), (253, 254, 255), (254, 255), (10, 20, 30, 255)])
+def test_255_that_may_be_a_class_or_void_is_asked_for(values):
+    found = guess(*values)
+    assert not found.usable
+    assert "255 may be void" in found.doubt
+    assert "ignore = [255] if it is void" in found.fix
+
+
+@pytest.mark.parametrize(
+    ("files", "usable"),
+    [
+        ([{0, 1}, {0, 255}], False),  # one mask was saved in another way
+        ([{0, 1}, {0, 255}, {0, 1}, {0}, {255}], False),
+        ([{0, 1, 2}, {0, 255}], False),
+        ([{0, 1}, {0, 1, 255}], True),  # beside another class: void
+        ([{0, 1, 255}, {0, 255}], True),
+        ([{0, 255}, {0, 255}, {0}], True),
+        ([{0, 1}, {0, 1}], True),
+    ],
+)
+def test_void_is_judged_file_by_file(files, usable):
+    seen = dict.fromkeys(set().union(*files), 10)
+    found = guess_classes(seen, files=files)
+    assert found.usable == usable
+    assert usable or "masks have the values 0 and 255 alone" in found.doubt
+    assert guess_classes(seen, ignored=[255], files=files).usable  # said in dataset.toml

@@ -133,7 +133,7 @@ def check_videos(root: Path, description: Description, layout: Layout, progress:
 
 def check_genomes(root: Path, description: Description, layout: Layout, progress: Progress | None = None) -> Check:
     """Read every sequence of a data set of genomes once; see `check_grids`."""
-    dataset, _ = resolve(root, description, layout, dict)
+    dataset, _ = resolve(root, description, layout, list)
     scans = scan_genomes(dataset, progress)
     numbers = genome_fingerprint(dataset, scans)
     facts = Facts(root, dataset.coding, None, dataset.description)
@@ -173,14 +173,12 @@ def _dataset(
     if unnamed and colors and not gray and len(colors) <= min(MOST_COLORS, MOST_CLASSES):
         names = tuple("color {}, {}, {}".format(*code_color(code)) for code in colors)
         palette = tuple(code_color(code) for code in colors)
-        dataset, _ = resolve(
-            root, replace(description, classes=names, palette=palette, ignore=None), layout, lambda: gray
-        )
+        dataset, _ = resolve(root, replace(description, classes=names, palette=palette, ignore=None), layout, list)
         colors_toml = ", ".join(str(list(color)) for color in palette)
         fix = f'write palette = [{colors_toml}] in dataset.toml, and classes = ["NAME", ...] in the same order'
         doubt = f"masks store {len(colors)} colors, not class numbers"
         return dataset, Guess(names, None, (), doubt, fix, usable=False)
-    return resolve(root, description, layout, lambda: gray)
+    return resolve(root, description, layout, lambda: [one.counts for one in chosen if not one.colored and one.counts])
 
 
 def _rows(dataset: Dataset, scans: Sequence[Scan], numbers: Fingerprint) -> Iterator[ClassRow]:

@@ -82,7 +82,7 @@ def read_series(root: Path, description: Description) -> SeriesFolders | None:
         name = path.relative_to(root).as_posix()
         partner = pairs.partner.get(case)
         image = FileImage(path)
-        target = None if partner is None else Labels(MaskFile(masks[partner], path), image)
+        target = None if partner is None else Labels(MaskFile(masks[partner], path, description.objects), image)
         sample = Sample(name, image, target, group_of(name, description.groups))
         samples.setdefault(split_of(path.relative_to(root).parts[:-1]), []).append(sample)
     modalities = {name for path in series for name in _modality(path)}

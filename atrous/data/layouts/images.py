@@ -116,7 +116,7 @@ def _match(root: Path, pool: _Pool, description: Description) -> list[Sample]:
         target = None
         if key in label_of:
             region = regions[region_of[key]] if key in region_of else None
-            target = Labels(MaskFile(labels[label_of[key]], path), image, region)
+            target = Labels(MaskFile(labels[label_of[key]], path, description.objects), image, region)
         samples.append(Sample(name, image, target, group_of(name, description.groups)))
     return samples
 

@@ -33,6 +33,7 @@ class TargetScan:
         intervals: per channel the lengths of the intervals that have it (bits).
         outside: positions that count for nothing: outside the field of view, without data, or void.
         colored: whether the counted values are colors `0xRRGGBB`.
+        objects: number of values if each is one blob and they count from 1, as numbers of objects do; else 0.
         foreground: flat indices of some positions of a volume whose label is not 0; None for other data.
     """
 
@@ -42,6 +43,7 @@ class TargetScan:
     intervals: dict[int, np.ndarray] = field(default_factory=dict)
     outside: int = 0
     colored: bool = False
+    objects: int = 0
     foreground: np.ndarray | None = None
 
 

@@ -15,7 +15,7 @@ from atrous.labels import IGNORE
 
 MOST_COLORS = 64
 """More colors than this in the masks are no classes, but a picture or a mask that was smoothed."""
-VALUE_KINDS = ("values", "colors", "guess", "lossy mask")
+VALUE_KINDS = ("values", "colors", "guess", "instances", "lossy mask")
 """Kinds of problems after which it cannot be said which classes the masks have."""
 MOST_APART = 0.01
 """Affines of an image and its mask that differ by less (in mm) differ by rounding alone."""
@@ -148,7 +148,19 @@ def _absent(scans: Sequence[Scanned], coding: Coding) -> Iterator[str]:
 def _guessed(labeled: Sequence[tuple[Scanned, TargetScan]], facts: Facts) -> Iterator[Problem]:
     """A doubt about the values or colors of the whole data set, told of the files that bring them."""
     guess, coding = facts.guess, _coding(facts)
-    if guess is None or guess.doubt is None:
+    if guess is None:
+        return
+    numbered = [(one, label.objects) for one, label in labeled if label.objects]
+    if len({count for _, count in numbered}) > 1 and 2 * len(numbered) > len(labeled):
+        files = [relative(_path(one), facts.root) for one, _ in numbered]
+        what = (
+            f"each of its values 1..{numbered[0][1]} is one blob, and other masks have other numbers of them: "
+            "they number objects, they are no classes"
+        )
+        fix = "write objects = true in dataset.toml to learn objects against background"
+        yield Problem(files[0], what, fix, kind="instances", others=tuple(files[1:]))
+        return
+    if guess.doubt is None:
         return
     colored = coding.colors is not None
     files = [relative(_path(one), facts.root) for one, _ in labeled if one.colored == colored]

@@ -26,6 +26,7 @@ from atrous.data.problems import Problem
 from atrous.data.targets import label_problems
 from atrous.data.targets.annotations import Rule, annotated_values
 from atrous.data.targets.base import FOREGROUND, Facts, Scanned, Target, TargetScan
+from atrous.data.targets.blobs import numbered_objects
 from atrous.data.targets.frame_masks import clip_values, unlabeled_frames
 from atrous.data.view import View
 from atrous.data.void import make_void
@@ -71,10 +72,12 @@ class MaskFile:
     Attributes:
         path: the mask.
         image: the image's file; a volume stored in other directions is turned onto its voxels.
+        objects: how values number objects (`Description.objects`); None where they are class numbers.
     """
 
     path: Path
     image: Path
+    objects: int | None = None
 
     def header(self) -> Header:
         """See `LabelReader.header`."""
@@ -87,7 +90,10 @@ class MaskFile:
             return _numbers_or_colors(self.path, values, header, color_expected)
         scan = None if header.affine is None else read_header(self.image).affine
         turn = turn_between(header.affine, scan, values.shape)
-        return values if turn is None else turn(values), False
+        values = values if turn is None else turn(values)
+        if self.objects is None:
+            return values, False
+        return (values != 0).astype(np.uint8) if self.objects == 0 else values // self.objects, False
 
     def unlabeled(self) -> None:
         """See `LabelReader.unlabeled`: a mask says something of every position."""
@@ -255,6 +261,7 @@ class Labels(Target):
         else:
             scanned.outside = int(np.count_nonzero(~inside))
             scanned.counts = value_counts(values[inside])
+        scanned.objects = numbered_objects(values, scanned.counts)
         if values.ndim == 3:
             places = np.flatnonzero(values if inside is None else np.where(inside, values, 0))
             scanned.foreground = places[np.linspace(0, len(places) - 1, min(len(places), FOREGROUND)).astype(int)]

@@ -103,11 +103,15 @@ def test_a_table_beside_a_recording_holds_its_labels(tmp_path, kind):
     assert check(tmp_path).ok
 
 
-def test_other_channels_are_refused_by_name(tmp_path):
+def test_channels_are_found_by_name_and_missing_ones_are_named(tmp_path):
     nights(tmp_path)
-    write_edf(tmp_path / "swapped.edf", RNG.normal(0, 50, (2, LENGTH)), [100, 100], (), ("EOG", "EEG"))
-    with pytest.raises(UserError, match=r"swapped\.edf: its channels are EOG, EEG, those of n0\.edf EEG, EOG"):
-        open_dataset(tmp_path)
+    stored = RNG.normal([[0], [99]], 5, (2, LENGTH))
+    write_edf(tmp_path / "swapped.edf", stored, [100, 100], [(0.0, 3.0, "rem")], ("EOG", "EEG"))
+    write_edf(tmp_path / "without.edf", stored[:1], [100], [(0.0, 3.0, "rem")], ("EEG",))
+    samples = {sample.name: sample for sample in open_dataset(tmp_path).samples}
+    assert samples["swapped"].image.load().mean(1).round(-1).tolist() == [100, 0]  # EEG first, as in the first file
+    with pytest.raises(UserError, match=r"without\.edf: its channels are EEG, but .* EEG, EOG: export EOG too"):
+        samples["without"].image.load()
 
 
 def test_a_class_that_is_not_declared_is_named(tmp_path):

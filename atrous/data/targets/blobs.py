@@ -1,0 +1,43 @@
+"""Whether the values of a mask number objects: each value is one blob, and they count from 1."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+FEWEST = 5
+"""Masks with fewer values may hold classes that happen to be blobs."""
+MOST = 20_000
+GAPS = 1.5
+"""Objects that others hide leave gaps: the greatest number is at most so many times their count."""
+FILLED = 0.2
+"""A blob fills at least this part of its bounding box."""
+EXTENT = 0.5
+"""A blob is shorter than this part of the mask along every axis."""
+
+
+def numbered_objects(values: np.ndarray, present: Collection[int]) -> int:
+    """Return how many objects the values number, 0 if they do not look like numbers of objects.
+
+    Args:
+        values: of a mask, `(*S)` whole numbers.
+        present: the values that occur.
+
+    >>> mask = np.kron(np.arange(1, 10).reshape(3, 3), np.pad(np.ones((4, 4), int), 2))
+    >>> numbered_objects(mask, range(10)), numbered_objects(np.tile(np.arange(6), (6, 1)), range(6))
+    (9, 0)
+    """
+    numbers = np.array(sorted(value for value in present if value > 0))
+    if not FEWEST <= len(numbers) <= MOST or numbers[-1] > GAPS * len(numbers) + 1:
+        return 0
+    from scipy import ndimage  # the data doctor must not wait for it
+
+    places = np.where(values > 0, np.searchsorted(numbers, values) + 1, 0)
+    sizes = np.bincount(places.ravel(), minlength=len(numbers) + 1)[1:]
+    blobs = 0
+    for size, box in zip(sizes, ndimage.find_objects(places), strict=False):
+        if box is None:
+            continue
+        lengths = [side.stop - side.start for side in box]
+        small = all(length < EXTENT * whole or whole < 3 for length, whole in zip(lengths, values.shape, strict=True))
+        blobs += bool(small and size >= FILLED * np.prod(lengths))
+    return len(numbers) if blobs >= 0.9 * len(numbers) else 0
