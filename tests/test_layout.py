@@ -43,6 +43,7 @@ ELSEWHERE = {
     "atrous/data/formats/npz.py": "tests/data/layouts/test_recordings.py",
     "atrous/data/formats/tiff.py": "tests/data/formats/test_ome.py",
     "atrous/data/formats/zarr_array.py": "tests/data/formats/test_writing.py",
+    "atrous/data/grid.py": "tests/data/test_preprocess.py",
     "atrous/data/genomes/sequences.py": "tests/data/layouts/test_genomes.py",
     "atrous/data/genomes/tracks.py": "tests/data/layouts/test_genomes.py",
     "atrous/data/images.py": "tests/data/test_dataset.py",

@@ -7,7 +7,8 @@ import torch
 from atrous.data.dataset import open_dataset
 from atrous.data.feed.decode import decode
 from atrous.data.formats import read_image
-from atrous.data.preprocess import prepare, resample
+from atrous.data.grid import resample
+from atrous.data.preprocess import prepare
 from atrous.errors import UserError
 from atrous.prediction.live import open_session
 from atrous.prediction.predictor import load

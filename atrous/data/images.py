@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.channels import Wanted, to_channels
 from atrous.data.formats import FileFault, Header, channel_names, open_valid, read_header, read_image
 from atrous.data.pages import turn_header, turn_pages
+from atrous.data.preprocess import Wanted, to_channels
 from atrous.data.source import AllValid
 
 

@@ -1,25 +1,35 @@
-"""What is done to a file's values before a network sees them: intensities to a scale, the grid to a spacing.
+"""What is done to a file's values before a network sees them: channels, intensities, gaps, the grid.
 
-A recipe keeps it (section `input`), training and prediction do the same. After nnU-Net (Isensee et al. 2021,
-"nnU-Net: a self-configuring method", supplementary note 2): z-score per case for MR, clipping at percentiles of the
-foreground for CT, linear resampling to the median spacing.
+A recipe keeps it (section `input`), training, evaluation and prediction do the same. After nnU-Net (Isensee et al.
+2021, "nnU-Net: a self-configuring method", supplementary note 2): z-score per case for MR, clipping at percentiles of
+the foreground for CT, linear resampling to the median spacing. `Expected` tells in what an input is unlike the training
+data.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
+from atrous.data.formats import FileFault
 from atrous.data.moments import merge, moments
-from atrous.data.source import Source
+from atrous.data.source import Selected, Source, Stacked
 from atrous.data.views import Filled, Scaled
 
 SLAB = 1 << 22
 """Values looked at together when a source is measured."""
-_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Weights of red, green and blue in gray (ITU-R BT.601)."""
+SPACINGS_DIFFER = 1.25
+"""Volumes whose spacing differs by more than this factor are brought to one grid; maps are told of."""
+RATES_DIFFER = 1.01
+"""The same of the sampling rates of recordings."""
+SMALL = 0.02
+"""Values none of which exceeds this part of the greatest training value have another scale, as 0..1 for 0..255."""
+LOOKED_AT = 1 << 18
+"""Values at each of three places that are looked at to tell the range of an input."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,11 @@ def prepare(image: np.ndarray, preparation: Preparation, spacing: Sequence[float
     if image.dtype.kind == "f" and missing(image) is not None:
         image = np.asarray(Filled(image, preparation.fill)[...])
     shape = working_shape(image.shape[1:], spacing, preparation)
-    return image if shape == image.shape[1:] else resample(image, shape)
+    if shape == image.shape[1:]:
+        return image
+    from atrous.data.grid import resample  # the data doctor must not wait for torch
+
+    return resample(image, shape)
 
 
 def missing(image: np.ndarray) -> np.ndarray | None:
@@ -127,7 +141,7 @@ def missing(image: np.ndarray) -> np.ndarray | None:
     >>> missing(np.array([[1.0, np.nan]])).tolist(), missing(np.zeros((1, 2)))
     ([False, True], None)
     """
-    if image.dtype.kind != "f":
+    if image.dtype.kind != "f" or not isinstance(image, np.ndarray):  # sequences of bases are read as they are sliced
         return None
     gaps = np.asarray(~np.isfinite(image).all(axis=0))
     return gaps if gaps.any() else None
@@ -145,22 +159,191 @@ def working_shape(shape: Sequence[int], spacing: Sequence[float] | None, prepara
     return tuple(max(1, round(n * s / t)) for n, s, t in zip(shape, spacing, target, strict=True))
 
 
-def resample(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """An image `(C, *S)` on a grid of another size over the same extent, linear, float32."""
-    values = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
-    return restore(values, shape).numpy()
+@dataclass(frozen=True)
+class Wanted:
+    """The channels that are wanted of every input.
+
+    Attributes:
+        count: how many; None for as many as a file has.
+        names: their names, in order; empty where nobody says them.
+        color: whether they are red, green and blue; None where nobody knows.
+        renames: whether the names are new names of the channels of a file that has none of them.
+        by: who wants them, for messages.
+    """
+
+    count: int | None = None
+    names: tuple[str, ...] = ()
+    color: bool | None = None
+    renames: bool = False
+    by: str = "the network reads"
 
 
-def resample_label(label: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Return labels `(*S)` on a grid of another size over the same extent: each position takes the nearest label."""
-    if label.shape == tuple(shape):
-        return label
-    values = torch.from_numpy(label.astype(np.float32))[None, None]
-    return F.interpolate(values, tuple(shape), mode="nearest-exact")[0, 0].numpy().astype(label.dtype)
+def to_channels(source: Source, wanted: Wanted, file: Path, names: Sequence[str] = ()) -> Source:
+    """Return a source `(C, *S)` with the channels that are wanted.
+
+    Where both sides name all their channels, each is found by its name (case and spaces do not count), whatever its
+    place; channels that are not wanted are left out. Without names channels are taken as they come. An 8-bit gray
+    picture is repeated to become color, and an 8-bit color picture becomes gray by the luma weights; nothing else
+    changes its number of channels.
+
+    Args:
+        source: the values.
+        wanted: the channels.
+        file: names the input in messages.
+        names: of the channels of the source, in order; "" for a channel without a name.
+
+    Raises:
+        FileFault: a channel is missing, or their number does not fit.
+
+    >>> to_channels(np.array([[1], [2]]), Wanted(names=("b", "a")), Path("x.csv"), ("a", "b"))[:, 0].tolist()
+    [2, 1]
+    """
+    if _known(names) and _known(wanted.names):
+        found = _by_name(source, wanted, file, names)
+        if found is not None:
+            return found
+    count, channels, picture = wanted.count, int(source.shape[0]), len(source.shape) == 3 and source.dtype == np.uint8
+    if count is None or count == channels:
+        return source
+    if (channels, count) == (1, 3) and picture and wanted.color is not False:
+        return Stacked([source] * 3)
+    if (channels, count) == (3, 1) and picture:
+        values = np.asarray(source[...]).astype(np.float32)
+        return np.rint(np.tensordot(LUMA, values, axes=1)[None]).astype(np.uint8)
+    what = f"{channels} {'channel' if channels == 1 else 'channels'}, but {wanted.by} {count}"
+    raise FileFault(file, f"{what}{f' ({listed})' if (listed := ', '.join(wanted.names)) else ''}", _fix(wanted))
 
 
-def restore(values: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Probabilities or other values `(K, *S)` on the grid of the file, linear; as they are when the size is right."""
-    if tuple(values.shape[1:]) == tuple(shape):
-        return values
-    return F.interpolate(values[None].float(), tuple(shape), mode=_LINEAR[len(shape)], align_corners=False)[0]
+def _by_name(source: Source, wanted: Wanted, file: Path, names: Sequence[str]) -> Source | None:
+    """The wanted channels by their names; None where a file has other names for all of them."""
+    order = positions(names, wanted.names)
+    if order is not None:
+        return source if order == tuple(range(source.shape[0])) else Selected(source, order)
+    stored = {_plain(name) for name in names}
+    missing = [name for name in wanted.names if _plain(name) not in stored]
+    # Microscopes and satellites name the same channels in many ways; a single channel can be no other one.
+    free = wanted.renames or len(source.shape) > 2 or (len(names), len(wanted.names)) == (1, 1)
+    if free and len(missing) == len(wanted.names):
+        return None
+    what = f"its channels are {', '.join(names)}, but {wanted.by} {', '.join(wanted.names)}"
+    raise FileFault(file, what, f"export {', '.join(missing)} too, or rename the channels")
+
+
+def positions(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | None:
+    """Return where the wanted channels stand among `names`; None if one is missing, or if a side does not name all.
+
+    >>> positions(("time", "ECG ", "Resp"), ("resp", "ecg"))
+    (2, 1)
+    """
+    if not _known(names) or not _known(wanted):
+        return None
+    places = {_plain(name): place for place, name in enumerate(names)}
+    found = [places.get(_plain(name)) for name in wanted]
+    return None if None in found else tuple(place for place in found if place is not None)
+
+
+def renamed(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return a line that tells that channels have other names than the training data's; none where they do not."""
+    if not _known(names) or not _known(wanted) or positions(names, wanted) is not None:
+        return []
+    named, usual = ", ".join(names), ", ".join(wanted)
+    return [f"its channels are called {named}, those of the training data {usual}: they are taken in this order"]
+
+
+def _fix(wanted: Wanted) -> str:
+    return "correct one of the two" if wanted.renames else "give the files of all channels"
+
+
+def _known(names: Sequence[str]) -> bool:
+    """Whether every channel has a name of its own."""
+    return len(names) > 0 and all(names) and len({_plain(name) for name in names}) == len(names)
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.split()).casefold()
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the training inputs were like.
+
+    Attributes:
+        channels: their channels.
+        spacing: median distance of neighboring positions along each axis, as in the files; empty where unknown.
+        dtype: "uint8", "uint16" or "float32"; empty where unknown.
+        range: least and greatest value; None where unknown.
+        resampled: whether inputs of another spacing are brought to that of the training (volumes and recordings).
+    """
+
+    channels: Wanted = field(default_factory=Wanted)
+    spacing: tuple[float, ...] = ()
+    dtype: str = ""
+    range: tuple[float, float] | None = None
+    resampled: bool = False
+
+    def preparation(self, usual: Preparation, spacing: Sequence[float] | None) -> Preparation:
+        """Return the preparation of an input with this spacing: its grid becomes that of the training data.
+
+        Args:
+            usual: the preparation of the recipe, which may have a grid of its own.
+            spacing: of the input, per axis; None where unknown.
+        """
+        if usual.spacing or not self.resampled or not self._spacing_differs(spacing):
+            return usual
+        return replace(usual, spacing=self.spacing)
+
+    def differences(self, source: Source, spacing: Sequence[float] | None, usual: Preparation) -> list[str]:
+        """Return what is unlike the training data, one line each: spacing, type and range of the values.
+
+        Args:
+            source: the values `(C, *S)`, with the channels that the network reads, before they are scaled.
+            spacing: of the input, per axis; None where unknown.
+            usual: the preparation of the recipe: intensities that it scales case by case have no range to compare.
+        """
+        lines = []
+        if self._spacing_differs(spacing) and spacing is not None and not usual.spacing:
+            apart, trained = _numbers(spacing), _numbers(self.spacing)
+            done = "it is resampled" if self.resampled else "objects look larger or smaller: resample it"
+            lines.append(f"its positions are {apart} apart, those of the training data {trained}: {done}")
+        if set(usual.intensity) == {"keep"}:
+            lines += self._values_differ(source, len(source.shape) == 4)
+        return lines
+
+    def _spacing_differs(self, spacing: Sequence[float] | None) -> bool:
+        if spacing is None or len(spacing) != len(self.spacing):
+            return False
+        most = RATES_DIFFER if len(spacing) == 1 else SPACINGS_DIFFER
+        factors = [a / b for a, b in zip(spacing, self.spacing, strict=True) if a > 0 and b > 0]
+        return any(max(factor, 1 / factor) > most for factor in factors)
+
+    def _values_differ(self, source: Source, volume: bool) -> list[str]:
+        dtype, lines = np.dtype(source.dtype), []
+        if self.range is None:
+            return lines
+        low, high = self.range
+        least, most = value_range(source)
+        seen, trained = f"{least:.3g} to {most:.3g}", f"{low:.3g} to {high:.3g}"
+        size, usual_size = max(abs(least), abs(most)), max(abs(low), abs(high))
+        if most > high + (high - low) or least < low - (high - low) or (0 < size < SMALL * usual_size and most > least):
+            lines.append(f"its values are {seen}, those of the training data {trained}: save it with the same scale")
+        elif self.dtype and dtype.kind == "u" and self.dtype != dtype.name and not volume:
+            lines.append(f"it is stored as {dtype.name}, the training data as {self.dtype}: save it as these")
+        return lines
+
+
+def value_range(source: Source) -> tuple[float, float]:
+    """Return the least and the greatest finite value at the start, in the middle and at the end of a source `(C, *S)`.
+
+    >>> value_range(np.array([[1.0, np.nan, 3.0]]))
+    (1.0, 3.0)
+    """
+    length, row = int(source.shape[1]), int(np.prod(source.shape)) // max(1, int(source.shape[1]))
+    rows = max(1, LOOKED_AT // max(1, row))
+    starts = {0, max(0, length // 2 - rows // 2), max(0, length - rows)}
+    parts = [np.asarray(source[:, start : start + rows]) for start in sorted(starts)]
+    values = np.concatenate([part[np.isfinite(part)].ravel() for part in parts])
+    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+
+
+def _numbers(spacing: Sequence[float]) -> str:
+    return " x ".join(f"{distance:g}" for distance in spacing)

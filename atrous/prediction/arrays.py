@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from atrous.data.channels import renamed, to_channels
-from atrous.data.expected import Expected
-from atrous.data.preprocess import Preparation
+from atrous.data.preprocess import Expected, Preparation, renamed, to_channels
 from atrous.data.source import ChannelFirst
 from atrous.errors import UserError
 from atrous.prediction.inputs import Opened, prepared

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.channels import renamed, to_channels
-from atrous.data.expected import Expected
 from atrous.data.formats import (
     SIGNAL_SUFFIXES,
     SUFFIXES,
@@ -31,10 +29,11 @@ from atrous.data.formats import (
 from atrous.data.formats.frames import frame_files
 from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, sequence_lengths
 from atrous.data.genomes.tracks import TRACK_SUFFIXES, Tracks
+from atrous.data.grid import resample
 from atrous.data.images import names_of
 from atrous.data.layouts.recordings import label_partners
 from atrous.data.pages import turn_source
-from atrous.data.preprocess import Preparation, resample, scaled, working_shape
+from atrous.data.preprocess import Expected, Preparation, renamed, scaled, to_channels, working_shape
 from atrous.data.source import AllValid, Source, Stacked
 from atrous.data.views import Filled, Finite
 from atrous.errors import UserError

@@ -7,7 +7,7 @@ import numpy as np
 
 from atrous.color import Palette
 from atrous.data.formats import LabelSink, check_like, open_labels
-from atrous.data.preprocess import resample_label
+from atrous.data.grid import resample_label
 from atrous.data.void import Voided, make_void
 from atrous.labels import IGNORE
 from atrous.prediction.inputs import Opened

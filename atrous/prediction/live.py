@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.channels import positions
 from atrous.data.formats.columns import INDEX_NAMES, LABEL_NAMES
+from atrous.data.preprocess import positions
 from atrous.errors import UserError
 from atrous.prediction.predictor import Predictor
 from atrous.stream.session import Session

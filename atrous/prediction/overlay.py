@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from atrous.color import Palette
-from atrous.data.preprocess import restore
+from atrous.data.grid import restore
 from atrous.files import replacing
 from atrous.prediction.inputs import Opened
 from atrous.prediction.labels import LabelFile

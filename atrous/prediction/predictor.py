@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from atrous.color import Palette, default_palette
-from atrous.data.preprocess import Preparation, resample_label, restore
+from atrous.data.grid import resample_label, restore
+from atrous.data.preprocess import Expected, Preparation
 from atrous.data.source import Sink, Source
 from atrous.data.views import LabelsAndProbabilities, Standardized
 from atrous.data.void import make_void, voided
@@ -63,6 +64,7 @@ class Predictor:
     engine: str = "torch"
     inner: nn.Module = field(init=False)
     preparation: Preparation = field(init=False)
+    expected: Expected = field(init=False)
     ready: dict[tuple[int, ...], Prepared] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,6 +74,7 @@ class Predictor:
             inner.add_module("normalize", nn.Identity())
         object.__setattr__(self, "inner", inner.to(self.dtype).eval())
         object.__setattr__(self, "preparation", build_preparation(self.run.recipe))
+        object.__setattr__(self, "expected", build_expected(self.run.recipe))
 
     def __repr__(self) -> str:
         model, arithmetic = self.run.recipe.model, str(self.dtype).removeprefix("torch.")
@@ -243,8 +246,7 @@ class Predictor:
     def _opener(self, source: Any) -> tuple[Callable[[], Opened], str]:
         """A function without arguments that opens an input, and the name of the input for messages."""
         model = self.run.recipe.model
-        expected = build_expected(self.run.recipe)
-        options = {"expected": expected, "preparation": self.preparation}
+        options = {"expected": self.expected, "preparation": self.preparation}
         if isinstance(source, str | Path):
             source = Input((Path(source),), Path(Path(source).name))
         if isinstance(source, Input):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from atrous.data.formats import ProbabilitySink, open_probabilities, write_probabilities
-from atrous.data.preprocess import restore
+from atrous.data.grid import restore
 from atrous.data.source import Sink
 from atrous.data.void import make_void, voided
 from atrous.prediction.inputs import Opened

@@ -2,11 +2,9 @@
 
 from torch import nn
 
-from atrous.data.channels import Wanted
-from atrous.data.expected import Expected
 from atrous.data.feed.augment import Color
 from atrous.data.feed.views import Geometry
-from atrous.data.preprocess import Preparation
+from atrous.data.preprocess import Expected, Preparation, Wanted
 from atrous.recipe.network import build_encoder, build_network, describe
 from atrous.recipe.schema import Recipe
 from atrous.recipe.sections import AugmentSection

@@ -5,7 +5,7 @@ from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
-from atrous.data.expected import SPACINGS_DIFFER
+from atrous.data.preprocess import SPACINGS_DIFFER
 
 SCALES_DIFFER = 3.0
 """Intensities of signals and of 8-bit volumes have no common unit when the spread of cases differs by more."""

@@ -10,13 +10,12 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
-from atrous.data.channels import to_channels
 from atrous.data.dataset import Dataset
-from atrous.data.preprocess import missing, prepare, restore
+from atrous.data.grid import restore
+from atrous.data.preprocess import missing, prepare, to_channels
 from atrous.data.sample import Sample
 from atrous.errors import UserError
 from atrous.prediction.predictor import LoadOptions, Predictor, load
-from atrous.recipe.build import build_expected
 from atrous.recipe.run import Run
 from atrous.tasks.custom import CustomTask, MetricFunction
 from atrous.verbs.opened import open_dataset_from
@@ -92,10 +91,7 @@ def measure(
         UserError: a file cannot be read, or a sample has other axes than the run or another size than its labels.
     """
     start, metrics, target = time.monotonic(), predictor.task.metrics(), dataset.target
-    ndim = predictor.run.recipe.model.ndim
     for index, (sample, image, values) in enumerate(read_ahead(predictor, samples)):
-        if len(image.shape) != ndim + 1:
-            raise UserError(f"{sample.image.path}: has {len(image.shape) - 1} axes, but the run labels data of {ndim}")
         if target.has_classes and image.shape[1:] != target.grid(values):
             path = sample.image.path if sample.target is None else sample.target.path
             raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}")
@@ -110,24 +106,25 @@ def probabilities(predictor: Predictor, image: np.ndarray, spacing: tuple[float,
 
     The image is prepared as in training, and brought to the spacing of the training data as in prediction.
     """
-    expected = build_expected(predictor.run.recipe)
-    prepared = prepare(image, expected.preparation(predictor.preparation, spacing), spacing)
+    prepared = prepare(image, predictor.expected.preparation(predictor.preparation, spacing), spacing)
     worked_on = predictor.task.probabilities(predictor.output(prepared))[0]
     return restore(worked_on, image.shape[1:])
 
 
-def read_ahead(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[tuple[Sample, np.ndarray, Any]]:
+def read_ahead(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Any, Any]]:
     """Yield each sample with its image `(C, *S)` and its target's values; a thread reads the next one meanwhile."""
-    wanted = build_expected(predictor.run.recipe).channels
+    wanted, ndim = predictor.expected.channels, predictor.run.recipe.model.ndim
 
-    def read(sample: Sample) -> tuple[Sample, np.ndarray, Any]:
+    def read(sample: Sample) -> tuple[Sample, Any, Any]:
         if sample.target is None:
             raise UserError(f"{sample.image.path}: has no mask: add one")
         loaded, values = sample.image.load(), sample.target.read()
+        if len(loaded.shape) != ndim + 1:
+            raise UserError(f"{sample.image.path}: has {len(loaded.shape) - 1} axes, but the run labels data of {ndim}")
         if (gaps := missing(loaded)) is not None:
             values = type(sample.target).without(values, gaps)
         image = to_channels(loaded, wanted, sample.image.path, sample.image.channel_names)
-        return sample, np.asarray(image[...]), values
+        return sample, image if image is loaded else np.asarray(image[...]), values
 
     with ThreadPoolExecutor(1) as pool:
         waiting = [pool.submit(read, sample) for sample in samples[:1]]

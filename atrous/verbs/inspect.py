@@ -26,9 +26,9 @@ from atrous.analysis import (
     write_meme,
 )
 from atrous.analysis.grid import grid_of
-from atrous.data.channels import Wanted, to_channels
 from atrous.data.formats import open_source, read_image
 from atrous.data.genomes.fasta import is_fasta, open_sequence, sequence_lengths
+from atrous.data.preprocess import Wanted, to_channels
 from atrous.errors import UserError
 from atrous.prediction.inputs import find_inputs
 from atrous.verbs.network import default_shape

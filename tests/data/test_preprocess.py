@@ -7,16 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from atrous.data.preprocess import (
-    Preparation,
-    prepare,
-    resample,
-    resample_label,
-    restore,
-    scaled,
-    scaling_of,
-    working_shape,
-)
+from atrous.data.grid import resample, resample_label, restore
+from atrous.data.preprocess import Preparation, prepare, scaled, scaling_of, working_shape
 
 RNG = np.random.default_rng(0)
 MR = Preparation(("zscore",))

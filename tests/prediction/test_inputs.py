@@ -4,10 +4,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from atrous.data.channels import Wanted, to_channels
 from atrous.data.dataset import open_dataset
-from atrous.data.expected import Expected
-from atrous.data.preprocess import Preparation, prepare
+from atrous.data.preprocess import Expected, Preparation, Wanted, prepare, to_channels
 from atrous.errors import UserError
 from atrous.prediction.inputs import find_inputs, open_input
 from tests.data.data_folders import picture, save

@@ -318,7 +318,7 @@ class Labels(Target):
     @staticmethod
     def resample(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         """See `Target.resample`: each position takes the nearest label."""
-        from atrous.data.preprocess import resample_label
+        from atrous.data.grid import resample_label
 
         return resample_label(values, shape)
 

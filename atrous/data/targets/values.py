@@ -124,7 +124,7 @@ class Values(Target):
     @staticmethod
     def resample(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         """See `Target.resample`: linear; NaN spreads to the positions that are blended with it."""
-        from atrous.data.preprocess import resample
+        from atrous.data.grid import resample
 
         return resample(values, shape)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atrous.data.channels import Wanted, renamed, to_channels
+from atrous.data.preprocess import Wanted, renamed, to_channels
 from atrous.errors import UserError
 
 FILE = Path("x.edf")

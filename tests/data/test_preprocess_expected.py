@@ -5,9 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from atrous.data.channels import Wanted
-from atrous.data.expected import Expected, value_range
-from atrous.data.preprocess import Preparation
+from atrous.data.preprocess import Expected, Preparation, Wanted, value_range
 
 KEEP = Preparation()
 
