@@ -20,6 +20,7 @@ from atrous.training.checkpoint import write_tensors
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate, measure
 from atrous.verbs.kinds import KINDS
+from tests.data.test_outliers import write as write_outliers
 from tests.volumes import write_signals, write_volumes
 
 SMALL = ("model.depth=10", "model.encoder_width=8", "model.width=8", "train.precision=32-true")
@@ -156,3 +157,17 @@ def test_gaps_are_void_in_training_evaluation_and_prediction(tmp_path):
     np.testing.assert_array_equal(np.asarray(opened.source[...]), trained.images[0])
     assert (predictor.predict(path).labels[gaps] == 255).all()
     assert measure(predictor, dataset, [sample]).confusion.sum() == 390
+
+
+def test_declared_gaps_are_void_for_evaluation_and_prediction_too(tmp_path):
+    data = write_outliers(tmp_path / "data", -9999, np.float32)
+    (data / "dataset.toml").write_text("nodata = -9999\n")
+    run, dataset = run_of(data, tmp_path / "run")
+    predictor, sample = load(run), dataset.samples[0]
+    assert run.recipe.input.nodata == [-9999]
+    assert 0.5 < run.recipe.model.mean[0] < 2.5
+    labels = predictor.predict(sample.image.path).labels
+    assert (labels[:, :15] == 255).all()
+    assert (labels[:, 15:] != 255).all()
+    (data / "dataset.toml").unlink()  # the run remembers it
+    assert evaluate(run, split="val").scores.confusion.sum() == 35 * 40 * len(dataset.splits["val"])

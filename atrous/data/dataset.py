@@ -11,7 +11,6 @@ from atrous.data.coding import Coding
 from atrous.data.description import Color, Description, read_description
 from atrous.data.formats import FileFault, code_color, color_code
 from atrous.data.guess import Guess, guess_classes, listing, names, require_apart
-from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.table import find_layout
 from atrous.data.sample import Sample
@@ -38,6 +37,7 @@ class Dataset:
         palette: one RGB per class, for pictures.
         splits: samples of `train`, `val`, `test`, as far as there are any.
         split_origin: where the splits come from.
+        nodata: values of images that mean "nothing was measured here".
         channels: how many channels every image is brought to; None leaves images as they are.
         channel_names: names of the channels, if given.
         spacing: distance between neighboring positions along each axis, if given; seconds for signals.
@@ -53,6 +53,7 @@ class Dataset:
     palette: tuple[Color, ...]
     splits: dict[str, tuple[Sample, ...]]
     split_origin: str
+    nodata: tuple[float, ...] = ()
     channels: int | None = None
     channel_names: tuple[str, ...] | None = None
     spacing: tuple[float, ...] | None = None
@@ -116,7 +117,6 @@ def resolve(
         The data set, and the guess that was made from the values, if one was.
     """
     target = _target(layout)
-    channel_names = description.channel_names or layout.channel_names or _first_names(layout)
     coding, guess = _coding(root, description, layout, seen) if target.has_classes else (None, None)
     if coding is None:
         splits, palette = layout.splits, description.palette or ()
@@ -133,10 +133,11 @@ def resolve(
         target=target,
         coding=coding,
         palette=palette,
-        splits={name: tuple(_named(s, channel_names) for s in samples) for name, samples in splits.items()},
+        splits=splits,
         split_origin=layout.split_origin,
+        nodata=description.nodata,
         channels=description.channels,
-        channel_names=channel_names,
+        channel_names=layout.channel_names,
         spacing=description.spacing if rate is None else (1 / rate,),
         description=description.file,
     )
@@ -146,25 +147,6 @@ def resolve(
 def _target(layout: Layout) -> type[Target]:
     """The class of the targets in a layout, of which there is at least one."""
     return next(type(s.target) for samples in layout.splits.values() for s in samples if s.target is not None)
-
-
-def _first_names(layout: Layout) -> tuple[str, ...] | None:
-    """The names that the first readable image gives to its channels; None where it does not name all of them."""
-    for sample in (sample for samples in layout.splits.values() for sample in samples):
-        try:
-            names = sample.image.stored_names()
-        except FileFault:
-            continue  # the check reports it with this sample
-        return names if names and all(names) else None
-    return None
-
-
-def _named(sample: Sample, names: tuple[str, ...] | None) -> Sample:
-    """A sample whose image is in one file, with the names by which its channels are found."""
-    image = sample.image
-    if names is None or not isinstance(image, FileImage) or image.more:
-        return sample
-    return replace(sample, image=replace(image, channel_names=names))
 
 
 def _coded(sample: Sample, coding: Coding) -> Sample:

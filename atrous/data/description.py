@@ -34,6 +34,7 @@ class Description:
         values: file value of each class, where that is not its position (`[0, 255]`).
         palette: RGB of each class, to draw it and to read masks that store colors.
         channels: number of channels that every image is brought to (1 or 3), or of those it must have.
+        nodata: values of images that mean "nothing was measured here".
         objects: label values number objects: 0 where every value but 0 is an object of the foreground, else the n of
             values that are class * n + number.
         channel_names: their names, when names are given instead of a number.
@@ -58,6 +59,7 @@ class Description:
     channels: int | None = None
     channel_names: tuple[str, ...] | None = None
     objects: int | None = None
+    nodata: tuple[float, ...] = ()
     spacing: tuple[float, ...] | None = None
     sampling_rate: float | None = None
     video: bool | None = None
@@ -227,6 +229,13 @@ def _objects(value: object, file: Path, _: Path) -> int | None:
     raise _wrong(file, "objects", "true (every value but 0 is an object), or the n of values class * n + number", value)
 
 
+def _nodata(value: object, file: Path, _: Path) -> tuple[float, ...]:
+    entries: list[Any] = value if isinstance(value, list) else [value]
+    if not entries or not all(isinstance(entry, int | float) and not isinstance(entry, bool) for entry in entries):
+        raise _wrong(file, "nodata", "a value such as -9999, or a list of such values", value)
+    return tuple(float(entry) for entry in entries)
+
+
 def _pages(value: object, file: Path, _: Path) -> str:
     if value not in KINDS:
         raise _wrong(file, "pages", '"z" (slices of a volume) or "channels"', value)
@@ -296,6 +305,7 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "groups": _groups,
     "annotations": parse_rule,
     "splits": _splits,
+    "nodata": _nodata,
     "objects": _objects,
     "pages": _pages,
     "images": _folder("images"),

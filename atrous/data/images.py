@@ -11,6 +11,7 @@ from atrous.data.formats import FileFault, Header, channel_names, open_valid, re
 from atrous.data.pages import turn_header, turn_pages
 from atrous.data.preprocess import Wanted, to_channels
 from atrous.data.source import AllValid
+from atrous.data.views import Gaps
 
 
 class SampleImage(ABC):
@@ -71,6 +72,7 @@ class FileImage(SampleImage):
         more: files that hold further channels of the same image (nnU-Net's `CASE_0001.nii.gz`).
         channels: how many channels the image is brought to when it is loaded; None keeps those of the files.
         pages: how the pages of a TIFF are read, `z` or `channels`; None as the file says (`pages.py`).
+        nodata: values that mean "nothing was measured here"; they are read as NaN.
         channel_names: names of the wanted channels, in order. A file that names its channels is searched for them; if
             it has none of them, they are new names of its channels as they come.
     """
@@ -80,6 +82,7 @@ class FileImage(SampleImage):
     channels: int | None = None
     pages: str | None = None
     channel_names: tuple[str, ...] = ()
+    nodata: tuple[float, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -104,6 +107,10 @@ class FileImage(SampleImage):
 
     def stored(self) -> np.ndarray:
         """See `SampleImage.stored`; channels in several files are put together."""
+        image = self._stored()
+        return Gaps(image, self.nodata)[...] if self.nodata else image
+
+    def _stored(self) -> np.ndarray:
         image = turn_pages(read_image(self.path), self.pages)
         if not self.more:
             return image

@@ -16,7 +16,7 @@ import numpy as np
 from atrous.data.formats import FileFault
 from atrous.data.moments import merge, moments
 from atrous.data.source import Selected, Source, Stacked
-from atrous.data.views import Filled, Scaled
+from atrous.data.views import Filled, Gaps, Scaled
 
 SLAB = 1 << 22
 """Values looked at together when a source is measured."""
@@ -42,6 +42,7 @@ class Preparation:
         low: per channel, where `clip` cuts.
         high: per channel, where `clip` cuts.
         spacing: distance of positions along each axis of the grid on which the network works; empty: that of the file.
+        nodata: values of files that mean "nothing was measured here"; they are treated as NaN.
         fill: per channel (or one for all), what replaces NaN and infinite values after scaling. Their labels are void.
 
     >>> Preparation(("zscore",)).changes, Preparation().changes
@@ -52,6 +53,7 @@ class Preparation:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     spacing: tuple[float, ...] = ()
+    nodata: tuple[float, ...] = ()
     fill: tuple[float, ...] = (0.0,)
 
     @property
@@ -306,6 +308,7 @@ class Expected:
             done = "it is resampled" if self.resampled else "objects look larger or smaller: resample it"
             lines.append(f"its positions are {apart} apart, those of the training data {trained}: {done}")
         if set(usual.intensity) == {"keep"}:
+            source = Gaps(source, usual.nodata) if usual.nodata else source
             lines += self._values_differ(source, len(source.shape) == 4)
         return lines
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from atrous.data.formats import FileFault, Header
 from atrous.data.moments import Moments, moments
+from atrous.data.outliers import Outlier, far_value
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target, TargetScan
 
@@ -29,6 +30,8 @@ class Scan:
         moments: statistics of the image as the network is given it.
         foreground: values `(C, n)` at some positions whose label is not 0, for volumes; None for other data.
         void: positions without data in the image.
+        outlier: a value far outside the rest that covers part of the image, as undeclared values for no data do; with
+            that part of the positions, and the range of the rest.
         contents: what is kept of the target; None when there is none or it cannot be read.
         failures: the files that cannot be used, and why.
     """
@@ -40,6 +43,7 @@ class Scan:
     moments: Moments | None = None
     foreground: np.ndarray | None = None
     void: int = 0
+    outlier: Outlier | None = None
     contents: TargetScan | None = None
     failures: list[FileFault] = field(default_factory=list)
 
@@ -127,4 +131,5 @@ def _scan_image(scanned: Scan, valid: np.ndarray | None) -> np.ndarray:
     scanned.image = header
     image = scanned.sample.image.with_channels(stored)
     scanned.moments = moments(image if valid is None else image[:, valid])
+    scanned.outlier = far_value(image if valid is None else image[:, valid], scanned.moments)
     return image

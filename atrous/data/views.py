@@ -49,6 +49,29 @@ class Standardized(LazySource):
         return (values - _per_channel(self._mean, key)) / _per_channel(self._std, key)
 
 
+class Gaps(LazySource):
+    """A source `(C, *S)` in which values that mean "nothing was measured here" read as NaN, float32.
+
+    Args:
+        source: the values.
+        nodata: the values with that meaning.
+
+    >>> Gaps(np.array([[1, -9999, 3]]), (-9999,))[:].tolist()
+    [[1.0, nan, 3.0]]
+    """
+
+    def __init__(self, source: Source, nodata: Sequence[float]) -> None:
+        super().__init__(source.shape, np.float32)
+        self._source, self._nodata = source, tuple(nodata)
+
+    def _read(self, key: Key) -> np.ndarray:
+        stored = np.asarray(self._source[key])
+        values = stored.astype(np.float32)
+        for value in self._nodata:  # in the file's own type: -3.4028235e38 is no float32 otherwise
+            values = np.where(stored == np.asarray(value).astype(stored.dtype), np.float32(np.nan), values)
+        return values
+
+
 class Filled(LazySource):
     """A source `(C, *S)` in which NaN and infinite values read as `fill`.
 

@@ -35,7 +35,7 @@ from atrous.data.layouts.recordings import label_partners
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import Expected, Preparation, renamed, scaled, to_channels, working_shape
 from atrous.data.source import AllValid, Source, Stacked
-from atrous.data.views import Filled, Finite
+from atrous.data.views import Filled, Finite, Gaps
 from atrous.errors import UserError
 
 _CHANNEL_FILE = re.compile(r"^(.+)_(\d{4})$")
@@ -216,6 +216,7 @@ def prepared(
         spacing: distance between neighboring positions of the file, per axis.
         masks: bool `(*S)`, where the file has data.
     """
+    source = Gaps(source, preparation.nodata) if preparation.nodata else source
     size, dtype = tuple(int(n) for n in source.shape[1:]), np.dtype(source.dtype)
     source = scaled(source, preparation)
     if dtype.kind == "f":

@@ -49,6 +49,7 @@ def build_preparation(recipe: Recipe) -> Preparation:
         low=tuple(given.low),
         high=tuple(given.high),
         spacing=tuple(given.spacing),
+        nodata=tuple(given.nodata),
         fill=tuple(recipe.model.mean),
     )
 

@@ -3,6 +3,7 @@
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.data.genomes.labels import CODING, features_of
+from atrous.recipe.intensity import normalization
 from atrous.recipe.plan import PlannedRecipe, Request, plan_data, plan_precision, plan_task
 from atrous.recipe.schema import validate
 
@@ -19,6 +20,7 @@ BASES = 4
 def plan_genomes(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> PlannedRecipe:
     """Plan a recipe for features on the two strands of genomes."""
     coding, reasons = CODING in features_of(dataset.classes), {}
+    tracks = normalization(fingerprint.mean[BASES:], fingerprint.std[BASES:])
     longest = fingerprint.sizes.max[0]
     crop = max(192, min(CROP, longest // 3 * 3))
     reasons["model.name"] = (
@@ -45,8 +47,8 @@ def plan_genomes(dataset: Dataset, fingerprint: Fingerprint, request: Request) -
             "width": WIDTH,
             "reverse_complement": True,
             # an unknown base (a quarter of each) is then what lies beyond a sequence's end: nothing
-            "mean": [0.25] * BASES + [round(m, 6) for m in fingerprint.mean[BASES:]],
-            "std": [0.433013] * BASES + [round(max(s, 1e-6), 6) for s in fingerprint.std[BASES:]],
+            "mean": [0.25] * BASES + tracks["mean"],
+            "std": [0.433013] * BASES + tracks["std"],
         },
         "augment": {
             "flip": [False], "scale": (1.0, 1.0), "rotate": 0.0, "strands": True, "foreground": 0.0, "brightness": 0.0,

@@ -1,12 +1,14 @@
 """What is done to intensities and grids before the network, planned from the modality and how much cases differ."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.data.preprocess import SPACINGS_DIFFER
 
+CONSTANT = 1e-7
+"""A deviation below this part of the mean is rounding: the channel is constant."""
 SCALES_DIFFER = 3.0
 """Intensities of signals and of 8-bit volumes have no common unit when the spread of cases differs by more."""
 
@@ -49,6 +51,7 @@ def training_inputs(dataset: Dataset, fingerprint: Fingerprint) -> dict[str, obj
         "channels": list(fingerprint.channel_names),
         "color": fingerprint.color,
         "grid": [] if spacing is None else [round(value, 6) for value in spacing.median],
+        "nodata": list(dataset.nodata),
         "dtype": fingerprint.dtype,
         "range": [fingerprint.minimum, fingerprint.maximum],
     }
@@ -60,6 +63,22 @@ def working_spacing(fingerprint: Fingerprint, given: Mapping[str, object]) -> tu
     if isinstance(chosen, list):
         return tuple(chosen)
     return fingerprint.spacing.median if fingerprint.spacing is not None else (1.0,) * fingerprint.ndim
+
+
+def normalization(mean: Sequence[float], std: Sequence[float]) -> dict[str, list[float]]:
+    """Return the keys `mean` and `std` of the section `model`, with nine digits, in whatever unit the values are.
+
+    A channel that is constant in the training data has no deviation: it is divided by its value, or by the mean
+    deviation of the other channels if it is zero, so that it stays small where it varies later.
+
+    >>> normalization([2e-8, 5.0], [1e-8, 0.0])
+    {'mean': [2e-08, 5.0], 'std': [1e-08, 5.0]}
+    """
+    constant = [s <= CONSTANT * abs(m) for m, s in zip(mean, std, strict=True)]
+    others = [s for s, still in zip(std, constant, strict=True) if not still]
+    usual = sum(others) / len(others) if others else 1.0
+    spread = [(abs(m) or usual) if still else s for m, s, still in zip(mean, std, constant, strict=True)]
+    return {"mean": [float(f"{m:.9g}") for m in mean], "std": [float(f"{s:.9g}") for s in spread]}
 
 
 def network_statistics(fingerprint: Fingerprint, given: Mapping[str, Any]) -> tuple[list[float], list[float]]:

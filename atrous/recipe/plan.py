@@ -9,7 +9,7 @@ from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
 from atrous.machine import has_bfloat16, memory_bytes
-from atrous.recipe.intensity import network_statistics, plan_input, working_spacing
+from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
 from atrous.recipe.schema import Recipe, validate
 from atrous.recipe.volume import plan_patch
 
@@ -199,8 +199,7 @@ def _plan_model(
         "encoder": "resnet",
         "depth": 18,
         **widths,
-        "mean": [round(m, 6) for m in mean],
-        "std": [round(max(s, 1e-6), 6) for s in std],
+        **normalization(mean, std),
     }
 
 

@@ -51,6 +51,7 @@ class InputSection(Section):
     channels: list[str] = Field([], description="names of the training data's channels, in order, where known")
     color: bool | None = Field(None, description="whether the training data are color pictures, where known")
     grid: list[float] = Field([], description="median spacing of the training files, per axis, where known")
+    nodata: list[float] = Field([], description="values of files that mean nothing was measured here")
     dtype: str = Field("", description="type of the training files' values: uint8, uint16 or float32")
     range: list[float] = Field([], max_length=2, description="least and greatest value in the training files")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
-from atrous.recipe.intensity import working_spacing
+from atrous.recipe.intensity import normalization, working_spacing
 from atrous.recipe.plan import (
     BATCH,
     EPOCHS_DEFAULT,
@@ -90,8 +90,7 @@ def plan_video_model(fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[
         "encoder_width": 24,
         "width": 64,
         "temporal": "blocks",
-        "mean": [round(m, 6) for m in fingerprint.mean],
-        "std": [round(max(s, 1e-6), 6) for s in fingerprint.std],
+        **normalization(fingerprint.mean, fingerprint.std),
     }
 
 

@@ -14,6 +14,7 @@ from atrous.data.dataset import Dataset
 from atrous.data.grid import restore
 from atrous.data.preprocess import missing, prepare, to_channels
 from atrous.data.sample import Sample
+from atrous.data.views import Gaps
 from atrous.errors import UserError
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.run import Run
@@ -121,6 +122,8 @@ def read_ahead(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[tupl
         loaded, values = sample.image.load(), sample.target.read()
         if len(loaded.shape) != ndim + 1:
             raise UserError(f"{sample.image.path}: has {len(loaded.shape) - 1} axes, but the run labels data of {ndim}")
+        if predictor.preparation.nodata:
+            loaded = Gaps(loaded, predictor.preparation.nodata)[...]
         if (gaps := missing(loaded)) is not None:
             values = type(sample.target).without(values, gaps)
         image = to_channels(loaded, wanted, sample.image.path, sample.image.channel_names)

@@ -30,9 +30,22 @@ def image_problems(
         if one.image.dtype != numbers.dtype and one.image.kind != "volume":  # intensities are scaled case by case
             what = f"its values are {one.image.dtype}, those of most images {numbers.dtype}: their scales differ"
             yield Problem(file, what, "save all images in one type", "warning", "dtype")
-        if one.moments.bad:
-            what = f"{one.moments.bad} values are NaN or infinite"
-            yield Problem(file, what, "replace them by a number before training", kind="not finite")
+        if one.outlier is not None:
+            far, share = f"{one.outlier.value:.8g}", f"{one.outlier.share:.1%}"
+            what = (
+                f"value {far} covers {share} of it, far outside of the rest ({one.outlier.low:.4g} to "
+                f"{one.outlier.high:.4g})"
+            )
+            fix = f"write nodata = {far} in dataset.toml if nothing was measured there"
+            yield Problem(file, what, fix, "warning", "nodata")
+        if one.moments.bad and not one.moments.count.any():
+            what = f"all {one.moments.bad} values are NaN or infinite"
+            yield Problem(file, what, "look at it, or remove it", kind="not finite")
+        elif one.moments.bad:
+            what = f"{one.moments.bad} values are NaN or infinite: they read as the mean, and their labels are void"
+            yield Problem(
+                file, what, "fine if nothing was measured there, correct it otherwise", "warning", "not finite"
+            )
         elif (one.moments.least == one.moments.most).all():
             value = float(one.moments.least[0])
             yield Problem(file, f"the image is blank (all {value:g})", "look at it, or remove it", "warning", "blank")

@@ -1,9 +1,12 @@
 """The table of layouts, and the way from a folder to the one that fits."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from atrous.data.description import Description
+from atrous.data.formats import FileFault
+from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.dicom import find_series
 from atrous.data.layouts.folders import read_folders
@@ -12,6 +15,7 @@ from atrous.data.layouts.images import find_images
 from atrous.data.layouts.nnunet import find_cases
 from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.videos import find_videos
+from atrous.data.sample import Sample
 from atrous.errors import UserError
 
 FindLayout = Callable[[Path, Description], Layout | None]
@@ -55,5 +59,33 @@ def find_layout(root: Path, description: Description) -> Layout:
     read_folders.cache_clear()
     for find in LAYOUTS.values():
         if (layout := find(root, description)) is not None:
-            return layout
+            return _completed(layout, description)
     raise UserError(f"{root}: no layout fits what the folder holds: see docs/data.md for the layouts that are read")
+
+
+def _completed(layout: Layout, description: Description) -> Layout:
+    """A layout whose images know the names by which their channels are found, and their values for no data."""
+    names = description.channel_names or layout.channel_names or _first_names(layout)
+    splits = {
+        split: tuple(_informed(sample, names or (), description.nodata) for sample in samples)
+        for split, samples in layout.splits.items()
+    }
+    return replace(layout, channel_names=names, splits=splits)
+
+
+def _first_names(layout: Layout) -> tuple[str, ...] | None:
+    """The names that the first readable image gives to its channels; None where it does not name all of them."""
+    for sample in (sample for samples in layout.splits.values() for sample in samples):
+        try:
+            names = sample.image.stored_names()
+        except FileFault:
+            continue  # the check reports it with this sample
+        return names if names and all(names) else None
+    return None
+
+
+def _informed(sample: Sample, names: tuple[str, ...], nodata: tuple[float, ...]) -> Sample:
+    image = sample.image
+    if not isinstance(image, FileImage):
+        return sample
+    return replace(sample, image=replace(image, channel_names=() if image.more else names, nodata=nodata))

@@ -231,7 +231,7 @@ def test_types_unlike_the_others_nan_and_blank(flat):
     pixels = picture(1).astype(np.float32)
     pixels[0, 0] = np.nan
     tifffile.imwrite(root / "images/1.tif", pixels, photometric="rgb")
-    assert any("3 values are NaN or infinite" in fault.line() for fault in check(root).errors)
+    assert any("3 values are NaN or infinite" in fault.line() for fault in check(root).faults)
     (root / "images/1.tif").unlink()
     save(root / "images/1.png", picture(1) * 0)
     assert "images/1.png: the image is blank (all 0)" in only(check(root), "warning")
