@@ -40,8 +40,20 @@ def forward(network: nn.Module, x: Tensor, output: Output = None) -> Tensor:
     """Return the network's output for x `(N, C, *S)` as one tensor.
 
     Raises:
-        UserError: the network cannot run on this shape, or it returns several tensors and `output` is none of them.
+        UserError: the network cannot run on this shape, it returns several tensors and `output` is none of them, or
+            the tensor does not hold one result per input.
     """
+    chosen = _chosen(network, x, output)
+    if chosen.dim() < 2 or len(chosen) != len(x):
+        raise UserError(
+            f"{type(network).__name__}: returns {tuple(chosen.shape)} for {len(x)} inputs of shape "
+            f"{tuple(x.shape[1:])}: return one result per input, with the batch as its first axis"
+        )
+    return chosen
+
+
+def _chosen(network: nn.Module, x: Tensor, output: Output) -> Tensor:
+    """Run the network and pick the tensor that `output` names."""
     try:
         result: Any = network(x)
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
