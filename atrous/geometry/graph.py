@@ -105,10 +105,31 @@ class Graph:
                 readers[i].append(op.index)
         return readers
 
+    @cached_property
+    def weights(self) -> frozenset[int]:
+        """The values from which the weights of a layer are made: what it reads beside its first argument.
+
+        They hold no positions of the grid, whatever their shape: a kernel `(1, 1, 5, 5)` that is spread over the
+        channels has 5 rows as an image may have. What was computed by a layer itself is not among them.
+        """
+        found: set[int] = set()
+        todo = [i for op in self.ops if _is_layer(op.kind) for i in op.inputs if i != op.inputs[0]]
+        while todo:
+            i = todo.pop()
+            if i not in found and not _is_layer(self.ops[i].kind):
+                found.add(i)
+                todo.extend(self.ops[i].inputs)
+        return frozenset(found)
+
     @property
     def parameters(self) -> int:
         """The number of numbers in all constants."""
         return sum(op.numel for op in self.ops if op.kind == "constant")
+
+
+def _is_layer(kind: str) -> bool:
+    """Return whether an operator has weights beside its input."""
+    return kind.startswith("conv") or kind.endswith("_norm") or kind in ("linear", "prelu", "_prelu_kernel", "affine")
 
 
 def refs(tree: Any) -> Iterator[int]:

@@ -61,7 +61,8 @@ def along(op: Op, axis: Axis) -> Along:
         return Along(2 + axis.index)
     _check_repeatable(op)
     if not any(axis.streamed(i) for i in op.inputs):
-        return RULES[op.kind](op, axis) if op.inputs and op.kind in GENERATORS else Along(None)
+        makes_rows = op.inputs and op.kind in GENERATORS and op.index not in axis.graph.weights
+        return RULES[op.kind](op, axis) if makes_rows else Along(None)
     rule = RULES.get(op.kind)
     if rule is not None:
         return rule(op, axis)
