@@ -23,7 +23,7 @@ class Refused(UserError):
 
     def __init__(self, op: Op, reason: str):
         self.module, self.operator, self.reason = op.module, op.kind, reason
-        super().__init__(f"{op.module} ({op.kind}): {reason}")
+        super().__init__(f"{op.module or 'the network'} ({op.kind}): {reason}")
 
 
 @dataclass(frozen=True)

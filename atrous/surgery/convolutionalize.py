@@ -199,5 +199,5 @@ def _crop_error(
     starts = [position * step for step in steps]
     crop = x[(..., *(slice(start, start + s) for start, s in zip(starts, shape[1:], strict=True)))]
     with evaluating(classifier):
-        wanted = classifier(crop.clone())
+        wanted = classifier(crop.repeat(2, *(1,) * (1 + len(steps))))[:1]  # two, since squeeze() drops a batch of one
     return relative_error(output[(..., *(slice(position, position + 1),) * len(steps))].flatten(1), wanted.flatten(1))
