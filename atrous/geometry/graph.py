@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, cast
 
 import torch
@@ -25,6 +25,12 @@ from atrous.errors import UserError
 
 RECURRENT = 1000
 """Positions up to which a network with recurrent layers is exported."""
+
+COMPOSED = (
+    *("linalg_norm", "linalg_matrix_norm", "tile", "diff", "gradient", "cosine_similarity", "pairwise_distance"),
+    *("take_along_dim", "kron", "rot90"),
+)
+"""Operators of ATen that are written in terms of others, which have rules: each is exported as those."""
 
 EXPORTING = threading.RLock()
 """Held while a network is exported: only one thread at a time may change its mode and use the tracer of torch."""
@@ -248,7 +254,14 @@ def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.Exported
     example = torch.empty(1, shape[0], *ones, dtype=like.dtype, device=like.device).expand(1, *shape)
     with EXPORTING, _evaluating(network), torch.no_grad(), exporting(network, shape), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a warning of the network will come again when it runs on real data
-        return torch.export.export(network, (example,), strict=False).run_decompositions({})
+        return torch.export.export(network, (example,), strict=False).run_decompositions(_compositions())
+
+
+@cache
+def _compositions() -> dict[Any, Callable[..., Any]]:
+    """Return how torch writes each of the operators in `COMPOSED` in terms of others."""
+    known = torch.export.default_decompositions()
+    return {target: write for target, write in known.items() if _kind(target) in COMPOSED}
 
 
 @contextmanager

@@ -14,13 +14,15 @@ import torch
 
 from atrous.geometry.axis import Axis, Refused
 from atrous.geometry.graph import Graph, Op, Ref
+from atrous.geometry.norms import NORMS, with_statistics
 from atrous.geometry.plan import follow_axes
 
 
 def followed(graph: Graph) -> tuple[Graph, dict[int, Axis], dict[int, Refused]]:
     """Return the graph with a result `(1, ..., *S)`, the axes along which it can be cut, and why not along the others.
 
-    The graph is the given one, unless its result has no batch axis: then an operator that adds one follows.
+    The graph is the given one, with two exceptions. If its result has no batch axis, an operator that adds one follows.
+    If a layer norm over positions stops all axes, it is written as its statistics and what follows from them.
 
     >>> from torch import nn
     >>> from atrous.geometry.graph import export_graph
@@ -30,6 +32,9 @@ def followed(graph: Graph) -> tuple[Graph, dict[int, Axis], dict[int, Refused]]:
     ((1, 4, 30), [0], {})
     """
     axes, refused = follow_axes(graph)
+    norms = {reason.index for reason in refused.values() if reason.operator in NORMS}
+    if norms and not axes:
+        return followed(with_statistics(graph, norms))
     output = graph.ops[graph.output]
     reason = layout_fault(graph, axes)
     if reason is not None:
