@@ -11,6 +11,7 @@ from atrous._nd import CONV
 from atrous.analysis.probe import Output, shared_copy
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, period, strides
+from atrous.geometry.exportable import require_network
 from atrous.geometry.field import value_spans
 from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.layout import followed
@@ -127,6 +128,7 @@ def grid_of(network: nn.Module, shape: tuple[int, ...], *, output: Output = None
     >>> axis.stride, axis.period, axis.receptive_field, axis.outputs, axis.interior, axis.overhang
     (Fraction(2, 1), 2, 8, 14, (1, 13), (1, 1))
     """
+    require_network(network)
     plain = zero_padded(network)
     axes = _followed(lower(export_graph(plain, shape, output=output)))
     graph = axes[0].graph

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atrous.errors import UserError
+from atrous.geometry.exportable import one_line, require_computable
 from atrous.nn.blocks import Normalize
 
 Output = int | str | None
@@ -54,12 +55,13 @@ def forward(network: nn.Module, x: Tensor, output: Output = None) -> Tensor:
 
 def _chosen(network: nn.Module, x: Tensor, output: Output) -> Tensor:
     """Run the network and pick the tensor that `output` names."""
+    require_computable(network)
     try:
         result: Any = network(x)
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"{type(network).__name__}: does not run on inputs of shape {tuple(x.shape[1:])}: {first}: try another"
+            f"{type(network).__name__}: does not run on inputs of shape {tuple(x.shape[1:])}: {one_line(error)}: "
+            "try another"
         ) from error
     if isinstance(result, Tensor):
         return result
@@ -74,7 +76,12 @@ def _chosen(network: nn.Module, x: Tensor, output: Output) -> Tensor:
 
 
 def like(network: nn.Module) -> Tensor:
-    """Return an empty tensor of the device and number type that the network computes in."""
+    """Return an empty tensor of the device and number type that the network computes in.
+
+    Raises:
+        UserError: nothing can be computed: it is no module, takes several inputs, or has weights without numbers.
+    """
+    require_computable(network)
     return next((p.detach().new_empty(0) for p in network.parameters() if p.is_floating_point()), torch.empty(0))
 
 

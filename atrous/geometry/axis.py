@@ -51,9 +51,9 @@ class Axis:
 
     graph: Graph
     index: int
-    spreads: bool = True
     along: list[Along] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
+    spreads: bool = True
 
     def dim(self, value: int) -> int | None:
         """Return the dimension of a value that is the axis, or None for a whole value."""

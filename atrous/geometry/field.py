@@ -125,8 +125,8 @@ def certify(
     >>> certificate.verdict, field.receptive_field, field.stride, field.halo
     ('exact', 7, 2.0, (3, 2))
     """
-    parameters = sum(p.numel() for p in network.parameters())
     graph, axes, refused = followed(lower(export_graph(network, shape, output=output)))
+    parameters = sum(p.numel() for p in network.parameters())
     itemsize = next((p.dtype.itemsize for p in network.parameters()), torch.float32.itemsize)
     whole = int(whole_peak(graph, itemsize)) + graph.parameters * itemsize
     fields = tuple(axis_field(axis) for axis in axes.values())

@@ -6,7 +6,6 @@ one number, expanded to the shape with stride zero.
 """
 
 import inspect
-import logging
 import operator
 import re
 import threading
@@ -19,9 +18,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten_with_path, tree_map, tree_unflatten
+from torch.utils._pytree import tree_flatten_with_path, tree_leaves, tree_map, tree_unflatten
 
 from atrous.errors import UserError
+from atrous.geometry.exportable import DECIDED, exporting, require_network
 
 RECURRENT = 1000
 """Positions up to which a network with recurrent layers is exported."""
@@ -184,6 +184,10 @@ def export_graph(network: nn.Module, shape: tuple[int, ...], *, output: int | st
     input_names = {spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"}
     nodes = [n for n in program.graph.nodes if n.op in ("placeholder", "get_attr", "call_function")]
     nodes.sort(key=lambda n: not (n.op == "placeholder" and n.name in input_names))  # the input first
+    for node in nodes:
+        if isinstance(node.target, torch._ops.HigherOrderOperator):
+            reason = "runs graphs of its own, of which the values of the input may choose one"
+            raise UserError(f"{_module(node)} ({_kind(node.target)}): {reason}: {DECIDED[1]}")
     ops: list[Op] = []
     ref_of: dict[torch.fx.Node, Ref] = {}
     for node in nodes:
@@ -225,27 +229,23 @@ def _called(node: torch.fx.Node, index: int, ref_of: dict[torch.fx.Node, Ref]) -
     )
     target = cast(Callable[..., Any], call.target)
     shape, dtype = tuple(node.meta["val"].shape), node.meta["val"].dtype
+    _require_known(node, target, shape, (args, kwargs))
     return Op(index, _kind(target), _module(node), shape, dtype, target, tuple(args), kwargs, item)
 
 
-@contextmanager
-def exporting(network: nn.Module, shape: tuple[int, ...]) -> Iterator[None]:
-    """Turn what `torch.export` raises within the block into a `UserError` of one line, and silence its log."""
-    log = logging.getLogger("torch._subclasses.fake_tensor")
-    before, log.disabled = log.disabled, True
-    try:
-        yield
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{type(network).__name__}: cannot be exported at input shape {shape}: {first}: "
-            "change the network or try another size (its own forward pass may need a multiple of the stride)"
-        ) from error
-    finally:
-        log.disabled = before
+def _require_known(node: torch.fx.Node, target: Any, shape: tuple[Any, ...], arguments: Any) -> None:
+    """Raise `UserError` for an operator whose size or arguments the values of the input decide.
+
+    Such are `x[x > 0]`, whose size is not known before it runs, and `x.mean().item()`, which is a number of Python.
+    """
+    by_values = any(not isinstance(n, int) for n in shape)
+    by_values |= any(isinstance(leaf, torch.fx.Node) and leaf.op == "call_function" for leaf in tree_leaves(arguments))
+    if by_values:
+        raise UserError(f"{_module(node)} ({_kind(target)}): {DECIDED[0]}: {DECIDED[1]}")
 
 
 def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
+    require_network(network)
     _check_recurrence(network, shape)
     floating = [p for p in network.parameters() if p.is_floating_point()]
     like = floating[0] if floating else torch.empty(0)
@@ -312,6 +312,8 @@ def _output_node(program: torch.export.ExportedProgram, output: int | str | None
         keys = [getattr(k, "key", getattr(k, "idx", getattr(k, "name", 0))) for k in path]
         if isinstance(leaf, str) and leaf in nodes:
             node_names[keys[0] if len(keys) == 1 else ".".join(map(str, keys)) if keys else 0] = leaf
+    if not node_names:
+        raise UserError("the network returns no tensor: let its forward pass return one, (N, K, *S)")
     if output is None:
         output = "out" if "out" in node_names else next(iter(node_names)) if len(node_names) == 1 else None
     if output not in node_names:
@@ -323,6 +325,8 @@ def _output_node(program: torch.export.ExportedProgram, output: int | str | None
 
 
 def _kind(target: Any) -> str:
+    if isinstance(target, torch._ops.HigherOrderOperator):
+        return target.name()
     return target._schema.name.split("::")[-1] if isinstance(target, torch._ops.OpOverload) else target.__name__
 
 

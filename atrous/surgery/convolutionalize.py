@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused, strides
+from atrous.geometry.exportable import one_line
 from atrous.geometry.graph import export_graph
 from atrous.geometry.lower import lower
 from atrous.geometry.maps import IDENTITY
@@ -115,7 +116,7 @@ def _scores(classifier: nn.Module, x: Tensor) -> Tensor:
         scores: Any = classifier(x.clone())  # the forward pass may write into its input
     except Exception as error:  # the network's own forward pass may allow some sizes only
         raise UserError(
-            f"{type(classifier).__name__}: cannot run on inputs of {tuple(x.shape[1:])}: {error}"
+            f"{type(classifier).__name__}: cannot run on inputs of {tuple(x.shape[1:])}: {one_line(error)}"
         ) from error
     if not isinstance(scores, Tensor) or scores.dim() not in (2, x.dim()) or is_map(scores, x.dim() - 2):
         kind = f"{tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
