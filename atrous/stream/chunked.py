@@ -52,7 +52,7 @@ class ChunkedSource(LazySource):
 
 
 class ChunkedSink:
-    """A sink that is written in whole chunks, or shards, along `dim`. Rows of an unfinished one wait until it is full."""
+    """A sink that is written in whole chunks, or shards, along `dim`. The rows of an unfinished one wait."""
 
     def __init__(self, sink: Any, dim: int):
         self.sink, self.dim, self.rows = sink, dim, chunk_rows(sink, dim, written=True)
