@@ -3,10 +3,11 @@
 Usage: make demo && .venv/bin/python docs/demo_picture.py
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from atrous.color import default_palette
 from atrous.data.formats import read_image, read_label
@@ -14,6 +15,8 @@ from atrous.demo.digits import CLASSES, digit_scene
 from atrous.demo.run import LARGE, LARGE_SEED
 from atrous.report.pictures import colorize, errors, to_rgb
 
+TITLES = ("scene", "predicted digits", "wrong pixels (red)")
+GAP, TITLE = 8, 30  # pixels between the panels, and of the line above them
 PART = (slice(1024, 1424), slice(1024, 1424))
 
 
@@ -23,12 +26,22 @@ def main() -> None:
     _, truth = digit_scene((LARGE, LARGE), LARGE_SEED, channels=1, split="test")
     image, prediction, truth = image[:, *PART], prediction[PART], truth[PART]
     panels = [to_rgb(image), colorize(prediction, default_palette(len(CLASSES))), errors(image, truth, prediction)]
-    gap = np.full((panels[0].shape[0], 8, 3), 255, np.uint8)
-    joined = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1)
     target = Path("docs/pictures/demo.png")
     target.parent.mkdir(exist_ok=True)
-    Image.fromarray(joined).quantize(128).save(target, optimize=True)
+    titled(panels).quantize(128).save(target, optimize=True)
     print(target)
+
+
+def titled(panels: Sequence[np.ndarray]) -> Image.Image:
+    """Return panels `(H, W, 3)` side by side, each with its title above it."""
+    height, width = panels[0].shape[:2]
+    picture = Image.new("RGB", ((width + GAP) * len(panels) - GAP, height + TITLE), "white")
+    draw = ImageDraw.Draw(picture)
+    for i, (panel, title) in enumerate(zip(panels, TITLES, strict=True)):
+        left = i * (width + GAP)
+        picture.paste(Image.fromarray(panel), (left, TITLE))
+        draw.text((left + width / 2, TITLE / 2), title, "#30343b", ImageFont.load_default(17), anchor="mm")
+    return picture
 
 
 if __name__ == "__main__":

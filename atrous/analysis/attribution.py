@@ -84,7 +84,10 @@ class Attribution:
         return "\n".join(lines)
 
     def draw(self, path: Path | str) -> Path:
-        """Draw the input and the attribution side by side: maps in 2-D, three middle planes in 3-D, curves in 1-D."""
+        """Draw the input and the attribution side by side: maps in 2-D, three middle planes in 3-D, curves in 1-D.
+
+        If the attribution fills a small part of a map only, both show that part, and the axes say where it lies.
+        """
         if self.values.ndim == 1:
             return self._draw_curve(path)
         pairs = list(zip(planes(self.picture), planes(self.values), strict=True))
@@ -101,9 +104,15 @@ class Attribution:
             ):
                 outline(charts[2 * i], self.region, COLORS[1])
             charts[2 * i + 1].set_title(f"{self.method}, channel {self.target}")
-        for chart in charts:
-            chart.set_xticks([])
-            chart.set_yticks([])
+            part = part_with_values(values, self.region if len(self.region) == 2 else ())
+            for chart in charts[2 * i : 2 * i + 2]:
+                if part is None or plane.shape != values.shape:
+                    chart.set_xticks([])
+                    chart.set_yticks([])
+                else:
+                    (top, bottom), (left, right) = part
+                    chart.set_xlim(left - 0.5, right - 0.5)
+                    chart.set_ylim(bottom - 0.5, top - 0.5)
         return save(figure, path)
 
     def _draw_curve(self, path: Path | str) -> Path:
@@ -122,6 +131,35 @@ class Attribution:
             ends = np.searchsorted(total, [0.025 * total[-1], 0.975 * total[-1]])
             box.append((int(ends[0]), int(ends[1]) + 1))
         return box
+
+
+def part_with_values(
+    values: np.ndarray, region: Sequence[tuple[int, int]] = ()
+) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return the square of rows and columns `[lo, hi)` that holds what a map shows and the region; None for most of it.
+
+    Values below 4 % of the largest are too pale to be seen: the map draws square roots. The square leaves a margin of a
+    quarter of its side, and is None where it would be larger than two thirds of the map.
+
+    >>> values = np.zeros((90, 90))
+    >>> values[40:50, 70:76] = 1
+    >>> part_with_values(values), part_with_values(np.ones((90, 90)))
+    (((37, 53), (65, 81)), None)
+    """
+    seen = np.argwhere(np.abs(values) > 0.04 * np.abs(values).max())
+    if not len(seen):
+        return None
+    sides = []
+    for axis in range(2):
+        ends = [int(seen[:, axis].min()), int(seen[:, axis].max()) + 1, *(region[axis] if len(region) == 2 else ())]
+        sides.append((min(ends), max(ends)))
+    side = round(1.6 * max(hi - lo for lo, hi in sides))
+    if side > 2 / 3 * min(values.shape):
+        return None
+    starts = [
+        min(max(0, (lo + hi - side) // 2), length - side) for (lo, hi), length in zip(sides, values.shape, strict=True)
+    ]
+    return (starts[0], starts[0] + side), (starts[1], starts[1] + side)
 
 
 def attribute(

@@ -110,7 +110,7 @@ class Boundary:
     def draw(self, path: Path | str) -> Path:
         """Draw a map for each padding mode (middle planes in 3-D), and the change by distance from the border."""
         maps = [(e.mode, plane) for e in self.effects for plane in self._planes(e)]
-        figure, charts = panels(len(maps) + 1, 3.3, 3.3)
+        figure, charts = panels(len(maps) + 1, 3.3, 3.3, columns=min(len(maps) + 1, 3))
         top = max(float(e.effect.max()) for e in self.effects) or 1.0
         for chart, (mode, (title, plane, plane_axes)) in zip(charts[:-1], maps, strict=True):
             image(chart, plane, top=top)

@@ -16,10 +16,15 @@ COLORS = ("#2563c9", "#c2570c", "#1d8a54", "#8b3fb5", "#6b7280")
 INK, RULE = "#30343b", "#dfe2e7"
 
 
-def panels(count: int, width: float = 4.0, height: float = 3.4) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `count` charts in a row, each `width` x `height` inches."""
-    figure = Figure(figsize=(width * count, height), layout=ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.06), dpi=110)
-    charts = [figure.add_subplot(1, count, i + 1) for i in range(count)]
+def panels(
+    count: int, width: float = 4.0, height: float = 3.4, columns: int | None = None
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `count` charts, each `width` x `height` inches: in a row, or in rows of so many `columns`."""
+    columns = columns or count
+    rows = -(-count // columns)
+    layout = ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.06)
+    figure = Figure(figsize=(width * columns, height * rows), layout=layout, dpi=110)
+    charts = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
     for axes in charts:
         axes.tick_params(colors=INK, labelsize=9, length=0)
         axes.set_axisbelow(True)

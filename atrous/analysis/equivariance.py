@@ -104,18 +104,26 @@ class Equivariance:
         return "\n".join(lines)
 
     def draw(self, path: Path | str) -> Path:
-        """Draw the error against the shift, one chart per axis."""
-        figure, charts = panels(len(self.axes), 5.0, 3.2)
-        for chart, a, *others in zip(charts, self.axes, *([self.compared] if self.compared else []), strict=True):
-            for curve, color, name in zip((a, *others), COLORS, self.names, strict=False):
-                chart.plot(curve.shifts, curve.errors, color=color, marker="o", markersize=3, linewidth=1.4, label=name)
-            for multiple in range(0, max(a.shifts) + 1, a.period):
-                chart.axvline(multiple, color=COLORS[-1], linewidth=0.8, linestyle=":", zorder=0)
-            chart.set_xlabel(f"shift along axis {a.axis} (positions); dotted: multiples of {a.period}")
+        """Draw the error against the shift, over one period: the next ones repeat it. Axes differ by their dashes.
+
+        Axes with another period get a chart of their own.
+        """
+        periods = list(dict.fromkeys(a.period for a in self.axes))
+        figure, charts = panels(len(periods), 6.4, 3.4)
+        for chart, period in zip(charts, periods, strict=True):
+            for group, color, name in zip((self.axes, self.compared), COLORS, self.names, strict=False):
+                for a, dashes in zip(group, ("-", "--", ":"), strict=False):
+                    if a.period == period:
+                        points = [(d, e) for d, e in zip(a.shifts, a.errors, strict=True) if d <= period or period == 1]
+                        label = f"{name}, axis {a.axis}" if self.compared else f"axis {a.axis}"
+                        chart.plot(
+                            *zip(*points, strict=True), dashes, color=color, marker="o", markersize=3, label=label
+                        )
+            chart.axvline(period, color=COLORS[-1], linewidth=0.8, linestyle=":", zorder=0)
+            chart.set_xlabel(f"shift (positions); dotted: {period}, after which the errors repeat")
             chart.set_ylabel("error / variation of the output")
             chart.set_ylim(bottom=0)
-            if others:
-                legend(chart, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+            legend(chart, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
         return save(figure, path)
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from atrous._nd import CONV
 from atrous.analysis.drawing import COLORS, panels, save
 from atrous.errors import UserError
+from atrous.geometry.exportable import require_weights
 
 BASES = {"A": "#1d8a54", "C": "#2563c9", "G": "#d99a08", "T": "#c0392b"}
 """The bases that the four channels of a sequence stand for, in order, and their colors."""
@@ -126,6 +127,7 @@ def filters(network: nn.Module, layer: str | None = None) -> Filters:
     >>> filters(nn.Sequential(nn.Conv1d(4, 6, 9), nn.ReLU())).weights.shape
     (6, 4, 9)
     """
+    require_weights(network)
     convolutions = {name: m for name, m in network.named_modules() if isinstance(m, tuple(CONV.values()))}
     if not convolutions:
         raise UserError(f"{type(network).__name__}: has no convolution (nn.Conv1d, nn.Conv2d, nn.Conv3d)")

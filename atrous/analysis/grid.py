@@ -11,10 +11,11 @@ from atrous._nd import CONV
 from atrous.analysis.probe import Output, shared_copy
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, period, strides
+from atrous.geometry.exportable import require_network
 from atrous.geometry.field import value_spans
 from atrous.geometry.graph import Graph, export_graph
+from atrous.geometry.layout import followed
 from atrous.geometry.lower import CONVOLUTIONS, TRANSPOSED, lower
-from atrous.geometry.plan import follow_axes
 
 _FAR = (4096, 65536)  # positions added to an input so that its middle is far from the border; only shapes are computed
 _NARROW = 128  # width of a strip along the axes that are not measured, in positions
@@ -127,9 +128,10 @@ def grid_of(network: nn.Module, shape: tuple[int, ...], *, output: Output = None
     >>> axis.stride, axis.period, axis.receptive_field, axis.outputs, axis.interior, axis.overhang
     (Fraction(2, 1), 2, 8, 14, (1, 13), (1, 1))
     """
+    require_network(network)
     plain = zero_padded(network)
-    graph = lower(export_graph(plain, shape, output=output))
-    axes = _followed(graph)
+    axes = _followed(lower(export_graph(plain, shape, output=output)))
+    graph = axes[0].graph
     far = _far_graph(plain, shape, [period(axis) for axis in axes], output)
     if [op.kind for op in far[0].graph.ops] != [op.kind for op in graph.ops]:
         raise UserError(
@@ -164,15 +166,9 @@ def padding_modes(network: nn.Module) -> set[str]:
 
 def _followed(graph: Graph) -> list[Axis]:
     """Follow every spatial axis through the graph; raise UserError if one does not reach the output."""
-    axes, refused = follow_axes(graph)
-    for index in range(graph.ndim):
-        if index in refused:
-            raise refused[index]
-        if not axes[index].streamed(graph.output):
-            raise UserError(
-                f"{graph.network}: its output has no positions along axis {index}, so it is not a fully convolutional "
-                "network: remove its head, or convolutionalize it"
-            )
+    _, axes, refused = followed(graph)
+    if refused:
+        raise refused[min(refused)]
     return [axes[index] for index in range(graph.ndim)]
 
 

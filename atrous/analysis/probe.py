@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atrous.errors import UserError
+from atrous.geometry.exportable import one_line, require_computable
 from atrous.nn.blocks import Normalize
 
 Output = int | str | None
@@ -40,14 +41,27 @@ def forward(network: nn.Module, x: Tensor, output: Output = None) -> Tensor:
     """Return the network's output for x `(N, C, *S)` as one tensor.
 
     Raises:
-        UserError: the network cannot run on this shape, or it returns several tensors and `output` is none of them.
+        UserError: the network cannot run on this shape, it returns several tensors and `output` is none of them, or
+            the tensor does not hold one result per input.
     """
+    chosen = _chosen(network, x, output)
+    if chosen.dim() < 2 or len(chosen) != len(x):
+        raise UserError(
+            f"{type(network).__name__}: returns {tuple(chosen.shape)} for {len(x)} inputs of shape "
+            f"{tuple(x.shape[1:])}: return one result per input, with the batch as its first axis"
+        )
+    return chosen
+
+
+def _chosen(network: nn.Module, x: Tensor, output: Output) -> Tensor:
+    """Run the network and pick the tensor that `output` names."""
+    require_computable(network)
     try:
         result: Any = network(x)
     except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"{type(network).__name__}: does not run on inputs of shape {tuple(x.shape[1:])}: {first}: try another"
+            f"{type(network).__name__}: does not run on inputs of shape {tuple(x.shape[1:])}: {one_line(error)}: "
+            "try another"
         ) from error
     if isinstance(result, Tensor):
         return result
@@ -62,7 +76,12 @@ def forward(network: nn.Module, x: Tensor, output: Output = None) -> Tensor:
 
 
 def like(network: nn.Module) -> Tensor:
-    """Return an empty tensor of the device and number type that the network computes in."""
+    """Return an empty tensor of the device and number type that the network computes in.
+
+    Raises:
+        UserError: nothing can be computed: it is no module, takes several inputs, or has weights without numbers.
+    """
+    require_computable(network)
     return next((p.detach().new_empty(0) for p in network.parameters() if p.is_floating_point()), torch.empty(0))
 
 

@@ -14,6 +14,7 @@ from atrous._nd import CONV_TRANSPOSE
 from atrous.analysis.adjoint import adjointness
 from atrous.analysis.drawing import COLORS, legend, panels, save
 from atrous.errors import UserError
+from atrous.geometry.exportable import require_weights
 
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 _ALONG = {1: 512, 2: 32, 3: 16}  # length of the output of which a spectrum is computed, in strides, by number of axes
@@ -155,6 +156,7 @@ def upsampling(network: nn.Module, *, samples: int = 8, seed: int = 0) -> Upsamp
     >>> result.layers[0].checkerboard > 0.001, result.layers[0].checkerboard_resized < 1e-20
     (True, True)
     """
+    require_weights(network)
     layers = []
     modules: list[tuple[str, Any]] = list(network.named_modules())
     for name, module in modules:

@@ -22,8 +22,8 @@ class Refused(UserError):
     """The network cannot be computed piece by piece along an axis. Names the module, the operator and the reason."""
 
     def __init__(self, op: Op, reason: str):
-        self.module, self.operator, self.reason = op.module, op.kind, reason
-        super().__init__(f"{op.module} ({op.kind}): {reason}")
+        self.index, self.module, self.operator, self.reason = op.index, op.module, op.kind, reason
+        super().__init__(f"{op.module or 'the network'} ({op.kind}): {reason}")
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,15 @@ class Axis:
     """Spatial axis `index` (0 is the first) of a graph: one entry of `along` and of `levels` per operator.
 
     The level of a value is the number of barriers on the way to it, so it is the number of passes over the input that
-    must be finished before it can be computed. `rules.follow` fills in both lists in the order of the graph.
+    must be finished before it can be computed. `rules.follow` fills in both lists in the order of the graph. With
+    `spreads`, a whole value that is expanded has rows also where its size stays.
     """
 
     graph: Graph
     index: int
     along: list[Along] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
+    spreads: bool = True
 
     def dim(self, value: int) -> int | None:
         """Return the dimension of a value that is the axis, or None for a whole value."""

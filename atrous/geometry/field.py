@@ -16,9 +16,10 @@ from torch import nn
 
 from atrous.geometry.axis import Axis, period, strides
 from atrous.geometry.graph import Graph, export_graph
+from atrous.geometry.layout import followed
 from atrous.geometry.lower import lower
 from atrous.geometry.memory import macs
-from atrous.geometry.plan import Limits, StreamPlan, byte_count, choose_axis, follow_axes, make_plan, whole_peak
+from atrous.geometry.plan import Limits, StreamPlan, byte_count, choose_axis, make_plan, whole_peak
 from atrous.geometry.program import full_box
 
 
@@ -124,22 +125,18 @@ def certify(
     >>> certificate.verdict, field.receptive_field, field.stride, field.halo
     ('exact', 7, 2.0, (3, 2))
     """
+    graph, axes, refused = followed(lower(export_graph(network, shape, output=output)))
     parameters = sum(p.numel() for p in network.parameters())
-    graph = lower(export_graph(network, shape, output=output))
-    axes, refused = follow_axes(graph)
-    streamable = {g: axis for g, axis in axes.items() if axis.streamed(graph.output)}
     itemsize = next((p.dtype.itemsize for p in network.parameters()), torch.float32.itemsize)
     whole = int(whole_peak(graph, itemsize)) + graph.parameters * itemsize
-    fields = tuple(axis_field(axis) for axis in streamable.values())
-    reasons = {g: str(why) for g, why in refused.items()}
-    reasons.update({g: "the output has no positions along it" for g in axes if g not in streamable})
+    fields = tuple(axis_field(axis) for axis in axes.values())
+    reasons = {g: str(refused[g]) for g in sorted(refused)}
     plan, barriers = None, ()
-    if streamable:
-        stream = choose_axis(graph, streamable, refused, None)
-        axis = streamable[stream]
-        barriers = tuple(Barrier(op.module, op.kind) for op in axis.barriers)
-        box = full_box(streamable, graph.output)
-        plan = make_plan(graph, streamable, stream, box, limits=Limits(memory=byte_count(memory)))
+    if axes:
+        stream = choose_axis(graph, axes, refused, None)
+        barriers = tuple(Barrier(op.module, op.kind) for op in axes[stream].barriers)
+        box = full_box(axes, graph.output)
+        plan = make_plan(graph, axes, stream, box, limits=Limits(memory=byte_count(memory)))
         verdict = "exact" if len(plan.passes) == 1 else f"exact in {len(plan.passes)} passes"
     else:
         verdict = f"refused because {reasons[min(reasons)]}"

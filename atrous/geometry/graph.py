@@ -6,7 +6,6 @@ one number, expanded to the shape with stride zero.
 """
 
 import inspect
-import logging
 import operator
 import re
 import threading
@@ -14,17 +13,24 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten_with_path, tree_map, tree_unflatten
+from torch.utils._pytree import tree_flatten_with_path, tree_leaves, tree_map, tree_unflatten
 
 from atrous.errors import UserError
+from atrous.geometry.exportable import DECIDED, exporting, require_network
 
 RECURRENT = 1000
 """Positions up to which a network with recurrent layers is exported."""
+
+COMPOSED = (
+    *("linalg_norm", "linalg_matrix_norm", "tile", "diff", "gradient", "cosine_similarity", "pairwise_distance"),
+    *("take_along_dim", "kron", "rot90"),
+)
+"""Operators of ATen that are written in terms of others, which have rules: each is exported as those."""
 
 EXPORTING = threading.RLock()
 """Held while a network is exported: only one thread at a time may change its mode and use the tracer of torch."""
@@ -105,10 +111,31 @@ class Graph:
                 readers[i].append(op.index)
         return readers
 
+    @cached_property
+    def weights(self) -> frozenset[int]:
+        """The values from which the weights of a layer are made: what it reads beside its first argument.
+
+        They hold no positions of the grid, whatever their shape: a kernel `(1, 1, 5, 5)` that is spread over the
+        channels has 5 rows as an image may have. What was computed by a layer itself is not among them.
+        """
+        found: set[int] = set()
+        todo = [i for op in self.ops if _is_layer(op.kind) for i in op.inputs if i != op.inputs[0]]
+        while todo:
+            i = todo.pop()
+            if i not in found and not _is_layer(self.ops[i].kind):
+                found.add(i)
+                todo.extend(self.ops[i].inputs)
+        return frozenset(found)
+
     @property
     def parameters(self) -> int:
         """The number of numbers in all constants."""
         return sum(op.numel for op in self.ops if op.kind == "constant")
+
+
+def _is_layer(kind: str) -> bool:
+    """Return whether an operator has weights beside its input."""
+    return kind.startswith("conv") or kind.endswith("_norm") or kind in ("linear", "prelu", "_prelu_kernel", "affine")
 
 
 def refs(tree: Any) -> Iterator[int]:
@@ -157,6 +184,10 @@ def export_graph(network: nn.Module, shape: tuple[int, ...], *, output: int | st
     input_names = {spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"}
     nodes = [n for n in program.graph.nodes if n.op in ("placeholder", "get_attr", "call_function")]
     nodes.sort(key=lambda n: not (n.op == "placeholder" and n.name in input_names))  # the input first
+    for node in nodes:
+        if isinstance(node.target, torch._ops.HigherOrderOperator):
+            reason = "runs graphs of its own, of which the values of the input may choose one"
+            raise UserError(f"{_module(node)} ({_kind(node.target)}): {reason}: {DECIDED[1]}")
     ops: list[Op] = []
     ref_of: dict[torch.fx.Node, Ref] = {}
     for node in nodes:
@@ -198,27 +229,23 @@ def _called(node: torch.fx.Node, index: int, ref_of: dict[torch.fx.Node, Ref]) -
     )
     target = cast(Callable[..., Any], call.target)
     shape, dtype = tuple(node.meta["val"].shape), node.meta["val"].dtype
+    _require_known(node, target, shape, (args, kwargs))
     return Op(index, _kind(target), _module(node), shape, dtype, target, tuple(args), kwargs, item)
 
 
-@contextmanager
-def exporting(network: nn.Module, shape: tuple[int, ...]) -> Iterator[None]:
-    """Turn what `torch.export` raises within the block into a `UserError` of one line, and silence its log."""
-    log = logging.getLogger("torch._subclasses.fake_tensor")
-    before, log.disabled = log.disabled, True
-    try:
-        yield
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{type(network).__name__}: cannot be exported at input shape {shape}: {first}: "
-            "change the network or try another size (its own forward pass may need a multiple of the stride)"
-        ) from error
-    finally:
-        log.disabled = before
+def _require_known(node: torch.fx.Node, target: Any, shape: tuple[Any, ...], arguments: Any) -> None:
+    """Raise `UserError` for an operator whose size or arguments the values of the input decide.
+
+    Such are `x[x > 0]`, whose size is not known before it runs, and `x.mean().item()`, which is a number of Python.
+    """
+    by_values = any(not isinstance(n, int) for n in shape)
+    by_values |= any(isinstance(leaf, torch.fx.Node) and leaf.op == "call_function" for leaf in tree_leaves(arguments))
+    if by_values:
+        raise UserError(f"{_module(node)} ({_kind(target)}): {DECIDED[0]}: {DECIDED[1]}")
 
 
 def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
+    require_network(network)
     _check_recurrence(network, shape)
     floating = [p for p in network.parameters() if p.is_floating_point()]
     like = floating[0] if floating else torch.empty(0)
@@ -227,7 +254,14 @@ def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.Exported
     example = torch.empty(1, shape[0], *ones, dtype=like.dtype, device=like.device).expand(1, *shape)
     with EXPORTING, _evaluating(network), torch.no_grad(), exporting(network, shape), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a warning of the network will come again when it runs on real data
-        return torch.export.export(network, (example,), strict=False).run_decompositions({})
+        return torch.export.export(network, (example,), strict=False).run_decompositions(_compositions())
+
+
+@cache
+def _compositions() -> dict[Any, Callable[..., Any]]:
+    """Return how torch writes each of the operators in `COMPOSED` in terms of others."""
+    known = torch.export.default_decompositions()
+    return {target: write for target, write in known.items() if _kind(target) in COMPOSED}
 
 
 @contextmanager
@@ -278,6 +312,8 @@ def _output_node(program: torch.export.ExportedProgram, output: int | str | None
         keys = [getattr(k, "key", getattr(k, "idx", getattr(k, "name", 0))) for k in path]
         if isinstance(leaf, str) and leaf in nodes:
             node_names[keys[0] if len(keys) == 1 else ".".join(map(str, keys)) if keys else 0] = leaf
+    if not node_names:
+        raise UserError("the network returns no tensor: let its forward pass return one, (N, K, *S)")
     if output is None:
         output = "out" if "out" in node_names else next(iter(node_names)) if len(node_names) == 1 else None
     if output not in node_names:
@@ -289,6 +325,8 @@ def _output_node(program: torch.export.ExportedProgram, output: int | str | None
 
 
 def _kind(target: Any) -> str:
+    if isinstance(target, torch._ops.HigherOrderOperator):
+        return target.name()
     return target._schema.name.split("::")[-1] if isinstance(target, torch._ops.OpOverload) else target.__name__
 
 

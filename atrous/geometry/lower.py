@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from atrous.geometry.graph import Graph, Op, Ref
+from atrous.geometry.joined import part_by_part
 
 IDENTITIES = {
     "clone",
@@ -104,8 +105,7 @@ def lower(graph: Graph, *, fold: bool = True) -> Graph:
     writer = _Writer(graph, fold)
     for op in graph.ops:
         writer.write(op)
-    ops = writer.ops
-    return prune(Graph(tuple(ops), writer.new_index[graph.output], graph.network))
+    return prune(part_by_part(Graph(tuple(writer.ops), writer.new_index[graph.output], graph.network)))
 
 
 def prune(graph: Graph) -> Graph:
@@ -139,6 +139,11 @@ def simplified(op: Op, device: torch.device) -> Op:
     if op.kind in ("max", "min") and "other" in a:
         kind = {"max": "maximum", "min": "minimum"}[op.kind]
         return dataclasses.replace(op, kind=kind, target=getattr(aten, kind).default)
+    if op.kind == "norm":
+        order = 2.0 if a["p"] is None else a["p"]
+        args = (a["self"], order, a.get("dim"), a.get("keepdim", False))
+        target = aten.linalg_vector_norm.default
+        return dataclasses.replace(op, kind="linalg_vector_norm", target=target, args=args, kwargs={})
     if op.kind in FILLED:
         value = a["fill_value"] if FILLED[op.kind] is None else FILLED[op.kind]
         return dataclasses.replace(
@@ -207,6 +212,8 @@ class _Writer:
             kind in ("_native_batch_norm_legit_no_training", "batch_norm", "cudnn_batch_norm") and self._stored(op)
         ) or (kind == "instance_norm" and not op.arguments["use_input_stats"]):
             self._stored_norm(op)
+        elif kind == "index_put" and self._writes_one_value(op):
+            self._masked(op)
         elif op.shape[:1] != (1,):
             self._copy(op)  # the statistics below are those of one image, and a batch of several images shares none
         elif kind in ("group_norm", "instance_norm", "_native_batch_norm_legit", "batch_norm", "native_group_norm"):
@@ -222,6 +229,32 @@ class _Writer:
         args, kwargs = (_renumbered(tree, self.new_index) for tree in (op.args, op.kwargs))
         self.new_index[op.index] = len(self.ops)
         self.ops.append(dataclasses.replace(op, index=len(self.ops), args=args, kwargs=kwargs))
+
+    def _writes_one_value(self, op: Op) -> bool:
+        """Return whether `x[mask] = value` writes the same value wherever the mask is true."""
+        a = op.arguments
+        indices = [i for i in a["indices"] if i is not None]
+        masks = [i for i in indices if self.graph.ops[i.index].dtype == torch.bool]
+        if a["accumulate"] or len(indices) != 1 or not masks:
+            return False
+        value, mask = self.graph.ops[a["values"].index], self.graph.ops[masks[0].index]
+        behind = len(op.shape) - len(a["indices"][: a["indices"].index(masks[0])]) - len(mask.shape)
+        return value.numel == 1 or len(value.shape) <= behind
+
+    def _masked(self, op: Op) -> None:
+        """Append `x[mask] = value` as a choice between two values: `where(mask, value, x)`.
+
+        A mask over some dimensions of `x` gets dimensions of one in the place of the others.
+        """
+        a, aten = op.arguments, torch.ops.aten
+        front = next(d for d, i in enumerate(a["indices"]) if i is not None)
+        mask = self.graph.ops[a["indices"][front].index]
+        shape = (*(1,) * front, *mask.shape, *(1,) * (len(op.shape) - front - len(mask.shape)))
+        ref = Ref(self.new_index[mask.index])
+        if shape != mask.shape:
+            ref = Ref(self.add(op, "view", aten.view.default, (ref, list(shape)), shape=shape, dtype=mask.dtype))
+        refs = (Ref(self.new_index[a[name].index]) for name in ("values", "self"))
+        self.new_index[op.index] = self.add(op, "where", aten.where.self, (ref, *refs))
 
     def _same(self, op: Op) -> bool:
         """Return whether a conversion changes nothing."""

@@ -68,7 +68,7 @@ def own_network(
 
 
 def _multiple(network: nn.Module, ndim: int, in_channels: int, outputs: int) -> int:
-    """The least multiple at which the network runs; its mode stays as it was."""
+    """The least multiple at which the network runs, on one input and on two; its mode stays as it was."""
     training = network.training
     network.eval()
     device = next((weight.device for weight in network.parameters()), torch.device("cpu"))
@@ -78,21 +78,34 @@ def _multiple(network: nn.Module, ndim: int, in_channels: int, outputs: int) -> 
             size = [multiple * (2 * axis + 3) for axis in range(ndim)]  # odd multiples, another one along each axis
             try:
                 with torch.no_grad():
-                    output = network(torch.zeros(1, in_channels, *size, device=device))
+                    results = [network(torch.zeros(n, in_channels, *size, device=device)) for n in (1, 2)]
             except Exception as raised:  # the user's network may raise anything
                 error = f"{type(raised).__name__}: {raised}".splitlines()[0]
                 continue
-            _require_logits(output, ndim, outputs)
+            for inputs, output in enumerate(results, 1):
+                _require_logits(output, inputs, ndim, outputs)
             return multiple
     finally:
         network.train(training)
     raise UserError(f"the network runs at no size that was tried (up to multiples of {MULTIPLES[-1]}): {error}")
 
 
-def _require_logits(output: object, ndim: int, outputs: int) -> None:
+def _require_logits(output: object, inputs: int, ndim: int, outputs: int) -> None:
+    """Raise UserError unless the output is `(N, K, *S')` with N `inputs`, K `outputs` and the axes in their order.
+
+    The inputs that were tried are longer along every further axis, so S' must not get shorter from axis to axis.
+    """
     if not isinstance(output, torch.Tensor):
         raise UserError(f"the network gives {type(output).__name__}: it must return one tensor (N, K, *S)")
-    if output.ndim != ndim + 2 or output.shape[1] != outputs:
+    shape = tuple(output.shape)
+    if len(shape) != ndim + 2 or shape[1] != outputs:
+        raise UserError(f"the network gives a tensor of shape {shape}: the task needs (N, {outputs}, and {ndim} axes)")
+    if shape[0] != inputs:
         raise UserError(
-            f"the network gives a tensor of shape {tuple(output.shape)}: the task needs (N, {outputs}, and {ndim} axes)"
+            f"the network gives a tensor of shape {shape} for {inputs} input{'s' * (inputs > 1)}: it must return one "
+            f"result per input, ({inputs}, {outputs}, and {ndim} axes)"
+        )
+    if list(shape[2:]) != sorted(shape[2:]):
+        raise UserError(
+            f"the network gives a tensor of shape {shape}, whose axes are exchanged: return them in the input's order"
         )

@@ -13,9 +13,12 @@ from atrous.data.source import Key, LazySource, Source, span
 LARGEST = 2**28  # bytes of a slab (all chunks at one place of the streamed axis) that may be held in memory
 
 
-def chunk_rows(array: Any, dim: int) -> int:
-    """Return the rows per chunk along a dimension; 1 when the array has no chunks or a slab of them is too large."""
-    chunks = getattr(array, "chunks", None)
+def chunk_rows(array: Any, dim: int, *, written: bool = False) -> int:
+    """Return the rows per chunk along a dimension; 1 when the array has no chunks or a slab of them is too large.
+
+    An array that is `written` and has shards is written in whole shards: several chunks that are stored in one file.
+    """
+    chunks = (getattr(array, "shards", None) if written else None) or getattr(array, "chunks", None)
     if not chunks or len(chunks) != len(array.shape):
         return 1
     slab = int(np.prod(array.shape, dtype=np.int64)) // array.shape[dim] * chunks[dim] * np.dtype(array.dtype).itemsize
@@ -49,10 +52,10 @@ class ChunkedSource(LazySource):
 
 
 class ChunkedSink:
-    """A sink that is written in whole chunks along `dim`. Rows of an unfinished chunk wait until it is full."""
+    """A sink that is written in whole chunks, or shards, along `dim`. The rows of an unfinished one wait."""
 
     def __init__(self, sink: Any, dim: int):
-        self.sink, self.dim, self.rows = sink, dim, chunk_rows(sink, dim)
+        self.sink, self.dim, self.rows = sink, dim, chunk_rows(sink, dim, written=True)
         self.shape, self.dtype = tuple(sink.shape), sink.dtype
         self.parts: list[np.ndarray] = []
         self.key: tuple[slice, ...] = ()

@@ -73,13 +73,18 @@ class Reduction(Gatherer):
 
 
 class Sums(Reduction):
-    """Gathers `mean`, `sum` and vector norms of finite order p, which are `(sum |x|^p)^(1/p)`."""
+    """Gathers `mean`, `sum` and vector norms of finite order p, which are `(sum |x|^p)^(1/p)`.
+
+    The norm of order 0 is the number of values that are not zero.
+    """
 
     def update(self, piece: Tensor, rows: Rows) -> None:
         """Add the sum of the piece."""
         (total,) = self.open_tables(1, 0.0, piece)
         power = self.power
-        if power is not None:
+        if power == 0:
+            piece = piece != 0
+        elif power is not None:
             piece = piece.abs() if power == 1 else piece.double().abs().pow(power)
         total[self.part(rows)] += piece.sum(self.dims, keepdim=True, dtype=torch.float64)
 
@@ -93,7 +98,7 @@ class Sums(Reduction):
         total = self.tables[0]
         if self.op.kind == "mean":
             total = total / math.prod(self.shape[d] for d in self.dims)
-        if self.power is not None:
+        if self.power:
             total = total.pow(1 / self.power)
         return self.finished(total)
 

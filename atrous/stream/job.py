@@ -138,7 +138,8 @@ class StreamJob:
             str(dtype),
             post_name(self.options.post),
         )
-        return Record.open(record_path(sink), signature(self.graph, facts), self.ready.device)
+        barriers = [{i: self.graph.ops[i].shape for i in each.barriers} for each in self.plan.passes]
+        return Record.open(record_path(sink), signature(self.graph, facts), self.ready.device, barriers)
 
     def _settings(self) -> AbstractContextManager[Settle]:
         if self.compiler is not None:
@@ -242,7 +243,7 @@ class _Ends:
         if chunk_rows(source, 1 + job.plan.axis) > 1:
             self.source = ChunkedSource(source, 1 + job.plan.axis)
         dim = len(sink.shape) - job.graph.ndim + job.plan.axis
-        if chunk_rows(sink, dim) > 1:
+        if chunk_rows(sink, dim, written=True) > 1:
             self.sink = ChunkedSink(sink, dim)
         self.pool, self.behind = pools[0], Behind(pools[1])
         self.rows: int | None = None  # output rows of the current block that have been handed to the writer

@@ -81,9 +81,9 @@ def result_like(shape: tuple[int, ...], dtype: torch.dtype, post: Post, ndim: in
         return shape[1:], dtype
     if len(shape) == 1 + ndim and post in ("argmax", "softmax"):
         raise UserError(f"post={post!r} needs channels, but this network gives one number per position: leave post out")
-    one_position, rank = (*shape[:-ndim], *(1,) * ndim), 1 + ndim
+    one_position = (*shape[:-ndim], *(1,) * ndim)
     result = function(torch.zeros(one_position, dtype=dtype))
-    if result.dim() not in (rank, rank + 1) or tuple(result.shape[-ndim:]) != (1,) * ndim:
+    if not ndim < result.dim() <= max(len(shape), ndim + 2) or tuple(result.shape[-ndim:]) != (1,) * ndim:
         raise UserError(
             f"post gave a tensor of shape {tuple(result.shape)} for one of shape {one_position}: it must be pointwise"
         )

@@ -10,8 +10,9 @@ from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused
 from atrous.geometry.field import AxisField, axis_field, margins
 from atrous.geometry.graph import Graph, export_graph
+from atrous.geometry.layout import followed
 from atrous.geometry.lower import lower
-from atrous.geometry.plan import StreamPlan, follow_axes
+from atrous.geometry.plan import StreamPlan
 from atrous.geometry.program import Box, full_box
 from atrous.geometry.segments import Segment
 from atrous.stream.compiled import Call
@@ -70,8 +71,7 @@ def prepare(network: nn.Module, shape: tuple[int, ...], *, output: int | str | N
     >>> sorted(ready.axes), ready.refused
     ([0], {})
     """
-    graph = lower(export_graph(network, tuple(shape), output=output))
-    axes, refused = follow_axes(graph)
+    graph, axes, refused = followed(lower(export_graph(network, tuple(shape), output=output)))
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     return Prepared(network, graph, axes, refused, device, output)
 
@@ -79,23 +79,16 @@ def prepare(network: nn.Module, shape: tuple[int, ...], *, output: int | str | N
 def output_region(graph: Graph, axes: dict[int, Axis], region: Region | None) -> Box:
     """Return the output rows `[lo, hi)` to compute, for each axis that can be cut; all rows when `region` is None.
 
-    Raises `UserError` when the output has no positions along the input's axes, and when a slice is empty, has a step,
-    or cuts an axis that cannot be cut.
+    Raises `UserError` when a slice is empty, has a step, or cuts an axis that cannot be cut.
     """
     output = graph.ops[graph.output]
-    first = len(output.shape) - graph.ndim  # 2, or 1 when the network gives one number per position
-    if first not in (1, 2) or any(a.dim(graph.output) != first + g for g, a in axes.items()):
-        raise UserError(
-            f"{graph.network} gives {output.shape[1:]}, which has no positions along the input's axes: "
-            "convert the classifier to a fully convolutional network first"
-        )
     box = full_box(axes, graph.output)
     if region is None:
         return box
     if len(region) != graph.ndim:
         raise UserError(f"region has {len(region)} slices, but the output has {graph.ndim} spatial axes")
     for g, part in enumerate(region):
-        length = output.shape[first + g]
+        length = output.shape[g - graph.ndim]
         lo, hi, step = part.indices(length)
         if step != 1 or hi <= lo:
             raise UserError(

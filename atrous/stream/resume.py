@@ -2,10 +2,15 @@
 
 import json
 import time
+import warnings
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -14,6 +19,7 @@ from torch import Tensor
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.geometry.graph import Graph
+from atrous.stream.sole import zarr_path
 
 EVERY = 2.0  # seconds between records
 
@@ -23,11 +29,7 @@ def record_path(sink: Any) -> Path:
 
     Raises `UserError` for a sink that does not outlive the process.
     """
-    place = getattr(sink, "filename", None)
-    store = getattr(sink, "store", None)
-    if place is None and store is not None:
-        root = getattr(store, "root", None)
-        place = None if root is None else Path(root) / str(getattr(sink, "path", ""))
+    place = getattr(sink, "filename", None) or zarr_path(sink)
     if place is None:
         raise UserError("resume=True needs a sink that outlives the process: give a memmap or a zarr array on disk")
     place = Path(place)
@@ -68,25 +70,33 @@ class Record:
     written: float = 0.0
 
     @classmethod
-    def open(cls, path: Path, signed: str, device: torch.device) -> "Record":
+    def open(
+        cls, path: Path, signed: str, device: torch.device, barriers: Sequence[dict[int, tuple[int, ...]]] = ()
+    ) -> "Record":
         """Return the record at `path` with its values on `device`, or a new one when there is none.
+
+        `barriers` holds for every pass the shapes of what its barriers give, which the record of that pass must hold.
+        A damaged record is as good as none: a warning says so, and the run begins anew.
 
         Raises `UserError` when the record belongs to a run with another result.
         """
-        record = cls(path, signed)
-        if path.exists():
-            with np.load(path) as stored:
-                head = json.loads(str(stored["head"]))
-                if head["signature"] != signed:
-                    raise UserError(
-                        f"{path}: belongs to another run, with another network, other weights, another input shape or "
-                        "other options: delete it to start from the beginning"
-                    )
-                record.passes, record.block, record.rows = head["passes"], head["block"], head["rows"]
-                for name in stored.files:
-                    if name != "head":
-                        record.values[int(name[1:])] = torch.from_numpy(stored[name]).to(device)
-        return record
+        if not path.exists():
+            return cls(path, signed)
+        try:
+            stored = _read(path, device)
+            _check(stored, barriers)
+        except DAMAGE as error:
+            warnings.warn(
+                f"{path}: the record of the interrupted run is damaged ({type(error).__name__}): the run begins anew",
+                stacklevel=2,
+            )
+            return cls(path, signed)
+        if stored.signature != signed:
+            raise UserError(
+                f"{path}: belongs to another run, with another network, other weights, another input shape or "
+                "other options: delete it to start from the beginning"
+            )
+        return stored
 
     @property
     def due(self) -> bool:
@@ -106,3 +116,30 @@ class Record:
     def remove(self) -> None:
         """Delete the record, after the run is complete."""
         self.path.unlink(missing_ok=True)
+
+
+DAMAGE = (BadZipFile, EOFError, KeyError, TypeError, UnpicklingError, ValueError, zlib.error)
+"""What reading a file raises that is no record, or no longer a whole one."""
+
+
+def _read(path: Path, device: torch.device) -> Record:
+    """Return the record in a file; raise one of `DAMAGE` when it cannot be read."""
+    with path.open("rb") as file:
+        stored = np.load(file)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise ValueError("no archive")
+        head = json.loads(str(stored["head"]))
+        values = {int(name[1:]): torch.from_numpy(stored[name]).to(device) for name in stored.files if name != "head"}
+    return Record(path, head["signature"], head["passes"], head["block"], head["rows"], values)
+
+
+def _check(record: Record, barriers: Sequence[dict[int, tuple[int, ...]]]) -> None:
+    """Raise one of `DAMAGE` unless the record's numbers are counts and it holds what its finished passes gave."""
+    counts = (record.passes, record.block, 0 if record.rows is None else record.rows)
+    if not isinstance(record.signature, str) or not all(type(n) is int and n >= 0 for n in counts):
+        raise ValueError("no counts")
+    if barriers and record.passes >= len(barriers):
+        raise ValueError("more passes than the run has")
+    for shapes in barriers[: record.passes]:
+        if any(tuple(record.values[i].shape) != tuple(shape) for i, shape in shapes.items()):
+            raise ValueError("other shapes")

@@ -29,7 +29,7 @@ from atrous.geometry.program import Program, ProgramWalk, build, full_box
 from atrous.geometry.rules.resize import scale_factors
 from atrous.stream.alike import first_difference, per_position
 from atrous.stream.post import Post, post_function
-from atrous.stream.prepare import Prepared, output_region, prepare
+from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.process import flushed_denormals
 from atrous.stream.run import Runner
 from atrous.stream.source import read_box
@@ -92,7 +92,6 @@ class Session:
         self.dtype = dtype or self.ready.dtype
         field = axis_field(self.axis)
         self.latency = latency(self.axis, held_back)
-        output_region(self.ready.graph, self.ready.axes, None)  # raises where the output has no positions
         self._dim = len(self.axis.graph.ops[self.axis.graph.output].shape) - self.axis.graph.ndim + axis
         # output rows that `close` computes again: all that the end can reach, over one period of the network
         self._checked = math.ceil((sum(field.halo) + period(self.axis)) / field.stride) + 1

@@ -18,6 +18,7 @@ from atrous.stream.engines import compiler
 from atrous.stream.job import StreamJob
 from atrous.stream.options import Options, choose_options
 from atrous.stream.prepare import Prepared, output_region, prepare
+from atrous.stream.sole import sole_writer
 from atrous.stream.source import checked_source
 from atrous.stream.windows import run_windows, window_plan
 
@@ -43,6 +44,8 @@ def stream(
         options: the choices that `Options` documents; the defaults when None.
         choices: single options by name, which go before those in `options`.
 
+    A zarr array as the sink is written in whole chunks (whole shards, if it has them), by one run at a time.
+
     Raises `UserError` for a mistake in the arguments, and `Refused` (a `UserError`) when an operator of the network
     cannot be streamed; the message names its module.
 
@@ -55,6 +58,12 @@ def stream(
     options = choose_options(options, choices)
     checked_source(source)
     ready = _ready(network, tuple(source.shape), options.output)
+    with sole_writer(sink):
+        return _run(ready, source, sink, options)
+
+
+def _run(ready: Prepared, source: Source, sink: Sink | None, options: Options) -> Any:
+    """Run a prepared network by the strategy that the plan chooses, and return the sink."""
     region, run_plan = _planned(ready, options)
     compiling = compiler(options.engine, options.dtype or ready.dtype)
     if run_plan.strategy == "windows":

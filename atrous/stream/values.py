@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from atrous.geometry.axis import Axis
+from atrous.geometry.exportable import require_numbers
 from atrous.geometry.graph import Graph, Op
 from atrous.stream.compute import whole as compute_whole
 
@@ -25,10 +26,14 @@ def settle(graph: Graph, axis: Axis, known: dict[int, Tensor]) -> None:
 
 
 def constants(graph: Graph, dtype: torch.dtype | None) -> dict[int, Tensor]:
-    """Return the constants by value, in type `dtype` if given; weights of 2-D convolutions are channels last."""
+    """Return the constants by value, in type `dtype` if given; weights of 2-D convolutions are channels last.
+
+    Raises `UserError` for a constant on the device meta, which has a shape only.
+    """
     tensors = {}
     for op in graph.ops:
         if op.kind == "constant" and op.tensor is not None:
+            require_numbers(op.module, op.tensor)
             tensor = op.tensor.to(dtype) if dtype is not None and op.tensor.is_floating_point() else op.tensor
             tensors[op.index] = (
                 tensor.contiguous(memory_format=torch.channels_last) if _is_weight(op, graph) else tensor

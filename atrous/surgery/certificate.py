@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from atrous.errors import UserError
+from atrous.geometry.exportable import require_computable
 from atrous.nn.blocks import Normalize
 from atrous.surgery.copies import copied
 
@@ -192,8 +193,9 @@ def first_channels(network: nn.Module) -> tuple[int, int]:
     """Return the input channels and the number of spatial axes of the network's first registered convolution.
 
     Raises:
-        UserError: the network has no convolution.
+        UserError: the network has no convolution, or its operators cannot be known.
     """
+    require_computable(network)
     for module in network.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             return module.in_channels, len(module.kernel_size)

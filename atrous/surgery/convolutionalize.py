@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused, strides
+from atrous.geometry.exportable import one_line
 from atrous.geometry.graph import export_graph
 from atrous.geometry.lower import lower
 from atrous.geometry.maps import IDENTITY
@@ -115,7 +116,7 @@ def _scores(classifier: nn.Module, x: Tensor) -> Tensor:
         scores: Any = classifier(x.clone())  # the forward pass may write into its input
     except Exception as error:  # the network's own forward pass may allow some sizes only
         raise UserError(
-            f"{type(classifier).__name__}: cannot run on inputs of {tuple(x.shape[1:])}: {error}"
+            f"{type(classifier).__name__}: cannot run on inputs of {tuple(x.shape[1:])}: {one_line(error)}"
         ) from error
     if not isinstance(scores, Tensor) or scores.dim() not in (2, x.dim()) or is_map(scores, x.dim() - 2):
         kind = f"{tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores).__name__
@@ -199,5 +200,5 @@ def _crop_error(
     starts = [position * step for step in steps]
     crop = x[(..., *(slice(start, start + s) for start, s in zip(starts, shape[1:], strict=True)))]
     with evaluating(classifier):
-        wanted = classifier(crop.clone())
+        wanted = classifier(crop.repeat(2, *(1,) * (1 + len(steps))))[:1]  # two, since squeeze() drops a batch of one
     return relative_error(output[(..., *(slice(position, position + 1),) * len(steps))].flatten(1), wanted.flatten(1))

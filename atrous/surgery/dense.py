@@ -12,6 +12,7 @@ flattens; and so on.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -86,7 +87,9 @@ def _close(a: Tensor, b: Tensor) -> bool:
 
 
 def recognize(before: Tensor, after: Any, layout: MapLayout | None, ndim: int) -> HeadReplacement | None:
-    """Return what replaces an operation that pools the whole map, flattens it, or only changes the shape.
+    """Return what replaces an operation that pools the map, flattens it, or only changes the shape.
+
+    A pool may go over all axes of the map or over some of them, as in `x.mean(3).mean(2)`.
 
     Args:
         before: the operation's input at the classifier's size: a map `(N, C, *S)`, or a value that has a layout.
@@ -97,43 +100,51 @@ def recognize(before: Tensor, after: Any, layout: MapLayout | None, ndim: int) -
     Returns:
         None if the operation is none of these.
     """
-    if not isinstance(after, Tensor) or after.dim() not in (2, ndim + 2) or after.shape[:1] != before.shape[:1]:
+    if not isinstance(after, Tensor) or after.dim() < 2 or after.shape[:1] != before.shape[:1]:
         return None
-    if layout is not None and layout.is_point:
-        # (N, C) <-> (N, C, 1, 1): the map holds the value at one position already.
-        reshaped = after.numel() == before.numel() and after.dim() != before.dim()
-        same = reshaped and _close(after.flatten(1), before.flatten(1))
-        return HeadReplacement(None, point_layout(ndim, after.dim() == 2), "left out: positions stay") if same else None
-    if before.dim() != ndim + 2:
+    if layout is None and before.dim() != ndim + 2:
         return None
-    window = tuple(before.shape[2:])
-    spread = (1,) * ndim if layout is None else layout.spread
-    if after.dim() == 2 and _close(after, before.flatten(1)):
-        return HeadReplacement(None, MapLayout(window, True, spread), "left out: positions stay")
-    over = tuple(range(2, ndim + 2))
-    for name, pools, value in (("average", AVG_POOL, before.mean(over)), ("maximum", MAX_POOL, before.amax(over))):
-        if max(spread) == 1 and _close(after.flatten(1), value):
-            what = f"{name} over {'x'.join(map(str, window))} at every position"
-            return HeadReplacement(pools[ndim](window, 1), point_layout(ndim, after.dim() == 2), what)
+    layout = layout or MapLayout(tuple(before.shape[2:]), False, (1,) * ndim)
+    flat = after.dim() == 2
+    if after.shape != before.shape and _close(after.flatten(1), before.flatten(1)):
+        return HeadReplacement(None, MapLayout(layout.window, flat, layout.spread), "left out: positions stay")
+    if layout.is_point or max(layout.spread) > 1 or before[0].numel() % math.prod(layout.window):
+        return None
+    values = layout.as_map(before)
+    long = [axis for axis, size in enumerate(layout.window) if size > 1]
+    for over in (each for count in range(len(long), 0, -1) for each in combinations(long, count)):
+        dims = tuple(2 + axis for axis in over)
+        for name, pools, value in (
+            ("average", AVG_POOL, values.mean(dims, keepdim=True)),
+            ("maximum", MAX_POOL, values.amax(dims, keepdim=True)),
+        ):
+            if after.numel() == value.numel() and _close(after.reshape(value.shape), value):
+                kernel = tuple(size if axis in over else 1 for axis, size in enumerate(layout.window))
+                left = tuple(1 if axis in over else size for axis, size in enumerate(layout.window))
+                what = f"{name} over {'x'.join(map(str, kernel))} at every position"
+                return HeadReplacement(pools[ndim](kernel, 1), MapLayout(left, flat, layout.spread), what)
     return None
 
 
 def adaptive_pool(sizes: tuple[int, ...], before: Tensor, after: Tensor) -> HeadReplacement | None:
-    """Return what replaces an adaptive average pool of `before (N, C, *S)` to `after (N, C, *sizes)`, `sizes` > 1.
+    """Return what replaces an adaptive pool of `before (N, C, *S)` to `after (N, C, *sizes)`, `sizes` > 1.
 
-    If `sizes` divide `S`, every bin is a window of `S / sizes` positions. The pool becomes an average over such a
-    window at every position, and the classifier's bins are found `S / sizes` positions apart. Otherwise bins differ in
-    size, and there is no such pool: None.
+    If `sizes` divide `S`, every bin is a window of `S / sizes` positions. The pool becomes an average or a maximum over
+    such a window at every position, and the classifier's bins are found `S / sizes` positions apart. Otherwise bins
+    differ in size, and there is no such pool: None.
     """
     size = tuple(before.shape[2:])
     if any(length % bins for length, bins in zip(size, sizes, strict=True)):
         return None
     window = tuple(length // bins for length, bins in zip(size, sizes, strict=True))
-    layout = MapLayout(sizes, False, window)
+    layout = MapLayout(sizes, False, tuple(1 if bins == 1 else n for bins, n in zip(sizes, window, strict=True)))
     if _close(after, before):
         return HeadReplacement(nn.Identity(), layout, "left out: the map has its size at the native size")
-    pool = AVG_POOL[len(window)](window, 1)
-    return HeadReplacement(pool, layout, f"average over {'x'.join(map(str, window))} at every position")
+    for name, pools in (("average", AVG_POOL), ("maximum", MAX_POOL)):
+        pool = pools[len(window)](window, 1)
+        if _close(pools[len(window)](window)(before), after):
+            return HeadReplacement(pool, layout, f"{name} over {'x'.join(map(str, window))} at every position")
+    return None
 
 
 def slides(run: Callable[[Tensor], Any], before: Tensor, after: Any, ndim: int) -> bool:
@@ -203,6 +214,7 @@ def works_densely(run: Callable[..., Any], values: list[Any], layouts: list[MapL
         not isinstance(on_one_window, Tensor)
         or on_one_window.dim() != len(window) + 2
         or on_one_window.shape[2:] != window
+        or on_one_window.numel() != after.numel()
     ):
         return False
     wanted = side_by_side([placed[0].as_map(output) for output in alone], counts)

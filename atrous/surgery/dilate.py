@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused, strides
+from atrous.geometry.exportable import require_computable
 from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.lower import lower
 from atrous.geometry.rules import follow
@@ -88,6 +89,7 @@ def dilate(network: nn.Module, output_stride: int, *, shape: Sequence[int] | Non
     """
     if output_stride < 1:
         raise UserError(f"output_stride={output_stride}: give a whole number of input positions, at least 1")
+    require_computable(network)
     if shape is None:
         channels, ndim = first_channels(network)
         shape = (channels, *(96,) * ndim)

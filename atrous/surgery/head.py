@@ -12,8 +12,11 @@ these that applies is done (`HeadConverter.module` for modules, `ForwardGraph.fu
 5. It is refused by name.
 """
 
+import inspect
+from functools import partial
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
@@ -36,7 +39,13 @@ from atrous.surgery.dense import (
 )
 from atrous.surgery.owner import argument, function_name, insert_module, lost_in_training, trace_owner
 
-ADAPTIVE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
+ADAPTIVE = (
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
+)
+ADAPTIVE_MAX = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
+RESHAPES = {"flatten", "view", "reshape", "squeeze", "contiguous", "clone"}
+"""Functions that keep all numbers in their order. Without a change of shape they do nothing."""
 Layout = MapLayout | None
 """The layout of a value; None for a value that is what it was in the classifier."""
 
@@ -88,7 +97,8 @@ class HeadConverter:
             return module, MapLayout(layout.window, after.dim() == 2, layout.spread)
         if layout is None and single and slides(module, values[0], after, self.ndim):
             return module, point_layout(self.ndim, False)
-        if not list(module.children()) and list(module.parameters()):
+        own_code = not type(module).__module__.startswith("torch.nn.")
+        if not own_code and not list(module.children()) and list(module.parameters()):
             raise head_refusal(path, module, "does not work on maps, position by position")
         return self._convert_inside(module, path, values, layouts, kwargs)
 
@@ -102,6 +112,8 @@ class HeadConverter:
             return norm
         if isinstance(module, ADAPTIVE) and layout is None and is_map(after, self.ndim):
             return adaptive_pool(tuple(after.shape[2:]), before, after)
+        if isinstance(module, nn.Flatten) and layout is not None and after.shape == before.shape:
+            return HeadReplacement(None, layout, "left out: it changes nothing")
         return None if list(module.parameters()) else recognize(before, after, layout, self.ndim)
 
     def _convert_inside(
@@ -161,10 +173,36 @@ class ForwardGraph:
         """Whether a node must be converted: it reads a value with a layout, or the map ends at it."""
         if not isinstance(self.values[node], Tensor):
             return False
-        if any(self.layouts.get(n) is not None for n in node.all_input_nodes):
+        if any(self.layouts.get(n) is not None for n in (*node.all_input_nodes, *self._sources(node))):
             return True
-        reads_map = any(is_map(self.values.get(n), self.ndim) for n in node.all_input_nodes)
-        return reads_map and (self._has_fixed_size(node) or not self._leads_to_map(node))
+        maps = [v for n in self._sources(node) if is_map(v := self.values[n], self.ndim)]
+        ends = self._has_fixed_size(node) or self._reduces_axes(node, maps) or not self._leads_to_map(node)
+        return bool(maps) and ends
+
+    def _sources(self, node: fx.Node) -> list[fx.Node]:
+        """The tensors that a node reads. For one of several results, as in `x.max(3)[0]`, those of the operation."""
+        sources = node.all_input_nodes
+        if len(sources) == 1 and isinstance(self.values[sources[0]], tuple):
+            sources = sources[0].all_input_nodes
+        return [n for n in sources if isinstance(self.values[n], Tensor)]
+
+    def _reduces_axes(self, node: fx.Node, maps: list[Tensor]) -> bool:
+        """Whether the node leaves one position of an axis of a map, and no later map has that axis again."""
+        value = self.values[node]
+        if node.op == "call_module" or not is_map(value, self.ndim):
+            return False
+        dims = [d for d in range(2, value.dim()) if any(value.shape[d] == 1 < before.shape[d] for before in maps)]
+        later = [v for n in self._later(node) if is_map(v := self.values[n], self.ndim)]
+        return bool(dims) and not any(v.shape[d] > 1 for v in later for d in dims)
+
+    def _later(self, node: fx.Node) -> set[fx.Node]:
+        """The nodes whose values are computed with that of `node`."""
+        seen: set[fx.Node] = set()
+        todo = [node]
+        while todo:
+            todo = [user for current in todo for user in current.users if user not in seen]
+            seen.update(todo)
+        return {n for n in seen if isinstance(self.values.get(n), Tensor)}
 
     def _has_fixed_size(self, node: fx.Node) -> bool:
         """Whether the node's output is a map whose size does not depend on the input's."""
@@ -172,38 +210,39 @@ class ForwardGraph:
             return False
         if node.op == "call_module":
             return _pools_to_fixed_size(self.traced.get_submodule(str(node.target)))
-        return "adaptive_avg" in function_name(node)
+        return "adaptive_avg" in function_name(node) or node.target in ADAPTIVE_MAX
 
     def _leads_to_map(self, node: fx.Node) -> bool:
         """Whether the node's value is a map, or a map is computed with it later, as in squeeze-and-excitation."""
-        seen, todo = set(), [node]
-        while todo:
-            current = todo.pop()
-            if is_map(self.values.get(current), self.ndim):
-                return True
-            seen.add(current)
-            todo += [user for user in current.users if user not in seen and isinstance(self.values.get(user), Tensor)]
-        return False
+        return any(is_map(self.values[n], self.ndim) for n in (node, *self._later(node)))
 
     def child(self, node: fx.Node) -> None:
         """Convert a call of a child module."""
         child = self.traced.get_submodule(str(node.target))
-        if node.kwargs:
-            raise head_refusal(self.path, self.traced, f"calls {node.target} with arguments by name")
+        named = bool(node.kwargs)
+        if named:  # what takes its place may have other names for its arguments
+            bound = inspect.signature(child.forward).bind(*node.args, **node.kwargs)
+            if bound.kwargs:
+                raise head_refusal(self.path, self.traced, f"calls {node.target} with arguments by name only")
+            node.args, node.kwargs = bound.args, {}
         values = [self.values.get(a, a) if isinstance(a, fx.Node) else a for a in node.args]
         layouts = [self.layouts.get(a) if isinstance(a, fx.Node) else None for a in node.args]
         path = f"{self.path}.{node.target}".removeprefix(".")
         new, self.layouts[node] = self.converter.module(child, path, values, layouts, {})
         if new is not child:
             self.replaced[str(node.target)] = new
+            self.edited = self.edited or named
 
     def function(self, node: fx.Node) -> None:
         """Convert a call of a function or method."""
-        source: Any = next(n for n in node.all_input_nodes if isinstance(self.values[n], Tensor))
+        sources: list[Any] = self._sources(node)
+        source = sources[0]
         before, after = self.values[source], self.values[node]
-        layout = next((each for n in node.all_input_nodes if (each := self.layouts.get(n)) is not None), None)
+        layout = next((each for n in sources if (each := self.layouts.get(n)) is not None), None)
         name = function_name(node)
         replacement = recognize(before, after, layout, self.ndim)
+        if layout is not None and name in RESHAPES and after.shape == before.shape:
+            replacement = HeadReplacement(None, layout, "left out: it changes nothing")
         if replacement is None and layout is None and self._has_fixed_size(node):
             replacement = adaptive_pool(tuple(after.shape[2:]), before, after)
         if replacement is not None:
@@ -218,8 +257,14 @@ class ForwardGraph:
             self.traced.graph.erase_node(node)
             kernel = "x".join(map(str, layout.window))
             self._record(new, after, point_layout(self.ndim, True), f"linear: convolution of {kernel}")
+        elif layout is None and is_map(after, self.ndim) and not self._has_fixed_size(node):
+            return  # a map still
         elif layout is None:
-            raise head_refusal(self.path, self.traced, f"ends the map by {name}, which is no mean, maximum or flatten")
+            reason = f"ends the map by {name}, which is no mean, maximum or flatten over the axes of a map (N, C, *S)"
+            raise head_refusal(self.path, self.traced, reason)
+        elif source not in node.all_input_nodes:  # one of several results
+            name = function_name(node.all_input_nodes[0])
+            raise head_refusal(self.path, self.traced, f"{name} does not work on maps, position by position")
         else:
             self._keep(node, name, layout, after)
 
@@ -230,19 +275,37 @@ class ForwardGraph:
         self.edited = True
 
     def _keep(self, node: fx.Node, name: str, layout: MapLayout, after: Tensor) -> None:
-        """Keep a function that does on maps what it did on vectors; refuse any other."""
+        """Keep a function that does on maps what it did on vectors; refuse any other.
+
+        The last dimension of vectors `(N, C)` is dimension 1 of maps: a function over dimension -1 is called with 1.
+        """
         inputs = node.all_input_nodes
+        values, layouts = [self.values[n] for n in inputs], [self.layouts.get(n) for n in inputs]
+        calls = [(node.args, node.kwargs)]
+        if layout.flat:
+            calls.append(
+                (tuple(map(_first_for_last, node.args)), {k: _first_for_last(v) for k, v in node.kwargs.items()})
+            )
+        for args, kwargs in calls:
+            if works_densely(partial(_call, node, inputs, args, kwargs), values, layouts, after):
+                self.edited = self.edited or (args, kwargs) != (node.args, node.kwargs)
+                node.args, node.kwargs = args, kwargs
+                self.layouts[node] = MapLayout(layout.window, after.dim() == 2, layout.spread)
+                return
+        raise head_refusal(self.path, self.traced, f"{name} does not work on maps, position by position")
 
-        def run(*tensors: Any) -> Any:
-            by_node = dict(zip(inputs, tensors, strict=True))
-            args, kwargs = map_arg(node.args, by_node.__getitem__), map_arg(node.kwargs, by_node.__getitem__)
-            called: Any = getattr(args[0], str(node.target)) if node.op == "call_method" else node.target
-            return called(*args[node.op == "call_method" :], **kwargs)
 
-        values = [self.values[n] for n in inputs]
-        if not works_densely(run, values, [self.layouts.get(n) for n in inputs], after):
-            raise head_refusal(self.path, self.traced, f"{name} does not work on maps, position by position")
-        self.layouts[node] = MapLayout(layout.window, after.dim() == 2, layout.spread)
+def _call(node: fx.Node, inputs: list[fx.Node], args: Any, kwargs: Any, *tensors: Any) -> Any:
+    """Call the function or method of a node with these arguments, in which `tensors` stand for its `inputs`."""
+    by_node = dict(zip(inputs, tensors, strict=True))
+    args, kwargs = map_arg(args, by_node.__getitem__), map_arg(kwargs, by_node.__getitem__)
+    called: Any = getattr(args[0], str(node.target)) if node.op == "call_method" else node.target
+    return called(*args[node.op == "call_method" :], **kwargs)
+
+
+def _first_for_last(argument: Any) -> Any:
+    """Return 1 for the argument -1, and any other argument as it is."""
+    return 1 if type(argument) is int and argument == -1 else argument
 
 
 def _pools_to_fixed_size(module: nn.Module) -> bool:

@@ -71,7 +71,8 @@ def trace_owner(module: nn.Module, path: str) -> fx.GraphModule:
     _keep_identity(module, traced)
     for node in list(traced.graph.nodes):
         if node.op == "call_function" and node.target in DROPOUTS:
-            insert_module(traced, node, DROPOUTS[node.target](argument(node, 1, "p", 0.5)), (node.args[0],))
+            dropout = DROPOUTS[node.target](argument(node, 1, "p", 0.5))
+            insert_module(traced, node, dropout, (argument(node, 0, "input"),))
     traced.recompile()
     return traced
 

@@ -43,6 +43,7 @@ FAMILIES = (
     r"sum",
     r"max|min",
     r"var|std",
+    r"(linalg_)?(vector_|matrix_)?norm",
 )
 """The exported graph may name an operator differently than the call in the forward pass: `adaptive_avg_pool2d` to one
 position is `mean` there. Names of one family are matched with each other, in the order of the calls."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from atrous.errors import UserError
 from atrous.files import replacing
-from atrous.geometry.graph import exporting
+from atrous.geometry.exportable import exporting
 from atrous.surgery import Converted, convolutionalize, dilate, inflate, transplant
 from atrous.surgery.certificate import evaluating, example, first_channels
 from atrous.training.checkpoint import read_tensors, write_tensors

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from atrous.errors import UserError
+from atrous.geometry.exportable import one_line, require_network
 from atrous.recipe.run import open_run
 
 SYNTAX = "write package.module:callable(arguments), with numbers, text, lists, None, True or False as arguments"
@@ -43,13 +44,15 @@ def load_network(spec: str) -> nn.Module:
             raise UserError(f"{module} has no {'.'.join(names)}: correct the name")
         target = getattr(target, name)
     if isinstance(target, nn.Module):
+        require_network(target)
         return target.eval()
     try:
         network = target(*arguments, **keywords)
     except Exception as error:  # the user's callable may raise anything
-        raise UserError(f"{spec}: {type(error).__name__}: {error}") from error
+        raise UserError(f"{spec}: {type(error).__name__}: {one_line(error)}") from error
     if not isinstance(network, nn.Module):
         raise UserError(f"{spec}: returns {type(network).__name__}, not a torch.nn.Module")
+    require_network(network)
     return network.eval()
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from atrous.analysis import antialias, attribute, boundary, equivariance, filters, receptive_field, sharing, upsampling
-from atrous.analysis.drawing import COLORS, image, outline, panels, save
+from atrous.analysis.drawing import COLORS, image, legend, outline, panels, save
 from atrous.demo.digits import digit_scene
 from atrous.nn.transposed import linear_upsampling
 from atrous.surgery import dilate
@@ -99,23 +99,26 @@ def slid() -> None:
     classes.append(torch.full((500,), 10))
     x, y = torch.cat(crops), torch.cat(classes)
     classifier = nn.Sequential(nn.Flatten(), nn.Linear(64, 96), nn.ReLU(), nn.Linear(96, 11))
-    fit(classifier, lambda: F.cross_entropy(classifier(x), y), 250)
+    fit(classifier, lambda: F.cross_entropy(classifier(x), y), 400, 0.003)
     first, last = nn.Conv2d(1, 96, 8), nn.Conv2d(96, 11, 1)
     first.load_state_dict({"weight": classifier[1].weight.reshape(96, 1, 8, 8), "bias": classifier[1].bias})
     last.load_state_dict({"weight": classifier[3].weight[..., None, None], "bias": classifier[3].bias})
     network = nn.Sequential(first, nn.ReLU(), last)
-    scene = torch.zeros(1, 1, 44, 100)
+    scene, truth = torch.zeros(1, 1, 44, 100), {}
     for i, index in enumerate(range(1600, 1616)):
         row, column = 3 + 19 * (i // 8) + (i % 3) * 4, 3 + 12 * (i % 8)
         scene[0, 0, row : row + 8, column : column + 8] = glyphs[index, 0]
+        truth[row, column] = int(digits[index])
     with torch.no_grad():
         probability = network(scene).softmax(1)[0, 3]
         torch.testing.assert_close(network(glyphs[:5])[:, :, 0, 0], classifier(glyphs[:5]))
     figure, (left, right) = panels(2, 5.6, 3.0)
     image(left, scene[0, 0].numpy(), color="gray")
-    for row, column in torch.nonzero(probability > 0.5).tolist():
-        outline(left, [(row, row + 8), (column, column + 8)], COLORS[1])
-    left.set_title("input, 44 x 100; framed: taken for a 3")
+    peaks = (probability > 0.5) & (probability == F.max_pool2d(probability[None], 9, 1, 4)[0])
+    for row, column in torch.nonzero(peaks).tolist():
+        is_three = any(digit == 3 and abs(r - row) + abs(c - column) < 3 for (r, c), digit in truth.items())
+        outline(left, [(row, row + 8), (column, column + 8)], COLORS[2 if is_three else 1])
+    left.set_title("input, 44 x 100; taken for a 3: rightly (green), wrongly (orange)")
     image(right, probability.numpy(), top=1.0)
     right.set_title("probability of a 3 whose corner is here, 37 x 93")
     save(figure, HERE / "slid.png")
@@ -167,11 +170,13 @@ def bottleneck() -> None:
         (left, "parameters (thousands)", [[plain.parameters / 1e3], [layer.shared / 1e3 for layer in narrow.layers]]),
         (right, "multiply-adds (millions)", [[plain.macs / 1e6], [layer.macs / 1e6 for layer in narrow.layers]]),
     ):
-        chart.barh([1], values[0], color=COLORS[0], height=0.5)
+        chart.barh([1], values[0], color=COLORS[0], height=0.5, label="3x3 convolution")
         for i, (value, color) in enumerate(zip(values[1], (COLORS[1], COLORS[0], COLORS[1]), strict=True)):
-            chart.barh([0], [value], left=sum(values[1][:i]), color=color, height=0.5, edgecolor="white")
+            label = "1x1 convolution" if i == 0 else None
+            chart.barh([0], [value], left=sum(values[1][:i]), color=color, height=0.5, edgecolor="white", label=label)
         chart.set_yticks([0, 1], ["1x1, 3x3, 1x1", "3x3"])
         chart.set_xlabel(title)
+    legend(right, loc="lower right")
     save(figure, HERE / "bottleneck.png")
 
 
@@ -220,10 +225,12 @@ def where() -> None:
     pixels, labels = digit_scene((96, 96), seed=11, channels=1)
     x, ink = torch.from_numpy(pixels).float()[None] / 128 - 1, torch.from_numpy(labels > 0).float()[None, None]
     ways = ("nothing", "skips", "unpooling", "dilation")
-    figure, charts = panels(len(ways) + 1, 2.9, 3.2)
+    figure, charts = panels(len(ways) + 2, 2.9, 3.2, columns=3)
     image(charts[0], pixels[0].astype(float), color="gray")
     charts[0].set_title("input")
-    for chart, way in zip(charts[1:], ways, strict=True):
+    image(charts[1], (labels > 0).astype(float), color="gray")
+    charts[1].set_title("truth")
+    for chart, way in zip(charts[2:], ways, strict=True):
         network = Tiny(way)
         fit(network, lambda net=network: F.binary_cross_entropy_with_logits(net(x), ink), 150, 0.005)
         with torch.no_grad():

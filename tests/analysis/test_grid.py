@@ -53,7 +53,7 @@ def test_shapes_that_leave_room():
 
 
 def test_what_has_no_interior_is_named():
-    with pytest.raises(UserError, match="no positions along axis 0"):
+    with pytest.raises(UserError, match="no positions along the input's axes"):
         grid_of(nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), (1, 16, 16))
     grid = grid_of(toy_models.squeeze_excitation(), (2, 32, 32))
     assert grid.barriers

@@ -3,6 +3,7 @@
 from collections import OrderedDict, namedtuple
 
 import pytest
+import torch
 from torch import nn
 
 from atrous.errors import UserError
@@ -43,3 +44,11 @@ def test_recurrence_is_refused_before_it_is_followed_step_by_step():
 def test_several_results_must_be_chosen_from():
     with pytest.raises(UserError, match=r"2 tensors, named \[0, 1\]"):
         export_graph(returning(lambda a, b: (a, b)), (2, 16))
+
+
+def test_weights_are_what_layers_read_beside_their_input():
+    kernel = torch.ones(1, 1, 1, 1)
+    network = Lambda(lambda m, x: torch.nn.functional.conv2d(x * 2, kernel.expand(3, 1, 5, 5) / 25, groups=3))
+    graph = export_graph(network, (3, 9, 9))
+    assert {graph.ops[i].kind for i in graph.weights} == {"constant", "expand", "div"}
+    assert {op.kind for op in graph.ops if op.index not in graph.weights} == {"input", "mul", "conv2d"}

@@ -13,6 +13,7 @@ from atrous.prediction.predictor import load
 from atrous.recipe.run import create_run
 from atrous.recipe.schema import validate
 from atrous.training.checkpoint import write_tensors
+from tests.toy_models import Lambda
 
 
 def test_an_array_of_any_size(trained):
@@ -165,6 +166,26 @@ def test_a_custom_run_says_which_network_it_needs(custom):
     other.first = nn.Conv2d(1, 4, 3, padding=1)
     with pytest.raises(UserError, match="does not fit the Own that was passed: size mismatch for"):
         load(run.folder, network=other)
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda y: torch.cat([y, -y]), r"\(2, 2, 6, 10\) for 1 input: it must return one result per input"),
+        (lambda y: y[:1], r"\(1, 2, 6, 10\) for 2 inputs: it must return one result per input, \(2, 2"),
+        (lambda y: y[0], "the task needs"),
+        (lambda y: y.squeeze(0), "the task needs"),
+        (lambda y: y.transpose(2, 3), "axes are exchanged"),
+        (lambda y: y.permute(0, 2, 3, 1), "the task needs"),
+        (lambda y: y.argmax(1), "the task needs"),
+        (lambda y: (y, y), "gives tuple: it must return one tensor"),
+    ],
+)
+def test_a_network_of_your_own_returns_one_result_per_input(function, text):
+    layer = nn.Conv2d(1, 2, 1)
+    network = Lambda(lambda m, x: function(m.layer(x.repeat_interleave(2, 2).repeat_interleave(2, 3))), layer=layer)
+    with pytest.raises(UserError, match=text):
+        own_network(network, 2, 1, 2, mean=[0.0], std=[1.0])
 
 
 def test_outputs_of_another_form_are_refused(custom):

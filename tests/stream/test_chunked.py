@@ -126,3 +126,16 @@ def test_rows_that_wait_are_copies():
     sink.flush()
     assert array.array[0].tolist() == [1] * 12 + [0] * 8
     assert (sink.shape, sink.dtype) == ((1, 20), array.dtype)
+
+
+def test_an_array_with_shards_is_written_in_whole_shards():
+    array = Chunks(np.zeros((1, 20, 6), np.float32), (1, 2, 6))
+    array.shards = (1, 8, 6)
+    assert chunk_rows(array, 1) == 2
+    assert chunk_rows(array, 1, written=True) == 8
+    sink, values = ChunkedSink(array, 1), np.random.default_rng(0).normal(size=(1, 20, 6)).astype("f4")
+    for lo in range(0, 20, 3):
+        sink[:, lo : min(lo + 3, 20), 0:6] = values[:, lo : lo + 3]
+    sink.flush()
+    assert [(key[1].start, key[1].stop) for key in array.accesses] == [(0, 8), (8, 16), (16, 20)]
+    np.testing.assert_array_equal(array.array, values)

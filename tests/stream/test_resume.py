@@ -61,6 +61,56 @@ def test_another_run_is_not_continued(tmp_path, monkeypatch):
         stream(settled(toy_models.unet(2), seed=1), x.numpy(), sink, axis=0, strip=8, resume=True)
 
 
+def without_head(path):
+    np.savez(path, v3=np.zeros(2))
+
+
+def other_values(path):
+    with np.load(path) as stored:
+        values = {name: stored[name] if name == "head" else stored[name][:0] for name in stored.files}
+    np.savez(path, **values)
+
+
+def too_far(path):
+    with np.load(path) as stored:
+        values = {name: stored[name] for name in stored.files}
+    values["head"] = np.array(str(values["head"]).replace('"passes": 1', '"passes": 7'))
+    np.savez(path, **values)
+
+
+DAMAGES = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-40]),
+    "cut in the middle": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("version https://git-lfs.github.com/spec/v1"),
+    "changed bytes": lambda path: path.write_bytes(
+        bytes(b ^ 255 if i > 90 else b for i, b in enumerate(path.read_bytes()))
+    ),
+    "an array": lambda path: path.write_bytes((path.parent / "other.npy").read_bytes()),
+    "no head": without_head,
+    "other values": other_values,
+    "too many passes": too_far,
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_record_begins_anew_and_says_so(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(resume_module, "EVERY", 0.0)
+    network = settled(toy_models.two_dimensional()["group norm"])
+    x = torch.randn(2, 96, 24, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        wanted = network(x[None])[0]
+    np.save(tmp_path / "other.npy", np.zeros(3))
+    sink = np.lib.format.open_memmap(tmp_path / "out.npy", mode="w+", dtype=np.float32, shape=tuple(wanted.shape))
+    with pytest.raises(Killed):
+        stream(network, Counting(x.numpy(), 150), sink, axis=0, strip=8, resume=True)
+    DAMAGES[name](tmp_path / "out.npy.progress.npz")
+    with pytest.warns(UserWarning, match=r"out\.npy\.progress\.npz: the record .* is damaged .*: the run begins anew"):
+        stream(network, x.numpy(), sink, axis=0, strip=8, resume=True)
+    assert difference(torch.from_numpy(np.array(sink)), wanted) <= 5e-5
+    assert not (tmp_path / "out.npy.progress.npz").exists()
+
+
 def slope(network):
     network[1].negative_slope = 0.5
     return {}

@@ -27,9 +27,9 @@ REASONS = {
         "grid_sampler",
         "grid_sampler_2d",
         "grid_sampler_3d",
-        "gather",
         "nonzero",
         "masked_select",
+        "masked_scatter",
     ),
     "resizes with antialiasing, which has no rule": ("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
 }
@@ -61,17 +61,23 @@ def along(op: Op, axis: Axis) -> Along:
         return Along(2 + axis.index)
     _check_repeatable(op)
     if not any(axis.streamed(i) for i in op.inputs):
-        return RULES[op.kind](op, axis) if op.inputs and op.kind in GENERATORS else Along(None)
+        makes_rows = op.inputs and op.kind in GENERATORS and op.index not in axis.graph.weights
+        return RULES[op.kind](op, axis) if makes_rows else Along(None)
     rule = RULES.get(op.kind)
     if rule is not None:
         return rule(op, axis)
-    if _pointwise(op):
+    if is_pointwise(op):
         return aligned(op, axis)
     raise Refused(op, "streaming has no rule for this operator, so which rows it reads is not known")
 
 
-def _pointwise(op: Op) -> bool:
-    """Return whether ATen marks the operator as pointwise, under this or another overload of its name."""
+def is_pointwise(op: Op) -> bool:
+    """Return whether the operator computes each number from the numbers at the same place, inputs broadcast.
+
+    ATen marks such operators, under this or another overload of the name; `rows.py` lists those that it does not mark.
+    """
+    if RULES.get(op.kind) is rows.pointwise:
+        return True
     if not isinstance(op.target, torch._ops.OpOverload):
         return False
     packet = op.target.overloadpacket
@@ -91,14 +97,27 @@ def _check_repeatable(op: Op) -> None:
 def follow(graph: Graph, index: int) -> Axis:
     """Follow spatial axis `index` (0 is the first) through a lowered graph, operator by operator. Raises `Refused`.
 
+    A whole value that is expanded to the size of a grid becomes rows there, so that it takes no memory. That may be a
+    mistake: a matrix of channels has as many dimensions. If it leads to a refusal, such values are left whole.
+
     >>> from torch import nn
     >>> from atrous.geometry.graph import export_graph
     >>> axis = follow(export_graph(nn.Conv1d(2, 4, 3, stride=2), (2, 32)), 0)
     >>> axis.length(0), axis.length(axis.graph.output), axis.passes
     (32, 15, 1)
     """
-    axis = Axis(graph, index)
-    for op in graph.ops:
+    try:
+        return _followed(Axis(graph, index))
+    except Refused as reason:
+        try:
+            return _followed(Axis(graph, index, spreads=False))
+        except Refused as second:
+            raise max(reason, second, key=lambda refused: refused.index) from None
+
+
+def _followed(axis: Axis) -> Axis:
+    """Fill in how every operator acts along the axis."""
+    for op in axis.graph.ops:
         entry = along(op, axis)
         axis.along.append(entry)
         axis.levels.append(max((axis.levels[i] for i in op.inputs), default=0) + entry.barrier)

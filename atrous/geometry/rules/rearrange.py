@@ -140,8 +140,10 @@ def expand(op: Op, axis: Axis) -> Along:
     dim = 2 + axis.index
     if len(op.shape) != 2 + axis.graph.ndim or op.shape[dim] == 1 or dim < shift or op.numel == source.numel:
         return Along(None)
-    step = Everything(1) if source.shape[dim - shift] == 1 else IDENTITY
-    return Along(dim, (Read(source.index, dim - shift, step),))
+    grows = source.shape[dim - shift] == 1
+    if not grows and not axis.spreads:
+        return Along(None)
+    return Along(dim, (Read(source.index, dim - shift, Everything(1) if grows else IDENTITY),))
 
 
 def slices(op: Op, axis: Axis) -> Along:
@@ -239,11 +241,19 @@ def index_select(op: Op, axis: Axis) -> Along:
 
 
 def index(op: Op, axis: Axis) -> Along:
-    """Return how the choice of channels by one list of numbers acts, as in `x[:, [2, 0, 1]]`."""
-    dim, indices = _dim(op, axis), op.arguments["indices"]
-    used = [(d, i) for d, i in enumerate(indices) if i is not None]
-    shapes = [axis.graph.ops[i.index].shape for _, i in used]
-    if len(used) != 1 or len(shapes[0]) != 1 or used[0][0] == dim or axis.streamed(used[0][1].index):
+    """Return how the choice by one list of numbers acts: of channels, as in `x[:, [2, 0, 1]]`, or of rows of a table.
+
+    In `table[labels]` the numbers have the axis, and their dimensions stand in the place of the one that is indexed.
+    """
+    source, indices = op.args[0].index, op.arguments["indices"]
+    used = [(d, i.index) for d, i in enumerate(indices) if i is not None]
+    if len(used) != 1:
+        raise Refused(op, "picks by several lists of numbers")
+    place, numbers = used[0]
+    if not axis.streamed(source):
+        return same(op, axis, place + (axis.dim(numbers) or 0), numbers)
+    dim = axis.dim(source)
+    if dim is None or len(axis.graph.ops[numbers].shape) != 1 or place == dim or axis.streamed(numbers):
         raise Refused(op, "picks by several lists of numbers, or along the axis")
     return same(op, axis)
 
@@ -272,7 +282,11 @@ def turned(op: Op, axis: Axis) -> Along:
     """Return how a flip or roll acts. Refuse those of the axis."""
     dim = _dim(op, axis)
     dims = [d % len(op.shape) for d in op.arguments["dims"]]
-    if dim in dims or not dims:
+    if not dims:
+        raise Refused(op, "moves all numbers around in a circle, over all dimensions together")
+    if dim in dims and op.kind == "roll":
+        raise Refused(op, "moves the rows around in a circle, so that the first rows need the last")
+    if dim in dims:
         raise Refused(op, "turns the axis around")
     return same(op, axis)
 

@@ -4,8 +4,6 @@ Over other dimensions than the axis, each row is reduced by itself. Over the axi
 all rows and gives a whole value, gathered strip by strip.
 """
 
-import math
-
 from atrous.geometry.axis import Along, Axis, Refused, same
 from atrous.geometry.graph import Op
 from atrous.geometry.maps import Everything
@@ -32,8 +30,6 @@ def reduction(op: Op, axis: Axis) -> Along:
     if dim in dims:
         if op.kind not in ACCUMULATED or op.item == 1:
             raise Refused(op, "needs the whole axis, and has no rule to gather it piece by piece")
-        if op.kind == "linalg_vector_norm" and -math.inf < op.arguments["ord"] <= 0:
-            raise Refused(op, f"gathers a norm of order {op.arguments['ord']}, which has no rule")
         return Along(None, same(op, axis, dim, step=Everything(axis.length(source))).reads, barrier=True)
     keeps_dims = bool(op.arguments.get("keepdim", False))
     return same(op, axis, dim if keeps_dims else dim - sum(d < dim for d in dims))
@@ -42,8 +38,10 @@ def reduction(op: Op, axis: Axis) -> Along:
 def moments(op: Op, axis: Axis) -> Along:
     """Return how the statistics of group norm act: as a barrier."""
     source = op.inputs[0]
-    step = Everything(axis.length(source))
-    return Along(None, same(op, axis, axis.dim(source), source, step).reads, barrier=True)
+    dim, step = axis.dim(source), Everything(axis.length(source))
+    if dim is not None and dim < 2:
+        raise Refused(op, "normalizes over dimensions of which the axis is none, which has no rule")
+    return Along(None, same(op, axis, dim, source, step).reads, barrier=True)
 
 
 def over_one_dim(op: Op, axis: Axis) -> Along:
@@ -52,10 +50,10 @@ def over_one_dim(op: Op, axis: Axis) -> Along:
     return same(op, axis)
 
 
-UNGATHERED = ("argmax", "argmin", "logsumexp", "prod", "any", "all", "median", "mode", "kthvalue")
+UNGATHERED = ("argmax", "argmin", "logsumexp", "prod", "any", "all", "median", "mode", "kthvalue", "count_nonzero")
 """Reductions that have a rule over other dimensions only."""
 
-KEEP_DIM = ("topk", "cumsum", "cumprod", "cummax", "cummin", "sort", "argsort")
+KEEP_DIM = ("topk", "cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "sort", "argsort")
 """Operators over one dimension, which the result has too."""
 
 RULES = {

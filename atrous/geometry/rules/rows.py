@@ -55,6 +55,8 @@ def matmul(op: Op, axis: Axis) -> Along:
     a, b = (axis.graph.ops[r.index] for r in op.args[:2])
     n = len(op.shape)
     if axis.streamed(a.index) and axis.streamed(b.index):
+        if axis.dim(a.index) == len(a.shape) - 1 and axis.dim(b.index) == len(b.shape) - 2:
+            raise Refused(op, "lets channels attend to channels by a sum over all positions, which has no rule")
         raise Refused(op, "multiplies positions with positions (attention)")
     source, side = (a, 0) if axis.streamed(a.index) else (b, 1)
     if len(a.shape) < 2 or len(b.shape) < 2:
@@ -117,6 +119,34 @@ def per_image(op: Op, axis: Axis) -> Along:
     return along
 
 
+def each_by_table(op: Op, axis: Axis) -> Along:
+    """Return how a comparison of each number with a whole list of others acts (`isin`, `bucketize`)."""
+    return same(op, axis)
+
+
+def one_hot(op: Op, axis: Axis) -> Along:
+    """Return how class numbers become vectors, along a new last dimension."""
+    return same(op, axis)
+
+
+def embedding(op: Op, axis: Axis) -> Along:
+    """Return how rows of a table are looked up, by numbers that have the axis; the table has none."""
+    return same(op, axis, source=op.arguments["indices"].index)
+
+
+def among_channels(op: Op, axis: Axis) -> Along:
+    """Return how values are gathered from, or scattered to, places that the data decide, along another dimension.
+
+    Refuse places along the axis.
+    """
+    dims = {axis.dim(i) for i in op.inputs if axis.streamed(i)}
+    if dims == {op.arguments["dim"] % len(op.shape)}:
+        raise Refused(op, "reads or writes at positions that the data decide")
+    if len({len(axis.graph.ops[i].shape) for i in op.inputs if axis.graph.ops[i].shape}) != 1:
+        raise Refused(op, "its inputs have different numbers of dimensions")
+    return aligned(op, axis, [i for i in op.inputs if axis.graph.ops[i].shape])
+
+
 def prelu(op: Op, axis: Axis) -> Along:
     """Return how a PReLU acts, with one slope per channel."""
     return first_only(op, axis)
@@ -127,8 +157,9 @@ RULES = {
         (
             *("absolute", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "clip", "fix"),
             *("divide", "multiply", "subtract", "negative", "square", "floor_divide", "true_divide", "float_power"),
-            *("greater", "greater_equal", "less", "less_equal", "not_equal", "isin", "real", "imag", "conj"),
+            *("greater", "greater_equal", "less", "less_equal", "not_equal", "real", "imag", "conj"),
             *("where", "log_sigmoid_forward", "special_ndtr", "special_expit", "complex", "polar"),
+            *("__and__", "__or__", "__xor__", "__lshift__", "__rshift__"),
             "hardswish",
             "rsub",
             "zeros_like",
@@ -162,6 +193,10 @@ RULES = {
     **dict.fromkeys(("matmul", "bmm", "mm"), matmul),
     **dict.fromkeys(("prelu", "_prelu_kernel", "affine", "channel_shuffle", "native_channel_shuffle"), first_only),
     **dict.fromkeys(("group_norm", "instance_norm"), per_image),
+    **dict.fromkeys(("isin", "bucketize"), each_by_table),
+    **dict.fromkeys(("gather", "scatter", "scatter_add"), among_channels),
+    "one_hot": one_hot,
+    "embedding": embedding,
     "linear": linear,
     "einsum": einsum,
 }
