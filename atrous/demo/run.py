@@ -100,7 +100,7 @@ def demo(
     say("\n4/5  evaluating on the test images, whose digits were not used for training")
     start = time.monotonic()
     scores = evaluate(run, data, split="test").scores
-    (run / "scores-test.json").write_text(json.dumps(scores.to_dict(), indent=1))
+    (run / "scores-test.json").write_text(json.dumps(scores.to_dict(), indent=1), encoding="utf-8")
     say(scores.text())
     timed("evaluate", start)
 

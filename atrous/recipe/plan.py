@@ -8,7 +8,7 @@ from typing import Any
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
-from atrous.machine import has_bfloat16, memory_bytes
+from atrous.machine import has_bfloat16, memory_limit
 from atrous.recipe.intensity import network_statistics, plan_input, working_spacing
 from atrous.recipe.schema import Recipe, validate
 from atrous.recipe.volume import plan_patch
@@ -41,7 +41,7 @@ class Request:
         minutes: wall time of the whole run.
         epochs: passes over the data, instead of minutes.
         seed: random seed.
-        memory: bytes that training may take; None for what the machine has.
+        memory: bytes that training may take; None for what this process may use.
     """
 
     minutes: float | None = None
@@ -211,7 +211,7 @@ def _plan_small_crops(crop: Sequence[int], images: int) -> int:
 
 def plan_batch(crop: Sequence[int], wanted: int, request: Request, reasons: dict[str, str]) -> int:
     """Return how many crops a step has: `wanted`, or as many as fit into memory."""
-    available = request.memory or memory_bytes()
+    available = request.memory or memory_limit()
     # Measured on the planned networks: about 2.2 kB of activations a position in bfloat16, twice that in float32.
     need = math.prod(crop) * (2_200 if has_bfloat16() else 4_400)
     batch = int(min(wanted, max(1, 0.4 * available / need)))

@@ -97,8 +97,8 @@ def create_run(folder: Path, recipe: Recipe, reasons: Mapping[str, str], command
         folder.parent.mkdir(parents=True, exist_ok=True)
         with replacing(folder) as beside:
             beside.mkdir()
-            (beside / "recipe.toml").write_text(to_toml(recipe, reasons))
-            (beside / "environment.json").write_text(json.dumps(environment(command), indent=1))
+            (beside / "recipe.toml").write_text(to_toml(recipe, reasons), encoding="utf-8")
+            (beside / "environment.json").write_text(json.dumps(environment(command), indent=1), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}): give another --out") from error
     return Run(folder, recipe)

@@ -219,7 +219,7 @@ def read_recipe(path: Path) -> Recipe:
     if path.is_dir():
         raise UserError(f"{path}: is a folder: name the recipe.toml in it")
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -36,9 +36,11 @@ def write_summary(
         outcome: how the training ended.
         examples: what the report shows of the split.
     """
-    (run.folder / "scores.json").write_text(json.dumps({"split": split, **scores.to_dict()}, indent=1))
-    facts = json.loads((run.folder / "environment.json").read_text())
-    recipe, checked = (run.folder / "recipe.toml").read_text(), run.folder / "check.txt"
+    (run.folder / "scores.json").write_text(
+        json.dumps({"split": split, **scores.to_dict()}, indent=1), encoding="utf-8"
+    )
+    facts = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
+    recipe, checked = (run.folder / "recipe.toml").read_text(encoding="utf-8"), run.folder / "check.txt"
     content = ReportContent(
         title=f"{run.folder.name}: {run.recipe.model.name} on {dataset.root.resolve().name}",
         verdict={
@@ -53,7 +55,7 @@ def write_summary(
         recipe_toml=recipe,
         environment=_flat(facts),
         commands=_commands(run, facts["command"], split),
-        data_summary=checked.read_text() if checked.exists() else "",
+        data_summary=checked.read_text(encoding="utf-8") if checked.exists() else "",
         plan_reasons=[line[1:].strip() for line in recipe.splitlines()[1:] if line.startswith("# ")],
     )
     write_report(run.folder / "report.html", content)
