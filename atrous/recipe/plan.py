@@ -3,10 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
+from atrous.data.layouts.memory import ROOT
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
 from atrous.machine import has_bfloat16, memory_limit
 from atrous.recipe.intensity import network_statistics, plan_input, working_spacing
@@ -131,11 +133,22 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     return PlannedRecipe(validate(values, "plan"), reasons)
 
 
+def stored_path(path: Path) -> str:
+    """Return a path as a recipe stores it: absolute, so that the run works from every folder.
+
+    What stands for data in memory stays as it is.
+
+    >>> stored_path(ROOT)
+    '(in memory)'
+    """
+    return str(path if path == ROOT else path.absolute())
+
+
 def plan_data(dataset: Dataset) -> dict[str, object]:
     """Return the section `data` of a recipe."""
     return {
-        "root": str(dataset.root),
-        "description": None if dataset.description is None else str(dataset.description),
+        "root": stored_path(dataset.root),
+        "description": None if dataset.description is None else stored_path(dataset.description),
         "train": "train",
         "val": "val" if dataset.splits.get("val") else "train",
         "kind": dataset.kind,

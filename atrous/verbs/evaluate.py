@@ -63,9 +63,9 @@ def evaluate(
     predictor = load(run, flip=tta == "flip", **loading)
     if metrics:
         predictor = replace(predictor, task=CustomTask(predictor.task, None, metrics))
-    recipe = predictor.run.recipe
     if data is None:
-        data, description = recipe.data.root, description or recipe.data.description
+        data, described = predictor.run.data()
+        description = description or described
     dataset = open_dataset_from(data, description)
     samples = dataset.splits.get(split, ())
     if not samples:

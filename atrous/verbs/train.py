@@ -18,7 +18,7 @@ from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import build_network, build_settings, build_task, count_parameters, describe
-from atrous.recipe.plan import PlannedRecipe, Request
+from atrous.recipe.plan import PlannedRecipe, Request, stored_path
 from atrous.recipe.run import Run, check_new, create_run, open_run
 from atrous.recipe.schema import Recipe, override, read_recipe
 from atrous.tasks.custom import CustomTask, LossFunction, MetricFunction
@@ -191,8 +191,10 @@ def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> T
         raise UserError(f"--resume continues a run as it was begun: leave out {', '.join(given or ['settings'])}")
     assert chosen.resume is not None
     run = open_run(chosen.resume)
-    root, described = run.recipe.data.root, run.recipe.data.description
-    opened = open_data(root if data is None else data, described if data is None else None, chosen.val)
+    described = None
+    if data is None:
+        data, described = run.data()
+    opened = open_data(data, described, chosen.val)
     check = _checked(opened, watch)
     agree_with_data(run.recipe, check.dataset, check.fingerprint)
     watch.say(f"resuming {run.folder}")
@@ -236,8 +238,8 @@ def _with_own_network(recipe: Recipe) -> Recipe:
 
 def _followed(recipe: Recipe, dataset: Dataset, chosen: TrainOptions) -> Recipe:
     """A recipe that is followed on a data set, which may be another than the one it was planned for."""
-    described = None if dataset.description is None else str(dataset.description)
-    data = {"root": str(dataset.root), "description": described, "kind": dataset.kind}
+    described = None if dataset.description is None else stored_path(dataset.description)
+    data = {"root": stored_path(dataset.root), "description": described, "kind": dataset.kind}
     given = {"minutes": chosen.minutes, "epochs": chosen.epochs, "seed": chosen.seed}
     changes = [f"train.{key}={value}" for key, value in given.items() if value is not None]
     return override(recipe.model_copy(update={"data": recipe.data.model_copy(update=data)}), changes)

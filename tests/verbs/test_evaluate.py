@@ -1,5 +1,7 @@
 """Evaluation: the same figures as counting by hand."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ from atrous.data.dataset import open_dataset
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.verbs.evaluate import evaluate, measure
+from atrous.verbs.train import train
+from tests.conftest import SMALL
 from tests.volumes import write_volumes
 
 
@@ -53,3 +57,16 @@ def test_mistakes_are_named(trained, digits, squares):
         evaluate(trained, digits, tta="rotate")
     with pytest.raises(UserError, match="the run learned background, digit 0"):
         evaluate(trained, squares)
+
+
+def test_a_run_trained_with_relative_paths_is_evaluated_from_elsewhere(digits, tmp_path, monkeypatch):
+    """The data, a dataset.toml that lies elsewhere, and the run: all relative to the folder of the training."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    shutil.copytree(digits, tmp_path / "here" / "scenes")
+    (tmp_path / "here" / "scenes" / "dataset.toml").rename(tmp_path / "here" / "described.toml")
+    monkeypatch.chdir(tmp_path / "here")
+    done = train("scenes", out="run", epochs=1, settings=SMALL, description="described.toml")
+    monkeypatch.chdir(tmp_path / "there")
+    assert evaluate("../here/run").scores.miou == done.scores.miou
+    train(resume=tmp_path / "here" / "run")  # it opens the data again, and finds nothing left to do
