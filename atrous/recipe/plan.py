@@ -9,6 +9,7 @@ from typing import Any
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.data.layouts.memory import ROOT
+from atrous.device import choose_device, is_fast_in_bfloat16
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
 from atrous.machine import has_bfloat16, memory_limit
 from atrous.recipe.intensity import network_statistics, plan_input, working_spacing
@@ -44,12 +45,14 @@ class Request:
         epochs: passes over the data, instead of minutes.
         seed: random seed.
         memory: bytes that training may take; None for what this process may use.
+        device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for whichever is there.
     """
 
     minutes: float | None = None
     epochs: float | None = None
     seed: int = 0
     memory: int | None = None
+    device: str = "cpu"
 
     def length(self, default: float, reasons: dict[str, str]) -> dict[str, Any]:
         """Return the keys of the section `train` that say how long; `default` epochs where nobody said it."""
@@ -60,10 +63,12 @@ class Request:
         return {"minutes": self.minutes, "epochs": epochs, "seed": self.seed}
 
 
-def plan_precision(reasons: dict[str, str]) -> str:
-    """Return the arithmetic that this processor is fast at."""
-    reasons["train.precision"] = f"this processor {'has' if has_bfloat16() else 'lacks'} bfloat16 arithmetic"
-    return "bf16-mixed" if has_bfloat16() else "32-true"
+def plan_precision(request: Request, reasons: dict[str, str]) -> dict[str, str]:
+    """Return the keys of the section `train` that say on which device, and in which arithmetic it is fast at."""
+    fast, where = is_fast_in_bfloat16(request.device), choose_device(request.device)
+    named = "this processor" if where == "cpu" else where
+    reasons["train.precision"] = f"{named} {'has' if fast else 'lacks'} bfloat16 arithmetic"
+    return {"precision": "bf16-mixed" if fast else "32-true", "accelerator": request.device}
 
 
 def plan_crop(size: Sequence[float], multiple: int = STRIDE) -> tuple[int, ...]:
@@ -126,7 +131,7 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
         "train": {
             "crop": list(crop),
             "batch_size": plan_batch(crop, wanted, request, reasons),
-            "precision": plan_precision(reasons),
+            **plan_precision(request, reasons),
             **request.length(EPOCHS_DEFAULT, reasons),
         },
     }

@@ -177,22 +177,69 @@ def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """
     values = recipe.model_dump()
     for setting in settings:
-        key, sign, text = setting.partition("=")
-        parts = key.strip().split(".")
-        if parts == ["stages"] and sign:
-            values["stages"] = _preset(setting, text.strip())
+        section, key, value = split_setting(setting)
+        if section == "stages":
+            values["stages"] = value
             continue
-        if not sign or len(parts) != 2:
-            raise UserError(f"--set {setting}: write section.key=value, for example train.batch_size=4")
-        if parts[0] == "stages" or parts[0] not in values:
-            known = ", ".join(name for name in values if name != "stages")
-            raise UserError(f"--set {setting}: no section {parts[0]!r}: sections are {known}")
-        values[parts[0]][parts[1]] = _parse(text.strip())
-        if parts == ["train", "minutes"]:
+        values[section][key] = value
+        if (section, key) == ("train", "minutes"):
             values["train"]["epochs"] = None
-        if parts == ["train", "epochs"]:
+        if (section, key) == ("train", "epochs"):
             values["train"]["minutes"] = None
     return validate(values, "--set")
+
+
+def check_settings(settings: Iterable[str]) -> None:
+    """Check every setting by itself, before there is a recipe: its form, its key, and whether its value fits the key.
+
+    Raises:
+        UserError: as `override`.
+    """
+    for setting in settings:
+        section, key, value = split_setting(setting)
+        if section != "stages":
+            check_value(section, key, value, "--set")
+
+
+def check_value(section: str, key: str, value: Any, source: str) -> None:
+    """Check one value of a recipe by itself; `source` names it in errors.
+
+    Raises:
+        UserError: there is no such key (the nearest one is named), or the value does not fit it.
+    """
+    kind = Recipe.model_fields[section].annotation
+    assert isinstance(kind, type)
+    assert issubclass(kind, Section)
+    if key not in kind.model_fields:
+        raise UserError(_explain({"type": "extra_forbidden", "loc": (section, key)}, source))
+    try:
+        kind.__pydantic_validator__.validate_assignment(kind.model_construct(), key, value)
+    except ValidationError as error:
+        told = [_explain({**e, "loc": (section, *e["loc"])}, source) for e in error.errors()]
+        raise UserError("; ".join(told)) from None
+
+
+def split_setting(setting: str) -> tuple[str, str, Any]:
+    """Return section, key and value of a `section.key=value` setting; of `stages=NAME` the key is empty.
+
+    Raises:
+        UserError: it has another form, or there is no such section.
+
+    >>> split_setting("train.batch_size=4")
+    ('train', 'batch_size', 4)
+    """
+    key, sign, text = setting.partition("=")
+    parts = key.strip().split(".")
+    if parts == ["stages"] and sign:
+        return "stages", "", _preset(setting, text.strip())
+    if not sign or len(parts) != 2:
+        raise UserError(f"--set {setting}: write section.key=value, for example train.batch_size=4")
+    sections = [name for name in Recipe.model_fields if name != "stages"]
+    if parts[0] not in sections:
+        near = difflib.get_close_matches(parts[0], sections, 1)
+        hint = f"did you mean {near[0]}.{parts[1]}? " if near else ""
+        raise UserError(f"--set {setting}: no section {parts[0]!r}: {hint}sections are {', '.join(sections)}")
+    return parts[0], parts[1], _parse(text.strip())
 
 
 def _preset(setting: str, name: str) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The sections of a recipe: every key with what it means and its default."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -177,8 +178,15 @@ class TrainSection(Section):
     validations: int = Field(12, ge=1, description="how often the run is validated")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without a gain")
     precision: Literal["bf16-mixed", "32-true"] = Field("32-true", description="arithmetic of forward and backward")
-    accelerator: Literal["cpu", "cuda", "mps", "auto"] = Field("cpu", description="hardware: cpu, cuda, mps or auto")
+    accelerator: str = Field("cpu", description="device: cpu, cuda, cuda:1, mps or auto (whichever is there)")
     seed: int = Field(0, ge=0, description="of everything drawn")
+
+    @field_validator("accelerator")
+    @classmethod
+    def _names_a_device(cls, name: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", name):
+            raise ValueError("write cpu, cuda, cuda:1, mps or auto")
+        return name
 
 
 class StageSection(Section):

@@ -45,7 +45,7 @@ class Settings:
         validations: how often the run is validated, evenly over its length.
         patience: validations without a gain after which the run stops, or None.
         precision: "bf16-mixed" or "32-true".
-        accelerator: Lightning Fabric's name of the hardware, "cpu" by default.
+        device: torch's name of the device, such as "cpu", "cuda" or "cuda:1".
         seed: of everything drawn.
         stages: which part of the network learns when; all of it all the time when there are none.
     """
@@ -58,7 +58,7 @@ class Settings:
     validations: int = 12
     patience: int | None = None
     precision: str = "bf16-mixed"
-    accelerator: str = "cpu"
+    device: str = "cpu"
     seed: int = 0
     stages: tuple[Stage, ...] = ()
 
@@ -198,7 +198,9 @@ def fit(
     from lightning_fabric import Fabric
 
     torch.set_flush_denormal(True)
-    fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)  # type: ignore[arg-type]
+    device = torch.device(settings.device)
+    devices = 1 if device.index is None else [device.index]
+    fabric = Fabric(accelerator=device.type, devices=devices, precision=settings.precision)  # type: ignore[arg-type]
     for weight in network.parameters():
         weight.data = weight.data.contiguous(memory_format=_memory_format(weight.ndim - 2))
     average = averaged(network)
