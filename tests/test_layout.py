@@ -98,7 +98,6 @@ ELSEWHERE = {
     "atrous/verbs/kinds.py": "tests/test_extension.py",
     "atrous/verbs/opened.py": "tests/test_examples.py",
     "atrous/verbs/progress.py": "tests/training/test_loop.py",
-    "atrous/verbs/summary.py": "tests/verbs/test_train.py",
 }
 """Modules without a test file of their own, and where they are tested."""
 

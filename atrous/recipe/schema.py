@@ -51,6 +51,8 @@ class Recipe(Section):
         return values
 
 
+_NOT_SET = "is not set:"
+"""What stands in a recipe between a key without a value and its meaning."""
 _KIND_OF_TASK = {"stranded": "genomes"}
 
 
@@ -287,7 +289,7 @@ def to_toml(recipe: Recipe, reasons: Mapping[str, str] | None = None) -> str:
             if (reason := reasons.get(f"{name}.{key}")) is not None:
                 table.add(tomlkit.comment(reason))
             if value is None:
-                table.add(tomlkit.comment(f"{key} is not set: {info.description}"))
+                table.add(tomlkit.comment(f"{key} {_NOT_SET} {info.description}"))
                 continue
             item = tomlkit.item([list(v) if isinstance(v, tuple) else v for v in value] if _listed(value) else value)
             if info.description:
@@ -300,6 +302,29 @@ def to_toml(recipe: Recipe, reasons: Mapping[str, str] | None = None) -> str:
             stages.append(tomlkit.item(stage.model_dump(exclude_none=True)))
         document.add("stages", stages)
     return tomlkit.dumps(document)
+
+
+def read_reasons(text: str) -> list[str]:
+    """Return the planner's reasons in a recipe that `to_toml` wrote, each with the key that it explains.
+
+    Keys that are not set are left out.
+
+    >>> read_reasons("# A recipe.\\n[train]\\n# small ones learn\\nbatch_size = 4 # crops\\n# clip is not set: norm")
+    ['train.batch_size: small ones learn']
+    """
+    reasons: list[str] = []
+    section, waiting = "", []
+    for line in text.splitlines()[1:]:
+        key, sign, _ = line.partition(" = ")
+        if line.startswith("["):
+            section, waiting = line.partition("]")[0].lstrip("["), []
+        elif line.startswith("# "):
+            words = line[2:].strip()
+            waiting = [] if _NOT_SET in words else [*waiting, words]
+        elif sign:
+            reasons += [f"{section}.{key}: {reason}" for reason in waiting]
+            waiting = []
+    return reasons
 
 
 def _listed(value: Any) -> bool:

@@ -19,7 +19,7 @@ from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import build_network, build_settings, build_task, count_parameters, describe
 from atrous.recipe.plan import PlannedRecipe, Request, stored_path
 from atrous.recipe.run import Run, check_new, create_run, open_run
-from atrous.recipe.schema import Recipe, override, read_recipe
+from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
 from atrous.tasks.custom import CustomTask
 from atrous.tasks.task import EvaluationResult, Task
 from atrous.training.budget import Budget
@@ -168,7 +168,9 @@ def _planned(check: Check, follow: Recipe | None, chosen: TrainOptions) -> Plann
     if recipe.train.minutes is None and recipe.train.epochs is None:
         raise UserError("the recipe does not say how long to train: give --minutes or --epochs")
     agree_with_data(recipe, dataset, fingerprint)
-    return PlannedRecipe(recipe, planned.reasons)
+    set_by_user = {".".join(split_setting(setting)[:2]) for setting in chosen.overrides}
+    reasons = {key: reason for key, reason in planned.reasons.items() if key not in set_by_user}
+    return PlannedRecipe(recipe, reasons)
 
 
 def _with_own_network(recipe: Recipe) -> Recipe:
