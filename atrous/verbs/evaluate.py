@@ -21,6 +21,7 @@ from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.build import build_preparation
 from atrous.recipe.run import Run
 from atrous.tasks.custom import CustomTask, MetricFunction
+from atrous.tasks.task import NotFinite
 from atrous.verbs.opened import open_dataset_from
 
 
@@ -130,7 +131,8 @@ def measure(
     """Return the metrics of some samples; the next one is read while one is computed.
 
     Raises:
-        UserError: a file cannot be read, or a sample has other axes than the run or another size than its labels.
+        UserError: a file cannot be read, or a sample has other axes than the run or another size than its labels,
+            or the network's output for it is not finite.
     """
     start, metrics, target = time.monotonic(), predictor.task.metrics(), dataset.target
     ndim = predictor.run.recipe.model.ndim
@@ -141,7 +143,13 @@ def measure(
             path = sample.image.path if sample.target is None else sample.target.path
             raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}")
         spacing = dataset.spacing_of(sample)
-        metrics.update(sample.name, probabilities(predictor, image, spacing), target.tensor(values), spacing)
+        try:
+            metrics.update(sample.name, probabilities(predictor, image, spacing), target.tensor(values), spacing)
+        except NotFinite:
+            raise UserError(
+                f"{sample.image.path}: the network's output is not finite (nan or infinite): look at the values of "
+                "this image and of the training images, and train with train.precision=32-true or a lower rate"
+            ) from None
         progress(index + 1, len(samples))
     return metrics.result(time.monotonic() - start, tta)
 

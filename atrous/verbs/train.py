@@ -210,7 +210,13 @@ def _train(
     with tempfile.TemporaryDirectory(prefix="atrous-") as scratch:
         parts = _build(recipe, check, opened, Path(scratch), chosen, watch)
         run = begin()
-        outcome = _learn(run, parts, budget, watch, resume=chosen.resume is not None)
+        try:
+            outcome = _learn(run, parts, budget, watch, resume=chosen.resume is not None)
+        except UserError as error:
+            raise UserError(
+                f"{error}; the run is kept, and goes on from its last checkpoint with: "
+                f"atrous train --resume {run.folder}"
+            ) from error
     if outcome.interrupted:
         watch.say(f"stopped at step {outcome.step}; resume with: atrous train --resume {run.folder}")
         return Trained(run, outcome, None)
@@ -261,7 +267,7 @@ def _learn(run: Run, parts: _Parts, budget: Budget, watch: _Watch, *, resume: bo
         budget=budget,
         settings=build_settings(recipe),
         folder=run.folder,
-        monitor=replace(watch.monitor, on_stage=watch.say),
+        monitor=replace(watch.monitor, tell=watch.say),
         resume=resume,
     )
 
@@ -272,7 +278,10 @@ def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, 
         load(run, device=choose_device(run.recipe.train.accelerator), network=chosen.network),
         task=_task(run.recipe, chosen),
     )
-    result = measure(predictor, dataset, dataset.splits[split])
+    try:
+        result = measure(predictor, dataset, dataset.splits[split])
+    except UserError as error:
+        raise UserError(f"{error}; the trained run is kept without a report: {run.folder}") from error
     examples = KINDS[dataset.kind].examples(predictor, dataset, split, result)
     write_summary(run, dataset, split, result, outcome, examples)
     watch.say(f"report: {run.folder / 'report.html'}")
