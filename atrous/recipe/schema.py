@@ -75,6 +75,8 @@ def _agree(recipe: Recipe, source: str) -> None:
     model, train, task = recipe.model, recipe.train, recipe.task
     if train.minutes is not None and train.epochs is not None:
         raise UserError(f"{source}: both train.minutes and train.epochs are set: keep one")
+    if train.least_steps is not None and train.epochs is not None:
+        raise UserError(f"{source}: train.least_steps is for a run in minutes: set train.minutes, not train.epochs")
     for name, values in (("train.crop", train.crop), ("augment.flip", recipe.augment.flip)):
         if len(values) != model.ndim:
             raise UserError(

@@ -168,6 +168,9 @@ class TrainSection(Section):
 
     minutes: float | None = Field(None, gt=0, description="wall time of the whole run")
     epochs: float | None = Field(None, gt=0, description="passes over the data, instead of minutes")
+    least_steps: Count | None = Field(
+        None, description="with minutes: go on until so many steps are done, for four times the minutes at most"
+    )
     crop: list[Count] = Field([320, 448], description="size of a crop per axis")
     batch_size: int = Field(8, ge=1, description="crops in a step")
     learning_rate: float = Field(1e-3, gt=0, description="peak rate of AdamW")

@@ -252,7 +252,7 @@ def _task(recipe: Recipe, chosen: TrainOptions) -> Task:
 
 def _learn(run: Run, parts: _Parts, budget: Budget, watch: _Watch, *, resume: bool) -> Outcome:
     recipe, task, feed = run.recipe, parts.task, parts.feed
-    budget.minutes, budget.steps = recipe.train.minutes, None
+    budget.minutes, budget.steps, budget.least_steps = recipe.train.minutes, None, recipe.train.least_steps
     if recipe.train.epochs is not None:
         budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * feed.batches.per_epoch))
     budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * feed.full_to_quick
