@@ -129,7 +129,17 @@ def test_six_forms_of_an_image_give_the_same_labels(trained, digits, tmp_path, c
     assert len(capsys.readouterr().out.splitlines()[0]) < 300
 
 
-PAGES = ["python.md", "maps.md", "medical.md", "microscopy.md", "motifs.md", "signals.md", "video.md", "genomes.md"]
+PAGES = [
+    "doctor.md",
+    "python.md",
+    "maps.md",
+    "medical.md",
+    "microscopy.md",
+    "motifs.md",
+    "signals.md",
+    "video.md",
+    "genomes.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -20,6 +20,7 @@ ELSEWHERE = {
     "atrous/cli/check.py": "tests/cli/test_cli.py",
     "atrous/cli/convert.py": "tests/cli/test_cli.py",
     "atrous/cli/demo.py": "tests/cli/test_cli.py",
+    "atrous/cli/doctor.py": "tests/verbs/test_doctor.py",
     "atrous/cli/evaluate.py": "tests/cli/test_cli.py",
     "atrous/cli/output.py": "tests/cli/test_cli.py",
     "atrous/cli/train.py": "tests/cli/test_cli.py",

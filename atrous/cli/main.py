@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from atrous.cli import check, convert, demo, evaluate, inspect, predict, train
+from atrous.cli import check, convert, demo, doctor, evaluate, inspect, predict, train
 from atrous.errors import UserError
 
 app = typer.Typer(
@@ -35,7 +35,7 @@ def options(
     """Segmentation with fully convolutional networks: train, evaluate, predict, inspect and convert."""
 
 
-for verb in (demo, check, train, evaluate, predict, inspect, convert):
+for verb in (demo, check, train, evaluate, predict, inspect, convert, doctor):
     app.command(verb.NAME)(verb.command)
 
 
