@@ -14,6 +14,7 @@ from atrous.data.dataset import Dataset
 from atrous.data.feed.batches import ahead
 from atrous.device import check_device, choose_device
 from atrous.errors import UserError
+from atrous.files import disk_trouble
 from atrous.prediction.predictor import load
 from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import build_network, build_settings, build_task, count_parameters, describe
@@ -212,9 +213,12 @@ def _train(
         run = begin()
         try:
             outcome = _learn(run, parts, budget, watch, resume=chosen.resume is not None)
-        except UserError as error:
+        except (UserError, OSError) as error:
+            said = str(error) if isinstance(error, UserError) else disk_trouble(error)
+            if said is None:
+                raise
             raise UserError(
-                f"{error}; the run is kept, and goes on from its last checkpoint with: "
+                f"{said}; the run is kept, and goes on from its last checkpoint with: "
                 f"atrous train --resume {run.folder}"
             ) from error
     if outcome.interrupted:
