@@ -45,6 +45,12 @@ def replacing(path: Path | str) -> Iterator[Path]:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) that is never half-written."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
 class Replacement:
     """The two steps of `replacing`, for writers that begin a file in one method and finish it in another.
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from atrous.demo.digits import digit_scene, write_digit_scenes, write_picture
 from atrous.errors import UserError
+from atrous.files import write_text
 from atrous.prediction.predictor import load
 from atrous.report.page import Measured
 from atrous.report.words import headline
@@ -115,7 +116,7 @@ def demo(
     start = time.monotonic()
     tested = evaluate(run, data, split="test")
     scores = tested.scores
-    (run / "scores-test.json").write_text(json.dumps(scores.to_dict(), indent=1), encoding="utf-8")
+    write_text(run / "scores-test.json", json.dumps(scores.to_dict(), indent=1))
     say(scores.text())
     timed("evaluate", start)
 

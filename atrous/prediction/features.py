@@ -140,8 +140,6 @@ class FeatureFile(Output):
     def pause(self) -> None:
         """See `Output.pause`: keep the journal."""
         self._abandon()
-        if self._journal is not None:
-            self._journal.close()
 
     def _abandon(self) -> None:
         if self._writer is not None:

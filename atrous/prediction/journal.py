@@ -85,9 +85,8 @@ class Journal:
         self.entries: list[dict[str, Any]] = []
         whole = self._read(identity)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("r+b" if whole else "wb")
-        self._file.truncate(whole)
-        self._file.seek(whole)
+        with path.open("ab") as file:
+            file.truncate(whole)
         if not whole:
             self.add({"identity": identity})
 
@@ -112,15 +111,11 @@ class Journal:
 
     def add(self, entry: dict[str, Any]) -> None:
         """Append an entry, and return when it lies on the disk."""
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Keep the file for the next run."""
-        self._file.close()
+        with self.path.open("ab") as file:
+            file.write(json.dumps(entry).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def remove(self) -> None:
         """Remove the file: the work is done, or is given up."""
-        self._file.close()
         remove(self.path)

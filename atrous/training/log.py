@@ -17,7 +17,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        lines = [line for line in file if line.endswith("\n")]  # a killed process may have left half a line
+    rows = list(csv.DictReader(lines))
     return [{k: (v if k == "split" else float(v) if v else None) for k, v in row.items()} for row in rows]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from atrous.data.dataset import Dataset
 from atrous.data.sample import Sample
+from atrous.files import write_text
 from atrous.prediction.predictor import Predictor
 from atrous.recipe.run import Run
 from atrous.recipe.schema import Recipe, read_reasons
@@ -45,9 +46,7 @@ def write_summary(
         examples: what the report shows of the split.
         further: metrics on data that had no part in the training.
     """
-    (run.folder / "scores.json").write_text(
-        json.dumps({"split": split, **scores.to_dict()}, indent=1), encoding="utf-8"
-    )
+    write_text(run.folder / "scores.json", json.dumps({"split": split, **scores.to_dict()}, indent=1))
     facts = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
     recipe, checked = (run.folder / "recipe.toml").read_text(encoding="utf-8"), run.folder / "check.txt"
     history = read_log(run.folder / "metrics.csv")

@@ -14,7 +14,7 @@ from atrous.data.dataset import Dataset
 from atrous.data.feed.batches import ahead
 from atrous.device import check_device, choose_device
 from atrous.errors import UserError
-from atrous.files import disk_trouble
+from atrous.files import disk_trouble, write_text
 from atrous.prediction.predictor import load
 from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import build_network, build_settings, build_task, count_parameters, describe
@@ -199,7 +199,7 @@ def _folder(out: Path | str | None, name: str) -> Path:
 
 def _new_run(folder: Path, planned: PlannedRecipe, check: Check, chosen: TrainOptions) -> Run:
     run = create_run(folder, planned.recipe, planned.reasons, list(chosen.command))
-    (run.folder / "check.txt").write_text(check.text(), encoding="utf-8")
+    write_text(run.folder / "check.txt", check.text())
     return run
 
 
