@@ -164,7 +164,7 @@ run()
 
 
 def limited(size, *words):
-    """Run the command where no file may become larger than `size` bytes: writes fail or are short, as on a full disk."""
+    """Run the command where no file may grow beyond `size` bytes: writes fail or are short, as on a full disk."""
     command = [sys.executable, "-c", LIMITED, str(size), *map(str, words)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 

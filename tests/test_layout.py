@@ -84,6 +84,7 @@ ELSEWHERE = {
     "atrous/models/segnet.py": "tests/models/test_models.py",
     "atrous/models/skips.py": "tests/models/test_models.py",
     "atrous/models/unet.py": "tests/models/test_models.py",
+    "atrous/prediction/journal.py": "tests/test_crashes.py",
     "atrous/recipe/build.py": "tests/test_examples.py",
     "atrous/recipe/intensity.py": "tests/test_every_grid.py",
     "atrous/recipe/sections.py": "tests/recipe/test_schema.py",

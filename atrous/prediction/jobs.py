@@ -25,7 +25,7 @@ from atrous.geometry.plan import StreamPlan
 from atrous.prediction.features import FeatureFile
 from atrous.prediction.frames import FrameLabels
 from atrous.prediction.inputs import Input, Opened, find_inputs
-from atrous.prediction.journal import job_identity
+from atrous.prediction.journal import files_identity
 from atrous.prediction.labels import LabelFile
 from atrous.prediction.output import Output, SeveralSinks
 from atrous.prediction.overlay import OverlayPicture
@@ -125,7 +125,7 @@ def genome_outputs(predictor: Predictor, item: Input, out: Path, companions: Com
         f"{fasta_stem(item.path)}.{name}{end}" for name in predictor.run.recipe.input.tracks for end in TRACK_SUFFIXES
     ]
     tracks = [path for name in names if (path := item.path.with_name(name)).exists()]
-    identity = cache(lambda: job_identity(predictor, [item.path, *tracks]))
+    identity = cache(lambda: predictor.identity() + files_identity([item.path, *tracks]))
     options = predictor.classes, task.threshold, tuple(task.shortest), identity
     return [FeatureFile(path, item.path, *options) for path in paths]
 

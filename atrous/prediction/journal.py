@@ -5,12 +5,9 @@ import os
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from atrous.files import remove, replacing
-
-if TYPE_CHECKING:
-    from atrous.prediction.predictor import Predictor
 
 
 def files_identity(files: Iterable[Path]) -> str:
@@ -25,17 +22,6 @@ def files_identity(files: Iterable[Path]) -> str:
             facts = path.stat()
             digest.update(f"{path.name} {facts.st_size} {facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
-
-
-def job_identity(predictor: "Predictor", files: Iterable[Path]) -> str:
-    """Return a digest of everything that a result depends on: the run, its weights, the arithmetic, and the input."""
-    digest = sha256(predictor.run.recipe.model_dump_json().encode())
-    for name, tensor in predictor.network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).float().numpy().data)
-    choices = (str(predictor.dtype), predictor.flips, str(predictor.memory), predictor.engine, predictor.device)
-    digest.update(repr(choices).encode())
-    return digest.hexdigest() + files_identity(files)
 
 
 class SourceNote:
