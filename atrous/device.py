@@ -1,8 +1,9 @@
-"""Check that this machine has a device, given its name in torch."""
+"""Devices by their names in torch: whether this machine has one, which one is there, what it is fast at."""
 
 import torch
 
 from atrous.errors import UserError
+from atrous.machine import has_bfloat16
 
 
 def check_device(name: str, given_as: str = "--device") -> None:
@@ -34,3 +35,23 @@ def check_device(name: str, given_as: str = "--device") -> None:
     count = torch.accelerator.device_count()
     if (device.index or 0) >= count:
         raise UserError(f"{given_as} {name}: this machine has {count}, counted from 0: give a lower number")
+
+
+def choose_device(name: str) -> str:
+    """Return the device that a recipe names; for "auto" the accelerator of this machine, or "cpu" without one.
+
+    >>> choose_device("cuda:1")
+    'cuda:1'
+    """
+    if name != "auto":
+        return name
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return "cpu" if accelerator is None else accelerator.type
+
+
+def is_fast_in_bfloat16(name: str) -> bool:
+    """Return whether a device multiplies bfloat16 in hardware."""
+    device = torch.device(choose_device(name))
+    if device.type == "cpu":
+        return has_bfloat16()
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,9 +1,12 @@
 """Write a file or a folder beside its place, then rename it, so that a crash never leaves half of it.
 
-A rename within one folder is atomic: other programs see the old content or the new content, and nothing between.
+A rename within one folder is atomic: other programs see the old content or the new content, and nothing between. What
+is renamed lies on the disk already, so that a power cut does not leave an empty file under the new name either.
 """
 
+import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +45,12 @@ def replacing(path: Path | str) -> Iterator[Path]:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) that is never half-written."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
 class Replacement:
     """The two steps of `replacing`, for writers that begin a file in one method and finish it in another.
 
@@ -56,8 +65,8 @@ class Replacement:
         self.discard()  # a killed process of the same number may have left something
 
     def finish(self) -> None:
-        """Rename what was written to `path`."""
-        os.replace(self.beside, self.path)
+        """Rename what was written to `path`, once it lies on the disk."""
+        rename(self.beside, self.path)
 
     def discard(self) -> None:
         """Remove what was written; `path` stays as it was."""
@@ -70,3 +79,75 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+MANY_FILES = 64
+"""Of folders with more files, the whole file system is written to disk at once: that is faster."""
+
+
+def rename(source: Path, target: Path) -> None:
+    """Write a file or folder to disk, then give it another name in the same folder, which is on disk afterwards."""
+    settle(source)
+    os.replace(source, target)
+    _settle_folder(target.parent)
+
+
+def settle(path: Path) -> None:
+    """Return when a file, or a folder with everything in it, lies on the disk."""
+    if not path.is_dir():
+        _settle_file(path)
+        return
+    inside = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+    if len(inside) > MANY_FILES and hasattr(os, "sync"):
+        os.sync()
+        return
+    for file in inside:
+        _settle_file(file)
+    for folder, _, _ in os.walk(path):
+        _settle_folder(Path(folder))
+
+
+def _settle_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))  # Windows writes only what may be written
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _settle_folder(folder: Path) -> None:
+    """Return when the names in a folder lie on the disk; Windows does that by itself."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+DISK_TROUBLE = {
+    errno.ENOSPC: "the disk is full: make room",
+    errno.EDQUOT: "your disk quota is used up: make room",
+    errno.EFBIG: "files may not become that large here (ulimit -f, or the file system): allow it",
+    errno.EROFS: "the file system is read-only: give another folder",
+    errno.EIO: "the disk reports an error: give a folder on another disk",
+    errno.ENODEV: "the disk is gone: connect it again",
+}
+"""What the user can do when a disk does not take what is written, by the number of the error."""
+
+
+def disk_trouble(error: BaseException) -> str | None:
+    """Return what is wrong with the disk and what to do, None if the error is of another kind.
+
+    >>> disk_trouble(OSError(errno.ENOSPC, "No space left on device"))
+    'the disk is full: make room'
+    """
+    number = getattr(error, "errno", None)
+    # safetensors, GDAL and numpy tell it in words alone
+    code = re.search(r"code: (\d+)|os error (\d+)", str(error))
+    if number is None and code is not None:
+        number = int(code[1] or code[2])
+    if number is None and re.search(r"\d+ requested and \d+ written|No space left on device", str(error)):
+        number = errno.ENOSPC
+    return None if number is None else DISK_TROUBLE.get(number)

@@ -1,38 +1,41 @@
-"""Map the water in a scene: python examples/landcover.py SCENE OUT GREEN NIR.
+"""Learn land cover from labelled maps, and measure it in a scene: python examples/landcover.py MAPS SCENE OUT.
 
-GREEN and NIR are the numbers of these bands, counted from 1. A pixel is water if the normalized difference water index
-(green - nir) / (green + nir) is positive (S. K. McFeeters, 1996, doi.org/10.1080/01431169608948714).
+MAPS is a folder with images/*.tif and masks/*.tif (docs/maps.md), SCENE a GeoTIFF with the same bands, of any size, and
+OUT a folder for the run and the labels. The labels have the projection and the pixels of the scene.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats import open_labels, open_source, open_valid, read_header
+import atrous
+from atrous.data.formats import read_header, read_label
+from atrous.verbs.predict import PredictOptions, predict
 
-ROWS = 512
-CLASSES = ("land", "water")
+VOID = 255
 
 
-def main(scene: Path, out: Path, green: int, near_infrared: int) -> None:
-    """Read, label and write the scene strip by strip, so that it may be larger than memory."""
-    source, valid, header = open_source(scene), open_valid(scene), read_header(scene)
-    sink = open_labels(out, header.size, on_disk=True)
-    counts = np.zeros(256, int)
-    for start in range(0, header.size[0], ROWS):
-        rows = slice(start, start + ROWS)
-        a, b = (source[band - 1, rows].astype(np.float32) for band in (green, near_infrared))
-        labels = (a > b).astype(np.uint8)  # the same as (a - b) / (a + b) > 0
-        if valid is not None:
-            labels[~valid[rows]] = 255
-        counts += np.bincount(labels.reshape(-1), minlength=256)
-        sink.array[rows] = labels
-    sink.finish(like=scene, classes=CLASSES, palette=((200, 180, 120), (30, 90, 200)), void=255)
-    area = float(np.prod(header.spacing)) / 1e4 if header.spacing and header.unit == "m" else None
-    for name, count in zip(CLASSES, counts, strict=False):
-        print(f"{name}: {count} pixels" if area is None else f"{name}: {count * area:.1f} ha")
+def main(maps: Path, scene: Path, out: Path, epochs: float = 40, settings: Sequence[str] = ()) -> dict[str, float]:
+    """Train a network, label the scene in at most 1 GB of memory, and print hectares (or pixels) per class."""
+    trained = atrous.train(maps, out=out / "run", epochs=epochs, settings=settings)
+    print(f"mean IoU on maps that were held out: {trained.scores.miou:.3f}")
+
+    done = predict(trained.run, [scene], out / "labels", PredictOptions(memory="1GB"), tell=print)
+    if done.failed:
+        raise SystemExit(done.failed[0][1])
+
+    header = read_header(scene)
+    counts = np.bincount(read_label(done.written[0]).reshape(-1), minlength=256)
+    metric = header.spacing is not None and header.unit == "m"
+    area, unit = (float(np.prod(header.spacing)) / 1e4, "ha") if metric else (1.0, "pixels")
+    found = {name: float(counts[number] * area) for number, name in enumerate(trained.scores.classes)}
+    for name, size in found.items():
+        print(f"{name}: {size:.1f} {unit}")
+    print(f"without data: {counts[VOID]} pixels; labels: {done.written[0]}")
+    return found
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    main(*map(Path, sys.argv[1:4]))

@@ -15,9 +15,13 @@ from atrous.recipe.run import create_run
 from atrous.recipe.schema import override, read_recipe
 from atrous.training.checkpoint import write_tensors
 from tests.clips import make_clip, write_movie
-from tests.maps import map_transform, write_map
+from tests.conftest import SMALL
+from tests.maps import map_transform, write_maps
+from tests.volumes import write_volumes
 
 ROOT = Path(__file__).resolve().parents[1]
+SMALL_3D = ["model.encoder_width=8", "model.width=8", "train.crop=[16, 16, 16]", "train.batch_size=2"]
+CLASSES_3D = ("background", "ball", "cube")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda path: path.stem)
@@ -30,29 +34,29 @@ def test_recipes_can_be_built(path):
     assert build_preparation(recipe).intensity == tuple(recipe.input.intensity)
 
 
-def test_a_scan_is_labeled_slab_by_slab(tmp_path, capsys):
-    data = np.random.default_rng(0).normal(size=(5, 6, 40)).astype(np.float32)
-    affine = np.diag([2.0, 2.0, 5.0, 1.0])
-    nibabel.save(nibabel.Nifti1Image(data, affine), tmp_path / "scan.nii.gz")
-    main = runpy.run_path(str(ROOT / "examples" / "volumes.py"))["main"]
-    main(tmp_path / "scan.nii.gz", tmp_path / "out.nii.gz", 0.5)
-    written = nibabel.load(tmp_path / "out.nii.gz")
-    np.testing.assert_array_equal(np.asanyarray(written.dataobj), data > 0.5)
-    np.testing.assert_array_equal(written.affine, affine)
-    assert f"{(data > 0.5).sum() * 0.02:.1f} ml" in capsys.readouterr().out
+def test_structures_of_a_scan_are_measured_by_a_network(tmp_path, capsys):
+    cases = write_volumes(tmp_path / "cases")
+    scan = cases / "imagesTr" / "case0_0000.nii.gz"
+    found = example("volumes")["main"](cases, scan, tmp_path / "out", 2, SMALL_3D)
+    written = nibabel.load(tmp_path / "out" / "labels" / "case0.nii.gz")
+    np.testing.assert_array_equal(written.affine, nibabel.load(scan).affine)
+    labels = np.asanyarray(written.dataobj)
+    assert found == {name: pytest.approx((labels == n).sum() * 2 / 1000) for n, name in enumerate(CLASSES_3D)}
+    assert f"ball: {found['ball']:.2f} ml" in capsys.readouterr().out
 
 
-def test_water_of_a_scene_is_written_where_it_lies(tmp_path, capsys):
-    bands = np.random.default_rng(0).integers(1, 3000, (3, 600, 70)).astype(np.int16)
-    bands[:, :20] = -9999
-    write_map(tmp_path / "scene.tif", bands, map_transform(0), nodata=-9999)
-    main = runpy.run_path(str(ROOT / "examples" / "landcover.py"))["main"]
-    main(tmp_path / "scene.tif", tmp_path / "out.tif", 1, 3)
-    with rasterio.open(tmp_path / "out.tif") as file:
-        truth = np.where(bands[0] == -9999, 255, bands[0] > bands[2])
-        np.testing.assert_array_equal(file.read(1), truth)
-        assert file.transform == map_transform(0)
-    assert f"water: {(truth == 1).sum() * 0.01:.1f} ha" in capsys.readouterr().out
+def test_land_cover_of_a_scene_is_measured_by_a_network(tmp_path, capsys):
+    maps = write_maps(tmp_path / "maps")
+    scene = maps / "images" / "0.tif"
+    found = example("landcover")["main"](maps, scene, tmp_path / "out", 2, SMALL)
+    with rasterio.open(tmp_path / "out" / "labels" / "0.tif") as file:
+        labels, transform = file.read(1), file.transform
+    assert transform == map_transform(0)
+    assert (labels == 255).sum() == 160  # the corner without data
+    assert found == {
+        name: pytest.approx((labels == n).sum() * 0.01) for n, name in enumerate(("ground", "field", "water"))
+    }
+    assert f"water: {found['water']:.1f} ha" in capsys.readouterr().out
 
 
 def test_a_video_is_labeled_live(tmp_path, capsys):
@@ -125,7 +129,17 @@ def test_six_forms_of_an_image_give_the_same_labels(trained, digits, tmp_path, c
     assert len(capsys.readouterr().out.splitlines()[0]) < 300
 
 
-PAGES = ["python.md", "maps.md", "medical.md", "microscopy.md", "motifs.md", "signals.md", "video.md", "genomes.md"]
+PAGES = [
+    "doctor.md",
+    "python.md",
+    "maps.md",
+    "medical.md",
+    "microscopy.md",
+    "motifs.md",
+    "signals.md",
+    "video.md",
+    "genomes.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -20,6 +20,7 @@ ELSEWHERE = {
     "atrous/cli/check.py": "tests/cli/test_cli.py",
     "atrous/cli/convert.py": "tests/cli/test_cli.py",
     "atrous/cli/demo.py": "tests/cli/test_cli.py",
+    "atrous/cli/doctor.py": "tests/verbs/test_doctor.py",
     "atrous/cli/evaluate.py": "tests/cli/test_cli.py",
     "atrous/cli/output.py": "tests/cli/test_cli.py",
     "atrous/cli/train.py": "tests/cli/test_cli.py",
@@ -74,7 +75,6 @@ ELSEWHERE = {
     "atrous/encoders/vgg.py": "tests/encoders/test_encoders.py",
     "atrous/errors.py": "tests/cli/test_main.py",
     "atrous/labels.py": "tests/test_exports.py",
-    "atrous/machine.py": "tests/recipe/test_plan.py",
     "atrous/models/deeplab.py": "tests/models/test_models.py",
     "atrous/models/dilated.py": "tests/models/test_models.py",
     "atrous/models/fc_densenet.py": "tests/models/test_models.py",
@@ -85,6 +85,7 @@ ELSEWHERE = {
     "atrous/models/segnet.py": "tests/models/test_models.py",
     "atrous/models/skips.py": "tests/models/test_models.py",
     "atrous/models/unet.py": "tests/models/test_models.py",
+    "atrous/prediction/journal.py": "tests/test_crashes.py",
     "atrous/recipe/build.py": "tests/test_examples.py",
     "atrous/recipe/intensity.py": "tests/test_every_grid.py",
     "atrous/recipe/sections.py": "tests/recipe/test_schema.py",
@@ -100,7 +101,6 @@ ELSEWHERE = {
     "atrous/verbs/kinds.py": "tests/test_extension.py",
     "atrous/verbs/opened.py": "tests/test_examples.py",
     "atrous/verbs/progress.py": "tests/training/test_loop.py",
-    "atrous/verbs/summary.py": "tests/verbs/test_train.py",
 }
 """Modules without a test file of their own, and where they are tested."""
 

@@ -96,7 +96,7 @@ def write_meme(path: Path | str, motifs: Sequence[Motif]) -> Path:
         total = np.maximum(motif.counts.sum(0), 1e-12)
         head = f"letter-probability matrix: alength= 4 w= {motif.width} nsites= {motif.sites} E= 0"
         lines += [head, *(" ".join(f"{p:.6f}" for p in column) for column in (motif.counts / total).T), ""]
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
 

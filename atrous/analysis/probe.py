@@ -1,7 +1,6 @@
 """Run a network for a measurement without changing it."""
 
 import copy
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from atrous.errors import UserError
 from atrous.geometry.exportable import one_line, require_computable
+from atrous.machine import memory_limit
 from atrous.nn.blocks import Normalize
 
 Output = int | str | None
@@ -86,7 +86,7 @@ def like(network: nn.Module) -> Tensor:
 
 
 def require_memory(network: nn.Module, numbers: float, shape: tuple[int, ...], remedy: str) -> None:
-    """Raise UserError if this many numbers, in the network's number type, do not fit into the machine's memory.
+    """Raise UserError if this many numbers, in the network's number type, need more memory than this process may use.
 
     Networks on other devices than the CPU are not checked.
 
@@ -99,17 +99,12 @@ def require_memory(network: nn.Module, numbers: float, shape: tuple[int, ...], r
     example = like(network)
     if example.device.type != "cpu":
         return
-    needed, available = numbers * example.element_size(), machine_memory()
+    needed, available = numbers * example.element_size(), memory_limit()
     if needed > available:
         raise UserError(
             f"{type(network).__name__}: inputs of {' x '.join(map(str, shape))} take at least {needed / 1e9:,.0f} GB "
-            f"of memory, and this machine has {available / 1e9:,.0f}: {remedy}"
+            f"of memory, and this process may use {available / 1e9:,.0f}: {remedy}"
         )
-
-
-def machine_memory() -> float:
-    """Return the bytes of memory of this machine, or infinity if the system does not state them."""
-    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else float("inf")
 
 
 def shared_copy(network: nn.Module) -> nn.Module:

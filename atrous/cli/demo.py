@@ -18,7 +18,9 @@ Do the same with your own data, for example a folder with cells/images/*.png and
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder for the data set (demo-data) and the run (demo).")] = Path("runs"),
-    minutes: Annotated[float, typer.Option(help="Training time in minutes.")] = 3.2,
+    minutes: Annotated[
+        float, typer.Option(help="Training time in minutes; up to four times as long on a busy machine.")
+    ] = 3.2,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Create a data set of digit scenes, check it, train, evaluate, and label a scene of 4096 x 4096 pixels.

@@ -13,7 +13,9 @@ def command(
     data: Annotated[
         Path | None, typer.Argument(help="Folder of the data set. Default: the data set of the training.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Split to evaluate: train, val or test.")] = "val",
+    split: Annotated[
+        str, typer.Option(help="Split to evaluate: train, val or test; all for every labelled sample.")
+    ] = "val",
     dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
     tta: Annotated[
         str, typer.Option(help="Test-time augmentation: none, or flip to average over mirrored inputs.")
@@ -23,9 +25,13 @@ def command(
 ) -> None:
     """Compute metrics of a run on a split: IoU with a confidence interval, accuracy, Dice, boundary IoU, calibration.
 
+    A folder of test data has no splits: --split all measures every labelled sample in it.
+
     Example: atrous evaluate runs/cells data/cells --split test --json
+
+    Example: atrous evaluate runs/cells data/new-cells --split all
     """
-    from atrous.cli.output import progress_bar, quiet_libraries, show
+    from atrous.cli.output import progress_bar, quiet_libraries, say, show
     from atrous.verbs.evaluate import evaluate
 
     quiet_libraries()
@@ -34,4 +40,6 @@ def command(
             run, data, split=split, description=dataset, tta=tta, device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
+    if result.note:
+        say(result.note)
     show(result.scores.text(), {"split": split, **result.scores.to_dict()}, json)

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from atrous.cli import check, convert, demo, evaluate, inspect, predict, train
+from atrous.cli import check, convert, demo, doctor, evaluate, inspect, predict, train
 from atrous.errors import UserError
+from atrous.files import disk_trouble
 
 app = typer.Typer(
     name="atrous",
@@ -35,7 +36,7 @@ def options(
     """Segmentation with fully convolutional networks: train, evaluate, predict, inspect and convert."""
 
 
-for verb in (demo, check, train, evaluate, predict, inspect, convert):
+for verb in (demo, check, train, evaluate, predict, inspect, convert, doctor):
     app.command(verb.NAME)(verb.command)
 
 
@@ -47,9 +48,11 @@ def run() -> None:
         print(f"atrous: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.filename is None:  # no file of the user's
+        trouble = disk_trouble(error)
+        if error.filename is None and trouble is None:  # no file of the user's
             raise
-        print(f"atrous: {error.filename}: {error.strerror}", file=sys.stderr)
+        said = ": ".join(str(part) for part in (error.filename, trouble or error.strerror) if part is not None)
+        print(f"atrous: {said}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("atrous: interrupted", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 import json
 import math
-import resource
 import sys
 import warnings
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from atrous.machine import peak_memory
 
 
 def say(text: str) -> None:
@@ -48,8 +49,8 @@ class _Memory(ProgressColumn):
     """A column that shows the peak resident memory of the process."""
 
     def render(self, task: Task) -> Text:
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
-        return Text(f"{used:.1f} GB")
+        used = peak_memory()
+        return Text("" if used is None else f"{used / (1 << 30):.1f} GB")
 
 
 @contextmanager

@@ -29,7 +29,8 @@ def command(
     """Label every pixel (voxel, sample, base) of inputs of any size.
 
     Large inputs are streamed: the labels are those of the whole image, computed in bounded memory. The plan is printed
-    first. An interrupted run resumes when it is started again (TIFF, zarr and .npy). Labels are class numbers, written
+    first. An interrupted run resumes when it is started again: TIFF, zarr and .npy after the last strip, a video after
+    the last frame, a genome after the last sequence. Labels are class numbers, written
     in the format of the input if it can hold them, else as PNG. Outputs that exist are skipped. An input that cannot be
     read is reported at the end, does not stop the others, and makes the exit code 2. An unexpected error makes it 1;
     its traceback is appended to atrous-errors.log in the output folder.

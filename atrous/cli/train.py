@@ -22,6 +22,9 @@ def command(
         bool, typer.Option("--stages", help="Fine-tune in three stages: head, upper layers, all.")
     ] = False,
     seed: Annotated[int | None, typer.Option(help="Random seed. [default: 0]")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps, or auto for whichever is there. [default: cpu]")
+    ] = None,
     dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Resume this run; takes no other options.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
@@ -37,13 +40,13 @@ def command(
     from atrous.errors import UserError
     from atrous.verbs.train import train
 
-    others = (data, out, minutes, epochs, recipe, settings, seed, dataset, stages or None)
+    others = (data, out, minutes, epochs, recipe, settings, seed, device, dataset, stages or None)
     if resume is not None and any(other is not None for other in others):
         raise UserError("--resume goes on with a run as it was begun: give no data, recipe or other settings with it")
     quiet_libraries()
     trained = train(
         data, out=out, minutes=minutes, epochs=epochs, recipe=recipe, settings=settings or (), stages=stages,
-        seed=seed, description=dataset, resume=resume, command=sys.argv,
+        seed=seed, device=device, description=dataset, resume=resume, command=sys.argv,
     )  # fmt: skip
     if trained.scores is None:
         raise typer.Exit(130)

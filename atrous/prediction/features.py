@@ -1,18 +1,28 @@
 """The features that a network finds in genomes: GFF3 or BED; its probabilities base by base: bigWig."""
 
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from atrous.data.formats.npy import create_memmap
 from atrous.data.genomes.fasta import sequence_lengths
 from atrous.data.genomes.phase import phased
-from atrous.data.genomes.runs import Stretches
+from atrous.data.genomes.runs import Stretch, Stretches
 from atrous.data.genomes.writers import SIGNAL_SUFFIXES, Writer, open_writer
+from atrous.files import remove, settle
 from atrous.prediction.inputs import Opened
+from atrous.prediction.journal import Journal
 from atrous.prediction.output import Output
 
 
 class FeatureFile(Output):
     """The intervals in which the probability of a class reaches a threshold, on all sequences of a FASTA file.
+
+    What is found on a sequence is kept in a journal beside the file, with the probabilities if they are written. An
+    interrupted run goes on after the last sequence that was finished, and the file is the same, byte by byte.
 
     Args:
         path: its suffix says the format: `.gff3`, `.gff` or `.bed`; `.bw` and `.bigwig` hold the probabilities instead,
@@ -21,49 +31,143 @@ class FeatureFile(Output):
         classes: names, each a feature and a strand.
         threshold: probability from which a base belongs to a feature.
         shortest: bases, per class, of the shortest feature that is written.
+        identity: returns a text that is the same for runs with the same result; None keeps nothing for the next run.
     """
 
     values, in_order = "probabilities", True
 
     def __init__(
-        self, path: Path, genome: Path, classes: tuple[str, ...], threshold: float, shortest: tuple[int, ...]
+        self,
+        path: Path,
+        genome: Path,
+        classes: tuple[str, ...],
+        threshold: float,
+        shortest: tuple[int, ...],
+        identity: Callable[[], str] | None = None,
     ) -> None:
-        signal = path.suffix.lower() in SIGNAL_SUFFIXES
+        self._signal = path.suffix.lower() in SIGNAL_SUFFIXES
         self.paths = (
-            tuple(path.with_name(f"{path.stem}.{name}{path.suffix}") for name in classes) if signal else (path,)
+            tuple(path.with_name(f"{path.stem}.{name}{path.suffix}") for name in classes) if self._signal else (path,)
         )
         self._path = path
         self._genome, self._classes, self._threshold, self._shortest = genome, classes, threshold, shortest
+        self._identity = identity
         self._writer: Writer | None = None
+        self._journal: Journal | None = None
+        self._kept = path.with_name(f".{path.name}.part")  # probabilities of sequences that are done, for bigWig
+        self._names: list[str] = []
+        self._replayed: list[dict[str, Any]] = []
         self._opened: Opened | None = None
+        self._strips: KeptStrips | None = None
         self.sink: Stretches | None = None
 
     def begin(self, opened: Opened, streamed: bool) -> None:
-        """Write the features of the sequence before, and take the probabilities `(K, L)` of the next one."""
+        """Take the probabilities `(K, L)` of the next sequence."""
         path = self._path
         if self._writer is None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer = open_writer(path, sequence_lengths(self._genome), self._classes)
-        self._end_sequence()
-        self._opened = opened
-        length = int(opened.source.shape[1])
-        self.sink = Stretches(len(self._classes), length, self._threshold, [self._writer], self._shortest)
+            lengths = sequence_lengths(self._genome)
+            self._names = list(lengths)
+            self._writer = open_writer(path, lengths, self._classes)
+            self._open_journal()
+        self._opened, length = opened, int(opened.source.shape[1])
+        also: list[Any] = [self._writer]
+        if self._journal is not None and self._signal and not self.complete:
+            self._strips = KeptStrips(self._place(opened.name), (len(self._classes), length))
+            also.append(self._strips)
+        self.sink = Stretches(len(self._classes), length, self._threshold, also, self._shortest)
+
+    def _open_journal(self) -> None:
+        if self._identity is None:
+            return
+        self._journal = Journal(self._path.with_name(f".{self._path.name}.journal"), self._identity())
+        self._replayed = list(self._journal.entries)
+        if self._signal:
+            if not self._replayed:
+                remove(self._kept)
+            self._kept.mkdir(exist_ok=True)
+
+    def _place(self, sequence: str) -> Path:
+        """Where the probabilities of a sequence are kept, by its number: names may hold anything."""
+        return self._kept / f"{self._names.index(sequence)}.npy"
+
+    @property
+    def complete(self) -> bool:
+        """See `Output.complete`."""
+        return bool(self._replayed) and self._opened is not None and self._replayed[0]["sequence"] == self._opened.name
+
+    def end(self) -> None:
+        """Write the features of the sequence that is complete now."""
+        assert self.sink is not None
+        assert self._opened is not None
+        assert self._writer is not None
+        if self.complete and self.sink.at == 0:
+            features = self._replay(self._replayed.pop(0))
+        else:
+            self._replayed = []  # from here on the network ran again, for this or for another output
+            features = phased(self.sink.finish(), self._classes, self._opened.source)
+            strips = [] if self._strips is None else self._strips.finish()
+            self._note(self._opened.name, features, strips)
+        self._writer.sequence(self._opened.name, features)
+        self.sink = self._strips = None
+
+    def _replay(self, entry: dict[str, Any]) -> list[Stretch]:
+        """Give the writer what an interrupted run found on a sequence, in the same strips."""
+        assert self._writer is not None
+        if self._signal:
+            values, edges = np.load(self._place(entry["sequence"]), mmap_mode="r"), entry["strips"]
+            for start, stop in pairwise(edges):
+                self._writer.add(start, np.asarray(values[:, start:stop]))
+        return [Stretch(*stretch) for stretch in entry["stretches"]]
+
+    def _note(self, sequence: str, features: list[Stretch], strips: list[int]) -> None:
+        if self._journal is not None and not any(entry["sequence"] == sequence for entry in self._journal.entries):
+            rows = [[int(s.start), int(s.end), s.channel, float(s.score), s.phase] for s in features]
+            self._journal.add({"sequence": sequence, "stretches": rows, "strips": strips})
 
     def finish(self) -> None:
-        """Write the features of the last sequence and put the file in its place."""
+        """Put the file in its place."""
         assert self._writer is not None
-        self._end_sequence()
         self._writer.finish()
         self._writer = None
+        self._forget()
 
     def discard(self) -> None:
-        """Remove the unfinished file."""
+        """Remove the unfinished file and the journal."""
+        self._abandon()
+        self._forget()
+
+    def pause(self) -> None:
+        """See `Output.pause`: keep the journal."""
+        self._abandon()
+
+    def _abandon(self) -> None:
         if self._writer is not None:
             self._writer.abandon()
             self._writer = None
 
-    def _end_sequence(self) -> None:
-        if self.sink is not None and self._opened is not None and self._writer is not None:
-            features: Any = phased(self.sink.finish(), self._classes, self._opened.source)
-            self._writer.sequence(self._opened.name, features)
-            self.sink = None
+    def _forget(self) -> None:
+        if self._journal is not None:
+            self._journal.remove()
+        remove(self._kept)
+
+
+class KeptStrips:
+    """Probabilities `(K, L)` of one sequence on disk, and the strips in which they came."""
+
+    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
+        self._path = path
+        self._array: Any = create_memmap(path, shape, np.float32)
+        self._edges = [0]
+
+    def add(self, start: int, values: np.ndarray) -> None:
+        """Keep the next strip."""
+        stop = start + values.shape[1]
+        self._array[:, start:stop] = values
+        self._edges.append(stop)
+
+    def finish(self) -> list[int]:
+        """Return the edges of the strips, once everything lies on the disk."""
+        self._array.flush()
+        settle(self._path)
+        return self._edges

@@ -1,22 +1,28 @@
 """The labels of a video: a folder with a PNG per frame."""
 
-import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from atrous.color import Palette
 from atrous.data.formats import raster
 from atrous.data.formats.frames import frame_files
+from atrous.data.source import full_key
+from atrous.files import remove, rename, settle
 from atrous.prediction.inputs import Opened
+from atrous.prediction.journal import SourceNote
 from atrous.prediction.output import Output, part_path
+from atrous.stream.resume import record_beside as record_path
 
 
 class FrameLabels(Output):
     """A folder of label images, one per frame, each written as soon as its frame is labeled.
 
-    The folder appears under its name when all frames are there.
+    The folder appears under its name when all frames are there. An interrupted run leaves it under a hidden name, with
+    a record of the frames that are done, and the next run resumes from there if the video is still the same.
 
     Args:
         path: the folder.
@@ -29,12 +35,17 @@ class FrameLabels(Output):
     def __init__(self, path: Path, video: Path, palette: Palette) -> None:
         self.paths = (path,)
         self._video, self._palette, self._part = video, palette, part_path(path)
+        self._source = SourceNote(self._part, (video,))
+        self._streamed = False
         self.sink: FrameSink | None = None
 
     def begin(self, opened: Opened, streamed: bool) -> None:
-        """Make an empty hidden folder beside the folder's place."""
-        shutil.rmtree(self._part, ignore_errors=True)  # left by an interrupted run
-        self._part.mkdir(parents=True)
+        """Make an empty hidden folder beside the folder's place, or resume the one that an interrupted run left."""
+        self._streamed = streamed
+        if not (streamed and self._record.exists() and self._part.is_dir() and self._source.holds()):
+            self._clear()
+            self._part.mkdir(parents=True)
+            self._source.write()
         self.sink = FrameSink(self._part, self._video, tuple(opened.source.shape[1:]), self._palette)
 
     def finish(self) -> None:
@@ -44,37 +55,74 @@ class FrameLabels(Output):
             RuntimeError: a frame has no labels.
         """
         assert self.sink is not None
-        if self.sink.count != self.sink.shape[0]:
-            raise RuntimeError(f"{self._video}: {self.sink.count} of {self.sink.shape[0]} frames were labeled")
-        self._part.rename(self.paths[0])
+        frames = len(self.sink.names)
+        if (count := sum((self._part / name).exists() for name in self.sink.names)) != frames:
+            raise RuntimeError(f"{self._video}: {count} of {frames} frames were labeled")
+        rename(self._part, self.paths[0])
+        self._clear()
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the frames come in order, as they are labeled, and are recorded."""
+        return self._streamed
+
+    def pause(self) -> None:
+        """See `Output.pause`: keep the frames if it is recorded how many are done."""
+        if not (self.resumes and self._record.exists()):
+            self.discard()
 
     def discard(self) -> None:
         """Remove the hidden folder."""
-        shutil.rmtree(self._part, ignore_errors=True)
+        self._clear()
+
+    def labels(self) -> Iterator[np.ndarray]:
+        """Yield the labels `(H, W)` of each frame, in order, once they have all been assigned to the sink."""
+        assert self.sink is not None
+        for name in self.sink.names:
+            with Image.open(self._part / name) as image:
+                yield np.asarray(image)
+
+    @property
+    def _record(self) -> Path:
+        return record_path(self._part)
+
+    def _clear(self) -> None:
+        remove(self._part)
+        self._record.unlink(missing_ok=True)
+        self._source.remove()
 
 
 class FrameSink:
-    """A sink of labels `(T, H, W)` that writes frame after frame as PNG; whole frames must come in order.
+    """A sink of labels `(T, H, W)` that writes each frame as PNG; frames come whole.
 
     Attributes:
         shape: `(T, H, W)`.
         dtype: uint8.
-        count: frames written so far.
+        names: names of the PNG files, one per frame.
+        filename: the folder, beside which a stream records how far it is.
     """
 
     def __init__(self, folder: Path, video: Path, shape: tuple[int, ...], palette: Palette) -> None:
-        self.shape, self.dtype, self.count = shape, np.dtype(np.uint8), 0
-        self._folder, self._palette = folder, tuple(palette)
-        self._names = frame_names(video, shape[0])
+        self.shape, self.dtype, self.filename = shape, np.dtype(np.uint8), folder
+        self._palette, self._unsettled = tuple(palette), []
+        self.names = frame_names(video, shape[0])
 
     def __setitem__(self, key: Any, labels: np.ndarray) -> None:
-        """Write the next frames."""
+        """Write some frames."""
         if labels.shape[1:] != self.shape[1:]:
             raise ValueError(f"labels {labels.shape} are not whole frames of {self.shape[1:]}")
-        for label in labels:
+        first = full_key(key, 3)[0].indices(self.shape[0])[0]
+        for number, label in enumerate(labels, first):
             data = raster.encode_label(np.ascontiguousarray(label, np.uint8), self._palette)
-            (self._folder / self._names[self.count]).write_bytes(data)
-            self.count += 1
+            file = self.filename / self.names[number]
+            file.write_bytes(data)
+            self._unsettled.append(file)
+
+    def flush(self) -> None:
+        """Return when all frames that were written lie on the disk."""
+        for file in self._unsettled:
+            settle(file)
+        self._unsettled.clear()
 
 
 def frame_names(video: Path, count: int) -> list[str]:

@@ -6,22 +6,26 @@ decided by one function per kind of data, in `OUTPUTS`.
 """
 
 import datetime
-import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from atrous.data.formats import FileFault, stem
+from atrous.data.formats.npy import create_memmap
+from atrous.data.genomes.fasta import fasta_stem
+from atrous.data.genomes.tracks import TRACK_SUFFIXES
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES
 from atrous.errors import UserError
+from atrous.files import disk_trouble, remove
 from atrous.geometry.plan import StreamPlan
 from atrous.prediction.features import FeatureFile
 from atrous.prediction.frames import FrameLabels
 from atrous.prediction.inputs import Input, Opened, find_inputs
+from atrous.prediction.journal import files_identity
 from atrous.prediction.labels import LabelFile
 from atrous.prediction.output import Output, SeveralSinks
 from atrous.prediction.overlay import OverlayPicture
@@ -106,7 +110,7 @@ def video_outputs(predictor: Predictor, item: Input, out: Path, companions: Comp
     labels = FrameLabels(target, item.path, predictor.palette)
     if not companions.overlay:
         return [labels]
-    return [OverlayVideo(target.with_name(f"{target.name}_overlay.mp4"), item.path, predictor.palette), labels]
+    return [OverlayVideo(target.with_name(f"{target.name}_overlay.mp4"), labels, item.path, predictor.palette), labels]
 
 
 def genome_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
@@ -119,7 +123,12 @@ def genome_outputs(predictor: Predictor, item: Input, out: Path, companions: Com
     if companions.probabilities == "bigwig" and target.suffix.lower() not in SIGNAL_SUFFIXES:
         paths.append(target.with_name(f"{target.stem}.bw"))
     task = predictor.run.recipe.task
-    options = predictor.classes, task.threshold, tuple(task.shortest)
+    names = [
+        f"{fasta_stem(item.path)}.{name}{end}" for name in predictor.run.recipe.input.tracks for end in TRACK_SUFFIXES
+    ]
+    tracks = [path for name in names if (path := item.path.with_name(name)).exists()]
+    identity = cache(lambda: predictor.identity() + files_identity([item.path, *tracks]))
+    options = predictor.classes, task.threshold, tuple(task.shortest), identity
     return [FeatureFile(path, item.path, *options) for path in paths]
 
 
@@ -231,7 +240,7 @@ def run_jobs(
             else:
                 skipped += _main_paths(job, job.outputs)
         except Exception as error:
-            reason = _expected(error)
+            reason = _expected(error, job)
             if reason is None:
                 log = _log_error(folder, source)
                 what = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -241,10 +250,13 @@ def run_jobs(
     return Written(tuple(written), tuple(skipped), tuple(failed), log, tuple(differences))
 
 
-def _expected(error: Exception) -> str | None:
+def _expected(error: Exception, job: PredictionJob) -> str | None:
     """The message of an error that the user can fix, None for any other error."""
     if isinstance(error, UserError):
         return str(error)
+    trouble = disk_trouble(error)
+    if trouble is not None:
+        return f"{getattr(error, 'filename', None) or job.paths[-1]}: {trouble}, and start again"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return None
@@ -282,7 +294,10 @@ def _run_job(
             def progress_of_part(share: float, before: float = done, weight: float = part.share) -> None:
                 progress(before + share * weight)
 
-            _write_part(predictor, part, plan, active, progress_of_part)
+            if not all(output.complete for output in active if output.sink is not None):
+                _write_part(predictor, part, plan, active, progress_of_part)
+            for output in active:
+                output.end()
             done += part.share
         for output in active:
             # Labels that existed before, or that another process has written in the meantime, are not replaced.
@@ -296,8 +311,7 @@ def _run_job(
         raise
     except BaseException:
         for output in active:
-            if not output.resumes:
-                output.discard()
+            output.pause()
         raise
 
 
@@ -331,8 +345,8 @@ def _write_part(
         return
     # Rows that are too wide for the memory are computed in blocks, and each block covers the whole first axis. The
     # blocks are gathered on disk and then passed on row after row, as the outputs need them.
-    with tempfile.TemporaryDirectory(dir=outputs[0].paths[0].parent, prefix=".atrous-") as scratch:
-        arrays = [_on_disk(sink, Path(scratch, f"{i}.npy")) for i, sink in enumerate((labels, probabilities))]
+    with _scratch(outputs[0].paths[0]) as scratch:
+        arrays = [_on_disk(sink, scratch / f"{i}.npy") for i, sink in enumerate((labels, probabilities))]
         predictor.write(part.source, *arrays, progress=progress)
         for sink, array in zip((labels, probabilities), arrays, strict=True):
             if sink is not None and array is not None:
@@ -342,11 +356,23 @@ def _write_part(
                     sink[key] = array[key]
 
 
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """A hidden folder beside an output; what a killed process left in it is removed first."""
+    folder = path.with_name(f".{path.name}.scratch")
+    remove(folder)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        remove(folder)
+
+
 def _on_disk(sink: Any, path: Path) -> Any:
     """An array on disk of the shape and type of a sink, None for None."""
     if sink is None:
         return None
-    return np.lib.format.open_memmap(path, mode="w+", dtype=sink.dtype, shape=tuple(sink.shape))
+    return create_memmap(path, tuple(sink.shape), sink.dtype)
 
 
 def _joined(sinks: Sequence[Any]) -> Any:

@@ -9,9 +9,11 @@ from atrous.color import Palette
 from atrous.data.formats import LabelSink, check_like, open_labels
 from atrous.data.grid import resample_label
 from atrous.data.void import Voided, make_void
+from atrous.files import remove
 from atrous.labels import IGNORE
 from atrous.prediction.inputs import Opened
-from atrous.prediction.output import Output
+from atrous.prediction.journal import SourceNote
+from atrous.prediction.output import Output, part_path
 from atrous.stream.resume import record_path
 
 
@@ -34,6 +36,7 @@ class LabelFile(Output):
     def __init__(self, path: Path, like: Path, classes: tuple[str, ...], palette: Palette) -> None:
         self.paths = (path,)
         self._like, self._classes, self._palette = like, classes, palette
+        self._source = SourceNote(part_path(path), (like,))
         self._opened: Opened | None = None
         self._written: LabelSink | None = None
         self._streamed = False
@@ -50,9 +53,13 @@ class LabelFile(Output):
         path.parent.mkdir(parents=True, exist_ok=True)
         size = tuple(opened.source.shape[1:])
         self._opened, self._streamed = opened, streamed
+        if not self._source.holds():  # another input, or an earlier version, began them
+            remove(part_path(path))
         self._written = open_labels(path, size, on_disk=streamed and not opened.resampled)
         if not self._written.begun:
             self._remove_record()  # it belongs to a file that is no longer there
+            if self.resumes:
+                self._source.write()
 
     @property
     def sink(self) -> Any:
@@ -91,6 +98,7 @@ class LabelFile(Output):
             self._written.discard()
         void = None if self._opened.valid is None else IGNORE
         written.finish(like=self._like, classes=self._classes, palette=self._palette, void=void)
+        self._source.remove()
         self._written = None
 
     def discard(self) -> None:
@@ -98,6 +106,7 @@ class LabelFile(Output):
         if self._written is not None:
             self._remove_record()
             self._written.discard()
+            self._source.remove()
             self._written = None
 
     def _remove_record(self) -> None:

@@ -15,7 +15,7 @@ class Output(ABC):
 
     An output of which a path exists is never replaced. Otherwise the job loop calls `begin` for each part of the input
     (a FASTA file has a part per sequence, any other input has one) and assigns the network's values to `sink`; at the
-    end it calls `finish`, or `discard` if something failed.
+    end it calls `finish`. If the input is damaged it calls `discard`; if something else ended the run, `pause`.
 
     Attributes:
         paths: what it writes.
@@ -53,6 +53,19 @@ class Output(ABC):
     @abstractmethod
     def discard(self) -> None:
         """Remove everything that was begun. May be called at any time, also twice."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether an interrupted run has left all values of the current part, so that the network need not run."""
+        return False
+
+    def end(self) -> None:  # noqa: B027 (most outputs have nothing to do then)
+        """All values of the current part have arrived."""
+
+    def pause(self) -> None:
+        """The run is interrupted: keep what the next run goes on from, and remove everything else."""
+        if not self.resumes:
+            self.discard()
 
 
 class SeveralSinks:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -98,6 +99,15 @@ class Predictor:
     def palette(self) -> Palette:
         """A color per class."""
         return tuple(self.run.recipe.task.palette) or default_palette(len(self.classes))
+
+    def identity(self) -> str:
+        """Return a digest of everything but the input that a result depends on: recipe, weights and arithmetic."""
+        digest = sha256(self.run.recipe.model_dump_json().encode())
+        for name, tensor in self.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).float().numpy().data)
+        digest.update(repr((str(self.dtype), self.flips, str(self.memory), self.engine, self.device)).encode())
+        return digest.hexdigest()
 
     def open(self, source: Any) -> Opened:
         """Open an input as the network reads it: its channels, intensities and grid.

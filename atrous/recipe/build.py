@@ -5,6 +5,7 @@ from torch import nn
 from atrous.data.feed.augment import Color
 from atrous.data.feed.views import Geometry
 from atrous.data.preprocess import Expected, Preparation, Wanted
+from atrous.device import choose_device
 from atrous.recipe.network import build_encoder, build_network, describe
 from atrous.recipe.schema import Recipe
 from atrous.recipe.sections import AugmentSection
@@ -87,7 +88,8 @@ def build_settings(recipe: Recipe) -> Settings:
     names = ("learning_rate", "encoder_rate", "weight_decay", "warmup", "clip", "validations", "patience")
     values = {name: getattr(train, name) for name in names}
     stages = tuple(Stage(**stage.model_dump()) for stage in recipe.stages)
-    return Settings(**values, precision=train.precision, accelerator=train.accelerator, seed=train.seed, stages=stages)
+    device = choose_device(train.accelerator)
+    return Settings(**values, precision=train.precision, device=device, seed=train.seed, stages=stages)
 
 
 def count_parameters(network: nn.Module) -> int:

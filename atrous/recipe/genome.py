@@ -57,7 +57,7 @@ def plan_genomes(dataset: Dataset, fingerprint: Fingerprint, request: Request) -
         "train": {
             "crop": [crop],
             "batch_size": max(1, round(STEP / crop)),
-            "precision": plan_precision({}),
+            **plan_precision(request, {}),
             "learning_rate": 2e-3,
             "weight_decay": 0.01,
             "validations": 8,

@@ -3,12 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
+from atrous.data.layouts.memory import ROOT
+from atrous.device import choose_device, is_fast_in_bfloat16
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
-from atrous.machine import has_bfloat16, memory_bytes
+from atrous.machine import has_bfloat16, memory_limit
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
 from atrous.recipe.schema import Recipe, validate
 from atrous.recipe.volume import plan_patch
@@ -41,13 +44,15 @@ class Request:
         minutes: wall time of the whole run.
         epochs: passes over the data, instead of minutes.
         seed: random seed.
-        memory: bytes that training may take; None for what the machine has.
+        memory: bytes that training may take; None for what this process may use.
+        device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for whichever is there.
     """
 
     minutes: float | None = None
     epochs: float | None = None
     seed: int = 0
     memory: int | None = None
+    device: str = "cpu"
 
     def length(self, default: float, reasons: dict[str, str]) -> dict[str, Any]:
         """Return the keys of the section `train` that say how long; `default` epochs where nobody said it."""
@@ -58,10 +63,12 @@ class Request:
         return {"minutes": self.minutes, "epochs": epochs, "seed": self.seed}
 
 
-def plan_precision(reasons: dict[str, str]) -> str:
-    """Return the arithmetic that this processor is fast at."""
-    reasons["train.precision"] = f"this processor {'has' if has_bfloat16() else 'lacks'} bfloat16 arithmetic"
-    return "bf16-mixed" if has_bfloat16() else "32-true"
+def plan_precision(request: Request, reasons: dict[str, str]) -> dict[str, str]:
+    """Return the keys of the section `train` that say on which device, and in which arithmetic it is fast at."""
+    fast, where = is_fast_in_bfloat16(request.device), choose_device(request.device)
+    named = "this processor" if where == "cpu" else where
+    reasons["train.precision"] = f"{named} {'has' if fast else 'lacks'} bfloat16 arithmetic"
+    return {"precision": "bf16-mixed" if fast else "32-true", "accelerator": request.device}
 
 
 def plan_crop(size: Sequence[float], multiple: int = STRIDE) -> tuple[int, ...]:
@@ -124,18 +131,29 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
         "train": {
             "crop": list(crop),
             "batch_size": plan_batch(crop, wanted, request, reasons),
-            "precision": plan_precision(reasons),
+            **plan_precision(request, reasons),
             **request.length(EPOCHS_DEFAULT, reasons),
         },
     }
     return PlannedRecipe(validate(values, "plan"), reasons)
 
 
+def stored_path(path: Path) -> str:
+    """Return a path as a recipe stores it: absolute, so that the run works from every folder.
+
+    What stands for data in memory stays as it is.
+
+    >>> stored_path(ROOT)
+    '(in memory)'
+    """
+    return str(path if path == ROOT else path.absolute())
+
+
 def plan_data(dataset: Dataset) -> dict[str, object]:
     """Return the section `data` of a recipe."""
     return {
-        "root": str(dataset.root),
-        "description": None if dataset.description is None else str(dataset.description),
+        "root": stored_path(dataset.root),
+        "description": None if dataset.description is None else stored_path(dataset.description),
         "train": "train",
         "val": "val" if dataset.splits.get("val") else "train",
         "kind": dataset.kind,
@@ -210,7 +228,7 @@ def _plan_small_crops(crop: Sequence[int], images: int) -> int:
 
 def plan_batch(crop: Sequence[int], wanted: int, request: Request, reasons: dict[str, str]) -> int:
     """Return how many crops a step has: `wanted`, or as many as fit into memory."""
-    available = request.memory or memory_bytes()
+    available = request.memory or memory_limit()
     # Measured on the planned networks: about 2.2 kB of activations a position in bfloat16, twice that in float32.
     need = math.prod(crop) * (2_200 if has_bfloat16() else 4_400)
     batch = int(min(wanted, max(1, 0.4 * available / need)))

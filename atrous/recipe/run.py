@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from atrous.data.layouts.memory import ROOT
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.models.network import DenseNetwork
@@ -43,6 +44,32 @@ class Run:
         """The best weights."""
         return self.folder / "model.safetensors"
 
+    def data(self) -> tuple[Path, Path | None]:
+        """Return the folder of the data that the run was trained on, and their dataset.toml if it lies elsewhere.
+
+        Both are found from any current folder, and also after the run and its data were moved together.
+
+        Raises:
+            UserError: they are no longer where they were, or were in memory.
+        """
+        given = self.recipe.data
+        if Path(given.root) == ROOT:
+            raise UserError(f"{self.folder}: was trained on data in memory: give the data")
+        return self._found(given.root), None if given.description is None else self._found(given.description)
+
+    def _found(self, stored: str) -> Path:
+        """Where a path of the recipe is now."""
+        path, folder = Path(stored), self.folder.absolute()
+        places = [path, *_moved(path, folder)] if path.is_absolute() else _of_earlier_versions(path, folder)
+        there = [place for place in places if place.exists()]
+        if not there:
+            raise UserError(f"{self.folder}: was trained on {stored}, which is not there: give the data set's folder")
+        if not path.is_absolute() and not there[0].samefile(there[-1]):
+            raise UserError(
+                f"{self.folder}: was trained on {stored}, which may be {there[0]} or {there[-1]}: give the one meant"
+            )
+        return there[0]
+
     def task(self) -> Task:
         """What the output channels mean."""
         return build_task(self.recipe)
@@ -68,6 +95,27 @@ class Run:
             first = str(error).splitlines()[1].strip()
             raise UserError(f"{self.weights}: does not fit {named}: {first}") from error
         return plain(network).eval()
+
+
+def _moved(path: Path, folder: Path) -> list[Path]:
+    """Where a path is that was moved together with its run: it lies as it lay, seen from the folder of the run."""
+    facts = folder / "environment.json"
+    if not facts.exists():
+        return []
+    before = json.loads(facts.read_text(encoding="utf-8")).get("folder")  # earlier versions did not write it
+    if before is None or Path(before).anchor != path.anchor:
+        return []
+    return [folder / os.path.relpath(path, before)]
+
+
+def _of_earlier_versions(path: Path, folder: Path) -> list[Path]:
+    """Where a relative path may be, which earlier versions stored: they looked for it in the current folder.
+
+    By default the run was made in `runs/` of that folder, so the folders above the run come first. The run itself may
+    bear the name of its data: a folder with a recipe is no data set.
+    """
+    above = [parent / path for parent in folder.parents if not (parent / path / "recipe.toml").exists()]
+    return [next((place for place in above if place.exists()), path), path]
 
 
 def check_new(folder: Path) -> None:
@@ -97,8 +145,9 @@ def create_run(folder: Path, recipe: Recipe, reasons: Mapping[str, str], command
         folder.parent.mkdir(parents=True, exist_ok=True)
         with replacing(folder) as beside:
             beside.mkdir()
-            (beside / "recipe.toml").write_text(to_toml(recipe, reasons))
-            (beside / "environment.json").write_text(json.dumps(environment(command), indent=1))
+            (beside / "recipe.toml").write_text(to_toml(recipe, reasons), encoding="utf-8")
+            facts = {**environment(command), "folder": str(folder.absolute())}
+            (beside / "environment.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}): give another --out") from error
     return Run(folder, recipe)

@@ -51,6 +51,8 @@ class Recipe(Section):
         return values
 
 
+_NOT_SET = "is not set:"
+"""What stands in a recipe between a key without a value and its meaning."""
 _KIND_OF_TASK = {"stranded": "genomes"}
 
 
@@ -73,6 +75,8 @@ def _agree(recipe: Recipe, source: str) -> None:
     model, train, task = recipe.model, recipe.train, recipe.task
     if train.minutes is not None and train.epochs is not None:
         raise UserError(f"{source}: both train.minutes and train.epochs are set: keep one")
+    if train.least_steps is not None and train.epochs is not None:
+        raise UserError(f"{source}: train.least_steps is for a run in minutes: set train.minutes, not train.epochs")
     for name, values in (("train.crop", train.crop), ("augment.flip", recipe.augment.flip)):
         if len(values) != model.ndim:
             raise UserError(
@@ -177,22 +181,69 @@ def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """
     values = recipe.model_dump()
     for setting in settings:
-        key, sign, text = setting.partition("=")
-        parts = key.strip().split(".")
-        if parts == ["stages"] and sign:
-            values["stages"] = _preset(setting, text.strip())
+        section, key, value = split_setting(setting)
+        if section == "stages":
+            values["stages"] = value
             continue
-        if not sign or len(parts) != 2:
-            raise UserError(f"--set {setting}: write section.key=value, for example train.batch_size=4")
-        if parts[0] == "stages" or parts[0] not in values:
-            known = ", ".join(name for name in values if name != "stages")
-            raise UserError(f"--set {setting}: no section {parts[0]!r}: sections are {known}")
-        values[parts[0]][parts[1]] = _parse(text.strip())
-        if parts == ["train", "minutes"]:
+        values[section][key] = value
+        if (section, key) == ("train", "minutes"):
             values["train"]["epochs"] = None
-        if parts == ["train", "epochs"]:
+        if (section, key) == ("train", "epochs"):
             values["train"]["minutes"] = None
     return validate(values, "--set")
+
+
+def check_settings(settings: Iterable[str]) -> None:
+    """Check every setting by itself, before there is a recipe: its form, its key, and whether its value fits the key.
+
+    Raises:
+        UserError: as `override`.
+    """
+    for setting in settings:
+        section, key, value = split_setting(setting)
+        if section != "stages":
+            check_value(section, key, value, "--set")
+
+
+def check_value(section: str, key: str, value: Any, source: str) -> None:
+    """Check one value of a recipe by itself; `source` names it in errors.
+
+    Raises:
+        UserError: there is no such key (the nearest one is named), or the value does not fit it.
+    """
+    kind = Recipe.model_fields[section].annotation
+    assert isinstance(kind, type)
+    assert issubclass(kind, Section)
+    if key not in kind.model_fields:
+        raise UserError(_explain({"type": "extra_forbidden", "loc": (section, key)}, source))
+    try:
+        kind.__pydantic_validator__.validate_assignment(kind.model_construct(), key, value)
+    except ValidationError as error:
+        told = [_explain({**e, "loc": (section, *e["loc"])}, source) for e in error.errors()]
+        raise UserError("; ".join(told)) from None
+
+
+def split_setting(setting: str) -> tuple[str, str, Any]:
+    """Return section, key and value of a `section.key=value` setting; of `stages=NAME` the key is empty.
+
+    Raises:
+        UserError: it has another form, or there is no such section.
+
+    >>> split_setting("train.batch_size=4")
+    ('train', 'batch_size', 4)
+    """
+    key, sign, text = setting.partition("=")
+    parts = key.strip().split(".")
+    if parts == ["stages"] and sign:
+        return "stages", "", _preset(setting, text.strip())
+    if not sign or len(parts) != 2:
+        raise UserError(f"--set {setting}: write section.key=value, for example train.batch_size=4")
+    sections = [name for name in Recipe.model_fields if name != "stages"]
+    if parts[0] not in sections:
+        near = difflib.get_close_matches(parts[0], sections, 1)
+        hint = f"did you mean {near[0]}.{parts[1]}? " if near else ""
+        raise UserError(f"--set {setting}: no section {parts[0]!r}: {hint}sections are {', '.join(sections)}")
+    return parts[0], parts[1], _parse(text.strip())
 
 
 def _preset(setting: str, name: str) -> list[dict[str, Any]]:
@@ -219,7 +270,7 @@ def read_recipe(path: Path) -> Recipe:
     if path.is_dir():
         raise UserError(f"{path}: is a folder: name the recipe.toml in it")
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -240,7 +291,7 @@ def to_toml(recipe: Recipe, reasons: Mapping[str, str] | None = None) -> str:
             if (reason := reasons.get(f"{name}.{key}")) is not None:
                 table.add(tomlkit.comment(reason))
             if value is None:
-                table.add(tomlkit.comment(f"{key} is not set: {info.description}"))
+                table.add(tomlkit.comment(f"{key} {_NOT_SET} {info.description}"))
                 continue
             item = tomlkit.item([list(v) if isinstance(v, tuple) else v for v in value] if _listed(value) else value)
             if info.description:
@@ -253,6 +304,29 @@ def to_toml(recipe: Recipe, reasons: Mapping[str, str] | None = None) -> str:
             stages.append(tomlkit.item(stage.model_dump(exclude_none=True)))
         document.add("stages", stages)
     return tomlkit.dumps(document)
+
+
+def read_reasons(text: str) -> list[str]:
+    """Return the planner's reasons in a recipe that `to_toml` wrote, each with the key that it explains.
+
+    Keys that are not set are left out.
+
+    >>> read_reasons("# A recipe.\\n[train]\\n# small ones learn\\nbatch_size = 4 # crops\\n# clip is not set: norm")
+    ['train.batch_size: small ones learn']
+    """
+    reasons: list[str] = []
+    section, waiting = "", []
+    for line in text.splitlines()[1:]:
+        key, sign, _ = line.partition(" = ")
+        if line.startswith("["):
+            section, waiting = line.partition("]")[0].lstrip("["), []
+        elif line.startswith("# "):
+            words = line[2:].strip()
+            waiting = [] if _NOT_SET in words else [*waiting, words]
+        elif sign:
+            reasons += [f"{section}.{key}: {reason}" for reason in waiting]
+            waiting = []
+    return reasons
 
 
 def _listed(value: Any) -> bool:

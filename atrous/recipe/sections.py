@@ -1,5 +1,6 @@
 """The sections of a recipe: every key with what it means and its default."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -173,6 +174,9 @@ class TrainSection(Section):
 
     minutes: float | None = Field(None, gt=0, description="wall time of the whole run")
     epochs: float | None = Field(None, gt=0, description="passes over the data, instead of minutes")
+    least_steps: Count | None = Field(
+        None, description="with minutes: go on until so many steps are done, for four times the minutes at most"
+    )
     crop: list[Count] = Field([320, 448], description="size of a crop per axis")
     batch_size: int = Field(8, ge=1, description="crops in a step")
     learning_rate: float = Field(1e-3, gt=0, description="peak rate of AdamW")
@@ -183,8 +187,15 @@ class TrainSection(Section):
     validations: int = Field(12, ge=1, description="how often the run is validated")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without a gain")
     precision: Literal["bf16-mixed", "32-true"] = Field("32-true", description="arithmetic of forward and backward")
-    accelerator: Literal["cpu", "cuda", "mps", "auto"] = Field("cpu", description="hardware: cpu, cuda, mps or auto")
+    accelerator: str = Field("cpu", description="device: cpu, cuda, cuda:1, mps or auto (whichever is there)")
     seed: int = Field(0, ge=0, description="of everything drawn")
+
+    @field_validator("accelerator")
+    @classmethod
+    def _names_a_device(cls, name: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", name):
+            raise ValueError("write cpu, cuda, cuda:1, mps or auto")
+        return name
 
 
 class StageSection(Section):

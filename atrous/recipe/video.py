@@ -46,7 +46,7 @@ def plan_videos(dataset: Dataset, fingerprint: Fingerprint, request: Request) ->
         "train": {
             "crop": list(crop),
             "batch_size": plan_batch(crop, BATCH, request, reasons),
-            "precision": plan_precision(reasons),
+            **plan_precision(request, reasons),
             **request.length(EPOCHS_DEFAULT, reasons),
         },
     }

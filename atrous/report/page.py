@@ -6,7 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from atrous.report.words import calibration_words, headline, notable
 from atrous.tasks.scores import Scores
 from atrous.tasks.task import EvaluationResult
 
-__all__ = ["Example", "ReportContent", "write_report"]
+__all__ = ["Example", "Measured", "ReportContent", "write_report"]
 
 _LIMIT = 640  # pixels of the longer side of a picture
+_LARGE_LIMIT = 1024  # pixels of the longer side of a picture that stands alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,23 @@ class Example:
 
 
 @dataclass(frozen=True, eq=False)
+class Measured:
+    """Metrics on data that had no part in the training, such as a test split, or one large image.
+
+    Attributes:
+        title: what was measured.
+        sentences: what to know about it.
+        metrics: values by name.
+        pictures: colors `(height, width, 3)` uint8, by caption.
+    """
+
+    title: str
+    sentences: list[str]
+    metrics: dict[str, float]
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class ReportContent:
     """The content of the page.
 
@@ -68,6 +86,8 @@ class ReportContent:
         commands: the commands that reproduce the run.
         data_summary: what the check of the data set reported.
         plan_reasons: the reasons for the choices of the recipe, one sentence each.
+        advice: what to do for a better network, one sentence each.
+        further: metrics on data that had no part in the training.
     """
 
     title: str
@@ -81,6 +101,8 @@ class ReportContent:
     commands: list[str]
     data_summary: str
     plan_reasons: list[str]
+    advice: list[str] = field(default_factory=list)
+    further: list[Measured] = field(default_factory=list)
 
 
 def write_report(path: Path | str, content: ReportContent) -> None:
@@ -108,6 +130,7 @@ def write_report(path: Path | str, content: ReportContent) -> None:
             kind: [_pictures(e, content.palette) for e in content.examples if e.kind == kind]
             for kind in ("worst", "best")
         },
+        further=[_measured(measured) for measured in content.further],
         colors={"void": _hex(VOID), "error": _hex(ERROR)},
     )
     with replacing(path) as beside:
@@ -131,7 +154,7 @@ def _of_classes(content: ReportContent, scores: Scores) -> dict[str, Any]:
         "classes": _class_rows(scores, content.palette),
         "columns": list(columns),
         "means": ["" if name == "share" else _mean(column) for name, column in columns.items()],
-        "confusion": _chart(lambda ink: confusion_chart(scores.confusion, scores.classes, ink)),
+        "confusion": _confusion(scores),
         "reliability": _reliability(scores),
     }
 
@@ -176,6 +199,23 @@ def _curves(history: list[dict[str, Any]], scores: EvaluationResult) -> list[dic
     return charts
 
 
+def _confusion(scores: Scores) -> dict[str, str]:
+    """Return the confusion matrix, and a smaller one for narrow screens, where it is shown whole too."""
+    matrix, names = scores.confusion, scores.classes
+    small = _chart(lambda ink: confusion_chart(matrix, names, ink, small=True))
+    wide = _chart(lambda ink: confusion_chart(matrix, names, ink))
+    return wide | {f"small_{name}": chart for name, chart in small.items()}
+
+
+def _measured(measured: Measured) -> dict[str, Any]:
+    """Return what the page shows of data that had no part in the training."""
+    pictures = measured.pictures.items()
+    views = [_view(picture, caption, measured.title, True, _LARGE_LIMIT) for caption, picture in pictures]
+    return {
+        "title": measured.title, "sentences": measured.sentences, "metrics": measured.metrics, "views": views,
+    }  # fmt: skip
+
+
 def _reliability(scores: Scores) -> dict[str, str] | None:
     reliability = scores.reliability
     if reliability is None or not reliability.count.any():
@@ -190,20 +230,16 @@ def _chart(draw: Callable[[Ink], str]) -> dict[str, str]:
 
 def _pictures(example: Example, palette: Palette) -> dict[str, Any]:
     """Return the example's image, truth, prediction and errors as data URIs, with their captions."""
-    views = []
-    for caption, picture, smooth in _views(example, palette):
-        shown = resized(np.ascontiguousarray(picture), _LIMIT, smooth)
-        height, width = shown.shape[:2]
-        views.append(
-            {
-                "caption": caption,
-                "alt": f"{caption} of {example.name}",
-                "width": width,
-                "height": height,
-                "uri": _png(shown),
-            }
-        )
+    views = [_view(picture, caption, example.name, smooth) for caption, picture, smooth in _views(example, palette)]
     return {"name": example.name, "miou": example.miou, "views": views, "wide": example.truth.ndim == 1}
+
+
+def _view(picture: np.ndarray, caption: str, name: str, smooth: bool, limit: int = _LIMIT) -> dict[str, Any]:
+    """Return a picture as a data URI, with its size and its texts."""
+    shown = resized(np.ascontiguousarray(picture), limit, smooth)
+    height, width = shown.shape[:2]
+    alt = f"{caption} of {name}"
+    return {"caption": caption, "alt": alt, "width": width, "height": height, "uri": _png(shown)}
 
 
 def _views(example: Example, palette: Palette) -> list[tuple[str, np.ndarray, bool]]:

@@ -43,6 +43,29 @@ class Ink:
     second: str
 
 
+@dataclass(frozen=True)
+class _MatrixStyle:
+    """Sizes of a confusion matrix.
+
+    Attributes:
+        side: inches; None follows from the number of classes.
+        letters: letters of a class name at most.
+        names: points of the class names at most.
+        cells: points of the numbers.
+        written: classes up to which numbers are written into the cells.
+    """
+
+    side: float | None
+    letters: int
+    names: float
+    cells: float
+    written: int
+
+
+_LARGE = _MatrixStyle(side=None, letters=16, names=9, cells=8.5, written=30)
+_SMALL = _MatrixStyle(side=3.6, letters=10, names=7.5, cells=6.5, written=15)  # 3.6 inches are 346 pixels of a page
+
+
 LIGHT = Ink(text="#30343b", reverse="#ffffff", rule="#dfe2e7", first="#2563c9", second="#c2570c")
 DARK = Ink(text="#c9ced6", reverse="#0d1117", rule="#3a3f47", first="#6ea8fe", second="#f59a4c")
 
@@ -77,34 +100,40 @@ def curve_chart(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], l
     return _svg(figure)
 
 
-def confusion_chart(confusion: np.ndarray, classes: Sequence[str], ink: Ink) -> str:
+def confusion_chart(confusion: np.ndarray, classes: Sequence[str], ink: Ink, *, small: bool = False) -> str:
     """Draw a confusion matrix `(K, K)` as a heat map, as SVG: each row (true class) in percent of that row.
 
-    Up to 30 classes, the percentages are written into the cells. A class that never occurs in the truth has an empty
-    row.
+    Up to 30 classes (in a small chart up to 15), the percentages are written into the cells. A class that never occurs
+    in the truth has an empty row.
+
+    Args:
+        confusion: counts, rows are truth.
+        classes: names.
+        ink: colors.
+        small: draw it for the screen of a phone: as wide as that, with smaller letters and shorter names.
     """
-    count = len(classes)
+    count, style = len(classes), _SMALL if small else _LARGE
     total = confusion.sum(1, keepdims=True)
     share = np.divide(confusion, total, out=np.zeros(confusion.shape), where=total > 0)
-    side = 1.6 + min(0.42 * count, 0.32 * count + 0.9)
-    figure, axes = _figure(ink, (max(side, 3.4), max(side, 3.4)))
+    side = style.side or max(3.4, 1.6 + min(0.42 * count, 0.32 * count + 0.9))
+    figure, axes = _figure(ink, (side, side))
     axes.grid(False)
     shades = LinearSegmentedColormap.from_list("shares", [to_rgba(ink.first, 0), to_rgba(ink.first, 1)])
     shade = share**_CONTRAST
     axes.pcolormesh(shade, cmap=shades, vmin=0, vmax=1, edgecolor="none", rasterized=count > 60)
     axes.set_aspect("equal")
     axes.invert_yaxis()
-    names = [name if len(name) <= 16 else name[:15] + "…" for name in classes]
+    names = [name if len(name) <= style.letters else name[: style.letters - 1] + "…" for name in classes]
     axes.set_xticks(np.arange(count) + 0.5, names, rotation=55, ha="right", rotation_mode="anchor")
     axes.set_yticks(np.arange(count) + 0.5, names)
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, labelsize=min(style.names, 60 * side / count))  # names must not overlap
     axes.set_xlabel("prediction")
     axes.set_ylabel("truth")
     for spine in axes.spines.values():
         spine.set_visible(True)
         spine.set_color(ink.rule)
-    if count <= 30:
-        _write_cells(axes, share, ink)
+    if count <= style.written:
+        _write_cells(axes, share, ink, style.cells)
     return _svg(figure)
 
 
@@ -165,13 +194,13 @@ def _figure(ink: Ink, size: tuple[float, float]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _write_cells(axes: Axes, share: np.ndarray, ink: Ink) -> None:
+def _write_cells(axes: Axes, share: np.ndarray, ink: Ink, size: float) -> None:
     """Write the shares `(K, K)` in percent into the cells of the heat map; those that round to 0 are left out."""
     for (row, column), value in np.ndenumerate(share):
         if round(100 * value) == 0:
             continue
         color = ink.reverse if value**_CONTRAST > 0.55 else ink.text
-        axes.text(column + 0.5, row + 0.5, f"{100 * value:.0f}", ha="center", va="center", fontsize=8.5, color=color)
+        axes.text(column + 0.5, row + 0.5, f"{100 * value:.0f}", ha="center", va="center", fontsize=size, color=color)
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ A run is three nested loops:
 Reading the next strip and writing finished rows happen in two threads beside the computation.
 """
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -35,7 +36,7 @@ from atrous.stream.overlap import Ahead, Behind
 from atrous.stream.post import post_function, post_name, result_like
 from atrous.stream.prepare import Prepared, rows_limit
 from atrous.stream.process import Settle, exact_process, steady_process
-from atrous.stream.resume import Record, record_path, signature
+from atrous.stream.resume import Record, record_path, settle_sink, signature
 from atrous.stream.rows import cross_rows
 from atrous.stream.run import Deliver, Runner, new_gatherers
 from atrous.stream.source import checked_sink, read_box, write_box
@@ -248,12 +249,17 @@ class _Ends:
         self.pool, self.behind = pools[0], Behind(pools[1])
         self.rows: int | None = None  # output rows of the current block that have been handed to the writer
         self.post = post_function(job.options.post)
+        self.settled = time.time()
 
     def settle(self) -> None:
         """Wait until everything that was delivered is in the sink itself."""
         self.behind.finish()
         if hasattr(self.sink, "flush"):
             self.sink.flush()
+        if self.job.record is not None:
+            now = time.time()
+            settle_sink(getattr(self.sink, "sink", self.sink), self.settled)
+            self.settled = now
 
     def reader(self, built: Program) -> Ahead:
         """Return a reader for one program, which reads one strip ahead: of the input (value 0) or of the spool."""

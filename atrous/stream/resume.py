@@ -1,6 +1,7 @@
 """Record beside the sink how far a run has come, so that an interrupted run resumes after its last finished strip."""
 
 import json
+import os
 import time
 import warnings
 import zlib
@@ -17,11 +18,12 @@ import torch
 from torch import Tensor
 
 from atrous.errors import UserError
-from atrous.files import replacing
+from atrous.files import replacing, settle
 from atrous.geometry.graph import Graph
 from atrous.stream.sole import zarr_path
 
 EVERY = 2.0  # seconds between records
+CLOCK = 5.0  # seconds by which the times of files may be behind the clock
 
 
 def record_path(sink: Any) -> Path:
@@ -32,8 +34,27 @@ def record_path(sink: Any) -> Path:
     place = getattr(sink, "filename", None) or zarr_path(sink)
     if place is None:
         raise UserError("resume=True needs a sink that outlives the process: give a memmap or a zarr array on disk")
-    place = Path(place)
+    return record_beside(Path(place))
+
+
+def record_beside(place: Path) -> Path:
+    """Return the path of the record of a run into a file or folder."""
     return place.with_name(place.name + ".progress.npz")
+
+
+def settle_sink(sink: Any, since: float) -> None:
+    """Return when what was written to a zarr array since a time (seconds of the epoch) lies on the disk.
+
+    Sinks of other kinds have `flush`. A record must never count rows that a power cut can take away.
+    """
+    root = getattr(getattr(sink, "store", None), "root", None)
+    if root is None:
+        return
+    for folder, _, names in os.walk(Path(root) / str(getattr(sink, "path", ""))):
+        for name in names:
+            file = Path(folder, name)
+            if file.stat().st_mtime >= since - CLOCK:
+                settle(file)
 
 
 def signature(graph: Graph, facts: Any) -> str:

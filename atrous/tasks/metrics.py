@@ -15,6 +15,7 @@ from atrous.tasks.calibration import BINS, Reliability, calibration_counts
 from atrous.tasks.events import EventScores, event_counts
 from atrous.tasks.scores import Scores
 from atrous.tasks.surface import SurfaceScores, surface_metrics
+from atrous.tasks.task import NotFinite
 from atrous.tasks.video import VideoMetrics, VideoScores, video_metrics
 
 SAMPLES = {1: "recording", 2: "image", 3: "volume"}
@@ -110,7 +111,7 @@ class SegmentationMetrics:
             raise ValueError(f"{name}: label {label} in the truth, but there are {k} classes (and {IGNORE} for void)")
         counted = target != IGNORE
         if not torch.isfinite(top.masked_fill(~counted, 0).sum(dtype=torch.float32)):
-            raise ValueError(f"{name}: the network's output is not finite (nan or infinite)")
+            raise NotFinite(name)
         confusion, self._ndim = by_label[:k], target.ndim
         if self._boundary is not None:
             labels = prediction.to(torch.uint8).masked_fill_(~counted, IGNORE)

@@ -13,6 +13,7 @@ import torch
 from atrous.labels import IGNORE
 from atrous.tasks.bootstrap import bootstrap_miou, image_miou
 from atrous.tasks.scores import Scores
+from atrous.tasks.task import NotFinite
 
 __all__ = ["StrandedMetrics", "StrandedScores"]
 
@@ -169,7 +170,7 @@ class StrandedMetrics:
             labels = target[start : start + PIECE].to(torch.int32) & 0xFF
             piece, counted = output[:, start : start + PIECE].cpu(), labels != IGNORE
             if not torch.isfinite(piece.sum(dtype=torch.float64)):
-                raise ValueError(f"{name}: the network's output is not finite (nan or infinite)")
+                raise NotFinite(name)
             true = (labels >> shifts & 1).bool() & counted  # (K, L)
             predicted = (piece >= self._level) & counted  # (K, L)
             correct = (true & predicted).sum(1)

@@ -6,6 +6,18 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 
+class NotFinite(ValueError):
+    """A network's output has values that are no numbers (nan) or infinite, where they count.
+
+    Attributes:
+        name: the image whose output it is.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name}: the network's output is not finite (nan or infinite)")
+        self.name = name
+
+
 class EvaluationResult(Protocol):
     """The metrics of one evaluation."""
 

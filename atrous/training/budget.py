@@ -4,16 +4,23 @@ import math
 import time
 from dataclasses import dataclass, field
 
+STRETCH = 4
+"""A run in minutes that must take some steps may last so many times its minutes."""
+
 
 @dataclass
 class Budget:
     """The length of a run, in minutes of wall time or in steps; exactly one of the two is given.
+
+    Minutes alone make the result depend on how fast the machine is. With `least_steps` too, a run ends when the minutes
+    are over and so many steps are done, but after `STRETCH` times the minutes at the latest.
 
     The clock starts when the object is created and counts everything after that: decoding, training and validating.
 
     Attributes:
         minutes: length of the run in minutes, or None.
         steps: length of the run in steps, or None.
+        least_steps: steps that a run in minutes takes at least, or None.
         spent: seconds that earlier sessions of the same run took.
         reserve: seconds at the end of the run that are kept for the work after the last step.
         validations: number of validations for which the training loop adds time to the reserve, once it has measured
@@ -21,7 +28,7 @@ class Budget:
         started: time at which the clock started, in seconds of `time.monotonic`.
 
     Raises:
-        ValueError: both or none of `minutes` and `steps` are given.
+        ValueError: both or none of `minutes` and `steps` are given, or `least_steps` without `minutes`.
 
     >>> Budget(steps=200).progress(50)
     0.25
@@ -33,10 +40,13 @@ class Budget:
     reserve: float = 0.0
     validations: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    least_steps: int | None = None
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.steps is None):
             raise ValueError("give either minutes or steps")
+        if self.least_steps is not None and self.minutes is None:
+            raise ValueError("least_steps is for a run in minutes")
 
     @property
     def seconds(self) -> float:
@@ -48,13 +58,24 @@ class Budget:
         if self.steps is not None:
             return min(1.0, step / self.steps)
         assert self.minutes is not None
-        available = 60 * self.minutes - self.reserve
+        by_time = self._share_of(self.minutes)
+        if self.least_steps is None:
+            return by_time
+        return max(min(by_time, step / self.least_steps), self._share_of(STRETCH * self.minutes))
+
+    def _share_of(self, minutes: float) -> float:
+        """The share of so many minutes, less the reserve, that is over; at most 1."""
+        available = 60 * minutes - self.reserve
         return min(1.0, self.seconds / available) if available > 0 else 1.0
 
     def remaining(self, step: int, steps_per_second: float) -> float:
         """Return an estimate of the seconds until the end, for the progress bar."""
         if self.minutes is not None:
-            return max(0.0, 60 * self.minutes - self.seconds)
+            left = 60 * self.minutes - self.seconds
+            if self.least_steps is not None:
+                by_steps = (self.least_steps - step) / max(steps_per_second, 1e-9) + self.reserve
+                left = min(max(left, by_steps), 60 * STRETCH * self.minutes - self.seconds)
+            return max(0.0, left)
         assert self.steps is not None
         return (self.steps - step) / max(steps_per_second, 1e-9)
 

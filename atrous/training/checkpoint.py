@@ -1,17 +1,16 @@
 """The complete state of a run in one file, which is never half-written and needs no unpickling to be read."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
 from atrous.errors import UserError
-from atrous.files import replacing
+from atrous.files import disk_trouble, replacing
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
@@ -24,12 +23,19 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str,
         path: file to write; its folder is created if needed.
         tensors: tensors by name.
         facts: anything that JSON can hold.
+
+    Raises:
+        UserError: the disk is full or does not take the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside:
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, beside, {"facts": json.dumps(facts)})
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
+        try:
+            save_file({k: v.detach().contiguous() for k, v in tensors.items()}, beside, {"facts": json.dumps(facts)})
+        except SafetensorError as error:
+            trouble = disk_trouble(error)
+            if trouble is None:
+                raise
+            raise UserError(f"{path}: {trouble}") from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -16,8 +16,9 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a `metrics.csv`, numbers as float and blanks as None; no rows if there is no such file."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = [line for line in file if line.endswith("\n")]  # a killed process may have left half a line
+    rows = list(csv.DictReader(lines))
     return [{k: (v if k == "split" else float(v) if v else None) for k, v in row.items()} for row in rows]
 
 
@@ -34,11 +35,11 @@ class Log:
         self.path, self._watched = folder / "metrics.csv", tuple(watched)
         columns = (*COLUMNS, *watched)
         rows = [row for row in read_log(self.path) if row["step"] <= step] if step else []
-        with replacing(self.path) as beside, beside.open("w", newline="") as file:
+        with replacing(self.path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
-        self._file = self.path.open("a", newline="")
+        self._file = self.path.open("a", newline="", encoding="utf-8")
         self._writer = csv.DictWriter(self._file, columns)
         self._board = None
         if importlib.util.find_spec("tensorboard") is not None:

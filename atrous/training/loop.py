@@ -14,14 +14,14 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from atrous.data.feed.batches import Batch
-from atrous.errors import UserError
 from atrous.nn.depthwise import fast_depthwise
-from atrous.tasks.task import Task
+from atrous.tasks.task import NotFinite, Task
 from atrous.training.average import averaged, on_device
 from atrous.training.budget import Budget, one_cycle
 from atrous.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from atrous.training.log import Log
 from atrous.training.stages import Stage, enter, place
+from atrous.training.trace import blame, supervised_loss
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -45,7 +45,7 @@ class Settings:
         validations: how often the run is validated, evenly over its length.
         patience: validations without a gain after which the run stops, or None.
         precision: "bf16-mixed" or "32-true".
-        accelerator: Lightning Fabric's name of the hardware, "cpu" by default.
+        device: torch's name of the device, such as "cpu", "cuda" or "cuda:1".
         seed: of everything drawn.
         stages: which part of the network learns when; all of it all the time when there are none.
     """
@@ -58,7 +58,7 @@ class Settings:
     validations: int = 12
     patience: int | None = None
     precision: str = "bf16-mixed"
-    accelerator: str = "cpu"
+    device: str = "cpu"
     seed: int = 0
     stages: tuple[Stage, ...] = ()
 
@@ -108,12 +108,12 @@ class Monitor:
         on_step: given `step`, `epoch`, `loss`, `rate` (images per second), `left` and `seconds`, `progress` (0 to 1),
             every few seconds.
         on_validation: given the step and the validation's `loss` and watched metrics.
-        on_stage: given a line of text when a stage of fine-tuning begins.
+        tell: given a line of text: a stage of fine-tuning begins, or a validation failed.
     """
 
     on_step: Callable[[dict[str, float]], None] = field(default=lambda values: None)
     on_validation: Callable[[int, dict[str, float]], None] = field(default=lambda step, values: None)
-    on_stage: Callable[[str], None] = field(default=lambda text: None)
+    tell: Callable[[str], None] = field(default=lambda text: None)
 
 
 def parameter_groups(network: nn.Module, settings: Settings) -> list[dict[str, Any]]:
@@ -198,7 +198,9 @@ def fit(
     from lightning_fabric import Fabric
 
     torch.set_flush_denormal(True)
-    fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=settings.precision)  # type: ignore[arg-type]
+    device = torch.device(settings.device)
+    devices = 1 if device.index is None else [device.index]
+    fabric = Fabric(accelerator=device.type, devices=devices, precision=settings.precision)  # type: ignore[arg-type]
     for weight in network.parameters():
         weight.data = weight.data.contiguous(memory_format=_memory_format(weight.ndim - 2))
     average = averaged(network)
@@ -307,7 +309,7 @@ def _enter(run: _Run) -> None:
     if stages:
         stage = stages[run.state.stage]
         learning = enter(run.network, stage).text()
-        run.monitor.on_stage(
+        run.monitor.tell(
             f"stage {run.state.stage + 1} of {len(stages)}, {stage.name}: {learning}, "
             f"rate {run.settings.learning_rate * stage.rate:g}, {stage.share:.0%} of the run"
         )
@@ -320,9 +322,15 @@ def _step(run: _Run, batch: Batch, rate: float) -> torch.Tensor:
         group["lr"] = rate * group["factor"]
     images = run.fabric.to_device(batch.images).contiguous(memory_format=_memory_format(batch.images.ndim - 2))
     output = run.model(images)
-    loss = supervised_loss(run.task, output, run.fabric.to_device(batch.targets))
+    targets = run.fabric.to_device(batch.targets)
+    loss = supervised_loss(run.task, output, targets)
     run.fabric.backward(loss)
-    run.fabric.clip_gradients(run.model, run.optimizer, max_norm=run.settings.clip, error_if_nonfinite=False)  # type: ignore[arg-type]
+    norm = run.fabric.clip_gradients(run.model, run.optimizer, max_norm=run.settings.clip, error_if_nonfinite=False)  # type: ignore[arg-type]
+    if not (
+        math.isfinite(loss.detach()) and norm is not None and math.isfinite(norm)
+    ):  # the weights are still those before this batch
+        run.optimizer.zero_grad()
+        raise blame(run.model, run.network, run.task, Batch(images, targets, batch.names), run.state.step)
     run.optimizer.step()
     run.optimizer.zero_grad()
     run.average.update_parameters(run.network)
@@ -332,10 +340,6 @@ def _step(run: _Run, batch: Batch, rate: float) -> torch.Tensor:
 def _note(run: _Run, losses: list[torch.Tensor], rate: float, images: float, steps: float) -> None:
     state = run.state
     loss = float(torch.stack(losses).mean())
-    if not loss < float("inf"):
-        raise UserError(
-            f"the loss is {loss} at step {state.step}: lower train.learning_rate (it is {run.settings.learning_rate:g})"
-        )
     epoch, seconds = state.step / run.supply.per_epoch, run.budget.seconds
     run.log.write(
         step=state.step, epoch=epoch, seconds=seconds, split="train", loss=loss, learning_rate=rate,
@@ -352,8 +356,12 @@ def _validation(run: _Run, rate: float) -> bool:
     """Validate the averaged weights, keep them when they are the best so far; whether patience has run out."""
     state, start = run.state, time.monotonic()
     network = run.average.module.eval()
-    with torch.inference_mode(), run.fabric.autocast():
-        values = run.supply.validate(network)
+    try:
+        with torch.inference_mode(), run.fabric.autocast():
+            values = run.supply.validate(network)
+    except NotFinite as error:  # later weights may do better, and the best ones so far are kept
+        values = dict.fromkeys(("loss", *run.task.watched), math.nan)
+        run.monitor.tell(f"step {state.step}: {error}: this validation counts for nothing")
     value = values[run.task.watched[0]]
     best, known = state.best, math.isfinite(value)
     gained = known and best is not None and (value > best if run.task.higher_is_better else value < best)
@@ -377,16 +385,3 @@ def _save(run: _Run) -> None:
     run.state.spent = run.budget.seconds
     tensors = pack(run.network, run.average, run.optimizer)
     write_tensors(run.folder / "checkpoint" / "state.safetensors", tensors, asdict(run.state))
-
-
-def supervised_loss(task: Task, output: torch.Tensor | list[torch.Tensor], target: torch.Tensor) -> torch.Tensor:
-    """Return the task's loss, also of a network that answers on several scales.
-
-    Of several outputs, finest first, it is the mean in which each weighs half as much as the one before it.
-    Deep supervision: Lee et al. 2015, "Deeply-supervised nets"; the weights are nnU-Net's (Isensee et al. 2021).
-    """
-    if isinstance(output, torch.Tensor):
-        return task.loss(output, target)
-    weights = [0.5**scale for scale in range(len(output))]
-    losses = [weight * task.loss(each, target) for weight, each in zip(weights, output, strict=True)]
-    return torch.stack(losses).sum() / sum(weights)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from atrous.data.feed.decode import Decoded
-from atrous.tasks.task import Task
+from atrous.tasks.task import NotFinite, Task
 
 WINDOWS = 8
 """At most so many windows of one sample."""
@@ -21,6 +21,9 @@ def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[i
         task: gives loss and metrics.
         held_out: the samples.
         side: size of the windows; samples that are larger count by windows of this size.
+
+    Raises:
+        NotFinite: the network's output for an image is not finite; it names the file.
     """
     metrics, losses, target = task.metrics(full=False), [], held_out.target
     for index, (name, image) in enumerate(zip(held_out.names, held_out.images, strict=True)):
@@ -31,7 +34,10 @@ def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[i
                 x = x.contiguous(memory_format=torch.channels_last)
             output = network(x).float()
             losses.append(float(task.loss(output, _batched(truth))))
-            metrics.update(f"{name}/{number}", output[0], truth)
+            try:
+                metrics.update(f"{name}/{number}", output[0], truth)
+            except NotFinite:
+                raise NotFinite(held_out.called(index)) from None
     result = metrics.result(0.0)
     return {"loss": float(np.mean(losses)), **result.watched()}
 

@@ -12,6 +12,8 @@ import torch
 
 from atrous.data.dataset import Dataset
 from atrous.data.grid import restore
+from atrous.data.layouts.memory import ROOT
+from atrous.data.layouts.splits import DRAWN
 from atrous.data.preprocess import missing, prepare, to_channels
 from atrous.data.sample import Sample
 from atrous.data.views import Gaps
@@ -19,16 +21,25 @@ from atrous.errors import UserError
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.run import Run
 from atrous.tasks.custom import CustomTask, MetricFunction
+from atrous.tasks.task import NotFinite
 from atrous.verbs.opened import open_dataset_from
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The metrics of a split, and what they were measured on."""
+    """The metrics of a split, and what they were measured on.
+
+    Attributes:
+        scores: the metrics.
+        dataset: the data set.
+        split: its split, or "all".
+        note: what to know about the samples that were measured, in one sentence; empty if there is nothing.
+    """
 
     scores: Any
     dataset: Dataset
     split: str
+    note: str = ""
 
 
 def evaluate(
@@ -47,7 +58,7 @@ def evaluate(
     Args:
         run: folder of the run.
         data: folder of the data set, or data in memory as `train` takes them; that of the training when None.
-        split: its split.
+        split: its split; "all" takes every labelled sample, whatever its split: for a folder of test data.
         description: a dataset.toml that lies elsewhere.
         tta: "none", or "flip" to average over mirror images.
         metrics: further metrics by name: functions of probabilities and target of one image.
@@ -63,19 +74,50 @@ def evaluate(
     predictor = load(run, flip=tta == "flip", **loading)
     if metrics:
         predictor = replace(predictor, task=CustomTask(predictor.task, None, metrics))
-    recipe = predictor.run.recipe
     if data is None:
-        data, description = recipe.data.root, description or recipe.data.description
+        data, described = predictor.run.data()
+        description = description or described
     dataset = open_dataset_from(data, description)
-    samples = dataset.splits.get(split, ())
-    if not samples:
-        raise UserError(f"{dataset.root}: no split {split!r}: it has {', '.join(dataset.splits)}")
+    samples = _chosen(dataset, split)
     if dataset.classes != predictor.classes:
         raise UserError(
             f"{dataset.root}: classes are {', '.join(dataset.classes)}, but the run learned "
             f"{', '.join(predictor.classes)}: name them alike in dataset.toml"
         )
-    return Evaluated(measure(predictor, dataset, samples, tta=tta, progress=progress), dataset, split)
+    scores = measure(predictor, dataset, samples, tta=tta, progress=progress)
+    return Evaluated(scores, dataset, split, _note(predictor.run, dataset, split, len(samples)))
+
+
+def _chosen(dataset: Dataset, split: str) -> Sequence[Sample]:
+    """The samples of a split; for "all" those of every split that have a label, in the order of the splits.
+
+    Raises:
+        UserError: there is no such split, or it has no sample.
+    """
+    samples = dataset.splits.get(split, ())
+    if split == "all":
+        samples = tuple(sample for sample in dataset.samples if sample.target is not None)
+        if not samples:
+            raise UserError(f"{dataset.root}: no sample has labels: add masks")
+    if not samples:
+        has = ", ".join(dataset.splits)
+        raise UserError(
+            f"{dataset.root}: no split {split!r}: it has {has}; --split all takes every labelled sample of any split"
+        )
+    return samples
+
+
+def _note(run: Run, dataset: Dataset, split: str, count: int) -> str:
+    """What to know about the samples that were measured."""
+    trained_on = dataset.root == ROOT or str(dataset.root.resolve()) == str(Path(run.recipe.data.root).resolve())
+    if split == "all" and trained_on:
+        return "--split all: these samples include those that the run was trained on, so the metrics are too good"
+    if split in ("train", "val") and not trained_on and DRAWN in dataset.split_origin:
+        return (
+            f"{dataset.root}: measured on {count} of {len(dataset.samples)} samples, as the folder names no splits and "
+            f"{split!r} was drawn from it: --split all takes every labelled sample"
+        )
+    return ""
 
 
 def measure(
@@ -89,7 +131,8 @@ def measure(
     """Return the metrics of some samples; the next one is read while one is computed.
 
     Raises:
-        UserError: a file cannot be read, or a sample has other axes than the run or another size than its labels.
+        UserError: a file cannot be read, or a sample has other axes than the run or another size than its labels,
+            or the network's output for it is not finite.
     """
     start, metrics, target = time.monotonic(), predictor.task.metrics(), dataset.target
     for index, (sample, image, values) in enumerate(read_ahead(predictor, samples)):
@@ -97,7 +140,13 @@ def measure(
             path = sample.image.path if sample.target is None else sample.target.path
             raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}")
         spacing = dataset.spacing_of(sample)
-        metrics.update(sample.name, probabilities(predictor, image, spacing), target.tensor(values), spacing)
+        try:
+            metrics.update(sample.name, probabilities(predictor, image, spacing), target.tensor(values), spacing)
+        except NotFinite:
+            raise UserError(
+                f"{sample.image.path}: the network's output is not finite (nan or infinite): look at the values of "
+                "this image and of the training images, and train with train.precision=32-true or a lower rate"
+            ) from None
         progress(index + 1, len(samples))
     return metrics.result(time.monotonic() - start, tta)
 

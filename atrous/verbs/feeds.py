@@ -11,7 +11,7 @@ from atrous.data.feed.batches import Batches, Stepped
 from atrous.data.feed.decode import Decoded, decode
 from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windows
 from atrous.errors import UserError
-from atrous.machine import memory_bytes
+from atrous.machine import memory_limit
 from atrous.recipe.build import build_color, build_geometry, build_preparation
 from atrous.recipe.schema import Recipe
 from atrous.training.validation import full_to_quick
@@ -54,7 +54,7 @@ def feed_videos(check: Check, recipe: Recipe, scratch: Path) -> Feed:
 
 
 def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> Feed:
-    dataset, limit, preparation = check.dataset, memory_bytes() // 4, build_preparation(recipe)
+    dataset, limit, preparation = check.dataset, memory_limit() // 4, build_preparation(recipe)
     splits = recipe.data.train, recipe.data.val
     train, held_out = (
         decode(

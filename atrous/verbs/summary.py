@@ -1,6 +1,7 @@
 """The report of a run: gathers what the page shows."""
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -10,9 +11,11 @@ import numpy as np
 
 from atrous.data.dataset import Dataset
 from atrous.data.sample import Sample
+from atrous.files import write_text
 from atrous.prediction.predictor import Predictor
 from atrous.recipe.run import Run
-from atrous.report.page import Example, ReportContent, write_report
+from atrous.recipe.schema import Recipe, read_reasons
+from atrous.report.page import Example, Measured, ReportContent, write_report
 from atrous.report.pictures import busiest, upright
 from atrous.tasks.task import EvaluationResult
 from atrous.training.log import read_log
@@ -24,7 +27,13 @@ EXAMPLES = 3
 
 
 def write_summary(
-    run: Run, dataset: Dataset, split: str, scores: EvaluationResult, outcome: Outcome, examples: Sequence[Example]
+    run: Run,
+    dataset: Dataset,
+    split: str,
+    scores: EvaluationResult,
+    outcome: Outcome,
+    examples: Sequence[Example],
+    further: Sequence[Measured] = (),
 ) -> None:
     """Write `report.html` and `scores.json` into the run folder.
 
@@ -35,10 +44,12 @@ def write_summary(
         scores: its metrics.
         outcome: how the training ended.
         examples: what the report shows of the split.
+        further: metrics on data that had no part in the training.
     """
-    (run.folder / "scores.json").write_text(json.dumps({"split": split, **scores.to_dict()}, indent=1))
-    facts = json.loads((run.folder / "environment.json").read_text())
-    recipe, checked = (run.folder / "recipe.toml").read_text(), run.folder / "check.txt"
+    write_text(run.folder / "scores.json", json.dumps({"split": split, **scores.to_dict()}, indent=1))
+    facts = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
+    recipe, checked = (run.folder / "recipe.toml").read_text(encoding="utf-8"), run.folder / "check.txt"
+    history = read_log(run.folder / "metrics.csv")
     content = ReportContent(
         title=f"{run.folder.name}: {run.recipe.model.name} on {dataset.root.resolve().name}",
         verdict={
@@ -46,17 +57,44 @@ def write_summary(
             "the weights",
             "training": f"{outcome.seconds / 60:.1f} minutes, {outcome.step} steps; best at step {outcome.best_step}",
         },
-        history=read_log(run.folder / "metrics.csv"),
+        history=history,
         scores=scores,
         palette=dataset.palette,
         examples=list(examples),
         recipe_toml=recipe,
         environment=_flat(facts),
         commands=_commands(run, facts["command"], split),
-        data_summary=checked.read_text() if checked.exists() else "",
-        plan_reasons=[line[1:].strip() for line in recipe.splitlines()[1:] if line.startswith("# ")],
+        data_summary=checked.read_text(encoding="utf-8") if checked.exists() else "",
+        plan_reasons=read_reasons(recipe),
+        advice=advice(run.recipe, history, next(iter(scores.watched())), outcome.best_step),
+        further=list(further),
     )
     write_report(run.folder / "report.html", content)
+
+
+def advice(recipe: Recipe, history: Sequence[dict[str, Any]], metric: str, best_step: int) -> list[str]:
+    """Return what to do for a better network, one sentence each; nothing where nothing is known to help.
+
+    Args:
+        recipe: of the run.
+        history: the rows of metrics.csv.
+        metric: the metric that chose the weights.
+        best_step: the step whose weights were chosen.
+    """
+    rows = [row for row in history if row["split"] == "val"]
+    if len(rows) < 2 or rows[-1]["step"] != best_step:
+        return []
+    before, last = (row.get(metric) for row in rows[-2:])
+    if last is None or not math.isfinite(last) or before is None or before == last:
+        return []
+    name = {"miou": "mean IoU"}.get(metric, metric)
+    train = recipe.train
+    longer = f"--minutes {2 * train.minutes:g}" if train.epochs is None and train.minutes else ""
+    longer = longer or f"--epochs {2 * (train.epochs or 1):g}"
+    return [
+        f"Train longer: the last validation is the best one. In it the {name} still changed from {before:.3f} to "
+        f"{last:.3f}, so a longer training (for example {longer}) should give a better network."
+    ]
 
 
 def _commands(run: Run, command: list[str], split: str) -> list[str]:

@@ -1,9 +1,8 @@
 """The train verb from end to end: check, plan, build, train, evaluate, report."""
 
-import difflib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,16 @@ from torch import nn
 from atrous.data.check.check import Check
 from atrous.data.dataset import Dataset
 from atrous.data.feed.batches import ahead
-from atrous.device import check_device
+from atrous.device import check_device, choose_device
 from atrous.errors import UserError
+from atrous.files import disk_trouble, write_text
 from atrous.prediction.predictor import load
 from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import build_network, build_settings, build_task, count_parameters, describe
-from atrous.recipe.plan import PlannedRecipe, Request
+from atrous.recipe.plan import PlannedRecipe, Request, stored_path
 from atrous.recipe.run import Run, check_new, create_run, open_run
-from atrous.recipe.schema import Recipe, override, read_recipe
-from atrous.tasks.custom import CustomTask, LossFunction, MetricFunction
+from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
+from atrous.tasks.custom import CustomTask
 from atrous.tasks.task import EvaluationResult, Task
 from atrous.training.budget import Budget
 from atrous.training.loop import Monitor, Outcome, Supply, fit
@@ -33,61 +33,10 @@ from atrous.verbs.kinds import KINDS
 from atrous.verbs.opened import OpenedData, open_data
 from atrous.verbs.progress import show_progress
 from atrous.verbs.summary import write_summary
+from atrous.verbs.train_options import TrainOptions, read_options
 
 AFTER_SECONDS = 3.0
 """Seconds that are kept for the report, beside the final evaluation."""
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What a caller of `train` may choose; each is a keyword argument of `train`.
-
-    Attributes:
-        out: folder of the run, which must not exist; `runs/NAME` when None.
-        minutes: wall time of the whole, checking and validating included.
-        epochs: passes over the data, instead of minutes.
-        recipe: a recipe to follow instead of planning one.
-        settings: `section.key=value` overrides, one text or several.
-        stages: fine-tune in three stages: the head, then the encoder's upper layers too, then everything.
-        seed: random seed.
-        description: a dataset.toml that lies elsewhere.
-        val: validation data as `train` takes data, where they are given apart; None draws them from the data.
-        network: an `nn.Module` of your own that maps `(N, C, *S)` to `(N, K, *S)`; it is given normalized values.
-        loss: a function of output and targets that takes the place of the task's loss.
-        metrics: further metrics by name: functions of probabilities and target of one image.
-        resume: folder of a run to resume; then nothing else may be given but the data and functions that came from
-            Python.
-        on_step: called with the loop's numbers every few seconds (`training.loop.Monitor`).
-        on_validation: called with the step and the validation's loss and metrics.
-        progress: whether a progress bar is shown; None shows one unless `say` is given.
-        say: called with lines of text that tell what is going on; None prints them above the progress bar.
-        command: what the user typed, for the report.
-    """
-
-    out: Path | str | None = None
-    minutes: float | None = None
-    epochs: float | None = None
-    recipe: Recipe | Path | str | None = None
-    settings: Sequence[str] | str = ()
-    stages: bool = False
-    seed: int | None = None
-    description: Path | str | None = None
-    val: Any = None
-    network: nn.Module | None = None
-    loss: LossFunction | None = None
-    metrics: Mapping[str, MetricFunction] = field(default_factory=dict)
-    resume: Path | str | None = None
-    on_step: Callable[[dict[str, float]], None] | None = None
-    on_validation: Callable[[int, dict[str, float]], None] | None = None
-    progress: bool | None = None
-    say: Callable[[str], None] | None = None
-    command: Sequence[str] = ()
-
-    @property
-    def overrides(self) -> list[str]:
-        """The settings as a list, that of `stages` first."""
-        given = [self.settings] if isinstance(self.settings, str) else list(self.settings)
-        return [*(["stages=fine-tune"] if self.stages else []), *given]
 
 
 @dataclass(frozen=True)
@@ -120,6 +69,7 @@ class _Watch:
 
     say: Callable[[str], None]
     monitor: Monitor
+    checking: Callable[[int, int], None]
 
 
 def train(data: Any = None, **options: Any) -> Trained:
@@ -135,24 +85,13 @@ def train(data: Any = None, **options: Any) -> Trained:
         UserError: the data have problems, the recipe is wrong, or the output folder exists.
         TypeError: there is no option of that name.
     """
-    chosen = _options(options)
+    chosen = read_options(options)
+    chosen.check()
     budget = Budget(minutes=chosen.minutes or 1.0)
-    if chosen.minutes is not None and chosen.epochs is not None:
-        raise UserError("both --minutes and --epochs are given: give one")
     with _watched(chosen) as watch:
         if chosen.resume is not None:
             return _resume(data, chosen, budget, watch)
         return _begin(data, chosen, budget, watch)
-
-
-def _options(options: Mapping[str, Any]) -> TrainOptions:
-    known = [entry.name for entry in fields(TrainOptions)]
-    for name in options:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise TypeError(f"train() has no option {name!r}: {hint}")
-    return TrainOptions(**options)
 
 
 def _watched(chosen: TrainOptions) -> Any:
@@ -171,7 +110,8 @@ def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Tr
         raise UserError("give the folder of a data set, or --recipe FILE")
     follow = chosen.recipe if isinstance(chosen.recipe, Recipe | None) else read_recipe(Path(chosen.recipe))
     if follow is not None:
-        override(follow, chosen.overrides)  # a mistake in a setting is told before the data are read
+        # A mistake in a setting, and a device that is not there, are told before the data are read.
+        _check_device(override(follow, chosen.overrides))
     described = chosen.description
     if data is None and follow is not None:
         data, described = follow.data.root, described or follow.data.description
@@ -186,21 +126,26 @@ def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Tr
 
 
 def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Trained:
-    given = [name for name in ("out", "minutes", "epochs", "recipe", "seed", "description") if getattr(chosen, name)]
-    if given or chosen.overrides:
-        raise UserError(f"--resume continues a run as it was begun: leave out {', '.join(given or ['settings'])}")
     assert chosen.resume is not None
     run = open_run(chosen.resume)
-    root, described = run.recipe.data.root, run.recipe.data.description
-    opened = open_data(root if data is None else data, described if data is None else None, chosen.val)
+    _check_device(run.recipe)
+    described = None
+    if data is None:
+        data, described = run.data()
+    opened = open_data(data, described, chosen.val)
     check = _checked(opened, watch)
     agree_with_data(run.recipe, check.dataset, check.fingerprint)
     watch.say(f"resuming {run.folder}")
     return _train(run.recipe, check, opened, lambda: run, chosen, budget, watch)
 
 
+def _check_device(recipe: Recipe) -> None:
+    if recipe.train.accelerator != "auto":
+        check_device(recipe.train.accelerator, "train.accelerator =")
+
+
 def _checked(opened: OpenedData, watch: _Watch) -> Check:
-    check = check_layout(opened.root, opened.description, opened.layout)
+    check = check_layout(opened.root, opened.description, opened.layout, watch.checking)
     if not check.ok:
         lines = [f"{opened.root}: fix these first", *(problem.line() for problem in check.errors)]
         raise UserError("\n  ".join(lines))
@@ -215,19 +160,18 @@ def _checked(opened: OpenedData, watch: _Watch) -> Check:
 def _planned(check: Check, follow: Recipe | None, chosen: TrainOptions) -> PlannedRecipe:
     dataset, fingerprint = check.dataset, check.fingerprint
     if follow is None:
-        request = Request(chosen.minutes, chosen.epochs, chosen.seed or 0)
+        request = Request(chosen.minutes, chosen.epochs, chosen.seed or 0, device=chosen.planned_device)
         planned = KINDS[dataset.kind].plan(dataset, fingerprint, request)
     else:
         planned = PlannedRecipe(_followed(follow, dataset, chosen), {})
     recipe = planned.recipe if chosen.network is None else _with_own_network(planned.recipe)
     recipe = override(recipe, chosen.overrides)
-    for key in ("root", "description", "kind"):
-        if getattr(recipe.data, key) != getattr(planned.recipe.data, key):
-            raise UserError(f"--set data.{key}: the data are given as DATA, and --dataset FILE describes them")
     if recipe.train.minutes is None and recipe.train.epochs is None:
         raise UserError("the recipe does not say how long to train: give --minutes or --epochs")
     agree_with_data(recipe, dataset, fingerprint)
-    return PlannedRecipe(recipe, planned.reasons)
+    set_by_user = {".".join(split_setting(setting)[:2]) for setting in chosen.overrides}
+    reasons = {key: reason for key, reason in planned.reasons.items() if key not in set_by_user}
+    return PlannedRecipe(recipe, reasons)
 
 
 def _with_own_network(recipe: Recipe) -> Recipe:
@@ -236,8 +180,8 @@ def _with_own_network(recipe: Recipe) -> Recipe:
 
 def _followed(recipe: Recipe, dataset: Dataset, chosen: TrainOptions) -> Recipe:
     """A recipe that is followed on a data set, which may be another than the one it was planned for."""
-    described = None if dataset.description is None else str(dataset.description)
-    data = {"root": str(dataset.root), "description": described, "kind": dataset.kind}
+    described = None if dataset.description is None else stored_path(dataset.description)
+    data = {"root": stored_path(dataset.root), "description": described, "kind": dataset.kind}
     given = {"minutes": chosen.minutes, "epochs": chosen.epochs, "seed": chosen.seed}
     changes = [f"train.{key}={value}" for key, value in given.items() if value is not None]
     return override(recipe.model_copy(update={"data": recipe.data.model_copy(update=data)}), changes)
@@ -255,7 +199,7 @@ def _folder(out: Path | str | None, name: str) -> Path:
 
 def _new_run(folder: Path, planned: PlannedRecipe, check: Check, chosen: TrainOptions) -> Run:
     run = create_run(folder, planned.recipe, planned.reasons, list(chosen.command))
-    (run.folder / "check.txt").write_text(check.text(), encoding="utf-8")
+    write_text(run.folder / "check.txt", check.text())
     return run
 
 
@@ -267,7 +211,16 @@ def _train(
     with tempfile.TemporaryDirectory(prefix="atrous-") as scratch:
         parts = _build(recipe, check, opened, Path(scratch), chosen, watch)
         run = begin()
-        outcome = _learn(run, parts, budget, watch, resume=chosen.resume is not None)
+        try:
+            outcome = _learn(run, parts, budget, watch, resume=chosen.resume is not None)
+        except (UserError, OSError) as error:
+            said = str(error) if isinstance(error, UserError) else disk_trouble(error)
+            if said is None:
+                raise
+            raise UserError(
+                f"{said}; the run is kept, and goes on from its last checkpoint with: "
+                f"atrous train --resume {run.folder}"
+            ) from error
     if outcome.interrupted:
         watch.say(f"stopped at step {outcome.step}; resume with: atrous train --resume {run.folder}")
         return Trained(run, outcome, None)
@@ -282,8 +235,6 @@ def _build(
     Raises:
         UserError: the network cannot be built, this machine lacks the hardware, or a file cannot be read.
     """
-    if recipe.train.accelerator != "auto":
-        check_device(recipe.train.accelerator, "train.accelerator =")
     torch.manual_seed(recipe.train.seed)
     task = _task(recipe, chosen)
     network = build_network(recipe.model, task.out_channels, chosen.network)
@@ -305,7 +256,7 @@ def _task(recipe: Recipe, chosen: TrainOptions) -> Task:
 
 def _learn(run: Run, parts: _Parts, budget: Budget, watch: _Watch, *, resume: bool) -> Outcome:
     recipe, task, feed = run.recipe, parts.task, parts.feed
-    budget.minutes, budget.steps = recipe.train.minutes, None
+    budget.minutes, budget.steps, budget.least_steps = recipe.train.minutes, None, recipe.train.least_steps
     if recipe.train.epochs is not None:
         budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * feed.batches.per_epoch))
     budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * feed.full_to_quick
@@ -320,15 +271,21 @@ def _learn(run: Run, parts: _Parts, budget: Budget, watch: _Watch, *, resume: bo
         budget=budget,
         settings=build_settings(recipe),
         folder=run.folder,
-        monitor=replace(watch.monitor, on_stage=watch.say),
+        monitor=replace(watch.monitor, tell=watch.say),
         resume=resume,
     )
 
 
 def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, watch: _Watch) -> EvaluationResult:
     split = run.recipe.data.val
-    predictor = replace(load(run, device="cpu", network=chosen.network), task=_task(run.recipe, chosen))
-    result = measure(predictor, dataset, dataset.splits[split])
+    predictor = replace(
+        load(run, device=choose_device(run.recipe.train.accelerator), network=chosen.network),
+        task=_task(run.recipe, chosen),
+    )
+    try:
+        result = measure(predictor, dataset, dataset.splits[split])
+    except UserError as error:
+        raise UserError(f"{error}; the trained run is kept without a report: {run.folder}") from error
     examples = KINDS[dataset.kind].examples(predictor, dataset, split, result)
     write_summary(run, dataset, split, result, outcome, examples)
     watch.say(f"report: {run.folder / 'report.html'}")

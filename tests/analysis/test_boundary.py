@@ -113,6 +113,6 @@ def test_mistakes():
 
 def test_what_does_not_fit_into_memory_is_refused_before_it_runs(monkeypatch):
     network = nn.Sequential(nn.Conv3d(1, 8, 3, padding=1), nn.Conv3d(8, 8, 3, padding=1))
-    monkeypatch.setattr("atrous.analysis.probe.machine_memory", lambda: 8e6)  # 64 x 64 x 64 x 8 are 8.4 MB
+    monkeypatch.setattr("atrous.analysis.probe.memory_limit", lambda: 8_000_000)  # 64 x 64 x 64 x 8 are 8.4 MB
     with pytest.raises(UserError, match=r"inputs of 1 x 6\d x 6\d x 6\d take at least .* GB"):
         boundary(network, (1, 64, 64, 64))

@@ -17,7 +17,7 @@ def atrous(*words, timeout=120):
     )
 
 
-@pytest.mark.parametrize("verb", ["demo", "check", "train", "evaluate", "predict", "inspect"])
+@pytest.mark.parametrize("verb", ["demo", "check", "train", "evaluate", "predict", "inspect", "doctor"])
 def test_every_verb_has_help_with_an_example(verb):
     done = atrous(verb, "--help")
     assert done.returncode == 0

@@ -7,6 +7,7 @@ import pytest
 from atrous.demo import run as module
 from atrous.demo.run import Demo, demo
 from atrous.errors import UserError
+from atrous.recipe.schema import read_recipe
 
 
 @pytest.mark.slow
@@ -20,6 +21,11 @@ def test_the_demo_makes_data_trains_and_predicts(tmp_path, monkeypatch):
         assert (result.run / part).is_file(), part
     assert json.loads((result.run / "scores-test.json").read_text())["miou"] == pytest.approx(result.miou)
     assert 0 < result.large_miou <= 1
+    page = (result.run / "report.html").read_text()
+    assert "48 test scenes" in page
+    assert "One scene of 512 x 512 pixels" in page
+    assert f"{result.miou:.3f}" in page[page.index('id="further"') :]
+    assert read_recipe(result.run / "recipe.toml").train.least_steps == 56
     assert list(result.seconds) == ["data", "check", "train", "evaluate", "predict"]
     assert [line.strip()[:3] for line in lines if line.strip()[1:3] == "/5"] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
 

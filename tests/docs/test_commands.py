@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs" / "commands.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
 
-@pytest.mark.parametrize("verb", ["check", "train", "evaluate", "predict", "demo"])
+@pytest.mark.parametrize("verb", ["check", "train", "evaluate", "predict", "demo", "doctor"])
 def test_the_options_of_a_verb_are_those_of_its_table(verb):
     group: Any = get_command(app)
     options = {name for option in group.commands[verb].params for name in option.opts if name[0] == "-"}
@@ -33,3 +33,17 @@ def test_every_file_that_a_run_leaves_is_named(trained):
 def test_links_exist():
     for target in re.findall(r"\]\(([^)#]+)", PAGE):
         assert (ROOT / "docs" / target).exists()
+
+
+def test_the_readme_has_what_a_newcomer_looks_for():
+    """A picture that exists, the clone line, how the command is found, peers, and the words of a search."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", readme)
+    assert pictures
+    assert all((ROOT / picture).exists() for picture in pictures)
+    assert re.search(r"^git clone \S+ atrous$", readme, re.MULTILINE)
+    assert "source .venv/bin/activate" in readme
+    for word in ("semantic segmentation", "U-Net", "nnU-Net", "MONAI", "segmentation_models_pytorch", "sliding"):
+        assert word in readme
+    links = [target for target in re.findall(r"\]\(([^)#]+)", readme) if not target.startswith("http")]
+    assert [target for target in links if not (ROOT / target).exists()] == []

@@ -16,13 +16,16 @@ PALETTE = ((0, 0, 0), (255, 0, 0))
 
 def outputs(folder):
     source = folder / "in" / "a.npy"
-    labels = LabelFile(folder / "a.npy", source, ("no", "yes"), PALETTE)
+    labels, frames = (
+        LabelFile(folder / "a.npy", source, ("no", "yes"), PALETTE),
+        FrameLabels(folder / "a", source, PALETTE),
+    )
     return [
         labels,
         ProbabilityFile(folder / "a.zarr", source, ("no", "yes")),
         OverlayPicture(folder / "a.png", labels, PALETTE),
-        FrameLabels(folder / "a", source, PALETTE),
-        OverlayVideo(folder / "a.mp4", source, PALETTE),
+        frames,
+        OverlayVideo(folder / "a.mp4", frames, source, PALETTE),
         FeatureFile(folder / "a.gff3", source, ("CDS+", "CDS-"), 0.5, (1, 1)),
         FeatureFile(folder / "a.bw", source, ("CDS+", "CDS-"), 0.5, (1, 1)),
     ]

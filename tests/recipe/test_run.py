@@ -7,7 +7,7 @@ import torch
 
 from atrous.errors import UserError
 from atrous.recipe.run import check_new, create_run, open_run
-from atrous.recipe.schema import validate
+from atrous.recipe.schema import to_toml, validate
 
 
 def test_a_run_comes_back(trained):
@@ -52,3 +52,47 @@ def test_weights_of_another_network_are_refused(trained, tmp_path):
     (tmp_path / "model.safetensors").write_bytes((trained / "model.safetensors").read_bytes())
     with pytest.raises(UserError, match="does not fit the network"):
         open_run(tmp_path).network()
+
+
+def run_in(place, root, **facts):
+    """A run folder whose recipe names `root`, written by hand as an earlier version or another machine left it."""
+    place.mkdir(parents=True)
+    recipe = validate({"data": {"root": str(root)}, "task": {"classes": ["a", "b"]}}, "test")
+    (place / "recipe.toml").write_text(to_toml(recipe))
+    (place / "environment.json").write_text(json.dumps(facts))
+    return open_run(place)
+
+
+def test_a_relative_path_of_an_earlier_version_is_found_from_everywhere(tmp_path, monkeypatch):
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    (project / "cells").mkdir(parents=True)
+    elsewhere.mkdir()
+    run = run_in(project / "runs" / "cells", "cells")
+    for current in (project, elsewhere):
+        monkeypatch.chdir(current)
+        assert run.data()[0].samefile(project / "cells")
+    (elsewhere / "cells").mkdir()  # the current folder has another data set of that name: it is not guessed
+    with pytest.raises(UserError, match=r"trained on cells, which may be .*project/cells or cells: give the one meant"):
+        run.data()
+
+
+def test_an_earlier_run_whose_data_lie_in_the_current_folder_alone(tmp_path, monkeypatch):
+    (tmp_path / "here" / "cells").mkdir(parents=True)
+    run = run_in(tmp_path / "far" / "run", "cells")
+    monkeypatch.chdir(tmp_path / "here")
+    assert run.data()[0].samefile("cells")
+
+
+def test_a_run_that_was_moved_with_its_data_finds_them(tmp_path):
+    before, after = tmp_path / "before", tmp_path / "after"
+    (before / "cells").mkdir(parents=True)
+    run_in(before / "runs" / "cells", before / "cells", folder=str(before / "runs" / "cells"))
+    before.rename(after)
+    assert open_run(after / "runs" / "cells").data()[0].samefile(after / "cells")
+
+
+def test_data_that_are_gone_or_were_in_memory_are_asked_for(tmp_path):
+    with pytest.raises(UserError, match=r"was trained on /no/where, which is not there: give the data set's folder"):
+        run_in(tmp_path / "gone", "/no/where").data()
+    with pytest.raises(UserError, match="was trained on data in memory: give the data"):
+        run_in(tmp_path / "memory", "(in memory)").data()

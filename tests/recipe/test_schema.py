@@ -64,7 +64,8 @@ def test_override_sets_one_value(pair):
         ("model.std=[1, 0, 1]", "model.std.1: input should be greater than 0"),
         ("augment.keep=[2]", r"augment.keep is \[2\]: axes are 0 to 1"),
         ("train.learning_rate=inf", "finite number"),
-        ("train.accelerator=foo", "'cpu', 'cuda', 'mps' or 'auto', got 'foo'"),
+        ("train.epochs=3,train.least_steps=9", "train.least_steps is for a run in minutes"),
+        ("train.accelerator=foo", "write cpu, cuda, cuda:1, mps or auto, got 'foo'"),
         ("task.palette=[[0, 0, 0]]", "task.palette has 1 values for 2 classes"),
     ],
 )

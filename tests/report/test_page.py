@@ -13,7 +13,7 @@ import torch
 
 from atrous.color import default_palette
 from atrous.labels import IGNORE
-from atrous.report.page import Example, ReportContent, write_report
+from atrous.report.page import Example, Measured, ReportContent, write_report
 from atrous.tasks.metrics import SegmentationMetrics
 
 CLASSES = ["background", "cell <b>&amp;", "nucleus"]
@@ -166,6 +166,8 @@ const found = frames.map(frame => new Promise(done => {
     const page = frame.contentDocument;
     done({
       images: [...page.images].map(image => [image.naturalWidth, box(image).width]),
+      ends: [...page.images].map(image => box(image).right),
+      scrolled: [...page.images].filter(image => image.closest(".scroll")).length,
       sections: [...page.querySelectorAll("section")].map(section => [section.id, box(section).height]),
       wide: page.documentElement.scrollWidth, window: frame.contentWindow.innerWidth,
     });
@@ -175,15 +177,24 @@ Promise.all(found).then(all => { document.querySelector("output").textContent = 
 </script>"""
 
 
-def opened(folder, html):
-    """Open the page in a browser at the width of a phone and of a desktop, and return sizes of its elements."""
+def browser_or_skip():
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("no chromium or google-chrome on PATH")
+    return browser
+
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--virtual-time-budget=60000",
+)  # fmt: skip
+
+
+def opened(folder, html):
+    """Open the page in a browser at the width of a phone and of a desktop, and return sizes of its elements."""
+    browser = browser_or_skip()
     (folder / "probe.html").write_text(PROBE.replace("PAGE", json.dumps(html).replace("</", "<\\/")), encoding="utf-8")
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    flags += " --disable-component-update --disable-sync --virtual-time-budget=60000"
-    command = [browser, *flags.split(), f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
+    command = [browser, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
     command.append((folder / "probe.html").as_uri())
     run = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
     match = re.search(r"<output>(.+?)</output>", run.stdout)
@@ -200,3 +211,30 @@ def test_a_browser_shows_all_sections_and_images_and_nothing_sticks_out(tmp_path
         assert all(height > 50 for _, height in layout["sections"])
         assert len(layout["images"]) == 13
         assert all(natural > 0 and shown > 100 for natural, shown in layout["images"])
+
+
+@pytest.mark.parametrize("count", [2, 11, 40])
+def test_the_confusion_matrix_is_whole_on_a_phone(count, tmp_path):
+    """Neither it nor another picture lies in a box that scrolls, or ends beyond the edge of the screen."""
+    names = [f"class with a long name {number}" for number in range(count)]
+    metrics = SegmentationMetrics(names, boundary=False, calibration=False)
+    label = torch.arange(count * 16).reshape(count, 16).remainder(count).to(torch.uint8)
+    one_hot = torch.nn.functional.one_hot(label.long(), count).movedim(-1, 0).float()
+    metrics.update("a", one_hot, label)
+    html = written(tmp_path, content(scores=metrics.result(1.0), palette=default_palette(count), examples=[]))
+    for layout in opened(tmp_path, html):
+        assert layout["scrolled"] == 0
+        assert max(layout["ends"]) <= layout["window"]
+        assert layout["wide"] <= layout["window"]
+
+
+def test_metrics_on_other_data_have_a_section_and_advice_stands_where_it_learned(tmp_path):
+    picture = np.zeros((8, 16, 3), np.uint8)
+    measured = Measured("48 test <scenes>", ["Never looked at."], {"mean IoU": 0.875}, {"labels": picture})
+    html = written(tmp_path, content(further=[measured], advice=["Train longer."]))
+    assert Outline(html).ids == [*SECTIONS[:6], "further", *SECTIONS[6:]]
+    assert "48 test &lt;scenes&gt;" in html
+    assert "0.875" in html
+    assert "Never looked at." in html
+    assert any(image["alt"] == "labels of 48 test <scenes>" for image in Outline(html).images)
+    assert html.index('id="learning"') < html.index("Train longer.") < html.index('id="classes"')

@@ -77,3 +77,9 @@ def test_rows_of_a_csv_make_curves_and_blanks_are_left_out():
     assert seconds_and(history, "miou", "val") == ([3.0], [0.5])
     assert seconds_and(history, "loss", "val") == ([], [])
     assert seconds_and(history, "learning_rate", "train") == ([], [])
+
+
+def test_a_small_confusion_matrix_is_as_wide_as_a_phone_and_says_the_same():
+    large, small = (confusion_chart(np.eye(11), [f"digit {i}" for i in range(11)], LIGHT, small=s) for s in (0, 1))
+    assert letters(small).count("100") == letters(large).count("100") == 11
+    assert float(ET.fromstring(small).get("width").removesuffix("pt")) * 96 / 72 < 390 - 2 * 16

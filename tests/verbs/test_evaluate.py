@@ -1,5 +1,7 @@
 """Evaluation: the same figures as counting by hand."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ from atrous.data.dataset import open_dataset
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.verbs.evaluate import evaluate, measure
+from atrous.verbs.train import train
+from tests.conftest import SMALL
 from tests.volumes import write_volumes
 
 
@@ -53,3 +57,53 @@ def test_mistakes_are_named(trained, digits, squares):
         evaluate(trained, digits, tta="rotate")
     with pytest.raises(UserError, match="the run learned background, digit 0"):
         evaluate(trained, squares)
+
+
+def test_a_run_trained_with_relative_paths_is_evaluated_from_elsewhere(digits, tmp_path, monkeypatch):
+    """The data, a dataset.toml that lies elsewhere, and the run: all relative to the folder of the training."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    shutil.copytree(digits, tmp_path / "here" / "scenes")
+    (tmp_path / "here" / "scenes" / "dataset.toml").rename(tmp_path / "here" / "described.toml")
+    monkeypatch.chdir(tmp_path / "here")
+    done = train("scenes", out="run", epochs=1, settings=SMALL, description="described.toml")
+    monkeypatch.chdir(tmp_path / "there")
+    assert evaluate("../here/run").scores.miou == done.scores.miou
+    train(resume=tmp_path / "here" / "run")  # it opens the data again, and finds nothing left to do
+
+
+def test_a_separate_test_folder_is_measured_whole(trained, digits, tmp_path):
+    """Its samples lie in no split folders: a fifth of them would be `val`; `all` takes every one that has labels."""
+    for kind in ("images", "masks"):
+        (tmp_path / "other" / kind).mkdir(parents=True)
+        for split in ("train", "test"):
+            for path in (digits / kind / split).iterdir():
+                shutil.copy(path, tmp_path / "other" / kind / f"{split}_{path.name}")
+    shutil.copy(digits / "dataset.toml", tmp_path / "other")
+    names = {f"images/{path.stem}" for path in (tmp_path / "other" / "images").iterdir()}
+    Image.new("RGB", (64, 64)).save(tmp_path / "other" / "images" / "unlabelled.png")
+    whole = evaluate(trained, tmp_path / "other", split="all")
+    assert set(whole.scores.per_image) == names
+    assert whole.note == ""
+    parts = [evaluate(trained, tmp_path / "other", split=split) for split in ("train", "val")]
+    np.testing.assert_array_equal(whole.scores.confusion, sum(part.scores.confusion for part in parts))
+    assert "measured on 2 of 10 samples" in parts[1].note
+    assert "--split all takes every labelled sample" in parts[1].note
+
+
+def test_a_folder_of_one_image_has_no_val_and_is_measured_by_all(trained, digits, tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        path = min((digits / kind / "test").iterdir())
+        shutil.copy(path, tmp_path / kind / path.name)
+    shutil.copy(digits / "dataset.toml", tmp_path)
+    with pytest.raises(UserError, match="no split 'val': it has train; --split all takes every labelled sample"):
+        evaluate(trained, tmp_path)
+    assert evaluate(trained, tmp_path, split="all").scores.images == 1
+
+
+def test_all_of_the_training_data_is_said_to_be_too_good(trained, digits):
+    found = evaluate(trained, digits, split="all")
+    assert found.scores.images == 13
+    assert "include those that the run was trained on" in found.note
+    assert evaluate(trained, digits, split="test").note == ""

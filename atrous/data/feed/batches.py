@@ -21,10 +21,12 @@ class Batch:
     Attributes:
         images: `(N, C, *crop)` float32, raw values.
         targets: what the loss is given: of labels `(N, *crop)` int64, classes and IGNORE.
+        names: what messages call the images that the crops come from; none where nobody knows.
     """
 
     images: torch.Tensor
     targets: torch.Tensor
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,14 @@ class Batches:
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.seed, 1, step])
         decoded, crop = self.decoded, self.geometry.crop
-        images, targets = [], []
-        for index in self._chosen(step):
+        images, targets, chosen = [], [], self._chosen(step)
+        for index in chosen:
             view = draw_view(rng, index, decoded.size(index), decoded.places[index], self.geometry)
             image = cut_values(decoded.images[index], view, crop, "bilinear", border=True)
             images.append(image if self.color is None else recolor(rng, image, self.color, self.spread))
             targets.append(decoded.target.cut(decoded.values[index], view, crop))
-        return Batch(torch.stack(images), decoded.target.batch(targets))
+        names = tuple(decoded.called(index) for index in chosen)
+        return Batch(torch.stack(images), decoded.target.batch(targets), names)
 
 
 class Stepped(Protocol):

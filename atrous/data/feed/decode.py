@@ -29,6 +29,7 @@ class Decoded:
         places: for each sample, positions `(n, ndim)` of every class; crops are centered near them. Classes that do not
             occur in the sample have no entry. Empty where no positions were wanted.
         target: the class of the targets, which knows how values are cut.
+        files: the file of each image, for messages; where there are none, the names stand for them.
     """
 
     names: tuple[str, ...]
@@ -36,6 +37,11 @@ class Decoded:
     values: tuple[Any, ...]
     places: tuple[dict[int, np.ndarray], ...]
     target: type[Target]
+    files: tuple[Path, ...] = ()
+
+    def called(self, index: int) -> str:
+        """Return what messages call a sample: its file, or its name."""
+        return str(self.files[index]) if self.files else self.names[index]
 
     @property
     def ndim(self) -> int:
@@ -104,7 +110,9 @@ def decode(
     with ThreadPoolExecutor(THREADS) as pool:
         rows = list(pool.map(one, enumerate(samples)))
     images, values, places = zip(*rows, strict=True)
-    return Decoded(tuple(sample.name for sample in samples), images, values, places, target)
+    return Decoded(
+        tuple(sample.name for sample in samples), images, values, places, target, tuple(s.image.path for s in samples)
+    )
 
 
 def tiles(shape: Sequence[int], crop: Sequence[int]) -> int:

@@ -105,14 +105,15 @@ class GenomeBatches:
         rng = np.random.default_rng([self.seed, 1, step])
         lengths = np.array([len(label) for label in self.decoded.values], float)
         weights = lengths**BALANCE
-        images, targets = [], []
+        images, targets, names = [], [], []
         for index in rng.choice(len(lengths), self.size, p=weights / weights.sum()):
+            names.append(self.decoded.called(index))
             image, label = self._crop(rng, self.decoded.images[index], self.decoded.values[index])
             if self.strands and rng.random() < 0.5:
                 image, label = reverse_complement(image, label)
             images.append(torch.from_numpy(np.ascontiguousarray(image)))
             targets.append(torch.from_numpy(label.astype(np.int64)))
-        return Batch(torch.stack(images), torch.stack(targets))
+        return Batch(torch.stack(images), torch.stack(targets), tuple(names))
 
     def _crop(self, rng: np.random.Generator, source: Any, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A crop; a shorter sequence is continued by bases that nobody knows and that count for nothing."""

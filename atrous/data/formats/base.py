@@ -177,6 +177,10 @@ class Format(ABC):
         """Return the content of a label file; for formats that are written through memory."""
         raise UserError(f"{path}: labels are not written as {self.name}: write .png, .tif or .npy")
 
+    def is_whole(self, path: Path) -> bool:
+        """Return whether a store that `create_store` made is still there with all that makes it readable."""
+        return path.exists()
+
     def write_probabilities(
         self, path: Path, values: Source, classes: Sequence[str], geometry: FileGeometry | None
     ) -> None:

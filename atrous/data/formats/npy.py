@@ -1,6 +1,7 @@
 """NumPy's .npy: images, volumes and labels without metadata."""
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,22 @@ class NpyFormat(Format):
 
 
 def create_memmap(path: Path, shape: Sequence[int], dtype: Any) -> Store:
-    """Create a .npy file that is filled where it is assigned; the suffix of `path` may be any."""
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
+    """Create a .npy file that is filled where it is assigned; the suffix of `path` may be any.
+
+    Its place on the disk is taken at once: to assign to a mapped file for which there is no place ends the process.
+
+    Raises:
+        OSError: the disk has no place for it.
+    """
+    try:
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
+        if hasattr(os, "posix_fallocate") and array.nbytes:
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    return array
 
 
 def open_memmap(path: Path, errors: Errors) -> Store | None:

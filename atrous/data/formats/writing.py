@@ -4,7 +4,7 @@ Each file keeps what it can of the file that was labeled (`like`): NIfTI and DIC
 projection, OME-TIFF and OME-Zarr their axes and scale, tables their index column, recordings their sampling rate.
 """
 
-import os
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from atrous.data.formats.base import FileGeometry, LabelDetails, Palette, guarde
 from atrous.data.formats.table import find_format, label_writer, probability_writer, suffix_of
 from atrous.data.source import Source
 from atrous.errors import UserError
-from atrous.files import remove
+from atrous.files import remove, rename
 
 LABEL_CHUNK = 1024
 """Longest side of a chunk of labels that are written box by box."""
@@ -137,7 +137,9 @@ class LabelSink:
         format_, geometry = label_writer(self.path), geometry_of(like)
         if self.part is not None and format_.is_finished(geometry):
             _flush(self.array)
-            os.replace(self.part, self.path)
+            if not format_.is_whole(self.part):
+                raise FileNotFoundError(errno.ENOENT, "was removed while labels were written to it", str(self.part))
+            rename(self.part, self.path)
             return
         names, colors = None if classes is None else tuple(classes), None if format_.indexed else palette
         format_.write_labels(self.path, self.array, LabelDetails(geometry, names, colors, void))

@@ -90,6 +90,10 @@ class ZarrFormat(Format):
             return None
         return opened if isinstance(opened, zarr.Array) else None
 
+    def is_whole(self, path: Path) -> bool:
+        """See `Format.is_whole`. A folder that was removed comes back with the next chunk, but without its metadata."""
+        return (path / "zarr.json").exists() or (path / ".zarray").exists()
+
     def is_finished(self, geometry: FileGeometry | None) -> bool:
         """See `Format.is_finished`."""
         return geometry is None or geometry.kind != "ome-zarr"

@@ -11,6 +11,8 @@ from atrous.errors import UserError
 
 VAL_SHARE = 0.2
 ORDER = ("train", "val", "test")
+DRAWN = "val drawn from train"
+"""What the origin of the splits says where nobody named a validation split."""
 
 
 def ordered(splits: dict[str, list[Sample]]) -> dict[str, tuple[Sample, ...]]:
@@ -54,7 +56,7 @@ def into_splits(
         return splits, origin
     val, train = _draw(splits["train"], VAL_SHARE)
     by = "name" if not any(sample.group for sample in val) else "group, which stay together"
-    drawn = f"val drawn from train: {len(val)} of {len(val) + len(train)} by the hash of the {by}, the same every time"
+    drawn = f"{DRAWN}: {len(val)} of {len(val) + len(train)} by the hash of the {by}, the same every time"
     return splits | {"train": train, "val": val}, f"{origin}; {drawn}"
 
 

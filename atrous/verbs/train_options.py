@@ -1,0 +1,148 @@
+"""What a caller of `train` may choose, and what is refused before any file of the data is read."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from atrous.device import check_device
+from atrous.errors import UserError
+from atrous.recipe.schema import Recipe, check_settings, check_value, split_setting
+from atrous.tasks.custom import LossFunction, MetricFunction
+
+WITH_RESUME = (
+    "resume", "val", "network", "loss", "metrics", "on_step", "on_validation", "progress", "say", "command",
+)  # fmt: skip
+"""Options that `resume` allows beside it: what a run folder cannot hold, and what only tells how the run goes."""
+
+OF_DATA = ("root", "description", "kind")
+"""Keys of the section `data` that follow from the data that are given."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a caller of `train` may choose; each is a keyword argument of `train`.
+
+    Attributes:
+        out: folder of the run, which must not exist; `runs/NAME` when None.
+        minutes: wall time of the whole, checking and validating included.
+        epochs: passes over the data, instead of minutes.
+        recipe: a recipe to follow instead of planning one.
+        settings: `section.key=value` overrides, one text or several.
+        stages: fine-tune in three stages: the head, then the encoder's upper layers too, then everything.
+        seed: random seed.
+        device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for whichever is there; that of the recipe
+            when None.
+        description: a dataset.toml that lies elsewhere.
+        val: validation data as `train` takes data, where they are given apart; None draws them from the data.
+        network: an `nn.Module` of your own that maps `(N, C, *S)` to `(N, K, *S)`; it is given normalized values.
+        loss: a function of output and targets that takes the place of the task's loss.
+        metrics: further metrics by name: functions of probabilities and target of one image.
+        resume: folder of a run to resume; then nothing else may be given but the data and functions that came from
+            Python.
+        on_step: called with the loop's numbers every few seconds (`training.loop.Monitor`).
+        on_validation: called with the step and the validation's loss and metrics.
+        progress: whether a progress bar is shown; None shows one unless `say` is given.
+        say: called with lines of text that tell what is going on; None prints them above the progress bar.
+        command: what the user typed, for the report.
+    """
+
+    out: Path | str | None = None
+    minutes: float | None = None
+    epochs: float | None = None
+    recipe: Recipe | Path | str | None = None
+    settings: Sequence[str] | str = ()
+    stages: bool = False
+    seed: int | None = None
+    device: str | None = None
+    description: Path | str | None = None
+    val: Any = None
+    network: nn.Module | None = None
+    loss: LossFunction | None = None
+    metrics: Mapping[str, MetricFunction] = field(default_factory=dict)
+    resume: Path | str | None = None
+    on_step: Callable[[dict[str, float]], None] | None = None
+    on_validation: Callable[[int, dict[str, float]], None] | None = None
+    progress: bool | None = None
+    say: Callable[[str], None] | None = None
+    command: Sequence[str] = ()
+
+    @property
+    def overrides(self) -> list[str]:
+        """The settings as a list, those of `stages` and `device` first."""
+        first = ["stages=fine-tune"] if self.stages else []
+        first += [] if self.device is None else [f"train.accelerator={self.device}"]
+        return [*first, *self._given_settings]
+
+    @property
+    def planned_device(self) -> str:
+        """The device that options and settings name, which a plan takes into account; "cpu" where nobody names one."""
+        named = [value for *key, value in map(split_setting, self.overrides) if key == ["train", "accelerator"]]
+        return str(named[-1]) if named else "cpu"
+
+    @property
+    def _given_settings(self) -> list[str]:
+        return [self.settings] if isinstance(self.settings, str) else list(self.settings)
+
+    def check(self) -> None:
+        """Refuse what is wrong whatever the data are.
+
+        Raises:
+            UserError: an option has no such value, two options contradict each other, or this machine lacks the device.
+        """
+        if self.resume is not None:
+            self._check_resume()
+            return
+        for setting in self._given_settings:
+            if not isinstance(setting, str):
+                raise UserError(f"settings: {setting!r} is not text: write 'section.key=value', one text or several")
+        for name in ("minutes", "epochs", "seed"):
+            if getattr(self, name) is not None:
+                check_value("train", name, getattr(self, name), f"--{name}")
+        check_settings(self.overrides)
+        for setting in self._given_settings:
+            section, key, _ = split_setting(setting)
+            if section == "data" and key in OF_DATA:
+                raise UserError(f"--set data.{key}: the data are given as DATA, and --dataset FILE describes them")
+        self._check_length()
+        device = self.planned_device
+        if device != "auto":
+            check_device(device, "--device" if self.device == device else "train.accelerator =")
+
+    def _check_length(self) -> None:
+        """Refuse two lengths of one run."""
+        given = [f"--{name}" for name in ("minutes", "epochs") if getattr(self, name) is not None]
+        for setting in self._given_settings:
+            section, key, value = split_setting(setting)
+            if section == "train" and key in ("minutes", "epochs") and value is not None:
+                given.append(f"--set train.{key}")
+        if len(given) > 1:
+            raise UserError(f"both {' and '.join(given)} are given: give one")
+
+    def _check_resume(self) -> None:
+        given = []
+        for entry in fields(self):
+            default = entry.default_factory() if entry.default_factory is not MISSING else entry.default
+            value = getattr(self, entry.name)
+            if entry.name not in WITH_RESUME and value != default and value not in ("", []):
+                given.append(entry.name)
+        if given:
+            raise UserError(f"--resume continues a run as it was begun: leave out {', '.join(given)}")
+
+
+def read_options(options: Mapping[str, Any]) -> TrainOptions:
+    """Return the options of a call of `train`.
+
+    Raises:
+        TypeError: there is no option of a name; the nearest one is named.
+    """
+    known = [entry.name for entry in fields(TrainOptions)]
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise TypeError(f"train() has no option {name!r}: {hint}")
+    return TrainOptions(**options)

@@ -1,0 +1,75 @@
+"""Nothing that every verb needs asks for Unix: Python's modules for Unix alone are taken away, and all still works."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+UNIX_MODULES = ("resource", "fcntl", "pwd", "grp", "termios", "pty")
+TAKE_AWAY = f"""
+import os, sys
+for name in {UNIX_MODULES}:
+    sys.modules[name] = None  # importing it raises ImportError, as on Windows
+for name in ("sysconf", "fork", "getuid", "sched_getaffinity", "statvfs"):
+    delattr(os, name)
+"""
+IMPORT_ALL = """
+import importlib, json, pkgutil, warnings
+warnings.simplefilter("ignore")
+import atrous
+names = [m.name for m in pkgutil.walk_packages(atrous.__path__, "atrous.") if m.name != "atrous.__main__"]
+failed = {}
+for name in names:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        failed[name] = str(error)
+print(json.dumps([len(names), failed]))
+"""
+
+
+def run_without_unix(program: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", TAKE_AWAY + program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_module_is_imported():
+    count, failed = json.loads(run_without_unix(IMPORT_ALL))
+    assert count > 200
+    assert not [name for name, why in failed.items() if any(module in why for module in UNIX_MODULES)]
+
+
+def test_check_and_predict_run(digits, trained, tmp_path):
+    verb = "from atrous.cli.main import run\nrun()"
+    found = json.loads(run_without_unix(verb, "check", str(digits), "--json"))
+    assert found["ok"]
+    image = next((digits / "images" / "test").iterdir())
+    done = json.loads(run_without_unix(verb, "predict", str(trained), str(image), "-o", str(tmp_path), "--json"))
+    assert done["written"] == [str(tmp_path / image.name)]
+
+
+def test_text_files_name_their_encoding():
+    """Without one, Windows reads and writes the code page of its language."""
+    paths = sorted((ROOT / "atrous").rglob("*.py"))
+    assert [f"{path.name}:{line}" for path in paths for line in _without_encoding(path)] == []
+
+
+def _without_encoding(path: Path) -> list[int]:
+    lines = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        keywords = {keyword.arg for keyword in node.keywords}
+        modes = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+        text = name in ("read_text", "write_text") or (
+            name == "open" and "newline" in keywords and not any("b" in str(mode) for mode in modes)
+        )
+        if text and "encoding" not in keywords:
+            lines.append(node.lineno)
+    return lines
