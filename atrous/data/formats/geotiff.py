@@ -3,7 +3,7 @@
 A pixel has no data if every band has the nodata value there (or no finite number), or if a mask or an alpha band says
 so. Images never contain nodata values: a missing value becomes the mean of its band, so that neither a convolution nor
 a statistic sees -9999. In unsigned bands a nodata value of 0 may also be a dark pixel, so it is replaced only where all
-bands have it.
+bands have it. A TIFF in which 0 stands for white is inverted.
 """
 
 import functools
@@ -23,6 +23,7 @@ import numpy as np
 from atrous.data.formats.array import image_dtype
 from atrous.data.formats.base import Errors, FileGeometry, Format, Library
 from atrous.data.formats.header import Header, MapGrid
+from atrous.data.formats.tiff_tags import map_white
 from atrous.data.source import Key, LazySource, Source, span
 from atrous.labels import IGNORE
 
@@ -57,6 +58,7 @@ class GeoTiffFormat(Format):
 
     def header(self, path: Path) -> Header:
         """Return the header with projection, transform, nodata value and descriptions of the bands."""
+        inverted = map_white(path) is not None
         with opened(path) as raster:
             bands = _bands(raster)
             palette = _palette(raster)
@@ -71,6 +73,7 @@ class GeoTiffFormat(Format):
                 kind="palette" if palette else "map",
                 stored=None if stored.name == dtype else stored.name,
                 palette=palette,
+                inverted=inverted,
                 spacing=(float(np.hypot(b, e)), float(np.hypot(a, d))),
                 unit=_unit(raster),
                 names=tuple(raster.descriptions[band - 1] or "" for band in bands),
@@ -105,6 +108,7 @@ class GeoTiffFormat(Format):
 
         A nodata value that can be no class number (outside of 0..254) becomes 255, as do NaN and masked pixels.
         """
+        white = map_white(path)
         with opened(path) as raster:
             bands = _bands(raster)
             values = raster.read(bands[:3] if len(bands) > 2 else bands[:1])
@@ -114,6 +118,8 @@ class GeoTiffFormat(Format):
             void |= ~np.isfinite(values)
         if nodata is not None and not 0 <= nodata < IGNORE:
             void |= _equal(values, nodata)
+        if white is not None:
+            values = values.dtype.type(white) - values
         if void.any():
             kind = np.int32 if values.dtype.kind in "iu" and values.dtype != np.uint8 else values.dtype
             values = values.astype(kind)
@@ -162,6 +168,7 @@ class Raster(LazySource):
         self._raster = opened(path)
         self._bands = _bands(self._raster)
         self._fill: np.ndarray | None = None
+        self._white = map_white(path)
 
     def _read(self, key: Key) -> np.ndarray:
         channel, rows, columns = key
@@ -171,7 +178,8 @@ class Raster(LazySource):
 
     def _window(self, bands: Sequence[int], window: Any) -> np.ndarray:
         with self._lock:
-            return self._filled(self._raster.read(bands, window=window), bands, window)
+            pixels = self._filled(self._raster.read(bands, window=window), bands, window)
+        return pixels if self._white is None else self.dtype.type(self._white) - pixels
 
     def _filled(self, pixels: np.ndarray, bands: Sequence[int], window: Any) -> np.ndarray:
         missing = _missing(self._raster, pixels, bands)

@@ -29,7 +29,8 @@ class Header:
             `video` or `map`.
         stored: numpy name of the type in the file, if it differs from `dtype`.
         palette: RGB of each index, if the file has a palette.
-        rotated: whether the file asks to be rotated or mirrored (EXIF orientation), which `read_image` does.
+        rotated: whether the file asks to be rotated or mirrored (EXIF and TIFF orientation), which `read_image` does.
+        inverted: whether 0 stands for white in the file (WhiteIsZero); what is read is turned round.
         spacing: distance between neighboring positions along each axis of `S` (mm in NIfTI), if known.
         affine: `(4, 4)`, from the voxel `(i, j, k, 1)`, in the order of the file, to world coordinates, if known.
         unit: of the spacing, if known.
@@ -47,6 +48,7 @@ class Header:
     stored: str | None = None
     palette: tuple[tuple[int, int, int], ...] | None = None
     rotated: bool = False
+    inverted: bool = False
     spacing: tuple[float, ...] | None = None
     affine: tuple[tuple[float, ...], ...] | None = None
     unit: str | None = None
