@@ -39,7 +39,6 @@ ELSEWHERE = {
     "atrous/data/formats/header.py": "tests/data/formats/test_reading.py",
     "atrous/data/formats/intervals.py": "tests/data/formats/test_edf.py",
     "atrous/data/formats/ngff_write.py": "tests/data/formats/test_ngff.py",
-    "atrous/data/formats/npy.py": "tests/data/formats/test_writing.py",
     "atrous/data/formats/npz.py": "tests/data/layouts/test_recordings.py",
     "atrous/data/formats/tiff.py": "tests/data/formats/test_ome.py",
     "atrous/data/formats/zarr_array.py": "tests/data/formats/test_writing.py",

@@ -75,7 +75,7 @@ class Record:
         """
         record = cls(path, signed)
         if path.exists():
-            with np.load(path) as stored:
+            with np.load(path, allow_pickle=False) as stored:
                 head = json.loads(str(stored["head"]))
                 if head["signature"] != signed:
                     raise UserError(

@@ -24,6 +24,7 @@ from atrous.data.formats.array import image_dtype
 from atrous.data.formats.base import Errors, FileGeometry, Format, Library
 from atrous.data.formats.header import Header, MapGrid
 from atrous.data.formats.tiff_tags import map_white
+from atrous.data.formats.vrt import require_safe
 from atrous.data.source import Key, LazySource, Source, span
 from atrous.labels import IGNORE
 
@@ -37,6 +38,8 @@ ROWS = 2048
 """Most rows that are read together where a slice skips some of them."""
 LOOKED_AT = 16
 """Windows of a file from which the means of its bands are computed."""
+_DRIVERS = {".jp2": ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JP2Lura"), ".vrt": ("VRT",)}
+"""GDAL's drivers for suffixes other than those of TIFF."""
 _MAP_TAGS = (33550, 33922, 34264, 34735, 42113)
 """TIFF tags of maps: ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory and GDAL's nodata value."""
 
@@ -221,9 +224,24 @@ class Valid(LazySource):
 
 
 def opened(path: Path) -> Any:
-    """Open a map; the caller closes it."""
+    """Open a map with the drivers of its suffix, whatever its content says; the caller closes it.
+
+    Raises:
+        FileFault: it is a VRT that is not allowed.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".vrt":
+        require_safe(path)
     with quiet():
-        return rasterio.open(os.fspath(path))
+        return rasterio.open(os.fspath(path), driver=_driver(suffix))
+
+
+@functools.cache
+def _driver(suffix: str) -> str:
+    """Return the driver for a suffix: the first one that this GDAL has."""
+    with rasterio.Env() as environment:
+        known = environment.drivers()
+    return next((name for name in _DRIVERS.get(suffix, ()) if name in known), "GTiff")
 
 
 @contextmanager

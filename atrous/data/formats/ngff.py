@@ -16,6 +16,7 @@ from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.axes import Axes, micrometers, read_axes
 from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, Library
 from atrous.data.formats.header import Header
+from atrous.data.formats.zarr_codecs import require_plain
 from atrous.data.source import Source
 
 zarr: Any = Library("zarr")
@@ -141,6 +142,7 @@ def open_multiscale(path: Path) -> Multiscale:
     first = metadata["multiscales"][0]
     version = str(metadata.get("version", first.get("version", "0.4")))
     array = group[first["datasets"][0]["path"]]
+    require_plain(path, array)
     axes = tuple(axis if isinstance(axis, dict) else {"name": str(axis)} for axis in first.get("axes", _DEFAULT))
     if len(axes) != array.ndim:
         raise ValueError(f"its array has {array.ndim} axes, its metadata {len(axes)}")

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.base import FileFault, Library
+from atrous.data.formats.ome import require_beside
 from atrous.data.formats.orient import upright
 from atrous.data.source import Key, LazySource, Source, Turned
 
@@ -107,7 +108,8 @@ class InkColors(LazySource):
 
 
 def main_series(path: Path, file: Any) -> Any:
-    """Return the first series of an open TIFF that is neither a thumbnail nor a mask of transparency; else the first one."""
+    """Return the first series of an open TIFF that is no thumbnail and no mask of transparency, else the first."""
+    require_beside(path, file)
     for series in file.series:
         page = series.keyframe
         if page is None or not int(page.subfiletype) & (REDUCED | MASK):

@@ -10,6 +10,7 @@ from atrous.data.formats.array import array_header, array_image, channel_axis, s
 from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails, Library
 from atrous.data.formats.header import Header
 from atrous.data.formats.ngff import OmeZarrFormat
+from atrous.data.formats.zarr_codecs import require_plain
 from atrous.data.source import ChannelFirst, Source, Store
 from atrous.files import replacing
 
@@ -116,4 +117,7 @@ def _opened(path: Path) -> Any:
     opened = zarr.open(path, mode="r")
     if not isinstance(opened, zarr.Array):
         raise ValueError("it is a group, not one array")
+    require_plain(path, opened)
+    if opened.dtype.kind not in "buif":
+        raise ValueError(f"its type is {opened.dtype}, not a number")
     return opened

@@ -8,6 +8,7 @@ from pathlib import Path
 from atrous.data.description import Description, read_names
 from atrous.data.formats import stem
 from atrous.data.images import FileImage
+from atrous.data.inside import require_inside
 from atrous.data.layouts.base import Layout, group_of
 from atrous.data.layouts.folders import Folder, read_folders
 from atrous.data.layouts.pairing import pair
@@ -168,7 +169,10 @@ def _voc_lists(root: Path) -> dict[str, tuple[str, ...]]:
     """Names in VOC's `ImageSets/Segmentation/{train,val,test}.txt`."""
     folder = root / "ImageSets" / "Segmentation"
     files = {split: folder / f"{split}.txt" for split in ORDER}
-    return {split: read_names(file) for split, file in files.items() if file.is_file()}
+    found = {split: file for split, file in files.items() if file.is_file()}
+    for file in found.values():
+        require_inside(root, file)
+    return {split: read_names(file) for split, file in found.items()}
 
 
 def _name(root: Path, folders: Sequence[Folder]) -> str:

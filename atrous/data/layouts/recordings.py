@@ -1,6 +1,5 @@
 """Folders of recordings: signals with their labels in the same file or beside it, one file per recording."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from atrous.data.formats import (
     suffix_of,
 )
 from atrous.data.images import FileImage
+from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of, labeled
 from atrous.data.layouts.folders import MOST_LEVELS, read_folders, split_of
 from atrous.data.layouts.splits import into_splits, ordered
@@ -88,12 +88,9 @@ def read_recordings(root: Path, description: Description) -> dict[str | None, li
     """
     found: dict[str | None, list[Path]] = {}
     partners: dict[Path, Path] = {}
-    for here, folders, files in os.walk(root, followlinks=True):
-        parts = Path(here).relative_to(root).parts
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if len(parts) >= MOST_LEVELS:
-            folders.clear()
-        paths = [Path(here, name) for name in sorted(files) if suffix_of(name) in SIGNAL_SUFFIXES]
+    for here, _, files in walk(root, lambda name: suffix_of(name) in SIGNAL_SUFFIXES, MOST_LEVELS):
+        parts = here.relative_to(root).parts
+        paths = [here / name for name in files]
         partners |= (beside := label_partners(paths))
         paths = [path for path in paths if path not in beside.values()]
         if paths:
