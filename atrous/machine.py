@@ -34,7 +34,7 @@ def cgroup_limits(root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/pro
         groups: the file that lists the groups of this process, as `NUMBER:CONTROLLERS:PATH`.
     """
     limits = []
-    for line in _lines(groups):
+    for line in filter(None, _lines(groups)):
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
         if controllers == "":  # version 2, one tree for everything
             base, name = root, "memory.max"

@@ -72,7 +72,6 @@ ELSEWHERE = {
     "atrous/encoders/vgg.py": "tests/encoders/test_encoders.py",
     "atrous/errors.py": "tests/cli/test_main.py",
     "atrous/labels.py": "tests/test_exports.py",
-    "atrous/machine.py": "tests/recipe/test_plan.py",
     "atrous/models/deeplab.py": "tests/models/test_models.py",
     "atrous/models/dilated.py": "tests/models/test_models.py",
     "atrous/models/fc_densenet.py": "tests/models/test_models.py",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, Library
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.source import Key, LazySource, span
 
@@ -99,6 +100,8 @@ class DicomFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """Return all voxels, `(1, Z, Y, X)`."""
+        series = read_series(path)
+        require_room(path, (len(series.slices), *series.size), series.dtype)
         return self.source(path)[...]
 
     def source(self, path: Path) -> "DicomVolume":
@@ -151,6 +154,7 @@ class DicomVolume(LazySource):
         return stack[None][channel]
 
     def _decode(self, stored: Slice) -> np.ndarray:
+        require_room(stored.path, self._series.size, np.float64)
         pixels = pydicom.dcmread(stored.path).pixel_array
         if pixels.shape != self._series.size:
             raise FileFault(stored.path, f"its pixels are {pixels.shape}, not {self._series.size}", "export it again")

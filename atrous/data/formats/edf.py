@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations, Interval, runs
 from atrous.data.formats.rates import Channels
@@ -65,7 +66,9 @@ class EdfFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """Return all channels, `(C, L)` float32 in physical units."""
-        return self.source(path)[...]
+        source = self.source(path)
+        require_room(path, source.shape, source.dtype)
+        return source[...]
 
     def channel_names(self, path: Path) -> tuple[str, ...]:
         """Return the labels of the channels, such as `EEG Fpz-Cz`."""

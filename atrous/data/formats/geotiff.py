@@ -8,6 +8,7 @@ bands have it. A TIFF in which 0 stands for white is inverted.
 
 import functools
 import importlib.util
+import math
 import os
 import struct
 import threading
@@ -22,6 +23,7 @@ import numpy as np
 
 from atrous.data.formats.array import image_dtype
 from atrous.data.formats.base import Errors, FileGeometry, Format, Library
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header, MapGrid
 from atrous.data.formats.tiff_tags import map_white
 from atrous.data.formats.vrt import require_safe
@@ -85,6 +87,8 @@ class GeoTiffFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """See `Format.image`; alpha is dropped, a palette is looked up, missing values are filled."""
+        header = self.header(path)
+        require_room(path, header.shape, header.dtype, copies=3)  # as read, the mask of missing values, as returned
         return np.asarray(self.source(path)[...])
 
     def source(self, path: Path) -> Source:
@@ -92,6 +96,7 @@ class GeoTiffFormat(Format):
         header = self.header(path)
         if header.palette is None:
             return Raster(path, header)
+        require_room(path, header.shape, np.uint8)
         with opened(path) as raster:
             indices = raster.read(1)
         table = np.zeros((256, 3), np.uint8)
@@ -114,7 +119,9 @@ class GeoTiffFormat(Format):
         white = map_white(path)
         with opened(path) as raster:
             bands = _bands(raster)
-            values = raster.read(bands[:3] if len(bands) > 2 else bands[:1])
+            chosen = bands[:3] if len(bands) > 2 else bands[:1]
+            require_room(path, (len(chosen), raster.height, raster.width), raster.dtypes[bands[0] - 1], copies=3)
+            values = raster.read(chosen)
             nodata, masked = raster.nodata, _mask(raster, None) == 0 if _is_masked(raster) else None
         void = np.zeros(values.shape, bool) if masked is None else np.broadcast_to(masked, values.shape).copy()
         if values.dtype.kind == "f":
@@ -170,6 +177,8 @@ class Raster(LazySource):
         self._lock = threading.Lock()
         self._raster = opened(path)
         self._bands = _bands(self._raster)
+        blocks = [self._raster.block_shapes[band - 1] for band in self._bands]
+        require_room(path, (len(blocks), *max(blocks, key=math.prod)), header.stored or header.dtype, "a strip or tile")
         self._fill: np.ndarray | None = None
         self._white = map_white(path)
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.base import Errors, FileFault, Format, Library
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.frames import Clip
 from atrous.data.formats.header import Header
 from atrous.files import Replacement
@@ -62,6 +63,7 @@ class MovieFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """Return all frames, `(3, T, H, W)` uint8."""
+        require_room(path, self.header(path).shape, np.uint8, copies=1)
         return self.source(path)[...]
 
     def source(self, path: Path) -> "Movie":
@@ -205,6 +207,8 @@ def _index(path: Path, modified: int, size: int) -> Index:
     shown = [(time, key) for time, key, discarded in packets if not discarded]
     times = sorted(time for time, _ in shown if time is not None)
     with av.open(str(path)) as container:
+        declared = _stream(container).codec_context
+        require_room(path, (declared.height, declared.width, 3), np.uint8, "a frame", copies=3)
         decoding = container.decode(_stream(container))
         first = next(decoding, None)
         if first is None:

@@ -15,6 +15,7 @@ import numpy as np
 from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.axes import Axes, micrometers, read_axes
 from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, Library
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.zarr_codecs import require_plain
 from atrous.data.source import Source
@@ -92,7 +93,7 @@ class OmeZarrFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """Return the values of the finest level, `(C, *S)` in uint8, uint16 or float32."""
-        return as_image(np.asarray(self.source(path)[...]))
+        return as_image(_whole(path, self.source(path)))
 
     def source(self, path: Path) -> Source:
         """Return the finest level as a source `(C, *S)`; only the chunks that are sliced are decoded."""
@@ -101,7 +102,7 @@ class OmeZarrFormat(Format):
 
     def values(self, path: Path) -> np.ndarray:
         """Return the numbers of the finest level, `(*S)`; `(3, *S)` if it has several channels."""
-        values = np.asarray(self.source(path)[...])
+        values = _whole(path, self.source(path))
         return np.ascontiguousarray(values[0] if len(values) == 1 else values[:3])
 
     def geometry(self, path: Path) -> FileGeometry:
@@ -111,6 +112,11 @@ class OmeZarrFormat(Format):
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""
         return ".zarr"
+
+
+def _whole(path: Path, source: Source) -> np.ndarray:
+    require_room(path, source.shape, source.dtype)
+    return np.asarray(source[...])
 
 
 def is_group(path: Path) -> bool:

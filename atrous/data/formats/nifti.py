@@ -14,6 +14,7 @@ import numpy as np
 
 from atrous.data.formats.array import as_image, image_dtype, squeeze_channel
 from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails, Library
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.source import Key, LazySource
 from atrous.errors import UserError
@@ -148,6 +149,8 @@ def _shape(stored: tuple[int, ...]) -> tuple[int, ...]:
 def _voxels(path: Path) -> np.ndarray:
     """Return all voxels, `(C, *S)`."""
     image: Any = nibabel.load(path)
+    scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
+    require_room(path, image.shape, np.float64 if scaled else image.get_data_dtype())
     return np.asanyarray(image.dataobj).T.reshape(_shape(image.shape))
 
 

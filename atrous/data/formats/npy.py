@@ -11,6 +11,7 @@ import numpy as np
 
 from atrous.data.formats.array import array_header, array_image, channel_axis, squeeze_channel
 from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.source import Store
 
@@ -36,7 +37,9 @@ class NpyFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """See `Format.image`; `channel_axis` says which axis is the channel."""
-        return array_image(_mapped(path))
+        array = _mapped(path)
+        require_room(path, array.shape, array.dtype, copies=1)  # the file itself is mapped
+        return array_image(array)
 
     def source(self, path: Path) -> np.ndarray:
         """See `Format.source`."""
@@ -46,7 +49,9 @@ class NpyFormat(Format):
 
     def values(self, path: Path) -> np.ndarray:
         """See `Format.values`."""
-        return np.array(squeeze_channel(_mapped(path)))
+        array = _mapped(path)
+        require_room(path, array.shape, array.dtype, copies=1)
+        return np.array(squeeze_channel(array))
 
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""

@@ -7,10 +7,14 @@ from xml.etree import ElementTree
 
 from atrous.data.formats.axes import micrometers
 from atrous.data.formats.base import FileFault
+from atrous.data.formats.budget import require_bytes
 from atrous.data.inside import is_plain_name
 
 _NUMBERS = {"": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
 """Seconds in each unit of time that occurs in OME-XML; "" is the default."""
+
+_PARSED = 20
+"""Bytes of memory for each byte of XML, while it is read."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,13 @@ def require_beside(path: Path, file: Any) -> None:
     tifffile opens what is named, wherever it is, and reads zeros for what is missing.
 
     Raises:
-        FileFault: a name leaves the folder of the file, or there is no such file.
+        FileFault: a name leaves the folder of the file, or there is no such file; or the XML is too long to be read.
     """
     if not file.is_ome or not file.ome_metadata:
         return
+    if "<!DOCTYPE" in file.ome_metadata or "<!ENTITY" in file.ome_metadata:
+        raise FileFault(path, "its OME-XML defines entities", "save it again without them")
+    require_bytes(path, _PARSED * len(file.ome_metadata), "its OME-XML", "save it again without the metadata")
     root = ElementTree.fromstring(file.ome_metadata)
     for part in root.iter():
         name = part.get("FileName") if part.tag.endswith("}UUID") else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from atrous.data.formats.base import Errors, Format, LabelDetails
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.orient import Turn, upright
 from atrous.errors import UserError
@@ -74,6 +75,7 @@ class RasterFormat(Format):
     def image(self, path: Path) -> np.ndarray:
         """See `Format.image`; a palette is looked up, alpha is dropped, the EXIF orientation is applied."""
         with _open(path) as image:
+            _require_room(image, path)
             turn = _turn(image, path, 3)
             pixels = self._pixels(image, path)
         return pixels if turn is None else turn(pixels)
@@ -98,6 +100,7 @@ class RasterFormat(Format):
         The EXIF orientation is applied, as it is to images.
         """
         with _open(path) as image:
+            _require_room(image, path)
             turn = _turn(image, path, 3)
             depth, color = _png_depth(image, path)
             if depth == 16 and color != 0:
@@ -157,6 +160,13 @@ def _open(path: Path) -> "Image.Image":
             return Image.open(path)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+def _require_room(image: "Image.Image", path: Path) -> None:
+    """Raise if the pixels that an opened image declares do not fit into memory."""
+    depth, _ = _png_depth(image, path)
+    dtype = {"I": "int32", "F": "float32"}.get(image.mode, "uint16" if depth == 16 else "uint8")
+    require_room(path, (len(image.getbands()), image.height, image.width), dtype, copies=3)  # Pillow's, ours, converted
 
 
 def _turn(image: "Image.Image", path: Path, ndim: int) -> Turn | None:

@@ -19,6 +19,7 @@ from atrous.data.formats import geotiff
 from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.axes import Axes, read_axes
 from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails, Library, Palette
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.npy import create_memmap, open_memmap
 from atrous.data.formats.ome import Scale, read_scale, scale_metadata
@@ -57,7 +58,7 @@ class TiffFormat(Format):
         """See `Format.image`; a palette is looked up, alpha is dropped, tags are obeyed (see `tiff_tags`)."""
         with tifffile.TiffFile(path) as file:
             header, series = _read_header(path, file), main_series(path, file)
-            stored = _axes(path, series).view(_pixels(series))
+            stored = _axes(path, series).view(_pixels(path, series))
             pixels = np.asarray(read_meaning(path, series.keyframe).view(stored)[...])
         if header.kind == "palette" and header.palette is not None:
             return np.ascontiguousarray(np.moveaxis(np.asarray(header.palette, np.uint8)[pixels[0]], -1, 0))
@@ -73,6 +74,7 @@ class TiffFormat(Format):
         file = tifffile.TiffFile(path)
         try:
             series = main_series(path, file)
+            require_room(path, series.keyframe.chunks, series.dtype, "one of its strips or tiles")
             _check_length(series)
         except BaseException:
             file.close()
@@ -92,7 +94,7 @@ class TiffFormat(Format):
         """
         with tifffile.TiffFile(path) as file:
             series = main_series(path, file)
-            meaning, stored = read_meaning(path, series.keyframe), _axes(path, series).view(_pixels(series))
+            meaning, stored = read_meaning(path, series.keyframe), _axes(path, series).view(_pixels(path, series))
             values = np.asarray(meaning.view(stored)[...])
         values = values[: meaning.channels(len(values))]
         if values.dtype == bool:
@@ -219,8 +221,9 @@ def _palette(page: Any) -> tuple[tuple[int, int, int], ...]:
     return tuple((int(red), int(green), int(blue)) for red, green, blue in colors)
 
 
-def _pixels(series: Any) -> np.ndarray:
+def _pixels(path: Path, series: Any) -> np.ndarray:
     """Decode the pixels of a series."""
+    require_room(path, series.shape, series.dtype)
     _check_length(series)
     return series.asarray()
 

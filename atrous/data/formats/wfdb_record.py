@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations, Interval, runs
 from atrous.data.formats.rates import Channels
@@ -67,7 +68,9 @@ class WfdbFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """Return all channels, `(C, L)` float32 in physical units."""
-        return self.source(path)[...]
+        source = self.source(path)
+        require_room(path, source.shape, source.dtype)
+        return source[...]
 
     def channel_names(self, path: Path) -> tuple[str, ...]:
         """Return the names of the signals, such as `MLII`."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from atrous.data.formats.array import array_header, array_image, channel_axis, squeeze_channel
 from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails, Library
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.ngff import OmeZarrFormat
 from atrous.data.formats.zarr_codecs import require_plain
@@ -40,7 +41,7 @@ class ZarrFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """See `Format.image`; `channel_axis` says which axis is the channel."""
-        return array_image(np.asarray(_opened(path)[...]))
+        return array_image(_whole(path))
 
     def source(self, path: Path) -> ChannelFirst:
         """Return the array as a source `(C, *S)`; only the chunks that are sliced are decoded."""
@@ -49,7 +50,7 @@ class ZarrFormat(Format):
 
     def values(self, path: Path) -> np.ndarray:
         """See `Format.values`."""
-        return squeeze_channel(np.asarray(_opened(path)[...]))
+        return squeeze_channel(_whole(path))
 
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""
@@ -111,6 +112,13 @@ def _write_array(path: Path, values: Source, lead: int = 0) -> Any:
 def _has_space_of(like: Path, ndim: int) -> bool:
     """Return whether an OME-Zarr image has `ndim` spatial axes; not if a network read its channels as slices."""
     return len(OmeZarrFormat().header(like).size) == ndim
+
+
+def _whole(path: Path) -> np.ndarray:
+    """Return all values of an array, as it is stored."""
+    array = _opened(path)
+    require_room(path, array.shape, array.dtype)
+    return np.asarray(array[...])
 
 
 def _opened(path: Path) -> Any:

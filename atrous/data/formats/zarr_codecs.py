@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from atrous.data.formats.base import FileFault
+from atrous.data.formats.budget import require_room
 
 _KNOWN = frozenset({
     "blosc", "zlib", "gzip", "zstd", "lz4", "lzma", "bz2", "delta", "fixedscaleoffset", "quantize", "packbits",
@@ -15,7 +16,7 @@ _FIX = "save it as an array of numbers with zstd, blosc or gzip"
 
 
 def require_plain(path: Path, array: Any) -> None:
-    """Raise unless a zarr array holds numbers, compressed by codecs that run no code.
+    """Raise unless a zarr array holds numbers, compressed by codecs that run no code, in chunks that fit into memory.
 
     It is called before the first chunk is decoded. Codecs of imagecodecs count as known.
 
@@ -24,7 +25,7 @@ def require_plain(path: Path, array: Any) -> None:
         array: a zarr array of version 2 or 3.
 
     Raises:
-        FileFault: its values are Python objects, or a codec is not known.
+        FileFault: its values are Python objects, a codec is not known, or one chunk is larger than memory.
     """
     metadata = array.metadata.to_dict()
     if array.dtype.kind == "O" or str(metadata.get("dtype", "")).startswith("|O"):
@@ -33,6 +34,7 @@ def require_plain(path: Path, array: Any) -> None:
         plain = name.removeprefix("numcodecs.").removeprefix("numcodecs/").lower()
         if plain not in _KNOWN and not plain.startswith("imagecodecs_"):
             raise FileFault(path, f"its codec {name!r} is not read: it could run code", _FIX)
+    require_room(path, array.chunks, array.dtype, "a chunk")
 
 
 def _names(metadata: dict[str, Any]) -> Iterator[str]:

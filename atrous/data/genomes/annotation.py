@@ -13,6 +13,7 @@ from atrous.data.formats import FileFault
 GFF_SUFFIXES = (".gff", ".gff3", ".gff.gz", ".gff3.gz")
 BED_SUFFIXES = (".bed", ".bed.gz")
 STRANDS = ("+", "-")
+_MOST_LINE = 1 << 24
 ERRORS = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 
 
@@ -69,7 +70,11 @@ def read_features(path: Path | str) -> list[Feature]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     opened = partial(gzip.open, path, "rt") if path.name.endswith(".gz") else path.open
     with opened(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
+        number = 0
+        while line := file.readline(_MOST_LINE):
+            number += 1
+            if len(line) == _MOST_LINE:
+                raise FileFault(path, f"line {number} has more than {_MOST_LINE - 1} letters", "it is no annotation")
             yield number, line.rstrip("\r\n")
 
 

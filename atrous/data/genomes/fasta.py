@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats import FileFault
+from atrous.data.formats.budget import require_bytes
 from atrous.data.genomes.letters import WRONG, OneHot, encode
 from atrous.data.source import Key, LazySource, span
 from atrous.errors import UserError
+from atrous.machine import memory_limit
 
 FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz", ".fa.bgz", ".fasta.bgz", ".fna.bgz")
 PIECE = 1 << 20
+_COPIES = 3
+"""Bytes that are held for each letter while a gzip file is decoded: its lines, the joined text, and the codes."""
 _LOCK = threading.Lock()
 
 
@@ -118,8 +122,14 @@ class _Held(LazySource):
 def _decoded(path: Path) -> Iterator[tuple[str, _Held]]:
     """Names and codes of a gzip file, read once."""
     name, parts, seen = None, [], set()
+    most, total, whole = memory_limit() // _COPIES, 0, True
     with gzip.open(path, "rb") as file:
-        for line in file:
+        while line := file.readline(PIECE):
+            total, begins, whole = total + len(line), whole, line.endswith(b"\n")
+            require_bytes(path, total * _COPIES if total > most else 0, "its sequences", "compress it with bgzip")
+            if not begins:  # a line that is longer than a piece goes on
+                parts.append(line.strip())
+                continue
             if line.startswith(b">"):
                 if name is not None:
                     yield name, _Held(path, name, b"".join(parts))
