@@ -85,9 +85,10 @@ class CsvFormat(Format):
     def header(self, path: Path) -> Header:
         """Return the header: channels and rows; a table that has only labels counts as one channel."""
         table = columns(path)
-        with path.open("rb") as file:
-            lines = sum(1 for line in file if line.strip())
-        return Header((max(1, len(table.signals)), lines - 1), "float32", "signal")
+        with path.open(newline="", encoding="utf-8-sig") as file:  # lines may end in CR alone
+            head = file.readline()
+            rows = sum(1 for row in csv.reader(file, delimiter=_delimiter(head)) if row)
+        return Header((max(1, len(table.signals)), rows), "float32", "signal")
 
     def image(self, path: Path) -> np.ndarray:
         """Return the channels, `(C, L)` float32; an empty field is NaN."""

@@ -18,7 +18,7 @@ from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, Li
 from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.zarr_codecs import require_plain
-from atrous.data.source import Source
+from atrous.data.source import Source, Turned
 
 zarr: Any = Library("zarr")
 _SECONDS = {"second": 1.0, "millisecond": 1e-3, "minute": 60.0, "hour": 3600.0}
@@ -33,9 +33,10 @@ class Multiscale:
         array: the zarr array, with its axes as they are stored.
         version: of the NGFF specification.
         axes: the entry `axes` of the metadata, one element for each stored axis.
-        scale: distance between neighboring positions along each stored axis, in the unit of the axis.
-        translation: of the first position along each stored axis; None if the file has none.
+        scale: distance between neighboring positions along each stored axis, in the unit of the axis; positive.
+        translation: of the first position along each axis, as it is read; None if the file has none and mirrors none.
         names: of the channels.
+        mirrored: stored axes whose scale is negative in the file: they are reversed when they are read.
     """
 
     array: Any
@@ -44,6 +45,7 @@ class Multiscale:
     scale: tuple[float, ...]
     translation: tuple[float, ...] | None
     names: tuple[str, ...]
+    mirrored: tuple[int, ...] = ()
 
     @property
     def letters(self) -> str:
@@ -53,6 +55,10 @@ class Multiscale:
     def read(self) -> Axes:
         """Return how the stored array is read as `(C, *S)`."""
         return read_axes(self.letters, self.array.shape)
+
+    def source(self) -> Source:
+        """Return the stored array with positions in ascending order along every axis."""
+        return Turned(self.array, range(self.array.ndim), self.mirrored) if self.mirrored else self.array
 
 
 class OmeZarrFormat(Format):
@@ -98,7 +104,7 @@ class OmeZarrFormat(Format):
     def source(self, path: Path) -> Source:
         """Return the finest level as a source `(C, *S)`; only the chunks that are sliced are decoded."""
         image = open_multiscale(path)
-        return _checked(path, image).view(image.array)
+        return _checked(path, image).view(image.source())
 
     def values(self, path: Path) -> np.ndarray:
         """Return the numbers of the finest level, `(*S)`; `(3, *S)` if it has several channels."""
@@ -153,9 +159,15 @@ def open_multiscale(path: Path) -> Multiscale:
     if len(axes) != array.ndim:
         raise ValueError(f"its array has {array.ndim} axes, its metadata {len(axes)}")
     scale, translation = _transformed(first, array.ndim)
+    mirrored = tuple(axis for axis, step in enumerate(scale) if step < 0)
+    if mirrored:
+        first_place = np.array(translation or np.zeros(array.ndim))
+        last_place = first_place + np.array(scale) * (np.array(array.shape) - 1)
+        translation = tuple(np.minimum(first_place, last_place).tolist())
+        scale = tuple(abs(step) for step in scale)
     channels = metadata.get("omero", {}).get("channels", ())
     names = tuple(str(channel.get("label", "")) for channel in channels)
-    return Multiscale(array, version, axes, scale, translation, names if any(names) else ())
+    return Multiscale(array, version, axes, scale, translation, names if any(names) else (), mirrored)
 
 
 def _ome(group: Any) -> dict[str, Any]:

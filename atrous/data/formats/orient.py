@@ -59,6 +59,19 @@ def upright(orientation: int, ndim: int) -> Turn | None:
     return Turn(order, tuple(axis for axis, mirrored in zip((rows, columns), back, strict=True) if mirrored))
 
 
+def is_singular(affine: Affine) -> bool:
+    """Return whether an affine `(4, 4)` maps different voxels to one place, or is not finite.
+
+    >>> is_singular(np.eye(4)), is_singular(np.diag([1, 1, 0, 1]))
+    (False, True)
+    """
+    matrix = np.array(affine, float)[:3, :3]
+    if not np.isfinite(np.array(affine, float)).all():
+        return True
+    lengths = np.linalg.norm(matrix, axis=0)
+    return bool((lengths == 0).any() or abs(np.linalg.det(matrix / np.where(lengths, lengths, 1))) < 1e-6)
+
+
 def turn_between(label: Affine | None, scan: Affine | None, size: Sequence[int]) -> Turn | None:
     """Return how a label is turned so that its voxels are those of its scan.
 
@@ -73,7 +86,7 @@ def turn_between(label: Affine | None, scan: Affine | None, size: Sequence[int])
     >>> turn_between(flipped, np.eye(4), (3, 5, 7))
     Turn(order=(0, 1, 2), mirrored=(1,))
     """
-    if label is None or scan is None or len(size) != 3:
+    if label is None or scan is None or len(size) != 3 or is_singular(label) or is_singular(scan):
         return None
     change = np.linalg.solve(np.array(scan, float), np.array(label, float))  # voxel of the label to voxel of the scan
     turn = np.rint(change[:3, :3])

@@ -92,10 +92,14 @@ def _read(path: Path, *_: int) -> dict[str, Any]:
         if not magic:
             raise FileFault(path, "it is empty", "copy it again")
         plain = magic[:2] != b"\x1f\x8b"
+        _require_lines(path, plain)
         # bgzip's blocks carry an extra field with the subfield "BC" (SAM specification, section 4.1)
-        if plain or magic[12:14] == b"BC":
-            return _indexed(path, plain)
-        return dict(_decoded(path))
+        opened = _indexed(path, plain) if plain or magic[12:14] == b"BC" else dict(_decoded(path))
+        empty = [name for name, codes in opened.items() if not codes.shape[0]]
+        if empty:
+            what = f"{'sequence' if len(empty) == 1 else f'{len(empty)} sequences, the first'} {empty[0]}"
+            raise FileFault(path, f"{what} has no bases", "remove the name, or add its bases")
+        return opened
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, ValueError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise FileFault(path, f"cannot be read as FASTA ({said})", "copy it again from its source") from error
@@ -152,6 +156,15 @@ def _header(path: Path, line: bytes, seen: set[str]) -> str:
         raise FileFault(path, f"two sequences are named {words[0]}", "rename one")
     seen.add(words[0])
     return words[0]
+
+
+def _require_lines(path: Path, plain: bool) -> None:
+    """Raise if lines end in CR alone, as on old Macs: all of the file would be one line, the first name."""
+    with path.open("rb") if plain else gzip.open(path, "rb") as file:
+        head = file.read(PIECE)
+    if b"\r" in head and b"\n" not in head:
+        fix = f"convert it: tr '\\r' '\\n' < {path.name} > new.fa"
+        raise FileFault(path, "its lines end in CR alone (old Mac), not in LF", fix)
 
 
 def _check(path: Path, name: str, start: int, codes: np.ndarray, text: bytes) -> None:

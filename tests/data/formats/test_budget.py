@@ -89,11 +89,11 @@ def write(folder, kind):  # noqa: PLR0912
 
 WHOLE = [
     "a.png", "a.jpg", "a.webp", "a.gif", "a.bmp", "a.npy", "palette", "bits.tif", "plain.tif", "map.tif", "plain.zarr",
-    "ome.zarr", "a.nii", "a.nii.gz", "a.csv", "a.npz", "a.edf", "a.hea", "a.mp4", "frames", "series",
+    "ome.zarr", "a.nii", "a.nii.gz", "a.csv", "a.npz", "a.edf", "a.hea", "a.mp4", "frames",
 ]  # fmt: skip
 PARTS = {
-    "plain.tif", "map.tif", "plain.zarr", "ome.zarr", "a.nii", "a.nii.gz", "a.edf", "a.hea", "a.mp4", "frames", "series",
-    "a.npy",
+    "plain.tif", "map.tif", "plain.zarr", "ome.zarr", "a.nii", "a.nii.gz", "a.edf", "a.hea", "a.mp4", "frames",
+    "series", "a.npy",
 }  # fmt: skip
 NO_LABELS = {"a.edf", "a.hea", "a.mp4", "series"}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from atrous.data.dataset import open_dataset
-from atrous.data.formats import read_header, read_image, read_words, write_label
+from atrous.data.formats import read_header, read_image, read_values, read_words, write_label
 from atrous.errors import UserError
 from atrous.verbs.check import check
 from tests.data.formats.recordings import write_edf_signals
@@ -161,3 +161,11 @@ def test_the_real_ecg(shared_data):
     assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 96, "val": 24}
     assert dataset.classes == ("na", "p", "a", "t")
     assert dataset.spacing == (0.004,)
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_may_end_in_any_way(tmp_path, end):
+    (tmp_path / "a.csv").write_bytes(end.join(["a,label", "1,0", "", "2,1", "3,1", ""]).encode())
+    assert read_header(tmp_path / "a.csv").shape == (1, 3)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.csv"), [[1, 2, 3]])
+    np.testing.assert_array_equal(read_values(tmp_path / "a.csv"), [0, 1, 1])
