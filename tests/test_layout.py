@@ -36,6 +36,7 @@ ELSEWHERE = {
     "atrous/data/formats/base.py": "tests/data/formats/test_table.py",
     "atrous/data/formats/columns.py": "tests/data/layouts/test_recordings.py",
     "atrous/data/formats/dicom_files.py": "tests/data/formats/test_dicom.py",
+    "atrous/data/formats/edf_file.py": "tests/data/formats/test_edf.py",
     "atrous/data/formats/geotiff_write.py": "tests/data/formats/test_geotiff.py",
     "atrous/data/formats/header.py": "tests/data/formats/test_reading.py",
     "atrous/data/formats/intervals.py": "tests/data/formats/test_edf.py",

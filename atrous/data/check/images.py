@@ -121,5 +121,8 @@ def _remarks(one: Scan) -> Iterator[str]:
         yield f"{header.stored or 'float32'}: accepted" + (", kept as float32" if header.stored else "")
     if header.rotated:
         yield "turned by its EXIF orientation, as viewers do: masks must be drawn on the turned image"
+    if header.dropped:
+        names = ", ".join(repr(name) for name in dict.fromkeys(header.dropped))
+        yield f"channels without a signal are left out: {names}"
     if header.inverted:
         yield "0 stands for white in it (WhiteIsZero): inverted, as viewers do"

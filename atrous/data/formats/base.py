@@ -136,6 +136,10 @@ class Format(ABC):
         """Return the labels `(L,)` of a recording as strings; None if they are numbers."""
         return None
 
+    def has_signals(self, path: Path) -> bool:
+        """Return whether a file of a recording holds channels, and not annotations alone."""
+        return True
+
     def channel_names(self, path: Path) -> tuple[str, ...] | None:
         """Return the names of a recording's channels; None if the format has none."""
         return None

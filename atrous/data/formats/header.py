@@ -37,6 +37,7 @@ class Header:
         axes: letters of the axes of `S`, such as `ZYX` or `TYX`, if known.
         names: of the channels, "" for a channel without a name; empty if the file names none.
         map: position of a map on the Earth.
+        dropped: names of the channels of the file that hold no signal, and are left out.
 
     >>> Header((3, 4, 5), "uint8", "rgb").channels
     3
@@ -55,6 +56,7 @@ class Header:
     axes: str | None = None
     names: tuple[str, ...] = ()
     map: MapGrid | None = None
+    dropped: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:

@@ -115,6 +115,15 @@ def has_label(path: Path | str) -> bool:
     return _read(path, lambda format_, path: format_.has_labels(path))
 
 
+def has_signals(path: Path | str) -> bool:
+    """Return whether a file of a recording holds channels, and not annotations alone (hypnograms in EDF+).
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    return _read(path, lambda format_, path: format_.has_signals(path))
+
+
 def is_annotated(path: Path | str, annotator: str) -> bool:
     """Return whether a recording (see `ANNOTATED_SUFFIXES`) has annotations, or could have (EDF+ without any).
 
