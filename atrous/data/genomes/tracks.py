@@ -1,6 +1,7 @@
 """Signals along sequences in bigWig: one number per base."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,40 @@ def big_wig(path: Path, mode: str = "r") -> Any:
     return opened
 
 
+def missing_sequences(path: Path, names: Collection[str]) -> list[str]:
+    """Return which sequences of a FASTA file a bigWig file does not have.
+
+    Raises:
+        FileFault: it has none of them; or it cannot be read.
+    """
+    with closing(big_wig(path)) as file:
+        known = file.chroms()
+    missing = [name for name in names if name not in known]
+    if len(missing) == len(names):
+        ours, theirs = (", ".join(list(some)[:3]) + (", ..." if len(some) > 3 else "") for some in (known, names))
+        what = (
+            f"it has none of the sequences of the FASTA file: its names are {ours or 'none'}, those of FASTA {theirs}"
+        )
+        raise FileFault(path, what, "name them alike (1 is not chr1)")
+    return missing
+
+
 class Tracks(LazySource):
     """bigWig files as the channels of one sequence, `(number of files, L)` float32, read as they are sliced.
 
-    Bases that a file does not cover are 0, and so is a sequence that it does not have.
+    Bases that a file does not cover are 0, and so is a sequence that it does not have, if it has others.
+
+    Args:
+        paths: the files.
+        name: of the sequence.
+        length: of the sequence.
+        names: of all sequences of the FASTA file.
     """
 
-    def __init__(self, paths: Sequence[Path], name: str, length: int) -> None:
+    def __init__(self, paths: Sequence[Path], name: str, length: int, names: Collection[str]) -> None:
         super().__init__((len(paths), length), np.float32)
+        for path in paths:
+            missing_sequences(path, names)
         self._files = [big_wig(path) for path in paths]
         for path, file in zip(paths, self._files, strict=True):
             known = file.chroms(name)
