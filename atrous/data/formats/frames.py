@@ -63,7 +63,9 @@ class FramesFormat(Format):
 
     def source(self, path: Path) -> "Frames":
         """Return the frames as a source that decodes a frame when it is sliced."""
-        return Frames(_files(path), self.header(path))
+        header = self.header(path)
+        require_room(path, (header.channels, *header.size[1:]), header.dtype, "a frame")
+        return Frames(_files(path), header)
 
     def values(self, path: Path) -> np.ndarray:
         """Return the numbers that mask files store, `(T, H, W)`; `(3, T, H, W)` if they store colors."""

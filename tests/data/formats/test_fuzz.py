@@ -1,0 +1,80 @@
+"""Damaged files of every format: refused by a `UserError` of one line or read, and nothing else.
+
+`ATROUS_FUZZ=2000 python -m pytest tests/data/formats/test_fuzz.py` damages each file 2,000 times instead of 25.
+"""
+
+import faulthandler
+import logging
+import os
+import random
+import shutil
+import sys
+import time
+import warnings
+
+import pytest
+
+from atrous.data.formats import budget
+from atrous.data.genomes.fasta import clear
+from tests.data.formats.fuzzing import WRITERS, copy, damage, read_everything
+
+COUNT = int(os.environ.get("ATROUS_FUZZ", "25"))
+FIRST = int(os.environ.get("ATROUS_FUZZ_FIRST", "0"))
+SECONDS = 10
+LIMIT = 256 << 20
+GROWTH = 3 * LIMIT
+"""Bytes by which the process may grow: readers may use `LIMIT`, and libraries keep some of it."""
+
+
+def peak() -> int:
+    """The most memory that this process has used, in bytes."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_damaged_files_are_refused_or_read(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(budget, "memory_limit", lambda: LIMIT)
+    monkeypatch.setattr("atrous.data.genomes.fasta.memory_limit", lambda: LIMIT)
+    logging.disable(logging.CRITICAL)
+    (tmp_path / "whole").mkdir()
+    whole = tmp_path / "whole" / kind
+    WRITERS[kind](whole)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read_everything(whole)
+            before = peak()
+            for number in range(FIRST, FIRST + COUNT):
+                folder = tmp_path / f"{number}"
+                folder.mkdir()
+                path = copy(whole, folder / kind)
+                damage(path, random.Random(f"{kind} {number}"))
+                faulthandler.dump_traceback_later(6 * SECONDS, exit=True)  # of what hangs in a library
+                started = time.monotonic()
+                try:
+                    read_everything(path)
+                except Exception as error:
+                    raise AssertionError(f"{kind} {number}: {type(error).__name__}: {error}") from error
+                faulthandler.cancel_dump_traceback_later()
+                assert time.monotonic() - started < SECONDS, f"{kind} {number} took too long"
+                assert peak() - before < GROWTH, f"{kind} {number}: the process grew"
+                shutil.rmtree(folder)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        logging.disable(logging.NOTSET)
+        clear()
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_whole_files_are_read(tmp_path, kind):
+    WRITERS[kind](tmp_path / kind)
+    no_labels, no_numbers = ("a.mp4", "series"), ("a.csv",)
+    colors = ("a.png", "exif.png", "a.jpg", "a.webp", "a.bmp", "a.tif", "map.tif", "a.jp2", "a.npy")
+    most = 2 if kind in no_labels else int(kind in no_numbers + colors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert read_everything(tmp_path / kind) <= most
