@@ -7,8 +7,6 @@ front of the patient (RAS), while those of DICOM point to the left and the back 
 """
 
 import functools
-import struct
-import zlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,17 +72,8 @@ class DicomFormat(Format):
     @property
     def errors(self) -> Errors:
         """See `Format.errors`."""
-        damaged = (pydicom.errors.InvalidDicomError, OSError, ValueError, KeyError, AttributeError, TypeError)
-        return (
-            *damaged,
-            RuntimeError,
-            NotImplementedError,
-            EOFError,
-            IndexError,
-            struct.error,
-            zlib.error,
-            MemoryError,
-        )
+        damaged = (pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException, OSError, ValueError)
+        return (*damaged, LookupError, AttributeError, TypeError, RuntimeError)
 
     def claims(self, path: Path) -> bool:
         """Return whether a folder holds DICOM files, by their content, or files that are named so."""

@@ -10,10 +10,8 @@ import functools
 import importlib.util
 import math
 import os
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import image_dtype
-from atrous.data.formats.base import Errors, FileGeometry, Format, Library
+from atrous.data.formats.base import DAMAGED, Errors, FileGeometry, Format, Library
 from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header, MapGrid
-from atrous.data.formats.tiff_tags import map_white
+from atrous.data.formats.tiff_tags import map_white, read_errors
 from atrous.data.formats.vrt import require_safe
 from atrous.data.source import Key, LazySource, Source, span
 from atrous.labels import IGNORE
@@ -55,7 +53,7 @@ class GeoTiffFormat(Format):
     @property
     def errors(self) -> Errors:
         """See `Format.errors`."""
-        return (rasterio.errors.RasterioError, OSError, ValueError, MemoryError)
+        return (rasterio.errors.RasterioError, *read_errors())
 
     def claims(self, path: Path) -> bool:
         """Return whether a file is a map; a TIFF is one if it has a projection or GDAL's nodata value."""
@@ -160,12 +158,11 @@ def is_map(path: Path) -> bool:
 
 @functools.lru_cache(4096)
 def _has_tags(path: Path, _changed: int, _size: int) -> bool:
-    damaged = (tifffile.TiffFileError, OSError, ValueError, KeyError, IndexError, RuntimeError, TypeError)
     try:
         with tifffile.TiffFile(path) as file:
             tags = file.pages.first.tags
             return any(code in tags for code in _MAP_TAGS)
-    except (*damaged, struct.error, zlib.error, MemoryError):
+    except (*read_errors(), *DAMAGED):
         return False
 
 

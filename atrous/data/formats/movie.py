@@ -240,7 +240,10 @@ def _stamp(packet: Any) -> tuple[int | None, bool, bool]:
 def _stream(container: Any) -> Any:
     if not container.streams.video:
         raise ValueError("it has no video stream")
-    return container.streams.video[0]
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise ValueError("nothing installed decodes its codec")
+    return stream
 
 
 def _pixels(frame: Any) -> np.ndarray:

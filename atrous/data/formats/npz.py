@@ -100,8 +100,9 @@ def _channels_and_length(signal: tuple[int, ...], label: tuple[int, ...] | None)
         raise ValueError(f"its signal has {len(signal)} axes: give (channels, length)")
     if len(signal) == 1:
         return 1, signal[0]
+    rows, columns = signal
     length = max(signal) if not label else label[0]
-    return signal if signal[1] == length else (signal[1], signal[0])
+    return (rows, columns) if columns == length else (columns, rows)
 
 
 def _rate(path: Path) -> float:

@@ -59,7 +59,7 @@ def upright(orientation: int, ndim: int) -> Turn | None:
     return Turn(order, tuple(axis for axis, mirrored in zip((rows, columns), back, strict=True) if mirrored))
 
 
-def is_singular(affine: Affine) -> bool:
+def is_singular(affine: Affine | np.ndarray) -> bool:
     """Return whether an affine `(4, 4)` maps different voxels to one place, or is not finite.
 
     >>> is_singular(np.eye(4)), is_singular(np.diag([1, 1, 0, 1]))

@@ -5,9 +5,7 @@ Pages are the slices of a volume, unless the file says that they are channels (O
 
 import io
 import math
-import struct
 import weakref
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +22,7 @@ from atrous.data.formats.header import Header
 from atrous.data.formats.npy import create_memmap, open_memmap
 from atrous.data.formats.ome import Scale, read_scale, scale_metadata
 from atrous.data.formats.orient import upright
-from atrous.data.formats.tiff_tags import main_series, read_meaning
+from atrous.data.formats.tiff_tags import main_series, read_errors, read_meaning
 from atrous.data.source import ChannelFirst, Source, Store
 from atrous.errors import UserError
 from atrous.files import replacing
@@ -46,8 +44,7 @@ class TiffFormat(Format):
     @property
     def errors(self) -> Errors:
         """See `Format.errors`; what codecs raise of their own are RuntimeErrors."""
-        damaged = (tifffile.TiffFileError, OSError, ValueError, KeyError, IndexError, RuntimeError, TypeError)
-        return (*damaged, struct.error, zlib.error, MemoryError)
+        return read_errors()
 
     def header(self, path: Path) -> Header:
         """Return the header of the main series, without decoding its pixels."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import FileFault, Library
+from atrous.data.formats.base import Errors, FileFault, Library
 from atrous.data.formats.ome import require_beside
 from atrous.data.formats.orient import upright
 from atrous.data.source import Key, LazySource, Source, Turned
@@ -105,6 +105,20 @@ class InkColors(LazySource):
         top = np.float64(np.iinfo(self.dtype).max)
         light = np.rint((top - inks[:3]) * ((top - inks[3]) / top))
         return light.astype(self.dtype)[channel]
+
+
+def read_errors() -> Errors:
+    """Return what tifffile and its codecs raise of a damaged file: RuntimeErrors of codecs, wrong types of tags."""
+    return (
+        tifffile.TiffFileError,
+        OSError,
+        ValueError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        AttributeError,
+        AssertionError,
+    )
 
 
 def main_series(path: Path, file: Any) -> Any:

@@ -44,5 +44,6 @@ def _names(metadata: dict[str, Any]) -> Iterator[str]:
         if isinstance(codec, dict):
             yield str(codec.get("id", codec.get("name", "")))
             inner = codec.get("configuration")
-            for key in ("codecs", "index_codecs") if isinstance(inner, dict) else ():
-                yield from _names({"codecs": inner.get(key)})
+            if isinstance(inner, dict):
+                yield from _names({"codecs": inner.get("codecs")})
+                yield from _names({"codecs": inner.get("index_codecs")})

@@ -77,14 +77,15 @@ def _frame(high: np.ndarray, feature: Feature, length: int) -> None:
     parts, read = in_order(feature, length), 0
     own = dict(zip(feature.parts, feature.phases, strict=True)) if _are_phases(feature, parts) else {}
     for start, end in parts:
-        bases = np.arange(start, end) if feature.strand == "+" else np.arange(start, end)[::-1]
         before = -own[start, end] if own else read - feature.phase
-        position = (np.arange(end - start) + before) % 3 + 1
         read += end - start
-        if feature.circular:
-            bases = bases % length
-        else:  # a linear sequence may end within the part
-            bases, position = bases[bases < length], position[bases < length]
+        # what is beyond a sequence is an error elsewhere
+        stop = max(start, min(end, start + 2 * length if feature.circular else length))
+        upward = feature.strand == "+"
+        bases = np.arange(start, stop) if upward else np.arange(start, stop)[::-1]
+        skipped = 0 if upward else end - stop  # bases that are read before those that are kept
+        position = (np.arange(len(bases)) + before + skipped) % 3 + 1
+        bases = bases % length
         high[bases] = high[bases] & ~np.uint8(3 << shift) | (position << shift).astype(np.uint8)
 
 

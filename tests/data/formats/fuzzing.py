@@ -5,6 +5,7 @@ import io
 import random
 import shutil
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -60,6 +61,8 @@ TOKENS = (
     b"\n",
 )
 """What is written over fields and put between bytes."""
+SECONDS = 10
+"""Longest time that one reader may take."""
 
 
 def _exif_png(path: Path) -> None:
@@ -263,8 +266,8 @@ def _damaged_png(content: bytes, random_: random.Random) -> bytes:
         at += 12 + length
     chosen = random_.randrange(len(chunks))
     written = [content[:8]]
-    for i, (name, data) in enumerate(chunks):
-        data = damaged(data, random_) if i == chosen and data else data
+    for i, (name, whole) in enumerate(chunks):
+        data = damaged(whole, random_) if i == chosen and whole else whole
         written.append(struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)))
     return b"".join(written)
 
@@ -272,17 +275,21 @@ def _damaged_png(content: bytes, random_: random.Random) -> bytes:
 def read_everything(path: Path) -> int:
     """Call every reader for a file; return how many of them refused it with a `UserError` of one line.
 
-    Whatever else they raise is raised.
+    Whatever else they raise is raised, and an `AssertionError` where one takes longer than `SECONDS`.
     """
-    refused = 0
+    said = []
     for read in _readers(path):
+        started = time.monotonic()
         try:
             read()
         except UserError as error:
-            assert "\n" not in str(error), str(error)
-            assert path.name.split(".")[0] in str(error), str(error)  # it names the file
-            refused += 1
-    return refused
+            said.append(str(error))
+        took = time.monotonic() - started
+        assert took < SECONDS, f"took {took:.0f} seconds"
+    for line in said:
+        assert "\n" not in line, line
+        assert path.name.split(".")[0] in line, line  # it names the file
+    return len(said)
 
 
 def _readers(path: Path) -> list[Callable[[], object]]:

@@ -9,20 +9,18 @@ import os
 import random
 import shutil
 import sys
-import time
 import warnings
 
 import pytest
 
 from atrous.data.formats import budget
 from atrous.data.genomes.fasta import clear
-from tests.data.formats.fuzzing import WRITERS, copy, damage, read_everything
+from tests.data.formats.fuzzing import SECONDS, WRITERS, copy, damage, read_everything
 
 COUNT = int(os.environ.get("ATROUS_FUZZ", "25"))
 FIRST = int(os.environ.get("ATROUS_FUZZ_FIRST", "0"))
-SECONDS = 10
-LIMIT = 256 << 20
-GROWTH = 3 * LIMIT
+LIMIT = 64 << 20
+GROWTH = 4 * LIMIT
 """Bytes by which the process may grow: readers may use `LIMIT`, and libraries keep some of it."""
 
 
@@ -54,13 +52,11 @@ def test_damaged_files_are_refused_or_read(tmp_path, monkeypatch, kind):
                 path = copy(whole, folder / kind)
                 damage(path, random.Random(f"{kind} {number}"))
                 faulthandler.dump_traceback_later(6 * SECONDS, exit=True)  # of what hangs in a library
-                started = time.monotonic()
                 try:
                     read_everything(path)
                 except Exception as error:
                     raise AssertionError(f"{kind} {number}: {type(error).__name__}: {error}") from error
                 faulthandler.cancel_dump_traceback_later()
-                assert time.monotonic() - started < SECONDS, f"{kind} {number} took too long"
                 assert peak() - before < GROWTH, f"{kind} {number}: the process grew"
                 shutil.rmtree(folder)
     finally:
