@@ -228,6 +228,9 @@ def _pixels(path: Path, series: Any) -> np.ndarray:
 def _check_length(series: Any) -> None:
     """Raise `ValueError` for a file that was cut short; tifffile would read zeros there."""
     end = series.parent.filehandle.size if series.parent is not None else None
+    first = series.keyframe
+    if len(first.dataoffsets) < math.prod(first.chunked):
+        raise ValueError(f"it has {len(first.dataoffsets)} of its {math.prod(first.chunked)} strips or tiles")
     for page in series.pages:
         for offset, count in zip(getattr(page, "dataoffsets", ()), getattr(page, "databytecounts", ()), strict=False):
             if end is not None and offset + count > end:

@@ -292,6 +292,12 @@ def read_everything(path: Path) -> int:
     return len(said)
 
 
+def _corner(path: Path) -> np.ndarray:
+    """A few values of a source, however large it is."""
+    source = open_source(path)
+    return source[(slice(2), *[slice(1, 3)] * (len(source.shape) - 1))]
+
+
 def _readers(path: Path) -> list[Callable[[], object]]:
     name = path.name
     if name.endswith((".fa", ".fa.gz")):
@@ -301,8 +307,8 @@ def _readers(path: Path) -> list[Callable[[], object]]:
     if name.endswith(".bw"):
         return [lambda: Tracks([path], "a", 153, ("a", "b"))[:, 3:90], lambda: Tracks([path], "b", 6, ("a", "b"))[...]]
     common = [
-        lambda: read_header(path), lambda: read_image(path), lambda: open_source(path)[..., 1:3],
-        lambda: None if (valid := open_valid(path)) is None else valid[...],
+        lambda: read_header(path), lambda: read_image(path), lambda: _corner(path),
+        lambda: None if (valid := open_valid(path)) is None else valid[..., :3],
     ]  # fmt: skip
     if name.endswith((".csv", ".npz")):
         return [*common, lambda: has_label(path), lambda: read_words(path), lambda: read_values(path)]

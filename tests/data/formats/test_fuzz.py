@@ -1,6 +1,7 @@
 """Damaged files of every format: refused by a `UserError` of one line or read, and nothing else.
 
-`ATROUS_FUZZ=2000 python -m pytest tests/data/formats/test_fuzz.py` damages each file 2,000 times instead of 25.
+The usual tests damage each file 10 times, the slow ones 100 times.
+With `ATROUS_FUZZ=2000` the usual ones do it 2,000 times, from the number `ATROUS_FUZZ_FIRST` on.
 """
 
 import faulthandler
@@ -17,7 +18,7 @@ from atrous.data.formats import budget
 from atrous.data.genomes.fasta import clear
 from tests.data.formats.fuzzing import SECONDS, WRITERS, copy, damage, read_everything
 
-COUNT = int(os.environ.get("ATROUS_FUZZ", "25"))
+COUNT = int(os.environ.get("ATROUS_FUZZ", "10"))
 FIRST = int(os.environ.get("ATROUS_FUZZ_FIRST", "0"))
 LIMIT = 64 << 20
 GROWTH = 4 * LIMIT
@@ -35,6 +36,17 @@ def peak() -> int:
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_damaged_files_are_refused_or_read(tmp_path, monkeypatch, kind):
+    read_damaged(tmp_path, monkeypatch, kind, range(FIRST, FIRST + COUNT))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", WRITERS)
+def test_many_damaged_files_are_refused_or_read(tmp_path, monkeypatch, kind):
+    read_damaged(tmp_path, monkeypatch, kind, range(COUNT, 100 + COUNT))
+
+
+def read_damaged(tmp_path, monkeypatch, kind, numbers):
+    """Damage a small valid file in ways that the numbers draw, and read it in all ways."""
     monkeypatch.setattr(budget, "memory_limit", lambda: LIMIT)
     monkeypatch.setattr("atrous.data.genomes.fasta.memory_limit", lambda: LIMIT)
     logging.disable(logging.CRITICAL)
@@ -46,7 +58,7 @@ def test_damaged_files_are_refused_or_read(tmp_path, monkeypatch, kind):
             warnings.simplefilter("ignore")
             read_everything(whole)
             before = peak()
-            for number in range(FIRST, FIRST + COUNT):
+            for number in numbers:
                 folder = tmp_path / f"{number}"
                 folder.mkdir()
                 path = copy(whole, folder / kind)
