@@ -14,13 +14,12 @@ import numpy as np
 
 from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.axes import Axes, micrometers, read_axes
-from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, Library
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format
 from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
-from atrous.data.formats.zarr_codecs import require_plain
+from atrous.data.formats.zarr_codecs import open_zarr, require_plain
 from atrous.data.source import Source, Turned
 
-zarr: Any = Library("zarr")
 _SECONDS = {"second": 1.0, "millisecond": 1e-3, "minute": 60.0, "hour": 3600.0}
 _DEFAULT = "tczyx"  # of versions before 0.3, which name no axes
 
@@ -141,7 +140,7 @@ def open_multiscale(path: Path) -> Multiscale:
     Raises:
         FileFault: the group is not a multiscale image.
     """
-    group: Any = zarr.open(path, mode="r")
+    group: Any = open_zarr(path)
     metadata = _ome(group)
     if "multiscales" not in metadata and "bioformats2raw.layout" in metadata and "0" in group:
         group = group["0"]

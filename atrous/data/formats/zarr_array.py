@@ -11,7 +11,7 @@ from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails,
 from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.ngff import OmeZarrFormat
-from atrous.data.formats.zarr_codecs import require_plain
+from atrous.data.formats.zarr_codecs import open_zarr, require_plain
 from atrous.data.source import ChannelFirst, Source, Store
 from atrous.files import replacing
 
@@ -122,7 +122,7 @@ def _whole(path: Path) -> np.ndarray:
 
 
 def _opened(path: Path) -> Any:
-    opened = zarr.open(path, mode="r")
+    opened = open_zarr(path)
     if not isinstance(opened, zarr.Array):
         raise ValueError("it is a group, not one array")
     require_plain(path, opened)

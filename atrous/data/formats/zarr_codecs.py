@@ -1,11 +1,18 @@
-"""Codecs of zarr arrays that are read: compression and checksums. One that unpickles would run code from the file."""
+"""Zarr folders from elsewhere: chunks that are links out of the folder, and codecs that run code, are refused.
+
+Codecs that are read are those of compression and of checksums. One that unpickles would run code from the file.
+"""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from atrous.data.formats.base import FileFault
+from atrous.data.formats.base import FileFault, Library
 from atrous.data.formats.budget import require_room
+from atrous.data.inside import require_inside
+
+zarr: Any = Library("zarr")
 
 _KNOWN = frozenset({
     "blosc", "zlib", "gzip", "zstd", "lz4", "lzma", "bz2", "delta", "fixedscaleoffset", "quantize", "packbits",
@@ -13,6 +20,34 @@ _KNOWN = frozenset({
     "transpose", "sharding_indexed", "endian",
 })  # fmt: skip
 _FIX = "save it as an array of numbers with zstd, blosc or gzip"
+
+
+def open_zarr(path: Path) -> Any:
+    """Open a zarr folder to be read; a chunk that is a link out of the folder raises a `UserError` when it is read."""
+    return zarr.open(_store_class()(path, read_only=True), mode="r")
+
+
+@lru_cache(1)
+def _store_class() -> Any:
+    """Make the class of stores when it is first needed: importing zarr takes long."""
+    from zarr.storage import LocalStore
+
+    class InsideStore(LocalStore):
+        """A folder whose files must lie in it."""
+
+        async def get(self, key: str, *more: Any, **named: Any) -> Any:
+            """Return the content of a file."""
+            require_inside(self.root, self.root / key)
+            return await super().get(key, *more, **named)
+
+        async def get_partial_values(self, prototype: Any, key_ranges: Any) -> Any:
+            """Return parts of files."""
+            wanted = list(key_ranges)
+            for key, _ in wanted:
+                require_inside(self.root, self.root / key)
+            return await super().get_partial_values(prototype, wanted)
+
+    return InsideStore
 
 
 def require_plain(path: Path, array: Any) -> None:

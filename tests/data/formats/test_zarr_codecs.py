@@ -1,7 +1,9 @@
 """Zarr arrays that would run code are refused before a chunk is decoded; usual codecs are read."""
 
 import json
+import os
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -94,3 +96,18 @@ def test_a_group_that_names_an_array_elsewhere_is_refused(tmp_path):
     ]
     with pytest.raises(UserError, match=r"a.zarr: "):
         read_image(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("kind", ["chunk", "shard", "metadata", "folder"])
+def test_a_chunk_that_is_a_link_out_of_the_folder_is_refused(tmp_path, kind):
+    shards = {"shards": (8, 8)} if kind == "shard" else {}
+    for name in ("a.zarr", "secret.zarr"):
+        array = zarr.create_array(tmp_path / name, shape=(8, 8), dtype="u1", chunks=(4, 4), **shards)
+        array[...] = 1 + np.arange(64).reshape(8, 8)
+    path = {"chunk": "c/0/1", "shard": "c/0/0", "metadata": "zarr.json", "folder": "c"}[kind]
+    inside, outside = tmp_path / "a.zarr" / path, tmp_path / "secret.zarr" / path
+    (shutil.rmtree if inside.is_dir() else os.remove)(inside)
+    inside.symlink_to(outside)
+    for read in (read_image, read_values, lambda path: open_source(path)[:, :, 5:]):
+        with pytest.raises(UserError, match=r"is a link that leaves the folder|is outside of the folder"):
+            read(tmp_path / "a.zarr")
