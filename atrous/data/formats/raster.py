@@ -222,10 +222,14 @@ def _kind(image: "Image.Image") -> str:
 
 
 def _palette(image: "Image.Image") -> tuple[tuple[int, int, int], ...] | None:
-    if image.mode not in ("P", "PA"):
+    """Return the colors of an opened image; `Image.getpalette` would decode its pixels."""
+    if image.mode not in ("P", "PA") or image.palette is None:
         return None
-    levels = image.getpalette("RGB") or []
-    return tuple((levels[i], levels[i + 1], levels[i + 2]) for i in range(0, len(levels) - 2, 3))
+    order, levels = image.palette.getdata()
+    width = 4 if len(order) == 4 else 3  # RGBA, BGRX
+    colors = (tuple(levels[i : i + 3]) for i in range(0, len(levels) - 2, width))
+    red, green, blue = (2, 1, 0) if order.startswith("BGR") else (0, 1, 2)
+    return tuple((color[red], color[green], color[blue]) for color in colors)
 
 
 def _channels_first(pixels: np.ndarray) -> np.ndarray:

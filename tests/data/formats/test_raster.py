@@ -121,3 +121,15 @@ def test_cmyk_jpeg_is_read_as_pillow_shows_it(tmp_path):
     path = tmp_path / "a.jpg"
     Image.fromarray(COLOR).convert("CMYK").save(path, quality=98)
     np.testing.assert_array_equal(read_image(path), np.moveaxis(np.asarray(Image.open(path).convert("RGB")), -1, 0))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.bmp", "alpha.png"])
+def test_the_header_of_a_palette_picture_is_read_without_decoding_it(tmp_path, monkeypatch, name):
+    image = Image.fromarray(COLOR).quantize(16)
+    image.save(tmp_path / name, **({"transparency": 3} if name == "alpha.png" else {}))
+    with Image.open(tmp_path / name) as opened:
+        truth = np.array(opened.getpalette("RGB")).reshape(-1, 3)
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
+    palette = np.array(read_header(tmp_path / name).palette)
+    count = min(len(truth), len(palette), 16)
+    np.testing.assert_array_equal(palette[:count], truth[:count])
