@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atrous.data.formats import color_code
+from atrous.data.inside import is_plain_name, require_inside
 from atrous.data.pages import KINDS
 from atrous.data.targets.annotations import Rule, parse_rule
 from atrous.errors import UserError
@@ -264,8 +265,11 @@ def _splits(value: object, file: Path, root: Path) -> dict[str, tuple[str, ...] 
 
 
 def _listed(file: Path, root: Path, name: str) -> tuple[str, ...]:
+    if not is_plain_name(name):
+        raise UserError(f"{file}: `splits` names {name[:80]!r}, outside of its folder: put it beside dataset.toml")
     for folder in (file.parent, root):
         if (folder / name).is_file():
+            require_inside(folder, folder / name)
             return read_names(folder / name)
     raise UserError(f"{file}: `splits` names {name}, which is not there: put it beside dataset.toml")
 

@@ -109,6 +109,8 @@ class ChannelFirst(LazySource):
 
     def _read(self, key: Key) -> np.ndarray:
         channel, *place = key
+        if any(isinstance(entry, slice) and (entry.step or 1) < 0 for entry in place):
+            return Turned(self, range(len(key)), ())[key]  # zarr reads forward alone
         if self._axis is None:
             return np.asarray(self._array[tuple(place)])[None][channel]
         before, after = place[: self._axis], place[self._axis :]
@@ -227,6 +229,41 @@ class Selected(LazySource):
         first = min(wanted, default=0)
         values = np.asarray(self._source[(slice(first, max(wanted, default=0) + 1), *place)])
         return values[[number - first for number in wanted]]
+
+
+class Turned(LazySource):
+    """A source with its axes exchanged, then mirrored; only the positions that are sliced are read.
+
+    Args:
+        source: any source.
+        order: axis of `source` that becomes each axis, as for `numpy.transpose`.
+        mirrored: axes of the result that are reversed.
+
+    >>> Turned(np.array([[1, 2, 3], [4, 5, 6]]), order=(1, 0), mirrored=(0,))[0]
+    array([3, 6])
+    """
+
+    def __init__(self, source: Source, order: Sequence[int], mirrored: Sequence[int]) -> None:
+        super().__init__([source.shape[axis] for axis in order], source.dtype)
+        self._source, self._order, self._mirrored = source, tuple(order), frozenset(mirrored)
+
+    def _read(self, key: Key) -> np.ndarray:
+        wanted: list[Entry] = [slice(None)] * len(key)
+        rest: list[Entry] = []
+        for axis, (entry, length) in enumerate(zip(key, self.shape, strict=True)):
+            stored = range(length)[::-1] if axis in self._mirrored else range(length)
+            places = stored[entry]
+            if isinstance(places, int):
+                wanted[self._order[axis]], backward = slice(places, places + 1), 0
+            elif not places:
+                wanted[self._order[axis]], backward = slice(0, 0), slice(None)
+            else:
+                low, high, step = min(places), max(places), places.step
+                wanted[self._order[axis]] = slice(low, high + 1, abs(step))
+                backward = slice(None, None, -1) if step < 0 else slice(None)
+            rest.append(backward)
+        values = np.asarray(self._source[tuple(wanted)])
+        return values.transpose(self._order)[tuple(rest)]
 
 
 class AllValid(LazySource):

@@ -187,7 +187,7 @@ def open_sequences(path: Path, tracks: Sequence[str] = ()) -> Iterator[Opened]:
     for name, length in lengths.items():
         source: Source = open_sequence(path, name)
         if track_files:
-            source = Stacked([source, Tracks(track_files, name, length)])
+            source = Stacked([source, Tracks(track_files, name, length, lengths)])
         yield Opened(source, (length,), name=name, share=length / total)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint, fingerprint
-from atrous.data.check.genomes import genome_fingerprint, scan_genomes
+from atrous.data.check.genomes import genome_fingerprint, scan_genomes, track_notes
 from atrous.data.check.images import image_notes, image_problems
 from atrous.data.check.splits import split_problems
 from atrous.data.check.text import RATE_PER_CORE, ClassRow, render
@@ -142,7 +142,7 @@ def check_genomes(root: Path, description: Description, layout: Layout, progress
         for one in scans for failure in one.failures
     ]  # fmt: skip
     problems = [*unreadable, *dataset.target.problems(scans, facts), *split_problems(dataset, layout, scans)]
-    notes = list(dataset.target.notes(scans, facts))
+    notes = [*dataset.target.notes(scans, facts), *track_notes(dataset)]
     return replace(_result(dataset, numbers, scans, problems, notes), axes=" bases")
 
 

@@ -1,7 +1,7 @@
 """What the data doctor reads of genomes: every sequence once, piece by piece, and its annotation."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 
 import numpy as np
@@ -9,9 +9,14 @@ import numpy as np
 from atrous.data.check.fingerprint import Fingerprint, Sizes
 from atrous.data.dataset import Dataset
 from atrous.data.formats import FileFault
+from atrous.data.genomes.fasta import sequence_lengths
+from atrous.data.genomes.sequences import SequenceImage
+from atrous.data.genomes.tracks import missing_sequences
 from atrous.data.moments import merge, moments
+from atrous.data.problems import some
 from atrous.data.sample import Sample
 from atrous.data.scan import Progress, Scan
+from atrous.data.targets.bits import Bits, GenomeFeatures
 from atrous.errors import UserError
 
 PIECE = 1 << 22
@@ -77,6 +82,24 @@ def genome_fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         bytes_decoded=int(lengths.sum()) * 3,
         shortest=_shortest([one for one, _, _ in chosen], len(dataset.classes)),
     )
+
+
+def track_notes(dataset: Dataset) -> Iterator[str]:
+    """Say which sequences bigWig files do not have: their signal is 0 there."""
+    images = {one.image for one in dataset.samples if isinstance(one.image, SequenceImage)}
+    labels = [one.target.reader for one in dataset.samples if isinstance(one.target, Bits)]
+    files = {(track, image.path) for image in images for track in image.tracks}
+    files |= {
+        (path, reader.fasta) for reader in labels if isinstance(reader, GenomeFeatures) for path in reader.signals
+    }
+    for track, fasta in sorted(files):
+        names = sequence_lengths(fasta)
+        try:
+            missing = missing_sequences(track, names)
+        except FileFault:
+            continue  # said of this file already
+        if missing:
+            yield f"{track.name} lacks {len(missing)} of {len(names)} sequences ({some(missing)}): they are read as 0"
 
 
 def _shortest(scans: Sequence[Scan], channels: int) -> tuple[int, ...]:

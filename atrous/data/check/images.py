@@ -4,10 +4,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.description import Description
+from atrous.data.formats import Header
 from atrous.data.problems import Problem, relative
 from atrous.data.scan import Scan
+
+APART = 0.01
+"""Part of the spacing by which the affine may differ from it."""
 
 
 def image_problems(
@@ -30,6 +36,7 @@ def image_problems(
         if one.image.dtype != numbers.dtype and one.image.kind != "volume":  # intensities are scaled case by case
             what = f"its values are {one.image.dtype}, those of most images {numbers.dtype}: their scales differ"
             yield Problem(file, what, "save all images in one type", "warning", "dtype")
+        yield from _unscaled(file, one.image)
         if one.outlier is not None:
             far, share = f"{one.outlier.value:.8g}", f"{one.outlier.share:.1%}"
             what = (
@@ -49,6 +56,18 @@ def image_problems(
         elif (one.moments.least == one.moments.most).all():
             value = float(one.moments.least[0])
             yield Problem(file, f"the image is blank (all {value:g})", "look at it, or remove it", "warning", "blank")
+
+
+def _unscaled(file: str, header: Header) -> Iterator[Problem]:
+    """A volume whose affine has other distances of voxels than its spacing (NIfTI: sform and pixdim)."""
+    if header.affine is None or header.spacing is None or len(header.spacing) != 3:
+        return
+    by_affine = np.linalg.norm(np.array(header.affine)[:3, :3], axis=0)[::-1]
+    spacing = np.array(header.spacing)
+    if (np.abs(by_affine - spacing) > APART * spacing).any():
+        said, other = (" x ".join(f"{value:.4g}" for value in row) for row in (spacing, by_affine))
+        what = f"its voxels are {said} apart (pixdim), but {other} by its affine: the first is used"
+        yield Problem(file, what, "correct the one that is wrong, with the scan it was made of", "warning", "unscaled")
 
 
 def _names(root: Path, one: Scan) -> Iterator[Problem]:
@@ -115,3 +134,8 @@ def _remarks(one: Scan) -> Iterator[str]:
         yield f"{header.stored or 'float32'}: accepted" + (", kept as float32" if header.stored else "")
     if header.rotated:
         yield "turned by its EXIF orientation, as viewers do: masks must be drawn on the turned image"
+    if header.dropped:
+        names = ", ".join(repr(name) for name in dict.fromkeys(header.dropped))
+        yield f"channels without a signal are left out: {names}"
+    if header.inverted:
+        yield "0 stands for white in it (WhiteIsZero): inverted, as viewers do"

@@ -66,7 +66,7 @@ class _Keeper:
             return array
         path = self._scratch / f"{name}.npy"
         np.save(path, array)
-        return np.load(path, mmap_mode="r")
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def decode(

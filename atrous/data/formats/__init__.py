@@ -12,6 +12,7 @@ from atrous.data.formats.intervals import Annotations, Interval, nearest_sample
 from atrous.data.formats.reading import (
     channel_names,
     has_label,
+    has_signals,
     image_shape,
     is_annotated,
     open_source,
@@ -71,6 +72,7 @@ __all__ = [
     "frame_files",
     "frame_number",
     "has_label",
+    "has_signals",
     "image_shape",
     "is_annotated",
     "is_color",

@@ -6,7 +6,9 @@ methods of a format may raise what its libraries raise (`errors`); callers turn 
 file.
 """
 
+import struct
 import unicodedata
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,12 @@ from atrous.files import replacing
 _Result = TypeVar("_Result")
 Errors = tuple[type[BaseException], ...]
 """Exceptions that a library raises when it reads a damaged file."""
+
+DAMAGED = (
+    OSError, ValueError, ArithmeticError, MemoryError, SystemError, RecursionError, EOFError, SyntaxError, struct.error,
+    zlib.error,
+)  # fmt: skip
+"""What any library may raise of a damaged file: numbers out of range, sizes below zero, text that is no XML."""
 
 _TEXT = ("csv", "tsv", "vrt", "hea", "edf", "bdf", "atr")
 """Suffixes of files that are text, or that begin with text."""
@@ -135,6 +143,10 @@ class Format(ABC):
     def words(self, path: Path) -> np.ndarray | None:
         """Return the labels `(L,)` of a recording as strings; None if they are numbers."""
         return None
+
+    def has_signals(self, path: Path) -> bool:
+        """Return whether a file of a recording holds channels, and not annotations alone."""
+        return True
 
     def channel_names(self, path: Path) -> tuple[str, ...] | None:
         """Return the names of a recording's channels; None if the format has none."""
@@ -258,7 +270,9 @@ def guarded(path: Path, suffix: str, errors: Errors, read: Callable[[], _Result]
     """
     try:
         return read()
-    except errors as error:
+    except FileFault:
+        raise
+    except (*errors, *DAMAGED) as error:
         message = " ".join(str(error).replace(str(path), path.name).split()) or type(error).__name__
         raise FileFault(path, *_explained(path, suffix, message, error)) from error
 

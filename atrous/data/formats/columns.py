@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails
+from atrous.data.formats.budget import ALWAYS, require_bytes
 from atrous.data.formats.header import Header
 
 LABEL_NAMES = ("label", "labels", "class", "annotation", "annotations", "target", "symbol", "state", "y")
 INDEX_NAMES = ("", "index", "time", "t", "sample", "samples", "seconds", "timestamp", "unnamed: 0")
+_FIELD = 72
+"""Bytes of a short text in Python, with its place in a list."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,10 @@ class CsvFormat(Format):
     def header(self, path: Path) -> Header:
         """Return the header: channels and rows; a table that has only labels counts as one channel."""
         table = columns(path)
-        with path.open("rb") as file:
-            lines = sum(1 for line in file if line.strip())
-        return Header((max(1, len(table.signals)), lines - 1), "float32", "signal")
+        with path.open(newline="", encoding="utf-8-sig") as file:  # lines may end in CR alone
+            head = file.readline()
+            rows = sum(1 for row in csv.reader(file, delimiter=_delimiter(head)) if row)
+        return Header((max(1, len(table.signals)), rows), "float32", "signal")
 
     def image(self, path: Path) -> np.ndarray:
         """Return the channels, `(C, L)` float32; an empty field is NaN."""
@@ -168,9 +172,21 @@ def _not_a_number(what: str, text: str) -> tuple[str, str]:
 
 
 def _rows(path: Path) -> list[list[str]]:
+    _require_room(path)
     with path.open(newline="", encoding="utf-8-sig") as file:
         head = file.readline()
         return [row for row in csv.reader(file, delimiter=_delimiter(head)) if row]
+
+
+def _require_room(path: Path) -> None:
+    """Raise if the fields of a table do not fit into memory as text."""
+    size = path.stat().st_size
+    if size * _FIELD > ALWAYS:  # where every byte were a field
+        fields = 0
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                fields += sum(piece.count(mark) for mark in b",;\t\n\r")
+        require_bytes(path, 2 * size + fields * _FIELD, "its table", "split it, or save it as .npz or .edf")
 
 
 def _delimiter(head: str) -> str:

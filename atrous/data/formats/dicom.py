@@ -14,17 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, Library
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, Library, guarded
+from atrous.data.formats.budget import require_room
+from atrous.data.formats.dicom_files import candidates, is_dicom, number, read_dicom
 from atrous.data.formats.header import Header
+from atrous.data.formats.orient import is_singular
 from atrous.data.source import Key, LazySource, span
 
 pydicom: Any = Library("pydicom", 'DICOM series need pydicom: pip install "atrous[medical]"')
-_OTHER = (
-    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".npy", ".npz", ".nii", ".gz", ".csv", ".tsv",
-    ".txt", ".json", ".toml", ".xml", ".md", ".mp4", ".safetensors", ".html",
-)  # fmt: skip
-"""Suffixes of files that are not opened to see whether they are DICOM."""
-_LOOKED_AT = 4
+_LOOKED_AT = 32
 """Files of a folder that are opened to see whether they are DICOM."""
 UNEVEN = 0.02
 """Part of the median gap by which a gap between slices may differ from it."""
@@ -74,14 +72,16 @@ class DicomFormat(Format):
     @property
     def errors(self) -> Errors:
         """See `Format.errors`."""
-        damaged = (pydicom.errors.InvalidDicomError, OSError, ValueError, KeyError, AttributeError)
-        return (*damaged, RuntimeError, NotImplementedError, EOFError)
+        damaged = (pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException, OSError, ValueError)
+        return (*damaged, LookupError, AttributeError, TypeError, RuntimeError)
 
     def claims(self, path: Path) -> bool:
-        """Return whether a folder holds DICOM files."""
+        """Return whether a folder holds DICOM files, by their content, or files that are named so."""
         if not path.is_dir() or path.suffix.lower() == ".zarr":
             return False
-        return any(_is_dicom(file) for file in _candidates(path)[:_LOOKED_AT])
+        files = candidates(path)
+        named = any(file.suffix.lower() in self.part_suffixes for file in files)
+        return named or any(is_dicom(file) for file in files[:_LOOKED_AT])
 
     def header(self, path: Path) -> Header:
         """Return the header with spacing and affine; no pixel is decoded."""
@@ -99,6 +99,8 @@ class DicomFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """Return all voxels, `(1, Z, Y, X)`."""
+        series = read_series(path)
+        require_room(path, (len(series.slices), *series.size), series.dtype)
         return self.source(path)[...]
 
     def source(self, path: Path) -> "DicomVolume":
@@ -116,21 +118,6 @@ class DicomFormat(Format):
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""
         return ".nii.gz"
-
-
-def _is_dicom(path: Path) -> bool:
-    """Return whether a file has DICOM's mark: `DICM` after a preamble of 128 bytes."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
-def _candidates(path: Path) -> list[Path]:
-    """Return the files directly in a folder that may be slices, by name; the index file DICOMDIR is not."""
-    files = (file for file in path.iterdir() if file.suffix.lower() not in _OTHER and file.name.upper() != "DICOMDIR")
-    return sorted(file for file in files if not file.name.startswith(".") and file.is_file())
 
 
 class DicomVolume(LazySource):
@@ -151,7 +138,8 @@ class DicomVolume(LazySource):
         return stack[None][channel]
 
     def _decode(self, stored: Slice) -> np.ndarray:
-        pixels = pydicom.dcmread(stored.path).pixel_array
+        require_room(stored.path, self._series.size, np.float64)
+        pixels = read_dicom(stored.path, header=False).pixel_array
         if pixels.shape != self._series.size:
             raise FileFault(stored.path, f"its pixels are {pixels.shape}, not {self._series.size}", "export it again")
         if (stored.slope, stored.intercept) == (1.0, 0.0):
@@ -171,41 +159,55 @@ def read_series(path: Path) -> Series:
 
 @functools.lru_cache(64)
 def _read_series(path: Path, _changed: int) -> Series:
-    files = [file for file in _candidates(path) if _is_dicom(file)]
-    datasets = [(file, pydicom.dcmread(file, stop_before_pixels=True)) for file in files]
+    files = []
+    for file in candidates(path):
+        if is_dicom(file):
+            files.append(file)
+        elif file.suffix.lower() in DicomFormat.part_suffixes:
+            raise FileFault(file, "its name says DICOM, its content does not", "copy it again, or remove it")
+    datasets = [(file, _guarded_header(file)) for file in files]
     images = [(file, dataset) for file, dataset in datasets if "Rows" in dataset]
     if not images:
         raise FileFault(path, "none of its DICOM files is an image", "give the folder of the slices")
     _require_one_series(path, images)
     _require_gray(images)
     _, first = images[0]
-    for key in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-        lacking = next((f for f, dataset in images if not dataset.get(key)), None)
-        if lacking is not None:
-            raise FileFault(
-                lacking, f"it has no {key}: its position in space is unknown", "export the series again, or NIfTI"
-            )
+    for key, count in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
+        for file, dataset in images:
+            values = dataset.get(key)
+            if not values or len(values) != count or any(value is None or value == "" for value in values):
+                what = f"it has no {key}: its position in space is unknown"
+                raise FileFault(file, what, "export the series again, or NIfTI")
     along_row, along_column = (np.array(first.ImageOrientationPatient[i : i + 3], float) for i in (0, 3))
     normal = np.cross(along_row, along_column)
+    rows_apart, columns_apart = (float(value) for value in first.PixelSpacing)
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack([along_row * columns_apart, along_column * rows_apart, normal], 1)
+    if is_singular(affine):
+        what = "its ImageOrientationPatient and PixelSpacing do not say where the voxels lie (zero, or parallel)"
+        raise FileFault(images[0][0], what, "export the series again, or NIfTI")
     by_depth = sorted(images, key=lambda item: float(np.dot(normal, np.array(item[1].ImagePositionPatient, float))))
     positions = np.array([dataset.ImagePositionPatient for _, dataset in by_depth], float)
     step = _step(path, [f for f, _ in by_depth], positions, normal, first)
-    rows_apart, columns_apart = (float(value) for value in first.PixelSpacing)
-    affine = np.eye(4)
     affine[:3] = np.stack([along_row * columns_apart, along_column * rows_apart, step, positions[0]], 1)
     affine[:2] *= -1
     slices = tuple(
-        Slice(f, tuple(p), float(d.get("RescaleSlope", 1)), float(d.get("RescaleIntercept", 0)))  # type: ignore[arg-type]
+        Slice(f, tuple(p), number(f, d, "RescaleSlope", 1), number(f, d, "RescaleIntercept", 0))  # type: ignore[arg-type]
         for (f, d), p in zip(by_depth, positions.tolist(), strict=True)
     )
     return Series(
         slices=slices,
-        size=(int(first.Rows), int(first.Columns)),
+        size=(int(number(images[0][0], first, "Rows")), int(number(images[0][0], first, "Columns"))),
         affine=affine,
         spacing=(float(np.linalg.norm(step)), rows_apart, columns_apart),
         dtype=_dtype(images, slices),
-        modality=str(first.get("Modality", "")),
+        modality=str(first.get("Modality") or ""),
     )
+
+
+def _guarded_header(path: Path) -> Any:
+    """Read the header of a slice; what is wrong with it is said of its file, not of the folder."""
+    return guarded(path, "dcm", DicomFormat().errors, lambda: read_dicom(path, header=True))
 
 
 def _require_one_series(path: Path, images: list[tuple[Path, Any]]) -> None:
@@ -237,7 +239,7 @@ def _require_gray(images: list[tuple[Path, Any]]) -> None:
             raise FileFault(
                 file, f"one file of {dataset.NumberOfFrames} frames (enhanced or multi-frame DICOM)", _CONVERT
             )
-        if int(dataset.get("SamplesPerPixel", 1)) != 1:
+        if number(file, dataset, "SamplesPerPixel", 1) != 1:
             raise FileFault(file, "a color image, not a slice of a scan", "remove it")
     file, first = images[0]
     syntax = first.file_meta.TransferSyntaxUID
@@ -289,7 +291,10 @@ def _step(path: Path, files: list[Path], positions: np.ndarray, normal: np.ndarr
 
 def _dtype(images: list[tuple[Path, Any]], slices: tuple[Slice, ...]) -> str:
     plain = all((stored.slope, stored.intercept) == (1.0, 0.0) for stored in slices)
-    bits = {(int(dataset.BitsAllocated), int(dataset.PixelRepresentation)) for _, dataset in images}
+    bits = {
+        (int(number(file, dataset, "BitsAllocated")), int(number(file, dataset, "PixelRepresentation")))
+        for file, dataset in images
+    }
     return (
         {frozenset({(8, 0)}): "uint8", frozenset({(16, 0)}): "uint16"}.get(frozenset(bits), "float32")
         if plain

@@ -1,29 +1,28 @@
 """EDF, EDF+ and BDF: recordings in physical units, and annotations.
 
 The formats are described by Kemp et al. 1992, "A simple format for exchange of digitized polygraphic recordings", and
-by Kemp and Olivan 2003, "European data format 'plus' (EDF+)". pyedflib reads them. Annotations are written here, since
-the writer of pyedflib drops annotations that do not fit into the data records of the signals.
+by Kemp and Olivan 2003, "European data format 'plus' (EDF+)". `edf_file.py` reads their bytes: dead channels and gaps,
+which other readers refuse, are in much that is published.
 """
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails
+from atrous.data.formats.budget import require_room
+from atrous.data.formats.edf_file import read_edf
 from atrous.data.formats.header import Header
-from atrous.data.formats.intervals import Annotations, Interval, runs
+from atrous.data.formats.intervals import Annotations, Interval, nearest_sample, runs
 from atrous.data.formats.rates import Channels
-from atrous.errors import UserError
+from atrous.data.source import Key, LazySource, span
 
 RECORD = 8192
 """Size of a data record of annotations, in bytes."""
 NOBODY = "X X X X".ljust(80) + "Startdate X X X X".ljust(80)
 """Patient and recording in the header of an EDF+ file that names neither."""
-_OPEN = threading.Lock()  # pyedflib refuses to open a file that is open already
 
 
 class EdfFormat(Format):
@@ -38,39 +37,64 @@ class EdfFormat(Format):
     @property
     def errors(self) -> Errors:
         """See `Format.errors`."""
-        return (OSError, ValueError, IndexError, MemoryError)
+        return (OSError, ValueError, IndexError, OverflowError, MemoryError)
 
     def header(self, path: Path) -> Header:
         """Return the header; the spacing is that of the fastest channel, in seconds."""
-        source = self.source(path)
-        return Header(source.shape, "float32", "signal", stored=_stored(path), spacing=(1 / source.rate,))
+        file, source = read_edf(path), self.source(path)
+        stored = "int24" if file.wide == 3 else "int16"
+        return Header(source.shape, "float32", "signal", stored, spacing=(1 / source.rate,), dropped=file.dead)
 
     def source(self, path: Path) -> Channels:
         """Return the channels `(C, L)` float32 in physical units; slow channels are interpolated.
 
-        Raises:
-            ValueError: the file has only annotations.
-        """
-        with _reading(path) as file:
-            counts = [int(n) for n in file.getNSamples()]
-            rates = [float(rate) for rate in file.getSampleFrequencies()]
-        if not counts:
-            raise ValueError("it has annotations and no signals")
+        Dead channels are left out. In the gaps of a discontinuous file a channel keeps its last value (`valid`).
 
-        def read(channel: int, start: int, stop: int) -> np.ndarray:
-            with _reading(path) as file:
-                return file.readSignal(channel, start, stop - start)
+        Raises:
+            ValueError: the file has only annotations, or all of its channels are dead.
+        """
+        file = read_edf(path)
+        channels = file.channels
+        if not channels:
+            what = "every channel is dead (its limits are equal)" if file.dead else "it has annotations and no signals"
+            raise ValueError(what)
+        if any(channel.count < 1 for channel in channels):
+            raise ValueError(f"its signal {next(c.label for c in channels if c.count < 1)!r} has no samples")
+        times, rates = file.times(), [channel.count / file.duration for channel in channels]
+        counts = [
+            nearest_sample(times[-1], rate) + channel.count for rate, channel in zip(rates, channels, strict=True)
+        ]
+
+        def read(number: int, start: int, stop: int) -> np.ndarray:
+            channel = channels[number]
+            record, place, _ = _places(times, rates[number], channel.count, start, stop)
+            first, last = int(record.min()), int(record.max()) + 1
+            return channel.physical(file.numbers(channel, first, last)[record - first, place])
 
         return Channels(counts, rates, read)
 
+    def valid(self, path: Path) -> "Recorded | None":
+        """Return a mask `(L,)` of the samples that were recorded; None if the file has no gaps."""
+        file = read_edf(path)
+        if not file.gaps or not file.channels:
+            return None
+        times, fastest = file.times(), max(file.channels, key=lambda channel: channel.count)
+        recorded = Recorded(times, fastest.count, fastest.count / file.duration)
+        return recorded if recorded.shape[0] > file.records * fastest.count else None
+
     def image(self, path: Path) -> np.ndarray:
         """Return all channels, `(C, L)` float32 in physical units."""
-        return self.source(path)[...]
+        source = self.source(path)
+        require_room(path, source.shape, source.dtype)
+        return source[...]
+
+    def has_signals(self, path: Path) -> bool:
+        """Return whether the file has channels, and not annotations alone."""
+        return any(not signal.annotates for signal in read_edf(path).signals)
 
     def channel_names(self, path: Path) -> tuple[str, ...]:
-        """Return the labels of the channels, such as `EEG Fpz-Cz`."""
-        with _reading(path) as file:
-            return tuple(label.strip() for label in file.getSignalLabels())
+        """Return the labels of the channels, such as `EEG Fpz-Cz`; dead ones are left out."""
+        return tuple(channel.label for channel in read_edf(path).channels)
 
     def has_annotations(self, path: Path, annotator: str = "") -> bool:
         """Return whether the file can hold annotations, as EDF+ and BDF+ can."""
@@ -79,13 +103,15 @@ class EdfFormat(Format):
 
     def annotations(self, path: Path, annotator: str = "") -> Annotations:
         """Return all annotations; an annotation without a duration is an instant."""
-        with _reading(path, annotations=True) as file:
-            onsets, durations, texts = file.readAnnotations()
+        file = read_edf(path)
+        begin = file.first_time()
         intervals = [
-            Interval(float(onset), float(onset) + max(0.0, float(duration)), str(text).strip())
-            for onset, duration, text in zip(onsets, durations, texts, strict=True)
+            Interval(onset - begin, onset - begin + duration, text.strip())
+            for _, onset, duration, texts in file.lists()
+            for text in texts
         ]
-        return Annotations(tuple(sorted(intervals, key=lambda interval: interval.start)))
+        started = None if file.started is None else file.started + timedelta(seconds=begin)
+        return Annotations(tuple(sorted(intervals, key=lambda interval: interval.start)), started=started)
 
     def geometry(self, path: Path) -> FileGeometry:
         """See `Format.geometry`."""
@@ -148,17 +174,33 @@ def _seconds(value: float) -> str:
     return f"{value:+.7f}".rstrip("0").rstrip(".")
 
 
-def _stored(path: Path) -> str:
-    with path.open("rb") as file:
-        return "int24" if file.read(1) == b"\xff" else "int16"
+class Recorded(LazySource):
+    """A mask `(L,)` of bool: true where a sample of the fastest channel was recorded, false in a gap.
+
+    Args:
+        times: when each data record begins, in seconds from the first.
+        count: samples in a record.
+        rate: samples per second.
+    """
+
+    def __init__(self, times: np.ndarray, count: int, rate: float) -> None:
+        super().__init__((nearest_sample(times[-1], rate) + count,), bool)
+        self._times, self._count, self._rate = times, count, rate
+
+    def _read(self, key: Key) -> np.ndarray:
+        start, stop, rest = span(key[0], self.shape[0])
+        return _places(self._times, self._rate, self._count, start, stop)[2][rest]
 
 
-@contextmanager
-def _reading(path: Path, annotations: bool = False) -> Iterator[Any]:
-    try:
-        import pyedflib
-    except ImportError as error:
-        raise UserError(f'{path}: EDF needs pyedflib: pip install "atrous[signals]"') from error
-    mode = pyedflib.READ_ALL_ANNOTATIONS if annotations else pyedflib.DO_NOT_READ_ANNOTATIONS
-    with _OPEN, pyedflib.EdfReader(str(path), mode) as file:
-        yield file
+def _places(
+    times: np.ndarray, rate: float, count: int, start: int, stop: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return record and place within it of the samples from `start` to `stop`, and which of them were recorded.
+
+    A sample in a gap has the place of the last one before it.
+    """
+    first = np.floor(times * rate + 0.5).astype(np.int64)  # the sample at which each record begins
+    samples = np.arange(start, stop)
+    record = np.searchsorted(first, samples, side="right") - 1
+    place = samples - first[record]
+    return record, np.minimum(place, count - 1), place < count

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from atrous.data.formats.base import Errors, FileFault, Format
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.raster import RasterFormat
 from atrous.data.source import Key, LazySource
@@ -56,11 +57,15 @@ class FramesFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """Return all frames, `(C, T, H, W)`."""
+        header = self.header(path)
+        require_room(path, header.shape, header.dtype, copies=1)
         return self.source(path)[...]
 
     def source(self, path: Path) -> "Frames":
         """Return the frames as a source that decodes a frame when it is sliced."""
-        return Frames(_files(path), self.header(path))
+        header = self.header(path)
+        require_room(path, (header.channels, *header.size[1:]), header.dtype, "a frame")
+        return Frames(_files(path), header)
 
     def values(self, path: Path) -> np.ndarray:
         """Return the numbers that mask files store, `(T, H, W)`; `(3, T, H, W)` if they store colors."""
@@ -98,6 +103,7 @@ def stack_values(files: Sequence[Path]) -> np.ndarray:
     for i, path in enumerate(files):
         values = _frame(path, _RASTER.values)
         if stacked is None:
+            require_room(path.parent, (len(files), *values.shape), values.dtype, "all its frames", copies=1)
             stacked = np.empty((*values.shape[:-2], len(files), *values.shape[-2:]), values.dtype)
         place = stacked[..., i, :, :]
         if values.shape != place.shape:

@@ -3,16 +3,15 @@
 A pixel has no data if every band has the nodata value there (or no finite number), or if a mask or an alpha band says
 so. Images never contain nodata values: a missing value becomes the mean of its band, so that neither a convolution nor
 a statistic sees -9999. In unsigned bands a nodata value of 0 may also be a dark pixel, so it is replaced only where all
-bands have it.
+bands have it. A TIFF in which 0 stands for white is inverted.
 """
 
 import functools
 import importlib.util
+import math
 import os
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +20,11 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import image_dtype
-from atrous.data.formats.base import Errors, FileGeometry, Format, Library
+from atrous.data.formats.base import DAMAGED, Errors, FileGeometry, Format, Library
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header, MapGrid
+from atrous.data.formats.tiff_tags import map_white, read_errors
+from atrous.data.formats.vrt import require_safe
 from atrous.data.source import Key, LazySource, Source, span
 from atrous.labels import IGNORE
 
@@ -36,6 +38,8 @@ ROWS = 2048
 """Most rows that are read together where a slice skips some of them."""
 LOOKED_AT = 16
 """Windows of a file from which the means of its bands are computed."""
+_DRIVERS = {".jp2": ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JP2Lura"), ".vrt": ("VRT",)}
+"""GDAL's drivers for suffixes other than those of TIFF."""
 _MAP_TAGS = (33550, 33922, 34264, 34735, 42113)
 """TIFF tags of maps: ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory and GDAL's nodata value."""
 
@@ -49,7 +53,7 @@ class GeoTiffFormat(Format):
     @property
     def errors(self) -> Errors:
         """See `Format.errors`."""
-        return (rasterio.errors.RasterioError, OSError, ValueError, MemoryError)
+        return (rasterio.errors.RasterioError, *read_errors())
 
     def claims(self, path: Path) -> bool:
         """Return whether a file is a map; a TIFF is one if it has a projection or GDAL's nodata value."""
@@ -57,6 +61,7 @@ class GeoTiffFormat(Format):
 
     def header(self, path: Path) -> Header:
         """Return the header with projection, transform, nodata value and descriptions of the bands."""
+        inverted = map_white(path) is not None
         with opened(path) as raster:
             bands = _bands(raster)
             palette = _palette(raster)
@@ -71,6 +76,7 @@ class GeoTiffFormat(Format):
                 kind="palette" if palette else "map",
                 stored=None if stored.name == dtype else stored.name,
                 palette=palette,
+                inverted=inverted,
                 spacing=(float(np.hypot(b, e)), float(np.hypot(a, d))),
                 unit=_unit(raster),
                 names=tuple(raster.descriptions[band - 1] or "" for band in bands),
@@ -79,6 +85,8 @@ class GeoTiffFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """See `Format.image`; alpha is dropped, a palette is looked up, missing values are filled."""
+        header = self.header(path)
+        require_room(path, header.shape, header.dtype, copies=3)  # as read, the mask of missing values, as returned
         return np.asarray(self.source(path)[...])
 
     def source(self, path: Path) -> Source:
@@ -86,6 +94,7 @@ class GeoTiffFormat(Format):
         header = self.header(path)
         if header.palette is None:
             return Raster(path, header)
+        require_room(path, header.shape, np.uint8)
         with opened(path) as raster:
             indices = raster.read(1)
         table = np.zeros((256, 3), np.uint8)
@@ -105,15 +114,20 @@ class GeoTiffFormat(Format):
 
         A nodata value that can be no class number (outside of 0..254) becomes 255, as do NaN and masked pixels.
         """
+        white = map_white(path)
         with opened(path) as raster:
             bands = _bands(raster)
-            values = raster.read(bands[:3] if len(bands) > 2 else bands[:1])
+            chosen = bands[:3] if len(bands) > 2 else bands[:1]
+            require_room(path, (len(chosen), raster.height, raster.width), raster.dtypes[bands[0] - 1], copies=3)
+            values = raster.read(chosen)
             nodata, masked = raster.nodata, _mask(raster, None) == 0 if _is_masked(raster) else None
         void = np.zeros(values.shape, bool) if masked is None else np.broadcast_to(masked, values.shape).copy()
         if values.dtype.kind == "f":
             void |= ~np.isfinite(values)
         if nodata is not None and not 0 <= nodata < IGNORE:
             void |= _equal(values, nodata)
+        if white is not None:
+            values = values.dtype.type(white) - values
         if void.any():
             kind = np.int32 if values.dtype.kind in "iu" and values.dtype != np.uint8 else values.dtype
             values = values.astype(kind)
@@ -144,12 +158,11 @@ def is_map(path: Path) -> bool:
 
 @functools.lru_cache(4096)
 def _has_tags(path: Path, _changed: int, _size: int) -> bool:
-    damaged = (tifffile.TiffFileError, OSError, ValueError, KeyError, IndexError, RuntimeError, TypeError)
     try:
         with tifffile.TiffFile(path) as file:
             tags = file.pages.first.tags
             return any(code in tags for code in _MAP_TAGS)
-    except (*damaged, struct.error, zlib.error, MemoryError):
+    except (*read_errors(), *DAMAGED):
         return False
 
 
@@ -161,7 +174,10 @@ class Raster(LazySource):
         self._lock = threading.Lock()
         self._raster = opened(path)
         self._bands = _bands(self._raster)
+        blocks = [self._raster.block_shapes[band - 1] for band in self._bands]
+        require_room(path, (len(blocks), *max(blocks, key=math.prod)), header.stored or header.dtype, "a strip or tile")
         self._fill: np.ndarray | None = None
+        self._white = map_white(path)
 
     def _read(self, key: Key) -> np.ndarray:
         channel, rows, columns = key
@@ -171,7 +187,8 @@ class Raster(LazySource):
 
     def _window(self, bands: Sequence[int], window: Any) -> np.ndarray:
         with self._lock:
-            return self._filled(self._raster.read(bands, window=window), bands, window)
+            pixels = self._filled(self._raster.read(bands, window=window), bands, window)
+        return pixels if self._white is None else self.dtype.type(self._white) - pixels
 
     def _filled(self, pixels: np.ndarray, bands: Sequence[int], window: Any) -> np.ndarray:
         missing = _missing(self._raster, pixels, bands)
@@ -213,9 +230,24 @@ class Valid(LazySource):
 
 
 def opened(path: Path) -> Any:
-    """Open a map; the caller closes it."""
+    """Open a map with the drivers of its suffix, whatever its content says; the caller closes it.
+
+    Raises:
+        FileFault: it is a VRT that is not allowed.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".vrt":
+        require_safe(path)
     with quiet():
-        return rasterio.open(os.fspath(path))
+        return rasterio.open(os.fspath(path), driver=_driver(suffix))
+
+
+@functools.cache
+def _driver(suffix: str) -> str:
+    """Return the driver for a suffix: the first one that this GDAL has."""
+    with rasterio.Env() as environment:
+        known = environment.drivers()
+    return next((name for name in _DRIVERS.get(suffix, ()) if name in known), "GTiff")
 
 
 @contextmanager

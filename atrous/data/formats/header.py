@@ -29,13 +29,15 @@ class Header:
             `video` or `map`.
         stored: numpy name of the type in the file, if it differs from `dtype`.
         palette: RGB of each index, if the file has a palette.
-        rotated: whether the file asks to be rotated or mirrored (EXIF orientation), which `read_image` does.
+        rotated: whether the file asks to be rotated or mirrored (EXIF and TIFF orientation), which `read_image` does.
+        inverted: whether 0 stands for white in the file (WhiteIsZero); what is read is turned round.
         spacing: distance between neighboring positions along each axis of `S` (mm in NIfTI), if known.
         affine: `(4, 4)`, from the voxel `(i, j, k, 1)`, in the order of the file, to world coordinates, if known.
         unit: of the spacing, if known.
         axes: letters of the axes of `S`, such as `ZYX` or `TYX`, if known.
         names: of the channels, "" for a channel without a name; empty if the file names none.
         map: position of a map on the Earth.
+        dropped: names of the channels of the file that hold no signal, and are left out.
 
     >>> Header((3, 4, 5), "uint8", "rgb").channels
     3
@@ -47,12 +49,14 @@ class Header:
     stored: str | None = None
     palette: tuple[tuple[int, int, int], ...] | None = None
     rotated: bool = False
+    inverted: bool = False
     spacing: tuple[float, ...] | None = None
     affine: tuple[tuple[float, ...], ...] | None = None
     unit: str | None = None
     axes: str | None = None
     names: tuple[str, ...] = ()
     map: MapGrid | None = None
+    dropped: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:

@@ -1,6 +1,7 @@
 """Annotations of a recording: intervals and instants with a text, as EDF+ and WFDB files have them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 
 import numpy as np
@@ -24,10 +25,12 @@ class Annotations:
         known: seconds between which a sample without annotation is known to be background; None if that holds
             everywhere. Where heart waves are delineated, for example, nothing is known before the first wave and after
             the last.
+        started: date and time from which the seconds count, if the file says it.
     """
 
     intervals: tuple[Interval, ...]
     known: tuple[float, float] | None = None
+    started: datetime | None = None
 
 
 def runs(words: np.ndarray, rate: float) -> list[Interval]:

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.base import Errors, FileFault, Format, Library
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.frames import Clip
 from atrous.data.formats.header import Header
+from atrous.data.formats.orient import Turn
 from atrous.files import Replacement
 
 av: Any = Library("av", 'video files are read with PyAV: pip install "atrous[video]"')
@@ -62,6 +64,7 @@ class MovieFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """Return all frames, `(3, T, H, W)` uint8."""
+        require_room(path, self.header(path).shape, np.uint8, copies=1)
         return self.source(path)[...]
 
     def source(self, path: Path) -> "Movie":
@@ -128,9 +131,19 @@ class Movie(Clip):
             if current is not None:
                 self._next = current + 1
             if current is not None and current >= number:
-                self._last = (number, _pixels(frame)) if current == number else self._last
+                if current == number:
+                    self._last = number, self._sized(_pixels(frame), number)
                 return current == number
         return False
+
+    def _sized(self, pixels: np.ndarray, number: int) -> np.ndarray:
+        """Return the pixels of a frame, or raise if its size is not that of the first."""
+        if pixels.shape[1:] != self.index.size:
+            (height, width), (rows, columns) = self.index.size, pixels.shape[1:]
+            what = f"frame {number} is {rows} x {columns}, the first {height} x {width}: its size changes"
+            fix = f"bring all frames to one size: ffmpeg -i {self.path.name} -vf scale={width}:{height} new.mp4"
+            raise FileFault(self.path, what, fix)
+        return pixels
 
     def _number(self, frame: Any) -> int | None:
         return self._numbers.get(frame.pts) if self.index.seekable else self._next
@@ -205,6 +218,8 @@ def _index(path: Path, modified: int, size: int) -> Index:
     shown = [(time, key) for time, key, discarded in packets if not discarded]
     times = sorted(time for time, _ in shown if time is not None)
     with av.open(str(path)) as container:
+        declared = _stream(container).codec_context
+        require_room(path, (declared.height, declared.width, 3), np.uint8, "a frame", copies=3)
         decoding = container.decode(_stream(container))
         first = next(decoding, None)
         if first is None:
@@ -225,10 +240,39 @@ def _stamp(packet: Any) -> tuple[int | None, bool, bool]:
 def _stream(container: Any) -> Any:
     if not container.streams.video:
         raise ValueError("it has no video stream")
-    return container.streams.video[0]
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise ValueError("nothing installed decodes its codec")
+    return stream
 
 
 def _pixels(frame: Any) -> np.ndarray:
-    """Return a frame as it is shown, `(3, H, W)`, rotated as the file asks."""
-    pixels = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)).transpose(2, 0, 1))
+    """Return a frame as it is shown, `(3, H, W)`, turned and mirrored as the file asks."""
+    pixels = frame.to_ndarray(format="rgb24").transpose(2, 0, 1)
+    turn = _turn(frame)
+    return np.ascontiguousarray(pixels) if turn is None else turn(pixels)
+
+
+def _turn(frame: Any) -> Turn | None:
+    """Return how a frame `(3, H, W)` is turned to be shown, None if it is stored so.
+
+    A display matrix of nine numbers maps the pixel in column x and row y to the column `a x + c y` and the row
+    `b x + d y`; a, b, c and d are its numbers 0, 1, 3 and 4 (ISO/IEC 14496-12, 6.2.2). Of its scale nothing is kept.
+
+    Raises:
+        ValueError: it turns by an angle that is no multiple of 90 degrees, or shears.
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(np.int64)
+    small = max(abs(number) for number in (a, b, c, d)) // 256
+    straight, exchanged = max(abs(b), abs(c)) <= small, max(abs(a), abs(d)) <= small
+    if straight and min(abs(a), abs(d)) > small:
+        rows_back, columns_back = d < 0, a < 0
+    elif exchanged and min(abs(b), abs(c)) > small:
+        rows_back, columns_back = b < 0, c < 0
+    else:
+        raise ValueError(f"its display matrix ({a}, {b}, {c}, {d}) is no turn by a multiple of 90 degrees")
+    mirrored = tuple(axis for axis, back in ((1, rows_back), (2, columns_back)) if back)
+    return Turn((0, 2, 1) if exchanged else (0, 1, 2), mirrored) if exchanged or mirrored else None

@@ -14,11 +14,12 @@ import numpy as np
 
 from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.axes import Axes, micrometers, read_axes
-from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, Library
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
-from atrous.data.source import Source
+from atrous.data.formats.zarr_codecs import open_zarr, require_plain
+from atrous.data.source import Source, Turned
 
-zarr: Any = Library("zarr")
 _SECONDS = {"second": 1.0, "millisecond": 1e-3, "minute": 60.0, "hour": 3600.0}
 _DEFAULT = "tczyx"  # of versions before 0.3, which name no axes
 
@@ -31,9 +32,10 @@ class Multiscale:
         array: the zarr array, with its axes as they are stored.
         version: of the NGFF specification.
         axes: the entry `axes` of the metadata, one element for each stored axis.
-        scale: distance between neighboring positions along each stored axis, in the unit of the axis.
-        translation: of the first position along each stored axis; None if the file has none.
+        scale: distance between neighboring positions along each stored axis, in the unit of the axis; positive.
+        translation: of the first position along each axis, as it is read; None if the file has none and mirrors none.
         names: of the channels.
+        mirrored: stored axes whose scale is negative in the file: they are reversed when they are read.
     """
 
     array: Any
@@ -42,6 +44,7 @@ class Multiscale:
     scale: tuple[float, ...]
     translation: tuple[float, ...] | None
     names: tuple[str, ...]
+    mirrored: tuple[int, ...] = ()
 
     @property
     def letters(self) -> str:
@@ -51,6 +54,10 @@ class Multiscale:
     def read(self) -> Axes:
         """Return how the stored array is read as `(C, *S)`."""
         return read_axes(self.letters, self.array.shape)
+
+    def source(self) -> Source:
+        """Return the stored array with positions in ascending order along every axis."""
+        return Turned(self.array, range(self.array.ndim), self.mirrored) if self.mirrored else self.array
 
 
 class OmeZarrFormat(Format):
@@ -91,16 +98,16 @@ class OmeZarrFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """Return the values of the finest level, `(C, *S)` in uint8, uint16 or float32."""
-        return as_image(np.asarray(self.source(path)[...]))
+        return as_image(_whole(path, self.source(path)))
 
     def source(self, path: Path) -> Source:
         """Return the finest level as a source `(C, *S)`; only the chunks that are sliced are decoded."""
         image = open_multiscale(path)
-        return _checked(path, image).view(image.array)
+        return _checked(path, image).view(image.source())
 
     def values(self, path: Path) -> np.ndarray:
         """Return the numbers of the finest level, `(*S)`; `(3, *S)` if it has several channels."""
-        values = np.asarray(self.source(path)[...])
+        values = _whole(path, self.source(path))
         return np.ascontiguousarray(values[0] if len(values) == 1 else values[:3])
 
     def geometry(self, path: Path) -> FileGeometry:
@@ -110,6 +117,11 @@ class OmeZarrFormat(Format):
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""
         return ".zarr"
+
+
+def _whole(path: Path, source: Source) -> np.ndarray:
+    require_room(path, source.shape, source.dtype)
+    return np.asarray(source[...])
 
 
 def is_group(path: Path) -> bool:
@@ -128,7 +140,7 @@ def open_multiscale(path: Path) -> Multiscale:
     Raises:
         FileFault: the group is not a multiscale image.
     """
-    group: Any = zarr.open(path, mode="r")
+    group: Any = open_zarr(path)
     metadata = _ome(group)
     if "multiscales" not in metadata and "bioformats2raw.layout" in metadata and "0" in group:
         group = group["0"]
@@ -141,13 +153,20 @@ def open_multiscale(path: Path) -> Multiscale:
     first = metadata["multiscales"][0]
     version = str(metadata.get("version", first.get("version", "0.4")))
     array = group[first["datasets"][0]["path"]]
+    require_plain(path, array)
     axes = tuple(axis if isinstance(axis, dict) else {"name": str(axis)} for axis in first.get("axes", _DEFAULT))
     if len(axes) != array.ndim:
         raise ValueError(f"its array has {array.ndim} axes, its metadata {len(axes)}")
     scale, translation = _transformed(first, array.ndim)
+    mirrored = tuple(axis for axis, step in enumerate(scale) if step < 0)
+    if mirrored:
+        first_place = np.array(translation or np.zeros(array.ndim))
+        last_place = first_place + np.array(scale) * (np.array(array.shape) - 1)
+        translation = tuple(np.minimum(first_place, last_place).tolist())
+        scale = tuple(abs(step) for step in scale)
     channels = metadata.get("omero", {}).get("channels", ())
     names = tuple(str(channel.get("label", "")) for channel in channels)
-    return Multiscale(array, version, axes, scale, translation, names if any(names) else ())
+    return Multiscale(array, version, axes, scale, translation, names if any(names) else (), mirrored)
 
 
 def _ome(group: Any) -> dict[str, Any]:

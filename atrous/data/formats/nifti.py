@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import as_image, image_dtype, squeeze_channel
-from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails, Library
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails, Library
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
+from atrous.data.formats.orient import is_singular
 from atrous.data.source import Key, LazySource
 from atrous.errors import UserError
 
@@ -38,6 +40,9 @@ class NiftiFormat(Format):
         """Return the header with spacing and affine, without decoding voxels."""
         image: Any = nibabel.load(path)
         shape, proxy = _shape(image.shape), image.dataobj
+        if is_singular(image.affine):
+            what = "its affine is singular: it does not say where the voxels lie"
+            raise FileFault(path, what, "write its sform or qform anew, from the scan that it was made of")
         scaled = (proxy.slope, proxy.inter) != (1, 0)
         stored = np.dtype(image.get_data_dtype())
         dtype = "float32" if scaled else image_dtype(stored)
@@ -148,6 +153,8 @@ def _shape(stored: tuple[int, ...]) -> tuple[int, ...]:
 def _voxels(path: Path) -> np.ndarray:
     """Return all voxels, `(C, *S)`."""
     image: Any = nibabel.load(path)
+    scaled = (image.dataobj.slope, image.dataobj.inter) != (1, 0)
+    require_room(path, image.shape, np.float64 if scaled else image.get_data_dtype())
     return np.asanyarray(image.dataobj).T.reshape(_shape(image.shape))
 
 

@@ -1,6 +1,8 @@
 """NumPy's .npy: images, volumes and labels without metadata."""
 
+import ast
 import io
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +11,13 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import array_header, array_image, channel_axis, squeeze_channel
-from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.source import Store
+
+_MOST_HEADER = 1 << 16
+"""Bytes of the header of a .npy file that are read; numpy writes 64 to a few hundred."""
 
 
 class NpyFormat(Format):
@@ -32,7 +38,9 @@ class NpyFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """See `Format.image`; `channel_axis` says which axis is the channel."""
-        return array_image(_mapped(path))
+        array = _mapped(path)
+        require_room(path, array.shape, array.dtype, copies=1)  # the file itself is mapped
+        return array_image(array)
 
     def source(self, path: Path) -> np.ndarray:
         """See `Format.source`."""
@@ -42,7 +50,9 @@ class NpyFormat(Format):
 
     def values(self, path: Path) -> np.ndarray:
         """See `Format.values`."""
-        return np.array(squeeze_channel(_mapped(path)))
+        array = _mapped(path)
+        require_room(path, array.shape, array.dtype, copies=1)
+        return np.array(squeeze_channel(array))
 
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""
@@ -89,13 +99,54 @@ def create_memmap(path: Path, shape: Sequence[int], dtype: Any) -> Store:
 def open_memmap(path: Path, errors: Errors) -> Store | None:
     """Open a .npy file to be filled further; None if reading it raises one of `errors`, since it was cut short."""
     try:
-        return np.load(path, mmap_mode="r+")
+        return np.load(path, mmap_mode="r+", allow_pickle=False)
     except errors:
         return None
 
 
+def read_npy_header(path: Path, file: Any, what: str = "it") -> tuple[tuple[int, ...], np.dtype]:
+    """Return shape and type of the array in an open .npy file; none of its values is read.
+
+    Args:
+        path: the file that is named in messages.
+        file: opened for reading, at its start.
+        what: the array in messages.
+
+    Raises:
+        FileFault: it holds Python objects (a pickle).
+        ValueError: it is no .npy file.
+    """
+    magic = file.read(8)
+    if magic[:1] == b"\x80":
+        raise FileFault(path, *_pickled(what))
+    if magic[:6] != b"\x93NUMPY" or magic[6] not in (1, 2, 3):
+        raise ValueError(f"{what} does not begin as .npy files do")
+    length = int.from_bytes(file.read(2 if magic[6] == 1 else 4), "little")
+    if length > _MOST_HEADER:
+        raise ValueError(f"{what} has a header of {length} bytes")
+    try:
+        described = ast.literal_eval(file.read(length).decode("latin-1" if magic[6] < 3 else "utf-8").strip())
+        shape, dtype = tuple(int(n) for n in described["shape"]), np.dtype(described["descr"])
+    except (SyntaxError, TypeError, KeyError, ValueError, MemoryError, RecursionError) as error:
+        raise ValueError(f"{what} has a header that cannot be read ({type(error).__name__})") from error
+    if dtype.hasobject:
+        raise FileFault(path, *_pickled(what))
+    if any(n < 0 for n in shape):
+        raise ValueError(f"{what} has the shape {shape}")
+    return shape, dtype
+
+
+def _pickled(what: str) -> tuple[str, str]:
+    """Return what is wrong with a pickle, and what to do about it."""
+    said = f"{what} holds Python objects (a pickle), which are not read: they could run code"
+    return said, "save an array of numbers: np.save(path, np.asarray(values, dtype))"
+
+
 def _mapped(path: Path) -> np.ndarray:
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if array.dtype.kind not in "buif":
-        raise ValueError(f"its type is {array.dtype}, not a number")
-    return array
+    with path.open("rb") as file:
+        shape, dtype = read_npy_header(path, file)
+    if dtype.kind not in "buif":
+        raise ValueError(f"its type is {dtype}, not a number")
+    if math.prod(shape) == 0:
+        raise ValueError(f"it is empty, its shape is {shape}")
+    return np.load(path, mmap_mode="r", allow_pickle=False)

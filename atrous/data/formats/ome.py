@@ -1,13 +1,20 @@
 """The scale and the channel names that microscopes write into TIFF files: OME-XML, and the description of ImageJ."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from atrous.data.formats.axes import micrometers
+from atrous.data.formats.base import FileFault
+from atrous.data.formats.budget import require_bytes
+from atrous.data.inside import is_plain_name
 
 _NUMBERS = {"": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
 """Seconds in each unit of time that occurs in OME-XML; "" is the default."""
+
+_PARSED = 20
+"""Bytes of memory for each byte of XML, while it is read."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,30 @@ def read_scale(file: Any) -> Scale | None:
     if file.is_imagej:
         return _from_imagej(file)
     return None
+
+
+def require_beside(path: Path, file: Any) -> None:
+    """Raise if the OME-XML of an open TIFF names files of the image that are elsewhere or missing.
+
+    tifffile opens what is named, wherever it is, and reads zeros for what is missing.
+
+    Raises:
+        FileFault: a name leaves the folder of the file, or there is no such file; or the XML is too long to be read.
+    """
+    if not file.is_ome or not file.ome_metadata:
+        return
+    if "<!DOCTYPE" in file.ome_metadata or "<!ENTITY" in file.ome_metadata:
+        raise FileFault(path, "its OME-XML defines entities", "save it again without them")
+    require_bytes(path, _PARSED * len(file.ome_metadata), "its OME-XML", "save it again without the metadata")
+    root = ElementTree.fromstring(file.ome_metadata)
+    for part in root.iter():
+        name = part.get("FileName") if part.tag.endswith("}UUID") else None
+        own = part.text == root.get("UUID") if root.get("UUID") else name == path.name
+        if name is None or own:
+            continue
+        if not is_plain_name(name) or not (path.parent / name).is_file():
+            what = f"its OME-XML names the file {name[:80]!r}, which is not in its folder"
+            raise FileFault(path, what, "copy all files of the image into one folder, or save it as one file")
 
 
 def scale_metadata(spacing: tuple[float, ...] | None, letters: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Labels stored in another orientation than their scan: the same voxels, mirrored or with axes exchanged."""
+"""Arrays stored in another orientation than they are shown or than their scan: mirrored or with axes exchanged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +13,63 @@ Affine = Sequence[Sequence[float]]
 
 @dataclass(frozen=True)
 class Turn:
-    """How an array `(K, J, I)` is brought to the orientation of its scan.
+    """How an array is brought to another orientation.
 
     Attributes:
         order: of the axes, as for `transpose`; it comes first.
         mirrored: axes that are reversed then.
     """
 
-    order: tuple[int, int, int]
+    order: tuple[int, ...]
     mirrored: tuple[int, ...]
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Return the array in the orientation of the scan."""
+        """Return the array in that orientation."""
         return np.ascontiguousarray(np.flip(values.transpose(self.order), self.mirrored))
+
+
+_UPRIGHT = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+"""Whether rows and columns are exchanged, then whether the new rows and the new columns are reversed, for each value of
+the orientation tag (TIFF 6.0, tag 274; Exif 2.32, 4.6.4)."""
+
+
+def upright(orientation: int, ndim: int) -> Turn | None:
+    """Return how an array whose last two axes are rows and columns is turned to be shown; None if it is so already.
+
+    Args:
+        orientation: value of the orientation tag of TIFF and EXIF, 1 to 8; viewers read any other value as 1.
+        ndim: number of axes of the array.
+
+    >>> upright(6, 3)  # turn by 90 degrees clockwise
+    Turn(order=(0, 2, 1), mirrored=(2,))
+    """
+    if orientation not in _UPRIGHT:
+        return None
+    exchanged, *back = _UPRIGHT[orientation]
+    rows, columns = ndim - 2, ndim - 1
+    order = (*range(rows), *((columns, rows) if exchanged else (rows, columns)))
+    return Turn(order, tuple(axis for axis, mirrored in zip((rows, columns), back, strict=True) if mirrored))
+
+
+def is_singular(affine: Affine | np.ndarray) -> bool:
+    """Return whether an affine `(4, 4)` maps different voxels to one place, or is not finite.
+
+    >>> is_singular(np.eye(4)), is_singular(np.diag([1, 1, 0, 1]))
+    (False, True)
+    """
+    matrix = np.array(affine, float)[:3, :3]
+    if not np.isfinite(np.array(affine, float)).all():
+        return True
+    lengths = np.linalg.norm(matrix, axis=0)
+    return bool((lengths == 0).any() or abs(np.linalg.det(matrix / np.where(lengths, lengths, 1))) < 1e-6)
 
 
 def turn_between(label: Affine | None, scan: Affine | None, size: Sequence[int]) -> Turn | None:
@@ -42,7 +86,7 @@ def turn_between(label: Affine | None, scan: Affine | None, size: Sequence[int])
     >>> turn_between(flipped, np.eye(4), (3, 5, 7))
     Turn(order=(0, 1, 2), mirrored=(1,))
     """
-    if label is None or scan is None or len(size) != 3:
+    if label is None or scan is None or len(size) != 3 or is_singular(label) or is_singular(scan):
         return None
     change = np.linalg.solve(np.array(scan, float), np.array(label, float))  # voxel of the label to voxel of the scan
     turn = np.rint(change[:3, :3])

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from atrous.data.formats.base import Errors, Format, LabelDetails
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
+from atrous.data.formats.orient import Turn, upright
 from atrous.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ _KINDS = {
 }
 _PNG_KINDS = {0: "gray", 2: "rgb", 4: "gray+alpha", 6: "rgb+alpha"}
 _ORIENTATION = 0x0112
+_MOST_EXIF = 1 << 20
+"""Bytes of EXIF data that are read of a PNG; cameras write at most 64 kB."""
 _opening = threading.Lock()
 
 
@@ -62,41 +66,52 @@ class RasterFormat(Format):
             channels = 1 if kind in ("bilevel", "gray", "gray+alpha") else 3
             deep = depth == 16 or image.mode.startswith("I")
             dtype = "uint16" if deep else "float32" if image.mode == "F" else "uint8"
-            orientation = image.getexif().get(_ORIENTATION, 1) if image.format in ("JPEG", "MPO", "WEBP") else 1
             width, height = image.size
-            if orientation in (5, 6, 7, 8):
-                width, height = height, width
+            turn = _turn(image, path, 2)
+            height, width = (height, width) if turn is None else np.array([height, width])[list(turn.order)].tolist()
             palette = _palette(image) if kind == "palette" else None
-            return Header((channels, height, width), dtype, kind, None, palette, orientation not in (0, 1))
+            return Header((channels, height, width), dtype, kind, None, palette, turn is not None)
 
     def image(self, path: Path) -> np.ndarray:
-        """See `Format.image`; a palette is looked up, alpha is dropped, the EXIF rotation is applied."""
-        from PIL import ImageOps
-
+        """See `Format.image`; a palette is looked up, alpha is dropped, the EXIF orientation is applied."""
         with _open(path) as image:
-            depth, color = _png_depth(image, path)
-            if depth == 16 and color != 0:
-                return _channels_first(_png16(path))
-            kind = _kind(image)
-            image.load()
-            upright = ImageOps.exif_transpose(image) if image.format in ("JPEG", "MPO", "WEBP") else image
-            if image.mode.startswith("I"):
-                return np.asarray(upright).astype(np.uint16)[None]
-            if image.mode == "F":
-                return np.asarray(upright, dtype=np.float32)[None]
-            wanted = "L" if kind in ("bilevel", "gray", "gray+alpha") else "RGB"
-            return _channels_first(np.asarray(upright if upright.mode == wanted else upright.convert(wanted)))
+            _require_room(image, path)
+            turn = _turn(image, path, 3)
+            pixels = self._pixels(image, path)
+        return pixels if turn is None else turn(pixels)
+
+    def _pixels(self, image: "Image.Image", path: Path) -> np.ndarray:
+        """Decode an image as it is stored, `(C, H, W)`."""
+        depth, color = _png_depth(image, path)
+        if depth == 16 and color != 0:
+            return _channels_first(_png16(path))
+        kind = _kind(image)
+        image.load()
+        if image.mode.startswith("I"):
+            return np.asarray(image).astype(np.uint16)[None]
+        if image.mode == "F":
+            return np.asarray(image, dtype=np.float32)[None]
+        wanted = "L" if kind in ("bilevel", "gray", "gray+alpha") else "RGB"
+        return _channels_first(np.asarray(image if image.mode == wanted else image.convert(wanted)))
 
     def values(self, path: Path) -> np.ndarray:
-        """Return the stored numbers, `(H, W)`, of a palette the indices; `(3, H, W)` of a color file."""
+        """Return the stored numbers, `(H, W)`, of a palette the indices; `(3, H, W)` of a color file.
+
+        The EXIF orientation is applied, as it is to images.
+        """
         with _open(path) as image:
+            _require_room(image, path)
+            turn = _turn(image, path, 3)
             depth, color = _png_depth(image, path)
             if depth == 16 and color != 0:
                 pixels = _channels_first(_png16(path))
-                return pixels[0] if len(pixels) == 1 else pixels
-            gray_gif = _kind(image) == "gray" and image.mode == "P"
-            image.load()
-            return _stored(image.convert("L") if gray_gif else image, depth)
+            else:
+                gray_gif = _kind(image) == "gray" and image.mode == "P"
+                image.load()
+                stored = _stored(image.convert("L") if gray_gif else image, depth)
+                pixels = stored if stored.ndim == 3 else stored[None]
+        pixels = pixels if turn is None else turn(pixels)
+        return pixels[0] if len(pixels) == 1 else pixels
 
     def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
         """Return the content of a PNG of labels `(H, W)` from 0 to 255, with the palette if there is one."""
@@ -147,6 +162,40 @@ def _open(path: Path) -> "Image.Image":
             Image.MAX_IMAGE_PIXELS = limit
 
 
+def _require_room(image: "Image.Image", path: Path) -> None:
+    """Raise if the pixels that an opened image declares do not fit into memory."""
+    depth, _ = _png_depth(image, path)
+    dtype = {"I": "int32", "F": "float32"}.get(image.mode, "uint16" if depth == 16 else "uint8")
+    require_room(path, (len(image.getbands()), image.height, image.width), dtype, copies=3)  # Pillow's, ours, converted
+
+
+def _turn(image: "Image.Image", path: Path, ndim: int) -> Turn | None:
+    """Return how an opened image is turned to be shown, None if it is stored so."""
+    from PIL import Image
+
+    # of a PNG, the method of its own class would decode all pixels: it looks behind them too
+    orientation = Image.Image.getexif(image).get(_ORIENTATION)
+    if orientation is None and image.format == "PNG":
+        orientation = _late_exif(path).get(_ORIENTATION)
+    return upright(orientation if isinstance(orientation, int) else 1, ndim)
+
+
+def _late_exif(path: Path) -> "Image.Exif":
+    """Return the EXIF data of a PNG, wherever its chunk `eXIf` stands; no pixel is decoded."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", head)
+            if name == b"eXIf":
+                exif.load(b"Exif\x00\x00" + file.read(min(length, _MOST_EXIF)))
+                break
+            file.seek(length + 4, io.SEEK_CUR)
+    return exif
+
+
 def _png_depth(image: "Image.Image", path: Path) -> tuple[int, int]:
     """Return bit depth and color type from the IHDR chunk of a PNG; (8, 2) for other formats."""
     if image.format != "PNG":
@@ -173,10 +222,14 @@ def _kind(image: "Image.Image") -> str:
 
 
 def _palette(image: "Image.Image") -> tuple[tuple[int, int, int], ...] | None:
-    if image.mode not in ("P", "PA"):
+    """Return the colors of an opened image; `Image.getpalette` would decode its pixels."""
+    if image.mode not in ("P", "PA") or image.palette is None:
         return None
-    levels = image.getpalette("RGB") or []
-    return tuple((levels[i], levels[i + 1], levels[i + 2]) for i in range(0, len(levels) - 2, 3))
+    order, levels = image.palette.getdata()
+    width = 4 if len(order) == 4 else 3  # RGBA, BGRX
+    colors = (tuple(levels[i : i + 3]) for i in range(0, len(levels) - 2, width))
+    red, green, blue = (2, 1, 0) if order.startswith("BGR") else (0, 1, 2)
+    return tuple((color[red], color[green], color[blue]) for color in colors)
 
 
 def _channels_first(pixels: np.ndarray) -> np.ndarray:

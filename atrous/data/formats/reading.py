@@ -53,10 +53,7 @@ def open_source(path: Path | str) -> Source:
     """
     path = Path(path)
     source = _read(path, lambda format_, path: format_.source(path))
-    if isinstance(source, np.ndarray):
-        return source
-    errors = format_of(path).errors
-    return Guarded(source, lambda read: guarded(path, suffix_of(path)[1:], errors, read))
+    return source if isinstance(source, np.ndarray) else _on_slicing(path, source)
 
 
 def open_valid(path: Path | str) -> Source | None:
@@ -65,7 +62,9 @@ def open_valid(path: Path | str) -> Source | None:
     Raises:
         UserError: as `read_image`.
     """
-    return _read(path, lambda format_, path: format_.valid(path))
+    path = Path(path)
+    mask = _read(path, lambda format_, path: format_.valid(path))
+    return mask if mask is None or isinstance(mask, np.ndarray) else _on_slicing(path, mask)
 
 
 def image_shape(path: Path | str) -> tuple[int, ...]:
@@ -113,6 +112,15 @@ def has_label(path: Path | str) -> bool:
         UserError: as `read_image`.
     """
     return _read(path, lambda format_, path: format_.has_labels(path))
+
+
+def has_signals(path: Path | str) -> bool:
+    """Return whether a file of a recording holds channels, and not annotations alone (hypnograms in EDF+).
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    return _read(path, lambda format_, path: format_.has_signals(path))
 
 
 def is_annotated(path: Path | str, annotator: str) -> bool:
@@ -175,6 +183,12 @@ def _read(path: Path | str, read: Callable[[Format, Path], _Result]) -> _Result:
     if not path.exists():
         raise FileFault(path, "no such file", "check the path")
     return guarded(path, suffix_of(path)[1:], format_.errors, lambda: read(format_, path))
+
+
+def _on_slicing(path: Path, source: Source) -> Source:
+    """Return a source that raises a `UserError` where the library raises an error as it is sliced."""
+    errors = format_of(path).errors
+    return Guarded(source, lambda read: guarded(path, suffix_of(path)[1:], errors, read))
 
 
 def _classes_of(path: Path | str, codes: np.ndarray, palette: Palette) -> np.ndarray:

@@ -5,9 +5,7 @@ Pages are the slices of a volume, unless the file says that they are channels (O
 
 import io
 import math
-import struct
 import weakref
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +17,13 @@ from atrous.data.formats import geotiff
 from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.axes import Axes, read_axes
 from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails, Library, Palette
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.npy import create_memmap, open_memmap
 from atrous.data.formats.ome import Scale, read_scale, scale_metadata
-from atrous.data.source import Source, Store
+from atrous.data.formats.orient import upright
+from atrous.data.formats.tiff_tags import main_series, read_errors, read_meaning
+from atrous.data.source import ChannelFirst, Source, Store
 from atrous.errors import UserError
 from atrous.files import replacing
 
@@ -43,50 +44,34 @@ class TiffFormat(Format):
     @property
     def errors(self) -> Errors:
         """See `Format.errors`; what codecs raise of their own are RuntimeErrors."""
-        damaged = (tifffile.TiffFileError, OSError, ValueError, KeyError, IndexError, RuntimeError, TypeError)
-        return (*damaged, struct.error, zlib.error, MemoryError)
+        return read_errors()
 
     def header(self, path: Path) -> Header:
-        """Return the header of the first series, without decoding its pixels."""
+        """Return the header of the main series, without decoding its pixels."""
         with tifffile.TiffFile(path) as file:
-            series, page = file.series[0], file.pages.first
-            shape, axes, scale = series.shape, _axes(path, series), read_scale(file)
-            space = tuple(shape[axis] for axis in axes.space)
-            channels = 1 if axes.channel is None else shape[axes.channel]
-            kind, palette = "array", None
-            if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
-                kind, channels = "palette", 3
-                palette = tuple((int(r) >> 8, int(g) >> 8, int(b) >> 8) for r, g, b in np.asarray(page.colormap).T)
-            elif channels == 1:
-                kind = "bilevel" if page.bitspersample == 1 else "gray"
-            elif page.photometric == tifffile.PHOTOMETRIC.RGB and "S" in axes.names:
-                kind = "rgb+alpha" if channels == 4 else "rgb"
-                channels = min(channels, 3)
-            stored = str(np.dtype(series.dtype))
-            dtype = "uint8" if kind == "palette" else image_dtype(series.dtype)
-            header = Header((channels, *space), dtype, kind, None if stored == dtype else stored, palette)
-            return header if scale is None else _scaled(header, scale, axes)
+            return _read_header(path, file)
 
     def image(self, path: Path) -> np.ndarray:
-        """See `Format.image`; a palette is looked up, alpha is dropped."""
-        header = self.header(path)
+        """See `Format.image`; a palette is looked up, alpha is dropped, tags are obeyed (see `tiff_tags`)."""
         with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            pixels, axes = _pixels(series), _axes(path, series)
+            header, series = _read_header(path, file), main_series(path, file)
+            stored = _axes(path, series).view(_pixels(path, series))
+            pixels = np.asarray(read_meaning(path, series.keyframe).view(stored)[...])
         if header.kind == "palette" and header.palette is not None:
-            return np.ascontiguousarray(np.moveaxis(np.asarray(header.palette, dtype=np.uint8)[pixels], -1, 0))
+            return np.ascontiguousarray(np.moveaxis(np.asarray(header.palette, np.uint8)[pixels[0]], -1, 0))
         if header.kind == "bilevel":
-            return pixels.astype(np.uint8)[None] * np.uint8(255)
-        return as_image(axes.view(pixels, header.channels)[...])
+            return pixels.astype(np.uint8) * np.uint8(255)
+        return as_image(pixels[: header.channels])
 
     def source(self, path: Path) -> Source:
-        """Return the first series, decoded by strips or tiles; pages with a palette or of one bit are decoded whole."""
+        """Return the main series, decoded by strips or tiles; pages with a palette or of one bit are decoded whole."""
         header = self.header(path)
         if header.kind in ("palette", "bilevel"):
             return self.image(path)
         file = tifffile.TiffFile(path)
         try:
-            series = file.series[0]
+            series = main_series(path, file)
+            require_room(path, series.keyframe.chunks, series.dtype, "one of its strips or tiles")
             _check_length(series)
         except BaseException:
             file.close()
@@ -94,18 +79,23 @@ class TiffFormat(Format):
         array = zarr.open(series.aszarr(), mode="r")
         if not isinstance(array, zarr.Array):  # a pyramid: its finest level
             array = cast(Any, array)["0"]
-        source = _axes(path, series).view(array, header.channels)
+        stored = _axes(path, series).view(array)
+        source = ChannelFirst(read_meaning(path, series.keyframe).view(stored), 0, header.channels)
         weakref.finalize(source, file.close)
         return source
 
     def values(self, path: Path) -> np.ndarray:
-        """Return the stored numbers, `(*S)`; `(C, *S)` for several channels. Of a palette they are the indices."""
+        """Return the stored numbers, `(*S)`; `(C, *S)` for several channels. Of a palette they are the indices.
+
+        Tags are obeyed as for images: numbers of a file in which 0 is white are inverted.
+        """
         with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            pixels, axes = _pixels(series), _axes(path, series)
-        if pixels.dtype == bool:
-            pixels = pixels.astype(np.uint8)
-        values = axes.view(pixels)[...]
+            series = main_series(path, file)
+            meaning, stored = read_meaning(path, series.keyframe), _axes(path, series).view(_pixels(path, series))
+            values = np.asarray(meaning.view(stored)[...])
+        values = values[: meaning.channels(len(values))]
+        if values.dtype == bool:
+            values = values.astype(np.uint8)
         return np.ascontiguousarray(values[0] if len(values) == 1 else values[:3])
 
     def geometry(self, path: Path) -> FileGeometry:
@@ -195,8 +185,42 @@ def _encoded(labels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _pixels(series: Any) -> np.ndarray:
+def _read_header(path: Path, file: Any) -> Header:
+    """Return the header of the main series of an open file."""
+    series = main_series(path, file)
+    page, axes, scale = series.keyframe, _axes(path, series), read_scale(file)
+    meaning = read_meaning(path, page)
+    space = meaning.size(tuple(series.shape[axis] for axis in axes.space))
+    samples = 1 if axes.channel is None else series.shape[axes.channel]
+    channels = meaning.channels(samples)
+    kind, palette = "array", None
+    if page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None:
+        kind, channels, palette = "palette", 3, _palette(page)
+    elif meaning.inks:
+        kind = "cmyk"
+    elif meaning.color and channels == 3 and "S" in axes.names:
+        kind = "rgb" if samples == channels else "rgb+alpha"
+    elif channels == 1:
+        kind = "bilevel" if page.bitspersample == 1 else "gray" if samples == 1 else "gray+alpha"
+    stored = str(np.dtype(series.dtype))
+    dtype = "uint8" if kind == "palette" else image_dtype(series.dtype)
+    turned, inverted = upright(meaning.orientation, 2) is not None, meaning.white is not None
+    header = Header(
+        (channels, *space), dtype, kind, None if stored == dtype else stored, palette, rotated=turned, inverted=inverted
+    )
+    return header if scale is None else _scaled(header, scale, axes, meaning.orientation in (5, 6, 7, 8))
+
+
+def _palette(page: Any) -> tuple[tuple[int, int, int], ...]:
+    """Return the colors of a palette, which has 16 bits; some writers fill 8 of them alone."""
+    colors = np.asarray(page.colormap).T
+    colors = colors if int(colors.max()) < 256 else colors >> 8
+    return tuple((int(red), int(green), int(blue)) for red, green, blue in colors)
+
+
+def _pixels(path: Path, series: Any) -> np.ndarray:
     """Decode the pixels of a series."""
+    require_room(path, series.shape, series.dtype)
     _check_length(series)
     return series.asarray()
 
@@ -204,6 +228,9 @@ def _pixels(series: Any) -> np.ndarray:
 def _check_length(series: Any) -> None:
     """Raise `ValueError` for a file that was cut short; tifffile would read zeros there."""
     end = series.parent.filehandle.size if series.parent is not None else None
+    first = series.keyframe
+    if len(first.dataoffsets) < math.prod(first.chunked):
+        raise ValueError(f"it has {len(first.dataoffsets)} of its {math.prod(first.chunked)} strips or tiles")
     for page in series.pages:
         for offset, count in zip(getattr(page, "dataoffsets", ()), getattr(page, "databytecounts", ()), strict=False):
             if end is not None and offset + count > end:
@@ -218,10 +245,12 @@ def _axes(path: Path, series: Any) -> Axes:
         raise FileFault(path, what, fix) from error
 
 
-def _scaled(header: Header, scale: Scale, axes: Axes) -> Header:
+def _scaled(header: Header, scale: Scale, axes: Axes, exchanged: bool) -> Header:
     """Return the header with the scale, the axes and the channel names that a microscope wrote."""
     letters, names = axes.letters, scale.names
     spacing = scale.spacing(letters)
+    if exchanged and spacing is not None:  # rows and columns
+        spacing = (*spacing[:-2], spacing[-1], spacing[-2])
     return replace(
         header,
         spacing=spacing,

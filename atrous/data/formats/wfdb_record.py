@@ -14,13 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations, Interval, runs
 from atrous.data.formats.rates import Channels
+from atrous.data.inside import is_plain_name
 from atrous.errors import UserError
 
 _SILENT = threading.RLock()  # warning filters are global in a process, so one thread at a time may change them
+
+_MOST_HEADER = 1 << 20
+"""Bytes of a header that are read; one of 100 signals has about 10,000."""
 
 
 class WfdbFormat(Format):
@@ -63,7 +68,9 @@ class WfdbFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """Return all channels, `(C, L)` float32 in physical units."""
-        return self.source(path)[...]
+        source = self.source(path)
+        require_room(path, source.shape, source.dtype)
+        return source[...]
 
     def channel_names(self, path: Path) -> tuple[str, ...]:
         """Return the names of the signals, such as `MLII`."""
@@ -150,6 +157,7 @@ def _waves(
 
 
 def _header(path: Path) -> Any:
+    _require_plain_names(path)
     with library(path) as wfdb:
         head = wfdb.rdheader(_name(path))
     if not hasattr(head, "samps_per_frame"):
@@ -157,6 +165,19 @@ def _header(path: Path) -> Any:
     if not head.n_sig or not head.sig_len:
         raise ValueError("it has no signals, or does not say how long they are")
     return head
+
+
+def _require_plain_names(path: Path) -> None:
+    """Raise if a header names signal files, or records, that are not in its folder."""
+    if path.stat().st_size > _MOST_HEADER:
+        raise ValueError(f"its header is longer than {_MOST_HEADER} bytes")
+    with path.open(encoding="latin-1") as file:
+        lines = [line for line in file.read().splitlines() if line.strip() and not line.startswith("#")]
+    for line in lines:
+        name = line.split()[0]
+        if not is_plain_name(name):
+            what = f"it names the signal file {name[:80]!r}, which is not in its folder"
+            raise FileFault(path, what, "copy the file beside it, and write its name without a folder")
 
 
 def _name(path: Path) -> str:

@@ -8,8 +8,10 @@ import numpy as np
 
 from atrous.data.formats.array import array_header, array_image, channel_axis, squeeze_channel
 from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails, Library
+from atrous.data.formats.budget import require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.ngff import OmeZarrFormat
+from atrous.data.formats.zarr_codecs import open_zarr, require_plain
 from atrous.data.source import ChannelFirst, Source, Store
 from atrous.files import replacing
 
@@ -39,7 +41,7 @@ class ZarrFormat(Format):
 
     def image(self, path: Path) -> np.ndarray:
         """See `Format.image`; `channel_axis` says which axis is the channel."""
-        return array_image(np.asarray(_opened(path)[...]))
+        return array_image(_whole(path))
 
     def source(self, path: Path) -> ChannelFirst:
         """Return the array as a source `(C, *S)`; only the chunks that are sliced are decoded."""
@@ -48,7 +50,7 @@ class ZarrFormat(Format):
 
     def values(self, path: Path) -> np.ndarray:
         """See `Format.values`."""
-        return squeeze_channel(np.asarray(_opened(path)[...]))
+        return squeeze_channel(_whole(path))
 
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""
@@ -116,8 +118,18 @@ def _has_space_of(like: Path, ndim: int) -> bool:
     return len(OmeZarrFormat().header(like).size) == ndim
 
 
+def _whole(path: Path) -> np.ndarray:
+    """Return all values of an array, as it is stored."""
+    array = _opened(path)
+    require_room(path, array.shape, array.dtype)
+    return np.asarray(array[...])
+
+
 def _opened(path: Path) -> Any:
-    opened = zarr.open(path, mode="r")
+    opened = open_zarr(path)
     if not isinstance(opened, zarr.Array):
         raise ValueError("it is a group, not one array")
+    require_plain(path, opened)
+    if opened.dtype.kind not in "buif":
+        raise ValueError(f"its type is {opened.dtype}, not a number")
     return opened

@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats import FileFault
+from atrous.data.formats.budget import require_bytes
 from atrous.data.genomes.letters import WRONG, OneHot, encode
 from atrous.data.source import Key, LazySource, span
 from atrous.errors import UserError
+from atrous.machine import memory_limit
 
 FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz", ".fa.bgz", ".fasta.bgz", ".fna.bgz")
 PIECE = 1 << 20
+_COPIES = 3
+"""Bytes that are held for each letter while a gzip file is decoded: its lines, the joined text, and the codes."""
 _LOCK = threading.Lock()
 
 
@@ -88,10 +92,14 @@ def _read(path: Path, *_: int) -> dict[str, Any]:
         if not magic:
             raise FileFault(path, "it is empty", "copy it again")
         plain = magic[:2] != b"\x1f\x8b"
+        _require_lines(path, plain)
         # bgzip's blocks carry an extra field with the subfield "BC" (SAM specification, section 4.1)
-        if plain or magic[12:14] == b"BC":
-            return _indexed(path, plain)
-        return dict(_decoded(path))
+        opened = _indexed(path, plain) if plain or magic[12:14] == b"BC" else dict(_decoded(path))
+        empty = [name for name, codes in opened.items() if not codes.shape[0]]
+        if empty:
+            what = f"{'sequence' if len(empty) == 1 else f'{len(empty)} sequences, the first'} {empty[0]}"
+            raise FileFault(path, f"{what} has no bases", "remove the name, or add its bases")
+        return opened
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, ValueError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise FileFault(path, f"cannot be read as FASTA ({said})", "copy it again from its source") from error
@@ -118,8 +126,14 @@ class _Held(LazySource):
 def _decoded(path: Path) -> Iterator[tuple[str, _Held]]:
     """Names and codes of a gzip file, read once."""
     name, parts, seen = None, [], set()
+    most, total, whole = memory_limit() // _COPIES, 0, True
     with gzip.open(path, "rb") as file:
-        for line in file:
+        while line := file.readline(PIECE):
+            total, begins, whole = total + len(line), whole, line.endswith(b"\n")
+            require_bytes(path, total * _COPIES if total > most else 0, "its sequences", "compress it with bgzip")
+            if not begins:  # a line that is longer than a piece goes on
+                parts.append(line.strip())
+                continue
             if line.startswith(b">"):
                 if name is not None:
                     yield name, _Held(path, name, b"".join(parts))
@@ -142,6 +156,15 @@ def _header(path: Path, line: bytes, seen: set[str]) -> str:
         raise FileFault(path, f"two sequences are named {words[0]}", "rename one")
     seen.add(words[0])
     return words[0]
+
+
+def _require_lines(path: Path, plain: bool) -> None:
+    """Raise if lines end in CR alone, as on old Macs: all of the file would be one line, the first name."""
+    with path.open("rb") if plain else gzip.open(path, "rb") as file:
+        head = file.read(PIECE)
+    if b"\r" in head and b"\n" not in head:
+        fix = f"convert it: tr '\\r' '\\n' < {path.name} > new.fa"
+        raise FileFault(path, "its lines end in CR alone (old Mac), not in LF", fix)
 
 
 def _check(path: Path, name: str, start: int, codes: np.ndarray, text: bytes) -> None:

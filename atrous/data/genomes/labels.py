@@ -42,7 +42,7 @@ def label(features: Iterable[Feature], names: Sequence[str], length: int) -> np.
     Args:
         features: the features of this sequence.
         names: the channels.
-        length: of the sequence; a feature that ends beyond it goes on at its origin (circular genomes).
+        length: of the sequence; on a circular one a feature that ends beyond it goes on at its origin.
     """
     if len(names) > MOST_BITS:
         raise ValueError(f"{len(names)} channels: at most {MOST_BITS} fit a byte with {IGNORE} for void")
@@ -52,7 +52,7 @@ def label(features: Iterable[Feature], names: Sequence[str], length: int) -> np.
         on = [strand for strand in STRANDS if feature.strand in (strand, ".") and f"{feature.kind}{strand}" in names]
         for strand in on:
             for start, end in feature.parts:
-                for piece in _wrapped(start, end, length):
+                for piece in _wrapped(start, end, length, feature.circular):
                     void[piece] |= feature.pseudo
                     low[piece] |= 0 if feature.pseudo else 1 << names.index(f"{feature.kind}{strand}")
             if feature.kind == CODING and feature.strand == strand and not feature.pseudo:
@@ -61,32 +61,51 @@ def label(features: Iterable[Feature], names: Sequence[str], length: int) -> np.
     return low.astype(np.uint16) | high.astype(np.uint16) << 8
 
 
-def _wrapped(start: int, end: int, length: int) -> list[slice]:
-    """The interval as slices of a circular sequence."""
-    if end <= length:
-        return [slice(start, end)]
+def _wrapped(start: int, end: int, length: int, circular: bool) -> list[slice]:
+    """The interval as slices of a sequence; what is beyond a linear one is cut off."""
+    if end <= length or not circular:
+        return [slice(min(start, length), min(end, length))]
     return [slice(min(start, length), length), slice(0, min(end - length, length))]
 
 
 def _frame(high: np.ndarray, feature: Feature, length: int) -> None:
-    """Write 1, 2, 3, 1, ... along a coding sequence, from its first codon on, in the bits of its strand."""
-    pieces = [np.arange(start, end) % length for start, end in in_order(feature, length)]
-    bases = np.concatenate([piece if feature.strand == "+" else piece[::-1] for piece in pieces])
+    """Write 1, 2, 3, 1, ... along a coding sequence, from its first codon on, in the bits of its strand.
+
+    Each part begins with its own phase, where the file says it; else codons go on from part to part.
+    """
     shift = FRAME_BITS * STRANDS.index(feature.strand)
-    position = (np.arange(len(bases)) - feature.phase) % 3 + 1
-    high[bases] = high[bases] & ~np.uint8(3 << shift) | (position << shift).astype(np.uint8)
+    parts, read = in_order(feature, length), 0
+    own = dict(zip(feature.parts, feature.phases, strict=True)) if _are_phases(feature, parts) else {}
+    for start, end in parts:
+        before = -own[start, end] if own else read - feature.phase
+        read += end - start
+        # what is beyond a sequence is an error elsewhere
+        stop = max(start, min(end, start + 2 * length if feature.circular else length))
+        upward = feature.strand == "+"
+        bases = np.arange(start, stop) if upward else np.arange(start, stop)[::-1]
+        skipped = 0 if upward else end - stop  # bases that are read before those that are kept
+        position = (np.arange(len(bases)) + before + skipped) % 3 + 1
+        bases = bases % length
+        high[bases] = high[bases] & ~np.uint8(3 << shift) | (position << shift).astype(np.uint8)
+
+
+def _are_phases(feature: Feature, parts: list[tuple[int, int]]) -> bool:
+    """Whether the phases of the parts are to be believed: some writers fill all with 0, which no codons go on from."""
+    if not feature.phases or any(feature.phases):
+        return bool(feature.phases)
+    return all((end - start) % 3 == 0 for start, end in parts[:-1])
 
 
 def in_order(feature: Feature, length: int) -> list[tuple[int, int]]:
-    """Parts in the order in which they are read: upward on `+`, downward on `-`; across the origin where they join.
+    """Parts in the order in which they are read: upward on `+`, downward on `-`; across the origin of a circle.
 
-    >>> in_order(Feature("s", "CDS", ((0, 5), (90, 100)), "+"), 100)
+    >>> in_order(Feature("s", "CDS", ((0, 5), (90, 100)), "+", circular=True), 100)
     [(90, 100), (0, 5)]
     >>> in_order(Feature("s", "CDS", ((10, 20), (30, 40)), "-"), 100)
     [(30, 40), (10, 20)]
     """
     parts = sorted(feature.parts)
-    joined = len(parts) > 1 and parts[0][0] == 0 and parts[-1][1] == length
+    joined = feature.circular and len(parts) > 1 and parts[0][0] == 0 and parts[-1][1] == length
     if joined:  # the gap that is widest lies outside the feature
         gaps = [after[0] - before[1] for before, after in pairwise(parts)]
         cut = gaps.index(max(gaps)) + 1

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from atrous.data.formats import Header
-from atrous.data.genomes.fasta import open_sequence
+from atrous.data.genomes.fasta import open_sequence, sequence_lengths
 from atrous.data.genomes.tracks import Tracks
 from atrous.data.images import SampleImage
 from atrous.data.source import Stacked
@@ -43,4 +43,5 @@ class SequenceImage(SampleImage):
         bases = open_sequence(self.path, self.sequence)
         if not self.tracks:
             return bases
-        return Stacked([bases, Tracks(self.tracks, self.sequence, bases.shape[1])])
+        names = sequence_lengths(self.path)
+        return Stacked([bases, Tracks(self.tracks, self.sequence, bases.shape[1], names)])

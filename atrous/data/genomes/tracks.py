@@ -1,15 +1,20 @@
 """Signals along sequences in bigWig: one number per base."""
 
-from collections.abc import Sequence
+import struct
+import zlib
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from atrous.data.formats import FileFault
+from atrous.data.genomes.bigwig import BigWig
 from atrous.data.source import Key, LazySource, span
 from atrous.errors import UserError
 
+_Result = TypeVar("_Result")
 TRACK_SUFFIXES = (".bw", ".bigwig")
 
 
@@ -18,38 +23,80 @@ def is_track(path: Path | str) -> bool:
     return str(path).lower().endswith(TRACK_SUFFIXES)
 
 
-def big_wig(path: Path, mode: str = "r") -> Any:
-    """The file, opened by pyBigWig.
+def new_track(path: Path) -> Any:
+    """A new bigWig file, written by pyBigWig.
 
     Raises:
-        UserError: pyBigWig is not installed, or the file is missing or no bigWig.
+        UserError: pyBigWig is not installed.
     """
     try:
         import pyBigWig
     except ImportError:
-        raise UserError(f'{path}: bigWig needs pyBigWig: pip install "atrous[genomes]"') from None
-    if mode == "r" and not path.exists():
+        raise UserError(f'{path}: writing bigWig needs pyBigWig: pip install "atrous[genomes]"') from None
+    return pyBigWig.open(str(path), "w")
+
+
+def read_track(path: Path) -> BigWig:
+    """A bigWig file, opened to be read.
+
+    Raises:
+        FileFault: it is missing, no bigWig, or damaged.
+    """
+    if not path.exists():
         raise FileFault(path, "no such file", "check the path")
+    state = path.stat()
+    return _guarded(path, lambda: _opened(path, state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(64)
+def _opened(path: Path, _changed: int, _size: int) -> BigWig:
+    return BigWig(path)
+
+
+def _guarded(path: Path, read: Callable[[], _Result]) -> _Result:
     try:
-        opened = pyBigWig.open(str(path), mode)
-    except RuntimeError as error:
-        raise FileFault(path, "is no bigWig file, or damaged", "make it anew, with bedGraphToBigWig, say") from error
-    if mode == "r" and not opened.isBigWig():
-        raise FileFault(path, "is no bigWig file (bigBed?)", "give bigWig")
-    return opened
+        return read()
+    except (OSError, ValueError, KeyError, OverflowError, MemoryError, struct.error, zlib.error) as error:
+        what = f"is no bigWig file, or damaged ({' '.join(str(error).split()) or type(error).__name__})"
+        raise FileFault(path, what, "make it anew, with bedGraphToBigWig, say") from error
+
+
+def missing_sequences(path: Path, names: Collection[str]) -> list[str]:
+    """Return which sequences of a FASTA file a bigWig file does not have.
+
+    Raises:
+        FileFault: it has none of them; or it cannot be read.
+    """
+    known = read_track(path).chroms
+    missing = [name for name in names if name not in known]
+    if len(missing) == len(names):
+        ours, theirs = (", ".join(list(some)[:3]) + (", ..." if len(some) > 3 else "") for some in (known, names))
+        what = (
+            f"it has none of the sequences of the FASTA file: its names are {ours or 'none'}, those of FASTA {theirs}"
+        )
+        raise FileFault(path, what, "name them alike (1 is not chr1)")
+    return missing
 
 
 class Tracks(LazySource):
     """bigWig files as the channels of one sequence, `(number of files, L)` float32, read as they are sliced.
 
-    Bases that a file does not cover are 0, and so is a sequence that it does not have.
+    Bases that a file does not cover are 0, and so is a sequence that it does not have, if it has others.
+
+    Args:
+        paths: the files.
+        name: of the sequence.
+        length: of the sequence.
+        names: of all sequences of the FASTA file.
     """
 
-    def __init__(self, paths: Sequence[Path], name: str, length: int) -> None:
+    def __init__(self, paths: Sequence[Path], name: str, length: int, names: Collection[str]) -> None:
         super().__init__((len(paths), length), np.float32)
-        self._files = [big_wig(path) for path in paths]
+        for path in paths:
+            missing_sequences(path, names)
+        self._files = [read_track(path) for path in paths]
         for path, file in zip(paths, self._files, strict=True):
-            known = file.chroms(name)
+            known = file.chroms.get(name)
             if known is not None and known != length:
                 what = f"its sequence {name} has {known} bases, that of the FASTA file {length}"
                 raise FileFault(path, what, "make it on the same sequence")
@@ -63,8 +110,9 @@ class Tracks(LazySource):
     def _values(self, start: int, stop: int) -> np.ndarray:
         rows = []
         for file in self._files:
-            if file.chroms(self._name) is None:
+            if self._name not in file.chroms:
                 rows.append(np.zeros(stop - start, np.float32))
             else:
-                rows.append(np.nan_to_num(np.asarray(file.values(self._name, start, stop), np.float32), nan=0.0))
+                values = _guarded(file.path, partial(file.values, self._name, start, stop))
+                rows.append(np.nan_to_num(values, nan=0.0))
         return np.stack(rows)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import numpy as np
 
 from atrous.data.genomes.runs import Stretch
-from atrous.data.genomes.tracks import big_wig
+from atrous.data.genomes.tracks import new_track
 from atrous.files import Replacement
 
 FEATURE_SUFFIXES = (".gff3", ".gff", ".bed")
@@ -108,7 +108,7 @@ class BigWigs:
         self._replacements = [Replacement(path) for path in paths]
         self._files: list[Any] = []
         for replacement in self._replacements:
-            file = big_wig(replacement.beside, "w")
+            file = new_track(replacement.beside)
             file.addHeader(list(lengths.items()))
             self._files.append(file)
 

@@ -1,12 +1,12 @@
 """Folders of DICOM series: one sub-folder of slices a case, labels as NIfTI beside."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from atrous.data.description import Description
 from atrous.data.formats import FileFault, is_series, read_header, stem, suffix_of
 from atrous.data.images import FileImage
+from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of, labeled
 from atrous.data.layouts.folders import IMAGE_WORDS, LABEL_WORDS, MOST_LEVELS, Folder, read_folders, split_of
 from atrous.data.layouts.pairing import pair
@@ -107,14 +107,10 @@ def holds_volumes(folder: Folder) -> bool:
 def _walk(root: Path) -> tuple[list[Path], list[Path]]:
     """Folders of slices, and NIfTI files."""
     series, labels = [], []
-    for here, folders, files in os.walk(root, followlinks=True):
-        path = Path(here)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and not name.endswith(".zarr"))
-        if len(path.relative_to(root).parts) >= MOST_LEVELS:
-            folders.clear()
+    for path, _, files in walk(root, lambda name: True, MOST_LEVELS):
         if path != root and is_series(path):
             series.append(path)
-        labels += [path / name for name in sorted(files) if suffix_of(name) in (".nii", ".nii.gz")]
+        labels += [path / name for name in files if suffix_of(name) in (".nii", ".nii.gz")]
     return series, labels
 
 

@@ -1,12 +1,12 @@
 """What the name of a folder says: its split, and whether it holds images or labels."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from atrous.data.formats import SUFFIXES, suffix_of
+from atrous.data.inside import walk
 
 IMAGE_WORDS = frozenset({
     "images", "image", "imgs", "img", "imgdir", "imagesdir", "jpegimages", "photos", "photo", "rgb", "inputs",
@@ -83,14 +83,8 @@ def split_of(parts: tuple[str, ...]) -> str | None:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, tuple[Path, ...]]]:
-    for here, folders, files in os.walk(root, followlinks=True):
-        path = Path(here)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for path, folders, names in walk(root, lambda name: suffix_of(name) in SUFFIXES, MOST_LEVELS):
         arrays = [name for name in folders if name.lower().endswith(".zarr")]
-        folders[:] = [name for name in folders if name not in arrays]
-        if len(path.relative_to(root).parts) >= MOST_LEVELS:
-            folders.clear()
-        names = [name for name in files if suffix_of(name) in SUFFIXES and not name.startswith(".")]
         if names or arrays:
             yield path, tuple(path / name for name in sorted(names + arrays))
 

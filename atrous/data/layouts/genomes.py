@@ -1,6 +1,5 @@
 """Folders of genomes: FASTA with GFF3, BED or bigWig beside it; every sequence is a sample."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from atrous.data.genomes.fasta import fasta_stem, is_fasta, sequence_lengths
 from atrous.data.genomes.labels import channels, features_of
 from atrous.data.genomes.sequences import SequenceImage
 from atrous.data.genomes.tracks import is_track
+from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of, labeled
 from atrous.data.layouts.folders import MOST_LEVELS, split_of
 from atrous.data.layouts.splits import into_splits, ordered
@@ -130,13 +130,13 @@ def _stem(name: str) -> str:
 
 def _walk(root: Path) -> list[Path]:
     kept = []
-    for here, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if len(Path(here).relative_to(root).parts) >= MOST_LEVELS:
-            folders.clear()
-        paths = [Path(here, name) for name in sorted(files) if not name.startswith(".")]
-        kept += [path for path in paths if is_fasta(path) or is_gff(path) or is_bed(path) or is_track(path)]
+    for here, _, files in walk(root, _is_genomic, MOST_LEVELS):
+        kept += [here / name for name in files]
     return kept
+
+
+def _is_genomic(name: str) -> bool:
+    return is_fasta(name) or is_gff(name) or is_bed(name) or is_track(name)
 
 
 def _paired(root: Path, files: list[Path]) -> tuple[list[_Genome], list[Path]]:

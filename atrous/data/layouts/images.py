@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from atrous.data.description import Description, read_names
-from atrous.data.formats import stem
+from atrous.data.formats import FileFault, read_header, stem, suffix_of
 from atrous.data.images import FileImage
+from atrous.data.inside import require_inside
 from atrous.data.layouts.base import Layout, group_of
 from atrous.data.layouts.folders import Folder, read_folders
 from atrous.data.layouts.pairing import pair
@@ -15,6 +16,9 @@ from atrous.data.layouts.splits import ORDER, into_splits, ordered
 from atrous.data.sample import Sample
 from atrous.data.targets.labels import Labels, MaskFile
 from atrous.errors import UserError
+
+_NAMELESS = (".npy", ".zarr")
+"""Suffixes of arrays whose axes have no names."""
 
 
 @dataclass
@@ -46,6 +50,8 @@ def find_images(root: Path, description: Description) -> Layout:
         if kept is not None:
             kept.append(folder)
     _share_unsplit(pools)
+    if description.pages is None and any(_holds_thin_volumes(root, pool) for pool in pools.values()):
+        description = replace(description, pages="z")
     samples: dict[str, list[Sample]] = {}
     images_alone: list[Path] = []
     for split, pool in pools.items():
@@ -116,9 +122,29 @@ def _match(root: Path, pool: _Pool, description: Description) -> list[Sample]:
         target = None
         if key in label_of:
             region = regions[region_of[key]] if key in region_of else None
-            target = Labels(MaskFile(labels[label_of[key]], path, description.objects), image, region)
+            target = Labels(
+                MaskFile(labels[label_of[key]], path, description.objects, description.pages), image, region
+            )
         samples.append(Sample(name, image, target, group_of(name, description.groups)))
     return samples
+
+
+def _holds_thin_volumes(root: Path, pool: _Pool) -> bool:
+    """Whether arrays without named axes are volumes of few slices: then their masks have as many slices as they.
+
+    An array `(24, 40, 48)` alone is read as 24 channels. One of three with a mask of three may be RGB with colors.
+    """
+    images, labels = _keyed(root, pool.images), _keyed(root, pool.labels)
+    for key, label in pair(images, labels).partner.items():
+        if suffix_of(images[key]) not in _NAMELESS or suffix_of(labels[label]) not in _NAMELESS:
+            continue
+        try:
+            image, mask = read_header(images[key]), read_header(labels[label])
+        except FileFault:
+            continue  # said of this file when it is read as a sample
+        if image.axes is None and mask.axes is None and image.shape == mask.shape and image.channels not in (1, 3):
+            return True
+    return False
 
 
 def _alone(
@@ -168,7 +194,10 @@ def _voc_lists(root: Path) -> dict[str, tuple[str, ...]]:
     """Names in VOC's `ImageSets/Segmentation/{train,val,test}.txt`."""
     folder = root / "ImageSets" / "Segmentation"
     files = {split: folder / f"{split}.txt" for split in ORDER}
-    return {split: read_names(file) for split, file in files.items() if file.is_file()}
+    found = {split: file for split, file in files.items() if file.is_file()}
+    for file in found.values():
+        require_inside(root, file)
+    return {split: read_names(file) for split, file in found.items()}
 
 
 def _name(root: Path, folders: Sequence[Folder]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from atrous.data.description import Description
 from atrous.data.images import FileImage
+from atrous.data.inside import require_inside
 from atrous.data.layouts.base import Layout, group_of
 from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.sample import Sample
@@ -147,6 +148,8 @@ def _files(folder: Path, ending: str) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     paths = sorted(path for path in folder.iterdir() if path.name.endswith(ending) and not path.name.startswith("."))
+    for path in paths:
+        require_inside(folder.parent, path)
     return {path.name[: -len(ending)]: path for path in paths}
 
 

@@ -1,7 +1,8 @@
 """Folders of recordings: signals with their labels in the same file or beside it, one file per recording."""
 
-import os
+import re
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from atrous.data.description import Description
@@ -10,13 +11,17 @@ from atrous.data.formats import (
     SIGNAL_SUFFIXES,
     FileFault,
     has_label,
+    has_signals,
+    read_header,
     read_words,
     stem,
     suffix_of,
 )
 from atrous.data.images import FileImage
+from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of, labeled
 from atrous.data.layouts.folders import MOST_LEVELS, read_folders, split_of
+from atrous.data.layouts.pairing import pair
 from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.sample import Sample
 from atrous.data.targets.annotations import annotated_words, is_labeled
@@ -44,6 +49,7 @@ def find_recordings(root: Path, description: Description) -> Layout | None:
     samples, images_alone = labeled(recordings)
     with_labels = [sample for members in samples.values() for sample in members if sample.target is not None]
     if not with_labels:
+        read_header(images_alone[0])  # which says so if it cannot be read at all
         raise UserError(f"{images_alone[0]}: no labels: {_LABEL_FIX[_annotated(images_alone[0])]}")
     splits, origin = into_splits(samples, description, ({}, ""), any(recordings))
     return Layout(
@@ -58,20 +64,80 @@ def find_recordings(root: Path, description: Description) -> Layout | None:
 def _words_of(sample: Sample) -> tuple[str, ...] | None:
     """The words that are the labels of a recording; None where they are numbers."""
     reader = sample.target.reader if isinstance(sample.target, Labels) else None
-    return reader.words if isinstance(reader, LabelTable | AnnotatedRecording) else None
+    return (reader.words or None) if isinstance(reader, LabelTable | AnnotatedRecording) else None
 
 
 def label_partners(paths: Sequence[Path]) -> dict[Path, Path]:
-    """Pair each EDF file or WFDB record with the CSV, TSV or NPZ file of the same stem and folder, if there is one.
+    """Pair each EDF file or WFDB record with the file beside it that holds its labels, if there is one.
 
-    Such a table holds labels and is no recording of its own.
+    It is a CSV, TSV or NPZ file of the same stem and folder, or an EDF+ file of annotations alone, such as a hypnogram
+    (`hypnograms`). Such a file is no recording of its own.
 
     >>> label_partners([Path("a.csv"), Path("a.edf"), Path("b.csv")])
     {PosixPath('a.edf'): PosixPath('a.csv')}
     """
     recordings = {(path.parent, stem(path)): path for path in paths if suffix_of(path) in ANNOTATED_SUFFIXES}
     tables = [path for path in paths if suffix_of(path) not in ANNOTATED_SUFFIXES]
-    return {recordings[key]: path for path in tables if (key := (path.parent, stem(path))) in recordings}
+    beside = {recordings[key]: path for path in tables if (key := (path.parent, stem(path))) in recordings}
+    return beside | hypnograms([path for path in recordings.values() if path not in beside])
+
+
+def hypnograms(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Pair recordings with the files of annotations alone that are beside them, by their names.
+
+    Names pair as those of images and masks do (`pairing.pair`), without words such as `PSG` and `Hypnogram`. Sleep-EDF
+    gives both another letter (`SC4001E0-PSG.edf`, `SC4001EC-Hypnogram.edf`): of the names that are left over, a
+    recording and a hypnogram belong together where each shares the longest beginning with the other alone.
+    """
+    alone = [path for path in paths if _is_annotations_alone(path)]
+    if not alone:
+        return {}
+    partners: dict[Path, Path] = {}
+    for folder in sorted({path.parent for path in alone}):
+        ours = {_plain_stem(path): path for path in paths if path.parent == folder and path not in alone}
+        theirs = {_plain_stem(path): path for path in alone if path.parent == folder}
+        found = pair(ours, theirs)
+        names = found.partner | _by_beginning(found.images_alone, found.labels_alone)
+        partners |= {ours[name]: theirs[other] for name, other in names.items()}
+    return partners
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many letters two names share at their beginning."""
+    same = (a == b for a, b in zip(one, other, strict=False))
+    return sum(1 for _ in takewhile(bool, same))
+
+
+def _is_annotations_alone(path: Path) -> bool:
+    if suffix_of(path) not in (".edf", ".bdf") or not path.is_file():
+        return False
+    try:
+        return not has_signals(path)
+    except FileFault:
+        return False  # said of this file when it is read as a sample
+
+
+def _plain_stem(path: Path) -> str:
+    return re.sub(r"(?i)[-_. ]*(psg|hypnograms?|hyp|annotations?|scoring|stages|events)$", "", stem(path))
+
+
+def _by_beginning(ours: Sequence[str], theirs: Sequence[str]) -> dict[str, str]:
+    """Pair names that share the longest beginning with each other and with no other name.
+
+    >>> _by_beginning(["SC4001E0", "SC4011E0"], ["SC4011EH", "SC4001EC"])
+    {'SC4001E0': 'SC4001EC', 'SC4011E0': 'SC4011EH'}
+    >>> _by_beginning(["a1", "a2"], ["a3"])
+    {}
+    """
+
+    def nearest(name: str, others: Sequence[str]) -> str | None:
+        shared = [(_shared(name, other), other) for other in others]
+        most = max((length for length, _ in shared), default=0)
+        best = [other for length, other in shared if length == most]
+        return best[0] if len(best) == 1 and 2 * most >= len(name) else None
+
+    near = {name: nearest(name, theirs) for name in ours}
+    return {name: other for name, other in near.items() if other is not None and nearest(other, ours) == name}
 
 
 def read_recordings(root: Path, description: Description) -> dict[str | None, list[Sample]]:
@@ -85,14 +151,15 @@ def read_recordings(root: Path, description: Description) -> dict[str | None, li
     """
     found: dict[str | None, list[Path]] = {}
     partners: dict[Path, Path] = {}
-    for here, folders, files in os.walk(root, followlinks=True):
-        parts = Path(here).relative_to(root).parts
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if len(parts) >= MOST_LEVELS:
-            folders.clear()
-        paths = [Path(here, name) for name in sorted(files) if suffix_of(name) in SIGNAL_SUFFIXES]
+    for here, _, files in walk(root, lambda name: suffix_of(name) in SIGNAL_SUFFIXES, MOST_LEVELS):
+        parts = here.relative_to(root).parts
+        paths = [here / name for name in files]
         partners |= (beside := label_partners(paths))
         paths = [path for path in paths if path not in beside.values()]
+        lone = next((path for path in paths if _is_annotations_alone(path)), None)
+        if lone is not None:
+            fix = "give both the same name but for -PSG and -Hypnogram, or remove it"
+            raise FileFault(lone, "it has annotations and no signals, and no recording beside it fits its name", fix)
         if paths:
             found.setdefault(split_of(parts), []).extend(paths)
     labels = {path: _label(path, partners, description) for paths in found.values() for path in paths}
@@ -109,7 +176,9 @@ def _sample(
     name, image = (path.parent.relative_to(root) / stem(path)).as_posix(), FileImage(path, (), description.channels)
     target = None
     if label is not None:
-        annotated = AnnotatedRecording(label, description.annotations, words or ()) if _annotated(label) else None
+        recording = None if label == path else path
+        rule = description.annotations
+        annotated = AnnotatedRecording(label, rule, words or (), recording) if _annotated(label) else None
         target = Labels(annotated or LabelTable(label, words), image)
     return Sample(name, image, target, group_of(name, description.groups))
 

@@ -1,6 +1,5 @@
 """Folders of videos: sequences of numbered frames, or video files, with a folder of masks for each."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +9,7 @@ from atrous.data.description import Description, read_names
 from atrous.data.formats import VIDEO_SUFFIXES, stem, suffix_of
 from atrous.data.formats.frames import frame_number
 from atrous.data.images import FileImage
+from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of, labeled
 from atrous.data.layouts.folders import MOST_LEVELS, Folder, read_folders, split_of
 from atrous.data.layouts.splits import into_splits, ordered
@@ -130,12 +130,8 @@ def _numbered(files: Sequence[Path]) -> bool:
 
 def _movies(root: Path) -> list[Path]:
     paths = []
-    for here, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if len(Path(here).relative_to(root).parts) >= MOST_LEVELS:
-            folders.clear()
-        names = (name for name in sorted(files) if suffix_of(name) in VIDEO_SUFFIXES and not name.startswith("."))
-        paths += [Path(here, name) for name in names]
+    for here, _, names in walk(root, lambda name: suffix_of(name) in VIDEO_SUFFIXES, MOST_LEVELS):
+        paths += [here / name for name in names]
     return paths
 
 

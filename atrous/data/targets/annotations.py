@@ -1,13 +1,21 @@
 """From annotations of a recording (EDF+, WFDB) to a label per sample, by a rule that dataset.toml states."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from atrous.data.formats import Annotations, FileFault, is_annotated, nearest_sample, read_annotations, read_header
+from atrous.data.formats import (
+    Annotations,
+    FileFault,
+    Header,
+    is_annotated,
+    nearest_sample,
+    read_annotations,
+    read_header,
+)
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 
@@ -80,14 +88,22 @@ def annotated_words(path: Path, rule: Rule) -> set[str]:
     return words if rule.background is None else words | {rule.background}
 
 
-def annotated_values(path: Path, rule: Rule, words: tuple[str, ...]) -> np.ndarray:
+def annotated_values(path: Path, rule: Rule, words: tuple[str, ...], recording: Path | None = None) -> np.ndarray:
     """Labels `(L,)` uint8 of a recording: positions in `words`, `IGNORE` where nothing is known.
+
+    Args:
+        path: the recording, or the file that holds its annotations.
+        rule: how annotations become labels.
+        words: the classes in label order.
+        recording: the recording, if its annotations are in a file of their own. They count from the start of that file.
 
     Raises:
         UserError: the annotations cannot be read, one is an instant and the rule has no `around`, or a class is not
-            among the words.
+            among the words; or the two files are of different times.
     """
-    header, found = read_header(path), read_annotations(path, rule.annotator)
+    header, found = read_header(recording or path), read_annotations(path, rule.annotator)
+    if recording is not None:
+        found = _shifted(path, found, read_annotations(recording, rule.annotator), recording, header)
     assert header.spacing is not None
     length, rate = header.size[0], 1 / header.spacing[0]
     labels = np.full(length, IGNORE, np.uint8)
@@ -97,6 +113,19 @@ def annotated_values(path: Path, rule: Rule, words: tuple[str, ...]) -> np.ndarr
     for span in _spans(path, found, rule, rate):
         labels[max(0, span.start) : max(0, span.stop)] = _position(path, span.word, words)
     return labels
+
+
+def _shifted(path: Path, found: Annotations, other: Annotations, recording: Path, header: Header) -> Annotations:
+    """Return annotations of another file in seconds from the start of their recording, by the start of both files."""
+    if found.started is None or other.started is None or found.started == other.started:
+        return found
+    later = (found.started - other.started).total_seconds()
+    length = header.size[0] * (header.spacing or (0.0,))[0]
+    moved = [replace(one, start=one.start + later, stop=one.stop + later) for one in found.intervals]
+    if not any(one.stop > 0 and one.start < length for one in moved):
+        what = f"it begins at {found.started}, {recording.name} at {other.started}: none of it is during the recording"
+        raise FileFault(path, what, "give the annotations of that recording")
+    return replace(found, intervals=tuple(moved))
 
 
 def _spans(path: Path, found: Annotations, rule: Rule, rate: float) -> Iterator[Span]:

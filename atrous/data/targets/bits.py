@@ -72,8 +72,13 @@ class GenomeFeatures:
 
     @property
     def annotations(self) -> tuple[Path, ...]:
-        """The GFF3 and BED files."""
+        """The GFF3, GTF and BED files."""
         return tuple(path for path in self.files if not is_track(path))
+
+    @property
+    def signals(self) -> tuple[Path, ...]:
+        """The bigWig files."""
+        return tuple(path for path in self.files if is_track(path))
 
     @property
     def length(self) -> int:
@@ -96,10 +101,8 @@ class GenomeFeatures:
         """
         features = [feature for path in self.annotations for feature in self.features(path)]
         bits = label(features, self.classes, self.length)
-        for path in self.files:
-            if not is_track(path):
-                continue
-            marked = Tracks([path], self.sequence, self.length)[0] >= 0.5
+        for path in self.signals:
+            marked = Tracks([path], self.sequence, self.length, sequence_lengths(self.fasta))[0] >= 0.5
             names = channels((track_name(path, fasta_stem(self.fasta)),))
             mask = sum(1 << self.classes.index(name) for name in names if name in self.classes)
             bits[marked & (bits & 0xFF != IGNORE)] |= np.uint16(mask)

@@ -112,6 +112,17 @@ def _unknown_sequences(path: Path, known: set[str], root: Path) -> Iterator[Prob
         yield Problem(relative(path, root), what, fix, kind="unknown sequence")
 
 
+def _is_beyond(feature: Feature, length: int) -> bool:
+    """Whether a feature ends beyond its sequence; on a circular one it may go on at the origin, once."""
+    starts, ends = zip(*feature.parts, strict=True)
+    return min(starts) >= length or max(ends) > (2 * length if feature.circular else length)
+
+
+def _bases(feature: Feature) -> int:
+    """Bases of a feature, the parts on the other strand included."""
+    return feature.bases or sum(end - start for start, end in feature.parts)
+
+
 def _misplaced(reader: AnnotatedSequence, facts: Facts) -> Iterator[Problem]:
     """Features beyond the end of a sequence, and coding sequences that are not whole codons."""
     assert facts.coding is not None
@@ -119,16 +130,16 @@ def _misplaced(reader: AnnotatedSequence, facts: Facts) -> Iterator[Problem]:
     for path in reader.annotations:
         file = relative(path, facts.root)
         features = [feature for feature in reader.features(path) if feature.kind in learned]
-        beyond = [
-            feature for feature in features
-            if max(end for _, end in feature.parts) > 2 * length or min(start for start, _ in feature.parts) >= length
-        ]  # fmt: skip
+        beyond = [feature for feature in features if _is_beyond(feature, length)]
         if beyond:
-            what = f"{len(beyond)} features beyond the {length:,} bases of {reader.sequence}"
-            yield Problem(file, what, "take the annotation of this very sequence", kind="beyond the end")
+            start, end = max(beyond[0].parts)
+            count = f"{len(beyond)} feature{'s' if len(beyond) > 1 else ''}"
+            what = f"{count} beyond the {length:,} bases of {reader.sequence}, the first at {start + 1}..{end}"
+            fix = "take the annotation of this very sequence; if it is circular, write Is_circular=true in its region"
+            yield Problem(file, what, fix, kind="beyond the end")
         odd = [
             feature for feature in features
-            if feature.kind == CODING and not feature.pseudo and sum(end - start for start, end in feature.parts) % 3
+            if feature.kind == CODING and not feature.pseudo and _bases(feature) % 3
         ]  # fmt: skip
         if odd:
             first = f"{reader.sequence}:{odd[0].parts[0][0] + 1}"

@@ -99,6 +99,7 @@ def _file_problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
         if not wrong and not binary:
             yield from _empty(coding, file, one)
     yield from _palettes(facts.root, labeled)
+    yield from _inverted(facts.root, labeled)
 
 
 def _class_problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
@@ -284,3 +285,12 @@ def _palettes(root: Path, labeled: Sequence[tuple[Scanned, TargetScan]]) -> Iter
                 fix = "save the masks with one palette, or as class numbers"
                 yield Problem(file, what, fix, "warning", "palettes")
                 break
+
+
+def _inverted(root: Path, labeled: Sequence[tuple[Scanned, TargetScan]]) -> Iterator[Problem]:
+    """Masks in which 0 stands for white beside masks in which it stands for black: some may have the wrong tag."""
+    files = [relative(_path(one), root) for one, label in labeled if label.header is not None and label.header.inverted]
+    if files and len(files) < len(labeled):
+        what = "0 stands for white in it (WhiteIsZero), in other masks for black: it is inverted, as viewers do"
+        fix = "look at one of each, and save all alike"
+        yield Problem(files[0], what, fix, "warning", "inverted", tuple(files[1:]))

@@ -22,6 +22,7 @@ from atrous.data.formats import (
 from atrous.data.formats.orient import turn_between
 from atrous.data.guess import listing
 from atrous.data.images import SampleImage
+from atrous.data.pages import turn_header
 from atrous.data.problems import Problem
 from atrous.data.targets import label_problems
 from atrous.data.targets.annotations import Rule, annotated_values
@@ -73,21 +74,26 @@ class MaskFile:
         path: the mask.
         image: the image's file; a volume stored in other directions is turned onto its voxels.
         objects: how values number objects (`Description.objects`); None where they are class numbers.
+        pages: as `FileImage.pages`: with "z" the first axis of an array is that of slices, not of colors.
     """
 
     path: Path
     image: Path
     objects: int | None = None
+    pages: str | None = None
 
     def header(self) -> Header:
         """See `LabelReader.header`."""
-        return read_header(self.path)
+        return turn_header(read_header(self.path), self.pages)
 
     def values(self, color_expected: bool) -> tuple[np.ndarray, bool]:
         """See `LabelReader.values`."""
-        values, header = read_values(self.path), read_header(self.path)
+        values, header = read_values(self.path), self.header()
         if is_color(values, header):
             return _numbers_or_colors(self.path, values, header, color_expected)
+        if self.pages == "z" and values.ndim == 3 and values.shape != header.size:
+            fix = "store them first, in images too: np.moveaxis(array, -1, 0)"
+            raise FileFault(self.path, f"its slices are along the last axis of {values.shape}", fix)
         scan = None if header.affine is None else read_header(self.image).affine
         turn = turn_between(header.affine, scan, values.shape)
         values = values if turn is None else turn(values)
@@ -167,22 +173,24 @@ class AnnotatedRecording:
     """The labels of a recording: annotations (EDF+, WFDB) that a rule turns into a label for each sample.
 
     Attributes:
-        path: the recording.
+        path: the recording, or the file beside it that holds its annotations (a hypnogram).
         rule: how annotations become labels.
         words: the classes in label order.
+        recording: the recording, if the annotations are in another file.
     """
 
     path: Path
     rule: Rule
     words: tuple[str, ...]
+    recording: Path | None = None
 
     def header(self) -> Header:
         """See `LabelReader.header`."""
-        return read_header(self.path)
+        return read_header(self.recording or self.path)
 
     def values(self, color_expected: bool) -> tuple[np.ndarray, bool]:
         """See `LabelReader.values`: positions in `words`; `IGNORE` where nothing is known."""
-        return annotated_values(self.path, self.rule, self.words), False
+        return annotated_values(self.path, self.rule, self.words, self.recording), False
 
     def unlabeled(self) -> None:
         """See `LabelReader.unlabeled`: `values` says it already."""

@@ -270,6 +270,22 @@ def test_unusual_images_are_accepted_and_told(flat, kind, said):
     assert "3 images (images/0." in found.notes[0]
 
 
+def test_masks_of_which_some_have_0_as_white_are_warned_of(flat):
+    root = flat(count=4)
+    for i in range(4):
+        mask = stripes() > 0
+        (root / f"masks/{i}.png").unlink()
+        white = i % 2 == 1
+        tifffile.imwrite(
+            root / f"masks/{i}.tif", ~mask if white else mask, photometric="miniswhite" if white else "minisblack"
+        )
+    (root / "dataset.toml").unlink(missing_ok=True)
+    found = check(root)
+    assert found.errors == ()
+    assert "masks/1.tif, masks/3.tif: 0 stands for white in it (WhiteIsZero)" in only(found, "warning")
+    assert found.classes[1].frequency == pytest.approx((stripes() > 0).mean())  # inverted ones like the others
+
+
 def test_palette_masks_and_void_are_noted(flat):
     void = np.where(stripes() == 2, 255, stripes())
     found = check(flat(lambda _: indexed(void, np.array(default_palette(256))), toml=None))

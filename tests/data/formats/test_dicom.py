@@ -1,18 +1,30 @@
 """DICOM series written by pydicom: order, spacing, orientation, and labels that lie on them, against nibabel."""
 
+import os
 import sys
 
 import nibabel
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import JPEG2000Lossless, RLELossless
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
-from atrous.data.formats import label_suffix, open_source, read_header, read_image, read_values, write_label
+from atrous.data.formats import (
+    budget,
+    is_series,
+    label_suffix,
+    open_source,
+    read_header,
+    read_image,
+    read_values,
+    write_label,
+)
 from atrous.errors import UserError
 from tests.scans import ALONG_COLUMN, ALONG_ROW, NORMAL, ORIGIN, put_series, put_slice
 
 RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(-50, 1200, (7, 9, 11)).astype(np.int16)
 
 
 @pytest.fixture
@@ -126,3 +138,85 @@ def test_a_single_file_or_no_pydicom_is_said_in_one_line(tmp_path, pixels, monke
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(UserError, match=r'pip install "atrous\[medical\]"'):
         read_header(folder)
+
+
+def elements(folder, change):
+    """Change every slice of a series: `change(dataset)`."""
+    for path in sorted(folder.glob("IM*")):
+        dataset = pydicom.dcmread(path)
+        change(dataset)
+        dataset.save_as(path)
+    os.utime(folder)  # the folder is remembered by its time
+
+
+@pytest.mark.parametrize("key", [
+    "RescaleSlope", "RescaleIntercept", "Rows", "Columns", "BitsAllocated", "PixelRepresentation", "SamplesPerPixel",
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+])  # fmt: skip
+def test_elements_that_are_there_and_empty_are_named_with_their_file(tmp_path, key):
+    folder = put_series(tmp_path / "a", PIXELS)
+    elements(folder, lambda dataset: setattr(dataset, key, None))
+    for read in (read_header, read_image):
+        with pytest.raises(UserError, match=rf"IM\d+: its {key} is empty|IM\d+: it has no {key}"):
+            read(folder)
+
+
+@pytest.mark.parametrize("key", ["Modality", "SeriesInstanceUID", "NumberOfFrames", "SliceThickness"])
+def test_other_empty_elements_do_not_matter(tmp_path, key):
+    folder = put_series(tmp_path / "a", PIXELS)
+    elements(folder, lambda dataset: setattr(dataset, key, None))
+    assert read_image(folder).shape == (1, *PIXELS.shape)
+
+
+@pytest.mark.parametrize("orientation", [[1, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0]])
+def test_an_orientation_that_is_none_is_named(tmp_path, orientation):
+    folder = put_series(tmp_path / "a", PIXELS)
+    elements(folder, lambda dataset: setattr(dataset, "ImageOrientationPatient", orientation))
+    with pytest.raises(UserError, match=r"IM0000: its .* do not say where the voxels lie"):
+        read_header(folder)
+
+
+@pytest.mark.parametrize("kind", ["no mark", "no mark and no meta", "implicit without meta"])
+@pytest.mark.parametrize("suffix", [".dcm", "", ".dat"])
+def test_dicom_without_its_mark_is_known_by_its_content(tmp_path, kind, suffix):
+    folder = put_series(tmp_path / "a", PIXELS)
+    truth = read_image(folder)
+    for path in sorted(folder.glob("IM*")):
+        dataset = pydicom.dcmread(path)
+        dataset.preamble = None
+        if kind != "no mark":
+            dataset.file_meta = FileMetaDataset()
+        path.unlink()
+        implicit = kind == "implicit without meta"
+        pydicom.dcmwrite(
+            path.with_suffix(suffix), dataset, implicit_vr=implicit, little_endian=True, enforce_file_format=False,
+            force_encoding=True,
+        )  # fmt: skip
+        assert path.with_suffix(suffix).read_bytes()[128:132] != b"DICM"
+    assert is_series(folder)
+    np.testing.assert_array_equal(read_image(folder), truth)
+
+
+def test_files_that_are_dicom_by_name_alone_are_named(tmp_path):
+    folder = put_series(tmp_path / "a", PIXELS)
+    (folder / "cut.dcm").write_bytes(b"")
+    with pytest.raises(UserError, match=r"cut.dcm: its name says DICOM, its content does not: copy it again"):
+        read_header(folder)
+    for path in folder.glob("IM*"):
+        path.unlink()
+    assert is_series(folder)
+
+
+def test_a_deflated_file_that_inflates_beyond_memory_is_refused(tmp_path, monkeypatch):
+    folder = put_series(tmp_path / "a", PIXELS)
+    truth = read_image(folder)
+    for path in sorted(folder.glob("IM*")):
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        dataset.save_as(path)
+    np.testing.assert_array_equal(read_image(folder), truth)
+    monkeypatch.setattr(budget, "memory_limit", lambda: 300)
+    monkeypatch.setattr(budget, "ALWAYS", 0)
+    os.utime(folder, (1, 1))
+    with pytest.raises(UserError, match=r"IM000\d: what it inflates to needs .*: save it without deflation"):
+        read_image(folder)

@@ -1,10 +1,12 @@
 """Video files: what is sliced is what PyAV decodes, and nothing is decoded twice."""
 
+import io
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from atrous.data.formats import open_source, read_header, read_image, read_values
 from atrous.data.formats.movie import Movie, MovieWriter, index_of
@@ -106,3 +108,70 @@ def test_damage_is_named(tmp_path, movie):
         read_header(tmp_path / "cut.mp4")
     with pytest.raises(UserError, match="give a folder with a PNG for each frame"):
         read_values(movie)
+
+
+MATRICES = [
+    (1, 0, 0, 1),
+    (0, 1, -1, 0),
+    (-1, 0, 0, -1),
+    (0, -1, 1, 0),
+    (-1, 0, 0, 1),
+    (1, 0, 0, -1),
+    (0, 1, 1, 0),
+    (0, -1, -1, 0),
+]
+
+
+def set_matrix(path, a, b, c, d):
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 44
+    numbers = [round(a * 65536), round(b * 65536), 0, round(c * 65536), round(d * 65536), 0, 0, 0, 1 << 30]
+    data[at : at + 36] = b"".join(number.to_bytes(4, "big", signed=True) for number in numbers)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_all_eight_display_matrices_show_pixels_where_they_say(tmp_path, matrix):
+    path = write_movie(tmp_path / "a.mp4", make_clip(1, frames=3)[0])
+    stored = decoded(path)
+    set_matrix(path, *matrix)
+    a, b, c, d = matrix
+    y, x = np.indices(stored.shape[2:])
+    columns, rows = a * x + c * y, b * x + d * y  # where the standard shows the pixel of column x and row y
+    columns, rows = columns - columns.min(), rows - rows.min()
+    truth = np.empty((3, 3, rows.max() + 1, columns.max() + 1), np.uint8)
+    truth[:, :, rows, columns] = stored
+    assert read_header(path).shape == truth.shape
+    np.testing.assert_array_equal(read_image(path), truth)
+    np.testing.assert_array_equal(open_source(path)[:, 1, 3:9], truth[:, 1, 3:9])
+
+
+def test_a_scaled_matrix_turns_and_a_slanted_one_is_refused(tmp_path):
+    path = write_movie(tmp_path / "a.mp4", make_clip(1, frames=3)[0])
+    stored = decoded(path)
+    set_matrix(path, 2, 0, 0, -2)
+    np.testing.assert_array_equal(read_image(path), stored[:, :, ::-1])
+    for matrix in ((0.7, 0.7, -0.7, 0.7), (1, 0.5, 0, 1)):
+        set_matrix(path, *matrix)
+        with pytest.raises(UserError, match=r"a.mp4: .*is no turn by a multiple of 90 degrees"):
+            read_header(path)
+
+
+def test_a_change_of_size_is_named(tmp_path):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.time_base = 64, 48, "yuvj420p", Fraction(1, 25)
+        for time in range(8):
+            picture = Image.fromarray(np.full((48, 64, 3), 20 * time, np.uint8))
+            content = io.BytesIO()
+            (picture if time < 5 else picture.resize((32, 24))).save(content, "JPEG")
+            packet = av.Packet(content.getvalue())
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, time, time, Fraction(1, 25)
+            packet.is_keyframe = True
+            container.mux(packet)
+    assert read_header(path).shape == (3, 8, 48, 64)
+    assert open_source(path)[:, :5].shape == (3, 5, 48, 64)
+    said = r"a.mkv: frame 5 is 24 x 32, the first 48 x 64: its size changes: .* ffmpeg -i a.mkv -vf scale=64:48 new.mp4"
+    with pytest.raises(UserError, match=said):
+        read_image(path)

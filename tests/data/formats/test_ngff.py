@@ -15,6 +15,7 @@ from atrous.data.formats import (
     write_label,
     write_probabilities,
 )
+from atrous.data.formats.ngff import open_multiscale
 from atrous.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -173,3 +174,36 @@ def test_a_converted_file_is_its_first_image(tmp_path):
     zarr.create_group(tmp_path / "a.zarr", attributes={"ome": {"version": "0.5", "bioformats2raw.layout": 3}})
     put(tmp_path / "a.zarr" / "0", np.full((60, 70), 5, np.uint8), "yx")
     assert read_image(tmp_path / "a.zarr").max() == 5
+
+
+@pytest.mark.parametrize("negative", ["y", "yx", "zyx", "c"])
+@pytest.mark.parametrize("version", [2, 3])
+def test_axes_of_negative_scale_are_flipped_into_place(tmp_path, negative, version):
+    values = RNG.integers(0, 60000, (2, 3, 8, 9)).astype(np.uint16)
+    scale, shift = {"c": 1.0, "z": 2.0, "y": 0.5, "x": 0.25}, {"c": 0.0, "z": 10.0, "y": 20.0, "x": 30.0}
+    signed = [scale[name] * (-1 if name in negative else 1) for name in "czyx"]
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
+    group.create_array("0", shape=values.shape, dtype="u2", chunks=(1, 2, 4, 4))[...] = values
+    axes = [
+        {"name": n, "type": "channel"} if n == "c" else {"name": n, "type": "space", "unit": "micrometer"}
+        for n in "czyx"
+    ]
+    steps = [{"type": "scale", "scale": signed}, {"type": "translation", "translation": list(shift.values())}]
+    multiscales = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}]
+    group.attrs.update(
+        {"ome": {"version": "0.5", "multiscales": multiscales}} if version == 3 else {"multiscales": multiscales}
+    )
+    header, image = read_header(tmp_path / "a.zarr"), read_image(tmp_path / "a.zarr")
+    assert header.spacing == (2.0, 0.5, 0.25)
+    truth = np.flip(values, ["czyx".index(name) for name in negative])
+    np.testing.assert_array_equal(image, truth)
+    np.testing.assert_array_equal(open_source(tmp_path / "a.zarr")[1, 1:, 2:5, ::2], truth[1, 1:, 2:5, ::2])
+    # labels that are written for it lie on the same places: at index i of the labels, shift + scale * i
+    write_label(tmp_path / "b.zarr", (truth[0] % 3).astype(np.uint8), like=tmp_path / "a.zarr")
+    written = open_multiscale(tmp_path / "b.zarr")
+    assert written.scale == (2.0, 0.5, 0.25)
+    for axis, name in enumerate("zyx"):
+        length = values.shape[axis + 1]
+        places = shift[name] + (-1 if name in negative else 1) * scale[name] * np.arange(length)
+        assert written.translation[axis] == places.min()
+    np.testing.assert_array_equal(read_values(tmp_path / "b.zarr"), truth[0] % 3)

@@ -122,3 +122,20 @@ def test_labels_go_where_their_kind_fits():
     assert [label_suffix(name) for name in names] == [".nii", ".nii.gz", ".tif", ".png"]
     assert [label_suffix("a.jpg", ndim) for ndim in (1, 2, 3)] == [".npy", ".png", ".tif"]
     assert [label_suffix(name, 3) for name in ("a.zarr", "a.npy")] == [".zarr", ".npy"]
+
+
+@pytest.mark.parametrize(
+    "affine",
+    [
+        np.diag([1.0, 0, 1, 1]),
+        np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]),
+        np.diag([1, np.nan, 1, 1]),
+    ],
+)
+def test_a_singular_affine_is_named(tmp_path, affine):
+    image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.uint8), np.eye(4))
+    image.header.set_sform(affine, 1)
+    content = image.header.binaryblock + bytes(4) + bytes(120)
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(UserError, match=r"a.nii: its affine is singular: .*: write its sform or qform anew"):
+        read_header(tmp_path / "a.nii")

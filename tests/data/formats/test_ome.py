@@ -131,3 +131,26 @@ def test_pages_without_further_word_are_slices(tmp_path):
     header = read_header(tmp_path / "a.tif")
     assert (header.shape, header.axes, header.spacing) == ((1, 4, 30, 40), None, None)
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[0], values)
+
+
+@pytest.mark.parametrize("name", ["../secret.ome.tif", "/etc/passwd", "missing.ome.tif"])
+def test_parts_of_an_image_that_are_elsewhere_or_missing_are_refused(tmp_path, name):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    put(tmp_path / "secret.ome.tif", np.ones((30, 40), np.uint8), "YX")
+    path = put(folder / "a.ome.tif", np.zeros((30, 40), np.uint8), "YX")
+    with tifffile.TiffFile(path) as file:
+        xml = file.ome_metadata
+    assert "<TiffData " in xml
+    start = xml.index("<TiffData ")
+    end = xml.index(">", xml.index("TiffData>", start)) if "</TiffData>" in xml else xml.index("/>", start) + 1
+    uuid = "urn:uuid:00000000-0000-0000-0000-000000000001"
+    more = f'<TiffData IFD="0" PlaneCount="1"><UUID FileName="{name}">{uuid}</UUID></TiffData>'
+    tifffile.tiffcomment(path, (xml[:start] + more + xml[end + 1 :]).encode())
+    for read in (read_header, read_image, read_values, open_source):
+        with pytest.raises(UserError, match=r"a.ome.tif: its OME-XML names the file .*, which is not in its folder"):
+            read(path)
+    if name.startswith(".."):
+        put(folder / "b.ome.tif", np.full((30, 40), 7, np.uint8), "YX")
+        tifffile.tiffcomment(path, (xml[:start] + more.replace(name, "b.ome.tif") + xml[end + 1 :]).encode())
+        assert read_image(path).shape == (1, 30, 40)

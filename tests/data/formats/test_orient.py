@@ -1,4 +1,4 @@
-"""Labels stored in other directions than their scan, against nibabel's own reorientation."""
+"""Arrays in other directions than they are shown or than their scan, against Pillow's and nibabel's reorientation."""
 
 import nibabel
 import numpy as np
@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from PIL import Image, ImageOps
 
 from atrous.data.formats import read_header, read_values
-from atrous.data.formats.orient import turn_between
+from atrous.data.formats.orient import turn_between, upright
+from atrous.data.source import Turned
 
 OBLIQUE = np.array([[0.7, -0.2, 0.1, 7], [0.2, 0.7, 0.3, -3], [-0.1, -0.2, 2.4, 11], [0, 0, 0, 1]])
 
@@ -50,3 +52,17 @@ def test_a_file_in_ras_lies_on_its_scan_in_lps(tmp_path):
     header = read_header(tmp_path / "ras.nii.gz")
     turn = turn_between(header.affine, scan.affine, header.size)
     np.testing.assert_array_equal(turn(read_values(tmp_path / "ras.nii.gz")), data.T)
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_orientations_are_those_of_pillow(orientation):
+    values = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    image = Image.fromarray(values)
+    image.getexif()[274] = orientation
+    turn = upright(orientation, 2)
+    truth = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(values if turn is None else turn(values), truth)
+    lazy = Turned(values, (0, 1), ()) if turn is None else Turned(values, turn.order, turn.mirrored)
+    assert lazy.shape == truth.shape
+    for key in (np.s_[1:3, ::2], np.s_[::-1], np.s_[-1, 2:], np.s_[..., 1], np.s_[3:0:-2, 2:2], np.s_[2, -3:-1]):
+        np.testing.assert_array_equal(lazy[key], truth[key])

@@ -90,3 +90,13 @@ def test_a_record_without_its_signal_file_is_named(record):
     path.with_suffix(".dat").unlink()
     with pytest.raises(UserError, match=r"100\.hea: cannot be read"):
         read_image(path)
+
+
+@pytest.mark.parametrize("name", ["../secret.dat", "/etc/passwd", "..\\secret.dat", "file:///etc/passwd"])
+def test_a_header_that_names_a_file_elsewhere_is_refused(tmp_path, name):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "secret.dat").write_bytes(bytes(400))
+    (tmp_path / "data/r.hea").write_text(f"r 1 100 100\n{name} 16 200 16 0 0 0 0 a\n")
+    for read in (read_header, read_image, open_source, channel_names):
+        with pytest.raises(UserError, match=r"r.hea: it names the signal file .*, which is not in its folder: copy"):
+            read(tmp_path / "data/r.hea")

@@ -3,7 +3,7 @@ import gzip
 import numpy as np
 import pytest
 
-from atrous.data.genomes.fasta import open_sequence, sequence_lengths
+from atrous.data.genomes.fasta import clear, open_sequence, sequence_lengths
 from atrous.data.genomes.letters import encode, one_hot
 from atrous.errors import UserError
 from tests.genomes import random_bases, write_fasta
@@ -71,3 +71,23 @@ def test_unknown_sequences_and_missing_files_are_named(tmp_path):
         open_sequence(path, "chrX")
     with pytest.raises(UserError, match="no such file"):
         sequence_lengths(tmp_path / "none.fa")
+
+
+@pytest.mark.parametrize("pack", [lambda text: text, gzip.compress], ids=["plain", "gzip"])
+def test_records_without_bases_and_lines_that_end_in_cr_are_named(tmp_path, pack):
+    path = tmp_path / ("a.fa" if pack(b"") == b"" else "a.fa.gz")
+    for text in (b">c1\nACGT\n>c2\n\n>c3\nAC\n", b">c2\n", b">c1\nACGT\n>c2\n", b">c2\n>c3\nACGT\n"):
+        path.write_bytes(pack(text))
+        clear()
+        with pytest.raises(
+            UserError, match=r"a.fa.*: (sequence c2 has no bases: remove the name|.*no sequence|cannot)"
+        ):
+            sequence_lengths(path)
+    path.write_bytes(pack(b">c1 x\rACGT\rACGT\r>c2\rAC\r"))
+    clear()
+    with pytest.raises(UserError, match=r"its lines end in CR alone \(old Mac\)"):
+        sequence_lengths(path)
+    path.write_bytes(pack(b">c1 x\r\nACGT\r\nACGT\r\n>c2\r\nAC\r\n"))
+    clear()
+    assert sequence_lengths(path) == {"c1": 8, "c2": 2}
+    assert open_sequence(path, "c1")[:, 3:6].argmax(0).tolist() == [3, 0, 1]

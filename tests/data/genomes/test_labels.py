@@ -38,13 +38,28 @@ def test_the_frame_goes_on_across_a_joint_and_across_the_origin():
     joined, _ = frames(label([Feature("s", "CDS", ((0, 4), (5, 7)), "+")], NAMES, 8))
     assert joined == [1, 2, 3, 1, 0, 2, 3, 0]
     for parts in (((7, 10), (0, 3)), ((7, 13),)):
-        plus, _ = frames(label([Feature("s", "CDS", parts, "+")], NAMES, 10))
+        plus, _ = frames(label([Feature("s", "CDS", parts, "+", circular=True)], NAMES, 10))
         assert plus == [1, 2, 3, 0, 0, 0, 0, 1, 2, 3]
         _, minus = frames(
-            label([Feature("s", "CDS", ((0, 3), (6, 10)) if len(parts) > 1 else ((6, 13),), "-")], NAMES, 10)
+            label(
+                [Feature("s", "CDS", ((0, 3), (6, 10)) if len(parts) > 1 else ((6, 13),), "-", circular=True)],
+                NAMES,
+                10,
+            )
         )
         assert minus == [3, 2, 1, 0, 0, 0, 1, 3, 2, 1]
-        assert sets(label([Feature("s", "CDS", parts, "+")], NAMES, 10)) == [1, 1, 1, 0, 0, 0, 0, 1, 1, 1]
+        assert sets(label([Feature("s", "CDS", parts, "+", circular=True)], NAMES, 10)) == [
+            1,
+            1,
+            1,
+            0,
+            0,
+            0,
+            0,
+            1,
+            1,
+            1,
+        ]
 
 
 def test_the_phase_says_where_the_first_codon_begins():
@@ -73,3 +88,38 @@ def test_parts_are_read_as_hand_made_truth_says(gaps, strand):
         truth[base] = number % 3 + 1
     assert list(frames(labels)["+-".index(strand)]) == truth.tolist()
     assert in_order(feature, at + 1) == (sorted(parts) if strand == "+" else sorted(parts)[::-1])
+
+
+def test_on_a_linear_sequence_nothing_goes_on_at_the_origin():
+    for strand in "+-":
+        for parts in (((7, 13),), ((0, 3), (7, 10))):
+            labels = label([Feature("s", "CDS", parts, strand)], NAMES, 10)
+            inside = np.zeros(10, bool)
+            for start, end in parts:
+                inside[start:end] = True
+            assert ((labels & 0xFF) != 0).tolist() == inside.tolist()
+    plus, _ = frames(label([Feature("s", "CDS", ((7, 13),), "+")], NAMES, 10))
+    assert plus == [0, 0, 0, 0, 0, 0, 0, 1, 2, 3]
+    _, minus = frames(label([Feature("s", "CDS", ((6, 11),), "-")], NAMES, 10))  # read from base 10, which is cut off
+    assert minus == [0, 0, 0, 0, 0, 0, 2, 1, 3, 2]
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=4), st.sampled_from("+-"), st.integers(0, 2))
+def test_phases_of_parts_say_the_same_as_going_on_from_part_to_part(sizes, strand, phase):
+    starts = np.cumsum([0, *(size + 2 for size in sizes)])[:-1]
+    parts = [(int(start), int(start + size)) for start, size in zip(starts, sizes, strict=True)]
+    length = parts[-1][1]
+    read, phases = 0, {}
+    for start, end in parts if strand == "+" else parts[::-1]:
+        phases[start, end] = (phase - read) % 3
+        read += end - start
+    shown = Feature("s", "CDS", tuple(parts), strand, phase=phase)
+    said = Feature("s", "CDS", tuple(parts), strand, phase=phase, phases=tuple(phases[part] for part in parts))
+    assert label([shown], NAMES, length).tolist() == label([said], NAMES, length).tolist()
+
+
+def test_parts_have_phases_of_their_own_unless_all_are_zero_and_cannot_be():
+    slipped = Feature("s", "CDS", ((0, 4), (4, 9)), "+", phases=(0, 1))  # not what goes on from four bases
+    assert frames(label([slipped], NAMES, 9))[0] == [1, 2, 3, 1, 3, 1, 2, 3, 1]
+    zeros = Feature("s", "CDS", ((0, 4), (4, 9)), "+", phases=(0, 0))
+    assert frames(label([zeros], NAMES, 9))[0] == [1, 2, 3, 1, 2, 3, 1, 2, 3]

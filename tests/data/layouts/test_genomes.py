@@ -1,3 +1,5 @@
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -100,3 +102,51 @@ def test_features_that_nobody_named_are_asked_for(tmp_path):
     (tmp_path / "x.gff").unlink()
     with pytest.raises(UserError, match="no features"):
         open_dataset(tmp_path)
+
+
+def write_signal(path, sizes):
+    pyBigWig = pytest.importorskip("pyBigWig")
+    with closing(pyBigWig.open(str(path), "w")) as file:
+        file.addHeader(list(sizes.items()))
+        for name, size in sizes.items():
+            file.addEntries(name, 0, values=[1.0] * size, span=1, step=1)
+
+
+@pytest.mark.parametrize("name", ["s.signal.bw", "s.CDS.bw"])  # a further channel, a label
+def test_a_bigwig_that_names_no_sequence_alike_is_an_error_that_names_both(tmp_path, name):
+    write_fasta(tmp_path / "s.fa", {"chr1": "ACGT" * 50, "chr2": "ACGT" * 50})
+    write_gff(tmp_path / "s.gff", [("chr1", "CDS", 1, 9, "+", "ID=a"), ("chr2", "CDS", 1, 9, "-", "ID=b")])
+    (tmp_path / "dataset.toml").write_text('classes = ["CDS"]\n')
+    write_signal(tmp_path / name, {"1": 200, "2": 200})
+    said = (
+        "it has none of the sequences of the FASTA file: its names are 1, 2, those of FASTA chr1, chr2: name them alike"
+    )
+    try:
+        lines = [fault.line() for fault in check(tmp_path).errors]
+    except UserError as error:
+        lines = [str(error)]
+    assert any(name in line and said in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["s.signal.bw", "s.CDS.bw"])
+def test_a_bigwig_that_lacks_a_sequence_is_said(tmp_path, name):
+    write_fasta(tmp_path / "s.fa", {"chr1": "ACGT" * 50, "chr2": "ACGT" * 50})
+    write_gff(tmp_path / "s.gff", [("chr1", "CDS", 1, 9, "+", "ID=a"), ("chr2", "CDS", 1, 9, "-", "ID=b")])
+    (tmp_path / "dataset.toml").write_text('classes = ["CDS"]\n')
+    write_signal(tmp_path / name, {"chr1": 200})
+    assert f"{name} lacks 1 of 2 sequences (chr2): they are read as 0" in check(tmp_path).notes
+
+
+def test_features_beyond_a_linear_sequence_are_errors_and_on_circles_go_on(tmp_path):
+    for circular in (False, True):
+        write_fasta(tmp_path / "s.fa", {"x": "ACGT" * 50, "y": "ACGT" * 50})
+        more = ";Is_circular=true" if circular else ""
+        rows = [(name, "region", 1, 200, "+", f"ID={name}{more}") for name in "xy"]
+        rows += [(name, "CDS", 190, 204, "+", f"ID=c{name}") for name in "xy"]
+        write_gff(tmp_path / "s.gff", rows)
+        lines = [fault.line() for fault in check(tmp_path).errors]
+        assert bool(lines) != circular
+        assert circular or any("s.gff: 1 feature beyond the 200 bases of x, the first at 190..204" in o for o in lines)
+        if circular:
+            bits = open_dataset(tmp_path).samples[0].target.read() & 1
+            assert np.flatnonzero(bits).tolist() == [0, 1, 2, 3, *range(189, 200)]

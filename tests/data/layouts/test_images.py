@@ -1,11 +1,15 @@
 import shutil
 import unicodedata
 
+import numpy as np
 import pytest
+import zarr
 
+from atrous.data.dataset import open_dataset
 from atrous.data.description import Description, read_description
 from atrous.data.layouts.table import find_layout
 from atrous.errors import UserError
+from atrous.verbs.check import check
 from tests.data.data_folders import picture, save, stripes
 
 NAMES = {"train": ("a", "b"), "val": ("c",)}
@@ -217,3 +221,35 @@ def test_wrong_names_in_splits_are_said(flat, toml, said):
     root = flat(toml=toml)
     with pytest.raises(UserError, match=said):
         find_layout(root, read_description(root))
+
+
+@pytest.mark.parametrize("slices", [2, 4, 24, 32, 40])
+@pytest.mark.parametrize("suffix", [".npy", ".zarr"])
+def test_arrays_of_few_slices_are_volumes_where_their_masks_have_as_many(tmp_path, slices, suffix):
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        for folder, array in (
+            ("images", rng.random((slices, 40, 48), np.float32)),
+            ("masks", rng.integers(0, 2, (slices, 40, 48), np.uint8)),
+        ):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            path = tmp_path / folder / f"{i}{suffix}"
+            np.save(path, array) if suffix == ".npy" else zarr.save_array(path, array)
+    dataset = open_dataset(tmp_path)
+    sample = dataset.samples[0]
+    assert sample.image.load().shape == (1, slices, 40, 48)
+    assert sample.target.read().shape == (slices, 40, 48)
+    assert check(tmp_path).ok
+
+
+def test_arrays_with_flat_masks_have_channels_and_slices_come_first(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for i in range(3):
+        np.save(tmp_path / f"images/{i}.npy", np.random.default_rng(i).random((24, 40, 48)))
+        np.save(tmp_path / f"masks/{i}.npy", np.random.default_rng(i).integers(0, 2, (40, 48)))
+    assert open_dataset(tmp_path).samples[0].image.load().shape == (24, 40, 48)
+    for i in range(3):
+        np.save(tmp_path / f"images/{i}.npy", np.random.default_rng(i).random((40, 48, 24)))
+        np.save(tmp_path / f"masks/{i}.npy", np.random.default_rng(i).integers(0, 2, (40, 48, 24)))
+    assert any("its slices are along the last axis" in fault.line() for fault in check(tmp_path).errors)

@@ -151,3 +151,20 @@ def test_the_fingerprint_comes_back_from_json_and_knows_the_foreground(tmp_path)
     assert found.foreground.low[1] == pytest.approx(100 - 2.6 * 10, abs=6)
     assert found.foreground.mean == pytest.approx((0, 100), abs=1)
     assert found.case_scale == pytest.approx(1.0, abs=0.1)
+
+
+def test_the_doctor_warns_of_an_affine_with_other_distances_than_the_spacing(tmp_path):
+    """As in the VINCI data: the sform lacks the scale."""
+    for folder, values in (("images", np.float32), ("masks", np.uint8)):
+        (tmp_path / folder).mkdir()
+        for i in range(3):
+            data = np.random.default_rng(i).integers(0, 2, (8, 8, 8)).astype(values)
+            image = nibabel.Nifti1Image(data, None)
+            image.header.set_sform(np.diag([-1.0, 1, 1, 1]), 2)
+            image.header["pixdim"][1:4] = [0.86, 0.86, 0.79]
+            image.to_filename(tmp_path / folder / f"{i}.nii.gz")
+    lines = [fault.line() for fault in check(tmp_path).faults if fault.severity == "warning"]
+    assert len(lines) == 3  # one for each image, which the report puts together
+    assert (
+        "its voxels are 0.79 x 0.86 x 0.86 apart (pixdim), but 1 x 1 x 1 by its affine: the first is used" in lines[0]
+    )

@@ -1,15 +1,17 @@
 """Signals with labels in the same file."""
 
+import datetime
 import re
 
 import numpy as np
+import pyedflib
 import pytest
 
 from atrous.data.dataset import open_dataset
-from atrous.data.formats import read_header, read_image, read_words, write_label
+from atrous.data.formats import read_header, read_image, read_values, read_words, write_label
 from atrous.errors import UserError
 from atrous.verbs.check import check
-from tests.data.formats.recordings import write_edf_signals
+from tests.data.formats.recordings import write_edf, write_edf_signals
 
 RNG = np.random.default_rng(0)
 WORDS = np.array(["na", "p", "qrs", "t"])
@@ -161,3 +163,82 @@ def test_the_real_ecg(shared_data):
     assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 96, "val": 24}
     assert dataset.classes == ("na", "p", "a", "t")
     assert dataset.spacing == (0.004,)
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_may_end_in_any_way(tmp_path, end):
+    (tmp_path / "a.csv").write_bytes(end.join(["a,label", "1,0", "", "2,1", "3,1", ""]).encode())
+    assert read_header(tmp_path / "a.csv").shape == (1, 3)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.csv"), [[1, 2, 3]])
+    np.testing.assert_array_equal(read_values(tmp_path / "a.csv"), [0, 1, 1])
+
+
+def night(folder, number, kind=("E0-PSG", "EC-Hypnogram"), later=0):
+    """A recording of Sleep-EDF and its hypnogram, in a file of its own without signals."""
+    stages = np.random.default_rng(number).integers(0, 3, 8)
+    write_edf(folder / f"SC40{number}1{kind[0]}.edf", [np.repeat(stages * 50.0, 30 * 10)], [10])
+    texts = ["Sleep stage W", "Sleep stage 2", "Sleep stage ?"]
+    path = folder / f"SC40{number}1{kind[1]}.edf"
+    with pyedflib.EdfWriter(str(path), 0, file_type=pyedflib.FILETYPE_EDFPLUS) as writer:
+        if later:
+            started = datetime.datetime(1985, 1, 1) + datetime.timedelta(seconds=later)
+            writer.setStartdatetime(started)
+        for i, stage in enumerate(stages):
+            writer.writeAnnotation(30 * i - later, 30, texts[stage])
+    return stages
+
+
+def same_start(folder):
+    """pyedflib writes the time of day as the start: give all files one."""
+    for path in folder.glob("*.edf"):
+        content = bytearray(path.read_bytes())
+        content[168:184] = b"01.01.8500.00.00"
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", [("E0-PSG", "EC-Hypnogram"), ("", "_hypnogram"), ("-PSG", "-Hypnogram")])
+def test_hypnograms_in_files_of_their_own_are_paired(tmp_path, kind):
+    stages = {number: night(tmp_path, number, kind) for number in range(4)}
+    same_start(tmp_path)
+    dataset = open_dataset(tmp_path)
+    assert dataset.classes == ("Sleep stage 2", "Sleep stage ?", "Sleep stage W")
+    assert len(dataset.samples) == 4
+    for sample in dataset.samples:
+        number = int(sample.image.path.name[4])
+        labels = np.array([2, 0, 1])[stages[number]]
+        np.testing.assert_array_equal(sample.target.read(), np.repeat(labels, 300))
+    assert check(tmp_path).ok
+
+
+def test_a_hypnogram_without_its_recording_is_named(tmp_path):
+    for number in range(3):
+        night(tmp_path, number)
+    (tmp_path / "SC4001E0-PSG.edf").rename(tmp_path / "other.edf")
+    same_start(tmp_path)
+    with pytest.raises(UserError, match=r"SC4001EC-Hypnogram.edf: it has annotations and no signals, and no recording"):
+        open_dataset(tmp_path)
+
+
+def test_annotations_of_another_time_are_moved_or_named(tmp_path):
+    stages = {number: night(tmp_path, number) for number in range(3)}
+    same_start(tmp_path)
+    path = tmp_path / "SC4011EC-Hypnogram.edf"
+    content = bytearray(path.read_bytes())
+    content[168:184] = b"01.01.8500.01.00"  # a minute later: two stages
+    path.write_bytes(content)
+    sample = next(s for s in open_dataset(tmp_path).samples if "SC4011" in s.name)
+    truth = np.repeat(np.array([2, 0, 1])[stages[1]], 300)
+    read = sample.target.read()
+    np.testing.assert_array_equal(read[600:], truth[:-600])
+    assert (read[:600] == 255).all()
+    content[168:184] = b"02.01.8500.00.00"
+    path.write_bytes(content)
+    faults = [fault.line() for fault in check(tmp_path).errors]
+    assert any("SC4011EC-Hypnogram.edf: it begins at 1985-01-02" in line for line in faults)
+
+
+def test_a_data_set_in_which_no_recording_can_be_read_is_named(tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.edf").write_bytes(b"0       " + bytes(300))
+    with pytest.raises(UserError, match=r"\d.edf: cannot be read"):
+        check(tmp_path)
