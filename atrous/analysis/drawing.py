@@ -19,7 +19,7 @@ INK, RULE = "#30343b", "#dfe2e7"
 def panels(
     count: int, width: float = 4.0, height: float = 3.4, columns: int | None = None
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `count` charts, each `width` x `height` inches: in a row, or in rows of so many `columns`."""
+    """Return a figure with `count` charts of `width` x `height` inches, in one row or in rows of so many `columns`."""
     columns = columns or count
     rows = -(-count // columns)
     layout = ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.06)

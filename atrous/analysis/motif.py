@@ -24,6 +24,7 @@ class Motif:
         counts: `(4, width)`, number of sites with A, C, G, T at each position.
         source: where the motif comes from: a filter, a number of seqlets, or the identifier in a database.
         score: the number that motifs are sorted by, largest first.
+        both_strands: whether it was found on either strand about as often, so that it has no direction of its own.
 
     >>> motif = Motif("start", np.array([[9, 0, 0], [0, 0, 0], [0, 0, 9], [0, 9, 0]]))
     >>> motif.consensus, motif.sites, motif.reverse().consensus
@@ -34,6 +35,7 @@ class Motif:
     counts: np.ndarray
     source: str = ""
     score: float = 0.0
+    both_strands: bool = False
 
     @property
     def width(self) -> int:

@@ -20,6 +20,8 @@ from atrous.analysis.similarity import Match, nearest
 from atrous.errors import UserError
 
 METHODS = ("integrated", "gradients", "filters")
+SAME = 0.9
+"""Similarity to a known motif above which a motif is taken to be that one, and is written on its strand."""
 _MOST = 16  # logos in one picture at most
 
 
@@ -40,8 +42,19 @@ class Motifs:
     matches: tuple[tuple[Match, ...], ...] = field(default=())
 
     def compared(self, known: Sequence[Motif], most: int = 3) -> "Motifs":
-        """Return a copy with the `most` most similar motifs of `known` for each motif (see `similarity.nearest`)."""
-        return replace(self, matches=tuple(tuple(nearest(motif, known, most)) for motif in self.motifs))
+        """Return a copy with the `most` most similar motifs of `known` for each motif (see `similarity.nearest`).
+
+        A motif that was found on both strands is written as the most similar known one is, if that is much like it.
+        """
+        written, found = [], []
+        for motif in self.motifs:
+            matches = nearest(motif, known, most)
+            if motif.both_strands and matches and matches[0].strand == "-" and matches[0].similarity >= SAME:
+                motif = motif.reverse()  # noqa: PLW2901
+                matches = nearest(motif, known, most)
+            written.append(motif)
+            found.append(tuple(matches))
+        return replace(self, motifs=tuple(written), matches=tuple(found))
 
     def to_dict(self) -> dict[str, Any]:
         """Return numbers, strings and lists for JSON."""

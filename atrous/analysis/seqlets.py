@@ -11,7 +11,7 @@ Importance Scores"):
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from atrous.analysis.motif import Motif
 
 MOST = 400
 """Largest number of seqlets per class; the strongest are used."""
+ONE_STRAND = 0.75
+"""Share of a motif's seqlets on one strand above which this is the strand that it is read on."""
 ALIKE = 0.5
 """Least cosine similarity to a cluster's center at which a seqlet joins the cluster."""
 
@@ -31,11 +33,13 @@ class Seqlet:
         letters: `(4, W)`, one-hot, channels A, C, G, T.
         values: `(W,)`, contribution of each base.
         score: sum of the contributions in its window, without the flanks.
+        turned: whether it was turned to the other strand.
     """
 
     letters: np.ndarray
     values: np.ndarray
     score: float
+    turned: bool = False
 
     @property
     def pattern(self) -> np.ndarray:
@@ -99,14 +103,33 @@ def gather(seqlets: Sequence[Seqlet], name: str, *, fewest: int = 10) -> list[Mo
             assigned[best].append(ranked[best][1])
     large = sorted((cluster for cluster in assigned if len(cluster) >= fewest), key=len, reverse=True)
     return [
-        Motif(
-            name if i == 0 else f"{name}.{i + 1}",
-            _counts(cluster),
-            f"{len(cluster)}_seqlets",
-            float(np.mean([seqlet.score for seqlet in cluster])),
-        ).trimmed()
+        _oriented(
+            Motif(
+                name if i == 0 else f"{name}.{i + 1}",
+                _counts(cluster),
+                f"{len(cluster)}_seqlets",
+                float(np.mean([seqlet.score for seqlet in cluster])),
+            ).trimmed(),
+            float(np.mean([seqlet.turned for seqlet in cluster])),
+        )
         for i, cluster in enumerate(large)
     ]
+
+
+def _oriented(motif: Motif, turned: float) -> Motif:
+    """Return a motif as most of its seqlets are read in their sequences; `turned` is the share that is not.
+
+    A motif that occurs about as often on either strand has no direction of its own. It is written so that its consensus
+    comes first in the alphabet, until it is compared with known ones.
+
+    >>> word = Motif("word", np.eye(4)[[3, 2, 3, 0, 0, 3, 1]].T * 9)
+    >>> [(_oriented(word, share).consensus, _oriented(word, share).both_strands) for share in (0.1, 0.5, 0.9)]
+    [('TGTAATC', False), ('GATTACA', True), ('GATTACA', False)]
+    """
+    both = 1 - ONE_STRAND <= turned <= ONE_STRAND
+    other = motif.reverse()
+    turn = other.consensus.upper() < motif.consensus.upper() if both else turned > ONE_STRAND
+    return replace(other if turn else motif, both_strands=both)
 
 
 def _counts(cluster: Sequence[Seqlet]) -> np.ndarray:
@@ -140,14 +163,16 @@ def _aligned(center: np.ndarray, seqlet: Seqlet) -> tuple[float, Seqlet]:
     length, most = center.shape[1], center.shape[1] // 2
     scale = max(float(np.linalg.norm(center) * np.linalg.norm(seqlet.pattern)), 1e-12)
     best = (-np.inf, 0, seqlet)
-    for turned in (seqlet, Seqlet(seqlet.letters[::-1, ::-1], seqlet.values[::-1], seqlet.score)):
+    other = Seqlet(seqlet.letters[::-1, ::-1], seqlet.values[::-1], seqlet.score, not seqlet.turned)
+    for turned in (seqlet, other):
         overlaps = np.sum([np.correlate(x, y, "full") for x, y in zip(center, turned.pattern, strict=True)], axis=0)
         middle = overlaps[length - 1 - most : length + most]
         index = int(np.argmax(middle))
         if middle[index] > best[0]:
             best = (float(middle[index]), index - most, turned)
     overlap, shift, turned = best
-    return overlap / scale, Seqlet(_shifted(turned.letters, shift), _shifted(turned.values, shift), turned.score)
+    letters, values = _shifted(turned.letters, shift), _shifted(turned.values, shift)
+    return overlap / scale, Seqlet(letters, values, turned.score, turned.turned)
 
 
 def _shifted(values: np.ndarray, shift: int) -> np.ndarray:

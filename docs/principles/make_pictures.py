@@ -118,7 +118,7 @@ def slid() -> None:
     for row, column in torch.nonzero(peaks).tolist():
         is_three = any(digit == 3 and abs(r - row) + abs(c - column) < 3 for (r, c), digit in truth.items())
         outline(left, [(row, row + 8), (column, column + 8)], COLORS[2 if is_three else 1])
-    left.set_title("input, 44 x 100; taken for a 3: rightly (green), wrongly (orange)")
+    left.set_title("input, 44 x 100; taken for a 3: a 3 (green) or another digit (orange)")
     image(right, probability.numpy(), top=1.0)
     right.set_title("probability of a 3 whose corner is here, 37 x 93")
     save(figure, HERE / "slid.png")

@@ -164,7 +164,7 @@ def test_networks_that_do_not_fit_are_refused():
         def forward(self, x, y):
             return x + y
 
-    with pytest.raises(UserError, match="Two: does not run on inputs of shape"):
+    with pytest.raises(UserError, match=r"Two: takes 2 inputs \(x, y\)"):
         attribute(Two(), picture(2, 6, 6), target=0)
     with pytest.raises(UserError, match="return one result per input"):
         attribute(nn.Flatten(0), picture(2, 6, 6), target=0)

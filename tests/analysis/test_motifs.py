@@ -10,7 +10,8 @@ from torch import nn
 from atrous.analysis import motifs
 from atrous.analysis.contributions import contributions
 from atrous.analysis.motif import LETTERS, Motif
-from atrous.analysis.motifs import filter_motifs
+from atrous.analysis.motifs import Motifs, filter_motifs
+from atrous.analysis.seqlets import Seqlet, gather
 from atrous.analysis.similarity import similarity
 from atrous.errors import UserError
 
@@ -61,6 +62,31 @@ def test_the_motif_of_a_class_is_its_word(method, tmp_path):
     assert json.loads(json.dumps(compared.to_dict()))["motifs"][0]["matches"][0]["similarity"] > 0.97
     assert WORDS[0] in compared.text()
     assert compared.draw(tmp_path / "logos.png").stat().st_size > 5000
+
+
+def test_a_motif_of_one_strand_is_written_as_it_is_read():
+    result = motifs(reads_words(), planted(), classes=("none", *WORDS), width=8)
+    for motif in result.motifs:
+        assert not motif.both_strands
+        assert similarity(motif, word(motif.name)).strand == "+"
+        assert result.compared([word(motif.name).reverse()]).motifs[0].both_strands is False
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_motif_of_both_strands_is_written_as_the_known_one(first):
+    text = "GATTACAG"
+    letters = np.eye(4)[[LETTERS.index(base) for base in text]].T
+    seqlets = [
+        Seqlet((letters if i % 2 == first else letters[::-1, ::-1]).copy(), np.ones(8), 1.0 - i / 100)
+        for i in range(20)
+    ]
+    (motif,) = gather(seqlets, "word")
+    assert motif.both_strands
+    assert motif.sites == 20
+    assert motif.consensus == "CTGTAATC"  # before GATTACAG in the alphabet, whichever seqlet came first
+    found = Motifs("net", "integrated", (motif,)).compared([word(text)])
+    assert found.motifs[0].consensus == text
+    assert found.matches[0][0].strand == "+"
 
 
 def test_filters_are_the_windows_that_activate_them():
