@@ -70,7 +70,7 @@ class OmeZarrFormat(Format):
     @property
     def errors(self) -> Errors:
         """See `Format.errors`."""
-        return (OSError, ValueError, KeyError, TypeError, IndexError, RuntimeError, MemoryError)
+        return (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 
     def claims(self, path: Path) -> bool:
         """Return whether a zarr folder is a group, as OME-Zarr is, and not one array."""
@@ -153,6 +153,8 @@ def open_multiscale(path: Path) -> Multiscale:
     first = metadata["multiscales"][0]
     version = str(metadata.get("version", first.get("version", "0.4")))
     array = group[first["datasets"][0]["path"]]
+    if not hasattr(array, "dtype"):
+        raise ValueError(f"its finest level {first['datasets'][0]['path']!r} is a group, not an array")
     require_plain(path, array)
     axes = tuple(axis if isinstance(axis, dict) else {"name": str(axis)} for axis in first.get("axes", _DEFAULT))
     if len(axes) != array.ndim:

@@ -33,7 +33,7 @@ class ZarrFormat(Format):
     @property
     def errors(self) -> Errors:
         """See `Format.errors`."""
-        return (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError)
+        return (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, MemoryError)
 
     def header(self, path: Path) -> Header:
         """See `Format.header`."""

@@ -207,3 +207,13 @@ def test_axes_of_negative_scale_are_flipped_into_place(tmp_path, negative, versi
         places = shift[name] + (-1 if name in negative else 1) * scale[name] * np.arange(length)
         assert written.translation[axis] == places.min()
     np.testing.assert_array_equal(read_values(tmp_path / "b.zarr"), truth[0] % 3)
+
+
+def test_a_finest_level_that_is_no_array_is_named(tmp_path):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_group("0")
+    axes = [{"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
+    for read in (read_header, read_image, read_values, open_source):
+        with pytest.raises(UserError, match=r"a.zarr: .*its finest level '0' is a group"):
+            read(tmp_path / "a.zarr")
