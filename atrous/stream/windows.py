@@ -39,9 +39,9 @@ from atrous.stream.source import checked_sink, read_box, write_box
 from atrous.stream.values import constants, evaluate
 
 CORE = {1: 65536, 2: 512, 3: 64}
-"""Input positions of a window along each axis, its halo left out, for networks of 1, 2 and 3 axes."""
+"""Input positions along each axis of a window without its halo, to begin with, for networks of 1, 2 and 3 axes."""
 SMALLEST = 32
-"""Input positions along each axis, halo left out, below which windows are not made smaller to fit into memory."""
+"""To fit into memory the length in `CORE` is halved, but not below this one."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def axis_windows(field: AxisField, step: int, size: int, wanted: tuple[int, int]
     """Return windows of about `size` input rows along one axis that together give the output rows `wanted`.
 
     An output row depends on the input rows that lie under it and on `field.halo` more before and after them. `step` is
-    the network's period in input rows. If the input's length is no multiple of `step`, the last window is longer than
-    the others by the remainder.
+    the network's period in input rows. `size` includes the halo. A window that would pass the end of the input is moved
+    back so that it ends there; if the input's length is no multiple of `step`, it is longer by the remainder.
 
     >>> field = AxisField(0, 1000, 1000, 1.0, 31, -15.0, (15, 15))
     >>> [(w.start, w.stop, w.lo, w.hi) for w in axis_windows(field, 8, 512, (0, 1000))]

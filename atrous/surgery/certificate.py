@@ -24,7 +24,8 @@ from atrous.surgery.copies import copied
 TOLERANCE = 1e-4
 """The largest relative error that a surgery may have. Networks in types of fewer digits are compared in float32."""
 SMALLEST_CHANNEL = 0.01
-"""An error is divided by the largest |value| of its channel, but by no less than this part of that of all channels."""
+"""The error of a channel is divided by its largest |value|, or by this fraction of the largest |value| of all channels
+if that is more: a channel of almost nothing but zeros would otherwise look wrong by rounding alone."""
 TINY = 1e-30
 """Replaces a largest value of zero in a division."""
 

@@ -114,7 +114,7 @@ def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: Ev
 
 
 def video_examples(predictor: Predictor, dataset: Dataset, split: str, result: EvaluationResult) -> list[Example]:
-    """Return one frame of each of the best and the worst videos: the one whose truth has most labeled positions."""
+    """Return one frame of each of the best and the worst videos: that in whose truth most positions have a class."""
     return _examples(predictor, dataset, split, result, _busiest_frame)
 
 

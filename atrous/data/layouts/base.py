@@ -23,7 +23,7 @@ class Layout:
         ignore: file values that the layout says count for nothing, else None.
         channel_names: names of the channels, where the layout knows them (nnU-Net's dataset.json).
         kind: the kind of data: how it is checked, planned, fed, predicted and reported (`verbs/kinds.py`).
-        task: name of the task that is learned unless the recipe names another, such as "semantic" or "stranded".
+        task: name of the task that is learned unless dataset.toml names another, such as "semantic" or "stranded".
         classes_are_final: whether `classes` already takes dataset.toml into account (genomes: it names features, the
             classes are features on either strand).
     """
