@@ -31,6 +31,7 @@ from atrous.labels import IGNORE
 _MISSING = 'maps need rasterio: pip install "atrous[geo]"'
 rasterio: Any = Library("rasterio", _MISSING)
 enums: Any = Library("rasterio.enums", _MISSING)
+gdal_errors: Any = Library("rasterio._err", _MISSING)
 tifffile: Any = Library("tifffile")
 
 TILE = 512
@@ -52,8 +53,8 @@ class GeoTiffFormat(Format):
 
     @property
     def errors(self) -> Errors:
-        """See `Format.errors`."""
-        return (rasterio.errors.RasterioError, *read_errors())
+        """See `Format.errors`; some errors of GDAL reach us as they are."""
+        return (rasterio.errors.RasterioError, gdal_errors.CPLE_BaseError, *read_errors())
 
     def claims(self, path: Path) -> bool:
         """Return whether a file is a map; a TIFF is one if it has a projection or GDAL's nodata value."""
