@@ -26,8 +26,8 @@ class Decoded:
         names: of the samples.
         images: `(C, *S)` each.
         values: what `Target.read` gives for each.
-        places: for each sample, some positions `(n, ndim)` of each class, near which crops are centered. Classes that do
-            not occur in the sample have no entry; there are none at all where no positions were wanted.
+        places: for each sample, some positions `(n, ndim)` of each class, near which crops are centered. Classes that
+            do not occur in the sample have no entry; there are none at all where no positions were wanted.
         target: the class of the targets, which knows how values are cut.
         files: the file of each image, for messages; where there are none, the names stand for them.
     """
