@@ -21,7 +21,7 @@ def part_by_part(graph: Graph) -> Graph:
     """Return the graph in which split parts of joined values are computed from one of these, where that is exact."""
     if not any(op.kind == "cat" for op in graph.ops):
         return graph
-    writer = _Parts(graph)
+    writer = _PartWriter(graph)
     for op in graph.ops:
         writer.write(op)
     return Graph(tuple(writer.ops), writer.new_index[graph.output], graph.network)
@@ -41,7 +41,7 @@ def _taken(op: Op, length: int) -> tuple[int, int, int] | None:
     return dim, start, start + op.shape[dim]
 
 
-class _Parts:
+class _PartWriter:
     """Writes the new graph. `new_index` says where the value of an old operator is in it."""
 
     def __init__(self, graph: Graph):
