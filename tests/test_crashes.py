@@ -13,10 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
+from atrous.data.formats.writing import files_identity
 from atrous.prediction.frames import FrameLabels
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.jobs import Companions, PredictionJob, find_jobs, run_jobs
-from atrous.prediction.journal import Journal, files_identity
+from atrous.prediction.journal import Journal
 from atrous.prediction.labels import LabelFile
 from atrous.prediction.predictor import load
 from atrous.training.log import Log, read_log

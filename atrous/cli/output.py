@@ -49,7 +49,7 @@ class _Memory(ProgressColumn):
     """A column that shows the peak resident memory of the process."""
 
     def render(self, task: Task) -> Text:
-        used = peak_memory()
+        used = peak_memory() if task.completed else None  # before the work it says nothing
         return Text("" if used is None else f"{used / (1 << 30):.1f} GB")
 
 

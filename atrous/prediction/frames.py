@@ -10,10 +10,10 @@ from PIL import Image
 from atrous.color import Palette
 from atrous.data.formats import raster
 from atrous.data.formats.frames import frame_files
+from atrous.data.formats.writing import SourceNote
 from atrous.data.source import full_key
 from atrous.files import remove, rename, settle
 from atrous.prediction.inputs import Opened
-from atrous.prediction.journal import SourceNote
 from atrous.prediction.output import Output, part_path
 from atrous.stream.resume import record_beside as record_path
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from atrous.data.formats import FileFault, stem
 from atrous.data.formats.npy import create_memmap
+from atrous.data.formats.writing import files_identity
 from atrous.data.genomes.fasta import fasta_stem
 from atrous.data.genomes.tracks import TRACK_SUFFIXES
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES
@@ -25,7 +26,6 @@ from atrous.geometry.plan import StreamPlan
 from atrous.prediction.features import FeatureFile
 from atrous.prediction.frames import FrameLabels
 from atrous.prediction.inputs import Input, Opened, find_inputs
-from atrous.prediction.journal import files_identity
 from atrous.prediction.labels import LabelFile
 from atrous.prediction.output import Output, SeveralSinks
 from atrous.prediction.overlay import OverlayPicture

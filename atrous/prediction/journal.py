@@ -1,56 +1,11 @@
-"""What an interrupted prediction leaves beside its outputs, and whether it belongs to the prediction at hand."""
+"""A journal of what an interrupted prediction has finished, beside its outputs."""
 
 import json
 import os
-from collections.abc import Iterable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from atrous.files import remove, replacing
-
-
-def files_identity(files: Iterable[Path]) -> str:
-    """Return a digest of the names, sizes and times of files: an input that was replaced has another one.
-
-    Of a folder (a series of slices, a zarr array, a video's frames) all files in it count.
-    """
-    digest = sha256()
-    for file in files:
-        inside = sorted(path for path in file.rglob("*") if path.is_file()) if file.is_dir() else [file]
-        for path in inside:
-            facts = path.stat()
-            digest.update(f"{path.name} {facts.st_size} {facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()
-
-
-class SourceNote:
-    """A hidden file beside unfinished labels that says from which input they come.
-
-    Args:
-        part: the unfinished labels.
-        files: of the input.
-    """
-
-    def __init__(self, part: Path, files: Iterable[Path]) -> None:
-        self._path, self._files = part.with_name(f"{part.name}.source"), tuple(files)
-
-    def holds(self) -> bool:
-        """Return whether the input is still the one that was noted; True where the input is no file."""
-        if not any(file.exists() for file in self._files):
-            return True
-        return self._path.exists() and self._path.read_text(encoding="utf-8") == files_identity(self._files)
-
-    def write(self) -> None:
-        """Note the input, where it is a file."""
-        if not any(file.exists() for file in self._files):
-            return
-        with replacing(self._path) as beside:
-            beside.write_text(files_identity(self._files), encoding="utf-8")
-
-    def remove(self) -> None:
-        """Remove the note."""
-        self._path.unlink(missing_ok=True)
+from atrous.files import remove
 
 
 class Journal:

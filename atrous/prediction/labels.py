@@ -7,13 +7,12 @@ import numpy as np
 
 from atrous.color import Palette
 from atrous.data.formats import LabelSink, check_like, open_labels
+from atrous.data.formats.writing import SourceNote, part_path
 from atrous.data.grid import resample_label
 from atrous.data.void import Voided, make_void
-from atrous.files import remove
 from atrous.labels import IGNORE
 from atrous.prediction.inputs import Opened
-from atrous.prediction.journal import SourceNote
-from atrous.prediction.output import Output, part_path
+from atrous.prediction.output import Output
 from atrous.stream.resume import record_path
 
 
@@ -53,9 +52,9 @@ class LabelFile(Output):
         path.parent.mkdir(parents=True, exist_ok=True)
         size = tuple(opened.source.shape[1:])
         self._opened, self._streamed = opened, streamed
-        if not self._source.holds():  # another input, or an earlier version, began them
-            remove(part_path(path))
-        self._written = open_labels(path, size, on_disk=streamed and not opened.resampled)
+        on_disk = streamed and not opened.resampled
+        # What another input, or an earlier version, has begun is not continued.
+        self._written = open_labels(path, size, on_disk=on_disk, anew=not self._source.holds())
         if not self._written.begun:
             self._remove_record()  # it belongs to a file that is no longer there
             if self.resumes:

@@ -24,6 +24,7 @@ class Output(ABC):
         in_order: whether the sink takes whole rows of the first spatial axis only, in ascending order.
         drawn_from: the output from which this one is drawn; that one is begun too, even if its file exists already.
         sink: what the network's values for the current part are assigned to, with `shape` and `dtype`.
+        complete: whether an interrupted run has left all values of the current part: the network need not run.
         resumes: whether the values are written to disk as they come, so that an interrupted run can resume.
     """
 
@@ -32,6 +33,7 @@ class Output(ABC):
     in_order: bool = False
     drawn_from: "Output | None" = None
     sink: Any = None
+    complete: bool = False
     resumes: bool = False
 
     @abstractmethod
@@ -53,11 +55,6 @@ class Output(ABC):
     @abstractmethod
     def discard(self) -> None:
         """Remove everything that was begun. May be called at any time, also twice."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether an interrupted run has left all values of the current part, so that the network need not run."""
-        return False
 
     def end(self) -> None:  # noqa: B027 (most outputs have nothing to do then)
         """All values of the current part have arrived."""

@@ -5,8 +5,9 @@ projection, OME-TIFF and OME-Zarr their axes and scale, tables their index colum
 """
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,7 @@ class ProbabilitySink:
             remove(self.part)
 
 
-def open_labels(path: Path, size: Sequence[int], *, on_disk: bool) -> LabelSink:
+def open_labels(path: Path, size: Sequence[int], *, on_disk: bool, anew: bool = False) -> LabelSink:
     """Open a sink for the labels of one input.
 
     Args:
@@ -184,6 +185,7 @@ def open_labels(path: Path, size: Sequence[int], *, on_disk: bool) -> LabelSink:
             until they are written.
         size: of the labels, `(*S)`.
         on_disk: False if they may be in memory in any case.
+        anew: whether what an interrupted run has left is removed, not continued.
 
     Raises:
         UserError: labels are not written to files with this suffix.
@@ -191,9 +193,9 @@ def open_labels(path: Path, size: Sequence[int], *, on_disk: bool) -> LabelSink:
     format_, size = label_writer(path), tuple(int(n) for n in size)
     if not on_disk and not format_.always_on_disk:
         return LabelSink(path, np.empty(size, np.uint8), None)
-    part = _part(path)
+    part = part_path(path)
     if part.exists():
-        begun = format_.open_store(part)
+        begun = None if anew else format_.open_store(part)
         if begun is not None and tuple(begun.shape) == size:
             return LabelSink(path, begun, part, begun=True)
         remove(part)  # of another size, or cut short
@@ -215,7 +217,7 @@ def open_probabilities(path: Path, shape: Sequence[int], *, on_disk: bool) -> Pr
         UserError: probabilities are not written to files with this suffix.
     """
     format_, shape = probability_writer(path), tuple(int(n) for n in shape)
-    part = _part(path)
+    part = part_path(path)
     if on_disk:
         remove(part)
         chunks = [1, *(min(PROBABILITY_CHUNK, n) for n in shape[1:])]
@@ -225,7 +227,7 @@ def open_probabilities(path: Path, shape: Sequence[int], *, on_disk: bool) -> Pr
     return ProbabilitySink(path, np.empty(shape, np.float32), None)
 
 
-def _part(path: Path) -> Path:
+def part_path(path: Path) -> Path:
     """Return the unfinished file of `path`. Its name is the same in every run, so that the next run finds it."""
     return path.with_name(f".{path.name}.part")
 
@@ -233,3 +235,45 @@ def _part(path: Path) -> Path:
 def _flush(array: Any) -> None:
     if isinstance(array, np.memmap):
         array.flush()
+
+
+def files_identity(files: Iterable[Path]) -> str:
+    """Return a digest of the names, sizes and times of files: an input that was replaced has another one.
+
+    Of a folder (a series of slices, a zarr array, a video's frames) all files in it count.
+    """
+    digest = sha256()
+    for file in files:
+        inside = sorted(path for path in file.rglob("*") if path.is_file()) if file.is_dir() else [file]
+        for path in inside:
+            facts = path.stat()
+            digest.update(f"{path.name} {facts.st_size} {facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+class SourceNote:
+    """A hidden file beside unfinished labels that says from which input they come.
+
+    Args:
+        part: the unfinished labels.
+        files: of the input.
+    """
+
+    def __init__(self, part: Path, files: Iterable[Path]) -> None:
+        self._path, self._files = part.with_name(f"{part.name}.source"), tuple(files)
+
+    def holds(self) -> bool:
+        """Return whether the input is still the one that was noted; True where the input is no file."""
+        if not any(file.exists() for file in self._files):
+            return True
+        return self._path.exists() and self._path.read_text(encoding="utf-8") == files_identity(self._files)
+
+    def write(self) -> None:
+        """Note the input, where it is a file."""
+        if not any(file.exists() for file in self._files):
+            return
+        self._path.write_text(files_identity(self._files), encoding="utf-8")  # half a note holds for nothing
+
+    def remove(self) -> None:
+        """Remove the note."""
+        self._path.unlink(missing_ok=True)
