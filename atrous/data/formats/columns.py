@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails
-from atrous.data.formats.budget import ALWAYS, require_bytes
+from atrous.data.formats.base import ALWAYS, Errors, FileFault, FileGeometry, Format, LabelDetails, require_bytes
 from atrous.data.formats.header import Header
 
 LABEL_NAMES = ("label", "labels", "class", "annotation", "annotations", "target", "symbol", "state", "y")

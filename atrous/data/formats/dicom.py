@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, Library, guarded
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, Library, guarded, require_room
 from atrous.data.formats.dicom_files import candidates, is_dicom, number, read_dicom
 from atrous.data.formats.header import Header
 from atrous.data.formats.orient import is_singular

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import FileFault, Library
-from atrous.data.formats.budget import require_bytes
+from atrous.data.formats.base import FileFault, Library, require_bytes
 
 pydicom: Any = Library("pydicom", 'DICOM series need pydicom: pip install "atrous[medical]"')
 _OTHER = (

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails, require_room
 from atrous.data.formats.edf_file import read_edf
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations, Interval, nearest_sample, runs

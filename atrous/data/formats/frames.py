@@ -9,8 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from atrous.data.formats.base import Errors, FileFault, Format
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import Errors, FileFault, Format, require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.raster import RasterFormat
 from atrous.data.source import Key, LazySource

@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import image_dtype
-from atrous.data.formats.base import DAMAGED, Errors, FileGeometry, Format, Library
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import DAMAGED, Errors, FileGeometry, Format, Library, require_room
 from atrous.data.formats.header import Header, MapGrid
 from atrous.data.formats.tiff_tags import map_white, read_errors
 from atrous.data.formats.vrt import require_safe

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import Errors, FileFault, Format, Library
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import Errors, FileFault, Format, Library, require_room
 from atrous.data.formats.frames import Clip
 from atrous.data.formats.header import Header
 from atrous.data.formats.orient import Turn

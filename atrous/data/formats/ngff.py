@@ -14,8 +14,7 @@ import numpy as np
 
 from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.axes import Axes, micrometers, read_axes
-from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.zarr_codecs import open_zarr, require_plain
 from atrous.data.source import Source, Turned

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import as_image, image_dtype, squeeze_channel
-from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails, Library
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails, Library, require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.orient import is_singular
 from atrous.data.source import Key, LazySource

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import array_header, array_image, channel_axis, squeeze_channel
-from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails, require_room
 from atrous.data.formats.header import Header
 from atrous.data.source import Store
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats.base import Errors, Format, LabelDetails
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import Errors, Format, LabelDetails, require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.npy import read_npy_header
 

@@ -6,8 +6,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from atrous.data.formats.axes import micrometers
-from atrous.data.formats.base import FileFault
-from atrous.data.formats.budget import require_bytes
+from atrous.data.formats.base import FileFault, require_bytes
 from atrous.data.inside import is_plain_name
 
 _NUMBERS = {"": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}

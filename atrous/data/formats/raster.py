@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from atrous.data.formats.base import Errors, Format, LabelDetails
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import Errors, Format, LabelDetails, require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.orient import Turn, upright
 from atrous.errors import UserError
@@ -177,7 +176,7 @@ def _turn(image: "Image.Image", path: Path, ndim: int) -> Turn | None:
     orientation = Image.Image.getexif(image).get(_ORIENTATION)
     if orientation is None and image.format == "PNG":
         orientation = _late_exif(path).get(_ORIENTATION)
-    return upright(orientation if isinstance(orientation, int) else 1, ndim)
+    return upright(orientation, ndim) if isinstance(orientation, int) and orientation != 1 else None
 
 
 def _late_exif(path: Path) -> "Image.Exif":

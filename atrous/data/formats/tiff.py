@@ -16,8 +16,16 @@ import numpy as np
 from atrous.data.formats import geotiff
 from atrous.data.formats.array import as_image, image_dtype
 from atrous.data.formats.axes import Axes, read_axes
-from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails, Library, Palette
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import (
+    Errors,
+    FileFault,
+    FileGeometry,
+    Format,
+    LabelDetails,
+    Library,
+    Palette,
+    require_room,
+)
 from atrous.data.formats.header import Header
 from atrous.data.formats.npy import create_memmap, open_memmap
 from atrous.data.formats.ome import Scale, read_scale, scale_metadata

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails, require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations, Interval, runs
 from atrous.data.formats.rates import Channels

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.array import array_header, array_image, channel_axis, squeeze_channel
-from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails, Library
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails, Library, require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.ngff import OmeZarrFormat
 from atrous.data.formats.zarr_codecs import open_zarr, require_plain

@@ -8,8 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from atrous.data.formats.base import FileFault, Library
-from atrous.data.formats.budget import require_room
+from atrous.data.formats.base import FileFault, Library, require_room
 from atrous.data.inside import require_inside
 
 zarr: Any = Library("zarr")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats import FileFault
-from atrous.data.formats.budget import require_bytes
+from atrous.data.formats.base import require_bytes
 from atrous.data.genomes.letters import WRONG, OneHot, encode
 from atrous.data.source import Key, LazySource, span
 from atrous.errors import UserError

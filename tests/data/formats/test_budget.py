@@ -14,8 +14,8 @@ import tifffile
 import zarr
 from rasterio.transform import Affine
 
-from atrous.data.formats import budget, open_source, read_header, read_image, read_values
-from atrous.data.formats.budget import in_words, require_room
+from atrous.data.formats import base, open_source, read_header, read_image, read_values
+from atrous.data.formats.base import in_words, require_room
 from atrous.data.formats.movie import MovieWriter
 from atrous.data.genomes.annotation import read_features
 from atrous.data.genomes.fasta import sequence_lengths
@@ -35,9 +35,9 @@ REFUSED = r"(declares|needs) .*, and this process may use 100000 bytes: "
 @pytest.fixture
 def small(monkeypatch):
     """This process may use 100 kB."""
-    monkeypatch.setattr(budget, "memory_limit", lambda: LIMIT)
+    monkeypatch.setattr(base, "memory_limit", lambda: LIMIT)
     monkeypatch.setattr("atrous.data.genomes.fasta.memory_limit", lambda: LIMIT)
-    monkeypatch.setattr(budget, "ALWAYS", 0)
+    monkeypatch.setattr(base, "ALWAYS", 0)
     monkeypatch.setattr("atrous.data.formats.columns.ALWAYS", 0)
 
 
@@ -146,7 +146,7 @@ def chunk(name, data):
 
 @pytest.mark.parametrize("bomb", ["zarr", "png", "npz", "tif", "nii.gz"])
 def test_a_few_bytes_that_declare_gigabytes_are_refused_at_once(tmp_path, monkeypatch, bomb):
-    monkeypatch.setattr(budget, "memory_limit", lambda: 10**9)
+    monkeypatch.setattr(base, "memory_limit", lambda: 10**9)
     path = tmp_path / f"a.{bomb}"
     if bomb == "zarr":
         path.mkdir()
@@ -208,7 +208,7 @@ def test_xml_that_is_too_long_or_defines_entities_is_refused(tmp_path, small, ki
 
 
 def test_small_arrays_are_read_without_asking(monkeypatch, tmp_path):
-    monkeypatch.setattr(budget, "memory_limit", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(base, "memory_limit", lambda: pytest.fail("asked"))
     require_room(tmp_path, (1000, 1000), "uint8")
 
 

@@ -11,7 +11,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from atrous.data.formats import (
-    budget,
+    base,
     is_series,
     label_suffix,
     open_source,
@@ -215,8 +215,8 @@ def test_a_deflated_file_that_inflates_beyond_memory_is_refused(tmp_path, monkey
         dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
         dataset.save_as(path)
     np.testing.assert_array_equal(read_image(folder), truth)
-    monkeypatch.setattr(budget, "memory_limit", lambda: 300)
-    monkeypatch.setattr(budget, "ALWAYS", 0)
+    monkeypatch.setattr(base, "memory_limit", lambda: 300)
+    monkeypatch.setattr(base, "ALWAYS", 0)
     os.utime(folder, (1, 1))
     with pytest.raises(UserError, match=r"IM000\d: what it inflates to needs .*: save it without deflation"):
         read_image(folder)

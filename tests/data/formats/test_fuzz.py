@@ -14,7 +14,7 @@ import warnings
 
 import pytest
 
-from atrous.data.formats import budget
+from atrous.data.formats import base
 from atrous.data.genomes.fasta import clear
 from tests.data.formats.fuzzing import SECONDS, WRITERS, copy, damage, read_everything
 
@@ -47,7 +47,7 @@ def test_many_damaged_files_are_refused_or_read(tmp_path, monkeypatch, kind):
 
 def read_damaged(tmp_path, monkeypatch, kind, numbers):
     """Damage a small valid file in ways that the numbers draw, and read it in all ways."""
-    monkeypatch.setattr(budget, "memory_limit", lambda: LIMIT)
+    monkeypatch.setattr(base, "memory_limit", lambda: LIMIT)
     monkeypatch.setattr("atrous.data.genomes.fasta.memory_limit", lambda: LIMIT)
     logging.disable(logging.CRITICAL)
     (tmp_path / "whole").mkdir()
