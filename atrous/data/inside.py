@@ -14,6 +14,15 @@ ALLOW = "ATROUS_ALLOW"
 """Name of the environment variable: `links` follows links out of a data folder, `vrt` reads `.vrt` files."""
 
 
+SYSTEM_FOLDERS = ("__MACOSX", "@eaDir")
+"""Folders that macOS and Synology put beside a user's files, with previews and attributes in them."""
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is none of the user's data: its name begins with a dot, or is the system's."""
+    return name.startswith(".") or name in SYSTEM_FOLDERS
+
+
 def is_allowed(what: str) -> bool:
     """Return whether the environment variable `ATROUS_ALLOW` holds this word."""
     return what in os.environ.get(ALLOW, "").replace(",", " ").split()
@@ -42,7 +51,7 @@ def _walk(
     try:
         with os.scandir(here) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
-                if entry.name.startswith("."):
+                if is_hidden(entry.name):
                     continue
                 is_folder = entry.is_dir()
                 if not is_folder and not wanted(entry.name):

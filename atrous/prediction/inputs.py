@@ -31,6 +31,7 @@ from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, seque
 from atrous.data.genomes.tracks import TRACK_SUFFIXES, Tracks
 from atrous.data.grid import resample
 from atrous.data.images import names_of
+from atrous.data.inside import is_hidden
 from atrous.data.layouts.recordings import label_partners
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import Expected, Preparation, renamed, scaled, to_channels, working_shape
@@ -257,7 +258,7 @@ def _grids(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
     if is_series(path):
         yield path, Path(path.resolve().name)
     elif path.is_dir() and suffix_of(path) != ".zarr":
-        inside = [p for p in sorted(path.rglob("*")) if _is_grid(p, suffixes) and not p.name.startswith(".")]
+        inside = [p for p in _below(path) if _is_grid(p, suffixes)]
         label_tables = label_partners(inside).values()
         inside = [
             p for p in inside if p not in label_tables and not any(suffix_of(parent) == ".zarr" for parent in p.parents)
@@ -271,6 +272,11 @@ def _grids(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
         yield from ((match, Path(match.name)) for match in _matches(entry))
 
 
+def _below(folder: Path) -> list[Path]:
+    """Everything below a folder, sorted; hidden files and folders left out, with all that these hold."""
+    return [p for p in sorted(folder.rglob("*")) if not any(map(is_hidden, p.relative_to(folder).parts))]
+
+
 def _is_grid(path: Path, suffixes: Sequence[str]) -> bool:
     return is_series(path) if path.is_dir() and suffix_of(path) != ".zarr" else suffix_of(path) in suffixes
 
@@ -281,7 +287,7 @@ def _videos(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
         if start.is_file():
             yield start, Path(start.name)
             continue
-        inside = [start, *sorted(p for p in start.rglob("*") if not p.name.startswith("."))]
+        inside = [start, *_below(start)]
         videos = [p for p in inside if (frame_files(p) if p.is_dir() else suffix_of(p) in VIDEO_SUFFIXES)]
         if not videos:
             raise UserError(f"{start}: no videos in it: give folders of frames, or {' '.join(VIDEO_SUFFIXES)} files")
@@ -292,7 +298,7 @@ def _genomes(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
     """FASTA files that a path or a glob names. Their features are written to `X.gff3`, without subfolders."""
     path = Path(entry)
     if path.is_dir():
-        files = [p for p in sorted(path.rglob("*")) if is_fasta(p) and not p.name.startswith(".")]
+        files = [p for p in _below(path) if is_fasta(p)]
     else:
         files = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(entry, recursive=True))]
     if not files:

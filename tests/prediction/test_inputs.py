@@ -88,3 +88,11 @@ def test_gray_and_color_become_each_other(tmp_path):
     np.testing.assert_array_equal(wide[:, 2:5], np.repeat(picture(0, channels=1)[None, 2:5], 3, 0))
     narrow = open_input(color, expected=read(1), preparation=Preparation()).source
     np.testing.assert_array_equal(narrow, to_channels(np.moveaxis(picture(1), -1, 0), Wanted(1), color.path))
+
+
+def test_hidden_folders_and_those_of_the_system_are_left_out(tmp_path):
+    hidden = (".b.png", ".ipynb_checkpoints/a.png", "__MACOSX/a.png", "@eaDir/a.png/thumb.jpg")
+    for name in ("a.png", "sub/c.png", *hidden):
+        save(tmp_path / name, picture(0))
+    found = find_inputs([tmp_path], ndim=2, channels=3)
+    assert [str(item.relative) for item in found] == ["a.png", "sub/c.png"]

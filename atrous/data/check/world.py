@@ -13,6 +13,8 @@ from atrous.data.scan import Scan
 
 APART = 1.25
 """Scales of images that differ by a greater factor show things at different sizes."""
+NO_PLACE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+"""The transform of a file that does not say where it lies."""
 SHIFTED = 0.1
 """Share of a pixel by which the grids of a map and its mask may differ."""
 
@@ -114,7 +116,7 @@ def _elsewhere(grid: MapGrid, label: MapGrid) -> str:
     """How the grid of a mask differs from that of its map; "" where it does not."""
     if grid.crs and label.crs and grid.crs != label.crs:
         return f"the projection of the mask is {_crs_name(label)}, that of its map {_crs_name(grid)}"
-    if not grid.crs or not label.crs:
+    if not (grid.crs and label.crs) and NO_PLACE in (grid.transform, label.transform):
         return ""
     a, b, c, d, e, f = grid.transform
     pixel = max(abs(a) + abs(b), abs(d) + abs(e)) or 1.0

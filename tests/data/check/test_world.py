@@ -56,6 +56,18 @@ def test_projections_scales_and_places_that_do_not_fit_are_named(tmp_path):
     assert any("masks/2.tif: the pixels of the mask are not those of its map" in line for line in places)
 
 
+def test_masks_upside_down_are_named_without_a_projection_too(tmp_path):
+    root = write_maps(tmp_path / "maps", count=3)
+    for index in range(3):
+        with rasterio.open(root / "images" / f"{index}.tif") as file:
+            bands = file.read()
+        south_up = Affine(10.0, 0.0, 500.0, 0.0, 10.0, 400.0)
+        north_up = Affine(10.0, 0.0, 500.0, 0.0, -10.0, 400.0 + 640)
+        write_map(root / "images" / f"{index}.tif", bands, south_up, crs=None)
+        write_map(root / "masks" / f"{index}.tif", np.ones((1, 64, 72), np.uint8), north_up, crs=None)
+    assert "their sizes or directions differ" in faults(check(root))["place"]
+
+
 def test_degrees_beside_meters_are_named_and_zero_as_nodata_of_masks_is_noted(tmp_path):
     root = write_maps(tmp_path / "maps", count=3)
     write_map(root / "images" / "1.tif", np.full((5, 64, 72), 7, np.int16), Affine(0.1, 0, 0, 0, -0.1, 0), "EPSG:4326")
