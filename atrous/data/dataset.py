@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from atrous.color import default_palette
 from atrous.data.coding import Coding
 from atrous.data.description import Color, Description, read_description
@@ -212,3 +214,19 @@ def _counts(target: Target) -> dict[int, int]:
             target.path, "stores colors", f"write the color of each class in dataset.toml: palette = {colors}"
         )
     return scanned.counts
+
+
+def load_image(sample: Sample) -> np.ndarray:
+    """Return the image of a sample, `(C, *S)`: `sample.image.load()`, under the name of earlier versions."""
+    return sample.image.load()
+
+
+def load_label(dataset: Dataset, sample: Sample) -> np.ndarray:
+    """Return the labels of a sample, `(*S)`: `sample.target.read()`, under the name of earlier versions.
+
+    Raises:
+        UserError: the sample has no target, or it cannot be read.
+    """
+    if sample.target is None:
+        raise FileFault(sample.image.path, "has no mask", f"add one to {dataset.root}")
+    return sample.target.read()

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from atrous.data.coding import value_counts
-from atrous.data.dataset import open_dataset
+from atrous.data.dataset import load_image, load_label, open_dataset
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 from atrous.verbs.check import check
@@ -178,3 +179,12 @@ def test_a_sample_without_mask_has_no_label(flat):
 def test_value_counts_agree_with_numpy(array):
     values, counts = np.unique(array, return_counts=True)
     assert value_counts(array) == dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def test_names_of_earlier_versions_give_the_same_values(digits):
+    dataset = open_dataset(digits)
+    sample = dataset.samples[0]
+    np.testing.assert_array_equal(load_image(sample), sample.image.load())
+    np.testing.assert_array_equal(load_label(dataset, sample), sample.target.read())
+    with pytest.raises(UserError, match="has no mask"):
+        load_label(dataset, replace(sample, target=None))
