@@ -67,7 +67,8 @@ def _without_encoding(path: Path) -> list[int]:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         keywords = {keyword.arg for keyword in node.keywords}
         modes = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
-        text = name in ("read_text", "write_text") or (
+        method = isinstance(node.func, ast.Attribute)  # `atrous.files.write_text` is a function, and writes UTF-8
+        text = (method and name in ("read_text", "write_text")) or (
             name == "open" and "newline" in keywords and not any("b" in str(mode) for mode in modes)
         )
         if text and "encoding" not in keywords:

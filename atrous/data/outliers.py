@@ -9,7 +9,7 @@ from atrous.data.moments import Moments
 COVERED = 0.002
 """Least part of the positions."""
 FAR = 5.0
-"""The gap to the nearest other value is at least so many times the range of all others."""
+"""The gap to the nearest other value is so many times the range and the greatest |value| of all others."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,6 @@ def far_value(image: np.ndarray, known: Moments) -> Outlier | None:
             if not others.size:
                 continue
             low, high = float(others.min()), float(others.max())
-            if min(abs(extreme - low), abs(extreme - high)) > FAR * max(high - low, 0.1 * max(abs(low), abs(high))):
+            if high > low and min(abs(extreme - low), abs(extreme - high)) > FAR * max(high - low, abs(low), abs(high)):
                 return Outlier(extreme, share, low, high)
     return None
