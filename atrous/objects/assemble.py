@@ -1,0 +1,126 @@
+"""From dense maps to numbered objects, region by region: propose, suppress, paint, number."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from atrous.objects.candidates import Candidates
+from atrous.objects.decoder import Decoder
+from atrous.objects.peaks import Region
+from atrous.objects.suppress import Suppression
+from atrous.objects.table import Sums, measurements
+from atrous.source import Source, Store
+
+AT_ONCE = 1 << 21
+"""Positions that are proposed from or painted in one step, if they are more than one row."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of one input, by ascending number.
+
+    Attributes:
+        candidates: what proposed them; `candidates.classes` and `candidates.scores` are those of the objects.
+        table: column name to values, one for each object: number, class, score, and what `measurements` gives.
+    """
+
+    candidates: Candidates
+    table: dict[str, np.ndarray]
+
+
+def strips(grid: Sequence[int], rows: int) -> Iterator[tuple[slice, ...]]:
+    """Yield regions of whole rows of the first axis.
+
+    >>> list(strips((5, 9), 3))
+    [(slice(0, 3, None), slice(0, 9, None)), (slice(3, 5, None), slice(0, 9, None))]
+    """
+    for start in range(0, grid[0], rows):
+        yield (slice(start, min(start + rows, grid[0])), *(slice(0, n) for n in grid[1:]))
+
+
+def pieces(region: Region) -> Iterator[tuple[slice, ...]]:
+    """Yield parts of a region that are whole rows of it, of `AT_ONCE` positions at most if that is a row."""
+    row_size = int(np.prod([part.stop - part.start for part in region[1:]], dtype=np.int64))
+    step = max(1, AT_ONCE // max(1, row_size))
+    for start in range(region[0].start, region[0].stop, step):
+        yield (slice(start, min(start + step, region[0].stop)), *region[1:])
+
+
+def keep(maps: Source, decoder: Decoder, regions: Iterator[Region], in_order: bool = True) -> Candidates:
+    """Return the candidates that stay after suppression on the whole grid, in their order.
+
+    Args:
+        maps: dense maps `(K, *S)`.
+        decoder: what they mean.
+        regions: parts of the grid that cover it once.
+        in_order: whether regions are whole rows in ascending order; then decided candidates are forgotten early.
+    """
+    grid = maps.shape[1:]
+    row_size = int(np.prod(grid[1:], dtype=np.int64))
+    suppression = Suppression(
+        decoder.shape(grid), decoder.overlap, lambda positions: positions // row_size, decoder.reach, decoder.per_class
+    )
+    for region in regions:
+        for piece in pieces(region):
+            suppression.push(decoder.propose(maps, piece), piece[0].stop if in_order else 0)
+    return suppression.close()
+
+
+def assemble(
+    maps: Source,
+    decoder: Decoder,
+    labels: Store,
+    *,
+    rows: int = 256,
+    spacing: Sequence[float] | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Objects:
+    """Decode dense maps into a label image and a table. The result does not depend on `rows`.
+
+    An object's number is the rank of its first position in row-major order, from 1. Numbers are known once the whole
+    grid is painted, so `labels` is written twice.
+
+    Args:
+        maps: dense maps `(K, *S)`; read strip by strip, twice.
+        decoder: what they mean.
+        labels: takes the numbers `(*S)` uint32; must be readable too.
+        rows: rows of the first axis that are decoded at a time.
+        spacing: distance of positions along each axis; 1 if None.
+        progress: called with the finished share.
+    """
+    grid = tuple(int(n) for n in maps.shape[1:])
+    kept = keep(maps, decoder, strips(grid, rows))
+    progress(1 / 3)
+    sums = Sums.none(anchors(kept, grid))
+    for region in strips(grid, rows):
+        for piece in pieces(region):
+            painted = decoder.paint(maps, piece, kept)
+            sums.add(painted, piece, grid)
+            labels[piece] = painted
+        progress((1 + region[0].stop / grid[0]) / 3)
+    numbers = sums.numbers()
+    for region in strips(grid, rows):
+        labels[region] = renumbered(np.asarray(labels[region]), numbers)
+        progress((2 + region[0].stop / grid[0]) / 3)
+    return tabulate(kept, sums, spacing or (1.0,) * len(grid))
+
+
+def anchors(candidates: Candidates, grid: Sequence[int]) -> np.ndarray:
+    """Return the coordinates `(n, ndim)` int64 of the positions that proposed the candidates."""
+    return np.stack(np.unravel_index(candidates.positions, tuple(grid)), axis=1).astype(np.int64)
+
+
+def renumbered(painted: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return the final numbers uint32 of painted positions: `numbers[k]` where object k is, which is painted k + 1."""
+    return np.concatenate([np.zeros(1, np.uint32), numbers])[painted]
+
+
+def tabulate(kept: Candidates, sums: Sums, spacing: Sequence[float]) -> Objects:
+    """Return the objects that have positions, by number, with their measurements."""
+    numbers = sums.numbers()
+    order = np.argsort(numbers, kind="stable")[int((numbers == 0).sum()) :]
+    columns = {name: values[order] for name, values in measurements(sums, spacing).items()}
+    chosen = kept.take(order)
+    table = {"number": numbers[order], "class": chosen.classes, "score": chosen.scores, **columns}
+    return Objects(chosen, table)

@@ -1,0 +1,129 @@
+"""The objects of the whole grid, whatever the strips, blocks and their order."""
+
+import numpy as np
+import pytest
+
+from atrous.objects.assemble import anchors, assemble, keep, renumbered, strips, tabulate
+from atrous.objects.decoder import DenseBoxes, Stars, Votes
+from atrous.objects.suppress import Suppression
+from atrous.objects.table import Sums
+from tests.objects.worlds import random_discs, star_maps, vote_maps
+
+
+def world(kind, shape=(90, 120), noise=0.05):
+    numbers, centers, radii = random_discs(shape, 25, (3, 12))
+    if kind == "stars":
+        return numbers, star_maps(shape, centers, radii, noise=noise), Stars(reach=40)
+    return numbers, vote_maps(numbers, centers, noise=noise), Votes(astray=5)
+
+
+def decoded(maps, decoder, rows):
+    labels = np.full(maps.shape[1:], 99, np.uint32)
+    objects = assemble(maps, decoder, labels, rows=rows)
+    return labels, objects
+
+
+def same(one, other):
+    assert np.array_equal(one[0], other[0])
+    assert one[1].table.keys() == other[1].table.keys()
+    for name, values in one[1].table.items():
+        assert values.tobytes() == other[1].table[name].tobytes(), name
+
+
+@pytest.mark.parametrize("kind", ["stars", "votes"])
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_strips_do_not_change_the_objects(kind, rows):
+    _, maps, decoder = world(kind)
+    whole = decoded(maps, decoder, 90)
+    assert len(whole[1].candidates) > 15
+    same(whole, decoded(maps, decoder, rows))
+
+
+@pytest.mark.parametrize("kind", ["stars", "votes"])
+def test_blocks_in_any_order_give_the_objects_of_the_whole(kind):
+    _, maps, decoder = world(kind)
+    grid = maps.shape[1:]
+    whole = decoded(maps, decoder, 90)
+    cuts = (slice(0, 41), slice(41, 90)), (slice(0, 77), slice(77, 120))
+    blocks = [(rows, columns) for rows in cuts[0] for columns in cuts[1]]
+    order = [blocks[i] for i in np.random.default_rng(1).permutation(4)]
+    kept = keep(maps, decoder, iter(order), in_order=False)
+    parts, labels = [], np.zeros(grid, np.uint32)
+    for block in reversed(order):
+        labels[block] = decoder.paint(maps, block, kept)
+        parts.append(Sums.none(anchors(kept, grid)))
+        parts[-1].add(labels[block], block, grid)
+    for part in parts[1:]:
+        parts[0].join(part)
+    same(whole, (renumbered(labels, parts[0].numbers()), tabulate(kept, parts[0], (1.0, 1.0))))
+
+
+@pytest.mark.parametrize("kind", ["stars", "votes"])
+def test_perfect_maps_give_the_true_objects(kind):
+    numbers, maps, decoder = world(kind, noise=0.0)
+    labels, objects = decoded(maps, decoder, 16)
+    # Discs are numbered in another order; every true one must be an object of the same pixels, but for the outline.
+    for number in np.unique(numbers)[1:]:
+        truth = numbers == number
+        values, counts = np.unique(labels[truth], return_counts=True)
+        answer = labels == values[counts.argmax()]
+        assert (truth & answer).sum() / (truth | answer).sum() > (0.75 if kind == "stars" else 0.999)
+    assert len(objects.candidates) == len(np.unique(numbers)) - 1 == labels.max()
+    first = [np.flatnonzero(labels.ravel() == number)[0] for number in range(1, labels.max() + 1)]
+    assert first == sorted(first)
+
+
+def test_volumes_are_decoded_too():
+    shape = (20, 40, 44)
+    numbers, centers, _ = random_discs(shape, 12, (3, 7))
+    maps, decoder = vote_maps(numbers, centers, noise=0.03), Votes(astray=4)
+    whole = decoded(maps, decoder, 20)
+    same(whole, decoded(maps, decoder, 3))
+    assert len(whole[1].candidates) == 12
+
+
+def test_boxes_of_the_whole_do_not_depend_on_the_strips():
+    rng = np.random.default_rng(0)
+    maps = np.concatenate([rng.random((2, 60, 70)), rng.uniform(2, 9, (4, 60, 70))]).astype(np.float32)
+    decoder = DenseBoxes(classes=2, threshold=0.7, reach=9)
+    whole = keep(maps, decoder, strips((60, 70), 60))
+    cut = keep(maps, decoder, strips((60, 70), 5))
+    assert len(whole) > 50
+    assert np.array_equal(whole.values, cut.values)
+    assert np.array_equal(whole.classes, cut.classes)
+    with pytest.raises(TypeError, match="not painted"):
+        decoder.paint(maps, (slice(0, 1), slice(0, 1)), whole)
+
+
+def test_the_sweep_forgets_what_is_decided(monkeypatch):
+    monkeypatch.setattr("atrous.objects.suppress.GATHERED", 50)
+    waiting = []
+    push = Suppression.push
+
+    def watched(self, candidates, arrived):
+        push(self, candidates, arrived)
+        waiting.append(sum(map(len, self._open)))
+
+    monkeypatch.setattr(Suppression, "push", watched)
+    rng = np.random.default_rng(0)
+    maps = np.concatenate([rng.random((1, 900, 40)), rng.uniform(1, 4, (4, 900, 40))]).astype(np.float32)
+    decoder = DenseBoxes(threshold=0.6, reach=4)
+    kept = keep(maps, decoder, strips((900, 40), 8))
+    assert max(waiting) < 150 < len(kept)
+    monkeypatch.setattr("atrous.objects.suppress.GATHERED", 10**9)
+    assert np.array_equal(kept.values, keep(maps, decoder, strips((900, 40), 8)).values)
+
+
+def test_a_candidate_that_reaches_too_far_is_refused():
+    decoder = DenseBoxes(reach=3)
+    far = decoder.propose(np.full((5, 4, 4), 9.0, np.float32), (slice(0, 4), slice(0, 4)))
+    suppression = Suppression(decoder.shape((4, 4)), 0.5, lambda positions: positions // 4, reach=1)
+    with pytest.raises(ValueError, match="reaches beyond 1 rows"):
+        suppression.push(far, 4)
+
+
+def test_no_candidates_give_no_objects():
+    labels, objects = decoded(np.zeros((4, 8, 9), np.float32), Votes(), 3)
+    assert not labels.any()
+    assert len(objects.candidates) == 0
+    assert objects.table["size"].shape == (0,)
