@@ -29,10 +29,11 @@ import numpy as np
 from atrous.objects.assemble import Objects, anchors, assemble, keep, pieces, renumbered, tabulate
 from atrous.objects.boxes import BoxShape
 from atrous.objects.candidates import Candidates, Shape, joined
-from atrous.objects.decoder import Decoder, Stars, Votes
-from atrous.objects.stars import StarShape
+from atrous.objects.decoder import ObjectDecoder
+from atrous.objects.stars import Stars, StarShape
 from atrous.objects.suppress import KEPT, Suppression, decide
-from atrous.objects.table import Sums
+from atrous.objects.table import ObjectSums
+from atrous.objects.votes import Votes
 
 RAYS = 32
 CELLS = (8, 64, 1024)
@@ -102,7 +103,7 @@ def _hash(number: np.ndarray, salt: Any) -> np.ndarray:
     return ((mixed ^ (mixed >> np.uint64(27))) >> np.uint64(40)).astype(np.float64) / 2.0**24
 
 
-def decoder_of(kind: str, size: int) -> Decoder:
+def decoder_of(kind: str, size: int) -> ObjectDecoder:
     """The decoder of a kind of maps."""
     return Stars(reach=float(size), rays=RAYS) if kind == "stars" else Votes(apart=3.0, astray=3.0)
 
@@ -121,10 +122,10 @@ def proposed(kind: str, size: int, block: tuple[slice, ...]) -> Candidates:
     return joined([decoder.propose(maps, piece) for piece in pieces(block)])
 
 
-def painted(kind: str, size: int, block: tuple[slice, ...], kept: Candidates, path: Path) -> Sums:
+def painted(kind: str, size: int, block: tuple[slice, ...], kept: Candidates, path: Path) -> ObjectSums:
     """Paint a block into the label image on disk, and return the sums of its objects."""
     maps, decoder = Discs(size, kind), decoder_of(kind, size)
-    labels, sums = np.load(path, mmap_mode="r+"), Sums.none(anchors(kept, (size, size)))
+    labels, sums = np.load(path, mmap_mode="r+"), ObjectSums.none(anchors(kept, (size, size)))
     for piece in pieces(block):
         part = decoder.paint(maps, piece, kept)
         sums.add(part, piece, (size, size))

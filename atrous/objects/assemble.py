@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from atrous.objects.candidates import Candidates
-from atrous.objects.decoder import Decoder
+from atrous.objects.decoder import ObjectDecoder
 from atrous.objects.peaks import Region
 from atrous.objects.suppress import Suppression
-from atrous.objects.table import Sums, measurements
+from atrous.objects.table import ObjectSums, measurements
 from atrous.source import Source, Store
 
 AT_ONCE = 1 << 21
@@ -47,7 +47,7 @@ def pieces(region: Region) -> Iterator[tuple[slice, ...]]:
         yield (slice(start, min(start + step, region[0].stop)), *region[1:])
 
 
-def keep(maps: Source, decoder: Decoder, regions: Iterator[Region], in_order: bool = True) -> Candidates:
+def keep(maps: Source, decoder: ObjectDecoder, regions: Iterator[Region], in_order: bool = True) -> Candidates:
     """Return the candidates that stay after suppression on the whole grid, in their order.
 
     Args:
@@ -69,7 +69,7 @@ def keep(maps: Source, decoder: Decoder, regions: Iterator[Region], in_order: bo
 
 def assemble(
     maps: Source,
-    decoder: Decoder,
+    decoder: ObjectDecoder,
     labels: Store,
     *,
     rows: int = 256,
@@ -92,7 +92,7 @@ def assemble(
     grid = tuple(int(n) for n in maps.shape[1:])
     kept = keep(maps, decoder, strips(grid, rows))
     progress(1 / 3)
-    sums = Sums.none(anchors(kept, grid))
+    sums = ObjectSums.none(anchors(kept, grid))
     for region in strips(grid, rows):
         for piece in pieces(region):
             painted = decoder.paint(maps, piece, kept)
@@ -116,7 +116,7 @@ def renumbered(painted: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.uint32), numbers])[painted]
 
 
-def tabulate(kept: Candidates, sums: Sums, spacing: Sequence[float]) -> Objects:
+def tabulate(kept: Candidates, sums: ObjectSums, spacing: Sequence[float]) -> Objects:
     """Return the objects that have positions, by number, with their measurements."""
     numbers = sums.numbers()
     order = np.argsort(numbers, kind="stable")[int((numbers == 0).sum()) :]

@@ -1,8 +1,14 @@
 """Candidates that are boxes."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from atrous.objects.candidates import Candidates
+from atrous.objects.decoder import ObjectDecoder
+from atrous.objects.peaks import Region, flat_index, peaks, with_halo
+from atrous.source import Source
 
 
 class BoxShape:
@@ -26,3 +32,51 @@ class BoxShape:
         common = np.maximum(np.minimum(high, other_high) - np.maximum(low, other_low), 0).prod(axis=1)
         union = (high - low).prod(axis=1) + (other_high - other_low).prod(axis=1) - common
         return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+
+
+@dataclass(frozen=True)
+class DenseBoxes(ObjectDecoder):
+    """Boxes: channel k < classes is the score of class k, then come the distances to the low and to the high faces.
+
+    A position proposes the box around it (Tian et al., "FCOS", ICCV 2019), one candidate for each class beyond the
+    threshold.
+
+    Attributes:
+        classes: number of classes.
+        threshold: score from which a peak is a candidate.
+        overlap: see `ObjectDecoder`; intersection over union.
+        reach: longer distances are cut to this length.
+    """
+
+    classes: int = 1
+    threshold: float = 0.3
+    overlap: float = 0.5
+    reach: float = 500.0
+    per_class: bool = True
+
+    def shape(self, grid: Sequence[int]) -> BoxShape:
+        """See `ObjectDecoder.shape`."""
+        return BoxShape()
+
+    def propose(self, maps: Source, region: Region) -> Candidates:
+        """See `ObjectDecoder.propose`."""
+        grid, ndim = maps.shape[1:], len(maps.shape) - 1
+        wider, halo = with_halo(region, grid)
+        scores = np.asarray(maps[(slice(0, self.classes), *wider)])
+        distances = np.asarray(maps[(slice(self.classes, self.classes + 2 * ndim), *tuple(region))])
+        found = [peaks(one, halo, self.threshold) for one in scores]
+        places = np.concatenate([places for places, _ in found])
+        values = np.clip(distances[(slice(None), *places.T)].T, 0, self.reach).astype(np.float64)
+        middles = places + np.array([part.start for part in region]) + 0.5
+        corners = np.concatenate([middles - values[:, :ndim], middles + values[:, ndim:]], axis=1)
+        classes = np.repeat(np.arange(self.classes), [len(scores) for _, scores in found])
+        every = np.concatenate([scores for _, scores in found])
+        return Candidates(flat_index(places, region, grid), every, classes, corners.astype(np.float64))
+
+    def paint(self, maps: Source, region: Region, kept: Candidates) -> np.ndarray:
+        """Boxes may overlap, so they have no label image.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("boxes are not painted")

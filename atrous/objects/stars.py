@@ -4,11 +4,15 @@ The outline is given by the distances from the center along rays at equal angles
 "Cell Detection with Star-convex Polygons", MICCAI 2018); between two rays it is a straight line.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from atrous.objects.candidates import Candidates
+from atrous.objects.decoder import ObjectDecoder
+from atrous.objects.peaks import Region, flat_index, peaks, with_halo
+from atrous.source import Source
 
 SHELLS = 4
 """Sample points between the center and the outline in every sector, each standing for the same area."""
@@ -146,3 +150,55 @@ def polygon_spans(corners: np.ndarray, rows: range, width: int) -> tuple[np.ndar
     ends = np.clip(np.ceil(columns[:, : 2 * pairs] - 0.5), 0, width).reshape(len(middles), pairs, 2).astype(np.int64)
     row, pair = np.nonzero(ends[..., 0] < ends[..., 1])
     return row + first, ends[row, pair, 0], ends[row, pair, 1]
+
+
+@dataclass(frozen=True)
+class Stars(ObjectDecoder):
+    """Star-convex polygons in 2-D: channel 0 is the probability of an object, the others are distances along rays.
+
+    Where kept polygons overlap, the position belongs to the one with the higher score.
+
+    Attributes:
+        threshold: probability from which a peak is a candidate.
+        overlap: see `ObjectDecoder`; intersection divided by the smaller area.
+        reach: longer distances are cut to this length.
+        rays: number of rays.
+    """
+
+    threshold: float = 0.5
+    overlap: float = 0.4
+    reach: float = 500.0
+    rays: int = 32
+
+    def shape(self, grid: Sequence[int]) -> StarShape:
+        """See `ObjectDecoder.shape`."""
+        return StarShape(int(grid[-1]), self.rays)
+
+    def propose(self, maps: Source, region: Region) -> Candidates:
+        """See `ObjectDecoder.propose`."""
+        grid = maps.shape[1:]
+        wider, halo = with_halo(region, grid)
+        places, scores = peaks(np.asarray(maps[(slice(0, 1), *wider)])[0], halo, self.threshold)
+        lengths = np.zeros((len(places), maps.shape[0] - 1), np.float32)
+        if len(places):
+            low, high = places.min(axis=0), places.max(axis=0) + 1
+            box = [slice(part.start + a, part.start + b) for part, a, b in zip(region, low, high, strict=True)]
+            rays = np.asarray(maps[(slice(1, None), *box)])
+            lengths = np.clip(rays[(slice(None), *(places - low).T)].T, 0, self.reach).astype(np.float32)
+        positions = flat_index(places, region, grid)
+        return Candidates(positions, scores, np.zeros(len(places), np.int64), lengths)
+
+    def paint(self, maps: Source, region: Region, kept: Candidates) -> np.ndarray:
+        """See `ObjectDecoder.paint`."""
+        rows, columns = (range(part.start, part.stop) for part in region)
+        painted = np.zeros((len(rows), len(columns)), np.uint32)
+        shape = self.shape(maps.shape[1:])
+        low, high = shape.bounds(kept)
+        start, stop = np.array([rows.start, columns.start]), np.array([rows.stop, columns.stop])
+        # The lowest score comes first, so that higher ones are painted over it.
+        here = np.flatnonzero(((low < stop) & (high > start)).all(axis=1))[::-1]
+        for index, y, left, right in shape.spans(kept.take(here), rows):
+            ends = np.clip([left, right], columns.start, columns.stop) - columns.start
+            for row, a, b in zip((y - rows.start).tolist(), *ends.tolist(), strict=True):
+                painted[row, a:b] = here[index] + 1
+        return painted

@@ -13,8 +13,8 @@ NOWHERE = np.iinfo(np.int64).max
 
 
 @dataclass
-class Sums:
-    """Sums over the positions of objects. They are whole numbers, so the order of adding does not matter.
+class ObjectSums:
+    """ObjectSums over the positions of objects. They are whole numbers, so the order of adding does not matter.
 
     Coordinates count from the anchor of each object, which keeps the sums small.
 
@@ -36,7 +36,7 @@ class Sums:
     square: np.ndarray
 
     @classmethod
-    def none(cls, anchors: np.ndarray) -> "Sums":
+    def none(cls, anchors: np.ndarray) -> "ObjectSums":
         """Return the sums of objects of which no position was seen."""
         n, ndim = anchors.shape
         pairs = ndim * (ndim + 1) // 2
@@ -56,18 +56,16 @@ class Sums:
         places = np.nonzero(painted)
         if not len(places[0]):
             return
-        objects, inverse = np.unique(painted[places], return_inverse=True)
-        objects = objects.astype(np.int64) - 1
+        numbers, inverse = np.unique(painted[places], return_inverse=True)
+        objects: np.ndarray = numbers.astype(np.int64) - 1
         whole = [axis.astype(np.int64) + part.start for axis, part in zip(places, region, strict=True)]
-        flat = np.ravel_multi_index(whole, tuple(grid))
-        # The first position of each object in the region: positions come in row-major order.
-        starts = np.full(len(objects), NOWHERE)
-        starts[inverse[::-1]] = flat[::-1]
-        self.first[objects] = np.minimum(self.first[objects], starts)
+        flat = np.asarray(np.ravel_multi_index(whole, tuple(grid)))
         self.counts[objects] += np.bincount(inverse, minlength=len(objects))
-        local = [axis - self.anchors[objects, i][inverse] for i, axis in enumerate(whole)]
+        local = [axis - self.anchors[objects][inverse, i] for i, axis in enumerate(whole)]
         order = np.argsort(inverse, kind="stable")
         bounds = np.flatnonzero(np.diff(inverse[order], prepend=-1))
+        # Positions come in row-major order, also among those of one object.
+        self.first[objects] = np.minimum(self.first[objects], flat[order][bounds])
         for i, axis in enumerate(whole):
             self.low[objects, i] = np.minimum(self.low[objects, i], np.minimum.reduceat(axis[order], bounds))
             self.high[objects, i] = np.maximum(self.high[objects, i], np.maximum.reduceat(axis[order], bounds) + 1)
@@ -75,7 +73,7 @@ class Sums:
         for pair, (i, j) in enumerate(combinations_with_replacement(range(len(whole)), 2)):
             self.square[objects, pair] += np.add.reduceat((local[i] * local[j])[order], bounds)
 
-    def join(self, other: "Sums") -> None:
+    def join(self, other: "ObjectSums") -> None:
         """Add the sums of the same objects over other positions."""
         np.minimum(self.first, other.first, out=self.first)
         np.minimum(self.low, other.low, out=self.low)
@@ -93,7 +91,7 @@ class Sums:
         return numbers
 
 
-def measurements(sums: Sums, spacing: Sequence[float]) -> dict[str, np.ndarray]:
+def measurements(sums: ObjectSums, spacing: Sequence[float]) -> dict[str, np.ndarray]:
     """Return what is measured of each object, in units of the spacing, one array per column.
 
     The lengths of the axes are those of the ellipsoid with the same second moments, the longest first. Each position

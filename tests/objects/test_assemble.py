@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from atrous.objects.assemble import anchors, assemble, keep, renumbered, strips, tabulate
-from atrous.objects.decoder import DenseBoxes, Stars, Votes
+from atrous.objects.boxes import DenseBoxes
+from atrous.objects.stars import Stars
 from atrous.objects.suppress import Suppression
-from atrous.objects.table import Sums
+from atrous.objects.table import ObjectSums
+from atrous.objects.votes import Votes
 from tests.objects.worlds import random_discs, star_maps, vote_maps
 
 
@@ -51,7 +53,7 @@ def test_blocks_in_any_order_give_the_objects_of_the_whole(kind):
     parts, labels = [], np.zeros(grid, np.uint32)
     for block in reversed(order):
         labels[block] = decoder.paint(maps, block, kept)
-        parts.append(Sums.none(anchors(kept, grid)))
+        parts.append(ObjectSums.none(anchors(kept, grid)))
         parts[-1].add(labels[block], block, grid)
     for part in parts[1:]:
         parts[0].join(part)

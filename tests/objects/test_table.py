@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from atrous.objects.table import Sums, measurements
+from atrous.objects.table import ObjectSums, measurements
 
 SHAPES = [(60,), (30, 24), (9, 14, 12)]
 
@@ -18,7 +18,7 @@ def painted_world(shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sums_of_parts_measure_what_numpy_measures(shape):
     painted, anchors = painted_world(shape)
-    parts = [Sums.none(anchors), Sums.none(anchors)]
+    parts = [ObjectSums.none(anchors), ObjectSums.none(anchors)]
     for number, start in enumerate(range(0, shape[0], 4)):
         region = (slice(start, min(start + 4, shape[0])), *(slice(0, n) for n in shape[1:]))
         parts[number % 2].add(painted[region], region, shape)
@@ -44,7 +44,7 @@ def test_sums_of_parts_measure_what_numpy_measures(shape):
 def test_a_disc_has_axes_as_long_as_its_diameter():
     grid = np.indices((101, 101)) - 50
     painted = ((grid**2).sum(axis=0) <= 40**2).astype(np.uint32)
-    sums = Sums.none(np.array([[50, 50]]))
+    sums = ObjectSums.none(np.array([[50, 50]]))
     sums.add(painted, (slice(0, 101), slice(0, 101)), (101, 101))
     columns = measurements(sums, (0.1, 0.1))
     assert columns["axis_0"] == pytest.approx(8.0, rel=0.02)
