@@ -16,8 +16,9 @@ class Votes(ObjectDecoder):
     """Objects of any shape: every foreground position votes for the center of its object.
 
     The channels are the probability of foreground, the heat of centers for each class, then for each axis the distance
-    from the position to the center of its object, in positions (Cheng et al., "Panoptic-DeepLab", CVPR 2020). A
-    position belongs to the kept center that is nearest to its vote.
+    from the position to the center of its object, in positions (Cheng et al., "Panoptic-DeepLab", CVPR 2020). A peak of
+    the heat proposes the center that it votes for itself. A position belongs to the kept center that is nearest to its
+    vote.
 
     Attributes:
         classes: number of classes, that is of heat channels.
@@ -25,6 +26,7 @@ class Votes(ObjectDecoder):
         foreground: probability from which a position is foreground.
         apart: of two centers that are closer than this, the one with less heat is removed.
         astray: votes that miss every center by more than this belong to no object.
+        reach: centers that a peak votes for are moved to within this distance along each axis.
     """
 
     classes: int = 1
@@ -32,17 +34,13 @@ class Votes(ObjectDecoder):
     foreground: float = 0.5
     apart: float = 5.0
     astray: float = 50.0
+    reach: float = 500.0
 
     overlap = 0.0
 
-    @property
-    def reach(self) -> float:  # type: ignore[override]
-        """See `ObjectDecoder`."""
-        return self.apart
-
     def shape(self, grid: Sequence[int]) -> "Spots":
         """See `ObjectDecoder.shape`."""
-        return Spots(tuple(int(n) for n in grid), self.apart)
+        return Spots(self.apart)
 
     def propose(self, maps: Source, region: Region) -> Candidates:
         """See `ObjectDecoder.propose`."""
@@ -53,7 +51,10 @@ class Votes(ObjectDecoder):
         places = np.concatenate([places for places, _ in found])
         scores = np.concatenate([scores for _, scores in found])
         classes = np.repeat(np.arange(self.classes), [len(scores) for _, scores in found])
-        return Candidates(flat_index(places, region, grid), scores, classes, np.zeros((len(places), 0), np.float32))
+        most = self.reach - self.apart / 2 - 1
+        offsets = np.clip(self._offsets(maps, region, tuple(places.T)), -most, most)
+        centers = places + np.array([part.start for part in region]) + offsets
+        return Candidates(flat_index(places, region, grid), scores, classes, centers)
 
     def paint(self, maps: Source, region: Region, kept: Candidates) -> np.ndarray:
         """See `ObjectDecoder.paint`."""
@@ -64,36 +65,34 @@ class Votes(ObjectDecoder):
         inside = np.nonzero(np.asarray(maps[(slice(0, 1), *box)])[0] > self.foreground)
         if not len(kept) or not len(inside[0]):
             return painted
-        offsets = np.asarray(maps[(slice(1 + self.classes, None), *box)])[(slice(None), *inside)].T.astype(np.float64)
-        starts = np.array([part.start for part in box])
-        votes = np.stack(inside, axis=1) + starts + offsets
-        tree = KDTree(self.shape(maps.shape[1:]).centers(kept))
-        distances, nearest = tree.query(votes, distance_upper_bound=self.astray)
+        votes = np.stack(inside, axis=1) + np.array([part.start for part in box]) + self._offsets(maps, box, inside)
+        distances, nearest = KDTree(kept.values).query(votes, distance_upper_bound=self.astray)
         painted[inside] = np.where(np.isfinite(distances), nearest + 1, 0)
         return painted
+
+    def _offsets(self, maps: Source, region: Region, places: tuple[np.ndarray, ...]) -> np.ndarray:
+        """Distances to the center `(n, ndim)` float64 at places of a region; 0 where they are not finite."""
+        offsets = np.asarray(maps[(slice(1 + self.classes, None), *region)])[(slice(None), *places)].T
+        return np.nan_to_num(offsets.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 class Spots:
     """Candidates that are places: two overlap by 1 - distance / `apart`, and not at all when they are further apart.
 
+    The values of a candidate are its coordinates, `(n, ndim)`.
+
     Args:
-        grid: size of the grid.
         apart: distance in positions.
     """
 
-    def __init__(self, grid: tuple[int, ...], apart: float) -> None:
-        self.grid, self.apart = grid, apart
-
-    def centers(self, candidates: Candidates) -> np.ndarray:
-        """Return the coordinates of the candidates, `(n, ndim)` float64."""
-        return np.stack(np.unravel_index(candidates.positions, self.grid), axis=1).astype(np.float64)
+    def __init__(self, apart: float) -> None:
+        self.apart = apart
 
     def bounds(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
         """See `Shape.bounds`."""
-        centers = self.centers(candidates)
-        return centers - self.apart / 2, centers + self.apart / 2
+        return candidates.values - self.apart / 2, candidates.values + self.apart / 2
 
     def overlap(self, winners: Candidates, others: Candidates) -> np.ndarray:
         """See `Shape.overlap`."""
-        distance = np.sqrt(((self.centers(winners) - self.centers(others)) ** 2).sum(axis=1))
+        distance = np.sqrt(((winners.values - others.values) ** 2).sum(axis=1))
         return np.maximum(1 - distance / self.apart, 0)

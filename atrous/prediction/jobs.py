@@ -27,13 +27,18 @@ from atrous.prediction.features import FeatureFile
 from atrous.prediction.frames import FrameLabels
 from atrous.prediction.inputs import Input, Opened, find_inputs
 from atrous.prediction.labels import LabelFile
+from atrous.prediction.object_overlay import ObjectOverlay
+from atrous.prediction.objects import ObjectFiles
 from atrous.prediction.output import Output, SeveralSinks
 from atrous.prediction.overlay import OverlayPicture
 from atrous.prediction.overlay_video import OverlayVideo
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
 from atrous.stream.stream import plan_text
+from atrous.tasks.task import ObjectTask
 
+EIGHT_BIT = (".png", ".gif", ".bmp", ".webp")
+"""Formats of labels that hold 255 numbers at most; objects in files of these formats are numbered in a TIFF."""
 LOG_NAME = "atrous-errors.log"
 """File in the output folder with the tracebacks of unexpected errors."""
 
@@ -90,6 +95,8 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
         UserError: `out` is a file.
     """
     target = _in_folder(item, out)
+    if isinstance(predictor.task, ObjectTask):
+        return object_outputs(item, target, predictor.task, companions)
     labels = LabelFile(target, item.path, predictor.classes, predictor.palette)
     outputs: list[Output] = []
     if companions.probabilities is not None:
@@ -98,6 +105,22 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
     if companions.overlay:
         outputs.append(OverlayPicture(target.with_name(f"{stem(target)}_overlay.png"), labels, predictor.palette))
     return [*outputs, labels]
+
+
+def object_outputs(item: Input, target: Path, task: ObjectTask, companions: Companions) -> list[Output]:
+    """Outputs of an input in which objects are found: their numbers and their table, and if wanted an overlay.
+
+    Raises:
+        UserError: probabilities are asked for.
+    """
+    if companions.probabilities is not None:
+        raise UserError("--probabilities: objects have scores, which stand in their table: leave it out")
+    if target.suffix.lower() in EIGHT_BIT:  # they cannot hold the numbers of many objects
+        target = target.with_name(f"{stem(target)}.tif")
+    objects = ObjectFiles(target, item, task)
+    if not companions.overlay:
+        return [objects]
+    return [ObjectOverlay(target.with_name(f"{stem(target)}_overlay.png"), objects), objects]
 
 
 def video_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:

@@ -24,15 +24,18 @@ from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.geometry.plan import StreamPlan
 from atrous.nn.blocks import Normalize
+from atrous.objects.assemble import assemble
 from atrous.prediction.arrays import array_source, channel_names, in_data_array, is_data_array, open_array
+from atrous.prediction.found import ObjectPrediction
 from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
+from atrous.prediction.object_table import table_of, working_spacing
 from atrous.prediction.result import Prediction
 from atrous.recipe.build import build_expected, build_preparation
 from atrous.recipe.run import Run, open_run
 from atrous.stream.engines import ENGINES
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
-from atrous.tasks.task import Task
+from atrous.tasks.task import ObjectTask, Task
 
 FLIPPED = 2**24
 """Positions up to which an input is averaged over its mirror images. They go through the network whole."""
@@ -130,7 +133,7 @@ class Predictor:
             return open_sequences(item.path, self.run.recipe.input.tracks)
         return iter([self.open(item)])
 
-    def predict(self, source: Any, *, probabilities: bool = False) -> Prediction:
+    def predict(self, source: Any, *, probabilities: bool = False) -> Any:
         """Predict one input of any size.
 
         Args:
@@ -140,6 +143,9 @@ class Predictor:
                 (one named channel or band holds the channels); the labels are then a DataArray with its coordinates.
             probabilities: whether to return the probability of every class too.
 
+        Returns:
+            A `Prediction`; an `ObjectPrediction` if the task finds objects.
+
         Raises:
             UserError: the input cannot be read, has another type, or does not fit the network.
         """
@@ -147,6 +153,8 @@ class Predictor:
         opened = self._opened(opener, name)
         for difference in opened.differences:
             warnings.warn(f"{name}: {difference}", stacklevel=2)
+        if isinstance(self.task, ObjectTask):
+            return self._predict_objects(self.task, opened, opener)
         size = tuple(opened.source.shape[1:])
         labels = np.empty(size, np.uint8)
         # On another grid the positions without data are marked after resampling.
@@ -163,6 +171,25 @@ class Predictor:
             labels = in_data_array(source, labels)
             maps = None if maps is None else in_data_array(source, maps, self.classes)
         return Prediction(labels, maps, self.classes, self.palette, self.kind == "genomes", opener)
+
+    def _predict_objects(self, task: ObjectTask, opened: Opened, opener: Callable[[], Opened]) -> ObjectPrediction:
+        """The objects of an input; their dense maps and numbers are in memory."""
+        size = tuple(opened.source.shape[1:])
+        maps, numbers = np.empty((task.out_channels, *size), np.float32), np.empty(size, np.uint32)
+        self.write(opened.source, probabilities=maps)
+        if opened.valid is not None and not opened.resampled:
+            maps[0][~np.asarray(opened.valid[...])] = 0
+        objects = assemble(maps, task.decoder, numbers, spacing=working_spacing(opened))
+        numbers = resample_label(numbers, opened.size)
+        ndim, sums = numbers.ndim, objects.table
+        factor = np.array(opened.size) / np.array(size)
+        step = np.array(working_spacing(opened) or (1.0,) * ndim) / factor
+        boxes = [sums[f"{end}_{axis}"] / step[axis] for end in ("start", "stop") for axis in range(ndim)]
+        points = [sums[f"centroid_{axis}"] / step[axis] for axis in range(ndim)]
+        return ObjectPrediction(
+            numbers, objects.candidates.classes, objects.candidates.scores, np.stack(boxes, axis=1),
+            np.stack(points, axis=1), table_of(objects, numbers, []), opener,
+        )  # fmt: skip
 
     def write(
         self,

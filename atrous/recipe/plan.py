@@ -171,9 +171,27 @@ def plan_task(
         section["class_weights"] = weights
         rare = min(share for share in fingerprint.class_frequency if share > 0)
         reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the labelled positions"
+    if fingerprint.object_sizes:
+        section["options"] = plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
     if dataset.classes:
         reasons["task.dice"] = "Dice follows what mean IoU counts, cross-entropy keeps the gradients alive"
     return section
+
+
+def plan_objects(sizes: Sequence[float], ndim: int, reasons: dict[str, str]) -> dict[str, Any]:
+    """Return the keys `task.options` of instances, from the 5, 50 and 95 % percentiles of their sizes in positions.
+
+    >>> plan_objects([28.3, 314.2, 1256.6], 2, {})
+    {'ndim': 2, 'scale': 10.0, 'apart': 3.0, 'astray': 20.0}
+    """
+    ball = {1: 2.0, 2: math.pi, 3: 4 * math.pi / 3}[ndim]
+    small, middle, large = ((size / ball) ** (1 / ndim) for size in sizes)
+    reasons["task.options"] = (
+        f"objects have a radius of {small:.1f} to {large:.1f} positions (5 to 95 %): the scale is the median, two "
+        "centers are at least the small radius apart, and a vote may miss its center by the large one"
+    )
+    options = {"scale": max(1.0, middle), "apart": max(2.0, small), "astray": max(2.0, large)}
+    return {"ndim": ndim, **{name: round(value, 1) for name, value in options.items()}}
 
 
 def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:

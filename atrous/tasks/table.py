@@ -21,7 +21,13 @@ def _stranded(section: Mapping[str, Any]) -> "Task":
     return Stranded.build(section)
 
 
-TASKS: dict[str, BuildTask] = {"semantic": _semantic, "stranded": _stranded}
+def _instances(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.instances import InstanceTask
+
+    return InstanceTask.build(section)
+
+
+TASKS: dict[str, BuildTask] = {"semantic": _semantic, "stranded": _stranded, "instances": _instances}
 """By name, a function that makes the task from the section `task` of a recipe."""
 
 

@@ -5,6 +5,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from atrous.objects.decoder import ObjectDecoder
+
 
 class NotFinite(ValueError):
     """A network's output has values that are no numbers (nan) or infinite, where they count.
@@ -111,4 +113,17 @@ class Task(Protocol):
 
     def metrics(self, *, full: bool = True) -> Metrics:
         """Return a fresh gatherer of metrics; a quick one, for validation during training, when not `full`."""
+        ...
+
+
+@runtime_checkable
+class ObjectTask(Task, Protocol):
+    """A task whose answer are objects, which are decoded from the dense maps of the whole input.
+
+    `probabilities` gives the dense maps that the decoder reads; `decode` says where objects are.
+    """
+
+    @property
+    def decoder(self) -> ObjectDecoder:
+        """What makes objects of the dense maps."""
         ...

@@ -69,6 +69,7 @@ class Fingerprint:
         channel_names: names of the channels, as the files have them; empty where they have none.
         color: whether the images are 8-bit pictures in color.
         upright: whether up and down differ in the images: not on maps, nor under a microscope.
+        object_sizes: positions of an object in train: percentiles 5, 50 and 95; empty where targets are no objects.
     """
 
     channels: int
@@ -89,6 +90,7 @@ class Fingerprint:
     upright: bool = True
     channel_names: tuple[str, ...] = ()
     color: bool = False
+    object_sizes: tuple[float, ...] = ()
 
     @property
     def ndim(self) -> int:
@@ -109,7 +111,7 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
     try:
         sizes = Sizes(**{key: tuple(content["sizes"][key]) for key in ("min", "median", "max")})
         tuples = {key: tuple(content[key]) for key in ("class_frequency", "mean", "std")}
-        tuples["channel_names"] = tuple(content.get("channel_names", ()))
+        tuples |= {key: tuple(content.get(key, ())) for key in ("channel_names", "object_sizes")}
         more: dict[str, Any] = {}
         for key, kind in (("spacing", Spacings), ("foreground", Foreground)):
             ranges = content.get(key)
@@ -158,6 +160,7 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         foreground=_foreground([one for one, _ in usable if one.split == "train"] or [one for one, _ in usable]),
         channel_names=_channel_names(dataset, good[0][0].sample, channels),
         color=ndim == 2 and channels == 3 and dtype == "uint8" and _commonest([h.kind for _, h, _ in good]) in PICTURES,
+        object_sizes=_object_sizes(dataset, scans),
         upright=not all(header.map is not None or (header.unit or "").endswith("µm") for _, header, _ in good),
     )
 
@@ -168,6 +171,15 @@ def _channel_names(dataset: Dataset, sample: Sample, channels: int) -> tuple[str
     stored = sample.image.stored_names()
     names = stored if stored and not set(wanted) & set(stored) else wanted
     return names if len(names) == channels and all(names) else ()
+
+
+def _object_sizes(dataset: Dataset, scans: Sequence[Scan]) -> tuple[float, ...]:
+    """Percentiles 5, 50 and 95 of the positions of an object, over train (over all scans where train has none)."""
+    if dataset.target.kind != "instances":
+        return ()
+    train = [one for one in scans if one.split == "train" and one.counts]
+    sizes = [size for one in train or scans for size in one.counts.values()]
+    return tuple(float(size) for size in np.percentile(sizes, [5, 50, 95])) if sizes else ()
 
 
 def _case_scale(chosen: Sequence[Moments]) -> float:

@@ -113,7 +113,7 @@ class LabelSink:
 
     Attributes:
         path: the label file, which appears when `finish` is called.
-        array: labels `(*S)` uint8, to be assigned box by box.
+        array: labels `(*S)`, to be assigned box by box.
         part: the unfinished file, None if the array is in memory.
         begun: whether an interrupted run began the unfinished file.
     """
@@ -177,7 +177,9 @@ class ProbabilitySink:
             remove(self.part)
 
 
-def open_labels(path: Path, size: Sequence[int], *, on_disk: bool, anew: bool = False) -> LabelSink:
+def open_labels(
+    path: Path, size: Sequence[int], *, on_disk: bool, anew: bool = False, dtype: Any = np.uint8
+) -> LabelSink:
     """Open a sink for the labels of one input.
 
     Args:
@@ -186,22 +188,23 @@ def open_labels(path: Path, size: Sequence[int], *, on_disk: bool, anew: bool = 
         size: of the labels, `(*S)`.
         on_disk: False if they may be in memory in any case.
         anew: whether what an interrupted run has left is removed, not continued.
+        dtype: type of the labels.
 
     Raises:
         UserError: labels are not written to files with this suffix.
     """
     format_, size = label_writer(path), tuple(int(n) for n in size)
     if not on_disk and not format_.always_on_disk:
-        return LabelSink(path, np.empty(size, np.uint8), None)
+        return LabelSink(path, np.empty(size, dtype), None)
     part = part_path(path)
     if part.exists():
         begun = None if anew else format_.open_store(part)
         if begun is not None and tuple(begun.shape) == size:
             return LabelSink(path, begun, part, begun=True)
         remove(part)  # of another size, or cut short
-    store = format_.create_store(part, size, np.uint8, [min(LABEL_CHUNK, n) for n in size])
+    store = format_.create_store(part, size, dtype, [min(LABEL_CHUNK, n) for n in size])
     if store is None:
-        return LabelSink(path, np.empty(size, np.uint8), None)
+        return LabelSink(path, np.empty(size, dtype), None)
     return LabelSink(path, store, part)
 
 

@@ -1,0 +1,61 @@
+"""A picture of objects over the image: the outline of each in a color of its own."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from atrous.data.grid import restore
+from atrous.errors import UserError
+from atrous.files import replacing
+from atrous.prediction.found import busiest_plane, outlined
+from atrous.prediction.inputs import Opened
+from atrous.prediction.objects import ObjectFiles
+from atrous.prediction.output import Output
+
+LARGEST = 2**24
+"""Positions that are drawn at most; of a larger input, every second (third, ...) position along each axis is drawn."""
+
+
+class ObjectOverlay(Output):
+    """A PNG of the outlines of objects over the image; of a volume, of its slice with most objects.
+
+    Args:
+        path: the file.
+        objects: the files of the objects, from which it is drawn.
+    """
+
+    def __init__(self, path: Path, objects: ObjectFiles) -> None:
+        self.paths, self.drawn_from = (path,), objects
+        self._objects = objects
+        self._opened: Opened | None = None
+
+    def begin(self, opened: Opened, streamed: bool) -> None:
+        """Check that the input is an image or a volume.
+
+        Raises:
+            UserError: it is a signal.
+        """
+        if len(opened.size) == 1:
+            raise UserError(f"{self.paths[0]}: objects of signals are not drawn: leave --overlay out")
+        self._opened = opened
+
+    def finish(self) -> None:
+        """Draw the picture."""
+        assert self._opened is not None
+        numbers, image = self._objects.numbers(), self._opened.source
+        if self._opened.resampled:
+            image = restore(torch.from_numpy(np.asarray(image[...], np.float32)), self._opened.size).numpy()
+        plane = busiest_plane(numbers)
+        size = numbers.shape[-2:]
+        step = max(1, math.ceil(math.sqrt(math.prod(size) / LARGEST)))
+        every = (slice(None, None, step),) * 2
+        picture = outlined(np.asarray(image[(slice(None), *plane, *every)]), np.asarray(numbers[(*plane, *every)]))
+        self.paths[0].parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.paths[0]) as beside:
+            Image.fromarray(picture).save(beside, "PNG")
+
+    def discard(self) -> None:
+        """Nothing is written before `finish`."""

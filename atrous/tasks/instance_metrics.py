@@ -1,0 +1,157 @@
+"""How well objects are found: matched by their overlap, one to one.
+
+`ap50` and `ap_mean` are TP / (TP + FP + FN), as StarDist and Cellpose report it, at an overlap (intersection over
+union) of 0.5 and as the mean from 0.5 to 0.9; this is not COCO's AP. `f1` and `pq` (Kirillov et al., "Panoptic
+Segmentation", CVPR 2019) are at 0.5. `seg` is that of the Cell Tracking Challenge: for each true object the overlap
+with the object that covers more than half of it, 0 where there is none. `count_mae` is the mean absolute error of the
+number of objects in an image. `ap50_small`, `ap50_medium` and `ap50_large` count the thirds of the true objects by
+size; an invented object belongs to the third of its own size.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from atrous.tasks.measures import Measures
+
+THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(9))
+THIRDS = ("small", "medium", "large")
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """The objects of two label images of one shape, and where they overlap.
+
+    Attributes:
+        true_sizes: `(n,)` positions of each true object.
+        found_sizes: `(m,)` positions of each found object.
+        true, found: `(p,)` indices of the pairs that share a position.
+        iou: `(p,)` their intersection over union.
+        covered: `(p,)` the share of the true object that the found one covers.
+    """
+
+    true_sizes: np.ndarray
+    found_sizes: np.ndarray
+    true: np.ndarray
+    found: np.ndarray
+    iou: np.ndarray
+    covered: np.ndarray
+
+
+def overlaps(truth: np.ndarray, answer: np.ndarray) -> Overlaps:
+    """Compare two label images `(*S)` whose values number objects; 0 is background.
+
+    >>> overlaps(np.array([0, 4, 4, 4]), np.array([0, 0, 7, 7])).iou
+    array([0.66666667])
+    """
+    numbers, true = np.unique(truth, return_inverse=True)
+    answers, found = np.unique(answer, return_inverse=True)
+    table = np.bincount(true.ravel() * len(answers) + found.ravel(), minlength=len(numbers) * len(answers))
+    table = table.reshape(len(numbers), len(answers))
+    true_sizes, found_sizes = table.sum(axis=1)[numbers != 0], table.sum(axis=0)[answers != 0]
+    common = table[numbers != 0][:, answers != 0]
+    rows, columns = np.nonzero(common)
+    shared = common[rows, columns].astype(float)
+    union = true_sizes[rows] + found_sizes[columns] - shared
+    return Overlaps(true_sizes, found_sizes, rows, columns, shared / union, shared / true_sizes[rows])
+
+
+def match(pairs: Overlaps, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the matched true and found objects: one to one, the largest overlap first, at least `threshold`.
+
+    Beyond an overlap of 0.5 no object has two partners, so this is the best assignment there.
+    """
+    chosen = np.flatnonzero(pairs.iou >= threshold)
+    order = chosen[np.lexsort((pairs.found[chosen], pairs.true[chosen], -pairs.iou[chosen]))]
+    taken_true, taken_found, kept = set(), set(), []
+    for index in order.tolist():
+        true, found = int(pairs.true[index]), int(pairs.found[index])
+        if true not in taken_true and found not in taken_found:
+            taken_true.add(true)
+            taken_found.add(found)
+            kept.append(index)
+    return pairs.true[kept], pairs.found[kept]
+
+
+class InstanceScores:
+    """Gathers the metrics of objects image by image."""
+
+    def __init__(self, sample: str = "image") -> None:
+        self._pairs: dict[str, Overlaps] = {}
+        self._sample = sample
+
+    def add(self, name: str, truth: np.ndarray, answer: np.ndarray) -> None:
+        """Count one image.
+
+        Args:
+            name: of the image; no name may come twice.
+            truth: numbers of the true objects, `(*S)`.
+            answer: numbers of the objects that were found, `(*S)`.
+
+        Raises:
+            ValueError: the name came before, or the shapes differ.
+        """
+        if name in self._pairs:
+            raise ValueError(f"{name}: counted twice")
+        if truth.shape != answer.shape:
+            raise ValueError(f"{name}: truth {truth.shape} and answer {answer.shape} differ in shape")
+        self._pairs[name] = overlaps(truth, answer)
+
+    def result(self, seconds: float, tta: str = "none") -> Measures:
+        """Return the metrics over all images."""
+        counts = {threshold: np.zeros(3) for threshold in THRESHOLDS}
+        per_image, quality, seg = {}, [], []
+        for name, pairs in self._pairs.items():
+            for threshold in THRESHOLDS:
+                matched = len(match(pairs, threshold)[0])
+                counts[threshold] += matched, len(pairs.found_sizes) - matched, len(pairs.true_sizes) - matched
+                if threshold == THRESHOLDS[0]:
+                    total = len(pairs.found_sizes) + len(pairs.true_sizes) - matched
+                    per_image[name] = matched / total if total else float("nan")
+            quality.append(_matched_iou(pairs))
+            best = np.zeros(len(pairs.true_sizes))
+            np.maximum.at(best, pairs.true, np.where(pairs.covered > 0.5, pairs.iou, 0))
+            seg.append(best)
+        precision = {threshold: _share(tp, tp + fp + fn) for threshold, (tp, fp, fn) in counts.items()}
+        tp, fp, fn = counts[THRESHOLDS[0]]
+        errors = [abs(len(pairs.found_sizes) - len(pairs.true_sizes)) for pairs in self._pairs.values()]
+        values = {
+            "ap50": precision[0.5],
+            "ap_mean": float(np.mean(list(precision.values()))),
+            "pq": _share(sum(quality), tp + 0.5 * fp + 0.5 * fn),
+            "f1": _share(2 * tp, 2 * tp + fp + fn),
+            "seg": float(np.concatenate([*seg, np.zeros(0)]).mean()) if sum(map(len, seg)) else float("nan"),
+            "count_mae": float(np.mean(errors)) if errors else float("nan"),
+            **{f"ap{round(100 * threshold)}": value for threshold, value in precision.items()},
+            **self._by_size(),
+            "objects": float(tp + fn),
+        }
+        return Measures(values, per_image, seconds, tta, self._sample, conventions=__doc__ or "")
+
+    def _by_size(self) -> dict[str, float]:
+        """The AP at 0.5 of each third of the true objects by size."""
+        sizes = np.concatenate([*(pairs.true_sizes for pairs in self._pairs.values()), np.zeros(0)])
+        if len(sizes) < len(THIRDS):
+            return {}
+        edges = np.quantile(sizes, [1 / 3, 2 / 3])
+        counts = np.zeros((len(THIRDS), 2))  # matched, and all
+        for pairs in self._pairs.values():
+            true, found = match(pairs, THRESHOLDS[0])
+            third = np.searchsorted(edges, pairs.true_sizes)
+            invented = np.setdiff1d(np.arange(len(pairs.found_sizes)), found)
+            counts[:, 0] += np.bincount(third[true], minlength=len(THIRDS))
+            counts[:, 1] += np.bincount(third, minlength=len(THIRDS))
+            counts[:, 1] += np.bincount(np.searchsorted(edges, pairs.found_sizes[invented]), minlength=len(THIRDS))
+        return {f"ap50_{name}": _share(*row) for name, row in zip(THIRDS, counts, strict=True)}
+
+
+def _matched_iou(pairs: Overlaps) -> float:
+    """The sum of the overlaps of the matched pairs."""
+    true, found = match(pairs, THRESHOLDS[0])
+    width = max(1, len(pairs.found_sizes))
+    place = np.isin(pairs.true * width + pairs.found, true * width + found)
+    return float(pairs.iou[place].sum())
+
+
+def _share(part: float, whole: float) -> float:
+    return float(part / whole) if whole else float("nan")

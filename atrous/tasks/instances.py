@@ -1,0 +1,168 @@
+"""Instances: objects of any shape, each with a number.
+
+The network says of every position whether it belongs to an object, how near it is to the center of one, and where the
+center of its own object lies (Cheng et al., "Panoptic-DeepLab", CVPR 2020). Objects are decoded from these maps by
+`atrous.objects.votes`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from atrous.objects.assemble import assemble
+from atrous.objects.votes import Votes
+from atrous.tasks.instance_metrics import InstanceScores
+from atrous.tasks.measures import Measures
+from atrous.tasks.task import NotFinite
+
+SPREAD = 0.3
+"""The heat around a center falls off over this part of the object's radius."""
+
+
+@dataclass(frozen=True)
+class InstanceMaps:
+    """What the network should say of a batch of crops.
+
+    Attributes:
+        inside: `(N, *S)` float32, 1 in objects.
+        heat: `(N, *S)` float32, 1 at the center of each object, falling off inside of it.
+        offsets: `(N, ndim, *S)` float32, from each position to the center of its object; 0 outside.
+    """
+
+    inside: torch.Tensor
+    heat: torch.Tensor
+    offsets: torch.Tensor
+
+
+@dataclass(frozen=True)
+class InstanceTask:
+    """Objects of one class.
+
+    Attributes:
+        ndim: spatial axes.
+        scale: the network's offsets are in units of so many positions: about the radius of an object.
+        apart: of two centers that are closer than this, in positions, the one with less heat is removed.
+        astray: positions whose vote misses every center by more than this belong to no object.
+        threshold: heat from which a peak is a center.
+        foreground: probability from which a position belongs to an object.
+
+    >>> InstanceTask(ndim=2).out_channels
+    4
+    """
+
+    ndim: int
+    scale: float = 10.0
+    apart: float = 5.0
+    astray: float = 10.0
+    threshold: float = 0.3
+    foreground: float = 0.5
+
+    watched = ("ap50", "ap_mean")
+    higher_is_better = True
+
+    @classmethod
+    def build(cls, section: Mapping[str, Any]) -> "InstanceTask":
+        """Make the task from the section `task` of a recipe; its keys stand in `options`."""
+        known = {name: section["options"][name] for name in cls.__dataclass_fields__ if name in section["options"]}
+        return cls(**known)
+
+    @property
+    def out_channels(self) -> int:
+        """Inside, heat, and one offset per axis."""
+        return 2 + self.ndim
+
+    @property
+    def decoder(self) -> Votes:
+        """What makes objects of the maps."""
+        return Votes(
+            threshold=self.threshold, foreground=self.foreground, apart=self.apart, astray=self.astray,
+            reach=20 * self.scale,
+        )  # fmt: skip
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy and Dice of inside, cross-entropy of the heat, and smooth L1 of the offsets.
+
+        Args:
+            output: `(N, 2 + ndim, *S)`.
+            target: numbers of objects `(N, *S)` int64.
+        """
+        output, maps = output.float(), encode(target)
+        inside, heat = output[:, 0], output[:, 1]
+        entropy = F.binary_cross_entropy_with_logits(inside, maps.inside)
+        probability, axes = inside.sigmoid(), tuple(range(1, inside.ndim))
+        common = (probability * maps.inside).sum(axes)
+        dice = 1 - (2 * common + 1) / (probability.sum(axes) + maps.inside.sum(axes) + 1)
+        # Centers are few: their positions weigh more, and the sum is divided by the area of the objects.
+        covered = maps.inside.sum().clamp_min(1)
+        each = F.binary_cross_entropy_with_logits(heat, maps.heat, reduction="none")
+        peaks = (each * (0.1 + maps.inside + 4 * maps.heat)).sum() / (covered + 0.1 * maps.inside.numel())
+        away = F.smooth_l1_loss(output[:, 2:], maps.offsets / self.scale, reduction="none", beta=0.1)
+        offsets = (away * maps.inside[:, None]).sum() / covered
+        return entropy + dice.mean() + peaks + offsets
+
+    def decode(self, output: torch.Tensor) -> torch.Tensor:
+        """Return where objects are, `(N, *S)` uint8; which is which is decided by `objects`, for the whole input."""
+        return (output[:, 0].float().sigmoid() > self.foreground).to(torch.uint8)
+
+    def probabilities(self, output: torch.Tensor) -> torch.Tensor:
+        """Return dense maps `(N, 2 + ndim, *S)`: probability of inside, heat, and offsets in positions."""
+        output = output.float()
+        return torch.cat([output[:, :2].sigmoid(), output[:, 2:] * self.scale], dim=1)
+
+    def metrics(self, *, full: bool = True) -> "InstanceMetrics":
+        """Metrics of objects; quick ones are given the network's output."""
+        return InstanceMetrics(self, activated=full)
+
+
+class InstanceMetrics:
+    """Decodes the dense maps of each image, and compares the objects with the true ones."""
+
+    def __init__(self, task: InstanceTask, activated: bool) -> None:
+        self._task, self._activated, self._scores = task, activated, InstanceScores()
+
+    def update(
+        self, name: str, probabilities: torch.Tensor, target: torch.Tensor, spacing: tuple[float, ...] | None = None
+    ) -> None:
+        """See `Metrics.update`; the target has numbers of objects `(*S)`."""
+        maps = probabilities if self._activated else self._task.probabilities(probabilities[None])[0]
+        if not bool(torch.isfinite(maps).all()):
+            raise NotFinite(name)
+        answer = np.zeros(tuple(target.shape), np.uint32)
+        assemble(maps.cpu().numpy(), self._task.decoder, answer)
+        self._scores.add(name, target.cpu().numpy(), answer)
+
+    def result(self, seconds: float, tta: str = "none") -> Measures:
+        """See `Metrics.result`."""
+        return self._scores.result(seconds, tta)
+
+
+def encode(target: torch.Tensor) -> InstanceMaps:
+    """Return what the network should say of numbered objects `(N, *S)` int64; 0 is background.
+
+    The center of an object is the mean of its positions. The heat is exp(-d^2 / (2 s^2)) at distance d from it, with
+    s = `SPREAD` times the radius of a ball of the same size, at least 1, divided by the greatest heat in the object:
+    also an object whose center lies outside of it has a peak of 1.
+    """
+    ndim, inside = target.ndim - 1, target > 0
+    batch = torch.arange(len(target), device=target.device).reshape(-1, *(1,) * ndim)
+    own = torch.where(inside, target + batch * (target.max() + 1), torch.zeros_like(target))
+    _, index = torch.unique(own, return_inverse=True)
+    flat, count = index.reshape(-1), int(index.max()) + 1
+    axes = [torch.arange(n, device=target.device, dtype=torch.float32) for n in target.shape[1:]]
+    places = torch.stack(torch.meshgrid(*axes, indexing="ij"))  # (ndim, *S)
+    sizes = torch.bincount(flat, minlength=count).float()
+    expanded = places[None].expand(len(target), *places.shape).transpose(0, 1).reshape(ndim, -1)
+    sums = torch.zeros(ndim, count, device=target.device).index_add_(1, flat, expanded)
+    offsets = (sums / sizes)[:, flat] - expanded
+    volume = {1: 2.0, 2: np.pi, 3: 4 * np.pi / 3}[ndim]
+    spread = (SPREAD * (sizes / volume) ** (1 / ndim)).clamp_min(1)
+    heat = torch.exp(-(offsets**2).sum(0) / (2 * spread[flat] ** 2))
+    greatest = torch.zeros(count, device=target.device).scatter_reduce_(0, flat, heat, "amax")
+    heat = heat / greatest[flat].clamp_min(1e-20)
+    shape, mask = tuple(target.shape), inside.reshape(-1)
+    moved = (offsets * mask).reshape(ndim, *shape).transpose(0, 1)
+    return InstanceMaps(inside.float(), (heat * mask).reshape(shape), moved)

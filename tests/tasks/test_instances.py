@@ -1,0 +1,95 @@
+"""Instances: maps that a network should give, and objects that are decoded from them."""
+
+import numpy as np
+import pytest
+import torch
+
+from atrous.tasks.instances import InstanceTask, encode
+from atrous.tasks.task import NotFinite, ObjectTask
+from tests.objects.worlds import random_discs
+
+SHAPES = [(90,), (50, 60), (14, 30, 32)]
+
+
+def numbered(shape, count=8):
+    numbers, centers, _ = random_discs(shape, count, (2, 6), gap=1)
+    return torch.from_numpy(numbers.astype(np.int64)), centers
+
+
+def logits(task, maps):
+    """What a perfect network gives."""
+    clear = [torch.logit(part, 1e-6)[:, None] for part in (maps.inside, maps.heat)]
+    return torch.cat([*clear, maps.offsets / task.scale], dim=1)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_maps_point_from_every_position_to_the_mean_of_its_object(shape):
+    one, _ = numbered(shape)
+    other = torch.roll(one, 3, 0)
+    maps = encode(torch.stack([one, other]))
+    grid = np.stack(np.indices(shape))
+    for sample, numbers in enumerate((one.numpy(), other.numpy())):
+        assert np.array_equal(maps.inside[sample].numpy(), numbers > 0)
+        assert (maps.heat[sample].numpy()[numbers == 0] == 0).all()
+        assert (maps.offsets[sample].numpy()[:, numbers == 0] == 0).all()
+        for number in np.unique(numbers)[1:]:
+            mine = numbers == number
+            center = grid[:, mine].mean(axis=1)
+            pointed = (grid + maps.offsets[sample].numpy())[:, mine]
+            assert np.allclose(pointed, center[:, None], atol=1e-3)
+            assert maps.heat[sample].numpy()[mine].max() == pytest.approx(1)
+
+
+def test_a_ring_has_a_peak_though_its_center_lies_outside():
+    grid = np.indices((40, 40)) - 20
+    distance = np.sqrt((grid**2).sum(axis=0))
+    ring = torch.from_numpy(((distance > 12) & (distance < 16)).astype(np.int64))[None]
+    assert float(encode(ring).heat.max()) == 1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_perfect_maps_are_decoded_to_the_true_objects(shape):
+    numbers, _ = numbered(shape)
+    task = InstanceTask(ndim=len(shape), scale=4.0, apart=2.0, astray=4.0)
+    output = logits(task, encode(numbers[None]))
+    for full in (True, False):
+        metrics = task.metrics(full=full)
+        metrics.update("a", task.probabilities(output)[0] if full else output[0], numbers)
+        values = metrics.result(0.0).values
+        assert values["ap_mean"] == values["seg"] == 1
+        assert values["count_mae"] == 0
+    assert torch.equal(task.decode(output)[0], (numbers > 0).to(torch.uint8))
+
+
+def test_the_loss_is_least_for_the_true_maps_and_has_gradients():
+    numbers, _ = numbered((50, 60))
+    task = InstanceTask(ndim=2, scale=4.0)
+    true = logits(task, encode(numbers[None]))
+    wrong = (true + torch.randn(true.shape, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    loss = task.loss(wrong, numbers[None])
+    assert float(task.loss(true, numbers[None])) < float(loss.detach())
+    loss.backward()
+    assert bool(torch.isfinite(wrong.grad).all())
+    assert float(wrong.grad.abs().max()) > 0
+
+
+def test_crops_without_objects_have_a_finite_loss():
+    task = InstanceTask(ndim=2)
+    output = torch.zeros(2, 4, 16, 16, requires_grad=True)
+    loss = task.loss(output, torch.zeros(2, 16, 16, dtype=torch.int64))
+    loss.backward()
+    assert bool(torch.isfinite(loss))
+    assert bool(torch.isfinite(output.grad).all())
+
+
+def test_output_that_is_not_finite_names_the_image():
+    task = InstanceTask(ndim=1)
+    with pytest.raises(NotFinite, match="wave"):
+        task.metrics().update("wave", torch.full((3, 9), float("nan")), torch.zeros(9, dtype=torch.int64))
+
+
+def test_the_task_is_one_whose_answer_are_objects():
+    section = {"options": {"ndim": 3, "scale": 7.5, "video": False}}
+    task = InstanceTask.build(section)
+    assert isinstance(task, ObjectTask)
+    assert (task.ndim, task.scale, task.out_channels, task.decoder.reach) == (3, 7.5, 5, 150)
