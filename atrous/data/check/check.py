@@ -126,7 +126,8 @@ def check_videos(root: Path, description: Description, layout: Layout, progress:
     checked = check_grids(root, description, layout, progress)
     checked = replace(checked, axes=" (frames x rows x columns)", compares_cases=False)
     if description.video is None and any(sample.image.path.is_dir() for sample in checked.dataset.samples):
-        note = "numbered images are read as the frames of videos: if they are not, write video = false"
+        note = "numbered images change little from one to the next and are read as the frames of videos: if they are "
+        note += "not, write video = false in dataset.toml"
         return replace(checked, notes=(*checked.notes, note))
     return checked
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 AFFIXES = (
     "mask", "masks", "label", "labels", "seg", "segmentation", "annotation", "annot", "gt", "groundtruth", "truth",
     "target", "manual", "manual1", "1stho", "image", "img", "im", "photo", "rgb", "training", "train", "test", "val",
-    "l", "p", "0000", "bin", "binary",
+    "l", "p", "0000", "bin", "binary", "sat", "leftimg8bit", "gtfine", "gtcoarse", "labelids", "labeltrainids", "cp",
 )  # fmt: skip
 """Words that people put before or after a common name to say what a file is."""
 
-_SEPARATORS = "_-. "
+SEPARATORS = "_-. "
 
 
 @dataclass(frozen=True)
@@ -87,13 +87,13 @@ def _extended(left: list[str], right: list[str]) -> tuple[dict[str, str], dict[s
 
 
 def _shortened(names: list[str], others: set[str]) -> dict[str, str]:
-    return {name: next((part for part in _beginnings(name) if part in others), name) for name in names}
+    return {name: next((part for part in beginnings(name) if part in others), name) for name in names}
 
 
-def _beginnings(name: str) -> list[str]:
+def beginnings(name: str) -> list[str]:
     """What stands before each separator of the file's own name, longest first."""
     start = name.rfind("/") + 1
-    cuts = [i for i, letter in enumerate(name) if letter in _SEPARATORS and i > start]
+    cuts = [i for i, letter in enumerate(name) if letter in SEPARATORS and i > start]
     return [name[:cut] for cut in reversed(cuts)]
 
 
@@ -104,7 +104,7 @@ def _without_words(left: list[str], right: list[str]) -> tuple[dict[str, str], d
 def _bare(name: str) -> str:
     """The name without the words of `AFFIXES` at its ends."""
     folder, file = os.path.split(name)
-    words = [word for word in re.split(f"[{re.escape(_SEPARATORS)}]", file) if word]
+    words = [word for word in re.split(f"[{re.escape(SEPARATORS)}]", file) if word]
     while len(words) > 1 and words[-1].lower() in AFFIXES:
         words.pop()
     while len(words) > 1 and words[0].lower() in AFFIXES:
@@ -123,8 +123,8 @@ def _trimmed(names: list[str]) -> dict[str, str]:
     if len(last) < 2:
         return {}
     head, tail = _common_beginning(last), _common_beginning([file[::-1] for file in last])[::-1]
-    start = max((i + 1 for i, letter in enumerate(head) if letter in _SEPARATORS), default=0)
-    end = next((len(tail) - i for i, letter in enumerate(tail) if letter in _SEPARATORS), 0)
+    start = max((i + 1 for i, letter in enumerate(head) if letter in SEPARATORS), default=0)
+    end = next((len(tail) - i for i, letter in enumerate(tail) if letter in SEPARATORS), 0)
     return {name: os.path.join(folder, file[start : len(file) - end]) for name, (folder, file) in files.items()}
 
 
