@@ -11,7 +11,14 @@ from atrous.data.layouts.base import Layout, LeftOut
 from atrous.data.layouts.folders import MOST_LEVELS, Folder, read_folders
 from atrous.data.layouts.together import divide
 
-_OTHERS = {"recordings": "recordings", "series": "scans", "genomes": "genomes", "images": "images", "nnunet": "scans"}
+_OTHERS = {
+    "recordings": "recordings",
+    "series": "scans",
+    "genomes": "genomes",
+    "images": "images",
+    "nnunet": "scans",
+    "videos": "videos",
+}
 """What the samples of a layout are called."""
 
 
@@ -20,9 +27,9 @@ def movies_in(root: Path) -> list[Path]:
     return _files(root, VIDEO_SUFFIXES)
 
 
-def holds_others(root: Path, folders: Sequence[Folder]) -> bool:
-    """Return whether a folder holds images, recordings, scans or genomes, besides videos."""
-    if folders:
+def holds_others(root: Path, folders: Sequence[Folder], description: Description) -> bool:
+    """Return whether a folder holds images with masks, recordings, scans or genomes, besides videos."""
+    if {"image", "label"} <= {folder.role for folder in divide(folders, description)}:
         return True
     for here, names, files in walk(root, lambda name: True, MOST_LEVELS):
         if any(suffix_of(name) in SIGNAL_SUFFIXES or is_fasta(Path(name)) for name in files):
@@ -56,19 +63,26 @@ def strays(root: Path, name: str, layout: Layout, description: Description) -> t
         return ()
     used = {path for samples in layout.splits.values() for sample in samples for path in sample.image.files}
     left_out = []
-    if description.video is None:
+    if description.video is None and name != "videos":
         what = f"a video among {kind}, which is left out"
         fix = "write video = true in dataset.toml to read videos, video = false if there are none to be read"
         left_out += [LeftOut(path, what, fix) for path in movies_in(root) if path not in used]
-    if name in ("recordings", "series", "genomes"):
+    if name in ("recordings", "series", "genomes", "videos"):
         labels = {sample.target.path for samples in layout.splits.values() for sample in samples if sample.target}
-        labels |= {*layout.labels_alone, *layout.images_alone}
+        read = used | labels | {*layout.labels_alone, *layout.images_alone}
         what = f"a picture among {kind}, which is left out"
         fix = f'write kind = "images" in dataset.toml to read images, kind = "{name}" if there are none to be read'
-        folders = read_folders(root, description.images, description.masks)
-        files = [path for folder in folders for path in folder.files if path not in used | labels]
-        left_out += [LeftOut(path, what, fix) for path in files if suffix_of(path) not in (".nii", ".nii.gz")]
+        left_out += [
+            LeftOut(path, what, fix) for path in _pictures(root, name, description) if not read & {path, path.parent}
+        ]
     return tuple(left_out)
+
+
+def _pictures(root: Path, name: str, description: Description) -> list[Path]:
+    """Pictures in the folders of images, of all where videos are not read; labels of scans are none."""
+    folders = read_folders(root, description.images, description.masks)
+    files = [path for folder in folders if name != "videos" or folder.role == "image" for path in folder.files]
+    return [path for path in files if suffix_of(path) not in (".nii", ".nii.gz")]
 
 
 def _files(root: Path, suffixes: Sequence[str]) -> list[Path]:

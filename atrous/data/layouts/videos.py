@@ -78,9 +78,9 @@ def read_videos(root: Path, description: Description) -> Videos | None:
     masks = {folder.group: folder for folder in folders if folder.role == "label"}
     if not description.video:
         labeled_movies = [p for p in movies if _masks_of(_group(root, p), split_of(_parts(root, p)), masks)]
-        if sequences or (not labeled_movies and holds_others(root, folders)):
+        if sequences or (not labeled_movies and holds_others(root, folders, description)):
             movies = labeled_movies  # a video that lies beside images is not part of the data
-        sequences = sequences if _are_sequences(sequences, folders) else []
+        sequences = _numbered_sequences(sequences, folders)
         _require_evidence(root, sequences)
     if not movies and not sequences:
         if description.video:
@@ -115,16 +115,26 @@ def _sequences(folders: Sequence[Folder]) -> list[Folder]:
     return [folder for folder in folders if folder.role is None and _last(folder.group) in masks]
 
 
-def _are_sequences(sequences: Sequence[Folder], folders: Sequence[Folder]) -> bool:
-    """Whether folders of images are plainly frames: numbered in equal steps, in folders of their own, like masks."""
-    labels = [folder for folder in folders if folder.role == "label"]
-    return (
-        bool(sequences)
-        and bool(labels)
-        and all(folder.group and _numbered(folder.files) for folder in sequences)
-        and all(folder.group and all(path.stem.isdigit() for path in folder.files) for folder in labels)
-        and len({folder.group for folder in sequences}) == len(sequences)
-    )
+def _numbered_sequences(sequences: Sequence[Folder], folders: Sequence[Folder]) -> list[Folder]:
+    """The folders of images that are numbered, in folders of their own, like masks; none where most images are not.
+
+    Most have numbers in equal steps; where a frame is missing in some, these are sequences all the same.
+    """
+    even = [folder for folder in sequences if folder.group and _numbered(folder.files)]
+    images, labels = _count(sequences), [folder for folder in folders if folder.role == "label"]
+    like_frames = [folder for folder in labels if folder.group and _digits(folder.files)]
+    if 2 * _count(even) <= images or 2 * _count(like_frames) <= _count(labels):
+        return []
+    found = [folder for folder in sequences if folder.group and _digits(folder.files)]
+    return found if len({folder.group for folder in found}) == len(found) else []
+
+
+def _count(folders: Sequence[Folder]) -> int:
+    return sum(len(folder.files) for folder in folders)
+
+
+def _digits(files: Sequence[Path]) -> bool:
+    return all(path.stem.isdigit() for path in files)
 
 
 def _numbered(files: Sequence[Path]) -> bool:
@@ -132,7 +142,7 @@ def _numbered(files: Sequence[Path]) -> bool:
     >>> _numbered([Path("00000.jpg"), Path("00005.jpg"), Path("00010.jpg")]), _numbered([Path("cat.jpg")])
     (True, False)
     """
-    if len(files) < LEAST or not all(path.stem.isdigit() for path in files):
+    if len(files) < LEAST or not _digits(files):
         return False
     numbers = sorted(frame_number(path) or 0 for path in files)
     steps, widths = {b - a for a, b in pairwise(numbers)}, {len(path.stem) for path in files}

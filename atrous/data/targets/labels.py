@@ -240,7 +240,7 @@ class Labels(Target):
         if coding.colors is not None and colored:
             stored = f"{count} classes, by color"
         elif coding.values is not None:
-            stored = f"{count} classes, values {listing(coding.values)}"
+            stored = f"{count} class{'es' if count > 1 else ''}, values {listing(coding.values)}"
         else:
             stored = f"{count} classes, values 0..{count - 1}" if count > 1 else "1 class"
         return f"{stored}, ignored {listing(coding.ignore)}" if coding.ignore else f"{stored}, none ignored"

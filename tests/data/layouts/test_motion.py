@@ -52,6 +52,13 @@ def blank(rng, frames):
     return rng.normal(200, 4, (frames, 60, 80, 3))
 
 
+def tiles(rng, frames):
+    """Tiles of one slide, each half over the one before."""
+    coarse = Image.fromarray(rng.integers(0, 256, (12, 6 * frames, 3), dtype=np.uint8))
+    slide = np.asarray(coarse.resize((40 * frames + 40, 60), Image.Resampling.BICUBIC)).astype(float)
+    return np.stack([slide[:, 40 * t : 40 * t + 80] for t in range(frames)])
+
+
 def write(root, make, frames, folders=3, seed=0, images="images", masks="masks"):
     rng = np.random.default_rng(seed)
     written = []
@@ -76,7 +83,7 @@ def test_videos_change_little_from_frame_to_frame(tmp_path, make, frames):
 
 
 @pytest.mark.parametrize("frames", [3, 4, 8, 30])
-@pytest.mark.parametrize("make", [patches, fundus, unrelated, blank])
+@pytest.mark.parametrize("make", [patches, fundus, unrelated, blank, tiles])
 def test_patches_are_asked_for(tmp_path, make, frames):
     for seed in range(5):
         root = tmp_path / str(seed)

@@ -8,7 +8,7 @@ from atrous.data.description import Description
 from atrous.data.layouts.table import find_layout
 from atrous.errors import UserError
 from atrous.verbs.check import check
-from tests.clips import make_clip, write_movie
+from tests.clips import make_clip, write_frames, write_movie
 from tests.data.data_folders import picture, save, stripes
 
 
@@ -90,6 +90,42 @@ def test_a_picture_and_a_film_among_scans_are_strays(tmp_path):
     found = check(root)
     assert found.dataset.layout.startswith("DICOM series")
     assert [problem.file for problem in left_out(found)] == ["spin.mp4", "images/preview.png"]
+
+
+@pytest.mark.parametrize("place", ["JPEGImages/cover.jpg", "JPEGImages/extra/cover.jpg"])
+def test_a_picture_among_frames_is_a_stray(tmp_path, place):
+    root = write_frames(tmp_path)
+    save(root / place, picture(0))
+    (root / "JPEGImages/clip1/00003.jpg").unlink()  # a gap
+    (root / "Annotations/clip1/00003.png").unlink()
+    found = check(root)
+    assert found.ok
+    assert found.dataset.layout == "video, 5 folders of frames"
+    assert [problem.file for problem in left_out(found)] == [place]
+
+
+def test_a_film_without_masks_and_masks_without_film_are_no_images(tmp_path):
+    movie(tmp_path / "clips/a.mp4")
+    save(tmp_path / "masks/b/00000.png", stripes())
+    save(tmp_path / "poster.png", picture(0))
+    with pytest.raises(UserError, match="no masks for any video"):
+        check(tmp_path)
+
+
+def test_a_genome_among_images_and_images_among_genomes(tmp_path, flat):
+    root = flat()
+    (root / "phix.fa").write_text(">phix\nACGT\n")
+    assert open_dataset(root).kind == "grids"
+    other = tmp_path / "genomes"
+    other.mkdir()
+    for name in "abc":
+        (other / f"{name}.fa").write_text(f">{name}\n{'ACGT' * 50}\n")
+        (other / f"{name}.gff").write_text(f"{name}\tx\tCDS\t1\t90\t.\t+\t0\tID=1\n")
+    for i in range(9):
+        save(other / f"figures/{i}.png", picture(i))
+    found = check(other)
+    assert found.dataset.kind == "genomes"
+    assert len(left_out(found)[0].others) == 8
 
 
 def test_a_video_alone_still_asks_for_its_masks(tmp_path):
