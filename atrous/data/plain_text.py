@@ -22,12 +22,13 @@ def text_encoding(path: Path) -> str:
     letters of ASCII. Files in Latin-1 and other encodings of single bytes cannot be told apart: they are none of these.
     """
     with path.open("rb") as file:
-        return _encoding(file.read(4))
+        return encoding_of(file.read(4))
 
 
-def _encoding(head: bytes) -> str:
-    """
-    >>> _encoding("a = 1".encode("utf-16")[:4]), _encoding(b"a = "), _encoding("a =".encode("utf-16-be")[:4])
+def encoding_of(head: bytes) -> str:
+    """Return the encoding of a text by its first four bytes; see `text_encoding`.
+
+    >>> encoding_of("a = 1".encode("utf-16")[:4]), encoding_of(b"a = "), encoding_of("a =".encode("utf-16-be")[:4])
     ('utf-16', 'utf-8', 'utf-16-be')
     """
     for mark, encoding in _MARKS:
@@ -45,7 +46,7 @@ def read_text(path: Path) -> str:
         UserError: it is in another encoding than UTF-8 or UTF-16; the line of the first wrong byte is named.
     """
     content = path.read_bytes()
-    encoding = _encoding(content[:4])
+    encoding = encoding_of(content[:4])
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:

@@ -9,6 +9,7 @@ from atrous.data.dataset import open_dataset
 from atrous.data.description import read_description
 from atrous.data.formats import read_image
 from atrous.data.genomes.annotation import read_features
+from atrous.data.genomes.fasta import sequence_lengths
 from atrous.data.layouts.nnunet import read_nnunet
 from atrous.data.plain_text import read_text, text_encoding
 from atrous.errors import UserError
@@ -74,3 +75,17 @@ def test_annotations_in_old_encodings_say_so(tmp_path):
     path.write_bytes(line.encode("latin-1"))
     with pytest.raises(UserError, match=r"a\.gff: its text is not UTF-8 .*: save it as UTF-8"):
         read_features(path)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("utf-8-sig", "begins with a byte order mark: remove it"),
+        ("utf-16", "its text is UTF-16, not ASCII: save it as"),
+    ],
+)
+def test_sequences_are_plain_text(tmp_path, encoding, said):
+    path = tmp_path / "a.fa"
+    path.write_bytes(">a\nACGT\n".encode(encoding))
+    with pytest.raises(UserError, match=said):
+        sequence_lengths(path)

@@ -70,7 +70,7 @@ def strays(root: Path, name: str, layout: Layout, description: Description) -> t
     if name in ("recordings", "series", "genomes", "videos"):
         labels = {sample.target.path for samples in layout.splits.values() for sample in samples if sample.target}
         read = used | labels | {*layout.labels_alone, *layout.images_alone}
-        what = f"a picture among {kind}, which is left out"
+        what = f"an image file among {kind}, which is left out"
         fix = f'write kind = "images" in dataset.toml to read images, kind = "{name}" if there are none to be read'
         left_out += [
             LeftOut(path, what, fix) for path in _pictures(root, name, description) if not read & {path, path.parent}
