@@ -23,8 +23,8 @@ SPLITS = {
     "test": ("testing", "test", "ts"),
 }
 MOST_LEVELS = 5
-_SECOND = frozenset({"gtcoarse", "instance", "instances", "semanticrgb"})
-"""Folders that hold labels where no other folder does (Cityscapes, KITTI), and are left out beside the better ones."""
+_SECOND = frozenset({"gtcoarse", "instance", "instances", "panoptic", "semanticrgb"})
+"""Folders that hold labels where no other folder does (Cityscapes, KITTI, Mapillary), and are left out beside those."""
 _FILE_TYPES = ("png", "jpg", "jpeg", "tif", "tiff", "bmp", "npy")
 """What names of folders may end in: `images_png`."""
 _ALONE = {"tr", "ts"}  # too short to mean a split when they stand alone

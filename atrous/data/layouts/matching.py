@@ -10,7 +10,7 @@ from atrous.data.images import FileImage
 from atrous.data.layouts.base import group_of
 from atrous.data.layouts.folders import Folder
 from atrous.data.layouts.pairing import pair
-from atrous.data.layouts.several import masks_of
+from atrous.data.layouts.several import MaskNames, masks_of
 from atrous.data.layouts.together import ends_in
 from atrous.data.sample import Sample
 from atrous.data.targets.labels import LabelReader, Labels
@@ -79,13 +79,15 @@ def _readers(root: Path, images: Mapping[str, Path], pool: Pool, description: De
         return _class_readers(root, images, pool, description)
     labels = _keyed(root, pool.labels, pool.grouped, suffixes[0] if suffixes else "")
     names = masks_of(images, labels)
+    if description.objects == 0:  # dataset.toml says that every file shows objects
+        names = MaskNames(names.of_image | names.unclear, {})
     for image, unclear in names.unclear.items():
         files = " and ".join(labels[name].relative_to(root).as_posix() for name in unclear[:2])
         ends = [stem(labels[name]).removeprefix(stem(images[image])) for name in unclear]
         raise UserError(
             f"{root}: {files} both fit {images[image].relative_to(root).as_posix()} by name: write "
-            f'mask_suffix = "{ends[0]}" in dataset.toml to read one kind, or mask_suffix = {_listed(ends)} to read one '
-            "class from each"
+            f'mask_suffix = "{ends[0]}" in dataset.toml to read one kind, mask_suffix = {_listed(ends)} to read one '
+            "class from each, or objects = true if each shows an object"
         )
     readers: dict[str, LabelReader] = {}
     for key, members in names.of_image.items():
@@ -101,8 +103,10 @@ def _class_readers(
     parts: dict[str, list[tuple[int, MaskFile]]] = {}
     for number, suffix in enumerate(description.mask_suffix or (), 1):
         labels = _keyed(root, pool.labels, pool.grouped, suffix)
-        for key, name in pair(images, labels).partner.items():
-            parts.setdefault(key, []).append((number, _mask(labels[name], images[key], description)))
+        for key, members in masks_of(images, labels).of_image.items():
+            parts.setdefault(key, []).extend(
+                (number, _mask(labels[name], images[key], description)) for name in members
+            )
     return {
         key: MergedMasks(tuple(mask for _, mask in members), tuple(number for number, _ in members))
         for key, members in parts.items()

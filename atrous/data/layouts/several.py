@@ -12,13 +12,20 @@ _NUMBER = re.compile(r"^(.*?)[-_. (]*(\d*)\)?$")
 """The end of a name: a word, and the number of one of several files."""
 
 
+_NO_OBJECTS = frozenset({
+    "class", "cls", "category", "cat", "type", "organ", "tissue", "channel", "ch",
+    "annotator", "rater", "reader", "expert", "observer", "grader", "manual", "ho",
+})  # fmt: skip
+"""Words whose number says which class a file is of, or who drew it: such files are not merged."""
+
+
 @dataclass(frozen=True)
 class MaskNames:
     """The result of `masks_of`.
 
     Attributes:
         of_image: the names of the label files of every image that has some, in the order of their numbers.
-        unclear: label files that fit an image by name, where they are neither one nor numbered.
+        unclear: label files that fit an image by name, where they are neither one nor those of objects.
     """
 
     of_image: dict[str, tuple[str, ...]]
@@ -31,8 +38,10 @@ def masks_of(images: Iterable[str], labels: Iterable[str]) -> MaskNames:
     Most have one, which `pair` finds. Of the files that it leaves over, these belong to an image as well:
 
     1. all files in a folder that has the image's name (`x` and `x/1`, `x/2`), or in that of an image which is alone
-       in its folder (`id7/id7` and `id7/3fa`, `id7/9c2`: Kaggle's nuclei);
-    2. files whose names go on with one word and a number (`x_mask` and `x_mask_1`; `x_1` and `x_2`).
+       in its folder (`id7/id7` and `id7/3fa`, `id7/9c2`: Kaggle's nuclei), unless images share the names of their files
+       (`x/liver`, `x/spleen`);
+    2. files whose names go on with one word and a number (`x_mask` and `x_mask_1`; `x_1` and `x_2`), unless the word
+       says that the number is that of a class or of an annotator.
 
     >>> masks_of(["a", "b"], ["a_mask", "a_mask_1", "b_mask"]).of_image
     {'a': ('a_mask', 'a_mask_1'), 'b': ('b_mask',)}
@@ -43,14 +52,16 @@ def masks_of(images: Iterable[str], labels: Iterable[str]) -> MaskNames:
     names = {*found.partner, *found.images_alone}
     of_image: dict[str, tuple[str, ...]] = {image: (label,) for image, label in found.partner.items()}
     left = set(found.labels_alone)
-    for image, members in _in_folders(found.images_alone, names, left, set(found.partner.values())).items():
-        of_image[image] = members
-        left -= set(members)
     unclear: dict[str, tuple[str, ...]] = {}
+    in_folders = _in_folders(found.images_alone, names, left, set(found.partner.values()))
+    are_kinds = _share_words(in_folders.values())
+    for image, members in in_folders.items():
+        (unclear if are_kinds and len(members) > 1 else of_image)[image] = members
+        left -= set(members)
     for image, more in _longer(names, left).items():
         members = tuple(sorted({*of_image.get(image, ()), *more}, key=_natural))
         words = {_word(image, member) for member in members}
-        if len(words) == 1 and (words != {""} or image not in members):
+        if len(words) == 1 and not words & _NO_OBJECTS and (words != {""} or image not in members):
             of_image[image] = members
         elif image not in of_image and len(members) > 1:
             unclear[image] = members
@@ -89,6 +100,19 @@ def _in_folders(alone: Iterable[str], names: set[str], left: set[str], taken: se
         for image, folder in own.items()
         if folder not in paired and (several or os.path.basename(folder) == os.path.basename(image))
     }
+
+
+def _share_words(folders: Iterable[Sequence[str]]) -> bool:
+    """Whether folders hold files of the same names, such as those of organs: each stands for a class, not an object.
+
+    >>> _share_words([["a/liver", "a/lung"], ["b/lung", "b/liver"]]), _share_words([["a/1", "a/2"], ["b/1", "b/2"]])
+    (True, False)
+    """
+    words = [[_word("", os.path.basename(name)) for name in names] for names in folders]
+    several = [own for own in words if len(own) > 1]
+    counts = Counter(word for own in several for word in own)
+    once = all(len(set(own)) == len(own) for own in several)
+    return once and len(several) > 1 and all(2 * count >= len(several) and word for word, count in counts.items())
 
 
 def _longer(names: set[str], left: Iterable[str]) -> dict[str, list[str]]:

@@ -62,14 +62,15 @@ def strays(root: Path, name: str, layout: Layout, description: Description) -> t
     if kind is None or description.kind is not None:
         return ()
     used = {path for samples in layout.splits.values() for sample in samples for path in sample.image.files}
+    used |= set(layout.images_alone)
     left_out = []
-    if description.video is None and name != "videos":
-        what = f"a video among {kind}, which is left out"
+    if description.video is None:
+        what = f"a video {'without masks' if name == 'videos' else f'among {kind}'}, which is left out"
         fix = "write video = true in dataset.toml to read videos, video = false if there are none to be read"
         left_out += [LeftOut(path, what, fix) for path in movies_in(root) if path not in used]
     if name in ("recordings", "series", "genomes", "videos"):
         labels = {sample.target.path for samples in layout.splits.values() for sample in samples if sample.target}
-        read = used | labels | {*layout.labels_alone, *layout.images_alone}
+        read = used | labels | set(layout.labels_alone)
         what = f"an image file among {kind}, which is left out"
         fix = f'write kind = "images" in dataset.toml to read images, kind = "{name}" if there are none to be read'
         left_out += [

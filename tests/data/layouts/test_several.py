@@ -5,7 +5,7 @@ import pytest
 
 from atrous.data.dataset import open_dataset
 from atrous.data.description import Description
-from atrous.data.layouts.several import endings, masks_of
+from atrous.data.layouts.several import MaskNames, endings, masks_of
 from atrous.data.layouts.table import find_layout
 from atrous.errors import UserError
 from atrous.verbs.check import check
@@ -53,6 +53,32 @@ def test_what_is_no_object_is_not_merged():
     assert masks_of(["a"], ["a_left", "a_right"]).unclear == {"a": ("a_left", "a_right")}
     assert masks_of(["p/a", "p/b"], ["p/x", "p/y"]).of_image == {}
     assert masks_of(["p/a"], ["p/x", "p/y"]).of_image == {}
+
+
+def test_files_of_classes_and_of_annotators_are_not_merged():
+    organs = ["p1/liver", "p1/lung", "p2/liver", "p2/lung"]
+    assert masks_of(["p1", "p2"], organs) == MaskNames(
+        {}, {"p1": ("p1/liver", "p1/lung"), "p2": ("p2/liver", "p2/lung")}
+    )
+    assert masks_of(["a"], ["a_class1", "a_class2"]).unclear == {"a": ("a_class1", "a_class2")}
+    assert masks_of(["a"], ["a_rater_1", "a_rater_2"]).unclear == {"a": ("a_rater_1", "a_rater_2")}
+    assert masks_of(["a"], ["a_manual1", "a_manual2"]).of_image == {"a": ("a_manual1",)}
+    assert masks_of(["a"], ["a_1stHO", "a_2ndHO"]).of_image == {"a": ("a_1stHO",)}
+
+
+def test_organs_in_a_folder_for_each_image(tmp_path):
+    for i in range(3):
+        save(tmp_path / f"images/p{i}.png", picture(i))
+        save(tmp_path / f"masks/p{i}/liver.png", part(0))
+        save(tmp_path / f"masks/p{i}/lung.png", part(2))
+    with pytest.raises(UserError, match=r'mask_suffix = \["liver", "lung"\] to read one class from each, or objects ='):
+        find_layout(tmp_path, Description())
+    (tmp_path / "dataset.toml").write_text('mask_suffix = ["liver", "lung"]\n')
+    dataset = open_dataset(tmp_path)
+    assert dataset.classes == ("background", "liver", "lung")
+    np.testing.assert_array_equal(dataset.samples[0].target.read(), part(0, 1) + part(2, 2))
+    (tmp_path / "dataset.toml").write_text("objects = true\n")
+    np.testing.assert_array_equal(open_dataset(tmp_path).samples[0].target.read(), part(0, 1) + part(2, 1))
 
 
 def test_the_ends_of_names():
