@@ -1,7 +1,7 @@
 """Images and their masks in one folder, told apart by their names: `x.png` and `x_mask.png`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ _MASK = re.compile(rf"^(?:.+[-_. ](?:{_WORDS})(?:[-_. ]?\(?\d+\)?)?|(?:{_WORDS})
 """Names of masks that lie among images."""
 _CELLPOSE = "_seg.npy"
 """How the names of files of Cellpose's window end."""
+_CELLPOSE_IS = "made by Cellpose's window: a pickle, which is not read since it could run code"
 _CELLPOSE_FIX = (
     "in Cellpose save the masks as PNG or TIFF (File menu), or in Python: "
     "tifffile.imwrite(path, np.load(file, allow_pickle=True).item()['masks'])"
@@ -71,23 +72,23 @@ def without_cellpose(folders: Sequence[Folder]) -> tuple[list[Folder], list[Left
     """
     kept, left_out = [], []
     for folder in folders:
-        names = {stem(path) for path in folder.files}
-        pickles = {path for path in folder.files if _is_cellpose(path, names)}
-        left_out += [LeftOut(path, *cellpose_words()) for path in sorted(pickles)]
+        names = {path.with_name(stem(path)) for path in folder.files}
+        pickles = {path for path in folder.files if is_cellpose(path, names)}
+        left_out += [LeftOut(path, _CELLPOSE_IS, _CELLPOSE_FIX) for path in sorted(pickles)]
         kept.append(replace(folder, files=tuple(path for path in folder.files if path not in pickles)))
     return [folder for folder in kept if folder.files], left_out
 
 
-def cellpose_words() -> tuple[str, str]:
-    """Return what a file of Cellpose's window is, and what to do about it."""
-    what = "made by Cellpose's window: a pickle, which is not read since it could run code"
-    return what, _CELLPOSE_FIX
+def is_cellpose(path: Path, others: Container[Path]) -> bool:
+    """Return whether a file was made by Cellpose's window: a pickle that belongs to an image beside it.
 
-
-def _is_cellpose(path: Path, names: set[str]) -> bool:
+    Args:
+        path: the file.
+        others: the paths of other files, without their suffixes.
+    """
     if suffix_of(path) != ".npy" or not path.name.endswith(_CELLPOSE):
         return False
-    if path.name.removesuffix(_CELLPOSE) not in names:
+    if path.with_name(path.name.removesuffix(_CELLPOSE)) not in others:
         return False
     try:
         with path.open("rb") as file:

@@ -7,6 +7,7 @@ from atrous.data.dataset import open_dataset
 from atrous.data.description import Description
 from atrous.data.layouts.table import find_layout
 from atrous.errors import UserError
+from atrous.prediction.inputs import find_inputs
 from atrous.verbs.check import check
 from tests.data.data_folders import picture, save, stripes
 
@@ -84,6 +85,13 @@ def test_files_of_the_window_of_cellpose_are_named_as_what_they_are(tmp_path):
         UserError, match=r"well_0_seg\.npy: made by Cellpose's window: a pickle, .*save the masks as PNG"
     ):
         check(cellpose(tmp_path / "without", masks=False))
+
+
+def test_files_of_cellpose_are_no_inputs_of_a_prediction(tmp_path):
+    root = cellpose(tmp_path, masks=False) / "images"
+    np.save(root / "alone_seg.npy", stripes())
+    found = find_inputs([root], ndim=2, channels=3)
+    assert [item.path.name for item in found] == ["alone_seg.npy", *(f"well_{i}.tif" for i in range(4))]
 
 
 def test_an_array_of_numbers_with_the_same_end_is_a_mask(tmp_path):
