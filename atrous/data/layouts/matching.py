@@ -57,17 +57,21 @@ def match(root: Path, pool: Pool, description: Description) -> list[Sample]:
 def holds_thin_volumes(root: Path, pool: Pool) -> bool:
     """Whether arrays without named axes are volumes of few slices: then their masks have as many slices as they.
 
-    An array `(24, 40, 48)` alone is read as 24 channels. One of three with a mask of three may be RGB with colors.
+    An array `(24, 40, 48)` alone is read as 24 channels. One of three with a mask of three may be RGB with colors,
+    unless the mask is of a format that tells slices from channels.
     """
     images, labels = (_keyed(root, kind, pool.grouped) for kind in (pool.images, pool.labels))
     for key, label in pair(images, labels).partner.items():
-        if suffix_of(images[key]) not in _NAMELESS or suffix_of(labels[label]) not in _NAMELESS:
+        if suffix_of(images[key]) not in _NAMELESS:
             continue
         try:
             image, mask = read_header(images[key]), read_header(labels[label])
         except FileFault:
             continue  # said of this file when it is read as a sample
-        if image.axes is None and mask.axes is None and image.shape == mask.shape and image.channels not in (1, 3):
+        if image.axes is not None:
+            continue
+        nameless = suffix_of(labels[label]) in _NAMELESS and mask.axes is None
+        if (nameless and image.shape == mask.shape and image.channels not in (1, 3)) or image.shape == mask.size:
             return True
     return False
 
