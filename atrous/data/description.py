@@ -12,6 +12,7 @@ from typing import Any
 from atrous.data.formats import color_code
 from atrous.data.inside import is_plain_name, require_inside
 from atrous.data.pages import KINDS
+from atrous.data.plain_text import read_text
 from atrous.data.targets.annotations import Rule, parse_rule
 from atrous.errors import UserError
 
@@ -42,12 +43,15 @@ class Description:
         spacing: distance between neighboring positions along each axis, in the user's unit.
         sampling_rate: samples per second of signals.
         video: whether folders of images are frames of videos; None: as their names say.
+        kind: which layout the folder has (a name in `layouts/table.py`); None: the first one that fits.
         groups: a regular expression that finds in a sample's name what it comes from (a patient, say).
         annotations: how annotations of recordings become labels per sample.
         splits: split name to a list of samples, to a share of them, or to a text file that lists them.
         pages: how the pages of a TIFF are read: `z` as slices of a volume, `channels` as channels.
         images: folder name or path of the images.
         masks: folder name or path of the labels.
+        mask_suffix: how the names of masks end, without the suffix of the format, where folders hold other files as
+            well; several of them are one class each.
     """
 
     file: Path | None = None
@@ -64,12 +68,14 @@ class Description:
     spacing: tuple[float, ...] | None = None
     sampling_rate: float | None = None
     video: bool | None = None
+    kind: str | None = None
     groups: str | None = None
     annotations: Rule = field(default_factory=Rule)
     splits: dict[str, tuple[str, ...] | float] = field(default_factory=dict)
     pages: str | None = None
     images: str | None = None
     masks: str | None = None
+    mask_suffix: tuple[str, ...] | None = None
 
 
 KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "channel_names", "ignore_colors"))
@@ -89,8 +95,8 @@ def read_description(root: Path, toml: Path | None = None) -> Description:
             raise UserError(f"{toml}: no such file: give the path of a dataset.toml")
         return Description()
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(read_text(file))
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"{file}: not valid TOML ({error}): mend that line") from error
     for key in content:
         if key not in KEYS:
@@ -103,6 +109,8 @@ def read_description(root: Path, toml: Path | None = None) -> Description:
         found["channels"] = len(found["channels"])
     if "ignore" in found:
         found["ignore"], found["ignore_colors"] = found["ignore"]
+    if found.get("kind") == "videos":
+        found.setdefault("video", True)
     described = Description(file=file, **found)
     _agree(described)
     return described
@@ -116,6 +124,10 @@ def _agree(described: Description) -> None:
             raise UserError(f"{file}: {len(given)} `{key}` for {len(classes)} `classes`: give one for each class")
     if described.sampling_rate is not None and described.spacing is not None:
         raise UserError(f"{file}: both `sampling_rate` and `spacing` are given: keep one")
+    if described.kind is not None and described.video is not None and described.video != (described.kind == "videos"):
+        raise UserError(
+            f'{file}: `kind` is "{described.kind}" and `video` is {str(described.video).lower()}: keep one of the two'
+        )
     if described.values is not None:
         both = sorted(set(described.values) & set(described.ignore or ()))
         if both:
@@ -278,13 +290,26 @@ def read_names(file: Path) -> tuple[str, ...]:
     """Lines of a text file that lists names, one a line.
 
     Raises:
-        UserError: it is not UTF-8.
+        UserError: it is neither UTF-8 nor UTF-16.
     """
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: not UTF-8 text ({error}): save it as UTF-8") from error
-    return tuple(line.strip() for line in lines if line.strip())
+    return tuple(line.strip() for line in read_text(file).splitlines() if line.strip())
+
+
+def _kind(value: object, file: Path, _: Path) -> str:
+    if not isinstance(value, str) or not value:
+        raise _wrong(file, "kind", 'what the folder holds, such as "images", "recordings" or "videos"', value)
+    return value
+
+
+def _mask_suffix(value: object, file: Path, _: Path) -> tuple[str, ...]:
+    entries: list[Any] = value if isinstance(value, list) else [value]
+    if not entries or not all(isinstance(entry, str) and entry for entry in entries):
+        raise _wrong(
+            file, "mask_suffix", 'the end of the names of masks, such as "_labelIds", or one for a class', value
+        )
+    if len(set(entries)) < len(entries):
+        raise UserError(f"{file}: `mask_suffix` has an end twice: give each class its own")
+    return tuple(entries)
 
 
 def _folder(key: str) -> Callable[[object, Path, Path], str]:
@@ -297,6 +322,7 @@ def _folder(key: str) -> Callable[[object, Path, Path], str]:
 
 
 _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
+    "kind": _kind,
     "task": _task,
     "classes": _classes,
     "ignore": _ignore,
@@ -314,4 +340,5 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "pages": _pages,
     "images": _folder("images"),
     "masks": _folder("masks"),
+    "mask_suffix": _mask_suffix,
 }

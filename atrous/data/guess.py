@@ -76,12 +76,17 @@ def guess_classes(seen: Mapping[int, int], ignored: Sequence[int] = (), files: S
         return _undecided(rest, ignore, doubt)
     if rest[-1] < MOST_CLASSES and rest[-1] < 1.2 * len(rest) + 8 and len(values) < 200:
         return _numbered(rest, ignored, ignore)
+    return _packed(rest, ignore) or _scattered(values, rest, ignore)
+
+
+def _scattered(values: Sequence[int], rest: Sequence[int], ignore: tuple[int, ...]) -> Guess:
+    """A class for each of a few gray levels, of which `rest` is not 255; no classes where they are many."""
     if len(rest) <= MOST_GUESSED:
         spread = values if len(values) <= MOST_GUESSED and values[0] == 0 and len(values) > 2 else rest
         return Guess(
             tuple(f"class {value}" for value in spread), tuple(spread), tuple(v for v in ignore if v not in spread),
             f"mask values are the gray levels {listing(spread)}: read as {len(spread)} classes in this order",
-            f"to say so, write values = {listing(spread)} in dataset.toml{_packed(spread)}",
+            f"to say so, write values = {listing(spread)} in dataset.toml{_packed_hint(spread)}",
         )  # fmt: skip
     return Guess(
         names(1), None, ignore,
@@ -91,13 +96,44 @@ def guess_classes(seen: Mapping[int, int], ignored: Sequence[int] = (), files: S
     )  # fmt: skip
 
 
-def _packed(values: Sequence[int]) -> str:
-    """What to write for values class * n + number of the object, if they look like that."""
+def objects_factor(values: Sequence[int]) -> int:
+    """Return the n of values that look like class * n + number of an object; 0 where they do not.
+
+    The numbers count from 0 or 1, so most are small, and they leave few gaps. With n = 1000 (Cityscapes) values below n
+    are classes without objects.
+
+    >>> objects_factor([0, 257, 258, 513]), objects_factor([0, 7, 26001, 26002]), objects_factor([0, 300, 600])
+    (256, 1000, 0)
+    """
     for factor in (1000, 256):
-        objects = [value for value in values if value > 0]
-        if objects and min(objects) >= factor and max(value % factor for value in objects) < factor // 2:
-            return f"; if they are class * {factor} + number of an object, write objects = {factor}"
-    return ""
+        packed = [value for value in values if value >= factor]
+        counted = packed if factor == 1000 else [value for value in values if value > 0]
+        numbers = {value % factor for value in counted}
+        if 2 * len(packed) < len(counted) or not packed:
+            continue
+        small = sum(value % factor < factor // 4 for value in counted)
+        if max(numbers) < 1.2 * len(numbers) + 8 and small >= 0.6 * len(counted):
+            return factor
+    return 0
+
+
+def _packed(values: Sequence[int], ignore: tuple[int, ...]) -> Guess | None:
+    """No classes, where values are class * n + number; None where they are not, or no number counts anything."""
+    factor = objects_factor(values)
+    if not factor or not any(value % factor for value in values if value >= factor):
+        return None
+    return Guess(
+        names(1), None, ignore,
+        f"mask values such as {listing(values)} look like class * {factor} + number of an object (instances)",
+        f"write objects = {factor} in dataset.toml to learn the classes, or list them in `values` if each is a class",
+        False,
+    )  # fmt: skip
+
+
+def _packed_hint(values: Sequence[int]) -> str:
+    """What to write for values class * n + number of the object, if they may be that."""
+    factor = objects_factor(values)
+    return f"; if they are class * {factor} + number of an object, write objects = {factor}" if factor else ""
 
 
 def _doubtful(rest: Sequence[int], files: Sequence[Collection[int]]) -> str | None:
@@ -122,7 +158,11 @@ def _undecided(rest: Sequence[int], ignore: tuple[int, ...], doubt: str) -> Gues
     whole = listing([*rest, IGNORE], MOST_CLASSES)
     fix = f"write values = {whole} in dataset.toml if 255 is a class, ignore = [255] if it is void"
     if rest[0] == 0:
-        fix = "save all masks with class numbers, or write ignore = [255] in dataset.toml if it is void"
+        fix = "write ignore = [255] in dataset.toml if it is void"
+        if rest in ([0], [0, 1]):
+            fix += ", objects = true if every value but 0 is foreground"
+        else:
+            fix += ", else save all masks with class numbers"
     return Guess(tuple(f"class {value}" for value in rest), tuple(rest), ignore, doubt, fix, False)
 
 

@@ -33,6 +33,7 @@ from atrous.data.grid import resample
 from atrous.data.images import names_of
 from atrous.data.inside import is_hidden
 from atrous.data.layouts.recordings import label_partners
+from atrous.data.layouts.together import is_cellpose
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import Expected, Preparation, renamed, scaled, to_channels, working_shape
 from atrous.data.source import AllValid, Source, Stacked
@@ -259,9 +260,13 @@ def _grids(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
         yield path, Path(path.resolve().name)
     elif path.is_dir() and suffix_of(path) != ".zarr":
         inside = [p for p in _below(path) if _is_grid(p, suffixes)]
-        label_tables = label_partners(inside).values()
+        label_tables, names = label_partners(inside).values(), {p.with_name(stem(p)) for p in inside}
         inside = [
-            p for p in inside if p not in label_tables and not any(suffix_of(parent) == ".zarr" for parent in p.parents)
+            p
+            for p in inside
+            if p not in label_tables
+            and not any(suffix_of(parent) == ".zarr" for parent in p.parents)
+            and not is_cellpose(p, names)
         ]
         if not inside:
             raise UserError(f"{path}: no inputs in it (looked for {' '.join(suffixes)})")

@@ -9,6 +9,7 @@ from typing import Any
 import tomlkit
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from atrous.data.plain_text import read_text
 from atrous.errors import UserError
 from atrous.recipe.sections import (
     AugmentSection,
@@ -270,10 +271,10 @@ def read_recipe(path: Path) -> Recipe:
     if path.is_dir():
         raise UserError(f"{path}: is a folder: name the recipe.toml in it")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not TOML: {error}") from None
     return validate(values, str(path))
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -37,6 +38,38 @@ def test_what_cannot_be_class_numbers_is_not_usable(values):
     found = guess(*values)
     assert not found.usable
     assert found.doubt
+
+
+@pytest.mark.parametrize(
+    ("values", "factor"),
+    [
+        ((0, 257, 514, 771), 256),
+        ([0, *(kind * 256 + number for kind in (3, 11, 40) for number in range(1, 30)), 65 * 256], 256),
+        ([0, 7, 8, 11, *range(24000, 24009), *range(26000, 26050), 33001], 1000),
+        ([*range(11000, 11004), *range(26000, 26120)], 1000),
+    ],
+)
+def test_classes_with_numbers_of_objects_are_told(values, factor):
+    found = guess(*values)
+    assert not found.usable
+    assert f"class * {factor} + number of an object (instances)" in (found.doubt or "")
+    assert f"write objects = {factor} in dataset.toml" in found.fix
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (0, 100, 200, 300),
+        (0, 300, 600),
+        range(0, 3000, 7),  # a ramp
+        [int(v) for v in np.random.default_rng(0).integers(0, 65536, 300)],
+        range(1, 297),
+        (0, 256, 512),  # multiples are as many classes, whatever they mean
+        (0, 1, 2, 1000),
+    ],
+)
+def test_gray_levels_and_resized_masks_are_no_numbers_of_objects(values):
+    assert "number of an object (instances)" not in (guess(*values).doubt or "")
 
 
 @settings(deadline=None)

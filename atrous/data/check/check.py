@@ -13,7 +13,7 @@ from atrous.data.check.text import RATE_PER_CORE, ClassRow, render
 from atrous.data.check.world import world_notes, world_problems
 from atrous.data.dataset import Dataset, resolve
 from atrous.data.description import MOST_CLASSES, Description
-from atrous.data.formats import code_color
+from atrous.data.formats import code_color, suffix_of
 from atrous.data.guess import Guess
 from atrous.data.layouts.base import Layout
 from atrous.data.problems import Problem, gather, relative
@@ -126,7 +126,8 @@ def check_videos(root: Path, description: Description, layout: Layout, progress:
     checked = check_grids(root, description, layout, progress)
     checked = replace(checked, axes=" (frames x rows x columns)", compares_cases=False)
     if description.video is None and any(sample.image.path.is_dir() for sample in checked.dataset.samples):
-        note = "numbered images are read as the frames of videos: if they are not, write video = false"
+        note = "numbered images change little from one to the next and are read as the frames of videos: if they are "
+        note += "not, write video = false in dataset.toml"
         return replace(checked, notes=(*checked.notes, note))
     return checked
 
@@ -176,6 +177,8 @@ def _dataset(
         dataset, _ = resolve(root, replace(description, classes=names, palette=palette, ignore=None), layout, list)
         colors_toml = ", ".join(str(list(color)) for color in palette)
         fix = f'write palette = [{colors_toml}] in dataset.toml, and classes = ["NAME", ...] in the same order'
+        if any(one.target is not None and suffix_of(one.target.path) in (".npy", ".zarr") for one in chosen):
+            fix += ', or pages = "z" if the first axis of the arrays is that of slices'
         doubt = f"masks store {len(colors)} colors, not class numbers"
         return dataset, Guess(names, None, (), doubt, fix, usable=False)
     return resolve(root, description, layout, lambda: [one.counts for one in chosen if not one.colored and one.counts])

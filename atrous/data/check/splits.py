@@ -17,6 +17,8 @@ def split_problems(dataset: Dataset, layout: Layout, scans: Sequence[Scan]) -> I
     for path in layout.labels_alone:
         fix = "add its image (the same name), or remove it"
         yield Problem(relative(path, root), "a mask without image", fix, "warning", "no image")
+    for file in layout.left_out:
+        yield Problem(relative(file.path, root), file.what, file.fix, "warning", f"left out: {file.what}")
     train, val = (len(dataset.splits.get(split, ())) for split in ("train", "val"))
     if not train or not val:
         images = "1 image" if train + val == 1 else f"{train + val} images"

@@ -9,6 +9,7 @@ import numpy as np
 
 from atrous.data.formats.base import ALWAYS, Errors, FileFault, FileGeometry, Format, LabelDetails, require_bytes
 from atrous.data.formats.header import Header
+from atrous.data.plain_text import text_encoding
 
 LABEL_NAMES = ("label", "labels", "class", "annotation", "annotations", "target", "symbol", "state", "y")
 INDEX_NAMES = ("", "index", "time", "t", "sample", "samples", "seconds", "timestamp", "unnamed: 0")
@@ -43,7 +44,7 @@ def columns(path: Path) -> Columns:
         ValueError: there is no header line, or no row.
         FileFault: several columns are not numeric, or rows have more entries than the header.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding=text_encoding(path)) as file:
         head = file.readline()
         rows = csv.reader(file, delimiter=_delimiter(head))
         first = next(rows, None)
@@ -84,7 +85,7 @@ class CsvFormat(Format):
     def header(self, path: Path) -> Header:
         """Return the header: channels and rows; a table that has only labels counts as one channel."""
         table = columns(path)
-        with path.open(newline="", encoding="utf-8-sig") as file:  # lines may end in CR alone
+        with path.open(newline="", encoding=text_encoding(path)) as file:  # lines may end in CR alone
             head = file.readline()
             rows = sum(1 for row in csv.reader(file, delimiter=_delimiter(head)) if row)
         return Header((max(1, len(table.signals)), rows), "float32", "signal")
@@ -172,7 +173,7 @@ def _not_a_number(what: str, text: str) -> tuple[str, str]:
 
 def _rows(path: Path) -> list[list[str]]:
     _require_room(path)
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding=text_encoding(path)) as file:
         head = file.readline()
         return [row for row in csv.reader(file, delimiter=_delimiter(head)) if row]
 

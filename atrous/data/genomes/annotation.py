@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from atrous.data.formats import FileFault
+from atrous.data.plain_text import text_encoding
 
 GFF_SUFFIXES = (".gff", ".gff3", ".gtf", ".gff.gz", ".gff3.gz", ".gtf.gz")
 PEAK_SUFFIXES = (".narrowpeak", ".broadpeak", ".narrowpeak.gz", ".broadpeak.gz")
@@ -94,14 +95,18 @@ def read_features(path: Path | str) -> list[Feature]:
     read = _gff if is_gff(path) else _bed
     try:
         return read(path)
+    except UnicodeDecodeError as error:
+        what = f"its text is not UTF-8 ({error.reason})"
+        raise FileFault(path, what, "save it as UTF-8 (iconv -f latin1 -t utf-8)") from error
     except ERRORS as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise FileFault(path, f"cannot be read ({said})", "copy it again from its source") from error
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    opened = partial(gzip.open, path, "rt") if path.name.lower().endswith(".gz") else path.open
-    with opened(encoding="utf-8") as file:
+    packed = path.name.lower().endswith(".gz")
+    opened = partial(gzip.open, path, "rt") if packed else path.open
+    with opened(encoding="utf-8-sig" if packed else text_encoding(path)) as file:
         number = 0
         while line := file.readline(_MOST_LINE):
             number += 1

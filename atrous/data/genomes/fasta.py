@@ -14,6 +14,7 @@ import numpy as np
 from atrous.data.formats import FileFault
 from atrous.data.formats.base import require_bytes
 from atrous.data.genomes.letters import WRONG, OneHot, encode
+from atrous.data.plain_text import encoding_of
 from atrous.data.source import Key, LazySource, span
 from atrous.errors import UserError
 from atrous.machine import memory_limit
@@ -159,9 +160,14 @@ def _header(path: Path, line: bytes, seen: set[str]) -> str:
 
 
 def _require_lines(path: Path, plain: bool) -> None:
-    """Raise if lines end in CR alone, as on old Macs: all of the file would be one line, the first name."""
+    """Raise if it is no plain text, or if lines end in CR alone, as on old Macs: all would be the first name."""
     with path.open("rb") if plain else gzip.open(path, "rb") as file:
         head = file.read(PIECE)
+    if (encoding := encoding_of(head[:4])) != "utf-8":
+        if encoding == "utf-8-sig":
+            raise FileFault(path, "begins with a byte order mark", f"remove it: tail -c +4 {path.name} > new.fa")
+        fix = f"save it as plain text: iconv -f {encoding} -t utf-8 {path.name} > new.fa"
+        raise FileFault(path, f"its text is {encoding.upper()}, not ASCII", fix)
     if b"\r" in head and b"\n" not in head:
         fix = f"convert it: tr '\\r' '\\n' < {path.name} > new.fa"
         raise FileFault(path, "its lines end in CR alone (old Mac), not in LF", fix)

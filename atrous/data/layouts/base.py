@@ -9,6 +9,21 @@ from atrous.data.sample import Sample
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A file that could be read, or looks so, and is no part of the data set.
+
+    Attributes:
+        path: the file.
+        what: why it is left out.
+        fix: what to do if it should not be.
+    """
+
+    path: Path
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True)
 class Layout:
     """What a folder holds, understood.
 
@@ -18,6 +33,7 @@ class Layout:
         split_origin: where the splits come from.
         images_alone: images of train or val that have no target and are left out.
         labels_alone: label files without an image.
+        left_out: files of another kind than the data set's.
         values: file values of the classes that the layout itself fixes (DRIVE), else None.
         classes: their names.
         ignore: file values that the layout says count for nothing, else None.
@@ -33,6 +49,7 @@ class Layout:
     split_origin: str
     images_alone: tuple[Path, ...] = ()
     labels_alone: tuple[Path, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     values: tuple[int, ...] | None = None
     classes: tuple[str, ...] | None = None
     ignore: tuple[int, ...] | None = None

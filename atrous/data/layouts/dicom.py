@@ -11,8 +11,10 @@ from atrous.data.layouts.base import Layout, group_of, labeled
 from atrous.data.layouts.folders import IMAGE_WORDS, LABEL_WORDS, MOST_LEVELS, Folder, read_folders, split_of
 from atrous.data.layouts.pairing import pair
 from atrous.data.layouts.splits import into_splits, ordered
+from atrous.data.layouts.strays import images_are_few
 from atrous.data.sample import Sample
-from atrous.data.targets.labels import Labels, MaskFile
+from atrous.data.targets.labels import Labels
+from atrous.data.targets.mask_files import MaskFile
 from atrous.errors import UserError
 
 _SAYS_NOTHING = IMAGE_WORDS | LABEL_WORDS | {"dicom", "dcm", "dicoms", "series", "scan", "ct", "mr", "mri", "pet"}
@@ -41,7 +43,8 @@ def find_series(root: Path, description: Description) -> Layout | None:
         UserError: no series has labels; or as `read_series`.
     """
     folders = read_folders(root, description.images, description.masks)
-    if any(folder.role == "image" and not holds_volumes(folder) for folder in folders):
+    pictures = [folder for folder in folders if not holds_volumes(folder)]
+    if pictures and description.kind is None and not images_are_few(pictures, len(_walk(root)[0]), description):
         return None
     series = read_series(root, description)
     if series is None:

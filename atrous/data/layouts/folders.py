@@ -10,12 +10,12 @@ from atrous.data.inside import walk
 
 IMAGE_WORDS = frozenset({
     "images", "image", "imgs", "img", "imgdir", "imagesdir", "jpegimages", "photos", "photo", "rgb", "inputs",
-    "input", "pictures", "frames", "raw", "leftimg8bit", "x",
+    "input", "pictures", "frames", "raw", "leftimg8bit", "image2", "x",
 })  # fmt: skip
 LABEL_WORDS = frozenset({
     "masks", "mask", "labels", "label", "lbl", "annotations", "annotation", "annots", "annot", "ann", "anns",
     "anndir", "gt", "gts", "gtfine", "groundtruth", "truth", "targets", "target", "segmentations",
-    "segmentation", "segmentationclass", "segmaps", "seg", "segs", "labelmaps", "manual", "1stmanual", "y",
+    "segmentation", "segmentationclass", "segmaps", "seg", "segs", "labelmaps", "manual", "1stmanual", "semantic", "y",
 })  # fmt: skip
 SPLITS = {
     "train": ("training", "train", "tr"),
@@ -23,6 +23,10 @@ SPLITS = {
     "test": ("testing", "test", "ts"),
 }
 MOST_LEVELS = 5
+_SECOND = frozenset({"gtcoarse", "instance", "instances", "panoptic", "semanticrgb"})
+"""Folders that hold labels where no other folder does (Cityscapes, KITTI, Mapillary), and are left out beside those."""
+_FILE_TYPES = ("png", "jpg", "jpeg", "tif", "tiff", "bmp", "npy")
+"""What names of folders may end in: `images_png`."""
 _ALONE = {"tr", "ts"}  # too short to mean a split when they stand alone
 _SKIPPED = {"2ndmanual", "segmentationobject", "imagesets"}
 
@@ -67,9 +71,16 @@ def read_folders(root: Path, images: str | None = None, masks: str | None = None
         if role is None and split is not None and images is None:
             role = "image"
         folders.append(Folder(path, role, split, "/".join(group), files))
+    folders = _with_second(folders, masks is not None)
     if masks is None and any(_key(folder.path.name) == "1stmanual" for folder in folders):
         folders = [replace(f, role="region") if _key(f.path.name) == "mask" else f for f in folders]
     return folders
+
+
+def _with_second(folders: Sequence[Folder], named: bool) -> list[Folder]:
+    """The folders, those of `_SECOND` as labels where no other folder has them nor is `named`, else left out."""
+    role = "skip" if named or any(folder.role == "label" for folder in folders) else "label"
+    return [replace(f, role=role) if f.role == "second" else f for f in folders]
 
 
 def split_of(parts: tuple[str, ...]) -> str | None:
@@ -141,4 +152,7 @@ def _meaning(key: str) -> tuple[str | None, str | None]:
 
 
 def _role(key: str) -> str | None:
-    return "image" if key in IMAGE_WORDS else "label" if key in LABEL_WORDS else None
+    plain = next((key[: -len(end)] for end in _FILE_TYPES if key.endswith(end) and key != end), key)
+    if plain in IMAGE_WORDS or plain in LABEL_WORDS:
+        return "image" if plain in IMAGE_WORDS else "label"
+    return "second" if key in _SECOND else None

@@ -15,8 +15,9 @@ from atrous.data.genomes.sequences import SequenceImage
 from atrous.data.genomes.tracks import is_track
 from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of, labeled
-from atrous.data.layouts.folders import MOST_LEVELS, split_of
+from atrous.data.layouts.folders import MOST_LEVELS, read_folders, split_of
 from atrous.data.layouts.splits import into_splits, ordered
+from atrous.data.layouts.strays import images_are_few
 from atrous.data.sample import Sample
 from atrous.data.targets.bits import Bits, GenomeFeatures, track_name
 from atrous.errors import UserError
@@ -71,11 +72,16 @@ class _Genome:
 
 
 def find_genomes(root: Path, description: Description) -> Layout | None:
-    """Find genomes with their annotations; None when there is no FASTA file.
+    """Find genomes with their annotations; None when there is no FASTA file, or a few among images.
 
     Raises:
         UserError: as `read_genomes`.
     """
+    folders = read_folders(root, description.images, description.masks)
+    if folders and description.kind is None:
+        count = sum(is_fasta(path) for path in _walk(root))
+        if not images_are_few(folders, count + 1, description):
+            return None
     genomes = read_genomes(root, description)
     if genomes is None:
         return None

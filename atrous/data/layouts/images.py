@@ -1,33 +1,25 @@
 """Folders of images and masks, whichever of the usual names they have."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from atrous.data.description import Description, read_names
-from atrous.data.formats import FileFault, read_header, stem, suffix_of
-from atrous.data.images import FileImage
+from atrous.data.formats import FileFault, stem
 from atrous.data.inside import require_inside
-from atrous.data.layouts.base import Layout, group_of
+from atrous.data.layouts.base import Layout, LeftOut
+from atrous.data.layouts.cityscapes import LabelFiles, label_files
 from atrous.data.layouts.folders import Folder, read_folders
-from atrous.data.layouts.pairing import pair
+from atrous.data.layouts.matching import Pool, holds_thin_volumes, match
+from atrous.data.layouts.pairing import SEPARATORS
+from atrous.data.layouts.several import endings
 from atrous.data.layouts.splits import ORDER, into_splits, ordered
+from atrous.data.layouts.together import divide, ends_in, without_cellpose
 from atrous.data.sample import Sample
-from atrous.data.targets.labels import Labels, MaskFile
+from atrous.data.targets.labels import Labels
+from atrous.data.targets.mask_files import MergedMasks
 from atrous.errors import UserError
-
-_NAMELESS = (".npy", ".zarr")
-"""Suffixes of arrays whose axes have no names."""
-
-
-@dataclass
-class _Pool:
-    """Folders of images, labels and regions of one split."""
-
-    images: list[Folder] = field(default_factory=list)
-    labels: list[Folder] = field(default_factory=list)
-    regions: list[Folder] = field(default_factory=list)
 
 
 def find_images(root: Path, description: Description) -> Layout:
@@ -36,50 +28,81 @@ def find_images(root: Path, description: Description) -> Layout:
     Folder names say split and role (`folders.py`), file names say what belongs together (`pairing.py`), so
     `train trainannot val valannot`, `images masks`, `images/train masks/train`, `train/images train/masks`,
     `img_dir/train ann_dir/train`, `imagesTr labelsTr`, `JPEGImages SegmentationClass` and DRIVE's
-    `training/images training/1st_manual` are all the same case. Without a val split, one is drawn from train.
+    `training/images training/1st_manual` are all the same case. Images and masks may also lie in one folder
+    (`together.py`), and an image may have several masks (`several.py`). Without a val split, one is drawn from train.
 
     Raises:
         UserError: there are no images or no masks, or two images have the same name.
     """
-    folders = read_folders(root, description.images, description.masks)
-    _require_roles(root, folders, description)
-    pools: dict[str | None, _Pool] = {}
-    for folder in folders:
-        pool = pools.setdefault(folder.split, _Pool())
-        kept = {"image": pool.images, "label": pool.labels, "region": pool.regions}.get(folder.role or "")
-        if kept is not None:
-            kept.append(folder)
-    _share_unsplit(pools)
-    if description.pages is None and any(_holds_thin_volumes(root, pool) for pool in pools.values()):
+    folders, left_out = without_cellpose(read_folders(root, description.images, description.masks))
+    folders = divide(folders, description)
+    _require_roles(root, folders, description, left_out)
+    known = _label_files(folders, description)
+    if known is not None:
+        description = replace(description, mask_suffix=(known.suffix,))
+    pools = _pools(folders)
+    if description.pages is None and any(holds_thin_volumes(root, pool) for pool in pools.values()):
         description = replace(description, pages="z")
     samples: dict[str, list[Sample]] = {}
     images_alone: list[Path] = []
     for split, pool in pools.items():
-        matched = _match(root, pool, description)
+        matched = match(root, pool, description)
         if split != "test":
             images_alone += [sample.image.path for sample in matched if sample.target is None]
             matched = [sample for sample in matched if sample.target is not None]
         samples.setdefault(split or "train", []).extend(matched)
-    images_alone, labels_alone = _alone(folders, samples, images_alone)
+    images_alone, labels_alone = _alone(folders, samples, images_alone, description)
     listed = _voc_lists(root)
     if listed:
         images_alone = []
-    _require_pairs(root, folders, samples)
+    _require_pairs(root, folders, samples, description)
     lists = listed, "ImageSets/Segmentation"
     splits, origin = into_splits(samples, description, lists, any(split for split in pools))
-    drive = any(pool.regions for pool in pools.values())
-    return Layout(
-        name=_name(root, folders),
+    coded = _coding(any(pool.regions for pool in pools.values()), known, description)
+    return replace(
+        coded,
+        name=_name(root, folders, description),
         splits=ordered(splits),
         split_origin=origin,
         images_alone=tuple(images_alone),
         labels_alone=tuple(labels_alone),
-        values=(0, 255) if drive else None,
-        classes=("background", "vessel") if drive else None,
+        left_out=tuple(replace(file, fix=f"fine as its mask is there; without one, {file.fix}") for file in left_out),
     )
 
 
-def _require_roles(root: Path, folders: Sequence[Folder], description: Description) -> None:
+def _pools(folders: Sequence[Folder]) -> dict[str | None, Pool]:
+    """The folders of each split."""
+    pools: dict[str | None, Pool] = {}
+    for folder in folders:
+        pool = pools.setdefault(folder.split, Pool())
+        kept = {"image": pool.images, "label": pool.labels, "region": pool.regions}.get(folder.role or "")
+        if kept is not None:
+            kept.append(folder)
+    _share_unsplit(pools)
+    return pools
+
+
+def _label_files(folders: Sequence[Folder], description: Description) -> LabelFiles | None:
+    """Which label files of Cityscapes are read; None for other data."""
+    names = (stem(path) for folder in folders if folder.role == "label" for path in folder.files)
+    return label_files(names, description.mask_suffix, description.objects)
+
+
+def _coding(has_regions: bool, known: LabelFiles | None, description: Description) -> Layout:
+    """A layout that knows its classes, as far as the folders say them and dataset.toml does not."""
+    suffixes, named = description.mask_suffix or (), description.classes or description.values or description.palette
+    if has_regions:
+        return Layout("", {}, "", values=(0, 255), classes=("background", "vessel"))
+    if len(suffixes) > 1:
+        return Layout("", {}, "", classes=("background", *(suffix.strip(SEPARATORS) for suffix in suffixes)))
+    if known is not None and not named:
+        return Layout("", {}, "", values=known.values, classes=known.classes, ignore=known.ignore)
+    return Layout("", {}, "")
+
+
+def _require_roles(
+    root: Path, folders: Sequence[Folder], description: Description, left_out: Sequence[LeftOut]
+) -> None:
     if not folders:
         seen = sorted({path.suffix.lower() for path in root.rglob("*") if path.is_file()} - {"", ".toml"})[:5]
         others = f"only {' '.join(seen)} files" if seen else "nothing"
@@ -91,14 +114,17 @@ def _require_roles(root: Path, folders: Sequence[Folder], description: Descripti
         named = getattr(description, key)
         if named is not None:
             raise UserError(f'{description.file}: {key} = "{named}" is no folder with files in {root}: found {names}')
+        if role == "label" and left_out:
+            raise FileFault(left_out[0].path, left_out[0].what, left_out[0].fix)
         what = "images" if role == "image" else "masks"
+        ending = ", or end the names of masks in _mask" if role == "label" else ""
         raise UserError(
             f"{root}: no folder of {what} among those found ({names}): "
-            f'name it {what}/ or write {key} = "FOLDER" in dataset.toml'
+            f'name it {what}/ or write {key} = "FOLDER" in dataset.toml{ending}'
         )
 
 
-def _share_unsplit(pools: dict[str | None, _Pool]) -> None:
+def _share_unsplit(pools: dict[str | None, Pool]) -> None:
     """Let splits that have only images or only labels look in the folders that name no split."""
     common = pools.get(None)
     if common is None:
@@ -112,82 +138,50 @@ def _share_unsplit(pools: dict[str | None, _Pool]) -> None:
         del pools[None]
 
 
-def _match(root: Path, pool: _Pool, description: Description) -> list[Sample]:
-    """Samples of one split, unlabeled ones included."""
-    images, labels, regions = (_keyed(root, kind) for kind in (pool.images, pool.labels, pool.regions))
-    label_of, region_of = pair(images, labels).partner, pair(images, regions).partner
-    samples = []
-    for key, path in images.items():
-        name, image = _sample_name(root, path), FileImage(path, (), description.channels, description.pages)
-        target = None
-        if key in label_of:
-            region = regions[region_of[key]] if key in region_of else None
-            target = Labels(
-                MaskFile(labels[label_of[key]], path, description.objects, description.pages), image, region
-            )
-        samples.append(Sample(name, image, target, group_of(name, description.groups)))
-    return samples
-
-
-def _holds_thin_volumes(root: Path, pool: _Pool) -> bool:
-    """Whether arrays without named axes are volumes of few slices: then their masks have as many slices as they.
-
-    An array `(24, 40, 48)` alone is read as 24 channels. One of three with a mask of three may be RGB with colors.
-    """
-    images, labels = _keyed(root, pool.images), _keyed(root, pool.labels)
-    for key, label in pair(images, labels).partner.items():
-        if suffix_of(images[key]) not in _NAMELESS or suffix_of(labels[label]) not in _NAMELESS:
-            continue
-        try:
-            image, mask = read_header(images[key]), read_header(labels[label])
-        except FileFault:
-            continue  # said of this file when it is read as a sample
-        if image.axes is None and mask.axes is None and image.shape == mask.shape and image.channels not in (1, 3):
-            return True
-    return False
-
-
 def _alone(
-    folders: Sequence[Folder], samples: dict[str, list[Sample]], images: Iterable[Path]
+    folders: Sequence[Folder], samples: dict[str, list[Sample]], images: Iterable[Path], description: Description
 ) -> tuple[list[Path], list[Path]]:
     """Images and label files that no sample of any split uses."""
     members = [sample for members in samples.values() for sample in members]
-    used = {sample.image.path for sample in members} | {sample.target.path for sample in members if sample.target}
-    labels = {path for folder in folders if folder.role == "label" for path in folder.files}
+    used = {path for sample in members for path in (sample.image.path, *_files_of(sample))}
+    labels = {
+        path
+        for folder in folders
+        if folder.role == "label"
+        for path in folder.files
+        if description.mask_suffix is None or any(ends_in(path, suffix) for suffix in description.mask_suffix)
+    }
     return sorted(set(images) - used), sorted(labels - used)
 
 
-def _sample_name(root: Path, path: Path) -> str:
-    return (path.parent.relative_to(root) / stem(path)).as_posix()
+def _files_of(sample: Sample) -> Sequence[Path]:
+    """The label files of a sample."""
+    if sample.target is None:
+        return ()
+    reader = sample.target.reader if isinstance(sample.target, Labels) else None
+    return reader.files if isinstance(reader, MergedMasks) else (sample.target.path,)
 
 
-def _keyed(root: Path, folders: Iterable[Folder]) -> dict[str, Path]:
-    """Files by group and stem; the part of the group that all folders share says nothing and is left out."""
-    folders = list(folders)
-    parts = [folder.group.split("/") if folder.group else [] for folder in folders]
-    shared = 0
-    while parts and all(len(p) > shared for p in parts) and len({p[shared] for p in parts}) == 1:
-        shared += 1
-    keyed: dict[str, Path] = {}
-    for folder, group in zip(folders, parts, strict=True):
-        for path in folder.files:
-            key = "/".join([*group[shared:], stem(path)])
-            if key in keyed:
-                other = keyed[key].relative_to(root)
-                raise UserError(f"{path.relative_to(root)}: the same name as {other}: rename one of them")
-            keyed[key] = path
-    return keyed
-
-
-def _require_pairs(root: Path, folders: Sequence[Folder], samples: dict[str, list[Sample]]) -> None:
+def _require_pairs(
+    root: Path, folders: Sequence[Folder], samples: Mapping[str, Sequence[Sample]], description: Description
+) -> None:
     if any(sample.target for members in samples.values() for sample in members):
         return
     image = next(folder for folder in folders if folder.role == "image").files[0]
-    label = next(folder for folder in folders if folder.role == "label").files[0]
-    raise UserError(
-        f"{root}: no image fits a mask by name (first image {image.name}, first mask {label.name}): "
-        "give a mask its image's name"
-    )
+    labels = [path for folder in folders if folder.role == "label" for path in folder.files]
+    said = f"{root}: no image fits a mask by name (first image {image.name}, first mask {labels[0].name})"
+    ends = endings([stem(path) for path in labels])
+    if description.mask_suffix is None and ends:
+        raise UserError(
+            f"{said}; names of masks end in {', '.join(ends)}: write the one to be read, such as "
+            f'mask_suffix = "{ends[0]}", in dataset.toml'
+        )
+    if description.mask_suffix is not None and not any(ends_in(p, e) for p in labels for e in description.mask_suffix):
+        raise UserError(
+            f'{description.file}: mask_suffix = "{description.mask_suffix[0]}" is the end of no mask in {root}: the '
+            f"first is {labels[0].name}"
+        )
+    raise UserError(f"{said}: give a mask its image's name")
 
 
 def _voc_lists(root: Path) -> dict[str, tuple[str, ...]]:
@@ -200,7 +194,7 @@ def _voc_lists(root: Path) -> dict[str, tuple[str, ...]]:
     return {split: read_names(file) for split, file in found.items()}
 
 
-def _name(root: Path, folders: Sequence[Folder]) -> str:
+def _name(root: Path, folders: Sequence[Folder], description: Description) -> str:
     """The folders found, in words; subfolders beyond the first few are counted."""
     names = {
         role: Counter(str(folder.path.relative_to(root)) for folder in folders if folder.role == role)
@@ -211,5 +205,6 @@ def _name(root: Path, folders: Sequence[Folder]) -> str:
         paths = sorted(names[role])
         if paths:
             more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-            shown.append(f"{word} {', '.join(paths[:3])}{more}")
+            ends = ", ".join(description.mask_suffix or ()) if role == "label" else ""
+            shown.append(f"{word} {', '.join(paths[:3])}{more}{f' (names that end in {ends})' if ends else ''}")
     return "; ".join(shown)

@@ -16,8 +16,10 @@ from atrous.data.images import FileImage
 from atrous.data.inside import require_inside
 from atrous.data.layouts.base import Layout, group_of
 from atrous.data.layouts.splits import into_splits, ordered
+from atrous.data.plain_text import read_text
 from atrous.data.sample import Sample
-from atrous.data.targets.labels import Labels, MaskFile
+from atrous.data.targets.labels import Labels
+from atrous.data.targets.mask_files import MaskFile
 from atrous.errors import UserError
 
 FOLDERS = (("train", "imagesTr", "labelsTr"), ("test", "imagesTs", "labelsTs"))
@@ -155,8 +157,8 @@ def _files(folder: Path, ending: str) -> dict[str, Path]:
 
 def _content(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        content = json.loads(read_text(file))
+    except json.JSONDecodeError as error:
         raise UserError(f"{file}: not valid JSON ({error}): mend it") from error
     if not isinstance(content, dict):
         raise UserError(f"{file}: not a table of keys: write it as nnU-Net's documentation says")
@@ -192,7 +194,7 @@ def _listed(root: Path) -> dict[str, tuple[str, ...]]:
     if not file.is_file():
         return {}
     try:
-        fold = json.loads(file.read_text(encoding="utf-8-sig"))[0]
+        fold = json.loads(read_text(file))[0]
         return {split: tuple(str(name) for name in fold[split]) for split in ("train", "val")}
     except (json.JSONDecodeError, KeyError, IndexError, TypeError) as error:
         raise UserError(f"{file}: no list of folds with train and val ({error}): mend or remove it") from error

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 AFFIXES = (
     "mask", "masks", "label", "labels", "seg", "segmentation", "annotation", "annot", "gt", "groundtruth", "truth",
     "target", "manual", "manual1", "1stho", "image", "img", "im", "photo", "rgb", "training", "train", "test", "val",
-    "l", "p", "0000", "bin", "binary",
+    "l", "p", "0000", "bin", "binary", "sat", "leftimg8bit", "gtfine", "gtcoarse", "labelids", "labeltrainids", "cp",
 )  # fmt: skip
 """Words that people put before or after a common name to say what a file is."""
 
-_SEPARATORS = "_-. "
+SEPARATORS = "_-. "
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ def pair(images: Iterable[str], labels: Iterable[str]) -> Pairs:
     2. one name is the other plus a separator and more (`scan1` and `scan1_mask`; `case_0000` and `case`);
     3. the same name without what says only what the file is: first the words in `AFFIXES` (`img_7` and `mask_7`,
        `21_training` and `21_manual1`), then the beginning and end that all names of one side share, cut at a
-       separator (`site_A_7_raw` and `truth_of_A_7`, if every image ends in `_raw` and every label begins so).
+       separator (`site_A_7_raw` and `truth_of_A_7`, if every image ends in `_raw` and every label begins so) or
+       before a number (`in0007` and `gt0007`).
 
     >>> pair(["21_training", "22_training"], ["21_manual1"])
     Pairs(partner={'21_training': '21_manual1'}, images_alone=('22_training',), labels_alone=())
@@ -87,13 +88,13 @@ def _extended(left: list[str], right: list[str]) -> tuple[dict[str, str], dict[s
 
 
 def _shortened(names: list[str], others: set[str]) -> dict[str, str]:
-    return {name: next((part for part in _beginnings(name) if part in others), name) for name in names}
+    return {name: next((part for part in beginnings(name) if part in others), name) for name in names}
 
 
-def _beginnings(name: str) -> list[str]:
+def beginnings(name: str) -> list[str]:
     """What stands before each separator of the file's own name, longest first."""
     start = name.rfind("/") + 1
-    cuts = [i for i, letter in enumerate(name) if letter in _SEPARATORS and i > start]
+    cuts = [i for i, letter in enumerate(name) if letter in SEPARATORS and i > start]
     return [name[:cut] for cut in reversed(cuts)]
 
 
@@ -104,7 +105,7 @@ def _without_words(left: list[str], right: list[str]) -> tuple[dict[str, str], d
 def _bare(name: str) -> str:
     """The name without the words of `AFFIXES` at its ends."""
     folder, file = os.path.split(name)
-    words = [word for word in re.split(f"[{re.escape(_SEPARATORS)}]", file) if word]
+    words = [word for word in re.split(f"[{re.escape(SEPARATORS)}]", file) if word]
     while len(words) > 1 and words[-1].lower() in AFFIXES:
         words.pop()
     while len(words) > 1 and words[0].lower() in AFFIXES:
@@ -117,14 +118,15 @@ def _without_shared(left: list[str], right: list[str]) -> tuple[dict[str, str], 
 
 
 def _trimmed(names: list[str]) -> dict[str, str]:
-    """Names without the beginning and end that all of them share, both cut back to a separator."""
+    """Names without the beginning and end that all of them share, both cut back to a separator, or to a number."""
     files = {name: os.path.split(name) for name in names}
     last = [file for _, file in files.values()]
     if len(last) < 2:
         return {}
     head, tail = _common_beginning(last), _common_beginning([file[::-1] for file in last])[::-1]
-    start = max((i + 1 for i, letter in enumerate(head) if letter in _SEPARATORS), default=0)
-    end = next((len(tail) - i for i, letter in enumerate(tail) if letter in _SEPARATORS), 0)
+    numbers = [match.start() for match in re.finditer(r"(?<=[^\W\d_])\d", head + min(last)[len(head) : len(head) + 1])]
+    start = max([i + 1 for i, letter in enumerate(head) if letter in SEPARATORS] + numbers, default=0)
+    end = next((len(tail) - i for i, letter in enumerate(tail) if letter in SEPARATORS), 0)
     return {name: os.path.join(folder, file[start : len(file) - end]) for name, (folder, file) in files.items()}
 
 

@@ -20,15 +20,18 @@ from atrous.data.formats import (
 from atrous.data.images import FileImage
 from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of, labeled
-from atrous.data.layouts.folders import MOST_LEVELS, read_folders, split_of
+from atrous.data.layouts.folders import MOST_LEVELS, Folder, read_folders, split_of
 from atrous.data.layouts.pairing import pair
 from atrous.data.layouts.splits import into_splits, ordered
+from atrous.data.layouts.strays import images_are_few
 from atrous.data.sample import Sample
 from atrous.data.targets.annotations import annotated_words, is_labeled
 from atrous.data.targets.labels import AnnotatedRecording, Labels, LabelTable
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 
+TABLES = 4
+"""So many tables beside one image with a mask are recordings, not what is known of it."""
 _LABEL_FIX = {
     False: "give the column (or array) of labels the name `label`",
     True: "annotate it, or put a CSV of the same name with a column `label` beside it (see docs/signals.md)",
@@ -41,7 +44,8 @@ def find_recordings(root: Path, description: Description) -> Layout | None:
     Raises:
         UserError: no recording has labels; or as `read_recordings`.
     """
-    if read_folders(root, description.images, description.masks):
+    folders = read_folders(root, description.images, description.masks)
+    if folders and description.kind is None and not _outnumber(root, folders, description):
         return None
     recordings = read_recordings(root, description)
     if not recordings:
@@ -59,6 +63,28 @@ def find_recordings(root: Path, description: Description) -> Layout | None:
         images_alone=tuple(images_alone),
         classes=_words_of(with_labels[0]),
     )
+
+
+def _outnumber(root: Path, folders: Sequence[Folder], description: Description) -> bool:
+    """Whether recordings outnumber the images in a folder, so that these are strays, and one of them has labels.
+
+    Tables beside images are often lists of them, or of what is in each: they count where they have labels, and less
+    than images with masks do.
+    """
+    paths = [
+        here / name
+        for here, _, names in walk(root, lambda name: suffix_of(name) in SIGNAL_SUFFIXES, MOST_LEVELS)
+        for name in names
+    ]
+    if not images_are_few(folders, len(paths) // TABLES, description):
+        return False
+    for path in paths:
+        try:
+            if _annotated(path) or has_label(path):
+                return True
+        except FileFault:
+            continue  # no recording, or one whose fault is said when it is read
+    return False
 
 
 def _words_of(sample: Sample) -> tuple[str, ...] | None:

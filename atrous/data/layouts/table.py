@@ -14,6 +14,7 @@ from atrous.data.layouts.genomes import find_genomes
 from atrous.data.layouts.images import find_images
 from atrous.data.layouts.nnunet import find_cases
 from atrous.data.layouts.recordings import find_recordings
+from atrous.data.layouts.strays import strays
 from atrous.data.layouts.videos import find_videos
 from atrous.data.sample import Sample
 from atrous.errors import UserError
@@ -57,9 +58,18 @@ def find_layout(root: Path, description: Description) -> Layout:
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: give the folder that holds the images and masks")
     read_folders.cache_clear()
-    for find in LAYOUTS.values():
+    wanted = LAYOUTS
+    if description.kind is not None:
+        if description.kind not in LAYOUTS:
+            known = ", ".join(LAYOUTS)
+            raise UserError(f'{description.file}: kind = "{description.kind}" is not known: it is one of {known}')
+        wanted = {description.kind: LAYOUTS[description.kind]}
+    for name, find in wanted.items():
         if (layout := find(root, description)) is not None:
-            return _completed(layout, description)
+            left_out = (*layout.left_out, *strays(root, name, layout, description))
+            return _completed(replace(layout, left_out=left_out), description)
+    if description.kind is not None:
+        raise UserError(f'{root}: kind = "{description.kind}" in {description.file}, but there are none in it')
     raise UserError(f"{root}: no layout fits what the folder holds: see docs/data.md for the layouts that are read")
 
 

@@ -7,16 +7,21 @@ from pathlib import Path
 
 from atrous.data.description import Description, read_names
 from atrous.data.formats import VIDEO_SUFFIXES, stem, suffix_of
-from atrous.data.formats.frames import frame_number
+from atrous.data.formats.frames import frame_files, frame_number
 from atrous.data.images import FileImage
-from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of, labeled
-from atrous.data.layouts.folders import MOST_LEVELS, Folder, read_folders, split_of
+from atrous.data.layouts.folders import Folder, read_folders, split_of
+from atrous.data.layouts.motion import is_motion
 from atrous.data.layouts.splits import into_splits, ordered
+from atrous.data.layouts.strays import holds_others, movies_in
+from atrous.data.problems import some
 from atrous.data.sample import Sample
-from atrous.data.targets.labels import FrameMasks, Labels
+from atrous.data.targets.labels import Labels
+from atrous.data.targets.mask_files import FrameMasks
 from atrous.errors import UserError
 
+_FRAME_WORDS = ("frames", "jpegimages")
+"""Folders of frames, in lower case: usual ones, and those of DAVIS."""
 LEAST = 3
 """Frames that a sequence has at least to be known as one without `video = true`."""
 
@@ -58,20 +63,25 @@ def read_videos(root: Path, description: Description) -> Videos | None:
     A video is a file, or a folder of frames in a folder of images (`JPEGImages/SEQ/*.jpg`) or by itself (`SEQ/*.jpg`)
     whose masks lie in a folder of the same name (`Annotations/SEQ/*.png`, `masks/SEQ/*.png`, `SEQ/masks/*.png`).
     Without `video = true` in dataset.toml, folders of images are videos when the names of all their files are numbers
-    in equal steps.
+    in equal steps, and what they show changes as little from one to the next as in a video (`motion.py`). Video files
+    without masks are no data where there are images, recordings, scans or genomes.
 
     Raises:
-        UserError: dataset.toml says that there are videos, and there are none with masks.
+        UserError: dataset.toml says that there are videos, and there are none with masks; or numbered images may be
+            frames or not.
     """
     if description.video is False:
         return None
     folders = read_folders(root, description.images, description.masks)
-    movies = _movies(root)
+    movies = movies_in(root)
     sequences = _sequences(folders)
     masks = {folder.group: folder for folder in folders if folder.role == "label"}
-    if sequences and not description.video:  # a video that lies beside images is not part of the data
-        movies = [path for path in movies if _masks_of(_group(root, path), split_of(_parts(root, path)), masks)]
-        sequences = sequences if _are_sequences(sequences, folders) else []
+    if not description.video:
+        labeled_movies = [p for p in movies if _masks_of(_group(root, p), split_of(_parts(root, p)), masks)]
+        if sequences or (not labeled_movies and holds_others(root, folders, description)):
+            movies = labeled_movies  # a video that lies beside images is not part of the data
+        sequences = _numbered_sequences(sequences, folders)
+        _require_evidence(root, sequences)
     if not movies and not sequences:
         if description.video:
             raise UserError(f"{root}: no videos: give folders of frames, or {' '.join(VIDEO_SUFFIXES)} files")
@@ -89,7 +99,8 @@ def read_videos(root: Path, description: Description) -> Videos | None:
         samples.setdefault(split, []).append(sample)
     if not any(sample.target for members in samples.values() for sample in members):
         raise UserError(
-            f"{videos[0][0]}: no masks for any video: put those of each in a folder of its name, masks/NAME/*.png"
+            f"{videos[0][0]}: no masks for any video: put those of each in a folder of its name, masks/NAME/*.png, or "
+            "write video = false in dataset.toml if it is no data"
         )
     lone = tuple(path for group, folder in masks.items() if group not in used for path in folder.files)
     return Videos(samples, lone, _listed(root, samples), _kinds(len(sequences), movies))
@@ -104,16 +115,26 @@ def _sequences(folders: Sequence[Folder]) -> list[Folder]:
     return [folder for folder in folders if folder.role is None and _last(folder.group) in masks]
 
 
-def _are_sequences(sequences: Sequence[Folder], folders: Sequence[Folder]) -> bool:
-    """Whether folders of images are plainly frames: numbered in equal steps, in folders of their own, like masks."""
-    labels = [folder for folder in folders if folder.role == "label"]
-    return (
-        bool(sequences)
-        and bool(labels)
-        and all(folder.group and _numbered(folder.files) for folder in sequences)
-        and all(folder.group and all(path.stem.isdigit() for path in folder.files) for folder in labels)
-        and len({folder.group for folder in sequences}) == len(sequences)
-    )
+def _numbered_sequences(sequences: Sequence[Folder], folders: Sequence[Folder]) -> list[Folder]:
+    """The folders of images that are numbered, in folders of their own, like masks; none where most images are not.
+
+    Most have numbers in equal steps; where a frame is missing in some, these are sequences all the same.
+    """
+    even = [folder for folder in sequences if folder.group and _numbered(folder.files)]
+    images, labels = _count(sequences), [folder for folder in folders if folder.role == "label"]
+    like_frames = [folder for folder in labels if folder.group and _digits(folder.files)]
+    if 2 * _count(even) <= images or 2 * _count(like_frames) <= _count(labels):
+        return []
+    found = [folder for folder in sequences if folder.group and _digits(folder.files)]
+    return found if len({folder.group for folder in found}) == len(found) else []
+
+
+def _count(folders: Sequence[Folder]) -> int:
+    return sum(len(folder.files) for folder in folders)
+
+
+def _digits(files: Sequence[Path]) -> bool:
+    return all(path.stem.isdigit() for path in files)
 
 
 def _numbered(files: Sequence[Path]) -> bool:
@@ -121,18 +142,32 @@ def _numbered(files: Sequence[Path]) -> bool:
     >>> _numbered([Path("00000.jpg"), Path("00005.jpg"), Path("00010.jpg")]), _numbered([Path("cat.jpg")])
     (True, False)
     """
-    if len(files) < LEAST or not all(path.stem.isdigit() for path in files):
+    if len(files) < LEAST or not _digits(files):
         return False
     numbers = sorted(frame_number(path) or 0 for path in files)
     steps, widths = {b - a for a, b in pairwise(numbers)}, {len(path.stem) for path in files}
     return len(steps) == len(widths) == 1
 
 
-def _movies(root: Path) -> list[Path]:
-    paths = []
-    for here, _, names in walk(root, lambda name: suffix_of(name) in VIDEO_SUFFIXES, MOST_LEVELS):
-        paths += [here / name for name in names]
-    return paths
+def _require_evidence(root: Path, sequences: Sequence[Folder]) -> None:
+    """Raise unless folders of numbered images are plainly videos: they are patches of slides or slices as often.
+
+    Frames change little from one to the next. Gray slices of scans do so as well: gray images are frames where their
+    folders say so, too, by `frames` or by the names that DAVIS has.
+
+    Raises:
+        UserError: they may be videos or not.
+    """
+    if not sequences:
+        return
+    parts = [folder.path.relative_to(root).parts for folder in sequences]
+    named = all(any(part.lower() in _FRAME_WORDS for part in path) for path in parts)
+    if not is_motion([frame_files(folder.path) for folder in sequences], gray=named):
+        names = some([folder.path.relative_to(root).as_posix() for folder in sequences], 2)
+        raise UserError(
+            f"{root}: the numbered images in {names} may be frames of videos or images of their own: write "
+            "video = true or video = false in dataset.toml"
+        )
 
 
 def _masks_of(group: str, split: str | None, masks: dict[str, Folder]) -> Folder | None:

@@ -9,26 +9,15 @@ import numpy as np
 
 from atrous.color import VOID, Palette
 from atrous.data.coding import Coding, value_counts
-from atrous.data.formats import (
-    FileFault,
-    Header,
-    is_color,
-    read_header,
-    read_values,
-    read_words,
-    require_rgb,
-    single_channel,
-)
-from atrous.data.formats.orient import turn_between
+from atrous.data.formats import FileFault, Header, read_header, read_values, read_words
 from atrous.data.guess import listing
 from atrous.data.images import SampleImage
-from atrous.data.pages import turn_header
 from atrous.data.problems import Problem
 from atrous.data.targets import label_problems
 from atrous.data.targets.annotations import Rule, annotated_values
 from atrous.data.targets.base import FOREGROUND, Facts, Scanned, Target, TargetScan
 from atrous.data.targets.blobs import numbered_objects
-from atrous.data.targets.frame_masks import clip_values, unlabeled_frames
+from atrous.data.targets.mask_files import MergedMasks
 from atrous.data.view import View
 from atrous.data.void import make_void
 from atrous.labels import IGNORE
@@ -64,74 +53,6 @@ class LabelReader(Protocol):
     def unlabeled(self) -> np.ndarray | None:
         """Return where the file says nothing, bool that broadcasts to `(*S)`; None where it says something."""
         ...
-
-
-@dataclass(frozen=True)
-class MaskFile:
-    """A mask: a file of the image's size that stores class numbers or colors.
-
-    Attributes:
-        path: the mask.
-        image: the image's file; a volume stored in other directions is turned onto its voxels.
-        objects: how values number objects (`Description.objects`); None where they are class numbers.
-        pages: as `FileImage.pages`: with "z" the first axis of an array is that of slices, not of colors.
-    """
-
-    path: Path
-    image: Path
-    objects: int | None = None
-    pages: str | None = None
-
-    def header(self) -> Header:
-        """See `LabelReader.header`."""
-        return turn_header(read_header(self.path), self.pages)
-
-    def values(self, color_expected: bool) -> tuple[np.ndarray, bool]:
-        """See `LabelReader.values`."""
-        values, header = read_values(self.path), self.header()
-        if is_color(values, header):
-            return _numbers_or_colors(self.path, values, header, color_expected)
-        if self.pages == "z" and values.ndim == 3 and values.shape != header.size:
-            fix = "store them first, in images too: np.moveaxis(array, -1, 0)"
-            raise FileFault(self.path, f"its slices are along the last axis of {values.shape}", fix)
-        scan = None if header.affine is None else read_header(self.image).affine
-        turn = turn_between(header.affine, scan, values.shape)
-        values = values if turn is None else turn(values)
-        if self.objects is None:
-            return values, False
-        return (values != 0).astype(np.uint8) if self.objects == 0 else values // self.objects, False
-
-    def unlabeled(self) -> None:
-        """See `LabelReader.unlabeled`: a mask says something of every position."""
-
-
-@dataclass(frozen=True)
-class FrameMasks:
-    """The masks of a video: a folder with a file for each frame, or for some of them.
-
-    Attributes:
-        path: the folder.
-        video: the file or folder of the video.
-    """
-
-    path: Path
-    video: Path
-
-    def header(self) -> Header:
-        """See `LabelReader.header`."""
-        return read_header(self.path)
-
-    def values(self, color_expected: bool) -> tuple[np.ndarray, bool]:
-        """See `LabelReader.values`: `(T, H, W)`; frames without a mask repeat the nearest one."""
-        values, header = clip_values(self.video, self.path), read_header(self.path)
-        if is_color(values, header):
-            return _numbers_or_colors(self.path, values, header, color_expected)
-        return values, False
-
-    def unlabeled(self) -> np.ndarray | None:
-        """See `LabelReader.unlabeled`: the frames that have no mask, `(T, 1, 1)`."""
-        frames = unlabeled_frames(self.video, self.path)
-        return frames[:, None, None] if frames.any() else None
 
 
 @dataclass(frozen=True)
@@ -287,6 +208,7 @@ class Labels(Target):
         regions = sum(isinstance(one.target, Labels) and one.target.region is not None for one in scans)
         if regions:
             yield f"{regions} masks come with a region (field of view): labels outside it count for nothing"
+        yield from _merged(scans)
 
     @classmethod
     def frequency(cls, scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
@@ -318,7 +240,7 @@ class Labels(Target):
         if coding.colors is not None and colored:
             stored = f"{count} classes, by color"
         elif coding.values is not None:
-            stored = f"{count} classes, values {listing(coding.values)}"
+            stored = f"{count} class{'es' if count > 1 else ''}, values {listing(coding.values)}"
         else:
             stored = f"{count} classes, values 0..{count - 1}" if count > 1 else "1 class"
         return f"{stored}, ignored {listing(coding.ignore)}" if coding.ignore else f"{stored}, none ignored"
@@ -394,7 +316,16 @@ class Shifted:
         return ((np.asarray(self._labels[key[1:]]).astype(np.int16) + 1) % (IGNORE + 1))[None]
 
 
-def _numbers_or_colors(path: Path, values: np.ndarray, header: Header, color_expected: bool) -> tuple[np.ndarray, bool]:
-    """The values of a file with several channels: gray where the channels are equal, else colors."""
-    gray = None if color_expected else single_channel(values)
-    return (require_rgb(path, values, header), True) if gray is None else (gray, False)
+def _merged(scans: Sequence[Scanned]) -> Iterator[str]:
+    """How images with several masks are read."""
+    readers = [one.target.reader for one in scans if isinstance(one.target, Labels)]
+    merged = [reader for reader in readers if isinstance(reader, MergedMasks)]
+    several = [len(reader.parts) for reader in merged if reader.numbers is None]
+    if several:
+        images = "1 image has" if len(several) == 1 else f"{len(several)} images have"
+        yield (
+            f"{images} a mask file for each object ({sum(several)} files): these are instances; they are merged, so "
+            "that what is learned is object or background, not one object from the other"
+        )
+    if any(reader.numbers is not None for reader in merged):
+        yield "one mask file per class (`mask_suffix`): where two of them overlap, the later class counts"

@@ -1,8 +1,10 @@
 import shutil
 import unicodedata
 
+import nibabel
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from atrous.data.dataset import open_dataset
@@ -240,6 +242,36 @@ def test_arrays_of_few_slices_are_volumes_where_their_masks_have_as_many(tmp_pat
     assert sample.image.load().shape == (1, slices, 40, 48)
     assert sample.target.read().shape == (slices, 40, 48)
     assert check(tmp_path).ok
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".nii.gz"])
+@pytest.mark.parametrize("slices", [2, 3, 24])
+def test_masks_of_another_format_tell_that_arrays_are_volumes(tmp_path, slices, suffix):
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for i in range(3):
+        np.save(tmp_path / f"images/{i}.npy", rng.random((slices, 40, 48), np.float32))
+        mask = rng.integers(0, 2, (slices, 40, 48), np.uint8)
+        if suffix == ".tif":
+            tifffile.imwrite(tmp_path / f"masks/{i}.tif", mask, photometric="minisblack")
+        else:
+            nibabel.save(nibabel.Nifti1Image(mask.T, np.eye(4)), tmp_path / f"masks/{i}.nii.gz")
+    found = check(tmp_path)
+    assert found.ok
+    assert found.dataset.samples[0].image.load().shape == (1, slices, 40, 48)
+
+
+def test_arrays_of_three_slices_are_asked_for(tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for i in range(3):
+            np.save(tmp_path / folder / f"{i}.npy", rng.integers(0, 2, (3, 40, 48), np.uint8))
+    assert check(tmp_path).errors[0].fix.endswith(', or pages = "z" if the first axis of the arrays is that of slices')
+    (tmp_path / "dataset.toml").write_text('pages = "z"\n')
+    assert check(tmp_path).ok
+    assert open_dataset(tmp_path).samples[0].target.read().shape == (3, 40, 48)
 
 
 def test_arrays_with_flat_masks_have_channels_and_slices_come_first(tmp_path):

@@ -19,6 +19,7 @@ STEMS = st.sets(st.from_regex(r"[a-k0-9]{1,6}", fullmatch=True), min_size=1, max
         (["img_7", "img_8"], ["mask_7", "mask_8"]),
         (["sat-1-x", "sat-2-x"], ["map-1", "map-2"]),
         (["site_7_raw", "site_8_raw"], ["truth of_7", "truth of_8"]),
+        (["in000001", "in000002"], ["gt000001", "gt000002"]),
         (["s1/a", "s2/a"], ["s1/a", "s2/a"]),
         (["10_training", "20_training"], ["10_manual1", "20_manual1"]),
         (["0001TP_1"], ["0001TP_1_L"]),

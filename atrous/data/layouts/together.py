@@ -1,0 +1,100 @@
+"""Images and their masks in one folder, told apart by their names: `x.png` and `x_mask.png`."""
+
+import re
+from collections.abc import Container, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from atrous.data.description import Description
+from atrous.data.formats import FileFault, stem, suffix_of
+from atrous.data.formats.npy import read_npy_header
+from atrous.data.layouts.base import LeftOut
+from atrous.data.layouts.folders import Folder
+from atrous.data.layouts.several import masks_of
+
+_WORDS = r"(?:cp[-_])?masks?|labels?|seg|segmentations?|annot|annotations?|gt|ground[-_]?truth|truth|targets?|lbl"
+_MASK = re.compile(rf"^(?:.+[-_. ](?:{_WORDS})(?:[-_. ]?\(?\d+\)?)?|(?:{_WORDS})[-_. ].+)$", re.IGNORECASE)
+"""Names of masks that lie among images."""
+_CELLPOSE = "_seg.npy"
+"""How the names of files of Cellpose's window end."""
+_CELLPOSE_IS = "made by Cellpose's window: a pickle, which is not read since it could run code"
+_CELLPOSE_FIX = (
+    "in Cellpose save the masks as PNG or TIFF (File menu), or in Python: "
+    "tifffile.imwrite(path, np.load(file, allow_pickle=True).item()['masks'])"
+)
+
+
+def divide(folders: Sequence[Folder], description: Description) -> list[Folder]:
+    """Divide folders that hold images and masks together into one of each, where no folder holds masks alone.
+
+    What is a mask is said by `mask_suffix` in dataset.toml, else by a word such as `mask`, `label` or `seg` before or
+    behind the rest of the name. A folder is divided where such a mask fits another of its files by name.
+    """
+    if description.masks is not None or any(folder.role == "label" for folder in folders):
+        return list(folders)
+    divided: list[Folder] = []
+    for folder in folders:
+        if folder.role not in ("image", None) or (folder.role is None and description.images is not None):
+            divided.append(folder)
+            continue
+        masks = tuple(path for path in folder.files if is_mask(path, description.mask_suffix))
+        images = tuple(path for path in folder.files if path not in set(masks))
+        if masks and images and masks_of(map(stem, images), map(stem, masks)).of_image:
+            divided += [replace(folder, role="image", files=images), replace(folder, role="label", files=masks)]
+        else:
+            divided.append(folder)
+    return divided
+
+
+def is_mask(path: Path, suffixes: tuple[str, ...] | None) -> bool:
+    """Return whether a file is a mask by its name.
+
+    >>> is_mask(Path("x_cp_masks.tif"), None), is_mask(Path("x_mask (2).png"), None), is_mask(Path("mask_7.png"), None)
+    (True, True, True)
+    >>> is_mask(Path("masked.png"), None), is_mask(Path("x_EX.tif"), ("_EX", "_HE"))
+    (False, True)
+    """
+    if suffixes is not None:
+        return any(ends_in(path, suffix) for suffix in suffixes)
+    return _MASK.match(stem(path)) is not None
+
+
+def ends_in(path: Path, suffix: str) -> bool:
+    """Return whether the name of a file ends so, with the suffix of its format (`_ids.png`) or without it (`_ids`)."""
+    return path.name.endswith(suffix) or stem(path).endswith(suffix)
+
+
+def without_cellpose(folders: Sequence[Folder]) -> tuple[list[Folder], list[LeftOut]]:
+    """Leave out the files of Cellpose's window: `x_seg.npy`, a pickle, which lies beside the image `x`.
+
+    Returns:
+        The folders without them, and these files with what to do about them.
+    """
+    kept, left_out = [], []
+    for folder in folders:
+        names = {path.with_name(stem(path)) for path in folder.files}
+        pickles = {path for path in folder.files if is_cellpose(path, names)}
+        left_out += [LeftOut(path, _CELLPOSE_IS, _CELLPOSE_FIX) for path in sorted(pickles)]
+        kept.append(replace(folder, files=tuple(path for path in folder.files if path not in pickles)))
+    return [folder for folder in kept if folder.files], left_out
+
+
+def is_cellpose(path: Path, others: Container[Path]) -> bool:
+    """Return whether a file was made by Cellpose's window: a pickle that belongs to an image beside it.
+
+    Args:
+        path: the file.
+        others: the paths of other files, without their suffixes.
+    """
+    if suffix_of(path) != ".npy" or not path.name.endswith(_CELLPOSE):
+        return False
+    if path.with_name(path.name.removesuffix(_CELLPOSE)) not in others:
+        return False
+    try:
+        with path.open("rb") as file:
+            read_npy_header(path, file)
+    except FileFault:
+        return True  # Python objects
+    except (OSError, ValueError):
+        return False  # damaged, which is said when it is read
+    return False
