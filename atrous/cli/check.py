@@ -11,6 +11,9 @@ NAME = "check"
 def command(
     data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What is learned, such as semantic or instances. [default: from dataset.toml]")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Report what a data set contains, every problem in it, and how to fix each one.
@@ -22,8 +25,8 @@ def command(
     from atrous.cli.output import progress_bar, show
     from atrous.verbs.check import check
 
-    with progress_bar("checking", 1) as (bar, task):
-        result = check(data, dataset, lambda done, of: bar.update(task, completed=done, total=of))
+    with progress_bar("checking", 1) as (bar, row):
+        result = check(data, dataset, lambda done, of: bar.update(row, completed=done, total=of), task)
     show(result.text(), result.to_dict(), json)
     if not result.ok:
         raise typer.Exit(2)

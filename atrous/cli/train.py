@@ -26,6 +26,9 @@ def command(
         str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps, or auto for whichever is there. [default: cpu]")
     ] = None,
     dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What is learned, such as semantic or instances. [default: from dataset.toml]")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(help="Resume this run; takes no other options.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
@@ -40,13 +43,13 @@ def command(
     from atrous.errors import UserError
     from atrous.verbs.train import train
 
-    others = (data, out, minutes, epochs, recipe, settings, seed, device, dataset, stages or None)
+    others = (data, out, minutes, epochs, recipe, settings, seed, device, dataset, task, stages or None)
     if resume is not None and any(other is not None for other in others):
         raise UserError("--resume goes on with a run as it was begun: give no data, recipe or other settings with it")
     quiet_libraries()
     trained = train(
         data, out=out, minutes=minutes, epochs=epochs, recipe=recipe, settings=settings or (), stages=stages,
-        seed=seed, device=device, description=dataset, resume=resume, command=sys.argv,
+        seed=seed, device=device, description=dataset, task=task, resume=resume, command=sys.argv,
     )  # fmt: skip
     if trained.scores is None:
         raise typer.Exit(130)

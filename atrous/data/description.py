@@ -5,7 +5,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,26 @@ KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "chan
 """The keys that `dataset.toml` may have."""
 
 
-def read_description(root: Path, toml: Path | None = None) -> Description:
+def read_description(root: Path, toml: Path | None = None, task: str | None = None) -> Description:
     """Read `toml`, or `dataset.toml` in `root`; an empty description when there is none.
+
+    Args:
+        root: the folder of the data set.
+        toml: a dataset.toml that lies elsewhere.
+        task: what is learned, in place of what the file says; None leaves it to the file.
+
+    Raises:
+        UserError: there is no such task; else as `described_in`.
+    """
+    description = described_in(root, toml)
+    if task is None:
+        return description
+    _task(task, Path("--task"), root)
+    return replace(description, task=task)
+
+
+def described_in(root: Path, toml: Path | None) -> Description:
+    """Return what `toml` says, or `dataset.toml` in `root`.
 
     Raises:
         UserError: the file is missing though named, is not TOML, has an unknown key (the nearest known one is

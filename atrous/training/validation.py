@@ -38,8 +38,8 @@ def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[i
                 metrics.update(f"{name}/{number}", output[0], truth)
             except NotFinite:
                 raise NotFinite(held_out.called(index)) from None
-    result = metrics.result(0.0)
-    return {"loss": float(np.mean(losses)), **result.watched()}
+    result = metrics.result(0.0).watched()
+    return {"loss": float(np.mean(losses)), **{name: result[name] for name in task.watched}}
 
 
 def _batched(truth: torch.Tensor) -> torch.Tensor:

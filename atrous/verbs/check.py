@@ -10,13 +10,16 @@ from atrous.data.scan import Progress
 from atrous.verbs.kinds import KINDS
 
 
-def check(root: Path | str, toml: Path | str | None = None, progress: Progress | None = None) -> Check:
+def check(
+    root: Path | str, toml: Path | str | None = None, progress: Progress | None = None, task: str | None = None
+) -> Check:
     """Read every file of a data set once; say what it holds, what is wrong with it, and how to fix it.
 
     Args:
         root: the folder.
         toml: a dataset.toml that lies elsewhere.
         progress: called as `progress(done, total)` after each image.
+        task: what is learned, such as "instances"; None leaves it to dataset.toml.
 
     Returns:
         The findings; `print(check(root).text())` shows them.
@@ -32,7 +35,7 @@ def check(root: Path | str, toml: Path | str | None = None, progress: Progress |
     ({'train': 3, 'val': 1, 'test': 1}, True)
     """
     root = Path(root)
-    description = read_description(root, None if toml is None else Path(toml))
+    description = read_description(root, None if toml is None else Path(toml), task)
     return check_layout(root, description, find_layout(root, description), progress)
 
 

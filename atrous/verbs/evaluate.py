@@ -77,7 +77,7 @@ def evaluate(
     if data is None:
         data, described = predictor.run.data()
         description = description or described
-    dataset = open_dataset_from(data, description)
+    dataset = open_dataset_from(data, description, predictor.run.recipe.task.kind)
     samples = _chosen(dataset, split)
     if dataset.classes != predictor.classes:
         raise UserError(

@@ -41,7 +41,7 @@ class OpenedData:
     batches: Stepped | None = None
 
 
-def open_data(data: Any, toml: Path | str | None = None, val: Any = None) -> OpenedData:
+def open_data(data: Any, toml: Path | str | None = None, val: Any = None, task: str | None = None) -> OpenedData:
     """Open data in whichever form they are.
 
     Args:
@@ -49,6 +49,7 @@ def open_data(data: Any, toml: Path | str | None = None, val: Any = None) -> Ope
             a `DataLoader` that gives pairs of batches, which needs `val`.
         toml: a dataset.toml that lies elsewhere, or one that describes arrays.
         val: validation data in one of the last three forms.
+        task: what is learned; None leaves it to the dataset.toml.
 
     Raises:
         UserError: the data have another form, or no layout fits the folder.
@@ -58,9 +59,9 @@ def open_data(data: Any, toml: Path | str | None = None, val: Any = None) -> Ope
         if val is not None:
             raise UserError("val= is for data in memory: a folder says its splits itself (docs/data.md)")
         root = Path(data)
-        description = read_description(root, described)
+        description = read_description(root, described, task)
         return OpenedData(root, root.resolve().name, description, find_layout(root, description))
-    description = Description() if described is None else read_description(ROOT, described)
+    description = read_description(ROOT, described, task)
     if isinstance(data, DataLoader):
         if val is None:
             raise UserError("a DataLoader is trained on as it comes: give validation data as val=")
@@ -75,13 +76,13 @@ def open_data(data: Any, toml: Path | str | None = None, val: Any = None) -> Ope
     return OpenedData(ROOT, "memory", description, layout)
 
 
-def open_dataset_from(data: Any, toml: Path | str | None = None) -> Dataset:
+def open_dataset_from(data: Any, toml: Path | str | None = None, task: str | None = None) -> Dataset:
     """Open data in whichever form they are as a data set; every label is read once where nobody names the classes.
 
     Raises:
         UserError: as `open_data`; or the labels are no class numbers.
     """
-    opened = open_data(data, toml)
+    opened = open_data(data, toml, task=task)
     dataset, guess = resolve(opened.root, opened.description, opened.layout, lambda: count_values(opened.layout))
     if guess is not None and not guess.usable:
         raise UserError(f"{opened.root}: {guess.doubt}: {guess.fix}")

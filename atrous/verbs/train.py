@@ -115,7 +115,7 @@ def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Tr
     described = chosen.description
     if data is None and follow is not None:
         data, described = follow.data.root, described or follow.data.description
-    opened = open_data(data, described, chosen.val)
+    opened = open_data(data, described, chosen.val, chosen.task or (follow.task.kind if follow else None))
     folder = _folder(chosen.out, opened.name)
     check_new(folder)
     check = _checked(opened, watch)
@@ -132,7 +132,7 @@ def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> T
     described = None
     if data is None:
         data, described = run.data()
-    opened = open_data(data, described, chosen.val)
+    opened = open_data(data, described, chosen.val, run.recipe.task.kind)
     check = _checked(opened, watch)
     agree_with_data(run.recipe, check.dataset, check.fingerprint)
     watch.say(f"resuming {run.folder}")

@@ -37,6 +37,7 @@ class TrainOptions:
         device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for whichever is there; that of the recipe
             when None.
         description: a dataset.toml that lies elsewhere.
+        task: what is learned, such as "semantic" or "instances"; None leaves it to dataset.toml.
         val: validation data as `train` takes data, where they are given apart; None draws them from the data.
         network: an `nn.Module` of your own that maps `(N, C, *S)` to `(N, K, *S)`; it is given normalized values.
         loss: a function of output and targets that takes the place of the task's loss.
@@ -59,6 +60,7 @@ class TrainOptions:
     seed: int | None = None
     device: str | None = None
     description: Path | str | None = None
+    task: str | None = None
     val: Any = None
     network: nn.Module | None = None
     loss: LossFunction | None = None

@@ -17,6 +17,7 @@ from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.strays import strays
 from atrous.data.layouts.videos import find_videos
 from atrous.data.sample import Sample
+from atrous.data.targets.instances import as_instances
 from atrous.errors import UserError
 
 FindLayout = Callable[[Path, Description], Layout | None]
@@ -80,7 +81,13 @@ def _completed(layout: Layout, description: Description) -> Layout:
         split: tuple(_informed(sample, names or (), description.nodata) for sample in samples)
         for split, samples in layout.splits.items()
     }
+    if (description.task or layout.task) == "instances":
+        splits = {split: tuple(_with_instances(sample) for sample in samples) for split, samples in splits.items()}
     return replace(layout, channel_names=names, splits=splits)
+
+
+def _with_instances(sample: Sample) -> Sample:
+    return sample if sample.target is None else replace(sample, target=as_instances(sample.target))
 
 
 def _first_names(layout: Layout) -> tuple[str, ...] | None:

@@ -1,7 +1,7 @@
 """Instances: objects by number, `(*S)` uint32; 0 is background, and every object may have a class."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +11,8 @@ from atrous.color import Palette, default_palette
 from atrous.data.formats import FileFault, Header, is_color, read_header, read_values
 from atrous.data.problems import Problem, relative
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
+from atrous.data.targets.labels import LabelReader, Labels
+from atrous.data.targets.mask_files import MaskFile, MergedMasks
 from atrous.data.view import View
 
 if TYPE_CHECKING:
@@ -27,16 +29,18 @@ class Instances(Target):
     Attributes:
         path: a label image whose values are the numbers of objects.
         class_of: the class of an object, by its number; objects that are not named have class 1.
+        reader: reads the numbers, where they do not simply stand in the file.
     """
 
     path: Path
     class_of: Mapping[int, int] = field(default_factory=dict, hash=False)
+    reader: LabelReader | None = None
 
     kind: ClassVar[str] = "instances"
 
     def header(self) -> Header:
         """Return the header of the label image."""
-        return read_header(self.path)
+        return read_header(self.path) if self.reader is None else self.reader.header()
 
     def read(self) -> np.ndarray:
         """Return numbers `(*S)` uint32.
@@ -44,8 +48,8 @@ class Instances(Target):
         Raises:
             UserError: the file cannot be read, stores colors, or has negative numbers.
         """
-        values = read_values(self.path)
-        if is_color(values, self.header()):
+        values, colored = (read_values(self.path), False) if self.reader is None else self.reader.values(False)
+        if colored or is_color(values, self.header()):
             raise FileFault(self.path, "stores colors, not the numbers of objects", "save numbers in one channel")
         if values.size and values.min() < 0:
             raise FileFault(self.path, f"has the number {values.min()}", "number objects from 1; 0 is background")
@@ -116,3 +120,18 @@ class Instances(Target):
         picture = colors[(np.asarray(values).astype(np.int64) * 7) % len(colors)]
         picture[np.asarray(values) == 0] = 0
         return picture
+
+
+def as_instances(target: Target) -> Target:
+    """Return a target of labels as one of instances: the values of its files number objects.
+
+    Of several files of one image, each is an object. Other targets stay as they are.
+    """
+    if not isinstance(target, Labels):
+        return target
+    reader = target.reader
+    if isinstance(reader, MaskFile):
+        reader = replace(reader, objects=None)
+    if isinstance(reader, MergedMasks) and reader.numbers is not None:
+        reader = replace(reader, numbers=tuple(range(1, len(reader.parts) + 1)))
+    return Instances(target.path, reader=reader)

@@ -138,7 +138,7 @@ class MergedMasks:
         values, colored = self.parts[place].values(color_expected)
         if self.numbers is None:
             return values, colored
-        return np.where(values != 0, self.numbers[place], 0).astype(np.uint8), False
+        return np.where(values != 0, self.numbers[place], 0).astype(np.min_scalar_type(max(self.numbers))), False
 
 
 def classes_of(values: np.ndarray, objects: int) -> np.ndarray:
