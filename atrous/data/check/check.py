@@ -13,9 +13,10 @@ from atrous.data.check.text import RATE_PER_CORE, ClassRow, render
 from atrous.data.check.world import world_notes, world_problems
 from atrous.data.dataset import Dataset, resolve
 from atrous.data.description import MOST_CLASSES, Description
-from atrous.data.formats import code_color
+from atrous.data.formats import code_color, suffix_of
 from atrous.data.guess import Guess
 from atrous.data.layouts.base import Layout
+from atrous.data.layouts.images import NAMELESS
 from atrous.data.problems import Problem, gather, relative
 from atrous.data.scan import Progress, Scan, scan, total_counts
 from atrous.data.targets.base import Facts
@@ -176,6 +177,8 @@ def _dataset(
         dataset, _ = resolve(root, replace(description, classes=names, palette=palette, ignore=None), layout, list)
         colors_toml = ", ".join(str(list(color)) for color in palette)
         fix = f'write palette = [{colors_toml}] in dataset.toml, and classes = ["NAME", ...] in the same order'
+        if all(suffix_of(one.target.path) in NAMELESS for one in chosen if one.target is not None):
+            fix = f'if their first axis is that of slices, write pages = "z" in dataset.toml; if of colors, {fix}'
         doubt = f"masks store {len(colors)} colors, not class numbers"
         return dataset, Guess(names, None, (), doubt, fix, usable=False)
     return resolve(root, description, layout, lambda: [one.counts for one in chosen if not one.colored and one.counts])

@@ -7,17 +7,21 @@ from pathlib import Path
 
 from atrous.data.description import Description, read_names
 from atrous.data.formats import FileFault, read_header, stem, suffix_of
+from atrous.data.formats.polygons import POLYGON_SUFFIXES
 from atrous.data.images import FileImage
 from atrous.data.inside import require_inside
 from atrous.data.layouts.base import Layout, group_of
 from atrous.data.layouts.folders import Folder, read_folders
 from atrous.data.layouts.pairing import pair
+from atrous.data.layouts.polygons import find_attribute_of, polygon_folder, polygon_target, slide_level
 from atrous.data.layouts.splits import ORDER, into_splits, ordered
 from atrous.data.sample import Sample
 from atrous.data.targets.labels import Labels, MaskFile
+from atrous.data.targets.polygons import ClassAttribute
 from atrous.errors import UserError
+from atrous.labels import IGNORE
 
-_NAMELESS = (".npy", ".zarr")
+NAMELESS = (".npy", ".zarr")
 """Suffixes of arrays whose axes have no names."""
 
 
@@ -41,7 +45,8 @@ def find_images(root: Path, description: Description) -> Layout:
     Raises:
         UserError: there are no images or no masks, or two images have the same name.
     """
-    folders = read_folders(root, description.images, description.masks)
+    folders = [*read_folders(root, description.images, description.masks)]
+    folders += polygon_folder(root, folders)
     _require_roles(root, folders, description)
     pools: dict[str | None, _Pool] = {}
     for folder in folders:
@@ -52,10 +57,11 @@ def find_images(root: Path, description: Description) -> Layout:
     _share_unsplit(pools)
     if description.pages is None and any(_holds_thin_volumes(root, pool) for pool in pools.values()):
         description = replace(description, pages="z")
+    attribute = find_attribute_of(folders, description)
     samples: dict[str, list[Sample]] = {}
     images_alone: list[Path] = []
     for split, pool in pools.items():
-        matched = _match(root, pool, description)
+        matched = _match(root, pool, description, attribute)
         if split != "test":
             images_alone += [sample.image.path for sample in matched if sample.target is None]
             matched = [sample for sample in matched if sample.target is not None]
@@ -75,7 +81,8 @@ def find_images(root: Path, description: Description) -> Layout:
         images_alone=tuple(images_alone),
         labels_alone=tuple(labels_alone),
         values=(0, 255) if drive else None,
-        classes=("background", "vessel") if drive else None,
+        classes=("background", "vessel") if drive else (attribute.words or None) if attribute else None,
+        ignore=(IGNORE,) if attribute and attribute.words else None,
     )
 
 
@@ -112,19 +119,24 @@ def _share_unsplit(pools: dict[str | None, _Pool]) -> None:
         del pools[None]
 
 
-def _match(root: Path, pool: _Pool, description: Description) -> list[Sample]:
+def _match(root: Path, pool: _Pool, description: Description, attribute: ClassAttribute | None) -> list[Sample]:
     """Samples of one split, unlabeled ones included."""
     images, labels, regions = (_keyed(root, kind) for kind in (pool.images, pool.labels, pool.regions))
     label_of, region_of = pair(images, labels).partner, pair(images, regions).partner
+    common = len(labels) == 1 and suffix_of(*labels.values()) in POLYGON_SUFFIXES and len(images) > 1
+    if common:  # one file of polygons labels all images
+        label_of = dict.fromkeys(images, next(iter(labels)))
     samples = []
     for key, path in images.items():
         name, image = _sample_name(root, path), FileImage(path, (), description.channels, description.pages)
-        target = None
-        if key in label_of:
+        target, label = None, labels[label_of[key]] if key in label_of else None
+        image = replace(image, level=slide_level(path, label, description.spacing))
+        if label is not None:
             region = regions[region_of[key]] if key in region_of else None
-            target = Labels(
-                MaskFile(labels[label_of[key]], path, description.objects, description.pages), image, region
-            )
+            if attribute is not None and suffix_of(label) in POLYGON_SUFFIXES:
+                target = polygon_target(label, image, attribute, region, alone=not common)
+            else:
+                target = Labels(MaskFile(label, path, description.objects, description.pages), image, region)
         samples.append(Sample(name, image, target, group_of(name, description.groups)))
     return samples
 
@@ -136,7 +148,7 @@ def _holds_thin_volumes(root: Path, pool: _Pool) -> bool:
     """
     images, labels = _keyed(root, pool.images), _keyed(root, pool.labels)
     for key, label in pair(images, labels).partner.items():
-        if suffix_of(images[key]) not in _NAMELESS or suffix_of(labels[label]) not in _NAMELESS:
+        if suffix_of(images[key]) not in NAMELESS or suffix_of(labels[label]) not in NAMELESS:
             continue
         try:
             image, mask = read_header(images[key]), read_header(labels[label])

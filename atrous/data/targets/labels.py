@@ -19,7 +19,7 @@ from atrous.data.formats import (
     require_rgb,
     single_channel,
 )
-from atrous.data.formats.orient import turn_between
+from atrous.data.formats.orient import turn_onto
 from atrous.data.guess import listing
 from atrous.data.images import SampleImage
 from atrous.data.pages import turn_header
@@ -94,8 +94,8 @@ class MaskFile:
         if self.pages == "z" and values.ndim == 3 and values.shape != header.size:
             fix = "store them first, in images too: np.moveaxis(array, -1, 0)"
             raise FileFault(self.path, f"its slices are along the last axis of {values.shape}", fix)
-        scan = None if header.affine is None else read_header(self.image).affine
-        turn = turn_between(header.affine, scan, values.shape)
+        placed = header.affine is not None or header.map is not None
+        turn = turn_onto(header, read_header(self.image), values.shape) if placed else None
         values = values if turn is None else turn(values)
         if self.objects is None:
             return values, False
