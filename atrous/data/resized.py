@@ -25,19 +25,25 @@ class Resized(LazySource):
         self._source = source
 
     def _read(self, key: Key) -> np.ndarray:
-        channel, *place = key
-        axes = [span(entry, n) for entry, n in zip(place, self.shape[1:], strict=True)]
-        if any(start == stop for start, stop, _ in axes):
+        channel, rows, columns = key
+        top, bottom, row_rest = span(rows, self.shape[1])
+        left, right, column_rest = span(columns, self.shape[2])
+        if top == bottom or left == right:
             return np.empty(read_shape(key, self.shape), self.dtype)
-        (rows, top, bottom), (columns, left, right) = (
-            axis_weights(start, stop, n, int(stored))
-            for (start, stop, _), n, stored in zip(axes, self.shape[1:], self._source.shape[1:], strict=True)
-        )
-        values = np.asarray(self._source[:, top:bottom, left:right]).astype(np.float32)
+        across = axis_weights(left, right, self.shape[2], int(self._source.shape[2]))
+        if isinstance(row_rest, int) or row_rest.step is None:
+            return self._strip(top, bottom, across)[channel][(..., row_rest, column_rest)]
+        # Rows that are left out are never all in memory.
+        strips = [self._strip(row, row + 1, across)[channel][..., column_rest] for row in range(self.shape[1])[rows]]
+        return np.concatenate(strips, axis=strips[0].ndim - 1 - isinstance(column_rest, slice))
+
+    def _strip(self, top: int, bottom: int, across: tuple[sparse.csr_matrix, int, int]) -> np.ndarray:
+        """All channels of some rows, `(C, bottom - top, columns)`."""
+        columns, left, right = across
+        rows, first, last = axis_weights(top, bottom, self.shape[1], int(self._source.shape[1]))
+        values = np.asarray(self._source[:, first:last, left:right]).astype(np.float32)
         resized = np.stack([(columns @ (rows @ band).T).T for band in values])
-        if self.dtype.kind in "iu":
-            resized = np.rint(resized)
-        return resized[(slice(None), axes[0][2], axes[1][2])].astype(self.dtype)[channel]
+        return (np.rint(resized) if self.dtype.kind in "iu" else resized).astype(self.dtype)
 
 
 def axis_weights(start: int, stop: int, size: int, stored: int) -> tuple[sparse.csr_matrix, int, int]:

@@ -28,8 +28,9 @@ def test_windows_are_those_of_the_whole(size):
     whole = resized[...]
     assert whole.shape == (3, *size)
     assert whole.dtype == np.uint8
-    for key in [1, (..., slice(1, 4)), (slice(0, 2), slice(1, None)), (0, 0), (..., slice(None, None, -2)),
-                (slice(None), slice(2, 2))]:  # fmt: skip
+    every, odd = slice(None), slice(None, None, 2)
+    for key in [1, (..., slice(1, 4)), (slice(0, 2), slice(1, None)), (0, 0), (..., slice(9, None, -2)), (every, odd),
+                (1, odd, 0), (every, slice(2, 2)), (every, odd, slice(None, None, 3))]:  # fmt: skip
         np.testing.assert_array_equal(resized[key], whole[key])
 
 
@@ -40,3 +41,17 @@ def test_every_part_of_the_input_counts_alike_when_the_grid_is_coarser(size, sto
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
     if size <= stored:
         np.testing.assert_allclose(weights.sum(0), size / stored, rtol=1e-4)
+
+
+def test_rows_that_are_left_out_are_never_all_read():
+    class Counting:
+        shape, dtype, most = (3, 100, 80), np.dtype(np.uint8), 0
+
+        def __getitem__(self, key):
+            values = np.zeros(self.shape, np.uint8)[key]
+            self.most = max(self.most, values.shape[1])
+            return values
+
+    source = Counting()
+    assert Resized(source, (50, 40))[:, ::7, ::7].shape == (3, 8, 6)
+    assert source.most <= 3

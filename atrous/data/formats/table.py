@@ -14,6 +14,7 @@ from atrous.data.formats.dicom import DicomFormat
 from atrous.data.formats.edf import EdfFormat
 from atrous.data.formats.frames import FramesFormat
 from atrous.data.formats.geotiff import GeoTiffFormat
+from atrous.data.formats.lif import LifFormat
 from atrous.data.formats.movie import MovieFormat
 from atrous.data.formats.ngff import OmeZarrFormat
 from atrous.data.formats.nifti import NiftiFormat
@@ -35,7 +36,7 @@ _PROBABILITY_WRITERS: dict[str, Format] = {}
 
 CONVERT = {
     **dict.fromkeys((".mrxs", ".bif", ".vms"), 'convert it: vips copy {0} "{1}.tif[tile,pyramid,bigtiff]"'),
-    **dict.fromkeys((".nd2", ".vsi", ".oib", ".oif", ".oir"), "convert it: bioformats2raw {0} {1}.ome.zarr"),
+    **dict.fromkeys((".czi", ".nd2", ".vsi", ".oib", ".oif", ".oir"), "convert it: bioformats2raw {0} {1}.ome.zarr"),
 }
 """What to do with files of scanners and microscopes that are not read, by suffix: {0} is the name, {1} its stem."""
 
@@ -215,6 +216,7 @@ for _format in (
     TiffFormat(),
     GeoTiffFormat(),
     SlideFormat(),
+    LifFormat(),
     NpyFormat(),
     ZarrFormat(),
     OmeZarrFormat(),
