@@ -34,7 +34,8 @@ class Resized(LazySource):
         if isinstance(row_rest, int) or row_rest.step is None:
             return self._strip(top, bottom, across)[channel][(..., row_rest, column_rest)]
         # Rows that are left out are never all in memory.
-        strips = [self._strip(row, row + 1, across)[channel][..., column_rest] for row in range(self.shape[1])[rows]]
+        chosen = range(*rows.indices(self.shape[1])) if isinstance(rows, slice) else (rows,)
+        strips = [self._strip(row, row + 1, across)[channel][..., column_rest] for row in chosen]
         return np.concatenate(strips, axis=strips[0].ndim - 1 - isinstance(column_rest, slice))
 
     def _strip(self, top: int, bottom: int, across: tuple[sparse.csr_matrix, int, int]) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.base import FileFault, Library, guarded, require_bytes, require_room
+from atrous.data.formats.base import Errors, FileFault, Library, guarded, require_bytes, require_room
 from atrous.data.formats.geotiff import quiet
 from atrous.data.formats.header import Header
 from atrous.data.formats.reading import read_header
@@ -29,6 +29,7 @@ shapely: Any = Library("shapely", _MISSING)
 features: Any = Library("rasterio.features", _MISSING)
 warp: Any = Library("rasterio.warp", _MISSING)
 rasterio: Any = Library("rasterio", _MISSING)
+gdal_errors: Any = Library("rasterio._err", _MISSING)
 
 POLYGON_SUFFIXES = (".gpkg", ".geojson", ".shp")
 """Suffixes of files of polygons."""
@@ -77,9 +78,15 @@ def read_polygons(path: Path) -> Polygons:
 def _read(path: Path, _changed: int, size: int) -> Polygons:
     require_content(path)
     require_bytes(path, _COPIES * size, "reading its polygons")
-    errors = pyogrio.errors
-    failures = (errors.DataSourceError, errors.DataLayerError, errors.GeometryError, errors.FieldError)
-    return guarded(path, suffix_of(path)[1:], failures, lambda: _parsed(path))
+    return guarded(path, suffix_of(path)[1:], _failures(), lambda: _parsed(path))
+
+
+def _failures() -> Errors:
+    """What the libraries raise of damaged files and of coordinates that no projection knows."""
+    found = pyogrio.errors
+    readers = (found.DataSourceError, found.DataLayerError, found.GeometryError, found.FieldError)
+    # pyogrio 0.13 raises a NameError of a .prj file that is no text.
+    return (*readers, NameError, shapely.errors.ShapelyError, rasterio.errors.RasterioError, gdal_errors.CPLE_BaseError)
 
 
 def _parsed(path: Path) -> Polygons:
@@ -155,37 +162,52 @@ def burn(polygons: Polygons, values: Sequence[int], image: Path, header: Header,
     if len(size) != 2:
         raise FileFault(polygons.path, f"polygons label images, but {image.name} has {len(size)} axes", "give a mask")
     require_room(polygons.path, size, np.int32, "burning its polygons")
-    transform, shapes = _placed(polygons, image, header)
-    left, bottom, right, top = _extent(transform, size)
-    touches = shapely.intersects(shapes, shapely.box(left, bottom, right, top)) if len(shapes) else np.zeros(0, bool)
-    if alone and not touches.any():
-        raise FileFault(polygons.path, _apart(shapes, image, (left, bottom, right, top)), "check its projection")
-    chosen = [(shapes[n], int(values[n])) for n in np.flatnonzero(touches).tolist()]
-    if not chosen:
-        return np.full(size, ground, np.int32)
-    with quiet():
-        return features.rasterize(chosen, out_shape=size, fill=ground, transform=transform, dtype="int32")
+    return guarded(
+        polygons.path,
+        suffix_of(polygons.path)[1:],
+        _failures(),
+        lambda: _burned(polygons, values, image, header, alone, ground),
+    )
 
 
-def _placed(polygons: Polygons, image: Path, header: Header) -> tuple[Any, np.ndarray]:
-    """The transform from pixels to coordinates, and the polygons in these coordinates."""
+def _burned(polygons: Polygons, values: Sequence[int], image: Path, header: Header, alone: bool, ground: int) -> Any:
+    size, (transform, wanted) = header.size, _projection(polygons, image, header)
+    extent = _extent(transform, size)
+    frame = extent if wanted is None else tuple(warp.transform_bounds(wanted, polygons.crs, *extent))
+    near = np.flatnonzero(shapely.intersects(polygons.shapes, shapely.box(*frame)))  # others may be beyond a projection
+    shapes = polygons.shapes[near]
+    if wanted is not None and len(near):
+        shapes = reprojected(shapes, polygons.crs, wanted)
+    touches = shapely.intersects(shapes, shapely.box(*extent))
+    chosen = [(shape, int(values[n])) for shape, n in zip(shapes[touches], near[touches].tolist(), strict=True)]
+    if chosen:
+        with quiet():
+            return features.rasterize(chosen, out_shape=size, fill=ground, transform=transform, dtype="int32")
+    if alone:
+        raise FileFault(polygons.path, _apart(polygons.shapes, image, frame), "check its projection")
+    return np.full(size, ground, np.int32)
+
+
+def _projection(polygons: Polygons, image: Path, header: Header) -> tuple[Any, str | None]:
+    """The transform from pixels to coordinates, and the projection to which polygons are brought; None for their own.
+
+    Raises:
+        FileFault: the projection of the polygons or of the image is not known.
+    """
     grid, suffix = header.map, suffix_of(polygons.path)
     if grid is None:
         # GeoJSON always claims to be in degrees; that of a picture without a place is in pixels, as QuPath writes it.
         if polygons.crs and suffix != ".geojson":
             what = f"its polygons are in {polygons.crs[:40]}, but {image.name} says no place on Earth"
             raise FileFault(polygons.path, what, "give the georeferenced image")
-        return _pixels(image, header), polygons.shapes
-    transform = rasterio.Affine(*grid.transform)
+        return _pixels(image, header), None
     if grid.transform == _NO_PLACE:
         what = f"{image.name} has no transform from pixels to its projection"
         raise FileFault(polygons.path, what, "warp the image first (gdalwarp)")
     if bool(grid.crs) != bool(polygons.crs):
         unknown = polygons.path.name if grid.crs else image.name
         raise FileFault(polygons.path, f"{unknown} does not say its projection", _assign(unknown))
-    if grid.crs == polygons.crs or not len(polygons.shapes):
-        return transform, polygons.shapes
-    return transform, reprojected(polygons.shapes, polygons.crs, grid.crs)
+    return rasterio.Affine(*grid.transform), None if grid.crs == polygons.crs else grid.crs
 
 
 def _assign(name: str) -> str:
@@ -227,7 +249,7 @@ def _extent(transform: Any, size: Sequence[int]) -> tuple[float, float, float, f
 
 
 def _apart(shapes: np.ndarray, image: Path, extent: Sequence[float]) -> str:
-    """Where the polygons are, and where the image is."""
+    """Where the polygons are, and where the image is, in the coordinates of the polygons."""
     if not len(shapes):
         return "it holds no polygons"
     west, south, east, north = (f"{value:.7g}" for value in extent)

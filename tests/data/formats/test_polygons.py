@@ -168,3 +168,13 @@ def test_files_that_do_not_fit_into_memory_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(base, "ALWAYS", 0)
     with pytest.raises(UserError, match=r"reading its polygons needs .*, and this process may use 1000 bytes"):
         read_polygons(path)
+
+
+def test_polygons_where_the_projection_of_the_image_ends_do_not_matter(tmp_path, scene):
+    def degrees(places):
+        return np.stack(rasterio.warp.transform("EPSG:32633", "EPSG:4326", places[:, 0], places[:, 1]), 1)
+
+    far = [shapely.box(-179, 80, -160, 90), shapely.box(100, -90, 110, -89)]
+    shapes = [far[0], shapely.transform(shapely.segmentize(BIG, 5), degrees), far[1]]
+    path = write_shapes(tmp_path / "world.gpkg", shapes, crs="EPSG:4326", n=[1, 2, 3])
+    assert (burned(path, scene, (1, 2, 3)) != 2 * inside(BIG)).mean() < 0.002
