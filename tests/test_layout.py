@@ -43,6 +43,7 @@ ELSEWHERE = {
     "atrous/data/formats/intervals.py": "tests/data/formats/test_edf.py",
     "atrous/data/formats/ngff_write.py": "tests/data/formats/test_ngff.py",
     "atrous/data/formats/npz.py": "tests/data/layouts/test_recordings.py",
+    "atrous/data/formats/polygons_write.py": "tests/prediction/test_polygons.py",
     "atrous/data/formats/tiff.py": "tests/data/formats/test_ome.py",
     "atrous/data/formats/zarr_array.py": "tests/data/formats/test_writing.py",
     "atrous/data/grid.py": "tests/data/test_preprocess.py",

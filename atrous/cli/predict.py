@@ -20,6 +20,9 @@ def command(
         str | None,
         typer.Option(help="Also write probabilities: zarr or tiff; bigwig for genomes, csv for a live signal."),
     ] = None,
+    polygons: Annotated[
+        str | None, typer.Option(help="Also write the labels of maps as polygons: gpkg or geojson.")
+    ] = None,
     tta: Annotated[str, typer.Option(help="Test-time augmentation: none or flip.")] = "none",
     memory: Annotated[str | None, typer.Option(help="Memory that a streamed input may take: 1GB.")] = None,
     engine: Annotated[str, typer.Option(help="torch, openvino or inductor.")] = "torch",
@@ -50,7 +53,7 @@ def command(
     from atrous.verbs.predict import PredictOptions, predict, predict_live
 
     quiet_libraries()
-    options = PredictOptions(overlay, probabilities, tta, memory, engine, device)
+    options = PredictOptions(overlay, probabilities, tta, memory, engine, device, polygons)
     if inputs == ["-"]:
         if out is not None or overlay or json:
             raise UserError("labels of `-` go to standard output, one per line: leave -o, --overlay and --json out")

@@ -47,6 +47,7 @@ class Description:
         groups: a regular expression that finds in a sample's name what it comes from (a patient, say).
         annotations: how annotations of recordings become labels per sample.
         splits: split name to a list of samples, to a share of them, or to a text file that lists them.
+        attribute: of polygons that label maps and slides, the attribute that holds the class.
         pages: how the pages of a TIFF are read: `z` as slices of a volume, `channels` as channels.
         images: folder name or path of the images.
         masks: folder name or path of the labels.
@@ -72,6 +73,7 @@ class Description:
     groups: str | None = None
     annotations: Rule = field(default_factory=Rule)
     splits: dict[str, tuple[str, ...] | float] = field(default_factory=dict)
+    attribute: str | None = None
     pages: str | None = None
     images: str | None = None
     masks: str | None = None
@@ -330,10 +332,10 @@ def _mask_suffix(value: object, file: Path, _: Path) -> tuple[str, ...]:
     return tuple(entries)
 
 
-def _folder(key: str) -> Callable[[object, Path, Path], str]:
+def _name(key: str, what: str) -> Callable[[object, Path, Path], str]:
     def parse(value: object, file: Path, _: Path) -> str:
         if not isinstance(value, str) or not value:
-            raise _wrong(file, key, "the name of a folder", value)
+            raise _wrong(file, key, f"the name of {what}", value)
         return value
 
     return parse
@@ -356,7 +358,8 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "nodata": _nodata,
     "objects": _objects,
     "pages": _pages,
-    "images": _folder("images"),
-    "masks": _folder("masks"),
+    "attribute": _name("attribute", "an attribute of polygons"),
+    "images": _name("images", "a folder"),
+    "masks": _name("masks", "a folder"),
     "mask_suffix": _mask_suffix,
 }

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats import FileFault, Header, channel_names, open_valid, read_header, read_image
+from atrous.data.formats import (
+    FileFault,
+    Header,
+    channel_names,
+    open_valid,
+    read_header,
+    read_image,
+    read_level,
+    read_pyramid,
+)
 from atrous.data.pages import turn_header, turn_pages
 from atrous.data.preprocess import Wanted, to_channels
 from atrous.data.source import AllValid
@@ -75,6 +84,7 @@ class FileImage(SampleImage):
         nodata: values that mean "nothing was measured here"; they are read as NaN.
         channel_names: names of the wanted channels, in order. A file that names its channels is searched for them; if
             it has none of them, they are new names of its channels as they come.
+        level: of a slide, which level is read; None for the finest, and for images of one resolution.
     """
 
     path: Path
@@ -83,6 +93,7 @@ class FileImage(SampleImage):
     pages: str | None = None
     channel_names: tuple[str, ...] = ()
     nodata: tuple[float, ...] = ()
+    level: int | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -91,7 +102,8 @@ class FileImage(SampleImage):
 
     def header(self) -> Header:
         """See `SampleImage.header`; the channels of all files are counted."""
-        header = turn_header(read_header(self.path), self.pages)
+        header = read_pyramid(self.path)[self.level] if self.level is not None else read_header(self.path)
+        header = turn_header(header, self.pages)
         more = sum(read_header(path).channels for path in self.more)
         return replace(header, shape=(header.channels + more, *header.size)) if more else header
 
@@ -111,7 +123,8 @@ class FileImage(SampleImage):
         return Gaps(image, self.nodata)[...] if self.nodata else image
 
     def _stored(self) -> np.ndarray:
-        image = turn_pages(read_image(self.path), self.pages)
+        stored = read_level(self.path, self.level) if self.level is not None else read_image(self.path)
+        image = turn_pages(stored, self.pages)
         if not self.more:
             return image
         parts = [image, *(read_image(path) for path in self.more)]

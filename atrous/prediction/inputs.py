@@ -39,6 +39,7 @@ from atrous.data.preprocess import Expected, Preparation, renamed, scaled, to_ch
 from atrous.data.source import AllValid, Source, Stacked
 from atrous.data.views import Filled, Finite, Gaps
 from atrous.errors import UserError
+from atrous.prediction.resolution import open_slide
 
 _CHANNEL_FILE = re.compile(r"^(.+)_(\d{4})$")
 """Names of the channels of one case in nnU-Net's layout: `CASE_0000`, `CASE_0001` and so on."""
@@ -74,7 +75,7 @@ class Opened:
         valid: bool `size`, read as it is sliced: where the file has data and no NaN. None if every position is valid.
         name: name of the sequence in a FASTA file, empty for other inputs.
         share: part of the whole input's positions that `source` has, for the progress bar.
-        differences: in what the input is unlike the training data, one line each.
+        differences: in what the input is unlike the training data, and what of it is read, one line each.
     """
 
     source: Source
@@ -155,8 +156,8 @@ def open_input(
     Raises:
         UserError: a file cannot be read, or the channels do not fit the network.
     """
-    header = read_header(item.path)
-    source = open_source(item.path)
+    slide = open_slide(item.path, expected.spacing) if len(item.files) == 1 else None
+    source, header, level = slide or (open_source(item.path), read_header(item.path), "")
     if len(item.files) > 1:
         try:
             source = Stacked([source, *(open_source(path) for path in item.files[1:])])
@@ -170,7 +171,7 @@ def open_input(
     masks = [mask for path in item.files if (mask := open_valid(path)) is not None]
     opened = prepared(source, expected.preparation(preparation, header.spacing), header.spacing, masks)
     told = [*renamed(names, expected.channels.names), *expected.differences(source, header.spacing, preparation)]
-    return replace(opened, differences=tuple(told))
+    return replace(opened, differences=tuple(line for line in (header.unread_text, level, *told) if line))
 
 
 def open_sequences(path: Path, tracks: Sequence[str] = ()) -> Iterator[Opened]:

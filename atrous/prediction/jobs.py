@@ -23,6 +23,7 @@ from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES
 from atrous.errors import UserError
 from atrous.files import disk_trouble, remove
 from atrous.geometry.plan import StreamPlan
+from atrous.prediction import polygons
 from atrous.prediction.features import FeatureFile
 from atrous.prediction.frames import FrameLabels
 from atrous.prediction.inputs import Input, Opened, find_inputs
@@ -50,10 +51,12 @@ class Companions:
     Attributes:
         overlay: a picture of the labels over the image; of a video, an mp4.
         probabilities: "zarr" or "tiff" for images, volumes and signals, "bigwig" for genomes; None for none.
+        polygons: "gpkg" or "geojson": the labels of maps as polygons; None for none.
     """
 
     overlay: bool = False
     probabilities: str | None = None
+    polygons: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,9 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
         outputs.append(ProbabilityFile(path, item.path, predictor.classes))
     if companions.overlay:
         outputs.append(OverlayPicture(target.with_name(f"{stem(target)}_overlay.png"), labels, predictor.palette))
+    if companions.polygons is not None:
+        path = target.with_name(f"{stem(target)}{polygons.SUFFIXES[companions.polygons]}")
+        outputs.append(polygons.PolygonFile(path, labels, item.path, predictor.classes))
     return [*outputs, labels]
 
 

@@ -11,6 +11,7 @@ from atrous.data.genomes.writers import OUTPUT_SUFFIXES
 from atrous.errors import UserError
 from atrous.prediction.jobs import Companions, PredictionJob, Written, find_jobs, run_jobs
 from atrous.prediction.live import live_labels
+from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import Predictor, load
 from atrous.recipe.run import Run, open_run
 
@@ -27,6 +28,7 @@ class PredictOptions:
         memory: bytes ("1GB") that a streamed input may take.
         engine: "torch", "openvino" or "inductor".
         device: "cpu", "cuda", "cuda:1" or "mps".
+        polygons: also write the labels of maps as polygons: "gpkg" or "geojson".
     """
 
     overlay: bool = False
@@ -35,6 +37,7 @@ class PredictOptions:
     memory: str | float | None = None
     engine: str = "torch"
     device: str = "cpu"
+    polygons: str | None = None
 
 
 DEFAULTS = PredictOptions()
@@ -72,7 +75,7 @@ def predict(
     out = Path(out)
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
-    companions = Companions(options.overlay, options.probabilities)
+    companions = Companions(options.overlay, options.probabilities, options.polygons)
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions)
     begin(len(jobs))
     folder = out.parent if predictor.kind == "genomes" and out.suffix.lower() in OUTPUT_SUFFIXES else out
@@ -126,7 +129,11 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
     values = ("csv",) if live else ("zarr", "tiff", "bigwig")
     if options.probabilities not in (None, *values):
         raise UserError(f"--probabilities {options.probabilities}: choose {' or '.join(values)}")
+    if options.polygons not in (None, *SUFFIXES):
+        raise UserError(f"--polygons {options.polygons}: choose {' or '.join(SUFFIXES)}")
     opened = run if isinstance(run, Run) else open_run(run)
+    if options.polygons is not None and (live or opened.recipe.data.kind != "grids" or opened.recipe.model.ndim != 2):
+        raise UserError("--polygons is for maps: leave it out")
     kind, probabilities, flip = opened.recipe.data.kind, options.probabilities, options.tta != "none"
     if kind == "genomes" and (live or options.overlay or flip or probabilities not in (None, "bigwig")):
         raise UserError("for genomes only the features are written, and with --probabilities bigwig the signals")

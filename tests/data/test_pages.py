@@ -5,6 +5,7 @@ import pytest
 
 from atrous.data.formats import Header
 from atrous.data.pages import turn_header, turn_pages, turn_source
+from atrous.verbs.check import check
 
 RNG = np.random.default_rng(0)
 
@@ -34,3 +35,20 @@ def test_a_source_is_turned_as_the_network_reads_it(shape, ndim, channels, expec
     source = turn_source(image, ndim, channels)
     assert source.shape == expected
     np.testing.assert_array_equal(source[...], image.reshape(expected))
+
+
+def test_three_slices_in_arrays_without_named_axes_need_one_line_which_check_says(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        label = np.zeros((3, 30, 40), np.uint8)
+        label[0, 5:20, 5:20], label[2, 8:25, 8:25] = 1, 2
+        for folder, values in (("images", label * 50 + rng.integers(0, 20, label.shape, np.uint8)), ("masks", label)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            np.save(tmp_path / folder / f"{name}.npy", values)
+    report = check(tmp_path)
+    assert not report.ok
+    assert 'if their first axis is that of slices, write pages = "z" in dataset.toml' in report.errors[0].fix
+    (tmp_path / "dataset.toml").write_text('pages = "z"\n')
+    report = check(tmp_path)
+    assert report.ok
+    assert report.fingerprint.ndim == 3

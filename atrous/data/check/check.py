@@ -16,6 +16,7 @@ from atrous.data.description import MOST_CLASSES, Description
 from atrous.data.formats import code_color, suffix_of
 from atrous.data.guess import Guess
 from atrous.data.layouts.base import Layout
+from atrous.data.layouts.matching import NAMELESS
 from atrous.data.problems import Problem, gather, relative
 from atrous.data.scan import Progress, Scan, scan, total_counts
 from atrous.data.targets.base import Facts
@@ -177,8 +178,8 @@ def _dataset(
         dataset, _ = resolve(root, replace(description, classes=names, palette=palette, ignore=None), layout, list)
         colors_toml = ", ".join(str(list(color)) for color in palette)
         fix = f'write palette = [{colors_toml}] in dataset.toml, and classes = ["NAME", ...] in the same order'
-        if any(one.target is not None and suffix_of(one.target.path) in (".npy", ".zarr") for one in chosen):
-            fix += ', or pages = "z" if the first axis of the arrays is that of slices'
+        if all(suffix_of(one.target.path) in NAMELESS for one in chosen if one.target is not None):
+            fix = f'if their first axis is that of slices, write pages = "z" in dataset.toml; if of colors, {fix}'
         doubt = f"masks store {len(colors)} colors, not class numbers"
         return dataset, Guess(names, None, (), doubt, fix, usable=False)
     return resolve(root, description, layout, lambda: [one.counts for one in chosen if not one.colored and one.counts])

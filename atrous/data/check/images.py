@@ -137,5 +137,10 @@ def _remarks(one: Scan) -> Iterator[str]:
     if header.dropped:
         names = ", ".join(repr(name) for name in dict.fromkeys(header.dropped))
         yield f"channels without a signal are left out: {names}"
+    if header.unread:
+        yield header.unread_text
+    label = None if one.contents is None else one.contents.header
+    if label is not None and label.unread:
+        yield f"of its mask {label.unread_text}"
     if header.inverted:
         yield "0 stands for white in it (WhiteIsZero): inverted, as viewers do"

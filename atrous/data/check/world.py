@@ -7,16 +7,17 @@ from pathlib import Path
 from atrous.data.dataset import Dataset
 from atrous.data.formats import Header, MapGrid
 from atrous.data.formats.geotiff import has_rasterio, is_map
+from atrous.data.formats.orient import SHIFTED, turn_onto
 from atrous.data.guess import listing
 from atrous.data.problems import Problem, relative, some
 from atrous.data.scan import Scan
+from atrous.data.targets.labels import Labels
+from atrous.data.targets.polygons import PolygonMask
 
 APART = 1.25
 """Scales of images that differ by a greater factor show things at different sizes."""
 NO_PLACE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """The transform of a file that does not say where it lies."""
-SHIFTED = 0.1
-"""Share of a pixel by which the grids of a map and its mask may differ."""
 
 
 def world_problems(root: Path, scans: Sequence[Scan]) -> Iterator[Problem]:
@@ -28,7 +29,7 @@ def world_problems(root: Path, scans: Sequence[Scan]) -> Iterator[Problem]:
         label = _map_of_mask(one)
         if label is None or one.image is None or one.target is None or one.contents is None:
             continue
-        if one.contents.size != one.image.size:
+        if one.contents.size != one.image.size or _is_turned(one):
             continue
         if what := _elsewhere(grid, label):
             fix = "export the mask on the grid of its image (gdalwarp -tap, or QGIS: align rasters)"
@@ -37,11 +38,17 @@ def world_problems(root: Path, scans: Sequence[Scan]) -> Iterator[Problem]:
 
 def world_notes(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[str]:
     """What the files say of the world, one line for each kind."""
+    readers = [one.target.reader for one in scans if isinstance(one.target, Labels)]
+    yield from dict.fromkeys(reader.attribute.text() for reader in readers if isinstance(reader, PolygonMask))
     grids = [one.image.map for one in scans if one.image is not None and one.image.map is not None]
     if grids:
         crs = Counter(_crs_name(grid) for grid in grids)
         yield f"{_count(len(grids), 'map')}: {', '.join(crs)}; labels are written in the projection of each map"
         yield from _nodata(dataset, scans, grids)
+    if turned := [one for one in scans if _is_turned(one)]:
+        which = relative(turned[0].target.path, dataset.root) if turned[0].target is not None else ""
+        more = f" and {len(turned) - 1} more" if len(turned) > 1 else ""
+        yield f"{which}{more}: stored mirrored or turned against their maps, and turned onto them by their transforms"
     units = sorted({one.image.unit for one in scans if one.image is not None and one.image.unit})
     if units:
         yield f"spacing is in {' and in '.join(units)}"
@@ -77,6 +84,13 @@ def _map_of_mask(one: Scan) -> MapGrid | None:
     """Where the file of a sample's mask puts it on the Earth; None where it does not say it."""
     header = None if one.contents is None else one.contents.header
     return None if header is None else header.map
+
+
+def _is_turned(one: Scan) -> bool:
+    """Whether the mask of a map is stored in another direction, and turned onto it."""
+    if one.image is None or one.contents is None or one.contents.header is None or _map_of_mask(one) is None:
+        return False
+    return turn_onto(one.contents.header, one.image, one.contents.size) is not None
 
 
 def _projections(root: Path, maps: Sequence[tuple[Scan, MapGrid]]) -> Iterator[Problem]:

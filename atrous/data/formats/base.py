@@ -59,8 +59,8 @@ class FileGeometry:
 
     Attributes:
         kind: what can be kept: "map" a projection, "tiff" axes and their physical size, "ome-zarr" the same of a
-            pyramid, "nifti" an affine and its codes, "dicom" an affine, "table" an index column, "edf" and "wfdb" the
-            sampling rate and the start of a recording.
+            pyramid, "slide" and "lif" axes and distances, "nifti" an affine and its codes, "dicom" an affine, "table"
+            an index column, "edf" and "wfdb" the sampling rate and the start of a recording.
         path: the labeled file. Writers copy details from it.
         affine: `(4, 4)`, from the voxel `(i, j, k, 1)` to millimeters in RAS, where the format knows it.
     """
@@ -138,6 +138,18 @@ class Format(ABC):
     def source(self, path: Path) -> Source:
         """Return an image as a source `(C, *S)`; formats that cannot be decoded in parts decode it whole."""
         return self.image(path)
+
+    def pyramid(self, path: Path) -> tuple[Header, ...]:
+        """Return the header of each level of a slide, finest first; none for images of one resolution."""
+        return ()
+
+    def level_image(self, path: Path, level: int) -> np.ndarray:
+        """Return all values of a level of a slide, as `image` does."""
+        raise FileFault(path, f"{self.name} has no levels", "leave the level out")
+
+    def level_source(self, path: Path, level: int) -> Source:
+        """Return a level of a slide as a source `(C, H, W)`."""
+        raise FileFault(path, f"{self.name} has no levels", "leave the level out")
 
     def valid(self, path: Path) -> Source | None:
         """Return a mask `(*S)` of the positions that have data; None if every position has."""

@@ -38,6 +38,7 @@ ROWS = 2048
 """Most rows that are read together where a slice skips some of them."""
 LOOKED_AT = 16
 """Windows of a file from which the means of its bands are computed."""
+_QUIET = threading.RLock()
 _DRIVERS = {".jp2": ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID", "JP2Lura"), ".vrt": ("VRT",)}
 """GDAL's drivers for suffixes other than those of TIFF."""
 _MAP_TAGS = (33550, 33922, 34264, 34735, 42113)
@@ -252,8 +253,11 @@ def _driver(suffix: str) -> str:
 
 @contextmanager
 def quiet() -> Any:
-    """Silence the warning that a file has no georeference: files that only have a nodata value are read too."""
-    with warnings.catch_warnings():
+    """Silence the warning that a file has no georeference: files that only have a nodata value are read too.
+
+    One thread at a time, since the filters of warnings are those of the whole process.
+    """
+    with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         yield
 

@@ -37,6 +37,7 @@ class Header:
         axes: letters of the axes of `S`, such as `ZYX` or `TYX`, if known.
         names: of the channels, "" for a channel without a name; empty if the file names none.
         map: position of a map on the Earth.
+        unread: sizes of further images in the file, which are not read: pages of other sizes, other series.
         dropped: names of the channels of the file that hold no signal, and are left out.
 
     >>> Header((3, 4, 5), "uint8", "rgb").channels
@@ -56,6 +57,7 @@ class Header:
     axes: str | None = None
     names: tuple[str, ...] = ()
     map: MapGrid | None = None
+    unread: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
 
     @property
@@ -67,3 +69,17 @@ class Header:
     def size(self) -> tuple[int, ...]:
         """The spatial shape `S`."""
         return self.shape[1:]
+
+    @property
+    def unread_text(self) -> str:
+        """What is said of the images that are not read; "" where there are none.
+
+        >>> Header((1, 4, 5), "uint8", "gray", unread=("2 x 3",)).unread_text
+        'only its image of 4 x 5 is read, 1 more is left out (2 x 3): save each as a file of its own'
+        """
+        if not self.unread:
+            return ""
+        count = len(self.unread)
+        listed = ", ".join(self.unread[:3]) + (", ..." if count > 3 else "")
+        size, more = " x ".join(map(str, self.size)), "1 more is" if count == 1 else f"{count} more are"
+        return f"only its image of {size} is read, {more} left out ({listed}): save each as a file of its own"

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atrous.data.formats.header import Header, MapGrid
+
 APART = 0.01
 """Part of a voxel by which two grids may differ and still count as the same."""
+SHIFTED = 0.1
+"""Pixels by which the grids of a map and its mask may differ."""
 
 Affine = Sequence[Sequence[float]]
 
@@ -72,7 +76,12 @@ def is_singular(affine: Affine | np.ndarray) -> bool:
     return bool((lengths == 0).any() or abs(np.linalg.det(matrix / np.where(lengths, lengths, 1))) < 1e-6)
 
 
-def turn_between(label: Affine | None, scan: Affine | None, size: Sequence[int]) -> Turn | None:
+def turn_between(
+    label: Affine | np.ndarray | None,
+    scan: Affine | np.ndarray | None,
+    size: Sequence[int],
+    apart: float | None = None,
+) -> Turn | None:
     """Return how a label is turned so that its voxels are those of its scan.
 
     None if they are so already, if an affine is unknown, or if no turn brings one grid onto the other.
@@ -81,6 +90,7 @@ def turn_between(label: Affine | None, scan: Affine | None, size: Sequence[int])
         label: affine of the label, `(4, 4)`, from the voxel `(i, j, k, 1)` to the world.
         scan: affine of the scan.
         size: of the label, `(K, J, I)`.
+        apart: voxels by which the two grids may differ; None for `APART` of the longest axis.
 
     >>> flipped = ((1, 0, 0, 0), (0, -1, 0, 4), (0, 0, 1, 0), (0, 0, 0, 1))
     >>> turn_between(flipped, np.eye(4), (3, 5, 7))
@@ -97,7 +107,34 @@ def turn_between(label: Affine | None, scan: Affine | None, size: Sequence[int])
     back = turn.sum(1) < 0
     start = np.where(back, length[source] - 1, 0.0)
     far = np.abs(change[:3, :3] - turn) @ length + np.abs(change[:3, 3] - start)
-    if (far > APART * max(size)).any() or (np.array_equal(turn, np.eye(3))):
+    if (far > (APART * max(size) if apart is None else apart)).any() or (np.array_equal(turn, np.eye(3))):
         return None
     first, second, third = (2 - int(source[2 - axis]) for axis in range(3))
     return Turn((first, second, third), tuple(2 - axis for axis in (2, 1, 0) if back[axis]))
+
+
+def turn_onto(label: Header, image: Header, size: Sequence[int]) -> Turn | None:
+    """Return how the values `(*S)` of a label file are turned onto the grid of its image.
+
+    Scans say by their affines where their voxels are, maps by their transforms. None if the values are there already,
+    or if it is not known where they are, or if no turn brings one grid onto the other.
+
+    Args:
+        label: header of the label file.
+        image: header of its image.
+        size: of the label.
+    """
+    if label.map is None or image.map is None or len(size) != 2:
+        return turn_between(label.affine, image.affine, size)
+    if label.map.crs and image.map.crs and label.map.crs != image.map.crs:
+        return None
+    turn = turn_between(_affine(label.map), _affine(image.map), (1, *size), SHIFTED)
+    if turn is None:
+        return None
+    return Turn(tuple(axis - 1 for axis in turn.order[1:]), tuple(axis - 1 for axis in turn.mirrored if axis))
+
+
+def _affine(grid: MapGrid) -> np.ndarray:
+    """The affine `(4, 4)` from the center of the pixel `(column, row, 0, 1)` of a map to its coordinates."""
+    a, b, c, d, e, f = grid.transform
+    return np.array([[a, b, 0, c + (a + b) / 2], [d, e, 0, f + (d + e) / 2], [0, 0, 1, 0], [0, 0, 0, 1.0]])

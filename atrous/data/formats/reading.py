@@ -56,6 +56,34 @@ def open_source(path: Path | str) -> Source:
     return source if isinstance(source, np.ndarray) else _on_slicing(path, source)
 
 
+def read_pyramid(path: Path | str) -> tuple[Header, ...]:
+    """Read the header of each level of a slide, finest first; none for images of one resolution.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    return _read(path, lambda format_, path: format_.pyramid(path))
+
+
+def read_level(path: Path | str, level: int) -> np.ndarray:
+    """Read the values `(C, H, W)` of a level of a slide; 0 is the finest.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    return _read(path, lambda format_, path: format_.level_image(path, level))
+
+
+def open_level(path: Path | str, level: int) -> Source:
+    """Open a level of a slide as a source `(C, H, W)`; 0 is the finest.
+
+    Raises:
+        UserError: as `open_source`.
+    """
+    path = Path(path)
+    return _on_slicing(path, _read(path, lambda format_, path: format_.level_source(path, level)))
+
+
 def open_valid(path: Path | str) -> Source | None:
     """Open the mask of an image, `(*S)` bool: true at positions that have data; None if every position has.
 

@@ -14,12 +14,14 @@ from atrous.data.formats.dicom import DicomFormat
 from atrous.data.formats.edf import EdfFormat
 from atrous.data.formats.frames import FramesFormat
 from atrous.data.formats.geotiff import GeoTiffFormat
+from atrous.data.formats.lif import LifFormat
 from atrous.data.formats.movie import MovieFormat
 from atrous.data.formats.ngff import OmeZarrFormat
 from atrous.data.formats.nifti import NiftiFormat
 from atrous.data.formats.npy import NpyFormat
 from atrous.data.formats.npz import NpzFormat
 from atrous.data.formats.raster import RasterFormat
+from atrous.data.formats.slide import SlideFormat
 from atrous.data.formats.tiff import TiffFormat
 from atrous.data.formats.wfdb_record import WfdbFormat
 from atrous.data.formats.zarr_array import ZarrFormat
@@ -30,6 +32,13 @@ _READERS: dict[str, list[Format]] = {}
 _WRITERS: dict[str, Format] = {}
 """The format that writes labels to files with a suffix."""
 _PROBABILITY_WRITERS: dict[str, Format] = {}
+
+
+CONVERT = {
+    **dict.fromkeys((".mrxs", ".bif", ".vms"), 'convert it: vips copy {0} "{1}.tif[tile,pyramid,bigtiff]"'),
+    **dict.fromkeys((".czi", ".nd2", ".vsi", ".oib", ".oif", ".oir"), "convert it: bioformats2raw {0} {1}.ome.zarr"),
+}
+"""What to do with files of scanners and microscopes that are not read, by suffix: {0} is the name, {1} its stem."""
 
 
 def add_format(format_: Format) -> None:
@@ -62,6 +71,8 @@ def format_of(path: Path | str) -> Format:
     if format_ is not None:
         return format_
     suffix = suffix_of(path)
+    if suffix in CONVERT:
+        raise FileFault(path, f"{suffix} is not a format that is read", CONVERT[suffix].format(path.name, path.stem))
     if any(suffix in reader.part_suffixes for reader in _READERS[""]):
         fix = "give the folder of the series"
     else:
@@ -204,6 +215,8 @@ for _format in (
     RasterFormat(),
     TiffFormat(),
     GeoTiffFormat(),
+    SlideFormat(),
+    LifFormat(),
     NpyFormat(),
     ZarrFormat(),
     OmeZarrFormat(),

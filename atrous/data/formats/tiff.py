@@ -27,10 +27,12 @@ from atrous.data.formats.base import (
     require_room,
 )
 from atrous.data.formats.header import Header
+from atrous.data.formats.lif import LifFormat
 from atrous.data.formats.npy import create_memmap, open_memmap
 from atrous.data.formats.ome import Scale, read_scale, scale_metadata
 from atrous.data.formats.orient import upright
-from atrous.data.formats.tiff_tags import main_series, read_errors, read_meaning
+from atrous.data.formats.slide import SlideFormat
+from atrous.data.formats.tiff_tags import main_series, read_errors, read_meaning, unread_sizes
 from atrous.data.source import ChannelFirst, Source, Store
 from atrous.errors import UserError
 from atrous.files import replacing
@@ -39,6 +41,8 @@ tifffile: Any = Library("tifffile")
 zarr: Any = Library("zarr")
 TILE = 512
 """Height and width of the tiles that are written."""
+LEVELS_FROM = 4096
+"""Longest side from which labels of a slide get coarser copies, so that viewers can show all of it at once."""
 
 
 class TiffFormat(Format):
@@ -177,7 +181,8 @@ class TiffFormat(Format):
 
             geotiff_write.write(path, values, like=geometry.path, names=names, nodata=nodata, palette=palette)
             return True
-        header = self.header(geometry.path) if geometry.kind == "tiff" else None
+        reader = {"tiff": self, "slide": SlideFormat(), "lif": LifFormat()}.get(geometry.kind)
+        header = None if reader is None else reader.header(geometry.path)
         if header is None or header.axes is None:
             return False
         _write_ome(path, values, header, names, bands)
@@ -216,6 +221,7 @@ def _read_header(path: Path, file: Any) -> Header:
     header = Header(
         (channels, *space), dtype, kind, None if stored == dtype else stored, palette, rotated=turned, inverted=inverted
     )
+    header = replace(header, unread=unread_sizes(file, series))
     return header if scale is None else _scaled(header, scale, axes, meaning.orientation in (5, 6, 7, 8))
 
 
@@ -269,37 +275,56 @@ def _scaled(header: Header, scale: Scale, axes: Axes, exchanged: bool) -> Header
 
 
 def _write_ome(path: Path, values: Source, header: Header, names: Sequence[str], bands: bool) -> None:
-    """Write an OME-TIFF with the axes and physical sizes of a microscope image; bands become channels with names."""
+    """Write an OME-TIFF with the axes and physical sizes of a microscope image; bands become channels with names.
+
+    Labels of a level of a slide are smaller than the slide: their pixels are as many times further apart.
+    """
     ndim = len(values.shape) - bands
     letters = f"Z{header.axes}"[-ndim:]  # a network may have read channels as slices
     lead, spacing = "C" if bands else "", (header.spacing or ())[-ndim:]
+    if len(spacing) == len(header.size) == ndim:
+        whole = zip(spacing, header.size, values.shape[-ndim:], strict=True)
+        spacing = tuple(distance * stored / written for distance, stored, written in whole)
     metadata = {"axes": lead + letters, **scale_metadata(spacing, letters[ndim - len(spacing) :])}
     if lead and names:
         metadata["Channel"] = {"Name": list(names)}
-    _write_tiles(path, values, ome=True, metadata=metadata)
+    longest = max(values.shape[-2:])
+    levels = 0 if bands or ndim != 2 or longest < LEVELS_FROM else math.ceil(math.log2(longest / TILE / 2))
+    _write_tiles(path, values, ome=True, metadata=metadata, levels=levels)
 
 
-def _write_tiles(path: Path, values: Source, ome: bool, metadata: dict[str, Any] | None) -> None:
-    """Write a tiled, deflated TIFF, as BigTIFF beyond 2 GB; one row of tiles is held in memory at a time."""
+def _write_tiles(path: Path, values: Source, ome: bool, metadata: dict[str, Any] | None, levels: int = 0) -> None:
+    """Write a tiled, deflated TIFF, as BigTIFF beyond 2 GB; one row of tiles is held in memory at a time.
+
+    Args:
+        path: the file.
+        values: labels `(*S)` or bands.
+        ome: whether OME-XML is written.
+        metadata: what it says.
+        levels: how many copies are written beneath it, each of every second row and column of the one before.
+    """
     size = math.prod(values.shape) * values.dtype.itemsize
     with tifffile.TiffWriter(path, bigtiff=size > 2**31, ome=ome) as writer:
-        writer.write(
-            _tiles(values),
-            shape=tuple(values.shape),
-            dtype=values.dtype,
-            tile=(TILE, TILE),
-            compression="zlib",
-            photometric="minisblack",
-            metadata=metadata,
-        )
+        for step in [2**level for level in range(levels + 1)]:
+            shape = (*values.shape[:-2], *(-(-n // step) for n in values.shape[-2:]))
+            writer.write(
+                _tiles(values, step),
+                shape=shape,
+                dtype=values.dtype,
+                tile=(TILE, TILE),
+                compression="zlib",
+                photometric="minisblack",
+                **({"metadata": metadata, "subifds": levels} if step == 1 else {"metadata": None, "subfiletype": 1}),
+            )
 
 
-def _tiles(values: Source) -> Iterator[np.ndarray]:
-    """Yield the tiles of an array in the order of a TIFF, those at the border padded with zeros."""
+def _tiles(values: Source, step: int = 1) -> Iterator[np.ndarray]:
+    """Yield the tiles of an array, of every `step`th row and column, in the order of a TIFF; padded with zeros."""
+    whole = TILE * step
     for plane in np.ndindex(values.shape[:-2]):
-        for top in range(0, values.shape[-2], TILE):
-            for left in range(0, values.shape[-1], TILE):
-                part = np.asarray(values[(*plane, slice(top, top + TILE), slice(left, left + TILE))])
+        for top in range(0, values.shape[-2], whole):
+            for left in range(0, values.shape[-1], whole):
+                part = np.asarray(values[(*plane, slice(top, top + whole, step), slice(left, left + whole, step))])
                 tile = np.zeros((TILE, TILE), values.dtype)
                 tile[: part.shape[0], : part.shape[1]] = part
                 yield tile

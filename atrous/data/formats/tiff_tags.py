@@ -30,6 +30,8 @@ REDUCED, MASK = 1, 4
 _WHITE_IS_ZERO, _RGB, _CMYK, _YCBCR = 0, 2, 5, 6
 _JPEG = (6, 7, 34892, 33007)
 """Compressions whose decoder turns YCbCr into RGB."""
+_APERIO_YCBCR = 33003
+"""JPEG 2000 of Aperio's scanners that stores YCbCr, whatever the photometric tag says."""
 _REFUSED = {
     8: ("CIE Lab", "save it as RGB"),
     9: ("ICC Lab", "save it as RGB"),
@@ -48,6 +50,7 @@ class Meaning:
         orientation: value of the orientation tag, 1 where there is none.
         white: the value that stands for black where 0 stands for white, None where 0 is black.
         inks: whether its four samples are cyan, magenta, yellow and black.
+        luma: whether its three samples are luma and two color differences (YCbCr), to be turned into RGB.
         color: whether its first samples are red, green and blue.
         alpha: whether its last sample is alpha.
     """
@@ -55,6 +58,7 @@ class Meaning:
     orientation: int = 1
     white: int | None = None
     inks: bool = False
+    luma: bool = False
     color: bool = False
     alpha: bool = False
 
@@ -73,6 +77,8 @@ class Meaning:
             source = Inverted(source, self.white)
         if self.inks:
             source = InkColors(source)
+        if self.luma:
+            source = LumaColors(source)
         turn = upright(self.orientation, len(source.shape)) if len(source.shape) > 2 else None
         return source if turn is None else Turned(source, turn.order, turn.mirrored)
 
@@ -107,6 +113,21 @@ class InkColors(LazySource):
         return light.astype(self.dtype)[channel]
 
 
+class LumaColors(LazySource):
+    """A source `(3, *S)` uint8 of YCbCr as red, green and blue: the full-range matrix of ITU-R BT.601 (JFIF)."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__((3, *source.shape[1:]), source.dtype)
+        self._source = source
+
+    def _read(self, key: Key) -> np.ndarray:
+        channel, *place = key
+        luma, blue, red = np.asarray(self._source[(slice(0, 3), *place)]).astype(np.float32)
+        blue, red = blue - 128, red - 128
+        colors = np.stack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue])
+        return np.clip(np.rint(colors), 0, 255).astype(self.dtype)[channel]
+
+
 def read_errors() -> Errors:
     """Return what tifffile and its codecs raise of a damaged file: RuntimeErrors of codecs, wrong types of tags."""
     return (
@@ -131,6 +152,16 @@ def main_series(path: Path, file: Any) -> Any:
     return file.series[0]
 
 
+def unread_sizes(file: Any, chosen: Any) -> tuple[str, ...]:
+    """Return the sizes of the other series of an open TIFF that are no thumbnails and no masks of transparency."""
+    others = [series for series in file.series if series is not chosen and series.keyframe is not None]
+    return tuple(
+        " x ".join(map(str, series.shape))
+        for series in others
+        if not int(series.keyframe.subfiletype) & (REDUCED | MASK)
+    )
+
+
 def read_meaning(path: Path, page: Any) -> Meaning:
     """Return what the tags of a page say of its values.
 
@@ -145,13 +176,15 @@ def read_meaning(path: Path, page: Any) -> Meaning:
         kind = "of no type that is known" if page.dtype is None else f"{np.dtype(page.dtype)}"
         raise FileFault(path, f"its values are {kind}, not real numbers", "save real numbers, whole or float32")
     compression, extra = int(page.compression), tuple(int(value) for value in page.extrasamples)
-    if photometric == _YCBCR and compression not in _JPEG:
+    luma = compression == _APERIO_YCBCR and page.samplesperpixel == 3 and np.dtype(page.dtype) == np.uint8
+    if photometric == _YCBCR and compression not in _JPEG and not luma:
         raise FileFault(path, "its colors are YCbCr, and not as JPEG", "save it as RGB")
     orientation = page.tags.valueof(ORIENTATION, 1)
     return Meaning(
         orientation=orientation if isinstance(orientation, int) else 1,
         white=_white(path, page) if photometric == _WHITE_IS_ZERO and not page.is_imagej else None,
         inks=photometric == _CMYK and _has_inks(path, page, compression),
+        luma=luma,
         color=photometric in (_RGB, _YCBCR),
         alpha=bool(extra) and extra[-1] in (1, 2),
     )

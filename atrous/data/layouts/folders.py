@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from atrous.data.formats import SUFFIXES, suffix_of
+from atrous.data.formats.polygons import POLYGON_SUFFIXES
 from atrous.data.inside import walk
 
 IMAGE_WORDS = frozenset({
@@ -65,11 +66,15 @@ def read_folders(root: Path, images: str | None = None, masks: str | None = None
         masks: the same of the labels.
     """
     folders = []
-    for path, files in _walk(root):
+    for path, readable in _walk(root):
         parts = path.relative_to(root).parts
         role, split, group = _read_parts(parts, images, masks)
         if role is None and split is not None and images is None:
             role = "image"
+        # Polygons are labels, never images.
+        files = tuple(file for file in readable if role == "label" or suffix_of(file) not in POLYGON_SUFFIXES)
+        if not files:
+            continue
         folders.append(Folder(path, role, split, "/".join(group), files))
     folders = _with_second(folders, masks is not None)
     if masks is None and any(_key(folder.path.name) == "1stmanual" for folder in folders):
@@ -94,10 +99,15 @@ def split_of(parts: tuple[str, ...]) -> str | None:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, tuple[Path, ...]]]:
-    for path, folders, names in walk(root, lambda name: suffix_of(name) in SUFFIXES, MOST_LEVELS):
+    for path, folders, names in walk(root, _is_readable, MOST_LEVELS):
         arrays = [name for name in folders if name.lower().endswith(".zarr")]
         if names or arrays:
             yield path, tuple(path / name for name in sorted(names + arrays))
+
+
+def _is_readable(name: str) -> bool:
+    suffix = suffix_of(name)
+    return suffix in SUFFIXES or suffix in POLYGON_SUFFIXES
 
 
 def _read_parts(

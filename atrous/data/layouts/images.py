@@ -13,6 +13,7 @@ from atrous.data.layouts.cityscapes import LabelFiles, label_files
 from atrous.data.layouts.folders import Folder, read_folders
 from atrous.data.layouts.matching import Pool, holds_thin_volumes, match
 from atrous.data.layouts.pairing import SEPARATORS
+from atrous.data.layouts.polygons import find_attribute_of, polygon_folder
 from atrous.data.layouts.several import endings
 from atrous.data.layouts.splits import ORDER, into_splits, ordered
 from atrous.data.layouts.together import divide, ends_in, without_cellpose
@@ -20,6 +21,7 @@ from atrous.data.sample import Sample
 from atrous.data.targets.labels import Labels
 from atrous.data.targets.mask_files import MergedMasks
 from atrous.errors import UserError
+from atrous.labels import IGNORE
 
 
 def find_images(root: Path, description: Description) -> Layout:
@@ -36,6 +38,7 @@ def find_images(root: Path, description: Description) -> Layout:
     """
     folders, left_out = without_cellpose(read_folders(root, description.images, description.masks))
     folders = divide(folders, description)
+    folders = [*folders, *polygon_folder(root, folders)]
     _require_roles(root, folders, description, left_out)
     known = _label_files(folders, description)
     if known is not None:
@@ -43,10 +46,11 @@ def find_images(root: Path, description: Description) -> Layout:
     pools = _pools(folders)
     if description.pages is None and any(holds_thin_volumes(root, pool) for pool in pools.values()):
         description = replace(description, pages="z")
+    attribute = find_attribute_of(folders, description)
     samples: dict[str, list[Sample]] = {}
     images_alone: list[Path] = []
     for split, pool in pools.items():
-        matched = match(root, pool, description)
+        matched = match(root, pool, description, attribute)
         if split != "test":
             images_alone += [sample.image.path for sample in matched if sample.target is None]
             matched = [sample for sample in matched if sample.target is not None]
@@ -59,6 +63,8 @@ def find_images(root: Path, description: Description) -> Layout:
     lists = listed, "ImageSets/Segmentation"
     splits, origin = into_splits(samples, description, lists, any(split for split in pools))
     coded = _coding(any(pool.regions for pool in pools.values()), known, description)
+    if attribute is not None and attribute.words:
+        coded = replace(coded, classes=coded.classes or attribute.words, ignore=(IGNORE,))
     return replace(
         coded,
         name=_name(root, folders, description),

@@ -1,23 +1,26 @@
 """The samples of one split: every image with the mask, or the masks, that its name asks for."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from atrous.data.description import Description
 from atrous.data.formats import FileFault, read_header, stem, suffix_of
+from atrous.data.formats.polygons import POLYGON_SUFFIXES
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import group_of
 from atrous.data.layouts.folders import Folder
 from atrous.data.layouts.pairing import pair
+from atrous.data.layouts.polygons import slide_level
 from atrous.data.layouts.several import MaskNames, masks_of
 from atrous.data.layouts.together import ends_in
 from atrous.data.sample import Sample
 from atrous.data.targets.labels import LabelReader, Labels
 from atrous.data.targets.mask_files import MaskFile, MergedMasks
+from atrous.data.targets.polygons import ClassAttribute, PolygonMask
 from atrous.errors import UserError
 
-_NAMELESS = (".npy", ".zarr")
+NAMELESS = (".npy", ".zarr")
 """Suffixes of arrays whose axes have no names."""
 
 
@@ -35,21 +38,29 @@ class Pool:
         return {folder.group for folder in self.labels} <= {folder.group for folder in self.images}
 
 
-def match(root: Path, pool: Pool, description: Description) -> list[Sample]:
+def match(root: Path, pool: Pool, description: Description, attribute: ClassAttribute | None = None) -> list[Sample]:
     """Return the samples of one split, unlabeled ones included.
+
+    Args:
+        root: the folder of the data set.
+        pool: folders of the split.
+        description: what dataset.toml says.
+        attribute: what says the class of polygons; None where labels are not polygons.
 
     Raises:
         UserError: two images or two masks have one name, or several masks fit an image and none says which is meant.
     """
     images, regions = _keyed(root, pool.images, pool.grouped), _keyed(root, pool.regions, pool.grouped)
-    reader_of = _readers(root, images, pool, description)
+    labels_of = _labels(root, images, pool, description, attribute)
     region_of = pair(images, regions).partner
     samples = []
     for key, path in images.items():
         name, image = _sample_name(root, path), FileImage(path, (), description.channels, description.pages)
+        label = labels_of.get(key)
+        image = replace(image, level=slide_level(path, None if label is None else label.path, description.spacing))
         target = None
-        if key in reader_of:
-            target = Labels(reader_of[key], image, regions[region_of[key]] if key in region_of else None)
+        if label is not None:
+            target = Labels(_placed(label, image), image, regions[region_of[key]] if key in region_of else None)
         samples.append(Sample(name, image, target, group_of(name, description.groups)))
     return samples
 
@@ -62,7 +73,7 @@ def holds_thin_volumes(root: Path, pool: Pool) -> bool:
     """
     images, labels = (_keyed(root, kind, pool.grouped) for kind in (pool.images, pool.labels))
     for key, label in pair(images, labels).partner.items():
-        if suffix_of(images[key]) not in _NAMELESS:
+        if suffix_of(images[key]) not in NAMELESS:
             continue
         try:
             image, mask = read_header(images[key]), read_header(labels[label])
@@ -70,10 +81,36 @@ def holds_thin_volumes(root: Path, pool: Pool) -> bool:
             continue  # said of this file when it is read as a sample
         if image.axes is not None:
             continue
-        nameless = suffix_of(labels[label]) in _NAMELESS and mask.axes is None
+        nameless = suffix_of(labels[label]) in NAMELESS and mask.axes is None
         if (nameless and image.shape == mask.shape and image.channels not in (1, 3)) or image.shape == mask.size:
             return True
     return False
+
+
+def _placed(reader: LabelReader, image: FileImage) -> LabelReader:
+    """The reader of an image's labels; polygons are burned onto the grid of the image."""
+    return replace(reader, image=image) if isinstance(reader, PolygonMask) else reader
+
+
+def _labels(
+    root: Path, images: Mapping[str, Path], pool: Pool, description: Description, attribute: ClassAttribute | None
+) -> dict[str, LabelReader]:
+    """What reads the labels of each image that has some, polygons included."""
+    if attribute is None:
+        return _readers(root, images, pool, description)
+    labels = _keyed(root, pool.labels, pool.grouped)
+    label_of = pair(images, labels).partner
+    common = len(labels) == 1 and suffix_of(*labels.values()) in POLYGON_SUFFIXES and len(images) > 1
+    if common:  # one file of polygons labels all images
+        label_of = dict.fromkeys(images, next(iter(labels)))
+    readers: dict[str, LabelReader] = {}
+    for key, name in label_of.items():
+        path = labels[name]
+        if suffix_of(path) in POLYGON_SUFFIXES:
+            readers[key] = PolygonMask(path, FileImage(images[key]), attribute, not common)
+        else:
+            readers[key] = _mask(path, images[key], description)
+    return readers
 
 
 def _readers(root: Path, images: Mapping[str, Path], pool: Pool, description: Description) -> dict[str, LabelReader]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from atrous.data.formats import FileFault, Header, is_color, read_header, read_values, require_rgb, single_channel
-from atrous.data.formats.orient import turn_between
+from atrous.data.formats.orient import turn_onto
 from atrous.data.pages import turn_header
 from atrous.data.targets.frame_masks import clip_values, unlabeled_frames
 
@@ -42,8 +42,8 @@ class MaskFile:
         if self.pages == "z" and values.ndim == 3 and values.shape != header.size:
             fix = "store them first, in images too: np.moveaxis(array, -1, 0)"
             raise FileFault(self.path, f"its slices are along the last axis of {values.shape}", fix)
-        scan = None if header.affine is None else read_header(self.image).affine
-        turn = turn_between(header.affine, scan, values.shape)
+        placed = header.affine is not None or header.map is not None
+        turn = turn_onto(header, read_header(self.image), values.shape) if placed else None
         values = values if turn is None else turn(values)
         if self.objects is None:
             return values, False

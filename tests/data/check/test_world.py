@@ -1,9 +1,11 @@
 """Maps as a data set: nodata counts for nothing, projections and scales that do not fit are named."""
 
 import numpy as np
+import pytest
 import rasterio
 from rasterio.transform import Affine
 
+from atrous.data.dataset import open_dataset
 from atrous.data.source import AllValid
 from atrous.data.views import Voided
 from atrous.data.void import make_void
@@ -56,16 +58,25 @@ def test_projections_scales_and_places_that_do_not_fit_are_named(tmp_path):
     assert any("masks/2.tif: the pixels of the mask are not those of its map" in line for line in places)
 
 
-def test_masks_upside_down_are_named_without_a_projection_too(tmp_path):
+@pytest.mark.parametrize("crs", [None, "EPSG:32632"])
+def test_masks_that_are_upside_down_against_their_maps_are_turned_onto_them(tmp_path, crs):
     root = write_maps(tmp_path / "maps", count=3)
+    label = np.random.default_rng(0).integers(0, 3, (64, 72)).astype(np.uint8)
+    south_up = Affine(10.0, 0.0, 500.0, 0.0, 10.0, 400.0)
     for index in range(3):
         with rasterio.open(root / "images" / f"{index}.tif") as file:
             bands = file.read()
-        south_up = Affine(10.0, 0.0, 500.0, 0.0, 10.0, 400.0)
         north_up = Affine(10.0, 0.0, 500.0, 0.0, -10.0, 400.0 + 640)
-        write_map(root / "images" / f"{index}.tif", bands, south_up, crs=None)
-        write_map(root / "masks" / f"{index}.tif", np.ones((1, 64, 72), np.uint8), north_up, crs=None)
-    assert "their sizes or directions differ" in faults(check(root))["place"]
+        write_map(root / "images" / f"{index}.tif", bands, south_up, crs)
+        write_map(root / "masks" / f"{index}.tif", label[None], north_up, crs)
+    report = check(root)
+    assert "place" not in faults(report)
+    assert "masks/0.tif and 2 more: stored mirrored or turned against their maps" in " ".join(report.notes)
+    sample = open_dataset(root).samples[0]
+    np.testing.assert_array_equal(sample.target.reader.values(False)[0], label[::-1])
+    # a mask that lies elsewhere as well is no mirror image
+    write_map(root / "masks" / "1.tif", label[None], Affine(10.0, 0.0, 500.0, 0.0, -10.0, 900.0), crs)
+    assert "masks/1.tif: the pixels of the mask are not those" in faults(check(root))["place"]
 
 
 def test_degrees_beside_meters_are_named_and_zero_as_nodata_of_masks_is_noted(tmp_path):

@@ -20,6 +20,8 @@ from PIL import Image
 from rasterio.transform import Affine
 
 from atrous.data.formats import (
+    Header,
+    MapGrid,
     channel_names,
     has_label,
     has_signals,
@@ -30,10 +32,13 @@ from atrous.data.formats import (
     read_header,
     read_image,
     read_label,
+    read_level,
+    read_pyramid,
     read_values,
     read_words,
 )
 from atrous.data.formats.movie import MovieWriter
+from atrous.data.formats.polygons import POLYGON_SUFFIXES, burn, read_polygons
 from atrous.data.genomes.annotation import read_features
 from atrous.data.genomes.fasta import open_sequence, sequence_lengths
 from atrous.data.genomes.labels import channels, label
@@ -41,13 +46,19 @@ from atrous.data.genomes.tracks import Tracks
 from atrous.errors import UserError
 from tests.data.formats.recordings import annotate_record, write_edf, write_record
 from tests.maps import write_map
+from tests.microscopes import write_lif
+from tests.polygons import square, write_shapes
 from tests.scans import put_series
+from tests.slides import write_ndpi, write_philips, write_scn, write_svs
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 5, (24, 31), dtype=np.uint8)
 COLOR = RNG.integers(0, 256, (24, 31, 3), dtype=np.uint8)
+WIDE = np.kron(COLOR, np.ones((6, 6, 1), np.uint8))
+SHAPES = [square(400010, 5199990, 80), square(400030, 5199970, 50)]
 SIGNALS = RNG.normal(size=(2, 400))
 GRID = Affine(10, 0, 400000, 0, -10, 5200000)
+PLACE = Header((1, 24, 31), "uint8", "map", map=MapGrid("EPSG:32633", tuple(GRID)[:6]))
 TOKENS = (
     b"-1",
     b"0",
@@ -174,6 +185,14 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "ome.tif": _ome_tif,
     "map.tif": lambda path: write_map(path, COLOR.transpose(2, 0, 1), GRID, nodata=0, compress="deflate"),
     "a.jp2": _jp2,
+    "a.svs": lambda path: write_svs(path, WIDE),
+    "a.ndpi": lambda path: write_ndpi(path, WIDE),
+    "a.scn": lambda path: write_scn(path, WIDE),
+    "philips.tiff": lambda path: write_philips(path, WIDE),
+    "a.lif": lambda path: write_lif(path, {"one": ("CYX", np.stack([GRAY, GRAY]))}, apart={"X": 1e-7, "Y": 1e-7}),
+    "a.gpkg": lambda path: write_shapes(path, SHAPES, kind=["a", "b"]),
+    "a.geojson": lambda path: write_shapes(path, SHAPES, kind=["a", "b"]),
+    "a.shp": lambda path: write_shapes(path, SHAPES, kind=["a", "b"]),
     "a.npy": lambda path: np.save(path, COLOR),
     "a.npz": lambda path: np.savez_compressed(path, signal=SIGNALS, label=np.arange(400) % 3, rate=100.0),
     "a.zarr": lambda path: zarr.create_array(path, shape=GRAY.shape, dtype="u1", chunks=(8, 8), zarr_format=2),
@@ -231,6 +250,8 @@ def damaged(content: bytes, random_: random.Random) -> bytes:
 
 def damage(path: Path, random_: random.Random) -> None:
     """Damage a file, or one file of a folder; often within its compression, or with its checksums made right."""
+    if path.suffix == ".shp" and random_.random() < 0.5:
+        path = path.with_suffix(random_.choice([".shx", ".dbf", ".prj"]))
     if path.suffix == ".hea" and random_.random() < 0.5:
         path = path.with_suffix(random_.choice([".dat", ".atr"]))
     if path.is_dir():
@@ -300,12 +321,19 @@ def _corner(path: Path) -> np.ndarray:
 
 def _readers(path: Path) -> list[Callable[[], object]]:
     name = path.name
+    if name.endswith(POLYGON_SUFFIXES):
+        return [lambda: burn(read_polygons(path), (1,) * 999, path, PLACE, alone=True, ground=0)]
     if name.endswith((".fa", ".fa.gz")):
         return [lambda: [open_sequence(path, key)[:, :].sum() for key in sequence_lengths(path)]]
     if name.endswith((".gff3", ".gtf.gz", ".bed")):
         return [lambda: label([f for f in read_features(path) if f.sequence == "a"], channels(("CDS", "feature")), 153)]
     if name.endswith(".bw"):
         return [lambda: Tracks([path], "a", 153, ("a", "b"))[:, 3:90], lambda: Tracks([path], "b", 6, ("a", "b"))[...]]
+    return _grid_readers(path)
+
+
+def _grid_readers(path: Path) -> list[Callable[[], object]]:
+    name = path.name
     common = [
         lambda: read_header(path), lambda: read_image(path), lambda: _corner(path),
         lambda: None if (valid := open_valid(path)) is None else valid[..., :3],
@@ -315,15 +343,20 @@ def _readers(path: Path) -> list[Callable[[], object]]:
     if name.endswith((".edf", ".bdf", ".hea")):
         more = [lambda: channel_names(path), lambda: has_signals(path), lambda: is_annotated(path, "atr")]
         return [*common, *more, lambda: read_annotations(path, "atr")]
+    if name.endswith((".svs", ".ndpi", ".scn", ".tiff")):
+        common.append(lambda: [read_level(path, level) for level in range(len(read_pyramid(path)))])
     return [*common, lambda: read_values(path), lambda: read_label(path)]
 
 
 def copy(source: Path, target: Path) -> Path:
-    """Copy a file or a folder, and what lies beside a WFDB header."""
+    """Copy a file or a folder, and what lies beside a WFDB header or a shapefile."""
     if source.is_dir():
         shutil.copytree(source, target)
     else:
         shutil.copy(source, target)
+        if source.suffix == ".shp":
+            for suffix in (".shx", ".dbf", ".prj", ".cpg"):
+                shutil.copy(source.with_suffix(suffix), target.with_suffix(suffix))
         if source.suffix == ".hea":
             for suffix in (".dat", ".atr"):
                 shutil.copy(source.with_suffix(suffix), target.with_suffix(suffix))

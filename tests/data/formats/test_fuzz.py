@@ -80,7 +80,8 @@ def read_damaged(tmp_path, monkeypatch, kind, numbers):
 @pytest.mark.parametrize("kind", WRITERS)
 def test_whole_files_are_read(tmp_path, kind):
     WRITERS[kind](tmp_path / kind)
-    no_labels, no_numbers = ("a.mp4", "series"), ("a.csv",)
+    slides = ("a.svs", "a.ndpi", "a.scn", "philips.tiff", "a.lif")
+    no_labels, no_numbers = ("a.mp4", "series", *slides), ("a.csv",)
     colors = ("a.png", "exif.png", "a.jpg", "a.webp", "a.bmp", "a.tif", "map.tif", "a.jp2", "a.npy")
     most = 2 if kind in no_labels else int(kind in no_numbers + colors)
     with warnings.catch_warnings():

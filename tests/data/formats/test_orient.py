@@ -1,5 +1,7 @@
 """Arrays in other directions than they are shown or than their scan, against Pillow's and nibabel's reorientation."""
 
+from dataclasses import replace
+
 import nibabel
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ from hypothesis import strategies as st
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from PIL import Image, ImageOps
 
-from atrous.data.formats import read_header, read_values
-from atrous.data.formats.orient import turn_between, upright
+from atrous.data.formats import Header, MapGrid, read_header, read_values
+from atrous.data.formats.orient import turn_between, turn_onto, upright
 from atrous.data.source import Turned
 
 OBLIQUE = np.array([[0.7, -0.2, 0.1, 7], [0.2, 0.7, 0.3, -3], [-0.1, -0.2, 2.4, 11], [0, 0, 0, 1]])
@@ -66,3 +68,20 @@ def test_orientations_are_those_of_pillow(orientation):
     assert lazy.shape == truth.shape
     for key in (np.s_[1:3, ::2], np.s_[::-1], np.s_[-1, 2:], np.s_[..., 1], np.s_[3:0:-2, 2:2], np.s_[2, -3:-1]):
         np.testing.assert_array_equal(lazy[key], truth[key])
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_map_that_is_stored_turned_lies_on_its_image(orientation):
+    values = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    image = Header((1, 4, 6), "uint8", "map", map=MapGrid("EPSG:32633", (10.0, 0.0, 500.0, 0.0, -10.0, 900.0)))
+    columns, rows = np.meshgrid(np.arange(6), np.arange(4))
+    turn = upright(orientation, 2)
+    x, y = turn(500 + 10 * (columns + 0.5)), turn(900 - 10 * (rows + 0.5))
+    a, b, d, e = x[0, 1] - x[0, 0], x[1, 0] - x[0, 0], y[0, 1] - y[0, 0], y[1, 0] - y[0, 0]
+    grid = MapGrid("EPSG:32633", (a, b, x[0, 0] - (a + b) / 2, d, e, y[0, 0] - (d + e) / 2))
+    label = Header((1, *x.shape), "uint8", "map", map=grid)
+    back = turn_onto(label, image, x.shape)
+    np.testing.assert_array_equal(back(turn(values)), values)
+    assert turn_onto(image, image, (4, 6)) is None
+    other = replace(label, map=replace(grid, crs="EPSG:32632"))
+    assert turn_onto(other, image, x.shape) is None

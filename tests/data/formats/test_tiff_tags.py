@@ -1,5 +1,7 @@
 """Every tag of a TIFF that changes what a value or a place means: against Pillow, which obeys it too, or refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
@@ -8,7 +10,10 @@ from rasterio.transform import Affine
 
 from atrous.data.formats import open_source, read_header, read_image, read_label, read_values
 from atrous.data.formats.tiff_tags import InkColors
+from atrous.data.preprocess import Expected, Preparation
 from atrous.errors import UserError
+from atrous.prediction.inputs import Input, open_input
+from atrous.verbs.check import check
 from tests.data.formats.pictures import COLOR, DEEP, DEEP_COLOR, GRAY
 from tests.maps import write_map
 
@@ -202,3 +207,32 @@ def test_maps_refuse_what_would_move_or_change_them(tmp_path, code, value, word)
             file.pages.first.tags[262].overwrite(value)
     with pytest.raises(UserError, match=word):
         read_image(path)
+
+
+def test_pages_of_other_sizes_are_said_to_be_left_out(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            with tifffile.TiffWriter(tmp_path / folder / f"{name}.tif") as file:
+                file.write(np.eye(40, 48, dtype=np.uint8), metadata=None)
+                file.write(np.eye(30, 24, dtype=np.uint8), metadata=None)
+                file.write(np.zeros((10, 12), np.uint8), metadata=None, subfiletype=1)
+    header = read_header(tmp_path / "images" / "a.tif")
+    assert (header.size, header.unread) == ((40, 48), ("30 x 24",))
+    line = "only its image of 40 x 48 is read, 1 more is left out (30 x 24): save each as a file of its own"
+    notes = " ".join(check(tmp_path).notes)
+    assert f"): {line}" in notes
+    assert f"of its mask {line}" in notes
+    opened = open_input(
+        Input((tmp_path / "images" / "a.tif",), Path("a.tif")), expected=Expected(), preparation=Preparation(), ndim=2
+    )
+    assert opened.differences == (line,)
+
+
+def test_series_of_other_sizes_in_ome_tiff_are_said_to_be_left_out(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as file:
+        for size in (32, 20):
+            file.write(np.zeros((size, size), np.uint8), metadata={"axes": "YX"})
+    assert read_header(tmp_path / "a.ome.tif").unread == ("20 x 20",)
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((5, 32, 32), np.uint8))
+    assert read_header(tmp_path / "b.tif").unread == ()

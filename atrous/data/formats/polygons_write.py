@@ -1,0 +1,70 @@
+"""Labels of a map as polygons, in a GeoPackage or a GeoJSON file.
+
+Each region of one class, connected by the sides of its pixels, becomes a polygon along the borders of its pixels. GDAL
+traces the labels line by line, so that these may lie on disk; the polygons themselves are held in memory.
+"""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atrous.data.formats.base import FileFault
+from atrous.data.formats.header import MapGrid
+from atrous.data.formats.polygons import features, rasterio, raw, shapely
+from atrous.data.formats.reading import read_header
+from atrous.data.source import Source
+from atrous.files import replacing
+
+POLYGON_DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
+"""GDAL's driver for each suffix."""
+
+
+def map_of(path: Path) -> MapGrid:
+    """Return where a map lies.
+
+    Raises:
+        FileFault: it is no map, or has no transform.
+    """
+    grid = read_header(path).map
+    if grid is None or not grid.crs or grid.transform == (1.0, 0.0, 0.0, 0.0, 1.0, 0.0):
+        raise FileFault(path, "polygons are written for maps, and it says no place on Earth", "leave --polygons out")
+    return grid
+
+
+def write_polygons(path: Path, labels: Source, like: Path, names: Sequence[str], left_out: Collection[int]) -> None:
+    """Write labels `(H, W)` uint8 as polygons with the attributes `class` (name) and `label` (number).
+
+    Args:
+        path: `.gpkg` or `.geojson`.
+        labels: class numbers on the pixels of the map.
+        like: the map that was labeled; the polygons have its projection.
+        names: of the classes, in label order.
+        left_out: labels of which no polygons are written.
+
+    Raises:
+        FileFault: `like` is no map.
+    """
+    grid = map_of(like)
+    wkb: list[bytes] = []
+    numbers: list[int] = []
+    for geometry, value in features.shapes(np.asarray(labels[...]), transform=rasterio.Affine(*grid.transform)):
+        if int(value) not in left_out:
+            wkb.append(shapely.to_wkb(shapely.geometry.shape(geometry)))
+            numbers.append(int(value))
+    shapes = np.empty(len(wkb), object)
+    shapes[:] = wkb
+    fields: list[Any] = [np.array([names[number] for number in numbers], object), np.array(numbers, np.int32)]
+    with replacing(path) as beside:
+        raw.write(
+            beside,
+            shapes,
+            fields,
+            ["class", "label"],
+            layer=path.stem,
+            driver=POLYGON_DRIVERS[path.suffix],
+            geometry_type="Polygon",
+            crs=grid.crs,
+            promote_to_multi=False,
+        )
