@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atrous.data.formats import color_code
+from atrous.data.formats.column_roles import ColumnRule, parse_columns
 from atrous.data.inside import is_plain_name, require_inside
 from atrous.data.pages import KINDS
 from atrous.data.targets.annotations import Rule, parse_rule
@@ -44,6 +45,7 @@ class Description:
         video: whether folders of images are frames of videos; None: as their names say.
         groups: a regular expression that finds in a sample's name what it comes from (a patient, say).
         annotations: how annotations of recordings become labels per sample.
+        columns: which column of a table is what.
         splits: split name to a list of samples, to a share of them, or to a text file that lists them.
         pages: how the pages of a TIFF are read: `z` as slices of a volume, `channels` as channels.
         images: folder name or path of the images.
@@ -66,6 +68,7 @@ class Description:
     video: bool | None = None
     groups: str | None = None
     annotations: Rule = field(default_factory=Rule)
+    columns: ColumnRule | None = None
     splits: dict[str, tuple[str, ...] | float] = field(default_factory=dict)
     pages: str | None = None
     images: str | None = None
@@ -308,6 +311,7 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "video": _video,
     "groups": _groups,
     "annotations": parse_rule,
+    "columns": parse_columns,
     "splits": _splits,
     "nodata": _nodata,
     "objects": _objects,

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats import FileFault, Header, channel_names, open_valid, read_header, read_image
+from atrous.data.channel_files import on_first_grid
+from atrous.data.formats import Format, Header, channel_names, open_valid, read_header, read_image
 from atrous.data.pages import turn_header, turn_pages
 from atrous.data.preprocess import Wanted, to_channels
 from atrous.data.source import AllValid
@@ -75,6 +76,7 @@ class FileImage(SampleImage):
         nodata: values that mean "nothing was measured here"; they are read as NaN.
         channel_names: names of the wanted channels, in order. A file that names its channels is searched for them; if
             it has none of them, they are new names of its channels as they come.
+        reader: reads the file in place of the format that its suffix names: a table whose columns dataset.toml names.
     """
 
     path: Path
@@ -83,6 +85,7 @@ class FileImage(SampleImage):
     pages: str | None = None
     channel_names: tuple[str, ...] = ()
     nodata: tuple[float, ...] = ()
+    reader: Format | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -91,7 +94,7 @@ class FileImage(SampleImage):
 
     def header(self) -> Header:
         """See `SampleImage.header`; the channels of all files are counted."""
-        header = turn_header(read_header(self.path), self.pages)
+        header = turn_header(read_header(self.path, self.reader), self.pages)
         more = sum(read_header(path).channels for path in self.more)
         return replace(header, shape=(header.channels + more, *header.size)) if more else header
 
@@ -111,19 +114,16 @@ class FileImage(SampleImage):
         return Gaps(image, self.nodata)[...] if self.nodata else image
 
     def _stored(self) -> np.ndarray:
-        image = turn_pages(read_image(self.path), self.pages)
+        image = turn_pages(read_image(self.path, self.reader), self.pages)
         if not self.more:
             return image
         parts = [image, *(read_image(path) for path in self.more)]
-        for path, part in zip(self.more, parts[1:], strict=True):
-            if part.shape[1:] != image.shape[1:]:
-                what = f"size {part.shape[1:]}, but {self.path.name} has {image.shape[1:]}"
-                raise FileFault(path, what, "export the channels of a case on one grid")
-        return np.concatenate(parts)
+        headers = [read_header(path) for path in self.files]
+        return np.concatenate([np.asarray(part) for part in on_first_grid(parts, headers, self.files)])
 
     def stored_names(self) -> tuple[str, ...]:
         """See `SampleImage.stored_names`; where the channels are in several files, these have no names."""
-        return () if self.more else names_of(self.path)
+        return () if self.more else names_of(self.path, self.reader)
 
     def valid(self) -> Any | None:
         """See `SampleImage.valid`: positions that have data in every file."""
@@ -131,13 +131,13 @@ class FileImage(SampleImage):
         return AllValid(masks) if len(masks) > 1 else masks[0] if masks else None
 
 
-def names_of(path: Path) -> tuple[str, ...]:
+def names_of(path: Path, reader: Format | None = None) -> tuple[str, ...]:
     """Return the names that a file gives to its channels, none where it names none.
 
     Raises:
         UserError: the file cannot be read.
     """
-    return channel_names(path) or read_header(path).names
+    return channel_names(path, reader) or read_header(path, reader).names
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from atrous.data.formats import FileFault
+from atrous.data.formats.orient import Affine, Turn, axis_codes, turn_to
 from atrous.data.moments import merge, moments
 from atrous.data.source import Selected, Source, Stacked
 from atrous.data.views import Filled, Gaps, Scaled
@@ -275,6 +276,8 @@ class Expected:
         dtype: "uint8", "uint16" or "float32"; empty where unknown.
         range: least and greatest value; None where unknown.
         resampled: whether inputs of another spacing are brought to that of the training (volumes and recordings).
+        orientation: where the axes i, j, k of the training volumes point (`axis_codes`); "" where unknown.
+        time_column: name of the column of tables that holds the times, where dataset.toml names it.
     """
 
     channels: Wanted = field(default_factory=Wanted)
@@ -282,6 +285,19 @@ class Expected:
     dtype: str = ""
     range: tuple[float, float] | None = None
     resampled: bool = False
+    orientation: str = ""
+    time_column: str = ""
+
+    def turn(self, affine: Affine | None) -> Turn | None:
+        """Return how a volume with this affine is turned so that its axes point as those of the training volumes."""
+        return turn_to(axis_codes(affine), self.orientation)
+
+    def turned(self, affine: Affine | None) -> list[str]:
+        """Return a line that tells that a volume is turned; none where it is not."""
+        if self.turn(affine) is None:
+            return []
+        codes = axis_codes(affine)
+        return [f"its axes point to {codes}, those of the training data to {self.orientation}: it is turned"]
 
     def preparation(self, usual: Preparation, spacing: Sequence[float] | None) -> Preparation:
         """Return the preparation of an input with this spacing: its grid becomes that of the training data.

@@ -10,7 +10,9 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
+from atrous.data.channel_files import turned_image
 from atrous.data.dataset import Dataset
+from atrous.data.formats.orient import Affine
 from atrous.data.grid import restore
 from atrous.data.layouts.memory import ROOT
 from atrous.data.layouts.splits import DRAWN
@@ -141,7 +143,8 @@ def measure(
             raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}")
         spacing = dataset.spacing_of(sample)
         try:
-            metrics.update(sample.name, probabilities(predictor, image, spacing), target.tensor(values), spacing)
+            found = probabilities(predictor, image, spacing, sample.image.header().affine)
+            metrics.update(sample.name, found, target.tensor(values), spacing)
         except NotFinite:
             raise UserError(
                 f"{sample.image.path}: the network's output is not finite (nan or infinite): look at the values of "
@@ -151,14 +154,22 @@ def measure(
     return metrics.result(time.monotonic() - start, tta)
 
 
-def probabilities(predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None) -> torch.Tensor:
+def probabilities(
+    predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None = None
+) -> torch.Tensor:
     """Return the probabilities `(K, *S)` of an image `(C, *S)` as its file has it, on the grid of the file.
 
-    The image is prepared as in training, and brought to the spacing of the training data as in prediction.
+    The image is prepared as in training, and brought to the orientation and spacing of the training data as in
+    prediction.
     """
+    turn = predictor.expected.turn(affine)
+    if turn is not None:
+        image = np.asarray(turned_image(image, turn))
+        spacing = None if spacing is None else tuple(spacing[axis] for axis in turn.order)
     prepared = prepare(image, predictor.expected.preparation(predictor.preparation, spacing), spacing)
     worked_on = predictor.task.probabilities(predictor.output(prepared))[0]
-    return restore(worked_on, image.shape[1:])
+    found = restore(worked_on, image.shape[1:])
+    return found if turn is None else torch.from_numpy(turn.back(found.cpu().numpy()))
 
 
 def read_ahead(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Any, Any]]:

@@ -46,6 +46,49 @@ def test_undeclared_classes_are_sorted_and_empty_labels_are_void(tmp_path):
     assert dataset.samples[0].target.read().tolist() == [1, 0, 255, 1]
 
 
+def test_missing_labels_are_void_and_no_class(tmp_path):
+    for i in range(5):
+        table(tmp_path / f"words/{i}.csv", 6, labels=["b", "NaN", "NA", "", "a", "N/A"])
+        table(tmp_path / f"numbers/{i}.csv", 6, labels=["nan", "1", "0", "NA", "", "1"])
+    words, numbers = open_dataset(tmp_path / "words"), open_dataset(tmp_path / "numbers")
+    assert words.classes == ("a", "b")
+    assert words.samples[0].target.read().tolist() == [1, 255, 255, 255, 0, 255]
+    assert numbers.classes == ("class 0", "class 1")
+    assert numbers.samples[0].target.read().tolist() == [255, 1, 0, 255, 255, 1]
+
+
+def test_a_description_says_what_the_columns_are(tmp_path):
+    rows = "\n".join(f"2020-01-01T00:00:0{i},{i},{i % 2},{i * 2},{'rw'[i % 2]},north" for i in range(8))
+    for case in range(5):
+        (tmp_path / f"{case}.csv").write_text(f"when,x,y,z,doing,site\n{rows}\n")
+    with pytest.raises(
+        UserError, match=r"no labels \(its columns: when, x, y, z, doing, site\)|'doing' is not numeric"
+    ):
+        open_dataset(tmp_path)
+    (tmp_path / "dataset.toml").write_text(
+        '[columns]\nlabel = "doing"\ntime = "when"\nchannels = ["z", "x"]\nignore = ["site"]\n'
+    )
+    found = check(tmp_path)
+    assert "columns  time when; channels z, x; label doing; no role y, site\n" in found.text()
+    assert found.to_dict()["columns"] == "time when; channels z, x; label doing; no role y, site"
+    assert "rate     1 Hz" in found.text()
+    assert found.dataset.classes == ("r", "w")
+    np.testing.assert_array_equal(found.dataset.samples[0].image.load()[:, 3], [6, 3])
+    (tmp_path / "dataset.toml").write_text('[columns]\nlabel = "doin"\n')
+    with pytest.raises(
+        UserError, match=r"dataset.toml: \[columns\] names 'doin', which no table has: did you mean 'doing'"
+    ):
+        open_dataset(tmp_path)
+
+
+def test_tables_with_other_columns_are_named(tmp_path):
+    for case in range(4):
+        (tmp_path / f"{case}.csv").write_text("time,x,y,z,label\n0,1,2,3,a\n1,2,3,4,b\n")
+    (tmp_path / "9.csv").write_text("T,x,y,z,label\n3,1,2,3,a\n1,2,3,4,b\n")
+    line = "columns  time time; channels x, y, z; label label (9.csv otherwise: channels T, x, y, z; label label)"
+    assert line in check(tmp_path).text()
+
+
 def test_numbers_are_classes_as_in_masks(tmp_path):
     for i in range(3):
         table(tmp_path / "train" / f"{i}.csv", 6, labels=[0, 1, 2, 0, 1, 2])
@@ -154,7 +197,10 @@ def test_a_broken_recording_among_good_ones_is_listed(tmp_path):
 
 def test_a_folder_without_labels_says_so(tmp_path):
     (tmp_path / "a.csv").write_text("index,x\n1,2\n")
-    with pytest.raises(UserError, match="no labels: give the column"):
+    with pytest.raises(
+        UserError,
+        match=r"no labels \(its columns: index, x\): give the column .* or name it in dataset.toml: \[columns\] label",
+    ):
         open_dataset(tmp_path)
 
 
