@@ -111,7 +111,7 @@ class CsvFormat(Format):
 
     def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
         """Return a table of labels `(L,)` with the index column of the labeled table, or with row numbers."""
-        words = labels if details.names is None else np.array(details.names)[labels]
+        words = details.words(labels)
         like = details.labeled_file("table")
         place = None if like is None else index_column(like)
         if like is not None and place is not None:
