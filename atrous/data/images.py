@@ -76,6 +76,8 @@ class FileImage(SampleImage):
         nodata: values that mean "nothing was measured here"; they are read as NaN.
         channel_names: names of the wanted channels, in order. A file that names its channels is searched for them; if
             it has none of them, they are new names of its channels as they come.
+        renames: whether a recording that has none of these names may be meant: not where another one has them.
+        named_by: who says these names, for messages.
         reader: reads the file in place of the format that its suffix names: a table whose columns dataset.toml names.
     """
 
@@ -85,6 +87,8 @@ class FileImage(SampleImage):
     pages: str | None = None
     channel_names: tuple[str, ...] = ()
     nodata: tuple[float, ...] = ()
+    renames: bool = True
+    named_by: str = "dataset.toml says channels ="
     reader: Format | None = None
 
     @property
@@ -104,7 +108,7 @@ class FileImage(SampleImage):
 
     def with_channels(self, stored: np.ndarray) -> np.ndarray:
         """See `SampleImage.with_channels`."""
-        wanted = Wanted(self.channels, self.channel_names, renames=True, by="dataset.toml says channels =")
+        wanted = Wanted(self.channels, self.channel_names, renames=self.renames, by=self.named_by, in_data=True)
         names = self.stored_names() if self.channel_names else ()
         return np.asarray(to_channels(stored, wanted, self.path, names)[...])
 

@@ -6,6 +6,7 @@ the foreground for CT, linear resampling to the median spacing. `Expected` tells
 data.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -172,6 +173,7 @@ class Wanted:
         color: whether they are red, green and blue; None where nobody knows.
         renames: whether the names are new names of the channels of a file that has none of them.
         by: who wants them, for messages.
+        in_data: whether they are those of a data set, for which dataset.toml may name others.
     """
 
     count: int | None = None
@@ -179,6 +181,7 @@ class Wanted:
     color: bool | None = None
     renames: bool = False
     by: str = "the network reads"
+    in_data: bool = False
 
 
 def to_channels(source: Source, wanted: Wanted, file: Path, names: Sequence[str] = ()) -> Source:
@@ -229,7 +232,11 @@ def _by_name(source: Source, wanted: Wanted, file: Path, names: Sequence[str]) -
     if free and len(missing) == len(wanted.names):
         return None
     what = f"its channels are {', '.join(names)}, but {wanted.by} {', '.join(wanted.names)}"
-    raise FileFault(file, what, f"export {', '.join(missing)} too, or rename the channels")
+    common = [name for name in wanted.names if name not in missing]
+    other = "rename the channels"
+    if wanted.in_data and common:
+        other = f"write channels = {json.dumps(common, ensure_ascii=False)} in dataset.toml"
+    raise FileFault(file, what, f"export {', '.join(missing)} too, or {other}")
 
 
 def positions(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | None:
@@ -254,7 +261,7 @@ def renamed(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
 
 
 def _fix(wanted: Wanted) -> str:
-    return "correct one of the two" if wanted.renames else "give the files of all channels"
+    return "correct one of the two" if wanted.in_data else "give the files of all channels"
 
 
 def _known(names: Sequence[str]) -> bool:

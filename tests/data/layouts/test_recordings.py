@@ -11,7 +11,7 @@ from atrous.data.dataset import open_dataset
 from atrous.data.formats import read_header, read_image, read_values, read_words, write_label
 from atrous.errors import UserError
 from atrous.verbs.check import check
-from tests.data.formats.recordings import write_edf, write_edf_signals
+from tests.data.formats.recordings import annotate_record, write_edf, write_edf_signals, write_record
 
 RNG = np.random.default_rng(0)
 WORDS = np.array(["na", "p", "qrs", "t"])
@@ -288,3 +288,52 @@ def test_a_data_set_in_which_no_recording_can_be_read_is_named(tmp_path):
         (tmp_path / f"{number}.edf").write_bytes(b"0       " + bytes(300))
     with pytest.raises(UserError, match=r"\d.edf: cannot be read"):
         check(tmp_path)
+
+
+def leads(folder, names_of_each):
+    """WFDB records of several lengths whose leads have these names; a lead holds the number of its name plus time."""
+    known = sorted({name for names in names_of_each for name in names})
+    for case, names in enumerate(names_of_each):
+        length = 40 + 10 * case
+        values = np.array([known.index(name) + np.arange(length) / 1000 for name in names])
+        write_record(folder / f"r{case}.hea", values, 100, names)
+        annotate_record(folder / f"r{case}.hea", [0, length // 2], "++", ["(N", "(AFIB"])
+    return known
+
+
+def test_leads_are_found_by_their_names_in_any_order_and_among_more(tmp_path):
+    known = leads(tmp_path, [("I", "II"), ("II", "I"), ("V1", "I", "aVR", "II"), ("I", "II"), ("II", "V1", "I")])
+    found = check(tmp_path)
+    assert found.ok
+    assert found.fingerprint.channel_names == ("I", "II")
+    assert (found.fingerprint.sizes.min, found.fingerprint.sizes.max) == ((40,), (80,))
+    for sample in found.dataset.samples:
+        np.testing.assert_allclose(sample.image.load()[:, 0], [known.index("I"), known.index("II")], atol=1e-3)
+
+
+def test_a_missing_lead_is_refused_with_file_and_name(tmp_path):
+    leads(tmp_path, [("I", "II", "V1"), ("I", "II"), ("V1", "II", "I"), ("I", "II", "V1"), ("I", "V1", "II")])
+    (fault,) = check(tmp_path).errors
+    assert fault.line() == (
+        "r1.hea: its channels are I, II, but other files of the data set have I, II, V1: "
+        'export V1 too, or write channels = ["I", "II"] in dataset.toml'
+    )
+    (tmp_path / "dataset.toml").write_text('channels = ["I", "II"]')
+    assert check(tmp_path).ok
+
+
+def test_other_leads_are_not_taken_for_those_of_the_data_set(tmp_path):
+    leads(tmp_path, [("I", "II"), ("V1", "V2"), ("I", "II"), ("I", "II"), ("I", "II")])
+    for toml in ("", 'channels = ["I", "II"]'):
+        (tmp_path / "dataset.toml").write_text(toml)
+        (fault,) = check(tmp_path).errors
+        assert fault.line().startswith("r1.hea: its channels are V1, V2, but ")
+
+
+def test_new_names_for_leads_follow_the_first_recording(tmp_path):
+    leads(tmp_path, [("I", "II"), ("II", "I"), ("I", "II"), ("II", "I"), ("I", "II")])
+    (tmp_path / "dataset.toml").write_text('channels = ["left", "right"]')
+    found = check(tmp_path)
+    assert found.dataset.channel_names == ("left", "right")
+    for sample in found.dataset.samples:
+        np.testing.assert_allclose(sample.image.load()[:, 0], [0, 1], atol=1e-3)
