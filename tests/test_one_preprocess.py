@@ -225,3 +225,15 @@ def test_volumes_of_several_orientations_are_told_and_fix_none(tmp_path):
     assert found.fingerprint.orientation == ""
     (fault,) = [fault for fault in found.faults if fault.kind == "orientation"]
     assert "its axes point to LAS, those of most volumes to RAS" in fault.line()
+
+
+def test_evaluations_of_scans_count_lesions_and_milliliters(tmp_path):
+    run, dataset = run_of(write_volumes(tmp_path / "data"), tmp_path / "run")
+    scores = evaluate(run, split="all").scores
+    voxels = np.mean([np.count_nonzero(sample.target.read() == 2) for sample in dataset.samples])
+    found = scores.to_dict()["lesions"]
+    assert found["cube"]["true_ml"] == pytest.approx(voxels * 2.0 / 1000)
+    assert found["cube"]["found"] + found["cube"]["missed"] == len(dataset.samples)
+    assert set(found) == set(scores.to_dict()["lesion_f1"]) - {"background"}
+    assert "cube pieces" in scores.text()
+    assert {"lesion F1", "ml", "ml off"} <= set(scores.columns())

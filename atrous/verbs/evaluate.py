@@ -23,6 +23,8 @@ from atrous.errors import UserError
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.run import Run
 from atrous.tasks.custom import CustomTask, MetricFunction
+from atrous.tasks.lesions import LesionCounter
+from atrous.tasks.scores import Scores
 from atrous.tasks.task import NotFinite
 from atrous.verbs.opened import open_dataset_from
 
@@ -137,21 +139,30 @@ def measure(
             or the network's output for it is not finite.
     """
     start, metrics, target = time.monotonic(), predictor.task.metrics(), dataset.target
+    lesions = LesionCounter(len(predictor.classes))
     for index, (sample, image, values) in enumerate(read_ahead(predictor, samples)):
         if target.has_classes and image.shape[1:] != target.grid(values):
             path = sample.image.path if sample.target is None else sample.target.path
             raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}")
-        spacing = dataset.spacing_of(sample)
+        spacing, header = dataset.spacing_of(sample), sample.image.header()
         try:
-            found = probabilities(predictor, image, spacing, sample.image.header().affine)
+            found = probabilities(predictor, image, spacing, header.affine)
             metrics.update(sample.name, found, target.tensor(values), spacing)
         except NotFinite:
             raise UserError(
                 f"{sample.image.path}: the network's output is not finite (nan or infinite): look at the values of "
                 "this image and of the training images, and train with train.precision=32-true or a lower rate"
             ) from None
+        if spacing is not None and header.unit in (None, "mm") and _is_scan(predictor, values):
+            lesions.update(values, predictor.task.decode(found[None])[0].cpu().numpy(), spacing)
         progress(index + 1, len(samples))
-    return metrics.result(time.monotonic() - start, tta)
+    scores = metrics.result(time.monotonic() - start, tta)
+    return replace(scores, lesions=lesions.result()) if isinstance(scores, Scores) else scores
+
+
+def _is_scan(predictor: Predictor, values: Any) -> bool:
+    """Whether labels `values` are those of a volume with one class at each voxel, in which lesions can be counted."""
+    return predictor.kind == "grids" and predictor.run.recipe.task.kind == "semantic" and np.ndim(values) == 3
 
 
 def probabilities(
