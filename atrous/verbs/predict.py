@@ -27,6 +27,7 @@ class PredictOptions:
         memory: bytes ("1GB") that a streamed input may take.
         engine: "torch", "openvino" or "inductor".
         device: "cpu", "cuda", "cuda:1" or "mps".
+        dicom_seg: also write a DICOM segmentation of each DICOM series, which refers to its slices.
     """
 
     overlay: bool = False
@@ -35,6 +36,7 @@ class PredictOptions:
     memory: str | float | None = None
     engine: str = "torch"
     device: str = "cpu"
+    dicom_seg: bool = False
 
 
 DEFAULTS = PredictOptions()
@@ -72,7 +74,7 @@ def predict(
     out = Path(out)
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
-    companions = Companions(options.overlay, options.probabilities)
+    companions = Companions(options.overlay, options.probabilities, options.dicom_seg)
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions)
     begin(len(jobs))
     folder = out.parent if predictor.kind == "genomes" and out.suffix.lower() in OUTPUT_SUFFIXES else out
@@ -130,6 +132,8 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
     kind, probabilities, flip = opened.recipe.data.kind, options.probabilities, options.tta != "none"
     if kind == "genomes" and (live or options.overlay or flip or probabilities not in (None, "bigwig")):
         raise UserError("for genomes only the features are written, and with --probabilities bigwig the signals")
+    if options.dicom_seg and (live or kind != "grids" or opened.recipe.model.ndim != 3):
+        raise UserError("--dicom-seg is for folders of DICOM slices: leave it out")
     if kind == "videos" and (probabilities is not None or flip):
         raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
     if kind != "genomes" and probabilities == "bigwig":

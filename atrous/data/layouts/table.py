@@ -72,7 +72,7 @@ def _completed(layout: Layout, description: Description) -> Layout:
     known = {"channel_names": names, "nodata": description.nodata, "renames": not _used(layout, names)}
     if not said and first:
         known["named_by"] = "other files of the data set have"
-    elif known["renames"] and first and len(first) == len(said) and _are_recordings(layout):
+    elif said and first and known["renames"] and len(first) == len(said) and _are_recordings(layout):
         # dataset.toml gives new names to the channels of the first recording: in the others they may have other places
         known |= {"channel_names": first, "renames": False, "named_by": "other files of the data set have"}
     splits = {split: tuple(_informed(one, known) for one in samples) for split, samples in layout.splits.items()}
