@@ -17,6 +17,7 @@ import numpy as np
 from atrous.data.formats import FileFault
 from atrous.data.formats.orient import Affine, Turn, axis_codes, turn_to
 from atrous.data.moments import merge, moments
+from atrous.data.resampled import resampled
 from atrous.data.source import Selected, Source, Stacked
 from atrous.data.views import Filled, Gaps, Scaled
 
@@ -134,9 +135,7 @@ def prepare(image: np.ndarray, preparation: Preparation, spacing: Sequence[float
     shape = working_shape(image.shape[1:], spacing, preparation)
     if shape == image.shape[1:]:
         return image
-    from atrous.data.grid import resample  # the data doctor must not wait for torch
-
-    return resample(image, shape)
+    return np.asarray(resampled(image, shape)[...])
 
 
 def missing(image: np.ndarray) -> np.ndarray | None:

@@ -33,12 +33,13 @@ from atrous.data.formats.frames import frame_files
 from atrous.data.formats.orient import Turn
 from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, sequence_lengths
 from atrous.data.genomes.tracks import TRACK_SUFFIXES, Tracks
-from atrous.data.grid import resample, resample_label, restore
+from atrous.data.grid import resample_label, restore
 from atrous.data.images import names_of
 from atrous.data.inside import is_hidden
 from atrous.data.layouts.recordings import label_partners
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import Expected, Preparation, renamed, scaled, to_channels, working_shape
+from atrous.data.resampled import resampled
 from atrous.data.source import AllValid, Source, Stacked, Turned
 from atrous.data.views import Filled, Finite, Gaps
 from atrous.data.void import make_void
@@ -72,7 +73,7 @@ class Opened:
     """An input, or one sequence of a FASTA file, in the form that the network reads.
 
     Attributes:
-        source: `(C, *S)`, read as it is sliced; in memory if the grid had to be resampled.
+        source: `(C, *S)`, read as it is sliced; in memory if the grid of an image or a volume had to be resampled.
         size: spatial shape of the file, turned. That of `source` is the same unless the recipe resamples to another
             spacing.
         spacing: distance between neighboring positions of the file, per axis, or None if the file does not say.
@@ -264,7 +265,7 @@ def prepared(
     valid = AllValid(masks) if masks else None
     shape = working_shape(size, spacing, preparation)
     if shape != size:
-        source = resample(np.asarray(source[...]), shape)
+        source = resampled(source, shape)
     return Opened(source, size, spacing, valid)
 
 
