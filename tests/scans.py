@@ -4,9 +4,11 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+STUDY, FRAME = "1.2.3.7", "1.2.3.8"
 TURN = np.deg2rad(30)
 ALONG_ROW = np.array([np.cos(TURN), np.sin(TURN), 0.0])
 ALONG_COLUMN = np.array([0.0, 0.0, -1.0])  # a coronal picture, turned about the body's axis
@@ -46,6 +48,20 @@ def put_series(folder, pixels, gap=2.5, places=None, **more):
         put_slice(folder / f"IM{name:04d}", plane, ORIGIN + place * NORMAL, **more)
     (folder / "DICOMDIR").write_bytes(b"an index")
     (folder / "notes.txt").write_text("not a slice")
+    return folder
+
+
+def put_referable_series(folder: Path, size: tuple[int, int, int]) -> Path:
+    """Slices with all that a segmentation refers to, whose names are in the reverse order of their places."""
+    folder.mkdir(parents=True)
+    for place in range(size[0]):
+        name, instance = folder / f"IM{9 - place}.dcm", f"1.2.3.9.{place + 1}"
+        shared = {"StudyInstanceUID": STUDY, "FrameOfReferenceUID": FRAME, "PatientID": "p7"}
+        pixels = np.full(size[1:], place, np.int16)
+        put_slice(name, pixels, ORIGIN + 2.5 * place * NORMAL, SOPInstanceUID=instance, **shared)
+        stored = dcmread(name)
+        stored.file_meta.MediaStorageSOPInstanceUID = instance
+        stored.save_as(name)
     return folder
 
 

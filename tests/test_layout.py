@@ -27,6 +27,7 @@ ELSEWHERE = {
     "atrous/data/check/genomes.py": "tests/data/layouts/test_genomes.py",
     "atrous/data/check/images.py": "tests/data/check/test_check.py",
     "atrous/data/check/splits.py": "tests/data/check/test_check.py",
+    "atrous/data/check/tables.py": "tests/data/layouts/test_recordings.py",
     "atrous/data/check/text.py": "tests/data/check/test_check.py",
     "atrous/data/coding.py": "tests/data/test_dataset.py",
     "atrous/data/cut.py": "tests/data/feed/test_augment.py",

@@ -1,12 +1,15 @@
 """Training, evaluation and prediction see the same values of the same file; so does a live session."""
 
+import nibabel
 import numpy as np
 import pytest
 import torch
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from atrous.data.dataset import open_dataset
 from atrous.data.feed.decode import decode
-from atrous.data.formats import read_image
+from atrous.data.formats import read_image, read_values
+from atrous.data.formats.orient import turn_to
 from atrous.data.grid import resample
 from atrous.data.preprocess import prepare
 from atrous.errors import UserError
@@ -20,6 +23,7 @@ from atrous.training.checkpoint import write_tensors
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate, measure
 from atrous.verbs.kinds import KINDS
+from atrous.verbs.predict import predict
 from tests.data.test_outliers import write as write_outliers
 from tests.volumes import write_signals, write_volumes
 
@@ -171,3 +175,65 @@ def test_declared_gaps_are_void_for_evaluation_and_prediction_too(tmp_path):
     assert (labels[:, 15:] != 255).all()
     (data / "dataset.toml").write_text("")  # the run remembers it
     assert evaluate(run, split="val").scores.confusion.sum() == 35 * 40 * len(dataset.splits["val"])
+
+
+def stored_otherwise(path, folder, codes):
+    """A file with the same voxels of the world, whose axes point elsewhere; its affine says so."""
+    image = nibabel.load(path)
+    ours, wanted = io_orientation(image.affine), axcodes2ornt(codes)
+    folder.mkdir(parents=True, exist_ok=True)
+    turned = image.as_reoriented(ornt_transform(ours, wanted))
+    nibabel.save(turned, folder / path.name)
+    return folder / path.name
+
+
+@pytest.mark.parametrize("codes", ["LPS", "SAR"])
+def test_a_volume_stored_in_other_directions_gets_the_same_labels_there(codes, tmp_path):
+    run, dataset = run_of(write_volumes(tmp_path / "data"), tmp_path / "run", "input.spacing=[1.5, 1.0, 1.0]")
+    assert run.recipe.input.orientation == "RAS"
+    path = dataset.splits["val"][0].image.path
+    predictor, other = load(run), stored_otherwise(path, tmp_path / "other", codes)
+    usual = predictor.predict(path, probabilities=True)
+    with pytest.warns(UserWarning, match=f"its axes point to {codes}, those of the training data to RAS: it is turned"):
+        found = predictor.predict(other, probabilities=True)
+    turn = turn_to(codes, "RAS")
+    np.testing.assert_array_equal(turn(found.labels), usual.labels)
+    assert np.ptp(usual.labels) > 0
+    np.testing.assert_allclose(np.stack([turn(one) for one in found.probabilities]), usual.probabilities, atol=1e-5)
+
+
+def test_predicted_files_and_evaluations_of_turned_volumes_are_right(tmp_path):
+    run, dataset = run_of(write_volumes(tmp_path / "data"), tmp_path / "run")
+    turned = tmp_path / "turned"
+    for sample in dataset.samples:
+        stored_otherwise(sample.image.path, turned / "imagesTr", "ALS")
+        stored_otherwise(sample.target.path, turned / "labelsTr", "ALS")
+    (turned / "dataset.json").write_text((tmp_path / "data" / "dataset.json").read_text())
+    np.testing.assert_array_equal(
+        evaluate(run, turned, split="all").scores.confusion, evaluate(run, split="all").scores.confusion
+    )
+    assert len(predict(run, [turned / "imagesTr"], tmp_path / "out").differences) == len(dataset.samples)
+    usual = load(run).predict(dataset.samples[0].image.path).labels
+    written = read_values(tmp_path / "out" / f"{dataset.samples[0].target.path.name}")
+    np.testing.assert_array_equal(turn_to("ALS", "RAS")(written), usual)
+
+
+def test_volumes_of_several_orientations_are_told_and_fix_none(tmp_path):
+    root = write_volumes(tmp_path / "data")
+    stored_otherwise(root / "imagesTr/case0_0000.nii.gz", root / "imagesTr", "LAS")
+    found = check(root)
+    assert found.fingerprint.orientation == ""
+    (fault,) = [fault for fault in found.faults if fault.kind == "orientation"]
+    assert "its axes point to LAS, those of most volumes to RAS" in fault.line()
+
+
+def test_evaluations_of_scans_count_lesions_and_milliliters(tmp_path):
+    run, dataset = run_of(write_volumes(tmp_path / "data"), tmp_path / "run")
+    scores = evaluate(run, split="all").scores
+    voxels = np.mean([np.count_nonzero(sample.target.read() == 2) for sample in dataset.samples])
+    found = scores.to_dict()["lesions"]
+    assert found["cube"]["true_ml"] == pytest.approx(voxels * 2.0 / 1000)
+    assert found["cube"]["found"] + found["cube"]["missed"] == len(dataset.samples)
+    assert set(found) == set(scores.to_dict()["lesion_f1"]) - {"background"}
+    assert "cube pieces" in scores.text()
+    assert {"lesion F1", "ml", "ml off"} <= set(scores.columns())

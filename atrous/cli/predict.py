@@ -27,6 +27,9 @@ def command(
     memory: Annotated[str | None, typer.Option(help="Memory that a streamed input may take: 1GB.")] = None,
     engine: Annotated[str, typer.Option(help="torch, openvino or inductor.")] = "torch",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.")] = "cpu",
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Also write a DICOM segmentation that refers to each DICOM series.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -53,7 +56,7 @@ def command(
     from atrous.verbs.predict import PredictOptions, predict, predict_live
 
     quiet_libraries()
-    options = PredictOptions(overlay, probabilities, tta, memory, engine, device, polygons)
+    options = PredictOptions(overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg)
     if inputs == ["-"]:
         if out is not None or overlay or json:
             raise UserError("labels of `-` go to standard output, one per line: leave -o, --overlay and --json out")

@@ -12,6 +12,7 @@ from atrous.color import default_palette
 from atrous.data.coding import Coding
 from atrous.data.description import Color, Description, read_description
 from atrous.data.formats import FileFault, code_color, color_code
+from atrous.data.formats.column_roles import ColumnRule
 from atrous.data.guess import Guess, guess_classes, listing, names, require_apart
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.table import find_layout
@@ -44,6 +45,7 @@ class Dataset:
         channel_names: names of the channels, if given.
         spacing: distance between neighboring positions along each axis, if given; seconds for signals.
         description: the dataset.toml that was read, if any.
+        columns: which column of a table is what, if given.
     """
 
     root: Path
@@ -60,6 +62,7 @@ class Dataset:
     channel_names: tuple[str, ...] | None = None
     spacing: tuple[float, ...] | None = None
     description: Path | None = None
+    columns: ColumnRule | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -142,6 +145,7 @@ def resolve(
         channel_names=layout.channel_names,
         spacing=description.spacing if rate is None else (1 / rate,),
         description=description.file,
+        columns=description.columns,
     )
     return dataset, guess
 

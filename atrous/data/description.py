@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atrous.data.formats import color_code
+from atrous.data.formats.column_roles import ColumnRule, parse_columns
 from atrous.data.inside import is_plain_name, require_inside
 from atrous.data.pages import KINDS
 from atrous.data.plain_text import read_text
@@ -46,6 +47,7 @@ class Description:
         kind: which layout the folder has (a name in `layouts/table.py`); None: the first one that fits.
         groups: a regular expression that finds in a sample's name what it comes from (a patient, say).
         annotations: how annotations of recordings become labels per sample.
+        columns: which column of a table is what.
         splits: split name to a list of samples, to a share of them, or to a text file that lists them.
         attribute: of polygons that label maps and slides, the attribute that holds the class.
         pages: how the pages of a TIFF are read: `z` as slices of a volume, `channels` as channels.
@@ -72,6 +74,7 @@ class Description:
     kind: str | None = None
     groups: str | None = None
     annotations: Rule = field(default_factory=Rule)
+    columns: ColumnRule | None = None
     splits: dict[str, tuple[str, ...] | float] = field(default_factory=dict)
     attribute: str | None = None
     pages: str | None = None
@@ -354,6 +357,7 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "video": _video,
     "groups": _groups,
     "annotations": parse_rule,
+    "columns": parse_columns,
     "splits": _splits,
     "nodata": _nodata,
     "objects": _objects,

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from atrous.data.channel_files import on_first_grid
 from atrous.data.formats import (
-    FileFault,
+    Format,
     Header,
     channel_names,
     open_valid,
@@ -85,6 +86,9 @@ class FileImage(SampleImage):
         channel_names: names of the wanted channels, in order. A file that names its channels is searched for them; if
             it has none of them, they are new names of its channels as they come.
         level: of a slide, which level is read; None for the finest, and for images of one resolution.
+        renames: whether a recording that has none of these names may be meant: not where another one has them.
+        named_by: who says these names, for messages.
+        reader: reads the file in place of the format that its suffix names: a table whose columns dataset.toml names.
     """
 
     path: Path
@@ -94,6 +98,9 @@ class FileImage(SampleImage):
     channel_names: tuple[str, ...] = ()
     nodata: tuple[float, ...] = ()
     level: int | None = None
+    renames: bool = True
+    named_by: str = "dataset.toml says channels ="
+    reader: Format | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -102,7 +109,7 @@ class FileImage(SampleImage):
 
     def header(self) -> Header:
         """See `SampleImage.header`; the channels of all files are counted."""
-        header = read_pyramid(self.path)[self.level] if self.level is not None else read_header(self.path)
+        header = read_header(self.path, self.reader) if self.level is None else read_pyramid(self.path)[self.level]
         header = turn_header(header, self.pages)
         more = sum(read_header(path).channels for path in self.more)
         return replace(header, shape=(header.channels + more, *header.size)) if more else header
@@ -113,7 +120,7 @@ class FileImage(SampleImage):
 
     def with_channels(self, stored: np.ndarray) -> np.ndarray:
         """See `SampleImage.with_channels`."""
-        wanted = Wanted(self.channels, self.channel_names, renames=True, by="dataset.toml says channels =")
+        wanted = Wanted(self.channels, self.channel_names, renames=self.renames, by=self.named_by, in_data=True)
         names = self.stored_names() if self.channel_names else ()
         return np.asarray(to_channels(stored, wanted, self.path, names)[...])
 
@@ -123,20 +130,17 @@ class FileImage(SampleImage):
         return Gaps(image, self.nodata)[...] if self.nodata else image
 
     def _stored(self) -> np.ndarray:
-        stored = read_level(self.path, self.level) if self.level is not None else read_image(self.path)
+        stored = read_image(self.path, self.reader) if self.level is None else read_level(self.path, self.level)
         image = turn_pages(stored, self.pages)
         if not self.more:
             return image
         parts = [image, *(read_image(path) for path in self.more)]
-        for path, part in zip(self.more, parts[1:], strict=True):
-            if part.shape[1:] != image.shape[1:]:
-                what = f"size {part.shape[1:]}, but {self.path.name} has {image.shape[1:]}"
-                raise FileFault(path, what, "export the channels of a case on one grid")
-        return np.concatenate(parts)
+        headers = [read_header(path) for path in self.files]
+        return np.concatenate([np.asarray(part) for part in on_first_grid(parts, headers, self.files)])
 
     def stored_names(self) -> tuple[str, ...]:
         """See `SampleImage.stored_names`; where the channels are in several files, these have no names."""
-        return () if self.more else names_of(self.path)
+        return () if self.more else names_of(self.path, self.reader)
 
     def valid(self) -> Any | None:
         """See `SampleImage.valid`: positions that have data in every file."""
@@ -144,13 +148,13 @@ class FileImage(SampleImage):
         return AllValid(masks) if len(masks) > 1 else masks[0] if masks else None
 
 
-def names_of(path: Path) -> tuple[str, ...]:
+def names_of(path: Path, reader: Format | None = None) -> tuple[str, ...]:
     """Return the names that a file gives to its channels, none where it names none.
 
     Raises:
         UserError: the file cannot be read.
     """
-    return channel_names(path) or read_header(path).names
+    return channel_names(path, reader) or read_header(path, reader).names
 
 
 @dataclass(frozen=True, eq=False)

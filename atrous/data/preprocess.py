@@ -6,6 +6,7 @@ the foreground for CT, linear resampling to the median spacing. `Expected` tells
 data.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -14,7 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from atrous.data.formats import FileFault
+from atrous.data.formats.orient import Affine, Turn, axis_codes, turn_to
 from atrous.data.moments import merge, moments
+from atrous.data.resampled import resampled
 from atrous.data.source import Selected, Source, Stacked
 from atrous.data.views import Filled, Gaps, Scaled
 
@@ -132,9 +135,7 @@ def prepare(image: np.ndarray, preparation: Preparation, spacing: Sequence[float
     shape = working_shape(image.shape[1:], spacing, preparation)
     if shape == image.shape[1:]:
         return image
-    from atrous.data.grid import resample  # the data doctor must not wait for torch
-
-    return resample(image, shape)
+    return np.asarray(resampled(image, shape)[...])
 
 
 def missing(image: np.ndarray) -> np.ndarray | None:
@@ -171,6 +172,7 @@ class Wanted:
         color: whether they are red, green and blue; None where nobody knows.
         renames: whether the names are new names of the channels of a file that has none of them.
         by: who wants them, for messages.
+        in_data: whether they are those of a data set, for which dataset.toml may name others.
     """
 
     count: int | None = None
@@ -178,6 +180,7 @@ class Wanted:
     color: bool | None = None
     renames: bool = False
     by: str = "the network reads"
+    in_data: bool = False
 
 
 def to_channels(source: Source, wanted: Wanted, file: Path, names: Sequence[str] = ()) -> Source:
@@ -228,7 +231,11 @@ def _by_name(source: Source, wanted: Wanted, file: Path, names: Sequence[str]) -
     if free and len(missing) == len(wanted.names):
         return None
     what = f"its channels are {', '.join(names)}, but {wanted.by} {', '.join(wanted.names)}"
-    raise FileFault(file, what, f"export {', '.join(missing)} too, or rename the channels")
+    common = [name for name in wanted.names if name not in missing]
+    other = "rename the channels"
+    if wanted.in_data and common:
+        other = f"write channels = {json.dumps(common, ensure_ascii=False)} in dataset.toml"
+    raise FileFault(file, what, f"export {', '.join(missing)} too, or {other}")
 
 
 def positions(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | None:
@@ -253,7 +260,7 @@ def renamed(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
 
 
 def _fix(wanted: Wanted) -> str:
-    return "correct one of the two" if wanted.renames else "give the files of all channels"
+    return "correct one of the two" if wanted.in_data else "give the files of all channels"
 
 
 def _known(names: Sequence[str]) -> bool:
@@ -275,6 +282,8 @@ class Expected:
         dtype: "uint8", "uint16" or "float32"; empty where unknown.
         range: least and greatest value; None where unknown.
         resampled: whether inputs of another spacing are brought to that of the training (volumes and recordings).
+        orientation: where the axes i, j, k of the training volumes point (`axis_codes`); "" where unknown.
+        time_column: name of the column of tables that holds the times, where dataset.toml names it.
     """
 
     channels: Wanted = field(default_factory=Wanted)
@@ -282,6 +291,19 @@ class Expected:
     dtype: str = ""
     range: tuple[float, float] | None = None
     resampled: bool = False
+    orientation: str = ""
+    time_column: str = ""
+
+    def turn(self, affine: Affine | None) -> Turn | None:
+        """Return how a volume with this affine is turned so that its axes point as those of the training volumes."""
+        return turn_to(axis_codes(affine), self.orientation)
+
+    def turned(self, affine: Affine | None) -> list[str]:
+        """Return a line that tells that a volume is turned; none where it is not."""
+        if self.turn(affine) is None:
+            return []
+        codes = axis_codes(affine)
+        return [f"its axes point to {codes}, those of the training data to {self.orientation}: it is turned"]
 
     def preparation(self, usual: Preparation, spacing: Sequence[float] | None) -> Preparation:
         """Return the preparation of an input with this spacing: its grid becomes that of the training data.

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from atrous.data.channel_files import on_first_grid, turned_image
 from atrous.data.formats import (
     SIGNAL_SUFFIXES,
     SUFFIXES,
@@ -26,18 +28,22 @@ from atrous.data.formats import (
     stem,
     suffix_of,
 )
+from atrous.data.formats.columns import reader_like
 from atrous.data.formats.frames import frame_files
+from atrous.data.formats.orient import Turn
 from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, sequence_lengths
 from atrous.data.genomes.tracks import TRACK_SUFFIXES, Tracks
-from atrous.data.grid import resample
+from atrous.data.grid import resample_label, restore
 from atrous.data.images import names_of
 from atrous.data.inside import is_hidden
 from atrous.data.layouts.recordings import label_partners
 from atrous.data.layouts.together import is_cellpose
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import Expected, Preparation, renamed, scaled, to_channels, working_shape
-from atrous.data.source import AllValid, Source, Stacked
+from atrous.data.resampled import resampled
+from atrous.data.source import AllValid, Source, Stacked, Turned
 from atrous.data.views import Filled, Finite, Gaps
+from atrous.data.void import make_void
 from atrous.errors import UserError
 from atrous.prediction.resolution import open_slide
 
@@ -69,10 +75,12 @@ class Opened:
     """An input, or one sequence of a FASTA file, in the form that the network reads.
 
     Attributes:
-        source: `(C, *S)`, read as it is sliced; in memory if the grid had to be resampled.
-        size: spatial shape of the file. That of `source` is the same unless the recipe resamples to another spacing.
+        source: `(C, *S)`, read as it is sliced; in memory if the grid of an image or a volume had to be resampled.
+        size: spatial shape of the file, turned. That of `source` is the same unless the recipe resamples to another
+            spacing.
         spacing: distance between neighboring positions of the file, per axis, or None if the file does not say.
         valid: bool `size`, read as it is sliced: where the file has data and no NaN. None if every position is valid.
+        turn: how the volume in the file was turned into the orientation of the training data; None if it was not.
         name: name of the sequence in a FASTA file, empty for other inputs.
         share: part of the whole input's positions that `source` has, for the progress bar.
         differences: in what the input is unlike the training data, and what of it is read, one line each.
@@ -85,11 +93,37 @@ class Opened:
     name: str = ""
     share: float = 1.0
     differences: tuple[str, ...] = ()
+    turn: Turn | None = None
 
     @property
     def resampled(self) -> bool:
         """Whether the network works on another grid than the file, so that labels must be resampled to the file's."""
         return tuple(self.source.shape[1:]) != self.size
+
+    @property
+    def regridded(self) -> bool:
+        """Whether labels must be resampled or turned to lie on the grid of the file."""
+        return self.resampled or self.turn is not None
+
+    def image_on_file(self) -> Source:
+        """Return what the network sees, `(C, *S)`, on the grid of the file."""
+        if not self.regridded:
+            return self.source
+        image = np.asarray(self.source[...], dtype=np.float32)
+        found = restore(torch.from_numpy(image), self.size).numpy()
+        return found if self.turn is None else self.turn.back(found)
+
+    def labels_on_file(self, labels: np.ndarray) -> np.ndarray:
+        """Return labels `(*S)` of the network's grid on that of the file, void where the file has no data."""
+        found = resample_label(labels, self.size)
+        make_void(found, self.valid)
+        return found if self.turn is None else self.turn.back(found)
+
+    def maps_on_file(self, maps: np.ndarray) -> np.ndarray:
+        """Return probabilities `(K, *S)` of the network's grid on that of the file, NaN where it has no data."""
+        found = restore(torch.from_numpy(maps), self.size).numpy()
+        make_void(found, self.valid, np.nan)
+        return found if self.turn is None else self.turn.back(found)
 
 
 def find_inputs(
@@ -156,22 +190,27 @@ def open_input(
     Raises:
         UserError: a file cannot be read, or the channels do not fit the network.
     """
+    reader = reader_like(item.path, expected.channels.names, expected.time_column)
     slide = open_slide(item.path, expected.spacing) if len(item.files) == 1 else None
-    source, header, level = slide or (open_source(item.path), read_header(item.path), "")
+    source, header, level = slide or (open_source(item.path, reader), read_header(item.path, reader), "")
     if len(item.files) > 1:
-        try:
-            source = Stacked([source, *(open_source(path) for path in item.files[1:])])
-        except ValueError as error:
-            raise FileFault(item.path, f"its channels do not fit ({error})", "export them on one grid") from error
+        sources = [source, *(open_source(path) for path in item.files[1:])]
+        source = Stacked(on_first_grid(sources, [header, *map(read_header, item.files[1:])], item.files))
     count = expected.channels.count or source.shape[0]
     if ndim is not None and (len(source.shape), source.shape[0]) != (ndim + 1, count):
         source = turn_source(source, ndim, count)
-    names = names_of(item.path) if expected.channels.names and len(item.files) == 1 else ()
+    names = names_of(item.path, reader) if expected.channels.names and len(item.files) == 1 else ()
     source = to_channels(source, expected.channels, item.path, names)
-    masks = [mask for path in item.files if (mask := open_valid(path)) is not None]
-    opened = prepared(source, expected.preparation(preparation, header.spacing), header.spacing, masks)
-    told = [*renamed(names, expected.channels.names), *expected.differences(source, header.spacing, preparation)]
-    return replace(opened, differences=tuple(line for line in (header.unread_text, level, *told) if line))
+    masks: list[Source] = [mask for path in item.files if (mask := open_valid(path)) is not None]
+    turn, spacing = expected.turn(header.affine), header.spacing
+    if turn is not None:
+        source = turned_image(source, turn)
+        masks[:] = [Turned(mask, turn.order, turn.mirrored) for mask in masks]
+        spacing = None if spacing is None else tuple(spacing[axis] for axis in turn.order)
+    opened = prepared(source, expected.preparation(preparation, spacing), spacing, masks)
+    told = [header.unread_text, level, *renamed(names, expected.channels.names), *expected.turned(header.affine)]
+    told += expected.differences(source, spacing, preparation)
+    return replace(opened, spacing=header.spacing, differences=tuple(line for line in told if line), turn=turn)
 
 
 def open_sequences(path: Path, tracks: Sequence[str] = ()) -> Iterator[Opened]:
@@ -228,7 +267,7 @@ def prepared(
     valid = AllValid(masks) if masks else None
     shape = working_shape(size, spacing, preparation)
     if shape != size:
-        source = resample(np.asarray(source[...]), shape)
+        source = resampled(source, shape)
     return Opened(source, size, spacing, valid)
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from atrous.data.formats import FileFault, stem
+from atrous.data.formats import FileFault, is_series, stem
 from atrous.data.formats.npy import create_memmap
 from atrous.data.formats.writing import files_identity
 from atrous.data.genomes.fasta import fasta_stem
@@ -35,6 +35,7 @@ from atrous.prediction.overlay import OverlayPicture
 from atrous.prediction.overlay_video import OverlayVideo
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
+from atrous.prediction.segmentation import SegmentationFile
 from atrous.stream.stream import plan_text
 from atrous.tasks.task import ObjectTask
 
@@ -52,11 +53,13 @@ class Companions:
         overlay: a picture of the labels over the image; of a video, an mp4.
         probabilities: "zarr" or "tiff" for images, volumes and signals, "bigwig" for genomes; None for none.
         polygons: "gpkg" or "geojson": the labels of maps as polygons; None for none.
+        dicom_seg: a DICOM segmentation of each DICOM series.
     """
 
     overlay: bool = False
     probabilities: str | None = None
     polygons: str | None = None
+    dicom_seg: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
     """Outputs of an image, a volume or a signal: labels, and if wanted an overlay and probabilities.
 
     Raises:
-        UserError: `out` is a file.
+        UserError: `out` is a file, or a DICOM segmentation is wanted of an input that is no DICOM series.
     """
     target = _in_folder(item, out)
     if isinstance(predictor.task, ObjectTask):
@@ -110,6 +113,11 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
     if companions.polygons is not None:
         path = target.with_name(f"{stem(target)}{polygons.SUFFIXES[companions.polygons]}")
         outputs.append(polygons.PolygonFile(path, labels, item.path, predictor.classes))
+    if companions.dicom_seg:
+        if not is_series(item.path):
+            raise UserError(f"{item.path}: --dicom-seg is for folders of DICOM slices: leave it out")
+        path = target.with_name(f"{stem(target)}_seg.dcm")
+        outputs.append(SegmentationFile(path, labels, item.path, predictor.classes))
     return [*outputs, labels]
 
 

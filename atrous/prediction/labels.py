@@ -8,8 +8,7 @@ import numpy as np
 from atrous.color import Palette
 from atrous.data.formats import LabelSink, check_like, open_labels
 from atrous.data.formats.writing import SourceNote, part_path
-from atrous.data.grid import resample_label
-from atrous.data.void import Voided, make_void
+from atrous.data.void import Voided
 from atrous.labels import IGNORE
 from atrous.prediction.inputs import Opened
 from atrous.prediction.output import Output
@@ -52,7 +51,7 @@ class LabelFile(Output):
         path.parent.mkdir(parents=True, exist_ok=True)
         size = tuple(opened.source.shape[1:])
         self._opened, self._streamed = opened, streamed
-        on_disk = streamed and not opened.resampled
+        on_disk = streamed and not opened.regridded
         # What another input, or an earlier version, has begun is not continued.
         self._written = open_labels(path, size, on_disk=on_disk, anew=not self._source.holds())
         if not self._written.begun:
@@ -65,7 +64,7 @@ class LabelFile(Output):
         """Takes labels `(*S)` on the network's grid, in any order."""
         if self._written is None or self._opened is None:
             return None
-        if self._opened.valid is None or self._opened.resampled:
+        if self._opened.valid is None or self._opened.regridded:
             # On another grid the positions without data are marked after resampling, by `on_file_grid`.
             return self._written.array
         return Voided(self._written.array, self._opened.valid)
@@ -79,11 +78,10 @@ class LabelFile(Output):
         """Return all labels `(*S)` on the grid of the input's file, once they have been assigned to the sink."""
         assert self._written is not None
         assert self._opened is not None
-        if not self._opened.resampled:
+        if not self._opened.regridded:
             return self._written.array
         if self._on_file_grid is None:
-            self._on_file_grid = resample_label(np.asarray(self._written.array[...]), self._opened.size)
-            make_void(self._on_file_grid, self._opened.valid)
+            self._on_file_grid = self._opened.labels_on_file(np.asarray(self._written.array[...]))
         return self._on_file_grid
 
     def finish(self) -> None:
@@ -92,7 +90,7 @@ class LabelFile(Output):
         assert self._opened is not None
         written = self._written
         self._remove_record()
-        if self._opened.resampled:
+        if self._opened.regridded:
             written = LabelSink(self.paths[0], self.on_file_grid(), None)
             self._written.discard()
         void = None if self._opened.valid is None else IGNORE

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.columns import INDEX_NAMES, LABEL_NAMES
+from atrous.data.formats.column_roles import named_roles
 from atrous.data.preprocess import positions
 from atrous.errors import UserError
 from atrous.prediction.predictor import Predictor
@@ -63,8 +63,8 @@ def live_labels(
 
     A line holds one sample: a number per channel, separated by commas, semicolons, tabs or spaces. The first line may
     name the columns: channels are then found by the names of the training data, in any order. Where these are unknown,
-    columns of an index, of time or of labels (`INDEX_NAMES` and `LABEL_NAMES` in
-    `data/formats/columns.py`) are skipped. The output is CSV with a header: the number of the sample, its label,
+    columns of an index, of time or of labels (by their names, see
+    `data/formats/column_roles.py`) are skipped. The output is CSV with a header: the number of the sample, its label,
     and with `probabilities` the probability of each class. All lines together are the prediction for the whole signal.
 
     Args:
@@ -167,8 +167,8 @@ def _channel_columns(
     """Which fields of a line are channels, found on the first line that is not blank; by name where that is known."""
     if (found := positions(fields, names)) is not None:
         return list(found)
-    skipped = (*INDEX_NAMES, *LABEL_NAMES) if header else ()
-    columns = [i for i, field in enumerate(fields) if field.lower() not in skipped]
+    skipped = named_roles(fields) if header else set()
+    columns = [i for i in range(len(fields)) if i not in skipped]
     if len(columns) != channels or (len(names) > 1 and header):
         what = f"channels ({', '.join(fields[i] for i in columns)})" if header else "numbers"
         wanted = ", ".join(names) or channels

@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from atrous.color import Palette
-from atrous.data.grid import restore
 from atrous.files import replacing
 from atrous.prediction.inputs import Opened
 from atrous.prediction.labels import LabelFile
@@ -62,9 +60,7 @@ def draw_overlay(opened: Opened, labels: Any, palette: Palette, largest: int = L
     size = tuple(labels.shape)
     step = max(1, math.ceil((math.prod(size) / largest) ** (1 / len(size))))
     every = (slice(None, None, step),) * len(size)
-    image = opened.source
-    if opened.resampled:
-        image = restore(torch.from_numpy(np.asarray(image[...], dtype=np.float32)), opened.size).numpy()
+    image = opened.image_on_file()
     drawn = np.asarray(labels[every])
     painted = overlay(np.asarray(image[(slice(None), *every)]), drawn, palette)
     return flat(painted, busiest(drawn), opened.spacing if len(size) == 3 else None)

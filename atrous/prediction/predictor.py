@@ -15,11 +15,10 @@ import torch
 from torch import nn
 
 from atrous.color import Palette, default_palette
-from atrous.data.grid import resample_label, restore
 from atrous.data.preprocess import Expected, Preparation
 from atrous.data.source import Sink, Source
 from atrous.data.views import LabelsAndProbabilities, Standardized
-from atrous.data.void import make_void, voided
+from atrous.data.void import voided
 from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.geometry.plan import StreamPlan
@@ -158,15 +157,12 @@ class Predictor:
         size = tuple(opened.source.shape[1:])
         labels = np.empty(size, np.uint8)
         # On another grid the positions without data are marked after resampling.
-        valid = None if opened.resampled else opened.valid
+        valid = None if opened.regridded else opened.valid
         maps = np.empty((len(self.classes), *size), np.float32) if probabilities else None
         self.write(opened.source, voided(labels, valid), None if maps is None else voided(maps, valid, np.nan))
-        if opened.resampled:
-            labels = resample_label(labels, opened.size)
-            make_void(labels, opened.valid)
-            if maps is not None:
-                maps = restore(torch.from_numpy(maps), opened.size).numpy()
-                make_void(maps, opened.valid, np.nan)
+        if opened.regridded:
+            labels = opened.labels_on_file(labels)
+            maps = None if maps is None else opened.maps_on_file(maps)
         if is_data_array(source):
             labels = in_data_array(source, labels)
             maps = None if maps is None else in_data_array(source, maps, self.classes)

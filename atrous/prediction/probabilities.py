@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from atrous.data.formats import ProbabilitySink, open_probabilities, write_probabilities
-from atrous.data.grid import restore
 from atrous.data.source import Sink
-from atrous.data.void import make_void, voided
+from atrous.data.void import voided
 from atrous.prediction.inputs import Opened
 from atrous.prediction.output import Output
 
@@ -48,17 +46,16 @@ class ProbabilityFile(Output):
         if self._opened is None or self._written is None:
             return None
         # On another grid the positions without data are marked after resampling, by `finish`.
-        return voided(self._written.array, None if self._opened.resampled else self._opened.valid, np.nan)
+        return voided(self._written.array, None if self._opened.regridded else self._opened.valid, np.nan)
 
     def finish(self) -> None:
         """Put the file in its place, resampled to the grid of the input's file."""
         assert self._opened is not None
         assert self._written is not None
-        if not self._opened.resampled:
+        if not self._opened.regridded:
             self._written.finish(self._classes, like=self._like)
             return
-        values = restore(torch.from_numpy(np.asarray(self._written.array[...])), self._opened.size).numpy()
-        make_void(values, self._opened.valid, np.nan)
+        values = self._opened.maps_on_file(np.asarray(self._written.array[...]))
         write_probabilities(self.paths[0], values, self._classes, self._like)
         self.discard()
 

@@ -64,6 +64,8 @@ def build_expected(recipe: Recipe) -> Expected:
         dtype=given.dtype,
         range=(given.range[0], given.range[1]) if len(given.range) == 2 else None,
         resampled=model.ndim != 2 and recipe.data.kind == GRIDS,
+        orientation=given.orientation if model.ndim == 3 and recipe.data.kind == GRIDS else "",
+        time_column=given.time_column,
     )
 
 

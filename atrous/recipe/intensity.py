@@ -49,6 +49,8 @@ def training_inputs(dataset: Dataset, fingerprint: Fingerprint) -> dict[str, obj
     spacing = fingerprint.spacing
     return {
         "channels": list(fingerprint.channel_names),
+        "orientation": fingerprint.orientation,
+        "time_column": "" if dataset.columns is None else dataset.columns.time or "",
         "color": fingerprint.color,
         "grid": [] if spacing is None else [round(value, 6) for value in spacing.median],
         "nodata": list(dataset.nodata),

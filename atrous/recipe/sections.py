@@ -50,6 +50,8 @@ class InputSection(Section):
     spacing: list[float] = Field([], description="grid that the network works on, per axis; empty: that of the file")
     rate: float | None = Field(None, gt=0, description="samples per second of the training recordings, where known")
     channels: list[str] = Field([], description="names of the training data's channels, in order, where known")
+    orientation: str = Field("", description="where the axes of the training volumes point, as RAS, where known")
+    time_column: str = Field("", description="column of tables that holds the times, where dataset.toml names it")
     color: bool | None = Field(None, description="whether the training data are color pictures, where known")
     grid: list[float] = Field([], description="median spacing of the training files, per axis, where known")
     nodata: list[float] = Field([], description="values of files that mean nothing was measured here")

@@ -11,6 +11,7 @@ import numpy as np
 
 from atrous.tasks.calibration import Reliability
 from atrous.tasks.events import EventScores
+from atrous.tasks.lesions import LesionScores
 from atrous.tasks.surface import SurfaceScores
 from atrous.tasks.video import VideoScores
 
@@ -28,6 +29,11 @@ SURFACE_CONVENTIONS = (
     " Surface Dice and hd95 are means over cases, in the unit of the spacing (mm); surface elements are voxels; the "
     "first class, the background, has none; a case with the class in truth or prediction alone has surface Dice 0 and "
     "no hd95."
+)
+LESION_CONVENTIONS = (
+    " A lesion is a connected piece of a class (26 neighbors); a true one is found if it is touched by its class, a "
+    "predicted one that touches none is invented; counts are summed over cases, lesion F1 is 2 found / (2 found + "
+    "missed + invented); ml are means over cases."
 )
 EVENT_CONVENTIONS = (
     " Onsets and offsets are matched one to one within the tolerance (seconds), per class, and counted over all "
@@ -54,6 +60,7 @@ class Scores:
     reliability: accuracy by confidence; None when it was switched off.
     case_dice: mean over images of their own Dice, `(K,)`; None where it was not kept.
     surface: surface Dice and HD95 of volumes, where the spacing was known.
+    lesions: lesions found, missed and invented, and milliliters, of volumes whose spacing is in mm.
     events: onsets and offsets of signals, where the sampling rate was known.
     video: J, F and flicker of videos.
     sample: what one sample is called: image, volume, recording, video or sequence.
@@ -74,6 +81,7 @@ class Scores:
     reliability: Reliability | None = None
     case_dice: np.ndarray | None = None
     surface: SurfaceScores | None = None
+    lesions: LesionScores | None = None
     events: EventScores | None = None
     video: VideoScores | None = None
     sample: str = "image"
@@ -83,6 +91,7 @@ class Scores:
     def conventions(self) -> str:
         """How the figures count, in words."""
         surface = SURFACE_CONVENTIONS if self.surface is not None else ""
+        surface += LESION_CONVENTIONS if self.lesions is not None else ""
         video = VIDEO_CONVENTIONS if self.video is not None else ""
         return CONVENTIONS + surface + (EVENT_CONVENTIONS if self.events is not None else "") + video
 
@@ -200,6 +209,8 @@ class Scores:
         if self.surface is not None:
             columns |= {} if self.case_dice is None else {"Dice of cases": self.case_dice}
             columns |= {f"surface Dice {self.surface.tolerance:g}": self.surface.dice, "HD95": self.surface.hd95}
+        if self.lesions is not None:
+            columns |= {"lesion F1": self.lesions.f1, "ml": self.lesions.true_ml, "ml off": self.lesions.off_ml}
         if self.events is not None:
             columns |= {"onset F1": self.events.onset_f1, "offset F1": self.events.offset_f1}
         if self.video is not None:
@@ -225,6 +236,8 @@ class Scores:
             f"{self.sample + 's':<16}{self.images} in {self.seconds:.1f} s, test-time augmentation: {self.tta}",
         ]
         whole[4:4] = [f"{name:<16}{_cell(value)}" for name, value in self.own.items()]
+        if self.lesions is not None:
+            whole[4:4] = [f"{name + ' pieces':<16}{words}" for name, words in self._lesion_words().items()]
         if self.video is not None:
             whole.insert(3, f"flicker         {_cell(self.video.flicker)} (of the positions whose true label stays)")
         return "\n".join([*table, "", *whole])
@@ -237,6 +250,8 @@ class Scores:
         if self.surface is not None:
             facts |= {"surface_tolerance": self.surface.tolerance, "surface_dice": self._by_name(self.surface.dice)}
             facts["hd95"] = self._by_name(self.surface.hd95)
+        if self.lesions is not None:
+            facts |= {"lesion_f1": self._by_name(self.lesions.f1), "lesions": self._lesions()}
         if self.events is not None:
             facts |= {"event_tolerance": self.events.tolerance, "onset_f1": self._by_name(self.events.onset_f1)}
             facts["offset_f1"] = self._by_name(self.events.offset_f1)
@@ -253,6 +268,27 @@ class Scores:
                 for name, one in self.video.videos.items()
             }
         return facts
+
+    def _lesions(self) -> dict[str, dict[str, Any]]:
+        """Counts of lesions and milliliters of every class but the background."""
+        assert self.lesions is not None
+        found, missed, invented = self.lesions.counts
+        return {
+            name: {
+                "found": int(found[i]), "missed": int(missed[i]), "invented": int(invented[i]),
+                "true_ml": float(self.lesions.true_ml[i]), "predicted_ml": float(self.lesions.predicted_ml[i]),
+                "off_ml": float(self.lesions.off_ml[i]),
+            }
+            for i, name in enumerate(self.classes) if i > 0
+        }  # fmt: skip
+
+    def _lesion_words(self) -> dict[str, str]:
+        """What was found of each class, in words."""
+        return {
+            name: f"{one['found']} found, {one['missed']} missed, {one['invented']} invented; "
+            f"{one['true_ml']:.3g} ml a volume, predicted {one['predicted_ml']:.3g} ml"
+            for name, one in self._lesions().items()
+        }
 
     def _margins(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.confusion.diagonal(), self.confusion.sum(1), self.confusion.sum(0)

@@ -10,7 +10,9 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
+from atrous.data.channel_files import turned_image
 from atrous.data.dataset import Dataset
+from atrous.data.formats.orient import Affine
 from atrous.data.grid import restore
 from atrous.data.layouts.memory import ROOT
 from atrous.data.layouts.splits import DRAWN
@@ -21,6 +23,8 @@ from atrous.errors import UserError
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.run import Run
 from atrous.tasks.custom import CustomTask, MetricFunction
+from atrous.tasks.lesions import LesionCounter
+from atrous.tasks.scores import Scores
 from atrous.tasks.task import NotFinite
 from atrous.verbs.opened import open_dataset_from
 
@@ -135,30 +139,48 @@ def measure(
             or the network's output for it is not finite.
     """
     start, metrics, target = time.monotonic(), predictor.task.metrics(), dataset.target
+    lesions = LesionCounter(len(predictor.classes))
     for index, (sample, image, values) in enumerate(read_ahead(predictor, samples)):
         if target.has_classes and image.shape[1:] != target.grid(values):
             path = sample.image.path if sample.target is None else sample.target.path
             raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}")
-        spacing = dataset.spacing_of(sample)
+        spacing, header = dataset.spacing_of(sample), sample.image.header()
         try:
-            metrics.update(sample.name, probabilities(predictor, image, spacing), target.tensor(values), spacing)
+            found = probabilities(predictor, image, spacing, header.affine)
+            metrics.update(sample.name, found, target.tensor(values), spacing)
         except NotFinite:
             raise UserError(
                 f"{sample.image.path}: the network's output is not finite (nan or infinite): look at the values of "
                 "this image and of the training images, and train with train.precision=32-true or a lower rate"
             ) from None
+        if spacing is not None and header.unit in (None, "mm") and _is_scan(predictor, values):
+            lesions.update(values, predictor.task.decode(found[None])[0].cpu().numpy(), spacing)
         progress(index + 1, len(samples))
-    return metrics.result(time.monotonic() - start, tta)
+    scores = metrics.result(time.monotonic() - start, tta)
+    return replace(scores, lesions=lesions.result()) if isinstance(scores, Scores) else scores
 
 
-def probabilities(predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None) -> torch.Tensor:
+def _is_scan(predictor: Predictor, values: Any) -> bool:
+    """Whether labels `values` are those of a volume with one class at each voxel, in which lesions can be counted."""
+    return predictor.kind == "grids" and predictor.run.recipe.task.kind == "semantic" and np.ndim(values) == 3
+
+
+def probabilities(
+    predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None = None
+) -> torch.Tensor:
     """Return the probabilities `(K, *S)` of an image `(C, *S)` as its file has it, on the grid of the file.
 
-    The image is prepared as in training, and brought to the spacing of the training data as in prediction.
+    The image is prepared as in training, and brought to the orientation and spacing of the training data as in
+    prediction.
     """
+    turn = predictor.expected.turn(affine)
+    if turn is not None:
+        image = np.asarray(turned_image(image, turn))
+        spacing = None if spacing is None else tuple(spacing[axis] for axis in turn.order)
     prepared = prepare(image, predictor.expected.preparation(predictor.preparation, spacing), spacing)
     worked_on = predictor.task.probabilities(predictor.output(prepared))[0]
-    return restore(worked_on, image.shape[1:])
+    found = restore(worked_on, image.shape[1:])
+    return found if turn is None else torch.from_numpy(turn.back(found.cpu().numpy()))
 
 
 def read_ahead(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Any, Any]]:

@@ -29,6 +29,7 @@ class PredictOptions:
         engine: "torch", "openvino" or "inductor".
         device: "cpu", "cuda", "cuda:1" or "mps".
         polygons: also write the labels of maps as polygons: "gpkg" or "geojson".
+        dicom_seg: also write a DICOM segmentation of each DICOM series, which refers to its slices.
     """
 
     overlay: bool = False
@@ -38,6 +39,7 @@ class PredictOptions:
     engine: str = "torch"
     device: str = "cpu"
     polygons: str | None = None
+    dicom_seg: bool = False
 
 
 DEFAULTS = PredictOptions()
@@ -75,7 +77,7 @@ def predict(
     out = Path(out)
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
-    companions = Companions(options.overlay, options.probabilities, options.polygons)
+    companions = Companions(options.overlay, options.probabilities, options.polygons, options.dicom_seg)
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions)
     begin(len(jobs))
     folder = out.parent if predictor.kind == "genomes" and out.suffix.lower() in OUTPUT_SUFFIXES else out
@@ -137,6 +139,8 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
     kind, probabilities, flip = opened.recipe.data.kind, options.probabilities, options.tta != "none"
     if kind == "genomes" and (live or options.overlay or flip or probabilities not in (None, "bigwig")):
         raise UserError("for genomes only the features are written, and with --probabilities bigwig the signals")
+    if options.dicom_seg and (live or kind != "grids" or opened.recipe.model.ndim != 3):
+        raise UserError("--dicom-seg is for folders of DICOM slices: leave it out")
     if kind == "videos" and (probabilities is not None or flip):
         raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
     if kind != "genomes" and probabilities == "bigwig":

@@ -139,7 +139,7 @@ def _examples(
     examples = []
     for sample, image, truth in read_ahead(predictor, samples):
         spacing = dataset.spacing_of(sample)
-        output = probabilities(predictor, image, spacing)
+        output = probabilities(predictor, image, spacing, sample.image.header().affine)
         prediction = predictor.task.decode(output[None])[0].cpu().numpy()
         shown = choose(sample, (image, truth, prediction))
         examples.append(Example(sample.name, *shown, result.per_image[sample.name], wanted[sample.name], spacing))

@@ -19,7 +19,7 @@ def test_the_options_of_a_verb_are_those_of_its_table(verb):
     group: Any = get_command(app)
     options = {name for option in group.commands[verb].params for name in option.opts if name[0] == "-"}
     rows = re.findall(r"^\| (`-[^|]*)\|", SECTIONS[verb], re.MULTILINE)
-    assert {name for row in rows for name in re.findall(r"`(--?\w+)", row)} == options
+    assert {name for row in rows for name in re.findall(r"`(--?[\w-]+)", row)} == options
 
 
 def test_every_file_that_a_run_leaves_is_named(trained):

@@ -76,7 +76,7 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(UserError, match="1 channel, but the network reads 2"):
         open_input(*find_inputs([tmp_path / "v"], ndim=3, channels=2), expected=read(2), preparation=Preparation())
     volume(tmp_path / "v" / "a_0001.nii.gz", (6, 7, 9))
-    with pytest.raises(UserError, match="do not fit"):
+    with pytest.raises(UserError, match="resample them to one grid"):
         open_input(*find_inputs([tmp_path / "v"], ndim=3, channels=2), expected=read(2), preparation=Preparation())
 
 

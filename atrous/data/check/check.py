@@ -9,6 +9,7 @@ from atrous.data.check.fingerprint import Fingerprint, fingerprint
 from atrous.data.check.genomes import genome_fingerprint, scan_genomes, track_notes
 from atrous.data.check.images import image_notes, image_problems
 from atrous.data.check.splits import split_problems
+from atrous.data.check.tables import columns_text
 from atrous.data.check.text import RATE_PER_CORE, ClassRow, render
 from atrous.data.check.world import world_notes, world_problems
 from atrous.data.dataset import Dataset, resolve
@@ -41,6 +42,7 @@ class Check:
         minutes_per_epoch: a rough estimate, see `RATE_PER_CORE`.
         targets: what the targets are, in words.
         axes: what the axes are, in words.
+        columns: the role of every column of tables, in words; "" where there are none.
         compares_cases: whether intensities of cases are worth comparing (signals and volumes have no common unit).
     """
 
@@ -53,6 +55,7 @@ class Check:
     minutes_per_epoch: float
     targets: str = ""
     axes: str = ""
+    columns: str = ""
     compares_cases: bool = False
 
     @property
@@ -80,6 +83,7 @@ class Check:
             "values": None if coding is None or coding.values is None else list(coding.values),
             "ignore": [] if coding is None else list(coding.ignore),
             "ignored": self.ignored,
+            "columns": self.columns or None,
             "fingerprint": self.fingerprint.to_dict(),
             "minutes_per_epoch": self.minutes_per_epoch,
             "notes": list(self.notes),
@@ -119,7 +123,8 @@ def check_grids(root: Path, description: Description, layout: Layout, progress: 
         *world_notes(dataset, scans),
     ]
     checked = _result(dataset, numbers, scans, problems, notes)
-    return replace(checked, axes=AXES[numbers.ndim], compares_cases=numbers.ndim != 2)
+    said = columns_text(dataset) if numbers.ndim == 1 else ""
+    return replace(checked, axes=AXES[numbers.ndim], compares_cases=numbers.ndim != 2, columns=said)
 
 
 def check_videos(root: Path, description: Description, layout: Layout, progress: Progress | None = None) -> Check:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.dataset import Dataset
+from atrous.data.formats.orient import axis_codes
 from atrous.data.moments import Moments, merge
 from atrous.data.sample import Sample
 from atrous.data.scan import Scan
@@ -68,6 +69,7 @@ class Fingerprint:
         shortest: of genomes, per channel: half of the length that all but a hundredth of the stretches in train have.
         channel_names: names of the channels, as the files have them; empty where they have none.
         color: whether the images are 8-bit pictures in color.
+        orientation: where the axes i, j, k of all volumes point, such as `RAS`; "" where they differ or nobody says it.
         upright: whether up and down differ in the images: not on maps, nor under a microscope.
         object_sizes: positions of an object in train: percentiles 5, 50 and 95; empty where targets are no objects.
     """
@@ -91,6 +93,7 @@ class Fingerprint:
     channel_names: tuple[str, ...] = ()
     color: bool = False
     object_sizes: tuple[float, ...] = ()
+    orientation: str = ""
 
     @property
     def ndim(self) -> int:
@@ -140,6 +143,7 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
     chosen = [moments for one, moments in usable if one.split == "train"] or [moments for _, moments in usable]
     total = reduce(merge, chosen)
     width = np.dtype(dtype).itemsize
+    no_train = all(one.split != "train" for one, _, _ in good)
     positions: dict[str, int] = dict.fromkeys(dataset.splits, 0)
     for one, header, _ in good:
         positions[one.split] += int(np.prod(header.size))
@@ -161,8 +165,13 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         channel_names=_channel_names(dataset, good[0][0].sample, channels),
         color=ndim == 2 and channels == 3 and dtype == "uint8" and _commonest([h.kind for _, h, _ in good]) in PICTURES,
         object_sizes=_object_sizes(dataset, scans),
+        orientation=_orientation([axis_codes(h.affine) for one, h, _ in good if one.split == "train" or no_train]),
         upright=not all(header.map is not None or (header.unit or "").endswith("µm") for _, header, _ in good),
     )
+
+
+def _orientation(codes: Sequence[str]) -> str:
+    return codes[0] if len(set(codes)) == 1 else ""
 
 
 def _channel_names(dataset: Dataset, sample: Sample, channels: int) -> tuple[str, ...]:

@@ -83,6 +83,11 @@ class Findings(Protocol):
         ...
 
     @property
+    def columns(self) -> str:
+        """See `Check`."""
+        ...
+
+    @property
     def compares_cases(self) -> bool:
         """See `Check`."""
         ...
@@ -150,6 +155,7 @@ def _facts(check: Findings) -> list[str]:
         ("images", f"{size_text(numbers.sizes)}{check.axes}, {channels}, {numbers.dtype}"),
         ("values", f"{numbers.minimum:g} to {numbers.maximum:g}; {_intensities(numbers.mean, numbers.std)}"),
         ("masks", f"{check.targets}; {_ignored(check)}"),
+        *([("columns", check.columns)] if check.columns else []),
         *_spacing(check),
         ("memory", f"{amount(numbers.bytes_decoded)} decoded"),
         ("epoch", _epoch(check)),

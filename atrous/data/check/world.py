@@ -7,7 +7,7 @@ from pathlib import Path
 from atrous.data.dataset import Dataset
 from atrous.data.formats import Header, MapGrid
 from atrous.data.formats.geotiff import has_rasterio, is_map
-from atrous.data.formats.orient import SHIFTED, turn_onto
+from atrous.data.formats.orient import SHIFTED, axis_codes, turn_onto
 from atrous.data.guess import listing
 from atrous.data.problems import Problem, relative, some
 from atrous.data.scan import Scan
@@ -25,6 +25,7 @@ def world_problems(root: Path, scans: Sequence[Scan]) -> Iterator[Problem]:
     maps = [(one, one.image.map) for one in scans if one.image is not None and one.image.map is not None]
     yield from _projections(root, maps)
     yield from _scales(root, scans)
+    yield from _orientations(root, scans)
     for one, grid in maps:
         label = _map_of_mask(one)
         if label is None or one.image is None or one.target is None or one.contents is None:
@@ -124,6 +125,18 @@ def _scales(root: Path, scans: Sequence[Scan]) -> Iterator[Problem]:
             what = f"a pixel is {high:.4g}{unit}, in {relative(small.sample.image.path, root)} {low:.4g}"
             fix = "things look as many times smaller: bring all to one scale, or train on both"
             yield Problem(relative(large.sample.image.path, root), what, fix, "warning", "scales")
+
+
+def _orientations(root: Path, scans: Sequence[Scan]) -> Iterator[Problem]:
+    """Volumes whose axes point elsewhere than those of most: a network then meets left and right exchanged."""
+    codes = [(axis_codes(one.image.affine), one) for one in scans if one.image is not None]
+    known = Counter(code for code, _ in codes if code)
+    usual = known.most_common(1)[0][0] if known else ""
+    others = [(code, relative(one.sample.image.path, root)) for code, one in codes if code not in ("", usual)]
+    if others:
+        what = f"its axes point to {others[0][0]}, those of most volumes to {usual}"
+        fix = "bring all to one orientation (nibabel.as_closest_canonical, with their masks), or train on both"
+        yield Problem(others[0][1], what, fix, "warning", "orientation", tuple(file for _, file in others[1:]))
 
 
 def _elsewhere(grid: MapGrid, label: MapGrid) -> str:

@@ -28,6 +28,7 @@ from atrous.data.formats.intervals import Annotations
 from atrous.data.source import Source, Store
 from atrous.errors import UserError
 from atrous.files import replacing
+from atrous.labels import IGNORE
 from atrous.machine import memory_limit
 
 _Result = TypeVar("_Result")
@@ -85,6 +86,16 @@ class LabelDetails:
     names: tuple[str, ...] | None = None
     palette: Palette | None = None
     void: int | None = None
+
+    def words(self, labels: np.ndarray) -> np.ndarray:
+        """Return labels `(L,)` as the names of their classes, "" for void; as they are if the names are unknown.
+
+        >>> LabelDetails(names=("rest", "move")).words(np.array([1, 255, 0], np.uint8)).tolist()
+        ['move', '', 'rest']
+        """
+        if self.names is None:
+            return labels
+        return np.array([*self.names, ""])[np.where(labels == IGNORE, len(self.names), labels)]
 
     def labeled_file(self, kind: str) -> Path | None:
         """Return the labeled file if its geometry is of this kind, else None."""

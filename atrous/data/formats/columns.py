@@ -2,75 +2,49 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats.base import ALWAYS, Errors, FileFault, FileGeometry, Format, LabelDetails, require_bytes
+from atrous.data.formats.base import (
+    ALWAYS,
+    Errors,
+    FileFault,
+    FileGeometry,
+    Format,
+    LabelDetails,
+    guarded,
+    require_bytes,
+)
+from atrous.data.formats.column_roles import (
+    ColumnRule,
+    column_names,
+    columns,
+    delimiter,
+    index_column,
+    is_missing,
+    is_number,
+    not_a_number,
+    place_of,
+)
 from atrous.data.formats.header import Header
 from atrous.data.plain_text import text_encoding
 
-LABEL_NAMES = ("label", "labels", "class", "annotation", "annotations", "target", "symbol", "state", "y")
-INDEX_NAMES = ("", "index", "time", "t", "sample", "samples", "seconds", "timestamp", "unnamed: 0")
 _FIELD = 72
 """Bytes of a short text in Python, with its place in a list."""
 
 
 @dataclass(frozen=True)
-class Columns:
-    """The role of each column of a table.
+class CsvFormat(Format):
+    """Tables with one row for each sample: a column for each channel, one for the label, one for the time.
 
     Attributes:
-        names: of all columns, in order.
-        signals: numbers of the columns that are channels.
-        label: number of the label column, None if there is none.
-        index: number of the column with the times or the numbers of the rows, None if there is none.
+        rule: which column is what, where dataset.toml says it.
     """
 
-    names: tuple[str, ...]
-    signals: tuple[int, ...]
-    label: int | None
-    index: int | None
-
-
-def columns(path: Path) -> Columns:
-    """Return the role of each column, from the header line and the first row.
-
-    The label column has one of `LABEL_NAMES`, or is the only column that is not numeric. The index column has one of
-    `INDEX_NAMES`. All other columns are channels.
-
-    Raises:
-        ValueError: there is no header line, or no row.
-        FileFault: several columns are not numeric, or rows have more entries than the header.
-    """
-    with path.open(newline="", encoding=text_encoding(path)) as file:
-        head = file.readline()
-        rows = csv.reader(file, delimiter=_delimiter(head))
-        first = next(rows, None)
-    names = tuple(name.strip() for name in next(csv.reader(io.StringIO(head), delimiter=_delimiter(head)), []))
-    if not names or first is None:
-        raise ValueError("it has no rows below a header line")
-    if any(entry.strip() for entry in first[len(names) :]):
-        what = f"its rows have {len(first)} entries, its header {len(names)}"
-        raise FileFault(path, what, "give every column a name, and write decimal points, not commas")
-    if all(_is_number(name) for name in names):
-        raise ValueError("its first line is not a header: name the columns, the column of labels `label`")
-    lower = [name.lower() for name in names]
-    words = [i for i, entry in enumerate(first) if entry.strip() and not _is_number(entry)]
-    label = next((lower.index(name) for name in LABEL_NAMES if name in lower), None)
-    if label is None and len(words) == 1:
-        label = words[0]
-    wrong = [names[i] for i in words if i != label]
-    if wrong:
-        raise FileFault(path, *_not_a_number(f"column {wrong[0]!r} is not numeric", first[names.index(wrong[0])]))
-    index = next((lower.index(name) for name in INDEX_NAMES if name in lower and lower.index(name) != label), None)
-    signals = tuple(i for i in range(len(names)) if i not in (label, index))
-    return Columns(names, signals, label, index)
-
-
-class CsvFormat(Format):
-    """Tables with one row for each sample: a column for each channel, one for the label, one for the time."""
+    rule: ColumnRule | None = None
 
     name = "a table"
     suffixes = (".csv", ".tsv")
@@ -84,44 +58,49 @@ class CsvFormat(Format):
 
     def header(self, path: Path) -> Header:
         """Return the header: channels and rows; a table that has only labels counts as one channel."""
-        table = columns(path)
-        with path.open(newline="", encoding=text_encoding(path)) as file:  # lines may end in CR alone
-            head = file.readline()
-            rows = sum(1 for row in csv.reader(file, delimiter=_delimiter(head)) if row)
-        return Header((max(1, len(table.signals)), rows), "float32", "signal")
+        table = columns(path, self.rule)
+        spacing = None if table.step is None else (table.step,)
+        return Header((max(1, len(table.signals)), table.rows), "float32", "signal", spacing=spacing)
 
     def image(self, path: Path) -> np.ndarray:
-        """Return the channels, `(C, L)` float32; an empty field is NaN."""
-        table, rows = columns(path), _rows(path)
+        """Return the channels, `(C, L)` float32; a missing value (empty, NaN, NA) is NaN."""
+        table, rows = columns(path, self.rule), _rows(path)
         if not table.signals:
             raise ValueError(f"no column of numbers beside {', '.join(table.names)}")
         fields = [_column(rows, i) for i in table.signals]
         try:
-            numbers = [[float(text) if text.strip() else np.nan for text in column] for column in fields]
+            numbers = [[np.nan if is_missing(text) else float(text) for text in column] for column in fields]
         except ValueError:
-            bad = next(text for column in fields for text in column if text.strip() and not _is_number(text))
-            raise FileFault(path, *_not_a_number(f"{bad!r} is not a number", bad)) from None
+            bad = next(text for column in fields for text in column if not is_missing(text) and not is_number(text))
+            raise FileFault(path, *not_a_number(f"{bad!r} is not a number", bad)) from None
         return np.array(numbers, np.float32)
 
     def channel_names(self, path: Path) -> tuple[str, ...]:
         """Return the names of the columns that are channels."""
-        table = columns(path)
+        table = columns(path, self.rule)
         return tuple(table.names[i] for i in table.signals)
 
     def has_labels(self, path: Path) -> bool:
         """Return whether there is a label column."""
-        return columns(path).label is not None
+        return columns(path, self.rule).label is not None
 
     def words(self, path: Path) -> np.ndarray | None:
         """See `Format.words`."""
-        words = _label_words(path)
-        return None if all(_is_number(word) for word in dict.fromkeys(words.tolist()) if word) else words
+        words = self._label_words(path)
+        return None if all(is_number(word) for word in dict.fromkeys(words.tolist()) if word) else words
 
     def values(self, path: Path) -> np.ndarray:
-        """Return the labels `(L,)` as numbers; an empty field is void, 255."""
-        words = _label_words(path)
+        """Return the labels `(L,)` as numbers; a missing one (empty, NaN, NA) is void, 255."""
+        words = self._label_words(path)
         numbers = {word: float(word) if word else 255.0 for word in dict.fromkeys(words.tolist())}
         return np.array([numbers[word] for word in words.tolist()])
+
+    def _label_words(self, path: Path) -> np.ndarray:
+        """The labels as text, "" where one is missing."""
+        label = columns(path, self.rule).label
+        if label is None:
+            raise ValueError("it has no label column")
+        return np.array(["" if is_missing(word) else word.strip() for word in _column(_rows(path), label)])
 
     def geometry(self, path: Path) -> FileGeometry:
         """See `Format.geometry`."""
@@ -133,11 +112,11 @@ class CsvFormat(Format):
 
     def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
         """Return a table of labels `(L,)` with the index column of the labeled table, or with row numbers."""
-        words = labels if details.names is None else np.array(details.names)[labels]
+        words = details.words(labels)
         like = details.labeled_file("table")
-        table = None if like is None else columns(like)
-        if like is not None and table is not None and table.index is not None:
-            name, index = table.names[table.index] or "index", _column(_rows(like), table.index)
+        place = None if like is None else index_column(like)
+        if like is not None and place is not None:
+            name, index = column_names(like)[place] or "index", _column(_rows(like), place)
         else:
             name, index = "index", [str(i) for i in range(len(words))]
         if len(index) != len(words):
@@ -150,11 +129,34 @@ class CsvFormat(Format):
         return text.getvalue().encode()
 
 
-def _label_words(path: Path) -> np.ndarray:
-    label = columns(path).label
-    if label is None:
-        raise ValueError("it has no label column")
-    return np.array([word.strip() for word in _column(_rows(path), label)])
+def table_reader(path: Path, rule: ColumnRule | None) -> CsvFormat | None:
+    """Return what reads a table by a rule for its columns; None for other files, and without a rule."""
+    return CsvFormat(rule) if rule is not None and _is_table(path) else None
+
+
+def reader_like(path: Path, channels: Sequence[str], time: str = "") -> CsvFormat | None:
+    """Return what finds the columns of a table by the names that other tables have; None for other files.
+
+    Names that are not those of the table are passed over: the usual rules then say which columns are channels.
+
+    Args:
+        path: the table, which need not exist.
+        channels: names of the channels, in order.
+        time: name of the column of times.
+
+    Raises:
+        FileFault: the table cannot be read.
+    """
+    if not _is_table(path) or not path.exists():
+        return None
+    names = guarded(path, path.suffix[1:], CsvFormat().errors, lambda: column_names(path))
+    there = all(place_of(names, name) is not None for name in channels)
+    found = time and place_of(names, time) is not None
+    return CsvFormat(ColumnRule(time=time if found else None, channels=tuple(channels) if channels and there else None))
+
+
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in CsvFormat.suffixes
 
 
 def _column(rows: list[list[str]], position: int) -> list[str]:
@@ -164,18 +166,11 @@ def _column(rows: list[list[str]], position: int) -> list[str]:
     return [row[position] for row in rows]
 
 
-def _not_a_number(what: str, text: str) -> tuple[str, str]:
-    """Return what is wrong with a field that is not a number, and what to do about it."""
-    if _is_number(text.replace(",", ".", 1)):
-        return f"{what}: it has a decimal comma", "export it with decimal points"
-    return what, "export only numbers, and the labels in a column named `label`"
-
-
 def _rows(path: Path) -> list[list[str]]:
     _require_room(path)
     with path.open(newline="", encoding=text_encoding(path)) as file:
         head = file.readline()
-        return [row for row in csv.reader(file, delimiter=_delimiter(head)) if row]
+        return [row for row in csv.reader(file, delimiter=delimiter(head)) if row]
 
 
 def _require_room(path: Path) -> None:
@@ -187,15 +182,3 @@ def _require_room(path: Path) -> None:
             while piece := file.read(1 << 20):
                 fields += sum(piece.count(mark) for mark in b",;\t\n\r")
         require_bytes(path, 2 * size + fields * _FIELD, "its table", "split it, or save it as .npz or .edf")
-
-
-def _delimiter(head: str) -> str:
-    return max(",;\t", key=head.count)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

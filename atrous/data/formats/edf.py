@@ -14,7 +14,7 @@ import numpy as np
 from atrous.data.formats.base import Errors, FileGeometry, Format, LabelDetails, require_room
 from atrous.data.formats.edf_file import read_edf
 from atrous.data.formats.header import Header
-from atrous.data.formats.intervals import Annotations, Interval, nearest_sample, runs
+from atrous.data.formats.intervals import Annotations, Interval, labeled_runs, nearest_sample
 from atrous.data.formats.rates import Channels
 from atrous.data.source import Key, LazySource, span
 
@@ -128,12 +128,12 @@ class EdfFormat(Format):
         like = details.labeled_file("edf")
         if like is None:
             raise ValueError("labels are written as EDF+ beside the recording that they belong to")
-        words = labels if details.names is None else np.array(details.names)[labels]
+        words = details.words(labels)
         with like.open("rb") as file:
             who = file.read(184)[8:].decode("latin-1")
         if not self.has_annotations(like):  # plain EDF has free text there, which EDF+ forbids
             who = NOBODY + who[160:]
-        return encode_annotations(runs(words.astype(str), self.source(like).rate), who)
+        return encode_annotations(labeled_runs(words, self.source(like).rate), who)
 
 
 def encode_annotations(intervals: Sequence[Interval], who: str) -> bytes:

@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from atrous.labels import IGNORE
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -47,6 +49,16 @@ def runs(words: np.ndarray, rate: float) -> list[Interval]:
         return []
     edges = np.concatenate(([0], np.flatnonzero(words[1:] != words[:-1]) + 1, [len(words)]))
     return [Interval(float(a / rate), float(b / rate), str(words[a])) for a, b in pairwise(edges)]
+
+
+def labeled_runs(words: np.ndarray, rate: float) -> list[Interval]:
+    """Return labels `(L,)` as intervals as `runs` does, without those that are void: "" or the number `IGNORE`.
+
+    >>> [(i.start, i.text) for i in labeled_runs(np.array(["a", "", "b"]), 2.0)]
+    [(0.0, 'a'), (1.0, 'b')]
+    """
+    void = "" if words.dtype.kind == "U" else str(IGNORE)
+    return [interval for interval in runs(words.astype(str), rate) if interval.text != void]
 
 
 def nearest_sample(seconds: float, rate: float) -> int:

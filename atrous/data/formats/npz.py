@@ -80,7 +80,7 @@ class NpzFormat(Format):
     def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
         """Return a .npz with the array `label`: the names of the classes where they are known, else numbers."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, label=labels if details.names is None else np.array(details.names)[labels])
+        np.savez_compressed(buffer, label=details.words(labels))
         return buffer.getvalue()
 
 

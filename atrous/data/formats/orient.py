@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -30,6 +31,18 @@ class Turn:
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return the array in that orientation."""
         return np.ascontiguousarray(np.flip(values.transpose(self.order), self.mirrored))
+
+    def back(self, values: np.ndarray) -> np.ndarray:
+        """Return an array in that orientation as it was before; axes in front of those of the turn stay.
+
+        >>> turn, values = Turn((1, 0), (0,)), np.arange(6).reshape(2, 3)
+        >>> np.array_equal(turn.back(turn(values)), values)
+        True
+        """
+        front = values.ndim - len(self.order)
+        places = (*range(front), *(front + self.order.index(axis) for axis in range(len(self.order))))
+        unflipped = np.flip(values, tuple(front + axis for axis in self.mirrored))
+        return np.ascontiguousarray(unflipped.transpose(places))
 
 
 _UPRIGHT = {
@@ -138,3 +151,58 @@ def _affine(grid: MapGrid) -> np.ndarray:
     """The affine `(4, 4)` from the center of the pixel `(column, row, 0, 1)` of a map to its coordinates."""
     a, b, c, d, e, f = grid.transform
     return np.array([[a, b, 0, c + (a + b) / 2], [d, e, 0, f + (d + e) / 2], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+
+
+def axis_codes(affine: Affine | None) -> str:
+    """Return where the axes i, j and k of a volume point: Right or Left, Anterior or Posterior, Superior or Inferior.
+
+    Oblique axes count as the nearest one, so that each letter pair occurs once.
+
+    Args:
+        affine: `(4, 4)`, from the voxel `(i, j, k, 1)` to millimeters in RAS; None, or a singular one, gives "".
+
+    >>> axis_codes(np.eye(4)), axis_codes(np.diag([-1, -1, 1, 1])), axis_codes(None)
+    ('RAS', 'LPS', '')
+    """
+    if affine is None or is_singular(affine):
+        return ""
+    matrix = np.array(affine, float)[:3, :3]
+    cosines = matrix / np.linalg.norm(matrix, axis=0)
+    worlds = max(permutations(range(3)), key=lambda order: sum(abs(cosines[w, axis]) for axis, w in enumerate(order)))
+    return "".join(("RL", "AP", "SI")[w][int(cosines[w, axis] < 0)] for axis, w in enumerate(worlds))
+
+
+def turn_to(codes: str, wanted: str) -> Turn | None:
+    """Return how a volume `(K, J, I)` whose axes i, j, k have these codes gets those that are wanted.
+
+    None if it has them already, or if one of the two is unknown.
+
+    >>> turn_to("LPS", "RAS"), turn_to("RAS", "RAS"), turn_to("", "RAS")
+    (Turn(order=(0, 1, 2), mirrored=(1, 2)), None, None)
+    """
+    if codes == wanted or not codes or not wanted:
+        return None
+    pair = {letter: number for number, letters in enumerate(("RL", "AP", "SI")) for letter in letters}
+    ours, theirs = codes[::-1], wanted[::-1]  # in the order of the axes (K, J, I)
+    order = tuple([pair[letter] for letter in ours].index(pair[letter]) for letter in theirs)
+    return Turn(order, tuple(axis for axis in range(3) if ours[order[axis]] != theirs[axis]))
+
+
+def turned_affine(affine: Affine, turn: Turn, size: Sequence[int]) -> np.ndarray:
+    """Return the affine `(4, 4)` of a turned volume.
+
+    Args:
+        affine: from the voxel `(i, j, k, 1)` of the volume to the world.
+        turn: of its array `(K, J, I)`.
+        size: of that array before it is turned.
+
+    >>> turned_affine(np.diag([-1, 1, 1, 1]), Turn((0, 1, 2), (2,)), (3, 5, 7)).tolist()[0]
+    [1.0, 0.0, 0.0, -6.0]
+    """
+    before, after = np.array(affine, float), np.array(affine, float)
+    for axis, source in enumerate(turn.order):  # of the array: the file counts them the other way
+        column = before[:3, 2 - source]
+        after[:3, 2 - axis] = -column if axis in turn.mirrored else column
+        if axis in turn.mirrored:
+            after[:3, 3] += column * (size[source] - 1)
+    return after

@@ -1,7 +1,7 @@
 """Read files of any known format: images, labels, headers, masks and annotations.
 
 Every function raises `UserError`, which names the file, if the file is missing, damaged, or of an unknown format, or if
-a library that its format needs is not installed.
+a library that its format needs is not installed. A `reader` reads a file in place of the format that its suffix names.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from atrous.data.views import Guarded
 _Result = TypeVar("_Result")
 
 
-def read_image(path: Path | str) -> np.ndarray:
+def read_image(path: Path | str, reader: Format | None = None) -> np.ndarray:
     """Read the values of an image, `(C, *S)`.
 
     uint8, uint16 and float32 are kept; other types become float32. Gray gives `C = 1`. A palette is looked up and gives
@@ -30,19 +30,19 @@ def read_image(path: Path | str) -> np.ndarray:
     Raises:
         UserError: the file is missing, damaged, or of an unknown format.
     """
-    return _read(path, lambda format_, path: format_.image(path))
+    return _read(path, lambda format_, path: format_.image(path), reader)
 
 
-def read_header(path: Path | str) -> Header:
+def read_header(path: Path | str, reader: Format | None = None) -> Header:
     """Read the shape, the type and the metadata of an image or label file, without decoding its values.
 
     Raises:
         UserError: as `read_image`.
     """
-    return _read(path, lambda format_, path: format_.header(path))
+    return _read(path, lambda format_, path: format_.header(path), reader)
 
 
-def open_source(path: Path | str) -> Source:
+def open_source(path: Path | str, reader: Format | None = None) -> Source:
     """Open an image as a source `(C, *S)`, to read only the parts that are sliced.
 
     NIfTI, DICOM, `.npy`, `.zarr`, TIFF, maps, EDF, WFDB and videos are decoded in parts. Other formats cannot be, and
@@ -52,7 +52,7 @@ def open_source(path: Path | str) -> Source:
         UserError: as `read_image`. Slicing raises it too, where damage shows only then.
     """
     path = Path(path)
-    source = _read(path, lambda format_, path: format_.source(path))
+    source = _read(path, lambda format_, path: format_.source(path), reader)
     return source if isinstance(source, np.ndarray) else _on_slicing(path, source)
 
 
@@ -104,7 +104,7 @@ def image_shape(path: Path | str) -> tuple[int, ...]:
     return read_header(path).shape
 
 
-def read_values(path: Path | str) -> np.ndarray:
+def read_values(path: Path | str, reader: Format | None = None) -> np.ndarray:
     """Read the numbers of a label file, `(*S)`; `(3, *S)` if it stores colors and not class numbers.
 
     A file with a palette gives its indices, a gray PNG of 1, 2 or 4 bits the stored numbers, an RGB file whose three
@@ -113,7 +113,7 @@ def read_values(path: Path | str) -> np.ndarray:
     Raises:
         UserError: as `read_image`, or the file stores fractions.
     """
-    values = _read(path, lambda format_, path: format_.values(path))
+    values = _read(path, lambda format_, path: format_.values(path), reader)
     if values.dtype == bool:
         return values.astype(np.uint8)
     if values.dtype.kind == "f":
@@ -124,22 +124,22 @@ def read_values(path: Path | str) -> np.ndarray:
     return values
 
 
-def read_words(path: Path | str) -> np.ndarray | None:
+def read_words(path: Path | str, reader: Format | None = None) -> np.ndarray | None:
     """Read the labels `(L,)` of a recording as strings; None if they are numbers, which `read_values` reads.
 
     Raises:
         UserError: as `read_image`, or the file has no labels.
     """
-    return _read(path, lambda format_, path: format_.words(path))
+    return _read(path, lambda format_, path: format_.words(path), reader)
 
 
-def has_label(path: Path | str) -> bool:
+def has_label(path: Path | str, reader: Format | None = None) -> bool:
     """Return whether a recording holds a label for each sample.
 
     Raises:
         UserError: as `read_image`.
     """
-    return _read(path, lambda format_, path: format_.has_labels(path))
+    return _read(path, lambda format_, path: format_.has_labels(path), reader)
 
 
 def has_signals(path: Path | str) -> bool:
@@ -173,13 +173,13 @@ def read_annotations(path: Path | str, annotator: str) -> Annotations:
     return _read(path, lambda format_, path: format_.annotations(path, annotator))
 
 
-def channel_names(path: Path | str) -> tuple[str, ...] | None:
+def channel_names(path: Path | str, reader: Format | None = None) -> tuple[str, ...] | None:
     """Return the names of the channels of a recording; None if its format has none.
 
     Raises:
         UserError: as `read_image`.
     """
-    return _read(path, lambda format_, path: format_.channel_names(path))
+    return _read(path, lambda format_, path: format_.channel_names(path), reader)
 
 
 def read_label(path: Path | str, palette: Palette | None = None) -> np.ndarray:
@@ -204,10 +204,10 @@ def read_label(path: Path | str, palette: Palette | None = None) -> np.ndarray:
     return gray
 
 
-def _read(path: Path | str, read: Callable[[Format, Path], _Result]) -> _Result:
+def _read(path: Path | str, read: Callable[[Format, Path], _Result], reader: Format | None = None) -> _Result:
     """Call `read` with the format of a file, and turn the errors of its libraries into a `UserError`."""
     path = Path(path)
-    format_ = format_of(path)
+    format_ = reader or format_of(path)
     if not path.exists():
         raise FileFault(path, "no such file", "check the path")
     return guarded(path, suffix_of(path)[1:], format_.errors, lambda: read(format_, path))

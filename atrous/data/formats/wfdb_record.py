@@ -16,7 +16,7 @@ import numpy as np
 
 from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails, require_room
 from atrous.data.formats.header import Header
-from atrous.data.formats.intervals import Annotations, Interval, runs
+from atrous.data.formats.intervals import Annotations, Interval, labeled_runs
 from atrous.data.formats.rates import Channels
 from atrous.data.inside import is_plain_name
 from atrous.errors import UserError
@@ -116,9 +116,10 @@ class WfdbFormat(Format):
         like = details.labeled_file("wfdb")
         if like is None:
             raise ValueError("labels are written as WFDB annotations beside the record that they belong to")
-        words = labels if details.names is None else np.array(details.names)[labels]
+        words = details.words(labels)
         rate = self.source(like).rate
-        intervals = runs(words.astype(str), rate)
+        # wfdb writes no file without an annotation: a pair of parentheses that says nothing stands for none.
+        intervals = labeled_runs(words, rate) or [Interval(0.0, len(words) / rate, "")]
         samples = np.array([[round(i.start * rate), round(i.stop * rate) - 1] for i in intervals], dtype=np.int64)
         with tempfile.TemporaryDirectory() as folder, library(like) as wfdb:
             wfdb.wrann(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from atrous.data.formats import (
     stem,
     suffix_of,
 )
+from atrous.data.formats.column_roles import column_names, require_known
+from atrous.data.formats.columns import CsvFormat, table_reader
 from atrous.data.images import FileImage
 from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of, labeled
@@ -33,7 +36,7 @@ from atrous.labels import IGNORE
 TABLES = 4
 """So many tables beside one image with a mask are recordings, not what is known of it."""
 _LABEL_FIX = {
-    False: "give the column (or array) of labels the name `label`",
+    False: "give the column (or array) of labels the name `label`, or name it in dataset.toml: [columns] label = ...",
     True: "annotate it, or put a CSV of the same name with a column `label` beside it (see docs/signals.md)",
 }
 
@@ -54,7 +57,7 @@ def find_recordings(root: Path, description: Description) -> Layout | None:
     with_labels = [sample for members in samples.values() for sample in members if sample.target is not None]
     if not with_labels:
         read_header(images_alone[0])  # which says so if it cannot be read at all
-        raise UserError(f"{images_alone[0]}: no labels: {_LABEL_FIX[_annotated(images_alone[0])]}")
+        raise UserError(f"{images_alone[0]}: {_no_labels(images_alone[0])}")
     splits, origin = into_splits(samples, description, ({}, ""), any(recordings))
     return Layout(
         name=f"recordings, {' '.join(sorted({sample.image.path.suffix.lower() for sample in with_labels}))}",
@@ -85,6 +88,11 @@ def _outnumber(root: Path, folders: Sequence[Folder], description: Description) 
         except FileFault:
             continue  # no recording, or one whose fault is said when it is read
     return False
+
+
+def _no_labels(path: Path) -> str:
+    named = f" (its columns: {', '.join(column_names(path))})" if suffix_of(path) in CsvFormat.suffixes else ""
+    return f"no labels{named}: {_LABEL_FIX[_annotated(path)]}"
 
 
 def _words_of(sample: Sample) -> tuple[str, ...] | None:
@@ -188,8 +196,12 @@ def read_recordings(root: Path, description: Description) -> dict[str | None, li
             raise FileFault(lone, "it has annotations and no signals, and no recording beside it fits its name", fix)
         if paths:
             found.setdefault(split_of(parts), []).extend(paths)
+    if description.columns is not None:
+        everything = {*partners.values(), *(path for paths in found.values() for path in paths)}
+        tables = [path for path in sorted(everything) if suffix_of(path) in CsvFormat.suffixes]
+        require_known(description.columns, tables, description.file)
     labels = {path: _label(path, partners, description) for paths in found.values() for path in paths}
-    words = _words([label for label in labels.values() if label is not None], description)
+    words = _words([(label, None if label == path else path) for path, label in labels.items() if label], description)
     return {
         split: [_sample(root, path, labels[path], words, description) for path in paths]
         for split, paths in found.items()
@@ -199,14 +211,26 @@ def read_recordings(root: Path, description: Description) -> dict[str | None, li
 def _sample(
     root: Path, path: Path, label: Path | None, words: tuple[str, ...] | None, description: Description
 ) -> Sample:
-    name, image = (path.parent.relative_to(root) / stem(path)).as_posix(), FileImage(path, (), description.channels)
+    name, image = (path.parent.relative_to(root) / stem(path)).as_posix(), _image(path, description)
     target = None
     if label is not None:
         recording = None if label == path else path
         rule = description.annotations
         annotated = AnnotatedRecording(label, rule, words or (), recording) if _annotated(label) else None
-        target = Labels(annotated or LabelTable(label, words), image)
+        target = Labels(annotated or LabelTable(label, words, _label_reader(label, description, recording)), image)
     return Sample(name, image, target, group_of(name, description.groups))
+
+
+def _image(path: Path, description: Description) -> FileImage:
+    return FileImage(path, (), description.channels, reader=table_reader(path, description.columns))
+
+
+def _label_reader(label: Path, description: Description, recording: Path | None) -> CsvFormat | None:
+    """What reads the labels; of a table beside a recording, the rule for channels is not that of the table."""
+    rule = description.columns
+    if rule is not None and recording is not None:
+        rule = replace(rule, channels=None, time=None)
+    return table_reader(label, rule)
 
 
 def _label(path: Path, partners: dict[Path, Path], description: Description) -> Path | None:
@@ -214,23 +238,30 @@ def _label(path: Path, partners: dict[Path, Path], description: Description) -> 
     if path in partners:
         return partners[path]
     try:
-        labeled = is_labeled(path, description.annotations) if _annotated(path) else has_label(path)
+        labeled = is_labeled(path, description.annotations) if _annotated(path) else _has_label(path, description)
     except FileFault:
         return path  # said of this file when it is read as a sample
     return path if labeled else None
+
+
+def _has_label(path: Path, description: Description) -> bool:
+    return has_label(path, table_reader(path, description.columns))
 
 
 def _annotated(path: Path | None) -> bool:
     return path is not None and suffix_of(path) in ANNOTATED_SUFFIXES
 
 
-def _words(labels: list[Path], description: Description) -> tuple[str, ...] | None:
-    """Labels in label order, None where they are numbers."""
+def _words(labels: list[tuple[Path, Path | None]], description: Description) -> tuple[str, ...] | None:
+    """Labels in label order, None where they are numbers; each file of labels with the recording that it is beside."""
     seen: set[str] = set()
     numbers: Path | None = None
-    for path in labels:
+    for path, recording in labels:
         try:
-            words = annotated_words(path, description.annotations) if _annotated(path) else read_words(path)
+            if _annotated(path):
+                words = annotated_words(path, description.annotations)
+            else:
+                words = read_words(path, _label_reader(path, description, recording))
         except FileFault:
             continue  # said of this file when it is read as a sample
         if words is None:

@@ -1,11 +1,12 @@
 """The table of layouts, and the way from a folder to the one that fits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from atrous.data.description import Description
-from atrous.data.formats import FileFault
+from atrous.data.formats import SIGNAL_SUFFIXES, FileFault, suffix_of
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.dicom import find_series
@@ -16,6 +17,7 @@ from atrous.data.layouts.nnunet import find_cases
 from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.strays import strays
 from atrous.data.layouts.videos import find_videos
+from atrous.data.preprocess import positions
 from atrous.data.sample import Sample
 from atrous.data.targets.instances import as_instances
 from atrous.errors import UserError
@@ -76,14 +78,34 @@ def find_layout(root: Path, description: Description) -> Layout:
 
 def _completed(layout: Layout, description: Description) -> Layout:
     """A layout whose images know the names by which their channels are found, and their values for no data."""
-    names = description.channel_names or layout.channel_names or _first_names(layout)
-    splits = {
-        split: tuple(_informed(sample, names or (), description.nodata) for sample in samples)
-        for split, samples in layout.splits.items()
-    }
+    said, first = description.channel_names or layout.channel_names, _first_names(layout)
+    names = said or first or ()
+    known = {"channel_names": names, "nodata": description.nodata, "renames": not _used(layout, names)}
+    if not said and first:
+        known["named_by"] = "other files of the data set have"
+    elif said and first and known["renames"] and len(first) == len(said) and _are_recordings(layout):
+        # dataset.toml gives new names to the channels of the first recording: in the others they may have other places
+        known |= {"channel_names": first, "renames": False, "named_by": "other files of the data set have"}
+    splits = {split: tuple(_informed(one, known) for one in samples) for split, samples in layout.splits.items()}
     if (description.task or layout.task) == "instances":
         splits = {split: tuple(_with_instances(sample) for sample in samples) for split, samples in splits.items()}
-    return replace(layout, channel_names=names, splits=splits)
+    return replace(layout, channel_names=names or None, splits=splits)
+
+
+def _are_recordings(layout: Layout) -> bool:
+    return all(suffix_of(one.image.path) in SIGNAL_SUFFIXES for samples in layout.splits.values() for one in samples)
+
+
+def _used(layout: Layout, names: Sequence[str]) -> bool:
+    """Whether a recording has one of these names: others, which have none of them, are then of other channels."""
+    for sample in (sample for samples in layout.splits.values() for sample in samples):
+        if names and suffix_of(sample.image.path) in SIGNAL_SUFFIXES:
+            try:
+                if any(positions(sample.image.stored_names(), (name,)) is not None for name in names):
+                    return True
+            except FileFault:
+                continue  # the check reports it with this sample
+    return False
 
 
 def _with_instances(sample: Sample) -> Sample:
@@ -101,8 +123,8 @@ def _first_names(layout: Layout) -> tuple[str, ...] | None:
     return None
 
 
-def _informed(sample: Sample, names: tuple[str, ...], nodata: tuple[float, ...]) -> Sample:
+def _informed(sample: Sample, known: dict[str, Any]) -> Sample:
     image = sample.image
     if not isinstance(image, FileImage):
         return sample
-    return replace(sample, image=replace(image, channel_names=() if image.more else names, nodata=nodata))
+    return replace(sample, image=replace(image, **(known | ({"channel_names": ()} if image.more else {}))))

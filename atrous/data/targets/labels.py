@@ -9,7 +9,7 @@ import numpy as np
 
 from atrous.color import VOID, Palette
 from atrous.data.coding import Coding, value_counts
-from atrous.data.formats import FileFault, Header, read_header, read_values, read_words
+from atrous.data.formats import FileFault, Format, Header, read_header, read_values, read_words
 from atrous.data.guess import listing
 from atrous.data.images import SampleImage
 from atrous.data.problems import Problem
@@ -62,20 +62,22 @@ class LabelTable:
     Attributes:
         path: the table, often the recording itself.
         words: the words in label order; None where the labels are numbers.
+        reader: as `FileImage.reader`.
     """
 
     path: Path
     words: tuple[str, ...] | None
+    reader: Format | None = None
 
     def header(self) -> Header:
         """See `LabelReader.header`."""
-        return read_header(self.path)
+        return read_header(self.path, self.reader)
 
     def values(self, color_expected: bool) -> tuple[np.ndarray, bool]:
         """See `LabelReader.values`: words become their positions in `words`; what has no label is `IGNORE`."""
         if self.words is None:
-            return read_values(self.path), False
-        labels = read_words(self.path)
+            return read_values(self.path, self.reader), False
+        labels = read_words(self.path, self.reader)
         if labels is None:
             raise FileFault(self.path, "its labels are numbers, those of other files are words", "make them alike")
         position = {word: place for place, word in enumerate(self.words)} | {"": IGNORE}
@@ -174,12 +176,9 @@ class Labels(Target):
 
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: positions per file value, those that count for nothing left out."""
-        header = self.reader.header()
         values, colored = self.reader.values(color_expected)
-        scanned = TargetScan(header, values.shape, colored=colored)
-        inside: np.ndarray | None = None
-        if self.region is not None:
-            inside = self._region(values.shape) != 0
+        scanned = TargetScan(self.reader.header(), values.shape, colored=colored)
+        inside = None if self.region is None else self._region(values.shape) != 0
         if valid is not None and valid.shape == values.shape:
             inside = valid if inside is None else inside & valid
         if (unlabeled := self.reader.unlabeled()) is not None:

@@ -11,7 +11,7 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from PIL import Image, ImageOps
 
 from atrous.data.formats import Header, MapGrid, read_header, read_values
-from atrous.data.formats.orient import turn_between, turn_onto, upright
+from atrous.data.formats.orient import axis_codes, turn_between, turn_onto, turn_to, turned_affine, upright
 from atrous.data.source import Turned
 
 OBLIQUE = np.array([[0.7, -0.2, 0.1, 7], [0.2, 0.7, 0.3, -3], [-0.1, -0.2, 2.4, 11], [0, 0, 0, 1]])
@@ -29,6 +29,28 @@ def test_every_turn_is_undone(order, signs):
         assert turn is None
     else:
         np.testing.assert_array_equal(turn(stored.T), data.T)
+
+
+@given(st.permutations([0, 1, 2]), st.lists(st.sampled_from([-1, 1]), min_size=3, max_size=3))
+def test_a_volume_is_brought_to_the_wanted_axes_and_back(order, signs):
+    data = np.random.default_rng(0).integers(0, 99, (3, 4, 5))
+    ornt = np.array(list(zip(order, signs, strict=True)))
+    stored, affine = apply_orientation(data, ornt), OBLIQUE @ inv_ornt_aff(ornt, data.shape)
+    codes, wanted = axis_codes(affine), axis_codes(OBLIQUE)
+    assert (tuple(codes), tuple(wanted)) == (nibabel.aff2axcodes(affine), nibabel.aff2axcodes(OBLIQUE))
+    turn = turn_to(codes, wanted)
+    if codes == wanted:
+        assert turn is None
+        return
+    np.testing.assert_array_equal(turn(stored.T), data.T)
+    np.testing.assert_allclose(turned_affine(affine, turn, stored.T.shape), OBLIQUE, atol=1e-12)
+    np.testing.assert_array_equal(turn.back(data.T), stored.T)
+    np.testing.assert_array_equal(turn.back(np.stack([data.T, -data.T])), np.stack([stored.T, -stored.T]))
+
+
+def test_an_unknown_orientation_turns_nothing():
+    assert axis_codes(None) == axis_codes(np.zeros((4, 4))) == ""
+    assert turn_to("", "RAS") is turn_to("LPS", "") is None
 
 
 @pytest.mark.parametrize("wrong", ["shifted", "turned", "finer"])

@@ -11,7 +11,7 @@ from atrous.data.dataset import open_dataset
 from atrous.data.formats import read_header, read_image, read_values, read_words, write_label
 from atrous.errors import UserError
 from atrous.verbs.check import check
-from tests.data.formats.recordings import write_edf, write_edf_signals
+from tests.data.formats.recordings import annotate_record, write_edf, write_edf_signals, write_record
 
 RNG = np.random.default_rng(0)
 WORDS = np.array(["na", "p", "qrs", "t"])
@@ -44,6 +44,49 @@ def test_undeclared_classes_are_sorted_and_empty_labels_are_void(tmp_path):
     dataset = open_dataset(tmp_path)
     assert dataset.classes == ("a", "b")
     assert dataset.samples[0].target.read().tolist() == [1, 0, 255, 1]
+
+
+def test_missing_labels_are_void_and_no_class(tmp_path):
+    for i in range(5):
+        table(tmp_path / f"words/{i}.csv", 6, labels=["b", "NaN", "NA", "", "a", "N/A"])
+        table(tmp_path / f"numbers/{i}.csv", 6, labels=["nan", "1", "0", "NA", "", "1"])
+    words, numbers = open_dataset(tmp_path / "words"), open_dataset(tmp_path / "numbers")
+    assert words.classes == ("a", "b")
+    assert words.samples[0].target.read().tolist() == [1, 255, 255, 255, 0, 255]
+    assert numbers.classes == ("class 0", "class 1")
+    assert numbers.samples[0].target.read().tolist() == [255, 1, 0, 255, 255, 1]
+
+
+def test_a_description_says_what_the_columns_are(tmp_path):
+    rows = "\n".join(f"2020-01-01T00:00:0{i},{i},{i % 2},{i * 2},{'rw'[i % 2]},north" for i in range(8))
+    for case in range(5):
+        (tmp_path / f"{case}.csv").write_text(f"when,x,y,z,doing,site\n{rows}\n")
+    with pytest.raises(
+        UserError, match=r"no labels \(its columns: when, x, y, z, doing, site\)|'doing' is not numeric"
+    ):
+        open_dataset(tmp_path)
+    (tmp_path / "dataset.toml").write_text(
+        '[columns]\nlabel = "doing"\ntime = "when"\nchannels = ["z", "x"]\nignore = ["site"]\n'
+    )
+    found = check(tmp_path)
+    assert "columns  time when; channels z, x; label doing; no role y, site\n" in found.text()
+    assert found.to_dict()["columns"] == "time when; channels z, x; label doing; no role y, site"
+    assert "rate     1 Hz" in found.text()
+    assert found.dataset.classes == ("r", "w")
+    np.testing.assert_array_equal(found.dataset.samples[0].image.load()[:, 3], [6, 3])
+    (tmp_path / "dataset.toml").write_text('[columns]\nlabel = "doin"\n')
+    with pytest.raises(
+        UserError, match=r"dataset.toml: \[columns\] names 'doin', which no table has: did you mean 'doing'"
+    ):
+        open_dataset(tmp_path)
+
+
+def test_tables_with_other_columns_are_named(tmp_path):
+    for case in range(4):
+        (tmp_path / f"{case}.csv").write_text("time,x,y,z,label\n0,1,2,3,a\n1,2,3,4,b\n")
+    (tmp_path / "9.csv").write_text("T,x,y,z,label\n3,1,2,3,a\n1,2,3,4,b\n")
+    line = "columns  time time; channels x, y, z; label label (9.csv otherwise: channels T, x, y, z; label label)"
+    assert line in check(tmp_path).text()
 
 
 def test_numbers_are_classes_as_in_masks(tmp_path):
@@ -154,7 +197,10 @@ def test_a_broken_recording_among_good_ones_is_listed(tmp_path):
 
 def test_a_folder_without_labels_says_so(tmp_path):
     (tmp_path / "a.csv").write_text("index,x\n1,2\n")
-    with pytest.raises(UserError, match="no labels: give the column"):
+    with pytest.raises(
+        UserError,
+        match=r"no labels \(its columns: index, x\): give the column .* or name it in dataset.toml: \[columns\] label",
+    ):
         open_dataset(tmp_path)
 
 
@@ -242,3 +288,52 @@ def test_a_data_set_in_which_no_recording_can_be_read_is_named(tmp_path):
         (tmp_path / f"{number}.edf").write_bytes(b"0       " + bytes(300))
     with pytest.raises(UserError, match=r"\d.edf: cannot be read"):
         check(tmp_path)
+
+
+def leads(folder, names_of_each):
+    """WFDB records of several lengths whose leads have these names; a lead holds the number of its name plus time."""
+    known = sorted({name for names in names_of_each for name in names})
+    for case, names in enumerate(names_of_each):
+        length = 40 + 10 * case
+        values = np.array([known.index(name) + np.arange(length) / 1000 for name in names])
+        write_record(folder / f"r{case}.hea", values, 100, names)
+        annotate_record(folder / f"r{case}.hea", [0, length // 2], "++", ["(N", "(AFIB"])
+    return known
+
+
+def test_leads_are_found_by_their_names_in_any_order_and_among_more(tmp_path):
+    known = leads(tmp_path, [("I", "II"), ("II", "I"), ("V1", "I", "aVR", "II"), ("I", "II"), ("II", "V1", "I")])
+    found = check(tmp_path)
+    assert found.ok
+    assert found.fingerprint.channel_names == ("I", "II")
+    assert (found.fingerprint.sizes.min, found.fingerprint.sizes.max) == ((40,), (80,))
+    for sample in found.dataset.samples:
+        np.testing.assert_allclose(sample.image.load()[:, 0], [known.index("I"), known.index("II")], atol=1e-3)
+
+
+def test_a_missing_lead_is_refused_with_file_and_name(tmp_path):
+    leads(tmp_path, [("I", "II", "V1"), ("I", "II"), ("V1", "II", "I"), ("I", "II", "V1"), ("I", "V1", "II")])
+    (fault,) = check(tmp_path).errors
+    assert fault.line() == (
+        "r1.hea: its channels are I, II, but other files of the data set have I, II, V1: "
+        'export V1 too, or write channels = ["I", "II"] in dataset.toml'
+    )
+    (tmp_path / "dataset.toml").write_text('channels = ["I", "II"]')
+    assert check(tmp_path).ok
+
+
+def test_other_leads_are_not_taken_for_those_of_the_data_set(tmp_path):
+    leads(tmp_path, [("I", "II"), ("V1", "V2"), ("I", "II"), ("I", "II"), ("I", "II")])
+    for toml in ("", 'channels = ["I", "II"]'):
+        (tmp_path / "dataset.toml").write_text(toml)
+        (fault,) = check(tmp_path).errors
+        assert fault.line().startswith("r1.hea: its channels are V1, V2, but ")
+
+
+def test_new_names_for_leads_follow_the_first_recording(tmp_path):
+    leads(tmp_path, [("I", "II"), ("II", "I"), ("I", "II"), ("II", "I"), ("I", "II")])
+    (tmp_path / "dataset.toml").write_text('channels = ["left", "right"]')
+    found = check(tmp_path)
+    assert found.dataset.channel_names == ("left", "right")
+    for sample in found.dataset.samples:
+        np.testing.assert_allclose(sample.image.load()[:, 0], [0, 1], atol=1e-3)
