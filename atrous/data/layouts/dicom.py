@@ -44,8 +44,10 @@ def find_series(root: Path, description: Description) -> Layout | None:
     """
     folders = read_folders(root, description.images, description.masks)
     pictures = [folder for folder in folders if not holds_volumes(folder)]
-    if pictures and description.kind is None and not images_are_few(pictures, len(_walk(root)[0]), description):
-        return None
+    if pictures and description.kind is None:
+        count = len(_walk(root)[0])
+        if not count or not images_are_few(pictures, count, description):
+            return None
     series = read_series(root, description)
     if series is None:
         return None

@@ -38,7 +38,8 @@ def divide(folders: Sequence[Folder], description: Description) -> list[Folder]:
             divided.append(folder)
             continue
         masks = tuple(path for path in folder.files if is_mask(path, description.mask_suffix))
-        images = tuple(path for path in folder.files if path not in set(masks))
+        among = set(masks)
+        images = tuple(path for path in folder.files if path not in among)
         if masks and images and masks_of(map(stem, images), map(stem, masks)).of_image:
             divided += [replace(folder, role="image", files=images), replace(folder, role="label", files=masks)]
         else:

@@ -78,7 +78,7 @@ def read_videos(root: Path, description: Description) -> Videos | None:
     masks = {folder.group: folder for folder in folders if folder.role == "label"}
     if not description.video:
         labeled_movies = [p for p in movies if _masks_of(_group(root, p), split_of(_parts(root, p)), masks)]
-        if sequences or (not labeled_movies and holds_others(root, folders, description)):
+        if movies and (sequences or (not labeled_movies and holds_others(root, folders, description))):
             movies = labeled_movies  # a video that lies beside images is not part of the data
         sequences = _numbered_sequences(sequences, folders)
         _require_evidence(root, sequences)
