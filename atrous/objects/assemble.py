@@ -124,3 +124,21 @@ def tabulate(kept: Candidates, sums: ObjectSums, spacing: Sequence[float]) -> Ob
     chosen = kept.take(order)
     table = {"number": numbers[order], "class": chosen.classes, "score": chosen.scores, **columns}
     return Objects(chosen, table)
+
+
+def measured_again(objects: Objects, labels: Store, spacing: Sequence[float] | None, rows: int = 256) -> Objects:
+    """Number and measure the objects of a label image that was brought to another grid.
+
+    Args:
+        objects: what was decoded on the first grid.
+        labels: their numbers `(*S)` on the other grid; they are replaced by the ranks of the first positions there.
+        spacing: distance of positions on the other grid along each axis; 1 if None.
+        rows: rows of the first axis that are read at a time.
+    """
+    grid, kept = tuple(int(n) for n in labels.shape), objects.candidates
+    sums = ObjectSums.none(np.zeros((len(kept), len(grid)), np.int64))
+    for region in strips(grid, rows):
+        sums.add(np.asarray(labels[region]), region, grid)
+    for region in strips(grid, rows):
+        labels[region] = renumbered(np.asarray(labels[region]), sums.numbers())
+    return tabulate(kept, sums, spacing or (1.0,) * len(grid))

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from atrous.color import default_palette
-from atrous.data.grid import restore
 from atrous.prediction.inputs import Opened
 from atrous.report.pictures import resized, to_rgb
 
@@ -58,10 +56,7 @@ class ObjectPrediction:
         plane = busiest_plane(numbers)
         image: Any = np.zeros((1, *numbers.shape), np.uint8)
         if self.image is not None:
-            opened = self.image()
-            image = opened.source
-            if opened.resampled:
-                image = restore(torch.from_numpy(np.asarray(image[...], np.float32)), opened.size).numpy()
+            image = self.image().image_on_file()
         return resized(outlined(np.asarray(image[(slice(None), *plane)]), numbers[plane]), SHOWN)
 
     def _repr_png_(self) -> bytes:

@@ -119,6 +119,12 @@ class Opened:
         make_void(found, self.valid)
         return found if self.turn is None else self.turn.back(found)
 
+    def numbers_on_file(self, numbers: np.ndarray) -> np.ndarray:
+        """Return numbers of objects `(*S)` of the network's grid on that of the file, 0 where the file has no data."""
+        found = resample_label(numbers, self.size)
+        make_void(found, self.valid, 0)
+        return found if self.turn is None else np.ascontiguousarray(self.turn.back(found))
+
     def maps_on_file(self, maps: np.ndarray) -> np.ndarray:
         """Return probabilities `(K, *S)` of the network's grid on that of the file, NaN where it has no data."""
         found = restore(torch.from_numpy(maps), self.size).numpy()

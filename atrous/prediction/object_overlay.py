@@ -4,10 +4,8 @@ import math
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
-from atrous.data.grid import restore
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.prediction.found import busiest_plane, outlined
@@ -45,9 +43,7 @@ class ObjectOverlay(Output):
     def finish(self) -> None:
         """Draw the picture."""
         assert self._opened is not None
-        numbers, image = self._objects.numbers(), self._opened.source
-        if self._opened.resampled:
-            image = restore(torch.from_numpy(np.asarray(image[...], np.float32)), self._opened.size).numpy()
+        numbers, image = self._objects.numbers(), self._opened.image_on_file()
         plane = busiest_plane(numbers)
         size = numbers.shape[-2:]
         step = max(1, math.ceil(math.sqrt(math.prod(size) / LARGEST)))

@@ -1,4 +1,4 @@
-"""The table of the objects of an input: one row for each, in units of the spacing."""
+"""The objects of an input on the grid of its file, and their table: a row for each, in units of the spacing."""
 
 import csv
 import io
@@ -10,8 +10,9 @@ import numpy as np
 
 from atrous.data.source import Source
 from atrous.files import replacing
-from atrous.objects.assemble import Objects, strips
+from atrous.objects.assemble import Objects, assemble, measured_again, strips
 from atrous.prediction.inputs import Opened
+from atrous.tasks.task import ObjectTask
 
 AXES = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
 SIZE = {1: "length", 2: "area", 3: "volume"}
@@ -70,11 +71,30 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
         beside.write_text(text.getvalue(), encoding="utf-8")
 
 
-def working_spacing(opened: Opened) -> tuple[float, ...] | None:
-    """Return the distance of positions of the grid that the network works on, per axis; None if the file says none."""
-    if opened.spacing is None:
-        return None
-    return tuple(
-        step * size / worked_on
-        for step, size, worked_on in zip(opened.spacing, opened.size, opened.source.shape[1:], strict=True)
-    )
+def decode_input(maps: Any, task: ObjectTask, opened: Opened, labels: Any) -> tuple[Objects, Any]:
+    """Decode the dense maps of an input into objects on the grid of its file.
+
+    Args:
+        maps: `(K, *S)` on the grid that the network works on; positions without data are changed to none.
+        task: what the maps mean.
+        opened: the input.
+        labels: an array `(*S)` that takes the numbers of the objects, on the same grid.
+
+    Returns:
+        The objects, in units of the file's spacing, and their numbers on the grid of the file.
+    """
+    if not opened.regridded:
+        if opened.valid is not None:
+            _clear(maps, opened.valid)
+        return assemble(maps, task.decoder, labels, rows=ROWS, spacing=opened.spacing), labels
+    objects = assemble(maps, task.decoder, labels, rows=ROWS)
+    on_file = opened.numbers_on_file(np.asarray(labels[...]))
+    return measured_again(objects, on_file, opened.spacing), on_file
+
+
+def _clear(maps: Any, valid: Source) -> None:
+    """No object lies where the image has no data."""
+    for region in strips(maps.shape[1:], ROWS):
+        part = np.array(maps[(slice(0, 1), *region)])
+        part[:, ~np.asarray(valid[region])] = 0
+        maps[(slice(0, 1), *region)] = part

@@ -8,17 +8,12 @@ import numpy as np
 from atrous.data.formats import check_like, open_labels, open_source, stem
 from atrous.data.formats.npy import create_memmap
 from atrous.data.formats.writing import LabelSink
-from atrous.data.grid import resample_label
-from atrous.errors import UserError
 from atrous.files import remove
-from atrous.objects.assemble import Objects, assemble, strips
+from atrous.objects.assemble import Objects
 from atrous.prediction.inputs import Input, Opened
-from atrous.prediction.object_table import table_of, working_spacing, write_table
+from atrous.prediction.object_table import decode_input, table_of, write_table
 from atrous.prediction.output import Output, part_path
 from atrous.tasks.task import ObjectTask
-
-ROWS = 256
-"""Rows of the first axis that are decoded at a time."""
 
 
 class ObjectFiles(Output):
@@ -66,18 +61,13 @@ class ObjectFiles(Output):
         """Decode the objects."""
         assert self._opened is not None
         opened, path = self._opened, self.paths[0]
-        if opened.valid is not None:
-            self._clear_missing(opened)
         labels = open_labels(path, self._maps.shape[1:], on_disk=self._streamed, anew=True, dtype=np.uint32)
-        self._objects = assemble(
-            self._maps, self._task.decoder, labels.array, rows=ROWS, spacing=working_spacing(opened)
-        )
+        self._objects, on_file = decode_input(self._maps, self._task, opened, labels.array)
         self._maps = None
         remove(self._scratch)
-        if opened.resampled:
-            on_file_grid = resample_label(np.asarray(labels.array[...]), opened.size)
+        if opened.regridded:
             labels.discard()
-            labels = LabelSink(path, on_file_grid, None)
+            labels = LabelSink(path, on_file, None)
         self._written = labels
 
     def numbers(self) -> Any:
@@ -99,17 +89,6 @@ class ObjectFiles(Output):
         self._maps = self._written = None
         remove(self._scratch)
         remove(part_path(self.paths[0]))
-
-    def _clear_missing(self, opened: Opened) -> None:
-        """No object lies where the image has no data."""
-        if opened.resampled:
-            raise UserError(f"{self._like}: has positions without data and another spacing than the training data")
-        assert opened.valid is not None
-        for region in strips(self._maps.shape[1:], ROWS):
-            missing = ~np.asarray(opened.valid[region])
-            part = np.array(self._maps[(slice(0, 1), *region)])
-            part[:, missing] = 0
-            self._maps[(slice(0, 1), *region)] = part
 
     @property
     def _scratch(self) -> Path:

@@ -23,11 +23,10 @@ from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.geometry.plan import StreamPlan
 from atrous.nn.blocks import Normalize
-from atrous.objects.assemble import assemble
 from atrous.prediction.arrays import array_source, channel_names, in_data_array, is_data_array, open_array
 from atrous.prediction.found import ObjectPrediction
 from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
-from atrous.prediction.object_table import table_of, working_spacing
+from atrous.prediction.object_table import decode_input, table_of
 from atrous.prediction.result import Prediction
 from atrous.recipe.build import build_expected, build_preparation
 from atrous.recipe.run import Run, open_run
@@ -173,15 +172,11 @@ class Predictor:
         size = tuple(opened.source.shape[1:])
         maps, numbers = np.empty((task.out_channels, *size), np.float32), np.empty(size, np.uint32)
         self.write(opened.source, probabilities=maps)
-        if opened.valid is not None and not opened.resampled:
-            maps[0][~np.asarray(opened.valid[...])] = 0
-        objects = assemble(maps, task.decoder, numbers, spacing=working_spacing(opened))
-        numbers = resample_label(numbers, opened.size)
-        ndim, sums = numbers.ndim, objects.table
-        factor = np.array(opened.size) / np.array(size)
-        step = np.array(working_spacing(opened) or (1.0,) * ndim) / factor
-        boxes = [sums[f"{end}_{axis}"] / step[axis] for end in ("start", "stop") for axis in range(ndim)]
-        points = [sums[f"centroid_{axis}"] / step[axis] for axis in range(ndim)]
+        objects, numbers = decode_input(maps, task, opened, numbers)
+        ndim, columns = numbers.ndim, objects.table
+        step = opened.spacing or (1.0,) * ndim
+        boxes = [columns[f"{end}_{axis}"] / step[axis] for end in ("start", "stop") for axis in range(ndim)]
+        points = [columns[f"centroid_{axis}"] / step[axis] for axis in range(ndim)]
         return ObjectPrediction(
             numbers, objects.candidates.classes, objects.candidates.scores, np.stack(boxes, axis=1),
             np.stack(points, axis=1), table_of(objects, numbers, []), opener,
