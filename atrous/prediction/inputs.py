@@ -23,6 +23,7 @@ from atrous.data.formats import (
     open_source,
     open_valid,
     read_header,
+    read_pyramid,
     stem,
     suffix_of,
 )
@@ -155,8 +156,11 @@ def open_input(
     Raises:
         UserError: a file cannot be read, or the channels do not fit the network.
     """
-    slide = open_slide(item.path, expected.spacing) if len(item.files) == 1 else None
-    source, header, level = slide or (open_source(item.path), read_header(item.path), "")
+    levels = read_pyramid(item.path) if len(item.files) == 1 else ()
+    if levels:
+        source, header, level = open_slide(item.path, levels, expected.spacing)
+    else:
+        source, header, level = open_source(item.path), read_header(item.path), ""
     if len(item.files) > 1:
         try:
             source = Stacked([source, *(open_source(path) for path in item.files[1:])])
@@ -170,7 +174,8 @@ def open_input(
     masks = [mask for path in item.files if (mask := open_valid(path)) is not None]
     opened = prepared(source, expected.preparation(preparation, header.spacing), header.spacing, masks)
     told = [*renamed(names, expected.channels.names), *expected.differences(source, header.spacing, preparation)]
-    return replace(opened, differences=tuple(line for line in (header.unread_text, level, *told) if line))
+    unread = header.unread_text if header.unread else ""
+    return replace(opened, differences=tuple(line for line in (unread, level, *told) if line))
 
 
 def open_sequences(path: Path, tracks: Sequence[str] = ()) -> Iterator[Opened]:
