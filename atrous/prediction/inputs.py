@@ -25,6 +25,7 @@ from atrous.data.formats import (
     open_source,
     open_valid,
     read_header,
+    read_pyramid,
     stem,
     suffix_of,
 )
@@ -197,8 +198,11 @@ def open_input(
         UserError: a file cannot be read, or the channels do not fit the network.
     """
     reader = reader_like(item.path, expected.channels.names, expected.time_column)
-    slide = open_slide(item.path, expected.spacing) if len(item.files) == 1 else None
-    source, header, level = slide or (open_source(item.path, reader), read_header(item.path, reader), "")
+    levels = read_pyramid(item.path) if len(item.files) == 1 else ()
+    if levels:
+        source, header, level = open_slide(item.path, levels, expected.spacing)
+    else:
+        source, header, level = open_source(item.path, reader), read_header(item.path, reader), ""
     if len(item.files) > 1:
         sources = [source, *(open_source(path) for path in item.files[1:])]
         source = Stacked(on_first_grid(sources, [header, *map(read_header, item.files[1:])], item.files))
@@ -214,7 +218,8 @@ def open_input(
         masks[:] = [Turned(mask, turn.order, turn.mirrored) for mask in masks]
         spacing = None if spacing is None else tuple(spacing[axis] for axis in turn.order)
     opened = prepared(source, expected.preparation(preparation, spacing), spacing, masks)
-    told = [header.unread_text, level, *renamed(names, expected.channels.names), *expected.turned(header.affine)]
+    unread = header.unread_text if header.unread else ""
+    told = [unread, level, *renamed(names, expected.channels.names), *expected.turned(header.affine)]
     told += expected.differences(source, spacing, preparation)
     return replace(opened, spacing=header.spacing, differences=tuple(line for line in told if line), turn=turn)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from atrous.data.formats import Header, open_level, read_pyramid
+from atrous.data.formats import Header, open_level
 from atrous.data.preprocess import SPACINGS_DIFFER
 from atrous.data.resized import Resized
 from atrous.data.source import Source
@@ -14,22 +14,20 @@ NEAR = 1.02
 """Levels whose pixels are within this factor of the training data's are said to be alike."""
 
 
-def open_slide(path: Path, spacing: Sequence[float]) -> tuple[Source, Header, str] | None:
-    """Open a slide at the resolution of the training data; None for images of one resolution.
+def open_slide(path: Path, levels: Sequence[Header], spacing: Sequence[float]) -> tuple[Source, Header, str]:
+    """Open a slide at the resolution of the training data.
 
     The level whose pixels are nearest in size is read, if it is within a factor of 1.25. Else the next finer level is
     resampled as it is read. A slide that is coarser than the training data is read at its finest level.
 
     Args:
         path: the slide.
+        levels: header of each level, from `read_pyramid`.
         spacing: distance of neighboring pixels in the training data, per axis, in micrometers; empty where unknown.
 
     Returns:
         The source `(C, H, W)`, its header, and what was chosen, in one line; "" where there was no choice.
     """
-    levels = read_pyramid(path)
-    if not levels:
-        return None
     finest = levels[0]
     if finest.spacing is None or len(spacing) != 2:
         missing = "the training data do not say" if finest.spacing is not None else "the slide does not say"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from atrous.data.formats import open_level, read_header, read_image, read_level, read_values
+from atrous.data.formats import open_level, read_header, read_image, read_level, read_pyramid, read_values
 from atrous.data.resized import Resized
 from atrous.prediction.jobs import find_jobs, run_jobs
 from atrous.prediction.predictor import load
@@ -28,7 +28,7 @@ PIXELS = np.random.default_rng(0).integers(0, 255, (256, 320, 3)).astype(np.uint
 )
 def test_the_level_that_fits_the_training_data(tmp_path, wanted, level, line):
     path = write_svs(tmp_path / "a.svs", PIXELS, factors=(1, 4, 8))
-    source, header, said = open_slide(path, (wanted, wanted))
+    source, header, said = open_slide(path, read_pyramid(path), (wanted, wanted))
     np.testing.assert_array_equal(source[...], open_level(path, level)[...])
     assert header.spacing == pytest.approx((0.25 * (1, 4, 8)[level],) * 2)
     assert said == line
@@ -36,7 +36,7 @@ def test_the_level_that_fits_the_training_data(tmp_path, wanted, level, line):
 
 def test_between_levels_the_finer_one_is_resampled(tmp_path):
     path = write_svs(tmp_path / "a.svs", PIXELS, factors=(1, 4))
-    source, header, said = open_slide(path, (0.5, 0.5))
+    source, header, said = open_slide(path, read_pyramid(path), (0.5, 0.5))
     assert said == "level 0 of 2 (0.25 µm per pixel) is resampled to 0.5 µm, as the training data"
     np.testing.assert_array_equal(source[...], Resized(read_image(path), (128, 160))[...])
     assert header.size == (128, 160)
@@ -45,16 +45,16 @@ def test_between_levels_the_finer_one_is_resampled(tmp_path):
 
 def test_without_a_resolution_the_finest_level_is_read_and_that_is_said(tmp_path):
     path = write_svs(tmp_path / "a.svs", PIXELS)
-    _, header, said = open_slide(path, ())
+    _, header, said = open_slide(path, read_pyramid(path), ())
     assert header.size == (256, 320)
     assert said.startswith("its finest level is read: the training data do not say how far apart pixels are")
     path = write_svs(tmp_path / "b.svs", PIXELS, mpp=None)
-    assert "the slide does not say" in open_slide(path, (0.5, 0.5))[2]
+    assert "the slide does not say" in open_slide(path, read_pyramid(path), (0.5, 0.5))[2]
 
 
 def test_other_images_have_no_levels(tmp_path):
     np.save(tmp_path / "a.npy", PIXELS)
-    assert open_slide(tmp_path / "a.npy", (1.0, 1.0)) is None
+    assert read_pyramid(tmp_path / "a.npy") == ()
 
 
 def test_a_slide_is_labeled_at_the_level_that_fits(trained, tmp_path):
