@@ -14,7 +14,9 @@ from atrous.prediction.inputs import prepared
 SIGNAL = np.random.default_rng(0).normal(size=(3, 997)).astype(np.float32)
 
 
-@given(st.integers(100, 1500), st.lists(st.integers(-1600, 1600), min_size=2, max_size=2), st.sampled_from([1, 2, 7, -3]))
+@given(
+    st.integers(100, 1500), st.lists(st.integers(-1600, 1600), min_size=2, max_size=2), st.sampled_from([1, 2, 7, -3])
+)
 @settings(deadline=None, max_examples=30)
 def test_windows_hold_the_very_numbers_of_the_whole(length, ends, step):
     source = Resampled(SIGNAL, length)
