@@ -6,7 +6,7 @@ value to name, channels named by `channel_names` or `modality`, files with or wi
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Cases:
         ignore: file values of the label named `ignore`.
         channels: names of the channels.
         labels_alone: label files without an image.
+        incomplete: files of test cases that have no label and lack a channel.
         listed: names of train and val in fold 0 of `splits_final.json`, where there is one.
     """
 
@@ -46,6 +47,7 @@ class Cases:
     ignore: tuple[int, ...]
     channels: tuple[str, ...]
     labels_alone: tuple[Path, ...]
+    incomplete: tuple[Path, ...]
     listed: dict[str, tuple[str, ...]]
 
 
@@ -69,7 +71,7 @@ def find_cases(root: Path, description: Description) -> Layout | None:
         name=f"nnU-Net, {len(cases.channels)} channel{'s' if len(cases.channels) > 1 else ''} a case",
         splits=ordered(splits),
         split_origin=origin,
-        images_alone=images_alone,
+        images_alone=(*images_alone, *cases.incomplete),
         labels_alone=cases.labels_alone,
         values=cases.values,
         classes=cases.classes,
@@ -97,10 +99,12 @@ def read_nnunet(root: Path) -> Cases:
     values = tuple(classes.values())
     channels = _channels(content.get("channel_names", content.get("modality")), file)
     ending = str(content.get("file_ending", ".nii.gz"))
-    samples, alone = {}, []
+    samples, alone, left_out = {}, [], []
     for split, images, labels in FOLDERS:
         files = _files(root / labels, ending)
-        found = {} if not (root / images).is_dir() else _cases(root / images, ending, len(channels))
+        if split == "test":  # a case to be predicted must not stand in the way of a training
+            left_out = _incomplete(root / images, ending, len(channels), files)
+        found = _cases(root / images, ending, len(channels), left_out)
         for case, paths in found.items():
             label = files.pop(case, None)
             image = FileImage(paths[0], paths[1:])
@@ -111,7 +115,7 @@ def read_nnunet(root: Path) -> Cases:
         raise UserError(f"{root / 'imagesTr'}: no files that end in {ending}: mend `file_ending` in {file}")
     return Cases(
         samples, tuple(classes), None if values == tuple(range(len(values))) else values, ignore, channels,
-        tuple(sorted(alone)), _listed(root),
+        tuple(sorted(alone)), tuple(left_out), _listed(root),
     )  # fmt: skip
 
 
@@ -126,12 +130,7 @@ def group_channels(paths: list[Path], ending: str, channels: int) -> dict[str, t
     Raises:
         UserError: a case has too few or too many of them.
     """
-    cases: dict[str, dict[int, Path]] = {}
-    for path in sorted(paths):
-        name = path.name[: -len(ending)]
-        match = _CHANNEL.match(name)
-        case, number = (match[1], int(match[2])) if match else (name, 0)
-        cases.setdefault(case, {})[number] = path
+    cases = _by_case(paths, ending)
     for case, found in cases.items():
         if sorted(found) != list(range(channels)):
             first = next(iter(found.values()))
@@ -141,8 +140,29 @@ def group_channels(paths: list[Path], ending: str, channels: int) -> dict[str, t
     return {case: tuple(found[number] for number in range(channels)) for case, found in cases.items()}
 
 
-def _cases(folder: Path, ending: str, channels: int) -> dict[str, tuple[Path, ...]]:
-    return group_channels(list(_files(folder, ending).values()), ending, channels)
+def _by_case(paths: Sequence[Path], ending: str) -> dict[str, dict[int, Path]]:
+    """Return the files of each case by the numbers of their channels."""
+    cases: dict[str, dict[int, Path]] = {}
+    for path in sorted(paths):
+        name = path.name[: -len(ending)]
+        match = _CHANNEL.match(name)
+        case, number = (match[1], int(match[2])) if match else (name, 0)
+        cases.setdefault(case, {})[number] = path
+    return cases
+
+
+def _incomplete(folder: Path, ending: str, channels: int, labeled: Collection[str]) -> list[Path]:
+    """Return the files of cases that have no label and lack a channel: they are only to be predicted."""
+    cases = _by_case(list(_files(folder, ending).values()), ending)
+    return [
+        path for case, found in cases.items() if case not in labeled and sorted(found) != list(range(channels))
+        for path in found.values()
+    ]  # fmt: skip
+
+
+def _cases(folder: Path, ending: str, channels: int, left_out: Collection[Path]) -> dict[str, tuple[Path, ...]]:
+    paths = [path for path in _files(folder, ending).values() if path not in left_out]
+    return group_channels(paths, ending, channels)
 
 
 def _files(folder: Path, ending: str) -> dict[str, Path]:

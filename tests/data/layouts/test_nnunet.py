@@ -168,3 +168,16 @@ def test_the_doctor_warns_of_an_affine_with_other_distances_than_the_spacing(tmp
     assert (
         "its voxels are 0.79 x 0.86 x 0.86 apart (pixdim), but 1 x 1 x 1 by its affine: the first is used" in lines[0]
     )
+
+
+def test_a_case_to_be_predicted_without_all_channels_does_not_stop_a_training(tmp_path):
+    root = folder(tmp_path)
+    volume(root / "imagesTs" / "w_0000.nii.gz", np.zeros((3, 3, 3), np.float32))
+    found = check(root)
+    assert found.ok
+    (warned,) = [fault for fault in found.faults if "w_0000" in fault.file]
+    assert "has no mask and is left out" in warned.line()
+    assert all(sample.name != "imagesTs/w" for sample in found.dataset.samples)
+    volume(root / "labelsTs" / "w.nii.gz", np.zeros((3, 3, 3), np.uint8))
+    with pytest.raises(UserError, match="case w has the channels _0000, wanted are _0000, _0001"):
+        open_dataset(root)
