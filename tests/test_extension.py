@@ -13,8 +13,8 @@ from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.layouts.table import LAYOUTS, add_layout
 from atrous.data.sample import Sample
 from atrous.data.targets.values import ValueFile, Values
+from atrous.prediction.jobs import OUTPUTS
 from atrous.prediction.output import Output
-from atrous.prediction.outputs import OUTPUTS
 from atrous.tasks.measures import Measures
 from atrous.tasks.table import TASKS, add_task
 from atrous.verbs.check import check

@@ -29,7 +29,7 @@ from atrous.data.formats import (
     stem,
     suffix_of,
 )
-from atrous.data.formats.columns import reader_like
+from atrous.data.formats.columns import CsvFormat, reader_like
 from atrous.data.formats.frames import frame_files
 from atrous.data.formats.orient import Turn
 from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, sequence_lengths
@@ -197,7 +197,8 @@ def open_input(
     Raises:
         UserError: a file cannot be read, or the channels do not fit the network.
     """
-    reader = reader_like(item.path, expected.channels.names, expected.time_column)
+    is_table = item.path.suffix.lower() in CsvFormat.suffixes
+    reader = reader_like(item.path, expected.channels.names, expected.time_column) if is_table else None
     levels = read_pyramid(item.path) if len(item.files) == 1 else ()
     if levels:
         source, header, level = open_slide(item.path, levels, expected.spacing)

@@ -5,27 +5,54 @@ puts the files in their places. It knows outputs only by the protocol of `output
 decided by one function per kind of data, in `OUTPUTS`.
 """
 
-import datetime
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from atrous.data.formats import FileFault
+from atrous.data.formats import FileFault, is_series, stem
 from atrous.data.formats.npy import create_memmap
+from atrous.data.formats.writing import files_identity
+from atrous.data.genomes.fasta import fasta_stem
+from atrous.data.genomes.tracks import TRACK_SUFFIXES
+from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES
 from atrous.errors import UserError
-from atrous.files import disk_trouble, remove
+from atrous.files import remove
 from atrous.geometry.plan import StreamPlan
+from atrous.prediction import polygons
+from atrous.prediction.failures import expected_failure, log_error
+from atrous.prediction.features import FeatureFile
+from atrous.prediction.frames import FrameLabels
 from atrous.prediction.inputs import Input, Opened, find_inputs
+from atrous.prediction.labels import LabelFile
+from atrous.prediction.object_overlay import object_outputs
 from atrous.prediction.output import Output, SeveralSinks
-from atrous.prediction.outputs import OUTPUTS, Companions
+from atrous.prediction.overlay import OverlayPicture
+from atrous.prediction.overlay_video import OverlayVideo
 from atrous.prediction.predictor import Predictor
+from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
+from atrous.prediction.segmentation import SegmentationFile
 from atrous.stream.stream import plan_text
+from atrous.tasks.task import ObjectTask
 
-LOG_NAME = "atrous-errors.log"
-"""File in the output folder with the tracebacks of unexpected errors."""
+
+@dataclass(frozen=True)
+class Companions:
+    """What is written for each input beside its labels.
+
+    Attributes:
+        overlay: a picture of the labels over the image; of a video, an mp4.
+        probabilities: "zarr" or "tiff" for images, volumes and signals, "bigwig" for genomes; None for none.
+        polygons: "gpkg" or "geojson": the labels of maps as polygons; None for none.
+        dicom_seg: a DICOM segmentation of each DICOM series.
+    """
+
+    overlay: bool = False
+    probabilities: str | None = None
+    polygons: str | None = None
+    dicom_seg: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +87,76 @@ class Written:
     differences: tuple[tuple[Path, str], ...] = ()
 
 
+def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
+    """Outputs of an image, a volume or a signal: labels, and if wanted an overlay and probabilities.
+
+    Raises:
+        UserError: `out` is a file, or a DICOM segmentation is wanted of an input that is no DICOM series.
+    """
+    target = _in_folder(item, out)
+    if isinstance(predictor.task, ObjectTask):
+        return object_outputs(item, target, predictor.task, companions.probabilities, overlay=companions.overlay)
+    labels = LabelFile(target, item.path, predictor.classes, predictor.palette)
+    outputs: list[Output] = []
+    if companions.probabilities is not None:
+        path = target.with_name(f"{stem(target)}_probabilities{SUFFIXES[companions.probabilities]}")
+        outputs.append(ProbabilityFile(path, item.path, predictor.classes))
+    if companions.overlay:
+        outputs.append(OverlayPicture(target.with_name(f"{stem(target)}_overlay.png"), labels, predictor.palette))
+    if companions.polygons is not None:
+        path = target.with_name(f"{stem(target)}{polygons.SUFFIXES[companions.polygons]}")
+        outputs.append(polygons.PolygonFile(path, labels, item.path, predictor.classes))
+    if companions.dicom_seg:
+        if not is_series(item.path):
+            raise UserError(f"{item.path}: --dicom-seg is for folders of DICOM slices: leave it out")
+        path = target.with_name(f"{stem(target)}_seg.dcm")
+        outputs.append(SegmentationFile(path, labels, item.path, predictor.classes))
+    return [*outputs, labels]
+
+
+def video_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
+    """Outputs of a video: a folder with the labels of each frame, and if wanted an overlay video.
+
+    Raises:
+        UserError: `out` is a file.
+    """
+    target = _in_folder(item, out)
+    labels = FrameLabels(target, item.path, predictor.palette)
+    if not companions.overlay:
+        return [labels]
+    return [OverlayVideo(target.with_name(f"{target.name}_overlay.mp4"), labels, item.path, predictor.palette), labels]
+
+
+def genome_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
+    """Outputs of a FASTA file: its features, and if wanted the probabilities as bigWig.
+
+    `out` is a folder for `X.gff3`, or a file whose suffix says the format: `.gff3`, `.bed` or `.bw`.
+    """
+    target = out if out.suffix.lower() in OUTPUT_SUFFIXES else out / item.relative
+    paths = [target]
+    if companions.probabilities == "bigwig" and target.suffix.lower() not in SIGNAL_SUFFIXES:
+        paths.append(target.with_name(f"{target.stem}.bw"))
+    task = predictor.run.recipe.task
+    names = [
+        f"{fasta_stem(item.path)}.{name}{end}" for name in predictor.run.recipe.input.tracks for end in TRACK_SUFFIXES
+    ]
+    tracks = [path for name in names if (path := item.path.with_name(name)).exists()]
+    identity = cache(lambda: predictor.identity() + files_identity([item.path, *tracks]))
+    options = predictor.classes, task.threshold, tuple(task.shortest), identity
+    return [FeatureFile(path, item.path, *options) for path in paths]
+
+
+OUTPUTS: dict[str, Callable[[Predictor, Input, Path, Companions], list[Output]]] = {
+    "grids": grid_outputs,
+    "videos": video_outputs,
+    "genomes": genome_outputs,
+}
+"""For each kind of data (`Predictor.kind`), the function that lists the outputs of one input.
+
+`verbs.kinds.add_kind` adds an entry with the rest of what a new kind needs.
+"""
+
+
 def find_jobs(
     predictor: Predictor, inputs: Sequence[str | Path], out: Path, companions: Companions | None = None
 ) -> list[PredictionJob]:
@@ -85,6 +182,12 @@ def find_jobs(
     jobs = [PredictionJob(item, tuple(OUTPUTS[kind](predictor, item, out, wanted))) for item in items]
     _check_outputs(jobs)
     return jobs
+
+
+def _in_folder(item: Input, out: Path) -> Path:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file: give a folder with -o")
+    return out / item.relative
 
 
 def _check_outputs(jobs: Sequence[PredictionJob]) -> None:
@@ -151,26 +254,14 @@ def run_jobs(
             else:
                 skipped += _main_paths(job, job.outputs)
         except Exception as error:
-            reason = _expected(error, job)
+            reason = expected_failure(error, job.paths[-1])
             if reason is None:
-                log = _log_error(folder, source)
+                log = log_error(folder, source)
                 what = f"{type(error).__name__}: {' '.join(str(error).split())}"
                 reason = f"{source}: {what} (an unexpected error: its traceback is in {log})"
             failed.append((source, reason))
         progress(number + 1)
     return Written(tuple(written), tuple(skipped), tuple(failed), log, tuple(differences))
-
-
-def _expected(error: Exception, job: PredictionJob) -> str | None:
-    """The message of an error that the user can fix, None for any other error."""
-    if isinstance(error, UserError):
-        return str(error)
-    trouble = disk_trouble(error)
-    if trouble is not None:
-        return f"{getattr(error, 'filename', None) or job.paths[-1]}: {trouble}, and start again"
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return None
 
 
 def _exists(output: Output) -> bool:
@@ -291,13 +382,3 @@ def _joined(sinks: Sequence[Any]) -> Any:
     if not sinks:
         return None
     return sinks[0] if len(sinks) == 1 else SeveralSinks(sinks)
-
-
-def _log_error(folder: Path, source: Path) -> Path:
-    """Append the traceback of the current exception to the log file in `folder`, and return the file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / LOG_NAME
-    now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
-    with log.open("a", encoding="utf-8") as file:
-        file.write(f"{now} {source}\n{traceback.format_exc()}\n")
-    return log

@@ -6,15 +6,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from atrous.data.formats import stem
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.prediction.found import busiest_plane, outlined
-from atrous.prediction.inputs import Opened
+from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.objects import ObjectFiles
 from atrous.prediction.output import Output
+from atrous.tasks.task import ObjectTask
 
 LARGEST = 2**24
 """Positions that are drawn at most; of a larger input, every second (third, ...) position along each axis is drawn."""
+
+
+EIGHT_BIT = (".png", ".gif", ".bmp", ".webp")
+"""Formats of labels that hold 255 numbers at most; objects in files of these formats are numbered in a TIFF."""
 
 
 class ObjectOverlay(Output):
@@ -55,3 +61,21 @@ class ObjectOverlay(Output):
 
     def discard(self) -> None:
         """Nothing is written before `finish`."""
+
+
+def object_outputs(
+    item: Input, target: Path, task: ObjectTask, probabilities: str | None, *, overlay: bool
+) -> list[Output]:
+    """Outputs of an input in which objects are found: their numbers and their table, and if wanted an overlay.
+
+    Raises:
+        UserError: probabilities are asked for.
+    """
+    if probabilities is not None:
+        raise UserError("--probabilities: objects have scores, which stand in their table: leave it out")
+    if target.suffix.lower() in EIGHT_BIT:  # they cannot hold the numbers of many objects
+        target = target.with_name(f"{stem(target)}.tif")
+    objects = ObjectFiles(target, item, task)
+    if not overlay:
+        return [objects]
+    return [ObjectOverlay(target.with_name(f"{stem(target)}_overlay.png"), objects), objects]

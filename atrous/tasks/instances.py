@@ -17,7 +17,7 @@ from atrous.objects.assemble import assemble
 from atrous.objects.votes import Votes
 from atrous.tasks.instance_metrics import InstanceScores
 from atrous.tasks.measures import Measures
-from atrous.tasks.task import NotFinite
+from atrous.tasks.task import NotFinite, ObjectTask
 
 SPREAD = 0.3
 """The heat around a center falls off over this part of the object's radius."""
@@ -39,7 +39,7 @@ class InstanceMaps:
 
 
 @dataclass(frozen=True)
-class InstanceTask:
+class InstanceTask(ObjectTask):
     """Objects of one class.
 
     Attributes:
@@ -71,7 +71,7 @@ class InstanceTask:
         return cls(**known)
 
     @property
-    def out_channels(self) -> int:
+    def out_channels(self) -> int:  # type: ignore[override]
         """Inside, heat, and one offset per axis."""
         return 2 + self.ndim
 

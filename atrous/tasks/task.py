@@ -1,5 +1,6 @@
 """What a task says: what the output channels of a network mean, what a wrong one costs, and how good they are."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -116,14 +117,19 @@ class Task(Protocol):
         ...
 
 
-@runtime_checkable
-class ObjectTask(Task, Protocol):
-    """A task whose answer are objects, which are decoded from the dense maps of the whole input.
+class ObjectTask(ABC):
+    """A `Task` whose answer are objects, which are decoded from the dense maps of the whole input.
 
     `probabilities` gives the dense maps that the decoder reads; `decode` says where objects are.
     """
 
+    out_channels: int
+    loss: Any
+    decode: Any
+    probabilities: Any
+    metrics: Any
+
     @property
+    @abstractmethod
     def decoder(self) -> ObjectDecoder:
         """What makes objects of the dense maps."""
-        ...

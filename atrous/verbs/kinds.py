@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from atrous.data.check.fingerprint import Fingerprint
     from atrous.data.dataset import Dataset
     from atrous.prediction.inputs import Input
+    from atrous.prediction.jobs import Companions
     from atrous.prediction.output import Output
-    from atrous.prediction.outputs import Companions
     from atrous.prediction.predictor import Predictor
     from atrous.recipe.plan import PlannedRecipe, Request
     from atrous.recipe.schema import Recipe
@@ -29,7 +29,7 @@ class Kind:
         plan: `(dataset, fingerprint, request) -> PlannedRecipe` plans a training.
         feed: `(check, recipe, scratch) -> Feed` gives batches and the samples of validation.
         outputs: `(predictor, item, out, companions) -> list[Output]` lists what is written for one input, companions
-            first and the main output last (`prediction/outputs.py`).
+            first and the main output last (`prediction/jobs.py`).
         examples: `(predictor, dataset, split, result) -> examples` chooses what the report shows.
     """
 
@@ -98,19 +98,19 @@ def _feed_genomes(check: "Check", recipe: "Recipe", scratch: Path) -> "Feed":
 
 
 def _grid_outputs(predictor: "Predictor", item: "Input", out: Path, companions: "Companions") -> "list[Output]":
-    from atrous.prediction.outputs import grid_outputs
+    from atrous.prediction.jobs import grid_outputs
 
     return grid_outputs(predictor, item, out, companions)
 
 
 def _video_outputs(predictor: "Predictor", item: "Input", out: Path, companions: "Companions") -> "list[Output]":
-    from atrous.prediction.outputs import video_outputs
+    from atrous.prediction.jobs import video_outputs
 
     return video_outputs(predictor, item, out, companions)
 
 
 def _genome_outputs(predictor: "Predictor", item: "Input", out: Path, companions: "Companions") -> "list[Output]":
-    from atrous.prediction.outputs import genome_outputs
+    from atrous.prediction.jobs import genome_outputs
 
     return genome_outputs(predictor, item, out, companions)
 
@@ -153,7 +153,7 @@ def add_kind(name: str, kind: Kind) -> None:
     """
     if name in KINDS:
         raise ValueError(f"there is a kind {name!r} already")
-    from atrous.prediction.outputs import OUTPUTS
+    from atrous.prediction.jobs import OUTPUTS
 
     KINDS[name] = kind
     OUTPUTS[name] = kind.outputs

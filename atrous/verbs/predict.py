@@ -9,9 +9,8 @@ from typing import Any
 
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES
 from atrous.errors import UserError
-from atrous.prediction.jobs import PredictionJob, Written, find_jobs, run_jobs
+from atrous.prediction.jobs import Companions, PredictionJob, Written, find_jobs, run_jobs
 from atrous.prediction.live import live_labels
-from atrous.prediction.outputs import Companions
 from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import Predictor, load
 from atrous.recipe.run import Run, open_run

@@ -8,8 +8,8 @@ import zarr
 from PIL import Image
 
 from atrous.errors import UserError
+from atrous.prediction.failures import LOG_NAME
 from atrous.prediction.jobs import (
-    LOG_NAME,
     OUTPUTS,
     Companions,
     find_jobs,

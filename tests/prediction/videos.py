@@ -8,8 +8,7 @@ from PIL import Image
 
 from atrous.data.formats import open_source
 from atrous.prediction.inputs import Input, Opened
-from atrous.prediction.jobs import PredictionJob, run_jobs
-from atrous.prediction.outputs import Companions, video_outputs
+from atrous.prediction.jobs import Companions, PredictionJob, run_jobs, video_outputs
 from tests.clips import make_clip
 
 PALETTE = ((0, 0, 0), (255, 0, 0))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from atrous.errors import UserError
-from atrous.prediction.jobs import LOG_NAME
+from atrous.prediction.failures import LOG_NAME
 from atrous.prediction.predictor import load
 from atrous.recipe.run import Run, open_run
 from atrous.recipe.schema import override
