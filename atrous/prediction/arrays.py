@@ -33,7 +33,8 @@ def array_source(values: Any, ndim: int, channels: int) -> Any:
         channels: number of channels that the network reads.
 
     Raises:
-        UserError: the type is none of these, the values are not real numbers, or the channels are the last axis.
+        UserError: the type is none of these, the values are not real numbers, the array has other axes (a batch), or
+            the channels are the last axis.
 
     >>> array_source(np.zeros((5, 7), np.uint8), ndim=2, channels=1).shape
     (1, 5, 7)
@@ -51,6 +52,13 @@ def array_source(values: Any, ndim: int, channels: int) -> Any:
         raise UserError(f"the array: its type is {values.dtype}: give real numbers")
     if len(values.shape) == ndim:
         return ChannelFirst(values, None)
+    axes = len(values.shape)
+    if axes != ndim + 1:
+        fix = "give one input after the other, array[0] for the first" if axes == ndim + 2 else "give such an array"
+        raise UserError(
+            f"the array: shape {tuple(values.shape)} has {axes} {'axis' if axes == 1 else 'axes'}, but the network "
+            f"reads one input of {ndim + 1}, the channels and {ndim} spatial: {fix}"
+        )
     _check_axes(tuple(values.shape), ndim, channels)
     return values
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from atrous.tasks.measures import samples_text
 from atrous.tasks.scores import Scores
 
 __all__ = ["calibration_words", "headline", "notable"]
@@ -24,8 +25,8 @@ def headline(scores: Scores) -> str:
     if math.isnan(low):
         return f"{first} From a single {scores.sample}, no interval can be computed."
     return (
-        f"{first} Measured on {scores.images} {scores.sample}s: on others of the same kind, expect a mean IoU "
-        f"between {low:.3f} and {high:.3f} (95 % interval)."
+        f"{first} Measured on {samples_text(scores.images, scores.sample)}: on others of the same kind, expect a mean "
+        f"IoU between {low:.3f} and {high:.3f} (95 % interval)."
     )
 
 

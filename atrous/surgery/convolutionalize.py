@@ -31,6 +31,7 @@ from atrous.surgery.certificate import (
 from atrous.surgery.copies import copied, narrowed, type_remark, widened
 from atrous.surgery.dense import is_map
 from atrous.surgery.head import HeadConverter
+from atrous.surgery.sizes import require_same_numbers
 
 POSITIONS = 3
 """Positions per axis of the map on which the result is tried."""
@@ -56,8 +57,8 @@ def convolutionalize(
         channels: of the input; those of the first convolution when None.
 
     Raises:
-        UserError: a step of the head is no convolution (the message names its module), or the result gives no map on a
-            larger input.
+        UserError: a step of the head is no convolution, or computes with a number that depends on the input's size (the
+            message names its module), or the result gives no map on a larger input.
 
     >>> import torch
     >>> from collections import OrderedDict
@@ -141,7 +142,7 @@ def _try_larger(
         different; and a remark for each layer that reads the whole input.
 
     Raises:
-        UserError: the result gives no map, or one of another size.
+        UserError: the result gives no map, or one of another size, or computes with a number that depends on the size.
     """
     # 1. The stride follows from the graph of the result, at a size that is certainly large enough.
     large_shape = (shape[0], *(s + 64 for s in shape[1:]))
@@ -155,6 +156,7 @@ def _try_larger(
             f"{type(result).__name__}: gives {graph.ops[graph.output].shape} on {large_shape}, no map: something in it "
             "pools to a fixed size before the head"
         )
+    require_same_numbers(result, axes, shape)
     steps = [math.ceil(strides(axis)[graph.output]) for axis in axes]
     # 2. An input longer by two strides has windows at the offsets 0, 1 and 2 strides.
     large_shape = (shape[0], *(s + (POSITIONS - 1) * step for s, step in zip(shape[1:], steps, strict=True)))

@@ -6,6 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+def samples_text(number: int, sample: str) -> str:
+    """Return a number of samples in words.
+
+    >>> samples_text(1, "image"), samples_text(2, "image")
+    ('1 image', '2 images')
+    """
+    return f"{number} {sample}" if number == 1 else f"{number} {sample}s"
+
+
 @dataclass(frozen=True)
 class Measures:
     """The metrics of one evaluation, by name.
@@ -52,7 +61,9 @@ class Measures:
         """Return one line per metric."""
         width = max(len(name) for name in self.values) + 2
         lines = [f"{name:<{width}}{value:.4g}" for name, value in self.values.items()]
-        measured = f"{self.images} {self.sample}s in {self.seconds:.1f} s, test-time augmentation: {self.tta}"
+        measured = (
+            f"{samples_text(self.images, self.sample)} in {self.seconds:.1f} s, test-time augmentation: {self.tta}"
+        )
         return "\n".join([*lines, "", measured])
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from atrous.recipe.run import Run
 from atrous.recipe.schema import Recipe, read_reasons
 from atrous.report.page import Example, Measured, ReportContent, write_report
 from atrous.report.pictures import busiest, upright
+from atrous.tasks.measures import samples_text
 from atrous.tasks.task import EvaluationResult
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
@@ -53,8 +54,8 @@ def write_summary(
     content = ReportContent(
         title=f"{run.folder.name}: {run.recipe.model.name} on {dataset.root.resolve().name}",
         verdict={
-            "measured on": f"{scores.images} {scores.sample}s of split {split!r}, not trained on, but used to choose "
-            "the weights",
+            "measured on": f"{samples_text(scores.images, scores.sample)} of split {split!r}, not trained on, but "
+            "used to choose the weights",
             "training": f"{outcome.seconds / 60:.1f} minutes, {outcome.step} steps; best at step {outcome.best_step}",
         },
         history=history,

@@ -22,6 +22,7 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("grouped", "avg 
 
 @pytest.mark.parametrize("name", ["strided", "valid", "transposed", "unet", *SLOW])
 def test_spans_are_where_the_gradient_is(name):
+    torch.manual_seed(0)
     network = positive(settled(toy_models.two_dimensional()[name]))
     axis = grid_of(network, (2, 64, 48)).axes[0]
     for o in range(*axis.interior):

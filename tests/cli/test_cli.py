@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -23,6 +24,12 @@ def test_every_verb_has_help_with_an_example(verb):
     assert done.returncode == 0
     assert "Example: atrous" in done.stdout
     assert "--json" in done.stdout
+
+
+def test_the_short_help_the_version_and_completion_are_there():
+    assert atrous("-h").stdout == atrous("--help").stdout
+    assert atrous("--version").stdout.strip() == f"atrous {version('atrous')}"
+    assert "--install-completion" in atrous("-h").stdout
 
 
 def test_the_main_job(tmp_path, digits):

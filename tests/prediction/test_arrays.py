@@ -110,6 +110,20 @@ def test_channels_on_the_last_axis_are_refused_in_one_line(shape, ndim, channels
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("shape", "ndim", "said"),
+    [
+        ((1, 3, 45, 40), 2, "4 axes, but the network reads one input of 3, .*array\\[0\\] for the first"),
+        ((8, 1, 9, 45, 40), 3, "5 axes, but the network reads one input of 4, .*array\\[0\\] for the first"),
+        ((45,), 2, "1 axis, but the network reads one input of 3, .*give such an array"),
+    ],
+)
+def test_a_batch_and_arrays_of_other_axes_are_refused_in_one_line(shape, ndim, said):
+    with pytest.raises(UserError, match=said) as raised:
+        array_source(np.zeros(shape), ndim, 3)
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.parametrize(("shape", "channels"), [((3, 45, 3), 3), ((1, 45, 3), 3), ((3, 45, 1), 1), ((1, 45, 1), 1)])
 def test_arrays_whose_first_axis_fits_too_are_channels_first(shape, channels):
     assert array_source(np.zeros(shape), 2, channels).shape == shape

@@ -30,6 +30,11 @@ def test_headline_of_one_image_promises_no_interval():
     assert "nan" not in text
 
 
+def test_one_sample_is_no_plural():
+    text = headline(scores(USUAL, per_image={"a": 0.5}, miou_ci95=(0.4, 0.6)))
+    assert "Measured on 1 image: " in text
+
+
 def test_samples_are_called_what_they_are():
     text = headline(scores(USUAL, sample="recording"))
     assert "2 recordings" in text

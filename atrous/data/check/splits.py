@@ -36,5 +36,16 @@ def _twice(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[Problem]:
         other = first.setdefault(one.digest, one)
         if other.split != one.split:
             file, twin = (relative(scan.sample.image.path, dataset.root) for scan in (one, other))
-            what = f"the same image as {twin}, in {one.split} and {other.split}: figures on {one.split} will flatter"
+            measured = _measured(one.split, other.split)
+            what = f"the same image as {twin}, in {one.split} and {other.split}: metrics on {measured} will be too good"
             yield Problem(file, what, "remove one of the two", "warning", "two splits")
+
+
+def _measured(one: str, other: str) -> str:
+    """Return which of two splits is measured too well because they share an image: the later one in use.
+
+    >>> _measured("train", "val"), _measured("val", "train"), _measured("val", "test"), _measured("test", "train")
+    ('val', 'val', 'test', 'test')
+    """
+    order = ("train", "val")
+    return max(one, other, key=lambda split: order.index(split) if split in order else len(order))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from atrous.data.dataset import open_dataset
 from atrous.data.feed.augment import Color
@@ -68,6 +69,25 @@ def test_foreground_crops_find_the_rare_class():
 
     assert share(0.0) < 0.1
     assert share(1.0) > 0.35
+
+
+def test_names_that_differ_by_a_folder_share_no_scratch_file(tmp_path):
+    names = ("a/b", "a_b", "a-b", "a.b", "A_B", "a/B")
+    for value, name in enumerate(names, 1):
+        for folder, fill in (("images", 10 * value), ("masks", value)):
+            path = tmp_path / "data" / folder / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8), fill, np.uint8)).save(path)
+    dataset, scratch = open_dataset(tmp_path / "data"), tmp_path / "scratch"
+    scratch.mkdir()
+    decoded = decode(dataset, dataset.samples, limit=0, scratch=scratch)
+    found = [name.removeprefix("images/") for name in decoded.names]
+    assert sorted(found) == sorted(names)
+    for name, image, label in zip(found, decoded.images, decoded.values, strict=True):
+        assert isinstance(image, np.memmap)
+        assert np.unique(image).tolist() == [10 * (names.index(name) + 1)]
+        assert np.unique(label).size == 1
+    assert len({int(np.asarray(label).flat[0]) for label in decoded.values}) == len(names)
 
 
 @pytest.mark.parametrize("limit", [1 << 30, 0])
