@@ -188,7 +188,8 @@ def open_input(
     Raises:
         UserError: a file cannot be read, or the channels do not fit the network.
     """
-    reader = reader_like(item.path, expected.channels.names, expected.time_column)
+    signal = ndim in (None, 1)
+    reader = reader_like(item.path, expected.channels.names, expected.time_column) if signal else None
     header = read_header(item.path, reader)
     source = open_source(item.path, reader)
     if len(item.files) > 1:
