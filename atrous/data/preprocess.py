@@ -296,7 +296,7 @@ class Expected:
 
     def turn(self, affine: Affine | None) -> Turn | None:
         """Return how a volume with this affine is turned so that its axes point as those of the training volumes."""
-        return None if affine is None else turn_to(axis_codes(affine), self.orientation)
+        return turn_to(axis_codes(affine), self.orientation) if self.orientation else None
 
     def turned(self, affine: Affine | None) -> list[str]:
         """Return a line that tells that a volume is turned; none where it is not."""
