@@ -17,12 +17,15 @@ def plan_input(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, st
     """The recipe's section `input`; why goes to `reasons`.
 
     Channels of volumes named `CT` are clipped. What has no common unit, as MR, gets a z-score per case. Pictures stay
-    as they are: their network normalizes by the whole data set.
+    as they are, but for gray ones of objects: their network normalizes by the whole data set.
     """
     channels, ndim = fingerprint.channels, fingerprint.ndim
     named = [name.upper() for name in dataset.channel_names or ()]
     ct = [ndim == 3 and len(named) == channels and named[i] == "CT" for i in range(channels)]
-    alike = ndim == 2 or (fingerprint.case_scale < SCALES_DIFFER and (ndim == 1 or fingerprint.dtype == "uint8"))
+    of_one_unit = fingerprint.case_scale < SCALES_DIFFER
+    # Objects in gray images are mostly stained cells, whose brightness depends on the stain and the exposure.
+    pictures = ndim == 2 and (of_one_unit or not fingerprint.object_sizes or fingerprint.color)
+    alike = pictures or (of_one_unit and (ndim == 1 or fingerprint.dtype == "uint8"))
     clips = fingerprint.foreground is not None
     intensity = ["clip" if clipped and clips else "keep" if alike else "zscore" for clipped in ct]
     given: dict[str, object] = {"intensity": intensity if len(set(intensity)) > 1 else intensity[:1]}

@@ -120,6 +120,8 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     augment = _plan_augment(dataset, size, crop, spacing, reasons)
     if not fingerprint.upright:
         augment |= _plan_from_above(ndim, reasons)
+    elif ndim == 2 and fingerprint.object_sizes and not fingerprint.color:
+        augment |= _plan_cells(reasons)
     images = fingerprint.images.get("train", 1)
     wanted = BATCH if ndim == 2 else _plan_small_crops(crop, images)
     values = {
@@ -276,6 +278,12 @@ def _plan_augment(
 def _plan_from_above(ndim: int, reasons: dict[str, str]) -> dict[str, object]:
     reasons["augment.flip"] = "seen from above no side is up: mirrored along both axes of the picture"
     return {"flip": [True] * ndim if ndim == 2 else [False, True, True]}
+
+
+def _plan_cells(reasons: dict[str, str]) -> dict[str, object]:
+    reasons["augment.rotate"] = "objects in gray images are mostly cells, which lie in any direction"
+    reasons["augment.scale"] = "objects have about the size of the training data's"
+    return {"flip": [True, True], "rotate": 180.0, "scale": (0.7, 1.4)}
 
 
 def _plan_turns(dataset: Dataset, spacing: Sequence[float], reasons: dict[str, str]) -> dict[str, object]:

@@ -132,6 +132,6 @@ def as_instances(target: Target) -> Target:
     reader = target.reader
     if isinstance(reader, MaskFile):
         reader = replace(reader, objects=None)
-    if isinstance(reader, MergedMasks) and reader.numbers is not None:
+    if isinstance(reader, MergedMasks) and reader.numbers is None:
         reader = replace(reader, numbers=tuple(range(1, len(reader.parts) + 1)))
     return Instances(target.path, reader=reader)

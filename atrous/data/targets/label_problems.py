@@ -158,7 +158,8 @@ def _guessed(labeled: Sequence[tuple[Scanned, TargetScan]], facts: Facts) -> Ite
             f"each of its values 1..{numbered[0][1]} is one blob, and other masks have other numbers of them: "
             "they number objects, they are no classes"
         )
-        fix = "write objects = true in dataset.toml to learn objects against background"
+        fix = 'write task = "instances" in dataset.toml to learn single objects, or objects = true to learn objects '
+        fix += "against background"
         yield Problem(files[0], what, fix, kind="instances", others=tuple(files[1:]))
         return
     if guess.doubt is None:

@@ -324,7 +324,7 @@ def _merged(scans: Sequence[Scanned]) -> Iterator[str]:
         images = "1 image has" if len(several) == 1 else f"{len(several)} images have"
         yield (
             f"{images} a mask file for each object ({sum(several)} files): these are instances; they are merged, so "
-            "that what is learned is object or background, not one object from the other"
+            'that what is learned is object or background; task = "instances" learns one object from the other'
         )
     if any(reader.numbers is not None for reader in merged):
         yield "one mask file per class (`mask_suffix`): where two of them overlap, the later class counts"
