@@ -155,7 +155,7 @@ def decode_blocks(kind: str, size: int, path: Path, processes: int) -> Objects:
         for piece in pieces(block):
             labels[piece] = renumbered(labels[piece], numbers)
     labels.flush()
-    return tabulate(kept, sums[0], (1.0, 1.0))
+    return tabulate(kept, sums[0], numbers, (1.0, 1.0))
 
 
 def digest(path: Path, objects: Objects) -> str:

@@ -60,8 +60,8 @@ def axis_weights(start: int, stop: int, size: int, stored: int) -> tuple[sparse.
         Weights `(stop - start, high - low)` whose rows add up to 1, and the stored positions `low` to `high`.
 
     >>> weights, low, high = axis_weights(0, 2, 2, 3)
-    >>> weights.toarray().round(3).tolist(), low, high
-    ([[0.667, 0.333, 0.0], [0.0, 0.333, 0.667]], 0, 3)
+    >>> [[f"{weight:.3f}" for weight in row] for row in weights.toarray()], low, high
+    ([['0.667', '0.333', '0.000'], ['0.000', '0.333', '0.667']], 0, 3)
     """
     ratio, positions = stored / size, np.arange(start, stop)
     if ratio >= 1:

@@ -99,11 +99,11 @@ def assemble(
             sums.add(painted, piece, grid)
             labels[piece] = painted
         progress((1 + region[0].stop / grid[0]) / 3)
-    numbers = sums.numbers()
+    numbers = sums.numbers(decoder.smallest)
     for region in strips(grid, rows):
         labels[region] = renumbered(np.asarray(labels[region]), numbers)
         progress((2 + region[0].stop / grid[0]) / 3)
-    return tabulate(kept, sums, spacing or (1.0,) * len(grid))
+    return tabulate(kept, sums, numbers, spacing or (1.0,) * len(grid))
 
 
 def anchors(candidates: Candidates, grid: Sequence[int]) -> np.ndarray:
@@ -116,9 +116,8 @@ def renumbered(painted: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.uint32), numbers])[painted]
 
 
-def tabulate(kept: Candidates, sums: ObjectSums, spacing: Sequence[float]) -> Objects:
-    """Return the objects that have positions, by number, with their measurements."""
-    numbers = sums.numbers()
+def tabulate(kept: Candidates, sums: ObjectSums, numbers: np.ndarray, spacing: Sequence[float]) -> Objects:
+    """Return the objects whose number is not 0, by number, with their measurements."""
     order = np.argsort(numbers, kind="stable")[int((numbers == 0).sum()) :]
     columns = {name: values[order] for name, values in measurements(sums, spacing).items()}
     chosen = kept.take(order)
@@ -139,6 +138,7 @@ def measured_again(objects: Objects, labels: Store, spacing: Sequence[float] | N
     sums = ObjectSums.none(np.zeros((len(kept), len(grid)), np.int64))
     for region in strips(grid, rows):
         sums.add(np.asarray(labels[region]), region, grid)
+    numbers = sums.numbers()
     for region in strips(grid, rows):
-        labels[region] = renumbered(np.asarray(labels[region]), sums.numbers())
-    return tabulate(kept, sums, spacing or (1.0,) * len(grid))
+        labels[region] = renumbered(np.asarray(labels[region]), numbers)
+    return tabulate(kept, sums, numbers, spacing or (1.0,) * len(grid))

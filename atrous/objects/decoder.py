@@ -17,11 +17,13 @@ class ObjectDecoder(ABC):
         overlap: of two candidates that overlap more than this, the one with the lower score is removed.
         reach: no candidate reaches further than so many rows from the row that proposed it.
         per_class: whether candidates of different classes leave each other alone.
+        smallest: objects of fewer positions are dropped.
     """
 
     overlap: float
     reach: float
     per_class: bool = False
+    smallest: int = 1
 
     @abstractmethod
     def shape(self, grid: Sequence[int]) -> Shape:

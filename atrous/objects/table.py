@@ -82,10 +82,14 @@ class ObjectSums:
         self.linear += other.linear
         self.square += other.square
 
-    def numbers(self) -> np.ndarray:
-        """Return the number of each object, `(n,)` uint32: the rank of its first position, from 1; 0 if it has none."""
-        order = np.argsort(self.first, kind="stable")
-        seen = int((self.counts > 0).sum())
+    def numbers(self, smallest: int = 1) -> np.ndarray:
+        """Return the number of each object, `(n,)` uint32: the rank of its first position, from 1.
+
+        Objects of fewer than `smallest` positions have the number 0.
+        """
+        first = np.where(self.counts >= max(1, smallest), self.first, NOWHERE)
+        order = np.argsort(first, kind="stable")
+        seen = int((first != NOWHERE).sum())
         numbers = np.zeros(len(order), np.uint32)
         numbers[order[:seen]] = np.arange(1, seen + 1)
         return numbers

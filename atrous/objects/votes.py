@@ -27,6 +27,7 @@ class Votes(ObjectDecoder):
         apart: of two centers that are closer than this, the one with less heat is removed.
         astray: votes that miss every center by more than this belong to no object.
         reach: centers that a peak votes for are moved to within this distance along each axis.
+        smallest: objects of fewer positions are dropped.
     """
 
     classes: int = 1
@@ -35,6 +36,7 @@ class Votes(ObjectDecoder):
     apart: float = 5.0
     astray: float = 50.0
     reach: float = 500.0
+    smallest: int = 1
 
     overlap = 0.0
 

@@ -184,16 +184,17 @@ def plan_objects(sizes: Sequence[float], ndim: int, reasons: dict[str, str]) -> 
     """Return the keys `task.options` of instances, from the 5, 50 and 95 % percentiles of their sizes in positions.
 
     >>> plan_objects([28.3, 314.2, 1256.6], 2, {})
-    {'ndim': 2, 'scale': 10.0, 'apart': 3.0, 'astray': 20.0}
+    {'ndim': 2, 'scale': 10.0, 'apart': 3.0, 'astray': 20.0, 'smallest': 7}
     """
     ball = {1: 2.0, 2: math.pi, 3: 4 * math.pi / 3}[ndim]
     small, middle, large = ((size / ball) ** (1 / ndim) for size in sizes)
     reasons["task.options"] = (
-        f"objects have a radius of {small:.1f} to {large:.1f} positions (5 to 95 %): the scale is the median, two "
-        "centers are at least the small radius apart, and a vote may miss its center by the large one"
+        f"objects have a radius of {small:.1f} to {large:.1f} positions (5 to 95 %): two centers are at least the small "
+        "radius apart, a vote may miss its center by the large one, and a quarter of the small size is dropped"
     )
     options = {"scale": max(1.0, middle), "apart": max(2.0, small), "astray": max(2.0, large)}
-    return {"ndim": ndim, **{name: round(value, 1) for name, value in options.items()}}
+    rounded = {name: round(value, 1) for name, value in options.items()}
+    return {"ndim": ndim, **rounded, "smallest": max(1, round(sizes[0] / 4))}
 
 
 def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:

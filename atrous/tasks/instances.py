@@ -49,6 +49,7 @@ class InstanceTask(ObjectTask):
         astray: positions whose vote misses every center by more than this belong to no object.
         threshold: heat from which a peak is a center.
         foreground: probability from which a position belongs to an object.
+        smallest: objects of fewer positions are dropped.
 
     >>> InstanceTask(ndim=2).out_channels
     4
@@ -60,6 +61,7 @@ class InstanceTask(ObjectTask):
     astray: float = 10.0
     threshold: float = 0.3
     foreground: float = 0.5
+    smallest: int = 1
 
     watched = ("ap50", "ap_mean")
     higher_is_better = True
@@ -80,7 +82,7 @@ class InstanceTask(ObjectTask):
         """What makes objects of the maps."""
         return Votes(
             threshold=self.threshold, foreground=self.foreground, apart=self.apart, astray=self.astray,
-            reach=20 * self.scale,
+            reach=20 * self.scale, smallest=self.smallest,
         )  # fmt: skip
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """The objects of the whole grid, whatever the strips, blocks and their order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,7 +59,7 @@ def test_blocks_in_any_order_give_the_objects_of_the_whole(kind):
         parts[-1].add(labels[block], block, grid)
     for part in parts[1:]:
         parts[0].join(part)
-    same(whole, (renumbered(labels, parts[0].numbers()), tabulate(kept, parts[0], (1.0, 1.0))))
+    same(whole, (renumbered(labels, numbers := parts[0].numbers()), tabulate(kept, parts[0], numbers, (1.0, 1.0))))
 
 
 @pytest.mark.parametrize("kind", ["stars", "votes"])
@@ -129,3 +131,12 @@ def test_no_candidates_give_no_objects():
     assert not labels.any()
     assert len(objects.candidates) == 0
     assert objects.table["size"].shape == (0,)
+
+
+def test_small_objects_are_dropped_and_the_others_numbered_without_gaps():
+    _, maps, decoder = world("votes", noise=0.0)
+    every, large = decoded(maps, decoder, 30), decoded(maps, replace(decoder, smallest=150), 30)
+    sizes = every[1].table["size"]
+    assert 0 < (sizes >= 150).sum() < len(sizes)
+    assert np.array_equal(large[1].table["size"], sizes[sizes >= 150])
+    assert np.array_equal(np.unique(large[0])[1:], np.arange(1, (sizes >= 150).sum() + 1))

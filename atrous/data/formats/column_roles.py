@@ -15,6 +15,7 @@ from pathlib import Path
 
 from atrous.data.formats.base import FileFault
 from atrous.data.formats.clock import SECONDS, across_midnight, moment, name_and_unit, step_between
+from atrous.data.plain_text import text_encoding
 from atrous.errors import UserError
 
 LABEL_NAMES = (
@@ -156,7 +157,7 @@ def require_known(rule: ColumnRule, tables: Sequence[Path], file: Path | None) -
 
 def column_names(path: Path) -> tuple[str, ...]:
     """Return the names in the header line."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding=text_encoding(path)) as file:
         return _names(file.readline())
 
 
@@ -284,7 +285,7 @@ def _plain(name: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _scanned(path: Path, _changed: int, _size: int) -> _Scanned:
-    with path.open(newline="", encoding="utf-8-sig") as file:  # lines may end in CR alone
+    with path.open(newline="", encoding=text_encoding(path)) as file:  # lines may end in CR alone
         head = file.readline()
         names = _names(head)
         kinds, firsts, rows = ["empty"] * len(names), [""] * len(names), 0
@@ -319,7 +320,7 @@ def _kind(before: str, text: str) -> str:
 
 
 def _entries(path: Path, column: int) -> Iterator[str]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding=text_encoding(path)) as file:
         mark = delimiter(file.readline())
         yield from (row[column] for row in csv.reader(file, delimiter=mark) if len(row) > column)
 

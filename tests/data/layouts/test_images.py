@@ -268,7 +268,8 @@ def test_arrays_of_three_slices_are_asked_for(tmp_path):
         (tmp_path / folder).mkdir()
         for i in range(3):
             np.save(tmp_path / folder / f"{i}.npy", rng.integers(0, 2, (3, 40, 48), np.uint8))
-    assert check(tmp_path).errors[0].fix.endswith(', or pages = "z" if the first axis of the arrays is that of slices')
+    fix = check(tmp_path).errors[0].fix
+    assert fix.startswith('if their first axis is that of slices, write pages = "z" in dataset.toml; if of colors, ')
     (tmp_path / "dataset.toml").write_text('pages = "z"\n')
     assert check(tmp_path).ok
     assert open_dataset(tmp_path).samples[0].target.read().shape == (3, 40, 48)
