@@ -189,8 +189,8 @@ def plan_objects(sizes: Sequence[float], ndim: int, reasons: dict[str, str]) -> 
     ball = {1: 2.0, 2: math.pi, 3: 4 * math.pi / 3}[ndim]
     small, middle, large = ((size / ball) ** (1 / ndim) for size in sizes)
     reasons["task.options"] = (
-        f"objects have a radius of {small:.1f} to {large:.1f} positions (5 to 95 %): two centers are at least the small "
-        "radius apart, a vote may miss its center by the large one, and a quarter of the small size is dropped"
+        f"objects have a radius of {small:.1f} to {large:.1f} positions (5 to 95 %): two centers are at least the "
+        "small one apart, a vote may miss its center by the large one, and a quarter of the small size is dropped"
     )
     options = {"scale": max(1.0, middle), "apart": max(2.0, small), "astray": max(2.0, large)}
     rounded = {name: round(value, 1) for name, value in options.items()}
