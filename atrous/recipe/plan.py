@@ -26,6 +26,8 @@ STEP = {1: 65_536, 3: 524_288}
 ANISOTROPIC = 2.0
 """An axis so many times as coarse as another is no axis to turn across."""
 EPOCHS_DEFAULT = 40.0
+APART = 1.6
+"""Two centers of objects are at least so many radii of a small object apart."""
 
 
 @dataclass(frozen=True)
@@ -184,17 +186,17 @@ def plan_objects(sizes: Sequence[float], ndim: int, reasons: dict[str, str]) -> 
     """Return the keys `task.options` of instances, from the 5, 50 and 95 % percentiles of their sizes in positions.
 
     >>> plan_objects([28.3, 314.2, 1256.6], 2, {})
-    {'ndim': 2, 'scale': 10.0, 'apart': 3.0, 'astray': 20.0, 'smallest': 7}
+    {'ndim': 2, 'scale': 10.0, 'apart': 4.8, 'astray': 20.0, 'smallest': 14}
     """
     ball = {1: 2.0, 2: math.pi, 3: 4 * math.pi / 3}[ndim]
     small, middle, large = ((size / ball) ** (1 / ndim) for size in sizes)
     reasons["task.options"] = (
-        f"objects have a radius of {small:.1f} to {large:.1f} positions (5 to 95 %): two centers are at least the "
-        "small one apart, a vote may miss its center by the large one, and a quarter of the small size is dropped"
+        f"objects have a radius of {small:.1f} to {large:.1f} positions (5 to 95 %): two centers are at least {APART} "
+        "times the small one apart, a vote may miss its center by the large one, half of the small size is dropped"
     )
-    options = {"scale": max(1.0, middle), "apart": max(2.0, small), "astray": max(2.0, large)}
+    options = {"scale": max(1.0, middle), "apart": max(2.0, APART * small), "astray": max(2.0, large)}
     rounded = {name: round(value, 1) for name, value in options.items()}
-    return {"ndim": ndim, **rounded, "smallest": max(1, round(sizes[0] / 4))}
+    return {"ndim": ndim, **rounded, "smallest": max(1, round(sizes[0] / 2))}
 
 
 def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:
@@ -230,7 +232,7 @@ def _plan_model(
     )
     reasons["model.encoder"] = why
     mean, std = network_statistics(fingerprint, given)
-    widths: dict[str, object] = {"encoder_width": 24, "width": 64}
+    widths: dict[str, object] = {"encoder_width": 32 if fingerprint.object_sizes else 24, "width": 64}
     if ndim == 3:
         widths = {"name": "unet", "encoder_width": 32, "width": 16}
         reasons["model.name"] = "the skip connections of a U-Net find the surfaces of small structures"

@@ -59,7 +59,7 @@ class InstanceTask(ObjectTask):
     scale: float = 10.0
     apart: float = 5.0
     astray: float = 10.0
-    threshold: float = 0.3
+    threshold: float = 0.4
     foreground: float = 0.5
     smallest: int = 1
 
