@@ -115,6 +115,7 @@ ELSEWHERE = {
     "atrous/verbs/feeds.py": "tests/test_every_grid.py",
     "atrous/verbs/kinds.py": "tests/test_extension.py",
     "atrous/verbs/opened.py": "tests/test_examples.py",
+    "atrous/verbs/object_examples.py": "tests/verbs/test_instances.py",
     "atrous/verbs/progress.py": "tests/training/test_loop.py",
 }
 """Modules without a test file of their own, and where they are tested."""

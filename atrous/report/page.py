@@ -37,10 +37,12 @@ class Example:
         image: `(C, *S)`.
         truth: `(*S)` uint8 labels.
         prediction: `(*S)` uint8 labels.
-        miou: mean IoU of this image.
+        miou: the metric of this image.
         kind: "best" or "worst".
         spacing: distance of neighboring voxels along each axis of a volume, so that it is drawn with its real
             proportions.
+        palette: a color per label, where it is not that of the report.
+        metric: name of the metric.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Example:
     miou: float
     kind: str
     spacing: tuple[float, ...] | None = None
+    palette: Palette | None = None
+    metric: str = "mean IoU"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +92,7 @@ class ReportContent:
         plan_reasons: the reasons for the choices of the recipe, one sentence each.
         advice: what to do for a better network, one sentence each.
         further: metrics on data that had no part in the training.
+        legend: names and colors of what the examples show, where these are not the classes.
     """
 
     title: str
@@ -103,6 +108,7 @@ class ReportContent:
     plan_reasons: list[str]
     advice: list[str] = field(default_factory=list)
     further: list[Measured] = field(default_factory=list)
+    legend: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 def write_report(path: Path | str, content: ReportContent) -> None:
@@ -127,10 +133,11 @@ def write_report(path: Path | str, content: ReportContent) -> None:
         **(_of_classes(content, content.scores) if isinstance(content.scores, Scores) else _NO_CLASSES),
         curves=_curves(content.history, content.scores),
         examples={
-            kind: [_pictures(e, content.palette) for e in content.examples if e.kind == kind]
+            kind: [_pictures(e, e.palette or content.palette) for e in content.examples if e.kind == kind]
             for kind in ("worst", "best")
         },
         further=[_measured(measured) for measured in content.further],
+        legend=[{"name": name, "color": _hex(color)} for name, color in content.legend.items()],
         colors={"void": _hex(VOID), "error": _hex(ERROR)},
     )
     with replacing(path) as beside:
@@ -231,7 +238,13 @@ def _chart(draw: Callable[[Ink], str]) -> dict[str, str]:
 def _pictures(example: Example, palette: Palette) -> dict[str, Any]:
     """Return the example's image, truth, prediction and errors as data URIs, with their captions."""
     views = [_view(picture, caption, example.name, smooth) for caption, picture, smooth in _views(example, palette)]
-    return {"name": example.name, "miou": example.miou, "views": views, "wide": example.truth.ndim == 1}
+    return {
+        "name": example.name,
+        "miou": example.miou,
+        "metric": example.metric,
+        "views": views,
+        "wide": example.truth.ndim == 1,
+    }
 
 
 def _view(picture: np.ndarray, caption: str, name: str, smooth: bool, limit: int = _LIMIT) -> dict[str, Any]:

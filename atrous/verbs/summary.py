@@ -18,10 +18,11 @@ from atrous.recipe.schema import Recipe, read_reasons
 from atrous.report.page import Example, Measured, ReportContent, write_report
 from atrous.report.pictures import busiest, upright
 from atrous.tasks.measures import samples_text
-from atrous.tasks.task import EvaluationResult
+from atrous.tasks.task import EvaluationResult, ObjectTask
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
 from atrous.verbs.evaluate import probabilities, read_ahead
+from atrous.verbs.object_examples import LEGEND, PALETTE, object_examples
 
 EXAMPLES = 3
 """Best images and worst images shown, each."""
@@ -69,6 +70,7 @@ def write_summary(
         plan_reasons=read_reasons(recipe),
         advice=advice(run.recipe, history, next(iter(scores.watched())), outcome.best_step),
         further=list(further),
+        legend=dict(LEGEND) if any(example.palette is PALETTE for example in examples) else {},
     )
     write_report(run.folder / "report.html", content)
 
@@ -111,6 +113,8 @@ def _flat(facts: dict[str, Any]) -> dict[str, Any]:
 
 def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: EvaluationResult) -> list[Example]:
     """Return the samples with the highest and the lowest value of the first metric."""
+    if isinstance(predictor.task, ObjectTask):
+        return object_examples(predictor, predictor.task, dataset, split, result)
     return _examples(predictor, dataset, split, result, _shown_upright)
 
 

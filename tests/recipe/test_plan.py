@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from atrous.machine import has_bfloat16
 from atrous.recipe.build import build_network, build_settings, build_task
-from atrous.recipe.plan import POSITIONS, Request, class_weights, plan_crop, plan_grids
+from atrous.recipe.plan import POSITIONS, Request, class_weights, plan_crop, plan_grids, plan_objects
 from atrous.verbs.check import check
 
 
@@ -57,3 +58,36 @@ def test_without_pretrained_weights_it_says_how_to_get_them(digits, monkeypatch)
 def test_little_memory_means_small_batches(digits):
     found = check(digits)
     assert plan_grids(found.dataset, found.fingerprint, Request(memory=10**7)).recipe.train.batch_size == 1
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_objects_are_planned_from_their_radii(ndim):
+    ball = {1: 2.0, 2: math.pi, 3: 4 * math.pi / 3}[ndim]
+    reasons = {}
+    options = plan_objects([ball * radius**ndim for radius in (4, 10, 25)], ndim, reasons)
+    assert options["ndim"] == ndim
+    assert options["scale"] == 10.0
+    assert 4 < options["apart"] < 10
+    assert options["astray"] == 25.0
+    assert 1 < options["smallest"] < ball * 4**ndim
+    assert "4.0 to 25.0" in reasons["task.options"]
+
+
+def test_gray_objects_are_scaled_case_by_case_and_turned(tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for index in range(6):
+        numbers = np.zeros((64, 64), np.uint16)
+        numbers[8:20, 8:20], numbers[30:50, 30:44] = 1, 2
+        bright = 20 if index % 2 else 220
+        image = np.where(numbers > 0, bright, 4) + rng.integers(0, 3, numbers.shape)
+        Image.fromarray(image.astype(np.uint8)).save(tmp_path / "images" / f"{index}.png")
+        Image.fromarray(numbers).save(tmp_path / "masks" / f"{index}.png")
+    checked = check(tmp_path, task="instances")
+    recipe = plan_grids(checked.dataset, checked.fingerprint, Request(minutes=1.0)).recipe
+    assert recipe.task.kind == "instances"
+    assert recipe.input.intensity == ["zscore"]
+    assert recipe.augment.flip == [True, True]
+    assert recipe.augment.rotate == 180
+    assert build_task(recipe).out_channels == 4

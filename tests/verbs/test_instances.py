@@ -14,6 +14,7 @@ from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate
+from atrous.verbs.object_examples import judged
 from atrous.verbs.predict import PredictOptions, predict
 from atrous.verbs.train import train
 from tests.objects.worlds import random_discs
@@ -82,7 +83,10 @@ def test_a_run_finds_the_objects(cells, trained):
     assert result.run.recipe.task.kind == "instances"
     again = evaluate(run, cells)
     assert again.scores.to_dict()["ap50"] == result.scores.to_dict()["ap50"]
-    assert "ap_mean" in (run / "report.html").read_text(encoding="utf-8")
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert "ap_mean" in report
+    assert "ap50 of this image" in report
+    assert all(word in report for word in ("found", "missed", "invented"))
 
 
 def test_evaluate_takes_the_task_from_the_run(trained, tmp_path):
@@ -151,3 +155,16 @@ def test_the_task_is_named_on_the_command_line(tmp_path, capsys):
 def test_probabilities_of_objects_are_refused(cells, trained, tmp_path):
     with pytest.raises(UserError, match="their table"):
         predict(trained[0], [cells / "images" / "0.png"], tmp_path, PredictOptions(probabilities="zarr"))
+
+
+def test_the_report_tells_found_missed_and_invented_objects():
+    truth, answer = np.zeros((8, 20), int), np.zeros((8, 20), int)
+    truth[1:5, 1:5], truth[1:5, 5:9], truth[1:5, 12:16] = 4, 7, 9
+    answer[1:5, 1:5], answer[1:4, 5:9], answer[6:8, 15:19] = 2, 3, 8
+    true, found = judged(truth, answer)
+    assert true[2, 2] == found[2, 2] == 1
+    assert true[2, 4] == 0  # where two objects touch
+    assert true[2, 13] == 2
+    assert found[7, 17] == 3
+    assert set(np.unique(true)) == {0, 1, 2}
+    assert set(np.unique(found)) == {0, 1, 3}
