@@ -95,7 +95,11 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
     """
     target = _in_folder(item, out)
     if isinstance(predictor.task, ObjectTask):
-        return object_outputs(item, target, predictor.task, companions.probabilities, overlay=companions.overlay)
+        if companions.probabilities is not None:
+            raise UserError("--probabilities: objects have scores, which stand in their table: leave it out")
+        if companions.dicom_seg:
+            raise UserError("--dicom-seg is for labels, not for objects: leave it out")
+        return object_outputs(item, target, predictor.task, companions.overlay, companions.polygons)
     labels = LabelFile(target, item.path, predictor.classes, predictor.palette)
     outputs: list[Output] = []
     if companions.probabilities is not None:

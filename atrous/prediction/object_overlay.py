@@ -13,6 +13,7 @@ from atrous.prediction.found import busiest_plane, outlined
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.objects import ObjectFiles
 from atrous.prediction.output import Output
+from atrous.prediction.polygons import SUFFIXES, ObjectPolygons
 from atrous.tasks.task import ObjectTask
 
 LARGEST = 2**24
@@ -63,19 +64,22 @@ class ObjectOverlay(Output):
         """Nothing is written before `finish`."""
 
 
-def object_outputs(
-    item: Input, target: Path, task: ObjectTask, probabilities: str | None, *, overlay: bool
-) -> list[Output]:
-    """Outputs of an input in which objects are found: their numbers and their table, and if wanted an overlay.
+def object_outputs(item: Input, target: Path, task: ObjectTask, overlay: bool, polygons: str | None) -> list[Output]:
+    """Return the outputs of an input in which objects are found, the numbers and the table of the objects last.
 
-    Raises:
-        UserError: probabilities are asked for.
+    Args:
+        item: the input.
+        target: the label image, as the format of the input would name it.
+        task: what the dense maps of the network mean.
+        overlay: whether a picture of the outlines is wanted.
+        polygons: "gpkg" or "geojson" for the polygons of the objects in a map; None for none.
     """
-    if probabilities is not None:
-        raise UserError("--probabilities: objects have scores, which stand in their table: leave it out")
     if target.suffix.lower() in EIGHT_BIT:  # they cannot hold the numbers of many objects
         target = target.with_name(f"{stem(target)}.tif")
     objects = ObjectFiles(target, item, task)
-    if not overlay:
-        return [objects]
-    return [ObjectOverlay(target.with_name(f"{stem(target)}_overlay.png"), objects), objects]
+    outputs: list[Output] = []
+    if overlay:
+        outputs.append(ObjectOverlay(target.with_name(f"{stem(target)}_overlay.png"), objects))
+    if polygons is not None:
+        outputs.append(ObjectPolygons(target.with_name(f"{stem(target)}{SUFFIXES[polygons]}"), objects, item.path))
+    return [*outputs, objects]

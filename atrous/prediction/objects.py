@@ -10,6 +10,7 @@ from atrous.data.formats.npy import create_memmap
 from atrous.data.formats.writing import LabelSink
 from atrous.files import remove
 from atrous.objects.assemble import Objects
+from atrous.objects.candidates import Candidates
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.object_table import decode_input, table_of, write_table
 from atrous.prediction.output import Output, part_path
@@ -69,6 +70,11 @@ class ObjectFiles(Output):
             labels.discard()
             labels = LabelSink(path, on_file, None)
         self._written = labels
+
+    def found(self) -> Candidates:
+        """Return the objects with their classes and scores, in the order of their numbers, once they were decoded."""
+        assert self._objects is not None
+        return self._objects.candidates
 
     def numbers(self) -> Any:
         """Return the numbers of the objects `(*S)` on the grid of the input's file, once they were decoded."""

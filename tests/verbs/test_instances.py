@@ -9,6 +9,8 @@ import tifffile
 from PIL import Image
 
 from atrous.cli.main import app
+from atrous.data.formats import read_header, read_values
+from atrous.data.formats.polygons import burn, read_polygons
 from atrous.data.targets.instances import Instances
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
@@ -17,6 +19,7 @@ from atrous.verbs.evaluate import evaluate
 from atrous.verbs.object_examples import judged
 from atrous.verbs.predict import PredictOptions, predict
 from atrous.verbs.train import train
+from tests.maps import map_transform, write_map
 from tests.objects.worlds import random_discs
 
 SMALL = (
@@ -168,3 +171,32 @@ def test_the_report_tells_found_missed_and_invented_objects():
     assert found[7, 17] == 3
     assert set(np.unique(true)) == {0, 1, 2}
     assert set(np.unique(found)) == {0, 1, 3}
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
+def test_objects_of_maps_are_written_as_polygons(cells, trained, tmp_path, suffix):
+    image, scene = np.array(Image.open(cells / "images" / "0.png")), tmp_path / "scene.tif"
+    write_map(scene, image[None], map_transform(0))
+    done = predict(trained[0], [scene], tmp_path / "out", PredictOptions(polygons=suffix))
+    assert not done.failed
+    numbers = read_values(tmp_path / "out" / "scene.tif")
+    polygons = read_polygons(tmp_path / "out" / f"scene.{suffix}")
+    assert set(polygons.attributes["number"]) == set(np.unique(numbers)) - {0}
+    assert ((polygons.attributes["score"] > 0) & (polygons.attributes["score"] <= 1)).all()
+    burned = burn(polygons, polygons.attributes["number"], scene, read_header(scene), alone=True, ground=0)
+    assert np.array_equal(burned, numbers)
+
+
+def test_outputs_that_objects_do_not_have_are_refused(cells, trained, tmp_path):
+    image = cells / "images" / "0.png"
+    for option, words in (
+        ({"dicom_seg": True}, "--dicom-seg is for labels"),
+        ({"polygons": "gpkg"}, "written for maps"),
+    ):
+        try:
+            done = predict(trained[0], [image], tmp_path, PredictOptions(**option))
+            told = done.failed[0][1]
+        except UserError as error:
+            told = str(error)
+        assert words in told
+    assert not list(tmp_path.glob("*.csv"))

@@ -4,7 +4,7 @@ Each region of one class, connected by the sides of its pixels, becomes a polygo
 traces the labels line by line, so that these may lie on disk; the polygons themselves are held in memory.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,16 @@ def map_of(path: Path) -> MapGrid:
     return grid
 
 
-def write_polygons(path: Path, labels: Source, like: Path, names: Sequence[str], left_out: Collection[int]) -> None:
-    """Write labels `(H, W)` uint8 as polygons with the attributes `class` (name) and `label` (number).
+def write_polygons(
+    path: Path, labels: Source, like: Path, attributes: Mapping[str, np.ndarray], left_out: Collection[int]
+) -> None:
+    """Write labels `(H, W)` of whole numbers as polygons: one for each region of equal labels.
 
     Args:
         path: `.gpkg` or `.geojson`.
-        labels: class numbers on the pixels of the map.
+        labels: classes, or numbers of objects, on the pixels of the map.
         like: the map that was labeled; the polygons have its projection.
-        names: of the classes, in label order.
+        attributes: of the polygons, by name: values `(n,)`, of which `values[label]` is that of a label.
         left_out: labels of which no polygons are written.
 
     Raises:
@@ -49,19 +51,21 @@ def write_polygons(path: Path, labels: Source, like: Path, names: Sequence[str],
     grid = map_of(like)
     wkb: list[bytes] = []
     numbers: list[int] = []
-    for geometry, value in features.shapes(np.asarray(labels[...]), transform=rasterio.Affine(*grid.transform)):
+    values = np.asarray(labels[...])
+    traced = values if values.dtype == np.uint8 else values.astype(np.int32)  # the types that GDAL traces
+    for geometry, value in features.shapes(traced, transform=rasterio.Affine(*grid.transform)):
         if int(value) not in left_out:
             wkb.append(shapely.to_wkb(shapely.geometry.shape(geometry)))
             numbers.append(int(value))
     shapes = np.empty(len(wkb), object)
     shapes[:] = wkb
-    fields: list[Any] = [np.array([names[number] for number in numbers], object), np.array(numbers, np.int32)]
+    fields: list[Any] = [values_of[np.array(numbers, np.int64)] for values_of in attributes.values()]
     with replacing(path) as beside:
         raw.write(
             beside,
             shapes,
             fields,
-            ["class", "label"],
+            list(attributes),
             layer=path.stem,
             driver=POLYGON_DRIVERS[path.suffix],
             geometry_type="Polygon",
