@@ -194,7 +194,9 @@ def test_outputs_that_objects_do_not_have_are_refused(cells, trained, tmp_path):
         ({"polygons": "gpkg"}, "written for maps"),
     ):
         try:
-            done = predict(trained[0], [image], tmp_path, PredictOptions(**option))
+            done = predict(
+                trained[0], [image], tmp_path, PredictOptions(**{option: "gpkg" if option == "polygons" else True})
+            )
             told = done.failed[0][1]
         except UserError as error:
             told = str(error)
