@@ -46,14 +46,20 @@ def overlaps(truth: np.ndarray, answer: np.ndarray) -> Overlaps:
     """
     numbers, true = np.unique(truth, return_inverse=True)
     answers, found = np.unique(answer, return_inverse=True)
-    table = np.bincount(true.ravel() * len(answers) + found.ravel(), minlength=len(numbers) * len(answers))
-    table = table.reshape(len(numbers), len(answers))
-    true_sizes, found_sizes = table.sum(axis=1)[numbers != 0], table.sum(axis=0)[answers != 0]
-    common = table[numbers != 0][:, answers != 0]
-    rows, columns = np.nonzero(common)
-    shared = common[rows, columns].astype(float)
+    # Few of all pairs of objects share a position: only these are counted.
+    pairs, shared = np.unique(true.ravel().astype(np.int64) * len(answers) + found.ravel(), return_counts=True)
+    rows, columns = np.divmod(pairs, len(answers))
+    true_sizes = np.bincount(rows, shared, len(numbers)).astype(np.int64)
+    found_sizes = np.bincount(columns, shared, len(answers)).astype(np.int64)
+    both = (numbers[rows] != 0) & (answers[columns] != 0)
+    rows, columns, shared = rows[both], columns[both], shared[both].astype(float)
     union = true_sizes[rows] + found_sizes[columns] - shared
-    return Overlaps(true_sizes, found_sizes, rows, columns, shared / union, shared / true_sizes[rows])
+    # Indices count the objects: the background, where there is one, comes first.
+    rows_of_objects, columns_of_objects = rows - int(numbers[0] == 0), columns - int(answers[0] == 0)
+    return Overlaps(
+        true_sizes[numbers != 0], found_sizes[answers != 0], rows_of_objects, columns_of_objects,
+        shared / union, shared / true_sizes[rows],
+    )  # fmt: skip
 
 
 def match(pairs: Overlaps, threshold: float) -> tuple[np.ndarray, np.ndarray]:
