@@ -12,6 +12,8 @@ from atrous.objects.suppress import Suppression
 from atrous.objects.table import ObjectSums, measurements
 from atrous.source import Source, Store
 
+LEAST = 1 << 16
+"""Positions of a strip, at least: strips of few positions, as those of signals, would be very many."""
 AT_ONCE = 1 << 21
 """Positions that are proposed from or painted in one step, if they are more than one row."""
 
@@ -30,11 +32,12 @@ class Objects:
 
 
 def strips(grid: Sequence[int], rows: int) -> Iterator[tuple[slice, ...]]:
-    """Yield regions of whole rows of the first axis.
+    """Yield regions of whole rows of the first axis: `rows`, or more where these are few positions.
 
-    >>> list(strips((5, 9), 3))
-    [(slice(0, 3, None), slice(0, 9, None)), (slice(3, 5, None), slice(0, 9, None))]
+    >>> list(strips((5, 1_000_000), 3))
+    [(slice(0, 3, None), slice(0, 1000000, None)), (slice(3, 5, None), slice(0, 1000000, None))]
     """
+    rows = max(rows, LEAST // max(1, int(np.prod(grid[1:], dtype=np.int64))))
     for start in range(0, grid[0], rows):
         yield (slice(start, min(start + rows, grid[0])), *(slice(0, n) for n in grid[1:]))
 
@@ -132,13 +135,28 @@ def measured_again(objects: Objects, labels: Store, spacing: Sequence[float] | N
         objects: what was decoded on the first grid.
         labels: their numbers `(*S)` on the other grid; they are replaced by the ranks of the first positions there.
         spacing: distance of positions on the other grid along each axis; 1 if None.
-        rows: rows of the first axis that are read at a time.
+        rows: rows of the first axis that are read at a time, at least.
     """
     grid, kept = tuple(int(n) for n in labels.shape), objects.candidates
-    sums = ObjectSums.none(np.zeros((len(kept), len(grid)), np.int64))
+    sums = ObjectSums.none(_first_places(labels, len(kept)))
     for region in strips(grid, rows):
         sums.add(np.asarray(labels[region]), region, grid)
     numbers = sums.numbers()
     for region in strips(grid, rows):
         labels[region] = renumbered(np.asarray(labels[region]), numbers)
     return tabulate(kept, sums, numbers, spacing or (1.0,) * len(grid))
+
+
+def _first_places(labels: Store, count: int) -> np.ndarray:
+    """The coordinates `(count, ndim)` of the first position of each object in a label image; 0 where it has none."""
+    places = np.zeros((count, len(labels.shape)), np.int64)
+    seen = np.zeros(count + 1, bool)
+    seen[0] = True
+    for region in strips(labels.shape, 1):
+        part = np.asarray(labels[region])
+        numbers, first = np.unique(part, return_index=True)
+        new = ~seen[numbers]
+        corner = np.array([side.start for side in region])
+        places[numbers[new].astype(np.int64) - 1] = np.stack(np.unravel_index(first[new], part.shape), axis=1) + corner
+        seen[numbers] = True
+    return places

@@ -66,7 +66,7 @@ class DenseBoxes(ObjectDecoder):
         distances = np.asarray(maps[(slice(self.classes, self.classes + 2 * ndim), *tuple(region))])
         found = [peaks(one, halo, self.threshold) for one in scores]
         places = np.concatenate([places for places, _ in found])
-        values = np.clip(distances[(slice(None), *places.T)].T, 0, self.reach).astype(np.float64)
+        values = np.clip(np.nan_to_num(distances[(slice(None), *places.T)].T), 0, self.reach).astype(np.float64)
         middles = places + np.array([part.start for part in region]) + 0.5
         corners = np.concatenate([middles - values[:, :ndim], middles + values[:, ndim:]], axis=1)
         classes = np.repeat(np.arange(self.classes), [len(scores) for _, scores in found])

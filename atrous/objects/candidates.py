@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
 
 
 @dataclass(frozen=True)
@@ -18,13 +22,20 @@ class Candidates:
         positions: `(n,)` int64, row-major indices of the positions in the whole grid.
         scores: `(n,)` float32.
         classes: `(n,)` int64.
-        values: `(n, m)` float32; what a `Shape` needs, such as corners or the lengths of rays.
+        values: `(n, m)` floats; what a `Shape` needs, such as corners or the lengths of rays.
     """
 
     positions: np.ndarray
     scores: np.ndarray
     classes: np.ndarray
     values: np.ndarray
+
+    @cached_property
+    def tree(self) -> "KDTree":
+        """The values as points in a tree that finds the nearest of them."""
+        from scipy.spatial import KDTree
+
+        return KDTree(self.values)
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -184,7 +184,7 @@ class Stars(ObjectDecoder):
             low, high = places.min(axis=0), places.max(axis=0) + 1
             box = [slice(part.start + a, part.start + b) for part, a, b in zip(region, low, high, strict=True)]
             rays = np.asarray(maps[(slice(1, None), *box)])
-            lengths = np.clip(rays[(slice(None), *(places - low).T)].T, 0, self.reach).astype(np.float32)
+            lengths = np.clip(np.nan_to_num(rays[(slice(None), *(places - low).T)].T), 0, self.reach).astype(np.float32)
         positions = flat_index(places, region, grid)
         return Candidates(positions, scores, np.zeros(len(places), np.int64), lengths)
 
@@ -192,6 +192,8 @@ class Stars(ObjectDecoder):
         """See `ObjectDecoder.paint`."""
         rows, columns = (range(part.start, part.stop) for part in region)
         painted = np.zeros((len(rows), len(columns)), np.uint32)
+        if not len(kept):
+            return painted
         shape = self.shape(maps.shape[1:])
         low, high = shape.bounds(kept)
         start, stop = np.array([rows.start, columns.start]), np.array([rows.stop, columns.stop])

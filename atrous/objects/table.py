@@ -14,7 +14,7 @@ NOWHERE = np.iinfo(np.int64).max
 
 @dataclass
 class ObjectSums:
-    """ObjectSums over the positions of objects. They are whole numbers, so the order of adding does not matter.
+    """Sums over the positions of objects. They are whole numbers, so the order of adding does not matter.
 
     Coordinates count from the anchor of each object, which keeps the sums small.
 

@@ -22,10 +22,10 @@ class Votes(ObjectDecoder):
 
     Attributes:
         classes: number of classes, that is of heat channels.
-        threshold: heat from which a peak is a candidate.
-        foreground: probability from which a position is foreground.
+        threshold: a peak with more heat is a candidate.
+        foreground: a position with a higher probability is foreground.
         apart: of two centers that are closer than this, the one with less heat is removed.
-        astray: votes that miss every center by more than this belong to no object.
+        astray: votes that do not come closer than this to any center belong to no object.
         reach: centers that a peak votes for are moved to within this distance along each axis.
         smallest: objects of fewer positions are dropped.
     """
@@ -60,15 +60,13 @@ class Votes(ObjectDecoder):
 
     def paint(self, maps: Source, region: Region, kept: Candidates) -> np.ndarray:
         """See `ObjectDecoder.paint`."""
-        from scipy.spatial import KDTree
-
         box = tuple(region)
         painted = np.zeros([part.stop - part.start for part in box], np.uint32)
         inside = np.nonzero(np.asarray(maps[(slice(0, 1), *box)])[0] > self.foreground)
         if not len(kept) or not len(inside[0]):
             return painted
         votes = np.stack(inside, axis=1) + np.array([part.start for part in box]) + self._offsets(maps, box, inside)
-        distances, nearest = KDTree(kept.values).query(votes, distance_upper_bound=self.astray)
+        distances, nearest = kept.tree.query(votes, distance_upper_bound=self.astray)
         painted[inside] = np.where(np.isfinite(distances), nearest + 1, 0)
         return painted
 

@@ -69,13 +69,17 @@ class ObjectPrediction:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.table)
         shown = min(ROWS_SHOWN, len(self))
         rows = "".join(
-            "<tr>" + "".join(f"<td>{values[i]:.4g}</td>" for values in self.table.values()) + "</tr>"
+            "<tr>" + "".join(f"<td>{_text(values[i])}</td>" for values in self.table.values()) + "</tr>"
             for i in range(shown)
         )
         return (
             f'<div><img alt="objects of the input" src="data:image/png;base64,{picture}">'
             f"<table><caption>{len(self)} objects, the first {shown}</caption><tr>{head}</tr>{rows}</table></div>"
         )
+
+
+def _text(value: np.generic) -> str:
+    return str(value) if value.dtype.kind in "iu" else f"{value:.6g}"
 
 
 def colored(numbers: np.ndarray) -> np.ndarray:

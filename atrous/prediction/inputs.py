@@ -43,6 +43,7 @@ from atrous.data.pages import turn_source
 from atrous.data.preprocess import Expected, Preparation, renamed, scaled, to_channels, working_shape
 from atrous.data.resampled import resampled
 from atrous.data.source import AllValid, Source, Stacked, Turned
+from atrous.data.targets.instances import Instances
 from atrous.data.views import Filled, Finite, Gaps
 from atrous.data.void import make_void
 from atrous.errors import UserError
@@ -82,6 +83,8 @@ class Opened:
         spacing: distance between neighboring positions of the file, per axis, or None if the file does not say.
         valid: bool `size`, read as it is sliced: where the file has data and no NaN. None if every position is valid.
         turn: how the volume in the file was turned into the orientation of the training data; None if it was not.
+        stored: the channels that the network reads, `(C, *S)`, with the values and on the grid of the file; None if
+            nobody kept them.
         name: name of the sequence in a FASTA file, empty for other inputs.
         share: part of the whole input's positions that `source` has, for the progress bar.
         differences: in what the input is unlike the training data, and what of it is read, one line each.
@@ -95,6 +98,7 @@ class Opened:
     share: float = 1.0
     differences: tuple[str, ...] = ()
     turn: Turn | None = None
+    stored: Source | None = None
 
     @property
     def resampled(self) -> bool:
@@ -122,7 +126,7 @@ class Opened:
 
     def numbers_on_file(self, numbers: np.ndarray) -> np.ndarray:
         """Return numbers of objects `(*S)` of the network's grid on that of the file, 0 where the file has no data."""
-        found = resample_label(numbers, self.size)
+        found = Instances.resample(numbers, self.size)
         make_void(found, self.valid, 0)
         return found if self.turn is None else np.ascontiguousarray(self.turn.back(found))
 
@@ -211,7 +215,7 @@ def open_input(
     if ndim is not None and (len(source.shape), source.shape[0]) != (ndim + 1, count):
         source = turn_source(source, ndim, count)
     names = names_of(item.path, reader) if expected.channels.names and len(item.files) == 1 else ()
-    source = to_channels(source, expected.channels, item.path, names)
+    source = stored = to_channels(source, expected.channels, item.path, names)
     masks: list[Source] = [mask for path in item.files if (mask := open_valid(path)) is not None]
     turn, spacing = expected.turn(header.affine), header.spacing
     if turn is not None:
@@ -222,7 +226,9 @@ def open_input(
     unread = header.unread_text if header.unread else ""
     told = [unread, level, *renamed(names, expected.channels.names), *expected.turned(header.affine)]
     told += expected.differences(source, spacing, preparation)
-    return replace(opened, spacing=header.spacing, differences=tuple(line for line in told if line), turn=turn)
+    return replace(
+        opened, spacing=header.spacing, differences=tuple(line for line in told if line), turn=turn, stored=stored
+    )
 
 
 def open_sequences(path: Path, tracks: Sequence[str] = ()) -> Iterator[Opened]:

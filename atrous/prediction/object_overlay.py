@@ -20,6 +20,8 @@ LARGEST = 2**24
 """Positions that are drawn at most; of a larger input, every second (third, ...) position along each axis is drawn."""
 
 
+ANNOTATIONS = (".edf", ".bdf", ".atr", ".hea")
+"""Formats of annotations of signals; objects in recordings of these formats are numbered in a NumPy file."""
 EIGHT_BIT = (".png", ".gif", ".bmp", ".webp")
 """Formats of labels that hold 255 numbers at most; objects in files of these formats are numbered in a TIFF."""
 
@@ -76,6 +78,8 @@ def object_outputs(item: Input, target: Path, task: ObjectTask, overlay: bool, p
     """
     if target.suffix.lower() in EIGHT_BIT:  # they cannot hold the numbers of many objects
         target = target.with_name(f"{stem(target)}.tif")
+    if target.suffix.lower() in ANNOTATIONS:  # they hold intervals of classes
+        target = target.with_name(f"{stem(target)}.npy")
     objects = ObjectFiles(target, item, task)
     outputs: list[Output] = []
     if overlay:

@@ -66,7 +66,7 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     for row in zip(*columns.values(), strict=True):
-        writer.writerow([f"{value:.7g}" if isinstance(value, np.floating) else value for value in row])
+        writer.writerow([f"{value:.12g}" if isinstance(value, np.floating) else value for value in row])
     with replacing(path) as beside:
         beside.write_text(text.getvalue(), encoding="utf-8")
 

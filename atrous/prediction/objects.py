@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.formats import check_like, open_labels, open_source, stem
+from atrous.data.formats import check_like, open_labels, stem
 from atrous.data.formats.npy import create_memmap
 from atrous.data.formats.writing import LabelSink
 from atrous.files import remove
@@ -33,7 +33,7 @@ class ObjectFiles(Output):
 
     def __init__(self, path: Path, item: Input, task: ObjectTask) -> None:
         self.paths = (path, path.with_name(f"{stem(path)}_objects.csv"))
-        self._item, self._like, self._task = item, item.path, task
+        self._like, self._task = item.path, task
         self._opened: Opened | None = None
         self._maps: Any = None
         self._streamed = False
@@ -85,7 +85,7 @@ class ObjectFiles(Output):
         """Write the table and the label image."""
         assert self._objects is not None
         assert self._written is not None
-        images = [open_source(file) for file in self._item.files]
+        images = [] if self._opened is None or self._opened.stored is None else [self._opened.stored]
         write_table(self.paths[1], table_of(self._objects, self.numbers(), images))
         self._written.finish(like=self._like)
         self._written = None

@@ -387,4 +387,7 @@ def load(
         if weight.ndim == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     flips = tuple(axis for axis, on in enumerate(recipe.augment.flip) if on) if flip else ()
-    return Predictor(opened, loaded, opened.task(), device, dtype or trained_dtype, flips, memory, engine)
+    task = opened.task()
+    if flips and isinstance(task, ObjectTask):
+        raise UserError("--tta flip: objects are not averaged over mirror images: leave it out")
+    return Predictor(opened, loaded, task, device, dtype or trained_dtype, flips, memory, engine)

@@ -11,6 +11,7 @@ from atrous.data.dataset import Dataset
 from atrous.data.layouts.memory import ROOT
 from atrous.device import choose_device, is_fast_in_bfloat16
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
+from atrous.errors import UserError
 from atrous.machine import has_bfloat16, memory_limit
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
 from atrous.recipe.schema import Recipe, validate
@@ -175,6 +176,8 @@ def plan_task(
         section["class_weights"] = weights
         rare = min(share for share in fingerprint.class_frequency if share > 0)
         reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the labelled positions"
+    if dataset.target.kind == "instances" and not fingerprint.object_sizes:
+        raise UserError(f"{dataset.root}: no training image has an object: number objects from 1 in the masks")
     if fingerprint.object_sizes:
         section["options"] = plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
     if dataset.classes:

@@ -238,6 +238,8 @@ def _chart(draw: Callable[[Ink], str]) -> dict[str, str]:
 def _pictures(example: Example, palette: Palette) -> dict[str, Any]:
     """Return the example's image, truth, prediction and errors as data URIs, with their captions."""
     views = [_view(picture, caption, example.name, smooth) for caption, picture, smooth in _views(example, palette)]
+    if example.palette is not None:  # of objects: what differs is told by their colors
+        views = views[:-1]
     return {
         "name": example.name,
         "miou": example.miou,

@@ -19,6 +19,8 @@ from atrous.tasks.instance_metrics import InstanceScores
 from atrous.tasks.measures import Measures
 from atrous.tasks.task import NotFinite, ObjectTask
 
+REACH = 20
+"""The center of an object lies within so many scales of each of its positions, along every axis."""
 SPREAD = 0.3
 """The heat around a center falls off over this part of the object's radius."""
 
@@ -68,9 +70,24 @@ class InstanceTask(ObjectTask):
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "InstanceTask":
-        """Make the task from the section `task` of a recipe; its keys stand in `options`."""
-        known = {name: section["options"][name] for name in cls.__dataclass_fields__ if name in section["options"]}
-        return cls(**known)
+        """Make the task from the section `task` of a recipe; its keys stand in `options`.
+
+        Raises:
+            ValueError: a key is unknown or missing, or a value does not fit.
+        """
+        options = {name: value for name, value in section["options"].items() if name != "video"}
+        unknown = sorted(set(options) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise ValueError(f"options has no key {unknown[0]!r}: it has {', '.join(cls.__dataclass_fields__)}")
+        if "ndim" not in options:
+            raise ValueError("options needs ndim, the number of axes")
+        return cls(**options)
+
+    def __post_init__(self) -> None:
+        if min(self.scale, self.apart, self.astray) <= 0:
+            raise ValueError("scale, apart and astray are distances: give numbers above 0")
+        if self.apart >= self.scale * REACH:
+            raise ValueError(f"apart is {self.apart}: give less than {REACH} times scale, which is {self.scale}")
 
     @property
     def out_channels(self) -> int:  # type: ignore[override]
@@ -82,7 +99,7 @@ class InstanceTask(ObjectTask):
         """What makes objects of the maps."""
         return Votes(
             threshold=self.threshold, foreground=self.foreground, apart=self.apart, astray=self.astray,
-            reach=20 * self.scale, smallest=self.smallest,
+            reach=REACH * self.scale, smallest=self.smallest,
         )  # fmt: skip
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -135,7 +152,11 @@ class InstanceMetrics:
             raise NotFinite(name)
         answer = np.zeros(tuple(target.shape), np.uint32)
         assemble(maps.cpu().numpy(), self._task.decoder, answer)
-        self._scores.add(name, target.cpu().numpy(), answer)
+        self.count(name, answer, target.cpu().numpy())
+
+    def count(self, name: str, answer: np.ndarray, truth: np.ndarray) -> None:
+        """Count one image: the numbers of the objects that were found and of the true ones, both `(*S)`."""
+        self._scores.add(name, truth, answer)
 
     def result(self, seconds: float, tta: str = "none") -> Measures:
         """See `Metrics.result`."""

@@ -6,12 +6,11 @@ import numpy as np
 
 from atrous.color import Palette
 from atrous.data.dataset import Dataset
-from atrous.objects.assemble import assemble
 from atrous.prediction.predictor import Predictor
 from atrous.report.page import Example
 from atrous.tasks.instance_metrics import THRESHOLDS, match, overlaps
 from atrous.tasks.task import EvaluationResult, ObjectTask
-from atrous.verbs.evaluate import probabilities, read_ahead
+from atrous.verbs.evaluate import found_objects, read_ahead
 
 EXAMPLES = 2
 """So many of the best and of the worst images are shown."""
@@ -34,9 +33,7 @@ def object_examples(
     examples, metric = [], next(iter(result.watched()))
     for sample, image, truth in read_ahead(predictor, samples):
         spacing = dataset.spacing_of(sample)
-        maps = probabilities(predictor, image, spacing, sample.image.header().affine).cpu().numpy()
-        answer = np.zeros(truth.shape, np.uint32)
-        assemble(maps, task.decoder, answer)
+        answer = found_objects(predictor, task, image, spacing, sample.image.header().affine)
         shown = judged(truth, answer)
         score, kind = result.per_image[sample.name], wanted[sample.name]
         examples.append(Example(sample.name, image, *shown, score, kind, spacing, PALETTE, metric))

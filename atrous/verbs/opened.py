@@ -15,7 +15,7 @@ from atrous.data.description import Description, read_description
 from atrous.data.feed.batches import Batch, Stepped
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.memory import ROOT, arrays_layout, items_layout
-from atrous.data.layouts.table import find_layout
+from atrous.data.layouts.table import find_layout, for_task
 from atrous.errors import UserError
 
 LOOKED_AT = 64
@@ -66,14 +66,15 @@ def open_data(data: Any, toml: Path | str | None = None, val: Any = None, task: 
         if val is None:
             raise UserError("a DataLoader is trained on as it comes: give validation data as val=")
         layout = arrays_layout(islice(_entries(data), LOOKED_AT), _pairs(val))
-        return OpenedData(ROOT, "memory", description, layout, LoaderBatches(data))
+        return OpenedData(ROOT, "memory", description, for_task(layout, description), LoaderBatches(data))
     if isinstance(data, TorchDataset):
         if isinstance(data, IterableDataset):
             raise UserError("an IterableDataset has no items to be asked for: give a DataLoader over it, and val=")
         held_out = None if val is None else val if isinstance(val, TorchDataset) else list(_pairs(val))
-        return OpenedData(ROOT, "memory", description, items_layout(data, held_out))  # pyright: ignore[reportArgumentType]
+        layout = items_layout(data, held_out)  # pyright: ignore[reportArgumentType]
+        return OpenedData(ROOT, "memory", description, for_task(layout, description))
     layout = arrays_layout(_pairs(data), None if val is None else _pairs(val))
-    return OpenedData(ROOT, "memory", description, layout)
+    return OpenedData(ROOT, "memory", description, for_task(layout, description))
 
 
 def open_dataset_from(data: Any, toml: Path | str | None = None, task: str | None = None) -> Dataset:

@@ -17,8 +17,9 @@ from atrous.recipe.run import Run
 from atrous.recipe.schema import Recipe, read_reasons
 from atrous.report.page import Example, Measured, ReportContent, write_report
 from atrous.report.pictures import busiest, upright
+from atrous.tasks.custom import object_task
 from atrous.tasks.measures import samples_text
-from atrous.tasks.task import EvaluationResult, ObjectTask
+from atrous.tasks.task import EvaluationResult
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
 from atrous.verbs.evaluate import probabilities, read_ahead
@@ -113,8 +114,9 @@ def _flat(facts: dict[str, Any]) -> dict[str, Any]:
 
 def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: EvaluationResult) -> list[Example]:
     """Return the samples with the highest and the lowest value of the first metric."""
-    if isinstance(predictor.task, ObjectTask):
-        return object_examples(predictor, predictor.task, dataset, split, result)
+    objects = object_task(predictor.task)
+    if objects is not None:
+        return object_examples(predictor, objects, dataset, split, result)
     return _examples(predictor, dataset, split, result, _shown_upright)
 
 

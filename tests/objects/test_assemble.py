@@ -5,13 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from atrous.objects.assemble import anchors, assemble, keep, renumbered, strips, tabulate
+from atrous.objects.assemble import anchors, assemble, keep, measured_again, renumbered, strips, tabulate
 from atrous.objects.boxes import DenseBoxes
 from atrous.objects.stars import Stars
 from atrous.objects.suppress import Suppression
 from atrous.objects.table import ObjectSums
 from atrous.objects.votes import Votes
 from tests.objects.worlds import random_discs, star_maps, vote_maps
+
+
+@pytest.fixture(autouse=True)
+def thin_strips(monkeypatch):
+    """Strips may be as thin as the tests ask for."""
+    monkeypatch.setattr("atrous.objects.assemble.LEAST", 1)
 
 
 def world(kind, shape=(90, 120), noise=0.05):
@@ -126,8 +132,9 @@ def test_a_candidate_that_reaches_too_far_is_refused():
         suppression.push(far, 4)
 
 
-def test_no_candidates_give_no_objects():
-    labels, objects = decoded(np.zeros((4, 8, 9), np.float32), Votes(), 3)
+@pytest.mark.parametrize(("decoder", "channels"), [(Votes(), 4), (Stars(rays=8), 9)])
+def test_no_candidates_give_no_objects(decoder, channels):
+    labels, objects = decoded(np.zeros((channels, 8, 9), np.float32), decoder, 3)
     assert not labels.any()
     assert len(objects.candidates) == 0
     assert objects.table["size"].shape == (0,)
@@ -140,3 +147,25 @@ def test_small_objects_are_dropped_and_the_others_numbered_without_gaps():
     assert 0 < (sizes >= 150).sum() < len(sizes)
     assert np.array_equal(large[1].table["size"], sizes[sizes >= 150])
     assert np.array_equal(np.unique(large[0])[1:], np.arange(1, (sizes >= 150).sum() + 1))
+
+
+def test_objects_on_another_grid_are_numbered_and_measured_there():
+    _, maps, decoder = world("votes", noise=0.0)
+    labels, objects = decoded(maps, decoder, 30)
+    turned = np.ascontiguousarray(labels[::-1])
+    again = measured_again(objects, turned, (2.0, 0.5), rows=7)
+    firsts = [np.flatnonzero(turned == number)[0] for number in range(1, turned.max() + 1)]
+    assert firsts == sorted(firsts)
+    assert sorted(again.table["size"]) == sorted(objects.table["size"])
+    middle = [(np.argwhere(turned == number).mean(axis=0) + 0.5) * (2.0, 0.5) for number in again.table["number"]]
+    assert np.allclose(again.table["centroid_0"], [y for y, _ in middle])
+    assert np.allclose(again.table["centroid_1"], [x for _, x in middle])
+
+
+def test_rays_and_distances_that_are_no_numbers_are_none():
+    _, maps, decoder = world("stars", noise=0.05)
+    broken = maps.copy()
+    broken[3, maps[0] > 0.9] = np.nan
+    labels, objects = decoded(broken, decoder, 20)
+    assert np.isfinite(objects.candidates.values).all()
+    assert labels.max() == len(objects.candidates) > 0

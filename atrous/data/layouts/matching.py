@@ -98,19 +98,23 @@ def _labels(
     """What reads the labels of each image that has some, polygons included."""
     if attribute is None:
         return _readers(root, images, pool, description)
-    labels = _keyed(root, pool.labels, pool.grouped)
+    drawn = [_only(folder, polygons=True) for folder in pool.labels]
+    masks = replace(pool, labels=[_only(folder, polygons=False) for folder in pool.labels])
+    readers = _readers(root, images, masks, description)
+    labels = _keyed(root, drawn, pool.grouped)
     label_of = pair(images, labels).partner
-    common = len(labels) == 1 and suffix_of(*labels.values()) in POLYGON_SUFFIXES and len(images) > 1
+    common = len(labels) == 1 and not readers and len(images) > 1
     if common:  # one file of polygons labels all images
         label_of = dict.fromkeys(images, next(iter(labels)))
-    readers: dict[str, LabelReader] = {}
     for key, name in label_of.items():
-        path = labels[name]
-        if suffix_of(path) in POLYGON_SUFFIXES:
-            readers[key] = PolygonMask(path, FileImage(images[key]), attribute, not common)
-        else:
-            readers[key] = _mask(path, images[key], description)
+        if key not in readers:
+            readers[key] = PolygonMask(labels[name], FileImage(images[key]), attribute, not common)
     return readers
+
+
+def _only(folder: Folder, *, polygons: bool) -> Folder:
+    """A folder with its files of polygons, or with all others."""
+    return replace(folder, files=tuple(f for f in folder.files if (suffix_of(f) in POLYGON_SUFFIXES) == polygons))
 
 
 def _readers(root: Path, images: Mapping[str, Path], pool: Pool, description: Description) -> dict[str, LabelReader]:

@@ -70,10 +70,25 @@ def find_layout(root: Path, description: Description) -> Layout:
     for name, find in wanted.items():
         if (layout := find(root, description)) is not None:
             left_out = (*layout.left_out, *strays(root, name, layout, description))
-            return _completed(replace(layout, left_out=left_out), description)
+            return for_task(_completed(replace(layout, left_out=left_out), description), description)
     if description.kind is not None:
         raise UserError(f'{root}: kind = "{description.kind}" in {description.file}, but there are none in it')
     raise UserError(f"{root}: no layout fits what the folder holds: see docs/data.md for the layouts that are read")
+
+
+def for_task(layout: Layout, description: Description) -> Layout:
+    """Return a layout whose targets are of the kind that the task of dataset.toml learns.
+
+    Raises:
+        UserError: the labels cannot be read so.
+    """
+    if (description.task or layout.task) != "instances":
+        return layout
+    splits = {
+        split: tuple(s if s.target is None else replace(s, target=as_instances(s.target)) for s in samples)
+        for split, samples in layout.splits.items()
+    }
+    return replace(layout, splits=splits)
 
 
 def _completed(layout: Layout, description: Description) -> Layout:
@@ -87,8 +102,6 @@ def _completed(layout: Layout, description: Description) -> Layout:
         # dataset.toml gives new names to the channels of the first recording: in the others they may have other places
         known |= {"channel_names": first, "renames": False, "named_by": "other files of the data set have"}
     splits = {split: tuple(_informed(one, known) for one in samples) for split, samples in layout.splits.items()}
-    if (description.task or layout.task) == "instances":
-        splits = {split: tuple(_with_instances(sample) for sample in samples) for split, samples in splits.items()}
     return replace(layout, channel_names=names or None, splits=splits)
 
 
@@ -106,10 +119,6 @@ def _used(layout: Layout, names: Sequence[str]) -> bool:
             except FileFault:
                 continue  # the check reports it with this sample
     return False
-
-
-def _with_instances(sample: Sample) -> Sample:
-    return sample if sample.target is None else replace(sample, target=as_instances(sample.target))
 
 
 def _first_names(layout: Layout) -> tuple[str, ...] | None:

@@ -11,9 +11,11 @@ from atrous.color import Palette, default_palette
 from atrous.data.formats import FileFault, Header, is_color, read_header, read_values
 from atrous.data.problems import Problem, relative
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
-from atrous.data.targets.labels import LabelReader, Labels
+from atrous.data.targets.labels import AnnotatedRecording, LabelReader, Labels, LabelTable
 from atrous.data.targets.mask_files import MaskFile, MergedMasks
+from atrous.data.targets.polygons import PolygonMask
 from atrous.data.view import View
+from atrous.errors import UserError
 
 if TYPE_CHECKING:
     import torch  # the data doctor must not wait for it
@@ -125,13 +127,24 @@ class Instances(Target):
 def as_instances(target: Target) -> Target:
     """Return a target of labels as one of instances: the values of its files number objects.
 
-    Of several files of one image, each is an object. Other targets stay as they are.
+    Of several files of one image, each is an object. Other kinds of targets stay as they are.
+
+    Raises:
+        UserError: the labels say classes and not objects: polygons, words, annotations, one file per class; or only a
+            part of the image counts.
     """
     if not isinstance(target, Labels):
         return target
     reader = target.reader
+    several = isinstance(reader, MergedMasks) and reader.numbers is None
+    classes = isinstance(reader, (PolygonMask, AnnotatedRecording, MergedMasks)) and not several
+    if classes or (isinstance(reader, LabelTable) and reader.words is not None) or target.region is not None:
+        raise UserError(
+            f'{target.path}: task = "instances" needs the number of an object at every position, but this says '
+            "classes: number the objects from 1, or take `task` out"
+        )
     if isinstance(reader, MaskFile):
         reader = replace(reader, objects=None)
-    if isinstance(reader, MergedMasks) and reader.numbers is None:
+    if isinstance(reader, MergedMasks):
         reader = replace(reader, numbers=tuple(range(1, len(reader.parts) + 1)))
     return Instances(target.path, reader=reader)
