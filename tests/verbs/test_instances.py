@@ -3,6 +3,7 @@
 import csv
 import json
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -15,13 +16,15 @@ from atrous.data.targets.instances import Instances
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.verbs.check import check
-from atrous.verbs.evaluate import evaluate
+from atrous.verbs.evaluate import evaluate, found_objects, read_ahead
 from atrous.verbs.object_examples import judged
+from atrous.verbs.opened import open_dataset_from
 from atrous.verbs.predict import PredictOptions, predict
 from atrous.verbs.train import train
 from tests.maps import map_transform, write_map
 from tests.objects.worlds import random_discs
 
+IDENTITY = np.eye(4)
 SMALL = (
     "model.depth=10", "model.encoder_width=8", "model.width=16", "train.validations=3", "train.crop=[64, 64]",
     "train.precision=32-true", "augment.brightness=0", "augment.contrast=0", "train.learning_rate=0.004",
@@ -202,3 +205,115 @@ def test_outputs_that_objects_do_not_have_are_refused(cells, trained, tmp_path):
             told = str(error)
         assert words in told
     assert not list(tmp_path.glob("*.csv"))
+
+
+def write_scans(root, count=6, shape=(14, 36, 32), affine=IDENTITY, step=1):
+    """Volumes `(K, J, I)` of bright balls as NIfTI, every `step`-th row and column of them."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        numbers, _, _ = random_discs(shape, 6, (3, 5), seed=index)
+        image = np.where(numbers > 0, 160, 30) + rng.normal(0, 5, shape)
+        for folder, values in (("images", image.clip(0, 255).astype(np.uint8)), ("masks", numbers.astype(np.int16))):
+            stored = np.ascontiguousarray(values[:, ::step, ::step].T)
+            nibabel.save(nibabel.Nifti1Image(stored, affine), root / folder / f"{index}.nii.gz")
+    return root
+
+
+def renumbered(numbers):
+    """The same objects, numbered by their first positions."""
+    _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(np.where(np.unique(numbers) == 0, -1, first)))
+    return order[inverse].reshape(numbers.shape)
+
+
+@pytest.fixture(scope="module")
+def scans_run(tmp_path_factory):
+    data = write_scans(tmp_path_factory.mktemp("scans") / "data")
+    run = tmp_path_factory.mktemp("run") / "run"
+    small = [setting for setting in SMALL if "crop" not in setting]
+    train(data, task="instances", out=run, epochs=12, settings=[*small, "train.crop=[16, 32, 32]"], progress=False)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("affine", "step"),
+    [(np.eye(4), 1), (np.diag([-1.0, 1, 1, 1]), 1), (np.diag([2.0, 2, 1, 1]), 2), (np.diag([2.0, -2, 1, 1]), 2)],
+    ids=["as trained", "mirrored", "coarser", "mirrored and coarser"],
+)
+def test_evaluation_counts_the_objects_that_prediction_writes(scans_run, tmp_path, affine, step):
+    data = write_scans(tmp_path / "data", 2, affine=affine, step=step)
+    predictor = load(scans_run)
+    dataset = open_dataset_from(data, None, "instances")
+    done = predict(scans_run, [data / "images" / "0.nii.gz"], tmp_path / "out")
+    assert not done.failed, done.failed
+    written = read_values(tmp_path / "out" / "0.nii.gz")
+    sample = next(s for s in dataset.samples if s.name.endswith("0"))
+    _, image, truth = next(read_ahead(predictor, [sample]))
+    found = found_objects(predictor, predictor.task, image, dataset.spacing_of(sample), sample.image.header().affine)
+    assert written.shape == found.shape == truth.shape
+    assert found.max() > 0
+    assert np.array_equal(renumbered(written), renumbered(found))
+    in_memory = load(scans_run).predict(data / "images" / "0.nii.gz")
+    assert np.array_equal(in_memory.instances, written)
+    for number in range(1, int(written.max()) + 1):
+        places = np.argwhere(written == number)
+        assert in_memory.boxes[number - 1].tolist() == [*places.min(axis=0), *(places.max(axis=0) + 1)]
+
+
+def test_arrays_in_memory_are_objects_too(tmp_path):
+    pairs = [random_discs((64, 64), 8, (4, 8), seed=seed)[0] for seed in range(6)]
+    images = [np.where(numbers > 0, 180, 40).astype(np.uint8) for numbers in pairs]
+    trained = train((images, pairs), task="instances", out=tmp_path / "run", epochs=1, settings=SMALL, progress=False)
+    assert trained.run.recipe.task.kind == "instances"
+    assert trained.run.recipe.task.options["scale"] > 3
+
+
+def test_an_own_loss_trains_objects_and_own_metrics_are_refused(cells, tmp_path):
+    own = {"loss": lambda output, target: (output**2).mean(), "epochs": 1, "settings": SMALL, "progress": False}
+    done = train(cells, out=tmp_path / "run", **own)
+    assert "ap50" in done.scores.values
+    with pytest.raises(UserError, match="leave them out"):
+        train(cells, out=tmp_path / "other", metrics={"mine": lambda p, t: 0.0}, **own)
+
+
+def test_mirror_images_are_not_averaged(cells, trained, tmp_path):
+    for call in (lambda: evaluate(trained[0], cells, tta="flip"), lambda: load(trained[0], flip=True)):
+        with pytest.raises(UserError, match="mirror images"):
+            call()
+
+
+def test_labels_of_classes_are_no_objects(tmp_path):
+    data = write_cells(tmp_path / "data", 3, named=False)
+    (data / "dataset.toml").write_text('task = "instances"\nmask_suffix = ["_a", "_b"]\n')
+    for path in sorted((data / "masks").iterdir()):
+        for end in ("_a", "_b"):
+            path.with_name(f"{path.stem}{end}.png").write_bytes(path.read_bytes())
+        path.unlink()
+    with pytest.raises(UserError, match="this says classes"):
+        check(data)
+
+
+def test_masks_without_objects_stop_a_training(tmp_path):
+    data = write_cells(tmp_path / "data", 3)
+    for path in (data / "masks").iterdir():
+        Image.fromarray(np.zeros((80, 96), np.uint16)).save(path)
+    with pytest.raises(UserError, match="no training image has an object"):
+        train(data, epochs=1, settings=SMALL, out=tmp_path / "run", progress=False)
+
+
+def test_a_mask_of_another_size_is_one_line(cells, trained, tmp_path):
+    data = write_cells(tmp_path / "data", 3, named=False)
+    Image.fromarray(np.ones((40, 40), np.uint16)).save(data / "masks" / "1.png")
+    with pytest.raises(UserError, match="size"):
+        evaluate(trained[0], data, split="all")
+
+
+@pytest.mark.parametrize("setting", ["thresold=0.3", "apart=0.0", "apart=5000.0"])
+def test_wrong_options_of_the_task_are_one_line(cells, tmp_path, setting):
+    options = {"ndim": 2, "scale": 6.0, "apart": 4.0, "astray": 9.0}
+    key, value = setting.split("=")
+    text = ", ".join(f"{name}={number}" for name, number in {**options, key: float(value)}.items())
+    with pytest.raises(UserError, match="task"):
+        train(cells, epochs=1, out=tmp_path / "run", settings=[*SMALL, f"task.options={{{text}}}"], progress=False)

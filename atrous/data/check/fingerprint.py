@@ -71,7 +71,8 @@ class Fingerprint:
         color: whether the images are 8-bit pictures in color.
         orientation: where the axes i, j, k of all volumes point, such as `RAS`; "" where they differ or nobody says it.
         upright: whether up and down differ in the images: not on maps, nor under a microscope.
-        object_sizes: positions of an object in train: percentiles 5, 50 and 95; empty where targets are no objects.
+        object_sizes: positions of an object in train (of volumes, on the grid of the median spacing): percentiles 5, 50
+            and 95; empty where targets are no objects.
     """
 
     channels: int
@@ -183,11 +184,19 @@ def _channel_names(dataset: Dataset, sample: Sample, channels: int) -> tuple[str
 
 
 def _object_sizes(dataset: Dataset, scans: Sequence[Scan]) -> tuple[float, ...]:
-    """Percentiles 5, 50 and 95 of the positions of an object, over train (over all scans where train has none)."""
+    """Percentiles 5, 50 and 95 of the positions of an object, over train (over all scans where train has none).
+
+    In volumes they are those of the median spacing, to which cases are resampled where spacings differ.
+    """
     if dataset.target.kind != "instances":
         return ()
-    train = [one for one in scans if one.split == "train" and one.counts]
-    sizes = [size for one in train or scans for size in one.counts.values()]
+    chosen = [one for one in scans if one.split == "train" and one.counts] or scans
+    known = [None if one.image is None else dataset.spacing or one.image.spacing for one in chosen]
+    voxels = [float(np.prod(spacing)) for spacing in known if spacing is not None and len(spacing) == 3]
+    scale = [1.0] * len(chosen)
+    if len(voxels) == len(chosen):
+        scale = [voxel / float(np.median(voxels)) for voxel in voxels]
+    sizes = [size * factor for one, factor in zip(chosen, scale, strict=True) for size in one.counts.values()]
     return tuple(float(size) for size in np.percentile(sizes, [5, 50, 95])) if sizes else ()
 
 
