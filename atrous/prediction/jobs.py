@@ -88,7 +88,7 @@ class Written:
 
 
 def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
-    """Outputs of an image, a volume or a signal: labels, and if wanted an overlay and probabilities.
+    """Outputs of an image, a volume or a signal: labels or objects, and the companions that are wanted.
 
     Raises:
         UserError: `out` is a file, or a DICOM segmentation is wanted of an input that is no DICOM series.

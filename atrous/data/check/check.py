@@ -183,7 +183,7 @@ def _dataset(
         dataset, _ = resolve(root, replace(description, classes=names, palette=palette, ignore=None), layout, list)
         colors_toml = ", ".join(str(list(color)) for color in palette)
         fix = f'write palette = [{colors_toml}] in dataset.toml, and classes = ["NAME", ...] in the same order'
-        if all(suffix_of(one.target.path) in NAMELESS for one in chosen if one.target is not None):
+        if all(suffix_of(one.target.path) in NAMELESS for one in chosen if one.target is not None and one.colored):
             fix = f'if their first axis is that of slices, write pages = "z" in dataset.toml; if of colors, {fix}'
         doubt = f"masks store {len(colors)} colors, not class numbers"
         return dataset, Guess(names, None, (), doubt, fix, usable=False)

@@ -101,7 +101,8 @@ def _labels(
     drawn = [_only(folder, polygons=True) for folder in pool.labels]
     masks = replace(pool, labels=[_only(folder, polygons=False) for folder in pool.labels])
     readers = _readers(root, images, masks, description)
-    labels = _keyed(root, drawn, pool.grouped)
+    ends = description.mask_suffix or ()
+    labels = _keyed(root, drawn, pool.grouped, ends[0] if len(ends) == 1 else "")
     label_of = pair(images, labels).partner
     common = len(labels) == 1 and not readers and len(images) > 1
     if common:  # one file of polygons labels all images

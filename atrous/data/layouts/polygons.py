@@ -10,6 +10,7 @@ from atrous.data.formats import FileFault, read_header, read_pyramid, suffix_of
 from atrous.data.formats.polygons import POLYGON_SUFFIXES
 from atrous.data.formats.slide import SlideFormat
 from atrous.data.layouts.folders import Folder
+from atrous.data.layouts.together import ends_in
 from atrous.data.targets.polygons import ClassAttribute, find_attribute
 from atrous.errors import UserError
 
@@ -35,8 +36,9 @@ def find_attribute_of(folders: Sequence[Folder], description: Description) -> Cl
     Raises:
         UserError: as `find_attribute`; or `attribute` is given in dataset.toml, and there are no polygons.
     """
+    ends = description.mask_suffix or ("",)
     labels = [file for folder in folders if folder.role == "label" for file in folder.files]
-    files = [file for file in labels if suffix_of(file) in POLYGON_SUFFIXES]
+    files = [f for f in labels if suffix_of(f) in POLYGON_SUFFIXES and any(ends_in(f, end) for end in ends)]
     if not files and description.attribute is not None:
         raise UserError(f"{description.file}: `attribute` is for polygons, but no labels are polygons: take it out")
     if not files:

@@ -83,7 +83,7 @@ def _outnumber(root: Path, folders: Sequence[Folder], description: Description) 
         return False
     for path in paths:
         try:
-            if _annotated(path) or has_label(path):
+            if _annotated(path) or _has_label(path, description):
                 return True
         except FileFault:
             continue  # no recording, or one whose fault is said when it is read

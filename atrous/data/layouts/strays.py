@@ -5,6 +5,7 @@ from pathlib import Path
 
 from atrous.data.description import Description
 from atrous.data.formats import SIGNAL_SUFFIXES, VIDEO_SUFFIXES, is_series, suffix_of
+from atrous.data.formats.polygons import POLYGON_SUFFIXES
 from atrous.data.genomes.fasta import is_fasta
 from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, LeftOut
@@ -83,7 +84,7 @@ def _pictures(root: Path, name: str, description: Description) -> list[Path]:
     """Pictures in the folders of images, of all where videos are not read; labels of scans are none."""
     folders = read_folders(root, description.images, description.masks)
     files = [path for folder in folders if name != "videos" or folder.role == "image" for path in folder.files]
-    return [path for path in files if suffix_of(path) not in (".nii", ".nii.gz")]
+    return [path for path in files if suffix_of(path) not in (".nii", ".nii.gz", *POLYGON_SUFFIXES)]
 
 
 def _files(root: Path, suffixes: Sequence[str]) -> list[Path]:

@@ -84,6 +84,17 @@ def for_task(layout: Layout, description: Description) -> Layout:
     """
     if (description.task or layout.task) != "instances":
         return layout
+    said = description.file or "--task"
+    if layout.kind != "grids":
+        raise UserError(f'{said}: task = "instances" is for images, volumes and signals, not for {layout.kind}')
+    if layout.classes is not None or description.objects:
+        raise UserError(
+            f'{said}: task = "instances" needs the numbers of objects, but the values here are classes: name the files '
+            "with the numbers (masks, mask_suffix), and leave `objects` out"
+        )
+    unused = next((key for key in ("ignore", "values", "palette") if getattr(description, key)), None)
+    if unused is not None:
+        raise UserError(f'{said}: `{unused}` is for classes, not for task = "instances": take it out')
     splits = {
         split: tuple(s if s.target is None else replace(s, target=as_instances(s.target)) for s in samples)
         for split, samples in layout.splits.items()

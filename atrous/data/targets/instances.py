@@ -141,7 +141,7 @@ def as_instances(target: Target) -> Target:
     if classes or (isinstance(reader, LabelTable) and reader.words is not None) or target.region is not None:
         raise UserError(
             f'{target.path}: task = "instances" needs the number of an object at every position, but this says '
-            "classes: number the objects from 1, or take `task` out"
+            "classes: number the objects from 1, or leave `task` (--task) out"
         )
     if isinstance(reader, MaskFile):
         reader = replace(reader, objects=None)
