@@ -291,7 +291,7 @@ def test_labels_of_classes_are_no_objects(tmp_path):
         for end in ("_a", "_b"):
             path.with_name(f"{path.stem}{end}.png").write_bytes(path.read_bytes())
         path.unlink()
-    with pytest.raises(UserError, match="this says classes"):
+    with pytest.raises(UserError, match="values here are classes"):
         check(data)
 
 
@@ -317,3 +317,23 @@ def test_wrong_options_of_the_task_are_one_line(cells, tmp_path, setting):
     text = ", ".join(f"{name}={number}" for name, number in {**options, key: float(value)}.items())
     with pytest.raises(UserError, match="task"):
         train(cells, epochs=1, out=tmp_path / "run", settings=[*SMALL, f"task.options={{{text}}}"], progress=False)
+
+
+@pytest.mark.parametrize("line", ["ignore = [255]", 'values = [0, 1]\nclasses = ["a", "b"]', "objects = 256"])
+def test_keys_of_classes_are_refused_for_objects(tmp_path, line):
+    data = write_cells(tmp_path / "data", 3)
+    (data / "dataset.toml").write_text(f'task = "instances"\n{line}\n')
+    with pytest.raises(UserError, match="dataset.toml"):
+        check(data)
+
+
+def test_videos_are_refused_for_objects(tmp_path):
+    data = write_cells(tmp_path / "data", 3)
+    for folder in ("images", "masks"):
+        clip = data / folder / "clip"
+        clip.mkdir()
+        for path in sorted((data / folder).glob("*.png")):
+            path.rename(clip / f"0000{path.name}")
+    (data / "dataset.toml").write_text('task = "instances"\nvideo = true\n')
+    with pytest.raises(UserError, match="not for videos"):
+        check(data)
