@@ -323,7 +323,7 @@ def test_wrong_options_of_the_task_are_one_line(cells, tmp_path, setting):
 def test_keys_of_classes_are_refused_for_objects(tmp_path, line):
     data = write_cells(tmp_path / "data", 3)
     (data / "dataset.toml").write_text(f'task = "instances"\n{line}\n')
-    with pytest.raises(UserError, match="dataset.toml"):
+    with pytest.raises(UserError, match=r"dataset\.toml"):
         check(data)
 
 
