@@ -54,7 +54,8 @@ def test_the_check_says_objects_and_how_to_learn_them(tmp_path):
     (problem,) = check(root).errors
     assert problem.kind == "instances"
     assert "number objects" in problem.what
-    assert "write objects = true in dataset.toml" in problem.fix
+    assert 'write task = "instances" in dataset.toml' in problem.fix
+    assert "objects = true" in problem.fix
     (root / "dataset.toml").write_text("objects = true\n")
     checked = check(root)
     assert checked.ok
