@@ -37,6 +37,11 @@ class Candidates:
 
         return KDTree(self.values)
 
+    @cached_property
+    def computed(self) -> dict[str, Any]:
+        """What was computed of these candidates and is needed again for every strip."""
+        return {}
+
     def __len__(self) -> int:
         return len(self.positions)
 

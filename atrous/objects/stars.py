@@ -195,7 +195,9 @@ class Stars(ObjectDecoder):
         if not len(kept):
             return painted
         shape = self.shape(maps.shape[1:])
-        low, high = shape.bounds(kept)
+        if "bounds" not in kept.computed:
+            kept.computed["bounds"] = shape.bounds(kept)
+        low, high = kept.computed["bounds"]
         start, stop = np.array([rows.start, columns.start]), np.array([rows.stop, columns.stop])
         # The lowest score comes first, so that higher ones are painted over it.
         here = np.flatnonzero(((low < stop) & (high > start)).all(axis=1))[::-1]
