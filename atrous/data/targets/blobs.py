@@ -11,6 +11,8 @@ GAPS = 1.5
 """Objects that others hide leave gaps: the greatest number is at most so many times their count."""
 FILLED = 0.2
 """A blob fills at least this part of its bounding box."""
+COARSE, LOOKED_AT = 4, 4096
+"""Large masks are looked at every so many positions first, if these are at least so many."""
 EXTENT = 0.5
 """A blob is shorter than this part of the mask along every axis."""
 
@@ -29,6 +31,16 @@ def numbered_objects(values: np.ndarray, present: Collection[int]) -> int:
     numbers = np.array(sorted(value for value in present if value > 0))
     if not FEWEST <= len(numbers) <= MOST or numbers[-1] > GAPS * len(numbers) + 1:
         return 0
+    coarse = values[(slice(None, None, COARSE),) * values.ndim]
+    # Classes are told from objects on few positions already; what may be objects is looked at closely.
+    blobs, seen = _blobs(coarse, numbers) if coarse.size >= LOOKED_AT else (1, 1)
+    if 2 * blobs < seen:
+        return 0
+    return len(numbers) if _blobs(values, numbers)[0] >= 0.9 * len(numbers) else 0
+
+
+def _blobs(values: np.ndarray, numbers: np.ndarray) -> tuple[int, int]:
+    """How many of some numbers are one blob in the values, and how many occur."""
     from scipy import ndimage  # the data doctor must not wait for it
 
     places = np.where(values > 0, np.searchsorted(numbers, values) + 1, 0)
@@ -40,4 +52,4 @@ def numbered_objects(values: np.ndarray, present: Collection[int]) -> int:
         lengths = [side.stop - side.start for side in box]
         small = all(length < EXTENT * whole or whole < 3 for length, whole in zip(lengths, values.shape, strict=True))
         blobs += bool(small and size >= FILLED * np.prod(lengths))
-    return len(numbers) if blobs >= 0.9 * len(numbers) else 0
+    return blobs, int((sizes > 0).sum())
