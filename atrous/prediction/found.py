@@ -2,17 +2,15 @@
 
 import base64
 import html
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from atrous.color import default_palette
 from atrous.prediction.inputs import Opened
-from atrous.report.pictures import resized, to_rgb
+from atrous.report.pictures import png_bytes, resized, to_rgb
 
 SHOWN = 640
 """Pixels of the longer side of the picture in a notebook."""
@@ -60,9 +58,7 @@ class ObjectPrediction:
         return resized(outlined(np.asarray(image[(slice(None), *plane)]), numbers[plane]), SHOWN)
 
     def _repr_png_(self) -> bytes:
-        encoded = io.BytesIO()
-        Image.fromarray(self.picture()).save(encoded, "PNG")
-        return encoded.getvalue()
+        return png_bytes(self.picture())
 
     def _repr_html_(self) -> str:
         picture = base64.b64encode(self._repr_png_()).decode("ascii")

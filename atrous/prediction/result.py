@@ -2,19 +2,17 @@
 
 import base64
 import html
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from atrous.color import VOID, Palette, default_palette
 from atrous.labels import IGNORE
 from atrous.prediction.inputs import Opened
 from atrous.prediction.overlay import draw_overlay
-from atrous.report.pictures import banded, colorize, flat, resized
+from atrous.report.pictures import banded, colorize, flat, png_bytes, resized
 
 SHOWN = 640
 """Pixels of the longer side of the picture in a notebook."""
@@ -77,9 +75,7 @@ class Prediction:
         return resized(draw_overlay(opened, labels, palette, DRAWN), SHOWN)
 
     def _repr_png_(self) -> bytes:
-        encoded = io.BytesIO()
-        Image.fromarray(self.picture()).save(encoded, "PNG")
-        return encoded.getvalue()
+        return png_bytes(self.picture())
 
     def _repr_html_(self) -> str:
         picture = base64.b64encode(self._repr_png_()).decode("ascii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -184,6 +185,13 @@ def signal(image: np.ndarray, track: int = _TRACK) -> np.ndarray:
         height = np.arange(track)[::-1, None] - 2
         rows.append(np.where((height >= low) & (height <= high + 1), 30, 250).astype(np.uint8))
     return np.repeat(np.concatenate(rows)[..., None], 3, axis=-1)
+
+
+def png_bytes(picture: np.ndarray) -> bytes:
+    """Return a picture `(height, width, 3)` uint8 as the content of a PNG file."""
+    encoded = io.BytesIO()
+    Image.fromarray(picture).save(encoded, "PNG")
+    return encoded.getvalue()
 
 
 def resized(picture: np.ndarray, limit: int, smooth: bool = True) -> np.ndarray:

@@ -116,7 +116,7 @@ def _require_areas(path: Path, shapes: np.ndarray) -> None:
         first = int(np.argmax(wrong))
         why = shapely.is_valid_reason(shapes[first])
         what = f"{int(wrong.sum())} of its {len(shapes)} polygons are not valid (feature {first + 1}: {why})"
-        raise FileFault(path, what, "mend them (QGIS: Fix geometries)")
+        raise FileFault(path, what, "correct them (QGIS: Fix geometries)")
 
 
 def require_content(path: Path) -> None:

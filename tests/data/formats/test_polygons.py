@@ -108,7 +108,7 @@ def test_on_a_picture_coordinates_are_pixels_and_on_a_level_of_a_slide_those_of_
     [
         ([square(0, 0, 9)], "EPSG:32633", r"none of its 1 polygons lies on scene\.tif \(they at x 0 to 9, y -9 to 0"),
         ([shapely.Polygon([(0, 0), (9, 9), (9, 0), (0, 9)])], "EPSG:32633",
-         r"1 of its 1 polygons are not valid \(feature 1: Self-intersection.*\): mend them"),
+         r"1 of its 1 polygons are not valid \(feature 1: Self-intersection.*\): correct them"),
         ([shapely.LineString([(0, 0), (1, 1)])], "EPSG:32633", "feature 1 is a LineString, not a polygon"),
         ([BIG], None, r"a\.gpkg does not say its projection: assign it"),
     ],
