@@ -41,15 +41,21 @@ def numbered_objects(values: np.ndarray, present: Collection[int]) -> int:
 
 def _blobs(values: np.ndarray, numbers: np.ndarray) -> tuple[int, int]:
     """How many of some numbers are one blob in the values, and how many occur."""
-    from scipy import ndimage  # the data doctor must not wait for it
-
     places = np.where(values > 0, np.searchsorted(numbers, values) + 1, 0)
     sizes = np.bincount(places.ravel(), minlength=len(numbers) + 1)[1:]
-    blobs = 0
-    for size, box in zip(sizes, ndimage.find_objects(places), strict=False):
-        if box is None:
-            continue
-        lengths = [side.stop - side.start for side in box]
-        small = all(length < EXTENT * whole or whole < 3 for length, whole in zip(lengths, values.shape, strict=True))
-        blobs += bool(small and size >= FILLED * np.prod(lengths))
-    return blobs, int((sizes > 0).sum())
+    blobs, box = sizes > 0, np.ones(len(numbers), np.int64)
+    for axis, whole in enumerate(values.shape):
+        lengths = _lengths(np.moveaxis(places, axis, 0), len(numbers) + 1)[1:]
+        blobs &= (lengths < EXTENT * whole) | (whole < 3)
+        box *= lengths
+    return int((blobs & (sizes >= FILLED * box)).sum()), int((sizes > 0).sum())
+
+
+def _lengths(places: np.ndarray, count: int) -> np.ndarray:
+    """Return how long each number below `count` is along the first axis, from its first position to its last."""
+    flat = places.reshape(-1)
+    rows = np.repeat(np.arange(len(places)), flat.size // max(1, len(places)))
+    first, last = np.zeros((2, count), np.int64)
+    # Where an index is repeated, NumPy keeps the value that is assigned last.
+    first[flat[::-1]], last[flat] = rows[::-1], rows
+    return last - first + 1
