@@ -1,6 +1,9 @@
 """What is read and written by slices: the types of arrays that need not lie in memory."""
 
+import mmap
 from typing import Any, Protocol
+
+import numpy as np
 
 
 class Source(Protocol):
@@ -40,3 +43,17 @@ class Sink(Protocol):
 
 class Store(Source, Sink, Protocol):
     """Anything that can be read and written by slices, such as a memmap or a zarr array."""
+
+
+def release(array: Any) -> None:
+    """Let the system take back the memory of a mapped file's pages, as after a strip; the content stays.
+
+    Other arrays are left alone, and so is a mapped file where the system does not offer it.
+
+    >>> release(np.zeros(3))
+    """
+    if isinstance(array, np.memmap) and array.mode in ("r", "r+", "w+") and hasattr(mmap, "MADV_DONTNEED"):
+        mapped = getattr(array, "_mmap", None)
+        if mapped is not None:
+            # Changed pages stay with the file: the mapping is shared. Of a private one they would be lost.
+            mapped.madvise(mmap.MADV_DONTNEED)

@@ -34,6 +34,7 @@ from atrous.objects.stars import Stars, StarShape
 from atrous.objects.suppress import KEPT, Suppression, decide
 from atrous.objects.table import ObjectSums
 from atrous.objects.votes import Votes
+from atrous.source import release
 
 RAYS = 32
 CELLS = (8, 64, 1024)
@@ -130,7 +131,7 @@ def painted(kind: str, size: int, block: tuple[slice, ...], kept: Candidates, pa
         part = decoder.paint(maps, piece, kept)
         sums.add(part, piece, (size, size))
         labels[piece] = part
-    labels.flush()
+        release(labels)
     return sums
 
 
@@ -154,7 +155,7 @@ def decode_blocks(kind: str, size: int, path: Path, processes: int) -> Objects:
     for block in order:
         for piece in pieces(block):
             labels[piece] = renumbered(labels[piece], numbers)
-    labels.flush()
+            release(labels)
     return tabulate(kept, sums[0], numbers, (1.0, 1.0))
 
 
@@ -163,6 +164,7 @@ def digest(path: Path, objects: Objects) -> str:
     result, labels = hashlib.sha256(), np.load(path, mmap_mode="r")
     for start in range(0, len(labels), 256):
         result.update(np.ascontiguousarray(labels[start : start + 256]).data)
+        release(labels)
     for name, values in objects.table.items():
         result.update(name.encode() + values.tobytes())
     return result.hexdigest()[:16]

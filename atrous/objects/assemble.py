@@ -10,7 +10,7 @@ from atrous.objects.decoder import ObjectDecoder
 from atrous.objects.peaks import Region
 from atrous.objects.suppress import Suppression
 from atrous.objects.table import ObjectSums, measurements
-from atrous.source import Source, Store
+from atrous.source import Source, Store, release
 
 LEAST = 1 << 16
 """Positions of a strip, at least: strips of few positions, as those of signals, would be very many."""
@@ -67,6 +67,7 @@ def keep(maps: Source, decoder: ObjectDecoder, regions: Iterator[Region], in_ord
     for region in regions:
         for piece in pieces(region):
             suppression.push(decoder.propose(maps, piece), piece[0].stop if in_order else 0)
+        release(maps)
     return suppression.close()
 
 
@@ -101,10 +102,13 @@ def assemble(
             painted = decoder.paint(maps, piece, kept)
             sums.add(painted, piece, grid)
             labels[piece] = painted
+        release(maps)
+        release(labels)
         progress((1 + region[0].stop / grid[0]) / 3)
     numbers = sums.numbers(decoder.smallest)
     for region in strips(grid, rows):
         labels[region] = renumbered(np.asarray(labels[region]), numbers)
+        release(labels)
         progress((2 + region[0].stop / grid[0]) / 3)
     return tabulate(kept, sums, numbers, spacing or (1.0,) * len(grid))
 
@@ -141,9 +145,11 @@ def measured_again(objects: Objects, labels: Store, spacing: Sequence[float] | N
     sums = ObjectSums.none(_first_places(labels, len(kept)))
     for region in strips(grid, rows):
         sums.add(np.asarray(labels[region]), region, grid)
+        release(labels)
     numbers = sums.numbers()
     for region in strips(grid, rows):
         labels[region] = renumbered(np.asarray(labels[region]), numbers)
+        release(labels)
     return tabulate(kept, sums, numbers, spacing or (1.0,) * len(grid))
 
 
