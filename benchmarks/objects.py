@@ -3,9 +3,9 @@
     python -m benchmarks.objects [--size 20000] [--only stars,votes,suppression]
 
 The dense maps are made, region by region, from discs of 3 to 12,000 pixels across (for a size of 20,000; for another
-size the largest disc has 0.6 of it). Noise gives every object several candidates. The objects are decoded in strips of
-16, 64 and 512 rows, from four blocks in a random order, and from four blocks by two processes. The digests of the label
-image and of the table must be equal. "peak MiB" is the peak resident size of the process less that before.
+size the largest disc has 0.6 of it). Noise near the centers gives objects several candidates. The objects are decoded
+in strips of 16, 64 and 512 rows, from four blocks in a random order, and from four blocks by two processes. The digests
+of the label image and of the table must be equal. "peak MiB" is the peak resident size of the process less that before.
 
 Suppression: a million boxes, and a million stars of 32 rays, ten for each object.
 """
@@ -78,8 +78,12 @@ class Discs:
         shake = _hash(cell_y * 7919 + cell_x, quarter)
         radius = np.where(side > CELLS[-1], 0.5, 0.2 + 0.25 * shake) * side - 0.5
         center_y, center_x = low_y + (cell_y + 0.5) * side, low_x + (cell_x + 0.5) * side
-        # A cell that the grid's border cuts is empty.
-        radius = np.where((center_y + side / 2 > self.size) | (center_x + side / 2 > self.size), -1.0, radius)
+        # A cell that the border of its quarter cuts is empty.
+        high_y, high_x = (
+            np.where(y < self.large, self.large, self.size),
+            np.where(x < self.large, self.large, self.size),
+        )
+        radius = np.where((center_y + side / 2 > high_y) | (center_x + side / 2 > high_x), -1.0, radius)
         return center_y - y - 0.5, center_x - x - 0.5, radius, _hash(y * self.size + x, 1)
 
     def _channel(
@@ -88,7 +92,8 @@ class Discs:
         if channel == 0:
             if self.kind == "votes":
                 return np.ones_like(distance)
-            return 1 - 0.9 * distance / np.maximum(radius, 0.5) + 0.8 * noise / np.maximum(radius, 2)
+            shaken = np.where(distance < 5, 3, 0.8) * noise
+            return 1 - 0.9 * distance / np.maximum(radius, 0.5) + shaken / np.maximum(radius, 2)
         if self.kind == "votes":
             return (np.exp(-(distance**2) / 8) * (1 - 0.1 * noise), dy, dx)[channel - 1]
         angle = 2 * np.pi * (channel - 1) / RAYS

@@ -17,7 +17,7 @@ from atrous.source import Source
 SHELLS = 4
 """Sample points between the center and the outline in every sector, each standing for the same area."""
 AT_ONCE = 4_000
-"""Pairs whose overlap is computed in one step."""
+"""Candidates whose corners, and pairs whose overlap, are computed in one step."""
 
 
 class StarShape:
@@ -58,8 +58,12 @@ class StarShape:
 
     def bounds(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
         """See `Shape.bounds`."""
-        corners = self.corners(candidates)
-        return corners.min(axis=1), corners.max(axis=1)
+        low, high = np.empty((2, len(candidates), 2))
+        for start in range(0, len(candidates), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            corners = self.corners(candidates.take(part))
+            low[part], high[part] = corners.min(axis=1), corners.max(axis=1)
+        return low, high
 
     def areas(self, candidates: Candidates) -> np.ndarray:
         """Return the areas, `(n,)`: sums of the triangles between the rays."""

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from atrous.objects.candidates import Candidates, Shape, joined
-from atrous.objects.overlaps import overlapping_between, overlapping_boxes
+from atrous.objects.overlaps import TooMany, overlapping_between, overlapping_boxes
 
 UNDECIDED, KEPT, REMOVED = 0, 1, -1
 FIRST_PIECE, GROWTH = 1000, 4
 """Candidates are decided in pieces of their order: the first so many, then each piece so many times larger."""
+MOST_PAIRS = 1_000_000
+"""A piece with more overlapping pairs is divided: most of its candidates propose the same few objects."""
 GATHERED = 200_000
 """The sweep decides when so many candidates have come since it last did."""
 
@@ -39,12 +41,18 @@ def decide(candidates: Candidates, shape: Shape, threshold: float, ready: np.nda
     # In pieces of the order that grow: candidates that an earlier winner removes are never compared with each other.
     while start < len(order):
         piece = order[start : start + size]
+        piece = piece[state[piece] == UNDECIDED]
         winners, others = setting.touching(kept, piece)
         state[others[setting.beyond(winners, others)]] = REMOVED
         piece = piece[state[piece] == UNDECIDED]
         free = ready.copy()
         free[setting.touching(waiting, piece[ready[piece]])[1]] = False
-        _decide_piece(setting, piece, free, state)
+        try:
+            pairs = setting.touching_within(piece, MOST_PAIRS if size > FIRST_PIECE else np.inf)
+        except TooMany:
+            size = max(FIRST_PIECE, size // GROWTH)
+            continue
+        _decide_piece(setting, piece, pairs, free, state)
         kept = np.concatenate([kept, piece[state[piece] == KEPT]])
         waiting = np.concatenate([waiting, piece[state[piece] == UNDECIDED]])
         start, size = start + size, size * GROWTH
@@ -70,9 +78,9 @@ class _Setting:
         first, second = overlapping_between(low[some], high[some], low[others], high[others])
         return self._comparable(some[first], others[second])
 
-    def touching_within(self, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of candidates of one set of indices whose boxes overlap, the one with the higher score first."""
-        first, second = overlapping_boxes(self.low[some], self.high[some])
+    def touching_within(self, some: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
+        """At most `most` pairs of one set of indices whose boxes overlap, the candidate with the higher score first."""
+        first, second = overlapping_boxes(self.low[some], self.high[some], most)
         first, second = self._comparable(some[first], some[second])
         swapped = self.ranks[first] > self.ranks[second]
         return np.where(swapped, second, first), np.where(swapped, first, second)
@@ -88,16 +96,19 @@ class _Setting:
         return first[alike], second[alike]
 
 
-def _decide_piece(setting: _Setting, piece: np.ndarray, free: np.ndarray, state: np.ndarray) -> None:
+def _decide_piece(
+    setting: _Setting, piece: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], free: np.ndarray, state: np.ndarray
+) -> None:
     """Decide the candidates of a piece that nothing outside of it removes, by rounds; changes `state`.
 
     Args:
         setting: the candidates.
         piece: indices of undecided candidates.
+        pairs: those of the piece whose boxes overlap, the candidate with the higher score first.
         free: `(n,)` bool, candidates that may be kept.
         state: `(n,)` int8, of all candidates.
     """
-    first, second = setting.touching_within(piece)
+    first, second = pairs
     while True:
         blocked = np.zeros(len(state), bool)
         blocked[second] = True

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atrous.objects import overlaps
-from atrous.objects.overlaps import overlapping_between, overlapping_boxes
+from atrous.objects.overlaps import TooMany, overlapping_between, overlapping_boxes
 
 
 def boxes(rng, count, ndim, spread):
@@ -46,3 +46,22 @@ def test_small_steps_find_the_same_pairs(monkeypatch, at_once):
     steps = overlapping_boxes(low, high)
     assert np.array_equal(whole[0], steps[0])
     assert np.array_equal(whole[1], steps[1])
+
+
+def test_more_pairs_than_asked_for_are_refused():
+    low = np.zeros((10, 2))
+    assert len(overlapping_boxes(low, low + 1, 45)[0]) == 45
+    with pytest.raises(TooMany):
+        overlapping_boxes(low, low + 1, 44)
+
+
+def test_many_large_boxes_in_one_place_are_not_compared_with_every_small_one(monkeypatch):
+    rng = np.random.default_rng(0)
+    large = rng.uniform(0, 2, (500, 2))
+    small = rng.uniform(1100, 1900, (500, 2))  # beyond the large boxes, but within reach of their longest side
+    compared = []
+    meet = overlaps._meet
+    monkeypatch.setattr(overlaps, "_meet", lambda *boxes: compared.append(len(boxes[0])) or meet(*boxes))
+    first, _ = overlapping_between(large, large + 1000, small, small + 3)
+    assert not len(first)
+    assert sum(compared) <= 2000

@@ -40,17 +40,37 @@ def one_by_one(boxes, threshold, per_class):
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.integers(0, 70), st.floats(0, 0.9), st.booleans(), st.integers(1, 9))
-def test_rounds_and_pieces_keep_what_one_by_one_keeps(seed, count, threshold, per_class, piece):
+@given(
+    st.integers(0, 10**6), st.integers(0, 70), st.floats(0, 0.9), st.booleans(), st.integers(1, 9), st.integers(0, 40)
+)
+def test_rounds_and_pieces_keep_what_one_by_one_keeps(seed, count, threshold, per_class, piece, pairs):
     boxes = candidates(seed, count)
-    before = suppress.FIRST_PIECE, suppress.GROWTH
-    suppress.FIRST_PIECE, suppress.GROWTH = piece, 2
+    before = suppress.FIRST_PIECE, suppress.GROWTH, suppress.MOST_PAIRS
+    suppress.FIRST_PIECE, suppress.GROWTH, suppress.MOST_PAIRS = piece, 2, pairs
     try:
         state = decide(boxes, BoxShape(), threshold, np.ones(count, bool), per_class)
     finally:
-        suppress.FIRST_PIECE, suppress.GROWTH = before
+        suppress.FIRST_PIECE, suppress.GROWTH, suppress.MOST_PAIRS = before
     assert not (state == UNDECIDED).any()
     assert set(np.flatnonzero(state == KEPT)) == one_by_one(boxes, threshold, per_class)
+
+
+def test_many_candidates_of_one_object_are_not_all_compared_with_each_other(monkeypatch):
+    rng, count = np.random.default_rng(0), 20_000
+    middles = rng.uniform(20, 40, (count, 2))
+    values = np.concatenate([middles - 300, middles + 300], axis=1)
+    scores = rng.random(count).astype(np.float32)
+    one = Candidates(np.arange(count), scores, np.zeros(count, np.int64), values)
+    compared = []
+    overlap = BoxShape.overlap
+    monkeypatch.setattr(
+        BoxShape,
+        "overlap",
+        lambda self, winners, others: compared.append(len(others)) or overlap(self, winners, others),
+    )
+    state = decide(one, BoxShape(), 0.5, np.ones(count, bool), False)
+    assert np.flatnonzero(state == KEPT).tolist() == [int(np.argmax(scores))]
+    assert sum(compared) < 2 * count
 
 
 def test_boxes_are_suppressed_as_torchvision_does():
