@@ -61,8 +61,8 @@ class FileGeometry:
 
     Attributes:
         kind: what can be kept: "map" a projection, "tiff" axes and their physical size, "ome-zarr" the same of a
-            pyramid, "slide" and "lif" axes and distances, "nifti" an affine and its codes, "dicom" an affine, "table"
-            an index column, "edf" and "wfdb" the sampling rate and the start of a recording.
+            pyramid, "slide", "lif" and "nd2" axes and distances, "nifti" an affine and its codes, "dicom" an affine,
+            "table" an index column, "edf" and "wfdb" the sampling rate and the start of a recording.
         path: the labeled file. Writers copy details from it.
         affine: `(4, 4)`, from the voxel `(i, j, k, 1)` to millimeters in RAS, where the format knows it.
     """

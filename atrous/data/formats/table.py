@@ -17,6 +17,7 @@ from atrous.data.formats.frames import FramesFormat
 from atrous.data.formats.geotiff import GeoTiffFormat
 from atrous.data.formats.lif import LifFormat
 from atrous.data.formats.movie import MovieFormat
+from atrous.data.formats.nd2 import Nd2Format
 from atrous.data.formats.ngff import OmeZarrFormat
 from atrous.data.formats.nifti import NiftiFormat
 from atrous.data.formats.npy import NpyFormat
@@ -37,7 +38,7 @@ _PROBABILITY_WRITERS: dict[str, Format] = {}
 
 CONVERT = {
     **dict.fromkeys((".mrxs", ".bif", ".vms"), ("vips copy", "{}.tif[tile,pyramid,bigtiff]")),
-    **dict.fromkeys((".czi", ".nd2", ".vsi", ".oib", ".oif", ".oir"), ("bioformats2raw", "{}.ome.zarr")),
+    **dict.fromkeys((".czi", ".vsi", ".oib", ".oif", ".oir"), ("bioformats2raw", "{}.ome.zarr")),
 }
 """Commands that convert files of scanners and microscopes that are not read, by suffix, and what they write."""
 
@@ -231,6 +232,7 @@ for _format in (
     GeoTiffFormat(),
     SlideFormat(),
     LifFormat(),
+    Nd2Format(),
     NpyFormat(),
     ZarrFormat(),
     OmeZarrFormat(),
