@@ -53,8 +53,11 @@ class OnPhases(nn.Module):
         x = args[places[0][1]] if places else kwargs[names[0]]
         results: dict[Phase, Tensor] = {}
         for phases in _alike(x.shape[2:], self.rates):
-            parts = torch.cat([x[_index(phase, self.rates)] for phase in phases])
-            results.update(zip(phases, run(parts).split(x.shape[0]), strict=True))
+            parts = [x[_index(phase, self.rates)] for phase in phases]
+            # One batch is faster. An exported graph has one image at a time, so that norms over positions can stream.
+            apart = torch.compiler.is_exporting()
+            found = [run(part) for part in parts] if apart else run(torch.cat(parts)).split(x.shape[0])
+            results.update(zip(phases, found, strict=True))
         return interleaved(results, self.rates, x.shape[2:])
 
     def __reduce_ex__(self, protocol: Any) -> Any:

@@ -349,6 +349,16 @@ def test_a_block_on_phases_is_dilated_again_trains_and_streams():
     assert network[1].attend.qkv.weight.grad is None
 
 
+@pytest.mark.parametrize("norm", [nn.GroupNorm(2, 4), nn.InstanceNorm2d(4, affine=True)])
+def test_norms_on_phases_stream(norm):
+    network = randomized(nn.Sequential(nn.Conv2d(3, 4, 4, 2, 1), norm, nn.Conv2d(4, 4, 3, 2, 1)))
+    done = dilate(network, 1, shape=(3, 32, 32)).network
+    x = torch.randn(3, 45, 30)
+    whole = done(x[None])[0].detach()
+    for axis in (0, 1):
+        assert difference(torch.from_numpy(stream(done, x.numpy(), strip=8, axis=axis)), whole) < 5e-5
+
+
 def test_edgenext_of_timm_is_the_same_on_the_coarse_grid():
     timm = pytest.importorskip("timm")
     small = {"depths": (1, 2, 2, 2), "dims": (8, 16, 24, 32), "heads": (2, 2, 2, 2)}
