@@ -28,8 +28,8 @@ from torch import nn
 from atrous.errors import UserError
 from atrous.geometry.field import AxisField, axis_field
 from atrous.geometry.graph import export_graph
+from atrous.geometry.layout import followed
 from atrous.geometry.lower import lower
-from atrous.geometry.rules import follow
 from atrous.surgery import dilate
 from atrous.surgery.certificate import evaluating, relative_error, tensors
 from benchmarks.rows import arguments, measure
@@ -43,6 +43,7 @@ ENCODERS = (
     *(f"timm:{n}" for n in ("resnet18", "resnet26d", "seresnet18", "tf_efficientnet_lite0", "tf_efficientnet_b0")),
     *(f"timm:{n}" for n in ("mobilenetv3_small_100", "convnext_atto", "regnety_002", "densenet121", "xception41")),
     *(f"timm:{n}" for n in ("dpn48b", "res2net50_26w_4s", "ghostnet_050", "cspresnet50", "resnetblur18")),
+    *(f"timm:{n}" for n in ("convnextv2_atto", "edgenext_xx_small", "resnet50_gn")),
     *(f"smp:{n}" for n in ("resnet18", "resnet50", "mobilenet_v2", "efficientnet-b0", "densenet121", "vgg11_bn")),
     *(f"smp:{n}" for n in ("se_resnet50", "dpn68", "xception", "timm-regnetx_002", "inceptionv4")),
 )
@@ -132,9 +133,8 @@ def field_of(name: str) -> AxisField | None:
     network = build(name)
     assert network is not None
     levels = len(tensors(network.eval()(torch.zeros(1, 3, 64, 64))))
-    graph = lower(export_graph(network, (3, 64, 64), output=levels - 1 if levels > 1 else None))
-    axis = follow(graph, 0)
-    return None if axis.barriers else axis_field(axis)
+    _, axes, _ = followed(lower(export_graph(network, (3, 64, 64), output=levels - 1 if levels > 1 else None)))
+    return None if 0 not in axes or axes[0].barriers else axis_field(axes[0])
 
 
 def stitched_error(dense: nn.Module, original: nn.Module, name: str, stride: int) -> float | None:

@@ -10,7 +10,7 @@ from atrous.data.dataset import open_dataset
 from atrous.data.feed.decode import decode
 from atrous.data.formats import read_image, read_values
 from atrous.data.formats.orient import turn_to
-from atrous.data.grid import resample
+from atrous.data.grid import shrink
 from atrous.data.preprocess import prepare
 from atrous.errors import UserError
 from atrous.prediction.live import open_session
@@ -139,7 +139,7 @@ def test_a_scan_of_another_spacing_is_resampled_to_that_of_the_training(tmp_path
         labels = predictor.predict(fine).labels
     assert labels.shape == opened.size
     scaled = prepare(read_image(fine), build_preparation(run.recipe), None)
-    np.testing.assert_allclose(np.asarray(opened.source[...]), resample(scaled, shape), atol=1e-4)
+    np.testing.assert_allclose(np.asarray(opened.source[...]), shrink(scaled, shape), atol=1e-4)
 
 
 def test_gaps_are_void_in_training_evaluation_and_prediction(tmp_path):

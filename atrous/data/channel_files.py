@@ -23,7 +23,7 @@ def on_first_grid(sources: Sequence[Source], headers: Sequence[Header], files: S
         files: name them in messages.
 
     Raises:
-        FileFault: a file has another size, another spacing, or another place in the world, which no turn mends.
+        FileFault: a file has another size, another spacing, or another place in the world; no turn fixes that.
     """
     aligned = [sources[0]]
     for source, header, file in zip(sources[1:], headers[1:], files[1:], strict=True):

@@ -19,10 +19,10 @@ from atrous.data.layouts.table import find_layout
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
 from atrous.errors import UserError
-from atrous.labels import IGNORE
+from atrous.labels import BACKGROUND_WORDS, IGNORE
 
 THREADS = 2
-BACKGROUND_NAMES = ("background", "void", "none", "na", "other", "class 0")
+BACKGROUND_NAMES = (*BACKGROUND_WORDS, "class 0")
 
 
 @dataclass(frozen=True)

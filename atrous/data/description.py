@@ -120,7 +120,7 @@ def described_in(root: Path, toml: Path | None) -> Description:
     try:
         content = tomllib.loads(read_text(file))
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file}: not valid TOML ({error}): mend that line") from error
+        raise UserError(f"{file}: not valid TOML ({error}): fix that line") from error
     for key in content:
         if key not in KEYS:
             near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.5)
@@ -253,7 +253,7 @@ def _groups(value: object, file: Path, _: Path) -> str:
         if isinstance(value, str) and value and re.compile(value):
             return value
     except re.error as error:
-        raise UserError(f"{file}: `groups` is no regular expression ({error}): mend it") from error
+        raise UserError(f"{file}: `groups` is no regular expression ({error}): fix it") from error
     raise _wrong(file, "groups", 'a regular expression for the names of samples, such as "^patient(\\d+)"', value)
 
 

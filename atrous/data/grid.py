@@ -1,11 +1,14 @@
 """Images, labels and probabilities on a grid of another size over the same extent."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+COARSER = 1.5
+"""Images are filtered along an axis that has more stored positions than this for each new one."""
 _LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
@@ -13,6 +16,40 @@ def resample(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """An image `(C, *S)` on a grid of another size over the same extent, linear, float32."""
     values = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
     return restore(values, shape).numpy()
+
+
+def shrink(image: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """An image `(C, *S)` on a grid of another size over the same extent, float32, filtered where it gets much coarser.
+
+    Along an axis that has more than `COARSER` stored positions for each new one, linear interpolation would skip some
+    of them, and fine structure would appear as coarse one (aliasing). There each new position is the mean of the stored
+    ones around it, with weights that fall linearly to 0 at the distance of one new position (a triangle, as Pillow and
+    torch's `antialias=True` have it): unlike a sinc it never leaves the range of the values. The other axes are linear.
+
+    >>> shrink(np.array([[0.0, 0.0, 8.0, 0.0, 0.0, 0.0]]), (2,)).round(2).tolist()
+    [[2.0, 1.0]]
+    """
+    values = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
+    for dim, length in enumerate(shape, 1):
+        if values.shape[dim] > COARSER * length:
+            values = _averaged(values, dim, length)
+    return restore(values, shape).numpy()
+
+
+def _averaged(values: torch.Tensor, dim: int, length: int) -> torch.Tensor:
+    """Return values with `length` weighted means along a dimension; positions beyond the ends do not count."""
+    stored = values.shape[dim]
+    step = stored / length
+    reach = math.ceil(step)
+    places = (torch.arange(length, dtype=torch.float64) + 0.5) * step - 0.5
+    taps = places.floor().long()[:, None] + torch.arange(1 - reach, reach + 1)  # (length, 2 * reach)
+    weights = (1 - (taps - places[:, None]).abs() / step).clamp_min(0) * ((taps >= 0) & (taps < stored))
+    weights = (weights / weights.sum(1, keepdim=True)).float()
+    column = [-1 if d == dim else 1 for d in range(values.dim())]
+    total = torch.zeros(*values.shape[:dim], length, *values.shape[dim + 1 :])
+    for tap, weight in zip(taps.clamp(0, stored - 1).T, weights.T, strict=True):
+        total.addcmul_(values.index_select(dim, tap), weight.reshape(column))
+    return total
 
 
 def resample_label(label: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""Text files of users: in which encoding they are, and what is wrong with them if they cannot be read."""
+"""Text of users: in which encoding a file is, what is wrong with it if it cannot be read, and which names are alike."""
 
 import codecs
+import gzip
 from pathlib import Path
 
 from atrous.errors import UserError
@@ -13,6 +14,19 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """First bytes of a file that name its encoding (byte order marks)."""
+
+
+PIECE = 1 << 20
+"""Bytes of a text that are decoded together to find out why it cannot be."""
+
+
+def plain_name(name: str) -> str:
+    """Return a name by which another is found if only case and spaces differ.
+
+    >>> plain_name(" Heart  Rate")
+    'heart rate'
+    """
+    return " ".join(name.split()).casefold()
 
 
 def text_encoding(path: Path) -> str:
@@ -54,9 +68,32 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def not_utf8(content: bytes, error: UnicodeDecodeError) -> str:
-    """Return in words why bytes are not text in UTF-8, with the line in which that is seen."""
-    line = content.count(b"\n", 0, error.start) + 1
+def why_not_text(path: Path) -> str:
+    """Return in words why a text file, packed by gzip or not, cannot be decoded: with the line and the byte.
+
+    It is read in pieces.
+    """
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path, "rb") if packed else path.open("rb") as file:
+        piece, lines = file.read(PIECE), 0
+        decoder = codecs.getincrementaldecoder(encoding_of(piece[:4]))()
+        while piece:
+            following = file.read(PIECE)
+            try:
+                lines += decoder.decode(piece, not following).count("\n")
+            except UnicodeDecodeError as error:
+                return not_utf8(error.object, error, lines)
+            piece = following
+    return "not UTF-8 text"
+
+
+def not_utf8(content: bytes, error: UnicodeDecodeError, lines: int = 0) -> str:
+    """Return in words why bytes are not text in UTF-8, with the line and the byte at which that is seen.
+
+    `lines` come before `content` in the file.
+    """
+    line = lines + content.count(b"\n", 0, error.start) + 1
     if error.encoding.startswith("utf-8"):
         byte = f"line {line} has the byte 0x{content[error.start]:02x}, as Latin-1 and other old encodings do"
         return f"not UTF-8 text ({byte})"

@@ -17,6 +17,7 @@ import numpy as np
 from atrous.data.formats import FileFault
 from atrous.data.formats.orient import Affine, Turn, axis_codes, turn_to
 from atrous.data.moments import merge, moments
+from atrous.data.plain_text import plain_name
 from atrous.data.resampled import resampled
 from atrous.data.source import Selected, Source, Stacked
 from atrous.data.views import Filled, Gaps, Scaled
@@ -224,8 +225,8 @@ def _by_name(source: Source, wanted: Wanted, file: Path, names: Sequence[str]) -
     order = positions(names, wanted.names)
     if order is not None:
         return source if order == tuple(range(source.shape[0])) else Selected(source, order)
-    stored = {_plain(name) for name in names}
-    missing = [name for name in wanted.names if _plain(name) not in stored]
+    stored = {plain_name(name) for name in names}
+    missing = [name for name in wanted.names if plain_name(name) not in stored]
     # Microscopes and satellites name the same channels in many ways; a single channel can be no other one.
     free = wanted.renames or len(source.shape) > 2 or (len(names), len(wanted.names)) == (1, 1)
     if free and len(missing) == len(wanted.names):
@@ -246,8 +247,8 @@ def positions(names: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | 
     """
     if not _known(names) or not _known(wanted):
         return None
-    places = {_plain(name): place for place, name in enumerate(names)}
-    found = [places.get(_plain(name)) for name in wanted]
+    places = {plain_name(name): place for place, name in enumerate(names)}
+    found = [places.get(plain_name(name)) for name in wanted]
     return None if None in found else tuple(place for place in found if place is not None)
 
 
@@ -265,11 +266,7 @@ def _fix(wanted: Wanted) -> str:
 
 def _known(names: Sequence[str]) -> bool:
     """Whether every channel has a name of its own."""
-    return len(names) > 0 and all(names) and len({_plain(name) for name in names}) == len(names)
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.split()).casefold()
+    return len(names) > 0 and all(names) and len({plain_name(name) for name in names}) == len(names)
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,12 @@ class Resampled(LazySource):
 
 
 def resampled(source: Source, shape: Sequence[int]) -> Source:
-    """Return an image `(C, *S)` on a grid of another size: signals as they are sliced, others at once and linearly."""
+    """Return an image `(C, *S)` on a grid of another size: signals as they are sliced, others at once.
+
+    Both are filtered where they get much coarser, and linear elsewhere.
+    """
     if len(shape) == 1:
         return Resampled(source, shape[0])
-    from atrous.data.grid import resample  # the data doctor must not wait for torch
+    from atrous.data.grid import shrink  # the data doctor must not wait for torch
 
-    return resample(np.asarray(source[...]), shape)
+    return shrink(np.asarray(source[...]), shape)

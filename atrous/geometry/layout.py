@@ -13,16 +13,19 @@ import dataclasses
 import torch
 
 from atrous.geometry.axis import Axis, Refused
+from atrous.geometry.grams import can_be_joined, with_grams
 from atrous.geometry.graph import Graph, Op, Ref
 from atrous.geometry.norms import NORMS, with_statistics
 from atrous.geometry.plan import follow_axes
+from atrous.geometry.rules.rows import SUMS_POSITIONS
 
 
 def followed(graph: Graph) -> tuple[Graph, dict[int, Axis], dict[int, Refused]]:
     """Return the graph with a result `(1, ..., *S)`, the axes along which it can be cut, and why not along the others.
 
     The graph is the given one, with two exceptions. If its result has no batch axis, an operator that adds one follows.
-    If a layer norm over positions stops all axes, it is written as its statistics and what follows from them.
+    If a layer norm over positions, or a product of channels summed over positions, stops all axes, it is written as the
+    statistics that it takes and what follows from them.
 
     >>> from torch import nn
     >>> from atrous.geometry.graph import export_graph
@@ -35,6 +38,9 @@ def followed(graph: Graph) -> tuple[Graph, dict[int, Axis], dict[int, Refused]]:
     norms = {reason.index for reason in refused.values() if reason.operator in NORMS}
     if norms and not axes:
         return followed(with_statistics(graph, norms))
+    products = {reason.index for reason in refused.values() if reason.reason == SUMS_POSITIONS}
+    if not axes and any(can_be_joined(graph, graph.ops[i]) for i in products):
+        return followed(with_grams(graph, [i for i in products if can_be_joined(graph, graph.ops[i])]))
     output = graph.ops[graph.output]
     reason = layout_fault(graph, axes)
     if reason is not None:

@@ -26,6 +26,7 @@ from atrous.data.formats import (
     open_valid,
     read_header,
     read_pyramid,
+    require_no_conversion,
     stem,
     suffix_of,
 )
@@ -38,7 +39,7 @@ from atrous.data.grid import resample_label, restore
 from atrous.data.images import names_of
 from atrous.data.inside import is_hidden
 from atrous.data.layouts.recordings import label_partners
-from atrous.data.layouts.together import is_cellpose
+from atrous.data.layouts.together import is_cellpose, masks_beside
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import Expected, Preparation, renamed, scaled, to_channels, working_shape
 from atrous.data.resampled import resampled
@@ -138,12 +139,19 @@ class Opened:
 
 
 def find_inputs(
-    given: Sequence[str | Path], *, ndim: int, channels: int, kind: str = "grids", out: Path | None = None
+    given: Sequence[str | Path],
+    *,
+    ndim: int,
+    channels: int,
+    kind: str = "grids",
+    out: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> list[Input]:
     """Find the inputs that files, folders (searched with all their subfolders) and globs name, in order, each once.
 
     Files whose names differ only in a number of four digits at the end are the channels of one case, if the network
-    reads several channels. If it reads one, a `_0000` at the end is left out of the name of the label file.
+    reads several channels. If it reads one, a `_0000` at the end is left out of the name of the label file. Of folders,
+    masks that lie beside their images (`x_mask.png` beside `x.png`) are no inputs.
 
     Args:
         given: paths and patterns.
@@ -152,6 +160,7 @@ def find_inputs(
         kind: "grids" (images, volumes and signals), "videos" (video files and folders of frames) or "genomes" (FASTA
             files). Any other kind is searched for as grids are.
         out: folder of the outputs. If it lies inside a folder that is searched, its files are not inputs.
+        tell: called with a line about the masks that are left out.
 
     Raises:
         UserError: nothing is found, two inputs would write the same output, or the output folder is also an input.
@@ -159,9 +168,15 @@ def find_inputs(
     search = _SEARCHES.get(kind, _grids)
     relative_paths: dict[Path, Path] = {}
     for entry in given:
-        for path, relative in search(str(entry), ndim):
-            if not _is_own_output(path, Path(entry), out):
-                relative_paths.setdefault(path, relative)
+        found = {path: rest for path, rest in search(str(entry), ndim) if not _is_own_output(path, Path(entry), out)}
+        masks = masks_beside(found) if search is _grids and Path(entry).is_dir() else []
+        if masks:
+            count = "a mask beside its image is" if len(masks) == 1 else f"{len(masks)} masks beside their images are"
+            tell(f"{entry}: {count} left out ({masks[0].name}): to label one, give the file itself")
+        for path in dict.fromkeys(masks):
+            del found[path]
+        for path, relative in found.items():
+            relative_paths.setdefault(path, relative)
     if not relative_paths:
         raise UserError(f"{', '.join(map(str, given))}: holds no inputs but the files in the output folder {out}")
     cases: dict[Path, list[Path]] = {}
@@ -327,6 +342,7 @@ def _grids(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
             and not is_cellpose(p, names)
         ]
         if not inside:
+            require_no_conversion(_below(path))
             raise UserError(f"{path}: no inputs in it (looked for {' '.join(suffixes)})")
         yield from ((p, p.relative_to(path)) for p in inside)
     elif path.exists():

@@ -162,7 +162,11 @@ OUTPUTS: dict[str, Callable[[Predictor, Input, Path, Companions], list[Output]]]
 
 
 def find_jobs(
-    predictor: Predictor, inputs: Sequence[str | Path], out: Path, companions: Companions | None = None
+    predictor: Predictor,
+    inputs: Sequence[str | Path],
+    out: Path,
+    companions: Companions | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> list[PredictionJob]:
     """Find the inputs that files, folders (searched with all their subfolders) and globs name, and list their outputs.
 
@@ -174,6 +178,7 @@ def find_jobs(
         inputs: paths and patterns.
         out: folder of the outputs; for genomes also a file.
         companions: what to write beside the labels.
+        tell: called with a line about masks that are left out.
 
     Raises:
         UserError: nothing is found, two outputs would be the same file, or an output would be written over an input.
@@ -181,7 +186,7 @@ def find_jobs(
     model, kind = predictor.run.recipe.model, predictor.kind
     # Features never look like FASTA files, so they may lie among their inputs.
     folder = None if kind == "genomes" else out
-    items = find_inputs(inputs, ndim=model.ndim, channels=model.in_channels, kind=kind, out=folder)
+    items = find_inputs(inputs, ndim=model.ndim, channels=model.in_channels, kind=kind, out=folder, tell=tell)
     wanted = companions or Companions()
     jobs = [PredictionJob(item, tuple(OUTPUTS[kind](predictor, item, out, wanted))) for item in items]
     _check_outputs(jobs)

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atrous.geometry.grams import GRAM, gram
 from atrous.geometry.graph import Graph, Op
 from atrous.geometry.lower import scale_and_shift
 from atrous.geometry.rules.reduce import reduced_dims
@@ -228,10 +229,27 @@ class AdaptivePool(Gatherer):
         return total
 
 
+class Grams(Gatherer):
+    """Gathers the product over positions of the first channels with the others: a sum of those of the pieces."""
+
+    def __init__(self, op: Op, graph: Graph):
+        self.op = op
+        self.total = torch.zeros((), dtype=torch.float64)
+
+    def update(self, piece: Tensor, rows: Rows) -> None:
+        """Add the product of the piece `(..., channels, positions)`."""
+        self.total = self.total.to(piece.device) + gram(piece.double(), self.op.args[1])
+
+    def result(self, whole: dict[int, Tensor]) -> Tensor:
+        """Return the sum."""
+        return self.total
+
+
 def gatherer(op: Op, graph: Graph) -> Gatherer:
     """Return an empty gatherer for a barrier."""
     kinds: dict[str, Callable[[Op, Graph], Any]] = {
         "moments": GroupMoments,
+        GRAM: Grams,
         "mean": Sums,
         "sum": Sums,
         "var": Spread,

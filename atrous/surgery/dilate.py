@@ -10,8 +10,11 @@ The steps:
 2. A value at stride `s` moves to stride `gcd(s, output_stride)`. Its rate is the quotient: fine positions per coarse
    position. The rate depends on the stride alone, so branches that met before meet again.
 3. Find the operators that these rates change (`edits.find_edits`).
-4. Change them where the user's modules run them (`rewrite.rewrite`).
-5. Compare the outputs on the coarse grid, at several input sizes.
+4. An operator may have no form on a finer grid by itself, such as attention over positions. If a module around it maps
+   a grid to a grid of the same size, that module becomes one operator, which runs on each phase of the finer grid
+   (`collapse.collapsed`). Then steps 1 to 3 are taken again.
+5. Change the operators where the user's modules run them (`rewrite.rewrite`).
+6. Compare the outputs on the coarse grid, at several input sizes.
 """
 
 import math
@@ -25,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from atrous.errors import UserError
-from atrous.geometry.axis import Axis, Refused, strides
+from atrous.geometry.axis import Refused, strides
 from atrous.geometry.exportable import require_computable
 from atrous.geometry.graph import Graph, export_graph
 from atrous.geometry.lower import lower
@@ -41,8 +44,9 @@ from atrous.surgery.certificate import (
     proven_error,
     tensors,
 )
+from atrous.surgery.collapse import collapsed
 from atrous.surgery.copies import copied, narrowed, type_remark, widened
-from atrous.surgery.edits import Edit, Rates, find_edits
+from atrous.surgery.edits import INSTEAD, Edit, NotFiner, Rates, find_edits
 from atrous.surgery.rewrite import rewrite
 
 NEAR = 64
@@ -65,7 +69,9 @@ def dilate(network: nn.Module, output_stride: int, *, shape: Sequence[int] | Non
 
     Every output `new` of the result has the original's values at `new[..., ::r, ::r]`, borders included, where `r` is
     the original's stride divided by the new one. Weights and their names stay. Global pools average over the coarse
-    grid only, so squeeze-and-excitation stays the same function too. An output that is fine enough is not touched.
+    grid only, so squeeze-and-excitation stays the same function too. A module with attention or a norm over positions
+    that keeps the size of its map runs on each phase of the finer grid by itself. An output that is fine enough is not
+    touched.
 
     Args:
         network: an encoder that returns one map or several, or any network that never resizes a map to a finer grid.
@@ -75,8 +81,8 @@ def dilate(network: nn.Module, output_stride: int, *, shape: Sequence[int] | Non
             within the network, are compared too, where the network runs on them.
 
     Raises:
-        UserError: the network holds an operator that has no exact form on a finer grid (resizing after a stride,
-            attention over positions, reflecting padding, normalization over positions); the message names its module.
+        UserError: the network holds an operator that has no exact form on a finer grid (resizing after a stride, a
+            reflecting padding and a stride in one module); the message names its module.
 
     >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1))
     >>> converted = dilate(network, 1)
@@ -143,7 +149,35 @@ def plan_dilation(network: nn.Module, shape: tuple[int, ...], output_stride: int
         UserError: an operator has no exact form on a finer grid.
     """
     graph = lower(_joint_graph(network, shape), fold=False)
-    axes = [_followed(graph, g) for g in range(graph.ndim)]
+    reasons: list[Refused | NotFiner] = []
+    while True:
+        try:
+            plan = _planned(graph, output_stride)
+        except (Refused, NotFiner) as reason:
+            reasons.append(reason)
+            smaller = collapsed(graph, reason.index, network)
+            if smaller is None:
+                raise _said(graph, reasons[0]) from reason
+            graph = smaller
+            continue
+        for reason in reasons:
+            if isinstance(reason, NotFiner) and not _helped(plan, reason):
+                raise reason
+        return plan
+
+
+def _helped(plan: DilationPlan, reason: NotFiner) -> bool:
+    """Whether the module that became one operator for this reason runs on phases.
+
+    If not, its map is fine enough, but a stride within the module stays: the user wanted that to be dilated.
+    """
+    on_phases = [edit.op.module for edit in plan.edits if edit.phases]
+    return any(reason.module == path or reason.module.startswith(f"{path}.") for path in on_phases)
+
+
+def _planned(graph: Graph, output_stride: int) -> DilationPlan:
+    """Return what must change in a graph; raise `Refused` or `NotFiner` for an operator without an exact form."""
+    axes = [follow(graph, g) for g in range(graph.ndim)]
     strides_of_values = [strides(axis) for axis in axes]
     rates = [{value: _rate(s, output_stride) for value, s in each.items()} for each in strides_of_values]
     return DilationPlan(
@@ -152,6 +186,13 @@ def plan_dilation(network: nn.Module, shape: tuple[int, ...], output_stride: int
         find_edits(graph, axes, rates),
         _output_rates(graph, rates),
     )
+
+
+def _said(graph: Graph, reason: Refused | NotFiner) -> UserError:
+    """Return the error for the user about an operator that no module around it helps."""
+    if isinstance(reason, NotFiner):
+        return reason
+    return UserError(f"{graph.network} cannot be dilated: {reason}; {INSTEAD}")
 
 
 def other_sizes(shape: tuple[int, ...], units: list[list[int]]) -> list[list[tuple[int, ...]]]:
@@ -249,14 +290,6 @@ def _joint_graph(network: nn.Module, shape: tuple[int, ...]) -> Graph:
         raise UserError(str(error).replace("_Summed", type(network).__name__, 1)) from error
     ops = tuple(replaced(op, module=op.module.removeprefix("network").removeprefix(".")) for op in graph.ops)
     return replaced(graph, ops=ops, network=type(network).__name__)
-
-
-def _followed(graph: Graph, index: int) -> Axis:
-    """Return how every operator reads along spatial axis `index`."""
-    try:
-        return follow(graph, index)
-    except Refused as reason:
-        raise UserError(f"{graph.network} cannot be dilated: {reason}") from reason
 
 
 def _rate(stride: Fraction | None, target: int) -> int | None:

@@ -7,8 +7,9 @@ exported graph and compares what each operator reads with the rates of its input
 - A convolution or pool gets a `FineWindow` per axis.
 - A global pool must read the coarse grid only.
 - Constant padding is multiplied by the rate.
-- Anything else (resizing, reflecting padding, normalization over positions) has no exact form on a finer grid. It is
-  refused by name.
+- A module that was made one operator (`collapse.py`) runs on each phase of the grid by itself.
+- Anything else (resizing, reflecting padding, normalization over positions) has no exact form on a finer grid by
+  itself. It is refused by name, and `dilate` looks for a module around it that has one.
 """
 
 import math
@@ -23,12 +24,29 @@ from atrous.geometry.graph import Graph, Op
 from atrous.geometry.maps import IDENTITY
 from atrous.geometry.rules import sliding
 from atrous.geometry.rules.rearrange import PADS, pad_mode, pad_pairs
+from atrous.geometry.rules.rows import BLOCK
 from atrous.surgery.window import FineWindow
 
 Rates = dict[int, int | None]
 """For every value, along one axis, the fine positions per coarse position; values without a grid are absent."""
 CONVS = ("conv1d", "conv2d", "conv3d")
 POOLS = tuple(f"{kind}_pool{n}d{more}" for n in (1, 2, 3) for kind in ("max", "avg") for more in ("", "_with_indices"))
+
+INSTEAD = "take a larger output_stride, or dilate the part of the network before it"
+"""What the user can do about an operator that has no exact form on a finer grid."""
+
+
+class NotFiner(UserError):
+    """An operator cannot be put on a finer grid; names the module, the operator and the reason.
+
+    `index` is the operator's in the graph, and `module` runs it.
+    """
+
+    def __init__(self, op: Op, reason: str):
+        self.index, self.module = op.index, op.module
+        super().__init__(
+            f"{op.module or 'the network'} ({op.kind}): cannot be put on a finer grid exactly: {reason}; {INSTEAD}"
+        )
 
 
 @dataclass(frozen=True)
@@ -43,6 +61,7 @@ class Edit:
         rates: of a global pool, the rate along each of `dims`.
         dims: the dimensions that a global pool reads whole.
         amounts: of constant padding, in fine positions, as `torch.nn.functional.pad` takes them: last axis first.
+        phases: of a module that is one operator, how many phases it runs on, per axis.
     """
 
     op: Op
@@ -52,8 +71,11 @@ class Edit:
     rates: tuple[int, ...] = ()
     dims: tuple[int, ...] = ()
     amounts: tuple[int, ...] = ()
+    phases: tuple[int, ...] = ()
 
     def __str__(self) -> str:
+        if self.phases:
+            return f"runs on each of {'x'.join(map(str, self.phases))} phases of the grid by itself"
         if self.windows:
             return ", ".join(dict.fromkeys(map(str, self.windows)))
         every = "x".join(map(str, dict.fromkeys(self.rates)))
@@ -91,16 +113,15 @@ def find_edits(graph: Graph, axes: Sequence[Axis], rates: Sequence[Rates]) -> li
     return [edit for edit in edits if edit.op.index not in merged]
 
 
-def refusal(op: Op, reason: str) -> UserError:
+def refusal(op: Op, reason: str) -> NotFiner:
     """Return the error that says why a network is not dilated, naming module and operator."""
-    return UserError(
-        f"{op.module or 'the network'} ({op.kind}): cannot be put on a finer grid exactly: {reason}; "
-        "take a larger output_stride, or dilate the part of the network before it"
-    )
+    return NotFiner(op, reason)
 
 
 def _edit(graph: Graph, op: Op, axes: Sequence[Axis], rates_in: list[int], rates_out: list[int]) -> Edit | None:
     """Return the edit of one operator, or None if it is the same function on any grid; rates are per axis."""
+    if op.kind == BLOCK:
+        return Edit(op, phases=tuple(rates_in))
     whole = [g for g, axis in enumerate(axes) if axis.along[op.index].barrier]
     if whole:
         return _whole_extent_edit(op, axes, whole, rates_in)

@@ -1,9 +1,10 @@
 """Edits of operators, carried out in the modules that run them.
 
-An exported graph names for every operator the user's module that ran it. That module is changed in one of three ways:
+An exported graph names for every operator the user's module that ran it. That module is changed in one of four ways:
 
 - A convolution is changed in place, so that it keeps its name and parameters (`_edit_convolution`).
 - A module that is nothing but the operator, such as a pool, is replaced (`_replace_leaf`).
+- A module that was made one operator runs on each phase of the grid (`phases.run_on_phases`).
 - A module whose forward pass calls the operator as a function is traced, and the call is replaced
   (`_edit_forward_pass`).
 """
@@ -33,6 +34,7 @@ from atrous.surgery.owner import (
     trace_owner,
 )
 from atrous.surgery.padding import runs_torchs_forward, settle_windows
+from atrous.surgery.phases import run_on_phases
 from atrous.surgery.window import CoarseGrid, DilatedAvgPool, DilatedMaxPool, FineWindow, OnWindows, dilate_conv
 
 CONVOLUTIONS = tuple(CONV.values())
@@ -98,6 +100,9 @@ def _replace_everywhere(network: nn.Module, path: str, old: nn.Module, new: nn.M
 
 def _rewritten(module: nn.Module, path: str, graph: Graph, edits: list[Edit]) -> nn.Module:
     """Carry out all edits of one module; return what stands in its place (itself, if it was changed in place)."""
+    if edits[0].phases:  # its operators are one, so that it has no other edit
+        run_on_phases(module, edits[0].phases)
+        return module
     own_ops = [op for op in graph.ops if op.module == path and op.kind not in ("input", "constant")]
     edits = _on_original_grid(module, edits)
     first = edits[0]

@@ -66,7 +66,7 @@ def predict(
         options: what to write, and how to compute it.
         begin: called with the number of inputs, before the first one is predicted.
         progress: called with the number of finished inputs, parts of one included.
-        tell: called with the plan of each size that is streamed.
+        tell: called with the plan of each size that is streamed, and with what of folders is left out.
 
     Returns:
         What was written, what existed already, and what failed and why.
@@ -78,7 +78,7 @@ def predict(
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
     companions = Companions(options.overlay, options.probabilities, options.polygons, options.dicom_seg)
-    jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions)
+    jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions, tell)
     begin(len(jobs))
     folder = out.parent if predictor.kind == "genomes" and out.suffix.lower() in OUTPUT_SUFFIXES else out
     return run_jobs(predictor, jobs, folder, progress, tell)

@@ -1,17 +1,19 @@
 """Text of users in the encodings that their editors write, read by everything that reads text."""
 
+import gzip
 import json
 
 import numpy as np
 import pytest
 
+from atrous.data import plain_text
 from atrous.data.dataset import open_dataset
 from atrous.data.description import read_description
 from atrous.data.formats import read_image
 from atrous.data.genomes.annotation import read_features
 from atrous.data.genomes.fasta import sequence_lengths
 from atrous.data.layouts.nnunet import read_nnunet
-from atrous.data.plain_text import read_text, text_encoding
+from atrous.data.plain_text import read_text, text_encoding, why_not_text
 from atrous.errors import UserError
 from atrous.recipe.schema import Recipe, read_recipe, to_toml
 from tests.data.data_folders import picture, save, stripes
@@ -72,9 +74,37 @@ def test_annotations_in_old_encodings_say_so(tmp_path):
     path = tmp_path / "a.gff"
     path.write_bytes(line.encode("utf-16"))
     assert [feature.kind for feature in read_features(path)] == ["gene"]
-    path.write_bytes(line.encode("latin-1"))
-    with pytest.raises(UserError, match=r"a\.gff: its text is not UTF-8 .*: save it as UTF-8"):
-        read_features(path)
+
+
+LATIN = [
+    ("a.csv", "a,b,label\n1,2,x\n1,2,ü\n", read_image),
+    ("a.tsv", "ä\tb\n1\t2\n", read_image),
+    ("a.gff", "##gff-version 3\n# Müller\n", read_features),
+    ("a.gff3.gz", "##gff-version 3\n" * 90_000 + "# Müller\n", read_features),
+    ("a.bed", "chr1\t1\t9\tMüller\n", read_features),
+    ("a.fa", ">a\nACGT\n>Müller\nACGT\n", sequence_lengths),
+    ("a.fa.gz", ">a\nACGT\n>Müller\nACGT\n", sequence_lengths),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "read"), LATIN, ids=[name for name, *_ in LATIN])
+def test_every_reader_of_text_names_the_line_and_the_byte_of_an_old_encoding(tmp_path, name, text, read):
+    path, content = tmp_path / name, text.encode("latin-1")
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    at = next(i for i, byte in enumerate(content) if byte > 127)
+    line = content.count(b"\n", 0, at) + 1
+    where = f"line {line} has the byte 0x{content[at]:02x}, as Latin-1"
+    with pytest.raises(UserError, match=rf"{name}: it is not UTF-8 text \({where} .*\): save it as UTF-8"):
+        read(path)
+
+
+def test_a_letter_across_two_pieces_is_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(plain_text, "PIECE", 3)
+    path = tmp_path / "a.txt"
+    path.write_bytes("aaü\nü\n".encode() + b"\xfc\n")
+    assert why_not_text(path).startswith("not UTF-8 text (line 3 has the byte 0xfc")
+    path.write_bytes("a\nb".encode("utf-16") + b"\0")
+    assert why_not_text(path) == "not UTF-16-LE text, as which it begins (truncated data at byte 2)"
 
 
 @pytest.mark.parametrize(

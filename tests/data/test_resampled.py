@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
 from atrous.data.grid import resample
 from atrous.data.preprocess import Preparation, prepare
-from atrous.data.resampled import Resampled
+from atrous.data.resampled import Resampled, resampled
 from atrous.prediction.inputs import prepared
 
 SIGNAL = np.random.default_rng(0).normal(size=(3, 997)).astype(np.float32)
@@ -55,6 +57,40 @@ def test_the_filter_is_that_of_scipy():
 def test_a_higher_rate_is_linear_as_before(length):
     """Torch computes the places in single precision."""
     np.testing.assert_allclose(Resampled(SIGNAL, length)[...], resample(SIGNAL, (length,)), atol=1e-3)
+
+
+IMAGE = np.random.default_rng(2).normal(size=(2, 31, 40)).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(15, 20), (7, 9), (20, 26), (1, 1), (31, 5)])
+def test_images_that_get_much_coarser_are_filtered_as_torch_does(shape):
+    wanted = F.interpolate(torch.from_numpy(IMAGE)[None], shape, mode="bilinear", antialias=True)[0].numpy()
+    np.testing.assert_allclose(np.asarray(resampled(IMAGE, shape)), wanted, atol=1e-5)
+    volume = np.stack([IMAGE] * 4, 1)  # the same in every slice
+    np.testing.assert_allclose(np.asarray(resampled(volume, (4, *shape)))[:, 2], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(31, 40), (25, 30), (60, 90)])
+def test_images_that_get_finer_or_little_coarser_are_linear_as_before(shape):
+    np.testing.assert_array_equal(np.asarray(resampled(IMAGE, shape)), resample(IMAGE, shape))
+
+
+def test_slices_that_a_coarser_grid_cannot_hold_are_filtered_out():
+    slices = np.arange(120)
+    fine = np.cos(2 * np.pi * 0.3 * slices)[:, None, None] * np.ones((1, 6, 6))  # 0.9 waves in a new slice
+    edge = np.where(slices < 60, -1024.0, 2000.0)[:, None, None] * np.ones((1, 6, 6))
+    found = np.asarray(resampled(np.stack([fine, edge]), (40, 6, 6)))
+    assert np.abs(found[0, 2:-2]).max() < 0.02
+    assert np.abs(resample(fine[None], (40, 6, 6))[0, 2:-2]).max() > 0.5
+    assert -1024 <= found[1].min() < found[1].max() <= 2000  # never beyond the values of an edge
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 0.5, 2.0), (0.4, 0.4, 0.4)])
+def test_volumes_are_resampled_alike_in_training_and_prediction(spacing):
+    volume = np.random.default_rng(3).normal(size=(1, 12, 20, 16)).astype(np.float32)
+    preparation = Preparation(spacing=(1.0, 1.0, 1.0))
+    trained = prepare(volume, preparation, spacing)
+    np.testing.assert_array_equal(np.asarray(prepared(volume, preparation, spacing).source[...]), trained)
 
 
 @pytest.mark.parametrize("spacing", [0.004, 0.03])

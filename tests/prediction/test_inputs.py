@@ -28,6 +28,20 @@ def test_folders_keep_their_structure_and_files_their_kind(tmp_path):
     assert [str(item.relative) for item in globbed] == ["y.tif", "x.png"]
 
 
+def test_masks_beside_their_images_are_no_inputs_and_that_is_said_in_one_line(tmp_path):
+    for name in ("x.png", "x_mask.png", "b/y.tif", "b/y_mask_1.tif", "b/y_mask_2.tif", "c/z_mask.png"):
+        save(tmp_path / name, picture(0))
+    said = []
+    found = find_inputs([tmp_path], ndim=2, channels=3, tell=said.append)
+    assert [str(item.relative) for item in found] == ["b/y.tif", "c/z_mask.png", "x.png"]
+    assert said == [
+        f"{tmp_path}: 3 masks beside their images are left out (y_mask_1.tif): to label one, give the file itself"
+    ]
+    given = find_inputs([tmp_path / "x_mask.png", tmp_path / "c"], ndim=2, channels=3, tell=said.append)
+    assert [str(item.relative) for item in given] == ["x_mask.png", "z_mask.png"]
+    assert len(said) == 1
+
+
 def read(channels):
     return Expected(Wanted(channels))
 

@@ -85,9 +85,9 @@ REFUSED = {
     "roll of both axes": (lambda x: x.roll((1, 1), (2, 3)), "moves the rows around in a circle"),
     "roll of everything": (lambda x: x.roll(1), "over all dimensions together"),
     "masked scatter": (lambda x: x.masked_scatter(x > 0, x), "reads at positions that the data decide"),
-    "channels attend": (
-        lambda x: (x.flatten(2) @ x.flatten(2).mT).softmax(-1) @ x.flatten(2).unflatten(2, (1, -1))[:, :, 0] * 1.0,
-        "attend to channels by a sum over all positions",
+    "channels of a group": (
+        lambda x: x.mT @ x[:, :1],
+        "multiplies channels with channels and sums over all positions, in a form",
     ),
     "nuclear norm": (lambda x: x / torch.linalg.norm(x, ord="nuc", dim=(2, 3), keepdim=True), "svd"),
 }
@@ -109,6 +109,18 @@ def check(net: nn.Module, cuts) -> None:
         wanted = net(torch.from_numpy(x)[None])[0].numpy()
     for cut in cuts:
         np.testing.assert_allclose(stream(net, x, **cut), wanted, rtol=1e-9, atol=1e-10, err_msg=str(cut))
+
+
+FLATTENED = {  # positions as one dimension: only the first axis is left to cut
+    "channels attend": (lambda x: _attended(x.flatten(2), x.flatten(2), x), 2),
+    "channels of two maps attend": (lambda x: _attended(x.flatten(2), torch.tanh(x).flatten(2), x), 2),
+    "channels attend in heads": (lambda x: _attended(*[x.unflatten(1, (2, 2)).flatten(3)] * 2, x), 2),
+    "cross-covariance attention": (lambda x: _attended(*[F.normalize(x.flatten(2), dim=-1)] * 2, x), 3),
+}
+
+
+def _attended(q, k, x):
+    return ((q @ k.mT).softmax(-1) @ k).reshape(x.shape)
 
 
 CUTS = [{"strip": 7, "axis": 0}, {"strip": 5, "axis": 1}, {"strip": 9, "blocks": 2}]
@@ -136,6 +148,16 @@ def test_what_needs_the_whole_extent_is_exact_in_two_passes(name):
     check(net, CUTS)
     with pytest.raises(Refused, match="needs the whole extent"):
         Session(net, (3, HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize("name", FLATTENED)
+def test_channels_that_attend_to_channels_are_exact(name):
+    function, passes = FLATTENED[name]
+    net = network(function)
+    assert certify(net, (3, HEIGHT, WIDTH)).passes == passes
+    check(net, [{"strip": 7}, {"strip": HEIGHT}, {"strip": 1}])
+    with pytest.raises(Refused, match="mixes positions with other dimensions"):
+        stream(net, image(), axis=1)
 
 
 @pytest.mark.parametrize("name", ["rows", "tiled rows"])

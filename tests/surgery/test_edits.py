@@ -21,6 +21,11 @@ def function(forward, stride: int = 2) -> nn.Module:
     return nn.Sequential(nn.Conv1d(2, 2, 3, stride, 1), Lambda(lambda m, x: forward(x)))
 
 
+def by_itself(forward) -> nn.Module:
+    """The network itself calls the function, so that no module around it could run on phases."""
+    return Lambda(lambda m, x: forward(m.c(x)), c=nn.Conv1d(2, 2, 3, 2, 1))
+
+
 def ops(network: nn.Module, *shape: int) -> Graph:
     return plan_dilation(network, shape, 64).graph
 
@@ -134,13 +139,13 @@ def test_same_padding_of_torch_is_fixed():
 @pytest.mark.parametrize(
     ("network", "said"),
     [
-        (function(lambda x: x[..., 1:] * 2), "resizes, moves or mixes"),
-        (function(lambda x: F.pad(x, (-1, 1)) * 2), "it crops positions"),
-        (function(lambda x: F.pad(x, (1, 1), mode="replicate") * 2), "replicate padding takes other values"),
-        (function(lambda x: x + torch.ones(1, 1, 16)), "it meets a constant of 16 positions"),
-        (function(lambda x: torch.add(*F.max_pool1d(x, 2, return_indices=True))), "indices would count"),
-        (function(lambda x: F.instance_norm(x) * 2), "normalizes over positions"),
-        (nn.Sequential(nn.Conv1d(2, 2, 1, 2), nn.Conv1d(2, 2, 3, 1, 1, padding_mode="reflect")), "reflect padding"),
+        (by_itself(lambda x: x[..., 1:] * 2), "resizes, moves or mixes"),
+        (by_itself(lambda x: F.pad(x, (-1, 1)) * 2), "it crops positions"),
+        (by_itself(lambda x: F.pad(x, (1, 1), mode="replicate") * 2), "replicate padding takes other values"),
+        (by_itself(lambda x: x + torch.ones(1, 1, 16)), "it meets a constant of 16 positions"),
+        (by_itself(lambda x: torch.add(*F.max_pool1d(x, 2, return_indices=True))), "indices would count"),
+        (by_itself(lambda x: F.instance_norm(x) * 2), "normalizes over positions"),
+        (nn.Sequential(nn.Conv1d(2, 2, 1, 2), nn.Conv1d(2, 2, 3, 2, 1, padding_mode="reflect")), "reflect padding"),
         (Lambda(lambda m, x: m.c(F.pad(x, (1, 1))), c=nn.Conv1d(2, 2, 3, 2, 1)), None),
         (
             Lambda(lambda m, x: F.conv1d(F.pad(x, (1, 1)), m.c.weight, stride=2, padding=1), c=nn.Conv1d(2, 2, 3)),
@@ -155,6 +160,22 @@ def test_what_has_no_exact_form_is_refused(network, said):
         return
     with pytest.raises(UserError, match=said):
         edits(network, 2, 32)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda x: F.pad(x, (-1, 1)) * 2,
+        lambda x: F.pad(x, (1, 1), mode="replicate")[..., 1:-1],
+        lambda x: x + torch.ones(1, 1, 16),
+        lambda x: F.instance_norm(x) * 2,
+        lambda x: x.flip(2),
+    ],
+)
+def test_a_module_that_keeps_the_size_of_its_map_runs_on_phases(forward):
+    found = edits(function(forward), 2, 32)
+    assert [(edit.op.module, edit.phases) for edit in found] == [("0", ()), ("1", (2,))]
+    assert str(found[1]) == "runs on each of 2 phases of the grid by itself"
 
 
 def test_a_broadcast_position_meets_any_grid():

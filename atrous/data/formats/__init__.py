@@ -37,6 +37,7 @@ from atrous.data.formats.table import (
     is_series,
     is_video,
     label_suffix,
+    require_no_conversion,
     stem,
     suffix_of,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "read_pyramid",
     "read_values",
     "read_words",
+    "require_no_conversion",
     "require_rgb",
     "single_channel",
     "stack_values",

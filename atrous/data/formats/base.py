@@ -25,6 +25,7 @@ import numpy as np
 
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations
+from atrous.data.plain_text import why_not_text
 from atrous.data.source import Source, Store
 from atrous.errors import UserError
 from atrous.files import replacing
@@ -60,8 +61,8 @@ class FileGeometry:
 
     Attributes:
         kind: what can be kept: "map" a projection, "tiff" axes and their physical size, "ome-zarr" the same of a
-            pyramid, "slide" and "lif" axes and distances, "nifti" an affine and its codes, "dicom" an affine, "table"
-            an index column, "edf" and "wfdb" the sampling rate and the start of a recording.
+            pyramid, "slide", "lif" and "nd2" axes and distances, "nifti" an affine and its codes, "dicom" an affine,
+            "table" an index column, "edf" and "wfdb" the sampling rate and the start of a recording.
         path: the labeled file. Writers copy details from it.
         affine: `(4, 4)`, from the voxel `(i, j, k, 1)` to millimeters in RAS, where the format knows it.
     """
@@ -314,7 +315,7 @@ def guarded(path: Path, suffix: str, errors: Errors, read: Callable[[], _Result]
 def _explained(path: Path, suffix: str, message: str, error: BaseException) -> tuple[str, str]:
     """Return what is wrong with a file whose library raised `error`, and what to do about it."""
     if isinstance(error, UnicodeDecodeError) and suffix in ("csv", "tsv"):
-        return f"its text is not UTF-8 ({message})", "save it as UTF-8 (Excel: CSV UTF-8)"
+        return f"it is {why_not_text(path)}", "save it as UTF-8 (Excel: CSV UTF-8)"
     if suffix not in _TEXT and _is_text(path):
         return f"cannot be read, it is text, not a {suffix} file", "get the file itself, not a page or pointer to it"
     return (

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, time
 
 import numpy as np
 
+from atrous.data.plain_text import plain_name
+
 SECONDS = {
     "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0, "min": 60.0, "minutes": 60.0,
     "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3, "us": 1e-6, "\u03bcs": 1e-6, "microseconds": 1e-6, "ns": 1e-9,
@@ -44,7 +46,7 @@ def name_and_unit(name: str) -> tuple[str, str]:
     >>> name_and_unit("Time (s)"), name_and_unit("time_ms"), name_and_unit("heart_rate"), name_and_unit("seconds")
     (('time', 's'), ('time', 'ms'), ('heart_rate', ''), ('seconds', 'seconds'))
     """
-    plain = " ".join(name.split()).casefold()
+    plain = plain_name(name)
     match = re.fullmatch(r"(.*?)\s*[(\[](.*)[)\]]", plain)
     if match is not None:
         return match[1], match[2]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from atrous.data.formats.base import FileFault
 from atrous.data.formats.clock import SECONDS, across_midnight, moment, name_and_unit, step_between
-from atrous.data.plain_text import text_encoding
+from atrous.data.plain_text import plain_name, text_encoding
 from atrous.errors import UserError
 
 LABEL_NAMES = (
@@ -124,8 +124,8 @@ def parse_columns(value: object, file: Path, _: Path | None = None) -> ColumnRul
             raise UserError(f"{file}: `columns.{key}` must be {wanted}, not {entry!r}")
     tuples = {key: tuple(entry) for key, entry in value.items() if isinstance(entry, list)}
     rule = ColumnRule(**{**value, **tuples})
-    plain = [_plain(name) for name in rule.names]
-    twice = [name for name in rule.names if plain.count(_plain(name)) > 1]
+    plain = [plain_name(name) for name in rule.names]
+    twice = [name for name in rule.names if plain.count(plain_name(name)) > 1]
     if twice:
         raise UserError(f"{file}: [columns] names {twice[0]!r} twice: give each column one role")
     return rule
@@ -145,12 +145,12 @@ def require_known(rule: ColumnRule, tables: Sequence[Path], file: Path | None) -
     known: dict[str, str] = {}
     for path in tables:
         try:
-            known |= {_plain(name): name for name in column_names(path)}
+            known |= {plain_name(name): name for name in column_names(path)}
         except (OSError, ValueError, csv.Error):
             continue  # said of this file when it is read as a sample
     for name in rule.names if known else ():
-        if _plain(name) not in known:
-            near = difflib.get_close_matches(_plain(name), list(known), n=1, cutoff=0.5)
+        if plain_name(name) not in known:
+            near = difflib.get_close_matches(plain_name(name), list(known), n=1, cutoff=0.5)
             hint = f"did you mean {known[near[0]]!r}?" if near else f"there are {', '.join(known.values())}"
             raise UserError(f"{file}: [columns] names {name!r}, which no table has: {hint}")
 
@@ -196,8 +196,8 @@ def named_roles(names: Sequence[str]) -> set[int]:
 
 def place_of(names: Sequence[str], name: str) -> int | None:
     """Return which column has a name; None if none has. Case and spaces do not count."""
-    plain = [_plain(other) for other in names]
-    return plain.index(_plain(name)) if _plain(name) in plain else None
+    plain = [plain_name(other) for other in names]
+    return plain.index(plain_name(name)) if plain_name(name) in plain else None
 
 
 def is_missing(text: str) -> bool:
@@ -266,8 +266,8 @@ def _indices(path: Path, scanned: _Scanned, rule: ColumnRule) -> Iterator[int]:
 
 
 def _label_by_name(names: Sequence[str], free: Sequence[int]) -> int | None:
-    plain = {_plain(names[i]): i for i in reversed(free)}
-    axes = {"x", "z"} & {_plain(name) for name in names}  # of an accelerometer, beside which `y` is the third
+    plain = {plain_name(names[i]): i for i in reversed(free)}
+    axes = {"x", "z"} & {plain_name(name) for name in names}  # of an accelerometer, beside which `y` is the third
     return next((plain[name] for name in LABEL_NAMES if name in plain and not (name == "y" and axes)), None)
 
 
@@ -277,10 +277,6 @@ def _required(path: Path, names: Sequence[str], name: str, key: str) -> int:
         what = f"it has no column {name!r}, which dataset.toml names in columns.{key} (its columns: {', '.join(names)})"
         raise FileFault(path, what, "export that column too, or correct [columns]")
     return place
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.split()).casefold()
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,8 @@ Every format says its own suffixes. A format of yours is a subclass of `Format`,
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -16,6 +17,7 @@ from atrous.data.formats.frames import FramesFormat
 from atrous.data.formats.geotiff import GeoTiffFormat
 from atrous.data.formats.lif import LifFormat
 from atrous.data.formats.movie import MovieFormat
+from atrous.data.formats.nd2 import Nd2Format
 from atrous.data.formats.ngff import OmeZarrFormat
 from atrous.data.formats.nifti import NiftiFormat
 from atrous.data.formats.npy import NpyFormat
@@ -35,10 +37,10 @@ _PROBABILITY_WRITERS: dict[str, Format] = {}
 
 
 CONVERT = {
-    **dict.fromkeys((".mrxs", ".bif", ".vms"), 'convert it: vips copy {0} "{1}.tif[tile,pyramid,bigtiff]"'),
-    **dict.fromkeys((".czi", ".nd2", ".vsi", ".oib", ".oif", ".oir"), "convert it: bioformats2raw {0} {1}.ome.zarr"),
+    **dict.fromkeys((".mrxs", ".bif", ".vms"), ("vips copy", "{}.tif[tile,pyramid,bigtiff]")),
+    **dict.fromkeys((".czi", ".vsi", ".oib", ".oif", ".oir"), ("bioformats2raw", "{}.ome.zarr")),
 }
-"""What to do with files of scanners and microscopes that are not read, by suffix: {0} is the name, {1} its stem."""
+"""Commands that convert files of scanners and microscopes that are not read, by suffix, and what they write."""
 
 
 def add_format(format_: Format) -> None:
@@ -70,14 +72,27 @@ def format_of(path: Path | str) -> Format:
     format_ = find_format(path)
     if format_ is not None:
         return format_
+    require_no_conversion([path])
     suffix = suffix_of(path)
-    if suffix in CONVERT:
-        raise FileFault(path, f"{suffix} is not a format that is read", CONVERT[suffix].format(path.name, path.stem))
     if any(suffix in reader.part_suffixes for reader in _READERS[""]):
         fix = "give the folder of the series"
     else:
         fix = f"use {' '.join((*SUFFIXES, *SIGNAL_SUFFIXES, *VIDEO_SUFFIXES))}"
     raise FileFault(path, f"{suffix or 'no suffix'} is not a format that is read", fix)
+
+
+def require_no_conversion(paths: Iterable[Path]) -> None:
+    """Raise for the first file that must be converted before it is read.
+
+    Raises:
+        FileFault: it is of a scanner or a microscope whose format is not read; the command that converts it is named.
+    """
+    for path in paths:
+        suffix = suffix_of(path)
+        if suffix in CONVERT:
+            command, written = CONVERT[suffix]
+            fix = f"convert it: {command} {shlex.quote(path.name)} {shlex.quote(written.format(path.stem))}"
+            raise FileFault(path, f"{suffix} is not a format that is read", fix)
 
 
 def find_format(path: Path) -> Format | None:
@@ -217,6 +232,7 @@ for _format in (
     GeoTiffFormat(),
     SlideFormat(),
     LifFormat(),
+    Nd2Format(),
     NpyFormat(),
     ZarrFormat(),
     OmeZarrFormat(),

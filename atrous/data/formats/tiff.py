@@ -28,6 +28,7 @@ from atrous.data.formats.base import (
 )
 from atrous.data.formats.header import Header
 from atrous.data.formats.lif import LifFormat
+from atrous.data.formats.nd2 import Nd2Format
 from atrous.data.formats.npy import create_memmap, open_memmap
 from atrous.data.formats.ome import Scale, read_scale, scale_metadata
 from atrous.data.formats.orient import upright
@@ -181,7 +182,7 @@ class TiffFormat(Format):
 
             geotiff_write.write(path, values, like=geometry.path, names=names, nodata=nodata, palette=palette)
             return True
-        reader = {"tiff": self, "slide": SlideFormat(), "lif": LifFormat()}.get(geometry.kind)
+        reader = {"tiff": self, "slide": SlideFormat(), "lif": LifFormat(), "nd2": Nd2Format()}.get(geometry.kind)
         header = None if reader is None else reader.header(geometry.path)
         if header is None or header.axes is None:
             return False

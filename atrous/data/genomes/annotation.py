@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from atrous.data.formats import FileFault
-from atrous.data.plain_text import text_encoding
+from atrous.data.plain_text import text_encoding, why_not_text
 
 GFF_SUFFIXES = (".gff", ".gff3", ".gtf", ".gff.gz", ".gff3.gz", ".gtf.gz")
 PEAK_SUFFIXES = (".narrowpeak", ".broadpeak", ".narrowpeak.gz", ".broadpeak.gz")
@@ -96,8 +96,7 @@ def read_features(path: Path | str) -> list[Feature]:
     try:
         return read(path)
     except UnicodeDecodeError as error:
-        what = f"its text is not UTF-8 ({error.reason})"
-        raise FileFault(path, what, "save it as UTF-8 (iconv -f latin1 -t utf-8)") from error
+        raise FileFault(path, f"it is {why_not_text(path)}", "save it as UTF-8 (iconv -f latin1 -t utf-8)") from error
     except ERRORS as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise FileFault(path, f"cannot be read ({said})", "copy it again from its source") from error
@@ -126,7 +125,7 @@ def _gff(path: Path) -> list[Feature]:
             continue
         fields = line.split("\t")
         if len(fields) != 9:
-            raise FileFault(path, f"line {number} has {len(fields)} columns, GFF3 and GTF have 9", "mend it")
+            raise FileFault(path, f"line {number} has {len(fields)} columns, GFF3 and GTF have 9", "fix the line")
         gtf = _GTF.search(fields[8]) is not None
         attributes = _gtf_attributes(fields[8]) if gtf else _attributes(fields[8])
         sequence, kind = fields[0] if gtf else unquote(fields[0]), fields[2]
@@ -208,7 +207,7 @@ def _bed(path: Path) -> list[Feature]:
             continue
         fields = line.split("\t") if "\t" in line else line.split()
         if len(fields) < 3:
-            raise FileFault(path, f"line {number} has {len(fields)} columns, BED has at least 3", "mend it")
+            raise FileFault(path, f"line {number} has {len(fields)} columns, BED has at least 3", "fix the line")
         if not rows and fields[1].isalpha() and fields[2].isalpha():
             continue  # names of the columns
         start, end = _interval(path, number, fields[1], fields[2], first=0)
@@ -236,7 +235,7 @@ def _kinds(path: Path, names: list[str]) -> list[str]:
 def _blocks(path: Path, number: int, start: int, fields: list[str]) -> tuple[tuple[int, int], ...]:
     sizes, starts = ([int(n) for n in text.split(",") if n.isdigit()] for text in (fields[10], fields[11]))
     if not sizes or len(sizes) != len(starts):
-        raise FileFault(path, f"line {number} has {len(sizes)} blocks with {len(starts)} starts", "mend it")
+        raise FileFault(path, f"line {number} has {len(sizes)} blocks with {len(starts)} starts", "fix the line")
     return tuple((start + at, start + at + size) for at, size in zip(starts, sizes, strict=True))
 
 

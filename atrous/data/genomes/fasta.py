@@ -14,7 +14,7 @@ import numpy as np
 from atrous.data.formats import FileFault
 from atrous.data.formats.base import require_bytes
 from atrous.data.genomes.letters import WRONG, OneHot, encode
-from atrous.data.plain_text import encoding_of
+from atrous.data.plain_text import encoding_of, why_not_text
 from atrous.data.source import Key, LazySource, span
 from atrous.errors import UserError
 from atrous.machine import memory_limit
@@ -101,7 +101,9 @@ def _read(path: Path, *_: int) -> dict[str, Any]:
             what = f"{'sequence' if len(empty) == 1 else f'{len(empty)} sequences, the first'} {empty[0]}"
             raise FileFault(path, f"{what} has no bases", "remove the name, or add its bases")
         return opened
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, ValueError) as error:
+    except UnicodeDecodeError as error:
+        raise FileFault(path, f"it is {why_not_text(path)}", "save it as UTF-8 (iconv -f latin1 -t utf-8)") from error
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise FileFault(path, f"cannot be read as FASTA ({said})", "copy it again from its source") from error
 

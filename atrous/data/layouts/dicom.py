@@ -46,7 +46,7 @@ def find_series(root: Path, description: Description) -> Layout | None:
     pictures = [folder for folder in folders if not holds_volumes(folder)]
     if pictures and description.kind is None:
         count = len(_walk(root)[0])
-        if not count or not images_are_few(pictures, count, description):
+        if not count or not images_are_few(root, pictures, count, description):
             return None
     series = read_series(root, description)
     if series is None:

@@ -1,6 +1,7 @@
 """What the name of a folder says: its split, and whether it holds images or labels."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,9 @@ _SECOND = frozenset({"gtcoarse", "instance", "instances", "panoptic", "semanticr
 """Folders that hold labels where no other folder does (Cityscapes, KITTI, Mapillary), and are left out beside those."""
 _FILE_TYPES = ("png", "jpg", "jpeg", "tif", "tiff", "bmp", "npy")
 """What names of folders may end in: `images_png`."""
+_ENDS_IN_SPLIT = re.compile(
+    rf"^(.+?)[-_. ]+({'|'.join(word for words in SPLITS.values() for word in words if len(word) > 2)})$"
+)
 _ALONE = {"tr", "ts"}  # too short to mean a split when they stand alone
 _SKIPPED = {"2ndmanual", "segmentationobject", "imagesets"}
 
@@ -66,9 +70,10 @@ def read_folders(root: Path, images: str | None = None, masks: str | None = None
         masks: the same of the labels.
     """
     folders = []
-    for path, readable in _walk(root):
-        parts = path.relative_to(root).parts
-        role, split, group = _read_parts(parts, images, masks)
+    found = [(path, path.relative_to(root).parts, readable) for path, readable in _walk(root)]
+    siblings = _sibling_splits(parts for _, parts, _ in found)
+    for path, parts, readable in found:
+        role, split, group = _read_parts(parts, images, masks, siblings)
         if role is None and split is not None and images is None:
             role = "image"
         # Polygons are labels, never images.
@@ -110,8 +115,32 @@ def _is_readable(name: str) -> bool:
     return suffix in SUFFIXES or suffix in POLYGON_SUFFIXES
 
 
+def _sibling_splits(paths: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """Return the splits of folders whose names end in one, where siblings with the same beginning end in others.
+
+    So has Kaggle `stage1_train` beside `stage1_test`. A folder alone, such as `crash_test`, is no split. Nor are
+    folders of which none ends in `train`.
+
+    >>> _sibling_splits([("stage1_train", "a"), ("stage1_test", "b"), ("crash_test",)])
+    {('stage1_train',): 'train', ('stage1_test',): 'test'}
+    """
+    alike: dict[tuple[tuple[str, ...], str], dict[tuple[str, ...], str]] = {}
+    for parts in paths:
+        for place, part in enumerate(parts):
+            match = _ENDS_IN_SPLIT.match(part.lower())
+            if match is not None and _meaning(_key(part)) == (None, None):
+                family = alike.setdefault((parts[:place], match[1]), {})
+                family[parts[: place + 1]] = _meaning(match[2])[1] or ""
+    return {
+        path: split
+        for family in alike.values()
+        if len(set(family.values())) > 1 and "train" in family.values()
+        for path, split in family.items()
+    }
+
+
 def _read_parts(
-    parts: tuple[str, ...], images: str | None, masks: str | None
+    parts: tuple[str, ...], images: str | None, masks: str | None, siblings: Mapping[tuple[str, ...], str]
 ) -> tuple[str | None, str | None, list[str]]:
     role, split, group = None, None, []
     named: dict[int, str] = {}
@@ -120,6 +149,7 @@ def _read_parts(
             named |= dict.fromkeys(_places(parts, Path(word).parts), meaning)
     for place, part in enumerate(parts):
         here, cut = (named[place], _meaning(_key(part))[1]) if place in named else _meaning(_key(part))
+        cut = cut or siblings.get(parts[: place + 1])
         if place not in named and ((images and here == "image") or (masks and here == "label")):
             here = "skip"
         role, split = here or role, cut or split

@@ -80,7 +80,7 @@ def find_genomes(root: Path, description: Description) -> Layout | None:
     folders = read_folders(root, description.images, description.masks)
     if folders and description.kind is None:
         count = sum(is_fasta(path) for path in _walk(root))
-        if count and not images_are_few(folders, count + 1, description):
+        if count and not images_are_few(root, folders, count + 1, description):
             return None
     genomes = read_genomes(root, description)
     if genomes is None:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from atrous.data.description import Description, read_names
-from atrous.data.formats import FileFault, stem
-from atrous.data.inside import require_inside
+from atrous.data.formats import FileFault, require_no_conversion, stem
+from atrous.data.inside import require_inside, walk
 from atrous.data.layouts.base import Layout, LeftOut
 from atrous.data.layouts.cityscapes import LabelFiles, label_files
-from atrous.data.layouts.folders import Folder, read_folders
+from atrous.data.layouts.folders import MOST_LEVELS, Folder, read_folders
 from atrous.data.layouts.matching import Pool, holds_thin_volumes, match
 from atrous.data.layouts.pairing import SEPARATORS
 from atrous.data.layouts.polygons import find_attribute_of, polygon_folder
@@ -34,7 +34,8 @@ def find_images(root: Path, description: Description) -> Layout:
     (`together.py`), and an image may have several masks (`several.py`). Without a val split, one is drawn from train.
 
     Raises:
-        UserError: there are no images or no masks, or two images have the same name.
+        UserError: there are no images or no masks, or files of a format to be converted; or two images have the same
+            name.
     """
     folders, left_out = without_cellpose(read_folders(root, description.images, description.masks))
     folders = divide(folders, description)
@@ -109,6 +110,10 @@ def _coding(has_regions: bool, known: LabelFiles | None, description: Descriptio
 def _require_roles(
     root: Path, folders: Sequence[Folder], description: Description, left_out: Sequence[LeftOut]
 ) -> None:
+    if not {"image", "label"} <= {folder.role for folder in folders}:
+        require_no_conversion(
+            here / name for here, _, names in walk(root, lambda name: True, MOST_LEVELS) for name in names
+        )
     if not folders:
         seen = sorted({path.suffix.lower() for path in root.rglob("*") if path.is_file()} - {"", ".toml"})[:5]
         others = f"only {' '.join(seen)} files" if seen else "nothing"

@@ -112,7 +112,7 @@ def read_nnunet(root: Path) -> Cases:
             samples.setdefault(split, []).append(Sample(f"{images}/{case}", image, target))
         alone += files.values()
     if not samples.get("train"):
-        raise UserError(f"{root / 'imagesTr'}: no files that end in {ending}: mend `file_ending` in {file}")
+        raise UserError(f"{root / 'imagesTr'}: no files that end in {ending}: fix `file_ending` in {file}")
     return Cases(
         samples, tuple(classes), None if values == tuple(range(len(values))) else values, ignore, channels,
         tuple(sorted(alone)), tuple(left_out), _listed(root),
@@ -179,7 +179,7 @@ def _content(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_text(file))
     except json.JSONDecodeError as error:
-        raise UserError(f"{file}: not valid JSON ({error}): mend it") from error
+        raise UserError(f"{file}: not valid JSON ({error}): fix it") from error
     if not isinstance(content, dict):
         raise UserError(f"{file}: not a table of keys: write it as nnU-Net's documentation says")
     return content
@@ -217,4 +217,4 @@ def _listed(root: Path) -> dict[str, tuple[str, ...]]:
         fold = json.loads(read_text(file))[0]
         return {split: tuple(str(name) for name in fold[split]) for split in ("train", "val")}
     except (json.JSONDecodeError, KeyError, IndexError, TypeError) as error:
-        raise UserError(f"{file}: no list of folds with train and val ({error}): mend or remove it") from error
+        raise UserError(f"{file}: no list of folds with train and val ({error}): fix or remove it") from error

@@ -79,7 +79,7 @@ def _outnumber(root: Path, folders: Sequence[Folder], description: Description) 
         for here, _, names in walk(root, lambda name: suffix_of(name) in SIGNAL_SUFFIXES, MOST_LEVELS)
         for name in names
     ]
-    if not paths or not images_are_few(folders, len(paths) // TABLES, description):
+    if not paths or not images_are_few(root, folders, len(paths) // TABLES, description):
         return False
     for path in paths:
         try:

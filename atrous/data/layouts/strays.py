@@ -30,7 +30,8 @@ def movies_in(root: Path) -> list[Path]:
 
 def holds_others(root: Path, folders: Sequence[Folder], description: Description) -> bool:
     """Return whether a folder holds images with masks, recordings, scans or genomes, besides videos."""
-    if {"image", "label"} <= {folder.role for folder in divide(folders, description)}:
+    divided = divide(folders, description)
+    if any(folder.role == "image" for folder in divided) and _are_labeled(root, divided):
         return True
     for here, names, files in walk(root, lambda name: True, MOST_LEVELS):
         if any(suffix_of(name) in SIGNAL_SUFFIXES or is_fasta(Path(name)) for name in files):
@@ -40,14 +41,21 @@ def holds_others(root: Path, folders: Sequence[Folder], description: Description
     return False
 
 
-def images_are_few(folders: Sequence[Folder], others: int, description: Description) -> bool:
+def images_are_few(root: Path, folders: Sequence[Folder], others: int, description: Description) -> bool:
     """Return whether images are strays among so many files of another kind.
 
-    They are where none has a mask, or where there are fewer of them.
+    They are where they have neither masks nor polygons, or where there are fewer of them.
     """
     divided = divide(folders, description)
     images = sum(len(folder.files) for folder in divided if folder.role == "image")
-    return images < others or not any(folder.role == "label" for folder in divided)
+    return images < others or not _are_labeled(root, divided)
+
+
+def _are_labeled(root: Path, folders: Sequence[Folder]) -> bool:
+    """Whether a folder holds masks, or a file of polygons that labels its images (`polygon_folder`)."""
+    return any(folder.role == "label" for folder in folders) or any(
+        path.is_file() and suffix_of(path) in POLYGON_SUFFIXES for path in root.iterdir()
+    )
 
 
 def strays(root: Path, name: str, layout: Layout, description: Description) -> tuple[LeftOut, ...]:

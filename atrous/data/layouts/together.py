@@ -1,7 +1,7 @@
 """Images and their masks in one folder, told apart by their names: `x.png` and `x_mask.png`."""
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +45,24 @@ def divide(folders: Sequence[Folder], description: Description) -> list[Folder]:
         else:
             divided.append(folder)
     return divided
+
+
+def masks_beside(paths: Iterable[Path]) -> list[Path]:
+    """Return the files that are masks of other files in their folder, by the names: `x_mask.png` beside `x.png`.
+
+    >>> [str(path) for path in masks_beside(map(Path, ("a/x.png", "a/x_mask.png", "a/y_mask.png", "b/x_mask.png")))]
+    ['a/x_mask.png']
+    """
+    masks: list[Path] = []
+    folders: dict[Path, list[Path]] = {}
+    for path in paths:
+        folders.setdefault(path.parent, []).append(path)
+    for files in folders.values():
+        named = {stem(path): path for path in files if is_mask(path, None)}
+        images = [stem(path) for path in files if not is_mask(path, None)]
+        of_image = masks_of(images, named).of_image if named and images else {}
+        masks += [named[name] for members in of_image.values() for name in members]
+    return sorted(masks)
 
 
 def is_mask(path: Path, suffixes: tuple[str, ...] | None) -> bool:

@@ -137,8 +137,8 @@ def _spans(path: Path, found: Annotations, rule: Rule, rate: float) -> Iterator[
         if start == stop:
             if rule.around is None:
                 what = f"its annotation {interval.text!r} at {start:g} s is an instant, not an interval"
-                mend = "write around = [BEFORE, AFTER] in seconds, or names = {...} without it, under [annotations] in "
-                raise FileFault(path, what, f"{mend}dataset.toml")
+                fix = "write around = [BEFORE, AFTER] in seconds, or names = {...} without it, under [annotations] in "
+                raise FileFault(path, what, f"{fix}dataset.toml")
             start, stop = start - rule.around[0], stop + rule.around[1]
         yield Span(nearest_sample(start, rate), nearest_sample(stop, rate), word)
 

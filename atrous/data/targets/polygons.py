@@ -12,13 +12,12 @@ from atrous.data.formats import FileFault, Header
 from atrous.data.formats.polygons import Polygons, burn, read_polygons
 from atrous.data.images import SampleImage
 from atrous.errors import UserError
-from atrous.labels import IGNORE
+from atrous.labels import BACKGROUND_WORDS, IGNORE
 
 _CLASS_NAMES = ("class", "classification", "label", "class_name", "classname", "category", "class_id", "classid")
 """Names of attributes that say the class where several could, the first one first."""
 _OTHERS = ("id", "fid", "ogc_fid", "objectid", "gid", "uuid", "index", "objecttype", "islocked")
 """Names of attributes that say no class: they number polygons, or say how they were drawn."""
-_GROUND = ("background", "void", "none", "na", "other")
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def _of_words(
     if len(words) >= MOST_CLASSES:
         what = f"`{name}` has {len(words)} different texts, which are no classes"
         raise FileFault(file, what, 'write attribute = "..." in dataset.toml for another one')
-    first = next((word for word in words if word.casefold() in _GROUND), None)
+    first = next((word for word in words if word.casefold() in BACKGROUND_WORDS), None)
     if first is not None:
         return ClassAttribute(name, (first, *(word for word in words if word != first)), IGNORE, given)
     return ClassAttribute(name, ("background", *words), 0, given)

@@ -5,6 +5,7 @@ all rows and gives a whole value, gathered strip by strip.
 """
 
 from atrous.geometry.axis import Along, Axis, Refused, same
+from atrous.geometry.grams import GRAM
 from atrous.geometry.graph import Op
 from atrous.geometry.maps import Everything
 
@@ -44,6 +45,17 @@ def moments(op: Op, axis: Axis) -> Along:
     return Along(None, same(op, axis, dim, source, step).reads, barrier=True)
 
 
+def gram(op: Op, axis: Axis) -> Along:
+    """Return how a product of channels with channels over all positions acts (`geometry/grams.py`): as a barrier."""
+    source = op.inputs[0]
+    dim, last = axis.dim(source), len(axis.graph.ops[source].shape) - 1
+    if dim == last:
+        return Along(None, same(op, axis, dim, step=Everything(axis.length(source))).reads, barrier=True)
+    if dim == last - 1:
+        raise Refused(op, "multiplies positions with positions (attention)")
+    return same(op, axis)
+
+
 def over_one_dim(op: Op, axis: Axis) -> Along:
     """Return how sorting, cumulative sums and the like act, which keep the dimension that they go over."""
     reduction(op, axis)  # refuses those that go over the axis
@@ -60,4 +72,5 @@ RULES = {
     **dict.fromkeys((*sorted(ACCUMULATED), *UNGATHERED), reduction),
     **dict.fromkeys(KEEP_DIM, over_one_dim),
     "moments": moments,
+    GRAM: gram,
 }

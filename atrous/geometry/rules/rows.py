@@ -8,6 +8,17 @@ from atrous.geometry.axis import Along, Axis, Refused, aligned, same
 from atrous.geometry.graph import Op
 from atrous.geometry.maps import Read
 
+BLOCK = "block"
+"""A module of the network as one operator, which maps a grid to a grid of the same size (`surgery/collapse.py`)."""
+
+
+def block(op: Op, axis: Axis) -> Along:
+    """Return how a module acts that is one operator. Refuse one whose map has the axis in another dimension."""
+    along = same(op, axis)
+    if along.dim != 2 + axis.index:
+        raise Refused(op, f"has axis {axis.index} of the grid in dimension {along.dim}")
+    return along
+
 
 def pointwise(op: Op, axis: Axis) -> Along:
     """Return how an operator acts that computes each position by itself from inputs that broadcast."""
@@ -46,6 +57,10 @@ def linear(op: Op, axis: Axis) -> Along:
     return along
 
 
+SUMS_POSITIONS = "multiplies channels with channels and sums over all positions, in a form that has no rule"
+"""Why a matrix product is refused that `geometry/grams.py` may write otherwise."""
+
+
 def matmul(op: Op, axis: Axis) -> Along:
     """Return how a product of matrices `(..., n, k) @ (..., k, m)` acts.
 
@@ -56,7 +71,7 @@ def matmul(op: Op, axis: Axis) -> Along:
     n = len(op.shape)
     if axis.streamed(a.index) and axis.streamed(b.index):
         if axis.dim(a.index) == len(a.shape) - 1 and axis.dim(b.index) == len(b.shape) - 2:
-            raise Refused(op, "lets channels attend to channels by a sum over all positions, which has no rule")
+            raise Refused(op, SUMS_POSITIONS)
         raise Refused(op, "multiplies positions with positions (attention)")
     source, side = (a, 0) if axis.streamed(a.index) else (b, 1)
     if len(a.shape) < 2 or len(b.shape) < 2:
@@ -195,6 +210,7 @@ RULES = {
     **dict.fromkeys(("group_norm", "instance_norm"), per_image),
     **dict.fromkeys(("isin", "bucketize"), each_by_table),
     **dict.fromkeys(("gather", "scatter", "scatter_add"), among_channels),
+    BLOCK: block,
     "one_hot": one_hot,
     "embedding": embedding,
     "linear": linear,

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 
 import nibabel
@@ -46,7 +47,7 @@ from atrous.data.genomes.tracks import Tracks
 from atrous.errors import UserError
 from tests.data.formats.recordings import annotate_record, write_edf, write_record
 from tests.maps import write_map
-from tests.microscopes import write_lif
+from tests.microscopes import write_lif, write_nd2
 from tests.polygons import square, write_shapes
 from tests.scans import put_series
 from tests.slides import write_ndpi, write_philips, write_scn, write_svs
@@ -110,6 +111,10 @@ def _ome_zarr(path: Path) -> None:
 
 def _zarr3(path: Path) -> None:
     zarr.create_array(path, shape=GRAY.shape, dtype="u1", chunks=(8, 8), shards=(16, 16))[...] = GRAY
+
+
+def _nd2(path: Path) -> None:
+    write_nd2(path, "Z", np.stack([GRAY, GRAY, GRAY])[..., None], packed=RNG.random() < 0.5)
 
 
 def _nifti(path: Path) -> None:
@@ -190,6 +195,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "a.scn": lambda path: write_scn(path, WIDE),
     "philips.tiff": lambda path: write_philips(path, WIDE),
     "a.lif": lambda path: write_lif(path, {"one": ("CYX", np.stack([GRAY, GRAY]))}, apart={"X": 1e-7, "Y": 1e-7}),
+    **({"a.nd2": _nd2} if find_spec("nd2") else {}),
     "a.gpkg": lambda path: write_shapes(path, SHAPES, kind=["a", "b"]),
     "a.geojson": lambda path: write_shapes(path, SHAPES, kind=["a", "b"]),
     "a.shp": lambda path: write_shapes(path, SHAPES, kind=["a", "b"]),

@@ -80,7 +80,7 @@ def read_damaged(tmp_path, monkeypatch, kind, numbers):
 @pytest.mark.parametrize("kind", WRITERS)
 def test_whole_files_are_read(tmp_path, kind):
     WRITERS[kind](tmp_path / kind)
-    slides = ("a.svs", "a.ndpi", "a.scn", "philips.tiff", "a.lif")
+    slides = ("a.svs", "a.ndpi", "a.scn", "philips.tiff", "a.lif", "a.nd2")
     no_labels, no_numbers = ("a.mp4", "series", *slides), ("a.csv",)
     colors = ("a.png", "exif.png", "a.jpg", "a.webp", "a.bmp", "a.tif", "map.tif", "a.jp2", "a.npy")
     most = 2 if kind in no_labels else int(kind in no_numbers + colors)

@@ -1,9 +1,12 @@
 """Whole slides: the pyramid and nothing of the glass, by windows, with the spacing of each level."""
 
+import re
+
 import numpy as np
 import pytest
 import tifffile
 
+from atrous.data.dataset import open_dataset
 from atrous.data.formats import (
     base,
     label_suffix,
@@ -16,6 +19,8 @@ from atrous.data.formats import (
     read_pyramid,
 )
 from atrous.errors import UserError
+from atrous.prediction.inputs import find_inputs
+from tests.data.data_folders import picture, save
 from tests.slides import GLASS, coarser, write_ndpi, write_philips, write_scn, write_svs
 
 RNG = np.random.default_rng(0)
@@ -98,10 +103,23 @@ def test_regions_of_one_resolution_are_refused(tmp_path):
         read_header(path)
 
 
-def test_slides_of_other_scanners_say_how_to_convert_them(tmp_path):
-    (tmp_path / "a.mrxs").touch()
-    with pytest.raises(UserError, match=r"\.mrxs is not a format that is read: convert it: vips copy a\.mrxs"):
-        read_header(tmp_path / "a.mrxs")
+@pytest.mark.parametrize("suffix", [".mrxs", ".bif", ".vms", ".czi", ".oir", ".CZI"])
+def test_files_that_are_not_read_say_how_to_convert_them(tmp_path, suffix):
+    name, folder = f"my slide{suffix}", tmp_path / "images"
+    folder.mkdir()
+    (folder / name).write_bytes(b"x")
+    told = "vips copy 'my slide" if suffix in (".mrxs", ".bif", ".vms") else "bioformats2raw 'my slide"
+    written = "my slide.tif[tile,pyramid,bigtiff]" if told.startswith("vips") else "my slide.ome.zarr"
+    line = f"{folder / name}: {suffix.lower()} is not a format that is read: convert it: {told}{suffix}' '{written}'"
+    with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
+        read_header(folder / name)
+    with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
+        open_dataset(tmp_path)
+    with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
+        find_inputs([tmp_path], ndim=2, channels=3)
+    save(tmp_path / "masks/my slide.png", picture(0))
+    with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
+        open_dataset(tmp_path)
 
 
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_decoded(tmp_path, monkeypatch):

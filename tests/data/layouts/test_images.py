@@ -25,6 +25,25 @@ def build(root, images, masks, image_name="{}.png", mask_name="{}.png"):
 
 
 @pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("stage1_train", "stage1_val", "stage1_test"), {"train": 2, "val": 2, "test": 2}),
+        (("Cells-Training", "Cells-Testing"), {"train": 1, "val": 1, "test": 2}),
+        (("crash_test", "brake_test"), {"train": 3, "val": 1}),
+        (("site_train", "other_test"), {"train": 3, "val": 1}),
+        (("a_val", "a_test"), {"train": 3, "val": 1}),
+    ],
+)
+def test_siblings_that_end_in_splits_are_splits(tmp_path, names, expected):
+    for number, name in enumerate(names):
+        for i in range(2):
+            save(tmp_path / f"{name}/images/{number}{i}.png", picture(i))
+            save(tmp_path / f"{name}/masks/{number}{i}.png", stripes())
+    splits = open_dataset(tmp_path).splits
+    assert {split: len(samples) for split, samples in splits.items()} == expected
+
+
+@pytest.mark.parametrize(
     ("images", "masks"),
     [
         ("{}", "{}annot"),

@@ -174,7 +174,10 @@ def test_faults_are_found_by_the_doctor(tmp_path):
     ("content", "said"),
     [
         (b"wave,label\n1,a\n2\n", r"row 2 of 2 is shorter than the header\): copy it again"),
-        ("wave,label\n1,\u00fc\n".encode("latin-1"), r"its text is not UTF-8 .*: save it as UTF-8"),
+        (
+            "wave,label\n1,\u00fc\n".encode("latin-1"),
+            r"it is not UTF-8 text .line 2 has the byte 0xfc.*: save it as UTF-8",
+        ),
     ],
 )
 def test_a_broken_table_among_good_ones_is_listed(tmp_path, content, said):

@@ -100,7 +100,7 @@ def test_one_file_per_object_is_read_as_object_or_not_and_said_to_be_instances(t
     save(root / "stage1_test/xyz/images/xyz.png", picture(9))  # without masks
     found = check(root)
     assert found.ok
-    assert len(found.dataset.samples) == 4
+    assert {split: len(samples) for split, samples in found.dataset.splits.items()} == {"train": 3, "val": 1, "test": 1}
     assert any(
         "3 images have a mask file for each object (9 files): these are instances" in note for note in found.notes
     )

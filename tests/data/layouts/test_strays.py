@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from rasterio.transform import Affine
 
 from atrous.data.dataset import open_dataset
 from atrous.data.description import Description
@@ -10,6 +11,8 @@ from atrous.errors import UserError
 from atrous.verbs.check import check
 from tests.clips import make_clip, write_frames, write_movie
 from tests.data.data_folders import picture, save, stripes
+from tests.maps import write_map
+from tests.polygons import square, write_shapes
 
 
 def recordings(root, count=5):
@@ -79,6 +82,29 @@ def test_tables_beside_images_are_no_recordings(tmp_path, flat):
     assert found.dataset.layout.startswith("images in images")
     (problem,) = left_out(found)
     assert problem.line().startswith("flight.mp4: a video among images, which is left out: write video = true")
+
+
+@pytest.mark.parametrize("other", ["csv", "mp4", "fa"])
+def test_images_with_a_file_of_polygons_are_no_strays(tmp_path, other):
+    grid = Affine(10, 0, 400000, 0, -10, 5200000)
+    for i in range(3):
+        write_map(tmp_path / f"images/{i}.tif", picture(i).transpose(2, 0, 1), grid)
+    write_shapes(tmp_path / "labels.gpkg", [square(400010, 5199990, 80)], kind=["field"])
+    if other == "csv":
+        recordings(tmp_path / "measured", 3)
+    elif other == "mp4":
+        movie(tmp_path / "flight.mp4")
+    else:
+        (tmp_path / "a.fa").write_text(">a\nACGT\n")
+        (tmp_path / "a.gff").write_text("a\tx\tCDS\t1\t3\t.\t+\t0\tID=1\n")
+    dataset = open_dataset(tmp_path)
+    assert (dataset.kind, len(dataset.samples)) == ("grids", 3)
+    (tmp_path / "labels.gpkg").unlink()
+    if other == "mp4":
+        with pytest.raises(UserError, match="no folder of masks"):
+            open_dataset(tmp_path)
+    else:
+        assert ("recordings" if other == "csv" else "genome") in open_dataset(tmp_path).layout
 
 
 def test_a_picture_and_a_film_among_scans_are_strays(tmp_path):
