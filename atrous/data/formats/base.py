@@ -265,6 +265,8 @@ class Library:
         self._name, self._missing = name, missing
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):  # doctest and others ask every object for such names: no reason to import
+            raise AttributeError(attribute)
         try:
             module = import_module(self._name)
         except ImportError as error:

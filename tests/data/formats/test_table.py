@@ -25,6 +25,7 @@ from atrous.data.formats import (
     table,
     write_label,
 )
+from atrous.data.formats.base import Library
 from atrous.errors import UserError
 from tests.data.formats.pictures import GRAY
 
@@ -168,3 +169,10 @@ def test_of_formats_that_share_a_suffix_the_one_that_claims_the_file_reads_it(tm
     (tmp_path / "b.square.raw").write_bytes(bytes([5, 1, 2, 3]))
     assert read_image(tmp_path / "a.square.raw").ravel().tolist() == [1, 2, 3, 4]
     assert read_image(tmp_path / "b.square.raw").ravel().tolist() == [5, 1, 2, 3]
+
+
+def test_a_library_that_is_missing_is_asked_for_where_it_is_used_alone():
+    library = Library("no_such_library", "these files need it: pip install it")
+    assert not hasattr(library, "__wrapped__")  # doctest asks this of everything in a module
+    with pytest.raises(UserError, match=r"^these files need it: pip install it$"):
+        library.read()
