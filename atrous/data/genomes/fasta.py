@@ -103,6 +103,8 @@ def _read(path: Path, *_: int) -> dict[str, Any]:
         return opened
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, ValueError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
+        if "duplicate" in said.lower():
+            raise FileFault(path, f"two sequences have one name ({said})", "give each its own name") from error
         raise FileFault(path, f"cannot be read as FASTA ({said})", "copy it again from its source") from error
 
 
