@@ -11,6 +11,10 @@ def video_beside(folder: Path) -> None:
     write_movie(folder / "flight.mp4", make_clip(0, frames=3)[0])
 
 
+def hidden_suffix(folder: Path) -> None:
+    (folder / "dataset.toml").rename(folder / "dataset.toml.txt")
+
+
 def unreadable(folder: Path) -> None:
     for path in (folder / "images").iterdir():
         path.write_bytes(b"")
@@ -135,6 +139,10 @@ MISTAKES = (
     Mistake(
         "A mistake in `dataset.toml`", data_set(toml="classes: [a, b]\n"), "refused",
         ("dataset.toml: not valid TOML", "line 1"),
+    ),
+    Mistake(
+        "A mistake in `dataset.toml`", spoiled(hidden_suffix), "refused",
+        ("dataset.toml.txt: is not read under this name", "rename it to dataset.toml"),
     ),
     Mistake(
         "No image can be read", spoiled(unreadable), "refused",
