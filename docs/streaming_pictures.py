@@ -67,8 +67,9 @@ def draw_step(network: nn.Module, rows: int = 96, strip: int = 16, step: int = 3
     axis.set_xlim(0, rows)
     axis.axvline(step * strip, color="black", linestyle=":", linewidth=1)
     axis.set_xlabel("input row (dotted: what has arrived)")
-    for color, label in ((DROPPED, "computed, dropped"), (KEPT, "kept"), (NEW, "computed in this step")):
+    for color, label in ((DROPPED, "computed, dropped"), (KEPT, "kept")):
         axis.barh(0, 0, color=color, label=label)
+    axis.barh(0, 0, facecolor="none", edgecolor=NEW, linewidth=2, label="computed in this step")
     axis.legend(loc="lower right", fontsize=8, frameon=False)
     figure.tight_layout()
     figure.savefig(FOLDER / "streaming_step.svg", metadata={"Date": None})

@@ -57,6 +57,7 @@ ELSEWHERE = {
     "atrous/data/layouts/memory.py": "tests/test_examples.py",
     "atrous/data/layouts/splits.py": "tests/data/layouts/test_images.py",
     "atrous/data/layouts/table.py": "tests/test_extension.py",
+    "atrous/data/layouts/unread.py": "tests/test_bad_inputs.py",
     "atrous/data/problems.py": "tests/data/check/test_check.py",
     "atrous/data/sample.py": "tests/data/test_dataset.py",
     "atrous/data/scan.py": "tests/data/check/test_check.py",

@@ -108,11 +108,11 @@ class Boundary:
         return "\n".join(lines)
 
     def draw(self, path: Path | str) -> Path:
-        """Draw a map for each padding mode (middle planes in 3-D), and the change by distance from the border."""
+        """Draw the change by distance from the border, and a map for each padding mode (middle planes in 3-D)."""
         maps = [(e.mode, plane) for e in self.effects for plane in self._planes(e)]
         figure, charts = panels(len(maps) + 1, 3.3, 3.3, columns=min(len(maps) + 1, 3))
         top = max(float(e.effect.max()) for e in self.effects) or 1.0
-        for chart, (mode, (title, plane, plane_axes)) in zip(charts[:-1], maps, strict=True):
+        for chart, (mode, (title, plane, plane_axes)) in zip(charts[1:], maps, strict=True):
             image(chart, plane, top=top)
             inner = [(self.bound[a][0], self.effects[0].effect.shape[a] - self.bound[a][1]) for a in plane_axes]
             if all(lo < hi for lo, hi in inner):
@@ -122,12 +122,14 @@ class Boundary:
             chart.set_yticks([])
         for e, color in zip(self.effects, COLORS, strict=False):
             profile = _profile(e.effect, self.bound)
-            charts[-1].plot(np.arange(len(profile)), profile, color=color, linewidth=1.5, label=e.mode)
-        charts[-1].axvline(self.bound[0][0], color=COLORS[-1], linestyle="--", linewidth=1)
-        charts[-1].set_xlabel("outputs in from the first; dashed: geometry")
-        charts[-1].set_ylabel("change / variation")
-        charts[-1].set_ylim(bottom=0)
-        legend(charts[-1])
+            charts[0].plot(np.arange(len(profile)), profile, color=color, linewidth=1.5, label=e.mode)
+        charts[0].axvline(self.bound[0][0], color=COLORS[-1], linestyle="--", linewidth=1)
+        charts[0].set_xlabel("outputs in from the first; dashed: geometry")
+        charts[0].set_ylabel("change / variation")
+        charts[0].locator_params(axis="x", integer=True)
+        charts[0].set_ylim(bottom=0)
+        charts[0].set_box_aspect(1 if maps else None)  # as large as the maps beside it
+        legend(charts[0])
         return save(figure, path)
 
     def _planes(self, effect: BoundaryEffect) -> list[tuple[str, np.ndarray, tuple[int, ...]]]:

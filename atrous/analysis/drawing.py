@@ -26,7 +26,7 @@ def panels(
     figure = Figure(figsize=(width * columns, height * rows), layout=layout, dpi=110)
     charts = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
     for axes in charts:
-        axes.tick_params(colors=INK, labelsize=9, length=0)
+        axes.tick_params(which="both", colors=INK, labelsize=9, length=0)
         axes.set_axisbelow(True)
         axes.grid(True, color=RULE, linewidth=0.8)
         axes.title.set(color=INK, fontsize=10)

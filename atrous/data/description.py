@@ -116,6 +116,7 @@ def described_in(root: Path, toml: Path | None) -> Description:
     if not file.is_file():
         if toml is not None:
             raise UserError(f"{toml}: no such file: give the path of a dataset.toml")
+        _require_no_other(root)
         return Description()
     try:
         content = tomllib.loads(read_text(file))
@@ -137,6 +138,14 @@ def described_in(root: Path, toml: Path | None) -> Description:
     described = Description(file=file, **found)
     _agree(described)
     return described
+
+
+def _require_no_other(root: Path) -> None:
+    """Raise if a file is meant to be dataset.toml, under another name: editors of Windows add a hidden `.txt`."""
+    meant = (FILE_NAME, f"{FILE_NAME}.txt")
+    other = next((path for path in root.iterdir() if path.name.lower() in meant), None) if root.is_dir() else None
+    if other is not None:
+        raise UserError(f"{other}: is not read under this name: rename it to {FILE_NAME}")
 
 
 def _agree(described: Description) -> None:

@@ -91,7 +91,8 @@ def _scattered(values: Sequence[int], rest: Sequence[int], ignore: tuple[int, ..
     return Guess(
         names(1), None, ignore,
         f"masks hold {len(values)} different values between {values[0]} and {values[-1]}: not class numbers",
-        "they were resized with interpolation or saved as JPEG: export them again as PNG with class numbers",
+        "they were resized with interpolation or saved as JPEG, or are no masks: export them again as PNG with class "
+        "numbers",
         False,
     )  # fmt: skip
 

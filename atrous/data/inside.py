@@ -58,6 +58,7 @@ def _walk(
                     continue
                 if entry.is_symlink():
                     require_inside(root, Path(entry.path))
+                    _require_no_circle(Path(entry.path))
                 (folders if is_folder else files).append(entry.name)
     except PermissionError as error:
         raise UserError(f"{here}: may not be read ({error.strerror}): allow it, or move the folder away") from error
@@ -66,6 +67,12 @@ def _walk(
         for name in folders:
             if not name.lower().endswith(".zarr"):
                 yield from _walk(root, here / name, wanted, levels - 1)
+
+
+def _require_no_circle(path: Path) -> None:
+    """Raise if a link leads to a folder that it lies in: its files would be read again and again."""
+    if path.parent.resolve().is_relative_to(path.resolve()):
+        raise UserError(f"{path}: is a link to a folder that it lies in: remove it")
 
 
 def require_inside(root: Path, path: Path) -> None:

@@ -1,5 +1,6 @@
 """Problems that the data doctor reports: one line each, with the file and how to fix it."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Literal
 Severity = Literal["error", "warning"]
 FEW = 3
 """More files than this with the very same problem share one line."""
+_NUMBER = re.compile(r"-?\d[\d.,]*")
 MANY = 10
 """More problems of one kind than this share one line, even where their details differ."""
 
@@ -53,8 +55,13 @@ class Problem:
 
 
 def gather(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Put errors first, and join more than `FEW` equal problems, or `MANY` of one kind, in the words of the first.
+    """Put errors first, and join more than `FEW` problems that differ in numbers alone, or `MANY` of one kind.
 
+    The words are those of the first, which is said where the others differ.
+
+    >>> blank = [Problem(f"{i}.png", f"the image is blank (all {i})", "look at it", kind="blank") for i in range(4)]
+    >>> gather(blank)[0].line()
+    '0.png, 1.png, 2.png and 1 more: the image is blank (all 0) (so the first of them): look at it'
     >>> many = [Problem(f"{i}.png", "it is empty", "label it", kind="empty") for i in range(9)]
     >>> gather(many)[0].line()
     '0.png, 1.png, 2.png and 6 more: it is empty: label it'
@@ -64,13 +71,14 @@ def gather(problems: Iterable[Problem]) -> tuple[Problem, ...]:
         groups.setdefault((problem.severity, problem.kind), []).append(problem)
     gathered: list[Problem] = []
     for group in groups.values():
-        equal = len({problem.what for problem in group}) == 1
-        if not group[0].kind or len(group) <= (FEW if equal else MANY):
+        alike = len({_NUMBER.sub("", f"{problem.what}: {problem.fix}") for problem in group}) == 1
+        if not group[0].kind or len(group) <= (FEW if alike else MANY):
             gathered += group
             continue
         first = group[0]
         files = [file for problem in group for file in (problem.file, *problem.others)]
-        gathered.append(Problem(files[0], first.what, first.fix, first.severity, first.kind, tuple(files[1:])))
+        what = first.what if len({problem.what for problem in group}) == 1 else f"{first.what} (so the first of them)"
+        gathered.append(Problem(files[0], what, first.fix, first.severity, first.kind, tuple(files[1:])))
     return tuple(sorted(gathered, key=lambda problem: problem.severity != "error"))
 
 

@@ -115,10 +115,13 @@ def slid() -> None:
     figure, (left, right) = panels(2, 5.6, 3.0)
     image(left, scene[0, 0].numpy(), color="gray")
     peaks = (probability > 0.5) & (probability == F.max_pool2d(probability[None], 9, 1, 4)[0])
+    missed = 0
     for row, column in torch.nonzero(peaks).tolist():
         is_three = any(digit == 3 and abs(r - row) + abs(c - column) < 3 for (r, c), digit in truth.items())
         outline(left, [(row, row + 8), (column, column + 8)], COLORS[2 if is_three else 1])
-    left.set_title("input, 44 x 100; taken for a 3: a 3 (green) or another digit (orange)")
+        missed += not is_three
+    wrong = "; orange: so are other digits" if missed else ""
+    left.set_title(f"input, 44 x 100; green: taken for a 3{wrong}")
     image(right, probability.numpy(), top=1.0)
     right.set_title("probability of a 3 whose corner is here, 37 x 93")
     save(figure, HERE / "slid.png")

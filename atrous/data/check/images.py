@@ -49,7 +49,8 @@ def image_problems(
             what = f"all {one.moments.bad} values are NaN or infinite"
             yield Problem(file, what, "look at it, or remove it", kind="not finite")
         elif one.moments.bad:
-            what = f"{one.moments.bad} values are NaN or infinite: they read as the mean, and their labels are void"
+            values = "1 value is" if one.moments.bad == 1 else f"{one.moments.bad} values are"
+            what = f"{values} NaN or infinite: they read as the mean, and their labels are void"
             yield Problem(
                 file, what, "fine if nothing was measured there, correct it otherwise", "warning", "not finite"
             )

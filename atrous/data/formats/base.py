@@ -171,6 +171,10 @@ class Format(ABC):
         """Return the numbers of a label file, `(*S)`, or its colors, `(3, *S)`."""
         raise FileFault(path, f"labels are not read from {self.name}", "save them as .png, .tif, .npy or .nii.gz")
 
+    def is_lossy(self, path: Path) -> bool:
+        """Return whether the compression of a file changes its values."""
+        return False
+
     def has_labels(self, path: Path) -> bool:
         """Return whether a recording holds a label for each sample."""
         return False
@@ -316,6 +320,8 @@ def guarded(path: Path, suffix: str, errors: Errors, read: Callable[[], _Result]
 
 def _explained(path: Path, suffix: str, message: str, error: BaseException) -> tuple[str, str]:
     """Return what is wrong with a file whose library raised `error`, and what to do about it."""
+    if path.is_file() and not path.stat().st_size:
+        return "cannot be read, it is empty (0 bytes)", "copy it again from its source or remove it"
     if isinstance(error, UnicodeDecodeError) and suffix in ("csv", "tsv"):
         return f"it is {why_not_text(path)}", "save it as UTF-8 (Excel: CSV UTF-8)"
     if suffix not in _TEXT and _is_text(path):

@@ -8,9 +8,10 @@ import csv
 import difflib
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from atrous.data.formats.base import FileFault
@@ -27,6 +28,10 @@ INDEX_NAMES = (
 )  # fmt: skip
 MISSING = ("", "NaN", "nan", "NAN", "NA", "N/A", "n/a", "<NA>", "null", "NULL")
 """Entries that say nothing; `na` in small letters is a word, by which data sets call a class."""
+
+
+LISTED = 20
+"""Rows of a table that are looked at to tell whether it lists files."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,21 @@ def column_names(path: Path) -> tuple[str, ...]:
         return _names(file.readline())
 
 
+def lists_files(path: Path, names: Collection[str]) -> bool:
+    """Return whether a table is a list of files: the first entry of each of its first rows is the name of one.
+
+    Args:
+        path: the file; other files than tables list nothing.
+        names: names of files, with or without their suffixes.
+    """
+    if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
+        return False
+    with path.open(newline="", encoding=text_encoding(path), errors="replace") as file:
+        mark = delimiter(file.readline())
+        rows = [row for row in islice(csv.reader(file, delimiter=mark), LISTED) if row]
+    return bool(rows) and all(row[0].strip() in names for row in rows)
+
+
 def columns(path: Path, rule: ColumnRule | None = None) -> Columns:
     """Return the role of each column.
 
@@ -169,9 +189,8 @@ def columns(path: Path, rule: ColumnRule | None = None) -> Columns:
         rule: what dataset.toml says of its columns.
 
     Raises:
-        ValueError: there is no header line, or no row.
-        FileFault: several columns are not numeric, a column that dataset.toml names is missing, or rows have more
-            entries than the header.
+        FileFault: there is no header line, or no row; several columns are not numeric, a column that dataset.toml names
+            is missing, or rows have more entries than the header.
     """
     stat = path.stat()
     return _columns(path, rule or ColumnRule(), stat.st_mtime_ns, stat.st_size)
@@ -218,6 +237,8 @@ def not_a_number(what: str, text: str) -> tuple[str, str]:
     """Return what is wrong with a field that is not a number, and what to do about it."""
     if is_number(text.replace(",", ".", 1)):
         return f"{what}: it has a decimal comma", "export it with decimal points"
+    if is_number(text.replace(",", "")):
+        return f"{what}: it has commas between thousands", "export it without them"
     return what, "export only numbers, and the labels in a column named `label`"
 
 
@@ -284,7 +305,7 @@ def _scanned(path: Path, _changed: int, _size: int) -> _Scanned:
     with path.open(newline="", encoding=text_encoding(path)) as file:  # lines may end in CR alone
         head = file.readline()
         names = _names(head)
-        kinds, firsts, rows = ["empty"] * len(names), [""] * len(names), 0
+        kinds, firsts, rows, own = ["empty"] * len(names), [""] * len(names), 0, [False] * len(names)
         for row in csv.reader(file, delimiter=delimiter(head)):
             if not row:
                 continue
@@ -293,19 +314,37 @@ def _scanned(path: Path, _changed: int, _size: int) -> _Scanned:
                 _require_header(path, names, row)
             for i, kind in enumerate(kinds):
                 if kind != "numbers" and i < len(row) and not is_missing(row[i]):
+                    own[i] |= row[i].strip() == names[i]
                     kinds[i] = _kind(kind, row[i])
                     firsts[i] = row[i] if kinds[i] != kind else firsts[i]
     if not names or not rows:
-        raise ValueError("it has no rows below a header line")
+        raise FileFault(path, "it has no rows below a header line", "export it again, or remove it")
+    if _is_data(names, kinds, own):
+        what = "its first line is a row and not a header"
+        raise FileFault(path, what, "put a line with the names of the columns above it, that of the labels `label`")
     return _Scanned(names, rows, tuple(kinds), tuple(firsts))
+
+
+def _is_data(names: Sequence[str], kinds: Sequence[str], own: Sequence[bool]) -> bool:
+    """Whether the first line is data: numbers above numbers, and above words one of these words.
+
+    Args:
+        names: the entries of the first line.
+        kinds: of the entries below.
+        own: whether the entry is among those below, for columns of words.
+    """
+    numbers = [is_number(name) for name, kind in zip(names, kinds, strict=True) if kind == "numbers"]
+    words = [there for there, kind in zip(own, kinds, strict=True) if kind == "words"]
+    return bool(words) and bool(numbers) and all(numbers) and all(words)
 
 
 def _require_header(path: Path, names: Sequence[str], row: Sequence[str]) -> None:
     if any(entry.strip() for entry in row[len(names) :]):
         what = f"its rows have {len(row)} entries, its header {len(names)}"
-        raise FileFault(path, what, "give every column a name, and write decimal points, not commas")
+        fix = "begin with a line that names every column (no line above it), and write decimal points, not commas"
+        raise FileFault(path, what, fix)
     if names and all(is_number(name) for name in names):
-        raise ValueError("its first line is not a header: name the columns, the column of labels `label`")
+        raise FileFault(path, "its first line is not a header", "name the columns, that of the labels `label`")
 
 
 def _kind(before: str, text: str) -> str:
@@ -348,4 +387,4 @@ def _names(head: str) -> tuple[str, ...]:
 
 
 def _has_comma(text: str) -> bool:
-    return is_number(text.replace(",", ".", 1))
+    return is_number(text.replace(",", ".", 1)) or is_number(text.replace(",", ""))

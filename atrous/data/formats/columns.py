@@ -66,7 +66,8 @@ class CsvFormat(Format):
         """Return the channels, `(C, L)` float32; a missing value (empty, NaN, NA) is NaN."""
         table, rows = columns(path, self.rule), _rows(path)
         if not table.signals:
-            raise ValueError(f"no column of numbers beside {', '.join(table.names)}")
+            what = f"no column of numbers beside {', '.join(table.names)}"
+            raise FileFault(path, what, "put the channels of a recording and its labels into one table")
         fields = [_column(rows, i) for i in table.signals]
         try:
             numbers = [[np.nan if is_missing(text) else float(text) for text in column] for column in fields]

@@ -215,7 +215,10 @@ def _require_one_series(path: Path, images: list[tuple[Path, Any]]) -> None:
         descriptions = {
             str(d.get("SeriesInstanceUID", "")): str(d.get("SeriesDescription", "unnamed")) for _, d in images
         }
-        parts = ", ".join(f"{descriptions[name]}: {count} files" for name, count in names.most_common(3))
+        counted = [
+            (descriptions[name], f"{count} file{'s' if count > 1 else ''}") for name, count in names.most_common(3)
+        ]
+        parts = ", ".join(f"{said}: {count}" for said, count in counted)
         raise FileFault(path, f"it holds {len(names)} series ({parts})", "put each series into a folder of its own")
     file, first = images[0]
     for other, dataset in images[1:]:

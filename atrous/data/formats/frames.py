@@ -106,7 +106,7 @@ def stack_values(files: Sequence[Path]) -> np.ndarray:
             stacked = np.empty((*values.shape[:-2], len(files), *values.shape[-2:]), values.dtype)
         place = stacked[..., i, :, :]
         if values.shape != place.shape:
-            what = f"its shape is {values.shape}, that of {files[0].name} {place.shape}"
+            what = _unlike(values.shape, files[0], place.shape)
             raise FileFault(path, what, "give all masks of a video one size")
         place[...] = values
     assert stacked is not None
@@ -130,9 +130,21 @@ class Frames(Clip):
         for number in wanted:
             frame = _frame(self.files[number], _RASTER.image)
             if frame.shape != expected:
-                what = f"its shape is {frame.shape}, that of {self.files[0].name} {expected}"
+                what = _unlike(frame.shape, self.files[0], expected)
                 raise FileFault(self.files[number], what, "keep the frames of a clip at one size")
             yield frame
+
+
+def _unlike(shape: Sequence[int], first: Path, expected: Sequence[int]) -> str:
+    """Return how the shape of a frame `(..., H, W)` differs from that of the first.
+
+    >>> _unlike((3, 24, 32), Path("0.png"), (3, 48, 64)), _unlike((1, 24, 32), Path("0.png"), (3, 24, 32))
+    ('it is 24 x 32, 0.png 48 x 64', 'it is gray, 0.png is in color')
+    """
+    if tuple(shape[-2:]) != tuple(expected[-2:]):
+        return "it is {} x {}, {} {} x {}".format(*shape[-2:], first.name, *expected[-2:])
+    kinds = ["in color" if len(of) == 3 and of[0] == 3 else "gray" for of in (shape, expected)]
+    return f"it is {kinds[0]}, {first.name} is {kinds[1]}"
 
 
 def _files(folder: Path) -> tuple[Path, ...]:

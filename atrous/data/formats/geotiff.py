@@ -56,6 +56,11 @@ class GeoTiffFormat(Format):
         """See `Format.errors`; some errors of GDAL reach us as they are."""
         return (rasterio.errors.RasterioError, gdal_errors.CPLE_BaseError, *read_errors())
 
+    def is_lossy(self, path: Path) -> bool:
+        """See `Format.is_lossy`: JPEG in GeoTIFF."""
+        with opened(path) as raster:
+            return "jpeg" in str(raster.profile.get("compress", "")).lower()
+
     def claims(self, path: Path) -> bool:
         """Return whether a file is a map; a TIFF is one if it has a projection or GDAL's nodata value."""
         return self.suffix(path) in (".jp2", ".vrt") or (has_rasterio() and is_map(path))

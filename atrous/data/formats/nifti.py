@@ -20,6 +20,8 @@ from atrous.data.source import Key, LazySource
 from atrous.errors import UserError
 
 nibabel: Any = Library("nibabel")
+HEADER = 348
+"""Bytes of the header of NIfTI-1, which ends in its mark."""
 
 
 class NiftiFormat(Format):
@@ -37,6 +39,7 @@ class NiftiFormat(Format):
 
     def header(self, path: Path) -> Header:
         """Return the header with spacing and affine, without decoding voxels."""
+        _require_gzip(path)
         image: Any = nibabel.load(path)
         shape, proxy = _shape(image.shape), image.dataobj
         if is_singular(image.affine):
@@ -120,6 +123,14 @@ class NiftiVolume(LazySource):
         if len(self._stored) > 3:
             return np.asarray(self._proxy[(*place, channel)]).T.astype(self.dtype, copy=False)
         return np.asarray(self._proxy[place]).T.astype(self.dtype, copy=False)[None][channel]
+
+
+def _require_gzip(path: Path) -> None:
+    """Raise if a file is named as if it were compressed, and is not."""
+    with path.open("rb") as file:
+        head = file.read(HEADER)
+    if path.name.lower().endswith(".gz") and head[-4:] in (b"n+1\0", b"ni1\0"):
+        raise FileFault(path, "its name ends in .gz, but it is not compressed", f"rename it to {path.name[:-3]}")
 
 
 def _like(like: Path, data: np.ndarray) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats.base import Errors, Format, LabelDetails, require_room
+from atrous.data.formats.base import Errors, FileFault, Format, LabelDetails, require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.npy import read_npy_header
 
@@ -48,7 +48,7 @@ class NpzFormat(Format):
         elif label is not None:
             shape = (1, *label.shape)
         else:
-            raise ValueError(f"no array {' or '.join(SIGNAL_NAMES)} in it")
+            raise _no_signal(path)
         return Header(shape, "float32", "signal", spacing=None if rate is None else (1 / _rate(path),))
 
     def image(self, path: Path) -> np.ndarray:
@@ -56,7 +56,7 @@ class NpzFormat(Format):
         shape = self.header(path).shape
         signal = _array(path, SIGNAL_NAMES)
         if signal is None:
-            raise ValueError(f"no array {' or '.join(SIGNAL_NAMES)} in it")
+            raise _no_signal(path)
         stored = signal[None] if signal.ndim == 1 else signal
         return np.ascontiguousarray(stored if stored.shape == shape else stored.T, dtype=np.float32)
 
@@ -84,6 +84,13 @@ class NpzFormat(Format):
         return buffer.getvalue()
 
 
+def _no_signal(path: Path) -> FileFault:
+    with zipfile.ZipFile(path) as file:
+        names = [Path(name).stem for name in file.namelist()]
+    what = f"it has no array {' or '.join(SIGNAL_NAMES)} (it has {', '.join(names[:6]) or 'none'})"
+    return FileFault(path, what, "name the recording `signal` and its labels `label`; save images as PNG, TIFF or .npy")
+
+
 def _label(path: Path) -> np.ndarray:
     label = _array(path, LABEL_NAMES)
     if label is None:
@@ -100,7 +107,7 @@ def _channels_and_length(signal: tuple[int, ...], label: tuple[int, ...] | None)
     if len(signal) == 1:
         return 1, signal[0]
     rows, columns = signal
-    length = max(signal) if not label else label[0]
+    length = label[0] if label and label[0] in signal else max(signal)
     return (rows, columns) if columns == length else (columns, rows)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from atrous.data.formats.base import Errors, Format, LabelDetails, require_room
+from atrous.data.formats.base import Errors, FileFault, Format, LabelDetails, require_room
 from atrous.data.formats.header import Header
 from atrous.data.formats.orient import Turn, upright
 from atrous.errors import UserError
@@ -107,10 +107,17 @@ class RasterFormat(Format):
             else:
                 gray_gif = _kind(image) == "gray" and image.mode == "P"
                 image.load()
+                _require_colors(image, path)
                 stored = _stored(image.convert("L") if gray_gif else image, depth)
                 pixels = stored if stored.ndim == 3 else stored[None]
         pixels = pixels if turn is None else turn(pixels)
         return pixels[0] if len(pixels) == 1 else pixels
+
+    def is_lossy(self, path: Path) -> bool:
+        """See `Format.is_lossy`: JPEG and lossy WebP, by their content."""
+        with path.open("rb") as file:
+            head = file.read(16)
+        return head.startswith(b"\xff\xd8\xff") or (head[:4], head[8:16]) == (b"RIFF", b"WEBPVP8 ")
 
     def encode(self, path: Path, labels: np.ndarray, details: LabelDetails) -> bytes:
         """Return the content of a PNG of labels `(H, W)` from 0 to 255, with the palette if there is one."""
@@ -146,6 +153,16 @@ def _stored(image: "Image.Image", depth: int) -> np.ndarray:
     if image.mode in ("LA", "La", "PA"):
         return np.ascontiguousarray(np.asarray(image)[..., 0])
     return _channels_first(np.asarray(image.convert("RGB")))
+
+
+def _require_colors(image: "Image.Image", path: Path) -> None:
+    """Raise if a mask is drawn in the transparency of a file: alpha differs, and all else is one value."""
+    if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa"):
+        return
+    bands = [np.asarray(band) for band in image.split()]
+    if np.ptp(bands[-1]) and not any(np.ptp(band) for band in bands[:-1]):
+        what = "its colors are the same everywhere, and only its transparency differs, which is not read"
+        raise FileFault(path, what, "save the mask as one channel of class numbers, without alpha")
 
 
 def _open(path: Path) -> "Image.Image":

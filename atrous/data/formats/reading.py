@@ -116,12 +116,16 @@ def read_values(path: Path | str, reader: Format | None = None) -> np.ndarray:
     values = _read(path, lambda format_, path: format_.values(path), reader)
     if values.dtype == bool:
         return values.astype(np.uint8)
-    if values.dtype.kind == "f":
-        whole = np.nan_to_num(values, nan=0.5).astype(np.int32)
-        if not np.array_equal(whole, values):
-            raise FileFault(path, "a label file with fractions", "save class numbers as whole numbers")
-        return whole
-    return values
+    return _whole(Path(path), values) if values.dtype.kind == "f" else values
+
+
+def is_lossy(path: Path | str) -> bool:
+    """Return whether the compression of an image file changes its values, as JPEG does, whatever its suffix says.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    return _read(path, lambda format_, path: format_.is_lossy(path))
 
 
 def read_words(path: Path | str, reader: Format | None = None) -> np.ndarray | None:
@@ -209,8 +213,30 @@ def _read(path: Path | str, read: Callable[[Format, Path], _Result], reader: For
     path = Path(path)
     format_ = reader or format_of(path)
     if not path.exists():
+        if path.is_symlink():
+            raise FileFault(path, "a link to a file that is not there", "copy the file itself into the folder")
         raise FileFault(path, "no such file", "check the path")
     return guarded(path, suffix_of(path)[1:], format_.errors, lambda: read(format_, path))
+
+
+def _whole(path: Path, values: np.ndarray) -> np.ndarray:
+    """Return whole numbers that are stored as floats, int32.
+
+    Raises:
+        FileFault: some are no whole numbers.
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        what = f"a label file with {values.size - int(finite.sum())} values that are NaN or infinite"
+        raise FileFault(path, what, "save class numbers as whole numbers, and 255 where there is no label")
+    wrong = values != np.rint(values)
+    if wrong.any():
+        what = f"a label file with fractions, such as {float(values[wrong][0]):.6g}"
+        raise FileFault(path, what, "save class numbers as whole numbers, without scaling or interpolation")
+    most = np.abs(values).max(initial=0)
+    if most > np.iinfo(np.int32).max:
+        raise FileFault(path, f"a label file with the value {most:g}", "save class numbers as small whole numbers")
+    return values.astype(np.int32)
 
 
 def _on_slicing(path: Path, source: Source) -> Source:

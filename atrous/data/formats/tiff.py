@@ -42,6 +42,8 @@ tifffile: Any = Library("tifffile")
 zarr: Any = Library("zarr")
 TILE = 512
 """Height and width of the tiles that are written."""
+_JPEG = (6, 7)
+"""TIFF's numbers of JPEG compression, old and new."""
 LEVELS_FROM = 4096
 """Longest side from which labels of a slide get coarser copies, so that viewers can show all of it at once."""
 
@@ -110,6 +112,11 @@ class TiffFormat(Format):
         if values.dtype == bool:
             values = values.astype(np.uint8)
         return np.ascontiguousarray(values[0] if len(values) == 1 else values[:3])
+
+    def is_lossy(self, path: Path) -> bool:
+        """See `Format.is_lossy`: JPEG in TIFF."""
+        with tifffile.TiffFile(path) as file:
+            return main_series(path, file).keyframe.compression in _JPEG
 
     def geometry(self, path: Path) -> FileGeometry:
         """See `Format.geometry`. A map is read here only if rasterio is not installed."""

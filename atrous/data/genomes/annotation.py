@@ -125,7 +125,9 @@ def _gff(path: Path) -> list[Feature]:
             continue
         fields = line.split("\t")
         if len(fields) != 9:
-            raise FileFault(path, f"line {number} has {len(fields)} columns, GFF3 and GTF have 9", "fix the line")
+            count = "1 column" if len(fields) == 1 else f"{len(fields)} columns"
+            what = f"line {number} has {count}, GFF3 and GTF have 9"
+            raise FileFault(path, what, "separate nine columns by tabs, not by blanks")
         gtf = _GTF.search(fields[8]) is not None
         attributes = _gtf_attributes(fields[8]) if gtf else _attributes(fields[8])
         sequence, kind = fields[0] if gtf else unquote(fields[0]), fields[2]

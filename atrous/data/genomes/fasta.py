@@ -105,6 +105,8 @@ def _read(path: Path, *_: int) -> dict[str, Any]:
         raise FileFault(path, f"it is {why_not_text(path)}", "save it as UTF-8 (iconv -f latin1 -t utf-8)") from error
     except (OSError, EOFError, zlib.error, ValueError) as error:
         said = " ".join(str(error).split()) or type(error).__name__
+        if "duplicate" in said.lower():
+            raise FileFault(path, f"two sequences have one name ({said})", "give each its own name") from error
         raise FileFault(path, f"cannot be read as FASTA ({said})", "copy it again from its source") from error
 
 

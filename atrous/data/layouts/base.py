@@ -80,8 +80,12 @@ def labeled(samples: Mapping[str | None, Sequence[Sample]]) -> tuple[dict[str, l
 def group_of(name: str, groups: str | None) -> str:
     """Return what a sample comes from: the first group of the pattern in its name, or the whole match; "" without one.
 
-    >>> group_of("p07/night2", r"^p(\\d+)"), group_of("p07/night2", None)
-    ('07', '')
+    The pattern may fit the name with its folders or the name of the file alone.
+
+    >>> group_of("p07/night2", r"^p(\\d+)"), group_of("images/p07_2", r"^p(\\d+)"), group_of("p07/night2", None)
+    ('07', '07', '')
     """
-    match = re.search(groups, name) if groups else None
+    match = None
+    if groups:
+        match = re.search(groups, name) or re.search(groups, name.rsplit("/", 1)[-1])
     return "" if match is None else match[1] if match.re.groups else match[0]

@@ -107,7 +107,7 @@ def read_genomes(root: Path, description: Description) -> Genomes | None:
     if not any(is_fasta(path) for path in files):
         return None
     genomes, alone = _paired(root, files)
-    features = _features(root, genomes, description)
+    features = _features(root, genomes, alone, description)
     tracks = tuple(sorted({name for genome in genomes for name in genome.tracks} - set(features)))
     samples: dict[str | None, list[Sample]] = {}
     members: dict[str, tuple[str, ...]] = {}
@@ -175,7 +175,7 @@ def _belongs(path: Path, stem: str) -> bool:
     return path.name[: -len(suffix)] == stem
 
 
-def _features(root: Path, genomes: list[_Genome], description: Description) -> tuple[str, ...]:
+def _features(root: Path, genomes: list[_Genome], alone: Sequence[Path], description: Description) -> tuple[str, ...]:
     """Which features are learned: those of dataset.toml, else the usual ones that occur, else all if they are few."""
     given = description.classes
     if given is not None:
@@ -194,7 +194,10 @@ def _features(root: Path, genomes: list[_Genome], description: Description) -> t
     if usual:
         return usual
     if not counts:
-        raise UserError(f"{root}: no features: put X.gff, X.bed or X.gff.gz beside each X.fa (see docs/genomes.md)")
+        lone = f" ({alone[0].relative_to(root)} has the name of no FASTA file)" if alone else ""
+        raise UserError(
+            f"{root}: no features{lone}: put X.gff, X.bed or X.gff.gz beside each X.fa (see docs/genomes.md)"
+        )
     if len(counts) > MOST_FEATURES:
         some = ", ".join(f'"{name}"' for name, _ in counts.most_common(MOST_FEATURES))
         raise UserError(f"{root}: {len(counts)} kinds of features: write classes = [{some}] in dataset.toml, say")

@@ -17,6 +17,7 @@ from atrous.data.layouts.polygons import find_attribute_of, polygon_folder
 from atrous.data.layouts.several import endings
 from atrous.data.layouts.splits import ORDER, into_splits, ordered
 from atrous.data.layouts.together import divide, ends_in, without_cellpose
+from atrous.data.layouts.unread import nothing_read, other_annotations
 from atrous.data.sample import Sample
 from atrous.data.targets.labels import Labels
 from atrous.data.targets.mask_files import MergedMasks
@@ -115,9 +116,8 @@ def _require_roles(
             here / name for here, _, names in walk(root, lambda name: True, MOST_LEVELS) for name in names
         )
     if not folders:
-        seen = sorted({path.suffix.lower() for path in root.rglob("*") if path.is_file()} - {"", ".toml"})[:5]
-        others = f"only {' '.join(seen)} files" if seen else "nothing"
-        raise UserError(f"{root}: no images, {others}: give a folder with images/ and masks/ (see docs/data.md)")
+        raise UserError(nothing_read(root))
+    other = other_annotations(root)
     for key, role in (("images", "image"), ("masks", "label")):
         if any(folder.role == role for folder in folders):
             continue
@@ -128,10 +128,15 @@ def _require_roles(
         if role == "label" and left_out:
             raise FileFault(left_out[0].path, left_out[0].what, left_out[0].fix)
         what = "images" if role == "image" else "masks"
+        if all(folder.role is None for folder in folders):
+            raise UserError(
+                f"{root}: images are there ({folders[0].files[0].relative_to(root)}, ...), but no name says which are "
+                f"images and which masks: put them into images/ and masks/, or end the names of masks in _mask{other}"
+            )
         ending = ", or end the names of masks in _mask" if role == "label" else ""
         raise UserError(
             f"{root}: no folder of {what} among those found ({names}): "
-            f'name it {what}/ or write {key} = "FOLDER" in dataset.toml{ending}'
+            f'name it {what}/ or write {key} = "FOLDER" in dataset.toml{ending}{other}'
         )
 
 

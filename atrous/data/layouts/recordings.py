@@ -18,7 +18,7 @@ from atrous.data.formats import (
     stem,
     suffix_of,
 )
-from atrous.data.formats.column_roles import column_names, require_known
+from atrous.data.formats.column_roles import column_names, lists_files, require_known
 from atrous.data.formats.columns import CsvFormat, table_reader
 from atrous.data.images import FileImage
 from atrous.data.inside import walk
@@ -81,8 +81,11 @@ def _outnumber(root: Path, folders: Sequence[Folder], description: Description) 
     ]
     if not paths or not images_are_few(root, folders, len(paths) // TABLES, description):
         return False
+    names = {name for folder in folders for path in folder.files for name in (path.name, stem(path))}
     for path in paths:
         try:
+            if lists_files(path, names):
+                continue
             if _annotated(path) or _has_label(path, description):
                 return True
         except FileFault:

@@ -40,9 +40,13 @@ def into_splits(
         in_folders: whether folders name splits.
 
     Raises:
-        UserError: a list names a sample that there is not, or one twice.
+        UserError: a list names a sample that there is not, or one twice; or `groups` fits no name.
     """
     listed, source = lists
+    everything = [sample for members in samples.values() for sample in members]
+    if description.groups and everything and not any(sample.group for sample in everything):
+        said, first = f'groups = "{description.groups}"', everything[0].name
+        raise UserError(f"{description.file}: {said} fits no name, such as {first}: correct it")
     if description.splits:
         splits = _declared(samples, dict(description.splits), str(description.file))
         origin = "dataset.toml"

@@ -15,6 +15,8 @@ from atrous.data.layouts.several import masks_of
 _WORDS = r"(?:cp[-_])?masks?|labels?|seg|segmentations?|annot|annotations?|gt|ground[-_]?truth|truth|targets?|lbl"
 _MASK = re.compile(rf"^(?:.+[-_. ](?:{_WORDS})(?:[-_. ]?\(?\d+\)?)?|(?:{_WORDS})[-_. ].+)$", re.IGNORECASE)
 """Names of masks that lie among images."""
+_WORD = re.compile(rf"^(?:{_WORDS})$", re.IGNORECASE)
+"""Names that say nothing but that a file is a mask: that of the only image in its folder (`case7/image.png`)."""
 _CELLPOSE = "_seg.npy"
 """How the names of files of Cellpose's window end."""
 _CELLPOSE_IS = "made by Cellpose's window: a pickle, which is not read since it could run code"
@@ -28,7 +30,8 @@ def divide(folders: Sequence[Folder], description: Description) -> list[Folder]:
     """Divide folders that hold images and masks together into one of each, where no folder holds masks alone.
 
     What is a mask is said by `mask_suffix` in dataset.toml, else by a word such as `mask`, `label` or `seg` before or
-    behind the rest of the name. A folder is divided where such a mask fits another of its files by name.
+    behind the rest of the name. A folder is divided where such a mask fits another of its files by name; a folder of
+    two files also where one of them is called `mask` or so (`case7/image.png case7/mask.png`).
     """
     if description.masks is not None or any(folder.role == "label" for folder in folders):
         return list(folders)
@@ -38,9 +41,11 @@ def divide(folders: Sequence[Folder], description: Description) -> list[Folder]:
             divided.append(folder)
             continue
         masks = tuple(path for path in folder.files if is_mask(path, description.mask_suffix))
+        alone = tuple(path for path in folder.files if _WORD.match(stem(path)) and len(folder.files) == 2)
+        masks = masks or alone
         among = set(masks)
         images = tuple(path for path in folder.files if path not in among)
-        if masks and images and masks_of(map(stem, images), map(stem, masks)).of_image:
+        if masks and images and (alone or masks_of(map(stem, images), map(stem, masks)).of_image):
             divided += [replace(folder, role="image", files=images), replace(folder, role="label", files=masks)]
         else:
             divided.append(folder)

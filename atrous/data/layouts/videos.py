@@ -120,6 +120,8 @@ def _numbered_sequences(sequences: Sequence[Folder], folders: Sequence[Folder]) 
 
     Most have numbers in equal steps; where a frame is missing in some, these are sequences all the same.
     """
+    if len({folder.group for folder in sequences}) == 1 and not any(_is_own(folder) for folder in sequences):
+        return []  # the folders around all images say nothing: an archive has been unpacked
     even = [folder for folder in sequences if folder.group and _numbered(folder.files)]
     images, labels = _count(sequences), [folder for folder in folders if folder.role == "label"]
     like_frames = [folder for folder in labels if folder.group and _digits(folder.files)]
@@ -127,6 +129,11 @@ def _numbered_sequences(sequences: Sequence[Folder], folders: Sequence[Folder]) 
         return []
     found = [folder for folder in sequences if folder.group and _digits(folder.files)]
     return found if len({folder.group for folder in found}) == len(found) else []
+
+
+def _is_own(folder: Folder) -> bool:
+    """Whether the last folder of a path is that of a sequence, and not of all images."""
+    return _last(folder.group) == folder.path.name
 
 
 def _count(folders: Sequence[Folder]) -> int:
@@ -145,8 +152,7 @@ def _numbered(files: Sequence[Path]) -> bool:
     if len(files) < LEAST or not _digits(files):
         return False
     numbers = sorted(frame_number(path) or 0 for path in files)
-    steps, widths = {b - a for a, b in pairwise(numbers)}, {len(path.stem) for path in files}
-    return len(steps) == len(widths) == 1
+    return len({b - a for a, b in pairwise(numbers)}) == 1
 
 
 def _require_evidence(root: Path, sequences: Sequence[Folder]) -> None:

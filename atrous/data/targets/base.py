@@ -34,6 +34,8 @@ class TargetScan:
         outside: positions that count for nothing: outside the field of view, without data, or void.
         colored: whether the counted values are colors `0xRRGGBB`.
         objects: number of values if each is one blob and they count from 1, as numbers of objects do; else 0.
+        lossy: a file of the target whose compression changes its values; None where there is none.
+        pieces: of objects: connected pieces of a target in which only one number occurs; else 0.
         foreground: flat indices of some positions of a volume whose label is not 0; None for other data.
     """
 
@@ -44,6 +46,8 @@ class TargetScan:
     outside: int = 0
     colored: bool = False
     objects: int = 0
+    lossy: Path | None = None
+    pieces: int = 0
     foreground: np.ndarray | None = None
 
 

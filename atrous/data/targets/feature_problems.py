@@ -63,10 +63,7 @@ def problems(readers: Sequence[AnnotatedSequence], scans: Sequence[Scanned], fac
         yield from _unknown_sequences(path, sequences, facts.root)
     for reader in readers:
         yield from _misplaced(reader, facts)
-    for k, name in enumerate(facts.coding.classes):
-        if not any(scanned.counts.get(k) for scanned in scans if scanned.split == "train"):
-            what, fix = f"no {name} in train: it cannot be learned", "add some, or leave it out of `classes`"
-            yield Problem(str(facts.root), what, fix, "warning", "absent class")
+    yield from _absent(readers, scans, facts)
 
 
 def notes(readers: Sequence[AnnotatedSequence], classes: Sequence[str]) -> Iterator[str]:
@@ -93,6 +90,27 @@ def notes(readers: Sequence[AnnotatedSequence], classes: Sequence[str]) -> Itera
         yield f"not learned: {some(others)}: name up to three features in `classes` of dataset.toml to choose"
 
 
+def _absent(readers: Sequence[AnnotatedSequence], scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
+    """Features that train has not, on one strand or on both; an error where it has none at all."""
+    assert facts.coding is not None
+    where = relative(facts.description, facts.root) if facts.description else str(facts.root)
+    classes, train = facts.coding.classes, [one for one in scans if one.split == "train" and one.contents is not None]
+    missing = [name for k, name in enumerate(classes) if not any(scanned.counts.get(k) for scanned in train)]
+    if train and len(missing) == len(classes):
+        there = {feature.kind for reader in readers for path in reader.annotations for feature in reader.features(path)}
+        what = f"no genome of train has the features {some(features_of(classes))}: nothing can be learned"
+        if there:  # else it is said of the files that no feature lies on a sequence
+            known = some(sorted(there))
+            yield Problem(where, what, f"correct `classes` (the annotations have {known}), or add some", kind="none")
+        return
+    for name in features_of(classes):
+        strands = [absent for absent in missing if absent in (f"{name}+", f"{name}-")]
+        if strands:
+            said = name if len(strands) > 1 else strands[0]
+            what, fix = f"no {said} in train: it cannot be learned", "add some, or leave it out of `classes`"
+            yield Problem(where, what, fix, "warning", "absent class")
+
+
 def _odd_letters(reader: AnnotatedSequence) -> dict[str, int]:
     """How often each letter that stands for several bases occurs in a sequence."""
     codes = open_sequence(reader.fasta, reader.sequence).codes
@@ -107,7 +125,8 @@ def _unknown_sequences(path: Path, known: set[str], root: Path) -> Iterator[Prob
     unknown = Counter(feature.sequence for feature in read_features(path) if feature.sequence not in known)
     if unknown:
         names = some(list(unknown), 2)
-        what = f"{sum(unknown.values())} features on sequences that the FASTA file does not have ({names})"
+        count = sum(unknown.values())
+        what = f"{count} feature{'s' if count > 1 else ''} on sequences that the FASTA file does not have ({names})"
         fix = f"name them alike: it has {some(sorted(known), 2)}"
         yield Problem(relative(path, root), what, fix, kind="unknown sequence")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -62,11 +62,20 @@ class Instances(Target):
         numbers = self.read()
         unique, counts = np.unique(numbers, return_counts=True)
         present = {int(number): int(count) for number, count in zip(unique, counts, strict=True) if number}
-        return TargetScan(self.header(), numbers.shape, counts=present)
+        pieces = _pieces(numbers) if len(present) == 1 else 0
+        return TargetScan(self.header(), numbers.shape, counts=present, pieces=pieces)
 
     @classmethod
     def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
-        """Yield the label images without any object."""
+        """Yield the label images without any object, and those that show classes: one number for all objects."""
+        labeled = [one for one in scans if one.contents is not None and one.target is not None and one.contents.counts]
+        several = [one for one in labeled if one.contents is not None and one.contents.pieces > 1]
+        if several and all(len(one.counts) == 1 for one in labeled):
+            files = [relative(one.target.path, facts.root) for one in several if one.target is not None]
+            number = next(iter(several[0].counts))
+            what = f"its only number, {number}, is on several pieces, and no other file has more than one number either"
+            fix = "give every object a number of its own (skimage.measure.label), or leave `task` (--task) out"
+            yield Problem(files[0], what, fix, kind="one number", others=tuple(files[1:]))
         for one in scans:
             if one.contents is not None and one.target is not None and not one.contents.counts:
                 file = relative(one.target.path, facts.root)
@@ -122,6 +131,14 @@ class Instances(Target):
         picture = colors[(np.asarray(values).astype(np.int64) * 7) % len(colors)]
         picture[np.asarray(values) == 0] = 0
         return picture
+
+
+def _pieces(numbers: np.ndarray) -> int:
+    """Return how many connected pieces there are of what is not 0."""
+    from scipy import ndimage  # the data doctor must not wait for it
+
+    _, count = cast(tuple[np.ndarray, int], ndimage.label(numbers))
+    return count
 
 
 def as_instances(target: Target) -> Target:

@@ -20,14 +20,13 @@ VALUE_KINDS = ("values", "colors", "guess", "instances", "lossy mask")
 MOST_APART = 0.01
 """Affines of an image and its mask that differ by less (in mm) differ by rounding alone."""
 _AXES = {2: " (height x width)"}
-_LOSSY = (".jpg", ".jpeg")
 
 
 def problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
     """Yield the problems of the label files in the order of the files, then those of the classes as a whole."""
     in_files = list(_file_problems(scans, facts))
     yield from in_files
-    if not _unclear(in_files):
+    if not _unclear(in_files) and any(one.contents is not None for one in scans):
         yield from _class_problems(scans, facts)
 
 
@@ -39,8 +38,10 @@ def notes(scans: Sequence[Scanned], facts: Facts) -> Iterator[str]:
         yield f"{palettes} masks are palette PNG or GIF: their indices are the labels, not their colors"
     if coding.colors is not None and any(one.colored for one in scans) and facts.description is not None:
         yield "masks store colors: they are mapped to classes by `palette` in dataset.toml"
-    if IGNORE in coding.ignore and IGNORE in _values(scans) and not _is_binary(coding, scans):
-        yield f"value {IGNORE} is void: it counts for nothing, neither in the loss nor in any metric"
+    void = [] if _is_binary(coding, scans) else sorted(set(coding.ignore) & set(_values(scans)))
+    if void:
+        said = f"value {void[0]} is" if len(void) == 1 else f"values {listing(void)} are"
+        yield f"{said} void: not counted, neither in the loss nor in any metric"
     turned = sum(
         one.image is not None and label.header is not None
         and turn_between(label.header.affine, one.image.affine, label.size) is not None
@@ -91,15 +92,21 @@ def _file_problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
             if binary and not one.colored:
                 what = "values are 0 and 255, but the two classes of dataset.toml have the numbers 0 and 1"
             yield Problem(file, what, fixes[one.colored], kind="colors" if one.colored else "values")
-        if path.suffix.lower() in _LOSSY:
+        if label.lossy is not None:
             guess = facts.guess
             severity = "error" if guess is not None and guess.doubt and guess.values != (0, 255) else "warning"
-            what = "saved as JPEG, which changes label values"
-            yield Problem(file, what, "export the masks as PNG", severity, "lossy mask")
-        if not wrong and not binary:
+            what = f"saved as {_compression(label.lossy)}, which changes label values"
+            yield Problem(relative(label.lossy, facts.root), what, "export the masks as PNG", severity, "lossy mask")
+        if not wrong and not binary and (facts.guess is None or facts.guess.usable or one.colored):
             yield from _empty(coding, file, one)
     yield from _palettes(facts.root, labeled)
     yield from _inverted(facts.root, labeled)
+
+
+def _compression(path: Path) -> str:
+    """Return what a lossy file is, also where its suffix says something else."""
+    kind = "WebP" if path.suffix.lower() == ".webp" else "JPEG"
+    return kind if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else f"{kind} under the suffix {path.suffix}"
 
 
 def _class_problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
@@ -107,9 +114,12 @@ def _class_problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]
     coding = _coding(facts)
     where = relative(facts.description, facts.root) if facts.description else str(facts.root)
     if len(coding.classes) < 2:
-        what = f'there is only one class, "{", ".join(coding.classes)}"'
+        void = sorted(set(coding.ignore) & set(_values(scans)))
+        also = f" (value {void[0]} is void)" if void else ""
+        what = f'there is only one class, "{", ".join(coding.classes)}"{also}'
         yield Problem(where, what, "label at least two, the background being one", kind="one class")
         return
+    yield from _spelled(coding.classes, where)
     for split in ("train", "val"):
         labeled = [one for one in scans if one.split == split and one.contents is not None]
         if labeled and not _class_counts(coding, labeled).any():
@@ -126,6 +136,16 @@ def _class_problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]
             "warning",
             "never seen",
         )
+
+
+def _spelled(classes: Sequence[str], where: str) -> Iterator[Problem]:
+    """Classes whose names differ by capital letters alone, such as two spellings of one word in tables."""
+    seen: dict[str, str] = {}
+    for name in classes:
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            what = f'the classes "{other}" and "{name}" differ by capital letters alone'
+            yield Problem(where, what, "write both alike in the files, if they are one class", "warning", "spelling")
 
 
 def _class_counts(coding: Coding, scans: Sequence[Scanned]) -> np.ndarray:
@@ -166,7 +186,8 @@ def _guessed(labeled: Sequence[tuple[Scanned, TargetScan]], facts: Facts) -> Ite
         return
     colored = coding.colors is not None
     files = [relative(_path(one), facts.root) for one, _ in labeled if one.colored == colored]
-    if files:
+    lossy = guess.values != (0, 255) and all(label.lossy is not None for _, label in labeled)
+    if files and not lossy:  # values that JPEG made up are no classes, which is said of it
         severity = "warning" if guess.usable else "error"
         yield Problem(files[0], guess.doubt, guess.fix, severity, "guess", tuple(files[1:]))
 
@@ -175,12 +196,24 @@ def _size(file: str, image: Header | None, label: TargetScan) -> Iterator[Proble
     if image is None or label.size == image.size:
         return
     size, other = (" x ".join(map(str, shape)) for shape in (label.size, image.size))
+    if len(label.size) != len(image.size):
+        what = f"the mask has {_axes(label.size)}, its image {_axes(image.size)}: it is {size}, the image {other}"
+        yield Problem(file, what, "save class numbers in one page, of the image's size", kind="size")
+        return
+    if len(label.size) == 1:
+        what = f"it has {size} labels, its recording {other} samples"
+        yield Problem(file, what, "give every sample one label", kind="size")
+        return
     fix = "export the mask at the image's size, without interpolation"
     if label.size == image.size[::-1]:
         fix = "one of them lies on its side: turn it"
     if image.rotated:
         fix += " (the image is turned by its EXIF orientation)"
     yield Problem(file, f"the mask is {size}, its image {other}{_AXES.get(len(image.size), '')}", fix, kind="size")
+
+
+def _axes(size: Sequence[int]) -> str:
+    return f"{len(size)} {'axis' if len(size) == 1 else 'axes'}"
 
 
 def _place(file: str, image: Header | None, label: TargetScan) -> Iterator[Problem]:
@@ -237,8 +270,8 @@ def _value_fix(coding: Coding, scans: Sequence[Scanned]) -> str:
     """What to do about wrong values, judged by the values of all masks together."""
     seen = [value for value in _values(scans) if value not in coding.ignore]
     count = len(coding.classes)
-    if set(seen) <= {0, 255} and count == 2:
-        return "write values = [0, 255] in dataset.toml"
+    if coding.values is None and (fix := _binary_fix(coding, seen)):
+        return fix
     if seen == list(range(1, count + 1)):
         return f"off by one, counted from 1: write values = {listing(seen, 300)} in dataset.toml"
     if seen and seen[-1] == count and coding.values is None:
@@ -248,6 +281,15 @@ def _value_fix(coding: Coding, scans: Sequence[Scanned]) -> str:
     if len(seen) == count:
         return f"write values = {listing(seen, 300)} in dataset.toml, in the order of `classes`"
     return "in dataset.toml add them to `ignore`, or to `classes` (and `values`); or correct the mask"
+
+
+def _binary_fix(coding: Coding, seen: Sequence[int]) -> str:
+    """What to do about masks of background and foreground; "" where they are something else."""
+    count = len(coding.classes)
+    if count == 1 and seen in ([0, 1], [0, 255]):
+        also = "" if seen == [0, 1] else " and values = [0, 255]"
+        return f'name the background too: write classes = ["background", "{coding.classes[0]}"]{also} in dataset.toml'
+    return "write values = [0, 255] in dataset.toml" if count == 2 and set(seen) <= {0, 255} else ""
 
 
 def _color_fix(coding: Coding, scans: Sequence[Scanned]) -> str:

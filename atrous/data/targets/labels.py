@@ -17,7 +17,7 @@ from atrous.data.targets import label_problems
 from atrous.data.targets.annotations import Rule, annotated_values
 from atrous.data.targets.base import FOREGROUND, Facts, Scanned, Target, TargetScan
 from atrous.data.targets.blobs import numbered_objects
-from atrous.data.targets.mask_files import MergedMasks
+from atrous.data.targets.mask_files import MergedMasks, lossy_file
 from atrous.data.view import View
 from atrous.data.void import make_void
 from atrous.labels import IGNORE
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 POSITIONS_KEPT = 256
 """Places remembered per class and sample, to center crops on."""
+RISING = 16
+"""Labels of more rows than this, each greater than the one before, are no labels."""
 LOOKED_AT = 2_000_000
 """Positions of a sample among which these places are drawn, about."""
 
@@ -76,7 +78,7 @@ class LabelTable:
     def values(self, color_expected: bool) -> tuple[np.ndarray, bool]:
         """See `LabelReader.values`: words become their positions in `words`; what has no label is `IGNORE`."""
         if self.words is None:
-            return read_values(self.path, self.reader), False
+            return self._numbers(), False
         labels = read_words(self.path, self.reader)
         if labels is None:
             raise FileFault(self.path, "its labels are numbers, those of other files are words", "make them alike")
@@ -89,6 +91,14 @@ class LabelTable:
 
     def unlabeled(self) -> None:
         """See `LabelReader.unlabeled`: `values` says it already."""
+
+    def _numbers(self) -> np.ndarray:
+        """The labels as numbers; those of times or rows, which rise from row to row, are no classes."""
+        numbers = read_values(self.path, self.reader)
+        if len(numbers) > RISING and (np.diff(numbers.astype(np.int64)) > 0).all():
+            what = f"its labels rise from row to row, from {numbers[0]} to {numbers[-1]}: they are times or row numbers"
+            raise FileFault(self.path, what, "name the column of labels in dataset.toml: [columns] label = ...")
+        return numbers
 
 
 @dataclass(frozen=True)
@@ -177,7 +187,7 @@ class Labels(Target):
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: positions per file value, those that count for nothing left out."""
         values, colored = self.reader.values(color_expected)
-        scanned = TargetScan(self.reader.header(), values.shape, colored=colored)
+        scanned = TargetScan(self.reader.header(), values.shape, colored=colored, lossy=lossy_file(self.reader))
         inside = None if self.region is None else self._region(values.shape) != 0
         if valid is not None and valid.shape == values.shape:
             inside = valid if inside is None else inside & valid

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats import FileFault, Header, is_color, read_header, read_values, require_rgb, single_channel
+from atrous.data.formats import (
+    FileFault,
+    Header,
+    frame_files,
+    is_color,
+    is_lossy,
+    read_header,
+    read_values,
+    require_rgb,
+    single_channel,
+)
 from atrous.data.formats.orient import turn_onto
 from atrous.data.pages import turn_header
 from atrous.data.targets.frame_masks import clip_values, unlabeled_frames
@@ -37,6 +47,9 @@ class MaskFile:
     def values(self, color_expected: bool) -> tuple[np.ndarray, bool]:
         """See `LabelReader.values`."""
         values, header = read_values(self.path), self.header()
+        if is_color(values, header) and header.kind == "volume":
+            what = f"a mask of {header.channels} channels"
+            raise FileFault(self.path, what, "save class numbers in one channel: np.argmax, if each is a class")
         if is_color(values, header):
             return _numbers_or_colors(self.path, values, header, color_expected)
         if self.pages == "z" and values.ndim == 3 and values.shape != header.size:
@@ -139,6 +152,22 @@ class MergedMasks:
         if self.numbers is None:
             return values, colored
         return np.where(values != 0, self.numbers[place], 0).astype(np.min_scalar_type(max(self.numbers))), False
+
+
+def lossy_file(reader: object) -> Path | None:
+    """Return a file of a label reader whose compression changes its values; None if there is none.
+
+    Of the masks of a video the first one is looked at.
+
+    Raises:
+        FileFault: a file cannot be read.
+    """
+    if isinstance(reader, MergedMasks):
+        return next((file for file in reader.files if is_lossy(file)), None)
+    if isinstance(reader, MaskFile):
+        return reader.path if is_lossy(reader.path) else None
+    first = frame_files(reader.path)[:1] if isinstance(reader, FrameMasks) else ()
+    return next((file for file in first if is_lossy(file)), None)
 
 
 def classes_of(values: np.ndarray, objects: int) -> np.ndarray:

@@ -114,14 +114,13 @@ def find_attribute(files: Sequence[Path], description: Description) -> ClassAttr
     Candidates are attributes of text and of whole numbers that do not number the polygons. Of several, one with a usual
     name counts (`class`, `label` and so on).
 
+    Files that cannot be read are left to the check of their samples.
+
     Raises:
-        UserError: a file cannot be read, the named attribute is in none of them, or there are several candidates.
+        UserError: no file can be read, the named attribute is in none of them, or there are several candidates.
     """
     named, classes, toml = description.attribute, description.classes, description.file
-    name, columns = named, {}
-    for file in files:
-        for attribute, column in read_polygons(file).attributes.items():
-            columns.setdefault(attribute, []).append(column)
+    name, columns = named, _columns_of(files)
     if named is not None and named not in columns:
         raise UserError(f"{toml}: `attribute` is {named!r}, but polygons have {', '.join(columns) or 'none'}: name one")
     if named is None:
@@ -140,6 +139,27 @@ def find_attribute(files: Sequence[Path], description: Description) -> ClassAttr
         return ClassAttribute(name, ground=IGNORE if zero else 0, given=named is not None)
     words = {_word(value): None for value in values if value is not None}
     return _of_words(name, sorted(words), classes, files[0], named is not None)
+
+
+def _columns_of(files: Sequence[Path]) -> dict[str, list[np.ndarray]]:
+    """Return the columns of each attribute in the files that can be read.
+
+    Raises:
+        FileFault: none can.
+    """
+    columns: dict[str, list[np.ndarray]] = {}
+    failures = []
+    for file in files:
+        try:
+            attributes = read_polygons(file).attributes
+        except FileFault as failure:
+            failures.append(failure)
+            continue
+        for attribute, column in attributes.items():
+            columns.setdefault(attribute, []).append(column)
+    if failures and len(failures) == len(files):
+        raise failures[0]
+    return columns
 
 
 def _of_words(

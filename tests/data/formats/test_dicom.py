@@ -97,7 +97,7 @@ def test_a_leaning_stack_is_named(tmp_path, pixels):
 
 def test_what_is_no_single_series_of_gray_slices_is_named(tmp_path, pixels):
     cases = {
-        "two": ({"SeriesInstanceUID": "9.9", "SeriesDescription": "scout"}, r"holds 2 series .*scout: 1 files"),
+        "two": ({"SeriesInstanceUID": "9.9", "SeriesDescription": "scout"}, r"holds 2 series .*scout: 1 file"),
         "frames": ({"NumberOfFrames": 4}, r"one file of 4 frames .*dcm2niix"),
         "spacing": ({"PixelSpacing": [1, 1]}, r"its PixelSpacing is \[1\.0, 1\.0\]"),
         "nowhere": ({"ImagePositionPatient": None}, r"no ImagePositionPatient"),

@@ -43,7 +43,7 @@ def test_every_version_and_order_is_read(tmp_path, version, order):
 
 
 @pytest.mark.parametrize(("content", "said"), [
-    (b"", "does not begin"),
+    (b"", "empty"),
     (b"\x93NUMPY\x09\x00\x00\x00", "does not begin"),
     (b"\x93NUMPY\x01\x00\x10\x00__import__('os')", "header that cannot be read"),
     (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "header of 4294967295 bytes"),

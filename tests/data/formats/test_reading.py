@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 import zarr
 from PIL import Image
 
 from atrous.data.formats import (
     image_shape,
+    is_lossy,
     read_header,
     read_image,
     read_label,
@@ -82,12 +84,43 @@ def test_a_gray_mask_saved_as_rgb_is_one_channel_and_a_color_mask_needs_a_palett
         read_label(path, palette[:2])
 
 
-@pytest.mark.parametrize("value", [0.5, np.nan])
-def test_a_label_of_floats_must_be_whole(tmp_path, value):
+@pytest.mark.parametrize(("suffix", "options", "lossy"), [
+    (".png", {}, False),
+    (".jpg", {}, True),
+    (".webp", {"lossless": True}, False),
+    (".webp", {"lossless": False}, True),
+    (".bmp", {}, False),
+])  # fmt: skip
+@pytest.mark.parametrize("renamed", [".png", ".bmp", None])
+def test_lossy_pictures_are_known_by_their_content(tmp_path, suffix, options, lossy, renamed):
+    Image.fromarray(GRAY).save(tmp_path / f"a{suffix}", **options)
+    path = (tmp_path / f"a{suffix}").rename(tmp_path / f"b{renamed or suffix}")
+    assert is_lossy(path) == lossy
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "deflate", None])
+def test_jpeg_in_tiff_is_lossy(tmp_path, compression):
+    pixels = np.zeros((32, 32), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, compression=compression)
+    options = {"driver": "GTiff", "count": 1, "height": 32, "width": 32, "dtype": "uint8", "crs": "EPSG:32633"}
+    with rasterio.open(
+        tmp_path / "map.tif", "w", transform=rasterio.Affine(2, 0, 0, 0, -2, 0), compress=compression, **options
+    ) as file:
+        file.write(pixels[None])
+    assert [is_lossy(tmp_path / name) for name in ("a.tif", "map.tif")] == [compression == "jpeg"] * 2
+
+
+@pytest.mark.parametrize(("value", "said"), [
+    (0.5, "fractions, such as 0.5"),
+    (np.nan, "9 values that are NaN or infinite: save class numbers as whole numbers, and 255 where"),
+    (-np.inf, "9 values that are NaN or infinite"),
+    (1e20, "the value 1e.20"),
+])  # fmt: skip
+def test_a_label_of_floats_must_be_whole(tmp_path, value, said):
     np.save(tmp_path / "a.npy", FLOAT.round())
     assert read_label(tmp_path / "a.npy").dtype.kind == "i"
     np.save(tmp_path / "b.npy", np.full((3, 3), value))
-    with pytest.raises(UserError, match=r"b\.npy: a label file with fractions"):
+    with pytest.raises(UserError, match=rf"b\.npy: a label file with {said}"):
         read_label(tmp_path / "b.npy")
 
 

@@ -305,3 +305,29 @@ def test_arrays_with_flat_masks_have_channels_and_slices_come_first(tmp_path):
         np.save(tmp_path / f"images/{i}.npy", np.random.default_rng(i).random((40, 48, 24)))
         np.save(tmp_path / f"masks/{i}.npy", np.random.default_rng(i).integers(0, 2, (40, 48, 24)))
     assert any("its slices are along the last axis" in fault.line() for fault in check(tmp_path).errors)
+
+
+@pytest.mark.parametrize("around", ["archive/", "archive/set v1/", ""])
+def test_the_folders_around_an_unpacked_archive_say_nothing(tmp_path, around):
+    """Numbered images below them are no frames of a video."""
+    for i in range(6):
+        save(tmp_path / f"{around}images/{i}.png", picture(i))
+        save(tmp_path / f"{around}masks/{i}.png", stripes())
+    dataset = open_dataset(tmp_path)
+    assert dataset.kind == "grids"
+    assert len(dataset.samples) == 6
+
+
+def test_groups_fit_the_names_of_files_whatever_their_folder(tmp_path):
+    for patient in range(6):
+        for night in range(3):
+            save(tmp_path / f"images/patient{patient}_{night}.png", picture(3 * patient + night))
+            save(tmp_path / f"masks/patient{patient}_{night}.png", stripes())
+    (tmp_path / "dataset.toml").write_text('groups = "^patient([0-9]+)"')  # as in docs/data.md
+    dataset = open_dataset(tmp_path)
+    held_out = {sample.group for sample in dataset.splits["val"]}
+    assert len(held_out) == 1
+    assert held_out.isdisjoint(sample.group for sample in dataset.splits["train"])
+    (tmp_path / "dataset.toml").write_text('groups = "^person([0-9]+)"')
+    with pytest.raises(UserError, match=r'groups = "\^person.*" fits no name, such as images/patient0_0: correct it'):
+        open_dataset(tmp_path)

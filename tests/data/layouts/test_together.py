@@ -56,7 +56,7 @@ def test_a_folder_of_masks_comes_first(tmp_path, flat):
 
 def test_images_alone_are_told_how_to_name_masks(tmp_path):
     save(tmp_path / "a.png", picture(0))
-    with pytest.raises(UserError, match="no folder of images"):
+    with pytest.raises(UserError, match="no name says which are images and which masks: put them into images/"):
         find_layout(tmp_path, Description())
     save(tmp_path / "images/a.png", picture(0))
     with pytest.raises(UserError, match=r"no folder of masks .* or end the names of masks in _mask$"):
@@ -100,3 +100,14 @@ def test_an_array_of_numbers_with_the_same_end_is_a_mask(tmp_path):
         np.save(tmp_path / f"{i}_seg.npy", stripes())
     dataset = open_dataset(tmp_path)
     np.testing.assert_array_equal(dataset.samples[0].target.read(), stripes())
+
+
+@pytest.mark.parametrize("names", [("image.png", "mask.png"), ("scan.jpg", "Label.png"), ("7.png", "gt.tif")])
+def test_a_folder_for_each_image_with_its_mask(tmp_path, names):
+    for i in range(4):
+        save(tmp_path / f"case{i}" / names[0], picture(i))
+        save(tmp_path / f"case{i}" / names[1], stripes())
+    found = check(tmp_path)
+    assert found.faults == ()
+    pairs = {(s.image.path.parent.name, s.target.path.parent.name) for s in found.dataset.samples}
+    assert pairs == {(f"case{i}", f"case{i}") for i in range(4)}

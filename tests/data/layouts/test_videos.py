@@ -118,6 +118,16 @@ def test_folders_of_images_stay_images(tmp_path):
     assert len(dataset.samples) == 2
 
 
+def test_frames_may_have_numbers_of_different_lengths(tmp_path):
+    """Else the frames of one video are in train and val."""
+    root = write_frames(tmp_path, frames=12)
+    for path in sorted(root.rglob("000*.*")):
+        path.rename(path.with_name(f"{int(path.stem)}{path.suffix}"))
+    dataset = open_dataset(root)
+    assert dataset.kind == "videos"
+    np.testing.assert_array_equal(dataset.samples[0].target.read(), make_clip(int(dataset.samples[0].name[-1]), 12)[1])
+
+
 def test_numbered_images_stay_images_when_told(tmp_path):
     root = write_frames(tmp_path)
     (root / "dataset.toml").write_text(CLASSES + "values = [0, 255]\nvideo = false\n")

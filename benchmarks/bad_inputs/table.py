@@ -1,0 +1,16 @@
+"""The mistakes of all kinds of data."""
+
+from benchmarks.bad_inputs import files, folders, genomes, images, maps, masks, objects, signals, videos, volumes
+
+MISTAKES = (
+    *masks.MISTAKES,
+    *objects.MISTAKES,
+    *images.MISTAKES,
+    *files.MISTAKES,
+    *folders.MISTAKES,
+    *signals.MISTAKES,
+    *volumes.MISTAKES,
+    *maps.MISTAKES,
+    *genomes.MISTAKES,
+    *videos.MISTAKES,
+)
