@@ -35,6 +35,7 @@ class TargetScan:
         colored: whether the counted values are colors `0xRRGGBB`.
         objects: number of values if each is one blob and they count from 1, as numbers of objects do; else 0.
         foreground: flat indices of some positions of a volume whose label is not 0; None for other data.
+        pieces: of objects in several pieces, how many these are, by number (instances).
     """
 
     header: Header | None = None
@@ -45,6 +46,7 @@ class TargetScan:
     colored: bool = False
     objects: int = 0
     foreground: np.ndarray | None = None
+    pieces: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
