@@ -91,7 +91,6 @@ ELSEWHERE = {
     "atrous/models/skips.py": "tests/models/test_models.py",
     "atrous/models/unet.py": "tests/models/test_models.py",
     "atrous/prediction/journal.py": "tests/test_crashes.py",
-    "atrous/objects/boxes.py": "tests/objects/test_suppress.py",
     "atrous/objects/candidates.py": "tests/objects/test_suppress.py",
     "atrous/objects/decoder.py": "tests/objects/test_assemble.py",
     "atrous/objects/votes.py": "tests/objects/test_assemble.py",
