@@ -67,6 +67,7 @@ class ModelSection(Section):
         "fcn32s",
         "fcn16s",
         "fcn8s",
+        "fcos",
         "segnet",
         "unet",
         "deeplab",
@@ -77,8 +78,8 @@ class ModelSection(Section):
         "custom",
     ] = Field(
         "fcn",
-        description="architecture: fcn is the light pyramid, custom a network of your own, the others are those of "
-        "their papers",
+        description="architecture: fcn is the light pyramid, fcos one for boxes, custom a network of your own, the "
+        "others are those of their papers",
     )
     encoder: str = Field(
         "resnet", description="resnet, vgg, efficientnet_lite0, torchvision:NAME or any timm model with feature maps"
@@ -92,7 +93,8 @@ class ModelSection(Section):
         None, description="greatest stride of the encoder, the rest dilates; deeplab 16, dilated 8, others as it is"
     )
     antialias: bool = Field(False, description="blur before positions are dropped, in resnet and vgg")
-    width: int = Field(96, ge=4, description="channels of the decoder (fcn, unet, deeplab, dilated, five_layer)")
+    width: int = Field(96, ge=4, description="channels of the decoder (fcn, fcos, unet, deeplab, dilated, five_layer)")
+    finest: int = Field(4, ge=1, description="fcos: stride of the map from which boxes are proposed")
     attention: Literal["none", "se", "eca", "spatial", "cbam", "scse", "local"] = Field(
         "none", description="in the decoder: none, se, eca, spatial, cbam, scse or local"
     )

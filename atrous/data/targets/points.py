@@ -56,6 +56,7 @@ class Points(Target):
     classes: np.ndarray
 
     kind: ClassVar[str] = "points"
+    numbered: ClassVar[bool] = True
 
     def read(self) -> Places:
         """Return the points with the size of their image."""
