@@ -101,7 +101,8 @@ class Predictor:
     @property
     def palette(self) -> Palette:
         """A color per class."""
-        return tuple(self.run.recipe.task.palette) or default_palette(len(self.classes))
+        count = len(self.classes)
+        return tuple(self.run.recipe.task.palette) or (default_palette(count) if count else ())
 
     def identity(self) -> str:
         """Return a digest of everything but the input that a result depends on: recipe, weights and arithmetic."""
