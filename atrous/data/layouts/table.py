@@ -14,6 +14,7 @@ from atrous.data.layouts.folders import read_folders
 from atrous.data.layouts.genomes import find_genomes
 from atrous.data.layouts.images import find_images
 from atrous.data.layouts.nnunet import find_cases
+from atrous.data.layouts.objects import find_objects
 from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.strays import strays
 from atrous.data.layouts.videos import find_videos
@@ -25,6 +26,7 @@ from atrous.errors import UserError
 FindLayout = Callable[[Path, Description], Layout | None]
 
 LAYOUTS: dict[str, FindLayout] = {
+    "objects": find_objects,
     "nnunet": find_cases,
     "videos": find_videos,
     "genomes": find_genomes,
@@ -84,7 +86,7 @@ def for_task(layout: Layout, description: Description) -> Layout:
     """
     task = description.task or layout.task
     _check_boxes(layout, task, str(description.file or "--task"))
-    if task != "instances":
+    if task != "instances" or layout.annotated:
         return layout
     said = description.file or "--task"
     if layout.kind != "grids":

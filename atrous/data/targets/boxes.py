@@ -4,19 +4,19 @@ Class -1 marks an area that counts for nothing: what it shows is neither an obje
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from atrous.color import VOID, Palette
+from atrous.color import Palette
 from atrous.data.coding import Coding
 from atrous.data.formats import FileFault
-from atrous.data.images import SampleImage
+from atrous.data.images import FileImage, SampleImage
 from atrous.data.problems import Problem, relative
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
-from atrous.data.targets.points import Places, numbered
+from atrous.data.targets.points import Places, counted, numbered, shares, size_of
 from atrous.data.view import View
 
 if TYPE_CHECKING:
@@ -34,13 +34,15 @@ class Boxes(Target):
         path: the file that they come from, or what messages call them.
         image: the image that they lie on.
         corners: `(n, 2 * ndim)` float64.
-        classes: `(n,)` int64; -1 where an area counts for nothing.
+        classes: `(n,)` int64; -1 marks what counts for nothing (crowds, difficult objects).
+        fractions: whether corners are fractions of the size of the image.
     """
 
     path: Path
     image: SampleImage
     corners: np.ndarray
     classes: np.ndarray
+    fractions: bool = False
 
     kind: ClassVar[str] = "boxes"
     has_classes: ClassVar[bool] = True
@@ -48,15 +50,19 @@ class Boxes(Target):
     numbered: ClassVar[bool] = True
 
     def read(self) -> Places:
-        """Return the boxes with the size of their image: cut at its border, those without an extent left out."""
-        size = self.image.header().size
-        if self.corners.shape[1:] != (2 * len(size),):
-            what = f"boxes have {self.corners.shape[1]} numbers, but the image has {len(size)} axes"
-            raise FileFault(self.path, what, f"give {2 * len(size)}: where a box starts, then where it stops")
-        clipped = np.clip(self.corners.astype(np.float64), 0, np.tile(np.array(size, float), 2))
-        low, high = np.split(clipped, 2, axis=1)
-        whole = (high > low).all(axis=1)
-        return Places(size, clipped[whole], self.classes[whole])
+        """Return the boxes whose center lies in the image, cut at its border, with the size of the image.
+
+        Boxes without an extent are left out.
+
+        Raises:
+            UserError: the image cannot be read, or has another number of axes than the boxes.
+        """
+        size = size_of(self.image, self.corners.shape[1] // 2, self.path)
+        corners = self.corners * np.tile(size, 2) if self.fractions else self.corners.astype(np.float64)
+        low, high = np.split(corners, 2, axis=1)
+        center, whole = (low + high) / 2, np.array(size, float)
+        kept = ((center >= 0) & (center < whole) & (high > low)).all(axis=1)
+        return Places(size, np.clip(corners[kept], 0, np.tile(whole, 2)), self.classes[kept])
 
     def with_coding(self, coding: Coding) -> Self:
         """See `Target.with_coding`: classes are label numbers already.
@@ -75,21 +81,29 @@ class Boxes(Target):
         places = self.read()
         low, high = np.split(places.places, 2, axis=1)
         sides = {int(k): (high - low)[places.classes == k] for k in np.unique(places.classes) if k >= 0}
-        return TargetScan(size=places.size, counts={k: len(rows) for k, rows in sides.items()}, sides=sides)
+        return replace(counted(places), sides=sides)
 
     @classmethod
     def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
-        """Yield boxes without an extent or outside of their image, and classes without a box."""
-        for one in scans:
-            if not isinstance(one.target, Boxes) or one.contents is None:
-                continue
-            left_out = len(one.target.corners) - len(one.target.read().places)
+        """Yield boxes that are left out and classes without a box, of data in memory.
+
+        Of annotation files `atrous.data.check.objects` tells more.
+        """
+        in_memory = [
+            (one, one.target)
+            for one in scans
+            if one.contents is not None
+            and isinstance(one.target, Boxes)
+            and not isinstance(one.target.image, FileImage)
+        ]
+        for _, target in in_memory:
+            count = len(target.corners)
+            left_out = count - len(target.read().places)
             if left_out:
-                file = relative(one.target.path, facts.root)
-                what = f"{left_out} of {len(one.target.corners)} boxes have no extent inside the image: left out"
-                yield Problem(file, what, "correct or remove them", "warning", "empty box")
-        trained = [one for one in scans if one.split == "train"] or scans
-        for number, name in enumerate(() if facts.coding is None else facts.coding.classes):
+                what = f"{left_out} of {count} boxes have no extent, or their center lies outside: left out"
+                yield Problem(relative(target.path, facts.root), what, "correct or remove them", "warning", "empty box")
+        trained = [one for one, _ in in_memory if one.split == "train"] or [one for one, _ in in_memory]
+        for number, name in enumerate(() if facts.coding is None or not trained else facts.coding.classes):
             if not any(one.counts.get(number) for one in trained):
                 what = f"no training image has a box of the class {name}"
                 yield Problem(str(facts.root), what, "take it out of `classes`, or add boxes", "warning", "no box")
@@ -108,14 +122,11 @@ class Boxes(Target):
     @classmethod
     def frequency(cls, scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
         """See `Target.frequency`: the share of each class among the boxes."""
-        if coding is None:
-            return ()
-        counts = sum((cls.class_counts(one, coding) for one in scans), np.zeros(len(coding.classes), np.int64))
-        return tuple((counts / max(1, counts.sum())).tolist())
+        return shares(scans, coding)
 
     @classmethod
     def class_counts(cls, scanned: Scanned, coding: Coding) -> np.ndarray:
-        """See `Target.class_counts`: boxes of each class."""
+        """See `Target.class_counts`: the boxes of each class."""
         return np.array([scanned.counts.get(number, 0) for number in range(len(coding.classes))], np.int64)
 
     @classmethod
@@ -181,12 +192,11 @@ class Boxes(Target):
         """Return the outline of every box in the color of its class, on black."""
         height, width = image.shape[1:]
         picture = np.zeros((height, width, 3), np.uint8)
-        for box, k in zip(values.places, values.classes, strict=True):
+        for box, k in zip(values.places[values.classes >= 0], values.classes[values.classes >= 0], strict=True):
             top, left = np.maximum(np.floor(box[:2]).astype(int), 0)
             bottom, right = np.minimum(np.ceil(box[2:]).astype(int), (height, width)) - 1
-            color = palette[int(k)] if k >= 0 else VOID
-            picture[[top, bottom], left : right + 1] = color
-            picture[top : bottom + 1, [left, right]] = color
+            picture[[top, bottom], left : right + 1] = palette[int(k)]
+            picture[top : bottom + 1, [left, right]] = palette[int(k)]
         return picture
 
 

@@ -13,6 +13,7 @@ from atrous.data.problems import Problem, relative
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
 from atrous.data.targets.labels import AnnotatedRecording, LabelReader, Labels, LabelTable
 from atrous.data.targets.mask_files import MaskFile, MergedMasks
+from atrous.data.targets.object_mask import ObjectMask
 from atrous.data.targets.polygons import PolygonMask
 from atrous.data.view import View
 from atrous.errors import UserError
@@ -68,7 +69,13 @@ class Instances(Target):
     def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
         """Yield the label images without any object."""
         for one in scans:
-            if one.contents is not None and one.target is not None and not one.contents.counts:
+            if (
+                one.contents is None
+                or not isinstance(one.target, Instances)
+                or isinstance(one.target.reader, ObjectMask)
+            ):
+                continue  # of annotated objects more is known (`check/objects.py`)
+            if not one.contents.counts:
                 file = relative(one.target.path, facts.root)
                 yield Problem(file, "it has no object", "fine if the image shows none", "warning", "empty")
 
