@@ -132,7 +132,9 @@ class TaskSection(Section):
     """What the labels mean and what a wrong one costs."""
 
     kind: str = Field(
-        "semantic", description="one class at every position; stranded: any number of them, on the strands of a genome"
+        "semantic",
+        description="one class at every position; stranded: any number of them, on the strands of a genome; instances: "
+        "numbered objects; detection: boxes",
     )
     classes: list[str] = Field([], description="names, in label order")
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
@@ -146,7 +148,7 @@ class TaskSection(Section):
     tolerance: float | None = Field(
         None, gt=0, description="surface Dice (volumes, in units of the spacing), onsets and offsets (signals, seconds)"
     )
-    options: dict[str, Any] = Field({}, description="further keys of tasks that were added")
+    options: dict[str, Any] = Field({}, description="further keys of instances, detection and tasks that were added")
 
     @field_validator("kind")
     @classmethod
