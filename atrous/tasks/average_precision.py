@@ -30,6 +30,7 @@ class ImageBoxes:
         found: `(m, 2 * ndim)` float64.
         found_classes: `(m,)` int64.
         scores: `(m,)`.
+        void: `(v, 2 * ndim)`, areas that count for nothing (COCO's crowds, of all classes); None for none.
     """
 
     true: np.ndarray
@@ -37,6 +38,7 @@ class ImageBoxes:
     found: np.ndarray
     found_classes: np.ndarray
     scores: np.ndarray
+    void: np.ndarray | None = None
 
     def of_class(self, number: int) -> "ImageBoxes":
         """Return the boxes of one class, those that were found by descending score."""
@@ -45,7 +47,7 @@ class ImageBoxes:
         true = self.true_classes == number
         return ImageBoxes(
             self.true[true], self.true_classes[true], self.found[chosen], self.found_classes[chosen],
-            self.scores[chosen],
+            self.scores[chosen], self.void,
         )  # fmt: skip
 
 
@@ -85,6 +87,21 @@ def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
 
 
+def covered(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Return the greatest share of each box `(n, 2 * ndim)` that one of some areas `(v, 2 * ndim)` covers, `(n,)`.
+
+    >>> covered(np.array([[0.0, 4.0]]), np.array([[2.0, 9.0], [3.0, 5.0]])).tolist()
+    [0.5]
+    """
+    if not len(areas):
+        return np.zeros(len(boxes))
+    low, high = np.split(boxes[:, None], 2, axis=2)
+    other_low, other_high = np.split(areas[None], 2, axis=2)
+    common = np.maximum(np.minimum(high, other_high) - np.maximum(low, other_low), 0).prod(axis=2).max(axis=1)
+    own = volumes(boxes)
+    return np.divide(common, own, out=np.zeros_like(common), where=own > 0)
+
+
 def match_image(
     boxes: ImageBoxes, iou: np.ndarray, thresholds: np.ndarray, size: tuple[float, float] = EVERY_SIZE
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +112,8 @@ def match_image(
         iou: `(m, n)`, the overlap of each detection with each true box.
         thresholds: `(t,)`, the least overlap.
         size: least and greatest area of the boxes that count. Others are matched only if no true box that counts is
-            free; a detection that takes one, or that takes none and has another size itself, does not count.
+            free; a detection that takes one, or that takes none and has another size itself, does not count. Nor does
+            one that takes none and of which a void area covers as much as the threshold.
 
     Returns:
         Indices `(t, m)` of true boxes, -1 for none; and whether the detection counts, `(t, m)` bool.
@@ -103,6 +121,8 @@ def match_image(
     outside = _outside(boxes.true, size)
     matched = np.full((len(thresholds), len(boxes.found)), -1)
     counted = np.tile(~_outside(boxes.found, size), (len(thresholds), 1))
+    if boxes.void is not None:
+        counted &= covered(boxes.found, boxes.void) < thresholds[:, None]
     if not len(boxes.true):
         return matched, counted
     free = np.ones((len(thresholds), len(boxes.true)), bool)
@@ -172,10 +192,10 @@ def best_f1(matches: Sequence[Matches]) -> tuple[float, float]:
     F1 is 2 TP / (2 TP + FP + FN), where one score decides for all classes. NaN without true boxes or detections.
     """
     truths = sum(one.truths for one in matches)
-    scores = np.concatenate([np.zeros(0), *(one.scores for one in matches)])
+    scores = np.concatenate([np.zeros(0), *(one.scores[one.counted[0]] for one in matches)])
     if not truths or not len(scores):
         return float("nan"), float("nan")
-    hits = np.concatenate([one.hits[0] for one in matches])
+    hits = np.concatenate([one.hits[0][one.counted[0]] for one in matches])
     order = np.argsort(-scores, kind="stable")
     true = np.cumsum(hits[order])
     f1 = 2 * true / (np.arange(1, len(order) + 1) + truths)

@@ -4,7 +4,8 @@
 0.50 to 0.95. `map50` and `map75` are those at an overlap of 0.5 and 0.75; `map_small`, `map_medium` and `map_large`
 count boxes below 32 x 32, up to 96 x 96 and beyond (32 and 96 to the power of the number of axes). `ar` is the greatest
 recall, the mean over classes and overlaps. `f1` is the greatest F1 at an overlap of 0.5 where one score decides for all
-classes, `f1_score` that score. COCO counts the first 100 detections of an image and class, here all count.
+classes, `f1_score` that score. What was found in areas that count for nothing (crowds) is no error. COCO counts the
+first 100 detections of an image and class, here all count.
 """
 
 from collections.abc import Sequence
@@ -44,15 +45,17 @@ class DetectionScores:
         Args:
             name: of the image; no name may come twice.
             found: corners `(m, 2 * ndim)`, classes `(m,)` and scores `(m,)`.
-            truth: corners `(n, 2 * ndim)` and classes `(n,)`; boxes of a negative class are left out.
+            truth: corners `(n, 2 * ndim)` and classes `(n,)`; class -1 marks an area that counts for nothing: what was
+                found there, and is no true box, is no error.
 
         Raises:
             ValueError: the name came before.
         """
         if name in self._images:
             raise ValueError(f"{name}: counted twice")
-        known = np.asarray(truth[1]) >= 0
-        self._images[name] = ImageBoxes(np.asarray(truth[0])[known], np.asarray(truth[1])[known], *found)
+        boxes, classes = np.asarray(truth[0]), np.asarray(truth[1])
+        known = classes >= 0
+        self._images[name] = ImageBoxes(boxes[known], classes[known], *found, boxes[~known])
 
     def result(self, seconds: float, tta: str = "none") -> Measures:
         """Return the metrics over all images."""

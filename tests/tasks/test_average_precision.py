@@ -24,7 +24,7 @@ from atrous.tasks.average_precision import (
 CLASSES = 3
 
 
-def scenes(seed, images=6, ndim=2, extent=200, sides=(8, 120), most=9):
+def scenes(seed, images=6, ndim=2, extent=200, sides=(8, 120), most=9, crowds=0):
     """True boxes, and detections of which some are near a true box, some invented, some of the wrong class."""
     rng, result = np.random.default_rng(seed), []
     for _ in range(images):
@@ -39,7 +39,10 @@ def scenes(seed, images=6, ndim=2, extent=200, sides=(8, 120), most=9):
         found[:, ndim:] = np.maximum(found[:, ndim:], found[:, :ndim] + 1)
         right = np.where(rng.random(len(picked)) < 0.8, classes[picked], rng.integers(0, CLASSES, len(picked)))
         named = np.concatenate([right, rng.integers(0, CLASSES, 4)])
-        result.append(ImageBoxes(true, classes, found, named, rng.random(len(found)).astype(np.float32)))
+        scores = rng.random(len(found)).astype(np.float32)
+        corner = rng.uniform(0, extent, (crowds, ndim))
+        void = np.concatenate([corner, corner + rng.uniform(60, 150, (crowds, ndim))], axis=1)
+        result.append(ImageBoxes(true, classes, found, named, scores, void))
     return result
 
 
@@ -87,6 +90,15 @@ def coco_precision(images):
                 "id": len(truth) + 1, "image_id": number, "category_id": int(kind) + 1, "iscrowd": 0,
                 "bbox": [box[1], box[0], width, height], "area": width * height,
             })  # fmt: skip
+        for box in image.void:
+            height, width = box[2:] - box[:2]
+            truth += [
+                {
+                    "id": len(truth) + 1 + kind, "image_id": number, "category_id": kind + 1, "iscrowd": 1,
+                    "bbox": [box[1], box[0], width, height], "area": width * height,
+                }
+                for kind in range(CLASSES)
+            ]  # fmt: skip
         for box, kind, score in zip(image.found, image.found_classes, image.scores, strict=True):
             sides = [box[3] - box[1], box[2] - box[0]]
             answers.append({
@@ -107,9 +119,10 @@ def coco_precision(images):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("seed", range(8))
-def test_it_is_that_of_faster_coco_eval(seed):
-    images = scenes(seed, images=20)
+@pytest.mark.parametrize("crowds", [0, 2])
+@pytest.mark.parametrize("seed", range(6))
+def test_it_is_that_of_faster_coco_eval(seed, crowds):
+    images = scenes(seed, images=20, crowds=crowds)
     precision = coco_precision(images)
     areas = [(0.0, np.inf), *size_ranges(2).values()]
     compared = 0

@@ -35,6 +35,11 @@ def test_boxes_that_count_for_nothing_are_no_truths():
     scores = DetectionScores(("a",), 2)
     scores.add("x", (BOXES[:1], KINDS[:1], np.ones(1)), (BOXES[:2], np.array([0, -1])))
     assert scores.result(0.0).values["map"] == 1
+    scores = DetectionScores(("a",), 2)
+    crowd, within = np.array([[20.0, 20, 60, 60]]), np.array([[25.0, 25, 50, 50]])
+    found = np.concatenate([BOXES[:1], within]), np.zeros(2, int), np.array([0.5, 0.9])
+    scores.add("x", found, (np.concatenate([BOXES[:1], crowd]), np.array([0, -1])))
+    assert scores.result(0.0).values["map"] == scores.result(0.0).values["f1"] == 1
 
 
 def test_without_boxes_nothing_is_known():

@@ -25,6 +25,18 @@ OUT = 1.5
 """Pixels by which a box may leave its image without a word: tools disagree on whether pixels count from 0 or 1."""
 HIDDEN = 0.1
 """An object of which more than this part lies under others is reported."""
+_EMPTY = "has no width or height and is left out", "have no width or height and are left out"
+_AWAY = (
+    "has its center outside of the image and is left out",
+    "have their centers outside of the image and are left out",
+)
+_BEYOND = "reaches out of the image and is cut", "reach out of the image and are cut"
+_TINY = "is one pixel wide or high", "are one pixel wide or high"
+_TWICE = "is there twice", "are there twice"
+_BARE = "has no outline and is left out", "have no outlines and are left out"
+_APART = "has a box that is not that of its outline", "have boxes that are not those of their outlines"
+_HIDDEN = "has no pixel of its own and is left out", "have no pixels of their own and are left out"
+_COVERED = "lies partly under others", "lie partly under others"
 _TO_PIXELS = "multiply x by the width of the image, and y by its height"
 APART = 0.5
 """A box and its outline whose intersection over union is below this are of different objects."""
@@ -48,11 +60,17 @@ class ObjectScan:
     objects: tuple[AnnotatedObject, ...]
     scan: Scan
 
-    def problem(self, found: Sequence[AnnotatedObject], what: str, fix: str, kind: str) -> Iterator[Problem]:
-        """Yield a warning about some objects, if there are any; `what` goes on from their number."""
+    def problem(self, found: Sequence[AnnotatedObject], what: tuple[str, str], fix: str) -> Iterator[Problem]:
+        """Yield a warning about some objects, if there are any.
+
+        Args:
+            found: the objects.
+            what: is wrong with one of them, and with several, as the rest of a sentence.
+            fix: what to do about it.
+        """
         if found:
             named = some([one.where for one in found], 2)
-            yield Problem(self.file, f"{len(found)} {what} ({named})", fix, "warning", kind)
+            yield Problem(self.file, f"{named} {what[len(found) > 1]}", fix, "warning", what[1])
 
 
 def object_problems(root: Path, layout: Layout, scans: Sequence[Scan], task: str) -> Iterator[Problem]:
@@ -65,6 +83,7 @@ def object_problems(root: Path, layout: Layout, scans: Sequence[Scan], task: str
         task: what is learned.
     """
     yield from layout.problems
+    refused = {problem.file for problem in layout.problems if problem.severity == "error"}
     known = list(_known(root, layout, scans))
     fitting = []
     for one in known:
@@ -79,7 +98,7 @@ def object_problems(root: Path, layout: Layout, scans: Sequence[Scan], task: str
         if misread is None and one in fitting:
             yield from _box_problems(one)
             yield from _point_problems(one)
-        yield from _content_problems(one, root, task)
+        yield from _content_problems(one, root, task, relative(one.annotated.source, root) in refused)
         yield from _overlaps(one)
     yield from _classes(root, layout, known, task)
 
@@ -193,12 +212,11 @@ def _box_problems(one: ObjectScan) -> Iterator[Problem]:
         key = (item.name, *np.round(box, 3).tolist())
         twice += [item] if key in seen else []
         seen.add(key)
-    where = "with their center outside of the image are left out"
-    yield from one.problem(empty, "boxes without width or height are left out", "correct or remove them", "empty box")
-    yield from one.problem(away, f"objects {where}", "correct or remove them", "outside")
-    yield from one.problem(beyond, "objects reach out of the image and are cut", "fine if the image cuts them", "cut")
-    yield from one.problem(tiny, "objects are one pixel wide or high", "correct or remove them", "one pixel")
-    yield from one.problem(twice, "objects are there twice", "remove the copies", "duplicate object")
+    yield from one.problem(empty, _EMPTY, "correct or remove it")
+    yield from one.problem(away, _AWAY, "correct or remove it")
+    yield from one.problem(beyond, _BEYOND, "fine if the border of the image cuts it")
+    yield from one.problem(tiny, _TINY, "correct or remove it")
+    yield from one.problem(twice, _TWICE, "remove the copy")
 
 
 def _point_problems(one: ObjectScan) -> Iterator[Problem]:
@@ -206,28 +224,31 @@ def _point_problems(one: ObjectScan) -> Iterator[Problem]:
     away = [item for item in points if not _holds(one.size, item.point or (0, 0))]
     seen: set[tuple[object, ...]] = set()
     twice = [item for item in points if (item.name, item.point) in seen or seen.add((item.name, item.point))]
-    yield from one.problem(away, "points outside of the image are left out", "correct or remove them", "outside")
-    yield from one.problem(twice, "points are there twice", "remove the copies", "duplicate object")
+    yield from one.problem(away, _AWAY, "correct or remove it")
+    yield from one.problem(twice, _TWICE, "remove the copy")
 
 
 def _holds(size: tuple[int, int], point: tuple[float, float]) -> bool:
     return 0 <= point[0] < size[0] and 0 <= point[1] < size[1]
 
 
-def _content_problems(one: ObjectScan, root: Path, task: str) -> Iterator[Problem]:
-    """No object, crowds alone, no outline where one is needed, a box that is not that of its outline."""
+def _content_problems(one: ObjectScan, root: Path, task: str, refused: bool) -> Iterator[Problem]:
+    """No object, crowds alone, no outline where one is needed, a box that is not that of its outline.
+
+    Objects may be missing since a part of the file is `refused`, which is said already.
+    """
     counted = [item for item in one.objects if not item.ignored]
-    if not one.objects:
+    if not one.objects and not refused:
         file = relative(one.annotated.image, root)
         yield Problem(file, "it has no object", "fine if the image shows none", "warning", "no object")
-    elif not counted:
+    elif one.objects and not counted:
         what = f"all of its {len(one.objects)} objects count for nothing (crowds, or difficult ones)"
         yield Problem(one.file, what, "fine if it is one image of many", "warning", "crowds alone")
     bare = [item for item in counted if not item.has_outline]
     if task in ("instances", "semantic"):
-        yield from one.problem(bare, "objects without outline are left out", "draw a polygon", "no outline")
+        yield from one.problem(bare, _BARE, "draw a polygon")
     apart = [item for item in one.objects if item.box is not None and item.polygons and _apart(item)]
-    yield from one.problem(apart, "boxes are not those of their outlines", "export them again", "other box")
+    yield from one.problem(apart, _APART, "export the annotations again")
 
 
 def _apart(item: AnnotatedObject) -> bool:
@@ -251,9 +272,8 @@ def _overlaps(one: ObjectScan) -> Iterator[Problem]:
             hidden.append(item)
         elif count - seen > HIDDEN * count:
             covered.append(item)
-    yield from one.problem(hidden, "objects have no pixel of their own and are left out", "correct them", "hidden")
-    what = "objects lie under others, which are drawn over them"
-    yield from one.problem(covered, what, "fine if the front ones are smaller; else draw what is visible", "overlap")
+    yield from one.problem(hidden, _HIDDEN, "correct or remove it")
+    yield from one.problem(covered, _COVERED, "fine if smaller objects lie in front; else draw what is visible")
 
 
 def _classes(root: Path, layout: Layout, known: Sequence[ObjectScan], task: str) -> Iterator[Problem]:

@@ -88,7 +88,7 @@ def _layout(index: FileIndex, folder: ObjectFolder, description: Description) ->
             sample = _sample(index.root, member.image, description)
             annotated[sample.name] = member
             samples.setdefault(split or "train", []).append(replace(sample, target=make(member, sample)))
-    alone = _without(index, images)
+    alone = _without(index, images, folder.lost)
     samples.setdefault("test", []).extend(
         _sample(index.root, path, description) for path in alone if _split(index, path) == "test"
     )
@@ -118,9 +118,9 @@ def _split(index: FileIndex, path: Path) -> str | None:
     return split_in(path.relative_to(index.root).parts[:-1])
 
 
-def _without(index: FileIndex, images: Sequence[AnnotatedImage]) -> list[Path]:
+def _without(index: FileIndex, images: Sequence[AnnotatedImage], lost: set[Path]) -> list[Path]:
     """The images without annotation in folders that hold annotated ones, and those of test."""
-    used, folders = {image.image for image in images}, {image.image.parent for image in images}
+    used, folders = {*lost, *(image.image for image in images)}, {image.image.parent for image in images}
     return [
         path for path in index.images if path not in used and (path.parent in folders or _split(index, path) == "test")
     ]
@@ -149,11 +149,11 @@ def _known_lists(
         kept[split] = tuple(name for name in names if name not in {*lost, *twice})
         file = folder.root / folder.list_file
         if lost:
-            what = f"the list of {split} has {len(lost)} names without an annotated image ({some(lost, 2)})"
+            what = f"the list of {split} names images that are not there, or not annotated: {some(lost, 2)}"
             folder.warn(file, what, "copy the images and annotations, or take the names out", "listed")
         if twice:
-            what = f"{len(twice)} names are in the lists of both {home[twice[0]]} and {split} ({some(twice, 2)})"
-            folder.error(file, what, "keep each in one list", "two splits")
+            what = f"the lists of {home[twice[0]]} and {split} both name {some(twice, 2)}"
+            folder.error(file, what, "keep each image in one list", "two splits")
     return {split: names for split, names in kept.items() if names}
 
 
@@ -190,7 +190,7 @@ def _classes(folder: ObjectFolder, images: Sequence[AnnotatedImage], description
     for name, count in found.items() if description.classes else ():
         if name not in classes and not (name == "object" and len(classes) == 1):
             image, one = next((image, one) for image in images for one in image.objects if one.name == name)
-            what = f"{count} objects of the class {name!r}, which is not in `classes` (the first: {one.where})"
+            what = f"{one.where} is of the class {name!r}, which is not in `classes` (objects of it: {count})"
             folder.error(
                 image.source, what, "add it to `classes` in dataset.toml, or correct the name", "unknown class"
             )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from atrous.data.formats import FileFault
 from atrous.data.problems import Problem, relative
 
 Box = tuple[float, float, float, float]
@@ -118,6 +119,7 @@ class ObjectFolder:
         lists: names by split, where text files list them.
         list_file: where these files lie.
         problems: what is wrong with the files.
+        lost: images whose annotations cannot be read.
     """
 
     root: Path
@@ -127,6 +129,7 @@ class ObjectFolder:
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     list_file: str = ""
     problems: list[Problem] = field(default_factory=list)
+    lost: set[Path] = field(default_factory=set)
 
     def add(self, split: str | None, image: AnnotatedImage) -> None:
         """Add an image to a split."""
@@ -135,6 +138,11 @@ class ObjectFolder:
     def error(self, file: Path, what: str, fix: str, kind: str) -> None:
         """Report a problem that stops a training."""
         self.problems.append(Problem(relative(file, self.root), what, fix, kind=kind))
+
+    def unreadable(self, fault: FileFault, *images: Path) -> None:
+        """Report that a file of annotations cannot be used, and that it is that of these images."""
+        self.error(fault.file, fault.what, fault.fix, "unreadable")
+        self.lost.update(images)
 
     def warn(self, file: Path, what: str, fix: str, kind: str) -> None:
         """Report a problem that does not stop a training."""

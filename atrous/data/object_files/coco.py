@@ -12,7 +12,7 @@ from atrous.data.object_files.base import AnnotatedImage, AnnotatedObject, Box, 
 from atrous.data.object_files.index import FileIndex, split_in
 from atrous.data.object_files.runs import read_runs
 from atrous.data.object_files.text import contains, number, numbers, read_json
-from atrous.data.problems import relative
+from atrous.data.problems import relative, some
 
 _KEYS = ("images", "annotations", "categories")
 _OTHER_KINDS = ("captions", "panoptic", "stuff", "image_info")
@@ -74,8 +74,7 @@ def _records(
         else:
             seen[known] = record
     if twice:
-        first = next(iter(twice))
-        what = f"{len(twice)} ids of `{key}` occur more than once (the first: {first!r})"
+        what = f"ids of `{key}` that occur more than once: {some([str(known) for known in twice], 3)}"
         folder.error(file, what, f"give each of the {key} an id of its own", "duplicate id")
     return list(seen.items())
 
@@ -147,8 +146,8 @@ def _objects(
             except FileFault as fault:
                 folder.error(fault.file, fault.what, fault.fix, "bad outline")
     if lost:
-        what = f"{len(lost)} annotations are of images that it does not list (the first: {lost[0]})"
-        folder.error(file, what, "list the images, or remove the annotations", "lost annotation")
+        what = f"{some(lost, 3)}: the image is not in its list `images`"
+        folder.error(file, what, "list the image, or remove the annotations", "lost annotation")
     return objects
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from atrous.data.formats import FileFault
+from atrous.data.formats import FileFault, stem
 from atrous.data.formats.base import require_room
 from atrous.data.object_files.base import AnnotatedImage, AnnotatedObject, ObjectFolder, RunLengths
 from atrous.data.object_files.index import FileIndex, split_in
@@ -43,7 +43,7 @@ def read_labelme(index: FileIndex, files: Sequence[Path]) -> ObjectFolder:
             size = _size(content)
             objects = _merged(_shapes(folder, file, content["shapes"], size))
         except FileFault as fault:
-            folder.error(fault.file, fault.what, fault.fix, "unreadable")
+            folder.unreadable(fault, *index.find(stem(file), file))
             continue
         if image in used:
             what = f"{relative(used[image], index.root)} annotates the same image"

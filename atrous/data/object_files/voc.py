@@ -39,7 +39,7 @@ def read_voc(index: FileIndex, files: Sequence[Path]) -> ObjectFolder:
             root = read_xml(file)
             objects = tuple(_objects(folder, file, root))
         except FileFault as fault:
-            folder.error(fault.file, fault.what, fault.fix, "unreadable")
+            folder.unreadable(fault, *index.find(stem(file), file))
             continue
         split = split_in(file.relative_to(index.root).parts[:-1])
         image = _image(folder, index, file, root, split)

@@ -13,7 +13,7 @@ from atrous.data.formats.base import require_bytes
 from atrous.data.object_files.base import AnnotatedImage, AnnotatedObject, ObjectFolder
 from atrous.data.object_files.index import FileIndex, split_in
 from atrous.data.object_files.text import number, numbers, read_lines
-from atrous.data.problems import relative
+from atrous.data.problems import relative, some
 
 _NAMES = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt")
 """Text files with one class name a line."""
@@ -99,7 +99,7 @@ def read_yolo(index: FileIndex, files: YoloFiles) -> ObjectFolder:
             try:
                 lines = read_lines(label)
             except FileFault as fault:
-                folder.error(fault.file, fault.what, fault.fix, "unreadable")
+                folder.unreadable(fault, image)
                 continue
             objects = list(
                 _objects(folder, label, lines, files.names, (0, 0) if shape is None else (int(shape[0]), int(shape[1])))
@@ -159,7 +159,7 @@ def _lists(folder: ObjectFolder, index: FileIndex, path: Path, settings: dict[st
         found = [(line, index.find(line, file, split)) for line in lines]
         lost = [line for line, images in found if len(images) != 1]
         if lost:
-            what = f"{len(lost)} of its {len(lines)} images are not there (the first: {lost[0][:80]!r})"
+            what = f"it lists images that are not there: {some([name[:80] for name in lost], 2)}"
             folder.error(file, what, "copy the images into the folder, or correct the list", "no image")
         folder.lists[split] = tuple(relative(images[0], index.root) for _, images in found if len(images) == 1)
         folder.list_file = relative(path, index.root)

@@ -36,6 +36,7 @@ class TargetScan:
         objects: number of values if each is one blob and they count from 1, as numbers of objects do; else 0.
         foreground: flat indices of some positions of a volume whose label is not 0; None for other data.
         sides: the lengths of the sides `(n, ndim)` of the boxes of each class (boxes).
+        pieces: of objects in several pieces, how many these are, by number (instances).
     """
 
     header: Header | None = None
@@ -47,6 +48,7 @@ class TargetScan:
     objects: int = 0
     foreground: np.ndarray | None = None
     sides: dict[int, np.ndarray] = field(default_factory=dict)
+    pieces: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def test_the_classes_of_dataset_toml_give_the_order(tmp_path):
     assert numbers(dataset.samples)[0].target.read().classes.tolist() == [1, 0, 1]
     layout, dataset = opened(tmp_path, "detection", classes=("cell",))
     assert [problem.what for problem in layout.problems] == [
-        "5 objects of the class 'nucleus', which is not in `classes` (the first: object 2 (nucleus))"
+        "object 2 (nucleus) is of the class 'nucleus', which is not in `classes` (objects of it: 5)"
     ]
     assert numbers(dataset.samples)[0].target.read().classes.tolist() == [0, 0]
 
@@ -142,8 +142,8 @@ def test_a_list_that_names_more_than_there_is_is_said(tmp_path):
     (tmp_path / "ImageSets" / "Main" / "val.txt").write_text("3\n4\n99\n2\n")
     layout, _ = opened(tmp_path)
     assert [problem.what for problem in layout.problems] == [
-        "the list of val has 1 names without an annotated image (99)",
-        "1 names are in the lists of both train and val (2)",
+        "the list of val names images that are not there, or not annotated: 99",
+        "the lists of train and val both name 2",
     ]
     assert {split: len(samples) for split, samples in layout.splits.items()} == {"train": 3, "val": 2}
 

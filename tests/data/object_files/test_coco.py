@@ -53,12 +53,12 @@ def test_key_points_are_kept_in_array_order(tmp_path):
 
 
 WRONG = {
-    "duplicate image id": (lambda c: c["images"][1].update(id=100), "1 ids of `images` occur more than once"),
+    "duplicate image id": (lambda c: c["images"][1].update(id=100), "ids of `images` that occur more than once: 100"),
     "an image twice": (lambda c: c["images"][1].update(file_name="0.png"), "the image 0.png is twice in it"),
     "an image that is not there": (lambda c: c["images"][1].update(file_name="9.png"), "'9.png' is not there"),
     "a name out of the folder": (lambda c: c["images"][1].update(file_name="../../etc/passwd"), "is not there"),
     "a name that is none": (lambda c: c["images"][1].update(file_name=7), "its image '7' is not there"),
-    "a lost annotation": (lambda c: c["annotations"][0].update(image_id=7), "1 annotations are of images that it does"),
+    "a lost annotation": (lambda c: c["annotations"][0].update(image_id=7), "annotation 1: the image is not in"),
     "an unknown category": (lambda c: c["annotations"][0].update(category_id=4), "category '4', which is not in"),
     "no box": (lambda c: c["annotations"][0].update(bbox=[1, 2, 3], segmentation=[]), "no `bbox` of four numbers"),
     "a box of words": (lambda c: c["annotations"][0].update(bbox=["a", 2, 3, 4]), "no `bbox` of four numbers"),

@@ -107,7 +107,7 @@ def test_lists_of_the_yaml_give_the_splits(tmp_path):
     folder = read(root)
     assert folder.lists == {"train": ("images/train/0.png", "images/val/4.png")}
     assert [problem.what for problem in folder.problems] == [
-        "1 of its 3 images are not there (the first: 'images/train/9.png')",
+        "it lists images that are not there: images/train/9.png",
         "the list 'lists/missing.txt' of `val` is not there",
     ]
 
