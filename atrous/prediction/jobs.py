@@ -101,7 +101,8 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
             raise UserError("--probabilities: objects have scores, which stand in their table: leave it out")
         if companions.dicom_seg:
             raise UserError("--dicom-seg is for labels, not for objects: leave it out")
-        return object_outputs(item, target, predictor.task, companions.overlay, companions.polygons, companions.objects)
+        wanted = companions.overlay, companions.polygons, companions.objects
+        return object_outputs(item, target, predictor.task, *wanted, predictor.palette)
     labels = LabelFile(target, item.path, predictor.classes, predictor.palette)
     outputs: list[Output] = []
     if companions.probabilities is not None:

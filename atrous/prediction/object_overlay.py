@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from atrous.color import Palette
 from atrous.data.formats import stem
 from atrous.errors import UserError
 from atrous.files import replacing
+from atrous.prediction.box_files import box_outputs
 from atrous.prediction.found import busiest_plane, outlined
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.object_exports import ObjectSource, exports
 from atrous.prediction.objects import ObjectFiles
 from atrous.prediction.output import Output
 from atrous.prediction.polygons import SUFFIXES, ObjectPolygons
+from atrous.tasks.detection import DetectionTask
 from atrous.tasks.task import ObjectTask
 
 LARGEST = 2**24
@@ -69,7 +72,13 @@ class ObjectOverlay(Output):
 
 
 def object_outputs(
-    item: Input, target: Path, task: ObjectTask, overlay: bool, polygons: str | None, exported: Sequence[str] = ()
+    item: Input,
+    target: Path,
+    task: ObjectTask,
+    overlay: bool,
+    polygons: str | None,
+    exported: Sequence[str] = (),
+    palette: Palette = (),
 ) -> list[Output]:
     """Return the outputs of an input in which objects are found, the numbers and the table of the objects last.
 
@@ -80,7 +89,10 @@ def object_outputs(
         overlay: whether a picture of the outlines is wanted.
         polygons: "gpkg" or "geojson" for the polygons of the objects in a map; None for none.
         exported: formats of other programs in which the objects are written too ("coco", "imagej", "parquet").
+        palette: a color per class, for boxes.
     """
+    if isinstance(task, DetectionTask):
+        return box_outputs(item, target, task, overlay, polygons, exported, palette)
     if target.suffix.lower() in EIGHT_BIT:  # they cannot hold the numbers of many objects
         target = target.with_name(f"{stem(target)}.tif")
     if target.suffix.lower() in ANNOTATIONS:  # they hold intervals of classes

@@ -84,7 +84,9 @@ def for_task(layout: Layout, description: Description) -> Layout:
     Raises:
         UserError: the labels cannot be read so.
     """
-    if (description.task or layout.task) != "instances" or layout.annotated:
+    task = description.task or layout.task
+    _check_boxes(layout, task, str(description.file or "--task"))
+    if task != "instances" or layout.annotated:
         return layout
     said = description.file or "--task"
     if layout.kind != "grids":
@@ -102,6 +104,20 @@ def for_task(layout: Layout, description: Description) -> Layout:
         for split, samples in layout.splits.items()
     }
     return replace(layout, splits=splits)
+
+
+def _check_boxes(layout: Layout, task: str, said: str) -> None:
+    """Raise where boxes are needed and targets are something else, or the other way round."""
+    samples = [sample for samples in layout.splits.values() for sample in samples]
+    kinds = {sample.target.kind: sample.target.path for sample in samples if sample.target is not None}
+    other = next((path for kind, path in kinds.items() if kind != "boxes"), None)
+    if task == "detection" and other is not None:
+        raise UserError(
+            f'{said}: task = "detection" needs boxes, but {other} labels positions: give files of boxes, or choose '
+            'task = "instances" to find objects by their masks'
+        )
+    if task != "detection" and "boxes" in kinds:
+        raise UserError(f'{said}: task = "{task}" needs labels of positions, but {kinds["boxes"]} has boxes')
 
 
 def _completed(layout: Layout, description: Description) -> Layout:

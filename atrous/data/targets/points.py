@@ -60,7 +60,9 @@ class Points(Target):
     fractions: bool = False
 
     kind: ClassVar[str] = "points"
+    numbered: ClassVar[bool] = True
     has_classes: ClassVar[bool] = True
+    has_background: ClassVar[bool] = False
 
     def read(self) -> Places:
         """Return the points that lie in the image, with its size.
