@@ -102,5 +102,7 @@ def numbers(values: Any, count: int | None = None) -> list[float] | None:
     """Return a list of finite numbers; None where it is none, or has another length than `count`."""
     if not isinstance(values, list | tuple) or (count is not None and len(values) != count):
         return None
+    if set(map(type, values)) <= {int, float}:  # as in files of many objects, where each call counts
+        return list(values) if all(-LARGEST <= value <= LARGEST for value in values) else None
     found = [number(value) for value in values]
     return None if None in found else [value for value in found if value is not None]
