@@ -24,6 +24,7 @@ from atrous.errors import UserError
 from atrous.geometry.plan import StreamPlan
 from atrous.nn.blocks import Normalize
 from atrous.prediction.arrays import array_source, channel_names, in_data_array, is_data_array, open_array
+from atrous.prediction.boxes import predict_boxes
 from atrous.prediction.found import ObjectPrediction
 from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
 from atrous.prediction.object_table import decode_input, table_of
@@ -33,6 +34,7 @@ from atrous.recipe.run import Run, open_run
 from atrous.stream.engines import ENGINES
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
+from atrous.tasks.detection import DetectionTask
 from atrous.tasks.task import ObjectTask, Task
 
 FLIPPED = 2**24
@@ -99,7 +101,8 @@ class Predictor:
     @property
     def palette(self) -> Palette:
         """A color per class."""
-        return tuple(self.run.recipe.task.palette) or default_palette(len(self.classes))
+        count = len(self.classes)
+        return tuple(self.run.recipe.task.palette) or (default_palette(count) if count else ())
 
     def identity(self) -> str:
         """Return a digest of everything but the input that a result depends on: recipe, weights and arithmetic."""
@@ -142,7 +145,7 @@ class Predictor:
             probabilities: whether to return the probability of every class too.
 
         Returns:
-            A `Prediction`; an `ObjectPrediction` if the task finds objects.
+            A `Prediction`; an `ObjectPrediction` if the task finds objects, a `BoxPrediction` if it finds boxes.
 
         Raises:
             UserError: the input cannot be read, has another type, or does not fit the network.
@@ -167,11 +170,13 @@ class Predictor:
             maps = None if maps is None else in_data_array(source, maps, self.classes)
         return Prediction(labels, maps, self.classes, self.palette, self.kind == "genomes", opener)
 
-    def _predict_objects(self, task: ObjectTask, opened: Opened, opener: Callable[[], Opened]) -> ObjectPrediction:
+    def _predict_objects(self, task: ObjectTask, opened: Opened, opener: Callable[[], Opened]) -> Any:
         """The objects of an input; their dense maps and numbers are in memory."""
         size = tuple(opened.source.shape[1:])
         maps, numbers = np.empty((task.out_channels, *size), np.float32), np.empty(size, np.uint32)
         self.write(opened.source, probabilities=maps)
+        if isinstance(task, DetectionTask):
+            return predict_boxes(maps, task, opened, opener, self.palette)
         objects, numbers = decode_input(maps, task, opened, numbers)
         ndim, columns = numbers.ndim, objects.table
         step = opened.spacing or (1.0,) * ndim

@@ -27,7 +27,18 @@ def _instances(section: Mapping[str, Any]) -> "Task":
     return InstanceTask.build(section)
 
 
-TASKS: dict[str, BuildTask] = {"semantic": _semantic, "stranded": _stranded, "instances": _instances}
+def _detection(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.detection import DetectionTask
+
+    return DetectionTask.build(section)
+
+
+TASKS: dict[str, BuildTask] = {
+    "semantic": _semantic,
+    "stranded": _stranded,
+    "instances": _instances,
+    "detection": _detection,
+}
 """By name, a function that makes the task from the section `task` of a recipe."""
 
 

@@ -14,17 +14,21 @@ from atrous.data.layouts.folders import read_folders
 from atrous.data.layouts.genomes import find_genomes
 from atrous.data.layouts.images import find_images
 from atrous.data.layouts.nnunet import find_cases
+from atrous.data.layouts.objects import find_objects
 from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.strays import strays
 from atrous.data.layouts.videos import find_videos
 from atrous.data.preprocess import positions
 from atrous.data.sample import Sample
 from atrous.data.targets.instances import as_instances
+from atrous.data.targets.labels import Labels
+from atrous.data.targets.polygons import PolygonMask
 from atrous.errors import UserError
 
 FindLayout = Callable[[Path, Description], Layout | None]
 
 LAYOUTS: dict[str, FindLayout] = {
+    "objects": find_objects,
     "nnunet": find_cases,
     "videos": find_videos,
     "genomes": find_genomes,
@@ -82,12 +86,14 @@ def for_task(layout: Layout, description: Description) -> Layout:
     Raises:
         UserError: the labels cannot be read so.
     """
-    if (description.task or layout.task) != "instances":
+    task = description.task or layout.task
+    _check_boxes(layout, task, str(description.file or "--task"))
+    if task != "instances" or layout.annotated:
         return layout
     said = description.file or "--task"
     if layout.kind != "grids":
         raise UserError(f'{said}: task = "instances" is for images, volumes and signals, not for {layout.kind}')
-    if layout.classes is not None or description.objects:
+    if (layout.classes is not None and not _are_polygons(layout)) or description.objects:
         raise UserError(
             f'{said}: task = "instances" needs the numbers of objects, but the values here are classes: name the files '
             "with the numbers (masks, mask_suffix), and leave `objects` out"
@@ -99,7 +105,27 @@ def for_task(layout: Layout, description: Description) -> Layout:
         split: tuple(s if s.target is None else replace(s, target=as_instances(s.target)) for s in samples)
         for split, samples in layout.splits.items()
     }
-    return replace(layout, splits=splits)
+    return replace(layout, splits=splits, classes=None, ignore=None)
+
+
+def _are_polygons(layout: Layout) -> bool:
+    """Whether all labels are polygons of maps or slides, each of which may be an object."""
+    targets = [sample.target for samples in layout.splits.values() for sample in samples if sample.target is not None]
+    return all(isinstance(target, Labels) and isinstance(target.reader, PolygonMask) for target in targets)
+
+
+def _check_boxes(layout: Layout, task: str, said: str) -> None:
+    """Raise where boxes are needed and targets are something else, or the other way round."""
+    samples = [sample for samples in layout.splits.values() for sample in samples]
+    kinds = {sample.target.kind: sample.target.path for sample in samples if sample.target is not None}
+    other = next((path for kind, path in kinds.items() if kind != "boxes"), None)
+    if task == "detection" and other is not None:
+        raise UserError(
+            f'{said}: task = "detection" needs boxes, but {other} labels positions: give files of boxes, or choose '
+            'task = "instances" to find objects by their masks'
+        )
+    if task != "detection" and "boxes" in kinds:
+        raise UserError(f'{said}: task = "{task}" needs labels of positions, but {kinds["boxes"]} has boxes')
 
 
 def _completed(layout: Layout, description: Description) -> Layout:

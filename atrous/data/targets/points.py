@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from atrous.color import Palette
+from atrous.data.coding import Coding
+from atrous.data.formats import FileFault
 from atrous.data.images import SampleImage
-from atrous.data.targets.base import Target, TargetScan
+from atrous.data.targets.base import Scanned, Target, TargetScan
 from atrous.data.view import View
 
 if TYPE_CHECKING:
@@ -48,25 +50,44 @@ class Points(Target):
         image: the image that they lie on.
         coordinates: `(n, ndim)` float64.
         classes: `(n,)` int64.
+        fractions: whether coordinates are fractions of the size of the image.
     """
 
     path: Path
     image: SampleImage
     coordinates: np.ndarray
     classes: np.ndarray
+    fractions: bool = False
 
     kind: ClassVar[str] = "points"
+    numbered: ClassVar[bool] = True
+    has_classes: ClassVar[bool] = True
+    has_background: ClassVar[bool] = False
 
     def read(self) -> Places:
-        """Return the points with the size of their image."""
-        return Places(self.image.header().size, self.coordinates, self.classes)
+        """Return the points that lie in the image, with its size.
+
+        Raises:
+            UserError: the image cannot be read, or has another number of axes than the points.
+        """
+        size = size_of(self.image, self.coordinates.shape[1], self.path)
+        places = self.coordinates * np.array(size) if self.fractions else self.coordinates
+        inside = ((places >= 0) & (places < np.array(size))).all(axis=1)
+        return Places(size, places[inside], self.classes[inside])
 
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: `counts` has the points of each class."""
-        unique, counts = np.unique(self.classes, return_counts=True)
-        return TargetScan(
-            size=self.image.header().size, counts=dict(zip(unique.tolist(), counts.tolist(), strict=True))
-        )
+        return counted(self.read())
+
+    @classmethod
+    def frequency(cls, scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
+        """See `Target.frequency`: the share of each class among the points."""
+        return shares(scans, coding)
+
+    @classmethod
+    def class_counts(cls, scanned: Scanned, coding: Coding) -> np.ndarray:
+        """See `Target.class_counts`: the points of each class."""
+        return np.array([scanned.counts.get(number, 0) for number in range(len(coding.classes))], np.int64)
 
     @staticmethod
     def grid(values: Places) -> tuple[int, ...]:
@@ -121,6 +142,32 @@ class Points(Target):
             top, left = max(0, row - DOT), max(0, column - DOT)
             picture[top : row + DOT + 1, left : column + DOT + 1] = palette[int(k)]
         return picture
+
+
+def size_of(image: SampleImage, ndim: int, path: Path) -> tuple[int, ...]:
+    """Return the size of the image that points or boxes of so many axes lie on.
+
+    Raises:
+        FileFault: it has another number of axes.
+    """
+    size = image.header().size
+    if len(size) != ndim:
+        what = f"its annotations have {ndim} axes, but {image.path.name} has {len(size)}"
+        raise FileFault(path, what, "give an image for each annotation")
+    return size
+
+
+def counted(values: Places) -> TargetScan:
+    """Return how many points or boxes there are of each class; what counts for nothing is left out."""
+    unique, counts = np.unique(values.classes[values.classes >= 0], return_counts=True)
+    return TargetScan(size=values.size, counts=dict(zip(unique.tolist(), counts.tolist(), strict=True)))
+
+
+def shares(scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
+    """Return the share of each class among the points or boxes of some samples."""
+    classes = () if coding is None else coding.classes
+    counts = np.array([sum(one.counts.get(number, 0) for one in scans) for number in range(len(classes))], float)
+    return tuple((counts / max(1.0, counts.sum())).tolist())
 
 
 def numbered(cuts: "Sequence[torch.Tensor]") -> "torch.Tensor":
