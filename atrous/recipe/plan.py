@@ -219,13 +219,22 @@ def plan_boxes(sides: Sequence[Sequence[float]], reasons: dict[str, str]) -> dic
     """
     small, typical, _ = sides
     scale = [round(max(0.5, side / 2), 1) for side in typical]
-    stride = [min(GREATEST_STRIDE, 2 ** int(math.log2(max(1.0, side / POINTS)))) for side in small]
+    stride = [min(GREATEST_STRIDE, power_of_two(side / POINTS)) for side in small]
     words = [" x ".join(f"{side:.0f}" for side in row) for row in sides]
     reasons["task.options"] = (
         f"typical boxes are {words[1]} (10 % of the boxes of a class are smaller than {words[0]}): distances are in "
         f"halves of that, and about {POINTS} positions propose boxes along a side of a small one"
     )
     return {"scale": scale, "stride": stride}
+
+
+def power_of_two(most: float) -> int:
+    """Return the greatest power of two up to a number, at least 1.
+
+    >>> power_of_two(0.3), power_of_two(7.9), power_of_two(8)
+    (1, 4, 8)
+    """
+    return 2 ** int(math.log2(max(1.0, most)))
 
 
 def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:

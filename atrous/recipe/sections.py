@@ -92,6 +92,7 @@ class ModelSection(Section):
     output_stride: Literal[1, 2, 4, 8, 16, 32] | None = Field(
         None, description="greatest stride of the encoder, the rest dilates; deeplab 16, dilated 8, others as it is"
     )
+    shrink: int = Field(1, ge=1, description="the encoder sees means of blocks of so many positions along each axis")
     antialias: bool = Field(False, description="blur before positions are dropped, in resnet and vgg")
     width: int = Field(96, ge=4, description="channels of the decoder (fcn, fcos, unet, deeplab, dilated, five_layer)")
     finest: int = Field(4, ge=1, description="fcos: stride of the map from which boxes are proposed")
