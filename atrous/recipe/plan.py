@@ -176,11 +176,15 @@ def plan_task(
     section: dict[str, Any] = {"kind": dataset.task, "classes": list(dataset.classes)}
     section["palette"] = [tuple(color) for color in dataset.palette]
     boxes = dataset.target.kind == "boxes"
-    weights = class_weights(fingerprint.class_frequency) if weighted and not boxes else None
+    weights = class_weights(fingerprint.class_frequency) if weighted or boxes else None
     if weights is not None:
+        if boxes:  # on average boxes weigh as much as the background
+            mean = sum(share * weight for share, weight in zip(fingerprint.class_frequency, weights, strict=True))
+            weights = [round(weight / mean, 3) for weight in weights]
         section["class_weights"] = weights
         rare = min(share for share in fingerprint.class_frequency if share > 0)
-        reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the labelled positions"
+        of_what = "boxes" if boxes else "labelled positions"
+        reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the {of_what}"
     if dataset.target.kind == "instances" and not fingerprint.object_sizes:
         raise UserError(f"{dataset.root}: no training image has an object: number objects from 1 in the masks")
     if boxes and not fingerprint.box_sides:

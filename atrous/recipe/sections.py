@@ -140,7 +140,7 @@ class TaskSection(Section):
     classes: list[str] = Field([], description="names, in label order")
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
     class_weights: list[Annotated[float, Field(ge=0)]] | None = Field(
-        None, description="of the cross-entropy, one per class"
+        None, description="of the cross-entropy, one per class; of detection, of the boxes of each class"
     )
     dice: float = Field(1.0, ge=0, description="weight of the Dice loss beside the cross-entropy")
     threshold: float = Field(0.5, gt=0, lt=1, description="stranded: probability from which a base has a feature")

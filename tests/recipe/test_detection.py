@@ -65,6 +65,14 @@ def test_large_boxes_are_looked_at_coarsely_and_in_whole_images():
     assert recipes[0].train.batch_size < recipes[1].train.batch_size
 
 
+def test_rare_classes_weigh_more():
+    found = checked((64, 72))
+    numbers = replace(found.fingerprint, class_frequency=(0.9, 0.1))
+    common, rare = plan_detection(found.dataset, numbers, Request()).recipe.task.class_weights
+    assert rare == pytest.approx(3 * common, rel=0.01)
+    assert 0.9 * common + 0.1 * rare == pytest.approx(1, abs=0.01)
+
+
 def test_pictures_in_color_stay_upright_and_gray_ones_are_turned():
     found = checked((64, 72))
     gray = plan_detection(found.dataset, found.fingerprint, Request()).recipe.augment
