@@ -1,6 +1,7 @@
 """The boxes of an input as files: a table with a row for each, and a picture."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from PIL import Image
 from atrous.color import Palette
 from atrous.data.formats import stem
 from atrous.data.formats.npy import create_memmap
+from atrous.data.object_files.write import FoundObjects
 from atrous.errors import UserError
 from atrous.files import remove, replacing
 from atrous.prediction.boxes import box_table, decode_boxes, drawn
-from atrous.prediction.inputs import Opened
+from atrous.prediction.inputs import Input, Opened
+from atrous.prediction.object_exports import ObjectSource, exports
 from atrous.prediction.object_table import write_table
 from atrous.prediction.output import Output
 from atrous.tasks.detection import DetectionTask
@@ -66,10 +69,20 @@ class BoxTable(Output):
         assert self._found is not None
         return self._found
 
+    def exported(self) -> FoundObjects:
+        """Return the boxes as other programs need them, once they were decoded."""
+        assert self._opened is not None
+        boxes, classes, scores = self.found()
+        return FoundObjects(tuple(self._opened.image_on_file().shape[1:]), classes, scores, boxes=boxes)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the columns of the table, once the boxes were decoded."""
+        assert self._opened is not None
+        return box_table(*self.found(), self._task.classes, self._opened.spacing)
+
     def finish(self) -> None:
         """Write the table."""
-        assert self._opened is not None
-        write_table(self.paths[0], box_table(*self.found(), self._task.classes, self._opened.spacing))
+        write_table(self.paths[0], self.columns())
 
     def discard(self) -> None:
         """Remove the dense maps."""
@@ -121,23 +134,25 @@ class BoxOverlay(Output):
 
 
 def box_outputs(
-    target: Path, task: DetectionTask, overlay: bool, polygons: str | None, palette: Palette
+    item: Input, target: Path, task: DetectionTask, palette: Palette | None, exported: Sequence[str] = ()
 ) -> list[Output]:
     """Return the outputs of an input in which boxes are found, their table last.
 
     Args:
+        item: the input.
         target: the label image of the input, as other tasks would name it.
         task: what the dense maps of the network mean.
-        overlay: whether a picture is wanted.
-        polygons: the format of polygons, which boxes do not have; None for none.
-        palette: a color per class.
+        palette: a color per class, if a picture is wanted.
+        exported: formats of other programs in which the boxes are written too ("coco", "imagej", "parquet").
 
     Raises:
-        UserError: polygons are wanted.
+        UserError: boxes of other grids than images are wanted for ImageJ.
     """
-    if polygons is not None:
-        raise UserError("--polygons: boxes stand in their table, in positions or units of the spacing: leave it out")
+    if "imagej" in exported and task.ndim != 2:
+        raise UserError("--objects imagej: boxes are written so for images alone: leave it out")
     table = BoxTable(target.with_name(f"{stem(target)}_boxes.csv"), task)
-    if not overlay:
-        return [table]
-    return [BoxOverlay(target.with_name(f"{stem(target)}_overlay.png"), table, palette), table]
+    source = ObjectSource(table, table.exported, table.columns, task.classes)
+    outputs = exports(item, target, source, exported)
+    if palette is not None:
+        outputs.insert(0, BoxOverlay(target.with_name(f"{stem(target)}_overlay.png"), table, palette))
+    return [*outputs, table]

@@ -231,8 +231,17 @@ def test_files_of_boxes_go_through_the_command_line(tmp_path, capsys):
     measured = called("evaluate", run, data, "--json")
     assert {"map", "map50", "map50_cell", "map50_nucleus"} <= set(trained) & set(measured)
     assert measured["map50"] == trained["map50"]
-    written = called("predict", run, picture, "-o", tmp_path / "out", "--overlay", "--json")
-    assert [Path(path).name for path in written["written"]] == ["4_overlay.png", "4_boxes.csv"]
+    written = called("predict", run, picture, "-o", tmp_path / "out", "--overlay", "--objects", "coco", "--json")
+    names = {Path(path).name for path in written["written"]}
+    assert {"4_overlay.png", "4_objects.json", "4_boxes.csv"} <= names
+    with (tmp_path / "out" / "4_boxes.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    results = json.loads((tmp_path / "out" / "4_objects.json").read_text(encoding="utf-8"))
+    assert len(results) == len(rows)
+    for row, result in zip(rows, results, strict=True):
+        start, stop = ([float(row[f"{end}_{axis}"]) for axis in "xy"] for end in ("start", "stop"))
+        sides = [b - a for a, b in zip(start, stop, strict=True)]
+        np.testing.assert_allclose(result["bbox"], [*start, *sides], atol=1e-3)
 
 
 @pytest.mark.parametrize(
