@@ -72,8 +72,8 @@ class BoxTable(Output):
     def exported(self) -> FoundObjects:
         """Return the boxes as other programs need them, once they were decoded."""
         assert self._opened is not None
-        boxes, classes, scores = self.found()
-        return FoundObjects(tuple(self._opened.image_on_file().shape[1:]), classes, scores, boxes=boxes)
+        corners, classes, scores = self.found()
+        return FoundObjects(self._opened.size, classes, scores, boxes=corners)
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return the columns of the table, once the boxes were decoded."""
@@ -134,7 +134,13 @@ class BoxOverlay(Output):
 
 
 def box_outputs(
-    item: Input, target: Path, task: DetectionTask, palette: Palette | None, exported: Sequence[str] = ()
+    item: Input,
+    target: Path,
+    task: DetectionTask,
+    overlay: bool,
+    polygons: str | None,
+    exported: Sequence[str],
+    palette: Palette,
 ) -> list[Output]:
     """Return the outputs of an input in which boxes are found, their table last.
 
@@ -142,17 +148,21 @@ def box_outputs(
         item: the input.
         target: the label image of the input, as other tasks would name it.
         task: what the dense maps of the network mean.
-        palette: a color per class, if a picture is wanted.
+        overlay: whether a picture is wanted.
+        polygons: the format of polygons, which boxes do not have; None for none.
         exported: formats of other programs in which the boxes are written too ("coco", "imagej", "parquet").
+        palette: a color per class.
 
     Raises:
-        UserError: boxes of other grids than images are wanted for ImageJ.
+        UserError: polygons are wanted, or ROIs of a volume.
     """
-    if "imagej" in exported and task.ndim != 2:
-        raise UserError("--objects imagej: boxes are written so for images alone: leave it out")
+    if polygons is not None:
+        raise UserError("--polygons: boxes stand in their table, in positions or units of the spacing: leave it out")
     table = BoxTable(target.with_name(f"{stem(target)}_boxes.csv"), task)
+    if "imagej" in exported and task.ndim != 2:
+        raise UserError("--objects imagej: boxes of volumes and signals are no ROIs: leave it out")
     source = ObjectSource(table, table.exported, table.columns, task.classes)
-    outputs = exports(item, target, source, exported)
-    if palette is not None:
-        outputs.insert(0, BoxOverlay(target.with_name(f"{stem(target)}_overlay.png"), table, palette))
+    outputs: list[Output] = exports(item, target, source, exported)
+    if overlay:
+        outputs.append(BoxOverlay(target.with_name(f"{stem(target)}_overlay.png"), table, palette))
     return [*outputs, table]

@@ -92,11 +92,7 @@ def object_outputs(
         palette: a color per class, for boxes.
     """
     if isinstance(task, DetectionTask):
-        if polygons is not None:
-            raise UserError(
-                "--polygons: boxes stand in their table, in positions or units of the spacing: leave it out"
-            )
-        return box_outputs(item, target, task, palette if overlay else None, exported)
+        return box_outputs(item, target, task, overlay, polygons, exported, palette)
     if target.suffix.lower() in EIGHT_BIT:  # they cannot hold the numbers of many objects
         target = target.with_name(f"{stem(target)}.tif")
     if target.suffix.lower() in ANNOTATIONS:  # they hold intervals of classes

@@ -13,7 +13,9 @@ from torch.utils.data import Dataset as TorchDataset
 
 from atrous.cli.main import app
 from atrous.data.check.fingerprint import from_dict
+from atrous.data.description import Description
 from atrous.data.layouts.memory import LabelArray
+from atrous.data.layouts.table import find_layout
 from atrous.data.targets.boxes import Boxes
 from atrous.data.targets.labels import Labels
 from atrous.errors import UserError
@@ -127,6 +129,23 @@ def test_predict_writes_a_table_and_a_picture(run, tmp_path):
         shown = np.array(picture)
     assert any((shown == color).all(axis=-1).any() for color in load(folder).palette)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_boxes.csv", "a_overlay.png"]
+
+
+def test_predict_writes_coco_that_is_read_again(run, tmp_path):
+    folder, _ = run
+    out = tmp_path / "out"
+    for number in (100, 101):
+        np.save(tmp_path / f"{number}.npy", scene(SHAPE, number)[0])
+    done = predict(folder, [tmp_path / "100.npy", tmp_path / "101.npy"], out, PredictOptions(objects="coco"))
+    assert not done.failed
+    (out / "coco.json").rename(tmp_path / "coco.json")
+    layout = find_layout(tmp_path, Description(task="detection"))
+    assert layout.problems == ()
+    assert layout.classes == ("left", "right")
+    for sample in [sample for members in layout.splits.values() for sample in members]:
+        found, again = load(folder).predict(np.load(sample.image.path)), sample.target.read()
+        np.testing.assert_allclose(again.places, found.boxes, atol=1e-3)
+        assert again.classes.tolist() == found.classes.tolist()
 
 
 def test_a_streamed_image_has_the_boxes_of_the_whole(run):
