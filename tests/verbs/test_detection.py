@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from atrous.cli.main import app
 from atrous.data.check.fingerprint import from_dict
 from atrous.data.description import Description
 from atrous.data.layouts.memory import LabelArray
-from atrous.data.layouts.table import find_layout
+from atrous.data.layouts.table import find_layout, for_task
 from atrous.data.targets.boxes import Boxes
 from atrous.data.targets.labels import Labels
 from atrous.errors import UserError
@@ -295,6 +296,11 @@ def test_what_boxes_do_not_have_is_refused(run, tmp_path):
 def test_labels_are_no_boxes_and_boxes_no_labels(squares, tmp_path):
     with pytest.raises(UserError, match="needs boxes"):
         train(squares, task="detection", epochs=1, out=tmp_path / "run", progress=False)
+    layout = open_data(scenes(4, SHAPE), task="detection").layout
+    with pytest.raises(UserError, match="not for videos"):
+        for_task(replace(layout, kind="videos"), Description(task="detection"))
+    with pytest.raises(UserError, match="needs labels of positions"):
+        for_task(layout, Description(task="semantic"))
     images = [np.zeros((9, 9), np.uint8)] * 4
     with pytest.raises(UserError, match="no training image has a box"):
         train((images, [np.zeros((0, 4))] * 4), task="detection", epochs=1, out=tmp_path / "run", progress=False)
