@@ -264,6 +264,8 @@ class Library:
         self._name, self._missing = name, missing
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):  # asked by tools that look at objects, not by users of the library
+            raise AttributeError(attribute)
         try:
             module = import_module(self._name)
         except ImportError as error:
