@@ -124,6 +124,8 @@ def _check_boxes(layout: Layout, task: str, said: str) -> None:
             f'{said}: task = "detection" needs boxes, but {other} labels positions: give files of boxes, or choose '
             'task = "instances" to find objects by their masks'
         )
+    if task == "detection" and layout.kind != "grids":
+        raise UserError(f'{said}: task = "detection" is for images, volumes and signals, not for {layout.kind}')
     if task != "detection" and "boxes" in kinds:
         raise UserError(f'{said}: task = "{task}" needs labels of positions, but {kinds["boxes"]} has boxes')
 
