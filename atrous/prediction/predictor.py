@@ -27,12 +27,14 @@ from atrous.prediction.arrays import array_source, channel_names, in_data_array,
 from atrous.prediction.found import ObjectPrediction
 from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
 from atrous.prediction.object_table import decode_input, table_of
+from atrous.prediction.points import predict_points
 from atrous.prediction.result import Prediction
 from atrous.recipe.build import build_expected, build_preparation
 from atrous.recipe.run import Run, open_run
 from atrous.stream.engines import ENGINES
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
+from atrous.tasks.points import PointTask
 from atrous.tasks.task import ObjectTask, Task
 
 FLIPPED = 2**24
@@ -142,7 +144,7 @@ class Predictor:
             probabilities: whether to return the probability of every class too.
 
         Returns:
-            A `Prediction`; an `ObjectPrediction` if the task finds objects.
+            A `Prediction`; an `ObjectPrediction` or a `PointPrediction` if the task finds objects or points.
 
         Raises:
             UserError: the input cannot be read, has another type, or does not fit the network.
@@ -153,6 +155,8 @@ class Predictor:
             warnings.warn(f"{name}: {difference}", stacklevel=2)
         if isinstance(self.task, ObjectTask):
             return self._predict_objects(self.task, opened, opener)
+        if isinstance(self.task, PointTask):
+            return predict_points(self, self.task, opener, opened, name)
         size = tuple(opened.source.shape[1:])
         labels = np.empty(size, np.uint8)
         # On another grid the positions without data are marked after resampling.
@@ -388,6 +392,6 @@ def load(
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     flips = tuple(axis for axis, on in enumerate(recipe.augment.flip) if on) if flip else ()
     task = opened.task()
-    if flips and isinstance(task, ObjectTask):
+    if flips and isinstance(task, ObjectTask | PointTask):
         raise UserError("--tta flip: objects are not averaged over mirror images: leave it out")
     return Predictor(opened, loaded, task, device, dtype or trained_dtype, flips, memory, engine)

@@ -14,6 +14,7 @@ from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
 from atrous.errors import UserError
 from atrous.machine import has_bfloat16, memory_limit
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
+from atrous.recipe.points import plan_point_augment, plan_points
 from atrous.recipe.schema import Recipe, validate
 from atrous.recipe.volume import plan_patch
 
@@ -118,13 +119,15 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
         reasons["model.strides"] = (
             f"voxels are {apart} apart: an axis is halved while it is about as fine as the finest"
         )
-    task = plan_task(dataset, fingerprint, reasons, weighted=ndim == 2)
+    task = plan_task(dataset, fingerprint, reasons, weighted=ndim == 2 and dataset.target.has_classes)
     task["tolerance"] = plan_tolerance(fingerprint, spacing, reasons)
     augment = _plan_augment(dataset, size, crop, spacing, reasons)
     if not fingerprint.upright:
         augment |= _plan_from_above(ndim, reasons)
     elif ndim == 2 and fingerprint.object_sizes and not fingerprint.color:
         augment |= _plan_cells(reasons)
+    if dataset.target.kind == "points":
+        augment |= plan_point_augment(dataset, ndim, fingerprint.upright, reasons)
     images = fingerprint.images.get("train", 1)
     wanted = BATCH if ndim == 2 else _plan_small_crops(crop, images)
     values = {
@@ -180,7 +183,9 @@ def plan_task(
         raise UserError(f"{dataset.root}: no training image has an object: number objects from 1 in the masks")
     if fingerprint.object_sizes:
         section["options"] = plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
-    if dataset.classes:
+    if dataset.target.kind == "points":
+        section["options"] = plan_points(dataset, fingerprint, reasons)
+    elif dataset.classes:
         reasons["task.dice"] = "Dice follows what mean IoU counts, cross-entropy keeps the gradients alive"
     return section
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from atrous.data.check.points import PointFacts, point_facts
 from atrous.data.dataset import Dataset
 from atrous.data.formats.orient import axis_codes
 from atrous.data.moments import Moments, merge
@@ -73,6 +74,7 @@ class Fingerprint:
         upright: whether up and down differ in the images: not on maps, nor under a microscope.
         object_sizes: positions of an object in train (of volumes, on the grid of the median spacing): percentiles 5, 50
             and 95; empty where targets are no objects.
+        points: what is known of the points; None where targets are none.
     """
 
     channels: int
@@ -95,6 +97,7 @@ class Fingerprint:
     color: bool = False
     object_sizes: tuple[float, ...] = ()
     orientation: str = ""
+    points: PointFacts | None = None
 
     @property
     def ndim(self) -> int:
@@ -120,6 +123,8 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
         for key, kind in (("spacing", Spacings), ("foreground", Foreground)):
             ranges = content.get(key)
             more[key] = None if ranges is None else kind(**{name: tuple(row) for name, row in ranges.items()})
+        points = content.get("points")
+        more["points"] = None if points is None else PointFacts(**{**points, "apart": tuple(points["apart"])})
         more["shortest"] = None if content.get("shortest") is None else tuple(content["shortest"])
         return Fingerprint(**{**content, **tuples, **more, "sizes": sizes})
     except (KeyError, TypeError) as error:
@@ -166,6 +171,7 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         channel_names=_channel_names(dataset, good[0][0].sample, channels),
         color=ndim == 2 and channels == 3 and dtype == "uint8" and _commonest([h.kind for _, h, _ in good]) in PICTURES,
         object_sizes=_object_sizes(dataset, scans),
+        points=point_facts(scans),
         orientation=_orientation([axis_codes(h.affine) for one, h, _ in good if one.split == "train" or no_train]),
         upright=not all(header.map is not None or (header.unit or "").endswith("µm") for _, header, _ in good),
     )

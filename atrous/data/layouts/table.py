@@ -14,6 +14,7 @@ from atrous.data.layouts.folders import read_folders
 from atrous.data.layouts.genomes import find_genomes
 from atrous.data.layouts.images import find_images
 from atrous.data.layouts.nnunet import find_cases
+from atrous.data.layouts.points import POINT_TASKS, points_layout
 from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.strays import strays
 from atrous.data.layouts.videos import find_videos
@@ -82,7 +83,10 @@ def for_task(layout: Layout, description: Description) -> Layout:
     Raises:
         UserError: the labels cannot be read so.
     """
-    if (description.task or layout.task) != "instances":
+    task = description.task or layout.task
+    if task in POINT_TASKS:
+        return points_layout(layout, description, task)
+    if task != "instances":
         return layout
     said = description.file or "--task"
     if layout.kind != "grids":

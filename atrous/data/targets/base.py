@@ -35,6 +35,8 @@ class TargetScan:
         colored: whether the counted values are colors `0xRRGGBB`.
         objects: number of values if each is one blob and they count from 1, as numbers of objects do; else 0.
         foreground: flat indices of some positions of a volume whose label is not 0; None for other data.
+        points: places of points, then the class of each, `(n, ndim + 1)`; None for other targets.
+        remarks: what is worth a warning about how the file was read, one line each.
     """
 
     header: Header | None = None
@@ -45,6 +47,8 @@ class TargetScan:
     colored: bool = False
     objects: int = 0
     foreground: np.ndarray | None = None
+    points: np.ndarray | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class Target(ABC):
     kind: ClassVar[str]
     has_classes: ClassVar[bool] = False
     """Whether positions have classes, whose names a data set must know."""
+    names_classes: ClassVar[bool] = False
+    """Whether targets without classes of positions have classes all the same, as points have: their names are given."""
     path: Path
     """The file that holds the target, to name it in messages."""
 

@@ -1,6 +1,6 @@
 """Points: places of objects, `(n, ndim)` float64, with a class each; a position `i` spans `i` to `i + 1`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from atrous.color import Palette
+from atrous.data.coding import Coding
 from atrous.data.images import SampleImage
-from atrous.data.targets.base import Target, TargetScan
+from atrous.data.problems import Problem
+from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
+from atrous.data.targets.point_problems import point_notes, point_problems
 from atrous.data.view import View
 
 if TYPE_CHECKING:
@@ -39,34 +42,49 @@ class Places:
         return self.places.nbytes + self.classes.nbytes
 
 
-@dataclass(frozen=True, eq=False)
-class Points(Target):
-    """Places of objects.
+class PointTarget(Target):
+    """Places of objects, wherever they come from: `read` gives `Places`."""
 
-    Attributes:
-        path: the file that they come from, or what messages call them.
-        image: the image that they lie on.
-        coordinates: `(n, ndim)` float64.
-        classes: `(n,)` int64.
-    """
-
-    path: Path
     image: SampleImage
-    coordinates: np.ndarray
-    classes: np.ndarray
-
+    """The image that they lie on."""
     kind: ClassVar[str] = "points"
-
-    def read(self) -> Places:
-        """Return the points with the size of their image."""
-        return Places(self.image.header().size, self.coordinates, self.classes)
+    names_classes: ClassVar[bool] = True
 
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: `counts` has the points of each class."""
-        unique, counts = np.unique(self.classes, return_counts=True)
-        return TargetScan(
-            size=self.image.header().size, counts=dict(zip(unique.tolist(), counts.tolist(), strict=True))
-        )
+        return scanned(self.read())
+
+    @classmethod
+    def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
+        """Yield what is wrong with the points of a data set."""
+        yield from point_problems(scans, facts)
+
+    @classmethod
+    def notes(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[str]:
+        """Yield how many points there are, how far apart, and how they were read."""
+        yield from point_notes(scans, facts)
+
+    @classmethod
+    def frequency(cls, scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
+        """See `Target.frequency`: the share of each class among the points."""
+        if coding is None:
+            return ()
+        total = sum((cls.class_counts(one, coding) for one in scans), np.zeros(len(coding.classes), np.int64))
+        return tuple((total / max(1, int(total.sum()))).tolist())
+
+    @classmethod
+    def class_counts(cls, scanned: Scanned, coding: Coding) -> np.ndarray:
+        """See `Target.class_counts`: the points of each class."""
+        counts = np.zeros(len(coding.classes), np.int64)
+        for k, count in scanned.counts.items():
+            if 0 <= k < len(counts):  # others are problems
+                counts[k] += count
+        return counts
+
+    @classmethod
+    def summary(cls, facts: Facts, colored: bool) -> str:
+        """See `Target.summary`."""
+        return "points"
 
     @staticmethod
     def grid(values: Places) -> tuple[int, ...]:
@@ -121,6 +139,38 @@ class Points(Target):
             top, left = max(0, row - DOT), max(0, column - DOT)
             picture[top : row + DOT + 1, left : column + DOT + 1] = palette[int(k)]
         return picture
+
+
+@dataclass(frozen=True, eq=False)
+class Points(PointTarget):
+    """Places of objects that are known already.
+
+    Attributes:
+        path: the file that they come from, or what messages call them.
+        image: the image that they lie on.
+        coordinates: `(n, ndim)` float64.
+        classes: `(n,)` int64.
+    """
+
+    path: Path
+    image: SampleImage
+    coordinates: np.ndarray
+    classes: np.ndarray
+
+    def read(self) -> Places:
+        """Return the points with the size of their image."""
+        return Places(self.image.header().size, self.coordinates, self.classes)
+
+
+def scanned(values: Places, remarks: Sequence[str] = ()) -> TargetScan:
+    """Return what the data doctor keeps of the points of one image."""
+    unique, counts = np.unique(values.classes, return_counts=True)
+    return TargetScan(
+        size=values.size,
+        counts=dict(zip(unique.tolist(), counts.tolist(), strict=True)),
+        points=np.column_stack([values.places, values.classes]),
+        remarks=tuple(remarks),
+    )
 
 
 def numbered(cuts: "Sequence[torch.Tensor]") -> "torch.Tensor":
