@@ -5,13 +5,14 @@ import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from atrous.color import default_palette
 from atrous.data.formats.orient import Turn
+from atrous.data.formats.points_write import write_map_points
 from atrous.data.source import Source
 from atrous.errors import UserError
 from atrous.objects.assemble import strips
@@ -20,9 +21,6 @@ from atrous.prediction.inputs import Opened
 from atrous.prediction.object_table import AXES
 from atrous.report.pictures import png_bytes, resized, to_rgb
 from atrous.tasks.points import PointAnswer, PointTask
-
-if TYPE_CHECKING:
-    from atrous.prediction.predictor import Predictor
 
 ROWS = 256
 """Rows of the first axis that are decoded at a time."""
@@ -192,12 +190,12 @@ def drawn(image: Source, points: np.ndarray, classes: np.ndarray, step: int = 1)
 
 
 def predict_points(
-    predictor: "Predictor", task: PointTask, opener: Callable[[], Opened], opened: Opened, name: str
+    write: Callable[..., None], task: PointTask, opener: Callable[[], Opened], opened: Opened, name: str
 ) -> PointPrediction:
     """Find the points of an input; its dense maps are in memory.
 
     Args:
-        predictor: runs the network.
+        write: `Predictor.write`, which runs the network.
         task: what the dense maps mean.
         opener: opens the input again.
         opened: the input.
@@ -207,7 +205,7 @@ def predict_points(
         UserError: the network's output is not finite.
     """
     maps = np.empty((task.out_channels, *opened.source.shape[1:]), np.float32)
-    predictor.write(opened.source, probabilities=maps)
+    write(opened.source, probabilities=maps)
     answer = decode_points(maps, task, opened, name)
     return PointPrediction(
         answer.places, answer.classes, answer.scores, answer.counts, task.names,
@@ -217,8 +215,6 @@ def predict_points(
 
 def write_points(path: Path, answer: PointAnswer, names: Sequence[str], like: Path) -> None:
     """Write points on a map as a file of points in its projection (`formats.points_write`)."""
-    from atrous.data.formats.points_write import write_map_points
-
     attributes = {
         "number": np.arange(1, len(answer.scores) + 1, dtype=np.int32),
         "class": np.array(names, object)[answer.classes],

@@ -156,7 +156,7 @@ class Predictor:
         if isinstance(self.task, ObjectTask):
             return self._predict_objects(self.task, opened, opener)
         if isinstance(self.task, PointTask):
-            return predict_points(self, self.task, opener, opened, name)
+            return predict_points(self.write, self.task, opener, opened, name)
         size = tuple(opened.source.shape[1:])
         labels = np.empty(size, np.uint8)
         # On another grid the positions without data are marked after resampling.

@@ -1,5 +1,6 @@
 """The plan of a task whose answer are points: distances, crops and network from the points of the training data."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
@@ -11,6 +12,12 @@ PART = 3.0
 """The deviation of a Gaussian is the distance of neighbors divided by this: two of them then have two peaks."""
 PART_OF_SIZE = 0.02
 """Where points are few, the deviation is this part of the size of the image."""
+COUNTED_CROP = 256
+"""Crops for counting are at most so large along an axis, and of a part of the image, so that turned ones lie inside."""
+COUNTED_PART = 1.5
+COUNTED_BATCH = 8
+ONE_CHANNEL = 0.1
+"""Where a channel varies less than this part of another, an 8-bit color image is no photograph."""
 PCK_FRACTION = 0.1
 """Part of the box around the key points of an image within which one counts as found (Yang & Ramanan 2013: 0.1)."""
 
@@ -51,7 +58,7 @@ def plan_keypoints(facts: PointFacts, ndim: int, size: float, reasons: dict[str,
     """Return the keys `task.options` of key points.
 
     >>> plan_keypoints(PointFacts(40, (20.0, 30.0, 40.0), True), 2, 100, {})
-    {'ndim': 2, 'spread': 2.0, 'apart': 6.0, 'distance': 5.0, 'single': True, 'fraction': 0.1}
+    {'ndim': 2, 'spread': 2.0, 'apart': 6.0, 'distance': 5.0, 'single': True, 'threshold': 0.05, 'fraction': 0.1}
     """
     typical = facts.apart[2] if facts.apart else size / 8
     spread = min(max(typical / PART, 1.0), max(1.5, PART_OF_SIZE * size))
@@ -61,11 +68,13 @@ def plan_keypoints(facts: PointFacts, ndim: int, size: float, reasons: dict[str,
     values = {"spread": spread, "apart": 3 * spread if facts.single else max(1.5, 2 * spread), "distance": distance}
     rounded = {name: round(value, 1) for name, value in values.items()}
     # Where a name is there once, its best peak is wanted even if it is weak.
-    single = {"single": True, "fraction": PCK_FRACTION} if facts.single and facts.apart else {"single": facts.single}
-    return {"ndim": ndim, **rounded, **single}
+    more: dict[str, Any] = {"single": True, "threshold": 0.05} if facts.single else {"single": False}
+    if facts.single and facts.apart:
+        more["fraction"] = PCK_FRACTION
+    return {"ndim": ndim, **rounded, **more}
 
 
-def plan_point_augment(dataset: Dataset, ndim: int, upright: bool, reasons: dict[str, str]) -> dict[str, Any]:
+def plan_point_augment(dataset: Dataset, ndim: int, reasons: dict[str, str]) -> dict[str, Any]:
     """Return keys of the section `augment` that differ from those of other tasks; nothing where none does."""
     if dataset.task == "keypoints":
         if len(dataset.classes) == 1:
@@ -76,8 +85,21 @@ def plan_point_augment(dataset: Dataset, ndim: int, upright: bool, reasons: dict
     changes: dict[str, Any] = {"foreground": 0.0}
     if ndim == 2:
         reasons["augment.scale"] = "objects have about the size of the training data's"
-        changes |= {"scale": (0.85, 1.2)}
-    if ndim == 2 and not upright:
-        reasons["augment.rotate"] = "what is counted lies in any direction"
-        changes |= {"flip": [True, True], "rotate": 180.0}
+        reasons["augment.rotate"] = "what is counted mostly lies in any direction: set 10 where up and down differ"
+        changes |= {"flip": [True, True], "rotate": 180.0, "scale": (0.85, 1.2)}
     return changes
+
+
+def counted_size(dataset: Dataset, size: Sequence[float]) -> list[float]:
+    """Return the size from which the crop is planned: that of the images, of counting in images a part of it."""
+    if dataset.task != "counting" or len(size) != 2:
+        return list(size)
+    return [min(axis / COUNTED_PART, COUNTED_CROP) for axis in size]
+
+
+def is_photograph(fingerprint: Fingerprint) -> bool:
+    """Return whether color images of points look like photographs, which pretrained weights know.
+
+    Fluorescence images have all their contrast in one channel.
+    """
+    return fingerprint.points is None or min(fingerprint.std) >= ONE_CHANNEL * max(fingerprint.std)

@@ -14,7 +14,7 @@ import torch
 from atrous._nd import AVG_POOL
 from atrous.objects.points import PointPeaks
 from atrous.tasks.point_metrics import PointMetrics
-from atrous.tasks.points import PointTask, bumps, heat_loss, point_options
+from atrous.tasks.points import PointTask, bumps, heat_loss, heat_of, point_options
 
 BLOCKS = (4.0, 16.0)
 """The number of points is compared in blocks of so many deviations of the density, and in whole crops."""
@@ -46,7 +46,7 @@ class CountingTask(PointTask):
     apart: float = 2.0
     threshold: float = 0.3
     distance: float = 4.0
-    heat_weight: float = 0.2
+    heat_weight: float = 0.25
     count_weight: float = 1.0
 
     watched = ("count_mae", "f1")
@@ -118,13 +118,13 @@ class CountingTask(PointTask):
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
         """Return where the heat of points is, `(N, *S)` uint8: 0 for nowhere, else 1 plus the class."""
-        heat, best = output[:, len(self.names) :].float().sigmoid().max(dim=1)
+        heat, best = heat_of(output[:, len(self.names) :]).max(dim=1)
         return torch.where(heat > self.threshold, best + 1, 0).to(torch.uint8)
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Return dense maps `(N, 2 * K, *S)`: the densities, points per position, then the heat."""
         output, classes = output.float(), len(self.names)
-        return torch.cat([output[:, :classes] * self.unit, output[:, classes:].sigmoid()], dim=1)
+        return torch.cat([output[:, :classes] * self.unit, heat_of(output[:, classes:])], dim=1)
 
     def metrics(self, *, full: bool = True) -> PointMetrics:
         """Metrics of counts and points; quick ones are given the network's output."""

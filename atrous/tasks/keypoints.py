@@ -9,7 +9,7 @@ import torch
 
 from atrous.objects.points import PointPeaks
 from atrous.tasks.point_metrics import PointMetrics
-from atrous.tasks.points import PointTask, bumps, heat_loss, point_options
+from atrous.tasks.points import PointTask, bumps, heat_loss, heat_of, point_options
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ class KeypointTask(PointTask):
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
         """Return where the heat of points is, `(N, *S)` uint8: 0 for nowhere, else 1 plus the name."""
-        heat, best = output.float().sigmoid().max(dim=1)
+        heat, best = heat_of(output).max(dim=1)
         return torch.where(heat > self.threshold, best + 1, 0).to(torch.uint8)
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Return the heat maps `(N, K, *S)`, from 0 to 1."""
-        return output.float().sigmoid()
+        return heat_of(output)
 
     def metrics(self, *, full: bool = True) -> PointMetrics:
         """Metrics of points; quick ones are given the network's output."""

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from atrous.objects.points import PointPeaks, find_points, total
 from atrous.source import Source
 
+SILENT = 3.0
+"""This is subtracted from the logits of heat, so that a network that has learned nothing yet proposes no points."""
 REACH = 3.5
 """A Gaussian is cut off so many of its deviations from a point."""
 
@@ -116,12 +118,17 @@ def bumps(points: torch.Tensor, shape: tuple[int, ...], channels: int, sigma: fl
     return flat.reshape(count, channels, *shape[1:])
 
 
+def heat_of(output: torch.Tensor) -> torch.Tensor:
+    """Return the heat, from 0 to 1, of a network's output."""
+    return (output.float() - SILENT).sigmoid()
+
+
 def heat_loss(output: torch.Tensor, heat: torch.Tensor) -> torch.Tensor:
     """Return the cross-entropy of heat maps `(N, K, *S)`, in which the positions near points weigh more.
 
     Points are few, so the sum is divided by the heat of all points, not by the number of positions.
     """
-    each = F.binary_cross_entropy_with_logits(output, heat, reduction="none")
+    each = F.binary_cross_entropy_with_logits(output - SILENT, heat, reduction="none")
     # Even a perfect map has the entropy of the heat itself, which says nothing.
     least = F.binary_cross_entropy(heat, heat, reduction="none")
     weighed = ((each - least) * (0.5 + 4 * heat)).sum()

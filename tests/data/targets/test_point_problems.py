@@ -1,5 +1,6 @@
 """Problems of points, each in one line."""
 
+import runpy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def problems(*looked, names=("cell",)):
 def test_good_points_have_no_problem():
     one = look([[3, 4], [8, 8], [19.9, 39.9]])
     assert problems(one) == []
-    assert list(point_notes([one], Facts(ROOT)))[0].startswith("3 points, 3 to 3 in an image; the nearest")
+    assert next(point_notes([one], Facts(ROOT))).startswith("3 points, 3 to 3 in an image; the nearest")
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,19 @@ def test_nearest_neighbors_are_those_of_all_pairs():
     apart = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1)) + np.diag([np.inf] * 30)
     np.testing.assert_allclose(nearest(points), apart.min(1))
     assert nearest(points[:1]).tolist() == []
+
+
+BENCHMARK = runpy.run_path(str(Path(__file__).resolve().parents[3] / "benchmarks" / "bad_points.py"))
+ACCEPTED = {
+    "no dot in one image", "blobs that touch", "dots missing", "a class without a dot",
+    "one point outside of the image", "points that are there twice",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*BENCHMARK["BAD"], *BENCHMARK["COORDINATES"]])
+def test_every_fault_is_reported_in_lines(name):
+    own = name in BENCHMARK["BAD"]
+    report = BENCHMARK["report_of" if own else "problems_of"](BENCHMARK["BAD" if own else "COORDINATES"][name])
+    assert report[0] == ("accepted" if name in ACCEPTED else "refused")
+    assert report[1]
+    assert all("\n" not in line and ": " in line for line in report[1])
