@@ -139,6 +139,8 @@ PAGES = [
     "signals.md",
     "video.md",
     "genomes.md",
+    "counting.md",
+    "keypoints.md",
 ]
 
 
