@@ -123,8 +123,6 @@ def resolve(
     """
     target = _target(layout)
     coding, guess = _coding(root, description, layout, seen) if target.has_classes else (None, None)
-    if target.names_classes:
-        coding = Coding(description.classes or layout.classes or ("object",))
     if coding is None:
         splits, palette = layout.splits, description.palette or ()
     else:

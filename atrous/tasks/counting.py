@@ -46,7 +46,7 @@ class CountingTask(PointTask):
     apart: float = 2.0
     threshold: float = 0.3
     distance: float = 4.0
-    heat_weight: float = 0.25
+    heat_weight: float = 0.5
     count_weight: float = 1.0
 
     watched = ("count_mae", "f1")

@@ -99,6 +99,16 @@ def split_of(parts: tuple[str, ...]) -> str | None:
     return named[-1] if named else None
 
 
+def role_of(parts: tuple[str, ...]) -> str | None:
+    """What the folders of a path hold: the innermost that says it; None where none does.
+
+    >>> role_of(("voc", "SegmentationClass")), role_of(("train", "images")), role_of(("a",))
+    ('label', 'image', None)
+    """
+    named = [role for part in parts if (role := _meaning(_key(part))[0]) is not None]
+    return named[-1] if named else None
+
+
 def _walk(root: Path) -> Iterator[tuple[Path, tuple[Path, ...]]]:
     for path, folders, names in walk(root, _is_readable, MOST_LEVELS):
         arrays = [name for name in folders if name.lower().endswith(".zarr")]

@@ -14,6 +14,7 @@ from atrous.data.layouts.folders import read_folders
 from atrous.data.layouts.genomes import find_genomes
 from atrous.data.layouts.images import find_images
 from atrous.data.layouts.nnunet import find_cases
+from atrous.data.layouts.objects import find_objects
 from atrous.data.layouts.points import POINT_TASKS, points_layout
 from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.strays import strays
@@ -26,6 +27,7 @@ from atrous.errors import UserError
 FindLayout = Callable[[Path, Description], Layout | None]
 
 LAYOUTS: dict[str, FindLayout] = {
+    "objects": find_objects,
     "nnunet": find_cases,
     "videos": find_videos,
     "genomes": find_genomes,
@@ -84,6 +86,8 @@ def for_task(layout: Layout, description: Description) -> Layout:
         UserError: the labels cannot be read so.
     """
     task = description.task or layout.task
+    if layout.annotated:
+        return layout
     if task in POINT_TASKS:
         return points_layout(layout, description, task)
     if task != "instances":

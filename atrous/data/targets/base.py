@@ -37,6 +37,7 @@ class TargetScan:
         foreground: flat indices of some positions of a volume whose label is not 0; None for other data.
         points: places of points, then the class of each, `(n, ndim + 1)`; None for other targets.
         remarks: what is worth a warning about how the file was read, one line each.
+        pieces: of objects in several pieces, how many these are, by number (instances).
     """
 
     header: Header | None = None
@@ -49,6 +50,7 @@ class TargetScan:
     foreground: np.ndarray | None = None
     points: np.ndarray | None = None
     remarks: tuple[str, ...] = ()
+    pieces: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,6 @@ class Target(ABC):
     kind: ClassVar[str]
     has_classes: ClassVar[bool] = False
     """Whether positions have classes, whose names a data set must know."""
-    names_classes: ClassVar[bool] = False
-    """Whether targets without classes of positions have classes all the same, as points have: their names are given."""
     path: Path
     """The file that holds the target, to name it in messages."""
 

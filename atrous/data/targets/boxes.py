@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from atrous.color import Palette
+from atrous.data.coding import Coding
 from atrous.data.images import SampleImage
-from atrous.data.targets.base import Target, TargetScan
-from atrous.data.targets.points import Places, numbered
+from atrous.data.targets.base import Scanned, Target, TargetScan
+from atrous.data.targets.points import Places, counted, numbered, shares, size_of
 from atrous.data.view import View
 
 if TYPE_CHECKING:
@@ -26,26 +27,42 @@ class Boxes(Target):
         path: the file that they come from, or what messages call them.
         image: the image that they lie on.
         corners: `(n, 2 * ndim)` float64.
-        classes: `(n,)` int64.
+        classes: `(n,)` int64; -1 marks what counts for nothing (crowds, difficult objects).
+        fractions: whether corners are fractions of the size of the image.
     """
 
     path: Path
     image: SampleImage
     corners: np.ndarray
     classes: np.ndarray
+    fractions: bool = False
 
     kind: ClassVar[str] = "boxes"
+    has_classes: ClassVar[bool] = True
 
     def read(self) -> Places:
-        """Return the boxes with the size of their image."""
-        return Places(self.image.header().size, self.corners, self.classes)
+        """Return the boxes whose center lies in the image, cut at its border, with the size of the image.
+
+        Raises:
+            UserError: the image cannot be read, or has another number of axes than the boxes.
+        """
+        size = size_of(self.image, self.corners.shape[1] // 2, self.path)
+        corners = self.corners * np.tile(size, 2) if self.fractions else self.corners
+        return _clipped(corners, self.classes, size)
 
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: `counts` has the boxes of each class."""
-        unique, counts = np.unique(self.classes, return_counts=True)
-        return TargetScan(
-            size=self.image.header().size, counts=dict(zip(unique.tolist(), counts.tolist(), strict=True))
-        )
+        return counted(self.read())
+
+    @classmethod
+    def frequency(cls, scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
+        """See `Target.frequency`: the share of each class among the boxes."""
+        return shares(scans, coding)
+
+    @classmethod
+    def class_counts(cls, scanned: Scanned, coding: Coding) -> np.ndarray:
+        """See `Target.class_counts`: the boxes of each class."""
+        return np.array([scanned.counts.get(number, 0) for number in range(len(coding.classes))], np.int64)
 
     @staticmethod
     def grid(values: Places) -> tuple[int, ...]:
@@ -69,7 +86,7 @@ class Boxes(Target):
         """See `Target.places`: the centers of the boxes of each class."""
         ndim = len(values.size)
         centers = np.floor((values.places[:, :ndim] + values.places[:, ndim:]) / 2).astype(int)
-        return {int(k): centers[values.classes == k] for k in np.unique(values.classes)}
+        return {int(k): centers[values.classes == k] for k in np.unique(values.classes) if k >= 0}
 
     @staticmethod
     def cut(values: Places, view: View, crop: tuple[int, ...]) -> "torch.Tensor":
@@ -102,7 +119,7 @@ class Boxes(Target):
         """Return the outline of every box in the color of its class, on black."""
         height, width = image.shape[1:]
         picture = np.zeros((height, width, 3), np.uint8)
-        for box, k in zip(values.places, values.classes, strict=True):
+        for box, k in zip(values.places[values.classes >= 0], values.classes[values.classes >= 0], strict=True):
             top, left = np.maximum(np.floor(box[:2]).astype(int), 0)
             bottom, right = np.minimum(np.ceil(box[2:]).astype(int), (height, width)) - 1
             picture[[top, bottom], left : right + 1] = palette[int(k)]

@@ -1,18 +1,19 @@
 """Instances: objects by number, `(*S)` uint32; 0 is background, and every object may have a class."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
 from atrous.color import Palette, default_palette
 from atrous.data.formats import FileFault, Header, is_color, read_header, read_values
-from atrous.data.problems import Problem, relative
+from atrous.data.problems import Problem, relative, some
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
 from atrous.data.targets.labels import AnnotatedRecording, LabelReader, Labels, LabelTable
 from atrous.data.targets.mask_files import MaskFile, MergedMasks
+from atrous.data.targets.object_mask import ObjectMask
 from atrous.data.targets.polygons import PolygonMask
 from atrous.data.view import View
 from atrous.errors import UserError
@@ -62,23 +63,35 @@ class Instances(Target):
         numbers = self.read()
         unique, counts = np.unique(numbers, return_counts=True)
         present = {int(number): int(count) for number, count in zip(unique, counts, strict=True) if number}
-        return TargetScan(self.header(), numbers.shape, counts=present)
+        drawn = isinstance(self.reader, ObjectMask)  # outlines may have pieces, where something lies in front
+        return TargetScan(self.header(), numbers.shape, present, pieces={} if drawn else pieces_of(numbers))
 
     @classmethod
     def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
-        """Yield the label images without any object."""
+        """Yield the label images without any object, and those with objects in several pieces."""
         for one in scans:
-            if one.contents is not None and one.target is not None and not one.contents.counts:
-                file = relative(one.target.path, facts.root)
+            if one.contents is None or not isinstance(one.target, Instances):
+                continue
+            file = relative(one.target.path, facts.root)
+            if not one.contents.counts and not isinstance(one.target.reader, ObjectMask):  # said in `check/objects.py`
                 yield Problem(file, "it has no object", "fine if the image shows none", "warning", "empty")
+            if one.contents.pieces:
+                named = some([f"{number} ({count})" for number, count in one.contents.pieces.items()], 3)
+                what = f"objects in several pieces, with the number of these: {named}"
+                yield Problem(file, what, "number the pieces apart if they are different objects", "warning", "pieces")
 
     @classmethod
     def notes(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[str]:
-        """Yield how many objects there are and how large they are."""
+        """Yield how many objects there are, how large they are, and whether they have several classes."""
         areas = [area for one in scans for area in one.counts.values()]
         if areas:
             low, middle, high = np.percentile(areas, [5, 50, 95])
             yield f"{len(areas):,} objects of {middle:.0f} positions (median; 5 to 95 %: {low:.0f} to {high:.0f})"
+
+        targets = [one.target for one in scans if isinstance(one.target, Instances)]
+        classes = {k for target in targets for k in target.class_of.values()}
+        if len(classes) > 1:
+            yield f"objects of {len(classes)} classes: they are learned as one class"
 
     @staticmethod
     def resample(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -122,6 +135,26 @@ class Instances(Target):
         picture = colors[(np.asarray(values).astype(np.int64) * 7) % len(colors)]
         picture[np.asarray(values) == 0] = 0
         return picture
+
+
+def pieces_of(numbers: np.ndarray) -> dict[int, int]:
+    """Return how many pieces objects have, by number, of those that have several; corners connect.
+
+    >>> pieces_of(np.array([[1, 0, 1, 2], [0, 3, 0, 2]]))
+    {1: 2}
+    """
+    from scipy import ndimage  # imported here: `atrous --help` must not wait for it
+
+    unique, places = np.unique(numbers, return_inverse=True)
+    first = int(unique[0] != 0) if len(unique) else 0  # without background, the first place is that of an object
+    found: dict[int, int] = {}
+    around, label = np.ones((3,) * numbers.ndim), cast("Callable[..., tuple[np.ndarray, int]]", ndimage.label)
+    for place, window in enumerate(ndimage.find_objects(places.reshape(numbers.shape) + first), 1):
+        number = int(unique[place - first])
+        _, count = label(numbers[window] == number, around)
+        if count > 1:
+            found[number] = count
+    return found
 
 
 def as_instances(target: Target) -> Target:

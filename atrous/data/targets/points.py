@@ -9,6 +9,7 @@ import numpy as np
 
 from atrous.color import Palette
 from atrous.data.coding import Coding
+from atrous.data.formats import FileFault
 from atrous.data.images import SampleImage
 from atrous.data.problems import Problem
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
@@ -48,7 +49,7 @@ class PointTarget(Target):
     image: SampleImage
     """The image that they lie on."""
     kind: ClassVar[str] = "points"
-    names_classes: ClassVar[bool] = True
+    has_classes: ClassVar[bool] = True
 
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: `counts` has the points of each class."""
@@ -67,19 +68,12 @@ class PointTarget(Target):
     @classmethod
     def frequency(cls, scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
         """See `Target.frequency`: the share of each class among the points."""
-        if coding is None:
-            return ()
-        total = sum((cls.class_counts(one, coding) for one in scans), np.zeros(len(coding.classes), np.int64))
-        return tuple((total / max(1, int(total.sum()))).tolist())
+        return shares(scans, coding)
 
     @classmethod
     def class_counts(cls, scanned: Scanned, coding: Coding) -> np.ndarray:
         """See `Target.class_counts`: the points of each class."""
-        counts = np.zeros(len(coding.classes), np.int64)
-        for k, count in scanned.counts.items():
-            if 0 <= k < len(counts):  # others are problems
-                counts[k] += count
-        return counts
+        return np.array([scanned.counts.get(number, 0) for number in range(len(coding.classes))], np.int64)
 
     @classmethod
     def summary(cls, facts: Facts, colored: bool) -> str:
@@ -149,17 +143,35 @@ class Points(PointTarget):
         path: the file that they come from, or what messages call them.
         image: the image that they lie on.
         coordinates: `(n, ndim)` float64.
-        classes: `(n,)` int64.
+        classes: `(n,)` int64; -1 marks what counts for nothing.
+        fractions: whether coordinates are fractions of the size of the image.
     """
 
     path: Path
     image: SampleImage
     coordinates: np.ndarray
     classes: np.ndarray
+    fractions: bool = False
 
     def read(self) -> Places:
-        """Return the points with the size of their image."""
-        return Places(self.image.header().size, self.coordinates, self.classes)
+        """Return the points that lie in the image, with its size.
+
+        Raises:
+            UserError: the image cannot be read, or has another number of axes than the points.
+        """
+        every = self._every()
+        inside = ((every.places >= 0) & (every.places < np.array(every.size))).all(axis=1)
+        return Places(every.size, every.places[inside], every.classes[inside])
+
+    def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
+        """See `Target.scan`; also of points outside of the image."""
+        return scanned(self._every())
+
+    def _every(self) -> Places:
+        size = size_of(self.image, self.coordinates.shape[1], self.path)
+        places = self.coordinates * np.array(size) if self.fractions else self.coordinates
+        known = self.classes >= 0
+        return Places(size, places[known], self.classes[known])
 
 
 def scanned(values: Places, remarks: Sequence[str] = ()) -> TargetScan:
@@ -171,6 +183,32 @@ def scanned(values: Places, remarks: Sequence[str] = ()) -> TargetScan:
         points=np.column_stack([values.places, values.classes]),
         remarks=tuple(remarks),
     )
+
+
+def size_of(image: SampleImage, ndim: int, path: Path) -> tuple[int, ...]:
+    """Return the size of the image that points or boxes of so many axes lie on.
+
+    Raises:
+        FileFault: it has another number of axes.
+    """
+    size = image.header().size
+    if len(size) != ndim:
+        what = f"its annotations have {ndim} axes, but {image.path.name} has {len(size)}"
+        raise FileFault(path, what, "give an image for each annotation")
+    return size
+
+
+def counted(values: Places) -> TargetScan:
+    """Return how many points or boxes there are of each class; what counts for nothing is left out."""
+    unique, counts = np.unique(values.classes[values.classes >= 0], return_counts=True)
+    return TargetScan(size=values.size, counts=dict(zip(unique.tolist(), counts.tolist(), strict=True)))
+
+
+def shares(scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
+    """Return the share of each class among the points or boxes of some samples."""
+    classes = () if coding is None else coding.classes
+    counts = np.array([sum(one.counts.get(number, 0) for one in scans) for number in range(len(classes))], float)
+    return tuple((counts / max(1.0, counts.sum())).tolist())
 
 
 def numbered(cuts: "Sequence[torch.Tensor]") -> "torch.Tensor":
