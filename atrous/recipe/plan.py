@@ -132,7 +132,8 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
         augment |= plan_point_augment(dataset, ndim, reasons)
     images = fingerprint.images.get("train", 1)
     wanted = BATCH if ndim == 2 else _plan_small_crops(crop, images)
-    wanted = COUNTED_BATCH if ndim == 2 and dataset.task == "counting" else wanted
+    if ndim == 2 and dataset.task == "counting":
+        wanted = min(COUNTED_BATCH, max(2, images // 4))
     values = {
         "data": plan_data(dataset),
         "task": task,

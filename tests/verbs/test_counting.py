@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from atrous.cli.main import app
-from atrous.data.formats import read_values
+from atrous.data.formats import read_image
 from atrous.data.targets.dots import Dots
 from atrous.data.targets.points import Places
 from atrous.errors import UserError
@@ -28,7 +28,7 @@ from tests.maps import map_transform, write_map
 SMALL = (
     "model.encoder=resnet", "model.pretrained=false", "model.depth=10", "model.encoder_width=8", "model.width=16",
     "train.validations=2", "train.crop=[64, 64]", "train.precision=32-true", "augment.brightness=0",
-    "augment.contrast=0", "augment.rotate=0", "train.learning_rate=0.004",
+    "augment.contrast=0", "augment.rotate=0", "train.learning_rate=0.004", "train.batch_size=2",
 )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     run = tmp_path_factory.mktemp("run") / "run"
-    return run, train(data, out=run, epochs=30, settings=SMALL, progress=False)
+    return run, train(data, out=run, epochs=20, settings=SMALL, progress=False)
 
 
 def test_check_knows_dots_without_being_told(data, capsys):
@@ -132,7 +132,7 @@ def test_predict_writes_points_counts_a_picture_and_the_density(data, trained, t
     assert {row["class"] for row in rows} == {"object"}
     assert float(counts[0]["count"]) == pytest.approx(found.count)
     assert int(counts[0]["points"]) == len(found)
-    density = read_values(tmp_path / "001cell_density.tif")
+    density = read_image(tmp_path / "001cell_density.tif")
     assert density.sum() == pytest.approx(found.count, abs=1e-3)
     with Image.open(tmp_path / "001cell_overlay.png") as picture:
         assert picture.size == (96, 80)

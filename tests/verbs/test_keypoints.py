@@ -16,6 +16,7 @@ SMALL = (
     "model.encoder=resnet", "model.pretrained=false", "model.depth=10", "model.encoder_width=8", "model.width=16",
     "train.validations=2", "train.crop=[48, 48]", "train.precision=32-true", "augment.brightness=0",
     "augment.contrast=0", "augment.rotate=0", "train.learning_rate=0.004", "augment.scale=[0.9, 1.1]",
+    "train.batch_size=2",
 )  # fmt: skip
 NAMES = ("bright", "dark")
 
@@ -51,7 +52,7 @@ def write(root, count=10, several=False):
 def trained(request, tmp_path_factory):
     data = write(tmp_path_factory.mktemp("points") / "data", several=request.param)
     run = tmp_path_factory.mktemp("run") / "run"
-    return data, run, train(data, out=run, epochs=40, settings=SMALL, progress=False), request.param
+    return data, run, train(data, out=run, epochs=20, settings=SMALL, progress=False), request.param
 
 
 def test_named_points_are_found(trained):

@@ -8,9 +8,11 @@ import numpy as np
 
 from atrous.data.formats import FileFault, suffix_of
 from atrous.data.images import SampleImage
+from atrous.data.problems import Problem
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
 from atrous.data.targets.labels import AnnotatedRecording, LabelReader, Labels, LabelTable
 from atrous.data.targets.mask_files import MergedMasks
+from atrous.data.targets.point_problems import dot_problems
 from atrous.data.targets.points import Places, PointTarget, scanned
 from atrous.data.targets.polygons import PolygonMask
 from atrous.errors import UserError
@@ -68,6 +70,12 @@ class Dots(PointTarget):
                 classes.append(np.full(len(found), number + k, np.int64))
                 remarks += [remark] if remark else []
         return Places(tuple(size), np.concatenate(places), np.concatenate(classes)), tuple(remarks)
+
+    @classmethod
+    def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
+        """Yield what is wrong with the dots of a data set."""
+        yield from super().problems(scans, facts)
+        yield from dot_problems(scans, facts)
 
     @classmethod
     def notes(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[str]:

@@ -159,19 +159,10 @@ class Points(PointTarget):
         Raises:
             UserError: the image cannot be read, or has another number of axes than the points.
         """
-        every = self._every()
-        inside = ((every.places >= 0) & (every.places < np.array(every.size))).all(axis=1)
-        return Places(every.size, every.places[inside], every.classes[inside])
-
-    def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
-        """See `Target.scan`; also of points outside of the image."""
-        return scanned(self._every())
-
-    def _every(self) -> Places:
         size = size_of(self.image, self.coordinates.shape[1], self.path)
         places = self.coordinates * np.array(size) if self.fractions else self.coordinates
-        known = self.classes >= 0
-        return Places(size, places[known], self.classes[known])
+        kept = (self.classes >= 0) & ((places >= 0) & (places < np.array(size))).all(axis=1)
+        return Places(size, places[kept], self.classes[kept])
 
 
 def scanned(values: Places, remarks: Sequence[str] = ()) -> TargetScan:
