@@ -104,7 +104,6 @@ ELSEWHERE = {
     "atrous/prediction/object_overlay.py": "tests/verbs/test_instances.py",
     "atrous/prediction/object_table.py": "tests/verbs/test_instances.py",
     "atrous/prediction/objects.py": "tests/verbs/test_instances.py",
-    "atrous/prediction/point_files.py": "tests/verbs/test_counting.py",
     "atrous/recipe/build.py": "tests/test_examples.py",
     "atrous/recipe/intensity.py": "tests/test_every_grid.py",
     "atrous/recipe/sections.py": "tests/recipe/test_schema.py",

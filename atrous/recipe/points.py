@@ -14,7 +14,7 @@ PART_OF_SIZE = 0.02
 """Where points are few, the deviation is this part of the size of the image."""
 COUNTED_CROP = 256
 """Crops for counting are at most so large along an axis, and of a part of the image, so that turned ones lie inside."""
-COUNTED_PART = 1.5
+COUNTED_PART = 2.0
 COUNTED_BATCH = 8
 ONE_CHANNEL = 0.1
 """Where a channel varies less than this part of another, an 8-bit color image is no photograph."""

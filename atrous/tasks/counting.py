@@ -87,7 +87,7 @@ class CountingTask(PointTask):
         return 1 / (math.sqrt(2 * math.pi) * self.sigma) ** self.ndim
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Squared error of the density, absolute error of the count in blocks, and cross-entropy of the heat.
+        """Squared error of the density, error of the count in blocks and whole crops, and cross-entropy of the heat.
 
         Args:
             output: `(N, 2 * K, *S)`.
@@ -105,15 +105,18 @@ class CountingTask(PointTask):
         )
 
     def _count_loss(self, given: torch.Tensor, density: torch.Tensor) -> torch.Tensor:
-        """The absolute error of the number of points in blocks of several sizes, in units of its natural deviation.
+        """The error of the number of points in blocks and in whole crops, in units of its natural deviation.
 
-        Counts vary by the square root of their mean.
+        Counts vary by the square root of their mean. In blocks the error is squared: most small blocks have no point,
+        and a sum of absolute errors is least at the median, so a network that is not sure would count too few.
         """
         losses = []
-        for side in (*BLOCKS, math.inf):
-            size = [min(n, max(1, round(side * self.sigma))) if math.isfinite(side) else n for n in density.shape[2:]]
+        for side in BLOCKS:
+            size = [min(n, max(1, round(side * self.sigma))) for n in density.shape[2:]]
             found, true = (AVG_POOL[self.ndim](size)(maps) * math.prod(size) for maps in (given, density))
-            losses.append((found - true).abs().mean() / (true.mean() + 0.1).sqrt())
+            losses.append((found - true).square().mean() / (true.mean() + 0.1))
+        found, true = given.flatten(2).sum(2), density.flatten(2).sum(2)
+        losses.append((found - true).abs().mean() / (true.mean() + 0.1).sqrt())
         return torch.stack(losses).mean()
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:

@@ -107,7 +107,11 @@ class Target(ABC):
 
     kind: ClassVar[str]
     has_classes: ClassVar[bool] = False
-    """Whether positions have classes, whose names a data set must know."""
+    """Whether positions (or boxes) have classes, whose names a data set must know."""
+    has_background: ClassVar[bool] = True
+    """Whether the first class may be background."""
+    numbered: ClassVar[bool] = False
+    """Whether `batch` gives rows that begin with the number of their crop, not one entry for each crop."""
     path: Path
     """The file that holds the target, to name it in messages."""
 
