@@ -1,11 +1,13 @@
 """What is planned from points: distances of the task, and how crops vary."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from atrous.data.check.fingerprint import from_dict
 from atrous.data.check.points import PointFacts
 from atrous.errors import UserError
 from atrous.recipe.plan import Request, plan_grids
@@ -64,6 +66,7 @@ def test_named_points_are_not_mirrored(tmp_path):
     text = 'task = "keypoints"\nclasses = ["left", "right"]\n'
     found = write(tmp_path, text, [((8, 8), 1), ((9, 40), 2)])
     assert found.fingerprint.points.single
+    assert from_dict(json.loads(json.dumps(found.fingerprint.to_dict()))) == found.fingerprint
     recipe = plan_grids(found.dataset, found.fingerprint, Request()).recipe
     assert recipe.augment.flip == [False, False]
     assert recipe.task.options["fraction"] == 0.1

@@ -253,3 +253,32 @@ def test_counting_turns_images_and_key_points_are_not_mirrored(data):
     dataset, reasons = check(data).dataset, {}
     assert plan_point_augment(dataset, 2, reasons)["rotate"] == 180
     assert "augment.rotate" in reasons
+
+
+def test_an_own_loss_counts_and_own_metrics_are_refused(data, tmp_path):
+    own = {"loss": lambda output, points: (output**2).mean() + 0 * len(points), "epochs": 1, "settings": SMALL}
+    done = train(data, out=tmp_path / "run", progress=False, **own)
+    assert "count_mae" in done.scores.values
+    with pytest.raises(UserError, match="leave them out"):
+        train(data, out=tmp_path / "other", metrics={"mine": lambda p, t: 0.0}, progress=False, **own)
+
+
+def test_points_of_a_table_are_counted(data, tmp_path):
+    (tmp_path / "images").mkdir()
+    lines = ["image,x,y,class"]
+    for index in range(4):
+        image, places = spots((80, 96), index)
+        Image.fromarray(image).save(tmp_path / "images" / f"{index}.png")
+        lines += [f"{index}.png,{x + 0.5},{y + 0.5},cell" for y, x in places]
+    (tmp_path / "points.csv").write_text("\n".join(lines) + "\n")
+    result = train(tmp_path, task="counting", out=tmp_path / "run", epochs=1, settings=SMALL, progress=False)
+    assert result.run.recipe.task.classes == ["cell"]
+    assert result.scores.values["points"] > 5
+
+
+def test_the_vgg_cells_are_known(shared_data):
+    found = check(shared_data / "vggcells")
+    assert found.ok, found.text()
+    assert found.dataset.task == "counting"
+    assert found.fingerprint.points.count > 10_000
+    assert "18,045 points, 78 to 315 in an image" in found.text()
