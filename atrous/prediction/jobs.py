@@ -49,12 +49,14 @@ class Companions:
         probabilities: "zarr" or "tiff" for images, volumes and signals, "bigwig" for genomes; None for none.
         polygons: "gpkg" or "geojson": the labels of maps as polygons; None for none.
         dicom_seg: a DICOM segmentation of each DICOM series.
+        objects: "coco", "imagej", "parquet": found objects in the formats of other programs.
     """
 
     overlay: bool = False
     probabilities: str | None = None
     polygons: str | None = None
     dicom_seg: bool = False
+    objects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
             raise UserError("--probabilities: objects have scores, which stand in their table: leave it out")
         if companions.dicom_seg:
             raise UserError("--dicom-seg is for labels, not for objects: leave it out")
-        return object_outputs(item, target, predictor.task, companions.overlay, companions.polygons)
+        wanted = companions.overlay, companions.polygons, companions.objects
+        return object_outputs(item, target, predictor.task, *wanted, predictor.palette)
     if isinstance(predictor.task, PointTask):
         if companions.dicom_seg:
             raise UserError("--dicom-seg is for labels, not for points: leave it out")

@@ -1,19 +1,24 @@
 """A picture of objects over the image: the outline of each in a color of its own."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from atrous.color import Palette
 from atrous.data.formats import stem
 from atrous.errors import UserError
 from atrous.files import replacing
+from atrous.prediction.box_files import box_outputs
 from atrous.prediction.found import busiest_plane, outlined
 from atrous.prediction.inputs import Input, Opened
+from atrous.prediction.object_exports import ObjectSource, exports
 from atrous.prediction.objects import ObjectFiles
 from atrous.prediction.output import Output
 from atrous.prediction.polygons import SUFFIXES, ObjectPolygons
+from atrous.tasks.detection import DetectionTask
 from atrous.tasks.task import ObjectTask
 
 LARGEST = 2**24
@@ -66,7 +71,15 @@ class ObjectOverlay(Output):
         """Nothing is written before `finish`."""
 
 
-def object_outputs(item: Input, target: Path, task: ObjectTask, overlay: bool, polygons: str | None) -> list[Output]:
+def object_outputs(
+    item: Input,
+    target: Path,
+    task: ObjectTask,
+    overlay: bool,
+    polygons: str | None,
+    exported: Sequence[str] = (),
+    palette: Palette = (),
+) -> list[Output]:
     """Return the outputs of an input in which objects are found, the numbers and the table of the objects last.
 
     Args:
@@ -75,7 +88,11 @@ def object_outputs(item: Input, target: Path, task: ObjectTask, overlay: bool, p
         task: what the dense maps of the network mean.
         overlay: whether a picture of the outlines is wanted.
         polygons: "gpkg" or "geojson" for the polygons of the objects in a map; None for none.
+        exported: formats of other programs in which the objects are written too ("coco", "imagej", "parquet").
+        palette: a color per class, for boxes.
     """
+    if isinstance(task, DetectionTask):
+        return box_outputs(item, target, task, overlay, polygons, exported, palette)
     if target.suffix.lower() in EIGHT_BIT:  # they cannot hold the numbers of many objects
         target = target.with_name(f"{stem(target)}.tif")
     if target.suffix.lower() in ANNOTATIONS:  # they hold intervals of classes
@@ -86,4 +103,5 @@ def object_outputs(item: Input, target: Path, task: ObjectTask, overlay: bool, p
         outputs.append(ObjectOverlay(target.with_name(f"{stem(target)}_overlay.png"), objects))
     if polygons is not None:
         outputs.append(ObjectPolygons(target.with_name(f"{stem(target)}{SUFFIXES[polygons]}"), objects, item.path))
-    return [*outputs, objects]
+    source = ObjectSource(objects, objects.exported, objects.columns)
+    return [*outputs, *exports(item, target, source, exported), objects]

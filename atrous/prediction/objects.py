@@ -8,6 +8,7 @@ import numpy as np
 from atrous.data.formats import check_like, open_labels, stem
 from atrous.data.formats.npy import create_memmap
 from atrous.data.formats.writing import LabelSink
+from atrous.data.object_files.write import FoundObjects
 from atrous.files import remove
 from atrous.objects.assemble import Objects
 from atrous.objects.candidates import Candidates
@@ -81,12 +82,21 @@ class ObjectFiles(Output):
         assert self._written is not None
         return self._written.array
 
+    def exported(self) -> FoundObjects:
+        """Return the objects with their numbers as other programs need them, once they were decoded."""
+        numbers, found = np.asarray(self.numbers()[...]), self.found()
+        return FoundObjects(tuple(numbers.shape), found.classes, found.scores, numbers)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the columns of the table, once the objects were decoded."""
+        assert self._objects is not None
+        images = [] if self._opened is None or self._opened.stored is None else [self._opened.stored]
+        return table_of(self._objects, self.numbers(), images)
+
     def finish(self) -> None:
         """Write the table and the label image."""
-        assert self._objects is not None
         assert self._written is not None
-        images = [] if self._opened is None or self._opened.stored is None else [self._opened.stored]
-        write_table(self.paths[1], table_of(self._objects, self.numbers(), images))
+        write_table(self.paths[1], self.columns())
         self._written.finish(like=self._like)
         self._written = None
 

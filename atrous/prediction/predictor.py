@@ -24,9 +24,9 @@ from atrous.errors import UserError
 from atrous.geometry.plan import StreamPlan
 from atrous.nn.blocks import Normalize
 from atrous.prediction.arrays import array_source, channel_names, in_data_array, is_data_array, open_array
-from atrous.prediction.found import ObjectPrediction
+from atrous.prediction.boxes import predict_boxes
 from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
-from atrous.prediction.object_table import decode_input, table_of
+from atrous.prediction.object_table import decode_input, object_prediction
 from atrous.prediction.points import predict_points
 from atrous.prediction.result import Prediction
 from atrous.recipe.build import build_expected, build_preparation
@@ -34,6 +34,7 @@ from atrous.recipe.run import Run, open_run
 from atrous.stream.engines import ENGINES
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
+from atrous.tasks.detection import DetectionTask
 from atrous.tasks.points import PointTask
 from atrous.tasks.task import ObjectTask, Task
 
@@ -101,7 +102,8 @@ class Predictor:
     @property
     def palette(self) -> Palette:
         """A color per class."""
-        return tuple(self.run.recipe.task.palette) or default_palette(len(self.classes))
+        count = len(self.classes)
+        return tuple(self.run.recipe.task.palette) or (default_palette(count) if count else ())
 
     def identity(self) -> str:
         """Return a digest of everything but the input that a result depends on: recipe, weights and arithmetic."""
@@ -144,7 +146,7 @@ class Predictor:
             probabilities: whether to return the probability of every class too.
 
         Returns:
-            A `Prediction`; an `ObjectPrediction` or a `PointPrediction` if the task finds objects or points.
+            A `Prediction`; an `ObjectPrediction`, `BoxPrediction` or `PointPrediction` if the task finds these.
 
         Raises:
             UserError: the input cannot be read, has another type, or does not fit the network.
@@ -171,20 +173,15 @@ class Predictor:
             maps = None if maps is None else in_data_array(source, maps, self.classes)
         return Prediction(labels, maps, self.classes, self.palette, self.kind == "genomes", opener)
 
-    def _predict_objects(self, task: ObjectTask, opened: Opened, opener: Callable[[], Opened]) -> ObjectPrediction:
+    def _predict_objects(self, task: ObjectTask, opened: Opened, opener: Callable[[], Opened]) -> Any:
         """The objects of an input; their dense maps and numbers are in memory."""
         size = tuple(opened.source.shape[1:])
         maps, numbers = np.empty((task.out_channels, *size), np.float32), np.empty(size, np.uint32)
         self.write(opened.source, probabilities=maps)
+        if isinstance(task, DetectionTask):
+            return predict_boxes(maps, task, opened, opener, self.palette)
         objects, numbers = decode_input(maps, task, opened, numbers)
-        ndim, columns = numbers.ndim, objects.table
-        step = opened.spacing or (1.0,) * ndim
-        boxes = [columns[f"{end}_{axis}"] / step[axis] for end in ("start", "stop") for axis in range(ndim)]
-        points = [columns[f"centroid_{axis}"] / step[axis] for axis in range(ndim)]
-        return ObjectPrediction(
-            numbers, objects.candidates.classes, objects.candidates.scores, np.stack(boxes, axis=1),
-            np.stack(points, axis=1), table_of(objects, numbers, []), opener,
-        )  # fmt: skip
+        return object_prediction(objects, numbers, opened.spacing, opener)
 
     def write(
         self,

@@ -18,6 +18,7 @@ from atrous.models.deeplab import deeplab
 from atrous.models.dilated import dilated
 from atrous.models.fc_densenet import fc_densenet
 from atrous.models.fcn import fcn
+from atrous.models.fcos import fcos
 from atrous.models.five_layer import five_layer
 from atrous.models.network import DenseNetwork
 from atrous.models.own import own_network
@@ -95,6 +96,7 @@ MODELS: dict[str, Callable[..., DenseNetwork]] = {
     "fcn32s": _with_encoder(fcn32s),
     "fcn16s": _with_encoder(fcn16s),
     "fcn8s": _with_encoder(fcn8s, "at_once"),
+    "fcos": _with_encoder(fcos, "width", "finest"),
     "segnet": _with_encoder(segnet),
     "deeplab": _with_encoder(deeplab, "width", "rates", "image_pooling"),
     "dilated": _with_encoder(dilated, "width", "context"),

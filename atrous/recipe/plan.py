@@ -31,6 +31,10 @@ EPOCHS_DEFAULT = 40.0
 APART = 1.6
 """Two centers of objects are at least so many radii of a small object apart."""
 
+POINTS = 6
+"""So many positions that propose boxes lie along a side of a small box, if there are so many."""
+GREATEST_STRIDE = 8
+
 
 @dataclass(frozen=True)
 class PlannedRecipe:
@@ -75,8 +79,8 @@ def plan_precision(request: Request, reasons: dict[str, str]) -> dict[str, str]:
     return {"precision": "bf16-mixed" if fast else "32-true", "accelerator": request.device}
 
 
-def plan_crop(size: Sequence[float], multiple: int = STRIDE) -> tuple[int, ...]:
-    """A crop of at most `POSITIONS` positions, multiples of the stride, the longest axis cut first.
+def plan_crop(size: Sequence[float], multiple: int = STRIDE, times: float = 1.0) -> tuple[int, ...]:
+    """A crop of at most `times` `POSITIONS` positions, multiples of the stride, the longest axis cut first.
 
     An axis shorter than the stride is rounded up: the crop then covers it whole.
 
@@ -84,7 +88,7 @@ def plan_crop(size: Sequence[float], multiple: int = STRIDE) -> tuple[int, ...]:
     ((352, 416), (384, 384), (32, 2976))
     """
     crop = [max(multiple, int(s) // multiple * multiple) for s in size]
-    while math.prod(crop) > POSITIONS[len(size)] and max(crop) > multiple:
+    while math.prod(crop) > times * POSITIONS[len(size)] and max(crop) > multiple:
         crop[crop.index(max(crop))] -= multiple
     return tuple(crop)
 
@@ -178,13 +182,18 @@ def plan_task(
     """Return the section `task` of a recipe; rare classes weigh more where `weighted`."""
     section: dict[str, Any] = {"kind": dataset.task, "classes": list(dataset.classes)}
     section["palette"] = [tuple(color) for color in dataset.palette]
-    weights = class_weights(fingerprint.class_frequency) if weighted else None
+    boxes = dataset.target.kind == "boxes"
+    weights = class_weights(fingerprint.class_frequency) if weighted and not boxes else None
     if weights is not None:
         section["class_weights"] = weights
         rare = min(share for share in fingerprint.class_frequency if share > 0)
         reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the labelled positions"
     if dataset.target.kind == "instances" and not fingerprint.object_sizes:
         raise UserError(f"{dataset.root}: no training image has an object: number objects from 1 in the masks")
+    if boxes and not fingerprint.box_sides:
+        raise UserError(f"{dataset.root}: no training image has a box: add boxes")
+    if boxes:
+        section["options"] = plan_boxes(fingerprint.box_sides, reasons)
     if fingerprint.object_sizes:
         section["options"] = plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
     if dataset.target.kind == "points":
@@ -209,6 +218,23 @@ def plan_objects(sizes: Sequence[float], ndim: int, reasons: dict[str, str]) -> 
     options = {"scale": max(1.0, middle), "apart": max(2.0, APART * small), "astray": max(2.0, large)}
     rounded = {name: round(value, 1) for name, value in options.items()}
     return {"ndim": ndim, **rounded, "smallest": max(1, round(sizes[0] / 2))}
+
+
+def plan_boxes(sides: Sequence[Sequence[float]], reasons: dict[str, str]) -> dict[str, Any]:
+    """Return the keys `task.options` of boxes from the sides of small, typical and large ones, per axis.
+
+    >>> plan_boxes([(30.0, 26.0), (100.0, 110.0), (230.0, 240.0)], {})
+    {'scale': [50.0, 55.0], 'stride': [4, 4]}
+    """
+    small, typical, _ = sides
+    scale = [round(max(0.5, side / 2), 1) for side in typical]
+    stride = [min(GREATEST_STRIDE, 2 ** int(math.log2(max(1.0, side / POINTS)))) for side in small]
+    words = [" x ".join(f"{side:.0f}" for side in row) for row in sides]
+    reasons["task.options"] = (
+        f"typical boxes are {words[1]} (10 % of the boxes of a class are smaller than {words[0]}): distances are in "
+        f"halves of that, and about {POINTS} positions propose boxes along a side of a small one"
+    )
+    return {"scale": scale, "stride": stride}
 
 
 def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:

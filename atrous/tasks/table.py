@@ -39,10 +39,17 @@ def _keypoints(section: Mapping[str, Any]) -> "Task":
     return KeypointTask.build(section)
 
 
+def _detection(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.detection import DetectionTask
+
+    return DetectionTask.build(section)
+
+
 TASKS: dict[str, BuildTask] = {
     "semantic": _semantic,
     "stranded": _stranded,
     "instances": _instances,
+    "detection": _detection,
     "counting": _counting,
     "keypoints": _keypoints,
 }

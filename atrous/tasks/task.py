@@ -121,8 +121,13 @@ class ObjectTask(ABC):
     """A `Task` whose answer are objects, which are decoded from the dense maps of the whole input.
 
     `probabilities` gives the dense maps that the decoder reads; `decode` says where objects are.
+
+    Attributes:
+        numbered: whether every position belongs to one object at most, so that a label image numbers the objects. Boxes
+            may overlap: they are written as rows of numbers.
     """
 
+    numbered: bool = True
     out_channels: int
     loss: Any
     decode: Any

@@ -22,10 +22,14 @@ from atrous.data.targets.instances import Instances
 from atrous.data.views import Gaps
 from atrous.errors import UserError
 from atrous.objects.assemble import assemble
+from atrous.objects.boxes import DenseBoxes
+from atrous.prediction.boxes import decode_boxes
+from atrous.prediction.inputs import Opened
 from atrous.prediction.points import placed
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.run import Run
 from atrous.tasks.custom import CustomTask, MetricFunction, object_task, point_task
+from atrous.tasks.detection import DetectionTask
 from atrous.tasks.lesions import LesionCounter
 from atrous.tasks.points import PointAnswer, PointTask
 from atrous.tasks.scores import Scores
@@ -85,7 +89,7 @@ def evaluate(
     if data is None:
         data, described = predictor.run.data()
         description = description or described
-    dataset = open_dataset_from(data, description, predictor.run.recipe.task.kind)
+    dataset = open_dataset_from(data, description, predictor.run.recipe.task.kind, predictor.classes)
     samples = _chosen(dataset, split)
     if dataset.classes != predictor.classes:
         raise UserError(
@@ -152,8 +156,12 @@ def measure(
             raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}")
         spacing, header = dataset.spacing_of(sample), sample.image.header()
         try:
-            if objects is not None:
+            if isinstance(objects, DetectionTask):
+                boxes = found_boxes(predictor, objects.lenient, image, spacing, header.affine)
+                metrics.count(sample.name, boxes, (values.places, values.classes))
+            elif objects is not None:
                 metrics.count(sample.name, found_objects(predictor, objects, image, spacing, header.affine), values)
+            if objects is not None:
                 progress(index + 1, len(samples))
                 continue
             if points is not None:
@@ -218,6 +226,30 @@ def found_objects(
     numbers = Instances.resample(numbers, size)
     numbers = numbers if turn is None else turn.back(numbers)
     return numbers if gaps is None else np.where(gaps, 0, numbers).astype(np.uint32)
+
+
+def found_boxes(
+    predictor: Predictor,
+    decoder: DenseBoxes,
+    image: np.ndarray,
+    spacing: tuple[float, ...] | None,
+    affine: Affine | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return corners, classes and scores of the boxes in an image `(C, *S)`, on the grid of the file.
+
+    As in prediction, boxes are decoded on the grid that the network works on, and none has its middle where there are
+    no data.
+
+    Raises:
+        NotFinite: the network's output is not finite.
+    """
+    worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
+    maps, gaps = worked_on.cpu().numpy(), missing(image)
+    if not np.isfinite(maps).all():
+        raise NotFinite("the image")
+    if gaps is not None and turn is not None:
+        gaps = turn(gaps)
+    return decode_boxes(maps, decoder, Opened(image, size, valid=None if gaps is None else ~gaps, turn=turn))
 
 
 def found_points(

@@ -62,9 +62,11 @@ def _check_genomes(*arguments: Any) -> "Check":
 
 
 def _plan_grids(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":
+    from atrous.recipe.detection import plan_detection
     from atrous.recipe.plan import plan_grids
 
-    return plan_grids(dataset, fingerprint, request)
+    plan = plan_detection if dataset.target.kind == "boxes" else plan_grids
+    return plan(dataset, fingerprint, request)
 
 
 def _plan_videos(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":

@@ -86,6 +86,7 @@ def for_task(layout: Layout, description: Description) -> Layout:
         UserError: the labels cannot be read so.
     """
     task = description.task or layout.task
+    _check_boxes(layout, task, str(description.file or "--task"))
     if layout.annotated:
         return layout
     if task in POINT_TASKS:
@@ -108,6 +109,20 @@ def for_task(layout: Layout, description: Description) -> Layout:
         for split, samples in layout.splits.items()
     }
     return replace(layout, splits=splits)
+
+
+def _check_boxes(layout: Layout, task: str, said: str) -> None:
+    """Raise where boxes are needed and targets are something else, or the other way round."""
+    samples = [sample for samples in layout.splits.values() for sample in samples]
+    kinds = {sample.target.kind: sample.target.path for sample in samples if sample.target is not None}
+    other = next((path for kind, path in kinds.items() if kind != "boxes"), None)
+    if task == "detection" and other is not None:
+        raise UserError(
+            f'{said}: task = "detection" needs boxes, but {other} labels positions: give files of boxes, or choose '
+            'task = "instances" to find objects by their masks'
+        )
+    if task != "detection" and "boxes" in kinds:
+        raise UserError(f'{said}: task = "{task}" needs labels of positions, but {kinds["boxes"]} has boxes')
 
 
 def _completed(layout: Layout, description: Description) -> Layout:

@@ -49,9 +49,9 @@ class PointTarget(Target):
     image: SampleImage
     """The image that they lie on."""
     kind: ClassVar[str] = "points"
+    numbered: ClassVar[bool] = True
     has_classes: ClassVar[bool] = True
     has_background: ClassVar[bool] = False
-    numbered: ClassVar[bool] = True
 
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: `counts` has the points of each class."""
