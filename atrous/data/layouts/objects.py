@@ -13,7 +13,6 @@ from atrous.data.formats.polygons import POLYGON_SUFFIXES
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout, group_of
 from atrous.data.layouts.folders import read_folders
-from atrous.data.layouts.parts import in_parts
 from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.layouts.together import divide
 from atrous.data.object_files.base import AnnotatedImage, ObjectFolder
@@ -74,8 +73,6 @@ def _has_masks(root: Path, description: Description) -> bool:
 
 
 def _layout(index: FileIndex, folder: ObjectFolder, description: Description) -> Layout:
-    if description.task == "keypoints":
-        folder = in_parts(folder, description.classes)
     images = [image for members in folder.images.values() for image in members]
     if not images:
         first = folder.problems[0] if folder.problems else None

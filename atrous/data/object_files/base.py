@@ -120,7 +120,6 @@ class ObjectFolder:
         list_file: where these files lie.
         problems: what is wrong with the files.
         lost: images whose annotations cannot be read.
-        parts: names of the key points of an object, where the files say them (COCO).
     """
 
     root: Path
@@ -131,7 +130,6 @@ class ObjectFolder:
     list_file: str = ""
     problems: list[Problem] = field(default_factory=list)
     lost: set[Path] = field(default_factory=set)
-    parts: list[str] = field(default_factory=list)
 
     def add(self, split: str | None, image: AnnotatedImage) -> None:
         """Add an image to a split."""

@@ -83,9 +83,6 @@ def _categories(folder: ObjectFolder, file: Path, content: Mapping[str, Any]) ->
     """The name of each category; those that only stand above others, and are never used, are no classes."""
     records = _records(folder, file, content, "categories")
     names = {key: str(record.get("name", "")).strip() or f"class {key}" for key, record in records}
-    for _, record in records:
-        if isinstance(record.get("keypoints"), list) and not folder.parts:
-            folder.parts = [str(name) for name in record["keypoints"]]
     used = {record.get("category_id") for record in content.get("annotations", []) if isinstance(record, dict)}
     above = {
         str(record.get("supercategory", "")) for key, record in records if names[key] != record.get("supercategory")
