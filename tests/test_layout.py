@@ -81,6 +81,7 @@ ELSEWHERE = {
     "atrous/encoders/dense.py": "tests/encoders/test_encoders.py",
     "atrous/encoders/encoder.py": "tests/encoders/test_encoders.py",
     "atrous/encoders/resnet.py": "tests/encoders/test_encoders.py",
+    "atrous/encoders/shrunk.py": "tests/encoders/test_encoders.py",
     "atrous/encoders/timm_encoder.py": "tests/encoders/test_encoders.py",
     "atrous/encoders/vgg.py": "tests/encoders/test_encoders.py",
     "atrous/errors.py": "tests/cli/test_main.py",

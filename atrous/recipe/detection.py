@@ -5,11 +5,14 @@ from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
-from atrous.recipe.plan import BATCH, POSITIONS, PlannedRecipe, Request, plan_batch, plan_crop, plan_grids
+from atrous.recipe.plan import BATCH, POSITIONS, PlannedRecipe, Request, plan_batch, plan_crop, plan_grids, power_of_two
 from atrous.recipe.schema import validate
 
-LARGE = 1 / 5
-"""Beyond this part of a crop's side boxes are large: most crops of a smaller size would cut some."""
+CELLS = 4
+"""A small box has so many positions of the network's finest map along a side, if there are so many."""
+ENOUGH = 10
+"""The encoder sees small boxes with sides of so many positions; where they are larger, it sees means of blocks."""
+GREATEST_SHRINK = 4
 WIDTH = {1: 64, 2: 96, 3: 32}
 """Channels of the pyramid."""
 
@@ -25,26 +28,31 @@ def plan_detection(dataset: Dataset, fingerprint: Fingerprint, request: Request)
     for key in ("task.dice", "task.tolerance"):
         reasons.pop(key, None)
     values["task"]["tolerance"] = None
-    finest = max(2, *values["task"]["options"]["stride"])
-    values["model"] |= {"name": "fcos", "width": WIDTH[ndim], "finest": finest}
+    small = min(fingerprint.box_sides[0])
+    shrink = min(GREATEST_SHRINK, power_of_two(small / ENOUGH)) if ndim == 2 else 1
+    finest = max(2 * shrink, power_of_two(small / CELLS))
+    values["model"] |= {"name": "fcos", "width": WIDTH[ndim], "finest": finest, "shrink": shrink}
+    if shrink > 1:
+        reasons["model.shrink"] = (
+            f"small boxes have sides of {small:.0f}: means of {shrink} positions show them as well"
+        )
     reasons["model.name"] = "a feature pyramid down to the stride that small boxes need, for what and for where"
     if ndim == 2:
-        _plan_whole_objects(values, fingerprint, request, reasons)
+        _plan_whole_images(values, fingerprint, request, reasons)
         _plan_augmented(values, fingerprint, reasons)
     return PlannedRecipe(validate(values, "plan"), reasons)
 
 
-def _plan_whole_objects(
+def _plan_whole_images(
     values: dict[str, Any], fingerprint: Fingerprint, request: Request, reasons: dict[str, str]
 ) -> None:
-    """Where boxes are large, fewer and larger crops: they cut fewer objects."""
-    crop = values["train"]["crop"]
-    if max(side / length for side, length in zip(fingerprint.box_sides[2], crop, strict=True)) <= LARGE:
-        return
-    crop = plan_crop(fingerprint.sizes.median, times=2)
-    wanted = max(2, round(BATCH * POSITIONS[2] / math.prod(crop)))
-    values["train"] |= {"crop": list(crop), "batch_size": plan_batch(crop, min(BATCH, wanted), request, reasons)}
-    reasons["train.crop"] = "boxes are large, so crops are as large as the images, or nearly so, to cut few of them"
+    """Crops as large as the encoder can see for the same cost, since crops cut objects at their border."""
+    area = values["model"]["shrink"] ** 2
+    crop = plan_crop(fingerprint.sizes.median, times=2 * area)
+    wanted = max(2, round(BATCH * POSITIONS[2] * area / math.prod(crop)))
+    batch = plan_batch([length // values["model"]["shrink"] for length in crop], min(BATCH, wanted), request, reasons)
+    values["train"] |= {"crop": list(crop), "batch_size": batch}
+    reasons["train.crop"] = "crops cut objects at their border: as large as the images, or as the cost allows"
 
 
 def _plan_augmented(values: dict[str, Any], fingerprint: Fingerprint, reasons: dict[str, str]) -> None:

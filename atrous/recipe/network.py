@@ -10,6 +10,7 @@ from atrous.encoders.classifier import classifier_encoder
 from atrous.encoders.dense import DenseLayers
 from atrous.encoders.encoder import Encoder
 from atrous.encoders.resnet import ResNet
+from atrous.encoders.shrunk import Shrunk
 from atrous.encoders.timm_encoder import TimmEncoder, efficientnet_lite0
 from atrous.encoders.vgg import VGG
 from atrous.errors import UserError
@@ -112,6 +113,11 @@ def build_encoder(model: ModelSection) -> Encoder:
     Raises:
         UserError: there is no such encoder, or it does not fit `ndim`, `depth` or the output stride.
     """
+    encoder = _encoder(model)
+    return encoder if model.shrink == 1 else Shrunk(encoder, model.shrink)
+
+
+def _encoder(model: ModelSection) -> Encoder:
     stride = model.output_stride or OUTPUT_STRIDES.get(model.name)
     if model.encoder in ENCODERS:
         try:

@@ -183,11 +183,15 @@ def plan_task(
     section: dict[str, Any] = {"kind": dataset.task, "classes": list(dataset.classes)}
     section["palette"] = [tuple(color) for color in dataset.palette]
     boxes = dataset.target.kind == "boxes"
-    weights = class_weights(fingerprint.class_frequency) if weighted and not boxes else None
+    weights = class_weights(fingerprint.class_frequency) if weighted or boxes else None
     if weights is not None:
+        if boxes:  # on average boxes weigh as much as the background
+            mean = sum(share * weight for share, weight in zip(fingerprint.class_frequency, weights, strict=True))
+            weights = [round(weight / mean, 3) for weight in weights]
         section["class_weights"] = weights
         rare = min(share for share in fingerprint.class_frequency if share > 0)
-        reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the labelled positions"
+        of_what = "boxes" if boxes else "labelled positions"
+        reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the {of_what}"
     if dataset.target.kind == "instances" and not fingerprint.object_sizes:
         raise UserError(f"{dataset.root}: no training image has an object: number objects from 1 in the masks")
     if boxes and not fingerprint.box_sides:
@@ -228,13 +232,22 @@ def plan_boxes(sides: Sequence[Sequence[float]], reasons: dict[str, str]) -> dic
     """
     small, typical, _ = sides
     scale = [round(max(0.5, side / 2), 1) for side in typical]
-    stride = [min(GREATEST_STRIDE, 2 ** int(math.log2(max(1.0, side / POINTS)))) for side in small]
+    stride = [min(GREATEST_STRIDE, power_of_two(side / POINTS)) for side in small]
     words = [" x ".join(f"{side:.0f}" for side in row) for row in sides]
     reasons["task.options"] = (
         f"typical boxes are {words[1]} (10 % of the boxes of a class are smaller than {words[0]}): distances are in "
         f"halves of that, and about {POINTS} positions propose boxes along a side of a small one"
     )
     return {"scale": scale, "stride": stride}
+
+
+def power_of_two(most: float) -> int:
+    """Return the greatest power of two up to a number, at least 1.
+
+    >>> power_of_two(0.3), power_of_two(7.9), power_of_two(8)
+    (1, 4, 8)
+    """
+    return 2 ** int(math.log2(max(1.0, most)))
 
 
 def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:

@@ -67,9 +67,9 @@ class ModelSection(Section):
         "fcn32s",
         "fcn16s",
         "fcn8s",
-        "fcos",
         "segnet",
         "unet",
+        "fcos",
         "deeplab",
         "dilated",
         "fc_densenet",
@@ -92,6 +92,7 @@ class ModelSection(Section):
     output_stride: Literal[1, 2, 4, 8, 16, 32] | None = Field(
         None, description="greatest stride of the encoder, the rest dilates; deeplab 16, dilated 8, others as it is"
     )
+    shrink: int = Field(1, ge=1, description="the encoder sees means of blocks of so many positions along each axis")
     antialias: bool = Field(False, description="blur before positions are dropped, in resnet and vgg")
     width: int = Field(96, ge=4, description="channels of the decoder (fcn, fcos, unet, deeplab, dilated, five_layer)")
     finest: int = Field(4, ge=1, description="fcos: stride of the map from which boxes are proposed")
@@ -139,7 +140,7 @@ class TaskSection(Section):
     classes: list[str] = Field([], description="names, in label order")
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
     class_weights: list[Annotated[float, Field(ge=0)]] | None = Field(
-        None, description="of the cross-entropy, one per class"
+        None, description="of the cross-entropy, one per class; of detection, of the boxes of each class"
     )
     dice: float = Field(1.0, ge=0, description="weight of the Dice loss beside the cross-entropy")
     threshold: float = Field(0.5, gt=0, lt=1, description="stranded: probability from which a base has a feature")

@@ -44,7 +44,8 @@ class DetectionMaps:
         near: `(K, *L)` float32, for each class 1 at the center of an object, falling off to 0 inside of it.
         owner: `(*L)` int64, the box that a position should propose: the one whose center is nearest, in units of its
             size; -1 where it should propose none.
-        weight: `(*L)` float32, more where the owner is smaller than the scale, less where it is larger.
+        weight: `(*L)` float32, more where the owner is smaller than the scale or its class rare, less where it is
+            larger or its class common.
     """
 
     near: torch.Tensor
@@ -63,6 +64,7 @@ class DetectionTask(ObjectTask):
         threshold: score from which a box is shown and written. Average precision counts lower scores too.
         overlap: of two boxes of a class that overlap more than this (intersection over union), the one with the lower
             score is removed.
+        class_weights: how much the boxes of each class count in the loss; None for equal ones.
 
     >>> DetectionTask(("red", "white"), scale=(20.0, 20.0), stride=(4, 4)).out_channels
     6
@@ -73,6 +75,7 @@ class DetectionTask(ObjectTask):
     stride: tuple[int, ...]
     threshold: float = 0.3
     overlap: float = 0.6
+    class_weights: tuple[float, ...] | None = None
 
     watched = ("map", "map50")
     higher_is_better = True
@@ -86,7 +89,7 @@ class DetectionTask(ObjectTask):
             ValueError: a key is unknown or missing, or a value does not fit.
         """
         options = {name: value for name, value in section["options"].items() if name != "video"}
-        known = [name for name in cls.__dataclass_fields__ if name != "classes"]
+        known = [name for name in cls.__dataclass_fields__ if name not in ("classes", "class_weights")]
         unknown = sorted(set(options) - set(known))
         if unknown:
             raise ValueError(f"options has no key {unknown[0]!r}: it has {', '.join(known)}")
@@ -94,11 +97,14 @@ class DetectionTask(ObjectTask):
             if not isinstance(options.get(name), Sequence):
                 raise ValueError(f"options needs {name}, a list with one number for each axis")
             options[name] = tuple(options[name])
-        return cls(tuple(section["classes"]), **options)
+        weights = section.get("class_weights")
+        return cls(tuple(section["classes"]), **options, class_weights=None if weights is None else tuple(weights))
 
     def __post_init__(self) -> None:
         if not self.classes:
             raise ValueError("detection needs classes: name at least one")
+        if self.class_weights is not None and len(self.class_weights) != len(self.classes):
+            raise ValueError(f"{len(self.class_weights)} class weights for {len(self.classes)} classes")
         if len(self.scale) != len(self.stride) or not 1 <= len(self.scale) <= 3:
             raise ValueError(f"scale {self.scale} and stride {self.stride}: give one number for each of 1 to 3 axes")
         if min(self.scale) <= 0 or min(self.stride) < 1 or any(int(step) != step for step in self.stride):
@@ -226,7 +232,8 @@ def encode(
     the box, the score falls off as exp(-sum (d / (`SPREAD` h))^2 / 2). A position within half a stride of the center
     has 1, so that every box has one that does.
 
-    The weight of a box's positions is the square root of (positions of a box of the scale / positions of this box).
+    The weight of a box's positions is the square root of (positions of a box of the scale / positions of this box),
+    times that of its class.
 
     Args:
         boxes: `(m, 2 * ndim)` float32, corners.
@@ -252,6 +259,8 @@ def encode(
         near[number] = each[classes == number].amax(dim=0)
     typical = boxes.new_tensor(task.scale)
     weights = (typical / half).prod(dim=1).sqrt().clamp(LIGHTEST, HEAVIEST)
+    if task.class_weights is not None:
+        weights = weights * weights.new_tensor(task.class_weights)[classes]
     owned = best > 0
     weight = torch.where(owned, weights[owner], torch.ones_like(best))
     return DetectionMaps(near, torch.where(owned, owner, torch.full_like(owner, -1)), weight)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from atrous.encoders import VGG, DenseLayers, ResNet, efficientnet_lite0
+from atrous.encoders import VGG, DenseLayers, ResNet, Shrunk, efficientnet_lite0
 from atrous.models import (
     DenseNetwork,
     deeplab,
@@ -44,6 +44,7 @@ MODELS = {
     "fcn8s": lambda n, **o: fcn8s(vgg(n), 3, **o),
     "fcn8s at once": lambda n, **o: fcn8s(resnet(n), 3, at_once=True, **o),
     "fcos": lambda n, **o: fcos(resnet(n), 3, width=8, **o),
+    "fcos shrunk": lambda n, **o: fcos(Shrunk(resnet(n), 2), 3, width=8, finest=8, **o),
     "segnet": lambda n, **o: segnet(vgg(n), 3, **o),
     "segnet over resnet": lambda n, **o: segnet(resnet(n, strides=(2, 3)), 3, convolutions=1, **o),
     "unet": lambda n, **o: unet(vgg(n), 3, width=4, **o),

@@ -47,15 +47,30 @@ def test_the_plan_of_every_grid_builds(shape):
     assert build_network(recipe.model.model_copy(update={"pretrained": False}), task.out_channels).ndim == len(shape)
 
 
-def test_crops_hold_large_boxes():
+def test_large_boxes_are_looked_at_coarsely_and_in_whole_images():
     found = checked((64, 72))
-    sizes = replace(found.fingerprint.sizes, median=(480, 640))
-    small, large = (
-        plan_detection(found.dataset, replace(found.fingerprint, sizes=sizes, box_sides=sides), Request()).recipe.train
-        for sides in (((10.0, 10.0),) * 3, ((30.0, 30.0), (100.0, 100.0), (200.0, 240.0)))
-    )
-    assert np.prod(small.crop) <= POSITIONS[2] < np.prod(large.crop) <= 2 * POSITIONS[2]
-    assert large.batch_size < small.batch_size
+    numbers = replace(found.fingerprint, sizes=replace(found.fingerprint.sizes, median=(480, 640)))
+    recipes = []
+    for side in (10.0, 33.0, 90.0):
+        sides = ((side, side), (2 * side, 2 * side), (4 * side, 4 * side))
+        recipe = plan_detection(found.dataset, replace(numbers, box_sides=sides), Request()).recipe
+        shrink = recipe.model.shrink
+        assert side / shrink >= 10
+        assert recipe.model.finest >= 2 * shrink
+        assert side / recipe.model.finest >= 4 or recipe.model.finest == 2 * shrink
+        assert np.prod(recipe.train.crop) <= 2 * shrink**2 * POSITIONS[2]
+        recipes.append(recipe)
+    assert [recipe.model.shrink for recipe in recipes] == [1, 2, 4]
+    assert [recipe.train.crop for recipe in recipes[1:]] == [[480, 640]] * 2
+    assert recipes[0].train.batch_size < recipes[1].train.batch_size
+
+
+def test_rare_classes_weigh_more():
+    found = checked((64, 72))
+    numbers = replace(found.fingerprint, class_frequency=(0.9, 0.1))
+    common, rare = plan_detection(found.dataset, numbers, Request()).recipe.task.class_weights
+    assert rare == pytest.approx(3 * common, rel=0.01)
+    assert 0.9 * common + 0.1 * rare == pytest.approx(1, abs=0.01)
 
 
 def test_pictures_in_color_stay_upright_and_gray_ones_are_turned():

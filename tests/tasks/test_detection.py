@@ -1,5 +1,7 @@
 """Detection: what positions should say of boxes, its loss, and boxes that are decoded from perfect maps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +96,10 @@ def test_small_objects_weigh_more_and_empty_crops_are_background():
     assert maps.weight[maps.owner == 0].unique().tolist() == pytest.approx([3.0])
     assert maps.weight[maps.owner == 1].unique().tolist() == pytest.approx([6 / 16])
     assert maps.weight[maps.owner < 0].unique().tolist() == [1]
+    weighted = replace(task, class_weights=(0.5, 2.0))
+    heavier = encode(boxes, torch.tensor([0, 1]), centers, weighted).weight
+    torch.testing.assert_close(heavier[maps.owner == 0], maps.weight[maps.owner == 0] / 2)
+    torch.testing.assert_close(heavier[maps.owner == 1], maps.weight[maps.owner == 1] * 2)
     none = encode(boxes[:0], torch.zeros(0, dtype=torch.long), centers, task)
     assert not none.near.any()
     assert (none.owner == -1).all()
@@ -194,3 +200,5 @@ def test_options_that_do_not_fit_are_refused(options, said):
         DetectionTask.build({"classes": ["a"], "options": options})
     with pytest.raises(ValueError, match="at least one"):
         DetectionTask.build({"classes": [], "options": {"scale": [4.0], "stride": [1]}})
+    with pytest.raises(ValueError, match="2 class weights for 1 classes"):
+        DetectionTask(("a",), (4.0,), (1,), class_weights=(1.0, 2.0))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from atrous.cli.main import app
 from atrous.data.check.fingerprint import from_dict
 from atrous.data.description import Description
 from atrous.data.layouts.memory import LabelArray
@@ -26,6 +28,7 @@ from atrous.verbs.object_examples import judged_boxes
 from atrous.verbs.opened import open_data
 from atrous.verbs.predict import PredictOptions, predict, predict_live
 from atrous.verbs.train import train
+from tests.object_folders import write_voc
 from tests.objects.scenes import scene, scenes
 
 SHAPE = (64, 72)
@@ -230,6 +233,34 @@ def test_a_torch_data_set_of_boxes_is_trained_on(tmp_path):
     assert done.scores.images == 2
     with pytest.raises(UserError, match="no place for boxes"):
         open_data(DataLoader(Items(4)), val=Items(2), task="detection")
+
+
+def test_files_of_boxes_go_through_the_command_line(tmp_path, capsys):
+    data, run, picture = write_voc(tmp_path / "voc"), tmp_path / "run", tmp_path / "voc" / "JPEGImages" / "4.png"
+
+    def called(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            app([str(argument) for argument in arguments])
+        assert not ended.value.code
+        return json.loads(capsys.readouterr().out)
+
+    assert called("check", data, "--json")["task"] == "detection"
+    settings = [part for setting in SMALL for part in ("--set", setting)]
+    trained = called("train", data, "--epochs", 2, "--out", run, *settings, "--json")
+    measured = called("evaluate", run, data, "--json")
+    assert {"map", "map50", "map50_cell", "map50_nucleus"} <= set(trained) & set(measured)
+    assert measured["map50"] == trained["map50"]
+    written = called("predict", run, picture, "-o", tmp_path / "out", "--overlay", "--objects", "coco", "--json")
+    names = {Path(path).name for path in written["written"]}
+    assert {"4_overlay.png", "4_objects.json", "4_boxes.csv"} <= names
+    with (tmp_path / "out" / "4_boxes.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    results = json.loads((tmp_path / "out" / "4_objects.json").read_text(encoding="utf-8"))
+    assert len(results) == len(rows)
+    for row, result in zip(rows, results, strict=True):
+        start, stop = ([float(row[f"{end}_{axis}"]) for axis in "xy"] for end in ("start", "stop"))
+        sides = [b - a for a, b in zip(start, stop, strict=True)]
+        np.testing.assert_allclose(result["bbox"], [*start, *sides], atol=1e-3)
 
 
 @pytest.mark.parametrize(

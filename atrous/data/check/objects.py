@@ -60,6 +60,11 @@ class ObjectScan:
     objects: tuple[AnnotatedObject, ...]
     scan: Scan
 
+    @property
+    def fits(self) -> bool:
+        """Whether the image has the size that the annotations say, if they say one."""
+        return self.annotated.size in (None, self.size)
+
     def problem(self, found: Sequence[AnnotatedObject], what: tuple[str, str], fix: str) -> Iterator[Problem]:
         """Yield a warning about some objects, if there are any.
 
@@ -85,17 +90,14 @@ def object_problems(root: Path, layout: Layout, scans: Sequence[Scan], task: str
     yield from layout.problems
     refused = {problem.file for problem in layout.problems if problem.severity == "error"}
     known = list(_known(root, layout, scans))
-    fitting = []
     for one in known:
-        if one.annotated.size in (None, one.size):
-            fitting.append(one)
-        else:
+        if not one.fits:
             yield _other_size(one)
-    misread = _misread(fitting)
+    misread = _misread([one for one in known if one.fits])
     if misread is not None:
         yield misread
     for one in known:
-        if misread is None and one in fitting:
+        if misread is None and one.fits:
             yield from _box_problems(one)
             yield from _point_problems(one)
         yield from _content_problems(one, root, task, relative(one.annotated.source, root) in refused)

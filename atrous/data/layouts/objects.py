@@ -48,7 +48,7 @@ def find_objects(root: Path, description: Description) -> Layout | None:
     """Find the images and annotation files of objects in a folder; None where it holds none, or is labeled by masks.
 
     The task says what is learned of them: boxes ("detection"), numbered objects ("instances"), classes of pixels
-    ("semantic"), else points. Where nobody says it, it is the one that fits the annotations.
+    ("semantic"), key points ("keypoints"), else points. Where nobody says it, it is the one that fits the annotations.
 
     Raises:
         UserError: the annotations do not say what the task learns, or not one of them can be used.
@@ -80,6 +80,8 @@ def _layout(index: FileIndex, folder: ObjectFolder, description: Description) ->
         raise UserError(f"{index.root / first.file if first else index.root}: {what}")
     classes = _classes(folder, images, description)
     task = description.task or _task(images)
+    if task == "keypoints":
+        classes = _keypoint_names(folder, images) or classes
     make = _target_of(task, folder, images, classes, description)
     samples: dict[str, list[Sample]] = {}
     annotated: dict[str, AnnotatedImage] = {}
@@ -177,7 +179,7 @@ def _task(images: Sequence[AnnotatedImage]) -> str:
     objects = [one for image in images for one in image.objects]
     outlined, points = sum(one.has_outline for one in objects), sum(one.point is not None for one in objects)
     if 2 * points > len(objects):
-        return "points"
+        return "counting"
     return "instances" if 2 * outlined > len(objects) else "detection"
 
 
@@ -238,7 +240,27 @@ def _target_of(
         if objects and all(one.extent is None for one in objects):
             raise UserError(f'{said}: task = "detection" needs boxes, but {folder.name} in {folder.root} gives points')
         return lambda image, sample: _boxes(image, sample, number)
+    if task == "keypoints" and any(one.keypoints is not None for one in objects):
+        return _key_points
     return lambda image, sample: _points(image, sample, number)
+
+
+def _keypoint_names(folder: ObjectFolder, images: Sequence[AnnotatedImage]) -> list[str]:
+    """The names of the key points of objects; numbers where the files give none, nothing where there are none."""
+    counts = [len(one.keypoints) for image in images for one in image.objects if one.keypoints is not None]
+    names = folder.keypoints or [f"point {place}" for place in range(1, max(counts, default=0) + 1)]
+    if max(counts, default=0) > len(names):
+        raise UserError(f"{folder.root}: objects have {max(counts)} key points, but {len(names)} are named: name each")
+    return names if counts else []
+
+
+def _key_points(image: AnnotatedImage, sample: Sample) -> Points:
+    """The key points of an image but for unknown ones; the class is the number of the key point."""
+    rows = [one.keypoints for one in image.objects if one.keypoints is not None and not one.ignored]
+    places = np.concatenate(rows) if rows else np.zeros((0, 3))
+    classes = np.concatenate([np.arange(len(row)) for row in rows]) if rows else np.zeros(0, np.int64)
+    known = places[:, 2] > 0
+    return Points(image.source, sample.image, places[known, :2], classes[known], image.fractions)
 
 
 def _instances(image: AnnotatedImage, sample: Sample, number: dict[str, int]) -> Instances:

@@ -22,6 +22,8 @@ from atrous.data.layouts.videos import find_videos
 from atrous.data.preprocess import positions
 from atrous.data.sample import Sample
 from atrous.data.targets.instances import as_instances
+from atrous.data.targets.labels import Labels
+from atrous.data.targets.polygons import PolygonMask
 from atrous.errors import UserError
 
 FindLayout = Callable[[Path, Description], Layout | None]
@@ -96,7 +98,7 @@ def for_task(layout: Layout, description: Description) -> Layout:
     said = description.file or "--task"
     if layout.kind != "grids":
         raise UserError(f'{said}: task = "instances" is for images, volumes and signals, not for {layout.kind}')
-    if layout.classes is not None or description.objects:
+    if (layout.classes is not None and not _are_polygons(layout)) or description.objects:
         raise UserError(
             f'{said}: task = "instances" needs the numbers of objects, but the values here are classes: name the files '
             "with the numbers (masks, mask_suffix), and leave `objects` out"
@@ -108,7 +110,13 @@ def for_task(layout: Layout, description: Description) -> Layout:
         split: tuple(s if s.target is None else replace(s, target=as_instances(s.target)) for s in samples)
         for split, samples in layout.splits.items()
     }
-    return replace(layout, splits=splits)
+    return replace(layout, splits=splits, classes=None, ignore=None)
+
+
+def _are_polygons(layout: Layout) -> bool:
+    """Whether all labels are polygons of maps or slides, each of which may be an object."""
+    targets = [sample.target for samples in layout.splits.values() for sample in samples if sample.target is not None]
+    return all(isinstance(target, Labels) and isinstance(target.reader, PolygonMask) for target in targets)
 
 
 def _check_boxes(layout: Layout, task: str, said: str) -> None:
@@ -121,6 +129,8 @@ def _check_boxes(layout: Layout, task: str, said: str) -> None:
             f'{said}: task = "detection" needs boxes, but {other} labels positions: give files of boxes, or choose '
             'task = "instances" to find objects by their masks'
         )
+    if task == "detection" and layout.kind != "grids":
+        raise UserError(f'{said}: task = "detection" is for images, volumes and signals, not for {layout.kind}')
     if task != "detection" and "boxes" in kinds:
         raise UserError(f'{said}: task = "{task}" needs labels of positions, but {kinds["boxes"]} has boxes')
 

@@ -120,6 +120,7 @@ class ObjectFolder:
         list_file: where these files lie.
         problems: what is wrong with the files.
         lost: images whose annotations cannot be read.
+        keypoints: names of the key points of an object, if the files give them.
     """
 
     root: Path
@@ -130,6 +131,7 @@ class ObjectFolder:
     list_file: str = ""
     problems: list[Problem] = field(default_factory=list)
     lost: set[Path] = field(default_factory=set)
+    keypoints: list[str] = field(default_factory=list)
 
     def add(self, split: str | None, image: AnnotatedImage) -> None:
         """Add an image to a split."""

@@ -90,6 +90,13 @@ def _categories(folder: ObjectFolder, file: Path, content: Mapping[str, Any]) ->
     for name, count in Counter(names.values()).items():
         if count > 1:
             folder.error(file, f"{count} categories are named {name!r}", "give each its own name", "duplicate class")
+    for name, record in [(names[key], record) for key, record in records]:
+        parts = record.get("keypoints")
+        if isinstance(parts, list) and parts:
+            if folder.keypoints and folder.keypoints != [str(part) for part in parts]:
+                what = f"the category {name!r} has other key points than the one before"
+                folder.error(file, what, "keep categories of the same key points in a file", "key points")
+            folder.keypoints = folder.keypoints or [str(part) for part in parts]
     for key, name in sorted(names.items(), key=lambda item: (isinstance(item[0], str), item[0])):
         if name not in folder.classes and (key in used or name not in above):
             folder.classes.append(name)
@@ -160,7 +167,7 @@ def _object(file: Path, where: str, record: Mapping[str, Any], name: str) -> Ann
         if places is None or len(places) % 3:
             raise FileFault(file, f"{where}: `keypoints` are no x, y, v in turn", "write three numbers for each")
         keypoints = np.array(places).reshape(-1, 3)[:, [1, 0, 2]]
-    ignored = number(record.get("iscrowd")) == 1
+    ignored = record.get("iscrowd") in (1, "1")
     box = _box(file, where, record.get("bbox"), bool(polygons) or runs is not None)
     return AnnotatedObject(name, where, box, polygons, runs, keypoints=keypoints, ignored=ignored)
 

@@ -38,7 +38,8 @@ class FileIndex:
             near: the file that has the name.
             split: that of the file.
         """
-        parts = [part for part in PureWindowsPath(name).parts if part not in (".", "..", "/", "\\") and ":" not in part]
+        path = PureWindowsPath(name)
+        parts = [part for part in path.parts[bool(path.anchor) :] if part not in (".", "..")]
         if not parts:
             return []
         known = self._named.get(_key(parts[-1]), [])

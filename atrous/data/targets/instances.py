@@ -160,17 +160,20 @@ def pieces_of(numbers: np.ndarray) -> dict[int, int]:
 def as_instances(target: Target) -> Target:
     """Return a target of labels as one of instances: the values of its files number objects.
 
-    Of several files of one image, each is an object. Other kinds of targets stay as they are.
+    Of several files of one image, each is an object, and so is each polygon of a file. Other kinds of targets stay as
+    they are.
 
     Raises:
-        UserError: the labels say classes and not objects: polygons, words, annotations, one file per class; or only a
+        UserError: the labels say classes and not objects: words, annotations, one file per class; or only a
             part of the image counts.
     """
     if not isinstance(target, Labels):
         return target
     reader = target.reader
     several = isinstance(reader, MergedMasks) and reader.numbers is None
-    classes = isinstance(reader, (PolygonMask, AnnotatedRecording, MergedMasks)) and not several
+    if isinstance(reader, PolygonMask):
+        return Instances(target.path, reader=replace(reader, attribute=None))
+    classes = isinstance(reader, (AnnotatedRecording, MergedMasks)) and not several
     if classes or (isinstance(reader, LabelTable) and reader.words is not None) or target.region is not None:
         raise UserError(
             f'{target.path}: task = "instances" needs the number of an object at every position, but this says '

@@ -78,7 +78,7 @@ def test_outlines_are_class_maps_for_a_semantic_task(tmp_path, name):
 def test_points_are_read(tmp_path, name):
     layout, dataset = opened(POINTS[name](tmp_path))
     assert layout.problems == ()
-    assert dataset.target is Points
+    assert (dataset.task, dataset.target) == ("counting", Points)
     for number, sample in numbers(dataset.samples).items():
         want = [((top + bottom) / 2, (left + right) / 2) for _, (top, left, bottom, right) in moved(number)]
         np.testing.assert_allclose(sample.target.read().places, want)
@@ -103,6 +103,23 @@ def test_annotations_that_do_not_say_what_is_learned_are_refused(tmp_path, name,
     root = (FORMATS | POINTS)[name](tmp_path)
     with pytest.raises(UserError, match=want):
         opened(root, task)
+
+
+def test_key_points_are_points_of_the_class_of_their_name(tmp_path):
+    write_coco(tmp_path)
+    for split, images in (("train2017", range(3)), ("val2017", range(3, COUNT))):
+        content = coco(images)
+        content["categories"][0]["keypoints"] = ["head", "tail"]
+        for record in content["annotations"][::3]:
+            record["keypoints"] = [10, 5, 2, 0, 0, 0]
+        content["annotations"][0]["keypoints"] = [10, 5, 1, 20, 15, 2]
+        (tmp_path / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
+    _, dataset = opened(tmp_path, "keypoints")
+    assert (dataset.target, dataset.classes) == (Points, ("head", "tail"))
+    found = numbers(dataset.samples)[0].target.read()
+    assert found.places.tolist() == [[5, 10], [15, 20]]
+    assert found.classes.tolist() == [0, 1]
+    assert numbers(dataset.samples)[1].target.read().classes.tolist() == [0]
 
 
 def test_masks_go_before_annotations(tmp_path):

@@ -52,6 +52,12 @@ def test_key_points_are_kept_in_array_order(tmp_path):
     np.testing.assert_array_equal(found.images[None][0].objects[0].keypoints, [[5, 10, 2], [0, 0, 0]])
 
 
+@pytest.mark.parametrize("said", [1, True, "1"])
+def test_crowds_are_known_however_they_are_written(tmp_path, said):
+    found = changed(tmp_path, lambda content: content["annotations"][0].update(iscrowd=said))
+    assert [one.ignored for one in found.images[None][0].objects] == [True, False, False]
+
+
 WRONG = {
     "duplicate image id": (lambda c: c["images"][1].update(id=100), "ids of `images` that occur more than once: 100"),
     "an image twice": (lambda c: c["images"][1].update(file_name="0.png"), "the image 0.png is twice in it"),
@@ -71,6 +77,9 @@ WRONG = {
     ),
     "key points": (lambda c: c["annotations"][0].update(keypoints=[1, 2]), "`keypoints` are no x, y, v in turn"),
     "one name for two": (lambda c: c["categories"][1].update(name="cell"), "2 categories are named 'cell'"),
+    "other key points": (
+        lambda c: [one.update(keypoints=[one["name"]]) for one in c["categories"]], "has other key points",
+    ),
     "an entry that is none": (lambda c: c["annotations"].append(7), "entry 16 of `annotations` is no object"),
     "an id that is none": (lambda c: c["categories"][0].update(id=[1]), "entry 1 of `categories` has no id"),
 }  # fmt: skip

@@ -29,6 +29,7 @@ def index(tmp_path):
         ("c.jpg", "annotations/instances_val2017.json", "val", ["images/val2017/c.jpg"]),
         ("e.png", "a.json", None, ["x/e.png"]),
         ("e\u0301.png", "a.json", None, ["é.png"]),
+        ("https://example.org/val/b.png", "a.json", None, ["val/b.png"]),
         ("../../../etc/passwd", "a.json", None, []),
         ("", "a.json", None, []),
         ("..", "a.json", None, []),
