@@ -59,6 +59,12 @@ def _twice(folder: ObjectFolder, file: Path, image: Path, other: Path) -> None:
     folder.error(file, f"the image {image.name} is {where}", "list every image once", "two entries")
 
 
+def _id(record: Any, key: str) -> int | str | None:
+    """An id that an entry gives; None where it is neither a whole number nor a text."""
+    found = record.get(key) if isinstance(record, dict) else None
+    return found if isinstance(found, int | str) else None
+
+
 def _records(
     folder: ObjectFolder, file: Path, content: Mapping[str, Any], key: str
 ) -> list[tuple[Any, dict[str, Any]]]:
@@ -66,8 +72,8 @@ def _records(
     seen: dict[Any, dict[str, Any]] = {}
     twice: Counter[Any] = Counter()
     for place, record in enumerate(content.get(key, []), 1):
-        known = record.get("id") if isinstance(record, dict) else None
-        if not isinstance(known, int | str):
+        known = _id(record, "id")
+        if known is None:
             folder.error(file, f"entry {place} of `{key}` has no id", "export it again as COCO", "no id")
         elif known in seen:
             twice[known] += 1
@@ -83,7 +89,7 @@ def _categories(folder: ObjectFolder, file: Path, content: Mapping[str, Any]) ->
     """The name of each category; those that only stand above others, and are never used, are no classes."""
     records = _records(folder, file, content, "categories")
     names = {key: str(record.get("name", "")).strip() or f"class {key}" for key, record in records}
-    used = {record.get("category_id") for record in content.get("annotations", []) if isinstance(record, dict)}
+    used = {_id(record, "category_id") for record in content.get("annotations", [])}
     above = {
         str(record.get("supercategory", "")) for key, record in records if names[key] != record.get("supercategory")
     }
@@ -133,19 +139,19 @@ def _objects(
     folder: ObjectFolder, file: Path, content: Mapping[str, Any], names: Mapping[Any, str]
 ) -> dict[Any, list[AnnotatedObject]]:
     """The objects of each image, by its id."""
-    images = {record.get("id") for record in content.get("images", []) if isinstance(record, dict)}
+    images = {_id(record, "id") for record in content.get("images", [])} - {None}
     objects: dict[Any, list[AnnotatedObject]] = {}
     lost: list[str] = []
     for place, record in enumerate(content.get("annotations", []), 1):
         if not isinstance(record, dict):
             folder.error(file, f"entry {place} of `annotations` is no object", "export it again as COCO", "no object")
             continue
-        key, category = record.get("image_id"), record.get("category_id")
+        key, category = _id(record, "image_id"), _id(record, "category_id")
         where = f"annotation {record.get('id', place)}"
-        if not isinstance(key, int | str) or key not in images:
+        if key not in images:
             lost.append(where)
-        elif not isinstance(category, int | str) or category not in names:
-            what = f"{where} has the category {str(category)[:40]!r}, which is not in `categories`"
+        elif category not in names:
+            what = f"{where} has the category {str(record.get('category_id'))[:40]!r}, which is not in `categories`"
             folder.error(file, what, "add the category, or correct the annotation", "unknown class")
         else:
             try:

@@ -1,7 +1,6 @@
 """Annotation files as text: JSON, XML and numbers of files that are not trusted."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,6 +12,8 @@ from atrous.data.plain_text import encoding_of, not_utf8
 _COPIES = {"JSON": 16, "XML": 40, "text": 8}
 """Bytes of memory for each byte of a file while it is parsed."""
 _HEAD = 1 << 16
+LARGEST = 1e9
+"""Coordinates beyond this are damaged; areas and sums of smaller ones stay finite."""
 
 
 def _content(path: Path, kind: str) -> bytes:
@@ -83,7 +84,7 @@ def contains(path: Path, *words: str) -> int:
 
 
 def number(value: Any) -> float | None:
-    """Return a finite number that stands in a file as a number or a text; None where it is none.
+    """Return a number that stands in a file as a number or a text; None where it is none, or beyond any image.
 
     >>> number("12.5"), number(3), number("nan"), number(None), number(True)
     (12.5, 3.0, None, None, None)
@@ -94,12 +95,14 @@ def number(value: Any) -> float | None:
         found = float(value)
     except (ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return found if abs(found) <= LARGEST else None
 
 
 def numbers(values: Any, count: int | None = None) -> list[float] | None:
     """Return a list of finite numbers; None where it is none, or has another length than `count`."""
     if not isinstance(values, list | tuple) or (count is not None and len(values) != count):
         return None
+    if set(map(type, values)) <= {int, float}:  # as in files of many objects, where each call counts
+        return list(values) if all(-LARGEST <= value <= LARGEST for value in values) else None
     found = [number(value) for value in values]
     return None if None in found else [value for value in found if value is not None]

@@ -59,7 +59,7 @@ def test_pieces_are_joined_and_a_bow_tie_is_even_odd():
     assert filled([np.array([[0.0, 0.0], [10.0, 10.0], [0.0, 10.0], [10.0, 0.0]])]).sum() > 0
 
 
-@pytest.mark.parametrize("far", [1e6, 1e300])
+@pytest.mark.parametrize("far", [1e6, 1e9])
 def test_polygons_far_out_are_cut(far):
     assert filled([np.array([[-far, -far], [-far, far], [far, far], [far, -far]])]).all()
     assert not filled([np.array([[far, far], [far, 2 * far], [2 * far, far]]) / 2 + 100]).any()
