@@ -133,7 +133,7 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     elif ndim == 2 and fingerprint.object_sizes and not fingerprint.color:
         augment |= _plan_cells(reasons)
     if dataset.target.kind == "points":
-        augment |= plan_point_augment(dataset, ndim, reasons)
+        augment |= plan_point_augment(dataset, fingerprint, ndim, reasons)
     images = fingerprint.images.get("train", 1)
     wanted = BATCH if ndim == 2 else _plan_small_crops(crop, images)
     if ndim == 2 and dataset.task == "counting":
@@ -283,6 +283,8 @@ def _plan_model(
     )
     reasons["model.encoder"] = why
     mean, std = network_statistics(fingerprint, given)
+    if not is_photograph(fingerprint):  # what a channel without contrast holds is noise, which is not to be amplified
+        std = [max(std)] * len(std)
     widths: dict[str, object] = {"encoder_width": 32 if fingerprint.object_sizes else 24, "width": 64}
     if fingerprint.points is not None:
         widths = {"depth": 10, "encoder_width": 24, "width": 48}

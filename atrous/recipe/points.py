@@ -74,15 +74,21 @@ def plan_keypoints(facts: PointFacts, ndim: int, size: float, reasons: dict[str,
     return {"ndim": ndim, **rounded, **more}
 
 
-def plan_point_augment(dataset: Dataset, ndim: int, reasons: dict[str, str]) -> dict[str, Any]:
+def plan_point_augment(
+    dataset: Dataset, fingerprint: Fingerprint, ndim: int, reasons: dict[str, str]
+) -> dict[str, Any]:
     """Return keys of the section `augment` that differ from those of other tasks; nothing where none does."""
+    changes: dict[str, Any] = {}
+    if fingerprint.channels == 3 and not is_photograph(fingerprint):
+        reasons["augment.saturation"] = "all contrast is in one channel: others are kept without it"
+        changes["saturation"] = 0.0
     if dataset.task == "keypoints":
         if len(dataset.classes) == 1:
-            return {}
+            return changes
         reasons["augment.flip"] = "a mirrored image would need mirrored names, such as left and right: never mirrored"
-        return {"flip": [False] * ndim}
+        return changes | {"flip": [False] * ndim}
     # Crops on points would show more of them than the images have.
-    changes: dict[str, Any] = {"foreground": 0.0}
+    changes["foreground"] = 0.0
     if ndim == 2:
         reasons["augment.scale"] = "objects have about the size of the training data's"
         reasons["augment.rotate"] = "what is counted mostly lies in any direction: set 10 where up and down differ"

@@ -71,10 +71,24 @@ def test_named_points_are_not_mirrored(tmp_path):
     assert recipe.augment.flip == [False, False]
     assert recipe.task.options["fraction"] == 0.1
     one = replace(found.dataset, coding=replace(found.dataset.coding, classes=("tip",)))
-    assert plan_point_augment(one, 2, {}) == {}
+    assert plan_point_augment(one, found.fingerprint, 2, {}) == {}
 
 
 def test_points_are_needed(tmp_path):
     found = write(tmp_path, 'task = "counting"\n', [])
     with pytest.raises(UserError, match="no training image has a point"):
         plan_points(found.dataset, found.fingerprint, {})
+
+
+def test_a_channel_without_contrast_is_not_amplified(tmp_path):
+    rng = np.random.default_rng(0)
+    write(tmp_path, 'task = "counting"\n', [((8, 8), 255), ((8, 20), 255)])
+    for path in (tmp_path / "images").iterdir():
+        image = rng.integers(0, 2, (64, 80, 3)).astype(np.uint8)
+        image[..., 2] = rng.integers(0, 255, (64, 80))
+        Image.fromarray(image).save(path)
+    found = check(tmp_path)
+    recipe = plan_grids(found.dataset, found.fingerprint, Request()).recipe
+    assert not recipe.model.pretrained
+    assert recipe.model.std[0] == recipe.model.std[2] > 50
+    assert recipe.augment.saturation == 0
