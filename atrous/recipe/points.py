@@ -13,8 +13,10 @@ PART = 3.0
 PART_OF_SIZE = 0.02
 """Where points are few, the deviation is this part of the size of the image."""
 COUNTED_CROP = 256
-"""Crops for counting are at most so large along an axis, and of a part of the image, so that turned ones lie inside."""
-COUNTED_PART = 2.0
+"""Crops for counting are at most so large along an axis. Smaller ones have more border, beside which objects are half
+seen whose point lies outside; a training that balances what is counted there counts too few in whole images."""
+TURNED = 1.5
+"""Crops are turned by any angle where images are so many times as large, so that turned ones lie inside."""
 COUNTED_BATCH = 8
 ONE_CHANNEL = 0.1
 """Where a channel varies less than this part of another, an 8-bit color image is no photograph."""
@@ -91,16 +93,17 @@ def plan_point_augment(
     changes["foreground"] = 0.0
     if ndim == 2:
         reasons["augment.scale"] = "objects have about the size of the training data's"
-        reasons["augment.rotate"] = "what is counted mostly lies in any direction: set 10 where up and down differ"
-        changes |= {"flip": [True, True], "rotate": 180.0, "scale": (0.85, 1.2)}
+        reasons["augment.rotate"] = "what is counted lies in any direction, but a turned crop must fit into the image"
+        turned = min(fingerprint.sizes.median) >= TURNED * COUNTED_CROP
+        changes |= {"flip": [True, True], "rotate": 180.0 if turned else 0.0, "scale": (0.85, 1.2)}
     return changes
 
 
 def counted_size(dataset: Dataset, size: Sequence[float]) -> list[float]:
-    """Return the size from which the crop is planned: that of the images, of counting in images a part of it."""
+    """Return the size from which the crop is planned: that of the images, of counting at most `COUNTED_CROP`."""
     if dataset.task != "counting" or len(size) != 2:
         return list(size)
-    return [min(axis / COUNTED_PART, COUNTED_CROP) for axis in size]
+    return [min(axis, COUNTED_CROP) for axis in size]
 
 
 def is_photograph(fingerprint: Fingerprint) -> bool:

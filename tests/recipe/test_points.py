@@ -57,7 +57,8 @@ def test_a_recipe_for_counting(tmp_path):
     assert recipe.task.kind == "counting"
     assert recipe.task.class_weights is None
     assert recipe.augment.foreground == 0
-    assert recipe.augment.rotate == 180
+    assert recipe.augment.rotate == 0
+    assert recipe.augment.flip == [True, True]
     assert {"task.options", "train.crop", "augment.rotate"} <= set(planned.reasons)
     assert "task.dice" not in planned.reasons
 

@@ -251,7 +251,7 @@ def test_the_counts_lie_beside_the_points(tmp_path):
 
 def test_counting_turns_images_and_key_points_are_not_mirrored(data):
     found, reasons = check(data), {}
-    assert plan_point_augment(found.dataset, found.fingerprint, 2, reasons)["rotate"] == 180
+    assert plan_point_augment(found.dataset, found.fingerprint, 2, reasons)["rotate"] == 0
     assert "augment.rotate" in reasons
 
 
