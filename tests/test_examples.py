@@ -140,6 +140,8 @@ PAGES = [
     "signals.md",
     "video.md",
     "genomes.md",
+    "counting.md",
+    "keypoints.md",
 ]
 
 

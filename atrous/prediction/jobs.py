@@ -31,10 +31,12 @@ from atrous.prediction.object_overlay import object_outputs
 from atrous.prediction.output import Output, SeveralSinks
 from atrous.prediction.overlay import OverlayPicture
 from atrous.prediction.overlay_video import OverlayVideo
+from atrous.prediction.point_files import point_outputs
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
 from atrous.prediction.segmentation import SegmentationFile
 from atrous.stream.stream import plan_text
+from atrous.tasks.points import PointTask
 from atrous.tasks.task import ObjectTask
 
 
@@ -103,6 +105,11 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
             raise UserError("--dicom-seg is for labels, not for objects: leave it out")
         wanted = companions.overlay, companions.polygons, companions.objects
         return object_outputs(item, target, predictor.task, *wanted, predictor.palette)
+    if isinstance(predictor.task, PointTask):
+        if companions.dicom_seg:
+            raise UserError("--dicom-seg is for labels, not for points: leave it out")
+        wanted = companions.overlay, companions.polygons, companions.probabilities
+        return point_outputs(item, target, predictor.task, *wanted)
     labels = LabelFile(target, item.path, predictor.classes, predictor.palette)
     outputs: list[Output] = []
     if companions.probabilities is not None:

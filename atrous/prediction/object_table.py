@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from atrous.data.source import Source
 from atrous.files import replacing
 from atrous.objects.assemble import Objects, assemble, measured_again, strips
+from atrous.prediction.found import ObjectPrediction
 from atrous.prediction.inputs import Opened
 from atrous.tasks.task import ObjectTask
 
@@ -90,6 +91,27 @@ def decode_input(maps: Any, task: ObjectTask, opened: Opened, labels: Any) -> tu
     objects = assemble(maps, task.decoder, labels, rows=ROWS)
     on_file = opened.numbers_on_file(np.asarray(labels[...]))
     return measured_again(objects, on_file, opened.spacing), on_file
+
+
+def object_prediction(
+    objects: Objects, numbers: np.ndarray, spacing: Sequence[float] | None, opener: Callable[[], Opened]
+) -> ObjectPrediction:
+    """Return decoded objects as Python programs are given them.
+
+    Args:
+        objects: what was decoded.
+        numbers: numbers of the objects `(*S)` on the grid of the file.
+        spacing: of that grid; None where nobody says it.
+        opener: opens the input again.
+    """
+    ndim, columns = numbers.ndim, objects.table
+    step = spacing or (1.0,) * ndim
+    boxes = [columns[f"{end}_{axis}"] / step[axis] for end in ("start", "stop") for axis in range(ndim)]
+    points = [columns[f"centroid_{axis}"] / step[axis] for axis in range(ndim)]
+    return ObjectPrediction(
+        numbers, objects.candidates.classes, objects.candidates.scores, np.stack(boxes, axis=1),
+        np.stack(points, axis=1), table_of(objects, numbers, []), opener,
+    )  # fmt: skip
 
 
 def _clear(maps: Any, valid: Source) -> None:

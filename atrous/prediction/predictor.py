@@ -25,9 +25,9 @@ from atrous.geometry.plan import StreamPlan
 from atrous.nn.blocks import Normalize
 from atrous.prediction.arrays import array_source, channel_names, in_data_array, is_data_array, open_array
 from atrous.prediction.boxes import predict_boxes
-from atrous.prediction.found import ObjectPrediction
 from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
-from atrous.prediction.object_table import decode_input, table_of
+from atrous.prediction.object_table import decode_input, object_prediction
+from atrous.prediction.points import predict_points
 from atrous.prediction.result import Prediction
 from atrous.recipe.build import build_expected, build_preparation
 from atrous.recipe.run import Run, open_run
@@ -35,6 +35,7 @@ from atrous.stream.engines import ENGINES
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
 from atrous.tasks.detection import DetectionTask
+from atrous.tasks.points import PointTask
 from atrous.tasks.task import ObjectTask, Task
 
 FLIPPED = 2**24
@@ -145,7 +146,7 @@ class Predictor:
             probabilities: whether to return the probability of every class too.
 
         Returns:
-            A `Prediction`; an `ObjectPrediction` if the task finds objects, a `BoxPrediction` if it finds boxes.
+            A `Prediction`; an `ObjectPrediction`, `BoxPrediction` or `PointPrediction` if the task finds these.
 
         Raises:
             UserError: the input cannot be read, has another type, or does not fit the network.
@@ -156,6 +157,8 @@ class Predictor:
             warnings.warn(f"{name}: {difference}", stacklevel=2)
         if isinstance(self.task, ObjectTask):
             return self._predict_objects(self.task, opened, opener)
+        if isinstance(self.task, PointTask):
+            return predict_points(self.write, self.task, opener, opened, name)
         size = tuple(opened.source.shape[1:])
         labels = np.empty(size, np.uint8)
         # On another grid the positions without data are marked after resampling.
@@ -178,14 +181,7 @@ class Predictor:
         if isinstance(task, DetectionTask):
             return predict_boxes(maps, task, opened, opener, self.palette)
         objects, numbers = decode_input(maps, task, opened, numbers)
-        ndim, columns = numbers.ndim, objects.table
-        step = opened.spacing or (1.0,) * ndim
-        boxes = [columns[f"{end}_{axis}"] / step[axis] for end in ("start", "stop") for axis in range(ndim)]
-        points = [columns[f"centroid_{axis}"] / step[axis] for axis in range(ndim)]
-        return ObjectPrediction(
-            numbers, objects.candidates.classes, objects.candidates.scores, np.stack(boxes, axis=1),
-            np.stack(points, axis=1), table_of(objects, numbers, []), opener,
-        )  # fmt: skip
+        return object_prediction(objects, numbers, opened.spacing, opener)
 
     def write(
         self,
@@ -393,6 +389,6 @@ def load(
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     flips = tuple(axis for axis, on in enumerate(recipe.augment.flip) if on) if flip else ()
     task = opened.task()
-    if flips and isinstance(task, ObjectTask):
+    if flips and isinstance(task, ObjectTask | PointTask):
         raise UserError("--tta flip: objects are not averaged over mirror images: leave it out")
     return Predictor(opened, loaded, task, device, dtype or trained_dtype, flips, memory, engine)

@@ -14,6 +14,7 @@ from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
 from atrous.errors import UserError
 from atrous.machine import has_bfloat16, memory_limit
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
+from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_point_augment, plan_points
 from atrous.recipe.schema import Recipe, validate
 from atrous.recipe.volume import plan_patch
 
@@ -111,7 +112,9 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     ndim, reasons = len(size), {}
     given = plan_input(dataset, fingerprint, reasons)
     spacing = working_spacing(fingerprint, given)
-    crop, strides = (plan_crop(size), None) if ndim < 3 else plan_patch(size, spacing, POSITIONS[3])
+    crop, strides = (
+        (plan_crop(counted_size(dataset, size)), None) if ndim < 3 else plan_patch(size, spacing, POSITIONS[3])
+    )
     reasons["train.crop"] = (
         f"images are {' x '.join(f'{s:g}' for s in size)} (median); at most {POSITIONS[ndim]} positions"
     )
@@ -122,15 +125,19 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
         reasons["model.strides"] = (
             f"voxels are {apart} apart: an axis is halved while it is about as fine as the finest"
         )
-    task = plan_task(dataset, fingerprint, reasons, weighted=ndim == 2)
+    task = plan_task(dataset, fingerprint, reasons, weighted=ndim == 2 and dataset.target.kind != "points")
     task["tolerance"] = plan_tolerance(fingerprint, spacing, reasons)
     augment = _plan_augment(dataset, size, crop, spacing, reasons)
     if not fingerprint.upright:
         augment |= _plan_from_above(ndim, reasons)
     elif ndim == 2 and fingerprint.object_sizes and not fingerprint.color:
         augment |= _plan_cells(reasons)
+    if dataset.target.kind == "points":
+        augment |= plan_point_augment(dataset, fingerprint, ndim, reasons)
     images = fingerprint.images.get("train", 1)
     wanted = BATCH if ndim == 2 else _plan_small_crops(crop, images)
+    if ndim == 2 and dataset.task == "counting":
+        wanted = min(COUNTED_BATCH, max(2, images // 4))
     values = {
         "data": plan_data(dataset),
         "task": task,
@@ -193,7 +200,9 @@ def plan_task(
         section["options"] = plan_boxes(fingerprint.box_sides, reasons)
     if fingerprint.object_sizes:
         section["options"] = plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
-    if dataset.classes:
+    if dataset.target.kind == "points":
+        section["options"] = plan_points(dataset, fingerprint, reasons)
+    elif dataset.classes:
         reasons["task.dice"] = "Dice follows what mean IoU counts, cross-entropy keeps the gradients alive"
     return section
 
@@ -257,7 +266,7 @@ def _plan_model(
 ) -> dict[str, object]:
     channels = fingerprint.channels
     model: dict[str, object] = {"ndim": ndim, "in_channels": channels}
-    eight_bit = fingerprint.dtype == "uint8" and channels == 3
+    eight_bit = fingerprint.dtype == "uint8" and channels == 3 and is_photograph(fingerprint)
     if ndim == 2 and eight_bit and lite0_weights() is not None:
         reasons["model.encoder"] = "three 8-bit channels: ImageNet weights are worth more than any other choice here"
         return model | {
@@ -274,7 +283,11 @@ def _plan_model(
     )
     reasons["model.encoder"] = why
     mean, std = network_statistics(fingerprint, given)
+    if not is_photograph(fingerprint):  # what a channel without contrast holds is noise, which is not to be amplified
+        std = [max(std)] * len(std)
     widths: dict[str, object] = {"encoder_width": 32 if fingerprint.object_sizes else 24, "width": 64}
+    if fingerprint.points is not None:
+        widths = {"depth": 10, "encoder_width": 24, "width": 48}
     if ndim == 3:
         widths = {"name": "unet", "encoder_width": 32, "width": 16}
         reasons["model.name"] = "the skip connections of a U-Net find the surfaces of small structures"

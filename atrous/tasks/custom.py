@@ -8,6 +8,7 @@ import torch
 
 from atrous.errors import UserError
 from atrous.tasks.measures import Measures
+from atrous.tasks.points import PointTask
 from atrous.tasks.scores import Scores
 from atrous.tasks.task import EvaluationResult, Metrics, ObjectTask, Task
 
@@ -21,6 +22,12 @@ def object_task(task: Task) -> ObjectTask | None:
     """Return the task if its answer are objects, also where it has a loss of the user's own; None for other tasks."""
     inner = task.task if isinstance(task, CustomTask) else task
     return inner if isinstance(inner, ObjectTask) else None
+
+
+def point_task(task: Task) -> PointTask | None:
+    """Return the task if its answer are points, also where it has a loss of the user's own; None for other tasks."""
+    inner = task.task if isinstance(task, CustomTask) else task
+    return inner if isinstance(inner, PointTask) else None
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class CustomTask:
     own_metrics: Mapping[str, MetricFunction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.own_metrics and isinstance(self.task, ObjectTask):
+        if self.own_metrics and isinstance(self.task, ObjectTask | PointTask):
             raise UserError("metrics=: functions of probabilities do not measure objects: leave them out")
 
     @property

@@ -25,11 +25,13 @@ from atrous.objects.assemble import assemble
 from atrous.objects.boxes import DenseBoxes
 from atrous.prediction.boxes import decode_boxes
 from atrous.prediction.inputs import Opened
+from atrous.prediction.points import placed
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.run import Run
-from atrous.tasks.custom import CustomTask, MetricFunction, object_task
+from atrous.tasks.custom import CustomTask, MetricFunction, object_task, point_task
 from atrous.tasks.detection import DetectionTask
 from atrous.tasks.lesions import LesionCounter
+from atrous.tasks.points import PointAnswer, PointTask
 from atrous.tasks.scores import Scores
 from atrous.tasks.task import NotFinite, ObjectTask
 from atrous.verbs.opened import open_dataset_from
@@ -145,7 +147,8 @@ def measure(
             or the network's output for it is not finite.
     """
     start, target, objects = time.monotonic(), dataset.target, object_task(predictor.task)
-    metrics: Any = (objects or predictor.task).metrics()
+    points = point_task(predictor.task)
+    metrics: Any = (objects or points or predictor.task).metrics()
     lesions = LesionCounter(len(predictor.classes))
     for index, (sample, image, values) in enumerate(read_ahead(predictor, samples)):
         if (target.has_classes or target.kind == "instances") and image.shape[1:] != target.grid(values):
@@ -159,6 +162,11 @@ def measure(
             elif objects is not None:
                 metrics.count(sample.name, found_objects(predictor, objects, image, spacing, header.affine), values)
             if objects is not None:
+                progress(index + 1, len(samples))
+                continue
+            if points is not None:
+                answer = found_points(predictor, points, image, spacing, header.affine)
+                metrics.count(sample.name, answer, values.places, values.classes)
                 progress(index + 1, len(samples))
                 continue
             found = probabilities(predictor, image, spacing, header.affine)
@@ -242,6 +250,27 @@ def found_boxes(
     if gaps is not None and turn is not None:
         gaps = turn(gaps)
     return decode_boxes(maps, decoder, Opened(image, size, valid=None if gaps is None else ~gaps, turn=turn))
+
+
+def found_points(
+    predictor: Predictor,
+    task: PointTask,
+    image: np.ndarray,
+    spacing: tuple[float, ...] | None,
+    affine: Affine | None = None,
+) -> PointAnswer:
+    """Return the points in an image `(C, *S)` on the grid of the file, decoded as in prediction.
+
+    Raises:
+        NotFinite: the network's output is not finite.
+    """
+    worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
+    maps, gaps = worked_on.cpu().numpy(), missing(image)
+    if not np.isfinite(maps).all():
+        raise NotFinite("the image")
+    if gaps is not None and turn is None and maps.shape[1:] == size:
+        maps[:, gaps] = 0
+    return placed(task.answer(maps), maps.shape[1:], size, turn)
 
 
 def _worked_on(

@@ -150,8 +150,8 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         require_library(kind)
     if options.polygons is not None and (live or opened.recipe.data.kind != "grids" or opened.recipe.model.ndim != 2):
         raise UserError("--polygons is for maps: leave it out")
-    if live and opened.recipe.task.kind in ("instances", "detection"):
-        raise UserError("objects are found in whole recordings, not in a live signal: give files")
+    if live and opened.recipe.task.kind in ("instances", "detection", "counting", "keypoints"):
+        raise UserError("objects and points are found in whole recordings, not in a live signal: give files")
     kind, probabilities, flip = opened.recipe.data.kind, options.probabilities, options.tta != "none"
     if kind == "genomes" and (live or options.overlay or flip or probabilities not in (None, "bigwig")):
         raise UserError("for genomes only the features are written, and with --probabilities bigwig the signals")

@@ -17,13 +17,14 @@ from atrous.recipe.run import Run
 from atrous.recipe.schema import Recipe, read_reasons
 from atrous.report.page import Example, Measured, ReportContent, write_report
 from atrous.report.pictures import busiest, upright
-from atrous.tasks.custom import object_task
+from atrous.tasks.custom import object_task, point_task
 from atrous.tasks.measures import samples_text
 from atrous.tasks.task import EvaluationResult
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
 from atrous.verbs.evaluate import probabilities, read_ahead
 from atrous.verbs.object_examples import LEGEND, PALETTE, object_examples
+from atrous.verbs.point_examples import point_examples
 
 EXAMPLES = 3
 """Best images and worst images shown, each."""
@@ -117,6 +118,9 @@ def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: Ev
     objects = object_task(predictor.task)
     if objects is not None:
         return object_examples(predictor, objects, dataset, split, result)
+    points = point_task(predictor.task)
+    if points is not None:
+        return point_examples(predictor, points, dataset, split, result)
     return _examples(predictor, dataset, split, result, _shown_upright)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from atrous.data.check.points import PointFacts, point_facts
 from atrous.data.dataset import Dataset
 from atrous.data.formats.orient import axis_codes
 from atrous.data.moments import Moments, merge
@@ -75,6 +76,7 @@ class Fingerprint:
             each class: the least, the geometric mean and the greatest of them over the classes); empty without boxes.
         object_sizes: positions of an object in train (of volumes, on the grid of the median spacing): percentiles 5, 50
             and 95; empty where targets are no objects.
+        points: what is known of the points; None where targets are none.
     """
 
     channels: int
@@ -97,6 +99,7 @@ class Fingerprint:
     color: bool = False
     object_sizes: tuple[float, ...] = ()
     orientation: str = ""
+    points: PointFacts | None = None
     box_sides: tuple[tuple[float, ...], ...] = ()
 
     @property
@@ -124,6 +127,8 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
         for key, kind in (("spacing", Spacings), ("foreground", Foreground)):
             ranges = content.get(key)
             more[key] = None if ranges is None else kind(**{name: tuple(row) for name, row in ranges.items()})
+        points = content.get("points")
+        more["points"] = None if points is None else PointFacts(**{**points, "apart": tuple(points["apart"])})
         more["shortest"] = None if content.get("shortest") is None else tuple(content["shortest"])
         return Fingerprint(**{**content, **tuples, **more, "sizes": sizes})
     except (KeyError, TypeError) as error:
@@ -170,6 +175,7 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         channel_names=_channel_names(dataset, good[0][0].sample, channels),
         color=ndim == 2 and channels == 3 and dtype == "uint8" and _commonest([h.kind for _, h, _ in good]) in PICTURES,
         object_sizes=_object_sizes(dataset, scans),
+        points=point_facts(scans),
         box_sides=_box_sides(dataset, scans),
         orientation=_orientation([axis_codes(h.affine) for one, h, _ in good if one.split == "train" or no_train]),
         upright=not all(header.map is not None or (header.unit or "").endswith("µm") for _, header, _ in good),

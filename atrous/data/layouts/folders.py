@@ -18,6 +18,7 @@ LABEL_WORDS = frozenset({
     "masks", "mask", "labels", "label", "lbl", "annotations", "annotation", "annots", "annot", "ann", "anns",
     "anndir", "gt", "gts", "gtfine", "groundtruth", "truth", "targets", "target", "segmentations",
     "segmentation", "segmentationclass", "segmaps", "seg", "segs", "labelmaps", "manual", "1stmanual", "semantic", "y",
+    "dots", "dot", "dotmaps",
 })  # fmt: skip
 SPLITS = {
     "train": ("training", "train", "tr"),

@@ -15,6 +15,7 @@ from atrous.data.layouts.genomes import find_genomes
 from atrous.data.layouts.images import find_images
 from atrous.data.layouts.nnunet import find_cases
 from atrous.data.layouts.objects import find_objects
+from atrous.data.layouts.points import POINT_TASKS, points_layout
 from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.strays import strays
 from atrous.data.layouts.videos import find_videos
@@ -88,7 +89,11 @@ def for_task(layout: Layout, description: Description) -> Layout:
     """
     task = description.task or layout.task
     _check_boxes(layout, task, str(description.file or "--task"))
-    if task != "instances" or layout.annotated:
+    if layout.annotated:
+        return layout
+    if task in POINT_TASKS:
+        return points_layout(layout, description, task)
+    if task != "instances":
         return layout
     said = description.file or "--task"
     if layout.kind != "grids":

@@ -36,6 +36,8 @@ class TargetScan:
         objects: number of values if each is one blob and they count from 1, as numbers of objects do; else 0.
         lossy: a file of the target whose compression changes its values; None where there is none.
         foreground: flat indices of some positions of a volume whose label is not 0; None for other data.
+        points: places of points, then the class of each, `(n, ndim + 1)`; None for other targets.
+        remarks: what is worth a warning about how the file was read, one line each.
         sides: the lengths of the sides `(n, ndim)` of the boxes of each class (boxes).
         pieces: of objects in several pieces, how many these are, by number (instances).
     """
@@ -49,6 +51,8 @@ class TargetScan:
     objects: int = 0
     lossy: Path | None = None
     foreground: np.ndarray | None = None
+    points: np.ndarray | None = None
+    remarks: tuple[str, ...] = ()
     sides: dict[int, np.ndarray] = field(default_factory=dict)
     pieces: dict[int, int] = field(default_factory=dict)
 

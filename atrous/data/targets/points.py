@@ -1,6 +1,6 @@
 """Points: places of objects, `(n, ndim)` float64, with a class each; a position `i` spans `i` to `i + 1`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,7 +11,9 @@ from atrous.color import Palette
 from atrous.data.coding import Coding
 from atrous.data.formats import FileFault
 from atrous.data.images import SampleImage
-from atrous.data.targets.base import Scanned, Target, TargetScan
+from atrous.data.problems import Problem
+from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
+from atrous.data.targets.point_problems import point_notes, point_problems
 from atrous.data.view import View
 
 if TYPE_CHECKING:
@@ -41,43 +43,29 @@ class Places:
         return self.places.nbytes + self.classes.nbytes
 
 
-@dataclass(frozen=True, eq=False)
-class Points(Target):
-    """Places of objects.
+class PointTarget(Target):
+    """Places of objects, wherever they come from: `read` gives `Places`."""
 
-    Attributes:
-        path: the file that they come from, or what messages call them.
-        image: the image that they lie on.
-        coordinates: `(n, ndim)` float64.
-        classes: `(n,)` int64.
-        fractions: whether coordinates are fractions of the size of the image.
-    """
-
-    path: Path
     image: SampleImage
-    coordinates: np.ndarray
-    classes: np.ndarray
-    fractions: bool = False
-
+    """The image that they lie on."""
     kind: ClassVar[str] = "points"
     numbered: ClassVar[bool] = True
     has_classes: ClassVar[bool] = True
     has_background: ClassVar[bool] = False
 
-    def read(self) -> Places:
-        """Return the points that lie in the image, with its size.
-
-        Raises:
-            UserError: the image cannot be read, or has another number of axes than the points.
-        """
-        size = size_of(self.image, self.coordinates.shape[1], self.path)
-        places = self.coordinates * np.array(size) if self.fractions else self.coordinates
-        inside = ((places >= 0) & (places < np.array(size))).all(axis=1)
-        return Places(size, places[inside], self.classes[inside])
-
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: `counts` has the points of each class."""
-        return counted(self.read())
+        return scanned(self.read())
+
+    @classmethod
+    def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
+        """Yield what is wrong with the points of a data set."""
+        yield from point_problems(scans, facts)
+
+    @classmethod
+    def notes(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[str]:
+        """Yield how many points there are, how far apart, and how they were read."""
+        yield from point_notes(scans, facts)
 
     @classmethod
     def frequency(cls, scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
@@ -88,6 +76,11 @@ class Points(Target):
     def class_counts(cls, scanned: Scanned, coding: Coding) -> np.ndarray:
         """See `Target.class_counts`: the points of each class."""
         return np.array([scanned.counts.get(number, 0) for number in range(len(coding.classes))], np.int64)
+
+    @classmethod
+    def summary(cls, facts: Facts, colored: bool) -> str:
+        """See `Target.summary`."""
+        return "points"
 
     @staticmethod
     def grid(values: Places) -> tuple[int, ...]:
@@ -142,6 +135,47 @@ class Points(Target):
             top, left = max(0, row - DOT), max(0, column - DOT)
             picture[top : row + DOT + 1, left : column + DOT + 1] = palette[int(k)]
         return picture
+
+
+@dataclass(frozen=True, eq=False)
+class Points(PointTarget):
+    """Places of objects that are known already.
+
+    Attributes:
+        path: the file that they come from, or what messages call them.
+        image: the image that they lie on.
+        coordinates: `(n, ndim)` float64.
+        classes: `(n,)` int64; -1 marks what counts for nothing.
+        fractions: whether coordinates are fractions of the size of the image.
+    """
+
+    path: Path
+    image: SampleImage
+    coordinates: np.ndarray
+    classes: np.ndarray
+    fractions: bool = False
+
+    def read(self) -> Places:
+        """Return the points that lie in the image, with its size.
+
+        Raises:
+            UserError: the image cannot be read, or has another number of axes than the points.
+        """
+        size = size_of(self.image, self.coordinates.shape[1], self.path)
+        places = self.coordinates * np.array(size) if self.fractions else self.coordinates
+        kept = (self.classes >= 0) & ((places >= 0) & (places < np.array(size))).all(axis=1)
+        return Places(size, places[kept], self.classes[kept])
+
+
+def scanned(values: Places, remarks: Sequence[str] = ()) -> TargetScan:
+    """Return what the data doctor keeps of the points of one image."""
+    unique, counts = np.unique(values.classes, return_counts=True)
+    return TargetScan(
+        size=values.size,
+        counts=dict(zip(unique.tolist(), counts.tolist(), strict=True)),
+        points=np.column_stack([values.places, values.classes]),
+        remarks=tuple(remarks),
+    )
 
 
 def size_of(image: SampleImage, ndim: int, path: Path) -> tuple[int, ...]:
