@@ -17,6 +17,8 @@ LEAST = 2
 """Boxes from which on one may judge how all of them were written."""
 SHARE = 0.1
 """Part of the boxes that must be wrong before other ways to read all of them are tried."""
+MOST = 0.5
+"""Part of the boxes from which on it is an error that they are wrong, in whichever way they are read."""
 FEW = 0.02
 """Part of the boxes that may be wrong where they are read in the right way."""
 SLACK = 2.0
@@ -146,11 +148,18 @@ def _misread(known: Sequence[ObjectScan]) -> Problem | None:
         return None
     first = rows[int(np.argmax(wrong))][0]
     ways = _from_pixels(boxes, sizes) if fractions else _other_ways(boxes)
+    if points.all():  # they have no sides that could be written in another way
+        ways = ways[:1]
+    count = f"{int(wrong.sum())} of {len(rows)}"
     for way, what, fix in ways:
         if _wrong(way, sizes, points).sum() <= FEW * len(rows):
-            share = f"{int(wrong.sum())} of {len(rows)} do not fit their images as they are read"
-            return Problem(first.file, f"{what}: {share}", fix, kind="misread")
-    return None
+            return Problem(first.file, f"{what}: {count} do not fit their images as they are read", fix, kind="misread")
+    if wrong.sum() <= MOST * len(rows):
+        return None
+    what = f"{count} objects do not fit their images, and in no other way that is known"
+    return Problem(
+        first.file, what, "if they are of images of another size, annotate the images as they are", kind="misread"
+    )
 
 
 def _other_ways(boxes: np.ndarray) -> list[tuple[np.ndarray, str, str]]:

@@ -22,7 +22,7 @@ from atrous.data.object_files.labelme import find_labelme, read_labelme
 from atrous.data.object_files.tables import find_tables, read_tables
 from atrous.data.object_files.voc import find_voc, read_voc
 from atrous.data.object_files.yolo import find_yolo, read_yolo
-from atrous.data.problems import Problem, relative, some
+from atrous.data.problems import ALIKE, ONE_CLASS, Problem, relative, some, spelled_alike
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
 from atrous.data.targets.boxes import Boxes
@@ -196,14 +196,9 @@ def _classes(folder: ObjectFolder, images: Sequence[AnnotatedImage], description
             folder.error(
                 image.source, what, "add it to `classes` in dataset.toml, or correct the name", "unknown class"
             )
-    alike: dict[str, str] = {}
-    for name in classes:
-        key = "".join(letter for letter in name.casefold() if letter.isalnum())
-        other = alike.setdefault(key, name)
-        if key and other != name:
-            what = f"the classes {other!r} and {name!r} differ in case or spaces alone"
-            first = next((image.source for image in images for one in image.objects if one.name == name), folder.root)
-            folder.warn(first, what, "rename one if they are the same", "alike classes")
+    for other, name in spelled_alike(classes):
+        first = next((image.source for image in images for one in image.objects if one.name == name), folder.root)
+        folder.warn(first, f'the classes "{other}" and "{name}" {ALIKE}', ONE_CLASS, "spelling")
     if len(classes) > MOST_CLASSES:
         raise UserError(f"{folder.root}: {len(classes)} classes of objects: at most {MOST_CLASSES} are learned")
     return classes

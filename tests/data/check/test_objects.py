@@ -1,24 +1,34 @@
-"""Bad annotations of objects: each has its line, and good ones have none."""
+"""Bad annotations of objects have one line each (`benchmarks/bad_inputs` looks at which), and good ones have none."""
 
 import pytest
 
-from benchmarks.bad_objects import BAD, BadObjects, report_of, write_coco, write_csv, write_masks, write_voc, write_yolo
+from benchmarks.bad_inputs import annotations, points
+from benchmarks.bad_inputs.annotations import write_coco, write_csv, write_masks, write_voc, write_yolo
+from benchmarks.bad_inputs.mistake import findings, outcome_of
+
+MISTAKES = (*annotations.MISTAKES, *points.MISTAKES)
+NAMES = [f"{number}: {mistake.row}" for number, mistake in enumerate(MISTAKES)]
 
 
-@pytest.mark.parametrize("name", BAD)
-def test_what_is_bad_is_said_in_one_line(name):
-    _, lines = report_of(BAD[name])
-    assert any(BAD[name].says in line for line in lines), lines
-    assert all("\n" not in line and ": " in line for line in lines)
-    others = [line for line in lines if BAD[name].says not in line]
-    assert len(others) <= 2, lines
+@pytest.mark.parametrize("mistake", MISTAKES, ids=NAMES)
+def test_a_mistake_has_few_other_lines(mistake):
+    problems = [one.line for one in outcome_of(mistake).others if one.level != "note"]
+    assert len(problems) <= 2
+    assert all("\n" not in line and ": " in line for line in problems)
 
 
 @pytest.mark.parametrize("write", [write_voc, write_coco, write_yolo, write_csv])
-def test_good_boxes_have_no_problems(write):
-    assert report_of(BadObjects(write, lambda root: None, "")) == ("accepted", [])
+def test_good_boxes_have_no_problems(write, tmp_path):
+    write(tmp_path / "data")
+    assert {one.level for one in findings(tmp_path / "data", "detection")} == {"note"}
 
 
 @pytest.mark.parametrize("write", [write_coco, write_masks])
-def test_good_instances_have_no_problems(write):
-    assert report_of(BadObjects(write, lambda root: None, "", "instances")) == ("accepted", [])
+def test_good_instances_have_no_problems(write, tmp_path):
+    write(tmp_path / "data")
+    assert {one.level for one in findings(tmp_path / "data", "instances")} == {"note"}
+
+
+def test_good_dots_have_no_problems(tmp_path):
+    points.healthy(tmp_path / "data")
+    assert {one.level for one in findings(tmp_path / "data")} == {"note"}

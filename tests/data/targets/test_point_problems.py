@@ -1,11 +1,9 @@
 """Problems of points, each in one line."""
 
-import runpy
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from atrous.data.coding import Coding
 from atrous.data.images import ArrayImage
@@ -62,18 +60,3 @@ def test_nearest_neighbors_are_those_of_all_pairs():
     apart = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1)) + np.diag([np.inf] * 30)
     np.testing.assert_allclose(nearest(points), apart.min(1))
     assert nearest(points[:1]).tolist() == []
-
-
-BENCHMARK = runpy.run_path(str(Path(__file__).resolve().parents[3] / "benchmarks" / "bad_points.py"))
-ACCEPTED = {
-    "no dot in one image", "blobs that touch", "dots missing", "a class without a dot", "points outside of the image",
-    "points that are there twice",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", [*BENCHMARK["BAD"], *BENCHMARK["TABLES"]])
-def test_every_fault_is_reported_in_lines(name):
-    verdict, lines = BENCHMARK["report_of"](name)
-    assert verdict == ("accepted" if name in ACCEPTED else "refused")
-    assert lines
-    assert all("\n" not in line and ": " in line for line in lines)

@@ -1,18 +1,13 @@
-"""What `atrous check` reports for every fault of points: each is made in a temporary folder, and the report printed.
+"""Mistakes in points: images of dots, and tables of coordinates."""
 
-python benchmarks/bad_points.py
-"""
-
-import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from atrous.errors import UserError
-from atrous.verbs.check import check
+from benchmarks.bad_inputs.mistake import Mistake
+from benchmarks.bad_inputs.pictures import Spoil, spoiled
 
 SIZE = (48, 64)
 
@@ -64,33 +59,8 @@ def as_jpeg(folder: Path) -> None:
     path.unlink()
 
 
-def described(text: str) -> Callable[[Path], object]:
+def described(text: str) -> Spoil:
     return lambda folder: (folder / "dataset.toml").write_text(text)
-
-
-BAD: dict[str, Callable[[Path], object]] = {
-    "dots of another size than the image": dots(lambda d: d[:-1]),
-    "no dot in one image": dots(lambda d: 0 * d),
-    "no dots at all": dots(lambda d: 0 * d, None),
-    "masks instead of dots": dots(lambda d: 255 - d),
-    "blobs that touch": dots(grown),
-    "dots saved as JPEG": as_jpeg,
-    "dots missing": lambda folder: (folder / "dots" / "3.png").unlink(),
-    "a dot of no class": described('task = "counting"\nclasses = ["a", "b"]\nvalues = [1, 2]\n'),
-    "names for other values": described('task = "counting"\nclasses = ["a"]\nvalues = [1, 2]\n'),
-    "keys of masks": described('task = "counting"\nignore = [255]\n'),
-    "a class without a dot": described('task = "counting"\nclasses = ["spot", "rare"]\nvalues = [255, 7]\n'),
-}
-"""Faults of images of dots."""
-
-TABLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "x and y swapped": lambda p: p[:, ::-1],
-    "points outside of the image": lambda p: np.vstack([p, [[300.0, 20.0]]]),
-    "coordinates of another image size": lambda p: p * 4,
-    "a coordinate that is no number": lambda p: np.vstack([p, [[np.nan, 3.0]]]),
-    "points that are there twice": lambda p: np.vstack([p, p[:3]]),
-}
-"""Faults of tables: each changes the x and y of the points of every image."""
 
 
 def table_of(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
@@ -109,27 +79,44 @@ def table_of(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], Non
     return spoil
 
 
-def report_of(name: str) -> tuple[str, list[str]]:
-    """Make a fault in a healthy data set and check it: return "accepted" or "refused", and the lines of the report."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "data"
-        healthy(folder)
-        (BAD[name] if name in BAD else table_of(TABLES[name]))(folder)
-        try:
-            report = check(folder)
-        except UserError as error:
-            return "refused", [str(error).replace(scratch + "/", "")]
-    return ("accepted" if report.ok else "refused"), [fault.line() for fault in report.faults]
+def bad(row: str, change: Spoil, level: str, *says: str) -> Mistake:
+    """Return the mistake that `change` makes in good images of dots; see `Mistake` for the rest."""
+    return Mistake(row, spoiled(change, healthy), level, says)
 
 
-def main() -> None:
-    found = {name: report_of(name) for name in (*BAD, *TABLES)}
-    for name, (verdict, lines) in found.items():
-        print(f"{name}: {verdict}")
-        for line in lines:
-            print(f"    {line}")
-    print(json.dumps({name: verdict for name, (verdict, _) in found.items()}))
+DOTS, FEW = "Dots or points: ", "Dots: "
+TOML = 'task = "counting"\n'
 
-
-if __name__ == "__main__":
-    main()
+MISTAKES = (
+    bad(DOTS, dots(lambda d: d[:-1]), "error", "dots/3.png: it is 47 x 64, its image 48 x 64", "at the size of the"),
+    bad(DOTS, dots(lambda d: 0 * d, None), "error", "no image has a point", "mark the objects with a dot each"),
+    bad(DOTS, dots(lambda d: 255 - d), "error", "dots/3.png: 99% of it is not 0", 'task = "instances" for masks'),
+    bad(DOTS, as_jpeg, "error", "dots/3.jpg: its dots are smeared", "save dots as PNG"),
+    bad(
+        DOTS, described(TOML + 'classes = ["a", "b"]\nvalues = [1, 2]\n'), "error",
+        "a dot has the value 255, which is that of no class", "add it to `values`",
+    ),
+    bad(DOTS, table_of(lambda p: p[:, ::-1]), "error", "points.csv, 0.png: x and y are exchanged"),
+    bad(DOTS, table_of(lambda p: p * 4), "error", "points.csv, 0.png", "annotate the images as they are"),
+    bad(
+        "An object has no class name", table_of(lambda p: np.vstack([p, [[np.nan, 3.0]]])), "error",
+        "points.csv: line 22: '3.0, nan' are not numbers", "write y, x as numbers",
+    ),
+    bad(
+        "An object has no width or height", table_of(lambda p: np.vstack([p, [[300.0, 20.0]]])), "warning",
+        "has its center outside of the image", "correct or remove it",
+    ),
+    bad("An object reaches out", table_of(lambda p: np.vstack([p, p[:3]])), "warning", "are there twice", "the copy"),
+    bad(FEW, dots(lambda d: 0 * d), "warning", "dots/3.png: it has no point", "fine if the image shows none"),
+    bad(FEW, dots(grown), "warning", "1 of 20 dots is much larger than the others", "draw dots that touch apart"),
+    bad(
+        FEW, described(TOML + 'classes = ["spot", "rare"]\nvalues = [255, 7]\n'), "warning",
+        "dataset.toml: no point is of class 'rare'", "mark some, or take the class out",
+    ),
+    bad("An image has no mask and is left out", lambda folder: (folder / "dots/3.png").unlink(), "warning", "3.png"),
+    bad(
+        "A mistake in `dataset.toml`", described(TOML + 'classes = ["a"]\nvalues = [1, 2]\n'), "refused",
+        "2 `values` for 1 `classes`", "give one for each class",
+    ),
+    bad("the labels say classes", described(TOML + "ignore = [255]\n"), "refused", "`ignore` is for classes"),
+)  # fmt: skip
