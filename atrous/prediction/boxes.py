@@ -187,7 +187,7 @@ def box_table(
 
 
 def predict_boxes(
-    maps: Any, task: DetectionTask, opened: Opened, opener: Callable[[], Opened] | None, palette: Palette
+    maps: Any, task: DetectionTask, opened: Opened, opener: Callable[[], Opened], palette: Palette
 ) -> BoxPrediction:
     """Return the boxes of an input whose dense maps `(K, *S)` are known."""
     found = decode_boxes(maps, task.decoder, opened)

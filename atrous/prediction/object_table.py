@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from atrous.color import Palette
 from atrous.data.source import Source
 from atrous.files import replacing
 from atrous.objects.assemble import Objects, assemble, measured_again, strips
@@ -91,6 +92,14 @@ def decode_input(maps: Any, task: ObjectTask, opened: Opened, labels: Any) -> tu
     objects = assemble(maps, task.decoder, labels, rows=ROWS)
     on_file = opened.numbers_on_file(np.asarray(labels[...]))
     return measured_again(objects, on_file, opened.spacing), on_file
+
+
+def predict_objects(
+    maps: Any, task: ObjectTask, opened: Opened, opener: Callable[[], Opened], palette: Palette
+) -> ObjectPrediction:
+    """Return the objects of an input whose dense maps `(K, *S)` are known."""
+    objects, numbers = decode_input(maps, task, opened, np.empty(maps.shape[1:], np.uint32))
+    return object_prediction(objects, numbers, opened.spacing, opener)
 
 
 def object_prediction(

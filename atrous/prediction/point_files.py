@@ -2,33 +2,25 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from atrous.color import Palette
 from atrous.data.formats import ProbabilitySink, open_probabilities, stem, write_probabilities
-from atrous.data.formats.npy import create_memmap
-from atrous.data.formats.polygons_write import map_of
 from atrous.data.source import Source
-from atrous.errors import UserError
-from atrous.files import remove, replacing
 from atrous.objects.assemble import strips
+from atrous.prediction.dense import FoundFiles, FoundPicture
 from atrous.prediction.inputs import Input, Opened
-from atrous.prediction.object_overlay import LARGEST
-from atrous.prediction.object_table import write_table
-from atrous.prediction.output import Output
-from atrous.prediction.points import ROWS, count_table, decode_points, drawn, point_table, write_points
-from atrous.prediction.polygons import SUFFIXES
+from atrous.prediction.object_table import ROWS, write_table
+from atrous.prediction.output import Companions, Output
+from atrous.prediction.points import count_table, decode_points, drawn, point_table, write_points
+from atrous.prediction.polygons import SUFFIXES, MapFile
 from atrous.prediction.probabilities import SUFFIXES as MAP_SUFFIXES
 from atrous.tasks.points import PointAnswer, PointTask
 
 
-class PointFiles(Output):
+class PointFiles(FoundFiles):
     """A table of the points, and one of their counts where these are learned.
-
-    The dense maps of the whole input are gathered first, on disk if the input is streamed; then the points are decoded,
-    which gives the same points and the same counts whatever the strips were.
 
     Args:
         path: the table of the points; that of the counts lies beside it.
@@ -36,34 +28,15 @@ class PointFiles(Output):
         task: what the dense maps mean.
     """
 
-    values = "probabilities"
-
     def __init__(self, path: Path, item: Input, task: PointTask) -> None:
         counts = (path.with_name(f"{path.stem.removesuffix('_points')}_counts.csv"),) if task.dense else ()
-        self.paths = (path, *counts)
+        super().__init__((path, *counts), task)
         self._item, self._task = item, task
-        self._opened: Opened | None = None
-        self._maps: Any = None
-        self._streamed = False
         self._answer: PointAnswer | None = None
 
-    def begin(self, opened: Opened, streamed: bool) -> None:
-        """Make room for the dense maps."""
-        self.paths[0].parent.mkdir(parents=True, exist_ok=True)
-        shape = (self._task.out_channels, *(int(n) for n in opened.source.shape[1:]))
-        self._opened, self._streamed = opened, streamed
-        remove(self._scratch)
-        self._maps = create_memmap(self._scratch, shape, np.float32) if streamed else np.empty(shape, np.float32)
-
-    @property
-    def sink(self) -> Any:
-        """Takes the dense maps `(K, *S)`, in any order."""
-        return self._maps
-
     def end(self) -> None:
-        """Decode the points."""
-        assert self._opened is not None
-        self._answer = decode_points(self._maps, self._task, self._opened, str(self._item.path))
+        """Decode the points; the dense maps are kept until `finish`, since others write them too."""
+        self._answer = decode_points(self._maps, self._task, self.opened, str(self._item.path))
 
     def answer(self) -> PointAnswer:
         """Return the points on the grid of the input's file, once they were decoded."""
@@ -74,92 +47,21 @@ class PointFiles(Output):
         """Return the dense maps `(K, *S)`, once they are all there; 0 where the input has no data."""
         return self._maps
 
+    def drawn(self, image: Source, every: int) -> np.ndarray:
+        """Draw the points over an image `(C, *S)`, of which every so many rows and columns."""
+        return drawn(image, self.answer().places, self.answer().classes, every)
+
+    def write_map(self, path: Path, like: Path) -> None:
+        """Write the points with their number, class and score in the projection of a map."""
+        write_points(path, self.answer(), self._task.names, like)
+
     def finish(self) -> None:
         """Write the tables."""
-        assert self._opened is not None
         answer, names = self.answer(), self._task.names
         if self._task.dense:
             write_table(self.paths[1], count_table(answer, names))
-        write_table(self.paths[0], point_table(answer, names, self._opened.spacing))
-        self._maps = None
-        remove(self._scratch)
-
-    def discard(self) -> None:
-        """Remove the dense maps and what was decoded."""
-        self._maps = None
-        remove(self._scratch)
-
-    @property
-    def _scratch(self) -> Path:
-        return self.paths[0].with_name(f".{self.paths[0].name}.maps.npy")
-
-
-class PointOverlay(Output):
-    """A PNG of the points over the image; of a volume, over its slice with most points.
-
-    Args:
-        path: the file.
-        points: the files of the points, from which it is drawn.
-    """
-
-    def __init__(self, path: Path, points: PointFiles) -> None:
-        self.paths, self.drawn_from = (path,), points
-        self._points = points
-        self._opened: Opened | None = None
-
-    def begin(self, opened: Opened, streamed: bool) -> None:
-        """Check that the input is an image or a volume.
-
-        Raises:
-            UserError: it is a signal.
-        """
-        if len(opened.size) == 1:
-            raise UserError(f"{self.paths[0]}: points of signals are not drawn: leave --overlay out")
-        self._opened = opened
-
-    def finish(self) -> None:
-        """Draw the picture."""
-        assert self._opened is not None
-        answer, image = self._points.answer(), self._opened.image_on_file()
-        step = max(1, math.ceil(math.sqrt(math.prod(image.shape[-2:]) / LARGEST)))
-        picture = drawn(image, answer.places, answer.classes, step)
-        self.paths[0].parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self.paths[0]) as beside:
-            Image.fromarray(picture).save(beside, "PNG")
-
-    def discard(self) -> None:
-        """Nothing is written before `finish`."""
-
-
-class MapPoints(Output):
-    """The points of a map as points in its projection, with their number, class and score.
-
-    Args:
-        path: `.gpkg` or `.geojson`.
-        points: the files of the points.
-        like: the map.
-        names: of the classes.
-    """
-
-    def __init__(self, path: Path, points: PointFiles, like: Path, names: tuple[str, ...]) -> None:
-        self.paths, self.drawn_from = (path,), points
-        self._points, self._like, self._names = points, like, names
-
-    def begin(self, opened: Opened, streamed: bool) -> None:
-        """Look whether the input is a map.
-
-        Raises:
-            UserError: it is none.
-        """
-        map_of(self._like)
-
-    def finish(self) -> None:
-        """Write the points."""
-        self.paths[0].parent.mkdir(parents=True, exist_ok=True)
-        write_points(self.paths[0], self._points.answer(), self._names, self._like)
-
-    def discard(self) -> None:
-        """Nothing is written before `finish`."""
+        write_table(self.paths[0], point_table(answer, names, self.opened.spacing))
+        self.discard()
 
 
 class DensityFile(Output):
@@ -210,28 +112,30 @@ class DensityFile(Output):
             self._written = None
 
 
-def point_outputs(
-    item: Input, target: Path, task: PointTask, overlay: bool, polygons: str | None, maps: str | None
-) -> list[Output]:
+def point_outputs(item: Input, target: Path, task: PointTask, companions: Companions, palette: Palette) -> list[Output]:
     """Return the outputs of an input in which points are found, their table last.
 
     Args:
         item: the input.
         target: the label file, as the format of the input would name it.
         task: what the dense maps of the network mean.
-        overlay: whether a picture of the points is wanted.
-        polygons: "gpkg" or "geojson" for the points of a map in its projection; None for none.
-        maps: "zarr" or "tiff" for the densities (of key points: the heat); None for none.
+        companions: what else is wanted; `probabilities` are the densities, of key points the heat.
+        palette: a color per class.
+
+    Raises:
+        UserError: something is wanted that points do not have.
     """
+    companions.leave_out("dicom_seg", "is for labels, not for points")
+    companions.leave_out("objects", "is for objects and boxes, not for points")
     points = PointFiles(target.with_name(f"{stem(target)}_points.csv"), item, task)
     outputs: list[Output] = []
-    if overlay:
-        outputs.append(PointOverlay(target.with_name(f"{stem(target)}_overlay.png"), points))
-    if polygons is not None:
-        path = target.with_name(f"{stem(target)}_points{SUFFIXES[polygons]}")
-        outputs.append(MapPoints(path, points, item.path, task.names))
-    if maps is not None:
+    if companions.overlay:
+        outputs.append(FoundPicture(target.with_name(f"{stem(target)}_overlay.png"), points, points.drawn, "points"))
+    if companions.polygons is not None:
+        path = target.with_name(f"{stem(target)}_points{SUFFIXES[companions.polygons]}")
+        outputs.append(MapFile(path, points, item.path, points.write_map))
+    if companions.probabilities is not None:
         name = "density" if task.dense else "heat"
-        path = target.with_name(f"{stem(target)}_{name}{MAP_SUFFIXES[maps]}")
+        path = target.with_name(f"{stem(target)}_{name}{MAP_SUFFIXES[companions.probabilities]}")
         outputs.append(DensityFile(path, points, item.path, task))
     return [*outputs, points]

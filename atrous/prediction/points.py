@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from atrous.color import default_palette
+from atrous.color import Palette, default_palette
 from atrous.data.formats.orient import Turn
 from atrous.data.formats.points_write import write_map_points
 from atrous.data.source import Source
@@ -18,12 +18,10 @@ from atrous.errors import UserError
 from atrous.objects.assemble import strips
 from atrous.prediction.found import ROWS_SHOWN, SHOWN
 from atrous.prediction.inputs import Opened
-from atrous.prediction.object_table import AXES
+from atrous.prediction.object_table import AXES, ROWS
 from atrous.report.pictures import png_bytes, resized, to_rgb
 from atrous.tasks.points import PointAnswer, PointTask
 
-ROWS = 256
-"""Rows of the first axis that are decoded at a time."""
 DOT = 3
 """Pixels from the middle of a drawn dot to its border."""
 
@@ -93,7 +91,7 @@ def _text(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float | np.floating) else html.escape(str(value))
 
 
-def decode_points(maps: Any, task: PointTask, opened: Opened, name: str) -> PointAnswer:
+def decode_points(maps: Any, task: PointTask, opened: Opened, name: str = "the input") -> PointAnswer:
     """Decode the dense maps of an input into points on the grid of its file.
 
     Args:
@@ -190,23 +188,10 @@ def drawn(image: Source, points: np.ndarray, classes: np.ndarray, step: int = 1)
 
 
 def predict_points(
-    write: Callable[..., None], task: PointTask, opener: Callable[[], Opened], opened: Opened, name: str
+    maps: Any, task: PointTask, opened: Opened, opener: Callable[[], Opened], palette: Palette
 ) -> PointPrediction:
-    """Find the points of an input; its dense maps are in memory.
-
-    Args:
-        write: `Predictor.write`, which runs the network.
-        task: what the dense maps mean.
-        opener: opens the input again.
-        opened: the input.
-        name: of the input, for messages.
-
-    Raises:
-        UserError: the network's output is not finite.
-    """
-    maps = np.empty((task.out_channels, *opened.source.shape[1:]), np.float32)
-    write(opened.source, probabilities=maps)
-    answer = decode_points(maps, task, opened, name)
+    """Return the points of an input whose dense maps `(K, *S)` are known."""
+    answer = decode_points(maps, task, opened)
     return PointPrediction(
         answer.places, answer.classes, answer.scores, answer.counts, task.names,
         point_table(answer, task.names, opened.spacing), maps, opener,

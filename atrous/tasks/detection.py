@@ -79,7 +79,7 @@ class DetectionTask(ObjectTask):
 
     watched = ("map", "map50")
     higher_is_better = True
-    numbered = False
+    found = "boxes"
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "DetectionTask":

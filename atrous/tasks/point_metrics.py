@@ -205,11 +205,11 @@ class PointMetrics:
         if not bool(torch.isfinite(maps).all()):
             raise NotFinite(name)
         truth = target.cpu().numpy().astype(np.float64)
-        self.count(name, self._task.answer(maps.cpu().numpy()), truth[:, :-1], truth[:, -1].astype(np.int64))
+        self.count(name, self._task.answer(maps.cpu().numpy()), (truth[:, :-1], truth[:, -1].astype(np.int64)))
 
-    def count(self, name: str, answer: PointAnswer, truth: np.ndarray, classes: np.ndarray) -> None:
+    def count(self, name: str, answer: PointAnswer, truth: tuple[np.ndarray, np.ndarray]) -> None:
         """Count one image: the points that were found, and the true ones `(n, ndim)` with their classes."""
-        self._scores.add(name, truth, classes, answer)
+        self._scores.add(name, *truth, answer)
 
     def result(self, seconds: float, tta: str = "none") -> Measures:
         """See `Metrics.result`."""

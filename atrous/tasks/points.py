@@ -1,6 +1,6 @@
 """Tasks whose answer are points: what a network should say of them, and what is made of what it says."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from atrous.objects.points import PointPeaks, find_points, total
 from atrous.source import Source
+from atrous.tasks.task import FoundTask
 
 SILENT = 3.0
 """This is subtracted from the logits of heat, so that a network that has learned nothing yet proposes no points."""
@@ -35,10 +36,8 @@ class PointAnswer:
     counts: np.ndarray
 
 
-class PointTask(ABC):
-    """A `Task` whose answer are points, which are decoded from the dense maps of the whole input.
-
-    `probabilities` gives the dense maps that the decoder reads; `decode` says where points are.
+class PointTask(FoundTask):
+    """A task that finds points: peaks of the dense maps, and where they are counted the sum of a density.
 
     Attributes:
         names: of the classes.
@@ -46,14 +45,10 @@ class PointTask(ABC):
         dense: how many of the dense maps, from the first on, are the densities; 0 if none is learned.
     """
 
+    found = "points"
     names: tuple[str, ...]
     distance: float
     dense: int
-    out_channels: int
-    loss: Any
-    decode: Any
-    probabilities: Any
-    metrics: Any
 
     @property
     @abstractmethod

@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from atrous.data.check.fingerprint import Fingerprint
     from atrous.data.dataset import Dataset
     from atrous.prediction.inputs import Input
-    from atrous.prediction.jobs import Companions
-    from atrous.prediction.output import Output
+    from atrous.prediction.output import Companions, Output
     from atrous.prediction.predictor import Predictor
     from atrous.recipe.plan import PlannedRecipe, Request
     from atrous.recipe.schema import Recipe
@@ -106,13 +105,13 @@ def _grid_outputs(predictor: "Predictor", item: "Input", out: Path, companions: 
 
 
 def _video_outputs(predictor: "Predictor", item: "Input", out: Path, companions: "Companions") -> "list[Output]":
-    from atrous.prediction.jobs import video_outputs
+    from atrous.prediction.overlay_video import video_outputs
 
     return video_outputs(predictor, item, out, companions)
 
 
 def _genome_outputs(predictor: "Predictor", item: "Input", out: Path, companions: "Companions") -> "list[Output]":
-    from atrous.prediction.jobs import genome_outputs
+    from atrous.prediction.features import genome_outputs
 
     return genome_outputs(predictor, item, out, companions)
 

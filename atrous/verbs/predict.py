@@ -9,12 +9,14 @@ from typing import Any
 
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES
 from atrous.errors import UserError
-from atrous.prediction.jobs import Companions, PredictionJob, Written, find_jobs, run_jobs
+from atrous.prediction.jobs import PredictionJob, Written, find_jobs, run_jobs
 from atrous.prediction.live import live_labels
 from atrous.prediction.object_exports import merge_coco, parse_kinds, require_library
+from atrous.prediction.output import Companions
 from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import Predictor, load
 from atrous.recipe.run import Run, open_run
+from atrous.tasks.task import FoundTask, ObjectTask
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def predict(
     out = Path(out)
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
-    exported = parse_kinds(options.objects)
+    exported = parse_kinds(options.objects) if options.objects else ()
     companions = Companions(options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported)
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions, tell)
     begin(len(jobs))
@@ -140,9 +142,10 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         raise UserError(f"--probabilities {options.probabilities}: choose {' or '.join(values)}")
     if options.polygons not in (None, *SUFFIXES):
         raise UserError(f"--polygons {options.polygons}: choose {' or '.join(SUFFIXES)}")
-    exported = parse_kinds(options.objects)
+    exported = parse_kinds(options.objects) if options.objects else ()
     opened = run if isinstance(run, Run) else open_run(run)
-    if exported and (live or opened.recipe.task.kind not in ("instances", "detection")):
+    task = opened.task() if live or exported else None
+    if exported and (live or not isinstance(task, ObjectTask)):
         raise UserError("--objects is for found objects (task instances or detection): leave it out")
     if "coco" in exported and opened.recipe.model.ndim != 2:
         raise UserError("--objects coco is for images: leave it out")
@@ -150,7 +153,7 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         require_library(kind)
     if options.polygons is not None and (live or opened.recipe.data.kind != "grids" or opened.recipe.model.ndim != 2):
         raise UserError("--polygons is for maps: leave it out")
-    if live and opened.recipe.task.kind in ("instances", "detection", "counting", "keypoints"):
+    if live and isinstance(task, FoundTask):
         raise UserError("objects and points are found in whole recordings, not in a live signal: give files")
     kind, probabilities, flip = opened.recipe.data.kind, options.probabilities, options.tta != "none"
     if kind == "genomes" and (live or options.overlay or flip or probabilities not in (None, "bigwig")):

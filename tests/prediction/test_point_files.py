@@ -10,9 +10,11 @@ import pytest
 import tifffile
 
 from atrous.data.formats import read_image
-from atrous.prediction.jobs import Companions, find_jobs, run_jobs
+from atrous.prediction.jobs import find_jobs, run_jobs
+from atrous.prediction.output import Companions
 from atrous.prediction.predictor import load
-from atrous.verbs.evaluate import found_points, read_ahead
+from atrous.verbs.evaluate import read_ahead
+from atrous.verbs.found import found_points
 from atrous.verbs.opened import open_dataset_from
 from atrous.verbs.train import train
 

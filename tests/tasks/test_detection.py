@@ -179,7 +179,7 @@ def test_the_task_is_one_whose_answer_are_objects():
     options = {"scale": [4.0, 5.0], "stride": [1, 2], "threshold": 0.4, "video": False}
     task = DetectionTask.build({"classes": ["a"], "options": options})
     assert isinstance(task, ObjectTask)
-    assert not task.numbered
+    assert task.found == "boxes"
     assert (task.ndim, task.out_channels, task.decoder.reach, task.decoder.stride) == (2, 5, 100, (1, 2))
     assert task.lenient.threshold < task.decoder.threshold == 0.4
 

@@ -18,7 +18,8 @@ from atrous.recipe.points import plan_point_augment
 from atrous.tasks.counting import CountingTask
 from atrous.tasks.points import PointAnswer
 from atrous.verbs.check import check
-from atrous.verbs.evaluate import evaluate, found_points, read_ahead
+from atrous.verbs.evaluate import evaluate, read_ahead
+from atrous.verbs.found import found_points
 from atrous.verbs.opened import open_dataset_from
 from atrous.verbs.point_examples import judged_points
 from atrous.verbs.predict import PredictOptions, predict, predict_live

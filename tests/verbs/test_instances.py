@@ -18,7 +18,8 @@ from atrous.data.targets.instances import Instances
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.verbs.check import check
-from atrous.verbs.evaluate import evaluate, found_objects, read_ahead
+from atrous.verbs.evaluate import evaluate, read_ahead
+from atrous.verbs.found import found_objects
 from atrous.verbs.object_examples import judged
 from atrous.verbs.opened import open_dataset_from
 from atrous.verbs.predict import PredictOptions, predict
