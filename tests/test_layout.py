@@ -55,6 +55,7 @@ ELSEWHERE = {
     "atrous/data/images.py": "tests/data/test_dataset.py",
     "atrous/data/layouts/base.py": "tests/data/layouts/test_images.py",
     "atrous/data/layouts/folders.py": "tests/data/layouts/test_images.py",
+    "atrous/data/layouts/instances.py": "tests/test_bad_inputs.py",
     "atrous/data/layouts/matching.py": "tests/data/layouts/test_several.py",
     "atrous/data/layouts/memory.py": "tests/test_examples.py",
     "atrous/data/layouts/memory_boxes.py": "tests/verbs/test_detection.py",

@@ -12,14 +12,11 @@ from atrous.data.grid import boxes_on_file
 from atrous.data.source import Source
 from atrous.objects.assemble import strips
 from atrous.objects.boxes import DenseBoxes, find_boxes
-from atrous.prediction.found import table_html
+from atrous.prediction.found import SHOWN, table_html
 from atrous.prediction.inputs import Opened
 from atrous.prediction.object_table import AXES, ROWS
 from atrous.report.pictures import banded, boxed, png_bytes, resized, to_rgb
 from atrous.tasks.detection import DetectionTask
-
-SHOWN = 640
-"""Pixels of the longer side of the picture in a notebook."""
 
 
 @dataclass(frozen=True)

@@ -65,13 +65,14 @@ class ObjectPrediction:
         return table_html(f"data:image/png;base64,{picture}", self.table, "objects")
 
 
-def table_html(picture: str, table: Mapping[str, np.ndarray], what: str) -> str:
+def table_html(picture: str, table: Mapping[str, np.ndarray], what: str, before: str = "") -> str:
     """Return HTML of a picture and the first rows of a table.
 
     Args:
-        picture: its address.
+        picture: its address; empty for none.
         table: column name to values, of which there is at least one column.
         what: what the rows are.
+        before: what is said before their number.
     """
     head = "".join(f"<th>{html.escape(name)}</th>" for name in table)
     count = len(next(iter(table.values())))
@@ -79,10 +80,9 @@ def table_html(picture: str, table: Mapping[str, np.ndarray], what: str) -> str:
     rows = "".join(
         "<tr>" + "".join(f"<td>{_text(values[i])}</td>" for values in table.values()) + "</tr>" for i in range(shown)
     )
-    return (
-        f'<div><img alt="{what} of the input" src="{picture}">'
-        f"<table><caption>{count} {what}, the first {shown}</caption><tr>{head}</tr>{rows}</table></div>"
-    )
+    shown_picture = f'<img alt="{what} of the input" src="{picture}">' if picture else ""
+    caption = f"{before}{count} {what}, the first {shown}"
+    return f"<div>{shown_picture}<table><caption>{caption}</caption><tr>{head}</tr>{rows}</table></div>"
 
 
 def _text(value: Any) -> str:

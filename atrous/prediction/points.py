@@ -1,7 +1,6 @@
 """The points that a network finds in one input: decoded on its grid, and placed on the grid of the file."""
 
 import base64
-import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +12,11 @@ from PIL import Image, ImageDraw
 from atrous.color import Palette, default_palette
 from atrous.data.formats.orient import Turn
 from atrous.data.formats.points_write import write_map_points
+from atrous.data.grid import points_on_file
 from atrous.data.source import Source
 from atrous.errors import UserError
 from atrous.objects.assemble import strips
-from atrous.prediction.found import ROWS_SHOWN, SHOWN
+from atrous.prediction.found import SHOWN, table_html
 from atrous.prediction.inputs import Opened
 from atrous.prediction.object_table import AXES, ROWS
 from atrous.report.pictures import png_bytes, resized, to_rgb
@@ -73,22 +73,10 @@ class PointPrediction:
         return png_bytes(self.picture())
 
     def _repr_html_(self) -> str:
-        shown = min(ROWS_SHOWN, len(self))
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.table)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{_text(values[i])}</td>" for values in self.table.values()) + "</tr>"
-            for i in range(shown)
-        )
         picture = ""
         if self.points.shape[1] > 1 and self.image is not None:
-            encoded = base64.b64encode(self._repr_png_()).decode("ascii")
-            picture = f'<img alt="points of the input" src="data:image/png;base64,{encoded}">'
-        said = f"count {self.count:.1f}; {len(self)} points, the first {shown}"
-        return f"<div>{picture}<table><caption>{said}</caption><tr>{head}</tr>{rows}</table></div>"
-
-
-def _text(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float | np.floating) else html.escape(str(value))
+            picture = f"data:image/png;base64,{base64.b64encode(self._repr_png_()).decode('ascii')}"
+        return table_html(picture, self.table, "points", f"count {self.count:.1f}; ")
 
 
 def decode_points(maps: Any, task: PointTask, opened: Opened, name: str = "the input") -> PointAnswer:
@@ -124,12 +112,7 @@ def placed(answer: PointAnswer, grid: Sequence[int], size: Sequence[int], turn: 
         size: size of the file, turned.
         turn: how the file was turned into the orientation of the training data; None if it was not.
     """
-    places = answer.places * (np.asarray(size, np.float64) / np.asarray(grid, np.float64))
-    if turn is not None:
-        for axis in turn.mirrored:
-            places[:, axis] = size[axis] - places[:, axis]
-        # Axis i of the turned array is axis order[i] of the file.
-        places = places[:, np.argsort(turn.order)]
+    places = points_on_file(answer.places, grid, size, turn)
     return PointAnswer(places, answer.classes, answer.scores, answer.counts)
 
 

@@ -11,8 +11,6 @@ from atrous.data.layouts.folders import Folder
 from atrous.data.targets.dots import as_points
 from atrous.errors import UserError
 
-POINT_TASKS = ("counting", "keypoints")
-"""Tasks whose targets are points."""
 _DOTS = re.compile(r"(?:^|[-_. ]|\d)(?:dots?|dotmaps)$", re.IGNORECASE)
 """The end of the names of folders and files that hold dots."""
 
@@ -34,8 +32,6 @@ def points_layout(layout: Layout, description: Description, task: str) -> Layout
         UserError: the labels cannot be read so, or dataset.toml says what is for classes of positions.
     """
     said = description.file or "--task"
-    if layout.kind != "grids":
-        raise UserError(f'{said}: task = "{task}" is for images, volumes and signals, not for {layout.kind}')
     unused = next((key for key in ("ignore", "objects") if getattr(description, key) is not None), None)
     if unused is not None:
         raise UserError(f'{said}: `{unused}` is for classes of positions, not for task = "{task}": take it out')

@@ -13,17 +13,15 @@ from atrous.data.layouts.dicom import find_series
 from atrous.data.layouts.folders import read_folders
 from atrous.data.layouts.genomes import find_genomes
 from atrous.data.layouts.images import find_images
+from atrous.data.layouts.instances import instances_layout
 from atrous.data.layouts.nnunet import find_cases
 from atrous.data.layouts.objects import find_objects
-from atrous.data.layouts.points import POINT_TASKS, points_layout
+from atrous.data.layouts.points import points_layout
 from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.strays import strays
 from atrous.data.layouts.videos import find_videos
 from atrous.data.preprocess import positions
 from atrous.data.sample import Sample
-from atrous.data.targets.instances import as_instances
-from atrous.data.targets.labels import Labels
-from atrous.data.targets.polygons import PolygonMask
 from atrous.errors import UserError
 
 FindLayout = Callable[[Path, Description], Layout | None]
@@ -81,42 +79,27 @@ def find_layout(root: Path, description: Description) -> Layout:
     raise UserError(f"{root}: no layout fits what the folder holds: see docs/data.md for the layouts that are read")
 
 
+FOR_TASK: dict[str, Callable[[Layout, Description, str], Layout]] = {
+    "instances": instances_layout,
+    "counting": points_layout,
+    "keypoints": points_layout,
+}
+"""By task, the function that returns a layout of labels in images as one whose targets the task learns."""
+
+
 def for_task(layout: Layout, description: Description) -> Layout:
     """Return a layout whose targets are of the kind that the task of dataset.toml learns.
 
     Raises:
         UserError: the labels cannot be read so.
     """
-    task = description.task or layout.task
-    _check_boxes(layout, task, str(description.file or "--task"))
-    if layout.annotated:
+    task, said = description.task or layout.task, description.file or "--task"
+    _check_boxes(layout, task, str(said))
+    if layout.annotated or task not in FOR_TASK:
         return layout
-    if task in POINT_TASKS:
-        return points_layout(layout, description, task)
-    if task != "instances":
-        return layout
-    said = description.file or "--task"
     if layout.kind != "grids":
-        raise UserError(f'{said}: task = "instances" is for images, volumes and signals, not for {layout.kind}')
-    if (layout.classes is not None and not _are_polygons(layout)) or description.objects:
-        raise UserError(
-            f'{said}: task = "instances" needs the numbers of objects, but the values here are classes: name the files '
-            "with the numbers (masks, mask_suffix), and leave `objects` out"
-        )
-    unused = next((key for key in ("ignore", "values", "palette") if getattr(description, key)), None)
-    if unused is not None:
-        raise UserError(f'{said}: `{unused}` is for classes, not for task = "instances": take it out')
-    splits = {
-        split: tuple(s if s.target is None else replace(s, target=as_instances(s.target)) for s in samples)
-        for split, samples in layout.splits.items()
-    }
-    return replace(layout, splits=splits, classes=None, ignore=None)
-
-
-def _are_polygons(layout: Layout) -> bool:
-    """Whether all labels are polygons of maps or slides, each of which may be an object."""
-    targets = [sample.target for samples in layout.splits.values() for sample in samples if sample.target is not None]
-    return all(isinstance(target, Labels) and isinstance(target.reader, PolygonMask) for target in targets)
+        raise UserError(f'{said}: task = "{task}" is for images, volumes and signals, not for {layout.kind}')
+    return FOR_TASK[task](layout, description, task)
 
 
 def _check_boxes(layout: Layout, task: str, said: str) -> None:
