@@ -25,8 +25,7 @@ def plan_detection(dataset: Dataset, fingerprint: Fingerprint, request: Request)
     """
     planned = plan_grids(dataset, fingerprint, request)
     values, reasons, ndim = planned.recipe.model_dump(), dict(planned.reasons), fingerprint.ndim
-    for key in ("task.dice", "task.tolerance"):
-        reasons.pop(key, None)
+    reasons.pop("task.tolerance", None)
     values["task"]["tolerance"] = None
     small = min(fingerprint.box_sides[0])
     shrink = min(GREATEST_SHRINK, power_of_two(small / ENOUGH)) if ndim == 2 else 1

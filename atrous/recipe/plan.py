@@ -1,7 +1,7 @@
 """A recipe planned from the fingerprint of a data set and the machine: every choice with its reason."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,16 +192,9 @@ def plan_task(
         rare = min(share for share in fingerprint.class_frequency if share > 0)
         of_what = "boxes" if boxes else "labelled positions"
         reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the {of_what}"
-    if dataset.target.kind == "instances" and not fingerprint.object_sizes:
-        raise UserError(f"{dataset.root}: no training image has an object: number objects from 1 in the masks")
-    if boxes and not fingerprint.box_sides:
-        raise UserError(f"{dataset.root}: no training image has a box: add boxes")
-    if boxes:
-        section["options"] = plan_boxes(fingerprint.box_sides, reasons)
-    if fingerprint.object_sizes:
-        section["options"] = plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
-    if dataset.target.kind == "points":
-        section["options"] = plan_points(dataset, fingerprint, reasons)
+    plan_options = OPTIONS.get(dataset.target.kind)
+    if plan_options is not None:
+        section["options"] = plan_options(dataset, fingerprint, reasons)
     elif dataset.classes:
         reasons["task.dice"] = "Dice follows what mean IoU counts, cross-entropy keeps the gradients alive"
     return section
@@ -239,6 +232,26 @@ def plan_boxes(sides: Sequence[Sequence[float]], reasons: dict[str, str]) -> dic
         f"halves of that, and about {POINTS} positions propose boxes along a side of a small one"
     )
     return {"scale": scale, "stride": stride}
+
+
+def _object_options(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, Any]:
+    if not fingerprint.object_sizes:
+        raise UserError(f"{dataset.root}: no training image has an object: number objects from 1 in the masks")
+    return plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
+
+
+def _box_options(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, Any]:
+    if not fingerprint.box_sides:
+        raise UserError(f"{dataset.root}: no training image has a box: add boxes")
+    return plan_boxes(fingerprint.box_sides, reasons)
+
+
+OPTIONS: dict[str, Callable[[Dataset, Fingerprint, dict[str, str]], dict[str, Any]]] = {
+    "instances": _object_options,
+    "boxes": _box_options,
+    "points": plan_points,
+}
+"""By kind of target, the function that plans the keys `task.options`, and raises `UserError` where there is nothing."""
 
 
 def power_of_two(most: float) -> int:
