@@ -111,7 +111,6 @@ ELSEWHERE = {
     "atrous/tasks/table.py": "tests/test_extension.py",
     "atrous/tasks/task.py": "tests/tasks/test_semantic.py",
     "atrous/training/validation.py": "tests/training/test_loop.py",
-    "atrous/source.py": "tests/data/test_source.py",
     "atrous/verbs/check.py": "tests/data/check/test_check.py",
     "atrous/verbs/feeds.py": "tests/test_every_grid.py",
     "atrous/verbs/kinds.py": "tests/test_extension.py",
