@@ -31,9 +31,9 @@ def test_an_object_of_one_pixel_is_counted_though_the_coarse_look_misses_it():
 
 
 def test_numbers_may_have_gaps_up_to_a_limit():
-    mask = np.kron(np.arange(1, 10).reshape(3, 3), np.pad(np.ones((4, 4), int), 2))
-    for last, count in ((14, 9), (15, 0)):  # 1.5 times 9 and 1 more is 14.5
-        numbered = np.where(mask == 9, last, mask)
+    mask = np.kron(np.arange(1, 13).reshape(3, 4), np.pad(np.ones((4, 4), int), 2))
+    for last, count in ((19, 12), (20, 0)):  # 1.5 times 12 and 1 more is 19
+        numbered = np.where(mask == 12, last, mask)
         assert numbered_objects(numbered, np.unique(numbered).tolist()) == count
 
 
