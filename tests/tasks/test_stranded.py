@@ -51,6 +51,16 @@ def test_cross_entropy_is_that_of_torch_over_the_bases_that_count():
     assert Stranded(CLASSES).loss(output, void).item() == 0
 
 
+def test_dice_is_added_with_its_weight():
+    target = torch.tensor([[0, 1, 2, 3]])
+    output = torch.tensor([[[9.0, -9, 9, -9], [9, -9, 9, -9]]])  # class a+ is wrong everywhere, class a- at two bases
+    losses = [Stranded(("a+", "a-"), dice=weight).loss(output, target).item() for weight in (0, 0.5, 1, 2)]
+    dice = losses[2] - losses[0]
+    assert dice == pytest.approx((1 + 0.5) / 2, abs=0.2)
+    assert losses[1] - losses[0] == pytest.approx(dice / 2, rel=1e-5)
+    assert losses[3] - losses[0] == pytest.approx(2 * dice, rel=1e-5)
+
+
 def test_frames_are_learned_from_the_high_byte():
     task = Stranded(("CDS+", "CDS-"), dice=0, frames=True)
     plus = torch.tensor([0, 1, 2, 3])

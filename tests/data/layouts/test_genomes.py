@@ -137,6 +137,13 @@ def test_a_bigwig_that_lacks_a_sequence_is_said(tmp_path, name):
     assert f"{name} lacks 1 of 2 sequences (chr2): they are read as 0" in check(tmp_path).notes
 
 
+def test_of_a_feature_of_several_parts_the_one_beyond_the_end_is_named(tmp_path):
+    write_fasta(tmp_path / "s.fa", {"x": "ACGT" * 50, "y": "ACGT" * 50})
+    rows = [("x", "CDS", start, end, "+", "ID=c") for start, end in ((10, 18), (190, 204))]
+    write_gff(tmp_path / "s.gff", [*rows, ("y", "CDS", 1, 9, "+", "ID=d")])
+    assert any("the first at 190..204" in fault.line() for fault in check(tmp_path).errors)
+
+
 def test_features_beyond_a_linear_sequence_are_errors_and_on_circles_go_on(tmp_path):
     for circular in (False, True):
         write_fasta(tmp_path / "s.fa", {"x": "ACGT" * 50, "y": "ACGT" * 50})

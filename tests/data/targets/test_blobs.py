@@ -24,6 +24,19 @@ def test_discs_with_a_number_each_are_objects(count):
     assert numbered_objects(mask, values.tolist()) == np.count_nonzero(values)
 
 
+def test_an_object_of_one_pixel_is_counted_though_the_coarse_look_misses_it():
+    mask = discs(np.random.default_rng(0), 20, side=400)
+    mask[397, 397] = 21
+    assert numbered_objects(mask, np.unique(mask).tolist()) == len(np.unique(mask)) - 1
+
+
+def test_numbers_may_have_gaps_up_to_a_limit():
+    mask = np.kron(np.arange(1, 13).reshape(3, 4), np.pad(np.ones((4, 4), int), 2))
+    for last, count in ((19, 12), (20, 0)):  # 1.5 times 12 and 1 more is 19
+        numbered = np.where(mask == 12, last, mask)
+        assert numbered_objects(numbered, np.unique(numbered).tolist()) == count
+
+
 def test_classes_are_no_objects():
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 8, (60, 60))

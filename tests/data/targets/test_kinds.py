@@ -173,6 +173,15 @@ def test_pictures_show_the_classes():
     heights = Values.draw(IMAGE.values, np.array([[[0.0, 2.0], [1.0, np.nan]]]), PALETTE)
     assert heights[..., 0].tolist() == [[0, 255], [128, 150]]
     assert not Instances.draw(IMAGE.values, np.zeros(SIZE, np.uint32), PALETTE).any()
+    nothing = NoTarget.draw(IMAGE.values, np.zeros((0, *SIZE)), PALETTE)
+    assert nothing.shape == (*SIZE, 3)
+    assert not nothing.any()
+
+
+def test_a_dot_at_the_border_is_cut_there():
+    dots = Points.draw(IMAGE.values, Places(SIZE, np.array([[0.0, 0.0]]), np.array([1])), PALETTE)
+    assert dots[0, 0].tolist() == [255, 0, 0]
+    assert dots[-1, -1].tolist() == [0, 0, 0]
 
 
 def test_labels_in_memory_need_their_classes():
