@@ -77,7 +77,7 @@ def box_outputs(
         UserError: something is wanted that boxes do not have, such as polygons, or ROIs of a volume.
     """
     companions.leave_out("probabilities", "boxes have scores, which stand in their table")
-    companions.leave_out("dicom_seg", "is for labels, not for boxes")
+    companions.leave_out("dicom_seg", "it is for labels, not for boxes")
     companions.leave_out("polygons", "boxes stand in their table, in positions or units of the spacing")
     if "imagej" in companions.objects and task.ndim != 2:
         raise UserError("--objects imagej: boxes of volumes and signals are no ROIs: leave it out")

@@ -14,7 +14,7 @@ from atrous.objects.assemble import strips
 from atrous.objects.boxes import DenseBoxes, find_boxes
 from atrous.prediction.found import SHOWN, table_html
 from atrous.prediction.inputs import Opened
-from atrous.prediction.object_table import AXES, ROWS
+from atrous.prediction.object_table import AXES, ROWS, named_rows
 from atrous.report.pictures import banded, boxed, png_bytes, resized, to_rgb
 from atrous.tasks.detection import DetectionTask
 
@@ -179,8 +179,7 @@ def box_table(
         for place, end in enumerate(("start", "stop"))
         for axis in range(ndim)
     }
-    named = np.array([names[int(k)] for k in classes], dtype=object)
-    return {"number": np.arange(1, len(boxes) + 1), "class": classes, "name": named, "score": scores, **columns}
+    return named_rows(classes, scores, names) | columns
 
 
 def predict_boxes(

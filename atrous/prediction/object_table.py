@@ -62,6 +62,16 @@ def _means(labels: Any, image: Source, count: int) -> np.ndarray:
     return sums / np.maximum(counts, 1)
 
 
+def named_rows(classes: np.ndarray, scores: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the first columns of tables of boxes and points: number, class, its name, and score.
+
+    >>> named_rows(np.array([1]), np.array([0.5]), ("a", "b"))["name"].tolist()
+    ['b']
+    """
+    named = np.array([names[int(k)] for k in classes], dtype=object)
+    return {"number": np.arange(1, len(classes) + 1), "class": classes, "name": named, "score": scores}
+
+
 def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
     """Write a table as CSV: a line of names, then a row for each object."""
     text = io.StringIO()

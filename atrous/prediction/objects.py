@@ -131,7 +131,7 @@ def object_outputs(
         UserError: something is wanted that objects do not have.
     """
     companions.leave_out("probabilities", "objects have scores, which stand in their table")
-    companions.leave_out("dicom_seg", "is for labels, not for objects")
+    companions.leave_out("dicom_seg", "it is for labels, not for objects")
     if target.suffix.lower() in EIGHT_BIT:  # they cannot hold the numbers of many objects
         target = target.with_name(f"{stem(target)}.tif")
     if target.suffix.lower() in ANNOTATIONS:  # they hold intervals of classes

@@ -125,8 +125,8 @@ def point_outputs(item: Input, target: Path, task: PointTask, companions: Compan
     Raises:
         UserError: something is wanted that points do not have.
     """
-    companions.leave_out("dicom_seg", "is for labels, not for points")
-    companions.leave_out("objects", "is for objects and boxes, not for points")
+    companions.leave_out("dicom_seg", "it is for labels, not for points")
+    companions.leave_out("objects", "it is for objects and boxes, not for points")
     points = PointFiles(target.with_name(f"{stem(target)}_points.csv"), item, task)
     outputs: list[Output] = []
     if companions.overlay:

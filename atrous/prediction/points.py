@@ -18,7 +18,7 @@ from atrous.errors import UserError
 from atrous.objects.assemble import strips
 from atrous.prediction.found import SHOWN, table_html
 from atrous.prediction.inputs import Opened
-from atrous.prediction.object_table import AXES, ROWS
+from atrous.prediction.object_table import AXES, ROWS, named_rows
 from atrous.report.pictures import png_bytes, resized, to_rgb
 from atrous.tasks.points import PointAnswer, PointTask
 
@@ -122,11 +122,7 @@ def point_table(answer: PointAnswer, names: Sequence[str], spacing: Sequence[flo
     Coordinates are in positions of the file; where it says their distance, also in its units (`physical_x`).
     """
     axes = AXES[answer.places.shape[1]]
-    columns = {
-        "number": np.arange(1, len(answer.scores) + 1),
-        "class": np.array(names, object)[answer.classes],
-        "score": answer.scores,
-    }
+    columns = named_rows(answer.classes, answer.scores, names)
     columns |= {name: answer.places[:, axis] for axis, name in enumerate(axes)}
     if spacing is not None:
         columns |= {f"physical_{name}": answer.places[:, axis] * spacing[axis] for axis, name in enumerate(axes)}
@@ -136,7 +132,8 @@ def point_table(answer: PointAnswer, names: Sequence[str], spacing: Sequence[flo
 def count_table(answer: PointAnswer, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the columns of the table of counts: a row for each class, with the count and the number of points."""
     points = np.bincount(answer.classes, minlength=len(names))
-    return {"class": np.array(names, object), "count": answer.counts, "points": points}
+    named = {"class": np.arange(len(names)), "name": np.array(names, object)}
+    return {**named, "count": answer.counts, "points": points}
 
 
 def drawn(image: Source, points: np.ndarray, classes: np.ndarray, step: int = 1) -> np.ndarray:
@@ -183,9 +180,7 @@ def predict_points(
 
 def write_points(path: Path, answer: PointAnswer, names: Sequence[str], like: Path) -> None:
     """Write points on a map as a file of points in its projection (`formats.points_write`)."""
-    attributes = {
-        "number": np.arange(1, len(answer.scores) + 1, dtype=np.int32),
-        "class": np.array(names, object)[answer.classes],
-        "score": answer.scores.astype(np.float64),
-    }
+    columns = named_rows(answer.classes, answer.scores, names)
+    kinds = {"number": np.int32, "class": np.int32, "name": object, "score": np.float64}
+    attributes = {name: values.astype(kinds[name]) for name, values in columns.items()}
     write_map_points(path, answer.places, like, attributes)

@@ -39,8 +39,8 @@ def test_points_of_a_coarser_grid_are_scaled():
 def test_tables_have_pixels_and_units():
     found = answer([[1.0, 4.0], [2.0, 6.0]], [1, 0])
     table = point_table(found, ("a", "b"), (0.5, 2.0))
-    assert list(table) == ["number", "class", "score", "y", "x", "physical_y", "physical_x"]
-    assert table["class"].tolist() == ["b", "a"]
+    assert list(table) == ["number", "class", "name", "score", "y", "x", "physical_y", "physical_x"]
+    assert (table["class"].tolist(), table["name"].tolist()) == ([1, 0], ["b", "a"])
     assert (table["x"].tolist(), table["physical_x"].tolist()) == ([4, 6], [8, 12])
     counts = count_table(found, ("a", "b"))
     assert (counts["count"].tolist(), counts["points"].tolist()) == ([3.25, 0.5], [1, 1])

@@ -130,7 +130,7 @@ def test_predict_writes_points_counts_a_picture_and_the_density(data, trained, t
     found = load(trained[0]).predict(image)
     assert [int(row["number"]) for row in rows] == list(range(1, len(found) + 1))
     np.testing.assert_allclose([(float(row["y"]), float(row["x"])) for row in rows], found.points)
-    assert {row["class"] for row in rows} == {"object"}
+    assert {(row["class"], row["name"]) for row in rows} == {("0", "object")}
     assert float(counts[0]["count"]) == pytest.approx(found.count)
     assert int(counts[0]["points"]) == len(found)
     density = read_image(tmp_path / "001cell_density.tif")

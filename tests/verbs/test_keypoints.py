@@ -76,7 +76,7 @@ def test_points_have_their_names(trained, tmp_path):
     with (tmp_path / "0_points.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     found = load(run).predict(image)
-    assert [row["class"] for row in rows] == [NAMES[k] for k in found.classes]
+    assert [row["name"] for row in rows] == [NAMES[k] for k in found.classes]
     assert found.names == NAMES
     assert found.counts.sum() == len(found)
     assert found.probabilities.shape == (2, 48, 56)
