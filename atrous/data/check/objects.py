@@ -104,7 +104,7 @@ def object_problems(root: Path, layout: Layout, scans: Sequence[Scan], task: str
             yield from _point_problems(one)
         yield from _content_problems(one, root, task, relative(one.annotated.source, root) in refused)
         yield from _overlaps(one)
-    yield from _classes(root, layout, known, task)
+    yield from _classes(root, layout, known)
 
 
 def _known(root: Path, layout: Layout, scans: Sequence[Scan]) -> Iterator[ObjectScan]:
@@ -287,9 +287,10 @@ def _overlaps(one: ObjectScan) -> Iterator[Problem]:
     yield from one.problem(covered, _COVERED, "fine if smaller objects lie in front; else draw what is visible")
 
 
-def _classes(root: Path, layout: Layout, known: Sequence[ObjectScan], task: str) -> Iterator[Problem]:
-    """Classes that no training image shows; those of pixels are looked at with other masks."""
-    if task == "semantic" or not known:
+def _classes(root: Path, layout: Layout, known: Sequence[ObjectScan]) -> Iterator[Problem]:
+    """Classes that no training image shows; those of pixels and points are looked at with other masks and dots."""
+    target = known[0].scan.target if known else None
+    if target is None or target.kind not in ("boxes", "instances"):
         return
     train = [one for one in known if one.scan.split == "train"] or known
     shown = {item.name for one in train for item in one.objects if not item.ignored}

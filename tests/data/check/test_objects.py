@@ -29,6 +29,20 @@ def test_good_instances_have_no_problems(write, tmp_path):
     assert {one.level for one in findings(tmp_path / "data", "instances")} == {"note"}
 
 
+def test_good_key_points_have_no_problems(tmp_path):
+    def with_parts(content):
+        content["categories"][0]["keypoints"] = ["head", "tail"]
+        content["categories"] = content["categories"][:1]
+        content["annotations"] = [one | {"category_id": 1} for one in content["annotations"] if one["id"] % 3 == 1]
+        for one in content["annotations"]:
+            x, y, width, height = one["bbox"]
+            one["keypoints"] = [x + 1, y + 1, 2, x + width - 1, y + height - 1, 2]
+
+    write_coco(tmp_path / "data")
+    annotations.coco(with_parts)(tmp_path / "data")
+    assert {one.level for one in findings(tmp_path / "data", "keypoints")} == {"note"}
+
+
 def test_good_dots_have_no_problems(tmp_path):
     points.healthy(tmp_path / "data")
     assert {one.level for one in findings(tmp_path / "data")} == {"note"}
