@@ -116,6 +116,7 @@ ELSEWHERE = {
     "atrous/recipe/stages.py": "tests/training/test_stages.py",
     "atrous/recipe/video.py": "tests/test_every_grid.py",
     "atrous/tasks/custom.py": "tests/test_examples.py",
+    "atrous/tasks/found_metrics.py": "tests/tasks/test_instances.py",
     "atrous/tasks/measures.py": "tests/test_extension.py",
     "atrous/tasks/table.py": "tests/test_extension.py",
     "atrous/tasks/task.py": "tests/tasks/test_semantic.py",

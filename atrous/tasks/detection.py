@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from atrous.objects.boxes import DenseBoxes, find_boxes, lattice
 from atrous.tasks.detection_metrics import DetectionScores
-from atrous.tasks.measures import Measures
-from atrous.tasks.task import NotFinite, ObjectTask
+from atrous.tasks.found_metrics import FoundMetrics, rows_and_classes
+from atrous.tasks.task import ObjectTask
 
 REACH = 20
 """A box reaches so many scales from the position that proposes it, at most."""
@@ -196,30 +197,25 @@ class DetectionTask(ObjectTask):
         return DetectionMetrics(self, full)
 
 
-class DetectionMetrics:
-    """Decodes the dense maps of each image, and compares the boxes with the true ones."""
+class DetectionMetrics(FoundMetrics):
+    """Compares the boxes of each image with the true ones."""
 
     def __init__(self, task: DetectionTask, full: bool) -> None:
-        self._task, self._full = task, full
-        self._scores = DetectionScores(task.classes, task.ndim, full)
+        super().__init__(task, DetectionScores(task.classes, task.ndim, full), activated=full)
+        self._decoder = task.lenient
 
-    def update(
-        self, name: str, probabilities: torch.Tensor, target: torch.Tensor, spacing: tuple[float, ...] | None = None
-    ) -> None:
-        """See `Metrics.update`; the target has corners and class of each box, `(n, 2 * ndim + 1)`."""
-        maps = probabilities if self._full else self._task.probabilities(probabilities[None])[0]
-        if not bool(torch.isfinite(maps).all()):
-            raise NotFinite(name)
-        found, truth = find_boxes(maps.cpu().numpy(), self._task.lenient), target.cpu().double().numpy()
-        self.count(name, (found.values, found.classes, found.scores), (truth[:, :-1], truth[:, -1].astype(int)))
+    def answer(self, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return corners, classes and scores."""
+        found = find_boxes(maps, self._decoder)
+        return found.values, found.classes, found.scores
 
-    def count(self, name: str, found: tuple[Any, Any, Any], truth: tuple[Any, Any]) -> None:
+    def truth(self, target: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return corners and classes of a target `(n, 2 * ndim + 1)`."""
+        return rows_and_classes(target)
+
+    def count(self, name: str, answer: tuple[Any, Any, Any], truth: tuple[Any, Any]) -> None:
         """Count one image: corners, classes and scores of what was found, corners and classes of the true boxes."""
-        self._scores.add(name, found, truth)
-
-    def result(self, seconds: float, tta: str = "none") -> Measures:
-        """See `Metrics.result`."""
-        return self._scores.result(seconds, tta)
+        self._scores.add(name, answer, truth)
 
 
 @torch.no_grad()

@@ -15,9 +15,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from atrous.tasks.found_metrics import FoundMetrics, rows_and_classes
 from atrous.tasks.measures import Measures
 from atrous.tasks.points import PointAnswer, PointTask
-from atrous.tasks.task import NotFinite
 
 COUNTING = """Counting: the count of an image is the sum of its density. `count_mae` and `count_rmse` are the mean
 absolute error and the root of the mean squared error of the counts of an image, over images and classes;
@@ -191,29 +191,24 @@ class PointScores:
         return {"pck": _part(matched.sum(), true.sum())} | (each if count > 1 else {})
 
 
-class PointMetrics:
-    """Decodes the dense maps of each image, and compares the points with the true ones."""
+class PointMetrics(FoundMetrics):
+    """Compares the points of each image with the true ones."""
 
     def __init__(self, task: PointTask, activated: bool) -> None:
-        self._task, self._activated, self._scores = task, activated, PointScores(task)
+        super().__init__(task, PointScores(task), activated)
+        self._answer = task.answer
 
-    def update(
-        self, name: str, probabilities: torch.Tensor, target: torch.Tensor, spacing: tuple[float, ...] | None = None
-    ) -> None:
-        """See `Metrics.update`; the target has points `(n, ndim + 1)`, the class last."""
-        maps = probabilities if self._activated else self._task.probabilities(probabilities[None])[0]
-        if not bool(torch.isfinite(maps).all()):
-            raise NotFinite(name)
-        truth = target.cpu().numpy().astype(np.float64)
-        self.count(name, self._task.answer(maps.cpu().numpy()), (truth[:, :-1], truth[:, -1].astype(np.int64)))
+    def answer(self, maps: np.ndarray) -> PointAnswer:
+        """Return the points and their counts."""
+        return self._answer(maps)
+
+    def truth(self, target: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return places and classes of a target `(n, ndim + 1)`."""
+        return rows_and_classes(target)
 
     def count(self, name: str, answer: PointAnswer, truth: tuple[np.ndarray, np.ndarray]) -> None:
         """Count one image: the points that were found, and the true ones `(n, ndim)` with their classes."""
         self._scores.add(name, *truth, answer)
-
-    def result(self, seconds: float, tta: str = "none") -> Measures:
-        """See `Metrics.result`."""
-        return self._scores.result(seconds, tta)
 
 
 def _part(part: float, whole: float) -> float:
