@@ -1,4 +1,4 @@
-"""What the metrics of objects, boxes and points have in common: dense maps are decoded, then compared with the truth."""
+"""What metrics of objects, boxes and points have in common: dense maps are decoded, then compared with the truth."""
 
 from abc import ABC, abstractmethod
 from typing import Any
