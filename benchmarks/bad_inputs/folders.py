@@ -96,7 +96,10 @@ MISTAKES = (
         "no layout", annotated(".json"), "refused",
         (".json files hold no annotations as those of COCO", "or draw them as masks"),
     ),
-    Mistake("no layout", annotated(".txt"), "refused", (".txt files hold no annotations as those of YOLO", "or draw them as masks")),
+    Mistake(
+        "no layout", annotated(".txt"), "refused",
+        (".txt files hold no annotations as those of YOLO", "or draw them as masks"),
+    ),
     Mistake(
         "no layout", run_lengths, "refused",
         ("no folder of masks", ".csv files", "draw them as masks"),
