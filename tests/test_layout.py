@@ -77,6 +77,7 @@ ELSEWHERE = {
     "atrous/data/targets/mask_files.py": "tests/data/layouts/test_several.py",
     "atrous/data/targets/none.py": "tests/data/targets/test_kinds.py",
     "atrous/data/targets/object_mask.py": "tests/data/layouts/test_objects.py",
+    "atrous/data/targets/places.py": "tests/data/targets/test_kinds.py",
     "atrous/data/targets/points.py": "tests/data/targets/test_kinds.py",
     "atrous/data/targets/values.py": "tests/data/targets/test_kinds.py",
     "atrous/data/view.py": "tests/data/feed/test_augment.py",

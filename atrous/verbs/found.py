@@ -11,7 +11,7 @@ from atrous.data.formats.orient import Affine, Turn
 from atrous.data.grid import restore
 from atrous.data.preprocess import missing, prepare
 from atrous.data.targets.instances import Instances
-from atrous.data.targets.points import Places
+from atrous.data.targets.places import Places
 from atrous.objects.assemble import assemble
 from atrous.objects.boxes import DenseBoxes
 from atrous.prediction.boxes import decode_boxes

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from atrous.data.targets.points import Places
+from atrous.data.targets.places import Places
 from atrous.tasks.point_metrics import pair_points
 from atrous.tasks.points import PointAnswer, PointTask
 

@@ -10,7 +10,7 @@ from PIL import Image
 from atrous.cli.main import app
 from atrous.data.formats import read_image
 from atrous.data.targets.dots import Dots
-from atrous.data.targets.points import Places
+from atrous.data.targets.places import Places
 from atrous.errors import UserError
 from atrous.prediction.point_files import PointFiles
 from atrous.prediction.predictor import load

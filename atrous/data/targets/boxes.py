@@ -15,8 +15,8 @@ from atrous.data.coding import Coding
 from atrous.data.formats import FileFault
 from atrous.data.images import FileImage, SampleImage
 from atrous.data.problems import Problem, relative
-from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
-from atrous.data.targets.points import Places, counted, numbered, shares, size_of
+from atrous.data.targets.base import Facts, Scanned, TargetScan
+from atrous.data.targets.places import PlacedTarget, Places, counted, size_of
 from atrous.data.view import View
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ VISIBLE = 0.3
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes(Target):
+class Boxes(PlacedTarget):
     """Objects by their extent.
 
     Attributes:
@@ -45,9 +45,6 @@ class Boxes(Target):
     fractions: bool = False
 
     kind: ClassVar[str] = "boxes"
-    has_classes: ClassVar[bool] = True
-    has_background: ClassVar[bool] = False
-    numbered: ClassVar[bool] = True
 
     def read(self) -> Places:
         """Return the boxes whose center lies in the image, cut at its border, with the size of the image.
@@ -120,37 +117,16 @@ class Boxes(Target):
             yield f"{len(lengths):,} boxes, sides of {middle:.0f} (median; 5 to 95 %: {low:.0f} to {high:.0f}){without}"
 
     @classmethod
-    def frequency(cls, scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
-        """See `Target.frequency`: the share of each class among the boxes."""
-        return shares(scans, coding)
-
-    @classmethod
-    def class_counts(cls, scanned: Scanned, coding: Coding) -> np.ndarray:
-        """See `Target.class_counts`: the boxes of each class."""
-        return np.array([scanned.counts.get(number, 0) for number in range(len(coding.classes))], np.int64)
-
-    @classmethod
     def summary(cls, facts: Facts, colored: bool) -> str:
         """See `Target.summary`."""
         count = 0 if facts.coding is None else len(facts.coding.classes)
         return f"boxes of {count} class{'es' if count != 1 else ''} (shares are those of the boxes)"
 
     @staticmethod
-    def grid(values: Places) -> tuple[int, ...]:
-        """See `Target.grid`."""
-        return values.size
-
-    @staticmethod
     def crop(values: Places, window: tuple[slice, ...]) -> Places:
         """See `Target.crop`: boxes cut at the window and counted from its corner; see `cut`."""
         low, high = np.array([part.start for part in window]), np.array([part.stop for part in window])
         return _clipped(values.places - np.tile(low, 2), values.classes, tuple((high - low).tolist()))
-
-    @staticmethod
-    def resample(values: Places, shape: tuple[int, ...]) -> Places:
-        """See `Target.resample`."""
-        factor = np.tile(np.array(shape) / np.array(values.size), 2)
-        return Places(tuple(shape), values.places * factor, values.classes)
 
     @staticmethod
     def places(values: Places, seed: int) -> dict[int, np.ndarray]:
@@ -174,18 +150,6 @@ class Boxes(Target):
         half = np.sqrt(half**2 @ np.linalg.inv(view.matrix).T ** 2)
         shown = _clipped(np.concatenate([center - half, center + half], axis=1), values.classes, crop)
         return Boxes.tensor(shown)
-
-    @staticmethod
-    def batch(cuts: "Sequence[torch.Tensor]") -> "torch.Tensor":
-        """Return the boxes of all crops, `(m, 2 * ndim + 2)`: the number of the crop, then what `cut` gives."""
-        return numbered(cuts)
-
-    @staticmethod
-    def tensor(values: Places) -> "torch.Tensor":
-        """Return boxes `(n, 2 * ndim + 1)` float32: corners, then classes."""
-        import torch
-
-        return torch.from_numpy(np.column_stack([values.places, values.classes]).astype(np.float32))
 
     @staticmethod
     def draw(image: np.ndarray, values: Places, palette: Palette) -> np.ndarray:

@@ -12,8 +12,9 @@ from atrous.data.problems import Problem
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
 from atrous.data.targets.labels import AnnotatedRecording, LabelReader, Labels, LabelTable
 from atrous.data.targets.mask_files import MergedMasks
+from atrous.data.targets.places import Places
 from atrous.data.targets.point_problems import dot_problems
-from atrous.data.targets.points import Places, PointTarget, scanned
+from atrous.data.targets.points import PointTarget, scanned
 from atrous.data.targets.polygons import PolygonMask
 from atrous.errors import UserError
 

@@ -1,18 +1,17 @@
 """Points: places of objects, `(n, ndim)` float64, with a class each; a position `i` spans `i` to `i + 1`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from atrous.color import Palette
-from atrous.data.coding import Coding
-from atrous.data.formats import FileFault
 from atrous.data.images import SampleImage
 from atrous.data.problems import Problem
-from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
+from atrous.data.targets.base import Facts, Scanned, TargetScan
+from atrous.data.targets.places import PlacedTarget, Places, counted, size_of
 from atrous.data.targets.point_problems import point_notes, point_problems
 from atrous.data.view import View
 
@@ -23,35 +22,10 @@ DOT = 2
 """Positions by which the square that is drawn for a point reaches to either side."""
 
 
-@dataclass(frozen=True, eq=False)
-class Places:
-    """Points or boxes of one sample, with the size of the grid that they lie on.
+class PointTarget(PlacedTarget):
+    """Places of objects, wherever they come from."""
 
-    Attributes:
-        size: the spatial shape `S`.
-        places: `(n, ndim)` points, or `(n, 2 * ndim)` boxes: the low corner, then the high one.
-        classes: `(n,)` int64.
-    """
-
-    size: tuple[int, ...]
-    places: np.ndarray
-    classes: np.ndarray
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the arrays take."""
-        return self.places.nbytes + self.classes.nbytes
-
-
-class PointTarget(Target):
-    """Places of objects, wherever they come from: `read` gives `Places`."""
-
-    image: SampleImage
-    """The image that they lie on."""
     kind: ClassVar[str] = "points"
-    numbered: ClassVar[bool] = True
-    has_classes: ClassVar[bool] = True
-    has_background: ClassVar[bool] = False
 
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: `counts` has the points of each class."""
@@ -68,24 +42,9 @@ class PointTarget(Target):
         yield from point_notes(scans, facts)
 
     @classmethod
-    def frequency(cls, scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
-        """See `Target.frequency`: the share of each class among the points."""
-        return shares(scans, coding)
-
-    @classmethod
-    def class_counts(cls, scanned: Scanned, coding: Coding) -> np.ndarray:
-        """See `Target.class_counts`: the points of each class."""
-        return np.array([scanned.counts.get(number, 0) for number in range(len(coding.classes))], np.int64)
-
-    @classmethod
     def summary(cls, facts: Facts, colored: bool) -> str:
         """See `Target.summary`."""
         return "points"
-
-    @staticmethod
-    def grid(values: Places) -> tuple[int, ...]:
-        """See `Target.grid`."""
-        return values.size
 
     @staticmethod
     def crop(values: Places, window: tuple[slice, ...]) -> Places:
@@ -93,12 +52,6 @@ class PointTarget(Target):
         low, high = np.array([part.start for part in window]), np.array([part.stop for part in window])
         inside = ((values.places >= low) & (values.places < high)).all(axis=1)
         return Places(tuple((high - low).tolist()), values.places[inside] - low, values.classes[inside])
-
-    @staticmethod
-    def resample(values: Places, shape: Any) -> Places:
-        """See `Target.resample`."""
-        factor = np.array(shape) / np.array(values.size)
-        return Places(tuple(shape), values.places * factor, values.classes)
 
     @staticmethod
     def places(values: Places, seed: int) -> dict[int, np.ndarray]:
@@ -114,18 +67,6 @@ class PointTarget(Target):
         seen = view.to_crop(values.places, crop)
         inside = ((seen >= 0) & (seen < np.array(crop))).all(axis=1)
         return torch.from_numpy(np.column_stack([seen[inside], values.classes[inside]]).astype(np.float32))
-
-    @staticmethod
-    def batch(cuts: "Sequence[torch.Tensor]") -> "torch.Tensor":
-        """Return the points of all crops, `(m, ndim + 2)`: the number of the crop, then what `cut` gives."""
-        return numbered(cuts)
-
-    @staticmethod
-    def tensor(values: Places) -> "torch.Tensor":
-        """Return points `(n, ndim + 1)` float32: places, then classes."""
-        import torch
-
-        return torch.from_numpy(np.column_stack([values.places, values.classes]).astype(np.float32))
 
     @staticmethod
     def draw(image: np.ndarray, values: Places, palette: Palette) -> np.ndarray:
@@ -169,43 +110,5 @@ class Points(PointTarget):
 
 def scanned(values: Places, remarks: Sequence[str] = ()) -> TargetScan:
     """Return what the data doctor keeps of the points of one image."""
-    unique, counts = np.unique(values.classes, return_counts=True)
-    return TargetScan(
-        size=values.size,
-        counts=dict(zip(unique.tolist(), counts.tolist(), strict=True)),
-        points=np.column_stack([values.places, values.classes]),
-        remarks=tuple(remarks),
-    )
-
-
-def size_of(image: SampleImage, ndim: int, path: Path) -> tuple[int, ...]:
-    """Return the size of the image that points or boxes of so many axes lie on.
-
-    Raises:
-        FileFault: it has another number of axes.
-    """
-    size = image.header().size
-    if len(size) != ndim:
-        what = f"its annotations have {ndim} axes, but {image.path.name} has {len(size)}"
-        raise FileFault(path, what, "give an image for each annotation")
-    return size
-
-
-def counted(values: Places) -> TargetScan:
-    """Return how many points or boxes there are of each class; what counts for nothing is left out."""
-    unique, counts = np.unique(values.classes[values.classes >= 0], return_counts=True)
-    return TargetScan(size=values.size, counts=dict(zip(unique.tolist(), counts.tolist(), strict=True)))
-
-
-def shares(scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
-    """Return the share of each class among the points or boxes of some samples."""
-    classes = () if coding is None else coding.classes
-    counts = np.array([sum(one.counts.get(number, 0) for one in scans) for number in range(len(classes))], float)
-    return tuple((counts / max(1.0, counts.sum())).tolist())
-
-
-def numbered(cuts: "Sequence[torch.Tensor]") -> "torch.Tensor":
-    """Put the rows of several crops `(n, k)` into one tensor `(m, k + 1)`, the number of the crop first."""
-    import torch
-
-    return torch.cat([torch.cat([torch.full((len(cut), 1), float(i)), cut], dim=1) for i, cut in enumerate(cuts)])
+    points = np.column_stack([values.places, values.classes])
+    return replace(counted(values), points=points, remarks=tuple(remarks))

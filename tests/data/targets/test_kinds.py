@@ -19,7 +19,8 @@ from atrous.data.targets.boxes import Boxes
 from atrous.data.targets.instances import Instances
 from atrous.data.targets.labels import Labels
 from atrous.data.targets.none import NoTarget
-from atrous.data.targets.points import Places, Points
+from atrous.data.targets.places import Places
+from atrous.data.targets.points import Points
 from atrous.data.targets.values import ValueArray, Values
 from atrous.data.view import View
 
