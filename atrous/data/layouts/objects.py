@@ -221,23 +221,16 @@ def _target_of(
     """
     said = description.file or "--task"
     objects = [one for image in images for one in image.objects if not one.ignored]
-    number = {name: place for place, name in enumerate(classes)}
-    if task in ("instances", "semantic"):
-        if objects and not any(one.has_outline for one in objects):
-            what = f'{said}: task = "{task}" needs outlines, but {folder.name} in {folder.root} gives none'
-            raise UserError(f'{what}: write task = "detection" to learn boxes, or export polygons')
-        if task == "semantic":
-            first = 0 if classes[0].lower() in GROUND else 1
-            values = {name: place + first for name, place in number.items()}
-            return lambda image, sample: Labels(ObjectMask(image, sample.image, values), sample.image)
-        return lambda image, sample: _instances(image, sample, number)
-    if task == "detection":
-        if objects and all(one.extent is None for one in objects):
-            raise UserError(f'{said}: task = "detection" needs boxes, but {folder.name} in {folder.root} gives points')
-        return lambda image, sample: _boxes(image, sample, number)
+    if task in ("instances", "semantic") and objects and not any(one.has_outline for one in objects):
+        what = f'{said}: task = "{task}" needs outlines, but {folder.name} in {folder.root} gives none'
+        raise UserError(f'{what}: write task = "detection" to learn boxes, or export polygons')
+    if task == "detection" and objects and all(one.extent is None for one in objects):
+        raise UserError(f'{said}: task = "detection" needs boxes, but {folder.name} in {folder.root} gives points')
+    make = TARGETS.get(task, _points)
     if task == "keypoints" and any(one.keypoints is not None for one in objects):
-        return _key_points
-    return lambda image, sample: _points(image, sample, number)
+        make = _key_points
+    number = {name: place for place, name in enumerate(classes)}
+    return lambda image, sample: make(image, sample, number)
 
 
 def _keypoint_names(folder: ObjectFolder, images: Sequence[AnnotatedImage]) -> list[str]:
@@ -249,13 +242,20 @@ def _keypoint_names(folder: ObjectFolder, images: Sequence[AnnotatedImage]) -> l
     return names if counts else []
 
 
-def _key_points(image: AnnotatedImage, sample: Sample) -> Points:
-    """The key points of an image but for unknown ones; the class is the number of the key point."""
+def _key_points(image: AnnotatedImage, sample: Sample, number: dict[str, int]) -> Points:
+    """The key points of an image but for unknown ones; the class is the number of the key point in its object."""
     rows = [one.keypoints for one in image.objects if one.keypoints is not None and not one.ignored]
     places = np.concatenate(rows) if rows else np.zeros((0, 3))
     classes = np.concatenate([np.arange(len(row)) for row in rows]) if rows else np.zeros(0, np.int64)
     known = places[:, 2] > 0
     return Points(image.source, sample.image, places[known, :2], classes[known], image.fractions)
+
+
+def _labels(image: AnnotatedImage, sample: Sample, number: dict[str, int]) -> Labels:
+    """Classes of pixels; the first one is the background, which has the value 0 where no class of objects means it."""
+    first = 0 if next(iter(number)).lower() in GROUND else 1
+    values = {name: place + first for name, place in number.items()}
+    return Labels(ObjectMask(image, sample.image, values), sample.image)
 
 
 def _instances(image: AnnotatedImage, sample: Sample, number: dict[str, int]) -> Instances:
@@ -287,3 +287,13 @@ def _points(image: AnnotatedImage, sample: Sample, number: dict[str, int]) -> Po
             classes.append(number[one.name])
     coordinates = np.array(places, float).reshape(-1, 2)
     return Points(image.source, sample.image, coordinates, np.array(classes, np.int64), image.fractions)
+
+
+TARGETS: dict[str, Callable[[AnnotatedImage, Sample, dict[str, int]], Target]] = {
+    "semantic": _labels,
+    "instances": _instances,
+    "detection": _boxes,
+    "counting": _points,
+    "keypoints": _points,
+}
+"""By task, what makes the target of an image; the last argument has the places of the classes, by name."""
