@@ -85,7 +85,7 @@ def resampled(tmp_path_factory):
     """A run on volumes of two spacings, which are brought to one."""
     folder = tmp_path_factory.mktemp("grids")
     data = write_volumes(folder / "data", spacings=((1.0, 1.0, 2.0), (1.0, 1.0, 1.0)))
-    trained = train(data, out=folder / "run", epochs=12, settings=[*SMALL, "train.learning_rate=3e-3"])
+    trained = train(data, out=folder / "run", epochs=24, settings=[*SMALL, "train.learning_rate=3e-3"])
     return data, trained
 
 
@@ -94,7 +94,7 @@ def test_volumes_of_two_spacings_are_learned_and_measured_on_their_own_grids(res
     recipe = read_recipe(trained.run.folder / "recipe.toml")
     assert recipe.input.spacing == [1.5, 1.0, 1.0]
     scores = trained.scores
-    assert scores.miou > 0.3
+    assert scores.miou > 0.35
     assert scores.surface is not None
     assert scores.to_dict()["surface_tolerance"] == 1.5
     again = evaluate(trained.run.folder, data).scores

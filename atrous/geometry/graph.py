@@ -33,7 +33,10 @@ COMPOSED = (
 """Operators of ATen that are written in terms of others, which have rules: each is exported as those."""
 
 EXPORTING = threading.RLock()
-"""Held while a network is exported: only one thread at a time may change its mode and use the tracer of torch."""
+"""Held while a network is exported: only one thread at a time may change its mode and use the tracer of torch.
+
+Meanwhile the network's parameters are replaced by ones without numbers, so others that look at them wait too.
+"""
 
 
 @dataclass(frozen=True)
@@ -245,16 +248,17 @@ def _require_known(node: torch.fx.Node, target: Any, shape: tuple[Any, ...], arg
 
 
 def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
-    require_network(network)
-    _check_recurrence(network, shape)
-    floating = [p for p in network.parameters() if p.is_floating_point()]
-    like = floating[0] if floating else torch.empty(0)
-    ones = (1,) * (len(shape) - 1)
-    # one number per channel, expanded over the positions without a copy
-    example = torch.empty(1, shape[0], *ones, dtype=like.dtype, device=like.device).expand(1, *shape)
-    with EXPORTING, _evaluating(network), torch.no_grad(), exporting(network, shape), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a warning of the network will come again when it runs on real data
-        return torch.export.export(network, (example,), strict=False).run_decompositions(_compositions())
+    with EXPORTING:
+        require_network(network)
+        _check_recurrence(network, shape)
+        floating = [p for p in network.parameters() if p.is_floating_point()]
+        like = floating[0] if floating else torch.empty(0)
+        ones = (1,) * (len(shape) - 1)
+        # one number per channel, expanded over the positions without a copy
+        example = torch.empty(1, shape[0], *ones, dtype=like.dtype, device=like.device).expand(1, *shape)
+        with _evaluating(network), torch.no_grad(), exporting(network, shape), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a warning of the network will come again when it runs on real data
+            return torch.export.export(network, (example,), strict=False).run_decompositions(_compositions())
 
 
 @cache

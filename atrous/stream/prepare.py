@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused
 from atrous.geometry.field import AxisField, axis_field, margins
-from atrous.geometry.graph import Graph, export_graph
+from atrous.geometry.graph import EXPORTING, Graph, export_graph
 from atrous.geometry.layout import followed
 from atrous.geometry.lower import lower
 from atrous.geometry.plan import StreamPlan
@@ -72,7 +72,8 @@ def prepare(network: nn.Module, shape: tuple[int, ...], *, output: int | str | N
     ([0], {})
     """
     graph, axes, refused = followed(lower(export_graph(network, tuple(shape), output=output)))
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    with EXPORTING:
+        device = next((p.device for p in network.parameters()), torch.device("cpu"))
     return Prepared(network, graph, axes, refused, device, output)
 
 

@@ -246,7 +246,7 @@ def test_circular_padding_with_a_side_cropped(pads):
 def test_two_threads_prepare_one_network():
     network = settled(toy_models.unet(2)).train()
     with ThreadPoolExecutor(2) as pool:
-        ready = list(pool.map(lambda _: prepare(network, (2, 16, 16)), range(4)))
+        ready = list(pool.map(lambda _: prepare(network, (2, 16, 16)), range(8)))
     assert all(module.training for module in network.modules())
     assert len({len(r.graph.ops) for r in ready}) == 1
 
