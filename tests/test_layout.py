@@ -81,6 +81,7 @@ ELSEWHERE = {
     "atrous/data/targets/points.py": "tests/data/targets/test_kinds.py",
     "atrous/data/targets/values.py": "tests/data/targets/test_kinds.py",
     "atrous/data/view.py": "tests/data/feed/test_augment.py",
+    "atrous/geometry/parts.py": "tests/geometry/test_norms.py",
     "atrous/encoders/dense.py": "tests/encoders/test_encoders.py",
     "atrous/encoders/encoder.py": "tests/encoders/test_encoders.py",
     "atrous/encoders/resnet.py": "tests/encoders/test_encoders.py",

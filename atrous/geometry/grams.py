@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from atrous.geometry.graph import Graph, Op, Ref
+from atrous.geometry.parts import in_parts
 
 GRAM = "gram"
 """The kind of the operator that multiplies the channels of a joined value."""
@@ -42,20 +42,7 @@ def can_be_joined(graph: Graph, op: Op) -> bool:
 
 def with_grams(graph: Graph, products: Collection[int]) -> Graph:
     """Return the graph with each of the matrix products `products` as a product of joined channels."""
-    ops: list[Op] = []
-    new_index: dict[int, int] = {}
-    for op in graph.ops:
-        args, kwargs = (
-            tree_map(lambda a: Ref(new_index[a.index]) if isinstance(a, Ref) else a, tree)
-            for tree in (op.args, op.kwargs)
-        )
-        moved = dataclasses.replace(op, index=len(ops), args=args, kwargs=kwargs)
-        if op.index in products:
-            _append_parts(moved, ops)
-        else:
-            ops.append(moved)
-        new_index[op.index] = len(ops) - 1
-    return Graph(tuple(ops), new_index[graph.output], graph.network)
+    return in_parts(graph, products, _append_parts)
 
 
 def _append_parts(op: Op, ops: list[Op]) -> None:

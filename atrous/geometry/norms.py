@@ -13,9 +13,9 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from torch.utils._pytree import tree_map
 
 from atrous.geometry.graph import Graph, Op, Ref
+from atrous.geometry.parts import in_parts
 
 NORMS = ("layer_norm", "rms_norm")
 """Operators that can be written so."""
@@ -23,20 +23,7 @@ NORMS = ("layer_norm", "rms_norm")
 
 def with_statistics(graph: Graph, norms: Collection[int]) -> Graph:
     """Return the graph with each of the operators `norms` in its parts."""
-    ops: list[Op] = []
-    new_index: dict[int, int] = {}
-    for op in graph.ops:
-        args, kwargs = (
-            tree_map(lambda a: Ref(new_index[a.index]) if isinstance(a, Ref) else a, tree)
-            for tree in (op.args, op.kwargs)
-        )
-        moved = dataclasses.replace(op, index=len(ops), args=args, kwargs=kwargs)
-        if op.index in norms:
-            _append_parts(moved, ops)
-        else:
-            ops.append(moved)
-        new_index[op.index] = len(ops) - 1
-    return Graph(tuple(ops), new_index[graph.output], graph.network)
+    return in_parts(graph, norms, _append_parts)
 
 
 def _append_parts(op: Op, ops: list[Op]) -> None:
