@@ -78,7 +78,6 @@ ELSEWHERE = {
     "atrous/data/targets/none.py": "tests/data/targets/test_kinds.py",
     "atrous/data/targets/object_mask.py": "tests/data/layouts/test_objects.py",
     "atrous/data/targets/places.py": "tests/data/targets/test_kinds.py",
-    "atrous/data/targets/points.py": "tests/data/targets/test_kinds.py",
     "atrous/data/targets/values.py": "tests/data/targets/test_kinds.py",
     "atrous/data/view.py": "tests/data/feed/test_augment.py",
     "atrous/geometry/parts.py": "tests/geometry/test_norms.py",

@@ -8,14 +8,14 @@ from atrous.tasks.counting import CountingTask
 from atrous.tasks.points import SILENT, PointTask, bumps
 from atrous.tasks.task import NotFinite
 
-SHAPES = [(200,), (50, 60), (20, 24, 26)]
+SHAPES = [(200,), (50, 60), (24, 28, 30)]
 
 
 def world(shape, count=6, seed=3):
     """Points of two classes that keep apart, as the loss is given them."""
     rng, rows = np.random.default_rng(seed), []
     while len(rows) < count:
-        place = np.array([rng.uniform(3, n - 3) for n in shape])
+        place = np.array([rng.uniform(6, n - 6) for n in shape])
         if all(np.linalg.norm(place - row[1:-1]) > 8 for row in rows):
             rows.append(np.array([0, *place, len(rows) % 2]))
     return torch.from_numpy(np.array(rows, np.float32))

@@ -66,7 +66,10 @@ def test_places_move_with_the_view(kind, places, data):
     start = np.array([data.draw(st.integers(0, n - c)) for n, c in zip(SIZE, CROP, strict=True)])
     view = View(0, start + np.array(CROP) / 2, np.eye(2))
     window = tuple(slice(int(s), int(s) + c) for s, c in zip(start, CROP, strict=True))
-    torch.testing.assert_close(kind.cut(values, view, CROP), kind.tensor(kind.crop(values, window)))
+    cut = kind.cut(values, view, CROP)
+    if kind is Points:  # points a little outside are there as well
+        cut = cut[((cut[:, :2] >= 0) & (cut[:, :2] < torch.tensor(CROP))).all(dim=1)]
+    torch.testing.assert_close(cut, kind.tensor(kind.crop(values, window)))
 
 
 def test_a_mirrored_box_is_the_box_of_the_mirrored_object():
