@@ -16,9 +16,10 @@ from PIL import Image
 from atrous.data.formats.writing import files_identity
 from atrous.prediction.frames import FrameLabels
 from atrous.prediction.inputs import Input, Opened
-from atrous.prediction.jobs import Companions, PredictionJob, find_jobs, run_jobs
+from atrous.prediction.jobs import PredictionJob, find_jobs, run_jobs
 from atrous.prediction.journal import Journal
 from atrous.prediction.labels import LabelFile
+from atrous.prediction.output import Companions
 from atrous.prediction.predictor import load
 from atrous.training.log import Log, read_log
 from tests.genomes import random_bases, write_fasta

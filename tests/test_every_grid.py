@@ -11,7 +11,8 @@ import tifffile
 from PIL import Image
 
 from atrous.data.genomes.annotation import read_features
-from atrous.prediction.jobs import Companions, find_jobs, run_jobs
+from atrous.prediction.jobs import find_jobs, run_jobs
+from atrous.prediction.output import Companions
 from atrous.prediction.predictor import load
 from atrous.recipe.plan import Request
 from atrous.recipe.schema import read_recipe

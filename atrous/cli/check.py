@@ -12,7 +12,8 @@ def command(
     data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
     dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
     task: Annotated[
-        str | None, typer.Option(help="What is learned, such as semantic or instances. [default: from dataset.toml]")
+        str | None,
+        typer.Option(help="What is learned, such as semantic, detection or counting. [default: from dataset.toml]"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:

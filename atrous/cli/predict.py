@@ -30,6 +30,10 @@ def command(
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Also write a DICOM segmentation that refers to each DICOM series.")
     ] = False,
+    objects: Annotated[
+        str | None,
+        typer.Option(help="Also write found objects for other programs: coco, imagej or parquet (or several: a,b)."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -56,7 +60,7 @@ def command(
     from atrous.verbs.predict import PredictOptions, predict, predict_live
 
     quiet_libraries()
-    options = PredictOptions(overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg)
+    options = PredictOptions(overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects)
     if inputs == ["-"]:
         if out is not None or overlay or json:
             raise UserError("labels of `-` go to standard output, one per line: leave -o, --overlay and --json out")

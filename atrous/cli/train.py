@@ -27,7 +27,8 @@ def command(
     ] = None,
     dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
     task: Annotated[
-        str | None, typer.Option(help="What is learned, such as semantic or instances. [default: from dataset.toml]")
+        str | None,
+        typer.Option(help="What is learned, such as semantic, detection or counting. [default: from dataset.toml]"),
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Resume this run; takes no other options.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,

@@ -127,7 +127,7 @@ def resolve(
         splits, palette = layout.splits, description.palette or ()
     else:
         splits = {name: tuple(_coded(s, coding) for s in samples) for name, samples in layout.splits.items()}
-        background = coding.classes[0].lower() in BACKGROUND_NAMES
+        background = target.has_background and coding.classes[0].lower() in BACKGROUND_NAMES
         palette = description.palette or default_palette(len(coding.classes), background)
     rate = description.sampling_rate
     dataset = Dataset(

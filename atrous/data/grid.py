@@ -1,4 +1,4 @@
-"""Images, labels and probabilities on a grid of another size over the same extent."""
+"""Images, labels, probabilities, boxes and points on a grid of another size over the same extent."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch.nn import functional as F
+
+from atrous.data.formats.orient import Turn
 
 COARSER = 1.5
 """Images are filtered along an axis that has more stored positions than this for each new one."""
@@ -65,3 +67,40 @@ def restore(values: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     if tuple(values.shape[1:]) == tuple(shape):
         return values
     return F.interpolate(values[None].float(), tuple(shape), mode=_LINEAR[len(shape)], align_corners=False)[0]
+
+
+def points_on_file(
+    places: np.ndarray, grid: Sequence[int], size: Sequence[int], turn: Turn | None = None
+) -> np.ndarray:
+    """Return points `(n, ndim)` of the network's grid on that of the file.
+
+    Args:
+        places: in positions of `grid`; the middle of position i is i + 0.5.
+        grid: size of the network's grid.
+        size: size of the file's grid, turned.
+        turn: how the file's grid was turned into the orientation of the training data; None if it was not.
+
+    >>> points_on_file(np.array([[0.0, 2.0]]), (4, 4), (4, 8), Turn((1, 0), (0,))).tolist()
+    [[4.0, 4.0]]
+    """
+    whole = np.asarray(size, np.float64)
+    scaled = places * (whole / np.asarray(grid, np.float64))
+    if turn is None:
+        return scaled
+    for axis in turn.mirrored:
+        scaled[:, axis] = whole[axis] - scaled[:, axis]
+    return scaled[:, np.argsort(turn.order)]  # axis i of the turned array is axis order[i] of the file
+
+
+def boxes_on_file(
+    corners: np.ndarray, grid: Sequence[int], size: Sequence[int], turn: Turn | None = None
+) -> np.ndarray:
+    """Return boxes `(n, 2 * ndim)`, the low corner, then the high one, of the network's grid on that of the file.
+
+    The other arguments are those of `points_on_file`.
+
+    >>> boxes_on_file(np.array([[0.0, 2, 1, 4]]), (4, 4), (4, 8), Turn((1, 0), (0,))).tolist()
+    [[4.0, 3.0, 8.0, 4.0]]
+    """
+    one, other = (points_on_file(half, grid, size, turn) for half in np.split(corners, 2, axis=1))
+    return np.concatenate([np.minimum(one, other), np.maximum(one, other)], axis=1)

@@ -1,7 +1,7 @@
 """Problems that the data doctor reports: one line each, with the file and how to fix it."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +9,8 @@ from typing import Any, Literal
 Severity = Literal["error", "warning"]
 FEW = 3
 """More files than this with the very same problem share one line."""
+ALIKE, ONE_CLASS = "differ by capital letters or spaces alone", "write both alike in the files, if they are one class"
+"""What is wrong with two classes whose names `spelled_alike` finds, and how to fix it."""
 _NUMBER = re.compile(r"-?\d[\d.,]*")
 MANY = 10
 """More problems of one kind than this share one line, even where their details differ."""
@@ -76,10 +78,23 @@ def gather(problems: Iterable[Problem]) -> tuple[Problem, ...]:
             gathered += group
             continue
         first = group[0]
-        files = [file for problem in group for file in (problem.file, *problem.others)]
+        files = list(dict.fromkeys(file for problem in group for file in (problem.file, *problem.others)))
         what = first.what if len({problem.what for problem in group}) == 1 else f"{first.what} (so the first of them)"
         gathered.append(Problem(files[0], what, first.fix, first.severity, first.kind, tuple(files[1:])))
     return tuple(sorted(gathered, key=lambda problem: problem.severity != "error"))
+
+
+def spelled_alike(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each name that differs from an earlier one by capital letters, spaces and underscores alone, after that.
+
+    >>> list(spelled_alike(["Walk", "CD3+", "walk", "CD3-", "red_cell", "red cell"]))
+    [('Walk', 'walk'), ('red_cell', 'red cell')]
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(re.sub(r"[\s_]+", "", name.casefold()), name)
+        if other != name:
+            yield other, name
 
 
 def relative(path: Path, root: Path) -> str:

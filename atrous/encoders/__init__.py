@@ -4,6 +4,7 @@ from atrous.encoders.classifier import ClassifierEncoder, classifier_encoder
 from atrous.encoders.dense import DenseEncoder, DenseLayers
 from atrous.encoders.encoder import Encoder, Plain
 from atrous.encoders.resnet import ResNet
+from atrous.encoders.shrunk import Shrunk
 from atrous.encoders.timm_encoder import TimmEncoder, efficientnet_lite0
 from atrous.encoders.vgg import VGG
 
@@ -15,6 +16,7 @@ __all__ = [
     "Encoder",
     "Plain",
     "ResNet",
+    "Shrunk",
     "TimmEncoder",
     "classifier_encoder",
     "efficientnet_lite0",

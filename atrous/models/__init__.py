@@ -5,6 +5,7 @@ from atrous.models.deeplab import deeplab
 from atrous.models.dilated import dilated
 from atrous.models.fc_densenet import fc_densenet
 from atrous.models.fcn import fcn
+from atrous.models.fcos import fcos
 from atrous.models.five_layer import five_layer
 from atrous.models.network import DenseNetwork
 from atrous.models.segnet import segnet
@@ -23,6 +24,7 @@ __all__ = [
     "fcn8s",
     "fcn16s",
     "fcn32s",
+    "fcos",
     "five_layer",
     "segnet",
     "unet",

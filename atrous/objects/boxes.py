@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atrous.objects.assemble import keep, strips
 from atrous.objects.candidates import Candidates
 from atrous.objects.decoder import ObjectDecoder
 from atrous.objects.peaks import Region, flat_index, peaks, with_halo
@@ -34,18 +35,30 @@ class BoxShape:
         return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
 
 
+def lattice(size: int, stride: int) -> range:
+    """Return the positions of an axis that propose boxes: every `stride`-th one, the first in the middle of a stride.
+
+    An axis shorter than that has its middle position.
+
+    >>> list(lattice(10, 4)), list(lattice(3, 8)), list(lattice(3, 1))
+    ([2, 6], [1], [0, 1, 2])
+    """
+    return range(min(stride // 2, (size - 1) // 2), size, stride)
+
+
 @dataclass(frozen=True)
 class DenseBoxes(ObjectDecoder):
     """Boxes: channel k < classes is the score of class k, then come the distances to the low and to the high faces.
 
     A position proposes the box around it (Tian et al., "FCOS", ICCV 2019), one candidate for each class beyond the
-    threshold.
+    threshold. Boxes are cut at the border of the grid.
 
     Attributes:
         classes: number of classes.
         threshold: score from which a peak is a candidate.
         overlap: see `ObjectDecoder`; intersection over union.
         reach: longer distances are cut to this length.
+        stride: per axis, every how many positions propose (`lattice`); all do where it is empty.
     """
 
     classes: int = 1
@@ -53,6 +66,7 @@ class DenseBoxes(ObjectDecoder):
     overlap: float = 0.5
     reach: float = 500.0
     per_class: bool = True
+    stride: tuple[int, ...] = ()
 
     def shape(self, grid: Sequence[int]) -> BoxShape:
         """See `ObjectDecoder.shape`."""
@@ -61,17 +75,25 @@ class DenseBoxes(ObjectDecoder):
     def propose(self, maps: Source, region: Region) -> Candidates:
         """See `ObjectDecoder.propose`."""
         grid, ndim = maps.shape[1:], len(maps.shape) - 1
-        wider, halo = with_halo(region, grid)
-        scores = np.asarray(maps[(slice(0, self.classes), *wider)])
-        distances = np.asarray(maps[(slice(self.classes, self.classes + 2 * ndim), *tuple(region))])
+        points = [lattice(size, step) for size, step in zip(grid, self.stride or (1,) * ndim, strict=True)]
+        # Slices of the lattice: the points that lie in the region, then with a neighbor on either side.
+        inside = [_points_in(axis, part) for axis, part in zip(points, region, strict=True)]
+        if any(part.start == part.stop for part in inside):
+            return _no_boxes(ndim)
+        wider, halo = with_halo(inside, [len(axis) for axis in points])
+        scores = _at_points(maps, slice(0, self.classes), points, wider)
+        distances = _at_points(maps, slice(self.classes, self.classes + 2 * ndim), points, inside)
         found = [peaks(one, halo, self.threshold) for one in scores]
         places = np.concatenate([places for places, _ in found])
         values = np.clip(np.nan_to_num(distances[(slice(None), *places.T)].T), 0, self.reach).astype(np.float64)
-        middles = places + np.array([part.start for part in region]) + 0.5
+        starts = np.array([axis[part.start] for axis, part in zip(points, inside, strict=True)])
+        coordinates = starts + places * np.array([axis.step for axis in points])
+        middles = coordinates + 0.5
         corners = np.concatenate([middles - values[:, :ndim], middles + values[:, ndim:]], axis=1)
+        corners = np.clip(corners, 0, np.tile(np.asarray(grid, np.float64), 2))
         classes = np.repeat(np.arange(self.classes), [len(scores) for _, scores in found])
         every = np.concatenate([scores for _, scores in found])
-        return Candidates(flat_index(places, region, grid), every, classes, corners.astype(np.float64))
+        return Candidates(flat_index(coordinates, [slice(0, n) for n in grid], grid), every, classes, corners)
 
     def paint(self, maps: Source, region: Region, kept: Candidates) -> np.ndarray:
         """Boxes may overlap, so they have no label image.
@@ -80,3 +102,34 @@ class DenseBoxes(ObjectDecoder):
             TypeError: always.
         """
         raise TypeError("boxes are not painted")
+
+
+def find_boxes(maps: Source, decoder: DenseBoxes, *, rows: int = 256) -> Candidates:
+    """Decode dense maps into boxes, ordered by the position that proposed them. The result does not depend on `rows`.
+
+    Args:
+        maps: dense maps `(K, *S)`; read strip by strip.
+        decoder: what they mean.
+        rows: rows of the first axis that are decoded at a time.
+    """
+    kept = keep(maps, decoder, strips(maps.shape[1:], rows))
+    if not len(kept):
+        return _no_boxes(len(maps.shape) - 1)
+    return kept.take(np.lexsort((kept.classes, kept.positions)))
+
+
+def _no_boxes(ndim: int) -> Candidates:
+    return Candidates(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros((0, 2 * ndim)))
+
+
+def _points_in(points: range, part: slice) -> slice:
+    """Which points of a lattice lie in a part of the axis, as a slice of the lattice."""
+    first, last = (-(-(end - points.start) // points.step) for end in (part.start, part.stop))
+    return slice(min(max(first, 0), len(points)), min(max(last, 0), len(points)))
+
+
+def _at_points(maps: Source, channels: slice, points: Sequence[range], inside: Sequence[slice]) -> np.ndarray:
+    """The values `(C, *L)` of some channels at slices of the lattice, of which none is empty."""
+    chosen = [axis[part] for axis, part in zip(points, inside, strict=True)]
+    whole = tuple(slice(axis[0], axis[-1] + 1) for axis in chosen)
+    return np.asarray(maps[(channels, *whole)])[(slice(None), *(slice(None, None, axis.step) for axis in chosen))]

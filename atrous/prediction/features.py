@@ -1,6 +1,7 @@
 """The features that a network finds in genomes: GFF3 or BED; its probabilities base by base: bigWig."""
 
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from atrous.data.formats.npy import create_memmap
-from atrous.data.genomes.fasta import sequence_lengths
+from atrous.data.formats.writing import files_identity
+from atrous.data.genomes.fasta import fasta_stem, sequence_lengths
 from atrous.data.genomes.phase import phased
 from atrous.data.genomes.runs import Stretch, Stretches
-from atrous.data.genomes.writers import SIGNAL_SUFFIXES, Writer, open_writer
+from atrous.data.genomes.tracks import TRACK_SUFFIXES
+from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES, Writer, open_writer
 from atrous.files import remove, settle
-from atrous.prediction.inputs import Opened
+from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.journal import Journal
-from atrous.prediction.output import Output
+from atrous.prediction.output import Companions, Output
+from atrous.prediction.predictor import Predictor
 
 
 class FeatureFile(Output):
@@ -171,3 +175,22 @@ class KeptStrips:
         self._array.flush()
         settle(self._path)
         return self._edges
+
+
+def genome_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
+    """Outputs of a FASTA file: its features, and if wanted the probabilities as bigWig.
+
+    `out` is a folder for `X.gff3`, or a file whose suffix says the format: `.gff3`, `.bed` or `.bw`.
+    """
+    target = out if out.suffix.lower() in OUTPUT_SUFFIXES else out / item.relative
+    paths = [target]
+    if companions.probabilities == "bigwig" and target.suffix.lower() not in SIGNAL_SUFFIXES:
+        paths.append(target.with_name(f"{target.stem}.bw"))
+    task = predictor.run.recipe.task
+    names = [
+        f"{fasta_stem(item.path)}.{name}{end}" for name in predictor.run.recipe.input.tracks for end in TRACK_SUFFIXES
+    ]
+    tracks = [path for name in names if (path := item.path.with_name(name)).exists()]
+    identity = cache(lambda: predictor.identity() + files_identity([item.path, *tracks]))
+    options = predictor.classes, task.threshold, tuple(task.shortest), identity
+    return [FeatureFile(path, item.path, *options) for path in paths]

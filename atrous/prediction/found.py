@@ -2,7 +2,7 @@
 
 import base64
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,20 +62,31 @@ class ObjectPrediction:
 
     def _repr_html_(self) -> str:
         picture = base64.b64encode(self._repr_png_()).decode("ascii")
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.table)
-        shown = min(ROWS_SHOWN, len(self))
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{_text(values[i])}</td>" for values in self.table.values()) + "</tr>"
-            for i in range(shown)
-        )
-        return (
-            f'<div><img alt="objects of the input" src="data:image/png;base64,{picture}">'
-            f"<table><caption>{len(self)} objects, the first {shown}</caption><tr>{head}</tr>{rows}</table></div>"
-        )
+        return table_html(f"data:image/png;base64,{picture}", self.table, "objects")
 
 
-def _text(value: np.generic) -> str:
-    return str(value) if value.dtype.kind in "iu" else f"{value:.6g}"
+def table_html(picture: str, table: Mapping[str, np.ndarray], what: str, before: str = "") -> str:
+    """Return HTML of a picture and the first rows of a table.
+
+    Args:
+        picture: its address; empty for none.
+        table: column name to values, of which there is at least one column.
+        what: what the rows are.
+        before: what is said before their number.
+    """
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in table)
+    count = len(next(iter(table.values())))
+    shown = min(ROWS_SHOWN, count)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{_text(values[i])}</td>" for values in table.values()) + "</tr>" for i in range(shown)
+    )
+    shown_picture = f'<img alt="{what} of the input" src="{picture}">' if picture else ""
+    caption = f"{before}{count} {what}, the first {shown}"
+    return f"<div>{shown_picture}<table><caption>{caption}</caption><tr>{head}</tr>{rows}</table></div>"
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, np.floating) else html.escape(str(value))
 
 
 def colored(numbers: np.ndarray) -> np.ndarray:

@@ -8,51 +8,31 @@ decided by one function per kind of data, in `OUTPUTS`.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from atrous.color import Palette
 from atrous.data.formats import FileFault, is_series, stem
 from atrous.data.formats.npy import create_memmap
-from atrous.data.formats.writing import files_identity
-from atrous.data.genomes.fasta import fasta_stem
-from atrous.data.genomes.tracks import TRACK_SUFFIXES
-from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES
 from atrous.errors import UserError
 from atrous.files import remove
 from atrous.geometry.plan import StreamPlan
 from atrous.prediction import polygons
+from atrous.prediction.box_files import box_outputs
 from atrous.prediction.failures import expected_failure, log_error
-from atrous.prediction.features import FeatureFile
-from atrous.prediction.frames import FrameLabels
+from atrous.prediction.features import genome_outputs
 from atrous.prediction.inputs import Input, Opened, find_inputs
-from atrous.prediction.labels import LabelFile
-from atrous.prediction.object_overlay import object_outputs
-from atrous.prediction.output import Output, SeveralSinks
+from atrous.prediction.labels import LabelFile, label_path
+from atrous.prediction.objects import object_outputs
+from atrous.prediction.output import Companions, Output, SeveralSinks
 from atrous.prediction.overlay import OverlayPicture
-from atrous.prediction.overlay_video import OverlayVideo
+from atrous.prediction.overlay_video import video_outputs
+from atrous.prediction.point_files import point_outputs
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
 from atrous.prediction.segmentation import SegmentationFile
 from atrous.stream.stream import plan_text
-from atrous.tasks.task import ObjectTask
-
-
-@dataclass(frozen=True)
-class Companions:
-    """What is written for each input beside its labels.
-
-    Attributes:
-        overlay: a picture of the labels over the image; of a video, an mp4.
-        probabilities: "zarr" or "tiff" for images, volumes and signals, "bigwig" for genomes; None for none.
-        polygons: "gpkg" or "geojson": the labels of maps as polygons; None for none.
-        dicom_seg: a DICOM segmentation of each DICOM series.
-    """
-
-    overlay: bool = False
-    probabilities: str | None = None
-    polygons: str | None = None
-    dicom_seg: bool = False
+from atrous.tasks.task import FoundTask
 
 
 @dataclass(frozen=True)
@@ -87,19 +67,26 @@ class Written:
     differences: tuple[tuple[Path, str], ...] = ()
 
 
+FOUND: dict[str, Callable[[Input, Path, Any, Companions, Palette], list[Output]]] = {
+    "objects": object_outputs,
+    "boxes": box_outputs,
+    "points": point_outputs,
+}
+"""For what a task finds (`FoundTask.found`), the function that lists the outputs of one input.
+
+It is given the input, the label file as other tasks would name it, the task, what else is wanted, and the colors.
+"""
+
+
 def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
     """Outputs of an image, a volume or a signal: labels or objects, and the companions that are wanted.
 
     Raises:
         UserError: `out` is a file, or a DICOM segmentation is wanted of an input that is no DICOM series.
     """
-    target = _in_folder(item, out)
-    if isinstance(predictor.task, ObjectTask):
-        if companions.probabilities is not None:
-            raise UserError("--probabilities: objects have scores, which stand in their table: leave it out")
-        if companions.dicom_seg:
-            raise UserError("--dicom-seg is for labels, not for objects: leave it out")
-        return object_outputs(item, target, predictor.task, companions.overlay, companions.polygons)
+    target = label_path(item, out)
+    if isinstance(predictor.task, FoundTask):
+        return FOUND[predictor.task.found](item, target, predictor.task, companions, predictor.palette)
     labels = LabelFile(target, item.path, predictor.classes, predictor.palette)
     outputs: list[Output] = []
     if companions.probabilities is not None:
@@ -109,45 +96,14 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
         outputs.append(OverlayPicture(target.with_name(f"{stem(target)}_overlay.png"), labels, predictor.palette))
     if companions.polygons is not None:
         path = target.with_name(f"{stem(target)}{polygons.SUFFIXES[companions.polygons]}")
-        outputs.append(polygons.PolygonFile(path, labels, item.path, predictor.classes))
+        write = polygons.label_polygons(labels, predictor.classes)
+        outputs.append(polygons.MapFile(path, labels, item.path, write))
     if companions.dicom_seg:
         if not is_series(item.path):
             raise UserError(f"{item.path}: --dicom-seg is for folders of DICOM slices: leave it out")
         path = target.with_name(f"{stem(target)}_seg.dcm")
         outputs.append(SegmentationFile(path, labels, item.path, predictor.classes))
     return [*outputs, labels]
-
-
-def video_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
-    """Outputs of a video: a folder with the labels of each frame, and if wanted an overlay video.
-
-    Raises:
-        UserError: `out` is a file.
-    """
-    target = _in_folder(item, out)
-    labels = FrameLabels(target, item.path, predictor.palette)
-    if not companions.overlay:
-        return [labels]
-    return [OverlayVideo(target.with_name(f"{target.name}_overlay.mp4"), labels, item.path, predictor.palette), labels]
-
-
-def genome_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
-    """Outputs of a FASTA file: its features, and if wanted the probabilities as bigWig.
-
-    `out` is a folder for `X.gff3`, or a file whose suffix says the format: `.gff3`, `.bed` or `.bw`.
-    """
-    target = out if out.suffix.lower() in OUTPUT_SUFFIXES else out / item.relative
-    paths = [target]
-    if companions.probabilities == "bigwig" and target.suffix.lower() not in SIGNAL_SUFFIXES:
-        paths.append(target.with_name(f"{target.stem}.bw"))
-    task = predictor.run.recipe.task
-    names = [
-        f"{fasta_stem(item.path)}.{name}{end}" for name in predictor.run.recipe.input.tracks for end in TRACK_SUFFIXES
-    ]
-    tracks = [path for name in names if (path := item.path.with_name(name)).exists()]
-    identity = cache(lambda: predictor.identity() + files_identity([item.path, *tracks]))
-    options = predictor.classes, task.threshold, tuple(task.shortest), identity
-    return [FeatureFile(path, item.path, *options) for path in paths]
 
 
 OUTPUTS: dict[str, Callable[[Predictor, Input, Path, Companions], list[Output]]] = {
@@ -191,12 +147,6 @@ def find_jobs(
     jobs = [PredictionJob(item, tuple(OUTPUTS[kind](predictor, item, out, wanted))) for item in items]
     _check_outputs(jobs)
     return jobs
-
-
-def _in_folder(item: Input, out: Path) -> Path:
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file: give a folder with -o")
-    return out / item.relative
 
 
 def _check_outputs(jobs: Sequence[PredictionJob]) -> None:

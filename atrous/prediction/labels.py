@@ -9,8 +9,9 @@ from atrous.color import Palette
 from atrous.data.formats import LabelSink, check_like, open_labels
 from atrous.data.formats.writing import SourceNote, part_path
 from atrous.data.void import Voided
+from atrous.errors import UserError
 from atrous.labels import IGNORE
-from atrous.prediction.inputs import Opened
+from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.output import Output
 from atrous.stream.resume import record_path
 
@@ -109,3 +110,14 @@ class LabelFile(Output):
     def _remove_record(self) -> None:
         if self._written is not None and self._written.part is not None:
             record_path(self._written.array).unlink(missing_ok=True)
+
+
+def label_path(item: Input, out: Path) -> Path:
+    """Return where the labels of an input go in the output folder.
+
+    Raises:
+        UserError: `out` is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file: give a folder with -o")
+    return out / item.relative

@@ -2,15 +2,17 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from atrous.color import Palette
 from atrous.data.source import Source
 from atrous.files import replacing
 from atrous.objects.assemble import Objects, assemble, measured_again, strips
+from atrous.prediction.found import ObjectPrediction
 from atrous.prediction.inputs import Opened
 from atrous.tasks.task import ObjectTask
 
@@ -60,6 +62,16 @@ def _means(labels: Any, image: Source, count: int) -> np.ndarray:
     return sums / np.maximum(counts, 1)
 
 
+def named_rows(classes: np.ndarray, scores: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the first columns of tables of boxes and points: number, class, its name, and score.
+
+    >>> named_rows(np.array([1]), np.array([0.5]), ("a", "b"))["name"].tolist()
+    ['b']
+    """
+    named = np.array([names[int(k)] for k in classes], dtype=object)
+    return {"number": np.arange(1, len(classes) + 1), "class": classes, "name": named, "score": scores}
+
+
 def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
     """Write a table as CSV: a line of names, then a row for each object."""
     text = io.StringIO()
@@ -90,6 +102,35 @@ def decode_input(maps: Any, task: ObjectTask, opened: Opened, labels: Any) -> tu
     objects = assemble(maps, task.decoder, labels, rows=ROWS)
     on_file = opened.numbers_on_file(np.asarray(labels[...]))
     return measured_again(objects, on_file, opened.spacing), on_file
+
+
+def predict_objects(
+    maps: Any, task: ObjectTask, opened: Opened, opener: Callable[[], Opened], palette: Palette
+) -> ObjectPrediction:
+    """Return the objects of an input whose dense maps `(K, *S)` are known."""
+    objects, numbers = decode_input(maps, task, opened, np.empty(maps.shape[1:], np.uint32))
+    return object_prediction(objects, numbers, opened.spacing, opener)
+
+
+def object_prediction(
+    objects: Objects, numbers: np.ndarray, spacing: Sequence[float] | None, opener: Callable[[], Opened]
+) -> ObjectPrediction:
+    """Return decoded objects as Python programs are given them.
+
+    Args:
+        objects: what was decoded.
+        numbers: numbers of the objects `(*S)` on the grid of the file.
+        spacing: of that grid; None where nobody says it.
+        opener: opens the input again.
+    """
+    ndim, columns = numbers.ndim, objects.table
+    step = spacing or (1.0,) * ndim
+    boxes = [columns[f"{end}_{axis}"] / step[axis] for end in ("start", "stop") for axis in range(ndim)]
+    points = [columns[f"centroid_{axis}"] / step[axis] for axis in range(ndim)]
+    return ObjectPrediction(
+        numbers, objects.candidates.classes, objects.candidates.scores, np.stack(boxes, axis=1),
+        np.stack(points, axis=1), table_of(objects, numbers, []), opener,
+    )  # fmt: skip
 
 
 def _clear(maps: Any, valid: Source) -> None:

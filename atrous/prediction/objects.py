@@ -1,27 +1,36 @@
-"""The objects of an input as files: a label image that numbers them, and a table with a row for each."""
+"""The objects of an input as files: a label image that numbers them, a table with a row for each, and a picture."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from atrous.color import Palette
 from atrous.data.formats import check_like, open_labels, stem
-from atrous.data.formats.npy import create_memmap
+from atrous.data.formats.polygons_write import write_polygons
 from atrous.data.formats.writing import LabelSink
+from atrous.data.object_files.write import FoundObjects
+from atrous.data.source import Source
 from atrous.files import remove
 from atrous.objects.assemble import Objects
 from atrous.objects.candidates import Candidates
+from atrous.prediction.dense import FoundFiles, FoundPicture
+from atrous.prediction.found import busiest_plane, outlined
 from atrous.prediction.inputs import Input, Opened
+from atrous.prediction.object_exports import ObjectSource, exports
 from atrous.prediction.object_table import decode_input, table_of, write_table
-from atrous.prediction.output import Output, part_path
+from atrous.prediction.output import Companions, Output, part_path
+from atrous.prediction.polygons import SUFFIXES, MapFile
 from atrous.tasks.task import ObjectTask
 
+ANNOTATIONS = (".edf", ".bdf", ".atr", ".hea")
+"""Formats of annotations of signals; objects in recordings of these formats are numbered in a NumPy file."""
+EIGHT_BIT = (".png", ".gif", ".bmp", ".webp")
+"""Formats of labels that hold 255 numbers at most; objects in files of these formats are numbered in a TIFF."""
 
-class ObjectFiles(Output):
+
+class ObjectFiles(FoundFiles):
     """A label image uint32 `(*S)` on the grid of the input's file, and a table of the objects beside it.
-
-    The dense maps of the whole input are gathered first, on disk if the input is streamed; then the objects are
-    decoded, which gives the same objects whatever the strips were.
 
     Args:
         path: the label image; its suffix says the format.
@@ -29,14 +38,9 @@ class ObjectFiles(Output):
         task: what the dense maps mean.
     """
 
-    values = "probabilities"
-
     def __init__(self, path: Path, item: Input, task: ObjectTask) -> None:
-        self.paths = (path, path.with_name(f"{stem(path)}_objects.csv"))
+        super().__init__((path, path.with_name(f"{stem(path)}_objects.csv")), task)
         self._like, self._task = item.path, task
-        self._opened: Opened | None = None
-        self._maps: Any = None
-        self._streamed = False
         self._objects: Objects | None = None
         self._written: LabelSink | None = None
 
@@ -47,25 +51,14 @@ class ObjectFiles(Output):
             UserError: the label image cannot keep the projection of the input.
         """
         check_like(self.paths[0], self._like)
-        self.paths[0].parent.mkdir(parents=True, exist_ok=True)
-        shape = (self._task.out_channels, *(int(n) for n in opened.source.shape[1:]))
-        self._opened, self._streamed = opened, streamed
-        remove(self._scratch)
-        self._maps = create_memmap(self._scratch, shape, np.float32) if streamed else np.empty(shape, np.float32)
-
-    @property
-    def sink(self) -> Any:
-        """Takes the dense maps `(K, *S)`, in any order."""
-        return self._maps
+        super().begin(opened, streamed)
 
     def end(self) -> None:
         """Decode the objects."""
-        assert self._opened is not None
-        opened, path = self._opened, self.paths[0]
+        opened, path = self.opened, self.paths[0]
         labels = open_labels(path, self._maps.shape[1:], on_disk=self._streamed, anew=True, dtype=np.uint32)
         self._objects, on_file = decode_input(self._maps, self._task, opened, labels.array)
-        self._maps = None
-        remove(self._scratch)
+        super().discard()
         if opened.regridded:
             labels.discard()
             labels = LabelSink(path, on_file, None)
@@ -81,21 +74,75 @@ class ObjectFiles(Output):
         assert self._written is not None
         return self._written.array
 
+    def exported(self) -> FoundObjects:
+        """Return the objects with their numbers as other programs need them, once they were decoded."""
+        numbers, found = np.asarray(self.numbers()[...]), self.found()
+        return FoundObjects(tuple(numbers.shape), found.classes, found.scores, numbers)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the columns of the table, once the objects were decoded."""
+        assert self._objects is not None
+        images = [] if self.opened.stored is None else [self.opened.stored]
+        return table_of(self._objects, self.numbers(), images)
+
+    def drawn(self, image: Source, every: int) -> np.ndarray:
+        """Draw outlines, each in a color of its own, over an image `(C, *S)`, every so many rows and columns."""
+        numbers = self.numbers()
+        part = (*busiest_plane(numbers), *(slice(None, None, every),) * 2)
+        return outlined(np.asarray(image[(slice(None), *part)]), np.asarray(numbers[part]))
+
+    def trace(self, path: Path, like: Path) -> None:
+        """Write polygons with number, class and score in the projection of a map; one for each piece of an object."""
+        found = self.found()
+        attributes = {
+            "number": np.arange(len(found) + 1, dtype=np.int32),
+            "class": np.append(0, found.classes).astype(np.int32),
+            "score": np.append(0, found.scores).astype(np.float64),
+        }
+        write_polygons(path, self.numbers(), like, attributes, {0})
+
     def finish(self) -> None:
         """Write the table and the label image."""
-        assert self._objects is not None
         assert self._written is not None
-        images = [] if self._opened is None or self._opened.stored is None else [self._opened.stored]
-        write_table(self.paths[1], table_of(self._objects, self.numbers(), images))
+        write_table(self.paths[1], self.columns())
         self._written.finish(like=self._like)
         self._written = None
 
     def discard(self) -> None:
         """Remove the dense maps and what was decoded."""
-        self._maps = self._written = None
-        remove(self._scratch)
+        super().discard()
+        self._written = None
         remove(part_path(self.paths[0]))
 
-    @property
-    def _scratch(self) -> Path:
-        return self.paths[0].with_name(f".{self.paths[0].name}.maps.npy")
+
+def object_outputs(
+    item: Input, target: Path, task: ObjectTask, companions: Companions, palette: Palette
+) -> list[Output]:
+    """Return the outputs of an input in which objects are found, the numbers and the table of the objects last.
+
+    Args:
+        item: the input.
+        target: the label image, as the format of the input would name it.
+        task: what the dense maps of the network mean.
+        companions: what else is wanted.
+        palette: a color per class; objects have a color each, whatever their class.
+
+    Raises:
+        UserError: something is wanted that objects do not have.
+    """
+    companions.leave_out("probabilities", "objects have scores, which stand in their table")
+    companions.leave_out("dicom_seg", "it is for labels, not for objects")
+    if target.suffix.lower() in EIGHT_BIT:  # they cannot hold the numbers of many objects
+        target = target.with_name(f"{stem(target)}.tif")
+    if target.suffix.lower() in ANNOTATIONS:  # they hold intervals of classes
+        target = target.with_name(f"{stem(target)}.npy")
+    objects = ObjectFiles(target, item, task)
+    outputs: list[Output] = []
+    if companions.overlay:
+        path = target.with_name(f"{stem(target)}_overlay.png")
+        outputs.append(FoundPicture(path, objects, objects.drawn, "objects"))
+    if companions.polygons is not None:
+        path = target.with_name(f"{stem(target)}{SUFFIXES[companions.polygons]}")
+        outputs.append(MapFile(path, objects, item.path, objects.trace))
+    source = ObjectSource(objects, objects.exported, objects.columns)
+    return [*outputs, *exports(item, target, source, companions.objects), objects]

@@ -2,12 +2,46 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from atrous.errors import UserError
 from atrous.prediction.inputs import Opened
+
+
+@dataclass(frozen=True)
+class Companions:
+    """What is written for each input beside its labels.
+
+    Attributes:
+        overlay: a picture of the labels over the image; of a video, an mp4.
+        probabilities: "zarr" or "tiff" for images, volumes and signals, "bigwig" for genomes; None for none.
+        polygons: "gpkg" or "geojson": the labels of maps as polygons; None for none.
+        dicom_seg: a DICOM segmentation of each DICOM series.
+        objects: "coco", "imagej", "parquet": found objects in the formats of other programs.
+    """
+
+    overlay: bool = False
+    probabilities: str | None = None
+    polygons: str | None = None
+    dicom_seg: bool = False
+    objects: tuple[str, ...] = ()
+
+    def leave_out(self, name: str, why: str) -> None:
+        """Refuse one of these where an answer has none.
+
+        Args:
+            name: of the attribute.
+            why: there is none.
+
+        Raises:
+            UserError: it is wanted.
+        """
+        if getattr(self, name):
+            raise UserError(f"--{name.replace('_', '-')}: {why}: leave it out")
 
 
 class Output(ABC):

@@ -8,8 +8,10 @@ from atrous.color import Palette
 from atrous.data.formats import open_source
 from atrous.errors import UserError
 from atrous.prediction.frames import FrameLabels
-from atrous.prediction.inputs import Opened
-from atrous.prediction.output import Output
+from atrous.prediction.inputs import Input, Opened
+from atrous.prediction.labels import label_path
+from atrous.prediction.output import Companions, Output
+from atrous.prediction.predictor import Predictor
 from atrous.report.pictures import overlay
 
 FRAME_RATE = 25
@@ -69,3 +71,16 @@ class OverlayVideo(Output):
 
     def discard(self) -> None:
         """Nothing is written before `finish`."""
+
+
+def video_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
+    """Outputs of a video: a folder with the labels of each frame, and if wanted an overlay video.
+
+    Raises:
+        UserError: `out` is a file.
+    """
+    target = label_path(item, out)
+    labels = FrameLabels(target, item.path, predictor.palette)
+    if not companions.overlay:
+        return [labels]
+    return [OverlayVideo(target.with_name(f"{target.name}_overlay.mp4"), labels, item.path, predictor.palette), labels]

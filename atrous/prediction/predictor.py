@@ -24,21 +24,31 @@ from atrous.errors import UserError
 from atrous.geometry.plan import StreamPlan
 from atrous.nn.blocks import Normalize
 from atrous.prediction.arrays import array_source, channel_names, in_data_array, is_data_array, open_array
-from atrous.prediction.found import ObjectPrediction
+from atrous.prediction.boxes import predict_boxes
 from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
-from atrous.prediction.object_table import decode_input, table_of
+from atrous.prediction.object_table import predict_objects
+from atrous.prediction.points import predict_points
 from atrous.prediction.result import Prediction
 from atrous.recipe.build import build_expected, build_preparation
 from atrous.recipe.run import Run, open_run
 from atrous.stream.engines import ENGINES
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
-from atrous.tasks.task import ObjectTask, Task
+from atrous.tasks.task import FoundTask, Task
 
 FLIPPED = 2**24
 """Positions up to which an input is averaged over its mirror images. They go through the network whole."""
 WHOLE = 2**21
 """Positions up to which an input goes through the network whole. Exporting it for a stream would take longer."""
+PREDICT: dict[str, Callable[[Any, Any, Opened, Callable[[], Opened], Palette], Any]] = {
+    "objects": predict_objects,
+    "boxes": predict_boxes,
+    "points": predict_points,
+}
+"""For what a task finds (`FoundTask.found`), the function that gives it to Python programs.
+
+It is given the dense maps `(K, *S)`, the task, the input, what opens the input again, and a color per class.
+"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +109,8 @@ class Predictor:
     @property
     def palette(self) -> Palette:
         """A color per class."""
-        return tuple(self.run.recipe.task.palette) or default_palette(len(self.classes))
+        count = len(self.classes)
+        return tuple(self.run.recipe.task.palette) or (default_palette(count) if count else ())
 
     def identity(self) -> str:
         """Return a digest of everything but the input that a result depends on: recipe, weights and arithmetic."""
@@ -142,7 +153,7 @@ class Predictor:
             probabilities: whether to return the probability of every class too.
 
         Returns:
-            A `Prediction`; an `ObjectPrediction` if the task finds objects.
+            A `Prediction`; an `ObjectPrediction`, `BoxPrediction` or `PointPrediction` if the task finds these.
 
         Raises:
             UserError: the input cannot be read, has another type, or does not fit the network.
@@ -151,8 +162,8 @@ class Predictor:
         opened = self._opened(opener, name)
         for difference in opened.differences:
             warnings.warn(f"{name}: {difference}", stacklevel=2)
-        if isinstance(self.task, ObjectTask):
-            return self._predict_objects(self.task, opened, opener)
+        if isinstance(self.task, FoundTask):
+            return self._predict_found(self.task, opened, opener, name)
         size = tuple(opened.source.shape[1:])
         labels = np.empty(size, np.uint8)
         # On another grid the positions without data are marked after resampling.
@@ -167,20 +178,14 @@ class Predictor:
             maps = None if maps is None else in_data_array(source, maps, self.classes)
         return Prediction(labels, maps, self.classes, self.palette, self.kind == "genomes", opener)
 
-    def _predict_objects(self, task: ObjectTask, opened: Opened, opener: Callable[[], Opened]) -> ObjectPrediction:
-        """The objects of an input; their dense maps and numbers are in memory."""
-        size = tuple(opened.source.shape[1:])
-        maps, numbers = np.empty((task.out_channels, *size), np.float32), np.empty(size, np.uint32)
+    def _predict_found(self, task: FoundTask, opened: Opened, opener: Callable[[], Opened], name: str) -> Any:
+        """What is found in an input; its dense maps are in memory."""
+        maps = np.empty((task.out_channels, *opened.source.shape[1:]), np.float32)
         self.write(opened.source, probabilities=maps)
-        objects, numbers = decode_input(maps, task, opened, numbers)
-        ndim, columns = numbers.ndim, objects.table
-        step = opened.spacing or (1.0,) * ndim
-        boxes = [columns[f"{end}_{axis}"] / step[axis] for end in ("start", "stop") for axis in range(ndim)]
-        points = [columns[f"centroid_{axis}"] / step[axis] for axis in range(ndim)]
-        return ObjectPrediction(
-            numbers, objects.candidates.classes, objects.candidates.scores, np.stack(boxes, axis=1),
-            np.stack(points, axis=1), table_of(objects, numbers, []), opener,
-        )  # fmt: skip
+        if not np.isfinite(maps).all():
+            what = "the network's output is not finite (nan or infinite)"
+            raise UserError(f"{name}: {what}: look at the values of this input, or train at a lower rate")
+        return PREDICT[task.found](maps, task, opened, opener, self.palette)
 
     def write(
         self,
@@ -388,6 +393,6 @@ def load(
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     flips = tuple(axis for axis, on in enumerate(recipe.augment.flip) if on) if flip else ()
     task = opened.task()
-    if flips and isinstance(task, ObjectTask):
+    if flips and isinstance(task, FoundTask):
         raise UserError("--tta flip: objects are not averaged over mirror images: leave it out")
     return Predictor(opened, loaded, task, device, dtype or trained_dtype, flips, memory, engine)

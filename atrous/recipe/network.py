@@ -10,6 +10,7 @@ from atrous.encoders.classifier import classifier_encoder
 from atrous.encoders.dense import DenseLayers
 from atrous.encoders.encoder import Encoder
 from atrous.encoders.resnet import ResNet
+from atrous.encoders.shrunk import Shrunk
 from atrous.encoders.timm_encoder import TimmEncoder, efficientnet_lite0
 from atrous.encoders.vgg import VGG
 from atrous.errors import UserError
@@ -18,6 +19,7 @@ from atrous.models.deeplab import deeplab
 from atrous.models.dilated import dilated
 from atrous.models.fc_densenet import fc_densenet
 from atrous.models.fcn import fcn
+from atrous.models.fcos import fcos
 from atrous.models.five_layer import five_layer
 from atrous.models.network import DenseNetwork
 from atrous.models.own import own_network
@@ -95,6 +97,7 @@ MODELS: dict[str, Callable[..., DenseNetwork]] = {
     "fcn32s": _with_encoder(fcn32s),
     "fcn16s": _with_encoder(fcn16s),
     "fcn8s": _with_encoder(fcn8s, "at_once"),
+    "fcos": _with_encoder(fcos, "width", "finest"),
     "segnet": _with_encoder(segnet),
     "deeplab": _with_encoder(deeplab, "width", "rates", "image_pooling"),
     "dilated": _with_encoder(dilated, "width", "context"),
@@ -110,6 +113,11 @@ def build_encoder(model: ModelSection) -> Encoder:
     Raises:
         UserError: there is no such encoder, or it does not fit `ndim`, `depth` or the output stride.
     """
+    encoder = _encoder(model)
+    return encoder if model.shrink == 1 else Shrunk(encoder, model.shrink)
+
+
+def _encoder(model: ModelSection) -> Encoder:
     stride = model.output_stride or OUTPUT_STRIDES.get(model.name)
     if model.encoder in ENCODERS:
         try:

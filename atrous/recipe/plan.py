@@ -1,7 +1,7 @@
 """A recipe planned from the fingerprint of a data set and the machine: every choice with its reason."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
 from atrous.errors import UserError
 from atrous.machine import has_bfloat16, memory_limit
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
+from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_point_augment, plan_points
 from atrous.recipe.schema import Recipe, validate
 from atrous.recipe.volume import plan_patch
 
@@ -29,6 +30,10 @@ ANISOTROPIC = 2.0
 EPOCHS_DEFAULT = 40.0
 APART = 1.6
 """Two centers of objects are at least so many radii of a small object apart."""
+
+POINTS = 6
+"""So many positions that propose boxes lie along a side of a small box, if there are so many."""
+GREATEST_STRIDE = 8
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,8 @@ def plan_precision(request: Request, reasons: dict[str, str]) -> dict[str, str]:
     return {"precision": "bf16-mixed" if fast else "32-true", "accelerator": request.device}
 
 
-def plan_crop(size: Sequence[float], multiple: int = STRIDE) -> tuple[int, ...]:
-    """A crop of at most `POSITIONS` positions, multiples of the stride, the longest axis cut first.
+def plan_crop(size: Sequence[float], multiple: int = STRIDE, times: float = 1.0) -> tuple[int, ...]:
+    """A crop of at most `times` `POSITIONS` positions, multiples of the stride, the longest axis cut first.
 
     An axis shorter than the stride is rounded up: the crop then covers it whole.
 
@@ -83,7 +88,7 @@ def plan_crop(size: Sequence[float], multiple: int = STRIDE) -> tuple[int, ...]:
     ((352, 416), (384, 384), (32, 2976))
     """
     crop = [max(multiple, int(s) // multiple * multiple) for s in size]
-    while math.prod(crop) > POSITIONS[len(size)] and max(crop) > multiple:
+    while math.prod(crop) > times * POSITIONS[len(size)] and max(crop) > multiple:
         crop[crop.index(max(crop))] -= multiple
     return tuple(crop)
 
@@ -107,7 +112,9 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     ndim, reasons = len(size), {}
     given = plan_input(dataset, fingerprint, reasons)
     spacing = working_spacing(fingerprint, given)
-    crop, strides = (plan_crop(size), None) if ndim < 3 else plan_patch(size, spacing, POSITIONS[3])
+    crop, strides = (
+        (plan_crop(counted_size(dataset, size)), None) if ndim < 3 else plan_patch(size, spacing, POSITIONS[3])
+    )
     reasons["train.crop"] = (
         f"images are {' x '.join(f'{s:g}' for s in size)} (median); at most {POSITIONS[ndim]} positions"
     )
@@ -118,15 +125,19 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
         reasons["model.strides"] = (
             f"voxels are {apart} apart: an axis is halved while it is about as fine as the finest"
         )
-    task = plan_task(dataset, fingerprint, reasons, weighted=ndim == 2)
+    task = plan_task(dataset, fingerprint, reasons, weighted=ndim == 2 and dataset.target.kind != "points")
     task["tolerance"] = plan_tolerance(fingerprint, spacing, reasons)
     augment = _plan_augment(dataset, size, crop, spacing, reasons)
     if not fingerprint.upright:
         augment |= _plan_from_above(ndim, reasons)
     elif ndim == 2 and fingerprint.object_sizes and not fingerprint.color:
         augment |= _plan_cells(reasons)
+    if dataset.target.kind == "points":
+        augment |= plan_point_augment(dataset, fingerprint, ndim, reasons)
     images = fingerprint.images.get("train", 1)
     wanted = BATCH if ndim == 2 else _plan_small_crops(crop, images)
+    if ndim == 2 and dataset.task == "counting":
+        wanted = min(COUNTED_BATCH, max(2, images // 4))
     values = {
         "data": plan_data(dataset),
         "task": task,
@@ -171,16 +182,20 @@ def plan_task(
     """Return the section `task` of a recipe; rare classes weigh more where `weighted`."""
     section: dict[str, Any] = {"kind": dataset.task, "classes": list(dataset.classes)}
     section["palette"] = [tuple(color) for color in dataset.palette]
-    weights = class_weights(fingerprint.class_frequency) if weighted else None
+    boxes = dataset.target.kind == "boxes"
+    weights = class_weights(fingerprint.class_frequency) if weighted or boxes else None
     if weights is not None:
+        if boxes:  # on average boxes weigh as much as the background
+            mean = sum(share * weight for share, weight in zip(fingerprint.class_frequency, weights, strict=True))
+            weights = [round(weight / mean, 3) for weight in weights]
         section["class_weights"] = weights
         rare = min(share for share in fingerprint.class_frequency if share > 0)
-        reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the labelled positions"
-    if dataset.target.kind == "instances" and not fingerprint.object_sizes:
-        raise UserError(f"{dataset.root}: no training image has an object: number objects from 1 in the masks")
-    if fingerprint.object_sizes:
-        section["options"] = plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
-    if dataset.classes:
+        of_what = "boxes" if boxes else "labelled positions"
+        reasons["task.class_weights"] = f"the rarest class has {rare:.2%} of the {of_what}"
+    plan_options = OPTIONS.get(dataset.target.kind)
+    if plan_options is not None:
+        section["options"] = plan_options(dataset, fingerprint, reasons)
+    elif dataset.classes:
         reasons["task.dice"] = "Dice follows what mean IoU counts, cross-entropy keeps the gradients alive"
     return section
 
@@ -202,6 +217,52 @@ def plan_objects(sizes: Sequence[float], ndim: int, reasons: dict[str, str]) -> 
     return {"ndim": ndim, **rounded, "smallest": max(1, round(sizes[0] / 2))}
 
 
+def plan_boxes(sides: Sequence[Sequence[float]], reasons: dict[str, str]) -> dict[str, Any]:
+    """Return the keys `task.options` of boxes from the sides of small, typical and large ones, per axis.
+
+    >>> plan_boxes([(30.0, 26.0), (100.0, 110.0), (230.0, 240.0)], {})
+    {'scale': [50.0, 55.0], 'stride': [4, 4]}
+    """
+    small, typical, _ = sides
+    scale = [round(max(0.5, side / 2), 1) for side in typical]
+    stride = [min(GREATEST_STRIDE, power_of_two(side / POINTS)) for side in small]
+    words = [" x ".join(f"{side:.0f}" for side in row) for row in sides]
+    reasons["task.options"] = (
+        f"typical boxes are {words[1]} (10 % of the boxes of a class are smaller than {words[0]}): distances are in "
+        f"halves of that, and about {POINTS} positions propose boxes along a side of a small one"
+    )
+    return {"scale": scale, "stride": stride}
+
+
+def _object_options(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, Any]:
+    if not fingerprint.object_sizes:
+        raise UserError(f"{dataset.root}: no training image has an object: number objects from 1 in the masks")
+    return plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
+
+
+def _box_options(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, Any]:
+    if not fingerprint.box_sides:
+        raise UserError(f"{dataset.root}: no training image has a box: add boxes")
+    return plan_boxes(fingerprint.box_sides, reasons)
+
+
+OPTIONS: dict[str, Callable[[Dataset, Fingerprint, dict[str, str]], dict[str, Any]]] = {
+    "instances": _object_options,
+    "boxes": _box_options,
+    "points": plan_points,
+}
+"""By kind of target, the function that plans the keys `task.options`, and raises `UserError` where there is nothing."""
+
+
+def power_of_two(most: float) -> int:
+    """Return the greatest power of two up to a number, at least 1.
+
+    >>> power_of_two(0.3), power_of_two(7.9), power_of_two(8)
+    (1, 4, 8)
+    """
+    return 2 ** int(math.log2(max(1.0, most)))
+
+
 def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:
     """Return how far a surface, an onset or an offset may be off and count as found; None where nothing is known."""
     if fingerprint.spacing is None or fingerprint.ndim == 2:
@@ -218,7 +279,7 @@ def _plan_model(
 ) -> dict[str, object]:
     channels = fingerprint.channels
     model: dict[str, object] = {"ndim": ndim, "in_channels": channels}
-    eight_bit = fingerprint.dtype == "uint8" and channels == 3
+    eight_bit = fingerprint.dtype == "uint8" and channels == 3 and is_photograph(fingerprint)
     if ndim == 2 and eight_bit and lite0_weights() is not None:
         reasons["model.encoder"] = "three 8-bit channels: ImageNet weights are worth more than any other choice here"
         return model | {
@@ -235,7 +296,11 @@ def _plan_model(
     )
     reasons["model.encoder"] = why
     mean, std = network_statistics(fingerprint, given)
+    if not is_photograph(fingerprint):  # what a channel without contrast holds is noise, which is not to be amplified
+        std = [max(std)] * len(std)
     widths: dict[str, object] = {"encoder_width": 32 if fingerprint.object_sizes else 24, "width": 64}
+    if fingerprint.points is not None:
+        widths = {"depth": 10, "encoder_width": 24, "width": 48}
     if ndim == 3:
         widths = {"name": "unet", "encoder_width": 32, "width": 16}
         reasons["model.name"] = "the skip connections of a U-Net find the surfaces of small structures"

@@ -137,8 +137,9 @@ def _agree_model(recipe: Recipe, source: str) -> None:
         raise UserError(f"{source}: model.causal needs a network for video: set model.temporal")
     if model.deep_supervision and name in ("fcn32s", "five_layer", "codons"):
         raise UserError(f"{source}: model.deep_supervision needs coarser maps, model.name = {name!r} has one map")
-    if name in ("fc_densenet", "five_layer", "codons") and (model.output_stride or model.antialias):
-        raise UserError(f"{source}: model.output_stride and model.antialias are for models over an encoder, not {name}")
+    if name in ("fc_densenet", "five_layer", "codons") and (model.output_stride or model.antialias or model.shrink > 1):
+        keys = "model.output_stride, model.antialias and model.shrink"
+        raise UserError(f"{source}: {keys} are for models over an encoder, not {name}")
     if recipe.stages and abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-3:
         shares = ", ".join(f"{stage.share:g}" for stage in recipe.stages)
         raise UserError(f"{source}: the shares of the stages are {shares}: they must add up to 1")

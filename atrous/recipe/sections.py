@@ -69,6 +69,7 @@ class ModelSection(Section):
         "fcn8s",
         "segnet",
         "unet",
+        "fcos",
         "deeplab",
         "dilated",
         "fc_densenet",
@@ -77,8 +78,8 @@ class ModelSection(Section):
         "custom",
     ] = Field(
         "fcn",
-        description="architecture: fcn is the light pyramid, custom a network of your own, the others are those of "
-        "their papers",
+        description="architecture: fcn is the light pyramid, fcos one for boxes, custom a network of your own, the "
+        "others are those of their papers",
     )
     encoder: str = Field(
         "resnet", description="resnet, vgg, efficientnet_lite0, torchvision:NAME or any timm model with feature maps"
@@ -91,8 +92,10 @@ class ModelSection(Section):
     output_stride: Literal[1, 2, 4, 8, 16, 32] | None = Field(
         None, description="greatest stride of the encoder, the rest dilates; deeplab 16, dilated 8, others as it is"
     )
+    shrink: int = Field(1, ge=1, description="the encoder sees means of blocks of so many positions along each axis")
     antialias: bool = Field(False, description="blur before positions are dropped, in resnet and vgg")
-    width: int = Field(96, ge=4, description="channels of the decoder (fcn, unet, deeplab, dilated, five_layer)")
+    width: int = Field(96, ge=4, description="channels of the decoder (fcn, fcos, unet, deeplab, dilated, five_layer)")
+    finest: int = Field(4, ge=1, description="fcos: stride of the map from which boxes are proposed")
     attention: Literal["none", "se", "eca", "spatial", "cbam", "scse", "local"] = Field(
         "none", description="in the decoder: none, se, eca, spatial, cbam, scse or local"
     )
@@ -130,12 +133,14 @@ class TaskSection(Section):
     """What the labels mean and what a wrong one costs."""
 
     kind: str = Field(
-        "semantic", description="one class at every position; stranded: any number of them, on the strands of a genome"
+        "semantic",
+        description="one class at every position; stranded: any number of them, on the strands of a genome; instances: "
+        "numbered objects; detection: boxes",
     )
     classes: list[str] = Field([], description="names, in label order")
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
     class_weights: list[Annotated[float, Field(ge=0)]] | None = Field(
-        None, description="of the cross-entropy, one per class"
+        None, description="of the cross-entropy, one per class; of detection, of the boxes of each class"
     )
     dice: float = Field(1.0, ge=0, description="weight of the Dice loss beside the cross-entropy")
     threshold: float = Field(0.5, gt=0, lt=1, description="stranded: probability from which a base has a feature")
@@ -144,7 +149,7 @@ class TaskSection(Section):
     tolerance: float | None = Field(
         None, gt=0, description="surface Dice (volumes, in units of the spacing), onsets and offsets (signals, seconds)"
     )
-    options: dict[str, Any] = Field({}, description="further keys of tasks that were added")
+    options: dict[str, Any] = Field({}, description="further keys of instances, detection and tasks that were added")
 
     @field_validator("kind")
     @classmethod

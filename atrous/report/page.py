@@ -43,6 +43,7 @@ class Example:
             proportions.
         palette: a color per label, where it is not that of the report.
         metric: name of the metric.
+        pictures: colors `(height, width, 3)` uint8 by caption, which are shown in place of image, truth and prediction.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Example:
     spacing: tuple[float, ...] | None = None
     palette: Palette | None = None
     metric: str = "mean IoU"
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,8 +239,9 @@ def _chart(draw: Callable[[Ink], str]) -> dict[str, str]:
 
 def _pictures(example: Example, palette: Palette) -> dict[str, Any]:
     """Return the example's image, truth, prediction and errors as data URIs, with their captions."""
-    views = [_view(picture, caption, example.name, smooth) for caption, picture, smooth in _views(example, palette)]
-    if example.palette is not None:  # of objects: what differs is told by their colors
+    shown = [(caption, picture, True) for caption, picture in example.pictures.items()] or _views(example, palette)
+    views = [_view(picture, caption, example.name, smooth) for caption, picture, smooth in shown]
+    if example.palette is not None and not example.pictures:  # of objects: what differs is told by their colors
         views = views[:-1]
     return {
         "name": example.name,

@@ -6,12 +6,24 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from atrous.color import ERROR, VOID, Palette
 from atrous.labels import IGNORE
 
-__all__ = ["banded", "busiest", "colorize", "errors", "flat", "overlay", "resized", "signal", "to_rgb", "upright"]
+__all__ = [
+    "banded",
+    "boxed",
+    "busiest",
+    "colorize",
+    "errors",
+    "flat",
+    "overlay",
+    "resized",
+    "signal",
+    "to_rgb",
+    "upright",
+]
 
 _GAP = 4  # pixels between the planes of a volume
 _MARGIN = 226  # gray of the gap, lighter than that of void
@@ -99,6 +111,23 @@ def upright(affine: Sequence[Sequence[float]]) -> tuple[int, ...]:
     axes = np.asarray(affine)[:3, :3]
     main = np.abs(axes).argmax(0)
     return tuple(sorted(2 - column for column in range(3) if axes[main[column], column] > 0))
+
+
+def boxed(picture: np.ndarray, boxes: np.ndarray, colors: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    """Draw the outlines of boxes on a picture `(H, W, 3)` uint8, the smaller ones over the larger ones.
+
+    Args:
+        picture: stays as it is; the result is a copy.
+        boxes: `(n, 4)`: the first row and column of each, then where it ends.
+        colors: one for each box.
+    """
+    drawn = Image.fromarray(picture)
+    pen, width = ImageDraw.Draw(drawn), max(1, round(max(picture.shape[:2]) / 400))
+    for number in np.argsort(-((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])), kind="stable"):
+        top, left, bottom, right = boxes[number]
+        corners = (left, top, max(left, right - 1), max(top, bottom - 1))
+        pen.rectangle(corners, outline=tuple(colors[number]), width=width)
+    return np.array(drawn)
 
 
 def busiest(label: np.ndarray) -> tuple[int, ...]:

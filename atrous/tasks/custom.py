@@ -9,7 +9,7 @@ import torch
 from atrous.errors import UserError
 from atrous.tasks.measures import Measures
 from atrous.tasks.scores import Scores
-from atrous.tasks.task import EvaluationResult, Metrics, ObjectTask, Task
+from atrous.tasks.task import EvaluationResult, FoundTask, Metrics, Task
 
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Given the output `(N, K, *S)` and the targets (of labels `(N, *S)` int64), returns a scalar."""
@@ -17,10 +17,10 @@ MetricFunction = Callable[[torch.Tensor, torch.Tensor], float]
 """Given the probabilities `(K, *S)` of one image and its target (of labels `(*S)` uint8), returns a number."""
 
 
-def object_task(task: Task) -> ObjectTask | None:
-    """Return the task if its answer are objects, also where it has a loss of the user's own; None for other tasks."""
+def found_task(task: Task) -> FoundTask | None:
+    """Return the task if it finds something, also where it has a loss of the user's own; None for other tasks."""
     inner = task.task if isinstance(task, CustomTask) else task
-    return inner if isinstance(inner, ObjectTask) else None
+    return inner if isinstance(inner, FoundTask) else None
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class CustomTask:
     own_metrics: Mapping[str, MetricFunction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.own_metrics and isinstance(self.task, ObjectTask):
+        if self.own_metrics and isinstance(self.task, FoundTask):
             raise UserError("metrics=: functions of probabilities do not measure objects: leave them out")
 
     @property

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 
 from atrous.objects.assemble import assemble
 from atrous.objects.votes import Votes
+from atrous.tasks.found_metrics import FoundMetrics
 from atrous.tasks.instance_metrics import InstanceScores
-from atrous.tasks.measures import Measures
-from atrous.tasks.task import NotFinite, ObjectTask
+from atrous.tasks.task import ObjectTask
 
 REACH = 20
 """The center of an object lies within so many scales of each of its positions, along every axis."""
@@ -137,30 +137,26 @@ class InstanceTask(ObjectTask):
         return InstanceMetrics(self, activated=full)
 
 
-class InstanceMetrics:
-    """Decodes the dense maps of each image, and compares the objects with the true ones."""
+class InstanceMetrics(FoundMetrics):
+    """Compares the objects of each image with the true ones."""
 
     def __init__(self, task: InstanceTask, activated: bool) -> None:
-        self._task, self._activated, self._scores = task, activated, InstanceScores()
+        super().__init__(task, InstanceScores(), activated)
+        self._decoder = task.decoder
 
-    def update(
-        self, name: str, probabilities: torch.Tensor, target: torch.Tensor, spacing: tuple[float, ...] | None = None
-    ) -> None:
-        """See `Metrics.update`; the target has numbers of objects `(*S)`."""
-        maps = probabilities if self._activated else self._task.probabilities(probabilities[None])[0]
-        if not bool(torch.isfinite(maps).all()):
-            raise NotFinite(name)
-        answer = np.zeros(tuple(target.shape), np.uint32)
-        assemble(maps.cpu().numpy(), self._task.decoder, answer)
-        self.count(name, answer, target.cpu().numpy())
+    def answer(self, maps: np.ndarray) -> np.ndarray:
+        """Return the numbers of the objects `(*S)` uint32."""
+        numbers = np.zeros(maps.shape[1:], np.uint32)
+        assemble(maps, self._decoder, numbers)
+        return numbers
+
+    def truth(self, target: torch.Tensor) -> np.ndarray:
+        """Return the numbers of the true objects `(*S)`."""
+        return target.cpu().numpy()
 
     def count(self, name: str, answer: np.ndarray, truth: np.ndarray) -> None:
         """Count one image: the numbers of the objects that were found and of the true ones, both `(*S)`."""
         self._scores.add(name, truth, answer)
-
-    def result(self, seconds: float, tta: str = "none") -> Measures:
-        """See `Metrics.result`."""
-        return self._scores.result(seconds, tta)
 
 
 def encode(target: torch.Tensor) -> InstanceMaps:

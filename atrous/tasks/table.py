@@ -27,7 +27,32 @@ def _instances(section: Mapping[str, Any]) -> "Task":
     return InstanceTask.build(section)
 
 
-TASKS: dict[str, BuildTask] = {"semantic": _semantic, "stranded": _stranded, "instances": _instances}
+def _counting(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.counting import CountingTask
+
+    return CountingTask.build(section)
+
+
+def _keypoints(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.keypoints import KeypointTask
+
+    return KeypointTask.build(section)
+
+
+def _detection(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.detection import DetectionTask
+
+    return DetectionTask.build(section)
+
+
+TASKS: dict[str, BuildTask] = {
+    "semantic": _semantic,
+    "stranded": _stranded,
+    "instances": _instances,
+    "detection": _detection,
+    "counting": _counting,
+    "keypoints": _keypoints,
+}
 """By name, a function that makes the task from the section `task` of a recipe."""
 
 

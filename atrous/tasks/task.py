@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 
@@ -117,17 +117,29 @@ class Task(Protocol):
         ...
 
 
-class ObjectTask(ABC):
-    """A `Task` whose answer are objects, which are decoded from the dense maps of the whole input.
+class FoundTask(ABC):
+    """A `Task` whose answer is found in the dense maps of the whole input, not at each position by itself.
 
-    `probabilities` gives the dense maps that the decoder reads; `decode` says where objects are.
+    `probabilities` gives the dense maps that are read; `decode` says where something was found. What is done with the
+    answer (it is written, drawn, measured) is looked up by `found`.
+
+    Attributes:
+        found: what is found: "objects", of which each position belongs to one at most; "boxes", which may overlap; or
+            "points".
     """
 
+    found: ClassVar[str]
     out_channels: int
     loss: Any
     decode: Any
     probabilities: Any
     metrics: Any
+
+
+class ObjectTask(FoundTask):
+    """A task that finds objects or boxes: candidates of the dense maps, of which the best are kept."""
+
+    found = "objects"
 
     @property
     @abstractmethod

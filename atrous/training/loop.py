@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -330,7 +330,9 @@ def _step(run: _Run, batch: Batch, rate: float) -> torch.Tensor:
         math.isfinite(loss.detach()) and norm is not None and math.isfinite(norm)
     ):  # the weights are still those before this batch
         run.optimizer.zero_grad()
-        raise blame(run.model, run.network, run.task, Batch(images, targets, batch.names), run.state.step)
+        raise blame(
+            run.model, run.network, run.task, replace(batch, images=images, targets=targets), run.state.step
+        )  # fmt: skip
     run.optimizer.step()
     run.optimizer.zero_grad()
     run.average.update_parameters(run.network)

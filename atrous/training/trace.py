@@ -79,7 +79,7 @@ def _is_finite(
 
     The crop is given twice: batch norm cannot normalize a single value of a channel.
     """
-    images, targets = (part[[number, number]] for part in (batch.images, batch.targets))
+    images, targets = batch.images[[number, number]], batch.targets_of(number)
     loss = supervised_loss(task, model(images), targets)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     gradients = torch.autograd.grad(loss, weights, allow_unused=True)

@@ -33,18 +33,14 @@ def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[i
             if x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
             output = network(x).float()
-            losses.append(float(task.loss(output, _batched(truth))))
+            batch = target.batch([truth])
+            losses.append(float(task.loss(output, batch if batch.is_floating_point() else batch.long())))
             try:
                 metrics.update(f"{name}/{number}", output[0], truth)
             except NotFinite:
                 raise NotFinite(held_out.called(index)) from None
     result = metrics.result(0.0).watched()
     return {"loss": float(np.mean(losses)), **{name: result[name] for name in task.watched}}
-
-
-def _batched(truth: torch.Tensor) -> torch.Tensor:
-    """A whole target as a batch of one, whole numbers as the loss takes them (int64)."""
-    return truth[None] if truth.is_floating_point() else truth[None].long()
 
 
 def full_to_quick(held_out: Decoded, side: Sequence[int]) -> float:

@@ -8,26 +8,21 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
-import torch
 
-from atrous.data.channel_files import turned_image
 from atrous.data.dataset import Dataset
-from atrous.data.formats.orient import Affine, Turn
-from atrous.data.grid import restore
 from atrous.data.layouts.memory import ROOT
 from atrous.data.layouts.splits import DRAWN
-from atrous.data.preprocess import missing, prepare, to_channels
+from atrous.data.preprocess import missing, to_channels
 from atrous.data.sample import Sample
-from atrous.data.targets.instances import Instances
 from atrous.data.views import Gaps
 from atrous.errors import UserError
-from atrous.objects.assemble import assemble
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.run import Run
-from atrous.tasks.custom import CustomTask, MetricFunction, object_task
+from atrous.tasks.custom import CustomTask, MetricFunction, found_task
 from atrous.tasks.lesions import LesionCounter
 from atrous.tasks.scores import Scores
-from atrous.tasks.task import NotFinite, ObjectTask
+from atrous.tasks.task import NotFinite
+from atrous.verbs.found import MEASURED, probabilities, truth_of
 from atrous.verbs.opened import open_dataset_from
 
 
@@ -83,7 +78,7 @@ def evaluate(
     if data is None:
         data, described = predictor.run.data()
         description = description or described
-    dataset = open_dataset_from(data, description, predictor.run.recipe.task.kind)
+    dataset = open_dataset_from(data, description, predictor.run.recipe.task.kind, predictor.classes)
     samples = _chosen(dataset, split)
     if dataset.classes != predictor.classes:
         raise UserError(
@@ -140,8 +135,8 @@ def measure(
         UserError: a file cannot be read, or a sample has other axes than the run or another size than its labels,
             or the network's output for it is not finite.
     """
-    start, target, objects = time.monotonic(), dataset.target, object_task(predictor.task)
-    metrics: Any = (objects or predictor.task).metrics()
+    start, target, task = time.monotonic(), dataset.target, found_task(predictor.task)
+    metrics: Any = (task or predictor.task).metrics()
     lesions = LesionCounter(len(predictor.classes))
     for index, (sample, image, values) in enumerate(read_ahead(predictor, samples)):
         if (target.has_classes or target.kind == "instances") and image.shape[1:] != target.grid(values):
@@ -149,8 +144,9 @@ def measure(
             raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}")
         spacing, header = dataset.spacing_of(sample), sample.image.header()
         try:
-            if objects is not None:
-                metrics.count(sample.name, found_objects(predictor, objects, image, spacing, header.affine), values)
+            if task is not None:
+                answer = MEASURED[task.found](predictor, task, image, spacing, header.affine)
+                metrics.count(sample.name, answer, truth_of(values))
                 progress(index + 1, len(samples))
                 continue
             found = probabilities(predictor, image, spacing, header.affine)
@@ -170,58 +166,6 @@ def measure(
 def _is_scan(predictor: Predictor, values: Any) -> bool:
     """Whether labels `values` are those of a volume with one class at each voxel, in which lesions can be counted."""
     return predictor.kind == "grids" and predictor.run.recipe.task.kind == "semantic" and np.ndim(values) == 3
-
-
-def probabilities(
-    predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None = None
-) -> torch.Tensor:
-    """Return the probabilities `(K, *S)` of an image `(C, *S)` as its file has it, on the grid of the file.
-
-    The image is prepared as in training, and brought to the orientation and spacing of the training data as in
-    prediction.
-    """
-    worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
-    found = restore(worked_on, size)
-    return found if turn is None else torch.from_numpy(turn.back(found.cpu().numpy()))
-
-
-def found_objects(
-    predictor: Predictor,
-    task: ObjectTask,
-    image: np.ndarray,
-    spacing: tuple[float, ...] | None,
-    affine: Affine | None = None,
-) -> np.ndarray:
-    """Return the numbers of the objects in an image `(C, *S)`, `(*S)` uint32 on the grid of the file.
-
-    As in prediction, objects are decoded on the grid that the network works on, and none lies where there are no data.
-
-    Raises:
-        NotFinite: the network's output is not finite.
-    """
-    worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
-    maps, gaps = worked_on.cpu().numpy(), missing(image)
-    if not np.isfinite(maps).all():
-        raise NotFinite("the image")
-    if gaps is not None and turn is None and maps.shape[1:] == size:
-        maps[0][gaps] = 0
-    numbers = np.zeros(maps.shape[1:], np.uint32)
-    assemble(maps, task.decoder, numbers)
-    numbers = Instances.resample(numbers, size)
-    numbers = numbers if turn is None else turn.back(numbers)
-    return numbers if gaps is None else np.where(gaps, 0, numbers).astype(np.uint32)
-
-
-def _worked_on(
-    predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None
-) -> tuple[torch.Tensor, tuple[int, ...], Turn | None]:
-    """What the task makes of the network's output `(K, *S')` on its grid, the size of the turned file, and the turn."""
-    turn = predictor.expected.turn(affine)
-    if turn is not None:
-        image = np.asarray(turned_image(image, turn))
-        spacing = None if spacing is None else tuple(spacing[axis] for axis in turn.order)
-    prepared = prepare(image, predictor.expected.preparation(predictor.preparation, spacing), spacing)
-    return predictor.task.probabilities(predictor.output(prepared))[0], tuple(image.shape[1:]), turn
 
 
 def read_ahead(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Any, Any]]:

@@ -10,8 +10,7 @@ if TYPE_CHECKING:
     from atrous.data.check.fingerprint import Fingerprint
     from atrous.data.dataset import Dataset
     from atrous.prediction.inputs import Input
-    from atrous.prediction.jobs import Companions
-    from atrous.prediction.output import Output
+    from atrous.prediction.output import Companions, Output
     from atrous.prediction.predictor import Predictor
     from atrous.recipe.plan import PlannedRecipe, Request
     from atrous.recipe.schema import Recipe
@@ -62,9 +61,11 @@ def _check_genomes(*arguments: Any) -> "Check":
 
 
 def _plan_grids(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":
+    from atrous.recipe.detection import plan_detection
     from atrous.recipe.plan import plan_grids
 
-    return plan_grids(dataset, fingerprint, request)
+    plan = plan_detection if dataset.target.kind == "boxes" else plan_grids
+    return plan(dataset, fingerprint, request)
 
 
 def _plan_videos(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":
@@ -104,13 +105,13 @@ def _grid_outputs(predictor: "Predictor", item: "Input", out: Path, companions: 
 
 
 def _video_outputs(predictor: "Predictor", item: "Input", out: Path, companions: "Companions") -> "list[Output]":
-    from atrous.prediction.jobs import video_outputs
+    from atrous.prediction.overlay_video import video_outputs
 
     return video_outputs(predictor, item, out, companions)
 
 
 def _genome_outputs(predictor: "Predictor", item: "Input", out: Path, companions: "Companions") -> "list[Output]":
-    from atrous.prediction.jobs import genome_outputs
+    from atrous.prediction.features import genome_outputs
 
     return genome_outputs(predictor, item, out, companions)
 

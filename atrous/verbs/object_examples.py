@@ -1,17 +1,26 @@
-"""What the report shows of objects: those that were found, missed and invented."""
+"""What the report shows of objects, boxes and points: those that were found, missed and invented."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from atrous.color import Palette
 from atrous.data.dataset import Dataset
+from atrous.data.formats.orient import Affine
+from atrous.prediction.boxes import busiest_slice, drawn, intervals
 from atrous.prediction.predictor import Predictor
 from atrous.report.page import Example
-from atrous.tasks.instance_metrics import THRESHOLDS, match, overlaps
-from atrous.tasks.task import EvaluationResult, ObjectTask
-from atrous.verbs.evaluate import found_objects, read_ahead
+from atrous.report.pictures import to_rgb
+from atrous.tasks.average_precision import ImageBoxes, box_iou, match_image
+from atrous.tasks.instance_metrics import match, overlaps
+from atrous.tasks.task import EvaluationResult, FoundTask
+from atrous.verbs.evaluate import read_ahead
+from atrous.verbs.found import MEASURED, found_boxes, truth_of
+from atrous.verbs.point_examples import judged_points
 
+MATCHED = 0.5
+"""Overlap from which an object is found."""
 EXAMPLES = 2
 """So many of the best and of the worst images are shown."""
 LEGEND: dict[str, tuple[int, int, int]] = {
@@ -20,24 +29,35 @@ LEGEND: dict[str, tuple[int, int, int]] = {
     "invented": (70, 120, 255),
 }
 PALETTE: Palette = ((24, 24, 28), *LEGEND.values())
+Judged = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]
+"""Truth and answer as places in `PALETTE`, both `(*S)` uint8, and the pictures that stand for them if there are any."""
 
 
-def object_examples(
-    predictor: Predictor, task: ObjectTask, dataset: Dataset, split: str, result: EvaluationResult
+def extremes(result: EvaluationResult, most: int = EXAMPLES) -> dict[str, str]:
+    """Return the names of the best and then the worst samples, with "best" or "worst", in the order of the report."""
+    ranking = result.ranking()
+    count = min(most, len(ranking) // 2) or len(ranking)
+    best = dict.fromkeys(ranking[::-1][:count], "best")
+    return best | {name: "worst" for name in ranking[:count] if name not in best}
+
+
+def found_examples(
+    predictor: Predictor, task: FoundTask, dataset: Dataset, split: str, result: EvaluationResult
 ) -> list[Example]:
     """Return the samples with the highest and the lowest value of the first metric, the best first."""
-    ranking = result.ranking()
-    count = min(EXAMPLES, len(ranking) // 2) or len(ranking)
-    wanted = dict.fromkeys(ranking[:count], "worst") | dict.fromkeys(ranking[::-1][:count], "best")
-    samples = [sample for sample in dataset.splits[split] if sample.name in wanted]
-    examples, metric = [], next(iter(result.watched()))
+    kinds, metric = extremes(result), next(iter(result.watched()))
+    samples = [sample for sample in dataset.splits[split] if sample.name in kinds]
+    examples = []
     for sample, image, truth in read_ahead(predictor, samples):
-        spacing = dataset.spacing_of(sample)
-        answer = found_objects(predictor, task, image, spacing, sample.image.header().affine)
-        shown = judged(truth, answer)
-        score, kind = result.per_image[sample.name], wanted[sample.name]
-        examples.append(Example(sample.name, image, *shown, score, kind, spacing, PALETTE, metric))
-    order = [*ranking[::-1][:count], *ranking[:count]]
+        name, spacing = sample.name, dataset.spacing_of(sample)
+        answer = SHOWN.get(task.found, MEASURED[task.found])(
+            predictor, task, image, spacing, sample.image.header().affine
+        )
+        true, found, pictures = JUDGE[task.found](task, image, truth, answer)
+        examples.append(
+            Example(name, image, true, found, result.per_image[name], kinds[name], spacing, PALETTE, metric, pictures)
+        )
+    order = list(kinds)
     return sorted(examples, key=lambda example: order.index(example.name))
 
 
@@ -48,8 +68,46 @@ def judged(truth: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray, np.ndarra
         truth: numbers of the true objects `(*S)`.
         answer: numbers of the found objects `(*S)`.
     """
-    true, found = match(overlaps(truth, answer), THRESHOLDS[0])
+    true, found = match(overlaps(truth, answer), MATCHED)
     return _painted(truth, true, 2), _painted(answer, found, 3)
+
+
+def judged_boxes(
+    image: np.ndarray, truth: tuple[np.ndarray, np.ndarray], answer: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> Judged:
+    """Match true and found boxes of one image, and draw both.
+
+    Args:
+        image: `(C, *S)`.
+        truth: corners `(n, 2 * ndim)` and classes `(n,)`; those of a negative class are left out.
+        answer: corners `(m, 2 * ndim)`, classes `(m,)` and scores `(m,)` of what was found.
+
+    Returns:
+        For signals the true and the found boxes as places in `PALETTE`, both `(*S)` uint8; for others only zeros, and
+        pictures instead.
+    """
+    known = truth[1] >= 0
+    true, classes = truth[0][known], truth[1][known]
+    boxes = ImageBoxes(true, classes, *answer)
+    was_found, is_true = np.full(len(true), 2), np.full(len(answer[0]), 3)
+    for number in np.unique(classes):
+        of_class = boxes.of_class(int(number))
+        order = np.flatnonzero(answer[1] == number)
+        order = order[np.argsort(-answer[2][order], kind="stable")]
+        matched, _ = match_image(of_class, box_iou(of_class.found, of_class.true), np.array([MATCHED]))
+        is_true[order[matched[0] >= 0]] = 1
+        was_found[np.flatnonzero(classes == number)[matched[0][matched[0] >= 0]]] = 1
+    if image.ndim == 2:
+        length = image.shape[1]
+        return intervals(length, true, was_found), intervals(length, answer[0], is_true), {}
+    plane = busiest_slice(image.shape[1:], true if len(true) else answer[0])
+    pictures = {
+        "image": to_rgb(image[(slice(None), *plane)]),
+        "truth": drawn(image, true, was_found, PALETTE, plane=plane),
+        "prediction": drawn(image, answer[0], is_true, PALETTE, plane=plane),
+    }
+    empty = np.zeros(image.shape[1:], np.uint8)
+    return empty, empty, pictures
 
 
 def _painted(numbers: np.ndarray, matched: Sequence[int] | np.ndarray, unmatched: int) -> np.ndarray:
@@ -64,3 +122,23 @@ def _painted(numbers: np.ndarray, matched: Sequence[int] | np.ndarray, unmatched
         one, other = (np.moveaxis(numbers, axis, 0)[part] for part in (slice(None, -1), slice(1, None)))
         np.moveaxis(painted, axis, 0)[:-1][(one != other) & (one != 0) & (other != 0)] = 0
     return painted
+
+
+def _shown_boxes(
+    predictor: Predictor, task: Any, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None
+) -> Any:
+    """The boxes that a prediction writes; metrics are given those of lower scores too."""
+    return found_boxes(predictor, task.decoder, image, spacing, affine)
+
+
+SHOWN = {"boxes": _shown_boxes}
+"""For what a task finds, the function that finds what is shown, where it is not that of `MEASURED`."""
+JUDGE: dict[str, Callable[[Any, np.ndarray, Any, Any], Judged]] = {
+    "objects": lambda task, image, truth, answer: (*judged(truth, answer), {}),
+    "boxes": lambda task, image, truth, answer: judged_boxes(image, truth_of(truth), answer),
+    "points": lambda task, image, truth, answer: (*judged_points(truth, answer, task), {}),
+}
+"""For what a task finds, the function that says what was found, missed and invented.
+
+It is given the task, the image, the values of the target and the answer.
+"""

@@ -1,7 +1,8 @@
 """Data in whichever form a caller has them: a folder, arrays, a torch data set, a loader."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from atrous.data.description import Description, read_description
 from atrous.data.feed.batches import Batch, Stepped
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.memory import ROOT, arrays_layout, items_layout
+from atrous.data.layouts.memory_boxes import boxed_items_layout, boxes_layout
 from atrous.data.layouts.table import find_layout, for_task
 from atrous.errors import UserError
 
@@ -46,7 +48,8 @@ def open_data(data: Any, toml: Path | str | None = None, val: Any = None, task: 
 
     Args:
         data: a folder; a pair `(images, targets)` of sequences of equal length; a torch `Dataset` that gives pairs; or
-            a `DataLoader` that gives pairs of batches, which needs `val`.
+            a `DataLoader` that gives pairs of batches, which needs `val`. For `task = "detection"` targets are boxes
+            (`atrous.data.layouts.memory_boxes`).
         toml: a dataset.toml that lies elsewhere, or one that describes arrays.
         val: validation data in one of the last three forms.
         task: what is learned; None leaves it to the dataset.toml.
@@ -62,7 +65,10 @@ def open_data(data: Any, toml: Path | str | None = None, val: Any = None, task: 
         description = read_description(root, described, task)
         return OpenedData(root, root.resolve().name, description, find_layout(root, description))
     description = read_description(ROOT, described, task)
+    boxed = description.task == "detection"
     if isinstance(data, DataLoader):
+        if boxed:
+            raise UserError("a DataLoader has no place for boxes: give (images, boxes), or a torch Dataset of pairs")
         if val is None:
             raise UserError("a DataLoader is trained on as it comes: give validation data as val=")
         layout = arrays_layout(islice(_entries(data), LOOKED_AT), _pairs(val))
@@ -71,19 +77,31 @@ def open_data(data: Any, toml: Path | str | None = None, val: Any = None, task: 
         if isinstance(data, IterableDataset):
             raise UserError("an IterableDataset has no items to be asked for: give a DataLoader over it, and val=")
         held_out = None if val is None else val if isinstance(val, TorchDataset) else list(_pairs(val))
-        layout = items_layout(data, held_out)  # pyright: ignore[reportArgumentType]
+        make = partial(boxed_items_layout, description=description) if boxed else items_layout
+        layout = make(data, held_out)  # pyright: ignore[reportArgumentType]
         return OpenedData(ROOT, "memory", description, for_task(layout, description))
-    layout = arrays_layout(_pairs(data), None if val is None else _pairs(val))
+    pairs = _pairs(data), None if val is None else _pairs(val)
+    layout = boxes_layout(*pairs, description) if boxed else arrays_layout(*pairs)
     return OpenedData(ROOT, "memory", description, for_task(layout, description))
 
 
-def open_dataset_from(data: Any, toml: Path | str | None = None, task: str | None = None) -> Dataset:
+def open_dataset_from(
+    data: Any, toml: Path | str | None = None, task: str | None = None, classes: tuple[str, ...] = ()
+) -> Dataset:
     """Open data in whichever form they are as a data set; every label is read once where nobody names the classes.
+
+    Args:
+        data: as `open_data` takes them.
+        toml: a dataset.toml that lies elsewhere, or one that describes arrays.
+        task: what is learned; None leaves it to the dataset.toml.
+        classes: names of the classes of boxes in memory, where no dataset.toml names them.
 
     Raises:
         UserError: as `open_data`; or the labels are no class numbers.
     """
     opened = open_data(data, toml, task=task)
+    if opened.root == ROOT and opened.layout.task == "detection" and classes and opened.description.classes is None:
+        opened = replace(opened, layout=replace(opened.layout, classes=classes))
     dataset, guess = resolve(opened.root, opened.description, opened.layout, lambda: count_values(opened.layout))
     if guess is not None and not guess.usable:
         raise UserError(f"{opened.root}: {guess.doubt}: {guess.fix}")

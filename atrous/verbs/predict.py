@@ -9,11 +9,14 @@ from typing import Any
 
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES
 from atrous.errors import UserError
-from atrous.prediction.jobs import Companions, PredictionJob, Written, find_jobs, run_jobs
+from atrous.prediction.jobs import PredictionJob, Written, find_jobs, run_jobs
 from atrous.prediction.live import live_labels
+from atrous.prediction.object_exports import merge_coco, parse_kinds, require_library
+from atrous.prediction.output import Companions
 from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import Predictor, load
 from atrous.recipe.run import Run, open_run
+from atrous.tasks.task import FoundTask, ObjectTask
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class PredictOptions:
         device: "cpu", "cuda", "cuda:1" or "mps".
         polygons: also write the labels of maps as polygons: "gpkg" or "geojson".
         dicom_seg: also write a DICOM segmentation of each DICOM series, which refers to its slices.
+        objects: also write found objects for other programs: "coco", "imagej", "parquet", or several ("coco,parquet").
     """
 
     overlay: bool = False
@@ -40,6 +44,7 @@ class PredictOptions:
     device: str = "cpu"
     polygons: str | None = None
     dicom_seg: bool = False
+    objects: str | None = None
 
 
 DEFAULTS = PredictOptions()
@@ -77,11 +82,15 @@ def predict(
     out = Path(out)
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
-    companions = Companions(options.overlay, options.probabilities, options.polygons, options.dicom_seg)
+    exported = parse_kinds(options.objects) if options.objects else ()
+    companions = Companions(options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported)
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions, tell)
     begin(len(jobs))
     folder = out.parent if predictor.kind == "genomes" and out.suffix.lower() in OUTPUT_SUFFIXES else out
-    return run_jobs(predictor, jobs, folder, progress, tell)
+    written = run_jobs(predictor, jobs, folder, progress, tell)
+    if "coco" in exported:
+        merge_coco([(job.source, job.outputs) for job in jobs], out, predictor.classes)
+    return written
 
 
 def predict_live(
@@ -133,11 +142,19 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         raise UserError(f"--probabilities {options.probabilities}: choose {' or '.join(values)}")
     if options.polygons not in (None, *SUFFIXES):
         raise UserError(f"--polygons {options.polygons}: choose {' or '.join(SUFFIXES)}")
+    exported = parse_kinds(options.objects) if options.objects else ()
     opened = run if isinstance(run, Run) else open_run(run)
+    task = opened.task() if live or exported else None
+    if exported and (live or not isinstance(task, ObjectTask)):
+        raise UserError("--objects is for found objects (task instances or detection): leave it out")
+    if "coco" in exported and opened.recipe.model.ndim != 2:
+        raise UserError("--objects coco is for images: leave it out")
+    for kind in exported:
+        require_library(kind)
     if options.polygons is not None and (live or opened.recipe.data.kind != "grids" or opened.recipe.model.ndim != 2):
         raise UserError("--polygons is for maps: leave it out")
-    if live and opened.recipe.task.kind == "instances":
-        raise UserError("objects are found in whole recordings, not in a live signal: give files")
+    if live and isinstance(task, FoundTask):
+        raise UserError("objects and points are found in whole recordings, not in a live signal: give files")
     kind, probabilities, flip = opened.recipe.data.kind, options.probabilities, options.tta != "none"
     if kind == "genomes" and (live or options.overlay or flip or probabilities not in (None, "bigwig")):
         raise UserError("for genomes only the features are written, and with --probabilities bigwig the signals")

@@ -17,13 +17,14 @@ from atrous.recipe.run import Run
 from atrous.recipe.schema import Recipe, read_reasons
 from atrous.report.page import Example, Measured, ReportContent, write_report
 from atrous.report.pictures import busiest, upright
-from atrous.tasks.custom import object_task
+from atrous.tasks.custom import found_task
 from atrous.tasks.measures import samples_text
 from atrous.tasks.task import EvaluationResult
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
-from atrous.verbs.evaluate import probabilities, read_ahead
-from atrous.verbs.object_examples import LEGEND, PALETTE, object_examples
+from atrous.verbs.evaluate import read_ahead
+from atrous.verbs.found import probabilities
+from atrous.verbs.object_examples import LEGEND, PALETTE, extremes, found_examples
 
 EXAMPLES = 3
 """Best images and worst images shown, each."""
@@ -114,9 +115,9 @@ def _flat(facts: dict[str, Any]) -> dict[str, Any]:
 
 def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: EvaluationResult) -> list[Example]:
     """Return the samples with the highest and the lowest value of the first metric."""
-    objects = object_task(predictor.task)
-    if objects is not None:
-        return object_examples(predictor, objects, dataset, split, result)
+    task = found_task(predictor.task)
+    if task is not None:
+        return found_examples(predictor, task, dataset, split, result)
     return _examples(predictor, dataset, split, result, _shown_upright)
 
 
@@ -138,10 +139,7 @@ def _examples(
 ) -> list[Example]:
     if not dataset.target.has_classes:
         return []
-    ranking = result.ranking()
-    count = min(EXAMPLES, len(ranking) // 2) or len(ranking)
-    worst, best = ranking[:count], ranking[::-1][:count]
-    wanted = dict.fromkeys(worst, "worst") | dict.fromkeys(best, "best")
+    wanted = extremes(result, EXAMPLES)
     samples = [sample for sample in dataset.splits[split] if sample.name in wanted]
     examples = []
     for sample, image, truth in read_ahead(predictor, samples):
@@ -150,7 +148,7 @@ def _examples(
         prediction = predictor.task.decode(output[None])[0].cpu().numpy()
         shown = choose(sample, (image, truth, prediction))
         examples.append(Example(sample.name, *shown, result.per_image[sample.name], wanted[sample.name], spacing))
-    order = [*best, *worst]
+    order = list(wanted)
     return sorted(examples, key=lambda example: order.index(example.name))
 
 

@@ -94,12 +94,15 @@ MISTAKES = (
     ),
     Mistake(
         "no layout", annotated(".json"), "refused",
-        (".json files, such as those of COCO", "draw their annotations"),
+        (".json files hold no annotations as those of COCO", "or draw them as masks"),
     ),
-    Mistake("no layout", annotated(".txt"), "refused", (".txt files, such as those of YOLO", "draw their annotations")),
+    Mistake(
+        "no layout", annotated(".txt"), "refused",
+        (".txt files hold no annotations as those of YOLO", "or draw them as masks"),
+    ),
     Mistake(
         "no layout", run_lengths, "refused",
-        ("no folder of masks", ".csv files", "draw their annotations as masks"),
+        ("no folder of masks", ".csv files", "draw them as masks"),
     ),
     Mistake("files that are not read", files_of(".zip"), "refused", ("only .zip files", "unpack them first")),
     Mistake(

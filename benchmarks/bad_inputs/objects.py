@@ -99,7 +99,7 @@ MISTAKES = (
         task="instances",
     ),
     Mistake(
-        "a mask has no object", spoiled(nothing, data_set(numbered, None)), "warning",
+        "has no object, where objects", spoiled(nothing, data_set(numbered, None)), "warning",
         ("masks/3.png", "it has no object", "fine if the image shows none"), task="instances",
     ),
     Mistake(

@@ -136,7 +136,7 @@ MISTAKES = (
     ),
     Mistake(
         "Two classes differ by capital letters", spoiled(two_spellings, GOOD), "warning",
-        ('the classes "Walk" and "walk" differ by capital letters alone', "write both alike"),
+        ('the classes "Walk" and "walk" differ by capital letters or spaces alone', "write both alike"),
     ),
     Mistake(
         "A recording lacks a channel", leads([("I", "II", "V1"), ("I", "II"), *[("I", "II", "V1")] * 3]), "error",

@@ -1,10 +1,25 @@
 """The mistakes of all kinds of data."""
 
-from benchmarks.bad_inputs import files, folders, genomes, images, maps, masks, objects, signals, videos, volumes
+from benchmarks.bad_inputs import (
+    annotations,
+    files,
+    folders,
+    genomes,
+    images,
+    maps,
+    masks,
+    objects,
+    points,
+    signals,
+    videos,
+    volumes,
+)
 
 MISTAKES = (
     *masks.MISTAKES,
     *objects.MISTAKES,
+    *annotations.MISTAKES,
+    *points.MISTAKES,
     *images.MISTAKES,
     *files.MISTAKES,
     *folders.MISTAKES,

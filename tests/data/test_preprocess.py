@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from atrous.data.grid import resample, resample_label, restore
+from atrous.data.formats.orient import Turn
+from atrous.data.grid import boxes_on_file, resample, resample_label, restore
 from atrous.data.preprocess import Preparation, prepare, scaled, scaling_of, working_shape
 
 RNG = np.random.default_rng(0)
@@ -88,3 +89,15 @@ def test_labels_take_the_nearest():
 def test_an_unknown_spacing_keeps_the_grid():
     assert working_shape((5, 6), None, Preparation(spacing=(2.0, 2.0))) == (5, 6)
     assert working_shape((5, 6), (1.0, 4.0), Preparation(spacing=(2.0, 2.0))) == (2, 12)
+
+
+@given(st.permutations([0, 1, 2]), st.sets(st.integers(0, 2)), st.integers(1, 3))
+def test_boxes_turn_back_with_their_voxels(order, mirrored, factor):
+    turn, grid = Turn(tuple(order), tuple(sorted(mirrored))), (6, 7, 8)
+    size = tuple(factor * n for n in grid)
+    box = np.array([[1, 2, 3, 4, 7, 5]])
+    mask = np.zeros(size, bool)
+    mask[tuple(slice(factor * a, factor * b) for a, b in zip(box[0, :3], box[0, 3:], strict=True))] = True
+    places = np.argwhere(turn.back(mask))
+    found = boxes_on_file(box.astype(float), grid, size, turn)
+    np.testing.assert_allclose(found[0], [*places.min(axis=0), *(places.max(axis=0) + 1)])

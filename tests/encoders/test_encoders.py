@@ -10,6 +10,7 @@ from atrous.encoders import (
     Encoder,
     Plain,
     ResNet,
+    Shrunk,
     TimmEncoder,
     classifier_encoder,
     efficientnet_lite0,
@@ -31,6 +32,7 @@ ENCODERS = {
     "plain 1-D": lambda: Plain(1, 4, width=4, stride=3),
     "torchvision resnet50": lambda: classifier_encoder("resnet50", 2),
     "lite0": lambda: efficientnet_lite0(pretrained=False),
+    "shrunk 2-D": lambda: Shrunk(ResNet(2, 3, depth=10, width=8), 2),
     "timm": lambda: TimmEncoder("resnet18", in_channels=2),
     "timm, channels last": lambda: TimmEncoder("mambaout_femto"),
 }
@@ -149,3 +151,15 @@ def test_carried_over_weights_see_a_gray_picture_alike_in_any_number_of_channels
     color, other = efficientnet_lite0(3).eval(), efficientnet_lite0(channels).eval()
     for a, b in zip(color(gray.repeat(1, 3, 1, 1)), other(gray.repeat(1, channels, 1, 1)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_a_shrunk_encoder_sees_the_means_of_blocks(factor):
+    torch.manual_seed(0)
+    inner = ResNet(2, 1, depth=10, width=8).eval()
+    x = torch.randn(1, 1, 16 * factor, 32 * factor)
+    means = x.reshape(1, 1, 16, factor, 32, factor).mean(dim=(3, 5))
+    for shrunk, level in zip(Shrunk(inner, factor)(x), inner(means), strict=True):
+        torch.testing.assert_close(shrunk, level, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="factor 0"):
+        Shrunk(inner, 0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from atrous.encoders import VGG, DenseLayers, ResNet, efficientnet_lite0
+from atrous.encoders import VGG, DenseLayers, ResNet, Shrunk, efficientnet_lite0
 from atrous.models import (
     DenseNetwork,
     deeplab,
@@ -17,6 +17,7 @@ from atrous.models import (
     fcn8s,
     fcn16s,
     fcn32s,
+    fcos,
     five_layer,
     segnet,
     unet,
@@ -42,6 +43,8 @@ MODELS = {
     "fcn16s": lambda n, **o: fcn16s(resnet(n), 3, **o),
     "fcn8s": lambda n, **o: fcn8s(vgg(n), 3, **o),
     "fcn8s at once": lambda n, **o: fcn8s(resnet(n), 3, at_once=True, **o),
+    "fcos": lambda n, **o: fcos(resnet(n), 3, width=8, **o),
+    "fcos shrunk": lambda n, **o: fcos(Shrunk(resnet(n), 2), 3, width=8, finest=8, **o),
     "segnet": lambda n, **o: segnet(vgg(n), 3, **o),
     "segnet over resnet": lambda n, **o: segnet(resnet(n, strides=(2, 3)), 3, convolutions=1, **o),
     "unet": lambda n, **o: unet(vgg(n), 3, width=4, **o),
@@ -190,7 +193,7 @@ def test_the_skips_of_a_fresh_fcn8s_say_nothing_yet():
 def test_a_pretrained_encoder_fits_every_decoder_that_takes_one():
     torch.manual_seed(0)
     encoder = efficientnet_lite0(pretrained=False)
-    for build in (fcn, unet, fcn8s, segnet, dilated, functools.partial(deeplab, width=16)):
+    for build in (fcn, fcos, unet, fcn8s, segnet, dilated, functools.partial(deeplab, width=16)):
         assert not reached(build(encoder, 4), torch.randn(2, 3, 64, 64)), build
         encoder.zero_grad()
 

@@ -11,11 +11,11 @@ from atrous.errors import UserError
 from atrous.prediction.failures import LOG_NAME
 from atrous.prediction.jobs import (
     OUTPUTS,
-    Companions,
     find_jobs,
     grid_outputs,
     run_jobs,
 )
+from atrous.prediction.output import Companions
 from atrous.prediction.predictor import load
 
 

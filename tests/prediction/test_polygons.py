@@ -11,7 +11,7 @@ from atrous.data.formats.polygons import burn, read_polygons
 from atrous.errors import UserError
 from atrous.prediction.inputs import Opened
 from atrous.prediction.labels import LabelFile
-from atrous.prediction.polygons import PolygonFile
+from atrous.prediction.polygons import MapFile, label_polygons
 from atrous.verbs.predict import PredictOptions, predict
 from tests.data.formats.pictures import put
 from tests.maps import map_transform, write_map
@@ -27,7 +27,7 @@ def written(tmp_path, suffix, classes=("other", "field", "water"), streamed=Fals
     scene = tmp_path / "scene.tif"
     write_map(scene, np.zeros((1, 40, 50), np.uint8), map_transform(0))
     labels = LabelFile(tmp_path / "out" / "scene.tif", scene, classes, PALETTE)
-    output = PolygonFile(tmp_path / "out" / f"scene{suffix}", labels, scene, classes)
+    output = MapFile(tmp_path / "out" / f"scene{suffix}", labels, scene, label_polygons(labels, classes))
     assert output.drawn_from is labels
     opened = Opened(open_source(scene), (40, 50))
     for one in (output, labels):
@@ -68,7 +68,7 @@ def test_labels_without_polygons_give_an_empty_file(tmp_path, monkeypatch):
 def test_polygons_are_for_maps(tmp_path):
     put(tmp_path / "a.png", np.zeros((40, 50), np.uint8))
     labels = LabelFile(tmp_path / "out" / "a.png", tmp_path / "a.png", ("a", "b"), PALETTE)
-    output = PolygonFile(tmp_path / "out" / "a.gpkg", labels, tmp_path / "a.png", ("a", "b"))
+    output = MapFile(tmp_path / "out" / "a.gpkg", labels, tmp_path / "a.png", label_polygons(labels, ("a", "b")))
     with pytest.raises(UserError, match=r"a\.png: polygons are written for maps, .* leave --polygons out"):
         output.begin(Opened(np.zeros((1, 40, 50), np.uint8), (40, 50)), False)
 

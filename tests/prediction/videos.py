@@ -8,7 +8,9 @@ from PIL import Image
 
 from atrous.data.formats import open_source
 from atrous.prediction.inputs import Input, Opened
-from atrous.prediction.jobs import Companions, PredictionJob, run_jobs, video_outputs
+from atrous.prediction.jobs import PredictionJob, run_jobs
+from atrous.prediction.output import Companions
+from atrous.prediction.overlay_video import video_outputs
 from tests.clips import make_clip
 
 PALETTE = ((0, 0, 0), (255, 0, 0))

@@ -4,7 +4,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atrous.color import ERROR, VOID, default_palette
-from atrous.report.pictures import banded, busiest, colorize, errors, flat, overlay, resized, signal, to_rgb, upright
+from atrous.report.pictures import (
+    banded,
+    boxed,
+    busiest,
+    colorize,
+    errors,
+    flat,
+    overlay,
+    resized,
+    signal,
+    to_rgb,
+    upright,
+)
 
 RNG = np.random.default_rng(0)
 TYPES = [np.bool_, np.uint8, np.int16, np.uint16, np.int32, np.float16, np.float32, np.float64]
@@ -170,3 +182,14 @@ def test_head_and_front_are_up_and_the_right_side_is_on_the_left(signs, mirrored
     affine = np.diag([*(2.0 * s for s in signs), 1.0])
     affine[0, 1] = 0.3  # a little oblique
     assert upright(affine.tolist()) == mirrored
+
+
+def test_small_boxes_are_drawn_over_large_ones_and_the_picture_is_kept():
+    picture = np.zeros((30, 40, 3), np.uint8)
+    boxes = np.array([[4.0, 4, 10, 12], [4, 4, 25, 36], [-9, -9, -2, -2]])
+    shown = boxed(picture, boxes, [(255, 0, 0), (0, 255, 0), (0, 0, 255)])
+    assert not picture.any()
+    assert shown[4, 4].tolist() == shown[9, 11].tolist() == [255, 0, 0]
+    assert shown[24, 35].tolist() == [0, 255, 0]
+    assert not shown[25:].any()
+    assert not shown[5:9, 5:11].any()

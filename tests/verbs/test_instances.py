@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import warnings
 
 import nibabel
@@ -17,7 +18,8 @@ from atrous.data.targets.instances import Instances
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.verbs.check import check
-from atrous.verbs.evaluate import evaluate, found_objects, read_ahead
+from atrous.verbs.evaluate import evaluate, read_ahead
+from atrous.verbs.found import found_objects
 from atrous.verbs.object_examples import judged
 from atrous.verbs.opened import open_dataset_from
 from atrous.verbs.predict import PredictOptions, predict
@@ -120,6 +122,21 @@ def test_predict_writes_numbers_a_table_and_outlines(cells, trained, tmp_path):
         assert float(row["mean_intensity"]) == pytest.approx(image[mine].mean(), rel=1e-5)
     with Image.open(tmp_path / "0_overlay.png") as picture:
         assert picture.size == (96, 80)
+
+
+def test_predict_writes_coco_that_is_read_again(cells, trained, tmp_path):
+    run, _ = trained
+    inputs = [cells / "images" / f"{index}.png" for index in range(3)]
+    done = predict(run, inputs, tmp_path, PredictOptions(objects="coco"))
+    assert not done.failed
+    labels = {path.stem: tifffile.imread(tmp_path / f"{path.stem}.tif") for path in inputs}
+    for name in labels:
+        (tmp_path / f"{name}.tif").unlink()
+        shutil.copy(cells / "images" / f"{name}.png", tmp_path)
+    again = check(tmp_path, task="instances")
+    assert again.ok, again.text()
+    for sample in again.dataset.samples:
+        np.testing.assert_array_equal(sample.target.read(), labels[sample.name])
 
 
 def test_python_results_have_the_objects(cells, trained):

@@ -8,6 +8,7 @@ from typing import Any
 from atrous.data.check.fingerprint import Fingerprint, fingerprint
 from atrous.data.check.genomes import genome_fingerprint, scan_genomes, track_notes
 from atrous.data.check.images import image_notes, image_problems
+from atrous.data.check.objects import object_problems
 from atrous.data.check.splits import split_problems
 from atrous.data.check.tables import columns_text
 from atrous.data.check.text import RATE_PER_CORE, ClassRow, render
@@ -116,6 +117,7 @@ def check_grids(root: Path, description: Description, layout: Layout, progress: 
         *dataset.target.problems(scans, facts),
         *split_problems(dataset, layout, scans),
         *world_problems(root, scans),
+        *object_problems(root, layout, scans, dataset.task),
     ]
     notes = [
         *image_notes(root, scans),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from atrous.data.check.points import PointFacts, point_facts
 from atrous.data.dataset import Dataset
 from atrous.data.formats.orient import axis_codes
 from atrous.data.moments import Moments, merge
@@ -71,8 +72,11 @@ class Fingerprint:
         color: whether the images are 8-bit pictures in color.
         orientation: where the axes i, j, k of all volumes point, such as `RAS`; "" where they differ or nobody says it.
         upright: whether up and down differ in the images: not on maps, nor under a microscope.
+        box_sides: of boxes in train, per axis: sides of small, typical and large ones (percentiles 10, 50 and 90 of
+            each class: the least, the geometric mean and the greatest of them over the classes); empty without boxes.
         object_sizes: positions of an object in train (of volumes, on the grid of the median spacing): percentiles 5, 50
             and 95; empty where targets are no objects.
+        points: what is known of the points; None where targets are none.
     """
 
     channels: int
@@ -95,6 +99,8 @@ class Fingerprint:
     color: bool = False
     object_sizes: tuple[float, ...] = ()
     orientation: str = ""
+    points: PointFacts | None = None
+    box_sides: tuple[tuple[float, ...], ...] = ()
 
     @property
     def ndim(self) -> int:
@@ -116,10 +122,13 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
         sizes = Sizes(**{key: tuple(content["sizes"][key]) for key in ("min", "median", "max")})
         tuples = {key: tuple(content[key]) for key in ("class_frequency", "mean", "std")}
         tuples |= {key: tuple(content.get(key, ())) for key in ("channel_names", "object_sizes")}
+        tuples["box_sides"] = tuple(tuple(row) for row in content.get("box_sides", ()))
         more: dict[str, Any] = {}
         for key, kind in (("spacing", Spacings), ("foreground", Foreground)):
             ranges = content.get(key)
             more[key] = None if ranges is None else kind(**{name: tuple(row) for name, row in ranges.items()})
+        points = content.get("points")
+        more["points"] = None if points is None else PointFacts(**{**points, "apart": tuple(points["apart"])})
         more["shortest"] = None if content.get("shortest") is None else tuple(content["shortest"])
         return Fingerprint(**{**content, **tuples, **more, "sizes": sizes})
     except (KeyError, TypeError) as error:
@@ -166,6 +175,8 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         channel_names=_channel_names(dataset, good[0][0].sample, channels),
         color=ndim == 2 and channels == 3 and dtype == "uint8" and _commonest([h.kind for _, h, _ in good]) in PICTURES,
         object_sizes=_object_sizes(dataset, scans),
+        points=point_facts(scans),
+        box_sides=_box_sides(dataset, scans),
         orientation=_orientation([axis_codes(h.affine) for one, h, _ in good if one.split == "train" or no_train]),
         upright=not all(header.map is not None or (header.unit or "").endswith("µm") for _, header, _ in good),
     )
@@ -198,6 +209,29 @@ def _object_sizes(dataset: Dataset, scans: Sequence[Scan]) -> tuple[float, ...]:
         scale = [voxel / float(np.median(voxels)) for voxel in voxels]
     sizes = [size * factor for one, factor in zip(chosen, scale, strict=True) for size in one.counts.values()]
     return tuple(float(size) for size in np.percentile(sizes, [5, 50, 95])) if sizes else ()
+
+
+def _box_sides(dataset: Dataset, scans: Sequence[Scan]) -> tuple[tuple[float, ...], ...]:
+    """Sides of small, typical and large boxes in train (in all scans where train has none); see `Fingerprint`.
+
+    Every class weighs the same. In volumes and recordings they are those on the median spacing, as in `_object_sizes`.
+    """
+    chosen = [one for one in scans if one.split == "train" and one.counts] or [one for one in scans if one.counts]
+    chosen = [one for one in chosen if one.contents is not None and one.contents.sides]
+    known = [None if one.image is None else dataset.spacing or one.image.spacing for one in chosen]
+    factors = [np.ones(1)] * len(chosen)
+    spacings = [np.array(spacing) for spacing in known if spacing is not None and len(spacing) != 2]
+    if spacings and len(spacings) == len(chosen):
+        factors = [spacing / np.median(spacings, axis=0) for spacing in spacings]
+    of_class: dict[int, list[np.ndarray]] = {}
+    for one, factor in zip(chosen, factors, strict=True):
+        for number, sides in (one.contents.sides if one.contents is not None else {}).items():
+            of_class.setdefault(number, []).append(sides * factor)
+    if not of_class:
+        return ()
+    rows = np.array([np.percentile(np.concatenate(parts), [10, 50, 90], axis=0) for parts in of_class.values()])
+    small, typical, large = rows[:, 0].min(axis=0), np.exp(np.log(rows[:, 1]).mean(axis=0)), rows[:, 2].max(axis=0)
+    return tuple(tuple(float(value) for value in row) for row in (small, typical, large))
 
 
 def _case_scale(chosen: Sequence[Moments]) -> float:

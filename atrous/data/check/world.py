@@ -40,7 +40,8 @@ def world_problems(root: Path, scans: Sequence[Scan]) -> Iterator[Problem]:
 def world_notes(dataset: Dataset, scans: Sequence[Scan]) -> Iterator[str]:
     """What the files say of the world, one line for each kind."""
     readers = [one.target.reader for one in scans if isinstance(one.target, Labels)]
-    yield from dict.fromkeys(reader.attribute.text() for reader in readers if isinstance(reader, PolygonMask))
+    attributes = [reader.attribute for reader in readers if isinstance(reader, PolygonMask)]
+    yield from dict.fromkeys(attribute.text() for attribute in attributes if attribute is not None)
     grids = [one.image.map for one in scans if one.image is not None and one.image.map is not None]
     if grids:
         crs = Counter(_crs_name(grid) for grid in grids)

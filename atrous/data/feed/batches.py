@@ -22,11 +22,20 @@ class Batch:
         images: `(N, C, *crop)` float32, raw values.
         targets: what the loss is given: of labels `(N, *crop)` int64, classes and IGNORE.
         names: what messages call the images that the crops come from; none where nobody knows.
+        numbered: whether targets are rows that begin with the number of their crop (boxes), not one entry for each.
     """
 
     images: torch.Tensor
     targets: torch.Tensor
     names: tuple[str, ...] = ()
+    numbered: bool = False
+
+    def targets_of(self, number: int) -> torch.Tensor:
+        """Return the targets of a batch that holds one crop twice."""
+        if not self.numbered:
+            return self.targets[[number, number]]
+        rows = self.targets[self.targets[:, 0] == number]
+        return torch.cat([torch.cat([torch.full_like(rows[:, :1], copy), rows[:, 1:]], dim=1) for copy in (0, 1)])
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ class Batches:
             images.append(image if self.color is None else recolor(rng, image, self.color, self.spread))
             targets.append(decoded.target.cut(decoded.values[index], view, crop))
         names = tuple(decoded.called(index) for index in chosen)
-        return Batch(torch.stack(images), decoded.target.batch(targets), names)
+        return Batch(torch.stack(images), decoded.target.batch(targets), names, decoded.target.numbered)
 
 
 class Stepped(Protocol):

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from atrous.data.object_files.base import AnnotatedImage
+from atrous.data.problems import Problem
 from atrous.data.sample import Sample
 
 
@@ -42,6 +44,8 @@ class Layout:
         task: name of the task that is learned unless dataset.toml names another, such as "semantic" or "stranded".
         classes_are_final: whether `classes` already takes dataset.toml into account (genomes: it names features, the
             classes are features on either strand).
+        annotated: of annotation files of objects, what they say of each image, by the name of its sample.
+        problems: what is wrong with these files.
     """
 
     name: str
@@ -57,6 +61,8 @@ class Layout:
     kind: str = "grids"
     task: str = "semantic"
     classes_are_final: bool = False
+    annotated: Mapping[str, AnnotatedImage] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
 
 
 def labeled(samples: Mapping[str | None, Sequence[Sample]]) -> tuple[dict[str, list[Sample]], list[Path]]:

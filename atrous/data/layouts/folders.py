@@ -18,6 +18,7 @@ LABEL_WORDS = frozenset({
     "masks", "mask", "labels", "label", "lbl", "annotations", "annotation", "annots", "annot", "ann", "anns",
     "anndir", "gt", "gts", "gtfine", "groundtruth", "truth", "targets", "target", "segmentations",
     "segmentation", "segmentationclass", "segmaps", "seg", "segs", "labelmaps", "manual", "1stmanual", "semantic", "y",
+    "dots", "dot", "dotmaps",
 })  # fmt: skip
 SPLITS = {
     "train": ("training", "train", "tr"),
@@ -100,6 +101,16 @@ def split_of(parts: tuple[str, ...]) -> str | None:
     ('train', None)
     """
     named = [split for part in parts if (split := _meaning(_key(part))[1]) is not None]
+    return named[-1] if named else None
+
+
+def role_of(parts: tuple[str, ...]) -> str | None:
+    """What the folders of a path hold: the innermost that says it; None where none does.
+
+    >>> role_of(("voc", "SegmentationClass")), role_of(("train", "images")), role_of(("a",))
+    ('label', 'image', None)
+    """
+    named = [role for part in parts if (role := _meaning(_key(part))[0]) is not None]
     return named[-1] if named else None
 
 

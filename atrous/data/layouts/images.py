@@ -13,6 +13,7 @@ from atrous.data.layouts.cityscapes import LabelFiles, label_files
 from atrous.data.layouts.folders import MOST_LEVELS, Folder, read_folders
 from atrous.data.layouts.matching import Pool, holds_thin_volumes, match
 from atrous.data.layouts.pairing import SEPARATORS
+from atrous.data.layouts.points import task_of
 from atrous.data.layouts.polygons import find_attribute_of, polygon_folder
 from atrous.data.layouts.several import endings
 from atrous.data.layouts.splits import ORDER, into_splits, ordered
@@ -74,6 +75,7 @@ def find_images(root: Path, description: Description) -> Layout:
         split_origin=origin,
         images_alone=tuple(images_alone),
         labels_alone=tuple(labels_alone),
+        task=task_of(folders),
         left_out=tuple(replace(file, fix=f"fine as its mask is there; without one, {file.fix}") for file in left_out),
     )
 

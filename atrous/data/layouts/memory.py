@@ -40,7 +40,7 @@ def arrays_layout(train: Iterable[tuple[Any, Any]], val: Iterable[tuple[Any, Any
     samples = {"train": [_pair(f"train {number}", *pair) for number, pair in enumerate(train)]}
     if val is not None:
         samples["val"] = [_pair(f"val {number}", *pair) for number, pair in enumerate(val)]
-    return _layout("arrays in memory", samples)
+    return memory_layout("arrays in memory", samples)
 
 
 def items_layout(train: Sequence[Any], val: Sequence[Any] | None = None) -> Layout:
@@ -54,10 +54,15 @@ def items_layout(train: Sequence[Any], val: Sequence[Any] | None = None) -> Layo
     samples = {"train": _items("train", train)}
     if val is not None:
         samples["val"] = _items("val", val)
-    return _layout("items of a torch data set", samples)
+    return memory_layout("items of a torch data set", samples)
 
 
-def _layout(name: str, samples: dict[str, list[Sample]]) -> Layout:
+def memory_layout(name: str, samples: dict[str, list[Sample]]) -> Layout:
+    """Make a layout of the samples of `train` and, where they were given apart, of `val`.
+
+    Raises:
+        UserError: there are no samples.
+    """
     if not samples["train"]:
         raise UserError("no images: give at least two pairs of an image and its labels")
     splits, origin = into_splits(samples, Description(), ({}, ""), "val" in samples)
@@ -69,12 +74,16 @@ def _pair(name: str, image: Any, target: Any) -> Sample:
     labels = to_array(target)
     if labels.dtype.kind not in "bui":
         raise UserError(f"{name}: labels of type {labels.dtype}: give whole numbers, one class for each position")
-    picture = _image(name, image, labels.shape)
+    picture = array_image(name, image, labels.shape)
     return Sample(name, picture, Labels(LabelArray(f"{name}, labels", labels), picture))
 
 
-def _image(name: str, image: Any, shape: tuple[int, ...]) -> ArrayImage:
-    """The image `(C, *S)` for labels of this shape."""
+def array_image(name: str, image: Any, shape: tuple[int, ...]) -> ArrayImage:
+    """Return the image `(C, *S)` for labels of this shape `(*S)`; its channels may come first or last.
+
+    Raises:
+        UserError: the image has another shape.
+    """
     dims = tuple(str(dim) for dim in getattr(image, "dims", ()))
     spacing = _spacing(image, [dim for dim in dims if dim.lower() not in CHANNEL_DIMS])
     names = _channel_names(image, dims)
@@ -128,14 +137,30 @@ def _spacing(image: Any, dims: Sequence[str]) -> tuple[float, ...] | None:
     return tuple(steps) or None
 
 
-def _items(split: str, items: Sequence[Any]) -> list[Sample]:
+def item_opener(split: str, items: Sequence[Any], make: Callable[[str, Any, Any], Sample]) -> Callable[[int], Sample]:
+    """Return a function that opens an item by its number, and remembers the last ones.
+
+    Args:
+        split: for the names of the samples.
+        items: pairs of an image and its target.
+        make: makes a sample of its name, an image and a target.
+
+    Raises:
+        UserError: when it is called: the item is no pair.
+    """
+
     @lru_cache(maxsize=ITEMS_KEPT)
     def opened(number: int) -> Sample:
         item = items[number]
         if not isinstance(item, tuple | list) or len(item) != 2:
             raise UserError(f"item {number} of the data set is {type(item).__name__}: it must be (image, target)")
-        return _pair(f"{split} {number}", *item)
+        return make(f"{split} {number}", *item)
 
+    return opened
+
+
+def _items(split: str, items: Sequence[Any]) -> list[Sample]:
+    opened = item_opener(split, items, _pair)
     return [_lazy(f"{split} {number}", number, opened) for number in range(len(items))]
 
 

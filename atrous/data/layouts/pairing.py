@@ -11,6 +11,7 @@ AFFIXES = (
     "mask", "masks", "label", "labels", "seg", "segmentation", "annotation", "annot", "gt", "groundtruth", "truth",
     "target", "manual", "manual1", "1stho", "image", "img", "im", "photo", "rgb", "training", "train", "test", "val",
     "l", "p", "0000", "bin", "binary", "sat", "leftimg8bit", "gtfine", "gtcoarse", "labelids", "labeltrainids", "cp",
+    "dots", "dot",
 )  # fmt: skip
 """Words that people put before or after a common name to say what a file is."""
 
@@ -37,7 +38,7 @@ def pair(images: Iterable[str], labels: Iterable[str]) -> Pairs:
     3. the same name without what says only what the file is: first the words in `AFFIXES` (`img_7` and `mask_7`,
        `21_training` and `21_manual1`), then the beginning and end that all names of one side share, cut at a
        separator (`site_A_7_raw` and `truth_of_A_7`, if every image ends in `_raw` and every label begins so) or
-       before a number (`in0007` and `gt0007`).
+       beside a number (`in0007` and `gt0007`, `001cell` and `001dots`).
 
     >>> pair(["21_training", "22_training"], ["21_manual1"])
     Pairs(partner={'21_training': '21_manual1'}, images_alone=('22_training',), labels_alone=())
@@ -127,6 +128,9 @@ def _trimmed(names: list[str]) -> dict[str, str]:
     numbers = [match.start() for match in re.finditer(r"(?<=[^\W\d_])\d", head + min(last)[len(head) : len(head) + 1])]
     start = max([i + 1 for i, letter in enumerate(head) if letter in SEPARATORS] + numbers, default=0)
     end = next((len(tail) - i for i, letter in enumerate(tail) if letter in SEPARATORS), 0)
+    letters = re.search(r"[^\W\d_]+$", tail)
+    if not end and letters and all(file[: len(file) - len(letters[0])][-1:].isdigit() for file in last):
+        end = len(letters[0])
     return {name: os.path.join(folder, file[start : len(file) - end]) for name, (folder, file) in files.items()}
 
 

@@ -43,6 +43,8 @@ def find_attribute_of(folders: Sequence[Folder], description: Description) -> Cl
         raise UserError(f"{description.file}: `attribute` is for polygons, but no labels are polygons: take it out")
     if not files:
         return None
+    if description.task == "instances":  # each polygon is an object, whatever its class
+        return ClassAttribute(None)
     attribute = find_attribute(files, description)
     if attribute.words and description.values is not None:
         what = f"`values` are numbers, but the class of polygons is text in `{attribute.name}`"

@@ -13,18 +13,21 @@ from atrous.data.layouts.dicom import find_series
 from atrous.data.layouts.folders import read_folders
 from atrous.data.layouts.genomes import find_genomes
 from atrous.data.layouts.images import find_images
+from atrous.data.layouts.instances import instances_layout
 from atrous.data.layouts.nnunet import find_cases
+from atrous.data.layouts.objects import find_objects
+from atrous.data.layouts.points import points_layout
 from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.strays import strays
 from atrous.data.layouts.videos import find_videos
 from atrous.data.preprocess import positions
 from atrous.data.sample import Sample
-from atrous.data.targets.instances import as_instances
 from atrous.errors import UserError
 
 FindLayout = Callable[[Path, Description], Layout | None]
 
 LAYOUTS: dict[str, FindLayout] = {
+    "objects": find_objects,
     "nnunet": find_cases,
     "videos": find_videos,
     "genomes": find_genomes,
@@ -76,30 +79,43 @@ def find_layout(root: Path, description: Description) -> Layout:
     raise UserError(f"{root}: no layout fits what the folder holds: see docs/data.md for the layouts that are read")
 
 
+FOR_TASK: dict[str, Callable[[Layout, Description, str], Layout]] = {
+    "instances": instances_layout,
+    "counting": points_layout,
+    "keypoints": points_layout,
+}
+"""By task, the function that returns a layout of labels in images as one whose targets the task learns."""
+
+
 def for_task(layout: Layout, description: Description) -> Layout:
     """Return a layout whose targets are of the kind that the task of dataset.toml learns.
 
     Raises:
         UserError: the labels cannot be read so.
     """
-    if (description.task or layout.task) != "instances":
+    task, said = description.task or layout.task, description.file or "--task"
+    _check_boxes(layout, task, str(said))
+    if layout.annotated or task not in FOR_TASK:
         return layout
-    said = description.file or "--task"
     if layout.kind != "grids":
-        raise UserError(f'{said}: task = "instances" is for images, volumes and signals, not for {layout.kind}')
-    if layout.classes is not None or description.objects:
+        raise UserError(f'{said}: task = "{task}" is for images, volumes and signals, not for {layout.kind}')
+    return FOR_TASK[task](layout, description, task)
+
+
+def _check_boxes(layout: Layout, task: str, said: str) -> None:
+    """Raise where boxes are needed and targets are something else, or the other way round."""
+    samples = [sample for samples in layout.splits.values() for sample in samples]
+    kinds = {sample.target.kind: sample.target.path for sample in samples if sample.target is not None}
+    other = next((path for kind, path in kinds.items() if kind != "boxes"), None)
+    if task == "detection" and other is not None:
         raise UserError(
-            f'{said}: task = "instances" needs the numbers of objects, but the values here are classes: name the files '
-            "with the numbers (masks, mask_suffix), and leave `objects` out"
+            f'{said}: task = "detection" needs boxes, but {other} labels positions: give files of boxes, or choose '
+            'task = "instances" to find objects by their masks'
         )
-    unused = next((key for key in ("ignore", "values", "palette") if getattr(description, key)), None)
-    if unused is not None:
-        raise UserError(f'{said}: `{unused}` is for classes, not for task = "instances": take it out')
-    splits = {
-        split: tuple(s if s.target is None else replace(s, target=as_instances(s.target)) for s in samples)
-        for split, samples in layout.splits.items()
-    }
-    return replace(layout, splits=splits)
+    if task == "detection" and layout.kind != "grids":
+        raise UserError(f'{said}: task = "detection" is for images, volumes and signals, not for {layout.kind}')
+    if task != "detection" and "boxes" in kinds:
+        raise UserError(f'{said}: task = "{task}" needs labels of positions, but {kinds["boxes"]} has boxes')
 
 
 def _completed(layout: Layout, description: Description) -> Layout:

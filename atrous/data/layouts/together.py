@@ -12,8 +12,8 @@ from atrous.data.layouts.base import LeftOut
 from atrous.data.layouts.folders import Folder
 from atrous.data.layouts.several import masks_of
 
-_WORDS = r"(?:cp[-_])?masks?|labels?|seg|segmentations?|annot|annotations?|gt|ground[-_]?truth|truth|targets?|lbl"
-_MASK = re.compile(rf"^(?:.+[-_. ](?:{_WORDS})(?:[-_. ]?\(?\d+\)?)?|(?:{_WORDS})[-_. ].+)$", re.IGNORECASE)
+_WORDS = r"(?:cp[-_])?masks?|labels?|seg|segmentations?|annot|annotations?|gt|ground[-_]?truth|truth|targets?|lbl|dots?"
+_MASK = re.compile(rf"^(?:.+[-_. ](?:{_WORDS})(?:[-_. ]?\(?\d+\)?)?|(?:{_WORDS})[-_. ].+|.*\ddots?)$", re.IGNORECASE)
 """Names of masks that lie among images."""
 _WORD = re.compile(rf"^(?:{_WORDS})$", re.IGNORECASE)
 """Names that say nothing but that a file is a mask: that of the only image in its folder (`case7/image.png`)."""

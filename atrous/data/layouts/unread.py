@@ -18,12 +18,12 @@ _HINTS = {
 }
 """What to do about files that are not read, by suffix."""
 _ANNOTATIONS = {
-    ".json": "COCO, LabelMe and the like",
-    ".xml": "Pascal VOC and CVAT",
+    ".json": "COCO or labelme",
+    ".xml": "Pascal VOC",
     ".txt": "YOLO",
-    ".csv": "run lengths and boxes",
+    ".csv": "tables of boxes or points",
 }
-"""Annotations of images that are not read, by suffix."""
+"""Whose annotations of images are read, by suffix (`layouts/objects.py`)."""
 
 
 def nothing_read(root: Path) -> str:
@@ -38,11 +38,12 @@ def nothing_read(root: Path) -> str:
 
 
 def other_annotations(root: Path) -> str:
-    """Return what to add to a message where a folder of images has no masks, but annotations that are not read."""
+    """Return what to add to a message where a folder of images has neither masks nor annotations that are read."""
     found = next((suffix for suffix in _suffixes(root) if suffix in _ANNOTATIONS), None)
     if found is None:
         return ""
-    return f" ({found} files, such as those of {_ANNOTATIONS[found]}, are not read: draw their annotations as masks)"
+    what = f"the {found} files hold no annotations as those of {_ANNOTATIONS[found]}"
+    return f" ({what}: write them as docs/data.md says, or draw them as masks)"
 
 
 def _suffixes(root: Path) -> list[str]:

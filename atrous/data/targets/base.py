@@ -35,8 +35,11 @@ class TargetScan:
         colored: whether the counted values are colors `0xRRGGBB`.
         objects: number of values if each is one blob and they count from 1, as numbers of objects do; else 0.
         lossy: a file of the target whose compression changes its values; None where there is none.
-        pieces: of objects: connected pieces of a target in which only one number occurs; else 0.
         foreground: flat indices of some positions of a volume whose label is not 0; None for other data.
+        points: places of points, then the class of each, `(n, ndim + 1)`; None for other targets.
+        remarks: what is worth a warning about how the file was read, one line each.
+        sides: the lengths of the sides `(n, ndim)` of the boxes of each class (boxes).
+        pieces: of objects in several pieces, how many these are, by number (instances).
     """
 
     header: Header | None = None
@@ -47,8 +50,11 @@ class TargetScan:
     colored: bool = False
     objects: int = 0
     lossy: Path | None = None
-    pieces: int = 0
     foreground: np.ndarray | None = None
+    points: np.ndarray | None = None
+    remarks: tuple[str, ...] = ()
+    sides: dict[int, np.ndarray] = field(default_factory=dict)
+    pieces: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,11 @@ class Target(ABC):
 
     kind: ClassVar[str]
     has_classes: ClassVar[bool] = False
-    """Whether positions have classes, whose names a data set must know."""
+    """Whether positions (or boxes) have classes, whose names a data set must know."""
+    has_background: ClassVar[bool] = True
+    """Whether the first class may be background."""
+    numbered: ClassVar[bool] = False
+    """Whether `batch` gives rows that begin with the number of their crop, not one entry for each crop."""
     path: Path
     """The file that holds the target, to name it in messages."""
 

@@ -1,6 +1,6 @@
 """Instances: objects by number, `(*S)` uint32; 0 is background, and every object may have a class."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -9,10 +9,11 @@ import numpy as np
 
 from atrous.color import Palette, default_palette
 from atrous.data.formats import FileFault, Header, is_color, read_header, read_values
-from atrous.data.problems import Problem, relative
+from atrous.data.problems import Problem, relative, some
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
 from atrous.data.targets.labels import AnnotatedRecording, LabelReader, Labels, LabelTable
 from atrous.data.targets.mask_files import MaskFile, MergedMasks
+from atrous.data.targets.object_mask import ObjectMask
 from atrous.data.targets.polygons import PolygonMask
 from atrous.data.view import View
 from atrous.errors import UserError
@@ -62,32 +63,42 @@ class Instances(Target):
         numbers = self.read()
         unique, counts = np.unique(numbers, return_counts=True)
         present = {int(number): int(count) for number, count in zip(unique, counts, strict=True) if number}
-        pieces = _pieces(numbers) if len(present) == 1 else 0
-        return TargetScan(self.header(), numbers.shape, counts=present, pieces=pieces)
+        drawn = isinstance(self.reader, ObjectMask)  # outlines may have pieces, where something lies in front
+        return TargetScan(self.header(), numbers.shape, counts=present, pieces={} if drawn else pieces_of(numbers))
 
     @classmethod
     def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
-        """Yield the label images without any object, and those that show classes: one number for all objects."""
-        labeled = [one for one in scans if one.contents is not None and one.target is not None and one.contents.counts]
-        several = [one for one in labeled if one.contents is not None and one.contents.pieces > 1]
-        if several and all(len(one.counts) == 1 for one in labeled):
-            files = [relative(one.target.path, facts.root) for one in several if one.target is not None]
-            number = next(iter(several[0].counts))
-            what = f"its only number, {number}, is on several pieces, and no other file has more than one number either"
+        """Yield the label images without any object, those that show classes, and objects in several pieces."""
+        known = [(one.target, one.contents) for one in scans if one.contents and isinstance(one.target, Instances)]
+        in_pieces = [(relative(target.path, facts.root), scan.pieces) for target, scan in known if scan.pieces]
+        if in_pieces and all(len(scan.counts) < 2 for _, scan in known):  # one number for all objects of an image
+            file, pieces = in_pieces[0]
+            what = f"its only number, {next(iter(pieces))}, is on several pieces, "
+            what += "and no other file has more than one number either"
             fix = "give every object a number of its own (skimage.measure.label), or leave `task` (--task) out"
-            yield Problem(files[0], what, fix, kind="one number", others=tuple(files[1:]))
-        for one in scans:
-            if one.contents is not None and one.target is not None and not one.contents.counts:
-                file = relative(one.target.path, facts.root)
+            yield Problem(file, what, fix, kind="one number", others=tuple(name for name, _ in in_pieces[1:]))
+            in_pieces = []
+        for file, pieces in in_pieces:
+            named = some([f"{number} ({count})" for number, count in pieces.items()], 3)
+            what = f"objects in several pieces, with the number of these: {named}"
+            yield Problem(file, what, "number the pieces apart if they are different objects", "warning", "pieces")
+        for target, scan in known:
+            if not scan.counts and not isinstance(target.reader, ObjectMask):  # said in `check/objects.py`
+                file = relative(target.path, facts.root)
                 yield Problem(file, "it has no object", "fine if the image shows none", "warning", "empty")
 
     @classmethod
     def notes(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[str]:
-        """Yield how many objects there are and how large they are."""
+        """Yield how many objects there are, how large they are, and whether they have several classes."""
         areas = [area for one in scans for area in one.counts.values()]
         if areas:
             low, middle, high = np.percentile(areas, [5, 50, 95])
             yield f"{len(areas):,} objects of {middle:.0f} positions (median; 5 to 95 %: {low:.0f} to {high:.0f})"
+
+        targets = [one.target for one in scans if isinstance(one.target, Instances)]
+        classes = {k for target in targets for k in target.class_of.values()}
+        if len(classes) > 1:
+            yield f"objects of {len(classes)} classes: they are learned as one class"
 
     @staticmethod
     def resample(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -133,28 +144,43 @@ class Instances(Target):
         return picture
 
 
-def _pieces(numbers: np.ndarray) -> int:
-    """Return how many connected pieces there are of what is not 0."""
-    from scipy import ndimage  # the data doctor must not wait for it
+def pieces_of(numbers: np.ndarray) -> dict[int, int]:
+    """Return how many pieces objects have, by number, of those that have several; corners connect.
 
-    _, count = cast(tuple[np.ndarray, int], ndimage.label(numbers))
-    return count
+    >>> pieces_of(np.array([[1, 0, 1, 2], [0, 3, 0, 2]]))
+    {1: 2}
+    """
+    from scipy import ndimage  # imported here: `atrous --help` must not wait for it
+
+    unique, places = np.unique(numbers, return_inverse=True)
+    first = int(unique[0] != 0) if len(unique) else 0  # without background, the first place is that of an object
+    found: dict[int, int] = {}
+    around, label = np.ones((3,) * numbers.ndim), cast("Callable[..., tuple[np.ndarray, int]]", ndimage.label)
+    for place, window in enumerate(ndimage.find_objects(places.reshape(numbers.shape) + first), 1):
+        number = int(unique[place - first])
+        _, count = label(numbers[window] == number, around)
+        if count > 1:
+            found[number] = count
+    return found
 
 
 def as_instances(target: Target) -> Target:
     """Return a target of labels as one of instances: the values of its files number objects.
 
-    Of several files of one image, each is an object. Other kinds of targets stay as they are.
+    Of several files of one image, each is an object, and so is each polygon of a file. Other kinds of targets stay as
+    they are.
 
     Raises:
-        UserError: the labels say classes and not objects: polygons, words, annotations, one file per class; or only a
+        UserError: the labels say classes and not objects: words, annotations, one file per class; or only a
             part of the image counts.
     """
     if not isinstance(target, Labels):
         return target
     reader = target.reader
     several = isinstance(reader, MergedMasks) and reader.numbers is None
-    classes = isinstance(reader, (PolygonMask, AnnotatedRecording, MergedMasks)) and not several
+    if isinstance(reader, PolygonMask):
+        return Instances(target.path, reader=replace(reader, attribute=None))
+    classes = isinstance(reader, (AnnotatedRecording, MergedMasks)) and not several
     if classes or (isinstance(reader, LabelTable) and reader.words is not None) or target.region is not None:
         raise UserError(
             f'{target.path}: task = "instances" needs the number of an object at every position, but this says '

@@ -9,7 +9,7 @@ from atrous.data.coding import Coding
 from atrous.data.formats import Header, code_color
 from atrous.data.formats.orient import turn_between
 from atrous.data.guess import listing
-from atrous.data.problems import Problem, relative, some
+from atrous.data.problems import ALIKE, ONE_CLASS, Problem, relative, some, spelled_alike
 from atrous.data.targets.base import Facts, Scanned, TargetScan
 from atrous.labels import IGNORE
 
@@ -139,13 +139,9 @@ def _class_problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]
 
 
 def _spelled(classes: Sequence[str], where: str) -> Iterator[Problem]:
-    """Classes whose names differ by capital letters alone, such as two spellings of one word in tables."""
-    seen: dict[str, str] = {}
-    for name in classes:
-        other = seen.setdefault(name.casefold(), name)
-        if other != name:
-            what = f'the classes "{other}" and "{name}" differ by capital letters alone'
-            yield Problem(where, what, "write both alike in the files, if they are one class", "warning", "spelling")
+    """Classes whose names are two spellings of one word, in tables."""
+    for other, name in spelled_alike(classes):
+        yield Problem(where, f'the classes "{other}" and "{name}" {ALIKE}', ONE_CLASS, "warning", "spelling")
 
 
 def _class_counts(coding: Coding, scans: Sequence[Scanned]) -> np.ndarray:

@@ -1,15 +1,18 @@
 """Points: places of objects, `(n, ndim)` float64, with a class each; a position `i` spans `i` to `i + 1`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from atrous.color import Palette
 from atrous.data.images import SampleImage
-from atrous.data.targets.base import Target, TargetScan
+from atrous.data.problems import Problem
+from atrous.data.targets.base import Facts, Scanned, TargetScan
+from atrous.data.targets.places import PlacedTarget, Places, counted, size_of
+from atrous.data.targets.point_problems import point_notes, point_problems
 from atrous.data.view import View
 
 if TYPE_CHECKING:
@@ -19,59 +22,29 @@ DOT = 2
 """Positions by which the square that is drawn for a point reaches to either side."""
 
 
-@dataclass(frozen=True, eq=False)
-class Places:
-    """Points or boxes of one sample, with the size of the grid that they lie on.
-
-    Attributes:
-        size: the spatial shape `S`.
-        places: `(n, ndim)` points, or `(n, 2 * ndim)` boxes: the low corner, then the high one.
-        classes: `(n,)` int64.
-    """
-
-    size: tuple[int, ...]
-    places: np.ndarray
-    classes: np.ndarray
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the arrays take."""
-        return self.places.nbytes + self.classes.nbytes
-
-
-@dataclass(frozen=True, eq=False)
-class Points(Target):
-    """Places of objects.
-
-    Attributes:
-        path: the file that they come from, or what messages call them.
-        image: the image that they lie on.
-        coordinates: `(n, ndim)` float64.
-        classes: `(n,)` int64.
-    """
-
-    path: Path
-    image: SampleImage
-    coordinates: np.ndarray
-    classes: np.ndarray
+class PointTarget(PlacedTarget):
+    """Places of objects, wherever they come from."""
 
     kind: ClassVar[str] = "points"
 
-    def read(self) -> Places:
-        """Return the points with the size of their image."""
-        return Places(self.image.header().size, self.coordinates, self.classes)
-
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: `counts` has the points of each class."""
-        unique, counts = np.unique(self.classes, return_counts=True)
-        return TargetScan(
-            size=self.image.header().size, counts=dict(zip(unique.tolist(), counts.tolist(), strict=True))
-        )
+        return scanned(self.read())
 
-    @staticmethod
-    def grid(values: Places) -> tuple[int, ...]:
-        """See `Target.grid`."""
-        return values.size
+    @classmethod
+    def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
+        """Yield what is wrong with the points of a data set."""
+        yield from point_problems(scans, facts)
+
+    @classmethod
+    def notes(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[str]:
+        """Yield how many points there are, how far apart, and how they were read."""
+        yield from point_notes(scans, facts)
+
+    @classmethod
+    def summary(cls, facts: Facts, colored: bool) -> str:
+        """See `Target.summary`."""
+        return "points"
 
     @staticmethod
     def crop(values: Places, window: tuple[slice, ...]) -> Places:
@@ -79,12 +52,6 @@ class Points(Target):
         low, high = np.array([part.start for part in window]), np.array([part.stop for part in window])
         inside = ((values.places >= low) & (values.places < high)).all(axis=1)
         return Places(tuple((high - low).tolist()), values.places[inside] - low, values.classes[inside])
-
-    @staticmethod
-    def resample(values: Places, shape: Any) -> Places:
-        """See `Target.resample`."""
-        factor = np.array(shape) / np.array(values.size)
-        return Places(tuple(shape), values.places * factor, values.classes)
 
     @staticmethod
     def places(values: Places, seed: int) -> dict[int, np.ndarray]:
@@ -102,18 +69,6 @@ class Points(Target):
         return torch.from_numpy(np.column_stack([seen[inside], values.classes[inside]]).astype(np.float32))
 
     @staticmethod
-    def batch(cuts: "Sequence[torch.Tensor]") -> "torch.Tensor":
-        """Return the points of all crops, `(m, ndim + 2)`: the number of the crop, then what `cut` gives."""
-        return numbered(cuts)
-
-    @staticmethod
-    def tensor(values: Places) -> "torch.Tensor":
-        """Return points `(n, ndim + 1)` float32: places, then classes."""
-        import torch
-
-        return torch.from_numpy(np.column_stack([values.places, values.classes]).astype(np.float32))
-
-    @staticmethod
     def draw(image: np.ndarray, values: Places, palette: Palette) -> np.ndarray:
         """Return a small square for every point, in the color of its class, on black."""
         picture = np.zeros((*image.shape[1:], 3), np.uint8)
@@ -123,8 +78,37 @@ class Points(Target):
         return picture
 
 
-def numbered(cuts: "Sequence[torch.Tensor]") -> "torch.Tensor":
-    """Put the rows of several crops `(n, k)` into one tensor `(m, k + 1)`, the number of the crop first."""
-    import torch
+@dataclass(frozen=True, eq=False)
+class Points(PointTarget):
+    """Places of objects that are known already.
 
-    return torch.cat([torch.cat([torch.full((len(cut), 1), float(i)), cut], dim=1) for i, cut in enumerate(cuts)])
+    Attributes:
+        path: the file that they come from, or what messages call them.
+        image: the image that they lie on.
+        coordinates: `(n, ndim)` float64.
+        classes: `(n,)` int64; -1 marks what counts for nothing.
+        fractions: whether coordinates are fractions of the size of the image.
+    """
+
+    path: Path
+    image: SampleImage
+    coordinates: np.ndarray
+    classes: np.ndarray
+    fractions: bool = False
+
+    def read(self) -> Places:
+        """Return the points that lie in the image, with its size.
+
+        Raises:
+            UserError: the image cannot be read, or has another number of axes than the points.
+        """
+        size = size_of(self.image, self.coordinates.shape[1], self.path)
+        places = self.coordinates * np.array(size) if self.fractions else self.coordinates
+        kept = (self.classes >= 0) & ((places >= 0) & (places < np.array(size))).all(axis=1)
+        return Places(size, places[kept], self.classes[kept])
+
+
+def scanned(values: Places, remarks: Sequence[str] = ()) -> TargetScan:
+    """Return what the data doctor keeps of the points of one image."""
+    points = np.column_stack([values.places, values.classes])
+    return replace(counted(values), points=points, remarks=tuple(remarks))

@@ -52,26 +52,31 @@ class PolygonMask:
     Attributes:
         path: the file of polygons.
         image: the image.
-        attribute: what says the class.
+        attribute: what says the class; None if polygons are objects, numbered from 1 in the order of the file.
         alone: whether the polygons are those of this image alone, not of several.
     """
 
     path: Path
     image: SampleImage
-    attribute: ClassAttribute
+    attribute: ClassAttribute | None
     alone: bool = True
 
     def header(self) -> Header:
         """See `LabelReader.header`: on the pixels of the image."""
         header = self.image.header()
-        return Header((1, *header.size), "uint8", "map" if header.map else "gray", map=header.map)
+        return Header(
+            (1, *header.size), "uint8" if self.attribute else "int32", "map" if header.map else "gray", map=header.map
+        )
 
     def values(self, color_expected: bool) -> tuple[np.ndarray, bool]:
         """See `LabelReader.values`."""
         polygons = read_polygons(self.path)
-        values, attribute = values_of(polygons, self.attribute), self.attribute
-        header = self.image.header()
-        return burn(polygons, values, self.image.path, header, alone=self.alone, ground=attribute.ground), False
+        header, attribute = self.image.header(), self.attribute
+        if attribute is None:
+            values, ground = list(range(1, len(polygons.shapes) + 1)), 0
+        else:
+            values, ground = values_of(polygons, attribute), attribute.ground
+        return burn(polygons, values, self.image.path, header, alone=self.alone, ground=ground), False
 
     def unlabeled(self) -> None:
         """See `LabelReader.unlabeled`: `values` says it already."""

@@ -12,7 +12,7 @@ from PIL import Image
 
 from atrous.data.dataset import open_dataset
 from atrous.data.feed.augment import Color
-from atrous.data.feed.batches import Batches, ahead
+from atrous.data.feed.batches import Batch, Batches, ahead
 from atrous.data.feed.decode import Decoded, decode
 from atrous.data.feed.views import Geometry, draw_view
 from atrous.data.targets.labels import Labels
@@ -88,6 +88,14 @@ def test_names_that_differ_by_a_folder_share_no_scratch_file(tmp_path):
         assert np.unique(image).tolist() == [10 * (names.index(name) + 1)]
         assert np.unique(label).size == 1
     assert len({int(np.asarray(label).flat[0]) for label in decoded.values}) == len(names)
+
+
+def test_a_crop_by_itself_has_its_own_targets():
+    labels = Batch(torch.zeros(2, 1, 4), torch.tensor([[1, 1, 1, 1], [2, 2, 2, 2]]))
+    assert labels.targets_of(1).tolist() == [[2] * 4] * 2
+    rows = torch.tensor([[0.0, 1, 3, 0], [1, 0, 2, 1], [1, 2, 4, 0]])
+    boxes = Batch(torch.zeros(2, 1, 4), rows, numbered=True)
+    assert boxes.targets_of(1).tolist() == [[0, 0, 2, 1], [0, 2, 4, 0], [1, 0, 2, 1], [1, 2, 4, 0]]
 
 
 @pytest.mark.parametrize("limit", [1 << 30, 0])

@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from atrous.data.coding import Coding
+from atrous.data.formats import FileFault
 from atrous.data.images import ArrayImage
 from atrous.data.layouts.memory import LabelArray
 from atrous.data.targets.base import Facts
@@ -17,7 +19,8 @@ from atrous.data.targets.boxes import Boxes
 from atrous.data.targets.instances import Instances
 from atrous.data.targets.labels import Labels
 from atrous.data.targets.none import NoTarget
-from atrous.data.targets.points import Places, Points
+from atrous.data.targets.places import Places
+from atrous.data.targets.points import Points
 from atrous.data.targets.values import ValueArray, Values
 from atrous.data.view import View
 
@@ -75,6 +78,38 @@ def test_a_mirrored_box_is_the_box_of_the_mirrored_object():
         seen = np.argwhere(Labels.cut(mask, view, (12, 12)).numpy() == 1)
         want = [*seen.min(0), *(seen.max(0) + 1), 1]
         assert Boxes.cut(values, view, (12, 12))[0].tolist() == pytest.approx(want, abs=1e-4)
+
+
+@given(st.floats(0, 360), st.floats(0.5, 2))
+@settings(max_examples=30, deadline=None)
+def test_the_box_of_a_turned_ellipse_is_exact(angle, zoom):
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
+    around = np.linspace(0, 2 * np.pi, 4000)
+    outline = np.array([50.0, 40]) + np.stack([9 * np.sin(around), 4 * np.cos(around)], axis=1)
+    view = View(0, np.array([50.0, 40]), turn)
+    seen = view.to_crop(outline, (64, 64))
+    cut = Boxes.cut(Places((100, 80), np.array([[41.0, 36, 59, 44]]), np.array([1])), view, (64, 64))
+    np.testing.assert_allclose(cut[0].numpy(), [*seen.min(0), *seen.max(0), 1], atol=1e-2)
+
+
+def test_boxes_are_cut_at_the_border_and_slivers_count_for_nothing():
+    boxes = np.array([[-4.0, 0, 6, 4], [-8, 0, 2, 4], [-9, 0, 0, 4], [0, 0, 4, 4]])
+    view = View(0, np.array(CROP) / 2, np.eye(2))
+    cut = Boxes.cut(Places(SIZE, boxes, np.array([0, 1, 1, -1])), view, CROP)
+    assert cut.tolist() == [[0, 0, 6, 4, 0], [0, 0, 2, 4, -1], [0, 0, 4, 4, -1]]
+
+
+def test_boxes_without_extent_are_left_out_and_classes_are_checked():
+    corners = np.array([[2.0, 3, 6, 9], [4, 4, 4, 8], [30, 0, 40, 5], [15, 10, 26, 22]])
+    target = Boxes(Path("a"), IMAGE, corners, np.array([0, 0, 0, 2]))
+    assert target.read().places.tolist() == [[2, 3, 6, 9], [15, 10, 21, 17]]
+    found = target.scan(None)
+    assert found.counts == {0: 1, 2: 1}
+    assert found.sides[2].tolist() == [[6, 7]]
+    with pytest.raises(FileFault, match="class 2, but 2 classes"):
+        target.with_coding(Coding(("a", "b")))
+    with pytest.raises(FileFault, match="3 axes, but image has 2"):
+        Boxes(Path("a"), IMAGE, np.zeros((1, 6)), np.zeros(1, int)).read()
 
 
 def test_objects_of_a_batch_are_numbered_by_crop():

@@ -52,6 +52,20 @@ def test_one_file_for_each_image(tmp_path, suffix):
     assert "outside of them is class 0" in report.text()
 
 
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".shp"])
+def test_polygons_are_objects_where_instances_are_learned(tmp_path, suffix):
+    root = write_scenes(tmp_path)
+    for index in range(3):
+        shapes = [field(index), field(index, 20, 50), field(index, 15, 50)]
+        write_shapes(root / "labels" / f"s{index}{suffix}", shapes, kind=["a", "b", "b"], other=["x", "y", "z"])
+    found = check(root, task="instances")
+    assert found.ok, found.text()
+    assert found.faults == ()
+    numbers = found.dataset.samples[0].target.read()
+    assert [(numbers == number).sum() for number in (1, 2, 3)] == [100, 25, 25]
+    assert (numbers[5:15, 5:15] == 1).all()
+
+
 @pytest.mark.parametrize("place", ["labels/all.gpkg", "all.gpkg"])
 def test_one_file_for_all_images(tmp_path, place):
     root = write_scenes(tmp_path)

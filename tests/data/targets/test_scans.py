@@ -13,7 +13,8 @@ from atrous.data.layouts.memory import LabelArray
 from atrous.data.targets.base import FOREGROUND, Facts, TargetScan
 from atrous.data.targets.bits import Bits
 from atrous.data.targets.labels import Labels, Shifted
-from atrous.data.targets.points import Places, Points
+from atrous.data.targets.places import Places
+from atrous.data.targets.points import Points
 from atrous.verbs.check import check
 from tests.data.data_folders import picture, save
 

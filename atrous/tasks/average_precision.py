@@ -1,0 +1,215 @@
+"""Average precision of boxes as COCO counts it (Lin et al., "Microsoft COCO", ECCV 2014), for any number of axes.
+
+The detections of a class are taken by descending score. Each is a hit if it overlaps a true box of its image that is
+still free by at least the threshold (intersection over union); it takes the one that it overlaps most. The average
+precision is the mean of the precision at 101 recalls; at a recall it is the greatest at that or any higher recall.
+
+COCO counts the first 100 detections of an image and class; here all count.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+"""Overlaps from which a detection is a hit."""
+RECALLS = np.linspace(0, 1, 101)
+SIDES = (32.0, 96.0)
+"""Boxes are small below the first side to the power of the number of axes, large beyond the second."""
+EVERY_SIZE = (0.0, np.inf)
+
+
+@dataclass(frozen=True)
+class ImageBoxes:
+    """The true boxes of an image and those that were found in it.
+
+    Attributes:
+        true: `(n, 2 * ndim)` float64, the low corner, then the high one.
+        true_classes: `(n,)` int64.
+        found: `(m, 2 * ndim)` float64.
+        found_classes: `(m,)` int64.
+        scores: `(m,)`.
+        void: `(v, 2 * ndim)`, areas that count for nothing (COCO's crowds, of all classes); None for none.
+    """
+
+    true: np.ndarray
+    true_classes: np.ndarray
+    found: np.ndarray
+    found_classes: np.ndarray
+    scores: np.ndarray
+    void: np.ndarray | None = None
+
+    def of_class(self, number: int) -> "ImageBoxes":
+        """Return the boxes of one class, those that were found by descending score."""
+        chosen = np.flatnonzero(self.found_classes == number)
+        chosen = chosen[np.argsort(-self.scores[chosen], kind="stable")]
+        true = self.true_classes == number
+        return ImageBoxes(
+            self.true[true], self.true_classes[true], self.found[chosen], self.found_classes[chosen],
+            self.scores[chosen], self.void,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Matches:
+    """The detections of one class in some images, by descending score.
+
+    Attributes:
+        scores: `(m,)`.
+        hits: `(t, m)` bool, whether each is a hit at each threshold.
+        counted: `(t, m)` bool; the others are of another size, and neither hits nor misses.
+        truths: how many true boxes count.
+    """
+
+    scores: np.ndarray
+    hits: np.ndarray
+    counted: np.ndarray
+    truths: int
+
+
+def volumes(boxes: np.ndarray) -> np.ndarray:
+    """Return the area (volume, length) `(n,)` of boxes `(n, 2 * ndim)`; 0 where a box is turned inside out."""
+    low, high = np.split(boxes, 2, axis=1)
+    return np.maximum(high - low, 0).prod(axis=1)
+
+
+def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the intersection over union of every box `(n, 2 * ndim)` with every other one, `(n, m)` float64.
+
+    >>> box_iou(np.array([[0.0, 4.0]]), np.array([[2.0, 6.0], [5.0, 9.0]])).tolist()
+    [[0.3333333333333333, 0.0]]
+    """
+    low, high = np.split(boxes[:, None], 2, axis=2)
+    other_low, other_high = np.split(others[None], 2, axis=2)
+    common = np.maximum(np.minimum(high, other_high) - np.maximum(low, other_low), 0).prod(axis=2)
+    union = volumes(boxes)[:, None] + volumes(others)[None] - common
+    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+
+
+def covered(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Return the greatest share of each box `(n, 2 * ndim)` that one of some areas `(v, 2 * ndim)` covers, `(n,)`.
+
+    >>> covered(np.array([[0.0, 4.0]]), np.array([[2.0, 9.0], [3.0, 5.0]])).tolist()
+    [0.5]
+    """
+    if not len(areas):
+        return np.zeros(len(boxes))
+    low, high = np.split(boxes[:, None], 2, axis=2)
+    other_low, other_high = np.split(areas[None], 2, axis=2)
+    common = np.maximum(np.minimum(high, other_high) - np.maximum(low, other_low), 0).prod(axis=2).max(axis=1)
+    own = volumes(boxes)
+    return np.divide(common, own, out=np.zeros_like(common), where=own > 0)
+
+
+def match_image(
+    boxes: ImageBoxes, iou: np.ndarray, thresholds: np.ndarray, size: tuple[float, float] = EVERY_SIZE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give each detection of one class the free true box that it overlaps most.
+
+    Args:
+        boxes: of one class and image, detections by descending score.
+        iou: `(m, n)`, the overlap of each detection with each true box.
+        thresholds: `(t,)`, the least overlap.
+        size: least and greatest area of the boxes that count. Others are matched only if no true box that counts is
+            free; a detection that takes one, or that takes none and has another size itself, does not count. Nor does
+            one that takes none and of which a void area covers as much as the threshold.
+
+    Returns:
+        Indices `(t, m)` of true boxes, -1 for none; and whether the detection counts, `(t, m)` bool.
+    """
+    outside = _outside(boxes.true, size)
+    matched = np.full((len(thresholds), len(boxes.found)), -1)
+    counted = np.tile(~_outside(boxes.found, size), (len(thresholds), 1))
+    if boxes.void is not None:
+        counted &= covered(boxes.found, boxes.void) < thresholds[:, None]
+    if not len(boxes.true):
+        return matched, counted
+    free = np.ones((len(thresholds), len(boxes.true)), bool)
+    rows = np.arange(len(thresholds))
+    for detection, overlap in enumerate(iou):
+        possible = free & (overlap >= thresholds[:, None])
+        wanted = possible & ~outside
+        wanted = np.where(wanted.any(axis=1, keepdims=True), wanted, possible)
+        # Of equal overlaps the last one, as COCO's code takes it.
+        best = len(overlap) - 1 - np.where(wanted, overlap, -1)[:, ::-1].argmax(axis=1)
+        taken = wanted[rows, best]
+        matched[taken, detection] = best[taken]
+        counted[taken, detection] = ~outside[best[taken]]
+        free[rows[taken], best[taken]] = False
+    return matched, counted
+
+
+def _outside(boxes: np.ndarray, size: tuple[float, float]) -> np.ndarray:
+    area = volumes(boxes)
+    return (area < size[0]) | (area > size[1])
+
+
+def match_class(
+    images: Sequence[ImageBoxes], number: int, thresholds: np.ndarray = THRESHOLDS,
+    size: tuple[float, float] = EVERY_SIZE,
+) -> Matches:  # fmt: skip
+    """Match the detections of a class in all images; see `match_image`."""
+    scores, hits, counted, truths = [np.zeros(0)], [np.zeros((len(thresholds), 0), bool)], [], 0
+    counted.append(hits[0])
+    for image in images:
+        boxes = image.of_class(number)
+        truths += int((~_outside(boxes.true, size)).sum())
+        if not len(boxes.found):
+            continue
+        matched, counts = match_image(boxes, box_iou(boxes.found, boxes.true), thresholds, size)
+        scores.append(boxes.scores)
+        hits.append(matched >= 0)
+        counted.append(counts)
+    every = np.concatenate(scores)
+    order = np.argsort(-every, kind="stable")
+    return Matches(every[order], np.concatenate(hits, 1)[:, order], np.concatenate(counted, 1)[:, order], truths)
+
+
+def average_precision(matches: Matches) -> np.ndarray:
+    """Return the average precision at each threshold `(t,)`; NaN where no true box counts.
+
+    >>> found = Matches(np.array([0.9, 0.8]), np.array([[True, False]]), np.ones((1, 2), bool), truths=2)
+    >>> average_precision(found).round(4).tolist()  # 51 of 101 recalls are reached
+    [0.505]
+    """
+    if not matches.truths:
+        return np.full(len(matches.hits), np.nan)
+    values = []
+    for hits, counted in zip(matches.hits, matches.counted, strict=True):
+        true = np.cumsum(hits & counted)
+        false = np.cumsum(~hits & counted)
+        precision = true / np.maximum(true + false, np.spacing(1))
+        precision = np.maximum.accumulate(precision[::-1])[::-1]
+        place = np.searchsorted(true / matches.truths, RECALLS, side="left")
+        values.append(np.append(precision, 0.0)[np.minimum(place, len(precision))].mean())
+    return np.array(values)
+
+
+def best_f1(matches: Sequence[Matches]) -> tuple[float, float]:
+    """Return the greatest F1 over all classes at the first threshold, and the least score that is kept for it.
+
+    F1 is 2 TP / (2 TP + FP + FN), where one score decides for all classes. NaN without true boxes or detections.
+    """
+    truths = sum(one.truths for one in matches)
+    scores = np.concatenate([np.zeros(0), *(one.scores[one.counted[0]] for one in matches)])
+    if not truths or not len(scores):
+        return float("nan"), float("nan")
+    hits = np.concatenate([one.hits[0][one.counted[0]] for one in matches])
+    order = np.argsort(-scores, kind="stable")
+    true = np.cumsum(hits[order])
+    f1 = 2 * true / (np.arange(1, len(order) + 1) + truths)
+    # Detections of equal score are kept together.
+    last = np.append(np.diff(scores[order]) != 0, True)
+    best = int(np.where(last, f1, -1).argmax())
+    return float(f1[best]), float(scores[order][best])
+
+
+def size_ranges(ndim: int) -> Mapping[str, tuple[float, float]]:
+    """Return COCO's ranges of areas, with the sides 32 and 96 to the power of the number of axes.
+
+    >>> size_ranges(2)["medium"]
+    (1024.0, 9216.0)
+    """
+    small, large = (side**ndim for side in SIDES)
+    return {"small": (0.0, small), "medium": (small, large), "large": (large, np.inf)}

@@ -1,0 +1,149 @@
+"""What a network says of one labeled sample, on the grid of its file: probabilities, objects, boxes or points."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from atrous.data.channel_files import turned_image
+from atrous.data.formats.orient import Affine, Turn
+from atrous.data.grid import restore
+from atrous.data.preprocess import missing, prepare
+from atrous.data.targets.instances import Instances
+from atrous.data.targets.places import Places
+from atrous.objects.assemble import assemble
+from atrous.objects.boxes import DenseBoxes
+from atrous.prediction.boxes import decode_boxes
+from atrous.prediction.inputs import Opened
+from atrous.prediction.points import placed
+from atrous.prediction.predictor import Predictor
+from atrous.tasks.detection import DetectionTask
+from atrous.tasks.points import PointAnswer, PointTask
+from atrous.tasks.task import NotFinite, ObjectTask
+
+
+def probabilities(
+    predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None = None
+) -> torch.Tensor:
+    """Return the probabilities `(K, *S)` of an image `(C, *S)` as its file has it, on the grid of the file.
+
+    The image is prepared as in training, and brought to the orientation and spacing of the training data as in
+    prediction.
+    """
+    worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
+    found = restore(worked_on, size)
+    return found if turn is None else torch.from_numpy(turn.back(found.cpu().numpy()))
+
+
+def found_objects(
+    predictor: Predictor,
+    task: ObjectTask,
+    image: np.ndarray,
+    spacing: tuple[float, ...] | None,
+    affine: Affine | None = None,
+) -> np.ndarray:
+    """Return the numbers of the objects in an image `(C, *S)`, `(*S)` uint32 on the grid of the file.
+
+    As in prediction, objects are decoded on the grid that the network works on, and none lies where there are no data.
+
+    Raises:
+        NotFinite: the network's output is not finite.
+    """
+    worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
+    maps, gaps = _finite(worked_on), missing(image)
+    if gaps is not None and turn is None and maps.shape[1:] == size:
+        maps[0][gaps] = 0
+    numbers = np.zeros(maps.shape[1:], np.uint32)
+    assemble(maps, task.decoder, numbers)
+    numbers = Instances.resample(numbers, size)
+    numbers = numbers if turn is None else turn.back(numbers)
+    return numbers if gaps is None else np.where(gaps, 0, numbers).astype(np.uint32)
+
+
+def found_boxes(
+    predictor: Predictor,
+    decoder: DenseBoxes,
+    image: np.ndarray,
+    spacing: tuple[float, ...] | None,
+    affine: Affine | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return corners, classes and scores of the boxes in an image `(C, *S)`, on the grid of the file.
+
+    As in prediction, boxes are decoded on the grid that the network works on, and none has its middle where there are
+    no data.
+
+    Raises:
+        NotFinite: the network's output is not finite.
+    """
+    worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
+    maps, gaps = _finite(worked_on), missing(image)
+    if gaps is not None and turn is not None:
+        gaps = turn(gaps)
+    return decode_boxes(maps, decoder, Opened(image, size, valid=None if gaps is None else ~gaps, turn=turn))
+
+
+def found_points(
+    predictor: Predictor,
+    task: PointTask,
+    image: np.ndarray,
+    spacing: tuple[float, ...] | None,
+    affine: Affine | None = None,
+) -> PointAnswer:
+    """Return the points in an image `(C, *S)` on the grid of the file, decoded as in prediction.
+
+    Raises:
+        NotFinite: the network's output is not finite.
+    """
+    worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
+    maps, gaps = _finite(worked_on), missing(image)
+    if gaps is not None and turn is None and maps.shape[1:] == size:
+        maps[:, gaps] = 0
+    return placed(task.answer(maps), maps.shape[1:], size, turn)
+
+
+def lenient_boxes(
+    predictor: Predictor,
+    task: DetectionTask,
+    image: np.ndarray,
+    spacing: tuple[float, ...] | None,
+    affine: Affine | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what `found_boxes` does with the lower threshold for scores that average precision needs."""
+    return found_boxes(predictor, task.lenient, image, spacing, affine)
+
+
+MEASURED: dict[str, Callable[[Predictor, Any, np.ndarray, tuple[float, ...] | None, Affine | None], Any]] = {
+    "objects": found_objects,
+    "boxes": lenient_boxes,
+    "points": found_points,
+}
+"""For what a task finds (`FoundTask.found`), the function whose answer its metrics are given."""
+
+
+def truth_of(values: Any) -> Any:
+    """Return the values of a target as metrics are given them: of boxes and points their places and classes."""
+    return (values.places, values.classes) if isinstance(values, Places) else values
+
+
+def _finite(maps: torch.Tensor) -> np.ndarray:
+    """Dense maps as an array.
+
+    Raises:
+        NotFinite: some are nan or infinite.
+    """
+    if not bool(torch.isfinite(maps).all()):
+        raise NotFinite("the image")
+    return maps.cpu().numpy()
+
+
+def _worked_on(
+    predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None
+) -> tuple[torch.Tensor, tuple[int, ...], Turn | None]:
+    """What the task makes of the network's output `(K, *S')` on its grid, the size of the turned file, and the turn."""
+    turn = predictor.expected.turn(affine)
+    if turn is not None:
+        image = np.asarray(turned_image(image, turn))
+        spacing = None if spacing is None else tuple(spacing[axis] for axis in turn.order)
+    prepared = prepare(image, predictor.expected.preparation(predictor.preparation, spacing), spacing)
+    return predictor.task.probabilities(predictor.output(prepared))[0], tuple(image.shape[1:]), turn

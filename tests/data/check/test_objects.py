@@ -1,0 +1,48 @@
+"""Bad annotations of objects have one line each (`benchmarks/bad_inputs` looks at which), and good ones have none."""
+
+import pytest
+
+from benchmarks.bad_inputs import annotations, points
+from benchmarks.bad_inputs.annotations import write_coco, write_csv, write_masks, write_voc, write_yolo
+from benchmarks.bad_inputs.mistake import findings, outcome_of
+
+MISTAKES = (*annotations.MISTAKES, *points.MISTAKES)
+NAMES = [f"{number}: {mistake.row}" for number, mistake in enumerate(MISTAKES)]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=NAMES)
+def test_a_mistake_has_few_other_lines(mistake):
+    problems = [one.line for one in outcome_of(mistake).others if one.level != "note"]
+    assert len(problems) <= 2
+    assert all("\n" not in line and ": " in line for line in problems)
+
+
+@pytest.mark.parametrize("write", [write_voc, write_coco, write_yolo, write_csv])
+def test_good_boxes_have_no_problems(write, tmp_path):
+    write(tmp_path / "data")
+    assert {one.level for one in findings(tmp_path / "data", "detection")} == {"note"}
+
+
+@pytest.mark.parametrize("write", [write_coco, write_masks])
+def test_good_instances_have_no_problems(write, tmp_path):
+    write(tmp_path / "data")
+    assert {one.level for one in findings(tmp_path / "data", "instances")} == {"note"}
+
+
+def test_good_key_points_have_no_problems(tmp_path):
+    def with_parts(content):
+        content["categories"][0]["keypoints"] = ["head", "tail"]
+        content["categories"] = content["categories"][:1]
+        content["annotations"] = [one | {"category_id": 1} for one in content["annotations"] if one["id"] % 3 == 1]
+        for one in content["annotations"]:
+            x, y, width, height = one["bbox"]
+            one["keypoints"] = [x + 1, y + 1, 2, x + width - 1, y + height - 1, 2]
+
+    write_coco(tmp_path / "data")
+    annotations.coco(with_parts)(tmp_path / "data")
+    assert {one.level for one in findings(tmp_path / "data", "keypoints")} == {"note"}
+
+
+def test_good_dots_have_no_problems(tmp_path):
+    points.healthy(tmp_path / "data")
+    assert {one.level for one in findings(tmp_path / "data")} == {"note"}

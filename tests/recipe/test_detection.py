@@ -1,0 +1,88 @@
+"""Plans for boxes: from the lengths of their sides."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atrous.errors import UserError
+from atrous.recipe.build import build_network, build_task
+from atrous.recipe.detection import plan_detection
+from atrous.recipe.plan import POSITIONS, Request, plan_boxes
+from atrous.tasks.detection import DetectionTask
+from atrous.verbs.check import check_layout
+from atrous.verbs.kinds import KINDS
+from atrous.verbs.opened import open_data
+from tests.objects.scenes import scenes
+
+SIDES = st.lists(st.floats(0.5, 3000), min_size=1, max_size=3)
+
+
+def checked(shape, **options):
+    opened = open_data(scenes(5, shape, **options), task="detection")
+    return check_layout(opened.root, opened.description, opened.layout)
+
+
+@given(SIDES)
+def test_the_options_fit_boxes_of_every_size(sides):
+    options = plan_boxes([sides, [2 * side for side in sides], [4 * side for side in sides]], {})
+    task = DetectionTask.build({"classes": ["a"], "options": options})
+    assert task.ndim == len(sides)
+    assert all(step == 1 or 6 * step <= side for step, side in zip(task.stride, sides, strict=True))
+    assert all(scale == pytest.approx(max(0.5, side), abs=0.051) for scale, side in zip(task.scale, sides, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(400,), (64, 72), (24, 32, 32)])
+def test_the_plan_of_every_grid_builds(shape):
+    found = checked(shape)
+    planned = KINDS["grids"].plan(found.dataset, found.fingerprint, Request(minutes=5))
+    recipe = planned.recipe
+    assert (recipe.task.kind, recipe.model.name) == ("detection", "fcos")
+    assert "task.options" in planned.reasons
+    task = build_task(recipe)
+    assert isinstance(task, DetectionTask)
+    assert task.classes == ("class 0", "class 1")
+    assert build_network(recipe.model.model_copy(update={"pretrained": False}), task.out_channels).ndim == len(shape)
+
+
+def test_large_boxes_are_looked_at_coarsely_and_in_whole_images():
+    found = checked((64, 72))
+    numbers = replace(found.fingerprint, sizes=replace(found.fingerprint.sizes, median=(480, 640)))
+    recipes = []
+    for side in (10.0, 33.0, 90.0):
+        sides = ((side, side), (2 * side, 2 * side), (4 * side, 4 * side))
+        recipe = plan_detection(found.dataset, replace(numbers, box_sides=sides), Request()).recipe
+        shrink = recipe.model.shrink
+        assert side / shrink >= 10
+        assert recipe.model.finest >= 2 * shrink
+        assert side / recipe.model.finest >= 4 or recipe.model.finest == 2 * shrink
+        assert np.prod(recipe.train.crop) <= 2 * shrink**2 * POSITIONS[2]
+        recipes.append(recipe)
+    assert [recipe.model.shrink for recipe in recipes] == [1, 2, 4]
+    assert [recipe.train.crop for recipe in recipes[1:]] == [[480, 640]] * 2
+    assert recipes[0].train.batch_size < recipes[1].train.batch_size
+
+
+def test_rare_classes_weigh_more():
+    found = checked((64, 72))
+    numbers = replace(found.fingerprint, class_frequency=(0.9, 0.1))
+    common, rare = plan_detection(found.dataset, numbers, Request()).recipe.task.class_weights
+    assert rare == pytest.approx(3 * common, rel=0.01)
+    assert 0.9 * common + 0.1 * rare == pytest.approx(1, abs=0.01)
+
+
+def test_pictures_in_color_stay_upright_and_gray_ones_are_turned():
+    found = checked((64, 72))
+    gray = plan_detection(found.dataset, found.fingerprint, Request()).recipe.augment
+    color = replace(found.fingerprint, channels=3, mean=(1.0,) * 3, std=(1.0,) * 3)
+    upright = plan_detection(found.dataset, color, Request()).recipe.augment
+    assert (gray.rotate, gray.flip) == (180, [True, True])
+    assert (upright.rotate, upright.flip) == (5, [False, True])
+
+
+def test_without_boxes_there_is_no_plan():
+    found = checked((64, 72))
+    with pytest.raises(UserError, match="no training image has a box"):
+        plan_detection(found.dataset, replace(found.fingerprint, box_sides=()), Request())
