@@ -63,6 +63,7 @@ ELSEWHERE = {
     "atrous/data/layouts/table.py": "tests/test_extension.py",
     "atrous/data/layouts/unread.py": "tests/test_bad_inputs.py",
     "atrous/data/object_files/base.py": "tests/data/object_files/test_runs.py",
+    "atrous/data/object_files/found.py": "tests/data/object_files/test_write.py",
     "atrous/data/problems.py": "tests/data/check/test_check.py",
     "atrous/data/sample.py": "tests/data/test_dataset.py",
     "atrous/data/scan.py": "tests/data/check/test_check.py",

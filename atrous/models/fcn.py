@@ -118,10 +118,10 @@ def fcn(
 
 
 def fine_head(ndim: int, channels: int, outputs: int, strides: Sequence[int]) -> nn.Sequential:
-    """Build a head with a grid of its own: a convolution on the finest map, then a transposed one onto the input's grid.
+    """Build a head of a convolution on the finest map, then a transposed one onto the input's grid.
 
-    It maps `(N, channels, *S)` to `(N, outputs, *(S * strides))`. The convolution has twice as many channels, since each
-    position describes several of the input's.
+    It maps `(N, channels, *S)` to `(N, outputs, *(S * strides))`. The convolution has twice as many channels, since
+    each position describes several of the input's.
     """
     wide = conv_norm_act(ndim, channels, 2 * channels)
     return nn.Sequential(initialize(wide), learned_resize(ndim, 2 * channels, outputs, strides))

@@ -6,7 +6,7 @@ import numpy as np
 
 from atrous.color import Palette
 from atrous.data.formats import stem
-from atrous.data.object_files.write import FoundObjects
+from atrous.data.object_files.found import FoundObjects
 from atrous.data.source import Source
 from atrous.errors import UserError
 from atrous.prediction.boxes import box_table, decode_boxes, drawn

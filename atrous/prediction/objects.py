@@ -9,7 +9,7 @@ from atrous.color import Palette
 from atrous.data.formats import check_like, open_labels, stem
 from atrous.data.formats.polygons_write import write_polygons
 from atrous.data.formats.writing import LabelSink
-from atrous.data.object_files.write import FoundObjects
+from atrous.data.object_files.found import FoundObjects
 from atrous.data.source import Source
 from atrous.files import remove
 from atrous.objects.assemble import Objects

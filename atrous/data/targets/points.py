@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import torch  # the data doctor must not wait for it
 
 BESIDE = 0.125
-"""The points outside of a crop and the images of points in a mirror at the border are kept within this part of the size:
-their Gaussians reach into the crop."""
+"""Points outside of a crop, and mirror images outside of the sample, are kept within this part of its size: their
+Gaussians reach into it."""
 DOT = 2
 """Positions by which the square that is drawn for a point reaches to either side."""
 
