@@ -40,12 +40,14 @@ class PointTask(FoundTask):
     """A task that finds points: peaks of the dense maps, and where they are counted the sum of a density.
 
     Attributes:
+        ndim: spatial axes.
         names: of the classes.
         distance: a true point counts as found by a point of its class that lies within so many positions.
         dense: how many of the dense maps, from the first on, are the densities; 0 if none is learned.
     """
 
     found = "points"
+    ndim: int
     names: tuple[str, ...]
     distance: float
     dense: int

@@ -93,3 +93,14 @@ def test_the_task_is_one_whose_answer_are_objects():
     task = InstanceTask.build(section)
     assert isinstance(task, ObjectTask)
     assert (task.ndim, task.scale, task.out_channels, task.decoder.reach) == (3, 7.5, 5, 150)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_loss_is_a_mean_over_objects_not_a_sum(shape):
+    numbers, _ = numbered(shape)
+    task = InstanceTask(ndim=len(shape), scale=4.0)
+    output = torch.randn(1, 2 + len(shape), *shape, generator=torch.Generator().manual_seed(0))
+    one = task.loss(output, numbers[None])
+    three = task.loss(output.expand(3, *output.shape[1:]), numbers.expand(3, *shape))
+    torch.testing.assert_close(one, three)
+    assert float(one) < 20

@@ -23,6 +23,7 @@ from atrous.data.targets.places import Places
 from atrous.data.targets.points import Points
 from atrous.data.targets.values import ValueArray, Values
 from atrous.data.view import View
+from atrous.verbs.check import check
 
 SIZE, CROP = (21, 17), (8, 6)
 RNG = np.random.default_rng(0)
@@ -192,3 +193,10 @@ def test_labels_in_memory_need_their_classes():
     target = Labels(LabelArray("labels", np.zeros(SIZE, np.uint8)), IMAGE)
     with pytest.raises(ValueError, match="open the data set first"):
         target.read()
+
+
+def test_an_image_without_objects_is_named_and_no_other(flat):
+    numbers = np.zeros((24, 30), np.uint8)
+    numbers[2:9, 3:9], numbers[12:20, 12:22] = 1, 2
+    found = check(flat(lambda i: numbers * (i > 0), toml='task = "instances"'))
+    assert [fault.line() for fault in found.faults] == ["masks/0.png: it has no object: fine if the image shows none"]
