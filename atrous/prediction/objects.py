@@ -17,7 +17,7 @@ from atrous.objects.candidates import Candidates
 from atrous.prediction.dense import FoundFiles, FoundPicture
 from atrous.prediction.found import busiest_plane, outlined
 from atrous.prediction.inputs import Input, Opened
-from atrous.prediction.object_exports import ObjectSource, exports
+from atrous.prediction.object_exports import NAMELESS, ObjectSource, exports
 from atrous.prediction.object_table import decode_input, table_of, write_table
 from atrous.prediction.output import Companions, Output, part_path
 from atrous.prediction.polygons import SUFFIXES, MapFile
@@ -83,7 +83,7 @@ class ObjectFiles(FoundFiles):
         """Return the columns of the table, once the objects were decoded."""
         assert self._objects is not None
         images = [] if self.opened.stored is None else [self.opened.stored]
-        return table_of(self._objects, self.numbers(), images)
+        return table_of(self._objects, self.numbers(), images, self._task.names)
 
     def drawn(self, image: Source, every: int) -> np.ndarray:
         """Draw outlines, each in a color of its own, over an image `(C, *S)`, every so many rows and columns."""
@@ -144,5 +144,5 @@ def object_outputs(
     if companions.polygons is not None:
         path = target.with_name(f"{stem(target)}{SUFFIXES[companions.polygons]}")
         outputs.append(MapFile(path, objects, item.path, objects.trace))
-    source = ObjectSource(objects, objects.exported, objects.columns)
+    source = ObjectSource(objects, objects.exported, objects.columns, task.names or NAMELESS)
     return [*outputs, *exports(item, target, source, companions.objects), objects]
