@@ -68,7 +68,6 @@ ELSEWHERE = {
     "atrous/data/sample.py": "tests/data/test_dataset.py",
     "atrous/data/scan.py": "tests/data/check/test_check.py",
     "atrous/data/targets/base.py": "tests/data/targets/test_kinds.py",
-    "atrous/data/targets/bits.py": "tests/data/layouts/test_genomes.py",
     "atrous/data/targets/boxes.py": "tests/data/targets/test_kinds.py",
     "atrous/data/targets/feature_problems.py": "tests/data/layouts/test_genomes.py",
     "atrous/data/targets/frame_masks.py": "tests/data/layouts/test_videos.py",

@@ -200,3 +200,13 @@ def test_an_image_without_objects_is_named_and_no_other(flat):
     numbers[2:9, 3:9], numbers[12:20, 12:22] = 1, 2
     found = check(flat(lambda i: numbers * (i > 0), toml='task = "instances"'))
     assert [fault.line() for fault in found.faults] == ["masks/0.png: it has no object: fine if the image shows none"]
+
+
+def test_two_objects_of_which_one_is_in_pieces_are_no_single_number(flat):
+    numbers = np.zeros((24, 30), np.uint8)
+    numbers[2:9, 3:9] = numbers[2:9, 20:25] = 1
+    numbers[12:20, 12:22] = 2
+    found = check(flat(lambda i: numbers, toml='task = "instances"'))
+    assert {fault.kind for fault in found.faults} == {"pieces"}
+    found = check(flat(lambda i: np.where(numbers == 1, 1, 0).astype(np.uint8), toml='task = "instances"'))
+    assert {fault.kind for fault in found.faults} == {"one number"}
