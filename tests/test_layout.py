@@ -105,7 +105,6 @@ ELSEWHERE = {
     "atrous/objects/votes.py": "tests/objects/test_assemble.py",
     "atrous/prediction/box_files.py": "tests/verbs/test_detection.py",
     "atrous/prediction/boxes.py": "tests/verbs/test_detection.py",
-    "atrous/prediction/dense.py": "tests/verbs/test_detection.py",
     "atrous/prediction/failures.py": "tests/prediction/test_jobs.py",
     "atrous/prediction/found.py": "tests/verbs/test_instances.py",
     "atrous/prediction/object_table.py": "tests/verbs/test_instances.py",

@@ -39,7 +39,7 @@ class ObjectFiles(FoundFiles):
     """
 
     def __init__(self, path: Path, item: Input, task: ObjectTask) -> None:
-        super().__init__((path, path.with_name(f"{stem(path)}_objects.csv")), task)
+        super().__init__((path, path.with_name(f"{stem(path)}_objects.csv")), task, item.files)
         self._like, self._task = item.path, task
         self._objects: Objects | None = None
         self._written: LabelSink | None = None
@@ -54,11 +54,10 @@ class ObjectFiles(FoundFiles):
         super().begin(opened, streamed)
 
     def end(self) -> None:
-        """Decode the objects."""
+        """Decode the objects; the dense maps are kept until `finish`, so that a run killed before goes on with them."""
         opened, path = self.opened, self.paths[0]
         labels = open_labels(path, self._maps.shape[1:], on_disk=self._streamed, anew=True, dtype=np.uint32)
         self._objects, on_file = decode_input(self._maps, self._task, opened, labels.array)
-        super().discard()
         if opened.regridded:
             labels.discard()
             labels = LabelSink(path, on_file, None)
@@ -106,7 +105,7 @@ class ObjectFiles(FoundFiles):
         assert self._written is not None
         write_table(self.paths[1], self.columns())
         self._written.finish(like=self._like)
-        self._written = None
+        self.discard()
 
     def discard(self) -> None:
         """Remove the dense maps and what was decoded."""

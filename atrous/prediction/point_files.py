@@ -33,7 +33,7 @@ class PointFiles(FoundFiles):
 
     def __init__(self, path: Path, item: Input, task: PointTask) -> None:
         counts = (path.with_name(f"{path.stem.removesuffix('_points')}_counts.csv"),) if task.dense else ()
-        super().__init__((path, *counts), task)
+        super().__init__((path, *counts), task, item.files)
         self._item, self._task = item, task
         self._answer: PointAnswer | None = None
 
