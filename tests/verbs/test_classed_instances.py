@@ -56,7 +56,8 @@ def test_files_name_the_classes(trained, tmp_path):
     data, run, _ = trained
     images = sorted(data.rglob("*.png"))[:2]
     predict(run, images, tmp_path, PredictOptions(objects="coco,geojson"))
-    rows = list(csv.DictReader((tmp_path / "0_objects.csv").open()))
+    with (tmp_path / "0_objects.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     assert {row["name"] for row in rows} <= set(CLASSES)
     numbers = tifffile.imread(tmp_path / "0.tif")
     assert numbers.max() == len(rows)
