@@ -58,8 +58,13 @@ def test_every_verb(task, ndim, tmp_path):
     assert (tmp_path / "run" / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
     values = evaluate(tmp_path / "run", data, split="all").scores.to_dict()
     assert set(METRICS[task]) <= set(json.loads(json.dumps(values)))
-    np.save(tmp_path / "new.npy", data[0][0])
-    done = predict(tmp_path / "run", [tmp_path / "new.npy"], tmp_path / "out", PredictOptions(memory="60MB"))
+    new = tmp_path / ("new.csv" if ndim == 1 else "new.npy")
+    if ndim == 1:  # a column for each channel
+        columns = np.atleast_2d(data[0][0])
+        np.savetxt(new, columns.T, delimiter=",", header=",".join("abc"[: len(columns)]), comments="")
+    else:
+        np.save(new, data[0][0])
+    done = predict(tmp_path / "run", [new], tmp_path / "out", PredictOptions(memory="60MB"))
     assert done.failed == ()
     with (tmp_path / "out" / f"new_{TABLES[task]}.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
