@@ -91,3 +91,10 @@ def test_the_task_is_built_from_a_recipe():
     assert (task.ndim, task.sigma, task.out_channels, task.dense) == (3, 2.5, 4, 2)
     with pytest.raises(ValueError, match="numbers above 0"):
         CountingTask(ndim=2, sigma=0)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_the_unit_is_the_density_at_a_point_that_stands_alone(ndim):
+    point = torch.tensor([[0.0, *[16.5] * ndim, 0.0]])
+    density = bumps(point, (1, *[33] * ndim), 1, 2.5, mass=True)
+    assert float(density.max()) == pytest.approx(CountingTask(ndim=ndim, sigma=2.5).unit, rel=5e-3)

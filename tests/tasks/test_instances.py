@@ -137,3 +137,15 @@ def test_the_classes_of_a_recipe_are_those_of_the_task():
     section = {"classes": ["a", "b"], "options": {"ndim": 2, "video": False}}
     assert InstanceTask.build(section).out_channels == 5
     assert InstanceTask.build(section | {"classes": []}).out_channels == 4
+
+
+@pytest.mark.parametrize("numbers", [torch.zeros(1, 8, 9, dtype=torch.int64), torch.ones(1, 8, 9, dtype=torch.int64)])
+def test_sure_and_right_maps_of_nothing_or_one_object_cost_nothing(numbers):
+    task = InstanceTask(ndim=2, scale=4.0)
+    maps = encode(numbers)
+    output = torch.cat([(maps.inside[:, None] - 0.5) * 60, torch.logit(maps.heat, 1e-6), maps.offsets / 4.0], dim=1)
+    heat = maps.heat.double().clamp(1e-6, 1 - 1e-6)
+    weight = 0.1 + maps.inside + 4 * maps.heat
+    floor = -(heat * heat.log() + (1 - heat) * (1 - heat).log()) * weight
+    expected = float(floor.sum() / (maps.inside.sum().clamp_min(1) + 0.1 * maps.inside.numel()))
+    assert float(task.loss(output, numbers)) == pytest.approx(expected, abs=1e-3)

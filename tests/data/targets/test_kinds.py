@@ -210,3 +210,16 @@ def test_two_objects_of_which_one_is_in_pieces_are_no_single_number(flat):
     assert {fault.kind for fault in found.faults} == {"pieces"}
     found = check(flat(lambda i: np.where(numbers == 1, 1, 0).astype(np.uint8), toml='task = "instances"'))
     assert {fault.kind for fault in found.faults} == {"one number"}
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+def test_any_number_of_values_is_cut(outputs):
+    values = RNG.random((outputs, *SIZE)).astype(np.float32)
+    cut = Values.cut(values, View(0, np.array([4.0, 3.0]), np.eye(2)), CROP)
+    torch.testing.assert_close(cut, torch.from_numpy(values[:, :8, :6]))
+
+
+def test_a_point_on_the_far_border_lies_outside():
+    places = np.array([[20.9, 16.9], [21.0, 3.0], [3.0, 17.0], [0.0, 0.0]])
+    target = Points(Path("a"), IMAGE, places, np.zeros(4, int))
+    assert target.read().places.tolist() == [[20.9, 16.9], [0.0, 0.0]]

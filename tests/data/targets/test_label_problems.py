@@ -26,3 +26,14 @@ def test_values_that_are_no_class_are_not_void(flat):
 def test_gray_levels_are_one_fault_and_no_empty_masks(flat):
     found = check(flat(lambda _: stripes() * 100))
     assert len(found.errors) == len(found.faults) == 1
+
+
+def test_one_class_of_a_binary_mask_needs_its_background(flat):
+    found = check(flat(lambda _: (stripes() > 0).astype(np.uint8), toml='classes = ["cell"]'))
+    fix = 'name the background too: write classes = ["background", "cell"] in dataset.toml'
+    assert any(fix in fault.line() for fault in found.errors), found.text()
+
+
+def test_sizes_are_said_as_height_and_width(flat):
+    found = check(flat(lambda i: stripes()[: 12 + 12 * (i > 0)]))
+    assert "the mask is 12 x 30, its image 24 x 30 (height x width)" in found.errors[0].line()
