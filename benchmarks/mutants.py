@@ -11,6 +11,7 @@ file is written. The sample depends on the seed and the code alone.
 
     python benchmarks/mutants.py                    # 300 mutants, two at a time
     python benchmarks/mutants.py --count 20 --folders atrous/tasks
+    python benchmarks/mutants.py --again output.txt # those that survived, after tests were added
 """
 
 import argparse
@@ -128,6 +129,23 @@ def sample(folders: list[str], count: int, seed: int) -> list[Mutant]:
     return [mutant(path, number, rng) for path, number in rng.sample(places, min(count, len(places)))]
 
 
+def again(output: Path) -> list[Mutant]:
+    """Return the mutants that survived by an earlier output, at the nearest place of the present code that is alike."""
+    pattern = re.compile(r"survived (\S+):(\d+): (.*)  ->  (.*)")
+    mutants = []
+    for path, line, before, after in (found.groups() for found in map(pattern.match, output.open()) if found):
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        nodes = list(ast.walk(tree))
+        alike = [number for number in sites(tree) if ast.unparse(nodes[number]) == before]
+        alike.sort(key=lambda number: abs(getattr(nodes[number], "lineno", 0) - int(line)))
+        # A whole number may grow or shrink by one: both are tried.
+        made = (mutant(path, number, random.Random(seed)) for number in alike for seed in range(8))
+        one = next((one for one in made if one.after == after), None)
+        print(f"{path}:{line}: {before}  ->  {after}: {'gone' if one is None else f'now at {one.line}'}", flush=True)
+        mutants += [] if one is None else [one]
+    return mutants
+
+
 def tests_of(path: str) -> tuple[list[str], list[str]]:
     """Return what is run first for a module, its doctests and its own test file, and then, other tests that use it."""
     from tests.test_layout import ELSEWHERE
@@ -207,6 +225,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folders", nargs="+", default=FOLDERS)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--again", type=Path, help="an earlier output: only the mutants that survived there")
     parser.add_argument("--limit", type=float, default=100, help="seconds for a module's own tests; thrice for others")
     given = parser.parse_args()
     os.chdir(ROOT)
@@ -217,7 +236,7 @@ def main() -> None:
     import torchvision  # noqa: F401
 
     torch.set_num_threads(1)
-    mutants = sample(list(given.folders), given.count, given.seed)
+    mutants = again(given.again) if given.again else sample(list(given.folders), given.count, given.seed)
     random.Random(given.seed).shuffle(mutants)
     survivors = run(mutants, given.workers, given.limit)
     whole, alive = (Counter(str(Path(one.path).parent) for one in each) for each in (mutants, survivors))

@@ -32,7 +32,9 @@ def command(
     ] = False,
     objects: Annotated[
         str | None,
-        typer.Option(help="Also write found objects for other programs: coco, imagej or parquet (or several: a,b)."),
+        typer.Option(
+            help="Also write what was found for other programs: coco, geojson, imagej, parquet, or several: a,b."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:

@@ -10,6 +10,7 @@ from atrous.encoders.encoder import Encoder
 from atrous.models.network import Attend, DenseNetwork, attended
 from atrous.nn.blocks import conv_norm_act, initialize, resize
 from atrous.nn.fusion import FusionKind, fusion
+from atrous.nn.transposed import learned_resize
 
 
 class Context(nn.Module):
@@ -86,6 +87,7 @@ def fcn(
     width: int = 96,
     fuse: FusionKind = "sum",
     attend: Attend | None = None,
+    fine: bool = False,
     deep_supervision: bool = False,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -100,6 +102,8 @@ def fcn(
         width: channels of the decoder's coarse levels.
         fuse: how coarse and fine maps are joined: "sum", "concat" or "gated".
         attend: builds an attention module for every level of the decoder.
+        fine: the head learns to draw borders between the positions of the finest map (`fine_head`), instead of a 1x1
+            convolution whose result is resized.
         deep_supervision: train with heads on the coarser maps too.
         mean: of the raw input per channel.
         std: of the raw input per channel.
@@ -109,4 +113,15 @@ def fcn(
     torch.Size([1, 2, 100])
     """
     decoder = FeaturePyramid(encoder, width, fuse=fuse, attend=attend)
-    return DenseNetwork(encoder, decoder, outputs, deep_supervision=deep_supervision, mean=mean, std=std)
+    head = fine_head(encoder.ndim, decoder.channels, outputs, encoder.strides[0]) if fine else None
+    return DenseNetwork(encoder, decoder, outputs, head=head, deep_supervision=deep_supervision, mean=mean, std=std)
+
+
+def fine_head(ndim: int, channels: int, outputs: int, strides: Sequence[int]) -> nn.Sequential:
+    """Build a head of a convolution on the finest map, then a transposed one onto the input's grid.
+
+    It maps `(N, channels, *S)` to `(N, outputs, *(S * strides))`. The convolution has twice as many channels, since
+    each position describes several of the input's.
+    """
+    wide = conv_norm_act(ndim, channels, 2 * channels)
+    return nn.Sequential(initialize(wide), learned_resize(ndim, 2 * channels, outputs, strides))

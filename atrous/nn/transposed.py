@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from atrous._nd import CONV_TRANSPOSE
+from atrous._nd import CONV_TRANSPOSE, REPLICATION_PAD
 
 
 def linear_taps(stride: int) -> torch.Tensor:
@@ -25,6 +25,14 @@ def linear_taps(stride: int) -> torch.Tensor:
     size = 2 * stride - stride % 2
     index = torch.arange(size, dtype=torch.float64)
     return (1 - (index - (size - 1) / 2).abs() / stride).float()
+
+
+def linear_kernel(strides: Sequence[int]) -> torch.Tensor:
+    """Return the weights of linear interpolation, `(*kernel)`: the product of `linear_taps` along each axis."""
+    kernel = torch.ones(())
+    for step in strides:
+        kernel = kernel.unsqueeze(-1) * linear_taps(step)
+    return kernel
 
 
 def linear_upsampling(ndim: int, channels: int, stride: int | Sequence[int], *, mix: bool = False) -> nn.Module:
@@ -47,9 +55,7 @@ def linear_upsampling(ndim: int, channels: int, stride: int | Sequence[int], *, 
     strides = (stride,) * ndim if isinstance(stride, int) else tuple(stride)
     if all(step == 1 for step in strides):
         return nn.Identity()
-    kernel = torch.ones(())
-    for step in strides:
-        kernel = kernel.unsqueeze(-1) * linear_taps(step)
+    kernel = linear_kernel(strides)
     sizes = tuple(kernel.shape)
     layer = CONV_TRANSPOSE[ndim](
         channels,
@@ -65,3 +71,39 @@ def linear_upsampling(ndim: int, channels: int, stride: int | Sequence[int], *, 
         for channel in range(channels):
             layer.weight[channel, channel if mix else 0] = kernel
     return layer
+
+
+def learned_resize(ndim: int, inputs: int, outputs: int, strides: Sequence[int]) -> nn.Sequential:
+    """Build a 1x1 convolution and a linear resize as one layer that learns both: a transposed convolution.
+
+    It maps `(N, inputs, *S)` to `(N, outputs, *(S * strides))`. Each of the positions that take the place of one may
+    learn to differ from its neighbors in any way, where linear interpolation lets it be a mean of them only. At first
+    it is a 1x1 convolution with random weights, then `resize`, up to the border: what lies outside is replicated.
+
+    Args:
+        ndim: spatial axes.
+        inputs: channels of the input.
+        outputs: channels of the output.
+        strides: positions of the output per position of the input, per axis.
+
+    >>> learned_resize(2, 8, 3, (2, 2))(torch.zeros(1, 8, 5, 6)).shape
+    torch.Size([1, 3, 10, 12])
+    """
+    kernel = linear_kernel(strides)
+    around = [int(step > 1) for step in strides]
+    pads = [amount for amount in reversed(around) for _ in range(2)]  # the last axis comes first
+    layer = CONV_TRANSPOSE[ndim](
+        inputs,
+        outputs,
+        tuple(kernel.shape),
+        stride=tuple(strides),
+        padding=tuple(
+            (size - step) // 2 + step * more for size, step, more in zip(kernel.shape, strides, around, strict=True)
+        ),
+    )
+    with torch.no_grad():
+        weight = torch.empty(inputs, outputs, *[1] * ndim)
+        nn.init.normal_(weight, std=inputs**-0.5)
+        layer.weight.copy_(weight * kernel)
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return nn.Sequential(REPLICATION_PAD[ndim](tuple(pads)), layer)

@@ -6,7 +6,7 @@ import numpy as np
 
 from atrous.color import Palette
 from atrous.data.formats import stem
-from atrous.data.object_files.write import FoundObjects
+from atrous.data.object_files.found import FoundObjects
 from atrous.data.source import Source
 from atrous.errors import UserError
 from atrous.prediction.boxes import box_table, decode_boxes, drawn
@@ -23,19 +23,19 @@ class BoxTable(FoundFiles):
 
     Args:
         path: the table.
+        item: the input.
         task: what the dense maps mean.
         palette: a color per class.
     """
 
-    def __init__(self, path: Path, task: DetectionTask, palette: Palette) -> None:
-        super().__init__((path,), task)
+    def __init__(self, path: Path, item: Input, task: DetectionTask, palette: Palette) -> None:
+        super().__init__((path,), task, item.files)
         self._task, self._palette = task, palette
         self._found: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def end(self) -> None:
-        """Decode the boxes."""
+        """Decode the boxes; the dense maps are kept until `finish`, so that a run killed before goes on with them."""
         self._found = decode_boxes(self._maps, self._task.decoder, self.opened)
-        self.discard()
 
     def found(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return corners, classes and scores on the grid of the input's file, once they were decoded."""
@@ -59,6 +59,7 @@ class BoxTable(FoundFiles):
     def finish(self) -> None:
         """Write the table."""
         write_table(self.paths[0], self.columns())
+        self.discard()
 
 
 def box_outputs(
@@ -81,7 +82,7 @@ def box_outputs(
     companions.leave_out("polygons", "boxes stand in their table, in positions or units of the spacing")
     if "imagej" in companions.objects and task.ndim != 2:
         raise UserError("--objects imagej: boxes of volumes and signals are no ROIs: leave it out")
-    table = BoxTable(target.with_name(f"{stem(target)}_boxes.csv"), task, palette)
+    table = BoxTable(target.with_name(f"{stem(target)}_boxes.csv"), item, task, palette)
     source = ObjectSource(table, table.exported, table.columns, task.classes)
     outputs: list[Output] = exports(item, target, source, companions.objects)
     if companions.overlay:

@@ -1,7 +1,7 @@
 """What outputs have in common whose answer is found in the dense maps of the whole input: objects, boxes, points."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,13 @@ import numpy as np
 from PIL import Image
 
 from atrous.data.formats.npy import create_memmap
+from atrous.data.formats.writing import SourceNote
 from atrous.data.source import Source
 from atrous.errors import UserError
 from atrous.files import remove, replacing
 from atrous.prediction.inputs import Opened
 from atrous.prediction.output import Output
+from atrous.stream.resume import record_beside
 from atrous.tasks.task import FoundTask
 
 LARGEST = 2**24
@@ -24,28 +26,46 @@ class FoundFiles(Output):
     """Files of what was found in an input.
 
     The dense maps of the whole input are gathered first, on disk if the input is streamed. `end` decodes them, so that
-    the answer is the same whatever the strips were.
+    the answer is the same whatever the strips were. An interrupted run leaves the maps of a streamed input in a hidden
+    file, and the next run goes on with them.
 
     Args:
         paths: what is written, the main file first.
         task: what the dense maps mean.
+        inputs: the files of the input.
     """
 
     values = "probabilities"
 
-    def __init__(self, paths: tuple[Path, ...], task: FoundTask) -> None:
+    def __init__(self, paths: tuple[Path, ...], task: FoundTask, inputs: Sequence[Path]) -> None:
         self.paths, self._channels = paths, task.out_channels
+        self._scratch = paths[0].with_name(f".{paths[0].name}.maps.npy")
+        self._source = SourceNote(self._scratch, inputs)
         self._opened: Opened | None = None
         self._maps: Any = None
         self._streamed = False
 
     def begin(self, opened: Opened, streamed: bool) -> None:
-        """Make room for the dense maps."""
+        """Make room for the dense maps, or take those that an interrupted run left."""
         self.paths[0].parent.mkdir(parents=True, exist_ok=True)
         shape = (self._channels, *(int(n) for n in opened.source.shape[1:]))
         self._opened, self._streamed = opened, streamed
-        remove(self._scratch)
-        self._maps = create_memmap(self._scratch, shape, np.float32) if streamed else np.empty(shape, np.float32)
+        self._maps = self._left(shape) if streamed else None
+        if self._maps is None:
+            self._remove()
+            self._maps = create_memmap(self._scratch, shape, np.float32) if streamed else np.empty(shape, np.float32)
+            if streamed:
+                self._source.write()
+
+    def _left(self, shape: tuple[int, ...]) -> Any:
+        """The maps that an interrupted run left of the same input; None where it left none."""
+        if not (self._scratch.exists() and self._source.holds()):
+            return None
+        try:
+            maps = np.lib.format.open_memmap(self._scratch, mode="r+")
+        except (OSError, ValueError):  # it was killed while it made the file
+            return None
+        return maps if maps.shape == shape and maps.dtype == np.float32 else None
 
     @property
     def sink(self) -> Any:
@@ -58,14 +78,20 @@ class FoundFiles(Output):
         assert self._opened is not None
         return self._opened
 
-    def discard(self) -> None:
-        """Remove the dense maps."""
-        self._maps = None
-        remove(self._scratch)
-
     @property
-    def _scratch(self) -> Path:
-        return self.paths[0].with_name(f".{self.paths[0].name}.maps.npy")
+    def resumes(self) -> bool:
+        """Whether the dense maps are written to disk as they come."""
+        return self._streamed and self._maps is not None
+
+    def discard(self) -> None:
+        """Remove the dense maps and the record of how far they had come."""
+        self._maps = None
+        self._remove()
+
+    def _remove(self) -> None:
+        remove(self._scratch)
+        record_beside(self._scratch).unlink(missing_ok=True)
+        self._source.remove()
 
 
 class FoundPicture(Output):

@@ -1,4 +1,4 @@
-"""Objects for other programs, beside their own files: COCO, ROIs of ImageJ, and Parquet."""
+"""Objects for other programs, beside their own files: COCO, GeoJSON, ROIs of ImageJ, and Parquet."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from atrous.data.formats import read_header, stem
+from atrous.data.object_files.found import FoundObjects
+from atrous.data.object_files.geojson import write_geojson
 from atrous.data.object_files.write import (
-    FoundObjects,
     coco_results,
     merge_results,
     parquet,
@@ -22,7 +23,14 @@ from atrous.errors import UserError
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.output import Output
 
-ENDINGS = {"coco": "_objects.json", "imagej": "_rois.zip", "parquet": "_objects.parquet"}
+ENDINGS = {
+    "coco": "_objects.json",
+    "geojson": "_objects.geojson",
+    "imagej": "_rois.zip",
+    "parquet": "_objects.parquet",
+}
+FLAT = ("coco", "geojson")
+"""Those that hold what lies in a plane only."""
 """How the name of the file ends for each value of `--objects`."""
 MERGED = "coco.json"
 """The COCO file of all inputs, in the output folder."""
@@ -51,7 +59,7 @@ class ObjectExport(Output):
     """The objects of an input in the format of another program.
 
     Args:
-        kind: "coco", "imagej" or "parquet".
+        kind: "coco", "geojson", "imagej" or "parquet".
         path: the file.
         source: the objects.
         image: the name of the input in the file.
@@ -68,7 +76,7 @@ class ObjectExport(Output):
             UserError: the input is no image (of ROIs: nor a volume), or a library is missing.
         """
         ndim = len(opened.size)
-        if (self.kind == "coco" and ndim != 2) or (self.kind == "imagej" and ndim == 1):
+        if (self.kind in FLAT and ndim != 2) or (self.kind == "imagej" and ndim == 1):
             raise UserError(f"{self.paths[0]}: --objects {self.kind} is for images: leave it out")
         require_library(self.kind)
 
@@ -78,6 +86,8 @@ class ObjectExport(Output):
         path.parent.mkdir(parents=True, exist_ok=True)
         if self.kind == "coco":
             write_results(path, coco_results(source.found(), self.image))
+        elif self.kind == "geojson":
+            write_geojson(path, source.found(), source.classes)
         elif self.kind == "imagej":
             write_rois(path, source.found(), source.classes)
         else:

@@ -23,19 +23,26 @@ ROWS = 256
 """Rows of the first axis that are decoded and measured at a time."""
 
 
-def table_of(objects: Objects, labels: Any, images: Sequence[Source]) -> dict[str, np.ndarray]:
+def table_of(
+    objects: Objects, labels: Any, images: Sequence[Source], names: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """Return the columns of the table that is written, one value for each object in the order of their numbers.
 
     Args:
         objects: what was decoded.
+        names: of the classes; none for one class, which has no column of names.
         labels: numbers of the objects `(*S)` on the grid of the images.
         images: sources `(C, *S)` with the channels whose mean in every object is measured, as the files have them.
     """
     ndim = len(labels.shape)
-    columns = {_column(name, ndim): values for name, values in objects.table.items()}
+    columns: dict[str, np.ndarray] = {}
+    for name, values in objects.table.items():
+        columns[_column(name, ndim)] = values
+        if name == "class" and names:
+            columns["name"] = np.array([names[int(k)] for k in values], dtype=object)
     means = [row for image in images for row in _means(labels, image, len(objects.candidates))]
-    names = ["mean_intensity"] if len(means) == 1 else [f"mean_intensity_{i + 1}" for i in range(len(means))]
-    return columns | dict(zip(names, means, strict=True))
+    channels = ["mean_intensity"] if len(means) == 1 else [f"mean_intensity_{i + 1}" for i in range(len(means))]
+    return columns | dict(zip(channels, means, strict=True))
 
 
 def _column(name: str, ndim: int) -> str:
@@ -109,12 +116,13 @@ def predict_objects(
 ) -> ObjectPrediction:
     """Return the objects of an input whose dense maps `(K, *S)` are known."""
     objects, numbers = decode_input(maps, task, opened, np.empty(maps.shape[1:], np.uint32))
-    return object_prediction(objects, numbers, opened.spacing, opener)
+    return object_prediction(objects, numbers, opened.spacing, opener, task.names)
 
 
 def object_prediction(
-    objects: Objects, numbers: np.ndarray, spacing: Sequence[float] | None, opener: Callable[[], Opened]
-) -> ObjectPrediction:
+    objects: Objects, numbers: np.ndarray, spacing: Sequence[float] | None, opener: Callable[[], Opened],
+    names: Sequence[str] = (),
+) -> ObjectPrediction:  # fmt: skip
     """Return decoded objects as Python programs are given them.
 
     Args:
@@ -122,6 +130,7 @@ def object_prediction(
         numbers: numbers of the objects `(*S)` on the grid of the file.
         spacing: of that grid; None where nobody says it.
         opener: opens the input again.
+        names: of the classes; none for one class.
     """
     ndim, columns = numbers.ndim, objects.table
     step = spacing or (1.0,) * ndim
@@ -129,7 +138,7 @@ def object_prediction(
     points = [columns[f"centroid_{axis}"] / step[axis] for axis in range(ndim)]
     return ObjectPrediction(
         numbers, objects.candidates.classes, objects.candidates.scores, np.stack(boxes, axis=1),
-        np.stack(points, axis=1), table_of(objects, numbers, []), opener,
+        np.stack(points, axis=1), table_of(objects, numbers, [], names), opener,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from atrous.color import Palette
 from atrous.data.formats import check_like, open_labels, stem
 from atrous.data.formats.polygons_write import write_polygons
 from atrous.data.formats.writing import LabelSink
-from atrous.data.object_files.write import FoundObjects
+from atrous.data.object_files.found import FoundObjects
 from atrous.data.source import Source
 from atrous.files import remove
 from atrous.objects.assemble import Objects
@@ -17,7 +17,7 @@ from atrous.objects.candidates import Candidates
 from atrous.prediction.dense import FoundFiles, FoundPicture
 from atrous.prediction.found import busiest_plane, outlined
 from atrous.prediction.inputs import Input, Opened
-from atrous.prediction.object_exports import ObjectSource, exports
+from atrous.prediction.object_exports import NAMELESS, ObjectSource, exports
 from atrous.prediction.object_table import decode_input, table_of, write_table
 from atrous.prediction.output import Companions, Output, part_path
 from atrous.prediction.polygons import SUFFIXES, MapFile
@@ -39,7 +39,7 @@ class ObjectFiles(FoundFiles):
     """
 
     def __init__(self, path: Path, item: Input, task: ObjectTask) -> None:
-        super().__init__((path, path.with_name(f"{stem(path)}_objects.csv")), task)
+        super().__init__((path, path.with_name(f"{stem(path)}_objects.csv")), task, item.files)
         self._like, self._task = item.path, task
         self._objects: Objects | None = None
         self._written: LabelSink | None = None
@@ -54,11 +54,10 @@ class ObjectFiles(FoundFiles):
         super().begin(opened, streamed)
 
     def end(self) -> None:
-        """Decode the objects."""
+        """Decode the objects; the dense maps are kept until `finish`, so that a run killed before goes on with them."""
         opened, path = self.opened, self.paths[0]
         labels = open_labels(path, self._maps.shape[1:], on_disk=self._streamed, anew=True, dtype=np.uint32)
         self._objects, on_file = decode_input(self._maps, self._task, opened, labels.array)
-        super().discard()
         if opened.regridded:
             labels.discard()
             labels = LabelSink(path, on_file, None)
@@ -83,7 +82,7 @@ class ObjectFiles(FoundFiles):
         """Return the columns of the table, once the objects were decoded."""
         assert self._objects is not None
         images = [] if self.opened.stored is None else [self.opened.stored]
-        return table_of(self._objects, self.numbers(), images)
+        return table_of(self._objects, self.numbers(), images, self._task.names)
 
     def drawn(self, image: Source, every: int) -> np.ndarray:
         """Draw outlines, each in a color of its own, over an image `(C, *S)`, every so many rows and columns."""
@@ -106,7 +105,7 @@ class ObjectFiles(FoundFiles):
         assert self._written is not None
         write_table(self.paths[1], self.columns())
         self._written.finish(like=self._like)
-        self._written = None
+        self.discard()
 
     def discard(self) -> None:
         """Remove the dense maps and what was decoded."""
@@ -144,5 +143,5 @@ def object_outputs(
     if companions.polygons is not None:
         path = target.with_name(f"{stem(target)}{SUFFIXES[companions.polygons]}")
         outputs.append(MapFile(path, objects, item.path, objects.trace))
-    source = ObjectSource(objects, objects.exported, objects.columns)
+    source = ObjectSource(objects, objects.exported, objects.columns, task.names or NAMELESS)
     return [*outputs, *exports(item, target, source, companions.objects), objects]

@@ -7,10 +7,13 @@ import numpy as np
 
 from atrous.color import Palette
 from atrous.data.formats import ProbabilitySink, open_probabilities, stem, write_probabilities
+from atrous.data.object_files.found import FoundObjects
 from atrous.data.source import Source
+from atrous.errors import UserError
 from atrous.objects.assemble import strips
 from atrous.prediction.dense import FoundFiles, FoundPicture
 from atrous.prediction.inputs import Input, Opened
+from atrous.prediction.object_exports import ObjectSource, exports
 from atrous.prediction.object_table import ROWS, write_table
 from atrous.prediction.output import Companions, Output
 from atrous.prediction.points import count_table, decode_points, drawn, point_table, write_points
@@ -30,7 +33,7 @@ class PointFiles(FoundFiles):
 
     def __init__(self, path: Path, item: Input, task: PointTask) -> None:
         counts = (path.with_name(f"{path.stem.removesuffix('_points')}_counts.csv"),) if task.dense else ()
-        super().__init__((path, *counts), task)
+        super().__init__((path, *counts), task, item.files)
         self._item, self._task = item, task
         self._answer: PointAnswer | None = None
 
@@ -42,6 +45,15 @@ class PointFiles(FoundFiles):
         """Return the points on the grid of the input's file, once they were decoded."""
         assert self._answer is not None
         return self._answer
+
+    def exported(self) -> FoundObjects:
+        """Return the points as other programs need them, once they were decoded."""
+        answer, parts = self.answer(), getattr(self._task, "single", False)
+        return FoundObjects(self.opened.size, answer.classes, answer.scores, points=answer.places, parts=parts)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the columns of the table, once the points were decoded."""
+        return point_table(self.answer(), self._task.names, self.opened.spacing)
 
     def maps(self) -> Source:
         """Return the dense maps `(K, *S)`, once they are all there; 0 where the input has no data."""
@@ -60,7 +72,7 @@ class PointFiles(FoundFiles):
         answer, names = self.answer(), self._task.names
         if self._task.dense:
             write_table(self.paths[1], count_table(answer, names))
-        write_table(self.paths[0], point_table(answer, names, self.opened.spacing))
+        write_table(self.paths[0], self.columns())
         self.discard()
 
 
@@ -126,9 +138,11 @@ def point_outputs(item: Input, target: Path, task: PointTask, companions: Compan
         UserError: something is wanted that points do not have.
     """
     companions.leave_out("dicom_seg", "it is for labels, not for points")
-    companions.leave_out("objects", "it is for objects and boxes, not for points")
+    if "imagej" in companions.objects and task.ndim != 2:
+        raise UserError("--objects imagej: points of volumes and signals are no ROIs: leave it out")
     points = PointFiles(target.with_name(f"{stem(target)}_points.csv"), item, task)
-    outputs: list[Output] = []
+    source = ObjectSource(points, points.exported, points.columns, task.names)
+    outputs: list[Output] = exports(item, target, source, companions.objects)
     if companions.overlay:
         outputs.append(FoundPicture(target.with_name(f"{stem(target)}_overlay.png"), points, points.drawn, "points"))
     if companions.polygons is not None:

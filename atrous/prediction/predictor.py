@@ -204,7 +204,7 @@ class Predictor:
             source: `(C, *S)`, the source of an `Opened`.
             labels: sink of labels `(*S)`, or None.
             probabilities: sink of probabilities `(K, *S)`, or None.
-            resume: resume an interrupted stream into the same sink of labels, which must lie on disk.
+            resume: resume an interrupted stream into the same sink, which must lie on disk; not into both.
             progress: called with the finished share of a streamed input.
         """
         if self.whole(tuple(source.shape)):
@@ -216,7 +216,7 @@ class Predictor:
         elif probabilities is None and labels is not None:
             self._stream(source, labels, self.task.decode, resume, progress)
         elif probabilities is not None and labels is None:
-            self._stream(source, probabilities, self.task.probabilities, False, progress)
+            self._stream(source, probabilities, self.task.probabilities, resume, progress)
         elif probabilities is not None and labels is not None:
             sink = LabelsAndProbabilities(labels, probabilities)
             self._stream(source, sink, self._labels_and_probabilities, False, progress)

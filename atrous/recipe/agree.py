@@ -22,7 +22,8 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
         raise UserError(f"data.kind is {recipe.data.kind!r}, but {root} holds {dataset.kind}: train without --recipe")
     if task.kind != dataset.task:
         raise UserError(f"task.kind is {task.kind!r}, but {root} holds data for {dataset.task!r}: correct task.kind")
-    if tuple(task.classes) != dataset.classes:
+    as_one = task.kind == "instances" and not task.classes  # objects of several classes may be learned as one
+    if tuple(task.classes) != dataset.classes and not as_one:
         raise UserError(
             f"the recipe's classes are {', '.join(task.classes)}, those of {root} {', '.join(dataset.classes)}: "
             "correct task.classes, or name them alike in dataset.toml"

@@ -186,6 +186,8 @@ def build_network(model: ModelSection, outputs: int, own: nn.Module | None = Non
     options: dict[str, Any] = {"mean": model.mean, "std": model.std}
     if model.attention != "none":
         options["attend"] = partial(attention, model.attention)
+    if model.fine:
+        options["fine"] = True
     if model.deep_supervision:
         options["deep_supervision"] = True
     try:

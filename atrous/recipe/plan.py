@@ -125,7 +125,9 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
         reasons["model.strides"] = (
             f"voxels are {apart} apart: an axis is halved while it is about as fine as the finest"
         )
-    task = plan_task(dataset, fingerprint, reasons, weighted=ndim == 2 and dataset.target.kind != "points")
+    task = plan_task(
+        dataset, fingerprint, reasons, weighted=ndim == 2 and dataset.target.kind not in ("points", "instances")
+    )
     task["tolerance"] = plan_tolerance(fingerprint, spacing, reasons)
     augment = _plan_augment(dataset, size, crop, spacing, reasons)
     if not fingerprint.upright:

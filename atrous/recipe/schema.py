@@ -124,6 +124,7 @@ def _agree_model(recipe: Recipe, source: str) -> None:
     for key, given, owners in (
         ("fusion", model.fusion is not None, ("fcn", "unet")),
         ("at_once", model.at_once, ("fcn8s",)),
+        ("fine", model.fine, ("fcn",)),
         ("reverse_complement", model.reverse_complement, ("codons",)),
     ):
         if given and name not in owners:

@@ -102,6 +102,7 @@ class ModelSection(Section):
     fusion: Literal["sum", "concat", "gated"] | None = Field(
         None, description="how fcn (sum) and unet (concat) join paths: sum, concat or gated"
     )
+    fine: bool = Field(False, description="fcn: the head learns to draw borders finer than its map, not by resizing")
     deep_supervision: bool = Field(False, description="train with heads on the decoder's coarser maps too")
     at_once: bool = Field(False, description="fcn8s: scale the skips so that all train at once without batch norm")
     rates: list[Count] = Field([6, 12, 18], min_length=1, description="deeplab: dilation of the pyramid's branches")

@@ -5,13 +5,16 @@ union) of 0.5 and as the mean from 0.5 to 0.9; this is not COCO's AP. `f1` and `
 Segmentation", CVPR 2019) are at 0.5. `seg` is that of the Cell Tracking Challenge: for each true object the overlap
 with the object that covers more than half of it, 0 where there is none. `count_mae` is the mean absolute error of the
 number of objects in an image. `ap50_small`, `ap50_medium` and `ap50_large` count the thirds of the true objects by
-size; an invented object belongs to the third of its own size.
+size; an invented object belongs to the third of its own size. Where there are several classes, objects match those
+of their class only, and `ap50_NAME` is that of one class.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from atrous.objects.kinds import classes_in
 from atrous.tasks.measures import Measures
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(9))
@@ -28,6 +31,8 @@ class Overlaps:
         true, found: `(p,)` indices of the pairs that share a position.
         iou: `(p,)` their intersection over union.
         covered: `(p,)` the share of the true object that the found one covers.
+        true_classes: `(n,)` class of each true object.
+        found_classes: `(m,)` class of each found object.
     """
 
     true_sizes: np.ndarray
@@ -36,10 +41,15 @@ class Overlaps:
     found: np.ndarray
     iou: np.ndarray
     covered: np.ndarray
+    true_classes: np.ndarray
+    found_classes: np.ndarray
 
 
-def overlaps(truth: np.ndarray, answer: np.ndarray) -> Overlaps:
+def overlaps(truth: np.ndarray, answer: np.ndarray, kinds: int = 1) -> Overlaps:
     """Compare two label images `(*S)` whose values number objects; 0 is background.
+
+    Where there are several classes (`kinds`), numbers say them (`atrous.objects.kinds`), and only objects of one class
+    are compared.
 
     >>> overlaps(np.array([0, 4, 4, 4]), np.array([0, 0, 7, 7])).iou
     array([0.66666667])
@@ -52,13 +62,15 @@ def overlaps(truth: np.ndarray, answer: np.ndarray) -> Overlaps:
     true_sizes = np.bincount(rows, shared, len(numbers)).astype(np.int64)
     found_sizes = np.bincount(columns, shared, len(answers)).astype(np.int64)
     both = (numbers[rows] != 0) & (answers[columns] != 0)
+    kind, answered = classes_in(numbers.astype(np.int64), kinds), classes_in(answers.astype(np.int64), kinds)
+    both &= kind[rows] == answered[columns]
     rows, columns, shared = rows[both], columns[both], shared[both].astype(float)
     union = true_sizes[rows] + found_sizes[columns] - shared
     # Indices count the objects: the background, where there is one, comes first.
     rows_of_objects, columns_of_objects = rows - int(numbers[0] == 0), columns - int(answers[0] == 0)
     return Overlaps(
         true_sizes[numbers != 0], found_sizes[answers != 0], rows_of_objects, columns_of_objects,
-        shared / union, shared / true_sizes[rows],
+        shared / union, shared / true_sizes[rows], kind[numbers != 0], answered[answers != 0],
     )  # fmt: skip
 
 
@@ -80,11 +92,16 @@ def match(pairs: Overlaps, threshold: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 class InstanceScores:
-    """Gathers the metrics of objects image by image."""
+    """Gathers the metrics of objects image by image.
 
-    def __init__(self, sample: str = "image") -> None:
+    Args:
+        sample: what one image is called.
+        names: of the classes; none for one class.
+    """
+
+    def __init__(self, sample: str = "image", names: Sequence[str] = ()) -> None:
         self._pairs: dict[str, Overlaps] = {}
-        self._sample = sample
+        self._sample, self._names = sample, names
 
     def add(self, name: str, truth: np.ndarray, answer: np.ndarray) -> None:
         """Count one image.
@@ -101,7 +118,7 @@ class InstanceScores:
             raise ValueError(f"{name}: counted twice")
         if truth.shape != answer.shape:
             raise ValueError(f"{name}: truth {truth.shape} and answer {answer.shape} differ in shape")
-        self._pairs[name] = overlaps(truth, answer)
+        self._pairs[name] = overlaps(truth, answer, max(1, len(self._names)))
 
     def result(self, seconds: float, tta: str = "none") -> Measures:
         """Return the metrics over all images."""
@@ -130,9 +147,21 @@ class InstanceScores:
             "count_mae": float(np.mean(errors)) if errors else float("nan"),
             **{f"ap{round(100 * threshold)}": value for threshold, value in precision.items()},
             **self._by_size(),
+            **self._by_class(),
             "objects": float(tp + fn),
         }
         return Measures(values, per_image, seconds, tta, self._sample, conventions=__doc__ or "")
+
+    def _by_class(self) -> dict[str, float]:
+        """The AP at 0.5 of each class, where there are several."""
+        if len(self._names) < 2:
+            return {}
+        counts = np.zeros((len(self._names), 2))  # matched, and all
+        for pairs in self._pairs.values():
+            matched = np.bincount(pairs.true_classes[match(pairs, THRESHOLDS[0])[0]], minlength=len(counts))
+            every = [np.bincount(one, minlength=len(counts)) for one in (pairs.true_classes, pairs.found_classes)]
+            counts += np.stack([matched, every[0] + every[1] - matched], axis=1)
+        return {f"ap50_{name}": _share(*row) for name, row in zip(self._names, counts, strict=True)}
 
     def _by_size(self) -> dict[str, float]:
         """The AP at 0.5 of each third of the true objects by size."""

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from atrous.objects.assemble import assemble
+from atrous.objects.kinds import with_classes
 from atrous.objects.votes import Votes
 from atrous.tasks.found_metrics import FoundMetrics
 from atrous.tasks.instance_metrics import InstanceScores
@@ -31,7 +32,7 @@ class InstanceMaps:
 
     Attributes:
         inside: `(N, *S)` float32, 1 in objects.
-        heat: `(N, *S)` float32, 1 at the center of each object, falling off inside of it.
+        heat: `(N, K, *S)` float32, 1 at the center of each object of the class, falling off inside of it.
         offsets: `(N, ndim, *S)` float32, from each position to the center of its object; 0 outside.
     """
 
@@ -42,10 +43,11 @@ class InstanceMaps:
 
 @dataclass(frozen=True)
 class InstanceTask(ObjectTask):
-    """Objects of one class.
+    """Objects of one or several classes. Where there are several, numbers say the class (`atrous.objects.kinds`).
 
     Attributes:
         ndim: spatial axes.
+        names: of the classes; none for one class.
         scale: the network's offsets are in units of so many positions: about the radius of an object.
         apart: of two centers that are closer than this, in positions, the one with less heat is removed.
         astray: positions whose vote misses every center by more than this belong to no object.
@@ -58,6 +60,7 @@ class InstanceTask(ObjectTask):
     """
 
     ndim: int
+    names: tuple[str, ...] = ()
     scale: float = 10.0
     apart: float = 5.0
     astray: float = 10.0
@@ -81,7 +84,7 @@ class InstanceTask(ObjectTask):
             raise ValueError(f"options has no key {unknown[0]!r}: it has {', '.join(cls.__dataclass_fields__)}")
         if "ndim" not in options:
             raise ValueError("options needs ndim, the number of axes")
-        return cls(**options)
+        return cls(**{"names": tuple(section.get("classes", ())), **options})
 
     def __post_init__(self) -> None:
         if min(self.scale, self.apart, self.astray) <= 0:
@@ -91,26 +94,32 @@ class InstanceTask(ObjectTask):
 
     @property
     def out_channels(self) -> int:  # type: ignore[override]
-        """Inside, heat, and one offset per axis."""
-        return 2 + self.ndim
+        """Inside, heat for each class, and one offset per axis."""
+        return 1 + self.kinds + self.ndim
+
+    @property
+    def kinds(self) -> int:
+        """Number of classes."""
+        return max(1, len(self.names))
 
     @property
     def decoder(self) -> Votes:
         """What makes objects of the maps."""
         return Votes(
-            threshold=self.threshold, foreground=self.foreground, apart=self.apart, astray=self.astray,
-            reach=REACH * self.scale, smallest=self.smallest,
+            classes=self.kinds, threshold=self.threshold, foreground=self.foreground, apart=self.apart,
+            astray=self.astray, reach=REACH * self.scale, smallest=self.smallest,
         )  # fmt: skip
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Cross-entropy and Dice of inside, cross-entropy of the heat, and smooth L1 of the offsets.
 
         Args:
-            output: `(N, 2 + ndim, *S)`.
+            output: `(N, 1 + K + ndim, *S)`.
             target: numbers of objects `(N, *S)` int64.
         """
-        output, maps = output.float(), encode(target)
-        inside, heat = output[:, 0], output[:, 1]
+        output, maps = output.float(), encode(target, self.kinds)
+        inside, heat, offset = output.split([1, self.kinds, self.ndim], dim=1)
+        inside = inside[:, 0]
         entropy = F.binary_cross_entropy_with_logits(inside, maps.inside)
         probability, axes = inside.sigmoid(), tuple(range(1, inside.ndim))
         common = (probability * maps.inside).sum(axes)
@@ -118,8 +127,8 @@ class InstanceTask(ObjectTask):
         # Centers are few: their positions weigh more, and the sum is divided by the area of the objects.
         covered = maps.inside.sum().clamp_min(1)
         each = F.binary_cross_entropy_with_logits(heat, maps.heat, reduction="none")
-        peaks = (each * (0.1 + maps.inside + 4 * maps.heat)).sum() / (covered + 0.1 * maps.inside.numel())
-        away = F.smooth_l1_loss(output[:, 2:], maps.offsets / self.scale, reduction="none", beta=0.1)
+        peaks = (each * (0.1 + maps.inside[:, None] + 4 * maps.heat)).sum() / (covered + 0.1 * maps.inside.numel())
+        away = F.smooth_l1_loss(offset, maps.offsets / self.scale, reduction="none", beta=0.1)
         offsets = (away * maps.inside[:, None]).sum() / covered
         return entropy + dice.mean() + peaks + offsets
 
@@ -128,9 +137,9 @@ class InstanceTask(ObjectTask):
         return (output[:, 0].float().sigmoid() > self.foreground).to(torch.uint8)
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
-        """Return dense maps `(N, 2 + ndim, *S)`: probability of inside, heat, and offsets in positions."""
-        output = output.float()
-        return torch.cat([output[:, :2].sigmoid(), output[:, 2:] * self.scale], dim=1)
+        """Return dense maps `(N, 1 + K + ndim, *S)`: probability of inside, heat, and offsets in positions."""
+        output, first = output.float(), 1 + self.kinds
+        return torch.cat([output[:, :first].sigmoid(), output[:, first:] * self.scale], dim=1)
 
     def metrics(self, *, full: bool = True) -> "InstanceMetrics":
         """Metrics of objects; quick ones are given the network's output."""
@@ -141,14 +150,14 @@ class InstanceMetrics(FoundMetrics):
     """Compares the objects of each image with the true ones."""
 
     def __init__(self, task: InstanceTask, activated: bool) -> None:
-        super().__init__(task, InstanceScores(), activated)
-        self._decoder = task.decoder
+        super().__init__(task, InstanceScores(names=task.names), activated)
+        self._decoder, self._kinds = task.decoder, task.kinds
 
     def answer(self, maps: np.ndarray) -> np.ndarray:
-        """Return the numbers of the objects `(*S)` uint32."""
+        """Return the numbers of the objects `(*S)` uint32, which say the class where there are several."""
         numbers = np.zeros(maps.shape[1:], np.uint32)
-        assemble(maps, self._decoder, numbers)
-        return numbers
+        found = assemble(maps, self._decoder, numbers)
+        return with_classes(numbers, found.candidates.classes, self._kinds)
 
     def truth(self, target: torch.Tensor) -> np.ndarray:
         """Return the numbers of the true objects `(*S)`."""
@@ -159,8 +168,8 @@ class InstanceMetrics(FoundMetrics):
         self._scores.add(name, truth, answer)
 
 
-def encode(target: torch.Tensor) -> InstanceMaps:
-    """Return what the network should say of numbered objects `(N, *S)` int64; 0 is background.
+def encode(target: torch.Tensor, kinds: int = 1) -> InstanceMaps:
+    """Return what the network should say of numbered objects `(N, *S)` int64 of so many classes; 0 is background.
 
     The center of an object is the mean of its positions. The heat is exp(-d^2 / (2 s^2)) at distance d from it, with
     s = `SPREAD` times the radius of a ball of the same size, at least 1, divided by the greatest heat in the object:
@@ -184,4 +193,8 @@ def encode(target: torch.Tensor) -> InstanceMaps:
     heat = heat / greatest[flat].clamp_min(1e-20)
     shape, mask = tuple(target.shape), inside.reshape(-1)
     moved = (offsets * mask).reshape(ndim, *shape).transpose(0, 1)
-    return InstanceMaps(inside.float(), (heat * mask).reshape(shape), moved)
+    heat = (heat * mask).reshape(len(target), 1, *shape[1:])
+    if kinds > 1:
+        wanted = torch.arange(kinds, device=target.device).reshape(1, kinds, *(1,) * ndim)
+        heat = heat * (((target - 1) % kinds)[:, None] == wanted)
+    return InstanceMaps(inside.float(), heat, moved)

@@ -40,12 +40,14 @@ class PointTask(FoundTask):
     """A task that finds points: peaks of the dense maps, and where they are counted the sum of a density.
 
     Attributes:
+        ndim: spatial axes.
         names: of the classes.
         distance: a true point counts as found by a point of its class that lies within so many positions.
         dense: how many of the dense maps, from the first on, are the densities; 0 if none is learned.
     """
 
     found = "points"
+    ndim: int
     names: tuple[str, ...]
     distance: float
     dense: int
@@ -75,9 +77,9 @@ class PointTask(FoundTask):
 def bumps(points: torch.Tensor, shape: tuple[int, ...], channels: int, sigma: float, *, mass: bool) -> torch.Tensor:
     """Return Gaussians around points, `(N, channels, *S)` float32.
 
-    A density adds up Gaussians whose sum over the grid is 1 each, also of points beside the border (Lempitsky &
-    Zisserman, "Learning to count objects in images", NIPS 2010), so its sum is the number of points. A heat map has
-    the greatest of the Gaussians at each position, which are 1 at their points.
+    A density adds up Gaussians whose sum is 1 each (Lempitsky & Zisserman, "Learning to count objects in images", NIPS
+    2010), of which the grid holds a part where a point is near its border or outside. A heat map has the greatest of
+    the Gaussians at each position, which are 1 at their points.
 
     Args:
         points: `(m, ndim + 2)`: the number of the crop, the place in positions, the class.
@@ -86,9 +88,9 @@ def bumps(points: torch.Tensor, shape: tuple[int, ...], channels: int, sigma: fl
         sigma: deviation of the Gaussians in positions.
         mass: a density if true, else a heat map.
 
-    >>> one = torch.tensor([[0.0, 1.0, 7.5, 0.0]])
-    >>> round(float(bumps(one, (1, 20, 20), 1, 2.0, mass=True).sum()), 5)
-    1.0
+    >>> two = torch.tensor([[0.0, 9.0, 8.5, 0.0], [0.0, 20.0, 8.5, 0.0]])  # the second on the border
+    >>> round(float(bumps(two, (1, 20, 20), 1, 2.0, mass=True).sum()), 3)
+    1.5
     """
     count, size = shape[0], torch.tensor(shape[1:], device=points.device)
     ndim, volume = len(size), int(size.prod())
@@ -102,9 +104,9 @@ def bumps(points: torch.Tensor, shape: tuple[int, ...], channels: int, sigma: fl
         away = (positions + 0.5 - places[:, None]).square().sum(-1)
         values = torch.exp(-away / (2 * sigma**2))
         inside = ((positions >= 0) & (positions < size)).all(-1)
-        values = values * inside
         if mass:
-            values = values / values.sum(1, keepdim=True).clamp_min(1e-12)
+            values = values / values.sum(1, keepdim=True)
+        values = values * inside
         index = points[:, 0].long()[:, None] * channels + points[:, -1].long()[:, None]
         for axis in range(ndim):
             index = index * size[axis] + positions[..., axis].clamp(0, int(size[axis]) - 1)

@@ -137,9 +137,14 @@ class FoundTask(ABC):
 
 
 class ObjectTask(FoundTask):
-    """A task that finds objects or boxes: candidates of the dense maps, of which the best are kept."""
+    """A task that finds objects or boxes: candidates of the dense maps, of which the best are kept.
+
+    Attributes:
+        names: of the classes of objects; none for one class.
+    """
 
     found = "objects"
+    names: tuple[str, ...] = ()
 
     @property
     @abstractmethod

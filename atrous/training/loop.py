@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from atrous.data.feed.batches import Batch
 from atrous.nn.depthwise import fast_depthwise
+from atrous.nn.strided import safe_strided
 from atrous.tasks.task import NotFinite, Task
 from atrous.training.average import averaged, on_device
 from atrous.training.budget import Budget, one_cycle
@@ -215,7 +216,7 @@ def fit(
     run.monitor = monitor or Monitor()
     run.log = Log(folder, task.watched, state.step)
     try:
-        with stop_on_signal() as signals, fast_depthwise(network):
+        with stop_on_signal() as signals, fast_depthwise(network), safe_strided(network):
             return _steps(run, supply.batches(state.step), signals)
     finally:
         run.log.close()

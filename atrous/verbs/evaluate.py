@@ -80,7 +80,8 @@ def evaluate(
         description = description or described
     dataset = open_dataset_from(data, description, predictor.run.recipe.task.kind, predictor.classes)
     samples = _chosen(dataset, split)
-    if dataset.classes != predictor.classes:
+    as_one = dataset.task == "instances" and not predictor.classes
+    if dataset.classes != predictor.classes and not as_one:
         raise UserError(
             f"{dataset.root}: classes are {', '.join(dataset.classes)}, but the run learned "
             f"{', '.join(predictor.classes)}: name them alike in dataset.toml"

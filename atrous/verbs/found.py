@@ -14,6 +14,7 @@ from atrous.data.targets.instances import Instances
 from atrous.data.targets.places import Places
 from atrous.objects.assemble import assemble
 from atrous.objects.boxes import DenseBoxes
+from atrous.objects.kinds import with_classes
 from atrous.prediction.boxes import decode_boxes
 from atrous.prediction.inputs import Opened
 from atrous.prediction.points import placed
@@ -45,6 +46,8 @@ def found_objects(
 ) -> np.ndarray:
     """Return the numbers of the objects in an image `(C, *S)`, `(*S)` uint32 on the grid of the file.
 
+    Where there are several classes, numbers say them (`atrous.objects.kinds`).
+
     As in prediction, objects are decoded on the grid that the network works on, and none lies where there are no data.
 
     Raises:
@@ -55,7 +58,8 @@ def found_objects(
     if gaps is not None and turn is None and maps.shape[1:] == size:
         maps[0][gaps] = 0
     numbers = np.zeros(maps.shape[1:], np.uint32)
-    assemble(maps, task.decoder, numbers)
+    found = assemble(maps, task.decoder, numbers)
+    numbers = with_classes(numbers, found.candidates.classes, max(1, len(predictor.classes)))
     numbers = Instances.resample(numbers, size)
     numbers = numbers if turn is None else turn.back(numbers)
     return numbers if gaps is None else np.where(gaps, 0, numbers).astype(np.uint32)

@@ -61,14 +61,15 @@ def found_examples(
     return sorted(examples, key=lambda example: order.index(example.name))
 
 
-def judged(truth: np.ndarray, answer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def judged(truth: np.ndarray, answer: np.ndarray, kinds: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Return the true and the found objects as places in `PALETTE`, both `(*S)` uint8, with gaps where objects touch.
 
     Args:
         truth: numbers of the true objects `(*S)`.
         answer: numbers of the found objects `(*S)`.
+        kinds: number of classes, which the numbers say; objects of another class are not found.
     """
-    true, found = match(overlaps(truth, answer), MATCHED)
+    true, found = match(overlaps(truth, answer, kinds), MATCHED)
     return _painted(truth, true, 2), _painted(answer, found, 3)
 
 
@@ -134,7 +135,7 @@ def _shown_boxes(
 SHOWN = {"boxes": _shown_boxes}
 """For what a task finds, the function that finds what is shown, where it is not that of `MEASURED`."""
 JUDGE: dict[str, Callable[[Any, np.ndarray, Any, Any], Judged]] = {
-    "objects": lambda task, image, truth, answer: (*judged(truth, answer), {}),
+    "objects": lambda task, image, truth, answer: (*judged(truth, answer, len(task.names) or 1), {}),
     "boxes": lambda task, image, truth, answer: judged_boxes(image, truth_of(truth), answer),
     "points": lambda task, image, truth, answer: (*judged_points(truth, answer, task), {}),
 }

@@ -80,3 +80,15 @@ def test_the_function_stays_the_same(function, cats):
     plain = export_graph(Lambda(lambda m, x: function(x)), (3, 8))
     written = part_by_part(plain)
     torch.testing.assert_close(run_graph(written, x)[written.output], function(x))
+
+
+@pytest.mark.parametrize("padding", ["valid", 0])
+def test_point_convolutions_of_joined_positions_may_name_their_padding(padding):
+    def forward(m, x):
+        y = m.mix(torch.cat([x.mean(3, keepdim=True), x.mean(2, keepdim=True).mT], 2))
+        return x * y[:, :, : x.shape[2]] * y[:, :, x.shape[2] :].mT
+
+    net = settled(Lambda(forward, mix=nn.Conv2d(2, 2, 1, padding=padding))).double()
+    x = np.random.default_rng(0).normal(size=(2, 21, 16))
+    wanted = net(torch.from_numpy(x)[None])[0].detach().numpy()
+    np.testing.assert_allclose(stream(net, x, strip=6), wanted, rtol=1e-9, atol=1e-10)

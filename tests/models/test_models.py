@@ -39,6 +39,8 @@ def vgg(ndim, **options):
 MODELS = {
     "fcn": lambda n, **o: fcn(resnet(n), 3, width=16, **o),
     "fcn gated": lambda n, **o: fcn(resnet(n), 3, width=16, fuse="gated", **o),
+    "fcn fine": lambda n, **o: fcn(resnet(n), 3, width=16, fine=True, **o),
+    "fcn fine thirds": lambda n, **o: fcn(resnet(n, strides=(3, 2)), 3, width=16, fine=True, **o),
     "fcn32s": lambda n, **o: fcn32s(vgg(n), 3, **o),
     "fcn16s": lambda n, **o: fcn16s(resnet(n), 3, **o),
     "fcn8s": lambda n, **o: fcn8s(vgg(n), 3, **o),

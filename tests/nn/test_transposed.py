@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from atrous._nd import LINEAR
-from atrous.nn.transposed import linear_upsampling
+from atrous.nn.transposed import learned_resize, linear_upsampling
 
 
 @pytest.mark.parametrize("mix", [False, True])
@@ -24,3 +24,21 @@ def test_the_interior_is_linear_interpolation(ndim, stride, mix):
 
 def test_stride_one_is_nothing():
     assert not list(linear_upsampling(3, 4, 1).parameters())
+
+
+@pytest.mark.parametrize("strides", [(2,), (3,), (2, 2), (1, 4), (1, 2, 3)])
+def test_a_learned_resize_begins_as_a_point_convolution_and_a_resize(strides):
+    torch.manual_seed(0)
+    ndim = len(strides)
+    x = torch.randn(2, 5, *(6, 7, 4)[:ndim])
+    network = learned_resize(ndim, 5, 3, strides)
+    layer = network[1]
+    middle = tuple((size - size % 2) // 2 for size in layer.kernel_size)
+    # The tap at the middle of a kernel of odd size is 1; of an even one it is 1 - 1 / (2 * stride).
+    share = torch.tensor([1 - (1 - step % 2) / (2 * step) for step in strides]).prod()
+    point = layer.weight.detach()[(..., *middle)] / share
+    size = [length * step for length, step in zip(x.shape[2:], strides, strict=True)]
+    want = F.interpolate(torch.einsum("nc...,ck->nk...", x, point), size=size, mode=LINEAR[ndim], align_corners=False)
+    torch.testing.assert_close(network(x).detach(), want, rtol=1e-4, atol=1e-5)
+    network(x).square().sum().backward()
+    assert all(bool(torch.isfinite(weight.grad).all()) for weight in network.parameters())

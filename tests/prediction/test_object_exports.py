@@ -8,7 +8,7 @@ from PIL import Image
 
 from atrous.data.description import Description
 from atrous.data.layouts.table import find_layout
-from atrous.data.object_files.write import FoundObjects
+from atrous.data.object_files.found import FoundObjects
 from atrous.errors import UserError
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.object_exports import ObjectExport, ObjectSource, exports, merge_coco, parse_kinds
@@ -61,7 +61,9 @@ def test_results_of_several_inputs_are_one_coco_file(tmp_path):
     assert [c["name"] for c in json.loads(merged.read_text())["categories"]] == ["object"]
 
 
-@pytest.mark.parametrize(("kind", "size"), [("coco", (3, 4, 5)), ("coco", (9,)), ("imagej", (9,))])
+@pytest.mark.parametrize(
+    ("kind", "size"), [("coco", (3, 4, 5)), ("coco", (9,)), ("imagej", (9,)), ("geojson", (3, 4, 5))]
+)
 def test_what_cannot_be_written_so_is_refused(tmp_path, kind, size):
     output = ObjectExport(kind, tmp_path / "a", ObjectSource(Nothing(), found, dict), "a")
     with pytest.raises(UserError, match=f"--objects {kind} is for images"):
@@ -70,7 +72,7 @@ def test_what_cannot_be_written_so_is_refused(tmp_path, kind, size):
 
 def test_unknown_kinds_are_refused():
     assert parse_kinds(" coco, imagej,coco") == ("coco", "imagej")
-    with pytest.raises(UserError, match="--objects voc: choose of coco, imagej, parquet"):
+    with pytest.raises(UserError, match="--objects voc: choose of coco, geojson, imagej, parquet"):
         parse_kinds("voc")
 
 

@@ -11,7 +11,7 @@ from atrous.verbs.train import train
 from tests.conftest import SMALL
 
 TINY = {
-    "fcn": ["model.attention=se", "model.fusion=gated"],
+    "fcn": ["model.attention=se", "model.fusion=gated", "model.fine=true"],
     "fcn32s": [],
     "fcn16s": ["model.deep_supervision=true"],
     "fcn8s": ["model.encoder=vgg", "model.depth=11", "model.encoder_width=4", "model.at_once=true"],

@@ -241,3 +241,9 @@ def test_other_numbers_of_axes(ndim):
     with torch.no_grad():
         coarse = new(x)[(..., *(slice(None, None, stride) for stride in strides))]
         torch.testing.assert_close(coarse, network(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+def test_pools_that_are_called_with_all_their_arguments_in_order(ceil):
+    network = Lambda(lambda m, x: m.conv(F.max_pool1d(m.first(x), 3, 2, 1, 1, ceil)), first=conv(1), conv=conv(1))
+    rewritten(network, 32, 33)

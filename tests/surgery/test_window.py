@@ -61,3 +61,11 @@ def test_a_window_of_two_keeps_an_even_length_and_its_class_is_copied(kind):
     x = torch.randn(1, 2, *(8,) * kind)
     assert conv(x).shape == x.shape
     assert torch.equal(copy.deepcopy(conv)(x), conv(x))
+
+
+@pytest.mark.parametrize(("kernel", "stride", "pad", "length"), [(3, 2, 2, 8), (5, 2, 4, 12), (3, 4, 2, 16)])
+def test_more_padding_than_same_stays_where_the_outputs_allow_it(kernel, stride, pad, length):
+    window = FineWindow(kernel, stride, 1, pad, pad, rate=1, fine_stride=1)
+    coarse = (length + 2 * pad - kernel) // stride + 1
+    fine = min(length + 2 * pad - kernel + 1, coarse * stride)  # every stride-th is a coarse output
+    assert window.pads(length) == (pad, fine - 1 + kernel - length - pad)

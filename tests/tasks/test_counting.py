@@ -8,14 +8,14 @@ from atrous.tasks.counting import CountingTask
 from atrous.tasks.points import SILENT, PointTask, bumps
 from atrous.tasks.task import NotFinite
 
-SHAPES = [(200,), (50, 60), (20, 24, 26)]
+SHAPES = [(200,), (50, 60), (24, 28, 30)]
 
 
 def world(shape, count=6, seed=3):
     """Points of two classes that keep apart, as the loss is given them."""
     rng, rows = np.random.default_rng(seed), []
     while len(rows) < count:
-        place = np.array([rng.uniform(3, n - 3) for n in shape])
+        place = np.array([rng.uniform(6, n - 6) for n in shape])
         if all(np.linalg.norm(place - row[1:-1]) > 8 for row in rows):
             rows.append(np.array([0, *place, len(rows) % 2]))
     return torch.from_numpy(np.array(rows, np.float32))
@@ -91,3 +91,10 @@ def test_the_task_is_built_from_a_recipe():
     assert (task.ndim, task.sigma, task.out_channels, task.dense) == (3, 2.5, 4, 2)
     with pytest.raises(ValueError, match="numbers above 0"):
         CountingTask(ndim=2, sigma=0)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_the_unit_is_the_density_at_a_point_that_stands_alone(ndim):
+    point = torch.tensor([[0.0, *[16.5] * ndim, 0.0]])
+    density = bumps(point, (1, *[33] * ndim), 1, 2.5, mass=True)
+    assert float(density.max()) == pytest.approx(CountingTask(ndim=ndim, sigma=2.5).unit, rel=5e-3)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from atrous.objects.kinds import with_classes
 from atrous.tasks.instances import InstanceTask, encode
 from atrous.tasks.task import NotFinite, ObjectTask
 from tests.objects.worlds import random_discs
@@ -18,7 +19,7 @@ def numbered(shape, count=8):
 
 def logits(task, maps):
     """What a perfect network gives."""
-    clear = [torch.logit(part, 1e-6)[:, None] for part in (maps.inside, maps.heat)]
+    clear = [torch.logit(part, 1e-6) for part in (maps.inside[:, None], maps.heat)]
     return torch.cat([*clear, maps.offsets / task.scale], dim=1)
 
 
@@ -30,14 +31,14 @@ def test_maps_point_from_every_position_to_the_mean_of_its_object(shape):
     grid = np.stack(np.indices(shape))
     for sample, numbers in enumerate((one.numpy(), other.numpy())):
         assert np.array_equal(maps.inside[sample].numpy(), numbers > 0)
-        assert (maps.heat[sample].numpy()[numbers == 0] == 0).all()
+        assert (maps.heat[sample, 0].numpy()[numbers == 0] == 0).all()
         assert (maps.offsets[sample].numpy()[:, numbers == 0] == 0).all()
         for number in np.unique(numbers)[1:]:
             mine = numbers == number
             center = grid[:, mine].mean(axis=1)
             pointed = (grid + maps.offsets[sample].numpy())[:, mine]
             assert np.allclose(pointed, center[:, None], atol=1e-3)
-            assert maps.heat[sample].numpy()[mine].max() == pytest.approx(1)
+            assert maps.heat[sample, 0].numpy()[mine].max() == pytest.approx(1)
 
 
 def test_a_ring_has_a_peak_though_its_center_lies_outside():
@@ -93,3 +94,58 @@ def test_the_task_is_one_whose_answer_are_objects():
     task = InstanceTask.build(section)
     assert isinstance(task, ObjectTask)
     assert (task.ndim, task.scale, task.out_channels, task.decoder.reach) == (3, 7.5, 5, 150)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_loss_is_a_mean_over_objects_not_a_sum(shape):
+    numbers, _ = numbered(shape)
+    task = InstanceTask(ndim=len(shape), scale=4.0)
+    output = torch.randn(1, 2 + len(shape), *shape, generator=torch.Generator().manual_seed(0))
+    one = task.loss(output, numbers[None])
+    three = task.loss(output.expand(3, *output.shape[1:]), numbers.expand(3, *shape))
+    torch.testing.assert_close(one, three)
+    assert float(one) < 20
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_classes_are_told_apart(shape):
+    plain, _ = numbered(shape)
+    classes = np.arange(int(plain.max())) % 3
+    numbers = torch.from_numpy(with_classes(plain.numpy(), classes, 3))
+    task = InstanceTask(ndim=len(shape), names=("a", "b", "c"), scale=4.0, apart=2.0, astray=4.0)
+    maps = encode(numbers[None], 3)
+    for kind in range(3):
+        mine = (numbers > 0) & ((numbers - 1) % 3 == kind)
+        assert bool((maps.heat[0, kind][~mine] == 0).all())
+    output = logits(task, maps)
+    assert output.shape[1] == task.out_channels
+    metrics = task.metrics()
+    metrics.update("a", task.probabilities(output)[0], numbers)
+    values = metrics.result(0.0).values
+    assert [values[name] for name in ("ap_mean", "ap50_a", "ap50_b", "ap50_c")] == [1, 1, 1, 1]
+    wrong = output.clone()
+    wrong[:, [1, 2]] = output[:, [2, 1]]  # a for b and b for a
+    assert float(task.loss(output, numbers[None])) < float(task.loss(wrong, numbers[None])) - 1
+    metrics = task.metrics()
+    metrics.update("a", task.probabilities(wrong)[0], numbers)
+    values = metrics.result(0.0).values
+    assert [values[f"ap50_{name}"] for name in "abc"] == [0, 0, 1]
+    assert values["count_mae"] == 0
+
+
+def test_the_classes_of_a_recipe_are_those_of_the_task():
+    section = {"classes": ["a", "b"], "options": {"ndim": 2, "video": False}}
+    assert InstanceTask.build(section).out_channels == 5
+    assert InstanceTask.build(section | {"classes": []}).out_channels == 4
+
+
+@pytest.mark.parametrize("numbers", [torch.zeros(1, 8, 9, dtype=torch.int64), torch.ones(1, 8, 9, dtype=torch.int64)])
+def test_sure_and_right_maps_of_nothing_or_one_object_cost_nothing(numbers):
+    task = InstanceTask(ndim=2, scale=4.0)
+    maps = encode(numbers)
+    output = torch.cat([(maps.inside[:, None] - 0.5) * 60, torch.logit(maps.heat, 1e-6), maps.offsets / 4.0], dim=1)
+    heat = maps.heat.double().clamp(1e-6, 1 - 1e-6)
+    weight = 0.1 + maps.inside + 4 * maps.heat
+    floor = -(heat * heat.log() + (1 - heat) * (1 - heat).log()) * weight
+    expected = float(floor.sum() / (maps.inside.sum().clamp_min(1) + 0.1 * maps.inside.numel()))
+    assert float(task.loss(output, numbers)) == pytest.approx(expected, abs=1e-3)

@@ -75,3 +75,18 @@ def test_frames_are_learned_from_the_high_byte():
     assert task.loss(wrong, target).item() > 5
     minus = target & 0xFF | plus << 10
     assert task.loss(right, minus).item() > 5
+
+
+def test_frames_are_read_from_the_bits_of_either_strand():
+    # Bits 8 and 9 say which base of a codon on the + strand a base is, bits 10 and 11 on the - strand; 0 is none.
+    target = torch.tensor([[1 << 8, 2 << 8, 3 << 8, 1 << 10, 2 << 10, 3 << 10, 0, 1 << 8 | 3 << 10]])
+    plus, minus = [1, 2, 3, 0, 0, 0, 0, 1], [0, 0, 0, 1, 2, 3, 0, 3]
+    truth = torch.tensor([[base == k for base in strand] for k in (1, 2, 3) for strand in (plus, minus)]).float()
+    task = Stranded(CLASSES, frames=True)
+    sure = torch.full((1, 4, 8), -20.0)
+    right = torch.cat([sure, (truth[None] * 2 - 1) * 20], dim=1)
+    assert task.loss(right, target).item() < 1e-3
+    for row in range(FRAMES):
+        wrong = right.clone()
+        wrong[:, 4 + row] *= -1
+        assert task.loss(wrong, target).item() > 0.1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from atrous.labels import IGNORE
-from atrous.tasks.video import boundary_f, contour, flicker_counts, region_j, video_metrics
+from atrous.tasks.video import _mean, boundary_f, contour, flicker_counts, region_j, video_metrics
 
 MASKS = arrays(bool, (9, 11))
 
@@ -86,3 +86,8 @@ def test_flicker_counts_changes_where_truth_stays(truth, prediction):
             steady += 1
             changed += int(prediction[t, y, x] != prediction[t + 1, y, x])
     assert flicker_counts(truth, prediction) == (steady, changed)
+
+
+def test_a_mean_over_videos_leaves_out_unknown_ones():
+    rows = [np.array([0.5, math.nan, math.nan]), np.array([0.7, 0.2, math.nan])]
+    np.testing.assert_allclose(_mean(rows), [0.6, 0.2, math.nan])

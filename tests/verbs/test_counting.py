@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from atrous.data.formats import read_image
 from atrous.data.targets.dots import Dots
 from atrous.data.targets.places import Places
 from atrous.errors import UserError
+from atrous.prediction.inputs import Input
 from atrous.prediction.point_files import PointFiles
 from atrous.prediction.predictor import load
 from atrous.recipe.points import plan_point_augment
@@ -245,7 +247,7 @@ def test_the_report_tells_found_missed_and_invented_points():
 
 
 def test_the_counts_lie_beside_the_points(tmp_path):
-    item = type("Item", (), {"path": tmp_path / "a.png"})()
+    item = Input((tmp_path / "a.png",), Path("a.png"))
     files = PointFiles(tmp_path / "a_points.csv", item, CountingTask(ndim=2))
     assert [path.name for path in files.paths] == ["a_points.csv", "a_counts.csv"]
 

@@ -16,6 +16,7 @@ from atrous.data.formats import read_header, read_values
 from atrous.data.formats.polygons import burn, read_polygons
 from atrous.data.targets.instances import Instances
 from atrous.errors import UserError
+from atrous.prediction.jobs import find_jobs, run_jobs
 from atrous.prediction.predictor import load
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate, read_ahead
@@ -349,3 +350,30 @@ def test_videos_are_refused_for_objects(tmp_path):
     (data / "dataset.toml").write_text('task = "instances"\nvideo = true\n')
     with pytest.raises(UserError, match="not for videos"):
         check(data)
+
+
+class Killed(BaseException):
+    """What a test raises in the middle of a stream, as a kill would end it."""
+
+
+def test_an_interrupted_prediction_of_objects_resumes(trained, tmp_path, monkeypatch):
+    run, _ = trained
+    numbers, _, _ = random_discs((1200, 96), 90, (4, 9), seed=3)
+    np.save(tmp_path / "scene.npy", np.where(numbers > 0, 180, 40).astype(np.uint8))
+    monkeypatch.setattr("atrous.stream.resume.EVERY", 0.0)
+    predictor, seen = load(run, memory="30MB"), []
+
+    def stop(at):
+        if at > 0.5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run_jobs(predictor, find_jobs(predictor, [tmp_path / "scene.npy"], tmp_path / "out"), tmp_path / "out", stop)
+    assert not (tmp_path / "out" / "scene.npy").exists()
+    jobs = find_jobs(predictor, [tmp_path / "scene.npy"], tmp_path / "out")
+    assert run_jobs(predictor, jobs, tmp_path / "out", seen.append).failed == ()
+    assert seen[0] > 0.4  # it goes on where it was
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scene.npy", "scene_objects.csv"]
+    whole = tmp_path / "whole"
+    run_jobs(predictor, find_jobs(predictor, [tmp_path / "scene.npy"], whole), whole)
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "scene.npy"), np.load(whole / "scene.npy"))

@@ -26,7 +26,7 @@ from atrous.data.problems import ALIKE, ONE_CLASS, Problem, relative, some, spel
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
 from atrous.data.targets.boxes import Boxes
-from atrous.data.targets.instances import Instances
+from atrous.data.targets.instances import ClassedInstances, Instances
 from atrous.data.targets.labels import Labels
 from atrous.data.targets.object_mask import ObjectMask
 from atrous.data.targets.points import Points
@@ -262,7 +262,9 @@ def _instances(image: AnnotatedImage, sample: Sample, number: dict[str, int]) ->
     """Objects are numbered in the order of the file; those that count for nothing are left out."""
     reader = ObjectMask(image, sample.image)
     class_of = {place: number.get(one.name, 0) + 1 for place, one in enumerate(reader.used, 1)}
-    return Instances(image.source, class_of, reader)
+    if len(number) == 1:
+        return Instances(image.source, class_of, reader)
+    return ClassedInstances(image.source, class_of, reader, kinds=len(number))
 
 
 def _boxes(image: AnnotatedImage, sample: Sample, number: dict[str, int]) -> Boxes:

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from atrous.data.formats.base import Library
+from atrous.data.object_files.found import FoundObjects, Window
 from atrous.data.object_files.outlines import outline
 from atrous.data.object_files.runs import compress
 from atrous.files import replacing, write_text
@@ -18,48 +17,27 @@ roifile: Any = Library("roifile", 'ROIs of ImageJ need roifile: pip install "atr
 pyarrow: Any = Library("pyarrow", 'Parquet files need pyarrow: pip install "atrous[parquet]"')
 parquet: Any = Library("pyarrow.parquet", 'Parquet files need pyarrow: pip install "atrous[parquet]"')
 
-Window = tuple[slice, ...]
-
-
-@dataclass(frozen=True)
-class FoundObjects:
-    """The objects of one input, in the order of their numbers.
-
-    Attributes:
-        size: of the input's grid, `S`.
-        classes: `(n,)` int64.
-        scores: `(n,)` float32.
-        numbers: `(*S)`, the number of the object at each position from 1 on; None where objects are boxes alone.
-        boxes: `(n, 2 * ndim)`, where each starts along every axis, then where it stops; None where numbers say it.
-    """
-
-    size: tuple[int, ...]
-    classes: np.ndarray
-    scores: np.ndarray
-    numbers: np.ndarray | None = None
-    boxes: np.ndarray | None = None
-
-    def windows(self) -> list[Window | None]:
-        """Return the box of each object as a window of the numbers; None for an object without a position."""
-        if self.numbers is None:
-            return [None] * len(self.classes)
-        return list(ndimage.find_objects(self.numbers.astype(np.int32), len(self.classes)))
-
 
 def coco_results(found: FoundObjects, image: str) -> list[dict[str, Any]]:
     """Return objects of an image as COCO's results: box, score, category and, of numbered objects, run lengths.
 
-    Numbered objects that lost their last pixel when they were brought to the grid of the file are left out.
+    Numbered objects that lost their last pixel when they were brought to the grid of the file are left out. A point is
+    a box without an extent; the key points of one object are one result.
 
     Args:
         found: the objects.
         image: the name of the image, which stands for its id.
     """
+    if found.parts:
+        return _key_points(found, image)
     results = []
     for place, window in enumerate(found.windows()):
         kind, score = int(found.classes[place]) + 1, round(float(found.scores[place]), 6)
         record: dict[str, Any] = {"image_id": image, "category_id": kind, "score": score}
-        if found.boxes is not None:
+        if found.points is not None:
+            row, column = found.points[place].tolist()
+            record["bbox"] = [round(column, 4), round(row, 4), 0, 0]
+        elif found.boxes is not None:
             top, left, bottom, right = found.boxes[place].tolist()
             record["bbox"] = [round(value, 4) for value in (left, top, right - left, bottom - top)]
         elif window is not None and found.numbers is not None:
@@ -73,6 +51,26 @@ def coco_results(found: FoundObjects, image: str) -> list[dict[str, Any]]:
             continue  # without a pixel on the grid of the file it has no place
         results.append(record)
     return results
+
+
+def _key_points(found: FoundObjects, image: str) -> list[dict[str, Any]]:
+    """The key points of one object, x, y and visibility in the order of their names; 0 for one that was not found."""
+    if found.points is None or not len(found.points):
+        return []
+    triples = np.zeros((int(found.classes.max()) + 1, 3))
+    triples[found.classes] = np.column_stack([found.points[:, ::-1], np.full(len(found.points), 2)])
+    low, high = found.points.min(axis=0), found.points.max(axis=0)
+    box = [*low[::-1].tolist(), *(high - low)[::-1].tolist()]
+    return [
+        {
+            "image_id": image,
+            "category_id": 1,
+            "score": round(float(found.scores.mean()), 6),
+            "bbox": [round(value, 4) for value in box],
+            "keypoints": triples.round(4).reshape(-1).tolist(),
+            "num_keypoints": len(found.points),
+        }
+    ]
 
 
 def _runs(mask: np.ndarray, window: Window, size: Sequence[int]) -> list[int]:
@@ -110,13 +108,17 @@ def merge_results(
             about = {"id": len(annotations) + 1, "image_id": number, "iscrowd": 0}
             area = record["bbox"][2] * record["bbox"][3]
             annotations.append({**record, **about, "area": record.get("area", area)})
-    categories = [{"id": number, "name": name} for number, name in enumerate(classes, 1)]
+    categories: list[dict[str, Any]] = [{"id": number, "name": name} for number, name in enumerate(classes, 1)]
+    if any("keypoints" in record for record in annotations):
+        categories = [{"id": 1, "name": "object", "keypoints": list(classes), "skeleton": []}]
+        for record in annotations:
+            record["keypoints"] = [*record["keypoints"], *[0.0] * (3 * len(classes) - len(record["keypoints"]))]
     content = {"info": {"description": "objects found by atrous"}, "images": images, "categories": categories}
     write_text(path, json.dumps({**content, "annotations": annotations}))
 
 
 def write_rois(path: Path, found: FoundObjects, classes: Sequence[str]) -> None:
-    """Write objects as a zip file of ROIs for ImageJ's ROI Manager: their outlines, or their boxes.
+    """Write objects as a zip file of ROIs for ImageJ's ROI Manager: their outlines, boxes or points.
 
     Outlines follow the borders of the pixels. Objects of volumes have a ROI in each slice. A ROI is named by the number
     of its object, and its group is the class.
@@ -128,7 +130,9 @@ def write_rois(path: Path, found: FoundObjects, classes: Sequence[str]) -> None:
     for place, window in enumerate(found.windows()):
         name, kind = f"{place + 1:05d}", int(found.classes[place])
         about = f"class: {classes[kind] if kind < len(classes) else kind}\nscore: {float(found.scores[place]):.4f}\n"
-        if found.boxes is not None:
+        if found.points is not None:
+            rois.append(_roi(found.points[place : place + 1], name, kind, about, point=True))
+        elif found.boxes is not None:
             top, left, bottom, right = found.boxes[place].tolist()
             rois.append(_roi(np.array([[top, left], [top, right], [bottom, right], [bottom, left]]), name, kind, about))
         elif window is not None and found.numbers is not None:
@@ -145,9 +149,9 @@ def write_rois(path: Path, found: FoundObjects, classes: Sequence[str]) -> None:
         roifile.roiwrite(beside, rois)
 
 
-def _roi(points: np.ndarray, name: str, kind: int, about: str, z: int | None = None) -> Any:
+def _roi(points: np.ndarray, name: str, kind: int, about: str, z: int | None = None, *, point: bool = False) -> Any:
     roi = roifile.ImagejRoi.frompoints(points[:, ::-1], name=name, position=z)
-    roi.roitype = roifile.ROI_TYPE.POLYGON
+    roi.roitype = roifile.ROI_TYPE.POINT if point else roifile.ROI_TYPE.POLYGON
     roi.group, roi.props = min(kind + 1, 255), about
     return roi
 

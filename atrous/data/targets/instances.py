@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 
 from atrous.color import Palette, default_palette
+from atrous.data.coding import Coding
 from atrous.data.formats import FileFault, Header, is_color, read_header, read_values
 from atrous.data.problems import Problem, relative, some
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
@@ -17,6 +18,7 @@ from atrous.data.targets.object_mask import ObjectMask
 from atrous.data.targets.polygons import PolygonMask
 from atrous.data.view import View
 from atrous.errors import UserError
+from atrous.objects.kinds import with_classes
 
 if TYPE_CHECKING:
     import torch  # the data doctor must not wait for it
@@ -59,8 +61,8 @@ class Instances(Target):
         return values.astype(np.uint32)
 
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
-        """See `Target.scan`: `counts` has the positions of every object."""
-        numbers = self.read()
+        """See `Target.scan`: `counts` has the positions of every object, by its number in the file."""
+        numbers = Instances.read(self)
         unique, counts = np.unique(numbers, return_counts=True)
         present = {int(number): int(count) for number, count in zip(unique, counts, strict=True) if number}
         drawn = isinstance(self.reader, ObjectMask)  # outlines may have pieces, where something lies in front
@@ -94,11 +96,6 @@ class Instances(Target):
         if areas:
             low, middle, high = np.percentile(areas, [5, 50, 95])
             yield f"{len(areas):,} objects of {middle:.0f} positions (median; 5 to 95 %: {low:.0f} to {high:.0f})"
-
-        targets = [one.target for one in scans if isinstance(one.target, Instances)]
-        classes = {k for target in targets for k in target.class_of.values()}
-        if len(classes) > 1:
-            yield f"objects of {len(classes)} classes: they are learned as one class"
 
     @staticmethod
     def resample(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -142,6 +139,50 @@ class Instances(Target):
         picture = colors[(np.asarray(values).astype(np.int64) * 7) % len(colors)]
         picture[np.asarray(values) == 0] = 0
         return picture
+
+
+@dataclass(frozen=True)
+class ClassedInstances(Instances):
+    """Objects by number that have classes.
+
+    `read` gives numbers that say the class as well (`atrous.objects.kinds`).
+
+    Attributes:
+        kinds: number of classes.
+    """
+
+    kinds: int = 1
+
+    has_classes: ClassVar[bool] = True
+    has_background: ClassVar[bool] = False
+
+    def read(self) -> np.ndarray:
+        """See `Instances.read`."""
+        numbers = super().read()
+        classes = [self.class_of.get(number, 1) - 1 for number in range(1, int(numbers.max(initial=0)) + 1)]
+        return with_classes(numbers, np.array(classes, np.int64), self.kinds)
+
+    @classmethod
+    def frequency(cls, scans: Sequence[Scanned], coding: Coding | None) -> tuple[float, ...]:
+        """See `Target.frequency`: the share of each class among the objects."""
+        assert coding is not None
+        counts = sum((cls.class_counts(one, coding) for one in scans), np.zeros(len(coding.classes)))
+        return tuple((counts / max(1.0, counts.sum())).tolist())
+
+    @classmethod
+    def class_counts(cls, scanned: Scanned, coding: Coding) -> np.ndarray:
+        """See `Target.class_counts`: the objects of each class that an image shows."""
+        counts = np.zeros(len(coding.classes), np.int64)
+        if isinstance(scanned.target, ClassedInstances):
+            for number in scanned.counts:
+                counts[scanned.target.class_of.get(number, 1) - 1] += 1
+        return counts
+
+    @classmethod
+    def summary(cls, facts: Facts, colored: bool) -> str:
+        """See `Target.summary`."""
+        assert facts.coding is not None
+        return f"objects of {len(facts.coding.classes)} classes (shares are those of the objects)"
 
 
 def pieces_of(numbers: np.ndarray) -> dict[int, int]:

@@ -18,6 +18,9 @@ from atrous.data.view import View
 if TYPE_CHECKING:
     import torch  # the data doctor must not wait for it
 
+BESIDE = 0.125
+"""Points outside of a crop, and mirror images outside of the sample, are kept within this part of its size: their
+Gaussians reach into it."""
 DOT = 2
 """Positions by which the square that is drawn for a point reaches to either side."""
 
@@ -61,12 +64,19 @@ class PointTarget(PlacedTarget):
 
     @staticmethod
     def cut(values: Places, view: View, crop: tuple[int, ...]) -> "torch.Tensor":
-        """Return the points that a view shows, `(n, ndim + 1)` float32: where the crop shows them, then the class."""
+        """Return the points that a view shows, `(n, ndim + 1)` float32: where the crop shows them, then the class.
+
+        Points a little outside of the crop are there as well, since an object that is half seen counts in part. The
+        border of the image is a mirror (`mirrored`), so that the part of a Gaussian that lies outside of the image
+        comes back, and the sum of a density over the whole image is the number of points.
+        """
         import torch
 
-        seen = view.to_crop(values.places, crop)
-        inside = ((seen >= 0) & (seen < np.array(crop))).all(axis=1)
-        return torch.from_numpy(np.column_stack([seen[inside], values.classes[inside]]).astype(np.float32))
+        places, classes = mirrored(values)
+        seen = view.to_crop(places, crop)
+        beside = BESIDE * np.array(crop)
+        kept = ((seen >= -beside) & (seen < np.array(crop) + beside)).all(axis=1)
+        return torch.from_numpy(np.column_stack([seen[kept], classes[kept]]).astype(np.float32))
 
     @staticmethod
     def draw(image: np.ndarray, values: Places, palette: Palette) -> np.ndarray:
@@ -106,6 +116,23 @@ class Points(PointTarget):
         places = self.coordinates * np.array(size) if self.fractions else self.coordinates
         kept = (self.classes >= 0) & ((places >= 0) & (places < np.array(size))).all(axis=1)
         return Places(size, places[kept], self.classes[kept])
+
+
+def mirrored(values: Places) -> tuple[np.ndarray, np.ndarray]:
+    """Return places and classes with the images of points in mirrors at the border.
+
+    >>> mirrored(Places((16,), np.array([[1.0], [6.0]]), np.array([0, 1])))[0].tolist()
+    [[1.0], [6.0], [-1.0]]
+    """
+    places, classes = values.places, values.classes
+    for axis, size in enumerate(values.size):
+        low, high = places[:, axis] < BESIDE * size, places[:, axis] >= size - BESIDE * size
+        below, above = places[low].copy(), places[high].copy()
+        below[:, axis] *= -1
+        above[:, axis] = 2 * size - above[:, axis]
+        places = np.concatenate([places, below, above])
+        classes = np.concatenate([classes, classes[low], classes[high]])
+    return places, classes
 
 
 def scanned(values: Places, remarks: Sequence[str] = ()) -> TargetScan:

@@ -157,3 +157,14 @@ def test_features_beyond_a_linear_sequence_are_errors_and_on_circles_go_on(tmp_p
         if circular:
             bits = open_dataset(tmp_path).samples[0].target.read() & 1
             assert np.flatnonzero(bits).tolist() == [0, 1, 2, 3, *range(189, 200)]
+
+
+def test_features_that_no_genome_of_train_has_are_an_error(tmp_path):
+    for name in "abcde":
+        write_fasta(tmp_path / f"{name}.fa", {name: "ACGTACGTACGT"})
+        write_gff(tmp_path / f"{name}.gff", [(name, "gene", 2, 7, "+", "ID=1")])
+    (tmp_path / "dataset.toml").write_text('classes = ["CDS"]\n')
+    said = [fault.line() for fault in check(tmp_path).errors]
+    assert any("no genome of train has the features CDS: nothing can be learned" in line for line in said), said
+    (tmp_path / "dataset.toml").write_text('classes = ["gene"]\n')
+    assert not any("nothing can be learned" in fault.line() for fault in check(tmp_path).errors)

@@ -7,9 +7,9 @@ import pytest
 
 from atrous.data.description import Description
 from atrous.data.layouts.table import find_layout
+from atrous.data.object_files.found import FoundObjects
 from atrous.data.object_files.raster import fill
 from atrous.data.object_files.write import (
-    FoundObjects,
     coco_results,
     merge_results,
     write_parquet,
@@ -114,6 +114,41 @@ def test_boxes_are_polygons_of_imagej(tmp_path):
     write_rois(tmp_path / "rois.zip", found, CLASSES)
     roi = roifile.roiread(tmp_path / "rois.zip")[0]
     assert roi.coordinates().tolist() == [[2, 1.5], [4, 1.5], [4, 3], [2, 3]]
+
+
+def test_points_come_back_from_coco(tmp_path):
+    points = np.array([[1.5, 2.25], [30.5, 59.5], [7, 7]])
+    found = FoundObjects(SIZE, np.array([1, 0, 1]), np.ones(3, np.float32), points=points)
+    layout = find_layout(merged(tmp_path, [found] * COUNT), Description(task="counting"))
+    assert layout.problems == ()
+    for sample in [sample for members in layout.splits.values() for sample in members]:
+        places = sample.target.read()
+        np.testing.assert_array_equal(places.places, points)
+        assert places.classes.tolist() == [1, 0, 1]
+
+
+def test_key_points_of_one_object_come_back_from_coco(tmp_path):
+    points = np.array([[1.5, 2.25], [30.5, 59.5]])
+    kinds = [np.array([0, 1]), np.array([1]), np.zeros(0, int)]
+    founds = [
+        FoundObjects(SIZE, kind, np.ones(len(kind), np.float32), points=points[kind], parts=True)
+        for kind in (*kinds, *kinds)[:COUNT]
+    ]
+    layout = find_layout(merged(tmp_path, founds), Description(task="keypoints"))
+    samples = {sample.name: sample for members in layout.splits.values() for sample in members}
+    for number, found in enumerate(founds):
+        if len(found.classes):
+            places = samples[str(number)].target.read()
+            assert places.classes.tolist() == found.classes.tolist()
+            np.testing.assert_array_equal(places.places, found.points)
+
+
+def test_points_are_points_of_imagej(tmp_path):
+    roifile = pytest.importorskip("roifile", reason="ROIs of ImageJ need roifile")
+    found = FoundObjects(SIZE, np.zeros(1, int), np.ones(1, np.float32), points=np.array([[1.5, 2]]))
+    write_rois(tmp_path / "rois.zip", found, CLASSES)
+    roi = roifile.roiread(tmp_path / "rois.zip")[0]
+    assert (roi.roitype, roi.coordinates().tolist()) == (roifile.ROI_TYPE.POINT, [[2, 1.5]])
 
 
 def test_tables_come_back_from_parquet(tmp_path):

@@ -95,3 +95,9 @@ def test_classes_and_numbers_in_one_value_are_taken_apart(tmp_path):
 def test_organs_of_many_scans_are_classes(tmp_path):
     root = cells(tmp_path, (8, 8, 8, 8))  # the same eight blobs in every file
     assert all(problem.kind != "instances" for problem in check(root).faults)
+
+
+def test_a_mask_of_one_row_may_number_objects():
+    row = np.repeat(np.arange(1, 31), 8)[None]
+    row[:, ::8] = 0
+    assert numbered_objects(row, range(31)) == 30

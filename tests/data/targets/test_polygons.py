@@ -193,3 +193,12 @@ def test_a_slide_is_trained_on_at_the_level_of_its_mask(tmp_path):
     assert image.header().size == image.load().shape[1:] == (40, 60)
     assert image.header().spacing == pytest.approx((1.0, 1.0))
     assert check(tmp_path).ok
+
+
+def test_the_attributes_of_files_that_can_be_read_are_known_beside_a_damaged_one(tmp_path):
+    root = write_scenes(tmp_path)
+    for index in range(3):
+        write_shapes(root / "labels" / f"s{index}.geojson", [field(index)], kind=["field"])
+    (root / "labels" / "s1.geojson").write_text("{")
+    found = check(root)
+    assert [fault.file for fault in found.errors] == ["labels/s1.geojson"]

@@ -48,6 +48,8 @@ STREAMED = {
     "cat of channels": lambda x: torch.cat([x, x * 2], 1),
     "cat along the rows": lambda x: torch.cat([x, x * 2, x[:, :, 3:] * 3], 2),
     "stack": lambda x: torch.stack([x, x * 2], 1).sum(1),
+    "stack at the axis": lambda x: torch.stack([x, x * 2], 2).sum(2),
+    "stack after the axis": lambda x: torch.stack([x, x * 2], 3).sum(3),
     "stack behind": lambda x: torch.stack([x, x * 2], -1).sum(-1),
     "pixel shuffle": lambda x: F.pixel_unshuffle(F.pixel_shuffle(torch.cat([x, x], 1), 2), 2),
     "pixel unshuffle": lambda x: F.pixel_unshuffle(x, 2),

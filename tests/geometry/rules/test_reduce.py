@@ -77,6 +77,14 @@ def test_group_norm_waits_for_its_statistics():
     assert axis.passes == 2
 
 
+def test_group_norm_of_turned_rows_is_refused():
+    def turned(x):
+        return nn.functional.group_norm(x.transpose(1, 2), 2)
+
+    with pytest.raises(Refused, match="the axis is none"):
+        followed(turned, (6, 8, 10))
+
+
 @pytest.mark.parametrize("reason", REFUSED)
 def test_what_cannot_be_gathered_is_refused(reason):
     with pytest.raises(Refused, match=reason.split(":")[0]):

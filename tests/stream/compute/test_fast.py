@@ -81,3 +81,11 @@ def test_rows_of_lines_stay_together_through_layers():
     )
     assert y.shape == (2, 5, 64)
     assert y.stride(1) == 1
+
+
+def test_the_kernel_of_onednn_is_called_where_it_can_be(monkeypatch):
+    assert fast._onednn(torch.zeros(1, 2, 9))
+    assert not fast._onednn(torch.zeros(1, 2, 9, dtype=torch.float64))
+    assert not fast._onednn(torch.zeros(1, 0, 9))
+    monkeypatch.setattr(torch.jit, "is_tracing", lambda: True)
+    assert not fast._onednn(torch.zeros(1, 2, 9))

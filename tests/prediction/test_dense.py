@@ -1,0 +1,79 @@
+"""Dense maps of found objects: on disk while they are streamed, and kept for the next run of the same input."""
+
+import numpy as np
+import pytest
+
+from atrous.prediction.dense import FoundFiles
+from atrous.prediction.inputs import Opened
+from atrous.stream.resume import record_beside
+from atrous.tasks.instances import InstanceTask
+
+SHAPE = (4, 30, 20)
+
+
+class Found(FoundFiles):
+    """Files of a test, which are never written."""
+
+    def finish(self):
+        """Do nothing."""
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """Return a function that begins the files of one input."""
+    source = tmp_path / "in.npy"
+    np.save(source, np.zeros((1, *SHAPE[1:]), np.float32))
+
+    def begun(streamed=True, size=SHAPE[1:]):
+        files = Found((tmp_path / "out" / "a.tif",), InstanceTask(ndim=2), (source,))
+        files.begin(Opened(np.zeros((1, *size), np.float32), size), streamed)
+        return files
+
+    return begun
+
+
+def hidden(tmp_path):
+    return sorted(path.name for path in (tmp_path / "out").iterdir())
+
+
+def test_an_interrupted_stream_leaves_its_maps_to_the_next_run(begin, tmp_path):
+    files = begin()
+    assert files.resumes
+    files.sink[:, :10] = 3
+    record = record_beside(tmp_path / "out" / ".a.tif.maps.npy")
+    record.touch()
+    files.pause()
+    again = begin()
+    assert again.sink.shape == SHAPE
+    assert (again.sink[:, :10] == 3).all()
+    assert record.exists()
+    again.discard()
+    assert hidden(tmp_path) == []
+
+
+def test_maps_of_another_input_or_size_are_begun_anew(begin, tmp_path):
+    files = begin()
+    files.sink[...] = 3
+    files.pause()
+    assert begin(size=(30, 21)).sink.shape == (4, 30, 21)
+    files = begin()
+    files.sink[...] = 3
+    record_beside(tmp_path / "out" / ".a.tif.maps.npy").touch()
+    files.pause()
+    np.save(tmp_path / "in.npy", np.ones((1, 40, 20), np.float32))
+    assert not begin().sink.any()
+    assert not record_beside(tmp_path / "out" / ".a.tif.maps.npy").exists()
+
+
+def test_a_damaged_file_is_begun_anew(begin, tmp_path):
+    begin().pause()
+    (tmp_path / "out" / ".a.tif.maps.npy").write_bytes(b"\x93NUMPY")
+    assert not begin().sink.any()
+
+
+def test_maps_in_memory_leave_nothing(begin, tmp_path):
+    files = begin(streamed=False)
+    assert not files.resumes
+    files.sink[...] = 1
+    files.pause()
+    assert hidden(tmp_path) == []
