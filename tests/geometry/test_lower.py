@@ -19,6 +19,12 @@ def normed(layer, channels=4):
     return settled(nn.Sequential(layer, nn.BatchNorm2d(channels), nn.ReLU()))
 
 
+def masked_behind(x):
+    x = x.clone()
+    x[:, torch.ones(SHAPE).tril() > 0] = 0.5
+    return x
+
+
 NETWORKS = {
     "conv": (normed(nn.Conv2d(4, 6, 3, padding=1, groups=2), 6), {"conv2d", "relu"}),
     "conv without bias": (normed(nn.Conv2d(4, 4, 3, bias=False)), {"conv2d", "relu"}),
@@ -46,6 +52,12 @@ NETWORKS = {
         Lambda(lambda m, x: m.n(m.c(x)) + m.c(x), c=nn.Conv2d(4, 4, 1), n=settled(nn.BatchNorm2d(4))),
         None,
     ),
+    "a value where a mask is true": (lambda x: x.index_put((x > 0,), torch.tensor(0.25)), None),
+    "a vector where a mask without channels is true": (
+        lambda x: x.movedim(1, 3).index_put((x[:, 0] > 0,), torch.arange(4.0)),
+        None,
+    ),
+    "a mask behind the batch": (masked_behind, None),
     "weight norm": (settled(weight_norms()), None),
 }
 

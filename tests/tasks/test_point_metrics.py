@@ -80,3 +80,11 @@ def test_key_points_count_within_a_part_of_their_box():
 def test_without_images_there_are_no_metrics():
     assert np.isnan(PointScores(CountingTask(ndim=1)).result(0.0).values["count_mae"])
     assert np.isnan(PointScores(KeypointTask(ndim=1)).result(0.0).values["pck"])
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "b")])
+def test_counts_of_single_classes_are_said_where_there_are_several(names):
+    scores = PointScores(CountingTask(ndim=2, names=names, distance=2.0))
+    scores.add("one", np.array([[5.0, 5.0]]), np.array([0]), answer([[5, 5]], [0], [1.0] * len(names)))
+    each = {name for name in scores.result(0.0).values if name.startswith("count_mae_")}
+    assert each == ({"count_mae_a", "count_mae_b"} if len(names) > 1 else set())

@@ -25,6 +25,8 @@ STREAMED = {
     "einsum with dots": lambda x: torch.einsum("...chw,oc->...ohw", x, CHANNELS),
     "linear over channels": lambda x: F.linear(x.movedim(1, 3), CHANNELS).movedim(3, 1),
     "matrix from the right": lambda x: (x.movedim(1, 3) @ CHANNELS.T).movedim(3, 1),
+    "gather among channels": lambda x: x.gather(1, (x > 0).long()),
+    "scatter among channels": lambda x: x.scatter(1, (x > 0).long(), x * 2),
     "layer norm of channels": lambda x: F.layer_norm(x.movedim(1, 3), (6,)).movedim(3, 1),
 }
 
@@ -67,6 +69,7 @@ def test_the_dimension_of_the_axis_is_followed(name):
 
 
 REFUSED = {
+    "positions that the data decide: gather": lambda x: x.gather(2, (x > 0).long()),
     "mixes all positions of the axis: softmax": lambda x: x.softmax(2),
     "normalizes over the positions of one image": lambda x: F.layer_norm(x, (8, 10)),
     "is a linear layer over positions: linear": lambda x: F.linear(x.transpose(2, 3), torch.ones(3, 8)),
