@@ -35,6 +35,7 @@ class BoxTable(FoundFiles):
 
     def end(self) -> None:
         """Decode the boxes; the dense maps are kept until `finish`, so that a run killed before goes on with them."""
+        super().end()
         self._found = decode_boxes(self._maps, self._task.decoder, self.opened)
 
     def found(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -58,8 +59,9 @@ class BoxTable(FoundFiles):
 
     def finish(self) -> None:
         """Write the table."""
-        write_table(self.paths[0], self.columns())
+        columns = self.columns()
         self.discard()
+        write_table(self.paths[0], columns)
 
 
 def box_outputs(

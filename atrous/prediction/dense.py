@@ -12,7 +12,7 @@ from atrous.data.formats.npy import create_memmap
 from atrous.data.formats.writing import SourceNote
 from atrous.data.source import Source
 from atrous.errors import UserError
-from atrous.files import remove, replacing
+from atrous.files import remove, replacing, settle
 from atrous.prediction.inputs import Opened
 from atrous.prediction.output import Output
 from atrous.stream.resume import record_beside
@@ -30,7 +30,7 @@ class FoundFiles(Output):
     file, and the next run goes on with them.
 
     Args:
-        paths: what is written, the main file first.
+        paths: what is written, the main file first. It is put in its place last: where it is, all others are.
         task: what the dense maps mean.
         inputs: the files of the input.
     """
@@ -40,6 +40,7 @@ class FoundFiles(Output):
     def __init__(self, paths: tuple[Path, ...], task: FoundTask, inputs: Sequence[Path]) -> None:
         self.paths, self._channels = paths, task.out_channels
         self._scratch = paths[0].with_name(f".{paths[0].name}.maps.npy")
+        self._done = self._scratch.with_name(f"{self._scratch.name}.done")
         self._source = SourceNote(self._scratch, inputs)
         self._opened: Opened | None = None
         self._maps: Any = None
@@ -51,6 +52,7 @@ class FoundFiles(Output):
         shape = (self._channels, *(int(n) for n in opened.source.shape[1:]))
         self._opened, self._streamed = opened, streamed
         self._maps = self._left(shape) if streamed else None
+        self.complete = self._maps is not None and self._done.exists()
         if self._maps is None:
             self._remove()
             self._maps = create_memmap(self._scratch, shape, np.float32) if streamed else np.empty(shape, np.float32)
@@ -79,18 +81,37 @@ class FoundFiles(Output):
         return self._opened
 
     @property
+    def exists(self) -> bool:
+        """Whether the main file is there, which is written last."""
+        return self.paths[0].exists()
+
+    def end(self) -> None:
+        """Note that the maps are all there: a run that is killed from now on need not run the network again."""
+        if self._streamed and not self.complete:
+            self._maps.flush()
+            self._done.touch()
+            settle(self._done)
+
+    @property
     def resumes(self) -> bool:
         """Whether the dense maps are written to disk as they come."""
         return self._streamed and self._maps is not None
 
+    def pause(self) -> None:
+        """See `Output.pause`; what an earlier run left is kept also where this one did not begin."""
+        if self._opened is not None:
+            super().pause()
+
     def discard(self) -> None:
-        """Remove the dense maps and the record of how far they had come."""
-        self._maps = None
-        self._remove()
+        """Remove the dense maps and the record of how far they had come, if the input was begun."""
+        if self._opened is not None:
+            self._maps = None
+            self._remove()
 
     def _remove(self) -> None:
         remove(self._scratch)
-        record_beside(self._scratch).unlink(missing_ok=True)
+        for path in (record_beside(self._scratch), self._done):
+            path.unlink(missing_ok=True)
         self._source.remove()
 
 

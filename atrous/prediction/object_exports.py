@@ -29,9 +29,9 @@ ENDINGS = {
     "imagej": "_rois.zip",
     "parquet": "_objects.parquet",
 }
+"""How the name of the file ends for each value of `--objects`."""
 FLAT = ("coco", "geojson")
 """Those that hold what lies in a plane only."""
-"""How the name of the file ends for each value of `--objects`."""
 MERGED = "coco.json"
 """The COCO file of all inputs, in the output folder."""
 NAMELESS = ("object",)

@@ -55,6 +55,7 @@ class ObjectFiles(FoundFiles):
 
     def end(self) -> None:
         """Decode the objects; the dense maps are kept until `finish`, so that a run killed before goes on with them."""
+        super().end()
         opened, path = self.opened, self.paths[0]
         labels = open_labels(path, self._maps.shape[1:], on_disk=self._streamed, anew=True, dtype=np.uint32)
         self._objects, on_file = decode_input(self._maps, self._task, opened, labels.array)
@@ -104,14 +105,16 @@ class ObjectFiles(FoundFiles):
         """Write the table and the label image."""
         assert self._written is not None
         write_table(self.paths[1], self.columns())
+        super().discard()
         self._written.finish(like=self._like)
-        self.discard()
+        self._written = None
 
     def discard(self) -> None:
         """Remove the dense maps and what was decoded."""
         super().discard()
-        self._written = None
-        remove(part_path(self.paths[0]))
+        if self._written is not None:
+            self._written = None
+            remove(part_path(self.paths[0]))
 
 
 def object_outputs(

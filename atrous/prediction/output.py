@@ -70,6 +70,11 @@ class Output(ABC):
     complete: bool = False
     resumes: bool = False
 
+    @property
+    def exists(self) -> bool:
+        """Whether the output is there already."""
+        return any(path.exists() for path in self.paths)
+
     @abstractmethod
     def begin(self, opened: Opened, streamed: bool) -> None:
         """Make the sink ready for the next part of the input.

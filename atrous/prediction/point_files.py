@@ -39,6 +39,7 @@ class PointFiles(FoundFiles):
 
     def end(self) -> None:
         """Decode the points; the dense maps are kept until `finish`, since others write them too."""
+        super().end()
         self._answer = decode_points(self._maps, self._task, self.opened, str(self._item.path))
 
     def answer(self) -> PointAnswer:
@@ -48,7 +49,7 @@ class PointFiles(FoundFiles):
 
     def exported(self) -> FoundObjects:
         """Return the points as other programs need them, once they were decoded."""
-        answer, parts = self.answer(), getattr(self._task, "single", False)
+        answer, parts = self.answer(), len(self._task.names) if getattr(self._task, "single", False) else 0
         return FoundObjects(self.opened.size, answer.classes, answer.scores, points=answer.places, parts=parts)
 
     def columns(self) -> dict[str, np.ndarray]:
@@ -72,8 +73,9 @@ class PointFiles(FoundFiles):
         answer, names = self.answer(), self._task.names
         if self._task.dense:
             write_table(self.paths[1], count_table(answer, names))
-        write_table(self.paths[0], self.columns())
+        columns = self.columns()
         self.discard()
+        write_table(self.paths[0], columns)
 
 
 class DensityFile(Output):

@@ -82,7 +82,9 @@ def bumps(points: torch.Tensor, shape: tuple[int, ...], channels: int, sigma: fl
     the Gaussians at each position, which are 1 at their points.
 
     Args:
-        points: `(m, ndim + 2)`: the number of the crop, the place in positions, the class.
+        points: `(m, ndim + 2)`: the number of the crop, the place in positions, the class. Or `(m, 2 * ndim + 2)`, with
+            a second place behind the first, which differs for points in a mirror: these have no heat, and a density
+            only where the second place is the nearer one (see `PointTarget.cut`).
         shape: `(N, *S)`.
         channels: number of classes.
         sigma: deviation of the Gaussians in positions.
@@ -94,6 +96,8 @@ def bumps(points: torch.Tensor, shape: tuple[int, ...], channels: int, sigma: fl
     """
     count, size = shape[0], torch.tensor(shape[1:], device=points.device)
     ndim, volume = len(size), int(size.prod())
+    if not mass and points.shape[1] == 2 * ndim + 2:
+        points = points[(points[:, 1 : 1 + ndim] == points[:, 1 + ndim : -1]).all(1)]
     flat = torch.zeros(count * channels * volume, device=points.device)
     if len(points):
         reach = max(1, int(np.ceil(REACH * sigma)))
@@ -106,6 +110,9 @@ def bumps(points: torch.Tensor, shape: tuple[int, ...], channels: int, sigma: fl
         inside = ((positions >= 0) & (positions < size)).all(-1)
         if mass:
             values = values / values.sum(1, keepdim=True)
+        if mass and points.shape[1] == 2 * ndim + 2:
+            to_own = (positions + 0.5 - points[:, None, 1 + ndim : -1]).square().sum(-1)
+            inside &= to_own <= away
         values = values * inside
         index = points[:, 0].long()[:, None] * channels + points[:, -1].long()[:, None]
         for axis in range(ndim):

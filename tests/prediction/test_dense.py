@@ -71,6 +71,36 @@ def test_a_damaged_file_is_begun_anew(begin, tmp_path):
     assert not begin().sink.any()
 
 
+def test_maps_that_are_all_there_need_no_network(begin, tmp_path):
+    files = begin()
+    assert not files.complete
+    files.sink[...] = 2
+    files.end()
+    files.pause()
+    again = begin()
+    assert again.complete
+    assert (again.sink[...] == 2).all()
+    again.discard()
+    assert hidden(tmp_path) == []
+
+
+def test_a_run_that_did_not_begin_keeps_what_an_earlier_one_left(begin, tmp_path):
+    begin().pause()
+    left = hidden(tmp_path)
+    idle = Found((tmp_path / "out" / "a.tif",), InstanceTask(ndim=2), (tmp_path / "in.npy",))
+    idle.pause()
+    idle.discard()
+    assert hidden(tmp_path) == left
+
+
+def test_the_main_file_says_whether_the_output_exists(tmp_path):
+    files = Found((tmp_path / "a.tif", tmp_path / "a.csv"), InstanceTask(ndim=2), ())
+    (tmp_path / "a.csv").touch()
+    assert not files.exists  # it was killed before the main file, which is written last
+    (tmp_path / "a.tif").touch()
+    assert files.exists
+
+
 def test_maps_in_memory_leave_nothing(begin, tmp_path):
     files = begin(streamed=False)
     assert not files.resumes

@@ -70,7 +70,7 @@ def test_files_name_the_classes(trained, tmp_path):
 
 def test_classes_may_be_learned_as_one(tmp_path):
     data = write_coco(tmp_path / "data")
-    settings = (*SETTINGS, "task.classes=[]", "task.palette=[]")
+    settings = (*SETTINGS, "task.classes=[]")
     result = train(data, task="instances", out=tmp_path / "run", epochs=1, settings=settings, progress=False)
     values = evaluate(result.run, data, split="all").scores.values
     assert not any(name.endswith(CLASSES) for name in values)

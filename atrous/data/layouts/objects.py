@@ -259,9 +259,13 @@ def _labels(image: AnnotatedImage, sample: Sample, number: dict[str, int]) -> La
 
 
 def _instances(image: AnnotatedImage, sample: Sample, number: dict[str, int]) -> Instances:
-    """Objects are numbered in the order of the file; those that count for nothing are left out."""
-    reader = ObjectMask(image, sample.image)
-    class_of = {place: number.get(one.name, 0) + 1 for place, one in enumerate(reader.used, 1)}
+    """Objects are numbered in the order of the file; those that count for nothing or have no class are left out.
+
+    Where there is one class, objects without a name have it.
+    """
+    named = {"object": 0} | number if len(number) == 1 else number
+    reader = ObjectMask(replace(image, objects=tuple(one for one in image.objects if one.name in named)), sample.image)
+    class_of = {place: named[one.name] + 1 for place, one in enumerate(reader.used, 1)}
     if len(number) == 1:
         return Instances(image.source, class_of, reader)
     return ClassedInstances(image.source, class_of, reader, kinds=len(number))

@@ -19,7 +19,7 @@ class FoundObjects:
         numbers: `(*S)`, the number of the object at each position from 1 on; None for boxes and points.
         boxes: `(n, 2 * ndim)`, where each starts along every axis, then where it stops; None for others.
         points: `(n, ndim)` in positions; None for others.
-        parts: whether the points are the key points of one object, each of another name.
+        parts: how many names the key points of one object have, where the points are such; else 0.
     """
 
     size: tuple[int, ...]
@@ -28,7 +28,7 @@ class FoundObjects:
     numbers: np.ndarray | None = None
     boxes: np.ndarray | None = None
     points: np.ndarray | None = None
-    parts: bool = False
+    parts: int = 0
 
     def windows(self) -> list[Window | None]:
         """Return the box of each object as a window of the numbers; None for an object without a position."""

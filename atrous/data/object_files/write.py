@@ -57,7 +57,7 @@ def _key_points(found: FoundObjects, image: str) -> list[dict[str, Any]]:
     """The key points of one object, x, y and visibility in the order of their names; 0 for one that was not found."""
     if found.points is None or not len(found.points):
         return []
-    triples = np.zeros((int(found.classes.max()) + 1, 3))
+    triples = np.zeros((found.parts, 3))
     triples[found.classes] = np.column_stack([found.points[:, ::-1], np.full(len(found.points), 2)])
     low, high = found.points.min(axis=0), found.points.max(axis=0)
     box = [*low[::-1].tolist(), *(high - low)[::-1].tolist()]
@@ -111,8 +111,6 @@ def merge_results(
     categories: list[dict[str, Any]] = [{"id": number, "name": name} for number, name in enumerate(classes, 1)]
     if any("keypoints" in record for record in annotations):
         categories = [{"id": 1, "name": "object", "keypoints": list(classes), "skeleton": []}]
-        for record in annotations:
-            record["keypoints"] = [*record["keypoints"], *[0.0] * (3 * len(classes) - len(record["keypoints"]))]
     content = {"info": {"description": "objects found by atrous"}, "images": images, "categories": categories}
     write_text(path, json.dumps({**content, "annotations": annotations}))
 

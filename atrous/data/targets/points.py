@@ -64,19 +64,20 @@ class PointTarget(PlacedTarget):
 
     @staticmethod
     def cut(values: Places, view: View, crop: tuple[int, ...]) -> "torch.Tensor":
-        """Return the points that a view shows, `(n, ndim + 1)` float32: where the crop shows them, then the class.
+        """Return the points that a view shows, `(n, 2 * ndim + 1)` float32: places in the crop twice, then the class.
 
         Points a little outside of the crop are there as well, since an object that is half seen counts in part. The
         border of the image is a mirror (`mirrored`), so that the part of a Gaussian that lies outside of the image
-        comes back, and the sum of a density over the whole image is the number of points.
+        comes back, and the sum of a density over the whole image is the number of points. The second place of a point
+        in a mirror is that of the point itself: the image lies where the second is the nearer one.
         """
         import torch
 
-        places, classes = mirrored(values)
-        seen = view.to_crop(places, crop)
+        places, points, classes = mirrored(values)
+        seen, own = view.to_crop(places, crop), view.to_crop(points, crop)
         beside = BESIDE * np.array(crop)
         kept = ((seen >= -beside) & (seen < np.array(crop) + beside)).all(axis=1)
-        return torch.from_numpy(np.column_stack([seen[kept], classes[kept]]).astype(np.float32))
+        return torch.from_numpy(np.column_stack([seen[kept], own[kept], classes[kept]]).astype(np.float32))
 
     @staticmethod
     def draw(image: np.ndarray, values: Places, palette: Palette) -> np.ndarray:
@@ -118,21 +119,22 @@ class Points(PointTarget):
         return Places(size, places[kept], self.classes[kept])
 
 
-def mirrored(values: Places) -> tuple[np.ndarray, np.ndarray]:
-    """Return places and classes with the images of points in mirrors at the border.
+def mirrored(values: Places) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return places with the images of points in mirrors at the border, the points that they show, and the classes.
 
     >>> mirrored(Places((16,), np.array([[1.0], [6.0]]), np.array([0, 1])))[0].tolist()
     [[1.0], [6.0], [-1.0]]
     """
-    places, classes = values.places, values.classes
+    places, points, classes = values.places, values.places, values.classes
     for axis, size in enumerate(values.size):
         low, high = places[:, axis] < BESIDE * size, places[:, axis] >= size - BESIDE * size
         below, above = places[low].copy(), places[high].copy()
         below[:, axis] *= -1
         above[:, axis] = 2 * size - above[:, axis]
         places = np.concatenate([places, below, above])
+        points = np.concatenate([points, points[low], points[high]])
         classes = np.concatenate([classes, classes[low], classes[high]])
-    return places, classes
+    return places, points, classes
 
 
 def scanned(values: Places, remarks: Sequence[str] = ()) -> TargetScan:

@@ -11,10 +11,11 @@ from atrous.data.description import Description
 from atrous.data.layouts.objects import find_objects
 from atrous.data.layouts.table import find_layout
 from atrous.data.targets.boxes import Boxes
-from atrous.data.targets.instances import Instances
+from atrous.data.targets.instances import ClassedInstances
 from atrous.data.targets.labels import Labels
 from atrous.data.targets.points import Points
 from atrous.errors import UserError
+from atrous.objects.kinds import classes_in, with_classes
 from tests.data.data_folders import save, stripes
 from tests.object_folders import CLASSES, COUNT, FORMATS, OUTLINED, POINTS, SIZE, coco, moved, write_coco, write_voc
 
@@ -53,12 +54,12 @@ def test_every_format_gives_the_same_boxes(tmp_path, name):
 def test_every_format_of_outlines_gives_the_same_objects(tmp_path, name):
     layout, dataset = opened(FORMATS[name](tmp_path))
     assert layout.problems == ()
-    assert (dataset.task, dataset.target) == ("instances", Instances)
+    assert (dataset.task, dataset.target) == ("instances", ClassedInstances)
     for number, sample in numbers(dataset.samples).items():
         want = np.zeros(SIZE, np.uint32)
         for place, (_, (top, left, bottom, right)) in enumerate(moved(number), 1):
             want[top:bottom, left:right] = place
-        np.testing.assert_array_equal(sample.target.read(), want)
+        np.testing.assert_array_equal(sample.target.read(), with_classes(want, np.array([0, 1, 0]), 2))
         assert sample.target.class_of == {1: 1, 2: 2, 3: 1}
 
 
@@ -151,7 +152,9 @@ def test_crowds_are_class_minus_one_and_no_instances(tmp_path):
     assert target.read().classes.tolist() == [-1, 1, 0]
     assert target.scan(None).counts == {0: 1, 1: 1}
     _, dataset = opened(tmp_path, "instances")
-    assert np.unique(numbers(dataset.samples)[0].target.read()).tolist() == [0, 1, 2]
+    told = np.unique(numbers(dataset.samples)[0].target.read())[1:]
+    assert ((told - 1) // 2 + 1).tolist() == [1, 2]
+    assert classes_in(told, 2).tolist() == [1, 0]
 
 
 def test_a_list_that_names_more_than_there_is_is_said(tmp_path):
@@ -169,3 +172,11 @@ def test_a_folder_without_annotations_is_left_to_other_layouts(tmp_path, flat):
     assert find_objects(flat(), Description()) is None
     (tmp_path / "README.txt").write_text("0 0.5 0.5 0.1 0.1")
     assert find_objects(tmp_path, Description()) is None
+
+
+def test_objects_of_classes_that_are_not_named_are_none(tmp_path):
+    write_coco(tmp_path)
+    _, dataset = opened(tmp_path, "instances", classes=("nucleus", "other"))
+    target = numbers(dataset.samples)[0].target
+    told = np.unique(target.read())[1:]
+    assert (told.tolist(), classes_in(told, 2).tolist()) == ([1], [0])

@@ -54,4 +54,25 @@ def test_the_density_of_a_crop_is_a_part_of_that_of_the_whole(size, at):
 def test_points_far_from_the_crop_are_left_out():
     values = Places((100,), np.array([[20.0], [49.0], [80.0]]), np.array([0, 0, 1]))
     cut = Points.cut(values, *straight([50], [66]))
-    torch.testing.assert_close(cut, torch.tensor([[-1.0, 0.0]]))
+    torch.testing.assert_close(cut, torch.tensor([[-1.0, -1.0, 0.0]]))
+
+
+def test_a_crop_that_reaches_beyond_the_image_has_points_in_the_image_only():
+    values = drawn((60, 72), 40, 1)
+    whole = density(values, *straight([0, 0], [60, 72]), sigma=1.5)
+    wider = density(values, *straight([-16, -16], [84, 96]), sigma=1.5)
+    np.testing.assert_allclose(wider[:, 16:76, 16:88], whole, atol=2e-3 * whole.max())
+    # Beyond the border lies the end of the Gaussians of points in the image, and nothing else.
+    outside = wider.sum() - wider[:, 16:76, 16:88].sum()
+    plain = Places(values.size, values.places, values.classes)
+    rows = np.column_stack([np.zeros(40), plain.places + 16, plain.classes]).astype(np.float32)
+    ends = bumps(torch.from_numpy(rows), (1, 100, 112), 2, 1.5, mass=True)[0].numpy()
+    assert outside == pytest.approx(ends.sum() - ends[:, 16:76, 16:88].sum(), abs=1e-3)
+
+
+def test_heat_is_that_of_the_points_alone():
+    values = drawn((60, 72), 30, 2)
+    cut = Points.batch([Points.cut(values, *straight([0, 0], [60, 72]))])
+    rows = np.column_stack([np.zeros(30), values.places, values.classes]).astype(np.float32)
+    want = bumps(torch.from_numpy(rows), (1, 60, 72), 2, 2.0, mass=False)
+    torch.testing.assert_close(bumps(cut, (1, 60, 72), 2, 2.0, mass=False), want, atol=1e-5, rtol=1e-5)
