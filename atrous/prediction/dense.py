@@ -36,6 +36,7 @@ class FoundFiles(Output):
     """
 
     values = "probabilities"
+    main_last = True
 
     def __init__(self, paths: tuple[Path, ...], task: FoundTask, inputs: Sequence[Path]) -> None:
         self.paths, self._channels = paths, task.out_channels
@@ -79,11 +80,6 @@ class FoundFiles(Output):
         """The input, once it was begun."""
         assert self._opened is not None
         return self._opened
-
-    @property
-    def exists(self) -> bool:
-        """Whether the main file is there, which is written last."""
-        return self.paths[0].exists()
 
     def end(self) -> None:
         """Note that the maps are all there: a run that is killed from now on need not run the network again."""

@@ -194,7 +194,7 @@ def run_jobs(
     differences: list[tuple[Path, str]] = []
     log: Path | None = None
     for number, job in enumerate(jobs):
-        missing = [output for output in job.outputs if not output.exists]
+        missing = [output for output in job.outputs if not _exists(output)]
         source = job.source.path
 
         def plan_part(part: Opened, path: Path = source) -> StreamPlan | None:
@@ -221,6 +221,10 @@ def run_jobs(
             failed.append((source, reason))
         progress(number + 1)
     return Written(tuple(written), tuple(skipped), tuple(failed), log, tuple(differences))
+
+
+def _exists(output: Output) -> bool:
+    return any(path.exists() for path in (output.paths[:1] if output.main_last else output.paths))
 
 
 def _main_paths(job: PredictionJob, outputs: Sequence[Output]) -> list[Path]:
@@ -258,7 +262,7 @@ def _run_job(
             done += part.share
         for output in active:
             # Labels that existed before, or that another process has written in the meantime, are not replaced.
-            if output.exists:
+            if _exists(output):
                 output.discard()
             else:
                 output.finish()

@@ -59,6 +59,8 @@ class Output(ABC):
         drawn_from: the output from which this one is drawn; that one is begun too, even if its file exists already.
         sink: what the network's values for the current part are assigned to, with `shape` and `dtype`.
         complete: whether an interrupted run has left all values of the current part: the network need not run.
+        main_last: whether the first path is put in its place last, so that it alone says whether the output is there;
+            else any of the paths says so.
         resumes: whether the values are written to disk as they come, so that an interrupted run can resume.
     """
 
@@ -68,12 +70,8 @@ class Output(ABC):
     drawn_from: "Output | None" = None
     sink: Any = None
     complete: bool = False
+    main_last: bool = False
     resumes: bool = False
-
-    @property
-    def exists(self) -> bool:
-        """Whether the output is there already."""
-        return any(path.exists() for path in self.paths)
 
     @abstractmethod
     def begin(self, opened: Opened, streamed: bool) -> None:
