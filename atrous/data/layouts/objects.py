@@ -49,11 +49,13 @@ def find_objects(root: Path, description: Description) -> Layout | None:
 
     The task says what is learned of them: boxes ("detection"), numbered objects ("instances"), classes of pixels
     ("semantic"), key points ("keypoints"), else points. Where nobody says it, it is the one that fits the annotations.
+    Tasks that were added are given annotations where dataset.toml says `kind = "objects"`.
 
     Raises:
         UserError: the annotations do not say what the task learns, or not one of them can be used.
     """
-    if description.task == "stranded" or description.masks is not None:
+    known = description.task is None or description.task in TARGETS or description.kind == "objects"
+    if not known or description.masks is not None:
         return None
     index = index_files(root)
     if not index.images or not index.texts:
