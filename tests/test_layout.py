@@ -98,6 +98,7 @@ ELSEWHERE = {
     "atrous/models/segnet.py": "tests/models/test_models.py",
     "atrous/models/skips.py": "tests/models/test_models.py",
     "atrous/models/unet.py": "tests/models/test_models.py",
+    "atrous/nn/patched.py": "tests/nn/test_strided.py",
     "atrous/prediction/journal.py": "tests/test_crashes.py",
     "atrous/objects/candidates.py": "tests/objects/test_suppress.py",
     "atrous/objects/decoder.py": "tests/objects/test_assemble.py",

@@ -15,7 +15,6 @@ other operations, which are fast:
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MethodType
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from atrous.nn.padding import pad_input, padding_rule
+from atrous.nn.patched import other_forward
 
 
 class _Depthwise(torch.autograd.Function):
@@ -191,10 +191,5 @@ def fast_depthwise(network: nn.Module) -> Iterator[int]:
     Only 2-D ones on a CPU that `_is_plain_depthwise` accepts take part. Afterwards the network is as it was before.
     """
     chosen = [m for m in network.modules() if _is_plain_depthwise(m) and m.weight.device.type == "cpu"]  # type: ignore[union-attr]
-    for conv in chosen:
-        conv.forward = MethodType(_forward, conv)
-    try:
-        yield len(chosen)
-    finally:
-        for conv in chosen:
-            del conv.forward
+    with other_forward(chosen, _forward) as count:
+        yield count

@@ -8,11 +8,12 @@ same, by other kernels.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MethodType
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from atrous.nn.patched import other_forward
 
 CHANNELS = 16
 """From so many input channels on, oneDNN's kernels are right."""
@@ -46,10 +47,5 @@ def safe_strided(network: nn.Module) -> Iterator[int]:
     1
     """
     chosen = [module for module in network.modules() if _at_risk(module)]
-    for conv in chosen:
-        conv.forward = MethodType(_forward, conv)
-    try:
-        yield len(chosen)
-    finally:
-        for conv in chosen:
-            del conv.forward
+    with other_forward(chosen, _forward) as count:
+        yield count

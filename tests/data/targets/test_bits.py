@@ -23,7 +23,7 @@ class Known:
         return np.array(self.bits, np.uint16)
 
 
-def stretches(present):
+def run_lengths(present):
     """The lengths of runs of true, found one position at a time."""
     lengths, run = [], 0
     for here in [*present, False]:
@@ -36,7 +36,7 @@ def stretches(present):
 
 
 @given(st.lists(st.one_of(st.integers(0, 15), st.just(IGNORE)), min_size=1, max_size=40))
-def test_positions_and_stretches_of_each_class(values):
+def test_positions_and_lengths_of_each_class(values):
     # The high byte says the reading frame, which is no class.
     scanned = Bits(Known(tuple(value | 0x0700 for value in values))).scan(None)
     assert scanned.size == (len(values),)
@@ -44,4 +44,4 @@ def test_positions_and_stretches_of_each_class(values):
     for k in range(4):
         present = [value != IGNORE and bool(value & 1 << k) for value in values]
         assert scanned.counts[k] == sum(present)
-        assert list(scanned.intervals[k]) == stretches(present)
+        assert list(scanned.intervals[k]) == run_lengths(present)
