@@ -23,6 +23,9 @@ _FIX = "save it as an array of numbers with zstd, blosc or gzip"
 
 def open_zarr(path: Path) -> Any:
     """Open a zarr folder to be read; a chunk that is a link out of the folder raises a `UserError` when it is read."""
+    from atrous.data.formats import zarr_blosc
+
+    zarr_blosc.register()
     return zarr.open(_store_class()(path, read_only=True), mode="r")
 
 
