@@ -87,7 +87,7 @@ class Doctor:
             ("memory", f"{self.memory[least] / 2**30:.1f} GiB ({least})" + "".join(f"; {other}" for other in others)),
             ("devices", ", ".join(self.devices)),
             *((f"engine {name}", why or "works") for name, why in self.engines.items()),
-            *((f"speed {name}", f"{rate:.2f} million pixels a second") for name, rate in self.speed.items()),
+            *((f"speed {name}", f"{rate:.3g} million pixels a second") for name, rate in self.speed.items()),
             ("packages", has),
             ("not installed", missing or "nothing"),
         ]

@@ -72,6 +72,13 @@ def test_the_least_limit_comes_first():
     assert "not in hardware" in found.text()
 
 
+def test_a_slow_machine_has_a_speed_above_zero():
+    found = Doctor(
+        "Linux", "3.11", {}, 2, 4, 2, None, "AVX2", False, {"machine": 2**32}, ("cpu",), {}, {"float32": 0.00123}
+    )
+    assert "0.00123 million pixels a second" in found.text()
+
+
 @pytest.mark.slow
 def test_the_command_prints_json():
     command = [sys.executable, "-m", "atrous", "doctor", "--json"]

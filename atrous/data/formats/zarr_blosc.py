@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 import numcodecs
-import numcodecs.blosc
 import numpy as np
 import zarr.registry
+from numcodecs.compat import ensure_ndarray
 from zarr.codecs import BloscCodec
 
 _HEADER = struct.Struct("<4B3I")
@@ -48,7 +48,7 @@ class SoundBlosc(numcodecs.Blosc):
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the decoded bytes."""
-        require_sound(np.ascontiguousarray(numcodecs.compat.ensure_ndarray(buf)))
+        require_sound(np.ascontiguousarray(ensure_ndarray(buf)))
         return super().decode(buf, out)
 
 
