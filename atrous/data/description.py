@@ -55,6 +55,8 @@ class Description:
         masks: folder name or path of the labels.
         mask_suffix: how the names of masks end, without the suffix of the format, where folders hold other files as
             well; several of them are one class each.
+        pairs: of a restoration, whether degraded and clean images are given; False takes every image as a clean one
+            that is its own target, None decides by the folders.
     """
 
     file: Path | None = None
@@ -81,6 +83,7 @@ class Description:
     images: str | None = None
     masks: str | None = None
     mask_suffix: tuple[str, ...] | None = None
+    pairs: bool | None = None
 
 
 KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "channel_names", "ignore_colors"))
@@ -251,10 +254,13 @@ def _sampling_rate(value: object, file: Path, _: Path) -> float:
     return float(str(value))
 
 
-def _video(value: object, file: Path, _: Path) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(file, "video", "true or false", value)
-    return value
+def _yes(key: str) -> Callable[[object, Path, Path], bool]:
+    def parse(value: object, file: Path, _: Path) -> bool:
+        if not isinstance(value, bool):
+            raise _wrong(file, key, "true or false", value)
+        return value
+
+    return parse
 
 
 def _groups(value: object, file: Path, _: Path) -> str:
@@ -363,7 +369,8 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "channels": _channels,
     "spacing": _spacing,
     "sampling_rate": _sampling_rate,
-    "video": _video,
+    "video": _yes("video"),
+    "pairs": _yes("pairs"),
     "groups": _groups,
     "annotations": parse_rule,
     "columns": parse_columns,

@@ -104,15 +104,15 @@ class DenseNetwork(nn.Module):
             x = F.pad(x, [value for pad in reversed(pads) for value in (0, pad)], mode="replicate")
         padded = tuple(x.shape[2:])
         maps = self.decoder.maps(self.encoder(x))
-        logits = _crop(resize(self.head(maps[-1]), padded), size)
+        logits = crop_to(resize(self.head(maps[-1]), padded), size)
         if not (self.training and self.auxiliary):
             return logits
         coarser = zip(self.auxiliary, maps[-2::-1], strict=True)
-        return [logits, *(_crop(resize(head(feature), padded), size) for head, feature in coarser)]
+        return [logits, *(crop_to(resize(head(feature), padded), size) for head, feature in coarser)]
 
 
-def _crop(x: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+def crop_to(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Crop `(N, C, *S)` to `(N, C, *size)` at the far side."""
-    if tuple(x.shape[2:]) == size:
+    if tuple(x.shape[2:]) == tuple(size):
         return x
     return x[(slice(None), slice(None), *(slice(0, length) for length in size))]

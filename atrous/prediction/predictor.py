@@ -29,12 +29,14 @@ from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
 from atrous.prediction.object_table import predict_objects
 from atrous.prediction.points import predict_points
 from atrous.prediction.result import Prediction
+from atrous.prediction.values import predict_values
 from atrous.recipe.build import build_expected, build_preparation
 from atrous.recipe.run import Run, open_run
 from atrous.stream.engines import ENGINES
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
 from atrous.tasks.task import FoundTask, Task
+from atrous.tasks.values import ValueTask, output_size
 
 FLIPPED = 2**24
 """Positions up to which an input is averaged over its mirror images. They go through the network whole."""
@@ -44,8 +46,9 @@ PREDICT: dict[str, Callable[[Any, Any, Opened, Callable[[], Opened], Palette], A
     "objects": predict_objects,
     "boxes": predict_boxes,
     "points": predict_points,
+    "values": predict_values,
 }
-"""For what a task finds (`FoundTask.found`), the function that gives it to Python programs.
+"""For what a task finds (`FoundTask.found`), and for numbers, the function that gives it to Python programs.
 
 It is given the dense maps `(K, *S)`, the task, the input, what opens the input again, and a color per class.
 """
@@ -153,7 +156,7 @@ class Predictor:
             probabilities: whether to return the probability of every class too.
 
         Returns:
-            A `Prediction`; an `ObjectPrediction`, `BoxPrediction` or `PointPrediction` if the task finds these.
+            A `Prediction`, or an `ObjectPrediction`, `BoxPrediction`, `PointPrediction` or `ValuePrediction`.
 
         Raises:
             UserError: the input cannot be read, has another type, or does not fit the network.
@@ -162,8 +165,8 @@ class Predictor:
         opened = self._opened(opener, name)
         for difference in opened.differences:
             warnings.warn(f"{name}: {difference}", stacklevel=2)
-        if isinstance(self.task, FoundTask):
-            return self._predict_found(self.task, opened, opener, name)
+        if isinstance(self.task, FoundTask | ValueTask):
+            return self._predict_maps(self.task, opened, opener, name)
         size = tuple(opened.source.shape[1:])
         labels = np.empty(size, np.uint8)
         # On another grid the positions without data are marked after resampling.
@@ -178,14 +181,15 @@ class Predictor:
             maps = None if maps is None else in_data_array(source, maps, self.classes)
         return Prediction(labels, maps, self.classes, self.palette, self.kind == "genomes", opener)
 
-    def _predict_found(self, task: FoundTask, opened: Opened, opener: Callable[[], Opened], name: str) -> Any:
-        """What is found in an input; its dense maps are in memory."""
-        maps = np.empty((task.out_channels, *opened.source.shape[1:]), np.float32)
+    def _predict_maps(self, task: Any, opened: Opened, opener: Callable[[], Opened], name: str) -> Any:
+        """What is found in an input, or its numbers."""
+        maps = np.empty((task.out_channels, *output_size(task, opened.source.shape[1:])), np.float32)
         self.write(opened.source, probabilities=maps)
         if not np.isfinite(maps).all():
             what = "the network's output is not finite (nan or infinite)"
             raise UserError(f"{name}: {what}: look at the values of this input, or train at a lower rate")
-        return PREDICT[task.found](maps, task, opened, opener, self.palette)
+        kind = task.found if isinstance(task, FoundTask) else "values"
+        return PREDICT[kind](maps, task, opened, opener, self.palette)
 
     def write(
         self,
@@ -250,7 +254,7 @@ class Predictor:
         With test-time augmentation they are logarithms of the probabilities averaged over the mirror images.
         """
         if not self.whole(tuple(image.shape)):
-            logits = np.empty((self.task.out_channels, *image.shape[1:]), np.float32)
+            logits = np.empty((self.task.out_channels, *output_size(self.task, image.shape[1:])), np.float32)
             self._stream(image, logits, torch.Tensor.float)
             return torch.from_numpy(logits)[None]
         torch.set_flush_denormal(True)
@@ -269,11 +273,10 @@ class Predictor:
 
         The mean and deviation are those of the network's `normalize`. A network of your own without it gets raw values.
         """
-        normalize = getattr(self.network, "normalize", None)
-        if not isinstance(normalize, Normalize):
-            channels = int(source.shape[0])
-            return Standardized(source, np.zeros(channels, np.float32), np.ones(channels, np.float32))
-        mean, std = (getattr(normalize, name).flatten().cpu().float().numpy() for name in ("mean", "std"))
+        normalize, count = getattr(self.network, "normalize", None), int(source.shape[0])
+        mean, std = np.zeros(count, np.float32), np.ones(count, np.float32)
+        if isinstance(normalize, Normalize):
+            mean, std = (getattr(normalize, name).flatten().cpu().float().numpy() for name in ("mean", "std"))
         return Standardized(source, mean, std)
 
     def _opener(self, source: Any) -> tuple[Callable[[], Opened], str]:
@@ -298,7 +301,7 @@ class Predictor:
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:
         """The network's output `(1, K, *S)`; checked, since the network may be the user's own."""
-        logits, shape = self.inner(x), (len(x), self.task.out_channels, *x.shape[2:])
+        logits, shape = self.inner(x), (len(x), self.task.out_channels, *output_size(self.task, x.shape[2:]))
         if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != shape:
             returned = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
             raise UserError(
@@ -384,15 +387,16 @@ def load(
     check_device(device)
     opened = run if isinstance(run, Run) else open_run(run)
     recipe = opened.recipe
-    # Genomes are always predicted in float32.
-    short = recipe.train.precision == "bf16-mixed" and recipe.data.kind != "genomes"
+    task = opened.task()
+    # Genomes and numbers are always predicted in float32.
+    exact = recipe.data.kind == "genomes" or isinstance(task, ValueTask)
+    short = recipe.train.precision == "bf16-mixed" and not exact
     trained_dtype = torch.bfloat16 if short else torch.float32
     loaded = opened.network(network).to(device)
     for weight in loaded.parameters():
         if weight.ndim == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     flips = tuple(axis for axis, on in enumerate(recipe.augment.flip) if on) if flip else ()
-    task = opened.task()
     if flips and isinstance(task, FoundTask):
         raise UserError("--tta flip: objects are not averaged over mirror images: leave it out")
     return Predictor(opened, loaded, task, device, dtype or trained_dtype, flips, memory, engine)

@@ -29,7 +29,8 @@ class ProbabilityFile(Output):
 
     def __init__(self, path: Path, like: Path, classes: tuple[str, ...]) -> None:
         self.paths = (path,)
-        self._like, self._classes = like, classes
+        self._like: Path | None = like
+        self._classes = classes
         self._opened: Opened | None = None
         self._written: ProbabilitySink | None = None
 
@@ -37,8 +38,10 @@ class ProbabilityFile(Output):
         """Open an array: on disk for a streamed input, else in memory."""
         path = self.paths[0]
         path.parent.mkdir(parents=True, exist_ok=True)
-        shape = (len(self._classes), *opened.source.shape[1:])
-        self._opened, self._written = opened, open_probabilities(path, shape, on_disk=streamed)
+        self._opened, self._written = opened, open_probabilities(path, self._shape(opened), on_disk=streamed)
+
+    def _shape(self, opened: Opened) -> tuple[int, ...]:
+        return (len(self._classes), *(int(n) for n in opened.source.shape[1:]))
 
     @property
     def sink(self) -> Sink | None:

@@ -1,10 +1,13 @@
 """From a recipe to its parts: network, task, geometry of crops, settings of the loop."""
 
+from pathlib import Path
+
 from torch import nn
 
 from atrous.data.feed.augment import Color
 from atrous.data.feed.views import Geometry
 from atrous.data.preprocess import Expected, Preparation, Wanted
+from atrous.data.restoration import BLUR, Degradation, Restoration, noise_level, read_psf
 from atrous.device import choose_device
 from atrous.recipe.network import build_encoder, build_network, describe
 from atrous.recipe.schema import Recipe
@@ -28,6 +31,7 @@ __all__ = [
     "build_geometry",
     "build_network",
     "build_preparation",
+    "build_restoration",
     "build_settings",
     "build_task",
     "count_parameters",
@@ -53,6 +57,30 @@ def build_preparation(recipe: Recipe) -> Preparation:
         nodata=tuple(given.nodata),
         fill=tuple(recipe.model.mean),
     )
+
+
+def build_restoration(recipe: Recipe) -> Restoration:
+    """How the recipe of a restoration makes inputs of images that are their own targets.
+
+    Where it does not say the noise: none for a self-supervised training, whose images are noisy themselves.
+
+    Raises:
+        UserError: the point spread function is no file that can be read, or has other axes.
+    """
+    task, ndim = recipe.task, recipe.model.ndim
+    peak = float(task.options.get("peak", 255.0))
+    usual = {"denoise": noise_level((0.0, peak)), "deblur": noise_level((0.0, peak)) * 2 / 25}
+    noise = task.noise
+    if noise is None:
+        noise = 0.0 if task.self_supervised or task.gain or task.impulse else usual.get(task.kind, 0.0)
+    psf = BLUR if task.psf is None and task.kind == "deblur" else task.psf
+    limits = task.options.get("limits") or recipe.input.range or (0.0, peak)
+    degradation = Degradation(
+        noise, task.gain, task.impulse, (float(limits[0]), float(limits[1])),
+        float(psf) if isinstance(psf, int | float) else 0.0,
+        read_psf(Path(psf), ndim) if isinstance(psf, str) else None, task.scale or 1,
+    )  # fmt: skip
+    return Restoration(degradation, task.self_supervised, recipe.train.seed)
 
 
 def build_expected(recipe: Recipe) -> Expected:

@@ -23,6 +23,7 @@ from atrous.models.fcos import fcos
 from atrous.models.five_layer import five_layer
 from atrous.models.network import DenseNetwork
 from atrous.models.own import own_network
+from atrous.models.restorer import Restorer
 from atrous.models.segnet import segnet
 from atrous.models.skips import fcn8s, fcn16s, fcn32s
 from atrous.models.unet import unet
@@ -37,7 +38,7 @@ CUSTOM = "custom"
 """The model name of runs that trained the user's own network."""
 OUTPUT_STRIDES = {"deeplab": 16, "dilated": 8}
 """Of the encoder where a recipe says nothing; the other models take it as it is."""
-WITHOUT_ENCODER = ("fc_densenet", "five_layer", "codons", "custom")
+WITHOUT_ENCODER = ("fc_densenet", "five_layer", "codons", "restorer", "custom")
 """Models that bring their own."""
 
 ENCODERS: dict[str, Callable[[ModelSection, int | None], Encoder]] = {
@@ -91,7 +92,12 @@ def _codons(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
     return codons(model.ndim, model.in_channels, outputs, width=model.width, dilations=model.dilations, **options)
 
 
-MODELS: dict[str, Callable[..., DenseNetwork]] = {
+def _restorer(model: ModelSection, outputs: int, **options: Any) -> nn.Module:
+    given = {"width": model.width, "factor": model.factor, "residual": model.residual is not False}
+    return Restorer(model.ndim, model.in_channels, outputs, **given, **options)
+
+
+MODELS: dict[str, Callable[..., Any]] = {
     "fcn": _fused(fcn),
     "unet": _fused(unet),
     "fcn32s": _with_encoder(fcn32s),
@@ -104,6 +110,7 @@ MODELS: dict[str, Callable[..., DenseNetwork]] = {
     "fc_densenet": _fc_densenet,
     "five_layer": _five_layer,
     "codons": _codons,
+    "restorer": _restorer,
 }
 
 

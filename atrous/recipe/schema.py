@@ -51,6 +51,15 @@ class Recipe(Section):
                 values = {**values, "data": {**values["data"], "kind": kind}}
         return values
 
+    @model_validator(mode="after")
+    def _one_factor(self) -> "Recipe":
+        """The network's grid is that of the task, and a self-supervised network is not given what it must not copy."""
+        if self.model.name == "restorer":
+            self.model.factor = self.task.scale or 1
+            if self.model.residual is None and self.task.self_supervised:
+                self.model.residual = False
+        return self
+
 
 _NOT_SET = "is not set:"
 """What stands in a recipe between a key without a value and its meaning."""

@@ -75,6 +75,7 @@ class ModelSection(Section):
         "fc_densenet",
         "codons",
         "five_layer",
+        "restorer",
         "custom",
     ] = Field(
         "fcn",
@@ -117,6 +118,10 @@ class ModelSection(Section):
         description="codons: dilation of its blocks, in codons",
     )
     reverse_complement: bool = Field(False, description="codons: share the weights between the strands")
+    factor: int = Field(1, ge=1, le=8, description="restorer: the output is finer than the input by this factor")
+    residual: bool | None = Field(
+        None, description="restorer: add the input to what the network finds; not set: yes, unless self-supervised"
+    )
     growth: int = Field(12, ge=1, description="fc_densenet: channels that a layer adds")
     temporal: Literal["none", "frames", "levels", "blocks"] = Field(
         "none",
@@ -136,7 +141,7 @@ class TaskSection(Section):
     kind: str = Field(
         "semantic",
         description="one class at every position; stranded: any number of them, on the strands of a genome; instances: "
-        "numbered objects; detection: boxes",
+        "numbered objects; detection: boxes; regression: numbers; denoise, deblur, super-resolution: images",
     )
     classes: list[str] = Field([], description="names, in label order")
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
@@ -150,6 +155,20 @@ class TaskSection(Section):
     tolerance: float | None = Field(
         None, gt=0, description="surface Dice (volumes, in units of the spacing), onsets and offsets (signals, seconds)"
     )
+    noise: float | None = Field(
+        None, ge=0, description="restoration: standard deviation of the noise that is added to clean images"
+    )
+    gain: float = Field(0.0, ge=0, description="restoration: variance of the noise per unit of the value (photons)")
+    impulse: float = Field(0.0, ge=0, lt=1, description="restoration: share of positions that read an extreme value")
+    psf: float | str | None = Field(
+        None, description="deblur: standard deviation of a Gaussian point spread function, or a file that holds one"
+    )
+    scale: int | None = Field(None, ge=1, le=8, description="super-resolution: the output is finer by this factor")
+    pairs: bool | None = Field(
+        None, description="restoration: whether degraded and clean images are given; false takes images as clean ones"
+    )
+    self_supervised: bool = Field(False, description="denoise: learn from noisy images alone, by hidden positions")
+    gray: bool = Field(False, description="restoration: learn the luma of color images")
     options: dict[str, Any] = Field({}, description="further keys of instances, detection and tasks that were added")
 
     @field_validator("kind")

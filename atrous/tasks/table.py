@@ -45,6 +45,18 @@ def _detection(section: Mapping[str, Any]) -> "Task":
     return DetectionTask.build(section)
 
 
+def _regression(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.values import RegressionTask
+
+    return RegressionTask.build(section)
+
+
+def _restoration(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.restoration import RestorationTask
+
+    return RestorationTask.build(section)
+
+
 TASKS: dict[str, BuildTask] = {
     "semantic": _semantic,
     "stranded": _stranded,
@@ -52,6 +64,10 @@ TASKS: dict[str, BuildTask] = {
     "detection": _detection,
     "counting": _counting,
     "keypoints": _keypoints,
+    "regression": _regression,
+    "denoise": _restoration,
+    "deblur": _restoration,
+    "super-resolution": _restoration,
 }
 """By name, a function that makes the task from the section `task` of a recipe."""
 

@@ -29,7 +29,7 @@ def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[i
     for index, (name, image) in enumerate(zip(held_out.names, held_out.images, strict=True)):
         for number, window in enumerate(windows(held_out.size(index), side)):
             x = torch.from_numpy(np.ascontiguousarray(image[(slice(None), *window)]).astype(np.float32))[None]
-            truth = target.tensor(target.crop(held_out.values[index], window))
+            truth = target.tensor(target.crop(held_out.values[index], held_out.in_target(index, window)))
             if x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
             output = network(x).float()

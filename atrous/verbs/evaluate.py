@@ -17,6 +17,7 @@ from atrous.data.sample import Sample
 from atrous.data.views import Gaps
 from atrous.errors import UserError
 from atrous.prediction.predictor import LoadOptions, Predictor, load
+from atrous.recipe.build import build_restoration
 from atrous.recipe.run import Run
 from atrous.tasks.custom import CustomTask, MetricFunction, found_task
 from atrous.tasks.lesions import LesionCounter
@@ -78,7 +79,8 @@ def evaluate(
     if data is None:
         data, described = predictor.run.data()
         description = description or described
-    dataset = open_dataset_from(data, description, predictor.run.recipe.task.kind, predictor.classes)
+    task = predictor.run.recipe.task
+    dataset = open_dataset_from(data, description, task.kind, predictor.classes, task.model_dump())
     samples = _chosen(dataset, split)
     as_one = dataset.task == "instances" and not predictor.classes
     if dataset.classes != predictor.classes and not as_one:
@@ -172,19 +174,25 @@ def _is_scan(predictor: Predictor, values: Any) -> bool:
 def read_ahead(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Any, Any]]:
     """Yield each sample with its image `(C, *S)` and its target's values; a thread reads the next one meanwhile."""
     wanted, ndim = predictor.expected.channels, predictor.run.recipe.model.ndim
+    own = any(sample.target is not None and sample.target.own for sample in samples)
+    restoration = build_restoration(predictor.run.recipe) if own else None
 
     def read(sample: Sample) -> tuple[Sample, Any, Any]:
         if sample.target is None:
             raise UserError(f"{sample.image.path}: has no mask: add one")
-        loaded, values = sample.image.load(), sample.target.read()
+        loaded = sample.image.load()
+        values = loaded if sample.target.own else sample.target.read()
         if len(loaded.shape) != ndim + 1:
             raise UserError(f"{sample.image.path}: has {len(loaded.shape) - 1} axes, but the run labels data of {ndim}")
         if predictor.preparation.nodata:
             loaded = Gaps(loaded, predictor.preparation.nodata)[...]
-        if (gaps := missing(loaded)) is not None:
+        if restoration is None and (gaps := missing(loaded)) is not None:
             values = type(sample.target).without(values, gaps)
         image = to_channels(loaded, wanted, sample.image.path, sample.image.channel_names)
-        return sample, image if image is loaded else np.asarray(image[...]), values
+        image = image if image is loaded else np.asarray(image[...])
+        if restoration is not None:
+            image, values = restoration.measured(sample.name, np.asarray(image))
+        return sample, image, values
 
     with ThreadPoolExecutor(1) as pool:
         waiting = [pool.submit(read, sample) for sample in samples[:1]]

@@ -12,7 +12,7 @@ from atrous.data.feed.decode import Decoded, decode
 from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windows
 from atrous.errors import UserError
 from atrous.machine import memory_limit
-from atrous.recipe.build import build_color, build_geometry, build_preparation
+from atrous.recipe.build import build_color, build_geometry, build_preparation, build_restoration
 from atrous.recipe.schema import Recipe
 from atrous.training.validation import full_to_quick
 
@@ -56,10 +56,11 @@ def feed_videos(check: Check, recipe: Recipe, scratch: Path) -> Feed:
 def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> Feed:
     dataset, limit, preparation = check.dataset, memory_limit() // 4, build_preparation(recipe)
     splits = recipe.data.train, recipe.data.val
+    restoration = build_restoration(recipe) if dataset.target.own else None
     train, held_out = (
         decode(
             dataset, dataset.splits[split], limit=limit, scratch=_folder(scratch, role), need_places=role == "train",
-            preparation=preparation,
+            preparation=preparation, restoration=restoration,
         )
         for split, role in zip(splits, ("train", "val"), strict=True)
     )  # fmt: skip
@@ -68,7 +69,7 @@ def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> F
             raise UserError(f"{dataset.root}: the {split} split has no labelled positions: label some")
     batches = Batches(
         train, build_geometry(recipe), build_color(recipe), recipe.train.batch_size, recipe.train.seed,
-        _spread(check, recipe),
+        _spread(check, recipe), restoration,
     )  # fmt: skip
     return Feed(batches, held_out, side, full_to_quick(held_out, side))
 

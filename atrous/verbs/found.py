@@ -22,6 +22,7 @@ from atrous.prediction.predictor import Predictor
 from atrous.tasks.detection import DetectionTask
 from atrous.tasks.points import PointAnswer, PointTask
 from atrous.tasks.task import NotFinite, ObjectTask
+from atrous.tasks.values import output_size
 
 
 def probabilities(
@@ -150,4 +151,5 @@ def _worked_on(
         image = np.asarray(turned_image(image, turn))
         spacing = None if spacing is None else tuple(spacing[axis] for axis in turn.order)
     prepared = prepare(image, predictor.expected.preparation(predictor.preparation, spacing), spacing)
-    return predictor.task.probabilities(predictor.output(prepared))[0], tuple(image.shape[1:]), turn
+    values = predictor.task.probabilities(predictor.output(prepared))[0]
+    return values, output_size(predictor.task, image.shape[1:]), turn

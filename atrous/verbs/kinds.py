@@ -63,8 +63,9 @@ def _check_genomes(*arguments: Any) -> "Check":
 def _plan_grids(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":
     from atrous.recipe.detection import plan_detection
     from atrous.recipe.plan import plan_grids
+    from atrous.recipe.values import plan_values
 
-    plan = plan_detection if dataset.target.kind == "boxes" else plan_grids
+    plan = {"boxes": plan_detection, "values": plan_values}.get(dataset.target.kind, plan_grids)
     return plan(dataset, fingerprint, request)
 
 

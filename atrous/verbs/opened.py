@@ -1,6 +1,6 @@
 """Data in whichever form a caller has them: a folder, arrays, a torch data set, a loader."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -43,7 +43,13 @@ class OpenedData:
     batches: Stepped | None = None
 
 
-def open_data(data: Any, toml: Path | str | None = None, val: Any = None, task: str | None = None) -> OpenedData:
+def open_data(
+    data: Any,
+    toml: Path | str | None = None,
+    val: Any = None,
+    task: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> OpenedData:
     """Open data in whichever form they are.
 
     Args:
@@ -53,6 +59,7 @@ def open_data(data: Any, toml: Path | str | None = None, val: Any = None, task: 
         toml: a dataset.toml that lies elsewhere, or one that describes arrays.
         val: validation data in one of the last three forms.
         task: what is learned; None leaves it to the dataset.toml.
+        settings: keys of the section `task` of a recipe, of which `gray` and `pairs` say how data are read.
 
     Raises:
         UserError: the data have another form, or no layout fits the folder.
@@ -62,9 +69,9 @@ def open_data(data: Any, toml: Path | str | None = None, val: Any = None, task: 
         if val is not None:
             raise UserError("val= is for data in memory: a folder says its splits itself (docs/data.md)")
         root = Path(data)
-        description = read_description(root, described, task)
+        description = _with_settings(read_description(root, described, task), settings or {})
         return OpenedData(root, root.resolve().name, description, find_layout(root, description))
-    description = read_description(ROOT, described, task)
+    description = _with_settings(read_description(ROOT, described, task), settings or {})
     boxed = description.task == "detection"
     if isinstance(data, DataLoader):
         if boxed:
@@ -85,8 +92,19 @@ def open_data(data: Any, toml: Path | str | None = None, val: Any = None, task: 
     return OpenedData(ROOT, "memory", description, for_task(layout, description))
 
 
+def _with_settings(description: Description, settings: Mapping[str, Any]) -> Description:
+    """A description that says what settings of a restoration say: `gray` and `pairs`."""
+    if settings.get("gray"):
+        description = replace(description, channels=1)
+    return description if settings.get("pairs") is None else replace(description, pairs=bool(settings["pairs"]))
+
+
 def open_dataset_from(
-    data: Any, toml: Path | str | None = None, task: str | None = None, classes: tuple[str, ...] = ()
+    data: Any,
+    toml: Path | str | None = None,
+    task: str | None = None,
+    classes: tuple[str, ...] = (),
+    settings: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Open data in whichever form they are as a data set; every label is read once where nobody names the classes.
 
@@ -95,11 +113,12 @@ def open_dataset_from(
         toml: a dataset.toml that lies elsewhere, or one that describes arrays.
         task: what is learned; None leaves it to the dataset.toml.
         classes: names of the classes of boxes in memory, where no dataset.toml names them.
+        settings: as `open_data` takes them.
 
     Raises:
         UserError: as `open_data`; or the labels are no class numbers.
     """
-    opened = open_data(data, toml, task=task)
+    opened = open_data(data, toml, task=task, settings=settings)
     if opened.root == ROOT and opened.layout.task == "detection" and classes and opened.description.classes is None:
         opened = replace(opened, layout=replace(opened.layout, classes=classes))
     dataset, guess = resolve(opened.root, opened.description, opened.layout, lambda: count_values(opened.layout))

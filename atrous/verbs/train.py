@@ -115,7 +115,8 @@ def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Tr
     described = chosen.description
     if data is None and follow is not None:
         data, described = follow.data.root, described or follow.data.description
-    opened = open_data(data, described, chosen.val, chosen.task or (follow.task.kind if follow else None))
+    settings = ({} if follow is None else follow.task.model_dump()) | chosen.task_settings
+    opened = open_data(data, described, chosen.val, chosen.task or (follow.task.kind if follow else None), settings)
     folder = _folder(chosen.out, opened.name)
     check_new(folder)
     check = _checked(opened, watch)
@@ -132,7 +133,7 @@ def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> T
     described = None
     if data is None:
         data, described = run.data()
-    opened = open_data(data, described, chosen.val, run.recipe.task.kind)
+    opened = open_data(data, described, chosen.val, run.recipe.task.kind, run.recipe.task.model_dump())
     check = _checked(opened, watch)
     agree_with_data(run.recipe, check.dataset, check.fingerprint)
     watch.say(f"resuming {run.folder}")

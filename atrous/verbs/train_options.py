@@ -86,6 +86,11 @@ class TrainOptions:
         return str(named[-1]) if named else "cpu"
 
     @property
+    def task_settings(self) -> dict[str, Any]:
+        """What the settings say of the section `task`."""
+        return {key: value for section, key, value in map(split_setting, self.overrides) if section == "task"}
+
+    @property
     def _given_settings(self) -> list[str]:
         return [self.settings] if isinstance(self.settings, str) else list(self.settings)
 

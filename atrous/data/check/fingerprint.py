@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.check.points import PointFacts, point_facts
+from atrous.data.check.values import ValueFacts, value_facts
 from atrous.data.dataset import Dataset
 from atrous.data.formats.orient import axis_codes
 from atrous.data.moments import Moments, merge
@@ -77,6 +78,7 @@ class Fingerprint:
         object_sizes: positions of an object in train (of volumes, on the grid of the median spacing): percentiles 5, 50
             and 95; empty where targets are no objects.
         points: what is known of the points; None where targets are none.
+        values: what is known of the numbers that are learned; None where targets are none.
     """
 
     channels: int
@@ -101,6 +103,7 @@ class Fingerprint:
     orientation: str = ""
     points: PointFacts | None = None
     box_sides: tuple[tuple[float, ...], ...] = ()
+    values: ValueFacts | None = None
 
     @property
     def ndim(self) -> int:
@@ -129,6 +132,8 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
             more[key] = None if ranges is None else kind(**{name: tuple(row) for name, row in ranges.items()})
         points = content.get("points")
         more["points"] = None if points is None else PointFacts(**{**points, "apart": tuple(points["apart"])})
+        values = content.get("values")
+        more["values"] = None if values is None else ValueFacts(tuple(values["mean"]), tuple(values["std"]))
         more["shortest"] = None if content.get("shortest") is None else tuple(content["shortest"])
         return Fingerprint(**{**content, **tuples, **more, "sizes": sizes})
     except (KeyError, TypeError) as error:
@@ -177,6 +182,7 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         object_sizes=_object_sizes(dataset, scans),
         points=point_facts(scans),
         box_sides=_box_sides(dataset, scans),
+        values=value_facts(scans),
         orientation=_orientation([axis_codes(h.affine) for one, h, _ in good if one.split == "train" or no_train]),
         upright=not all(header.map is not None or (header.unit or "").endswith("µm") for _, header, _ in good),
     )

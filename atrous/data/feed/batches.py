@@ -12,6 +12,7 @@ from atrous.data.cut import cut_values
 from atrous.data.feed.augment import Color, recolor
 from atrous.data.feed.decode import Decoded, tiles
 from atrous.data.feed.views import Geometry, draw_view
+from atrous.data.restoration import Restoration
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Batches:
         size: crops in a batch.
         seed: of everything drawn.
         spread: standard deviation of the data, the unit of `color`.
+        restoration: how crops of images that are their own targets become pairs of input and target, else None.
     """
 
     decoded: Decoded
@@ -59,6 +61,7 @@ class Batches:
     size: int
     seed: int
     spread: float
+    restoration: Restoration | None = None
 
     @property
     def per_epoch(self) -> int:
@@ -89,8 +92,13 @@ class Batches:
         for index in chosen:
             view = draw_view(rng, index, decoded.size(index), decoded.places[index], self.geometry)
             image = cut_values(decoded.images[index], view, crop, "bilinear", border=True)
+            if self.restoration is not None:
+                pair = (torch.from_numpy(part) for part in self.restoration.pair(image.numpy(), rng))
+                image, target = pair
+            else:
+                target = decoded.target.cut(decoded.values[index], view, crop)
             images.append(image if self.color is None else recolor(rng, image, self.color, self.spread))
-            targets.append(decoded.target.cut(decoded.values[index], view, crop))
+            targets.append(target)
         names = tuple(decoded.called(index) for index in chosen)
         return Batch(torch.stack(images), decoded.target.batch(targets), names, decoded.target.numbered)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from atrous.data.dataset import Dataset
 from atrous.data.preprocess import Preparation, missing, prepare
+from atrous.data.restoration import Restoration
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
 from atrous.errors import UserError
@@ -52,6 +53,12 @@ class Decoded:
         """Return the spatial shape of one sample."""
         return tuple(self.images[index].shape[1:])
 
+    def in_target(self, index: int, window: tuple[slice, ...]) -> tuple[slice, ...]:
+        """Return a window of an image on the grid of its target, which may be finer by a whole factor."""
+        grid = self.target.grid(self.values[index])
+        factors = [max(1, fine // coarse) for fine, coarse in zip(grid, self.size(index), strict=True)]
+        return tuple(slice(w.start * f, w.stop * f) for w, f in zip(window, factors, strict=True))
+
 
 class _Keeper:
     """Keeps arrays in memory up to a limit; what is beyond is written to a folder and mapped."""
@@ -77,6 +84,7 @@ def decode(
     scratch: Path,
     need_places: bool = True,
     preparation: Preparation | None = None,
+    restoration: Restoration | None = None,
 ) -> Decoded:
     """Decode every sample once, on two threads.
 
@@ -87,6 +95,8 @@ def decode(
         scratch: a folder that outlives the result.
         need_places: whether places per class are wanted (training) or not (validation).
         preparation: what is done to images (and to the grid of their targets) first.
+        restoration: how images that are their own targets become inputs and targets: for training (`need_places`) they
+            are kept to be cut, for validation they are made into pairs.
 
     Raises:
         UserError: a file cannot be read.
@@ -97,6 +107,13 @@ def decode(
         index, sample = item
         if sample.target is None:
             raise UserError(f"{sample.image.path}: has no mask: add one")
+        if restoration is not None:
+            image = np.asarray(sample.image.load())
+            if need_places:
+                kept = keeper.keep(restoration.kept(sample.name, image), f"{index}-image")
+                return kept, kept, {}
+            pair = restoration.watched(sample.name, image)
+            return keeper.keep(pair[0], f"{index}-image"), keeper.keep(pair[1], f"{index}-target"), {}
         image, values = sample.image.load(), sample.target.read()
         if (gaps := missing(image)) is not None:
             values = target.without(values, gaps)

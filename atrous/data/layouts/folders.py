@@ -83,8 +83,8 @@ def read_folders(root: Path, images: str | None = None, masks: str | None = None
             continue
         folders.append(Folder(path, role, split, "/".join(group), files))
     folders = _with_second(folders, masks is not None)
-    if masks is None and any(_key(folder.path.name) == "1stmanual" for folder in folders):
-        folders = [replace(f, role="region") if _key(f.path.name) == "mask" else f for f in folders]
+    if masks is None and any(folder_key(folder.path.name) == "1stmanual" for folder in folders):
+        folders = [replace(f, role="region") if folder_key(f.path.name) == "mask" else f for f in folders]
     return folders
 
 
@@ -100,7 +100,7 @@ def split_of(parts: tuple[str, ...]) -> str | None:
     >>> split_of(("ecg", "training")), split_of(("ecg",))
     ('train', None)
     """
-    named = [split for part in parts if (split := _meaning(_key(part))[1]) is not None]
+    named = [split for part in parts if (split := _meaning(folder_key(part))[1]) is not None]
     return named[-1] if named else None
 
 
@@ -110,7 +110,7 @@ def role_of(parts: tuple[str, ...]) -> str | None:
     >>> role_of(("voc", "SegmentationClass")), role_of(("train", "images")), role_of(("a",))
     ('label', 'image', None)
     """
-    named = [role for part in parts if (role := _meaning(_key(part))[0]) is not None]
+    named = [role for part in parts if (role := _meaning(folder_key(part))[0]) is not None]
     return named[-1] if named else None
 
 
@@ -139,7 +139,7 @@ def _sibling_splits(paths: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], s
     for parts in paths:
         for place, part in enumerate(parts):
             match = _ENDS_IN_SPLIT.match(part.lower())
-            if match is not None and _meaning(_key(part)) == (None, None):
+            if match is not None and _meaning(folder_key(part)) == (None, None):
                 family = alike.setdefault((parts[:place], match[1]), {})
                 family[parts[: place + 1]] = _meaning(match[2])[1] or ""
     return {
@@ -159,7 +159,7 @@ def _read_parts(
         if word is not None:
             named |= dict.fromkeys(_places(parts, Path(word).parts), meaning)
     for place, part in enumerate(parts):
-        here, cut = (named[place], _meaning(_key(part))[1]) if place in named else _meaning(_key(part))
+        here, cut = (named[place], _meaning(folder_key(part))[1]) if place in named else _meaning(folder_key(part))
         cut = cut or siblings.get(parts[: place + 1])
         if place not in named and ((images and here == "image") or (masks and here == "label")):
             here = "skip"
@@ -177,7 +177,8 @@ def _places(parts: tuple[str, ...], wanted: tuple[str, ...]) -> range:
     return range(0)
 
 
-def _key(part: str) -> str:
+def folder_key(part: str) -> str:
+    """Return the name of a folder without case and signs, as the tables of words have it."""
     return "".join(letter for letter in part.lower() if letter.isalnum())
 
 

@@ -19,6 +19,7 @@ from atrous.data.layouts.objects import find_objects
 from atrous.data.layouts.points import points_layout
 from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.strays import strays
+from atrous.data.layouts.values import find_values, values_layout
 from atrous.data.layouts.videos import find_videos
 from atrous.data.preprocess import positions
 from atrous.data.sample import Sample
@@ -27,6 +28,7 @@ from atrous.errors import UserError
 FindLayout = Callable[[Path, Description], Layout | None]
 
 LAYOUTS: dict[str, FindLayout] = {
+    "values": find_values,
     "objects": find_objects,
     "nnunet": find_cases,
     "videos": find_videos,
@@ -83,6 +85,7 @@ FOR_TASK: dict[str, Callable[[Layout, Description, str], Layout]] = {
     "instances": instances_layout,
     "counting": points_layout,
     "keypoints": points_layout,
+    "regression": values_layout,
 }
 """By task, the function that returns a layout of labels in images as one whose targets the task learns."""
 

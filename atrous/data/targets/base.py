@@ -12,6 +12,7 @@ from atrous.color import Palette
 from atrous.data.coding import Coding
 from atrous.data.formats import Header
 from atrous.data.guess import Guess
+from atrous.data.moments import Moments
 from atrous.data.problems import Problem
 from atrous.data.view import View
 
@@ -40,6 +41,7 @@ class TargetScan:
         remarks: what is worth a warning about how the file was read, one line each.
         sides: the lengths of the sides `(n, ndim)` of the boxes of each class (boxes).
         pieces: of objects in several pieces, how many these are, by number (instances).
+        values: statistics of the numbers of each output (values); None for other targets.
     """
 
     header: Header | None = None
@@ -55,6 +57,7 @@ class TargetScan:
     remarks: tuple[str, ...] = ()
     sides: dict[int, np.ndarray] = field(default_factory=dict)
     pieces: dict[int, int] = field(default_factory=dict)
+    values: Moments | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,8 @@ class Target(ABC):
     """Whether the first class may be background."""
     numbered: ClassVar[bool] = False
     """Whether `batch` gives rows that begin with the number of their crop, not one entry for each crop."""
+    own: ClassVar[bool] = False
+    """Whether the target is the image itself, of which the network is given what is made from it."""
     path: Path
     """The file that holds the target, to name it in messages."""
 

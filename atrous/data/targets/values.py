@@ -9,6 +9,7 @@ import numpy as np
 
 from atrous.color import VOID, Palette
 from atrous.data.formats import Header, read_header, read_image
+from atrous.data.moments import moments
 from atrous.data.problems import Problem, relative
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
 from atrous.data.view import View
@@ -93,7 +94,8 @@ class Values(Target):
         unknown = np.isnan(values).all(axis=0)
         if valid is not None and valid.shape == unknown.shape:
             unknown = unknown | ~valid
-        return TargetScan(self.reader.header(), values.shape[1:], outside=int(np.count_nonzero(unknown)))
+        outside = int(np.count_nonzero(unknown))
+        return TargetScan(self.reader.header(), values.shape[1:], outside=outside, values=moments(values))
 
     @classmethod
     def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
@@ -115,6 +117,13 @@ class Values(Target):
     def grid(values: np.ndarray) -> tuple[int, ...]:
         """See `Target.grid`: the first axis is that of the outputs."""
         return tuple(values.shape[1:])
+
+    @staticmethod
+    def without(values: Any, missing: np.ndarray) -> Any:
+        """See `Target.without`: nothing is known there."""
+        if values.shape[1:] != missing.shape:
+            return values
+        return np.where(missing, np.float32(np.nan), values.astype(np.float32))
 
     @staticmethod
     def crop(values: Any, window: tuple[slice, ...]) -> Any:

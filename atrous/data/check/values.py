@@ -1,0 +1,33 @@
+"""The numbers of targets of values from which a training is planned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from atrous.data.moments import merge
+from atrous.data.scan import Scan
+
+
+@dataclass(frozen=True)
+class ValueFacts:
+    """What is known of the values of train (of all splits without train).
+
+    Attributes:
+        mean: of each output.
+        std: standard deviation of each output.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def value_facts(scans: Sequence[Scan]) -> ValueFacts | None:
+    """Return what is known of the values; None where targets are none, or are the images themselves."""
+    known = [one for one in scans if one.contents is not None and one.contents.values is not None]
+    chosen = [one for one in known if one.split == "train"] or known
+    moments = [one.contents.values for one in chosen if one.contents is not None and one.contents.values is not None]
+    outputs = {len(one.mean) for one in moments}
+    if len(outputs) != 1:  # the check names the files that have others
+        return None
+    total = reduce(merge, moments)
+    return ValueFacts(tuple(map(float, total.mean)), tuple(map(float, total.std)))

@@ -1,0 +1,208 @@
+"""How the inputs of a restoration are made from clean images: blur, a coarser grid, noise, hidden positions.
+
+An image that is its own target is trained on as pairs of what is made of it and itself. The arithmetic is that of the
+measurements: blur first, then sampling, then noise.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from atrous.data.downscale import downscaled
+from atrous.errors import UserError
+
+RESTORATIONS = ("denoise", "deblur", "super-resolution")
+"""Tasks that make images of images."""
+BOX = 5
+"""In every box of so many positions along each axis one is hidden."""
+NEAR = 2
+"""What a hidden position reads instead is at most so far away along each axis."""
+BLUR = 1.6
+"""Standard deviation of the blur where nobody says one."""
+LARGEST_PSF = 129
+"""Positions along each side of a point spread function."""
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """What is done to a clean image.
+
+    Attributes:
+        noise: standard deviation of Gaussian noise, on the scale of the values; the result is neither clipped nor
+            rounded.
+        gain: variance that is added for each unit of the value, as counting photons does (Poisson-Gaussian noise:
+            Foi et al. 2008). 0 for none.
+        impulse: share of the positions that read the least or the greatest value.
+        limits: least and greatest value.
+        blur: standard deviation of a Gaussian point spread function, in positions; 0 for none.
+        psf: a point spread function `(*S)` of its own, with the sum 1; None for none.
+        scale: the grid of the result is coarser by this factor along each axis.
+
+    >>> Degradation(scale=2)(np.ones((1, 8, 6), np.uint8), np.random.default_rng(0)).shape
+    (1, 4, 3)
+    """
+
+    noise: float = 0.0
+    gain: float = 0.0
+    impulse: float = 0.0
+    limits: tuple[float, float] = (0.0, 255.0)
+    blur: float = 0.0
+    psf: np.ndarray | None = None
+    scale: int = 1
+
+    def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return what is measured of a clean image `(C, *S)`, `(C, *S')` float32."""
+        values = np.asarray(clean, np.float32)
+        if self.blur > 0:
+            values = np.stack([ndimage.gaussian_filter(one, self.blur, mode="reflect") for one in values])
+        if self.psf is not None:
+            values = np.stack([ndimage.convolve(one, self._kernel, mode="reflect") for one in values])
+        if self.scale > 1:
+            values = downscaled(values, self.scale)
+        if self.noise > 0 or self.gain > 0:
+            deviation = self.noise
+            if self.gain > 0:
+                deviation = np.sqrt(self.noise**2 + self.gain * np.maximum(values, 0)).astype(np.float32)
+            values = values + deviation * rng.standard_normal(values.shape, dtype=np.float32)
+        if self.impulse > 0:
+            struck = rng.random(values.shape, dtype=np.float32) < self.impulse
+            values = np.where(struck, rng.choice(np.float32(self.limits), values.shape), values)
+        return np.ascontiguousarray(values, np.float32)
+
+    @property
+    def changes(self) -> bool:
+        """Whether the result differs from the clean image."""
+        return self.scale > 1 or self.psf is not None or max(self.noise, self.gain, self.impulse, self.blur) > 0
+
+    @cached_property
+    def _kernel(self) -> np.ndarray:
+        assert self.psf is not None
+        return np.asarray(self.psf, np.float32)
+
+
+def hide(values: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return an image in which some positions read another value, and what they are to be restored to.
+
+    In every box of `BOX` positions along each axis one position, of all channels, reads the value of a random neighbor.
+    A network that is taught to restore these cannot copy them, so it learns what the neighbors say of a position: of
+    independent noise they say nothing, so it learns the clean value (Krull, Buchholz & Jug, "Noise2Void", CVPR 2019).
+
+    Args:
+        values: the noisy image `(C, *S)` float32.
+        rng: draws the positions and neighbors.
+
+    Returns:
+        The image, and the target `(C, *S)`: the values of the hidden positions, NaN elsewhere.
+    """
+    size, ndim = np.array(values.shape[1:]), values.ndim - 1
+    corners = np.stack(np.meshgrid(*[np.arange(0, n, BOX) for n in size], indexing="ij"), -1).reshape(-1, ndim)
+    places = corners + rng.integers(0, BOX, corners.shape)
+    places = places[(places < size).all(axis=1)]
+    window = (2 * NEAR + 1) ** ndim
+    drawn = rng.integers(0, window - 1, len(places))
+    drawn += drawn >= window // 2  # the middle of the window is the position itself
+    offsets = np.stack(np.unravel_index(drawn, (2 * NEAR + 1,) * ndim), -1) - NEAR
+    others = places + offsets
+    outside = (others < 0) | (others >= size)
+    others = np.where(outside, np.clip(places - offsets, 0, size - 1), others)
+    here, there = (slice(None), *places.T), (slice(None), *others.T)
+    image, target = values.copy(), np.full_like(values, np.nan)
+    image[here], target[here] = values[there], values[here]
+    return image, target
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """How images that are their own targets are made into pairs of input and target.
+
+    Attributes:
+        degradation: what is done to the images.
+        hidden: whether the network learns from hidden positions of the degraded images alone, and never sees a clean one
+            (self-supervised).
+        seed: of the noise that an image has for good: in evaluation, and in a self-supervised training.
+    """
+
+    degradation: Degradation
+    hidden: bool = False
+    seed: int = 0
+
+    def fixed(self, name: str, image: np.ndarray) -> np.ndarray:
+        """Return an image `(C, *S)` as it is measured: by its name the noise is always the same."""
+        return self.degradation(image, self._rng(name, "noise"))
+
+    def measured(self, name: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return input and target of an image in evaluation: degraded and clean.
+
+        Where nothing is done to the images, they are noisy themselves, and some positions are hidden.
+        """
+        if not self.degradation.changes:
+            return hide(np.asarray(image, np.float32), self._rng(name, "hidden"))
+        factor = self.degradation.scale  # what is left over of a coarser grid is cut off at the far side
+        whole = image[(slice(None), *(slice(0, n // factor * factor or n) for n in image.shape[1:]))]
+        return self.fixed(name, whole), whole
+
+    def watched(self, name: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return input and target of an image in the validations of a training, which may not see more than that."""
+        if not self.hidden:
+            return self.measured(name, image)
+        return hide(self.fixed(name, image), self._rng(name, "hidden"))
+
+    def kept(self, name: str, image: np.ndarray) -> np.ndarray:
+        """Return the image from which crops are cut: with noise for good in a self-supervised training, else as it is."""
+        return self.fixed(name, image) if self.hidden and self.degradation.changes else image
+
+    def pair(self, crop: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return input `(C, *S')` and target `(C, *S)` of a crop of a kept image."""
+        values = np.asarray(crop, np.float32)
+        return hide(values, rng) if self.hidden else (self.degradation(values, rng), values)
+
+    def _rng(self, name: str, what: str) -> np.random.Generator:
+        digest = hashlib.blake2b(f"{self.seed} {what} {name}".encode(errors="backslashreplace"), digest_size=8).digest()
+        return np.random.default_rng(int.from_bytes(digest, "little"))
+
+
+def read_psf(path: Path, ndim: int) -> np.ndarray:
+    """Return a point spread function `(*S)` float32 of an image file, with the sum 1.
+
+    Raises:
+        UserError: the file cannot be read, has several channels or other axes, even sides, more than `LARGEST_PSF`
+            positions along one, or values that are negative, not finite or all zero.
+    """
+    from atrous.data.formats import read_image
+
+    image = read_image(path).astype(np.float64)
+    if image.shape[0] != 1 or image.ndim != ndim + 1:
+        raise UserError(f"{path}: shape {image.shape}: a point spread function has one channel and {ndim} axes")
+    kernel = image[0]
+    if any(n % 2 == 0 for n in kernel.shape) or max(kernel.shape) > LARGEST_PSF:
+        raise UserError(
+            f"{path}: {' x '.join(map(str, kernel.shape))}: a point spread function has odd sides up to {LARGEST_PSF}: "
+            "crop it around its middle"
+        )
+    if not np.isfinite(kernel).all() or kernel.min() < 0 or kernel.sum() <= 0:
+        raise UserError(f"{path}: a point spread function has values of at least 0, not all of them 0")
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+def gaussian_psf(sigma: float, ndim: int) -> np.ndarray:
+    """Return a Gaussian point spread function `(*S)` float32 with the sum 1, cut off at four deviations."""
+    reach = int(4 * sigma + 0.5)
+    line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    kernel = line
+    for _ in range(ndim - 1):
+        kernel = np.multiply.outer(kernel, line)
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+def noise_level(limits: Sequence[float]) -> float:
+    """Return the noise that is added where nobody says how much: a tenth of the range of the values, as 25 of 8 bits.
+
+    >>> noise_level((0, 255))
+    25.0
+    """
+    return float(f"{(limits[1] - limits[0]) * 25 / 255:.3g}")

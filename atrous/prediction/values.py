@@ -1,0 +1,246 @@
+"""Numbers at every position: what Python programs are given, and the files that are written."""
+
+import base64
+import html
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from atrous.color import Palette
+from atrous.data.formats import stem, suffix_of
+from atrous.data.grid import restore
+from atrous.errors import UserError
+from atrous.files import replacing
+from atrous.prediction.inputs import Input, Opened
+from atrous.prediction.output import Companions, Output
+from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
+from atrous.report.pictures import png_bytes, resized, to_rgb
+from atrous.tasks.restoration import RestorationTask
+from atrous.tasks.values import ValueTask, output_size
+
+SHOWN = 640
+"""Pixels of the longer side of the picture in a notebook."""
+LARGEST_PICTURE = 2**28
+"""Bytes of a picture that is written as PNG at most; larger ones become TIFF."""
+MIDDLE = 2
+
+
+@dataclass(frozen=True)
+class ValuePrediction:
+    """The numbers that a network gives for one input. A notebook shows them as a picture, beside the input.
+
+    Attributes:
+        values: `(K, *S')` float32 in the units of the training targets, NaN where the input has no data. `S'` is the
+            size of the input, or that times the factor of super-resolution.
+        names: of the outputs.
+        image: opens the input again, so that the picture can show it.
+    """
+
+    values: np.ndarray
+    names: tuple[str, ...]
+    image: Callable[[], Opened] | None = field(default=None, repr=False, compare=False)
+
+    def picture(self) -> np.ndarray:
+        """Draw the input and the values side by side, as uint8 `(height, width, 3)`; of a volume its middle slice."""
+        after = shown(self.values, self.values)
+        if self.image is None or self.values.ndim == MIDDLE:
+            return resized(after, SHOWN)
+        image = np.asarray(self.image().image_on_file()[...], np.float32)
+        before = shown(image, self.values if len(image) == len(self.values) else image)
+        height, width = after.shape[:2]
+        before = np.asarray(Image.fromarray(before).resize((width, height), Image.Resampling.NEAREST))
+        return resized(np.concatenate([before, after], axis=1), SHOWN)
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(self.picture())
+
+    def _repr_html_(self) -> str:
+        picture = base64.b64encode(self._repr_png_()).decode("ascii")
+        size = " x ".join(map(str, self.values.shape[1:]))
+        names = html.escape(", ".join(self.names))
+        return f'<div><img alt="the input and its values" src="data:image/png;base64,{picture}"><p>{size}: {names}</div>'
+
+
+def shown(values: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Return values `(K, *S)` as colors `(height, width, 3)` uint8, on the scale of other values `(K, *S')`.
+
+    Three outputs are red, green and blue; of others the first is drawn in gray. Of a volume it is the middle slice.
+    """
+    known = like[np.isfinite(like)]
+    low, high = np.percentile(known, [0.5, 99.5]) if known.size else (0.0, 1.0)
+    middle = values
+    while middle.ndim > MIDDLE + 1:
+        middle = middle[:, middle.shape[1] // 2]
+    if middle.ndim == MIDDLE:  # a signal is a row
+        middle = np.repeat(middle[:, None], 32, axis=1)
+    middle = middle if len(middle) == 3 else middle[:1]
+    scaled = np.clip((np.nan_to_num(middle, nan=low) - low) / max(high - low, 1e-12), 0, 1)
+    return to_rgb(np.rint(255 * scaled).astype(np.uint8))
+
+
+def predict_values(
+    maps: np.ndarray, task: ValueTask, opened: Opened, opener: Callable[[], Opened], palette: Palette
+) -> ValuePrediction:
+    """Give the values `(K, *S')` of one input to Python programs, on the grid of its file."""
+    return ValuePrediction(on_file(maps, task, opened), task.names, opener)
+
+
+def on_file(maps: np.ndarray, task: ValueTask, opened: Opened) -> np.ndarray:
+    """Return values on the grid of the file (finer by the task's factor), NaN where it has no data."""
+    if opened.regridded:
+        import torch
+
+        size = output_size(task, opened.size)
+        found = restore(torch.from_numpy(np.asarray(maps[...], np.float32)), size).numpy()
+        maps = found if opened.turn is None else np.ascontiguousarray(opened.turn.back(found))
+        return maps if opened.valid is None or task.factor > 1 else opened.maps_on_file(maps)
+    if opened.valid is not None and task.factor == 1:
+        maps[:, ~np.asarray(opened.valid[...])] = np.nan
+    return maps
+
+
+class ValueFile(ProbabilityFile):
+    """Values `(K, *S)` float32 on the grid of the input's file, NaN where the file has no data; zarr or TIFF.
+
+    Args:
+        path: `.zarr` or `.tif`.
+        like: the input file, which lends its geometry.
+        task: names the outputs, and says how much finer they are.
+    """
+
+    def __init__(self, path: Path, like: Path, task: ValueTask) -> None:
+        super().__init__(path, like, task.names)
+        self._task = task
+        if task.factor > 1:
+            self._like = None  # its geometry is that of another grid
+
+    def read(self) -> np.ndarray:
+        """Return the values `(K, *S)` float32 before they are in their place."""
+        assert self._written is not None
+        return np.asarray(self._written.array[...], np.float32)
+
+    def _shape(self, opened: Opened) -> tuple[int, ...]:
+        return (len(self._classes), *output_size(self._task, opened.source.shape[1:]))
+
+
+class PictureFile(Output):
+    """A picture `(H, W)` or `(H, W, 3)` of 8 bits: values rounded, below 0 and above 255 cut off.
+
+    Args:
+        path: a PNG file.
+        task: says how much finer the picture is than the input.
+    """
+
+    values = "probabilities"
+
+    def __init__(self, path: Path, task: ValueTask) -> None:
+        self.paths, self._task = (path,), task
+        self._opened: Opened | None = None
+        self._values: np.ndarray | None = None
+
+    def begin(self, opened: Opened, streamed: bool) -> None:
+        """Make room for the picture.
+
+        Raises:
+            UserError: it is too large for a PNG file.
+        """
+        size = output_size(self._task, opened.source.shape[1:])
+        if self._task.out_channels * size[0] * size[1] > LARGEST_PICTURE:
+            raise UserError(f"{self.paths[0]}: {size[0]:,} x {size[1]:,}: too large for PNG: give --probabilities zarr")
+        self._opened = opened
+        self._values = np.empty((self._task.out_channels, *size), np.uint8)
+
+    @property
+    def sink(self) -> Any:
+        """Takes values `(K, *S)` in any order; they are rounded as they come."""
+        return None if self._values is None else _Rounded(self._values)
+
+    def read(self) -> np.ndarray:
+        """Return the values `(K, *S)` float32, as the picture has them, before they are in their place."""
+        assert self._values is not None
+        return self._values.astype(np.float32)
+
+    def finish(self) -> None:
+        """Write the file."""
+        assert self._values is not None
+        picture = np.moveaxis(self._values, 0, -1)
+        self.paths[0].parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.paths[0]) as beside:
+            Image.fromarray(picture if picture.shape[-1] == 3 else picture[..., 0]).save(beside, "PNG")
+
+    def discard(self) -> None:
+        """Nothing is written before `finish`."""
+        self._values = None
+
+
+class _Rounded:
+    """A sink that stores what is assigned to it as uint8, rounded and cut off."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+        self.shape, self.dtype = values.shape, np.dtype(np.float32)
+
+    def __setitem__(self, key: Any, values: np.ndarray) -> None:
+        self._values[key] = np.clip(np.rint(np.nan_to_num(values)), 0, 255).astype(np.uint8)
+
+
+class BeforeAfter(Output):
+    """A PNG of the input beside what the network makes of it.
+
+    Args:
+        path: the file.
+        main: the file of values, which is drawn.
+    """
+
+    def __init__(self, path: Path, main: "ValueFile | PictureFile") -> None:
+        self.paths, self.drawn_from, self._main = (path,), main, main
+        self._opened: Opened | None = None
+
+    def begin(self, opened: Opened, streamed: bool) -> None:
+        """Keep the input."""
+        self._opened = opened
+
+    def finish(self) -> None:
+        """Draw the picture."""
+        opened = self._opened
+        assert opened is not None
+        picture = ValuePrediction(self._main.read(), (), lambda: opened).picture()
+        self.paths[0].parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.paths[0]) as beside:
+            Image.fromarray(picture).save(beside, "PNG")
+
+    def discard(self) -> None:
+        """Nothing is written before `finish`."""
+
+
+def value_outputs(item: Input, target: Path, task: ValueTask, companions: Companions, dtype: str) -> list[Output]:
+    """Outputs of one input: a picture where 8-bit pictures are restored, else a file of numbers.
+
+    Args:
+        item: the input.
+        target: the label file as other tasks would name it.
+        task: says what the numbers are.
+        companions: what else is wanted: numbers of pictures, and an overlay.
+        dtype: type of the training data's values.
+
+    Raises:
+        UserError: something is wanted that numbers do not have.
+    """
+    why = "numbers are no classes"
+    for name in ("polygons", "dicom_seg"):
+        companions.leave_out(name, why)
+    pictures = isinstance(task, RestorationTask) and dtype == "uint8" and task.out_channels in (1, 3)
+    name = stem(target)
+    numbers = companions.probabilities or ("zarr" if suffix_of(item.path) == ".zarr" else "tiff")
+    file = ValueFile(target.with_name(name + SUFFIXES[numbers]), item.path, task)
+    outputs: list[Any] = [file]
+    if pictures and target.suffix == ".png":
+        picture = PictureFile(target.with_name(f"{name}.png"), task)
+        outputs = [file, picture] if companions.probabilities else [picture]
+    if companions.overlay:
+        outputs.insert(0, BeforeAfter(target.with_name(f"{name}_overlay.png"), outputs[-1]))
+    return [*outputs]

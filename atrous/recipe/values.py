@@ -1,0 +1,104 @@
+"""The plan of a task that learns numbers: units of the output, and of a restoration network, crops and what is added."""
+
+import math
+from typing import Any
+
+from atrous.data.check.fingerprint import Fingerprint
+from atrous.data.dataset import Dataset
+from atrous.data.restoration import BLUR, RESTORATIONS, noise_level
+from atrous.recipe.plan import PlannedRecipe, Request, plan_batch, plan_grids
+from atrous.recipe.schema import validate
+
+CROP = {1: 4080, 2: 96, 3: 48}
+"""Along each axis, in positions of the clean image. A network of a moderate receptive field learns most from many places."""
+STEP_POSITIONS = {1: 32_768, 2: 73_728, 3: 131_072}
+"""Positions of a step."""
+WIDTH = {1: 32, 2: 32, 3: 16}
+"""Channels of the finest level of the network."""
+STEP = 24
+"""Sides of crops are multiples of this, so that 2, 3, 4, 6 and 8 divide them."""
+RATE = 1e-3
+SCALE = 2
+"""Of super-resolution where nobody says one."""
+TYPES = {"uint8": 255.0, "uint16": 65535.0}
+"""Greatest value of the types that have one."""
+
+
+def plan_values(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> PlannedRecipe:
+    """Plan a recipe for numbers at every position."""
+    planned = plan_grids(dataset, fingerprint, request)
+    values, reasons = planned.recipe.model_dump(), dict(planned.reasons)
+    reasons.pop("task.tolerance", None)
+    values["task"]["tolerance"] = None
+    if dataset.task in RESTORATIONS:
+        _plan_restoration(values, dataset, fingerprint, request, reasons)
+    else:
+        _plan_regression(values, fingerprint, reasons)
+    return PlannedRecipe(validate(values, "plan"), reasons)
+
+
+def _plan_regression(values: dict[str, Any], fingerprint: Fingerprint, reasons: dict[str, str]) -> None:
+    """Outputs in units of the deviation of the training targets; colors stay as they are measured."""
+    facts = fingerprint.values
+    assert facts is not None
+    count = len(facts.mean)
+    values["task"]["options"] = {
+        "outputs": ["value"] if count == 1 else [f"value {number}" for number in range(1, count + 1)],
+        "offset": [_digits(mean) for mean in facts.mean],
+        "scale": [_digits(std) if std > 0 else 1.0 for std in facts.std],
+    }
+    reasons["task.options"] = "the network gives deviations of the training targets from their mean"
+
+
+def _plan_restoration(
+    values: dict[str, Any], dataset: Dataset, fingerprint: Fingerprint, request: Request, reasons: dict[str, str]
+) -> None:
+    ndim, channels = fingerprint.ndim, fingerprint.channels
+    task, given, model = values["task"], values["input"], values["model"]
+    given |= {"intensity": ["keep"], "low": [], "high": [], "spacing": []}
+    mean = [_digits(value) for value in fingerprint.mean]
+    std = [_digits(max(fingerprint.std))] * channels
+    model.clear()
+    model |= {
+        "name": "restorer", "ndim": ndim, "in_channels": channels, "width": WIDTH[ndim], "mean": mean, "std": std,
+    }  # fmt: skip
+    reasons["model.name"] = "restoration needs the full resolution: a U-Net that keeps it, and adds to its input"
+    peak = TYPES.get(fingerprint.dtype, fingerprint.maximum - fingerprint.minimum)
+    task["options"] = {"offset": mean, "scale": std, "peak": _digits(peak or 1.0)}
+    if fingerprint.dtype in TYPES:
+        task["options"]["limits"] = [0.0, TYPES[fingerprint.dtype]]
+    if dataset.target.own:
+        _plan_degradation(task, peak, reasons)
+    crop = [min(CROP[ndim], max(STEP, int(size) // STEP * STEP)) for size in fingerprint.sizes.median]
+    batch = max(1, round(STEP_POSITIONS[ndim] / math.prod(crop)))
+    values["train"] |= {
+        "crop": crop, "batch_size": plan_batch(crop, batch, request, reasons), "learning_rate": RATE,
+        "weight_decay": 0.0,
+    }  # fmt: skip
+    reasons["train.crop"] = "what restores a position lies near it: many small crops show more than few large ones"
+    values["augment"] |= {
+        "flip": [True] * ndim, "scale": (1.0, 1.0), "rotate": 0.0, "keep": list(range(ndim)), "foreground": 0.0,
+        "brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "noise": 0.0, "gamma": 0.0,
+    }  # fmt: skip
+    for key in [key for key in reasons if key.startswith("augment.")]:
+        del reasons[key]
+    reasons["augment.flip"] = "mirrored, but never zoomed or turned between positions: that would change the noise"
+
+
+def _plan_degradation(task: dict[str, Any], peak: float, reasons: dict[str, str]) -> None:
+    """Say what is done to clean images where no setting says it (`build_restoration` does it)."""
+    if task["kind"] == "denoise":
+        noise = noise_level((0.0, peak))
+        reasons["task.noise"] = f"not set: the images are taken as clean, and noise of {noise:g} is added"
+    elif task["kind"] == "deblur":
+        noise = noise_level((0.0, peak)) * 2 / 25
+        reasons["task.psf"] = (
+            f"not set: the images are taken as sharp, a Gaussian blur of {BLUR:g} and noise of {noise:g} are added"
+        )
+    else:
+        task["scale"] = SCALE
+        reasons["task.scale"] = "the images are taken as fine: antialiased bicubic interpolation makes them coarse"
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.9g}")
