@@ -1,4 +1,4 @@
-"""A coarser grid by antialiased bicubic interpolation, as MATLAB's `imresize` makes it (benchmarks of super-resolution).
+"""A coarser grid by antialiased bicubic interpolation, as MATLAB's `imresize` makes it for super-resolution.
 
 The kernel is that of Keys 1981 ("Cubic convolution interpolation for digital image processing") with a = -1/2, as wide
 as the new distance of positions, so that what the coarser grid cannot hold is left out.

@@ -71,7 +71,7 @@ class Degradation:
             values = values + deviation * rng.standard_normal(values.shape, dtype=np.float32)
         if self.impulse > 0:
             struck = rng.random(values.shape, dtype=np.float32) < self.impulse
-            values = np.where(struck, rng.choice(np.float32(self.limits), values.shape), values)
+            values = np.where(struck, rng.choice(np.array(self.limits, np.float32), values.shape), values)
         return np.ascontiguousarray(values, np.float32)
 
     @property
@@ -122,8 +122,8 @@ class Restoration:
 
     Attributes:
         degradation: what is done to the images.
-        hidden: whether the network learns from hidden positions of the degraded images alone, and never sees a clean one
-            (self-supervised).
+        hidden: whether the network learns from hidden positions of the degraded images alone, and never sees a clean
+            one (self-supervised).
         seed: of the noise that an image has for good: in evaluation, and in a self-supervised training.
     """
 
@@ -153,7 +153,7 @@ class Restoration:
         return hide(self.fixed(name, image), self._rng(name, "hidden"))
 
     def kept(self, name: str, image: np.ndarray) -> np.ndarray:
-        """Return the image from which crops are cut: with noise for good in a self-supervised training, else as it is."""
+        """Return the image from which crops are cut: degraded for good in a self-supervised training, else as it is."""
         return self.fixed(name, image) if self.hidden and self.degradation.changes else image
 
     def pair(self, crop: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ LEVELS = 4
 
 
 class ResidualBlock(nn.Module):
-    """Adds two 3x3 convolutions with a ReLU between them to its input; no normalization, which would change contrasts."""
+    """Adds two 3x3 convolutions with a ReLU between them to its input, without normalization of the contrast."""
 
     def __init__(self, ndim: int, channels: int) -> None:
         super().__init__()

@@ -26,6 +26,7 @@ from atrous.nn.blocks import Normalize
 from atrous.prediction.arrays import array_source, channel_names, in_data_array, is_data_array, open_array
 from atrous.prediction.boxes import predict_boxes
 from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
+from atrous.prediction.mirrored import mean_of_mirrored
 from atrous.prediction.object_table import predict_objects
 from atrous.prediction.points import predict_points
 from atrous.prediction.result import Prediction
@@ -262,11 +263,7 @@ class Predictor:
         if x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            if not self.flips:
-                return self._logits(x).float()
-            mirrored_axes = [[], *([axis + 2] for axis in self.flips)]
-            total = sum(self.task.probabilities(self._logits(x.flip(axes))).flip(axes) for axes in mirrored_axes)
-        return (total / len(mirrored_axes)).log()  # type: ignore[operator]
+            return mean_of_mirrored(self._logits, self.task, x, self.flips) if self.flips else self._logits(x).float()
 
     def standardized(self, source: Any) -> Standardized:
         """Return a source whose values are standardized in float32 as they are sliced.

@@ -62,7 +62,9 @@ class ValuePrediction:
         picture = base64.b64encode(self._repr_png_()).decode("ascii")
         size = " x ".join(map(str, self.values.shape[1:]))
         names = html.escape(", ".join(self.names))
-        return f'<div><img alt="the input and its values" src="data:image/png;base64,{picture}"><p>{size}: {names}</div>'
+        return (
+            f'<div><img alt="the input and its values" src="data:image/png;base64,{picture}"><p>{size}: {names}</div>'
+        )
 
 
 def shown(values: np.ndarray, like: np.ndarray) -> np.ndarray:

@@ -92,6 +92,9 @@ def _agree(recipe: Recipe, source: str) -> None:
             raise UserError(
                 f"{source}: {name} has {len(values)} values for model.ndim = {model.ndim}: give one per axis"
             )
+    if recipe.model.name == "restorer" and any(length % recipe.model.factor for length in train.crop):
+        factor = recipe.model.factor
+        raise UserError(f"{source}: train.crop = {train.crop}: give multiples of task.scale = {factor}")
     _agree_input(recipe, source)
     _agree_model(recipe, source)
     per_class = (

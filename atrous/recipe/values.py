@@ -1,4 +1,4 @@
-"""The plan of a task that learns numbers: units of the output, and of a restoration network, crops and what is added."""
+"""The plan of a task that learns numbers: the units of the output, and the network and crops of a restoration."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from atrous.recipe.plan import PlannedRecipe, Request, plan_batch, plan_grids
 from atrous.recipe.schema import validate
 
 CROP = {1: 4080, 2: 96, 3: 48}
-"""Along each axis, in positions of the clean image. A network of a moderate receptive field learns most from many places."""
+"""Along each axis, in positions of the clean image: a network that looks near by learns most from many places."""
 STEP_POSITIONS = {1: 32_768, 2: 73_728, 3: 131_072}
 """Positions of a step."""
 WIDTH = {1: 32, 2: 32, 3: 16}

@@ -44,6 +44,7 @@ class Example:
         palette: a color per label, where it is not that of the report.
         metric: name of the metric.
         pictures: colors `(height, width, 3)` uint8 by caption, which are shown in place of image, truth and prediction.
+        compared: whether a slider shows the first two pictures one over the other.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Example:
     palette: Palette | None = None
     metric: str = "mean IoU"
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    compared: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,6 +251,7 @@ def _pictures(example: Example, palette: Palette) -> dict[str, Any]:
         "metric": example.metric,
         "views": views,
         "wide": example.truth.ndim == 1,
+        "compared": views[:2] if example.compared else [],
     }
 
 

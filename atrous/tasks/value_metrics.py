@@ -107,4 +107,5 @@ def _spearman(pairs: np.ndarray) -> float:
 
     if pairs.shape[1] < 2 or (np.ptp(pairs, axis=1) == 0).any():
         return math.nan
-    return float(spearmanr(pairs[0], pairs[1]).statistic)
+    correlation, _ = spearmanr(pairs[0], pairs[1])
+    return float(correlation)

@@ -104,7 +104,7 @@ class RegressionTask(ValueTask):
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "RegressionTask":
-        """Make the task of the section `task` of a recipe: `outputs`, `offset`, `scale`, `loss` stand in its options."""
+        """Make the task of the section `task` of a recipe; its options are `outputs`, `offset`, `scale` and `loss`."""
         options = section["options"]
         names = tuple(options.get("outputs", ("value",)))
         count = len(names)

@@ -18,6 +18,7 @@ from atrous.data.layouts.base import Layout
 from atrous.data.layouts.memory import ROOT, arrays_layout, items_layout
 from atrous.data.layouts.memory_boxes import boxed_items_layout, boxes_layout
 from atrous.data.layouts.table import find_layout, for_task
+from atrous.data.restoration import RESTORATIONS
 from atrous.errors import UserError
 
 LOOKED_AT = 64
@@ -72,13 +73,16 @@ def open_data(
         description = _with_settings(read_description(root, described, task), settings or {})
         return OpenedData(root, root.resolve().name, description, find_layout(root, description))
     description = _with_settings(read_description(ROOT, described, task), settings or {})
-    boxed = description.task == "detection"
+    boxed, numbers = description.task == "detection", description.task in (*RESTORATIONS, "regression")
+    if numbers and not isinstance(data, DataLoader):
+        layout = arrays_layout(_pairs(data), None if val is None else _pairs(val), numbers=True)
+        return OpenedData(ROOT, "memory", description, for_task(layout, description))
     if isinstance(data, DataLoader):
         if boxed:
             raise UserError("a DataLoader has no place for boxes: give (images, boxes), or a torch Dataset of pairs")
         if val is None:
             raise UserError("a DataLoader is trained on as it comes: give validation data as val=")
-        layout = arrays_layout(islice(_entries(data), LOOKED_AT), _pairs(val))
+        layout = arrays_layout(islice(_entries(data), LOOKED_AT), _pairs(val), numbers=numbers)
         return OpenedData(ROOT, "memory", description, for_task(layout, description), LoaderBatches(data))
     if isinstance(data, TorchDataset):
         if isinstance(data, IterableDataset):

@@ -20,11 +20,13 @@ from atrous.report.pictures import busiest, upright
 from atrous.tasks.custom import found_task
 from atrous.tasks.measures import samples_text
 from atrous.tasks.task import EvaluationResult
+from atrous.tasks.values import ValueTask
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
 from atrous.verbs.evaluate import read_ahead
 from atrous.verbs.found import probabilities
 from atrous.verbs.object_examples import LEGEND, PALETTE, extremes, found_examples
+from atrous.verbs.value_examples import value_examples
 
 EXAMPLES = 3
 """Best images and worst images shown, each."""
@@ -118,6 +120,8 @@ def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: Ev
     task = found_task(predictor.task)
     if task is not None:
         return found_examples(predictor, task, dataset, split, result)
+    if isinstance(predictor.task, ValueTask):
+        return value_examples(predictor, dataset, split, result)
     return _examples(predictor, dataset, split, result, _shown_upright)
 
 

@@ -15,17 +15,22 @@ from atrous.data.layouts.base import Layout
 from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.sample import Sample
 from atrous.data.targets.labels import Labels
+from atrous.data.targets.values import ValueArray, Values
 from atrous.errors import UserError
 
 ROOT = Path("(in memory)")
 """What stands where other data sets have a folder."""
 CHANNEL_DIMS = ("channel", "channels", "band", "bands", "c")
 """Names of the dimension of an xarray that holds channels."""
+MOST_CHANNELS = 4
+"""An image `(n, *S)` with a target of the same shape has n channels and n outputs up to this n, if `S` is larger."""
 ITEMS_KEPT = 16
 """Items of a torch data set that are kept, so that an image and its target come from one call."""
 
 
-def arrays_layout(train: Iterable[tuple[Any, Any]], val: Iterable[tuple[Any, Any]] | None = None) -> Layout:
+def arrays_layout(
+    train: Iterable[tuple[Any, Any]], val: Iterable[tuple[Any, Any]] | None = None, *, numbers: bool = False
+) -> Layout:
     """Make a layout of pairs in memory.
 
     Args:
@@ -33,13 +38,15 @@ def arrays_layout(train: Iterable[tuple[Any, Any]], val: Iterable[tuple[Any, Any
             whole numbers. Each may be a numpy array, a torch tensor, a PIL image or an xarray, whose coordinates give
             the spacing.
         val: the same for validation; None draws a fifth of the pairs by the hash of their numbers.
+        numbers: whether targets are numbers, `(*S)` or `(K, *S)` for K outputs, NaN where they are unknown.
 
     Raises:
         UserError: there are no pairs, or an image does not fit its target.
     """
-    samples = {"train": [_pair(f"train {number}", *pair) for number, pair in enumerate(train)]}
+    make = _numbers if numbers else _pair
+    samples = {"train": [make(f"train {number}", *pair) for number, pair in enumerate(train)]}
     if val is not None:
-        samples["val"] = [_pair(f"val {number}", *pair) for number, pair in enumerate(val)]
+        samples["val"] = [make(f"val {number}", *pair) for number, pair in enumerate(val)]
     return memory_layout("arrays in memory", samples)
 
 
@@ -76,6 +83,22 @@ def _pair(name: str, image: Any, target: Any) -> Sample:
         raise UserError(f"{name}: labels of type {labels.dtype}: give whole numbers, one class for each position")
     picture = array_image(name, image, labels.shape)
     return Sample(name, picture, Labels(LabelArray(f"{name}, labels", labels), picture))
+
+
+def _numbers(name: str, image: Any, target: Any) -> Sample:
+    values = to_array(target)
+    if values.dtype.kind not in "buif":
+        raise UserError(f"{name}: values of type {values.dtype}: give real numbers")
+    shape = tuple(to_array(image).shape)
+    whole = values.shape in (shape[1:], shape[:-1]) or (values.shape == shape and not _few_first(shape))
+    values = values[None] if whole or values.ndim == 1 else values
+    picture = array_image(name, image, values.shape[1:])
+    return Sample(name, picture, Values(ValueArray(Path(f"{name}, values"), values)))
+
+
+def _few_first(shape: tuple[int, ...]) -> bool:
+    """Whether the first of several axes is rather one of channels than of space: it is short, and others are not."""
+    return len(shape) > 1 and shape[0] <= MOST_CHANNELS < min(shape[1:])
 
 
 def array_image(name: str, image: Any, shape: tuple[int, ...]) -> ArrayImage:

@@ -79,7 +79,7 @@ def as_values(target: Target, task: str) -> Values:
     Raises:
         UserError: it is no file of one value (or several) at each position.
     """
-    if isinstance(target, Values):
+    if isinstance(target, Values):  # in memory, or the images themselves
         return target
     if isinstance(target, Labels) and isinstance(target.reader, MaskFile):
         return Values(ValueFile(target.path))

@@ -1,0 +1,29 @@
+"""Test-time augmentation: the mean over the mirror images of an input."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from atrous.tasks.values import ValueTask
+
+
+def mean_of_mirrored(
+    network: Callable[[torch.Tensor], torch.Tensor], task: Any, x: torch.Tensor, flips: Sequence[int]
+) -> torch.Tensor:
+    """Return an output `(N, K, *S)` float32 whose answer is the mean answer over the mirror images.
+
+    Probabilities are averaged, and the output is their logarithm; numbers are averaged as they are.
+
+    Args:
+        network: maps `(N, C, *S)` to `(N, K, *S)`.
+        task: makes probabilities of the output.
+        x: the input `(N, C, *S)`.
+        flips: spatial axes, each of which is mirrored.
+    """
+    mirrored_axes = [[], *([axis + 2] for axis in flips)]
+    outputs = (network(x.flip(axes)).flip(axes) for axes in mirrored_axes)
+    if isinstance(task, ValueTask):
+        return torch.stack([output.float() for output in outputs]).mean(dim=0)
+    total = sum(task.probabilities(output) for output in outputs)
+    return (total / len(mirrored_axes)).log()  # type: ignore[operator]

@@ -1,0 +1,126 @@
+"""Folders of images and numbers, of degraded and clean images, and of images that are their own targets."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from atrous.data.description import read_description
+from atrous.data.layouts.table import find_layout
+from atrous.data.targets.own_image import OwnImage
+from atrous.data.targets.values import Values
+from atrous.errors import UserError
+from atrous.verbs.check import check
+from atrous.verbs.opened import open_data
+
+PICTURE = np.arange(48 * 40 * 3, dtype=np.uint8).reshape(48, 40, 3)
+
+
+def write(folder, count=5, suffix=".png", size=(48, 40)):
+    folder.mkdir(parents=True)
+    for number in range(count):
+        if suffix == ".png":
+            Image.fromarray(PICTURE + number).save(folder / f"{number}.png")
+        else:
+            tifffile.imwrite(folder / f"{number}.tif", np.full(size, number / 3, np.float32))
+
+
+def layout(root, task, **settings):
+    return open_data(root, task=task, settings=settings).layout
+
+
+@pytest.mark.parametrize("where", ["", "train", "photos/summer"])
+def test_a_folder_of_images_alone_is_its_own_target(tmp_path, where):
+    write(tmp_path / "data" / where)
+    found = layout(tmp_path / "data", "denoise")
+    samples = [sample for split in found.splits.values() for sample in split]
+    assert len(samples) == 5
+    assert all(type(sample.target) is OwnImage for sample in samples)
+    assert found.task == "denoise"
+    np.testing.assert_array_equal(samples[0].target.read(), samples[0].image.load())
+
+
+def test_splits_of_folders_are_kept(tmp_path):
+    for split in ("train", "val"):
+        write(tmp_path / "data" / split)
+    assert {split: len(samples) for split, samples in layout(tmp_path / "data", "deblur").splits.items()} == {
+        "train": 5, "val": 5,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [("noisy", "clean"), ("input", "target"), ("images", "gt"), ("blurred", "sharp")])
+def test_degraded_and_clean_images_are_pairs(tmp_path, names):
+    for name in names:
+        write(tmp_path / "data" / name)
+    found = layout(tmp_path / "data", "denoise")
+    sample = found.splits["train"][0]
+    assert type(sample.target) is Values
+    assert (sample.image.path.parent.name, sample.target.path.parent.name) == names
+
+
+def test_without_pairs_images_are_taken_alone(tmp_path):
+    for name in ("images", "clean"):
+        write(tmp_path / "data" / name)
+    found = layout(tmp_path / "data", "denoise", pairs=False)
+    samples = [sample for split in found.splits.values() for sample in split]
+    assert {sample.image.path.parent.name for sample in samples} == {"images"}
+    assert all(type(sample.target) is OwnImage for sample in samples)
+    (tmp_path / "data" / "dataset.toml").write_text("pairs = false")
+    assert type(layout(tmp_path / "data", "denoise").splits["train"][0].target) is OwnImage
+
+
+def test_pairs_that_are_not_there_are_missed(tmp_path):
+    write(tmp_path / "data")
+    with pytest.raises(UserError, match="no folder holds clean images"):
+        layout(tmp_path / "data", "denoise", pairs=True)
+
+
+@pytest.mark.parametrize("name", ["depth", "masks", "values", "height"])
+def test_numbers_stand_in_files_of_their_own(tmp_path, name):
+    write(tmp_path / "data" / "images")
+    write(tmp_path / "data" / name, suffix=".tif")
+    found = check(tmp_path / "data", task="regression")
+    assert found.ok, found.text()
+    assert found.dataset.task == "regression"
+    assert found.fingerprint.values is not None
+    assert found.fingerprint.values.std[0] > 0
+
+
+def test_gray_is_the_luma_of_color(tmp_path):
+    write(tmp_path / "data")
+    sample = layout(tmp_path / "data", "denoise", gray=True).splits["train"][0]
+    wanted = np.rint(np.asarray(Image.open(sample.image.path)).astype(float) @ [0.299, 0.587, 0.114])
+    np.testing.assert_array_equal(sample.image.load()[0], wanted)
+
+
+def test_keys_of_classes_are_refused(tmp_path):
+    write(tmp_path / "data" / "images")
+    write(tmp_path / "data" / "depth", suffix=".tif")
+    (tmp_path / "data" / "dataset.toml").write_text('classes = ["a", "b"]')
+    with pytest.raises(UserError, match=r"`classes` is for classes of positions"):
+        layout(tmp_path / "data", "regression")
+
+
+def test_empty_folders_are_refused(tmp_path):
+    (tmp_path / "data").mkdir()
+    with pytest.raises(UserError, match="no images"):
+        layout(tmp_path / "data", "denoise")
+
+
+def test_other_tasks_are_left_to_other_layouts(tmp_path):
+    write(tmp_path / "data" / "images")
+    with pytest.raises(UserError):
+        find_layout(tmp_path / "data", read_description(tmp_path / "data", None, "semantic"))
+
+
+def test_arrays_in_memory(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.normal(size=(2, 20, 24)).astype(np.float32) for _ in range(4)]
+    for outputs in (1, 3):
+        targets = [rng.normal(size=(20, 24) if outputs == 1 else (outputs, 20, 24)) for _ in range(4)]
+        found = open_data((images, targets), task="regression").layout
+        sample = found.splits["train"][0]
+        assert sample.target.read().shape == (outputs, 20, 24)
+        assert sample.image.load().shape == (2, 20, 24)
+    with pytest.raises(UserError, match="real numbers"):
+        open_data((images, [np.full((20, 24), "a")] * 4), task="regression")

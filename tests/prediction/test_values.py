@@ -1,0 +1,132 @@
+"""Numbers in Python and in files: sizes, rounding, void, pictures, and streamed equals whole."""
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from PIL import Image
+
+from atrous.errors import UserError
+from atrous.prediction.predictor import load
+from atrous.prediction.values import ValuePrediction, shown
+from atrous.verbs.evaluate import evaluate
+from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.train import train
+
+SMALL = ("model.width=4", "train.crop=[24, 24]", "train.batch_size=2", "train.validations=1")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pictures") / "data"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(root / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(pictures, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    given = {
+        "denoise": ["task.noise=20"],
+        "super-resolution": ["task.scale=3"],
+        "gray": ["task.gray=true", "task.self_supervised=true", "task.noise=10"],
+    }
+    for name, settings in given.items():
+        task = "denoise" if name == "gray" else name
+        train(pictures, task=task, epochs=1, settings=[*SMALL, *settings], out=folder / name, progress=False)
+    return folder
+
+
+@pytest.mark.parametrize(("name", "shape"), [
+    ("denoise", (3, 30, 40)), ("super-resolution", (3, 90, 120)), ("gray", (1, 30, 40)),
+])  # fmt: skip
+def test_values_are_given_and_written(runs, pictures, tmp_path, name, shape):
+    predictor = load(runs / name)
+    found = predictor.predict(pictures / "0.png")
+    assert found.values.shape == shape
+    assert found.values.dtype == np.float32
+    assert found.values.min() >= 0
+    assert found.values.max() <= 255
+    written = predict(runs / name, [pictures / "0.png"], tmp_path, PredictOptions(overlay=True, probabilities="tiff"))
+    assert not written.failed
+    picture = np.asarray(Image.open(tmp_path / "0.png"))
+    wanted = np.rint(np.moveaxis(found.values, 0, -1)).astype(np.uint8)
+    np.testing.assert_array_equal(picture, wanted if shape[0] == 3 else wanted[..., 0])
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "0.tif").reshape(shape), found.values, atol=1e-4)
+    with Image.open(tmp_path / "0_overlay.png") as overlay:
+        assert overlay.size[0] > 40
+    assert set(evaluate(runs / name).scores.values) == {"psnr", "ssim", "psnr_y"}
+
+
+@pytest.mark.parametrize("name", ["denoise", "super-resolution"])
+def test_streamed_equals_whole(runs, name):
+    image = np.random.default_rng(0).integers(0, 256, (3, 150, 130), dtype=np.uint8)
+    whole = load(runs / name).predict(image).values
+    streamed = load(runs / name, memory="40MB").predict(image).values
+    np.testing.assert_allclose(streamed, whole, atol=1e-3)
+
+
+def test_mirror_images_are_averaged(runs):
+    image = np.random.default_rng(0).normal(100, 60, (3, 20, 24)).astype(np.float32)
+    plain, flipped = load(runs / "denoise"), load(runs / "denoise", flip=True)
+    x = plain.output(image)
+    views = [x, plain.output(image[:, ::-1].copy()).flip([2]), plain.output(image[:, :, ::-1].copy()).flip([3])]
+    np.testing.assert_allclose(flipped.output(image), sum(views) / 3, atol=1e-4)
+
+
+def test_float_images_with_negative_values_are_restored(tmp_path):
+    (tmp_path / "data").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        tifffile.imwrite(tmp_path / "data" / f"{number}.tif", rng.normal(0, 1e-3, (24, 30)).astype(np.float32))
+    settings = [*SMALL, "task.noise=0.001"]
+    train(tmp_path / "data", task="denoise", epochs=1, settings=settings, out=tmp_path / "run", progress=False)
+    image = rng.normal(0, 1e-3, (24, 30)).astype(np.float32)
+    image[3, 4] = np.nan
+    found = load(tmp_path / "run").predict(image[None]).values
+    assert np.nanmin(found) < 0
+    assert np.isnan(found[0, 3, 4])
+    assert np.isfinite(found).sum() == found.size - 1
+    tifffile.imwrite(tmp_path / "x.tif", image)
+    predict(tmp_path / "run", [tmp_path / "x.tif"], tmp_path / "out")
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "out" / "x.tif").squeeze(), found[0], rtol=1e-5)
+
+
+def test_numbers_are_learned_from_arrays_and_written_as_zarr(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.normal(size=(2, 40, 48)).astype(np.float32) for _ in range(5)]
+    targets = [np.stack([image[0] * 3 + 5, image[1]]) for image in images]
+    targets[0][:, :5] = np.nan
+    small = ["model.depth=10", "model.encoder_width=8", "model.width=8", "train.validations=1"]
+    done = train((images, targets), task="regression", epochs=1, settings=small, out=tmp_path / "run", progress=False)
+    assert {"mae", "rmse", "r2", "pearson", "spearman", "mae_value 1"} <= set(done.scores.values)
+    store = zarr.create_array(tmp_path / "x.zarr", shape=(2, 40, 48), dtype="f4")
+    store[...] = images[1]
+    predict(tmp_path / "run", [tmp_path / "x.zarr"], tmp_path / "out")
+    found = load(tmp_path / "run").predict(images[1]).values
+    np.testing.assert_allclose(zarr.open_array(tmp_path / "out" / "x.zarr")[...], found, rtol=1e-5, atol=1e-5)
+
+
+def test_what_numbers_do_not_have_is_refused(runs, pictures, tmp_path):
+    with pytest.raises(UserError, match="--polygons: numbers are no classes"):
+        predict(runs / "denoise", [pictures / "0.png"], tmp_path, PredictOptions(polygons="gpkg"))
+
+
+@pytest.mark.parametrize("shape", [(1, 50), (1, 8, 9), (3, 8, 9), (2, 5, 8, 9)])
+def test_notebooks_show_a_picture(shape):
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    prediction = ValuePrediction(values, ("a",) * shape[0])
+    assert prediction.picture().ndim == 3
+    assert prediction._repr_png_().startswith(b"\x89PNG")
+    assert "data:image/png" in prediction._repr_html_()
+
+
+def test_pictures_share_a_scale():
+    dark, bright = np.zeros((1, 4, 4)), np.full((1, 4, 4), 10.0)
+    both = np.concatenate([dark, bright], axis=1)
+    assert (shown(dark, both) == 0).all()
+    assert (shown(bright, both) == 255).all()
+    assert (shown(np.full((1, 4, 4), np.nan), both) == 0).all()

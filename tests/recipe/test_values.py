@@ -1,0 +1,94 @@
+"""Plans of tasks that learn numbers, and what settings make of them."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from atrous.errors import UserError
+from atrous.recipe.build import build_restoration
+from atrous.recipe.schema import override
+from atrous.recipe.values import STEP
+from atrous.verbs.check import check
+from atrous.verbs.kinds import KINDS
+
+
+def plan(root, task, minutes=1.0):
+    from atrous.recipe.plan import Request
+
+    found = check(root, task=task)
+    assert found.ok, found.text()
+    return KINDS[found.dataset.kind].plan(found.dataset, found.fingerprint, Request(minutes))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        Image.fromarray(rng.integers(0, 256, (140, 100, 3), dtype=np.uint8)).save(root / f"{number}.png")
+    return root
+
+
+@pytest.mark.parametrize("task", ["denoise", "deblur", "super-resolution"])
+def test_restorations_keep_what_is_measured(pictures, task):
+    recipe = plan(pictures, task).recipe
+    assert (recipe.model.name, recipe.model.in_channels) == ("restorer", 3)
+    assert recipe.input.intensity == ["keep"]
+    assert recipe.augment.scale == (1.0, 1.0)
+    assert (recipe.augment.rotate, recipe.augment.brightness, recipe.augment.noise) == (0, 0, 0)
+    assert recipe.augment.keep == [0, 1]
+    assert all(length % STEP == 0 for length in recipe.train.crop)
+    assert recipe.task.options["limits"] == [0.0, 255.0]
+    assert recipe.task.options["peak"] == 255.0
+    assert recipe.task.options["offset"] == recipe.model.mean
+    assert recipe.model.factor == (2 if task == "super-resolution" else 1)
+
+
+def test_what_is_added_where_nobody_says_it(pictures):
+    denoise, deblur, fine = (plan(pictures, task).recipe for task in ("denoise", "deblur", "super-resolution"))
+    assert build_restoration(denoise).degradation.noise == 25
+    found = build_restoration(deblur).degradation
+    assert (found.blur, found.noise, found.scale) == (1.6, 2.0, 1)
+    found = build_restoration(fine).degradation
+    assert (found.blur, found.noise, found.scale) == (0.0, 0.0, 2)
+    own = build_restoration(override(denoise, ["task.self_supervised=true"]))
+    assert own.hidden
+    assert not own.degradation.changes
+    photons = build_restoration(override(denoise, ["task.gain=0.5"])).degradation
+    assert (photons.noise, photons.gain) == (0.0, 0.5)
+
+
+def test_settings_say_what_is_added(pictures):
+    recipe = override(plan(pictures, "deblur").recipe, ["task.psf=2.5", "task.noise=7"])
+    found = build_restoration(recipe).degradation
+    assert (found.blur, found.noise) == (2.5, 7.0)
+    recipe = override(plan(pictures, "super-resolution").recipe, ["task.scale=3"])
+    assert recipe.model.factor == 3
+    with pytest.raises(UserError, match="nowhere.tif"):
+        build_restoration(override(recipe, ["task.psf=nowhere.tif"]))
+
+
+def test_a_network_that_must_not_copy_is_not_given_its_input(pictures):
+    recipe = plan(pictures, "denoise").recipe
+    assert recipe.model.residual is None
+    assert override(recipe, ["task.self_supervised=true"]).model.residual is False
+
+
+def test_crops_hold_whole_positions_of_the_coarser_grid(pictures):
+    with pytest.raises(UserError, match=r"train.crop .* multiples of task.scale = 5"):
+        override(plan(pictures, "super-resolution").recipe, ["task.scale=5"])
+
+
+def test_outputs_have_the_units_of_the_training_targets(tmp_path):
+    for number in range(4):
+        for name in ("images", "depth"):
+            (tmp_path / name).mkdir(exist_ok=True)
+        Image.fromarray(np.full((40, 50), number, np.uint8)).save(tmp_path / "images" / f"{number}.png")
+        values = np.stack([np.full((40, 50), 7.0), np.arange(2000.0).reshape(40, 50)]).astype(np.float32)
+        tifffile.imwrite(tmp_path / "depth" / f"{number}.tif", values, metadata={"axes": "CYX"})
+    options = plan(tmp_path, "regression").recipe.task.options
+    assert options["outputs"] == ["value 1", "value 2"]
+    assert options["offset"] == [7.0, 999.5]
+    assert options["scale"][0] == 1.0
+    assert options["scale"][1] == pytest.approx(np.arange(2000).std())
