@@ -73,15 +73,15 @@ class InstanceTask(ObjectTask):
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "InstanceTask":
-        """Make the task from the section `task` of a recipe; its keys stand in `options`.
+        """Make the task from the section `task` of a recipe; its keys stand in `options`, with `shape`.
 
         Raises:
             ValueError: a key is unknown or missing, or a value does not fit.
         """
-        options = {name: value for name, value in section["options"].items() if name != "video"}
+        options = {name: value for name, value in section["options"].items() if name not in ("video", "shape")}
         unknown = sorted(set(options) - set(cls.__dataclass_fields__))
         if unknown:
-            raise ValueError(f"options has no key {unknown[0]!r}: it has {', '.join(cls.__dataclass_fields__)}")
+            raise ValueError(f"options has no key {unknown[0]!r}: it has shape, {', '.join(cls.__dataclass_fields__)}")
         if "ndim" not in options:
             raise ValueError("options needs ndim, the number of axes")
         return cls(**{"names": tuple(section.get("classes", ())), **options})
@@ -149,9 +149,9 @@ class InstanceTask(ObjectTask):
 class InstanceMetrics(FoundMetrics):
     """Compares the objects of each image with the true ones."""
 
-    def __init__(self, task: InstanceTask, activated: bool) -> None:
+    def __init__(self, task: ObjectTask, activated: bool) -> None:
         super().__init__(task, InstanceScores(names=task.names), activated)
-        self._decoder, self._kinds = task.decoder, task.kinds
+        self._decoder, self._kinds = task.decoder, max(1, len(task.names))
 
     def answer(self, maps: np.ndarray) -> np.ndarray:
         """Return the numbers of the objects `(*S)` uint32, which say the class where there are several."""

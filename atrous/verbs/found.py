@@ -14,6 +14,7 @@ from atrous.data.targets.instances import Instances
 from atrous.data.targets.places import Places
 from atrous.objects.assemble import assemble
 from atrous.objects.boxes import DenseBoxes
+from atrous.objects.decoder import NO_DATA
 from atrous.objects.kinds import with_classes
 from atrous.prediction.boxes import decode_boxes
 from atrous.prediction.inputs import Opened
@@ -56,7 +57,7 @@ def found_objects(
     worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
     maps, gaps = _finite(worked_on), missing(image)
     if gaps is not None and turn is None and maps.shape[1:] == size:
-        maps[0][gaps] = 0
+        maps[0][gaps] = NO_DATA
     numbers = np.zeros(maps.shape[1:], np.uint32)
     found = assemble(maps, task.decoder, numbers)
     numbers = with_classes(numbers, found.candidates.classes, max(1, len(predictor.classes)))

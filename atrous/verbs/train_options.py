@@ -18,6 +18,9 @@ WITH_RESUME = (
 )  # fmt: skip
 """Options that `resume` allows beside it: what a run folder cannot hold, and what only tells how the run goes."""
 
+SHAPE = ["task", "options.shape"]
+"""The setting that says how objects are found; a plan chooses where it is "auto"."""
+
 OF_DATA = ("root", "description", "kind")
 """Keys of the section `data` that follow from the data that are given."""
 
@@ -84,6 +87,17 @@ class TrainOptions:
         """The device that options and settings name, which a plan takes into account; "cpu" where nobody names one."""
         named = [value for *key, value in map(split_setting, self.overrides) if key == ["train", "accelerator"]]
         return str(named[-1]) if named else "cpu"
+
+    @property
+    def planned_shape(self) -> str | None:
+        """How objects are to be found, as settings say it for a plan; None where they do not."""
+        named = [value for *key, value in map(split_setting, self.overrides) if key == SHAPE]
+        return str(named[-1]) if named else None
+
+    @property
+    def after_plan(self) -> list[str]:
+        """The settings that are applied to a planned recipe: those that a plan replaces by its choice are left out."""
+        return [one for one in self.overrides if split_setting(one) != (*SHAPE, "auto")]
 
     @property
     def _given_settings(self) -> list[str]:

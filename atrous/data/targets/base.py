@@ -40,6 +40,7 @@ class TargetScan:
         remarks: what is worth a warning about how the file was read, one line each.
         sides: the lengths of the sides `(n, ndim)` of the boxes of each class (boxes).
         pieces: of objects in several pieces, how many these are, by number (instances).
+        stars: of some objects in images, how well a star-convex polygon reproduces each (instances).
     """
 
     header: Header | None = None
@@ -55,6 +56,7 @@ class TargetScan:
     remarks: tuple[str, ...] = ()
     sides: dict[int, np.ndarray] = field(default_factory=dict)
     pieces: dict[int, int] = field(default_factory=dict)
+    stars: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
