@@ -9,7 +9,6 @@ from atrous.objects.candidates import Candidates, Shape
 from atrous.objects.peaks import Region
 from atrous.source import Source
 
-
 NO_DATA = -np.inf
 """Value of the first dense map where the image has no data: no object lies there."""
 

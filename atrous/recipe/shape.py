@@ -38,7 +38,9 @@ def plan_shape(
         return {"shape": "votes", **options}
     told = "objects are compared with star-convex polygons in images only"
     if iou is not None:
-        told = f"star-convex polygons reproduce the objects with a mean IoU of {iou:.2f} (auto takes them from {ENOUGH})"
+        told = (
+            f"star-convex polygons reproduce the objects with a mean IoU of {iou:.2f} (auto takes them from {ENOUGH})"
+        )
     if wanted == "stars" or (iou is not None and iou >= ENOUGH):
         reasons["task.options"] = f"{told}; distances are in units of the typical radius"
         return {"shape": "stars", "rays": RAYS, **{name: options[name] for name in ("ndim", "scale", "smallest")}}

@@ -20,8 +20,8 @@ from atrous.tasks.task import ObjectTask
 
 PRIOR = -2.0
 """Added to the output of the probability, so that a fresh network finds nothing."""
-WEIGHT = 2.0
-"""Of the distances, in units of the scale: 0.2 a position, as in StarDist, where the scale is 10 positions."""
+WEIGHT = 0.5
+"""Of the distances, in units of the scale. With more, a network learns the probability late."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from atrous.objects.rays import PHASES, directions, ray_distances, star_iou
 from tests.objects.worlds import random_discs
 
 
-def marched(numbers, places, rays, moved=0.0, step=0.02):
+def marched(numbers, places, rays, moved=0.0, step=0.05):
     """How far rays from the middles of places `(n, 2)` go until the number changes, `(n, rays)`, by small steps.
 
     Starts are moved by a part of a position along the axis that the ray is less parallel to.
@@ -31,15 +31,15 @@ def marched(numbers, places, rays, moved=0.0, step=0.02):
 @pytest.mark.parametrize("rays", [8, 13, 32])
 def test_distances_are_those_of_a_march_in_small_steps(rays):
     numbers, _, _ = random_discs((60, 70), 12, (4, 13), gap=1)
-    places = np.argwhere(numbers > 0)[::17]
+    places = np.argwhere(numbers > 0)[::41]
     distances = ray_distances(numbers, rays)
     assert (distances[:, numbers == 0] == 0).all()
     found = distances[:, *places.T].T
     off = np.abs(found - marched(numbers, places, rays))
     assert off.mean() < 0.2
     # A ray may start up to half a phase beside the middle, and ends in the middle of a step.
-    ways = np.stack([marched(numbers, places, rays, part / (2 * PHASES)) for part in (-1, -0.5, 0, 0.5, 1)])
-    half = 0.5 / np.abs(directions(rays)).max(axis=1) + 0.03
+    ways = np.stack([marched(numbers, places, rays, part / (2 * PHASES)) for part in (-1, 0, 1)])
+    half = 0.5 / np.abs(directions(rays)).max(axis=1) + 0.06
     within = (found >= ways.min(axis=0) - half) & (found <= ways.max(axis=0) + half)
     assert within.mean() > 0.97  # others graze a corner of the outline, which the march sees and a step does not
 
@@ -52,7 +52,7 @@ def test_rays_from_the_middle_of_a_disc_are_its_radius():
 
 
 @given(arrays(np.int64, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 2)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_straight_and_diagonal_rays_count_positions(numbers):
     distances = ray_distances(numbers, 8)
     for ray, (down, right) in enumerate(np.rint(directions(8) * 1.2).astype(int)):

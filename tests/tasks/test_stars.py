@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from atrous.objects.kinds import with_classes
-from atrous.tasks.stars import PRIOR, StarTask, classes_of, encode
+from atrous.tasks.stars import PRIOR, WEIGHT, StarTask, classes_of, encode
 from atrous.tasks.table import TASKS
 from atrous.tasks.task import ObjectTask
 from tests.objects.worlds import random_discs
@@ -81,7 +81,7 @@ def test_the_loss_is_the_formula():
     q = (output[0, 0].double() + PRIOR).sigmoid()
     entropy = -(p * q.log() + (1 - p) * (1 - q).log()).mean()
     away = ((1 + output[0, 1:].double()) - d / 5).abs().mean(0)
-    expected = entropy + 2 * (away * p).sum() / p.sum()
+    expected = entropy + WEIGHT * (away * p).sum() / p.sum()
     torch.testing.assert_close(task.loss(output, numbers).double(), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -114,7 +114,10 @@ def test_classes_are_told_apart():
 
 
 def test_the_shape_in_the_recipe_chooses_the_task():
-    section = {"classes": ["a", "b"], "options": {"ndim": 2, "shape": "stars", "rays": 16, "scale": 7.5, "video": False}}
+    section = {
+        "classes": ["a", "b"],
+        "options": {"ndim": 2, "shape": "stars", "rays": 16, "scale": 7.5, "video": False},
+    }
     task = TASKS["instances"](section)
     assert isinstance(task, StarTask)
     assert isinstance(task, ObjectTask)
