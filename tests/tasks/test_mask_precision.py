@@ -65,8 +65,8 @@ def by_definition(scenes, kind):
             truths, free = truths + len(true), list(range(len(true)))
             for score, mask in sorted((row for row in made if row[1].any()), key=lambda row: -row[0]):
                 iou = {k: (mask & true[k]).sum() / (mask | true[k]).sum() for k in free}
-                best = max(iou, key=lambda k: (iou[k], k), default=None)
-                hit = best is not None and iou[best] >= threshold
+                best = max(iou, key=lambda k: (iou[k], k), default=-1)
+                hit = best >= 0 and iou[best] >= threshold
                 if hit:
                     free.remove(best)
                 rows.append((score, hit))
