@@ -7,8 +7,8 @@ overlaps from 0.50 to 0.95; both are means over the classes that have true objec
 `mask_map50_NAME` are those of one class, where there are several.
 
 COCO counts the first 100 objects of an image and class; here all count. The objects are those that a prediction writes;
-peaks below the task's threshold become no objects, so they are not ranked. Crowds
-are no true objects here, and what is found in them is a miss.
+peaks below the task's threshold become no objects, so they are not ranked. Crowds are no
+true objects here, and what is found in them counts as invented.
 """
 
 from collections.abc import Sequence
