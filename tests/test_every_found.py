@@ -67,6 +67,7 @@ def test_every_verb(task, ndim, tmp_path):
     assert (tmp_path / "run" / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
     values = evaluate(tmp_path / "run", data, split="all").scores.to_dict()
     assert set(metrics) <= set(json.loads(json.dumps(values)))
+    assert ({"mask_map50", "mask_map"} <= set(values)) == (task == "instances" and ndim == 2)
     new = tmp_path / ("new.csv" if ndim == 1 else "new.npy")
     if ndim == 1:  # a column for each channel
         columns = np.atleast_2d(data[0][0])

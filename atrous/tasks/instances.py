@@ -42,6 +42,20 @@ class InstanceMaps:
 
 
 @dataclass(frozen=True)
+class InstanceAnswer:
+    """The objects that were found in one input.
+
+    Attributes:
+        numbers: `(*S)` uint32, the object of each position, 0 for none. Where there are several classes, numbers say
+            them (`atrous.objects.kinds`).
+        scores: `(n,)` float32, of the objects 1 ... n.
+    """
+
+    numbers: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
 class InstanceTask(ObjectTask):
     """Objects of one or several classes. Where there are several, numbers say the class (`atrous.objects.kinds`).
 
@@ -153,19 +167,19 @@ class InstanceMetrics(FoundMetrics):
         super().__init__(task, InstanceScores(names=task.names), activated)
         self._decoder, self._kinds = task.decoder, max(1, len(task.names))
 
-    def answer(self, maps: np.ndarray) -> np.ndarray:
-        """Return the numbers of the objects `(*S)` uint32, which say the class where there are several."""
+    def answer(self, maps: np.ndarray) -> InstanceAnswer:
+        """Return the objects that the dense maps `(K, *S)` of one image hold."""
         numbers = np.zeros(maps.shape[1:], np.uint32)
-        found = assemble(maps, self._decoder, numbers)
-        return with_classes(numbers, found.candidates.classes, self._kinds)
+        found = assemble(maps, self._decoder, numbers).candidates
+        return InstanceAnswer(with_classes(numbers, found.classes, self._kinds), found.scores)
 
     def truth(self, target: torch.Tensor) -> np.ndarray:
         """Return the numbers of the true objects `(*S)`."""
         return target.cpu().numpy()
 
-    def count(self, name: str, answer: np.ndarray, truth: np.ndarray) -> None:
-        """Count one image: the numbers of the objects that were found and of the true ones, both `(*S)`."""
-        self._scores.add(name, truth, answer)
+    def count(self, name: str, answer: InstanceAnswer, truth: np.ndarray) -> None:
+        """Count one image: the objects that were found, and the numbers of the true ones `(*S)`."""
+        self._scores.add(name, truth, answer.numbers, answer.scores)
 
 
 def encode(target: torch.Tensor, kinds: int = 1) -> InstanceMaps:
