@@ -7,7 +7,7 @@ size the largest disc has 0.6 of it). Noise near the centers gives objects sever
 in strips of 16, 64 and 512 rows, from four blocks in a random order, and from four blocks by two processes. The digests
 of the label image and of the table must be equal. "peak MiB" is the peak resident size of the process less that before.
 
-Suppression: a million boxes, and a million stars of 32 rays, ten for each object.
+Suppression: a million boxes, a million rotated boxes, and a million stars of 32 rays, ten for each object.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from atrous.objects.assemble import Objects, anchors, assemble, keep, pieces, re
 from atrous.objects.boxes import BoxShape
 from atrous.objects.candidates import Candidates, Shape, joined
 from atrous.objects.decoder import ObjectDecoder
+from atrous.objects.rotated import RotatedShape
 from atrous.objects.stars import Stars, StarShape
 from atrous.objects.suppress import KEPT, Suppression, decide
 from atrous.objects.table import ObjectSums
@@ -205,6 +206,10 @@ def million(kind: str) -> tuple[Candidates, Shape]:
     if kind == "boxes":
         sides = sizes * rng.uniform(0.85, 1.15, (1_000_000, 2))
         values, shape = np.concatenate([middles - sides, middles + sides], axis=1), BoxShape()
+    elif kind == "rotated boxes":
+        sides = sizes * rng.uniform(0.85, 1.15, (1_000_000, 2)) * (2, 1)
+        angles = np.repeat(rng.uniform(0, np.pi, 100_000), 10) + rng.normal(0, 0.05, 1_000_000)
+        values, shape = np.column_stack([middles, sides, angles]), RotatedShape()
     else:
         values = (sizes * rng.normal(1, 0.1, (1_000_000, RAYS)).clip(0.5)).astype(np.float32)
         shape = StarShape(width, RAYS)
@@ -216,7 +221,7 @@ def suppression() -> list[dict[str, Any]]:
     """Suppress a million candidates of each kind, and print the time."""
     rows = []
     print(f"\n{'candidates':<24}{'kept':>9}{'seconds':>9}")
-    for kind, threshold in (("boxes", 0.5), ("stars", 0.4)):
+    for kind, threshold in (("boxes", 0.5), ("rotated boxes", 0.5), ("stars", 0.4)):
         candidates, shape = million(kind)
         start = time.monotonic()
         kept = decide(candidates, shape, threshold, np.ones(len(candidates), bool), False) == KEPT

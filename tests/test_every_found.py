@@ -23,12 +23,20 @@ SMALL = (
 )  # fmt: skip
 METRICS = {
     "instances": ("ap50", "ap_mean", "pq", "f1", "seg", "count_mae"),
+    "stars": ("ap50", "ap_mean", "pq", "f1", "seg", "count_mae"),
     "detection": ("map50", "map"),
     "counting": ("count_mae", "f1"),
     "keypoints": ("pck",),
 }
-TABLES = {"instances": "objects", "detection": "boxes", "counting": "points", "keypoints": "points"}
-CASES = [pytest.param(task, ndim, marks=[] if ndim == 2 else [pytest.mark.slow]) for task in METRICS for ndim in SHAPES]
+TABLES = {
+    "instances": "objects", "stars": "objects", "detection": "boxes", "counting": "points", "keypoints": "points"
+}  # fmt: skip
+CASES = [
+    pytest.param(task, ndim, marks=[] if ndim == 2 else [pytest.mark.slow])
+    for task in METRICS
+    for ndim in SHAPES
+    if task != "stars" or ndim == 2
+]
 
 
 def made(task, ndim):
@@ -42,22 +50,24 @@ def made(task, ndim):
         images.append((np.where(numbers > 0, 180, 40) + noise).clip(0, 255).astype(np.uint8))
         dots = np.zeros(shape, np.uint8)
         dots[tuple(centers.T)] = 1
-        targets.append(numbers.astype(np.int64) if task == "instances" else dots)
+        targets.append(numbers.astype(np.int64) if task in ("instances", "stars") else dots)
     return images, targets
 
 
 @pytest.mark.parametrize(("task", "ndim"), CASES)
 def test_every_verb(task, ndim, tmp_path):
-    data = made(task, ndim)
+    data, shape = made(task, ndim), ["task.options.shape=stars"] if task == "stars" else []
+    table, metrics, task = TABLES[task], METRICS[task], "instances" if task == "stars" else task
     opened = open_data(data, task=task)
     found = check_layout(opened.root, opened.description, opened.layout)
     assert found.ok, found.text()
-    settings = [*SMALL, f"train.crop={CROPS[ndim]}"]
+    settings = [*SMALL, *shape, f"train.crop={CROPS[ndim]}"]
     trained = train(data, task=task, out=tmp_path / "run", epochs=2, settings=settings, progress=False)
     assert trained.run.recipe.model.ndim == ndim
     assert (tmp_path / "run" / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
     values = evaluate(tmp_path / "run", data, split="all").scores.to_dict()
-    assert set(METRICS[task]) <= set(json.loads(json.dumps(values)))
+    assert set(metrics) <= set(json.loads(json.dumps(values)))
+    assert ({"mask_map50", "mask_map"} <= set(values)) == (task == "instances" and ndim == 2)
     new = tmp_path / ("new.csv" if ndim == 1 else "new.npy")
     if ndim == 1:  # a column for each channel
         columns = np.atleast_2d(data[0][0])
@@ -66,7 +76,7 @@ def test_every_verb(task, ndim, tmp_path):
         np.save(new, data[0][0])
     done = predict(tmp_path / "run", [new], tmp_path / "out", PredictOptions(memory="60MB"))
     assert done.failed == ()
-    with (tmp_path / "out" / f"new_{TABLES[task]}.csv").open(newline="", encoding="utf-8") as file:
+    with (tmp_path / "out" / f"new_{table}.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     again = load(tmp_path / "run").predict(data[0][0])
     assert len(again) == len(rows)

@@ -47,6 +47,61 @@ def lattice(size: int, stride: int) -> range:
 
 
 @dataclass(frozen=True)
+class LatticePeaks:
+    """Peaks of the scores among the positions of a lattice.
+
+    Attributes:
+        places: `(n, ndim)` int64, coordinates in the whole grid.
+        positions: `(n,)` int64, the same as row-major indices.
+        scores: `(n,)` float32.
+        classes: `(n,)` int64.
+        values: `(n, m)`, the other channels there.
+    """
+
+    places: np.ndarray
+    positions: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+    values: np.ndarray
+
+
+def lattice_peaks(
+    maps: Source, region: Region, classes: int, threshold: float, stride: Sequence[int] = ()
+) -> LatticePeaks:
+    """Return the peaks that the positions of a region propose, class by class.
+
+    Args:
+        maps: `(classes + m, *S)`, a score for each class, then what is read at the peaks.
+        region: only positions in it propose.
+        classes: number of classes.
+        threshold: scores up to this one are no peaks.
+        stride: per axis, every how many positions propose (`lattice`); all do where it is empty.
+    """
+    grid, ndim = maps.shape[1:], len(maps.shape) - 1
+    points = [lattice(size, step) for size, step in zip(grid, stride or (1,) * ndim, strict=True)]
+    # Slices of the lattice: the points that lie in the region, then with a neighbor on either side.
+    inside = [_points_in(axis, part) for axis, part in zip(points, region, strict=True)]
+    if any(part.start == part.stop for part in inside):
+        none = np.zeros(0, np.int64)
+        values = np.zeros((0, maps.shape[0] - classes))
+        return LatticePeaks(np.zeros((0, ndim), np.int64), none, np.zeros(0, np.float32), none, values)
+    wider, halo = with_halo(inside, [len(axis) for axis in points])
+    scores = _at_points(maps, slice(0, classes), points, wider)
+    others = _at_points(maps, slice(classes, None), points, inside)
+    found = [peaks(one, halo, threshold) for one in scores]
+    places = np.concatenate([places for places, _ in found])
+    starts = np.array([axis[part.start] for axis, part in zip(points, inside, strict=True)])
+    coordinates = starts + places * np.array([axis.step for axis in points])
+    return LatticePeaks(
+        coordinates,
+        flat_index(coordinates, [slice(0, n) for n in grid], grid),
+        np.concatenate([scores for _, scores in found]),
+        np.repeat(np.arange(classes), [len(scores) for _, scores in found]),
+        others[(slice(None), *places.T)].T,
+    )
+
+
+@dataclass(frozen=True)
 class DenseBoxes(ObjectDecoder):
     """Boxes: channel k < classes is the score of class k, then come the distances to the low and to the high faces.
 
@@ -75,25 +130,12 @@ class DenseBoxes(ObjectDecoder):
     def propose(self, maps: Source, region: Region) -> Candidates:
         """See `ObjectDecoder.propose`."""
         grid, ndim = maps.shape[1:], len(maps.shape) - 1
-        points = [lattice(size, step) for size, step in zip(grid, self.stride or (1,) * ndim, strict=True)]
-        # Slices of the lattice: the points that lie in the region, then with a neighbor on either side.
-        inside = [_points_in(axis, part) for axis, part in zip(points, region, strict=True)]
-        if any(part.start == part.stop for part in inside):
-            return _no_boxes(ndim)
-        wider, halo = with_halo(inside, [len(axis) for axis in points])
-        scores = _at_points(maps, slice(0, self.classes), points, wider)
-        distances = _at_points(maps, slice(self.classes, self.classes + 2 * ndim), points, inside)
-        found = [peaks(one, halo, self.threshold) for one in scores]
-        places = np.concatenate([places for places, _ in found])
-        values = np.clip(np.nan_to_num(distances[(slice(None), *places.T)].T), 0, self.reach).astype(np.float64)
-        starts = np.array([axis[part.start] for axis, part in zip(points, inside, strict=True)])
-        coordinates = starts + places * np.array([axis.step for axis in points])
-        middles = coordinates + 0.5
-        corners = np.concatenate([middles - values[:, :ndim], middles + values[:, ndim:]], axis=1)
+        found = lattice_peaks(maps, region, self.classes, self.threshold, self.stride)
+        reach = np.clip(np.nan_to_num(found.values), 0, self.reach).astype(np.float64)
+        middles = found.places + 0.5
+        corners = np.concatenate([middles - reach[:, :ndim], middles + reach[:, ndim:]], axis=1)
         corners = np.clip(corners, 0, np.tile(np.asarray(grid, np.float64), 2))
-        classes = np.repeat(np.arange(self.classes), [len(scores) for _, scores in found])
-        every = np.concatenate([scores for _, scores in found])
-        return Candidates(flat_index(coordinates, [slice(0, n) for n in grid], grid), every, classes, corners)
+        return Candidates(found.positions, found.scores, found.classes, corners)
 
     def paint(self, maps: Source, region: Region, kept: Candidates) -> np.ndarray:
         """Boxes may overlap, so they have no label image.

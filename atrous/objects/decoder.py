@@ -9,6 +9,9 @@ from atrous.objects.candidates import Candidates, Shape
 from atrous.objects.peaks import Region
 from atrous.source import Source
 
+NO_DATA = -np.inf
+"""Value of the first dense map where the image has no data: no object lies there."""
+
 
 class ObjectDecoder(ABC):
     """Reads dense maps `(K, *S)` region by region. What a region gives does not depend on how the grid is divided.

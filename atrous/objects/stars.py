@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atrous.objects.candidates import Candidates
-from atrous.objects.decoder import ObjectDecoder
+from atrous.objects.decoder import NO_DATA, ObjectDecoder
 from atrous.objects.peaks import Region, flat_index, peaks, with_halo
 from atrous.source import Source
 
@@ -158,21 +158,27 @@ def polygon_spans(corners: np.ndarray, rows: range, width: int) -> tuple[np.ndar
 
 @dataclass(frozen=True)
 class Stars(ObjectDecoder):
-    """Star-convex polygons in 2-D: channel 0 is the probability of an object, the others are distances along rays.
+    """Star-convex polygons in 2-D.
 
-    Where kept polygons overlap, the position belongs to the one with the higher score.
+    Channel 0 is the probability of an object. Where there are several classes, the next channels are their
+    probabilities, and a candidate has the class with the highest one. The last channels are distances along rays.
+    Where kept polygons overlap, the position belongs to the one with the higher score, whatever their classes.
 
     Attributes:
         threshold: probability from which a peak is a candidate.
         overlap: see `ObjectDecoder`; intersection divided by the smaller area.
         reach: longer distances are cut to this length.
         rays: number of rays.
+        classes: number of classes.
+        smallest: objects of fewer positions are dropped.
     """
 
     threshold: float = 0.5
     overlap: float = 0.4
     reach: float = 500.0
     rays: int = 32
+    classes: int = 1
+    smallest: int = 1
 
     def shape(self, grid: Sequence[int]) -> StarShape:
         """See `ObjectDecoder.shape`."""
@@ -183,14 +189,15 @@ class Stars(ObjectDecoder):
         grid = maps.shape[1:]
         wider, halo = with_halo(region, grid)
         places, scores = peaks(np.asarray(maps[(slice(0, 1), *wider)])[0], halo, self.threshold)
-        lengths = np.zeros((len(places), maps.shape[0] - 1), np.float32)
+        lengths, classes = np.zeros((len(places), self.rays), np.float32), np.zeros(len(places), np.int64)
         if len(places):
             low, high = places.min(axis=0), places.max(axis=0) + 1
             box = [slice(part.start + a, part.start + b) for part, a, b in zip(region, low, high, strict=True)]
-            rays = np.asarray(maps[(slice(1, None), *box)])
-            lengths = np.clip(np.nan_to_num(rays[(slice(None), *(places - low).T)].T), 0, self.reach).astype(np.float32)
-        positions = flat_index(places, region, grid)
-        return Candidates(positions, scores, np.zeros(len(places), np.int64), lengths)
+            values = np.nan_to_num(np.asarray(maps[(slice(1, None), *box)])[(slice(None), *(places - low).T)])
+            lengths = np.clip(values[-self.rays :].T, 0, self.reach).astype(np.float32)
+            if self.classes > 1:
+                classes = values[: self.classes].argmax(axis=0).astype(np.int64)
+        return Candidates(flat_index(places, region, grid), scores, classes, lengths)
 
     def paint(self, maps: Source, region: Region, kept: Candidates) -> np.ndarray:
         """See `ObjectDecoder.paint`."""
@@ -209,4 +216,5 @@ class Stars(ObjectDecoder):
             ends = np.clip([left, right], columns.start, columns.stop) - columns.start
             for row, a, b in zip((y - rows.start).tolist(), *ends.tolist(), strict=True):
                 painted[row, a:b] = here[index] + 1
+        painted[np.asarray(maps[(slice(0, 1), *region)])[0] == NO_DATA] = 0
         return painted

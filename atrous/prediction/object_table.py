@@ -12,6 +12,7 @@ from atrous.color import Palette
 from atrous.data.source import Source
 from atrous.files import replacing
 from atrous.objects.assemble import Objects, assemble, measured_again, strips
+from atrous.objects.decoder import NO_DATA
 from atrous.prediction.found import ObjectPrediction
 from atrous.prediction.inputs import Opened
 from atrous.tasks.task import ObjectTask
@@ -146,5 +147,5 @@ def _clear(maps: Any, valid: Source) -> None:
     """No object lies where the image has no data."""
     for region in strips(maps.shape[1:], ROWS):
         part = np.array(maps[(slice(0, 1), *region)])
-        part[:, ~np.asarray(valid[region])] = 0
+        part[:, ~np.asarray(valid[region])] = NO_DATA
         maps[(slice(0, 1), *region)] = part

@@ -16,6 +16,7 @@ from atrous.machine import has_bfloat16, memory_limit
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
 from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_point_augment, plan_points
 from atrous.recipe.schema import Recipe, validate
+from atrous.recipe.shape import plan_shape
 from atrous.recipe.volume import plan_patch
 
 POSITIONS = {1: 65_536, 2: 147_456, 3: 262_144}
@@ -54,6 +55,7 @@ class Request:
         seed: random seed.
         memory: bytes that training may take; None for what this process may use.
         device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for whichever is there.
+        shape: how objects are found, see `atrous.recipe.shape`; None where nobody said it.
     """
 
     minutes: float | None = None
@@ -61,6 +63,7 @@ class Request:
     seed: int = 0
     memory: int | None = None
     device: str = "cpu"
+    shape: str | None = None
 
     def length(self, default: float, reasons: dict[str, str]) -> dict[str, Any]:
         """Return the keys of the section `train` that say how long; `default` epochs where nobody said it."""
@@ -128,6 +131,8 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     task = plan_task(
         dataset, fingerprint, reasons, weighted=ndim == 2 and dataset.target.kind not in ("points", "instances")
     )
+    if dataset.target.kind == "instances":
+        task["options"] = plan_shape(task["options"], request.shape, fingerprint, reasons)
     task["tolerance"] = plan_tolerance(fingerprint, spacing, reasons)
     augment = _plan_augment(dataset, size, crop, spacing, reasons)
     if not fingerprint.upright:

@@ -200,7 +200,8 @@ def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
         if section == "stages":
             values["stages"] = value
             continue
-        values[section][key] = value
+        key, _, inner = key.partition(".")
+        values[section][key] = {**values[section][key], inner: value} if inner else value
         if (section, key) == ("train", "minutes"):
             values["train"]["epochs"] = None
         if (section, key) == ("train", "epochs"):
@@ -217,7 +218,8 @@ def check_settings(settings: Iterable[str]) -> None:
     for setting in settings:
         section, key, value = split_setting(setting)
         if section != "stages":
-            check_value(section, key, value, "--set")
+            key, _, inner = key.partition(".")
+            check_value(section, key, {inner: value} if inner else value, "--set")
 
 
 def check_value(section: str, key: str, value: Any, source: str) -> None:
@@ -241,14 +243,18 @@ def check_value(section: str, key: str, value: Any, source: str) -> None:
 def split_setting(setting: str) -> tuple[str, str, Any]:
     """Return section, key and value of a `section.key=value` setting; of `stages=NAME` the key is empty.
 
+    One key of a task may be set by itself: `task.options.KEY=value`.
+
     Raises:
         UserError: it has another form, or there is no such section.
 
-    >>> split_setting("train.batch_size=4")
-    ('train', 'batch_size', 4)
+    >>> split_setting("train.batch_size=4"), split_setting("task.options.shape=stars")
+    (('train', 'batch_size', 4), ('task', 'options.shape', 'stars'))
     """
     key, sign, text = setting.partition("=")
     parts = key.strip().split(".")
+    if len(parts) == 3 and parts[:2] == ["task", "options"] and parts[2]:
+        parts = ["task", f"options.{parts[2]}"]
     if parts == ["stages"] and sign:
         return "stages", "", _preset(setting, text.strip())
     if not sign or len(parts) != 2:

@@ -150,20 +150,27 @@ def match_class(
     size: tuple[float, float] = EVERY_SIZE,
 ) -> Matches:  # fmt: skip
     """Match the detections of a class in all images; see `match_image`."""
-    scores, hits, counted, truths = [np.zeros(0)], [np.zeros((len(thresholds), 0), bool)], [], 0
-    counted.append(hits[0])
+    parts = []
     for image in images:
         boxes = image.of_class(number)
-        truths += int((~_outside(boxes.true, size)).sum())
-        if not len(boxes.found):
-            continue
         matched, counts = match_image(boxes, box_iou(boxes.found, boxes.true), thresholds, size)
-        scores.append(boxes.scores)
-        hits.append(matched >= 0)
-        counted.append(counts)
-    every = np.concatenate(scores)
-    order = np.argsort(-every, kind="stable")
-    return Matches(every[order], np.concatenate(hits, 1)[:, order], np.concatenate(counted, 1)[:, order], truths)
+        parts.append(Matches(boxes.scores, matched >= 0, counts, int((~_outside(boxes.true, size)).sum())))
+    return joined_matches(parts, len(thresholds))
+
+
+def joined_matches(parts: Sequence[Matches], thresholds: int) -> Matches:
+    """Return the detections of several images together, by descending score.
+
+    Args:
+        parts: the detections of each image; there may be no image.
+        thresholds: number of thresholds.
+    """
+    none = np.zeros((thresholds, 0), bool)
+    scores = np.concatenate([np.zeros(0), *(part.scores for part in parts)])
+    hits = np.concatenate([none, *(part.hits for part in parts)], axis=1)
+    counted = np.concatenate([none, *(part.counted for part in parts)], axis=1)
+    order = np.argsort(-scores, kind="stable")
+    return Matches(scores[order], hits[:, order], counted[:, order], sum(part.truths for part in parts))
 
 
 def average_precision(matches: Matches) -> np.ndarray:
@@ -184,6 +191,16 @@ def average_precision(matches: Matches) -> np.ndarray:
         place = np.searchsorted(true / matches.truths, RECALLS, side="left")
         values.append(np.append(precision, 0.0)[np.minimum(place, len(precision))].mean())
     return np.array(values)
+
+
+def known_mean(values: np.ndarray) -> float:
+    """Return the mean of the values that are not NaN; NaN where none is.
+
+    >>> known_mean(np.array([0.5, np.nan]))
+    0.5
+    """
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def best_f1(matches: Sequence[Matches]) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from atrous.tasks.average_precision import (
     Matches,
     average_precision,
     best_f1,
+    known_mean,
     match_class,
     size_ranges,
 )
@@ -62,7 +63,11 @@ class DetectionScores:
         images = list(self._images.values())
         matches = [match_class(images, number) for number in range(len(self._classes))]
         precision = np.array([average_precision(one) for one in matches])  # (classes, thresholds)
-        values = {"map": _mean(precision), "map50": _mean(precision[:, 0]), "map75": _mean(precision[:, 5])}
+        values = {
+            "map": known_mean(precision),
+            "map50": known_mean(precision[:, 0]),
+            "map75": known_mean(precision[:, 5]),
+        }
         per_image = dict.fromkeys(self._images, float("nan"))
         if self._full:
             values |= self._further(images, matches, precision)
@@ -76,25 +81,19 @@ class DetectionScores:
         by_size = {}
         for size, area in size_ranges(self._ndim).items():
             of_size = [match_class(images, number, size=area) for number in range(len(self._classes))]
-            by_size[f"map_{size}"] = _mean(np.array([average_precision(one) for one in of_size]))
+            by_size[f"map_{size}"] = known_mean(np.array([average_precision(one) for one in of_size]))
         recall = np.array([(one.hits & one.counted).sum(axis=1) / one.truths for one in matches if one.truths])
         f1, score = best_f1(matches)
         by_class = {
-            f"{name}_{class_name}": _mean(row)
+            f"{name}_{class_name}": known_mean(row)
             for class_name, of_class in zip(self._classes, precision, strict=True)
             for name, row in (("map", of_class), ("map50", of_class[:1]))
         }
         truths = float(sum(one.truths for one in matches))
-        return {**by_size, "ar": _mean(recall), "f1": f1, "f1_score": score, **by_class, "boxes": truths}
+        return {**by_size, "ar": known_mean(recall), "f1": f1, "f1_score": score, **by_class, "boxes": truths}
 
     def _of_image(self, image: ImageBoxes) -> float:
         """The mean average precision of one image alone."""
         present = np.unique(image.true_classes)
         rows = [average_precision(match_class([image], int(number), THRESHOLDS)) for number in present]
-        return _mean(np.array(rows))
-
-
-def _mean(values: np.ndarray) -> float:
-    """The mean of the values that exist; NaN where none does."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
+        return known_mean(np.array(rows))

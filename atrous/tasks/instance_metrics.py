@@ -6,7 +6,8 @@ Segmentation", CVPR 2019) are at 0.5. `seg` is that of the Cell Tracking Challen
 with the object that covers more than half of it, 0 where there is none. `count_mae` is the mean absolute error of the
 number of objects in an image. `ap50_small`, `ap50_medium` and `ap50_large` count the thirds of the true objects by
 size; an invented object belongs to the third of its own size. Where there are several classes, objects match those
-of their class only, and `ap50_NAME` is that of one class.
+of their class only, and `ap50_NAME` is that of one class. Of images, `mask_map` and `mask_map50` are COCO's average
+precision of masks, which goes by the scores of the objects (`atrous.tasks.mask_precision`).
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atrous.objects.kinds import classes_in
+from atrous.tasks.mask_precision import RankedMasks, mask_precision
 from atrous.tasks.measures import Measures
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(9))
@@ -33,6 +35,7 @@ class Overlaps:
         covered: `(p,)` the share of the true object that the found one covers.
         true_classes: `(n,)` class of each true object.
         found_classes: `(m,)` class of each found object.
+        found_numbers: `(m,)` number of each found object, ascending.
     """
 
     true_sizes: np.ndarray
@@ -43,6 +46,7 @@ class Overlaps:
     covered: np.ndarray
     true_classes: np.ndarray
     found_classes: np.ndarray
+    found_numbers: np.ndarray
 
 
 def overlaps(truth: np.ndarray, answer: np.ndarray, kinds: int = 1) -> Overlaps:
@@ -70,7 +74,7 @@ def overlaps(truth: np.ndarray, answer: np.ndarray, kinds: int = 1) -> Overlaps:
     rows_of_objects, columns_of_objects = rows - int(numbers[0] == 0), columns - int(answers[0] == 0)
     return Overlaps(
         true_sizes[numbers != 0], found_sizes[answers != 0], rows_of_objects, columns_of_objects,
-        shared / union, shared / true_sizes[rows], kind[numbers != 0], answered[answers != 0],
+        shared / union, shared / true_sizes[rows], kind[numbers != 0], answered[answers != 0], answers[answers != 0],
     )  # fmt: skip
 
 
@@ -101,24 +105,35 @@ class InstanceScores:
 
     def __init__(self, sample: str = "image", names: Sequence[str] = ()) -> None:
         self._pairs: dict[str, Overlaps] = {}
+        self._ranked: list[RankedMasks] = []
         self._sample, self._names = sample, names
 
-    def add(self, name: str, truth: np.ndarray, answer: np.ndarray) -> None:
+    def add(self, name: str, truth: np.ndarray, answer: np.ndarray, scores: np.ndarray) -> None:
         """Count one image.
 
         Args:
             name: of the image; no name may come twice.
             truth: numbers of the true objects, `(*S)`.
             answer: numbers of the objects that were found, `(*S)`.
+            scores: `(m,)`, the score of the object i = 1 ... m. With K classes its number is that of
+                `atrous.objects.kinds`.
 
         Raises:
-            ValueError: the name came before, or the shapes differ.
+            ValueError: the name came before, the shapes differ, or an object has no score.
         """
         if name in self._pairs:
             raise ValueError(f"{name}: counted twice")
         if truth.shape != answer.shape:
             raise ValueError(f"{name}: truth {truth.shape} and answer {answer.shape} differ in shape")
-        self._pairs[name] = overlaps(truth, answer, max(1, len(self._names)))
+        kinds = max(1, len(self._names))
+        pairs = overlaps(truth, answer, kinds)
+        places = (pairs.found_numbers.astype(np.int64) - 1) // kinds
+        if len(places) and places[-1] >= len(scores):
+            raise ValueError(f"{name}: object {places[-1] + 1} was found, but there are {len(scores)} scores")
+        self._pairs[name] = pairs
+        if truth.ndim == 2:
+            classes = pairs.true_classes, pairs.found_classes
+            self._ranked.append(RankedMasks(*classes, np.asarray(scores)[places], pairs.true, pairs.found, pairs.iou))
 
     def result(self, seconds: float, tta: str = "none") -> Measures:
         """Return the metrics over all images."""
@@ -148,6 +163,7 @@ class InstanceScores:
             **{f"ap{round(100 * threshold)}": value for threshold, value in precision.items()},
             **self._by_size(),
             **self._by_class(),
+            **(mask_precision(self._ranked, self._names) if self._ranked else {}),
             "objects": float(tp + fn),
         }
         return Measures(values, per_image, seconds, tta, self._sample, conventions=__doc__ or "")

@@ -42,6 +42,20 @@ class InstanceMaps:
 
 
 @dataclass(frozen=True)
+class InstanceAnswer:
+    """The objects that were found in one input.
+
+    Attributes:
+        numbers: `(*S)` uint32, the object of each position, 0 for none. Where there are several classes, numbers say
+            them (`atrous.objects.kinds`).
+        scores: `(n,)` float32, of the objects 1 ... n.
+    """
+
+    numbers: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
 class InstanceTask(ObjectTask):
     """Objects of one or several classes. Where there are several, numbers say the class (`atrous.objects.kinds`).
 
@@ -73,15 +87,15 @@ class InstanceTask(ObjectTask):
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "InstanceTask":
-        """Make the task from the section `task` of a recipe; its keys stand in `options`.
+        """Make the task from the section `task` of a recipe; its keys stand in `options`, with `shape`.
 
         Raises:
             ValueError: a key is unknown or missing, or a value does not fit.
         """
-        options = {name: value for name, value in section["options"].items() if name != "video"}
+        options = {name: value for name, value in section["options"].items() if name not in ("video", "shape")}
         unknown = sorted(set(options) - set(cls.__dataclass_fields__))
         if unknown:
-            raise ValueError(f"options has no key {unknown[0]!r}: it has {', '.join(cls.__dataclass_fields__)}")
+            raise ValueError(f"options has no key {unknown[0]!r}: it has shape, {', '.join(cls.__dataclass_fields__)}")
         if "ndim" not in options:
             raise ValueError("options needs ndim, the number of axes")
         return cls(**{"names": tuple(section.get("classes", ())), **options})
@@ -149,23 +163,23 @@ class InstanceTask(ObjectTask):
 class InstanceMetrics(FoundMetrics):
     """Compares the objects of each image with the true ones."""
 
-    def __init__(self, task: InstanceTask, activated: bool) -> None:
+    def __init__(self, task: ObjectTask, activated: bool) -> None:
         super().__init__(task, InstanceScores(names=task.names), activated)
-        self._decoder, self._kinds = task.decoder, task.kinds
+        self._decoder, self._kinds = task.decoder, max(1, len(task.names))
 
-    def answer(self, maps: np.ndarray) -> np.ndarray:
-        """Return the numbers of the objects `(*S)` uint32, which say the class where there are several."""
+    def answer(self, maps: np.ndarray) -> InstanceAnswer:
+        """Return the objects that the dense maps `(K, *S)` of one image hold."""
         numbers = np.zeros(maps.shape[1:], np.uint32)
-        found = assemble(maps, self._decoder, numbers)
-        return with_classes(numbers, found.candidates.classes, self._kinds)
+        found = assemble(maps, self._decoder, numbers).candidates
+        return InstanceAnswer(with_classes(numbers, found.classes, self._kinds), found.scores)
 
     def truth(self, target: torch.Tensor) -> np.ndarray:
         """Return the numbers of the true objects `(*S)`."""
         return target.cpu().numpy()
 
-    def count(self, name: str, answer: np.ndarray, truth: np.ndarray) -> None:
-        """Count one image: the numbers of the objects that were found and of the true ones, both `(*S)`."""
-        self._scores.add(name, truth, answer)
+    def count(self, name: str, answer: InstanceAnswer, truth: np.ndarray) -> None:
+        """Count one image: the objects that were found, and the numbers of the true ones `(*S)`."""
+        self._scores.add(name, truth, answer.numbers, answer.scores)
 
 
 def encode(target: torch.Tensor, kinds: int = 1) -> InstanceMaps:

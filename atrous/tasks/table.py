@@ -23,8 +23,12 @@ def _stranded(section: Mapping[str, Any]) -> "Task":
 
 def _instances(section: Mapping[str, Any]) -> "Task":
     from atrous.tasks.instances import InstanceTask
+    from atrous.tasks.stars import StarTask
 
-    return InstanceTask.build(section)
+    shape = section["options"].get("shape", "votes")
+    if shape not in ("votes", "stars"):
+        raise ValueError(f'options.shape is {shape!r}: give "votes" or "stars"')
+    return StarTask.build(section) if shape == "stars" else InstanceTask.build(section)
 
 
 def _counting(section: Mapping[str, Any]) -> "Task":

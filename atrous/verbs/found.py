@@ -14,12 +14,14 @@ from atrous.data.targets.instances import Instances
 from atrous.data.targets.places import Places
 from atrous.objects.assemble import assemble
 from atrous.objects.boxes import DenseBoxes
+from atrous.objects.decoder import NO_DATA
 from atrous.objects.kinds import with_classes
 from atrous.prediction.boxes import decode_boxes
 from atrous.prediction.inputs import Opened
 from atrous.prediction.points import placed
 from atrous.prediction.predictor import Predictor
 from atrous.tasks.detection import DetectionTask
+from atrous.tasks.instances import InstanceAnswer
 from atrous.tasks.points import PointAnswer, PointTask
 from atrous.tasks.task import NotFinite, ObjectTask
 from atrous.tasks.values import output_size
@@ -44,10 +46,8 @@ def found_objects(
     image: np.ndarray,
     spacing: tuple[float, ...] | None,
     affine: Affine | None = None,
-) -> np.ndarray:
-    """Return the numbers of the objects in an image `(C, *S)`, `(*S)` uint32 on the grid of the file.
-
-    Where there are several classes, numbers say them (`atrous.objects.kinds`).
+) -> InstanceAnswer:
+    """Return the objects in an image `(C, *S)`, on the grid of the file.
 
     As in prediction, objects are decoded on the grid that the network works on, and none lies where there are no data.
 
@@ -57,13 +57,14 @@ def found_objects(
     worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
     maps, gaps = _finite(worked_on), missing(image)
     if gaps is not None and turn is None and maps.shape[1:] == size:
-        maps[0][gaps] = 0
+        maps[0][gaps] = NO_DATA
     numbers = np.zeros(maps.shape[1:], np.uint32)
-    found = assemble(maps, task.decoder, numbers)
-    numbers = with_classes(numbers, found.candidates.classes, max(1, len(predictor.classes)))
+    found = assemble(maps, task.decoder, numbers).candidates
+    numbers = with_classes(numbers, found.classes, max(1, len(predictor.classes)))
     numbers = Instances.resample(numbers, size)
     numbers = numbers if turn is None else turn.back(numbers)
-    return numbers if gaps is None else np.where(gaps, 0, numbers).astype(np.uint32)
+    numbers = numbers if gaps is None else np.where(gaps, 0, numbers).astype(np.uint32)
+    return InstanceAnswer(numbers, found.scores)
 
 
 def found_boxes(

@@ -135,7 +135,7 @@ def _shown_boxes(
 SHOWN = {"boxes": _shown_boxes}
 """For what a task finds, the function that finds what is shown, where it is not that of `MEASURED`."""
 JUDGE: dict[str, Callable[[Any, np.ndarray, Any, Any], Judged]] = {
-    "objects": lambda task, image, truth, answer: (*judged(truth, answer, len(task.names) or 1), {}),
+    "objects": lambda task, image, truth, answer: (*judged(truth, answer.numbers, len(task.names) or 1), {}),
     "boxes": lambda task, image, truth, answer: judged_boxes(image, truth_of(truth), answer),
     "points": lambda task, image, truth, answer: (*judged_points(truth, answer, task), {}),
 }

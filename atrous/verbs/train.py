@@ -161,12 +161,15 @@ def _checked(opened: OpenedData, watch: _Watch) -> Check:
 def _planned(check: Check, follow: Recipe | None, chosen: TrainOptions) -> PlannedRecipe:
     dataset, fingerprint = check.dataset, check.fingerprint
     if follow is None:
-        request = Request(chosen.minutes, chosen.epochs, chosen.seed or 0, device=chosen.planned_device)
+        shape = chosen.planned_shape
+        if shape is not None and dataset.task != "instances":
+            raise UserError(f"--set task.options.shape is for instances, {dataset.root} is learned as {dataset.task}")
+        request = Request(chosen.minutes, chosen.epochs, chosen.seed or 0, device=chosen.planned_device, shape=shape)
         planned = KINDS[dataset.kind].plan(dataset, fingerprint, request)
     else:
         planned = PlannedRecipe(_followed(follow, dataset, chosen), {})
     recipe = planned.recipe if chosen.network is None else _with_own_network(planned.recipe)
-    recipe = override(recipe, chosen.overrides)
+    recipe = override(recipe, chosen.overrides if follow is not None else chosen.after_plan)
     if recipe.train.minutes is None and recipe.train.epochs is None:
         raise UserError("the recipe does not say how long to train: give --minutes or --epochs")
     agree_with_data(recipe, dataset, fingerprint)

@@ -18,6 +18,9 @@ WITH_RESUME = (
 )  # fmt: skip
 """Options that `resume` allows beside it: what a run folder cannot hold, and what only tells how the run goes."""
 
+SHAPE = ["task", "options.shape"]
+"""The setting that says how objects are found; a plan chooses where it is "auto"."""
+
 OF_DATA = ("root", "description", "kind")
 """Keys of the section `data` that follow from the data that are given."""
 
@@ -89,6 +92,17 @@ class TrainOptions:
     def task_settings(self) -> dict[str, Any]:
         """What the settings say of the section `task`."""
         return {key: value for section, key, value in map(split_setting, self.overrides) if section == "task"}
+
+    @property
+    def planned_shape(self) -> str | None:
+        """How objects are to be found, as settings say it for a plan; None where they do not."""
+        named = [value for *key, value in map(split_setting, self.overrides) if key == SHAPE]
+        return str(named[-1]) if named else None
+
+    @property
+    def after_plan(self) -> list[str]:
+        """The settings that are applied to a planned recipe: those that a plan replaces by its choice are left out."""
+        return [one for one in self.overrides if split_setting(one) != (*SHAPE, "auto")]
 
     @property
     def _given_settings(self) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 
 from atrous.objects.assemble import anchors, assemble, keep, measured_again, renumbered, strips, tabulate
 from atrous.objects.boxes import DenseBoxes
+from atrous.objects.decoder import NO_DATA
 from atrous.objects.stars import Stars
 from atrous.objects.suppress import Suppression
 from atrous.objects.table import ObjectSums
@@ -138,6 +139,41 @@ def test_no_candidates_give_no_objects(decoder, channels):
     assert not labels.any()
     assert len(objects.candidates) == 0
     assert objects.table["size"].shape == (0,)
+
+
+@pytest.mark.parametrize("rows", [90, 7])
+def test_stars_have_the_class_of_the_position_that_proposes_them(rows):
+    numbers, maps, decoder = world("stars", noise=0.0)
+    kinds = np.stack([np.where(numbers % 3 == kind, 0.8, 0.1) for kind in range(3)])
+    whole = decoded(maps, decoder, 90)
+    classed = decoded(np.concatenate([maps[:1], kinds, maps[1:]]), replace(decoder, classes=3), rows)
+    assert np.array_equal(classed[0], whole[0])
+    truth = numbers.ravel()[classed[1].candidates.positions] % 3
+    assert np.array_equal(classed[1].candidates.classes, truth)
+    assert len(np.unique(truth)) == 3
+
+
+@pytest.mark.parametrize("kind", ["stars", "votes"])
+@pytest.mark.parametrize("rows", [90, 7])
+def test_no_object_lies_where_there_are_no_data(kind, rows):
+    _, maps, decoder = world(kind)
+    gap = np.zeros(maps.shape[1:], bool)
+    gap[30:60, 20:70] = True
+    whole = decoded(maps, decoder, 90)
+    assert whole[0][gap].any()
+    maps[0][gap] = NO_DATA
+    labels, objects = decoded(maps, decoder, rows)
+    assert not labels[gap].any()
+    assert labels[~gap].any()
+    assert objects.table["size"].sum() == (labels > 0).sum()
+
+
+def test_small_stars_are_dropped():
+    _, maps, decoder = world("stars", noise=0.0)
+    sizes = decoded(maps, decoder, 30)[1].table["size"]
+    large = decoded(maps, replace(decoder, smallest=150), 30)
+    assert 0 < (sizes >= 150).sum() < len(sizes)
+    assert np.array_equal(large[1].table["size"], sizes[sizes >= 150])
 
 
 def test_small_objects_are_dropped_and_the_others_numbered_without_gaps():

@@ -42,7 +42,7 @@ def test_all_metrics_follow_their_definitions():
     images = [label_images(seed) for seed in range(4)]
     scores = InstanceScores()
     for number, (truth, found) in enumerate(images):
-        scores.add(str(number), truth, found)
+        scores.add(str(number), truth, found, np.ones(found.max()))
     result = scores.result(1.0)
     matched, true, found, quality, seg = 0, 0, 0, 0.0, []
     for one, other in images:
@@ -67,8 +67,8 @@ def test_all_metrics_follow_their_definitions():
 
 def test_an_image_without_objects_counts_inventions_alone():
     scores = InstanceScores()
-    scores.add("empty", np.zeros((4, 4), int), np.zeros((4, 4), int))
-    scores.add("invented", np.zeros((4, 4), int), np.eye(4, dtype=int))
+    scores.add("empty", np.zeros((4, 4), int), np.zeros((4, 4), int), np.zeros(0))
+    scores.add("invented", np.zeros((4, 4), int), np.eye(4, dtype=int), np.ones(1))
     result = scores.result(0.0)
     assert result.values["ap50"] == 0
     assert np.isnan(result.per_image["empty"])
@@ -78,8 +78,21 @@ def test_an_image_without_objects_counts_inventions_alone():
 
 def test_a_name_counts_once_and_shapes_agree():
     scores = InstanceScores()
-    scores.add("a", np.zeros(3, int), np.zeros(3, int))
+    scores.add("a", np.zeros(3, int), np.zeros(3, int), np.zeros(0))
     with pytest.raises(ValueError, match="twice"):
-        scores.add("a", np.zeros(3, int), np.zeros(3, int))
+        scores.add("a", np.zeros(3, int), np.zeros(3, int), np.zeros(0))
     with pytest.raises(ValueError, match="differ in shape"):
-        scores.add("b", np.zeros(3, int), np.zeros(4, int))
+        scores.add("b", np.zeros(3, int), np.zeros(4, int), np.zeros(0))
+    with pytest.raises(ValueError, match="object 2 was found, but there are 1 scores"):
+        scores.add("b", np.zeros(3, int), np.array([0, 1, 2]), np.ones(1))
+
+
+def test_masks_are_ranked_in_images_only():
+    truth, found = label_images(0)
+    scores = InstanceScores()
+    scores.add("a", truth, truth, np.ones(truth.max()))
+    assert scores.result(0.0).values["mask_map"] == scores.result(0.0).values["mask_map50"] == 1
+    for one, other in ((truth[0], found[0]), (truth[None], found[None])):
+        scores = InstanceScores()
+        scores.add("a", one, other, np.ones(found.max()))
+        assert "mask_map" not in scores.result(0.0).values

@@ -262,7 +262,8 @@ def test_evaluation_counts_the_objects_that_prediction_writes(scans_run, tmp_pat
     written = read_values(tmp_path / "out" / "0.nii.gz")
     sample = next(s for s in dataset.samples if s.name.endswith("0"))
     _, image, truth = next(read_ahead(predictor, [sample]))
-    found = found_objects(predictor, predictor.task, image, dataset.spacing_of(sample), sample.image.header().affine)
+    spacing, affine = dataset.spacing_of(sample), sample.image.header().affine
+    found = found_objects(predictor, predictor.task, image, spacing, affine).numbers
     assert written.shape == found.shape == truth.shape
     assert found.max() > 0
     assert np.array_equal(renumbered(written), renumbered(found))

@@ -79,6 +79,8 @@ class Fingerprint:
             and 95; empty where targets are no objects.
         points: what is known of the points; None where targets are none.
         values: what is known of the numbers that are learned; None where targets are none.
+        star_iou: how well a star-convex polygon reproduces an object in train, the mean of some; None where targets are
+            no objects in images.
     """
 
     channels: int
@@ -104,6 +106,7 @@ class Fingerprint:
     points: PointFacts | None = None
     box_sides: tuple[tuple[float, ...], ...] = ()
     values: ValueFacts | None = None
+    star_iou: float | None = None
 
     @property
     def ndim(self) -> int:
@@ -183,6 +186,7 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         points=point_facts(scans),
         box_sides=_box_sides(dataset, scans),
         values=value_facts(scans),
+        star_iou=_star_iou(scans),
         orientation=_orientation([axis_codes(h.affine) for one, h, _ in good if one.split == "train" or no_train]),
         upright=not all(header.map is not None or (header.unit or "").endswith("µm") for _, header, _ in good),
     )
@@ -215,6 +219,14 @@ def _object_sizes(dataset: Dataset, scans: Sequence[Scan]) -> tuple[float, ...]:
         scale = [voxel / float(np.median(voxels)) for voxel in voxels]
     sizes = [size * factor for one, factor in zip(chosen, scale, strict=True) for size in one.counts.values()]
     return tuple(float(size) for size in np.percentile(sizes, [5, 50, 95])) if sizes else ()
+
+
+def _star_iou(scans: Sequence[Scan]) -> float | None:
+    """The mean over the objects that were compared in train (in all scans where train has none)."""
+    known = [one for one in scans if one.contents is not None and one.contents.stars]
+    chosen = [one for one in known if one.split == "train"] or known
+    found = [iou for one in chosen if one.contents is not None for iou in one.contents.stars]
+    return float(np.mean(found)) if found else None
 
 
 def _box_sides(dataset: Dataset, scans: Sequence[Scan]) -> tuple[tuple[float, ...], ...]:

@@ -42,6 +42,7 @@ class TargetScan:
         sides: the lengths of the sides `(n, ndim)` of the boxes of each class (boxes).
         pieces: of objects in several pieces, how many these are, by number (instances).
         values: statistics of the numbers of each output (values); None for other targets.
+        stars: of some objects in images, how well a star-convex polygon reproduces each (instances).
     """
 
     header: Header | None = None
@@ -58,6 +59,7 @@ class TargetScan:
     sides: dict[int, np.ndarray] = field(default_factory=dict)
     pieces: dict[int, int] = field(default_factory=dict)
     values: Moments | None = None
+    stars: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

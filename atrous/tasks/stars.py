@@ -1,0 +1,180 @@
+"""Instances as star-convex polygons: every point of the outline is seen from the center (2-D).
+
+The network says of every position how likely it is near the middle of an object, and how far the border of its object
+is along rays at equal angles (Schmidt, Weigert, Broaddus, Myers, "Cell Detection with Star-convex Polygons",
+MICCAI 2018). Polygons are decoded from these maps by `atrous.objects.stars`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from atrous.objects.rays import ray_distances
+from atrous.objects.stars import Stars
+from atrous.tasks.instances import REACH, InstanceMetrics
+from atrous.tasks.task import ObjectTask
+
+PRIOR = -2.0
+"""Added to the output of the probability, so that a fresh network finds nothing."""
+WEIGHT = 0.5
+"""Of the distances, in units of the scale. With more, a network learns the probability late."""
+
+
+@dataclass(frozen=True)
+class StarMaps:
+    """What the network should say of a batch of crops.
+
+    Attributes:
+        probability: `(N, H, W)` float32, the distance to the nearest position outside of the object, divided by the
+            greatest one in the object; 0 outside.
+        distances: `(N, rays, H, W)` float32, along each ray to the border of the object, in positions; 0 outside.
+    """
+
+    probability: torch.Tensor
+    distances: torch.Tensor
+
+
+@dataclass(frozen=True)
+class StarTask(ObjectTask):
+    """Star-convex objects of one or several classes in images.
+
+    Where there are several classes, numbers say the class (`atrous.objects.kinds`).
+
+    Attributes:
+        names: of the classes; none for one class.
+        rays: corners of a polygon.
+        scale: the network's distances are in units of so many positions: about the radius of an object.
+        threshold: probability from which a peak is a candidate.
+        overlap: of two polygons whose intersection is more than this part of the smaller area, the one with the lower
+            score is removed.
+        smallest: objects of fewer positions are dropped.
+
+    >>> StarTask().out_channels, StarTask(names=("a", "b")).out_channels
+    (33, 35)
+    """
+
+    names: tuple[str, ...] = ()
+    rays: int = 32
+    scale: float = 10.0
+    threshold: float = 0.5
+    overlap: float = 0.4
+    smallest: int = 1
+
+    watched = ("ap50", "ap_mean")
+    higher_is_better = True
+
+    @classmethod
+    def build(cls, section: Mapping[str, Any]) -> "StarTask":
+        """Make the task from the section `task` of a recipe; its keys stand in `options`, with `ndim` and `shape`.
+
+        Raises:
+            ValueError: a key is unknown or missing, a value does not fit, or there are not two axes.
+        """
+        options = {name: value for name, value in section["options"].items() if name not in ("video", "shape", "ndim")}
+        known = [name for name in cls.__dataclass_fields__ if name != "names"]
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise ValueError(
+                f'options has no key {unknown[0]!r} with shape = "stars": it has ndim, shape, {", ".join(known)}'
+            )
+        if section["options"].get("ndim") != 2:
+            raise ValueError('shape = "stars" is for images: options.ndim must be 2; write shape = "votes" for others')
+        return cls(tuple(section.get("classes", ())), **options)
+
+    def __post_init__(self) -> None:
+        if self.rays != int(self.rays) or not 3 <= self.rays <= 256:
+            raise ValueError(f"rays is {self.rays}: give a whole number from 3 to 256")
+        if self.scale <= 0:
+            raise ValueError(f"scale is {self.scale}: it is a distance, give a number above 0")
+        if not (0 < self.threshold < 1 and 0 < self.overlap < 1):
+            raise ValueError("threshold and overlap lie between 0 and 1")
+
+    @property
+    def kinds(self) -> int:
+        """Number of classes."""
+        return max(1, len(self.names))
+
+    @property
+    def out_channels(self) -> int:  # type: ignore[override]
+        """The probability of an object, where there are several classes one for each, and the rays."""
+        return 1 + self._class_maps + self.rays
+
+    @property
+    def _class_maps(self) -> int:
+        return self.kinds if self.kinds > 1 else 0
+
+    @property
+    def decoder(self) -> Stars:
+        """What makes objects of the maps."""
+        return Stars(
+            threshold=self.threshold, overlap=self.overlap, reach=REACH * self.scale, rays=self.rays,
+            classes=self.kinds, smallest=self.smallest,
+        )  # fmt: skip
+
+    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the probability, L1 of the distances weighted by it, and cross-entropy of the classes.
+
+        Args:
+            output: `(N, 1 + classes if several + rays, H, W)`.
+            target: numbers of objects `(N, H, W)` int64.
+        """
+        maps = encode(target, self.rays)
+        logits, classes, rays = output.float().split([1, self._class_maps, self.rays], dim=1)
+        entropy = F.binary_cross_entropy_with_logits(logits[:, 0] + PRIOR, maps.probability)
+        total = maps.probability.sum().clamp_min(1)
+        away = (1 + rays - maps.distances / self.scale).abs().mean(dim=1)
+        loss = entropy + WEIGHT * (away * maps.probability).sum() / total
+        if self._class_maps:
+            each = F.cross_entropy(classes, classes_of(target, self.kinds), reduction="none")
+            loss = loss + (each * maps.probability).sum() / total
+        return loss
+
+    def decode(self, output: torch.Tensor) -> torch.Tensor:
+        """Return where candidates may be, `(N, H, W)` uint8; objects are decided for the whole input."""
+        return ((output[:, 0].float() + PRIOR).sigmoid() > self.threshold).to(torch.uint8)
+
+    def probabilities(self, output: torch.Tensor) -> torch.Tensor:
+        """Return dense maps `(N, out_channels, H, W)`: probabilities of object and classes, distances in positions."""
+        logits, classes, rays = output.float().split([1, self._class_maps, self.rays], dim=1)
+        distances = ((1 + rays) * self.scale).clamp_min(0)
+        return torch.cat([(logits + PRIOR).sigmoid(), classes.softmax(dim=1), distances], dim=1)
+
+    def metrics(self, *, full: bool = True) -> InstanceMetrics:
+        """Metrics of objects; quick ones are given the network's output."""
+        return InstanceMetrics(self, activated=full)
+
+
+def encode(target: torch.Tensor, rays: int) -> StarMaps:
+    """Return what the network should say of numbered objects `(N, H, W)` int64; 0 is background.
+
+    What lies outside of the crop is no part of an object.
+    """
+    crops = target.cpu().numpy()
+    distances = torch.from_numpy(np.stack([ray_distances(numbers, rays) for numbers in crops]))
+    probability = torch.from_numpy(np.stack([_object_probability(numbers) for numbers in crops]))
+    return StarMaps(probability.to(target.device), distances.to(target.device))
+
+
+def _object_probability(numbers: np.ndarray) -> np.ndarray:
+    """The distance to the nearest position outside of the own object over the object's greatest, `(H, W)` float32."""
+    from scipy import ndimage  # imported here: `atrous --help` must not wait for it
+
+    if numbers.max(initial=0) > numbers.size:
+        numbers = np.unique(numbers, return_inverse=True)[1].reshape(numbers.shape) + (numbers.min() > 0)
+    probability = np.zeros(numbers.shape, np.float32)
+    for number, window in enumerate(ndimage.find_objects(numbers), 1):
+        if window is None:
+            continue
+        own = numbers[window] == number
+        distance = np.asarray(ndimage.distance_transform_edt(np.pad(own, 1)))[1:-1, 1:-1]
+        probability[window][own] = (distance / distance.max())[own]
+    return probability
+
+
+def classes_of(target: torch.Tensor, kinds: int) -> torch.Tensor:
+    """Return the classes `(N, H, W)` int64 that numbers say; 0 in the background, where they do not count."""
+    return torch.where(target > 0, (target - 1) % kinds, torch.zeros_like(target))
