@@ -107,7 +107,7 @@ class RestorationMetrics:
         border = self._task.factor if self._task.factor > 1 else 0
         conventions = (
             f"psnr is in dB for a peak of {self._task.peak:g}, the mean over the images; psnr_y is that of Y (BT.601, "
-            f"16 to 235) without {border} positions at each border; ssim (Wang et al. 2004) has a Gaussian window of 11."
+            f"16 to 235) without {border} positions at each border; ssim (Wang et al. 2004) has a window of 11."
         )
         return Measures(means, per_image, seconds, tta, conventions=conventions)
 

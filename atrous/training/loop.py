@@ -331,13 +331,21 @@ def _step(run: _Run, batch: Batch, rate: float) -> torch.Tensor:
         math.isfinite(loss.detach()) and norm is not None and math.isfinite(norm)
     ):  # the weights are still those before this batch
         run.optimizer.zero_grad()
-        raise blame(
-            run.model, run.network, run.task, replace(batch, images=images, targets=targets), run.state.step
-        )  # fmt: skip
+        raise blame(_plain(run), run.network, run.task, replace(batch, images=images, targets=targets), run.state.step)
     run.optimizer.step()
     run.optimizer.zero_grad()
     run.average.update_parameters(run.network)
     return loss.detach()
+
+
+def _plain(run: _Run) -> Callable[[torch.Tensor], Any]:
+    """The network in the arithmetic of the training, without Fabric, which allows no gradients but its own."""
+
+    def compute(images: torch.Tensor) -> Any:
+        with run.fabric.autocast():
+            return run.network(images)
+
+    return compute
 
 
 def _note(run: _Run, losses: list[torch.Tensor], rate: float, images: float, steps: float) -> None:

@@ -1,4 +1,4 @@
-"""The network of restorations: any size in any dimension, streamed equals whole, finer grids, and what it starts from."""
+"""The network of restorations: any size in any dimension, streamed equals whole, finer grids, and its start."""
 
 import pytest
 import torch

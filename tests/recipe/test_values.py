@@ -65,7 +65,7 @@ def test_settings_say_what_is_added(pictures):
     assert (found.blur, found.noise) == (2.5, 7.0)
     recipe = override(plan(pictures, "super-resolution").recipe, ["task.scale=3"])
     assert recipe.model.factor == 3
-    with pytest.raises(UserError, match="nowhere.tif"):
+    with pytest.raises(UserError, match="no such file"):
         build_restoration(override(recipe, ["task.psf=nowhere.tif"]))
 
 

@@ -12,9 +12,7 @@ from atrous.tasks.task import NotFinite
 
 
 def task(channels=3, factor=1):
-    return RestorationTask(
-        tuple("rgb"[:channels]), (100.0,) * channels, (50.0,) * channels, peak=255.0, factor=factor
-    )
+    return RestorationTask(tuple("rgb"[:channels]), (100.0,) * channels, (50.0,) * channels, peak=255.0, factor=factor)
 
 
 def pair(channels=3, size=(24, 30)):

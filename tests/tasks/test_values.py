@@ -58,7 +58,9 @@ def test_sections_make_tasks():
     section = {"options": {"outputs": ["z"], "offset": [1.0], "scale": [2.0]}, "scale": None}
     made = RegressionTask.build(section)
     assert (made.names, made.offset, made.robust, made.out_channels) == (("z",), (1.0,), "huber", 1)
-    restored = RestorationTask.build({"options": {"offset": [1.0] * 3, "scale": [2.0] * 3, "limits": [0, 255]}, "scale": 2})
+    restored = RestorationTask.build(
+        {"options": {"offset": [1.0] * 3, "scale": [2.0] * 3, "limits": [0, 255]}, "scale": 2}
+    )
     assert (restored.out_channels, restored.factor, restored.limits) == (3, 2, (0, 255))
 
 

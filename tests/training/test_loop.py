@@ -13,6 +13,7 @@ from torch import nn
 
 from atrous.data.feed.batches import Batch
 from atrous.encoders import ResNet, efficientnet_lite0
+from atrous.errors import UserError
 from atrous.models import fcn
 from atrous.tasks.semantic import Semantic
 from atrous.training.budget import Budget
@@ -144,3 +145,19 @@ def test_bfloat16_training_agrees_with_float32():
     exact, rounded = losses("32-true"), losses("bf16-mixed")
     assert exact[-1] < 0.7 * exact[0]
     torch.testing.assert_close(rounded, exact, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_image_that_broke_a_step_is_named(precision, tmp_path):
+    """Fabric allows no gradients but its own; the search for the image must not need them."""
+    network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 2, 1))
+    nn.init.constant_(network[0].weight, 10.0)  # pyright: ignore[reportArgumentType]
+    images = torch.ones(4, 1, 8, 8)
+    images[2] = 3e38
+    batch = Batch(images, torch.ones(4, 8, 8, dtype=torch.long), ("0", "1", "2", "3"))
+    supply = Supply(lambda step: itertools.repeat(batch), lambda _: {"loss": 1.0, "miou": 0.5}, per_epoch=1)
+    with pytest.raises(UserError, match=r"^2: the loss at step 0 is not a number because of this image"):
+        fit(
+            network, Semantic(("a", "b")), supply, budget=Budget(steps=2), settings=Settings(precision=precision),
+            folder=tmp_path,
+        )  # fmt: skip

@@ -16,7 +16,9 @@ def test_restorations_have_a_slider(tmp_path, task, settings):
     rng = np.random.default_rng(0)
     for number in range(4):
         Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(tmp_path / "data" / f"{number}.png")
-    done = train(tmp_path / "data", task=task, epochs=1, settings=[*SMALL, *settings], out=tmp_path / "run", progress=False)
+    done = train(
+        tmp_path / "data", task=task, epochs=1, settings=[*SMALL, *settings], out=tmp_path / "run", progress=False
+    )
     page = (done.run.folder / "report.html").read_text(encoding="utf-8")
     assert 'type="range"' in page
     for caption in ("input", "answer", "truth", "error (white:"):
