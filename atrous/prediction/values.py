@@ -105,7 +105,7 @@ def on_file(maps: np.ndarray, task: ValueTask, opened: Opened) -> np.ndarray:
     return maps
 
 
-class ValueFile(ProbabilityFile):
+class NumberFile(ProbabilityFile):
     """Values `(K, *S)` float32 on the grid of the input's file, NaN where the file has no data; zarr or TIFF.
 
     Args:
@@ -198,7 +198,7 @@ class BeforeAfter(Output):
         main: the file of values, which is drawn.
     """
 
-    def __init__(self, path: Path, main: "ValueFile | PictureFile") -> None:
+    def __init__(self, path: Path, main: "NumberFile | PictureFile") -> None:
         self.paths, self.drawn_from, self._main = (path,), main, main
         self._opened: Opened | None = None
 
@@ -238,7 +238,7 @@ def value_outputs(item: Input, target: Path, task: ValueTask, companions: Compan
     pictures = isinstance(task, RestorationTask) and dtype == "uint8" and task.out_channels in (1, 3)
     name = stem(target)
     numbers = companions.probabilities or ("zarr" if suffix_of(item.path) == ".zarr" else "tiff")
-    file = ValueFile(target.with_name(name + SUFFIXES[numbers]), item.path, task)
+    file = NumberFile(target.with_name(name + SUFFIXES[numbers]), item.path, task)
     outputs: list[Any] = [file]
     if pictures and target.suffix == ".png":
         picture = PictureFile(target.with_name(f"{name}.png"), task)
