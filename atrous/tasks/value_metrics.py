@@ -103,9 +103,8 @@ class ValueMetrics:
 
 def _spearman(pairs: np.ndarray) -> float:
     """Spearman's correlation of two rows; nan where one of them is constant."""
-    from scipy.stats import spearmanr
+    from scipy.stats import rankdata
 
     if pairs.shape[1] < 2 or (np.ptp(pairs, axis=1) == 0).any():
         return math.nan
-    correlation, _ = spearmanr(pairs[0], pairs[1])
-    return float(correlation)
+    return float(np.corrcoef(rankdata(pairs, axis=1))[0, 1])
