@@ -57,6 +57,7 @@ class Description:
             well; several of them are one class each.
         pairs: of a restoration, whether degraded and clean images are given; False takes every image as a clean one
             that is its own target, None decides by the folders.
+        noisy: of a restoration, whether images that are their own targets are noisy ones; settings say it.
     """
 
     file: Path | None = None
@@ -84,9 +85,10 @@ class Description:
     masks: str | None = None
     mask_suffix: tuple[str, ...] | None = None
     pairs: bool | None = None
+    noisy: bool = False
 
 
-KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "channel_names", "ignore_colors"))
+KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "channel_names", "ignore_colors", "noisy"))
 """The keys that `dataset.toml` may have."""
 
 

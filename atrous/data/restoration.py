@@ -125,23 +125,32 @@ class Restoration:
         hidden: whether the network learns from hidden positions of the degraded images alone, and never sees a clean
             one (self-supervised).
         seed: of the noise that an image has for good: in evaluation, and in a self-supervised training.
+        fill: what values without data (NaN, infinite) are taken for, per channel; they are never a target.
     """
 
     degradation: Degradation
     hidden: bool = False
     seed: int = 0
+    fill: tuple[float, ...] = ()
 
     def fixed(self, name: str, image: np.ndarray) -> np.ndarray:
         """Return an image `(C, *S)` as it is measured: by its name the noise is always the same."""
-        return self.degradation(image, self._rng(name, "noise"))
+        return self.degradation(self._filled(image), self._rng(name, "noise"))
+
+    def _filled(self, image: np.ndarray) -> np.ndarray:
+        """The image without gaps."""
+        if image.dtype.kind != "f" or np.isfinite(image).all():
+            return image
+        fill = np.asarray(self.fill or (0.0,) * len(image), np.float32).reshape(-1, *[1] * (image.ndim - 1))
+        return np.where(np.isfinite(image), image, fill).astype(np.float32)
 
     def measured(self, name: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return input and target of an image in evaluation: degraded and clean.
 
         Where nothing is done to the images, they are noisy themselves, and some positions are hidden.
         """
-        if not self.degradation.changes:
-            return hide(np.asarray(image, np.float32), self._rng(name, "hidden"))
+        if self.hidden and not self.degradation.changes:
+            return self._hide(image, self._rng(name, "hidden"))
         factor = self.degradation.scale  # what is left over of a coarser grid is cut off at the far side
         whole = image[(slice(None), *(slice(0, n // factor * factor or n) for n in image.shape[1:]))]
         return self.fixed(name, whole), whole
@@ -150,16 +159,25 @@ class Restoration:
         """Return input and target of an image in the validations of a training, which may not see more than that."""
         if not self.hidden:
             return self.measured(name, image)
-        return hide(self.fixed(name, image), self._rng(name, "hidden"))
+        return self._hide(self.kept(name, image), self._rng(name, "hidden"))
 
     def kept(self, name: str, image: np.ndarray) -> np.ndarray:
         """Return the image from which crops are cut: degraded for good in a self-supervised training, else as it is."""
-        return self.fixed(name, image) if self.hidden and self.degradation.changes else image
+        if not (self.hidden and self.degradation.changes):
+            return image
+        gaps = ~np.isfinite(image)
+        return np.where(gaps, np.float32(np.nan), self.fixed(name, image)) if gaps.any() else self.fixed(name, image)
 
     def pair(self, crop: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return input `(C, *S')` and target `(C, *S)` of a crop of a kept image."""
         values = np.asarray(crop, np.float32)
-        return hide(values, rng) if self.hidden else (self.degradation(values, rng), values)
+        return self._hide(values, rng) if self.hidden else (self.degradation(self._filled(values), rng), values)
+
+    def _hide(self, image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Hide positions of an image; those without data are no target."""
+        values = np.asarray(image, np.float32)
+        given, target = hide(self._filled(values), rng)
+        return given, np.where(np.isfinite(values), target, np.float32(np.nan))
 
     def _rng(self, name: str, what: str) -> np.random.Generator:
         digest = hashlib.blake2b(f"{self.seed} {what} {name}".encode(errors="backslashreplace"), digest_size=8).digest()

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from atrous.tasks.values import ValueTask
+from atrous.tasks.custom import value_task
 
 
 def mean_of_mirrored(
@@ -23,7 +23,7 @@ def mean_of_mirrored(
     """
     mirrored_axes = [[], *([axis + 2] for axis in flips)]
     outputs = (network(x.flip(axes)).flip(axes) for axes in mirrored_axes)
-    if isinstance(task, ValueTask):
+    if value_task(task) is not None:
         return torch.stack([output.float() for output in outputs]).mean(dim=0)
     total = sum(task.probabilities(output) for output in outputs)
     return (total / len(mirrored_axes)).log()  # type: ignore[operator]

@@ -36,8 +36,8 @@ from atrous.recipe.run import Run, open_run
 from atrous.stream.engines import ENGINES
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
+from atrous.tasks.custom import output_size, value_task
 from atrous.tasks.task import FoundTask, Task
-from atrous.tasks.values import ValueTask, output_size
 
 FLIPPED = 2**24
 """Positions up to which an input is averaged over its mirror images. They go through the network whole."""
@@ -166,8 +166,8 @@ class Predictor:
         opened = self._opened(opener, name)
         for difference in opened.differences:
             warnings.warn(f"{name}: {difference}", stacklevel=2)
-        if isinstance(self.task, FoundTask | ValueTask):
-            return self._predict_maps(self.task, opened, opener, name)
+        if (task := value_task(self.task)) is not None or isinstance(self.task, FoundTask):
+            return self._predict_maps(task or self.task, opened, opener, name)
         size = tuple(opened.source.shape[1:])
         labels = np.empty(size, np.uint8)
         # On another grid the positions without data are marked after resampling.
@@ -386,7 +386,7 @@ def load(
     recipe = opened.recipe
     task = opened.task()
     # Genomes and numbers are always predicted in float32.
-    exact = recipe.data.kind == "genomes" or isinstance(task, ValueTask)
+    exact = recipe.data.kind == "genomes" or value_task(task) is not None
     short = recipe.train.precision == "bf16-mixed" and not exact
     trained_dtype = torch.bfloat16 if short else torch.float32
     loaded = opened.network(network).to(device)

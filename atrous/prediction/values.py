@@ -11,22 +11,25 @@ import numpy as np
 from PIL import Image
 
 from atrous.color import Palette
-from atrous.data.formats import stem, suffix_of
+from atrous.data.formats import stem, suffix_of, write_probabilities
 from atrous.data.grid import restore
+from atrous.data.source import Sink
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.output import Companions, Output
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
 from atrous.report.pictures import png_bytes, resized, to_rgb
+from atrous.tasks.custom import output_size
 from atrous.tasks.restoration import RestorationTask
-from atrous.tasks.values import ValueTask, output_size
+from atrous.tasks.values import ValueTask
 
 SHOWN = 640
 """Pixels of the longer side of the picture in a notebook."""
-LARGEST_PICTURE = 2**28
-"""Bytes of a picture that is written as PNG at most; larger ones become TIFF."""
+LARGEST_PICTURE = 2**30
+"""Bytes of a picture that is written as PNG at most."""
 MIDDLE = 2
+"""Axes of what is drawn."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,12 @@ class ValuePrediction:
 
     def picture(self) -> np.ndarray:
         """Draw the input and the values side by side, as uint8 `(height, width, 3)`; of a volume its middle slice."""
-        after = shown(self.values, self.values)
+        values = thinned(self.values)
+        after = shown(values, values)
         if self.image is None or self.values.ndim == MIDDLE:
             return resized(after, SHOWN)
-        image = np.asarray(self.image().image_on_file()[...], np.float32)
-        before = shown(image, self.values if len(image) == len(self.values) else image)
+        image = np.asarray(thinned(self.image().image_on_file()), np.float32)
+        before = shown(image, values if len(image) == len(values) else image)
         height, width = after.shape[:2]
         before = np.asarray(Image.fromarray(before).resize((width, height), Image.Resampling.NEAREST))
         return resized(np.concatenate([before, after], axis=1), SHOWN)
@@ -65,6 +69,14 @@ class ValuePrediction:
         return (
             f'<div><img alt="the input and its values" src="data:image/png;base64,{picture}"><p>{size}: {names}</div>'
         )
+
+
+def thinned(values: Any) -> np.ndarray:
+    """Return every second (third, ...) row and column of large values `(K, *S)`."""
+    if len(values.shape) <= MIDDLE:
+        return np.asarray(values[...])
+    step = max(1, max(values.shape[-MIDDLE:]) // (2 * SHOWN))
+    return np.asarray(values[(..., slice(None, None, step), slice(None, None, step))])
 
 
 def shown(values: np.ndarray, like: np.ndarray) -> np.ndarray:
@@ -124,6 +136,20 @@ class NumberFile(ProbabilityFile):
         """Return the values `(K, *S)` float32 before they are in their place."""
         assert self._written is not None
         return np.asarray(self._written.array[...], np.float32)
+
+    @property
+    def sink(self) -> Sink | None:
+        """See `ProbabilityFile.sink`; on a finer grid no position is marked, as the mask is that of the input's."""
+        return super().sink if self._task.factor == 1 or self._written is None else self._written.array
+
+    def finish(self) -> None:
+        """Put the file in its place, turned and resampled to the orientation and extent of the input's file."""
+        assert self._opened is not None
+        if self._task.factor == 1 or not self._opened.regridded:
+            super().finish()
+            return
+        write_probabilities(self.paths[0], on_file(self.read(), self._task, self._opened), self._classes, self._like)
+        self.discard()
 
     def _shape(self, opened: Opened) -> tuple[int, ...]:
         return (len(self._classes), *output_size(self._task, opened.source.shape[1:]))
@@ -240,9 +266,8 @@ def value_outputs(item: Input, target: Path, task: ValueTask, companions: Compan
     numbers = companions.probabilities or ("zarr" if suffix_of(item.path) == ".zarr" else "tiff")
     file = NumberFile(target.with_name(name + SUFFIXES[numbers]), item.path, task)
     outputs: list[Any] = [file]
-    if pictures and target.suffix == ".png":
-        picture = PictureFile(target.with_name(f"{name}.png"), task)
-        outputs = [file, picture] if companions.probabilities else [picture]
+    if pictures and target.suffix == ".png" and not companions.probabilities:
+        outputs = [PictureFile(target.with_name(f"{name}.png"), task)]
     if companions.overlay:
         outputs.insert(0, BeforeAfter(target.with_name(f"{name}_overlay.png"), outputs[-1]))
     return [*outputs]

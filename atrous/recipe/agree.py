@@ -2,6 +2,7 @@
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
+from atrous.data.restoration import RESTORATIONS
 from atrous.errors import UserError
 from atrous.recipe.schema import Recipe
 
@@ -27,6 +28,13 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
         raise UserError(
             f"the recipe's classes are {', '.join(task.classes)}, those of {root} {', '.join(dataset.classes)}: "
             "correct task.classes, or name them alike in dataset.toml"
+        )
+    keys = ("noise", "gain", "impulse", "psf", "scale", "self_supervised")
+    added = [key for key in keys if getattr(task, key)] if task.kind in RESTORATIONS and not dataset.target.own else []
+    if added:
+        raise UserError(
+            f"task.{added[0]} is for images alone, but {root} holds pairs: leave it out, or take the images alone with "
+            "task.pairs=false"
         )
     if model.ndim != fingerprint.ndim:
         raise UserError(

@@ -80,7 +80,7 @@ def build_restoration(recipe: Recipe) -> Restoration:
         float(psf) if isinstance(psf, int | float) else 0.0,
         read_psf(Path(psf), ndim) if isinstance(psf, str) else None, task.scale or 1,
     )  # fmt: skip
-    return Restoration(degradation, task.self_supervised, recipe.train.seed)
+    return Restoration(degradation, task.self_supervised, recipe.train.seed, tuple(recipe.model.mean))
 
 
 def build_expected(recipe: Recipe) -> Expected:

@@ -10,6 +10,7 @@ import tomlkit
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from atrous.data.plain_text import read_text
+from atrous.data.restoration import RESTORATIONS
 from atrous.errors import UserError
 from atrous.recipe.sections import (
     AugmentSection,
@@ -95,6 +96,7 @@ def _agree(recipe: Recipe, source: str) -> None:
     if recipe.model.name == "restorer" and any(length % recipe.model.factor for length in train.crop):
         factor = recipe.model.factor
         raise UserError(f"{source}: train.crop = {train.crop}: give multiples of task.scale = {factor}")
+    _agree_restoration(recipe, source)
     _agree_input(recipe, source)
     _agree_model(recipe, source)
     per_class = (
@@ -107,13 +109,40 @@ def _agree(recipe: Recipe, source: str) -> None:
             raise UserError(f"{source}: task.{name} has {len(given)} values for {len(task.classes)} classes")
     try:
         TASKS[task.kind](task.model_dump())
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"{source}: task: {error}") from None
     for name, values in (("mean", model.mean), ("std", model.std)):
         if len(values) != model.in_channels:
             raise UserError(f"{source}: model.{name} has {len(values)} values for {model.in_channels} input channels")
     if recipe.augment.scale[0] <= 0 or recipe.augment.scale[0] > recipe.augment.scale[1]:
         raise UserError(f"{source}: augment.scale must be [least, greatest], both positive; got {recipe.augment.scale}")
+
+
+def _agree_restoration(recipe: Recipe, source: str) -> None:
+    """Reject keys of a restoration where the task, the network or another key cannot follow them."""
+    model, task, restores = recipe.model, recipe.task, recipe.task.kind in RESTORATIONS
+    keys = ("noise", "gain", "impulse", "psf", "scale", "pairs", "self_supervised")
+    given = [key for key in keys if getattr(task, key)]
+    if given and not restores:
+        raise UserError(
+            f"{source}: task.{given[0]} is for {', '.join(RESTORATIONS)}, not for task.kind = {task.kind!r}"
+        )
+    if task.self_supervised and task.kind != "denoise":
+        raise UserError(f"{source}: task.self_supervised is for denoise, not for task.kind = {task.kind!r}")
+    if (task.scale or 1) > 1 and task.kind != "super-resolution":
+        raise UserError(f"{source}: task.scale is for super-resolution, not for task.kind = {task.kind!r}")
+    if (task.scale or 1) > 1 and model.name not in ("restorer", "custom"):
+        raise UserError(f'{source}: task.scale = {task.scale} needs model.name = "restorer"')
+    if isinstance(task.psf, int | float) and task.psf <= 0:
+        raise UserError(f"{source}: task.psf = {task.psf}: give a standard deviation above 0, or a file")
+    if model.name != "restorer":
+        return
+    others = (("attention", model.attention != "none"), ("temporal", model.temporal != "none"))
+    for key, chosen in (("deep_supervision", model.deep_supervision), *others):
+        if chosen:
+            raise UserError(f'{source}: model.{key} is not for model.name = "restorer"')
+    if recipe.stages:
+        raise UserError(f'{source}: stages are for networks with an encoder, not for model.name = "restorer"')
 
 
 def _agree_input(recipe: Recipe, source: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.data.restoration import BLUR, RESTORATIONS, noise_level
+from atrous.errors import UserError
 from atrous.recipe.plan import PlannedRecipe, Request, plan_batch, plan_grids
 from atrous.recipe.schema import validate
 
@@ -63,10 +64,17 @@ def _plan_restoration(
         "name": "restorer", "ndim": ndim, "in_channels": channels, "width": WIDTH[ndim], "mean": mean, "std": std,
     }  # fmt: skip
     reasons["model.name"] = "restoration needs the full resolution: a U-Net that keeps it, and adds to its input"
-    peak = TYPES.get(fingerprint.dtype, fingerprint.maximum - fingerprint.minimum)
+    clean = fingerprint.values  # None where the images are their own targets
+    dtype = fingerprint.dtype if clean is None else clean.dtype
+    least, most = (fingerprint.minimum, fingerprint.maximum) if clean is None else (clean.least, clean.most)
+    if clean is not None and len(clean.mean) != channels:
+        raise UserError(
+            f"{dataset.root}: the images have {channels} channels, the clean ones {len(clean.mean)}: save both alike"
+        )
+    peak = TYPES.get(dtype, most - least)
     task["options"] = {"offset": mean, "scale": std, "peak": _digits(peak or 1.0)}
-    if fingerprint.dtype in TYPES:
-        task["options"]["limits"] = [0.0, TYPES[fingerprint.dtype]]
+    if dtype in TYPES:
+        task["options"]["limits"] = [0.0, TYPES[dtype]]
     if dataset.target.own:
         _plan_degradation(task, peak, reasons)
     crop = [min(CROP[ndim], max(STEP, int(size) // STEP * STEP)) for size in fingerprint.sizes.median]

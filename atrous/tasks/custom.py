@@ -1,7 +1,7 @@
 """A task with the user's own loss and metrics, which are plain functions."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -10,6 +10,7 @@ from atrous.errors import UserError
 from atrous.tasks.measures import Measures
 from atrous.tasks.scores import Scores
 from atrous.tasks.task import EvaluationResult, FoundTask, Metrics, Task
+from atrous.tasks.values import ValueTask
 
 LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Given the output `(N, K, *S)` and the targets (of labels `(N, *S)` int64), returns a scalar."""
@@ -21,6 +22,19 @@ def found_task(task: Task) -> FoundTask | None:
     """Return the task if it finds something, also where it has a loss of the user's own; None for other tasks."""
     inner = task.task if isinstance(task, CustomTask) else task
     return inner if isinstance(inner, FoundTask) else None
+
+
+def value_task(task: object) -> ValueTask | None:
+    """Return the task if it gives numbers, also where it has a loss or metrics of the user's own; None for others."""
+    inner = task.task if isinstance(task, CustomTask) else task
+    return inner if isinstance(inner, ValueTask) else None
+
+
+def output_size(task: object, size: Sequence[int]) -> tuple[int, ...]:
+    """Return the size of the grid on which a task answers, for an input of this size."""
+    numbers = value_task(task)
+    factor = 1 if numbers is None else numbers.factor
+    return tuple(int(length) * factor for length in size)
 
 
 @dataclass(frozen=True)

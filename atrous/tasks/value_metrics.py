@@ -11,6 +11,8 @@ from atrous.tasks.task import NotFinite
 
 RANKED = 1 << 16
 """Positions of an image, evenly spread, whose ranks are compared."""
+CONSTANT = 1e-12
+"""A sum of squared deviations below this part of the sum of squares is rounding: the values are constant."""
 CONVENTIONS = (
     "Over all known positions of all images together. r2 is 1 - (squared error) / (squared deviation of the truth from "
     f"its mean); spearman is of {RANKED:,} positions an image at most, evenly spread."
@@ -89,12 +91,15 @@ class ValueMetrics:
         other = found2 - found**2 / count
         # sum of products, from the squared error: (f - t)^2 = f^2 - 2 f t + t^2
         common = (found2 + truth2 - squared) / 2 - found * truth / count
-        pearson = common / math.sqrt(spread * other) if spread > 0 and other > 0 else math.nan
+        varies = spread > CONSTANT * truth2
+        pearson = math.nan  # of a constant there is no correlation
+        if varies and other > CONSTANT * found2:
+            pearson = max(-1.0, min(1.0, common / math.sqrt(spread * other)))
         values = {
             "mae": absolute / count,
             "rmse": math.sqrt(squared / count),
-            "r2": 1 - squared / spread if spread > 0 else math.nan,
-            "pearson": max(-1.0, min(1.0, pearson)),
+            "r2": 1 - squared / spread if varies else math.nan,
+            "pearson": pearson,
         }
         if self._ranks:
             values["spearman"] = _spearman(np.concatenate(self._pairs[output], axis=1))

@@ -1,7 +1,7 @@
 """Numbers at every position: the network's output in the units of the training targets (regression, restoration)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -59,6 +59,11 @@ class ValueTask(ABC):
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean error over the positions that are known; `(N, K, *S)` both, NaN in the target is unknown."""
+        if output.shape != target.shape:
+            raise UserError(
+                f"the network gives {tuple(output.shape[1:])}, the target is {tuple(target.shape[1:])}: bring images "
+                "and targets to the same channels and grid"
+            )
         known = ~torch.isnan(target)
         wanted = (torch.nan_to_num(target) - self._shaped(self.offset, target)) / self._shaped(self.scale, target)
         error = torch.where(known, output.float() - wanted, 0.0)
@@ -88,12 +93,6 @@ class ValueTask(ABC):
         """Numbers per output as a tensor `(1, K, 1, ...)` beside `like` `(N, K, *S)`."""
         values = torch.tensor(numbers, dtype=torch.float32, device=like.device)
         return values.view(1, -1, *[1] * (like.ndim - 2))
-
-
-def output_size(task: object, size: Sequence[int]) -> tuple[int, ...]:
-    """Return the size of the grid on which a task answers, for an input of this size."""
-    factor = task.factor if isinstance(task, ValueTask) else 1
-    return tuple(int(length) * factor for length in size)
 
 
 class RegressionTask(ValueTask):

@@ -19,7 +19,7 @@ from atrous.errors import UserError
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.build import build_restoration
 from atrous.recipe.run import Run
-from atrous.tasks.custom import CustomTask, MetricFunction, found_task
+from atrous.tasks.custom import CustomTask, MetricFunction, found_task, output_size
 from atrous.tasks.lesions import LesionCounter
 from atrous.tasks.scores import Scores
 from atrous.tasks.task import NotFinite
@@ -121,6 +121,11 @@ def _note(run: Run, dataset: Dataset, split: str, count: int) -> str:
             f"{dataset.root}: measured on {count} of {len(dataset.samples)} samples, as the folder names no splits and "
             f"{split!r} was drawn from it: --split all takes every labelled sample"
         )
+    if dataset.target.own and not run.recipe.task.self_supervised:
+        made = build_restoration(run.recipe).degradation
+        parts = (("blur", made.blur or made.psf is not None), ("noise", made.noise or made.gain or made.impulse))
+        added = " and ".join(name for name, on in parts if on)
+        return f"the images are taken as clean: {added} is added to them" if added else ""
     return ""
 
 
@@ -142,7 +147,8 @@ def measure(
     metrics: Any = (task or predictor.task).metrics()
     lesions = LesionCounter(len(predictor.classes))
     for index, (sample, image, values) in enumerate(read_ahead(predictor, samples)):
-        if (target.has_classes or target.kind == "instances") and image.shape[1:] != target.grid(values):
+        grid = output_size(predictor.task, image.shape[1:])
+        if (target.has_classes or target.kind in ("instances", "values")) and grid != target.grid(values):
             path = sample.image.path if sample.target is None else sample.target.path
             raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}")
         spacing, header = dataset.spacing_of(sample), sample.image.header()

@@ -20,11 +20,11 @@ from atrous.prediction.boxes import decode_boxes
 from atrous.prediction.inputs import Opened
 from atrous.prediction.points import placed
 from atrous.prediction.predictor import Predictor
+from atrous.tasks.custom import output_size
 from atrous.tasks.detection import DetectionTask
 from atrous.tasks.instances import InstanceAnswer
 from atrous.tasks.points import PointAnswer, PointTask
 from atrous.tasks.task import NotFinite, ObjectTask
-from atrous.tasks.values import output_size
 
 
 def probabilities(

@@ -100,6 +100,7 @@ def _with_settings(description: Description, settings: Mapping[str, Any]) -> Des
     """A description that says what settings of a restoration say: `gray` and `pairs`."""
     if settings.get("gray"):
         description = replace(description, channels=1)
+    description = replace(description, noisy=bool(settings.get("self_supervised")))
     return description if settings.get("pairs") is None else replace(description, pairs=bool(settings["pairs"]))
 
 

@@ -17,10 +17,9 @@ from atrous.recipe.run import Run
 from atrous.recipe.schema import Recipe, read_reasons
 from atrous.report.page import Example, Measured, ReportContent, write_report
 from atrous.report.pictures import busiest, upright
-from atrous.tasks.custom import found_task
+from atrous.tasks.custom import found_task, value_task
 from atrous.tasks.measures import samples_text
 from atrous.tasks.task import EvaluationResult
-from atrous.tasks.values import ValueTask
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
 from atrous.verbs.evaluate import read_ahead
@@ -120,7 +119,7 @@ def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: Ev
     task = found_task(predictor.task)
     if task is not None:
         return found_examples(predictor, task, dataset, split, result)
-    if isinstance(predictor.task, ValueTask):
+    if value_task(predictor.task) is not None:
         return value_examples(predictor, dataset, split, result)
     return _examples(predictor, dataset, split, result, _shown_upright)
 

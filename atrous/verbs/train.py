@@ -172,8 +172,12 @@ def _planned(check: Check, follow: Recipe | None, chosen: TrainOptions) -> Plann
     recipe = override(recipe, chosen.overrides if follow is not None else chosen.after_plan)
     if recipe.train.minutes is None and recipe.train.epochs is None:
         raise UserError("the recipe does not say how long to train: give --minutes or --epochs")
+    if isinstance(recipe.task.psf, str):  # a run works from every folder
+        recipe.task.psf = stored_path(Path(recipe.task.psf))
     agree_with_data(recipe, dataset, fingerprint)
     set_by_user = {".".join(split_setting(setting)[:2]) for setting in chosen.overrides}
+    if {"task.self_supervised", "task.gain", "task.impulse"} & set_by_user:  # no noise is added then
+        set_by_user.add("task.noise")
     reasons = {key: reason for key, reason in planned.reasons.items() if key not in set_by_user}
     return PlannedRecipe(recipe, reasons)
 

@@ -7,6 +7,7 @@ from atrous.prediction.predictor import Predictor
 from atrous.prediction.values import shown
 from atrous.report.page import Example
 from atrous.report.pictures import resized
+from atrous.tasks.custom import value_task
 from atrous.tasks.restoration import RestorationTask
 from atrous.tasks.task import EvaluationResult
 from atrous.verbs.evaluate import read_ahead
@@ -26,14 +27,14 @@ def value_examples(predictor: Predictor, dataset: Dataset, split: str, result: E
         spacing = dataset.spacing_of(sample)
         answer = probabilities(predictor, image, spacing, sample.image.header().affine).cpu().numpy()
         pictures = _pictures(np.asarray(image, np.float32), np.asarray(truth, np.float32), answer)
-        if not isinstance(predictor.task, RestorationTask):
+        if not isinstance(value_task(predictor.task), RestorationTask):
             pictures["input"] = shown(image, image)
         blank = np.zeros((1, 1), np.uint8)
         examples.append(
             Example(
                 sample.name, image, blank, blank, result.per_image[sample.name], kinds[sample.name], spacing,
                 metric=metric, pictures={name: resized(picture, LIMIT) for name, picture in pictures.items()},
-                compared=isinstance(predictor.task, RestorationTask),
+                compared=isinstance(value_task(predictor.task), RestorationTask),
             )
         )  # fmt: skip
     order = list(kinds)

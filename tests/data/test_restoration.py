@@ -140,3 +140,15 @@ def test_a_psf_of_other_axes_is_refused(tmp_path):
 
 def test_the_usual_noise_is_a_tenth_of_the_range():
     assert noise_level((0.0, 65535.0)) == 6420
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_positions_without_data_are_filled_and_never_a_target(hidden):
+    one = Restoration(Degradation(noise=5.0, blur=1.0), hidden, fill=(70.0,))
+    image = FLAT.copy()
+    image[0, 3, 4], image[0, 9, 9] = np.nan, np.inf
+    kept = one.kept("a", image)
+    for seen, target in (one.pair(kept, rng()), one.watched("a", image), one.measured("a", image)):
+        assert np.isfinite(seen).all()
+        assert abs(seen[0, 3, 4] - 79) < 30
+        assert not np.isfinite(target[0, 3, 4])

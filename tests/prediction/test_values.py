@@ -50,12 +50,13 @@ def test_values_are_given_and_written(runs, pictures, tmp_path, name, shape):
     assert found.values.dtype == np.float32
     assert found.values.min() >= 0
     assert found.values.max() <= 255
-    written = predict(runs / name, [pictures / "0.png"], tmp_path, PredictOptions(overlay=True, probabilities="tiff"))
+    written = predict(runs / name, [pictures / "0.png"], tmp_path, PredictOptions(overlay=True))
     assert not written.failed
+    predict(runs / name, [pictures / "0.png"], tmp_path / "numbers", PredictOptions(probabilities="tiff"))
     picture = np.asarray(Image.open(tmp_path / "0.png"))
     wanted = np.rint(np.moveaxis(found.values, 0, -1)).astype(np.uint8)
     np.testing.assert_array_equal(picture, wanted if shape[0] == 3 else wanted[..., 0])
-    np.testing.assert_allclose(tifffile.imread(tmp_path / "0.tif").reshape(shape), found.values, atol=1e-4)
+    np.testing.assert_allclose(tifffile.imread(tmp_path / "numbers" / "0.tif").reshape(shape), found.values, atol=1e-4)
     with Image.open(tmp_path / "0_overlay.png") as overlay:
         assert overlay.size[0] > 40
     assert set(evaluate(runs / name).scores.values) == {"psnr", "ssim", "psnr_y"}
@@ -130,3 +131,18 @@ def test_pictures_share_a_scale():
     assert (shown(dark, both) == 0).all()
     assert (shown(bright, both) == 255).all()
     assert (shown(np.full((1, 4, 4), np.nan), both) == 0).all()
+
+
+def test_files_of_float_images_may_be_finer(runs, tmp_path):
+    image = np.random.default_rng(0).uniform(0, 255, (3, 20, 24)).astype(np.float32)
+    np.save(tmp_path / "x.npy", image)
+    done = predict(runs / "super-resolution", [tmp_path / "x.npy"], tmp_path / "out")
+    assert done.failed == ()
+    found = tifffile.imread(tmp_path / "out" / "x.tif")
+    assert found.shape == (3, 60, 72)
+    np.testing.assert_allclose(found, load(runs / "super-resolution").predict(image).values, atol=1e-3)
+
+
+def test_metrics_of_the_users_own_do_not_change_the_grid(runs):
+    found = evaluate(runs / "super-resolution", metrics={"mean": lambda values, target: float(values.mean())})
+    assert {"psnr", "mean"} <= set(found.scores.values)

@@ -92,3 +92,47 @@ def test_outputs_have_the_units_of_the_training_targets(tmp_path):
     assert options["offset"] == [7.0, 999.5]
     assert options["scale"][0] == 1.0
     assert options["scale"][1] == pytest.approx(np.arange(2000).std())
+
+
+@pytest.mark.parametrize(("task", "settings", "words"), [
+    ("denoise", ["task.scale=2"], "task.scale is for super-resolution"),
+    ("deblur", ["task.self_supervised=true"], "task.self_supervised is for denoise"),
+    ("super-resolution", ["model.name=unet"], 'needs model.name = "restorer"'),
+    ("deblur", ["task.psf=-1"], "above 0"),
+    ("denoise", ["model.attention=scse"], "model.attention is not for"),
+    ("denoise", ["model.deep_supervision=true"], "model.deep_supervision is not for"),
+    ("denoise", ["stages=fine-tune"], "stages are for networks with an encoder"),
+    ("denoise", ["task.options.offset=0"], "task: "),
+])  # fmt: skip
+def test_what_does_not_go_together_is_named(pictures, task, settings, words):
+    with pytest.raises(UserError, match=words):
+        override(plan(pictures, task).recipe, settings)
+
+
+def test_noise_is_for_restorations(digits):
+    from atrous.recipe.schema import validate
+
+    values = plan(digits, "semantic").recipe.model_dump()
+    values["task"]["noise"] = 25.0
+    with pytest.raises(UserError, match=r"task\.noise is for denoise"):
+        validate(values, "test")
+
+
+def test_pairs_are_measured_by_the_range_of_the_clean_images(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("noisy", "clean"):
+        (tmp_path / name).mkdir()
+    for number in range(4):
+        clean = rng.integers(0, 256, (40, 50), dtype=np.uint8)
+        Image.fromarray(clean).save(tmp_path / "clean" / f"{number}.png")
+        tifffile.imwrite(
+            tmp_path / "noisy" / f"{number}.tif", clean.astype(np.float32) + rng.normal(0, 90, clean.shape)
+        )
+    recipe = plan(tmp_path, "denoise").recipe
+    assert (recipe.task.options["peak"], recipe.task.options["limits"]) == (255.0, [0.0, 255.0])
+    found = check(tmp_path, task="denoise")
+    from atrous.recipe.agree import agree_with_data
+
+    agree_with_data(recipe, found.dataset, found.fingerprint)
+    with pytest.raises(UserError, match=r"task\.noise is for images alone"):
+        agree_with_data(override(recipe, ["task.noise=25"]), found.dataset, found.fingerprint)

@@ -61,3 +61,15 @@ def test_an_image_of_which_nothing_is_known_has_no_value():
 def test_values_that_are_no_numbers_are_named():
     with pytest.raises(NotFinite, match="x"):
         ValueMetrics(["a"]).update("x", torch.tensor([[math.inf]]), torch.zeros(1, 1))
+
+
+def test_a_constant_has_no_correlation():
+    """A network that gives one number has learned nothing, and its correlation does not exist."""
+    gathered = ValueMetrics(["a"])
+    target = torch.rand(1, 40, 50)
+    for number in range(3):
+        gathered.update(str(number), torch.full_like(target, 0.3), target)
+    values = gathered.result(0.0).values
+    assert math.isnan(values["pearson"])
+    assert math.isnan(values["spearman"])
+    assert values["r2"] < 0

@@ -6,8 +6,9 @@ import torch
 from torch.nn import functional as F
 
 from atrous.errors import UserError
+from atrous.tasks.custom import CustomTask, output_size, value_task
 from atrous.tasks.restoration import RestorationTask
-from atrous.tasks.values import RegressionTask, output_size
+from atrous.tasks.values import RegressionTask
 
 OFFSET, SCALE = (10.0, -2.0), (4.0, 0.5)
 
@@ -76,6 +77,8 @@ def test_wrong_options_are_refused(options, words):
 
 def test_grids_of_answers():
     assert output_size(task(), (4, 5)) == (4, 5)
+    assert output_size(CustomTask(RestorationTask(("a",), (0.0,), (1.0,), factor=2)), (4, 5)) == (8, 10)
+    assert value_task(CustomTask(task())) == task()
     assert output_size(RestorationTask(("a",), (0.0,), (1.0,), factor=3), (4, 5)) == (12, 15)
     assert output_size(object(), np.array([4, 5])) == (4, 5)
 
@@ -88,3 +91,8 @@ def test_quick_metrics_take_raw_output_and_full_ones_values():
         full.update(str(number), task().probabilities(output)[number], target[number])
     assert quick.result(0.0).values["mae"] == pytest.approx(full.result(0.0).values["mae"])
     assert set(task().watched) <= set(quick.result(0.0).values)
+
+
+def test_other_channels_are_refused_not_broadcast():
+    with pytest.raises(UserError, match=r"the network gives \(2, 5, 7\), the target is \(1, 5, 7\)"):
+        task().loss(torch.zeros(1, 2, 5, 7), torch.zeros(1, 1, 5, 7))

@@ -136,7 +136,9 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
         points = content.get("points")
         more["points"] = None if points is None else PointFacts(**{**points, "apart": tuple(points["apart"])})
         values = content.get("values")
-        more["values"] = None if values is None else ValueFacts(tuple(values["mean"]), tuple(values["std"]))
+        more["values"] = (
+            None if values is None else ValueFacts(**{**values, **{key: tuple(values[key]) for key in ("mean", "std")}})
+        )
         more["shortest"] = None if content.get("shortest") is None else tuple(content["shortest"])
         return Fingerprint(**{**content, **tuples, **more, "sizes": sizes})
     except (KeyError, TypeError) as error:

@@ -45,8 +45,7 @@ def find_values(root: Path, description: Description) -> Layout | None:
         return None
     restores = task in RESTORATIONS
     described = _with_folders(root, description, restores)
-    has_targets = described.masks is not None or any(folder.role == "label" for folder in _folders(root, described))
-    if restores and (description.pairs is False or not has_targets):
+    if restores and (description.pairs is False or described.masks is None):
         if description.pairs:
             raise UserError(
                 f"{root}: pairs are wanted, but no folder holds clean images: name it clean/, beside noisy/ or images/"
@@ -66,15 +65,18 @@ def values_layout(layout: Layout, description: Description, task: str) -> Layout
         if getattr(description, key):
             raise UserError(f'{said}: `{key}` is for classes of positions, not for task = "{task}": take it out')
     splits = {
-        split: tuple(one if one.target is None else replace(one, target=as_values(one.target, task)) for one in samples)
+        split: tuple(
+            one if one.target is None else replace(one, target=as_values(one.target, description, task))
+            for one in samples
+        )
         for split, samples in layout.splits.items()
     }
     name = layout.name.replace("masks in", "values in")
     return replace(layout, name=name, splits=splits, values=None, classes=None, ignore=None, task=task)
 
 
-def as_values(target: Target, task: str) -> Values:
-    """Return the numbers of what would be a mask.
+def as_values(target: Target, description: Description, task: str) -> Values:
+    """Return the numbers of what would be a mask; clean images have the channels of their images.
 
     Raises:
         UserError: it is no file of one value (or several) at each position.
@@ -82,7 +84,8 @@ def as_values(target: Target, task: str) -> Values:
     if isinstance(target, Values):  # in memory, or the images themselves
         return target
     if isinstance(target, Labels) and isinstance(target.reader, MaskFile):
-        return Values(ValueFile(target.path))
+        clean = FileImage(target.path, (), description.channels, description.pages)
+        return Values(ImageValues(clean) if task in RESTORATIONS else ValueFile(target.path))
     raise UserError(f'{target.path}: task = "{task}" needs a file of numbers for each image')
 
 
@@ -90,9 +93,15 @@ def _with_folders(root: Path, description: Description, restores: bool) -> Descr
     """A description that names the folders which usual words name; what dataset.toml says stays."""
     names = {folder_key(part): part for here, _, _ in _directories(root) for part in here.relative_to(root).parts}
     targets, inputs = (CLEAN_WORDS, DEGRADED_WORDS) if restores else (VALUE_WORDS, ())
-    masks = description.masks or next((names[word] for word in targets if word in names), None)
+    masks = description.masks or next((names[word] for word in targets if _beside(root, names.get(word))), None)
     images = description.images or next((names[word] for word in inputs if word in names and masks is not None), None)
     return replace(description, masks=masks, images=images)
+
+
+def _beside(root: Path, name: str | None) -> bool:
+    """Whether there is a folder of this name, and files in another one beside it."""
+    folders = [] if name is None else _folders(root, Description(masks=name))
+    return len({name in folder.path.relative_to(root).parts for folder in folders}) == 2
 
 
 def _directories(root: Path) -> Sequence[tuple[Path, list[str], list[str]]]:
@@ -103,10 +112,16 @@ def _folders(root: Path, description: Description) -> Sequence[Folder]:
     return read_folders(root, description.images, description.masks)
 
 
+def _named(root: Path, folder: Folder, words: Sequence[str]) -> bool:
+    return any(folder_key(part) in words for part in folder.path.relative_to(root).parts)
+
+
 def _own_images(root: Path, description: Description) -> Layout:
     """Every image as its own target: those in folders of images, or all where no folder says what it holds."""
     folders = [folder for folder in _folders(root, description) if folder.role in (None, "image")]
     folders = [folder for folder in folders if folder.role == "image"] or folders
+    others = CLEAN_WORDS if description.noisy else DEGRADED_WORDS  # of pairs that are not to be read as such
+    folders = [folder for folder in folders if not _named(root, folder, others)] or folders
     samples: dict[str, list[Sample]] = {}
     for folder in folders:
         for path in folder.files:

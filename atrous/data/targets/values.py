@@ -110,6 +110,12 @@ class Values(Target):
             if count != usual:
                 what = f"it has {count} values at each position, most targets have {usual}"
                 yield Problem(file, what, "export all targets with the same channels", kind="outputs")
+            if one.image is not None and one.image.size != one.contents.size:
+                size, other = (" x ".join(map(str, shape)) for shape in (one.contents.size, one.image.size))
+                what = f"it is {size}, its image {other}"
+                yield Problem(
+                    file, what, "bring both to one grid, or leave the values out (pairs = false)", kind="size"
+                )
             if one.contents.outside == np.prod(one.contents.size):
                 yield Problem(file, "nothing is known of any position", "remove it", "warning", "all unknown")
 

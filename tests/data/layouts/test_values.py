@@ -124,3 +124,40 @@ def test_arrays_in_memory(tmp_path):
         assert sample.image.load().shape == (2, 20, 24)
     with pytest.raises(UserError, match="real numbers"):
         open_data((images, [np.full((20, 24), "a")] * 4), task="regression")
+
+
+def test_masks_are_no_clean_images(tmp_path):
+    for name in ("images", "masks"):
+        write(tmp_path / "data" / name)
+    samples = [one for split in layout(tmp_path / "data", "denoise").splits.values() for one in split]
+    assert all(type(one.target) is OwnImage and one.image.path.parent.name == "images" for one in samples)
+
+
+def test_one_folder_is_no_pair_whatever_it_is_called(tmp_path):
+    write(tmp_path / "data" / "original")
+    samples = [one for split in layout(tmp_path / "data", "denoise").splits.values() for one in split]
+    assert len(samples) == 5
+
+
+@pytest.mark.parametrize(("settings", "read"), [({}, "clean"), ({"self_supervised": True}, "noisy")])
+def test_without_pairs_one_of_the_two_folders_is_read(tmp_path, settings, read):
+    for name in ("noisy", "clean"):
+        write(tmp_path / "data" / name)
+    found = layout(tmp_path / "data", "denoise", pairs=False, **settings)
+    samples = [one for split in found.splits.values() for one in split]
+    assert {one.image.path.parent.name for one in samples} == {read}
+
+
+def test_values_of_another_size_are_found_by_the_check(tmp_path):
+    write(tmp_path / "data" / "images")
+    write(tmp_path / "data" / "depth", suffix=".tif", size=(24, 20))
+    found = check(tmp_path / "data", task="regression")
+    assert not found.ok
+    assert "it is 24 x 20, its image 48 x 40" in found.text()
+
+
+def test_gray_pairs_are_gray_on_both_sides(tmp_path):
+    for name in ("noisy", "clean"):
+        write(tmp_path / "data" / name)
+    sample = layout(tmp_path / "data", "denoise", gray=True).splits["train"][0]
+    assert sample.image.load().shape == sample.target.read().shape == (1, 48, 40)
