@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from atrous.data.downscale import downscaled
 from atrous.errors import UserError
@@ -57,6 +56,8 @@ class Degradation:
 
     def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return what is measured of a clean image `(C, *S)`, `(C, *S')` float32."""
+        from scipy import ndimage  # the data doctor must not wait for it
+
         values = np.asarray(clean, np.float32)
         if self.blur > 0:
             values = np.stack([ndimage.gaussian_filter(one, self.blur, mode="reflect") for one in values])

@@ -93,7 +93,7 @@ def test_no_polygon_covers_positions_without_data(trained, tmp_path):
     assert not done.failed
     assert len(found) > 3
     assert not found.instances[:, 40:48].any()
-    assert np.array_equal(counted, found.instances)
+    assert np.array_equal(counted.numbers, found.instances)
     assert np.array_equal(np.load(tmp_path / "out" / "new.npy"), found.instances)
 
 
