@@ -33,8 +33,8 @@ from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
 from atrous.prediction.segmentation import SegmentationFile
 from atrous.prediction.values import value_outputs
 from atrous.stream.stream import plan_text
-from atrous.tasks.custom import value_task
 from atrous.tasks.task import FoundTask
+from atrous.tasks.values import ValueTask
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
     target = label_path(item, out)
     if isinstance(predictor.task, FoundTask):
         return FOUND[predictor.task.found](item, target, predictor.task, companions, predictor.palette)
-    if (task := value_task(predictor.task)) is not None:
-        return value_outputs(item, target, task, companions, predictor.run.recipe.input.dtype)
+    if isinstance(predictor.task, ValueTask):
+        return value_outputs(item, target, predictor.task, companions, predictor.run.recipe.input.dtype)
     labels = LabelFile(target, item.path, predictor.classes, predictor.palette)
     outputs: list[Output] = []
     if companions.probabilities is not None:
