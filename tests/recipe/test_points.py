@@ -93,3 +93,9 @@ def test_a_channel_without_contrast_is_not_amplified(tmp_path):
     assert not recipe.model.pretrained
     assert recipe.model.std[0] == recipe.model.std[2] > 50
     assert recipe.augment.saturation == 0
+    # Size and brightness tell overlapping objects apart, as long as the images were taken alike.
+    augment = recipe.augment
+    assert (augment.scale, augment.brightness, augment.contrast, augment.noise) == ((1.0, 1.0), 0, 0, 0)
+    unlike = replace(found.fingerprint, case_scale=5.0)
+    varied = plan_grids(found.dataset, unlike, Request()).recipe.augment
+    assert (varied.scale, varied.brightness) == ((0.85, 1.2), 0.3)
