@@ -38,7 +38,7 @@ class ValuePrediction:
 
     Attributes:
         values: `(K, *S')` float32 in the units of the training targets, NaN where the input has no data. `S'` is the
-            size of the input, or that times the factor of super-resolution.
+            size of the input, or that times the factor of super-resolution, which fills positions without data.
         names: of the outputs.
         image: opens the input again, so that the picture can show it.
     """

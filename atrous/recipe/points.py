@@ -7,6 +7,7 @@ from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.check.points import PointFacts
 from atrous.data.dataset import Dataset
 from atrous.errors import UserError
+from atrous.recipe.intensity import SCALES_DIFFER
 
 PART = 3.0
 """The deviation of a Gaussian is the distance of neighbors divided by this: two of them then have two peaks."""
@@ -18,8 +19,6 @@ seen whose point lies outside; a training that balances what is counted there co
 TURNED = 1.5
 """Crops are turned by any angle where images are so many times as large, so that turned ones lie inside."""
 COUNTED_BATCH = 8
-ALIKE = 3.0
-"""Micrographs whose contrasts differ by less than this were taken alike, so that brightness says something."""
 ONE_CHANNEL = 0.1
 """Where a channel varies less than this part of another, an 8-bit color image is no photograph."""
 PCK_FRACTION = 0.1
@@ -98,7 +97,7 @@ def plan_point_augment(
         reasons["augment.rotate"] = "what is counted lies in any direction, but a turned crop must fit into the image"
         turned = min(fingerprint.sizes.median) >= TURNED * COUNTED_CROP
         changes |= {"flip": [True, True], "rotate": 180.0 if turned else 0.0, "scale": (0.85, 1.2)}
-    if ndim == 2 and (fingerprint.channels == 1 or "saturation" in changes) and fingerprint.case_scale < ALIKE:
+    if ndim == 2 and (fingerprint.channels == 1 or "saturation" in changes) and fingerprint.case_scale < SCALES_DIFFER:
         reasons["augment.scale"] = "objects that overlap are told apart by their size and brightness: both are kept"
         changes |= {"scale": (1.0, 1.0), "brightness": 0.0, "contrast": 0.0, "noise": 0.0}
     return changes
