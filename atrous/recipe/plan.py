@@ -136,7 +136,7 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     task["tolerance"] = plan_tolerance(fingerprint, spacing, reasons)
     augment = _plan_augment(dataset, size, crop, spacing, reasons)
     if not fingerprint.upright:
-        augment |= _plan_from_above(ndim, reasons)
+        augment |= _plan_from_above(ndim, reasons, boxes=bool(fingerprint.box_sides))
     elif ndim == 2 and fingerprint.object_sizes and not fingerprint.color:
         augment |= _plan_cells(reasons)
     if dataset.target.kind == "points":
@@ -354,8 +354,12 @@ def _plan_augment(
     return {"flip": [axis == len(size) - 1 for axis in range(len(size))], "scale": (round(least, 2), 2.0)}
 
 
-def _plan_from_above(ndim: int, reasons: dict[str, str]) -> dict[str, object]:
-    reasons["augment.flip"] = "seen from above no side is up: mirrored along both axes of the picture"
+def _plan_from_above(ndim: int, reasons: dict[str, str], *, boxes: bool) -> dict[str, object]:
+    reasons["augment.flip"] = (
+        "objects look the same upside down, or are seen from above: mirrored along both axes"
+        if boxes
+        else "seen from above no side is up: mirrored along both axes of the picture"
+    )
     return {"flip": [True] * ndim if ndim == 2 else [False, True, True]}
 
 
