@@ -15,7 +15,8 @@ FCOS keeps its last weights.
 
 StarDist needs TensorFlow, in an environment of its own: `pip install stardist tensorflow-cpu`. `export` writes images
 and masks for it, `stardist` trains it and writes label images, `score` measures these. Start it where this package can
-be imported, in the folder of the repository; of atrous nothing is imported then.
+be imported, in the folder of the repository; of atrous nothing is imported then. `watershed` needs scikit-image, which
+atrous does not: `pip install scikit-image`.
 
 Each command prints a table and one JSON line per method with its versions, and adds that line to the file `--keep`.
 """

@@ -80,8 +80,8 @@ def batches(data: list[tuple[torch.Tensor, Places]], recipe: Recipe) -> Iterator
     while True:
         order = rng.permutation(len(data))
         for first in range(0, len(order) - recipe.batch + 1, recipe.batch):
-            drawn = order[first : first + recipe.batch]
-            pairs = [inputs(*data[index], (rng.random() < 0.5, rng.random() < 0.5)) for index in drawn]
+            drawn = [data[index] for index in order[first : first + recipe.batch]]
+            pairs = [inputs(image, truth, (rng.random() < 0.5, rng.random() < 0.5)) for image, truth in drawn]
             yield [image for image, _ in pairs], [target for _, target in pairs]
 
 

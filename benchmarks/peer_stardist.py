@@ -77,7 +77,7 @@ def run(data: Path, out: Path, minutes: float, grid: int, seed: int, threads: in
         seed: of patches and augmentation.
         threads: of TensorFlow.
     """
-    import tensorflow as tf  # pyright: ignore[reportMissingImports]
+    import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
     import tifffile
     from stardist.models import Config2D, StarDist2D  # pyright: ignore[reportMissingImports]
 

@@ -15,13 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import tifffile
 from scipy import ndimage
-from skimage.feature import peak_local_max
-from skimage.segmentation import watershed
 
 from atrous.data.dataset import Dataset
 from atrous.prediction.predictor import load
 from atrous.tasks.instance_metrics import InstanceScores
 from atrous.verbs.train import train
+
+try:
+    from skimage.feature import peak_local_max  # pyright: ignore[reportMissingImports]
+    from skimage.segmentation import watershed  # pyright: ignore[reportMissingImports]
+except ImportError:
+    raise SystemExit("the watershed is that of scikit-image: pip install scikit-image") from None
 
 CHOSEN_ON = 49
 """Training images on which the parameters are chosen, as many as for StarDist's thresholds."""
