@@ -113,12 +113,12 @@ def watershed(options: argparse.Namespace) -> dict[str, Any]:
 
     dataset = opened(options.data, "instances", options.dataset)
     export(dataset, options.out / "semantic", binary=True)
-    peer_watershed.train_unet(options.out, options.minutes, options.settings, options.seed)
+    steps = peer_watershed.train_unet(options.out, options.minutes, options.settings, options.seed)
     facts = peer_watershed.divide(dataset, options.out, file_name)
     values = of_label_images(dataset, options.out / "labels")
     return {
-        "method": "U-Net and watershed", "task": "instances", "minutes": options.minutes, **facts, **values,
-        "images": len(dataset.splits["val"]), "versions": of("atrous", "torch", "scikit-image", "scipy"),
+        "method": "U-Net and watershed", "task": "instances", "minutes": options.minutes, "steps": steps, **facts,
+        **values, "images": len(dataset.splits["val"]), "versions": of("atrous", "torch", "scikit-image", "scipy"),
     }  # fmt: skip
 
 

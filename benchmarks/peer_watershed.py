@@ -53,11 +53,12 @@ CHOICES = [
 ]
 
 
-def train_unet(out: Path, minutes: float, settings: list[str], seed: int) -> None:
-    """Train on the images and masks in `out/semantic`; the run is `out/run`."""
+def train_unet(out: Path, minutes: float, settings: list[str], seed: int) -> int:
+    """Train on the images and masks in `out/semantic`; the run is `out/run`. Return the number of steps."""
     data = out / "semantic"
     (data / "dataset.toml").write_text('classes = ["background", "object"]\n', encoding="utf-8")
-    train(data, out=out / "run", minutes=minutes, settings=["model.name=unet", *settings], seed=seed, say=print)
+    chosen = ["model.name=unet", *settings]
+    return train(data, out=out / "run", minutes=minutes, settings=chosen, seed=seed, say=print).outcome.step
 
 
 def divided(probability: np.ndarray, chosen: Parameters) -> np.ndarray:
