@@ -167,6 +167,8 @@ def _agree_model(recipe: Recipe, source: str) -> None:
         ("at_once", model.at_once, ("fcn8s",)),
         ("fine", model.fine, ("fcn",)),
         ("reverse_complement", model.reverse_complement, ("codons",)),
+        ("first_stride", model.first_stride > 1, ("restorer",)),
+        ("levels", model.levels != 3, ("restorer",)),
     ):
         if given and name not in owners:
             raise UserError(f"{source}: model.{key} is for {' and '.join(owners)}, not for model.name = {name!r}")

@@ -118,6 +118,10 @@ class ModelSection(Section):
         description="codons: dilation of its blocks, in codons",
     )
     reverse_complement: bool = Field(False, description="codons: share the weights between the strands")
+    levels: int = Field(3, ge=1, le=6, description="restorer: grids, each coarser by 2 than the one before")
+    coarser: int = Field(
+        1, ge=1, le=4, description="restorer: its finest grid is coarser than the input by this factor"
+    )
     factor: int = Field(1, ge=1, le=8, description="restorer: the output is finer than the input by this factor")
     residual: bool | None = Field(
         None, description="restorer: add the input to what the network finds; not set: yes, unless self-supervised"
