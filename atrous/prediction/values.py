@@ -19,7 +19,7 @@ from atrous.files import replacing
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.output import Companions, Output
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
-from atrous.report.pictures import png_bytes, resized, to_rgb
+from atrous.report.pictures import png_bytes, resized, signal, to_rgb
 from atrous.tasks.custom import output_size
 from atrous.tasks.restoration import RestorationTask
 from atrous.tasks.values import ValueTask
@@ -28,6 +28,8 @@ SHOWN = 640
 """Pixels of the longer side of the picture in a notebook."""
 LARGEST_PICTURE = 2**30
 """Bytes of a picture that is written as PNG at most."""
+CURVE = 96
+"""Pixels of the height of a curve."""
 MIDDLE = 2
 """Axes of what is drawn."""
 
@@ -82,18 +84,26 @@ def thinned(values: Any) -> np.ndarray:
 def shown(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     """Return values `(K, *S)` as colors `(height, width, 3)` uint8, on the scale of other values `(K, *S')`.
 
-    Three outputs are red, green and blue; of others the first is drawn in gray. Of a volume it is the middle slice.
+    Three outputs are red, green and blue; of others the first is drawn in gray. Of a volume it is the middle slice. Of
+    a signal every output is a curve.
     """
+    if values.ndim == MIDDLE:
+        of_each = like.ndim == MIDDLE and len(like) == len(values)
+        return signal(values, CURVE, np.array([_range(like[k] if of_each else like) for k in range(len(values))]))
     known = like[np.isfinite(like)]
     low, high = np.percentile(known, [0.5, 99.5]) if known.size else (0.0, 1.0)
     middle = values
     while middle.ndim > MIDDLE + 1:
         middle = middle[:, middle.shape[1] // 2]
-    if middle.ndim == MIDDLE:  # a signal is a row
-        middle = np.repeat(middle[:, None], 32, axis=1)
     middle = middle if len(middle) == 3 else middle[:1]
     scaled = np.clip((np.nan_to_num(middle, nan=low) - low) / max(high - low, 1e-12), 0, 1)
     return to_rgb(np.rint(255 * scaled).astype(np.uint8))
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    """The least and the greatest value that is known."""
+    known = values[np.isfinite(values)]
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
 
 
 def predict_values(

@@ -10,6 +10,7 @@ from atrous.data.images import FileImage
 from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of
 from atrous.data.layouts.folders import MOST_LEVELS, Folder, folder_key, read_folders
+from atrous.data.layouts.genome_files import holds_genomes
 from atrous.data.layouts.images import find_images
 from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.restoration import RESTORATIONS
@@ -32,7 +33,7 @@ VALUE_WORDS = (
 
 
 def find_values(root: Path, description: Description) -> Layout | None:
-    """Find the images and values of a task that learns numbers; None for other tasks.
+    """Find the images and values of a task that learns numbers; None for other tasks, and for signals of genomes.
 
     Images and their values (of a restoration: degraded and clean images) lie in two folders and have the same names, as
     images and masks do. Of a restoration, a folder of images alone is read as well: each image is its own target.
@@ -41,7 +42,7 @@ def find_values(root: Path, description: Description) -> Layout | None:
         UserError: there are no images, or none with values.
     """
     task = description.task
-    if task not in (*RESTORATIONS, "regression"):
+    if task not in (*RESTORATIONS, "regression") or (task == "regression" and holds_genomes(root, description)):
         return None
     restores = task in RESTORATIONS
     described = _with_folders(root, description, restores)
