@@ -12,13 +12,13 @@ from PIL import Image
 
 from atrous.color import Palette
 from atrous.data.formats import stem, suffix_of, write_probabilities
-from atrous.data.grid import restore
 from atrous.data.source import Sink
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.output import Companions, Output
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
+from atrous.prediction.value_tables import RECORDINGS, NumberTable, on_file
 from atrous.report.pictures import png_bytes, resized, signal, to_rgb
 from atrous.tasks.custom import output_size
 from atrous.tasks.restoration import RestorationTask
@@ -111,20 +111,6 @@ def predict_values(
 ) -> ValuePrediction:
     """Give the values `(K, *S')` of one input to Python programs, on the grid of its file."""
     return ValuePrediction(on_file(maps, task, opened), task.names, opener)
-
-
-def on_file(maps: np.ndarray, task: ValueTask, opened: Opened) -> np.ndarray:
-    """Return values on the grid of the file (finer by the task's factor), NaN where it has no data."""
-    if opened.regridded:
-        import torch
-
-        size = output_size(task, opened.size)
-        found = restore(torch.from_numpy(np.asarray(maps[...], np.float32)), size).numpy()
-        maps = found if opened.turn is None else np.ascontiguousarray(opened.turn.back(found))
-        return maps if opened.valid is None or task.factor > 1 else opened.maps_on_file(maps)
-    if opened.valid is not None and task.factor == 1:
-        maps[:, ~np.asarray(opened.valid[...])] = np.nan
-    return maps
 
 
 class NumberFile(ProbabilityFile):
@@ -234,7 +220,7 @@ class BeforeAfter(Output):
         main: the file of values, which is drawn.
     """
 
-    def __init__(self, path: Path, main: "NumberFile | PictureFile") -> None:
+    def __init__(self, path: Path, main: "NumberFile | PictureFile | NumberTable") -> None:
         self.paths, self.drawn_from, self._main = (path,), main, main
         self._opened: Opened | None = None
 
@@ -274,8 +260,9 @@ def value_outputs(item: Input, target: Path, task: ValueTask, companions: Compan
     pictures = isinstance(task, RestorationTask) and dtype == "uint8" and task.out_channels in (1, 3)
     name = stem(target)
     numbers = companions.probabilities or ("zarr" if suffix_of(item.path) == ".zarr" else "tiff")
-    file = NumberFile(target.with_name(name + SUFFIXES[numbers]), item.path, task)
-    outputs: list[Any] = [file]
+    outputs: list[Any] = [NumberFile(target.with_name(name + SUFFIXES[numbers]), item.path, task)]
+    if suffix_of(item.path) in RECORDINGS and not companions.probabilities:
+        outputs = [NumberTable(target.with_name(name + suffix_of(item.path)), item.path, task)]
     if pictures and target.suffix == ".png" and not companions.probabilities:
         outputs = [PictureFile(target.with_name(f"{name}.png"), task)]
     if companions.overlay:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from atrous.data.description import Description
@@ -19,6 +20,23 @@ from atrous.data.targets.tracks import SignalTracks, TrackValues
 from atrous.errors import UserError
 
 BASES = ("A", "C", "G", "T")
+
+
+@dataclass(frozen=True)
+class _Signals:
+    """Which signals of a data set are what.
+
+    Attributes:
+        targets: names of those that are learned.
+        inputs: names of those that are further channels.
+        missing: for each target, the value of bases that a file does not cover; NaN where they are unknown.
+        partners: for each target, the number of the one that it is on the other strand.
+    """
+
+    targets: tuple[str, ...]
+    inputs: tuple[str, ...]
+    missing: tuple[float, ...]
+    partners: tuple[int, ...]
 
 
 def find_tracks(root: Path, description: Description) -> Layout:
@@ -43,12 +61,13 @@ def find_tracks(root: Path, description: Description) -> Layout:
             "learn features"
         )
     targets, inputs = rule.chosen(names, description.file)
-    signals = targets, rule, partners_of(targets, rule)
+    missing = tuple(rule.value_for(name) for name in targets)
+    signals = _Signals(targets, inputs, missing, partners_of(targets, rule))
     samples: dict[str, list[Sample]] = {}
     members: dict[str, tuple[str, ...]] = {}
     left_out: list[LeftOut] = []
     for genome in genomes:
-        made = _samples(genome, signals, inputs, description, len(genomes) > 1)
+        made = _samples(genome, signals, description, len(genomes) > 1)
         known = [sample for sample in made if sample.target is not None]
         members[genome.name] = tuple(sample.name for sample in known)
         if known:
@@ -90,27 +109,22 @@ def _adopt(genomes: Sequence[GenomeFiles], alone: Sequence[Path]) -> list[Path]:
     return left
 
 
-def _samples(
-    genome: GenomeFiles, signals: tuple[tuple[str, ...], TrackRule, tuple[int, ...]], inputs: Sequence[str],
-    description: Description, several: bool,
-) -> list[Sample]:  # fmt: skip
+def _samples(genome: GenomeFiles, signals: _Signals, description: Description, several: bool) -> list[Sample]:
     """The sequences of a genome; those of which nothing is known have no target."""
-    targets, rule, partners = signals
     stem = fasta_stem(genome.fasta)
-    for name in inputs:
+    for name in signals.inputs:
         path = genome.tracks.get(name)
         if path is None or not path.name.startswith(f"{stem}."):
             what = f"has no {stem}.{name}.bw beside it, which is an input"
             fix = f"add it, or rename {path.name}" if path is not None else "add it"
             raise FileFault(genome.fasta, what, fix)
-    files = tuple(genome.tracks.get(name) for name in targets)
-    missing = tuple(rule.value_for(name) for name in targets)
-    known, samples = _known(genome, files, missing), []
+    files = tuple(genome.tracks.get(name) for name in signals.targets)
+    known, samples = _known(genome, files, signals.missing), []
     for sequence in sequence_lengths(genome.fasta):
         name = f"{genome.name}/{sequence}"
         group = group_of(name, description.groups) if description.groups else genome.name if several else ""
-        image = SequenceImage(genome.fasta, sequence, tuple(genome.tracks[track] for track in inputs))
-        reader = SignalTracks(genome.fasta, sequence, targets, files, missing, partners)
+        image = SequenceImage(genome.fasta, sequence, tuple(genome.tracks[track] for track in signals.inputs))
+        reader = SignalTracks(genome.fasta, sequence, signals.targets, files, signals.missing, signals.partners)
         samples.append(Sample(name, image, TrackValues(reader) if sequence in known else None, group))
     return samples
 

@@ -76,6 +76,10 @@ class TrackValues(Values):
 
     kind: ClassVar[str] = "values"
 
+    def read(self) -> np.ndarray:
+        """Return the signals `(K, L)` float32, NaN where nothing is known."""
+        return self.reader.values()
+
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`; a sequence of any length is read piece by piece."""
         source, header = self.reader.open(), self.reader.header()
