@@ -80,7 +80,11 @@ def write_track(path: Path, values: dict[str, np.ndarray], sizes: dict[str, int]
     return path
 
 
-def word_signal(text: str, word: str = "GATTACA") -> np.ndarray:
+WORD = "GATTACAGGCATC"
+"""Its copies on either strand make the signals of `write_signal_tracks`."""
+
+
+def word_signal(text: str, word: str = WORD) -> np.ndarray:
     """A number for every base: how many copies of a word on either strand lie near, as a smooth bump for each."""
     hits = np.zeros(len(text))
     for copy in (word, flipped(word)):
@@ -99,9 +103,8 @@ def write_signal_tracks(root: Path, count: int = 4, length: int = 3000, names: t
     rng = np.random.default_rng(0)
     for number in range(count):
         letters = list(random_bases(rng, length))
-        for start in rng.integers(0, length - 7, length // 60):
-            word = "GATTACA" if rng.random() < 0.5 else flipped("GATTACA")
-            letters[start : start + 7] = word
+        for start in rng.integers(0, length - len(WORD), length // 60):
+            letters[start : start + len(WORD)] = WORD if rng.random() < 0.5 else flipped(WORD)
         text = "".join(letters)
         write_fasta(root / f"g{number}.fa", {f"g{number}.1": text})
         for place, name in enumerate(names):
