@@ -1,4 +1,4 @@
-"""The features that a network finds in genomes: GFF3 or BED; its probabilities base by base: bigWig."""
+"""What a network finds along genomes: features as GFF3 or BED; probabilities, or the numbers of a regression, as bigWig."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
