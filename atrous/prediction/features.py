@@ -1,4 +1,4 @@
-"""What a network finds along genomes: features as GFF3 or BED; probabilities, or the numbers of a regression, as bigWig."""
+"""What a network finds along genomes: features as GFF3 or BED; probabilities or numbers base by base: bigWig."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
