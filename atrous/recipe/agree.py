@@ -29,6 +29,12 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
             f"the recipe's classes are {', '.join(task.classes)}, those of {root} {', '.join(dataset.classes)}: "
             "correct task.classes, or name them alike in dataset.toml"
         )
+    outputs = tuple(task.options.get("outputs", ())) if task.kind == "regression" else ()
+    if dataset.outputs and outputs != dataset.outputs:
+        raise UserError(
+            f"the recipe's outputs are {', '.join(outputs)}, the signals that {root} has as targets "
+            f"{', '.join(dataset.outputs)}: name them in dataset.toml, under [tracks] targets"
+        )
     keys = ("noise", "gain", "impulse", "psf", "scale", "self_supervised")
     added = [key for key in keys if getattr(task, key)] if task.kind in RESTORATIONS and not dataset.target.own else []
     if added:

@@ -97,6 +97,8 @@ def _agree(recipe: Recipe, source: str) -> None:
         factor = recipe.model.factor
         raise UserError(f"{source}: train.crop = {train.crop}: give multiples of task.scale = {factor}")
     _agree_restoration(recipe, source)
+    if task.kind == "regression" and recipe.augment.strands and not model.partners:
+        raise UserError(f"{source}: augment.strands needs model.partners: the output that each is on the other strand")
     _agree_input(recipe, source)
     _agree_model(recipe, source)
     per_class = (

@@ -1,6 +1,7 @@
 """The plan of a task that learns numbers: the units of the output, and the network and crops of a restoration."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
@@ -34,21 +35,36 @@ def plan_values(dataset: Dataset, fingerprint: Fingerprint, request: Request) ->
     if dataset.task in RESTORATIONS:
         _plan_restoration(values, dataset, fingerprint, request, reasons)
     else:
-        _plan_regression(values, fingerprint, reasons)
+        values["task"]["options"] = plan_outputs(dataset, fingerprint, reasons)
     return PlannedRecipe(validate(values, "plan"), reasons)
 
 
-def _plan_regression(values: dict[str, Any], fingerprint: Fingerprint, reasons: dict[str, str]) -> None:
-    """Outputs in units of the deviation of the training targets; colors stay as they are measured."""
+def plan_outputs(
+    dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str], partners: Sequence[int] = ()
+) -> dict[str, Any]:
+    """Return the keys `task.options` of numbers: outputs in units of the deviation of the training targets.
+
+    Args:
+        dataset: names the outputs, if its files do.
+        fingerprint: the numbers of the data.
+        reasons: why keys are what they are; this one is added.
+        partners: the output that each output is on the other strand of a genome; both then have one unit.
+    """
     facts = fingerprint.values
     assert facts is not None
     count = len(facts.mean)
-    values["task"]["options"] = {
-        "outputs": ["value"] if count == 1 else [f"value {number}" for number in range(1, count + 1)],
-        "offset": [_digits(mean) for mean in facts.mean],
-        "scale": [_digits(std) if std > 0 else 1.0 for std in facts.std],
-    }
+    usual = ("value",) if count == 1 else tuple(f"value {number}" for number in range(1, count + 1))
+    mean, std = facts.mean, facts.std
+    if partners:
+        spread = [math.hypot(std[k], mean[k] - (mean[k] + mean[p]) / 2) for k, p in enumerate(partners)]
+        std = tuple(math.hypot(spread[k], spread[p]) / math.sqrt(2) for k, p in enumerate(partners))
+        mean = tuple((mean[k] + mean[p]) / 2 for k, p in enumerate(partners))
     reasons["task.options"] = "the network gives deviations of the training targets from their mean"
+    return {
+        "outputs": list(dataset.outputs or usual),
+        "offset": [_digits(value) for value in mean],
+        "scale": [_digits(value) if value > 0 else 1.0 for value in std],
+    }
 
 
 def _plan_restoration(

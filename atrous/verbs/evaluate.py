@@ -88,6 +88,12 @@ def evaluate(
             f"{dataset.root}: classes are {', '.join(dataset.classes)}, but the run learned "
             f"{', '.join(predictor.classes)}: name them alike in dataset.toml"
         )
+    outputs = tuple(task.options.get("outputs", ()))
+    if dataset.outputs and dataset.outputs != outputs:
+        raise UserError(
+            f"{dataset.root}: the signals to measure are {', '.join(dataset.outputs)}, but the run learned "
+            f"{', '.join(outputs)}: name them in dataset.toml, under [tracks] targets"
+        )
     scores = measure(predictor, dataset, samples, tta=tta, progress=progress)
     return Evaluated(scores, dataset, split, _note(predictor.run, dataset, split, len(samples)))
 

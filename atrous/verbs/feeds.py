@@ -79,7 +79,8 @@ def feed_genomes(check: Check, recipe: Recipe, scratch: Path) -> Feed:
     splits, train = check.dataset.splits, recipe.train
     decoded = decode_genomes(check.dataset, splits[recipe.data.train])
     held_out, ratio = decode_windows(check.dataset, splits[recipe.data.val])
-    batches = GenomeBatches(decoded, train.crop[0], recipe.augment.strands, train.batch_size, train.seed)
+    strands, partners = recipe.augment.strands, tuple(recipe.model.partners)
+    batches = GenomeBatches(decoded, train.crop[0], strands, train.batch_size, train.seed, partners)
     return Feed(batches, held_out, (WINDOW[1],), ratio)
 
 

@@ -171,6 +171,10 @@ class Format(ABC):
         """Return the numbers of a label file, `(*S)`, or its colors, `(3, *S)`."""
         raise FileFault(path, f"labels are not read from {self.name}", "save them as .png, .tif, .npy or .nii.gz")
 
+    def numbers(self, path: Path) -> np.ndarray:
+        """Return the numbers `(K, L)` float32 that a regression learns from a recording, NaN where one is missing."""
+        raise FileFault(path, f"numbers of samples are not read from {self.name}", "save them as .csv or .npz")
+
     def is_lossy(self, path: Path) -> bool:
         """Return whether the compression of a file changes its values."""
         return False

@@ -101,6 +101,8 @@ def for_task(layout: Layout, description: Description) -> Layout:
     _check_boxes(layout, task, str(said))
     if layout.annotated or task not in FOR_TASK:
         return layout
+    if layout.kind != "grids" and layout.task == task:  # the layout made these targets itself
+        return layout
     if layout.kind != "grids":
         raise UserError(f'{said}: task = "{task}" is for images, volumes and signals, not for {layout.kind}')
     return FOR_TASK[task](layout, description, task)

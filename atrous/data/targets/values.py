@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from atrous.color import VOID, Palette
-from atrous.data.formats import Header, read_header, read_image
+from atrous.data.formats import Format, Header, read_header, read_image, read_numbers
 from atrous.data.moments import moments
 from atrous.data.problems import Problem, relative
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
@@ -48,6 +48,27 @@ class ValueFile:
     def values(self) -> np.ndarray:
         """See `ValueReader.values`."""
         return read_image(self.path)
+
+
+@dataclass(frozen=True)
+class RecordedValues:
+    """A number, or several, for each sample of a recording: columns of a table, or the array `label`.
+
+    Attributes:
+        path: the table or array, often the recording itself.
+        reader: as `FileImage.reader`.
+    """
+
+    path: Path
+    reader: Format | None = None
+
+    def header(self) -> Header:
+        """See `ValueReader.header`."""
+        return Header(self.values().shape, "float32", "signal")
+
+    def values(self) -> np.ndarray:
+        """See `ValueReader.values`."""
+        return read_numbers(self.path, self.reader)
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,3 +161,54 @@ def test_gray_pairs_are_gray_on_both_sides(tmp_path):
         write(tmp_path / "data" / name)
     sample = layout(tmp_path / "data", "denoise", gray=True).splits["train"][0]
     assert sample.image.load().shape == sample.target.read().shape == (1, 48, 40)
+
+
+def tables(root, columns="label", values="0.5,,2.25,NaN", toml=""):
+    root.mkdir()
+    for number in range(3):
+        rows = [f"{i},{i * 0.5 + number},{value}" for i, value in enumerate(values.split(","))]
+        (root / f"{number}.csv").write_text("\n".join([f"index,x,{columns}", *rows]) + "\n")
+    (root / "dataset.toml").write_text(f'task = "regression"\n{toml}')
+    return root
+
+
+def test_recordings_hold_a_number_for_each_sample(tmp_path):
+    found = open_data(tables(tmp_path / "data")).layout
+    sample = found.splits["train"][0]
+    np.testing.assert_array_equal(sample.target.read(), [[0.5, np.nan, 2.25, np.nan]])
+    assert sample.image.load().shape == (1, 4)
+    assert (found.task, found.outputs) == ("regression", ())
+    named = open_data(tables(tmp_path / "named", "force", toml='[columns]\ntargets = ["force"]\n')).layout
+    np.testing.assert_array_equal(named.splits["train"][0].target.read(), [[0.5, np.nan, 2.25, np.nan]])
+    assert named.outputs == ("force",)
+    text = check(tmp_path / "named").text()
+    assert "time index; channels x; targets force" in text
+
+
+def test_arrays_hold_several_numbers_for_each_sample(tmp_path):
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(3, 40))
+    for number in range(3):
+        label = numbers if number else numbers.T
+        np.savez(tmp_path / f"{number}.npz", signal=rng.normal(size=(2, 40)), label=label)
+    for sample in open_data(tmp_path, task="regression").layout.splits["train"]:
+        np.testing.assert_array_equal(sample.target.read(), numbers.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "toml", "said"),
+    [
+        ("label", "rest,move,rest,rest", "", "its labels are words"),
+        ("force", "1,2,3,4", "", "no labels"),
+        ("force", "1,2,3,4", '[columns]\ntargets = ["forse"]\n', "did you mean 'force'"),
+    ],
+)
+def test_recordings_without_numbers_are_refused(tmp_path, columns, values, toml, said):
+    with pytest.raises(UserError, match=said):
+        open_data(tables(tmp_path / "data", columns, values, toml))
+
+
+def test_columns_of_numbers_are_for_regression(tmp_path):
+    root = tables(tmp_path / "data", "force", toml='[columns]\ntargets = ["force"]\n')
+    with pytest.raises(UserError, match=r"columns\.targets is for task"):
+        open_data(root, task="semantic")
