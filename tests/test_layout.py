@@ -24,6 +24,7 @@ ELSEWHERE = {
     "atrous/cli/evaluate.py": "tests/cli/test_cli.py",
     "atrous/cli/output.py": "tests/cli/test_cli.py",
     "atrous/cli/train.py": "tests/cli/test_cli.py",
+    "atrous/cli/score_edges.py": "tests/verbs/test_score_edges.py",
     "atrous/data/check/genomes.py": "tests/data/layouts/test_genomes.py",
     "atrous/data/check/images.py": "tests/data/check/test_check.py",
     "atrous/data/check/points.py": "tests/recipe/test_points.py",
