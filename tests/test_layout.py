@@ -72,6 +72,7 @@ ELSEWHERE = {
     "atrous/data/targets/base.py": "tests/data/targets/test_kinds.py",
     "atrous/data/targets/own_image.py": "tests/data/layouts/test_values.py",
     "atrous/data/targets/boxes.py": "tests/data/targets/test_kinds.py",
+    "atrous/data/targets/edge_marks.py": "tests/data/layouts/test_edges.py",
     "atrous/data/targets/feature_problems.py": "tests/data/layouts/test_genomes.py",
     "atrous/data/targets/frame_masks.py": "tests/data/layouts/test_videos.py",
     "atrous/data/targets/instances.py": "tests/data/targets/test_kinds.py",

@@ -78,7 +78,7 @@ def test_the_command_prints_numbers_and_writes_a_table(folders, tmp_path, monkey
     assert 0 < facts["ods"] <= facts["ois"] + 1e-9 <= 1 + 1e-9
     assert 0 <= facts["ap"] <= 1
     assert len(facts["curve"]["recall"]) == 9
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [row["name"] for row in rows] == ["a", "b", "c"]
     assert all(0 < float(row["f"]) <= 1 for row in rows)
     assert command(monkeypatch, *folders, "--thresholds", 9, "--workers", 1) == 0
