@@ -95,8 +95,8 @@ def suppress(strength: np.ndarray) -> np.ndarray:
     for step in (-1, 1):
         beside = [rows + step * np.sin(angle), columns + step * np.cos(angle)]
         kept[_FACTOR * smooth < map_coordinates(smooth, beside, order=1, mode="nearest")] = 0
+    border = max(1, min(_BORDER, *(size // 2 for size in smooth.shape)))
     for axis, size in enumerate(smooth.shape):
-        border = max(1, min(_BORDER, size // 2))
         place = np.arange(size)
         fall = np.minimum(1, np.minimum(place, size - 1 - place) / border).astype(np.float32)
         kept *= fall[:, None] if axis == 0 else fall
