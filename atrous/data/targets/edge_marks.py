@@ -37,4 +37,4 @@ class EdgeMarks:
 
     def values(self) -> np.ndarray:
         """Return the share of annotators who marked each position, `(1, H, W)` float32."""
-        return np.mean(self.annotators(), axis=0, dtype=np.float32)[None]
+        return np.stack(self.annotators()).mean(axis=0, dtype=np.float32, keepdims=True)
