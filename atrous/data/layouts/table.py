@@ -10,6 +10,7 @@ from atrous.data.formats import SIGNAL_SUFFIXES, FileFault, suffix_of
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.dicom import find_series
+from atrous.data.layouts.edges import find_edges
 from atrous.data.layouts.folders import read_folders
 from atrous.data.layouts.genomes import find_genomes
 from atrous.data.layouts.images import find_images
@@ -29,6 +30,7 @@ from atrous.errors import UserError
 FindLayout = Callable[[Path, Description], Layout | None]
 
 LAYOUTS: dict[str, FindLayout] = {
+    "edges": find_edges,
     "values": find_values,
     "objects": find_objects,
     "nnunet": find_cases,
