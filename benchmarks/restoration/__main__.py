@@ -132,7 +132,7 @@ def _training(options: argparse.Namespace) -> list[Path]:
     return [path for folder in options.train for path in files(folder)]
 
 
-def _classic(method: classic.Method, grid: dict[str, Any], shown: list[Picture], factor: int = 1) -> dict[str, Any]:
+def _classic(method: classic.Method, grid: classic.Grid, shown: list[Picture], factor: int = 1) -> dict[str, Any]:
     value, parameters = classic.best(method, grid, shown, factor)
     return {"psnr": value, "parameters": parameters}
 

@@ -44,7 +44,7 @@ def train_dncnn(clean: Sequence[np.ndarray], sigma: float, recipe: Recipe) -> tu
     """Train a DnCNN on clean gray images `(1, H, W)`; return it and the steps that it took."""
 
     def draw(rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        patches = [_patch(rng, [clean[rng.integers(len(clean))]], DNCNN_PATCH, (1,))[0] for _ in range(count)]
+        patches = [_patch(rng, [clean[int(rng.integers(len(clean)))]], DNCNN_PATCH, (1,))[0] for _ in range(count)]
         target = np.stack(patches).astype(np.float32)
         noisy = target + sigma * rng.standard_normal(target.shape, dtype=np.float32)
         return torch.from_numpy(noisy) / 255, torch.from_numpy(target) / 255
@@ -64,7 +64,7 @@ def train_fsrcnn(clean: Sequence[np.ndarray], factor: int, recipe: Recipe) -> tu
     side = min(FSRCNN_PATCH, *(length for coarse, _ in pairs for length in coarse.shape[1:]))
 
     def draw(rng: np.random.Generator, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        chosen = [_patch(rng, pairs[rng.integers(len(pairs))], side, (1, factor)) for _ in range(count)]
+        chosen = [_patch(rng, pairs[int(rng.integers(len(pairs)))], side, (1, factor)) for _ in range(count)]
         given, target = (np.stack(part).astype(np.float32) for part in zip(*chosen, strict=True))
         return torch.from_numpy(given) / 255, torch.from_numpy(target) / 255
 

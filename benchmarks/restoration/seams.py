@@ -113,7 +113,7 @@ def _draw(path: Path, title: str, given: np.ndarray, factor: int, ways: list[Way
         axes.set_xticks(columns, labels=[""] * len(columns))
         axes.tick_params(color="red", length=8, width=2, top=True, right=True)
         if number == 1:
-            axes.add_patch(Rectangle(corner[::-1], PIECE, PIECE, fill=False, edgecolor="red", linewidth=1.5))
+            axes.add_patch(Rectangle((corner[1], corner[0]), PIECE, PIECE, fill=False, edgecolor="red", linewidth=1.5))
     figure.savefig(path, dpi=110)
 
 
