@@ -137,8 +137,8 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     augment = _plan_augment(dataset, size, crop, spacing, reasons)
     if not fingerprint.upright:
         augment |= _plan_from_above(ndim, reasons, boxes=bool(fingerprint.box_sides))
-    elif ndim == 2 and fingerprint.object_sizes and not fingerprint.color:
-        augment |= _plan_cells(reasons)
+    elif ndim > 1 and fingerprint.object_sizes and not fingerprint.color:
+        augment |= _plan_cells(augment, ndim, reasons)
     if dataset.target.kind == "points":
         augment |= plan_point_augment(dataset, fingerprint, ndim, reasons)
     images = fingerprint.images.get("train", 1)
@@ -363,8 +363,11 @@ def _plan_from_above(ndim: int, reasons: dict[str, str], *, boxes: bool) -> dict
     return {"flip": [True] * ndim if ndim == 2 else [False, True, True]}
 
 
-def _plan_cells(reasons: dict[str, str]) -> dict[str, object]:
+def _plan_cells(augment: Mapping[str, Any], ndim: int, reasons: dict[str, str]) -> dict[str, object]:
     reasons["augment.rotate"] = "objects in gray images are mostly cells, which lie in any direction"
+    reasons.pop("augment.flip", None)
+    if ndim == 3:  # along its depth a microscope resolves less: the first axis, if no other is coarser
+        return {"flip": [True] * 3, "rotate": 180.0, "about": augment["about"][:1]}
     reasons["augment.scale"] = "objects have about the size of the training data's"
     return {"flip": [True, True], "rotate": 180.0, "scale": (0.7, 1.4)}
 
