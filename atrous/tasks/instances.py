@@ -201,14 +201,15 @@ def encode(target: torch.Tensor, kinds: int = 1) -> InstanceMaps:
     ndim, inside = target.ndim - 1, target > 0
     batch = torch.arange(len(target), device=target.device).reshape(-1, *(1,) * ndim)
     own = torch.where(inside, target + batch * (target.max() + 1), torch.zeros_like(target))
-    _, index = torch.unique(own, return_inverse=True)
-    flat, count = index.reshape(-1), int(index.max()) + 1
+    if int(own.max()) > own.numel():  # few numbers, but large ones
+        own = torch.unique(own, return_inverse=True)[1]
+    flat, count = own.reshape(-1), int(own.max()) + 1
     axes = [torch.arange(n, device=target.device, dtype=torch.float32) for n in target.shape[1:]]
     places = torch.stack(torch.meshgrid(*axes, indexing="ij"))  # (ndim, *S)
     sizes = torch.bincount(flat, minlength=count).float()
     expanded = places[None].expand(len(target), *places.shape).transpose(0, 1).reshape(ndim, -1)
     sums = torch.zeros(ndim, count, device=target.device).index_add_(1, flat, expanded)
-    offsets = (sums / sizes)[:, flat] - expanded
+    offsets = (sums / sizes.clamp_min(1))[:, flat] - expanded
     volume = {1: 2.0, 2: np.pi, 3: 4 * np.pi / 3}[ndim]
     radius = (sizes / volume) ** (1 / ndim)
     spread = (SPREAD * radius).clamp_min(1)
@@ -237,6 +238,9 @@ def balance(radius: torch.Tensor, typical: float) -> torch.Tensor:
     tensor([[1., 3., 3., 3., 3., 3., 3., 3., 1., 1., 1., 1.]])
     """
     own = torch.where(radius > 0, (typical / radius.clamp_min(1e-6)).clamp(1, HEAVIEST), torch.ones_like(radius))
-    pool = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}[radius.ndim - 1]
-    near = pool(own[:, None], 2 * AROUND + 1, stride=1, padding=AROUND)[:, 0]
+    near = own
+    for axis in range(1, radius.ndim):  # the greatest of a box is that of the greatest along each axis in turn
+        lines = near.movedim(axis, -1)
+        pooled = F.max_pool1d(lines.reshape(1, -1, lines.shape[-1]), 2 * AROUND + 1, stride=1, padding=AROUND)
+        near = pooled.reshape(lines.shape).movedim(-1, axis)
     return torch.where(radius > 0, own, near)
