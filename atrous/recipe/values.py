@@ -5,7 +5,7 @@ from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
-from atrous.data.restoration import BLUR, RESTORATIONS, noise_level
+from atrous.data.restoration import BLUR, RESTORATIONS, usual_noise
 from atrous.errors import UserError
 from atrous.recipe.plan import PlannedRecipe, Request, plan_batch, plan_grids
 from atrous.recipe.schema import validate
@@ -76,7 +76,7 @@ def _plan_restoration(
     if dtype in TYPES:
         task["options"]["limits"] = [0.0, TYPES[dtype]]
     if dataset.target.own:
-        _plan_degradation(task, peak, reasons)
+        _plan_degradation(task, usual_noise(task["kind"], dtype, (least, most)), reasons)
     crop = [min(CROP[ndim], max(STEP, int(size) // STEP * STEP)) for size in fingerprint.sizes.median]
     batch = max(1, round(STEP_POSITIONS[ndim] / math.prod(crop)))
     values["train"] |= {
@@ -93,13 +93,11 @@ def _plan_restoration(
     reasons["augment.flip"] = "mirrored, but never zoomed or turned between positions: that would change the noise"
 
 
-def _plan_degradation(task: dict[str, Any], peak: float, reasons: dict[str, str]) -> None:
+def _plan_degradation(task: dict[str, Any], noise: float, reasons: dict[str, str]) -> None:
     """Say what is done to clean images where no setting says it (`build_restoration` does it)."""
     if task["kind"] == "denoise":
-        noise = noise_level((0.0, peak))
         reasons["task.noise"] = f"not set: the images are taken as clean, and noise of {noise:g} is added"
     elif task["kind"] == "deblur":
-        noise = noise_level((0.0, peak)) * 2 / 25
         reasons["task.psf"] = (
             f"not set: the images are taken as sharp, a Gaussian blur of {BLUR:g} and noise of {noise:g} are added"
         )
