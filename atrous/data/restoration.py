@@ -186,7 +186,7 @@ class Restoration:
 
 
 def read_psf(path: Path, ndim: int) -> np.ndarray:
-    """Return a point spread function `(*S)` float32 of an image file, with the sum 1.
+    """Return a point spread function `(*S)` float32 of an image file, with the sum 1; channels are read as slices.
 
     Raises:
         UserError: the file cannot be read, has several channels or other axes, even sides, more than `LARGEST_PSF`
@@ -195,6 +195,8 @@ def read_psf(path: Path, ndim: int) -> np.ndarray:
     from atrous.data.formats import read_image
 
     image = read_image(path).astype(np.float64)
+    if image.ndim == ndim and len(image) > 1:
+        image = image[None]
     if image.shape[0] != 1 or image.ndim != ndim + 1:
         raise UserError(f"{path}: shape {image.shape}: a point spread function has one channel and {ndim} axes")
     kernel = image[0]

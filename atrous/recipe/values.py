@@ -75,9 +75,17 @@ def _plan_restoration(
     task["options"] = {"offset": mean, "scale": std, "peak": _digits(peak or 1.0)}
     if dtype in TYPES:
         task["options"]["limits"] = [0.0, TYPES[dtype]]
+    if task["kind"] == "super-resolution" and clean is not None:
+        task["scale"] = clean.factor
+        reasons["task.scale"] = f"the clean images are {clean.factor} times as fine as what is given of them"
     if dataset.target.own:
         _plan_degradation(task, usual_noise(task["kind"], dtype, (least, most)), reasons)
-    crop = [min(CROP[ndim], max(STEP, int(size) // STEP * STEP)) for size in fingerprint.sizes.median]
+    factor = 1 if clean is None else clean.factor
+    step = STEP if STEP % factor == 0 else STEP // factor * factor
+    crop = [
+        min(CROP[ndim] // step * step, max(step, int(size) * factor // step * step))
+        for size in fingerprint.sizes.median
+    ]
     batch = max(1, round(STEP_POSITIONS[ndim] / math.prod(crop)))
     values["train"] |= {
         "crop": crop, "batch_size": plan_batch(crop, batch, request, reasons), "learning_rate": RATE,
