@@ -144,10 +144,11 @@ class Blur:
 
     def degraded(self, name: str, values: np.ndarray) -> np.ndarray:
         """Return clean values `(C, *S)` as `atrous evaluate` degrades an image of this name for `--task deblur`."""
-        ndim, file = values.ndim - 1, isinstance(self.psf, Path)
-        made = Degradation(
-            self.noise or 0.0, blur=0.0 if file else float(self.psf), psf=self.kernel(ndim) if file else None
-        )
+        noise = self.noise or 0.0
+        if isinstance(self.psf, Path):
+            made = Degradation(noise, psf=self.kernel(values.ndim - 1))
+        else:
+            made = Degradation(noise, blur=self.psf)
         return Restoration(made).fixed(name, values)
 
 

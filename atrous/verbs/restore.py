@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from atrous.data.formats import Header, read_header
+from atrous.data.restoration import LARGEST_PSF
 from atrous.errors import UserError
 from atrous.prediction.deconvolution import (
     AMOUNTS,
@@ -33,6 +34,9 @@ from atrous.prediction.probabilities import SUFFIXES
 from atrous.prediction.values import value_outputs
 from atrous.tasks.measures import Measures, samples_text
 from atrous.tasks.restoration import RestorationTask
+
+LARGEST_SIGMA = LARGEST_PSF // 8
+"""Of a Gaussian, which is cut off at four standard deviations to either side."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,11 @@ def restore(
     clean = _clean_of(items, options, tell)
     if (header := next(filter(None, map(_header, items)), None)) is not None:
         blur.kernel(len(header.size))  # a file that holds no point spread function is told before the work
-    begin(len(items) * ((clean is not None) + (out is not None)))
+    jobs = []
+    if out is not None:
+        jobs = [PredictionJob(item, tuple(_outputs(item, Path(out), options))) for item in items]
+        check_outputs(jobs)
+    begin(len(jobs) + (0 if clean is None else len(items)))
     amounts, compared = _amounts(options, clean is not None), None
     if clean is not None:
         read = partial(_pairs, items, clean, blur, options.gray)
@@ -175,8 +183,6 @@ def restore(
     chosen = Deconvolution(options.method, amounts[0] if compared is None else compared.best)
     if out is None:
         return Restored(chosen, None, compared)
-    jobs = [PredictionJob(item, tuple(_outputs(item, Path(out), options))) for item in items]
-    check_outputs(jobs)
     before = len(items) if clean is not None else 0
     worker = Deconvolver(chosen, blur, options.gray)
     written = run_jobs(worker, jobs, Path(out), lambda done: progress(before + done), tell)
@@ -207,14 +213,14 @@ def _checked(options: RestoreOptions, out: Path | str | None) -> Blur:
 def _psf(given: float | str | Path) -> float | Path:
     """A standard deviation, or a file."""
     try:
-        sigma = float(given)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        path = Path(given)  # type: ignore[arg-type]
+        sigma = float(str(given))
+    except ValueError:
+        path = Path(str(given))
         if not path.exists():
             raise UserError(f"--psf {given}: no such file: give one, or the standard deviation of a Gaussian") from None
         return path
-    if not (sigma > 0 and math.isfinite(sigma)):
-        raise UserError(f"--psf {given}: give a standard deviation above 0, or a file")
+    if not 0 < sigma <= LARGEST_SIGMA:
+        raise UserError(f"--psf {given}: give a standard deviation above 0 and up to {LARGEST_SIGMA}, or a file")
     return sigma
 
 

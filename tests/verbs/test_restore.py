@@ -127,7 +127,8 @@ def test_floats_are_measured_by_the_range_of_the_clean_ones(tmp_path):
     (RestoreOptions("inverse", 1.0), "choose wiener or richardson-lucy"),
     (RestoreOptions("wiener", 1.0, iterations=3), "--iterations is for --method richardson-lucy"),
     (RestoreOptions("wiener", 1.0, balance=0.0), "--balance 0: give a number above 0"),
-    (RestoreOptions("wiener", 0.0), "above 0, or a file"),
+    (RestoreOptions("wiener", 0.0), "above 0 and up to 16, or a file"),
+    (RestoreOptions("wiener", 17), "above 0 and up to 16, or a file"),
     (RestoreOptions("wiener", "nowhere.tif"), "nowhere.tif: no such file"),
     (RestoreOptions("wiener", 1.0, noise=-1.0), "--noise -1"),
     (RestoreOptions("wiener", 1.0, noise=1.0, compare="sharp"), "leave --compare out"),
@@ -137,6 +138,11 @@ def test_mistakes_in_the_options_are_named(photos, options, words):
     with pytest.raises(UserError, match=words):
         restore([photos / "soft"], photos / "out", options)
     assert not (photos / "out").exists()
+
+
+def test_no_input_is_written_over(photos):
+    with pytest.raises(UserError, match="would lie among the inputs"):
+        restore([photos / "soft"], photos / "soft", RestoreOptions("wiener", 1.2))
 
 
 def test_pairs_that_do_not_fit_are_named(photos):

@@ -100,7 +100,8 @@ def _profile(source: Any, bands: int, dtype: np.dtype, nodata: float | None, fac
     if source.crs is not None:
         profile["crs"] = source.crs
     if not source.gcps[0] and not source.transform.is_identity:
-        profile["transform"] = source.transform * type(source.transform).scale(1 / factor)
+        a, b, c, d, e, f = source.transform[:6]
+        profile["transform"] = type(source.transform)(a / factor, b / factor, c, d / factor, e / factor, f)
     return profile if nodata is None else profile | {"nodata": nodata}
 
 

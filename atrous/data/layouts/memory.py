@@ -91,8 +91,8 @@ def _numbers(name: str, image: Any, target: Any) -> Sample:
     if values.dtype.kind not in "buif":
         raise UserError(f"{name}: values of type {values.dtype}: give real numbers")
     shape = tuple(to_array(image).shape)
-    if values.ndim == len(shape) and (whole_factor(shape[1:], values.shape[1:]) or 1) > 1:
-        alone = values.ndim == 1 or (whole_factor(shape, values.shape) is not None and not _few_first(shape))
+    alone = (whole_factor(shape, values.shape) or 1) > 1 and not _few_first(shape)
+    if alone or (whole_factor(shape[1:], values.shape[1:]) or 1) > 1:  # super-resolution: the image is coarser
         values = values[None] if alone else values
         picture = array_image(name, image, shape if alone else shape[1:])
         return Sample(name, picture, Values(ValueArray(Path(f"{name}, values"), values)))

@@ -132,4 +132,4 @@ def test_crops_of_pairs_of_two_sizes_show_the_same(size):
             seen = seen.unflatten(axis, (8, factor)).mean(axis + 1)
         known = ~torch.isnan(seen)
         assert known.any()
-        torch.testing.assert_close(seen[known], batch.images[known], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(seen[known], batch.images[known], atol=1e-4, rtol=1e-4)

@@ -180,11 +180,11 @@ def test_finer_numbers_cover_the_same_ground(tmp_path):
     source = put(tmp_path / "in.tif", np.zeros((1, 20, 10), np.uint8))
     values = RNG.random((1, 60, 30), dtype=np.float32)
     write_probabilities(tmp_path / "out.tif", values, ("height",), source, 3)
-    with rasterio.open(source) as before, rasterio.open(tmp_path / "out.tif") as after:
-        assert after.bounds == pytest.approx(before.bounds)
-        assert after.res == pytest.approx(tuple(side / 3 for side in before.res))
-        assert after.crs == before.crs
-        np.testing.assert_array_equal(after.read(), values)
+    with rasterio.open(tmp_path / "out.tif") as file:
+        corners = [file.transform @ corner for corner in ((0, 0), (30, 60), (30, 0))]
+        assert corners == [pytest.approx(TRANSFORM @ corner) for corner in ((0, 0), (10, 20), (10, 0))]
+        assert file.crs.to_epsg() == 32633
+        np.testing.assert_array_equal(file.read(), values)
     with pytest.raises(UserError, match=r"\(20, 10\), but its labels have \(60, 30\)"):
         write_probabilities(tmp_path / "no.tif", values, ("height",), source, 2)
 
@@ -204,7 +204,7 @@ def test_points_and_polynomials_of_finer_numbers_lie_where_they_lay(tmp_path):
         line_scale=5.0, samp_off=3.5, samp_scale=4.0, line_num_coeff=ones, line_den_coeff=ones, samp_num_coeff=ones,
         samp_den_coeff=ones,
     )  # fmt: skip
-    with rasterio.open(tmp_path / "c.tif", "w", driver="GTiff", rpcs=rpcs, **shape) as file:
+    with rasterio.open(tmp_path / "c.tif", "w", driver="GTiff", rpcs=rpcs, nodata=9, **shape) as file:
         file.write(np.zeros((1, 10, 10), np.uint8))
     write_probabilities(tmp_path / "d.tif", np.zeros((1, 20, 20), np.float32), ("a",), tmp_path / "c.tif", 2)
     with rasterio.open(tmp_path / "d.tif") as file:
