@@ -19,7 +19,9 @@ def command(
     balance: Annotated[
         float | None, typer.Option(help="wiener: greater for more noise. [default: 0.01, or the best]")
     ] = None,
-    iterations: Annotated[int | None, typer.Option(help="richardson-lucy. [default: 10, or the best]")] = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="richardson-lucy: fewer for more noise. [default: 50, or the best]")
+    ] = None,
     compare: Annotated[
         str | None, typer.Option(help="Clean images of the same names: measure the results, and find the best value.")
     ] = None,

@@ -16,13 +16,13 @@ from atrous.prediction.inputs import Input, Opened, open_input
 
 AMOUNTS: dict[str, tuple[float, ...]] = {
     "wiener": (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0),
-    "richardson-lucy": (1, 2, 3, 5, 10, 15, 20, 30, 50, 100),
+    "richardson-lucy": (1, 2, 5, 10, 20, 50, 100, 200, 400),
 }
 """For each method the grid of its parameter, over which the best one is searched."""
 PARAMETERS = {"wiener": "balance", "richardson-lucy": "iterations"}
 """For each method what its parameter is called."""
-USUAL = {"wiener": 0.01, "richardson-lucy": 10}
-"""For each method its parameter where nobody says one."""
+USUAL = {"wiener": 0.01, "richardson-lucy": 50}
+"""For each method its parameter where nobody says one; 50 is that of scikit-image."""
 LIMITS = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 """Least and greatest value of the types of files that have them; results are cut off there."""
 
@@ -48,7 +48,7 @@ def wiener(image: np.ndarray, psf: np.ndarray, balance: float) -> np.ndarray:
     from skimage import restoration
 
     def filtered(channel: np.ndarray) -> np.ndarray:
-        return restoration.wiener(channel, np.asarray(psf, np.float64), balance, clip=False)
+        return np.asarray(restoration.wiener(channel, np.asarray(psf, np.float64), balance, clip=False))
 
     return _mirrored(image, psf, filtered)
 
@@ -77,8 +77,8 @@ def richardson_lucy(image: np.ndarray, psf: np.ndarray, iterations: int) -> np.n
         if scale <= 0:
             return channel
         kernel = np.asarray(psf, np.float64)
-        found = restoration.richardson_lucy((channel - least) / scale, kernel, num_iter=iterations, clip=False)
-        return found * scale + least
+        given = (channel - least) / scale
+        return np.asarray(restoration.richardson_lucy(given, kernel, num_iter=iterations, clip=False)) * scale + least
 
     return _mirrored(image, psf, filtered)
 

@@ -47,7 +47,7 @@ class RestoreOptions:
         method: `wiener` or `richardson-lucy`.
         psf: standard deviation of a Gaussian point spread function in positions, or a file that holds one.
         balance: of `wiener`; None for the best of the grid where results are compared, else 0.01.
-        iterations: of `richardson-lucy`; None for the best of the grid where results are compared, else 10.
+        iterations: of `richardson-lucy`; None for the best of the grid where results are compared, else 50.
         compare: clean images of the same names, a folder, file or glob, with which results are compared.
         noise: the inputs are clean images: they are blurred, noise of this standard deviation is added, and results are
             compared with them.
