@@ -124,9 +124,7 @@ class NumberFile(ProbabilityFile):
 
     def __init__(self, path: Path, like: Path, task: ValueTask) -> None:
         super().__init__(path, like, task.names)
-        self._task = task
-        if task.factor > 1:
-            self._like = None  # its geometry is that of another grid
+        self._task, self.factor = task, task.factor
 
     def read(self) -> np.ndarray:
         """Return the values `(K, *S)` float32 before they are in their place."""
@@ -144,7 +142,8 @@ class NumberFile(ProbabilityFile):
         if self._task.factor == 1 or not self._opened.regridded:
             super().finish()
             return
-        write_probabilities(self.paths[0], on_file(self.read(), self._task, self._opened), self._classes, self._like)
+        values = on_file(self.read(), self._task, self._opened)
+        write_probabilities(self.paths[0], values, self._classes, self._like, self.factor)
         self.discard()
 
     def _shape(self, opened: Opened) -> tuple[int, ...]:

@@ -232,6 +232,8 @@ def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
             values["stages"] = value
             continue
         key, _, inner = key.partition(".")
+        if (section, key) == ("task", "self_supervised") and value != values[section][key]:
+            values["model"]["residual"] = None  # it follows from this key; a setting of its own comes after it
         values[section][key] = {**values[section][key], inner: value} if inner else value
         if (section, key) == ("train", "minutes"):
             values["train"]["epochs"] = None
@@ -314,7 +316,7 @@ def _parse(text: str) -> Any:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a `recipe.toml`.
+    """Read a `recipe.toml`. A point spread function that lies beside it is found there, wherever the folder is now.
 
     Raises:
         UserError: it is missing, a folder, not TOML, or not a recipe.
@@ -327,7 +329,11 @@ def read_recipe(path: Path) -> Recipe:
         raise UserError(f"{path}: no such file") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not TOML: {error}") from None
-    return validate(values, str(path))
+    recipe = validate(values, str(path))
+    psf = recipe.task.psf
+    if isinstance(psf, str) and (path.parent / psf).exists():
+        recipe.task.psf = str((path.parent / psf).absolute())
+    return recipe
 
 
 def to_toml(recipe: Recipe, reasons: Mapping[str, str] | None = None) -> str:

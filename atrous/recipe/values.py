@@ -6,7 +6,7 @@ from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
-from atrous.data.restoration import BLUR, RESTORATIONS, noise_level
+from atrous.data.restoration import BLUR, RESTORATIONS, usual_noise
 from atrous.errors import UserError
 from atrous.recipe.plan import PlannedRecipe, Request, plan_batch, plan_grids
 from atrous.recipe.schema import validate
@@ -91,9 +91,17 @@ def _plan_restoration(
     task["options"] = {"offset": mean, "scale": std, "peak": _digits(peak or 1.0)}
     if dtype in TYPES:
         task["options"]["limits"] = [0.0, TYPES[dtype]]
+    if task["kind"] == "super-resolution" and clean is not None:
+        task["scale"] = clean.factor
+        reasons["task.scale"] = f"the clean images are {clean.factor} times as fine as what is given of them"
     if dataset.target.own:
-        _plan_degradation(task, peak, reasons)
-    crop = [min(CROP[ndim], max(STEP, int(size) // STEP * STEP)) for size in fingerprint.sizes.median]
+        _plan_degradation(task, usual_noise(task["kind"], dtype, (least, most)), reasons)
+    factor = 1 if clean is None else clean.factor
+    step = STEP if STEP % factor == 0 else STEP // factor * factor
+    crop = [
+        min(CROP[ndim] // step * step, max(step, int(size) * factor // step * step))
+        for size in fingerprint.sizes.median
+    ]
     batch = max(1, round(STEP_POSITIONS[ndim] / math.prod(crop)))
     values["train"] |= {
         "crop": crop, "batch_size": plan_batch(crop, batch, request, reasons), "learning_rate": RATE,
@@ -109,13 +117,11 @@ def _plan_restoration(
     reasons["augment.flip"] = "mirrored, but never zoomed or turned between positions: that would change the noise"
 
 
-def _plan_degradation(task: dict[str, Any], peak: float, reasons: dict[str, str]) -> None:
+def _plan_degradation(task: dict[str, Any], noise: float, reasons: dict[str, str]) -> None:
     """Say what is done to clean images where no setting says it (`build_restoration` does it)."""
     if task["kind"] == "denoise":
-        noise = noise_level((0.0, peak))
         reasons["task.noise"] = f"not set: the images are taken as clean, and noise of {noise:g} is added"
     elif task["kind"] == "deblur":
-        noise = noise_level((0.0, peak)) * 2 / 25
         reasons["task.psf"] = (
             f"not set: the images are taken as sharp, a Gaussian blur of {BLUR:g} and noise of {noise:g} are added"
         )

@@ -65,11 +65,14 @@ class FileGeometry:
             "table" an index column, "edf" and "wfdb" the sampling rate and the start of a recording.
         path: the labeled file. Writers copy details from it.
         affine: `(4, 4)`, from the voxel `(i, j, k, 1)` to millimeters in RAS, where the format knows it.
+        factor: what is written lies on a grid that is finer by this factor along each spatial axis (super-resolution):
+            distances are divided by it.
     """
 
     kind: str
     path: Path
     affine: tuple[tuple[float, ...], ...] | None = None
+    factor: int = 1
 
 
 @dataclass(frozen=True)

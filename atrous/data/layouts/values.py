@@ -6,7 +6,7 @@ from pathlib import Path
 
 from atrous.data.description import Description
 from atrous.data.formats import stem
-from atrous.data.images import FileImage
+from atrous.data.images import FileImage, SampleImage
 from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of
 from atrous.data.layouts.folders import MOST_LEVELS, Folder, folder_key, read_folders
@@ -17,15 +17,21 @@ from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.restoration import RESTORATIONS
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
+from atrous.data.targets.fine_image import FineValues
 from atrous.data.targets.labels import AnnotatedRecording, Labels, LabelTable
 from atrous.data.targets.mask_files import MaskFile
 from atrous.data.targets.own_image import ImageValues, OwnImage
 from atrous.data.targets.values import RecordedValues, ValueFile, Values
 from atrous.errors import UserError
 
-CLEAN_WORDS = ("clean", "groundtruth", "gt", "sharp", "original", "originals", "reference", "target", "targets", "high")
+CLEAN_WORDS = (
+    "clean", "groundtruth", "gt", "sharp", "original", "originals", "reference", "target", "targets", "high", "hr",
+    "highres",
+)  # fmt: skip
 """Names of folders of clean images."""
-DEGRADED_WORDS = ("noisy", "noise", "degraded", "blurred", "blurry", "blur", "input", "inputs", "source", "low")
+DEGRADED_WORDS = (
+    "noisy", "noise", "degraded", "blurred", "blurry", "blur", "input", "inputs", "source", "low", "lr", "lowres",
+)  # fmt: skip
 """Names of folders of what is measured of them."""
 VALUE_WORDS = (
     "values", "depth", "depths", "height", "heights", "elevation", "dem", "density", "targets", "target",
@@ -70,7 +76,7 @@ def values_layout(layout: Layout, description: Description, task: str) -> Layout
             raise UserError(f'{said}: `{key}` is for classes of positions, not for task = "{task}": take it out')
     splits = {
         split: tuple(
-            one if one.target is None else replace(one, target=as_values(one.target, description, task))
+            one if one.target is None else replace(one, target=as_values(one.target, one.image, description, task))
             for one in samples
         )
         for split, samples in layout.splits.items()
@@ -87,16 +93,20 @@ def _are_recorded(splits: Mapping[str, Sequence[Sample]]) -> bool:
     return any(isinstance(target, Values) and isinstance(target.reader, RecordedValues) for target in targets)
 
 
-def as_values(target: Target, description: Description, task: str) -> Values:
+def as_values(target: Target, image: SampleImage, description: Description, task: str) -> Values:
     """Return the numbers of what would be a mask; clean images have the channels of their images.
+
+    Those of super-resolution may be finer than their images.
 
     Raises:
         UserError: it is no file of one value (or several) at each position.
     """
     if isinstance(target, Values):  # in memory, or the images themselves
-        return target
+        return FineValues(target.reader, image) if task == "super-resolution" and not target.own else target
     if isinstance(target, Labels) and isinstance(target.reader, MaskFile):
         clean = FileImage(target.path, (), description.channels, description.pages)
+        if task == "super-resolution":
+            return FineValues(ImageValues(clean), image)
         return Values(ImageValues(clean) if task in RESTORATIONS else ValueFile(target.path))
     if isinstance(target, Labels) and isinstance(target.reader, LabelTable) and task == "regression":
         if target.reader.words is not None:
