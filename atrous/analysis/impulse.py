@@ -304,7 +304,7 @@ def _output_waves(axis: GridAxis, count: int) -> Tensor:
     low, high = _reached(axis)
     places = torch.arange(low, high) - _start(axis) // axis.period * images
     frequency = torch.fft.fftfreq(count, dtype=torch.float64)
-    cycles = frequency * float(axis.stride) + torch.arange(images)[:, None] / images
+    cycles = frequency * float(axis.stride) + torch.arange(images, dtype=torch.float64)[:, None] / images
     return wave(-cycles[..., None] * places)
 
 
