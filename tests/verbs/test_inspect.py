@@ -77,7 +77,9 @@ def test_a_run_on_the_command_line(trained, tmp_path):
 
 def test_transfer_of_a_callable_linearized(tmp_path):
     picture = tmp_path / "gain.png"
-    process = atrous("inspect", "torch.nn:Conv1d(2, 3, 3)", "transfer", "--at", "0.5", "--picture", picture, "--json")
+    process = atrous(
+        "inspect", "torch.nn:Conv1d(2, 3, 3)", "transfer", "--at", "0.5", "--picture", picture, "--json", timeout=600
+    )
     assert process.returncode == 0, process.stderr
     content = json.loads(process.stdout)
     assert content["at"] == 0.5
