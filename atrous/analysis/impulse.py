@@ -20,7 +20,8 @@ from atrous.errors import UserError
 SIZES = {1: 256, 2: 64, 3: 16}
 """Frequencies per axis by default, by number of axes."""
 
-_MOST = 4096  # impulses
+_MOST_IMPULSES = 4096
+_MOST_VALUES = 2**34  # that all convolutions together compute for all impulses
 _UNSMOOTH = 1e-3  # a derivative that differs from small differences by more than this share is none
 _STEP = 1e-6  # of those differences
 _BATCH = 2**25  # values that all convolutions together compute for one batch of impulses, at most
@@ -191,14 +192,14 @@ def _roomy_grid(network: nn.Module, shape: tuple[int, ...], output: Output) -> G
     grid = grid_of(network, shape, output=output)
     if grid.barriers:
         raise UserError(f"{grid.barriers[0]} needs the whole input, so the network has no frequency response")
-    impulses = shape[0] * math.prod(_period(grid))
-    if impulses > _MOST:
-        raise UserError(
-            f"{type(network).__name__}: {impulses} impulses are needed, one per channel and position of the period "
-            f"{_period(grid)}, which takes too long: measure a part of the network"
-        )
     sizes = [axis.period * (math.ceil(2 * axis.receptive_field / axis.period) + 8) for axis in grid.axes]
     large = grid_of(network, (shape[0], *sizes), output=output)
+    impulses = shape[0] * math.prod(_period(grid))
+    if impulses > _MOST_IMPULSES or impulses * large.numbers > _MOST_VALUES:
+        raise UserError(
+            f"{type(network).__name__}: needs {impulses} impulses on inputs of {' x '.join(map(str, large.shape))}, one "
+            f"per channel and position of the period {_period(grid)}, which takes too long: measure a part of it"
+        )
     require_memory(network, large.numbers, large.shape, "measure a part of the network")
     for axis in large.axes:
         low, high = _reached(axis)

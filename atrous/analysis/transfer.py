@@ -121,7 +121,7 @@ class Transfer:
             rest = f" and {len(self.nonlinear) - 4} more" if len(self.nonlinear) > 4 else ""
             lines.append(f"not linear: {', '.join(self.nonlinear[:4])}{rest}")
         if self.response is None:
-            lines.append(f"whole network: no frequency response: {self.reason}")
+            lines.append(f"whole network: {self.reason}")
         else:
             lines += _response_text(self.response, self.at)
         return "\n".join(lines)
@@ -188,7 +188,7 @@ def transfer(
         raise UserError(f"layer {layer!r}: no convolution or average pool has this name: choose from {known}")
     response, reason = None, None
     if layer is not None:
-        reason = "one layer was asked for"
+        reason = "not measured, since one layer was asked for"
     elif found.nonlinear and at is None:
         reason = nonlinear_reason(name, found.nonlinear)
     else:

@@ -133,7 +133,7 @@ def test_networks_without_a_response():
     ramp = Lambda(lambda m, x: x * torch.arange(x.shape[2]).to(x))
     with pytest.raises(UserError, match="treats positions differently"):
         network_response(ramp, (1, 16))
-    with pytest.raises(UserError, match="8192 impulses are needed"):
+    with pytest.raises(UserError, match="needs 8192 impulses on inputs of 2 x 640 x 640"):
         network_response(nn.AvgPool2d(64), (2, 128, 128))
 
 
