@@ -197,8 +197,8 @@ def _roomy_grid(network: nn.Module, shape: tuple[int, ...], output: Output) -> G
     impulses = shape[0] * math.prod(_period(grid))
     if impulses > _MOST_IMPULSES or impulses * large.numbers > _MOST_VALUES:
         raise UserError(
-            f"{type(network).__name__}: needs {impulses} impulses on inputs of {' x '.join(map(str, large.shape))}, one "
-            f"per channel and position of the period {_period(grid)}, which takes too long: measure a part of it"
+            f"{type(network).__name__}: needs {impulses} impulses on inputs of {' x '.join(map(str, large.shape))}, "
+            f"one per channel and position of the period {_period(grid)}, which takes too long: measure a part of it"
         )
     require_memory(network, large.numbers, large.shape, "measure a part of the network")
     for axis in large.axes:
