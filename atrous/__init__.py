@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from atrous.verbs.convert import load_converted as load_converted
     from atrous.verbs.evaluate import evaluate as evaluate
     from atrous.verbs.network import load_network as load_network
+    from atrous.verbs.style import optimize_style as optimize_style
     from atrous.verbs.train import Trained as Trained
     from atrous.verbs.train import train as train
 
@@ -58,6 +59,7 @@ _PLACES = {
     "load_converted": "atrous.verbs.convert",
     "load_network": "atrous.verbs.network",
     "open_dataset": "atrous.data.dataset",
+    "optimize_style": "atrous.verbs.style",
     "train": "atrous.verbs.train",
     "transplant": "atrous.surgery.transplant",
     "write_digit_scenes": "atrous.demo.digits",

@@ -30,6 +30,7 @@ class RestorationTask(ValueTask):
     peak: float = 255.0
     factor: int = 1  # type: ignore[misc]
 
+    pictures = True
     watched = ("psnr",)
     higher_is_better = True
 

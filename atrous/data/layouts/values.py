@@ -12,7 +12,7 @@ from atrous.data.layouts.base import Layout, group_of
 from atrous.data.layouts.folders import MOST_LEVELS, Folder, folder_key, read_folders
 from atrous.data.layouts.images import find_images
 from atrous.data.layouts.splits import into_splits, ordered
-from atrous.data.restoration import RESTORATIONS
+from atrous.data.restoration import PICTURES, RESTORATIONS, STYLE
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
 from atrous.data.targets.labels import Labels
@@ -41,8 +41,12 @@ def find_values(root: Path, description: Description) -> Layout | None:
         UserError: there are no images, or none with values.
     """
     task = description.task
-    if task not in (*RESTORATIONS, "regression"):
+    if task not in (*PICTURES, "regression"):
         return None
+    if task == STYLE:
+        if description.pairs:
+            raise UserError(f"{root}: pairs are for restorations: style learns from images alone: leave task.pairs out")
+        return _own_images(root, description)
     restores = task in RESTORATIONS
     described = _with_folders(root, description, restores)
     if restores and (description.pairs is False or described.masks is None):
