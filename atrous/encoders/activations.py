@@ -8,15 +8,15 @@ from torch import nn
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, efficientnet_lite0
 from atrous.nn.depthwise import fast_depthwise
 
-STAGES = (1, 2, 3, 4)
-"""Stages of EfficientNet-Lite0 whose activations are given; later ones see objects, and no texture."""
+STAGES = (1, 2, 3)
+"""Stages of EfficientNet-Lite0 whose activations are given. Later ones see objects, and no texture."""
 
 
 class Activations(nn.Module):
     """The activations of EfficientNet-Lite0 on pictures, from fine to coarse; its weights never change.
 
     The blocks of this encoder hand on few channels without a nonlinearity. What they detect is in the many channels
-    inside a block, behind the ReLU. So this gives the first convolution's map and, of each stage, the expanded maps of
+    inside a block, behind the ReLU. So this gives the first convolution's map and, of three stages, the expanded maps of
     its first two blocks, of which the first still has the grid of the stage before.
 
     Args:
@@ -36,8 +36,8 @@ class Activations(nn.Module):
     [(32, 32, 48), (96, 32, 48), (144, 16, 24)]
     """
 
-    channels = (32, 96, 144, 144, 240, 240, 480, 480, 672)
-    strides = (2, 2, 4, 4, 8, 8, 16, 16, 16)
+    channels = (32, 96, 144, 144, 240, 240, 480)
+    strides = (2, 2, 4, 4, 8, 8, 16)
     content_maps = (5,)
     style_maps = (0, 1, 2, 4, 6)
 
