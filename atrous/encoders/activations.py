@@ -16,8 +16,8 @@ class Activations(nn.Module):
     """The activations of EfficientNet-Lite0 on pictures, from fine to coarse; its weights never change.
 
     The blocks of this encoder hand on few channels without a nonlinearity. What they detect is in the many channels
-    inside a block, behind the ReLU. So this gives the first convolution's map and, of three stages, the expanded maps of
-    its first two blocks, of which the first still has the grid of the stage before.
+    inside a block, behind the ReLU. So this gives the first convolution's map and, of three stages, the expanded maps
+    of the first two blocks, of which the first still has the grid of the stage before.
 
     Args:
         pretrained: whether to load the ImageNet weights; without them they are random.
