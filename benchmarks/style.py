@@ -183,7 +183,13 @@ def main() -> None:
     exact = exactness(predictor, images, options.whole, options.large)
     for name, row in exact.items():
         print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in row.items()))
-    facts = {"minutes": options.minutes, "steps": options.steps, "images": len(images), **table, "ratios": ratios}
+    facts = {
+        "minutes": None if options.run else options.minutes,
+        "steps": options.steps,
+        "images": len(images),
+        **table,
+        "ratios": ratios,
+    }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"benchmark": "style", **facts, **exact, "peak": peak, "torch": torch.__version__}))
 

@@ -15,7 +15,7 @@ LEAST = 2
 """Positions along each axis of the coarsest map: one position alone has no contrast to normalize."""
 
 
-class Residual(nn.Module):
+class StylizerBlock(nn.Module):
     """Adds two 3x3 convolutions with a ReLU between them to its input; it begins as the identity."""
 
     def __init__(self, ndim: int, channels: int) -> None:
@@ -71,7 +71,7 @@ class Stylizer(nn.Module):
             *_normalized(ndim, width, 2 * width, 3, 2),
             *_normalized(ndim, 2 * width, 4 * width, 3, 2),
         )
-        self.blocks = nn.Sequential(*(Residual(ndim, 4 * width) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(StylizerBlock(ndim, 4 * width) for _ in range(blocks)))
         self.up = nn.Sequential(
             nn.Upsample(scale_factor=2), _convolution(ndim, 4 * width, 2 * width), nn.ReLU(),
             nn.Upsample(scale_factor=2), _convolution(ndim, 2 * width, width), nn.ReLU(),
