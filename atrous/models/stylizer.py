@@ -11,6 +11,9 @@ from atrous.models.network import crop_to
 from atrous.nn.blocks import Normalize, initialize
 
 STRIDE = 4
+GAIN = 0.25
+"""Of the output. The last convolution sums many products, which a step of Adam moves all alike: without it the first
+steps drive the sigmoid to its ends, and the loss falls more slowly."""
 LEAST = 2
 """Positions along each axis of the coarsest map: one position alone has no contrast to normalize."""
 
@@ -80,7 +83,7 @@ class Stylizer(nn.Module):
         for block in self.blocks:
             nn.init.zeros_(block.second[-1].weight)  # type: ignore[union-attr, index]
         self.last = _convolution(ndim, width, outputs, 5)
-        nn.init.normal_(self.last[-1].weight, std=0.02)  # type: ignore[arg-type]
+        nn.init.normal_(self.last[-1].weight, std=0.02 / GAIN)  # type: ignore[arg-type]
         nn.init.zeros_(self.last[-1].bias)  # type: ignore[arg-type]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -95,7 +98,7 @@ class Stylizer(nn.Module):
         x = self.normalize(x)
         if any(pads):
             x = F.pad(x, [value for pad in reversed(pads) for value in (0, pad)], mode="replicate")
-        return crop_to(self.last(self.up(self.blocks(self.down(x)))), size)
+        return crop_to(GAIN * self.last(self.up(self.blocks(self.down(x)))), size)
 
 
 def _convolution(ndim: int, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
