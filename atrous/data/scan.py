@@ -102,6 +102,8 @@ def _scan(sample: Sample, split: str, color_expected: bool) -> Scan:
     try:
         if sample.target is not None:
             scanned.contents = sample.target.scan(valid, color_expected)
+            if image is not None:
+                scanned.contents.mirrored = sample.target.mirror_sums(image)
     except FileFault as fault:
         scanned.failures.append(fault)
     contents = scanned.contents

@@ -12,14 +12,14 @@ from PIL import Image
 
 from atrous.color import Palette
 from atrous.data.formats import stem, suffix_of, write_probabilities
-from atrous.data.grid import restore
 from atrous.data.source import Sink
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.output import Companions, Output
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
-from atrous.report.pictures import png_bytes, resized, to_rgb
+from atrous.prediction.value_tables import RECORDINGS, NumberTable, on_file
+from atrous.report.pictures import png_bytes, resized, signal, to_rgb
 from atrous.tasks.custom import output_size
 from atrous.tasks.style import StyleTask
 from atrous.tasks.values import ValueTask
@@ -28,6 +28,8 @@ SHOWN = 640
 """Pixels of the longer side of the picture in a notebook."""
 LARGEST_PICTURE = 2**30
 """Bytes of a picture that is written as PNG at most."""
+CURVE = 96
+"""Pixels of the height of a curve."""
 MIDDLE = 2
 """Axes of what is drawn."""
 
@@ -85,18 +87,26 @@ def thinned(values: Any) -> np.ndarray:
 def shown(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     """Return values `(K, *S)` as colors `(height, width, 3)` uint8, on the scale of other values `(K, *S')`.
 
-    Three outputs are red, green and blue; of others the first is drawn in gray. Of a volume it is the middle slice.
+    Three outputs are red, green and blue; of others the first is drawn in gray. Of a volume it is the middle slice. Of
+    a signal every output is a curve.
     """
+    if values.ndim == MIDDLE:
+        of_each = like.ndim == MIDDLE and len(like) == len(values)
+        return signal(values, CURVE, np.array([_range(like[k] if of_each else like) for k in range(len(values))]))
     known = like[np.isfinite(like)]
     low, high = np.percentile(known, [0.5, 99.5]) if known.size else (0.0, 1.0)
     middle = values
     while middle.ndim > MIDDLE + 1:
         middle = middle[:, middle.shape[1] // 2]
-    if middle.ndim == MIDDLE:  # a signal is a row
-        middle = np.repeat(middle[:, None], 32, axis=1)
     middle = middle if len(middle) == 3 else middle[:1]
     scaled = np.clip((np.nan_to_num(middle, nan=low) - low) / max(high - low, 1e-12), 0, 1)
     return to_rgb(np.rint(255 * scaled).astype(np.uint8))
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    """The least and the greatest value that is known."""
+    known = values[np.isfinite(values)]
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
 
 
 def predict_values(
@@ -111,20 +121,6 @@ def shown_between(task: ValueTask) -> tuple[float, float] | None:
     return task.limits if isinstance(task, StyleTask) else None
 
 
-def on_file(maps: np.ndarray, task: ValueTask, opened: Opened) -> np.ndarray:
-    """Return values on the grid of the file (finer by the task's factor), NaN where it has no data."""
-    if opened.regridded:
-        import torch
-
-        size = output_size(task, opened.size)
-        found = restore(torch.from_numpy(np.asarray(maps[...], np.float32)), size).numpy()
-        maps = found if opened.turn is None else np.ascontiguousarray(opened.turn.back(found))
-        return maps if opened.valid is None or task.factor > 1 else opened.maps_on_file(maps)
-    if opened.valid is not None and task.factor == 1:
-        maps[:, ~np.asarray(opened.valid[...])] = np.nan
-    return maps
-
-
 class NumberFile(ProbabilityFile):
     """Values `(K, *S)` float32 on the grid of the input's file, NaN where the file has no data; zarr or TIFF.
 
@@ -136,9 +132,7 @@ class NumberFile(ProbabilityFile):
 
     def __init__(self, path: Path, like: Path, task: ValueTask) -> None:
         super().__init__(path, like, task.names)
-        self._task = task
-        if task.factor > 1:
-            self._like = None  # its geometry is that of another grid
+        self._task, self.factor = task, task.factor
 
     def read(self) -> np.ndarray:
         """Return the values `(K, *S)` float32 before they are in their place."""
@@ -156,7 +150,8 @@ class NumberFile(ProbabilityFile):
         if self._task.factor == 1 or not self._opened.regridded:
             super().finish()
             return
-        write_probabilities(self.paths[0], on_file(self.read(), self._task, self._opened), self._classes, self._like)
+        values = on_file(self.read(), self._task, self._opened)
+        write_probabilities(self.paths[0], values, self._classes, self._like, self.factor)
         self.discard()
 
     def _shape(self, opened: Opened) -> tuple[int, ...]:
@@ -233,7 +228,7 @@ class BeforeAfter(Output):
         task: says what the numbers are.
     """
 
-    def __init__(self, path: Path, main: "NumberFile | PictureFile", task: ValueTask) -> None:
+    def __init__(self, path: Path, main: "NumberFile | PictureFile | NumberTable", task: ValueTask) -> None:
         self.paths, self.drawn_from, self._main, self._task = (path,), main, main, task
         self._opened: Opened | None = None
 
@@ -273,8 +268,9 @@ def value_outputs(item: Input, target: Path, task: ValueTask, companions: Compan
     pictures = task.pictures and dtype == "uint8" and task.out_channels in (1, 3)
     name = stem(target)
     numbers = companions.probabilities or ("zarr" if suffix_of(item.path) == ".zarr" else "tiff")
-    file = NumberFile(target.with_name(name + SUFFIXES[numbers]), item.path, task)
-    outputs: list[Any] = [file]
+    outputs: list[Any] = [NumberFile(target.with_name(name + SUFFIXES[numbers]), item.path, task)]
+    if suffix_of(item.path) in RECORDINGS and not companions.probabilities:
+        outputs = [NumberTable(target.with_name(name + suffix_of(item.path)), item.path, task)]
     if pictures and target.suffix == ".png" and not companions.probabilities:
         outputs = [PictureFile(target.with_name(f"{name}.png"), task)]
     if companions.overlay:

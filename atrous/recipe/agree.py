@@ -29,12 +29,25 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
             f"the recipe's classes are {', '.join(task.classes)}, those of {root} {', '.join(dataset.classes)}: "
             "correct task.classes, or name them alike in dataset.toml"
         )
-    keys = ("noise", "gain", "impulse", "psf", "scale", "self_supervised")
-    added = [key for key in keys if getattr(task, key)] if task.kind in RESTORATIONS and not dataset.target.own else []
+    outputs = tuple(task.options.get("outputs", ())) if task.kind == "regression" else ()
+    if dataset.outputs and outputs != dataset.outputs:
+        raise UserError(
+            f"the recipe's outputs are {', '.join(outputs)}, the signals that {root} has as targets "
+            f"{', '.join(dataset.outputs)}: name them in dataset.toml, under [tracks] targets"
+        )
+    paired = task.kind in RESTORATIONS and not dataset.target.own
+    keys = ("noise", "gain", "impulse", "psf", "self_supervised")
+    added = [key for key in keys if getattr(task, key)] if paired else []
     if added:
         raise UserError(
             f"task.{added[0]} is for images alone, but {root} holds pairs: leave it out, or take the images alone with "
             "task.pairs=false"
+        )
+    factor = 1 if fingerprint.values is None else fingerprint.values.factor
+    if paired and (task.scale or 1) != factor:
+        raise UserError(
+            f"task.scale is {task.scale or 1}, but the clean images of {root} are {factor} times as fine as what is "
+            "given of them: leave task.scale out"
         )
     if model.ndim != fingerprint.ndim:
         raise UserError(

@@ -89,7 +89,7 @@ def _five_layer(model: ModelSection, outputs: int, **options: Any) -> DenseNetwo
 
 
 def _codons(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
-    options["reverse_complement"] = model.reverse_complement
+    options["reverse_complement"] = model.reverse_complement and (model.partners or True)
     return codons(model.ndim, model.in_channels, outputs, width=model.width, dilations=model.dilations, **options)
 
 

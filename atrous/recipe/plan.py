@@ -13,8 +13,9 @@ from atrous.device import choose_device, is_fast_in_bfloat16
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
 from atrous.errors import UserError
 from atrous.machine import has_bfloat16, memory_limit
+from atrous.recipe.augment import plan_augment
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
-from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_point_augment, plan_points
+from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_points
 from atrous.recipe.schema import Recipe, validate
 from atrous.recipe.shape import plan_shape
 from atrous.recipe.volume import plan_patch
@@ -24,10 +25,10 @@ POSITIONS = {1: 65_536, 2: 147_456, 3: 262_144}
 STRIDE = 32
 BATCH = 4
 """On two cores a step of four crops takes half as long as one of eight; after equal time it is well ahead on CamVid."""
+OBJECT_BATCH = 2
+"""Of images with many objects each: on nuclei, more and smaller steps are ahead after equal time."""
 STEP = {1: 65_536, 3: 524_288}
 """Positions of a step on signals and volumes, whose crops may be small."""
-ANISOTROPIC = 2.0
-"""An axis so many times as coarse as another is no axis to turn across."""
 EPOCHS_DEFAULT = 40.0
 APART = 1.6
 """Two centers of objects are at least so many radii of a small object apart."""
@@ -134,17 +135,8 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     if dataset.target.kind == "instances":
         task["options"] = plan_shape(task["options"], request.shape, fingerprint, reasons)
     task["tolerance"] = plan_tolerance(fingerprint, spacing, reasons)
-    augment = _plan_augment(dataset, size, crop, spacing, reasons)
-    if not fingerprint.upright:
-        augment |= _plan_from_above(ndim, reasons)
-    elif ndim == 2 and fingerprint.object_sizes and not fingerprint.color:
-        augment |= _plan_cells(reasons)
-    if dataset.target.kind == "points":
-        augment |= plan_point_augment(dataset, fingerprint, ndim, reasons)
-    images = fingerprint.images.get("train", 1)
-    wanted = BATCH if ndim == 2 else _plan_small_crops(crop, images)
-    if ndim == 2 and dataset.task == "counting":
-        wanted = min(COUNTED_BATCH, max(2, images // 4))
+    augment = plan_augment(dataset, fingerprint, crop, spacing, reasons)
+    wanted = _wanted_batch(dataset.task, fingerprint, crop, pretrained=bool(model.get("pretrained")))
     values = {
         "data": plan_data(dataset),
         "task": task,
@@ -312,6 +304,9 @@ def _plan_model(
     if ndim == 3:
         widths = {"name": "unet", "encoder_width": 32, "width": 16}
         reasons["model.name"] = "the skip connections of a U-Net find the surfaces of small structures"
+    if ndim > 1 and fingerprint.object_sizes:
+        widths["depth"] = 10
+        reasons["model.depth"] = "objects are small beside the images: fewer layers take more steps in the same time"
     return model | {
         "encoder": "resnet",
         "depth": 18,
@@ -320,9 +315,14 @@ def _plan_model(
     }
 
 
-def _plan_small_crops(crop: Sequence[int], images: int) -> int:
-    """Crops in a step of signals or volumes: small crops come in larger batches, but an epoch has several steps."""
-    return min(max(2, round(STEP[len(crop)] / math.prod(crop))), 32, max(2, images // 4))
+def _wanted_batch(task: str, fingerprint: Fingerprint, crop: Sequence[int], *, pretrained: bool) -> int:
+    """Crops in a step, where memory allows it."""
+    few = max(2, fingerprint.images.get("train", 1) // 4)  # an epoch has several steps
+    if len(crop) != 2:  # small crops come in larger batches
+        return min(max(2, round(STEP[len(crop)] / math.prod(crop))), 32, few)
+    if task == "counting":
+        return min(COUNTED_BATCH, few)
+    return OBJECT_BATCH if fingerprint.object_sizes and not pretrained else BATCH
 
 
 def plan_batch(crop: Sequence[int], wanted: int, request: Request, reasons: dict[str, str]) -> int:
@@ -335,52 +335,3 @@ def plan_batch(crop: Sequence[int], wanted: int, request: Request, reasons: dict
         f"small batches learn more a minute; a crop takes about {need / 1e9:.2g} GB of {available / 1e9:.0f} GB"
     )
     return batch
-
-
-def _plan_augment(
-    dataset: Dataset, size: Sequence[float], crop: Sequence[int], spacing: Sequence[float], reasons: dict[str, str]
-) -> dict[str, object]:
-    if len(size) == 1:
-        reasons["augment.flip"] = "time does not run backward"
-        return {"flip": [False], "scale": (0.8, 1.25), "rotate": 0.0, "noise": 0.05}
-    if len(size) == 3:
-        return _plan_turns(dataset, spacing, reasons)
-    reasons["augment.flip"] = (
-        "left and right are alike in most pictures, up and down are not: set both for cells or maps"
-    )
-    # Zoomed out further, a crop would reach over the image's edge and spend its time on nothing.
-    least = min(1.0, max(0.5, max(c / s for c, s in zip(crop, size, strict=True)) - 0.1))
-    reasons["augment.scale"] = "zoomed out as far as an image still fills the crop, within a tenth; at most a half"
-    return {"flip": [axis == len(size) - 1 for axis in range(len(size))], "scale": (round(least, 2), 2.0)}
-
-
-def _plan_from_above(ndim: int, reasons: dict[str, str]) -> dict[str, object]:
-    reasons["augment.flip"] = "seen from above no side is up: mirrored along both axes of the picture"
-    return {"flip": [True] * ndim if ndim == 2 else [False, True, True]}
-
-
-def _plan_cells(reasons: dict[str, str]) -> dict[str, object]:
-    reasons["augment.rotate"] = "objects in gray images are mostly cells, which lie in any direction"
-    reasons["augment.scale"] = "objects have about the size of the training data's"
-    return {"flip": [True, True], "rotate": 180.0, "scale": (0.7, 1.4)}
-
-
-def _plan_turns(dataset: Dataset, spacing: Sequence[float], reasons: dict[str, str]) -> dict[str, object]:
-    sides = any(side in name.lower() for name in dataset.classes for side in ("left", "right"))
-    reasons["augment.flip"] = (
-        "classes tell left from right: never mirrored" if sides else "the body is alike on both sides of its last axis"
-    )
-    coarse = max(spacing) >= ANISOTROPIC * min(spacing)
-    if coarse:
-        reasons["augment.about"] = "one axis is much coarser than the others: turned about that one alone"
-    return {
-        "flip": [False, False, not sides],
-        "scale": (0.8, 1.25),
-        "rotate": 15.0,
-        "about": [spacing.index(max(spacing))] if coarse else [0, 1, 2],
-        "brightness": 0.2,
-        "contrast": 0.25,
-        "saturation": 0.0,
-        "noise": 0.1,
-        "gamma": 0.4,
-    }

@@ -119,6 +119,9 @@ class ModelSection(Section):
         description="codons: dilation of its blocks, in codons",
     )
     reverse_complement: bool = Field(False, description="codons: share the weights between the strands")
+    partners: list[Annotated[int, Field(ge=0)]] = Field(
+        [], description="genomes: number of the output that each output is on the other strand; empty: they alternate"
+    )
     factor: int = Field(1, ge=1, le=8, description="restorer: the output is finer than the input by this factor")
     residual: bool | None = Field(
         None, description="restorer: add the input to what the network finds; not set: yes, unless self-supervised"

@@ -197,22 +197,34 @@ def banded(image: np.ndarray, label: np.ndarray, palette: Palette) -> np.ndarray
     return np.where(curves < 128, curves, tint[None].astype(np.uint8))
 
 
-def signal(image: np.ndarray, track: int = _TRACK) -> np.ndarray:
+def signal(image: np.ndarray, track: int = _TRACK, scale: np.ndarray | None = None) -> np.ndarray:
     """Draw a signal `(C, L)` as curves, one below the other and `track` pixels high, uint8 `(height, width, 3)`.
 
     Each column of pixels shows the range from the smallest to the largest value of its part of the signal, extended so
-    that it touches the range of the column before.
+    that it touches the range of the column before. It is gray where no value of its part is known.
+
+    Args:
+        image: the signal.
+        track: height of a curve.
+        scale: the values `(C, 2)` at the bottom and at the top of each curve; its least and greatest one if None.
     """
     parts = min(image.shape[1], _WIDTH)
     edges = np.linspace(0, image.shape[1], parts + 1).astype(int)[:-1]
     rows = []
-    for channel in image:
-        level = _stretched(channel, (0, 100)).astype(int) * (track - 5) // 255
+    for number, channel in enumerate(image):
+        if scale is None:
+            level = _stretched(channel, (0, 100)).astype(int) * (track - 5) // 255
+        else:
+            bottom, top = scale[number]
+            share = (np.where(np.isfinite(channel), channel, bottom) - bottom) / (top - bottom if top > bottom else 1.0)
+            level = (np.clip(share, 0, 1) * (track - 5)).astype(int)
         low, high = np.minimum.reduceat(level, edges), np.maximum.reduceat(level, edges)
         before_low, before_high = np.append(low[0], low[:-1]), np.append(high[0], high[:-1])
         low, high = np.minimum(low, before_high), np.maximum(high, before_low)
         height = np.arange(track)[::-1, None] - 2
-        rows.append(np.where((height >= low) & (height <= high + 1), 30, 250).astype(np.uint8))
+        drawn = np.where((height >= low) & (height <= high + 1), 30, 250).astype(np.uint8)
+        known = np.logical_or.reduceat(np.isfinite(channel), edges)
+        rows.append(np.where(known, drawn, np.uint8(VOID[0])))
     return np.repeat(np.concatenate(rows)[..., None], 3, axis=-1)
 
 

@@ -80,6 +80,15 @@ def test_pictures_in_color_stay_upright_and_gray_ones_are_turned():
     upright = plan_detection(found.dataset, color, Request()).recipe.augment
     assert (gray.rotate, gray.flip) == (180, [True, True])
     assert (upright.rotate, upright.flip) == (5, [False, True])
+    cells = plan_detection(found.dataset, replace(color, upright=False), Request())
+    assert (cells.recipe.augment.rotate, cells.recipe.augment.flip) == (5, [True, True])
+    assert "upside down" in cells.reasons["augment.flip"]
+
+
+def test_objects_that_look_the_same_upside_down_are_not_upright():
+    assert checked((64, 72)).fingerprint.upright  # too few of a class to tell
+    many = open_data(scenes(20, (64, 72)), task="detection")
+    assert not check_layout(many.root, many.description, many.layout).fingerprint.upright
 
 
 def test_without_boxes_there_is_no_plan():

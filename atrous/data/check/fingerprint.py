@@ -10,10 +10,12 @@ import numpy as np
 from atrous.data.check.points import PointFacts, point_facts
 from atrous.data.check.values import ValueFacts, value_facts
 from atrous.data.dataset import Dataset
+from atrous.data.formats import Header
 from atrous.data.formats.orient import axis_codes
 from atrous.data.moments import Moments, merge
 from atrous.data.sample import Sample
 from atrous.data.scan import Scan
+from atrous.data.targets.upside_down import alike_upside_down
 from atrous.errors import UserError
 
 PICTURES = ("bilevel", "gray", "gray+alpha", "rgb", "rgb+alpha", "palette", "cmyk")
@@ -72,7 +74,8 @@ class Fingerprint:
         channel_names: names of the channels, as the files have them; empty where they have none.
         color: whether the images are 8-bit pictures in color.
         orientation: where the axes i, j, k of all volumes point, such as `RAS`; "" where they differ or nobody says it.
-        upright: whether up and down differ in the images: not on maps, nor under a microscope.
+        upright: whether up and down differ in the images: not on maps, nor under a microscope, nor where the objects
+            in boxes look the same upside down.
         box_sides: of boxes in train, per axis: sides of small, typical and large ones (percentiles 10, 50 and 90 of
             each class: the least, the geometric mean and the greatest of them over the classes); empty without boxes.
         object_sizes: positions of an object in train (of volumes, on the grid of the median spacing): percentiles 5, 50
@@ -190,8 +193,19 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         values=value_facts(scans),
         star_iou=_star_iou(scans),
         orientation=_orientation([axis_codes(h.affine) for one, h, _ in good if one.split == "train" or no_train]),
-        upright=not all(header.map is not None or (header.unit or "").endswith("µm") for _, header, _ in good),
+        upright=not (_seen_from_above([header for _, header, _ in good]) or _boxes_alike_upside_down(scans)),
     )
+
+
+def _seen_from_above(headers: Sequence[Header]) -> bool:
+    """Maps, and images whose pixels are measured in micrometers."""
+    return all(header.map is not None or (header.unit or "").endswith("µm") for header in headers)
+
+
+def _boxes_alike_upside_down(scans: Sequence[Scan]) -> bool:
+    known = [one for one in scans if one.contents is not None and one.contents.mirrored]
+    chosen = [one for one in known if one.split == "train"] or known
+    return alike_upside_down([one.contents.mirrored for one in chosen if one.contents is not None])
 
 
 def _orientation(codes: Sequence[str]) -> str:

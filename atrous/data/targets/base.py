@@ -14,6 +14,7 @@ from atrous.data.formats import Header
 from atrous.data.guess import Guess
 from atrous.data.moments import Moments
 from atrous.data.problems import Problem
+from atrous.data.targets.upside_down import MirrorSums
 from atrous.data.view import View
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class TargetScan:
         pieces: of objects in several pieces, how many these are, by number (instances).
         values: statistics of the numbers of each output (values); None for other targets.
         stars: of some objects in images, how well a star-convex polygon reproduces each (instances).
+        mirrored: of the boxes of each class, how what they show differs from the same upside down (boxes in images).
     """
 
     header: Header | None = None
@@ -60,6 +62,7 @@ class TargetScan:
     pieces: dict[int, int] = field(default_factory=dict)
     values: Moments | None = None
     stars: tuple[float, ...] = ()
+    mirrored: dict[int, MirrorSums] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,14 @@ class Target(ABC):
         Raises:
             UserError: a file cannot be read or does not fit its image.
         """
+
+    def mirror_sums(self, image: np.ndarray) -> dict[int, MirrorSums]:
+        """Return how the objects of each class differ from the same upside down; only boxes in images tell.
+
+        Args:
+            image: `(C, *S)`, the sample's.
+        """
+        return {}
 
     def with_coding(self, coding: Coding) -> Self:
         """Return the same target reading labels by `coding`; kinds without classes stay as they are."""

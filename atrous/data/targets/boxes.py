@@ -17,6 +17,7 @@ from atrous.data.images import FileImage, SampleImage
 from atrous.data.problems import Problem, relative
 from atrous.data.targets.base import Facts, Scanned, TargetScan
 from atrous.data.targets.places import PlacedTarget, Places, counted, size_of
+from atrous.data.targets.upside_down import MirrorSums, mirror_sums
 from atrous.data.view import View
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ class Boxes(PlacedTarget):
         low, high = np.split(places.places, 2, axis=1)
         sides = {int(k): (high - low)[places.classes == k] for k in np.unique(places.classes) if k >= 0}
         return replace(counted(places), sides=sides)
+
+    def mirror_sums(self, image: np.ndarray) -> dict[int, MirrorSums]:
+        """See `Target.mirror_sums`."""
+        places = self.read()
+        return mirror_sums(image, places.places, places.classes) if image.shape[1:] == places.size else {}
 
     @classmethod
     def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
