@@ -17,6 +17,12 @@ from atrous.errors import UserError
 
 RESTORATIONS = ("denoise", "deblur", "super-resolution")
 """Tasks that make images of images."""
+STYLE = "style"
+"""The task that paints images in the style of a picture."""
+PICTURES = (*RESTORATIONS, STYLE)
+"""Tasks that make images of images, and can learn from images that are their own targets."""
+TYPES = {"uint8": 255.0, "uint16": 65535.0}
+"""Greatest value of the types that have one."""
 BOX = 5
 """In every box of so many positions along each axis one is hidden."""
 NEAR = 2

@@ -21,7 +21,7 @@ from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
 from atrous.prediction.value_tables import RECORDINGS, NumberTable, on_file
 from atrous.report.pictures import png_bytes, resized, signal, to_rgb
 from atrous.tasks.custom import output_size
-from atrous.tasks.restoration import RestorationTask
+from atrous.tasks.style import StyleTask
 from atrous.tasks.values import ValueTask
 
 SHOWN = 640
@@ -43,20 +43,23 @@ class ValuePrediction:
             size of the input, or that times the factor of super-resolution, which fills positions without data.
         names: of the outputs.
         image: opens the input again, so that the picture can show it.
+        between: values of black and white in the picture; None for those of nearly all values.
     """
 
     values: np.ndarray
     names: tuple[str, ...]
     image: Callable[[], Opened] | None = field(default=None, repr=False, compare=False)
+    between: tuple[float, float] | None = field(default=None, repr=False, compare=False)
 
     def picture(self) -> np.ndarray:
         """Draw the input and the values side by side, as uint8 `(height, width, 3)`; of a volume its middle slice."""
         values = thinned(self.values)
-        after = shown(values, values)
+        like = values if self.between is None else np.array(self.between)
+        after = shown(values, like)
         if self.image is None or self.values.ndim == MIDDLE:
             return resized(after, SHOWN)
         image = np.asarray(thinned(self.image().image_on_file()), np.float32)
-        before = shown(image, values if len(image) == len(values) else image)
+        before = shown(image, like if self.between is not None or len(image) == len(values) else image)
         height, width = after.shape[:2]
         before = np.asarray(Image.fromarray(before).resize((width, height), Image.Resampling.NEAREST))
         return resized(np.concatenate([before, after], axis=1), SHOWN)
@@ -110,7 +113,12 @@ def predict_values(
     maps: np.ndarray, task: ValueTask, opened: Opened, opener: Callable[[], Opened], palette: Palette
 ) -> ValuePrediction:
     """Give the values `(K, *S')` of one input to Python programs, on the grid of its file."""
-    return ValuePrediction(on_file(maps, task, opened), task.names, opener)
+    return ValuePrediction(on_file(maps, task, opened), task.names, opener, shown_between(task))
+
+
+def shown_between(task: ValueTask) -> tuple[float, float] | None:
+    """Return the values that are drawn as black and white; None where they follow from the values themselves."""
+    return task.limits if isinstance(task, StyleTask) else None
 
 
 class NumberFile(ProbabilityFile):
@@ -217,10 +225,11 @@ class BeforeAfter(Output):
     Args:
         path: the file.
         main: the file of values, which is drawn.
+        task: says what the numbers are.
     """
 
-    def __init__(self, path: Path, main: "NumberFile | PictureFile | NumberTable") -> None:
-        self.paths, self.drawn_from, self._main = (path,), main, main
+    def __init__(self, path: Path, main: "NumberFile | PictureFile | NumberTable", task: ValueTask) -> None:
+        self.paths, self.drawn_from, self._main, self._task = (path,), main, main, task
         self._opened: Opened | None = None
 
     def begin(self, opened: Opened, streamed: bool) -> None:
@@ -231,7 +240,7 @@ class BeforeAfter(Output):
         """Draw the picture."""
         opened = self._opened
         assert opened is not None
-        picture = ValuePrediction(self._main.read(), (), lambda: opened).picture()
+        picture = ValuePrediction(self._main.read(), (), lambda: opened, shown_between(self._task)).picture()
         self.paths[0].parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.paths[0]) as beside:
             Image.fromarray(picture).save(beside, "PNG")
@@ -256,7 +265,7 @@ def value_outputs(item: Input, target: Path, task: ValueTask, companions: Compan
     why = "numbers are no classes"
     for name in ("polygons", "dicom_seg"):
         companions.leave_out(name, why)
-    pictures = isinstance(task, RestorationTask) and dtype == "uint8" and task.out_channels in (1, 3)
+    pictures = task.pictures and dtype == "uint8" and task.out_channels in (1, 3)
     name = stem(target)
     numbers = companions.probabilities or ("zarr" if suffix_of(item.path) == ".zarr" else "tiff")
     outputs: list[Any] = [NumberFile(target.with_name(name + SUFFIXES[numbers]), item.path, task)]
@@ -265,5 +274,5 @@ def value_outputs(item: Input, target: Path, task: ValueTask, companions: Compan
     if pictures and target.suffix == ".png" and not companions.probabilities:
         outputs = [PictureFile(target.with_name(f"{name}.png"), task)]
     if companions.overlay:
-        outputs.insert(0, BeforeAfter(target.with_name(f"{name}_overlay.png"), outputs[-1]))
+        outputs.insert(0, BeforeAfter(target.with_name(f"{name}_overlay.png"), outputs[-1], task))
     return [*outputs]

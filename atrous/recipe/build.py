@@ -1,5 +1,7 @@
 """From a recipe to its parts: network, task, geometry of crops, settings of the loop."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -12,6 +14,8 @@ from atrous.device import choose_device
 from atrous.recipe.network import build_encoder, build_network, describe
 from atrous.recipe.schema import Recipe
 from atrous.recipe.sections import AugmentSection
+from atrous.recipe.style_picture import perceptual_loss
+from atrous.tasks.style import SIDE, StyleTask
 from atrous.tasks.table import TASKS
 from atrous.tasks.task import Task
 from atrous.training.loop import Settings
@@ -45,7 +49,11 @@ def build_task(recipe: Recipe) -> Task:
     section["options"] = {"video": recipe.data.kind == VIDEOS, **section["options"]}
     if recipe.task.kind in RESTORATIONS:
         section["options"] = {"color": recipe.input.color, **section["options"]}
-    return TASKS[recipe.task.kind](section)
+    task = TASKS[recipe.task.kind](section)
+    if isinstance(task, StyleTask):
+        side = recipe.task.options.get("style_side", SIDE)
+        return replace(task, perceptual=partial(perceptual_loss, recipe.task.style, side))
+    return task
 
 
 def build_preparation(recipe: Recipe) -> Preparation:

@@ -23,6 +23,7 @@ from atrous.models.network import DenseNetwork
 from atrous.nn.mirror import plain
 from atrous.recipe.build import build_network, build_task
 from atrous.recipe.schema import Recipe, read_recipe, to_toml
+from atrous.recipe.style_picture import keep_style, located
 from atrous.tasks.task import Task
 from atrous.training.checkpoint import read_tensors
 
@@ -47,6 +48,11 @@ class Run:
     def weights(self) -> Path:
         """The best weights."""
         return self.folder / "model.safetensors"
+
+    @property
+    def located(self) -> Recipe:
+        """The recipe with absolute paths of the files that the run keeps."""
+        return located(self.recipe, self.folder)
 
     def data(self) -> tuple[Path, Path | None]:
         """Return the folder of the data that the run was trained on, and their dataset.toml if it lies elsewhere.
@@ -76,7 +82,7 @@ class Run:
 
     def task(self) -> Task:
         """What the output channels mean."""
-        return build_task(self.recipe)
+        return build_task(self.located)
 
     def network(self, own: nn.Module | None = None) -> DenseNetwork:
         """Return the trained network, in eval mode.
@@ -154,6 +160,7 @@ def create_run(folder: Path, recipe: Recipe, reasons: Mapping[str, str], command
         folder.parent.mkdir(parents=True, exist_ok=True)
         with replacing(folder) as beside:
             beside.mkdir()
+            kept = keep_style(kept, beside)
             (beside / "recipe.toml").write_text(to_toml(kept, reasons), encoding="utf-8")
             if psf is not None:
                 np.save(beside / PSF, psf[None])
@@ -161,7 +168,7 @@ def create_run(folder: Path, recipe: Recipe, reasons: Mapping[str, str], command
             (beside / "environment.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}): give another --out") from error
-    return Run(folder, recipe if psf is None else _with_psf(recipe, str((folder / PSF).absolute())))
+    return Run(folder, kept if psf is None else _with_psf(kept, str((folder / PSF).absolute())))
 
 
 def _with_psf(recipe: Recipe, psf: str) -> Recipe:

@@ -10,7 +10,7 @@ import tomlkit
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from atrous.data.plain_text import read_text
-from atrous.data.restoration import RESTORATIONS
+from atrous.data.restoration import RESTORATIONS, STYLE
 from atrous.errors import UserError
 from atrous.recipe.sections import (
     AugmentSection,
@@ -97,6 +97,7 @@ def _agree(recipe: Recipe, source: str) -> None:
         factor = recipe.model.factor
         raise UserError(f"{source}: train.crop = {train.crop}: give multiples of task.scale = {factor}")
     _agree_restoration(recipe, source)
+    _agree_style(recipe, source)
     if task.kind == "regression" and recipe.augment.strands and not model.partners:
         raise UserError(f"{source}: augment.strands needs model.partners: the output that each is on the other strand")
     _agree_input(recipe, source)
@@ -137,14 +138,22 @@ def _agree_restoration(recipe: Recipe, source: str) -> None:
         raise UserError(f'{source}: task.scale = {task.scale} needs model.name = "restorer"')
     if isinstance(task.psf, int | float) and task.psf <= 0:
         raise UserError(f"{source}: task.psf = {task.psf}: give a standard deviation above 0, or a file")
-    if model.name != "restorer":
+    if model.name not in ("restorer", "stylizer"):
         return
     others = (("attention", model.attention != "none"), ("temporal", model.temporal != "none"))
     for key, chosen in (("deep_supervision", model.deep_supervision), *others):
         if chosen:
-            raise UserError(f'{source}: model.{key} is not for model.name = "restorer"')
+            raise UserError(f"{source}: model.{key} is not for model.name = {model.name!r}")
     if recipe.stages:
-        raise UserError(f'{source}: stages are for networks with an encoder, not for model.name = "restorer"')
+        raise UserError(f"{source}: stages are for networks with an encoder, not for model.name = {model.name!r}")
+
+
+def _agree_style(recipe: Recipe, source: str) -> None:
+    """Reject keys of style transfer for other tasks."""
+    given = {"task.style": recipe.task.style is not None, 'model.name = "stylizer"': recipe.model.name == "stylizer"}
+    key = next((key for key, used in given.items() if used), None)
+    if key is not None and recipe.task.kind != STYLE:
+        raise UserError(f"{source}: {key} is for {STYLE}, not for task.kind = {recipe.task.kind!r}")
 
 
 def _agree_input(recipe: Recipe, source: str) -> None:

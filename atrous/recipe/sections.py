@@ -76,6 +76,7 @@ class ModelSection(Section):
         "codons",
         "five_layer",
         "restorer",
+        "stylizer",
         "custom",
     ] = Field(
         "fcn",
@@ -144,7 +145,7 @@ class TaskSection(Section):
     kind: str = Field(
         "semantic",
         description="one class at every position; stranded: any number of them, on the strands of a genome; instances: "
-        "numbered objects; detection: boxes; regression: numbers; denoise, deblur, super-resolution: images",
+        "numbered objects; detection: boxes; regression: numbers; denoise, deblur, super-resolution, style: images",
     )
     classes: list[str] = Field([], description="names, in label order")
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
@@ -172,6 +173,7 @@ class TaskSection(Section):
     )
     self_supervised: bool = Field(False, description="denoise: learn from noisy images alone, by hidden positions")
     gray: bool = Field(False, description="restoration: learn the luma of color images")
+    style: str | None = Field(None, description="style: the picture whose style is learned; a run keeps a copy of it")
     options: dict[str, Any] = Field({}, description="further keys of instances, detection and tasks that were added")
 
     @field_validator("kind")

@@ -6,10 +6,11 @@ from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
-from atrous.data.restoration import BLUR, RESTORATIONS, usual_noise
+from atrous.data.restoration import BLUR, RESTORATIONS, STYLE, TYPES, usual_noise
 from atrous.errors import UserError
 from atrous.recipe.plan import PlannedRecipe, Request, plan_batch, plan_grids
 from atrous.recipe.schema import validate
+from atrous.recipe.style import plan_style
 
 CROP = {1: 4080, 2: 96, 3: 48}
 """Along each axis, in positions of the clean image: a network that looks near by learns most from many places."""
@@ -22,8 +23,6 @@ STEP = 24
 RATE = 1e-3
 SCALE = 2
 """Of super-resolution where nobody says one."""
-TYPES = {"uint8": 255.0, "uint16": 65535.0}
-"""Greatest value of the types that have one."""
 
 
 def plan_values(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> PlannedRecipe:
@@ -34,6 +33,8 @@ def plan_values(dataset: Dataset, fingerprint: Fingerprint, request: Request) ->
     values["task"]["tolerance"] = None
     if dataset.task in RESTORATIONS:
         _plan_restoration(values, dataset, fingerprint, request, reasons)
+    elif dataset.task == STYLE:
+        plan_style(values, dataset, fingerprint, request, reasons)
     else:
         values["task"]["options"] = plan_outputs(dataset, fingerprint, reasons)
     return PlannedRecipe(validate(values, "plan"), reasons)

@@ -32,6 +32,7 @@ class RestorationTask(ValueTask):
     factor: int = 1  # type: ignore[misc]
     color: bool = False
 
+    pictures = True
     watched = ("psnr",)
     higher_is_better = True
 

@@ -61,6 +61,12 @@ def _restoration(section: Mapping[str, Any]) -> "Task":
     return RestorationTask.build(section)
 
 
+def _style(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.style import StyleTask
+
+    return StyleTask.build(section)
+
+
 TASKS: dict[str, BuildTask] = {
     "semantic": _semantic,
     "stranded": _stranded,
@@ -72,6 +78,7 @@ TASKS: dict[str, BuildTask] = {
     "denoise": _restoration,
     "deblur": _restoration,
     "super-resolution": _restoration,
+    "style": _style,
 }
 """By name, a function that makes the task from the section `task` of a recipe."""
 

@@ -18,7 +18,7 @@ from atrous.data.layouts.base import Layout
 from atrous.data.layouts.memory import ROOT, arrays_layout, items_layout
 from atrous.data.layouts.memory_boxes import boxed_items_layout, boxes_layout
 from atrous.data.layouts.table import find_layout, for_task
-from atrous.data.restoration import RESTORATIONS
+from atrous.data.restoration import PICTURES
 from atrous.errors import UserError
 
 LOOKED_AT = 64
@@ -73,7 +73,7 @@ def open_data(
         description = _with_settings(read_description(root, described, task), settings or {})
         return OpenedData(root, root.resolve().name, description, find_layout(root, description))
     description = _with_settings(read_description(ROOT, described, task), settings or {})
-    boxed, numbers = description.task == "detection", description.task in (*RESTORATIONS, "regression")
+    boxed, numbers = description.task == "detection", description.task in (*PICTURES, "regression")
     if numbers and not isinstance(data, DataLoader):
         layout = arrays_layout(_pairs(data), None if val is None else _pairs(val), numbers=True)
         return OpenedData(ROOT, "memory", description, for_task(layout, description))

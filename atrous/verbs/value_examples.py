@@ -9,10 +9,11 @@ from atrous.data.feed.genomes import window_starts
 from atrous.data.targets.tracks import signal_readers
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.values import shown
+from atrous.recipe.style_picture import read_style
 from atrous.report.page import Example
 from atrous.report.pictures import resized
 from atrous.tasks.custom import value_task
-from atrous.tasks.restoration import RestorationTask
+from atrous.tasks.style import StyleTask
 from atrous.tasks.task import EvaluationResult
 from atrous.verbs.evaluate import read_ahead
 from atrous.verbs.found import probabilities
@@ -33,18 +34,22 @@ def value_examples(predictor: Predictor, dataset: Dataset, split: str, result: E
     kinds, metric = extremes(result), next(iter(result.watched()))
     samples = [sample for sample in dataset.splits[split] if sample.name in kinds]
     examples = []
+    task = value_task(predictor.task)
     for sample, image, truth in read_ahead(predictor, samples):
         spacing = dataset.spacing_of(sample)
         answer = probabilities(predictor, image, spacing, sample.image.header().affine).cpu().numpy()
-        pictures = _pictures(np.asarray(image, np.float32), np.asarray(truth, np.float32), answer)
-        if not isinstance(value_task(predictor.task), RestorationTask):
+        if isinstance(task, StyleTask):
+            pictures = _styled(predictor, task, image, answer)
+        else:
+            pictures = _pictures(np.asarray(image, np.float32), np.asarray(truth, np.float32), answer)
+        if task is not None and not task.pictures:
             pictures["input"] = shown(image, image)
         blank = np.zeros((1, 1), np.uint8)
         examples.append(
             Example(
                 sample.name, image, blank, blank, result.per_image[sample.name], kinds[sample.name], spacing,
                 metric=metric, pictures={name: resized(picture, LIMIT) for name, picture in pictures.items()},
-                compared=isinstance(value_task(predictor.task), RestorationTask),
+                compared=task is not None and task.pictures,
             )
         )  # fmt: skip
     order = list(kinds)
@@ -105,6 +110,13 @@ def _pictures(image: np.ndarray, truth: np.ndarray, answer: np.ndarray) -> dict[
         "truth": shown(truth, scale),
         f"error (white: {most:.3g} and more)": shown(error, np.array([0.0, most])),
     }
+
+
+def _styled(predictor: Predictor, task: StyleTask, image: np.ndarray, answer: np.ndarray) -> dict[str, np.ndarray]:
+    """Input and answer as colors, and the picture whose style was learned."""
+    scale = np.array(task.limits or (0.0, 255.0))
+    style = read_style(predictor.run.located.task.style)
+    return {"input": shown(image, scale), "answer": shown(answer, scale), "style": shown(style, np.array([0, 255]))}
 
 
 def _as_large(picture: np.ndarray, like: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from atrous.data.layouts.strays import strays
 from atrous.data.layouts.values import find_values, values_layout
 from atrous.data.layouts.videos import find_videos
 from atrous.data.preprocess import positions
-from atrous.data.restoration import RESTORATIONS
+from atrous.data.restoration import PICTURES
 from atrous.data.sample import Sample
 from atrous.errors import UserError
 
@@ -88,7 +88,7 @@ FOR_TASK: dict[str, Callable[[Layout, Description, str], Layout]] = {
     "instances": instances_layout,
     "counting": points_layout,
     "keypoints": points_layout,
-    **dict.fromkeys((*RESTORATIONS, "regression"), values_layout),
+    **dict.fromkeys((*PICTURES, "regression"), values_layout),
 }
 """By task, the function that returns a layout of labels in images as one whose targets the task learns."""
 

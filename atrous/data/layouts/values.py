@@ -14,7 +14,7 @@ from atrous.data.layouts.genome_files import holds_genomes
 from atrous.data.layouts.images import find_images
 from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.splits import into_splits, ordered
-from atrous.data.restoration import RESTORATIONS
+from atrous.data.restoration import PICTURES, RESTORATIONS, STYLE
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
 from atrous.data.targets.fine_image import FineValues
@@ -50,8 +50,12 @@ def find_values(root: Path, description: Description) -> Layout | None:
         UserError: there are no images, or none with values.
     """
     task = description.task
-    if task not in (*RESTORATIONS, "regression") or (task == "regression" and holds_genomes(root, description)):
+    if task not in (*PICTURES, "regression") or (task == "regression" and holds_genomes(root, description)):
         return None
+    if task == STYLE:
+        if description.pairs:
+            raise UserError(f"{root}: pairs are for restorations: style learns from images alone: leave task.pairs out")
+        return _own_images(root, description)
     restores = task in RESTORATIONS
     described = _with_folders(root, description, restores)
     if restores and (description.pairs is False or described.masks is None):
