@@ -23,17 +23,24 @@ _FORM = "write x1 y1 x2 y2 x3 y3 x4 y4 class difficult"
 
 
 def find_dota(index: FileIndex) -> list[Path]:
-    """Return the text files that are called as an image is, if the first one with an object has a line of DOTA."""
+    """Return the text files that are called as an image is, of the folders whose first object is a line of DOTA."""
     names = {stem(image) for image in index.images}
-    files = [path for path in index.texts.get(".txt", []) if stem(path) in names]
+    folders: dict[Path, list[Path]] = {}
+    for path in index.texts.get(".txt", []):
+        if stem(path) in names:
+            folders.setdefault(path.parent, []).append(path)
+    return [path for files in folders.values() if _is_dota(files) for path in files]
+
+
+def _is_dota(files: Sequence[Path]) -> bool:
     for path in files:
         try:
             line = next((fields for _, fields in _lines(path)), None)
         except FileFault:
             continue  # told when it is read, if the others are of DOTA
         if line is not None:
-            return files if _is_object(line) else []
-    return []
+            return _is_object(line)
+    return False
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -71,9 +78,18 @@ def read_dota(index: FileIndex, files: Sequence[Path]) -> ObjectFolder:
             folder.unreadable(fault, found[0])
             continue
         folder.add(split, AnnotatedImage(found[0], file, objects))
+    _alone(folder, index, files)
     names = {one.name for images in folder.images.values() for image in images for one in image.objects}
     folder.classes = sorted(names)
     return folder
+
+
+def _alone(folder: ObjectFolder, index: FileIndex, files: Sequence[Path]) -> None:
+    """Text files in the folders of annotations that belong to no image."""
+    used, folders = set(files), {path.parent for path in files}
+    for path in index.texts.get(".txt", []):
+        if path.parent in folders and path not in used and _is_dota([path]):
+            folder.warn(path, "annotates an image that is not there", "add the image, or remove it", "no image")
 
 
 def _objects(folder: ObjectFolder, file: Path) -> Iterator[AnnotatedObject]:

@@ -47,6 +47,16 @@ def test_lines_that_are_none_are_a_problem_each(tmp_path, line, said):
     assert "line 2" in whole.problems[0].what
 
 
+def test_texts_without_an_image_and_folders_of_other_texts(tmp_path):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labelTxt").mkdir()
+    (tmp_path / "labels" / "0.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    (tmp_path / "labelTxt" / "lost.txt").write_text(GOOD)
+    found, whole = read(tmp_path, GOOD)
+    assert len(found) == 1
+    assert [problem.what for problem in whole.problems] == ["annotates an image that is not there"]
+
+
 def test_other_texts_are_none_of_dota(tmp_path):
     index = index_files(write_yolo(tmp_path))
     assert find_dota(index) == []
