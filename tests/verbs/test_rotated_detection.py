@@ -98,9 +98,12 @@ def test_predict_writes_files_that_are_read_again(run, tmp_path):
     with Image.open(out / "100_overlay.png") as picture:
         shown = np.array(picture)
     assert any((shown == color).all(axis=-1).any() for color in load(folder).palette)
+    again = tmp_path / "again"
+    again.mkdir()
     for number in (100, 101, 102):
-        (out / f"{number}_objects.txt").rename(tmp_path / f"{number}.txt")
-    layout = find_layout(tmp_path, Description())
+        (out / f"{number}_objects.txt").rename(again / f"{number}.txt")
+        (tmp_path / f"{number}.npy").rename(again / f"{number}.npy")
+    layout = find_layout(again, Description())
     assert layout.problems == ()
     samples = {sample.name: sample for members in layout.splits.values() for sample in members}
     assert rotated_iou(boxes_of(samples["100"].target.read().places), boxes_of(found.polygons)).min() > 0.98

@@ -23,6 +23,8 @@ from atrous.objects.rotated import boxes_of, common_area, rectangle_around
 if TYPE_CHECKING:
     import torch  # the data doctor must not wait for it
 
+NOTHING = 1e-9
+"""A part of a box up to this is a rounding error of its share."""
 THINNEST = 1e-6
 """A box with a side up to this, in positions, has no extent."""
 
@@ -111,4 +113,4 @@ def _shown(corners: np.ndarray, classes: np.ndarray, size: tuple[int, ...]) -> P
     area = boxes[:, 2] * boxes[:, 3]
     share = np.divide(common_area(boxes, grid), area, out=np.zeros_like(area), where=area > 0)
     known = np.where(share >= VISIBLE, classes, -1)
-    return Places(tuple(size), corners[share > 0], known[share > 0])
+    return Places(tuple(size), corners[share > NOTHING], known[share > NOTHING])

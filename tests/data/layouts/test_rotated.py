@@ -129,13 +129,18 @@ def test_settings_of_a_training_and_a_recipe_say_it(tmp_path):
 def test_arrays_of_corners_are_rotated_boxes():
     image, corners = np.zeros((40, 60), np.uint8), corners_of(TRUE)
     pairs = [image, image], [(corners, np.array([0, 1])), (corners[:0], np.zeros(0, int))]
-    samples = open_data(pairs, task="detection").layout.splits["train"]
+
+    def opened_in_memory(data, **more):
+        splits = open_data(data, task="detection", **more).layout.splits
+        return sorted((sample for members in splits.values() for sample in members), key=lambda sample: sample.name)
+
+    samples = opened_in_memory(pairs)
     assert all(isinstance(sample.target, RotatedBoxes) for sample in samples)
     both = [image, image], [list(corners), np.array([[1.0, 2, 9, 5]])]
-    first, second = (sample.target.read() for sample in open_data(both, task="detection").layout.splits["train"])
+    first, second = (sample.target.read() for sample in opened_in_memory(both))
     assert rotated_iou(boxes_of(first.places), TRUE).min() > 1 - 1e-9
     assert boxes_of(second.places).round(9).tolist() == [[5, 3.5, 8, 3, np.round(np.pi / 2, 9)]]
-    upright = open_data(both, task="detection", settings={"options.rotated": False}).layout.splits["train"]
+    upright = opened_in_memory(both, settings={"options.rotated": False})
     assert all(type(sample.target) is Boxes for sample in upright)
     volume = [np.zeros((9, 9, 9), np.uint8)], [np.array([[1.0, 1, 1, 4, 4, 4]])]
     with pytest.raises(UserError, match="for images of two axes"):
