@@ -17,6 +17,7 @@ from atrous.data.images import SampleImage
 from atrous.data.targets.base import Facts, TargetScan
 from atrous.data.targets.boxes import VISIBLE, Boxes
 from atrous.data.targets.places import Places, counted, size_of
+from atrous.data.targets.upside_down import MirrorSums
 from atrous.data.view import View
 from atrous.objects.rotated import boxes_of, common_area, rectangle_around
 
@@ -67,6 +68,10 @@ class RotatedBoxes(Boxes):
         sides = boxes_of(places.places)[:, 2:4]
         of_class = {int(k): sides[places.classes == k] for k in np.unique(places.classes) if k >= 0}
         return replace(counted(places), sides=of_class)
+
+    def mirror_sums(self, image: np.ndarray) -> dict[int, MirrorSums]:
+        """Return nothing: rotated boxes lie in any direction, whatever their objects look like upside down."""
+        return {}
 
     @classmethod
     def summary(cls, facts: Facts, colored: bool) -> str:
