@@ -56,7 +56,7 @@ def test_the_plan_is_that_of_rotated_boxes(run):
 
 def test_a_run_finds_the_boxes(run):
     folder, _ = run
-    again = evaluate(folder, turned_scenes(4, SHAPE, first=100)).scores
+    again = evaluate(folder, turned_scenes(8, SHAPE, first=100), split="all").scores
     assert again.values["map50"] > 0.4
     assert {"map", "map50", "map_small", "f1", "boxes"} <= set(again.to_dict())
     report = (folder / "report.html").read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ _FORM = "write x1 y1 x2 y2 x3 y3 x4 y4 class difficult"
 
 
 def find_dota(index: FileIndex) -> list[Path]:
-    """Return the text files that are called as an image is, of the folders whose first object is a line of DOTA."""
+    """Return the text files that are called as an image is, of folders with lines of DOTA."""
     names = {stem(image) for image in index.images}
     folders: dict[Path, list[Path]] = {}
     for path in index.texts.get(".txt", []):
@@ -38,8 +38,8 @@ def _is_dota(files: Sequence[Path]) -> bool:
             line = next((fields for _, fields in _lines(path)), None)
         except FileFault:
             continue  # told when it is read, if the others are of DOTA
-        if line is not None:
-            return _is_object(line)
+        if line is not None and (_is_object(line) or numbers(line) is not None):
+            return _is_object(line)  # lines of YOLO are numbers; what is neither decides nothing
     return False
 
 
