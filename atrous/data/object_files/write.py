@@ -166,7 +166,7 @@ def write_dota(path: Path, found: FoundObjects, classes: Sequence[str]) -> None:
     rectangles, lines = found.rectangles(), []
     assert rectangles is not None
     for ring, kind in zip(rectangles, found.classes.tolist(), strict=True):
-        name = "-".join(classes[kind].split()) if kind < len(classes) else str(kind)
+        name = "-".join(classes[int(kind)].split()) if kind < len(classes) else str(kind)
         lines.append(f"{' '.join(f'{value:.2f}' for value in ring[:, ::-1].ravel())} {name} 0\n")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "".join(lines))
