@@ -84,7 +84,7 @@ def _layout(index: FileIndex, folder: ObjectFolder, description: Description) ->
         what = f"{first.what}: {first.fix}" if first else "no image has annotations: copy the images into the folder"
         raise UserError(f"{index.root / first.file if first else index.root}: {what}")
     classes = _classes(folder, images, description)
-    task = description.task or _task(images)
+    task = description.task or ("detection" if description.rotated else _task(images))
     if task == "keypoints":
         classes = _keypoint_names(folder, images) or classes
     make = _target_of(task, folder, images, classes, description)

@@ -95,6 +95,8 @@ def test_outlines_are_upright_boxes_unless_all_are_turned_rectangles(tmp_path):
     (root / "labels" / "1.txt").write_text("0 0.1 0.1 0.3 0.1 0.3 0.3 0.2 0.4 0.1 0.3\n")
     assert opened(root, task="detection")[1].target is Boxes
     assert opened(FORMATS["DOTA"](tmp_path / "dota"), rotated=False)[1].target is Boxes
+    assert opened(write_yolo_obb(tmp_path / "four"))[1].task == "instances"
+    assert opened(write_yolo_obb(tmp_path / "said"), rotated=True)[1].target is RotatedBoxes
 
 
 @pytest.mark.parametrize("outlines", ["polygons", "runs", "none"])
