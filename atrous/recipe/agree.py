@@ -3,6 +3,7 @@
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.data.restoration import RESTORATIONS
+from atrous.data.targets.rotated import RotatedBoxes
 from atrous.errors import UserError
 from atrous.recipe.schema import Recipe
 
@@ -34,6 +35,12 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
         raise UserError(
             f"the recipe's outputs are {', '.join(outputs)}, the signals that {root} has as targets "
             f"{', '.join(dataset.outputs)}: name them in dataset.toml, under [tracks] targets"
+        )
+    rotated = issubclass(dataset.target, RotatedBoxes)
+    if task.kind == "detection" and bool(task.options.get("rotated")) != rotated:
+        raise UserError(
+            f"task.options.rotated is {str(not rotated).lower()}, but {root} is read with "
+            f"{'rotated' if rotated else 'upright'} boxes: correct task.options.rotated, or train without --recipe"
         )
     paired = task.kind in RESTORATIONS and not dataset.target.own
     keys = ("noise", "gain", "impulse", "psf", "self_supervised")
