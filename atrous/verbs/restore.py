@@ -246,7 +246,7 @@ def _clean_of(items: Sequence[Input], options: RestoreOptions, tell: Callable[[s
 
 
 @dataclass(frozen=True)
-class _Pair:
+class _DegradedPair:
     """A degraded image with its clean one, both `(C, *S)` in memory, and what is known of the latter."""
 
     name: str
@@ -261,7 +261,7 @@ class _Pair:
         return LIMITS.get(self.dtype)
 
 
-def _pairs(items: Sequence[Input], clean: dict[str, Input], blur: Blur, gray: bool) -> Iterator[_Pair]:
+def _pairs(items: Sequence[Input], clean: dict[str, Input], blur: Blur, gray: bool) -> Iterator[_DegradedPair]:
     """Read one pair after the other; NaN where the clean image has no data.
 
     Raises:
@@ -287,11 +287,13 @@ def _pairs(items: Sequence[Input], clean: dict[str, Input], blur: Blur, gray: bo
         truth = source.values.astype(np.float32)
         if opened.valid is not None:
             truth[:, ~np.asarray(opened.valid[...])] = np.nan
-        yield _Pair(key_of(item), given, truth, header.dtype, header.dtype == "uint8" and header.kind in PICTURES)
+        yield _DegradedPair(
+            key_of(item), given, truth, header.dtype, header.dtype == "uint8" and header.kind in PICTURES
+        )
 
 
 def _compare(
-    read: Callable[[], Iterator[_Pair]], method: str, amounts: Sequence[float], blur: Blur,
+    read: Callable[[], Iterator[_DegradedPair]], method: str, amounts: Sequence[float], blur: Blur,
     progress: Callable[[float], None],
 ) -> Compared:  # fmt: skip
     """Measure a method at each value of its parameter, and with all metrics at the best one.

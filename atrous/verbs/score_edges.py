@@ -68,7 +68,7 @@ class EdgeScored:
 
 
 @dataclass(frozen=True)
-class _Pair:
+class _EdgePair:
     """The result and the ground truth of one image, and how they are compared."""
 
     name: str
@@ -129,7 +129,7 @@ def score_edges(
     return EdgeScored(scores, note)
 
 
-def _pairs(results: Path, ground_truth: Path, options: EdgeOptions) -> tuple[list[_Pair], str]:
+def _pairs(results: Path, ground_truth: Path, options: EdgeOptions) -> tuple[list[_EdgePair], str]:
     """Return result and ground truth of every image, and what is said of results that have none.
 
     Raises:
@@ -143,7 +143,7 @@ def _pairs(results: Path, ground_truth: Path, options: EdgeOptions) -> tuple[lis
     more = sorted(found.keys() - truths.keys())
     said = "has no ground truth and counts nowhere" if len(more) == 1 else "have no ground truth and count nowhere"
     note = f"{_listed(more)} of {results} {said}" if more else ""
-    return [_Pair(name, found[name], truths[name], options) for name in sorted(truths)], note
+    return [_EdgePair(name, found[name], truths[name], options) for name in sorted(truths)], note
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -151,7 +151,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _require_comparable(pairs: Sequence[_Pair], ground_truth: Path) -> None:
+def _require_comparable(pairs: Sequence[_EdgePair], ground_truth: Path) -> None:
     """Raise unless every result has the size of its ground truth, and some annotator marked something.
 
     Every ground truth is read once more for this, which takes little time: a mistake in the last one is told at once.
@@ -170,7 +170,7 @@ def _require_comparable(pairs: Sequence[_Pair], ground_truth: Path) -> None:
         raise UserError(f"{ground_truth}: no annotator marked an edge: look at the files")
 
 
-def _counted(pairs: Sequence[_Pair], workers: int) -> Iterator[tuple[str, EdgeCounts]]:
+def _counted(pairs: Sequence[_EdgePair], workers: int) -> Iterator[tuple[str, EdgeCounts]]:
     """Yield name and counts of every image, in order; one image is in the memory of each process.
 
     Raises:
@@ -192,7 +192,7 @@ def _counted(pairs: Sequence[_Pair], workers: int) -> Iterator[tuple[str, EdgeCo
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _count_apart(pair: _Pair) -> EdgeCounts | str:
+def _count_apart(pair: _EdgePair) -> EdgeCounts | str:
     """Count in another process; a mistake of the user comes back as its text."""
     try:
         return _count(pair)
@@ -200,7 +200,7 @@ def _count_apart(pair: _Pair) -> EdgeCounts | str:
         return str(error)
 
 
-def _count(pair: _Pair) -> EdgeCounts:
+def _count(pair: _EdgePair) -> EdgeCounts:
     """Read one image and count its edges.
 
     Raises:

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +12,7 @@ from PIL import Image
 from atrous.machine import has_bfloat16
 from atrous.recipe.build import build_network, build_settings, build_task
 from atrous.recipe.plan import POSITIONS, Request, class_weights, plan_crop, plan_grids, plan_objects
-from atrous.verbs.check import check, check_layout
-from atrous.verbs.opened import open_data
+from atrous.verbs.check import check
 
 
 @given(st.lists(st.integers(1, 20_000), min_size=1, max_size=3))
@@ -93,22 +91,3 @@ def test_gray_objects_are_scaled_case_by_case_and_turned(tmp_path):
     assert recipe.augment.flip == [True, True]
     assert recipe.augment.rotate == 180
     assert build_task(recipe).out_channels == 4
-
-
-def volumes_of_cells(**changes):
-    rng = np.random.default_rng(0)
-    numbers = [np.zeros((16, 32, 32), np.uint16) for _ in range(4)]
-    for one in numbers:
-        one[2:8, 4:14, 4:14], one[9:14, 18:30, 16:28] = 1, 2
-    images = [(rng.normal(100, 5, one.shape) + 60 * (one > 0)).astype(np.uint16)[None] for one in numbers]
-    opened = open_data((images, numbers), task="instances")
-    checked = check_layout(opened.root, opened.description, opened.layout)
-    return plan_grids(checked.dataset, replace(checked.fingerprint, **changes), Request(minutes=1.0)).recipe
-
-
-def test_cells_in_volumes_have_no_side_but_bodies_in_scans_have():
-    cells = volumes_of_cells()
-    assert (cells.augment.flip, cells.augment.rotate, cells.augment.about) == ([True] * 3, 180, [0])
-    lesions = volumes_of_cells(orientation="RAS")
-    assert (lesions.augment.flip, lesions.augment.rotate) == ([False, False, True], 15)
-    assert (cells.model.depth, cells.model.name) == (10, "unet")
