@@ -178,7 +178,8 @@ def _change(whole: Callable[[Tensor], Tensor], base: Tensor, *, derivative: bool
     With `derivative`, it gives the derivative of the output in the direction of x instead.
     """
     if derivative:
-        return lambda x: torch.autograd.functional.jvp(whole, base.expand_as(x).contiguous(), x)[1].detach()
+        jvp: Any = torch.autograd.functional.jvp
+        return lambda x: jvp(whole, base.expand_as(x).contiguous(), x)[1].detach()
     silence = whole(base)
     return lambda x: whole(base + x) - silence
 
@@ -289,7 +290,7 @@ class _Impulses:
                 x[(row, channel, *(_start(a) + n for a, n in zip(axes, offsets, strict=True)))] = 1
             response: Any = self.run(x)[(slice(None), slice(None), *part)].to(torch.complex128)
             for waves in transforms:  # an axis of positions goes, and its images and frequencies come last
-                response = torch.tensordot(response, waves, dims=([2], [2]))
+                response = torch.einsum("nko...,qfo->nk...qf", response, waves)
             for row, (channel, *offsets) in enumerate(some):
                 total[channel] += response[row] * _input_wave(offsets, counts, images)
         order = [*range(2, 2 + 2 * ndim, 2), 1, 0, *range(3, 3 + 2 * ndim, 2)]

@@ -41,7 +41,7 @@ def kernel_response(
         offsets = torch.arange(weight.shape[2 + axis]) * step - before
         turns = (torch.outer(offsets, torch.arange(count)) % count).double() / count
         # the axis of taps goes, and one of frequencies comes last: dimension 2 is the next axis
-        response = torch.tensordot(response, wave(turns), dims=([2], [0]))
+        response = torch.einsum("kct...,tf->kc...f", response, wave(turns))
     return response
 
 

@@ -33,7 +33,7 @@ def command(
     objects: Annotated[
         str | None,
         typer.Option(
-            help="Also write what was found for other programs: coco, geojson, imagej, parquet, or several: a,b."
+            help="Also write what was found for other programs: coco, geojson, imagej, dota, parquet, or several: a,b."
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,

@@ -59,6 +59,7 @@ class Description:
             well; several of them are one class each.
         pairs: of a restoration, whether degraded and clean images are given; False takes every image as a clean one
             that is its own target, None decides by the folders.
+        rotated: of detection, whether boxes lie in any direction; None decides by what the files hold.
         noisy: of a restoration, whether images that are their own targets are noisy ones; settings say it.
     """
 
@@ -89,6 +90,7 @@ class Description:
     mask_suffix: tuple[str, ...] | None = None
     pairs: bool | None = None
     noisy: bool = False
+    rotated: bool | None = None
 
 
 KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "channel_names", "ignore_colors", "noisy"))
@@ -376,6 +378,7 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "sampling_rate": _sampling_rate,
     "video": _yes("video"),
     "pairs": _yes("pairs"),
+    "rotated": _yes("rotated"),
     "groups": _groups,
     "annotations": parse_rule,
     "columns": parse_columns,

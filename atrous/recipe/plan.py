@@ -14,6 +14,7 @@ from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
 from atrous.errors import UserError
 from atrous.machine import has_bfloat16, memory_limit
 from atrous.recipe.augment import plan_augment
+from atrous.recipe.box_options import box_options
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
 from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_points
 from atrous.recipe.schema import Recipe, validate
@@ -32,10 +33,6 @@ STEP = {1: 65_536, 3: 524_288}
 EPOCHS_DEFAULT = 40.0
 APART = 1.6
 """Two centers of objects are at least so many radii of a small object apart."""
-
-POINTS = 6
-"""So many positions that propose boxes lie along a side of a small box, if there are so many."""
-GREATEST_STRIDE = 8
 
 
 @dataclass(frozen=True)
@@ -217,50 +214,18 @@ def plan_objects(sizes: Sequence[float], ndim: int, reasons: dict[str, str]) -> 
     return {"ndim": ndim, **rounded, "smallest": max(1, round(sizes[0] / 2))}
 
 
-def plan_boxes(sides: Sequence[Sequence[float]], reasons: dict[str, str]) -> dict[str, Any]:
-    """Return the keys `task.options` of boxes from the sides of small, typical and large ones, per axis.
-
-    >>> plan_boxes([(30.0, 26.0), (100.0, 110.0), (230.0, 240.0)], {})
-    {'scale': [50.0, 55.0], 'stride': [4, 4]}
-    """
-    small, typical, _ = sides
-    scale = [round(max(0.5, side / 2), 1) for side in typical]
-    stride = [min(GREATEST_STRIDE, power_of_two(side / POINTS)) for side in small]
-    words = [" x ".join(f"{side:.0f}" for side in row) for row in sides]
-    reasons["task.options"] = (
-        f"typical boxes are {words[1]} (10 % of the boxes of a class are smaller than {words[0]}): distances are in "
-        f"halves of that, and about {POINTS} positions propose boxes along a side of a small one"
-    )
-    return {"scale": scale, "stride": stride}
-
-
 def _object_options(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, Any]:
     if not fingerprint.object_sizes:
         raise UserError(f"{dataset.root}: no training image has an object: number objects from 1 in the masks")
     return plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
 
 
-def _box_options(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, Any]:
-    if not fingerprint.box_sides:
-        raise UserError(f"{dataset.root}: no training image has a box: add boxes")
-    return plan_boxes(fingerprint.box_sides, reasons)
-
-
 OPTIONS: dict[str, Callable[[Dataset, Fingerprint, dict[str, str]], dict[str, Any]]] = {
     "instances": _object_options,
-    "boxes": _box_options,
+    "boxes": box_options,
     "points": plan_points,
 }
 """By kind of target, the function that plans the keys `task.options`, and raises `UserError` where there is nothing."""
-
-
-def power_of_two(most: float) -> int:
-    """Return the greatest power of two up to a number, at least 1.
-
-    >>> power_of_two(0.3), power_of_two(7.9), power_of_two(8)
-    (1, 4, 8)
-    """
-    return 2 ** int(math.log2(max(1.0, most)))
 
 
 def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:

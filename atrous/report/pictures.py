@@ -18,6 +18,7 @@ __all__ = [
     "colorize",
     "errors",
     "flat",
+    "outlined_boxes",
     "overlay",
     "resized",
     "signal",
@@ -127,6 +128,23 @@ def boxed(picture: np.ndarray, boxes: np.ndarray, colors: Sequence[tuple[int, in
         top, left, bottom, right = boxes[number]
         corners = (left, top, max(left, right - 1), max(top, bottom - 1))
         pen.rectangle(corners, outline=tuple(colors[number]), width=width)
+    return np.array(drawn)
+
+
+def outlined_boxes(picture: np.ndarray, corners: np.ndarray, colors: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    """Draw the outlines of rotated boxes on a picture `(H, W, 3)` uint8, the smaller ones over the larger ones.
+
+    Args:
+        picture: stays as it is; the result is a copy.
+        corners: `(n, 4, 2)`: row and column of the corners of each, one side after the other.
+        colors: one for each box.
+    """
+    drawn = Image.fromarray(picture)
+    pen, width = ImageDraw.Draw(drawn), max(1, round(max(picture.shape[:2]) / 400))
+    one, other = (np.linalg.norm(corners[:, k] - corners[:, 0], axis=1) for k in (1, 3))
+    for number in np.argsort(-one * other, kind="stable"):
+        ring = [(x - 0.5, y - 0.5) for y, x in corners[number].tolist()]  # the middle of the first pixel is 0.5
+        pen.line([*ring, *ring[:2]], fill=tuple(colors[number]), width=width, joint="curve")
     return np.array(drawn)
 
 

@@ -45,8 +45,12 @@ def _keypoints(section: Mapping[str, Any]) -> "Task":
 
 def _detection(section: Mapping[str, Any]) -> "Task":
     from atrous.tasks.detection import DetectionTask
+    from atrous.tasks.rotated_detection import RotatedDetectionTask
 
-    return DetectionTask.build(section)
+    rotated = section["options"].get("rotated", False)
+    if not isinstance(rotated, bool):
+        raise ValueError(f"options.rotated is {rotated!r}: give true or false")
+    return (RotatedDetectionTask if rotated else DetectionTask).build(section)
 
 
 def _regression(section: Mapping[str, Any]) -> "Task":

@@ -33,7 +33,8 @@ class PredictOptions:
         device: "cpu", "cuda", "cuda:1" or "mps".
         polygons: also write the labels of maps as polygons: "gpkg" or "geojson".
         dicom_seg: also write a DICOM segmentation of each DICOM series, which refers to its slices.
-        objects: also write found objects for other programs: "coco", "imagej", "parquet", or several ("coco,parquet").
+        objects: also write found objects for other programs: "coco", "geojson", "imagej", "dota", "parquet", or several
+            ("coco,parquet").
     """
 
     overlay: bool = False
