@@ -68,7 +68,9 @@ class StyleTask(ValueTask):
                 raise UserError(f"task.options.{key} = {value!r}: give a number of at least 0")
         if not limits[0] < limits[1]:
             raise UserError(f"task.options.limits = {list(limits)}: give the values of black and white, in this order")
-        return cls(COLORS, (0.0,) * 3, (1.0,) * 3, limits=(float(limits[0]), float(limits[1])), **weights)
+        content, style, smooth = (float(weights[key]) for key in WEIGHTS)
+        black_and_white = (float(limits[0]), float(limits[1]))
+        return cls(COLORS, (0.0,) * 3, (1.0,) * 3, "l1", black_and_white, content, style, smooth)
 
     def prepare(self) -> None:
         """Read the style's picture and load the encoder, so that what is wrong with them is told before a training.
