@@ -269,7 +269,7 @@ def _plan_model(
     if ndim == 3:
         widths = {"name": "unet", "encoder_width": 32, "width": 16}
         reasons["model.name"] = "the skip connections of a U-Net find the surfaces of small structures"
-    if ndim > 1 and fingerprint.object_sizes:
+    if ndim == 2 and fingerprint.object_sizes:
         widths["depth"] = 10
         reasons["model.depth"] = "objects are small beside the images: fewer layers take more steps in the same time"
     return model | {
