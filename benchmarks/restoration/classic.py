@@ -75,7 +75,7 @@ def wiener(given: np.ndarray, *, psf: np.ndarray, balance: float) -> np.ndarray:
     from skimage.restoration import wiener  # pyright: ignore[reportMissingImports]
 
     wide = np.pad(given, MARGIN, mode="symmetric")
-    return wiener(wide, psf, balance, clip=False)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    return np.asarray(wiener(wide, psf, balance, clip=False))[MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
 def richardson_lucy(given: np.ndarray, *, psf: np.ndarray, num_iter: int) -> np.ndarray:
