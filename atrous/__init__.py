@@ -35,12 +35,16 @@ if TYPE_CHECKING:
     from atrous.verbs.convert import load_converted as load_converted
     from atrous.verbs.evaluate import evaluate as evaluate
     from atrous.verbs.network import load_network as load_network
+    from atrous.verbs.score_edges import EdgeOptions as EdgeOptions
+    from atrous.verbs.score_edges import score_edges as score_edges
+    from atrous.verbs.style import optimize_style as optimize_style
     from atrous.verbs.train import Trained as Trained
     from atrous.verbs.train import train as train
 
 _PLACES = {
     "Certificate": "atrous.geometry.field",
     "Check": "atrous.data.check.check",
+    "EdgeOptions": "atrous.verbs.score_edges",
     "Prediction": "atrous.prediction.result",
     "Predictor": "atrous.prediction.predictor",
     "Scores": "atrous.tasks.scores",
@@ -58,6 +62,8 @@ _PLACES = {
     "load_converted": "atrous.verbs.convert",
     "load_network": "atrous.verbs.network",
     "open_dataset": "atrous.data.dataset",
+    "score_edges": "atrous.verbs.score_edges",
+    "optimize_style": "atrous.verbs.style",
     "train": "atrous.verbs.train",
     "transplant": "atrous.surgery.transplant",
     "write_digit_scenes": "atrous.demo.digits",

@@ -4,6 +4,7 @@ import gzip
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 CODONS = ("GCG", "CTG", "GAA", "AAA", "GGC")
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
@@ -59,4 +60,53 @@ def write_genomes(root: Path, count: int = 3, length: int = 6000) -> Path:
         write_fasta(root / f"{name}.fa.gz", {f"{name}.1": text})
         rows = [(f"{name}.1", "CDS", a + 1, b, strand, f"ID=c{i}") for i, (a, b, strand) in enumerate(genes)]
         write_gff(root / f"{name}.gff.gz", rows)
+    return root
+
+
+def write_track(path: Path, values: dict[str, np.ndarray], sizes: dict[str, int] | None = None) -> Path:
+    """A bigWig file of one value per base; bases whose value is NaN are not covered.
+
+    Sequences of which nothing is known, but their sizes, stand in `sizes`.
+    """
+    pyBigWig = pytest.importorskip("pyBigWig")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with pyBigWig.open(str(path), "w") as file:
+        file.addHeader([*((name, len(row)) for name, row in values.items()), *(sizes or {}).items()])
+        for name, row in values.items():
+            places = np.flatnonzero(np.isfinite(row))
+            if len(places):
+                starts, numbers = places.tolist(), np.asarray(row, np.float64)[places].tolist()
+                file.addEntries(name, starts, values=numbers, span=1)
+    return path
+
+
+WORD = "GATTACAGGCATC"
+"""Its copies on either strand make the signals of `write_signal_tracks`."""
+
+
+def word_signal(text: str, word: str = WORD) -> np.ndarray:
+    """A number for every base: how many copies of a word on either strand lie near, as a smooth bump for each."""
+    hits = np.zeros(len(text))
+    for copy in (word, flipped(word)):
+        start = text.find(copy)
+        while start >= 0:
+            hits[start + len(word) // 2] += 1
+            start = text.find(copy, start + 1)
+    return np.convolve(hits, np.hanning(31), "same").astype(np.float32)
+
+
+def write_signal_tracks(root: Path, count: int = 4, length: int = 3000, names: tuple[str, ...] = ("bump",)) -> Path:
+    """A folder of genomes, each a sequence with planted words and the signals that these make.
+
+    A further name holds the same signal, doubled and shifted.
+    """
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        letters = list(random_bases(rng, length))
+        for start in rng.integers(0, length - len(WORD), length // 60):
+            letters[start : start + len(WORD)] = WORD if rng.random() < 0.5 else flipped(WORD)
+        text = "".join(letters)
+        write_fasta(root / f"g{number}.fa", {f"g{number}.1": text})
+        for place, name in enumerate(names):
+            write_track(root / f"g{number}.{name}.bw", {f"g{number}.1": (place + 1) * word_signal(text) + place})
     return root

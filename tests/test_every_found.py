@@ -13,6 +13,7 @@ from atrous.verbs.opened import open_data
 from atrous.verbs.predict import PredictOptions, predict
 from atrous.verbs.train import train
 from tests.objects.scenes import scenes
+from tests.objects.turned import turned_scenes
 from tests.objects.worlds import random_discs
 
 SHAPES = {1: (420,), 2: (72, 80), 3: (20, 36, 40)}
@@ -25,17 +26,19 @@ METRICS = {
     "instances": ("ap50", "ap_mean", "pq", "f1", "seg", "count_mae"),
     "stars": ("ap50", "ap_mean", "pq", "f1", "seg", "count_mae"),
     "detection": ("map50", "map"),
+    "rotated": ("map50", "map"),
     "counting": ("count_mae", "f1"),
     "keypoints": ("pck",),
 }
 TABLES = {
-    "instances": "objects", "stars": "objects", "detection": "boxes", "counting": "points", "keypoints": "points"
+    "instances": "objects", "stars": "objects", "detection": "boxes", "rotated": "boxes", "counting": "points",
+    "keypoints": "points",
 }  # fmt: skip
 CASES = [
     pytest.param(task, ndim, marks=[] if ndim == 2 else [pytest.mark.slow])
     for task in METRICS
     for ndim in SHAPES
-    if task != "stars" or ndim == 2
+    if task not in ("stars", "rotated") or ndim == 2
 ]
 
 
@@ -44,6 +47,8 @@ def made(task, ndim):
     shape, images, targets = SHAPES[ndim], [], []
     if task == "detection":
         return scenes(6, shape, sides=(5, 12))
+    if task == "rotated":
+        return turned_scenes(6, shape, sides=(5, 14))
     for seed in range(6):
         numbers, centers, _ = random_discs(shape, 8, (3, 5), seed=seed)
         noise = np.random.default_rng(seed).normal(0, 8, shape)
@@ -57,7 +62,8 @@ def made(task, ndim):
 @pytest.mark.parametrize(("task", "ndim"), CASES)
 def test_every_verb(task, ndim, tmp_path):
     data, shape = made(task, ndim), ["task.options.shape=stars"] if task == "stars" else []
-    table, metrics, task = TABLES[task], METRICS[task], "instances" if task == "stars" else task
+    table, metrics = TABLES[task], METRICS[task]
+    task = {"stars": "instances", "rotated": "detection"}.get(task, task)
     opened = open_data(data, task=task)
     found = check_layout(opened.root, opened.description, opened.layout)
     assert found.ok, found.text()

@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from atrous.data.genomes.annotation import read_features
+from atrous.errors import UserError
 from atrous.prediction.jobs import find_jobs, run_jobs
 from atrous.prediction.output import Companions
 from atrous.prediction.predictor import load
@@ -21,7 +22,7 @@ from atrous.verbs.evaluate import evaluate
 from atrous.verbs.kinds import KINDS
 from atrous.verbs.train import train
 from tests.clips import make_clip, write_frames, write_movie
-from tests.genomes import write_genomes
+from tests.genomes import write_genomes, write_signal_tracks
 from tests.maps import NODATA, write_maps, write_stacks
 from tests.scans import write_series
 from tests.volumes import write_signals, write_volumes
@@ -234,6 +235,27 @@ def test_genomes_are_learned_and_their_genes_written(tmp_path):
     ]
     assert sum(close) > 0.7 * len(truth)
     assert "CDS+" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_signals_along_genomes_are_learned_and_written(tmp_path):
+    data = write_signal_tracks(tmp_path / "data", names=("bump", "more"))
+    (data / "dataset.toml").write_text('task = "regression"\n')
+    small = ("model.width=16", "model.dilations=[1,2,4]", "train.crop=[1500]", "train.batch_size=4")
+    trained = train(data, out=tmp_path / "run", epochs=70, settings=[*small, "train.learning_rate=5e-3"])
+    assert trained.scores.values["pearson"] > 0.6
+    again = evaluate(trained.run.folder, data).scores
+    assert again.values == trained.scores.values
+    assert set(again.per_image) == {sample.name for sample in check(data).dataset.splits["val"]}
+    assert {"mae_bump", "spearman_more", "r2", "rmse"} <= set(again.values)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "bump, more: bases 1 to 3,000, truth" in page
+    predictor = load(trained.run)
+    jobs = find_jobs(predictor, [data / "g0.fa"], tmp_path / "out")
+    names = [path.name for path in run_jobs(predictor, jobs, tmp_path / "out").written]
+    assert names == ["g0.bump.bw", "g0.more.bw"]
+    (data / "dataset.toml").write_text('task = "regression"\n[tracks]\ntargets = ["more"]\n')
+    with pytest.raises(UserError, match="the signals to measure are more, but the run learned bump, more"):
+        evaluate(trained.run.folder, data)
 
 
 PICTURES = {

@@ -142,6 +142,7 @@ PAGES = [
     "genomes.md",
     "counting.md",
     "keypoints.md",
+    "edges.md",
 ]
 
 

@@ -13,11 +13,15 @@ from atrous.analysis.attribution import Attribution, AttributionSettings, attrib
 from atrous.analysis.boundary import Boundary, boundary
 from atrous.analysis.equivariance import Equivariance, equivariance
 from atrous.analysis.filters import Filters, filters
+from atrous.analysis.impulse import NetworkResponse, network_response
 from atrous.analysis.motif import Motif, read_meme, write_meme
 from atrous.analysis.motifs import Motifs, motifs
 from atrous.analysis.receptive import ReceptiveField, receptive_field
 from atrous.analysis.sharing import Sharing, sharing
 from atrous.analysis.similarity import jaspar, nearest
+from atrous.analysis.spectrum import fourier_convolution, kernel_response
+from atrous.analysis.theorem import convolution_theorem
+from atrous.analysis.transfer import Transfer, transfer
 from atrous.analysis.upsampling import Upsampling, upsampling
 
 __all__ = [
@@ -28,22 +32,29 @@ __all__ = [
     "Filters",
     "Motif",
     "Motifs",
+    "NetworkResponse",
     "ReceptiveField",
     "Sharing",
+    "Transfer",
     "Upsampling",
     "adjointness",
     "antialias",
     "attribute",
     "boundary",
+    "convolution_theorem",
     "equivariance",
     "filters",
+    "fourier_convolution",
     "jaspar",
+    "kernel_response",
     "motifs",
     "nearest",
+    "network_response",
     "read_meme",
     "receptive_field",
     "sharing",
     "strongest_class",
+    "transfer",
     "upsampling",
     "write_meme",
 ]

@@ -7,8 +7,8 @@ import typer
 
 NAME = "inspect"
 _WHAT = (
-    "Analysis: certificate, receptive-field, equivariance, boundary, sharing, upsampling, attribution or filters (see "
-    "docs/inspect.md), or motifs (see docs/motifs.md)."
+    "Analysis: certificate, receptive-field, equivariance, boundary, sharing, upsampling, transfer, attribution or "
+    "filters (see docs/inspect.md), or motifs (see docs/motifs.md)."
 )
 
 
@@ -30,7 +30,10 @@ def command(
     method: Annotated[
         str, typer.Option(help="gradients, integrated, grad-cam or occlusion (attribution); filters (motifs).")
     ] = "integrated",
-    layer: Annotated[str | None, typer.Option(help="Module name (filters, grad-cam).")] = None,
+    layer: Annotated[str | None, typer.Option(help="Module name (filters, transfer, grad-cam).")] = None,
+    at: Annotated[
+        float | None, typer.Option(help="Linearize around an input of this value everywhere (transfer).")
+    ] = None,
     meme: Annotated[Path | None, typer.Option(help="Write the motifs to a file in MEME format (motifs).")] = None,
     known: Annotated[
         str | None, typer.Option(help="Compare with JASPAR2024, another release of JASPAR, or a MEME file (motifs).")
@@ -66,7 +69,7 @@ def command(
     where = parse_region(region) if region else None
     names = class_names(model)
     number = parse_class(target, names) if target else None
-    chosen = AnalysisOptions(wanted, which, image, number, where, method, layer, antialias, known, meme, names)
+    chosen = AnalysisOptions(wanted, which, image, number, where, method, layer, antialias, known, meme, names, at)
     result = analyze(network, what, chosen)
     drawn = {} if picture is None else {"picture": str(result.draw(picture))}
     drawn |= {} if meme is None else {"meme": str(meme)}

@@ -33,7 +33,7 @@ def command(
     objects: Annotated[
         str | None,
         typer.Option(
-            help="Also write what was found for other programs: coco, geojson, imagej, parquet, or several: a,b."
+            help="Also write what was found for other programs: coco, geojson, imagej, dota, parquet, or several: a,b."
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
@@ -48,7 +48,8 @@ def command(
     its traceback is appended to atrous-errors.log in the output folder.
 
     A video (a file or a folder of frames) gives a folder with the labels of each frame, and as overlay an mp4. For
-    genomes (FASTA) the features are written: as GFF3 into a folder, or to a file that ends in .gff3, .bed or .bw.
+    genomes (FASTA) the features are written: as GFF3 into a folder, or to a file that ends in .gff3, .bed or .bw. The
+    signals of a regression are written as bigWig.
 
     With `-`, samples are read from standard input, one per line, and labels are written to standard output as soon as
     they are final (docs/signals.md).

@@ -46,6 +46,7 @@ class Dataset:
         spacing: distance between neighboring positions along each axis, if given; seconds for signals.
         description: the dataset.toml that was read, if any.
         columns: which column of a table is what, if given.
+        outputs: names of the numbers that are learned, where the files name them (signals of genomes).
     """
 
     root: Path
@@ -63,6 +64,7 @@ class Dataset:
     spacing: tuple[float, ...] | None = None
     description: Path | None = None
     columns: ColumnRule | None = None
+    outputs: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -146,6 +148,7 @@ def resolve(
         spacing=description.spacing if rate is None else (1 / rate,),
         description=description.file,
         columns=description.columns,
+        outputs=layout.outputs,
     )
     return dataset, guess
 

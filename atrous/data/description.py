@@ -11,6 +11,7 @@ from typing import Any
 
 from atrous.data.formats import color_code
 from atrous.data.formats.column_roles import ColumnRule, parse_columns
+from atrous.data.genomes.track_rule import TrackRule, parse_tracks
 from atrous.data.inside import is_plain_name, require_inside
 from atrous.data.pages import KINDS
 from atrous.data.plain_text import read_text
@@ -48,6 +49,7 @@ class Description:
         groups: a regular expression that finds in a sample's name what it comes from (a patient, say).
         annotations: how annotations of recordings become labels per sample.
         columns: which column of a table is what.
+        tracks: which signals of genomes are learned, and which are given.
         splits: split name to a list of samples, to a share of them, or to a text file that lists them.
         attribute: of polygons that label maps and slides, the attribute that holds the class.
         pages: how the pages of a TIFF are read: `z` as slices of a volume, `channels` as channels.
@@ -57,6 +59,7 @@ class Description:
             well; several of them are one class each.
         pairs: of a restoration, whether degraded and clean images are given; False takes every image as a clean one
             that is its own target, None decides by the folders.
+        rotated: of detection, whether boxes lie in any direction; None decides by what the files hold.
         noisy: of a restoration, whether images that are their own targets are noisy ones; settings say it.
     """
 
@@ -78,6 +81,7 @@ class Description:
     groups: str | None = None
     annotations: Rule = field(default_factory=Rule)
     columns: ColumnRule | None = None
+    tracks: TrackRule | None = None
     splits: dict[str, tuple[str, ...] | float] = field(default_factory=dict)
     attribute: str | None = None
     pages: str | None = None
@@ -86,6 +90,7 @@ class Description:
     mask_suffix: tuple[str, ...] | None = None
     pairs: bool | None = None
     noisy: bool = False
+    rotated: bool | None = None
 
 
 KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "channel_names", "ignore_colors", "noisy"))
@@ -373,9 +378,11 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "sampling_rate": _sampling_rate,
     "video": _yes("video"),
     "pairs": _yes("pairs"),
+    "rotated": _yes("rotated"),
     "groups": _groups,
     "annotations": parse_rule,
     "columns": parse_columns,
+    "tracks": parse_tracks,
     "splits": _splits,
     "nodata": _nodata,
     "objects": _objects,

@@ -92,6 +92,17 @@ def points_on_file(
     return scaled[:, np.argsort(turn.order)]  # axis i of the turned array is axis order[i] of the file
 
 
+def corners_on_file(
+    corners: np.ndarray, grid: Sequence[int], size: Sequence[int], turn: Turn | None = None
+) -> np.ndarray:
+    """Return the corners `(n, 8)` of rotated boxes of the network's grid on that of the file; see `points_on_file`.
+
+    >>> corners_on_file(np.array([[0.0, 1, 1, 2, 2, 1, 1, 0]]), (4, 4), (8, 8)).tolist()
+    [[0.0, 2.0, 2.0, 4.0, 4.0, 2.0, 2.0, 0.0]]
+    """
+    return points_on_file(corners.reshape(-1, 2), grid, size, turn).reshape(-1, 8)
+
+
 def boxes_on_file(
     corners: np.ndarray, grid: Sequence[int], size: Sequence[int], turn: Turn | None = None
 ) -> np.ndarray:

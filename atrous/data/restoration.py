@@ -17,6 +17,12 @@ from atrous.errors import UserError
 
 RESTORATIONS = ("denoise", "deblur", "super-resolution")
 """Tasks that make images of images."""
+STYLE = "style"
+"""The task that paints images in the style of a picture."""
+PICTURES = (*RESTORATIONS, STYLE)
+"""Tasks that make images of images, and can learn from images that are their own targets."""
+TYPES = {"uint8": 255.0, "uint16": 65535.0}
+"""Greatest value of the types that have one."""
 BOX = 5
 """In every box of so many positions along each axis one is hidden."""
 NEAR = 2
@@ -186,7 +192,7 @@ class Restoration:
 
 
 def read_psf(path: Path, ndim: int) -> np.ndarray:
-    """Return a point spread function `(*S)` float32 of an image file, with the sum 1.
+    """Return a point spread function `(*S)` float32 of an image file, with the sum 1; channels are read as slices.
 
     Raises:
         UserError: the file cannot be read, has several channels or other axes, even sides, more than `LARGEST_PSF`
@@ -195,6 +201,8 @@ def read_psf(path: Path, ndim: int) -> np.ndarray:
     from atrous.data.formats import read_image
 
     image = read_image(path).astype(np.float64)
+    if image.ndim == ndim and len(image) > 1:
+        image = image[None]
     if image.shape[0] != 1 or image.ndim != ndim + 1:
         raise UserError(f"{path}: shape {image.shape}: a point spread function has one channel and {ndim} axes")
     kernel = image[0]
@@ -225,3 +233,19 @@ def noise_level(limits: Sequence[float]) -> float:
     25.0
     """
     return float(f"{(limits[1] - limits[0]) * 25 / 255:.3g}")
+
+
+def usual_noise(task: str, dtype: str, span: Sequence[float]) -> float:
+    """Return the standard deviation of the noise that a task adds to clean images where nobody says it.
+
+    Args:
+        task: `denoise` adds `noise_level`, `deblur` 2 / 25 of it, `super-resolution` none.
+        dtype: type of the images. Of 8 bits the range is 255; of all others it is that of the training images, since
+            16-bit files often hold 12 bits.
+        span: least and greatest value of the training images.
+
+    >>> usual_noise("denoise", "uint8", (3, 90)), usual_noise("denoise", "uint16", (0, 4095))
+    (25.0, 401.0)
+    """
+    level = noise_level((0.0, 255.0) if dtype == "uint8" else span)
+    return {"denoise": level, "deblur": level * 2 / 25}.get(task, 0.0)

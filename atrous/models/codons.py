@@ -92,7 +92,7 @@ def codons(
     *,
     width: int = 64,
     dilations: Sequence[int] = DILATIONS,
-    reverse_complement: bool = False,
+    reverse_complement: bool | Sequence[int] = False,
     attend: Attend | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -106,8 +106,9 @@ def codons(
         width: channels of every layer.
         dilations: one per block, in codons.
         reverse_complement: share the weights between the strands (`nn/mirror.py`): for the reverse complement of a
-            sequence of whole codons the network then gives the reverse complement of its output. Outputs alternate
-            between the strands `+` and `-`.
+            sequence of whole codons the network then gives the reverse complement of its output. If True, outputs
+            alternate between the strands `+` and `-`; a sequence gives the output that each output is on the other
+            strand (itself, if it has no strand).
         attend: builds an attention module after the last block.
         mean: of the raw input per channel.
         std: of the raw input per channel.
@@ -125,5 +126,5 @@ def codons(
     if reverse_complement:
         if ndim != 1 or attend is not None or in_channels < BASES:
             raise ValueError("strands share weights in networks over one axis of bases, without attention")
-        mirror(network, encoder.stem, head)
+        mirror(network, encoder.stem, head, () if reverse_complement is True else tuple(reverse_complement))
     return network

@@ -99,7 +99,7 @@ class MirrorNorm(nn.Module):
         return self.norm(x.reshape(2 * batch, channels // 2, length)).reshape(batch, channels, length)
 
 
-def mirror(network: nn.Module, first: nn.Module, last: nn.Module) -> None:
+def mirror(network: nn.Module, first: nn.Module, last: nn.Module, partners: Sequence[int] = ()) -> None:
     """Share the weights of all convolutions and batch norms of a 1-D network between the strands, in place.
 
     All other layers between `first` and `last` must treat every position and channel alike: sums and pointwise
@@ -109,15 +109,24 @@ def mirror(network: nn.Module, first: nn.Module, last: nn.Module) -> None:
     Args:
         network: a network over one axis.
         first: its convolution that reads the bases.
-        last: its (transposed) convolution that gives the outputs, whose strands alternate.
+        last: its (transposed) convolution that gives the outputs.
+        partners: the output that each output is on the other strand; an output without a strand is its own partner. If
+            empty, the strands alternate.
+
+    Raises:
+        ValueError: there is not one partner for each output, or two outputs are not partners of each other.
     """
+    count = cast(int, last.out_channels)
+    given = list(partners) or strand_pairs(count)
+    if sorted(given) != list(range(count)) or any(given[other] != one for one, other in enumerate(given)):
+        raise ValueError(f"partners {given} of {count} outputs: give for each output the one on the other strand")
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.BatchNorm1d):
                 setattr(parent, name, MirrorNorm(layer.num_features))
             elif isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
                 inputs = mirrored_input(layer.in_channels) if layer is first else halves(layer.in_channels)
-                outputs = strand_pairs(layer.out_channels) if layer is last else halves(layer.out_channels)
+                outputs = given if layer is last else halves(layer.out_channels)
                 transposed = isinstance(layer, nn.ConvTranspose1d)
                 shared = _Shared(inputs, outputs) if transposed else _Shared(outputs, inputs)
                 parametrize.register_parametrization(layer, "weight", shared)

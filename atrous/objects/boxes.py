@@ -1,5 +1,6 @@
 """Candidates that are boxes."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,17 +103,17 @@ def lattice_peaks(
 
 
 @dataclass(frozen=True)
-class DenseBoxes(ObjectDecoder):
-    """Boxes: channel k < classes is the score of class k, then come the distances to the low and to the high faces.
+class LatticeBoxes(ObjectDecoder):
+    """Boxes that positions of a lattice propose; channel k < classes of the dense maps is the score of class k.
 
-    A position proposes the box around it (Tian et al., "FCOS", ICCV 2019), one candidate for each class beyond the
-    threshold. Boxes are cut at the border of the grid.
+    Every position of the lattice whose score is a peak proposes a box (Tian et al., "FCOS", ICCV 2019), one candidate
+    for each class beyond the threshold. What the further channels mean, a subclass says.
 
     Attributes:
         classes: number of classes.
         threshold: score from which a peak is a candidate.
         overlap: see `ObjectDecoder`; intersection over union.
-        reach: longer distances are cut to this length.
+        reach: no box reaches further than this from its position along any axis.
         stride: per axis, every how many positions propose (`lattice`); all do where it is empty.
     """
 
@@ -123,19 +124,18 @@ class DenseBoxes(ObjectDecoder):
     per_class: bool = True
     stride: tuple[int, ...] = ()
 
-    def shape(self, grid: Sequence[int]) -> BoxShape:
-        """See `ObjectDecoder.shape`."""
-        return BoxShape()
-
     def propose(self, maps: Source, region: Region) -> Candidates:
         """See `ObjectDecoder.propose`."""
-        grid, ndim = maps.shape[1:], len(maps.shape) - 1
         found = lattice_peaks(maps, region, self.classes, self.threshold, self.stride)
-        reach = np.clip(np.nan_to_num(found.values), 0, self.reach).astype(np.float64)
-        middles = found.places + 0.5
-        corners = np.concatenate([middles - reach[:, :ndim], middles + reach[:, ndim:]], axis=1)
-        corners = np.clip(corners, 0, np.tile(np.asarray(grid, np.float64), 2))
-        return Candidates(found.positions, found.scores, found.classes, corners)
+        return Candidates(found.positions, found.scores, found.classes, self.boxes(found, maps.shape[1:]))
+
+    @abstractmethod
+    def boxes(self, found: LatticePeaks, grid: Sequence[int]) -> np.ndarray:
+        """Return the boxes `(n, m)` that peaks propose on a grid of this size, as `shape` takes them."""
+
+    @abstractmethod
+    def corners(self, found: Candidates) -> np.ndarray:
+        """Return where boxes lie: `(n, 2 * ndim)`, the low corner, then the high one; of rotated ones `(n, 8)`."""
 
     def paint(self, maps: Source, region: Region, kept: Candidates) -> np.ndarray:
         """Boxes may overlap, so they have no label image.
@@ -146,7 +146,31 @@ class DenseBoxes(ObjectDecoder):
         raise TypeError("boxes are not painted")
 
 
-def find_boxes(maps: Source, decoder: DenseBoxes, *, rows: int = 256) -> Candidates:
+@dataclass(frozen=True)
+class DenseBoxes(LatticeBoxes):
+    """Boxes whose further channels are the distances from the position to the low and to the high faces.
+
+    Boxes are cut at the border of the grid. Distances longer than `reach` are cut to this length.
+    """
+
+    def shape(self, grid: Sequence[int]) -> BoxShape:
+        """See `ObjectDecoder.shape`."""
+        return BoxShape()
+
+    def boxes(self, found: LatticePeaks, grid: Sequence[int]) -> np.ndarray:
+        """Return the low corners, then the high ones, `(n, 2 * ndim)`."""
+        ndim = len(grid)
+        reach = np.clip(np.nan_to_num(found.values), 0, self.reach).astype(np.float64)
+        middles = found.places + 0.5
+        corners = np.concatenate([middles - reach[:, :ndim], middles + reach[:, ndim:]], axis=1)
+        return np.clip(corners, 0, np.tile(np.asarray(grid, np.float64), 2))
+
+    def corners(self, found: Candidates) -> np.ndarray:
+        """See `LatticeBoxes.corners`."""
+        return found.values
+
+
+def find_boxes(maps: Source, decoder: LatticeBoxes, *, rows: int = 256) -> Candidates:
     """Decode dense maps into boxes, ordered by the position that proposed them. The result does not depend on `rows`.
 
     Args:
@@ -156,12 +180,8 @@ def find_boxes(maps: Source, decoder: DenseBoxes, *, rows: int = 256) -> Candida
     """
     kept = keep(maps, decoder, strips(maps.shape[1:], rows))
     if not len(kept):
-        return _no_boxes(len(maps.shape) - 1)
+        return decoder.propose(maps, [slice(0, 0)] * (len(maps.shape) - 1))
     return kept.take(np.lexsort((kept.classes, kept.positions)))
-
-
-def _no_boxes(ndim: int) -> Candidates:
-    return Candidates(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64), np.zeros((0, 2 * ndim)))
 
 
 def _points_in(points: range, part: slice) -> slice:

@@ -33,6 +33,73 @@ def _around(boxes: np.ndarray) -> np.ndarray:
     return np.stack([-across - along, -across + along, across + along, across - along], axis=1)
 
 
+def boxes_of(corners: np.ndarray) -> np.ndarray:
+    """Return the rotated boxes `(n, 5)` of corners `(n, 8)` or `(n, 4, 2)`, as `corners_of` gives them.
+
+    The length is not less than the width, and the angle lies from 0 to pi. Of corners that are those of no rectangle,
+    the sides are the means of both pairs, and the angle is that of the longer pair.
+
+    >>> boxes_of(corners_of(np.array([[5.0, 4, 2, 6, 0]]))).round(6).tolist()
+    [[5.0, 4.0, 6.0, 2.0, 1.570796]]
+    """
+    corners = np.asarray(corners, np.float64).reshape(-1, 4, 2)
+    along = (corners[:, 1] - corners[:, 0] + corners[:, 2] - corners[:, 3]) / 2
+    across = (corners[:, 2] - corners[:, 1] + corners[:, 3] - corners[:, 0]) / 2
+    one, other = np.hypot(*along.T), np.hypot(*across.T)
+    longer = np.where((one >= other)[:, None], along, across)
+    angle = np.mod(np.arctan2(longer[:, 0], longer[:, 1]), np.pi)
+    return np.column_stack([corners.mean(axis=1), np.maximum(one, other), np.minimum(one, other), angle])
+
+
+def rectangle_around(points: np.ndarray) -> np.ndarray:
+    """Return the corners `(4, 2)` of the smallest rectangle in any direction around points `(n, 2)`, n at least 1.
+
+    One of its sides lies along a side of the convex hull of the points (Freeman and Shapira, "Determining the
+    minimum-area encasing rectangle for an arbitrary closed curve", 1975).
+
+    >>> rectangle_around(np.array([[1, 2], [2, 3], [3, 2], [2, 1], [2, 2]])).round(6).tolist()
+    [[1.0, 2.0], [2.0, 3.0], [3.0, 2.0], [2.0, 1.0]]
+    """
+    hull = convex_hull(np.asarray(points, np.float64))
+    sides = np.roll(hull, -1, axis=0) - hull
+    turns = np.unique(np.mod(np.arctan2(sides[:, 0], sides[:, 1]), np.pi / 2))
+    sine, cosine = np.sin(turns)[:, None], np.cos(turns)[:, None]
+    along, across = hull[:, 0] * sine + hull[:, 1] * cosine, hull[:, 0] * cosine - hull[:, 1] * sine
+    length, width = np.ptp(along, axis=1), np.ptp(across, axis=1)
+    best = int((length * width).argmin())
+    middle = (along[best].min() + length[best] / 2, across[best].min() + width[best] / 2)
+    y = middle[0] * sine[best, 0] + middle[1] * cosine[best, 0]
+    x = middle[0] * cosine[best, 0] - middle[1] * sine[best, 0]
+    return corners_of(np.array([[y, x, length[best], width[best], turns[best]]]))[0]
+
+
+def convex_hull(points: np.ndarray) -> np.ndarray:
+    """Return the corners `(m, 2)` of the convex hull of points `(n, 2)` in turn (Andrew's monotone chain, 1979).
+
+    Points on its sides are left out.
+
+    >>> convex_hull(np.array([[0, 0], [0, 2], [2, 2], [2, 0], [1, 1], [0, 1]])).tolist()
+    [[0, 0], [2, 0], [2, 2], [0, 2]]
+    """
+    rows = np.unique(points, axis=0).tolist()
+    if len(rows) < 3:
+        return np.array(rows)
+    chains: list[list[list[float]]] = []
+    for ordered in (rows, rows[::-1]):
+        chain: list[list[float]] = []
+        for point in ordered:
+            while len(chain) > 1 and _turn(chain[-2], chain[-1], point) <= 0:
+                chain.pop()
+            chain.append(point)
+        chains.append(chain[:-1])
+    return np.array(chains[0] + chains[1])
+
+
+def _turn(first: list[float], second: list[float], third: list[float]) -> float:
+    """Twice the area of a triangle; negative if it goes around the other way."""
+    return (second[0] - first[0]) * (third[1] - first[1]) - (second[1] - first[1]) * (third[0] - first[0])
+
+
 def common_area(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the area `(n,)` that two rotated boxes have in common, row by row; exact but for rounding.
 

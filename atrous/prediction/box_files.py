@@ -9,7 +9,7 @@ from atrous.data.formats import stem
 from atrous.data.object_files.found import FoundObjects
 from atrous.data.source import Source
 from atrous.errors import UserError
-from atrous.prediction.boxes import box_table, decode_boxes, drawn
+from atrous.prediction.boxes import box_table, decode_boxes, drawn, hulls_of
 from atrous.prediction.dense import FoundFiles, FoundPicture
 from atrous.prediction.inputs import Input
 from atrous.prediction.object_exports import ObjectSource, exports
@@ -46,7 +46,8 @@ class BoxTable(FoundFiles):
     def exported(self) -> FoundObjects:
         """Return the boxes as other programs need them, once they were decoded."""
         corners, classes, scores = self.found()
-        return FoundObjects(self.opened.size, classes, scores, boxes=corners)
+        boxes, polygons = hulls_of(corners)
+        return FoundObjects(self.opened.size, classes, scores, boxes=boxes, polygons=polygons)
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return the columns of the table, once the boxes were decoded."""
@@ -85,7 +86,7 @@ def box_outputs(
     if "imagej" in companions.objects and task.ndim != 2:
         raise UserError("--objects imagej: boxes of volumes and signals are no ROIs: leave it out")
     table = BoxTable(target.with_name(f"{stem(target)}_boxes.csv"), item, task, palette)
-    source = ObjectSource(table, table.exported, table.columns, task.classes)
+    source = ObjectSource(table, table.exported, table.columns, task.classes, boxes=True)
     outputs: list[Output] = exports(item, target, source, companions.objects)
     if companions.overlay:
         outputs.append(FoundPicture(target.with_name(f"{stem(target)}_overlay.png"), table, table.drawn, "boxes"))

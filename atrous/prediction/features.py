@@ -1,6 +1,6 @@
-"""The features that a network finds in genomes: GFF3 or BED; its probabilities base by base: bigWig."""
+"""What a network finds along genomes: features as GFF3 or BED; probabilities or numbers base by base: bigWig."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -12,14 +12,16 @@ from atrous.data.formats.npy import create_memmap
 from atrous.data.formats.writing import files_identity
 from atrous.data.genomes.fasta import fasta_stem, sequence_lengths
 from atrous.data.genomes.phase import phased
-from atrous.data.genomes.runs import Stretch, Stretches
+from atrous.data.genomes.runs import Stretch, Stretches, Strips
 from atrous.data.genomes.tracks import TRACK_SUFFIXES
-from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES, Writer, open_writer
+from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES, BigWigs, Writer, channel_paths, open_writer
+from atrous.errors import UserError
 from atrous.files import remove, settle
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.journal import Journal
 from atrous.prediction.output import Companions, Output
 from atrous.prediction.predictor import Predictor
+from atrous.tasks.custom import value_task
 
 
 class FeatureFile(Output):
@@ -50,9 +52,7 @@ class FeatureFile(Output):
         identity: Callable[[], str] | None = None,
     ) -> None:
         self._signal = path.suffix.lower() in SIGNAL_SUFFIXES
-        self.paths = (
-            tuple(path.with_name(f"{path.stem}.{name}{path.suffix}") for name in classes) if self._signal else (path,)
-        )
+        self.paths = channel_paths(path, classes) if self._signal else (path,)
         self._path = path
         self._genome, self._classes, self._threshold, self._shortest = genome, classes, threshold, shortest
         self._identity = identity
@@ -63,7 +63,7 @@ class FeatureFile(Output):
         self._replayed: list[dict[str, Any]] = []
         self._opened: Opened | None = None
         self._strips: KeptStrips | None = None
-        self.sink: Stretches | None = None
+        self.sink: Strips | None = None
 
     def begin(self, opened: Opened, streamed: bool) -> None:
         """Take the probabilities `(K, L)` of the next sequence."""
@@ -72,14 +72,22 @@ class FeatureFile(Output):
             path.parent.mkdir(parents=True, exist_ok=True)
             lengths = sequence_lengths(self._genome)
             self._names = list(lengths)
-            self._writer = open_writer(path, lengths, self._classes)
+            self._writer = self._new_writer(lengths)
             self._open_journal()
         self._opened, length = opened, int(opened.source.shape[1])
         also: list[Any] = [self._writer]
         if self._journal is not None and self._signal and not self.complete:
             self._strips = KeptStrips(self._place(opened.name), (len(self._classes), length))
             also.append(self._strips)
-        self.sink = Stretches(len(self._classes), length, self._threshold, also, self._shortest)
+        self.sink = self._new_sink(length, also)
+
+    def _new_writer(self, lengths: Mapping[str, int]) -> Writer:
+        """What writes the sequences of these lengths, one after the other."""
+        return open_writer(self._path, lengths, self._classes)
+
+    def _new_sink(self, length: int, also: Sequence[Any]) -> Strips:
+        """What takes the values of a sequence and passes them on to others."""
+        return Stretches(len(self._classes), length, self._threshold, also, self._shortest)
 
     def _open_journal(self) -> None:
         if self._identity is None:
@@ -156,6 +164,37 @@ class FeatureFile(Output):
         remove(self._kept)
 
 
+class TrackFile(FeatureFile):
+    """Numbers along all sequences of a FASTA file, as bigWig: one file for each output.
+
+    Args:
+        path: `X.bw` becomes `X.NAME.bw`.
+        genome: the FASTA file.
+        names: of the outputs.
+        identity: see `FeatureFile`.
+        alone: a single output is written to `path` itself.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        genome: Path,
+        names: tuple[str, ...],
+        identity: Callable[[], str] | None = None,
+        *,
+        alone: bool = False,
+    ) -> None:
+        super().__init__(path, genome, names, np.inf, (1,) * len(names), identity)
+        if alone and len(names) == 1:
+            self.paths = (path,)
+
+    def _new_writer(self, lengths: Mapping[str, int]) -> Writer:
+        return BigWigs(self.paths, lengths)
+
+    def _new_sink(self, length: int, also: Sequence[Any]) -> Strips:
+        return Strips(len(self._classes), length, also)
+
+
 class KeptStrips:
     """Probabilities `(K, L)` of one sequence on disk, and the strips in which they came."""
 
@@ -178,19 +217,33 @@ class KeptStrips:
 
 
 def genome_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
-    """Outputs of a FASTA file: its features, and if wanted the probabilities as bigWig.
+    """Outputs of a FASTA file: its features, and if wanted the probabilities as bigWig; or the signals of a regression.
 
-    `out` is a folder for `X.gff3`, or a file whose suffix says the format: `.gff3`, `.bed` or `.bw`.
+    `out` is a folder for `X.gff3`, or a file whose suffix says the format: `.gff3`, `.bed` or `.bw`. Signals are
+    `X.NAME.bw` in a folder, or a file that ends in `.bw`.
+
+    Raises:
+        UserError: signals are to be written to a file of another format.
     """
     target = out if out.suffix.lower() in OUTPUT_SUFFIXES else out / item.relative
+    numbers = value_task(predictor.task)
+    if numbers is not None:
+        if out == target and target.suffix.lower() not in SIGNAL_SUFFIXES:
+            raise UserError(f"{out}: numbers are written as bigWig: give a folder, or a name that ends in .bw")
+        path = target if out == target else target.with_name(f"{fasta_stem(item.path)}.bw")
+        return [TrackFile(path, item.path, numbers.names, _identity(predictor, item), alone=out == target)]
     paths = [target]
     if companions.probabilities == "bigwig" and target.suffix.lower() not in SIGNAL_SUFFIXES:
         paths.append(target.with_name(f"{target.stem}.bw"))
     task = predictor.run.recipe.task
+    options = predictor.classes, task.threshold, tuple(task.shortest), _identity(predictor, item)
+    return [FeatureFile(path, item.path, *options) for path in paths]
+
+
+def _identity(predictor: Predictor, item: Input) -> Callable[[], str]:
+    """A function that returns a text on which the result for a FASTA file depends."""
     names = [
         f"{fasta_stem(item.path)}.{name}{end}" for name in predictor.run.recipe.input.tracks for end in TRACK_SUFFIXES
     ]
     tracks = [path for name in names if (path := item.path.with_name(name)).exists()]
-    identity = cache(lambda: predictor.identity() + files_identity([item.path, *tracks]))
-    options = predictor.classes, task.threshold, tuple(task.shortest), identity
-    return [FeatureFile(path, item.path, *options) for path in paths]
+    return cache(lambda: predictor.identity() + files_identity([item.path, *tracks]))

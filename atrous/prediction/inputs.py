@@ -18,7 +18,6 @@ from atrous.data.formats import (
     SIGNAL_SUFFIXES,
     SUFFIXES,
     VIDEO_SUFFIXES,
-    FileFault,
     is_series,
     is_video,
     label_suffix,
@@ -33,8 +32,7 @@ from atrous.data.formats import (
 from atrous.data.formats.columns import CsvFormat, reader_like
 from atrous.data.formats.frames import frame_files
 from atrous.data.formats.orient import Turn
-from atrous.data.genomes.fasta import fasta_stem, is_fasta, open_sequence, sequence_lengths
-from atrous.data.genomes.tracks import TRACK_SUFFIXES, Tracks
+from atrous.data.genomes.fasta import fasta_stem, is_fasta
 from atrous.data.grid import resample_label, restore
 from atrous.data.images import names_of
 from atrous.data.inside import is_hidden
@@ -243,36 +241,6 @@ def open_input(
     told += expected.differences(source, spacing, preparation)
     return replace(
         opened, spacing=header.spacing, differences=tuple(line for line in told if line), turn=turn, stored=stored
-    )
-
-
-def open_sequences(path: Path, tracks: Sequence[str] = ()) -> Iterator[Opened]:
-    """Open the sequences of a FASTA file one after the other, each `(4 + number of tracks, L)`.
-
-    Args:
-        path: the FASTA file `X.fa`.
-        tracks: names of the signals that the network reads beside the bases, from bigWig files `X.NAME.bw`.
-
-    Raises:
-        UserError: a file is missing, cannot be read or does not fit the sequences.
-    """
-    lengths = sequence_lengths(path)
-    track_files = [_track_file(path, track) for track in tracks]
-    total = max(1, sum(lengths.values()))
-    for name, length in lengths.items():
-        source: Source = open_sequence(path, name)
-        if track_files:
-            source = Stacked([source, Tracks(track_files, name, length, lengths)])
-        yield Opened(source, (length,), name=name, share=length / total)
-
-
-def _track_file(path: Path, track: str) -> Path:
-    candidates = [path.with_name(f"{fasta_stem(path)}.{track}{suffix}") for suffix in TRACK_SUFFIXES]
-    for candidate in candidates:
-        if candidate.exists():
-            return candidate
-    raise FileFault(
-        path, f"the network also reads {track}, but {candidates[0].name} is missing", "put it into the same folder"
     )
 
 

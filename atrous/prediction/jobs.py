@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import torch
 
 from atrous.color import Palette
 from atrous.data.formats import FileFault, is_series, stem
 from atrous.data.formats.npy import create_memmap
+from atrous.data.source import Sink, Source
 from atrous.errors import UserError
 from atrous.files import remove
 from atrous.geometry.plan import StreamPlan
@@ -149,11 +152,11 @@ def find_jobs(
     items = find_inputs(inputs, ndim=model.ndim, channels=model.in_channels, kind=kind, out=folder, tell=tell)
     wanted = companions or Companions()
     jobs = [PredictionJob(item, tuple(OUTPUTS[kind](predictor, item, out, wanted))) for item in items]
-    _check_outputs(jobs)
+    check_outputs(jobs)
     return jobs
 
 
-def _check_outputs(jobs: Sequence[PredictionJob]) -> None:
+def check_outputs(jobs: Sequence[PredictionJob]) -> None:
     """Raise `UserError` if an output would replace an input, lie inside one, hold one, or be another job's output."""
     inputs = {path.resolve() for job in jobs for path in job.source.files}
     folders_of_inputs = {parent for path in inputs for parent in path.parents}
@@ -171,8 +174,42 @@ def _check_outputs(jobs: Sequence[PredictionJob]) -> None:
             writers[place] = job.source.path
 
 
+class Worker(Protocol):
+    """What computes the values of jobs: a `Predictor`, or something that needs no training."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Arithmetic of a stream."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """What computes a stream."""
+        ...
+
+    def parts(self, item: Input) -> Iterator[Opened]:
+        """Open an input part by part."""
+        ...
+
+    def plan(self, shape: tuple[int, ...]) -> StreamPlan | None:
+        """Return how an input of this shape `(C, *S)` is streamed; None if it is computed whole."""
+        ...
+
+    def write(
+        self,
+        source: Source,
+        labels: Sink | None = None,
+        probabilities: Sink | None = None,
+        *,
+        resume: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Compute the values of a part, and assign them to the sinks."""
+        ...
+
+
 def run_jobs(
-    predictor: Predictor,
+    predictor: Worker,
     jobs: Sequence[PredictionJob],
     folder: Path,
     progress: Callable[[float], None] = lambda done: None,
@@ -184,7 +221,7 @@ def run_jobs(
     The reason is recorded; the traceback of an unexpected error is appended to `atrous-errors.log`.
 
     Args:
-        predictor: the network.
+        predictor: the network, or what stands in its place.
         jobs: inputs and outputs, from `find_jobs`.
         folder: where `atrous-errors.log` is written if it is needed.
         progress: called with the number of finished jobs, parts of one included.
@@ -240,7 +277,7 @@ def _main_paths(job: PredictionJob, outputs: Sequence[Output]) -> list[Path]:
 
 
 def _run_job(
-    predictor: Predictor,
+    predictor: Worker,
     job: PredictionJob,
     missing: Sequence[Output],
     plan_part: Callable[[Opened], StreamPlan | None],
@@ -281,7 +318,7 @@ def _run_job(
 
 
 def _told_plan(
-    predictor: Predictor, part: Opened, told: set[tuple[int, ...]], tell: Callable[[str], None]
+    predictor: Worker, part: Opened, told: set[tuple[int, ...]], tell: Callable[[str], None]
 ) -> StreamPlan | None:
     """Return how a part will be streamed, None if it is not; tell it if its shape was not told before."""
     shape = tuple(part.source.shape)
@@ -294,7 +331,7 @@ def _told_plan(
 
 
 def _write_part(
-    predictor: Predictor,
+    predictor: Worker,
     part: Opened,
     plan: StreamPlan | None,
     outputs: Sequence[Output],

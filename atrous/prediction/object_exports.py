@@ -1,4 +1,4 @@
-"""Objects for other programs, beside their own files: COCO, GeoJSON, ROIs of ImageJ, and Parquet."""
+"""Objects for other programs, beside their own files: COCO, GeoJSON, ROIs of ImageJ, DOTA, and Parquet."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from atrous.data.object_files.write import (
     parquet,
     pyarrow,
     roifile,
+    write_dota,
     write_parquet,
     write_results,
     write_rois,
@@ -27,10 +28,11 @@ ENDINGS = {
     "coco": "_objects.json",
     "geojson": "_objects.geojson",
     "imagej": "_rois.zip",
+    "dota": "_objects.txt",
     "parquet": "_objects.parquet",
 }
 """How the name of the file ends for each value of `--objects`."""
-FLAT = ("coco", "geojson")
+FLAT = ("coco", "geojson", "dota")
 """Those that hold what lies in a plane only."""
 MERGED = "coco.json"
 """The COCO file of all inputs, in the output folder."""
@@ -47,19 +49,21 @@ class ObjectSource:
         found: gives them, once they were decoded.
         columns: gives the columns of their table.
         classes: names.
+        boxes: whether they are boxes, which DOTA holds.
     """
 
     output: Output
     found: Callable[[], FoundObjects]
     columns: Callable[[], dict[str, np.ndarray]]
     classes: tuple[str, ...] = NAMELESS
+    boxes: bool = False
 
 
 class ObjectExport(Output):
     """The objects of an input in the format of another program.
 
     Args:
-        kind: "coco", "geojson", "imagej" or "parquet".
+        kind: "coco", "geojson", "imagej", "dota" or "parquet".
         path: the file.
         source: the objects.
         image: the name of the input in the file.
@@ -90,6 +94,8 @@ class ObjectExport(Output):
             write_geojson(path, source.found(), source.classes)
         elif self.kind == "imagej":
             write_rois(path, source.found(), source.classes)
+        elif self.kind == "dota":
+            write_dota(path, source.found(), source.classes)
         else:
             write_parquet(path, source.columns())
 
@@ -117,7 +123,12 @@ def exports(item: Input, target: Path, source: ObjectSource, kinds: Sequence[str
         target: its label image.
         source: its objects.
         kinds: values of `--objects`.
+
+    Raises:
+        UserError: DOTA is wanted of what are no boxes.
     """
+    if "dota" in kinds and not source.boxes:
+        raise UserError("--objects dota: it holds boxes, and this network finds none: leave it out")
     image = (item.relative.parent / item.path.name).as_posix()
     return [ObjectExport(kind, target.with_name(f"{stem(target)}{ENDINGS[kind]}"), source, image) for kind in kinds]
 

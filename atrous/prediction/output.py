@@ -21,7 +21,7 @@ class Companions:
         probabilities: "zarr" or "tiff" for images, volumes and signals, "bigwig" for genomes; None for none.
         polygons: "gpkg" or "geojson": the labels of maps as polygons; None for none.
         dicom_seg: a DICOM segmentation of each DICOM series.
-        objects: "coco", "geojson", "imagej", "parquet": found objects in the formats of other programs.
+        objects: "coco", "geojson", "imagej", "dota", "parquet": found objects in the formats of other programs.
     """
 
     overlay: bool = False

@@ -25,11 +25,12 @@ from atrous.geometry.plan import StreamPlan
 from atrous.nn.blocks import Normalize
 from atrous.prediction.arrays import array_source, channel_names, in_data_array, is_data_array, open_array
 from atrous.prediction.boxes import predict_boxes
-from atrous.prediction.inputs import Input, Opened, open_input, open_sequences
+from atrous.prediction.inputs import Input, Opened, open_input
 from atrous.prediction.mirrored import mean_of_mirrored
 from atrous.prediction.object_table import predict_objects
 from atrous.prediction.points import predict_points
 from atrous.prediction.result import Prediction
+from atrous.prediction.sequences import open_only_sequence, open_sequences
 from atrous.prediction.values import predict_values
 from atrous.recipe.build import build_expected, build_preparation
 from atrous.recipe.run import Run, open_run
@@ -113,8 +114,7 @@ class Predictor:
     @property
     def palette(self) -> Palette:
         """A color per class."""
-        count = len(self.classes)
-        return tuple(self.run.recipe.task.palette) or (default_palette(count) if count else ())
+        return tuple(self.run.recipe.task.palette) or (default_palette(len(self.classes)) if self.classes else ())
 
     def identity(self) -> str:
         """Return a digest of everything but the input that a result depends on: recipe, weights and arithmetic."""
@@ -278,10 +278,11 @@ class Predictor:
 
     def _opener(self, source: Any) -> tuple[Callable[[], Opened], str]:
         """A function without arguments that opens an input, and the name of the input for messages."""
-        model = self.run.recipe.model
-        options = {"expected": self.expected, "preparation": self.preparation}
+        model, options = self.run.recipe.model, {"expected": self.expected, "preparation": self.preparation}
         if isinstance(source, str | Path):
             source = Input((Path(source),), Path(Path(source).name))
+        if isinstance(source, Input) and self.kind == "genomes":
+            return partial(open_only_sequence, source.path, self.run.recipe.input.tracks), str(source.path)
         if isinstance(source, Input):
             return partial(open_input, source, ndim=model.ndim, **options), str(source.path)
         values = array_source(source, model.ndim, model.in_channels)

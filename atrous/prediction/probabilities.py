@@ -26,6 +26,8 @@ class ProbabilityFile(Output):
     """
 
     values = "probabilities"
+    factor: int = 1
+    """By how much the grid of what is written is finer than that of the file."""
 
     def __init__(self, path: Path, like: Path, classes: tuple[str, ...]) -> None:
         self.paths = (path,)
@@ -56,7 +58,7 @@ class ProbabilityFile(Output):
         assert self._opened is not None
         assert self._written is not None
         if not self._opened.regridded:
-            self._written.finish(self._classes, like=self._like)
+            self._written.finish(self._classes, like=self._like, factor=self.factor)
             return
         values = self._opened.maps_on_file(np.asarray(self._written.array[...]))
         write_probabilities(self.paths[0], values, self._classes, self._like)

@@ -12,22 +12,24 @@ from PIL import Image
 
 from atrous.color import Palette
 from atrous.data.formats import stem, suffix_of, write_probabilities
-from atrous.data.grid import restore
 from atrous.data.source import Sink
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.output import Companions, Output
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
-from atrous.report.pictures import png_bytes, resized, to_rgb
+from atrous.prediction.value_tables import RECORDINGS, NumberTable, on_file
+from atrous.report.pictures import png_bytes, resized, signal, to_rgb
 from atrous.tasks.custom import output_size
-from atrous.tasks.restoration import RestorationTask
+from atrous.tasks.style import StyleTask
 from atrous.tasks.values import ValueTask
 
 SHOWN = 640
 """Pixels of the longer side of the picture in a notebook."""
 LARGEST_PICTURE = 2**30
 """Bytes of a picture that is written as PNG at most."""
+CURVE = 96
+"""Pixels of the height of a curve."""
 MIDDLE = 2
 """Axes of what is drawn."""
 
@@ -41,20 +43,23 @@ class ValuePrediction:
             size of the input, or that times the factor of super-resolution, which fills positions without data.
         names: of the outputs.
         image: opens the input again, so that the picture can show it.
+        between: values of black and white in the picture; None for those of nearly all values.
     """
 
     values: np.ndarray
     names: tuple[str, ...]
     image: Callable[[], Opened] | None = field(default=None, repr=False, compare=False)
+    between: tuple[float, float] | None = field(default=None, repr=False, compare=False)
 
     def picture(self) -> np.ndarray:
         """Draw the input and the values side by side, as uint8 `(height, width, 3)`; of a volume its middle slice."""
         values = thinned(self.values)
-        after = shown(values, values)
+        like = values if self.between is None else np.array(self.between)
+        after = shown(values, like)
         if self.image is None or self.values.ndim == MIDDLE:
             return resized(after, SHOWN)
         image = np.asarray(thinned(self.image().image_on_file()), np.float32)
-        before = shown(image, values if len(image) == len(values) else image)
+        before = shown(image, like if self.between is not None or len(image) == len(values) else image)
         height, width = after.shape[:2]
         before = np.asarray(Image.fromarray(before).resize((width, height), Image.Resampling.NEAREST))
         return resized(np.concatenate([before, after], axis=1), SHOWN)
@@ -82,39 +87,38 @@ def thinned(values: Any) -> np.ndarray:
 def shown(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     """Return values `(K, *S)` as colors `(height, width, 3)` uint8, on the scale of other values `(K, *S')`.
 
-    Three outputs are red, green and blue; of others the first is drawn in gray. Of a volume it is the middle slice.
+    Three outputs are red, green and blue; of others the first is drawn in gray. Of a volume it is the middle slice. Of
+    a signal every output is a curve.
     """
+    if values.ndim == MIDDLE:
+        of_each = like.ndim == MIDDLE and len(like) == len(values)
+        return signal(values, CURVE, np.array([_range(like[k] if of_each else like) for k in range(len(values))]))
     known = like[np.isfinite(like)]
     low, high = np.percentile(known, [0.5, 99.5]) if known.size else (0.0, 1.0)
     middle = values
     while middle.ndim > MIDDLE + 1:
         middle = middle[:, middle.shape[1] // 2]
-    if middle.ndim == MIDDLE:  # a signal is a row
-        middle = np.repeat(middle[:, None], 32, axis=1)
     middle = middle if len(middle) == 3 else middle[:1]
     scaled = np.clip((np.nan_to_num(middle, nan=low) - low) / max(high - low, 1e-12), 0, 1)
     return to_rgb(np.rint(255 * scaled).astype(np.uint8))
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    """The least and the greatest value that is known."""
+    known = values[np.isfinite(values)]
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
 
 
 def predict_values(
     maps: np.ndarray, task: ValueTask, opened: Opened, opener: Callable[[], Opened], palette: Palette
 ) -> ValuePrediction:
     """Give the values `(K, *S')` of one input to Python programs, on the grid of its file."""
-    return ValuePrediction(on_file(maps, task, opened), task.names, opener)
+    return ValuePrediction(on_file(maps, task, opened), task.names, opener, shown_between(task))
 
 
-def on_file(maps: np.ndarray, task: ValueTask, opened: Opened) -> np.ndarray:
-    """Return values on the grid of the file (finer by the task's factor), NaN where it has no data."""
-    if opened.regridded:
-        import torch
-
-        size = output_size(task, opened.size)
-        found = restore(torch.from_numpy(np.asarray(maps[...], np.float32)), size).numpy()
-        maps = found if opened.turn is None else np.ascontiguousarray(opened.turn.back(found))
-        return maps if opened.valid is None or task.factor > 1 else opened.maps_on_file(maps)
-    if opened.valid is not None and task.factor == 1:
-        maps[:, ~np.asarray(opened.valid[...])] = np.nan
-    return maps
+def shown_between(task: ValueTask) -> tuple[float, float] | None:
+    """Return the values that are drawn as black and white; None where they follow from the values themselves."""
+    return task.limits if isinstance(task, StyleTask) else None
 
 
 class NumberFile(ProbabilityFile):
@@ -128,9 +132,7 @@ class NumberFile(ProbabilityFile):
 
     def __init__(self, path: Path, like: Path, task: ValueTask) -> None:
         super().__init__(path, like, task.names)
-        self._task = task
-        if task.factor > 1:
-            self._like = None  # its geometry is that of another grid
+        self._task, self.factor = task, task.factor
 
     def read(self) -> np.ndarray:
         """Return the values `(K, *S)` float32 before they are in their place."""
@@ -148,7 +150,8 @@ class NumberFile(ProbabilityFile):
         if self._task.factor == 1 or not self._opened.regridded:
             super().finish()
             return
-        write_probabilities(self.paths[0], on_file(self.read(), self._task, self._opened), self._classes, self._like)
+        values = on_file(self.read(), self._task, self._opened)
+        write_probabilities(self.paths[0], values, self._classes, self._like, self.factor)
         self.discard()
 
     def _shape(self, opened: Opened) -> tuple[int, ...]:
@@ -222,10 +225,11 @@ class BeforeAfter(Output):
     Args:
         path: the file.
         main: the file of values, which is drawn.
+        task: says what the numbers are.
     """
 
-    def __init__(self, path: Path, main: "NumberFile | PictureFile") -> None:
-        self.paths, self.drawn_from, self._main = (path,), main, main
+    def __init__(self, path: Path, main: "NumberFile | PictureFile | NumberTable", task: ValueTask) -> None:
+        self.paths, self.drawn_from, self._main, self._task = (path,), main, main, task
         self._opened: Opened | None = None
 
     def begin(self, opened: Opened, streamed: bool) -> None:
@@ -236,7 +240,7 @@ class BeforeAfter(Output):
         """Draw the picture."""
         opened = self._opened
         assert opened is not None
-        picture = ValuePrediction(self._main.read(), (), lambda: opened).picture()
+        picture = ValuePrediction(self._main.read(), (), lambda: opened, shown_between(self._task)).picture()
         self.paths[0].parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.paths[0]) as beside:
             Image.fromarray(picture).save(beside, "PNG")
@@ -261,13 +265,14 @@ def value_outputs(item: Input, target: Path, task: ValueTask, companions: Compan
     why = "numbers are no classes"
     for name in ("polygons", "dicom_seg"):
         companions.leave_out(name, why)
-    pictures = isinstance(task, RestorationTask) and dtype == "uint8" and task.out_channels in (1, 3)
+    pictures = task.pictures and dtype == "uint8" and task.out_channels in (1, 3)
     name = stem(target)
     numbers = companions.probabilities or ("zarr" if suffix_of(item.path) == ".zarr" else "tiff")
-    file = NumberFile(target.with_name(name + SUFFIXES[numbers]), item.path, task)
-    outputs: list[Any] = [file]
+    outputs: list[Any] = [NumberFile(target.with_name(name + SUFFIXES[numbers]), item.path, task)]
+    if suffix_of(item.path) in RECORDINGS and not companions.probabilities:
+        outputs = [NumberTable(target.with_name(name + suffix_of(item.path)), item.path, task)]
     if pictures and target.suffix == ".png" and not companions.probabilities:
         outputs = [PictureFile(target.with_name(f"{name}.png"), task)]
     if companions.overlay:
-        outputs.insert(0, BeforeAfter(target.with_name(f"{name}_overlay.png"), outputs[-1]))
+        outputs.insert(0, BeforeAfter(target.with_name(f"{name}_overlay.png"), outputs[-1], task))
     return [*outputs]

@@ -3,6 +3,7 @@
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.data.restoration import RESTORATIONS
+from atrous.data.targets.rotated import RotatedBoxes
 from atrous.errors import UserError
 from atrous.recipe.schema import Recipe
 
@@ -29,13 +30,7 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
             f"the recipe's classes are {', '.join(task.classes)}, those of {root} {', '.join(dataset.classes)}: "
             "correct task.classes, or name them alike in dataset.toml"
         )
-    keys = ("noise", "gain", "impulse", "psf", "scale", "self_supervised")
-    added = [key for key in keys if getattr(task, key)] if task.kind in RESTORATIONS and not dataset.target.own else []
-    if added:
-        raise UserError(
-            f"task.{added[0]} is for images alone, but {root} holds pairs: leave it out, or take the images alone with "
-            "task.pairs=false"
-        )
+    _agree_target(recipe, dataset, fingerprint)
     if model.ndim != fingerprint.ndim:
         raise UserError(
             f"model.ndim is {model.ndim}, but what {root} holds has {fingerprint.ndim} axes: train without --recipe to "
@@ -45,4 +40,35 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
         raise UserError(
             f"model.in_channels is {model.in_channels}, but what {root} holds is read with {fingerprint.channels} "
             "channel(s): correct model.in_channels with model.mean and model.std, or `channels` in dataset.toml"
+        )
+
+
+def _agree_target(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) -> None:
+    """Refuse options of the task that the targets do not fit."""
+    task, root = recipe.task, dataset.root
+    outputs = tuple(task.options.get("outputs", ())) if task.kind == "regression" else ()
+    if dataset.outputs and outputs != dataset.outputs:
+        raise UserError(
+            f"the recipe's outputs are {', '.join(outputs)}, the signals that {root} has as targets "
+            f"{', '.join(dataset.outputs)}: name them in dataset.toml, under [tracks] targets"
+        )
+    rotated = issubclass(dataset.target, RotatedBoxes)
+    if task.kind == "detection" and bool(task.options.get("rotated")) != rotated:
+        raise UserError(
+            f"task.options.rotated is {str(not rotated).lower()}, but {root} is read with "
+            f"{'rotated' if rotated else 'upright'} boxes: correct task.options.rotated, or train without --recipe"
+        )
+    paired = task.kind in RESTORATIONS and not dataset.target.own
+    keys = ("noise", "gain", "impulse", "psf", "self_supervised")
+    added = [key for key in keys if getattr(task, key)] if paired else []
+    if added:
+        raise UserError(
+            f"task.{added[0]} is for images alone, but {root} holds pairs: leave it out, or take the images alone with "
+            "task.pairs=false"
+        )
+    factor = 1 if fingerprint.values is None else fingerprint.values.factor
+    if paired and (task.scale or 1) != factor:
+        raise UserError(
+            f"task.scale is {task.scale or 1}, but the clean images of {root} are {factor} times as fine as what is "
+            "given of them: leave task.scale out"
         )

@@ -1,5 +1,7 @@
 """From a recipe to its parts: network, task, geometry of crops, settings of the loop."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -7,11 +9,13 @@ from torch import nn
 from atrous.data.feed.augment import Color
 from atrous.data.feed.views import Geometry
 from atrous.data.preprocess import Expected, Preparation, Wanted
-from atrous.data.restoration import BLUR, Degradation, Restoration, noise_level, read_psf
+from atrous.data.restoration import BLUR, RESTORATIONS, Degradation, Restoration, read_psf, usual_noise
 from atrous.device import choose_device
 from atrous.recipe.network import build_encoder, build_network, describe
 from atrous.recipe.schema import Recipe
 from atrous.recipe.sections import AugmentSection
+from atrous.recipe.style_picture import perceptual_loss
+from atrous.tasks.style import SIDE, StyleTask
 from atrous.tasks.table import TASKS
 from atrous.tasks.task import Task
 from atrous.training.loop import Settings
@@ -43,7 +47,13 @@ def build_task(recipe: Recipe) -> Task:
     """Make the recipe's task."""
     section = recipe.task.model_dump()
     section["options"] = {"video": recipe.data.kind == VIDEOS, **section["options"]}
-    return TASKS[recipe.task.kind](section)
+    if recipe.task.kind in RESTORATIONS:
+        section["options"] = {"color": recipe.input.color, **section["options"]}
+    task = TASKS[recipe.task.kind](section)
+    if isinstance(task, StyleTask):
+        side = recipe.task.options.get("style_side", SIDE)
+        return replace(task, perceptual=partial(perceptual_loss, recipe.task.style, side))
+    return task
 
 
 def build_preparation(recipe: Recipe) -> Preparation:
@@ -69,10 +79,10 @@ def build_restoration(recipe: Recipe) -> Restoration:
     """
     task, ndim = recipe.task, recipe.model.ndim
     peak = float(task.options.get("peak", 255.0))
-    usual = {"denoise": noise_level((0.0, peak)), "deblur": noise_level((0.0, peak)) * 2 / 25}
     noise = task.noise
     if noise is None:
-        noise = 0.0 if task.self_supervised or task.gain or task.impulse else usual.get(task.kind, 0.0)
+        usual = usual_noise(task.kind, recipe.input.dtype, recipe.input.range or (0.0, peak))
+        noise = 0.0 if task.self_supervised or task.gain or task.impulse else usual
     psf = BLUR if task.psf is None and task.kind == "deblur" else task.psf
     limits = task.options.get("limits") or recipe.input.range or (0.0, peak)
     degradation = Degradation(

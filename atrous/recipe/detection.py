@@ -5,7 +5,8 @@ from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
-from atrous.recipe.plan import BATCH, POSITIONS, PlannedRecipe, Request, plan_batch, plan_crop, plan_grids, power_of_two
+from atrous.recipe.box_options import power_of_two
+from atrous.recipe.plan import BATCH, POSITIONS, PlannedRecipe, Request, plan_batch, plan_crop, plan_grids
 from atrous.recipe.schema import validate
 
 CELLS = 4
@@ -38,7 +39,7 @@ def plan_detection(dataset: Dataset, fingerprint: Fingerprint, request: Request)
     reasons["model.name"] = "a feature pyramid down to the stride that small boxes need, for what and for where"
     if ndim == 2:
         _plan_whole_images(values, fingerprint, request, reasons)
-        _plan_augmented(values, fingerprint, reasons)
+        _plan_augmented(values, fingerprint, reasons, rotated=bool(values["task"]["options"].get("rotated")))
     return PlannedRecipe(validate(values, "plan"), reasons)
 
 
@@ -54,12 +55,18 @@ def _plan_whole_images(
     reasons["train.crop"] = "crops cut objects at their border: as large as the images, or as the cost allows"
 
 
-def _plan_augmented(values: dict[str, Any], fingerprint: Fingerprint, reasons: dict[str, str]) -> None:
-    """Boxes move with the images; a turn makes the box of an angular object inexact."""
+def _plan_augmented(
+    values: dict[str, Any], fingerprint: Fingerprint, reasons: dict[str, str], *, rotated: bool
+) -> None:
+    """Boxes move with the images; a turn makes the upright box of an angular object inexact."""
     augment = values["augment"]
     augment["scale"] = (0.75, 1.35)
     reasons["augment.scale"] = "boxes have about the size of the training data's"
-    if fingerprint.channels == 3 and fingerprint.dtype == "uint8":
+    if rotated:
+        augment |= {"flip": [True, True], "rotate": 180.0}
+        reasons["augment.rotate"] = "objects lie in any direction, and rotated boxes turn with them exactly"
+        reasons["augment.flip"] = "objects that lie in any direction are mostly seen from above: mirrored both ways"
+    elif fingerprint.channels == 3 and fingerprint.dtype == "uint8":
         augment["rotate"] = 5.0
         reasons["augment.rotate"] = "the box of a turned object is known exactly only where the object is round"
     else:

@@ -26,6 +26,7 @@ from atrous.models.own import own_network
 from atrous.models.restorer import Restorer
 from atrous.models.segnet import segnet
 from atrous.models.skips import fcn8s, fcn16s, fcn32s
+from atrous.models.stylizer import Stylizer
 from atrous.models.unet import unet
 from atrous.models.video import VideoNetwork
 from atrous.nn.attention import attention
@@ -38,7 +39,7 @@ CUSTOM = "custom"
 """The model name of runs that trained the user's own network."""
 OUTPUT_STRIDES = {"deeplab": 16, "dilated": 8}
 """Of the encoder where a recipe says nothing; the other models take it as it is."""
-WITHOUT_ENCODER = ("fc_densenet", "five_layer", "codons", "restorer", "custom")
+WITHOUT_ENCODER = ("fc_densenet", "five_layer", "codons", "restorer", "stylizer", "custom")
 """Models that bring their own."""
 
 ENCODERS: dict[str, Callable[[ModelSection, int | None], Encoder]] = {
@@ -88,7 +89,7 @@ def _five_layer(model: ModelSection, outputs: int, **options: Any) -> DenseNetwo
 
 
 def _codons(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
-    options["reverse_complement"] = model.reverse_complement
+    options["reverse_complement"] = model.reverse_complement and (model.partners or True)
     return codons(model.ndim, model.in_channels, outputs, width=model.width, dilations=model.dilations, **options)
 
 
@@ -96,6 +97,10 @@ def _restorer(model: ModelSection, outputs: int, **options: Any) -> nn.Module:
     given = {"width": model.width, "levels": model.levels, "stride": model.first_stride, "factor": model.factor}
     given["residual"] = model.residual is not False
     return Restorer(model.ndim, model.in_channels, outputs, **given, **options)
+
+
+def _stylizer(model: ModelSection, outputs: int, **options: Any) -> nn.Module:
+    return Stylizer(model.ndim, model.in_channels, outputs, width=model.width, **options)
 
 
 MODELS: dict[str, Callable[..., Any]] = {
@@ -112,6 +117,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     "five_layer": _five_layer,
     "codons": _codons,
     "restorer": _restorer,
+    "stylizer": _stylizer,
 }
 
 

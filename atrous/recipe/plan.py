@@ -13,8 +13,10 @@ from atrous.device import choose_device, is_fast_in_bfloat16
 from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
 from atrous.errors import UserError
 from atrous.machine import has_bfloat16, memory_limit
+from atrous.recipe.augment import plan_augment
+from atrous.recipe.box_options import box_options
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
-from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_point_augment, plan_points
+from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_points
 from atrous.recipe.schema import Recipe, validate
 from atrous.recipe.shape import plan_shape
 from atrous.recipe.volume import plan_patch
@@ -24,17 +26,13 @@ POSITIONS = {1: 65_536, 2: 147_456, 3: 262_144}
 STRIDE = 32
 BATCH = 4
 """On two cores a step of four crops takes half as long as one of eight; after equal time it is well ahead on CamVid."""
+OBJECT_BATCH = 2
+"""Of images with many objects each: on nuclei, more and smaller steps are ahead after equal time."""
 STEP = {1: 65_536, 3: 524_288}
 """Positions of a step on signals and volumes, whose crops may be small."""
-ANISOTROPIC = 2.0
-"""An axis so many times as coarse as another is no axis to turn across."""
 EPOCHS_DEFAULT = 40.0
 APART = 1.6
 """Two centers of objects are at least so many radii of a small object apart."""
-
-POINTS = 6
-"""So many positions that propose boxes lie along a side of a small box, if there are so many."""
-GREATEST_STRIDE = 8
 
 
 @dataclass(frozen=True)
@@ -134,17 +132,8 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     if dataset.target.kind == "instances":
         task["options"] = plan_shape(task["options"], request.shape, fingerprint, reasons)
     task["tolerance"] = plan_tolerance(fingerprint, spacing, reasons)
-    augment = _plan_augment(dataset, size, crop, spacing, reasons)
-    if not fingerprint.upright:
-        augment |= _plan_from_above(ndim, reasons, boxes=bool(fingerprint.box_sides))
-    elif ndim == 2 and fingerprint.object_sizes and not fingerprint.color:
-        augment |= _plan_cells(reasons)
-    if dataset.target.kind == "points":
-        augment |= plan_point_augment(dataset, fingerprint, ndim, reasons)
-    images = fingerprint.images.get("train", 1)
-    wanted = BATCH if ndim == 2 else _plan_small_crops(crop, images)
-    if ndim == 2 and dataset.task == "counting":
-        wanted = min(COUNTED_BATCH, max(2, images // 4))
+    augment = plan_augment(dataset, fingerprint, crop, spacing, reasons)
+    wanted = _wanted_batch(dataset.task, fingerprint, crop, pretrained=bool(model.get("pretrained")))
     values = {
         "data": plan_data(dataset),
         "task": task,
@@ -225,50 +214,18 @@ def plan_objects(sizes: Sequence[float], ndim: int, reasons: dict[str, str]) -> 
     return {"ndim": ndim, **rounded, "smallest": max(1, round(sizes[0] / 2))}
 
 
-def plan_boxes(sides: Sequence[Sequence[float]], reasons: dict[str, str]) -> dict[str, Any]:
-    """Return the keys `task.options` of boxes from the sides of small, typical and large ones, per axis.
-
-    >>> plan_boxes([(30.0, 26.0), (100.0, 110.0), (230.0, 240.0)], {})
-    {'scale': [50.0, 55.0], 'stride': [4, 4]}
-    """
-    small, typical, _ = sides
-    scale = [round(max(0.5, side / 2), 1) for side in typical]
-    stride = [min(GREATEST_STRIDE, power_of_two(side / POINTS)) for side in small]
-    words = [" x ".join(f"{side:.0f}" for side in row) for row in sides]
-    reasons["task.options"] = (
-        f"typical boxes are {words[1]} (10 % of the boxes of a class are smaller than {words[0]}): distances are in "
-        f"halves of that, and about {POINTS} positions propose boxes along a side of a small one"
-    )
-    return {"scale": scale, "stride": stride}
-
-
 def _object_options(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, Any]:
     if not fingerprint.object_sizes:
         raise UserError(f"{dataset.root}: no training image has an object: number objects from 1 in the masks")
     return plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
 
 
-def _box_options(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, Any]:
-    if not fingerprint.box_sides:
-        raise UserError(f"{dataset.root}: no training image has a box: add boxes")
-    return plan_boxes(fingerprint.box_sides, reasons)
-
-
 OPTIONS: dict[str, Callable[[Dataset, Fingerprint, dict[str, str]], dict[str, Any]]] = {
     "instances": _object_options,
-    "boxes": _box_options,
+    "boxes": box_options,
     "points": plan_points,
 }
 """By kind of target, the function that plans the keys `task.options`, and raises `UserError` where there is nothing."""
-
-
-def power_of_two(most: float) -> int:
-    """Return the greatest power of two up to a number, at least 1.
-
-    >>> power_of_two(0.3), power_of_two(7.9), power_of_two(8)
-    (1, 4, 8)
-    """
-    return 2 ** int(math.log2(max(1.0, most)))
 
 
 def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: dict[str, str]) -> float | None:
@@ -312,6 +269,9 @@ def _plan_model(
     if ndim == 3:
         widths = {"name": "unet", "encoder_width": 32, "width": 16}
         reasons["model.name"] = "the skip connections of a U-Net find the surfaces of small structures"
+    if ndim == 2 and fingerprint.object_sizes:
+        widths["depth"] = 10
+        reasons["model.depth"] = "objects are small beside the images: fewer layers take more steps in the same time"
     return model | {
         "encoder": "resnet",
         "depth": 18,
@@ -320,9 +280,14 @@ def _plan_model(
     }
 
 
-def _plan_small_crops(crop: Sequence[int], images: int) -> int:
-    """Crops in a step of signals or volumes: small crops come in larger batches, but an epoch has several steps."""
-    return min(max(2, round(STEP[len(crop)] / math.prod(crop))), 32, max(2, images // 4))
+def _wanted_batch(task: str, fingerprint: Fingerprint, crop: Sequence[int], *, pretrained: bool) -> int:
+    """Crops in a step, where memory allows it."""
+    few = max(2, fingerprint.images.get("train", 1) // 4)  # an epoch has several steps
+    if len(crop) != 2:  # small crops come in larger batches
+        return min(max(2, round(STEP[len(crop)] / math.prod(crop))), 32, few)
+    if task == "counting":
+        return min(COUNTED_BATCH, few)
+    return OBJECT_BATCH if fingerprint.object_sizes and not pretrained else BATCH
 
 
 def plan_batch(crop: Sequence[int], wanted: int, request: Request, reasons: dict[str, str]) -> int:
@@ -335,56 +300,3 @@ def plan_batch(crop: Sequence[int], wanted: int, request: Request, reasons: dict
         f"small batches learn more a minute; a crop takes about {need / 1e9:.2g} GB of {available / 1e9:.0f} GB"
     )
     return batch
-
-
-def _plan_augment(
-    dataset: Dataset, size: Sequence[float], crop: Sequence[int], spacing: Sequence[float], reasons: dict[str, str]
-) -> dict[str, object]:
-    if len(size) == 1:
-        reasons["augment.flip"] = "time does not run backward"
-        return {"flip": [False], "scale": (0.8, 1.25), "rotate": 0.0, "noise": 0.05}
-    if len(size) == 3:
-        return _plan_turns(dataset, spacing, reasons)
-    reasons["augment.flip"] = (
-        "left and right are alike in most pictures, up and down are not: set both for cells or maps"
-    )
-    # Zoomed out further, a crop would reach over the image's edge and spend its time on nothing.
-    least = min(1.0, max(0.5, max(c / s for c, s in zip(crop, size, strict=True)) - 0.1))
-    reasons["augment.scale"] = "zoomed out as far as an image still fills the crop, within a tenth; at most a half"
-    return {"flip": [axis == len(size) - 1 for axis in range(len(size))], "scale": (round(least, 2), 2.0)}
-
-
-def _plan_from_above(ndim: int, reasons: dict[str, str], *, boxes: bool) -> dict[str, object]:
-    reasons["augment.flip"] = (
-        "objects look the same upside down, or are seen from above: mirrored along both axes"
-        if boxes
-        else "seen from above no side is up: mirrored along both axes of the picture"
-    )
-    return {"flip": [True] * ndim if ndim == 2 else [False, True, True]}
-
-
-def _plan_cells(reasons: dict[str, str]) -> dict[str, object]:
-    reasons["augment.rotate"] = "objects in gray images are mostly cells, which lie in any direction"
-    reasons["augment.scale"] = "objects have about the size of the training data's"
-    return {"flip": [True, True], "rotate": 180.0, "scale": (0.7, 1.4)}
-
-
-def _plan_turns(dataset: Dataset, spacing: Sequence[float], reasons: dict[str, str]) -> dict[str, object]:
-    sides = any(side in name.lower() for name in dataset.classes for side in ("left", "right"))
-    reasons["augment.flip"] = (
-        "classes tell left from right: never mirrored" if sides else "the body is alike on both sides of its last axis"
-    )
-    coarse = max(spacing) >= ANISOTROPIC * min(spacing)
-    if coarse:
-        reasons["augment.about"] = "one axis is much coarser than the others: turned about that one alone"
-    return {
-        "flip": [False, False, not sides],
-        "scale": (0.8, 1.25),
-        "rotate": 15.0,
-        "about": [spacing.index(max(spacing))] if coarse else [0, 1, 2],
-        "brightness": 0.2,
-        "contrast": 0.25,
-        "saturation": 0.0,
-        "noise": 0.1,
-        "gamma": 0.4,
-    }

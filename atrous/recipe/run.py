@@ -11,19 +11,24 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from atrous.data.layouts.memory import ROOT
+from atrous.data.restoration import read_psf
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.models.network import DenseNetwork
 from atrous.nn.mirror import plain
 from atrous.recipe.build import build_network, build_task
 from atrous.recipe.schema import Recipe, read_recipe, to_toml
+from atrous.recipe.style_picture import keep_style, located
 from atrous.tasks.task import Task
 from atrous.training.checkpoint import read_tensors
 
+PSF = "psf.npy"
+"""The point spread function of a run that was given one, `(1, *S)`."""
 PACKAGES = ("atrous", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow", "safetensors")
 
 
@@ -43,6 +48,11 @@ class Run:
     def weights(self) -> Path:
         """The best weights."""
         return self.folder / "model.safetensors"
+
+    @property
+    def located(self) -> Recipe:
+        """The recipe with absolute paths of the files that the run keeps."""
+        return located(self.recipe, self.folder)
 
     def data(self) -> tuple[Path, Path | None]:
         """Return the folder of the data that the run was trained on, and their dataset.toml if it lies elsewhere.
@@ -72,7 +82,7 @@ class Run:
 
     def task(self) -> Task:
         """What the output channels mean."""
-        return build_task(self.recipe)
+        return build_task(self.located)
 
     def network(self, own: nn.Module | None = None) -> DenseNetwork:
         """Return the trained network, in eval mode.
@@ -137,20 +147,32 @@ def check_new(folder: Path) -> None:
 def create_run(folder: Path, recipe: Recipe, reasons: Mapping[str, str], command: list[str]) -> Run:
     """Make the folder of a new run, with its recipe and environment.
 
+    A point spread function in a file is copied into the folder as `psf.npy`, which the recipe then names: the run can
+    be moved, and the file may go.
+
     Raises:
-        UserError: the folder exists already, or cannot be made.
+        UserError: the folder exists already, or cannot be made; or there is no such point spread function.
     """
     check_new(folder)
+    psf = read_psf(Path(recipe.task.psf), recipe.model.ndim) if isinstance(recipe.task.psf, str) else None
+    kept = recipe if psf is None else _with_psf(recipe, PSF)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with replacing(folder) as beside:
             beside.mkdir()
-            (beside / "recipe.toml").write_text(to_toml(recipe, reasons), encoding="utf-8")
+            kept = keep_style(kept, beside)
+            (beside / "recipe.toml").write_text(to_toml(kept, reasons), encoding="utf-8")
+            if psf is not None:
+                np.save(beside / PSF, psf[None])
             facts = {**environment(command), "folder": str(folder.absolute())}
             (beside / "environment.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}): give another --out") from error
-    return Run(folder, recipe)
+    return Run(folder, kept if psf is None else _with_psf(kept, str((folder / PSF).absolute())))
+
+
+def _with_psf(recipe: Recipe, psf: str) -> Recipe:
+    return recipe.model_copy(update={"task": recipe.task.model_copy(update={"psf": psf})})
 
 
 def open_run(folder: Path | str) -> Run:

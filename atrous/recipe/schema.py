@@ -10,7 +10,7 @@ import tomlkit
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from atrous.data.plain_text import read_text
-from atrous.data.restoration import RESTORATIONS
+from atrous.data.restoration import RESTORATIONS, STYLE
 from atrous.errors import UserError
 from atrous.recipe.sections import (
     AugmentSection,
@@ -97,6 +97,9 @@ def _agree(recipe: Recipe, source: str) -> None:
         factor = recipe.model.factor
         raise UserError(f"{source}: train.crop = {train.crop}: give multiples of task.scale = {factor}")
     _agree_restoration(recipe, source)
+    _agree_style(recipe, source)
+    if task.kind == "regression" and recipe.augment.strands and not model.partners:
+        raise UserError(f"{source}: augment.strands needs model.partners: the output that each is on the other strand")
     _agree_input(recipe, source)
     _agree_model(recipe, source)
     per_class = (
@@ -135,14 +138,22 @@ def _agree_restoration(recipe: Recipe, source: str) -> None:
         raise UserError(f'{source}: task.scale = {task.scale} needs model.name = "restorer"')
     if isinstance(task.psf, int | float) and task.psf <= 0:
         raise UserError(f"{source}: task.psf = {task.psf}: give a standard deviation above 0, or a file")
-    if model.name != "restorer":
+    if model.name not in ("restorer", "stylizer"):
         return
     others = (("attention", model.attention != "none"), ("temporal", model.temporal != "none"))
     for key, chosen in (("deep_supervision", model.deep_supervision), *others):
         if chosen:
-            raise UserError(f'{source}: model.{key} is not for model.name = "restorer"')
+            raise UserError(f"{source}: model.{key} is not for model.name = {model.name!r}")
     if recipe.stages:
-        raise UserError(f'{source}: stages are for networks with an encoder, not for model.name = "restorer"')
+        raise UserError(f"{source}: stages are for networks with an encoder, not for model.name = {model.name!r}")
+
+
+def _agree_style(recipe: Recipe, source: str) -> None:
+    """Reject keys of style transfer for other tasks."""
+    given = {"task.style": recipe.task.style is not None, 'model.name = "stylizer"': recipe.model.name == "stylizer"}
+    key = next((key for key, used in given.items() if used), None)
+    if key is not None and recipe.task.kind != STYLE:
+        raise UserError(f"{source}: {key} is for {STYLE}, not for task.kind = {recipe.task.kind!r}")
 
 
 def _agree_input(recipe: Recipe, source: str) -> None:
@@ -232,6 +243,8 @@ def override(recipe: Recipe, settings: Iterable[str]) -> Recipe:
             values["stages"] = value
             continue
         key, _, inner = key.partition(".")
+        if (section, key) == ("task", "self_supervised") and value != values[section][key]:
+            values["model"]["residual"] = None  # it follows from this key; a setting of its own comes after it
         values[section][key] = {**values[section][key], inner: value} if inner else value
         if (section, key) == ("train", "minutes"):
             values["train"]["epochs"] = None
@@ -314,7 +327,7 @@ def _parse(text: str) -> Any:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a `recipe.toml`.
+    """Read a `recipe.toml`. A point spread function that lies beside it is found there, wherever the folder is now.
 
     Raises:
         UserError: it is missing, a folder, not TOML, or not a recipe.
@@ -327,7 +340,11 @@ def read_recipe(path: Path) -> Recipe:
         raise UserError(f"{path}: no such file") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not TOML: {error}") from None
-    return validate(values, str(path))
+    recipe = validate(values, str(path))
+    psf = recipe.task.psf
+    if isinstance(psf, str) and (path.parent / psf).exists():
+        recipe.task.psf = str((path.parent / psf).absolute())
+    return recipe
 
 
 def to_toml(recipe: Recipe, reasons: Mapping[str, str] | None = None) -> str:

@@ -76,6 +76,7 @@ class ModelSection(Section):
         "codons",
         "five_layer",
         "restorer",
+        "stylizer",
         "custom",
     ] = Field(
         "fcn",
@@ -119,8 +120,9 @@ class ModelSection(Section):
     )
     reverse_complement: bool = Field(False, description="codons: share the weights between the strands")
     levels: int = Field(3, ge=1, le=6, description="restorer: grids, each coarser by 2 than the one before")
-    coarser: int = Field(
-        1, ge=1, le=4, description="restorer: its finest grid is coarser than the input by this factor"
+    first_stride: int = Field(1, ge=1, le=4, description="restorer: stride of the first convolution")
+    partners: list[Annotated[int, Field(ge=0)]] = Field(
+        [], description="genomes: number of the output that each output is on the other strand; empty: they alternate"
     )
     factor: int = Field(1, ge=1, le=8, description="restorer: the output is finer than the input by this factor")
     residual: bool | None = Field(
@@ -145,7 +147,7 @@ class TaskSection(Section):
     kind: str = Field(
         "semantic",
         description="one class at every position; stranded: any number of them, on the strands of a genome; instances: "
-        "numbered objects; detection: boxes; regression: numbers; denoise, deblur, super-resolution: images",
+        "numbered objects; detection: boxes; regression: numbers; denoise, deblur, super-resolution, style: images",
     )
     classes: list[str] = Field([], description="names, in label order")
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
@@ -173,6 +175,7 @@ class TaskSection(Section):
     )
     self_supervised: bool = Field(False, description="denoise: learn from noisy images alone, by hidden positions")
     gray: bool = Field(False, description="restoration: learn the luma of color images")
+    style: str | None = Field(None, description="style: the picture whose style is learned; a run keeps a copy of it")
     options: dict[str, Any] = Field({}, description="further keys of instances, detection and tasks that were added")
 
     @field_validator("kind")

@@ -1,14 +1,16 @@
 """The plan of a task that learns numbers: the units of the output, and the network and crops of a restoration."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
-from atrous.data.restoration import BLUR, RESTORATIONS, noise_level
+from atrous.data.restoration import BLUR, RESTORATIONS, STYLE, TYPES, usual_noise
 from atrous.errors import UserError
 from atrous.recipe.plan import PlannedRecipe, Request, plan_batch, plan_grids
 from atrous.recipe.schema import validate
+from atrous.recipe.style import plan_style
 
 CROP = {1: 4080, 2: 96, 3: 48}
 """Along each axis, in positions of the clean image: a network that looks near by learns most from many places."""
@@ -21,8 +23,6 @@ STEP = 24
 RATE = 1e-3
 SCALE = 2
 """Of super-resolution where nobody says one."""
-TYPES = {"uint8": 255.0, "uint16": 65535.0}
-"""Greatest value of the types that have one."""
 
 
 def plan_values(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> PlannedRecipe:
@@ -33,22 +33,39 @@ def plan_values(dataset: Dataset, fingerprint: Fingerprint, request: Request) ->
     values["task"]["tolerance"] = None
     if dataset.task in RESTORATIONS:
         _plan_restoration(values, dataset, fingerprint, request, reasons)
+    elif dataset.task == STYLE:
+        plan_style(values, dataset, fingerprint, request, reasons)
     else:
-        _plan_regression(values, fingerprint, reasons)
+        values["task"]["options"] = plan_outputs(dataset, fingerprint, reasons)
     return PlannedRecipe(validate(values, "plan"), reasons)
 
 
-def _plan_regression(values: dict[str, Any], fingerprint: Fingerprint, reasons: dict[str, str]) -> None:
-    """Outputs in units of the deviation of the training targets; colors stay as they are measured."""
+def plan_outputs(
+    dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str], partners: Sequence[int] = ()
+) -> dict[str, Any]:
+    """Return the keys `task.options` of numbers: outputs in units of the deviation of the training targets.
+
+    Args:
+        dataset: names the outputs, if its files do.
+        fingerprint: the numbers of the data.
+        reasons: why keys are what they are; this one is added.
+        partners: the output that each output is on the other strand of a genome; both then have one unit.
+    """
     facts = fingerprint.values
     assert facts is not None
     count = len(facts.mean)
-    values["task"]["options"] = {
-        "outputs": ["value"] if count == 1 else [f"value {number}" for number in range(1, count + 1)],
-        "offset": [_digits(mean) for mean in facts.mean],
-        "scale": [_digits(std) if std > 0 else 1.0 for std in facts.std],
-    }
+    usual = ("value",) if count == 1 else tuple(f"value {number}" for number in range(1, count + 1))
+    mean, std = facts.mean, facts.std
+    if partners:
+        spread = [math.hypot(std[k], mean[k] - (mean[k] + mean[p]) / 2) for k, p in enumerate(partners)]
+        std = tuple(math.hypot(spread[k], spread[p]) / math.sqrt(2) for k, p in enumerate(partners))
+        mean = tuple((mean[k] + mean[p]) / 2 for k, p in enumerate(partners))
     reasons["task.options"] = "the network gives deviations of the training targets from their mean"
+    return {
+        "outputs": list(dataset.outputs or usual),
+        "offset": [_digits(value) for value in mean],
+        "scale": [_digits(value) if value > 0 else 1.0 for value in std],
+    }
 
 
 def _plan_restoration(
@@ -75,9 +92,17 @@ def _plan_restoration(
     task["options"] = {"offset": mean, "scale": std, "peak": _digits(peak or 1.0)}
     if dtype in TYPES:
         task["options"]["limits"] = [0.0, TYPES[dtype]]
+    if task["kind"] == "super-resolution" and clean is not None:
+        task["scale"] = clean.factor
+        reasons["task.scale"] = f"the clean images are {clean.factor} times as fine as what is given of them"
     if dataset.target.own:
-        _plan_degradation(task, peak, reasons)
-    crop = [min(CROP[ndim], max(STEP, int(size) // STEP * STEP)) for size in fingerprint.sizes.median]
+        _plan_degradation(task, usual_noise(task["kind"], dtype, (least, most)), reasons)
+    factor = 1 if clean is None else clean.factor
+    step = STEP if STEP % factor == 0 else STEP // factor * factor
+    crop = [
+        min(CROP[ndim] // step * step, max(step, int(size) * factor // step * step))
+        for size in fingerprint.sizes.median
+    ]
     batch = max(1, round(STEP_POSITIONS[ndim] / math.prod(crop)))
     values["train"] |= {
         "crop": crop, "batch_size": plan_batch(crop, batch, request, reasons), "learning_rate": RATE,
@@ -93,13 +118,11 @@ def _plan_restoration(
     reasons["augment.flip"] = "mirrored, but never zoomed or turned between positions: that would change the noise"
 
 
-def _plan_degradation(task: dict[str, Any], peak: float, reasons: dict[str, str]) -> None:
+def _plan_degradation(task: dict[str, Any], noise: float, reasons: dict[str, str]) -> None:
     """Say what is done to clean images where no setting says it (`build_restoration` does it)."""
     if task["kind"] == "denoise":
-        noise = noise_level((0.0, peak))
         reasons["task.noise"] = f"not set: the images are taken as clean, and noise of {noise:g} is added"
     elif task["kind"] == "deblur":
-        noise = noise_level((0.0, peak)) * 2 / 25
         reasons["task.psf"] = (
             f"not set: the images are taken as sharp, a Gaussian blur of {BLUR:g} and noise of {noise:g} are added"
         )

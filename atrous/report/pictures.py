@@ -18,6 +18,7 @@ __all__ = [
     "colorize",
     "errors",
     "flat",
+    "outlined_boxes",
     "overlay",
     "resized",
     "signal",
@@ -130,6 +131,23 @@ def boxed(picture: np.ndarray, boxes: np.ndarray, colors: Sequence[tuple[int, in
     return np.array(drawn)
 
 
+def outlined_boxes(picture: np.ndarray, corners: np.ndarray, colors: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    """Draw the outlines of rotated boxes on a picture `(H, W, 3)` uint8, the smaller ones over the larger ones.
+
+    Args:
+        picture: stays as it is; the result is a copy.
+        corners: `(n, 4, 2)`: row and column of the corners of each, one side after the other.
+        colors: one for each box.
+    """
+    drawn = Image.fromarray(picture)
+    pen, width = ImageDraw.Draw(drawn), max(1, round(max(picture.shape[:2]) / 400))
+    one, other = (np.linalg.norm(corners[:, k] - corners[:, 0], axis=1) for k in (1, 3))
+    for number in np.argsort(-one * other, kind="stable"):
+        ring = [(x - 0.5, y - 0.5) for y, x in corners[number].tolist()]  # the middle of the first pixel is 0.5
+        pen.line([*ring, *ring[:2]], fill=tuple(colors[number]), width=width, joint="curve")
+    return np.array(drawn)
+
+
 def busiest(label: np.ndarray) -> tuple[int, ...]:
     """Return, for each axis of a label map `(*S)`, the index of the plane with the most labelled positions.
 
@@ -197,22 +215,34 @@ def banded(image: np.ndarray, label: np.ndarray, palette: Palette) -> np.ndarray
     return np.where(curves < 128, curves, tint[None].astype(np.uint8))
 
 
-def signal(image: np.ndarray, track: int = _TRACK) -> np.ndarray:
+def signal(image: np.ndarray, track: int = _TRACK, scale: np.ndarray | None = None) -> np.ndarray:
     """Draw a signal `(C, L)` as curves, one below the other and `track` pixels high, uint8 `(height, width, 3)`.
 
     Each column of pixels shows the range from the smallest to the largest value of its part of the signal, extended so
-    that it touches the range of the column before.
+    that it touches the range of the column before. It is gray where no value of its part is known.
+
+    Args:
+        image: the signal.
+        track: height of a curve.
+        scale: the values `(C, 2)` at the bottom and at the top of each curve; its least and greatest one if None.
     """
     parts = min(image.shape[1], _WIDTH)
     edges = np.linspace(0, image.shape[1], parts + 1).astype(int)[:-1]
     rows = []
-    for channel in image:
-        level = _stretched(channel, (0, 100)).astype(int) * (track - 5) // 255
+    for number, channel in enumerate(image):
+        if scale is None:
+            level = _stretched(channel, (0, 100)).astype(int) * (track - 5) // 255
+        else:
+            bottom, top = scale[number]
+            share = (np.where(np.isfinite(channel), channel, bottom) - bottom) / (top - bottom if top > bottom else 1.0)
+            level = (np.clip(share, 0, 1) * (track - 5)).astype(int)
         low, high = np.minimum.reduceat(level, edges), np.maximum.reduceat(level, edges)
         before_low, before_high = np.append(low[0], low[:-1]), np.append(high[0], high[:-1])
         low, high = np.minimum(low, before_high), np.maximum(high, before_low)
         height = np.arange(track)[::-1, None] - 2
-        rows.append(np.where((height >= low) & (height <= high + 1), 30, 250).astype(np.uint8))
+        drawn = np.where((height >= low) & (height <= high + 1), 30, 250).astype(np.uint8)
+        known = np.logical_or.reduceat(np.isfinite(channel), edges)
+        rows.append(np.where(known, drawn, np.uint8(VOID[0])))
     return np.repeat(np.concatenate(rows)[..., None], 3, axis=-1)
 
 

@@ -1,5 +1,7 @@
 """Average precision of boxes as COCO counts it (Lin et al., "Microsoft COCO", ECCV 2014), for any number of axes.
 
+Rotated boxes are matched in the same way, by the overlap of rotated boxes.
+
 The detections of a class are taken by descending score. Each is a hit if it overlaps a true box of its image that is
 still free by at least the threshold (intersection over union); it takes the one that it overlaps most. The average
 precision is the mean of the precision at 101 recalls; at a recall it is the greatest at that or any higher recall.
@@ -11,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from atrous.tasks.box_overlap import box_iou, covered, volumes
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """Overlaps from which a detection is a hit."""
@@ -25,12 +29,12 @@ class ImageBoxes:
     """The true boxes of an image and those that were found in it.
 
     Attributes:
-        true: `(n, 2 * ndim)` float64, the low corner, then the high one.
+        true: `(n, 2 * ndim)` float64, the low corner, then the high one; or `(n, 8)`, the corners of rotated boxes.
         true_classes: `(n,)` int64.
-        found: `(m, 2 * ndim)` float64.
+        found: `(m, 2 * ndim)` or `(m, 8)` float64.
         found_classes: `(m,)` int64.
         scores: `(m,)`.
-        void: `(v, 2 * ndim)`, areas that count for nothing (COCO's crowds, of all classes); None for none.
+        void: `(v, 2 * ndim)` or `(v, 8)`, areas that count for nothing (COCO's crowds, of all classes); None for none.
     """
 
     true: np.ndarray
@@ -66,40 +70,6 @@ class Matches:
     hits: np.ndarray
     counted: np.ndarray
     truths: int
-
-
-def volumes(boxes: np.ndarray) -> np.ndarray:
-    """Return the area (volume, length) `(n,)` of boxes `(n, 2 * ndim)`; 0 where a box is turned inside out."""
-    low, high = np.split(boxes, 2, axis=1)
-    return np.maximum(high - low, 0).prod(axis=1)
-
-
-def box_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the intersection over union of every box `(n, 2 * ndim)` with every other one, `(n, m)` float64.
-
-    >>> box_iou(np.array([[0.0, 4.0]]), np.array([[2.0, 6.0], [5.0, 9.0]])).tolist()
-    [[0.3333333333333333, 0.0]]
-    """
-    low, high = np.split(boxes[:, None], 2, axis=2)
-    other_low, other_high = np.split(others[None], 2, axis=2)
-    common = np.maximum(np.minimum(high, other_high) - np.maximum(low, other_low), 0).prod(axis=2)
-    union = volumes(boxes)[:, None] + volumes(others)[None] - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
-
-
-def covered(boxes: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """Return the greatest share of each box `(n, 2 * ndim)` that one of some areas `(v, 2 * ndim)` covers, `(n,)`.
-
-    >>> covered(np.array([[0.0, 4.0]]), np.array([[2.0, 9.0], [3.0, 5.0]])).tolist()
-    [0.5]
-    """
-    if not len(areas):
-        return np.zeros(len(boxes))
-    low, high = np.split(boxes[:, None], 2, axis=2)
-    other_low, other_high = np.split(areas[None], 2, axis=2)
-    common = np.maximum(np.minimum(high, other_high) - np.maximum(low, other_low), 0).prod(axis=2).max(axis=1)
-    own = volumes(boxes)
-    return np.divide(common, own, out=np.zeros_like(common), where=own > 0)
 
 
 def match_image(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from atrous.objects.boxes import DenseBoxes, find_boxes, lattice
+from atrous.objects.boxes import DenseBoxes, LatticeBoxes, find_boxes, lattice
 from atrous.tasks.detection_metrics import DetectionScores
 from atrous.tasks.found_metrics import FoundMetrics, rows_and_classes
 from atrous.tasks.task import ObjectTask
@@ -33,6 +33,8 @@ UNIT = math.log(math.e - 1)
 """Added to the outputs of the distances: softplus of it is 1, so that a fresh network proposes boxes of the scale."""
 LEAST = 0.02
 """Average precision counts boxes from this score."""
+THIN = 1e-3
+"""No half of a side is taken for less, in positions."""
 LIGHTEST, HEAVIEST = 0.25, 4.0
 """Weights of the positions of large and of small objects."""
 
@@ -89,7 +91,7 @@ class DetectionTask(ObjectTask):
         Raises:
             ValueError: a key is unknown or missing, or a value does not fit.
         """
-        options = {name: value for name, value in section["options"].items() if name != "video"}
+        options = {name: value for name, value in section["options"].items() if name not in ("video", "rotated")}
         known = [name for name in cls.__dataclass_fields__ if name not in ("classes", "class_weights")]
         unknown = sorted(set(options) - set(known))
         if unknown:
@@ -124,14 +126,14 @@ class DetectionTask(ObjectTask):
         return len(self.classes) + 2 * self.ndim
 
     @property
-    def decoder(self) -> DenseBoxes:
+    def decoder(self) -> LatticeBoxes:
         """What makes boxes of the maps."""
         return DenseBoxes(
             len(self.classes), self.threshold, self.overlap, REACH * max(self.scale), stride=self.stride
         )  # fmt: skip
 
     @property
-    def lenient(self) -> DenseBoxes:
+    def lenient(self) -> LatticeBoxes:
         """The same for average precision, which needs boxes of low scores too."""
         return replace(self.decoder, threshold=min(LEAST, self.threshold))
 
@@ -167,19 +169,66 @@ class DetectionTask(ObjectTask):
         owned = maps.owner >= 0
         owner = maps.owner[owned]
         places = torch.stack(torch.meshgrid(*centers, indexing="ij"), dim=-1)[owned]  # (p, ndim)
-        reach = F.softplus(output[count:][:, owned] + UNIT).T * output.new_tensor(self.scale).repeat(2)
-        proposed = torch.cat([places - reach[:, : self.ndim], places + reach[:, self.ndim :]], dim=1)
-        iou, giou = overlap_and_giou(proposed, objects[owner])
+        iou, lost = self.compare(output[count:][:, owned], places, objects[owner])
         truth = torch.zeros_like(output[:count])
         own = classes[owner]
         near = maps.near[:, owned].gather(0, own[None])[0]
         truth[:, owned] = torch.zeros_like(truth[:, owned]).scatter(0, own[None], (near * iou.detach())[None])
         logits = output[:count] + PRIOR
         entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-        weight = maps.weight * ~_inside(rows[void, :-1], centers, maps.owner)
+        weight = maps.weight * ~self._in_void(rows[void, :-1], centers, maps.owner)
         scores = ((truth - logits.sigmoid()).square() * entropy * weight).sum()
         importance = maps.weight[owned] * near
-        return scores, (importance * (1 - giou)).sum(), importance.sum()
+        return scores, (importance * lost).sum(), importance.sum()
+
+    def compare(
+        self, numbers: torch.Tensor, places: torch.Tensor, boxes: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return how much proposed boxes overlap the true ones (intersection over union), and what they lose, `(p,)`.
+
+        Args:
+            numbers: `(c, p)`, the output without the classes at some positions.
+            places: `(p, ndim)`, where these are.
+            boxes: `(p, m)`, the box that each should propose.
+        """
+        reach = F.softplus(numbers + UNIT).T * numbers.new_tensor(self.scale).repeat(2)
+        proposed = torch.cat([places - reach[:, : self.ndim], places + reach[:, self.ndim :]], dim=1)
+        iou, giou = overlap_and_giou(proposed, boxes)
+        return iou, 1 - giou
+
+    def fall(self, boxes: torch.Tensor, centers: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return how far positions are from the centers of boxes, and half the sides of the boxes.
+
+        Args:
+            boxes: `(m, 2 * ndim)`.
+            centers: per axis, the coordinates `(L_a,)` of the positions that propose boxes.
+
+        Returns:
+            The sum over the axes of (d / h)^2, `(m, *L)`, as `encode` explains; and h, `(m, ndim)`.
+        """
+        low, high = boxes.chunk(2, dim=1)
+        half, fall = ((high - low) / 2).clamp_min(THIN), boxes.new_zeros((len(boxes), *map(len, centers)))
+        for axis, places in enumerate(centers):
+            away = (places - (low + high)[:, axis, None] / 2).abs() - self.stride[axis] / 2  # (m, L_a)
+            fall = fall + (away.clamp_min(0) / half[:, axis, None]).square().reshape(
+                len(boxes), *(len(places) if a == axis else 1 for a in range(self.ndim))
+            )
+        return fall, half
+
+    def covers(self, box: torch.Tensor, centers: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return which positions `(*L)` lie in a box `(2 * ndim,)`."""
+        within = torch.ones([len(axis) for axis in centers], dtype=torch.bool, device=box.device)
+        for axis, places in enumerate(centers):
+            between = (places >= box[axis]) & (places <= box[self.ndim + axis])
+            within &= between.reshape(*(len(places) if a == axis else 1 for a in range(self.ndim)))
+        return within
+
+    def _in_void(self, boxes: torch.Tensor, centers: Sequence[torch.Tensor], owner: torch.Tensor) -> torch.Tensor:
+        """Where positions `(*L)` without an owner lie in one of some boxes `(m, ...)` that count for nothing."""
+        covered = torch.zeros_like(owner, dtype=torch.bool)
+        for box in boxes:
+            covered |= self.covers(box, centers)
+        return covered & (owner < 0)
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
         """Return where a class is beyond the threshold, `(N, *S)` uint8; boxes are decided for the whole input."""
@@ -207,10 +256,10 @@ class DetectionMetrics(FoundMetrics):
     def answer(self, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return corners, classes and scores."""
         found = find_boxes(maps, self._decoder)
-        return found.values, found.classes, found.scores
+        return self._decoder.corners(found), found.classes, found.scores
 
     def truth(self, target: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Return corners and classes of a target `(n, 2 * ndim + 1)`."""
+        """Return corners and classes of a target, whose last column is the class."""
         return rows_and_classes(target)
 
     def count(self, name: str, answer: tuple[Any, Any, Any], truth: tuple[Any, Any]) -> None:
@@ -232,23 +281,17 @@ def encode(
     times that of its class.
 
     Args:
-        boxes: `(m, 2 * ndim)` float32, corners.
+        boxes: `(m, ...)` float32, corners.
         classes: `(m,)` int64.
         centers: per axis, the coordinates `(L_a,)` of the positions that propose boxes.
         task: has the classes, the scale and the stride.
     """
-    size, ndim = tuple(len(axis) for axis in centers), task.ndim
+    size = tuple(len(axis) for axis in centers)
     near = boxes.new_zeros((len(task.classes), *size))
     if not len(boxes):
         return DetectionMaps(near, boxes.new_full(size, -1).long(), boxes.new_ones(size))
-    low, high = boxes[:, :ndim], boxes[:, ndim:]
-    half, fall = ((high - low) / 2).clamp_min(1e-3), boxes.new_zeros((len(boxes), *size))
-    for axis, places in enumerate(centers):
-        away = (places - (low + high)[:, axis, None] / 2).abs() - task.stride[axis] / 2  # (m, L_a)
-        fall = fall + (away.clamp_min(0) / (SPREAD * half[:, axis, None])).square().reshape(
-            len(boxes), *(len(places) if a == axis else 1 for a in range(ndim))
-        )
-    each = torch.exp(-fall / 2)
+    fall, half = task.fall(boxes, centers)
+    each = torch.exp(-fall / (2 * SPREAD**2))
     each = torch.where(each < FAINT, torch.zeros_like(each), each)
     best, owner = each.max(dim=0)
     for number in classes.unique().tolist():
@@ -275,15 +318,3 @@ def overlap_and_giou(boxes: torch.Tensor, others: torch.Tensor) -> tuple[torch.T
     around = (torch.maximum(high, other_high) - torch.minimum(low, other_low)).prod(dim=1)
     iou = common / union.clamp_min(1e-7)
     return iou, iou - (around - union) / around.clamp_min(1e-7)
-
-
-def _inside(boxes: torch.Tensor, centers: Sequence[torch.Tensor], owner: torch.Tensor) -> torch.Tensor:
-    """Where positions `(*L)` without an owner lie in one of some boxes `(m, 2 * ndim)`."""
-    ndim, covered = len(centers), torch.zeros_like(owner, dtype=torch.bool)
-    for box in boxes:
-        within = torch.ones_like(covered)
-        for axis, places in enumerate(centers):
-            between = (places >= box[axis]) & (places <= box[ndim + axis])
-            within &= between.reshape(*(len(places) if a == axis else 1 for a in range(ndim)))
-        covered |= within
-    return covered & (owner < 0)

@@ -5,7 +5,8 @@
 count boxes below 32 x 32, up to 96 x 96 and beyond (32 and 96 to the power of the number of axes). `ar` is the greatest
 recall, the mean over classes and overlaps. `f1` is the greatest F1 at an overlap of 0.5 where one score decides for all
 classes, `f1_score` that score. What was found in areas that count for nothing (crowds) is no error. COCO counts the
-first 100 detections of an image and class, here all count.
+first 100 detections of an image and class, here all count. Rotated boxes
+overlap as such, and have the size of their own area.
 """
 
 from collections.abc import Sequence
@@ -45,9 +46,9 @@ class DetectionScores:
 
         Args:
             name: of the image; no name may come twice.
-            found: corners `(m, 2 * ndim)`, classes `(m,)` and scores `(m,)`.
-            truth: corners `(n, 2 * ndim)` and classes `(n,)`; class -1 marks an area that counts for nothing: what was
-                found there, and is no true box, is no error.
+            found: corners `(m, 2 * ndim)` (of rotated boxes `(m, 8)`), classes `(m,)` and scores `(m,)`.
+            truth: corners in the same form, and classes `(n,)`; class -1 marks an area that counts for nothing: what
+                was found there, and is no true box, is no error.
 
         Raises:
             ValueError: the name came before.

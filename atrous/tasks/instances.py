@@ -24,6 +24,10 @@ REACH = 20
 """The center of an object lies within so many scales of each of its positions, along every axis."""
 SPREAD = 0.3
 """The heat around a center falls off over this part of the object's radius."""
+HEAVIEST = 4.0
+"""Positions of small objects weigh at most so many times as much as those of the typical one."""
+AROUND = 3
+"""Background so many positions from an object weighs as much as the object, so that it does not grow."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,13 @@ class InstanceMaps:
         inside: `(N, *S)` float32, 1 in objects.
         heat: `(N, K, *S)` float32, 1 at the center of each object of the class, falling off inside of it.
         offsets: `(N, ndim, *S)` float32, from each position to the center of its object; 0 outside.
+        radius: `(N, *S)` float32, that of a ball of the object's size; 0 outside.
     """
 
     inside: torch.Tensor
     heat: torch.Tensor
     offsets: torch.Tensor
+    radius: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -127,23 +133,26 @@ class InstanceTask(ObjectTask):
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Cross-entropy and Dice of inside, cross-entropy of the heat, and smooth L1 of the offsets.
 
+        Metrics count objects, whatever their size: positions of small ones weigh more (`balance`).
+
         Args:
             output: `(N, 1 + K + ndim, *S)`.
             target: numbers of objects `(N, *S)` int64.
         """
         output, maps = output.float(), encode(target, self.kinds)
         inside, heat, offset = output.split([1, self.kinds, self.ndim], dim=1)
-        inside = inside[:, 0]
-        entropy = F.binary_cross_entropy_with_logits(inside, maps.inside)
-        probability, axes = inside.sigmoid(), tuple(range(1, inside.ndim))
+        inside, weight = inside[:, 0], balance(maps.radius, self.scale)
+        entropy = F.binary_cross_entropy_with_logits(inside, maps.inside, weight, reduction="sum") / weight.sum()
+        probability, axes = inside.sigmoid() * weight, tuple(range(1, inside.ndim))
         common = (probability * maps.inside).sum(axes)
-        dice = 1 - (2 * common + 1) / (probability.sum(axes) + maps.inside.sum(axes) + 1)
+        covered = maps.inside * weight
+        dice = 1 - (2 * common + 1) / (probability.sum(axes) + covered.sum(axes) + 1)
         # Centers are few: their positions weigh more, and the sum is divided by the area of the objects.
-        covered = maps.inside.sum().clamp_min(1)
+        area, covered = covered.sum().clamp_min(1), covered[:, None]
         each = F.binary_cross_entropy_with_logits(heat, maps.heat, reduction="none")
-        peaks = (each * (0.1 + maps.inside[:, None] + 4 * maps.heat)).sum() / (covered + 0.1 * maps.inside.numel())
+        peaks = (each * (0.1 + covered + 4 * maps.heat * weight[:, None])).sum() / (area + 0.1 * maps.inside.numel())
         away = F.smooth_l1_loss(offset, maps.offsets / self.scale, reduction="none", beta=0.1)
-        offsets = (away * maps.inside[:, None]).sum() / covered
+        offsets = (away * covered).sum() / area
         return entropy + dice.mean() + peaks + offsets
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
@@ -192,16 +201,18 @@ def encode(target: torch.Tensor, kinds: int = 1) -> InstanceMaps:
     ndim, inside = target.ndim - 1, target > 0
     batch = torch.arange(len(target), device=target.device).reshape(-1, *(1,) * ndim)
     own = torch.where(inside, target + batch * (target.max() + 1), torch.zeros_like(target))
-    _, index = torch.unique(own, return_inverse=True)
-    flat, count = index.reshape(-1), int(index.max()) + 1
+    if int(own.max()) > own.numel():  # few numbers, but large ones
+        own = torch.unique(own, return_inverse=True)[1]
+    flat, count = own.reshape(-1), int(own.max()) + 1
     axes = [torch.arange(n, device=target.device, dtype=torch.float32) for n in target.shape[1:]]
     places = torch.stack(torch.meshgrid(*axes, indexing="ij"))  # (ndim, *S)
     sizes = torch.bincount(flat, minlength=count).float()
     expanded = places[None].expand(len(target), *places.shape).transpose(0, 1).reshape(ndim, -1)
     sums = torch.zeros(ndim, count, device=target.device).index_add_(1, flat, expanded)
-    offsets = (sums / sizes)[:, flat] - expanded
+    offsets = (sums / sizes.clamp_min(1))[:, flat] - expanded
     volume = {1: 2.0, 2: np.pi, 3: 4 * np.pi / 3}[ndim]
-    spread = (SPREAD * (sizes / volume) ** (1 / ndim)).clamp_min(1)
+    radius = (sizes / volume) ** (1 / ndim)
+    spread = (SPREAD * radius).clamp_min(1)
     heat = torch.exp(-(offsets**2).sum(0) / (2 * spread[flat] ** 2))
     greatest = torch.zeros(count, device=target.device).scatter_reduce_(0, flat, heat, "amax")
     heat = heat / greatest[flat].clamp_min(1e-20)
@@ -211,4 +222,25 @@ def encode(target: torch.Tensor, kinds: int = 1) -> InstanceMaps:
     if kinds > 1:
         wanted = torch.arange(kinds, device=target.device).reshape(1, kinds, *(1,) * ndim)
         heat = heat * (((target - 1) % kinds)[:, None] == wanted)
-    return InstanceMaps(inside.float(), heat, moved)
+    return InstanceMaps(inside.float(), heat, moved, (radius[flat] * mask).reshape(shape))
+
+
+def balance(radius: torch.Tensor, typical: float) -> torch.Tensor:
+    """Return how much each position weighs in the loss, `(N, *S)`: `typical` / radius, from 1 to `HEAVIEST`.
+
+    Background near an object weighs as much as the object.
+
+    Args:
+        radius: of the object of each position `(N, *S)`, 0 outside of objects.
+        typical: radius of the typical object.
+
+    >>> balance(torch.tensor([[0.0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 30]]), 6.0)
+    tensor([[1., 3., 3., 3., 3., 3., 3., 3., 1., 1., 1., 1.]])
+    """
+    own = torch.where(radius > 0, (typical / radius.clamp_min(1e-6)).clamp(1, HEAVIEST), torch.ones_like(radius))
+    near = own
+    for axis in range(1, radius.ndim):  # the greatest of a box is that of the greatest along each axis in turn
+        lines = near.movedim(axis, -1)
+        pooled = F.max_pool1d(lines.reshape(1, -1, lines.shape[-1]), 2 * AROUND + 1, stride=1, padding=AROUND)
+        near = pooled.reshape(lines.shape).movedim(-1, axis)
+    return torch.where(radius > 0, own, near)

@@ -25,11 +25,14 @@ class RestorationTask(ValueTask):
     Attributes:
         peak: what the peak signal of PSNR and SSIM is: the range of the values.
         factor: the grid of the output is finer than that of the input by this factor along each axis.
+        color: whether three channels are red, green and blue of 8-bit pictures, so that there is a luma.
     """
 
     peak: float = 255.0
     factor: int = 1  # type: ignore[misc]
+    color: bool = False
 
+    pictures = True
     watched = ("psnr",)
     higher_is_better = True
 
@@ -42,7 +45,7 @@ class RestorationTask(ValueTask):
         return cls(
             tuple(options.get("outputs", [f"channel {number}" for number in range(1, len(offset) + 1)])),
             offset, scale, options.get("loss", "l1"), None if limits is None else (limits[0], limits[1]),
-            peak=float(options.get("peak", 255.0)), factor=section["scale"] or 1,
+            peak=float(options.get("peak", 255.0)), factor=section["scale"] or 1, color=bool(options.get("color")),
         )  # fmt: skip
 
     def metrics(self, *, full: bool = True) -> "RestorationMetrics":
@@ -90,7 +93,7 @@ class RestorationMetrics:
         inside = (slice(None), *(slice(border, n - border) for n in values.shape[1:]))
         whole = bool(known.all())
         row = {"ssim": ssim(values, target, self._task.peak) if whole else math.nan}
-        if target.ndim == 3 and target.shape[0] in (1, 3):
+        if target.ndim == 3 and (target.shape[0] == 1 or (target.shape[0] == 3 and self._task.color)):
             cut, clean = luma(values[inside], self._task.peak), luma(target[inside], self._task.peak)
             seen = ~torch.isnan(clean)
             row["psnr_y"] = psnr(cut[seen], clean[seen], 255.0 if target.shape[0] == 3 else self._task.peak)
@@ -105,11 +108,11 @@ class RestorationMetrics:
             means[name] = float(np.mean(numbers)) if numbers else math.nan
         per_image = {name: row["psnr"] for name, row in self._rows.items()}
         border = self._task.factor if self._task.factor > 1 else 0
-        conventions = (
-            f"psnr is in dB for a peak of {self._task.peak:g}, the mean over the images; psnr_y is that of Y (BT.601, "
-            f"16 to 235) without {border} positions at each border; ssim (Wang et al. 2004) has a window of 11."
-        )
-        return Measures(means, per_image, seconds, tta, conventions=conventions)
+        said = [f"psnr is in dB for a peak of {self._task.peak:g}, the mean over the images"]
+        if "psnr_y" in names:
+            said.append(f"psnr_y is that of Y (BT.601, 16 to 235) without {border} positions at each border")
+        said.append("ssim (Wang et al. 2004) has a window of 11.")
+        return Measures(means, per_image, seconds, tta, conventions="; ".join(said))
 
 
 def psnr(values: torch.Tensor, target: torch.Tensor, peak: float) -> float:

@@ -45,8 +45,12 @@ def _keypoints(section: Mapping[str, Any]) -> "Task":
 
 def _detection(section: Mapping[str, Any]) -> "Task":
     from atrous.tasks.detection import DetectionTask
+    from atrous.tasks.rotated_detection import RotatedDetectionTask
 
-    return DetectionTask.build(section)
+    rotated = section["options"].get("rotated", False)
+    if not isinstance(rotated, bool):
+        raise ValueError(f"options.rotated is {rotated!r}: give true or false")
+    return (RotatedDetectionTask if rotated else DetectionTask).build(section)
 
 
 def _regression(section: Mapping[str, Any]) -> "Task":
@@ -61,6 +65,12 @@ def _restoration(section: Mapping[str, Any]) -> "Task":
     return RestorationTask.build(section)
 
 
+def _style(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.style import StyleTask
+
+    return StyleTask.build(section)
+
+
 TASKS: dict[str, BuildTask] = {
     "semantic": _semantic,
     "stranded": _stranded,
@@ -72,6 +82,7 @@ TASKS: dict[str, BuildTask] = {
     "denoise": _restoration,
     "deblur": _restoration,
     "super-resolution": _restoration,
+    "style": _style,
 }
 """By name, a function that makes the task from the section `task` of a recipe."""
 

@@ -38,6 +38,8 @@ class ValueTask(ABC):
 
     factor: ClassVar[int] = 1
     """The grid of the output is finer than that of the input by this factor along each axis."""
+    pictures: ClassVar[bool] = False
+    """Whether the answers are images like the inputs, so that 8-bit ones are written as pictures."""
     watched: ClassVar[tuple[str, ...]]
     higher_is_better: ClassVar[bool]
 

@@ -88,6 +88,12 @@ def evaluate(
             f"{dataset.root}: classes are {', '.join(dataset.classes)}, but the run learned "
             f"{', '.join(predictor.classes)}: name them alike in dataset.toml"
         )
+    outputs = tuple(task.options.get("outputs", ()))
+    if dataset.outputs and dataset.outputs != outputs:
+        raise UserError(
+            f"{dataset.root}: the signals to measure are {', '.join(dataset.outputs)}, but the run learned "
+            f"{', '.join(outputs)}: name them in dataset.toml, under [tracks] targets"
+        )
     scores = measure(predictor, dataset, samples, tta=tta, progress=progress)
     return Evaluated(scores, dataset, split, _note(predictor.run, dataset, split, len(samples)))
 
@@ -150,7 +156,8 @@ def measure(
         grid = output_size(predictor.task, image.shape[1:])
         if (target.has_classes or target.kind in ("instances", "values")) and grid != target.grid(values):
             path = sample.image.path if sample.target is None else sample.target.path
-            raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}")
+            made = "" if grid == image.shape[1:] else f", of which the run makes {grid}"
+            raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}{made}")
         spacing, header = dataset.spacing_of(sample), sample.image.header()
         try:
             if task is not None:

@@ -1,7 +1,7 @@
 """From a checked data set and a recipe to what the training loop is fed with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +67,11 @@ def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> F
     for split, decoded in zip(splits, (train, held_out), strict=True):
         if all(dataset.target.counts_for_nothing(values) for values in decoded.values):
             raise UserError(f"{dataset.root}: the {split} split has no labelled positions: label some")
+    geometry, factor = build_geometry(recipe), 1 if dataset.target.own else recipe.task.scale or 1
+    geometry = replace(geometry, crop=tuple(length // factor for length in geometry.crop))
     batches = Batches(
-        train, build_geometry(recipe), build_color(recipe), recipe.train.batch_size, recipe.train.seed,
-        _spread(check, recipe), restoration,
+        train, geometry, build_color(recipe), recipe.train.batch_size, recipe.train.seed, _spread(check, recipe),
+        restoration, factor,
     )  # fmt: skip
     return Feed(batches, held_out, side, full_to_quick(held_out, side))
 
@@ -79,7 +81,8 @@ def feed_genomes(check: Check, recipe: Recipe, scratch: Path) -> Feed:
     splits, train = check.dataset.splits, recipe.train
     decoded = decode_genomes(check.dataset, splits[recipe.data.train])
     held_out, ratio = decode_windows(check.dataset, splits[recipe.data.val])
-    batches = GenomeBatches(decoded, train.crop[0], recipe.augment.strands, train.batch_size, train.seed)
+    strands, partners = recipe.augment.strands, tuple(recipe.model.partners)
+    batches = GenomeBatches(decoded, train.crop[0], strands, train.batch_size, train.seed, partners)
     return Feed(batches, held_out, (WINDOW[1],), ratio)
 
 

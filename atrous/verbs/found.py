@@ -13,7 +13,7 @@ from atrous.data.preprocess import missing, prepare
 from atrous.data.targets.instances import Instances
 from atrous.data.targets.places import Places
 from atrous.objects.assemble import assemble
-from atrous.objects.boxes import DenseBoxes
+from atrous.objects.boxes import LatticeBoxes
 from atrous.objects.decoder import NO_DATA
 from atrous.objects.kinds import with_classes
 from atrous.prediction.boxes import decode_boxes
@@ -69,7 +69,7 @@ def found_objects(
 
 def found_boxes(
     predictor: Predictor,
-    decoder: DenseBoxes,
+    decoder: LatticeBoxes,
     image: np.ndarray,
     spacing: tuple[float, ...] | None,
     affine: Affine | None = None,

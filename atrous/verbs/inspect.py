@@ -22,10 +22,12 @@ from atrous.analysis import (
     receptive_field,
     sharing,
     strongest_class,
+    transfer,
     upsampling,
     write_meme,
 )
 from atrous.analysis.grid import grid_of
+from atrous.analysis.probe import evaluating, forward, like
 from atrous.data.formats import open_source, read_image
 from atrous.data.genomes.fasta import is_fasta, open_sequence, sequence_lengths
 from atrous.data.preprocess import Wanted, to_channels
@@ -61,11 +63,12 @@ class AnalysisOptions:
         target: output channel to explain; for attribution the most probable class by default.
         region: `[lo, hi)` per axis, in output positions, to explain; the whole output by default.
         method: method of attribution or of motifs.
-        layer: name of the module for Grad-CAM or for filters.
+        layer: name of the module for Grad-CAM, for filters or for transfer.
         antialias: whether equivariance is compared with that of an anti-aliased copy.
         known: motifs to compare with: a file in MEME format or the name of a JASPAR release.
         meme: file to write the motifs to, in MEME format.
         classes: names of the classes.
+        at: value of the constant input around which transfer linearizes the network.
     """
 
     shape: tuple[int, ...] | None = None
@@ -79,6 +82,7 @@ class AnalysisOptions:
     known: str | None = None
     meme: Path | None = None
     classes: tuple[str, ...] = ()
+    at: float | None = None
 
 
 def analyze(network: nn.Module, what: str, options: AnalysisOptions) -> Result:
@@ -152,6 +156,11 @@ def _sharing(network: nn.Module, options: AnalysisOptions) -> Result:
     return sharing(network, options.shape or _any_shape(network), output=options.output)
 
 
+def _transfer(network: nn.Module, options: AnalysisOptions) -> Result:
+    shape = options.shape or _small(network, options)
+    return transfer(network, shape, layer=options.layer, at=options.at, output=options.output)
+
+
 def _attribution(network: nn.Module, options: AnalysisOptions) -> Result:
     if options.image is None:
         raise UserError("attribution explains one input: give its file with --image")
@@ -206,6 +215,7 @@ ANALYSES: dict[str, Callable[[nn.Module, AnalysisOptions], Result]] = {
     "boundary": _boundary,
     "sharing": _sharing,
     "upsampling": lambda network, options: upsampling(network),
+    "transfer": _transfer,
     "attribution": _attribution,
     "filters": lambda network, options: filters(network, options.layer),
     "motifs": _motifs,
@@ -230,6 +240,22 @@ def _roomy(network: nn.Module, options: AnalysisOptions) -> tuple[int, ...]:
     if options.shape is not None:
         return options.shape
     return grid_of(network, _any_shape(network), output=options.output).roomy
+
+
+def _small(network: nn.Module, options: AnalysisOptions) -> tuple[int, ...]:
+    """Return the smallest shape of 32, 64, 128 or 256 positions per axis that the network runs on."""
+    import torch
+
+    default = _any_shape(network)
+    for size in (32, 64, 128, 256):
+        shape = (default[0], *[size] * (len(default) - 1))
+        try:
+            with evaluating(network), torch.no_grad():
+                forward(network, like(network).new_zeros(1, *shape), options.output)
+        except UserError:  # too small: the next one
+            continue
+        return shape
+    return default
 
 
 def _image(network: nn.Module, path: Path) -> Tensor:

@@ -117,10 +117,12 @@ def _genome_outputs(predictor: "Predictor", item: "Input", out: Path, companions
     return genome_outputs(predictor, item, out, companions)
 
 
-def _no_examples(
+def _genome_examples(
     predictor: "Predictor", dataset: "Dataset", split: str, result: "EvaluationResult"
 ) -> "Sequence[Example]":
-    return []
+    from atrous.verbs.value_examples import track_examples
+
+    return track_examples(predictor, dataset, split, result)
 
 
 def _grid_examples(
@@ -142,7 +144,7 @@ def _video_examples(
 KINDS: dict[str, Kind] = {
     "grids": Kind(_check_grids, _plan_grids, _feed_grids, _grid_outputs, _grid_examples),
     "videos": Kind(_check_videos, _plan_videos, _feed_videos, _video_outputs, _video_examples),
-    "genomes": Kind(_check_genomes, _plan_genomes, _feed_genomes, _genome_outputs, _no_examples),
+    "genomes": Kind(_check_genomes, _plan_genomes, _feed_genomes, _genome_outputs, _genome_examples),
 }
 """`grids` are images, volumes and recordings."""
 

@@ -12,7 +12,8 @@ from atrous.prediction.boxes import busiest_slice, drawn, intervals
 from atrous.prediction.predictor import Predictor
 from atrous.report.page import Example
 from atrous.report.pictures import to_rgb
-from atrous.tasks.average_precision import ImageBoxes, box_iou, match_image
+from atrous.tasks.average_precision import ImageBoxes, match_image
+from atrous.tasks.box_overlap import box_iou
 from atrous.tasks.instance_metrics import match, overlaps
 from atrous.tasks.task import EvaluationResult, FoundTask
 from atrous.verbs.evaluate import read_ahead
@@ -80,8 +81,9 @@ def judged_boxes(
 
     Args:
         image: `(C, *S)`.
-        truth: corners `(n, 2 * ndim)` and classes `(n,)`; those of a negative class are left out.
-        answer: corners `(m, 2 * ndim)`, classes `(m,)` and scores `(m,)` of what was found.
+        truth: corners `(n, 2 * ndim)` (of rotated boxes `(n, 8)`) and classes `(n,)`; those of a negative class are
+            left out.
+        answer: corners as of the truth, classes `(m,)` and scores `(m,)` of what was found.
 
     Returns:
         For signals the true and the found boxes as places in `PALETTE`, both `(*S)` uint8; for others only zeros, and

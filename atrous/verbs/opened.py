@@ -18,7 +18,7 @@ from atrous.data.layouts.base import Layout
 from atrous.data.layouts.memory import ROOT, arrays_layout, items_layout
 from atrous.data.layouts.memory_boxes import boxed_items_layout, boxes_layout
 from atrous.data.layouts.table import find_layout, for_task
-from atrous.data.restoration import RESTORATIONS
+from atrous.data.restoration import PICTURES
 from atrous.errors import UserError
 
 LOOKED_AT = 64
@@ -73,7 +73,7 @@ def open_data(
         description = _with_settings(read_description(root, described, task), settings or {})
         return OpenedData(root, root.resolve().name, description, find_layout(root, description))
     description = _with_settings(read_description(ROOT, described, task), settings or {})
-    boxed, numbers = description.task == "detection", description.task in (*RESTORATIONS, "regression")
+    boxed, numbers = description.task == "detection", description.task in (*PICTURES, "regression")
     if numbers and not isinstance(data, DataLoader):
         layout = arrays_layout(_pairs(data), None if val is None else _pairs(val), numbers=True)
         return OpenedData(ROOT, "memory", description, for_task(layout, description))
@@ -97,11 +97,23 @@ def open_data(
 
 
 def _with_settings(description: Description, settings: Mapping[str, Any]) -> Description:
-    """A description that says what settings of a restoration say: `gray` and `pairs`."""
+    """A description that says what settings say of how data are read: `gray`, `pairs`, and rotated boxes."""
     if settings.get("gray"):
         description = replace(description, channels=1)
     description = replace(description, noisy=bool(settings.get("self_supervised")))
+    description = replace(description, rotated=_rotated(settings, description.rotated))
     return description if settings.get("pairs") is None else replace(description, pairs=bool(settings["pairs"]))
+
+
+def _rotated(settings: Mapping[str, Any], described: bool | None) -> bool | None:
+    """Whether boxes are rotated ones: as a setting says it, else as the options of a recipe do, else as described."""
+    options = settings.get("options")
+    if isinstance(options, Mapping):  # a recipe of upright boxes says nothing
+        described = bool(options.get("rotated", False))
+    said = settings.get("options.rotated", described)
+    if said is not None and not isinstance(said, bool):
+        raise UserError(f"--set task.options.rotated={said}: give true or false")
+    return said
 
 
 def open_dataset_from(

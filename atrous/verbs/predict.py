@@ -33,7 +33,8 @@ class PredictOptions:
         device: "cpu", "cuda", "cuda:1" or "mps".
         polygons: also write the labels of maps as polygons: "gpkg" or "geojson".
         dicom_seg: also write a DICOM segmentation of each DICOM series, which refers to its slices.
-        objects: also write found objects for other programs: "coco", "imagej", "parquet", or several ("coco,parquet").
+        objects: also write found objects for other programs: "coco", "geojson", "imagej", "dota", "parquet", or several
+            ("coco,parquet").
     """
 
     overlay: bool = False
@@ -157,7 +158,10 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         raise UserError("objects and points are found in whole recordings, not in a live signal: give files")
     kind, probabilities, flip = opened.recipe.data.kind, options.probabilities, options.tta != "none"
     if kind == "genomes" and (live or options.overlay or flip or probabilities not in (None, "bigwig")):
-        raise UserError("for genomes only the features are written, and with --probabilities bigwig the signals")
+        raise UserError(
+            "for genomes only the features are written, and with --probabilities bigwig the signals; of a "
+            "regression only the signals"
+        )
     if options.dicom_seg and (live or kind != "grids" or opened.recipe.model.ndim != 3):
         raise UserError("--dicom-seg is for folders of DICOM slices: leave it out")
     if kind == "videos" and (probabilities is not None or flip):

@@ -12,6 +12,7 @@ from torch import nn
 from atrous.data.check.check import Check
 from atrous.data.dataset import Dataset
 from atrous.data.feed.batches import ahead
+from atrous.data.restoration import STYLE
 from atrous.device import check_device, choose_device
 from atrous.errors import UserError
 from atrous.files import disk_trouble, write_text
@@ -21,7 +22,9 @@ from atrous.recipe.build import build_network, build_settings, build_task, count
 from atrous.recipe.plan import PlannedRecipe, Request, stored_path
 from atrous.recipe.run import Run, check_new, create_run, open_run
 from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
-from atrous.tasks.custom import CustomTask
+from atrous.recipe.style_picture import is_gray, located, read_style
+from atrous.tasks.custom import CustomTask, value_task
+from atrous.tasks.style import StyleTask
 from atrous.tasks.task import EvaluationResult, Task
 from atrous.training.budget import Budget
 from atrous.training.loop import Monitor, Outcome, Supply, fit
@@ -108,7 +111,9 @@ def _watched(chosen: TrainOptions) -> Any:
 def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Trained:
     if data is None and chosen.recipe is None:
         raise UserError("give the folder of a data set, or --recipe FILE")
-    follow = chosen.recipe if isinstance(chosen.recipe, Recipe | None) else read_recipe(Path(chosen.recipe))
+    follow = chosen.recipe
+    if follow is not None and not isinstance(follow, Recipe):
+        follow = located(read_recipe(Path(follow)), Path(follow).parent)
     if follow is not None:
         # A mistake in a setting, and a device that is not there, are told before the data are read.
         _check_device(override(follow, chosen.overrides))
@@ -117,6 +122,8 @@ def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Tr
         data, described = follow.data.root, described or follow.data.description
     settings = ({} if follow is None else follow.task.model_dump()) | chosen.task_settings
     opened = open_data(data, described, chosen.val, chosen.task or (follow.task.kind if follow else None), settings)
+    if (opened.description.task or opened.layout.task) == STYLE:
+        _look_at_style(settings.get("style"), watch)
     folder = _folder(chosen.out, opened.name)
     check_new(folder)
     check = _checked(opened, watch)
@@ -124,6 +131,12 @@ def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Tr
     return _train(
         planned.recipe, check, opened, lambda: _new_run(folder, planned, check, chosen), chosen, budget, watch
     )
+
+
+def _look_at_style(path: str | None, watch: _Watch) -> None:
+    """Tell what is wrong with the picture whose style is learned before the data are read."""
+    if is_gray(read_style(path)):
+        watch.say(f"{path}: a gray picture, so pictures in its style are gray too")
 
 
 def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Trained:
@@ -137,7 +150,7 @@ def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> T
     check = _checked(opened, watch)
     agree_with_data(run.recipe, check.dataset, check.fingerprint)
     watch.say(f"resuming {run.folder}")
-    return _train(run.recipe, check, opened, lambda: run, chosen, budget, watch)
+    return _train(run.located, check, opened, lambda: run, chosen, budget, watch)
 
 
 def _check_device(recipe: Recipe) -> None:
@@ -174,6 +187,8 @@ def _planned(check: Check, follow: Recipe | None, chosen: TrainOptions) -> Plann
         raise UserError("the recipe does not say how long to train: give --minutes or --epochs")
     if isinstance(recipe.task.psf, str):  # a run works from every folder
         recipe.task.psf = stored_path(Path(recipe.task.psf))
+    if recipe.task.style is not None:  # until the run keeps a copy
+        recipe.task.style = stored_path(Path(recipe.task.style))
     agree_with_data(recipe, dataset, fingerprint)
     set_by_user = {".".join(split_setting(setting)[:2]) for setting in chosen.overrides}
     if {"task.self_supervised", "task.gain", "task.impulse"} & set_by_user:  # no noise is added then
@@ -253,6 +268,8 @@ def _build(
     feed = KINDS[check.dataset.kind].feed(check, recipe, scratch)
     if opened.batches is not None:  # the user's own batches, in place of ours
         feed = replace(feed, batches=opened.batches)
+    if isinstance(inner := value_task(task), StyleTask):
+        inner.prepare()
     feed.batches[0]  # what cannot be drawn fails here
     return _Parts(task, network, feed)
 
@@ -288,7 +305,7 @@ def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, 
     split = run.recipe.data.val
     predictor = replace(
         load(run, device=choose_device(run.recipe.train.accelerator), network=chosen.network),
-        task=_task(run.recipe, chosen),
+        task=_task(run.located, chosen),
     )
     try:
         result = measure(predictor, dataset, dataset.splits[split])

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyBigWig
 
 from atrous.data.genomes.fasta import sequence_lengths
 from benchmarks.bad_inputs.mistake import Mistake
 from benchmarks.bad_inputs.pictures import spoiled
-from tests.genomes import write_fasta, write_genomes, write_gff
+from tests.genomes import random_bases, write_fasta, write_genomes, write_gff, write_track
 
 SEQUENCE = "ATGGCGCTGGAAAAATAA" * 20
 
@@ -77,6 +78,25 @@ def unusual(folder: Path) -> None:
     write_gff(folder / "x.gff", [("x", kind, 1, 18, "+", f"ID={kind}") for kind in ("a", "b", "c", "d")])
 
 
+def signals(values: np.ndarray):
+    """Return what writes four random genomes of 2000 bases, and these values of a signal for each."""
+
+    def make(folder: Path) -> None:
+        rng = np.random.default_rng(0)
+        for name in ("g0", "g1", "g2", "x"):
+            write_fasta(folder / f"{name}.fa", {f"{name}.1": random_bases(rng, len(values))})
+            write_track(folder / f"{name}.depth.bw", {f"{name}.1": values})
+
+    return make
+
+
+def unlike_signals(folder: Path) -> None:
+    """Add a sequence that is in no bigWig file, and features."""
+    with (folder / "g0.fa").open("a") as file:
+        file.write(">late\nACGTACGTAC\n")
+    write_gff(folder / "x.gff", [("x.1", "CDS", 1, 18, "+", "ID=a")])
+
+
 MISTAKES = (
     Mistake(
         "FASTA file has no bases", spoiled(empty_sequence, added(SEQUENCE, [CDS])), "refused",
@@ -130,6 +150,23 @@ MISTAKES = (
     Mistake(
         "There are no features", spoiled(other_names, write_genomes), "refused",
         ("annotation_of_g0.gff.gz has the name of no FASTA file", "put X.gff, X.bed or X.gff.gz beside each X.fa"),
+    ),
+    Mistake(
+        "A signal that is to be learned", signals(np.full(2000, 3.0)), "error",
+        ("depth is 3 at every base that it covers", "write missing = 0 under [tracks]"), "regression",
+    ),
+    Mistake(
+        "Where signals are learned", spoiled(unlike_signals, signals(np.arange(2000) % 7)), "warning",
+        ("g0.fa", "1 of 2 sequences (late) are in none of its bigWig files", "add them"), "regression",
+    ),
+    Mistake(
+        "Where signals are learned", spoiled(unlike_signals, signals(np.arange(2000) % 7)), "warning",
+        ("x.gff", "a regression learns signals (bigWig), not features", "remove it, or leave it so"), "regression",
+    ),
+    Mistake(
+        "signals that are learned", signals(np.where(np.arange(2000) % 2, np.nan, np.arange(2000) % 7)), "note",
+        ("depth is learned: 50.00% of the bases have a value, 0 to 6", "if they are 0, write missing = 0"),
+        "regression",
     ),
     Mistake("which features", unusual, "refused", ("4 kinds of features", "write classes = [", "in dataset.toml")),
 )  # fmt: skip

@@ -13,9 +13,21 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from atrous.analysis import antialias, attribute, boundary, equivariance, filters, receptive_field, sharing, upsampling
+from atrous.analysis import (
+    antialias,
+    attribute,
+    boundary,
+    equivariance,
+    filters,
+    kernel_response,
+    receptive_field,
+    sharing,
+    transfer,
+    upsampling,
+)
 from atrous.analysis.drawing import COLORS, image, legend, outline, panels, save
 from atrous.demo.digits import digit_scene
+from atrous.nn.blurpool import binomial
 from atrous.nn.transposed import linear_upsampling
 from atrous.surgery import dilate
 
@@ -144,6 +156,67 @@ def checkerboard() -> None:
     result.draw(HERE / "checkerboard.png")
 
 
+def enlarged() -> None:
+    """Draw one signal, a sum of three waves of amplitude 1, enlarged in three ways, and the waves that come out."""
+    from scipy.signal import resample
+
+    n = np.arange(32)
+    signal = 1 + np.cos(2 * np.pi * 3 * n / 32) + np.cos(2 * np.pi * 10 * n / 32)
+    x = torch.from_numpy(np.concatenate([signal[-1:], signal, signal[:1]]))[None, None]  # one period, and its neighbors
+    taps = torch.full((1, 1, 3), 2 / 3, dtype=torch.float64)
+    tent = torch.tensor([[[0.25, 0.75, 0.75, 0.25]]], dtype=torch.float64)
+    frequency = np.arange(257) / 512
+    # per way: title, output, gain, and the position of the first output
+    ways = (
+        (
+            "linear interpolation",
+            F.interpolate(x, scale_factor=2.0, mode="linear")[0, 0, 2:-2].numpy(),
+            kernel_response(tent, 512)[0, 0, :257].abs().numpy() / 2,
+            -0.25,
+        ),
+        ("Fourier zero padding", np.asarray(resample(signal, 64)), (frequency < 0.25).astype(float), 0.0),
+        (
+            "transposed convolution, kernel 3, stride 2",
+            F.conv_transpose1d(x, taps, stride=2)[0, 0, 2:66].numpy(),
+            kernel_response(taps, 512)[0, 0, :257].abs().numpy() / 2,
+            -0.5,
+        ),
+    )
+    figure, charts = panels(6, 5.0, 2.25, columns=2)
+    for (title, values, gain, start), left, right in zip(ways, charts[::2], charts[1::2], strict=True):
+        amplitude = np.abs(np.fft.rfft(values)) / len(values) * np.where(np.arange(33) % 32, 2, 1)
+        places = np.flatnonzero(amplitude > 1e-9)
+        print(title, [(int(i), round(float(amplitude[i]), 3)) for i in places])
+        left.set_title(title)
+        left.plot(start + np.arange(64) / 2, values, color=COLORS[0], linewidth=1.1, marker=".", markersize=4)
+        left.plot(n, signal, "o", color=COLORS[1], markersize=4)
+        left.set_ylim(-1.5, 3.7)
+        right.plot(frequency, gain, color=COLORS[-1], linewidth=1.0)
+        for old, color in ((True, COLORS[0]), (False, COLORS[1])):
+            chosen = places[(places <= 16) == old]
+            right.vlines(chosen / 64, 0, amplitude[chosen], color=color, linewidth=2.2)
+            right.plot(chosen / 64, amplitude[chosen], "o", color=color, markersize=5)
+        right.axvline(0.25, color=COLORS[-1], linestyle=":", linewidth=0.9)
+        right.set_ylim(0, 1.12)
+        right.set_xlim(-0.01, 0.51)
+    charts[1].set_title("amplitude of the waves that come out; gray: gain")
+    charts[4].set_xlabel("position; orange: the given samples")
+    charts[5].set_xlabel("cycles per output position; orange: images")
+    save(figure, HERE / "enlarged.png")
+
+
+def frequency() -> None:
+    """Draw the gain of three layers over frequency, and of the network that they are."""
+    blur = nn.Conv2d(1, 1, 3, dilation=2, padding=2, bias=False)
+    enlarge = nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1, output_padding=1, bias=False)
+    with torch.no_grad():
+        blur.weight.copy_(torch.outer(binomial(3), binomial(3)))
+        enlarge.weight.fill_(4 / 9)
+    result = transfer(nn.Sequential(blur, nn.AvgPool2d(2), enlarge), (1, 32, 32))
+    print(result.text())
+    result.draw(HERE / "frequency.png")
+
+
 def dense() -> None:
     """Draw a feature map of one network at stride 8 and, dilated, at stride 1."""
     network = resnet(6)
@@ -252,7 +325,7 @@ def where() -> None:
     save(figure, HERE / "where.png")
 
 
-PICTURES = (motif, shifts, unshared, slid, field, checkerboard, dense, bottleneck, borders, where)
+PICTURES = (motif, shifts, unshared, slid, field, checkerboard, enlarged, frequency, dense, bottleneck, borders, where)
 
 if __name__ == "__main__":
     for picture in PICTURES:

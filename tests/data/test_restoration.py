@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage, signal
 
-from atrous.data.restoration import BOX, Degradation, Restoration, gaussian_psf, hide, noise_level, read_psf
+from atrous.data.restoration import (
+    BOX,
+    Degradation,
+    Restoration,
+    gaussian_psf,
+    hide,
+    noise_level,
+    read_psf,
+    usual_noise,
+)
 from atrous.errors import UserError
 
 FLAT = np.full((1, 200, 200), 80.0, np.float32)
@@ -140,6 +149,11 @@ def test_a_psf_of_other_axes_is_refused(tmp_path):
 
 def test_the_usual_noise_is_a_tenth_of_the_range():
     assert noise_level((0.0, 65535.0)) == 6420
+    assert usual_noise("denoise", "uint16", (0.0, 4095.0)) == 401
+    assert usual_noise("denoise", "float32", (-1.0, 1.0)) == 0.196
+    assert usual_noise("denoise", "uint8", (10.0, 30.0)) == 25
+    assert usual_noise("deblur", "uint8", (0.0, 255.0)) == 2
+    assert usual_noise("super-resolution", "uint8", (0.0, 255.0)) == 0
 
 
 @pytest.mark.parametrize("hidden", [False, True])

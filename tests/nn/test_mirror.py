@@ -4,6 +4,7 @@ from torch import nn
 
 from atrous.models.codons import codons
 from atrous.nn.mirror import MirrorNorm, mirror, plain, strand_pairs
+from tests.toy_models import settled
 
 
 def trained(width=8, tracks=0, outputs=6):
@@ -33,6 +34,22 @@ def test_the_reverse_complement_gives_the_reverse_complement(training, tracks):
         found = network(reverse_complement(x))
     assert (found - want).abs().max() < 1e-12 * want.abs().max()
     assert (network(x) - want).abs().max() > 1e-3
+
+
+def test_outputs_without_a_strand_are_their_own_partners():
+    torch.manual_seed(0)
+    network = settled(codons(1, 4, 3, width=8, dilations=(1, 2), reverse_complement=(0, 2, 1)).double())
+    x = torch.rand(1, 4, 300, dtype=torch.float64)
+    with torch.no_grad():
+        want = network(x)[:, [0, 2, 1]].flip(-1)
+        found = network(reverse_complement(x))
+    assert (found - want).abs().max() < 1e-12 * want.abs().max()
+
+
+@pytest.mark.parametrize("partners", [(0,), (1, 2, 0), (0, 0, 1), (0, 1, 3)])
+def test_partners_are_partners_of_each_other(partners):
+    with pytest.raises(ValueError, match="give for each output"):
+        codons(1, 4, 3, width=8, reverse_complement=partners)
 
 
 def test_a_network_that_does_not_share_is_not_equivariant():

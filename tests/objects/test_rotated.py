@@ -4,11 +4,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import ConvexHull
 
 from atrous.objects import suppress
 from atrous.objects.boxes import BoxShape
 from atrous.objects.candidates import Candidates
-from atrous.objects.rotated import RotatedShape, common_area, corners_of, form_of, rotated_iou, sides_of
+from atrous.objects.rotated import (
+    RotatedShape,
+    boxes_of,
+    common_area,
+    convex_hull,
+    corners_of,
+    form_of,
+    rectangle_around,
+    rotated_iou,
+    sides_of,
+)
 from atrous.objects.suppress import KEPT, Suppression, decide
 
 WIDTH = 60
@@ -205,3 +216,44 @@ def test_a_form_never_jumps(length, width, angle, longer, turn):
 def test_forms_of_nothing_are_boxes_without_an_extent():
     sides = sides_of(np.array([[0.0, 0, 0, 0, 0], [-3, 1, 0, 1, 0], [2, 9, 0, 1, 0]]))
     assert sides[:, :2].tolist() == [[0, 0], [0, 0], [8, 0]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10**6))
+def test_corners_say_the_box(seed):
+    boxes = some_boxes(np.random.default_rng(seed), 30)
+    again = boxes_of(np.roll(corners_of(boxes), seed % 4, axis=1).reshape(-1, 8))
+    np.testing.assert_allclose(rotated_iou(boxes, again), 1, atol=1e-9)
+    assert (again[:, 2] >= again[:, 3]).all()
+    assert ((again[:, 4] >= 0) & (again[:, 4] <= np.pi)).all()
+    mirrored = boxes_of(corners_of(boxes)[:, ::-1])
+    np.testing.assert_allclose(rotated_iou(mirrored, again), 1, atol=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 12))
+def test_the_rectangle_around_points_holds_them_and_none_is_smaller(seed, count):
+    rng = np.random.default_rng(seed)
+    points = rng.integers(0, 9, (count, 2)) if seed % 2 else rng.uniform(0, 9, (count, 2))
+    box = boxes_of(rectangle_around(points)[None])
+    assert inside(np.add(box[0], [0, 0, 1e-6, 1e-6, 0]), points).all()
+    angles = np.linspace(0, np.pi / 2, 500)
+    along = points @ np.stack([np.sin(angles), np.cos(angles)])
+    across = points @ np.stack([np.cos(angles), -np.sin(angles)])
+    assert box[0, 2] * box[0, 3] <= (np.ptp(along, axis=0) * np.ptp(across, axis=0)).min() + 1e-9
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_the_hull_is_that_of_scipy(seed):
+    points = np.random.default_rng(seed).normal(0, 5, (15, 2))
+    theirs = points[ConvexHull(points).vertices]
+    assert sorted(map(tuple, convex_hull(points))) == sorted(map(tuple, theirs))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_rectangles_are_their_own(seed):
+    boxes = some_boxes(np.random.default_rng(seed), 10)
+    again = np.array([rectangle_around(ring) for ring in corners_of(boxes)])
+    np.testing.assert_allclose(rotated_iou(boxes_of(again), boxes), 1, atol=1e-6)

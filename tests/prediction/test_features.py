@@ -7,10 +7,10 @@ import torch
 from atrous.data.genomes.annotation import read_features
 from atrous.data.genomes.fasta import open_sequence
 from atrous.errors import UserError
-from atrous.prediction.inputs import open_sequences
 from atrous.prediction.jobs import find_jobs, run_jobs
 from atrous.prediction.output import Companions
 from atrous.prediction.predictor import load
+from atrous.prediction.sequences import open_sequences
 from atrous.recipe.build import build_network
 from atrous.recipe.run import create_run
 from atrous.recipe.schema import validate

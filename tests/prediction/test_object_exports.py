@@ -1,6 +1,7 @@
 """Exports of objects through the job loop: COCO of several inputs in one file, what is refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_results_of_several_inputs_are_one_coco_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "size"), [("coco", (3, 4, 5)), ("coco", (9,)), ("imagej", (9,)), ("geojson", (3, 4, 5))]
+    ("kind", "size"), [("coco", (3, 4, 5)), ("coco", (9,)), ("imagej", (9,)), ("geojson", (3, 4, 5)), ("dota", (9,))]
 )
 def test_what_cannot_be_written_so_is_refused(tmp_path, kind, size):
     output = ObjectExport(kind, tmp_path / "a", ObjectSource(Nothing(), found, dict), "a")
@@ -72,8 +73,14 @@ def test_what_cannot_be_written_so_is_refused(tmp_path, kind, size):
 
 def test_unknown_kinds_are_refused():
     assert parse_kinds(" coco, imagej,coco") == ("coco", "imagej")
-    with pytest.raises(UserError, match="--objects voc: choose of coco, geojson, imagej, parquet"):
+    with pytest.raises(UserError, match="--objects voc: choose of coco, geojson, imagej, dota, parquet"):
         parse_kinds("voc")
+
+
+def test_dota_is_for_boxes():
+    source = ObjectSource(Nothing(), found, dict)
+    with pytest.raises(UserError, match="--objects dota: it holds boxes"):
+        exports(None, Path("a.png"), source, ("dota",))
 
 
 def test_objects_are_for_tasks_that_find_them(trained, tmp_path):

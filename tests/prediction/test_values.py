@@ -6,6 +6,7 @@ import tifffile
 import zarr
 from PIL import Image
 
+from atrous.data.formats import read_header
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.prediction.values import ValuePrediction, shown
@@ -143,6 +144,52 @@ def test_files_of_float_images_may_be_finer(runs, tmp_path):
     np.testing.assert_allclose(found, load(runs / "super-resolution").predict(image).values, atol=1e-3)
 
 
+def test_finer_numbers_lie_where_their_input_lies(runs, tmp_path):
+    """Spacing, transform and names: a third of the distances for a factor of three."""
+    rasterio = pytest.importorskip("rasterio")
+    image = np.random.default_rng(0).integers(0, 256, (3, 20, 24), dtype=np.uint8)
+    transform = rasterio.Affine(30.0, 0.0, 5e5, 0.0, -30.0, 6e6)
+    shape = {"driver": "GTiff", "count": 3, "height": 20, "width": 24, "dtype": "uint8", "crs": "EPSG:32633"}
+    with rasterio.open(tmp_path / "map.tif", "w", transform=transform, **shape) as file:
+        file.write(image)
+    sizes = {"PhysicalSizeX": 0.6, "PhysicalSizeY": 0.3}
+    tifffile.imwrite(tmp_path / "cells.ome.tif", image, photometric="minisblack", metadata={"axes": "CYX", **sizes})
+    done = predict(runs / "super-resolution", [tmp_path / "map.tif", tmp_path / "cells.ome.tif"], tmp_path / "out")
+    assert done.failed == ()
+    with rasterio.open(tmp_path / "out" / "map.tif") as file:
+        assert file.res == (10.0, 10.0)
+        assert file.shape == (60, 72)
+        assert (file.bounds.left, file.bounds.top, file.crs.to_epsg()) == (5e5, 6e6, 32633)
+    header = read_header(next((tmp_path / "out").glob("cells*.tif")))
+    assert header.spacing == pytest.approx((0.1, 0.2))
+    assert header.names == ("channel 1", "channel 2", "channel 3")
+
+
 def test_metrics_of_the_users_own_do_not_change_the_grid(runs):
     found = evaluate(runs / "super-resolution", metrics={"mean": lambda values, target: float(values.mean())})
     assert {"psnr", "mean"} <= set(found.scores.values)
+
+
+def test_pairs_of_two_sizes_are_learned_and_measured(tmp_path):
+    """Crops of input and target show the same place: a network that resizes its input begins near the target."""
+    for name in ("lr", "hr"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    rows, columns = np.mgrid[:60, :80]
+    for number in range(4):
+        fine = np.rint(127 + 60 * np.sin((rows + 3 * number) / 9) + 60 * np.cos((columns - number) / 11))
+        Image.fromarray(fine.astype(np.uint8)).save(tmp_path / "data" / "hr" / f"{number}.png")
+        coarse = np.rint(fine.reshape(30, 2, 40, 2).mean(axis=(1, 3))).astype(np.uint8)
+        Image.fromarray(coarse).save(tmp_path / "data" / "lr" / f"{number}.png")
+    out = tmp_path / "run"
+    settings = ["model.width=4", "train.batch_size=2", "train.validations=1", "train.learning_rate=1e-6"]
+    done = train(tmp_path / "data", task="super-resolution", epochs=1, settings=settings, out=out, progress=False)
+    assert (done.run.recipe.task.scale, done.run.recipe.train.crop) == (2, [48, 72])
+    assert done.scores.values["psnr"] > 25
+    assert evaluate(out).scores.values["psnr"] == pytest.approx(done.scores.values["psnr"])
+    assert load(out).predict(tmp_path / "data" / "lr" / "0.png").values.shape == (1, 60, 80)
+    with pytest.raises(UserError, match=r"task.scale is 3, but the clean images of .* are 2 times as fine"):
+        train(tmp_path / "data", task="super-resolution", settings=["task.scale=3"], out=tmp_path / "no", epochs=1)
+    assert not (tmp_path / "no").exists()
+    Image.fromarray(np.zeros((90, 120), np.uint8)).save(tmp_path / "data" / "hr" / "0.png")
+    with pytest.raises(UserError, match=r"hr.0.png: size \(90, 120\), but .*lr.0.png has \(30, 40\), of which"):
+        evaluate(out, split="all")

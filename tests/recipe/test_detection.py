@@ -4,34 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from atrous.errors import UserError
 from atrous.recipe.build import build_network, build_task
 from atrous.recipe.detection import plan_detection
-from atrous.recipe.plan import POSITIONS, Request, plan_boxes
+from atrous.recipe.plan import POSITIONS, Request
 from atrous.tasks.detection import DetectionTask
 from atrous.verbs.check import check_layout
 from atrous.verbs.kinds import KINDS
 from atrous.verbs.opened import open_data
 from tests.objects.scenes import scenes
 
-SIDES = st.lists(st.floats(0.5, 3000), min_size=1, max_size=3)
-
 
 def checked(shape, **options):
     opened = open_data(scenes(5, shape, **options), task="detection")
     return check_layout(opened.root, opened.description, opened.layout)
-
-
-@given(SIDES)
-def test_the_options_fit_boxes_of_every_size(sides):
-    options = plan_boxes([sides, [2 * side for side in sides], [4 * side for side in sides]], {})
-    task = DetectionTask.build({"classes": ["a"], "options": options})
-    assert task.ndim == len(sides)
-    assert all(step == 1 or 6 * step <= side for step, side in zip(task.stride, sides, strict=True))
-    assert all(scale == pytest.approx(max(0.5, side), abs=0.051) for scale, side in zip(task.scale, sides, strict=True))
 
 
 @pytest.mark.parametrize("shape", [(400,), (64, 72), (24, 32, 32)])

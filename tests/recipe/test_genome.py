@@ -1,12 +1,14 @@
+import numpy as np
 import pytest
 
 from atrous.errors import UserError
+from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import build_network, build_task
 from atrous.recipe.genome import plan_genomes
 from atrous.recipe.plan import Request
 from atrous.recipe.schema import override, read_recipe, to_toml
 from atrous.verbs.check import check
-from tests.genomes import write_genomes
+from tests.genomes import write_genomes, write_signal_tracks
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +52,43 @@ def test_what_does_not_go_together_is_refused(planned, setting, said):
 def test_an_odd_width_cannot_be_shared(planned):
     with pytest.raises(UserError, match="even"):
         build_network(override(planned.recipe, ["model.width=17"]).model, 8)
+
+
+def signals(root, names, toml=""):
+    write_signal_tracks(root, 3, 1200, names=names)
+    (root / "dataset.toml").write_text(f'task = "regression"\n{toml}')
+    found = check(root)
+    return found, plan_genomes(found.dataset, found.fingerprint, Request(minutes=5))
+
+
+def test_a_plan_for_signals_shares_the_strands_and_names_the_outputs(tmp_path):
+    found, made = signals(tmp_path, ("depth", "rna+", "rna-"))
+    recipe, facts = made.recipe, found.fingerprint.values
+    options = recipe.task.options
+    assert (recipe.task.kind, recipe.data.kind, recipe.model.name) == ("regression", "genomes", "codons")
+    assert options["outputs"] == ["depth", "rna+", "rna-"]
+    assert (recipe.model.partners, recipe.model.reverse_complement, recipe.augment.strands) == ([0, 2, 1], True, True)
+    assert options["offset"][0] == pytest.approx(facts.mean[0])
+    assert options["scale"][0] == pytest.approx(facts.std[0])
+    both = np.concatenate([s.target.read()[1:] for s in found.dataset.splits["train"]], axis=1).astype(np.float64)
+    assert options["offset"][1:] == pytest.approx([both.mean()] * 2)
+    assert options["scale"][1:] == pytest.approx([both.std()] * 2)
+    task = build_task(recipe)
+    assert task.names == ("depth", "rna+", "rna-")
+    assert build_network(recipe.model, task.out_channels).outputs == 3
+    agree_with_data(recipe, found.dataset, found.fingerprint)
+    with pytest.raises(UserError, match=r"outputs are depth, the signals that .* has as targets depth, rna\+, rna-"):
+        agree_with_data(override(recipe, ["task.options.outputs=['depth']", "task.options.offset=[0]",
+                                          "task.options.scale=[1]"]), found.dataset, found.fingerprint)  # fmt: skip
+
+
+def test_inputs_are_read_and_a_single_strand_is_not_mirrored(tmp_path):
+    _, made = signals(tmp_path, ("rna+", "meth"), '[tracks]\ninputs = ["meth"]\n')
+    recipe = made.recipe
+    assert (recipe.input.tracks, recipe.model.in_channels) == (["meth"], 5)
+    assert (recipe.model.partners, recipe.model.reverse_complement, recipe.augment.strands) == ([], False, False)
+    assert "augment.strands" not in made.reasons
+    with pytest.raises(UserError, match=r"augment\.strands needs model\.partners"):
+        override(recipe, ["augment.strands=true"])
+    with pytest.raises(UserError, match="partners"):
+        build_network(override(recipe, ["model.reverse_complement=true", "model.partners=[1]"]).model, 1)

@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 from atrous.errors import UserError
+from atrous.recipe.build import build_restoration
 from atrous.recipe.run import check_new, create_run, open_run
-from atrous.recipe.schema import to_toml, validate
+from atrous.recipe.schema import read_recipe, to_toml, validate
 
 
 def test_a_run_comes_back(trained):
@@ -37,6 +39,23 @@ def test_folders_that_cannot_be_made_are_named(tmp_path):
         create_run(tmp_path / ("n" * 253), recipe, {}, [])
     check_new(tmp_path / "new" / "run")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_run_that_was_moved_has_its_point_spread_function(tmp_path):
+    psf = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32)
+    np.save(tmp_path / "psf.npy", psf[None])
+    values = {
+        "data": {"root": "x"},
+        "task": {"kind": "deblur", "psf": str(tmp_path / "psf.npy"), "noise": 0.0, "options": {"offset": [0.0]}},
+        "model": {"name": "restorer", "in_channels": 1, "mean": [0.0], "std": [1.0]},
+    }
+    made = create_run(tmp_path / "run", validate(values, "test"), {}, [])
+    assert 'psf = "psf.npy"' in (tmp_path / "run" / "recipe.toml").read_text()
+    (tmp_path / "psf.npy").unlink()
+    np.testing.assert_allclose(build_restoration(made.recipe).degradation.psf, psf / 16)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    for recipe in (open_run(tmp_path / "moved").recipe, read_recipe(tmp_path / "moved" / "recipe.toml")):
+        np.testing.assert_allclose(build_restoration(recipe).degradation.psf, psf / 16)
 
 
 def test_other_folders_are_named(tmp_path):

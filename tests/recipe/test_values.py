@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image
 
 from atrous.errors import UserError
-from atrous.recipe.build import build_restoration
+from atrous.recipe.build import build_restoration, build_task
 from atrous.recipe.schema import override
 from atrous.recipe.values import STEP
 from atrous.verbs.check import check
@@ -72,7 +72,32 @@ def test_settings_say_what_is_added(pictures):
 def test_a_network_that_must_not_copy_is_not_given_its_input(pictures):
     recipe = plan(pictures, "denoise").recipe
     assert recipe.model.residual is None
-    assert override(recipe, ["task.self_supervised=true"]).model.residual is False
+    own = override(recipe, ["task.self_supervised=true"])
+    assert own.model.residual is False
+    assert override(own, ["task.self_supervised=true"]).model.residual is False
+    assert override(own, ["task.self_supervised=false"]).model.residual is None
+    kept = override(own, ["task.self_supervised=false", "model.residual=false"])
+    assert kept.model.residual is False
+
+
+def test_the_noise_of_16_bits_follows_what_the_images_hold(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        image = rng.integers(0, 4096, (40, 50)).astype(np.uint16)
+        image[0, :2] = 0, 4095
+        tifffile.imwrite(tmp_path / f"{number}.tif", image)
+    planned = [plan(tmp_path, task) for task in ("denoise", "deblur")]
+    assert [build_restoration(one.recipe).degradation.noise for one in planned] == [401, pytest.approx(32.08)]
+    assert planned[0].reasons["task.noise"].endswith("noise of 401 is added")
+    assert planned[0].recipe.task.options["peak"] == 65535
+
+
+def test_only_colors_of_8_bits_have_a_luma(pictures, tmp_path):
+    assert build_task(plan(pictures, "denoise").recipe).color
+    for number in range(4):
+        stains = np.random.default_rng(number).integers(0, 4096, (40, 50, 3)).astype(np.uint16)
+        tifffile.imwrite(tmp_path / f"{number}.tif", stains, photometric="rgb")
+    assert not build_task(plan(tmp_path, "denoise").recipe).color
 
 
 def test_crops_hold_whole_positions_of_the_coarser_grid(pictures):

@@ -124,6 +124,16 @@ def test_signal_draws_each_channel_from_bottom_to_top(length):
     assert down[:, 0].argmax() < down[:, -1].argmax()
 
 
+def test_a_curve_on_a_given_scale_is_gray_where_nothing_is_known():
+    values = np.full((2, 90), 5.0)
+    values[0, 30:60] = np.nan
+    picture = signal(values, scale=np.array([[0.0, 5.0], [5.0, 10.0]]))[..., 0]
+    dark = picture < 100
+    assert (picture[:48, 30:60] == VOID[0]).all()
+    assert dark[:10, :30].any(0).all()  # at the top of its scale
+    assert dark[-10:, :].any(0).all()  # at the bottom
+
+
 def test_a_short_peak_in_a_long_signal_is_not_lost():
     pulse = np.zeros((1, 200_000), np.float32)
     pulse[0, 123_456] = 1

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ from atrous.tasks.average_precision import (
     ImageBoxes,
     average_precision,
     best_f1,
-    box_iou,
     match_class,
     size_ranges,
 )
+from atrous.tasks.box_overlap import box_iou
 
 CLASSES = 3
 
@@ -118,12 +119,22 @@ def coco_precision(images):
     return evaluation.eval["precision"][..., -1]
 
 
+def corners_of(boxes):
+    """The corners `(n, 8)` of upright boxes."""
+    return boxes[:, [0, 1, 0, 3, 2, 3, 2, 1]]
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("crowds", [0, 2])
+@pytest.mark.parametrize(("crowds", "rotated"), [(0, False), (2, False), (0, True), (2, True)])
 @pytest.mark.parametrize("seed", range(6))
-def test_it_is_that_of_faster_coco_eval(seed, crowds):
+def test_it_is_that_of_faster_coco_eval(seed, crowds, rotated):
+    """Rotated boxes that are upright are matched as COCO's boxes."""
     images = scenes(seed, images=20, crowds=crowds)
     precision = coco_precision(images)
+    if rotated:
+        images = [
+            replace(i, true=corners_of(i.true), found=corners_of(i.found), void=corners_of(i.void)) for i in images
+        ]
     areas = [(0.0, np.inf), *size_ranges(2).values()]
     compared = 0
     for number in range(CLASSES):

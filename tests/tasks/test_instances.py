@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from atrous.objects.kinds import with_classes
-from atrous.tasks.instances import InstanceTask, encode
+from atrous.tasks.instances import AROUND, HEAVIEST, InstanceTask, balance, encode
 from atrous.tasks.task import NotFinite, ObjectTask
 from tests.objects.worlds import random_discs
 
@@ -105,6 +105,37 @@ def test_the_loss_is_a_mean_over_objects_not_a_sum(shape):
     three = task.loss(output.expand(3, *output.shape[1:]), numbers.expand(3, *shape))
     torch.testing.assert_close(one, three)
     assert float(one) < 20
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_small_objects_weigh_more_and_the_background_near_them_too(shape):
+    numbers, _ = numbered(shape)
+    radius = encode(numbers[None]).radius
+    volume = {1: 2.0, 2: np.pi, 3: 4 * np.pi / 3}[len(shape)]
+    inside, weight = numbers > 0, balance(radius, 5.0)[0]
+    of_object = {}
+    for number in numbers.unique().tolist()[1:]:
+        size = int((numbers == number).sum())
+        assert torch.allclose(radius[0][numbers == number], torch.tensor((size / volume) ** (1 / len(shape))))
+        of_object[number] = min(HEAVIEST, max(1.0, 5.0 / (size / volume) ** (1 / len(shape))))
+    for place in np.ndindex(*shape):
+        box = numbers[tuple(slice(max(0, i - AROUND), i + AROUND + 1) for i in place)]
+        near = [of_object[n] for n in box.unique().tolist() if n]
+        own = of_object.get(int(numbers[place]), max(near, default=1.0))
+        assert float(weight[place]) == pytest.approx(own, rel=1e-5)
+    assert bool((weight[inside] >= 1).all())
+
+
+def test_a_missed_small_object_costs_more_than_the_same_area_of_a_large_one():
+    numbers = torch.zeros(40, 40, dtype=torch.int64)
+    numbers[2:22, 2:22], numbers[30:34, 30:34] = 1, 2
+    task = InstanceTask(ndim=2, scale=8.0)
+    true = logits(task, encode(numbers[None]))
+    without_small, without_part = true.clone(), true.clone()
+    without_small[:, 0, 30:34, 30:34] = -6
+    without_part[:, 0, 2:6, 2:6] = -6
+    small, part = float(task.loss(without_small, numbers[None])), float(task.loss(without_part, numbers[None]))
+    assert small - float(task.loss(true, numbers[None])) > 2 * (part - float(task.loss(true, numbers[None])))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

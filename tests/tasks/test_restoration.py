@@ -11,8 +11,9 @@ from atrous.tasks.restoration import RestorationTask, luma, psnr, ssim
 from atrous.tasks.task import NotFinite
 
 
-def task(channels=3, factor=1):
-    return RestorationTask(tuple("rgb"[:channels]), (100.0,) * channels, (50.0,) * channels, peak=255.0, factor=factor)
+def task(channels=3, factor=1, color=True):
+    names, offset, scale = tuple("rgb"[:channels]), (100.0,) * channels, (50.0,) * channels
+    return RestorationTask(names, offset, scale, peak=255.0, factor=factor, color=color)
 
 
 def pair(channels=3, size=(24, 30)):
@@ -58,6 +59,15 @@ def test_gray_is_its_own_y():
     gathered.update("a", values, clean)
     found = gathered.result(0.0).values
     assert found["psnr_y"] == pytest.approx(found["psnr"])
+
+
+def test_three_channels_that_are_no_colors_have_no_y():
+    """Three stains, or bands of 16 bits."""
+    gathered = task(color=False).metrics()
+    gathered.update("a", *pair())
+    found = gathered.result(0.0)
+    assert set(found.values) == {"psnr", "ssim"}
+    assert "psnr_y" not in found.conventions
 
 
 def test_means_are_over_images_and_a_perfect_one_has_none():

@@ -75,6 +75,25 @@ def test_a_run_on_the_command_line(trained, tmp_path):
     assert (tmp_path / "filters.png").exists()
 
 
+def test_transfer_of_a_callable_linearized(tmp_path):
+    picture = tmp_path / "gain.png"
+    process = atrous(
+        "inspect", "torch.nn:Conv1d(2, 3, 3)", "transfer", "--at", "0.5", "--picture", picture, "--json", timeout=600
+    )
+    assert process.returncode == 0, process.stderr
+    content = json.loads(process.stdout)
+    assert content["at"] == 0.5
+    assert content["layers"][0]["channels"] == [2, 3]
+    assert content["response"]["gain"][0] == pytest.approx(content["layers"][0]["gain"][0], rel=1e-6)
+    assert picture.exists()
+
+
+def test_transfer_finds_a_size_that_the_network_runs_on():
+    wide = nn.Sequential(nn.Conv1d(1, 1, 50), nn.Conv1d(1, 1, 3))
+    result = analyze(wide, "transfer", AnalysisOptions())
+    assert result.to_dict()["response"]["period"] == [1]
+
+
 def test_mistakes_are_one_line():
     process = atrous("inspect", "torch.nn:Conv2d(3, 8, 3)", "colors")
     assert process.returncode == 2

@@ -7,6 +7,7 @@ from functools import reduce
 import numpy as np
 
 from atrous.data.check.fingerprint import Fingerprint, Sizes
+from atrous.data.check.values import value_facts
 from atrous.data.dataset import Dataset
 from atrous.data.formats import FileFault
 from atrous.data.genomes.fasta import sequence_lengths
@@ -79,8 +80,9 @@ def genome_fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         std=tuple(float(s) for s in total.std),
         minimum=float(total.least.min()),
         maximum=float(total.most.max()),
-        bytes_decoded=int(lengths.sum()) * 3,
-        shortest=_shortest([one for one, _, _ in chosen], len(dataset.classes)),
+        bytes_decoded=int(lengths.sum()) * (1 + 4 * len(dataset.outputs) if dataset.outputs else 3),
+        shortest=None if dataset.outputs else _shortest([one for one, _, _ in chosen], len(dataset.classes)),
+        values=value_facts(scans),
     )
 
 

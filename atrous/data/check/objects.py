@@ -12,6 +12,8 @@ from atrous.data.problems import Problem, relative, some
 from atrous.data.scan import Scan
 from atrous.data.targets.instances import Instances
 from atrous.data.targets.object_mask import ObjectMask
+from atrous.data.targets.rotated import THINNEST, RotatedBoxes
+from atrous.objects.rotated import boxes_of, rectangle_around
 
 LEAST = 2
 """Boxes from which on one may judge how all of them were written."""
@@ -34,7 +36,17 @@ _AWAY = (
 )
 _BEYOND = "reaches out of the image and is cut", "reach out of the image and are cut"
 _TINY = "is one pixel wide or high", "are one pixel wide or high"
+_REACHES = "reaches out of the image", "reach out of the image"
 _TWICE = "is there twice", "are there twice"
+_FLAT = "has no area and is left out", "have no area and are left out"
+_CROSSED = (
+    "has sides that cross, so the rectangle around its corners is taken",
+    "have sides that cross, so the rectangles around their corners are taken",
+)
+_FEW = (
+    "has three corners, so the rectangle around them is taken",
+    "have three corners, so the rectangles around them are taken",
+)
 _BARE = "has no outline and is left out", "have no outlines and are left out"
 _APART = "has a box that is not that of its outline", "have boxes that are not those of their outlines"
 _HIDDEN = "has no pixel of its own and is left out", "have no pixels of their own and are left out"
@@ -100,7 +112,8 @@ def object_problems(root: Path, layout: Layout, scans: Sequence[Scan], task: str
         yield misread
     for one in known:
         if misread is None and one.fits:
-            yield from _box_problems(one)
+            rotated = isinstance(one.scan.target, RotatedBoxes)
+            yield from _rotated_problems(one) if rotated else _box_problems(one)
             yield from _point_problems(one)
         yield from _content_problems(one, root, task, relative(one.annotated.source, root) in refused)
         yield from _overlaps(one)
@@ -228,6 +241,47 @@ def _box_problems(one: ObjectScan) -> Iterator[Problem]:
     yield from one.problem(beyond, _BEYOND, "fine if the border of the image cuts it")
     yield from one.problem(tiny, _TINY, "correct or remove it")
     yield from one.problem(twice, _TWICE, "remove the copy")
+
+
+def _rotated_problems(one: ObjectScan) -> Iterator[Problem]:
+    """The problems of rotated boxes, which stay rectangles where they reach out of the image."""
+    flat, away, beyond, twice, crossed, few = [], [], [], [], [], []
+    seen: set[tuple[object, ...]] = set()
+    for item in one.objects:
+        points = item.around
+        if points is None:
+            continue
+        row, column, _, width, _ = boxes_of(rectangle_around(points)).reshape(5).tolist()
+        if width <= THINNEST:
+            flat.append(item)
+        elif not _holds(one.size, (row, column)):
+            away.append(item)
+        elif points.min() < -OUT or (points.max(axis=0) > np.add(one.size, OUT)).any():
+            beyond.append(item)
+        if len(points) == 4 and width > THINNEST and _crosses(points):
+            crossed.append(item)
+        few += [item] if len(points) == 3 else []
+        key = (item.name, *np.round(points, 3).ravel().tolist())
+        twice += [item] if key in seen else []
+        seen.add(key)
+    yield from one.problem(flat, _FLAT, "correct or remove it")
+    yield from one.problem(away, _AWAY, "correct or remove it")
+    yield from one.problem(beyond, _REACHES, "fine if the border of the image cuts it")
+    yield from one.problem(crossed, _CROSSED, "write its corners one side after the other")
+    yield from one.problem(few, _FEW, "draw the fourth corner")
+    yield from one.problem(twice, _TWICE, "remove the copy")
+
+
+def _crosses(ring: np.ndarray) -> bool:
+    """Whether two sides of a quadrilateral `(4, 2)` that share no corner cross each other."""
+
+    def side(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
+        return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
+
+    for a, b, c, d in (ring, np.roll(ring, -1, axis=0)):
+        if side(a, b, c) * side(a, b, d) < 0 and side(c, d, a) * side(c, d, b) < 0:
+            return True
+    return False
 
 
 def _point_problems(one: ObjectScan) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from functools import reduce
 
 from atrous.data.moments import merge
 from atrous.data.scan import Scan
+from atrous.data.targets.fine_image import usual_factor
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class ValueFacts:
         least: value of all outputs.
         most: value of all outputs.
         dtype: type of the values in the files.
+        factor: the grid of the values is finer by this factor than that of their images (super-resolution).
     """
 
     mean: tuple[float, ...]
@@ -25,6 +27,7 @@ class ValueFacts:
     least: float
     most: float
     dtype: str
+    factor: int = 1
 
 
 def value_facts(scans: Sequence[Scan]) -> ValueFacts | None:
@@ -39,4 +42,4 @@ def value_facts(scans: Sequence[Scan]) -> ValueFacts | None:
     total = reduce(merge, moments)
     dtype = headers[0].dtype if len({header.dtype for header in headers}) == 1 else "float32"
     mean, std = (tuple(map(float, row)) for row in (total.mean, total.std))
-    return ValueFacts(mean, std, float(total.least.min()), float(total.most.max()), dtype)
+    return ValueFacts(mean, std, float(total.least.min()), float(total.most.max()), dtype, usual_factor(chosen))

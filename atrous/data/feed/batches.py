@@ -13,6 +13,7 @@ from atrous.data.feed.augment import Color, recolor
 from atrous.data.feed.decode import Decoded, tiles
 from atrous.data.feed.views import Geometry, draw_view
 from atrous.data.restoration import Restoration
+from atrous.data.view import View
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Batches:
         seed: of everything drawn.
         spread: standard deviation of the data, the unit of `color`.
         restoration: how crops of images that are their own targets become pairs of input and target, else None.
+        factor: the grid of the targets is finer than that of the images by this factor; crops are those of images.
     """
 
     decoded: Decoded
@@ -62,6 +64,7 @@ class Batches:
     seed: int
     spread: float
     restoration: Restoration | None = None
+    factor: int = 1
 
     @property
     def per_epoch(self) -> int:
@@ -96,7 +99,8 @@ class Batches:
                 pair = (torch.from_numpy(part) for part in self.restoration.pair(image.numpy(), rng))
                 image, target = pair
             else:
-                target = decoded.target.cut(decoded.values[index], view, crop)
+                finer = View(view.index, view.center * self.factor, view.matrix)
+                target = decoded.target.cut(decoded.values[index], finer, tuple(n * self.factor for n in crop))
             images.append(image if self.color is None else recolor(rng, image, self.color, self.spread))
             targets.append(target)
         names = tuple(decoded.called(index) for index in chosen)

@@ -1,5 +1,6 @@
 """Training batches of genomes: crops of either strand, every genome seen often enough."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,14 @@ from atrous.data.feed.batches import Batch
 from atrous.data.feed.decode import Decoded
 from atrous.data.formats import FileFault
 from atrous.data.sample import Sample
+from atrous.data.targets.tracks import TrackValues
 from atrous.labels import FRAME_BITS, IGNORE
+from atrous.machine import memory_limit
 
 BALANCE = 0.6
 """A sequence is drawn in proportion to its length to this power: between by genome (0) and by base (1)."""
+HELD = 8
+"""Of the memory that this process may use, one part in so many may be taken by the signals of a split."""
 WINDOW = 1 << 16
 WINDOWS = 12
 """During training a sequence is validated on so many windows at most, spread evenly."""
@@ -24,16 +29,24 @@ WINDOWS = 12
 def decode_genomes(dataset: Dataset, samples: Sequence[Sample]) -> Decoded:
     """Open sequences as sources that are one-hot when sliced, with their labels: about three bytes per base are held.
 
+    Signals that are learned are held as far as they fit into a part of the memory. The others are read from their
+    files wherever a crop lies.
+
     Raises:
         UserError: a file cannot be read.
     """
-    names, images, values = [], [], []
+    names, images, values, free = [], [], [], memory_limit() // HELD
     for sample in samples:
         if sample.target is None:
             raise FileFault(sample.image.path, "has no annotation", "put a GFF3 or BED file of the same name beside it")
         names.append(sample.name)
         images.append(sample.image.load())
-        values.append(sample.target.read())
+        if isinstance(sample.target, TrackValues):
+            source = sample.target.reader.open()
+            free -= math.prod(source.shape) * source.dtype.itemsize
+            values.append(sample.target.read() if free >= 0 else source)
+        else:
+            values.append(sample.target.read())
     return Decoded(tuple(names), tuple(images), tuple(values), tuple({} for _ in names), dataset.target)
 
 
@@ -46,12 +59,12 @@ def decode_windows(dataset: Dataset, samples: Sequence[Sample]) -> tuple[Decoded
     whole = decode_genomes(dataset, samples)
     names, images, values = [], [], []
     for name, image, labels in zip(whole.names, whole.images, whole.values, strict=True):
-        for number, start in enumerate(window_starts(len(labels))):
+        for number, start in enumerate(window_starts(image.shape[1])):
             place = slice(start, start + WINDOW)
             names.append(f"{name}/{number}")
             images.append(np.asarray(image[:, place]))
-            values.append(labels[place].copy())
-    full_to_quick = sum(len(labels) for labels in whole.values) / max(1, sum(len(labels) for labels in values))
+            values.append(np.array(labels[..., place]))
+    full_to_quick = sum(image.shape[1] for image in whole.images) / max(1, sum(image.shape[1] for image in images))
     return Decoded(tuple(names), tuple(images), tuple(values), tuple({} for _ in names), dataset.target), full_to_quick
 
 
@@ -65,12 +78,21 @@ def window_starts(length: int) -> list[int]:
     return [int(start) for start in np.linspace(0, max(0, length - WINDOW), count)]
 
 
-def reverse_complement(image: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A sequence `(4 + tracks, L)` and its labels `(L,)` as the other strand reads them.
+def reverse_complement(
+    image: np.ndarray, label: np.ndarray, partners: Sequence[int] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """A sequence `(4 + tracks, L)` and its labels `(L,)` or signals `(K, L)` as the other strand reads them.
 
     Bases are complemented (A C G T reversed), everything is reversed, and the strands of the labels are exchanged.
+
+    Args:
+        image: the sequence.
+        label: its labels, or the signals that are learned.
+        partners: for each signal, the number of the one that it is on the other strand.
     """
     image = np.concatenate([image[3::-1], image[4:]])[:, ::-1]
+    if label.ndim > 1:
+        return image, label[list(partners)][:, ::-1]
     low, high = label & 0xFF, label >> 8
     low = (low & 0x55) << 1 | (low & 0xAA) >> 1
     one = (1 << FRAME_BITS) - 1
@@ -88,6 +110,7 @@ class GenomeBatches:
         strands: whether half of the crops are read on the other strand.
         size: crops in a batch.
         seed: of everything drawn.
+        partners: for each signal that is learned, the number of the one that it is on the other strand.
     """
 
     decoded: Decoded
@@ -95,35 +118,37 @@ class GenomeBatches:
     strands: bool
     size: int
     seed: int
+    partners: tuple[int, ...] = ()
 
     @property
     def per_epoch(self) -> int:
         """Batches that have as many bases as the data."""
-        return max(1, round(sum(len(label) for label in self.decoded.values) / (self.crop * self.size)))
+        return max(1, round(sum(image.shape[1] for image in self.decoded.images) / (self.crop * self.size)))
 
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.seed, 1, step])
-        lengths = np.array([len(label) for label in self.decoded.values], float)
+        lengths = np.array([image.shape[1] for image in self.decoded.images], float)
         weights = lengths**BALANCE
         images, targets, names = [], [], []
         for index in rng.choice(len(lengths), self.size, p=weights / weights.sum()):
             names.append(self.decoded.called(index))
             image, label = self._crop(rng, self.decoded.images[index], self.decoded.values[index])
             if self.strands and rng.random() < 0.5:
-                image, label = reverse_complement(image, label)
+                image, label = reverse_complement(image, label, self.partners)
             images.append(torch.from_numpy(np.ascontiguousarray(image)))
-            targets.append(torch.from_numpy(label.astype(np.int64)))
+            targets.append(self.decoded.target.tensor(label))
         return Batch(torch.stack(images), torch.stack(targets), tuple(names))
 
-    def _crop(self, rng: np.random.Generator, source: Any, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _crop(self, rng: np.random.Generator, source: Any, label: Any) -> tuple[np.ndarray, np.ndarray]:
         """A crop; a shorter sequence is continued by bases that nobody knows and that count for nothing."""
-        start = int(rng.integers(0, max(1, len(label) - self.crop + 1)))
+        start = int(rng.integers(0, max(1, source.shape[1] - self.crop + 1)))
         place = slice(start, start + self.crop)
-        image, label = np.asarray(source[:, place]), label[place]
-        missing = self.crop - len(label)
+        image, label = np.asarray(source[:, place]), np.asarray(label[..., place])
+        missing = self.crop - image.shape[1]
         if missing > 0:
             unknown = np.zeros((len(image), missing), np.float32)
             unknown[:4] = 0.25
             image = np.concatenate([image, unknown], axis=1)
-            label = np.concatenate([label, np.full(missing, IGNORE, label.dtype)])
+            void = np.nan if label.ndim > 1 else IGNORE
+            label = np.concatenate([label, np.full((*label.shape[:-1], missing), void, label.dtype)], axis=-1)
         return image, label

@@ -65,11 +65,14 @@ class FileGeometry:
             "table" an index column, "edf" and "wfdb" the sampling rate and the start of a recording.
         path: the labeled file. Writers copy details from it.
         affine: `(4, 4)`, from the voxel `(i, j, k, 1)` to millimeters in RAS, where the format knows it.
+        factor: what is written lies on a grid that is finer by this factor along each spatial axis (super-resolution):
+            distances are divided by it.
     """
 
     kind: str
     path: Path
     affine: tuple[tuple[float, ...], ...] | None = None
+    factor: int = 1
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,10 @@ class Format(ABC):
     def values(self, path: Path) -> np.ndarray:
         """Return the numbers of a label file, `(*S)`, or its colors, `(3, *S)`."""
         raise FileFault(path, f"labels are not read from {self.name}", "save them as .png, .tif, .npy or .nii.gz")
+
+    def numbers(self, path: Path) -> np.ndarray:
+        """Return the numbers `(K, L)` float32 that a regression learns from a recording, NaN where one is missing."""
+        raise FileFault(path, f"numbers of samples are not read from {self.name}", "save them as .csv or .npz")
 
     def is_lossy(self, path: Path) -> bool:
         """Return whether the compression of a file changes its values."""

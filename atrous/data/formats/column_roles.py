@@ -43,18 +43,20 @@ class ColumnRule:
         time: the column of times or row numbers; None: by the rules.
         channels: the columns that are channels, in order; None: all that have no other role.
         ignore: columns that have no role.
+        targets: columns of numbers that a regression learns, in order, in place of a label.
     """
 
     label: str | None = None
     time: str | None = None
     channels: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """All columns that it names."""
         single = [name for name in (self.label, self.time) if name is not None]
-        return (*single, *(self.channels or ()), *self.ignore)
+        return (*single, *(self.channels or ()), *self.ignore, *self.targets)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Columns:
         label: number of the label column, None if there is none.
         index: number of the column with the times or the numbers of the rows, None if there is none.
         step: seconds between rows, None where the index does not say it.
+        targets: numbers of the columns that a regression learns.
     """
 
     names: tuple[str, ...]
@@ -76,6 +79,7 @@ class Columns:
     label: int | None
     index: int | None
     step: float | None = None
+    targets: tuple[int, ...] = ()
 
     def text(self) -> str:
         """Return the role of every column in words.
@@ -86,8 +90,10 @@ class Columns:
         alone = {
             role: [] if place is None else [place] for role, place in (("time", self.index), ("label", self.label))
         }
-        others = [i for i in range(len(self.names)) if i not in (*self.signals, self.label, self.index)]
-        roles = {"time": alone["time"], "channels": self.signals, "label": alone["label"], "no role": others}
+        known = (*self.signals, self.label, self.index, *self.targets)
+        others = [i for i in range(len(self.names)) if i not in known]
+        roles = {"time": alone["time"], "channels": self.signals, "label": alone["label"], "targets": self.targets}
+        roles["no role"] = others
         said = {role: ", ".join(self.names[i] or '""' for i in places) for role, places in roles.items() if places}
         return "; ".join(f"{role} {names}" for role, names in said.items())
 
@@ -118,7 +124,7 @@ def parse_columns(value: object, file: Path, _: Path | None = None) -> ColumnRul
     >>> parse_columns({"label": "stage", "channels": ["x", "y"]}, Path("dataset.toml")).channels
     ('x', 'y')
     """
-    keys = ("label", "time", "channels", "ignore")
+    keys = ("label", "time", "channels", "ignore", "targets")
     if not isinstance(value, dict) or set(value) - set(keys):
         unknown = sorted(set(value) - set(keys)) if isinstance(value, dict) else [value]
         raise UserError(f"{file}: [columns] knows {', '.join(keys)}, not {unknown[0]!r}")
@@ -254,12 +260,15 @@ def _columns(path: Path, rule: ColumnRule, _changed: int, _size: int) -> Columns
     ignored = {place for name in rule.ignore if (place := place_of(names, name)) is not None}
     wanted = rule.channels
     chosen = None if wanted is None else tuple(_required(path, names, name, "channels") for name in wanted)
-    free = [i for i in range(len(names)) if i not in ignored and i not in (chosen or ())]
+    targets = tuple(_required(path, names, name, "targets") for name in rule.targets)
+    free = [i for i in range(len(names)) if i not in ignored and i not in (*(chosen or ()), *targets)]
     indices = [i for i in _indices(path, scanned, rule) if i in free]
-    label = place_of(names, rule.label) if rule.label is not None else _label_by_name(names, free)
+    named = place_of(names, rule.label) if rule.label is not None else _label_by_name(names, free)
+    label = None if targets else named
     rest = [i for i in free if i not in indices and i != label]
     words = [i for i in rest if kinds[i] in ("words", "times")]
-    if label is None and rule.label is None and len(words) == 1 and not _has_comma(scanned.firsts[words[0]]):
+    alone = len(words) == 1 and not targets and not _has_comma(scanned.firsts[words[0]])
+    if label is None and rule.label is None and alone:
         label = words[0]
     signals = chosen if chosen is not None else tuple(i for i in rest if i != label)
     wrong = [i for i in signals if kinds[i] in ("words", "times")]
@@ -270,7 +279,7 @@ def _columns(path: Path, rule: ColumnRule, _changed: int, _size: int) -> Columns
         raise FileFault(path, what, fix)
     index = next((i for i in indices if i != label), None)
     step = None if index is None else _step(path, names[index], kinds[index], index)
-    return Columns(names, scanned.rows, signals, label, index, step)
+    return Columns(names, scanned.rows, signals, label, index, step, targets)
 
 
 def _indices(path: Path, scanned: _Scanned, rule: ColumnRule) -> Iterator[int]:

@@ -68,13 +68,15 @@ class CsvFormat(Format):
         if not table.signals:
             what = f"no column of numbers beside {', '.join(table.names)}"
             raise FileFault(path, what, "put the channels of a recording and its labels into one table")
-        fields = [_column(rows, i) for i in table.signals]
-        try:
-            numbers = [[np.nan if is_missing(text) else float(text) for text in column] for column in fields]
-        except ValueError:
-            bad = next(text for column in fields for text in column if not is_missing(text) and not is_number(text))
-            raise FileFault(path, *not_a_number(f"{bad!r} is not a number", bad)) from None
-        return np.array(numbers, np.float32)
+        return _numbers(path, rows, table.signals)
+
+    def numbers(self, path: Path) -> np.ndarray:
+        """See `Format.numbers`: the columns that dataset.toml names as targets, else the label column."""
+        table = columns(path, self.rule)
+        places = table.targets or (() if table.label is None else (table.label,))
+        if not places:
+            raise ValueError("it has no label column")
+        return _numbers(path, _rows(path), places)
 
     def channel_names(self, path: Path) -> tuple[str, ...]:
         """Return the names of the columns that are channels."""
@@ -82,11 +84,14 @@ class CsvFormat(Format):
         return tuple(table.names[i] for i in table.signals)
 
     def has_labels(self, path: Path) -> bool:
-        """Return whether there is a label column."""
-        return columns(path, self.rule).label is not None
+        """Return whether there is a label column, or columns that a regression learns."""
+        table = columns(path, self.rule)
+        return table.label is not None or bool(table.targets)
 
     def words(self, path: Path) -> np.ndarray | None:
-        """See `Format.words`."""
+        """See `Format.words`; columns that a regression learns hold numbers."""
+        if columns(path, self.rule).targets:
+            return None
         words = self._label_words(path)
         return None if all(is_number(word) for word in dict.fromkeys(words.tolist()) if word) else words
 
@@ -158,6 +163,17 @@ def reader_like(path: Path, channels: Sequence[str], time: str = "") -> CsvForma
 
 def _is_table(path: Path) -> bool:
     return path.suffix.lower() in CsvFormat.suffixes
+
+
+def _numbers(path: Path, rows: list[list[str]], places: Sequence[int]) -> np.ndarray:
+    """Columns as numbers `(K, L)` float32, NaN where an entry says nothing."""
+    fields = [_column(rows, i) for i in places]
+    try:
+        numbers = [[np.nan if is_missing(text) else float(text) for text in column] for column in fields]
+    except ValueError:
+        bad = next(text for column in fields for text in column if not is_missing(text) and not is_number(text))
+        raise FileFault(path, *not_a_number(f"{bad!r} is not a number", bad)) from None
+    return np.array(numbers, np.float32)
 
 
 def _column(rows: list[list[str]], position: int) -> list[str]:

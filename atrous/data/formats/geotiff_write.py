@@ -1,5 +1,6 @@
 """Write GeoTIFFs tile by tile, on the grid and in the projection of the map that was labeled."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ def write(
     names: Sequence[str] = (),
     nodata: float | None = None,
     palette: Sequence[Sequence[int]] | None = None,
+    factor: int = 1,
 ) -> None:
     """Write labels `(H, W)` or bands `(K, H, W)` as a tiled, deflated GeoTIFF with the georeference of `like`.
 
@@ -35,6 +37,7 @@ def write(
         names: of the classes: they describe the bands, or the values of the one band of labels.
         nodata: value that means "no data".
         palette: color of each label, for viewers.
+        factor: rows and columns of `values` are finer than those of `like` by this factor.
 
     Raises:
         UserError: `like` and `values` differ in size.
@@ -42,11 +45,12 @@ def write(
     shape = tuple(values.shape)
     bands = shape[0] if len(shape) == 3 else 1
     with opened(like) as source:
-        if (source.height, source.width) != shape[-2:]:
+        if (factor * source.height, factor * source.width) != shape[-2:]:
             raise UserError(f"{like}: size {(source.height, source.width)}, but its labels have {shape[-2:]}")
-        profile = _profile(source, bands, np.dtype(values.dtype), nodata)
+        profile = _profile(source, bands, np.dtype(values.dtype), nodata, factor)
         points, points_crs = source.gcps
-        rpcs = source.rpcs
+        points = [_finer_point(point, factor) for point in points]
+        rpcs = None if source.rpcs is None else _finer_rpcs(source.rpcs, factor)
     profile |= {"height": shape[-2], "width": shape[-1]}
     with quiet(), rasterio.open(path, "w", **profile) as raster:
         if points:
@@ -65,7 +69,22 @@ def write(
             raster.build_overviews(factors, how.nearest if len(shape) == 2 else how.average)
 
 
-def _profile(source: Any, bands: int, dtype: np.dtype, nodata: float | None) -> dict[str, Any]:
+def _finer_point(point: Any, factor: int) -> Any:
+    """A ground control point on a finer grid; pixel 0 spans 0 to 1."""
+    row, column = factor * point.row, factor * point.col
+    return type(point)(row, column, point.x, point.y, point.z, point.id, point.info)
+
+
+def _finer_rpcs(rpcs: Any, factor: int) -> Any:
+    """Rational polynomials on a finer grid; they count from the centers of pixels."""
+    finer = copy.copy(rpcs)
+    for axis in ("line", "samp"):
+        setattr(finer, f"{axis}_off", (getattr(rpcs, f"{axis}_off") + 0.5) * factor - 0.5)
+        setattr(finer, f"{axis}_scale", getattr(rpcs, f"{axis}_scale") * factor)
+    return finer
+
+
+def _profile(source: Any, bands: int, dtype: np.dtype, nodata: float | None, factor: int) -> dict[str, Any]:
     profile = {
         "driver": "GTiff",
         "count": bands,
@@ -81,7 +100,8 @@ def _profile(source: Any, bands: int, dtype: np.dtype, nodata: float | None) -> 
     if source.crs is not None:
         profile["crs"] = source.crs
     if not source.gcps[0] and not source.transform.is_identity:
-        profile["transform"] = source.transform
+        a, b, c, d, e, f = source.transform[:6]
+        profile["transform"] = type(source.transform)(a / factor, b / factor, c, d / factor, e / factor, f)
     return profile if nodata is None else profile | {"nodata": nodata}
 
 

@@ -1,6 +1,7 @@
 """Write labels or probabilities as OME-Zarr, with the axes and the scale of the image that was labeled."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def write(
     like: Path,
     names: Sequence[str] = (),
     palette: Sequence[Sequence[int]] | None = None,
+    factor: int = 1,
 ) -> None:
     """Write labels `(*S)` as a label image, or `(K, *S)` as an image of K channels, on the grid of `like`.
 
@@ -36,6 +38,7 @@ def write(
         like: the OME-Zarr that was labeled.
         names: of the classes.
         palette: color of each label.
+        factor: the grid of `values` is finer than that of `like` by this factor along each spatial axis.
 
     Raises:
         UserError: `like` and `values` differ in size.
@@ -44,7 +47,7 @@ def write(
     axes = image.read()
     size = tuple(int(image.array.shape[axis]) for axis in axes.space)
     shape = tuple(int(n) for n in values.shape)
-    if shape[-len(size) :] != size:
+    if shape[-len(size) :] != tuple(factor * n for n in size):
         raise UserError(f"{like}: size {size}, but its labels have {shape[-len(size) :]}")
     bands = len(shape) > len(size)
     label_axes = stored_axes(image, bands)
@@ -61,10 +64,19 @@ def write(
     while max(level.array.shape[-2:]) > COARSEST:
         level = level.coarser(str(len(paths)))
         paths.append(level.name)
-    attributes = _attributes(image, label_axes, paths, names if not bands else (), palette, modern)
+    finer = image if factor == 1 else _finer(image, axes.space, factor)
+    attributes = _attributes(finer, label_axes, paths, names if not bands else (), palette, modern)
     if bands and names:
         attributes["omero"] = {"channels": [_channel(name) for name in names]}
     group.attrs.update({"ome": {"version": "0.5", **attributes}} if modern else attributes)
+
+
+def _finer(image: Multiscale, space: Sequence[int], factor: int) -> Multiscale:
+    """The scale of an image on a finer grid; the middle of its first position has moved toward the border."""
+    scale = tuple(s / factor if axis in space else s for axis, s in enumerate(image.scale))
+    moved = [(fine - s) / 2 for fine, s in zip(scale, image.scale, strict=True)]
+    before = image.translation or (0.0,) * len(scale)
+    return replace(image, scale=scale, translation=tuple(b + m for b, m in zip(before, moved, strict=True)))
 
 
 class _Level:

@@ -73,6 +73,16 @@ class NpzFormat(Format):
         """Return the labels `(L,)` as numbers."""
         return _label(path)
 
+    def numbers(self, path: Path) -> np.ndarray:
+        """See `Format.numbers`: the array `label`, `(L,)` or `(K, L)`."""
+        label, length = _array(path, LABEL_NAMES), self.header(path).shape[1]
+        if label is None or label.dtype.kind == "U":
+            raise ValueError(f"no array {' or '.join(LABEL_NAMES)} of numbers in it")
+        rows = label[None] if label.ndim == 1 else label
+        if rows.ndim != 2 or length not in rows.shape:
+            raise ValueError(f"its labels are of shape {label.shape}: give a number, or several, for each sample")
+        return np.ascontiguousarray(rows if rows.shape[1] == length else rows.T, dtype=np.float32)
+
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""
         return ".npz"
@@ -107,7 +117,7 @@ def _channels_and_length(signal: tuple[int, ...], label: tuple[int, ...] | None)
     if len(signal) == 1:
         return 1, signal[0]
     rows, columns = signal
-    length = label[0] if label and label[0] in signal else max(signal)
+    length = max([n for n in label or () if n in signal], default=max(signal))
     return (rows, columns) if columns == length else (columns, rows)
 
 

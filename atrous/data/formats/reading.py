@@ -119,6 +119,15 @@ def read_values(path: Path | str, reader: Format | None = None) -> np.ndarray:
     return _whole(Path(path), values) if values.dtype.kind == "f" else values
 
 
+def read_numbers(path: Path | str, reader: Format | None = None) -> np.ndarray:
+    """Read the numbers `(K, L)` float32 that a regression learns from a recording, NaN where one is missing.
+
+    Raises:
+        UserError: as `read_image`, or the file holds none.
+    """
+    return _read(path, lambda format_, path: format_.numbers(path), reader)
+
+
 def is_lossy(path: Path | str) -> bool:
     """Return whether the compression of an image file changes its values, as JPEG does, whatever its suffix says.
 

@@ -187,7 +187,9 @@ class TiffFormat(Format):
         if geometry.kind == "map":
             from atrous.data.formats import geotiff_write
 
-            geotiff_write.write(path, values, like=geometry.path, names=names, nodata=nodata, palette=palette)
+            geotiff_write.write(
+                path, values, like=geometry.path, names=names, nodata=nodata, palette=palette, factor=geometry.factor
+            )
             return True
         reader = {"tiff": self, "slide": SlideFormat(), "lif": LifFormat(), "nd2": Nd2Format()}.get(geometry.kind)
         header = None if reader is None else reader.header(geometry.path)

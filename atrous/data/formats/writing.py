@@ -6,7 +6,7 @@ projection, OME-TIFF and OME-Zarr their axes and scale, tables their index colum
 
 import errno
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def write_label(
 
 
 def write_probabilities(
-    path: Path, probabilities: Source, classes: Sequence[str], like: Path | str | None = None
+    path: Path, probabilities: Source, classes: Sequence[str], like: Path | str | None = None, factor: int = 1
 ) -> None:
     """Write probabilities `(K, *S)` float32 with the names of their classes to a `.zarr` or `.tif` file.
 
@@ -74,15 +74,20 @@ def write_probabilities(
         probabilities: K classes.
         classes: their names.
         like: the file that was labeled.
+        factor: the grid of what is written is finer than that of `like` by this factor along each axis.
 
     Raises:
         UserError: probabilities are not written to files with this suffix.
     """
-    probability_writer(path).write_probabilities(path, probabilities, classes, geometry_of(like))
+    probability_writer(path).write_probabilities(path, probabilities, classes, geometry_of(like, factor))
 
 
-def geometry_of(like: Path | str | None) -> FileGeometry | None:
+def geometry_of(like: Path | str | None, factor: int = 1) -> FileGeometry | None:
     """Return what labels can keep of a labeled file; None if that is nothing.
+
+    Args:
+        like: the labeled file.
+        factor: by how much the grid of the labels is finer.
 
     Raises:
         UserError: the file is damaged.
@@ -91,7 +96,8 @@ def geometry_of(like: Path | str | None) -> FileGeometry | None:
     if like is None or format_ is None or not Path(like).exists():
         return None
     path = Path(like)
-    return guarded(path, suffix_of(path)[1:], format_.errors, lambda: format_.geometry(path))
+    geometry = guarded(path, suffix_of(path)[1:], format_.errors, lambda: format_.geometry(path))
+    return geometry if geometry is None or factor == 1 else replace(geometry, factor=factor)
 
 
 def check_like(path: Path, like: Path) -> None:
@@ -166,9 +172,10 @@ class ProbabilitySink:
     array: Any
     part: Path | None
 
-    def finish(self, classes: Sequence[str], *, like: Path | None = None) -> None:
+    def finish(self, classes: Sequence[str], *, like: Path | None = None, factor: int = 1) -> None:
         """Write the file from the array; arguments as in `write_probabilities`."""
-        probability_writer(self.path).write_probabilities(self.path, self.array, classes, geometry_of(like))
+        geometry = geometry_of(like, factor)
+        probability_writer(self.path).write_probabilities(self.path, self.array, classes, geometry)
         self.discard()
 
     def discard(self) -> None:

@@ -75,7 +75,8 @@ class ZarrFormat(Format):
             if like is not None and _has_space_of(like, len(values.shape) - 1):
                 from atrous.data.formats import ngff_write
 
-                ngff_write.write(beside, values, like=like, names=classes)
+                factor = 1 if geometry is None else geometry.factor
+                ngff_write.write(beside, values, like=like, names=classes, factor=factor)
             else:
                 _write_array(beside, values, lead=1).attrs["classes"] = list(classes)
 

@@ -28,27 +28,24 @@ class Stretch:
     phase: int | None = None
 
 
-class Stretches:
-    """A sink `(K, L)` of probabilities that arrive in order; of each strip only the stretches in it are kept.
+class Strips:
+    """A sink `(K, L)` of numbers that arrive in order; it passes each strip on and keeps nothing.
 
-    What is shorter than the channel's `shortest` is left out.
+    Args:
+        channels: K.
+        length: L.
+        also: what is given each strip, as `add(start, values)`.
 
-    >>> sink = Stretches(1, 6, 0.5)
-    >>> sink[:, :4] = np.array([[0.1, 0.8, 0.6, 0.4]])
-    >>> sink[:, 4:] = np.array([[0.9, 0.9]])
-    >>> [(one.start, one.end, round(one.score, 2)) for one in sink.finish()]
-    [(1, 3, 0.7), (4, 6, 0.9)]
+    >>> sink = Strips(1, 6)
+    >>> sink[:, :4] = np.ones((1, 4))
+    >>> sink.at
+    4
     """
 
-    def __init__(
-        self, channels: int, length: int, threshold: float, also: Sequence[Any] = (), shortest: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, channels: int, length: int, also: Sequence[Any] = ()) -> None:
         self.shape, self.dtype = (channels, length), np.dtype(np.float32)
         self.at = 0
-        self._threshold, self._also = threshold, tuple(also)
-        self._shortest = tuple(shortest) or (1,) * channels
-        self._stretches: list[Stretch] = []
-        self._open: list[tuple[int, float] | None] = [None] * channels
+        self._also = tuple(also)
 
     def __setitem__(self, key: Any, values: Any) -> None:
         """Take the next strip.
@@ -63,18 +60,55 @@ class Stretches:
             raise ValueError(f"strips must come in order: expected base {self.at}, got {key} of shape {values.shape}")
         for sink in self._also:
             sink.add(start, values)
-        for number, row in enumerate(values):
-            self._scan(number, row)
+        self._take(values)
         self.at = stop
 
+    def _take(self, values: np.ndarray) -> None:
+        """Look at the strip that begins at `at`."""
+
     def finish(self) -> list[Stretch]:
-        """All stretches, by start.
+        """Return the stretches that were found, by start; here none are sought.
 
         Raises:
             ValueError: bases are missing.
         """
         if self.at != self.shape[1]:
             raise ValueError(f"{self.at} of {self.shape[1]} bases have arrived")
+        return []
+
+
+class Stretches(Strips):
+    """A sink `(K, L)` of probabilities that arrive in order; of each strip only the stretches in it are kept.
+
+    What is shorter than the channel's `shortest` is left out.
+
+    >>> sink = Stretches(1, 6, 0.5)
+    >>> sink[:, :4] = np.array([[0.1, 0.8, 0.6, 0.4]])
+    >>> sink[:, 4:] = np.array([[0.9, 0.9]])
+    >>> [(one.start, one.end, round(one.score, 2)) for one in sink.finish()]
+    [(1, 3, 0.7), (4, 6, 0.9)]
+    """
+
+    def __init__(
+        self, channels: int, length: int, threshold: float, also: Sequence[Any] = (), shortest: Sequence[int] = ()
+    ) -> None:
+        super().__init__(channels, length, also)
+        self._threshold = threshold
+        self._shortest = tuple(shortest) or (1,) * channels
+        self._stretches: list[Stretch] = []
+        self._open: list[tuple[int, float] | None] = [None] * channels
+
+    def _take(self, values: np.ndarray) -> None:
+        for number, row in enumerate(values):
+            self._scan(number, row)
+
+    def finish(self) -> list[Stretch]:
+        """Return all stretches, by start.
+
+        Raises:
+            ValueError: bases are missing.
+        """
+        super().finish()
         for channel, opened in enumerate(self._open):
             if opened is not None:
                 self._close(channel, self.at, 0.0)

@@ -23,6 +23,16 @@ def is_track(path: Path | str) -> bool:
     return str(path).lower().endswith(TRACK_SUFFIXES)
 
 
+def track_name(path: Path, stem: str) -> str:
+    """Return what a bigWig file is called beside the genome `stem`.
+
+    >>> track_name(Path("a/X.coverage.bw"), "X")
+    'coverage'
+    """
+    suffix = next(s for s in TRACK_SUFFIXES if path.name.lower().endswith(s))
+    return path.name[len(stem) : -len(suffix)].strip(".") or "signal"
+
+
 def new_track(path: Path) -> Any:
     """A new bigWig file, written by pyBigWig.
 
@@ -81,23 +91,38 @@ def missing_sequences(path: Path, names: Collection[str]) -> list[str]:
 class Tracks(LazySource):
     """bigWig files as the channels of one sequence, `(number of files, L)` float32, read as they are sliced.
 
-    Bases that a file does not cover are 0, and so is a sequence that it does not have, if it has others.
+    Bases that a file does not cover are 0, and so is a sequence that it does not have, if it has others; or they have
+    another value that is given.
 
     Args:
-        paths: the files.
+        paths: the files; None for a channel of which nothing is known, whose values are NaN.
         name: of the sequence.
         length: of the sequence.
         names: of all sequences of the FASTA file.
+        missing: for each file, the value of bases that it does not cover; NaN where they are unknown. Infinite values
+            are then unknown too.
+
+    Raises:
+        FileFault: a file cannot be read, has none of the sequences, or this one in another length.
     """
 
-    def __init__(self, paths: Sequence[Path], name: str, length: int, names: Collection[str]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path | None],
+        name: str,
+        length: int,
+        names: Collection[str],
+        missing: Sequence[float] | None = None,
+    ) -> None:
         super().__init__((len(paths), length), np.float32)
         for path in paths:
-            missing_sequences(path, names)
-        self._files = [read_track(path) for path in paths]
+            if path is not None:
+                missing_sequences(path, names)
+        self._missing = missing
+        self._files = [None if path is None else read_track(path) for path in paths]
         for path, file in zip(paths, self._files, strict=True):
-            known = file.chroms.get(name)
-            if known is not None and known != length:
+            known = None if file is None else file.chroms.get(name)
+            if path is not None and known is not None and known != length:
                 what = f"its sequence {name} has {known} bases, that of the FASTA file {length}"
                 raise FileFault(path, what, "make it on the same sequence")
         self._name = name
@@ -109,10 +134,16 @@ class Tracks(LazySource):
 
     def _values(self, start: int, stop: int) -> np.ndarray:
         rows = []
-        for file in self._files:
-            if self._name not in file.chroms:
-                rows.append(np.zeros(stop - start, np.float32))
-            else:
-                values = _guarded(file.path, partial(file.values, self._name, start, stop))
+        for number, file in enumerate(self._files):
+            blank = 0.0 if self._missing is None else self._missing[number]
+            if file is None or self._name not in file.chroms:
+                rows.append(np.full(stop - start, np.nan if file is None else blank, np.float32))
+                continue
+            values = _guarded(file.path, partial(file.values, self._name, start, stop))
+            if self._missing is None:
                 rows.append(np.nan_to_num(values, nan=0.0))
+            else:
+                values[np.isnan(values)] = blank
+                values[np.isinf(values)] = np.nan
+                rows.append(values)
         return np.stack(rows)

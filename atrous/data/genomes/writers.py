@@ -13,6 +13,8 @@ from atrous.files import Replacement
 
 FEATURE_SUFFIXES = (".gff3", ".gff", ".bed")
 SIGNAL_SUFFIXES = (".bw", ".bigwig")
+DIGITS = 3
+"""Digits of probabilities in bigWig files."""
 OUTPUT_SUFFIXES = FEATURE_SUFFIXES + SIGNAL_SUFFIXES
 
 
@@ -47,7 +49,7 @@ def open_writer(path: Path, lengths: Mapping[str, int], channels: Sequence[str])
     """
     suffix = path.suffix.lower()
     if suffix in SIGNAL_SUFFIXES:
-        return BigWigs(path, lengths, channels)
+        return BigWigs(channel_paths(path, channels), lengths, DIGITS)
     return Table(path, lengths, channels, bed=suffix == ".bed")
 
 
@@ -99,12 +101,26 @@ def _column(text: str) -> str:
     return quote(text, safe=".:^*$@!+_?-|/()")
 
 
-class BigWigs:
-    """Probabilities, one bigWig per channel, base by base."""
+def channel_paths(path: Path, channels: Sequence[str]) -> tuple[Path, ...]:
+    """Return the bigWig file of each channel.
 
-    def __init__(self, path: Path, lengths: Mapping[str, int], channels: Sequence[str]) -> None:
-        self._names, self._current = list(lengths), 0
-        paths = [path.with_name(f"{path.stem}.{channel}{path.suffix}") for channel in channels]
+    >>> channel_paths(Path("out/X.bw"), ["CDS+"])
+    (PosixPath('out/X.CDS+.bw'),)
+    """
+    return tuple(path.with_name(f"{path.stem}.{channel}{path.suffix}") for channel in channels)
+
+
+class BigWigs:
+    """Numbers base by base, one bigWig per channel.
+
+    Args:
+        paths: the files.
+        lengths: of all sequences, by name, in the order in which they will come.
+        digits: behind the decimal point; probabilities of three deflate well. None keeps float32 as it is.
+    """
+
+    def __init__(self, paths: Sequence[Path], lengths: Mapping[str, int], digits: int | None = None) -> None:
+        self._names, self._current, self._digits = list(lengths), 0, digits
         self._replacements = [Replacement(path) for path in paths]
         self._files: list[Any] = []
         for replacement in self._replacements:
@@ -113,9 +129,10 @@ class BigWigs:
             self._files.append(file)
 
     def add(self, start: int, values: np.ndarray) -> None:
-        """Write the next probabilities; three digits, which deflate well."""
+        """Write the next numbers `(K, n)`."""
         name = self._names[self._current]
-        for file, row in zip(self._files, np.round(values.astype(np.float64), 3), strict=True):
+        wide = values.astype(np.float64)
+        for file, row in zip(self._files, wide if self._digits is None else np.round(wide, self._digits), strict=True):
             file.addEntries(name, start, values=row.tolist(), span=1, step=1)
 
     def sequence(self, name: str, stretches: Sequence[Stretch]) -> None:

@@ -44,6 +44,7 @@ class Layout:
         task: name of the task that is learned unless dataset.toml names another, such as "semantic" or "stranded".
         classes_are_final: whether `classes` already takes dataset.toml into account (genomes: it names features, the
             classes are features on either strand).
+        outputs: names of the numbers that are learned, where the layout knows them (signals of genomes).
         annotated: of annotation files of objects, what they say of each image, by the name of its sample.
         problems: what is wrong with these files.
     """
@@ -61,6 +62,7 @@ class Layout:
     kind: str = "grids"
     task: str = "semantic"
     classes_are_final: bool = False
+    outputs: tuple[str, ...] = ()
     annotated: Mapping[str, AnnotatedImage] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 

@@ -2,24 +2,28 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from atrous.data.description import Description
 from atrous.data.formats import FileFault
-from atrous.data.genomes.annotation import BED_SUFFIXES, GFF_SUFFIXES, is_bed, is_gff, read_features
+from atrous.data.genomes.annotation import read_features
 from atrous.data.genomes.fasta import fasta_stem, is_fasta, sequence_lengths
 from atrous.data.genomes.labels import channels, features_of
 from atrous.data.genomes.sequences import SequenceImage
-from atrous.data.genomes.tracks import is_track
-from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of, labeled
-from atrous.data.layouts.folders import MOST_LEVELS, read_folders, split_of
+from atrous.data.layouts.genome_files import (
+    GenomeFiles,
+    holds_genomes,
+    paired,
+    suffixes_of,
+    walk_genomic,
+    with_sequences,
+)
 from atrous.data.layouts.splits import into_splits, ordered
-from atrous.data.layouts.strays import images_are_few
+from atrous.data.layouts.tracks import find_tracks
 from atrous.data.sample import Sample
-from atrous.data.targets.bits import Bits, GenomeFeatures, track_name
+from atrous.data.targets.bits import Bits, GenomeFeatures
 from atrous.errors import UserError
 from atrous.labels import MOST_BITS
 
@@ -60,33 +64,25 @@ class Genomes:
         return ("A", "C", "G", "T", *self.tracks)
 
 
-@dataclass
-class _Genome:
-    """The files of one genome."""
-
-    fasta: Path
-    name: str
-    split: str | None
-    annotations: list[Path]
-    tracks: dict[str, Path]
-
-
 def find_genomes(root: Path, description: Description) -> Layout | None:
-    """Find genomes with their annotations; None when there is no FASTA file, or a few among images.
+    """Find genomes with their annotations, or with the signals that a regression learns.
+
+    None when there is no FASTA file, or a few among images.
 
     Raises:
-        UserError: as `read_genomes`.
+        UserError: as `read_genomes` and `find_tracks`.
     """
-    folders = read_folders(root, description.images, description.masks)
-    if folders and description.kind is None:
-        count = sum(is_fasta(path) for path in _walk(root))
-        if count and not images_are_few(root, folders, count + 1, description):
-            return None
+    if not holds_genomes(root, description):
+        return None
+    if description.task == "regression":
+        return find_tracks(root, description)
+    if description.tracks is not None:
+        raise UserError(f'{description.file}: [tracks] is for task = "regression": take it out, or add the task')
     genomes = read_genomes(root, description)
     if genomes is None:
         return None
     samples, alone = labeled(genomes.samples)
-    splits, origin = into_splits(samples, splits_of(genomes, description), ({}, ""), any(genomes.samples))
+    splits, origin = into_splits(samples, with_sequences(description, genomes.genomes), ({}, ""), any(genomes.samples))
     return Layout(
         name=genomes.name, splits=ordered(splits), split_origin=origin, images_alone=tuple(sorted(set(alone))),
         labels_alone=genomes.labels_alone, classes=genomes.classes, channel_names=genomes.channel_names,
@@ -103,10 +99,10 @@ def read_genomes(root: Path, description: Description) -> Genomes | None:
     Raises:
         UserError: a file cannot be read, or it cannot be told which features are to be learned.
     """
-    files = _walk(root)
+    files = walk_genomic(root)
     if not any(is_fasta(path) for path in files):
         return None
-    genomes, alone = _paired(root, files)
+    genomes, alone = paired(root, files)
     features = _features(root, genomes, alone, description)
     tracks = tuple(sorted({name for genome in genomes for name in genome.tracks} - set(features)))
     samples: dict[str | None, list[Sample]] = {}
@@ -116,66 +112,12 @@ def read_genomes(root: Path, description: Description) -> Genomes | None:
         members[genome.name] = tuple(sample.name for sample in made)
         samples.setdefault(genome.split, []).extend(made)
     used = [path for genome in genomes for path in (genome.fasta, *genome.annotations, *genome.tracks.values())]
-    suffixes = tuple(sorted({"".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix for path in used}))
-    return Genomes(samples, channels(features), tracks, suffixes, tuple(alone), members)
+    return Genomes(samples, channels(features), tracks, suffixes_of(used), tuple(alone), members)
 
 
-def splits_of(genomes: Genomes, description: Description) -> Description:
-    """The description with genomes in its splits replaced by their sequences: a genome is never torn by its name."""
-    splits: dict[str, Any] = {}
-    for split, entry in description.splits.items():
-        named = entry if isinstance(entry, tuple) else ()
-        members = tuple(name for given in named for name in genomes.genomes.get(_stem(given), (given,)))
-        splits[split] = members if isinstance(entry, tuple) else entry
-    return replace(description, splits=splits)
-
-
-def _stem(name: str) -> str:
-    return str(Path(name).with_name(fasta_stem(Path(name)))) if is_fasta(name) else name
-
-
-def _walk(root: Path) -> list[Path]:
-    kept = []
-    for here, _, files in walk(root, _is_genomic, MOST_LEVELS):
-        kept += [here / name for name in files]
-    return kept
-
-
-def _is_genomic(name: str) -> bool:
-    return is_fasta(name) or is_gff(name) or is_bed(name) or is_track(name)
-
-
-def _paired(root: Path, files: list[Path]) -> tuple[list[_Genome], list[Path]]:
-    """Genomes with their files, and annotations that belong to none. Files of one genome lie in one folder."""
-    genomes: dict[tuple[Path, str], _Genome] = {}
-    for path in filter(is_fasta, files):
-        stem, folder = fasta_stem(path), path.parent.relative_to(root)
-        if (path.parent, stem) in genomes:
-            raise UserError(f"{path}: the same name as {genomes[path.parent, stem].fasta.name}: remove one of them")
-        genomes[path.parent, stem] = _Genome(path, (folder / stem).as_posix(), split_of(folder.parts), [], {})
-    alone = []
-    for path in files:
-        if is_fasta(path):
-            continue
-        named = [g for (folder, stem), g in genomes.items() if folder == path.parent and _belongs(path, stem)]
-        owner = max(named, key=lambda genome: len(fasta_stem(genome.fasta)), default=None)
-        if owner is None:
-            alone.append(path)
-        elif is_track(path):
-            owner.tracks[track_name(path, fasta_stem(owner.fasta))] = path
-        else:
-            owner.annotations.append(path)
-    return list(genomes.values()), alone
-
-
-def _belongs(path: Path, stem: str) -> bool:
-    if is_track(path):
-        return path.name.startswith(f"{stem}.")
-    suffix = max((s for s in GFF_SUFFIXES + BED_SUFFIXES if path.name.lower().endswith(s)), key=len)
-    return path.name[: -len(suffix)] == stem
-
-
-def _features(root: Path, genomes: list[_Genome], alone: Sequence[Path], description: Description) -> tuple[str, ...]:
+def _features(
+    root: Path, genomes: list[GenomeFiles], alone: Sequence[Path], description: Description
+) -> tuple[str, ...]:
     """Which features are learned: those of dataset.toml, else the usual ones that occur, else all if they are few."""
     given = description.classes
     if given is not None:
@@ -195,8 +137,10 @@ def _features(root: Path, genomes: list[_Genome], alone: Sequence[Path], descrip
         return usual
     if not counts:
         lone = f" ({alone[0].relative_to(root)} has the name of no FASTA file)" if alone else ""
+        signals = any(genome.tracks for genome in genomes)
+        other = ', or learn the values of the bigWig files with task = "regression"' if signals else ""
         raise UserError(
-            f"{root}: no features{lone}: put X.gff, X.bed or X.gff.gz beside each X.fa (see docs/genomes.md)"
+            f"{root}: no features{lone}: put X.gff, X.bed or X.gff.gz beside each X.fa (see docs/genomes.md){other}"
         )
     if len(counts) > MOST_FEATURES:
         some = ", ".join(f'"{name}"' for name, _ in counts.most_common(MOST_FEATURES))
@@ -205,7 +149,7 @@ def _features(root: Path, genomes: list[_Genome], alone: Sequence[Path], descrip
 
 
 def _samples(
-    genome: _Genome, features: Sequence[str], tracks: Sequence[str], description: Description, several: bool
+    genome: GenomeFiles, features: Sequence[str], tracks: Sequence[str], description: Description, several: bool
 ) -> list[Sample]:
     missing = [name for name in tracks if name not in genome.tracks]
     if missing:

@@ -14,6 +14,7 @@ from atrous.data.images import ArrayImage, SampleImage
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.sample import Sample
+from atrous.data.targets.fine_image import whole_factor
 from atrous.data.targets.labels import Labels
 from atrous.data.targets.values import ValueArray, Values
 from atrous.errors import UserError
@@ -90,6 +91,11 @@ def _numbers(name: str, image: Any, target: Any) -> Sample:
     if values.dtype.kind not in "buif":
         raise UserError(f"{name}: values of type {values.dtype}: give real numbers")
     shape = tuple(to_array(image).shape)
+    alone = (whole_factor(shape, values.shape) or 1) > 1 and not _few_first(shape)
+    if alone or (whole_factor(shape[1:], values.shape[1:]) or 1) > 1:  # super-resolution: the image is coarser
+        values = values[None] if alone else values
+        picture = array_image(name, image, shape if alone else shape[1:])
+        return Sample(name, picture, Values(ValueArray(Path(f"{name}, values"), values)))
     whole = values.shape in (shape[1:], shape[:-1]) or (values.shape == shape and not _few_first(shape))
     values = values[None] if whole or values.ndim == 1 else values
     picture = array_image(name, image, values.shape[1:])

@@ -1,4 +1,4 @@
-"""Folders whose labels are annotation files of objects: VOC, COCO, YOLO, labelme, and tables."""
+"""Folders whose labels are annotation files of objects: VOC, COCO, YOLO, DOTA, labelme, and tables."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +13,12 @@ from atrous.data.formats.polygons import POLYGON_SUFFIXES
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout, group_of
 from atrous.data.layouts.folders import read_folders
+from atrous.data.layouts.rotated import is_rotated, rotated_boxes
 from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.layouts.together import divide
 from atrous.data.object_files.base import AnnotatedImage, ObjectFolder
 from atrous.data.object_files.coco import find_coco, read_coco
+from atrous.data.object_files.dota import find_dota, read_dota
 from atrous.data.object_files.index import FileIndex, index_files, split_in
 from atrous.data.object_files.labelme import find_labelme, read_labelme
 from atrous.data.object_files.tables import find_tables, read_tables
@@ -38,6 +40,7 @@ _MAKERS: dict[str, Callable[[FileIndex], ObjectFolder | None]] = {
     "COCO": lambda index: read_coco(index, files) if (files := find_coco(index)) else None,
     "labelme": lambda index: read_labelme(index, files) if (files := find_labelme(index)) else None,
     "VOC": lambda index: read_voc(index, files) if (files := find_voc(index)) else None,
+    "DOTA": lambda index: read_dota(index, files) if (files := find_dota(index)) else None,
     "YOLO": lambda index: read_yolo(index, files) if (files := find_yolo(index)) else None,
     "CSV": lambda index: read_tables(index, files) if (files := find_tables(index)) else None,
 }
@@ -81,7 +84,7 @@ def _layout(index: FileIndex, folder: ObjectFolder, description: Description) ->
         what = f"{first.what}: {first.fix}" if first else "no image has annotations: copy the images into the folder"
         raise UserError(f"{index.root / first.file if first else index.root}: {what}")
     classes = _classes(folder, images, description)
-    task = description.task or _task(images)
+    task = description.task or ("detection" if description.rotated else _task(images))
     if task == "keypoints":
         classes = _keypoint_names(folder, images) or classes
     make = _target_of(task, folder, images, classes, description)
@@ -170,7 +173,12 @@ def _called(sample: Sample) -> tuple[str, ...]:
 def _held(images: Sequence[AnnotatedImage]) -> str:
     """What the annotations are, in words."""
     objects = [one for image in images for one in image.objects]
-    counts = Counter("outlines" if one.has_outline else "points" if one.point else "boxes" for one in objects)
+    counts = Counter(
+        "rotated boxes" if one.corners is not None
+        else "outlines" if one.has_outline
+        else "points" if one.point else "boxes"
+        for one in objects
+    )  # fmt: skip
     ignored = sum(one.ignored for one in objects)
     said = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "no objects"
     return f"{said}{f' ({ignored:,} count for nothing: crowds and difficult ones)' if ignored else ''}"
@@ -229,6 +237,8 @@ def _target_of(
     if task == "detection" and objects and all(one.extent is None for one in objects):
         raise UserError(f'{said}: task = "detection" needs boxes, but {folder.name} in {folder.root} gives points')
     make = TARGETS.get(task, _points)
+    if task == "detection" and is_rotated(images, description):
+        make = rotated_boxes
     if task == "keypoints" and any(one.keypoints is not None for one in objects):
         make = _key_points
     number = {name: place for place, name in enumerate(classes)}

@@ -199,6 +199,8 @@ def read_recordings(root: Path, description: Description) -> dict[str | None, li
             raise FileFault(lone, "it has annotations and no signals, and no recording beside it fits its name", fix)
         if paths:
             found.setdefault(split_of(parts), []).extend(paths)
+    if description.columns is not None and description.columns.targets and description.task != "regression":
+        raise UserError(f'{description.file}: columns.targets is for task = "regression": add the task, or take it out')
     if description.columns is not None:
         everything = {*partners.values(), *(path for paths in found.values() for path in paths)}
         tables = [path for path in sorted(everything) if suffix_of(path) in CsvFormat.suffixes]

@@ -10,6 +10,7 @@ from atrous.data.formats import SIGNAL_SUFFIXES, FileFault, suffix_of
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.dicom import find_series
+from atrous.data.layouts.edges import find_edges
 from atrous.data.layouts.folders import read_folders
 from atrous.data.layouts.genomes import find_genomes
 from atrous.data.layouts.images import find_images
@@ -22,13 +23,14 @@ from atrous.data.layouts.strays import strays
 from atrous.data.layouts.values import find_values, values_layout
 from atrous.data.layouts.videos import find_videos
 from atrous.data.preprocess import positions
-from atrous.data.restoration import RESTORATIONS
+from atrous.data.restoration import PICTURES
 from atrous.data.sample import Sample
 from atrous.errors import UserError
 
 FindLayout = Callable[[Path, Description], Layout | None]
 
 LAYOUTS: dict[str, FindLayout] = {
+    "edges": find_edges,
     "values": find_values,
     "objects": find_objects,
     "nnunet": find_cases,
@@ -86,7 +88,7 @@ FOR_TASK: dict[str, Callable[[Layout, Description, str], Layout]] = {
     "instances": instances_layout,
     "counting": points_layout,
     "keypoints": points_layout,
-    **dict.fromkeys((*RESTORATIONS, "regression"), values_layout),
+    **dict.fromkeys((*PICTURES, "regression"), values_layout),
 }
 """By task, the function that returns a layout of labels in images as one whose targets the task learns."""
 
@@ -100,6 +102,8 @@ def for_task(layout: Layout, description: Description) -> Layout:
     task, said = description.task or layout.task, description.file or "--task"
     _check_boxes(layout, task, str(said))
     if layout.annotated or task not in FOR_TASK:
+        return layout
+    if layout.kind != "grids" and layout.task == task:  # the layout made these targets itself
         return layout
     if layout.kind != "grids":
         raise UserError(f'{said}: task = "{task}" is for images, volumes and signals, not for {layout.kind}')

@@ -1,29 +1,37 @@
 """Numbers as targets: images with a file of values each (regression), or images that are to be restored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from atrous.data.description import Description
 from atrous.data.formats import stem
-from atrous.data.images import FileImage
+from atrous.data.images import FileImage, SampleImage
 from atrous.data.inside import walk
 from atrous.data.layouts.base import Layout, group_of
 from atrous.data.layouts.folders import MOST_LEVELS, Folder, folder_key, read_folders
+from atrous.data.layouts.genome_files import holds_genomes
 from atrous.data.layouts.images import find_images
+from atrous.data.layouts.recordings import find_recordings
 from atrous.data.layouts.splits import into_splits, ordered
-from atrous.data.restoration import RESTORATIONS
+from atrous.data.restoration import PICTURES, RESTORATIONS, STYLE
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
-from atrous.data.targets.labels import Labels
+from atrous.data.targets.fine_image import FineValues
+from atrous.data.targets.labels import AnnotatedRecording, Labels, LabelTable
 from atrous.data.targets.mask_files import MaskFile
 from atrous.data.targets.own_image import ImageValues, OwnImage
-from atrous.data.targets.values import ValueFile, Values
+from atrous.data.targets.values import RecordedValues, ValueFile, Values
 from atrous.errors import UserError
 
-CLEAN_WORDS = ("clean", "groundtruth", "gt", "sharp", "original", "originals", "reference", "target", "targets", "high")
+CLEAN_WORDS = (
+    "clean", "groundtruth", "gt", "sharp", "original", "originals", "reference", "target", "targets", "high", "hr",
+    "highres",
+)  # fmt: skip
 """Names of folders of clean images."""
-DEGRADED_WORDS = ("noisy", "noise", "degraded", "blurred", "blurry", "blur", "input", "inputs", "source", "low")
+DEGRADED_WORDS = (
+    "noisy", "noise", "degraded", "blurred", "blurry", "blur", "input", "inputs", "source", "low", "lr", "lowres",
+)  # fmt: skip
 """Names of folders of what is measured of them."""
 VALUE_WORDS = (
     "values", "depth", "depths", "height", "heights", "elevation", "dem", "density", "targets", "target",
@@ -32,17 +40,22 @@ VALUE_WORDS = (
 
 
 def find_values(root: Path, description: Description) -> Layout | None:
-    """Find the images and values of a task that learns numbers; None for other tasks.
+    """Find the images and values of a task that learns numbers; None for other tasks, and for signals of genomes.
 
-    Images and their values (of a restoration: degraded and clean images) lie in two folders and have the same names, as
-    images and masks do. Of a restoration, a folder of images alone is read as well: each image is its own target.
+    Recordings hold their numbers in columns or arrays of their own. Images and their values (of a restoration: degraded
+    and clean images) lie in two folders and have the same names, as images and masks do. Of a restoration, a folder of
+    images alone is read as well: each image is its own target.
 
     Raises:
         UserError: there are no images, or none with values.
     """
     task = description.task
-    if task not in (*RESTORATIONS, "regression"):
+    if task not in (*PICTURES, "regression") or (task == "regression" and holds_genomes(root, description)):
         return None
+    if task == STYLE:
+        if description.pairs:
+            raise UserError(f"{root}: pairs are for restorations: style learns from images alone: leave task.pairs out")
+        return _own_images(root, description)
     restores = task in RESTORATIONS
     described = _with_folders(root, description, restores)
     if restores and (description.pairs is False or described.masks is None):
@@ -51,7 +64,8 @@ def find_values(root: Path, description: Description) -> Layout | None:
                 f"{root}: pairs are wanted, but no folder holds clean images: name it clean/, beside noisy/ or images/"
             )
         return _own_images(root, description)
-    return values_layout(find_images(root, described), description, task)
+    recordings = None if restores else find_recordings(root, description)
+    return values_layout(recordings or find_images(root, described), description, task)
 
 
 def values_layout(layout: Layout, description: Description, task: str) -> Layout:
@@ -66,26 +80,47 @@ def values_layout(layout: Layout, description: Description, task: str) -> Layout
             raise UserError(f'{said}: `{key}` is for classes of positions, not for task = "{task}": take it out')
     splits = {
         split: tuple(
-            one if one.target is None else replace(one, target=as_values(one.target, description, task))
+            one if one.target is None else replace(one, target=as_values(one.target, one.image, description, task))
             for one in samples
         )
         for split, samples in layout.splits.items()
     }
     name = layout.name.replace("masks in", "values in")
-    return replace(layout, name=name, splits=splits, values=None, classes=None, ignore=None, task=task)
+    columns = description.columns
+    outputs = columns.targets if columns is not None and _are_recorded(splits) else ()
+    return replace(layout, name=name, splits=splits, values=None, classes=None, ignore=None, task=task, outputs=outputs)
 
 
-def as_values(target: Target, description: Description, task: str) -> Values:
+def _are_recorded(splits: Mapping[str, Sequence[Sample]]) -> bool:
+    """Whether the numbers stand in tables or arrays of recordings."""
+    targets = [sample.target for samples in splits.values() for sample in samples]
+    return any(isinstance(target, Values) and isinstance(target.reader, RecordedValues) for target in targets)
+
+
+def as_values(target: Target, image: SampleImage, description: Description, task: str) -> Values:
     """Return the numbers of what would be a mask; clean images have the channels of their images.
+
+    Those of super-resolution may be finer than their images.
 
     Raises:
         UserError: it is no file of one value (or several) at each position.
     """
     if isinstance(target, Values):  # in memory, or the images themselves
-        return target
+        return FineValues(target.reader, image) if task == "super-resolution" and not target.own else target
     if isinstance(target, Labels) and isinstance(target.reader, MaskFile):
         clean = FileImage(target.path, (), description.channels, description.pages)
+        if task == "super-resolution":
+            return FineValues(ImageValues(clean), image)
         return Values(ImageValues(clean) if task in RESTORATIONS else ValueFile(target.path))
+    if isinstance(target, Labels) and isinstance(target.reader, LabelTable) and task == "regression":
+        if target.reader.words is not None:
+            raise UserError(f'{target.path}: its labels are words, task = "{task}" learns numbers: name their column')
+        return Values(RecordedValues(target.path, target.reader.reader))
+    if isinstance(target, Labels) and isinstance(target.reader, AnnotatedRecording):
+        raise UserError(
+            f'{target.path}: its labels are annotations, task = "{task}" learns numbers: put a CSV of the same name '
+            "with a column `label` beside it"
+        )
     raise UserError(f'{target.path}: task = "{task}" needs a file of numbers for each image')
 
 

@@ -43,7 +43,8 @@ class AnnotatedObject:
         runs: its mask, if the file gives it as run lengths.
         point: where it is, if it is marked by a point.
         keypoints: `(k, 3)` places of its parts with COCO's visibility (0 unknown, 1 hidden, 2 visible); None without.
-        ignored: whether it counts for nothing: a crowd (COCO's `iscrowd`), or one that is `difficult` (VOC).
+        ignored: whether it counts for nothing: a crowd (COCO's `iscrowd`), or one that is `difficult` (VOC, DOTA).
+        corners: `(4, 2)`, those of its rotated box, if the file gives one.
     """
 
     name: str
@@ -54,6 +55,7 @@ class AnnotatedObject:
     point: tuple[float, float] | None = None
     keypoints: np.ndarray | None = None
     ignored: bool = False
+    corners: np.ndarray | None = None
 
     @property
     def has_outline(self) -> bool:
@@ -62,13 +64,25 @@ class AnnotatedObject:
 
     @cached_property
     def extent(self) -> Box | None:
-        """Its box, or the box around its outline; None for a point."""
+        """Its box, or the box around its outline or its rotated box; None for a point."""
         if self.box is not None:
             return self.box
-        if self.polygons:
-            corners = np.concatenate(self.polygons)
+        if self.polygons or self.corners is not None:
+            corners = np.concatenate(self.polygons) if self.corners is None else self.corners
             return (*corners.min(0).tolist(), *corners.max(0).tolist())
         return None if self.runs is None else runs_extent(self.runs)
+
+    @property
+    def around(self) -> np.ndarray | None:
+        """Points `(n, 2)` whose hull is that of the object: its corners, its outline, or its box; None for a point."""
+        if self.corners is not None or self.polygons:
+            return np.concatenate(self.polygons) if self.corners is None else self.corners
+        if self.runs is not None:
+            return runs_corners(self.runs)
+        if self.box is None:
+            return None
+        top, left, bottom, right = self.box
+        return np.array([[top, left], [top, right], [bottom, right], [bottom, left]], float)
 
     def scaled(self, size: Sequence[int]) -> "AnnotatedObject":
         """Return the object with its coordinates, which are fractions of the image, in pixels."""
@@ -79,9 +93,9 @@ class AnnotatedObject:
         if point is not None:
             point = (point[0] * size[0], point[1] * size[1])
         keypoints = None if self.keypoints is None else self.keypoints * (*factor, 1)
-        return replace(
-            self, box=box, point=point, polygons=tuple(ring * factor for ring in self.polygons), keypoints=keypoints
-        )
+        corners = None if self.corners is None else self.corners * factor
+        polygons = tuple(ring * factor for ring in self.polygons)
+        return replace(self, box=box, point=point, polygons=polygons, keypoints=keypoints, corners=corners)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,3 +183,24 @@ def runs_extent(runs: RunLengths) -> Box:
     top = 0 if several.any() else int((starts % height).min())
     bottom = height if several.any() else int(((stops - 1) % height).max()) + 1
     return (top, int(first.min()), bottom, int(last.max()) + 1)
+
+
+def runs_corners(runs: RunLengths) -> np.ndarray:
+    """Return points `(n, 2)` whose hull is that of a mask: the corners of its pieces of columns.
+
+    >>> runs_corners(RunLengths((3, 4), np.array([4, 1, 7]))).tolist()
+    [[1.0, 1.0], [2.0, 1.0], [1.0, 2.0], [2.0, 2.0], [1.0, 1.0], [2.0, 1.0], [1.0, 2.0], [2.0, 2.0]]
+    """
+    height = runs.size[0]
+    ends = np.cumsum(runs.counts)
+    starts, stops = ends[:-1:2], ends[1::2]
+    starts, stops = starts[stops > starts], stops[stops > starts]
+    first, last = starts // height, (stops - 1) // height
+    several, low, high = last > first, starts % height, (stops - 1) % height + 1
+    full, zeros = last > first + 1, np.zeros_like(first)
+    pieces = np.concatenate([  # top, bottom, left and right of the first column, the last one, and those between
+        np.stack([low, np.where(several, height, high), first, first + 1], axis=1),
+        np.stack([np.where(several, 0, low), high, last, last + 1], axis=1),
+        np.stack([zeros, zeros + height, first + 1, last], axis=1)[full],
+    ])  # fmt: skip
+    return pieces[:, [0, 2, 1, 2, 0, 3, 1, 3]].reshape(-1, 2).astype(float)

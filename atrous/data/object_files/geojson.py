@@ -29,15 +29,15 @@ def features(found: FoundObjects, classes: Sequence[str]) -> list[dict[str, Any]
     {'type': 'Point', 'coordinates': [2.5, 1.5]}
     """
     collected = []
+    rectangles = found.rectangles()
     for place, window in enumerate(found.windows()):
         kind = int(found.classes[place])
         name = classes[kind] if kind < len(classes) else str(kind)
         if found.points is not None:
             geometry = {"type": "Point", "coordinates": found.points[place, ::-1].tolist()}
-        elif found.boxes is not None:
-            top, left, bottom, right = found.boxes[place].tolist()
-            ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
-            geometry = {"type": "Polygon", "coordinates": [ring]}
+        elif rectangles is not None:
+            ring = rectangles[place, :, ::-1].tolist()
+            geometry = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
         elif window is not None and found.numbers is not None:
             geometry = _polygons(found.numbers[window] == place + 1, (window[0].start, window[1].start))
         else:

@@ -1,4 +1,4 @@
-"""labelme: a JSON file for each image, with polygons, rectangles, circles, points and masks."""
+"""labelme: a JSON file for each image, with polygons, rectangles (rotated ones too), circles, points and masks."""
 
 import base64
 import binascii
@@ -19,6 +19,8 @@ from atrous.data.object_files.runs import runs_of
 from atrous.data.object_files.text import contains, number, numbers, read_json
 from atrous.data.problems import relative
 
+ROTATED = ("rotation", "oriented_rectangle")
+"""Names of shapes that are rotated rectangles of four points (X-AnyLabeling, labelme)."""
 CORNERS = 64
 """Corners of the polygon that stands for a circle."""
 
@@ -101,10 +103,10 @@ def _object(
         folder.error(file, f"{where} has no points x, y", "draw it again", "no points")
         return None
     points = np.array(rows, float)[:, ::-1]
-    if kind == "polygon" and len(points) >= 3:
-        return replace(plain, polygons=(points,))
-    if kind == "circle" and len(points) == 2:
-        return replace(plain, polygons=(_circle(*points),))
+    if (kind == "polygon" and len(points) >= 3) or (kind == "circle" and len(points) == 2):
+        return replace(plain, polygons=(points if kind == "polygon" else _circle(*points),))
+    if kind in ROTATED and len(points) == 4:
+        return replace(plain, corners=points)
     if (kind == "rectangle" and len(points) in (2, 4)) or (kind == "point" and len(points) == 1):
         top, left, bottom, right = (*points.min(0).tolist(), *points.max(0).tolist())
         return replace(plain, point=(top, left)) if kind == "point" else replace(plain, box=(top, left, bottom, right))

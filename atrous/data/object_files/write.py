@@ -1,4 +1,4 @@
-"""Found objects as files: COCO's results and a COCO file of several images, ROIs of ImageJ, and Parquet."""
+"""Found objects as files: COCO's results and a COCO file of several images, ROIs of ImageJ, DOTA, and Parquet."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from atrous.data.object_files.found import FoundObjects, Window
 from atrous.data.object_files.outlines import outline
 from atrous.data.object_files.runs import compress
 from atrous.files import replacing, write_text
+from atrous.objects.rotated import boxes_of
 
 roifile: Any = Library("roifile", 'ROIs of ImageJ need roifile: pip install "atrous[imagej]"')
 pyarrow: Any = Library("pyarrow", 'Parquet files need pyarrow: pip install "atrous[parquet]"')
@@ -22,7 +23,8 @@ def coco_results(found: FoundObjects, image: str) -> list[dict[str, Any]]:
     """Return objects of an image as COCO's results: box, score, category and, of numbered objects, run lengths.
 
     Numbered objects that lost their last pixel when they were brought to the grid of the file are left out. A point is
-    a box without an extent; the key points of one object are one result.
+    a box without an extent; the key points of one object are one result. A rotated box is the upright box around it,
+    with its corners as a polygon.
 
     Args:
         found: the objects.
@@ -40,6 +42,9 @@ def coco_results(found: FoundObjects, image: str) -> list[dict[str, Any]]:
         elif found.boxes is not None:
             top, left, bottom, right = found.boxes[place].tolist()
             record["bbox"] = [round(value, 4) for value in (left, top, right - left, bottom - top)]
+            if found.polygons is not None:
+                record["segmentation"] = [found.polygons[place, :, ::-1].round(4).ravel().tolist()]
+                record["area"] = round(float(boxes_of(found.polygons[place])[0, 2:4].prod()), 4)
         elif window is not None and found.numbers is not None:
             rows, columns = window
             record["bbox"] = [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
@@ -124,15 +129,14 @@ def write_rois(path: Path, found: FoundObjects, classes: Sequence[str]) -> None:
     Raises:
         UserError: roifile is not installed.
     """
-    rois = []
+    rois, rectangles = [], found.rectangles()
     for place, window in enumerate(found.windows()):
         name, kind = f"{place + 1:05d}", int(found.classes[place])
         about = f"class: {classes[kind] if kind < len(classes) else kind}\nscore: {float(found.scores[place]):.4f}\n"
         if found.points is not None:
             rois.append(_roi(found.points[place : place + 1], name, kind, about, point=True))
-        elif found.boxes is not None:
-            top, left, bottom, right = found.boxes[place].tolist()
-            rois.append(_roi(np.array([[top, left], [top, right], [bottom, right], [bottom, left]]), name, kind, about))
+        elif rectangles is not None:
+            rois.append(_roi(rectangles[place], name, kind, about))
         elif window is not None and found.numbers is not None:
             mask = found.numbers[window] == place + 1
             corner = [part.start for part in window]
@@ -152,6 +156,20 @@ def _roi(points: np.ndarray, name: str, kind: int, about: str, z: int | None = N
     roi.roitype = roifile.ROI_TYPE.POINT if point else roifile.ROI_TYPE.POLYGON
     roi.group, roi.props = min(kind + 1, 255), about
     return roi
+
+
+def write_dota(path: Path, found: FoundObjects, classes: Sequence[str]) -> None:
+    """Write the boxes of an image as annotations of DOTA: `x1 y1 x2 y2 x3 y3 x4 y4 class difficult`.
+
+    The format has no place for scores, nor for blanks in the names of classes, which become hyphens.
+    """
+    rectangles, lines = found.rectangles(), []
+    assert rectangles is not None
+    for ring, kind in zip(rectangles, found.classes.tolist(), strict=True):
+        name = "-".join(classes[int(kind)].split()) if kind < len(classes) else str(kind)
+        lines.append(f"{' '.join(f'{value:.2f}' for value in ring[:, ::-1].ravel())} {name} 0\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, "".join(lines))
 
 
 def write_parquet(path: Path, columns: Mapping[str, np.ndarray]) -> None:

@@ -17,7 +17,7 @@ from atrous.data.formats import FileFault
 from atrous.data.genomes.annotation import Feature, read_features
 from atrous.data.genomes.fasta import fasta_stem, sequence_lengths
 from atrous.data.genomes.labels import channels, label
-from atrous.data.genomes.tracks import TRACK_SUFFIXES, Tracks, is_track
+from atrous.data.genomes.tracks import Tracks, is_track, track_name
 from atrous.data.problems import Problem
 from atrous.data.targets import feature_problems
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
@@ -224,16 +224,6 @@ class Bits(Target):
             picture[bits >> k & 1 == 1] = color
         picture[bits == IGNORE] = VOID
         return picture
-
-
-def track_name(path: Path, stem: str) -> str:
-    """Return what a bigWig file is called beside the genome `stem`.
-
-    >>> track_name(Path("a/X.coverage.bw"), "X")
-    'coverage'
-    """
-    suffix = next(s for s in TRACK_SUFFIXES if path.name.lower().endswith(s))
-    return path.name[len(stem) : -len(suffix)].strip(".") or "signal"
 
 
 _FEATURES: dict[Path, tuple[int, dict[str, list[Feature]]]] = {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from atrous.color import VOID, Palette
-from atrous.data.formats import Header, read_header, read_image
+from atrous.data.formats import Format, Header, read_header, read_image, read_numbers
 from atrous.data.moments import moments
 from atrous.data.problems import Problem, relative
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
@@ -48,6 +48,27 @@ class ValueFile:
     def values(self) -> np.ndarray:
         """See `ValueReader.values`."""
         return read_image(self.path)
+
+
+@dataclass(frozen=True)
+class RecordedValues:
+    """A number, or several, for each sample of a recording: columns of a table, or the array `label`.
+
+    Attributes:
+        path: the table or array, often the recording itself.
+        reader: as `FileImage.reader`.
+    """
+
+    path: Path
+    reader: Format | None = None
+
+    def header(self) -> Header:
+        """See `ValueReader.header`."""
+        return Header(self.values().shape, "float32", "signal")
+
+    def values(self) -> np.ndarray:
+        """See `ValueReader.values`."""
+        return read_numbers(self.path, self.reader)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +124,7 @@ class Values(Target):
         known = [one for one in scans if one.contents is not None and one.contents.header is not None]
         counts = [one.contents.header.channels for one in known if one.contents and one.contents.header]
         usual = max(set(counts), key=counts.count) if counts else 0
+        yield from cls.size_problems(known, facts)
         for one, count in zip(known, counts, strict=True):
             assert one.target is not None
             assert one.contents is not None
@@ -110,14 +132,19 @@ class Values(Target):
             if count != usual:
                 what = f"it has {count} values at each position, most targets have {usual}"
                 yield Problem(file, what, "export all targets with the same channels", kind="outputs")
-            if one.image is not None and one.image.size != one.contents.size:
-                size, other = (" x ".join(map(str, shape)) for shape in (one.contents.size, one.image.size))
-                what = f"it is {size}, its image {other}"
-                yield Problem(
-                    file, what, "bring both to one grid, or leave the values out (pairs = false)", kind="size"
-                )
             if one.contents.outside == np.prod(one.contents.size):
                 yield Problem(file, "nothing is known of any position", "remove it", "warning", "all unknown")
+
+    @classmethod
+    def size_problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
+        """Yield the targets that have another size than their images."""
+        for one in scans:
+            if one.image is None or one.contents is None or one.target is None or one.image.size == one.contents.size:
+                continue
+            size, other = (" x ".join(map(str, shape)) for shape in (one.contents.size, one.image.size))
+            what = f"it is {size}, its image {other}"
+            fix = "bring both to one grid, or leave the values out (pairs = false)"
+            yield Problem(relative(one.target.path, facts.root), what, fix, kind="size")
 
     @staticmethod
     def grid(values: np.ndarray) -> tuple[int, ...]:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from benchmarks.bad_inputs import annotations, points
+from benchmarks.bad_inputs import annotations, points, rotated
 from benchmarks.bad_inputs.annotations import write_coco, write_csv, write_masks, write_voc, write_yolo
 from benchmarks.bad_inputs.mistake import findings, outcome_of
 
-MISTAKES = (*annotations.MISTAKES, *points.MISTAKES)
+MISTAKES = (*annotations.MISTAKES, *points.MISTAKES, *rotated.MISTAKES)
 NAMES = [f"{number}: {mistake.row}" for number, mistake in enumerate(MISTAKES)]
 
 
@@ -17,7 +17,7 @@ def test_a_mistake_has_few_other_lines(mistake):
     assert all("\n" not in line and ": " in line for line in problems)
 
 
-@pytest.mark.parametrize("write", [write_voc, write_coco, write_yolo, write_csv])
+@pytest.mark.parametrize("write", [write_voc, write_coco, write_yolo, write_csv, rotated.write_dota])
 def test_good_boxes_have_no_problems(write, tmp_path):
     write(tmp_path / "data")
     assert {one.level for one in findings(tmp_path / "data", "detection")} == {"note"}

@@ -15,6 +15,7 @@ from atrous.data.feed.augment import Color
 from atrous.data.feed.batches import Batch, Batches, ahead
 from atrous.data.feed.decode import Decoded, decode
 from atrous.data.feed.views import Geometry, draw_view
+from atrous.data.targets.fine_image import FineValues
 from atrous.data.targets.labels import Labels
 
 
@@ -109,3 +110,26 @@ def test_decoding_in_memory_and_mapped_is_the_same(digits, limit, tmp_path):
     for label, places in zip(there.values, there.places, strict=True):
         assert set(places) == set(np.unique(label))
         assert all((label[tuple(where.T)] == k).all() for k, where in places.items())
+
+
+@pytest.mark.parametrize("size", [(20, 26), (12, 14, 10), (60,), (6, 5)])
+def test_crops_of_pairs_of_two_sizes_show_the_same(size):
+    """Each position of the image is the mean of the block of the target that lies there, also where it is mirrored."""
+    factor, ndim = 2, len(size)
+    fine = np.random.default_rng(0).normal(size=(1, *(n * factor for n in size))).astype(np.float32)
+    coarse = fine
+    for axis in range(1, ndim + 1):
+        blocks = (*coarse.shape[:axis], coarse.shape[axis] // factor, factor, *coarse.shape[axis + 1 :])
+        coarse = coarse.reshape(blocks).mean(axis=axis + 1)
+    data = Decoded(("a",), (coarse,), (fine,), ({},), FineValues)
+    geometry = Geometry((8,) * ndim, (1.0, 1.0), 0.0, (True,) * ndim, 0.0, keep=tuple(range(ndim)))
+    made = Batches(data, geometry, None, 4, 0, 1.0, factor=factor)
+    for step in range(4):
+        batch = made[step]
+        assert batch.targets.shape == (4, 1, *(16,) * ndim)
+        seen = batch.targets
+        for axis in range(2, ndim + 2):
+            seen = seen.unflatten(axis, (8, factor)).mean(axis + 1)
+        known = ~torch.isnan(seen)
+        assert known.any()
+        torch.testing.assert_close(seen[known], batch.images[known], atol=1e-4, rtol=1e-4)

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from atrous.data.dataset import open_dataset
 from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windows, reverse_complement
@@ -6,7 +7,8 @@ from atrous.data.genomes.annotation import Feature
 from atrous.data.genomes.labels import channels, label
 from atrous.data.genomes.letters import encode, one_hot
 from atrous.labels import IGNORE
-from tests.genomes import flipped, genome, write_fasta, write_genomes, write_gff
+from atrous.verbs.opened import open_dataset_from
+from tests.genomes import flipped, genome, write_fasta, write_genomes, write_gff, write_signal_tracks, write_track
 
 NAMES = channels(("CDS", "tRNA"))
 
@@ -67,3 +69,48 @@ def test_windows_cover_short_sequences_whole(tmp_path):
     windows, share = decode_windows(dataset, dataset.splits["val"])
     assert share == 1
     assert windows.names == tuple(f"{sample.name}/0" for sample in dataset.splits["val"])
+
+
+def test_signals_on_the_other_strand_are_reversed_and_those_of_two_strands_exchanged():
+    rng = np.random.default_rng(0)
+    image, signals = rng.random((5, 20)).astype(np.float32), rng.random((3, 20)).astype(np.float32)
+    signals[0, 4] = np.nan
+    seen, turned = reverse_complement(image, signals, (0, 2, 1))
+    np.testing.assert_array_equal(seen, np.concatenate([image[3::-1], image[4:]])[:, ::-1])
+    np.testing.assert_array_equal(turned, signals[[0, 2, 1], ::-1])
+    again, back = reverse_complement(seen, turned, (0, 2, 1))
+    np.testing.assert_array_equal(again, image)
+    np.testing.assert_array_equal(back, signals)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_crops_of_signals_are_those_of_the_files_in_memory_or_not(tmp_path, held, monkeypatch):
+    dataset = open_dataset_from(write_signal_tracks(tmp_path, 3, 2000, names=("a", "b")), task="regression")
+    monkeypatch.setattr("atrous.data.feed.genomes.memory_limit", lambda: 1 << 30 if held else 0)
+    decoded = decode_genomes(dataset, dataset.splits["train"])
+    assert all(isinstance(values, np.ndarray) == held for values in decoded.values)
+    batch = GenomeBatches(decoded, 600, False, 4, 7)[5]
+    assert batch.targets.shape == (4, 2, 600)
+    assert batch.targets.dtype.is_floating_point
+    whole = [(sample.image.load()[...], sample.target.read()) for sample in dataset.splits["train"]]
+    for image, values in zip(batch.images.numpy(), batch.targets.numpy(), strict=True):
+        hits = [
+            (bases[:, at : at + 600] == image).all() and (truth[:, at : at + 600] == values).all()
+            for bases, truth in whole
+            for at in range(1401)
+        ]
+        assert sum(hits) == 1
+    windows, share = decode_windows(dataset, dataset.splits["val"])
+    assert share == 1
+    np.testing.assert_array_equal(windows.values[0], dataset.splits["val"][0].target.read())
+
+
+def test_beyond_a_short_sequence_its_signals_are_unknown(tmp_path):
+    write_fasta(tmp_path / "x.fa", {"x": "ACGTA"})
+    write_track(tmp_path / "x.bw", {"x": np.arange(5.0)})
+    dataset = open_dataset_from(tmp_path, task="regression")
+    targets = GenomeBatches(decode_genomes(dataset, dataset.samples), 9, True, 8, 0, (0,))[0].targets.numpy()
+    assert np.isnan(targets).sum(axis=(1, 2)).tolist() == [4] * 8
+    starts = {row[0, 0] for row in targets if np.isfinite(row[0, 0])}
+    assert starts == {0.0}
+    assert any(row[0, -1] == 0 for row in targets)  # read on the other strand

@@ -19,7 +19,9 @@ import tifffile
 import zarr
 from PIL import Image
 from rasterio.transform import Affine
+from scipy.io import savemat
 
+from atrous.data.edge_files import read_annotators
 from atrous.data.formats import (
     Header,
     MapGrid,
@@ -141,6 +143,12 @@ def _record(path: Path) -> None:
     annotate_record(path, [20, 90, 200], "NVN")
 
 
+def _mat(path: Path) -> None:
+    annotators = np.empty((1, 2), object)
+    annotators[0, :] = [{"Segmentation": GRAY, "Boundaries": GRAY > 3}, {"Segmentation": GRAY.astype(float)}]
+    savemat(path, {"groundTruth": annotators}, do_compression=path.name.startswith("packed"))
+
+
 def _movie(path: Path) -> None:
     writer = MovieWriter(path, (48, 64), Fraction(25))
     for _ in range(4):
@@ -207,6 +215,8 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "a.nii": _nifti,
     "a.nii.gz": _nifti,
     "series": _series,
+    "a.mat": _mat,
+    "packed.mat": _mat,
     "a.csv": _table,
     "a.edf": _edf,
     "gaps.edf": _edf_gaps,
@@ -333,6 +343,8 @@ def _readers(path: Path) -> list[Callable[[], object]]:
         return [lambda: [open_sequence(path, key)[:, :].sum() for key in sequence_lengths(path)]]
     if name.endswith((".gff3", ".gtf.gz", ".bed")):
         return [lambda: label([f for f in read_features(path) if f.sequence == "a"], channels(("CDS", "feature")), 153)]
+    if name.endswith(".mat"):
+        return [lambda: read_annotators(path), lambda: read_annotators(path, segmentation=True)]
     if name.endswith(".bw"):
         return [lambda: Tracks([path], "a", 153, ("a", "b"))[:, 3:90], lambda: Tracks([path], "b", 6, ("a", "b"))[...]]
     return _grid_readers(path)

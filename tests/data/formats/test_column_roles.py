@@ -87,7 +87,7 @@ def test_a_column_that_a_description_names_and_a_file_lacks_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"lable": "x"}, "knows label, time, channels, ignore, not 'lable'"),
+        ({"lable": "x"}, "knows label, time, channels, ignore, targets, not 'lable'"),
         ({"label": ["x"]}, "`columns.label` must be the name of a column"),
         ({"channels": "x"}, "`columns.channels` must be names of columns"),
         ({"label": "x", "ignore": ["X"]}, "names 'x' twice"),

@@ -176,6 +176,42 @@ def test_ground_control_points_are_kept(tmp_path):
     assert crs.to_epsg() == 4326
 
 
+def test_finer_numbers_cover_the_same_ground(tmp_path):
+    source = put(tmp_path / "in.tif", np.zeros((1, 20, 10), np.uint8))
+    values = RNG.random((1, 60, 30), dtype=np.float32)
+    write_probabilities(tmp_path / "out.tif", values, ("height",), source, 3)
+    with rasterio.open(tmp_path / "out.tif") as file:
+        corners = [file.transform @ corner for corner in ((0, 0), (30, 60), (30, 0))]
+        assert corners == [pytest.approx(TRANSFORM @ corner) for corner in ((0, 0), (10, 20), (10, 0))]
+        assert file.crs.to_epsg() == 32633
+        np.testing.assert_array_equal(file.read(), values)
+    with pytest.raises(UserError, match=r"\(20, 10\), but its labels have \(60, 30\)"):
+        write_probabilities(tmp_path / "no.tif", values, ("height",), source, 2)
+
+
+def test_points_and_polynomials_of_finer_numbers_lie_where_they_lay(tmp_path):
+    points = [rasterio.control.GroundControlPoint(r, c, 10 + c, 50 - r) for r, c in ((0, 0), (0, 9), (9, 0), (9, 9))]
+    shape = {"height": 10, "width": 10, "count": 1, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", gcps=points, crs="EPSG:4326", **shape) as file:
+        file.write(np.zeros((1, 10, 10), np.uint8))
+    write_probabilities(tmp_path / "b.tif", np.zeros((1, 20, 20), np.float32), ("a",), tmp_path / "a.tif", 2)
+    with rasterio.open(tmp_path / "b.tif") as file:
+        found, _ = file.gcps
+    assert [(p.row, p.col, p.x, p.y) for p in found] == [(2 * p.row, 2 * p.col, p.x, p.y) for p in points]
+    ones = [1.0, *[0.0] * 19]
+    rpcs = rasterio.rpc.RPC(
+        height_off=0.0, height_scale=1.0, lat_off=50.0, lat_scale=1.0, long_off=10.0, long_scale=1.0, line_off=4.5,
+        line_scale=5.0, samp_off=3.5, samp_scale=4.0, line_num_coeff=ones, line_den_coeff=ones, samp_num_coeff=ones,
+        samp_den_coeff=ones,
+    )  # fmt: skip
+    with rasterio.open(tmp_path / "c.tif", "w", driver="GTiff", rpcs=rpcs, nodata=9, **shape) as file:
+        file.write(np.zeros((1, 10, 10), np.uint8))
+    write_probabilities(tmp_path / "d.tif", np.zeros((1, 20, 20), np.float32), ("a",), tmp_path / "c.tif", 2)
+    with rasterio.open(tmp_path / "d.tif") as file:
+        finer = file.rpcs
+    assert (finer.line_off, finer.line_scale, finer.samp_off, finer.samp_scale) == (9.5, 10.0, 7.5, 8.0)
+
+
 def test_nodata_of_label_files_is_void_unless_it_may_be_a_class(tmp_path):
     label = np.array([[[0, 1, -9999]]], np.int16)
     np.testing.assert_array_equal(read_values(put(tmp_path / "a.tif", label, nodata=-9999)), [[0, 1, 255]])

@@ -217,3 +217,16 @@ def test_a_finest_level_that_is_no_array_is_named(tmp_path):
     for read in (read_header, read_image, read_values, open_source):
         with pytest.raises(UserError, match=r"a.zarr: .*its finest level '0' is a group"):
             read(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_finer_numbers_cover_the_same_extent(tmp_path, version):
+    like = put(tmp_path / "in.zarr", RNG.integers(0, 9, (2, 4, 20, 24)).astype(np.uint8), "czyx", version)
+    values = RNG.random((2, 8, 40, 48), dtype=np.float32)
+    write_probabilities(tmp_path / "out.zarr", values, ("a", "b"), like, 2)
+    found = open_multiscale(tmp_path / "out.zarr")
+    assert found.scale == (1.0, 0.25, 65.0, 32.5)
+    assert found.translation == pytest.approx((0.0, 7 - 0.125, 7 - 32.5, 7 - 16.25))
+    np.testing.assert_array_equal(read_image(tmp_path / "out.zarr"), values)
+    with pytest.raises(UserError, match="but its labels have"):
+        write_probabilities(tmp_path / "no.zarr", values, ("a", "b"), like, 3)

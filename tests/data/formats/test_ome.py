@@ -103,6 +103,9 @@ def test_probabilities_are_named_channels(tmp_path):
     header = read_header(tmp_path / "p.tif")
     assert (header.shape, header.names, header.spacing) == (values.shape, ("ground", "cell"), (0.5, 0.13, 0.065))
     np.testing.assert_array_equal(read_image(tmp_path / "p.tif"), values)
+    finer = np.zeros((1, 6, 120, 140), np.float32)
+    write_probabilities(tmp_path / "q.tif", finer, ("intensity",), source, 2)
+    assert read_header(tmp_path / "q.tif").spacing == (0.25, 0.065, 0.0325)
 
 
 def test_the_scale_of_imagej_is_read_and_kept(tmp_path):

@@ -1,12 +1,16 @@
 """Folders of images and numbers, of degraded and clean images, and of images that are their own targets."""
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
+from atrous.data.check.fingerprint import from_dict
 from atrous.data.description import read_description
 from atrous.data.layouts.table import find_layout
+from atrous.data.targets.fine_image import FineValues, whole_factor
 from atrous.data.targets.own_image import OwnImage
 from atrous.data.targets.values import Values
 from atrous.errors import UserError
@@ -161,3 +165,116 @@ def test_gray_pairs_are_gray_on_both_sides(tmp_path):
         write(tmp_path / "data" / name)
     sample = layout(tmp_path / "data", "denoise", gray=True).splits["train"][0]
     assert sample.image.load().shape == sample.target.read().shape == (1, 48, 40)
+
+
+def tables(root, columns="label", values="0.5,,2.25,NaN", toml=""):
+    root.mkdir()
+    for number in range(3):
+        rows = [f"{i},{i * 0.5 + number},{value}" for i, value in enumerate(values.split(","))]
+        (root / f"{number}.csv").write_text("\n".join([f"index,x,{columns}", *rows]) + "\n")
+    (root / "dataset.toml").write_text(f'task = "regression"\n{toml}')
+    return root
+
+
+def test_recordings_hold_a_number_for_each_sample(tmp_path):
+    found = open_data(tables(tmp_path / "data")).layout
+    sample = found.splits["train"][0]
+    np.testing.assert_array_equal(sample.target.read(), [[0.5, np.nan, 2.25, np.nan]])
+    assert sample.image.load().shape == (1, 4)
+    assert (found.task, found.outputs) == ("regression", ())
+    named = open_data(tables(tmp_path / "named", "force", toml='[columns]\ntargets = ["force"]\n')).layout
+    np.testing.assert_array_equal(named.splits["train"][0].target.read(), [[0.5, np.nan, 2.25, np.nan]])
+    assert named.outputs == ("force",)
+    text = check(tmp_path / "named").text()
+    assert "time index; channels x; targets force" in text
+
+
+def test_arrays_hold_several_numbers_for_each_sample(tmp_path):
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(3, 40))
+    for number in range(3):
+        label = numbers if number else numbers.T
+        np.savez(tmp_path / f"{number}.npz", signal=rng.normal(size=(2, 40)), label=label)
+    for sample in open_data(tmp_path, task="regression").layout.splits["train"]:
+        np.testing.assert_array_equal(sample.target.read(), numbers.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "toml", "said"),
+    [
+        ("label", "rest,move,rest,rest", "", "its labels are words"),
+        ("force", "1,2,3,4", "", "no labels"),
+        ("force", "1,2,3,4", '[columns]\ntargets = ["forse"]\n', "did you mean 'force'"),
+    ],
+)
+def test_recordings_without_numbers_are_refused(tmp_path, columns, values, toml, said):
+    with pytest.raises(UserError, match=said):
+        open_data(tables(tmp_path / "data", columns, values, toml))
+
+
+def test_columns_of_numbers_are_for_regression(tmp_path):
+    root = tables(tmp_path / "data", "force", toml='[columns]\ntargets = ["force"]\n')
+    with pytest.raises(UserError, match=r"columns\.targets is for task"):
+        open_data(root, task="semantic")
+
+
+def write_pairs(root, factor=2, names=("lr", "hr"), count=5):
+    """Pairs of two sizes: each position of the coarse image is the mean of a block of the fine one."""
+    for name in names:
+        (root / name).mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        fine = np.random.default_rng(number).integers(0, 256, (24 * factor, 20 * factor), dtype=np.uint8)
+        coarse = fine.reshape(24, factor, 20, factor).mean(axis=(1, 3)).astype(np.uint8)
+        Image.fromarray(coarse).save(root / names[0] / f"{number}.png")
+        Image.fromarray(fine).save(root / names[1] / f"{number}.png")
+
+
+@pytest.mark.parametrize("names", [("lr", "hr"), ("input", "target"), ("low", "high")])
+def test_pairs_of_two_sizes_are_read(tmp_path, names):
+    write_pairs(tmp_path / "data", 3, names)
+    found = check(tmp_path / "data", task="super-resolution")
+    assert found.ok, found.text()
+    sample = found.dataset.splits["train"][0]
+    assert type(sample.target) is FineValues
+    assert (sample.image.path.parent.name, sample.target.path.parent.name) == names
+    assert found.fingerprint.values.factor == 3
+    assert from_dict(json.loads(json.dumps(found.fingerprint.to_dict()))) == found.fingerprint
+
+
+def test_pairs_whose_sizes_do_not_fit_are_named(tmp_path):
+    write_pairs(tmp_path / "data")
+    for name, size in (("1", (48, 41)), ("2", (96, 80)), ("3", (480, 400))):
+        Image.fromarray(np.arange(np.prod(size)).reshape(size).astype(np.uint8)).save(
+            tmp_path / "data" / "hr" / f"{name}.png"
+        )
+    found = check(tmp_path / "data", task="super-resolution")
+    lines = {problem.file: problem.what for problem in found.errors}
+    assert lines == {
+        "hr/1.png": "it is 48 x 41, its image lr/1.png 24 x 20: no whole multiple, the same along each axis",
+        "hr/2.png": "it is 96 x 80, its image lr/2.png 24 x 20: 4 times as fine, most are 2 times",
+        "hr/3.png": "it is 480 x 400, its image lr/3.png 24 x 20: 20 times as fine",
+    }
+    write_pairs(tmp_path / "other")
+    assert "it is 48 x 40, its image 24 x 20" in check(tmp_path / "other", task="denoise").text()
+
+
+@pytest.mark.parametrize(
+    "shapes", [((20, 24), (40, 48)), ((3, 20, 24), (3, 40, 48)), ((50,), (100,)), ((2, 50), (1, 100))]
+)
+def test_arrays_of_two_sizes_are_pairs(shapes):
+    data = [np.zeros(shapes[0], np.float32)] * 3, [np.zeros(shapes[1], np.float32)] * 3
+    sample = open_data(data, task="super-resolution").layout.splits["train"][0]
+    assert type(sample.target) is FineValues
+    assert whole_factor(sample.image.load().shape[1:], sample.target.read().shape[1:]) == 2
+    assert sample.image.load().size == np.prod(shapes[0])
+
+
+def test_blocks_of_the_fine_grid_have_no_data_where_the_coarse_one_has_none():
+    values, missing = np.ones((1, 4, 6), np.float32), np.zeros((2, 3), bool)
+    missing[0, 2] = True
+    found = FineValues.without(values, missing)
+    assert np.isnan(found[0, :2, 4:]).all()
+    assert np.isnan(found).sum() == 4
+    assert FineValues.resample(values, (2, 3)) is values
+    with pytest.raises(UserError, match=r"need input.spacing=\[\]"):
+        FineValues.resample(values, (3, 3))

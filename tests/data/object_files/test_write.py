@@ -12,12 +12,14 @@ from atrous.data.object_files.raster import fill
 from atrous.data.object_files.write import (
     coco_results,
     merge_results,
+    write_dota,
     write_parquet,
     write_results,
     write_rois,
 )
 from atrous.errors import UserError
 from atrous.objects.kinds import with_classes
+from atrous.objects.rotated import boxes_of, corners_of, rotated_iou
 from tests.object_folders import CLASSES, COUNT, SIZE, write_images
 
 RNG = np.random.default_rng(3)
@@ -172,3 +174,38 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch, librar
             tmp_path / "a.parquet", {}
         )
     assert list(tmp_path.iterdir()) == []
+
+
+TURNED = np.array([[14, 20, 18, 6, 0.4], [22, 40, 12, 5, 2.2]])
+
+
+def turned():
+    polygons = corners_of(TURNED)
+    hulls = np.concatenate([polygons.min(axis=1), polygons.max(axis=1)], axis=1)
+    return FoundObjects(SIZE, np.array([1, 0]), np.array([0.9, 0.5], np.float32), boxes=hulls, polygons=polygons)
+
+
+def test_rotated_boxes_come_back_from_dota_and_coco(tmp_path):
+    founds = [turned() for _ in range(COUNT)]
+    merged(tmp_path / "coco", founds)
+    write_images(tmp_path / "dota")
+    for number, found in enumerate(founds):
+        write_dota(tmp_path / "dota" / f"{number}.txt", found, ("cell", "cell nucleus"))
+    assert (tmp_path / "dota" / "0.txt").read_text().splitlines()[0].split()[8:] == ["cell-nucleus", "0"]
+    for name, more in (("dota", {}), ("coco", {"rotated": True})):
+        layout = find_layout(tmp_path / name, Description(task="detection", **more))
+        assert layout.problems == ()
+        for sample in [sample for members in layout.splits.values() for sample in members]:
+            again = sample.target.read()
+            assert again.classes.tolist() == [1, 0]
+            assert rotated_iou(boxes_of(again.places), TURNED).min() > 0.99
+    record = coco_results(turned(), "0.png")[0]
+    assert record["area"] == pytest.approx(18 * 6, abs=1e-3)
+    top, left, bottom, right = turned().boxes[0]
+    np.testing.assert_allclose(record["bbox"], [left, top, right - left, bottom - top], atol=1e-3)
+
+
+def test_upright_boxes_are_rotated_ones_of_dota(tmp_path):
+    found = FoundObjects((9, 9), np.array([0]), np.ones(1), boxes=np.array([[1.0, 2, 5, 8]]))
+    write_dota(tmp_path / "a.txt", found, ("cell",))
+    assert (tmp_path / "a.txt").read_text() == "2.00 1.00 8.00 1.00 8.00 5.00 2.00 5.00 cell 0\n"

@@ -1,0 +1,253 @@
+"""Deconvolution without a network: Wiener and Richardson-Lucy filters by Fourier transform, of scikit-image."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from atrous.data.formats import stem
+from atrous.data.preprocess import Expected, Preparation, Wanted
+from atrous.data.restoration import Degradation, Restoration, gaussian_psf, read_psf
+from atrous.data.source import Key, LazySource, Sink, Source
+from atrous.errors import UserError
+from atrous.prediction.inputs import Input, Opened, open_input
+
+AMOUNTS: dict[str, tuple[float, ...]] = {
+    "wiener": (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0),
+    "richardson-lucy": (1, 2, 5, 10, 20, 50, 100, 200, 400),
+}
+"""For each method the grid of its parameter, over which the best one is searched."""
+PARAMETERS = {"wiener": "balance", "richardson-lucy": "iterations"}
+"""For each method what its parameter is called."""
+USUAL = {"wiener": 0.01, "richardson-lucy": 50}
+"""For each method its parameter where nobody says one; 50 is that of scikit-image."""
+LIMITS = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
+"""Least and greatest value of the types of files that have them; results are cut off there."""
+
+
+def wiener(image: np.ndarray, psf: np.ndarray, balance: float) -> np.ndarray:
+    """Return a blurred image `(C, *S)` deconvolved by a Wiener-Hunt filter, channel by channel, float32.
+
+    The filter is `conj(H) / (|H|^2 + balance |D|^2)` with the transfer functions H of the point spread function and D
+    of the Laplacian (Orieux, Giovannelli & Rodet 2010, "Bayesian estimation of regularization and point spread function
+    parameters for Wiener-Hunt deconvolution"). The scale of the values does not matter. A Fourier transform takes an
+    image for periodic, so it is mirrored beyond its borders first, by the sides of the point spread function.
+
+    Args:
+        image: values in any unit, all of them finite.
+        psf: the point spread function `(*S')` with odd sides and the sum 1.
+        balance: how much smoothness counts against fidelity: greater for more noise.
+
+    >>> blurred = Degradation(blur=0.5)(np.eye(9)[None], np.random.default_rng(0))
+    >>> found = wiener(blurred, gaussian_psf(0.5, 2), 1e-7)
+    >>> float(abs(blurred - np.eye(9)).max()) > 0.2 > 0.01 > float(abs(found - np.eye(9)).max())
+    True
+    """
+    from skimage import restoration
+
+    def filtered(channel: np.ndarray) -> np.ndarray:
+        return np.asarray(restoration.wiener(channel, np.asarray(psf, np.float64), balance, clip=False))
+
+    return _mirrored(image, psf, filtered)
+
+
+def richardson_lucy(image: np.ndarray, psf: np.ndarray, iterations: int) -> np.ndarray:
+    """Return a blurred image `(C, *S)` deconvolved by iterations of Richardson and Lucy, channel by channel, float32.
+
+    They find values of at least 0 that are most likely where the noise is that of counts (Richardson 1972, Lucy 1974).
+    Where a channel has negative values, its least value is taken for 0. Beyond the borders the image is mirrored as for
+    `wiener`.
+
+    Args:
+        image: values in any unit, all of them finite.
+        psf: the point spread function `(*S')` with odd sides and the sum 1.
+        iterations: how many; noise grows with them.
+
+    >>> flat = np.full((1, 8, 8), 3.0)
+    >>> bool(abs(richardson_lucy(flat, gaussian_psf(1.0, 2), 2)[0, 4, 4] - 3) < 1e-3)
+    True
+    """
+    from skimage import restoration
+
+    def filtered(channel: np.ndarray) -> np.ndarray:
+        least = min(0.0, float(channel.min()))
+        scale = float(channel.max()) - least  # the constant of scikit-image that avoids a division by 0 has no unit
+        if scale <= 0:
+            return channel
+        kernel = np.asarray(psf, np.float64)
+        given = (channel - least) / scale
+        return np.asarray(restoration.richardson_lucy(given, kernel, num_iter=iterations, clip=False)) * scale + least
+
+    return _mirrored(image, psf, filtered)
+
+
+def _mirrored(image: np.ndarray, psf: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Apply a function to each channel, mirrored (the outermost value twice) by the sides of the psf at each border.
+
+    The margin is wider than the reach of the psf. It also keeps the psf smaller than half of the transform, whose shape
+    scikit-image would take for that of a transfer function.
+    """
+    margin = [(n, n) for n in psf.shape]
+    inside = tuple(slice(n, n + size) for n, size in zip(psf.shape, image.shape[1:], strict=True))
+    channels = (np.pad(np.asarray(one, np.float64), margin, mode="symmetric") for one in image)
+    return np.stack([np.asarray(function(one)[inside], np.float32) for one in channels])
+
+
+@dataclass(frozen=True)
+class Deconvolution:
+    """A method with its parameter.
+
+    Attributes:
+        method: `wiener` or `richardson-lucy`.
+        amount: the balance, or the number of iterations.
+
+    >>> Deconvolution("richardson-lucy", 20).text()
+    'richardson-lucy, iterations 20'
+    """
+
+    method: str
+    amount: float
+
+    def __call__(self, image: np.ndarray, psf: np.ndarray) -> np.ndarray:
+        """Return a blurred image `(C, *S)` deconvolved, float32."""
+        if self.method == "wiener":
+            return wiener(image, psf, self.amount)
+        return richardson_lucy(image, psf, int(self.amount))
+
+    def text(self) -> str:
+        """Return what it is, in words."""
+        return f"{self.method}, {PARAMETERS[self.method]} {self.amount:g}"
+
+
+@dataclass(frozen=True)
+class Blur:
+    """What blurred the images.
+
+    Attributes:
+        psf: standard deviation of a Gaussian in positions, or a file that holds a point spread function.
+        noise: standard deviation of the noise that is added to clean images, which are blurred first; None where the
+            images are blurred already.
+    """
+
+    psf: float | Path
+    noise: float | None = None
+
+    def kernel(self, ndim: int) -> np.ndarray:
+        """Return the point spread function of so many axes.
+
+        Raises:
+            UserError: the file cannot be read, or has other axes.
+        """
+        return read_psf(self.psf, ndim) if isinstance(self.psf, Path) else gaussian_psf(self.psf, ndim)
+
+    def degraded(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return clean values `(C, *S)` as `atrous evaluate` degrades an image of this name for `--task deblur`."""
+        noise = self.noise or 0.0
+        if isinstance(self.psf, Path):
+            made = Degradation(noise, psf=self.kernel(values.ndim - 1))
+        else:
+            made = Degradation(noise, blur=self.psf)
+        return Restoration(made).fixed(name, values)
+
+
+class GivenValues(LazySource):
+    """Values `(C, *S)` in memory, with the limits of the file that they come from.
+
+    Args:
+        values: all of them finite.
+        dtype: type of the values in the file.
+    """
+
+    def __init__(self, values: np.ndarray, dtype: str) -> None:
+        super().__init__(values.shape, values.dtype)
+        self.values, self.limits = values, LIMITS.get(dtype)
+
+    def _read(self, key: Key) -> np.ndarray:
+        return self.values[key]
+
+
+def read_item(item: Input, gray: bool = False) -> Opened:
+    """Open an input with its values in memory: those without data read as the mean of their channel.
+
+    Args:
+        item: the input.
+        gray: whether 8-bit color pictures become gray.
+
+    Raises:
+        UserError: it cannot be read, or has no position with data.
+    """
+    expected = Expected(channels=Wanted(1 if gray else None, by="--gray wants"))
+    opened = open_input(item, expected=expected, preparation=Preparation(fill=(float("nan"),)))
+    values, dtype = np.asarray(opened.source[...]), np.dtype(opened.source.dtype).name
+    known = np.isfinite(values)
+    if opened.valid is not None:
+        known &= np.asarray(opened.valid[...])
+    if not known.all():
+        counts = known.reshape(len(values), -1).sum(axis=1)
+        if not counts.all():
+            raise UserError(f"{item.path}: a channel has no position with data: there is nothing to restore")
+        means = [float(one[seen].mean(dtype=np.float64)) for one, seen in zip(values, known, strict=True)]
+        filling = np.array(means, np.float32).reshape(-1, *[1] * (values.ndim - 1))
+        values = np.where(known, values, filling)
+    return replace(opened, source=GivenValues(values, dtype))
+
+
+def key_of(item: Input) -> str:
+    """Return the name by which an input and its clean image are found: its path below the folder that was given."""
+    return (item.relative.parent / stem(item.relative)).as_posix()
+
+
+@dataclass(frozen=True)
+class Deconvolver:
+    """What restores one input after the other, as a network would (`atrous.prediction.jobs.Worker`).
+
+    Attributes:
+        deconvolution: the method.
+        blur: what blurred the inputs; where it says the noise, they are clean, and degraded first.
+        gray: whether 8-bit color pictures become gray.
+    """
+
+    deconvolution: Deconvolution
+    blur: Blur
+    gray: bool = False
+    dtype: torch.dtype = torch.float32
+    engine: str = "scikit-image"
+    kernels: dict[int, np.ndarray] = field(init=False, default_factory=dict)
+
+    def parts(self, item: Input) -> Iterator[Opened]:
+        """Yield the input, in one part."""
+        opened = read_item(item, self.gray)
+        if self.blur.noise is not None:
+            source = opened.source
+            assert isinstance(source, GivenValues)
+            degraded = GivenValues(self.blur.degraded(key_of(item), source.values), "")
+            degraded.limits = source.limits
+            opened = replace(opened, source=degraded)
+        yield opened
+
+    def plan(self, shape: tuple[int, ...]) -> None:
+        """Return None: a Fourier transform needs an input whole."""
+
+    def write(
+        self,
+        source: Source,
+        labels: Sink | None = None,
+        probabilities: Sink | None = None,
+        *,
+        resume: bool = False,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Restore the source of a part, and assign the values `(C, *S)` to the sink of numbers."""
+        if probabilities is not None:
+            limits = source.limits if isinstance(source, GivenValues) else None
+            probabilities[...] = self.restored(np.asarray(source[...]), limits)
+
+    def restored(self, values: np.ndarray, limits: tuple[float, float] | None) -> np.ndarray:
+        """Return values `(C, *S)` deconvolved, cut off at the limits of their file."""
+        ndim = values.ndim - 1
+        if ndim not in self.kernels:
+            self.kernels[ndim] = self.blur.kernel(ndim)
+        found = self.deconvolution(values, self.kernels[ndim])
+        return found if limits is None else np.clip(found, *limits)

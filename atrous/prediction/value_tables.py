@@ -1,0 +1,112 @@
+"""Numbers of recordings in the format of the recording: a table with a column for each output, or an array."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from atrous.data.formats.column_roles import column_names, delimiter, index_column
+from atrous.data.grid import restore
+from atrous.data.plain_text import text_encoding
+from atrous.data.void import voided
+from atrous.files import replacing
+from atrous.prediction.inputs import Opened
+from atrous.prediction.output import Output
+from atrous.tasks.custom import output_size
+from atrous.tasks.values import ValueTask
+
+TABLES = (".csv", ".tsv")
+RECORDINGS = (*TABLES, ".npz")
+"""Suffixes of recordings whose numbers are written in their own format."""
+
+
+def on_file(maps: np.ndarray, task: ValueTask, opened: Opened) -> np.ndarray:
+    """Return values on the grid of the file (finer by the task's factor), NaN where it has no data."""
+    if opened.regridded:
+        import torch
+
+        size = output_size(task, opened.size)
+        found = restore(torch.from_numpy(np.asarray(maps[...], np.float32)), size).numpy()
+        maps = found if opened.turn is None else np.ascontiguousarray(opened.turn.back(found))
+        return maps if opened.valid is None or task.factor > 1 else opened.maps_on_file(maps)
+    if opened.valid is not None and task.factor == 1:
+        maps[:, ~np.asarray(opened.valid[...])] = np.nan
+    return maps
+
+
+class NumberTable(Output):
+    """Numbers `(K, L)` of a recording: a CSV or TSV file with its index column, or the array `label` of an NPZ file.
+
+    A sample without data has an empty entry, or NaN.
+
+    Args:
+        path: `.csv`, `.tsv` or `.npz`.
+        like: the recording, of the same format.
+        task: names the outputs.
+    """
+
+    values = "probabilities"
+
+    def __init__(self, path: Path, like: Path, task: ValueTask) -> None:
+        self.paths, self._like, self._task = (path,), like, task
+        self._opened: Opened | None = None
+        self._values: np.ndarray | None = None
+
+    def begin(self, opened: Opened, streamed: bool) -> None:
+        """Make room for the numbers."""
+        self._opened = opened
+        self._values = np.empty((self._task.out_channels, *opened.source.shape[1:]), np.float32)
+
+    @property
+    def sink(self) -> Any:
+        """Takes numbers `(K, L)` on the network's grid, in any order."""
+        if self._values is None or self._opened is None:
+            return None
+        return voided(self._values, None if self._opened.regridded else self._opened.valid, np.nan)
+
+    def read(self) -> np.ndarray:
+        """Return the numbers `(K, L)` float32 on the grid of the file, before they are in their place."""
+        assert self._values is not None
+        assert self._opened is not None
+        return on_file(self._values, self._task, self._opened) if self._opened.regridded else self._values
+
+    def finish(self) -> None:
+        """Write the file."""
+        values, path = self.read(), self.paths[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as beside:
+            beside.write_bytes(self._table(values) if path.suffix.lower() in TABLES else self._array(values))
+        self.discard()
+
+    def discard(self) -> None:
+        """Nothing is written before `finish`."""
+        self._values = None
+
+    def _array(self, values: np.ndarray) -> bytes:
+        content = io.BytesIO()
+        label = values[0] if len(values) == 1 else values
+        np.savez_compressed(content, label=label, names=np.array(self._task.names))
+        return content.getvalue()
+
+    def _table(self, values: np.ndarray) -> bytes:
+        name, index = _index(self._like, values.shape[1])
+        text = io.StringIO()
+        mark = "\t" if self.paths[0].suffix.lower() == ".tsv" else ","
+        writer = csv.writer(text, lineterminator="\n", delimiter=mark)
+        writer.writerow([name, *self._task.names])
+        columns = [["" if np.isnan(value) else f"{value:.9g}" for value in row.tolist()] for row in values]
+        writer.writerows(zip(index, *columns, strict=True))
+        return text.getvalue().encode()
+
+
+def _index(path: Path, count: int) -> tuple[str, list[str]]:
+    """The name and the entries of the column of times or row numbers of a table; numbers from 0 where it has none."""
+    place = index_column(path)
+    if place is None:
+        return "index", [str(number) for number in range(count)]
+    with path.open(newline="", encoding=text_encoding(path)) as file:
+        mark = delimiter(file.readline())
+        entries = [row[place] for row in csv.reader(file, delimiter=mark) if row]
+    return column_names(path)[place] or "index", entries
