@@ -119,6 +119,7 @@ ELSEWHERE = {
     "atrous/prediction/objects.py": "tests/verbs/test_instances.py",
     "atrous/recipe/build.py": "tests/test_examples.py",
     "atrous/recipe/intensity.py": "tests/test_every_grid.py",
+    "atrous/recipe/model_keys.py": "tests/recipe/test_schema.py",
     "atrous/recipe/sections.py": "tests/recipe/test_schema.py",
     "atrous/recipe/stages.py": "tests/training/test_stages.py",
     "atrous/recipe/video.py": "tests/test_every_grid.py",

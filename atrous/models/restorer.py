@@ -1,5 +1,6 @@
 """A U-Net of residual blocks at the full resolution, which adds what it finds to its input: images from images."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -8,18 +9,24 @@ from torch.nn import functional as F
 
 from atrous._nd import CONV, CONV_TRANSPOSE
 from atrous.models.network import crop_to
-from atrous.nn.blocks import Normalize, initialize, resize
+from atrous.nn.blocks import Normalize, resize
 
-LEVELS = 4
+SMALL = 0.1
+"""Without the input the output of a new network has this part of the deviation of the features."""
 
 
 class ResidualBlock(nn.Module):
-    """Adds two 3x3 convolutions with a ReLU between them to its input, without normalization of the contrast."""
+    """Adds two 3x3 convolutions with a ReLU between them to its input, without normalization of the contrast.
+
+    It starts as the identity: the second convolution is zero (Zhang, Dauphin & Ma, "Fixup initialization", ICLR 2019).
+    Otherwise each block would multiply the variance, and the first steps of a training would ruin the output.
+    """
 
     def __init__(self, ndim: int, channels: int) -> None:
         super().__init__()
         self.first = CONV[ndim](channels, channels, 3, padding=1, bias=False)
         self.second = CONV[ndim](channels, channels, 3, padding=1, bias=False)
+        nn.init.zeros_(self.second.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return `(N, channels, *S)`."""
@@ -44,6 +51,9 @@ class Restorer(nn.Module):
         outputs: channels of the output.
         width: channels of the finest level; each coarser one has twice as many.
         blocks: residual blocks of each level, on the way down and on the way up.
+        levels: grids, each coarser by 2 than the one before.
+        stride: the finest level is coarser than the input by this factor: a network so many times as wide costs less
+            than one on the grid of the input.
         factor: the grid of the output is finer than that of the input by this factor along each axis.
         residual: whether the input is added; it must have as many channels as the output.
         mean: of the raw input per channel.
@@ -64,6 +74,8 @@ class Restorer(nn.Module):
         *,
         width: int = 32,
         blocks: int = 2,
+        levels: int = 3,
+        stride: int = 1,
         factor: int = 1,
         residual: bool = True,
         mean: Sequence[float] | None = None,
@@ -73,23 +85,34 @@ class Restorer(nn.Module):
         if residual and in_channels != outputs:
             raise ValueError(f"{outputs} outputs cannot be added to {in_channels} channels: set model.residual = false")
         self.ndim, self.in_channels, self.outputs = ndim, in_channels, outputs
-        self.factor, self.residual = factor, residual
+        self.factor, self.residual, self.coarsest = factor, residual, stride * 2 ** (levels - 1)
         self.normalize = Normalize(mean or [0.0] * in_channels, std or [1.0] * in_channels, ndim)
-        conv, transposed, widths = CONV[ndim], CONV_TRANSPOSE[ndim], [width * 2**level for level in range(LEVELS)]
-        self.first = conv(in_channels, width, 3, padding=1, bias=False)
+        conv, transposed, widths = CONV[ndim], CONV_TRANSPOSE[ndim], [width * 2**level for level in range(levels)]
+        near = {"stride": stride, "padding": stride, "bias": False}  # 3 x 3 blocks of stride x stride positions
+        self.first = conv(in_channels, width, 3 * stride, **near)
         self.down, self.coarser, self.finer, self.up = (nn.ModuleList() for _ in range(4))
         for level, channels in enumerate(widths):
             self.down.append(nn.Sequential(*(ResidualBlock(ndim, channels) for _ in range(blocks))))
-            if level + 1 < LEVELS:
+            if level + 1 < levels:
                 self.coarser.append(conv(channels, 2 * channels, 2, stride=2, bias=False))
                 self.finer.append(transposed(2 * channels, channels, 2, stride=2, bias=False))
                 self.up.append(nn.Sequential(*(ResidualBlock(ndim, channels) for _ in range(blocks))))
-        initialize(self)
         last = outputs if factor == 1 else width
-        self.last = conv(width, last, 3, padding=1, bias=False)
+        self.last = conv(width, last, 3, **near) if stride == 1 else transposed(width, last, 3 * stride, **near)
         self.enlarge = transposed(last, outputs, factor, stride=factor, bias=False) if factor > 1 else nn.Identity()
-        if residual:
-            nn.init.zeros_((self.last if factor == 1 else self.enlarge).weight)  # type: ignore[arg-type]
+        self._initialize()
+
+    def _initialize(self) -> None:
+        """Keep the variance from layer to layer; the output is small, and the input alone if that is added."""
+        for module in self.modules():
+            if isinstance(module, ResidualBlock):
+                _keep_variance(module.first)
+        for module in (self.first, *self.coarser, *self.finer, self.last, self.enlarge):
+            if not isinstance(module, nn.Identity):
+                _keep_variance(module)
+        with torch.no_grad():
+            end = self.last if self.factor == 1 else self.enlarge
+            end.weight.mul_(0.0 if self.residual else SMALL)  # type: ignore[operator]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return `(N, K, *(S * factor))` of `(N, C, *S)`."""
@@ -100,8 +123,7 @@ class Restorer(nn.Module):
             )
         size = tuple(x.shape[2:])
         given = self.normalize(x)
-        stride = 2 ** (LEVELS - 1)
-        pads = [-length % stride for length in size]
+        pads = [-length % self.coarsest for length in size]
         x = given
         if any(pads):
             x = F.pad(x, [value for pad in reversed(pads) for value in (0, pad)], mode="replicate")
@@ -121,3 +143,15 @@ class Restorer(nn.Module):
         for finer, blocks, level in zip(reversed(self.finer), reversed(self.up), levels[-2::-1], strict=True):
             x = blocks(finer(x) + level)
         return x
+
+
+def _keep_variance(conv: nn.Module) -> None:
+    """Draw weights with a variance of 1 / (values that make one output), in place.
+
+    A transposed convolution makes an output of kernel / stride positions along each axis.
+    """
+    weight = conv.weight
+    inputs = weight.shape[0] if conv.transposed else weight.shape[1]
+    strides = conv.stride if conv.transposed else (1,) * len(conv.stride)
+    taps = math.prod(kernel / stride for kernel, stride in zip(conv.kernel_size, strides, strict=True))
+    nn.init.normal_(weight, std=(inputs * taps) ** -0.5)

@@ -94,7 +94,8 @@ def _codons(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
 
 
 def _restorer(model: ModelSection, outputs: int, **options: Any) -> nn.Module:
-    given = {"width": model.width, "factor": model.factor, "residual": model.residual is not False}
+    given = {"width": model.width, "levels": model.levels, "stride": model.first_stride, "factor": model.factor}
+    given["residual"] = model.residual is not False
     return Restorer(model.ndim, model.in_channels, outputs, **given, **options)
 
 

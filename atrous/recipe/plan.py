@@ -54,6 +54,7 @@ class Request:
         memory: bytes that training may take; None for what this process may use.
         device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for whichever is there.
         shape: how objects are found, see `atrous.recipe.shape`; None where nobody said it.
+        scale: how many times as fine the output of super-resolution is; None where nobody said it.
     """
 
     minutes: float | None = None
@@ -62,6 +63,7 @@ class Request:
     memory: int | None = None
     device: str = "cpu"
     shape: str | None = None
+    scale: int | None = None
 
     def length(self, default: float, reasons: dict[str, str]) -> dict[str, Any]:
         """Return the keys of the section `train` that say how long; `default` epochs where nobody said it."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from atrous.data.plain_text import read_text
 from atrous.data.restoration import RESTORATIONS, STYLE
 from atrous.errors import UserError
+from atrous.recipe.model_keys import agree_model
 from atrous.recipe.sections import (
     AugmentSection,
     DataSection,
@@ -101,7 +102,7 @@ def _agree(recipe: Recipe, source: str) -> None:
     if task.kind == "regression" and recipe.augment.strands and not model.partners:
         raise UserError(f"{source}: augment.strands needs model.partners: the output that each is on the other strand")
     _agree_input(recipe, source)
-    _agree_model(recipe, source)
+    agree_model(model, recipe.stages, source)
     per_class = (
         ("palette", task.palette or None),
         ("class_weights", task.class_weights),
@@ -168,38 +169,6 @@ def _agree_input(recipe: Recipe, source: str) -> None:
     for key, axes in (("about", about if ndim == 3 else []), ("keep", keep)):
         if any(not 0 <= axis < ndim for axis in axes):
             raise UserError(f"{source}: augment.{key} is {axes}: axes are 0 to {ndim - 1}")
-
-
-def _agree_model(recipe: Recipe, source: str) -> None:
-    """Reject options that the model does not have."""
-    model, name = recipe.model, recipe.model.name
-    for key, given, owners in (
-        ("fusion", model.fusion is not None, ("fcn", "unet")),
-        ("at_once", model.at_once, ("fcn8s",)),
-        ("fine", model.fine, ("fcn",)),
-        ("reverse_complement", model.reverse_complement, ("codons",)),
-    ):
-        if given and name not in owners:
-            raise UserError(f"{source}: model.{key} is for {' and '.join(owners)}, not for model.name = {name!r}")
-    for stride in model.strides:
-        if min([stride] if isinstance(stride, int) else stride, default=0) < 1:
-            raise UserError(f"{source}: model.strides is {model.strides}: strides are 1 or more")
-    if model.temporal != "none" and model.ndim != 3:
-        raise UserError(f"{source}: model.temporal = {model.temporal!r} is for video: model.ndim must be 3")
-    if model.causal and model.temporal == "none":
-        raise UserError(f"{source}: model.causal needs a network for video: set model.temporal")
-    if model.deep_supervision and name in ("fcn32s", "five_layer", "codons"):
-        raise UserError(f"{source}: model.deep_supervision needs coarser maps, model.name = {name!r} has one map")
-    if name in ("fc_densenet", "five_layer", "codons") and (model.output_stride or model.antialias or model.shrink > 1):
-        keys = "model.output_stride, model.antialias and model.shrink"
-        raise UserError(f"{source}: {keys} are for models over an encoder, not {name}")
-    if recipe.stages and abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-3:
-        shares = ", ".join(f"{stage.share:g}" for stage in recipe.stages)
-        raise UserError(f"{source}: the shares of the stages are {shares}: they must add up to 1")
-    has = {"fcn8s": 2, "fcn16s": 1}.get(name, 0)
-    for stage in recipe.stages:
-        if stage.skips is not None and (not has or stage.skips > has):
-            raise UserError(f"{source}: stage {stage.name!r} has {stage.skips} skips, model.name = {name!r} has {has}")
 
 
 def _explain(error: Any, source: str) -> str:

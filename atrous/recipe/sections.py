@@ -119,6 +119,8 @@ class ModelSection(Section):
         description="codons: dilation of its blocks, in codons",
     )
     reverse_complement: bool = Field(False, description="codons: share the weights between the strands")
+    levels: int = Field(3, ge=1, le=6, description="restorer: grids, each coarser by 2 than the one before")
+    first_stride: int = Field(1, ge=1, le=4, description="restorer: stride of the first convolution")
     partners: list[Annotated[int, Field(ge=0)]] = Field(
         [], description="genomes: number of the output that each output is on the other strand; empty: they alternate"
     )

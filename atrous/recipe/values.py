@@ -23,6 +23,15 @@ STEP = 24
 RATE = 1e-3
 SCALE = 2
 """Of super-resolution where nobody says one."""
+FINER_WIDTH = {1: 64, 2: 64, 3: 16}
+"""Channels of the finest level of super-resolution, whose grid is that of the coarse input and so has few positions."""
+FINER_LEVELS = 2
+FINER_CROP = {1: 1024, 2: 48, 3: 24}
+"""Of super-resolution: along each axis, in positions of the coarse input."""
+FINER_POSITIONS = {1: 16_384, 2: 36_864, 3: 55_296}
+"""Of super-resolution: positions of a step, of the coarse input."""
+VALIDATIONS = 6
+"""Whole images take long to validate."""
 
 
 def plan_values(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> PlannedRecipe:
@@ -96,17 +105,16 @@ def _plan_restoration(
         task["scale"] = clean.factor
         reasons["task.scale"] = f"the clean images are {clean.factor} times as fine as what is given of them"
     if dataset.target.own:
-        _plan_degradation(task, usual_noise(task["kind"], dtype, (least, most)), reasons)
-    factor = 1 if clean is None else clean.factor
-    step = STEP if STEP % factor == 0 else STEP // factor * factor
-    crop = [
-        min(CROP[ndim] // step * step, max(step, int(size) * factor // step * step))
-        for size in fingerprint.sizes.median
-    ]
-    batch = max(1, round(STEP_POSITIONS[ndim] / math.prod(crop)))
+        _plan_degradation(task, usual_noise(task["kind"], dtype, (least, most)), request.scale, reasons)
+    factor = task["scale"] or 1
+    if factor > 1:
+        model |= {"width": FINER_WIDTH[ndim], "levels": FINER_LEVELS}
+    crop = _plan_crop(fingerprint, factor, own=dataset.target.own)
+    positions = STEP_POSITIONS[ndim] if factor == 1 else FINER_POSITIONS[ndim] * factor**ndim
+    batch = max(1, round(positions / math.prod(crop)))
     values["train"] |= {
         "crop": crop, "batch_size": plan_batch(crop, batch, request, reasons), "learning_rate": RATE,
-        "weight_decay": 0.0,
+        "weight_decay": 0.0, "validations": VALIDATIONS,
     }  # fmt: skip
     reasons["train.crop"] = "what restores a position lies near it: many small crops show more than few large ones"
     values["augment"] |= {
@@ -118,7 +126,22 @@ def _plan_restoration(
     reasons["augment.flip"] = "mirrored, but never zoomed or turned between positions: that would change the noise"
 
 
-def _plan_degradation(task: dict[str, Any], noise: float, reasons: dict[str, str]) -> None:
+def _plan_crop(fingerprint: Fingerprint, factor: int, *, own: bool) -> list[int]:
+    """Sides of crops of the clean image: as the table of the task says, but not larger than a typical image.
+
+    Args:
+        fingerprint: says how large the images are.
+        factor: by how much the clean image is finer than what the network is given.
+        own: whether the images are the clean ones; else they are what the network is given.
+    """
+    ndim = fingerprint.ndim
+    step = STEP if STEP % factor == 0 else STEP // factor * factor
+    wanted = CROP[ndim] // step * step if factor == 1 else FINER_CROP[ndim] * factor
+    sizes = [int(size) * (1 if own else factor) for size in fingerprint.sizes.median]
+    return [min(wanted, max(step, size // step * step)) for size in sizes]
+
+
+def _plan_degradation(task: dict[str, Any], noise: float, scale: int | None, reasons: dict[str, str]) -> None:
     """Say what is done to clean images where no setting says it (`build_restoration` does it)."""
     if task["kind"] == "denoise":
         reasons["task.noise"] = f"not set: the images are taken as clean, and noise of {noise:g} is added"
@@ -127,7 +150,7 @@ def _plan_degradation(task: dict[str, Any], noise: float, reasons: dict[str, str
             f"not set: the images are taken as sharp, a Gaussian blur of {BLUR:g} and noise of {noise:g} are added"
         )
     else:
-        task["scale"] = SCALE
+        task["scale"] = scale or SCALE
         reasons["task.scale"] = "the images are taken as fine: antialiased bicubic interpolation makes them coarse"
 
 

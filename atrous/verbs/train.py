@@ -177,7 +177,10 @@ def _planned(check: Check, follow: Recipe | None, chosen: TrainOptions) -> Plann
         shape = chosen.planned_shape
         if shape is not None and dataset.task != "instances":
             raise UserError(f"--set task.options.shape is for instances, {dataset.root} is learned as {dataset.task}")
-        request = Request(chosen.minutes, chosen.epochs, chosen.seed or 0, device=chosen.planned_device, shape=shape)
+        request = Request(
+            chosen.minutes, chosen.epochs, chosen.seed or 0, device=chosen.planned_device, shape=shape,
+            scale=chosen.planned_scale,
+        )  # fmt: skip
         planned = KINDS[dataset.kind].plan(dataset, fingerprint, request)
     else:
         planned = PlannedRecipe(_followed(follow, dataset, chosen), {})

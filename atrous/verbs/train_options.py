@@ -100,6 +100,12 @@ class TrainOptions:
         return str(named[-1]) if named else None
 
     @property
+    def planned_scale(self) -> int | None:
+        """How many times as fine super-resolution is to be, as settings say it for a plan; None where they do not."""
+        named = [value for *key, value in map(split_setting, self.overrides) if key == ["task", "scale"]]
+        return named[-1] if named and isinstance(named[-1], int) else None
+
+    @property
     def after_plan(self) -> list[str]:
         """The settings that are applied to a planned recipe: those that a plan replaces by its choice are left out."""
         return [one for one in self.overrides if split_setting(one) != (*SHAPE, "auto")]

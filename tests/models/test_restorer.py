@@ -18,10 +18,12 @@ def restorer(ndim, **options):
     return network.eval()
 
 
-@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize(
+    "options", [{}, {"factor": 2}, {"factor": 3, "levels": 1}, {"stride": 2, "levels": 2}], ids=str
+)
 @pytest.mark.parametrize("ndim", [1, 2, 3])
-def test_streamed_equals_whole_at_any_size(ndim, factor):
-    network = restorer(ndim, factor=factor)
+def test_streamed_equals_whole_at_any_size(ndim, options):
+    network, factor = restorer(ndim, **options), options.get("factor", 1)
     x = torch.randn(1, 2, *[(37, 29, 11)[axis] if ndim > 1 else 301 for axis in range(ndim)])
     with torch.inference_mode():
         whole = network(x)[0].numpy()
@@ -30,9 +32,9 @@ def test_streamed_equals_whole_at_any_size(ndim, factor):
     assert difference(torch.from_numpy(found), torch.from_numpy(whole)) < 1e-4
 
 
-@pytest.mark.parametrize("factor", [1, 3])
-def test_it_starts_as_the_resized_input(factor):
-    network = Restorer(2, 1, 1, width=4, factor=factor, mean=[10.0], std=[5.0]).eval()
+@pytest.mark.parametrize(("factor", "stride"), [(1, 1), (3, 1), (1, 2)])
+def test_it_starts_as_the_resized_input(factor, stride):
+    network = Restorer(2, 1, 1, width=4, factor=factor, stride=stride, mean=[10.0], std=[5.0]).eval()
     x = torch.rand(1, 1, 13, 21) * 100
     wanted = (x - 10) / 5
     wanted = wanted if factor == 1 else resize(wanted, (39, 63))
@@ -42,6 +44,17 @@ def test_it_starts_as_the_resized_input(factor):
 def test_without_the_input_it_does_not_depend_on_a_position_alone():
     network = restorer(2, residual=False)
     assert network(torch.zeros(1, 2, 8, 8)).shape == (1, 2, 8, 8)
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"blocks": 6, "levels": 4}, {"factor": 3}], ids=str)
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_features_of_a_new_network_have_about_the_deviation_of_the_input(ndim, options):
+    torch.manual_seed(0)
+    network = Restorer(ndim, 1, 1, width=16, residual=False, **options).eval()
+    x = torch.randn(2, 1, *(32,) * ndim)
+    with torch.inference_mode():
+        assert 0.5 < float(network._features(x).std()) < 3
+        assert 0.02 < float(network(x).std()) < 0.5
 
 
 def test_contrasts_scale():

@@ -13,12 +13,12 @@ from atrous.verbs.check import check
 from atrous.verbs.kinds import KINDS
 
 
-def plan(root, task, minutes=1.0):
+def plan(root, task, **asked):
     from atrous.recipe.plan import Request
 
     found = check(root, task=task)
     assert found.ok, found.text()
-    return KINDS[found.dataset.kind].plan(found.dataset, found.fingerprint, Request(minutes))
+    return KINDS[found.dataset.kind].plan(found.dataset, found.fingerprint, Request(1.0, **asked))
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,15 @@ def test_only_colors_of_8_bits_have_a_luma(pictures, tmp_path):
 def test_crops_hold_whole_positions_of_the_coarser_grid(pictures):
     with pytest.raises(UserError, match=r"train.crop .* multiples of task.scale = 5"):
         override(plan(pictures, "super-resolution").recipe, ["task.scale=5"])
+
+
+@pytest.mark.parametrize(("scale", "crop"), [(2, [96, 96]), (3, [120, 96]), (4, [120, 96]), (5, [140, 100])])
+def test_crops_of_a_finer_grid_are_as_large_for_the_network(pictures, scale, crop):
+    recipe = plan(pictures, "super-resolution", scale=scale).recipe
+    assert (recipe.task.scale, recipe.model.factor, recipe.train.crop) == (scale, scale, crop)
+    assert (recipe.model.width, recipe.model.levels) == (64, 2)
+    denoise = plan(pictures, "denoise").recipe
+    assert (denoise.train.crop, denoise.model.width, denoise.model.levels) == ([96, 96], 32, 3)
 
 
 def test_outputs_have_the_units_of_the_training_targets(tmp_path):

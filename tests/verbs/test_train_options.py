@@ -85,3 +85,10 @@ def test_the_device_is_stored_and_used(digits, tmp_path):
     train(digits, out=tmp_path / "run", epochs=1, settings=SMALL, device="cpu")
     assert read_recipe(tmp_path / "run" / "recipe.toml").train.accelerator == "cpu"
     assert TrainOptions(device="cuda", settings="train.accelerator=cuda:1").planned_device == "cuda:1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "scale"), [([], None), (["task.scale=2", "task.scale=4"], 4), ("task.scale=x", None)]
+)
+def test_a_plan_knows_the_scale_that_settings_say(settings, scale):
+    assert TrainOptions(settings=settings).planned_scale == scale
