@@ -2,7 +2,7 @@
 
 >>> import atrous
 >>> sorted(atrous.__all__)[:3]
-['Certificate', 'Check', 'Prediction']
+['Certificate', 'Check', 'EdgeOptions']
 """
 
 from importlib import import_module
