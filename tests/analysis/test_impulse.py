@@ -33,7 +33,7 @@ def test_waves_come_out_as_the_response_says(ndim):
     assert response.period == (2,) * ndim
     assert response.stride == (1.0,) * ndim
     assert response.time_varying
-    bins, amplitudes = (1, 3, 2)[:ndim], np.array([0.5, -2 + 1j])
+    bins, amplitudes = (1, 3, 1)[:ndim], np.array([0.5, -2 + 1j])
     places = np.meshgrid(*[np.arange(length)] * ndim, indexing="ij")
     frequency = [axis[m] for axis, m in zip(response.frequencies, bins, strict=True)]
     wave = np.exp(2j * np.pi * sum(f * n for f, n in zip(frequency, places, strict=True)))
