@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -145,7 +146,7 @@ class Restorer(nn.Module):
         return x
 
 
-def _keep_variance(conv: nn.Module) -> None:
+def _keep_variance(conv: Any) -> None:
     """Draw weights with a variance of 1 / (values that make one output), in place.
 
     A transposed convolution makes an output of kernel / stride positions along each axis.
