@@ -67,7 +67,7 @@ class Strips:
         """Look at the strip that begins at `at`."""
 
     def finish(self) -> list[Stretch]:
-        """Return the stretches that were found, by start; here none are sought.
+        """Return the intervals that were found, by start; this class looks for none.
 
         Raises:
             ValueError: bases are missing.
@@ -78,7 +78,7 @@ class Strips:
 
 
 class Stretches(Strips):
-    """A sink `(K, L)` of probabilities that arrive in order; of each strip only the stretches in it are kept.
+    """A sink `(K, L)` of probabilities that arrive in order; of each strip only the intervals in it are kept.
 
     What is shorter than the channel's `shortest` is left out.
 
@@ -103,7 +103,7 @@ class Stretches(Strips):
             self._scan(number, row)
 
     def finish(self) -> list[Stretch]:
-        """Return all stretches, by start.
+        """Return all intervals, by start.
 
         Raises:
             ValueError: bases are missing.
