@@ -22,9 +22,11 @@ from atrous.files import replacing
 from atrous.models.network import DenseNetwork
 from atrous.nn.mirror import plain
 from atrous.recipe.build import build_network, build_task
+from atrous.recipe.calibration import Calibration, read_calibration
 from atrous.recipe.schema import Recipe, read_recipe, to_toml
 from atrous.recipe.style_picture import keep_style, located
 from atrous.tasks.task import Task
+from atrous.tasks.temperature import calibrated
 from atrous.training.checkpoint import read_tensors
 
 PSF = "psf.npy"
@@ -34,7 +36,7 @@ PACKAGES = ("atrous", "torch", "torchvision", "timm", "lightning-fabric", "numpy
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder: recipe.toml, model.safetensors, checkpoint/, metrics.csv, report.html, environment.json.
+    """A run folder: recipe.toml, model.safetensors, calibration.json, metrics.csv, report.html and more.
 
     Attributes:
         folder: where it lies.
@@ -80,9 +82,18 @@ class Run:
             )
         return there[0]
 
+    def calibration(self) -> Calibration | None:
+        """How the probabilities are calibrated; None for a run that was not calibrated.
+
+        Raises:
+            UserError: the file that says so is damaged.
+        """
+        return read_calibration(self.folder)
+
     def task(self) -> Task:
-        """What the output channels mean."""
-        return build_task(self.located)
+        """What the output channels mean, with calibrated probabilities."""
+        task, calibration = build_task(self.located), self.calibration()
+        return task if calibration is None else calibrated(task, calibration.temperature)
 
     def network(self, own: nn.Module | None = None) -> DenseNetwork:
         """Return the trained network, in eval mode.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from atrous.tasks.calibration import Reliability
+from atrous.tasks.confidence import Confidence
 from atrous.tasks.events import EventScores
 from atrous.tasks.lesions import LesionScores
 from atrous.tasks.surface import SurfaceScores
@@ -65,6 +66,7 @@ class Scores:
     video: J, F and flicker of videos.
     sample: what one sample is called: image, volume, recording, video or sequence.
     own: the user's own metrics by name (`tasks/custom.py`).
+    confidence: metrics of the probabilities themselves; None where they were not measured.
 
     >>> scores = Scores(("sky", "road"), np.array([[6, 2], [0, 4]]), {"a": 0.7}, (float("nan"), float("nan")), 1.0)
     >>> scores.iou, round(scores.miou, 3)
@@ -86,6 +88,7 @@ class Scores:
     video: VideoScores | None = None
     sample: str = "image"
     own: Mapping[str, float] = field(default_factory=dict)
+    confidence: Confidence | None = None
 
     @property
     def conventions(self) -> str:
@@ -93,6 +96,7 @@ class Scores:
         surface = SURFACE_CONVENTIONS if self.surface is not None else ""
         surface += LESION_CONVENTIONS if self.lesions is not None else ""
         video = VIDEO_CONVENTIONS if self.video is not None else ""
+        video += "" if self.confidence is None else self.confidence.conventions
         return CONVENTIONS + surface + (EVENT_CONVENTIONS if self.events is not None else "") + video
 
     @property
@@ -187,6 +191,7 @@ class Scores:
             "boundary_iou": _number(self.boundary_iou),
             "boundary_iou_per_class": self._by_name(self.boundary_iou_per_class),
             "ece": _number(self.ece),
+            **({} if self.confidence is None else self.confidence.to_dict()),
             "miou_ci95": [_number(bound) for bound in self.miou_ci95],
             "images": self.images,
             "seconds": self.seconds,
@@ -236,6 +241,7 @@ class Scores:
             f"{self.sample + 's':<16}{self.images} in {self.seconds:.1f} s, test-time augmentation: {self.tta}",
         ]
         whole[4:4] = [f"{name:<16}{_cell(value)}" for name, value in self.own.items()]
+        whole[4:4] = [] if self.confidence is None else self.confidence.lines()
         if self.lesions is not None:
             whole[4:4] = [f"{name + ' pieces':<16}{words}" for name, words in self._lesion_words().items()]
         if self.video is not None:

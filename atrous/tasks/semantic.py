@@ -22,6 +22,7 @@ class Semantic:
         tolerance: within which surfaces (of volumes) and onsets and offsets (of signals) count as found, in the unit
             of the spacing; None leaves these figures out.
         video: whether the first axis is time: contours are then those of frames.
+        temperature: what outputs are divided by before the softmax (`atrous.tasks.temperature`).
 
     >>> task = Semantic(("background", "cell"))
     >>> task.out_channels, task.decode(torch.tensor([[[0.0, 3.0], [1.0, 2.0]]])).tolist()
@@ -33,6 +34,7 @@ class Semantic:
     dice: float = 1.0
     tolerance: float | None = None
     video: bool = False
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.classes) <= IGNORE:
@@ -42,6 +44,8 @@ class Semantic:
 
     watched = ("miou", "pixel_accuracy")
     higher_is_better = True
+    bits = False
+    """Labels are class numbers, not sets of classes."""
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "Semantic":
@@ -69,8 +73,8 @@ class Semantic:
         return output.argmax(1).to(torch.uint8)
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
-        """Softmax over the classes."""
-        return output.float().softmax(1)
+        """Softmax over the classes, at the temperature."""
+        return (output.float() / self.temperature).softmax(1)
 
     def metrics(self, *, full: bool = True) -> SegmentationMetrics:
         """Confusion-based figures; with boundary IoU, calibration, surfaces and events when `full`."""

@@ -26,8 +26,10 @@ class Stranded:
     Attributes:
         classes: names of the channels, `CDS+`, `CDS-` and so on: strands alternate.
         dice: weight of the soft Dice loss beside the binary cross-entropy.
-        threshold: probability from which a base has a feature.
+        threshold: probability from which a base has a feature, before calibration.
         frames: whether there are channels of the reading frame.
+        temperature: what outputs are divided by before the sigmoid (`atrous.tasks.temperature`). Labels do not depend
+            on it.
 
     >>> task = Stranded(("CDS+", "CDS-"))
     >>> task.decode(torch.tensor([[[3.0, -3.0, 2.0], [-1.0, 1.0, 2.0]]])).tolist()
@@ -38,6 +40,7 @@ class Stranded:
     dice: float = 1.0
     threshold: float = 0.5
     frames: bool = False
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < len(self.classes) <= MOST_BITS:
@@ -45,6 +48,8 @@ class Stranded:
 
     watched = ("miou", "pixel_accuracy")
     higher_is_better = True
+    bits = True
+    """Labels are sets of classes, one bit per class."""
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "Stranded":
@@ -55,6 +60,13 @@ class Stranded:
     def out_channels(self) -> int:
         """One channel per class, and those of the reading frame."""
         return len(self.classes) + (FRAMES if self.frames else 0)
+
+    @property
+    def level(self) -> float:
+        """The threshold as a calibrated probability: the same outputs reach it."""
+        if self.temperature == 1:
+            return self.threshold
+        return 1 / (1 + (1 / self.threshold - 1) ** (1 / self.temperature))
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Binary cross-entropy of all channels plus soft Dice of the classes; void left out."""
@@ -72,17 +84,17 @@ class Stranded:
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
         """The set of each base's classes as bits, `(N, *S)` uint8."""
-        present = self.probabilities(output) >= self.threshold
+        present = output[:, : len(self.classes)].float().sigmoid() >= self.threshold
         weights = 2 ** torch.arange(len(self.classes), device=output.device, dtype=torch.uint8)
         return (present.to(torch.uint8) * weights.view(1, -1, *[1] * (output.ndim - 2))).sum(1, dtype=torch.uint8)
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
-        """Sigmoid of the channels of the classes."""
-        return output[:, : len(self.classes)].float().sigmoid()
+        """Sigmoid of the channels of the classes, at the temperature."""
+        return (output[:, : len(self.classes)].float() / self.temperature).sigmoid()
 
     def metrics(self, *, full: bool = True) -> StrandedMetrics:
         """Counts per base, feature and strand; of probabilities when `full`, of logits otherwise."""
-        return StrandedMetrics(self.classes, self.threshold, logits=not full)
+        return StrandedMetrics(self.classes, self.level if full else self.threshold, logits=not full)
 
     def _bits(self, target: torch.Tensor) -> torch.Tensor:
         """Labels `(N, *S)` as zeros and ones `(N, K, *S)` float32."""

@@ -45,7 +45,7 @@ class StrandedScores(Scores):
     @property
     def conventions(self) -> str:
         """How the metrics are counted, in words."""
-        return STRANDED_CONVENTIONS
+        return STRANDED_CONVENTIONS + ("" if self.confidence is None else self.confidence.conventions)
 
     @property
     def pixel_accuracy(self) -> float:

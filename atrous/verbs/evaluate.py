@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+import torch
 
 from atrous.data.dataset import Dataset
 from atrous.data.layouts.memory import ROOT
@@ -16,15 +18,25 @@ from atrous.data.preprocess import missing, to_channels
 from atrous.data.sample import Sample
 from atrous.data.views import Gaps
 from atrous.errors import UserError
-from atrous.prediction.predictor import LoadOptions, Predictor, load
+from atrous.prediction.confidence import sets_of
+from atrous.prediction.ensemble import load_ensemble
+from atrous.prediction.predictor import LoadOptions, Predictor
 from atrous.recipe.build import build_restoration
+from atrous.recipe.calibration import Sets
 from atrous.recipe.run import Run
+from atrous.tasks.confidence import ConfidenceCounter
 from atrous.tasks.custom import CustomTask, MetricFunction, found_task, output_size
+from atrous.tasks.ensemble import EnsembleTask
 from atrous.tasks.lesions import LesionCounter
 from atrous.tasks.scores import Scores
+from atrous.tasks.semantic import Semantic
 from atrous.tasks.task import NotFinite
+from atrous.tasks.temperature import class_task
 from atrous.verbs.found import MEASURED, probabilities, truth_of
 from atrous.verbs.opened import open_dataset_from
+
+COVERAGE = 0.9
+"""The coverage of sets of classes that is measured if none is asked for."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,8 @@ def evaluate(
     description: Path | str | None = None,
     tta: str = "none",
     metrics: dict[str, MetricFunction] | None = None,
+    coverage: float | None = None,
+    ensemble: Sequence[Path | str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
     **loading: Unpack[LoadOptions],
 ) -> Evaluated:
@@ -64,6 +78,9 @@ def evaluate(
         description: a dataset.toml that lies elsewhere.
         tta: "none", or "flip" to average over mirror images.
         metrics: further metrics by name: functions of probabilities and target of one image.
+        coverage: of sets of classes: the share of the positions whose set is to hold the true class. None measures
+            those for 0.9, if the run was calibrated on enough samples.
+        ensemble: folders of further runs with the same classes; the mean of all probabilities is measured.
         progress: called as `progress(done, total)` after each image.
         **loading: how the network is loaded and run (`LoadOptions`).
 
@@ -73,9 +90,55 @@ def evaluate(
     """
     if tta not in ("none", "flip"):
         raise UserError(f"--tta {tta}: none or flip")
-    predictor = load(run, flip=tta == "flip", **loading)
+    predictor = load_ensemble([run, *ensemble], flip=tta == "flip", **loading)
+    sets = _sets(predictor, coverage)
     if metrics:
         predictor = replace(predictor, task=CustomTask(predictor.task, None, metrics))
+    dataset, samples = open_split(predictor, data, description, split)
+    scores = measure(predictor, dataset, samples, tta=tta, sets=sets, progress=progress)
+    note = _note(predictor.run, dataset, split, len(samples))
+    calibration = predictor.run.calibration()
+    if coverage is not None and calibration is not None and calibration.measured_on == calibrated_on(dataset, split):
+        note = "; ".join(filter(None, [note, "these samples calibrated the run, so the coverage is that asked for"]))
+    return Evaluated(scores, dataset, split, note)
+
+
+def calibrated_on(dataset: Dataset, split: str) -> str:
+    """Return what a calibration says that it was made on."""
+    return f"{split} of {dataset.root}" if dataset.root == ROOT else f"{split} of {dataset.root.resolve()}"
+
+
+def _sets(predictor: Predictor, coverage: float | None) -> Sets | None:
+    """What makes sets of classes for a coverage; None if none was asked for and the run has none for the usual one.
+
+    Raises:
+        UserError: a coverage was asked for that the run cannot give.
+    """
+    if coverage is None and (isinstance(predictor.task, EnsembleTask) or class_task(predictor.task) is None):
+        return None
+    if coverage is not None:
+        return sets_of(predictor, coverage)
+    calibration = predictor.run.calibration()
+    usual = () if calibration is None else calibration.misses
+    if calibration is None or all(curve.threshold(COVERAGE) is None for curve in usual):
+        return None
+    return calibration.sets(COVERAGE, predictor.run.folder)
+
+
+def open_split(
+    predictor: Predictor, data: Any, description: Path | str | None, split: str
+) -> tuple[Dataset, Sequence[Sample]]:
+    """Open a data set for a run, and return it with the samples of a split.
+
+    Args:
+        predictor: the run.
+        data: folder of the data set, or data in memory; that of the training when None.
+        description: a dataset.toml that lies elsewhere.
+        split: its split, or "all".
+
+    Raises:
+        UserError: the split does not exist, or the data have other classes than the run.
+    """
     if data is None:
         data, described = predictor.run.data()
         description = description or described
@@ -94,8 +157,7 @@ def evaluate(
             f"{dataset.root}: the signals to measure are {', '.join(dataset.outputs)}, but the run learned "
             f"{', '.join(outputs)}: name them in dataset.toml, under [tracks] targets"
         )
-    scores = measure(predictor, dataset, samples, tta=tta, progress=progress)
-    return Evaluated(scores, dataset, split, _note(predictor.run, dataset, split, len(samples)))
+    return dataset, samples
 
 
 def _chosen(dataset: Dataset, split: str) -> Sequence[Sample]:
@@ -141,9 +203,12 @@ def measure(
     samples: Sequence[Sample],
     *,
     tta: str = "none",
+    sets: Sets | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Any:
     """Return the metrics of some samples; the next one is read while one is computed.
+
+    `sets` says how sets of classes are made, whose coverage is measured then.
 
     Raises:
         UserError: a file cannot be read, or a sample has other axes than the run or another size than its labels,
@@ -151,6 +216,7 @@ def measure(
     """
     start, target, task = time.monotonic(), dataset.target, found_task(predictor.task)
     metrics: Any = (task or predictor.task).metrics()
+    confidence = _confidence(predictor, sets)
     lesions = LesionCounter(len(predictor.classes))
     for index, (sample, image, values) in enumerate(read_ahead(predictor, samples)):
         grid = output_size(predictor.task, image.shape[1:])
@@ -167,16 +233,32 @@ def measure(
                 continue
             found = probabilities(predictor, image, spacing, header.affine)
             metrics.update(sample.name, found, target.tensor(values), spacing)
+            if confidence is not None:
+                confidence.update(sample.name, found, target.tensor(values), sample.group)
         except NotFinite:
             raise UserError(
                 f"{sample.image.path}: the network's output is not finite (nan or infinite): look at the values of "
                 "this image and of the training images, and train with train.precision=32-true or a lower rate"
             ) from None
         if spacing is not None and header.unit in (None, "mm") and _is_scan(predictor, values):
-            lesions.update(values, predictor.task.decode(found[None])[0].cpu().numpy(), spacing)
+            lesions.update(values, found.argmax(0).to(torch.uint8).cpu().numpy(), spacing)
         progress(index + 1, len(samples))
     scores = metrics.result(time.monotonic() - start, tta)
-    return replace(scores, lesions=lesions.result()) if isinstance(scores, Scores) else scores
+    if not isinstance(scores, Scores):
+        return scores
+    measured = None if confidence is None else confidence.result()
+    reliability = scores.reliability if measured is None else measured.after
+    return replace(scores, lesions=lesions.result(), confidence=measured, reliability=reliability)
+
+
+def _confidence(predictor: Predictor, sets: Sets | None) -> ConfidenceCounter | None:
+    """What counts the probabilities of classes; None for a task that gives none."""
+    task = class_task(predictor.task)
+    if task is None:
+        return None
+    level = 0.5 if isinstance(task, Semantic) else task.level
+    counter = partial(ConfidenceCounter, len(task.classes), bits=task.bits, temperature=task.temperature, level=level)
+    return counter() if sets is None else counter(coverage=sets.coverage, threshold=sets.threshold, unit=sets.unit)
 
 
 def _is_scan(predictor: Predictor, values: Any) -> bool:

@@ -35,7 +35,18 @@ def probabilities(
     The image is prepared as in training, and brought to the orientation and spacing of the training data as in
     prediction.
     """
-    worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
+    return _on_file(*_worked_on(predictor, image, spacing, affine))
+
+
+def outputs(
+    predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None = None
+) -> torch.Tensor:
+    """Return what `probabilities` returns, but as the network's output has it, before the task looks at it."""
+    return _on_file(*_worked_on(predictor, image, spacing, affine, lambda output: output))
+
+
+def _on_file(worked_on: torch.Tensor, size: tuple[int, ...], turn: Turn | None) -> torch.Tensor:
+    """Values `(K, *S')` on the grid of the file."""
     found = restore(worked_on, size)
     return found if turn is None else torch.from_numpy(turn.back(found.cpu().numpy()))
 
@@ -144,13 +155,20 @@ def _finite(maps: torch.Tensor) -> np.ndarray:
 
 
 def _worked_on(
-    predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None
+    predictor: Predictor,
+    image: np.ndarray,
+    spacing: tuple[float, ...] | None,
+    affine: Affine | None,
+    post: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, tuple[int, ...], Turn | None]:
-    """What the task makes of the network's output `(K, *S')` on its grid, the size of the turned file, and the turn."""
+    """What the task makes of the network's output `(K, *S')` on its grid, the size of the turned file, and the turn.
+
+    `post` takes the place of the task's probabilities.
+    """
     turn = predictor.expected.turn(affine)
     if turn is not None:
         image = np.asarray(turned_image(image, turn))
         spacing = None if spacing is None else tuple(spacing[axis] for axis in turn.order)
     prepared = prepare(image, predictor.expected.preparation(predictor.preparation, spacing), spacing)
-    values = predictor.task.probabilities(predictor.output(prepared))[0]
+    values = (post or predictor.task.probabilities)(predictor.output(prepared))[0]
     return values, output_size(predictor.task, image.shape[1:]), turn

@@ -26,11 +26,12 @@ from atrous.recipe.style_picture import is_gray, located, read_style
 from atrous.tasks.custom import CustomTask, value_task
 from atrous.tasks.style import StyleTask
 from atrous.tasks.task import EvaluationResult, Task
+from atrous.tasks.temperature import class_task
 from atrous.training.budget import Budget
 from atrous.training.loop import Monitor, Outcome, Supply, fit
 from atrous.training.validation import validate
+from atrous.verbs.calibrate import calibrate_and_measure, forget_calibration, share_of_samples
 from atrous.verbs.check import check_layout
-from atrous.verbs.evaluate import measure
 from atrous.verbs.feeds import Feed
 from atrous.verbs.kinds import KINDS
 from atrous.verbs.opened import OpenedData, open_data
@@ -59,11 +60,12 @@ class Trained:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What the loop works on."""
+    """What the loop works on, and the share of the validation split on which the temperature is fitted."""
 
     task: Task
     network: nn.Module
     feed: Feed
+    fitted: float
 
 
 @dataclass(frozen=True)
@@ -274,7 +276,8 @@ def _build(
     if isinstance(inner := value_task(task), StyleTask):
         inner.prepare()
     feed.batches[0]  # what cannot be drawn fails here
-    return _Parts(task, network, feed)
+    fitted = 0.0 if class_task(task) is None else share_of_samples(len(check.dataset.splits[recipe.data.val]))
+    return _Parts(task, network, feed, fitted)
 
 
 def _task(recipe: Recipe, chosen: TrainOptions) -> Task:
@@ -287,7 +290,8 @@ def _learn(run: Run, parts: _Parts, budget: Budget, watch: _Watch, *, resume: bo
     budget.minutes, budget.steps, budget.least_steps = recipe.train.minutes, None, recipe.train.least_steps
     if recipe.train.epochs is not None:
         budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * feed.batches.per_epoch))
-    budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * feed.full_to_quick
+    budget.reserve, budget.validations = AFTER_SECONDS, 1 + (1.5 + parts.fitted) * feed.full_to_quick
+    forget_calibration(run)
     return fit(
         parts.network,
         task,
@@ -311,7 +315,7 @@ def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, 
         task=_task(run.located, chosen),
     )
     try:
-        result = measure(predictor, dataset, dataset.splits[split])
+        predictor, result = calibrate_and_measure(predictor, dataset, split, dataset.splits[split])
     except UserError as error:
         raise UserError(f"{error}; the trained run is kept without a report: {run.folder}") from error
     examples = KINDS[dataset.kind].examples(predictor, dataset, split, result)

@@ -1,0 +1,130 @@
+"""`atrous calibrate`: held-out samples say how sure a run may be. Training does the same at its end."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from atrous.data.dataset import Dataset
+from atrous.data.sample import Sample
+from atrous.errors import UserError
+from atrous.files import remove
+from atrous.prediction.predictor import LoadOptions, Predictor, load
+from atrous.recipe.calibration import FILE, Calibration
+from atrous.recipe.run import Run, open_run
+from atrous.tasks.scores import Scores
+from atrous.tasks.semantic import Semantic
+from atrous.tasks.stranded import Stranded
+from atrous.tasks.temperature import LogitSample, calibrated, class_task, fit_temperature
+from atrous.verbs.evaluate import calibrated_on, measure, open_split, read_ahead
+from atrous.verbs.found import outputs
+
+SAMPLES = 32
+"""Samples, evenly spread over the split, on which the temperature is fitted; the rest is measured on all of them."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What calibrating a run gave.
+
+    Attributes:
+        calibration: what was written into the folder of the run.
+        scores: the metrics of the samples with it.
+    """
+
+    calibration: Calibration
+    scores: Any
+
+
+def calibrate(
+    run: Run | Path | str,
+    data: Any = None,
+    *,
+    split: str = "val",
+    description: Path | str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **loading: Unpack[LoadOptions],
+) -> Calibrated:
+    """Fit the temperature of a run on labelled samples, measure its misses, and write `calibration.json` into the run.
+
+    Args:
+        run: folder of the run.
+        data: folder of the data set, or data in memory as `train` takes them; that of the training when None.
+        split: its split; "all" takes every labelled sample.
+        description: a dataset.toml that lies elsewhere.
+        progress: called as `progress(done, total)` after each image.
+        **loading: how the network is loaded and run (`LoadOptions`).
+
+    Raises:
+        UserError: the run gives no probabilities of classes, or the data do not fit it.
+    """
+    opened = run if isinstance(run, Run) else open_run(run)
+    predictor = load(opened, **loading)
+    if class_task(predictor.task) is None:
+        raise UserError(f"{opened.folder}: gives no probabilities of classes, so there is nothing to calibrate")
+    dataset, samples = open_split(predictor, data, description, split)
+    predictor, scores = calibrate_and_measure(predictor, dataset, split, samples, progress=progress)
+    calibration = opened.calibration()
+    assert calibration is not None
+    return Calibrated(calibration, scores)
+
+
+def calibrate_and_measure(
+    predictor: Predictor,
+    dataset: Dataset,
+    split: str,
+    samples: Sequence[Sample],
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Predictor, Any]:
+    """Fit the temperature, measure all samples with it, and write the calibration into the folder of the run.
+
+    An earlier temperature of the predictor is not kept. A task without probabilities of classes is measured alone.
+
+    Returns:
+        The predictor with its temperature, and the metrics.
+
+    Raises:
+        UserError: see `measure`.
+    """
+    task = class_task(predictor.task)
+    if not isinstance(task, Semantic | Stranded):
+        return predictor, measure(predictor, dataset, samples, progress=progress)
+    temperature = fit_temperature(_sample(predictor, dataset, samples, task))
+    predictor = replace(predictor, task=calibrated(predictor.task, temperature))
+    scores = measure(predictor, dataset, samples, progress=progress)
+    if isinstance(scores, Scores) and scores.confidence is not None:
+        found = Calibration.of(scores.confidence, calibrated_on(dataset, split), len(samples))
+        found.write(predictor.run.folder)
+    return predictor, scores
+
+
+def share_of_samples(count: int) -> float:
+    """Return the share of a split of `count` samples on which the temperature is fitted.
+
+    >>> share_of_samples(10), share_of_samples(64)
+    (1.0, 0.5)
+    """
+    return min(1.0, SAMPLES / max(1, count))
+
+
+def forget_calibration(run: Run) -> None:
+    """Remove the calibration of a run whose weights are about to change."""
+    remove(run.folder / FILE)
+
+
+def _sample(
+    predictor: Predictor, dataset: Dataset, samples: Sequence[Sample], task: Semantic | Stranded
+) -> LogitSample:
+    """Outputs at some positions of some samples."""
+    places = np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).round().astype(int)
+    chosen = [samples[place] for place in places]
+    sample = LogitSample(len(chosen), task.bits)
+    for each, image, values in read_ahead(predictor, chosen):
+        output = outputs(predictor, image, dataset.spacing_of(each), each.image.header().affine)
+        truth = dataset.target.tensor(values)
+        if output.shape[1:] == truth.shape:  # else `measure` says what is wrong
+            sample.add(output[: len(task.classes)], truth)
+    return sample
