@@ -20,6 +20,14 @@ def command(
     tta: Annotated[
         str, typer.Option(help="Test-time augmentation: none, or flip to average over mirrored inputs.")
     ] = "none",
+    coverage: Annotated[
+        float | None,
+        typer.Option(help="Measure sets of classes that are to hold the true one in this share, such as 0.9."),
+    ] = None,
+    ensemble: Annotated[
+        list[Path] | None,
+        typer.Option(help="A further run with the same classes; their mean probability is measured. Repeatable."),
+    ] = None,
     device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
@@ -37,7 +45,8 @@ def command(
     quiet_libraries()
     with progress_bar("evaluating", 1.0) as (bar, task):
         result = evaluate(
-            run, data, split=split, description=dataset, tta=tta, device=device,
+            run, data, split=split, description=dataset, tta=tta, coverage=coverage, ensemble=tuple(ensemble or ()),
+            device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     if result.note:

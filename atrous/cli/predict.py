@@ -36,6 +36,17 @@ def command(
             help="Also write what was found for other programs: coco, geojson, imagej, dota, parquet, or several: a,b."
         ),
     ] = None,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Also write how uncertain the network is, and a picture of it.")
+    ] = False,
+    coverage: Annotated[
+        float | None,
+        typer.Option(help="Also write sizes of sets of classes that hold the true one in this share, such as 0.9."),
+    ] = None,
+    ensemble: Annotated[
+        list[Path] | None,
+        typer.Option(help="A further run with the same classes; their mean probability decides. Repeatable."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -56,6 +67,8 @@ def command(
 
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --overlay
 
+    Example: atrous predict runs/cells 'scans/*.tif' -o labels --ensemble runs/cells-2 --uncertainty
+
     Example: recorder | atrous predict runs/ecg -
     """
     from atrous.cli.output import progress_bar, quiet_libraries, say
@@ -63,7 +76,10 @@ def command(
     from atrous.verbs.predict import PredictOptions, predict, predict_live
 
     quiet_libraries()
-    options = PredictOptions(overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects)
+    options = PredictOptions(
+        overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, uncertainty, coverage,
+        tuple(ensemble or ()),
+    )  # fmt: skip
     if inputs == ["-"]:
         if out is not None or overlay or json:
             raise UserError("labels of `-` go to standard output, one per line: leave -o, --overlay and --json out")

@@ -22,6 +22,9 @@ from atrous.prediction.journal import Journal
 from atrous.prediction.output import Companions, Output
 from atrous.prediction.predictor import Predictor
 from atrous.tasks.custom import value_task
+from atrous.tasks.semantic import Semantic
+from atrous.tasks.temperature import class_task
+from atrous.tasks.uncertainty import entropy_of
 
 
 class FeatureFile(Output):
@@ -195,6 +198,38 @@ class TrackFile(FeatureFile):
         return Strips(len(self._classes), length, also)
 
 
+class UncertaintyTrack(TrackFile):
+    """The uncertainty along all sequences of a FASTA file, as one bigWig.
+
+    Args:
+        path: the file.
+        genome: the FASTA file.
+        classes: names of the classes whose probabilities it takes.
+        identity: see `FeatureFile`.
+    """
+
+    def __init__(
+        self, path: Path, genome: Path, classes: tuple[str, ...], identity: Callable[[], str] | None = None
+    ) -> None:
+        super().__init__(path, genome, classes, identity)
+        self.paths = (path,)
+
+    def _new_writer(self, lengths: Mapping[str, int]) -> Writer:
+        return EntropyWriter(super()._new_writer(lengths))
+
+
+class EntropyWriter:
+    """Passes the uncertainty of probabilities on to a writer of one channel."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.sequence, self.finish, self.abandon = writer.sequence, writer.finish, writer.abandon
+
+    def add(self, start: int, values: np.ndarray) -> None:
+        """Take the next probabilities `(K, n)` of the sequence at hand."""
+        self._writer.add(start, entropy_of(values, bits=True)[None])
+
+
 class KeptStrips:
     """Probabilities `(K, L)` of one sequence on disk, and the strips in which they came."""
 
@@ -235,9 +270,15 @@ def genome_outputs(predictor: Predictor, item: Input, out: Path, companions: Com
     paths = [target]
     if companions.probabilities == "bigwig" and target.suffix.lower() not in SIGNAL_SUFFIXES:
         paths.append(target.with_name(f"{target.stem}.bw"))
-    task = predictor.run.recipe.task
-    options = predictor.classes, task.threshold, tuple(task.shortest), _identity(predictor, item)
-    return [FeatureFile(path, item.path, *options) for path in paths]
+    given, task = predictor.run.recipe.task, class_task(predictor.task)
+    threshold = given.threshold if task is None or isinstance(task, Semantic) else task.level
+    identity = _identity(predictor, item)
+    options = predictor.classes, threshold, tuple(given.shortest), identity
+    outputs: list[Output] = [FeatureFile(path, item.path, *options) for path in paths]
+    if companions.uncertainty:
+        track = target.with_name(f"{target.stem}.uncertainty.bw")
+        outputs.insert(0, UncertaintyTrack(track, item.path, predictor.classes, identity))
+    return outputs
 
 
 def _identity(predictor: Predictor, item: Input) -> Callable[[], str]:

@@ -22,6 +22,7 @@ from atrous.files import remove
 from atrous.geometry.plan import StreamPlan
 from atrous.prediction import polygons
 from atrous.prediction.box_files import box_outputs
+from atrous.prediction.confidence import confidence_outputs
 from atrous.prediction.failures import expected_failure, log_error
 from atrous.prediction.features import genome_outputs
 from atrous.prediction.inputs import Input, Opened, find_inputs
@@ -99,6 +100,7 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
     if companions.probabilities is not None:
         path = target.with_name(f"{stem(target)}_probabilities{SUFFIXES[companions.probabilities]}")
         outputs.append(ProbabilityFile(path, item.path, predictor.classes))
+    outputs += confidence_outputs(predictor, item.path, target, companions)
     if companions.overlay:
         outputs.append(OverlayPicture(target.with_name(f"{stem(target)}_overlay.png"), labels, predictor.palette))
     if companions.polygons is not None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from atrous.tasks.custom import value_task
+from atrous.tasks.temperature import calibrated
 
 
 def mean_of_mirrored(
@@ -13,7 +14,9 @@ def mean_of_mirrored(
 ) -> torch.Tensor:
     """Return an output `(N, K, *S)` float32 whose answer is the mean answer over the mirror images.
 
-    Probabilities are averaged, and the output is their logarithm; numbers are averaged as they are.
+    Probabilities are averaged, and the output is their logarithm; numbers are averaged as they are. The temperature of
+    the task has no part in it: it divides what is returned, as it divides the output of a network, so that labels do
+    not depend on it.
 
     Args:
         network: maps `(N, C, *S)` to `(N, K, *S)`.
@@ -25,5 +28,5 @@ def mean_of_mirrored(
     outputs = (network(x.flip(axes)).flip(axes) for axes in mirrored_axes)
     if value_task(task) is not None:
         return torch.stack([output.float() for output in outputs]).mean(dim=0)
-    total = sum(task.probabilities(output) for output in outputs)
+    total = sum(calibrated(task, 1.0).probabilities(output) for output in outputs)
     return (total / len(mirrored_axes)).log()  # type: ignore[operator]

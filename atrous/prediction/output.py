@@ -22,6 +22,9 @@ class Companions:
         polygons: "gpkg" or "geojson": the labels of maps as polygons; None for none.
         dicom_seg: a DICOM segmentation of each DICOM series.
         objects: "coco", "geojson", "imagej", "dota", "parquet": found objects in the formats of other programs.
+        uncertainty: the uncertainty at each position, in the format of the probabilities, and a picture of it.
+        coverage: the share of the positions whose set of classes is to hold the true one: sizes of these sets; None for
+            none.
     """
 
     overlay: bool = False
@@ -29,6 +32,8 @@ class Companions:
     polygons: str | None = None
     dicom_seg: bool = False
     objects: tuple[str, ...] = ()
+    uncertainty: bool = False
+    coverage: float | None = None
 
     def leave_out(self, name: str, why: str) -> None:
         """Refuse one of these where an answer has none.

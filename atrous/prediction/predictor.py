@@ -39,6 +39,7 @@ from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
 from atrous.tasks.custom import output_size, value_task
 from atrous.tasks.task import FoundTask, Task
+from atrous.tasks.temperature import temperatures
 
 FLIPPED = 2**24
 """Positions up to which an input is averaged over its mirror images. They go through the network whole."""
@@ -117,12 +118,13 @@ class Predictor:
         return tuple(self.run.recipe.task.palette) or (default_palette(len(self.classes)) if self.classes else ())
 
     def identity(self) -> str:
-        """Return a digest of everything but the input that a result depends on: recipe, weights and arithmetic."""
+        """Return a digest of what a result depends on beside the input: recipe, weights, arithmetic, calibration."""
         digest = sha256(self.run.recipe.model_dump_json().encode())
         for name, tensor in self.network.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).float().numpy().data)
         digest.update(repr((str(self.dtype), self.flips, str(self.memory), self.engine, self.device)).encode())
+        digest.update(repr(temperatures(self.task)).encode())
         return digest.hexdigest()
 
     def open(self, source: Any) -> Opened:
@@ -384,12 +386,10 @@ def load(
         raise UserError(f"engine {engine!r}: choose {', '.join(ENGINES)}")
     check_device(device)
     opened = run if isinstance(run, Run) else open_run(run)
-    recipe = opened.recipe
-    task = opened.task()
+    recipe, task = opened.recipe, opened.task()
     # Genomes and numbers are always predicted in float32.
     exact = recipe.data.kind == "genomes" or value_task(task) is not None
-    short = recipe.train.precision == "bf16-mixed" and not exact
-    trained_dtype = torch.bfloat16 if short else torch.float32
+    trained_dtype = torch.bfloat16 if recipe.train.precision == "bf16-mixed" and not exact else torch.float32
     loaded = opened.network(network).to(device)
     for weight in loaded.parameters():
         if weight.ndim == 4:

@@ -13,6 +13,7 @@ from atrous.labels import IGNORE
 from atrous.prediction.inputs import Opened
 from atrous.prediction.overlay import draw_overlay
 from atrous.report.pictures import banded, colorize, flat, png_bytes, resized
+from atrous.tasks.uncertainty import entropy_of
 
 SHOWN = 640
 """Pixels of the longer side of the picture in a notebook."""
@@ -56,6 +57,19 @@ class Prediction:
         else:
             numbers = counts[: len(self.classes)].tolist()
         return {name: number / total for name, number in zip(self.classes, numbers, strict=True)}
+
+    def uncertainty(self) -> np.ndarray:
+        """Return the entropy of the calibrated probabilities, `(*S)` float32 from 0 (sure) to 1; NaN without data.
+
+        Raises:
+            ValueError: there are no probabilities.
+
+        >>> Prediction(np.zeros(2, np.uint8), np.float32([[1, 0.5], [0, 0.5]]), ("no", "yes")).uncertainty().tolist()
+        [0.0, 1.0]
+        """
+        if self.probabilities is None:
+            raise ValueError("there are no probabilities: predict(..., probabilities=True)")
+        return entropy_of(np.asarray(self.probabilities), bits=self.bits)
 
     def picture(self) -> np.ndarray:
         """Draw the labels in color over the input, as uint8 `(height, width, 3)`.

@@ -17,8 +17,17 @@ from PIL import Image
 from atrous.color import ERROR, VOID, Palette
 from atrous.files import replacing
 from atrous.report.pictures import banded, busiest, colorize, errors, flat, overlay, resized, to_rgb
-from atrous.report.plots import DARK, LIGHT, Ink, confusion_chart, curve_chart, reliability_chart, seconds_and
-from atrous.report.words import calibration_words, headline, notable
+from atrous.report.plots import (
+    DARK,
+    LIGHT,
+    Ink,
+    confusion_chart,
+    curve_chart,
+    reliability_chart,
+    review_chart,
+    seconds_and,
+)
+from atrous.report.words import calibration_words, headline, notable, review_words
 from atrous.tasks.scores import Scores
 from atrous.tasks.task import EvaluationResult
 
@@ -26,6 +35,7 @@ __all__ = ["Example", "Measured", "ReportContent", "write_report"]
 
 _LIMIT = 640  # pixels of the longer side of a picture
 _LARGE_LIMIT = 1024  # pixels of the longer side of a picture that stands alone
+_REVIEWED = 10  # samples that are listed for review
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +177,7 @@ def _of_classes(content: ReportContent, scores: Scores) -> dict[str, Any]:
         "means": ["" if name == "share" else _mean(column) for name, column in columns.items()],
         "confusion": _confusion(scores),
         "reliability": _reliability(scores),
+        "review": _review(scores),
     }
 
 
@@ -231,7 +242,26 @@ def _reliability(scores: Scores) -> dict[str, str] | None:
     reliability = scores.reliability
     if reliability is None or not reliability.count.any():
         return None
-    return _chart(lambda ink: reliability_chart(reliability, ink))
+    confidence = scores.confidence
+    before = None if confidence is None or confidence.temperature == 1 else confidence.before
+    return _chart(lambda ink: reliability_chart(reliability, ink, before))
+
+
+def _review(scores: Scores) -> dict[str, Any] | None:
+    """Return which samples to review first, and how many errors that catches; None where there is nothing to review."""
+    confidence = scores.confidence
+    if confidence is None or not (words := review_words(scores)):
+        return None
+    curves = {"positions": confidence.ranking.curve()}
+    if len(confidence.doubts) > 1:
+        curves[f"whole {scores.sample}s"] = confidence.review_curve()
+    names = confidence.review_order()[:_REVIEWED]
+    first = [confidence.doubts[name] for name in names]
+    rows = [
+        {"name": name, "uncertainty": doubt.uncertainty, "errors": doubt.errors / doubt.positions}
+        for name, doubt in zip(names, first, strict=True)
+    ]
+    return {"words": words, "rows": rows, "chart": _chart(lambda ink: review_chart(curves, ink))}
 
 
 def _chart(draw: Callable[[Ink], str]) -> dict[str, str]:

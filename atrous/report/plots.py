@@ -17,7 +17,16 @@ from matplotlib.ticker import MaxNLocator
 
 from atrous.tasks.calibration import Reliability
 
-__all__ = ["DARK", "LIGHT", "Ink", "confusion_chart", "curve_chart", "reliability_chart", "seconds_and"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "Ink",
+    "confusion_chart",
+    "curve_chart",
+    "reliability_chart",
+    "review_chart",
+    "seconds_and",
+]
 
 _SIZE = (4.2, 2.7)  # inches; small, so that a phone does not have to shrink the letters
 _CONTRAST = 0.7  # exponent on shares, so that small ones are visible
@@ -137,8 +146,14 @@ def confusion_chart(confusion: np.ndarray, classes: Sequence[str], ink: Ink, *, 
     return _svg(figure)
 
 
-def reliability_chart(reliability: Reliability, ink: Ink) -> str:
-    """Draw accuracy by confidence, with the diagonal of a perfectly calibrated network, as SVG."""
+def reliability_chart(reliability: Reliability, ink: Ink, before: Reliability | None = None) -> str:
+    """Draw accuracy by confidence, with the diagonal of a perfectly calibrated network, as SVG.
+
+    Args:
+        reliability: of the network.
+        ink: colors.
+        before: the same without its temperature, drawn too if it is given.
+    """
     bins = len(reliability.count)
     figure, axes = _figure(ink, (4.2, 3.4))
     centers = (np.arange(bins) + 0.5) / bins
@@ -146,6 +161,12 @@ def reliability_chart(reliability: Reliability, ink: Ink) -> str:
     share = reliability.count / max(reliability.count.sum(), 1)
     axes.bar(centers, share, width=0.98 / bins, color=ink.text, alpha=0.18, label="share of positions")
     axes.plot([0, 1], [0, 1], color=ink.text, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated")
+    if before is not None:
+        seen = before.count > 0
+        axes.plot(
+            before.confidence[seen], before.accuracy[seen], color=ink.second, marker="o", markersize=3, linewidth=1.2,
+            linestyle=(0, (2, 2)), label="before its temperature",
+        )  # fmt: skip
     axes.plot(
         reliability.confidence[filled],
         reliability.accuracy[filled],
@@ -160,6 +181,29 @@ def reliability_chart(reliability: Reliability, ink: Ink) -> str:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.legend(frameon=False, labelcolor=ink.text, fontsize=9, loc="upper left")
+    return _svg(figure)
+
+
+def review_chart(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ink: Ink) -> str:
+    """Draw the share of the errors that are caught by the share that is reviewed, the most uncertain first, as SVG.
+
+    Args:
+        curves: shares reviewed and caught, both from 0 to 1, by what is reviewed.
+        ink: colors.
+
+    >>> review_chart({"positions": (np.array([0.0, 0.2, 1.0]), np.array([0.0, 0.7, 1.0]))}, LIGHT).startswith("<svg")
+    True
+    """
+    figure, axes = _figure(ink, (4.2, 3.4))
+    axes.plot([0, 1], [0, 1], color=ink.text, linewidth=1, linestyle=(0, (4, 3)), label="in any order")
+    grid = np.linspace(0, 1, _POINTS)
+    for (name, (reviewed, caught)), color in zip(curves.items(), (ink.first, ink.second), strict=False):
+        axes.plot(grid, np.interp(grid, reviewed, caught), color=color, linewidth=1.5, label=name)
+    axes.set_xlabel("share that is reviewed, the most uncertain first")
+    axes.set_ylabel("share of the errors that are caught")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    axes.legend(frameon=False, labelcolor=ink.text, fontsize=9, loc="lower right")
     return _svg(figure)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from atrous.tasks.measures import samples_text
 from atrous.tasks.scores import Scores
 
-__all__ = ["calibration_words", "headline", "notable"]
+__all__ = ["calibration_words", "headline", "notable", "review_words"]
 
 
 def headline(scores: Scores) -> str:
@@ -57,7 +57,31 @@ def calibration_words(scores: Scores) -> str:
     return (
         f"The network's mean confidence is {_percent(float(confidence))}, and {_percent(float(accuracy))} of the "
         f"positions are right: it is {tendency}. Confidence and accuracy differ by {100 * scores.ece:.1f} percentage "
-        f"points (expected calibration error)."
+        f"points (expected calibration error).{_temperature_words(scores)}"
+    )
+
+
+def review_words(scores: Scores) -> str:
+    """Return what the uncertainty is good for; "" where there is nothing to review."""
+    confidence = scores.confidence
+    if confidence is None or math.isnan(confidence.ranking.auroc):
+        return ""
+    tenth, fifth = (_percent(confidence.ranking.caught(share)) for share in (0.1, 0.2))
+    return (
+        f"The most uncertain tenth of the positions holds {tenth} of the errors, the most uncertain fifth {fifth}. A "
+        f"wrong position is more uncertain than a right one in {_percent(confidence.ranking.auroc)} of the cases (50 % "
+        f"would say nothing)."
+    )
+
+
+def _temperature_words(scores: Scores) -> str:
+    """What the temperature did, as a sentence that goes on; "" where there is none."""
+    confidence = scores.confidence
+    if confidence is None or confidence.temperature == 1:
+        return ""
+    return (
+        f" Its outputs are divided by a temperature of {confidence.temperature:.2f}, which was fitted on held-out "
+        f"labels; without it the error would be {100 * confidence.before.ece:.1f} points."
     )
 
 

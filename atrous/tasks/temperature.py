@@ -19,7 +19,7 @@ from atrous.tasks.ensemble import EnsembleTask
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.stranded import Stranded
 
-__all__ = ["LogitSample", "calibrated", "class_task", "fit_temperature", "mean_nll"]
+__all__ = ["LogitSample", "calibrated", "class_task", "fit_temperature", "mean_nll", "temperatures"]
 
 POSITIONS, VALUES = 1 << 17, 1 << 23
 """Positions, and numbers in all, that a sample holds at most."""
@@ -44,6 +44,14 @@ def calibrated(task: Any, temperature: float) -> Any:
     if isinstance(task, CustomTask):
         return replace(task, task=calibrated(task.task, temperature))
     return replace(task, temperature=temperature) if isinstance(task, Semantic | Stranded) else task
+
+
+def temperatures(task: Any) -> tuple[float, ...]:
+    """Return the temperatures of a task: none, one, or one for each network of an ensemble."""
+    inner = class_task(task)
+    if isinstance(inner, EnsembleTask):
+        return tuple(each.temperature for each in inner.tasks)
+    return () if inner is None else (inner.temperature,)
 
 
 @dataclass

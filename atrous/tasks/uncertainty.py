@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-__all__ = ["OCTAVES", "STEPS", "ErrorRanking", "normalized_entropy", "ranking_counts"]
+__all__ = ["OCTAVES", "STEPS", "ErrorRanking", "entropy_of", "normalized_entropy", "ranking_counts"]
 
 STEPS = 256
 """Bins per factor of two of the uncertainty."""
@@ -36,6 +36,11 @@ def normalized_entropy(probabilities: torch.Tensor, *, bits: bool = False) -> to
         pairs = torch.special.entr(probabilities) + torch.special.entr(1 - probabilities)
         return (pairs.mean(0) / math.log(2)).clamp_(0, 1)
     return (torch.special.entr(probabilities).sum(0) / math.log(len(probabilities))).clamp_(0, 1)
+
+
+def entropy_of(probabilities: np.ndarray, *, bits: bool = False) -> np.ndarray:
+    """Return the `normalized_entropy` of an array `(K, *S)`, `(*S)` float32."""
+    return normalized_entropy(torch.tensor(np.asarray(probabilities)), bits=bits).numpy().astype(np.float32)
 
 
 def ranking_counts(uncertainty: torch.Tensor, wrong: torch.Tensor) -> torch.Tensor:

@@ -9,14 +9,17 @@ from typing import Any
 
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES
 from atrous.errors import UserError
+from atrous.prediction.confidence import sets_of
+from atrous.prediction.ensemble import load_ensemble
 from atrous.prediction.jobs import PredictionJob, Written, find_jobs, run_jobs
 from atrous.prediction.live import live_labels
 from atrous.prediction.object_exports import merge_coco, parse_kinds, require_library
 from atrous.prediction.output import Companions
 from atrous.prediction.polygons import SUFFIXES
-from atrous.prediction.predictor import Predictor, load
+from atrous.prediction.predictor import Predictor
 from atrous.recipe.run import Run, open_run
 from atrous.tasks.task import FoundTask, ObjectTask
+from atrous.tasks.temperature import class_task
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class PredictOptions:
         dicom_seg: also write a DICOM segmentation of each DICOM series, which refers to its slices.
         objects: also write found objects for other programs: "coco", "geojson", "imagej", "dota", "parquet", or several
             ("coco,parquet").
+        uncertainty: also write how uncertain the network is at each position, and a picture of it.
+        coverage: also write the size of the set of classes at each position that holds the true one in this share of
+            the positions.
+        ensemble: folders of further runs with the same classes; the mean of all probabilities decides.
     """
 
     overlay: bool = False
@@ -46,6 +53,9 @@ class PredictOptions:
     polygons: str | None = None
     dicom_seg: bool = False
     objects: str | None = None
+    uncertainty: bool = False
+    coverage: float | None = None
+    ensemble: tuple[str | Path, ...] = ()
 
 
 DEFAULTS = PredictOptions()
@@ -84,7 +94,12 @@ def predict(
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
     exported = parse_kinds(options.objects) if options.objects else ()
-    companions = Companions(options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported)
+    companions = Companions(
+        options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported, options.uncertainty,
+        options.coverage,
+    )  # fmt: skip
+    if options.coverage is not None:
+        sets_of(predictor, options.coverage)  # what is wrong with it is told before any file is read
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions, tell)
     begin(len(jobs))
     folder = out.parent if predictor.kind == "genomes" and out.suffix.lower() in OUTPUT_SUFFIXES else out
@@ -108,7 +123,7 @@ def predict_live(
 
     Args:
         run: folder of the run.
-        options: of them, only `probabilities` ("csv"), `memory`, `engine` and `device` apply.
+        options: of them, only `probabilities` ("csv"), `memory`, `engine`, `device` and `ensemble` apply.
         tell: called with the latency.
         stdin: bytes with `read1`; those of the process if None.
         stdout: text; that of the process if None.
@@ -145,6 +160,7 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         raise UserError(f"--polygons {options.polygons}: choose {' or '.join(SUFFIXES)}")
     exported = parse_kinds(options.objects) if options.objects else ()
     opened = run if isinstance(run, Run) else open_run(run)
+    _check_confidence(opened, options, live)
     task = opened.task() if live or exported else None
     if exported and (live or not isinstance(task, ObjectTask)):
         raise UserError("--objects is for found objects (task instances or detection): leave it out")
@@ -171,5 +187,20 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
     return opened
 
 
+def _check_confidence(run: Run, options: PredictOptions, live: bool) -> None:
+    """Refuse uncertainty and sets of classes where there are none.
+
+    Raises:
+        UserError: the run finds no classes, labels videos, or labels a live signal.
+    """
+    wanted = {"--uncertainty": options.uncertainty, "--coverage": options.coverage is not None}
+    for option, on in wanted.items():
+        if on and (live or run.recipe.data.kind == "videos" or class_task(run.task()) is None):
+            raise UserError(f"{option} is for classes in files of images, volumes, signals and genomes: leave it out")
+
+
 def _load(run: Run, options: PredictOptions) -> Predictor:
-    return load(run, device=options.device, flip=options.tta == "flip", memory=options.memory, engine=options.engine)
+    return load_ensemble(
+        [run, *options.ensemble], device=options.device, flip=options.tta == "flip", memory=options.memory,
+        engine=options.engine,
+    )  # fmt: skip

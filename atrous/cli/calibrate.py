@@ -1,0 +1,46 @@
+"""`atrous calibrate RUN [DATA]`: how sure a run may be, from labelled samples that it was not trained on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NAME = "calibrate"
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    data: Annotated[
+        Path | None, typer.Argument(help="Folder of the data set. Default: the data set of the training.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Split to calibrate on: val or test; all for every labelled sample.")
+    ] = "val",
+    dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
+    device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
+) -> None:
+    """Fit the temperature of a run and count how often it misses the true class, and keep both in its folder.
+
+    Training does this at its end, on the validation split. Do it again for runs of earlier versions, for another
+    scanner or place, or for a guarantee that needs samples which chose nothing else (docs/confidence.md).
+
+    Example: atrous calibrate runs/cells data/new-cells --split all
+    """
+    from atrous.cli.output import progress_bar, quiet_libraries, show
+    from atrous.verbs.calibrate import calibrate
+
+    quiet_libraries()
+    with progress_bar("calibrating", 1.0) as (bar, task):
+        found = calibrate(
+            run, data, split=split, description=dataset, device=device,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        ).calibration  # fmt: skip
+    units = {curve.unit: curve.count for curve in found.misses}
+    facts = {
+        "temperature": found.temperature, "ece_before": found.ece_before, "ece": found.ece, "samples": found.samples,
+        "units": units, "measured_on": found.measured_on,
+    }  # fmt: skip
+    errors = "" if found.ece is None else f"; calibration error {found.ece_before:.3f}, now {found.ece:.3f}"
+    text = f"temperature {found.temperature:.3f}, from {found.samples} samples ({found.measured_on}){errors}"
+    show(text, facts, json)
