@@ -11,15 +11,18 @@ import tifffile
 from PIL import Image
 
 from atrous.data.genomes.annotation import read_features
+from atrous.data.shifts import SHIFTS
 from atrous.errors import UserError
 from atrous.prediction.jobs import find_jobs, run_jobs
 from atrous.prediction.output import Companions
 from atrous.prediction.predictor import load
 from atrous.recipe.plan import Request
 from atrous.recipe.schema import read_recipe
+from atrous.tasks.uncertainty import entropy_of
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.kinds import KINDS
+from atrous.verbs.shifts import evaluate_shifts
 from atrous.verbs.train import train
 from tests.clips import make_clip, write_frames, write_movie
 from tests.genomes import write_genomes, write_signal_tracks
@@ -104,6 +107,21 @@ def test_volumes_of_two_spacings_are_learned_and_measured_on_their_own_grids(res
     assert scores.confusion.sum() == voxels
 
 
+def test_volumes_on_two_grids_say_how_sure_they_are(resampled, tmp_path):
+    """Uncertainty lies on the grid of the file, and is that of the probabilities there; changes are measured too."""
+    data, trained = resampled
+    assert trained.scores.confidence.temperature == trained.run.calibration().temperature
+    source = sorted(data.rglob("*_0000.nii.gz"))[0]
+    predictor = load(trained.run)
+    jobs = find_jobs(predictor, [source], tmp_path, Companions(probabilities="tiff", uncertainty=True))
+    assert not run_jobs(predictor, jobs, tmp_path).failed
+    p, u = (tifffile.imread(path) for path in sorted(tmp_path.glob("*.tif")))
+    np.testing.assert_allclose(np.squeeze(u), entropy_of(p), atol=1e-5)
+    assert nibabel.load(source).shape[::-1] == np.squeeze(u).shape
+    names = [shift.name for shift in SHIFTS if shift.name != "jpeg"]
+    assert list(evaluate_shifts(trained.run.folder, data).to_dict()["changes"]) == names
+
+
 def _labels(data, split):
     from atrous.data.dataset import open_dataset
 
@@ -124,6 +142,8 @@ def test_signals_are_learned_and_their_onsets_found(signals, tmp_path):
     assert found["miou"] > 0.6
     assert found["event_tolerance"] == 0.15
     assert found["onset_f1"]["qrs"] > 0.8
+    assert found["temperature"] == trained.run.calibration().temperature != 1
+    assert found["auroc_error"] > 0.7
     assert trained.scores.events is not None
     assert "onset F1" in (tmp_path / "run" / "report.html").read_text()
 
@@ -152,6 +172,8 @@ def test_videos_are_learned_and_measured_frame_by_frame(filmed, videos):
     assert found["j"]["square"] > 0.5
     assert found["boundary_f"]["square"] > 0.5
     assert found["flicker"] < 0.1
+    assert found["ece"] is not None
+    assert found["temperature"] == filmed.run.calibration().temperature
     again = evaluate(filmed.run.folder, videos).scores
     assert again.to_dict()["j"] == found["j"]
     page = (filmed.run.folder / "report.html").read_text()
@@ -234,7 +256,24 @@ def test_genomes_are_learned_and_their_genes_written(tmp_path):
         for (start, end), strand in ((f.parts[0], f.strand) for f in read_features(tmp_path / "genes.gff3"))
     ]
     assert sum(close) > 0.7 * len(truth)
-    assert "CDS+" in (tmp_path / "run" / "report.html").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "CDS+" in page
+    assert "Review these first" in page
+    assert found["temperature"] == trained.run.calibration().temperature
+    assert found["ece"] is not None
+    assert again.to_dict()["nll"] == pytest.approx(found["nll"], rel=1e-6)
+    companions = Companions(probabilities="bigwig", uncertainty=True)
+    jobs = find_jobs(predictor, [data / "g0.fa.gz"], tmp_path / "out", companions)
+    assert not run_jobs(predictor, jobs, tmp_path / "out").failed
+    plus, minus, u = (_track(tmp_path / "out" / f"g0.{name}.bw") for name in ("CDS+", "CDS-", "uncertainty"))
+    np.testing.assert_allclose(u, entropy_of(np.stack([plus, minus]), bits=True), atol=1e-2)  # those are rounded
+
+
+def _track(path):
+    import pyBigWig
+
+    with pyBigWig.open(str(path)) as file:
+        return np.float32(file.values("g0.1", 0, file.chroms()["g0.1"]))
 
 
 def test_signals_along_genomes_are_learned_and_written(tmp_path):
@@ -297,7 +336,7 @@ def test_pictures_of_every_field_are_learned_and_measured(learned):
 def test_pictures_of_every_field_are_predicted_where_they_lie_and_streamed_is_whole(learned, tmp_path):
     kind, _, source, trained = learned
     whole, streamed = load(trained.run.folder), load(trained.run.folder, memory="20MB")
-    companions = Companions(overlay=True, probabilities="tiff")
+    companions = Companions(overlay=True, probabilities="tiff", uncertainty=True)
     outs = []
     for name, predictor in (("whole", whole), ("streamed", streamed)):
         jobs = find_jobs(predictor, [source], tmp_path / name, companions)

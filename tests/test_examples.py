@@ -130,6 +130,7 @@ def test_six_forms_of_an_image_give_the_same_labels(trained, digits, tmp_path, c
 
 
 PAGES = [
+    "confidence.md",
     "detection.md",
     "doctor.md",
     "python.md",

@@ -17,6 +17,10 @@ def command(
         str, typer.Option(help="Split to calibrate on: val or test; all for every labelled sample.")
     ] = "val",
     dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
+    keep_temperature: Annotated[
+        bool,
+        typer.Option("--keep-temperature", help="Fit no temperature: the samples choose thresholds of sets alone."),
+    ] = False,
     device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
@@ -33,7 +37,7 @@ def command(
     quiet_libraries()
     with progress_bar("calibrating", 1.0) as (bar, task):
         found = calibrate(
-            run, data, split=split, description=dataset, device=device,
+            run, data, split=split, description=dataset, keep_temperature=keep_temperature, device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         ).calibration  # fmt: skip
     units = {curve.unit: curve.count for curve in found.misses}

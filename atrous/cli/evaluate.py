@@ -28,10 +28,15 @@ def command(
         list[Path] | None,
         typer.Option(help="A further run with the same classes; their mean probability is measured. Repeatable."),
     ] = None,
+    shifts: Annotated[
+        bool, typer.Option("--shifts", help="Also measure images that are noisy, blurred, brighter, smaller and so on.")
+    ] = False,
     device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Compute metrics of a run on a split: IoU with a confidence interval, accuracy, Dice, boundary IoU, calibration.
+
+    What the probabilities are worth is measured too: docs/confidence.md.
 
     A folder of test data has no splits: --split all measures every labelled sample in it.
 
@@ -41,6 +46,7 @@ def command(
     """
     from atrous.cli.output import progress_bar, quiet_libraries, say, show
     from atrous.verbs.evaluate import evaluate
+    from atrous.verbs.shifts import evaluate_shifts
 
     quiet_libraries()
     with progress_bar("evaluating", 1.0) as (bar, task):
@@ -49,6 +55,14 @@ def command(
             device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
+    facts, text = {"split": split, **result.scores.to_dict()}, result.scores.text()
+    if shifts:
+        with progress_bar("shifts", 1.0) as (bar, task):
+            shifted = evaluate_shifts(
+                run, data, split=split, description=dataset, ensemble=tuple(ensemble or ()), device=device,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )  # fmt: skip
+        facts, text = {**facts, "shifts": shifted.to_dict()}, f"{text}\n\n{shifted.text()}"
     if result.note:
         say(result.note)
-    show(result.scores.text(), {"split": split, **result.scores.to_dict()}, json)
+    show(text, facts, json)

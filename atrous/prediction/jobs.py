@@ -100,7 +100,8 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
     if companions.probabilities is not None:
         path = target.with_name(f"{stem(target)}_probabilities{SUFFIXES[companions.probabilities]}")
         outputs.append(ProbabilityFile(path, item.path, predictor.classes))
-    outputs += confidence_outputs(predictor, item.path, target, companions)
+    if companions.uncertainty or companions.coverage is not None:
+        outputs += confidence_outputs(predictor, item.path, target, companions)
     if companions.overlay:
         outputs.append(OverlayPicture(target.with_name(f"{stem(target)}_overlay.png"), labels, predictor.palette))
     if companions.polygons is not None:

@@ -1,12 +1,13 @@
 """Test-time augmentation: the mean over the mirror images of an input."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from atrous.tasks.custom import value_task
-from atrous.tasks.temperature import calibrated
+from atrous.tasks.temperature import temperatures
 
 
 def mean_of_mirrored(
@@ -14,9 +15,8 @@ def mean_of_mirrored(
 ) -> torch.Tensor:
     """Return an output `(N, K, *S)` float32 whose answer is the mean answer over the mirror images.
 
-    Probabilities are averaged, and the output is their logarithm; numbers are averaged as they are. The temperature of
-    the task has no part in it: it divides what is returned, as it divides the output of a network, so that labels do
-    not depend on it.
+    Probabilities are averaged, and the output is their logarithm times the temperature, by which the task will divide
+    it; numbers are averaged as they are.
 
     Args:
         network: maps `(N, C, *S)` to `(N, K, *S)`.
@@ -28,5 +28,6 @@ def mean_of_mirrored(
     outputs = (network(x.flip(axes)).flip(axes) for axes in mirrored_axes)
     if value_task(task) is not None:
         return torch.stack([output.float() for output in outputs]).mean(dim=0)
-    total = sum(calibrated(task, 1.0).probabilities(output) for output in outputs)
-    return (total / len(mirrored_axes)).log()  # type: ignore[operator]
+    total = sum(task.probabilities(output) for output in outputs)
+    temperature = math.prod(temperatures(task))  # one, or none
+    return (total / len(mirrored_axes)).log() * temperature  # type: ignore[operator]

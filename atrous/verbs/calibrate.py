@@ -44,6 +44,7 @@ def calibrate(
     *,
     split: str = "val",
     description: Path | str | None = None,
+    keep_temperature: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
     **loading: Unpack[LoadOptions],
 ) -> Calibrated:
@@ -54,6 +55,7 @@ def calibrate(
         data: folder of the data set, or data in memory as `train` takes them; that of the training when None.
         split: its split; "all" takes every labelled sample.
         description: a dataset.toml that lies elsewhere.
+        keep_temperature: whether the temperature stays as it is, so that the samples choose thresholds of sets alone.
         progress: called as `progress(done, total)` after each image.
         **loading: how the network is loaded and run (`LoadOptions`).
 
@@ -62,10 +64,12 @@ def calibrate(
     """
     opened = run if isinstance(run, Run) else open_run(run)
     predictor = load(opened, **loading)
-    if class_task(predictor.task) is None:
+    task = class_task(predictor.task)
+    if task is None:
         raise UserError(f"{opened.folder}: gives no probabilities of classes, so there is nothing to calibrate")
     dataset, samples = open_split(predictor, data, description, split)
-    predictor, scores = calibrate_and_measure(predictor, dataset, split, samples, progress=progress)
+    temperature = task.temperature if keep_temperature else None
+    _, scores = calibrate_and_measure(predictor, dataset, split, samples, temperature=temperature, progress=progress)
     calibration = opened.calibration()
     assert calibration is not None
     return Calibrated(calibration, scores)
@@ -77,11 +81,12 @@ def calibrate_and_measure(
     split: str,
     samples: Sequence[Sample],
     *,
+    temperature: float | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Predictor, Any]:
     """Fit the temperature, measure all samples with it, and write the calibration into the folder of the run.
 
-    An earlier temperature of the predictor is not kept. A task without probabilities of classes is measured alone.
+    A temperature that is given is not fitted again. A task without probabilities of classes is measured alone.
 
     Returns:
         The predictor with its temperature, and the metrics.
@@ -92,7 +97,8 @@ def calibrate_and_measure(
     task = class_task(predictor.task)
     if not isinstance(task, Semantic | Stranded):
         return predictor, measure(predictor, dataset, samples, progress=progress)
-    temperature = fit_temperature(_sample(predictor, dataset, samples, task))
+    if temperature is None:
+        temperature = fit_temperature(_sample(predictor, dataset, samples, task))
     predictor = replace(predictor, task=calibrated(predictor.task, temperature))
     scores = measure(predictor, dataset, samples, progress=progress)
     if isinstance(scores, Scores) and scores.confidence is not None:

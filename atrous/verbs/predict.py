@@ -16,7 +16,7 @@ from atrous.prediction.live import live_labels
 from atrous.prediction.object_exports import merge_coco, parse_kinds, require_library
 from atrous.prediction.output import Companions
 from atrous.prediction.polygons import SUFFIXES
-from atrous.prediction.predictor import Predictor
+from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.run import Run, open_run
 from atrous.tasks.task import FoundTask, ObjectTask
 from atrous.tasks.temperature import class_task
@@ -200,7 +200,8 @@ def _check_confidence(run: Run, options: PredictOptions, live: bool) -> None:
 
 
 def _load(run: Run, options: PredictOptions) -> Predictor:
-    return load_ensemble(
-        [run, *options.ensemble], device=options.device, flip=options.tta == "flip", memory=options.memory,
-        engine=options.engine,
-    )  # fmt: skip
+    loading: LoadOptions = {"device": options.device, "memory": options.memory, "engine": options.engine}
+    flip = options.tta == "flip"
+    if not options.ensemble:
+        return load(run, flip=flip, **loading)
+    return load_ensemble([run, *options.ensemble], flip=flip, **loading)

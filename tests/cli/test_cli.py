@@ -18,7 +18,9 @@ def atrous(*words, timeout=120):
     )
 
 
-@pytest.mark.parametrize("verb", ["demo", "check", "train", "evaluate", "predict", "restore", "inspect", "doctor"])
+@pytest.mark.parametrize(
+    "verb", ["demo", "check", "train", "evaluate", "calibrate", "predict", "restore", "inspect", "doctor"]
+)
 def test_every_verb_has_help_with_an_example(verb):
     done = atrous(verb, "--help")
     assert done.returncode == 0
@@ -40,19 +42,29 @@ def test_the_main_job(tmp_path, digits):
     trained = atrous("train", digits, "--epochs", 2, "--out", tmp_path / "run", "--json", *sets)
     assert trained.returncode == 0, trained.stderr
     assert json.loads(trained.stdout)["run"] == str(tmp_path / "run")
-    evaluated = atrous("evaluate", tmp_path / "run", digits, "--split", "test", "--json")
+    calibrated = atrous("calibrate", tmp_path / "run", digits, "--split", "all", "--json")
+    assert calibrated.returncode == 0, calibrated.stderr
+    assert json.loads(calibrated.stdout)["units"] == {"image": 13}
+    evaluated = atrous("evaluate", tmp_path / "run", digits, "--split", "test", "--coverage", 0.8, "--shifts", "--json")
     assert evaluated.returncode == 0, evaluated.stderr
     facts = json.loads(evaluated.stdout)
     assert facts["split"] == "test"
     assert 0 <= facts["miou"] <= 1
     assert set(facts["iou"]) == set(facts["dice_per_class"])
+    assert facts["coverage_asked"] == 0.8
+    assert facts["shifts"]["clean"] == facts["miou"]
     digits_out = tmp_path / "labels"
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    predicted = atrous("predict", tmp_path / "run", digits / "images" / "test", broken, "-o", digits_out, "--json")
+    options = ("-o", digits_out, "--uncertainty", "--coverage", 0.8, "--ensemble", tmp_path / "run", "--json")
+    both = atrous("predict", tmp_path / "run", digits / "images" / "test", *options)
+    assert (both.returncode, "leave --ensemble out" in both.stderr) == (2, True)
+    options = ("-o", digits_out, "--uncertainty", "--ensemble", tmp_path / "run", "--json")
+    predicted = atrous("predict", tmp_path / "run", digits / "images" / "test", broken, *options)
     assert predicted.returncode == 2
     assert "broken.png" in predicted.stderr
     assert len(json.loads(predicted.stdout)["written"]) == 2
+    assert len(list(digits_out.glob("*_uncertainty.png"))) == 2
 
 
 def spoil(folder, name, pixels):

@@ -14,6 +14,7 @@ import torch
 from atrous.color import default_palette
 from atrous.labels import IGNORE
 from atrous.report.page import Example, Measured, ReportContent, write_report
+from atrous.tasks.confidence import ConfidenceCounter
 from atrous.tasks.metrics import SegmentationMetrics
 
 CLASSES = ["background", "cell <b>&amp;", "nucleus"]
@@ -238,3 +239,22 @@ def test_metrics_on_other_data_have_a_section_and_advice_stands_where_it_learned
     assert "Never looked at." in html
     assert any(image["alt"] == "labels of 48 test <scenes>" for image in Outline(html).images)
     assert html.index('id="learning"') < html.index("Train longer.") < html.index('id="classes"')
+
+
+def test_what_to_review_first_is_a_section_where_confidence_was_measured(page, tmp_path):
+    assert "Review these first" not in page
+    shown = content()
+    counter = ConfidenceCounter(3, temperature=2.0)
+    generator = torch.Generator().manual_seed(0)
+    for name, factor in (("sure <i>", 4.0), ("unsure", 0.5)):
+        probabilities = (factor * torch.randn(3, 400, generator=generator)).softmax(0)
+        counter.update(name, probabilities, torch.randint(3, (400,), generator=generator))
+    scores = replace(shown.scores, confidence=(found := counter.result()), reliability=found.after)
+    html = written(tmp_path, replace(shown, scores=scores))
+    outline = Outline(html)
+    assert "review" in outline.ids
+    assert outline.open == []
+    section = html[html.index('id="review"') :]
+    assert section.index("unsure") < section.index("sure &lt;i&gt;")
+    assert f"{found.doubts['unsure'].uncertainty:.3f}" in section
+    assert "divided by a temperature of 2.00" in html

@@ -5,7 +5,16 @@ import matplotlib
 import numpy as np
 import pytest
 
-from atrous.report.plots import DARK, LIGHT, _thinned, confusion_chart, curve_chart, reliability_chart, seconds_and
+from atrous.report.plots import (
+    DARK,
+    LIGHT,
+    _thinned,
+    confusion_chart,
+    curve_chart,
+    reliability_chart,
+    review_chart,
+    seconds_and,
+)
 from atrous.tasks.calibration import Reliability
 
 
@@ -19,10 +28,17 @@ def test_charts_are_svg_that_asks_for_nothing_outside(ink):
         curve_chart({"train": ([0, 1], [2, 1]), "val": ([1], [1.5])}, "loss", ink),
         confusion_chart(np.array([[3, 1], [0, 0]]), ["a", "b"], ink),
         reliability_chart(Reliability.of(np.ones((3, 15))), ink),
+        review_chart({"positions": (np.array([0, 0.1, 1]), np.array([0, 0.6, 1]))}, ink),
     ]
     for svg in charts:
         assert ET.fromstring(svg).tag.endswith("svg")
         assert not re.search(r'(href|src)="(?!#|data:)', svg)
+
+
+def test_the_reliability_before_the_temperature_is_drawn_where_there_is_one():
+    reliability = Reliability.of(np.ones((3, 15)))
+    assert "before its temperature" not in letters(reliability_chart(reliability, LIGHT))
+    assert "before its temperature" in letters(reliability_chart(reliability, LIGHT, reliability))
 
 
 def test_the_same_figure_gives_the_same_bytes():

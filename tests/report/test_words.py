@@ -2,9 +2,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
-from atrous.report.words import calibration_words, headline, notable
+from atrous.report.words import calibration_words, headline, notable, review_words
 from atrous.tasks.calibration import Reliability
+from atrous.tasks.confidence import ConfidenceCounter
 from atrous.tasks.scores import Scores
 
 
@@ -70,3 +72,29 @@ def test_calibration_says_in_which_direction_it_errs(right, expected):
 
 def test_calibration_that_was_not_measured():
     assert "not measured" in calibration_words(scores(USUAL))
+
+
+def confidence(temperature, wrong):
+    counter = ConfidenceCounter(2, temperature=temperature)
+    p = torch.tensor([0.99] * 90 + [0.6] * 10)
+    truth = torch.zeros(100, dtype=torch.uint8)
+    truth[95:] = int(wrong)
+    counter.update("a", torch.stack([p, 1 - p]), truth)
+    return counter.result()
+
+
+def test_what_the_temperature_did_is_said():
+    found = confidence(2.0, True)
+    text = calibration_words(scores(USUAL, reliability=found.after, confidence=found))
+    assert "divided by a temperature of 2.00" in text
+    assert f"without it the error would be {100 * found.before.ece:.1f} points" in text
+    plain = confidence(1.0, True)
+    assert "temperature" not in calibration_words(scores(USUAL, reliability=plain.after, confidence=plain))
+
+
+def test_how_many_errors_the_most_uncertain_hold_is_said():
+    text = review_words(scores(USUAL, confidence=confidence(1.0, True)))
+    assert "The most uncertain tenth of the positions holds 100.0 % of the errors" in text
+    assert "in 97 % of the cases" in text  # 5 right ones are as uncertain as the 5 wrong ones
+    assert review_words(scores(USUAL, confidence=confidence(1.0, False))) == ""
+    assert review_words(scores(USUAL)) == ""

@@ -158,7 +158,7 @@ def test_a_run_whose_final_evaluation_is_no_number_is_kept(floats, tmp_path, mon
     def spoilt(*_):
         raise UserError("images/7.tif: the network's output is not finite")
 
-    monkeypatch.setattr("atrous.verbs.train.measure", spoilt)
+    monkeypatch.setattr("atrous.verbs.train.calibrate_and_measure", spoilt)
     with pytest.raises(UserError, match=r"7\.tif.*the trained run is kept without a report: .*run"):
         train(floats, out=tmp_path / "run", epochs=1, settings=SMALL, progress=False)
     assert (tmp_path / "run" / "model.safetensors").exists()

@@ -1,0 +1,169 @@
+"""`atrous evaluate --shifts`: how much a metric drops when images are noisy, blurred, darker, smaller ..."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from atrous.data.dataset import Dataset
+from atrous.data.grid import restore
+from atrous.data.sample import Sample
+from atrous.data.shifts import SHIFTS, Shift, applicable
+from atrous.errors import UserError
+from atrous.prediction.ensemble import load_ensemble
+from atrous.prediction.predictor import LoadOptions, Predictor
+from atrous.recipe.run import Run
+from atrous.tasks.metrics import SegmentationMetrics
+from atrous.tasks.task import NotFinite
+from atrous.tasks.temperature import class_task
+from atrous.verbs.evaluate import open_split, read_ahead
+from atrous.verbs.found import probabilities
+
+SAMPLES = 32
+"""Samples, evenly spread over the split, that are measured at most: each is predicted 22 times."""
+
+
+@dataclass(frozen=True)
+class ShiftRow:
+    """One change at one strength.
+
+    Attributes:
+        shift: the change.
+        strength: of it.
+        value: of the metric.
+        drop: by how much it is lower than without a change.
+    """
+
+    shift: Shift
+    strength: float
+    value: float
+    drop: float
+
+
+@dataclass(frozen=True)
+class ShiftScores:
+    """The metric of a split under every change.
+
+    Attributes:
+        metric: its name.
+        clean: its value on the same samples as they are.
+        samples: how many were measured.
+        rows: three for each change that makes sense for the data.
+    """
+
+    metric: str
+    clean: float
+    samples: int
+    rows: tuple[ShiftRow, ...]
+
+    @property
+    def mean_drop(self) -> float:
+        """The mean drop over all changes and strengths."""
+        return float(np.mean([row.drop for row in self.rows])) if self.rows else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers for JSON."""
+        changes: dict[str, Any] = {}
+        for row in self.rows:
+            values = {"strength": row.strength, self.metric: _number(row.value), "drop": _number(row.drop)}
+            changes.setdefault(row.shift.name, {"meaning": row.shift.meaning, "rows": []})["rows"].append(values)
+        return {
+            "metric": self.metric, "clean": _number(self.clean), "samples": self.samples,
+            "mean_drop": _number(self.mean_drop), "changes": changes,
+        }  # fmt: skip
+
+    def text(self) -> str:
+        """Return an aligned table for the terminal."""
+        lines = [f"{self.metric} of {self.samples} samples: {self.clean:.3f} as they are, by how much less if changed"]
+        for shift in dict.fromkeys(row.shift for row in self.rows):
+            cells = [f"{row.drop:.3f} ({row.strength:g})" for row in self.rows if row.shift is shift]
+            lines.append(f"  {shift.name:<12}{'  '.join(cell.ljust(13) for cell in cells)}  {shift.meaning}")
+        return "\n".join([*lines, f"  {'mean':<12}{self.mean_drop:.3f}"])
+
+
+def evaluate_shifts(
+    run: Run | Path | str,
+    data: Any = None,
+    *,
+    split: str = "val",
+    description: Path | str | None = None,
+    ensemble: Sequence[Path | str] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **loading: Unpack[LoadOptions],
+) -> ShiftScores:
+    """Measure the first metric of a run on changed samples of a split (`atrous.data.shifts.SHIFTS`).
+
+    Args:
+        run: folder of the run.
+        data: folder of the data set, or data in memory as `train` takes them; that of the training when None.
+        split: its split; "all" takes every labelled sample.
+        description: a dataset.toml that lies elsewhere.
+        ensemble: folders of further runs with the same classes.
+        progress: called as `progress(done, total)` after each sample.
+        **loading: how the network is loaded and run (`LoadOptions`).
+
+    Raises:
+        UserError: the run labels no images, volumes, signals or videos, or the data do not fit it.
+    """
+    predictor = load_ensemble([run, *ensemble], **loading)
+    task = class_task(predictor.task)
+    if task is None or task.bits or predictor.kind not in ("grids", "videos"):
+        raise UserError("--shifts is for classes in images, volumes, signals and videos: leave it out")
+    dataset, samples = open_split(predictor, data, description, split)
+    places = np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).round().astype(int)
+    return _measured(predictor, dataset, [samples[place] for place in places], progress)
+
+
+def _measured(
+    predictor: Predictor, dataset: Dataset, samples: Sequence[Sample], progress: Callable[[int, int], None]
+) -> ShiftScores:
+    """Measure every sample as it is and with each change that makes sense for all samples."""
+    names = {shift.name for shift in SHIFTS}
+    counters: dict[tuple[str, float], SegmentationMetrics] = {}
+    for number, (sample, image, values) in enumerate(read_ahead(predictor, samples)):
+        truth, spacing, path = dataset.target.tensor(values), dataset.spacing_of(sample), sample.image.path
+        if tuple(truth.shape) != tuple(image.shape[1:]):
+            raise UserError(f"{path}: has the size {image.shape[1:]}, but its labels {tuple(truth.shape)}")
+        names &= {shift.name for shift in applicable(image)}
+        for key, seen in _variants(image, sample.name, spacing, predictor.kind == "videos"):
+            found = restore(probabilities(predictor, seen, spacing, sample.image.header().affine), truth.shape)
+            counter = counters.setdefault(
+                key, SegmentationMetrics(predictor.classes, boundary=False, calibration=False)
+            )
+            try:
+                counter.update(sample.name, found, truth)
+            except NotFinite:
+                raise UserError(f"{path}: the network's output is not finite after the change {key}") from None
+        progress(number + 1, len(samples))
+    return _scores(counters, names, len(samples))
+
+
+def _variants(
+    image: np.ndarray, name: str, spacing: Sequence[float] | None, video: bool
+) -> Iterator[tuple[tuple[str, float], np.ndarray]]:
+    """The image as it is, under the key ("", 0), then changed, under the name of each change and its strength."""
+    yield ("", 0.0), image
+    for shift in applicable(image):
+        for strength in shift.strengths:
+            yield (shift.name, strength), shift.apply(image, strength, name, spacing, video=video)
+
+
+def _scores(
+    counters: Mapping[tuple[str, float], SegmentationMetrics], names: Collection[str], samples: int
+) -> ShiftScores:
+    """What was counted under each change, by its name and strength; without a change the name is empty."""
+    results = {key: counter.result(0.0).watched() for key, counter in counters.items()}
+    metric, clean = next(iter(results["", 0.0].items()))
+    rows = []
+    for shift in SHIFTS:
+        for strength in shift.strengths if shift.name in names else ():
+            value = results[shift.name, strength][metric]
+            rows.append(ShiftRow(shift, strength, value, clean - value))
+    return ShiftScores(metric, clean, samples, tuple(rows))
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
