@@ -127,6 +127,7 @@ ELSEWHERE = {
     "atrous/tasks/custom.py": "tests/test_examples.py",
     "atrous/tasks/found_metrics.py": "tests/tasks/test_instances.py",
     "atrous/tasks/measures.py": "tests/test_extension.py",
+    "atrous/tasks/shift_scores.py": "tests/verbs/test_shifts.py",
     "atrous/tasks/table.py": "tests/test_extension.py",
     "atrous/tasks/task.py": "tests/tasks/test_semantic.py",
     "atrous/training/validation.py": "tests/training/test_loop.py",

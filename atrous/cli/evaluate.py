@@ -31,6 +31,7 @@ def command(
     shifts: Annotated[
         bool, typer.Option("--shifts", help="Also measure images that are noisy, blurred, brighter, smaller and so on.")
     ] = False,
+    report: Annotated[Path | None, typer.Option(help="Also write a page about it: a new .html file.")] = None,
     device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
@@ -46,23 +47,29 @@ def command(
     """
     from atrous.cli.output import progress_bar, quiet_libraries, say, show
     from atrous.verbs.evaluate import evaluate
+    from atrous.verbs.evaluation_report import check_page, write_evaluation
     from atrous.verbs.shifts import evaluate_shifts
 
     quiet_libraries()
+    if report is not None:
+        check_page(report)
+    others = tuple(ensemble or ())
     with progress_bar("evaluating", 1.0) as (bar, task):
         result = evaluate(
-            run, data, split=split, description=dataset, tta=tta, coverage=coverage, ensemble=tuple(ensemble or ()),
-            device=device,
+            run, data, split=split, description=dataset, tta=tta, coverage=coverage, ensemble=others, device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
-    facts, text = {"split": split, **result.scores.to_dict()}, result.scores.text()
+    facts, text, shifted = {"split": split, **result.scores.to_dict()}, result.scores.text(), None
     if shifts:
         with progress_bar("shifts", 1.0) as (bar, task):
             shifted = evaluate_shifts(
-                run, data, split=split, description=dataset, ensemble=tuple(ensemble or ()), device=device,
+                run, data, split=split, description=dataset, ensemble=others, device=device,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )  # fmt: skip
         facts, text = {**facts, "shifts": shifted.to_dict()}, f"{text}\n\n{shifted.text()}"
     if result.note:
         say(result.note)
+    if report is not None:
+        write_evaluation(report, run, result, shifted, ensemble=others, device=device)
+        say(f"report: {report}")
     show(text, facts, json)

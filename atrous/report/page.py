@@ -29,6 +29,7 @@ from atrous.report.plots import (
 )
 from atrous.report.words import calibration_words, headline, notable, review_words
 from atrous.tasks.scores import Scores
+from atrous.tasks.shift_scores import ShiftScores
 from atrous.tasks.task import EvaluationResult
 
 __all__ = ["Example", "Measured", "ReportContent", "write_report"]
@@ -107,6 +108,7 @@ class ReportContent:
         advice: what to do for a better network, one sentence each.
         further: metrics on data that had no part in the training.
         legend: names and colors of what the examples show, where these are not the classes.
+        shifts: the metric on changed images; None where it was not measured.
     """
 
     title: str
@@ -123,6 +125,7 @@ class ReportContent:
     advice: list[str] = field(default_factory=list)
     further: list[Measured] = field(default_factory=list)
     legend: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    shifts: ShiftScores | None = None
 
 
 def write_report(path: Path | str, content: ReportContent) -> None:

@@ -1,8 +1,6 @@
 """`atrous evaluate --shifts`: how much a metric drops when images are noisy, blurred, darker, smaller ..."""
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -11,12 +9,13 @@ import numpy as np
 from atrous.data.dataset import Dataset
 from atrous.data.grid import restore
 from atrous.data.sample import Sample
-from atrous.data.shifts import SHIFTS, Shift, applicable
+from atrous.data.shifts import SHIFTS, applicable
 from atrous.errors import UserError
 from atrous.prediction.ensemble import load_ensemble
 from atrous.prediction.predictor import LoadOptions, Predictor
 from atrous.recipe.run import Run
 from atrous.tasks.metrics import SegmentationMetrics
+from atrous.tasks.shift_scores import ShiftRow, ShiftScores
 from atrous.tasks.task import NotFinite
 from atrous.tasks.temperature import class_task
 from atrous.verbs.evaluate import open_split, read_ahead
@@ -24,64 +23,6 @@ from atrous.verbs.found import probabilities
 
 SAMPLES = 32
 """Samples, evenly spread over the split, that are measured at most: each is predicted 22 times."""
-
-
-@dataclass(frozen=True)
-class ShiftRow:
-    """One change at one strength.
-
-    Attributes:
-        shift: the change.
-        strength: of it.
-        value: of the metric.
-        drop: by how much it is lower than without a change.
-    """
-
-    shift: Shift
-    strength: float
-    value: float
-    drop: float
-
-
-@dataclass(frozen=True)
-class ShiftScores:
-    """The metric of a split under every change.
-
-    Attributes:
-        metric: its name.
-        clean: its value on the same samples as they are.
-        samples: how many were measured.
-        rows: three for each change that makes sense for the data.
-    """
-
-    metric: str
-    clean: float
-    samples: int
-    rows: tuple[ShiftRow, ...]
-
-    @property
-    def mean_drop(self) -> float:
-        """The mean drop over all changes and strengths."""
-        return float(np.mean([row.drop for row in self.rows])) if self.rows else math.nan
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers for JSON."""
-        changes: dict[str, Any] = {}
-        for row in self.rows:
-            values = {"strength": row.strength, self.metric: _number(row.value), "drop": _number(row.drop)}
-            changes.setdefault(row.shift.name, {"meaning": row.shift.meaning, "rows": []})["rows"].append(values)
-        return {
-            "metric": self.metric, "clean": _number(self.clean), "samples": self.samples,
-            "mean_drop": _number(self.mean_drop), "changes": changes,
-        }  # fmt: skip
-
-    def text(self) -> str:
-        """Return an aligned table for the terminal."""
-        lines = [f"{self.metric} of {self.samples} samples: {self.clean:.3f} as they are, by how much less if changed"]
-        for shift in dict.fromkeys(row.shift for row in self.rows):
-            cells = [f"{row.drop:.3f} ({row.strength:g})" for row in self.rows if row.shift is shift]
-            lines.append(f"  {shift.name:<12}{'  '.join(cell.ljust(13) for cell in cells)}  {shift.meaning}")
-        return "\n".join([*lines, f"  {'mean':<12}{self.mean_drop:.3f}"])
 
 
 def evaluate_shifts(
@@ -161,9 +102,5 @@ def _scores(
     for shift in SHIFTS:
         for strength in shift.strengths if shift.name in names else ():
             value = results[shift.name, strength][metric]
-            rows.append(ShiftRow(shift, strength, value, clean - value))
+            rows.append(ShiftRow(shift.name, shift.meaning, strength, value, clean - value))
     return ShiftScores(metric, clean, samples, tuple(rows))
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from atrous.data.dataset import Dataset
 from atrous.data.sample import Sample
@@ -20,6 +21,7 @@ from atrous.report.pictures import busiest, upright
 from atrous.tasks.custom import found_task, value_task
 from atrous.tasks.measures import samples_text
 from atrous.tasks.task import EvaluationResult
+from atrous.tasks.temperature import class_task
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
 from atrous.verbs.evaluate import read_ahead
@@ -67,7 +69,7 @@ def write_summary(
         palette=dataset.palette,
         examples=list(examples),
         recipe_toml=recipe,
-        environment=_flat(facts),
+        environment=flat_facts(facts),
         commands=_commands(run, facts["command"], split),
         data_summary=checked.read_text(encoding="utf-8") if checked.exists() else "",
         plan_reasons=read_reasons(recipe),
@@ -109,7 +111,8 @@ def _commands(run: Run, command: list[str], split: str) -> list[str]:
     return [typed, f"atrous evaluate {run.folder} {data} --split {split}", f"atrous predict {run.folder} IMAGE -o OUT"]
 
 
-def _flat(facts: dict[str, Any]) -> dict[str, Any]:
+def flat_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run ran on (`recipe.run.environment`) as one table: facts, then versions."""
     rest = {k: v for k, v in facts.items() if k not in ("packages", "command") and v is not None}
     return rest | facts["packages"]
 
@@ -148,7 +151,9 @@ def _examples(
     for sample, image, truth in read_ahead(predictor, samples):
         spacing = dataset.spacing_of(sample)
         output = probabilities(predictor, image, spacing, sample.image.header().affine)
-        prediction = predictor.task.decode(output[None])[0].cpu().numpy()
+        # The most probable class; a task of one's own decodes its values.
+        own = class_task(predictor.task) is None
+        prediction = (predictor.task.decode(output[None])[0] if own else output.argmax(0).to(torch.uint8)).cpu().numpy()
         shown = choose(sample, (image, truth, prediction))
         examples.append(Example(sample.name, *shown, result.per_image[sample.name], wanted[sample.name], spacing))
     order = list(wanted)

@@ -53,6 +53,11 @@ def test_the_main_job(tmp_path, digits):
     assert set(facts["iou"]) == set(facts["dice_per_class"])
     assert facts["coverage_asked"] == 0.8
     assert facts["shifts"]["clean"] == facts["miou"]
+    page = (tmp_path / "test.html").read_text(encoding="utf-8")
+    assert "If the images change" in page
+    assert "Review these first" in page
+    again = atrous("evaluate", tmp_path / "run", digits, "--report", tmp_path / "test.html")
+    assert (again.returncode, "nothing is overwritten" in again.stderr) == (2, True)
     digits_out = tmp_path / "labels"
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")

@@ -1,0 +1,28 @@
+"""The page of an evaluation."""
+
+import pytest
+
+from atrous.errors import UserError
+from atrous.tasks.shift_scores import ShiftRow, ShiftScores
+from atrous.verbs.evaluate import evaluate
+from atrous.verbs.evaluation_report import check_page, write_evaluation
+
+
+def test_it_shows_other_data_and_the_drops(trained, digits, tmp_path):
+    found = evaluate(trained, digits, split="all", ensemble=[trained])
+    rows = tuple(ShiftRow("noise", "a share", strength, 0.1, 0.1234) for strength in (0.1, 0.2, 0.3))
+    path = tmp_path / "deep" / "page.html"
+    write_evaluation(path, trained, found, ShiftScores("miou", 0.2234, 5, rows), ensemble=[trained])
+    page = path.read_text(encoding="utf-8")
+    assert "13 images of split &#39;all&#39; of digits" in page
+    assert found.note in page
+    assert page.count("0.123 <span") == 3
+    assert "miou of 5 images is 0.223 as they are" in page
+    assert f"{found.scores.miou:.3f}" in page
+    with pytest.raises(UserError, match="exists already"):
+        write_evaluation(path, trained, found)
+
+
+def test_its_name_ends_in_html(tmp_path):
+    with pytest.raises(UserError, match=r"ends in \.html"):
+        check_page(tmp_path / "page.pdf")
