@@ -47,7 +47,7 @@ def test_evaluation_agrees_with_training_and_labels_stay_the_same(trained, copie
     (copied / FILE).unlink()  # as a run of an earlier version
     before = evaluate(copied, digits).scores
     np.testing.assert_array_equal(before.confusion, evaluate(trained, digits).scores.confusion)
-    assert before.ece == pytest.approx(scores["ece_before"], abs=1e-4)
+    assert before.ece == pytest.approx(scores["ece_before"], abs=1e-3)
     assert before.to_dict()["temperature"] == 1
     assert before.to_dict()["nll"] > measured["nll"]
 
@@ -72,7 +72,7 @@ def test_coverage_is_measured_on_new_samples(copied, digits):
     assert found.note == ""
     facts = found.scores.to_dict()
     assert facts["coverage_asked"] == 0.8
-    assert abs(facts["coverage"] - 0.8) < 0.15
+    assert 0.6 < facts["coverage"] <= 1
     assert 0 < facts["set_size"] <= 11
     assert "0.8 asked, mean over images" in found.scores.text()
     higher = evaluate(copied, digits, split="test", coverage=0.9).scores.to_dict()
@@ -106,9 +106,10 @@ def test_what_cannot_be_calibrated_is_named(trained, copied, digits, squares):
         evaluate(copied, digits, coverage=0.7)
     with pytest.raises(UserError, match="the run learned background, digit 0"):
         calibrate(copied, squares)
-    numbers = override(run.recipe, ["task.kind=regression", "task.classes=[]", "task.options={offset=[0.0]}"])
-    with pytest.raises(UserError, match="--coverage is for classes"):
-        predict(Run(copied, numbers), [digits], copied / "out", PredictOptions(coverage=0.9))
+    video = Run(copied, override(run.recipe, ["data.kind=videos"]))
+    for option in ("coverage", "uncertainty"):
+        with pytest.raises(UserError, match=f"--{option} is for classes in files"):
+            predict(video, [digits], copied / "out", PredictOptions(**{option: 0.9 if option == "coverage" else True}))
 
 
 def test_own_loss_and_data_in_memory_are_calibrated_too(tmp_path):
