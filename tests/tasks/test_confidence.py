@@ -37,7 +37,7 @@ def test_they_are_those_of_scikit_learn_and_torchmetrics(piece, monkeypatch):
     logits = torch.cat([z.flatten(1)[:, keep].T for (z, _, _), keep in zip(cases, kept, strict=True)])
     y = torch.cat([labels.flatten()[keep] for (_, _, labels), keep in zip(cases, kept, strict=True)]).long()
     p = (logits / T).softmax(1)
-    assert found.nll == pytest.approx(log_loss(y, p.double()), rel=1e-5)
+    assert found.nll == pytest.approx(log_loss(y, (logits.double() / T).softmax(1)), rel=1e-5)
     one_hot = torch.nn.functional.one_hot(y, 4)
     assert found.brier == pytest.approx(float(((p - one_hot) ** 2).sum(1).mean()), rel=1e-5)
     for reliability, values in ((found.after, p), (found.before, logits.softmax(1))):
