@@ -18,13 +18,13 @@ from torch.nn import functional as F
 
 __all__ = ["SHIFTS", "Shift", "applicable"]
 
-Change = Callable[[np.ndarray, float, "Facts"], np.ndarray]
-"""Given float32 values `(C, *S)` without gaps, a strength, and `Facts`, returns the changed values."""
+Change = Callable[[np.ndarray, float, "ShiftFacts"], np.ndarray]
+"""Given float32 values `(C, *S)` without gaps, a strength, and `ShiftFacts`, returns the changed values."""
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 @dataclass(frozen=True)
-class Facts:
+class ShiftFacts:
     """What a change knows of an image beside its values.
 
     Attributes:
@@ -87,7 +87,7 @@ class Shift:
         values = np.where(known, values, mean).astype(np.float32)
         spread = np.float32(255) if image.dtype == np.uint8 else 4 * values.std(every, keepdims=True)
         steps = (1.0,) * ndim if spacing is None else tuple(step / min(spacing) for step in spacing)
-        facts = Facts(
+        facts = ShiftFacts(
             np.broadcast_to(spread, (len(values), *[1] * ndim)), tuple(range(1 if video else 0, ndim)), steps,
             int.from_bytes(sha256(f"{self.name} {strength} {name}".encode()).digest()[:8], "big"),
         )  # fmt: skip
@@ -108,28 +108,28 @@ def applicable(image: np.ndarray) -> tuple[Shift, ...]:
     return tuple(shift for shift in SHIFTS if shift.name != "jpeg" or picture)
 
 
-def _noise(values: np.ndarray, strength: float, facts: Facts) -> np.ndarray:
+def _noise(values: np.ndarray, strength: float, facts: ShiftFacts) -> np.ndarray:
     drawn = np.random.default_rng(facts.seed).standard_normal(values.shape, np.float32)
     return values + strength * facts.spread * drawn
 
 
-def _blur(values: np.ndarray, strength: float, facts: Facts) -> np.ndarray:
+def _blur(values: np.ndarray, strength: float, facts: ShiftFacts) -> np.ndarray:
     from scipy.ndimage import gaussian_filter  # heavy
 
     sigmas = [strength / step if axis in facts.axes else 0.0 for axis, step in enumerate(facts.steps)]
     return gaussian_filter(values, [0.0, *sigmas], mode="nearest")
 
 
-def _brightness(values: np.ndarray, strength: float, facts: Facts) -> np.ndarray:
+def _brightness(values: np.ndarray, strength: float, facts: ShiftFacts) -> np.ndarray:
     return values + strength * facts.spread
 
 
-def _contrast(values: np.ndarray, strength: float, facts: Facts) -> np.ndarray:
+def _contrast(values: np.ndarray, strength: float, facts: ShiftFacts) -> np.ndarray:
     mean = values.mean(tuple(range(1, values.ndim)), keepdims=True)
     return mean + strength * (values - mean)
 
 
-def _jpeg(values: np.ndarray, strength: float, facts: Facts) -> np.ndarray:
+def _jpeg(values: np.ndarray, strength: float, facts: ShiftFacts) -> np.ndarray:
     from PIL import Image
 
     picture = np.moveaxis(values.round().clip(0, 255).astype(np.uint8), 0, -1)
@@ -139,7 +139,7 @@ def _jpeg(values: np.ndarray, strength: float, facts: Facts) -> np.ndarray:
         return np.moveaxis(np.atleast_3d(np.asarray(read)), -1, 0).astype(np.float32)
 
 
-def _resampling(values: np.ndarray, strength: float, facts: Facts, *, back: bool) -> np.ndarray:
+def _resampling(values: np.ndarray, strength: float, facts: ShiftFacts, *, back: bool) -> np.ndarray:
     """Fewer positions: means of neighbors; `back` on the grid of the image, by linear interpolation."""
     size = tuple(values.shape[1:])
     fewer = [max(1, round(n * strength)) if axis in facts.axes else n for axis, n in enumerate(size)]
