@@ -28,7 +28,7 @@ from atrous.tasks.uncertainty import entropy_of
 
 Reduce = Callable[[np.ndarray], np.ndarray]
 """Probabilities `(K, ...)` to one number at each position `(...)`, float32."""
-UNSURE = np.float32([255, 214, 10])
+UNSURE = np.array([255, 214, 10], np.float32)
 """Color of a position of which nothing is known."""
 
 

@@ -290,7 +290,7 @@ def _learn(run: Run, parts: _Parts, budget: Budget, watch: _Watch, *, resume: bo
     budget.minutes, budget.steps, budget.least_steps = recipe.train.minutes, None, recipe.train.least_steps
     if recipe.train.epochs is not None:
         budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * feed.batches.per_epoch))
-    budget.reserve, budget.validations = AFTER_SECONDS, 1 + (1.5 + parts.fitted) * feed.full_to_quick
+    budget.reserve, budget.validations = AFTER_SECONDS, 1 + (1.7 + parts.fitted) * feed.full_to_quick
     forget_calibration(run)
     return fit(
         parts.network,
