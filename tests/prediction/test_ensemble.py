@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from atrous.encoders.resnet import ResNet
 from atrous.errors import UserError
+from atrous.models.fcn import FeaturePyramid
+from atrous.models.network import DenseNetwork
 from atrous.nn.blocks import Normalize
-from atrous.prediction.ensemble import load_ensemble
+from atrous.prediction.ensemble import JoinedNetworks, load_ensemble
 from atrous.prediction.predictor import load
 from atrous.recipe.run import open_run
 from atrous.recipe.schema import override, to_toml
+from atrous.stream import stream
 from atrous.training.checkpoint import read_tensors, write_tensors
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.predict import PredictOptions, predict
@@ -50,6 +54,24 @@ def test_its_probabilities_are_the_mean_of_those_of_its_runs(trained, second, me
     assert ((found.labels == found.probabilities.argmax(0)) | ties).all()
     assert np.abs(alone[0] - alone[1]).max() > 0.05
     assert both.run.folder == trained
+
+
+@pytest.mark.parametrize("shape", [(2, 400), (1, 48, 20, 20)], ids=["signal", "volume"])
+def test_joined_networks_are_one_network_on_every_grid(shape):
+    channels, ndim, networks = shape[0], len(shape) - 1, []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        encoder = ResNet(ndim, in_channels=channels, depth=10, width=8)
+        decoder = FeaturePyramid(encoder, 16)
+        statistics = {"mean": [5.0 * seed] * channels, "std": [1.0 + seed] * channels}
+        networks.append(DenseNetwork(encoder, decoder, outputs=3, **statistics).eval())
+    joined, x = JoinedNetworks(networks).eval(), 3 * torch.randn(1, *shape)
+    with torch.no_grad():
+        want = torch.cat([network(x) for network in networks], dim=1)[0]
+        torch.testing.assert_close(joined(x)[0], want, rtol=1e-4, atol=1e-4)
+    found = np.empty(want.shape, np.float32)
+    stream(joined, x[0].numpy(), found)
+    np.testing.assert_allclose(found, want, atol=5e-5 * float(want.abs().max()) + 1e-5)
 
 
 def test_what_is_normalized_alike_is_not_normalized_twice(trained, second):
