@@ -20,9 +20,9 @@ from atrous.serve.facts import (
     InputList,
     InputName,
     LabelFacts,
+    PositionValues,
     ProbabilityFacts,
     RunFacts,
-    ValueFacts,
     ViewBox,
     input_facts,
     label_facts,
@@ -32,7 +32,7 @@ from atrous.serve.guard import RequestGuard
 from atrous.serve.levels import NoTile
 from atrous.serve.picture import Plane
 from atrous.serve.store import UNKNOWN
-from atrous.serve.turnstile import ClientGone, TooMany, Turnstile, awaited
+from atrous.serve.turnstile import ClientGone, TooManyRequests, Turnstile, awaited
 from atrous.serve.viewer import NotOpened, Viewer
 from atrous.serve.worker import Busy
 
@@ -40,7 +40,7 @@ STATIC = Path(__file__).parent / "static"
 """The page, built from `web/`."""
 NO_PAGE = "the page is not built: install npm and run `make page`; the API works (see /api/openapi.json)"
 INSTALL = 'atrous serve needs FastAPI and uvicorn: pip install "atrous[serve]"'
-CODES = {ClientGone: 499, NotOpened: 404, NoTile: 404, TooMany: 503, Busy: 503}
+CODES = {ClientGone: 499, NotOpened: 404, NoTile: 404, TooManyRequests: 503, Busy: 503}
 """The status of an answer for each kind of mistake; 422 for all others."""
 
 Number = Annotated[int, Field(ge=0, le=2**31)]
@@ -134,14 +134,14 @@ def _add_inputs(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         return await turnstile.run(lambda: input_facts(number, viewer.picture(number)))
 
     @api.get("/api/inputs/{number}/value", tags=["inputs"])
-    async def value(number: Number, row: Number, column: Number, axis: Number = 0, index: Number = 0) -> ValueFacts:
+    async def value(number: Number, row: Number, column: Number, axis: Number = 0, index: Number = 0) -> PositionValues:
         """Return the value of every channel at a position of a plane."""
 
-        def read() -> ValueFacts:
+        def read() -> PositionValues:
             picture = viewer.picture(number)
             position = _position(axis, index, row, column, len(picture.shape) - 1)
             values = [one if math.isfinite(one) else None for one in picture.value(position)]
-            return ValueFacts(position=position, values=values)
+            return PositionValues(position=position, values=values)
 
         return await turnstile.run(read)
 

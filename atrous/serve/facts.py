@@ -79,7 +79,7 @@ class RunFacts(BaseModel):
     unknown: int = Field(description="stands in tiles for labels that are not computed yet")
 
 
-class ValueFacts(BaseModel):
+class PositionValues(BaseModel):
     """The values of one position."""
 
     position: tuple[int, ...]
@@ -104,6 +104,7 @@ class LabelFacts(BaseModel):
     planes: list[list[tuple[int, int]]] = Field(
         description="height and width of every level of the planes across each axis; of an image, of one"
     )
+    whole: bool = Field(description="whether the network takes the input in one piece: all labels come at once")
     known: float = Field(description="part of the labels that are computed, 0 to 1")
     read: float = Field(description="part of the input that a network with barriers has read, 0 to 1")
     filling: bool = Field(description="whether the rest is being computed")
@@ -189,6 +190,7 @@ def label_facts(labeled: LabeledInput, worker: NetworkWorker) -> LabelFacts:
         problem=labeled.problem,
         size=None if store is None else store.size,
         planes=[] if store is None else [level_sizes(size) for size in _planes(store.size)],
+        whole=labeled.whole,
         known=0.0 if store is None else store.share,
         read=labeled.read,
         filling=worker.fills(labeled),

@@ -85,6 +85,11 @@ class LabeledInput:
                 self.state = "ready"
         return self._opened
 
+    @property
+    def whole(self) -> bool:
+        """Whether the network takes the input in one piece, so that all labels come at once."""
+        return self._regions is None or self._regions.whole
+
     def next_part(self, region: Region) -> Region | None:
         """Return which part of a region is computed next; None if all of it is known, or will come with the rest.
 
@@ -185,7 +190,7 @@ class LabeledInput:
         if _positions(box) > LARGEST_VIEW:
             raise UserError(f"a preview is of {LARGEST_VIEW:,} pixels at most: look at a smaller part")
         step = max(1.0, (_positions(box) / PREVIEW) ** 0.5)
-        part = np.asarray(_Part(opened.source, rows, columns).reduced(step))
+        part = np.asarray(_ReducedPart(opened.source, rows, columns).reduced(step))
         with torch.inference_mode():
             return self._predictor.task.decode(self._predictor.output(part))[0].cpu().numpy()
 
@@ -217,7 +222,7 @@ class LabeledInput:
         return path
 
 
-class _Part:
+class _ReducedPart:
     """A part of an image `(C, H, W)`, reduced."""
 
     def __init__(self, source: Source, rows: slice, columns: slice) -> None:

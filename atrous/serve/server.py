@@ -129,12 +129,14 @@ def listen(host: str, port: int | None) -> socket.socket:
     Raises:
         UserError: the address is not this machine's, or the port is taken.
     """
+    if port is not None and not 0 <= port < 2**16:
+        raise UserError(f"port {port}: a port is 0 to 65535: give another --port")
     last: OSError | None = None
     for number in [port] if port is not None else [*range(PORT, PORT + TRIED), 0]:
         try:
             return socket.create_server((host, number), family=_family(host))
-        except (OSError, OverflowError) as error:
-            last = error if isinstance(error, OSError) else OSError(0, "a port is 0 to 65535")
+        except OSError as error:
+            last = error
     reason = (last.strerror or str(last)) if last is not None else "no port is free"
     raise UserError(f"{host}, port {port}: cannot listen there ({reason}): give another --port or --host")
 

@@ -15,7 +15,7 @@ WAITING = 128
 _Result = TypeVar("_Result")
 
 
-class TooMany(UserError):
+class TooManyRequests(UserError):
     """Too many requests wait."""
 
 
@@ -39,10 +39,10 @@ class Turnstile:
         """Return what a function returns, computed in a thread. Called in the loop of the server.
 
         Raises:
-            TooMany: too many wait already.
+            TooManyRequests: too many wait already.
         """
         if self._inside >= self._most:
-            raise TooMany("too many requests wait already: ask again later")
+            raise TooManyRequests("too many requests wait already: ask again later")
         self._inside += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)

@@ -12,6 +12,7 @@ import torch
 import zarr
 from PIL import Image
 
+from atrous.prediction.jobs import find_jobs, run_jobs
 from atrous.prediction.predictor import load
 from atrous.serve.app import STATIC, create_app
 from atrous.serve.cache import CacheFolder
@@ -24,7 +25,7 @@ pytest.importorskip("fastapi")
 sync_api = pytest.importorskip("playwright.sync_api")
 
 TOKEN = "a-token-of-24-letters"
-SIZE = (1500, 1600)
+SIZE = (700, 900)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +47,14 @@ def served(digits, trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     scenes = [np.asarray(Image.open(path)) for path in sorted((digits / "images" / "train").iterdir())]
     rng = np.random.default_rng(0)
-    rows = [np.concatenate([scenes[n] for n in rng.integers(0, len(scenes), 25)], axis=1) for _ in range(24)]
+    rows = [np.concatenate([scenes[n] for n in rng.integers(0, len(scenes), 15)], axis=1) for _ in range(11)]
     image = np.moveaxis(np.concatenate(rows)[: SIZE[0], : SIZE[1]], -1, 0)
     zarr.create_array(folder / "in" / "large.zarr", data=np.ascontiguousarray(image), chunks=(3, 256, 256))
     Image.fromarray(scenes[0]).save(folder / "in" / "small.png")
-    predictor = load(trained, dtype=torch.float32)
-    want = predictor.predict(folder / "in" / "large.zarr").labels
+    predictor = load(trained, dtype=torch.float32, memory="100MB")
+    jobs = find_jobs(predictor, [folder / "in" / "large.zarr"], folder / "out")
+    written = run_jobs(predictor, jobs, folder).written
+    want = zarr.open_array(written[0], mode="r")[...]
     files = find_files([folder / "in"], predictor, print)
     app = create_app(Viewer(files, CacheFolder(folder / "cache"), predictor), TOKEN, frozenset({"127.0.0.1"}))
     listening = listen("127.0.0.1", 0)
@@ -78,6 +81,7 @@ def page(browser, served):
         ),
     )
     page.goto(served[0])
+    page.wait_for_selector('#stage[data-input="0"]', timeout=60000)
     yield page
     context.close()
     assert wrong == []
@@ -131,9 +135,9 @@ def test_labels_on_the_page_are_those_of_the_whole_image(page, served):
 
 def test_a_click_says_values_class_and_probability(page, served):
     _, want, predictor = served
-    page.wait_for_function("document.querySelector('#scale-text').textContent.endsWith('px')")
+    assert page.inner_text("#scale-text").endswith(" px")
     page.mouse.click(800, 450)
-    page.wait_for_selector(".bars li")
+    page.wait_for_selector(".bars li", timeout=60000)
     text = page.inner_text("#readout")
     row, column = map(int, re.search(r"Row, column\s+(\d+), (\d+)", text).groups())
     assert predictor.classes[want[row, column]] in re.search(r"Class\s+(\S+)", text)[1]
@@ -175,7 +179,8 @@ def test_everything_is_labeled_and_saved(page, served, tmp_path):
 
 def test_another_file_another_contrast_and_the_width_of_a_phone(page):
     page.keyboard.press("n")
-    page.wait_for_function("document.querySelector('#title').textContent === 'small.png'")
+    page.wait_for_selector('#stage[data-input="1"]', timeout=60000)
+    assert page.inner_text("#title") == "small.png"
     exact(page)
     tiles = []
     page.on("request", lambda request: tiles.append(request.url) if "/tiles/" in request.url else None)

@@ -80,7 +80,7 @@ def test_it_serves_until_it_is_interrupted(folder, tmp_path):
         (["{}", "--token", "short"], "--token: give 8 letters"),
         (["{}", "--token", "with spaces and more"], "--token: give 8 letters"),
         (["{}", "--run", "{}"], "recipe.toml"),
-        (["{}", "--port", "99999"], "give another --port or --host"),
+        (["{}", "--port", "99999"], "a port is 0 to 65535"),
         (["{}", "--host", "198.51.100.1"], "give another --port or --host"),
     ],
 )

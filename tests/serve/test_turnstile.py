@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from atrous.serve.turnstile import ClientGone, TooMany, Turnstile, awaited
+from atrous.serve.turnstile import ClientGone, TooManyRequests, Turnstile, awaited
 
 
 def test_more_than_may_wait_are_refused():
@@ -14,7 +14,7 @@ def test_more_than_may_wait_are_refused():
         turnstile, gate = Turnstile(at_work=2, waiting=3), threading.Event()
         tasks = [asyncio.create_task(turnstile.run(gate.wait, 10)) for _ in range(5)]
         await asyncio.sleep(0)
-        with pytest.raises(TooMany):
+        with pytest.raises(TooManyRequests):
             await turnstile.run(gate.wait)
         gate.set()
         assert await asyncio.gather(*tasks) == [True] * 5

@@ -46,6 +46,7 @@ export interface Labels {
   problem: string;
   size: number[] | null;
   planes: [number, number][][];
+  whole: boolean;
   known: number;
   read: number;
   filling: boolean;

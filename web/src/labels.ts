@@ -25,8 +25,6 @@ interface Tile {
 
 const KEPT = 400;
 const AT_ONCE = 4;
-/** Labels up to which the network takes an input whole: a preview would not be faster. */
-const WHOLE = 2 ** 21;
 
 function canvasOf(width: number, height: number): HTMLCanvasElement {
   const canvas = document.createElement("canvas");
@@ -139,8 +137,7 @@ export class LabelLayer {
   /** Load a preview of what is in view, unless its labels are known. */
   async requestPreview(): Promise<void> {
     const box = this.view();
-    const size = this.size;
-    if (box === null || size === null || size[0] * size[1] <= WHOLE || !this.visible) return;
+    if (box === null || !this.visible) return;
     const named = JSON.stringify(box);
     if (this.state === "exact" || named === this.previewedBox) return;
     this.previewedBox = named;

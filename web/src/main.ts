@@ -298,6 +298,7 @@ class Page {
   }
 
   private settled(): void {
+    if (this.stage.placement() !== null) element("stage").dataset.input = String(this.input?.id);
     window.clearTimeout(this.settling);
     this.settling = window.setTimeout(() => {
       const { layer, input, plane, labels } = this;
@@ -305,7 +306,7 @@ class Page {
       if (layer === null || input === null || plane === null || box === null || labels?.size == null) return this.tell();
       this.tell();
       if (layer.state === "exact" || labels.problem !== "") return;
-      if (plane.count === 1 && !this.tooLarge()) void layer.requestPreview();
+      if (plane.count === 1 && !labels.whole && !this.tooLarge()) void layer.requestPreview();
       postView(input.id, { ...box, axis: plane.axis, index: this.index }).then(
         (found) => {
           if (layer !== this.layer) return;
