@@ -92,7 +92,7 @@ def main() -> None:
         times.append(move(labeled, worker, top, left, options.side))
         places.append((top, left))
         print(f"move {number + 1}: preview after {times[-1][0]:.2f} s, exact after {times[-1][1]:.2f} s", flush=True)
-    again = [move(labeled, worker, *place, options.side)[1] for place in places[:5]]
+    again = [move(labeled, worker, top, left, options.side)[1] for top, left in places[:5]]
     viewer.close()
     previews, exact = np.array(times).T
     facts = {

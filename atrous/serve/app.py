@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import io
 import math
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,7 +68,7 @@ def create_app(viewer: Viewer, token: str, names: frozenset[str], any_address: b
     reading, labeling = Turnstile(), Turnstile()
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> Any:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         reading.close()
         labeling.close()

@@ -186,10 +186,11 @@ class LabeledInput:
         opened = self.ready()
         if len(opened.size) != 2 or opened.regridded:
             raise UserError("previews are of images on their own grid")
-        rows, columns = box = _within(box, opened.size)
-        if _positions(box) > LARGEST_VIEW:
+        rows, columns = _within(box, opened.size)
+        count = _positions((rows, columns))
+        if count > LARGEST_VIEW:
             raise UserError(f"a preview is of {LARGEST_VIEW:,} pixels at most: look at a smaller part")
-        step = max(1.0, (_positions(box) / PREVIEW) ** 0.5)
+        step = max(1.0, (count / PREVIEW) ** 0.5)
         part = np.asarray(_ReducedPart(opened.source, rows, columns).reduced(step))
         with torch.inference_mode():
             return self._predictor.task.decode(self._predictor.output(part))[0].cpu().numpy()
