@@ -1,6 +1,7 @@
 """The labels of one opened input: computed where they are wanted, kept on disk, and never computed twice."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ class LabeledInput:
     def __init__(self, file: ServedFile, predictor: Predictor, key: str, cache: CacheFolder) -> None:
         self.file, self.name, self.problem, self.state = file, file.name, "", "new"
         self._predictor, self._key, self._cache = predictor, key, cache
+        # A preview is small: it goes through the network whole, and is not exported for a stream of its own.
+        self._unlimited = predictor if predictor.memory is None else replace(predictor, memory=None)
         self._opened: Opened | None = None
         self._regions: RegionPredictor | None = None
         self.store: LabelStore | None = None
@@ -193,7 +196,7 @@ class LabeledInput:
         step = max(1.0, (count / PREVIEW) ** 0.5)
         part = np.asarray(_ReducedPart(opened.source, rows, columns).reduced(step))
         with torch.inference_mode():
-            return self._predictor.task.decode(self._predictor.output(part))[0].cpu().numpy()
+            return self._predictor.task.decode(self._unlimited.output(part))[0].cpu().numpy()
 
     def write(self, suffix: str) -> Path:
         """Write all labels as `atrous predict` writes them, and return the file.

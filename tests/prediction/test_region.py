@@ -14,7 +14,7 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (3, 301, 203)).astype(np.uint8
 REGIONS = ((slice(0, 40), slice(0, 50)), (slice(100, 163), slice(120, 203)), (slice(300, 301), slice(7, 8)))
 
 
-@pytest.mark.parametrize("memory", [None, "100MB"])
+@pytest.mark.parametrize("memory", [None, "1GB"])
 def test_parts_are_parts_of_the_whole(trained, memory):
     predictor = load(trained, memory=memory, dtype=torch.float32)
     regions = RegionPredictor(predictor, predictor.open(IMAGE))
@@ -27,7 +27,7 @@ def test_parts_are_parts_of_the_whole(trained, memory):
 
 
 def test_positions_without_data_are_void(trained):
-    predictor = load(trained, memory="100MB", dtype=torch.float32)
+    predictor = load(trained, memory="1GB", dtype=torch.float32)
     image = IMAGE.astype(np.float32)
     image[1, 20, 30] = np.nan
     regions = RegionPredictor(predictor, predictor.open(image))
@@ -38,7 +38,7 @@ def test_positions_without_data_are_void(trained):
 
 
 def test_a_network_with_a_barrier_reads_the_whole_input_once(trained, monkeypatch):
-    predictor = load(trained, memory="100MB", dtype=torch.float32)
+    predictor = load(trained, memory="1GB", dtype=torch.float32)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.Conv2d(8, 11, 3, padding=1))
     predictor.inner.eval()
@@ -58,7 +58,7 @@ def test_what_a_callback_raises_ends_the_work(trained):
     def stop(share):
         raise InterruptedError
 
-    predictor = load(trained, memory="100MB", dtype=torch.float32)
+    predictor = load(trained, memory="1GB", dtype=torch.float32)
     with pytest.raises(InterruptedError):
         RegionPredictor(predictor, predictor.open(IMAGE)).labels(REGIONS[0], stop)
 

@@ -71,7 +71,7 @@ def looking(folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def labeling(folder, tmp_path_factory, trained):
     """A server whose network streams every input."""
-    predictor = load(trained, memory="100MB", dtype=torch.float32)
+    predictor = load(trained, memory="1GB", dtype=torch.float32)
     with client_of([folder], tmp_path_factory.mktemp("cache"), predictor) as client:
         client.want = predictor.predict(folder / "c.zarr", probabilities=True)
         yield client
@@ -231,7 +231,7 @@ def until(client, path, holds, seconds=60):
 
 def test_the_view_is_computed_and_then_the_rest(folder, tmp_path, trained):
     """What was computed by views, and what fills the rest, is the answer of the whole image."""
-    predictor = load(trained, memory="100MB", dtype=torch.float32)
+    predictor = load(trained, memory="1GB", dtype=torch.float32)
     want = predictor.predict(folder / "c.zarr").labels
     path = "/api/inputs/2/labels"
     with client_of([folder], tmp_path, predictor) as client:
@@ -277,7 +277,7 @@ def test_an_input_that_does_not_fit_the_network_is_said(tmp_path, trained):
 
 
 def test_stopping_ends_the_work(folder, tmp_path, trained):
-    predictor = load(trained, memory="100MB", dtype=torch.float32)
+    predictor = load(trained, memory="1GB", dtype=torch.float32)
     viewer = Viewer(find_files([folder], predictor, print), CacheFolder(tmp_path), predictor)
     app = create_app(viewer, TOKEN, frozenset({"127.0.0.1"}))
     headers = {"Authorization": f"Bearer {TOKEN}"}

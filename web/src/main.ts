@@ -268,11 +268,11 @@ class Page {
     const { labels, layer } = this;
     let text = "";
     if (labels !== null && layer !== null && labels.problem === "" && layer.visible) {
-      if (labels.size === null || labels.state === "opening") text = "Opening the image for the network …";
+      if (layer.state === "exact") text = "Exact labels";
+      else if (labels.size === null || labels.state === "opening") text = "Opening the image for the network …";
       else if (labels.state === "reading") text = `The network reads the whole image once: ${Math.round(100 * labels.read)} %`;
       else if (layer.state === "preview") text = "Preview (hatched) – the exact labels follow";
       else if (layer.state === "missing") text = "Computing the labels …";
-      else if (layer.state === "exact") text = "Exact labels";
       if (layer.state !== "exact" && labels.state === "ready" && labels.size !== null && this.tooLarge()) {
         text = labels.filling ? `Labels fill in: ${Math.floor(100 * labels.known)} %` : "Zoom in, or label everything";
       }
