@@ -80,7 +80,7 @@ def parse_shown(text: str, channels: int) -> tuple[Shown, ...]:
 def default_shown(sample: np.ndarray, kind: str) -> tuple[Shown, ...]:
     """Return how an image is shown at first, one entry for each channel up to `MOST`.
 
-    8-bit values stay as they are, all others are stretched between two percentiles of what was looked at.
+    8-bit pictures stay as they are, all others are stretched between two percentiles of what was looked at.
 
     Args:
         sample: some of its values `(C, n)`.
@@ -91,7 +91,8 @@ def default_shown(sample: np.ndarray, kind: str) -> tuple[Shown, ...]:
     colors = [WHITE] if count == 1 else list(COLORS)
     shown = []
     for channel in range(count):
-        low, high = (0.0, 255.0) if sample.dtype == np.uint8 else window(sample[channel])
+        as_stored = sample.dtype == np.uint8 and kind != "volume"
+        low, high = (0.0, 255.0) if as_stored else window(sample[channel])
         shown.append(Shown(channel, low, high, colors[channel % len(colors)]))
     if photograph and count >= 3 and sample.dtype != np.uint8:  # one window for all keeps the hues
         low, high = min(one.low for one in shown[:3]), max(one.high for one in shown[:3])

@@ -15,7 +15,7 @@ class ChannelFacts(BaseModel):
     """One channel, and how it is shown at first."""
 
     number: int = Field(description="of the channel, from 0")
-    name: str = Field(description="empty where the file names none")
+    name: str = Field(description="empty where it has none")
     low: float = Field(description="value that is black")
     high: float = Field(description="value that has the full color")
     color: str = Field(description="six hexadecimal digits: RRGGBB")
@@ -144,8 +144,9 @@ def input_facts(number: int, picture: OpenedPicture) -> InputFacts:
         )
         for axis in picture.axes
     ]
-    names = header.names if len(header.names) == picture.shape[0] else ("",) * picture.shape[0]
-    color = header.kind.startswith(("rgb", "palette", "cmyk"))
+    color = header.kind.startswith(("rgb", "palette", "cmyk")) and picture.shape[0] == 3
+    named = ("Red", "Green", "Blue") if color else ("",) * picture.shape[0]
+    names = header.names if len(header.names) == picture.shape[0] else named
     first = 3 if color or len(picture.shown) <= 3 else 1
     channels = [_channel(shown, names[shown.channel], shown.channel < first) for shown in picture.shown]
     if first == 1:
@@ -157,7 +158,7 @@ def input_facts(number: int, picture: OpenedPicture) -> InputFacts:
         dtype=header.dtype,
         kind=header.kind,
         spacing=header.spacing,
-        unit=header.unit,
+        unit=header.unit or ("mm" if header.affine is not None and header.spacing is not None else None),
         axes=header.axes,
         channels=channels,
         planes=planes,

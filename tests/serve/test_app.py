@@ -7,6 +7,7 @@ import time
 import zlib
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -97,6 +98,21 @@ def test_files_are_listed_and_described(looking):
     assert facts["planes"][0]["levels"] == [[600, 700], [300, 350], [150, 175]]
     assert [channel["color"] for channel in facts["channels"]] == ["ff0000", "00ff00", "0000ff"]
     assert looking.get("/api/run").json()["name"] is None
+    assert [channel["name"] for channel in looking.get("/api/inputs/0").json()["channels"]] == ["Red", "Green", "Blue"]
+
+
+def test_a_scan_is_described_in_millimeters_and_shown_in_its_own_window(tmp_path):
+    values = (np.arange(4 * 5 * 6) % 40 + 10).reshape(6, 5, 4).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([1, 1, 3, 1])), tmp_path / "v.nii")
+    with client_of([tmp_path / "v.nii"], tmp_path / "cache") as client:
+        facts = client.get("/api/inputs/0").json()
+        tile = picture(client.get("/api/inputs/0/tiles/0/0/0?axis=1&index=2"))
+    assert (facts["unit"], facts["spacing"]) == ("mm", [3, 1, 1])
+    assert [plane["count"] for plane in facts["planes"]] == [4, 5, 6]
+    assert facts["planes"][1]["levels"] == [[12, 6]]
+    assert (facts["channels"][0]["low"], facts["channels"][0]["high"]) == (12, 48)  # of its middle slice
+    want = np.clip((values[:, 2].T.astype(float) - 12) / 36, 0, 1) * 255  # (slices, columns)
+    assert np.abs(tile[1::3, :, 0] - want).max() <= 1
 
 
 def test_tiles_show_the_image(looking):

@@ -1,5 +1,7 @@
 """The page in a real browser: look, zoom, see labels that are those of the whole image, click, switch and save."""
 
+import base64
+import io
 import re
 import runpy
 import shutil
@@ -95,12 +97,9 @@ def exact(page):
 def shown_labels(page, palette):
     """The labels on the screen, read in the middle of the pixel of each label, and which rows and columns they are."""
     left, top, width, height = map(float, page.get_attribute(".overlay", "data-placement").split(","))
-    size = page.evaluate("[document.querySelector('.overlay').width, document.querySelector('.overlay').height]")
-    pixels = page.evaluate(
-        "Array.from(document.querySelector('.overlay').getContext('2d')"
-        ".getImageData(0, 0, document.querySelector('.overlay').width, document.querySelector('.overlay').height).data)"
-    )
-    colors = np.array(pixels, np.uint8).reshape(size[1], size[0], 4)
+    data = page.evaluate("document.querySelector('.overlay').toDataURL('image/png')")
+    colors = np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))))
+    size = (colors.shape[1], colors.shape[0])
     places = ((top, height / SIZE[0], size[1], SIZE[0]), (left, width / SIZE[1], size[0], SIZE[1]))
     rows, columns = (
         np.arange(max(0, int(np.ceil(-start / scale))), min(count, int((length - start) / scale)))
