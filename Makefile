@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test lint install docs clean
+PAGE := atrous/serve/static/index.html
+
+.PHONY: demo test lint install page docs clean
 
 demo: $(INSTALLED)
 	$(BIN)/atrous demo
@@ -18,11 +20,19 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 install: $(INSTALLED)
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory page || echo "The page of 'atrous serve' is not built (see above). All else works; 'make page' tries again."; \
+	else echo "No npm: the page of 'atrous serve' is not built. All else works; install npm and run 'make page' to have it."; fi
+
+# The page of `atrous serve`. The wheel holds it where it was built.
+page: $(PAGE)
+
+$(PAGE): $(wildcard web/*.json web/*.ts web/*.html web/src/*)
+	cd web && npm ci --no-audit --no-fund && npm run build
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("atrous needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pretrained,tensorboard,formats,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pretrained,tensorboard,formats,serve,dev]'
 	@touch $(INSTALLED)
 
 clean:

@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from atrous.cli import calibrate, check, convert, demo, doctor, evaluate, inspect, predict, restore, score_edges, train
+from atrous.cli import (
+    calibrate,
+    check,
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    inspect,
+    predict,
+    restore,
+    score_edges,
+    serve,
+    train,
+)
 from atrous.errors import UserError
 from atrous.files import disk_trouble
 
@@ -36,7 +49,10 @@ def options(
     """Segmentation with fully convolutional networks: train, evaluate, predict, inspect and convert."""
 
 
-for verb in (demo, check, train, evaluate, calibrate, predict, restore, inspect, convert, score_edges, doctor):
+VERBS = (
+    demo, check, train, evaluate, calibrate, predict, restore, inspect, convert, score_edges, serve, doctor,
+)  # fmt: skip
+for verb in VERBS:
     app.command(verb.NAME)(verb.command)
 
 

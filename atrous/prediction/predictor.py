@@ -248,7 +248,7 @@ class Predictor:
         if self.whole(shape):
             return None
         return plan(
-            self._prepared(shape), shape, memory=self.memory, dtype=self.dtype, engine=self.engine, **self._order()
+            self.prepared(shape), shape, memory=self.memory, dtype=self.dtype, engine=self.engine, **self._order()
         )
 
     def output(self, image: np.ndarray) -> torch.Tensor:
@@ -327,7 +327,7 @@ class Predictor:
         progress: Callable[[float], None] | None = None,
     ) -> None:
         stream(
-            self._prepared(tuple(source.shape)),
+            self.prepared(tuple(source.shape)),
             self.standardized(source),
             sink,
             memory=self.memory,
@@ -339,7 +339,8 @@ class Predictor:
             **self._order(),
         )
 
-    def _prepared(self, shape: tuple[int, ...]) -> Prepared:
+    def prepared(self, shape: tuple[int, ...]) -> Prepared:
+        """Return the network exported for inputs of this shape `(C, *S)`; the last one is kept."""
         if shape not in self.ready:
             self.ready.clear()  # only one is held: what an engine compiled for a size takes memory
             self.ready[shape] = prepare(self.inner, shape)

@@ -150,15 +150,19 @@ class StreamJob:
     def _passes(self, ends: "_Ends") -> Iterator[float]:
         """Do every pass, and yield the finished share of the run after each step.
 
-        A record of an interrupted run says which passes, blocks and rows are finished; they are skipped.
+        A record of an interrupted run says which passes, blocks and rows are finished; they are skipped. So are passes
+        whose barriers an earlier run on this source has gathered (`Options.barriers`).
         """
         self.known = constants(self.graph, self.dtype)
         settle(self.graph, self.axis, self.known)
         self.constant = set(self.known)
-        count, blocks = len(self.plan.passes), self.plan.blocks
+        count, blocks, kept = len(self.plan.passes), self.plan.blocks, self.options.barriers
         for number, each in enumerate(self.plan.passes):
             if self.record is not None and number < self.record.passes:
                 self._conclude({i: self.record.values[i] for i in each.barriers})
+                continue
+            if kept is not None and not each.final and kept.keys() >= set(each.barriers):
+                self._conclude({i: kept[i] for i in each.barriers})
                 continue
             gathered = None
             for b in range(blocks):
@@ -175,6 +179,8 @@ class StreamJob:
                     self._mark(passes=number, block=b + 1, rows=None)
             results = {i: g.result(self.known) for i, g in (gathered or {}).items()}
             self._conclude({i: t.to(self.dtype) if t.is_floating_point() else t for i, t in results.items()})
+            if kept is not None:
+                kept.update(results)
             if self.record is not None and ends.spool is None and not each.final:
                 self.record.values.update(results)
                 self._mark(passes=number + 1, block=0, rows=None)

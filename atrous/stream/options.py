@@ -42,7 +42,11 @@ class Options:
         spool: a folder on disk for the values that a later pass needs again, so that they are not computed twice. None
             computes them again.
         output: the name, or the index, of the tensor to compute when the network returns several.
-        progress: a function that is called after each step with the finished part of the work, from 0 to 1.
+        progress: a function that is called after each step with the finished part of the work, from 0 to 1. What it
+            raises ends the run.
+        barriers: what the barriers (global pools, norms over everything) give on this source, by operator. The first
+            run fills an empty dict; later runs on the same source, such as those of other regions, read it and leave
+            out the passes that gather it. None gathers it in every run.
 
     >>> Options(strip=64, post="argmax").strip
     64
@@ -61,6 +65,7 @@ class Options:
     spool: str | Path | None = None
     output: int | str | None = None
     progress: Callable[[float], None] | None = None
+    barriers: dict[int, torch.Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.strategy not in (None, *STRATEGIES):
@@ -69,6 +74,8 @@ class Options:
             raise UserError(f"strip={self.strip}, blocks={self.blocks}: both must be at least 1")
         if self.resume and self.strategy == "windows":
             raise UserError("resume=True works with strips only: leave strategy out, or give strategy='strips'")
+        if self.barriers is not None and (self.spool is not None or self.resume):
+            raise UserError("barriers= keeps no values between passes on disk: leave spool and resume out")
 
     @property
     def folder(self) -> Path | None:

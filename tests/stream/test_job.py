@@ -167,3 +167,29 @@ def test_segments_and_compiled_functions_are_kept_for_the_next_run():
     assert np.array_equal(again.run(X.numpy()), first)
     assert len(calls) == made
     assert len(job.ready.cuts) == 1
+
+
+def test_what_barriers_gave_is_kept_for_other_regions_of_the_source():
+    class Counting:
+        shape, dtype = SHAPE, np.dtype(np.float32)
+        positions = 0
+
+        def __getitem__(self, key):
+            values = X.numpy()[key]
+            self.positions += values.size
+            return values
+
+    network, known = gated(), {}
+    want = whole(network)
+    first, later = Counting(), Counting()
+    for source, region in ((first, (slice(0, 4), slice(2, 9))), (later, (slice(15, 20), slice(10, 20)))):
+        found = job_of(network, region=region, barriers=known).run(source)
+        assert difference(torch.from_numpy(found), want[(slice(None), *region)]) <= 5e-5
+    assert len(known) == 1
+    assert first.positions > X.numel()  # the whole source for the norm, then the region
+    assert later.positions < X.numel() / 2
+
+
+def test_barriers_are_not_kept_together_with_values_on_disk(tmp_path):
+    with pytest.raises(UserError, match="leave spool and resume out"):
+        Options(barriers={}, spool=tmp_path)

@@ -1,0 +1,152 @@
+"""Labels and probabilities of any part of one input: those of the whole input, computed for that part alone."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from atrous.errors import UserError
+from atrous.labels import IGNORE
+from atrous.prediction.inputs import Opened
+from atrous.prediction.predictor import Predictor
+from atrous.stream.stream import stream
+from atrous.tasks.custom import value_task
+from atrous.tasks.task import FoundTask
+
+KEPT = 2**28
+"""Bytes of the probabilities of an input that went through the network whole, up to which they are kept."""
+
+Progress = Callable[[float], None]
+
+
+class RegionPredictor:
+    """A trained network on one input, whose answer is wanted part by part.
+
+    A small input goes through the network whole, once. Of a large one, only what a part depends on is read and computed
+    (`region=` of `atrous.stream.stream`). A network with barriers reads the whole input before the first part, and
+    keeps what the barriers gave. In float32 the labels are those of `Predictor.write`, except where two scores tie; in
+    bfloat16 they differ where two scores are nearly equal.
+
+    Not to be used by several threads at the same time.
+
+    Args:
+        predictor: of a task that gives labels.
+        opened: the input, from `predictor.open`.
+
+    Attributes:
+        size: of the labels, `(*S)`.
+
+    Raises:
+        UserError: the task gives no labels, or the network works on another grid than that of the file.
+    """
+
+    def __init__(self, predictor: Predictor, opened: Opened) -> None:
+        require_labels(predictor)
+        if opened.regridded:
+            raise UserError("it is brought to another grid for the network, so its parts cannot be computed alone")
+        self._predictor, self._opened = predictor, opened
+        self.size = tuple(int(length) for length in opened.source.shape[1:])
+        self._whole = predictor.whole(self._shape)
+        self._labels: np.ndarray | None = None
+        self._probabilities: np.ndarray | None = None
+        self._barriers: dict[int, torch.Tensor] = {}
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return tuple(int(length) for length in self._opened.source.shape)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the input goes through the network in one piece, so that all its labels cost as much as a few."""
+        return self._whole
+
+    @property
+    def passes(self) -> int:
+        """How many times a large input is read for its first region: once more for every barrier in a row."""
+        if self._whole:
+            return 1
+        return min((axis.passes for axis in self._predictor.prepared(self._shape).axes.values()), default=1)
+
+    def computed(self, region: Sequence[slice]) -> tuple[slice, ...]:
+        """Return what is computed for a region: all of it, along axes on which the network cannot be cut."""
+        if self._whole:
+            return tuple(slice(0, length) for length in self.size)
+        axes = self._predictor.prepared(self._shape).axes
+        return tuple(part if axis in axes else slice(0, self.size[axis]) for axis, part in enumerate(region))
+
+    def labels(self, region: Sequence[slice], progress: Progress | None = None) -> np.ndarray:
+        """Return the labels of a region, uint8, 255 where the input has no data.
+
+        Args:
+            region: a slice per spatial axis, with both of its ends.
+            progress: called with the finished share of the work; what it raises ends it.
+
+        Raises:
+            UserError: the region is empty, or the network cannot be cut along an axis; the message names the layer.
+        """
+        region = tuple(region)
+        if not self._whole:
+            found = self._streamed(region, self._predictor.task.decode, progress)
+            return self._voided(found, region, IGNORE)
+        if self._labels is None:
+            labels = np.empty(self.size, np.uint8)
+            self._predictor.write(self._opened.source, labels)
+            self._labels = labels
+        return self._voided(self._labels[region].copy(), region, IGNORE)
+
+    def probabilities(self, region: Sequence[slice], progress: Progress | None = None) -> np.ndarray:
+        """Return the probabilities of a region, `(K, *region)` float32, NaN where the input has no data.
+
+        Args:
+            region: a slice per spatial axis.
+            progress: called with the finished share of the work; what it raises ends it.
+
+        Raises:
+            UserError: as `labels`.
+        """
+        region = tuple(region)
+        if not self._whole:
+            return self._voided(self._streamed(region, self._predictor.task.probabilities, progress), region, np.nan)
+        maps = self._probabilities
+        if maps is None:
+            maps = np.empty((self._predictor.task.out_channels, *self.size), np.float32)
+            self._predictor.write(self._opened.source, None, maps)
+            self._probabilities = maps if maps.nbytes <= KEPT else None
+        return self._voided(maps[(slice(None), *region)].copy(), region, np.nan)
+
+    def _streamed(self, region: tuple[slice, ...], post: Any, progress: Progress | None) -> np.ndarray:
+        predictor, computed = self._predictor, self.computed(region)
+        found = stream(
+            predictor.prepared(self._shape),
+            predictor.standardized(self._opened.source),
+            region=computed,
+            strategy="strips",
+            post=post,
+            dtype=predictor.dtype,
+            engine=predictor.engine,
+            memory=predictor.memory,
+            barriers=self._barriers,
+            progress=progress,
+        )
+        inside = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, computed, strict=True))
+        return found[(..., *inside)]
+
+    def _voided(self, found: np.ndarray, region: tuple[slice, ...], value: float) -> np.ndarray:
+        if self._opened.valid is not None:
+            found[..., ~np.asarray(self._opened.valid[region])] = value
+        return found
+
+
+def require_labels(predictor: Predictor) -> None:
+    """Raise `UserError` unless the task of a network gives a label at every position.
+
+    Raises:
+        UserError: it finds objects, boxes or points, or gives numbers.
+    """
+    task = predictor.task
+    if isinstance(task, FoundTask) or value_task(task) is not None or predictor.kind not in ("grids", "videos"):
+        what = task.found if isinstance(task, FoundTask) else "numbers" if value_task(task) is not None else "features"
+        raise UserError(
+            f"{predictor.run.folder}: its network finds {what}, and the page shows labels: use atrous predict"
+        )

@@ -1,0 +1,338 @@
+"""The HTTP API and the page: routes that pass requests on. The only file that needs FastAPI."""
+
+import asyncio
+import gzip
+import io
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from atrous.errors import UserError
+from atrous.labels import IGNORE
+from atrous.serve.display import draw, parse_shown, png
+from atrous.serve.facts import (
+    InputFacts,
+    InputList,
+    InputName,
+    LabelFacts,
+    PositionValues,
+    ProbabilityFacts,
+    RunFacts,
+    ViewBox,
+    input_facts,
+    label_facts,
+    run_facts,
+)
+from atrous.serve.guard import RequestGuard
+from atrous.serve.levels import NoTile
+from atrous.serve.picture import Plane
+from atrous.serve.store import UNKNOWN
+from atrous.serve.turnstile import ClientGone, TooManyRequests, Turnstile, awaited
+from atrous.serve.viewer import NotOpened, Viewer
+from atrous.serve.worker import Busy
+
+STATIC = Path(__file__).parent / "static"
+"""The page, built from `web/`."""
+NO_PAGE = "the page is not built: install npm and run `make page`; the API works (see /api/openapi.json)"
+INSTALL = 'atrous serve needs FastAPI and uvicorn: pip install "atrous[serve]"'
+CODES = {ClientGone: 499, NotOpened: 404, NoTile: 404, TooManyRequests: 503, Busy: 503}
+"""The status of an answer for each kind of mistake; 422 for all others."""
+
+Number = Annotated[int, Field(ge=0, le=2**31)]
+
+
+def create_app(viewer: Viewer, token: str, names: frozenset[str], any_address: bool = False) -> Any:
+    """Return the ASGI application: the API below `/api`, the page at `/`, and the guard before both.
+
+    Args:
+        viewer: what is open.
+        token: what every request for data must bring.
+        names: of this server.
+        any_address: whether every IP address is one of its names.
+
+    Raises:
+        UserError: FastAPI is not installed.
+    """
+    try:
+        from fastapi import FastAPI
+    except ImportError as error:
+        raise UserError(INSTALL) from error
+
+    # Labels need not wait until a large image was read for its overview.
+    reading, labeling = Turnstile(), Turnstile()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        reading.close()
+        labeling.close()
+        await asyncio.to_thread(viewer.close)
+
+    api = FastAPI(
+        title="atrous serve",
+        description="Look at files of any size, and label them with a trained network. Every request needs the token.",
+        version="1",
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=lifespan,
+    )
+
+    _say_errors(api)
+    _add_inputs(api, viewer, reading)
+    _add_tiles(api, viewer, reading)
+    _add_labels(api, viewer, labeling)
+    _add_answers(api, viewer, labeling)
+    _add_files(api, viewer, labeling)
+    _add_page(api)
+    return RequestGuard(api, token, names, any_address)
+
+
+def _say_errors(api: Any) -> None:
+    """Answer every error with one line, and never with a traceback."""
+    from fastapi.exceptions import RequestValidationError
+    from fastapi.responses import JSONResponse
+
+    @api.exception_handler(UserError)
+    async def mistake(_: Any, error: Exception) -> JSONResponse:
+        code = next((code for kind, code in CODES.items() if isinstance(error, kind)), 422)
+        return JSONResponse({"detail": " ".join(str(error).split())}, code)
+
+    @api.exception_handler(RequestValidationError)
+    async def invalid(_: Any, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        parts = (f"{'.'.join(map(str, part['loc'][1:]))}: {part['msg']}" for part in error.errors())
+        return JSONResponse({"detail": "; ".join(parts)}, 422)
+
+    @api.exception_handler(Exception)
+    async def bug(_: Any, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": "an unexpected error: the terminal shows it"}, 500)
+
+
+def _add_inputs(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
+    """Add what says which files are open, and which network."""
+
+    @api.get("/api/run", tags=["run"])
+    async def run() -> RunFacts:
+        """Return the classes of the network that labels the inputs."""
+        return run_facts(viewer)
+
+    @api.get("/api/inputs", tags=["inputs"])
+    async def inputs(start: Number = 0, count: Annotated[int, Field(ge=1, le=1000)] = 200) -> InputList:
+        """List the opened files: `count` of them, from the one with the number `start` on."""
+        named = enumerate(viewer.files[start : start + count], start)
+        return InputList(total=len(viewer.files), inputs=[InputName(id=n, name=file.name) for n, file in named])
+
+    @api.get("/api/inputs/{number}", tags=["inputs"])
+    async def facts(number: Number) -> InputFacts:
+        """Return shape, type, spacing, channels and levels of one file."""
+        return await turnstile.run(lambda: input_facts(number, viewer.picture(number)))
+
+    @api.get("/api/inputs/{number}/value", tags=["inputs"])
+    async def value(number: Number, row: Number, column: Number, axis: Number = 0, index: Number = 0) -> PositionValues:
+        """Return the value of every channel at a position of a plane."""
+
+        def read() -> PositionValues:
+            picture = viewer.picture(number)
+            position = _position(axis, index, row, column, len(picture.shape) - 1)
+            values = [one if math.isfinite(one) else None for one in picture.value(position)]
+            return PositionValues(position=position, values=values)
+
+        return await turnstile.run(read)
+
+
+def _add_tiles(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
+    """Add the tiles of the images."""
+    from fastapi import Response
+
+    @api.get("/api/inputs/{number}/tiles/{level}/{row}/{column}", tags=["inputs"], **_content("image/png"))
+    async def tile(
+        number: Number, level: Number, row: Number, column: Number,
+        axis: Number = 0, index: Number = 0, channels: str | None = None,
+    ) -> Response:  # fmt: skip
+        """Return a tile of a plane as PNG. Level 0 is the finest.
+
+        `channels` says what is shown, as NUMBER:LOW:HIGH:RRGGBB for each channel, separated by commas.
+        """
+
+        def make() -> bytes:
+            picture = viewer.picture(number)
+            plane = Plane(axis, index)
+            picture.check(plane)
+            shown = picture.shown if channels is None else parse_shown(channels, picture.shape[0])
+            return png(draw(picture.tile(plane, level, row, column), shown))
+
+        return _bytes(await turnstile.run(make), "image/png")
+
+    @api.get("/api/inputs/{number}/progress", tags=["inputs"])
+    async def progress(number: Number, axis: Number = 0, index: Number = 0) -> float:
+        """Return which part of a large plane was read for its coarse levels, while such a tile is being made."""
+        return viewer.share(number, Plane(axis, index))
+
+
+def _add_labels(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
+    """Add the labels: tiles, how far they are, and what is computed next."""
+    from fastapi import Request, Response
+
+    @api.get("/api/inputs/{number}/labels", tags=["labels"])
+    async def state(number: Number) -> LabelFacts:
+        """Return how far the labels of an input are; the first request opens it for the network."""
+        labeled, worker = await turnstile.run(viewer.labeled, number)
+        if labeled.state == "new":
+            labeled.state = "opening"
+            worker.open(labeled)
+        return label_facts(labeled, worker)
+
+    @api.post("/api/inputs/{number}/view", tags=["labels"])
+    async def view(number: Number, box: ViewBox) -> LabelFacts:
+        """Say which part of an input is in view: its labels are computed next, exactly."""
+        labeled, worker = await turnstile.run(viewer.labeled, number)
+        if labeled.store is not None and not labeled.problem:
+            parts = [slice(box.top, max(box.top + 1, box.bottom)), slice(box.left, max(box.left + 1, box.right))]
+            if len(labeled.store.size) == 3:
+                parts.insert(box.axis, slice(box.index, box.index + 1))
+            worker.look(labeled, tuple(parts))
+        return label_facts(labeled, worker)
+
+    @api.post("/api/inputs/{number}/fill", tags=["labels"])
+    async def fill(number: Number, on: bool = True) -> LabelFacts:
+        """Have all labels of an input computed, after what is in view; or, with `on=false`, no longer."""
+        labeled, worker = await turnstile.run(viewer.labeled, number)
+        (worker.fill if on else worker.pause)(labeled)
+        return label_facts(labeled, worker)
+
+    @api.get("/api/inputs/{number}/labels/{level}/{row}/{column}", tags=["labels"], **_content("image/png"))
+    async def tile(
+        request: Request, number: Number, level: Number, row: Number, column: Number,
+        axis: Number = 0, index: Number = 0, exact: bool = True, raw: bool = False,
+    ) -> Response:  # fmt: skip
+        """Return the labels of a tile: a PNG whose palette has the colors of the classes, or one byte for each pixel.
+
+        The exact labels are computed if they are not known. With `exact=false` what is known is returned at once (254:
+        not known), or an empty answer (204) if that is nothing yet. The header `Atrous-Exact` says whether all is.
+        """
+        labeled, worker = await turnstile.run(viewer.labeled, number)
+        cut = (axis, index)
+        if exact:
+            wish = worker.ask(lambda between: labeled.tile(cut, level, row, column, between))
+            values, known = await awaited(wish, request.is_disconnected), True
+        elif labeled.store is None:
+            return Response(status_code=204)
+        else:
+            values, known = await turnstile.run(labeled.store.tile, cut, level, row, column)
+        headers = {"Atrous-Exact": str(known).lower()}
+        return _raw(values, headers) if raw else _bytes(_colored(viewer, values), "image/png", headers)
+
+
+def _add_answers(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
+    """Add what the network is asked right away."""
+    from fastapi import Request, Response
+
+    @api.get("/api/inputs/{number}/probability", tags=["labels"])
+    async def probability(
+        request: Request, number: Number, row: Number, column: Number, axis: Number = 0, index: Number = 0
+    ) -> ProbabilityFacts:
+        """Return the label and the probability of every class at a position of the labels, computed exactly."""
+        labeled, worker = await turnstile.run(viewer.labeled, number)
+        position = _position(axis, index, row, column, labeled.ndim)
+        wish = worker.ask(lambda between: labeled.probabilities(position, between))
+        found = await awaited(wish, request.is_disconnected)
+        if found is None:
+            return ProbabilityFacts(position=position, label=IGNORE, name="no data", probabilities=[])
+        best = int(np.argmax(found))
+        name = viewer.predictor.classes[best] if viewer.predictor is not None else ""
+        return ProbabilityFacts(position=position, label=best, name=name, probabilities=found)
+
+    @api.get("/api/inputs/{number}/preview", tags=["labels"], **_content("application/octet-stream"))
+    async def preview(
+        request: Request, number: Number, top: Number, left: Number, bottom: Number, right: Number
+    ) -> Response:
+        """Return labels of a part of an image as the network sees it alone and reduced: near the exact ones at best.
+
+        The answer is one byte for each pixel; its height and width are the headers `Atrous-Height`, `Atrous-Width`.
+        """
+        labeled, worker = await turnstile.run(viewer.labeled, number)
+        box = (slice(top, max(top + 1, bottom)), slice(left, max(left + 1, right)))
+        wish = worker.ask(lambda between: labeled.preview(box))
+        values = await awaited(wish, request.is_disconnected)
+        return _raw(values, {"Atrous-Height": str(values.shape[0]), "Atrous-Width": str(values.shape[1])})
+
+
+def _add_files(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
+    """Add the results as files."""
+    from fastapi.responses import FileResponse
+
+    def add(suffix: str, media: str) -> None:
+        @api.get(f"/api/inputs/{{number}}/labels{suffix}", tags=["labels"], **_content(media))
+        async def download(number: Number) -> FileResponse:
+            """Return all labels of an input as a file, as `atrous predict` writes it, once all are computed."""
+            labeled, _ = await turnstile.run(viewer.labeled, number)
+            path = await turnstile.run(labeled.write, suffix)
+            return FileResponse(path, media_type=media, filename=labeled.file.label_name(suffix), headers=NO_STORE)
+
+    add(".png", "image/png")
+    add(".tif", "image/tiff")
+
+
+def _add_page(api: Any) -> None:
+    """Add the page, or a line that says how to have it."""
+    from fastapi.responses import PlainTextResponse
+    from fastapi.staticfiles import StaticFiles
+
+    if (STATIC / "index.html").exists():
+        api.mount("/", StaticFiles(directory=STATIC, html=True))
+        return
+
+    @api.get("/", include_in_schema=False)
+    async def page() -> PlainTextResponse:
+        return PlainTextResponse(NO_PAGE)
+
+
+NO_STORE = {"Cache-Control": "no-store"}
+"""The number of a file means another one after the next start, so browsers keep nothing."""
+
+
+def _content(media: str) -> dict[str, Any]:
+    """Say in the description of a route what it returns."""
+    return {"response_model": None, "responses": {200: {"content": {media: {}}}}}
+
+
+def _bytes(content: bytes, media: str, headers: dict[str, str] | None = None) -> Any:
+    from fastapi import Response
+
+    return Response(content, media_type=media, headers={**NO_STORE, **(headers or {})})
+
+
+def _raw(values: np.ndarray, headers: dict[str, str]) -> Any:
+    content = gzip.compress(np.ascontiguousarray(values, np.uint8).tobytes(), 1)
+    return _bytes(content, "application/octet-stream", {"Content-Encoding": "gzip", **headers})
+
+
+def _colored(viewer: Viewer, values: np.ndarray) -> bytes:
+    """A PNG of labels `(h, w)` with the colors of the classes; what is void or unknown is transparent."""
+    palette = viewer.predictor.palette if viewer.predictor is not None else ()
+    image, buffer = Image.fromarray(values), io.BytesIO()
+    image.putpalette([level for color in (*palette, *((0, 0, 0),) * (256 - len(palette))) for level in color])
+    transparent = bytes(0 if number in (UNKNOWN, IGNORE) else 255 for number in range(256))
+    image.save(buffer, "PNG", transparency=transparent, compress_level=1)
+    return buffer.getvalue()
+
+
+def _position(axis: int, index: int, row: int, column: int, ndim: int) -> tuple[int, ...]:
+    """Return a position of an image or, of a volume, one in the plane across an axis.
+
+    Raises:
+        UserError: there is no such axis.
+    """
+    place = [row, column]
+    if axis >= max(1, ndim if ndim == 3 else 1):
+        raise NoTile(f"axis {axis}: there is none")
+    if ndim == 3:
+        place.insert(axis, index)
+    return tuple(place)

@@ -1,0 +1,213 @@
+"""The page in a real browser: look, zoom, see labels that are those of the whole image, click, switch and save."""
+
+import base64
+import io
+import re
+import runpy
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from PIL import Image
+
+from atrous.prediction.jobs import find_jobs, run_jobs
+from atrous.prediction.predictor import load
+from atrous.serve.app import STATIC, create_app
+from atrous.serve.cache import CacheFolder
+from atrous.serve.found import find_files
+from atrous.serve.server import listen
+from atrous.serve.viewer import Viewer
+
+uvicorn = pytest.importorskip("uvicorn")
+pytest.importorskip("fastapi")
+sync_api = pytest.importorskip("playwright.sync_api")
+
+pytestmark = pytest.mark.slow
+TOKEN = "a-token-of-24-letters"
+SIZE = (700, 900)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no chromium or google-chrome on PATH")
+    if not (STATIC / "index.html").exists():
+        pytest.skip("the page is not built: make page")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def served(digits, trained, tmp_path_factory):
+    """A server with an image that is streamed, and one that is not; the link, and the labels of the first."""
+    folder = tmp_path_factory.mktemp("page")
+    scenes = [np.asarray(Image.open(path)) for path in sorted((digits / "images" / "train").iterdir())]
+    rng = np.random.default_rng(0)
+    rows = [np.concatenate([scenes[n] for n in rng.integers(0, len(scenes), 15)], axis=1) for _ in range(11)]
+    image = np.moveaxis(np.concatenate(rows)[: SIZE[0], : SIZE[1]], -1, 0)
+    zarr.create_array(folder / "in" / "large.zarr", data=np.ascontiguousarray(image), chunks=(3, 256, 256))
+    Image.fromarray(scenes[0]).save(folder / "in" / "small.png")
+    predictor = load(trained, dtype=torch.float32, memory="1GB")
+    jobs = find_jobs(predictor, [folder / "in" / "large.zarr"], folder / "out")
+    written = run_jobs(predictor, jobs, folder).written
+    want = zarr.open_array(written[0], mode="r")[...]
+    files = find_files([folder / "in"], predictor, print)
+    app = create_app(Viewer(files, CacheFolder(folder / "cache"), predictor), TOKEN, frozenset({"127.0.0.1"}))
+    listening = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", http="h11", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}/#token={TOKEN}", want, predictor
+    server.should_exit = True
+    thread.join(30)
+    listening.close()
+
+
+@pytest.fixture
+def page(browser, served):
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+    page.on(
+        "request",
+        lambda request: (
+            wrong.append(request.url) if not request.url.startswith(("http://127.0.0.1", "blob:", "data:")) else None
+        ),
+    )
+    page.goto(served[0])
+    page.wait_for_selector('#stage[data-input="0"]', timeout=60000)
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def exact(page):
+    page.wait_for_selector('#status[data-state="exact"]', timeout=60000)
+
+
+def shown_labels(page, palette):
+    """The labels on the screen, read in the middle of the pixel of each label, and which rows and columns they are."""
+    left, top, width, height = map(float, page.get_attribute(".overlay", "data-placement").split(","))
+    data = page.evaluate("document.querySelector('.overlay').toDataURL('image/png')")
+    colors = np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))))
+    size = (colors.shape[1], colors.shape[0])
+    places = ((top, height / SIZE[0], size[1], SIZE[0]), (left, width / SIZE[1], size[0], SIZE[1]))
+    rows, columns = (
+        np.arange(max(0, int(np.ceil(-start / scale))), min(count, int((length - start) / scale)))
+        for start, scale, length, count in places
+    )
+    y = (top + (rows + 0.5) * height / SIZE[0]).astype(int)
+    x = (left + (columns + 0.5) * width / SIZE[1]).astype(int)
+    seen = colors[np.ix_(y, x)]
+    labels = np.full(seen.shape[:2], 255)
+    for number, color in enumerate(palette):
+        labels[(seen[..., :3] == color).all(-1) & (seen[..., 3] == 255)] = number
+    return labels, rows, columns
+
+
+def test_labels_on_the_page_are_those_of_the_whole_image(page, served):
+    _, want, predictor = served
+    assert page.inner_text("#title") == "large.zarr"
+    assert page.url.endswith("/")  # the token is out of the address bar
+    page.click("#all-classes")
+    for _ in range(4):
+        page.keyboard.press("+")
+        page.wait_for_timeout(100)
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown"):
+        page.keyboard.press(key)
+    page.wait_for_timeout(600)
+    exact(page)
+    labels, rows, columns = shown_labels(page, predictor.palette)
+    assert len(rows) > 100
+    assert len(columns) > 100
+    np.testing.assert_array_equal(labels, want[np.ix_(rows, columns)])
+    assert len(np.unique(labels)) > 1
+
+
+def test_a_click_says_values_class_and_probability(page, served):
+    _, want, predictor = served
+    assert page.inner_text("#scale-text").endswith(" px")
+    page.mouse.click(800, 450)
+    page.wait_for_selector(".bars li", timeout=60000)
+    text = page.inner_text("#readout")
+    row, column = map(int, re.search(r"Row, column\s+(\d+), (\d+)", text).groups())
+    assert predictor.classes[want[row, column]] in re.search(r"Class\s+(.+)", text)[1]
+    assert text.count("%") >= 2
+    assert page.locator("#marker").count() == 1
+
+
+def test_classes_opacity_and_labels_are_switched_at_once(page):
+    page.keyboard.press("1")
+    exact(page)
+    page.click("#no-classes")
+    blank = """() => {
+        const canvas = document.querySelector('.overlay');
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        return data.every(level => level === 0);
+    }"""
+    assert page.evaluate(blank)
+    page.click("#all-classes")
+    assert not page.evaluate(blank)
+    page.keyboard.press("l")
+    assert page.evaluate(blank)
+    assert not page.is_checked("#labels-on")
+    page.keyboard.press("l")
+    page.fill("#opacity", "100")
+    assert page.evaluate("document.querySelector('.overlay').style.opacity") == "1"
+
+
+def test_everything_is_labeled_and_saved(page, served, tmp_path):
+    page.wait_for_selector("#known-text:not(:empty)")
+    if page.is_visible("#fill"):
+        page.click("#fill")
+    page.wait_for_selector("#save-tif", timeout=60000)
+    with page.expect_download() as saved:
+        page.click("#save-png")
+    assert saved.value.suggested_filename == "large_labels.png"
+    saved.value.save_as(tmp_path / "labels.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "labels.png")), served[1])
+
+
+def test_another_file_another_contrast_and_the_width_of_a_phone(page):
+    page.keyboard.press("n")
+    page.wait_for_selector('#stage[data-input="1"]', timeout=60000)
+    assert page.inner_text("#title") == "small.png"
+    exact(page)
+    tiles = []
+    page.on("request", lambda request: tiles.append(request.url) if "/tiles/" in request.url else None)
+    page.locator("#channel-list input[type=number]").nth(1).fill("100")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(600)
+    assert any("0%3A0%3A100%3Aff0000" in url for url in tiles)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate("document.querySelector('#stage').getBoundingClientRect().width") == 390
+    page.click("#theme")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 23, 27)"
+
+
+def test_the_example_of_another_program(served, tmp_path):
+    address = served[0].split("/#")[0]
+    example = runpy.run_path(str(Path(__file__).resolve().parents[2] / "examples" / "serve_client.py"))
+    classes = example["main"](address, TOKEN, str(tmp_path / "labels.png"))
+    assert tuple(classes) == served[2].classes
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "labels.png")), served[1])
+
+
+def test_without_the_token_the_page_says_what_to_do(browser, served):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(served[0].split("#")[0])
+    page.wait_for_selector("#message:not([hidden])")
+    assert "use the link that atrous serve has printed" in page.inner_text("#message")
+    context.close()

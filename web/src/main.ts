@@ -1,0 +1,430 @@
+// The page: which file is open, what is shown of it, and the keys.
+
+import "./style.css";
+import {
+  getInput, getLabels, getProgress, getRun, listInputs, postFill, postView, Refused, savedAddress,
+  type Channel, type Input, type InputName, type Labels, type Plane, type Run,
+} from "./api";
+import { LabelLayer } from "./labels";
+import { element, listChannels, listClasses, made } from "./panels";
+import { Readout } from "./readout";
+import { scaleBar } from "./scale";
+import { Stage, type Spot } from "./stage";
+
+const PART = 200;
+const POLL = 300;
+
+class Page {
+  private readonly stage: Stage;
+  private readonly readout: Readout;
+  private names: InputName[] = [];
+  private total = 0;
+  private input: Input | null = null;
+  private plane: Plane | null = null;
+  private index = 0;
+  private channels: Channel[] = [];
+  private readonly hidden = new Set<number>();
+  private layer: LabelLayer | null = null;
+  private labels: Labels | null = null;
+  private opening: AbortController | null = null;
+  private redraw = 0;
+  private polling = 0;
+  private settling = 0;
+  private stopped = false;
+
+  constructor(private readonly run: Run) {
+    this.readout = new Readout(run);
+    this.stage = new Stage(
+      element("viewer"),
+      () => this.moved(),
+      () => this.settled(),
+      (spot) => this.clicked(spot),
+      (reason) => this.complain(reason),
+    );
+    if (/^(background|void|unlabell?ed)$/i.test(run.classes[0]?.name ?? "")) this.hidden.add(0);
+    element("labels").hidden = run.name === null;
+    element("run-name").textContent = run.name ?? "";
+    if (run.name !== null) this.useLabels();
+    this.useTools();
+  }
+
+  // -------------------------------------------------------------------------------------------------- files
+
+  async start(): Promise<void> {
+    await this.moreFiles();
+    element("filter").oninput = () => this.listFiles();
+    element("more-files").onclick = () => void this.moreFiles();
+    const wanted = Number(new URLSearchParams(location.search).get("input") ?? 0);
+    if (this.total > 0) await this.open(Number.isInteger(wanted) && wanted >= 0 && wanted < this.total ? wanted : 0);
+  }
+
+  private async moreFiles(): Promise<void> {
+    const found = await listInputs(this.names.length, PART);
+    this.names.push(...found.inputs);
+    this.total = found.total;
+    this.listFiles();
+  }
+
+  private listFiles(): void {
+    const wanted = element<HTMLInputElement>("filter").value.toLowerCase();
+    const rows = this.names
+      .filter((one) => one.name.toLowerCase().includes(wanted))
+      .map((one) => {
+        const row = made("li", { title: one.name, tabIndex: 0, role: "option" }, one.name);
+        row.ariaSelected = String(one.id === this.input?.id);
+        row.onclick = () => void this.open(one.id);
+        row.onkeydown = (event) => {
+          if (event.key === "Enter") void this.open(one.id);
+        };
+        return row;
+      });
+    element("file-list").replaceChildren(...rows);
+    element("file-count").textContent = String(this.total);
+    element("filter").hidden = this.total < 8;
+    element("more-files").hidden = this.names.length >= this.total;
+  }
+
+  private async open(id: number): Promise<void> {
+    this.opening?.abort();
+    const mine = new AbortController();
+    this.opening = mine;
+    this.complain("");
+    element("title").textContent = this.names.find((one) => one.id === id)?.name ?? "";
+    try {
+      const input = await getInput(id, mine.signal);
+      this.input = input;
+      this.channels = input.channels.map((one) => ({ ...one }));
+      listChannels(input, this.channels, () => this.shownOtherwise());
+      this.listFiles();
+      document.querySelector('#file-list [aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
+      document.title = `${input.name} – atrous`;
+      this.usePlanes(input);
+      this.choosePlane(input.planes[0], Math.floor((input.planes[0].count - 1) / 2), false);
+      this.watchProgress(mine);
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  private next(step: number): void {
+    if (this.input === null) return;
+    const id = this.input.id + step;
+    if (id >= 0 && id < this.total) void (id < this.names.length ? this.open(id) : this.moreFiles().then(() => this.open(id)));
+  }
+
+  // -------------------------------------------------------------------------------------------------- planes
+
+  private usePlanes(input: Input): void {
+    element("slices").hidden = input.planes[0].count === 1;
+    const letters = input.axes ?? "ZYX";
+    const buttons = input.planes.map((plane) => {
+      const button = made("button", { type: "button", className: "small", role: "radio" }, letters[plane.axis] ?? "");
+      button.title = `Planes across axis ${letters[plane.axis]}`;
+      button.dataset.axis = String(plane.axis);
+      button.onclick = () => this.choosePlane(plane, Math.floor((plane.count - 1) / 2), false);
+      return button;
+    });
+    element("axes").replaceChildren(...(input.planes.length > 1 ? buttons : []));
+    element<HTMLInputElement>("slice").oninput = (event) => {
+      if (this.plane !== null) this.choosePlane(this.plane, Number((event.target as HTMLInputElement).value), true);
+    };
+  }
+
+  private choosePlane(plane: Plane, index: number, keep: boolean): void {
+    if (this.input === null) return;
+    this.plane = plane;
+    this.index = Math.max(0, Math.min(plane.count - 1, index));
+    const slider = element<HTMLInputElement>("slice");
+    slider.max = String(plane.count - 1);
+    slider.value = String(this.index);
+    element("slice-text").textContent = `${this.index + 1} / ${plane.count}`;
+    for (const button of element("axes").children)
+      button.ariaChecked = String((button as HTMLElement).dataset.axis === String(plane.axis));
+    this.stage.marker = null;
+    this.readout.clear();
+    this.stage.show(this.input, plane, this.index, this.channels, keep);
+    this.useLayer();
+  }
+
+  private shownOtherwise(): void {
+    window.clearTimeout(this.redraw);
+    this.redraw = window.setTimeout(() => {
+      if (this.input !== null && this.plane !== null)
+        this.stage.show(this.input, this.plane, this.index, this.channels, true);
+    }, 150);
+  }
+
+  /** Say how far a large file was read for its overview, while that takes time. */
+  private watchProgress(mine: AbortController): void {
+    const look = async (): Promise<void> => {
+      if (mine.signal.aborted || this.input === null || this.plane === null) return;
+      const share = await getProgress(this.input.id, this.plane.axis, this.index).catch(() => 1);
+      if (mine.signal.aborted) return;
+      if (share < 1) this.complain(`Reading the file once for the overview: ${Math.round(100 * share)} %`);
+      else if (element("message").textContent?.startsWith("Reading the file")) this.complain("");
+      if (share < 1) window.setTimeout(() => void look(), 700);
+    };
+    window.setTimeout(() => void look(), 700);
+  }
+
+  // -------------------------------------------------------------------------------------------------- labels
+
+  private useLabels(): void {
+    listClasses(this.run, this.hidden, () => this.layer?.recolor());
+    const on = element<HTMLInputElement>("labels-on");
+    on.onchange = () => this.showLabels(on.checked);
+    const opacity = element<HTMLInputElement>("opacity");
+    opacity.oninput = () => (this.stage.canvas.style.opacity = String(Number(opacity.value) / 100));
+    this.stage.canvas.style.opacity = String(Number(opacity.value) / 100);
+    element("fill").onclick = () => {
+      if (this.input === null || this.labels === null) return;
+      void postFill(this.input.id, !this.labels.filling).then(
+        (labels) => {
+          this.know(labels);
+          this.poll(POLL);
+        },
+        (error: unknown) => this.report(error),
+      );
+    };
+  }
+
+  private showLabels(on: boolean): void {
+    element<HTMLInputElement>("labels-on").checked = on;
+    if (this.layer !== null) this.layer.visible = on;
+    this.moved();
+    this.settled();
+  }
+
+  private useLayer(): void {
+    this.layer?.close();
+    this.layer = null;
+    this.labels = null;
+    if (this.run.name === null || this.input === null || this.plane === null) return;
+    const layer = new LabelLayer(
+      this.stage.canvas,
+      this.run,
+      this.hidden,
+      this.input.tile,
+      this.input.id,
+      { axis: this.plane.axis, index: this.index },
+      () => this.tell(),
+      (reason) => this.complain(reason),
+    );
+    layer.visible = element<HTMLInputElement>("labels-on").checked;
+    this.layer = layer;
+    this.poll(0);
+  }
+
+  private poll(after: number): void {
+    window.clearTimeout(this.polling);
+    this.polling = window.setTimeout(() => void this.look(), after);
+  }
+
+  /** Ask how far the labels are, until all in view are exact and nothing is being computed. */
+  private async look(): Promise<void> {
+    const { input, layer } = this;
+    if (input === null || layer === null || this.stopped) return;
+    try {
+      const opened = this.labels !== null && this.labels.size !== null;
+      const labels = await getLabels(input.id);
+      if (layer !== this.layer) return;
+      this.know(labels);
+      if (!opened && labels.size !== null) this.settled();
+      const comes = layer.visible && !this.tooLarge() && (layer.state === "missing" || layer.state === "preview");
+      const waits = labels.size === null || labels.filling || comes;
+      if (labels.problem === "" && waits) this.poll(labels.filling || document.hidden ? 3 * POLL : POLL);
+    } catch (error) {
+      this.report(error);
+    }
+  }
+
+  private know(labels: Labels): void {
+    this.labels = labels;
+    const problem = element("label-problem");
+    const fits = labels.size === null || this.input === null || labels.size.length === this.input.shape.length - 1;
+    problem.textContent = labels.problem || (fits ? "" : "These labels have another number of axes than the image.");
+    problem.hidden = problem.textContent === "";
+    element("label-controls").hidden = !problem.hidden;
+    if (!problem.hidden || this.input === null) return this.tell();
+    this.layer?.update(labels);
+    this.moved();
+    const complete = labels.known >= 1;
+    element<HTMLProgressElement>("known").value = labels.known;
+    element("known-text").textContent = `${Math.floor(100 * labels.known)} %`;
+    const fill = element("fill");
+    fill.hidden = complete;
+    fill.textContent = labels.filling ? "Pause" : "Label everything";
+    for (const [suffix, hidden] of [["png", !complete || labels.size?.length !== 2], ["tif", !complete]] as const) {
+      const link = element<HTMLAnchorElement>(`save-${suffix}`);
+      link.hidden = hidden;
+      link.href = savedAddress(`api/inputs/${this.input.id}/labels.${suffix}`);
+    }
+    this.tell();
+  }
+
+  /** Say whether the labels in view are exact. */
+  private tell(): void {
+    const status = element("status");
+    const { labels, layer } = this;
+    let text = "";
+    if (labels !== null && layer !== null && labels.problem === "" && layer.visible) {
+      if (layer.state === "exact") text = "Exact labels";
+      else if (labels.size === null || labels.state === "opening") text = "Opening the image for the network …";
+      else if (labels.state === "reading") text = `The network reads the whole image once: ${Math.round(100 * labels.read)} %`;
+      else if (layer.state === "preview") text = "Preview (hatched) – the exact labels follow";
+      else if (layer.state === "missing") text = "Computing the labels …";
+      if (layer.state !== "exact" && labels.state === "ready" && labels.size !== null && this.tooLarge()) {
+        text = labels.filling ? `Labels fill in: ${Math.floor(100 * labels.known)} %` : "Zoom in, or label everything";
+      }
+    }
+    status.hidden = text === "";
+    status.textContent = text;
+    status.dataset.state = layer?.state ?? "";
+  }
+
+  /** Whether more is in view than is computed for a view alone. */
+  private tooLarge(): boolean {
+    const box = this.layer?.view() ?? null;
+    return box !== null && (box.bottom - box.top) * (box.right - box.left) > 2 ** 24;
+  }
+
+  // -------------------------------------------------------------------------------------------------- the view
+
+  private moved(): void {
+    const placement = this.stage.placement();
+    if (placement !== null) this.layer?.place(placement);
+    this.drawMarker();
+    this.drawScale();
+  }
+
+  private settled(): void {
+    if (this.stage.placement() !== null) element("stage").dataset.input = String(this.input?.id);
+    window.clearTimeout(this.settling);
+    this.settling = window.setTimeout(() => {
+      const { layer, input, plane, labels } = this;
+      const box = layer?.visible === true ? layer.view() : null;
+      if (layer === null || input === null || plane === null || box === null || labels?.size == null) return this.tell();
+      this.tell();
+      if (layer.state === "exact" || labels.problem !== "") return;
+      if (plane.count === 1 && !labels.whole && !this.tooLarge()) void layer.requestPreview();
+      postView(input.id, { ...box, axis: plane.axis, index: this.index }).then(
+        (found) => {
+          if (layer !== this.layer) return;
+          this.know(found);
+          this.poll(POLL / 2);
+        },
+        (error: unknown) => this.report(error),
+      );
+    }, 120);
+  }
+
+  private drawMarker(): void {
+    const spot = this.stage.marker;
+    const place = spot === null ? null : this.stage.onScreen(spot);
+    let marker = document.getElementById("marker");
+    if (place === null) return void marker?.remove();
+    if (marker === null) {
+      marker = made("div", { id: "marker" });
+      element("stage").append(marker);
+    }
+    marker.style.transform = `translate(${place.left + place.width / 2}px, ${place.top + place.height / 2}px)`;
+  }
+
+  private drawScale(): void {
+    if (this.plane === null || this.input === null) return;
+    const { plane } = this;
+    const across = plane.spacing === null ? null : plane.spacing[1] * (plane.grid[1] / plane.levels[0][1]);
+    const { width, text } = scaleBar(this.stage.perPixel(), across, this.input.unit);
+    element("scale").hidden = !Number.isFinite(width);
+    element("scale-bar").style.width = `${width}px`;
+    element("scale-text").textContent = text;
+  }
+
+  private clicked(spot: Spot): void {
+    if (this.input === null || this.plane === null) return;
+    this.stage.marker = spot;
+    this.drawMarker();
+    element<HTMLDetailsElement>("position").open = true;
+    void this.readout.show(this.input, this.plane, this.index, spot, this.run.name === null ? null : this.labels);
+  }
+
+  /** Say what went wrong; "" for nothing. */
+  private complain(reason: string): void {
+    element("message").textContent = reason;
+    element("message").hidden = reason === "";
+  }
+
+  private report(error: unknown): void {
+    if (error instanceof DOMException && error.name === "AbortError") return;
+    if (!(error instanceof Refused)) throw error;
+    if (error.status === 0 || error.status === 401) this.stopped = true;
+    this.complain(error.message);
+  }
+
+  // -------------------------------------------------------------------------------------------------- tools
+
+  private useTools(): void {
+    element("zoom-in").onclick = () => this.stage.zoomBy(1.5);
+    element("zoom-out").onclick = () => this.stage.zoomBy(1 / 1.5);
+    element("fit").onclick = () => this.stage.fit();
+    element("one").onclick = () => this.stage.oneToOne(this.stage.marker ?? undefined);
+    element("theme").onclick = () => setTheme(themeNow() === "dark" ? "light" : "dark");
+    document.addEventListener("keydown", (event) => this.key(event));
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.poll(0);
+    });
+  }
+
+  private key(event: KeyboardEvent): void {
+    const at = event.target as HTMLElement;
+    const types = /^(text|search|number|range|color)$/;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (at instanceof HTMLInputElement && types.test(at.type)) return;
+    const keys: Record<string, () => void> = {
+      ArrowLeft: () => this.stage.moveBy(-0.2, 0),
+      ArrowRight: () => this.stage.moveBy(0.2, 0),
+      ArrowUp: () => this.stage.moveBy(0, -0.2),
+      ArrowDown: () => this.stage.moveBy(0, 0.2),
+      "+": () => this.stage.zoomBy(1.5),
+      "=": () => this.stage.zoomBy(1.5),
+      "-": () => this.stage.zoomBy(1 / 1.5),
+      "0": () => this.stage.fit(),
+      "1": () => this.stage.oneToOne(this.stage.marker ?? undefined),
+      n: () => this.next(1),
+      p: () => this.next(-1),
+      ",": () => this.plane && this.choosePlane(this.plane, this.index - 1, true),
+      ".": () => this.plane && this.choosePlane(this.plane, this.index + 1, true),
+      l: () => this.run.name !== null && this.showLabels(!element<HTMLInputElement>("labels-on").checked),
+    };
+    const action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (action === undefined) return;
+    event.preventDefault();
+    action();
+  }
+}
+
+function themeNow(): string {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+}
+
+function setTheme(theme: string): void {
+  document.documentElement.dataset.theme = theme;
+  localStorage.setItem("atrous-theme", theme);
+}
+
+async function main(): Promise<void> {
+  const stored = localStorage.getItem("atrous-theme");
+  if (stored === "dark" || stored === "light") document.documentElement.dataset.theme = stored;
+  try {
+    const page = new Page(await getRun());
+    await page.start();
+  } catch (error) {
+    const message = element("message");
+    message.textContent = error instanceof Error ? error.message : String(error);
+    message.hidden = false;
+    if (!(error instanceof Refused)) throw error;
+  }
+}
+
+void main();
