@@ -36,6 +36,10 @@ def command(
             help="Also write what was found for other programs: coco, geojson, imagej, dota, parquet, or several: a,b."
         ),
     ] = None,
+    genetic_code: Annotated[
+        int | None,
+        typer.Option(help="NCBI's number of the code by which the genes of genomes are read: 11, 4; default: the run's."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -48,8 +52,8 @@ def command(
     its traceback is appended to atrous-errors.log in the output folder.
 
     A video (a file or a folder of frames) gives a folder with the labels of each frame, and as overlay an mp4. For
-    genomes (FASTA) the features are written: as GFF3 into a folder, or to a file that ends in .gff3, .bed or .bw. The
-    signals of a regression are written as bigWig.
+    genomes (FASTA) genes and other features are written: as GFF3 into a folder, or to a file that ends in .gff3, .bed,
+    .tsv or .bw. The signals of a regression are written as bigWig.
 
     With `-`, samples are read from standard input, one per line, and labels are written to standard output as soon as
     they are final (docs/signals.md).
@@ -63,7 +67,9 @@ def command(
     from atrous.verbs.predict import PredictOptions, predict, predict_live
 
     quiet_libraries()
-    options = PredictOptions(overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects)
+    options = PredictOptions(
+        overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, genetic_code
+    )
     if inputs == ["-"]:
         if out is not None or overlay or json:
             raise UserError("labels of `-` go to standard output, one per line: leave -o, --overlay and --json out")

@@ -90,7 +90,8 @@ def _five_layer(model: ModelSection, outputs: int, **options: Any) -> DenseNetwo
 
 def _codons(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
     options["reverse_complement"] = model.reverse_complement and (model.partners or True)
-    return codons(model.ndim, model.in_channels, outputs, width=model.width, dilations=model.dilations, **options)
+    options |= {"width": model.width, "dilations": model.dilations, "local": model.local}
+    return codons(model.ndim, model.in_channels, outputs, **options)
 
 
 def _restorer(model: ModelSection, outputs: int, **options: Any) -> nn.Module:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from atrous.prediction.output import Companions
 from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import Predictor, load
 from atrous.recipe.run import Run, open_run
+from atrous.tasks.custom import gene_rules, with_codes
 from atrous.tasks.task import FoundTask, ObjectTask
 
 
@@ -35,6 +36,7 @@ class PredictOptions:
         dicom_seg: also write a DICOM segmentation of each DICOM series, which refers to its slices.
         objects: also write found objects for other programs: "coco", "geojson", "imagej", "dota", "parquet", or several
             ("coco,parquet").
+        genetic_code: of genomes, NCBI's number of the code by which genes are read; that of the run if None.
     """
 
     overlay: bool = False
@@ -46,6 +48,7 @@ class PredictOptions:
     polygons: str | None = None
     dicom_seg: bool = False
     objects: str | None = None
+    genetic_code: int | None = None
 
 
 DEFAULTS = PredictOptions()
@@ -68,7 +71,7 @@ def predict(
     Args:
         run: folder of the run.
         inputs: files, folders (searched with all their subfolders) and globs.
-        out: folder of the outputs; for genomes also a file that ends in `.gff3`, `.bed` or `.bw`.
+        out: folder of the outputs; for genomes also a file that ends in `.gff3`, `.bed`, `.tsv` or `.bw`.
         options: what to write, and how to compute it.
         begin: called with the number of inputs, before the first one is predicted.
         progress: called with the number of finished inputs, parts of one included.
@@ -145,7 +148,10 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         raise UserError(f"--polygons {options.polygons}: choose {' or '.join(SUFFIXES)}")
     exported = parse_kinds(options.objects) if options.objects else ()
     opened = run if isinstance(run, Run) else open_run(run)
-    task = opened.task() if live or exported else None
+    coded = options.genetic_code is not None
+    task = opened.task() if live or exported or coded else None
+    if coded and (live or gene_rules(task) is None):
+        raise UserError("--genetic-code is for runs that find genes: leave it out")
     if exported and (live or not isinstance(task, ObjectTask)):
         raise UserError("--objects is for found objects (task instances or detection): leave it out")
     if "coco" in exported and opened.recipe.model.ndim != 2:
@@ -172,4 +178,6 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
 
 
 def _load(run: Run, options: PredictOptions) -> Predictor:
-    return load(run, device=options.device, flip=options.tta == "flip", memory=options.memory, engine=options.engine)
+    flip, code = options.tta == "flip", options.genetic_code
+    predictor = load(run, device=options.device, flip=flip, memory=options.memory, engine=options.engine)
+    return predictor if code is None else replace(predictor, task=with_codes(predictor.task, [code]))
