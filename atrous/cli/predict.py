@@ -38,7 +38,7 @@ def command(
     ] = None,
     genetic_code: Annotated[
         int | None,
-        typer.Option(help="NCBI's number of the code by which the genes of genomes are read: 11, 4; default: the run's."),
+        typer.Option(help="NCBI's code by which the genes of genomes are read: 11, 4; default: those of the run."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:

@@ -16,7 +16,7 @@ from atrous.prediction.output import Companions
 from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import Predictor, load
 from atrous.recipe.run import Run, open_run
-from atrous.tasks.custom import gene_rules, with_codes
+from atrous.tasks.custom import with_codes
 from atrous.tasks.task import FoundTask, ObjectTask
 
 
@@ -148,10 +148,8 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         raise UserError(f"--polygons {options.polygons}: choose {' or '.join(SUFFIXES)}")
     exported = parse_kinds(options.objects) if options.objects else ()
     opened = run if isinstance(run, Run) else open_run(run)
-    coded = options.genetic_code is not None
-    task = opened.task() if live or exported or coded else None
-    if coded and (live or gene_rules(task) is None):
-        raise UserError("--genetic-code is for runs that find genes: leave it out")
+    _check_genetic_code(opened, options.genetic_code)
+    task = opened.task() if live or exported else None
     if exported and (live or not isinstance(task, ObjectTask)):
         raise UserError("--objects is for found objects (task instances or detection): leave it out")
     if "coco" in exported and opened.recipe.model.ndim != 2:
@@ -175,6 +173,12 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
     if kind != "genomes" and probabilities == "bigwig":
         raise UserError("--probabilities bigwig is for genomes: choose zarr or tiff")
     return opened
+
+
+def _check_genetic_code(run: Run, code: int | None) -> None:
+    """Raise `UserError` if the run finds no genes that could be read by a code, or there is no such code."""
+    if code is not None:
+        with_codes(run.task(), [code])
 
 
 def _load(run: Run, options: PredictOptions) -> Predictor:
