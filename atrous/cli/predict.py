@@ -40,6 +40,9 @@ def command(
         int | None,
         typer.Option(help="NCBI's code by which the genes of genomes are read: 11, 4; default: those of the run."),
     ] = None,
+    variants: Annotated[
+        Path | None, typer.Option(help="Of a genome, a VCF file: write what its variants change, as a table.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -68,7 +71,7 @@ def command(
 
     quiet_libraries()
     options = PredictOptions(
-        overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, genetic_code
+        overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, genetic_code, variants
     )
     if inputs == ["-"]:
         if out is not None or overlay or json:

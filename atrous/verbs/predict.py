@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from atrous.data.genomes.fasta import fasta_stem
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES
 from atrous.errors import UserError
 from atrous.prediction.jobs import PredictionJob, Written, find_jobs, run_jobs
@@ -15,6 +16,7 @@ from atrous.prediction.object_exports import merge_coco, parse_kinds, require_li
 from atrous.prediction.output import Companions
 from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import Predictor, load
+from atrous.prediction.variants import VariantScorer, write_effects
 from atrous.recipe.run import Run, open_run
 from atrous.tasks.custom import with_codes
 from atrous.tasks.task import FoundTask, ObjectTask
@@ -36,6 +38,7 @@ class PredictOptions:
         dicom_seg: also write a DICOM segmentation of each DICOM series, which refers to its slices.
         objects: also write found objects for other programs: "coco", "geojson", "imagej", "dota", "parquet", or several
             ("coco,parquet").
+        variants: of genomes, a VCF file: what its variants change is written instead of features, as a table.
         genetic_code: of genomes, NCBI's number of the code by which genes are read; that of the run if None.
     """
 
@@ -49,6 +52,7 @@ class PredictOptions:
     dicom_seg: bool = False
     objects: str | None = None
     genetic_code: int | None = None
+    variants: Path | str | None = None
 
 
 DEFAULTS = PredictOptions()
@@ -86,6 +90,9 @@ def predict(
     out = Path(out)
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
+    if options.variants is not None:
+        begin(1)
+        return _variants(predictor, inputs, Path(options.variants), out, tell)
     exported = parse_kinds(options.objects) if options.objects else ()
     companions = Companions(options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported)
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions, tell)
@@ -95,6 +102,22 @@ def predict(
     if "coco" in exported:
         merge_coco([(job.source, job.outputs) for job in jobs], out, predictor.classes)
     return written
+
+
+def _variants(
+    predictor: Predictor, inputs: Sequence[str | Path], vcf: Path, out: Path, tell: Callable[[str], None]
+) -> Written:
+    """Write what the variants of a VCF file change, on the sequences of one FASTA file."""
+    jobs = find_jobs(predictor, inputs, out.parent)
+    if len(jobs) != 1:
+        raise UserError(f"--variants: {len(jobs)} FASTA files: give the one whose sequences the variants are on")
+    target = out if out.suffix.lower() == ".tsv" else out / f"{fasta_stem(jobs[0].source.path)}.variants.tsv"
+    if target.exists():
+        return Written((), (target,), ())
+    scorer = VariantScorer(predictor, jobs[0].source.path, vcf)
+    count = write_effects(scorer, vcf, target)
+    tell(f"{vcf}: {count:,} alternatives")
+    return Written((target,), (), ())
 
 
 def predict_live(
@@ -148,7 +171,7 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         raise UserError(f"--polygons {options.polygons}: choose {' or '.join(SUFFIXES)}")
     exported = parse_kinds(options.objects) if options.objects else ()
     opened = run if isinstance(run, Run) else open_run(run)
-    _check_genetic_code(opened, options.genetic_code)
+    _check_genomes(opened, options)
     task = opened.task() if live or exported else None
     if exported and (live or not isinstance(task, ObjectTask)):
         raise UserError("--objects is for found objects (task instances or detection): leave it out")
@@ -175,10 +198,17 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
     return opened
 
 
-def _check_genetic_code(run: Run, code: int | None) -> None:
-    """Raise `UserError` if the run finds no genes that could be read by a code, or there is no such code."""
-    if code is not None:
-        with_codes(run.task(), [code])
+def _check_genomes(run: Run, options: PredictOptions) -> None:
+    """Check the options that are for genomes alone.
+
+    Raises:
+        UserError: the run finds no genes that could be read by a code, there is no such code, or variants are given
+            where there are no genomes.
+    """
+    if options.genetic_code is not None:
+        with_codes(run.task(), [options.genetic_code])
+    if options.variants is not None and (run.recipe.data.kind != "genomes" or options.probabilities is not None):
+        raise UserError("--variants is for genomes, and writes its table alone: leave it or --probabilities out")
 
 
 def _load(run: Run, options: PredictOptions) -> Predictor:
