@@ -83,7 +83,6 @@ def test_genes_in_files_are_those_of_the_network(predictor, tmp_path):
     rows = [row.split("\t") for row in (tmp_path / "genes.tsv").read_text().splitlines()]
     rows = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
     rows = [row for row in rows if row["feature"] == "CDS"]
-    assert {row["feature"] for row in rows} == {"CDS"}
     for row, (name, gene) in zip(rows, want, strict=True):
         codon = texts[name][gene.start : gene.start + 3]
         codon = codon if gene.strand == "+" else flipped(texts[name][gene.end - 3 : gene.end])
