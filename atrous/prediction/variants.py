@@ -3,7 +3,8 @@
 An output depends on the bases within its halo (`geometry/field.py`). So a variant changes the outputs within one halo
 of it alone, and these depend on the bases within two. That window is read from the file and computed twice, with and
 without the variant. It begins at a whole codon, and where the sequence begins or ends so does the window: the outputs
-are those of the whole sequences.
+are those of the whole sequences. An insertion or deletion that is no whole number of codons also moves the bases behind
+it on the network's grid of codons; what that changes beyond the halo is not looked at.
 """
 
 from collections.abc import Sequence
