@@ -5,9 +5,9 @@
 
 Held out from training are E. coli K-12 (NC_000913), Mycoplasma mycoides GM12 (GCF_000023685.1, genetic code 4) and the
 phages NC_019724 and NC_070914. They are the validation split: the weights of the run are chosen on them, but nothing
-else is. Both are measured by the same code (`tasks/gene_metrics.py`): the bases of coding sequence on each strand, genes
-by their 3' end, and genes with both ends. "bases alone" are the bases whose probability is at least the threshold,
-without decoding. Pyrodigal (GPL, no dependency: pip install pyrodigal) runs as its users run it: trained on
+else is. Both are measured by the same code (`tasks/gene_metrics.py`): the bases of coding sequence on each strand,
+genes by their 3' end, and genes with both ends. "bases alone" are the bases whose probability is at least the
+threshold, without decoding. Pyrodigal (GPL, no dependency: pip install pyrodigal) runs as its users run it: trained on
 the genome itself, or in meta mode on genomes that are too short (the phages); with translation table 4 for Mycoplasma,
 which the network is not told. The benchmark also compares the logits of streams, with strips of several lengths, with
 those of one forward pass, and the genes decoded from them.

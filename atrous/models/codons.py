@@ -117,9 +117,8 @@ def codons(
     in_channels: int,
     outputs: int,
     *,
-    width: int = 64,
+    width: int | tuple[int, int] = 64,
     dilations: Sequence[int] = DILATIONS,
-    local: int = 0,
     reverse_complement: bool | Sequence[int] = False,
     attend: Attend | None = None,
     mean: Sequence[float] | None = None,
@@ -131,9 +130,8 @@ def codons(
         ndim: spatial axes.
         in_channels: channels of the input.
         outputs: channels of the output.
-        width: channels of every layer.
+        width: channels of every layer; a pair has those of a second path of single bases after them.
         dilations: one per block, in codons.
-        local: channels of a second path of single bases; 0 for none.
         reverse_complement: share the weights between the strands (`nn/mirror.py`): for the reverse complement of a
             sequence of whole codons the network then gives the reverse complement of its output. If True, outputs
             alternate between the strands `+` and `-`; a sequence gives the output that each output is on the other
@@ -148,13 +146,14 @@ def codons(
     >>> codons(1, 4, 2, width=8, dilations=(1, 2))(torch.zeros(1, 4, 100)).shape
     torch.Size([1, 2, 100])
     """
-    encoder = Codons(ndim, in_channels, width, local=local)
+    wide, local = (width, 0) if isinstance(width, int) else width
+    encoder = Codons(ndim, in_channels, wide, local=local)
     decoder = DilatedStack(encoder, dilations, attend)
-    head = CONV[ndim](local, outputs, 1) if local else CONV_TRANSPOSE[ndim](width, outputs, CODON, stride=CODON)
+    head = CONV[ndim](local, outputs, 1) if local else CONV_TRANSPOSE[ndim](wide, outputs, CODON, stride=CODON)
     network = DenseNetwork(encoder, decoder, outputs, head=head, stride=(CODON,) * ndim, mean=mean, std=std)
     if reverse_complement:
         if ndim != 1 or attend is not None or in_channels < BASES:
             raise ValueError("strands share weights in networks over one axis of bases, without attention")
-        first = [encoder.stem, *(block[0] for block in encoder.near[:1])]
+        first = [encoder.stem, *(layer for layer in encoder.near[:1].modules() if isinstance(layer, nn.Conv1d))]
         mirror(network, first, head, () if reverse_complement is True else tuple(reverse_complement))
     return network

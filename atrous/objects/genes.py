@@ -51,7 +51,7 @@ class Gene:
         end: the base after its last one.
         strand: `+` or `-`.
         score: log-odds (natural logarithm) for it, above 0.
-        coding: probability whose log-odds are the mean of those of its bases.
+        coding: probability whose log-odds are the mean evidence of its bases (`orfs.coding_odds`).
         phase: bases, in the direction of reading, before the first whole codon; 0 unless its start is cut.
         cut_start: whether it begins beyond the end of the sequence.
         cut_stop: whether it ends beyond the end of the sequence.
@@ -189,7 +189,7 @@ class GeneFinder:
     >>> finder.add(bases[:5], evidence[:, :5])
     >>> finder.add(bases[5:], evidence[:, 5:])
     >>> [(gene.start, gene.end, gene.strand, round(gene.score, 1)) for gene in finder.finish()]
-    [(2, 11, '+', 5.8)]
+    [(2, 11, '+', 5.5)]
     """
 
     def __init__(self, rules: GeneRules) -> None:

@@ -4,15 +4,20 @@ A candidate begins at a start codon and ends at the first stop codon in its fram
 for both strands, the probability of each position within a codon, and of being the first and the last base of a gene.
 With l(p) = log(p / (1 - p)), the score of a candidate with the start codon c and the stop codon s is
 
-    score(c, s) = l(stop at s) + [l(start at c) - max over c' of l(start at c')] + sum over bases of l(in frame) / 30
+    score(c, s) = l(stop at s) + [l(start at c) - max over c' of l(start at c')] + sum over bases of e / 30
 
 The stop codon says whether there is a gene at all: each gene has one. The start codons of an open reading frame compete
-for it, so that only their differences count. The sum over the bases is that of the frame of the candidate. The network
-finds neighboring bases coding for the same reasons: `ALIKE` of them count as one piece of evidence.
+for it, so that only their differences count. A base gives the log-odds that it is coding on this strand, whichever the
+frame, and the logarithm of the part that the candidate's frame has of that: with p_k for position k within the codon,
+
+    e = l(p_1 + p_2 + p_3) + log(p_k / (p_1 + p_2 + p_3))
+
+The network finds neighboring bases coding for the same reasons: `ALIKE` of them count as one piece of evidence.
 
 Log-odds are whole thousandths. Sums of whole numbers are exact, so every score is the same for pieces of any size.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,12 +32,15 @@ SCALE = 1000
 """Log-odds (natural logarithm) are counted in thousandths."""
 ALIKE = 30
 """So many neighboring bases count as one piece of evidence."""
-MOST_OF_A_BASE, MOST_OF_AN_END = 4 * SCALE, 10 * SCALE
+MOST_OF_A_BASE, MOST_OF_AN_END = 3 * SCALE, 10 * SCALE
 """Greatest log-odds of a base that is coding, and of a start or stop."""
+MOST_OF_A_FRAME = 6 * SCALE
+"""The part of a frame counts as at least exp(-6)."""
 _GRAIN = 1 << 18
+_LOG_3 = round(SCALE * math.log(3))
 PLUS, MINUS = 0, 1
 START, END, STRAND, SCORE, CODING, PHASE, CUT = range(7)
-"""Columns of candidates: first base; base after the last; strand; score; sum of the log-odds of the bases; bases before
+"""Columns of candidates: first base; base after the last; strand; score; sum of the evidence of the bases; bases before
 the first whole codon; whether its start (1) or its stop (2) lies beyond the sequence."""
 COLUMNS = 7
 
@@ -45,14 +53,35 @@ def log_odds(probabilities: np.ndarray) -> np.ndarray:
     >>> log_odds(np.array([0.5, 1.0, 0.1])).tolist()
     [0, 10000, -2197]
     """
-    return _table()[np.rint(np.asarray(probabilities) * _GRAIN).astype(np.int64)]
+    return _tables()[0][_rounded(probabilities)]
+
+
+def coding_odds(frames: np.ndarray) -> np.ndarray:
+    """Return the evidence that bases are coding in a frame, in thousandths, int64 `(3, ...)`.
+
+    Args:
+        frames: probabilities of being the first, second and third base of a codon, `(3, ...)`.
+
+    >>> coding_odds(np.array([0.3, 0.3, 0.3])).tolist(), coding_odds(np.array([0.98, 0.01, 0.01])).tolist()
+    ([1098, 1098, 1098], [2980, -1605, -1605])
+    """
+    total = frames[0] + frames[1] + frames[2]
+    logarithms = _tables()[1]
+    part = logarithms[_rounded(frames)] - logarithms[_rounded(total / 3)] - _LOG_3
+    coding = np.clip(log_odds(np.minimum(total, 1)), -MOST_OF_A_BASE, MOST_OF_A_BASE)
+    return coding + np.clip(part, -MOST_OF_A_FRAME, 0)
+
+
+def _rounded(probabilities: np.ndarray) -> np.ndarray:
+    return np.rint(np.asarray(probabilities) * _GRAIN).astype(np.int64)
 
 
 @lru_cache(1)
-def _table() -> np.ndarray:
+def _tables() -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds and logarithms of all rounded probabilities, in thousandths."""
     share = np.clip(np.arange(_GRAIN + 1) / _GRAIN, 0.5 / _GRAIN, 1 - 0.5 / _GRAIN)
-    odds = np.rint(SCALE * np.log(share / (1 - share))).astype(np.int64)
-    return np.clip(odds, -MOST_OF_AN_END, MOST_OF_AN_END)
+    odds, logarithms = (np.rint(SCALE * row).astype(np.int64) for row in (np.log(share / (1 - share)), np.log(share)))
+    return np.clip(odds, -MOST_OF_AN_END, MOST_OF_AN_END), logarithms
 
 
 @dataclass(frozen=True)
@@ -64,7 +93,7 @@ class EvidencePiece:
         stop: the base after its last one.
         codons: number of the codon that begins at each base but the last two, `(n - 2,)`.
         ends: probabilities of start on `+` and `-`, and of stop on both, `(4, n)`.
-        sums: `(2, 3, n + 1)` int64: for each strand and frame, the log-odds of all bases of the sequence before base k.
+        sums: `(2, 3, n + 1)` int64: for each strand and frame, the evidence of all bases of the sequence before base k.
     """
 
     first: int
@@ -94,7 +123,7 @@ class EvidenceStream:
         """
         count = len(bases)
         places = np.arange(self.at, self.at + count)
-        odds = np.clip(log_odds(evidence[:FRAMES]), -MOST_OF_A_BASE, MOST_OF_A_BASE).reshape(3, 2, count)
+        odds = coding_odds(np.asarray(evidence[:FRAMES]).reshape(3, 2, count))
         values = np.empty((2, 3, count), np.int64)
         for frame in range(3):
             for strand, position in ((PLUS, (places - frame) % 3), (MINUS, (frame - places) % 3)):
@@ -110,7 +139,7 @@ class EvidenceStream:
 
     @property
     def sums(self) -> np.ndarray:
-        """`(2, 3)`: for each strand and frame, the log-odds of all bases that have arrived."""
+        """`(2, 3)`: for each strand and frame, the evidence of all bases that have arrived."""
         return self._sums[..., -1]
 
 
@@ -129,7 +158,7 @@ class OrfScanner:
         self._shortest, self._longest = shortest, longest
         self._is_start = codon_table(code.starts), codon_table(code.starts, reverse=True)
         self._is_stop = codon_table(code.stops), codon_table(code.stops, reverse=True)
-        # Starts and stops are columns (place, log-odds, sum of log-odds before the place, whether it is cut). In every
+        # Starts and stops are columns (place, log-odds, sum of evidence before the place, whether it is cut). In every
         # frame there is one at the edge of the sequence: a start on `+`, and a stop on `-`.
         edge = np.array([[0], [0], [0], [1]], np.int64)
         self._starts = {(PLUS, frame): edge for frame in range(3)}
@@ -227,5 +256,5 @@ def _codons(piece: EvidencePiece, frame: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ends(places: np.ndarray, probabilities: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """Columns (place, log-odds, sum of log-odds, not cut) of starts or stops."""
+    """Columns (place, log-odds, sum of evidence, not cut) of starts or stops."""
     return np.stack([places, log_odds(probabilities), sums, np.zeros(len(places), np.int64)])

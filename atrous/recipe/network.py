@@ -90,7 +90,7 @@ def _five_layer(model: ModelSection, outputs: int, **options: Any) -> DenseNetwo
 
 def _codons(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
     options["reverse_complement"] = model.reverse_complement and (model.partners or True)
-    options |= {"width": model.width, "dilations": model.dilations, "local": model.local}
+    options |= {"width": (model.width, model.local), "dilations": model.dilations}
     return codons(model.ndim, model.in_channels, outputs, **options)
 
 

@@ -115,8 +115,8 @@ class GeneCounter:
 
     def result(self) -> GeneScores:
         """Return the counts over all sequences so far."""
-        correct, true, predicted = self.bases
-        return GeneScores(*self.counts, (correct, true, predicted))
+        true, predicted, three_prime, both_ends = self.counts
+        return GeneScores(true, predicted, three_prime, both_ends, (self.bases[0], self.bases[1], self.bases[2]))
 
 
 def decoded(evidence: np.ndarray, labels: np.ndarray, rules: GeneRules) -> list[Gene]:

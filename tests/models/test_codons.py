@@ -8,10 +8,10 @@ from atrous.stream import stream
 from tests.toy_models import settled
 
 
-def make(**options):
+def make(local=0, **options):
     torch.manual_seed(0)
     options.setdefault("dilations", (1, 2, 8))
-    return settled(plain(codons(1, 4, 6, width=8, **options)))
+    return settled(plain(codons(1, 4, 6, width=(8, local), **options)))
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 100, 301])
@@ -44,13 +44,13 @@ def test_shifts_by_a_codon_shift_the_output():
 
 def test_the_default_sees_three_thousand_bases():
     for local in (0, 2):
-        found = certify(plain(codons(1, 4, 12, width=4, local=local)).eval(), (4, 9000))
+        found = certify(plain(codons(1, 4, 12, width=(4, local))).eval(), (4, 9000))
         assert 3000 < found.fields[0].receptive_field < 3500
 
 
 def test_the_path_of_single_bases_sees_a_binding_site_before_a_start():
     torch.manual_seed(0)
-    network = codons(1, 4, 2, width=4, local=32).eval()
+    network = codons(1, 4, 2, width=(4, 32)).eval()
     x = torch.rand(1, 4, 300, requires_grad=True)
     network.encoder(x)[0][0, :, 150].sum().backward()
     seen = x.grad.abs().sum((0, 1)).nonzero().flatten()

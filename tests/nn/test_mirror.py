@@ -10,8 +10,8 @@ from tests.toy_models import settled
 def trained(width=8, tracks=0, outputs=6, local=0):
     """A network whose batch norms have seen data, in float64."""
     torch.manual_seed(0)
-    options = {"width": width, "dilations": (1, 2, 4), "local": local}
-    network = codons(1, 4 + tracks, outputs, **options, reverse_complement=True).double()
+    widths = (width, local)
+    network = codons(1, 4 + tracks, outputs, width=widths, dilations=(1, 2, 4), reverse_complement=True).double()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d):
             nn.init.uniform_(module.weight, 0.5, 2)

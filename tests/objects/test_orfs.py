@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atrous.objects.genetic_code import genetic_code
-from atrous.objects.orfs import ALIKE, COLUMNS, EVIDENCE, EvidenceStream, OrfScanner, log_odds
+from atrous.objects.orfs import ALIKE, COLUMNS, EVIDENCE, EvidenceStream, OrfScanner, coding_odds, log_odds
 from tests.genomes import flipped, numbers, random_bases
 
 
@@ -17,7 +17,7 @@ def by_loop(text, evidence, code, shortest, longest):
         read = text if strand == 0 else flipped(text)
         own = evidence[strand::2] if strand == 0 else evidence[strand::2, ::-1]  # frames, start, stop, as it is read
         odds = log_odds(own)
-        coding = np.clip(odds[:3], -4000, 4000)
+        coding = coding_odds(own[:3])
         for frame in range(3):
             groups = {}
             for start in [-1, *range(frame, length - 2, 3)]:
@@ -74,7 +74,7 @@ def test_candidates_are_those_of_a_loop_for_pieces_of_any_size(seed, length, edg
 def test_memory_does_not_grow_in_a_frame_without_stop_codons():
     code, unit = genetic_code(11), "ATGGCG" * 200
     stream, scanner = EvidenceStream(), OrfScanner(code, 30, 3000)
-    evidence = np.full((EVIDENCE, len(unit)), 0.5, np.float32)
+    evidence = np.full((EVIDENCE, len(unit)), 0.1, np.float32)
     for _ in range(20):
         scanner.add(stream.push(numbers(unit), evidence))
     held = sum(starts.shape[1] for starts in scanner._starts.values())
@@ -86,6 +86,16 @@ def test_log_odds_are_those_of_the_formula():
     shares = np.linspace(0.001, 0.999, 500)
     np.testing.assert_allclose(log_odds(shares) / 1000, np.log(shares / (1 - shares)), atol=5e-3)
     assert log_odds(np.array([0.0, 1.0])).tolist() == [-10000, 10000]
+
+
+def test_evidence_of_a_frame_is_that_of_the_formula():
+    shares = np.random.default_rng(0).dirichlet([1, 1, 1, 1], 400).T[:3]
+    total = shares.sum(0)
+    want = np.clip(np.log(total / (1 - total)), -3, 3) + np.log(shares / total)
+    known = (shares > 0.003).all(0)  # smaller parts count as exp(-6) of the whole
+    np.testing.assert_allclose(coding_odds(shares)[:, known] / 1000, want[:, known], atol=0.02)
+    assert known.mean() > 0.9
+    assert (coding_odds(np.full((3, 1), 0.9)) <= 3000 - 1098).all()  # sums beyond 1 say no more than 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
