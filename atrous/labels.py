@@ -8,6 +8,10 @@ BACKGROUND_WORDS = ("background", "void", "none", "na", "other")
 
 FRAME_BITS = 2
 """Bits per strand, above the low byte of a sequence's label, that hold the base's position within its codon."""
+START_BIT, STOP_BIT = 12, 14
+"""Bits of a sequence's label: its base is the first or the last one of a gene on `+`; on `-` it is the next bit."""
+BASE_BIT = 16
+"""From here on three bits of a sequence's label hold its base: 1 to 4 for A, C, G, T, and 0 where it is not known."""
 MOST_BITS = 7
 """Largest number of channels of labels in which several classes can overlap: bit k of a byte is channel k, and the
 value `IGNORE` must remain free."""

@@ -32,6 +32,23 @@ def genome(rng: np.random.Generator, length: int) -> tuple[str, list[tuple[int, 
     return "".join(parts), genes
 
 
+def numbers(text: str) -> np.ndarray:
+    """1 to 4 for A, C, G, T, and 0 for other letters."""
+    return np.array(["ACGT".find(letter) + 1 for letter in text], np.uint8)
+
+
+def evidence_for(length: int, genes: list[tuple[int, int, str]], sure: float = 0.95) -> np.ndarray:
+    """Probabilities `(10, L)` as a network would give them that knows the genes `(start, end, strand)`."""
+    values = np.full((10, length), 1 - sure, np.float32)
+    for start, end, strand in genes:
+        own = "+-".index(strand)
+        read = np.arange(start, end) if strand == "+" else np.arange(start, end)[::-1]
+        for place, base in enumerate(read):
+            values[2 * (place % 3) + own, base] = sure
+        values[6 + own, read[0]] = values[8 + own, read[-1]] = sure
+    return values
+
+
 def write_fasta(path: Path, sequences: dict[str, str], width: int = 60) -> Path:
     """FASTA, gzip where the name says so."""
     lines = []

@@ -241,10 +241,11 @@ def test_labels_of_edf_are_annotations_that_its_own_library_reads(edf_run, tmp_p
 
 def test_genomes_are_learned_and_their_genes_written(tmp_path):
     data = write_genomes(tmp_path / "genomes", count=4)
-    small = ("model.width=16", "model.dilations=[1,2,4,8]", "train.crop=[1500]", "train.batch_size=4")
+    small = ("model.width=16", "model.local=8", "model.dilations=[1,2,4,8]", "train.crop=[1500]", "train.batch_size=4")
     trained = train(data, out=tmp_path / "run", epochs=50, settings=[*small, "train.learning_rate=5e-3"])
     found = json.loads((tmp_path / "run" / "scores.json").read_text())
     assert found["features"]["CDS"]["f1"] > 0.85
+    assert found["genes"]["both_ends"]["f1"] > 0.8
     again = evaluate(trained.run.folder, data).scores
     np.testing.assert_array_equal(again.confusion, trained.scores.confusion)
     predictor = load(trained.run)

@@ -47,6 +47,13 @@ def command(
         list[Path] | None,
         typer.Option(help="A further run with the same classes; their mean probability decides. Repeatable."),
     ] = None,
+    genetic_code: Annotated[
+        int | None,
+        typer.Option(help="NCBI's code by which the genes of genomes are read: 11, 4; default: those of the run."),
+    ] = None,
+    variants: Annotated[
+        Path | None, typer.Option(help="Of a genome, a VCF file: write what its variants change, as a table.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -59,8 +66,8 @@ def command(
     its traceback is appended to atrous-errors.log in the output folder.
 
     A video (a file or a folder of frames) gives a folder with the labels of each frame, and as overlay an mp4. For
-    genomes (FASTA) the features are written: as GFF3 into a folder, or to a file that ends in .gff3, .bed or .bw. The
-    signals of a regression are written as bigWig.
+    genomes (FASTA) genes and other features are written: as GFF3 into a folder, or to a file that ends in .gff3, .bed,
+    .tsv or .bw. The signals of a regression are written as bigWig.
 
     With `-`, samples are read from standard input, one per line, and labels are written to standard output as soon as
     they are final (docs/signals.md).
@@ -78,7 +85,7 @@ def command(
     quiet_libraries()
     options = PredictOptions(
         overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, uncertainty, coverage,
-        tuple(ensemble or ()),
+        tuple(ensemble or ()), genetic_code, variants,
     )  # fmt: skip
     if inputs == ["-"]:
         if out is not None or overlay or json:

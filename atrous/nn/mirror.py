@@ -99,7 +99,9 @@ class MirrorNorm(nn.Module):
         return self.norm(x.reshape(2 * batch, channels // 2, length)).reshape(batch, channels, length)
 
 
-def mirror(network: nn.Module, first: nn.Module, last: nn.Module, partners: Sequence[int] = ()) -> None:
+def mirror(
+    network: nn.Module, first: nn.Module | Sequence[nn.Module], last: nn.Module, partners: Sequence[int] = ()
+) -> None:
     """Share the weights of all convolutions and batch norms of a 1-D network between the strands, in place.
 
     All other layers between `first` and `last` must treat every position and channel alike: sums and pointwise
@@ -108,7 +110,7 @@ def mirror(network: nn.Module, first: nn.Module, last: nn.Module, partners: Sequ
 
     Args:
         network: a network over one axis.
-        first: its convolution that reads the bases.
+        first: its convolution that reads the bases, or several.
         last: its (transposed) convolution that gives the outputs.
         partners: the output that each output is on the other strand; an output without a strand is its own partner. If
             empty, the strands alternate.
@@ -116,7 +118,7 @@ def mirror(network: nn.Module, first: nn.Module, last: nn.Module, partners: Sequ
     Raises:
         ValueError: there is not one partner for each output, or two outputs are not partners of each other.
     """
-    count = cast(int, last.out_channels)
+    count, readers = cast(int, last.out_channels), [first] if isinstance(first, nn.Module) else list(first)
     given = list(partners) or strand_pairs(count)
     if sorted(given) != list(range(count)) or any(given[other] != one for one, other in enumerate(given)):
         raise ValueError(f"partners {given} of {count} outputs: give for each output the one on the other strand")
@@ -125,7 +127,8 @@ def mirror(network: nn.Module, first: nn.Module, last: nn.Module, partners: Sequ
             if isinstance(layer, nn.BatchNorm1d):
                 setattr(parent, name, MirrorNorm(layer.num_features))
             elif isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
-                inputs = mirrored_input(layer.in_channels) if layer is first else halves(layer.in_channels)
+                reads = any(layer is reader for reader in readers)
+                inputs = mirrored_input(layer.in_channels) if reads else halves(layer.in_channels)
                 outputs = given if layer is last else halves(layer.out_channels)
                 transposed = isinstance(layer, nn.ConvTranspose1d)
                 shared = _Shared(inputs, outputs) if transposed else _Shared(outputs, inputs)

@@ -13,6 +13,7 @@ from atrous.errors import UserError
 from atrous.nn.blocks import Normalize
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.run import Run
+from atrous.tasks.custom import gene_rules
 from atrous.tasks.ensemble import EnsembleTask
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.stranded import Stranded
@@ -113,6 +114,7 @@ def _check_alike(first: Predictor, other: Predictor) -> None:
         "scaling of the intensities": lambda p: (p.preparation.intensity, p.preparation.low, p.preparation.high),
         "spacing": lambda p: p.preparation.spacing,
         "value for no data": lambda p: p.preparation.nodata,
+        "rules of genes": lambda p: gene_rules(p.task),
     }
     for name, fact in facts.items():
         if fact(first) != fact(other):

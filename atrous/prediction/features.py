@@ -1,4 +1,4 @@
-"""What a network finds along genomes: features as GFF3 or BED; probabilities or numbers base by base: bigWig."""
+"""What a network finds along genomes: features as GFF3, BED or a table; probabilities or numbers as bigWig."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -12,35 +12,39 @@ from atrous.data.formats.npy import create_memmap
 from atrous.data.formats.writing import files_identity
 from atrous.data.genomes.fasta import fasta_stem, sequence_lengths
 from atrous.data.genomes.phase import phased
-from atrous.data.genomes.runs import Stretch, Stretches, Strips
+from atrous.data.genomes.runs import FirstRows, Stretch, Stretches, Strips
 from atrous.data.genomes.tracks import TRACK_SUFFIXES
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES, BigWigs, Writer, channel_paths, open_writer
 from atrous.errors import UserError
 from atrous.files import remove, settle
+from atrous.objects.genes import GeneRules
+from atrous.objects.orfs import EVIDENCE
+from atrous.prediction.genes import GeneStrips
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.journal import Journal
 from atrous.prediction.output import Companions, Output
 from atrous.prediction.predictor import Predictor
-from atrous.tasks.custom import value_task
+from atrous.tasks.custom import gene_rules, value_task
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.temperature import class_task
 from atrous.tasks.uncertainty import entropy_of
 
 
 class FeatureFile(Output):
-    """The intervals in which the probability of a class reaches a threshold, on all sequences of a FASTA file.
+    """The intervals in which the probability of a class reaches a threshold, and genes, on the sequences of a file.
 
     What is found on a sequence is kept in a journal beside the file, with the probabilities if they are written. An
     interrupted run goes on after the last sequence that was finished, and the file is the same, byte by byte.
 
     Args:
-        path: its suffix says the format: `.gff3`, `.gff` or `.bed`; `.bw` and `.bigwig` hold the probabilities instead,
-            in one file per class (`X.bw` becomes `X.CDS+.bw`).
+        path: its suffix says the format: `.gff3`, `.gff`, `.bed` or `.tsv`; `.bw` and `.bigwig` hold the probabilities
+            instead, in one file per class (`X.bw` becomes `X.CDS+.bw`).
         genome: the FASTA file.
         classes: names, each a feature and a strand.
         threshold: probability from which a base belongs to a feature.
         shortest: bases, per class, of the shortest feature that is written.
         identity: returns a text that is the same for runs with the same result; None keeps nothing for the next run.
+        rules: what genes must fulfil; None: coding sequence is intervals too.
     """
 
     values, in_order = "probabilities", True
@@ -53,7 +57,9 @@ class FeatureFile(Output):
         threshold: float,
         shortest: tuple[int, ...],
         identity: Callable[[], str] | None = None,
+        rules: GeneRules | None = None,
     ) -> None:
+        self._rules = rules
         self._signal = path.suffix.lower() in SIGNAL_SUFFIXES
         self.paths = channel_paths(path, classes) if self._signal else (path,)
         self._path = path
@@ -90,7 +96,13 @@ class FeatureFile(Output):
 
     def _new_sink(self, length: int, also: Sequence[Any]) -> Strips:
         """What takes the values of a sequence and passes them on to others."""
-        return Stretches(len(self._classes), length, self._threshold, also, self._shortest)
+        count = len(self._classes)
+        if self._rules is None:
+            return Stretches(count, length, self._threshold, also, self._shortest)
+        if self._signal:
+            return Strips(count + EVIDENCE, length, [FirstRows(taker, count) for taker in also])
+        assert self._opened is not None
+        return GeneStrips(self._opened, self._classes, self._rules, self._threshold, self._shortest, also)
 
     def _open_journal(self) -> None:
         if self._identity is None:
@@ -133,11 +145,13 @@ class FeatureFile(Output):
             values, edges = np.load(self._place(entry["sequence"]), mmap_mode="r"), entry["strips"]
             for start, stop in pairwise(edges):
                 self._writer.add(start, np.asarray(values[:, start:stop]))
-        return [Stretch(*stretch) for stretch in entry["stretches"]]
+        return [
+            Stretch(*values, notes=tuple((key, text) for key, text in notes)) for *values, notes in entry["stretches"]
+        ]
 
     def _note(self, sequence: str, features: list[Stretch], strips: list[int]) -> None:
         if self._journal is not None and not any(entry["sequence"] == sequence for entry in self._journal.entries):
-            rows = [[int(s.start), int(s.end), s.channel, float(s.score), s.phase] for s in features]
+            rows = [[int(s.start), int(s.end), s.channel, float(s.score), s.phase, s.notes] for s in features]
             self._journal.add({"sequence": sequence, "stretches": rows, "strips": strips})
 
     def finish(self) -> None:
@@ -195,7 +209,10 @@ class TrackFile(FeatureFile):
         return BigWigs(self.paths, lengths)
 
     def _new_sink(self, length: int, also: Sequence[Any]) -> Strips:
-        return Strips(len(self._classes), length, also)
+        count = len(self._classes)
+        if self._rules is None:
+            return Strips(count, length, also)
+        return Strips(count + EVIDENCE, length, [FirstRows(taker, count) for taker in also])
 
 
 class UncertaintyTrack(TrackFile):
@@ -206,13 +223,19 @@ class UncertaintyTrack(TrackFile):
         genome: the FASTA file.
         classes: names of the classes whose probabilities it takes.
         identity: see `FeatureFile`.
+        rules: what genes must fulfil, if the network gives the evidence for them too.
     """
 
     def __init__(
-        self, path: Path, genome: Path, classes: tuple[str, ...], identity: Callable[[], str] | None = None
+        self,
+        path: Path,
+        genome: Path,
+        classes: tuple[str, ...],
+        identity: Callable[[], str] | None = None,
+        rules: GeneRules | None = None,
     ) -> None:
         super().__init__(path, genome, classes, identity)
-        self.paths = (path,)
+        self.paths, self._rules = (path,), rules
 
     def _new_writer(self, lengths: Mapping[str, int]) -> Writer:
         return EntropyWriter(super()._new_writer(lengths))
@@ -254,8 +277,8 @@ class KeptStrips:
 def genome_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
     """Outputs of a FASTA file: its features, and if wanted the probabilities as bigWig; or the signals of a regression.
 
-    `out` is a folder for `X.gff3`, or a file whose suffix says the format: `.gff3`, `.bed` or `.bw`. Signals are
-    `X.NAME.bw` in a folder, or a file that ends in `.bw`.
+    `out` is a folder for `X.gff3`, or a file whose suffix says the format: `.gff3`, `.bed`, `.tsv` or `.bw`. Signals
+    are `X.NAME.bw` in a folder, or a file that ends in `.bw`.
 
     Raises:
         UserError: signals are to be written to a file of another format.
@@ -270,21 +293,21 @@ def genome_outputs(predictor: Predictor, item: Input, out: Path, companions: Com
     paths = [target]
     if companions.probabilities == "bigwig" and target.suffix.lower() not in SIGNAL_SUFFIXES:
         paths.append(target.with_name(f"{target.stem}.bw"))
-    given, task = predictor.run.recipe.task, class_task(predictor.task)
+    given, task, rules = predictor.run.recipe.task, class_task(predictor.task), gene_rules(predictor.task)
     threshold = given.threshold if task is None or isinstance(task, Semantic) else task.level
-    identity = _identity(predictor, item)
-    options = predictor.classes, threshold, tuple(given.shortest), identity
+    identity = _identity(predictor, item, rules)
+    options = predictor.classes, threshold, tuple(given.shortest), identity, rules
     outputs: list[Output] = [FeatureFile(path, item.path, *options) for path in paths]
     if companions.uncertainty:
         track = target.with_name(f"{target.stem}.uncertainty.bw")
-        outputs.insert(0, UncertaintyTrack(track, item.path, predictor.classes, identity))
+        outputs.insert(0, UncertaintyTrack(track, item.path, predictor.classes, identity, rules))
     return outputs
 
 
-def _identity(predictor: Predictor, item: Input) -> Callable[[], str]:
+def _identity(predictor: Predictor, item: Input, rules: GeneRules | None = None) -> Callable[[], str]:
     """A function that returns a text on which the result for a FASTA file depends."""
     names = [
         f"{fasta_stem(item.path)}.{name}{end}" for name in predictor.run.recipe.input.tracks for end in TRACK_SUFFIXES
     ]
     tracks = [path for name in names if (path := item.path.with_name(name)).exists()]
-    return cache(lambda: predictor.identity() + files_identity([item.path, *tracks]))
+    return cache(lambda: f"{predictor.identity()}{files_identity([item.path, *tracks])}{rules or ''}")

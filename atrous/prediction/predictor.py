@@ -37,7 +37,7 @@ from atrous.recipe.run import Run, open_run
 from atrous.stream.engines import ENGINES
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
-from atrous.tasks.custom import output_size, value_task
+from atrous.tasks.custom import class_maps, output_size, value_task
 from atrous.tasks.task import FoundTask, Task
 from atrous.tasks.temperature import temperatures
 
@@ -172,10 +172,10 @@ class Predictor:
             return self._predict_maps(task or self.task, opened, opener, name)
         size = tuple(opened.source.shape[1:])
         labels = np.empty(size, np.uint8)
-        # On another grid the positions without data are marked after resampling.
-        valid = None if opened.regridded else opened.valid
-        maps = np.empty((len(self.classes), *size), np.float32) if probabilities else None
+        valid = None if opened.regridded else opened.valid  # on another grid, gaps are marked after resampling
+        maps = np.empty((class_maps(self.task, self.classes), *size), np.float32) if probabilities else None
         self.write(opened.source, voided(labels, valid), None if maps is None else voided(maps, valid, np.nan))
+        maps = None if maps is None else maps[: len(self.classes)]
         if opened.regridded:
             labels = opened.labels_on_file(labels)
             maps = None if maps is None else opened.maps_on_file(maps)

@@ -5,6 +5,7 @@ from atrous.data.dataset import Dataset
 from atrous.data.restoration import RESTORATIONS
 from atrous.data.targets.rotated import RotatedBoxes
 from atrous.errors import UserError
+from atrous.objects.genetic_code import genetic_code
 from atrous.recipe.schema import Recipe
 
 
@@ -43,6 +44,25 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
         )
 
 
+def _agree_codes(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) -> None:
+    """Refuse genetic codes that the annotated genes do not obey; of codes with the same stop codons any will do."""
+    given, root = recipe.task.genetic_codes, dataset.root
+    if not given:
+        return
+    if not fingerprint.codes:
+        raise UserError(
+            f"task.genetic_codes is {given}, but the coding sequences of {root} obey no genetic code from start to "
+            "stop codon: set task.genetic_codes=[] to find stretches of bases"
+        )
+    stops = {genetic_code(number).stops for number in given}
+    other = [number for number in fingerprint.codes if genetic_code(number).stops not in stops]
+    if other:
+        raise UserError(
+            f"task.genetic_codes is {given}, but genes of {root} obey {', '.join(map(str, other))}: "
+            f"set task.genetic_codes={list(fingerprint.codes)}, or leave it out"
+        )
+
+
 def _agree_target(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) -> None:
     """Refuse options of the task that the targets do not fit."""
     task, root = recipe.task, dataset.root
@@ -52,6 +72,7 @@ def _agree_target(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) ->
             f"the recipe's outputs are {', '.join(outputs)}, the signals that {root} has as targets "
             f"{', '.join(dataset.outputs)}: name them in dataset.toml, under [tracks] targets"
         )
+    _agree_codes(recipe, dataset, fingerprint)
     rotated = issubclass(dataset.target, RotatedBoxes)
     if task.kind == "detection" and bool(task.options.get("rotated")) != rotated:
         raise UserError(

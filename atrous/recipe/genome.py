@@ -16,6 +16,8 @@ CROP = 8190
 STEP = 32_768
 """Bases of a step: many small steps learn more a minute than few large ones."""
 WIDTH = 80
+LOCAL = 32
+"""Channels of the path of single bases, where the ends of genes are learned."""
 EPOCHS = 10.0
 """Passes over the data where nobody says how long to train."""
 BASES = 4
@@ -35,7 +37,12 @@ def plan_genomes(dataset: Dataset, fingerprint: Fingerprint, request: Request) -
         reasons["task.frames"] = "the position within the codon, learned beside, tells coding sequence from its shadows"
     task = plan_task(dataset, fingerprint, reasons)
     del reasons["task.dice"]
-    task |= {"shortest": list(fingerprint.shortest or ()), "frames": coding}
+    task |= {"shortest": list(fingerprint.shortest or ()), "frames": coding, "genetic_codes": list(fingerprint.codes)}
+    if fingerprint.codes:
+        reasons["task.genetic_codes"] = (
+            "the annotated genes obey them from start to stop codon, so genes are found with their ends"
+        )
+        reasons["model.local"] = "a gene begins at an exact base, some bases behind a ribosome binding site"
     return _planned(dataset, fingerprint, request, task, (True, []), reasons)
 
 
@@ -80,6 +87,7 @@ def _planned(
             "ndim": 1,
             "in_channels": fingerprint.channels,
             "width": WIDTH,
+            "local": LOCAL if task.get("genetic_codes") else 0,
             "reverse_complement": both,
             "partners": partners,
             # an unknown base (a quarter of each) is then what lies beyond a sequence's end: nothing

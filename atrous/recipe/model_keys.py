@@ -23,6 +23,7 @@ def agree_model(model: ModelSection, stages: Sequence[StageSection], source: str
         ("at_once", model.at_once, ("fcn8s",)),
         ("fine", model.fine, ("fcn",)),
         ("reverse_complement", model.reverse_complement, ("codons",)),
+        ("local", model.local > 0, ("codons",)),
         ("first_stride", model.first_stride > 1, ("restorer",)),
         ("levels", model.levels != 3, ("restorer",)),
     ):

@@ -91,7 +91,8 @@ def _five_layer(model: ModelSection, outputs: int, **options: Any) -> DenseNetwo
 
 def _codons(model: ModelSection, outputs: int, **options: Any) -> DenseNetwork:
     options["reverse_complement"] = model.reverse_complement and (model.partners or True)
-    return codons(model.ndim, model.in_channels, outputs, width=model.width, dilations=model.dilations, **options)
+    options |= {"width": (model.width, model.local), "dilations": model.dilations}
+    return codons(model.ndim, model.in_channels, outputs, **options)
 
 
 def _restorer(model: ModelSection, outputs: int, **options: Any) -> nn.Module:

@@ -120,6 +120,7 @@ class ModelSection(Section):
         min_length=1,
         description="codons: dilation of its blocks, in codons",
     )
+    local: int = Field(0, ge=0, description="codons: channels of a second path of single bases, which sees starts")
     reverse_complement: bool = Field(False, description="codons: share the weights between the strands")
     levels: int = Field(3, ge=1, le=6, description="restorer: grids, each coarser by 2 than the one before")
     first_stride: int = Field(1, ge=1, le=4, description="restorer: stride of the first convolution")
@@ -160,6 +161,13 @@ class TaskSection(Section):
     threshold: float = Field(0.5, gt=0, lt=1, description="stranded: probability from which a base has a feature")
     shortest: list[int] = Field([], description="stranded: bases, per class, of the shortest stretch that is written")
     frames: bool = Field(False, description="stranded: learn the reading frame too, as channels that are dropped")
+    genetic_codes: list[int] = Field(
+        [],
+        description="stranded: NCBI codes by which genes are read (11, 4); of several, each sequence takes the best "
+        "fitting; none: stretches of bases, no genes",
+    )
+    ends: float = Field(4.0, ge=0, description="stranded: weight of the loss of where genes start and stop")
+    overlap: int = Field(60, ge=0, description="stranded: bases by which neighboring genes may overlap")
     tolerance: float | None = Field(
         None, gt=0, description="surface Dice (volumes, in units of the spacing), onsets and offsets (signals, seconds)"
     )

@@ -31,7 +31,7 @@ def headline(scores: Scores) -> str:
 
 
 def notable(scores: Scores) -> list[str]:
-    """Return sentences on the best and the weakest class, classes that do not occur, and the commonest mistake."""
+    """Return sentences of the scores, on the best and the weakest class, absent classes, and the commonest mistake."""
     if math.isnan(scores.miou):
         return []
     best, worst = int(np.nanargmax(scores.iou)), int(np.nanargmin(scores.iou))
@@ -41,7 +41,7 @@ def notable(scores: Scores) -> list[str]:
     absent = [name for name, value in zip(names, scores.iou, strict=True) if math.isnan(value)]
     if absent:
         sentences.append(f"Not in these {scores.sample}s, so not measured: {', '.join(absent)}.")
-    return sentences + _mistakes(scores)
+    return [*scores.sentences(), *sentences, *_mistakes(scores)]
 
 
 def calibration_words(scores: Scores) -> str:

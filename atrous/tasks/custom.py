@@ -7,8 +7,12 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from atrous.errors import UserError
+from atrous.objects.genes import GeneRules
+from atrous.objects.genetic_code import require_codes
+from atrous.tasks.ensemble import EnsembleTask
 from atrous.tasks.measures import Measures
 from atrous.tasks.scores import Scores
+from atrous.tasks.stranded import Stranded
 from atrous.tasks.task import EvaluationResult, FoundTask, Metrics, Task
 from atrous.tasks.values import ValueTask
 
@@ -28,6 +32,38 @@ def value_task(task: object) -> ValueTask | None:
     """Return the task if it gives numbers, also where it has a loss or metrics of the user's own; None for others."""
     inner = task.task if isinstance(task, CustomTask) else task
     return inner if isinstance(inner, ValueTask) else None
+
+
+def gene_rules(task: object) -> GeneRules | None:
+    """Return what genes must fulfil, if the task decodes genes; None for others."""
+    inner = task.task if isinstance(task, CustomTask) else task
+    return inner.gene_rules if isinstance(inner, Stranded | EnsembleTask) else None
+
+
+def with_codes(task: Task, codes: Sequence[int]) -> Task:
+    """Return the task with other genetic codes, by which genes are decoded.
+
+    Raises:
+        UserError: the task decodes no genes, or there is no such code.
+    """
+    if gene_rules(task) is None:
+        raise UserError("--genetic-code is for runs that find genes: leave it out")
+    require_codes(codes)
+    if isinstance(task, CustomTask):
+        return replace(task, task=with_codes(task.task, codes))
+    if isinstance(task, EnsembleTask):
+        return replace(task, tasks=tuple(with_codes(each, codes) for each in task.tasks))
+    assert isinstance(task, Stranded)
+    return replace(task, genetic_codes=tuple(codes))
+
+
+def class_maps(task: object, classes: Sequence[str]) -> int:
+    """Return how many maps `Task.probabilities` gives for a task with a probability of each class.
+
+    A task that decodes genes has further ones, after those of the classes.
+    """
+    inner = task.task if isinstance(task, CustomTask) else task
+    return len(classes) + (inner.evidence if isinstance(inner, Stranded | EnsembleTask) else 0)
 
 
 def output_size(task: object, size: Sequence[int]) -> tuple[int, ...]:
@@ -92,6 +128,7 @@ class _CustomMetrics:
         self._task, self._full = task, full
         self._metrics = task.task.metrics(full=full)
         self._values: dict[str, list[float]] = {name: [] for name in task.own_metrics}
+        self._evidence = task.task.evidence if isinstance(task.task, Stranded) else 0  # channels that are no classes
 
     def update(
         self,
@@ -104,6 +141,7 @@ class _CustomMetrics:
         self._metrics.update(name, probabilities, target, spacing)
         if not self._full and self._values:
             probabilities = self._task.probabilities(probabilities[None])[0]
+        probabilities = probabilities[: len(probabilities) - self._evidence]
         for metric, function in self._task.own_metrics.items():
             value = float(function(probabilities, target))
             if not math.isnan(value):

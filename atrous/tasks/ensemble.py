@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from atrous.objects.genes import GeneRules
 from atrous.tasks.metrics import SegmentationMetrics
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.stranded import Stranded
@@ -54,6 +55,18 @@ class EnsembleTask:
         return sum(task.out_channels for task in self.tasks)
 
     @property
+    def evidence(self) -> int:
+        """Channels that `probabilities` gives beyond those of the classes."""
+        first = self.tasks[0]
+        return first.evidence if isinstance(first, Stranded) else 0
+
+    @property
+    def gene_rules(self) -> GeneRules | None:
+        """What genes must fulfil; None if none are decoded."""
+        first = self.tasks[0]
+        return first.gene_rules if isinstance(first, Stranded) else None
+
+    @property
     def level(self) -> float:
         """Where classes may overlap: the mean probability from which a position has a class."""
         return sum(task.level for task in self.tasks if isinstance(task, Stranded)) / len(self.tasks)
@@ -70,7 +83,7 @@ class EnsembleTask:
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
         """Return the most probable class; where classes may overlap, the set of those that reach `level`."""
-        mean = self.probabilities(output)
+        mean = self.probabilities(output)[:, : len(self.classes)]
         if not self.bits:
             return mean.argmax(1).to(torch.uint8)
         weights = 2 ** torch.arange(len(self.classes), device=output.device, dtype=torch.uint8)
@@ -86,7 +99,9 @@ class EnsembleTask:
         if not full:
             raise ValueError("an ensemble has no quick metrics: its networks are trained one by one")
         first = self.tasks[0]
-        return StrandedMetrics(self.classes, self.level) if isinstance(first, Stranded) else first.metrics()
+        if isinstance(first, Stranded):
+            return StrandedMetrics(self.classes, self.level, rules=self.gene_rules)
+        return first.metrics()
 
     def _parts(self, output: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return output.split([task.out_channels for task in self.tasks], dim=1)

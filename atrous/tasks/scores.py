@@ -202,6 +202,10 @@ class Scores:
             **self._of_the_field(),
         }
 
+    def sentences(self) -> list[str]:
+        """Return what the report says beside the table of classes."""
+        return []
+
     def columns(self) -> dict[str, np.ndarray]:
         """The table of classes: heading -> one figure per class."""
         columns = {

@@ -7,11 +7,16 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from atrous.errors import UserError
 from atrous.labels import FRAME_BITS, IGNORE, MOST_BITS
+from atrous.objects.genes import SHORTEST, GeneRules
+from atrous.objects.genetic_code import require_codes
+from atrous.objects.orfs import ENDS, FRAMES
+from atrous.tasks.gene_ends import end_loss
 from atrous.tasks.stranded_metrics import StrandedMetrics
 
-FRAMES = 6
-"""Training channels of the reading frame: position within the codon, 1 to 3, on either strand."""
+CODING = ("CDS+", "CDS-")
+"""Classes of coding sequence."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,10 @@ class Stranded:
     third of a codon on either strand, which the high byte of the labels says. They teach it to keep the frames apart,
     and are dropped by `decode` and `probabilities`.
 
+    With genetic codes it also finds genes with their ends. Four more channels say whether a base is the first or the
+    last one of a gene on either strand; `probabilities` keeps them and those of the frame, after those of the classes,
+    since genes are decoded from them (`objects/genes.py`).
+
     Attributes:
         classes: names of the channels, `CDS+`, `CDS-` and so on: strands alternate.
         dice: weight of the soft Dice loss beside the binary cross-entropy.
@@ -30,6 +39,10 @@ class Stranded:
         frames: whether there are channels of the reading frame.
         temperature: what outputs are divided by before the sigmoid (`atrous.tasks.temperature`). Labels do not depend
             on it.
+        genetic_codes: NCBI's numbers of the codes by which genes are read; none: no genes are decoded.
+        ends: weight of the loss of starts and stops.
+        overlap: greatest number of bases by which neighboring genes may overlap.
+        shortest: per class, bases of the shortest stretch or gene that is written; empty: any stretch.
 
     >>> task = Stranded(("CDS+", "CDS-"))
     >>> task.decode(torch.tensor([[[3.0, -3.0, 2.0], [-1.0, 1.0, 2.0]]])).tolist()
@@ -41,10 +54,22 @@ class Stranded:
     threshold: float = 0.5
     frames: bool = False
     temperature: float = 1.0
+    genetic_codes: tuple[int, ...] = ()
+    ends: float = 4.0
+    overlap: int = 60
+    shortest: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < len(self.classes) <= MOST_BITS:
             raise ValueError(f"{len(self.classes)} channels: 1 to {MOST_BITS} fit a byte with {IGNORE} for void")
+        if not self.genetic_codes:
+            return
+        if not self.frames or not set(CODING) <= set(self.classes):
+            raise ValueError("genetic_codes are for genes: they need frames = true and the classes CDS+ and CDS-")
+        try:
+            require_codes(self.genetic_codes)
+        except UserError as error:
+            raise ValueError(f"genetic_codes: {error}") from None
 
     watched = ("miou", "pixel_accuracy")
     higher_is_better = True
@@ -54,12 +79,28 @@ class Stranded:
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "Stranded":
         """Make the task from the section `task` of a recipe."""
-        return cls(tuple(section["classes"]), section["dice"], section["threshold"], section["frames"])
+        return cls(
+            tuple(section["classes"]), section["dice"], section["threshold"], section["frames"],
+            tuple(section["genetic_codes"]), section["ends"], section["overlap"], tuple(section["shortest"]),
+        )  # fmt: skip
 
     @property
     def out_channels(self) -> int:
-        """One channel per class, and those of the reading frame."""
-        return len(self.classes) + (FRAMES if self.frames else 0)
+        """One channel per class, and those of the reading frame and of the ends of genes."""
+        return len(self.classes) + (FRAMES if self.frames else 0) + (ENDS if self.genetic_codes else 0)
+
+    @property
+    def evidence(self) -> int:
+        """Channels that `probabilities` gives beyond those of the classes."""
+        return FRAMES + ENDS if self.genetic_codes else 0
+
+    @property
+    def gene_rules(self) -> GeneRules | None:
+        """What genes must fulfil; None if none are decoded."""
+        if not self.genetic_codes:
+            return None
+        lengths = [length for name, length in zip(self.classes, self.shortest, strict=False) if name in CODING]
+        return GeneRules(self.genetic_codes, min(lengths, default=SHORTEST), self.overlap)
 
     @property
     def level(self) -> float:
@@ -69,8 +110,18 @@ class Stranded:
         return 1 / (1 + (1 / self.threshold - 1) ** (1 / self.temperature))
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Binary cross-entropy of all channels plus soft Dice of the classes; void left out."""
+        """Binary cross-entropy of all channels plus soft Dice of the classes; void left out.
+
+        That of the ends of genes is the mean over the codons at which a gene may begin or end (`end_loss`).
+        """
         output, count = output.float(), len(self.classes)
+        if self.genetic_codes:
+            output, ends = output[:, :-ENDS], output[:, -ENDS:]
+            return self._loss(output, target, count) + self.ends * end_loss(ends, target, self.genetic_codes)
+        return self._loss(output, target, count)
+
+    def _loss(self, output: torch.Tensor, target: torch.Tensor, count: int) -> torch.Tensor:
+        """The loss without that of the ends of genes."""
         counted = ((target & 0xFF) != IGNORE).unsqueeze(1)
         truth = self._bits(target)
         if self.frames:
@@ -89,12 +140,15 @@ class Stranded:
         return (present.to(torch.uint8) * weights.view(1, -1, *[1] * (output.ndim - 2))).sum(1, dtype=torch.uint8)
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
-        """Sigmoid of the channels of the classes, at the temperature."""
-        return (output[:, : len(self.classes)].float() / self.temperature).sigmoid()
+        """Sigmoid of the channels of the classes, at the temperature, and then of the `evidence` for genes."""
+        count = len(self.classes)
+        evidence = output[:, count : count + self.evidence].float()
+        return torch.cat([output[:, :count].float() / self.temperature, evidence], dim=1).sigmoid()
 
     def metrics(self, *, full: bool = True) -> StrandedMetrics:
-        """Counts per base, feature and strand; of probabilities when `full`, of logits otherwise."""
-        return StrandedMetrics(self.classes, self.level if full else self.threshold, logits=not full)
+        """Counts per base, feature and strand; of probabilities and with genes when `full`, of logits otherwise."""
+        threshold, rules = (self.level, self.gene_rules) if full else (self.threshold, None)
+        return StrandedMetrics(self.classes, threshold, logits=not full, rules=rules)
 
     def _bits(self, target: torch.Tensor) -> torch.Tensor:
         """Labels `(N, *S)` as zeros and ones `(N, K, *S)` float32."""

@@ -11,7 +11,10 @@ import numpy as np
 import torch
 
 from atrous.labels import IGNORE
+from atrous.objects.genes import GeneRules
+from atrous.objects.orfs import EVIDENCE
 from atrous.tasks.bootstrap import bootstrap_miou, image_miou
+from atrous.tasks.gene_metrics import GENE_CONVENTIONS, GeneCounter, GeneScores, decoded
 from atrous.tasks.scores import Scores
 from atrous.tasks.task import NotFinite
 
@@ -36,16 +39,19 @@ class StrandedScores(Scores):
         counts: int64 `(3, K)`, for each channel the bases that are correctly predicted, true, and predicted.
         right: number of bases whose whole set of channels is right.
         counted: number of bases that count.
+        genes: counts of genes, where they are decoded.
     """
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros((3, 0), np.int64))
     right: int = 0
     counted: int = 0
+    genes: GeneScores | None = None
 
     @property
     def conventions(self) -> str:
         """How the metrics are counted, in words."""
-        return STRANDED_CONVENTIONS + ("" if self.confidence is None else self.confidence.conventions)
+        genes = "" if self.genes is None else GENE_CONVENTIONS
+        return STRANDED_CONVENTIONS + genes + ("" if self.confidence is None else self.confidence.conventions)
 
     @property
     def pixel_accuracy(self) -> float:
@@ -96,7 +102,8 @@ class StrandedScores(Scores):
             for name, row in self.features.items()
         }
         precision = dict(zip(self.classes, (None if math.isnan(p) else float(p) for p in self.precision), strict=True))
-        return {**super().to_dict(), "features": features, "precision": precision}
+        genes = {} if self.genes is None else {"genes": self.genes.to_dict()}
+        return {**super().to_dict(), "features": features, "precision": precision, **genes}
 
     def text(self) -> str:
         """Return an aligned table for the terminal."""
@@ -105,7 +112,12 @@ class StrandedScores(Scores):
             f"recall {row['recall']:.4f}"
             for name, row in self.features.items()
         ]
-        return "\n".join([super().text(), "", *rows])
+        genes = [] if self.genes is None else [f"genes    {line}" for line in self.genes.lines()]
+        return "\n".join([super().text(), "", *rows, *genes])
+
+    def sentences(self) -> list[str]:
+        """Return what the report says of genes."""
+        return [] if self.genes is None else [f"Genes, {line}." for line in self.genes.lines()]
 
     def _margins(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.counts[0], self.counts[1], self.counts[2]
@@ -120,6 +132,8 @@ class StrandedMetrics:
         classes: names of the K channels: a feature and its strand, as in `CDS+`.
         threshold: least probability at which a base has a channel.
         logits: whether `update` gets logits (as in training) instead of probabilities.
+        rules: what genes must fulfil, if they are decoded and counted too. `update` then needs the evidence for them in
+            the last ten channels, and labels that hold the bases.
 
     >>> metrics = StrandedMetrics(["CDS+", "CDS-"])
     >>> metrics.update("a", torch.tensor([[0.9, 0.8, 0.1], [0.1, 0.2, 0.9]]), torch.tensor([1, 2, 255]))
@@ -128,8 +142,11 @@ class StrandedMetrics:
     {'precision': 0.5, 'recall': 0.5, 'f1': 0.5}
     """
 
-    def __init__(self, classes: Sequence[str], threshold: float = 0.5, *, logits: bool = False) -> None:
-        self.classes = tuple(classes)
+    def __init__(
+        self, classes: Sequence[str], threshold: float = 0.5, *, logits: bool = False, rules: GeneRules | None = None
+    ) -> None:
+        self.classes, self._rules = tuple(classes), rules
+        self._genes = None if rules is None else GeneCounter((self.classes.index("CDS+"), self.classes.index("CDS-")))
         self._level = math.log(threshold / (1 - threshold)) if logits else threshold
         k = len(self.classes)
         self._counts: dict[str, np.ndarray] = {}
@@ -148,7 +165,8 @@ class StrandedMetrics:
 
         Args:
             name: name of the sequence.
-            probabilities: `(K, L)` probabilities or logits. Further channels are ignored.
+            probabilities: `(K, L)` probabilities or logits, and the evidence for genes where these are counted. Further
+                channels are ignored.
             target: `(L,)` integers. Bit k of the low byte says whether the base has channel k; a low byte of `IGNORE`
                 means that the base does not count.
             spacing: not used; bases are one apart.
@@ -179,6 +197,11 @@ class StrandedMetrics:
             self._right += int(((true == predicted).all(0) & counted).sum())
             self._counted += int(counted.sum())
         self._counts[name] = counts
+        if self._genes is not None and self._rules is not None:
+            evidence, labels = probabilities[k : k + EVIDENCE].cpu().numpy(), target.cpu().numpy()
+            if not np.isfinite(evidence).all():
+                raise NotFinite(name)
+            self._genes.count(decoded(evidence, labels, self._rules), labels)
 
     def result(self, seconds: float, tta: str = "none") -> StrandedScores:
         """Return the metrics of all sequences counted so far.
@@ -205,6 +228,7 @@ class StrandedMetrics:
             counts=counts.sum(0),
             right=self._right,
             counted=self._counted,
+            genes=None if self._genes is None else self._genes.result(),
         )
 
 

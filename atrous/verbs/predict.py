@@ -3,10 +3,11 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from atrous.data.genomes.fasta import fasta_stem
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES
 from atrous.errors import UserError
 from atrous.prediction.confidence import sets_of
@@ -17,7 +18,9 @@ from atrous.prediction.object_exports import merge_coco, parse_kinds, require_li
 from atrous.prediction.output import Companions
 from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import LoadOptions, Predictor, load
+from atrous.prediction.variants import VariantScorer, write_effects
 from atrous.recipe.run import Run, open_run
+from atrous.tasks.custom import with_codes
 from atrous.tasks.task import FoundTask, ObjectTask
 from atrous.tasks.temperature import class_task
 
@@ -42,6 +45,8 @@ class PredictOptions:
         coverage: also write the size of the set of classes at each position that holds the true one in this share of
             the positions.
         ensemble: folders of further runs with the same classes; the mean of all probabilities decides.
+        genetic_code: of genomes, NCBI's number of the code by which genes are read; that of the run if None.
+        variants: of genomes, a VCF file: what its variants change is written instead of features, as a table.
     """
 
     overlay: bool = False
@@ -56,6 +61,8 @@ class PredictOptions:
     uncertainty: bool = False
     coverage: float | None = None
     ensemble: tuple[str | Path, ...] = ()
+    genetic_code: int | None = None
+    variants: Path | str | None = None
 
 
 DEFAULTS = PredictOptions()
@@ -78,7 +85,7 @@ def predict(
     Args:
         run: folder of the run.
         inputs: files, folders (searched with all their subfolders) and globs.
-        out: folder of the outputs; for genomes also a file that ends in `.gff3`, `.bed` or `.bw`.
+        out: folder of the outputs; for genomes also a file that ends in `.gff3`, `.bed`, `.tsv` or `.bw`.
         options: what to write, and how to compute it.
         begin: called with the number of inputs, before the first one is predicted.
         progress: called with the number of finished inputs, parts of one included.
@@ -93,6 +100,9 @@ def predict(
     out = Path(out)
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
+    if options.variants is not None:
+        begin(1)
+        return _variants(predictor, inputs, Path(options.variants), out, tell)
     exported = parse_kinds(options.objects) if options.objects else ()
     companions = Companions(
         options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported, options.uncertainty,
@@ -107,6 +117,22 @@ def predict(
     if "coco" in exported:
         merge_coco([(job.source, job.outputs) for job in jobs], out, predictor.classes)
     return written
+
+
+def _variants(
+    predictor: Predictor, inputs: Sequence[str | Path], vcf: Path, out: Path, tell: Callable[[str], None]
+) -> Written:
+    """Write what the variants of a VCF file change, on the sequences of one FASTA file."""
+    jobs = find_jobs(predictor, inputs, out.parent)
+    if len(jobs) != 1:
+        raise UserError(f"--variants: {len(jobs)} FASTA files: give the one whose sequences the variants are on")
+    target = out if out.suffix.lower() == ".tsv" else out / f"{fasta_stem(jobs[0].source.path)}.variants.tsv"
+    if target.exists():
+        return Written((), (target,), ())
+    scorer = VariantScorer(predictor, jobs[0].source.path, vcf)
+    count = write_effects(scorer, vcf, target)
+    tell(f"{vcf}: {count:,} alternatives")
+    return Written((target,), (), ())
 
 
 def predict_live(
@@ -161,6 +187,7 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
     exported = parse_kinds(options.objects) if options.objects else ()
     opened = run if isinstance(run, Run) else open_run(run)
     _check_confidence(opened, options, live)
+    _check_genomes(opened, options)
     task = opened.task() if live or exported else None
     if exported and (live or not isinstance(task, ObjectTask)):
         raise UserError("--objects is for found objects (task instances or detection): leave it out")
@@ -199,9 +226,24 @@ def _check_confidence(run: Run, options: PredictOptions, live: bool) -> None:
             raise UserError(f"{option} is for classes in files of images, volumes, signals and genomes: leave it out")
 
 
+def _check_genomes(run: Run, options: PredictOptions) -> None:
+    """Check the options that are for genomes alone.
+
+    Raises:
+        UserError: the run finds no genes that could be read by a code, there is no such code, or variants are given
+            where there are no genomes.
+    """
+    if options.genetic_code is not None:
+        with_codes(run.task(), [options.genetic_code])
+    if options.variants is not None and (run.recipe.data.kind != "genomes" or options.probabilities is not None):
+        raise UserError("--variants is for genomes, and writes its table alone: leave it or --probabilities out")
+
+
 def _load(run: Run, options: PredictOptions) -> Predictor:
     loading: LoadOptions = {"device": options.device, "memory": options.memory, "engine": options.engine}
-    flip = options.tta == "flip"
-    if not options.ensemble:
-        return load(run, flip=flip, **loading)
-    return load_ensemble([run, *options.ensemble], flip=flip, **loading)
+    flip, code = options.tta == "flip", options.genetic_code
+    if options.ensemble:
+        predictor = load_ensemble([run, *options.ensemble], flip=flip, **loading)
+    else:
+        predictor = load(run, flip=flip, **loading)
+    return predictor if code is None else replace(predictor, task=with_codes(predictor.task, [code]))

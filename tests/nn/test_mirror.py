@@ -7,10 +7,11 @@ from atrous.nn.mirror import MirrorNorm, mirror, plain, strand_pairs
 from tests.toy_models import settled
 
 
-def trained(width=8, tracks=0, outputs=6):
+def trained(width=8, tracks=0, outputs=6, local=0):
     """A network whose batch norms have seen data, in float64."""
     torch.manual_seed(0)
-    network = codons(1, 4 + tracks, outputs, width=width, dilations=(1, 2, 4), reverse_complement=True).double()
+    widths = (width, local)
+    network = codons(1, 4 + tracks, outputs, width=widths, dilations=(1, 2, 4), reverse_complement=True).double()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d):
             nn.init.uniform_(module.weight, 0.5, 2)
@@ -25,9 +26,9 @@ def reverse_complement(x):
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("tracks", [0, 2])
-def test_the_reverse_complement_gives_the_reverse_complement(training, tracks):
-    network = trained(tracks=tracks).train(training)
+@pytest.mark.parametrize(("tracks", "local"), [(0, 0), (2, 0), (0, 4), (2, 6)])
+def test_the_reverse_complement_gives_the_reverse_complement(training, tracks, local):
+    network = trained(tracks=tracks, local=local).train(training)
     x = torch.rand(2, 4 + tracks, 300, dtype=torch.float64)
     with torch.no_grad():
         want = network(x)[:, strand_pairs(6)].flip(-1)
@@ -60,8 +61,9 @@ def test_a_network_that_does_not_share_is_not_equivariant():
         assert (network(reverse_complement(x)) - network(x)[:, strand_pairs(6)].flip(-1)).abs().max() > 1e-3
 
 
-def test_plain_layers_give_the_same_values():
-    network = trained().eval()
+@pytest.mark.parametrize("local", [0, 4])
+def test_plain_layers_give_the_same_values(local):
+    network = trained(local=local).eval()
     x = torch.rand(1, 4, 120, dtype=torch.float64)
     with torch.no_grad():
         want = network(x)

@@ -8,7 +8,7 @@ from atrous.recipe.genome import plan_genomes
 from atrous.recipe.plan import Request
 from atrous.recipe.schema import override, read_recipe, to_toml
 from atrous.verbs.check import check
-from tests.genomes import write_genomes, write_signal_tracks
+from tests.genomes import write_fasta, write_genomes, write_gff, write_signal_tracks
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,10 @@ def test_a_plan_for_genomes_reads_both_strands_and_learns_the_frame(planned):
     assert recipe.augment.strands
     assert recipe.train.crop[0] % 3 == 0
     assert recipe.train.minutes == 5
-    assert build_network(recipe.model, build_task(recipe).out_channels).outputs == 2 + 6
+    assert recipe.task.genetic_codes == [11]
+    assert recipe.model.local > 0
+    assert build_network(recipe.model, build_task(recipe).out_channels).outputs == 2 + 6 + 4
+    assert "start to stop" in planned.reasons["task.genetic_codes"]
     assert "strand" in planned.reasons["model.reverse_complement"]
 
 
@@ -42,6 +45,8 @@ def test_it_is_written_and_read(planned, tmp_path):
         ("model.name=fcn", "model.reverse_complement is for codons"),
         ("model.deep_supervision=true", "has one map"),
         ("task.threshold=1.5", "threshold"),
+        ("task.genetic_codes=[7]", "7 is no genetic code of NCBI"),
+        ("task.frames=false", "they need frames = true"),
     ],
 )
 def test_what_does_not_go_together_is_refused(planned, setting, said):
@@ -52,6 +57,27 @@ def test_what_does_not_go_together_is_refused(planned, setting, said):
 def test_an_odd_width_cannot_be_shared(planned):
     with pytest.raises(UserError, match="even"):
         build_network(override(planned.recipe, ["model.width=17"]).model, 8)
+
+
+def test_genes_that_obey_no_code_are_learned_as_stretches(tmp_path):
+    for name in "ab":
+        write_fasta(tmp_path / f"{name}.fa", {name: "ACGTTGCA" * 40})
+        write_gff(tmp_path / f"{name}.gff", [(name, "CDS", 20, 90, "+", "ID=1")])
+    found = check(tmp_path)
+    recipe = plan_genomes(found.dataset, found.fingerprint, Request(minutes=5)).recipe
+    assert (recipe.task.genetic_codes, recipe.model.local, recipe.task.frames) == ([], 0, True)
+    assert build_task(recipe).out_channels == 2 + 6
+    with pytest.raises(UserError, match=r"coding sequences of .* obey no genetic code .* task\.genetic_codes=\[\]"):
+        agree_with_data(override(recipe, ["task.genetic_codes=[11]"]), found.dataset, found.fingerprint)
+
+
+def test_codes_must_be_those_of_the_genes(tmp_path):
+    found = check(write_genomes(tmp_path, 2, 1500))
+    recipe = plan_genomes(found.dataset, found.fingerprint, Request(minutes=5)).recipe
+    for codes in ("[11]", "[1]", "[4, 11]", "[]"):
+        agree_with_data(override(recipe, [f"task.genetic_codes={codes}"]), found.dataset, found.fingerprint)
+    with pytest.raises(UserError, match=r"genetic_codes is \[4\], but genes of .* obey 11: set .*=\[11\]"):
+        agree_with_data(override(recipe, ["task.genetic_codes=[4]"]), found.dataset, found.fingerprint)
 
 
 def signals(root, names, toml=""):

@@ -4,8 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from atrous.labels import IGNORE
-from atrous.tasks.stranded import FRAMES, Stranded
+from atrous.labels import BASE_BIT, IGNORE
+from atrous.objects.genes import GeneRules
+from atrous.objects.orfs import FRAMES
+from atrous.tasks.gene_ends import end_loss
+from atrous.tasks.stranded import Stranded
 from atrous.tasks.task import Task
 
 CLASSES = ("CDS+", "CDS-", "tRNA+", "tRNA-")
@@ -90,3 +93,43 @@ def test_frames_are_read_from_the_bits_of_either_strand():
         wrong = right.clone()
         wrong[:, 4 + row] *= -1
         assert task.loss(wrong, target).item() > 0.1
+
+
+def with_genes(**options):
+    return Stranded(CLASSES, frames=True, genetic_codes=(11, 4), **options)
+
+
+def test_genes_have_channels_of_their_ends_which_probabilities_keep():
+    task = with_genes(shortest=(90, 80, 30, 30))
+    assert task.out_channels == 4 + FRAMES + 4
+    assert task.evidence == FRAMES + 4
+    output = torch.randn(1, task.out_channels, 7)
+    torch.testing.assert_close(task.probabilities(output), output.sigmoid())
+    assert task.decode(output).equal(Stranded(CLASSES).decode(output))
+    assert task.gene_rules == GeneRules((11, 4), 80, 60)
+    assert Stranded(CLASSES).gene_rules is None
+
+
+def test_the_loss_of_ends_is_added_with_its_weight():
+    torch.manual_seed(0)
+    target = torch.randint(0, 4, (1, 60)) | torch.randint(0, 5, (1, 60)) << BASE_BIT
+    target[0, :9] = torch.tensor([1, 4, 3, 1, 1, 1, 4, 1, 1]) << BASE_BIT
+    output = torch.randn(1, 14, 60)
+    plain = Stranded(CLASSES, frames=True).loss(output[:, :10], target).item()
+    ends = end_loss(output[:, -4:], target, [11, 4]).item()
+    assert ends > 0
+    assert with_genes(ends=3.0).loss(output, target).item() == pytest.approx(plain + 3 * ends, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"frames": False, "genetic_codes": (11,)}, "need frames = true"),
+        ({"classes": ("tRNA+", "tRNA-"), "genetic_codes": (11,)}, r"the classes CDS\+ and CDS-"),
+        ({"genetic_codes": (7,)}, "7 is no genetic code"),
+        ({"genetic_codes": (11, 11)}, "each once"),
+    ],
+)
+def test_genetic_codes_that_do_not_fit_are_refused(options, said):
+    with pytest.raises(ValueError, match=said):
+        Stranded(**{"classes": CLASSES, "frames": True} | options)

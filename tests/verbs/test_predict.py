@@ -37,6 +37,8 @@ def test_files_are_labeled(trained, digits, tmp_path):
         ((), {"probabilities": "csv"}, False, "--probabilities csv: choose zarr or tiff or bigwig"),
         ((), {"probabilities": "zarr"}, True, "--probabilities zarr: choose csv"),
         ((), {"probabilities": "bigwig"}, False, "bigwig is for genomes"),
+        ((), {"genetic_code": 4}, False, "--genetic-code is for runs that find genes"),
+        ((), {"variants": "x.vcf"}, False, "--variants is for genomes"),
         (("data.kind=videos",), {"probabilities": "zarr"}, False, "not for videos"),
         (("data.kind=videos",), {"tta": "flip"}, False, "not for videos"),
         (("data.kind=genomes",), {"overlay": True}, False, "for genomes only the features"),

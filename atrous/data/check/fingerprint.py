@@ -71,6 +71,7 @@ class Fingerprint:
         spacing: of the images, where dataset.toml or the files say it.
         foreground: of volumes.
         shortest: of genomes, per channel: half of the length that all but a hundredth of the stretches in train have.
+        codes: of genomes: the genetic codes that the annotated genes of train obey; empty where they obey none.
         channel_names: names of the channels, as the files have them; empty where they have none.
         color: whether the images are 8-bit pictures in color.
         orientation: where the axes i, j, k of all volumes point, such as `RAS`; "" where they differ or nobody says it.
@@ -101,6 +102,7 @@ class Fingerprint:
     spacing: Spacings | None = None
     foreground: Foreground | None = None
     shortest: tuple[int, ...] | None = None
+    codes: tuple[int, ...] = ()
     upright: bool = True
     channel_names: tuple[str, ...] = ()
     color: bool = False
@@ -130,7 +132,7 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
     try:
         sizes = Sizes(**{key: tuple(content["sizes"][key]) for key in ("min", "median", "max")})
         tuples = {key: tuple(content[key]) for key in ("class_frequency", "mean", "std")}
-        tuples |= {key: tuple(content.get(key, ())) for key in ("channel_names", "object_sizes")}
+        tuples |= {key: tuple(content.get(key, ())) for key in ("channel_names", "object_sizes", "codes")}
         tuples["box_sides"] = tuple(tuple(row) for row in content.get("box_sides", ()))
         more: dict[str, Any] = {}
         for key, kind in (("spacing", Spacings), ("foreground", Foreground)):

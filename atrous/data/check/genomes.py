@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +11,9 @@ from atrous.data.check.fingerprint import Fingerprint, Sizes
 from atrous.data.check.values import value_facts
 from atrous.data.dataset import Dataset
 from atrous.data.formats import FileFault
-from atrous.data.genomes.fasta import sequence_lengths
+from atrous.data.genomes.codes import gene_bases, obeyed_codes
+from atrous.data.genomes.fasta import open_sequence, sequence_lengths
+from atrous.data.genomes.labels import CODING, features_of
 from atrous.data.genomes.sequences import SequenceImage
 from atrous.data.genomes.tracks import missing_sequences
 from atrous.data.moments import merge, moments
@@ -80,8 +83,9 @@ def genome_fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         std=tuple(float(s) for s in total.std),
         minimum=float(total.least.min()),
         maximum=float(total.most.max()),
-        bytes_decoded=int(lengths.sum()) * (1 + 4 * len(dataset.outputs) if dataset.outputs else 3),
+        bytes_decoded=int(lengths.sum()) * (1 + 4 * len(dataset.outputs) if dataset.outputs else 5),
         shortest=None if dataset.outputs else _shortest([one for one, _, _ in chosen], len(dataset.classes)),
+        codes=_codes([one for one, _, _ in chosen]),
         values=value_facts(scans),
     )
 
@@ -102,6 +106,19 @@ def track_notes(dataset: Dataset) -> Iterator[str]:
             continue  # said of this file already
         if missing:
             yield f"{track.name} lacks {len(missing)} of {len(names)} sequences ({some(missing)}): they are read as 0"
+
+
+def _codes(scans: Sequence[Scan]) -> tuple[int, ...]:
+    """Genetic codes that the genes of the genomes obey; none where too few genes obey any, or none are learned."""
+    targets = [one.target for one in scans if isinstance(one.target, Bits)]
+    readers = [target.reader for target in targets if isinstance(target.reader, GenomeFeatures)]
+    genomes: dict[Path, list[np.ndarray]] = {}
+    for reader in readers:
+        if CODING in features_of(reader.classes):
+            features = [feature for path in reader.annotations for feature in reader.features(path)]
+            codes = open_sequence(reader.fasta, reader.sequence).codes
+            genomes.setdefault(reader.fasta, []).extend(gene_bases(features, codes, reader.length))
+    return obeyed_codes(list(genomes.values()))
 
 
 def _shortest(scans: Sequence[Scan], channels: int) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from atrous.data.feed.decode import Decoded
 from atrous.data.formats import FileFault
 from atrous.data.sample import Sample
 from atrous.data.targets.tracks import TrackValues
-from atrous.labels import FRAME_BITS, IGNORE
+from atrous.labels import BASE_BIT, FRAME_BITS, IGNORE, START_BIT
 from atrous.machine import memory_limit
 
 BALANCE = 0.6
@@ -27,7 +27,7 @@ WINDOWS = 12
 
 
 def decode_genomes(dataset: Dataset, samples: Sequence[Sample]) -> Decoded:
-    """Open sequences as sources that are one-hot when sliced, with their labels: about three bytes per base are held.
+    """Open sequences as sources that are one-hot when sliced, with their labels: about five bytes per base are held.
 
     Signals that are learned are held as far as they fit into a part of the memory. The others are read from their
     files wherever a crop lies.
@@ -93,11 +93,14 @@ def reverse_complement(
     image = np.concatenate([image[3::-1], image[4:]])[:, ::-1]
     if label.ndim > 1:
         return image, label[list(partners)][:, ::-1]
-    low, high = label & 0xFF, label >> 8
-    low = (low & 0x55) << 1 | (low & 0xAA) >> 1
     one = (1 << FRAME_BITS) - 1
-    high = (high & one) << FRAME_BITS | high >> FRAME_BITS & one
-    return image, (low | high << 8)[::-1]
+    frames, ends, base = label >> 8, label >> START_BIT & 0xF, label >> BASE_BIT
+    kept = (label & 0x55) << 1 | (label & 0xAA) >> 1  # channels alternate between the strands, and so do ends of genes
+    kept = kept | ((frames & one) << FRAME_BITS | frames >> FRAME_BITS & one) << 8
+    kept = kept | ((ends & 0x5) << 1 | (ends & 0xA) >> 1) << START_BIT
+    if label.dtype.itemsize > 2:  # A 1, C 2, G 3, T 4
+        kept = kept | np.where(base > 0, 5 - base, base) << BASE_BIT
+    return image, kept[::-1]
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,12 @@ def read_features(path: Path | str) -> list[Feature]:
         raise FileFault(path, f"cannot be read ({said})", "copy it again from its source") from error
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the number and the text of every line of a file, plain or gzip.
+
+    Raises:
+        UserError: a line is too long to be one; and what reading raises.
+    """
     packed = path.name.lower().endswith(".gz")
     opened = partial(gzip.open, path, "rt") if packed else path.open
     with opened(encoding="utf-8-sig" if packed else text_encoding(path)) as file:
@@ -118,7 +123,7 @@ def _gff(path: Path) -> list[Feature]:
     """Features of GFF3, or of GTF, whose attributes say `transcript_id "T";` where those of GFF3 say `ID=T`."""
     groups: dict[tuple[str, str, str], list[_Line]] = {}
     circular = set()
-    for number, line in _lines(path):
+    for number, line in text_lines(path):
         if line.startswith(("##FASTA", ">")):
             break
         if not line.strip() or line.startswith("#"):
@@ -204,7 +209,7 @@ def _gtf_attributes(text: str) -> dict[str, str]:
 
 def _bed(path: Path) -> list[Feature]:
     rows: list[tuple[str, str, tuple[tuple[int, int], ...], str]] = []
-    for number, line in _lines(path):
+    for number, line in text_lines(path):
         if not line.strip() or line.startswith(("#", "track", "browser")):
             continue
         fields = line.split("\t") if "\t" in line else line.split()

@@ -1,7 +1,9 @@
-"""Per-base labels of a sequence: which features lie on which strand, as bits; and where codons begin.
+"""Per-base labels of a sequence: which features lie on which strand, as bits; where codons and genes begin; the base.
 
-The low byte of a label is a set of channels (bit k: channel k), or `IGNORE` where nothing counts. The high byte keeps
-the reading frame: two bits per strand, 0 outside coding sequence, else 1, 2 or 3 for the position within the codon.
+The low byte of a label is a set of channels (bit k: channel k), or `IGNORE` where nothing counts. The next four bits
+keep the reading frame: two per strand, 0 outside coding sequence, else 1, 2 or 3 for the position within the codon.
+Then come four bits for the first base of a gene on `+` and `-`, and the last base on both. Where genes are learned,
+three more bits hold the base itself: whether it may be the first of a start codon hangs on it and its neighbors.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from atrous.data.genomes.annotation import STRANDS, Feature
-from atrous.labels import FRAME_BITS, IGNORE, MOST_BITS
+from atrous.labels import BASE_BIT, FRAME_BITS, IGNORE, MOST_BITS, START_BIT, STOP_BIT
 
 CODING = "CDS"
 """The feature that has a reading frame (Sequence Ontology)."""
@@ -57,6 +59,7 @@ def label(features: Iterable[Feature], names: Sequence[str], length: int) -> np.
                     low[piece] |= 0 if feature.pseudo else 1 << names.index(f"{feature.kind}{strand}")
             if feature.kind == CODING and feature.strand == strand and not feature.pseudo:
                 _frame(high, feature, length)
+                _ends(high, feature, length)
     low[void] = IGNORE
     return low.astype(np.uint16) | high.astype(np.uint16) << 8
 
@@ -87,6 +90,36 @@ def _frame(high: np.ndarray, feature: Feature, length: int) -> None:
         position = (np.arange(len(bases)) + before + skipped) % 3 + 1
         bases = bases % length
         high[bases] = high[bases] & ~np.uint8(3 << shift) | (position << shift).astype(np.uint8)
+
+
+def _ends(high: np.ndarray, feature: Feature, length: int) -> None:
+    """Mark the first and the last base of a coding sequence, in the direction of reading.
+
+    A gene that is cut by the end of its sequence ends there. Of trans-spliced genes nothing is marked.
+    """
+    if feature.bases:
+        return
+    parts, number = in_order(feature, length), STRANDS.index(feature.strand)
+    upward = feature.strand == "+"
+    for bit, (start, end), low in ((START_BIT, parts[0], upward), (STOP_BIT, parts[-1], not upward)):
+        base = start if low else end - 1
+        if base < length or feature.circular:
+            high[base % length] |= np.uint8(1 << bit - 8 + number)
+
+
+def with_bases(labels: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return labels `(L,)` uint32 that hold the bases too.
+
+    Args:
+        labels: `(L,)` uint16.
+        codes: of the letters (`letters.py`), `(L,)`. One that stands for several bases is an unknown base.
+
+    >>> (with_bases(np.zeros(5, np.uint16), np.array([1, 2, 4, 8, 15])) >> BASE_BIT).tolist()
+    [1, 2, 3, 4, 0]
+    """
+    numbers = np.zeros(16, np.uint32)
+    numbers[[1, 2, 4, 8]] = 1, 2, 3, 4
+    return labels.astype(np.uint32) | numbers[codes] << np.uint32(BASE_BIT)
 
 
 def _are_phases(feature: Feature, parts: list[tuple[int, int]]) -> bool:

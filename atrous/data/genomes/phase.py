@@ -28,7 +28,7 @@ def coding_phase(bases: np.ndarray) -> int:
 
 
 def phased(stretches: Sequence[Stretch], channels: Sequence[str], sequence: Any) -> list[Stretch]:
-    """The stretches, those of CDS with their phase.
+    """The stretches, those of CDS with their phase; one that is known stays.
 
     Args:
         stretches: stretches of one sequence.
@@ -38,7 +38,7 @@ def phased(stretches: Sequence[Stretch], channels: Sequence[str], sequence: Any)
     phases = []
     for stretch in stretches:
         name = channels[stretch.channel]
-        if name[:-1] != CODING:
+        if name[:-1] != CODING or stretch.phase is not None:
             phases.append(stretch)
             continue
         bases = np.asarray(sequence[0:4, stretch.start : stretch.end])

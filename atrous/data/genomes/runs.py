@@ -19,6 +19,7 @@ class Stretch:
         channel: which.
         score: mean probability over it.
         phase: bases before its first whole codon, where it is read in codons.
+        notes: what else is known of it, by name.
     """
 
     start: int
@@ -26,6 +27,18 @@ class Stretch:
     channel: int
     score: float
     phase: int | None = None
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+class FirstRows:
+    """Passes the first rows of strips on to something that takes strips."""
+
+    def __init__(self, taker: Any, rows: int) -> None:
+        self._taker, self._rows = taker, rows
+
+    def add(self, start: int, values: np.ndarray) -> None:
+        """Pass the next strip `(K, n)` on."""
+        self._taker.add(start, values[: self._rows])
 
 
 class Strips:

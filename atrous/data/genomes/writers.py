@@ -1,4 +1,4 @@
-"""Files of predicted features (GFF3 and BED) and probabilities (bigWig); a file is renamed when it is complete."""
+"""Files of predicted features (GFF3, BED, tables) and probabilities (bigWig); a file is renamed when it is complete."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,9 @@ from atrous.data.genomes.runs import Stretch
 from atrous.data.genomes.tracks import new_track
 from atrous.files import Replacement
 
-FEATURE_SUFFIXES = (".gff3", ".gff", ".bed")
+FEATURE_SUFFIXES = (".gff3", ".gff", ".bed", ".tsv")
+NOTES = ("partial", "start_type", "transl_table", "log_odds")
+"""What is noted of genes, in columns of a table, and in the attributes of GFF3."""
 SIGNAL_SUFFIXES = (".bw", ".bigwig")
 DIGITS = 3
 """Digits of probabilities in bigWig files."""
@@ -42,28 +44,36 @@ def open_writer(path: Path, lengths: Mapping[str, int], channels: Sequence[str])
     """A writer for all sequences of a file.
 
     Args:
-        path: its suffix says the format: `.gff3` and `.gff`, `.bed`, or `.bw`, of which there is one per channel
-            (`X.bw` becomes `X.CDS+.bw`).
+        path: its suffix says the format: `.gff3` and `.gff`, `.bed`, `.tsv`, or `.bw`, of which there is one per
+            channel (`X.bw` becomes `X.CDS+.bw`).
         lengths: of all sequences, by name, in the order in which they will come.
         channels: names, each a feature and a strand.
     """
     suffix = path.suffix.lower()
     if suffix in SIGNAL_SUFFIXES:
         return BigWigs(channel_paths(path, channels), lengths, DIGITS)
-    return Table(path, lengths, channels, bed=suffix == ".bed")
+    return Table(path, lengths, channels)
 
 
 class Table:
-    """Features as lines of GFF3 (1-based, closed) or BED (0-based, half open), sequence by sequence, by start."""
+    """Features as lines, sequence by sequence, by start.
 
-    def __init__(self, path: Path, lengths: Mapping[str, int], channels: Sequence[str], *, bed: bool) -> None:
-        self._channels, self._bed = tuple(channels), bed
+    The suffix of the path says the form: GFF3 (1-based, closed), BED (0-based, half open), or a table with names of
+    columns, separated by tabs (`.tsv`; 1-based, closed).
+    """
+
+    def __init__(self, path: Path, lengths: Mapping[str, int], channels: Sequence[str]) -> None:
+        self._channels = tuple(channels)
+        self._row = {".bed": self._bed, ".tsv": self._tsv}.get(path.suffix.lower(), self._gff)
         self._replacement = Replacement(path)
         self._file = self._replacement.beside.open("w", encoding="utf-8")
         self._counts = dict.fromkeys((name[:-1] for name in channels), 0)
-        if not bed:
+        if self._row == self._gff:
             self._file.write("##gff-version 3\n")
             self._file.writelines(f"##sequence-region {_column(name)} 1 {n}\n" for name, n in lengths.items())
+        if self._row == self._tsv:
+            names = ("sequence", "feature", "start", "end", "strand", "score", "phase", *NOTES)
+            self._file.write("\t".join(names) + "\n")
 
     def add(self, start: int, values: np.ndarray) -> None:
         """Nothing: stretches are written whole."""
@@ -72,17 +82,25 @@ class Table:
         """Write the features of one sequence."""
         for stretch in stretches:
             channel = self._channels[stretch.channel]
-            kind, strand = channel[:-1], channel[-1]
-            if self._bed:
-                score = min(1000, round(1000 * stretch.score))
-                row = (name, stretch.start, stretch.end, kind, score, strand)
-            else:
-                self._counts[kind] += 1
-                number = f"ID={quote(kind)}-{self._counts[kind]}"
-                place = stretch.start + 1, stretch.end
-                phase = "." if stretch.phase is None else stretch.phase
-                row = (_column(name), "atrous", _column(kind), *place, f"{stretch.score:.3f}", strand, phase, number)
+            row = self._row(name, channel[:-1], channel[-1], stretch)
             self._file.write("\t".join(map(str, row)) + "\n")
+
+    def _bed(self, name: str, kind: str, strand: str, stretch: Stretch) -> tuple[Any, ...]:
+        return name, stretch.start, stretch.end, kind, min(1000, round(1000 * stretch.score)), strand
+
+    def _gff(self, name: str, kind: str, strand: str, stretch: Stretch) -> tuple[Any, ...]:
+        self._counts[kind] += 1
+        notes = [f"{key}={quote(value)}" for key, value in stretch.notes]
+        attributes = ";".join([f"ID={quote(kind)}-{self._counts[kind]}", *notes])
+        phase = "." if stretch.phase is None else stretch.phase
+        place = stretch.start + 1, stretch.end, f"{stretch.score:.3f}"
+        return _column(name), "atrous", _column(kind), *place, strand, phase, attributes
+
+    def _tsv(self, name: str, kind: str, strand: str, stretch: Stretch) -> tuple[Any, ...]:
+        notes = dict(stretch.notes)
+        phase = "" if stretch.phase is None else stretch.phase
+        place = stretch.start + 1, stretch.end, strand, f"{stretch.score:.3f}"
+        return name, kind, *place, phase, *(notes.get(key, "") for key in NOTES)
 
     def finish(self) -> list[Path]:
         """Put the file in its place."""

@@ -1,7 +1,7 @@
-"""Bits: any number of classes at every position, `(*S)` uint16; bit `k` of the low byte says whether class `k` is on.
+"""Bits: any number of classes at every position, `(*S)`; bit `k` of the low byte says whether class `k` is on.
 
-The low byte is `IGNORE` where nothing is known. The high byte keeps what a reader adds: of genomes, the reading frame
-(`genomes/labels.py`).
+The low byte is `IGNORE` where nothing is known. Higher bits, 24 in all at most, keep what a reader adds: of genomes,
+the reading frame, the ends of genes and the bases (`genomes/labels.py`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,8 @@ from atrous.color import VOID, Palette
 from atrous.data.coding import Coding
 from atrous.data.formats import FileFault
 from atrous.data.genomes.annotation import Feature, read_features
-from atrous.data.genomes.fasta import fasta_stem, sequence_lengths
-from atrous.data.genomes.labels import channels, label
+from atrous.data.genomes.fasta import fasta_stem, open_sequence, sequence_lengths
+from atrous.data.genomes.labels import CODING, channels, features_of, label, with_bases
 from atrous.data.genomes.tracks import Tracks, is_track, track_name
 from atrous.data.problems import Problem
 from atrous.data.targets import feature_problems
@@ -45,7 +45,7 @@ class BitReader(Protocol):
         ...
 
     def values(self) -> np.ndarray:
-        """Return the bits of the whole sample, `(*S)` uint16."""
+        """Return the bits of the whole sample, `(*S)` uint16 or uint32."""
         ...
 
 
@@ -94,7 +94,9 @@ class GenomeFeatures:
         return features_on(path, self.sequence)
 
     def values(self) -> np.ndarray:
-        """Return the features as bits `(L,)` uint16; a bigWig file marks its feature from 0.5 on.
+        """Return the features as bits `(L,)`; a bigWig file marks its feature from 0.5 on.
+
+        They are uint16, or uint32 with the bases of the sequence where genes are among the features.
 
         Raises:
             UserError: a file cannot be read.
@@ -106,7 +108,9 @@ class GenomeFeatures:
             names = channels((track_name(path, fasta_stem(self.fasta)),))
             mask = sum(1 << self.classes.index(name) for name in names if name in self.classes)
             bits[marked & (bits & 0xFF != IGNORE)] |= np.uint16(mask)
-        return bits
+        if CODING not in features_of(self.classes):
+            return bits
+        return with_bases(bits, np.asarray(open_sequence(self.fasta, self.sequence).codes[0 : self.length]))
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ class Bits(Target):
         return self.reader.path
 
     def read(self) -> np.ndarray:
-        """Return bits `(*S)` uint16.
+        """Return bits `(*S)` uint16 or uint32.
 
         Raises:
             UserError: a file cannot be read.

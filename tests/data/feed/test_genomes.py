@@ -4,7 +4,7 @@ import pytest
 from atrous.data.dataset import open_dataset
 from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windows, reverse_complement
 from atrous.data.genomes.annotation import Feature
-from atrous.data.genomes.labels import channels, label
+from atrous.data.genomes.labels import channels, label, with_bases
 from atrous.data.genomes.letters import encode, one_hot
 from atrous.labels import IGNORE
 from atrous.verbs.opened import open_dataset_from
@@ -20,9 +20,9 @@ def test_the_other_strand_is_labeled_as_its_own_annotation_says():
 
     def labeled(found):
         features = [Feature("s", "CDS", ((a, b),), s, pseudo=i == 1) for i, (a, b, s) in enumerate(found)]
-        return label(
-            [*features, Feature("s", "tRNA", ((0, 9),) if found is genes else ((length - 9, length),))], NAMES, length
-        )
+        features.append(Feature("s", "tRNA", ((0, 9),) if found is genes else ((length - 9, length),)))
+        bases = encode((text if found is genes else flipped(text)).encode())
+        return with_bases(label(features, NAMES, length), bases)
 
     turned = [(length - b, length - a, "-" if s == "+" else "+") for a, b, s in genes]
     tracks = rng.random((2, length)).astype(np.float32)

@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atrous.data.genomes.annotation import Feature
-from atrous.data.genomes.labels import channels, in_order, label
-from atrous.labels import IGNORE
+from atrous.data.genomes.labels import channels, in_order, label, with_bases
+from atrous.data.genomes.letters import encode
+from atrous.labels import BASE_BIT, IGNORE, START_BIT, STOP_BIT
 
 NAMES = channels(("CDS", "tRNA"))
 
@@ -123,3 +124,36 @@ def test_parts_have_phases_of_their_own_unless_all_are_zero_and_cannot_be():
     assert frames(label([slipped], NAMES, 9))[0] == [1, 2, 3, 1, 3, 1, 2, 3, 1]
     zeros = Feature("s", "CDS", ((0, 4), (4, 9)), "+", phases=(0, 0))
     assert frames(label([zeros], NAMES, 9))[0] == [1, 2, 3, 1, 2, 3, 1, 2, 3]
+
+
+def ends(labels):
+    """Bases that are the first of a gene on + and -, and the last one on both."""
+    return [np.flatnonzero(labels >> bit & 1).tolist() for bit in (START_BIT, START_BIT + 1, STOP_BIT, STOP_BIT + 1)]
+
+
+def test_the_first_and_the_last_base_of_a_gene_are_marked():
+    found = [
+        Feature("s", "CDS", ((1, 7),), "+"),
+        Feature("s", "CDS", ((6, 12),), "+"),
+        Feature("s", "CDS", ((4, 10),), "-"),
+        Feature("s", "CDS", ((13, 16),), "-", pseudo=True),
+        Feature("s", "tRNA", ((0, 3),), "+"),
+    ]
+    assert ends(label(found, NAMES, 20)) == [[1, 6], [9], [6, 11], [4]]
+    joined = [Feature("s", "CDS", ((0, 4), (5, 7)), "+"), Feature("s", "CDS", ((8, 10), (12, 16)), "-")]
+    assert ends(label(joined, NAMES, 20)) == [[0], [15], [6], [8]]
+
+
+def test_ends_across_the_origin_and_beyond_the_sequence():
+    assert ends(label([Feature("s", "CDS", ((7, 13),), "+", circular=True)], NAMES, 10)) == [[7], [], [2], []]
+    assert ends(label([Feature("s", "CDS", ((7, 13),), "-", circular=True)], NAMES, 10)) == [[], [2], [], [7]]
+    assert ends(label([Feature("s", "CDS", ((7, 13),), "+")], NAMES, 10)) == [[7], [], [], []]
+    spliced = [Feature("s", "CDS", ((1, 4),), "+", bases=9, phases=(0,))]
+    assert ends(label(spliced, NAMES, 10)) == [[], [], [], []]
+
+
+def test_bases_stand_above_everything_else():
+    plain = label([Feature("s", "CDS", ((1, 7),), "+")], NAMES, 8)
+    found = with_bases(plain, encode(b"ACGTNRac"))
+    assert (found >> BASE_BIT).tolist() == [1, 2, 3, 4, 0, 0, 1, 2]
+    assert (found & 0xFFFF).tolist() == plain.tolist()

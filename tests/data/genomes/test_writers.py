@@ -3,7 +3,7 @@ import pytest
 
 from atrous.data.genomes.annotation import read_features
 from atrous.data.genomes.fasta import open_sequence
-from atrous.data.genomes.runs import Stretches
+from atrous.data.genomes.runs import FirstRows, Stretch, Stretches
 from atrous.data.genomes.writers import open_writer
 from tests.genomes import flipped, write_fasta
 
@@ -85,3 +85,33 @@ def test_nothing_is_left_of_what_is_abandoned(tmp_path):
     for name in ("x.gff3", "x.bw"):
         open_writer(tmp_path / name, LENGTHS, CHANNELS).abandon()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_noted_of_a_gene_stands_in_gff_and_in_a_table(tmp_path):
+    notes = (("partial", "10"), ("start_type", "Edge"), ("transl_table", "4"), ("log_odds", "12.3"))
+    stretches = [Stretch(0, 8, 1, 0.9, 2, notes), Stretch(3, 9, 0, 0.8)]
+    for name in ("x.gff3", "x.tsv"):
+        writer = open_writer(tmp_path / name, {"s 1": 30}, CHANNELS)
+        writer.sequence("s 1", stretches)
+        writer.finish()
+    line = "s%201\tatrous\tCDS\t1\t8\t0.900\t-\t2\tID=CDS-1;partial=10;start_type=Edge;transl_table=4;log_odds=12.3"
+    assert (tmp_path / "x.gff3").read_text().splitlines()[2] == line
+    assert [row.split("\t") for row in (tmp_path / "x.tsv").read_text().splitlines()] == [
+        ["sequence", "feature", "start", "end", "strand", "score", "phase", *(name for name, _ in notes)],
+        ["s 1", "CDS", "1", "8", "-", "0.900", "2", "10", "Edge", "4", "12.3"],
+        ["s 1", "CDS", "4", "9", "+", "0.800", "", "", "", "", ""],
+    ]
+
+
+def test_the_first_rows_are_passed_on():
+    sink = Stretches(3, 4, 0.5, [FirstRows(taker := Taker(), 2)])
+    sink[:, :] = np.arange(12).reshape(3, 4)
+    assert taker.given == [(0, [[0, 1, 2, 3], [4, 5, 6, 7]])]
+
+
+class Taker:
+    def __init__(self):
+        self.given = []
+
+    def add(self, start, values):
+        self.given.append((start, values.tolist()))
