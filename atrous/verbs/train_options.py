@@ -36,6 +36,8 @@ class TrainOptions:
         recipe: a recipe to follow instead of planning one.
         settings: `section.key=value` overrides, one text or several.
         stages: fine-tune in three stages: the head, then the encoder's upper layers too, then everything.
+        start: folder of a run whose weights the training starts from. A planned recipe takes its network too, if both
+            learn the same kind of task on as many axes.
         seed: random seed.
         device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for whichever is there; that of the recipe
             when None.
@@ -60,6 +62,7 @@ class TrainOptions:
     recipe: Recipe | Path | str | None = None
     settings: Sequence[str] | str = ()
     stages: bool = False
+    start: Path | str | None = None
     seed: int | None = None
     device: str | None = None
     description: Path | str | None = None
