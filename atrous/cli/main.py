@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from atrous.cli import check, convert, demo, doctor, evaluate, inspect, predict, restore, score_edges, train
+from atrous.cli import check, convert, demo, doctor, evaluate, inspect, predict, restore, score_edges, search, train
 from atrous.errors import UserError
 from atrous.files import disk_trouble
 
@@ -36,7 +36,7 @@ def options(
     """Segmentation with fully convolutional networks: train, evaluate, predict, inspect and convert."""
 
 
-for verb in (demo, check, train, evaluate, predict, restore, inspect, convert, score_edges, doctor):
+for verb in (demo, check, train, search, evaluate, predict, restore, inspect, convert, score_edges, doctor):
     app.command(verb.NAME)(verb.command)
 
 

@@ -17,7 +17,17 @@ from matplotlib.ticker import MaxNLocator
 
 from atrous.tasks.calibration import Reliability
 
-__all__ = ["DARK", "LIGHT", "Ink", "confusion_chart", "curve_chart", "reliability_chart", "seconds_and"]
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "Ink",
+    "confusion_chart",
+    "curve_chart",
+    "new_figure",
+    "reliability_chart",
+    "seconds_and",
+    "svg_text",
+]
 
 _SIZE = (4.2, 2.7)  # inches; small, so that a phone does not have to shrink the letters
 _CONTRAST = 0.7  # exponent on shares, so that small ones are visible
@@ -81,7 +91,7 @@ def curve_chart(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], l
     >>> curve_chart({"train": ([0, 60, 120], [2.0, 1.0, 0.5])}, "loss", LIGHT).startswith("<svg")
     True
     """
-    figure, axes = _figure(ink, _SIZE)
+    figure, axes = new_figure(ink, _SIZE)
     end = max((max(seconds) for seconds, _ in curves.values() if len(seconds)), default=0)
     unit, scale = ("seconds", 1) if end < 180 else ("minutes", 60) if end < 4 * 3600 else ("hours", 3600)
     for (name, (seconds, values)), color in zip(curves.items(), (ink.first, ink.second), strict=False):
@@ -97,7 +107,7 @@ def curve_chart(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], l
     axes.set_xlim(left=0)
     if len(curves) > 1:
         axes.legend(frameon=False, labelcolor=ink.text, fontsize=9)
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def confusion_chart(confusion: np.ndarray, classes: Sequence[str], ink: Ink, *, small: bool = False) -> str:
@@ -116,7 +126,7 @@ def confusion_chart(confusion: np.ndarray, classes: Sequence[str], ink: Ink, *, 
     total = confusion.sum(1, keepdims=True)
     share = np.divide(confusion, total, out=np.zeros(confusion.shape), where=total > 0)
     side = style.side or max(3.4, 1.6 + min(0.42 * count, 0.32 * count + 0.9))
-    figure, axes = _figure(ink, (side, side))
+    figure, axes = new_figure(ink, (side, side))
     axes.grid(False)
     shades = LinearSegmentedColormap.from_list("shares", [to_rgba(ink.first, 0), to_rgba(ink.first, 1)])
     shade = share**_CONTRAST
@@ -134,13 +144,13 @@ def confusion_chart(confusion: np.ndarray, classes: Sequence[str], ink: Ink, *, 
         spine.set_color(ink.rule)
     if count <= style.written:
         _write_cells(axes, share, ink, style.cells)
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def reliability_chart(reliability: Reliability, ink: Ink) -> str:
     """Draw accuracy by confidence, with the diagonal of a perfectly calibrated network, as SVG."""
     bins = len(reliability.count)
-    figure, axes = _figure(ink, (4.2, 3.4))
+    figure, axes = new_figure(ink, (4.2, 3.4))
     centers = (np.arange(bins) + 0.5) / bins
     filled = reliability.count > 0
     share = reliability.count / max(reliability.count.sum(), 1)
@@ -160,7 +170,7 @@ def reliability_chart(reliability: Reliability, ink: Ink) -> str:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.legend(frameon=False, labelcolor=ink.text, fontsize=9, loc="upper left")
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def seconds_and(history: Sequence[dict[str, Any]], column: str, split: str) -> tuple[list[float], list[float]]:
@@ -177,7 +187,7 @@ def seconds_and(history: Sequence[dict[str, Any]], column: str, split: str) -> t
     return [seconds for seconds, _ in pairs], [value for _, value in pairs]
 
 
-def _figure(ink: Ink, size: tuple[float, float]) -> tuple[Figure, Axes]:
+def new_figure(ink: Ink, size: tuple[float, float]) -> tuple[Figure, Axes]:
     """Return a figure of this size in inches, with one chart, both transparent."""
     figure = Figure(figsize=size, layout="constrained")
     figure.patch.set_visible(False)
@@ -213,7 +223,7 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.add.reduceat(x, edges[:-1]) / count, np.add.reduceat(y, edges[:-1]) / count
 
 
-def _svg(figure: Figure) -> str:
+def svg_text(figure: Figure) -> str:
     """Return the figure as one `<svg>` element with text as text; equal figures give equal bytes."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "atrous", "font.family": "sans-serif"}):

@@ -18,7 +18,9 @@ def atrous(*words, timeout=120):
     )
 
 
-@pytest.mark.parametrize("verb", ["demo", "check", "train", "evaluate", "predict", "restore", "inspect", "doctor"])
+@pytest.mark.parametrize(
+    "verb", ["demo", "check", "train", "search", "evaluate", "predict", "restore", "inspect", "doctor"]
+)
 def test_every_verb_has_help_with_an_example(verb):
     done = atrous(verb, "--help")
     assert done.returncode == 0

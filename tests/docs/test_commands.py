@@ -14,7 +14,9 @@ PAGE = (ROOT / "docs" / "commands.md").read_text()
 SECTIONS = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
 
-@pytest.mark.parametrize("verb", ["check", "train", "evaluate", "predict", "restore", "score-edges", "demo", "doctor"])
+@pytest.mark.parametrize(
+    "verb", ["check", "train", "search", "evaluate", "predict", "restore", "score-edges", "demo", "doctor"]
+)
 def test_the_options_of_a_verb_are_those_of_its_table(verb):
     group: Any = get_command(app)
     options = {name for option in group.commands[verb].params for name in option.opts if name[0] == "-"}
