@@ -69,7 +69,8 @@ class SearchFolder:
     @property
     def needs(self) -> Needs:
         """What is asked of every network."""
-        return Needs(**{key: tuple(v) if isinstance(v, list) else v for key, v in self.order.needs.items()})
+        stored = self.order.needs
+        return Needs(tuple(stored["shape"]), tuple(stored["objects"]), stored["latency"], stored["memory"])
 
     def ladder(self) -> Ladder:
         """Open the database."""

@@ -42,7 +42,7 @@ def importances(study: Study, space: Space, objective: int, seed: int = 0) -> di
 def _single(results: Sequence[tuple[dict[str, str], float]], varied: Sequence[str], space: Space) -> Study:
     """A study in memory with one objective, each point once, and only the variables of which several labels occur."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler())
-    choices = {
+    choices: dict[str, optuna.distributions.BaseDistribution] = {
         v.name: optuna.distributions.CategoricalDistribution(v.labels) for v in space.variables if v.name in varied
     }
     for labels, value in results:

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.storages import RDBStorage
-from optuna.study import Study
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from atrous.searching.halving import promotable
@@ -78,7 +78,7 @@ class Ladder:
         seed: of the search.
     """
 
-    storage: RDBStorage
+    storage: BaseStorage
     studies: tuple[Study, ...]
     minutes: tuple[float, ...]
     space: Space
@@ -87,11 +87,11 @@ class Ladder:
 
     @classmethod
     def open(
-        cls, storage: RDBStorage, minutes: Sequence[float], space: Space, *, sampler: str, seed: int,
+        cls, storage: BaseStorage, minutes: Sequence[float], space: Space, *, sampler: str, seed: int,
         higher_is_better: bool,
     ) -> "Ladder":  # fmt: skip
         """Open the studies of a search; where there are none they are made, and the planned recipe is tried first."""
-        directions = ["maximize" if higher_is_better else "minimize", "minimize"]
+        directions = [StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE, StudyDirection.MINIMIZE]
         existing = set(optuna.get_all_study_names(storage))
         studies = []
         for rung in range(len(minutes)):
@@ -109,7 +109,8 @@ class Ladder:
     def close(self) -> None:
         """Close the database, so that its file can be moved."""
         self.storage.remove_session()
-        self.storage.engine.dispose()
+        if isinstance(self.storage, RDBStorage):
+            self.storage.engine.dispose()
 
     def claim(self, seconds: float, refuse: Callable[[Labels], str | None]) -> Claim | None:
         """Take the next trial: a promotion on the highest rung that has one, else a new point on the first rung.

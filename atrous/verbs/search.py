@@ -248,7 +248,9 @@ def _train(work: _Search, ladder: "Ladder", claim: "Claim") -> Trained:
 
 def _train_once(work: _Search, recipe: Recipe, run: Path) -> Trained:
     feed = None if work.feed is None else feed_alike(work.feed, work.check, recipe)
-    return train_planned(PlannedRecipe(recipe, {}), work.check, work.opened, run, feed, say=lambda text: None)
+    return train_planned(
+        PlannedRecipe(recipe, {}), work.check, work.opened, run, feed, report=False, say=lambda text: None
+    )
 
 
 def _nearest(folder: "SearchFolder", ladder: "Ladder", claim: "Claim") -> str | None:

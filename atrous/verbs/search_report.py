@@ -102,7 +102,8 @@ def _point(folder: SearchFolder, trial: FrozenTrial, name: str | None = None) ->
     labels, planned = folder.space.canonical(trial.params), folder.space.planned
     differs = " ".join(f"{key}={label}" for key, label in labels.items() if label != planned[key])
     called = name or Path(trial.user_attrs["folder"]).name
-    return TrainedPoint(called, *trial.values, float(trial.user_attrs["minutes"]), differs)
+    value, milliseconds = trial.values
+    return TrainedPoint(called, value, milliseconds, float(trial.user_attrs["minutes"]), differs)
 
 
 def recipe_of(folder: SearchFolder, labels: dict[str, str], minutes: float) -> Recipe:

@@ -37,7 +37,7 @@ from atrous.verbs.feeds import Feed
 from atrous.verbs.kinds import KINDS
 from atrous.verbs.opened import OpenedData, open_data
 from atrous.verbs.progress import show_progress
-from atrous.verbs.summary import write_summary
+from atrous.verbs.summary import write_scores, write_summary
 from atrous.verbs.train_options import TrainOptions, read_options
 
 AFTER_SECONDS = 3.0
@@ -280,6 +280,7 @@ def _train(
         parts = _build(recipe, check, opened, Path(scratch), chosen, watch, feed)
         run = begin()
         try:
+            budget.reserve = AFTER_SECONDS if chosen.report else 0.0
             outcome = _learn(run, parts, budget, watch, resume=chosen.resume is not None)
         except (UserError, OSError) as error:
             said = str(error) if isinstance(error, UserError) else disk_trouble(error)
@@ -333,7 +334,7 @@ def _learn(run: Run, parts: _Parts, budget: Budget, watch: Watch, *, resume: boo
     budget.minutes, budget.steps, budget.least_steps = recipe.train.minutes, None, recipe.train.least_steps
     if recipe.train.epochs is not None:
         budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * feed.batches.per_epoch))
-    budget.reserve, budget.validations = AFTER_SECONDS, 1 + 1.5 * feed.full_to_quick
+    budget.validations = 1 + 1.5 * feed.full_to_quick
     return fit(
         parts.network,
         task,
@@ -360,6 +361,9 @@ def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, 
         result = measure(predictor, dataset, dataset.splits[split])
     except UserError as error:
         raise UserError(f"{error}; the trained run is kept without a report: {run.folder}") from error
+    if not chosen.report:
+        write_scores(run, split, result)
+        return result
     examples = KINDS[dataset.kind].examples(predictor, dataset, split, result)
     write_summary(run, dataset, split, result, outcome, examples)
     watch.say(f"report: {run.folder / 'report.html'}")

@@ -14,7 +14,7 @@ from atrous.recipe.schema import Recipe, check_settings, check_value, split_sett
 from atrous.tasks.custom import LossFunction, MetricFunction
 
 WITH_RESUME = (
-    "resume", "val", "network", "loss", "metrics", "on_step", "on_validation", "progress", "say", "command",
+    "resume", "val", "network", "loss", "metrics", "report", "on_step", "on_validation", "progress", "say", "command",
 )  # fmt: skip
 """Options that `resume` allows beside it: what a run folder cannot hold, and what only tells how the run goes."""
 
@@ -49,6 +49,7 @@ class TrainOptions:
         metrics: further metrics by name: functions of probabilities and target of one image.
         resume: folder of a run to resume; then nothing else may be given but the data and functions that came from
             Python.
+        report: whether `report.html` is written, which takes a few seconds; `scores.json` always is.
         on_step: called with the loop's numbers every few seconds (`training.loop.Monitor`).
         on_validation: called with the step and the validation's loss and metrics.
         progress: whether a progress bar is shown; None shows one unless `say` is given.
@@ -72,6 +73,7 @@ class TrainOptions:
     loss: LossFunction | None = None
     metrics: Mapping[str, MetricFunction] = field(default_factory=dict)
     resume: Path | str | None = None
+    report: bool = True
     on_step: Callable[[dict[str, float]], None] | None = None
     on_validation: Callable[[int, dict[str, float]], None] | None = None
     progress: bool | None = None

@@ -18,10 +18,12 @@ from atrous.recipe.run import open_run
 from atrous.recipe.schema import read_recipe
 from atrous.searching import ladder as ladder_module
 from atrous.searching.folder import open_search
+from atrous.searching.limits import NetworkFacts
 from atrous.verbs.search import search
 from tests.conftest import SMALL
 
-VARY = ("decoder", "learning_rate")
+FACTS = NetworkFacts((61, 61), 1000, 50_000_000, 8.0, 30.0, 1)
+VARY = ("dice", "learning_rate")
 
 
 def a_clock(step):
@@ -35,7 +37,6 @@ def searched(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("searches") / "digits"
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("atrous.verbs.train.AFTER_SECONDS", 0.0)  # else nothing of so short a training would be left
         patch.setattr("atrous.verbs.search.time", a_clock(2.21))
         result = search(
             digits, out=folder, minutes=0.2, rung=1 / 60, vary=VARY, settings=SMALL, sampler="policy",
@@ -77,7 +78,8 @@ def test_trials_are_runs_that_start_from_earlier_ones(searched):
     assert runs[3].recipe.model == open_run(starts[3]).recipe.model
     assert [run.recipe.train.minutes for run in runs] == pytest.approx([1 / 60] * 3 + [3 / 60])
     assert not any((run.folder / "checkpoint").exists() for run in runs)
-    assert all(run.weights.exists() for run in runs)
+    assert all(run.weights.exists() and (run.folder / "scores.json").exists() for run in runs)
+    assert not any((run.folder / "report.html").exists() for run in runs)
 
 
 def test_the_same_command_goes_on_and_another_is_refused(searched, digits):
@@ -95,6 +97,7 @@ def test_the_same_command_goes_on_and_another_is_refused(searched, digits):
 
 def test_a_latency_that_no_network_has_refuses_every_point(digits, tmp_path, monkeypatch):
     monkeypatch.setattr("atrous.verbs.search.time", a_clock(0.1))
+    monkeypatch.setattr("atrous.searching.limits.examine", lambda recipe, shape: FACTS)
     result = search(
         digits, out=tmp_path / "s", minutes=0.1, rung=1 / 60, vary=("learning_rate",), settings=SMALL,
         latency=1e-6, memory="10GB", shape=(32, 48), say=lambda text: None,
@@ -124,6 +127,7 @@ def test_a_search_whose_trainings_all_fail_ends(digits, tmp_path, monkeypatch):
         raise RuntimeError("no luck")
 
     monkeypatch.setattr("atrous.verbs.search.train_planned", fails)
+    monkeypatch.setattr("atrous.searching.limits.examine", lambda recipe, shape: FACTS)
     monkeypatch.setattr("atrous.verbs.search.time", a_clock(0.1))
     said: list[str] = []
     with pytest.raises(RuntimeError, match="no luck"):
@@ -132,48 +136,66 @@ def test_a_search_whose_trainings_all_fail_ends(digits, tmp_path, monkeypatch):
     assert "no luck" in (tmp_path / "s" / "trials" / "rung1-0000.txt").read_text()
 
 
+def command(digits, folder):
+    """A search that does not end by itself, with trainings of three seconds on the first rung."""
+    words = ["--minutes", "1000", "--rung", "0.05", "--vary", "decoder,learning_rate", "--out", str(folder), "--json"]
+    words += [word for setting in SMALL for word in ("--set", setting)]
+    return [sys.executable, "-m", "atrous", "search", str(digits), *words]
+
+
+def until(condition, seconds=500.0):
+    """Wait until it holds; whether it ever did."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
 @pytest.mark.slow
 def test_a_killed_search_goes_on(digits, tmp_path, monkeypatch):
     """kill -9 in the middle of a trial: its point is tried again, and what was finished stays."""
     folder = tmp_path / "s"
-    words = ["--minutes", "1", "--rung", "0.05", "--vary", ",".join(VARY), "--out", str(folder)]
-    words += [word for setting in SMALL for word in ("--set", setting)]
-    command = [sys.executable, "-m", "atrous", "search", str(digits), *words]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while len(list(folder.glob("trials/*/scores.json"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    runs = len(list((folder / "trials").iterdir()))
-    while len(list((folder / "trials").iterdir())) == runs and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = subprocess.Popen(command(digits, folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert until(lambda: len(list(folder.glob("trials/*/scores.json"))) >= 2)
+    runs = len(list(folder.glob("trials/rung*")))
+    assert until(lambda: len(list(folder.glob("trials/rung*"))) > runs)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     ladder = open_search(folder).ladder()
-    dead = [(rung, t) for rung, study in enumerate(ladder.studies) for t in study.trials if t.state.name == "RUNNING"]
-    finished = [len(ladder.finished(rung)) for rung in range(len(ladder.studies))]
+    trials = [(rung, trial) for rung, study in enumerate(ladder.studies) for trial in study.trials]
+    finished, spent = sum(trial.state.name == "COMPLETE" for _, trial in trials), ladder.spent()
     ladder.close()
-    assert len(dead) == 1
+    [(rung, dead)] = [(rung, trial) for rung, trial in trials if trial.state.name == "RUNNING"]
+
     monkeypatch.setattr(ladder_module, "SILENCE", -1.0)
-    search(resume=folder, minutes=ladder.spent() / 60 + 0.3, say=lambda text: None)
+    monkeypatch.setattr("atrous.verbs.search.time", a_clock(4.0))
+    search(resume=folder, minutes=spent / 60 + 0.25, say=lambda text: None)  # three trainings more
     ladder = open_search(folder).ladder()
-    rung, trial = dead[0]
-    again = [t for t in ladder.studies[rung].trials if t.params == trial.params and t.number > trial.number]
-    assert ladder.studies[rung].trials[trial.number].state.name == "FAIL"
+    study = ladder.studies[rung]
+    again = [trial for trial in study.trials if trial.params == dead.params and trial.number > dead.number]
+    assert study.trials[dead.number].state.name == "FAIL"
     assert again[0].state.name == "COMPLETE"
-    assert sum(len(ladder.finished(rung)) for rung in range(len(finished))) > sum(finished)
+    assert sum(len(ladder.finished(rung)) for rung in range(len(ladder.studies))) >= finished + 2
     ladder.close()
 
 
 @pytest.mark.slow
-def test_two_processes_share_a_search(digits, tmp_path):
-    folder = tmp_path / "s"
-    words = ["--minutes", "0.5", "--rung", "0.05", "--vary", ",".join(VARY), "--out", str(folder), "--json"]
-    words += [word for setting in SMALL for word in ("--set", setting)]
-    command = [sys.executable, "-m", "atrous", "search", str(digits), *words]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    results = [json.loads(out) for out, _ in outputs]
-    lines = [line for _, err in outputs for line in err.splitlines() if "ms per megaposition" in line]
-    assert max(sum(result["trained"]) for result in results) == len(lines)
-    assert all(any(f"{name}:" in err for name in os.listdir(folder / "trials")) for _, err in outputs)
+def test_two_processes_share_a_search_and_stop_at_ctrl_c(digits, tmp_path):
+    folder, files = tmp_path / "s", [tmp_path / "0.txt", tmp_path / "1.txt"]
+    processes = [
+        subprocess.Popen(command(digits, folder), stdout=subprocess.PIPE, stderr=file.open("w"), text=True)
+        for file in files
+    ]
+    assert until(lambda: all("ms per megaposition" in file.read_text() for file in files))
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    outputs = [process.communicate(timeout=200)[0] for process in processes]
+    texts = [file.read_text() for file in files]
+    assert [process.returncode for process in processes] == [130, 130], texts
+    assert all(f"go on with: atrous search --resume {folder}" in text.replace("\n", "") for text in texts)
+    assert all(json.loads(output)["interrupted"] for output in outputs)
+    lines = [line for text in texts for line in text.splitlines() if "ms per megaposition" in line]
+    ladder = open_search(folder).ladder()
+    assert sum(len(ladder.finished(rung)) for rung in range(len(ladder.studies))) == len(lines)
+    assert len(set(lines)) == len(lines)
+    ladder.close()
