@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from atrous.encoders.timm_encoder import lite0_weights
+from atrous.encoders.lite import LITE_NAMES, lite_weights
 from atrous.errors import UserError
 from atrous.recipe.network import WITHOUT_ENCODER
 from atrous.recipe.schema import Recipe
@@ -19,8 +19,6 @@ OUR_ENCODERS = {
     "vgg11": ("vgg", 11),
 }
 """Encoders that are trained from scratch, by their labels: `model.encoder` and `model.depth`."""
-PRETRAINED = ("efficientnet_lite0",)
-"""Encoders whose weights may be installed as packages."""
 DECODERS = ("fcn", "unet", "deeplab", "fcn8s")
 """Architectures over any encoder that take each other's place."""
 WITH_WIDTH = ("fcn", "unet", "deeplab", "dilated", "fcos", "codons", "restorer", "five_layer")
@@ -67,8 +65,9 @@ def _encoder_variables(model: ModelSection) -> list[Variable]:
         label: [f"model.encoder={encoder}", f"model.depth={depth}", "model.pretrained=false"]
         for label, (encoder, depth) in OUR_ENCODERS.items()
     }
-    if model.ndim == 2 and lite0_weights() is not None:
-        others |= {name: [f"model.encoder={name}", "model.pretrained=true"] for name in PRETRAINED}
+    if model.ndim == 2:
+        installed = [name for name in LITE_NAMES if lite_weights(name) is not None]
+        others |= {name: [f"model.encoder={name}", "model.pretrained=true"] for name in installed}
     if model.temporal != "none":  # the weights of a video's frames decide, and few encoders have any
         others = {}
     ours = [label for label in {named: None, **others} if label in OUR_ENCODERS]
