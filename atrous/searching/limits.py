@@ -50,8 +50,9 @@ class Needs:
 
     def refuse(self, facts: "NetworkFacts") -> str | None:
         """Return why a network is refused; None if it is not."""
-        for axis, (field, wide) in enumerate(zip(facts.receptive_field, self.objects, strict=True)):
-            if field is not None and field < wide:
+        rows = zip(facts.receptive_field, self.objects, self.shape[1:], strict=True)
+        for axis, (field, wide, length) in enumerate(rows):
+            if field is not None and field < min(wide, length):  # what spans the input sees all that there is
                 return f"receptive field {field} along axis {axis}, objects are {wide:.0f} wide"
         if self.memory is not None and facts.memory > self.memory:
             return f"memory {facts.memory / 1e6:.0f} MB, allowed {self.memory / 1e6:.0f} MB"

@@ -22,6 +22,7 @@ FACTS = NetworkFacts((61, None), 1000, 50_000_000, 8.0, 30.0, 1)
     [
         ({}, None),
         ({"objects": (61.0, 900.0)}, None),
+        ({"objects": (900.0, 0.0), "shape": (3, 60, 64)}, None),
         ({"objects": (61.5, 0.0)}, "receptive field 61 along axis 0, objects are 62 wide"),
         ({"memory": 40e6}, "memory 50 MB, allowed 40 MB"),
         ({"memory": 50e6, "latency": 8.0}, None),

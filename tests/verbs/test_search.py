@@ -182,10 +182,12 @@ def test_a_killed_search_goes_on(digits, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_two_processes_share_a_search_and_stop_at_ctrl_c(digits, tmp_path):
     folder, files = tmp_path / "s", [tmp_path / "0.txt", tmp_path / "1.txt"]
-    processes = [
-        subprocess.Popen(command(digits, folder), stdout=subprocess.PIPE, stderr=file.open("w"), text=True)
-        for file in files
-    ]
+    processes = []
+    for file in files:
+        with file.open("w") as errors:
+            processes.append(
+                subprocess.Popen(command(digits, folder), stdout=subprocess.PIPE, stderr=errors, text=True)
+            )
     assert until(lambda: all("ms per megaposition" in file.read_text() for file in files))
     for process in processes:
         process.send_signal(signal.SIGINT)
