@@ -72,7 +72,7 @@ def test_trials_are_runs_that_start_from_earlier_ones(searched):
     folder = searched[0]
     runs = [open_run(path) for path in sorted((folder / "trials").iterdir())]
     starts = [run.recipe.train.start for run in runs]
-    assert [run.folder.name for run in runs] == ["rung1-0000", "rung1-0001", "rung1-0002", "rung2-0000"]
+    assert [run.folder.name.split("-")[0] for run in runs] == ["rung1", "rung1", "rung1", "rung2"]
     assert starts[0] is None
     assert all(start is not None and start.startswith(str(folder / "trials/rung1-")) for start in starts[1:])
     assert runs[3].recipe.model == open_run(starts[3]).recipe.model
