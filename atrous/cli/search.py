@@ -20,7 +20,8 @@ def command(
         str | None, typer.Option(help="Most memory that a network may take for --input, such as 500MB.")
     ] = None,
     size: Annotated[
-        str | None, typer.Option("--input", help="Size of the input that is timed. [default: the median of the data]")
+        str | None,
+        typer.Option("--input", help="Size of the input that is timed. [default: about the median of the data]"),
     ] = None,
     vary: Annotated[str | None, typer.Option(help="What varies, such as decoder,width. [default: everything]")] = None,
     rung: Annotated[

@@ -19,9 +19,10 @@ from atrous.geometry.field import certify
 from atrous.recipe.build import build_network, build_task, count_parameters
 from atrous.recipe.schema import Recipe
 from atrous.searching.speed import milliseconds, per_megaposition
+from atrous.tasks.custom import value_task
 
-LARGEST_INPUT = 2**18
-"""Positions of the input that is timed where nobody states one."""
+SMALLEST_INPUT, LARGEST_INPUT = 2**16, 2**18
+"""Positions of the input that is timed where nobody states one: of a smaller one, every network takes as long."""
 LOOKED_AT = 16
 """At most so many training samples are looked at to learn how wide the objects of label images are."""
 SPECKS = 4
@@ -93,14 +94,15 @@ def examine(recipe: Recipe, shape: tuple[int, ...]) -> NetworkFacts:
     Raises:
         UserError: the network cannot be built, or not be exported.
     """
-    model = recipe.model.model_copy(update={"pretrained": False})
+    model, task = recipe.model.model_copy(update={"pretrained": False}), build_task(recipe)
     with torch.random.fork_rng(devices=[]):
-        network = build_network(model, build_task(recipe).out_channels).eval()
+        network = build_network(model, task.out_channels).eval()
     certificate = certify(network, shape)
     fields: list[int | None] = [None] * (len(shape) - 1)
     for field in certificate.fields:
         fields[field.axis] = field.receptive_field
-    taken = milliseconds(network, shape, bfloat16=recipe.train.precision == "bf16-mixed")
+    exact = recipe.data.kind == "genomes" or value_task(task) is not None  # predicted in float32, whatever trained them
+    taken = milliseconds(network, shape, bfloat16=recipe.train.precision == "bf16-mixed" and not exact)
     return NetworkFacts(
         receptive_field=tuple(fields),
         parameters=count_parameters(network),
@@ -112,8 +114,14 @@ def examine(recipe: Recipe, shape: tuple[int, ...]) -> NetworkFacts:
 
 
 def usual_input(recipe: Recipe, fingerprint: Fingerprint) -> tuple[int, ...]:
-    """Return the input `(C, *S)` that is timed where nobody states one: the median size, of 2^18 positions at most."""
+    """Return the input `(C, *S)` that is timed where nobody states one.
+
+    It has the median size of the data; a larger one is halved along its longest axis until it has at most 2^18
+    positions, and all axes of a smaller one are multiplied until it has at least 2^16.
+    """
     size = [max(1, length) for length in fingerprint.sizes.median]
+    times = math.ceil((SMALLEST_INPUT / math.prod(size)) ** (1 / len(size)))
+    size = [length * max(1, times) for length in size]
     while math.prod(size) > LARGEST_INPUT:
         longest = size.index(max(size))
         size[longest] = math.ceil(size[longest] / 2)

@@ -31,7 +31,7 @@ class SearchOptions:
         sampler: how points are chosen: "tpe", "evolution", "policy" or "latent".
         latency: most milliseconds that a network may take for the input.
         memory: most memory that a network may take for the input, in bytes or as text such as "500MB".
-        shape: size of the input that is timed, such as (512, 512); the median size of the data when None.
+        shape: size of the input that is timed, such as (512, 512); about the median size of the data when empty.
         vary: names of the variables that vary; all of them when empty.
         rung: minutes of a training on the first rung; a 90th of the search when None.
         recipe: a recipe to search around, instead of a planned one.

