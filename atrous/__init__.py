@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from atrous.verbs.network import load_network as load_network
     from atrous.verbs.score_edges import EdgeOptions as EdgeOptions
     from atrous.verbs.score_edges import score_edges as score_edges
+    from atrous.verbs.search import search as search
     from atrous.verbs.style import optimize_style as optimize_style
     from atrous.verbs.train import Trained as Trained
     from atrous.verbs.train import train as train
@@ -63,6 +64,7 @@ _PLACES = {
     "load_network": "atrous.verbs.network",
     "open_dataset": "atrous.data.dataset",
     "score_edges": "atrous.verbs.score_edges",
+    "search": "atrous.verbs.search",
     "optimize_style": "atrous.verbs.style",
     "train": "atrous.verbs.train",
     "transplant": "atrous.surgery.transplant",

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "atrous/cli/output.py": "tests/cli/test_cli.py",
     "atrous/cli/restore.py": "tests/verbs/test_restore.py",
     "atrous/cli/serve.py": "tests/serve/test_server.py",
+    "atrous/cli/search.py": "tests/verbs/test_search.py",
     "atrous/cli/train.py": "tests/cli/test_cli.py",
     "atrous/cli/score_edges.py": "tests/verbs/test_score_edges.py",
     "atrous/data/check/genomes.py": "tests/data/layouts/test_genomes.py",
@@ -127,6 +128,9 @@ ELSEWHERE = {
     "atrous/recipe/video.py": "tests/test_every_grid.py",
     "atrous/serve/facts.py": "tests/serve/test_app.py",
     "atrous/serve/labeled.py": "tests/serve/test_app.py",
+    "atrous/report/search_plots.py": "tests/report/test_search_page.py",
+    "atrous/searching/folder.py": "tests/verbs/test_search.py",
+    "atrous/searching/speed.py": "tests/searching/test_limits.py",
     "atrous/tasks/custom.py": "tests/test_examples.py",
     "atrous/tasks/found_metrics.py": "tests/tasks/test_instances.py",
     "atrous/tasks/measures.py": "tests/test_extension.py",
@@ -141,6 +145,7 @@ ELSEWHERE = {
     "atrous/verbs/opened.py": "tests/test_examples.py",
     "atrous/verbs/object_examples.py": "tests/verbs/test_instances.py",
     "atrous/verbs/point_examples.py": "tests/verbs/test_counting.py",
+    "atrous/verbs/search_report.py": "tests/verbs/test_search.py",
     "atrous/verbs/progress.py": "tests/training/test_loop.py",
 }
 """Modules without a test file of their own, and where they are tested."""

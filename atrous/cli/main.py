@@ -16,6 +16,7 @@ from atrous.cli import (
     predict,
     restore,
     score_edges,
+    search,
     serve,
     train,
 )
@@ -50,7 +51,7 @@ def options(
 
 
 VERBS = (
-    demo, check, train, evaluate, calibrate, predict, restore, inspect, convert, score_edges, serve, doctor,
+    demo, check, train, search, evaluate, calibrate, predict, restore, inspect, convert, score_edges, serve, doctor,
 )  # fmt: skip
 for verb in VERBS:
     app.command(verb.NAME)(verb.command)

@@ -7,6 +7,7 @@
 | `spatial` | positions | a window | Woo et al. 2018, "CBAM", section 3.2 |
 | `cbam` | channels, then positions | the whole extent | Woo et al. 2018 |
 | `scse` | channels and positions, then the maximum | the whole extent | Roy, Navab & Wachinger 2018 |
+| `sk` | two receptive fields, for each channel | the whole extent | Li et al. 2019, "Selective kernel networks" |
 | `local` | positions of a window, by content | a window | Ramachandran et al. 2019; Hassani et al. 2023 |
 
 Modules that read the whole extent are barriers: a network with k of them in a row streams exactly in k + 1 passes. The
@@ -22,8 +23,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from atrous._nd import CONV
+from atrous.nn.blocks import conv_norm_act
 
-AttentionKind = Literal["se", "eca", "spatial", "cbam", "scse", "local"]
+AttentionKind = Literal["se", "eca", "spatial", "cbam", "scse", "sk", "local"]
 
 
 def _hidden(channels: int, reduction: int) -> int:
@@ -122,6 +124,32 @@ class SCSE(nn.Module):
         return torch.maximum(self.channels(x), x * torch.sigmoid(self.positions(x)))
 
 
+class SelectiveKernel(nn.Module):
+    """Attention over two branches of different receptive fields (Li et al. 2019, arXiv:1903.06586, section 3.1).
+
+    Split: a 3x3 convolution and one that is dilated by 2, which sees 5 positions along each axis. Fuse: the mean of
+    their sum over all positions, through a bottleneck. Select: for each channel a softmax over the branches. Of two
+    scores it is a sigmoid of their difference, so only that is computed:
+
+        gate = sigmoid(expand(relu(reduce(mean(narrow + wide)))))
+        output = gate * narrow + (1 - gate) * wide
+
+    >>> SelectiveKernel(2, 8)(torch.ones(1, 8, 5, 4)).shape
+    torch.Size([1, 8, 5, 4])
+    """
+
+    def __init__(self, ndim: int, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        self.narrow = conv_norm_act(ndim, channels, channels)
+        self.wide = conv_norm_act(ndim, channels, channels, dilation=2)
+        self.select = SqueezeExcitation(ndim, channels, reduction)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix the two branches of `(N, C, *S)`."""
+        narrow, wide = self.narrow(x), self.wide(x)
+        return wide + self.select.gate(narrow + wide) * (narrow - wide)
+
+
 class LocalAttention(nn.Module):
     """Self-attention of every position over the window around it, added to the input.
 
@@ -205,7 +233,14 @@ def attention(kind: AttentionKind, ndim: int, channels: int) -> nn.Module:
     """
     if kind == "spatial":
         return SpatialGate(ndim)
-    kinds = {"se": SqueezeExcitation, "eca": EfficientChannel, "cbam": CBAM, "scse": SCSE, "local": LocalAttention}
+    kinds = {
+        "se": SqueezeExcitation,
+        "eca": EfficientChannel,
+        "cbam": CBAM,
+        "scse": SCSE,
+        "sk": SelectiveKernel,
+        "local": LocalAttention,
+    }
     if kind not in kinds:
         raise ValueError(f"attention {kind!r} is not one of {', '.join(sorted([*kinds, 'spatial']))}")
     return kinds[kind](ndim, channels)

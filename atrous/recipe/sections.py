@@ -100,8 +100,8 @@ class ModelSection(Section):
     antialias: bool = Field(False, description="blur before positions are dropped, in resnet and vgg")
     width: int = Field(96, ge=4, description="channels of the decoder (fcn, fcos, unet, deeplab, dilated, five_layer)")
     finest: int = Field(4, ge=1, description="fcos: stride of the map from which boxes are proposed")
-    attention: Literal["none", "se", "eca", "spatial", "cbam", "scse", "local"] = Field(
-        "none", description="in the decoder: none, se, eca, spatial, cbam, scse or local"
+    attention: Literal["none", "se", "eca", "spatial", "cbam", "scse", "sk", "local"] = Field(
+        "none", description="in the decoder: none, se, eca, spatial, cbam, scse, sk or local"
     )
     fusion: Literal["sum", "concat", "gated"] | None = Field(
         None, description="how fcn (sum) and unet (concat) join paths: sum, concat or gated"
@@ -233,6 +233,9 @@ class TrainSection(Section):
     precision: Literal["bf16-mixed", "32-true"] = Field("32-true", description="arithmetic of forward and backward")
     accelerator: str = Field("cpu", description="device: cpu, cuda, cuda:1, mps or auto (whichever is there)")
     seed: int = Field(0, ge=0, description="of everything drawn")
+    start: str | None = Field(
+        None, description="folder of a run whose weights the training starts from: what fits the network is copied"
+    )
 
     @field_validator("accelerator")
     @classmethod

@@ -136,6 +136,29 @@ def write_report(path: Path | str, content: ReportContent) -> None:
     Raises:
         ValueError: the palette does not have one color per class.
     """
+    html = (
+        page_templates()
+        .get_template("page.html.jinja")
+        .render(
+            content=content,
+            scores=content.scores,
+            **(_of_classes(content, content.scores) if isinstance(content.scores, Scores) else _NO_CLASSES),
+            curves=_curves(content.history, content.scores),
+            examples={
+                kind: [_pictures(e, e.palette or content.palette) for e in content.examples if e.kind == kind]
+                for kind in ("worst", "best")
+            },
+            further=[_measured(measured) for measured in content.further],
+            legend=[{"name": name, "color": _hex(color)} for name, color in content.legend.items()],
+            colors={"void": _hex(VOID), "error": _hex(ERROR)},
+        )
+    )
+    with replacing(path) as beside:
+        beside.write_text(html, encoding="utf-8")
+
+
+def page_templates() -> Environment:
+    """Return the templates of this folder, with the filter `metric` for numbers."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -144,21 +167,7 @@ def write_report(path: Path | str, content: ReportContent) -> None:
         lstrip_blocks=True,
     )
     environment.filters["metric"] = _metric
-    html = environment.get_template("page.html.jinja").render(
-        content=content,
-        scores=content.scores,
-        **(_of_classes(content, content.scores) if isinstance(content.scores, Scores) else _NO_CLASSES),
-        curves=_curves(content.history, content.scores),
-        examples={
-            kind: [_pictures(e, e.palette or content.palette) for e in content.examples if e.kind == kind]
-            for kind in ("worst", "best")
-        },
-        further=[_measured(measured) for measured in content.further],
-        legend=[{"name": name, "color": _hex(color)} for name, color in content.legend.items()],
-        colors={"void": _hex(VOID), "error": _hex(ERROR)},
-    )
-    with replacing(path) as beside:
-        beside.write_text(html, encoding="utf-8")
+    return environment
 
 
 _NO_CLASSES: dict[str, Any] = {"segmented": False, "classes": [], "columns": [1]}
@@ -218,7 +227,7 @@ def _curves(history: list[dict[str, Any]], scores: EvaluationResult) -> list[dic
                 {
                     "title": title,
                     "alt": f"{title} over time: {last}",
-                    **_chart(lambda ink, c=curves, name=label: curve_chart(c, name, ink)),
+                    **chart_pair(lambda ink, c=curves, name=label: curve_chart(c, name, ink)),
                 }
             )
     return charts
@@ -227,8 +236,8 @@ def _curves(history: list[dict[str, Any]], scores: EvaluationResult) -> list[dic
 def _confusion(scores: Scores) -> dict[str, str]:
     """Return the confusion matrix, and a smaller one for narrow screens, where it is shown whole too."""
     matrix, names = scores.confusion, scores.classes
-    small = _chart(lambda ink: confusion_chart(matrix, names, ink, small=True))
-    wide = _chart(lambda ink: confusion_chart(matrix, names, ink))
+    small = chart_pair(lambda ink: confusion_chart(matrix, names, ink, small=True))
+    wide = chart_pair(lambda ink: confusion_chart(matrix, names, ink))
     return wide | {f"small_{name}": chart for name, chart in small.items()}
 
 
@@ -247,7 +256,7 @@ def _reliability(scores: Scores) -> dict[str, str] | None:
         return None
     confidence = scores.confidence
     before = None if confidence is None or confidence.temperature == 1 else confidence.before
-    return _chart(lambda ink: reliability_chart(reliability, ink, before))
+    return chart_pair(lambda ink: reliability_chart(reliability, ink, before))
 
 
 def _review(scores: Scores) -> dict[str, Any] | None:
@@ -264,10 +273,10 @@ def _review(scores: Scores) -> dict[str, Any] | None:
         {"name": name, "uncertainty": doubt.uncertainty, "errors": doubt.errors / doubt.positions}
         for name, doubt in zip(names, first, strict=True)
     ]
-    return {"words": words, "rows": rows, "chart": _chart(lambda ink: review_chart(curves, ink))}
+    return {"words": words, "rows": rows, "chart": chart_pair(lambda ink: review_chart(curves, ink))}
 
 
-def _chart(draw: Callable[[Ink], str]) -> dict[str, str]:
+def chart_pair(draw: Callable[[Ink], str]) -> dict[str, str]:
     """Draw a chart for a light and for a dark page, and return both as data URIs."""
     return {name: _uri("image/svg+xml", draw(ink).encode()) for name, ink in (("light", LIGHT), ("dark", DARK))}
 

@@ -23,9 +23,11 @@ __all__ = [
     "Ink",
     "confusion_chart",
     "curve_chart",
+    "new_figure",
     "reliability_chart",
     "review_chart",
     "seconds_and",
+    "svg_text",
 ]
 
 _SIZE = (4.2, 2.7)  # inches; small, so that a phone does not have to shrink the letters
@@ -90,7 +92,7 @@ def curve_chart(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], l
     >>> curve_chart({"train": ([0, 60, 120], [2.0, 1.0, 0.5])}, "loss", LIGHT).startswith("<svg")
     True
     """
-    figure, axes = _figure(ink, _SIZE)
+    figure, axes = new_figure(ink, _SIZE)
     end = max((max(seconds) for seconds, _ in curves.values() if len(seconds)), default=0)
     unit, scale = ("seconds", 1) if end < 180 else ("minutes", 60) if end < 4 * 3600 else ("hours", 3600)
     for (name, (seconds, values)), color in zip(curves.items(), (ink.first, ink.second), strict=False):
@@ -106,7 +108,7 @@ def curve_chart(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], l
     axes.set_xlim(left=0)
     if len(curves) > 1:
         axes.legend(frameon=False, labelcolor=ink.text, fontsize=9)
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def confusion_chart(confusion: np.ndarray, classes: Sequence[str], ink: Ink, *, small: bool = False) -> str:
@@ -125,7 +127,7 @@ def confusion_chart(confusion: np.ndarray, classes: Sequence[str], ink: Ink, *, 
     total = confusion.sum(1, keepdims=True)
     share = np.divide(confusion, total, out=np.zeros(confusion.shape), where=total > 0)
     side = style.side or max(3.4, 1.6 + min(0.42 * count, 0.32 * count + 0.9))
-    figure, axes = _figure(ink, (side, side))
+    figure, axes = new_figure(ink, (side, side))
     axes.grid(False)
     shades = LinearSegmentedColormap.from_list("shares", [to_rgba(ink.first, 0), to_rgba(ink.first, 1)])
     shade = share**_CONTRAST
@@ -143,7 +145,7 @@ def confusion_chart(confusion: np.ndarray, classes: Sequence[str], ink: Ink, *, 
         spine.set_color(ink.rule)
     if count <= style.written:
         _write_cells(axes, share, ink, style.cells)
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def reliability_chart(reliability: Reliability, ink: Ink, before: Reliability | None = None) -> str:
@@ -155,7 +157,7 @@ def reliability_chart(reliability: Reliability, ink: Ink, before: Reliability | 
         before: the same without its temperature, drawn too if it is given.
     """
     bins = len(reliability.count)
-    figure, axes = _figure(ink, (4.2, 3.4))
+    figure, axes = new_figure(ink, (4.2, 3.4))
     centers = (np.arange(bins) + 0.5) / bins
     filled = reliability.count > 0
     share = reliability.count / max(reliability.count.sum(), 1)
@@ -181,7 +183,7 @@ def reliability_chart(reliability: Reliability, ink: Ink, before: Reliability | 
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.legend(frameon=False, labelcolor=ink.text, fontsize=9, loc="upper left")
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def review_chart(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ink: Ink) -> str:
@@ -194,7 +196,7 @@ def review_chart(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ink: Ink) 
     >>> review_chart({"positions": (np.array([0.0, 0.2, 1.0]), np.array([0.0, 0.7, 1.0]))}, LIGHT).startswith("<svg")
     True
     """
-    figure, axes = _figure(ink, (4.2, 3.4))
+    figure, axes = new_figure(ink, (4.2, 3.4))
     axes.plot([0, 1], [0, 1], color=ink.text, linewidth=1, linestyle=(0, (4, 3)), label="in any order")
     grid = np.linspace(0, 1, _POINTS)
     for (name, (reviewed, caught)), color in zip(curves.items(), (ink.first, ink.second), strict=False):
@@ -204,7 +206,7 @@ def review_chart(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ink: Ink) 
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.legend(frameon=False, labelcolor=ink.text, fontsize=9, loc="lower right")
-    return _svg(figure)
+    return svg_text(figure)
 
 
 def seconds_and(history: Sequence[dict[str, Any]], column: str, split: str) -> tuple[list[float], list[float]]:
@@ -221,7 +223,7 @@ def seconds_and(history: Sequence[dict[str, Any]], column: str, split: str) -> t
     return [seconds for seconds, _ in pairs], [value for _, value in pairs]
 
 
-def _figure(ink: Ink, size: tuple[float, float]) -> tuple[Figure, Axes]:
+def new_figure(ink: Ink, size: tuple[float, float]) -> tuple[Figure, Axes]:
     """Return a figure of this size in inches, with one chart, both transparent."""
     figure = Figure(figsize=size, layout="constrained")
     figure.patch.set_visible(False)
@@ -257,7 +259,7 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.add.reduceat(x, edges[:-1]) / count, np.add.reduceat(y, edges[:-1]) / count
 
 
-def _svg(figure: Figure) -> str:
+def svg_text(figure: Figure) -> str:
     """Return the figure as one `<svg>` element with text as text; equal figures give equal bytes."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "atrous", "font.family": "sans-serif"}):

@@ -56,6 +56,16 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         ) from error
 
 
+def state_path(folder: Path) -> Path:
+    """Return where the state of the run in `folder` lies."""
+    return folder / "checkpoint" / "state.safetensors"
+
+
+def has_state(folder: Path) -> bool:
+    """Return whether the run in `folder` has a checkpoint; a run killed before its first one has none."""
+    return state_path(folder).exists()
+
+
 def pack(network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Return all tensors that the next training step depends on, by names such as "network/weight"."""
     tensors = {f"network/{k}": v for k, v in network.state_dict().items()}

@@ -19,7 +19,7 @@ from atrous.nn.strided import safe_strided
 from atrous.tasks.task import NotFinite, Task
 from atrous.training.average import averaged, on_device
 from atrous.training.budget import Budget, one_cycle
-from atrous.training.checkpoint import pack, read_tensors, unpack, write_tensors
+from atrous.training.checkpoint import has_state, pack, read_tensors, state_path, unpack, write_tensors
 from atrous.training.log import Log
 from atrous.training.stages import Stage, enter, place
 from atrous.training.trace import blame, supervised_loss
@@ -224,10 +224,9 @@ def fit(
 
 def restore(folder: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> State:
     """Load the last checkpoint of a run; a run killed before its first starts anew."""
-    path = folder / "checkpoint" / "state.safetensors"
-    if not path.exists():
+    if not has_state(folder):
         return State()
-    tensors, facts = read_tensors(path)
+    tensors, facts = read_tensors(state_path(folder))
     unpack(tensors, network, average, optimizer)
     if facts["best"] == -1.0:
         facts["best"] = None  # earlier versions wrote -1 for "never a number"
@@ -395,4 +394,4 @@ def _validation(run: _Run, rate: float) -> bool:
 def _save(run: _Run) -> None:
     run.state.spent = run.budget.seconds
     tensors = pack(run.network, run.average, run.optimizer)
-    write_tensors(run.folder / "checkpoint" / "state.safetensors", tensors, asdict(run.state))
+    write_tensors(state_path(run.folder), tensors, asdict(run.state))

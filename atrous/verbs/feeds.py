@@ -10,6 +10,7 @@ from atrous.data.check.check import Check
 from atrous.data.feed.batches import Batches, Stepped
 from atrous.data.feed.decode import Decoded, decode
 from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windows
+from atrous.data.restoration import Restoration
 from atrous.errors import UserError
 from atrous.machine import memory_limit
 from atrous.recipe.build import build_color, build_geometry, build_preparation, build_restoration
@@ -67,23 +68,47 @@ def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> F
     for split, decoded in zip(splits, (train, held_out), strict=True):
         if all(dataset.target.counts_for_nothing(values) for values in decoded.values):
             raise UserError(f"{dataset.root}: the {split} split has no labelled positions: label some")
-    geometry, factor = build_geometry(recipe), 1 if dataset.target.own else recipe.task.scale or 1
+    return Feed(_batches(train, check, recipe, restoration), held_out, side, full_to_quick(held_out, side))
+
+
+def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restoration | None) -> Batches:
+    factor = 1 if check.dataset.target.own else recipe.task.scale or 1
+    geometry = build_geometry(recipe)
     geometry = replace(geometry, crop=tuple(length // factor for length in geometry.crop))
-    batches = Batches(
+    return Batches(
         train, geometry, build_color(recipe), recipe.train.batch_size, recipe.train.seed, _spread(check, recipe),
         restoration, factor,
     )  # fmt: skip
-    return Feed(batches, held_out, side, full_to_quick(held_out, side))
 
 
 def feed_genomes(check: Check, recipe: Recipe, scratch: Path) -> Feed:
     """Feed genomes: crops of either strand; validation looks at windows."""
-    splits, train = check.dataset.splits, recipe.train
+    splits = check.dataset.splits
     decoded = decode_genomes(check.dataset, splits[recipe.data.train])
     held_out, ratio = decode_windows(check.dataset, splits[recipe.data.val])
-    strands, partners = recipe.augment.strands, tuple(recipe.model.partners)
-    batches = GenomeBatches(decoded, train.crop[0], strands, train.batch_size, train.seed, partners)
-    return Feed(batches, held_out, (WINDOW[1],), ratio)
+    return Feed(_genome_batches(decoded, recipe), held_out, (WINDOW[1],), ratio)
+
+
+def _genome_batches(decoded: Decoded, recipe: Recipe) -> GenomeBatches:
+    train, partners = recipe.train, tuple(recipe.model.partners)
+    return GenomeBatches(decoded, train.crop[0], recipe.augment.strands, train.batch_size, train.seed, partners)
+
+
+def feed_alike(feed: Feed, check: Check, recipe: Recipe) -> Feed | None:
+    """Return a feed of the same decoded samples for a recipe with other crops, batches, augmentation or seed.
+
+    The recipe must read the same splits in the same way: its sections `data` and `input` and its task are those of the
+    recipe that the feed was made for.
+
+    Returns:
+        The feed, or None where batches are of a kind that is not known here.
+    """
+    old = feed.batches
+    if isinstance(old, Batches):
+        return replace(feed, batches=_batches(old.decoded, check, recipe, old.restoration))
+    if isinstance(old, GenomeBatches):
+        return replace(feed, batches=_genome_batches(old.decoded, recipe))
+    return None
 
 
 def _folder(scratch: Path, role: str) -> Path:

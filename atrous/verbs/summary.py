@@ -53,7 +53,7 @@ def write_summary(
         examples: what the report shows of the split.
         further: metrics on data that had no part in the training.
     """
-    write_text(run.folder / "scores.json", json.dumps({"split": split, **scores.to_dict()}, indent=1))
+    write_scores(run, split, scores)
     facts = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
     recipe, checked = (run.folder / "recipe.toml").read_text(encoding="utf-8"), run.folder / "check.txt"
     history = read_log(run.folder / "metrics.csv")
@@ -78,6 +78,11 @@ def write_summary(
         legend=dict(LEGEND) if any(example.palette is PALETTE for example in examples) else {},
     )
     write_report(run.folder / "report.html", content)
+
+
+def write_scores(run: Run, split: str, scores: EvaluationResult) -> None:
+    """Write the metrics of a split to `scores.json` in the run folder."""
+    write_text(run.folder / "scores.json", json.dumps({"split": split, **scores.to_dict()}, indent=1))
 
 
 def advice(recipe: Recipe, history: Sequence[dict[str, Any]], metric: str, best_step: int) -> list[str]:

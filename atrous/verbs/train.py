@@ -22,12 +22,14 @@ from atrous.recipe.build import build_network, build_settings, build_task, count
 from atrous.recipe.plan import PlannedRecipe, Request, stored_path
 from atrous.recipe.run import Run, check_new, create_run, open_run
 from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
+from atrous.recipe.start import check_start, start_from, with_network_of
 from atrous.recipe.style_picture import is_gray, located, read_style
 from atrous.tasks.custom import CustomTask, value_task
 from atrous.tasks.style import StyleTask
 from atrous.tasks.task import EvaluationResult, Task
 from atrous.tasks.temperature import class_task
 from atrous.training.budget import Budget
+from atrous.training.checkpoint import has_state
 from atrous.training.loop import Monitor, Outcome, Supply, fit
 from atrous.training.validation import validate
 from atrous.verbs.calibrate import calibrate_and_measure, forget_calibration, share_of_samples
@@ -36,7 +38,7 @@ from atrous.verbs.feeds import Feed
 from atrous.verbs.kinds import KINDS
 from atrous.verbs.opened import OpenedData, open_data
 from atrous.verbs.progress import show_progress
-from atrous.verbs.summary import write_summary
+from atrous.verbs.summary import write_scores, write_summary
 from atrous.verbs.train_options import TrainOptions, read_options
 
 AFTER_SECONDS = 3.0
@@ -69,7 +71,7 @@ class _Parts:
 
 
 @dataclass(frozen=True)
-class _Watch:
+class Watch:
     """Whom the verb tells what is going on."""
 
     say: Callable[[str], None]
@@ -99,18 +101,42 @@ def train(data: Any = None, **options: Any) -> Trained:
         return _begin(data, chosen, budget, watch)
 
 
+def train_planned(
+    planned: PlannedRecipe, check: Check, opened: OpenedData, folder: Path, feed: Feed | None = None, **options: Any
+) -> Trained:
+    """Train a recipe on data that were checked already; the rest is as in `train`.
+
+    Args:
+        planned: the recipe, which fits the data.
+        check: what the check found.
+        opened: the data.
+        folder: of the run, which must not exist.
+        feed: decoded data for this recipe; they are decoded when None.
+        **options: see `TrainOptions`; only those count that tell how the training goes.
+
+    Raises:
+        UserError: the network cannot be built, or the folder exists.
+    """
+    chosen, budget = read_options(options), Budget(minutes=1.0)
+    with _watched(chosen) as watch:
+        check_new(folder)
+        return _train(
+            planned.recipe, check, opened, lambda: _new_run(folder, planned, check, chosen), chosen, budget, watch, feed
+        )
+
+
 def _watched(chosen: TrainOptions) -> Any:
-    """A context that gives the `_Watch`; it shows a progress bar where one is wanted."""
+    """A context that gives the `Watch`; it shows a progress bar where one is wanted."""
     monitor = Monitor()
     if chosen.on_step is not None:
         monitor.on_step = chosen.on_step
     if chosen.on_validation is not None:
         monitor.on_validation = chosen.on_validation
     shown = chosen.say is None if chosen.progress is None else chosen.progress
-    return show_progress(shown, chosen.say, monitor, _Watch)
+    return show_progress(shown, chosen.say, monitor, Watch)
 
 
-def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Trained:
+def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: Watch) -> Trained:
     if data is None and chosen.recipe is None:
         raise UserError("give the folder of a data set, or --recipe FILE")
     follow = chosen.recipe
@@ -122,26 +148,28 @@ def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Tr
     described = chosen.description
     if data is None and follow is not None:
         data, described = follow.data.root, described or follow.data.description
+    if chosen.start is not None:
+        check_start(chosen.start)
     settings = ({} if follow is None else follow.task.model_dump()) | chosen.task_settings
     opened = open_data(data, described, chosen.val, chosen.task or (follow.task.kind if follow else None), settings)
     if (opened.description.task or opened.layout.task) == STYLE:
         _look_at_style(settings.get("style"), watch)
     folder = _folder(chosen.out, opened.name)
     check_new(folder)
-    check = _checked(opened, watch)
-    planned = _planned(check, follow, chosen)
+    check = check_opened(opened, watch)
+    planned = plan_training(check, follow, chosen)
     return _train(
         planned.recipe, check, opened, lambda: _new_run(folder, planned, check, chosen), chosen, budget, watch
     )
 
 
-def _look_at_style(path: str | None, watch: _Watch) -> None:
+def _look_at_style(path: str | None, watch: Watch) -> None:
     """Tell what is wrong with the picture whose style is learned before the data are read."""
     if is_gray(read_style(path)):
         watch.say(f"{path}: a gray picture, so pictures in its style are gray too")
 
 
-def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> Trained:
+def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: Watch) -> Trained:
     assert chosen.resume is not None
     run = open_run(chosen.resume)
     _check_device(run.recipe)
@@ -149,7 +177,7 @@ def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: _Watch) -> T
     if data is None:
         data, described = run.data()
     opened = open_data(data, described, chosen.val, run.recipe.task.kind, run.recipe.task.model_dump())
-    check = _checked(opened, watch)
+    check = check_opened(opened, watch)
     agree_with_data(run.recipe, check.dataset, check.fingerprint)
     watch.say(f"resuming {run.folder}")
     return _train(run.located, check, opened, lambda: run, chosen, budget, watch)
@@ -160,7 +188,12 @@ def _check_device(recipe: Recipe) -> None:
         check_device(recipe.train.accelerator, "train.accelerator =")
 
 
-def _checked(opened: OpenedData, watch: _Watch) -> Check:
+def check_opened(opened: OpenedData, watch: Watch) -> Check:
+    """Check opened data and tell what they are.
+
+    Raises:
+        UserError: the data have problems.
+    """
     check = check_layout(opened.root, opened.description, opened.layout, watch.checking)
     if not check.ok:
         lines = [f"{opened.root}: fix these first", *(problem.line() for problem in check.errors)]
@@ -173,7 +206,12 @@ def _checked(opened: OpenedData, watch: _Watch) -> Check:
     return check
 
 
-def _planned(check: Check, follow: Recipe | None, chosen: TrainOptions) -> PlannedRecipe:
+def plan_training(check: Check, follow: Recipe | None, chosen: TrainOptions) -> PlannedRecipe:
+    """Plan a recipe for checked data, or take the one that is followed, with the caller's settings.
+
+    Raises:
+        UserError: a setting is wrong, or the recipe does not fit the data.
+    """
     dataset, fingerprint = check.dataset, check.fingerprint
     if follow is None:
         shape = chosen.planned_shape
@@ -186,12 +224,16 @@ def _planned(check: Check, follow: Recipe | None, chosen: TrainOptions) -> Plann
         planned = KINDS[dataset.kind].plan(dataset, fingerprint, request)
     else:
         planned = PlannedRecipe(_followed(follow, dataset, chosen), {})
+    if chosen.start is not None and follow is None and chosen.network is None:
+        planned = with_network_of(check_start(chosen.start), planned)
     recipe = planned.recipe if chosen.network is None else _with_own_network(planned.recipe)
     recipe = override(recipe, chosen.overrides if follow is not None else chosen.after_plan)
     if recipe.train.minutes is None and recipe.train.epochs is None:
         raise UserError("the recipe does not say how long to train: give --minutes or --epochs")
     if isinstance(recipe.task.psf, str):  # a run works from every folder
         recipe.task.psf = stored_path(Path(recipe.task.psf))
+    if (start := chosen.start or recipe.train.start) is not None:
+        recipe.train.start = stored_path(check_start(start).folder)
     if recipe.task.style is not None:  # until the run keeps a copy
         recipe.task.style = stored_path(Path(recipe.task.style))
     agree_with_data(recipe, dataset, fingerprint)
@@ -233,13 +275,14 @@ def _new_run(folder: Path, planned: PlannedRecipe, check: Check, chosen: TrainOp
 
 def _train(
     recipe: Recipe, check: Check, opened: OpenedData, begin: Callable[[], Run], chosen: TrainOptions, budget: Budget,
-    watch: _Watch,
+    watch: Watch, feed: Feed | None = None,
 ) -> Trained:  # fmt: skip
     """`begin` gives the run once everything that can fail has been built, so that a mistake leaves no folder behind."""
     with tempfile.TemporaryDirectory(prefix="atrous-") as scratch:
-        parts = _build(recipe, check, opened, Path(scratch), chosen, watch)
+        parts = _build(recipe, check, opened, Path(scratch), chosen, watch, feed)
         run = begin()
         try:
+            budget.reserve = AFTER_SECONDS if chosen.report else 0.0
             outcome = _learn(run, parts, budget, watch, resume=chosen.resume is not None)
         except (UserError, OSError) as error:
             said = str(error) if isinstance(error, UserError) else disk_trouble(error)
@@ -256,8 +299,9 @@ def _train(
 
 
 def _build(
-    recipe: Recipe, check: Check, opened: OpenedData, scratch: Path, chosen: TrainOptions, watch: _Watch
-) -> _Parts:
+    recipe: Recipe, check: Check, opened: OpenedData, scratch: Path, chosen: TrainOptions, watch: Watch,
+    feed: Feed | None = None,
+) -> _Parts:  # fmt: skip
     """Make everything that the loop needs, from a recipe that agrees with the data.
 
     Raises:
@@ -270,7 +314,10 @@ def _build(
         f"{describe(recipe.model)}, {count_parameters(network) / 1e6:.1f} million parameters; "
         f"crops {' x '.join(map(str, recipe.train.crop))}, batch {recipe.train.batch_size}, {recipe.train.precision}"
     )
-    feed = KINDS[check.dataset.kind].feed(check, recipe, scratch)
+    if recipe.train.start is not None and not (chosen.resume and has_state(Path(chosen.resume))):
+        network, copied = start_from(Path(recipe.train.start), network)
+        watch.say(copied)
+    feed = feed or KINDS[check.dataset.kind].feed(check, recipe, scratch)
     if opened.batches is not None:  # the user's own batches, in place of ours
         feed = replace(feed, batches=opened.batches)
     if isinstance(inner := value_task(task), StyleTask):
@@ -285,12 +332,12 @@ def _task(recipe: Recipe, chosen: TrainOptions) -> Task:
     return CustomTask(task, chosen.loss, chosen.metrics) if chosen.loss is not None or chosen.metrics else task
 
 
-def _learn(run: Run, parts: _Parts, budget: Budget, watch: _Watch, *, resume: bool) -> Outcome:
+def _learn(run: Run, parts: _Parts, budget: Budget, watch: Watch, *, resume: bool) -> Outcome:
     recipe, task, feed = run.recipe, parts.task, parts.feed
     budget.minutes, budget.steps, budget.least_steps = recipe.train.minutes, None, recipe.train.least_steps
     if recipe.train.epochs is not None:
         budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * feed.batches.per_epoch))
-    budget.reserve, budget.validations = AFTER_SECONDS, 1 + (1.7 + parts.fitted) * feed.full_to_quick
+    budget.validations = 1 + (1.7 + parts.fitted) * feed.full_to_quick
     forget_calibration(run)
     return fit(
         parts.network,
@@ -308,7 +355,7 @@ def _learn(run: Run, parts: _Parts, budget: Budget, watch: _Watch, *, resume: bo
     )
 
 
-def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, watch: _Watch) -> EvaluationResult:
+def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, watch: Watch) -> EvaluationResult:
     split = run.recipe.data.val
     predictor = replace(
         load(run, device=choose_device(run.recipe.train.accelerator), network=chosen.network),
@@ -318,6 +365,9 @@ def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, 
         predictor, result = calibrate_and_measure(predictor, dataset, split, dataset.splits[split])
     except UserError as error:
         raise UserError(f"{error}; the trained run is kept without a report: {run.folder}") from error
+    if not chosen.report:
+        write_scores(run, split, result)
+        return result
     examples = KINDS[dataset.kind].examples(predictor, dataset, split, result)
     write_summary(run, dataset, split, result, outcome, examples)
     watch.say(f"report: {run.folder / 'report.html'}")

@@ -14,7 +14,7 @@ from atrous.recipe.schema import Recipe, check_settings, check_value, split_sett
 from atrous.tasks.custom import LossFunction, MetricFunction
 
 WITH_RESUME = (
-    "resume", "val", "network", "loss", "metrics", "on_step", "on_validation", "progress", "say", "command",
+    "resume", "val", "network", "loss", "metrics", "report", "on_step", "on_validation", "progress", "say", "command",
 )  # fmt: skip
 """Options that `resume` allows beside it: what a run folder cannot hold, and what only tells how the run goes."""
 
@@ -36,6 +36,8 @@ class TrainOptions:
         recipe: a recipe to follow instead of planning one.
         settings: `section.key=value` overrides, one text or several.
         stages: fine-tune in three stages: the head, then the encoder's upper layers too, then everything.
+        start: folder of a run whose weights the training starts from. A planned recipe takes its network too, if both
+            learn the same kind of task on as many axes.
         seed: random seed.
         device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for whichever is there; that of the recipe
             when None.
@@ -47,6 +49,7 @@ class TrainOptions:
         metrics: further metrics by name: functions of probabilities and target of one image.
         resume: folder of a run to resume; then nothing else may be given but the data and functions that came from
             Python.
+        report: whether `report.html` is written, which takes a few seconds; `scores.json` always is.
         on_step: called with the loop's numbers every few seconds (`training.loop.Monitor`).
         on_validation: called with the step and the validation's loss and metrics.
         progress: whether a progress bar is shown; None shows one unless `say` is given.
@@ -60,6 +63,7 @@ class TrainOptions:
     recipe: Recipe | Path | str | None = None
     settings: Sequence[str] | str = ()
     stages: bool = False
+    start: Path | str | None = None
     seed: int | None = None
     device: str | None = None
     description: Path | str | None = None
@@ -69,6 +73,7 @@ class TrainOptions:
     loss: LossFunction | None = None
     metrics: Mapping[str, MetricFunction] = field(default_factory=dict)
     resume: Path | str | None = None
+    report: bool = True
     on_step: Callable[[dict[str, float]], None] | None = None
     on_validation: Callable[[int, dict[str, float]], None] | None = None
     progress: bool | None = None

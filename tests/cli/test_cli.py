@@ -19,7 +19,8 @@ def atrous(*words, timeout=120):
 
 
 @pytest.mark.parametrize(
-    "verb", ["demo", "check", "train", "evaluate", "calibrate", "predict", "restore", "inspect", "serve", "doctor"]
+    "verb",
+    ["demo", "check", "train", "search", "evaluate", "calibrate", "predict", "restore", "inspect", "serve", "doctor"],
 )
 def test_every_verb_has_help_with_an_example(verb):
     done = atrous(verb, "--help")

@@ -14,7 +14,9 @@ PAGE = (ROOT / "docs" / "commands.md").read_text()
 SECTIONS = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
 
-VERBS = ("check", "train", "evaluate", "calibrate", "predict", "restore", "score-edges", "serve", "demo", "doctor")
+VERBS = (
+    "check", "train", "search", "evaluate", "calibrate", "predict", "restore", "score-edges", "serve", "demo", "doctor",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", VERBS)

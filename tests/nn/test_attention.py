@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from atrous.nn.attention import LocalAttention, attention
+from atrous.nn.attention import LocalAttention, SelectiveKernel, attention
 from atrous.stream import prepare, stream
 from tests.toy_models import difference
 
-KINDS = ["se", "eca", "spatial", "cbam", "scse", "local"]
+KINDS = ["se", "eca", "spatial", "cbam", "scse", "sk", "local"]
 SIZES = {1: (41,), 2: (23, 9), 3: (13, 5, 6)}
 
 
@@ -61,6 +61,25 @@ def test_local_attention_is_softmax_over_the_window(heads):
             weights = torch.stack(scores).softmax(0)
             mixed[0, of, row, column] = (weights[:, None] * torch.stack(values)).sum(0)
         torch.testing.assert_close(found, x + module.project(mixed))
+
+
+def test_selective_kernels_are_a_softmax_over_two_branches():
+    """Against the definition, in float64: the softmax of two scores, one of which is the reference of zero."""
+    module = random(SelectiveKernel(2, 8)).double()
+    x = torch.randn(2, 8, 7, 6, dtype=torch.float64)
+    with torch.no_grad():
+        narrow, wide = module.narrow(x), module.wide(x)
+        pooled = (narrow + wide).mean((2, 3), keepdim=True)
+        score = module.select.expand(torch.relu(module.select.reduce(pooled)))
+        weights = torch.stack([score, torch.zeros_like(score)]).softmax(0)
+        torch.testing.assert_close(module(x), weights[0] * narrow + weights[1] * wide)
+
+
+def test_the_branches_of_selective_kernels_see_three_and_five_positions():
+    module, x = random(SelectiveKernel(1, 4)), torch.randn(1, 4, 21, requires_grad=True)
+    for branch, seen in ((module.narrow[0], [9, 10, 11]), (module.wide[0], [8, 10, 12])):
+        (gradient,) = torch.autograd.grad(branch(x)[0, :, 10].sum(), x)
+        assert gradient[0].abs().sum(0).nonzero().flatten().tolist() == seen
 
 
 def test_local_attention_begins_as_the_identity():

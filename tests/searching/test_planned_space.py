@@ -1,0 +1,78 @@
+"""The space around a planned recipe: every point is a recipe, and what the plan lacks does not vary."""
+
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from atrous.errors import UserError
+from atrous.recipe.network import build_network
+from atrous.recipe.schema import Recipe, override, validate
+from atrous.searching.planned_space import plan_space
+
+
+def recipe(ndim=2, **changes) -> Recipe:
+    values: dict = {
+        "data": {"root": "cells"},
+        "task": {"classes": ["a", "b"], "class_weights": [1.0, 2.0]},
+        "model": {"ndim": ndim, "in_channels": 1, "mean": [0.0], "std": [1.0], "encoder_width": 8, "width": 16},
+        "augment": {"flip": [False] * ndim},
+        "train": {"crop": [64] * ndim, "batch_size": 4, "minutes": 1.0},
+    }
+    for section, keys in changes.items():
+        values[section] = {**values[section], **keys}
+    return validate(values, "test")
+
+
+def names(made: Recipe) -> list[str]:
+    return [variable.name for variable in plan_space(made).variables]
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_every_point_is_a_recipe_and_the_first_is_the_plan(ndim):
+    plan = recipe(ndim)
+    space, generator = plan_space(plan), np.random.default_rng(0)
+    assert override(plan, space.settings(space.planned)) == plan
+    for _ in range(60):
+        point = space.random(generator)
+        made = override(plan, space.settings(point))
+        assert (made == plan) == (point == space.planned)
+
+
+def test_every_label_of_every_variable_changes_the_recipe():
+    plan = recipe()
+    for variable in plan_space(plan).variables:
+        recipes = [override(plan, settings) for settings in variable.options.values()]
+        assert all(one != other for i, one in enumerate(recipes) for other in recipes[:i]), variable.name
+
+
+def test_most_networks_of_drawn_points_can_be_built_and_the_others_say_why_not():
+    plan = recipe()
+    space, generator = plan_space(plan), np.random.default_rng(1)
+    built = 0
+    for _ in range(12):
+        model = override(plan, space.settings(space.random(generator))).model
+        with suppress(UserError):
+            built += build_network(model.model_copy(update={"pretrained": False}), 2).outputs == 2
+    assert built >= 8
+
+
+def test_the_crop_keeps_the_positions_of_a_step():
+    crop = next(v for v in plan_space(recipe(train={"crop": [128, 96], "batch_size": 4})).variables if v.name == "crop")
+    assert crop.labels[0] == "128x96"
+    assert crop.options["96x64"] == ("train.crop=[96, 64]", "train.batch_size=8")
+    assert crop.options["192x128"] == ("train.crop=[192, 128]", "train.batch_size=2")
+
+
+def test_what_the_plan_lacks_does_not_vary():
+    assert "class_weights" in names(recipe())
+    assert "class_weights" not in names(recipe(task={"class_weights": None}))
+    counted = names(recipe(task={"kind": "denoise", "classes": [], "class_weights": None}, model={"name": "restorer"}))
+    assert {"levels", "width"} <= set(counted)
+    assert not {"encoder", "decoder", "dice", "attention"} & set(counted)
+    assert "encoder" not in names(recipe(model={"name": "five_layer"}))
+
+
+def test_what_it_does_not_know_is_refused_by_name():
+    with pytest.raises(UserError, match=r"model\.name = 'custom'"):
+        plan_space(recipe(model={"name": "custom"}))

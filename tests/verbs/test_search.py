@@ -1,0 +1,203 @@
+"""The search verb: a whole search on small data, what it leaves, and how it goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from atrous.errors import UserError
+from atrous.recipe.run import open_run
+from atrous.recipe.schema import read_recipe
+from atrous.searching import ladder as ladder_module
+from atrous.searching.folder import open_search
+from atrous.searching.limits import NetworkFacts
+from atrous.verbs.search import search
+from tests.conftest import SMALL
+
+FACTS = NetworkFacts((61, 61), 1000, 50_000_000, 8.0, 30.0, 1)
+VARY = ("dice", "learning_rate")
+
+
+def a_clock(step):
+    """What the search takes for the module `time`: every look at the clock is so many seconds later."""
+    return SimpleNamespace(monotonic=partial(next, count(0.0, step)))
+
+
+@pytest.fixture(scope="module")
+def searched(digits, tmp_path_factory):
+    """A search of four trainings, of which the last is on the second rung, whatever the speed of the machine."""
+    folder = tmp_path_factory.mktemp("searches") / "digits"
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("atrous.verbs.search.time", a_clock(2.21))
+        result = search(
+            digits, out=folder, minutes=0.2, rung=1 / 60, vary=VARY, settings=SMALL, sampler="policy",
+            say=said.append,
+        )  # fmt: skip
+    return folder, result, said
+
+
+def test_it_leaves_recipes_runs_and_a_report(searched):
+    folder, result, said = searched
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"planned.toml", "search.json", "search.db", "trials", "recipes", "report.html", "result.json"}
+    assert result.metric == "miou"
+    assert result.trained == [3, 1]
+    assert sum(result.trained) == len([line for line in said if "ms per megaposition" in line])
+    values = [point.value for point in result.front]
+    times = [point.milliseconds for point in result.front]
+    assert values == sorted(values, reverse=True)
+    assert times == sorted(times, reverse=True)
+    assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(result.to_dict()))
+    for point in result.front:
+        recipe = read_recipe(Path(point.recipe))
+        assert recipe.train.start is None
+        assert recipe.train.minutes == pytest.approx(point.minutes, rel=1e-4)
+    page = (folder / "report.html").read_text()
+    assert "Which recipes are best?" in page
+    assert "learning_rate" in page
+    assert str(result.front[0].recipe) in page
+    assert result.front[0].recipe in result.text()
+
+
+def test_trials_are_runs_that_start_from_earlier_ones(searched):
+    folder = searched[0]
+    runs = [open_run(path) for path in sorted((folder / "trials").iterdir())]
+    starts = [run.recipe.train.start for run in runs]
+    assert [run.folder.name.split("-")[0] for run in runs] == ["rung1", "rung1", "rung1", "rung2"]
+    assert starts[0] is None
+    assert all(start is not None and start.startswith(str(folder / "trials/rung1-")) for start in starts[1:])
+    assert runs[3].recipe.model == open_run(starts[3]).recipe.model
+    assert [run.recipe.train.minutes for run in runs] == pytest.approx([1 / 60] * 3 + [3 / 60])
+    assert not any((run.folder / "checkpoint").exists() for run in runs)
+    assert all(run.weights.exists() and (run.folder / "scores.json").exists() for run in runs)
+    assert not any((run.folder / "report.html").exists() for run in runs)
+
+
+def test_the_same_command_goes_on_and_another_is_refused(searched, digits):
+    folder, result, _ = searched
+    options = {"vary": VARY, "settings": SMALL, "sampler": "policy", "rung": 1 / 60, "out": folder}
+    with pytest.raises(UserError, match="holds a search with sampler = policy, not tpe"):
+        search(digits, minutes=0.25, **{**options, "sampler": "tpe"})
+    said: list[str] = []
+    again = search(digits, minutes=0.001, say=said.append, **options)  # its time is over
+    assert said[-1] == f"going on with {folder}"
+    assert again.trained == result.trained
+    with pytest.raises(UserError, match="is not the folder of a search"):
+        search(digits, minutes=1, out=folder / "trials")
+
+
+def test_a_latency_that_no_network_has_refuses_every_point(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr("atrous.verbs.search.time", a_clock(0.1))
+    monkeypatch.setattr("atrous.searching.limits.examine", lambda recipe, shape: FACTS)
+    result = search(
+        digits, out=tmp_path / "s", minutes=0.1, rung=1 / 60, vary=("learning_rate",), settings=SMALL,
+        latency=1e-6, memory="10GB", shape=(32, 48), say=lambda text: None,
+    )  # fmt: skip
+    assert result.front == []
+    assert result.trained[0] == 0
+    assert sum(result.refused.values()) == 3
+    assert all(reason.startswith("latency ") for reason in result.refused)
+    assert open_search(tmp_path / "s").needs.shape == (3, 32, 48)
+    assert "Too few points" in (tmp_path / "s" / "report.html").read_text()
+
+
+def test_mistakes_leave_no_folder(digits, tmp_path):
+    common = {"out": tmp_path / "s", "minutes": 1, "say": lambda text: None}
+    for options, words in (
+        ({"vary": ("color",)}, "--vary color: the search can vary encoder"),
+        ({"shape": (64,)}, "--input 64: the data have 2 axes"),
+        ({"settings": ["train.learning_rate=0.1"], "vary": ("learning_rate",)}, "--vary learning_rate"),
+    ):
+        with pytest.raises(UserError, match=words):
+            search(digits, **common, **options)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_search_whose_trainings_all_fail_ends(digits, tmp_path, monkeypatch):
+    def fails(*arguments, **options):
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("atrous.verbs.search.train_planned", fails)
+    monkeypatch.setattr("atrous.searching.limits.examine", lambda recipe, shape: FACTS)
+    monkeypatch.setattr("atrous.verbs.search.time", a_clock(0.1))
+    said: list[str] = []
+    with pytest.raises(RuntimeError, match="no luck"):
+        search(digits, out=tmp_path / "s", minutes=1, vary=("learning_rate",), settings=SMALL, say=said.append)
+    assert len([line for line in said if "failed: RuntimeError: no luck" in line]) == 3
+    assert "no luck" in (tmp_path / "s" / "trials" / "rung1-0000.txt").read_text()
+
+
+def command(digits, folder):
+    """A search that does not end by itself, with trainings of three seconds on the first rung."""
+    words = ["--minutes", "1000", "--rung", "0.05", "--vary", "decoder,learning_rate", "--out", str(folder), "--json"]
+    words += [word for setting in SMALL for word in ("--set", setting)]
+    return [sys.executable, "-m", "atrous", "search", str(digits), *words]
+
+
+def until(condition, seconds=500.0):
+    """Wait until it holds; whether it ever did."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on(digits, tmp_path, monkeypatch):
+    """kill -9 in the middle of a trial: its point is tried again, and what was finished stays."""
+    folder = tmp_path / "s"
+    process = subprocess.Popen(command(digits, folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert until(lambda: len(list(folder.glob("trials/*/scores.json"))) >= 2)
+    runs = len(list(folder.glob("trials/rung*")))
+    assert until(lambda: len(list(folder.glob("trials/rung*"))) > runs)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    ladder = open_search(folder).ladder()
+    trials = [(rung, trial) for rung, study in enumerate(ladder.studies) for trial in study.trials]
+    finished, spent = sum(trial.state.name == "COMPLETE" for _, trial in trials), ladder.spent()
+    ladder.close()
+    [(rung, dead)] = [(rung, trial) for rung, trial in trials if trial.state.name == "RUNNING"]
+
+    monkeypatch.setattr(ladder_module, "SILENCE", -1.0)
+    monkeypatch.setattr("atrous.verbs.search.time", a_clock(4.0))
+    search(resume=folder, minutes=spent / 60 + 0.25, say=lambda text: None)  # three trainings more
+    ladder = open_search(folder).ladder()
+    study = ladder.studies[rung]
+    again = [trial for trial in study.trials if trial.params == dead.params and trial.number > dead.number]
+    assert study.trials[dead.number].state.name == "FAIL"
+    assert again[0].state.name == "COMPLETE"
+    assert sum(len(ladder.finished(rung)) for rung in range(len(ladder.studies))) >= finished + 2
+    ladder.close()
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_search_and_stop_at_ctrl_c(digits, tmp_path):
+    folder, files = tmp_path / "s", [tmp_path / "0.txt", tmp_path / "1.txt"]
+    processes = []
+    for file in files:
+        with file.open("w") as errors:
+            processes.append(
+                subprocess.Popen(command(digits, folder), stdout=subprocess.PIPE, stderr=errors, text=True)
+            )
+    assert until(lambda: all("ms per megaposition" in file.read_text() for file in files))
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    outputs = [process.communicate(timeout=200)[0] for process in processes]
+    texts = [file.read_text() for file in files]
+    assert [process.returncode for process in processes] == [130, 130], texts
+    assert all(f"go on with: atrous search --resume {folder}" in text.replace("\n", "") for text in texts)
+    assert all(json.loads(output)["interrupted"] for output in outputs)
+    lines = [line for text in texts for line in text.splitlines() if "ms per megaposition" in line]
+    ladder = open_search(folder).ladder()
+    assert sum(len(ladder.finished(rung)) for rung in range(len(ladder.studies))) == len(lines)
+    assert len(set(lines)) == len(lines)
+    ladder.close()
