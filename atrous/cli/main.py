@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from atrous.cli import check, convert, demo, doctor, evaluate, inspect, predict, restore, score_edges, train
+from atrous.cli import check, convert, demo, doctor, evaluate, export, inspect, predict, restore, score_edges, train
 from atrous.errors import UserError
 from atrous.files import disk_trouble
 
@@ -33,10 +33,10 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Segmentation with fully convolutional networks: train, evaluate, predict, inspect and convert."""
+    """Segmentation with fully convolutional networks: train, evaluate, predict, inspect, convert and export."""
 
 
-for verb in (demo, check, train, evaluate, predict, restore, inspect, convert, score_edges, doctor):
+for verb in (demo, check, train, evaluate, predict, restore, inspect, convert, export, score_edges, doctor):
     app.command(verb.NAME)(verb.command)
 
 
