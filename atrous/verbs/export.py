@@ -15,6 +15,7 @@ from atrous.errors import UserError
 from atrous.exporting.crops import COUNT, made_images, odd_crops
 from atrous.exporting.facts import describe, describe_input
 from atrous.exporting.formats import FileFormat, choose_format
+from atrous.exporting.map_names import map_names
 from atrous.exporting.pipeline import Answers, Pipeline, Preparing, answers_of
 from atrous.exporting.program import Sizes, export_program
 from atrous.exporting.quantize import quantized
@@ -184,7 +185,8 @@ def _run(model: Any, options: ExportOptions, network: nn.Module | None) -> _Subj
     def facts(image: dict[str, Any], windows: dict[str, Any]) -> dict[str, Any]:
         named = describe_model(recipe.model)
         classes, colors = predictor.classes, predictor.palette
-        return describe(named, recipe.task.kind, classes, colors, list(answers), image, windows, predictor.kind)
+        said = describe(named, recipe.task.kind, classes, colors, list(answers), image, windows, predictor.kind)
+        return said if "maps" not in answers else {**said, "map channels": map_names(task)}
 
     def inputs() -> ProofInputs:
         images, origin = _proof_images(predictor, options.inputs)
