@@ -4,6 +4,7 @@ The description follows version 0.5 of https://github.com/bioimage-io/spec-bioim
 values stands in the ONNX file itself, so that the description lists no pre- or postprocessing.
 """
 
+import gc
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ from atrous.stream.onnx_engine import onnx_session
 FORMAT = "0.5.4"
 MODEL = "model.onnx"
 AXES = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
+BROKEN = "package_file_descr_serializer"
+"""A function of bioimageio.spec before 0.5.14.1 that raises by itself under pydantic 2.14."""
 CITED = [
     {
         "text": "Long, Shelhamer and Darrell: Fully convolutional networks for semantic segmentation",
@@ -61,28 +64,27 @@ def run_bioimageio(path: Path) -> Run:
         return run_session(onnx_session(package.read(MODEL)))
 
 
-def check_bioimageio(path: Path) -> None:
-    """Run the test of `bioimageio.core` on a package, where that is installed.
+def check_bioimageio(path: Path) -> str:
+    """Run the test of `bioimageio.core` on a package, where that is installed, and say what came of it.
 
     Raises:
         UserError: the test does not pass.
     """
-    if core_version() is None:
-        return
+    try:
+        number = version("bioimageio.core")
+    except PackageNotFoundError:
+        return "not tested by bioimageio.core, which is not installed"
     core = library("bioimageio.core", "bioimageio", "a bioimage.io file")
     with quiet():
         summary = core.test_model(path)
-    if summary.status != "passed":
-        wrong = [str(error.msg) for detail in summary.details for error in detail.errors]
+        status, wrong = summary.status, [str(error.msg) for detail in summary.details for error in detail.errors]
+        del summary
+        gc.collect()  # it leaves the package open
+    if any(BROKEN in message for message in wrong):
+        return f"not tested: bioimageio.core {number} does not work with pydantic {version('pydantic')}"
+    if status != "passed":
         raise UserError(f"bioimageio.core does not pass the file ({'; '.join(wrong)[:300]}): nothing was written")
-
-
-def core_version() -> str | None:
-    """Return the version of `bioimageio.core`; None where it is not installed."""
-    try:
-        return version("bioimageio.core")
-    except PackageNotFoundError:
-        return None
+    return f"passed by bioimageio.core {number}"
 
 
 def _npy(array: np.ndarray) -> bytes:

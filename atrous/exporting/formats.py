@@ -43,7 +43,7 @@ class FileFormat:
         write: `(model, path, content)` writes the file.
         run: `(path) -> function` that runs the file.
         runtime: what runs it, in words, and the distribution whose version is told.
-        check: raises `UserError` unless the programs that read this format accept the file.
+        check: says what a program that reads this format says of the file; raises `UserError` where it refuses it.
     """
 
     suffix: str
@@ -51,7 +51,7 @@ class FileFormat:
     write: Callable[[Any, Path, Content], None]
     run: Callable[[Path], runtimes.Run]
     runtime: tuple[str, str]
-    check: Callable[[Path], None] = lambda path: None
+    check: Callable[[Path], str] = lambda path: ""
     beside: tuple[str, ...] = ()
     half: bool = True
 

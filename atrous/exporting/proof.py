@@ -116,7 +116,7 @@ def prove(
                 labels, differ = labels + right.size, differ + int(other.sum())
                 ties += int((other & _tied(wanted["probabilities"], 2 * (tolerance or TOLERANCE), threshold)).sum())
                 continue
-            apart[name] = max(apart.get(name, 0.0), _largest(got, right))
+            apart[name] = float(np.maximum(apart.get(name, 0.0), _largest(got, right)))  # NaN stays NaN
             scale[name] = max(scale.get(name, 0.0), float(np.abs(right).max()))
     largest = {name: value / max(scale[name], 1e-30) for name, value in apart.items()}
     proof = Proof(

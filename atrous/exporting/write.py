@@ -62,6 +62,8 @@ class Exported:
         lines.append(self.proof.text())
         if before := self.facts.get("before quantization"):
             lines.append(f"            {before['milliseconds']:.1f} ms in float32, before the quantization")
+        if "checked" in self.facts:
+            lines.append(f"            {self.facts['checked']}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,7 +131,8 @@ def write_file(
         proof = _proof(kind, made, inputs, tolerance)
         facts = {**facts, "proof": proof.to_dict()}
         _write(kind, model, made, Content(facts, half, first[None], answers))
-        kind.check(made)
+        if said := kind.check(made):
+            facts = {**facts, "checked": said}
         write_text(folder / f"{out.name}.json", json.dumps(facts, indent=1))
         for file in files:
             rename(folder / file.name, file)
