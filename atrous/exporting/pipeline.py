@@ -114,6 +114,8 @@ class Pipeline(nn.Module):
         self.network = copy.deepcopy(network).cpu().float().eval()
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
+            # Where channels are last in memory, torch.export asks for the remainders of sizes, which fixes them.
+            parameter.data = parameter.data.contiguous()
         self.answers = answers
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
