@@ -56,7 +56,7 @@ def onnx_model(program: ExportedProgram, outputs: Sequence[str], *, half: bool =
         raise UserError(
             f"the ONNX file would have {model.ByteSize() / 1e9:.1f} GB, and 2 are the most: give --to torch"
         )
-    _name_axes(model, len(program.example_inputs[0][0].shape) - 2)
+    _name_axes(model, len(model.graph.input[0].type.tensor_type.shape.dim) - 2)
     model.producer_name = "atrous"
     return model
 

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,8 @@ from atrous.nn.patched import other_forward
 
 AXES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 """Names of the spatial axes, by their number."""
+GROWN = (1, 4, 16)
+"""What the least size is multiplied by until an export succeeds."""
 PERIODS = (5, 7, 9)
 """The example has so many strides and one position along each axis: different numbers, none of them 1."""
 
@@ -47,6 +49,30 @@ class Sizes:
             return f"the size {_times(self.fixed)} only"
         multiples = "" if max(self.multiple) == 1 else f", multiples of {_times(self.multiple)}"
         return f"any size from {_times(self.least)}{multiples}"
+
+
+class NotAnySize(UserError):
+    """A network cannot be exported for every size from the least one on."""
+
+
+def export_from_least(pipeline: Pipeline, channels: int, sizes: Sizes) -> tuple[ExportedProgram, Sizes]:
+    """Export a pipeline, for larger sizes alone where a layer needs them, and return the sizes too.
+
+    A dilated layer, for example, asks for an input that is longer than its dilation.
+
+    Raises:
+        UserError: as `export_program`.
+    """
+    refused: NotAnySize | None = None
+    for factor in GROWN:
+        least = tuple(-(-factor * n // m) * m for n, m in zip(sizes.least, sizes.multiple, strict=True))
+        larger = replace(sizes, least=least)
+        try:
+            return export_program(pipeline, channels, larger), larger
+        except NotAnySize as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused
 
 
 def export_program(pipeline: Pipeline, channels: int, sizes: Sizes) -> ExportedProgram:
@@ -81,6 +107,7 @@ def export_program(pipeline: Pipeline, channels: int, sizes: Sizes) -> ExportedP
         EXPORTING,
         exporting(network, (channels, *size)),
         other_forward(_same_padded(network), _padded),
+        other_forward([module for module in network.modules() if type(module) is nn.MaxPool1d], _pooled),
         _watched(network) as watch,
         warnings.catch_warnings(),
     ):
@@ -94,7 +121,7 @@ def export_program(pipeline: Pipeline, channels: int, sizes: Sizes) -> ExportedP
             if sizes.fixed is not None:
                 raise
             where = watch.place()
-            raise UserError(
+            raise NotAnySize(
                 f"{named}: {f'{where}: ' if where else ''}cannot be exported for inputs of any size "
                 f"({one_line(error)}): give --size to export it for one size"
             ) from error
@@ -114,6 +141,20 @@ def _padded(conv: Any, x: torch.Tensor) -> torch.Tensor:
     rule = padding_rule(conv)
     assert rule is not None
     return F.conv2d(pad_input(rule, x), conv.weight, conv.bias, conv.stride, 0, conv.dilation, conv.groups)
+
+
+def _pooled(pool: Any, x: torch.Tensor) -> torch.Tensor:
+    """A 1-D max pool of `(N, C, L)` as a 2-D one: torch's own compares the size with numbers."""
+    kernel, stride, padding, dilation = (
+        _first(value) for value in (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+    )
+    return F.max_pool2d(x.unsqueeze(-1), (kernel, 1), (stride, 1), (padding, 0), (dilation, 1), pool.ceil_mode).squeeze(
+        -1
+    )
+
+
+def _first(value: int | tuple[int, ...]) -> int:
+    return value[0] if isinstance(value, tuple) else value
 
 
 def _example(least: int, multiple: int, periods: int) -> int:
@@ -146,7 +187,8 @@ class _Watch:
         self.entered.pop()
         if not self.symbols:
             return
-        guards = self.symbols[0].node.shape_env.guards
+        environment: Any = self.symbols[0].node.shape_env
+        guards = environment.guards
         new, self.guards = guards[self.guards :], len(guards)
         fixed = any(length.node.maybe_as_int() is not None for length in self.symbols)
         if not self.restricted and (fixed or any(_restricts(guard.expr) for guard in new)):

@@ -173,6 +173,6 @@ def _tied(probabilities: np.ndarray, within: float, threshold: float | None) -> 
     That is where the two best classes are as probable, or one is as probable as the threshold.
     """
     if threshold is not None:
-        return (np.abs(probabilities - threshold) <= within).any(axis=0)
+        return np.asarray((np.abs(probabilities - threshold) <= within).any(axis=0))
     second, first = np.sort(probabilities, axis=0)[-2:]
     return first - second <= within

@@ -17,7 +17,7 @@ from atrous.exporting.facts import describe, describe_input
 from atrous.exporting.formats import FileFormat, choose_format
 from atrous.exporting.map_names import map_names
 from atrous.exporting.pipeline import Answers, Pipeline, Preparing, answers_of
-from atrous.exporting.program import Sizes, export_program
+from atrous.exporting.program import Sizes, export_from_least
 from atrous.exporting.quantize import quantized
 from atrous.exporting.window_facts import window_facts
 from atrous.exporting.write import Exported, ProofInputs, check_place, write_file
@@ -65,17 +65,16 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class _Subject:
-    """What is exported, and what is known of it."""
+    """What is exported, and what is known of it; the sizes are known when it has been exported."""
 
     network: nn.Module
     answers: Answers
     channels: int
     ndim: int
     sizes: Sizes
-    facts: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]
-    image: dict[str, Any]
-    inputs: Callable[[], ProofInputs]
-    calibration: Callable[[], list[np.ndarray]]
+    facts: Callable[[Sizes, dict[str, Any]], dict[str, Any]]
+    inputs: Callable[[Sizes], ProofInputs]
+    calibration: Callable[[Sizes], list[np.ndarray]]
     prepare: Preparing | None = None
 
 
@@ -114,14 +113,14 @@ def export(
     _check(to, kind, options)
     subject = _run(model, options, network) if _names_run(model) else _any(model, options)
     pipeline = Pipeline(subject.network, subject.answers, subject.prepare)
-    program = export_program(pipeline, subject.channels, subject.sizes)
+    program, sizes = export_from_least(pipeline, subject.channels, subject.sizes)
     if subject.prepare is not None and subject.prepare.scales:
         windows: dict[str, Any] = {"refused": "the z-score needs the mean and deviation of the whole input"}
     else:
-        windows = window_facts(pipeline.network, subject.channels, subject.ndim, subject.sizes.multiple)
-    facts = subject.facts(subject.image, windows)
-    change = None if not options.int8 else partial(quantized, images=subject.calibration())
-    return write_file(program, kind, out, facts, subject.inputs(), half=options.half, change=change)
+        windows = window_facts(pipeline.network, subject.channels, subject.ndim, sizes.multiple)
+    facts, inputs = subject.facts(sizes, windows), subject.inputs(sizes)
+    change = None if not options.int8 else partial(quantized, images=subject.calibration(sizes))
+    return write_file(program, kind, out, facts, inputs, half=options.half, change=change)
 
 
 def parse_size(text: str) -> tuple[int, ...]:
@@ -179,26 +178,26 @@ def _run(model: Any, options: ExportOptions, network: nn.Module | None) -> _Subj
     sizes = _sizes(ndim, stride, (1,) * ndim, options.size)
     whole_numbers = recipe.input.dtype in ("uint8", "uint16")
     prepare = Preparing(predictor.preparation, channels, ndim, gaps=not whole_numbers)
-    image = describe_input(channels, ndim, predictor.preparation, predictor.expected, sizes)
     answers = answers_of(task)
 
-    def facts(image: dict[str, Any], windows: dict[str, Any]) -> dict[str, Any]:
+    def facts(sizes: Sizes, windows: dict[str, Any]) -> dict[str, Any]:
+        image = describe_input(channels, ndim, predictor.preparation, predictor.expected, sizes)
         named = describe_model(recipe.model)
         classes, colors = predictor.classes, predictor.palette
         said = describe(named, recipe.task.kind, classes, colors, list(answers), image, windows, predictor.kind)
         return said if "maps" not in answers else {**said, "map channels": map_names(task)}
 
-    def inputs() -> ProofInputs:
+    def inputs(sizes: Sizes) -> ProofInputs:
         images, origin = _proof_images(predictor, options.inputs)
         crops = odd_crops(images, sizes) if images else _made(predictor, sizes)
         threshold = recipe.task.threshold if recipe.task.kind == "stranded" else None
         return ProofInputs(crops, origin, lambda x: _answers(predictor, answers, x), threshold)
 
-    def calibration() -> list[np.ndarray]:
+    def calibration(sizes: Sizes) -> list[np.ndarray]:
         images = _samples(predictor, recipe.data.train, CALIBRATED)[0]
         return [crop for image in images for crop in odd_crops([image], sizes)[:1]]
 
-    return _Subject(predictor.network, answers, channels, ndim, sizes, facts, image, inputs, calibration, prepare)
+    return _Subject(predictor.network, answers, channels, ndim, sizes, facts, inputs, calibration, prepare)
 
 
 def _answers(predictor: Predictor, answers: Answers, image: np.ndarray) -> dict[str, np.ndarray]:
@@ -270,12 +269,12 @@ def _any(model: Any, options: ExportOptions) -> _Subject:
     multiple = (_multiple(network, channels, ndim),) * ndim
     sizes = _sizes(ndim, (max(multiple[0], STRIDE),) * ndim, multiple, options.size)
     named, answers = type(network).__name__, answers_of(None)
-    image = describe_input(channels, ndim, None, None, sizes)
 
-    def facts(image: dict[str, Any], windows: dict[str, Any]) -> dict[str, Any]:
+    def facts(sizes: Sizes, windows: dict[str, Any]) -> dict[str, Any]:
+        image = describe_input(channels, ndim, None, None, sizes)
         return describe(named, "network", (), (), list(answers), image, windows)
 
-    def inputs() -> ProofInputs:
+    def inputs(sizes: Sizes) -> ProofInputs:
         images = made_images(channels, sizes, np.full(channels, -2.0), np.full(channels, 2.0))
         whole = Pipeline(network, answers)
 
@@ -285,10 +284,10 @@ def _any(model: Any, options: ExportOptions) -> _Subject:
 
         return ProofInputs(images, "made inputs (blobs and noise from -2 to 2)", ours)
 
-    def calibration() -> list[np.ndarray]:
+    def calibration(sizes: Sizes) -> list[np.ndarray]:
         raise UserError("--int8 is calibrated on training images, which only a run has: leave it out")
 
-    return _Subject(network, answers, channels, ndim, sizes, facts, image, inputs, calibration)
+    return _Subject(network, answers, channels, ndim, sizes, facts, inputs, calibration)
 
 
 def _shape(network: nn.Module, shape: tuple[int, ...] | None) -> tuple[int, ...]:

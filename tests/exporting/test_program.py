@@ -7,7 +7,7 @@ from torch import nn
 
 from atrous.errors import UserError
 from atrous.exporting.pipeline import Pipeline, answers_of
-from atrous.exporting.program import Sizes, export_program
+from atrous.exporting.program import Sizes, export_from_least, export_program
 from atrous.models.network import pad_to_multiple
 from atrous.models.restorer import Restorer
 from tests.exporting.conftest import SIZES
@@ -31,7 +31,8 @@ def test_every_model_can_be_exported(name, ndim):
     torch.manual_seed(0)
     network = settled(MODELS[name](ndim))
     sizes = Sizes(tuple(2 * s + 1 for s in network.stride), (1,) * ndim)
-    program = export_program(Pipeline(network, answers_of(None)), 2, sizes).module()
+    exported, sizes = export_from_least(Pipeline(network, answers_of(None)), 2, sizes)
+    program = exported.module()
     for extra in (0, 5):
         x = torch.randn(1, 2, *(least + extra + axis for axis, least in enumerate(sizes.least)))
         with torch.no_grad():
@@ -50,6 +51,19 @@ def test_a_program_of_one_size_takes_any_batch(pipeline):
     program = export_program(pipeline, 1, Sizes((9, 9), (1, 1), (17, 12))).module()
     x = torch.randn(5, 1, 17, 12)
     assert torch.equal(program(x)["labels"], pipeline(x)["labels"])
+
+
+class Narrow(nn.Module):
+    """Takes inputs of more than 20 positions alone."""
+
+    def forward(self, x):
+        return x.narrow(2, 0, 20) if x.shape[2] > 20 else x
+
+
+def test_a_layer_that_asks_for_a_larger_input_gets_it():
+    program, sizes = export_from_least(Pipeline(Narrow(), answers_of(None)), 1, Sizes((9,), (1,)))
+    assert sizes.least == (36,)
+    assert program.module()(torch.zeros(1, 1, 36))["output"].shape == (1, 1, 20)
 
 
 class Flat(nn.Module):
