@@ -35,7 +35,7 @@ from atrous.exporting.crops import made_images
 from atrous.exporting.facts import describe, describe_input
 from atrous.exporting.formats import FORMATS
 from atrous.exporting.pipeline import Pipeline, answers_of
-from atrous.exporting.program import Sizes, export_from_least
+from atrous.exporting.program import ExportSizes, export_from_least
 from atrous.exporting.quantize import quantized
 from atrous.exporting.runtimes import Run
 from atrous.exporting.write import ProofInputs, write_file
@@ -133,7 +133,7 @@ def rows(name: str, subject: Subject, formats: list[str]) -> Iterator[dict[str, 
     pipeline = Pipeline(settled(subject.make()), answers_of(TASK))
     stride = getattr(pipeline.network, "stride", (32,) * ndim)
     multiple = (subject.multiple,) * ndim
-    sizes = Sizes(tuple(-(-(2 * s + 1) // subject.multiple) * subject.multiple for s in stride), multiple)
+    sizes = ExportSizes(tuple(-(-(2 * s + 1) // subject.multiple) * subject.multiple for s in stride), multiple)
     program, sizes = export_from_least(pipeline, subject.channels, sizes)
     bounds = np.full(subject.channels, -2.0), np.full(subject.channels, 2.0)
 

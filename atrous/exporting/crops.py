@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from atrous.exporting.program import Sizes
+from atrous.exporting.program import ExportSizes
 
 COUNT = 3
 SIDE = {1: 4001, 2: 321, 3: 57}
@@ -13,7 +13,7 @@ PARTS = (1.0, 0.8, 0.63)
 """Of these, in the three crops."""
 
 
-def crop_size(available: Sequence[int], number: int, sizes: Sizes) -> tuple[int, ...]:
+def crop_size(available: Sequence[int], number: int, sizes: ExportSizes) -> tuple[int, ...]:
     """Return the size of a crop: odd where the sizes of the file may be, and another one along each axis.
 
     Args:
@@ -21,7 +21,7 @@ def crop_size(available: Sequence[int], number: int, sizes: Sizes) -> tuple[int,
         number: of the crop, 0 to 2.
         sizes: which sizes the file is for.
 
-    >>> crop_size((500, 500), 0, Sizes((33, 33), (1, 1))), crop_size((64, 64), 2, Sizes((33, 33), (1, 1)))
+    >>> crop_size((500, 500), 0, ExportSizes((33, 33), (1, 1))), crop_size((64, 64), 2, ExportSizes((33, 33), (1, 1)))
     ((321, 317), (63, 63))
     """
     if sizes.fixed is not None:
@@ -35,7 +35,7 @@ def crop_size(available: Sequence[int], number: int, sizes: Sizes) -> tuple[int,
     return tuple(chosen)
 
 
-def odd_crops(images: Sequence[np.ndarray], sizes: Sizes) -> list[np.ndarray]:
+def odd_crops(images: Sequence[np.ndarray], sizes: ExportSizes) -> list[np.ndarray]:
     """Return three crops from the middle of images `(C, *S)`, each image in turn.
 
     An image that is smaller than the least size is continued with its outermost values.
@@ -51,10 +51,12 @@ def odd_crops(images: Sequence[np.ndarray], sizes: Sizes) -> list[np.ndarray]:
     return crops
 
 
-def made_images(channels: int, sizes: Sizes, low: np.ndarray, high: np.ndarray, seed: int = 0) -> list[np.ndarray]:
+def made_images(
+    channels: int, sizes: ExportSizes, low: np.ndarray, high: np.ndarray, seed: int = 0
+) -> list[np.ndarray]:
     """Return three images of blobs and noise, float32 `(C, *S)`, with values between `low` and `high` `(C,)`.
 
-    >>> images = made_images(1, Sizes((9,), (1,)), np.zeros(1), np.ones(1))
+    >>> images = made_images(1, ExportSizes((9,), (1,)), np.zeros(1), np.ones(1))
     >>> [image.shape for image in images]
     [(1, 4001), (1, 3199), (1, 2519)]
     """

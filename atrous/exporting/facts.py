@@ -8,7 +8,7 @@ from typing import Any
 
 from atrous.color import Palette
 from atrous.data.preprocess import Expected, Preparation
-from atrous.exporting.program import Sizes
+from atrous.exporting.program import ExportSizes
 
 KEY = "atrous"
 """The metadata entry that holds all facts as JSON; the others are what programs of other makers look for."""
@@ -23,7 +23,7 @@ WORDS = {
 
 
 def describe_input(
-    channels: int, ndim: int, preparation: Preparation | None, expected: Expected | None, sizes: Sizes
+    channels: int, ndim: int, preparation: Preparation | None, expected: Expected | None, sizes: ExportSizes
 ) -> dict[str, Any]:
     """Return what the input of a file is, as plain numbers, texts and lists.
 

@@ -27,7 +27,7 @@ PERIODS = (5, 7, 9)
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ExportSizes:
     """Which sizes a file is for.
 
     Attributes:
@@ -35,7 +35,7 @@ class Sizes:
         multiple: the size is a multiple of this along each axis.
         fixed: the only size; None for any size from `least` on.
 
-    >>> Sizes((33, 33), (1, 1)).text(), Sizes((256, 256), (1, 1), (256, 256)).text()
+    >>> ExportSizes((33, 33), (1, 1)).text(), ExportSizes((256, 256), (1, 1), (256, 256)).text()
     ('any size from 33 x 33', 'the size 256 x 256 only')
     """
 
@@ -55,7 +55,7 @@ class NotAnySize(UserError):
     """A network cannot be exported for every size from the least one on."""
 
 
-def export_from_least(pipeline: Pipeline, channels: int, sizes: Sizes) -> tuple[ExportedProgram, Sizes]:
+def export_from_least(pipeline: Pipeline, channels: int, sizes: ExportSizes) -> tuple[ExportedProgram, ExportSizes]:
     """Export a pipeline, for larger sizes alone where a layer needs them, and return the sizes too.
 
     A dilated layer, for example, asks for an input that is longer than its dilation.
@@ -75,7 +75,7 @@ def export_from_least(pipeline: Pipeline, channels: int, sizes: Sizes) -> tuple[
     raise refused
 
 
-def export_program(pipeline: Pipeline, channels: int, sizes: Sizes) -> ExportedProgram:
+def export_program(pipeline: Pipeline, channels: int, sizes: ExportSizes) -> ExportedProgram:
     """Export a pipeline for a batch of any length and the given sizes.
 
     Args:
@@ -88,7 +88,7 @@ def export_program(pipeline: Pipeline, channels: int, sizes: Sizes) -> ExportedP
 
     >>> from atrous.exporting.pipeline import answers_of
     >>> pipeline = Pipeline(nn.Conv1d(1, 2, 3, padding=1), answers_of(None))
-    >>> program = export_program(pipeline, 1, Sizes((3,), (1,)))
+    >>> program = export_program(pipeline, 1, ExportSizes((3,), (1,)))
     >>> program.module()(torch.zeros(4, 1, 70))["output"].shape
     torch.Size([4, 2, 70])
     """
@@ -163,7 +163,7 @@ def _example(least: int, multiple: int, periods: int) -> int:
     return size + 1 if multiple == 1 and size % 2 == 0 else size
 
 
-class _Watch:
+class _LayerWatch:
     """Where an export is: the modules that it has entered and not left, and the first one that restricts a size."""
 
     def __init__(self) -> None:
@@ -203,9 +203,9 @@ def _restricts(condition: Any) -> bool:
 
 
 @contextmanager
-def _watched(network: nn.Module) -> Iterator[_Watch]:
+def _watched(network: nn.Module) -> Iterator[_LayerWatch]:
     """Follow which module of a network runs, by hooks that are taken away afterwards."""
-    watch, handles = _Watch(), []
+    watch, handles = _LayerWatch(), []
     for name, module in network.named_modules():
         named = name or type(network).__name__
 

@@ -17,7 +17,7 @@ from atrous.exporting.facts import describe, describe_input
 from atrous.exporting.formats import FileFormat, choose_format
 from atrous.exporting.map_names import map_names
 from atrous.exporting.pipeline import Answers, Pipeline, Preparing, answers_of
-from atrous.exporting.program import Sizes, export_from_least
+from atrous.exporting.program import ExportSizes, export_from_least
 from atrous.exporting.quantize import quantized
 from atrous.exporting.window_facts import window_facts
 from atrous.exporting.write import Exported, ProofInputs, check_place, write_file
@@ -71,10 +71,10 @@ class _Subject:
     answers: Answers
     channels: int
     ndim: int
-    sizes: Sizes
-    facts: Callable[[Sizes, dict[str, Any]], dict[str, Any]]
-    inputs: Callable[[Sizes], ProofInputs]
-    calibration: Callable[[Sizes], list[np.ndarray]]
+    sizes: ExportSizes
+    facts: Callable[[ExportSizes, dict[str, Any]], dict[str, Any]]
+    inputs: Callable[[ExportSizes], ProofInputs]
+    calibration: Callable[[ExportSizes], list[np.ndarray]]
     prepare: Preparing | None = None
 
 
@@ -155,13 +155,13 @@ def _names_run(model: Any) -> bool:
     return isinstance(model, Run | Path) or (isinstance(model, str) and is_run(model))
 
 
-def _sizes(ndim: int, stride: Sequence[int], multiple: Sequence[int], size: tuple[int, ...] | None) -> Sizes:
+def _sizes(ndim: int, stride: Sequence[int], multiple: Sequence[int], size: tuple[int, ...] | None) -> ExportSizes:
     """Which sizes a file is for; below twice the stride a network's coarsest map is a single position."""
     if size is not None and (len(size) != ndim or any(n % m or n < 1 for n, m in zip(size, multiple, strict=False))):
         wanted = f"{ndim} sizes" + (f", multiples of {multiple[0]}" if max(multiple) > 1 else "")
         raise UserError(f"--size {','.join(map(str, size))}: give {wanted}")
     least = tuple(-(-(2 * s + 1) // m) * m for s, m in zip(stride, multiple, strict=True))
-    return Sizes(least, tuple(multiple), size)
+    return ExportSizes(least, tuple(multiple), size)
 
 
 # ---- runs
@@ -180,20 +180,20 @@ def _run(model: Any, options: ExportOptions, network: nn.Module | None) -> _Subj
     prepare = Preparing(predictor.preparation, channels, ndim, gaps=not whole_numbers)
     answers = answers_of(task)
 
-    def facts(sizes: Sizes, windows: dict[str, Any]) -> dict[str, Any]:
+    def facts(sizes: ExportSizes, windows: dict[str, Any]) -> dict[str, Any]:
         image = describe_input(channels, ndim, predictor.preparation, predictor.expected, sizes)
         named = describe_model(recipe.model)
         classes, colors = predictor.classes, predictor.palette
         said = describe(named, recipe.task.kind, classes, colors, list(answers), image, windows, predictor.kind)
         return said if "maps" not in answers else {**said, "map channels": map_names(task)}
 
-    def inputs(sizes: Sizes) -> ProofInputs:
+    def inputs(sizes: ExportSizes) -> ProofInputs:
         images, origin = _proof_images(predictor, options.inputs)
         crops = odd_crops(images, sizes) if images else _made(predictor, sizes)
         threshold = recipe.task.threshold if recipe.task.kind == "stranded" else None
         return ProofInputs(crops, origin, lambda x: _answers(predictor, answers, x), threshold)
 
-    def calibration(sizes: Sizes) -> list[np.ndarray]:
+    def calibration(sizes: ExportSizes) -> list[np.ndarray]:
         images = _samples(predictor, recipe.data.train, CALIBRATED)[0]
         return [crop for image in images for crop in odd_crops([image], sizes)[:1]]
 
@@ -246,7 +246,7 @@ def _raw(predictor: Predictor, item: Input) -> np.ndarray:
     return np.asarray((opened.source if opened.stored is None else opened.stored)[...])
 
 
-def _made(predictor: Predictor, sizes: Sizes) -> list[np.ndarray]:
+def _made(predictor: Predictor, sizes: ExportSizes) -> list[np.ndarray]:
     """Made inputs in the range of the training data."""
     model = predictor.run.recipe.model
     mean, std = np.asarray(model.mean, np.float64), np.asarray(model.std, np.float64)
@@ -270,11 +270,11 @@ def _any(model: Any, options: ExportOptions) -> _Subject:
     sizes = _sizes(ndim, (max(multiple[0], STRIDE),) * ndim, multiple, options.size)
     named, answers = type(network).__name__, answers_of(None)
 
-    def facts(sizes: Sizes, windows: dict[str, Any]) -> dict[str, Any]:
+    def facts(sizes: ExportSizes, windows: dict[str, Any]) -> dict[str, Any]:
         image = describe_input(channels, ndim, None, None, sizes)
         return describe(named, "network", (), (), list(answers), image, windows)
 
-    def inputs(sizes: Sizes) -> ProofInputs:
+    def inputs(sizes: ExportSizes) -> ProofInputs:
         images = made_images(channels, sizes, np.full(channels, -2.0), np.full(channels, 2.0))
         whole = Pipeline(network, answers)
 
@@ -284,7 +284,7 @@ def _any(model: Any, options: ExportOptions) -> _Subject:
 
         return ProofInputs(images, "made inputs (blobs and noise from -2 to 2)", ours)
 
-    def calibration(sizes: Sizes) -> list[np.ndarray]:
+    def calibration(sizes: ExportSizes) -> list[np.ndarray]:
         raise UserError("--int8 is calibrated on training images, which only a run has: leave it out")
 
     return _Subject(network, answers, channels, ndim, sizes, facts, inputs, calibration)

@@ -8,14 +8,14 @@ from torch import nn
 from atrous.encoders.resnet import ResNet
 from atrous.exporting.facts import describe, describe_input
 from atrous.exporting.pipeline import Pipeline, answers_of
-from atrous.exporting.program import Sizes, export_program
+from atrous.exporting.program import ExportSizes, export_program
 from atrous.exporting.write import ProofInputs
 from atrous.models.unet import unet
 from atrous.tasks.semantic import Semantic
 from tests.toy_models import settled
 
 TASK = Semantic(("ground", "red cell"))
-SIZES = Sizes((9, 9), (1, 1))
+SIZES = ExportSizes((9, 9), (1, 1))
 
 
 def small_network() -> nn.Module:

@@ -5,9 +5,9 @@ import json
 
 from atrous.data.preprocess import Expected, Preparation, Wanted
 from atrous.exporting.facts import KEY, describe_input, properties
-from atrous.exporting.program import Sizes
+from atrous.exporting.program import ExportSizes
 
-SIZES = Sizes((33, 33), (1, 1))
+SIZES = ExportSizes((33, 33), (1, 1))
 
 
 def test_the_flat_texts_can_be_read_as_those_of_ultralytics(facts):

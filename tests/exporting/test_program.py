@@ -7,7 +7,7 @@ from torch import nn
 
 from atrous.errors import UserError
 from atrous.exporting.pipeline import Pipeline, answers_of
-from atrous.exporting.program import Sizes, export_from_least, export_program
+from atrous.exporting.program import ExportSizes, export_from_least, export_program
 from atrous.models.network import pad_to_multiple
 from atrous.models.restorer import Restorer
 from tests.exporting.conftest import SIZES
@@ -30,7 +30,7 @@ def test_a_program_answers_as_the_network_at_any_size(pipeline, program, size):
 def test_every_model_can_be_exported(name, ndim):
     torch.manual_seed(0)
     network = settled(MODELS[name](ndim))
-    sizes = Sizes(tuple(2 * s + 1 for s in network.stride), (1,) * ndim)
+    sizes = ExportSizes(tuple(2 * s + 1 for s in network.stride), (1,) * ndim)
     exported, sizes = export_from_least(Pipeline(network, answers_of(None)), 2, sizes)
     program = exported.module()
     for extra in (0, 5):
@@ -41,14 +41,14 @@ def test_every_model_can_be_exported(name, ndim):
 
 def test_a_finer_output_has_a_size_that_follows_from_the_input():
     network = settled(Restorer(1, 1, 1, width=4, levels=2, blocks=1, factor=2))
-    program = export_program(Pipeline(network, answers_of(None)), 1, Sizes((5,), (1,))).module()
+    program = export_program(Pipeline(network, answers_of(None)), 1, ExportSizes((5,), (1,))).module()
     x = torch.randn(2, 1, 21)
     with torch.no_grad():
         assert difference(program(x)["output"], network(x)) < 1e-5
 
 
 def test_a_program_of_one_size_takes_any_batch(pipeline):
-    program = export_program(pipeline, 1, Sizes((9, 9), (1, 1), (17, 12))).module()
+    program = export_program(pipeline, 1, ExportSizes((9, 9), (1, 1), (17, 12))).module()
     x = torch.randn(5, 1, 17, 12)
     assert torch.equal(program(x)["labels"], pipeline(x)["labels"])
 
@@ -61,7 +61,7 @@ class Narrow(nn.Module):
 
 
 def test_a_layer_that_asks_for_a_larger_input_gets_it():
-    program, sizes = export_from_least(Pipeline(Narrow(), answers_of(None)), 1, Sizes((9,), (1,)))
+    program, sizes = export_from_least(Pipeline(Narrow(), answers_of(None)), 1, ExportSizes((9,), (1,)))
     assert sizes.least == (36,)
     assert program.module()(torch.zeros(1, 1, 36))["output"].shape == (1, 1, 20)
 
@@ -93,13 +93,13 @@ class Branch(nn.Module):
 )
 def test_a_layer_that_needs_the_size_is_named(network, least, said, capfd):
     with pytest.raises(UserError, match=said):
-        export_program(Pipeline(network, answers_of(None)), 1, Sizes((least,), (1,)))
+        export_program(Pipeline(network, answers_of(None)), 1, ExportSizes((least,), (1,)))
     assert capfd.readouterr().err == ""
 
 
 def test_the_flat_network_is_exported_for_its_size():
     network = Flat().eval()
-    program = export_program(Pipeline(network, answers_of(None)), 1, Sizes((9,), (1,), (21,)))
+    program = export_program(Pipeline(network, answers_of(None)), 1, ExportSizes((9,), (1,), (21,)))
     x = torch.randn(4, 1, 21)
     with torch.no_grad():
         assert torch.allclose(program.module()(x)["output"], network(x), atol=1e-6)
@@ -118,4 +118,4 @@ def test_padding_by_index_is_replicate_padding():
 
 
 def test_sizes_in_words():
-    assert Sizes((64, 64), (32, 32)).text() == "any size from 64 x 64, multiples of 32 x 32"
+    assert ExportSizes((64, 64), (32, 32)).text() == "any size from 64 x 64, multiples of 32 x 32"

@@ -9,7 +9,7 @@ from atrous.errors import UserError
 from atrous.exporting.facts import describe, describe_input, properties
 from atrous.exporting.onnx_file import onnx_model, write_onnx
 from atrous.exporting.pipeline import Pipeline, answers_of
-from atrous.exporting.program import Sizes, export_program
+from atrous.exporting.program import ExportSizes, export_program
 from atrous.exporting.window_facts import window_facts
 from atrous.stream import stream
 from tests.exporting.conftest import SIZES, TASK, small_network
@@ -109,9 +109,9 @@ def test_what_prevents_windows_is_said(tmp_path, image):
     for windows, sizes, said in (
         (refused, SIZES, "cannot be run on windows: pool"),
         ({"axes": [{"period": 1, "stride": 1.0, "halo": [0, 0]}] * 2, "bytes_per_position": 8.0},
-         Sizes((9, 9), (1, 1), (64, 64)), "is for the size 64 x 64 only"),
+         ExportSizes((9, 9), (1, 1), (64, 64)), "is for the size 64 x 64 only"),
         ({"axes": [{"period": 4, "stride": 1.0, "halo": [0, 0]}] * 2, "bytes_per_position": 8.0},
-         Sizes((12, 12), (4, 4)), "multiples of 4 x 4, the source has the size"),
+         ExportSizes((12, 12), (4, 4)), "multiples of 4 x 4, the source has the size"),
     ):  # fmt: skip
         write_onnx(model, tmp_path / "e.onnx", properties(_facts(windows, sizes)))
         with pytest.raises(UserError, match=said):
