@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from atrous.demo.digits import digit_scene as digit_scene
     from atrous.demo.digits import write_digit_scenes as write_digit_scenes
     from atrous.errors import UserError as UserError
+    from atrous.exporting.write import Exported as Exported
     from atrous.geometry.field import Certificate as Certificate
     from atrous.geometry.field import certify as certify
     from atrous.prediction.predictor import Predictor as Predictor
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from atrous.verbs.check import check as check
     from atrous.verbs.convert import load_converted as load_converted
     from atrous.verbs.evaluate import evaluate as evaluate
+    from atrous.verbs.export import ExportOptions as ExportOptions
+    from atrous.verbs.export import export as export
     from atrous.verbs.network import load_network as load_network
     from atrous.verbs.score_edges import EdgeOptions as EdgeOptions
     from atrous.verbs.score_edges import score_edges as score_edges
@@ -46,6 +49,8 @@ _PLACES = {
     "Certificate": "atrous.geometry.field",
     "Check": "atrous.data.check.check",
     "EdgeOptions": "atrous.verbs.score_edges",
+    "ExportOptions": "atrous.verbs.export",
+    "Exported": "atrous.exporting.write",
     "Prediction": "atrous.prediction.result",
     "Predictor": "atrous.prediction.predictor",
     "Scores": "atrous.tasks.scores",
@@ -58,6 +63,7 @@ _PLACES = {
     "digit_scene": "atrous.demo.digits",
     "dilate": "atrous.surgery.dilate",
     "evaluate": "atrous.verbs.evaluate",
+    "export": "atrous.verbs.export",
     "inflate": "atrous.surgery.inflate",
     "load": "atrous.prediction.predictor",
     "load_converted": "atrous.verbs.convert",

@@ -12,6 +12,7 @@ from atrous.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     inspect,
     predict,
     restore,
@@ -47,11 +48,12 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Segmentation with fully convolutional networks: train, evaluate, predict, inspect and convert."""
+    """Segmentation with fully convolutional networks: train, evaluate, predict, inspect, convert and export."""
 
 
 VERBS = (
-    demo, check, train, search, evaluate, calibrate, predict, restore, inspect, convert, score_edges, serve, doctor,
+    demo, check, train, search, evaluate, calibrate, predict, restore, inspect, convert, export, score_edges, serve,
+    doctor,
 )  # fmt: skip
 for verb in VERBS:
     app.command(verb.NAME)(verb.command)

@@ -25,7 +25,7 @@ def command(
     ] = None,
     tta: Annotated[str, typer.Option(help="Test-time augmentation: none or flip.")] = "none",
     memory: Annotated[str | None, typer.Option(help="Memory that a streamed input may take: 1GB.")] = None,
-    engine: Annotated[str, typer.Option(help="torch, openvino or inductor.")] = "torch",
+    engine: Annotated[str, typer.Option(help="torch, openvino, inductor or onnxruntime.")] = "torch",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.")] = "cpu",
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Also write a DICOM segmentation that refers to each DICOM series.")

@@ -99,9 +99,7 @@ class DenseNetwork(nn.Module):
             )
         size = tuple(x.shape[2:])
         x = self.normalize(x)
-        pads = [-length % step for length, step in zip(size, self.stride, strict=True)]
-        if any(pads):
-            x = F.pad(x, [value for pad in reversed(pads) for value in (0, pad)], mode="replicate")
+        x = pad_to_multiple(x, self.stride)
         padded = tuple(x.shape[2:])
         maps = self.decoder.maps(self.encoder(x))
         logits = crop_to(resize(self.head(maps[-1]), padded), size)
@@ -111,8 +109,51 @@ class DenseNetwork(nn.Module):
         return [logits, *(crop_to(resize(head(feature), padded), size) for head, feature in coarser)]
 
 
+def pad_to_multiple(x: torch.Tensor, steps: Sequence[int], least: int = 1) -> torch.Tensor:
+    """Pad `(N, C, *S)` at the far side to multiples of `steps`, and to `least`, with its outermost values.
+
+    When `torch.export` follows a network for inputs of any size, sizes are symbols, on which no branch may depend. The
+    values are then read by their index, which stays at the last one:
+
+        padded[i] = x[min(i, length - 1)].
+
+    A symbol is taken for a size of `least` or more.
+
+    >>> pad_to_multiple(torch.tensor([[[1.0, 2.0, 3.0]]]), (4,)).tolist()
+    [[[1.0, 2.0, 3.0, 3.0]]]
+    """
+    size = tuple(x.shape[2:])
+    if _symbolic(size):
+        for axis, (length, step) in enumerate(zip(size, steps, strict=True), 2):
+            if step > 1:
+                index = torch.arange((length + step - 1) // step * step, device=x.device)
+                x = x.index_select(axis, index.clamp(max=length - 1))
+        return x
+    pads = [max(-length % step, least - length) for length, step in zip(size, steps, strict=True)]
+    if not any(pads):
+        return x
+    return F.pad(x, [value for pad in reversed(pads) for value in (0, pad)], mode="replicate")
+
+
 def crop_to(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Crop `(N, C, *S)` to `(N, C, *size)` at the far side."""
+    if _symbolic((*x.shape[2:], *size)):  # a slice would compare the sizes
+        for axis, (before, length) in enumerate(zip(x.shape[2:], size, strict=True), 2):
+            if not _same(before, length):
+                x = x.index_select(axis, torch.arange(length, device=x.device))
+        return x
     if tuple(x.shape[2:]) == tuple(size):
         return x
     return x[(slice(None), slice(None), *(slice(0, length) for length in size))]
+
+
+def _symbolic(sizes: Sequence[object]) -> bool:
+    """Whether `torch.export` follows the network for inputs of any size."""
+    return any(isinstance(length, torch.SymInt) for length in sizes)
+
+
+def _same(one: int | torch.SymInt, other: int | torch.SymInt) -> bool:
+    """Whether two sizes are written alike; to compare their values would fix them."""
+    if isinstance(one, torch.SymInt) and isinstance(other, torch.SymInt):
+        return one.node.expr == other.node.expr
+    return isinstance(one, int) and isinstance(other, int) and one == other

@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from atrous._nd import CONV, CONV_TRANSPOSE
-from atrous.models.network import crop_to
+from atrous.models.network import crop_to, pad_to_multiple
 from atrous.nn.blocks import Normalize, resize
 
 SMALL = 0.1
@@ -86,7 +85,8 @@ class Restorer(nn.Module):
         if residual and in_channels != outputs:
             raise ValueError(f"{outputs} outputs cannot be added to {in_channels} channels: set model.residual = false")
         self.ndim, self.in_channels, self.outputs = ndim, in_channels, outputs
-        self.factor, self.residual, self.coarsest = factor, residual, stride * 2 ** (levels - 1)
+        self.factor, self.residual = factor, residual
+        self.stride = (stride * 2 ** (levels - 1),) * ndim
         self.normalize = Normalize(mean or [0.0] * in_channels, std or [1.0] * in_channels, ndim)
         conv, transposed, widths = CONV[ndim], CONV_TRANSPOSE[ndim], [width * 2**level for level in range(levels)]
         near = {"stride": stride, "padding": stride, "bias": False}  # 3 x 3 blocks of stride x stride positions
@@ -124,10 +124,7 @@ class Restorer(nn.Module):
             )
         size = tuple(x.shape[2:])
         given = self.normalize(x)
-        pads = [-length % self.coarsest for length in size]
-        x = given
-        if any(pads):
-            x = F.pad(x, [value for pad in reversed(pads) for value in (0, pad)], mode="replicate")
+        x = pad_to_multiple(given, self.stride)
         x = crop_to(self.enlarge(self.last(self._features(x))), [length * self.factor for length in size])
         if not self.residual:
             return x

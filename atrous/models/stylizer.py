@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from atrous._nd import CONV, INSTANCE_NORM, REPLICATION_PAD
-from atrous.models.network import crop_to
+from atrous.models.network import crop_to, pad_to_multiple
 from atrous.nn.blocks import Normalize, initialize
 
 STRIDE = 4
@@ -68,6 +67,7 @@ class Stylizer(nn.Module):
     ) -> None:
         super().__init__()
         self.ndim, self.in_channels, self.outputs = ndim, in_channels, outputs
+        self.stride = (STRIDE,) * ndim
         self.normalize = Normalize(mean or [0.0] * in_channels, std or [1.0] * in_channels, ndim)
         self.down = nn.Sequential(
             *_normalized(ndim, in_channels, width, 5, 1),
@@ -94,10 +94,7 @@ class Stylizer(nn.Module):
                 f"the network reads (N, {self.in_channels}, {grid}), got a tensor of shape {tuple(x.shape)}"
             )
         size = tuple(x.shape[2:])
-        pads = [max(-length % STRIDE, LEAST * STRIDE - length) for length in size]
-        x = self.normalize(x)
-        if any(pads):
-            x = F.pad(x, [value for pad in reversed(pads) for value in (0, pad)], mode="replicate")
+        x = pad_to_multiple(self.normalize(x), self.stride, LEAST * STRIDE)
         return crop_to(GAIN * self.last(self.up(self.blocks(self.down(x)))), size)
 
 

@@ -4,9 +4,8 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from atrous.models.network import DenseNetwork
+from atrous.models.network import DenseNetwork, crop_to, pad_to_multiple
 from atrous.nn.blocks import Normalize, resize
 from atrous.nn.temporal import AlongTime, factorized, set_frames, to_clip, to_frames
 
@@ -61,9 +60,7 @@ class VideoNetwork(DenseNetwork):
         frames, size = x.shape[2], tuple(x.shape[3:])
         set_frames(self, frames)
         x = to_frames(self.normalize(x))
-        pads = [-length % step for length, step in zip(size, self.stride[1:], strict=True)]
-        if any(pads):
-            x = F.pad(x, [value for pad in reversed(pads) for value in (0, pad)], mode="replicate")
+        x = pad_to_multiple(x, self.stride[1:])
         padded = tuple(x.shape[2:])
         levels = [mix(level) for mix, level in zip(self.along, self.encoder(x), strict=True)]
         maps = self.decoder.maps(levels)
@@ -75,7 +72,7 @@ class VideoNetwork(DenseNetwork):
 
 def _clip(logits: torch.Tensor, padded: tuple[int, ...], size: tuple[int, ...], frames: int) -> torch.Tensor:
     """Resize logits of frames to the padded size, crop them to `size`, and return them as clips of `frames` frames."""
-    return to_clip(resize(logits, padded)[:, :, : size[0], : size[1]], frames)
+    return to_clip(crop_to(resize(logits, padded), size), frames)
 
 
 def _factorize(encoder: nn.Module, kernel: int, causal: bool) -> None:

@@ -32,7 +32,8 @@ def places(x: torch.Tensor, kernel: Sequence[int]) -> torch.Tensor:
     >>> places(torch.tensor([[[1.0, 1.0000001, 2.0, 3.0]]]), (2,)).flatten().tolist()
     [0, 3]
     """
-    return pool_with_indices(x.detach().to(torch.bfloat16), kernel)[1]
+    rounded = x.detach().to(torch.bfloat16).to(x.dtype)  # runtimes of exported networks do not pool in bfloat16
+    return pool_with_indices(rounded, kernel)[1]
 
 
 def unpool(x: torch.Tensor, indices: torch.Tensor, kernel: Sequence[int], size: Sequence[int]) -> torch.Tensor:

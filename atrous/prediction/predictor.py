@@ -69,7 +69,7 @@ class Predictor:
         dtype: arithmetic of the convolutions.
         flips: axes to mirror for test-time augmentation; the probabilities of all mirror images are averaged.
         memory: bytes ("1GB") that a stream may take. If None, large inputs are streamed in about 768 MiB.
-        engine: "torch", "openvino" or "inductor".
+        engine: "torch", "openvino", "inductor" or "onnxruntime".
     """
 
     run: Run
@@ -377,7 +377,7 @@ def load(
         dtype: arithmetic; that of the training if None.
         flip: whether to average over the mirror images that the training drew.
         memory: bytes ("1GB") that a stream may take.
-        engine: "torch", "openvino" or "inductor".
+        engine: "torch", "openvino", "inductor" or "onnxruntime", which computes in float32.
 
     Raises:
         UserError: the folder is not a run, its weights are missing, damaged or of another network, the run needs
@@ -390,7 +390,8 @@ def load(
     recipe, task = opened.recipe, opened.task()
     # Genomes and numbers are always predicted in float32.
     exact = recipe.data.kind == "genomes" or value_task(task) is not None
-    trained_dtype = torch.bfloat16 if recipe.train.precision == "bf16-mixed" and not exact else torch.float32
+    short = recipe.train.precision == "bf16-mixed" and not exact and engine != "onnxruntime"
+    trained_dtype = torch.bfloat16 if short else torch.float32
     loaded = opened.network(network).to(device)
     for weight in loaded.parameters():
         if weight.ndim == 4:

@@ -5,12 +5,13 @@ pass may read the size of its input: to pad to a multiple of the stride, to scal
 coordinates. Such a network is another function at another length.
 """
 
+from collections.abc import Collection
 from itertools import zip_longest
 from typing import Any
 
 from torch.utils._pytree import tree_leaves
 
-from atrous.geometry.axis import Axis
+from atrous.geometry.axis import Along, Axis
 from atrous.geometry.graph import Op, Ref
 from atrous.geometry.rules.rearrange import PADS
 from atrous.geometry.rules.resize import MODES
@@ -25,12 +26,13 @@ SIZED = {
 """Operators whose arguments hold sizes. Those may differ; how they act on rows is compared by their maps."""
 
 
-def first_difference(one: Axis, other: Axis) -> Op | None:
+def first_difference(one: Axis, other: Axis, besides: Collection[str] = ()) -> Op | None:
     """Return the first operator of `one` that acts differently on rows in `other`; None when all act alike.
 
-    Both are the same axis of the same network, exported at two shapes.
+    Both are the same axis of the same network, exported at two shapes. Operators of the kinds `besides` are left out
+    where they leave rows in their place, as those do that only pad or crop at the end.
     """
-    pairs = zip_longest(zip(one.graph.ops, one.along, strict=True), zip(other.graph.ops, other.along, strict=True))
+    pairs = zip_longest(_acting(one, besides), _acting(other, besides))
     for first, second in pairs:
         if first is None or second is None:
             return one.graph.ops[one.graph.output]
@@ -38,6 +40,16 @@ def first_difference(one: Axis, other: Axis) -> Op | None:
         if first[0].kind != second[0].kind or maps[0] != maps[1] or _numbers(first[0]) != _numbers(second[0]):
             return first[0]
     return None
+
+
+def _acting(axis: Axis, besides: Collection[str]) -> list[tuple[Op, Along]]:
+    pairs = zip(axis.graph.ops, axis.along, strict=True)
+    return [(op, along) for op, along in pairs if op.kind not in besides or not _in_place(along)]
+
+
+def _in_place(along: Along) -> bool:
+    """Whether each row inside is the input's row of the same number."""
+    return all((read.map.first(row), read.map.last(row)) == (row, row + 1) for read in along.reads for row in (1, 2))
 
 
 def per_position(axis: Axis) -> Op | None:

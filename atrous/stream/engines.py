@@ -1,4 +1,4 @@
-"""Engines that compile a segment or a window: OpenVINO and Inductor. The engine "torch" compiles nothing."""
+"""Engines that compile a segment or a window: OpenVINO, Inductor, ONNX Runtime. The engine "torch" compiles nothing."""
 
 import subprocess
 import sys
@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from atrous.errors import UserError
+from atrous.extras import library
 from atrous.stream.compiled import Call, Compiler
+from atrous.stream.onnx_engine import onnxruntime_compiler
 
-ENGINES = ("torch", "openvino", "inductor")
+ENGINES = ("torch", "openvino", "inductor", "onnxruntime")
 PROBE = """
 import numpy as np, openvino as ov
 from openvino import opset13 as op
@@ -45,6 +47,12 @@ def compiler(engine: str, dtype: torch.dtype) -> Compiler | None:
             )
             return None
         return openvino_compiler
+    if engine == "onnxruntime":
+        if dtype != torch.float32:
+            raise UserError(f"engine='onnxruntime' computes in float32, not {dtype}: give it as dtype")
+        library("onnxruntime", "onnx", "engine='onnxruntime'")
+        library("onnxscript", "onnx", "engine='onnxruntime'")
+        return onnxruntime_compiler
     return inductor_compiler if engine == "inductor" else None
 
 
@@ -91,7 +99,7 @@ def openvino_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Ten
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
-    request = _core().compile_model(model, "CPU", options).create_infer_request()
+    request = openvino_core().compile_model(model, "CPU", options).create_infer_request()
 
     def call(inputs: list[Tensor], outputs: list[Tensor]) -> None:
         arrays = [_flat(x).contiguous() for x in inputs]  # a request does not own its memory: keep it until it is done
@@ -124,7 +132,8 @@ def _converted(traced: Any) -> Any:
 
 
 @cache
-def _core() -> Any:
+def openvino_core() -> Any:
+    """Return the one `openvino.Core` of this process."""
     import openvino as ov
 
     return ov.Core()

@@ -32,7 +32,8 @@ class Options:
         post: a pointwise function that is applied to each finished strip: "argmax", "softmax", "sigmoid", a number
             (1 where the output is above it, else 0), or a function of a tensor `(1, K, *rows)`.
         dtype: the element type to compute in, for instance `torch.bfloat16`. None takes the network's own.
-        engine: "torch" runs operator by operator; "openvino" and "inductor" compile the network in a few segments.
+        engine: "torch" runs operator by operator; "openvino", "inductor" and "onnxruntime" compile the network in
+            a few segments.
         strategy: "strips" computes nothing twice and holds the rows that are still needed; "windows" runs the network
             as it is on overlapping windows of one shape. None takes the one that does less work.
         region: the part of the output to compute, as a slice per spatial axis in output positions. Only the input that

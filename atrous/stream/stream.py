@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from atrous.geometry.plan import Limits, StreamPlan, byte_count, choose_axis, ma
 from atrous.geometry.program import Box
 from atrous.stream.engines import compiler
 from atrous.stream.job import StreamJob
+from atrous.stream.onnx_network import OnnxNetwork, stream_file
 from atrous.stream.options import Options, choose_options
 from atrous.stream.prepare import Prepared, output_region, prepare
 from atrous.stream.sole import sole_writer
@@ -26,7 +28,7 @@ SHARE = 0.7  # of the rate of one well-shaped convolution, which a whole network
 
 
 def stream(
-    network: nn.Module | Prepared,
+    network: nn.Module | Prepared | OnnxNetwork | Path | str,
     source: Source,
     sink: Sink | None = None,
     options: Options | None = None,
@@ -38,7 +40,8 @@ def stream(
     grow with the length of the input.
 
     Arguments:
-        network: a module, which is left as it was, or what `prepare` returned for it.
+        network: a module, which is left as it was, or what `prepare` returned for it; or an ONNX file that
+            `atrous export` wrote, which ONNX Runtime runs on windows (`engine="onnxruntime"`).
         source: `(C, *S)`, anything that can be sliced: an array, a memmap, a zarr array.
         sink: `(K, *S_out)`, anything whose slices can be assigned to; a new numpy array when None.
         options: the choices that `Options` documents; the defaults when None.
@@ -56,6 +59,10 @@ def stream(
     True
     """
     options = choose_options(options, choices)
+    if isinstance(network, OnnxNetwork | Path | str):
+        file = network if isinstance(network, OnnxNetwork) else OnnxNetwork(network)
+        with sole_writer(sink):
+            return stream_file(file, source, sink, options)
     checked_source(source)
     ready = _ready(network, tuple(source.shape), options.output)
     with sole_writer(sink):

@@ -92,7 +92,7 @@ def window_plan(ready: Prepared, plan: StreamPlan, box: Box, memory: float | Non
     Raises `Refused` where windows cannot give the exact answer.
     """
     graph = ready.graph
-    _check_windows(ready)
+    check_windows(ready)
     core = CORE[graph.ndim]
     while True:
         sizes = {g: core + sum(f.halo) for g, f in ready.fields.items()}
@@ -105,7 +105,8 @@ def window_plan(ready: Prepared, plan: StreamPlan, box: Box, memory: float | Non
         core //= 2
     count = torch.Size([len(by_axis[g]) for g in range(graph.ndim)]).numel()
     whole = float(sum(macs(op, graph.ops) for op in graph.ops))
-    positions = sum(torch.Size([w.stop - w.start for w in window]).numel() for window in _product(by_axis, graph.ndim))
+    shapes = ([w.stop - w.start for w in window] for window in window_product(by_axis, graph.ndim))
+    positions = sum(torch.Size(sizes).numel() for sizes in shapes)
     return dataclasses.replace(
         plan,
         strategy="windows",
@@ -117,7 +118,7 @@ def window_plan(ready: Prepared, plan: StreamPlan, box: Box, memory: float | Non
     )
 
 
-def _check_windows(ready: Prepared) -> None:
+def check_windows(ready: Prepared) -> None:
     """Raise `Refused` for a network whose output rows depend on more than the input rows around them."""
     graph = ready.graph
     if len(ready.axes) < graph.ndim:
@@ -158,7 +159,7 @@ def run_windows(
     sink = checked_sink(sink, *result_like(shape, output_dtype, options.post, ndim))
     post = post_function(options.post)
     engines: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}
-    windows = list(_product(by_axis, ndim))
+    windows = list(window_product(by_axis, ndim))
     with steady_process(plan.peak_bytes) as between, torch.inference_mode():
         for number, window in enumerate(windows):
             x = read_box(source, {g: (w.start, w.stop) for g, w in enumerate(window)}, dtype, ready.device)
@@ -166,17 +167,29 @@ def run_windows(
             if size not in engines:
                 repeated = sum(size == tuple(w.stop - w.start for w in other) for other in windows) > 1
                 engines[size] = window_engine(ready, (graph.shape[0], *size), dtype, compiler if repeated else None)
-            out = engines[size](x)
-            for g, w in enumerate(window):
-                first = round(w.start / ready.fields[g].stride)  # the output row that the window's own output begins at
-                out = out.narrow(len(output.shape) - ndim + g, w.lo - first, w.hi - w.lo)
-            out = post(out) if post else out
-            write_box(sink, out, [(w.lo - box[g][0], w.hi - box[g][0]) for g, w in enumerate(window)], ndim)
-            del x, out
+            write_window(engines[size](x), window, ready.fields, box, sink, post)
+            del x
             between()
             if options.progress is not None:
                 options.progress((number + 1) / len(windows))
     return sink
+
+
+def write_window(
+    out: Tensor,
+    window: tuple[AxisWindow, ...],
+    fields: dict[int, AxisField],
+    box: Box,
+    sink: Any,
+    post: Callable[[Tensor], Tensor] | None,
+) -> None:
+    """Write the right part of a window's output `(1, K, *S)` or `(1, *S)` to its place in a sink of the rows `box`."""
+    ndim = len(window)
+    for g, w in enumerate(window):
+        first = round(w.start / fields[g].stride)  # the output row that the window's own output begins at
+        out = out.narrow(out.dim() - ndim + g, w.lo - first, w.hi - w.lo)
+    out = post(out) if post else out
+    write_box(sink, out, [(w.lo - box[g][0], w.hi - box[g][0]) for g, w in enumerate(window)], ndim)
 
 
 class WindowNetwork(nn.Module):
@@ -230,5 +243,6 @@ def _windows(ready: Prepared, sizes: dict[int, int], box: Box) -> dict[int, list
     return {g: axis_windows(ready.fields[g], period(axis), sizes[g], box[g]) for g, axis in ready.axes.items()}
 
 
-def _product(by_axis: dict[int, list[AxisWindow]], ndim: int) -> Iterator[tuple[AxisWindow, ...]]:
+def window_product(by_axis: dict[int, list[AxisWindow]], ndim: int) -> Iterator[tuple[AxisWindow, ...]]:
+    """Yield every window: one of each axis, the last axis first to change."""
     return itertools.product(*(by_axis[g] for g in range(ndim)))

@@ -91,7 +91,7 @@ class Doctor:
             ("packages", has),
             ("not installed", missing or "nothing"),
         ]
-        return "\n".join(f"{name:<17} {value}" for name, value in rows)
+        return "\n".join(f"{name:<18} {value}" for name, value in rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same for JSON."""

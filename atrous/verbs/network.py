@@ -31,7 +31,7 @@ def load_network(spec: str) -> nn.Module:
     >>> load_network("torch.nn:Conv1d(1, 2, kernel_size=3)")
     Conv1d(1, 2, kernel_size=(3,), stride=(1,))
     """
-    if _is_run(spec):
+    if is_run(spec):
         return open_run(spec).network()
     module, _, call = spec.partition(":")
     names, arguments, keywords = _parse(spec, call)
@@ -62,7 +62,7 @@ def class_names(spec: str) -> tuple[str, ...]:
     >>> class_names("torch.nn:Conv1d(1, 2, kernel_size=3)")
     ()
     """
-    return tuple(open_run(spec).recipe.task.classes) if _is_run(spec) else ()
+    return tuple(open_run(spec).recipe.task.classes) if is_run(spec) else ()
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -97,7 +97,8 @@ def default_shape(network: nn.Module) -> tuple[int, ...]:
     return (channels, *[1024 if ndim < 3 else 128] * ndim)
 
 
-def _is_run(spec: str) -> bool:
+def is_run(spec: str) -> bool:
+    """Return whether a line of text names a folder, and not a callable."""
     return ":" not in spec or Path(spec).exists()
 
 

@@ -35,7 +35,7 @@ class PredictOptions:
             signal "csv".
         tta: test-time augmentation: "none", or "flip" to average over mirror images.
         memory: bytes ("1GB") that a streamed input may take.
-        engine: "torch", "openvino" or "inductor".
+        engine: "torch", "openvino", "inductor" or "onnxruntime".
         device: "cpu", "cuda", "cuda:1" or "mps".
         polygons: also write the labels of maps as polygons: "gpkg" or "geojson".
         dicom_seg: also write a DICOM segmentation of each DICOM series, which refers to its slices.

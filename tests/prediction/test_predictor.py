@@ -51,7 +51,7 @@ def test_gray_becomes_color_and_other_channels_are_refused(trained):
     assert predictor.predict(np.zeros((33, 20), np.uint8)).labels.shape == (33, 20)
     with pytest.raises(UserError, match="the array: 5 channels, but the network reads 3"):
         predictor.predict(np.zeros((5, 33, 20), np.uint8))
-    with pytest.raises(UserError, match="engine 'foo': choose torch, openvino, inductor"):
+    with pytest.raises(UserError, match="engine 'foo': choose torch, openvino, inductor, onnxruntime"):
         load(trained, engine="foo")
 
 

@@ -22,7 +22,7 @@ def test_names_and_types(monkeypatch):
     assert compiler("openvino", torch.float32) is openvino_compiler
     assert compiler("openvino", torch.bfloat16) is openvino_compiler
     assert hints == ["f32", "bf16"]
-    with pytest.raises(UserError, match="engine='tpu' is not known: give one of torch, openvino, inductor"):
+    with pytest.raises(UserError, match="engine='tpu' is not known: give one of torch, openvino, inductor, onnx"):
         compiler("tpu", torch.float32)
     with pytest.raises(UserError, match=r"computes in float32 or bfloat16, not torch\.float64"):
         compiler("openvino", torch.float64)

@@ -1,0 +1,111 @@
+"""`atrous export` from the command line and from Python: what the file answers is what `atrous predict` answers."""
+
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import atrous
+from atrous.errors import UserError
+from atrous.prediction.predictor import load
+from atrous.verbs.export import parse_size
+from tests.cli.test_cli import atrous as command
+from tests.exporting.needs import require
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_run_becomes_a_file_that_labels_a_picture_without_this_package(trained, digits, tmp_path):
+    require("onnx")
+    file = tmp_path / "digits.onnx"
+    done = command("export", trained, "-o", file, "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["files"] == [str(tmp_path / "digits.onnx.json"), str(file)]
+    assert facts["proof"]["inputs"] == f"3 val samples of {digits.name}"
+    assert facts["proof"]["labels_differ"] <= facts["proof"]["ties"]
+    assert all(n % 2 for size in facts["proof"]["sizes"] for n in size)
+    predictor = load(trained, dtype=torch.float32)
+    assert facts["classes"] == list(predictor.classes)
+    picture = next((digits / "images" / "test").glob("*.png"))
+    runpy.run_path(str(ROOT / "examples" / "onnx_labels.py"))["main"](str(file), str(picture), str(tmp_path / "a.png"))
+    found = np.asarray(Image.open(tmp_path / "a.png"))
+    predicted = command("predict", trained, picture, "-o", tmp_path / "labels")
+    assert predicted.returncode == 0, predicted.stderr
+    labels = np.asarray(Image.open(tmp_path / "labels" / picture.name))
+    assert found.shape == labels.shape
+    assert (found == labels).mean() > 0.99  # predict computes in bfloat16, and the network is hardly trained
+    assert (found == predictor.predict(picture).labels).mean() > 0.9999
+
+
+def test_a_torch_file_from_python_on_given_inputs(trained, digits, tmp_path):
+    picture = next((digits / "images" / "test").glob("*.png"))
+    done = atrous.export(trained, tmp_path / "a.pt2", inputs=[picture])
+    assert done.proof.inputs == "1 given inputs"
+    assert done.facts["task"] == "semantic"
+    windows = done.facts["windows"]
+    assert len(windows["axes"]) == 2
+    program = torch.export.load(tmp_path / "a.pt2").module()
+    predictor, image = load(trained, dtype=torch.float32), np.asarray(Image.open(picture).convert("RGB"))
+    values = np.moveaxis(image, -1, 0) if done.facts["input"]["channels"] == 3 else image[None, ..., 0]
+    found = program(torch.from_numpy(values.astype(np.float32))[None])["labels"][0].numpy()
+    assert (found == predictor.predict(picture).labels).mean() > 0.9999
+
+
+def test_any_network_is_exported_for_the_sizes_that_it_takes(tmp_path):
+    done = command(
+        "export", "tests.verbs.test_export:Strict()", "--shape", "1x2x64x64", "-o", tmp_path / "a.pt2", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["input"]["channels"], facts["input"]["multiple"]) == (2, [4, 4])
+    assert facts["outputs"] == {"output": "what the network returns, float32"}
+    program = torch.export.load(tmp_path / "a.pt2").module()
+    assert program(torch.zeros(1, 2, 72, 68))["output"].shape == (1, 3, 72, 68)
+
+
+class Strict(torch.nn.Module):
+    """A network that takes multiples of 4 alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = torch.nn.Conv2d(2, 4, 4, stride=4), torch.nn.ConvTranspose2d(4, 3, 4, stride=4)
+
+    def forward(self, x):
+        if x.shape[2] % 4 or x.shape[3] % 4:
+            raise ValueError("sizes must be multiples of 4")
+        return self.up(self.down(x).relu())
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "said"),
+    [
+        ({"shape": (3, 64, 64)}, "a.pt2", "--shape is for networks that are no run"),
+        ({"half": True}, "a.pt2", "--half: weights of torch stay float32"),
+        ({"int8": True}, "a.pt2", "--int8 is for --to openvino"),
+        ({"size": (64,)}, "a.pt2", "--size 64: give 2 sizes"),
+        ({"to": "onnx"}, "a.pt2", r"a file for onnx ends in \.onnx"),
+    ],
+)
+def test_mistakes_write_nothing(trained, options, name, said, tmp_path):
+    with pytest.raises(UserError, match=said):
+        atrous.export(trained, tmp_path / name, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_runs_at_no_size_is_refused(tmp_path):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.Flatten(), torch.nn.Linear(77, 2))
+    with pytest.raises(UserError, match="Sequential: runs at no size that was tried"):
+        atrous.export(network, tmp_path / "a.pt2")
+    with pytest.raises(UserError, match="--inputs is for runs"):
+        atrous.export(network, tmp_path / "a.pt2", inputs=["a.png"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_sizes_that_are_none():
+    with pytest.raises(UserError, match="'12,b' is not a size"):
+        parse_size("12,b")
