@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from atrous.prediction.jobs import Written
 
 NAME = "predict"
+REVIEWED = 5
+"""So many of the most uncertain inputs are named."""
 
 
 def command(
@@ -116,7 +118,11 @@ def _show(result: "Written", out: Path, json: bool) -> None:
         "skipped": [str(path) for path in result.skipped],
         "failed": {str(path): reason for path, reason in result.failed},
         "differences": [[str(path), difference] for path, difference in result.differences],
+        **({"uncertainty": [[str(path), mean] for path, mean in result.uncertainty]} if result.uncertainty else {}),
     }
+    if result.uncertainty:
+        first = ", ".join(f"{path} ({mean:.3f})" for path, mean in result.uncertainty[:REVIEWED])
+        say(f"review these first (mean uncertainty): {first}")
     show(
         f"{len(result.written)} written to {out}, {len(result.skipped)} existed already, {len(result.failed)} failed",
         facts,

@@ -12,6 +12,7 @@ from PIL import Image
 from atrous.color import VOID
 from atrous.data.formats import stem, write_probabilities
 from atrous.data.source import Sink, full_key
+from atrous.data.void import ROWS
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.prediction.inputs import Opened
@@ -28,6 +29,8 @@ from atrous.tasks.uncertainty import entropy_of
 
 Reduce = Callable[[np.ndarray], np.ndarray]
 """Probabilities `(K, ...)` to one number at each position `(...)`, float32."""
+UNCERTAINTY = "uncertainty"
+"""Name of the entropy in files."""
 UNSURE = np.array([255, 214, 10], np.float32)
 """Color of a position of which nothing is known."""
 
@@ -58,11 +61,17 @@ class ReducedFile(ProbabilityFile):
         classes: K.
         name: of the number.
         reduce: makes it of the probabilities.
+
+    Attributes:
+        number: name of the number.
+        mean: of the numbers, over the positions with data; None until the file is finished.
     """
+
+    mean: float | None = None
 
     def __init__(self, path: Path, like: Path, classes: int, name: str, reduce: Reduce) -> None:
         super().__init__(path, like, (name,))
-        self._count, self._reduce = classes, reduce
+        self.number, self._count, self._reduce = name, classes, reduce
         self._reduced: np.ndarray | None = None
 
     def _shape(self, opened: Opened) -> tuple[int, ...]:
@@ -90,11 +99,21 @@ class ReducedFile(ProbabilityFile):
     def finish(self) -> None:
         """Put the file in its place."""
         assert self._opened is not None
+        self.mean = _mean(self.on_file_grid())
         if self._opened.regridded:
             write_probabilities(self.paths[0], self.on_file_grid(), self._classes, self._like)
             self.discard()
         else:
             super().finish()
+
+
+def _mean(values: Any) -> float:
+    """The mean of `(1, *S)` over what is a number, some rows at a time; nan where there is none."""
+    total, count = 0.0, 0
+    for row in range(0, values.shape[1], ROWS):
+        part = np.asarray(values[:, row : row + ROWS])
+        total, count = total + float(np.nansum(part, dtype=np.float64)), count + int(np.isfinite(part).sum())
+    return total / count if count else math.nan
 
 
 class UncertaintyPicture(Output):
@@ -171,13 +190,20 @@ def confidence_outputs(predictor: Predictor, path: Path, target: Path, companion
     if companions.uncertainty:
         reduce = partial(entropy_of, bits=task.bits)
         name = f"{stem(target)}_uncertainty"
-        file = ReducedFile(target.with_name(name + suffix), path, len(task.classes), "uncertainty", reduce)
+        file = ReducedFile(target.with_name(name + suffix), path, len(task.classes), UNCERTAINTY, reduce)
         outputs += [UncertaintyPicture(target.with_name(f"{name}.png"), file), file]
     if companions.coverage is not None:
         reduce = partial(set_sizes, threshold=sets_of(predictor, companions.coverage).threshold)
         name = target.with_name(f"{stem(target)}_sets{suffix}")
         outputs.append(ReducedFile(name, path, len(task.classes), "classes in the set", reduce))
     return outputs
+
+
+def mean_of(output: Output) -> float | None:
+    """Return the mean uncertainty of an output that was just written; None for any other output."""
+    if not (isinstance(output, ReducedFile) and output.number == UNCERTAINTY):
+        return None
+    return None if output.mean is None or math.isnan(output.mean) else output.mean
 
 
 def sets_of(predictor: Predictor, coverage: float) -> Sets:

@@ -64,6 +64,7 @@ class Written:
         failed: inputs that could not be predicted, each with the reason.
         log: the file with the tracebacks of unexpected errors, None if there were none.
         differences: inputs that are unlike the training data, each with what differs.
+        uncertainty: inputs whose uncertainty was written, each with its mean, the most uncertain first.
     """
 
     written: tuple[Path, ...]
@@ -71,6 +72,7 @@ class Written:
     failed: tuple[tuple[Path, str], ...]
     log: Path | None = None
     differences: tuple[tuple[Path, str], ...] = ()
+    uncertainty: tuple[tuple[Path, float], ...] = ()
 
 
 FOUND: dict[str, Callable[[Input, Path, Any, Companions, Palette], list[Output]]] = {

@@ -10,7 +10,7 @@ from typing import Any
 from atrous.data.genomes.fasta import fasta_stem
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES
 from atrous.errors import UserError
-from atrous.prediction.confidence import sets_of
+from atrous.prediction.confidence import mean_of, sets_of
 from atrous.prediction.ensemble import load_ensemble
 from atrous.prediction.jobs import PredictionJob, Written, find_jobs, run_jobs
 from atrous.prediction.live import live_labels
@@ -116,7 +116,10 @@ def predict(
     written = run_jobs(predictor, jobs, folder, progress, tell)
     if "coco" in exported:
         merge_coco([(job.source, job.outputs) for job in jobs], out, predictor.classes)
-    return written
+    if not options.uncertainty:
+        return written
+    found = [(job.source.path, mean) for job in jobs for output in job.outputs if (mean := mean_of(output)) is not None]
+    return replace(written, uncertainty=tuple(sorted(found, key=lambda pair: -pair[1])))
 
 
 def _variants(

@@ -67,6 +67,9 @@ def test_the_main_job(tmp_path, digits):
     assert "broken.png" in predicted.stderr
     assert len(json.loads(predicted.stdout)["written"]) == 2
     assert len(list(digits_out.glob("*_uncertainty.png"))) == 2
+    means = [mean for _, mean in json.loads(predicted.stdout)["uncertainty"]]
+    assert means == sorted(means, reverse=True)
+    assert "review these first" in predicted.stderr
 
 
 def spoil(folder, name, pixels):

@@ -107,5 +107,8 @@ def test_verbs_take_an_ensemble(trained, second, digits, tmp_path):
     assert measured.confidence.temperature == 1
     source = min((digits / "images" / "test").iterdir())
     options = PredictOptions(ensemble=(second,), uncertainty=True)
-    assert predict(trained, [source], tmp_path / "out", options).written == (tmp_path / "out" / source.name,)
+    done = predict(trained, [source], tmp_path / "out", options)
+    assert done.written == (tmp_path / "out" / source.name,)
+    both = load_ensemble([trained, second]).predict(source, probabilities=True)
+    assert done.uncertainty == ((source, pytest.approx(float(both.uncertainty().mean()), rel=1e-4)),)
     assert (tmp_path / "out" / f"{source.stem}_uncertainty.tif").exists()

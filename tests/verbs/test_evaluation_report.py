@@ -9,13 +9,12 @@ from atrous.verbs.evaluation_report import check_page, write_evaluation
 
 
 def test_it_shows_other_data_and_the_drops(trained, digits, tmp_path):
-    found = evaluate(trained, digits, split="all", ensemble=[trained])
+    found = evaluate(trained, digits, split="test", ensemble=[trained])
     rows = tuple(ShiftRow("noise", "a share", strength, 0.1, 0.1234) for strength in (0.1, 0.2, 0.3))
     path = tmp_path / "deep" / "page.html"
     write_evaluation(path, trained, found, ShiftScores("miou", 0.2234, 5, rows), ensemble=[trained])
     page = path.read_text(encoding="utf-8")
-    assert "13 images of split &#39;all&#39; of digits" in page
-    assert found.note in page
+    assert "2 images of split &#39;test&#39; of digits" in page
     assert page.count("0.123 <span") == 3
     assert "miou of 5 images is 0.223 as they are" in page
     assert f"{found.scores.miou:.3f}" in page
