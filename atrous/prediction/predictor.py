@@ -374,10 +374,10 @@ def load(
         network: your own network `(N, C, *S) -> (N, K, *S)`, if the run was trained with one (`model.name = "custom"`).
             The weights of the run are loaded into a copy of it.
         device: where to run: "cpu", "cuda", "cuda:1" or "mps".
-        dtype: arithmetic; that of the training if None.
+        dtype: arithmetic; if None, that of the training, but float32 for genomes, numbers and "onnxruntime".
         flip: whether to average over the mirror images that the training drew.
         memory: bytes ("1GB") that a stream may take.
-        engine: "torch", "openvino", "inductor" or "onnxruntime", which computes in float32.
+        engine: "torch", "openvino", "inductor" or "onnxruntime".
 
     Raises:
         UserError: the folder is not a run, its weights are missing, damaged or of another network, the run needs
@@ -388,10 +388,8 @@ def load(
     check_device(device)
     opened = run if isinstance(run, Run) else open_run(run)
     recipe, task = opened.recipe, opened.task()
-    # Genomes and numbers are always predicted in float32.
-    exact = recipe.data.kind == "genomes" or value_task(task) is not None
-    short = recipe.train.precision == "bf16-mixed" and not exact and engine != "onnxruntime"
-    trained_dtype = torch.bfloat16 if short else torch.float32
+    exact = recipe.data.kind == "genomes" or value_task(task) is not None or engine == "onnxruntime"
+    trained_dtype = torch.bfloat16 if recipe.train.precision == "bf16-mixed" and not exact else torch.float32
     loaded = opened.network(network).to(device)
     for weight in loaded.parameters():
         if weight.ndim == 4:

@@ -81,7 +81,8 @@ class Stranded:
         """Make the task from the section `task` of a recipe."""
         return cls(
             tuple(section["classes"]), section["dice"], section["threshold"], section["frames"],
-            tuple(section["genetic_codes"]), section["ends"], section["overlap"], tuple(section["shortest"]),
+            genetic_codes=tuple(section["genetic_codes"]), ends=section["ends"], overlap=section["overlap"],
+            shortest=tuple(section["shortest"]),
         )  # fmt: skip
 
     @property
