@@ -21,6 +21,9 @@ def command(
     stages: Annotated[
         bool, typer.Option("--stages", help="Fine-tune in three stages: head, upper layers, all.")
     ] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Train on whole samples, one in a step, in strips, instead of crops.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Random seed. [default: 0]")] = None,
     device: Annotated[
         str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps, or auto for whichever is there. [default: cpu]")
@@ -44,13 +47,13 @@ def command(
     from atrous.errors import UserError
     from atrous.verbs.train import train
 
-    others = (data, out, minutes, epochs, recipe, settings, seed, device, dataset, task, stages or None)
+    others = (data, out, minutes, epochs, recipe, settings, seed, device, dataset, task, stages or None, whole or None)
     if resume is not None and any(other is not None for other in others):
         raise UserError("--resume goes on with a run as it was begun: give no data, recipe or other settings with it")
     quiet_libraries()
     trained = train(
         data, out=out, minutes=minutes, epochs=epochs, recipe=recipe, settings=settings or (), stages=stages,
-        seed=seed, device=device, description=dataset, task=task, resume=resume, command=sys.argv,
+        whole=whole, seed=seed, device=device, description=dataset, task=task, resume=resume, command=sys.argv,
     )  # fmt: skip
     if trained.scores is None:
         raise typer.Exit(130)

@@ -9,6 +9,7 @@ import torch
 from atrous.errors import UserError
 from atrous.tasks.measures import Measures
 from atrous.tasks.scores import Scores
+from atrous.tasks.summed import SummedLoss, SummedTask
 from atrous.tasks.task import EvaluationResult, FoundTask, Metrics, Task
 from atrous.tasks.values import ValueTask
 
@@ -28,6 +29,18 @@ def value_task(task: object) -> ValueTask | None:
     """Return the task if it gives numbers, also where it has a loss or metrics of the user's own; None for others."""
     inner = task.task if isinstance(task, CustomTask) else task
     return inner if isinstance(inner, ValueTask) else None
+
+
+def summed_loss_of(task: Task) -> SummedLoss | None:
+    """Return the loss of a task by its sums over positions; None where it does not follow from such sums.
+
+    A loss of the user's own may be a `SummedLoss`.
+    """
+    if isinstance(task, CustomTask):
+        if task.own_loss is not None:
+            return task.own_loss if isinstance(task.own_loss, SummedLoss) else None
+        task = task.task
+    return task.summed_loss() if isinstance(task, SummedTask) else None
 
 
 def output_size(task: object, size: Sequence[int]) -> tuple[int, ...]:

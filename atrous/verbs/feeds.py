@@ -71,7 +71,7 @@ def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> F
     geometry = replace(geometry, crop=tuple(length // factor for length in geometry.crop))
     batches = Batches(
         train, geometry, build_color(recipe), recipe.train.batch_size, recipe.train.seed, _spread(check, recipe),
-        restoration, factor,
+        restoration, factor, recipe.train.whole,
     )  # fmt: skip
     return Feed(batches, held_out, side, full_to_quick(held_out, side))
 

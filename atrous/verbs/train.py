@@ -29,6 +29,7 @@ from atrous.tasks.task import EvaluationResult, Task
 from atrous.training.budget import Budget
 from atrous.training.loop import Monitor, Outcome, Supply, fit
 from atrous.training.validation import validate
+from atrous.training.whole import WholeSteps
 from atrous.verbs.check import check_layout
 from atrous.verbs.evaluate import measure
 from atrous.verbs.feeds import Feed
@@ -266,15 +267,25 @@ def _build(
     network = build_network(recipe.model, task.out_channels, chosen.network)
     watch.say(
         f"{describe(recipe.model)}, {count_parameters(network) / 1e6:.1f} million parameters; "
-        f"crops {' x '.join(map(str, recipe.train.crop))}, batch {recipe.train.batch_size}, {recipe.train.precision}"
+        f"{_crops(recipe)}, {recipe.train.precision}"
     )
     feed = KINDS[check.dataset.kind].feed(check, recipe, scratch)
     if opened.batches is not None:  # the user's own batches, in place of ours
+        if recipe.train.whole:
+            raise UserError("train.whole: a DataLoader says itself what a step takes: give the samples as a Dataset")
         feed = replace(feed, batches=opened.batches)
     if isinstance(inner := value_task(task), StyleTask):
         inner.prepare()
-    feed.batches[0]  # what cannot be drawn fails here
+    first = feed.batches[0]  # what cannot be drawn fails here
+    if recipe.train.whole:
+        WholeSteps(network.train(), task, scratch).prepare(tuple(first.images.shape[1:]))
     return _Parts(task, network, feed)
+
+
+def _crops(recipe: Recipe) -> str:
+    """What a step takes, in words."""
+    train = recipe.train
+    return "whole samples" if train.whole else f"crops {' x '.join(map(str, train.crop))}, batch {train.batch_size}"
 
 
 def _task(recipe: Recipe, chosen: TrainOptions) -> Task:

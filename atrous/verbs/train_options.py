@@ -36,6 +36,7 @@ class TrainOptions:
         recipe: a recipe to follow instead of planning one.
         settings: `section.key=value` overrides, one text or several.
         stages: fine-tune in three stages: the head, then the encoder's upper layers too, then everything.
+        whole: take samples whole, one in a step, in strips (docs/gradients.md).
         seed: random seed.
         device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for whichever is there; that of the recipe
             when None.
@@ -60,6 +61,7 @@ class TrainOptions:
     recipe: Recipe | Path | str | None = None
     settings: Sequence[str] | str = ()
     stages: bool = False
+    whole: bool = False
     seed: int | None = None
     device: str | None = None
     description: Path | str | None = None
@@ -77,8 +79,9 @@ class TrainOptions:
 
     @property
     def overrides(self) -> list[str]:
-        """The settings as a list, those of `stages` and `device` first."""
+        """The settings as a list, those of `stages`, `whole` and `device` first."""
         first = ["stages=fine-tune"] if self.stages else []
+        first += ["train.whole=true", "train.batch_size=1", "train.precision=32-true"] if self.whole else []
         first += [] if self.device is None else [f"train.accelerator={self.device}"]
         return [*first, *self._given_settings]
 
