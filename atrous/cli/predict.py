@@ -36,6 +36,10 @@ def command(
             help="Also write what was found for other programs: coco, geojson, imagej, dota, parquet, or several: a,b."
         ),
     ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Compute one job's share of the labels: 3/64 is the third of 64 jobs.")
+    ] = None,
+    join: Annotated[bool, typer.Option("--join", help="Write the labels from the shares of all jobs.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -54,6 +58,8 @@ def command(
     With `-`, samples are read from standard input, one per line, and labels are written to standard output as soon as
     they are final (docs/signals.md).
 
+    Many machines label one input together: each runs with --part 1/64, 2/64 and so on, then one with --join.
+
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --overlay
 
     Example: recorder | atrous predict runs/ecg -
@@ -63,10 +69,13 @@ def command(
     from atrous.verbs.predict import PredictOptions, predict, predict_live
 
     quiet_libraries()
-    options = PredictOptions(overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects)
+    options = PredictOptions(
+        overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, part, join
+    )
     if inputs == ["-"]:
-        if out is not None or overlay or json:
-            raise UserError("labels of `-` go to standard output, one per line: leave -o, --overlay and --json out")
+        if out is not None or overlay or json or part or join:
+            left_out = "leave -o, --overlay, --json, --part and --join out"
+            raise UserError(f"labels of `-` go to standard output, one per line: {left_out}")
         predict_live(run, options, tell=say)
         return
     if out is None:

@@ -15,6 +15,7 @@ from atrous.prediction.object_exports import merge_coco, parse_kinds, require_li
 from atrous.prediction.output import Companions
 from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import Predictor, load
+from atrous.prediction.shares import Share, compute_share, join_shares, require_labels
 from atrous.recipe.run import Run, open_run
 from atrous.tasks.task import FoundTask, ObjectTask
 
@@ -35,6 +36,8 @@ class PredictOptions:
         dicom_seg: also write a DICOM segmentation of each DICOM series, which refers to its slices.
         objects: also write found objects for other programs: "coco", "geojson", "imagej", "dota", "parquet", or several
             ("coco,parquet").
+        part: compute the regions of one job of several: "3/64"; the labels are written by `join`.
+        join: write the labels from the regions of all jobs.
     """
 
     overlay: bool = False
@@ -46,6 +49,8 @@ class PredictOptions:
     polygons: str | None = None
     dicom_seg: bool = False
     objects: str | None = None
+    part: str | None = None
+    join: bool = False
 
 
 DEFAULTS = PredictOptions()
@@ -81,13 +86,20 @@ def predict(
         UserError: an option does not fit the data, there is no such run, or nothing is found to predict.
     """
     out = Path(out)
+    share = _checked_share(options)
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
+    if share is not None or options.join:
+        require_labels(predictor)
     exported = parse_kinds(options.objects) if options.objects else ()
     companions = Companions(options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported)
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions, tell)
     begin(len(jobs))
     folder = out.parent if predictor.kind == "genomes" and out.suffix.lower() in OUTPUT_SUFFIXES else out
+    if share is not None:
+        return compute_share(predictor, jobs, share, folder, progress, tell)
+    if options.join:
+        return join_shares(predictor, jobs, folder, progress)
     written = run_jobs(predictor, jobs, folder, progress, tell)
     if "coco" in exported:
         merge_coco([(job.source, job.outputs) for job in jobs], out, predictor.classes)
@@ -169,6 +181,24 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
     if kind != "genomes" and probabilities == "bigwig":
         raise UserError("--probabilities bigwig is for genomes: choose zarr or tiff")
     return opened
+
+
+def _checked_share(options: PredictOptions) -> Share | None:
+    """Return the share of a job; None where there is none. Refuse what does not go with shares, which are labels alone.
+
+    Raises:
+        UserError: something else is wanted, or the share is not written as 3/64.
+    """
+    if options.part is None and not options.join:
+        return None
+    if options.part is not None and options.join:
+        raise UserError("--part computes a share, --join puts all together afterwards: give one of them")
+    names = ("overlay", "probabilities", "polygons", "dicom_seg", "objects")
+    other = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
+    other += ["--tta"] if options.tta != "none" else []
+    if other:
+        raise UserError(f"{other[0]}: several jobs write labels alone: leave it out")
+    return None if options.part is None else Share.read(options.part)
 
 
 def _load(run: Run, options: PredictOptions) -> Predictor:
