@@ -56,6 +56,10 @@ def command(
     variants: Annotated[
         Path | None, typer.Option(help="Of a genome, a VCF file: write what its variants change, as a table.")
     ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Compute one job's share of the labels: 3/64 is the third of 64 jobs.")
+    ] = None,
+    join: Annotated[bool, typer.Option("--join", help="Write the labels from the shares of all jobs.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -74,6 +78,8 @@ def command(
     With `-`, samples are read from standard input, one per line, and labels are written to standard output as soon as
     they are final (docs/signals.md).
 
+    Many machines label one input together: each runs with --part 1/64, 2/64 and so on, then one with --join.
+
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --overlay
 
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --ensemble runs/cells-2 --uncertainty
@@ -87,11 +93,12 @@ def command(
     quiet_libraries()
     options = PredictOptions(
         overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, uncertainty, coverage,
-        tuple(ensemble or ()), genetic_code, variants,
+        tuple(ensemble or ()), genetic_code, variants, part, join,
     )  # fmt: skip
     if inputs == ["-"]:
-        if out is not None or overlay or json:
-            raise UserError("labels of `-` go to standard output, one per line: leave -o, --overlay and --json out")
+        if out is not None or overlay or json or part or join:
+            left_out = "leave -o, --overlay, --json, --part and --join out"
+            raise UserError(f"labels of `-` go to standard output, one per line: {left_out}")
         predict_live(run, options, tell=say)
         return
     if out is None:

@@ -22,6 +22,9 @@ def command(
         bool, typer.Option("--stages", help="Fine-tune in three stages: head, upper layers, all.")
     ] = False,
     start: Annotated[Path | None, typer.Option(help="Fine-tune: start from the weights of this run.")] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Train on whole samples, one in a step, in strips, instead of crops.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Random seed. [default: 0]")] = None,
     device: Annotated[
         str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps, or auto for whichever is there. [default: cpu]")
@@ -45,13 +48,15 @@ def command(
     from atrous.errors import UserError
     from atrous.verbs.train import train
 
-    others = (data, out, minutes, epochs, recipe, settings, seed, device, dataset, task, start, stages or None)
+    switches = (stages or None, whole or None)
+    others = (data, out, minutes, epochs, recipe, settings, seed, device, dataset, task, start, *switches)
     if resume is not None and any(other is not None for other in others):
         raise UserError("--resume goes on with a run as it was begun: give no data, recipe or other settings with it")
     quiet_libraries()
     trained = train(
         data, out=out, minutes=minutes, epochs=epochs, recipe=recipe, settings=settings or (), stages=stages,
-        start=start, seed=seed, device=device, description=dataset, task=task, resume=resume, command=sys.argv,
+        start=start, whole=whole, seed=seed, device=device, description=dataset, task=task, resume=resume,
+        command=sys.argv,
     )  # fmt: skip
     if trained.scores is None:
         raise typer.Exit(130)

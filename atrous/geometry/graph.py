@@ -11,7 +11,7 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, cast
@@ -52,9 +52,9 @@ class Op:
     `Graph.ops`.
 
     `kind` is "input", "constant" (a parameter or a buffer, whose numbers are `tensor`), or the name of the ATen
-    operator without its overload. `module` is the name that the user's network has for the module. `shape` and `dtype`
-    are those of the value. `target` is the function with arguments `args` and `kwargs`, in which other values stand as
-    `Ref`; `item` picks one result of a function that returns several.
+    operator without its overload. `module` is the name that the user's network has for the module, or for the constant.
+    `shape` and `dtype` are those of the value. `target` is the function with arguments `args` and `kwargs`, in which
+    other values stand as `Ref`; `item` picks one result of a function that returns several.
     """
 
     index: int
@@ -168,22 +168,28 @@ def bind(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
     return dict(signature.arguments)
 
 
-def export_graph(network: nn.Module, shape: tuple[int, ...], *, output: int | str | None = None) -> Graph:
+def export_graph(
+    network: nn.Module, shape: tuple[int, ...], *, output: int | str | None = None, training: bool = False
+) -> Graph:
     """Return the operators that `network` runs, in evaluation mode, on one input of this shape `(C, *S)`.
+
+    With `training`, every module stays in the mode that it is in, and gradients are not switched off, so that a
+    `detach` stays in the graph.
 
     The network's own Python code runs once, forward hooks included, on tensors without numbers. The network is left as
     it was. A network that returns several tensors gives the one named by `output`: an index, a key, or for nested
     results the path to it, as in "features.2". Without `output`, the key "out" is taken if there is one.
 
-    Raises `UserError` when the network cannot be exported or has no such output.
+    Raises `UserError` when the network cannot be exported or has no such output, and with `training` when it changes
+    one of its buffers.
 
     >>> graph = export_graph(nn.Conv2d(3, 8, 3, padding=1), (3, 64, 48))
     >>> [op.kind for op in graph.ops], graph.ops[graph.output].shape
     (['input', 'constant', 'constant', 'conv2d'], (1, 8, 64, 48))
     """
-    program = _export(network, tuple(shape))
+    program = _export(network, tuple(shape), training)
     output_node = _output_node(program, output)
-    constants = _constants(program)
+    constants, names = _constants(program), _names(program)
     input_names = {spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"}
     nodes = [n for n in program.graph.nodes if n.op in ("placeholder", "get_attr", "call_function")]
     nodes.sort(key=lambda n: not (n.op == "placeholder" and n.name in input_names))  # the input first
@@ -197,20 +203,20 @@ def export_graph(network: nn.Module, shape: tuple[int, ...], *, output: int | st
         if node.op == "call_function":
             op = _called(node, len(ops), ref_of)
         elif node.name in input_names:
-            op = _stored(node, len(ops), None)
+            op = _stored(node.name, node.meta["val"], len(ops), None)
         else:
-            op = _stored(node, len(ops), constants[node.name if node.op == "placeholder" else node.target])
+            name = str(node.name if node.op == "placeholder" else node.target)
+            op = _stored(names.get(name, name), constants[name], len(ops), constants[name])
         if op is not None:
             ops.append(op)
             ref_of[node] = Ref(op.index)
     return Graph(tuple(ops), ref_of[output_node].index, type(network).__name__)
 
 
-def _stored(node: torch.fx.Node, index: int, tensor: Tensor | None) -> Op:
+def _stored(name: str, value: Tensor, index: int, tensor: Tensor | None) -> Op:
     """Return the operator of the input (no tensor) or of a parameter, buffer or constant."""
-    value = node.meta["val"] if tensor is None else tensor
     kind = "input" if tensor is None else "constant"
-    return Op(index, kind, node.name, tuple(value.shape), value.dtype, tensor=tensor)
+    return Op(index, kind, name, tuple(value.shape), value.dtype, tensor=tensor)
 
 
 def _called(node: torch.fx.Node, index: int, ref_of: dict[torch.fx.Node, Ref]) -> Op | None:
@@ -247,7 +253,7 @@ def _require_known(node: torch.fx.Node, target: Any, shape: tuple[Any, ...], arg
         raise UserError(f"{_module(node)} ({_kind(target)}): {DECIDED[0]}: {DECIDED[1]}")
 
 
-def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.ExportedProgram:
+def _export(network: nn.Module, shape: tuple[int, ...], training: bool) -> torch.export.ExportedProgram:
     with EXPORTING:
         require_network(network)
         _check_recurrence(network, shape)
@@ -256,9 +262,17 @@ def _export(network: nn.Module, shape: tuple[int, ...]) -> torch.export.Exported
         ones = (1,) * (len(shape) - 1)
         # one number per channel, expanded over the positions without a copy
         example = torch.empty(1, shape[0], *ones, dtype=like.dtype, device=like.device).expand(1, *shape)
-        with _evaluating(network), torch.no_grad(), exporting(network, shape), warnings.catch_warnings():
+        mode = nullcontext() if training else _evaluating(network)
+        with mode, torch.set_grad_enabled(training), exporting(network, shape), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a warning of the network will come again when it runs on real data
-            return torch.export.export(network, (example,), strict=False).run_decompositions(_compositions())
+            program = torch.export.export(network, (example,), strict=False).run_decompositions(_compositions())
+    changed = sorted(program.graph_signature.buffers_to_mutate.values())
+    if training and changed:
+        raise UserError(
+            f"{type(network).__name__}: its forward pass changes its buffer {changed[0]}, which cannot be followed "
+            f"strip by strip: put {changed[0].rpartition('.')[0] or 'the network'} into evaluation mode (.eval())"
+        )
+    return program
 
 
 @cache
@@ -301,6 +315,12 @@ def _constants(program: torch.export.ExportedProgram) -> dict[str, Tensor]:
     }
     by_name.update({name: value.detach() for name, value in program.graph_module.named_buffers()})
     return by_name
+
+
+def _names(program: torch.export.ExportedProgram) -> dict[str, str]:
+    """Return the name that the network has for each parameter, buffer and constant, by the name of its node."""
+    specs = program.graph_signature.input_specs
+    return {str(spec.arg.name): spec.target for spec in specs if spec.target is not None}
 
 
 def _output_node(program: torch.export.ExportedProgram, output: int | str | None) -> torch.fx.Node:

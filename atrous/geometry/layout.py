@@ -34,13 +34,7 @@ def followed(graph: Graph) -> tuple[Graph, dict[int, Axis], dict[int, Refused]]:
     >>> graph.ops[graph.output].shape, sorted(axes), refused
     ((1, 4, 30), [0], {})
     """
-    axes, refused = follow_axes(graph)
-    norms = {reason.index for reason in refused.values() if reason.operator in NORMS}
-    if norms and not axes:
-        return followed(with_statistics(graph, norms))
-    products = {reason.index for reason in refused.values() if reason.reason == SUMS_POSITIONS}
-    if not axes and any(can_be_joined(graph, graph.ops[i]) for i in products):
-        return followed(with_grams(graph, [i for i in products if can_be_joined(graph, graph.ops[i])]))
+    graph, axes, refused = rewritten(graph)
     output = graph.ops[graph.output]
     reason = layout_fault(graph, axes)
     if reason is not None:
@@ -51,6 +45,26 @@ def followed(graph: Graph) -> tuple[Graph, dict[int, Axis], dict[int, Refused]]:
     for g in [g for g, axis in axes.items() if not axis.streamed(output.index)]:
         del axes[g]
         refused[g] = Refused(output, f"its output {output.shape[1:]} has no positions along axis {g}")
+    return graph, axes, refused
+
+
+def rewritten(graph: Graph) -> tuple[Graph, dict[int, Axis], dict[int, Refused]]:
+    """Return what `followed` does, whatever the layout of the result: a classifier's, say, has no positions.
+
+    >>> from torch import nn
+    >>> from atrous.geometry.graph import export_graph
+    >>> network = nn.Sequential(nn.Conv1d(1, 4, 3), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 2))
+    >>> graph, axes, refused = rewritten(export_graph(network, (1, 32)))
+    >>> graph.ops[graph.output].shape, sorted(axes), refused
+    ((1, 2), [0], {})
+    """
+    axes, refused = follow_axes(graph)
+    norms = {reason.index for reason in refused.values() if reason.operator in NORMS}
+    if norms and not axes:
+        return rewritten(with_statistics(graph, norms))
+    products = {reason.index for reason in refused.values() if reason.reason == SUMS_POSITIONS}
+    if not axes and any(can_be_joined(graph, graph.ops[i]) for i in products):
+        return rewritten(with_grams(graph, [i for i in products if can_be_joined(graph, graph.ops[i])]))
     return graph, axes, refused
 
 

@@ -86,15 +86,22 @@ def stored(mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None
     return scale_and_shift(mean.double(), var.double(), mean.numel(), weight, bias, eps).to(mean.dtype)
 
 
+def copied(like: Tensor, values: Tensor) -> Tensor:
+    """Return values in the shape and type of another tensor, as `copy` does, which has no gradient in torch."""
+    return values.to(like.dtype).expand_as(like)
+
+
 def row(table: Tensor, index: int) -> Tensor:
     """Return one row of a table."""
     return table[index]
 
 
-def lower(graph: Graph, *, fold: bool = True) -> Graph:
+def lower(graph: Graph, *, fold: bool = True, differentiable: bool = False) -> Graph:
     """Return a graph of the same function with fewer kinds of operators, as the head of this file says.
 
-    What the output does not depend on is left out. With `fold` false, norms are not folded into convolutions.
+    What the output does not depend on is left out. With `fold` false, norms are not folded into convolutions. With
+    `differentiable`, nothing is computed from parameters here, so that all constants are the network's own, and
+    `detach` stays an operator: the graph has the gradients of the network, too.
 
     >>> from torch import nn
     >>> from atrous.geometry.graph import export_graph
@@ -102,7 +109,7 @@ def lower(graph: Graph, *, fold: bool = True) -> Graph:
     >>> [op.kind for op in lower(export_graph(net, (2, 32))).ops if op.kind not in ("input", "constant")]
     ['conv1d', 'moments', 'row', 'row', 'affine']
     """
-    writer = _Writer(graph, fold)
+    writer = _Writer(graph, fold, differentiable)
     for op in graph.ops:
         writer.write(op)
     return prune(part_by_part(Graph(tuple(writer.ops), writer.new_index[graph.output], graph.network)))
@@ -178,8 +185,8 @@ class _Writer:
     one.
     """
 
-    def __init__(self, graph: Graph, fold: bool):
-        self.graph, self.fold = graph, fold
+    def __init__(self, graph: Graph, fold: bool, differentiable: bool):
+        self.graph, self.fold, self.differentiable = graph, fold, differentiable
         self.readers = graph.readers()
         self.device = next((op.tensor.device for op in graph.ops if op.tensor is not None), torch.device("cpu"))
         self.ops: list[Op] = []
@@ -205,7 +212,8 @@ class _Writer:
     def write(self, op: Op) -> None:
         """Append what takes the place of an operator of the old graph."""
         kind = op.kind
-        if kind in IDENTITIES or (kind in ("_to_copy", "to") and self._same(op)):
+        stops = kind == "detach" and self.differentiable
+        if (kind in IDENTITIES and not stops) or (kind in ("_to_copy", "to") and self._same(op)):
             source = op.args[0].index
             self.new_index[op.index] = self.new_index[source]
         elif (
@@ -226,6 +234,8 @@ class _Writer:
     def _copy(self, op: Op) -> None:
         """Append the operator itself."""
         op = simplified(op, self.device)
+        if op.kind == "copy" and self.differentiable:
+            op = dataclasses.replace(op, target=copied, args=op.args[:2], kwargs={})
         args, kwargs = (_renumbered(tree, self.new_index) for tree in (op.args, op.kwargs))
         self.new_index[op.index] = len(self.ops)
         self.ops.append(dataclasses.replace(op, index=len(self.ops), args=args, kwargs=kwargs))
@@ -270,7 +280,7 @@ class _Writer:
         a = op.arguments
         arguments = tuple(a[name] for name in ("running_mean", "running_var", "weight", "bias"))
         mean, var, weight, bias = (self.tensor(arg) for arg in arguments)
-        if mean is None or var is None or not self._constant(arguments):
+        if self.differentiable or mean is None or var is None or not self._constant(arguments):
             refs = [None if arg is None else Ref(self.new_index[arg.index]) for arg in arguments]
             table = self.add(op, "stored", stored, (*refs, a["eps"]), shape=(2, op.shape[1]))
             self.new_index[op.index] = self._affine(op, table)

@@ -12,6 +12,8 @@ from torch import nn
 def other_forward(layers: Sequence[nn.Module], forward: Callable[..., torch.Tensor]) -> Iterator[int]:
     """Run layers by another function within the block, and yield how many; afterwards they are as they were before.
 
+    Blocks may lie within each other: the innermost counts.
+
     Args:
         layers: whose forward pass is replaced.
         forward: called with the layer and its input.
@@ -23,10 +25,14 @@ def other_forward(layers: Sequence[nn.Module], forward: Callable[..., torch.Tens
     >>> layer(torch.ones(1)).item()
     1.0
     """
+    before = [layer.__dict__.get("forward") for layer in layers]
     for layer in layers:
         layer.forward = MethodType(forward, layer)
     try:
         yield len(layers)
     finally:
-        for layer in layers:
-            del layer.forward
+        for layer, own in zip(layers, before, strict=True):
+            if own is None:
+                del layer.forward
+            else:
+                layer.forward = own

@@ -32,6 +32,7 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
             "correct task.classes, or name them alike in dataset.toml"
         )
     _agree_target(recipe, dataset, fingerprint)
+    _agree_whole(recipe)
     if model.ndim != fingerprint.ndim:
         raise UserError(
             f"model.ndim is {model.ndim}, but what {root} holds has {fingerprint.ndim} axes: train without --recipe to "
@@ -61,6 +62,25 @@ def _agree_codes(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) -> 
             f"task.genetic_codes is {given}, but genes of {root} obey {', '.join(map(str, other))}: "
             f"set task.genetic_codes={list(fingerprint.codes)}, or leave it out"
         )
+
+
+def _agree_whole(recipe: Recipe) -> None:
+    """Refuse what does not go with training on whole samples, in strips."""
+    train, problem = recipe.train, None
+    if not train.whole:
+        return
+    if recipe.data.kind == "genomes":
+        problem = "genomes are trained on crops"
+    elif train.batch_size != 1:
+        problem = f"a step takes one sample, but train.batch_size is {train.batch_size}: set train.batch_size=1"
+    elif train.precision != "32-true":
+        problem = (
+            f"strips are computed in float32, but train.precision is {train.precision}: set train.precision=32-true"
+        )
+    elif recipe.model.deep_supervision:
+        problem = "the network must give one output: set model.deep_supervision=false"
+    if problem is not None:
+        raise UserError(f"train.whole: {problem}")
 
 
 def _agree_target(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) -> None:

@@ -129,7 +129,9 @@ def build_settings(recipe: Recipe) -> Settings:
     values = {name: getattr(train, name) for name in names}
     stages = tuple(Stage(**stage.model_dump()) for stage in recipe.stages)
     device = choose_device(train.accelerator)
-    return Settings(**values, precision=train.precision, device=device, seed=train.seed, stages=stages)
+    return Settings(
+        **values, precision=train.precision, device=device, seed=train.seed, stages=stages, whole=train.whole
+    )
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -223,6 +223,7 @@ class TrainSection(Section):
     )
     crop: list[Count] = Field([320, 448], description="size of a crop per axis")
     batch_size: int = Field(8, ge=1, description="crops in a step")
+    whole: bool = Field(False, description="take samples whole, one in a step, in strips; crop is not used then")
     learning_rate: float = Field(1e-3, gt=0, description="peak rate of AdamW")
     encoder_rate: float = Field(0.5, gt=0, description="factor on the rate for pretrained weights")
     weight_decay: float = Field(0.02, ge=0)

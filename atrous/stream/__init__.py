@@ -10,14 +10,30 @@ Words that all files here use:
 - A *barrier* needs all rows of its input at once. Each barrier on the way to the output takes one more *pass* over the
   input.
 
-Read `stream.py` first, then `run.py`, `rows.py` and `compute/`.
+Read `stream.py` first, then `run.py`, `rows.py` and `compute/`; for gradients `gradient_walks.py`.
 """
 
 from atrous.geometry.axis import Refused
 from atrous.geometry.plan import StreamPlan
+from atrous.stream.differentiable import Differentiable, prepare_gradient
+from atrous.stream.gradient import gradient
 from atrous.stream.options import Options
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.session import Session
 from atrous.stream.stream import plan, stream
+from atrous.tasks.summed import SummedLoss
 
-__all__ = ["Options", "Prepared", "Refused", "Session", "StreamPlan", "plan", "prepare", "stream"]
+__all__ = [
+    "Differentiable",
+    "Options",
+    "Prepared",
+    "Refused",
+    "Session",
+    "StreamPlan",
+    "SummedLoss",
+    "gradient",
+    "plan",
+    "prepare",
+    "prepare_gradient",
+    "stream",
+]

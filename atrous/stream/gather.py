@@ -195,10 +195,14 @@ class AdaptivePool(Gatherer):
             self.table = torch.full(
                 self.op.shape, 0.0 if self.average else -math.inf, dtype=torch.float64, device=piece.device
             )
-        x = piece
-        for dim in range(len(self.shape) - dimensions(self.op), len(self.shape)):
-            x = self._binned(x, dim, rows.get(dim, (0, self.shape[dim])))
+        x = self.binned(piece, rows)
         self.table = self.table + x if self.average else torch.maximum(self.table, x)
+
+    def binned(self, piece: Tensor, rows: Rows) -> Tensor:
+        """Return the sum or the maximum of the piece's part of every bin, in the shape of the result."""
+        for dim in range(len(self.shape) - dimensions(self.op), len(self.shape)):
+            piece = self._binned(piece, dim, rows.get(dim, (0, self.shape[dim])))
+        return piece
 
     def _binned(self, x: Tensor, dim: int, rows: tuple[int, int]) -> Tensor:
         """Reduce dimension `dim`, which holds the given rows, to one entry per bin; bins without rows stay neutral."""

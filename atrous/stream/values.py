@@ -35,16 +35,16 @@ def constants(graph: Graph, dtype: torch.dtype | None) -> dict[int, Tensor]:
         if op.kind == "constant" and op.tensor is not None:
             require_numbers(op.module, op.tensor)
             tensor = op.tensor.to(dtype) if dtype is not None and op.tensor.is_floating_point() else op.tensor
-            tensors[op.index] = (
-                tensor.contiguous(memory_format=torch.channels_last) if _is_weight(op, graph) else tensor
-            )
+            tensors[op.index] = channels_last_weight(tensor, op, graph)
     return tensors
 
 
-def _is_weight(op: Op, graph: Graph) -> bool:
-    return len(op.shape) == 4 and any(
+def channels_last_weight(tensor: Tensor, op: Op, graph: Graph) -> Tensor:
+    """Return the numbers of a constant, channels last if it is the weight of a 2-D convolution."""
+    is_weight = len(op.shape) == 4 and any(
         r.kind in ("conv2d", "conv_transpose2d") and r.inputs[1] == op.index for r in graph.ops if len(r.inputs) > 1
     )
+    return tensor.contiguous(memory_format=torch.channels_last) if is_weight else tensor
 
 
 def evaluate(graph: Graph, known: dict[int, Tensor], x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from atrous.tasks.ensemble import EnsembleTask
 from atrous.tasks.measures import Measures
 from atrous.tasks.scores import Scores
 from atrous.tasks.stranded import Stranded
+from atrous.tasks.summed import SummedLoss, SummedTask
 from atrous.tasks.task import EvaluationResult, FoundTask, Metrics, Task
 from atrous.tasks.values import ValueTask
 
@@ -64,6 +65,18 @@ def class_maps(task: object, classes: Sequence[str]) -> int:
     """
     inner = task.task if isinstance(task, CustomTask) else task
     return len(classes) + (inner.evidence if isinstance(inner, Stranded | EnsembleTask) else 0)
+
+
+def summed_loss_of(task: Task) -> SummedLoss | None:
+    """Return the loss of a task by its sums over positions; None where it does not follow from such sums.
+
+    A loss of the user's own may be a `SummedLoss`.
+    """
+    if isinstance(task, CustomTask):
+        if task.own_loss is not None:
+            return task.own_loss if isinstance(task.own_loss, SummedLoss) else None
+        task = task.task
+    return task.summed_loss() if isinstance(task, SummedTask) else None
 
 
 def output_size(task: object, size: Sequence[int]) -> tuple[int, ...]:

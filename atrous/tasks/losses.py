@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from atrous.labels import IGNORE
+from atrous.tasks.summed import SummedLoss
 
 
 def dice_loss(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -31,6 +32,11 @@ def dice_loss(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     >>> dice_loss(perfect, target).item()
     0.0
     """
+    return dice_of_sums(dice_sums(probabilities, target))
+
+
+def dice_sums(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return `(3, K)`: of each class sum(p t), sum(p) and sum(t) over positions that are not void; see `dice_loss`."""
     classes = probabilities.shape[1]
     counted = (target != IGNORE).unsqueeze(1)  # (N, 1, *S)
     index = target.clamp(max=classes - 1).unsqueeze(1)  # (N, 1, *S), a valid class at void positions too
@@ -39,6 +45,12 @@ def dice_loss(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     true_class = index.flatten()
     overlap = predicted.new_zeros(classes).index_add(0, true_class, weighted.gather(1, index).flatten())
     truth = torch.bincount(true_class[counted.flatten()], minlength=classes).to(overlap.dtype)
+    return torch.stack([overlap, predicted, truth])
+
+
+def dice_of_sums(sums: torch.Tensor) -> torch.Tensor:
+    """Return the soft Dice loss by the sums `(3, K)` of `dice_sums`."""
+    overlap, predicted, truth = sums
     present = truth > 0
     dice = 2 * overlap[present] / (predicted[present] + truth[present])
     return 1 - dice.mean() if bool(present.any()) else overlap.sum() * 0
@@ -65,11 +77,34 @@ def segmentation_loss(
     >>> segmentation_loss(torch.tensor([[[9.0, -9], [-9, 9]]]), torch.tensor([[0, 1]])).item() < 1e-4
     True
     """
-    logits = logits.float()
-    weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32, device=logits.device)
-    log_probabilities = F.log_softmax(logits, dim=1)
-    loss = F.nll_loss(log_probabilities, target, weights, ignore_index=IGNORE, reduction="sum")
-    counted = target[target != IGNORE]
-    total = counted.numel() if weights is None else weights[counted].sum()
-    loss = loss / max(float(total), 1e-6)  # a batch that is all void has loss 0, not nan
-    return loss + dice * dice_loss(log_probabilities.exp(), target) if dice > 0 else loss
+    return summed_segmentation_loss(class_weights=class_weights, dice=dice)(logits, target)
+
+
+def summed_segmentation_loss(*, class_weights: Sequence[float] | None = None, dice: float = 1.0) -> SummedLoss:
+    """Return the loss of `segmentation_loss` by its sums over positions.
+
+    The sums are that of the cross-entropy, that of the weights of the positions that count, and, where Dice has a
+    weight, those of `dice_sums`.
+
+    >>> loss = summed_segmentation_loss(dice=0)
+    >>> loss.sums(torch.zeros(1, 2, 3), torch.tensor([[0, 1, 255]])).tolist()
+    [1.3862943649291992, 2.0]
+    """
+
+    def sums(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        logits = logits.float()
+        weights = None
+        if class_weights is not None:
+            weights = torch.tensor(class_weights, dtype=torch.float32, device=logits.device)
+        log_probabilities = F.log_softmax(logits, dim=1)
+        loss = F.nll_loss(log_probabilities, target, weights, ignore_index=IGNORE, reduction="sum")
+        counted = target[target != IGNORE]
+        total = loss.new_tensor(counted.numel()) if weights is None else weights[counted].sum()
+        entropy = torch.stack([loss, total])
+        return torch.cat([entropy, dice_sums(log_probabilities.exp(), target).flatten()]) if dice > 0 else entropy
+
+    def value(sums: torch.Tensor) -> torch.Tensor:
+        loss = sums[0] / sums[1].clamp_min(1e-6)  # a batch that is all void has loss 0, not nan
+        return loss + dice * dice_of_sums(sums[2:].unflatten(0, (3, -1))) if dice > 0 else loss
+
+    return SummedLoss(sums, value)

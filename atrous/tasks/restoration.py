@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from atrous.tasks.measures import Measures
+from atrous.tasks.summed import SummedLoss
 from atrous.tasks.task import NotFinite
 from atrous.tasks.values import ValueTask
 
@@ -47,6 +48,10 @@ class RestorationTask(ValueTask):
             offset, scale, options.get("loss", "l1"), None if limits is None else (limits[0], limits[1]),
             peak=float(options.get("peak", 255.0)), factor=section["scale"] or 1, color=bool(options.get("color")),
         )  # fmt: skip
+
+    def summed_loss(self) -> SummedLoss:
+        """See `SummedTask`."""
+        return self.mean_error()
 
     def metrics(self, *, full: bool = True) -> "RestorationMetrics":
         """See `Task.metrics`; quick ones are PSNR alone."""

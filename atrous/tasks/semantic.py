@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from atrous.labels import IGNORE
-from atrous.tasks.losses import segmentation_loss
+from atrous.tasks.losses import segmentation_loss, summed_segmentation_loss
 from atrous.tasks.metrics import SegmentationMetrics
+from atrous.tasks.summed import SummedLoss
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,10 @@ class Semantic:
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Cross-entropy plus soft Dice; void left out."""
         return segmentation_loss(output, target, class_weights=self.class_weights, dice=self.dice)
+
+    def summed_loss(self) -> SummedLoss:
+        """The same by its sums over positions."""
+        return summed_segmentation_loss(class_weights=self.class_weights, dice=self.dice)
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
         """The class of the greatest output."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from atrous.errors import UserError
+from atrous.tasks.summed import SummedLoss
 from atrous.tasks.task import EvaluationResult
 from atrous.tasks.value_metrics import ValueMetrics
 
@@ -61,6 +62,14 @@ class ValueTask(ABC):
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean error over the positions that are known; `(N, K, *S)` both, NaN in the target is unknown."""
+        return self.mean_error()(output, target)
+
+    def mean_error(self) -> SummedLoss:
+        """Return the mean error by its sums: that of the errors, and the number of known values."""
+        return SummedLoss(self._error_sums, lambda sums: sums[0] / sums[1].clamp_min(1))
+
+    def _error_sums(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the sum of the errors and the number of known values, `(2,)`."""
         if output.shape != target.shape:
             raise UserError(
                 f"the network gives {tuple(output.shape[1:])}, the target is {tuple(target.shape[1:])}: bring images "
@@ -76,7 +85,7 @@ class ValueTask(ABC):
         else:
             size = error.abs()
             error = torch.where(size < 1, 0.5 * size.square(), size - 0.5)
-        return error.sum() / known.sum().clamp_min(1)
+        return torch.stack([error.sum(), known.sum().to(error.dtype)])
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Return the values `(N, K, *S)` float32 in the units of the targets; see `Task.probabilities`."""
@@ -113,6 +122,10 @@ class RegressionTask(ValueTask):
             names, tuple(options.get("offset", (0.0,) * count)), tuple(options.get("scale", (1.0,) * count)),
             options.get("loss", "huber"),
         )  # fmt: skip
+
+    def summed_loss(self) -> SummedLoss:
+        """See `SummedTask`."""
+        return self.mean_error()
 
     def metrics(self, *, full: bool = True) -> "_Gathered":
         """See `Task.metrics`: MAE, RMSE, R2 and the correlations of Pearson and of Spearman."""

@@ -1,10 +1,9 @@
 """The training loop: one flat function over steps, on Lightning Fabric."""
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from atrous.data.feed.batches import Batch
+from atrous.errors import UserError
 from atrous.nn.depthwise import fast_depthwise
 from atrous.nn.strided import safe_strided
 from atrous.tasks.task import NotFinite, Task
@@ -21,8 +21,10 @@ from atrous.training.average import averaged, on_device
 from atrous.training.budget import Budget, one_cycle
 from atrous.training.checkpoint import has_state, pack, read_tensors, state_path, unpack, write_tensors
 from atrous.training.log import Log
+from atrous.training.signals import stop_on_signal
 from atrous.training.stages import Stage, enter, place
 from atrous.training.trace import blame, supervised_loss
+from atrous.training.whole import WholeSteps, whole_steps
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -49,6 +51,7 @@ class Settings:
         device: torch's name of the device, such as "cpu", "cuda" or "cuda:1".
         seed: of everything drawn.
         stages: which part of the network learns when; all of it all the time when there are none.
+        whole: whether a batch is one whole sample, whose gradients are computed in strips.
     """
 
     learning_rate: float = 1e-3
@@ -62,6 +65,7 @@ class Settings:
     device: str = "cpu"
     seed: int = 0
     stages: tuple[Stage, ...] = ()
+    whole: bool = False
 
 
 @dataclass
@@ -137,23 +141,6 @@ def parameter_groups(network: nn.Module, settings: Settings) -> list[dict[str, A
     return groups
 
 
-@contextmanager
-def stop_on_signal() -> Iterator[list[int]]:
-    """Within the block, Ctrl-C and SIGTERM are noted in the list and the step in progress ends whole."""
-    received: list[int] = []
-    previous = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, lambda n, _: received.append(n))
-    except ValueError:  # not the main thread: a notebook's worker, say; signals stay with whoever has them
-        pass
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def _memory_format(ndim: int) -> torch.memory_format:
     return {2: torch.channels_last, 3: torch.channels_last_3d}.get(ndim, torch.contiguous_format)
 
@@ -215,8 +202,15 @@ def fit(
     run = _Run(fabric, model, network, average, optimizer, task, supply, budget, settings, folder, state)
     run.monitor = monitor or Monitor()
     run.log = Log(folder, task.watched, state.step)
+    # the gradients of fast_depthwise are its own, and strips follow those of torch
+    depthwise = nullcontext() if settings.whole else fast_depthwise(network)
     try:
-        with stop_on_signal() as signals, fast_depthwise(network), safe_strided(network):
+        with (
+            stop_on_signal() as signals,
+            depthwise,
+            safe_strided(network),
+            whole_steps(network, task, settings.whole) as run.whole,
+        ):
             return _steps(run, supply.batches(state.step), signals)
     finally:
         run.log.close()
@@ -250,6 +244,7 @@ class _Run:
     state: State
     monitor: Monitor = field(default_factory=Monitor)
     log: Log = None  # type: ignore[assignment]
+    whole: WholeSteps | None = None
 
 
 def _steps(run: _Run, batches: Iterable[Batch], signals: list[int]) -> Outcome:
@@ -321,15 +316,20 @@ def _step(run: _Run, batch: Batch, rate: float) -> torch.Tensor:
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     images = run.fabric.to_device(batch.images).contiguous(memory_format=_memory_format(batch.images.ndim - 2))
-    output = run.model(images)
     targets = run.fabric.to_device(batch.targets)
-    loss = supervised_loss(run.task, output, targets)
-    run.fabric.backward(loss)
+    if run.whole is not None:
+        loss = torch.tensor(run.whole.step(images[0], targets[0]))
+    else:
+        loss = supervised_loss(run.task, run.model(images), targets)
+        run.fabric.backward(loss)
     norm = run.fabric.clip_gradients(run.model, run.optimizer, max_norm=run.settings.clip, error_if_nonfinite=False)  # type: ignore[arg-type]
     if not (
         math.isfinite(loss.detach()) and norm is not None and math.isfinite(norm)
     ):  # the weights are still those before this batch
         run.optimizer.zero_grad()
+        if run.whole is not None:
+            named = batch.names[0] if batch.names else "a sample"
+            raise UserError(f"{named}: the loss at step {run.state.step} is not a number: lower train.learning_rate")
         raise blame(_plain(run), run.network, run.task, replace(batch, images=images, targets=targets), run.state.step)
     run.optimizer.step()
     run.optimizer.zero_grad()

@@ -18,6 +18,7 @@ from atrous.prediction.object_exports import merge_coco, parse_kinds, require_li
 from atrous.prediction.output import Companions
 from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import LoadOptions, Predictor, load
+from atrous.prediction.shares import Share, compute_share, join_shares, require_labels
 from atrous.prediction.variants import VariantScorer, write_effects
 from atrous.recipe.run import Run, open_run
 from atrous.tasks.custom import with_codes
@@ -47,6 +48,8 @@ class PredictOptions:
         ensemble: folders of further runs with the same classes; the mean of all probabilities decides.
         genetic_code: of genomes, NCBI's number of the code by which genes are read; that of the run if None.
         variants: of genomes, a VCF file: what its variants change is written instead of features, as a table.
+        part: compute the regions of one job of several: "3/64"; the labels are written by `join`.
+        join: write the labels from the regions of all jobs.
     """
 
     overlay: bool = False
@@ -63,6 +66,8 @@ class PredictOptions:
     ensemble: tuple[str | Path, ...] = ()
     genetic_code: int | None = None
     variants: Path | str | None = None
+    part: str | None = None
+    join: bool = False
 
 
 DEFAULTS = PredictOptions()
@@ -98,11 +103,14 @@ def predict(
         UserError: an option does not fit the data, there is no such run, or nothing is found to predict.
     """
     out = Path(out)
+    share = _checked_share(options)
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
     if options.variants is not None:
         begin(1)
         return _variants(predictor, inputs, Path(options.variants), out, tell)
+    if share is not None or options.join:
+        require_labels(predictor)
     exported = parse_kinds(options.objects) if options.objects else ()
     companions = Companions(
         options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported, options.uncertainty,
@@ -113,6 +121,10 @@ def predict(
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions, tell)
     begin(len(jobs))
     folder = out.parent if predictor.kind == "genomes" and out.suffix.lower() in OUTPUT_SUFFIXES else out
+    if share is not None:
+        return compute_share(predictor, jobs, share, folder, progress, tell)
+    if options.join:
+        return join_shares(predictor, jobs, folder, progress)
     written = run_jobs(predictor, jobs, folder, progress, tell)
     if "coco" in exported:
         merge_coco([(job.source, job.outputs) for job in jobs], out, predictor.classes)
@@ -240,6 +252,27 @@ def _check_genomes(run: Run, options: PredictOptions) -> None:
         with_codes(run.task(), [options.genetic_code])
     if options.variants is not None and (run.recipe.data.kind != "genomes" or options.probabilities is not None):
         raise UserError("--variants is for genomes, and writes its table alone: leave it or --probabilities out")
+
+
+def _checked_share(options: PredictOptions) -> Share | None:
+    """Return the share of a job; None where there is none. Refuse what does not go with shares, which are labels alone.
+
+    Raises:
+        UserError: something else is wanted, or the share is not written as 3/64.
+    """
+    if options.part is None and not options.join:
+        return None
+    if options.part is not None and options.join:
+        raise UserError("--part computes a share, --join puts all together afterwards: give one of them")
+    names = (
+        "overlay", "probabilities", "polygons", "dicom_seg", "objects", "uncertainty", "coverage", "ensemble",
+        "genetic_code", "variants",
+    )  # fmt: skip
+    other = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
+    other += ["--tta"] if options.tta != "none" else []
+    if other:
+        raise UserError(f"{other[0]}: several jobs write labels alone: leave it out")
+    return None if options.part is None else Share.read(options.part)
 
 
 def _load(run: Run, options: PredictOptions) -> Predictor:

@@ -32,6 +32,7 @@ from atrous.training.budget import Budget
 from atrous.training.checkpoint import has_state
 from atrous.training.loop import Monitor, Outcome, Supply, fit
 from atrous.training.validation import validate
+from atrous.training.whole import WholeSteps
 from atrous.verbs.calibrate import calibrate_and_measure, forget_calibration, share_of_samples
 from atrous.verbs.check import check_layout
 from atrous.verbs.feeds import Feed
@@ -312,19 +313,29 @@ def _build(
     network = build_network(recipe.model, task.out_channels, chosen.network)
     watch.say(
         f"{describe(recipe.model)}, {count_parameters(network) / 1e6:.1f} million parameters; "
-        f"crops {' x '.join(map(str, recipe.train.crop))}, batch {recipe.train.batch_size}, {recipe.train.precision}"
+        f"{_crops(recipe)}, {recipe.train.precision}"
     )
     if recipe.train.start is not None and not (chosen.resume and has_state(Path(chosen.resume))):
         network, copied = start_from(Path(recipe.train.start), network)
         watch.say(copied)
     feed = feed or KINDS[check.dataset.kind].feed(check, recipe, scratch)
     if opened.batches is not None:  # the user's own batches, in place of ours
+        if recipe.train.whole:
+            raise UserError("train.whole: a DataLoader says itself what a step takes: give the samples as a Dataset")
         feed = replace(feed, batches=opened.batches)
     if isinstance(inner := value_task(task), StyleTask):
         inner.prepare()
-    feed.batches[0]  # what cannot be drawn fails here
+    first = feed.batches[0]  # what cannot be drawn fails here
+    if recipe.train.whole:
+        WholeSteps(network.train(), task, scratch).prepare(tuple(first.images.shape[1:]))
     fitted = 0.0 if class_task(task) is None else share_of_samples(len(check.dataset.splits[recipe.data.val]))
     return _Parts(task, network, feed, fitted)
+
+
+def _crops(recipe: Recipe) -> str:
+    """What a step takes, in words."""
+    train = recipe.train
+    return "whole samples" if train.whole else f"crops {' x '.join(map(str, train.crop))}, batch {train.batch_size}"
 
 
 def _task(recipe: Recipe, chosen: TrainOptions) -> Task:

@@ -38,6 +38,7 @@ class TrainOptions:
         stages: fine-tune in three stages: the head, then the encoder's upper layers too, then everything.
         start: folder of a run whose weights the training starts from. A planned recipe takes its network too, if both
             learn the same kind of task on as many axes.
+        whole: take samples whole, one in a step, in strips (docs/gradients.md).
         seed: random seed.
         device: where to train: "cpu", "cuda", "cuda:1", "mps", or "auto" for whichever is there; that of the recipe
             when None.
@@ -64,6 +65,7 @@ class TrainOptions:
     settings: Sequence[str] | str = ()
     stages: bool = False
     start: Path | str | None = None
+    whole: bool = False
     seed: int | None = None
     device: str | None = None
     description: Path | str | None = None
@@ -82,8 +84,9 @@ class TrainOptions:
 
     @property
     def overrides(self) -> list[str]:
-        """The settings as a list, those of `stages` and `device` first."""
+        """The settings as a list, those of `stages`, `whole` and `device` first."""
         first = ["stages=fine-tune"] if self.stages else []
+        first += ["train.whole=true", "train.batch_size=1", "train.precision=32-true"] if self.whole else []
         first += [] if self.device is None else [f"train.accelerator={self.device}"]
         return [*first, *self._given_settings]
 

@@ -18,6 +18,12 @@ from atrous.verbs.check import check
         (["model.ndim=1", "train.crop=[64]", "augment.flip=[false]"], "has 2 axes"),
         (['task.classes=["a", "b", "c"]', "task.palette=[]", "task.class_weights=none"], "correct task.classes"),
         (["task.kind=stranded"], "data for 'semantic'"),
+        (["train.whole=true", "train.batch_size=2"], "a step takes one sample, but train.batch_size is 2"),
+        (["train.whole=true", "train.batch_size=1", "train.precision=bf16-mixed"], "strips are computed in float32"),
+        (
+            ["train.whole=true", "train.batch_size=1", "train.precision=32-true", "model.deep_supervision=true"],
+            "set model.deep_supervision=false",
+        ),
     ],
 )
 def test_what_the_data_do_not_have_is_named(settings, words, squares):

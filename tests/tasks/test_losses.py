@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from atrous.labels import IGNORE
-from atrous.tasks.losses import dice_loss, segmentation_loss
+from atrous.tasks.losses import dice_loss, segmentation_loss, summed_segmentation_loss
 
 
 def batch(seed, void=0.2):
@@ -53,6 +53,20 @@ def test_the_loss_is_cross_entropy_plus_weighted_dice(seed, dice):
     dice_part = dice_loss(logits.float().softmax(1), target)
     torch.testing.assert_close(segmentation_loss(logits, target, dice=dice), cross_entropy + dice * dice_part)
     torch.testing.assert_close(segmentation_loss(logits, target), cross_entropy + dice_part)
+
+
+@pytest.mark.parametrize("weights", [None, [0.5, 2.0, 1.0, 3.0]])
+@pytest.mark.parametrize("dice", [0.0, 0.7])
+def test_the_loss_and_its_gradient_follow_from_the_sums_of_pieces(weights, dice):
+    logits, target = batch(3)
+    logits.requires_grad_()
+    loss = summed_segmentation_loss(class_weights=weights, dice=dice)
+    pieces = [loss.sums(logits[:, :, i : i + 2], target[:, i : i + 2]) for i in (0, 2, 4)]
+    together = loss.value(torch.stack(pieces).sum(0))
+    whole = segmentation_loss(logits, target, class_weights=weights, dice=dice)
+    torch.testing.assert_close(together, whole)
+    found, wanted = (torch.autograd.grad(value, logits)[0] for value in (together, whole))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-7)
 
 
 def test_a_class_of_a_single_position_counts():

@@ -36,6 +36,17 @@ def test_the_same_seed_gives_the_same_weights(trained, digits, tmp_path):
     assert (tmp_path / "twin" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
+def test_whole_samples(digits, tmp_path):
+    said = []
+    settings = [*SMALL[:-2], "train.validations=1", "model.width=8"]
+    done = train(digits, out=tmp_path / "run", epochs=0.25, settings=settings, whole=True, say=said.append)
+    recipe = read_recipe(tmp_path / "run" / "recipe.toml")
+    assert (recipe.train.whole, recipe.train.batch_size, recipe.train.precision) == (True, 1, "32-true")
+    assert done.outcome.step == 2
+    assert any("; whole samples, 32-true" in line for line in said)
+
+
 def test_early_stopping(digits, tmp_path):
     settings = [*SMALL, "train.patience=1", "train.validations=10", "train.learning_rate=1e-9"]
     done = train(digits, out=tmp_path / "run", epochs=10, settings=settings)

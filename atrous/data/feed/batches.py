@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -55,6 +55,7 @@ class Batches:
         spread: standard deviation of the data, the unit of `color`.
         restoration: how crops of images that are their own targets become pairs of input and target, else None.
         factor: the grid of the targets is finer than that of the images by this factor; crops are those of images.
+        whole: crops are as large as the sample that they are of; a batch then holds one.
     """
 
     decoded: Decoded
@@ -65,6 +66,7 @@ class Batches:
     spread: float
     restoration: Restoration | None = None
     factor: int = 1
+    whole: bool = False
 
     @property
     def per_epoch(self) -> int:
@@ -72,9 +74,13 @@ class Batches:
         return max(1, -(-len(self._deck()) // self.size))
 
     def _deck(self) -> np.ndarray:
-        decoded = self.decoded
-        worth = [tiles(decoded.size(index), self.geometry.crop) for index in range(len(decoded.names))]
+        count = len(self.decoded.names)
+        worth = [tiles(self.decoded.size(index), self._geometry(index).crop) for index in range(count)]
         return np.repeat(np.arange(len(worth)), worth)
+
+    def _geometry(self, index: int) -> Geometry:
+        """How crops of a sample are drawn."""
+        return replace(self.geometry, crop=self.decoded.size(index)) if self.whole else self.geometry
 
     def _chosen(self, step: int) -> list[int]:
         """Samples of a batch: the deck is dealt without a break, one shuffle after the other."""
@@ -90,10 +96,12 @@ class Batches:
 
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.seed, 1, step])
-        decoded, crop = self.decoded, self.geometry.crop
+        decoded = self.decoded
         images, targets, chosen = [], [], self._chosen(step)
         for index in chosen:
-            view = draw_view(rng, index, decoded.size(index), decoded.places[index], self.geometry)
+            geometry = self._geometry(index)
+            crop = geometry.crop
+            view = draw_view(rng, index, decoded.size(index), decoded.places[index], geometry)
             image = cut_values(decoded.images[index], view, crop, "bilinear", border=True)
             if self.restoration is not None:
                 pair = (torch.from_numpy(part) for part in self.restoration.pair(image.numpy(), rng))

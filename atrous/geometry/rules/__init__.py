@@ -59,7 +59,7 @@ def along(op: Op, axis: Axis) -> Along:
     """Return how `op` acts along `axis`, whose entries for the operators before it are filled in. Raises `Refused`."""
     if op.kind == "input":
         return Along(2 + axis.index)
-    _check_repeatable(op)
+    check_repeatable(op)
     if not any(axis.streamed(i) for i in op.inputs):
         makes_rows = op.inputs and op.kind in GENERATORS and op.index not in axis.graph.weights
         return RULES[op.kind](op, axis) if makes_rows else Along(None)
@@ -85,8 +85,11 @@ def is_pointwise(op: Op) -> bool:
     return any(torch.Tag.pointwise in overload.tags for overload in overloads)
 
 
-def _check_repeatable(op: Op) -> None:
-    """Refuse an operator that draws random numbers: no two runs of such a network agree, whole or streamed."""
+def check_repeatable(op: Op) -> None:
+    """Refuse an operator that draws random numbers: no two runs of such a network agree, whole or streamed.
+
+    Raises `Refused`.
+    """
     if not isinstance(op.target, torch._ops.OpOverload) or op.kind in REASON_OF:
         return
     drawing = bool(op.arguments.get("training", op.arguments.get("train", True)))

@@ -176,6 +176,7 @@ RULES = {
             *("where", "log_sigmoid_forward", "special_ndtr", "special_expit", "complex", "polar"),
             *("__and__", "__or__", "__xor__", "__lshift__", "__rshift__"),
             "hardswish",
+            "detach",
             "rsub",
             "zeros_like",
             "ones_like",

@@ -47,6 +47,17 @@ def test_every_sample_once_an_epoch_and_large_ones_by_their_crops():
     assert seen == {0: 2, 1: 8, 2: 2}
 
 
+def test_whole_samples_come_once_an_epoch_in_their_own_size():
+    made = Batches(
+        decoded([(20, 24), (32, 40)]), Geometry((16, 16), (1, 1), 0, (False, False)), None, 1, 0, 1.0, whole=True
+    )
+    assert made.per_epoch == 2
+    for step in range(2):
+        batch, (index,) = made[step], made._chosen(step)
+        assert batch.targets[0].equal(torch.from_numpy(made.decoded.values[index]).long())
+        torch.testing.assert_close(batch.images[0], torch.from_numpy(made.decoded.images[index]).float())
+
+
 @given(st.integers(0, 10**6), st.floats(0, 1), st.floats(0, 90))
 def test_a_crop_that_fits_lies_inside(seed, foreground, turn):
     data = decoded([(64, 48)])
