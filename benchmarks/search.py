@@ -72,6 +72,7 @@ def enumerate_space(folder: Path, seconds: float) -> tuple[Space, dict[str, list
     space, path = small_space(planned.recipe), folder / "table.json"
     table: dict[str, list[float]] = json.loads(path.read_text()) if path.exists() else {}
     points = list(space.points())
+    times = {}  # of equal networks, which differ in how they are trained, one is timed
     for number, point in enumerate(points, start=1):
         text = space.text(point)
         if text in table:
@@ -85,8 +86,10 @@ def enumerate_space(folder: Path, seconds: float) -> tuple[Space, dict[str, list
         trained = train_planned(PlannedRecipe(recipe, {}), checked, opened, run, say=lambda line: None)
         if trained.scores is None:
             raise SystemExit("interrupted: start again to go on")
-        facts = examine(recipe, usual_input(recipe, checked.fingerprint))
-        table[text] = [trained.scores.miou, facts.per_megaposition]
+        network = recipe.model.model_dump_json()
+        if network not in times:
+            times[network] = examine(recipe, usual_input(recipe, checked.fingerprint)).per_megaposition
+        table[text] = [trained.scores.miou, times[network]]
         write_text(path, json.dumps(table, indent=1))
         print(f"{number:3} of {len(points)}  {table[text][0]:.4f}  {table[text][1]:8.1f}  {text}", flush=True)
     return space, table

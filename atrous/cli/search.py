@@ -21,7 +21,7 @@ def command(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option("--input", help="Size of the input that is timed. [default: about the median of the data]"),
+        typer.Option("--input", help="Size of the timed input. [default: about the median of the data]"),
     ] = None,
     vary: Annotated[str | None, typer.Option(help="What varies, such as decoder,width. [default: everything]")] = None,
     rung: Annotated[

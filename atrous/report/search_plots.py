@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.ticker import LogLocator, NullLocator
+
 from atrous.report.plots import Ink, new_figure, svg_text
 
 SHOWN = 12
@@ -34,7 +36,8 @@ def tradeoff_chart(
         axes.plot(*planned, color=ink.second, marker="s", markersize=7, linestyle="", label="planned")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_minor_formatter(lambda value, _: "")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("milliseconds per megaposition")
     axes.set_ylabel(metric)
     axes.legend(frameon=False, labelcolor=ink.text, fontsize=9)

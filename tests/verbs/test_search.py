@@ -6,21 +6,28 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from atrous.errors import UserError
+from atrous.recipe.plan import Request
 from atrous.recipe.run import open_run
-from atrous.recipe.schema import read_recipe
+from atrous.recipe.schema import override, read_recipe
 from atrous.searching import ladder as ladder_module
 from atrous.searching.folder import open_search
 from atrous.searching.limits import NetworkFacts
+from atrous.verbs.check import check
+from atrous.verbs.feeds import feed_alike
+from atrous.verbs.kinds import KINDS
 from atrous.verbs.search import search
 from tests.conftest import SMALL
+from tests.genomes import write_genomes
 
 FACTS = NetworkFacts((61, 61), 1000, 50_000_000, 8.0, 30.0, 1)
 VARY = ("dice", "learning_rate")
@@ -201,3 +208,21 @@ def test_two_processes_share_a_search_and_stop_at_ctrl_c(digits, tmp_path):
     assert sum(len(ladder.finished(rung)) for rung in range(len(ladder.studies))) == len(lines)
     assert len(set(lines)) == len(lines)
     ladder.close()
+
+
+@pytest.mark.parametrize("kind", ["grids", "genomes"])
+def test_decoded_data_serve_other_recipes(kind, digits, tmp_path):
+    """Batches of a feed that was made for another recipe are those of the recipe's own feed."""
+    found = check(digits if kind == "grids" else write_genomes(tmp_path / "genomes", length=2000))
+    plan = KINDS[kind].plan(found.dataset, found.fingerprint, Request(epochs=1)).recipe
+    crop = [32, 48] if kind == "grids" else [600]
+    other = override(plan, [f"train.crop={crop}", "train.batch_size=3", "train.seed=5", "augment.brightness=0.1"])
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    feed, own = (KINDS[kind].feed(found, recipe, tmp_path / name) for recipe, name in ((plan, "a"), (other, "b")))
+    alike = feed_alike(feed, found, other)
+    for step in (0, 7):
+        assert torch.equal(alike.batches[step].images, own.batches[step].images)
+        assert torch.equal(alike.batches[step].targets, own.batches[step].targets)
+    assert alike.held_out is feed.held_out
+    assert feed_alike(replace(feed, batches=None), found, other) is None
