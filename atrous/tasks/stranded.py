@@ -1,5 +1,6 @@
 """Features on the two strands of a sequence: any number of them at a position."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,10 @@ from atrous.tasks.stranded_metrics import StrandedMetrics
 
 CODING = ("CDS+", "CDS-")
 """Classes of coding sequence."""
+
+PRIOR = math.log(0.01 / 0.99)
+"""Log-odds of an end of a gene where the network's output is 0: one in a hundred start and stop codons is one. A fresh
+network then says what is true of most, and the few do not swamp the rest of the loss (Lin et al. 2017, "Focal loss")."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ class Stranded:
         """
         output, count = output.float(), len(self.classes)
         if self.genetic_codes:
-            output, ends = output[:, :-ENDS], output[:, -ENDS:]
+            output, ends = output[:, :-ENDS], output[:, -ENDS:] + PRIOR
             return self._loss(output, target, count) + self.ends * end_loss(ends, target, self.genetic_codes)
         return self._loss(output, target, count)
 
@@ -129,7 +134,10 @@ class Stranded:
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Sigmoid of the channels of the classes, and then of the `evidence` for genes."""
-        return output[:, : len(self.classes) + self.evidence].float().sigmoid()
+        if not self.genetic_codes:
+            return output[:, : len(self.classes)].float().sigmoid()
+        output = output.float()
+        return torch.cat([output[:, :-ENDS], output[:, -ENDS:] + PRIOR], dim=1).sigmoid()
 
     def metrics(self, *, full: bool = True) -> StrandedMetrics:
         """Counts per base, feature and strand; of probabilities and with genes when `full`, of logits otherwise."""
