@@ -20,8 +20,9 @@ CODING = ("CDS+", "CDS-")
 """Classes of coding sequence."""
 
 PRIOR = math.log(0.01 / 0.99)
-"""Log-odds of an end of a gene where the network's output is 0: one in a hundred start and stop codons is one. A fresh
-network then says what is true of most, and the few do not swamp the rest of the loss (Lin et al. 2017, "Focal loss")."""
+"""Log-odds of an end of a gene where the network's output is 0: of a hundred start or stop codons one is such an end. A
+fresh network then says what is true of most, and its first steps are not spent on that (Lin et al. 2017, "Focal loss
+for dense object detection", section 4.1)."""
 
 
 @dataclass(frozen=True)
