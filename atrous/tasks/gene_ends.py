@@ -50,8 +50,8 @@ def possible_ends(labels: torch.Tensor, codes: Sequence[int]) -> torch.Tensor:
 def end_loss(output: torch.Tensor, labels: torch.Tensor, codes: Sequence[int]) -> torch.Tensor:
     """Return the binary cross-entropy of starts and stops, the mean over the codons at which a gene may begin or end.
 
-    Only these are ever asked for, and of these one in forty is true instead of one base in a thousand: nothing else
-    needs a weight, and the probabilities stay calibrated. Void counts for nothing.
+    Only these are ever asked for, and of these one in a hundred is true instead of one base in two thousand: none
+    needs a weight of its own, and the probabilities stay calibrated. Void counts for nothing.
 
     Args:
         output: logits `(N, 4, L)`, as `true_ends`.

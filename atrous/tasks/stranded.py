@@ -1,5 +1,6 @@
 """Features on the two strands of a sequence: any number of them at a position."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,11 @@ from atrous.tasks.stranded_metrics import StrandedMetrics
 
 CODING = ("CDS+", "CDS-")
 """Classes of coding sequence."""
+
+PRIOR = math.log(0.01 / 0.99)
+"""Log-odds of an end of a gene where the network's output is 0: of a hundred start or stop codons one is such an end. A
+fresh network then says what is true of most, and its first steps are not spent on that (Lin et al. 2017, "Focal loss
+for dense object detection", section 4.1)."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,7 @@ class Stranded:
         """
         output, count = output.float(), len(self.classes)
         if self.genetic_codes:
-            output, ends = output[:, :-ENDS], output[:, -ENDS:]
+            output, ends = output[:, :-ENDS], output[:, -ENDS:] + PRIOR
             return self._loss(output, target, count) + self.ends * end_loss(ends, target, self.genetic_codes)
         return self._loss(output, target, count)
 
@@ -142,9 +148,11 @@ class Stranded:
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Sigmoid of the channels of the classes, at the temperature, and then of the `evidence` for genes."""
-        count = len(self.classes)
-        evidence = output[:, count : count + self.evidence].float()
-        return torch.cat([output[:, :count].float() / self.temperature, evidence], dim=1).sigmoid()
+        count, output = len(self.classes), output.float()
+        classes = output[:, :count] / self.temperature
+        if not self.genetic_codes:
+            return classes.sigmoid()
+        return torch.cat([classes, output[:, count:-ENDS], output[:, -ENDS:] + PRIOR], dim=1).sigmoid()
 
     def metrics(self, *, full: bool = True) -> StrandedMetrics:
         """Counts per base, feature and strand; of probabilities and with genes when `full`, of logits otherwise."""

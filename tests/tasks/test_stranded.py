@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -104,7 +106,8 @@ def test_genes_have_channels_of_their_ends_which_probabilities_keep():
     assert task.out_channels == 4 + FRAMES + 4
     assert task.evidence == FRAMES + 4
     output = torch.randn(1, task.out_channels, 7)
-    torch.testing.assert_close(task.probabilities(output), output.sigmoid())
+    torch.testing.assert_close(task.probabilities(output)[:, :-4], output[:, :-4].sigmoid())
+    torch.testing.assert_close(task.probabilities(output)[:, -4:], (output[:, -4:] - math.log(99)).sigmoid())
     assert task.decode(output).equal(Stranded(CLASSES).decode(output))
     assert task.gene_rules == GeneRules((11, 4), 80, 60)
     assert Stranded(CLASSES).gene_rules is None
@@ -116,7 +119,7 @@ def test_the_loss_of_ends_is_added_with_its_weight():
     target[0, :9] = torch.tensor([1, 4, 3, 1, 1, 1, 4, 1, 1]) << BASE_BIT
     output = torch.randn(1, 14, 60)
     plain = Stranded(CLASSES, frames=True).loss(output[:, :10], target).item()
-    ends = end_loss(output[:, -4:], target, [11, 4]).item()
+    ends = end_loss(output[:, -4:] - math.log(99), target, [11, 4]).item()
     assert ends > 0
     assert with_genes(ends=3.0).loss(output, target).item() == pytest.approx(plain + 3 * ends, rel=1e-5)
 
