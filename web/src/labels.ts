@@ -327,11 +327,12 @@ export class LabelLayer {
       this.draw();
       this.changed();
     } catch (error) {
-      this.report(error);
-    } finally {
       this.loading.delete(key);
+      this.report(error);
+      if (!mine.signal.aborted) return; // the next look at how far the labels are tries again
     }
-    if (!mine.signal.aborted) this.load();
+    this.loading.delete(key);
+    this.load();
   }
 
   private report(error: unknown): void {
