@@ -91,7 +91,13 @@ def page(browser, served):
 
 
 def exact(page):
-    page.wait_for_selector('#status[data-state="exact"]', timeout=60000)
+    """Wait until the page says that the labels in view are exact."""
+    try:
+        page.wait_for_selector('#status[data-state="exact"]', timeout=60000)
+    except sync_api.TimeoutError:
+        names = ("#status", "#message", "#label-problem", "#known-text")
+        said = {name: page.locator(name).text_content() for name in names}
+        raise AssertionError(f"{said}, {page.get_attribute('.overlay', 'data-placement')}") from None
 
 
 def shown_labels(page, palette):

@@ -10,6 +10,7 @@ from atrous.prediction.inputs import Input
 from atrous.serve.cache import CacheFolder
 from atrous.serve.found import ServedFile
 from atrous.serve.picture import OpenedPicture, Plane
+from tests.slides import coarser, write_svs
 
 RNG = np.random.default_rng(0)
 
@@ -56,6 +57,15 @@ def test_an_image_of_16_bits_has_a_window_of_its_own(tmp_path):
     assert picture.value((399, 499)) == [values[399, 499]]
     with pytest.raises(UserError, match="position 400, 0: this image has 400 x 500"):
         picture.value((400, 0))
+
+
+def test_a_slide_shows_its_own_copies(tmp_path):
+    pixels = RNG.integers(0, 256, (640, 700, 3)).astype(np.uint8)
+    picture = opened(write_svs(tmp_path / "a.svs", pixels, factors=(1, 4)), tmp_path / "cache")
+    assert picture.shape == (3, 640, 700)
+    assert picture.spacing(Plane()) == (0.25, 0.25)
+    np.testing.assert_array_equal(picture.tile(Plane(), 0, 0, 1), np.moveaxis(pixels[:256, 256:512], -1, 0))
+    np.testing.assert_array_equal(picture.tile(Plane(), 2, 0, 0), np.moveaxis(coarser(pixels, 4), -1, 0))
 
 
 def test_a_replaced_file_has_another_identity(tmp_path):

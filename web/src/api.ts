@@ -88,6 +88,8 @@ export function savedAddress(path: string): string {
   return `${path}?token=${encodeURIComponent(token)}`;
 }
 
+export const SILENT = "The server does not answer: is atrous serve still running?";
+
 /** What the server refused, in its own words. */
 export class Refused extends Error {
   constructor(
@@ -104,7 +106,7 @@ async function ask(path: string, options: RequestInit = {}): Promise<Response> {
     answer = await fetch(path, { ...options, headers: { ...headers, ...options.headers }, cache: "no-store" });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new Refused(0, "The server does not answer: is atrous serve still running?");
+    throw new Refused(0, SILENT);
   }
   if (!answer.ok) {
     const body: unknown = await answer.json().catch(() => null);

@@ -129,8 +129,9 @@ export class LabelLayer {
   /** Whether all labels in view are exact, some are a preview or missing, or nothing is in view. */
   get state(): "exact" | "preview" | "missing" | "nothing" {
     const wanted = this.wanted();
-    if (wanted.length === 0) return "nothing";
-    if (wanted.every((place) => this.tiles.get(keyOf(place))?.exact === true)) return "exact";
+    const box = this.view();
+    if (wanted.length === 0 || box === null) return "nothing";
+    if (wanted.every((place) => this.isKnown(place, box))) return "exact";
     return this.preview === null ? "missing" : "preview";
   }
 
@@ -164,17 +165,19 @@ export class LabelLayer {
     this.draw();
   }
 
-  /** The class at a position of the labels; null where it is not known exactly. */
-  at(row: number, column: number): number | null {
-    for (const tile of this.tiles.values()) {
-      if (tile.values === null || tile.level !== 0) continue;
-      const [y, x] = [row - tile.row * this.tileSize, column - tile.column * this.tileSize];
-      const [height, width] = this.extent(tile);
-      if (y < 0 || x < 0 || y >= height || x >= width) continue;
-      const value = tile.values[y * width + x];
-      return value === this.run.unknown ? null : value;
-    }
-    return null;
+  /** Whether all labels of a tile are known that lie in a box; the rest of the tile may be unknown. */
+  private isKnown(place: Place, box: Box): boolean {
+    const tile = this.tiles.get(keyOf(place));
+    if (tile === undefined || tile.values === null) return false;
+    if (tile.exact) return true;
+    const [height, width] = this.extent(tile);
+    const size = 2 ** tile.level;
+    const [top, left] = [tile.row * this.tileSize, tile.column * this.tileSize];
+    const rows = [Math.max(0, Math.floor(box.top / size) - top), Math.min(height, Math.ceil(box.bottom / size) - top)];
+    const columns = [Math.max(0, Math.floor(box.left / size) - left), Math.min(width, Math.ceil(box.right / size) - left)];
+    for (let y = rows[0]; y < rows[1]; y++)
+      for (let x = columns[0]; x < columns[1]; x++) if (tile.values[y * width + x] === this.run.unknown) return false;
+    return true;
   }
 
   draw(): void {
@@ -327,11 +330,12 @@ export class LabelLayer {
       this.draw();
       this.changed();
     } catch (error) {
-      this.report(error);
-    } finally {
       this.loading.delete(key);
+      this.report(error);
+      if (!mine.signal.aborted) return; // the next look at how far the labels are tries again
     }
-    if (!mine.signal.aborted) this.load();
+    this.loading.delete(key);
+    this.load();
   }
 
   private report(error: unknown): void {

@@ -2,7 +2,7 @@
 
 import "./style.css";
 import {
-  getInput, getLabels, getProgress, getRun, listInputs, postFill, postView, Refused, savedAddress,
+  getInput, getLabels, getProgress, getRun, listInputs, postFill, postView, Refused, savedAddress, SILENT,
   type Channel, type Input, type InputName, type Labels, type Plane, type Run,
 } from "./api";
 import { LabelLayer } from "./labels";
@@ -13,6 +13,8 @@ import { Stage, type Spot } from "./stage";
 
 const PART = 200;
 const POLL = 300;
+/** Milliseconds until a server that did not answer is asked again. */
+const SILENCE = 2000;
 
 class Page {
   private readonly stage: Stage;
@@ -235,11 +237,13 @@ class Page {
       if (labels.problem === "" && waits) this.poll(labels.filling || document.hidden ? 3 * POLL : POLL);
     } catch (error) {
       this.report(error);
+      if (layer === this.layer) this.poll(SILENCE);
     }
   }
 
   private know(labels: Labels): void {
     this.labels = labels;
+    if (element("message").textContent === SILENT) this.complain("");
     const problem = element("label-problem");
     const fits = labels.size === null || this.input === null || labels.size.length === this.input.shape.length - 1;
     problem.textContent = labels.problem || (fits ? "" : "These labels have another number of axes than the image.");
@@ -313,7 +317,10 @@ class Page {
           this.know(found);
           this.poll(POLL / 2);
         },
-        (error: unknown) => this.report(error),
+        (error: unknown) => {
+          this.report(error);
+          if (layer === this.layer && !this.stopped) window.setTimeout(() => this.settled(), SILENCE);
+        },
       );
     }, 120);
   }
@@ -357,7 +364,7 @@ class Page {
   private report(error: unknown): void {
     if (error instanceof DOMException && error.name === "AbortError") return;
     if (!(error instanceof Refused)) throw error;
-    if (error.status === 0 || error.status === 401) this.stopped = true;
+    if (error.status === 401) this.stopped = true;
     this.complain(error.message);
   }
 
