@@ -3,10 +3,10 @@
     python -m benchmarks.export --threads 1
     python -m benchmarks.export --only "unet" --formats onnx
 
-Every network has random weights and random batch-norm statistics, so that its outputs vary, and two classes. Its file
-is proved on three made inputs of odd sizes (`largest`: the largest difference of the probabilities; `labels`: how many
-differ), and timed on one input of the size in the table: medians of five runs, the first one left out, all with the
-same number of threads. `int8` is OpenVINO with weights and activations of 8 bits, calibrated on made inputs.
+Every network has random weights, batch-norm statistics of random inputs, and two classes. Its file is proved on three
+made inputs of odd sizes (`largest`: the largest difference of the probabilities; `labels`: how many differ), and timed
+on one input of the size in the table: medians of five runs, the first one left out, all with the same number of
+threads. `int8` is OpenVINO with weights and activations of 8 bits, calibrated on made inputs.
 
 Needs `pip install "atrous[onnx,openvino,int8,peers]"`; what is missing is left out, and said.
 """
@@ -104,14 +104,16 @@ SUBJECTS: dict[str, Subject] = {
 }
 
 
-def settled(network: nn.Module) -> nn.Module:
-    """Return the network in evaluation mode with random batch-norm statistics."""
+def settled(network: nn.Module, subject: Subject) -> nn.Module:
+    """Return the network in evaluation mode, with the batch-norm statistics of random inputs, as after a training."""
     torch.manual_seed(1)
     for module in network.modules():
-        mean, var = getattr(module, "running_mean", None), getattr(module, "running_var", None)
-        if isinstance(mean, torch.Tensor) and isinstance(var, torch.Tensor):
-            mean.copy_(0.3 * torch.randn_like(mean))
-            var.copy_(0.5 + torch.rand_like(var))
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            module.momentum = None  # the mean over the batches
+            module.reset_running_stats()
+    with torch.no_grad():
+        for _ in range(2):
+            network.train()(torch.randn(2, subject.channels, *subject.size))
     return network.eval()
 
 
@@ -130,7 +132,7 @@ def rows(name: str, subject: Subject, formats: list[str]) -> Iterator[dict[str, 
     """Yield what was measured of one network, format by format."""
     torch.manual_seed(0)
     ndim = len(subject.size)
-    pipeline = Pipeline(settled(subject.make()), answers_of(TASK))
+    pipeline = Pipeline(settled(subject.make(), subject), answers_of(TASK))
     stride = getattr(pipeline.network, "stride", (32,) * ndim)
     multiple = (subject.multiple,) * ndim
     sizes = ExportSizes(tuple(-(-(2 * s + 1) // subject.multiple) * subject.multiple for s in stride), multiple)

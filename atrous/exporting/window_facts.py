@@ -43,9 +43,8 @@ def window_facts(network: nn.Module, channels: int, ndim: int, multiple: tuple[i
     [{'period': 1, 'stride': 1.0, 'halo': [2, 2]}]
     """
     try:
-        steps = [_step(network, channels, ndim, multiple)] * ndim
-        whole = [-(-LENGTH[ndim] // step) * step for step in steps]
-        even = _checked(network, (channels, *whole))
+        even = _at_whole_periods(network, channels, ndim, multiple)
+        whole = even.graph.shape[1:]
         # A size that is no multiple of the period is padded in the network: its windows need more at the far end.
         odd = _checked(network, (channels, *(n + m for n, m in zip(whole, multiple, strict=True))))
         for axis, one in even.axes.items():
@@ -68,11 +67,13 @@ def window_facts(network: nn.Module, channels: int, ndim: int, multiple: tuple[i
     }
 
 
-def _step(network: nn.Module, channels: int, ndim: int, multiple: tuple[int, ...]) -> int:
-    """A multiple of the period along every axis, from the network at some size."""
+def _at_whole_periods(network: nn.Module, channels: int, ndim: int, multiple: tuple[int, ...]) -> Prepared:
+    """The network at a size that is a multiple of its period along every axis."""
     size = [-(-LENGTH[ndim] // m) * m for m in multiple]
     ready = _checked(network, (channels, *size))
-    return math.lcm(*multiple, *(period(axis) for axis in ready.axes.values()))
+    step = math.lcm(*multiple, *(period(axis) for axis in ready.axes.values()))
+    whole = [-(-n // step) * step for n in size]
+    return ready if whole == size else _checked(network, (channels, *whole))
 
 
 def _checked(network: nn.Module, shape: tuple[int, ...]) -> Prepared:

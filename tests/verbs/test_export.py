@@ -8,13 +8,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 import atrous
+from atrous.cli.main import app
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.verbs.export import parse_size
-from tests.cli.test_cli import atrous as command
+from atrous.verbs.predict import predict
 from tests.exporting.needs import require
+
+
+def export(*words):
+    """Run the verb, and return the one JSON object that it prints."""
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0
+    return json.loads(done.stdout)
+
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,9 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_run_becomes_a_file_that_labels_a_picture_without_this_package(trained, digits, tmp_path):
     require("onnx")
     file = tmp_path / "digits.onnx"
-    done = command("export", trained, "-o", file, "--json")
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
+    facts = export("export", trained, "-o", file, "--json")
     assert facts["files"] == [str(tmp_path / "digits.onnx.json"), str(file)]
     assert facts["proof"]["inputs"] == f"3 val samples of {digits.name}"
     assert facts["proof"]["labels_differ"] <= facts["proof"]["ties"]
@@ -34,14 +42,14 @@ def test_a_run_becomes_a_file_that_labels_a_picture_without_this_package(trained
     picture = next((digits / "images" / "test").glob("*.png"))
     runpy.run_path(str(ROOT / "examples" / "onnx_labels.py"))["main"](str(file), str(picture), str(tmp_path / "a.png"))
     found = np.asarray(Image.open(tmp_path / "a.png"))
-    predicted = command("predict", trained, picture, "-o", tmp_path / "labels")
-    assert predicted.returncode == 0, predicted.stderr
+    predict(trained, [picture], tmp_path / "labels")
     labels = np.asarray(Image.open(tmp_path / "labels" / picture.name))
     assert found.shape == labels.shape
     assert (found == labels).mean() > 0.99  # predict computes in bfloat16, and the network is hardly trained
     assert (found == predictor.predict(picture).labels).mean() > 0.9999
 
 
+@pytest.mark.slow
 def test_a_torch_file_from_python_on_given_inputs(trained, digits, tmp_path):
     picture = next((digits / "images" / "test").glob("*.png"))
     done = atrous.export(trained, tmp_path / "a.pt2", inputs=[picture])
@@ -57,11 +65,8 @@ def test_a_torch_file_from_python_on_given_inputs(trained, digits, tmp_path):
 
 
 def test_any_network_is_exported_for_the_sizes_that_it_takes(tmp_path):
-    done = command(
-        "export", "tests.verbs.test_export:Strict()", "--shape", "1x2x64x64", "-o", tmp_path / "a.pt2", "--json"
-    )
-    assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout)
+    made = "tests.verbs.test_export:Strict()"
+    facts = export("export", made, "--shape", "1x2x64x64", "-o", tmp_path / "a.pt2", "--json")
     assert (facts["input"]["channels"], facts["input"]["multiple"]) == (2, [4, 4])
     assert facts["outputs"] == {"output": "what the network returns, float32"}
     program = torch.export.load(tmp_path / "a.pt2").module()
