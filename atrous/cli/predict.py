@@ -36,6 +36,7 @@ def command(
             help="Also write what was found for other programs: coco, geojson, imagej, dota, parquet, or several: a,b."
         ),
     ] = None,
+    thin: Annotated[bool, typer.Option("--thin", help="Also write edges as lines one pixel wide (PNG).")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -63,7 +64,7 @@ def command(
     from atrous.verbs.predict import PredictOptions, predict, predict_live
 
     quiet_libraries()
-    options = PredictOptions(overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects)
+    options = PredictOptions(overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, thin)
     if inputs == ["-"]:
         if out is not None or overlay or json:
             raise UserError("labels of `-` go to standard output, one per line: leave -o, --overlay and --json out")

@@ -22,6 +22,7 @@ class Companions:
         polygons: "gpkg" or "geojson": the labels of maps as polygons; None for none.
         dicom_seg: a DICOM segmentation of each DICOM series.
         objects: "coco", "geojson", "imagej", "dota", "parquet": found objects in the formats of other programs.
+        thin: edges as lines that are one pixel wide.
     """
 
     overlay: bool = False
@@ -29,6 +30,7 @@ class Companions:
     polygons: str | None = None
     dicom_seg: bool = False
     objects: tuple[str, ...] = ()
+    thin: bool = False
 
     def leave_out(self, name: str, why: str) -> None:
         """Refuse one of these where an answer has none.

@@ -35,6 +35,7 @@ class PredictOptions:
         dicom_seg: also write a DICOM segmentation of each DICOM series, which refers to its slices.
         objects: also write found objects for other programs: "coco", "geojson", "imagej", "dota", "parquet", or several
             ("coco,parquet").
+        thin: also write edges as lines that are one pixel wide.
     """
 
     overlay: bool = False
@@ -46,6 +47,7 @@ class PredictOptions:
     polygons: str | None = None
     dicom_seg: bool = False
     objects: str | None = None
+    thin: bool = False
 
 
 DEFAULTS = PredictOptions()
@@ -82,9 +84,13 @@ def predict(
     """
     out = Path(out)
     run = _checked(run, options, live=False)
+    if options.thin and run.recipe.task.kind != "edges":
+        raise UserError("--thin is for edges: leave it out")
     predictor = _load(run, options)
     exported = parse_kinds(options.objects) if options.objects else ()
-    companions = Companions(options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported)
+    companions = Companions(
+        options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported, options.thin
+    )
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions, tell)
     begin(len(jobs))
     folder = out.parent if predictor.kind == "genomes" and out.suffix.lower() in OUTPUT_SUFFIXES else out
