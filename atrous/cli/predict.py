@@ -60,6 +60,7 @@ def command(
         str | None, typer.Option(help="Compute one job's share of the labels: 3/64 is the third of 64 jobs.")
     ] = None,
     join: Annotated[bool, typer.Option("--join", help="Write the labels from the shares of all jobs.")] = False,
+    thin: Annotated[bool, typer.Option("--thin", help="Also write edges as lines one pixel wide (PNG).")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -93,7 +94,7 @@ def command(
     quiet_libraries()
     options = PredictOptions(
         overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, uncertainty, coverage,
-        tuple(ensemble or ()), genetic_code, variants, part, join,
+        tuple(ensemble or ()), genetic_code, variants, part, join, thin,
     )  # fmt: skip
     if inputs == ["-"]:
         if out is not None or overlay or json or part or join:

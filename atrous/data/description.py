@@ -60,6 +60,7 @@ class Description:
         pairs: of a restoration, whether degraded and clean images are given; False takes every image as a clean one
             that is its own target, None decides by the folders.
         rotated: of detection, whether boxes lie in any direction; None decides by what the files hold.
+        boundaries: of edges, whether masks show regions, whose boundaries are learned; None decides by how they look.
         noisy: of a restoration, whether images that are their own targets are noisy ones; settings say it.
     """
 
@@ -91,6 +92,7 @@ class Description:
     pairs: bool | None = None
     noisy: bool = False
     rotated: bool | None = None
+    boundaries: bool | None = None
 
 
 KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "channel_names", "ignore_colors", "noisy"))
@@ -379,6 +381,7 @@ _PARSERS: dict[str, Callable[[object, Path, Path], Any]] = {
     "video": _yes("video"),
     "pairs": _yes("pairs"),
     "rotated": _yes("rotated"),
+    "boundaries": _yes("boundaries"),
     "groups": _groups,
     "annotations": parse_rule,
     "columns": parse_columns,

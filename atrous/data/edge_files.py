@@ -19,7 +19,7 @@ from atrous.errors import UserError
 from atrous.tasks.thinning import thin
 
 _VARIABLE = "groundTruth"
-_SEGMENTATION = "give --segmentation if regions have numbers"
+_REGIONS = "give --segmentation if regions have numbers (where edges are learned, boundaries = true in dataset.toml)"
 
 
 def boundaries(regions: np.ndarray) -> np.ndarray:
@@ -141,19 +141,37 @@ def _of_image(path: Path, segmentation: bool) -> np.ndarray:
         values = require_rgb(path, values, header) if gray is None else gray
     if values.ndim != 2:
         raise FileFault(path, f"a ground truth with {values.ndim} axes", "give images of two axes")
-    if segmentation:
-        return boundaries(values)
+    return boundaries(values) if segmentation else marked_edges(values, path)
+
+
+def marked_edges(values: np.ndarray, path: Path) -> np.ndarray:
+    """Return where an image of boundaries `(H, W)` is not 0, bool `(H, W)`.
+
+    Raises:
+        UserError: it has more than two values, or shows regions.
+    """
     edges = values != 0
     different = np.unique(values[edges])
     if len(different) > 1:
         what = f"it has {len(different) + 1} values, and boundaries have two, of which one is 0"
-        raise FileFault(path, what, _SEGMENTATION)
+        raise FileFault(path, what, _REGIONS)
+    if not is_thin(edges):
+        raise FileFault(path, "it shows regions, not boundaries", _REGIONS)
+    return edges
+
+
+def is_thin(edges: np.ndarray) -> bool:
+    """Return whether at most half of the pixels of binary edges `(H, W)` lie inside: lines do so, regions do not.
+
+    >>> lines = np.zeros((9, 9), bool)
+    >>> lines[4] = True
+    >>> is_thin(lines), is_thin(np.ones((9, 9), bool))
+    (True, False)
+    """
     inside = np.pad(edges, 1)
     for axis in (0, 1):
         inside = inside & np.roll(inside, 1, axis) & np.roll(inside, -1, axis)
-    if 2 * np.count_nonzero(inside) > np.count_nonzero(edges):
-        raise FileFault(path, "it shows regions, not boundaries", _SEGMENTATION)
-    return edges
+    return bool(2 * np.count_nonzero(inside) <= np.count_nonzero(edges))
 
 
 def _walked(folder: Path, levels: int) -> list[tuple[Path, list[str]]]:

@@ -7,6 +7,7 @@ from atrous.models.fc_densenet import fc_densenet
 from atrous.models.fcn import fcn
 from atrous.models.fcos import fcos
 from atrous.models.five_layer import five_layer
+from atrous.models.hed import hed
 from atrous.models.network import DenseNetwork
 from atrous.models.segnet import segnet
 from atrous.models.skips import fcn8s, fcn16s, fcn32s
@@ -26,6 +27,7 @@ __all__ = [
     "fcn32s",
     "fcos",
     "five_layer",
+    "hed",
     "segnet",
     "unet",
 ]

@@ -40,22 +40,29 @@ class FeaturePyramid(nn.Module):
     """From the coarsest level to the finest: resize, add to a 1x1 projection of the encoder's level, and convolve.
 
     Lin et al. 2017, "Feature pyramid networks for object detection". The coarse levels have `width` channels. Each of
-    the two finest levels has half as many as the next coarser one: at stride 2 the same convolution costs 2 (1-D) to 8
-    times (3-D) as much on the finer grid. The output has the grid of the encoder's finest level.
+    the `halved` finest levels has half as many as the next coarser one: at stride 2 the same convolution costs 2 (1-D)
+    to 8 times (3-D) as much on the finer grid. The output has the grid of the encoder's finest level.
 
     Args:
         encoder: the encoder whose levels it reads.
         width: channels of the coarse levels.
         fuse: how the coarser map and the encoder's are joined: "sum", "concat" or "gated".
         attend: builds an attention module for every level.
+        halved: how many of the finest levels are narrower.
     """
 
     def __init__(
-        self, encoder: Encoder, width: int = 96, *, fuse: FusionKind = "sum", attend: Attend | None = None
+        self,
+        encoder: Encoder,
+        width: int = 96,
+        *,
+        fuse: FusionKind = "sum",
+        attend: Attend | None = None,
+        halved: int = 2,
     ) -> None:
         super().__init__()
         ndim, levels = encoder.ndim, len(encoder.channels)
-        widths = [max(width // 2 ** max(2 - level, 0), 16) for level in range(levels)]
+        widths = [max(width // 2 ** max(halved - level, 0), 16) for level in range(levels)]
         if levels == 1:
             widths = [width]
         self.channels, self.all_channels = widths[0], tuple(reversed(widths))

@@ -41,7 +41,9 @@ class DenseNetwork(nn.Module):
 
     With `deep_supervision` the network returns a list in training mode: the logits, then those of the decoder's coarser
     maps, finest first, all on the input's grid (Lee et al. 2015, "Deeply-supervised nets"). In evaluation mode it
-    returns the logits alone.
+    returns the logits alone. If `fused` too, the logits are a 1x1 convolution of those of all maps, which starts as
+    their mean, and in training mode those of the finest map come second (Xie & Tu 2015, "Holistically-nested edge
+    detection").
 
     Args:
         encoder: any `Encoder`.
@@ -50,11 +52,12 @@ class DenseNetwork(nn.Module):
         head: maps the decoder's channels to `outputs`; a 1x1 convolution when None.
         stride: the padded size is a multiple of this; the encoder's coarsest stride when None.
         deep_supervision: whether coarser maps get heads of their own.
+        fused: whether the logits are made of those of all maps; it needs deep supervision.
         mean: of the raw input per channel.
         std: of the raw input per channel.
 
     Raises:
-        ValueError: deep supervision is asked for, but the decoder has one feature map only.
+        ValueError: deep supervision is asked for, but the decoder has one feature map only; or fusion without it.
 
     >>> from atrous.encoders.resnet import ResNet
     >>> from atrous.models.fcn import FeaturePyramid
@@ -73,6 +76,7 @@ class DenseNetwork(nn.Module):
         head: nn.Module | None = None,
         stride: tuple[int, ...] | None = None,
         deep_supervision: bool = False,
+        fused: bool = False,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
@@ -89,6 +93,19 @@ class DenseNetwork(nn.Module):
                 raise ValueError(f"{type(decoder).__name__} has one feature map: deep supervision needs coarser ones")
             for coarser in reversed(decoder.all_channels[:-1]):
                 self.auxiliary.append(CONV[self.ndim](coarser, outputs, 1))
+        self.fuse = self._fusion() if fused else None
+
+    def _fusion(self) -> nn.Module:
+        """A 1x1 convolution of the logits of all maps, which starts as their mean."""
+        if not self.auxiliary:
+            raise ValueError("the outputs of several maps are fused: that needs deep supervision")
+        count = 1 + len(self.auxiliary)
+        fuse = CONV[self.ndim](count * self.outputs, self.outputs, 1)
+        mean = torch.eye(self.outputs).repeat(1, count) / count
+        with torch.no_grad():
+            fuse.weight.copy_(mean.view(*mean.shape, *[1] * self.ndim))
+            fuse.bias.zero_()  # type: ignore[union-attr]
+        return fuse
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """Return the logits `(N, K, *S)` of `(N, C, *S)`; a list of such with deep supervision in training mode."""
@@ -102,11 +119,13 @@ class DenseNetwork(nn.Module):
         x = pad_to_multiple(x, self.stride)
         padded = tuple(x.shape[2:])
         maps = self.decoder.maps(self.encoder(x))
-        logits = crop_to(resize(self.head(maps[-1]), padded), size)
-        if not (self.training and self.auxiliary):
-            return logits
-        coarser = zip(self.auxiliary, maps[-2::-1], strict=True)
-        return [logits, *(crop_to(resize(head(feature), padded), size) for head, feature in coarser)]
+        if self.fuse is None and not (self.training and self.auxiliary):
+            return crop_to(resize(self.head(maps[-1]), padded), size)
+        heads = zip([self.head, *self.auxiliary], maps[::-1], strict=True)
+        logits = [resize(head(feature), padded) for head, feature in heads]
+        if self.fuse is not None:
+            logits = [self.fuse(torch.cat(logits, dim=1)), *logits]
+        return [crop_to(one, size) for one in logits] if self.training else crop_to(logits[0], size)
 
 
 def pad_to_multiple(x: torch.Tensor, steps: Sequence[int], least: int = 1) -> torch.Tensor:

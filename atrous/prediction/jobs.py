@@ -35,7 +35,8 @@ from atrous.prediction.point_files import point_outputs
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
 from atrous.prediction.segmentation import SegmentationFile
-from atrous.prediction.values import value_outputs
+from atrous.prediction.thin_edges import ThinEdges
+from atrous.prediction.values import NumberFile, value_outputs
 from atrous.stream.stream import plan_text
 from atrous.tasks.task import FoundTask
 from atrous.tasks.values import ValueTask
@@ -96,7 +97,10 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
     if isinstance(predictor.task, FoundTask):
         return FOUND[predictor.task.found](item, target, predictor.task, companions, predictor.palette)
     if isinstance(predictor.task, ValueTask):
-        return value_outputs(item, target, predictor.task, companions, predictor.run.recipe.input.dtype)
+        outputs = value_outputs(item, target, predictor.task, companions, predictor.run.recipe.input.dtype)
+        if companions.thin and isinstance(main := outputs[-1], NumberFile):
+            outputs.insert(0, ThinEdges(target.with_name(f"{stem(target)}_thin.png"), main))
+        return outputs
     labels = LabelFile(target, item.path, predictor.classes, predictor.palette)
     outputs: list[Output] = []
     if companions.probabilities is not None:

@@ -25,6 +25,7 @@ class Companions:
         uncertainty: the uncertainty at each position, in the format of the probabilities, and a picture of it.
         coverage: the share of the positions whose set of classes is to hold the true one: sizes of these sets; None for
             none.
+        thin: edges as lines that are one pixel wide.
     """
 
     overlay: bool = False
@@ -34,6 +35,7 @@ class Companions:
     objects: tuple[str, ...] = ()
     uncertainty: bool = False
     coverage: float | None = None
+    thin: bool = False
 
     def leave_out(self, name: str, why: str) -> None:
         """Refuse one of these where an answer has none.

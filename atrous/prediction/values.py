@@ -139,6 +139,11 @@ class NumberFile(ProbabilityFile):
         assert self._written is not None
         return np.asarray(self._written.array[...], np.float32)
 
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """Return some rows of the values `(K, rows, ...)` float32 before they are in their place."""
+        assert self._written is not None
+        return np.asarray(self._written.array[:, first:last], np.float32)
+
     @property
     def sink(self) -> Sink | None:
         """See `ProbabilityFile.sink`; on a finer grid no position is marked, as the mask is that of the input's."""

@@ -26,6 +26,7 @@ def agree_model(model: ModelSection, stages: Sequence[StageSection], source: str
         ("local", model.local > 0, ("codons",)),
         ("first_stride", model.first_stride > 1, ("restorer",)),
         ("levels", model.levels != 3, ("restorer",)),
+        ("detail", model.detail != 16, ("hed",)),
     ):
         if given and name not in owners:
             raise UserError(f"{source}: model.{key} is for {' and '.join(owners)}, not for model.name = {name!r}")
@@ -36,6 +37,10 @@ def agree_model(model: ModelSection, stages: Sequence[StageSection], source: str
         raise UserError(f"{source}: model.temporal = {model.temporal!r} is for video: model.ndim must be 3")
     if model.causal and model.temporal == "none":
         raise UserError(f"{source}: model.causal needs a network for video: set model.temporal")
+    if model.deep_supervision and name == "hed":
+        raise UserError(
+            f'{source}: model.name = "hed" has deep supervision of its own: leave model.deep_supervision out'
+        )
     if model.deep_supervision and name in ("fcn32s", "five_layer", "codons"):
         raise UserError(f"{source}: model.deep_supervision needs coarser maps, model.name = {name!r} has one map")
     if name in ("fc_densenet", "five_layer", "codons") and (model.output_stride or model.antialias or model.shrink > 1):

@@ -22,6 +22,7 @@ from atrous.models.fc_densenet import fc_densenet
 from atrous.models.fcn import fcn
 from atrous.models.fcos import fcos
 from atrous.models.five_layer import five_layer
+from atrous.models.hed import hed
 from atrous.models.network import DenseNetwork
 from atrous.models.own import own_network
 from atrous.models.restorer import Restorer
@@ -112,6 +113,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     "fcn16s": _with_encoder(fcn16s),
     "fcn8s": _with_encoder(fcn8s, "at_once"),
     "fcos": _with_encoder(fcos, "width", "finest"),
+    "hed": _with_encoder(hed, "width", "detail"),
     "segnet": _with_encoder(segnet),
     "deeplab": _with_encoder(deeplab, "width", "rates", "image_pooling"),
     "dilated": _with_encoder(dilated, "width", "context"),

@@ -179,8 +179,9 @@ def plan_task(
 ) -> dict[str, Any]:
     """Return the section `task` of a recipe; rare classes weigh more where `weighted`."""
     section: dict[str, Any] = {"kind": dataset.task, "classes": list(dataset.classes)}
-    # Objects have a color each, whatever their class.
-    section["palette"] = [] if dataset.target.kind == "instances" else [tuple(color) for color in dataset.palette]
+    # Objects have a color each, whatever their class; of masks whose boundaries are learned the colors mean nothing.
+    own = dataset.target.kind in ("instances", "edges")
+    section["palette"] = [] if own else [tuple(color) for color in dataset.palette]
     boxes = dataset.target.kind == "boxes"
     weights = class_weights(fingerprint.class_frequency) if weighted or boxes else None
     if weights is not None:

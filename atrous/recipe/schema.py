@@ -98,7 +98,7 @@ def _agree(recipe: Recipe, source: str) -> None:
         factor = recipe.model.factor
         raise UserError(f"{source}: train.crop = {train.crop}: give multiples of task.scale = {factor}")
     _agree_restoration(recipe, source)
-    _agree_style(recipe, source)
+    _agree_own_keys(recipe, source)
     if task.kind == "regression" and recipe.augment.strands and not model.partners:
         raise UserError(f"{source}: augment.strands needs model.partners: the output that each is on the other strand")
     _agree_input(recipe, source)
@@ -149,12 +149,16 @@ def _agree_restoration(recipe: Recipe, source: str) -> None:
         raise UserError(f"{source}: stages are for networks with an encoder, not for model.name = {model.name!r}")
 
 
-def _agree_style(recipe: Recipe, source: str) -> None:
-    """Reject keys of style transfer for other tasks."""
-    given = {"task.style": recipe.task.style is not None, 'model.name = "stylizer"': recipe.model.name == "stylizer"}
-    key = next((key for key, used in given.items() if used), None)
-    if key is not None and recipe.task.kind != STYLE:
-        raise UserError(f"{source}: {key} is for {STYLE}, not for task.kind = {recipe.task.kind!r}")
+def _agree_own_keys(recipe: Recipe, source: str) -> None:
+    """Reject keys that one task has for other tasks."""
+    task = recipe.task
+    for key, used, owner in (
+        ("task.style", task.style is not None, STYLE),
+        ('model.name = "stylizer"', recipe.model.name == "stylizer", STYLE),
+        ("task.boundaries", task.boundaries is not None, "edges"),
+    ):
+        if used and task.kind != owner:
+            raise UserError(f"{source}: {key} is for {owner}, not for task.kind = {task.kind!r}")
 
 
 def _agree_input(recipe: Recipe, source: str) -> None:

@@ -70,6 +70,7 @@ class ModelSection(Section):
         "segnet",
         "unet",
         "fcos",
+        "hed",
         "deeplab",
         "dilated",
         "fc_densenet",
@@ -80,8 +81,8 @@ class ModelSection(Section):
         "custom",
     ] = Field(
         "fcn",
-        description="architecture: fcn is the light pyramid, fcos one for boxes, custom a network of your own, the "
-        "others are those of their papers",
+        description="architecture: fcn is the light pyramid, fcos one for boxes, hed one for edges, custom a network "
+        "of your own, the others are those of their papers",
     )
     encoder: str = Field(
         "resnet",
@@ -98,8 +99,11 @@ class ModelSection(Section):
     )
     shrink: int = Field(1, ge=1, description="the encoder sees means of blocks of so many positions along each axis")
     antialias: bool = Field(False, description="blur before positions are dropped, in resnet and vgg")
-    width: int = Field(96, ge=4, description="channels of the decoder (fcn, fcos, unet, deeplab, dilated, five_layer)")
+    width: int = Field(
+        96, ge=4, description="channels of the decoder (fcn, fcos, hed, unet, deeplab, dilated, five_layer)"
+    )
     finest: int = Field(4, ge=1, description="fcos: stride of the map from which boxes are proposed")
+    detail: int = Field(16, ge=0, description="hed: channels of a level on the grid of the input; 0: none")
     attention: Literal["none", "se", "eca", "spatial", "cbam", "scse", "sk", "local"] = Field(
         "none", description="in the decoder: none, se, eca, spatial, cbam, scse, sk or local"
     )
@@ -150,7 +154,8 @@ class TaskSection(Section):
     kind: str = Field(
         "semantic",
         description="one class at every position; stranded: any number of them, on the strands of a genome; instances: "
-        "numbered objects; detection: boxes; regression: numbers; denoise, deblur, super-resolution, style: images",
+        "numbered objects; detection: boxes; edges: their strengths; regression: numbers; denoise, deblur, "
+        "super-resolution, style: images",
     )
     classes: list[str] = Field([], description="names, in label order")
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
@@ -182,6 +187,9 @@ class TaskSection(Section):
     scale: int | None = Field(None, ge=1, le=8, description="super-resolution: the output is finer by this factor")
     pairs: bool | None = Field(
         None, description="restoration: whether degraded and clean images are given; false takes images as clean ones"
+    )
+    boundaries: bool | None = Field(
+        None, description="edges: whether masks show regions, whose boundaries are learned; not set: as the masks look"
     )
     self_supervised: bool = Field(False, description="denoise: learn from noisy images alone, by hidden positions")
     gray: bool = Field(False, description="restoration: learn the luma of color images")

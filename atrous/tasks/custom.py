@@ -9,6 +9,7 @@ import torch
 from atrous.errors import UserError
 from atrous.objects.genes import GeneRules
 from atrous.objects.genetic_code import require_codes
+from atrous.tasks.edges import REPORTED_THRESHOLDS, EdgeTask
 from atrous.tasks.ensemble import EnsembleTask
 from atrous.tasks.measures import Measures
 from atrous.tasks.scores import Scores
@@ -21,6 +22,9 @@ LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Given the output `(N, K, *S)` and the targets (of labels `(N, *S)` int64), returns a scalar."""
 MetricFunction = Callable[[torch.Tensor, torch.Tensor], float]
 """Given the probabilities `(K, *S)` of one image and its target (of labels `(*S)` uint8), returns a number."""
+
+HALVED = 0.5
+"""What each further output weighs where a task does not say it."""
 
 
 def found_task(task: Task) -> FoundTask | None:
@@ -84,6 +88,25 @@ def output_size(task: object, size: Sequence[int]) -> tuple[int, ...]:
     numbers = value_task(task)
     factor = 1 if numbers is None else numbers.factor
     return tuple(int(length) * factor for length in size)
+
+
+def side_weight(task: object) -> float:
+    """Return what each further output of a network weighs in the loss, compared with the one before it.
+
+    Side outputs for edges weigh alike, as in HED; those of other tasks half as much from scale to scale, as in nnU-Net
+    (Isensee et al. 2021).
+    """
+    inner = value_task(task)
+    return inner.side_weight if isinstance(inner, EdgeTask) else HALVED
+
+
+def reported(task: Task) -> Task:
+    """Return the task as the end of a training measures it: edges at fewer thresholds, any other task as it is."""
+    inner = value_task(task)
+    if not isinstance(inner, EdgeTask):
+        return task
+    fewer = replace(inner, thresholds=min(inner.thresholds, REPORTED_THRESHOLDS))
+    return replace(task, task=fewer) if isinstance(task, CustomTask) else fewer
 
 
 @dataclass(frozen=True)

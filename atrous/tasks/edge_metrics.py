@@ -37,6 +37,15 @@ def edge_thresholds(count: int = THRESHOLDS) -> np.ndarray:
     return first + np.arange(count) * (1 - first - first) / max(count - 1, 1)
 
 
+def pixels_apart(shape: tuple[int, ...], max_distance: float = MAX_DISTANCE) -> float:
+    """Return the largest distance of matched pixels in an image `(H, W)`, given as a share of its diagonal.
+
+    >>> round(pixels_apart((321, 481)), 2)
+    4.34
+    """
+    return max_distance * math.hypot(*shape)
+
+
 @dataclass(frozen=True, eq=False)
 class EdgeCounts:
     """Pixels of one image, or of several, that were counted at each threshold; int64 `(T,)` each.
@@ -103,7 +112,7 @@ def count_edges(
     >>> counts.found.tolist(), counts.matched_truth.tolist()
     ([9, 9, 0], [9, 9, 0])
     """
-    distance = max_distance * math.hypot(*strength.shape)
+    distance = pixels_apart(strength.shape, max_distance)
     rows: list[tuple[int, int, int]] = []
     pixels = -1
     for threshold in thresholds:

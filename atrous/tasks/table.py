@@ -53,6 +53,12 @@ def _detection(section: Mapping[str, Any]) -> "Task":
     return (RotatedDetectionTask if rotated else DetectionTask).build(section)
 
 
+def _edges(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.edges import EdgeTask
+
+    return EdgeTask.build(section)
+
+
 def _regression(section: Mapping[str, Any]) -> "Task":
     from atrous.tasks.values import RegressionTask
 
@@ -78,6 +84,7 @@ TASKS: dict[str, BuildTask] = {
     "detection": _detection,
     "counting": _counting,
     "keypoints": _keypoints,
+    "edges": _edges,
     "regression": _regression,
     "denoise": _restoration,
     "deblur": _restoration,

@@ -7,6 +7,7 @@ from torch import nn
 
 from atrous.data.feed.batches import Batch
 from atrous.errors import UserError
+from atrous.tasks.custom import side_weight
 from atrous.tasks.task import Task
 
 Output = torch.Tensor | list[torch.Tensor]
@@ -18,12 +19,12 @@ NAMED = 3
 def supervised_loss(task: Task, output: Output, target: torch.Tensor) -> torch.Tensor:
     """Return the task's loss, also of a network that answers on several scales.
 
-    Of several outputs, finest first, it is the mean in which each weighs half as much as the one before it.
-    Deep supervision: Lee et al. 2015, "Deeply-supervised nets"; the weights are nnU-Net's (Isensee et al. 2021).
+    Of several outputs, finest first, it is a weighted mean; `side_weight` says what each weighs compared with the one
+    before it. Deep supervision: Lee et al. 2015, "Deeply-supervised nets".
     """
     if isinstance(output, torch.Tensor):
         return task.loss(output, target)
-    weights = [0.5**scale for scale in range(len(output))]
+    weights = [side_weight(task) ** scale for scale in range(len(output))]
     losses = [weight * task.loss(each, target) for weight, each in zip(weights, output, strict=True)]
     return torch.stack(losses).sum() / sum(weights)
 

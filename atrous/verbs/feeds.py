@@ -1,5 +1,6 @@
 """From a checked data set and a recipe to what the training loop is fed with."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,9 @@ WINDOW = {1: 1 << 20, 2: 1024, 3: 128}
 CLIP = (4, 1024, 1024)
 """The window of videos: few frames, whole."""
 
+QUICK = {"edges": 1_500_000}
+"""By kind of target, positions of a quick validation at most, where metrics take longer than the network."""
+
 
 @dataclass(frozen=True)
 class Feed:
@@ -29,7 +33,7 @@ class Feed:
 
     Attributes:
         batches: the batch of every step.
-        held_out: the samples of validation, decoded.
+        held_out: the samples of validation, decoded; some of them where more would take too long.
         side: samples larger than this are validated on windows of this size.
         full_to_quick: positions of a full evaluation divided by those of a quick validation.
     """
@@ -68,7 +72,9 @@ def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> F
     for split, decoded in zip(splits, (train, held_out), strict=True):
         if all(dataset.target.counts_for_nothing(values) for values in decoded.values):
             raise UserError(f"{dataset.root}: the {split} split has no labelled positions: label some")
-    return Feed(_batches(train, check, recipe, restoration), held_out, side, full_to_quick(held_out, side))
+    few = _few(held_out, QUICK.get(dataset.target.kind))
+    ratio = _positions(held_out) / _positions(few)
+    return Feed(_batches(train, check, recipe, restoration), few, side, ratio * full_to_quick(few, side))
 
 
 def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restoration | None) -> Batches:
@@ -79,6 +85,21 @@ def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restorat
         train, geometry, build_color(recipe), recipe.train.batch_size, recipe.train.seed, _spread(check, recipe),
         restoration, factor, recipe.train.whole,
     )  # fmt: skip
+
+
+def _positions(decoded: Decoded) -> int:
+    return sum(math.prod(decoded.size(index)) for index in range(len(decoded.names)))
+
+
+def _few(decoded: Decoded, most: int | None) -> Decoded:
+    """Some samples, evenly spread, that have about so many positions; all of them where `most` is None."""
+    count = len(decoded.names)
+    few = count if most is None else min(count, max(1, round(count * most / _positions(decoded))))
+    if few == count:
+        return decoded
+    chosen = [int(index) for index in np.linspace(0, count - 1, few).round()]
+    parts = {name: getattr(decoded, name) for name in ("names", "images", "values", "places", "files")}
+    return replace(decoded, **{name: tuple(part[index] for index in chosen) for name, part in parts.items() if part})
 
 
 def feed_genomes(check: Check, recipe: Recipe, scratch: Path) -> Feed:

@@ -62,10 +62,12 @@ def _check_genomes(*arguments: Any) -> "Check":
 
 def _plan_grids(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":
     from atrous.recipe.detection import plan_detection
+    from atrous.recipe.edges import plan_edges
     from atrous.recipe.plan import plan_grids
     from atrous.recipe.values import plan_values
 
-    plan = {"boxes": plan_detection, "values": plan_values}.get(dataset.target.kind, plan_grids)
+    plans = {"boxes": plan_detection, "edges": plan_edges, "values": plan_values}
+    plan = plans.get(dataset.target.kind, plan_grids)
     return plan(dataset, fingerprint, request)
 
 

@@ -60,7 +60,8 @@ def open_data(
         toml: a dataset.toml that lies elsewhere, or one that describes arrays.
         val: validation data in one of the last three forms.
         task: what is learned; None leaves it to the dataset.toml.
-        settings: keys of the section `task` of a recipe, of which `gray` and `pairs` say how data are read.
+        settings: keys of the section `task` of a recipe, of which `gray`, `pairs` and `boundaries` say how data are
+            read.
 
     Raises:
         UserError: the data have another form, or no layout fits the folder.
@@ -97,12 +98,13 @@ def open_data(
 
 
 def _with_settings(description: Description, settings: Mapping[str, Any]) -> Description:
-    """A description that says what settings say of how data are read: `gray`, `pairs`, and rotated boxes."""
+    """A description that says what settings say of how data are read: colors, pairs, boundaries and rotated boxes."""
     if settings.get("gray"):
         description = replace(description, channels=1)
     description = replace(description, noisy=bool(settings.get("self_supervised")))
     description = replace(description, rotated=_rotated(settings, description.rotated))
-    return description if settings.get("pairs") is None else replace(description, pairs=bool(settings["pairs"]))
+    said = {key: bool(settings[key]) for key in ("pairs", "boundaries") if settings.get(key) is not None}
+    return replace(description, **said)
 
 
 def _rotated(settings: Mapping[str, Any], described: bool | None) -> bool | None:

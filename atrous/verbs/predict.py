@@ -50,6 +50,7 @@ class PredictOptions:
         variants: of genomes, a VCF file: what its variants change is written instead of features, as a table.
         part: compute the regions of one job of several: "3/64"; the labels are written by `join`.
         join: write the labels from the regions of all jobs.
+        thin: also write edges as lines that are one pixel wide.
     """
 
     overlay: bool = False
@@ -68,6 +69,7 @@ class PredictOptions:
     variants: Path | str | None = None
     part: str | None = None
     join: bool = False
+    thin: bool = False
 
 
 DEFAULTS = PredictOptions()
@@ -105,6 +107,8 @@ def predict(
     out = Path(out)
     share = _checked_share(options)
     run = _checked(run, options, live=False)
+    if options.thin and run.recipe.task.kind != "edges":
+        raise UserError("--thin is for edges: leave it out")
     predictor = _load(run, options)
     if options.variants is not None:
         begin(1)
@@ -114,7 +118,7 @@ def predict(
     exported = parse_kinds(options.objects) if options.objects else ()
     companions = Companions(
         options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported, options.uncertainty,
-        options.coverage,
+        options.coverage, options.thin,
     )  # fmt: skip
     if options.coverage is not None:
         sets_of(predictor, options.coverage)  # what is wrong with it is told before any file is read
@@ -266,7 +270,7 @@ def _checked_share(options: PredictOptions) -> Share | None:
         raise UserError("--part computes a share, --join puts all together afterwards: give one of them")
     names = (
         "overlay", "probabilities", "polygons", "dicom_seg", "objects", "uncertainty", "coverage", "ensemble",
-        "genetic_code", "variants",
+        "genetic_code", "variants", "thin",
     )  # fmt: skip
     other = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
     other += ["--tta"] if options.tta != "none" else []

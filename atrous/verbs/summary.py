@@ -19,11 +19,13 @@ from atrous.recipe.schema import Recipe, read_reasons
 from atrous.report.page import Example, Measured, ReportContent, write_report
 from atrous.report.pictures import busiest, upright
 from atrous.tasks.custom import found_task, value_task
+from atrous.tasks.edges import EdgeTask
 from atrous.tasks.measures import samples_text
 from atrous.tasks.task import EvaluationResult
 from atrous.tasks.temperature import class_task
 from atrous.training.log import read_log
 from atrous.training.loop import Outcome
+from atrous.verbs.edge_examples import edge_examples
 from atrous.verbs.evaluate import read_ahead
 from atrous.verbs.found import probabilities
 from atrous.verbs.object_examples import LEGEND, PALETTE, extremes, found_examples
@@ -127,6 +129,8 @@ def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: Ev
     task = found_task(predictor.task)
     if task is not None:
         return found_examples(predictor, task, dataset, split, result)
+    if isinstance(edges := value_task(predictor.task), EdgeTask):
+        return edge_examples(predictor, edges, dataset, split, result)
     if value_task(predictor.task) is not None:
         return value_examples(predictor, dataset, split, result)
     return _examples(predictor, dataset, split, result, _shown_upright)

@@ -24,7 +24,7 @@ from atrous.recipe.run import Run, check_new, create_run, open_run
 from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
 from atrous.recipe.start import check_start, start_from, with_network_of
 from atrous.recipe.style_picture import is_gray, located, read_style
-from atrous.tasks.custom import CustomTask, value_task
+from atrous.tasks.custom import CustomTask, reported, value_task
 from atrous.tasks.style import StyleTask
 from atrous.tasks.task import EvaluationResult, Task
 from atrous.tasks.temperature import class_task
@@ -370,7 +370,7 @@ def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, 
     split = run.recipe.data.val
     predictor = replace(
         load(run, device=choose_device(run.recipe.train.accelerator), network=chosen.network),
-        task=_task(run.located, chosen),
+        task=reported(_task(run.located, chosen)),
     )
     try:
         predictor, result = calibrate_and_measure(predictor, dataset, split, dataset.splits[split])

@@ -2,6 +2,7 @@
 
 from benchmarks.bad_inputs import (
     annotations,
+    edges,
     files,
     folders,
     genomes,
@@ -21,6 +22,7 @@ MISTAKES = (
     *objects.MISTAKES,
     *annotations.MISTAKES,
     *points.MISTAKES,
+    *edges.MISTAKES,
     *rotated.MISTAKES,
     *images.MISTAKES,
     *files.MISTAKES,

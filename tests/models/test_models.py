@@ -19,9 +19,11 @@ from atrous.models import (
     fcn32s,
     fcos,
     five_layer,
+    hed,
     segnet,
     unet,
 )  # fmt: skip
+from atrous.models.fcn import FeaturePyramid
 from atrous.nn.attention import attention
 from atrous.stream import prepare, stream
 from tests.toy_models import difference, settled
@@ -30,6 +32,11 @@ from tests.toy_models import difference, settled
 def resnet(ndim, **options):
     options.setdefault("strides", (2, 2, 2, 2) if ndim < 3 else (2, 2))
     return ResNet(ndim, 2, depth=10, width=8, **options)
+
+
+def coarse(ndim):
+    """An encoder that begins with a stride, as pretrained ones do."""
+    return Shrunk(resnet(ndim), 2)
 
 
 def vgg(ndim, **options):
@@ -47,6 +54,7 @@ MODELS = {
     "fcn8s at once": lambda n, **o: fcn8s(resnet(n), 3, at_once=True, **o),
     "fcos": lambda n, **o: fcos(resnet(n), 3, width=8, **o),
     "fcos shrunk": lambda n, **o: fcos(Shrunk(resnet(n), 2), 3, width=8, finest=8, **o),
+    "hed": lambda n, **o: hed(coarse(n), 3, width=16, detail=4, **o),
     "segnet": lambda n, **o: segnet(vgg(n), 3, **o),
     "segnet over resnet": lambda n, **o: segnet(resnet(n, strides=(2, 3)), 3, convolutions=1, **o),
     "unet": lambda n, **o: unet(vgg(n), 3, width=4, **o),
@@ -58,7 +66,7 @@ MODELS = {
     "fc_densenet": lambda n, **o: fc_densenet(n, 2, 3, layers=DenseLayers((2, 1), 2, 3, first=6), **o),
     "five_layer": lambda n, **o: five_layer(n, 2, 3, width=4, **o),
 }
-DEEP = [name for name in MODELS if name not in ("fcn32s", "five_layer")]
+DEEP = [name for name in MODELS if name not in ("fcn32s", "five_layer", "hed")]
 SIZES = {1: (101,), 2: (51, 37), 3: (37, 9, 11)}
 EVERY = list(itertools.product(MODELS, [1, 2, 3]))
 COSTLY = [
@@ -219,3 +227,28 @@ def test_normalization_travels_with_the_network():
     plain.decoder, plain.head = raw.decoder, raw.head
     x = torch.randint(0, 255, (1, 1, 33, 20), dtype=torch.uint8)
     torch.testing.assert_close(raw(x), plain((x.float() - 100) / 50))
+
+
+@pytest.mark.parametrize(("encoder", "detail", "count"), [(coarse, 4, 6), (coarse, 0, 5), (vgg, 4, 5)])
+def test_the_fused_output_starts_as_the_mean_of_the_side_outputs(encoder, detail, count):
+    """There is one of each level, and one on the grid of the input where the encoder begins with a stride."""
+    torch.manual_seed(0)
+    network = hed(encoder(2), 3, width=16, detail=detail).train()
+    fused, *sides = network(torch.randn(2, 2, 45, 34))
+    assert len(sides) == count
+    assert {side.shape for side in sides} == {(2, 3, 45, 34)}
+    torch.testing.assert_close(fused, torch.stack(sides).mean(dim=0))
+
+
+def test_a_level_on_the_grid_of_the_input_sees_what_strides_hide():
+    """A shift by one pixel shifts the finest side output by one pixel, away from the borders."""
+    network = make("hed", 2)
+    x = torch.randn(1, 2, 32, 32)
+    finest = [network.encoder(part)[0] for part in (x, x.roll(1, dims=3))]
+    torch.testing.assert_close(finest[0][..., 4:-5], finest[1][..., 5:-4], rtol=1e-4, atol=1e-4)
+    assert network.encoder.strides[:2] == ((1, 1), (2, 2))
+
+
+def test_what_is_fused_needs_several_outputs():
+    with pytest.raises(ValueError, match="needs deep supervision"):
+        DenseNetwork(encoder := resnet(2), FeaturePyramid(encoder, 16), 1, fused=True)

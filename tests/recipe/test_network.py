@@ -16,6 +16,7 @@ TINY = {
     "fcn16s": ["model.deep_supervision=true"],
     "fcn8s": ["model.encoder=vgg", "model.depth=11", "model.encoder_width=4", "model.at_once=true"],
     "fcos": ["model.width=8", "model.finest=2", "model.attention=eca"],
+    "hed": ["model.width=8", "model.detail=4", "model.attention=se"],
     "segnet": ["model.encoder=vgg", "model.depth=11", "model.encoder_width=4", "model.antialias=true"],
     "unet": ["model.attention=local", "model.deep_supervision=true", "model.width=4"],
     "deeplab": ["model.width=8", "model.rates=[1, 2]", "model.output_stride=8"],

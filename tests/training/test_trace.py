@@ -11,13 +11,15 @@ from torch import nn
 
 from atrous.data.feed.batches import Batch
 from atrous.errors import UserError
+from atrous.tasks.custom import CustomTask
+from atrous.tasks.edges import EdgeTask
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.task import NotFinite
 from atrous.training.budget import Budget
 from atrous.training.checkpoint import read_tensors, write_tensors
 from atrous.training.log import read_log
 from atrous.training.loop import Monitor, Settings, Supply, fit
-from atrous.training.trace import blame
+from atrous.training.trace import blame, supervised_loss
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.train import train
 from tests.conftest import SMALL
@@ -162,3 +164,15 @@ def test_a_run_whose_final_evaluation_is_no_number_is_kept(floats, tmp_path, mon
     with pytest.raises(UserError, match=r"7\.tif.*the trained run is kept without a report: .*run"):
         train(floats, out=tmp_path / "run", epochs=1, settings=SMALL, progress=False)
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_side_outputs_weigh_what_their_task_says():
+    torch.manual_seed(0)
+    outputs, marks = [torch.randn(1, 1, 6, 6) for _ in range(3)], (torch.rand(1, 2, 6, 6) > 0.7).float()
+    task = EdgeTask.build({"dice": 0.0, "options": {}})
+    alone = torch.stack([task.loss(one, marks) for one in outputs])
+    for each in (task, CustomTask(task, None, {"f": lambda p, t: 0.0})):
+        torch.testing.assert_close(supervised_loss(each, outputs, marks), alone.mean())
+    halved = [Semantic(("a", "b")).loss(torch.cat([one, -one], 1), marks[:, 0].long()) for one in outputs]
+    total = supervised_loss(TASK, [torch.cat([one, -one], 1) for one in outputs], marks[:, 0].long())
+    torch.testing.assert_close(total, (4 * halved[0] + 2 * halved[1] + halved[2]) / 7)

@@ -10,7 +10,7 @@ from atrous.data.formats import SIGNAL_SUFFIXES, FileFault, suffix_of
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.dicom import find_series
-from atrous.data.layouts.edges import find_edges
+from atrous.data.layouts.edges import edges_layout, find_edges
 from atrous.data.layouts.folders import read_folders
 from atrous.data.layouts.genomes import find_genomes
 from atrous.data.layouts.images import find_images
@@ -88,6 +88,7 @@ FOR_TASK: dict[str, Callable[[Layout, Description, str], Layout]] = {
     "instances": instances_layout,
     "counting": points_layout,
     "keypoints": points_layout,
+    "edges": edges_layout,
     **dict.fromkeys((*PICTURES, "regression"), values_layout),
 }
 """By task, the function that returns a layout of labels in images as one whose targets the task learns."""

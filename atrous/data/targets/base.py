@@ -45,6 +45,7 @@ class TargetScan:
         values: statistics of the numbers of each output (values); None for other targets.
         stars: of some objects in images, how well a star-convex polygon reproduces each (instances).
         mirrored: of the boxes of each class, how what they show differs from the same upside down (boxes in images).
+        marked: how many positions each annotator marked (edges).
     """
 
     header: Header | None = None
@@ -63,6 +64,7 @@ class TargetScan:
     values: Moments | None = None
     stars: tuple[float, ...] = ()
     mirrored: dict[int, MirrorSums] = field(default_factory=dict)
+    marked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
