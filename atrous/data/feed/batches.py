@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ import torch
 from atrous.data.cut import cut_values
 from atrous.data.feed.augment import Color, recolor
 from atrous.data.feed.decode import Decoded, tiles
+from atrous.data.feed.pairs import Apart, cut_pair, recolor_pair
 from atrous.data.feed.views import Geometry, draw_view
 from atrous.data.restoration import Restoration
 from atrous.data.view import View
@@ -55,6 +56,7 @@ class Batches:
         spread: standard deviation of the data, the unit of `color`.
         restoration: how crops of images that are their own targets become pairs of input and target, else None.
         factor: the grid of the targets is finer than that of the images by this factor; crops are those of images.
+        apart: of samples of two images, how these vary apart from each other, else None.
     """
 
     decoded: Decoded
@@ -65,6 +67,7 @@ class Batches:
     spread: float
     restoration: Restoration | None = None
     factor: int = 1
+    apart: Apart | None = None
 
     @property
     def per_epoch(self) -> int:
@@ -94,17 +97,29 @@ class Batches:
         images, targets, chosen = [], [], self._chosen(step)
         for index in chosen:
             view = draw_view(rng, index, decoded.size(index), decoded.places[index], self.geometry)
-            image = cut_values(decoded.images[index], view, crop, "bilinear", border=True)
+            image = self._cut(rng, decoded.images[index], view)
             if self.restoration is not None:
                 pair = (torch.from_numpy(part) for part in self.restoration.pair(image.numpy(), rng))
                 image, target = pair
             else:
                 finer = View(view.index, view.center * self.factor, view.matrix)
                 target = decoded.target.cut(decoded.values[index], finer, tuple(n * self.factor for n in crop))
-            images.append(image if self.color is None else recolor(rng, image, self.color, self.spread))
+            images.append(self._recolored(rng, image))
             targets.append(target)
         names = tuple(decoded.called(index) for index in chosen)
         return Batch(torch.stack(images), decoded.target.batch(targets), names, decoded.target.numbered)
+
+    def _cut(self, rng: np.random.Generator, values: Any, view: View) -> torch.Tensor:
+        if self.apart is not None:
+            return cut_pair(rng, values, view, self.geometry.crop, self.apart)
+        return cut_values(values, view, self.geometry.crop, "bilinear", border=True)
+
+    def _recolored(self, rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
+        if self.color is None:
+            return image
+        if self.apart is not None:
+            return recolor_pair(rng, image, self.color, self.spread, self.apart)
+        return recolor(rng, image, self.color, self.spread)
 
 
 class Stepped(Protocol):
