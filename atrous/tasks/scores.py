@@ -65,6 +65,8 @@ class Scores:
     video: J, F and flicker of videos.
     sample: what one sample is called: image, volume, recording, video or sequence.
     own: the user's own metrics by name (`tasks/custom.py`).
+    foreground: metrics of all classes but the first, by name, of tasks that seek these (`tasks/foreground.py`).
+    foreground_conventions: how these are counted, in words.
 
     >>> scores = Scores(("sky", "road"), np.array([[6, 2], [0, 4]]), {"a": 0.7}, (float("nan"), float("nan")), 1.0)
     >>> scores.iou, round(scores.miou, 3)
@@ -86,6 +88,8 @@ class Scores:
     video: VideoScores | None = None
     sample: str = "image"
     own: Mapping[str, float] = field(default_factory=dict)
+    foreground: Mapping[str, float] = field(default_factory=dict)
+    foreground_conventions: str = ""
 
     @property
     def conventions(self) -> str:
@@ -93,7 +97,8 @@ class Scores:
         surface = SURFACE_CONVENTIONS if self.surface is not None else ""
         surface += LESION_CONVENTIONS if self.lesions is not None else ""
         video = VIDEO_CONVENTIONS if self.video is not None else ""
-        return CONVENTIONS + surface + (EVENT_CONVENTIONS if self.events is not None else "") + video
+        events = EVENT_CONVENTIONS if self.events is not None else ""
+        return CONVENTIONS + surface + events + video + self.foreground_conventions
 
     @property
     def images(self) -> int:
@@ -167,7 +172,7 @@ class Scores:
 
     def watched(self) -> Mapping[str, float]:
         """Return the metrics that a validation logs, by name; the first one chooses the best weights."""
-        return {"miou": self.miou, "pixel_accuracy": self.pixel_accuracy, **self.own}
+        return {**self.foreground, "miou": self.miou, "pixel_accuracy": self.pixel_accuracy, **self.own}
 
     def ranking(self) -> list[str]:
         """Image names from worst to best by their own mean IoU; images without a label are left out."""
@@ -193,7 +198,7 @@ class Scores:
             "tta": self.tta,
             "confusion": self.confusion.tolist(),
             "conventions": self.conventions,
-            **{name: _number(value) for name, value in self.own.items()},
+            **{name: _number(value) for name, value in {**self.own, **self.foreground}.items()},
             **self._of_the_field(),
         }
 
@@ -240,7 +245,8 @@ class Scores:
             whole[4:4] = [f"{name + ' pieces':<16}{words}" for name, words in self._lesion_words().items()]
         if self.video is not None:
             whole.insert(3, f"flicker         {_cell(self.video.flicker)} (of the positions whose true label stays)")
-        return "\n".join([*table, "", *whole])
+        sought = [f"{name:<16}{_cell(value)}" for name, value in self.foreground.items()]
+        return "\n".join([*table, "", *sought, *whole])
 
     def _of_the_field(self) -> dict[str, Any]:
         """The figures that volumes or signals have beside the rest."""
