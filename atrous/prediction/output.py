@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from atrous.errors import UserError
 from atrous.prediction.inputs import Opened
+from atrous.prediction.zones import FollowOptions
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Companions:
         probabilities: "zarr" or "tiff" for images, volumes and signals, "bigwig" for genomes; None for none.
         polygons: "gpkg" or "geojson": the labels of maps as polygons; None for none.
         dicom_seg: a DICOM segmentation of each DICOM series.
+        tracks: of videos, what of the things that move is written.
         objects: "coco", "geojson", "imagej", "dota", "parquet": found objects in the formats of other programs.
     """
 
@@ -29,6 +31,7 @@ class Companions:
     polygons: str | None = None
     dicom_seg: bool = False
     objects: tuple[str, ...] = ()
+    tracks: FollowOptions = field(default_factory=FollowOptions)
 
     def leave_out(self, name: str, why: str) -> None:
         """Refuse one of these where an answer has none.
