@@ -145,6 +145,8 @@ PAGES = [
     "counting.md",
     "keypoints.md",
     "edges.md",
+    "change.md",
+    "motion.md",
 ]
 
 

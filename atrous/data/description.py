@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from atrous.data.background import Background
 from atrous.data.formats import color_code
 from atrous.data.formats.column_roles import ColumnRule, parse_columns
 from atrous.data.genomes.track_rule import TrackRule, parse_tracks
@@ -61,6 +62,7 @@ class Description:
             that is its own target, None decides by the folders.
         rotated: of detection, whether boxes lie in any direction; None decides by what the files hold.
         noisy: of a restoration, whether images that are their own targets are noisy ones; settings say it.
+        background: of motion, how the background of a frame is found; settings say it, None leaves it as it is.
     """
 
     file: Path | None = None
@@ -91,9 +93,11 @@ class Description:
     pairs: bool | None = None
     noisy: bool = False
     rotated: bool | None = None
+    background: Background | None = None
 
 
-KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "channel_names", "ignore_colors", "noisy"))
+_NO_KEYS = ("file", "channel_names", "ignore_colors", "noisy", "background")
+KEYS = tuple(f.name for f in fields(Description) if f.name not in _NO_KEYS)
 """The keys that `dataset.toml` may have."""
 
 

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from atrous.errors import UserError
 from atrous.recipe.sections import ModelSection, StageSection
 
+WITHOUT_ENCODER = ("fc_densenet", "five_layer", "codons", "restorer", "stylizer", "custom")
+"""Models that bring their own."""
+
 
 def agree_model(model: ModelSection, stages: Sequence[StageSection], source: str) -> None:
     """Reject options that the model does not have.
@@ -28,6 +31,8 @@ def agree_model(model: ModelSection, stages: Sequence[StageSection], source: str
     ):
         if given and name not in owners:
             raise UserError(f"{source}: model.{key} is for {' and '.join(owners)}, not for model.name = {name!r}")
+    if model.compare != "channels" and name in WITHOUT_ENCODER:
+        raise UserError(f"{source}: model.compare is for models over an encoder, not for model.name = {name!r}")
     for stride in model.strides:
         if min([stride] if isinstance(stride, int) else stride, default=0) < 1:
             raise UserError(f"{source}: model.strides is {model.strides}: strides are 1 or more")

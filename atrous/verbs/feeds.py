@@ -12,7 +12,7 @@ from atrous.data.feed.decode import Decoded, decode
 from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windows
 from atrous.errors import UserError
 from atrous.machine import memory_limit
-from atrous.recipe.build import build_color, build_geometry, build_preparation, build_restoration
+from atrous.recipe.build import build_apart, build_color, build_geometry, build_preparation, build_restoration
 from atrous.recipe.schema import Recipe
 from atrous.training.validation import full_to_quick
 
@@ -71,7 +71,7 @@ def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> F
     geometry = replace(geometry, crop=tuple(length // factor for length in geometry.crop))
     batches = Batches(
         train, geometry, build_color(recipe), recipe.train.batch_size, recipe.train.seed, _spread(check, recipe),
-        restoration, factor,
+        restoration, factor, build_apart(recipe),
     )  # fmt: skip
     return Feed(batches, held_out, side, full_to_quick(held_out, side))
 

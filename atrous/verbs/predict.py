@@ -15,6 +15,7 @@ from atrous.prediction.object_exports import merge_coco, parse_kinds, require_li
 from atrous.prediction.output import Companions
 from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import Predictor, load
+from atrous.prediction.zones import LEAST_AREA, FollowOptions
 from atrous.recipe.run import Run, open_run
 from atrous.tasks.task import FoundTask, ObjectTask
 
@@ -35,6 +36,9 @@ class PredictOptions:
         dicom_seg: also write a DICOM segmentation of each DICOM series, which refers to its slices.
         objects: also write found objects for other programs: "coco", "geojson", "imagej", "dota", "parquet", or several
             ("coco,parquet").
+        tracks: also write a table of what moves in each frame of a video, with numbers that stay the same.
+        zone: also write how many of these enter and leave the polygons of this GeoJSON file, each minute.
+        least_area: pixels of the smallest thing that is followed.
     """
 
     overlay: bool = False
@@ -46,6 +50,9 @@ class PredictOptions:
     polygons: str | None = None
     dicom_seg: bool = False
     objects: str | None = None
+    tracks: bool = False
+    zone: Path | None = None
+    least_area: int = LEAST_AREA
 
 
 DEFAULTS = PredictOptions()
@@ -84,7 +91,10 @@ def predict(
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
     exported = parse_kinds(options.objects) if options.objects else ()
-    companions = Companions(options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported)
+    tracks = FollowOptions(options.least_area, options.tracks, options.zone)
+    companions = Companions(
+        options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported, tracks=tracks
+    )
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions, tell)
     begin(len(jobs))
     folder = out.parent if predictor.kind == "genomes" and out.suffix.lower() in OUTPUT_SUFFIXES else out
@@ -164,11 +174,18 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         )
     if options.dicom_seg and (live or kind != "grids" or opened.recipe.model.ndim != 3):
         raise UserError("--dicom-seg is for folders of DICOM slices: leave it out")
-    if kind == "videos" and (probabilities is not None or flip):
-        raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
+    _check_videos(options, is_video=kind in ("videos", "scenes") and not live)
     if kind != "genomes" and probabilities == "bigwig":
         raise UserError("--probabilities bigwig is for genomes: choose zarr or tiff")
     return opened
+
+
+def _check_videos(options: PredictOptions, *, is_video: bool) -> None:
+    """Refuse options of videos for other data, and options of other data for videos."""
+    if not is_video and (options.tracks or options.zone is not None):
+        raise UserError("--tracks and --zone are for videos: leave them out")
+    if is_video and (options.probabilities is not None or options.tta != "none"):
+        raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
 
 
 def _load(run: Run, options: PredictOptions) -> Predictor:
