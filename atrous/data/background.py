@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
@@ -157,8 +156,3 @@ def comparators(count: int) -> tuple[tuple[int, int], ...]:
             apart, width, rest = width - step, width // 2, step
         step //= 2
     return tuple(pairs)
-
-
-def with_background(clip: Any, background: Background | None) -> Any:
-    """Return a video with its background; None returns it alone."""
-    return clip if background is None else WithBackground(clip, background)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.background import Background, with_background
+from atrous.data.background import Background, WithBackground
 from atrous.data.formats import FileFault
 from atrous.data.formats.orient import Affine, Turn, axis_codes, turn_to
 from atrous.data.moments import merge, moments
@@ -309,7 +309,7 @@ class Expected:
 
     def composed(self, source: Source) -> Source:
         """Return the channels of a file with what is made of them: the background of a video."""
-        return with_background(source, self.background)
+        return source if self.background is None else WithBackground(source, self.background)
 
     def turn(self, affine: Affine | None) -> Turn | None:
         """Return how a volume with this affine is turned so that its axes point as those of the training volumes."""

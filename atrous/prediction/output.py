@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ class Companions:
         probabilities: "zarr" or "tiff" for images, volumes and signals, "bigwig" for genomes; None for none.
         polygons: "gpkg" or "geojson": the labels of maps as polygons; None for none.
         dicom_seg: a DICOM segmentation of each DICOM series.
-        tracks: of videos, what of the things that move is written.
+        tracks: of videos, what of the things that move is written; None for nothing.
         objects: "coco", "geojson", "imagej", "dota", "parquet": found objects in the formats of other programs.
     """
 
@@ -31,7 +31,7 @@ class Companions:
     polygons: str | None = None
     dicom_seg: bool = False
     objects: tuple[str, ...] = ()
-    tracks: FollowOptions = field(default_factory=FollowOptions)
+    tracks: FollowOptions | None = None
 
     def leave_out(self, name: str, why: str) -> None:
         """Refuse one of these where an answer has none.

@@ -83,9 +83,9 @@ def video_outputs(predictor: Predictor, item: Input, out: Path, companions: Comp
     if companions.overlay:
         path = target.with_name(f"{target.name}_overlay.mp4")
         outputs.append(OverlayVideo(path, labels, item.path, predictor.palette))
-    if tracks.table:
+    if tracks is not None and tracks.table:
         outputs.append(TrackCsv(target.with_name(f"{target.name}_tracks.csv"), labels, item.path, tracks.least))
-    if tracks.zone is not None:
+    if tracks is not None and tracks.zone is not None:
         path = target.with_name(f"{target.name}_zones.csv")
         outputs.append(ZoneCsv(path, labels, item.path, tracks.least, tracks.zone))
     return [*outputs, labels]

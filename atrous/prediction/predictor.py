@@ -281,7 +281,7 @@ class Predictor:
     def _opener(self, source: Any) -> tuple[Callable[[], Opened], str]:
         """A function without arguments that opens an input, and the name of the input for messages."""
         model, options = self.run.recipe.model, {"expected": self.expected, "preparation": self.preparation}
-        source = as_input(source, self.expected.images, model.ndim)
+        source = source if isinstance(source, Input) else as_input(source, self.expected.images, model.ndim)
         if isinstance(source, Input) and self.kind == "genomes":
             return partial(open_only_sequence, source.path, self.run.recipe.input.tracks), str(source.path)
         if isinstance(source, Input):

@@ -91,7 +91,8 @@ def predict(
     run = _checked(run, options, live=False)
     predictor = _load(run, options)
     exported = parse_kinds(options.objects) if options.objects else ()
-    tracks = FollowOptions(options.least_area, options.tracks, options.zone)
+    wanted = options.tracks or options.zone is not None
+    tracks = FollowOptions(options.least_area, options.tracks, options.zone) if wanted else None
     companions = Companions(
         options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported, tracks=tracks
     )
