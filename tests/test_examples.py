@@ -146,6 +146,8 @@ PAGES = [
     "counting.md",
     "keypoints.md",
     "edges.md",
+    "change.md",
+    "motion.md",
 ]
 
 

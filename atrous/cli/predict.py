@@ -61,6 +61,13 @@ def command(
     ] = None,
     join: Annotated[bool, typer.Option("--join", help="Write the labels from the shares of all jobs.")] = False,
     thin: Annotated[bool, typer.Option("--thin", help="Also write edges as lines one pixel wide (PNG).")] = False,
+    tracks: Annotated[
+        bool, typer.Option("--tracks", help="Also write a table of what moves in a video, with numbers that stay.")
+    ] = False,
+    zone: Annotated[
+        Path | None, typer.Option(help="Also write what enters and leaves these polygons (GeoJSON) each minute.")
+    ] = None,
+    least_area: Annotated[int, typer.Option(help="Pixels of the smallest thing that is followed.")] = 25,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -71,6 +78,8 @@ def command(
     in the format of the input if it can hold them, else as PNG. Outputs that exist are skipped. An input that cannot be
     read is reported at the end, does not stop the others, and makes the exit code 2. An unexpected error makes it 1;
     its traceback is appended to atrous-errors.log in the output folder.
+
+    An input of change detection is two images: a folder with the folders A and B, or BEFORE+AFTER, two files.
 
     A video (a file or a folder of frames) gives a folder with the labels of each frame, and as overlay an mp4. For
     genomes (FASTA) genes and other features are written: as GFF3 into a folder, or to a file that ends in .gff3, .bed,
@@ -94,7 +103,7 @@ def command(
     quiet_libraries()
     options = PredictOptions(
         overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, uncertainty, coverage,
-        tuple(ensemble or ()), genetic_code, variants, part, join, thin,
+        tuple(ensemble or ()), genetic_code, variants, part, join, thin, tracks, zone, least_area,
     )  # fmt: skip
     if inputs == ["-"]:
         if out is not None or overlay or json or part or join:

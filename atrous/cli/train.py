@@ -32,7 +32,7 @@ def command(
     dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="What is learned, such as semantic, detection or counting. [default: from dataset.toml]"),
+        typer.Option(help="What is learned, such as semantic, detection or change. [default: from dataset.toml]"),
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Resume this run; takes no other options.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,

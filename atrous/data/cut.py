@@ -25,10 +25,18 @@ def cut_values(
         flat = View(view.index, np.array([0.5, view.center[0]]), np.diag([1.0, view.matrix[0, 0]]))
         return cut_values(values[:, None], flat, (1, *crop), mode, border)[:, 0]
     shape = tuple(values.shape[1:])
+    if len(crop) == 3 and shape[0] == crop[0] == 1 and _in_first_frame(view):  # a single frame is cut as a picture
+        picture = View(view.index, view.center[1:], view.matrix[1:, 1:])
+        return cut_values(values[:, 0], picture, crop[1:], mode, border)[:, None]
     window = _window(view, crop, shape) if min(shape) > 1 else tuple(slice(0, n) for n in shape)
     pixels = torch.from_numpy(np.ascontiguousarray(values[(slice(None), *window)]).astype(np.float32))[None]
     padding = "border" if border else "zeros"
     return F.grid_sample(pixels, _grid(view, crop, window), mode=mode, padding_mode=padding, align_corners=False)[0]
+
+
+def _in_first_frame(view: View) -> bool:
+    """Whether a view looks at the middle of the first position of the first axis, and turns about this axis alone."""
+    return view.center[0] == 0.5 and not view.matrix[0, 1:].any() and not view.matrix[1:, 0].any()
 
 
 def _window(view: View, crop: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from atrous.data.background import Background
 from atrous.data.formats import color_code
 from atrous.data.formats.column_roles import ColumnRule, parse_columns
 from atrous.data.genomes.track_rule import TrackRule, parse_tracks
@@ -39,8 +40,7 @@ class Description:
         palette: RGB of each class, to draw it and to read masks that store colors.
         channels: number of channels that every image is brought to (1 or 3), or of those it must have.
         nodata: values of images that mean "nothing was measured here".
-        objects: label values number objects: 0 where every value but 0 is an object of the foreground, else the n of
-            values that are class * n + number.
+        objects: label values number objects: 0 where all but 0 are of the foreground, else n of class * n + number.
         channel_names: their names, when names are given instead of a number.
         spacing: distance between neighboring positions along each axis, in the user's unit.
         sampling_rate: samples per second of signals.
@@ -60,8 +60,9 @@ class Description:
         pairs: of a restoration, whether degraded and clean images are given; False takes every image as a clean one
             that is its own target, None decides by the folders.
         rotated: of detection, whether boxes lie in any direction; None decides by what the files hold.
-        boundaries: of edges, whether masks show regions, whose boundaries are learned; None decides by how they look.
+        boundaries: of edges, whether masks show regions, whose boundaries are learned; None decides by their looks.
         noisy: of a restoration, whether images that are their own targets are noisy ones; settings say it.
+        background: of motion, how the background of a frame is found; settings say it, None leaves it as it is.
     """
 
     file: Path | None = None
@@ -93,9 +94,11 @@ class Description:
     noisy: bool = False
     rotated: bool | None = None
     boundaries: bool | None = None
+    background: Background | None = None
 
 
-KEYS = tuple(f.name for f in fields(Description) if f.name not in ("file", "channel_names", "ignore_colors", "noisy"))
+_NO_KEYS = ("file", "channel_names", "ignore_colors", "noisy", "background")
+KEYS = tuple(f.name for f in fields(Description) if f.name not in _NO_KEYS)
 """The keys that `dataset.toml` may have."""
 
 

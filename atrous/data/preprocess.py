@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from atrous.data.background import Background, WithBackground
 from atrous.data.formats import FileFault
 from atrous.data.formats.orient import Affine, Turn, axis_codes, turn_to
 from atrous.data.moments import merge, moments
@@ -281,6 +282,8 @@ class Expected:
         resampled: whether inputs of another spacing are brought to that of the training (volumes and recordings).
         orientation: where the axes i, j, k of the training volumes point (`axis_codes`); "" where unknown.
         time_column: name of the column of tables that holds the times, where dataset.toml names it.
+        images: of how many images of one size, one behind the other, the channels are: two of before and after.
+        background: of a video, how the background is found that is put behind each frame as a second image; else None.
     """
 
     channels: Wanted = field(default_factory=Wanted)
@@ -290,6 +293,23 @@ class Expected:
     resampled: bool = False
     orientation: str = ""
     time_column: str = ""
+    images: int = 1
+    background: Background | None = None
+
+    @property
+    def of_image(self) -> Wanted:
+        """The channels that each of the images has."""
+        count = self.channels.count
+        return self.channels if self.images == 1 or count is None else Wanted(count // self.images)
+
+    @property
+    def of_file(self) -> Wanted:
+        """The channels that a file has: of a video those of its frames, of other data all."""
+        return self.channels if self.background is None else self.of_image
+
+    def composed(self, source: Source) -> Source:
+        """Return the channels of a file with what is made of them: the background of a video."""
+        return source if self.background is None else WithBackground(source, self.background)
 
     def turn(self, affine: Affine | None) -> Turn | None:
         """Return how a volume with this affine is turned so that its axes point as those of the training volumes."""

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from atrous.data.preprocess import Expected, Preparation, renamed, to_channels
-from atrous.data.source import ChannelFirst
+from atrous.data.source import ChannelFirst, Stacked
 from atrous.errors import UserError
 from atrous.prediction.inputs import Opened, prepared
 
@@ -20,6 +20,27 @@ ACCEPTED = (
 )
 CHANNEL_DIMS = ("channel", "channels", "band", "bands", "c", "ch")
 """Names of an xarray dimension that are taken for the channels, in any case."""
+
+
+def input_array(values: Any, ndim: int, expected: Expected) -> Any:
+    """Return the values of one input as a source `(C, *S)`: of an image, or of two images of one size.
+
+    Args:
+        values: as `array_source` takes them; where samples are two images also a pair of such values.
+        ndim: number of spatial axes that the network reads.
+        expected: what the training inputs were like.
+
+    Raises:
+        UserError: as `array_source`; or the two images differ in size.
+    """
+    if not (isinstance(values, tuple | list) and expected.images == len(values) > 1):
+        return array_source(values, ndim, expected.of_file.count or 0)
+    parts = [array_source(part, ndim, expected.of_image.count or 0) for part in values]
+    sizes = [tuple(part.shape[1:]) for part in parts]
+    if len(set(sizes)) > 1:
+        listed = " and ".join(" x ".join(map(str, size)) for size in sizes)
+        raise UserError(f"the arrays: they are {listed}: bring both images to one grid")
+    return Stacked([to_channels(part, expected.of_image, Path("the array")) for part in parts])
 
 
 def array_source(values: Any, ndim: int, channels: int) -> Any:
@@ -75,9 +96,10 @@ def open_array(source: Any, *, names: Sequence[str], expected: Expected, prepara
     Raises:
         UserError: the channels do not fit the network.
     """
-    source = to_channels(source, expected.channels, Path("the array"), names)
+    source = to_channels(source, expected.of_file, Path("the array"), names)
     differences = [*renamed(names, expected.channels.names), *expected.differences(source, None, preparation)]
-    return replace(prepared(source, preparation), differences=tuple(differences))
+    opened = prepared(expected.composed(source), preparation)
+    return replace(opened, differences=tuple(differences), images=expected.images)
 
 
 def channel_names(values: Any) -> tuple[str, ...]:

@@ -17,6 +17,9 @@ from atrous.prediction.inputs import Opened
 from atrous.prediction.output import Output, part_path
 from atrous.stream.resume import record_beside as record_path
 
+FRAME_RATE = 25
+"""Frames per second for a folder of frames, which does not say its own rate."""
+
 
 class FrameLabels(Output):
     """A folder of label images, one per frame, each written as soon as its frame is labeled.

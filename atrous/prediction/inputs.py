@@ -14,10 +14,12 @@ import numpy as np
 import torch
 
 from atrous.data.channel_files import on_first_grid, turned_image
+from atrous.data.composite import require_alike
 from atrous.data.formats import (
     SIGNAL_SUFFIXES,
     SUFFIXES,
     VIDEO_SUFFIXES,
+    Header,
     is_series,
     is_video,
     label_suffix,
@@ -37,6 +39,7 @@ from atrous.data.grid import resample_label, restore
 from atrous.data.images import names_of
 from atrous.data.inside import is_hidden
 from atrous.data.layouts.recordings import label_partners
+from atrous.data.layouts.scenes import sequence_of
 from atrous.data.layouts.together import is_cellpose, masks_beside
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import Expected, Preparation, renamed, scaled, to_channels, working_shape
@@ -87,6 +90,7 @@ class Opened:
         name: name of the sequence in a FASTA file, empty for other inputs.
         share: part of the whole input's positions that `source` has, for the progress bar.
         differences: in what the input is unlike the training data, and what of it is read, one line each.
+        images: of how many images of one size the channels are (before and after: two).
     """
 
     source: Source
@@ -98,6 +102,7 @@ class Opened:
     differences: tuple[str, ...] = ()
     turn: Turn | None = None
     stored: Source | None = None
+    images: int = 1
 
     @property
     def resampled(self) -> bool:
@@ -223,25 +228,38 @@ def open_input(
         source, header, level = open_source(item.path, reader), read_header(item.path, reader), ""
     if len(item.files) > 1:
         sources = [source, *(open_source(path) for path in item.files[1:])]
-        source = Stacked(on_first_grid(sources, [header, *map(read_header, item.files[1:])], item.files))
-    count = expected.channels.count or source.shape[0]
+        source = _joined(sources, [header, *map(read_header, item.files[1:])], item.files, expected)
+    count = expected.of_file.count or source.shape[0]
     if ndim is not None and (len(source.shape), source.shape[0]) != (ndim + 1, count):
         source = turn_source(source, ndim, count)
     names = names_of(item.path, reader) if expected.channels.names and len(item.files) == 1 else ()
-    source = stored = to_channels(source, expected.channels, item.path, names)
+    source = stored = to_channels(source, expected.of_file, item.path, names)
     masks: list[Source] = [mask for path in item.files if (mask := open_valid(path)) is not None]
     turn, spacing = expected.turn(header.affine), header.spacing
     if turn is not None:
         source = turned_image(source, turn)
         masks[:] = [Turned(mask, turn.order, turn.mirrored) for mask in masks]
         spacing = None if spacing is None else tuple(spacing[axis] for axis in turn.order)
-    opened = prepared(source, expected.preparation(preparation, spacing), spacing, masks)
+    opened = prepared(expected.composed(source), expected.preparation(preparation, spacing), spacing, masks)
     unread = header.unread_text if header.unread else ""
     told = [unread, level, *renamed(names, expected.channels.names), *expected.turned(header.affine)]
     told += expected.differences(source, spacing, preparation)
+    differences = tuple(line for line in told if line)
     return replace(
-        opened, spacing=header.spacing, differences=tuple(line for line in told if line), turn=turn, stored=stored
+        opened, spacing=header.spacing, differences=differences, turn=turn, stored=stored, images=expected.images
     )
+
+
+def _joined(sources: list[Source], headers: list[Header], files: Sequence[Path], expected: Expected) -> Source:
+    """The channels of one case in several files, or two images of one size, as one source.
+
+    Raises:
+        FileFault: they do not lie on one grid.
+    """
+    if expected.images > 1:
+        sources = [to_channels(one, expected.of_image, file) for one, file in zip(sources, files, strict=True)]
+        require_alike([one.shape for one in sources], headers, files)
+    return Stacked(on_first_grid(sources, headers, files))
 
 
 def prepared(
@@ -341,6 +359,16 @@ def _videos(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
         yield from ((p, Path(start.name) if p == start else p.relative_to(start)) for p in videos)
 
 
+def _scenes(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
+    """Videos; of a sequence with masks the folder of its frames, under the name of the sequence."""
+    for path, relative in _videos(entry, ndim):
+        frames, masks = sequence_of(path) if path.is_dir() else (None, None)
+        if path == frames:
+            yield path, relative.parent if relative.parent.name else Path(path.resolve().parent.name)
+        elif path != masks:
+            yield path, relative
+
+
 def _genomes(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
     """FASTA files that a path or a glob names. Their features are written to `X.gff3`, without subfolders."""
     path = Path(entry)
@@ -363,6 +391,7 @@ def _matches(pattern: str) -> list[Path]:
 _SEARCHES: dict[str, Callable[[str, int], Iterator[tuple[Path, Path]]]] = {
     "grids": _grids,
     "videos": _videos,
+    "scenes": _scenes,
     "genomes": _genomes,
 }
 """How the inputs of each kind of data are found."""

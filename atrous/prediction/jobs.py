@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from atrous.color import Palette
+from atrous.data.composite import CHANGE
 from atrous.data.formats import FileFault, is_series, stem
 from atrous.data.formats.npy import create_memmap
 from atrous.data.source import Sink, Source
@@ -31,6 +32,7 @@ from atrous.prediction.objects import object_outputs
 from atrous.prediction.output import Companions, Output, SeveralSinks
 from atrous.prediction.overlay import OverlayPicture
 from atrous.prediction.overlay_video import video_outputs
+from atrous.prediction.pairs import find_pairs
 from atrous.prediction.point_files import point_outputs
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
@@ -101,7 +103,7 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
         if companions.thin and isinstance(main := outputs[-1], NumberFile):
             outputs.insert(0, ThinEdges(target.with_name(f"{stem(target)}_thin.png"), main))
         return outputs
-    labels = LabelFile(target, item.path, predictor.classes, predictor.palette)
+    labels = LabelFile(target, item.path, predictor.classes, predictor.palette, item.files)
     outputs: list[Output] = []
     if companions.probabilities is not None:
         path = target.with_name(f"{stem(target)}_probabilities{SUFFIXES[companions.probabilities]}")
@@ -125,6 +127,7 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
 OUTPUTS: dict[str, Callable[[Predictor, Input, Path, Companions], list[Output]]] = {
     "grids": grid_outputs,
     "videos": video_outputs,
+    "scenes": video_outputs,
     "genomes": genome_outputs,
 }
 """For each kind of data (`Predictor.kind`), the function that lists the outputs of one input.
@@ -158,7 +161,10 @@ def find_jobs(
     model, kind = predictor.run.recipe.model, predictor.kind
     # Features never look like FASTA files, so they may lie among their inputs.
     folder = None if kind == "genomes" else out
-    items = find_inputs(inputs, ndim=model.ndim, channels=model.in_channels, kind=kind, out=folder, tell=tell)
+    if predictor.run.recipe.task.kind == CHANGE:
+        items = find_pairs(inputs, ndim=model.ndim, channels=model.in_channels, out=folder, tell=tell)
+    else:
+        items = find_inputs(inputs, ndim=model.ndim, channels=model.in_channels, kind=kind, out=folder, tell=tell)
     wanted = companions or Companions()
     jobs = [PredictionJob(item, tuple(OUTPUTS[kind](predictor, item, out, wanted))) for item in items]
     check_outputs(jobs)

@@ -28,14 +28,17 @@ class LabelFile(Output):
         like: the input file, which lends its geometry.
         classes: names, in label order.
         palette: a color per class.
+        files: all files of the input, where these are several: labels that were begun of other ones are not continued.
     """
 
     values = "labels"
 
-    def __init__(self, path: Path, like: Path, classes: tuple[str, ...], palette: Palette) -> None:
+    def __init__(
+        self, path: Path, like: Path, classes: tuple[str, ...], palette: Palette, files: tuple[Path, ...] = ()
+    ) -> None:
         self.paths = (path,)
         self._like, self._classes, self._palette = like, classes, palette
-        self._source = SourceNote(part_path(path), (like,))
+        self._source = SourceNote(part_path(path), files or (like,))
         self._opened: Opened | None = None
         self._written: LabelSink | None = None
         self._streamed = False

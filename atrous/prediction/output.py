@@ -10,6 +10,7 @@ import numpy as np
 
 from atrous.errors import UserError
 from atrous.prediction.inputs import Opened
+from atrous.prediction.zones import FollowOptions
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Companions:
         probabilities: "zarr" or "tiff" for images, volumes and signals, "bigwig" for genomes; None for none.
         polygons: "gpkg" or "geojson": the labels of maps as polygons; None for none.
         dicom_seg: a DICOM segmentation of each DICOM series.
+        tracks: of videos, what of the things that move is written; None for nothing.
         objects: "coco", "geojson", "imagej", "dota", "parquet": found objects in the formats of other programs.
         uncertainty: the uncertainty at each position, in the format of the probabilities, and a picture of it.
         coverage: the share of the positions whose set of classes is to hold the true one: sizes of these sets; None for
@@ -36,6 +38,7 @@ class Companions:
     uncertainty: bool = False
     coverage: float | None = None
     thin: bool = False
+    tracks: FollowOptions | None = None
 
     def leave_out(self, name: str, why: str) -> None:
         """Refuse one of these where an answer has none.

@@ -1,4 +1,7 @@
-"""A picture of the labels in color over the image; of a volume, three planes through its labels."""
+"""A picture of the labels in color over the image; of a volume, three planes through its labels.
+
+Of two images, before and after, it shows both, and beside them the second one with the labels.
+"""
 
 import math
 from pathlib import Path
@@ -12,7 +15,7 @@ from atrous.files import replacing
 from atrous.prediction.inputs import Opened
 from atrous.prediction.labels import LabelFile
 from atrous.prediction.output import Output
-from atrous.report.pictures import busiest, flat, overlay
+from atrous.report.pictures import beside, busiest, flat, overlay, to_rgb
 
 LARGEST = 2**24
 """Positions that are drawn at most; of a larger input, every second (third, ...) position along each axis is drawn."""
@@ -60,7 +63,11 @@ def draw_overlay(opened: Opened, labels: Any, palette: Palette, largest: int = L
     size = tuple(labels.shape)
     step = max(1, math.ceil((math.prod(size) / largest) ** (1 / len(size))))
     every = (slice(None, None, step),) * len(size)
-    image = opened.image_on_file()
+    image = np.asarray(opened.image_on_file()[(slice(None), *every)])
     drawn = np.asarray(labels[every])
-    painted = overlay(np.asarray(image[(slice(None), *every)]), drawn, palette)
-    return flat(painted, busiest(drawn), opened.spacing if len(size) == 3 else None)
+    center, spacing = busiest(drawn), opened.spacing if len(size) == 3 else None
+    if opened.images == 1:
+        return flat(overlay(image, drawn, palette), center, spacing)
+    parts = np.split(image, opened.images)
+    painted = [*map(to_rgb, parts), overlay(parts[-1], drawn, palette, bare=0)]
+    return beside([flat(picture, center, spacing) for picture in painted])

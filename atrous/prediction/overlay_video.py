@@ -7,15 +7,13 @@ from typing import Any
 from atrous.color import Palette
 from atrous.data.formats import open_source
 from atrous.errors import UserError
-from atrous.prediction.frames import FrameLabels
+from atrous.prediction.frames import FRAME_RATE, FrameLabels
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.labels import label_path
 from atrous.prediction.output import Companions, Output
 from atrous.prediction.predictor import Predictor
+from atrous.prediction.track_files import TrackCsv, ZoneCsv
 from atrous.report.pictures import overlay
-
-FRAME_RATE = 25
-"""Frames per second for a folder of frames, which does not say its own rate."""
 
 
 class OverlayVideo(Output):
@@ -74,13 +72,20 @@ class OverlayVideo(Output):
 
 
 def video_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:
-    """Outputs of a video: a folder with the labels of each frame, and if wanted an overlay video.
+    """Outputs of a video: a folder with the labels of each frame, and if wanted an overlay video and tables of tracks.
 
     Raises:
-        UserError: `out` is a file.
+        UserError: `out` is a file, or the file of zones cannot be read.
     """
-    target = label_path(item, out)
+    target, tracks = label_path(item, out), companions.tracks
     labels = FrameLabels(target, item.path, predictor.palette)
-    if not companions.overlay:
-        return [labels]
-    return [OverlayVideo(target.with_name(f"{target.name}_overlay.mp4"), labels, item.path, predictor.palette), labels]
+    outputs: list[Output] = []
+    if companions.overlay:
+        path = target.with_name(f"{target.name}_overlay.mp4")
+        outputs.append(OverlayVideo(path, labels, item.path, predictor.palette))
+    if tracks is not None and tracks.table:
+        outputs.append(TrackCsv(target.with_name(f"{target.name}_tracks.csv"), labels, item.path, tracks.least))
+    if tracks is not None and tracks.zone is not None:
+        path = target.with_name(f"{target.name}_zones.csv")
+        outputs.append(ZoneCsv(path, labels, item.path, tracks.least, tracks.zone))
+    return [*outputs, labels]

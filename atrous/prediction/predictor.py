@@ -23,11 +23,12 @@ from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.geometry.plan import StreamPlan
 from atrous.nn.blocks import Normalize
-from atrous.prediction.arrays import array_source, channel_names, in_data_array, is_data_array, open_array
+from atrous.prediction.arrays import channel_names, in_data_array, input_array, is_data_array, open_array
 from atrous.prediction.boxes import predict_boxes
 from atrous.prediction.inputs import Input, Opened, open_input
 from atrous.prediction.mirrored import mean_of_mirrored
 from atrous.prediction.object_table import predict_objects
+from atrous.prediction.pairs import as_input
 from atrous.prediction.points import predict_points
 from atrous.prediction.result import Prediction
 from atrous.prediction.sequences import open_only_sequence, open_sequences
@@ -109,7 +110,7 @@ class Predictor:
 
     @property
     def kind(self) -> str:
-        """Kind of data that the network reads: "grids", "videos", "genomes", or one that was added."""
+        """Kind of data that the network reads: "grids", "videos", "scenes", "genomes", or one that was added."""
         return self.run.recipe.data.kind
 
     @property
@@ -154,8 +155,9 @@ class Predictor:
         Args:
             source: the path of a file (`str` or `Path`), or raw values `(C, *S)`, or `(*S)` for one channel: a numpy
                 array, a torch tensor, a Pillow image, an xarray DataArray, a zarr array, or anything else that has a
-                shape and a type and gives arrays when it is sliced. The dimensions of a DataArray may have any order
-                (one named channel or band holds the channels); the labels are then a DataArray with its coordinates.
+                shape and a type and gives arrays when it is sliced; of change detection two of these. The dimensions of
+                a DataArray may have any order (one named channel or band holds the channels); the labels are then a
+                DataArray with its coordinates.
             probabilities: whether to return the probability of every class too.
 
         Returns:
@@ -281,13 +283,12 @@ class Predictor:
     def _opener(self, source: Any) -> tuple[Callable[[], Opened], str]:
         """A function without arguments that opens an input, and the name of the input for messages."""
         model, options = self.run.recipe.model, {"expected": self.expected, "preparation": self.preparation}
-        if isinstance(source, str | Path):
-            source = Input((Path(source),), Path(Path(source).name))
+        source = source if isinstance(source, Input) else as_input(source, self.expected.images, model.ndim)
         if isinstance(source, Input) and self.kind == "genomes":
             return partial(open_only_sequence, source.path, self.run.recipe.input.tracks), str(source.path)
         if isinstance(source, Input):
             return partial(open_input, source, ndim=model.ndim, **options), str(source.path)
-        values = array_source(source, model.ndim, model.in_channels)
+        values = input_array(source, model.ndim, self.expected)
         return partial(open_array, values, names=channel_names(source), **options), "the array"
 
     def _opened(self, opener: Callable[[], Opened], name: str) -> Opened:
@@ -316,7 +317,7 @@ class Predictor:
 
     def _order(self) -> dict[str, Any]:
         """Options of a stream: videos are fed frame by frame, in order, so that every frame is decoded once."""
-        return {"axis": 0, "strategy": "strips"} if self.kind == "videos" else {}
+        return {"axis": 0, "strategy": "strips"} if self.kind in ("videos", "scenes") else {}
 
     def _stream(
         self,
@@ -371,8 +372,7 @@ def load(
 
     Args:
         run: the folder.
-        network: your own network `(N, C, *S) -> (N, K, *S)`, if the run was trained with one (`model.name = "custom"`).
-            The weights of the run are loaded into a copy of it.
+        network: your own `(N, C, *S) -> (N, K, *S)`, if the run trained one: its weights are loaded into a copy.
         device: where to run: "cpu", "cuda", "cuda:1" or "mps".
         dtype: arithmetic; if None, that of the training, but float32 for genomes, numbers and "onnxruntime".
         flip: whether to average over the mirror images that the training drew.
@@ -389,12 +389,12 @@ def load(
     opened = run if isinstance(run, Run) else open_run(run)
     recipe, task = opened.recipe, opened.task()
     exact = recipe.data.kind == "genomes" or value_task(task) is not None or engine == "onnxruntime"
-    trained_dtype = torch.bfloat16 if recipe.train.precision == "bf16-mixed" and not exact else torch.float32
+    usual = torch.bfloat16 if recipe.train.precision == "bf16-mixed" and not exact else torch.float32
     loaded = opened.network(network).to(device)
     for weight in loaded.parameters():
         if weight.ndim == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    flips = tuple(axis for axis, on in enumerate(recipe.augment.flip) if on) if flip else ()
+    flips = tuple(axis for axis, on in enumerate(recipe.augment.flip) if flip and on)
     if flips and isinstance(task, FoundTask):
         raise UserError("--tta flip: objects are not averaged over mirror images: leave it out")
-    return Predictor(opened, loaded, task, device, dtype or trained_dtype, flips, memory, engine)
+    return Predictor(opened, loaded, task, device, dtype or usual, flips, memory, engine)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from torch import nn
 
+from atrous.data.composite import PAIRED
 from atrous.data.feed.augment import Color
+from atrous.data.feed.pairs import Apart
 from atrous.data.feed.views import Geometry
 from atrous.data.preprocess import Expected, Preparation, Wanted
 from atrous.data.restoration import BLUR, RESTORATIONS, Degradation, Restoration, read_psf, usual_noise
 from atrous.device import choose_device
+from atrous.recipe.background import background_of_task
 from atrous.recipe.network import build_encoder, build_network, describe
 from atrous.recipe.schema import Recipe
 from atrous.recipe.sections import AugmentSection
@@ -29,6 +32,7 @@ VIDEOS = "videos"
 __all__ = [
     "GRIDS",
     "VIDEOS",
+    "build_apart",
     "build_color",
     "build_encoder",
     "build_expected",
@@ -104,6 +108,8 @@ def build_expected(recipe: Recipe) -> Expected:
         resampled=model.ndim != 2 and recipe.data.kind == GRIDS,
         orientation=given.orientation if model.ndim == 3 and recipe.data.kind == GRIDS else "",
         time_column=given.time_column,
+        images=2 if recipe.task.kind in PAIRED else 1,
+        background=background_of_task(recipe.task),
     )
 
 
@@ -120,6 +126,12 @@ def build_color(recipe: Recipe) -> Color:
     """How the recipe varies intensities."""
     augment = recipe.augment
     return Color(augment.brightness, augment.contrast, augment.saturation, noise=augment.noise, gamma=augment.gamma)
+
+
+def build_apart(recipe: Recipe) -> Apart | None:
+    """How the recipe varies the two images of a sample apart from each other; None for samples of one image."""
+    augment = recipe.augment
+    return Apart(augment.shift, augment.apart, tuple(augment.keep)) if recipe.task.kind in PAIRED else None
 
 
 def build_settings(recipe: Recipe) -> Settings:

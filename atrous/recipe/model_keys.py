@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from atrous.errors import UserError
 from atrous.recipe.sections import ModelSection, StageSection
 
+WITHOUT_ENCODER = ("fc_densenet", "five_layer", "codons", "restorer", "stylizer", "custom")
+"""Models that bring their own."""
+
 
 def agree_model(model: ModelSection, stages: Sequence[StageSection], source: str) -> None:
     """Reject options that the model does not have.
@@ -30,6 +33,8 @@ def agree_model(model: ModelSection, stages: Sequence[StageSection], source: str
     ):
         if given and name not in owners:
             raise UserError(f"{source}: model.{key} is for {' and '.join(owners)}, not for model.name = {name!r}")
+    if model.compare != "channels" and name in WITHOUT_ENCODER:
+        raise UserError(f"{source}: model.compare is for models over an encoder, not for model.name = {name!r}")
     for stride in model.strides:
         if min([stride] if isinstance(stride, int) else stride, default=0) < 1:
             raise UserError(f"{source}: model.strides is {model.strides}: strides are 1 or more")
@@ -37,12 +42,9 @@ def agree_model(model: ModelSection, stages: Sequence[StageSection], source: str
         raise UserError(f"{source}: model.temporal = {model.temporal!r} is for video: model.ndim must be 3")
     if model.causal and model.temporal == "none":
         raise UserError(f"{source}: model.causal needs a network for video: set model.temporal")
-    if model.deep_supervision and name == "hed":
-        raise UserError(
-            f'{source}: model.name = "hed" has deep supervision of its own: leave model.deep_supervision out'
-        )
-    if model.deep_supervision and name in ("fcn32s", "five_layer", "codons"):
-        raise UserError(f"{source}: model.deep_supervision needs coarser maps, model.name = {name!r} has one map")
+    if model.deep_supervision and name in ("hed", "fcn32s", "five_layer", "codons"):
+        why = "has deep supervision of its own" if name == "hed" else "has one map, and it needs coarser maps"
+        raise UserError(f"{source}: model.deep_supervision: model.name = {name!r} {why}")
     if name in ("fc_densenet", "five_layer", "codons") and (model.output_stride or model.antialias or model.shrink > 1):
         keys = "model.output_stride, model.antialias and model.shrink"
         raise UserError(f"{source}: {keys} are for models over an encoder, not {name}")

@@ -10,6 +10,7 @@ from atrous.encoders.classifier import classifier_encoder
 from atrous.encoders.dense import DenseLayers
 from atrous.encoders.encoder import Encoder
 from atrous.encoders.lite import LITE_NAMES, efficientnet_lite
+from atrous.encoders.pairs import Siamese, WithDifference
 from atrous.encoders.resnet import ResNet
 from atrous.encoders.shrunk import Shrunk
 from atrous.encoders.timm_encoder import TimmEncoder
@@ -32,6 +33,7 @@ from atrous.models.stylizer import Stylizer
 from atrous.models.unet import unet
 from atrous.models.video import VideoNetwork
 from atrous.nn.attention import attention
+from atrous.recipe.model_keys import WITHOUT_ENCODER
 from atrous.recipe.sections import ModelSection
 from atrous.surgery.dilate import dilate
 from atrous.surgery.inflate import inflate
@@ -41,9 +43,6 @@ CUSTOM = "custom"
 """The model name of runs that trained the user's own network."""
 OUTPUT_STRIDES = {"deeplab": 16, "dilated": 8}
 """Of the encoder where a recipe says nothing; the other models take it as it is."""
-WITHOUT_ENCODER = ("fc_densenet", "five_layer", "codons", "restorer", "stylizer", "custom")
-"""Models that bring their own."""
-
 ENCODERS: dict[str, Callable[[ModelSection, int | None], Encoder]] = {
     "resnet": lambda m, stride: ResNet(
         m.ndim,
@@ -131,6 +130,11 @@ def build_encoder(model: ModelSection) -> Encoder:
     Raises:
         UserError: there is no such encoder, or it does not fit `ndim`, `depth` or the output stride.
     """
+    if model.compare != "channels":
+        images = 1 if model.compare == "features" else 3  # how many of them one encoder sees at once
+        alone = model.model_copy(update={"in_channels": model.in_channels // 2 * images, "compare": "channels"})
+        encoder = build_encoder(alone)
+        return Siamese(encoder) if model.compare == "features" else WithDifference(encoder)
     encoder = _encoder(model)
     return encoder if model.shrink == 1 else Shrunk(encoder, model.shrink)
 
@@ -222,6 +226,7 @@ def describe(model: ModelSection) -> str:
     """
     text = model.name if model.name in WITHOUT_ENCODER else f"{model.name} over {model.encoder}"
     text = text if model.attention == "none" else f"{text} with {model.attention} attention"
+    text += {"channels": "", "values": " of two images and their difference", "features": ", siamese"}[model.compare]
     if model.temporal == "none":
         return text
     along = {"frames": "frame by frame", "levels": "mixed along time", "blocks": "(2+1)-D"}[model.temporal]

@@ -9,9 +9,11 @@ from typing import Any
 import tomlkit
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from atrous.data.composite import MOTION, PAIRED
 from atrous.data.plain_text import read_text
 from atrous.data.restoration import RESTORATIONS, STYLE
 from atrous.errors import UserError
+from atrous.recipe.background import background_of
 from atrous.recipe.model_keys import agree_model
 from atrous.recipe.sections import (
     AugmentSection,
@@ -99,6 +101,7 @@ def _agree(recipe: Recipe, source: str) -> None:
         raise UserError(f"{source}: train.crop = {train.crop}: give multiples of task.scale = {factor}")
     _agree_restoration(recipe, source)
     _agree_own_keys(recipe, source)
+    _agree_pairs(recipe, source)
     if task.kind == "regression" and recipe.augment.strands and not model.partners:
         raise UserError(f"{source}: augment.strands needs model.partners: the output that each is on the other strand")
     _agree_input(recipe, source)
@@ -159,6 +162,19 @@ def _agree_own_keys(recipe: Recipe, source: str) -> None:
     ):
         if used and task.kind != owner:
             raise UserError(f"{source}: {key} is for {owner}, not for task.kind = {task.kind!r}")
+
+
+def _agree_pairs(recipe: Recipe, source: str) -> None:
+    """Reject keys of samples of two images for other tasks, and an odd number of channels for these."""
+    model, augment, kind = recipe.model, recipe.augment, recipe.task.kind
+    shifted = {"augment.shift": augment.shift > 0, "augment.apart": augment.apart}
+    given = {"model.compare": model.compare != "channels", **shifted}
+    key = next((key for key, used in given.items() if used), None)
+    if key is not None and kind not in PAIRED:
+        raise UserError(f"{source}: {key} is for {' and '.join(PAIRED)}, not for task.kind = {kind!r}")
+    background_of(recipe.task.options if kind == MOTION else {}, source)
+    if kind in PAIRED and model.in_channels % 2:
+        raise UserError(f"{source}: task.kind = {kind!r} has samples of two images: model.in_channels must be even")
 
 
 def _agree_input(recipe: Recipe, source: str) -> None:

@@ -23,7 +23,7 @@ class DataSection(Section):
     description: str | None = Field(None, description="a dataset.toml that lies elsewhere")
     train: str = Field("train", description="split to train on")
     val: str = Field("val", description="split to choose the best weights by")
-    kind: str = Field("grids", description="kind of data: grids, videos (time is the first of three axes) or genomes")
+    kind: str = Field("grids", description="kind of data: grids, videos (time is the first axis), scenes or genomes")
 
     @model_validator(mode="before")
     @classmethod
@@ -136,6 +136,11 @@ class ModelSection(Section):
         None, description="restorer: add the input to what the network finds; not set: yes, unless self-supervised"
     )
     growth: int = Field(12, ge=1, description="fc_densenet: channels that a layer adds")
+    compare: Literal["channels", "values", "features"] = Field(
+        "channels",
+        description="samples of two images: their channels alone, with their difference as further channels (values), "
+        "or one encoder that sees each and the difference of its features (features)",
+    )
     temporal: Literal["none", "frames", "levels", "blocks"] = Field(
         "none",
         description="video: 2-D on each frame (frames), its levels mixed along time (levels), (2+1)-D (blocks)",
@@ -155,7 +160,7 @@ class TaskSection(Section):
         "semantic",
         description="one class at every position; stranded: any number of them, on the strands of a genome; instances: "
         "numbered objects; detection: boxes; edges: their strengths; regression: numbers; denoise, deblur, "
-        "super-resolution, style: images",
+        "super-resolution, style: images; change: before and after; motion: a fixed camera",
     )
     classes: list[str] = Field([], description="names, in label order")
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
@@ -219,6 +224,10 @@ class AugmentSection(Section):
     saturation: float = Field(0.3, ge=0, le=1, description="greatest deviation of the saturation factor")
     noise: float = Field(0.03, ge=0, description="greatest standard deviation of noise")
     gamma: float = Field(0.0, ge=0, description="greatest deviation of the exponent on intensities")
+    shift: float = Field(
+        0.0, ge=0, description="change, motion: in half of the crops one of the two images is shifted by up to so much"
+    )
+    apart: bool = Field(False, description="change, motion: intensities vary in each of the two images by itself")
 
 
 class TrainSection(Section):

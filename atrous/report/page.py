@@ -56,6 +56,7 @@ class Example:
         metric: name of the metric.
         pictures: colors `(height, width, 3)` uint8 by caption, which are shown in place of image, truth and prediction.
         compared: whether a slider shows the first two pictures one over the other.
+        images: what the images are called whose channels `image` has, where it has those of several.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Example:
     metric: str = "mean IoU"
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     compared: bool = False
+    images: tuple[str, ...] = ("image",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,8 +321,9 @@ def _views(example: Example, palette: Palette) -> list[tuple[str, np.ndarray, bo
         ]
     center = busiest(truth)
     if truth.ndim == 2:
+        parts = zip(example.images, np.split(image, len(example.images)), strict=True)
         return [
-            ("image", flat(to_rgb(image), center), True),
+            *((name, flat(to_rgb(part), center), True) for name, part in parts),
             ("truth", flat(colorize(truth, palette), center), False),
             ("prediction", flat(colorize(prediction, palette), center), False),
             ("errors", flat(_errors(example), center), True),

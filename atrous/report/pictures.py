@@ -13,6 +13,7 @@ from atrous.labels import IGNORE
 
 __all__ = [
     "banded",
+    "beside",
     "boxed",
     "busiest",
     "colorize",
@@ -200,6 +201,17 @@ def flat(
     canvas[:height, width + _GAP :] = side
     canvas[height + _GAP :, :width] = below
     return canvas
+
+
+def beside(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Join pictures `(height, width, 3)` of one height, one beside the other.
+
+    >>> beside([np.zeros((5, 6, 3), np.uint8)] * 3).shape
+    (5, 26, 3)
+    """
+    gap = np.full((len(pictures[0]), _GAP, 3), _MARGIN, np.uint8)
+    joined = [part for picture in pictures for part in (gap, picture)]
+    return np.concatenate(joined[1:], axis=1)
 
 
 def banded(image: np.ndarray, label: np.ndarray, palette: Palette) -> np.ndarray:

@@ -67,6 +67,8 @@ class Scores:
     sample: what one sample is called: image, volume, recording, video or sequence.
     own: the user's own metrics by name (`tasks/custom.py`).
     confidence: metrics of the probabilities themselves; None where they were not measured.
+    foreground: metrics of all classes but the first, by name, of tasks that seek these (`tasks/foreground.py`).
+    foreground_conventions: how these are counted, in words.
 
     >>> scores = Scores(("sky", "road"), np.array([[6, 2], [0, 4]]), {"a": 0.7}, (float("nan"), float("nan")), 1.0)
     >>> scores.iou, round(scores.miou, 3)
@@ -89,6 +91,8 @@ class Scores:
     sample: str = "image"
     own: Mapping[str, float] = field(default_factory=dict)
     confidence: Confidence | None = None
+    foreground: Mapping[str, float] = field(default_factory=dict)
+    foreground_conventions: str = ""
 
     @property
     def conventions(self) -> str:
@@ -97,7 +101,8 @@ class Scores:
         surface += LESION_CONVENTIONS if self.lesions is not None else ""
         video = VIDEO_CONVENTIONS if self.video is not None else ""
         video += "" if self.confidence is None else self.confidence.conventions
-        return CONVENTIONS + surface + (EVENT_CONVENTIONS if self.events is not None else "") + video
+        events = EVENT_CONVENTIONS if self.events is not None else ""
+        return CONVENTIONS + surface + events + video + self.foreground_conventions
 
     @property
     def images(self) -> int:
@@ -171,7 +176,7 @@ class Scores:
 
     def watched(self) -> Mapping[str, float]:
         """Return the metrics that a validation logs, by name; the first one chooses the best weights."""
-        return {"miou": self.miou, "pixel_accuracy": self.pixel_accuracy, **self.own}
+        return {**self.foreground, "miou": self.miou, "pixel_accuracy": self.pixel_accuracy, **self.own}
 
     def ranking(self) -> list[str]:
         """Image names from worst to best by their own mean IoU; images without a label are left out."""
@@ -198,7 +203,7 @@ class Scores:
             "tta": self.tta,
             "confusion": self.confusion.tolist(),
             "conventions": self.conventions,
-            **{name: _number(value) for name, value in self.own.items()},
+            **{name: _number(value) for name, value in {**self.own, **self.foreground}.items()},
             **self._of_the_field(),
         }
 
@@ -250,7 +255,8 @@ class Scores:
             whole[4:4] = [f"{name + ' pieces':<16}{words}" for name, words in self._lesion_words().items()]
         if self.video is not None:
             whole.insert(3, f"flicker         {_cell(self.video.flicker)} (of the positions whose true label stays)")
-        return "\n".join([*table, "", *whole])
+        sought = [f"{name:<16}{_cell(value)}" for name, value in self.foreground.items()]
+        return "\n".join([*table, "", *sought, *whole])
 
     def _of_the_field(self) -> dict[str, Any]:
         """The figures that volumes or signals have beside the rest."""

@@ -71,6 +71,18 @@ def _restoration(section: Mapping[str, Any]) -> "Task":
     return RestorationTask.build(section)
 
 
+def _change(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.change import change_task
+
+    return change_task(section)
+
+
+def _motion(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.motion import motion_task
+
+    return motion_task(section)
+
+
 def _style(section: Mapping[str, Any]) -> "Task":
     from atrous.tasks.style import StyleTask
 
@@ -90,6 +102,8 @@ TASKS: dict[str, BuildTask] = {
     "deblur": _restoration,
     "super-resolution": _restoration,
     "style": _style,
+    "change": _change,
+    "motion": _motion,
 }
 """By name, a function that makes the task from the section `task` of a recipe."""
 

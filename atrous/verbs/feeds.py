@@ -14,7 +14,7 @@ from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windo
 from atrous.data.restoration import Restoration
 from atrous.errors import UserError
 from atrous.machine import memory_limit
-from atrous.recipe.build import build_color, build_geometry, build_preparation, build_restoration
+from atrous.recipe.build import build_apart, build_color, build_geometry, build_preparation, build_restoration
 from atrous.recipe.schema import Recipe
 from atrous.training.validation import full_to_quick
 
@@ -83,7 +83,7 @@ def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restorat
     geometry = replace(geometry, crop=tuple(length // factor for length in geometry.crop))
     return Batches(
         train, geometry, build_color(recipe), recipe.train.batch_size, recipe.train.seed, _spread(check, recipe),
-        restoration, factor, recipe.train.whole,
+        restoration, factor, recipe.train.whole, build_apart(recipe),
     )  # fmt: skip
 
 

@@ -54,6 +54,12 @@ def _check_videos(*arguments: Any) -> "Check":
     return check_videos(*arguments)
 
 
+def _check_scenes(*arguments: Any) -> "Check":
+    from atrous.data.check.check import check_scenes
+
+    return check_scenes(*arguments)
+
+
 def _check_genomes(*arguments: Any) -> "Check":
     from atrous.data.check.check import check_genomes
 
@@ -61,13 +67,15 @@ def _check_genomes(*arguments: Any) -> "Check":
 
 
 def _plan_grids(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":
+    from atrous.data.composite import CHANGE
+    from atrous.recipe.change import plan_change
     from atrous.recipe.detection import plan_detection
     from atrous.recipe.edges import plan_edges
     from atrous.recipe.plan import plan_grids
     from atrous.recipe.values import plan_values
 
     plans = {"boxes": plan_detection, "edges": plan_edges, "values": plan_values}
-    plan = plans.get(dataset.target.kind, plan_grids)
+    plan = plan_change if dataset.task == CHANGE else plans.get(dataset.target.kind, plan_grids)
     return plan(dataset, fingerprint, request)
 
 
@@ -75,6 +83,12 @@ def _plan_videos(dataset: "Dataset", fingerprint: "Fingerprint", request: "Reque
     from atrous.recipe.video import plan_videos
 
     return plan_videos(dataset, fingerprint, request)
+
+
+def _plan_scenes(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":
+    from atrous.recipe.motion import plan_motion
+
+    return plan_motion(dataset, fingerprint, request)
 
 
 def _plan_genomes(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":
@@ -146,9 +160,10 @@ def _video_examples(
 KINDS: dict[str, Kind] = {
     "grids": Kind(_check_grids, _plan_grids, _feed_grids, _grid_outputs, _grid_examples),
     "videos": Kind(_check_videos, _plan_videos, _feed_videos, _video_outputs, _video_examples),
+    "scenes": Kind(_check_scenes, _plan_scenes, _feed_videos, _video_outputs, _video_examples),
     "genomes": Kind(_check_genomes, _plan_genomes, _feed_genomes, _genome_outputs, _genome_examples),
 }
-"""`grids` are images, volumes and recordings."""
+"""`grids` are images, volumes and recordings; `scenes` are frames of a fixed camera with their background."""
 
 
 def add_kind(name: str, kind: Kind) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data import Dataset as TorchDataset
 
+from atrous.data.composite import MOTION
 from atrous.data.dataset import Dataset, count_values, resolve
 from atrous.data.description import Description, read_description
 from atrous.data.feed.batches import Batch, Stepped
@@ -20,6 +21,7 @@ from atrous.data.layouts.memory_boxes import boxed_items_layout, boxes_layout
 from atrous.data.layouts.table import find_layout, for_task
 from atrous.data.restoration import PICTURES
 from atrous.errors import UserError
+from atrous.recipe.background import background_of
 
 LOOKED_AT = 64
 """At most so many images of a loader are looked at to plan a training."""
@@ -74,6 +76,8 @@ def open_data(
         description = _with_settings(read_description(root, described, task), settings or {})
         return OpenedData(root, root.resolve().name, description, find_layout(root, description))
     description = _with_settings(read_description(ROOT, described, task), settings or {})
+    if description.task == MOTION:
+        raise UserError(f'task = "{MOTION}" needs whole sequences: give a folder with input/ and groundtruth/')
     boxed, numbers = description.task == "detection", description.task in (*PICTURES, "regression")
     if numbers and not isinstance(data, DataLoader):
         layout = arrays_layout(_pairs(data), None if val is None else _pairs(val), numbers=True)
@@ -103,8 +107,17 @@ def _with_settings(description: Description, settings: Mapping[str, Any]) -> Des
         description = replace(description, channels=1)
     description = replace(description, noisy=bool(settings.get("self_supervised")))
     description = replace(description, rotated=_rotated(settings, description.rotated))
+    if description.task in (None, MOTION):
+        description = replace(description, background=background_of(_options(settings)))
     said = {key: bool(settings[key]) for key in ("pairs", "boundaries") if settings.get(key) is not None}
     return replace(description, **said)
+
+
+def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What settings say of the options of a task: those of a recipe, then single ones."""
+    options = settings.get("options")
+    single = {key.partition(".")[2]: value for key, value in settings.items() if key.startswith("options.")}
+    return {**(options if isinstance(options, Mapping) else {}), **single}
 
 
 def _rotated(settings: Mapping[str, Any], described: bool | None) -> bool | None:

@@ -20,6 +20,7 @@ from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.prediction.shares import Share, compute_share, join_shares, require_labels
 from atrous.prediction.variants import VariantScorer, write_effects
+from atrous.prediction.zones import LEAST_AREA, FollowOptions
 from atrous.recipe.run import Run, open_run
 from atrous.tasks.custom import with_codes
 from atrous.tasks.task import FoundTask, ObjectTask
@@ -51,6 +52,9 @@ class PredictOptions:
         part: compute the regions of one job of several: "3/64"; the labels are written by `join`.
         join: write the labels from the regions of all jobs.
         thin: also write edges as lines that are one pixel wide.
+        tracks: also write a table of what moves in each frame of a video, with numbers that stay the same.
+        zone: also write how many of these enter and leave the polygons of this GeoJSON file, each minute.
+        least_area: pixels of the smallest thing that is followed.
     """
 
     overlay: bool = False
@@ -70,6 +74,9 @@ class PredictOptions:
     part: str | None = None
     join: bool = False
     thin: bool = False
+    tracks: bool = False
+    zone: Path | None = None
+    least_area: int = LEAST_AREA
 
 
 DEFAULTS = PredictOptions()
@@ -116,9 +123,11 @@ def predict(
     if share is not None or options.join:
         require_labels(predictor)
     exported = parse_kinds(options.objects) if options.objects else ()
+    wanted = options.tracks or options.zone is not None
+    tracks = FollowOptions(options.least_area, options.tracks, options.zone) if wanted else None
     companions = Companions(
         options.overlay, options.probabilities, options.polygons, options.dicom_seg, exported, options.uncertainty,
-        options.coverage, options.thin,
+        options.coverage, options.thin, tracks,
     )  # fmt: skip
     if options.coverage is not None:
         sets_of(predictor, options.coverage)  # what is wrong with it is told before any file is read
@@ -226,8 +235,7 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         )
     if options.dicom_seg and (live or kind != "grids" or opened.recipe.model.ndim != 3):
         raise UserError("--dicom-seg is for folders of DICOM slices: leave it out")
-    if kind == "videos" and (probabilities is not None or flip):
-        raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
+    _check_videos(options, is_video=kind in ("videos", "scenes") and not live)
     if kind != "genomes" and probabilities == "bigwig":
         raise UserError("--probabilities bigwig is for genomes: choose zarr or tiff")
     return opened
@@ -270,13 +278,21 @@ def _checked_share(options: PredictOptions) -> Share | None:
         raise UserError("--part computes a share, --join puts all together afterwards: give one of them")
     names = (
         "overlay", "probabilities", "polygons", "dicom_seg", "objects", "uncertainty", "coverage", "ensemble",
-        "genetic_code", "variants", "thin",
+        "genetic_code", "variants", "thin", "tracks", "zone",
     )  # fmt: skip
     other = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
     other += ["--tta"] if options.tta != "none" else []
     if other:
         raise UserError(f"{other[0]}: several jobs write labels alone: leave it out")
     return None if options.part is None else Share.read(options.part)
+
+
+def _check_videos(options: PredictOptions, *, is_video: bool) -> None:
+    """Refuse options of videos for other data, and options of other data for videos."""
+    if not is_video and (options.tracks or options.zone is not None):
+        raise UserError("--tracks and --zone are for videos: leave them out")
+    if is_video and (options.probabilities is not None or options.tta != "none"):
+        raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
 
 
 def _load(run: Run, options: PredictOptions) -> Predictor:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from atrous.data.composite import PARTS
 from atrous.data.dataset import Dataset
 from atrous.data.sample import Sample
 from atrous.files import write_text
@@ -154,7 +155,8 @@ def _examples(
 ) -> list[Example]:
     if not dataset.target.has_classes:
         return []
-    wanted = extremes(result, EXAMPLES)
+    wanted, first = extremes(result, EXAMPLES), next(iter(result.watched()))
+    metric, images = {"miou": "mean IoU"}.get(first, first), PARTS.get(dataset.task, ("image",))
     samples = [sample for sample in dataset.splits[split] if sample.name in wanted]
     examples = []
     for sample, image, truth in read_ahead(predictor, samples):
@@ -164,7 +166,8 @@ def _examples(
         own = class_task(predictor.task) is None
         prediction = (predictor.task.decode(output[None])[0] if own else output.argmax(0).to(torch.uint8)).cpu().numpy()
         shown = choose(sample, (image, truth, prediction))
-        examples.append(Example(sample.name, *shown, result.per_image[sample.name], wanted[sample.name], spacing))
+        value, kind = result.per_image[sample.name], wanted[sample.name]
+        examples.append(Example(sample.name, *shown, value, kind, spacing, metric=metric, images=images))
     order = list(wanted)
     return sorted(examples, key=lambda example: order.index(example.name))
 

@@ -246,7 +246,8 @@ def plan_training(check: Check, follow: Recipe | None, chosen: TrainOptions) -> 
 
 
 def _with_own_network(recipe: Recipe) -> Recipe:
-    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"name": "custom", "pretrained": False})})
+    own = {"name": "custom", "pretrained": False, "compare": "channels"}
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update=own)})
 
 
 def _followed(recipe: Recipe, dataset: Dataset, chosen: TrainOptions) -> Recipe:

@@ -140,6 +140,12 @@ def check_videos(root: Path, description: Description, layout: Layout, progress:
     return checked
 
 
+def check_scenes(root: Path, description: Description, layout: Layout, progress: Progress | None = None) -> Check:
+    """Read every labelled frame of a fixed camera once, with its background; see `check_grids`."""
+    checked = check_grids(root, description, layout, progress)
+    return replace(checked, axes=" (frames x rows x columns)", compares_cases=False)
+
+
 def check_genomes(root: Path, description: Description, layout: Layout, progress: Progress | None = None) -> Check:
     """Read every sequence of a data set of genomes once; see `check_grids`."""
     dataset, _ = resolve(root, description, layout, list)

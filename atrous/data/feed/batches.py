@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ import torch
 from atrous.data.cut import cut_values
 from atrous.data.feed.augment import Color, recolor
 from atrous.data.feed.decode import Decoded, tiles
+from atrous.data.feed.pairs import Apart, cut_pair, recolor_pair
 from atrous.data.feed.views import Geometry, draw_view
 from atrous.data.restoration import Restoration
 from atrous.data.view import View
@@ -56,6 +57,7 @@ class Batches:
         restoration: how crops of images that are their own targets become pairs of input and target, else None.
         factor: the grid of the targets is finer than that of the images by this factor; crops are those of images.
         whole: crops are as large as the sample that they are of; a batch then holds one.
+        apart: of samples of two images, how these vary apart from each other, else None.
     """
 
     decoded: Decoded
@@ -67,6 +69,7 @@ class Batches:
     restoration: Restoration | None = None
     factor: int = 1
     whole: bool = False
+    apart: Apart | None = None
 
     @property
     def per_epoch(self) -> int:
@@ -102,17 +105,29 @@ class Batches:
             geometry = self._geometry(index)
             crop = geometry.crop
             view = draw_view(rng, index, decoded.size(index), decoded.places[index], geometry)
-            image = cut_values(decoded.images[index], view, crop, "bilinear", border=True)
+            image = self._cut(rng, decoded.images[index], view, crop)
             if self.restoration is not None:
                 pair = (torch.from_numpy(part) for part in self.restoration.pair(image.numpy(), rng))
                 image, target = pair
             else:
                 finer = View(view.index, view.center * self.factor, view.matrix)
                 target = decoded.target.cut(decoded.values[index], finer, tuple(n * self.factor for n in crop))
-            images.append(image if self.color is None else recolor(rng, image, self.color, self.spread))
+            images.append(self._recolored(rng, image))
             targets.append(target)
         names = tuple(decoded.called(index) for index in chosen)
         return Batch(torch.stack(images), decoded.target.batch(targets), names, decoded.target.numbered)
+
+    def _cut(self, rng: np.random.Generator, values: Any, view: View, crop: tuple[int, ...]) -> torch.Tensor:
+        if self.apart is not None:
+            return cut_pair(rng, values, view, crop, self.apart)
+        return cut_values(values, view, crop, "bilinear", border=True)
+
+    def _recolored(self, rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
+        if self.color is None:
+            return image
+        if self.apart is not None:
+            return recolor_pair(rng, image, self.color, self.spread, self.apart)
+        return recolor(rng, image, self.color, self.spread)
 
 
 class Stepped(Protocol):

@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from atrous.data.composite import PAIRED, CompositeImage
 from atrous.data.description import Description
 from atrous.data.formats import SIGNAL_SUFFIXES, FileFault, suffix_of
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout
+from atrous.data.layouts.changes import find_changes
 from atrous.data.layouts.dicom import find_series
 from atrous.data.layouts.edges import edges_layout, find_edges
 from atrous.data.layouts.folders import read_folders
@@ -19,6 +21,7 @@ from atrous.data.layouts.nnunet import find_cases
 from atrous.data.layouts.objects import find_objects
 from atrous.data.layouts.points import points_layout
 from atrous.data.layouts.recordings import find_recordings
+from atrous.data.layouts.scenes import find_scenes
 from atrous.data.layouts.strays import strays
 from atrous.data.layouts.values import find_values, values_layout
 from atrous.data.layouts.videos import find_videos
@@ -30,6 +33,8 @@ from atrous.errors import UserError
 FindLayout = Callable[[Path, Description], Layout | None]
 
 LAYOUTS: dict[str, FindLayout] = {
+    "changes": find_changes,
+    "scenes": find_scenes,
     "edges": find_edges,
     "values": find_values,
     "objects": find_objects,
@@ -77,6 +82,7 @@ def find_layout(root: Path, description: Description) -> Layout:
         wanted = {description.kind: LAYOUTS[description.kind]}
     for name, find in wanted.items():
         if (layout := find(root, description)) is not None:
+            _check_paired(root, layout, description)
             left_out = (*layout.left_out, *strays(root, name, layout, description))
             return for_task(_completed(replace(layout, left_out=left_out), description), description)
     if description.kind is not None:
@@ -109,6 +115,13 @@ def for_task(layout: Layout, description: Description) -> Layout:
     if layout.kind != "grids":
         raise UserError(f'{said}: task = "{task}" is for images, volumes and signals, not for {layout.kind}')
     return FOR_TASK[task](layout, description, task)
+
+
+def _check_paired(root: Path, layout: Layout, description: Description) -> None:
+    """Raise where samples of two images are needed, and the layout has other ones."""
+    task = description.task
+    if task in PAIRED and layout.task != task:
+        raise UserError(f'{root}: task = "{task}" needs samples of two images: take `kind` out of {description.file}')
 
 
 def _check_boxes(layout: Layout, task: str, said: str) -> None:
@@ -170,6 +183,11 @@ def _first_names(layout: Layout) -> tuple[str, ...] | None:
 
 def _informed(sample: Sample, known: dict[str, Any]) -> Sample:
     image = sample.image
+    if isinstance(image, CompositeImage):
+        parts = tuple(
+            replace(part, nodata=known["nodata"]) if isinstance(part, FileImage) else part for part in image.parts
+        )
+        return replace(sample, image=CompositeImage(parts))
     if not isinstance(image, FileImage):
         return sample
     return replace(sample, image=replace(image, **(known | ({"channel_names": ()} if image.more else {}))))

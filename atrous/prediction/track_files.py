@@ -1,0 +1,106 @@
+"""Tables of what moves in a video: a row for each thing in each frame, and what enters and leaves zones each minute."""
+
+import csv
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from atrous.files import replacing
+from atrous.labels import IGNORE
+from atrous.objects.tracking import Sighting, Tracker, regions_of
+from atrous.prediction.frames import FRAME_RATE, FrameLabels
+from atrous.prediction.inputs import Opened
+from atrous.prediction.output import Output
+from atrous.prediction.zones import ZoneCounts, read_zones
+
+
+class TrackTable(Output):
+    """A CSV that is made of the tracks of what moves, when all labels are there. Positions with a label but 0 move.
+
+    Args:
+        path: the file.
+        labels: the labels of the frames.
+        video: the file or folder of the video, for the times of its frames.
+        least: pixels of the smallest thing that is followed.
+    """
+
+    header: tuple[str, ...]
+
+    def __init__(self, path: Path, labels: FrameLabels, video: Path, least: int) -> None:
+        self.paths, self.drawn_from = (path,), labels
+        self._labels, self._video, self._least = labels, video, least
+
+    def begin(self, opened: Opened, streamed: bool) -> None:
+        """Nothing is written before `finish`."""
+
+    def finish(self) -> None:
+        """Follow what moves from the first frame to the last, and put the table in its place."""
+        self.paths[0].parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.paths[0]) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(self.header)
+            table.writerows(self._rows(Tracker(), frame_times(self._video)))
+
+    def discard(self) -> None:
+        """Nothing is written before `finish`."""
+
+    def _followed(self, tracker: Tracker) -> Iterator[tuple[int, list[Sighting]]]:
+        """Every frame with what was seen in it."""
+        for labels in self._labels.labels():
+            yield from tracker.step(regions_of((labels != 0) & (labels != IGNORE), self._least))
+        yield from tracker.close()
+
+    @abstractmethod
+    def _rows(self, tracker: Tracker, seconds: Callable[[int], float]) -> Iterator[Sequence[Any]]:
+        """The rows of the table."""
+
+
+class TrackCsv(TrackTable):
+    """CSV with a row for each thing in each frame: its number, which it keeps from frame to frame, box and area."""
+
+    header = ("frame", "seconds", "id", "left", "top", "width", "height", "area")
+
+    def _rows(self, tracker: Tracker, seconds: Callable[[int], float]) -> Iterator[Sequence[Any]]:
+        for frame, sightings in self._followed(tracker):
+            for one in sightings:
+                top, left, bottom, right = one.region.box
+                time = f"{seconds(frame):.3f}"
+                yield frame, time, one.number, left, top, right - left, bottom - top, one.region.area
+
+
+class ZoneCsv(TrackTable):
+    """CSV with a row for each zone and minute: how many things entered, how many left, how many are inside at its end.
+
+    Args:
+        path: the file.
+        labels: the labels of the frames.
+        video: the file or folder of the video, for the times of its frames.
+        least: pixels of the smallest thing that is followed.
+        zone: a GeoJSON file of polygons in pixels.
+
+    Raises:
+        UserError: the file of the zones cannot be read.
+    """
+
+    header = ("minute", "zone", "entered", "left", "inside")
+
+    def __init__(self, path: Path, labels: FrameLabels, video: Path, least: int, zone: Path) -> None:
+        super().__init__(path, labels, video, least)
+        self._zones = read_zones(zone)
+
+    def _rows(self, tracker: Tracker, seconds: Callable[[int], float]) -> Iterator[Sequence[Any]]:
+        counts = ZoneCounts(self._zones, seconds, tracker.lost)
+        for frame, sightings in self._followed(tracker):
+            yield from counts.step(frame, sightings)
+        yield from counts.rows()
+
+
+def frame_times(video: Path) -> Callable[[int], float]:
+    """Return a function that gives the time of a frame in seconds, from the first one on."""
+    if video.is_dir():
+        return lambda frame: frame / FRAME_RATE
+    from atrous.data.formats.movie import index_of
+
+    index = index_of(video)
+    return lambda frame: float((index.times[frame] - index.times[0]) * index.unit)

@@ -1,0 +1,72 @@
+"""Tables of tracks are made of the labels of a video."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from atrous.errors import UserError
+from atrous.prediction.frames import FrameLabels
+from atrous.prediction.inputs import Opened
+from atrous.prediction.track_files import TrackCsv, ZoneCsv, frame_times
+from tests.clips import write_frames, write_movie
+from tests.pairs import make_scene
+
+LEFT_HALF = {"type": "Polygon", "coordinates": [[[0, 0], [32, 0], [32, 48], [0, 48]]]}
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """The labels of a folder of frames over which a square moves to the right, one pixel a frame."""
+    video = tmp_path / "clip"
+    video.mkdir()
+    pictures, _ = make_scene(frames=40)
+    from PIL import Image
+
+    for time, picture in enumerate(pictures):
+        Image.fromarray(picture).save(video / f"{time:05d}.png")
+    values = np.zeros((40, 48, 64), np.uint8)
+    for time in range(40):
+        values[time, 10:22, 10 + time : 16 + time] = 1
+        values[time, 40, 60] = 1  # noise
+    labels = FrameLabels(tmp_path / "out" / "clip", video, ((0, 0, 0), (255, 0, 0)))
+    labels.begin(Opened(np.zeros((6, 40, 48, 64), np.uint8), (40, 48, 64)), streamed=False)
+    labels.sink[:] = values
+    return labels, video, tmp_path / "out"
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_row_for_each_thing_in_each_frame(labelled):
+    labels, video, out = labelled
+    TrackCsv(out / "clip_tracks.csv", labels, video, 25).finish()
+    rows = read(out / "clip_tracks.csv")
+    assert len(rows) == 40
+    assert {row["id"] for row in rows} == {"1"}
+    assert rows[7] == {
+        "frame": "7", "seconds": "0.280", "id": "1", "left": "17", "top": "10", "width": "6", "height": "12",
+        "area": "72",
+    }  # fmt: skip
+
+
+def test_zones_count_what_crosses_them(labelled):
+    labels, video, out = labelled
+    (out.parent / "zone.geojson").write_text(json.dumps(LEFT_HALF))
+    ZoneCsv(out / "clip_zones.csv", labels, video, 25, out.parent / "zone.geojson").finish()
+    assert read(out / "clip_zones.csv") == [
+        {"minute": "0", "zone": "zone 1", "entered": "1", "left": "1", "inside": "0"}
+    ]
+    with pytest.raises(UserError, match="no such file"):
+        ZoneCsv(out / "other.csv", labels, video, 25, out / "none.geojson")
+
+
+def test_frames_of_a_file_have_its_times(tmp_path):
+    pictures, _ = make_scene(frames=5)
+    movie = write_movie(tmp_path / "clip.mp4", pictures, rate=10)
+    assert [frame_times(movie)(frame) for frame in range(3)] == pytest.approx([0.0, 0.1, 0.2])
+    frames = write_frames(tmp_path / "frames", clips=1) / "JPEGImages" / "clip0"
+    assert frame_times(frames)(50) == 2.0
