@@ -174,6 +174,7 @@ def test_deep_supervision_gives_more_outputs_in_training_alone(name):
         ("five_layer", "cbam"),
         ("dilated", "eca"),
         ("deeplab", "spatial"),
+        ("fcn8s", "sk"),
         *(pytest.param(name, "scse", marks=pytest.mark.slow) for name in MODELS),
     ],
 )

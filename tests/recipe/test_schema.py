@@ -45,7 +45,7 @@ def test_override_sets_one_value(pair):
         ("train.batch_size", "write section.key=value"),
         ("train.crop=[64]", "give one per axis"),
         ("model.name=unnet", "'fcn8s', 'segnet', 'unet'.* or 'custom', got 'unnet'"),
-        ("model.attention=sea", "'scse' or 'local', got 'sea'"),
+        ("model.attention=sea", "'sk' or 'local', got 'sea'"),
         ("model.output_stride=3", "1, 2, 4, 8, 16 or 32, got 3"),
         ("model.fusion=gated,model.name=segnet", "model.fusion is for fcn and unet, not for model.name = 'segnet'"),
         ("model.at_once=true", "model.at_once is for fcn8s"),

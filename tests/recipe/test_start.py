@@ -70,7 +70,7 @@ def test_a_training_starts_there_and_its_recipe_says_so(trained, digits, tmp_pat
     """With a rate of nearly nothing the weights stay those that it started from."""
     said: list[str] = []
     still = ["train.learning_rate=1e-12", "train.crop=[64, 64]", "train.batch_size=4"]
-    train(digits, out=tmp_path / "run", epochs=0.5, start=trained, settings=still, say=said.append)
+    train(digits, out=tmp_path / "run", epochs=0.5, start=trained, settings=still, say=said.append, report=False)
     assert any(line.startswith(f"starting from {trained}: ") for line in said)
     made, old = open_run(tmp_path / "run"), open_run(trained)
     assert made.recipe.train.start == str(trained)
@@ -80,10 +80,10 @@ def test_a_training_starts_there_and_its_recipe_says_so(trained, digits, tmp_pat
     # the recipe alone does it again; the run goes on though what it started from is gone
     shutil.copytree(trained, tmp_path / "older")
     again = override(read_recipe(tmp_path / "run" / "recipe.toml"), [f'train.start="{tmp_path / "older"}"'])
-    train(digits, out=tmp_path / "again", recipe=again, say=said.append)
+    train(digits, out=tmp_path / "again", recipe=again, say=said.append, report=False)
     assert sum(line.startswith(f"starting from {tmp_path / 'older'}: ") for line in said) == 1
     shutil.rmtree(tmp_path / "older")
-    assert train(resume=tmp_path / "again", progress=False).scores is not None
+    assert train(resume=tmp_path / "again", progress=False, report=False).scores is not None
 
 
 def test_mistakes(digits, trained, tmp_path, monkeypatch):

@@ -44,7 +44,7 @@ def test_mistakes_are_told_before_the_data_are_read(options, said, squares, tmp_
 
 RESUMED = [
     {"out": "x"}, {"minutes": 1}, {"epochs": 0}, {"recipe": "r.toml"}, {"settings": "train.seed=1"}, {"stages": True},
-    {"seed": 0}, {"device": "cpu"}, {"description": "d.toml"}, {"whole": True},
+    {"seed": 0}, {"device": "cpu"}, {"description": "d.toml"}, {"whole": True}, {"start": "r"},
 ]  # fmt: skip
 
 
