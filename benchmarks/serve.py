@@ -52,6 +52,8 @@ def move(labeled: LabeledInput, worker: NetworkWorker, top: int, left: int, side
     assert labeled.store is not None
     region = (slice(top, top + side), slice(left, left + side))
     begin = time.perf_counter()
+    if labeled.store.missing(region) is None:
+        return 0.0, time.perf_counter() - begin  # the page asks for no preview
     preview = worker.ask(lambda between: labeled.preview(region))
     worker.look(labeled, region)
     preview.result()

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 
 from atrous.errors import UserError
+from atrous.geometry.axis import period
+from atrous.geometry.plan import POSITIONS, choose_axis
 from atrous.labels import IGNORE
 from atrous.prediction.inputs import Opened
 from atrous.prediction.predictor import Predictor
@@ -122,6 +124,7 @@ class RegionPredictor:
             predictor.standardized(self._opened.source),
             region=computed,
             strategy="strips",
+            strip=self._strip(computed),
             post=post,
             dtype=predictor.dtype,
             engine=predictor.engine,
@@ -131,6 +134,19 @@ class RegionPredictor:
         )
         inside = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, computed, strict=True))
         return found[(..., *inside)]
+
+    def _strip(self, computed: tuple[slice, ...]) -> int | None:
+        """Rows of a step that hold `POSITIONS` positions of the part; a plan would count whole rows of the input."""
+        if self._predictor.memory is not None:
+            return None
+        ready = self._predictor.prepared(self._shape)
+        along, width = choose_axis(ready.graph, ready.axes, ready.refused, None), 1
+        for axis, part in enumerate(computed):
+            if axis != along:
+                halo = sum(ready.fields[axis].halo) if axis in ready.axes else 0
+                width *= min(self.size[axis], part.stop - part.start + halo)
+        unit = period(ready.axes[along])
+        return max(unit, POSITIONS // width // unit * unit)
 
     def _voided(self, found: np.ndarray, region: tuple[slice, ...], value: float) -> np.ndarray:
         if self._opened.valid is not None:

@@ -14,11 +14,12 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (3, 301, 203)).astype(np.uint8
 REGIONS = ((slice(0, 40), slice(0, 50)), (slice(100, 163), slice(120, 203)), (slice(300, 301), slice(7, 8)))
 
 
-@pytest.mark.parametrize("memory", [None, "1GB"])
-def test_parts_are_parts_of_the_whole(trained, memory):
+@pytest.mark.parametrize(("memory", "whole"), [(None, True), (None, False), ("1GB", False)])
+def test_parts_are_parts_of_the_whole(trained, memory, whole, monkeypatch):
+    monkeypatch.setattr("atrous.prediction.predictor.WHOLE", 2**21 if whole else 2**10)
     predictor = load(trained, memory=memory, dtype=torch.float32)
     regions = RegionPredictor(predictor, predictor.open(IMAGE))
-    assert regions.whole == (memory is None)
+    assert regions.whole == whole
     want = predictor.predict(IMAGE, probabilities=True)
     for region in REGIONS:
         np.testing.assert_array_equal(regions.labels(region), want.labels[region])

@@ -21,6 +21,7 @@ from atrous.serve.found import find_files
 from atrous.serve.viewer import Viewer
 from atrous.serve.worker import Busy
 from atrous.verbs.predict import predict
+from benchmarks.crashes import make_grid_run
 
 pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient
@@ -281,6 +282,21 @@ def test_the_page_says_what_predict_writes(folder, tmp_path, trained, labeling):
         np.testing.assert_array_equal(found, want)
         best = client.get("/api/inputs/0/probability?row=30&column=40").json()
     assert best["label"] == want[30, 40]
+
+
+@pytest.mark.slow
+def test_planes_of_a_volume_are_labeled(tmp_path):
+    make_grid_run(tmp_path / "run", ndim=3)
+    np.save(tmp_path / "v.npy", RNG.integers(0, 256, (40, 48, 56)).astype(np.uint8))
+    predictor = load(tmp_path / "run", memory="1GB", dtype=torch.float32)
+    want = predictor.predict(tmp_path / "v.npy").labels
+    with client_of([tmp_path / "v.npy"], tmp_path / "cache", predictor) as client:
+        for axis, index in ((0, 7), (1, 47), (2, 20)):
+            answer = client.get(f"/api/inputs/0/labels/0/0/0?raw=true&axis={axis}&index={index}")
+            np.testing.assert_array_equal(raw(answer, 48 if axis == 2 else 56), want.take(index, axis))
+        found = client.get("/api/inputs/0/probability?axis=1&index=47&row=3&column=5").json()
+        assert (found["position"], found["label"]) == ([3, 47, 5], want[3, 47, 5])
+        assert client.get("/api/inputs/0/labels").json()["planes"] == [[[48, 56]], [[40, 56]], [[40, 48]]]
 
 
 def test_an_input_that_does_not_fit_the_network_is_said(tmp_path, trained):
