@@ -173,6 +173,7 @@ def limited(size, *words):
 
 @UNIX
 @pytest.mark.parametrize(("suffix", "streamed"), [(".npy", True), (".npy", False), (".tif", True), (".png", False)])
+@pytest.mark.slow
 def test_a_disk_that_takes_no_more_is_one_line_and_leaves_no_final_name(suffix, streamed, trained, tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (256, 96, 3), dtype=np.uint8)
     if suffix == ".npy":
@@ -190,6 +191,7 @@ def test_a_disk_that_takes_no_more_is_one_line_and_leaves_no_final_name(suffix, 
 
 
 @UNIX
+@pytest.mark.slow
 def test_a_training_that_finds_the_disk_full_is_one_line_and_resumes(digits, tmp_path):
     words = ["train", digits, "--epochs", 1, "--out", tmp_path / "run", "--set", "model.encoder=resnet"]
     words += ["--set", "model.pretrained=false", "--set", "model.depth=10", "--set", "model.encoder_width=8"]

@@ -59,6 +59,7 @@ def test_land_cover_of_a_scene_is_measured_by_a_network(tmp_path, capsys):
     assert f"water: {found['water']:.1f} ha" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_video_is_labeled_live(tmp_path, capsys):
     changes = [
         "model.encoder=resnet",
@@ -88,6 +89,7 @@ def test_arrays_in_memory_are_trained_on(tmp_path, capsys):
     assert "mean IoU on held-out images" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_torch_data_are_trained_on(tmp_path):
     assert 0 <= example("torch_data")["main"](str(tmp_path / "run"), 1) <= 1
 

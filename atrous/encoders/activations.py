@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, efficientnet_lite0
+from atrous.encoders.lite import LITE_MEAN, LITE_STD, efficientnet_lite0
 from atrous.nn.depthwise import fast_depthwise
 
 STAGES = (1, 2, 3)
@@ -47,8 +47,8 @@ class Activations(nn.Module):
         self.stem = nn.Sequential(body.conv_stem, body.bn1)
         self.first = body.blocks[0]
         self.stages = nn.ModuleList(body.blocks[stage][:2] for stage in STAGES)
-        self.register_buffer("mean", torch.tensor(LITE0_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(LITE0_STD).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(LITE_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(LITE_STD).view(1, 3, 1, 1))
         self.requires_grad_(False)
         self.train(False)
 

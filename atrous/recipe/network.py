@@ -9,9 +9,10 @@ from torch import nn
 from atrous.encoders.classifier import classifier_encoder
 from atrous.encoders.dense import DenseLayers
 from atrous.encoders.encoder import Encoder
+from atrous.encoders.lite import LITE_NAMES, efficientnet_lite
 from atrous.encoders.resnet import ResNet
 from atrous.encoders.shrunk import Shrunk
-from atrous.encoders.timm_encoder import TimmEncoder, efficientnet_lite0
+from atrous.encoders.timm_encoder import TimmEncoder
 from atrous.encoders.vgg import VGG
 from atrous.errors import UserError
 from atrous.models.codons import codons
@@ -142,8 +143,8 @@ def _encoder(model: ModelSection) -> Encoder:
         raise UserError(f"model.encoder = {model.encoder!r} is 2-D, the data are 1-D: use resnet or vgg")
     if model.antialias:
         raise UserError(f"model.antialias is for resnet and vgg, not for model.encoder = {model.encoder!r}")
-    if model.encoder == "efficientnet_lite0":
-        encoder = efficientnet_lite0(model.in_channels, pretrained=model.pretrained)
+    if model.encoder in LITE_NAMES:
+        encoder = efficientnet_lite(model.encoder, model.in_channels, pretrained=model.pretrained)
     elif model.encoder.startswith(TORCHVISION):
         name = model.encoder.removeprefix(TORCHVISION)
         encoder = classifier_encoder(name, model.in_channels, pretrained=model.pretrained)

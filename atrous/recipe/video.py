@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
-from atrous.encoders.timm_encoder import LITE0_MEAN, LITE0_STD, lite0_weights
+from atrous.encoders.lite import LITE_MEAN, LITE_STD, lite_weights
 from atrous.recipe.intensity import normalization, working_spacing
 from atrous.recipe.plan import (
     BATCH,
@@ -68,7 +68,7 @@ def plan_clip(size: Sequence[float]) -> tuple[int, int, int]:
 def plan_video_model(fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, object]:
     """The recipe's section `model`; why goes to `reasons`."""
     model: dict[str, object] = {"ndim": 3, "in_channels": fingerprint.channels}
-    if fingerprint.dtype == "uint8" and fingerprint.channels == 3 and lite0_weights() is not None:
+    if fingerprint.dtype == "uint8" and fingerprint.channels == 3 and lite_weights() is not None:
         reasons["model.encoder"] = "three 8-bit channels: ImageNet weights are worth more than any other choice here"
         reasons["model.temporal"] = "mixed along time on top of the encoder: pretrained weights stay what they are"
         return model | {
@@ -76,8 +76,8 @@ def plan_video_model(fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[
             "pretrained": True,
             "temporal": "levels",
             "width": 128,
-            "mean": list(LITE0_MEAN),
-            "std": list(LITE0_STD),
+            "mean": list(LITE_MEAN),
+            "std": list(LITE_STD),
         }
     reasons["model.encoder"] = (
         f"frames of {fingerprint.channels} channel(s), {fingerprint.dtype}: trained from scratch, without the weights "

@@ -123,6 +123,7 @@ def test_small_changes_of_a_flat_region():
     assert found.linear_error < 1e-4
 
 
+@pytest.mark.slow
 def test_networks_without_a_response():
     with pytest.raises(UserError, match=r"^1 \(relu\): is not linear, so Sequential has no frequency response"):
         network_response(nn.Sequential(nn.Conv1d(1, 1, 3), nn.ReLU()), (1, 16))

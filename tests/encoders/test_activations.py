@@ -5,7 +5,7 @@ import timm
 import torch
 
 from atrous.encoders.activations import Activations
-from atrous.encoders.timm_encoder import lite0_weights
+from atrous.encoders.lite import lite_weights
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_gradients_reach_the_picture(encoder):
     assert float((ahead - behind) / (2 * step)) == pytest.approx(float((grad * direction).sum()), rel=0.05)
 
 
-@pytest.mark.skipif(lite0_weights() is None, reason="the package with the weights is not installed")
+@pytest.mark.skipif(lite_weights() is None, reason="the package with the weights is not installed")
 def test_pretrained_weights_know_an_edge_from_a_plane():
     encoder = Activations()
     plane = torch.full((1, 3, 64, 64), 127.0)

@@ -133,6 +133,7 @@ def test_the_reason_is_told_in_one_line(name, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_a_detector_prints_no_graph(capfd):
     network = torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
     assert DECIDED in refused(ALWAYS["certify"], network)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from atrous.encoders.lite import efficientnet_lite0
 from atrous.encoders.resnet import ResNet
-from atrous.encoders.timm_encoder import efficientnet_lite0
 from atrous.models.fcn import fcn
 from atrous.models.unet import unet
 from atrous.models.video import VideoNetwork
@@ -53,6 +53,7 @@ def test_streamed_along_time_equals_whole(temporal, causal):
     assert np.abs(found - whole).max() <= 5e-5 * np.abs(whole).max()
 
 
+@pytest.mark.slow
 def test_a_causal_network_answers_every_frame_at_once():
     network = shaken(VideoNetwork(picture(), "levels", causal=True))
     whole = network(CLIP)[0].detach().numpy()

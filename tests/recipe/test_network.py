@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from atrous.encoders.timm_encoder import lite0_weights
+from atrous.encoders.lite import lite_weights
 from atrous.errors import UserError
 from atrous.recipe.network import build_encoder, build_network
 from atrous.recipe.sections import ModelSection
@@ -37,6 +37,7 @@ def test_each_model_trains_and_comes_back(name, digits, tmp_path):
     assert network(torch.zeros(1, network.encoder.in_channels, 33, 21)).shape == (1, 11, 33, 21)
 
 
+@pytest.mark.slow
 def test_output_strides_of_every_kind_of_encoder():
     """Those of others are dilated by surgery, which proves that the coarse grid keeps its values."""
     for name, levels in (("resnet", 5), ("vgg", 5), ("efficientnet_lite0", 5), ("resnet18", 5)):
@@ -68,7 +69,7 @@ def test_an_encoder_of_images_takes_volumes_and_trains():
     assert all(p.grad is not None for p in network.parameters())
 
 
-@pytest.mark.skipif(lite0_weights() is None, reason="extra `pretrained` is not installed")
+@pytest.mark.skipif(lite_weights() is None, reason="extra `pretrained` is not installed")
 def test_weights_of_imagenet_reach_volumes():
     flat = build_encoder(ModelSection(encoder="efficientnet_lite0", pretrained=True))
     deep = build_encoder(ModelSection(encoder="efficientnet_lite0", pretrained=True, ndim=3))

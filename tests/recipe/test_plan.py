@@ -47,7 +47,7 @@ def test_the_plan_builds_and_says_why(digits):
 
 
 def test_without_pretrained_weights_it_says_how_to_get_them(digits, monkeypatch):
-    monkeypatch.setattr("atrous.recipe.plan.lite0_weights", lambda: None)
+    monkeypatch.setattr("atrous.recipe.plan.lite_weights", lambda: None)
     found = check(digits)
     planned = plan_grids(found.dataset, found.fingerprint, Request())
     assert planned.recipe.model.encoder == "resnet"

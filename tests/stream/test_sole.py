@@ -34,6 +34,7 @@ def network() -> nn.Module:
     return nn.Conv2d(3, 2, 3, padding=1).eval()
 
 
+@pytest.mark.slow
 def test_another_process_is_refused_while_one_writes(array, tmp_path):
     x = np.random.default_rng(0).normal(size=(3, 64, 24)).astype("f4")
     path = tmp_path / "out.zarr"

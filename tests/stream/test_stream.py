@@ -243,6 +243,7 @@ def test_circular_padding_with_a_side_cropped(pads):
     assert np.array_equal(stream(network, x.numpy(), strip=2), whole(network, x).numpy())
 
 
+@pytest.mark.slow
 def test_two_threads_prepare_one_network():
     network = settled(toy_models.unet(2)).train()
     with ThreadPoolExecutor(2) as pool:

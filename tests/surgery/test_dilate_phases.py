@@ -91,6 +91,7 @@ def test_the_phases_are_those_of_shift_and_stitch():
                 assert difference(found, shifted) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_block_on_phases_is_dilated_again_trains_and_streams():
     network = randomized(nn.Sequential(nn.Conv2d(3, 4, 4, 4), ChannelAttention(4), nn.Conv2d(4, 4, 2, 2)))
     once = dilate(network, 2, shape=(3, 64, 64)).network
@@ -117,6 +118,7 @@ def test_norms_on_phases_stream(norm):
         assert difference(torch.from_numpy(stream(done, x.numpy(), strip=8, axis=axis)), whole) < 5e-5
 
 
+@pytest.mark.slow
 def test_edgenext_of_timm_is_the_same_on_the_coarse_grid():
     timm = pytest.importorskip("timm")
     small = {"depths": (1, 2, 2, 2), "dims": (8, 16, 24, 32), "heads": (2, 2, 2, 2)}

@@ -80,6 +80,7 @@ def test_kill_9_and_ctrl_c_lose_nothing(tmp_path, digits):
     assert steps == [row["step"] for row in read_log(whole / "metrics.csv") if row["split"] == "val"]
 
 
+@pytest.mark.slow
 def test_a_minute_budget_is_kept(tmp_path, digits, monkeypatch):
     """0.2 minutes, everything included; the loop's own share must end where it was told to."""
     from atrous.verbs.train import train

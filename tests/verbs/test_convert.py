@@ -20,6 +20,7 @@ def test_help_has_an_example():
     assert "Example: atrous" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_classifier_becomes_a_file_and_a_network_again(tmp_path):
     file = tmp_path / "fcn.safetensors"
     done = atrous("convert", CLASSIFIER, "convolutionalize", "--input-size", 64, "-o", file, "--json")
@@ -44,6 +45,7 @@ def test_dilate_inflate_and_transplant_from_files(tmp_path):
     assert torch.equal(load_converted(tmp_path / "c.safetensors")(x), done.network(x))
 
 
+@pytest.mark.slow
 def test_a_program_runs_without_the_code(tmp_path):
     file = tmp_path / "fcn.pt2"
     done = convert(CLASSIFIER, "convolutionalize", file, shape=(3, 96, 96), input_size=64)
@@ -79,6 +81,7 @@ def test_a_program_for_a_shape_that_the_network_cannot_read_is_refused(shape, tm
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_the_command_exits_with_two(tmp_path):
     out = tmp_path / "a.safetensors"
     done = atrous("convert", "torch.nn:GroupNorm(1, 3)", "dilate", "--output-stride", 2, "-o", out)

@@ -18,6 +18,7 @@ def test_the_torch_engine_works():
     assert engine_trouble("torch") == ""
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_imported_but_computes_wrongly_or_not_at_all_does_not_work(tmp_path, monkeypatch):
     """A package of that name that cannot be used, and one that ends the process."""
     (tmp_path / "openvino").mkdir()
@@ -31,6 +32,7 @@ def test_an_engine_that_never_ends_does_not_work():
     assert "does not end within 0 seconds" in engine_trouble("torch", seconds=0.01)
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_none_is_one_line():
     said = engine_trouble("tensorflow")
     assert "engine='tensorflow' is not known" in said

@@ -75,6 +75,7 @@ def test_a_run_on_the_command_line(trained, tmp_path):
     assert (tmp_path / "filters.png").exists()
 
 
+@pytest.mark.slow
 def test_transfer_of_a_callable_linearized(tmp_path):
     picture = tmp_path / "gain.png"
     process = atrous(
