@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from atrous.encoders.lite import efficientnet_lite0
 from atrous.encoders.resnet import ResNet
-from atrous.encoders.timm_encoder import efficientnet_lite0
 from atrous.encoders.vgg import VGG
 from atrous.errors import UserError
 from atrous.exporting.crops import made_images
