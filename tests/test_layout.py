@@ -97,6 +97,7 @@ ELSEWHERE = {
     "atrous/geometry/parts.py": "tests/geometry/test_norms.py",
     "atrous/encoders/dense.py": "tests/encoders/test_encoders.py",
     "atrous/encoders/encoder.py": "tests/encoders/test_encoders.py",
+    "atrous/encoders/lite.py": "tests/encoders/test_encoders.py",
     "atrous/encoders/resnet.py": "tests/encoders/test_encoders.py",
     "atrous/encoders/shrunk.py": "tests/encoders/test_encoders.py",
     "atrous/encoders/timm_encoder.py": "tests/encoders/test_encoders.py",
