@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.main import get_command
 
 from atrous.cli.main import app
@@ -12,6 +13,7 @@ from tests.exporting.needs import require
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_blocks_run_one_after_the_other(capsys):
     require("onnx")
     names: dict[str, object] = {"__name__": "export"}

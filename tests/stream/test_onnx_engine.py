@@ -42,7 +42,7 @@ def test_results_are_written_into_the_outputs():
             assert all(difference(out, want) <= 1e-5 for out, want in zip(outputs, module(*new), strict=True))
 
 
-@pytest.mark.parametrize("strategy", ["strips", "windows"])
+@pytest.mark.parametrize("strategy", ["windows", pytest.param("strips", marks=pytest.mark.slow)])
 def test_a_stream_by_onnxruntime_is_exact(strategy):
     torch.manual_seed(0)
     network = settled(unet(1))

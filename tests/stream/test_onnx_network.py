@@ -91,6 +91,7 @@ def test_a_source_that_the_file_does_not_take(file):
         stream(file, np.zeros((3, 64, 64), np.float32), engine="onnxruntime")
 
 
+@pytest.mark.slow
 def test_a_file_of_another_maker_is_refused(tmp_path, image):
     program = export_program(Pipeline(nn.Conv2d(1, 1, 1), answers_of(None)), 1, SIZES)
     write_onnx(onnx_model(program, ["output"]), tmp_path / "b.onnx", {"names": "{0: 'a'}"})
@@ -103,6 +104,7 @@ def test_a_file_of_another_maker_is_refused(tmp_path, image):
         stream(tmp_path / "d.onnx", image, engine="onnxruntime")
 
 
+@pytest.mark.slow
 def test_what_prevents_windows_is_said(tmp_path, image):
     model = onnx_model(export_program(Pipeline(nn.Conv2d(1, 1, 1), answers_of(None)), 1, SIZES), ["output"])
     refused = {"refused": "pool (mean): needs the whole extent"}
