@@ -59,6 +59,7 @@ def gradient(
     Raises `UserError` for a mistake in the arguments or a loss that is no sum, and `Refused` (a `UserError`) when the
     gradient of an operator cannot be computed strip by strip; the message names its module.
 
+    >>> import torch
     >>> network = nn.Sequential(nn.Conv1d(1, 4, 5, padding=2), nn.BatchNorm1d(4), nn.ReLU(), nn.Conv1d(4, 2, 1))
     >>> signal, labels = torch.randn(1, 1000), torch.randint(0, 2, (1000,))
     >>> summed = nn.CrossEntropyLoss(reduction="sum")

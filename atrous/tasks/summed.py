@@ -20,6 +20,7 @@ class SummedLoss:
             part of the piece in each of the sums.
         value: given all sums `(M,)`, returns the loss, a scalar.
 
+    >>> import torch
     >>> mean = SummedLoss(lambda x, _: torch.stack([x.sum(), torch.tensor(float(x.numel()))]), lambda s: s[0] / s[1])
     >>> one, other = torch.tensor([1.0, 2.0]), torch.tensor([6.0])
     >>> mean.value(mean.sums(one, None) + mean.sums(other, None)), mean(torch.cat([one, other]), None)
