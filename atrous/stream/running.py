@@ -30,10 +30,11 @@ def update_running_statistics(ready: Differentiable, pullbacks: dict[int, Pullba
 
 
 def _update(module: Any, mean: Tensor, var: Tensor) -> None:
-    if module.num_batches_tracked is not None:
-        module.num_batches_tracked.add_(1)
+    tracked: Any = module.num_batches_tracked
+    if tracked is not None:
+        tracked.add_(1)
     share: Any = module.momentum
     if share is None:  # the average of all batches
-        share = 1 / module.num_batches_tracked.item()
+        share = 1 / tracked.item()
     for running, batch in ((module.running_mean, mean), (module.running_var, var)):
         running.mul_(1 - share).add_(batch.to(running.dtype), alpha=share)
