@@ -30,11 +30,15 @@ def update_running_statistics(ready: Differentiable, pullbacks: dict[int, Pullba
 
 
 def _update(module: Any, mean: Tensor, var: Tensor) -> None:
-    tracked: Any = module.num_batches_tracked
-    if tracked is not None:
-        tracked.add_(1)
-    share: Any = module.momentum
-    if share is None:  # the average of all batches
-        share = 1 / tracked.item()
+    batches = _counted(module)
+    share = 1 / batches if module.momentum is None else module.momentum
     for running, batch in ((module.running_mean, mean), (module.running_var, var)):
         running.mul_(1 - share).add_(batch.to(running.dtype), alpha=share)
+
+
+def _counted(module: Any) -> int:
+    """Count one batch more, and return how many there were."""
+    if module.num_batches_tracked is None:
+        return 1
+    module.num_batches_tracked.add_(1)
+    return int(module.num_batches_tracked)
