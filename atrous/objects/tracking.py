@@ -64,7 +64,7 @@ class Sighting:
 
 
 @dataclass(eq=False)
-class _Track:
+class _Followed:
     """Something that is followed; without a number until it is confirmed and told."""
 
     region: Region
@@ -127,8 +127,8 @@ class Tracker:
 
     def __init__(self, gap: int = GAP) -> None:
         self._gap, self._frame, self._numbers = gap, 0, 0
-        self._tracks: list[_Track] = []
-        self._waiting: deque[tuple[int, list[tuple[_Track, Region]]]] = deque()
+        self._tracks: list[_Followed] = []
+        self._waiting: deque[tuple[int, list[tuple[_Followed, Region]]]] = deque()
 
     def step(self, regions: Sequence[Region]) -> Iterator[tuple[int, list[Sighting]]]:
         """Take the regions of the next frame, and yield the earlier frame, if any, that is known by now.
@@ -143,7 +143,7 @@ class Tracker:
             track.follow(regions[number], frame)
             seen.append((track, free.pop(number)))
         for region in free.values():
-            self._tracks.append(_Track(region, frame))
+            self._tracks.append(_Followed(region, frame))
             seen.append((self._tracks[-1], region))
         self._tracks = [track for track in self._tracks if self._lives(track, frame)]
         self._waiting.append((frame, seen))
@@ -159,7 +159,7 @@ class Tracker:
         """Return whether a track that was told will not be seen again."""
         return all(track.number != number for track in self._tracks)
 
-    def _lives(self, track: _Track, frame: int) -> bool:
+    def _lives(self, track: _Followed, frame: int) -> bool:
         missed = frame - track.frame
         return missed == 0 if track.seen < CONFIRMED else missed <= self._gap
 
@@ -175,7 +175,7 @@ class Tracker:
             sightings.append(Sighting(frame, track.number, region))
         return frame, sightings
 
-    def _assigned(self, frame: int, regions: Sequence[Region]) -> list[tuple[_Track, int]]:
+    def _assigned(self, frame: int, regions: Sequence[Region]) -> list[tuple[_Followed, int]]:
         """Tracks with the numbers of their regions."""
         if not self._tracks or not regions:
             return []
@@ -188,7 +188,7 @@ class Tracker:
         ]
 
 
-def _cost(track: _Track, region: Region, frame: int) -> float:
+def _cost(track: _Followed, region: Region, frame: int) -> float:
     diagonal = (track.region.diagonal + region.diagonal) / 2
     distance = float(np.linalg.norm(track.expected(frame) - region.center)) / diagonal
     overlap = _overlap(track.region.box, region.box)

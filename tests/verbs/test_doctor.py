@@ -60,7 +60,7 @@ def test_the_block_and_the_json_say_the_same(monkeypatch):
     text, facts = found.text(), json.loads(json.dumps(found.to_dict()))
     assert facts["memory_limit"] == memory_limit()
     assert facts["engines"]["inductor"] == "does not work: no compiler"
-    assert "engine inductor   does not work: no compiler" in text
+    assert "engine inductor    does not work: no compiler" in text
     assert f"{memory_limit() / 2**30:.1f} GiB" in text
     assert str(facts["threads"]) in text
     assert set(facts["speed"]) <= {"float32", "bfloat16"}
