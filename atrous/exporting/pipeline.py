@@ -147,12 +147,18 @@ def answers_of(task: Task | None) -> Answers:
     if isinstance(task, FoundTask):
         return {"maps": task.probabilities}
     several = task.task if isinstance(task, CustomTask) else task
-    labels = partial(_bits, several) if isinstance(several, Stranded) else task.decode
-    return {"labels": labels, "probabilities": task.probabilities}
+    if isinstance(several, Stranded):
+        return {"labels": partial(_bits, several), "probabilities": partial(_of_classes, several)}
+    return {"labels": task.decode, "probabilities": task.probabilities}
+
+
+def _of_classes(task: Stranded, output: torch.Tensor) -> torch.Tensor:
+    """The probabilities of the classes, without the evidence for genes that follows them."""
+    return task.probabilities(output)[:, : len(task.classes)]
 
 
 def _bits(task: Stranded, output: torch.Tensor) -> torch.Tensor:
     """`Stranded.decode` in int32: other runtimes neither multiply nor add 8-bit numbers."""
-    present = (task.probabilities(output) >= task.threshold).int()
+    present = (_of_classes(task, output) >= task.level).int()
     weighted = [present[:, i] * 2**i for i in range(len(task.classes))]
     return torch.stack(weighted).sum(0, dtype=torch.int32).to(torch.uint8)

@@ -29,7 +29,9 @@ from atrous.prediction.predictor import Predictor, load
 from atrous.recipe.network import describe as describe_model
 from atrous.recipe.run import Run
 from atrous.surgery.certificate import first_channels
-from atrous.tasks.custom import output_size
+from atrous.tasks.custom import class_maps, output_size
+from atrous.tasks.stranded import Stranded
+from atrous.tasks.temperature import class_task
 from atrous.verbs.network import is_run, load_network
 from atrous.verbs.opened import open_data
 
@@ -190,7 +192,8 @@ def _run(model: Any, options: ExportOptions, network: nn.Module | None) -> _Subj
     def inputs(sizes: ExportSizes) -> ProofInputs:
         images, origin = _proof_images(predictor, options.inputs)
         crops = odd_crops(images, sizes) if images else _made(predictor, sizes)
-        threshold = recipe.task.threshold if recipe.task.kind == "stranded" else None
+        inner = class_task(task)
+        threshold = inner.level if isinstance(inner, Stranded) else None
         return ProofInputs(crops, origin, lambda x: _answers(predictor, answers, x), threshold)
 
     def calibration(sizes: ExportSizes) -> list[np.ndarray]:
@@ -205,11 +208,11 @@ def _answers(predictor: Predictor, answers: Answers, image: np.ndarray) -> dict[
     grid = replace(predictor.preparation, spacing=())
     source, task = prepared(np.asarray(image), grid).source, predictor.task
     size = output_size(task, image.shape[1:])
-    channels = len(predictor.classes) if "labels" in answers else task.out_channels
-    maps = np.empty((channels, *size), np.float32)
+    several = "labels" in answers
+    maps = np.empty((class_maps(task, predictor.classes) if several else task.out_channels, *size), np.float32)
     labels = np.empty(size, np.uint8) if "labels" in answers else None
     predictor.write(source, labels, maps)
-    numbers = {name: maps for name in answers if name != "labels"}
+    numbers = {name: maps[: len(predictor.classes)] if several else maps for name in answers if name != "labels"}
     return {**({} if labels is None else {"labels": labels}), **numbers}
 
 

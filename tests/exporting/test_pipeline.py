@@ -54,6 +54,11 @@ def test_the_answers_are_those_of_the_task():
     assert torch.equal(one["labels"](logits), logits.argmax(1).to(torch.uint8))
     assert torch.equal(several["probabilities"](logits), logits.sigmoid())
     assert torch.equal(several["labels"](logits), Stranded(classes).decode(logits))
+    warm = Stranded(classes, threshold=0.3, temperature=2.0)  # labels do not depend on the temperature
+    assert torch.equal(answers_of(warm)["labels"](logits), warm.decode(logits))
+    genes = Stranded(("CDS+", "CDS-"), frames=True, genetic_codes=(11,))
+    output = torch.randn(2, genes.out_channels, 30)
+    torch.testing.assert_close(answers_of(genes)["probabilities"](output), output[:, :2].sigmoid())
     numbers = answers_of(RegressionTask(("height",), (10.0,), (2.0,)))
     assert torch.equal(numbers["values"](logits[:, :1]), 10 + 2 * logits[:, :1])
     assert list(answers_of(StarTask())) == ["maps"]
