@@ -147,7 +147,9 @@ def command(digits, folder):
     """A search that does not end by itself, with trainings of three seconds on the first rung."""
     words = ["--minutes", "1000", "--rung", "0.05", "--vary", "decoder,learning_rate", "--out", str(folder), "--json"]
     words += [word for setting in SMALL for word in ("--set", setting)]
-    return [sys.executable, "-m", "atrous", "search", str(digits), *words]
+    # A shell that starts the tests in the background has its children ignore Ctrl-C.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    return [sys.executable, "-c", f"{heeds}; from atrous.cli.main import run; run()", "search", str(digits), *words]
 
 
 def until(condition, seconds=500.0):
