@@ -13,7 +13,7 @@ from atrous.exporting.program import ExportSizes
 KEY = "atrous"
 """The metadata entry that holds all facts as JSON; the others are what programs of other makers look for."""
 WORDS = {
-    "labels": "class number of each position, uint8",
+    "labels": "class number of each position (of genomes one bit for each class), uint8",
     "probabilities": "probability of each class at each position, float32",
     "values": "numbers at each position in the units of the training targets, float32",
     "maps": "dense maps that objects, boxes or points are decoded from, float32; atrous decodes them, no other program",

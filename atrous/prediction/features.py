@@ -249,7 +249,7 @@ class EntropyWriter:
         self.sequence, self.finish, self.abandon = writer.sequence, writer.finish, writer.abandon
 
     def add(self, start: int, values: np.ndarray) -> None:
-        """Take the next probabilities `(K, n)` of the sequence at hand."""
+        """Take the next probabilities `(K, n)` of the present sequence."""
         self._writer.add(start, entropy_of(values, bits=True)[None])
 
 

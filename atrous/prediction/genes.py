@@ -17,14 +17,14 @@ from atrous.prediction.inputs import Opened
 class GeneStrips(Stretches):
     """A sink `(K + 10, L)` of the probabilities of classes and of the evidence for genes, which arrive in order.
 
-    Coding sequences are genes with exact ends; the other classes are stretches at or above the threshold.
+    Coding sequences are genes with exact ends; the other classes are intervals at or above the threshold.
 
     Args:
         opened: the sequence, whose first four channels are the shares of A, C, G and T.
         classes: names of the K classes, each a feature and a strand.
         rules: what genes must fulfil.
         threshold: probability from which a base has a class.
-        shortest: bases, per class, of the shortest stretch that is kept; empty: any.
+        shortest: bases, per class, of the shortest interval that is kept; empty: any.
         also: what is given each strip of the classes, as `add(start, values)`.
     """
 
@@ -54,7 +54,7 @@ class GeneStrips(Stretches):
             raise UserError(f"{self._opened.name}: {error}: train with train.precision=32-true") from None
 
     def finish(self) -> list[Stretch]:
-        """Return genes and stretches, by start.
+        """Return genes and intervals, by start.
 
         Raises:
             ValueError: bases are missing.

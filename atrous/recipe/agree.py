@@ -53,7 +53,7 @@ def _agree_codes(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) -> 
     if not fingerprint.codes:
         raise UserError(
             f"task.genetic_codes is {given}, but the coding sequences of {root} obey no genetic code from start to "
-            "stop codon: set task.genetic_codes=[] to find stretches of bases"
+            "stop codon: set task.genetic_codes=[] to find intervals of bases"
         )
     stops = {genetic_code(number).stops for number in given}
     other = [number for number in fingerprint.codes if genetic_code(number).stops not in stops]

@@ -169,12 +169,12 @@ class TaskSection(Section):
     )
     dice: float = Field(1.0, ge=0, description="weight of the Dice loss beside the cross-entropy")
     threshold: float = Field(0.5, gt=0, lt=1, description="stranded: probability from which a base has a feature")
-    shortest: list[int] = Field([], description="stranded: bases, per class, of the shortest stretch that is written")
+    shortest: list[int] = Field([], description="stranded: bases, per class, of the shortest interval that is written")
     frames: bool = Field(False, description="stranded: learn the reading frame too, as channels that are dropped")
     genetic_codes: list[int] = Field(
         [],
         description="stranded: NCBI codes by which genes are read (11, 4); of several, each sequence takes the best "
-        "fitting; none: stretches of bases, no genes",
+        "fitting; none: intervals of bases, no genes",
     )
     ends: float = Field(4.0, ge=0, description="stranded: weight of the loss of where genes start and stop")
     overlap: int = Field(60, ge=0, description="stranded: bases by which neighboring genes may overlap")

@@ -13,6 +13,7 @@ was killed goes on as it would have gone on, and several processes can share it.
 
 import math
 import warnings
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -113,9 +114,9 @@ class _PointSampler(BaseSampler):
         choices = param_distribution.choices
         return choices[int(np.random.default_rng([self.seed, trial.number]).integers(len(choices)))]
 
+    @abstractmethod
     def draw(self, points: Sequence[Labels], worth: Sequence[float], generator: np.random.Generator) -> Labels:
         """Return the next point, from earlier ones and their rewards, in order."""
-        raise NotImplementedError
 
 
 def history(study: Study, space: Space) -> tuple[list[Labels], list[list[float] | None]]:

@@ -24,7 +24,7 @@ from atrous.serve.levels import TILE, Levels
 LOOKED_AT = 128
 """Side of each of the 3 x 3 squares of a plane from which the first windows of its channels follow."""
 PLANES = 32
-"""Planes of a volume whose levels are kept at hand."""
+"""So many planes of a volume keep their levels in memory."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Stranded:
         genetic_codes: NCBI's numbers of the codes by which genes are read; none: no genes are decoded.
         ends: weight of the loss of starts and stops.
         overlap: greatest number of bases by which neighboring genes may overlap.
-        shortest: per class, bases of the shortest stretch or gene that is written; empty: any stretch.
+        shortest: per class, bases of the shortest interval or gene that is written; empty: any.
 
     >>> task = Stranded(("CDS+", "CDS-"))
     >>> task.decode(torch.tensor([[[3.0, -3.0, 2.0], [-1.0, 1.0, 2.0]]])).tolist()

@@ -289,7 +289,10 @@ def _checked_share(options: PredictOptions) -> Share | None:
 
 def _check_videos(options: PredictOptions, *, is_video: bool) -> None:
     """Refuse options of videos for other data, and options of other data for videos."""
-    if not is_video and (options.tracks or options.zone is not None):
+    followed = options.tracks or options.zone is not None
+    if not followed and options.least_area != LEAST_AREA:
+        raise UserError("--least-area is for what --tracks and --zone follow: give one of them, or leave it out")
+    if not is_video and followed:
         raise UserError("--tracks and --zone are for videos: leave them out")
     if is_video and (options.probabilities is not None or options.tta != "none"):
         raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")

@@ -1,6 +1,5 @@
 """What a caller of `search` may choose, and what is refused before any file of the data is read."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
@@ -10,6 +9,7 @@ from typing import Any
 from atrous.errors import UserError
 from atrous.geometry.plan import byte_count
 from atrous.recipe.schema import Recipe, check_settings, check_value
+from atrous.verbs.train_options import require_known
 
 SAMPLER_NAMES = ("tpe", "evolution", "policy", "latent")
 """Those of `atrous.searching.samplers`, which needs Optuna."""
@@ -135,10 +135,5 @@ def read_search_options(options: Mapping[str, Any]) -> SearchOptions:
     Raises:
         TypeError: there is no option of a name; the nearest one is named.
     """
-    known = [entry.name for entry in fields(SearchOptions)]
-    for name in options:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise TypeError(f"search() has no option {name!r}: {hint}")
+    require_known("search", [entry.name for entry in fields(SearchOptions)], options)
     return SearchOptions(**options)

@@ -174,10 +174,18 @@ def read_options(options: Mapping[str, Any]) -> TrainOptions:
     Raises:
         TypeError: there is no option of a name; the nearest one is named.
     """
-    known = [entry.name for entry in fields(TrainOptions)]
+    require_known("train", [entry.name for entry in fields(TrainOptions)], options)
+    return TrainOptions(**options)
+
+
+def require_known(function: str, known: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Refuse options that a function does not have.
+
+    Raises:
+        TypeError: there is no option of a name; the nearest one is named.
+    """
     for name in options:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            raise TypeError(f"train() has no option {name!r}: {hint}")
-    return TrainOptions(**options)
+            raise TypeError(f"{function}() has no option {name!r}: {hint}")

@@ -28,7 +28,7 @@ def coding_phase(bases: np.ndarray) -> int:
 
 
 def phased(stretches: Sequence[Stretch], channels: Sequence[str], sequence: Any) -> list[Stretch]:
-    """The stretches, those of CDS with their phase; one that is known stays.
+    """Return the intervals, those of coding sequence with their phase; a known phase is kept.
 
     Args:
         stretches: stretches of one sequence.

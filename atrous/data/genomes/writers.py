@@ -24,7 +24,7 @@ class Writer(Protocol):
     """Takes sequences one after the other."""
 
     def add(self, start: int, values: np.ndarray) -> None:
-        """Take the next probabilities `(K, n)` of the sequence at hand."""
+        """Take the next probabilities `(K, n)` of the present sequence."""
         ...
 
     def sequence(self, name: str, stretches: Sequence[Stretch]) -> None:
