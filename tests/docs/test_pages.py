@@ -126,10 +126,10 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("atrous ")]
 
 
-@pytest.mark.parametrize(
-    "page",
-    [page for page in sorted(WRITTEN) if page.startswith("coming_from/")] + ["index.md", "start.md", "semantic.md"],
-)
+PEERS = sorted(page for page in WRITTEN if page.startswith("coming_from/") and "index" not in page)
+
+
+@pytest.mark.parametrize("page", [*PEERS, "index.md", "start.md", "semantic.md"])
 def test_commands_have_the_options_that_a_page_shows(page):
     verbs: Any = get_command(app)
     for words in commands(WRITTEN[page]):
@@ -137,9 +137,7 @@ def test_commands_have_the_options_that_a_page_shows(page):
         assert {word for word in words if word.startswith("-") and word != "-"} <= options, words
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in sorted(WRITTEN) if page.startswith("coming_from/") and "index" not in page]
-)
+@pytest.mark.parametrize("page", PEERS)
 def test_a_page_for_users_of_another_tool_shows_both_and_says_when_to_stay(page):
     text = WRITTEN[page]
     rows = [line for line in text.splitlines() if line.startswith("| ") and "`atrous" in line]

@@ -237,7 +237,6 @@ frame.onload = async () => {
   const page = frame.contentDocument, found = {};
   const article = page.querySelector("article"), view = article.querySelector("[data-view=truth]");
   const paint = () => view.parentNode.querySelector("canvas");
-  const color = (x, y) => [...paint().getContext("2d").getImageData(x, y, 1, 1).data].slice(0, 3);
   const buttons = [...page.querySelectorAll(".legend button")];
   found.names = buttons.map(button => button.textContent.trim());
   buttons[1].click();
@@ -245,9 +244,11 @@ frame.onload = async () => {
   found.pressed = buttons.map(button => button.getAttribute("aria-pressed"));
   found.size = [paint().width, paint().height];
   found.colors = [];
-  const step = paint().width / 32;
-  for (let row = 0; row < 24; row++) for (let column = 0; column < 32; column++)
-    found.colors.push(color((column + 0.5) * step, (row + 0.5) * step));
+  const pixels = paint().getContext("2d").getImageData(0, 0, paint().width, paint().height), step = pixels.width / 32;
+  for (let row = 0; row < 24; row++) for (let column = 0; column < 32; column++) {
+    const place = 4 * ((row + 0.5) * step * pixels.width + (column + 0.5) * step);
+    found.colors.push([...pixels.data.slice(place, place + 3)]);
+  }
   const box = view.getBoundingClientRect();
   const point = { clientX: box.left + 2.5 / 32 * box.width, clientY: box.top + 5.5 / 24 * box.height, bubbles: true };
   view.dispatchEvent(new frame.contentWindow.PointerEvent("pointermove", point));
