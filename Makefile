@@ -33,7 +33,7 @@ $(PAGE): $(wildcard web/*.json web/*.ts web/*.html web/src/*)
 docs: $(INSTALLED)
 	@$(BIN)/python -c 'import material, mkdocstrings' 2>/dev/null \
 	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The sdist and the wheel, in dist/. They hold the page of `atrous serve` where it was built.
 dist: $(INSTALLED)

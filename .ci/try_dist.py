@@ -56,7 +56,9 @@ def check_contents(wheel: Path) -> None:
     wanted = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in page}
     sources = (ROOT / "atrous").rglob("*")
     wanted |= {
-        path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sources if path.suffix in (".py", ".jinja", ".js")
+        path.relative_to(ROOT).as_posix(): path.read_bytes()
+        for path in sources
+        if path.suffix in (".py", ".jinja", ".js")
     }
     wrong = [name for name, data in wanted.items() if files.get(name) != data]
     others = [name for name in files if not name.startswith(("atrous/", "atrous-"))]

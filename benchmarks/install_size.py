@@ -58,15 +58,16 @@ def needed(requirement: str) -> frozenset[str]:
     return frozenset(names - {"atrous"})
 
 
-def _requires(name: str) -> list[str]:
+@cache
+def _requires(name: str) -> tuple[str, ...]:
     """Return what a package requires: of atrous by pyproject.toml, of others by their metadata."""
     if name == "atrous":
         extras = PROJECT["optional-dependencies"].items()
-        return [f'{line}; extra == "{extra}"' for extra, lines in extras for line in lines]
+        return tuple(f'{line}; extra == "{extra}"' for extra, lines in extras for line in lines)
     try:
-        return distribution(name).requires or []
+        return tuple(distribution(name).requires or ())
     except PackageNotFoundError:
-        return []
+        return ()
 
 
 def closure(requirements: Iterable[str]) -> frozenset[str]:

@@ -28,7 +28,7 @@ def outside() -> dict[str, str]:
         "README.md": "index.md",
         "CONTRIBUTING.md": "contributing.md",
         "CHANGELOG.md": "changelog.md",
-        "examples/README.md": "examples/index.md",
+        "examples/README.md": "examples.md",
     }
     programs = sorted(path for path in (ROOT / "examples").iterdir() if path.suffix in (".py", ".toml"))
     return pages | {f"examples/{path.name}": f"examples/{path.stem}_{path.suffix[1:]}.md" for path in programs}
@@ -80,16 +80,27 @@ def public(package: str) -> dict[str, str]:
     return {name: found.get(name, f"atrous.{package}.{name}") for name in ast.literal_eval(names)}
 
 
+def home(path: str) -> str | None:
+    """Return the public package whose page of the reference has the entry of a dotted path; None if there is none."""
+    package = path.split(".")[1]
+    return package if package in PACKAGES and path in public(package).values() else None
+
+
 def reference(package: str) -> str:
-    """Return the page of the reference of `atrous` ("") or of a package in it."""
+    """Return the page of the reference of `atrous` ("") or of a package in it; names of other packages are linked."""
     title = f"atrous.{package}".rstrip(".")
     module = ast.parse((ROOT / "atrous" / package / "__init__.py").read_text(encoding="utf-8"))
     about = (ast.get_docstring(module) or "").split(">>>")[0].strip()
     names = sorted(public(package).items(), key=lambda item: (item[0][0].isupper(), item[0].lower()))
-    entries = [
-        f'::: {path}\n    options:\n      heading: "{name}"\n      toc_label: "{name}"\n' for name, path in names
-    ]
-    return f"# {title}\n\n{about}\n\n" + "\n".join(entries)
+    entries, linked = [], []
+    for name, path in names:
+        place = home(path) or package
+        if place == package:
+            entries.append(f'::: {path}\n    options:\n      heading: "{name}"\n      toc_label: "{name}"\n')
+        else:
+            linked.append(f"[`{name}`]({place}.md#{path})")
+    also = f"Also here, from other packages: {', '.join(linked)}.\n\n" if linked else ""
+    return f"# {title}\n\n{about}\n\n{also}" + "\n".join(entries)
 
 
 def _named(node: ast.Assign, name: str) -> bool:

@@ -215,7 +215,7 @@ def opened(folder, html, probe=PROBE):
     run = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
     match = re.search(r"<output>(.+?)</output>", run.stdout)
     assert match, run.stderr[-2000:]
-    return json.loads(match[1])
+    return json.loads(unescape(match[1]))
 
 
 def test_a_browser_shows_all_sections_and_images_and_nothing_sticks_out(tmp_path, page):

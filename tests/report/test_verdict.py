@@ -59,9 +59,7 @@ def test_nothing_is_said_of_what_was_not_measured():
 
 def test_a_metric_without_classes_says_which_way_is_better():
     found = verdict(Measures({"mae": 2.0}, {"a": 1.0, "b": 4.0, "c": 3.0}, 1.0, higher_is_better=False))
-    assert found.good == [
-        "mae is 2 over 3 images; lower is better. Half of them are better than 3, the best has 1.000."
-    ]
+    assert found.good == ["mae is 2 over 3 images; lower is better. The median is 3, the best 1.000."]
     assert found.fails == ["Worst image: b (4)."]
     assert "higher is better" in verdict(Measures({"map": 0.5}, {"a": 0.2, "b": 0.8}, 1.0)).good[0]
     assert verdict(Measures({"map": math.nan}, {"a": math.nan}, 1.0)).good == ["Nothing could be measured."]
