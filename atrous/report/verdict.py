@@ -60,7 +60,8 @@ def verdict(scores: EvaluationResult, advice: Sequence[str] = (), *, further: bo
         good, fails, steps = _typical(scores), [], []
     fails = [*fails, *_worst(scores)]
     if scores.ranking():
-        steps.append(f"Look at the worst {scores.sample}s below first: often the truth is wrong, not the network.")
+        why = ": often the truth is wrong, not the network" if isinstance(scores, Scores) else ""
+        steps.append(f"Look at the worst {scores.sample}s below first{why}.")
     if not further:
         steps.append("Measure it on data of another day, place or device: atrous evaluate RUN OTHER-DATA --split all.")
     return Verdict(good, fails, [*advice, *steps])
