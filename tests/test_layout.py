@@ -23,6 +23,7 @@ ELSEWHERE = {
     "atrous/cli/demo.py": "tests/cli/test_cli.py",
     "atrous/cli/doctor.py": "tests/verbs/test_doctor.py",
     "atrous/cli/evaluate.py": "tests/cli/test_cli.py",
+    "atrous/cli/models.py": "tests/verbs/test_models.py",
     "atrous/cli/output.py": "tests/cli/test_cli.py",
     "atrous/cli/restore.py": "tests/verbs/test_restore.py",
     "atrous/cli/serve.py": "tests/serve/test_server.py",
