@@ -25,11 +25,12 @@ def test_the_program_runs(capsys):
 
 def test_the_card_has_every_key_but_those_that_are_measured(tmp_path):
     block = re.findall(r"```\n(summary.*?)```", PAGE, re.DOTALL)[0]
+    path = tmp_path / "card.toml"
+    path.write_text(block)
     with pytest.raises(UserError, match=r"\[\[measured\]\] is missing"):
-        (tmp_path / "card.toml").write_text(block)
-        read_card(tmp_path / "card.toml")
-    (tmp_path / "card.toml").write_text(f'{block}\n[[measured]]\non = "a"\ncommand = "b"\nvalues = {{ c = 1 }}\n')
-    assert read_card(tmp_path / "card.toml").task == "instances"
+        read_card(path)
+    path.write_text(f'{block}\n[[measured]]\non = "a"\ncommand = "b"\nvalues = {{ c = 1 }}\n')
+    assert read_card(path).task == "instances"
 
 
 def test_links_and_files_exist():
