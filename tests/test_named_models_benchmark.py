@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.named_models import of_boxes, of_dots
+from benchmarks.named_models import CHANGES, of_boxes, of_dots
 
 
 def test_dots_that_share_miss_or_have_an_object():
@@ -23,3 +23,18 @@ def test_boxes_are_matched_one_to_one():
     assert found == pytest.approx({"objects": 2.0, "a": 1.0, "b": 1.0, "false": 0.5})
     nothing = of_boxes([np.zeros((0, 4))], [boxes], [np.array([0, 1, 1])], ("a", "b"))
     assert nothing == pytest.approx({"objects": 0.0, "a": 0.0, "b": 0.0, "false": 0.0})
+
+
+def test_changes_move_image_and_numbers_alike():
+    numbers = np.zeros((12, 18), np.uint16)
+    numbers[3:9, 6:12] = 4
+    image = (numbers > 0).astype(np.uint8)[None] * 200
+    for name, change in CHANGES.items():
+        seen, truth = change(image, numbers)
+        assert seen.dtype == np.uint8
+        assert seen.shape[1:] == truth.shape
+        inside, outside = seen[0][truth == 4].mean(), seen[0][truth == 0].mean()
+        assert (inside > outside) != (name == "inverted"), name
+    assert CHANGES["as_is"](image, numbers)[0].tolist() == image.tolist()
+    assert CHANGES["double_size"](image, numbers)[1].shape == (24, 36)
+    assert (CHANGES["triple_size"](image, numbers)[1] == 4).sum() == 9 * 36
