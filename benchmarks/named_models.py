@@ -13,7 +13,8 @@ that have an object of their own (`alone`), that share one with others (`merged`
 share of objects without a dot (`empty`). Of boxes: `objects` for each box; for each class the share of boxes that an
 object's box overlaps by an IoU of at least 0.5, one to one; and the share of objects that belong to no box (`false`).
 
-`changes` measures ap50 on the split val of images with numbered objects, as they are and after each change of CHANGES.
+`changes` measures ap50 on 32 images of a data set with numbered objects, evenly spread over its split val: as they are,
+and after each change of CHANGES.
 """
 
 import argparse
@@ -37,6 +38,8 @@ from atrous.verbs.found import found_objects
 from atrous.verbs.opened import open_dataset_from
 
 IOU = 0.5
+CHANGED = 32
+"""Images that are changed; one that is three times as large takes nine times as long."""
 
 
 def resized(factor: float) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
@@ -78,6 +81,8 @@ CHANGES = {
 def of_changes(predictor: Predictor, data: Path) -> tuple[dict[str, float], int]:
     """Return ap50 under each change, and the number of images."""
     dataset, samples = open_split(predictor, data, None, "val")
+    places = np.linspace(0, len(samples) - 1, min(CHANGED, len(samples))).round().astype(int)
+    samples = [samples[place] for place in places]
     task: Any = found_task(predictor.task)
     scores = {name: InstanceScores() for name in CHANGES}
     for sample, image, values in read_ahead(predictor, samples):

@@ -50,7 +50,9 @@ class Packed:
         folder: of the model.
         stored: how many tensors are float16, and how many there are.
         size: bytes of the weights before, and now.
-        differ: labels that differ, and how many were compared; None for tasks without labels.
+        differ: labels that differ, and how many were compared; None for tasks without labels. Of found objects a label
+            is whether a position belongs to one.
+        objects: whether objects are found.
         metrics: on the validation split, with the packed weights.
         changes: of each metric, packed minus before.
     """
@@ -59,6 +61,7 @@ class Packed:
     stored: tuple[int, int]
     size: tuple[int, int]
     differ: tuple[int, int] | None
+    objects: bool
     metrics: dict[str, float]
     changes: dict[str, float]
 
@@ -67,8 +70,8 @@ class Packed:
         (half, count), (before, now) = self.stored, self.size
         said = f"{half} of {count} tensors are stored in float16: {now / 1e6:.1f} MB in place of {before / 1e6:.1f}."
         if self.differ is not None:
-            differ, compared = self.differ
-            said += f" On the validation split {differ:,} of {compared:,} labels differ from those of float32."
+            what = "positions change between object and background" if self.objects else "labels change"
+            said += " On the validation split {:,} of {:,} {}.".format(*self.differ, what)
         name, change = max(self.changes.items(), key=lambda pair: abs(pair[1]))
         return f"{said} No metric differs by more than {abs(change):.1g} ({name})."
 
@@ -102,7 +105,8 @@ def pack(run: Run, name: str, card: Path, models: Path = MODELS, data: Path | No
         old, new = (numbers(each) for each in scores)
         changes = {key: new[key] - old[key] for key in new if key in old}
         sizes = (run.weights.stat().st_size, (folder / "model.safetensors").stat().st_size)
-        result = Packed(models / name, stored, sizes, differ, new, changes)
+        objects = found_task(before.task) is not None
+        result = Packed(models / name, stored, sizes, differ, objects, new, changes)
         fill(document, result, name, root.resolve().name, scores[1], run.recipe.data.val)
         document["sha256"] = {path.name: digest(path) for path in sorted(folder.iterdir())}
         (folder / CARD).write_text(tomlkit.dumps(document), encoding="utf-8")
@@ -190,21 +194,25 @@ def fill(document: Any, packed: Packed, name: str, data: str, scores: dict[str, 
     """Add to a card what was measured on the validation split, in place of what stood there before."""
     command = f"atrous evaluate {name} PATH/TO/{data} --split {split}"
     counts = ", ".join(f"{scores[key]:,.0f} {key}" for key in ("images", "objects", "boxes", "points") if key in scores)
-    entry = tomlkit.table()
-    entry.add("on", f"the validation split of {data}: {counts}; its images chose the weights, and trained none")
-    entry.add("command", command)
-    values = tomlkit.inline_table()
-    values.update(packed.metrics)
-    entry.add("values", values)
+    on = f"the validation split of {data}: {counts}; its images chose the weights, and trained none"
+    others = [each for each in document.unwrap().get("measured", []) if each.get("command") != command]
     array = tomlkit.aot()
-    array.append(entry)
-    for other in document.unwrap().get("measured", []):
-        if other["command"] != command:
-            array.append(tomlkit.item(other))
+    for each in [{"on": on, "command": command, "values": packed.metrics}, *others]:
+        table = tomlkit.table()
+        for key, value in each.items():
+            table.add(key, in_one_line(value) if isinstance(value, dict) else value)
+        array.append(table)
     for key in ("measured", "sha256"):  # tables come after all other keys
         document.pop(key, None)
     document["float16"] = packed.text()
     document["measured"] = array
+
+
+def in_one_line(values: dict[str, float]) -> Any:
+    """Return a TOML table on one line."""
+    table = tomlkit.inline_table()
+    table.update(values)
+    return table
 
 
 def digest(path: Path) -> str:
