@@ -47,10 +47,9 @@ def resized(factor: float) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarra
 
     def change(image: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         smooth = gaussian_filter(image[0].astype(np.float32), max(0.0, 0.5 * (1 / factor - 1)))
-        pixels = zoom(smooth, factor, order=1, grid_mode=True, mode="nearest")
-        return pixels.round().clip(0, 255).astype(np.uint8)[None], zoom(
-            numbers, factor, order=0, grid_mode=True, mode="nearest"
-        )
+        pixels = np.asarray(zoom(smooth, factor, order=1, grid_mode=True, mode="nearest"))
+        objects = np.asarray(zoom(numbers, factor, order=0, grid_mode=True, mode="nearest"))
+        return pixels.round().clip(0, 255).astype(np.uint8)[None], objects
 
     return change
 
