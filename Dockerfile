@@ -19,9 +19,10 @@ RUN /opt/atrous/bin/pip install --no-cache-dir -c constraints.txt \
     --index-url https://download.pytorch.org/whl/cpu torch torchvision
 COPY pyproject.toml README.md LICENSE ./
 COPY atrous/ atrous/
+COPY packages/ packages/
 COPY --from=page /source/atrous/serve/static/ atrous/serve/static/
 ARG EXTRAS=pretrained,formats,serve
-RUN /opt/atrous/bin/pip install --no-cache-dir -c constraints.txt ".[$EXTRAS]"
+RUN /opt/atrous/bin/pip install --no-cache-dir -c constraints.txt ".[$EXTRAS]" ./packages/atrous-models
 
 FROM python:3.11-slim
 RUN useradd --uid 1000 --home-dir /tmp --no-create-home atrous
