@@ -87,7 +87,8 @@ def missing(names: Iterable[str]) -> list[str]:
 
 def seconds(name: str) -> float | None:
     """Return how long a process takes to import a package, with all that it imports; None where it has no module."""
-    modules = [module for module, owners in packages_distributions().items() if name in map(canonicalize_name, owners)]
+    owners = {module: [str(canonicalize_name(one)) for one in of] for module, of in packages_distributions().items()}
+    modules = [module for module, of in owners.items() if name in of]
     module = next((module for module in sorted(modules) if not module.startswith("_")), None)
     if module is None:
         return None

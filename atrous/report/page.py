@@ -28,7 +28,7 @@ from atrous.report.plots import (
     seconds_and,
 )
 from atrous.report.verdict import verdict
-from atrous.report.views import Example, View, data_uri, embed, example_views
+from atrous.report.views import Example, ReportView, data_uri, embed, example_views
 from atrous.report.words import calibration_words, review_words
 from atrous.tasks.scores import Scores
 from atrous.tasks.shift_scores import ShiftScores
@@ -217,7 +217,7 @@ def _measured(measured: Measured) -> dict[str, Any]:
     """Return what the page shows of data that had no part in the training."""
     pictures = measured.pictures.items()
     title = measured.title
-    views = [View(caption, f"{caption} of {title}", picture, limit=_LARGE_LIMIT) for caption, picture in pictures]
+    views = [ReportView(caption, f"{caption} of {title}", picture, limit=_LARGE_LIMIT) for caption, picture in pictures]
     return {
         "title": measured.title, "sentences": measured.sentences, "metrics": measured.metrics, "views": views,
     }  # fmt: skip

@@ -14,7 +14,7 @@ from atrous.color import Palette
 from atrous.labels import IGNORE
 from atrous.report.pictures import banded, busiest, colorize, errors, flat, flat_labels, overlay, resized, to_rgb
 
-__all__ = ["Example", "View", "data_uri", "embed", "example_views"]
+__all__ = ["Example", "ReportView", "data_uri", "embed", "example_views"]
 
 LIMIT = 640
 """Pixels of the longer side of a picture."""
@@ -61,7 +61,7 @@ class Example:
 
 
 @dataclass(eq=False)
-class View:
+class ReportView:
     """A picture of the page.
 
     Attributes:
@@ -91,7 +91,7 @@ class View:
     height: int = 0
 
 
-def example_views(example: Example, palette: Palette) -> list[View]:
+def example_views(example: Example, palette: Palette) -> list[ReportView]:
     """Return the views of an example: its own pictures, or image, truth, prediction and errors.
 
     Labels are drawn beside an image, over a volume, and behind the curve of a signal.
@@ -100,7 +100,7 @@ def example_views(example: Example, palette: Palette) -> list[View]:
     if example.pictures:
         drawings = () if example.palette is None else ("truth", "prediction")
         own = example.pictures.items()
-        return [View(what, f"{what} of {name}", picture, drawn=what in drawings) for what, picture in own]
+        return [ReportView(what, f"{what} of {name}", picture, drawn=what in drawings) for what, picture in own]
     image, truth, prediction = example.image, example.truth, example.prediction
     center = busiest(truth)
     maps = {"truth": truth, "prediction": prediction}
@@ -122,7 +122,7 @@ def example_views(example: Example, palette: Palette) -> list[View]:
     if example.palette is not None:  # of objects: what differs is told by their colors
         del shown["errors"]
     return [
-        View(
+        ReportView(
             caption, f"{caption} of {name}", picture, places.get(caption),
             palette if truth.ndim == 2 and caption in maps else None, drawn=caption in (*maps, "errors"),
         )
@@ -130,7 +130,7 @@ def example_views(example: Example, palette: Palette) -> list[View]:
     ]  # fmt: skip
 
 
-def embed(views: Sequence[View], budget: int = BUDGET) -> None:
+def embed(views: Sequence[ReportView], budget: int = BUDGET) -> None:
     """Encode the pictures, in the best quality in which all of them take at most `budget` bytes together.
 
     They are stored without loss where that is within the budget. Those that show labels alone always are, in fewer
@@ -167,7 +167,7 @@ class EncodedView:
     shape: tuple[int, ...]
 
 
-def _encoded(view: View, quality: int | None = None, size: float = 1.0) -> EncodedView:
+def _encoded(view: ReportView, quality: int | None = None, size: float = 1.0) -> EncodedView:
     """Encode a view: as JPEG of this quality, or as PNG if that is None or if it shows labels alone."""
     limit = max(1, round(view.limit * size))
     labels = b""

@@ -9,7 +9,7 @@ from PIL import Image
 from atrous.color import default_palette
 from atrous.labels import IGNORE
 from atrous.report.pictures import busiest, colorize
-from atrous.report.views import BUDGET, Example, View, embed, example_views
+from atrous.report.views import BUDGET, Example, ReportView, embed, example_views
 
 PALETTE = default_palette(4)
 
@@ -62,9 +62,9 @@ def test_labels_of_signals_are_one_row():
 
 def test_large_noise_stays_within_the_budget_and_labels_stay_exact():
     rng = np.random.default_rng(0)
-    noise = [View("image", f"image {i}", rng.integers(0, 256, (700, 700, 3), dtype=np.uint8)) for i in range(2)]
+    noise = [ReportView("image", f"image {i}", rng.integers(0, 256, (700, 700, 3), dtype=np.uint8)) for i in range(2)]
     label = (np.indices((700, 700)).sum(0) // 90 % 4).astype(np.uint8)
-    labelled = View("truth", "truth", colorize(label, PALETTE), label, PALETTE)
+    labelled = ReportView("truth", "truth", colorize(label, PALETTE), label, PALETTE)
     embed([*noise, labelled], budget=250_000)
     size = sum(len(view.uri) + len(view.labels_uri) for view in [*noise, labelled])
     assert size <= 250_000 * 4 / 3 + 1000
