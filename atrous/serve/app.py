@@ -1,8 +1,6 @@
-"""The HTTP API and the page: routes that pass requests on. The only file that needs FastAPI."""
+"""The HTTP API and the page: routes that pass requests on. FastAPI is imported where routes are added."""
 
 import asyncio
-import gzip
-import io
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,11 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from PIL import Image
 from pydantic import Field
 
 from atrous.errors import UserError
 from atrous.labels import IGNORE
+from atrous.serve.answers import NO_STORE, bytes_answer, content, labels_answer, raw_answer
 from atrous.serve.display import draw, parse_shown, png
 from atrous.serve.facts import (
     InputFacts,
@@ -31,8 +29,9 @@ from atrous.serve.facts import (
 )
 from atrous.serve.guard import RequestGuard
 from atrous.serve.levels import NoTile
+from atrous.serve.paint_api import add_painting
+from atrous.serve.paint_session import PaintSession
 from atrous.serve.picture import Plane
-from atrous.serve.store import UNKNOWN
 from atrous.serve.turnstile import ClientGone, TooManyRequests, Turnstile, awaited
 from atrous.serve.viewer import NotOpened, Viewer
 from atrous.serve.worker import Busy
@@ -47,7 +46,9 @@ CODES = {ClientGone: 499, NotOpened: 404, NoTile: 404, TooManyRequests: 503, Bus
 Number = Annotated[int, Field(ge=0, le=2**31)]
 
 
-def create_app(viewer: Viewer, token: str, names: frozenset[str], any_address: bool = False) -> Any:
+def create_app(
+    viewer: Viewer, token: str, names: frozenset[str], any_address: bool = False, painting: PaintSession | None = None
+) -> Any:
     """Return the ASGI application: the API below `/api`, the page at `/`, and the guard before both.
 
     Args:
@@ -55,6 +56,7 @@ def create_app(viewer: Viewer, token: str, names: frozenset[str], any_address: b
         token: what every request for data must bring.
         names: of this server.
         any_address: whether every IP address is one of its names.
+        painting: what is painted and trained; None to look only.
 
     Raises:
         UserError: FastAPI is not installed.
@@ -65,13 +67,16 @@ def create_app(viewer: Viewer, token: str, names: frozenset[str], any_address: b
         raise UserError(INSTALL) from error
 
     # Labels need not wait until a large image was read for its overview.
-    reading, labeling = Turnstile(), Turnstile()
+    reading, labeling, strokes = Turnstile(), Turnstile(), Turnstile()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         reading.close()
         labeling.close()
+        strokes.close()
+        if painting is not None:
+            await asyncio.to_thread(painting.close)
         await asyncio.to_thread(viewer.close)
 
     api = FastAPI(
@@ -90,6 +95,7 @@ def create_app(viewer: Viewer, token: str, names: frozenset[str], any_address: b
     _add_labels(api, viewer, labeling)
     _add_answers(api, viewer, labeling)
     _add_files(api, viewer, labeling)
+    add_painting(api, painting, strokes)
     _add_page(api)
     return RequestGuard(api, token, names, any_address)
 
@@ -151,7 +157,7 @@ def _add_tiles(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
     """Add the tiles of the images."""
     from fastapi import Response
 
-    @api.get("/api/inputs/{number}/tiles/{level}/{row}/{column}", tags=["inputs"], **_content("image/png"))
+    @api.get("/api/inputs/{number}/tiles/{level}/{row}/{column}", tags=["inputs"], **content("image/png"))
     async def tile(
         number: Number, level: Number, row: Number, column: Number,
         axis: Number = 0, index: Number = 0, channels: str | None = None,
@@ -168,7 +174,7 @@ def _add_tiles(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
             shown = picture.shown if channels is None else parse_shown(channels, picture.shape[0])
             return png(draw(picture.tile(plane, level, row, column), shown))
 
-        return _bytes(await turnstile.run(make), "image/png")
+        return bytes_answer(await turnstile.run(make), "image/png")
 
     @api.get("/api/inputs/{number}/progress", tags=["inputs"])
     async def progress(number: Number, axis: Number = 0, index: Number = 0) -> float:
@@ -207,7 +213,7 @@ def _add_labels(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         (worker.fill if on else worker.pause)(labeled)
         return label_facts(labeled, worker)
 
-    @api.get("/api/inputs/{number}/labels/{level}/{row}/{column}", tags=["labels"], **_content("image/png"))
+    @api.get("/api/inputs/{number}/labels/{level}/{row}/{column}", tags=["labels"], **content("image/png"))
     async def tile(
         request: Request, number: Number, level: Number, row: Number, column: Number,
         axis: Number = 0, index: Number = 0, exact: bool = True, raw: bool = False,
@@ -226,8 +232,7 @@ def _add_labels(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
             return Response(status_code=204)
         else:
             values, known = await turnstile.run(labeled.store.tile, cut, level, row, column)
-        headers = {"Atrous-Exact": str(known).lower()}
-        return _raw(values, headers) if raw else _bytes(_colored(viewer, values), "image/png", headers)
+        return labels_answer(viewer, values, known, raw)
 
 
 def _add_answers(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
@@ -249,7 +254,7 @@ def _add_answers(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         name = viewer.predictor.classes[best] if viewer.predictor is not None else ""
         return ProbabilityFacts(position=position, label=best, name=name, probabilities=found)
 
-    @api.get("/api/inputs/{number}/preview", tags=["labels"], **_content("application/octet-stream"))
+    @api.get("/api/inputs/{number}/preview", tags=["labels"], **content("application/octet-stream"))
     async def preview(
         request: Request, number: Number, top: Number, left: Number, bottom: Number, right: Number
     ) -> Response:
@@ -261,7 +266,7 @@ def _add_answers(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         box = (slice(top, max(top + 1, bottom)), slice(left, max(left + 1, right)))
         wish = worker.ask(lambda between: labeled.preview(box))
         values = await awaited(wish, request.is_disconnected)
-        return _raw(values, {"Atrous-Height": str(values.shape[0]), "Atrous-Width": str(values.shape[1])})
+        return raw_answer(values, {"Atrous-Height": str(values.shape[0]), "Atrous-Width": str(values.shape[1])})
 
 
 def _add_files(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
@@ -269,7 +274,7 @@ def _add_files(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
     from fastapi.responses import FileResponse
 
     def add(suffix: str, media: str) -> None:
-        @api.get(f"/api/inputs/{{number}}/labels{suffix}", tags=["labels"], **_content(media))
+        @api.get(f"/api/inputs/{{number}}/labels{suffix}", tags=["labels"], **content(media))
         async def download(number: Number) -> FileResponse:
             """Return all labels of an input as a file, as `atrous predict` writes it, once all are computed."""
             labeled, _ = await turnstile.run(viewer.labeled, number)
@@ -292,36 +297,6 @@ def _add_page(api: Any) -> None:
     @api.get("/", include_in_schema=False)
     async def page() -> PlainTextResponse:
         return PlainTextResponse(NO_PAGE)
-
-
-NO_STORE = {"Cache-Control": "no-store"}
-"""The number of a file means another one after the next start, so browsers keep nothing."""
-
-
-def _content(media: str) -> dict[str, Any]:
-    """Say in the description of a route what it returns."""
-    return {"response_model": None, "responses": {200: {"content": {media: {}}}}}
-
-
-def _bytes(content: bytes, media: str, headers: dict[str, str] | None = None) -> Any:
-    from fastapi import Response
-
-    return Response(content, media_type=media, headers={**NO_STORE, **(headers or {})})
-
-
-def _raw(values: np.ndarray, headers: dict[str, str]) -> Any:
-    content = gzip.compress(np.ascontiguousarray(values, np.uint8).tobytes(), 1)
-    return _bytes(content, "application/octet-stream", {"Content-Encoding": "gzip", **headers})
-
-
-def _colored(viewer: Viewer, values: np.ndarray) -> bytes:
-    """A PNG of labels `(h, w)` with the colors of the classes; what is void or unknown is transparent."""
-    palette = viewer.predictor.palette if viewer.predictor is not None else ()
-    image, buffer = Image.fromarray(values), io.BytesIO()
-    image.putpalette([level for color in (*palette, *((0, 0, 0),) * (256 - len(palette))) for level in color])
-    transparent = bytes(0 if number in (UNKNOWN, IGNORE) else 255 for number in range(256))
-    image.save(buffer, "PNG", transparency=transparent, compress_level=1)
-    return buffer.getvalue()
 
 
 def _position(axis: int, index: int, row: int, column: int, ndim: int) -> tuple[int, ...]:

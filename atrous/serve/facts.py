@@ -77,6 +77,7 @@ class RunFacts(BaseModel):
     classes: list[ClassFacts]
     void: int = Field(description="label of positions without data")
     unknown: int = Field(description="stands in tiles for labels that are not computed yet")
+    version: int = Field(0, description="grows when another network takes its place: then all labels are outdated")
 
 
 class PositionValues(BaseModel):
@@ -180,7 +181,8 @@ def run_facts(viewer: Viewer) -> RunFacts:
         ClassFacts(number=number, name=name, color=hexadecimal(color))
         for number, (name, color) in enumerate(zip(predictor.classes, predictor.palette, strict=True))
     ]
-    return RunFacts(name=predictor.run.folder.resolve().name, classes=classes, void=255, unknown=UNKNOWN)
+    name, version = predictor.run.folder.resolve().name, viewer.networks
+    return RunFacts(name=name, classes=classes, void=255, unknown=UNKNOWN, version=version)
 
 
 def label_facts(labeled: LabeledInput, worker: NetworkWorker) -> LabelFacts:

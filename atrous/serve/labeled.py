@@ -186,6 +186,14 @@ class LabeledInput:
         Args:
             box: rows and columns, in positions of the labels.
         """
+        return self._predictor.task.decode(self._reduced_output(box))[0].cpu().numpy()
+
+    def preview_probabilities(self, box: tuple[slice, slice]) -> np.ndarray:
+        """Return the probabilities `(K, h, w)` of what `preview` shows; see there."""
+        return self._predictor.task.probabilities(self._reduced_output(box))[0].float().cpu().numpy()
+
+    def _reduced_output(self, box: tuple[slice, slice]) -> torch.Tensor:
+        """The network's output `(1, K, h, w)` for a part of an image, reduced to `PREVIEW` pixels."""
         opened = self.ready()
         if len(opened.size) != 2 or opened.regridded:
             raise UserError("previews are of images on their own grid")
@@ -196,7 +204,11 @@ class LabeledInput:
         step = max(1.0, (count / PREVIEW) ** 0.5)
         part = np.asarray(_ReducedPart(opened.source, rows, columns).reduced(step))
         with torch.inference_mode():
-            return self._predictor.task.decode(self._unlimited.output(part))[0].cpu().numpy()
+            return self._unlimited.output(part)
+
+    def forget(self) -> None:
+        """Remove the labels from the cache; nobody asks for them again."""
+        self._cache.forget(self._key)
 
     def write(self, suffix: str) -> Path:
         """Write all labels as `atrous predict` writes them, and return the file.

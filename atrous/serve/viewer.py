@@ -30,6 +30,9 @@ class Viewer:
         cache: where results are kept.
         predictor: the network; None to look only.
 
+    Attributes:
+        networks: how many networks there were so far; what is shown of an earlier one is out of date.
+
     Raises:
         UserError: the page cannot show what the network finds.
     """
@@ -40,15 +43,38 @@ class Viewer:
         self._labeled: dict[int, LabeledInput] = {}
         self._lock = threading.Lock()
         self.worker: NetworkWorker | None = None
-        self._network = ""
+        self._network, self.networks = "", 0
+        self._outdated: dict[int, LabeledInput] = {}
         if predictor is not None:
-            require_labels(predictor)
-            if predictor.run.recipe.model.ndim == 1:
-                raise UserError(f"{predictor.run.folder}: its network reads signals, which the page does not show")
-            if len(predictor.classes) > UNKNOWN:
-                raise UserError(f"{predictor.run.folder}: {len(predictor.classes)} classes: the page shows {UNKNOWN}")
-            self._network = predictor.identity()
-            self.worker = NetworkWorker()
+            self._use(predictor)
+
+    def _use(self, predictor: Predictor) -> None:
+        require_labels(predictor)
+        if predictor.run.recipe.model.ndim == 1:
+            raise UserError(f"{predictor.run.folder}: its network reads signals, which the page does not show")
+        if len(predictor.classes) > UNKNOWN:
+            raise UserError(f"{predictor.run.folder}: {len(predictor.classes)} classes: the page shows {UNKNOWN}")
+        self._network, self.predictor = predictor.identity(), predictor
+        self.networks += 1
+        self.worker = self.worker or NetworkWorker()
+
+    def adopt(self, predictor: Predictor) -> None:
+        """Label with another network from now on: with the next weights of a training in progress.
+
+        Labels of the network before the last one are removed from the cache.
+
+        Raises:
+            UserError: the page cannot show what the network finds.
+        """
+        with self._lock:
+            self._use(predictor)
+            before, self._labeled = self._labeled, {}
+            forgotten, self._outdated = self._outdated, before
+        assert self.worker is not None
+        for labeled in before.values():
+            self.worker.pause(labeled)
+        for labeled in forgotten.values():
+            labeled.forget()
 
     def file(self, number: int) -> ServedFile:
         """Return an opened file.
@@ -97,17 +123,18 @@ class Viewer:
         Raises:
             UserError: there is no network, or no file of this number, or it cannot be read.
         """
-        if self.predictor is None or self.worker is None:
-            raise UserError("no network is open: start atrous serve with --run RUN")
-        picture = self.picture(number)
+        picture = self.picture(number) if self.predictor is not None else None
         with self._lock:
-            known = number in self._labeled
-        if not known:
-            key = f"{picture.identity[:32]}labels{self._network[:32]}"
-            made = LabeledInput(picture.file, self.predictor, key, self._cache)
-            with self._lock:
-                self._labeled.setdefault(number, made)
-        return self._labeled[number], self.worker
+            predictor, worker, network = self.predictor, self.worker, self._network
+            known = self._labeled.get(number)
+        if predictor is None or worker is None or picture is None:
+            raise UserError("no network is open: start atrous serve with --run RUN")
+        if known is not None:
+            return known, worker
+        key = f"{picture.identity[:32]}labels{network[:32]}"
+        made = LabeledInput(picture.file, predictor, key, self._cache)
+        with self._lock:
+            return (self._labeled.setdefault(number, made) if network == self._network else made), worker
 
     def close(self) -> None:
         """Stop all work."""

@@ -100,7 +100,7 @@ export class Refused extends Error {
   }
 }
 
-async function ask(path: string, options: RequestInit = {}): Promise<Response> {
+export async function ask(path: string, options: RequestInit = {}): Promise<Response> {
   let answer: Response;
   try {
     answer = await fetch(path, { ...options, headers: { ...headers, ...options.headers }, cache: "no-store" });
@@ -116,11 +116,11 @@ async function ask(path: string, options: RequestInit = {}): Promise<Response> {
   return answer;
 }
 
-async function json<T>(path: string, options?: RequestInit): Promise<T> {
+export async function json<T>(path: string, options?: RequestInit): Promise<T> {
   return (await (await ask(path, options)).json()) as T;
 }
 
-function query(values: Record<string, string | number | boolean>): string {
+export function query(values: Record<string, string | number | boolean>): string {
   return new URLSearchParams(Object.entries(values).map(([name, value]) => [name, String(value)])).toString();
 }
 

@@ -6,6 +6,7 @@ import {
   type Channel, type Input, type InputName, type Labels, type Plane, type Run,
 } from "./api";
 import { LabelLayer } from "./labels";
+import { Painting } from "./paint";
 import { element, listChannels, listClasses, made } from "./panels";
 import { Readout } from "./readout";
 import { scaleBar } from "./scale";
@@ -18,7 +19,7 @@ const SILENCE = 2000;
 
 class Page {
   private readonly stage: Stage;
-  private readonly readout: Readout;
+  private readout: Readout;
   private names: InputName[] = [];
   private total = 0;
   private input: Input | null = null;
@@ -33,8 +34,9 @@ class Page {
   private polling = 0;
   private settling = 0;
   private stopped = false;
+  private painting: Painting | null = null;
 
-  constructor(private readonly run: Run) {
+  constructor(private run: Run) {
     this.readout = new Readout(run);
     this.stage = new Stage(
       element("viewer"),
@@ -53,6 +55,12 @@ class Page {
   // -------------------------------------------------------------------------------------------------- files
 
   async start(): Promise<void> {
+    this.painting = await Painting.open({
+      complain: (reason) => this.complain(reason),
+      adopt: (run) => this.adopt(run),
+      goTo: (spot) => this.stage.goTo(spot),
+      below: () => this.stage.surface,
+    });
     await this.moreFiles();
     element("filter").oninput = () => this.listFiles();
     element("more-files").onclick = () => void this.moreFiles();
@@ -146,6 +154,7 @@ class Page {
     this.readout.clear();
     this.stage.show(this.input, plane, this.index, this.channels, keep);
     this.useLayer();
+    this.painting?.show(this.input, plane, this.index);
   }
 
   private shownOtherwise(): void {
@@ -188,6 +197,21 @@ class Page {
         (error: unknown) => this.report(error),
       );
     };
+  }
+
+  /** Label with another network from now on: that of a training in progress. */
+  private adopt(run: Run): void {
+    const first = this.run.name === null;
+    this.run = run;
+    this.readout = new Readout(run);
+    element("labels").hidden = run.name === null;
+    element("run-name").textContent = run.name ?? "";
+    if (run.name === null) return;
+    this.useLabels();
+    if (first || this.layer === null) return this.useLayer();
+    this.layer.renew(run);
+    this.labels = null;
+    this.poll(0);
   }
 
   private showLabels(on: boolean): void {
@@ -296,7 +320,10 @@ class Page {
 
   private moved(): void {
     const placement = this.stage.placement();
-    if (placement !== null) this.layer?.place(placement);
+    if (placement !== null) {
+      this.layer?.place(placement);
+      this.painting?.place(placement);
+    }
     this.drawMarker();
     this.drawScale();
   }
@@ -385,6 +412,7 @@ class Page {
   private key(event: KeyboardEvent): void {
     const at = event.target as HTMLElement;
     const types = /^(text|search|number|range|color)$/;
+    if (this.painting?.key(event) === true) return event.preventDefault();
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (at instanceof HTMLInputElement && types.test(at.type)) return;
     const keys: Record<string, () => void> = {
