@@ -2,9 +2,9 @@
 
 import sys
 
+import nibabel
 import numpy as np
 import pytest
-import zarr
 from PIL import Image
 
 from atrous.data.formats import read_values
@@ -36,7 +36,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("in")
     for name in ("a", "b"):
         Image.fromarray(RNG.integers(0, 256, (48, 64)).astype(np.uint8)).save(folder / f"{name}.png")
-    zarr.create_array(folder / "c.zarr", data=RNG.integers(0, 256, (12, 40, 50)).astype(np.uint8), chunks=(8, 40, 50))
+    volume = nibabel.Nifti1Image(RNG.integers(0, 256, (50, 40, 12)).astype(np.uint8), np.eye(4))
+    nibabel.save(volume, folder / "c.nii")
     return folder
 
 

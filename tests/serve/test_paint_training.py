@@ -16,6 +16,7 @@ from atrous.serve.paint_strokes import Stroke
 from atrous.serve.paint_training import LiveTraining
 from atrous.training.budget import Budget
 from atrous.training.log import read_log
+from benchmarks.crashes import make_grid_run
 
 CLASSES = [PaintClass("dark", (255, 0, 0)), PaintClass("bright", (0, 255, 0))]
 
@@ -40,17 +41,25 @@ def painted(tmp_path, squares):
     folder.close()
 
 
-def trained(painted, budgets, tmp_path, control=None):
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A run of a small network, with whose network and weights the trainings begin."""
+    folder = tmp_path_factory.mktemp("runs") / "start"
+    make_grid_run(folder, ndim=2)
+    return folder
+
+
+def trained(painted, budgets, tmp_path, start, control=None):
     said = []
     scratch = tmp_path / f"scratch{len(list(tmp_path.iterdir()))}"
     scratch.mkdir()
-    training = LiveTraining(painted.root, control or Control(), said.append, None, "cpu")
+    training = LiveTraining(painted.root, control or Control(), said.append, start, "cpu")
     training.go_on(iter(budgets), scratch)
     return said
 
 
-def test_slices_go_on_from_each_other_and_leave_a_run(painted, tmp_path, squares):
-    said = trained(painted, [Budget(steps=6), Budget(steps=4)], tmp_path)
+def test_slices_go_on_from_each_other_and_leave_a_run(painted, tmp_path, squares, start):
+    said = trained(painted, [Budget(steps=6), Budget(steps=4)], tmp_path, start)
     kinds = [one["kind"] for one in said]
     assert kinds.count("plan") == 2
     assert kinds.count("weights") >= 4
@@ -60,6 +69,7 @@ def test_slices_go_on_from_each_other_and_leave_a_run(painted, tmp_path, squares
     assert steps == sorted(steps)
     assert steps[-1] == 10
     run = open_run(live_folder(painted.root))
+    assert (run.recipe.model.depth, run.recipe.model.encoder_width) == (10, 8)
     assert run.recipe.task.classes == ["dark", "bright"]
     assert run.recipe.augment.foreground == 1.0
     assert run.calibration().temperature > 0
@@ -68,7 +78,7 @@ def test_slices_go_on_from_each_other_and_leave_a_run(painted, tmp_path, squares
     assert labels.shape == (40, 48)
     first = {name: tensor.clone() for name, tensor in run.network().state_dict().items()}
     # another process goes on from these weights, with the same network and normalization
-    trained(painted, [Budget(steps=1)], tmp_path)
+    trained(painted, [Budget(steps=1)], tmp_path, start)
     again = open_run(run.folder)
     assert again.recipe.model == run.recipe.model
     assert [row["step"] for row in read_log(run.folder / "metrics.csv") if row["split"] == "val"][-1] == 11
@@ -80,13 +90,13 @@ def test_slices_go_on_from_each_other_and_leave_a_run(painted, tmp_path, squares
     assert 0 < moved < 0.2 * size
 
 
-def test_another_class_changes_the_head_alone(painted, tmp_path, squares):
-    trained(painted, [Budget(steps=1)], tmp_path)
+def test_another_class_changes_the_head_alone(painted, tmp_path, squares, start):
+    trained(painted, [Budget(steps=1)], tmp_path, start)
     before = open_run(live_folder(painted.root)).network().state_dict()
     painted.set_classes([*CLASSES, PaintClass("edge", (0, 0, 255))])
     file = find_files([squares / "images"], None, print)[0]
     painted.image(file, (40, 48)).paint((0, 0), Stroke("brush", [(38, 2), (38, 40)], 1.0), 2)
-    trained(painted, [Budget(steps=1)], tmp_path)
+    trained(painted, [Budget(steps=1)], tmp_path, start)
     after = open_run(live_folder(painted.root)).network()
     assert after.outputs == 3
     same = [name for name, tensor in after.state_dict().items() if tensor.shape == before[name].shape]
@@ -118,9 +128,9 @@ def test_every_crop_shows_a_stroke(painted, tmp_path):
         assert ((batches[step].targets != 255).flatten(1).sum(1) > 0).all()
 
 
-def test_it_stops_when_told_and_says_what_is_missing(painted, tmp_path):
+def test_it_stops_when_told(painted, tmp_path, start):
     control = Control(stopped=True)
-    assert trained(painted, repeat(Budget(steps=1)), tmp_path, control) == []
+    assert trained(painted, repeat(Budget(steps=1)), tmp_path, start, control) == []
     control = Control()
     control.listen(io.StringIO("changed\nchanged\nstop\nchanged\n"))
     assert (control.stopped, control.changes) == (True, 2)
