@@ -20,12 +20,13 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy
-import skimage
 import sklearn
 import torch
 from scipy import ndimage
@@ -58,7 +59,8 @@ def regions(labels: np.ndarray, strokes: int) -> list[tuple[int, np.ndarray]]:
     for value in np.unique(labels):
         if value == IGNORE:
             continue
-        pieces, _ = ndimage.label(labels == value)
+        labeled: Any = ndimage.label(labels == value)
+        pieces, _ = labeled
         sizes = np.bincount(pieces.ravel())[1:]
         for rank, piece in enumerate(np.argsort(-sizes)):
             if sizes[piece] >= LEAST:
@@ -125,8 +127,9 @@ def paint(folder: PaintedFolder, dataset: Dataset, chosen: list[Sample], strokes
 def features(image: np.ndarray) -> np.ndarray:
     """The filters of an image `(C, H, W)`, `(H, W, F)` float32."""
     found = []
+    scales: Any = SCALES
     for channel in image.astype(np.float32):
-        for sigma in SCALES:
+        for sigma in scales:
             smooth = ndimage.gaussian_filter(channel, sigma)
             found.append(smooth)
             if sigma == SCALES[0]:
@@ -151,7 +154,7 @@ def peer(root: Path, chosen: list[Sample], held_out: list[Sample]) -> tuple[Iter
         values = painted.target.read()
         rows.append(features(sample.image.load())[values != IGNORE])
         labels.append(values[values != IGNORE])
-    forest = RandomForestClassifier(TREES, n_jobs=torch.get_num_threads(), random_state=0)
+    forest: Any = RandomForestClassifier(TREES, n_jobs=torch.get_num_threads(), random_state=0)
     forest.fit(np.concatenate(rows), np.concatenate(labels))
     seconds = time.perf_counter() - begin
 
@@ -229,7 +232,7 @@ def main() -> None:
         "ours": round(ours, 4), "forest": round(theirs, 4), "minutes": options.minutes, "strokes": options.strokes,
         "images": [one.name for one in chosen], "val": len(held_out), "pixels": pixels, "encoder": model.encoder,
         "pretrained": model.pretrained, "threads": torch.get_num_threads(), "sklearn": sklearn.__version__,
-        "skimage": skimage.__version__, "scipy": scipy.__version__, "torch": torch.__version__,
+        "skimage": version("scikit-image"), "scipy": scipy.__version__, "torch": torch.__version__,
     }  # fmt: skip
     print(json.dumps(facts))
     folder.close()

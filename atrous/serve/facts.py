@@ -77,7 +77,9 @@ class RunFacts(BaseModel):
     classes: list[ClassFacts]
     void: int = Field(description="label of positions without data")
     unknown: int = Field(description="stands in tiles for labels that are not computed yet")
-    version: int = Field(0, description="grows when another network takes its place: then all labels are outdated")
+    version: int = Field(
+        default=0, description="grows when another network takes its place: then all labels are outdated"
+    )
 
 
 class PositionValues(BaseModel):

@@ -36,9 +36,9 @@ class PaintFacts(BaseModel):
     """The painted data set."""
 
     open: bool = Field(description="whether the server was started with --paint")
-    folder: str = Field("", description="its folder")
+    folder: str = Field(default="", description="its folder")
     classes: list[PaintClassFacts] = []
-    counts: list[int] = Field([], description="painted positions of each class, in all images")
+    counts: list[int] = Field(default=[], description="painted positions of each class, in all images")
 
 
 class PaintedImageFacts(BaseModel):
@@ -73,10 +73,10 @@ class StrokeBody(BaseModel):
     points: list[tuple[Place, Place]] = Field(
         min_length=1, max_length=MOST_POINTS, description="rows and columns in pixels; pixel 0 spans 0 to 1"
     )
-    radius: float = Field(1.0, ge=0, le=1024, allow_inf_nan=False, description="of the brush, in pixels")
-    axis: int = Field(0, ge=0, le=2)
+    radius: float = Field(default=1.0, ge=0, le=1024, allow_inf_nan=False, description="of the brush, in pixels")
+    axis: int = Field(default=0, ge=0, le=2)
     index: Number = 0
-    view: ViewWindow | None = Field(None, description="a fill stays in it")
+    view: ViewWindow | None = Field(default=None, description="a fill stays in it")
 
 
 class TrainingFacts(BaseModel):
@@ -89,8 +89,10 @@ class TrainingFacts(BaseModel):
     seconds: float
     samples: dict[str, int] = Field(description="parts of images that are learned from, and that have held-out pieces")
     loss: list[tuple[float, float]] = Field(description="seconds and mean loss of batches")
-    held_out_loss: list[tuple[float, float]] = Field(description="seconds and loss on held-out pieces of strokes")
-    miou: list[tuple[float, float]] = Field(description="seconds and mean IoU on held-out pieces of strokes")
+    held_out_loss: list[tuple[float, float]] = Field(
+        description="seconds and loss on held-out pieces of strokes; without any, on all"
+    )
+    miou: list[tuple[float, float]] = Field(description="seconds and mean IoU on these")
 
 
 class UncertainPlace(BaseModel):

@@ -168,8 +168,9 @@ class ChunkedMask(PaintMask):
         if self._array is None:
             _on_disk(self.path, self._create)
             self._open()
+        array: Any = self._array
         try:
-            self._array[region] = labels
+            array[region] = labels
         except OSError as error:
             raise _refused(self.path, error) from error
 

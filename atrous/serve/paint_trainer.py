@@ -49,7 +49,8 @@ class PaintTrainer:
         loss: of the batches.
         held_out_loss: of the held-out pieces.
         miou: mean IoU of the held-out pieces.
-        samples: how many parts of images are learned from, and how many have held-out pieces.
+        samples: how many parts of images are learned from (`train`), and how many have `held_out` pieces; where none
+            has, the curves of held-out pieces are those of the pieces that are learned.
     """
 
     def __init__(self, command: Sequence[str], log: Path, on_weights: Callable[[], None]) -> None:

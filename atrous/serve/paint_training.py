@@ -156,9 +156,9 @@ class LiveTraining:
         facts = {**environment(["atrous", "serve"]), "folder": str(folder.absolute())}
         write_text(folder / "environment.json", json.dumps(facts, indent=1))
         self._run = Run(folder, plan.recipe)
-        images = {split: len(samples) for split, samples in plan.check.dataset.splits.items()}
-        origin = plan.check.dataset.split_origin
-        self._tell({"kind": "plan", "classes": list(plan.recipe.task.classes), "samples": images, "origin": origin})
+        splits = plan.check.dataset.splits
+        held_out = len(splits["val"]) if splits["val"] is not splits["train"] else 0
+        self._tell({"kind": "plan", "samples": {"train": len(splits["train"]), "held_out": held_out}})
 
     def _show(self) -> None:
         """Write the averaged weights, and say so."""
@@ -206,7 +206,8 @@ def _few(decoded: Decoded) -> Decoded:
 
 
 def _until_stopped(batches: LiveBatches, control: Control) -> Iterator[Batch]:
-    with closing(ahead(batches, 0)) as endless:
+    endless: Any = ahead(batches, 0)
+    with closing(endless):
         for batch in endless:
             if control.stopped or batches.ended:
                 return

@@ -1,5 +1,7 @@
 """Where to paint next: places of an image at which the network doubts, far from each other and from what is painted."""
 
+from typing import Any
+
 import numpy as np
 
 from atrous.tasks.uncertainty import entropy_of
@@ -28,8 +30,11 @@ def uncertain_places(probabilities: np.ndarray, painted: np.ndarray, count: int)
     shorter = min(painted.shape)
     side, apart = max(1, shorter // PART), max(1, shorter // APART)
     known = np.isfinite(probabilities).all(0)
-    entropy = uniform_filter(np.where(known, np.nan_to_num(entropy_of(probabilities)), 0.0), side, mode="constant")
-    entropy[maximum_filter(painted | ~known, size=2 * side + 1)] = -1.0
+    entropy: np.ndarray = uniform_filter(
+        np.where(known, np.nan_to_num(entropy_of(probabilities)), 0.0), side, mode="constant"
+    )
+    near: Any = maximum_filter(painted | ~known, size=2 * side + 1)
+    entropy[near] = -1.0
     places = []
     while len(places) < count:
         row, column = divmod(int(entropy.argmax()), entropy.shape[1])

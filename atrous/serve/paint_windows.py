@@ -191,7 +191,8 @@ def hold_out(labels: np.ndarray, seed: str) -> tuple[np.ndarray, np.ndarray]:
     for value in np.unique(labels):
         if value == IGNORE:
             continue
-        pieces, count = label(labels == value, np.ones((3,) * labels.ndim))
+        labeled: Any = label(labels == value, np.ones((3,) * labels.ndim))
+        pieces, count = labeled
         if count < LEAST_PIECES:
             continue
         firsts = _firsts(pieces, count)

@@ -324,7 +324,7 @@ def test_stopping_ends_the_work(folder, tmp_path, trained):
 def test_the_program_on_the_page_of_the_docs_runs():
     page = (Path(__file__).resolve().parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 1
-    exec(compile(blocks[0], "serve.md", "exec"), {"__name__": "serve"})
+    assert len(blocks) == 2
+    exec(compile("\n".join(blocks), "serve.md", "exec"), {"__name__": "serve"})
     links = [target for target in re.findall(r"\]\(([^)#]+)", page) if not target.startswith("http")]
     assert all((Path(__file__).resolve().parents[2] / "docs" / target).exists() for target in links)

@@ -10,7 +10,7 @@ from atrous.serve.paint_trainer import KEPT, Curve, PaintTrainer, training_comma
 TALKS = """
 import json, sys
 def tell(**facts): print(json.dumps(facts), flush=True)
-tell(kind="plan", classes=["a", "b"], samples={"train": 2, "val": 1}, origin="")
+tell(kind="plan", samples={"train": 2, "held_out": 1})
 tell(kind="step", step=1, seconds=0.5, loss=1.25, rate=8.0)
 tell(kind="validation", step=2, seconds=1.0, loss=1.0, miou=0.5, pixel_accuracy=0.75)
 tell(kind="validation", step=3, seconds=1.5, loss=None, miou=None, pixel_accuracy=None)
@@ -42,7 +42,7 @@ def test_a_training_is_started_told_and_stopped(tmp_path):
     trainer.start()
     trainer.start()
     assert came.acquire(timeout=60)
-    assert (trainer.state, trainer.step, trainer.samples) == ("training", 3, {"train": 2, "val": 1})
+    assert (trainer.state, trainer.step, trainer.samples) == ("training", 3, {"train": 2, "held_out": 1})
     assert trainer.loss.points == [(0.5, 1.25)]
     assert trainer.miou.points == [(1.0, 0.5)]
     trainer.changed()

@@ -62,7 +62,8 @@ export function drawCurves(canvas: HTMLCanvasElement, training: Training): void 
 
   pen.textAlign = "left";
   let at = left;
-  for (const [name, color] of [["loss", faint], ["held-out loss", warn], ["held-out mIoU", accent]] as const) {
+  const [second, third] = training.samples.held_out ? ["held-out loss", "held-out mIoU"] : ["loss of all", "mIoU of all"];
+  for (const [name, color] of [["loss", faint], [second, warn], [third, accent]] as const) {
     pen.fillStyle = color;
     pen.fillText(name, at, 7);
     at += pen.measureText(name).width + 12;

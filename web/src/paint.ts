@@ -73,6 +73,8 @@ export class Painting {
     document.body.classList.add("painting");
     element("position").before(this.panel.root);
     element("viewer").after(this.canvas, this.panel.tools);
+    new ResizeObserver(() => this.drawCurves()).observe(this.panel.curves);
+    element("theme").addEventListener("click", () => requestAnimationFrame(() => this.drawCurves()));
     this.panel.listClasses(painted, this.label);
     this.listen();
     this.use("move");
@@ -418,7 +420,7 @@ export class Painting {
     panel.where.disabled = !trained;
     panel.saving.hidden = !trained;
     panel.curves.hidden = training.loss.length === 0;
-    const heldOut = training.samples.val ?? 0;
+    const heldOut = training.samples.held_out ?? 0;
     const last = training.miou.at(-1);
     const words = {
       off: training.step > 0 ? "Stopped" : "",
@@ -429,7 +431,11 @@ export class Painting {
     const parts = [words, training.step > 0 ? `step ${training.step}, ${Math.round(training.seconds)} s` : ""];
     if (last !== undefined && heldOut > 0) parts.push(`mIoU ${last[1].toFixed(2)}`);
     panel.state.textContent = parts.filter((part) => part !== "").join(" · ");
-    if (!panel.curves.hidden) drawCurves(panel.curves, training);
+    this.drawCurves();
+  }
+
+  private drawCurves(): void {
+    if (this.training !== null && !this.panel.curves.hidden) drawCurves(this.panel.curves, this.training);
   }
 
   private async where(): Promise<void> {
