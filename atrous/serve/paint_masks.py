@@ -137,11 +137,15 @@ class PictureMask(PaintMask):
 
 
 class ChunkedMask(PaintMask):
-    """A mask in a Zarr array, of which only the chunks exist that were painted in."""
+    """A mask in a Zarr array, of which only the chunks exist that were painted in.
+
+    That of a volume has a first axis of length one, that of channels: without it, short axes would pass for channels.
+    """
 
     def __init__(self, path: Path, size: Sequence[int]) -> None:
         super().__init__(path, size)
         self._side = CHUNK[len(self.size)]
+        self._lead = (1,) * (len(self.size) - 2)
         self._array: Any = None
         if path.exists():
             self._open()
@@ -153,15 +157,23 @@ class ChunkedMask(PaintMask):
             array: Any = zarr.open_array(str(self.path), mode="r+")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.path}: cannot be read as a Zarr array: restore it, or move it away") from error
-        chunks = (self._side,) * len(self.size)
-        if tuple(array.shape) != self.size or array.dtype != np.uint8 or tuple(array.chunks) != chunks:
+        shape, chunks = self._stored
+        if tuple(array.shape) != shape or array.dtype != np.uint8 or tuple(array.chunks) != chunks:
             raise UserError(f"{self.path}: is not a mask that was painted on this image: move it away")
         self._array = array
+
+    @property
+    def _stored(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The shape of the array and of its chunks."""
+        return (*self._lead, *self.size), (*self._lead, *(self._side,) * len(self.size))
 
     def read(self, region: Region) -> np.ndarray:
         """See `PaintMask.read`."""
         shape = [part.stop - part.start for part in region]
-        return np.full(shape, IGNORE, np.uint8) if self._array is None else np.asarray(self._array[region])
+        return np.full(shape, IGNORE, np.uint8) if self._array is None else self._values(region)
+
+    def _values(self, region: Region) -> np.ndarray:
+        return np.asarray(self._array[(*(0,) * len(self._lead), *region)])
 
     def write(self, region: Region, labels: np.ndarray) -> None:
         """See `PaintMask.write`; a chunk is written beside its place and then renamed by zarr."""
@@ -170,15 +182,15 @@ class ChunkedMask(PaintMask):
             self._open()
         array: Any = self._array
         try:
-            array[region] = labels
+            array[(*(0,) * len(self._lead), *region)] = labels
         except OSError as error:
             raise _refused(self.path, error) from error
 
     def _create(self, beside: Path) -> None:
         import zarr
 
-        chunks = (self._side,) * len(self.size)
-        zarr.create_array(str(beside), shape=self.size, chunks=chunks, dtype="uint8", fill_value=IGNORE)
+        shape, chunks = self._stored
+        zarr.create_array(str(beside), shape=shape, chunks=chunks, dtype="uint8", fill_value=IGNORE)
 
     def pieces(self, region: Region) -> Iterator[tuple[Region, np.ndarray]]:
         """See `PaintMask.pieces`: the chunks that exist."""
@@ -186,13 +198,13 @@ class ChunkedMask(PaintMask):
             return
         ranges = (range(part.start // self._side, -(-part.stop // self._side)) for part in region)
         for chunk in product(*ranges):
-            if not self.path.joinpath("c", *map(str, chunk)).exists():
+            if not self.path.joinpath("c", *"0" * len(self._lead), *map(str, chunk)).exists():
                 continue
             place = tuple(
                 slice(max(part.start, number * self._side), min(part.stop, (number + 1) * self._side))
                 for part, number in zip(region, chunk, strict=True)
             )
-            yield place, np.asarray(self._array[place])
+            yield place, self._values(place)
 
 
 def mask_name(name: str, size: Sequence[int]) -> str:

@@ -96,12 +96,14 @@ def plan_live(root: Path, scratch: Path, *, before: Recipe | None, start: Path |
 
 def _around_strokes(planned: PlannedRecipe, check: Check) -> Recipe:
     recipe, reasons = planned.recipe, planned.reasons
-    crop = plan_crop(recipe.train.crop, times=CROP) if recipe.model.ndim < 3 else tuple(recipe.train.crop)
-    spacing = working_spacing(check.fingerprint, recipe.input.model_dump())
     values = recipe.model_dump()
-    values["augment"] = plan_augment(check.dataset, check.fingerprint, crop, spacing, reasons) | {"foreground": 1.0}
-    values["train"]["crop"] = list(crop)
-    reasons["train.crop"] = "a live training takes small steps"
+    if recipe.model.ndim < 3:
+        crop = plan_crop(recipe.train.crop, times=CROP)
+        spacing = working_spacing(check.fingerprint, {})
+        values["augment"] = plan_augment(check.dataset, check.fingerprint, crop, spacing, reasons)
+        values["train"]["crop"] = list(crop)
+        reasons["train.crop"] = "a live training takes small steps"
+    values["augment"]["foreground"] = 1.0
     reasons["augment.foreground"] = "every crop is centered on a stroke: elsewhere is nothing to learn from"
     return validate(values, "plan")
 

@@ -157,7 +157,7 @@ class LiveTraining:
         write_text(folder / "environment.json", json.dumps(facts, indent=1))
         self._run = Run(folder, plan.recipe)
         splits = plan.check.dataset.splits
-        held_out = len(splits["val"]) if splits["val"] is not splits["train"] else 0
+        held_out = len(splits["val"]) if splits["val"] != splits["train"] else 0
         self._tell({"kind": "plan", "samples": {"train": len(splits["train"]), "held_out": held_out}})
 
     def _show(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -64,6 +65,23 @@ def test_it_is_an_ordinary_data_set(painted, squares):
     }  # fmt: skip
     np.testing.assert_array_equal(sample.image.load()[0], np.asarray(Image.open(squares / "images" / "0.png")))
     assert painted.counts()[:3].tolist() == [90, 90, 0]
+
+
+def test_a_volume_is_one_too(painted, tmp_path):
+    """Few slices, so that an array that names no axes could pass for channels."""
+    (tmp_path / "scans").mkdir()
+    values = np.random.default_rng(0).integers(0, 255, (50, 40, 12)).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([1, 1, 2, 1])), tmp_path / "scans" / "v.nii.gz")
+    painted.set_classes(CLASSES)
+    image = painted.image(find_files([tmp_path / "scans"], None, print)[0], (12, 40, 50))
+    image.paint((0, 5), Stroke("box", [(2, 3), (20, 30)]), 0)
+    image.paint((1, 30), Stroke("box", [(0, 3), (12, 30)]), 1)
+    sample = open_dataset(painted.root).samples[0]
+    assert sample.image.load().shape == (1, 12, 40, 50)
+    labels = sample.target.read()
+    assert (labels[5, 2:20, 3:30] == 0).all()
+    assert (labels[:, 30, 3:30] == 1).all()
+    assert np.count_nonzero(labels != IGNORE) == 18 * 27 + 12 * 27
 
 
 def test_a_data_set_of_one_class_so_far_is_read(painted, squares):

@@ -123,6 +123,7 @@ def test_strokes_that_are_added_are_in_the_next_batch(painted, tmp_path, squares
 
 def test_every_crop_shows_a_stroke(painted, tmp_path):
     plan = plan_live(painted.root, tmp_path, before=None, start=None, device="cpu")
+    assert plan.recipe.augment.foreground == 1.0
     batches = LiveBatches(plan, Control(), painted.root, tmp_path, 0)
     for step in range(3):
         assert ((batches[step].targets != 255).flatten(1).sum(1) > 0).all()
