@@ -155,7 +155,7 @@ def test_two_classes_are_painted_trained_on_saved_and_evaluated(page, served, tm
     name_classes(page, "ground", "disc")
     paint_first(page, session, tmp_path / "painted")
     paint_second(page, session)
-    page.keyboard.press("t")
+    page.keyboard.press("r")
     page.wait_for_selector('#status[data-state="exact"]', timeout=120000)
     page.wait_for_selector("#paint-curves:not([hidden])", timeout=60000)
     shoot(page, "paint-desk")

@@ -6,7 +6,7 @@ import type { Painted, PaintClass } from "./paint-api";
 export type Tool = "move" | "brush" | "eraser" | "polygon" | "fill" | "box" | "point";
 
 export const TOOLS: { tool: Tool; key: string; title: string; path: string }[] = [
-  { tool: "move", key: "v", title: "Move the image", path: "M8 1v14M1 8h14M8 1 6 3M8 1l2 2M8 15l-2-2M8 15l2-2M1 8l2-2M1 8l2 2M15 8l-2-2M15 8l-2 2" },
+  { tool: "move", key: "m", title: "Move the image", path: "M8 1v14M1 8h14M8 1 6 3M8 1l2 2M8 15l-2-2M8 15l2-2M1 8l2-2M1 8l2 2M15 8l-2-2M15 8l-2 2" },
   { tool: "brush", key: "b", title: "Brush", path: "M13.5 2.5 7 9M7 9c-3 0-2 4-5 4.5 3 2 7 .5 7-2.5z" },
   { tool: "eraser", key: "e", title: "Eraser", path: "M9 2.5 13.5 7 7.5 13H4.5L2 10.5zM5 6.5 9.5 11M4 14h10" },
   { tool: "polygon", key: "g", title: "Polygon: click its corners, Enter closes it", path: "M3 6 9 2l5 5-3 6-7-1z" },

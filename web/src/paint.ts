@@ -109,6 +109,12 @@ export class Painting {
 
   private placement: Placement | null = null;
 
+  /** Show nothing, where no plane of an image is on the screen. */
+  hide(hidden: boolean): void {
+    this.canvas.hidden = hidden;
+    this.panel.tools.hidden = hidden;
+  }
+
   /** Follow the image to where it is now. */
   place(placement: Placement): void {
     this.placement = placement;
@@ -364,7 +370,7 @@ export class Painting {
       "[": () => this.resize(this.radius / 1.25),
       "]": () => this.resize(this.radius * 1.25),
       Escape: () => (this.drawn === null ? this.use("move") : this.cancel()),
-      t: () => void this.train(),
+      r: () => void this.train(),
       w: () => void this.where(),
     };
     for (const one of TOOLS) actions[one.key] = () => this.use(one.tool);
