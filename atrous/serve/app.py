@@ -5,10 +5,9 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from atrous.errors import UserError
 from atrous.labels import IGNORE
@@ -31,8 +30,26 @@ from atrous.serve.facts import (
 from atrous.serve.guard import RequestGuard
 from atrous.serve.levels import NoTile
 from atrous.serve.line import OpenedLine
-from atrous.serve.line_api import InputNumber, SequenceNumber, add_lines
+from atrous.serve.line_api import add_lines
 from atrous.serve.line_facts import line_facts
+from atrous.serve.parameters import (
+    Axis,
+    Column,
+    Edge,
+    Exact,
+    FillOn,
+    Index,
+    InputNumber,
+    Level,
+    ListCount,
+    ListStart,
+    Raw,
+    Row,
+    SequenceNumber,
+    ShownChannels,
+    TileColumn,
+    TileRow,
+)
 from atrous.serve.picture import Plane
 from atrous.serve.turnstile import ClientGone, TooManyRequests, Turnstile, awaited
 from atrous.serve.viewer import NotOpened, Viewer
@@ -50,8 +67,6 @@ FILES = {
     ".gff3": "text/plain", ".bed": "text/plain",
 }  # fmt: skip
 """Suffixes of files of labels, of images, of signals and of genomes, and their types."""
-
-Number = Annotated[int, Field(ge=0, le=2**31)]
 
 
 def create_app(viewer: Viewer, token: str, names: frozenset[str], any_address: bool = False) -> Any:
@@ -133,13 +148,13 @@ def _add_inputs(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         return run_facts(viewer)
 
     @api.get("/api/inputs", tags=["inputs"])
-    async def inputs(start: Number = 0, count: Annotated[int, Field(ge=1, le=1000)] = 200) -> InputList:
+    async def inputs(start: ListStart = 0, count: ListCount = 200) -> InputList:
         """List the opened files: `count` of them, from the one with the number `start` on."""
         named = enumerate(viewer.files[start : start + count], start)
         return InputList(total=len(viewer.files), inputs=[InputName(id=n, name=file.name) for n, file in named])
 
     @api.get("/api/inputs/{number}", tags=["inputs"])
-    async def facts(number: Number) -> InputFacts:
+    async def facts(number: InputNumber) -> InputFacts:
         """Return shape, type, spacing, channels and levels of one file."""
 
         def describe() -> InputFacts:
@@ -150,7 +165,7 @@ def _add_inputs(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         return await turnstile.run(describe)
 
     @api.get("/api/inputs/{number}/value", tags=["inputs"])
-    async def value(number: Number, row: Number, column: Number, axis: Number = 0, index: Number = 0) -> PositionValues:
+    async def value(number: InputNumber, row: Row, column: Column, axis: Axis = 0, index: Index = 0) -> PositionValues:
         """Return the value of every channel at a position of a plane."""
 
         def read() -> PositionValues:
@@ -168,13 +183,10 @@ def _add_tiles(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
 
     @api.get("/api/inputs/{number}/tiles/{level}/{row}/{column}", tags=["inputs"], **content("image/png"))
     async def tile(
-        number: Number, level: Number, row: Number, column: Number,
-        axis: Number = 0, index: Number = 0, channels: str | None = None,
+        number: InputNumber, level: Level, row: TileRow, column: TileColumn,
+        axis: Axis = 0, index: Index = 0, channels: ShownChannels = None,
     ) -> Response:  # fmt: skip
-        """Return a tile of a plane as PNG. Level 0 is the finest.
-
-        `channels` says what is shown, as NUMBER:LOW:HIGH:RRGGBB for each channel, separated by commas.
-        """
+        """Return a tile of a plane as PNG, its channels added up, each in its color."""
 
         def make() -> bytes:
             picture = viewer.picture(number)
@@ -186,7 +198,7 @@ def _add_tiles(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         return bytes_answer(await turnstile.run(make), "image/png")
 
     @api.get("/api/inputs/{number}/progress", tags=["inputs"])
-    async def progress(number: Number, axis: Number = 0, index: Number = 0) -> float:
+    async def progress(number: InputNumber, axis: Axis = 0, index: Index = 0) -> float:
         """Return which part of a large plane was read for its coarse levels, while such a tile is being made."""
         return viewer.share(number, Plane(axis, index))
 
@@ -218,7 +230,7 @@ def _add_labels(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         return label_facts(labeled, worker)
 
     @api.post("/api/inputs/{number}/fill", tags=["labels"])
-    async def fill(number: InputNumber, on: bool = True, sequence: SequenceNumber = 0) -> LabelFacts:
+    async def fill(number: InputNumber, on: FillOn = True, sequence: SequenceNumber = 0) -> LabelFacts:
         """Have all labels of an input computed, after what is in view; or, with `on=false`, no longer.
 
         Of a sequence of a genome the features are found then, too.
@@ -229,8 +241,8 @@ def _add_labels(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
 
     @api.get("/api/inputs/{number}/labels/{level}/{row}/{column}", tags=["labels"], **content("image/png"))
     async def tile(
-        request: Request, number: Number, level: Number, row: Number, column: Number,
-        axis: Number = 0, index: Number = 0, exact: bool = True, raw: bool = False,
+        request: Request, number: InputNumber, level: Level, row: TileRow, column: TileColumn,
+        axis: Axis = 0, index: Index = 0, exact: Exact = True, raw: Raw = False,
     ) -> Response:  # fmt: skip
         """Return the labels of a tile: a PNG whose palette has the colors of the classes, or one byte for each pixel.
 
@@ -255,7 +267,7 @@ def _add_answers(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
 
     @api.get("/api/inputs/{number}/probability", tags=["labels"])
     async def probability(
-        request: Request, number: Number, row: Number, column: Number, axis: Number = 0, index: Number = 0
+        request: Request, number: InputNumber, row: Row, column: Column, axis: Axis = 0, index: Index = 0
     ) -> ProbabilityFacts:
         """Return the label and the probability of every class at a position of the labels, computed exactly."""
         labeled, worker = await turnstile.run(viewer.labeled, number)
@@ -270,7 +282,7 @@ def _add_answers(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
 
     @api.get("/api/inputs/{number}/preview", tags=["labels"], **content("application/octet-stream"))
     async def preview(
-        request: Request, number: Number, top: Number, left: Number, bottom: Number, right: Number
+        request: Request, number: InputNumber, top: Edge, left: Edge, bottom: Edge, right: Edge
     ) -> Response:
         """Return labels of a part of an image as the network sees it alone and reduced: near the exact ones at best.
 

@@ -1,6 +1,6 @@
 """The routes of an evaluation: the report of the run, its metrics and worst samples, and the true labels of these."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -8,6 +8,7 @@ from atrous.errors import UserError
 from atrous.serve.answers import NO_STORE, content, labels_answer
 from atrous.serve.facts import LabelFacts, planes_of
 from atrous.serve.levels import level_sizes
+from atrous.serve.parameters import Axis, Index, InputNumber, Level, Raw, SequenceNumber, TileColumn, TileRow
 from atrous.serve.turnstile import Turnstile
 from atrous.serve.viewer import Viewer
 
@@ -15,8 +16,6 @@ REPORT_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-i
 """A report is a page from a folder that somebody else may have written: it runs no script and loads nothing."""
 CONFUSED = 64
 """Classes of the largest confusion matrix that is given."""
-
-Number = Annotated[int, Field(ge=0, le=2**31)]
 
 
 class SampleFacts(BaseModel):
@@ -61,7 +60,7 @@ def add_evaluation(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         return FileResponse(path, media_type="text/html; charset=utf-8", headers=headers)
 
     @api.get("/api/inputs/{number}/truth", tags=["evaluation"])
-    async def truth(number: Number, sequence: Number = 0) -> LabelFacts:
+    async def truth(number: InputNumber, sequence: SequenceNumber = 0) -> LabelFacts:
         """Return the size of the true labels of a sample of the evaluation, in the form of those of the network."""
         size = (await turnstile.run(viewer.truth, number, sequence)).size
         planes = [level_sizes(plane) for plane in planes_of(size)]
@@ -72,8 +71,8 @@ def add_evaluation(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
 
     @api.get("/api/inputs/{number}/truth/{level}/{row}/{column}", tags=["evaluation"], **content("image/png"))
     async def tile(
-        number: Number, level: Number, row: Number, column: Number,
-        axis: Number = 0, index: Number = 0, raw: bool = False, exact: bool = True,
+        number: InputNumber, level: Level, row: TileRow, column: TileColumn,
+        axis: Axis = 0, index: Index = 0, raw: Raw = False,
     ) -> Response:  # fmt: skip
         """Return a tile of the true labels of a sample, in the form of those of the network."""
 

@@ -23,6 +23,7 @@ from atrous.serve.line_facts import (
     found_interval,
     rounded,
 )
+from atrous.serve.parameters import Bins, InputNumber, ListCount, ListStart, Origin, SequenceNumber, Start, Stop
 from atrous.serve.turnstile import Turnstile, awaited
 from atrous.serve.viewer import Viewer
 from atrous.tasks.temperature import class_task
@@ -33,13 +34,6 @@ EXACT = 2**18
 """Positions of a window up to which its probabilities are computed."""
 INTERVALS = 4000
 """Features in one answer, at most."""
-
-InputNumber = Annotated[int, Field(ge=0, le=2**31, description="number of the input, from `inputs`")]
-SequenceNumber = Annotated[int, Field(ge=0, le=2**31, description="of a genome, the number of the sequence")]
-Start = Annotated[int, Field(ge=0, le=2**52, description="first position, from 0")]
-Stop = Annotated[int, Field(ge=1, le=2**52, description="the position after the last one")]
-Bins = Annotated[int, Field(ge=1, le=8192, description="the window is given in so many bins at most")]
-Origin = Annotated[str, Field(pattern="^(network|file)$", description="`network`, or `file` for what is given with it")]
 
 
 def add_lines(api: Any, viewer: Viewer, reading: Turnstile, labeling: Turnstile) -> None:
@@ -55,8 +49,8 @@ def _add_curves(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
     @api.get("/api/inputs/{number}/sequences", tags=["lines"])
     async def sequences(
         number: InputNumber,
-        start: Annotated[int, Field(ge=0, le=2**31, description="of those that fit, the first")] = 0,
-        count: Annotated[int, Field(ge=1, le=1000, description="how many")] = 200,
+        start: ListStart = 0,
+        count: ListCount = 200,
         name: Annotated[str, Field(max_length=200, description="a part of the name; empty for all")] = "",
     ) -> SequenceList:
         """List the sequences of a genome, or of those the ones whose names contain a text; a recording has one."""

@@ -7,12 +7,14 @@ from pydantic import BaseModel, Field
 
 from atrous.data.genomes.annotation import Feature
 from atrous.data.genomes.runs import Stretch
-from atrous.serve.display import COLORS, MOST, WHITE, window
+from atrous.serve.display import MOST, window
 from atrous.serve.extremes import Extents
-from atrous.serve.facts import ChannelFacts, InputFacts, hexadecimal
+from atrous.serve.facts import ChannelFacts, InputFacts
 from atrous.serve.levels import TILE
 from atrous.serve.line import OpenedLine
 
+COLORS = ("3b82c4", "d9822b", "2f9e6f", "c95a5a", "8e6bbf", "9a7b4f", "c9659b", "7f8790", "9a9a2e", "2ba3b0")
+"""Of curves, to be seen on white and on black."""
 WINDOWS = 9
 """Places of a recording from which the first range of its channels follows."""
 LOOKED_AT = 4096
@@ -117,14 +119,13 @@ def _channels(line: OpenedLine, length: int) -> list[ChannelFacts]:
     starts = sorted({max(0, (2 * part + 1) * length // (2 * WINDOWS) - LOOKED_AT // 2) for part in range(WINDOWS)})
     looked = [line.curves(0, everything, start, 1, min(LOOKED_AT, length - start)).low for start in starts]
     ranges = [window(values) for values in np.concatenate(looked, axis=1)]
-    colors = [WHITE] if len(line.names) == 1 else COLORS
     return [
         ChannelFacts(
             number=number,
             name=name,
             low=ranges[number][0],
             high=ranges[number][1],
-            color=hexadecimal(colors[number % len(colors)]),
+            color=COLORS[number % len(COLORS)],
             shown=number < MOST,
         )
         for number, name in enumerate(line.names)

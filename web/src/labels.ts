@@ -1,7 +1,7 @@
 // The labels over the image: tiles of class numbers, colored here, so that classes and opacity change at once. Where the
 // exact labels are not known yet, a preview is drawn, hatched.
 
-import { getLabelTile, getPreview, Refused, type Box, type Labels, type Run } from "./api";
+import { getLabelTile, getPreview, Refused, type Box, type Labels, type Run, type Source } from "./api";
 
 /** Where the plane of the labels is on the screen, in CSS pixels: the place of its corner, and its size. */
 export interface Placement {
@@ -76,6 +76,7 @@ export class LabelLayer {
     private readonly plane: { axis: number; index: number },
     private readonly changed: () => void,
     private readonly failed: (reason: string) => void,
+    readonly source: Source = "labels",
   ) {
     this.pen = context(canvas);
   }
@@ -138,7 +139,7 @@ export class LabelLayer {
   /** Load a preview of what is in view, unless its labels are known. */
   async requestPreview(): Promise<void> {
     const box = this.view();
-    if (box === null || !this.visible) return;
+    if (box === null || !this.visible || this.source !== "labels") return;
     const named = JSON.stringify(box);
     if (this.state === "exact" || named === this.previewedBox) return;
     this.previewedBox = named;
@@ -314,7 +315,7 @@ export class LabelLayer {
     this.loading.set(key, mine);
     const version = this.version;
     try {
-      const found = await getLabelTile(this.input, { ...place, ...this.plane }, mine.signal);
+      const found = await getLabelTile(this.input, { ...place, ...this.plane }, mine.signal, this.source);
       const tile: Tile = {
         ...place,
         values: found?.values ?? null,
