@@ -104,8 +104,9 @@ class CurveLevels:
         level = self._kept[_power(unit) - 1]
         parts = [np.where(known, np.asarray(level[side, :, first:last])[list(channels)], np.nan) for side in (0, 1)]
         low, high = (_reduced(part, step // unit, count, not side) for side, part in enumerate(parts))
-        gaps = _reduced(known[None].astype(np.float32), step // unit, count, True)[0]
-        return Extents(low, high, gaps == 1)
+        whole = _reduced(known[None].astype(np.float32), step // unit, count, True)[0] == 1
+        low[:, ~whole] = high[:, ~whole] = np.nan
+        return Extents(low, high, whole)
 
     def _values(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         low, high = min(channels), max(channels) + 1

@@ -41,6 +41,7 @@ export class SignalBar implements JumpBar {
         const jump = parseJump(this.input.value);
         this.input.classList.toggle("wrong", jump === null || !Number.isFinite(jump.start));
         if (jump === null || !Number.isFinite(jump.start)) return;
+        this.input.blur();
         const [start, end] = [jump.start, jump.end ?? jump.start].map((value) => value / this.spacing);
         void go(null, jump.end === null ? start - 500 : start, jump.end === null ? end + 500 : end);
       },

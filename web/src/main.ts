@@ -140,6 +140,7 @@ class Page {
         return;
       }
       this.channels = input.channels.map((one) => ({ ...one }));
+      element("channels").hidden = false;
       listChannels(input, this.channels, () => this.shownOtherwise());
       this.usePlanes(input);
       if (this.wantsThree && input.planes.length === 3) this.showThree(null);

@@ -8,11 +8,11 @@ import {
   getClassCurves, getCurves, getFeatures, getLetters, getShares, postWindow,
   type ClassCurves, type Curves as CurveData, type Intervals, type Part, type Sequence, type Shares,
 } from "./lineapi";
-import { listChannels, made } from "./panels";
+import { element, listChannels, made } from "./panels";
 import { clearReadout, showReadout } from "./linereadout";
 import { handle } from "./pointer";
 import { lengthText, roundLength } from "./scale";
-import { band, classBand, drawRows, features, letters, overview, ruler, type ClassColor, type Row } from "./tracks";
+import { band, classBand, distinct, drawRows, features, letters, overview, ruler, type ClassColor, type Row } from "./tracks";
 import { timeText, Window } from "./window";
 
 /** Positions of a window up to which the server computes probabilities. */
@@ -41,13 +41,15 @@ export class LineView {
   private readonly cursor = made("div", { className: "line-cursor", hidden: true });
   private readonly curves = new Curves(this.curveBox);
   private readonly chart = new ClassChart(this.classBox);
-  private readonly classes: ClassColor[];
+  private classes: ClassColor[] = [];
   private input: Input | null = null;
   private channels: Channel[] = [];
   private jump: JumpBar | null = null;
   private labels: Labels | null = null;
   private labelsOn = true;
   private fitted = false;
+  /** Height of the rows below the charts, when these were given theirs. */
+  private room = 0;
   private opened = 0;
   private asked: AbortController | null = null;
   private timer = 0;
@@ -68,7 +70,6 @@ export class LineView {
     private readonly hidden: ReadonlySet<number>,
     private readonly hooks: LineHooks,
   ) {
-    this.classes = run.classes.map((one) => ({ name: one.name, color: `#${one.color}` }));
     this.box.append(this.bar, this.curveBox, this.classBox, this.canvas, this.cursor);
     stage.append(this.box);
     new ResizeObserver(() => this.active && this.layout()).observe(this.box);
@@ -99,6 +100,7 @@ export class LineView {
     this.fitted = false;
     this.channels = input.channels.map((one) => ({ ...one }));
     listChannels(input, this.channels, () => this.redrawn());
+    element("channels").hidden = this.channels.length === 0;
     const Bar = input.view === "genome" ? GenomeBar : SignalBar;
     this.jump = new Bar(this.bar, input, (where, start, end) => this.goTo(where, start, end));
     await this.choose(await this.jump.start(sequence));
@@ -151,22 +153,32 @@ export class LineView {
     if (this.input === null) return;
     const { clientWidth: width, clientHeight: height } = this.box;
     if (width === 0 || height === 0) return;
+    this.classes = this.run.classes.map((one) => ({ name: one.name, color: distinct(`#${one.color}`) }));
     const shown = this.shown;
     this.curveBox.hidden = shown.length === 0;
     this.classBox.hidden = this.run.name === null || !this.labelsOn;
-    const classHeight = shown.length === 0 ? Math.min(260, height / 3) : Math.min(130, height / 4);
-    if (!this.classBox.hidden) this.chart.show(this.classes.map((one) => one.color), width, classHeight);
+    if (!this.classBox.hidden) this.chart.show(this.classes.map((one) => one.color), width, this.classHeight());
+    this.room = -1;
     this.drawTracks();
-    const room = this.curveBox.clientHeight;
-    const each = Math.max(64, Math.min(280, Math.floor(room / Math.max(1, shown.length)) - 1));
     const curves = shown.map((one) => ({
       name: one.name || (this.channels.length > 1 ? `Channel ${one.number + 1}` : ""),
       color: `#${one.color}`,
       low: one.low,
       high: one.high > one.low ? one.high : one.low + 1,
     }));
-    this.curves.show(curves, this.curveBox.clientWidth, each);
+    this.curves.show(curves, this.curveBox.clientWidth, this.curveHeight());
     this.draw();
+  }
+
+  /** Height of the probabilities: all that is left, where there are no curves. */
+  private classHeight(): number {
+    const height = this.box.clientHeight;
+    if (this.shown.length > 0) return Math.min(130, height / 4);
+    return Math.max(90, Math.min(420, height - 104 - this.bar.offsetHeight - this.canvas.offsetHeight));
+  }
+
+  private curveHeight(): number {
+    return Math.max(64, Math.floor(this.curveBox.clientHeight / Math.max(1, this.shown.length)) - 1);
   }
 
   private redrawn(): void {
@@ -198,6 +210,10 @@ export class LineView {
 
   private drawTracks(): void {
     drawRows(this.canvas, this.rows(), this.window.start, this.window.end);
+    if (this.room === this.canvas.offsetHeight) return;
+    this.room = this.canvas.offsetHeight; // there are more or fewer rows than before
+    this.chart.resize(this.box.clientWidth, this.classHeight());
+    this.curves.resize(this.curveBox.clientWidth, this.curveHeight());
   }
 
   private rows(): Row[] {

@@ -35,6 +35,16 @@ export function xOf(view: View, position: number): number {
   return view.left + ((position - view.start) / (view.end - view.start)) * (view.right - view.left);
 }
 
+/** A color that can be told from the ground: very dark ones are lighter on a dark page, and very light ones darker. */
+export function distinct(color: string): string {
+  const ground = getComputedStyle(document.documentElement).getPropertyValue("--panel").trim();
+  const [a, b] = [color, ground].map((text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16)));
+  const light = (rgb: number[]) => 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2];
+  if (Math.abs(light(a) - light(b)) >= 48) return color;
+  const toward = light(b) < 128 ? 255 : 0;
+  return `rgb(${a.map((level) => Math.round(level + 0.45 * (toward - level))).join(" ")})`;
+}
+
 /** Draw rows into a canvas, which gets the height that they need. */
 export function drawRows(canvas: HTMLCanvasElement, rows: Row[], start: number, end: number): void {
   const density = window.devicePixelRatio || 1;
@@ -116,8 +126,8 @@ function eachBin(
   for (let bin = 0; bin < found.known.length; bin++) {
     const from = found.start + bin * found.step;
     if (from + found.step < view.start || from > view.end) continue;
-    const [x, right] = [xOf(view, from), xOf(view, from + found.step)];
-    const width = Math.max(1, right - x + 0.3);
+    const x = Math.floor(xOf(view, from)); // whole pixels: no gaps between neighbors
+    const width = Math.max(1, Math.floor(xOf(view, from + found.step)) - x);
     if (found.known[bin]) draw(x, width, bin);
     else {
       pen.fillStyle = view.line;
