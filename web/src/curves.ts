@@ -168,6 +168,16 @@ function axis(height: number): uPlot.Axis {
   };
 }
 
+/** The ends of an axis on which all values of a curve lie; null if it has none. */
+export function rangeOf(low: (number | null)[], high: (number | null)[]): { low: number; high: number } | null {
+  let [least, most] = [Infinity, -Infinity];
+  for (const value of low) if (value !== null) least = Math.min(least, value);
+  for (const value of high) if (value !== null) most = Math.max(most, value);
+  if (least > most) return null;
+  const room = 0.04 * (most - least || 1);
+  return { low: Number((least - room).toPrecision(4)), high: Number((most + room).toPrecision(4)) };
+}
+
 /** A number with few letters. */
 export function shortText(value: number): string {
   const size = Math.abs(value);

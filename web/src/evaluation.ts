@@ -92,7 +92,7 @@ function confusion(found: Evaluation): void {
     row.forEach((count, prediction) => {
       const share = total > 0 ? count / total : 0;
       const said = `${found.classes[truth]} labelled ${found.classes[prediction]}: ${count.toLocaleString("en")}`;
-      const text = numbered && share >= 0.005 ? (100 * share).toFixed(share < 0.1 ? 1 : 0) : "";
+      const text = numbered && share >= 0.005 ? (100 * share).toFixed(share < 0.0995 ? 1 : 0) : "";
       const cell = made("td", { title: `${said} (${(100 * share).toFixed(1)} %)` }, text);
       cell.style.setProperty("--share", String(Math.round(100 * Math.sqrt(share))));
       cell.classList.add(truth === prediction ? "right" : "wrong");

@@ -2,20 +2,13 @@
 
 import type { Channel, Input, Run } from "./api";
 import { shortText } from "./curves";
-import type { ClassCurves, Curves, Interval, Shares } from "./lineapi";
+import type { ClassCurves, Shares } from "./lineapi";
+import type { LineData } from "./linerows";
 import { element, made } from "./panels";
 import { timeText } from "./window";
 
 const MOST_CLASSES = 6;
 const MOST_CHANNELS = 16;
-
-interface Known {
-  curves: Curves | null;
-  shares: Shares | null;
-  truth: Shares | null;
-  probabilities: ClassCurves | null;
-  features: Interval[];
-}
 
 export function clearReadout(): void {
   element("readout").replaceChildren(made("p", { className: "note" }, "Point at the curves."));
@@ -40,7 +33,7 @@ function classesAt(found: Shares, run: Run, position: number): string {
     .join(", ");
 }
 
-export function showReadout(input: Input, channels: Channel[], run: Run, position: number, known: Known): void {
+export function showReadout(input: Input, channels: Channel[], run: Run, position: number, known: LineData): void {
   const facts = made("dl");
   const add = (name: string, value: string) => facts.append(made("dt", {}, name), made("dd", {}, value));
   if (input.view === "genome") add("Base", (position + 1).toLocaleString("en"));
@@ -63,9 +56,10 @@ export function showReadout(input: Input, channels: Channel[], run: Run, positio
   }
   if (known.shares !== null) add("Class", classesAt(known.shares, run, position));
   if (known.truth !== null) add("True class", classesAt(known.truth, run, position));
-  for (const one of known.features.filter((feature) => feature.start <= position && position < feature.end).slice(0, 4)) {
+  const features = [...(known.found?.intervals ?? []), ...(known.annotated?.intervals ?? [])];
+  for (const one of features.filter((feature) => feature.start <= position && position < feature.end).slice(0, 4)) {
     const score = one.score === null ? "annotated" : one.score.toFixed(3);
-    add(`${one.kind} ${one.strand}`, `${(one.start + 1).toLocaleString("en")}–${one.end.toLocaleString("en")} (${score})`);
+    add(`${one.kind} ${one.strand}`, `${(one.start + 1).toLocaleString("en")}-${one.end.toLocaleString("en")} (${score})`);
   }
   element("readout").replaceChildren(facts, bars(run, known.probabilities, position));
 }

@@ -2,18 +2,18 @@
 
 import "./signal.css";
 import { getLabels, Refused, type Channel, type Input, type Labels, type Run } from "./api";
-import { ClassChart, Curves, GUTTER, MARGIN } from "./curves";
+import { ClassChart, Curves, GUTTER, MARGIN, rangeOf } from "./curves";
 import { GenomeBar, SignalBar, type JumpBar } from "./jump";
 import {
   getClassCurves, getCurves, getFeatures, getLetters, getShares, postWindow,
-  type ClassCurves, type Curves as CurveData, type Intervals, type Part, type Sequence, type Shares,
+  type Curves as CurveData, type Part, type Sequence,
 } from "./lineapi";
 import { element, listChannels, made } from "./panels";
 import { clearReadout, showReadout } from "./linereadout";
+import { nothing, rowsOf, scaleOf, type LineData } from "./linerows";
 import { handle } from "./pointer";
-import { lengthText, roundLength } from "./scale";
-import { band, classBand, distinct, drawRows, features, letters, overview, ruler, type ClassColor, type Row } from "./tracks";
-import { timeText, Window } from "./window";
+import { distinct, drawRows, type ClassColor } from "./tracks";
+import { Window } from "./window";
 
 /** Positions of a window up to which the server computes probabilities. */
 const EXACT = 2 ** 18;
@@ -54,13 +54,7 @@ export class LineView {
   private asked: AbortController | null = null;
   private timer = 0;
   private polling = 0;
-  private data: CurveData | null = null;
-  private shares: Shares | null = null;
-  private truth: Shares | null = null;
-  private probabilities: ClassCurves | null = null;
-  private found: Intervals | null = null;
-  private annotated: Intervals | null = null;
-  private bases: { start: number; letters: string } | null = null;
+  private data: LineData = nothing();
   private version = -1;
   private part: Part = { start: 0, stop: 1, sequence: 0 };
 
@@ -120,7 +114,7 @@ export class LineView {
   }
 
   private forget(): void {
-    this.data = this.shares = this.truth = this.probabilities = this.found = this.annotated = this.bases = null;
+    this.data = nothing();
     this.labels = null;
     this.version = -1;
   }
@@ -200,68 +194,29 @@ export class LineView {
 
   private draw(): void {
     const { start, end } = this.window;
-    if (this.data !== null) this.curves.fill(this.data, this.data.low, this.data.high);
-    if (this.probabilities !== null && !this.classBox.hidden)
-      this.chart.fill(this.probabilities, this.probabilities.probabilities, (number) => !this.hidden.has(number));
+    const { curves, probabilities } = this.data;
+    if (curves !== null) this.curves.fill(curves, curves.low, curves.high);
+    if (probabilities !== null && !this.classBox.hidden)
+      this.chart.fill(probabilities, probabilities.probabilities, (number) => !this.hidden.has(number));
     this.curves.look(start, end);
     this.chart.look(start, end);
     this.drawTracks();
   }
 
   private drawTracks(): void {
-    drawRows(this.canvas, this.rows(), this.window.start, this.window.end);
+    const { input } = this;
+    if (input === null) return;
+    const shown = { classes: this.classes, hidden: this.hidden, labels: this.labelsOn && this.run.name !== null };
+    drawRows(this.canvas, rowsOf(input, this.data, shown, this.window.total), this.window.start, this.window.end);
     if (this.room === this.canvas.offsetHeight) return;
     this.room = this.canvas.offsetHeight; // there are more or fewer rows than before
     this.chart.resize(this.box.clientWidth, this.classHeight());
     this.curves.resize(this.curveBox.clientWidth, this.curveHeight());
   }
 
-  private rows(): Row[] {
-    const { input } = this;
-    if (input === null) return [];
-    const rows: Row[] = [];
-    const genome = input.view === "genome";
-    if (genome) rows.push(letters(this.bases?.start ?? 0, this.bases?.letters ?? ""));
-    if (this.annotated !== null) rows.push(features("annotated", this.annotated.intervals, () => "#77808d"));
-    if (this.labelsOn && this.run.name !== null) {
-      const colors = new Map(this.classes.map((one) => [one.name, one.color]));
-      const colorOf = (one: { kind: string; strand: string }) =>
-        colors.get(one.kind + one.strand) ?? colors.get(one.kind) ?? "#0b6e63";
-      if (this.found?.found) rows.push(features("network", this.found.intervals, colorOf));
-      rows.push(...this.classRows(genome));
-    }
-    const [scale, shift] = genome ? [1, 1] : [input.spacing?.[0] ?? 1, 0];
-    rows.push(ruler(scale, shift, (value, step) => this.axisText(value, step)), overview(this.window.total));
-    return rows;
-  }
-
-  private classRows(genome: boolean): Row[] {
-    const rows: Row[] = [];
-    if (this.shares !== null) {
-      const { shares } = this;
-      if (!genome) rows.push(band("labels", shares, this.classes, this.hidden));
-      else this.classes.forEach((one, n) => this.hidden.has(n) || rows.push(classBand(shares, n, one)));
-    }
-    if (this.truth !== null && !genome) rows.push(band("truth", this.truth, this.classes, this.hidden));
-    return rows;
-  }
-
-  private axisText(value: number, step: number): string {
-    if (this.input?.view === "genome") return Math.round(value).toLocaleString("en");
-    if (this.input?.spacing == null) return Math.round(value).toLocaleString("en");
-    return this.input.unit === "s" ? timeText(value, step) : lengthText(value, this.input.unit);
-  }
-
   /** A round length of the axis, and how wide it is on the screen. */
-  scale(): { width: number; text: string } {
-    const genome = this.input?.view === "genome";
-    const spacing = genome ? 1 : (this.input?.spacing?.[0] ?? 1);
-    const distance = (this.window.size / this.width) * spacing;
-    const length = roundLength(120 * distance);
-    const unit = genome ? "b" : this.input?.spacing == null ? "samples" : this.input.unit;
-    const factor = genome && length >= 1e6 ? 1e6 : genome && length >= 1e3 ? 1e3 : 1;
-    const name = genome ? { 1: "bases", 1000: "kb", 1000000: "Mb" }[factor] : unit;
-    return { width: length / distance, text: `${Number((length / factor).toPrecision(3))} ${name ?? ""}`.trim() };
+  scale(): { width: number; text: string } | null {
+    return this.input === null ? null : scaleOf(this.input, this.window.size / this.width);
   }
 
   // ------------------------------------------------------------------------------------------------ moving
@@ -302,13 +257,8 @@ export class LineView {
     if (!inside || this.input === null) return;
     this.cursor.style.left = `${x}px`;
     const position = Math.min(this.window.total - 1, Math.floor(this.window.start + this.partAt(x) * this.window.size));
-    showReadout(this.input, this.shown, this.run, position, {
-      curves: this.data,
-      shares: this.labelsOn ? this.shares : null,
-      truth: this.truth,
-      probabilities: this.probabilities,
-      features: [...(this.found?.intervals ?? []), ...(this.annotated?.intervals ?? [])],
-    });
+    const data = this.labelsOn ? this.data : { ...this.data, shares: null, probabilities: null };
+    showReadout(this.input, this.shown, this.run, position, data);
   }
 
   // ------------------------------------------------------------------------------------------------ loading
@@ -342,9 +292,9 @@ export class LineView {
     if (!mine.signal.aborted) this.box.dataset.loaded = `${input.id}:${this.sequence}`;
   }
 
-  /** So many bins that each is a pixel wide. */
+  /** So many bins that each is narrower than a pixel. */
   private get bins(): number {
-    return Math.min(4096, Math.ceil((this.width * (this.part.stop - this.part.start)) / this.window.size));
+    return Math.min(4096, Math.ceil((1.5 * this.width * (this.part.stop - this.part.start)) / this.window.size));
   }
 
   /** Load the labels again, which have changed. */
@@ -372,7 +322,7 @@ export class LineView {
     if (numbers.length === 0) return;
     const count = Math.min(this.bins, Math.floor(200000 / numbers.length));
     await this.use(getCurves(input.id, part, count, numbers, mine.signal), mine, (found) => {
-      this.data = found;
+      this.data.curves = found;
       this.fitCurves(input, found);
       if (!found.complete) this.load(POLL);
     });
@@ -383,13 +333,10 @@ export class LineView {
     if (this.fitted) return;
     this.fitted = found.complete;
     this.shown.forEach((channel, n) => {
-      const values = [...found.low[n], ...found.high[n]].filter((value) => value !== null);
-      if (values.length === 0) return;
-      const [low, high] = values.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
-      const room = 0.04 * (high - low || 1);
-      channel.low = Number((low - room).toPrecision(4));
-      channel.high = Number((high + room).toPrecision(4));
-      Object.assign(input.channels[channel.number], { low: channel.low, high: channel.high });
+      const range = rangeOf(found.low[n], found.high[n]);
+      if (range === null) return;
+      Object.assign(channel, range);
+      Object.assign(input.channels[channel.number], range);
     });
     listChannels(input, this.channels, () => this.redrawn());
     this.layout();
@@ -398,21 +345,21 @@ export class LineView {
   private async fetchGenome(input: Input, part: Part, mine: AbortController): Promise<void> {
     if (input.view !== "genome") return;
     if (part.stop - part.start <= MOST_LETTERS)
-      await this.use(getLetters(input.id, part, mine.signal), mine, (found) => (this.bases = found));
-    else this.bases = null;
+      await this.use(getLetters(input.id, part, mine.signal), mine, (found) => (this.data.bases = found));
+    else this.data.bases = null;
     if (input.annotated)
-      await this.use(getFeatures(input.id, part, "file", mine.signal), mine, (found) => (this.annotated = found));
+      await this.use(getFeatures(input.id, part, "file", mine.signal), mine, (found) => (this.data.annotated = found));
     if (this.run.name !== null)
-      await this.use(getFeatures(input.id, part, "network", mine.signal), mine, (found) => (this.found = found));
+      await this.use(getFeatures(input.id, part, "network", mine.signal), mine, (found) => (this.data.found = found));
   }
 
   private async fetchClasses(input: Input, part: Part, mine: AbortController): Promise<void> {
     const { bins } = this;
     if (input.truth)
-      await this.use(getShares(input.id, part, bins, "file", mine.signal), mine, (found) => (this.truth = found));
+      await this.use(getShares(input.id, part, bins, "file", mine.signal), mine, (found) => (this.data.truth = found));
     if (this.labels?.size == null || this.labels.problem !== "") return;
     this.version = this.labels.version;
-    await this.use(getShares(input.id, part, bins, "network", mine.signal), mine, (found) => (this.shares = found));
+    await this.use(getShares(input.id, part, bins, "network", mine.signal), mine, (found) => (this.data.shares = found));
     if (mine.signal.aborted || this.inView()) return this.tell();
     this.tell();
     const { start, end } = this.window;
@@ -426,12 +373,12 @@ export class LineView {
     const small = part.stop - part.start <= EXACT;
     this.classBox.dataset.note = small ? "" : "Zoom in for probabilities: 262,144 positions at most";
     if (!small || this.labels?.size == null || this.labels.problem !== "") {
-      this.probabilities = null;
+      this.data.probabilities = null;
       this.layoutChart();
       return;
     }
     const bins = Math.min(4096, Math.ceil(this.width));
-    await this.use(getClassCurves(input.id, part, bins, mine.signal), mine, (found) => (this.probabilities = found));
+    await this.use(getClassCurves(input.id, part, bins, mine.signal), mine, (found) => (this.data.probabilities = found));
   }
 
   private layoutChart(): void {
@@ -458,7 +405,8 @@ export class LineView {
   private poll(): void {
     window.clearTimeout(this.polling);
     const { labels } = this;
-    const waits = labels === null || (labels.problem === "" && (labels.size === null || labels.filling || !this.inView()));
+    const comes = !this.tooLarge() && !this.inView();
+    const waits = labels === null || (labels.problem === "" && (labels.size === null || labels.filling || comes));
     if (waits && this.active) this.polling = window.setTimeout(() => void this.look(), POLL);
   }
 
@@ -475,12 +423,17 @@ export class LineView {
 
   /** Whether the labels of all that is in view are known. */
   private inView(): boolean {
-    const { shares } = this;
+    const { shares } = this.data;
     if (shares === null) return false;
     const { start, end } = this.window;
     const [first, last] = [start, end].map((position) => (position - shares.start) / shares.step);
     if (first < 0 || last > shares.known.length + 1e-6) return false;
     return shares.known.slice(Math.floor(first), Math.ceil(last)).every((known) => known);
+  }
+
+  /** Whether more is in view than is computed for a view alone. */
+  private tooLarge(): boolean {
+    return this.window.size > 2 ** 24 && this.labels?.whole === false;
   }
 
   tell(): void {
@@ -490,7 +443,7 @@ export class LineView {
     else if (labels.state === "reading")
       this.hooks.say(`The network reads all of it once: ${Math.round(100 * labels.read)} %`, "missing");
     else if (this.inView()) this.hooks.say(labels.filling ? "Exact labels; finding the rest …" : "Exact labels", "exact");
-    else if (this.window.size > 2 ** 24 && !labels.filling && !labels.whole)
+    else if (this.tooLarge() && !labels.filling)
       this.hooks.say("Zoom in, or label everything", "missing");
     else this.hooks.say("Computing the labels …", "missing");
   }

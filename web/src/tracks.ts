@@ -2,7 +2,6 @@
 
 import { GUTTER, MARGIN } from "./curves";
 import type { Interval, Shares } from "./lineapi";
-import { ticks } from "./window";
 
 export interface ClassColor {
   name: string;
@@ -216,15 +215,20 @@ export function letters(start: number, text: string): Row {
   };
 }
 
-/** The axis: `textOf` gives what is written at a step of the axis; `scale` and `shift` turn positions into its units. */
-export function ruler(scale: number, shift: number, textOf: (value: number, step: number) => string): Row {
+/** The axis: `textOf` gives what is written at one of its `steps`; `scale` and `shift` turn positions into its units. */
+export function ruler(
+  scale: number,
+  shift: number,
+  steps: (start: number, end: number, about: number) => number[],
+  textOf: (value: number, step: number) => string,
+): Row {
   return {
     name: "",
     height: 24,
     draw(pen, view) {
       const about = Math.max(2, (view.right - view.left) / 110);
       const [from, to] = [view.start * scale + shift, view.end * scale + shift];
-      const values = ticks(from, to, about);
+      const values = steps(from, to, about);
       const step = values.length > 1 ? values[1] - values[0] : to - from;
       pen.textAlign = "center";
       for (const value of values) {

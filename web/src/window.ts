@@ -63,7 +63,17 @@ export function parseJump(text: string): Jump | null {
 export function ticks(start: number, end: number, about: number): number[] {
   const rough = (end - start) / Math.max(1, about);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10) * power;
+  return stepsOf(start, end, ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10) * power);
+}
+
+/** Steps of a ruler of seconds: parts of minutes and hours where they are long. */
+export function timeTicks(start: number, end: number, about: number): number[] {
+  const rough = (end - start) / Math.max(1, about);
+  const step = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600].find((length) => length >= rough);
+  return rough < 5 || step === undefined ? ticks(start, end, about) : stepsOf(start, end, step);
+}
+
+function stepsOf(start: number, end: number, step: number): number[] {
   const first = Math.ceil(start / step);
   return Array.from({ length: Math.max(0, Math.floor(end / step) - first + 1) }, (_, n) => (first + n) * step);
 }
