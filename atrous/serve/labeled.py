@@ -74,7 +74,7 @@ class LabeledInput:
             self.state = "opening"
             try:
                 self.file.require_inside()
-                opened = self._predictor.open(self.file.item)
+                opened = self._open()
                 if self.store is None:
                     self.store = LabelStore(self._cache.entry(self._key), _file_size(opened))
                 if not opened.regridded:
@@ -87,6 +87,14 @@ class LabeledInput:
             finally:
                 self.state = "ready"
         return self._opened
+
+    def _open(self) -> Opened:
+        return self._predictor.open(self.file.item)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to compute."""
+        return self.store is not None and self.store.complete
 
     @property
     def whole(self) -> bool:
@@ -171,14 +179,19 @@ class LabeledInput:
 
     def probabilities(self, position: Sequence[int], between: Between) -> list[float] | None:
         """Return the probability of every class at a position; None where the input has no data."""
-        opened = self.ready()
-        if self._regions is None:
-            raise UserError("this input is brought to another grid for the network: no probability of one position")
-        size = tuple(opened.size)
+        size = tuple(self.ready().size)
         if len(position) != len(size) or not all(0 <= n < most for n, most in zip(position, size, strict=True)):
             raise UserError(f"position {', '.join(map(str, position))}: the labels have {' x '.join(map(str, size))}")
-        found = self._regions.probabilities([slice(n, n + 1) for n in position], self._noting(between)).reshape(-1)
+        found = self.maps(tuple(slice(n, n + 1) for n in position), between).reshape(-1)
         return None if np.isnan(found).any() else found.astype(float).tolist()
+
+    def maps(self, region: Region, between: Between) -> np.ndarray:
+        """Return the probabilities `(K, *region)` of the classes in a region; NaN where the input has no data."""
+        self.ready()
+        if self._regions is None:
+            raise UserError("this input is brought to another grid for the network: no probabilities of a part of it")
+        found = self._regions.probabilities(region, self._noting(between))
+        return found[: len(self._predictor.classes)]
 
     def preview(self, box: tuple[slice, slice]) -> np.ndarray:
         """Return labels `(h, w)` of a part of an image as the network sees it alone and reduced: not the exact ones.
@@ -214,7 +227,7 @@ class LabeledInput:
         """Write all labels as `atrous predict` writes them, and return the file.
 
         Args:
-            suffix: ".png" or ".tif".
+            suffix: ".png" or ".tif"; of signals ".csv" or ".npy".
 
         Raises:
             UserError: not all labels are known, or the format cannot hold them.
@@ -223,6 +236,8 @@ class LabeledInput:
         if store is None or not store.complete:
             share = 0.0 if store is None else store.share
             raise UserError(f"{100 * share:.0f} % of the labels are known: have all of it labelled first")
+        if (suffix in (".csv", ".npy")) != (len(store.size) == 1):
+            raise UserError("labels of signals are saved as .csv or .npy, and those of images as .png or .tif")
         if suffix == ".png" and (len(store.size) != 2 or _positions(tuple(map(slice, store.size))) > PNG_MOST):
             raise UserError("too large for PNG, or a volume: take TIFF")
         path = store.folder / f"download{suffix}"

@@ -12,10 +12,11 @@ from atrous.serve.paint_folder import PaintClass
 from atrous.serve.paint_image import PaintedImage
 from atrous.serve.paint_session import PaintSession
 from atrous.serve.paint_strokes import MOST_POINTS, Box, Stroke
+from atrous.serve.parameters import Axis, Edge, FillOn, Index, InputNumber, Level, TileColumn, TileRow
 from atrous.serve.turnstile import Turnstile, awaited
 
-Number = Annotated[int, Field(ge=0, le=2**31)]
 Place = Annotated[float, Field(ge=-(2.0**31), le=2.0**31, allow_inf_nan=False)]
+PlaceCount = Annotated[int, Field(ge=1, le=50, description="how many places are given at most")]
 Color = Annotated[str, Field(pattern="^[0-9a-fA-F]{6}$")]
 
 
@@ -55,10 +56,10 @@ class PaintedImageFacts(BaseModel):
 class ViewWindow(BaseModel):
     """A part of a plane, in pixels."""
 
-    top: Number
-    left: Number
-    bottom: Number
-    right: Number
+    top: Edge
+    left: Edge
+    bottom: Edge
+    right: Edge
 
     def box(self) -> Box:
         """Return rows and columns."""
@@ -75,7 +76,7 @@ class StrokeBody(BaseModel):
     )
     radius: float = Field(default=1.0, ge=0, le=1024, allow_inf_nan=False, description="of the brush, in pixels")
     axis: int = Field(default=0, ge=0, le=2)
-    index: Number = 0
+    index: Index = 0
     view: ViewWindow | None = Field(default=None, description="a fill stays in it")
 
 
@@ -147,12 +148,12 @@ def _add_strokes(api: Any, session: PaintSession, turnstile: Turnstile) -> None:
     from fastapi import Response
 
     @api.get("/api/paint/inputs/{number}", tags=["paint"])
-    async def mask(number: Number) -> PaintedImageFacts:
+    async def mask(number: InputNumber) -> PaintedImageFacts:
         """Return how much is painted on an image."""
         return await turnstile.run(lambda: _image_facts(session, session.image(number)))
 
     @api.post("/api/paint/inputs/{number}/strokes", tags=["paint"])
-    async def stroke(number: Number, body: StrokeBody) -> PaintedImageFacts:
+    async def stroke(number: InputNumber, body: StrokeBody) -> PaintedImageFacts:
         """Draw a stroke. It is in the mask on the disk before the answer comes."""
         drawn = Stroke(body.kind, body.points, body.radius)
         label, view = IGNORE if body.label is None else body.label, None if body.view is None else body.view.box()
@@ -160,12 +161,12 @@ def _add_strokes(api: Any, session: PaintSession, turnstile: Turnstile) -> None:
         return await turnstile.run(lambda: _image_facts(session, session.paint(number, cut, drawn, label, view)))
 
     @api.post("/api/paint/inputs/{number}/undo", tags=["paint"])
-    async def undo(number: Number) -> PaintedImageFacts:
+    async def undo(number: InputNumber) -> PaintedImageFacts:
         """Take the last stroke on an image back."""
         return await turnstile.run(lambda: _image_facts(session, session.step_back(number, again=False)))
 
     @api.post("/api/paint/inputs/{number}/redo", tags=["paint"])
-    async def redo(number: Number) -> PaintedImageFacts:
+    async def redo(number: InputNumber) -> PaintedImageFacts:
         """Draw the stroke again that was undone last."""
         return await turnstile.run(lambda: _image_facts(session, session.step_back(number, again=True)))
 
@@ -173,7 +174,7 @@ def _add_strokes(api: Any, session: PaintSession, turnstile: Turnstile) -> None:
         "/api/paint/inputs/{number}/mask/{level}/{row}/{column}", tags=["paint"], **content("application/octet-stream")
     )
     async def tile(
-        number: Number, level: Number, row: Number, column: Number, axis: Number = 0, index: Number = 0
+        number: InputNumber, level: Level, row: TileRow, column: TileColumn, axis: Axis = 0, index: Index = 0
     ) -> Response:
         """Return what is painted in a tile, one byte for each pixel: the class, or 255. Level 0 is the finest.
 
@@ -198,15 +199,15 @@ def _add_training(api: Any, session: PaintSession, turnstile: Turnstile) -> None
         return _training_facts(session)
 
     @api.post("/api/paint/training", tags=["paint"])
-    async def train(on: bool = True) -> TrainingFacts:
+    async def train(on: FillOn = True) -> TrainingFacts:
         """Start the training on what is painted, or with `on=false` stop it."""
         await turnstile.run(session.train, on)
         return _training_facts(session)
 
     @api.get("/api/paint/inputs/{number}/where", tags=["paint"])
     async def where(
-        request: Request, number: Number, top: Number = 0, left: Number = 0, bottom: Number = 0, right: Number = 0,
-        count: Annotated[int, Field(ge=1, le=50)] = 5,
+        request: Request, number: InputNumber, top: Edge = 0, left: Edge = 0, bottom: Edge = 0, right: Edge = 0,
+        count: PlaceCount = 5,
     ) -> list[UncertainPlace]:  # fmt: skip
         """Return where to paint next: at which places the network doubts most, in the whole image or in a view."""
         view = None

@@ -204,6 +204,9 @@ def test_the_api_describes_itself(looking):
     paths = looking.get("/api/openapi.json").json()["paths"]
     assert "/api/inputs/{number}/labels/{level}/{row}/{column}" in paths
     assert all(method.get("description") for path in paths.values() for method in path.values())
+    assert {"/api/inputs/{number}/curves", "/api/inputs/{number}/features", "/api/evaluation"} <= set(paths)
+    given = [one for path in paths.values() for method in path.values() for one in method.get("parameters", [])]
+    assert [one["name"] for one in given if not one.get("description")] == []
 
 
 def test_label_tiles_are_those_of_the_whole_image(labeling):

@@ -1,7 +1,7 @@
 // The labels over the image: tiles of class numbers, colored here, so that classes and opacity change at once. Where the
 // exact labels are not known yet, a preview is drawn, hatched.
 
-import { getLabelTile, getPreview, Refused, type Box, type Labels, type Run } from "./api";
+import { getLabelTile, getPreview, Refused, type Box, type Labels, type Run, type Source } from "./api";
 
 /** Where the plane of the labels is on the screen, in CSS pixels: the place of its corner, and its size. */
 export interface Placement {
@@ -80,6 +80,7 @@ export class LabelLayer {
     private readonly plane: { axis: number; index: number },
     private readonly changed: () => void,
     private readonly failed: (reason: string) => void,
+    readonly source: Source = "labels",
   ) {
     this.pen = context(canvas);
   }
@@ -152,7 +153,7 @@ export class LabelLayer {
   /** Load a preview of what is in view, unless its labels are known. */
   async requestPreview(): Promise<void> {
     const box = this.view();
-    if (box === null || !this.visible) return;
+    if (box === null || !this.visible || this.source !== "labels") return;
     const named = JSON.stringify(box);
     if (this.state === "exact" || named === this.previewedBox) return;
     this.previewedBox = named;
@@ -329,7 +330,7 @@ export class LabelLayer {
     this.loading.set(key, mine);
     const { version, network } = this;
     try {
-      const found = await getLabelTile(this.input, { ...place, ...this.plane }, mine.signal);
+      const found = await getLabelTile(this.input, { ...place, ...this.plane }, mine.signal, this.source);
       const before = this.tiles.get(key);
       const stale = found === null && before !== undefined && before.values !== null;
       const fresh = { values: found?.values ?? null, picture: null, mask: null };
