@@ -75,4 +75,4 @@ def looked_at(
     if known is None:
         return found, there, np.ones(count, bool)
     at_them = known(positions)
-    return found, there & at_them, (at_them | ~there).all(1)
+    return found, there & at_them, np.asarray((at_them | ~there).all(1))

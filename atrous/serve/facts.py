@@ -51,7 +51,7 @@ class InputList(BaseModel):
 class InputFacts(InputName):
     """One opened file."""
 
-    view: str = Field("planes", description="how it is shown: planes, signal or genome")
+    view: str = Field(default="planes", description="how it is shown: planes, signal or genome")
     shape: tuple[int, ...] = Field(description="channels, then the spatial axes")
     dtype: str
     kind: str = Field(description="rgb, gray, array, volume, video, map and others")
@@ -61,9 +61,13 @@ class InputFacts(InputName):
     channels: list[ChannelFacts]
     planes: list[PlaneFacts]
     tile: int = Field(description="height and width of a tile")
-    sequences: int = Field(0, description="of a genome, the number of its sequences; 1 of a signal, 0 of others")
-    annotated: bool = Field(False, description="whether annotated features lie beside a genome")
-    truth: bool = Field(False, description="whether its true labels are known: it is a listed sample of the evaluation")
+    sequences: int = Field(
+        default=0, description="of a genome, the number of its sequences; 1 of a signal, 0 of others"
+    )
+    annotated: bool = Field(default=False, description="whether annotated features lie beside a genome")
+    truth: bool = Field(
+        default=False, description="whether its true labels are known: it is a listed sample of the evaluation"
+    )
 
 
 class ClassFacts(BaseModel):

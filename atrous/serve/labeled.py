@@ -59,6 +59,7 @@ class LabeledInput:
         # A preview is small: it goes through the network whole, and is not exported for a stream of its own.
         self._unlimited = predictor if predictor.memory is None else replace(predictor, memory=None)
         self._opened: Opened | None = None
+        self._void = False
         self._regions: RegionPredictor | None = None
         self.store: LabelStore | None = None
         self.read, self._passes = 0.0, 1
@@ -80,13 +81,22 @@ class LabeledInput:
                 if not opened.regridded:
                     self._regions = RegionPredictor(self._predictor, opened)
                     self._passes = self._regions.passes
-                self._opened = opened
+                self._opened, self._void = opened, opened.valid is not None
             except UserError as error:
                 self.problem = str(error)
                 raise
             finally:
                 self.state = "ready"
         return self._opened
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the input is open for the network."""
+        return self._opened is not None
+
+    def rest(self, between: Between) -> None:
+        """Close the input and forget what is not on disk; the next request opens it again."""
+        self._opened = self._regions = None
 
     def _open(self) -> Opened:
         return self._predictor.open(self.file.item)
@@ -242,13 +252,12 @@ class LabeledInput:
             raise UserError("too large for PNG, or a volume: take TIFF")
         path = store.folder / f"download{suffix}"
         if not path.exists():
-            valid = self._opened is not None and self._opened.valid is not None
             with replacing(path) as beside:
                 LabelSink(beside, store.labels, None).finish(
                     like=self.file.item.path,
                     classes=self._predictor.classes,
                     palette=self._predictor.palette,
-                    void=IGNORE if valid else None,
+                    void=IGNORE if self._void else None,
                 )
         return path
 

@@ -57,7 +57,7 @@ class LabeledSequence(LabeledInput):
         """Return the features of the sequence by start, as `atrous predict` writes them; None before they are found."""
         if self._features is None and self.store is not None and (self.store.folder / FEATURES).exists():
             rows = json.loads((self.store.folder / FEATURES).read_text(encoding="utf-8"))
-            self._features = [Stretch(*row[:5], tuple(map(tuple, row[5]))) for row in rows]
+            self._features = [Stretch(*row, notes=tuple((key, text) for key, text in notes)) for *row, notes in rows]
         return self._features
 
     def fill(self, between: Between) -> None:

@@ -78,7 +78,7 @@ class IntervalFacts(BaseModel):
     kind: str = Field(description="such as CDS")
     strand: str = Field(description="+, - or . for both")
     parts: list[tuple[int, int]] = Field(description="of which it is joined; one for most")
-    score: float | None = Field(None, description="mean probability; null for annotated features")
+    score: float | None = Field(default=None, description="mean probability; null for annotated features")
     notes: dict[str, str] = Field(default_factory=dict, description="what else is known, such as its start codon")
 
 

@@ -17,10 +17,12 @@ from atrous.serve.labeled_sequence import LabeledSequence
 from atrous.serve.line import OpenedGenome, OpenedLine, is_line, open_line
 from atrous.serve.picture import OpenedPicture, Plane
 from atrous.serve.store import UNKNOWN
-from atrous.serve.worker import NetworkWorker
+from atrous.serve.worker import Busy, NetworkWorker
 
 OPEN = 8
 """Files that are open for display at the same time."""
+LABELED = 8
+"""Inputs that are open for the network at the same time."""
 
 
 class NotOpened(UserError):
@@ -217,7 +219,20 @@ class Viewer:
             with self._lock:
                 if network == self._network:  # else another network has come meanwhile, and these are soon outdated
                     found = self._labeled.setdefault(place, found)
+        self._rest(place, worker)
         return found, worker
+
+    def _rest(self, place: tuple[int, int], worker: NetworkWorker) -> None:
+        """Have inputs closed for the network that were not used for the longest time."""
+        with self._lock:
+            if place in self._labeled:  # not if another network has come meanwhile
+                self._labeled[place] = self._labeled.pop(place)  # the last one is the newest
+            longest = [labeled for labeled in list(self._labeled.values())[:-LABELED] if labeled.in_memory]
+        for labeled in longest:
+            try:
+                worker.ask(labeled.rest)
+            except Busy:
+                return  # the next request tries again
 
     def close(self) -> None:
         """Stop all work."""

@@ -47,7 +47,7 @@ def recording(tmp_path_factory):
     np.save(folder / "a.npy", values)
     predictor = load(folder / "run", memory="1GB", dtype=torch.float32)
     with client_of([folder / "a.npy"], folder / "cache", predictor) as client:
-        yield client, values, predictor.predict(folder / "a.npy", probabilities=True)
+        yield client, values, predictor.predict(folder / "a.npy", probabilities=True), folder / "run"
 
 
 def test_a_recording_is_described(recording):
@@ -59,7 +59,7 @@ def test_a_recording_is_described(recording):
 
 
 def test_curves_of_a_window(recording):
-    client, values, _ = recording
+    client, values, _, _ = recording
     found = client.get("/api/inputs/0/curves?start=100&stop=120").json()
     assert (found["start"], found["step"], found["complete"]) == (100, 1, True)
     assert found["low"] == found["high"] == [values[100:120].tolist()]
@@ -69,7 +69,7 @@ def test_curves_of_a_window(recording):
 
 
 def test_the_window_is_labeled_exactly_and_then_the_rest(recording):
-    client, _, want = recording
+    client, _, want, _ = recording
     until(client, "/api/inputs/0/labels", lambda facts: facts["size"] == [LENGTH])
     assert not any(client.get("/api/inputs/0/shares?start=9000&stop=9100").json()["known"])
     client.post("/api/inputs/0/view", json={"left": 9000, "right": 9100, "top": 0, "bottom": 1})
@@ -88,7 +88,7 @@ def test_the_window_is_labeled_exactly_and_then_the_rest(recording):
 
 
 def test_probabilities_of_a_window_are_those_of_the_whole(recording):
-    client, _, want = recording
+    client, _, want, _ = recording
     found = client.get("/api/inputs/0/probabilities?start=19990&stop=30000").json()
     np.testing.assert_allclose(found["probabilities"], want.probabilities[:, 19_990:], atol=2e-4)
     found = client.get("/api/inputs/0/probabilities?start=4000&stop=5000&bins=100").json()
@@ -111,6 +111,23 @@ def test_mistakes_are_one_line(recording, path, code):
     answer = recording[0].get(f"/api/inputs/0/{path}")
     assert answer.status_code == code, answer.text
     assert code == 200 or "\n" not in answer.json()["detail"]
+
+
+def test_inputs_that_were_not_used_for_the_longest_time_are_closed_for_the_network(recording, tmp_path, monkeypatch):
+    monkeypatch.setattr("atrous.serve.viewer.LABELED", 1)
+    for number in range(2):
+        np.save(tmp_path / f"{number}.npy", recording[1][number : number + 500])
+    predictor = load(recording[3], dtype=torch.float32)
+    viewer = Viewer(find_files([tmp_path], predictor, print), CacheFolder(tmp_path / "cache"), predictor)
+    first, worker = viewer.labeled(0)
+    region = (slice(100, 200),)
+    want = worker.ask(lambda between: first.maps(region, between)).result()
+    assert first.in_memory
+    viewer.labeled(1)
+    worker.ask(lambda between: None).result()  # after what was asked before
+    assert not first.in_memory
+    np.testing.assert_array_equal(worker.ask(lambda between: first.maps(region, between)).result(), want)
+    viewer.close()
 
 
 @pytest.fixture(scope="module")

@@ -337,7 +337,7 @@ class Page {
     this.layer?.close();
     this.layer = null;
     this.labels = null;
-    if (this.run.name === null || this.input === null || this.plane === null) return;
+    if (this.run.name === null || this.input === null || this.plane === null) return this.tell();
     const layer = new LabelLayer(
       this.stage.canvas,
       this.run,
@@ -351,6 +351,7 @@ class Page {
     );
     layer.visible = element<HTMLInputElement>("labels-on").checked;
     this.layer = layer;
+    this.tell();
     this.poll(0);
   }
 

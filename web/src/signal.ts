@@ -227,6 +227,7 @@ export class LineView {
     this.jump?.tell(null, this.window);
     this.cursor.hidden = true;
     this.draw();
+    this.tell();
     this.hooks.settled();
     this.load(80);
   }
@@ -265,6 +266,7 @@ export class LineView {
 
   private load(after: number): void {
     window.clearTimeout(this.timer);
+    delete this.box.dataset.loaded;
     this.timer = window.setTimeout(() => void this.fetch(), after);
   }
 
