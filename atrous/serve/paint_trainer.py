@@ -113,12 +113,18 @@ class PaintTrainer:
         assert process.stdout is not None
         with process.stdout as lines:
             for line in lines:
-                self.note(json.loads(line))
+                try:
+                    said = json.loads(line)
+                except ValueError:
+                    self.problem = f"the training has said what is no JSON: {line.strip()[:80]}"
+                    process.kill()
+                    break
+                self.note(said)
         code = process.wait()
         if process.stdin is not None:
             process.stdin.close()
         with self._lock:
-            if code not in (0, 2) and self.state != "stopping":
+            if code not in (0, 2) and self.state != "stopping" and not self.problem:
                 self.problem = f"the training has ended unexpectedly: {self._log} shows why"
             self.state, self._process = "off", None
 

@@ -51,7 +51,7 @@ from atrous.training.validation import windows
 SLICES = (15.0, 30.0, 60.0)
 """Seconds of the first slices; all others are as long as the last of these. Short ones show something soon."""
 VALIDATION_SECONDS = 4.0
-"""About so often the weights are validated and given to the page."""
+"""At most so often the weights are validated and given to the page; in long slices, eight times."""
 LATER = 0.5
 """Factor on the learning rate of all slices but the first."""
 FEW = 8
@@ -216,7 +216,7 @@ def _until_stopped(batches: LiveBatches, control: Control) -> Iterator[Batch]:
 
 def _settings(recipe: Recipe, budget: Budget, factor: float) -> Settings:
     settings = build_settings(recipe)
-    count = 2 if budget.minutes is None else max(1, round(60 * budget.minutes / VALIDATION_SECONDS))
+    count = 2 if budget.minutes is None else min(8, max(1, round(60 * budget.minutes / VALIDATION_SECONDS)))
     return replace(settings, learning_rate=factor * settings.learning_rate, validations=count)
 
 

@@ -1,7 +1,11 @@
 """Painting over HTTP: strokes are in the mask on the disk when the answer comes, and weights come to the labels."""
 
+import json
+import signal
+import subprocess
 import sys
 
+import httpx
 import nibabel
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ from atrous.prediction.predictor import load
 from atrous.recipe.run import open_run
 from atrous.serve.cache import CacheFolder
 from atrous.serve.found import find_files
-from atrous.serve.paint_folder import live_folder
+from atrous.serve.paint_folder import PaintedFolder, live_folder
 from atrous.serve.paint_session import PaintSession
 from atrous.serve.viewer import Viewer
 from atrous.verbs.evaluate import evaluate
@@ -230,3 +234,24 @@ def test_painting_with_a_run_begins_with_its_classes(folder, tmp_path, monkeypat
     with one.client:
         classes = one.get("")["classes"]
     assert [each["name"] for each in classes] == list(open_run(tmp_path / "run").recipe.task.classes)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL")
+def test_a_killed_server_has_lost_no_stroke(folder, tmp_path):
+    words = ["serve", str(folder), "--paint", str(tmp_path / "painted"), "--no-browser", "--port", "0", "--json"]
+    command = [sys.executable, "-m", "atrous", *words, "--cache", str(tmp_path / "cache")]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with server:
+        facts = json.loads(server.stdout.readline())
+        headers = {"Authorization": f"Bearer {facts['token']}"}
+        with httpx.Client(base_url=f"http://127.0.0.1:{facts['port']}/api/paint/", headers=headers) as client:
+            client.put("classes", json=CLASSES)
+            stroke = {"kind": "box", "label": 1, "points": [[2, 3], [10, 9]]}
+            assert client.post("inputs/0/strokes", json=stroke).json()["counts"] == [0, 48]
+        server.kill()
+        server.wait()
+    assert np.count_nonzero(read_values(tmp_path / "painted" / "masks" / "a.png") == 1) == 48
+    again = PaintedFolder(tmp_path / "painted")  # the lock went with the process
+    assert again.counts()[1] == 48
+    again.close()

@@ -65,6 +65,13 @@ def test_a_mistake_is_said_and_a_crash_leads_to_the_log(tmp_path):
     assert "ZeroDivisionError" in (tmp_path / "training.log").read_text()
 
 
+def test_what_is_no_json_ends_it(tmp_path):
+    trainer = trainer_of("import sys; print('hello', flush=True); sys.stdin.read()", tmp_path)
+    trainer.start()
+    ended(trainer)
+    assert trainer.problem == "the training has said what is no JSON: hello"
+
+
 def test_closing_ends_the_process(tmp_path):
     trainer = trainer_of("import sys; sys.stdin.read()", tmp_path)
     trainer.start()

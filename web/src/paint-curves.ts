@@ -62,7 +62,7 @@ export function drawCurves(canvas: HTMLCanvasElement, training: Training): void 
 
   pen.textAlign = "left";
   let at = left;
-  const [second, third] = training.samples.held_out ? ["held-out loss", "held-out mIoU"] : ["loss of all", "mIoU of all"];
+  const [second, third] = training.samples.held_out ? ["held-out loss", "held-out mIoU"] : ["loss of strokes", "mIoU of strokes"];
   for (const [name, color] of [["loss", faint], [second, warn], [third, accent]] as const) {
     pen.fillStyle = color;
     pen.fillText(name, at, 7);
