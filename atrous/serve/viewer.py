@@ -53,7 +53,7 @@ class Viewer:
         if predictor is not None:
             require_labels(predictor)
             if len(predictor.classes) > UNKNOWN:
-                raise UserError(f"{predictor.run.folder}: {len(predictor.classes)} classes: the page shows {UNKNOWN}")
+                raise UserError(f"{predictor.run.title}: {len(predictor.classes)} classes: the page shows {UNKNOWN}")
             self._network = predictor.identity()
             self.worker = NetworkWorker()
 
