@@ -94,7 +94,7 @@ class Evaluation:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise UserError(f"{path.parent}: was not evaluated: it has no scores.json") from None
+            raise UserError(f"{self._predictor.run.title}: was not evaluated: it has no scores.json") from None
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: is damaged: train again, or remove it") from error
         if not isinstance(found, dict):

@@ -197,10 +197,7 @@ class OpenedGenome(OpenedLine):
     def __init__(self, file: ServedFile, cache: CacheFolder) -> None:
         super().__init__(file, cache)
         path = file.item.path
-        beside = sorted(one for one in path.parent.iterdir() if one.name.startswith(f"{fasta_stem(path)}."))
-        for one in beside:
-            if file.root is not None and (is_track(one) or is_gff(one) or is_bed(one)):
-                require_inside(file.root, one)
+        beside = _beside(path, file.root or path.parent)
         self._tracks = tuple(one for one in beside if is_track(one))
         self._annotation = next((one for one in beside if is_gff(one) or (is_bed(one) and not is_peaks(one))), None)
         self.names = tuple(track_name(one, fasta_stem(path)) for one in self._tracks)
@@ -260,6 +257,19 @@ class OpenedGenome(OpenedLine):
         for feature in read_features(path):
             found.setdefault(feature.sequence, []).append(feature)
         return {name: sorted(features, key=_first) for name, features in found.items()}
+
+
+def _beside(path: Path, root: Path) -> list[Path]:
+    """The signals and annotations that lie beside a FASTA file under its name; links out of the root are left out."""
+    named = (one for one in path.parent.iterdir() if one.name.startswith(f"{fasta_stem(path)}."))
+    found = []
+    for one in sorted(one for one in named if is_track(one) or is_gff(one) or is_bed(one)):
+        try:
+            require_inside(root, one)
+        except UserError:
+            continue
+        found.append(one)
+    return found
 
 
 def _first(feature: Feature) -> int:

@@ -319,6 +319,7 @@ def test_stopping_ends_the_work(folder, tmp_path, trained):
     with TestClient(app, base_url="http://127.0.0.1", headers=headers) as client:
         client.post("/api/inputs/2/fill")
     _, worker = viewer.labeled(2)
+    worker._thread.join(120)  # a step that has begun is finished
     assert not worker._thread.is_alive()
     with pytest.raises(Busy):
         worker.ask(lambda between: 0)

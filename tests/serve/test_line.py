@@ -84,12 +84,18 @@ def test_another_annotation_is_another_identity_only_for_signals_of_the_network(
     assert opened(genome, tmp_path / "cache").identity != before
 
 
-def test_annotations_that_are_links_out_of_the_folder_are_refused(genome, tmp_path):
+@pytest.mark.parametrize("named", ["folder", "file"])
+def test_annotations_that_are_links_out_of_the_folder_are_left_out(genome, tmp_path, named):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "x.fa.gz").write_bytes(genome.read_bytes())
     (tmp_path / "in" / "x.gff").symlink_to(tmp_path / "x.gff")
-    with pytest.raises(UserError, match="link that leaves"):
-        opened(tmp_path / "in" / "x.fa.gz", tmp_path / "cache", tmp_path / "in")
+    root = tmp_path / "in" if named == "folder" else None
+    line = opened(tmp_path / "in" / "x.fa.gz", tmp_path / "cache", root)
+    assert not line.annotated
+    assert line.annotation(0, 0, 70) == []
+    (tmp_path / "in" / "x.gff").unlink()
+    (tmp_path / "in" / "x.gff").write_bytes((tmp_path / "x.gff").read_bytes())
+    assert opened(tmp_path / "in" / "x.fa.gz", tmp_path / "cache", root).annotated
 
 
 def test_recordings_and_genomes_are_found_and_tables_beside_them_are_not(genome, tmp_path):

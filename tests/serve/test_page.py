@@ -119,10 +119,10 @@ def exact(page):
         raise AssertionError(f"{said}, {page.get_attribute('.overlay', 'data-placement')}") from None
 
 
-def shown_labels(page, palette, shape=SIZE):
+def shown_labels(page, palette, shape=SIZE, overlay=".overlay"):
     """The labels on the screen, read in the middle of the pixel of each label, and which rows and columns they are."""
-    left, top, width, height = map(float, page.get_attribute(".overlay", "data-placement").split(","))
-    data = page.evaluate("document.querySelector('.overlay').toDataURL('image/png')")
+    left, top, width, height = map(float, page.locator(overlay).first.get_attribute("data-placement").split(","))
+    data = page.locator(overlay).first.evaluate("canvas => canvas.toDataURL('image/png')")
     colors = np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))))
     size = (colors.shape[1], colors.shape[0])
     places = ((top, height / shape[0], size[1], shape[0]), (left, width / shape[1], size[0], shape[1]))
@@ -223,17 +223,15 @@ def test_another_file_another_contrast_and_the_width_of_a_phone(page):
 
 @pytest.fixture(scope="module")
 def looked_at(tmp_path_factory):
-    """The link of a server without a network: a recording, a volume and a genome."""
+    """The link of a server without a network: a recording and a genome."""
     folder = tmp_path_factory.mktemp("looked")
     rows = [f"{0.5 * n},{n},{(7 * n) % 50}" for n in range(4000)]
     (folder / "a.csv").write_text("\n".join(["seconds,ramp,saw", *rows]) + "\n")
-    volume = (np.arange(30 * 20 * 10) % 251).reshape(30, 20, 10).astype(np.uint8)
-    nibabel.save(nibabel.Nifti1Image(volume, np.diag([1, 1, 3, 1])), folder / "b.nii.gz")
     texts = {"chr1": random_bases(np.random.default_rng(0), 5000), "chr2": "ACGT" * 100}
     write_fasta(folder / "c.fa.gz", texts)
     write_gff(folder / "c.gff", [("chr1", "CDS", 1001, 1300, "-", "ID=a")])
-    with serving([folder / name for name in ("a.csv", "b.nii.gz", "c.fa.gz")], folder / "cache") as link:
-        yield link, volume.T, texts
+    with serving([folder / name for name in ("a.csv", "c.fa.gz")], folder / "cache") as link:
+        yield link, texts
 
 
 def facts_of(page):
@@ -268,55 +266,59 @@ def test_a_recording_is_moved_and_read(browser, looked_at):
 def test_a_genome_is_jumped_into(browser, looked_at):
     with opened(browser, looked_at[0]) as page:
         page.keyboard.press("n")
-        page.wait_for_selector('#stage[data-input="1"]')
-        page.keyboard.press("n")
-        page.wait_for_selector('#lines[data-loaded="2:0"]')
+        page.wait_for_selector('#lines[data-loaded="1:0"]')
         page.fill("#jump", "chr1:1,100-1,180")
         with page.expect_response(re.compile(r"/letters\?")) as answer:
             page.keyboard.press("Enter")
         found = answer.value.json()
-        assert found["letters"] == looked_at[2]["chr1"][found["start"] : found["start"] + len(found["letters"])]
-        page.wait_for_selector('#lines[data-loaded="2:0"]')
+        assert found["letters"] == looked_at[1]["chr1"][found["start"] : found["start"] + len(found["letters"])]
+        page.wait_for_selector('#lines[data-loaded="1:0"]')
         page.mouse.move(800, 300)
         facts = facts_of(page)
         assert 1100 <= int(facts["Base"].replace(",", "")) <= 1180
         assert facts["CDS -"] == "1,001-1,300 (annotated)"
         page.fill("#jump", "chr2")
         page.keyboard.press("Enter")
-        page.wait_for_selector('#lines[data-loaded="2:1"]')
+        page.wait_for_selector('#lines[data-loaded="1:1"]')
         assert page.input_value("#jump") == "chr2:1-400"
 
 
-def test_three_planes_are_linked(browser, looked_at):
-    with opened(browser, looked_at[0]) as page:
-        page.keyboard.press("n")
-        page.wait_for_selector('#stage[data-input="1"]')
+def test_three_planes_are_linked_and_labeled(browser, tmp_path):
+    volume = np.random.default_rng(0).integers(0, 256, (30, 20, 10)).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(volume, np.diag([1, 1, 3, 1])), tmp_path / "a.nii.gz")
+    make_grid_run(tmp_path / "run", ndim=3)
+    predictor = load(tmp_path / "run", dtype=torch.float32)
+    want = predictor.predict(tmp_path / "a.nii.gz").labels
+    with serving([tmp_path / "a.nii.gz"], tmp_path / "cache", predictor) as link, opened(browser, link) as page:
         page.keyboard.press("v")
-        page.wait_for_selector('#planes[data-input="1"]')
+        page.wait_for_selector('#planes[data-input="0"]')
         slices = lambda: [int(pane.get_attribute("data-index")) for pane in page.locator(".pane").all()]  # noqa: E731
         assert slices() == [4, 9, 14]
         box = page.locator(".pane").nth(1).bounding_box()
-        page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.3 * box["height"])
+        page.mouse.click(box["x"] + 0.55 * box["width"], box["y"] + 0.4 * box["height"])
         page.locator("#readout dd").nth(2).wait_for()
         row, column = map(int, re.match(r"(\d+), (\d+) of slice 9", facts_of(page)["Row, column"]).groups())
         assert slices() == [row, 9, column]  # the planes across the other axes go through the click
-        assert int(facts_of(page)["Value"]) == looked_at[1][row, 9, column]
-        page.keyboard.press("z")
-        page.keyboard.press(".")
-        page.keyboard.press(".")
-        assert slices() == [row + 2, 9, column]
-        height, width = (
-            page.locator(".pane-scale").nth(1).inner_text(),
-            page.locator(".pane-scale").nth(2).inner_text(),
-        )
-        assert height.endswith("mm")
-        assert width.endswith("mm")
+        assert int(facts_of(page)["Value"]) == volume.T[row, 9, column]
+        page.keyboard.press("y")
+        for _ in range(3):
+            page.keyboard.press(".")
+        assert slices() == [row, 12, column]
+        page.click("#all-classes")
+        exact(page)
+        for axis, index in enumerate(slices()):
+            plane = want.take(index, axis)
+            found = shown_labels(page, predictor.palette, plane.shape, f'.pane[data-letter="{"ZYX"[axis]}"] .overlay')
+            labels, rows, columns = found
+            assert len(rows) * len(columns) > 80
+            np.testing.assert_array_equal(labels, plane[np.ix_(rows, columns)])
+        assert page.locator(".pane-scale", has_text="mm").count() == 3
 
 
 def test_labels_of_a_recording_are_those_of_the_whole(browser, tmp_path):
     make_grid_run(tmp_path / "run", ndim=1)
     np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 256, 30_000).astype(np.uint8))
-    predictor = load(tmp_path / "run", memory="1GB", dtype=torch.float32)
+    predictor = load(tmp_path / "run", dtype=torch.float32)
     want = predictor.predict(tmp_path / "a.npy", probabilities=True)
     with serving([tmp_path / "a.npy"], tmp_path / "cache", predictor) as link, opened(browser, link) as page:
         page.fill("#jump", "15000-15040")

@@ -5,6 +5,7 @@ import { shortText } from "./curves";
 import type { ClassCurves, Shares } from "./lineapi";
 import type { LineData } from "./linerows";
 import { element, made } from "./panels";
+import { distinct } from "./tracks";
 import { timeText } from "./window";
 
 const MOST_CLASSES = 6;
@@ -76,7 +77,7 @@ function bars(run: Run, found: ClassCurves | null, position: number): HTMLElemen
     const bar = made("span", { className: "bar" });
     const percent = 100 * (values[n] ?? 0);
     bar.style.width = `${percent}%`;
-    bar.style.background = `#${run.classes[n].color}`;
+    bar.style.background = distinct(`#${run.classes[n].color}`);
     const name = made("span", { className: "grow" }, run.classes[n].name);
     list.append(made("li", {}, name, made("span", {}, `${percent.toFixed(1)} %`), bar));
   }

@@ -151,7 +151,7 @@ export class LineView {
     const shown = this.shown;
     this.curveBox.hidden = shown.length === 0;
     this.classBox.hidden = this.run.name === null || !this.labelsOn;
-    if (!this.classBox.hidden) this.chart.show(this.classes.map((one) => one.color), width, this.classHeight());
+    if (!this.classBox.hidden) this.chart.show(this.classes.map((one) => one.color), width, this.sizeClasses());
     this.room = -1;
     this.drawTracks();
     const curves = shown.map((one) => ({
@@ -164,11 +164,13 @@ export class LineView {
     this.draw();
   }
 
-  /** Height of the probabilities: all that is left, where there are no curves. */
-  private classHeight(): number {
-    const height = this.box.clientHeight;
-    if (this.shown.length > 0) return Math.min(130, height / 4);
-    return Math.max(90, Math.min(420, height - 104 - this.bar.offsetHeight - this.canvas.offsetHeight));
+  /** Give the probabilities their height: all that is left, where there are no curves. */
+  private sizeClasses(): number {
+    const all = this.box.clientHeight;
+    const left = Math.max(90, Math.min(420, all - 104 - this.bar.offsetHeight - this.canvas.offsetHeight));
+    const height = Math.floor(this.shown.length > 0 ? Math.min(130, all / 4) : left);
+    this.classBox.style.height = `${height + 1}px`; // charts get their size later, and the curves need it now
+    return height;
   }
 
   private curveHeight(): number {
@@ -210,7 +212,7 @@ export class LineView {
     drawRows(this.canvas, rowsOf(input, this.data, shown, this.window.total), this.window.start, this.window.end);
     if (this.room === this.canvas.offsetHeight) return;
     this.room = this.canvas.offsetHeight; // there are more or fewer rows than before
-    this.chart.resize(this.box.clientWidth, this.classHeight());
+    this.chart.resize(this.box.clientWidth, this.sizeClasses());
     this.curves.resize(this.curveBox.clientWidth, this.curveHeight());
   }
 

@@ -39,7 +39,7 @@ export function distinct(color: string): string {
   const ground = getComputedStyle(document.documentElement).getPropertyValue("--panel").trim();
   const [a, b] = [color, ground].map((text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16)));
   const light = (rgb: number[]) => 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2];
-  if (Math.abs(light(a) - light(b)) >= 48) return color;
+  if (Math.abs(light(a) - light(b)) >= 40) return color;
   const toward = light(b) < 128 ? 255 : 0;
   return `rgb(${a.map((level) => Math.round(level + 0.45 * (toward - level))).join(" ")})`;
 }
