@@ -258,6 +258,10 @@ frame.onload = async () => {
   article.querySelector(".enlarge").click();
   await until(() => page.querySelector("dialog[open] canvas"));
   found.enlarged = page.querySelector("dialog canvas").getAttribute("aria-label");
+  const slider = page.querySelector(".compared input");
+  slider.value = 30;
+  slider.dispatchEvent(new frame.contentWindow.Event("input"));
+  found.at = slider.parentNode.style.getPropertyValue("--at");
   document.querySelector("output").textContent = JSON.stringify(found);
 };
 </script>"""
@@ -266,7 +270,9 @@ frame.onload = async () => {
 def test_classes_are_switched_values_are_read_and_pictures_enlarged(tmp_path):
     shown = content()
     example = shown.examples[1]
-    html = written(tmp_path, replace(shown, examples=[example]))
+    pictures = {"input": np.zeros((8, 8, 3), np.uint8), "answer": np.full((8, 8, 3), 9, np.uint8)}
+    compared = replace(example, name="c", pictures=pictures, compared=True)
+    html = written(tmp_path, replace(shown, examples=[example, compared]))
     found = opened(tmp_path, html, USE)
     assert found["names"] == ["background", "cell <b>&amp;", "nucleus", "void (not counted)"]
     assert found["pressed"] == ["true", "false", "true", "true"]
@@ -281,6 +287,7 @@ def test_classes_are_switched_values_are_read_and_pictures_enlarged(tmp_path):
     expected = f"row 5 · column 2 · image {red}, {green}, {blue} · truth {names[truth[5, 2]]} · "
     assert found["readout"] == expected + f"prediction {names[example.prediction[5, 2]]}"
     assert found["enlarged"] == "image of bad/b"
+    assert found["at"] == "30%"
 
 
 @pytest.mark.parametrize("count", [2, 11, 40])
