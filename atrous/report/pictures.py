@@ -19,6 +19,7 @@ __all__ = [
     "colorize",
     "errors",
     "flat",
+    "flat_labels",
     "outlined_boxes",
     "overlay",
     "resized",
@@ -201,6 +202,23 @@ def flat(
     canvas[:height, width + _GAP :] = side
     canvas[height + _GAP :, :width] = below
     return canvas
+
+
+def flat_labels(
+    label: np.ndarray, center: tuple[int, ...] | None = None, spacing: tuple[float, ...] | None = None
+) -> np.ndarray:
+    """Arrange a label map `(*S)` uint8 as `flat` arranges its colors: `(height, width)` uint8, void in the gaps.
+
+    A 1-D map becomes one row.
+
+    >>> flat_labels(np.full((2, 2, 2), 7, np.uint8))[0].tolist()
+    [7, 7, 255, 255, 255, 255, 7, 7]
+    """
+    if label.ndim == 1:
+        return label[_thinned(len(label))][None]
+    known = np.ones_like(label)
+    planes = flat(np.stack([label, known, known], axis=-1), center, spacing)
+    return np.where(planes[..., 1] == 1, planes[..., 0], np.uint8(IGNORE))
 
 
 def beside(pictures: Sequence[np.ndarray]) -> np.ndarray:
