@@ -167,6 +167,7 @@ ELSEWHERE = {
     "atrous/verbs/check.py": "tests/data/check/test_check.py",
     "atrous/verbs/edge_examples.py": "tests/verbs/test_edges.py",
     "atrous/verbs/feeds.py": "tests/test_every_grid.py",
+    "atrous/verbs/first_frame.py": "tests/prediction/test_first_frame.py",
     "atrous/verbs/found.py": "tests/verbs/test_evaluate.py",
     "atrous/verbs/kinds.py": "tests/test_extension.py",
     "atrous/verbs/opened.py": "tests/test_examples.py",

@@ -68,6 +68,11 @@ def command(
         Path | None, typer.Option(help="Also write what enters and leaves these polygons (GeoJSON) each minute.")
     ] = None,
     least_area: Annotated[int, typer.Option(help="Pixels of the smallest thing that is followed.")] = 25,
+    first_frame: Annotated[
+        Path | None,
+        typer.Option(help="Of one video, the mask of its first frame, which the network learns before it goes on."),
+    ] = None,
+    first_frame_seconds: Annotated[float, typer.Option(help="How long the first frame is learned.")] = 30.0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -81,9 +86,11 @@ def command(
 
     An input of change detection is two images: a folder with the folders A and B, or BEFORE+AFTER, two files.
 
-    A video (a file or a folder of frames) gives a folder with the labels of each frame, and as overlay an mp4. For
-    genomes (FASTA) genes and other features are written: as GFF3 into a folder, or to a file that ends in .gff3, .bed,
-    .tsv or .bw. The signals of a regression are written as bigWig.
+    A video (a file or a folder of frames) gives a folder with the labels of each frame, and as overlay an mp4. Given
+    the mask of its first frame, the network learns that object for a while, and follows it.
+
+    For genomes (FASTA) genes and other features are written: as GFF3 into a folder, or to a file that ends in .gff3,
+    .bed, .tsv or .bw. The signals of a regression are written as bigWig.
 
     With `-`, samples are read from standard input, one per line, and labels are written to standard output as soon as
     they are final (docs/signals.md).
@@ -93,6 +100,8 @@ def command(
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --overlay
 
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --ensemble runs/cells-2 --uncertainty
+
+    Example: atrous predict runs/davis clip.mp4 -o labels --first-frame mask.png
 
     Example: recorder | atrous predict runs/ecg -
 
@@ -106,6 +115,7 @@ def command(
     options = PredictOptions(
         overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, uncertainty, coverage,
         tuple(ensemble or ()), genetic_code, variants, part, join, thin, tracks, zone, least_area,
+        first_frame, first_frame_seconds,
     )  # fmt: skip
     if inputs == ["-"]:
         if out is not None or overlay or json or part or join:

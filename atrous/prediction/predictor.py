@@ -383,11 +383,11 @@ def load(
         UserError: the folder is not a run and no model has that name, the weights are missing, damaged or of another
             network, the run needs `network=`, or there is no such engine or device.
     """
-    if engine not in ENGINES:
-        raise UserError(f"engine {engine!r}: choose {', '.join(ENGINES)}")
-    check_device(device)
     opened = run if isinstance(run, Run) else open_run(run)
     recipe, task = opened.recipe, opened.task()
+    if engine not in (engines := ENGINES[:1] if recipe.model.motion else ENGINES):  # only torch sees how a camera moves
+        raise UserError(f"engine {engine!r}: choose {', '.join(engines)}")
+    check_device(device)
     exact = recipe.data.kind == "genomes" or value_task(task) is not None or engine == "onnxruntime"
     usual = torch.bfloat16 if recipe.train.precision == "bf16-mixed" and not exact else torch.float32
     loaded = opened.network(network).to(device)

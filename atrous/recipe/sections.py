@@ -146,6 +146,9 @@ class ModelSection(Section):
         description="video: 2-D on each frame (frames), its levels mixed along time (levels), (2+1)-D (blocks)",
     )
     temporal_kernel: int = Field(3, ge=1, description="frames that a convolution along time sees")
+    motion: bool = Field(
+        False, description="video: a small encoder beside that of the frame sees what moves against the camera's motion"
+    )
     causal: bool = Field(False, description="video: no frame depends on later ones, for live use")
     ndim: Literal[1, 2, 3] = Field(2, description="spatial axes")
     in_channels: int = Field(3, ge=1, description="channels of the input")
@@ -226,6 +229,12 @@ class AugmentSection(Section):
     gamma: float = Field(0.0, ge=0, description="greatest deviation of the exponent on intensities")
     shift: float = Field(
         0.0, ge=0, description="change, motion: in half of the crops one of the two images is shifted by up to so much"
+    )
+    paste: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of crops over which the objects of another sample are pasted (class 0 is none)",
     )
     apart: bool = Field(False, description="change, motion: intensities vary in each of the two images by itself")
 

@@ -124,8 +124,9 @@ class Monitor:
 def parameter_groups(network: nn.Module, settings: Settings) -> list[dict[str, Any]]:
     """AdamW's groups: pretrained weights at a lower rate; norms, biases and other vectors without decay."""
     encoder = getattr(network, "encoder", None)
-    pretrained_encoder = encoder is not None and getattr(encoder, "pretrained", False)
-    lower = {id(p) for p in encoder.parameters()} if encoder is not None and pretrained_encoder else set()
+    modules = encoder.modules() if isinstance(encoder, nn.Module) else ()
+    parts = [module for module in modules if getattr(module, "pretrained", False) is True]
+    lower = {id(p) for part in parts for p in part.parameters()}
     groups = []
     for pretrained in (False, True):
         for matrix in (False, True):

@@ -83,7 +83,7 @@ def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restorat
     geometry = replace(geometry, crop=tuple(length // factor for length in geometry.crop))
     return Batches(
         train, geometry, build_color(recipe), recipe.train.batch_size, recipe.train.seed, _spread(check, recipe),
-        restoration, factor, recipe.train.whole, build_apart(recipe),
+        restoration, factor, recipe.train.whole, build_apart(recipe), recipe.augment.paste,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """`atrous predict`: label files with a trained network, or samples of a live signal as they come."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,8 @@ from atrous.data.genomes.writers import OUTPUT_SUFFIXES
 from atrous.errors import UserError
 from atrous.prediction.confidence import mean_of, sets_of
 from atrous.prediction.ensemble import load_ensemble
-from atrous.prediction.jobs import PredictionJob, Written, find_jobs, run_jobs
+from atrous.prediction.first_frame import SECONDS, FirstFrameLabeler, require_videos
+from atrous.prediction.jobs import PredictionJob, Worker, Written, find_jobs, run_jobs
 from atrous.prediction.live import live_labels
 from atrous.prediction.object_exports import merge_coco, parse_kinds, require_library
 from atrous.prediction.output import Companions
@@ -55,6 +57,8 @@ class PredictOptions:
         tracks: also write a table of what moves in each frame of a video, with numbers that stay the same.
         zone: also write how many of these enter and leave the polygons of this GeoJSON file, each minute.
         least_area: pixels of the smallest thing that is followed.
+        first_frame: of one video, the file of the mask of its first frame, which the network learns before it goes on.
+        first_frame_seconds: how long.
     """
 
     overlay: bool = False
@@ -77,6 +81,8 @@ class PredictOptions:
     tracks: bool = False
     zone: Path | None = None
     least_area: int = LEAST_AREA
+    first_frame: Path | None = None
+    first_frame_seconds: float = SECONDS
 
 
 DEFAULTS = PredictOptions()
@@ -132,13 +138,18 @@ def predict(
     if options.coverage is not None:
         sets_of(predictor, options.coverage)  # what is wrong with it is told before any file is read
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions, tell)
+    worker: Worker = predictor
+    if options.first_frame is not None:
+        if len(jobs) != 1:
+            raise UserError(f"--first-frame: {len(jobs)} videos, but a mask is that of one: give this one alone")
+        worker = FirstFrameLabeler(predictor, options.first_frame, options.first_frame_seconds, tell)
     begin(len(jobs))
     folder = out.parent if predictor.kind == "genomes" and out.suffix.lower() in OUTPUT_SUFFIXES else out
     if share is not None:
         return compute_share(predictor, jobs, share, folder, progress, tell)
     if options.join:
         return join_shares(predictor, jobs, folder, progress)
-    written = run_jobs(predictor, jobs, folder, progress, tell)
+    written = run_jobs(worker, jobs, folder, progress, tell)
     if "coco" in exported:
         merge_coco([(job.source, job.outputs) for job in jobs], out, predictor.classes)
     if not options.uncertainty:
@@ -235,6 +246,7 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         )
     if options.dicom_seg and (live or kind != "grids" or opened.recipe.model.ndim != 3):
         raise UserError("--dicom-seg is for folders of DICOM slices: leave it out")
+    _check_first_frame(opened, options)
     _check_videos(options, is_video=kind in ("videos", "scenes") and not live)
     if kind != "genomes" and probabilities == "bigwig":
         raise UserError("--probabilities bigwig is for genomes: choose zarr or tiff")
@@ -278,7 +290,7 @@ def _checked_share(options: PredictOptions) -> Share | None:
         raise UserError("--part computes a share, --join puts all together afterwards: give one of them")
     names = (
         "overlay", "probabilities", "polygons", "dicom_seg", "objects", "uncertainty", "coverage", "ensemble",
-        "genetic_code", "variants", "thin", "tracks", "zone",
+        "genetic_code", "variants", "thin", "tracks", "zone", "first_frame",
     )  # fmt: skip
     other = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
     other += ["--tta"] if options.tta != "none" else []
@@ -296,6 +308,26 @@ def _check_videos(options: PredictOptions, *, is_video: bool) -> None:
         raise UserError("--tracks and --zone are for videos: leave them out")
     if is_video and (options.probabilities is not None or options.tta != "none"):
         raise UserError("--probabilities and --tta are for images, volumes and signals, not for videos: leave them out")
+
+
+def _check_first_frame(run: Run, options: PredictOptions) -> None:
+    """Check what is given with a first mask.
+
+    Raises:
+        UserError: the run labels no videos, there is no such mask, or an option does not go with it.
+    """
+    mask, seconds = options.first_frame, options.first_frame_seconds
+    if mask is None:
+        if seconds != SECONDS:
+            raise UserError("--first-frame-seconds says how long --first-frame is learned: give both, or leave it out")
+        return
+    require_videos(run)
+    if not Path(mask).is_file():
+        raise UserError(f"--first-frame {mask}: no such file: give the mask of the first frame of the video")
+    if not 0 < seconds < math.inf:
+        raise UserError(f"--first-frame-seconds {seconds:g}: give a time in seconds, such as 30")
+    if options.ensemble:
+        raise UserError("--ensemble: one network learns the first frame: leave it or --first-frame out")
 
 
 def _load(run: Run, options: PredictOptions) -> Predictor:

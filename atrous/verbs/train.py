@@ -248,7 +248,7 @@ def plan_training(check: Check, follow: Recipe | None, chosen: TrainOptions) -> 
 
 
 def _with_own_network(recipe: Recipe) -> Recipe:
-    own = {"name": "custom", "pretrained": False, "compare": "channels"}
+    own = {"name": "custom", "pretrained": False, "compare": "channels", "motion": False}
     return recipe.model_copy(update={"model": recipe.model.model_copy(update=own)})
 
 

@@ -12,6 +12,7 @@ from atrous.data.cut import cut_values
 from atrous.data.feed.augment import Color, recolor
 from atrous.data.feed.decode import Decoded, tiles
 from atrous.data.feed.pairs import Apart, cut_pair, recolor_pair
+from atrous.data.feed.paste import pasted
 from atrous.data.feed.views import Geometry, draw_view
 from atrous.data.restoration import Restoration
 from atrous.data.view import View
@@ -58,6 +59,7 @@ class Batches:
         factor: the grid of the targets is finer than that of the images by this factor; crops are those of images.
         whole: crops are as large as the sample that they are of; a batch then holds one.
         apart: of samples of two images, how these vary apart from each other, else None.
+        paste: share of the crops over which the objects of another sample are pasted; targets are labels then.
     """
 
     decoded: Decoded
@@ -70,6 +72,7 @@ class Batches:
     factor: int = 1
     whole: bool = False
     apart: Apart | None = None
+    paste: float = 0.0
 
     @property
     def per_epoch(self) -> int:
@@ -112,7 +115,10 @@ class Batches:
             else:
                 finer = View(view.index, view.center * self.factor, view.matrix)
                 target = decoded.target.cut(decoded.values[index], finer, tuple(n * self.factor for n in crop))
-            images.append(self._recolored(rng, image))
+            image = self._recolored(rng, image)
+            if self.paste > 0 and rng.random() < self.paste:
+                image, target = self._pasted(rng, index, image, target)
+            images.append(image)
             targets.append(target)
         names = tuple(decoded.called(index) for index in chosen)
         return Batch(torch.stack(images), decoded.target.batch(targets), names, decoded.target.numbered)
@@ -121,6 +127,19 @@ class Batches:
         if self.apart is not None:
             return cut_pair(rng, values, view, crop, self.apart)
         return cut_values(values, view, crop, "bilinear", border=True)
+
+    def _pasted(
+        self, rng: np.random.Generator, index: int, image: torch.Tensor, target: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """A crop of a sample with the objects of a crop of another one."""
+        decoded, count = self.decoded, len(self.decoded.names)
+        if count < 2:
+            return image, target
+        other = (index + int(rng.integers(1, count))) % count
+        geometry = replace(self._geometry(other), foreground=1.0)
+        view = draw_view(rng, other, decoded.size(other), decoded.places[other], geometry)
+        more = self._recolored(rng, self._cut(rng, decoded.images[other], view, geometry.crop))
+        return pasted(image, target, more, decoded.target.cut(decoded.values[other], view, geometry.crop))
 
     def _recolored(self, rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
         if self.color is None:
