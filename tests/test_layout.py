@@ -155,7 +155,6 @@ ELSEWHERE = {
     "atrous/tasks/motion.py": "tests/tasks/test_foreground.py",
     "atrous/tasks/table.py": "tests/test_extension.py",
     "atrous/tasks/task.py": "tests/tasks/test_semantic.py",
-    "atrous/training/signals.py": "tests/training/test_loop.py",
     "atrous/training/validation.py": "tests/training/test_loop.py",
     "atrous/verbs/check.py": "tests/data/check/test_check.py",
     "atrous/verbs/edge_examples.py": "tests/verbs/test_edges.py",

@@ -211,9 +211,11 @@ def fit(
             safe_strided(network),
             whole_steps(network, task, settings.whole) as run.whole,
         ):
-            return _steps(run, supply.batches(state.step), signals)
+            outcome = _steps(run, supply.batches(state.step), signals)
     finally:
         run.log.close()
+    # A signal may come after the last step too, while the thread that makes batches ends.
+    return replace(outcome, interrupted=bool(signals))
 
 
 def restore(folder: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> State:

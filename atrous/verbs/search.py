@@ -23,6 +23,7 @@ from atrous.recipe.start import NothingFitsError
 from atrous.recipe.style_picture import located
 from atrous.training.checkpoint import state_path
 from atrous.training.loop import Monitor
+from atrous.training.signals import interrupt_afterwards, noted_interrupts
 from atrous.verbs.feeds import Feed, feed_alike
 from atrous.verbs.kinds import KINDS
 from atrous.verbs.opened import OpenedData, open_data
@@ -189,34 +190,50 @@ def _new_folder(
 
 def _search(work: _Search, ladder: "Ladder", chosen: SearchOptions, begun: float) -> bool:
     """Try points until the time is over or the space is exhausted; whether the user interrupted it."""
-    order, examiner, failures = work.folder.order, _Examiner(work.folder), 0
-    spent = ladder.spent()
-    while True:
-        over = spent + time.monotonic() - begun
-        if chosen.progress is not None:
-            chosen.progress(over)
+    examiner, spent, failures = _Examiner(work.folder), ladder.spent(), 0
+    with noted_interrupts() as interrupts:
         try:
-            claim = ladder.claim(60 * order.minutes - over, examiner.refuse)
+            while not interrupts:
+                over = spent + time.monotonic() - begun
+                if chosen.progress is not None:
+                    chosen.progress(over)
+                claim = ladder.claim(60 * work.folder.order.minutes - over, examiner.refuse)
+                if claim is None:
+                    break
+                error = _try_point(work, ladder, claim, examiner)
+                failures = 0 if error is None else failures + 1
+                if error is not None and failures == MOST_FAILURES:
+                    raise error
         except KeyboardInterrupt:
             return True
-        if claim is None:
-            return False
-        try:
-            trained = _train(work, ladder, claim)
-        except KeyboardInterrupt:
+        return bool(interrupts)
+
+
+def _try_point(work: _Search, ladder: "Ladder", claim: "Claim", examiner: "_Examiner") -> Exception | None:
+    """Train a point and store what came out.
+
+    Returns:
+        Why its training failed, or None: the points that come next may do better.
+
+    Raises:
+        KeyboardInterrupt: the user interrupted it. Its point is given back, or what came out is stored.
+    """
+    try:
+        trained = _train(work, ladder, claim)
+        if trained.scores is None:  # a signal ended the training
+            raise KeyboardInterrupt
+        facts = examiner.facts(claim.labels)
+    except KeyboardInterrupt:
+        with interrupt_afterwards():
             ladder.give_back(claim)
-            return True
-        except Exception as error:  # the points that come next may do better; what happened is kept and told
-            failures += 1
+        raise
+    except Exception as error:
+        with interrupt_afterwards():
             _failed(work, ladder, claim, error)
-            if failures == MOST_FAILURES:
-                raise
-            continue
-        if trained.scores is None:  # interrupted
-            ladder.give_back(claim)
-            return True
-        failures = 0
-        _finish(work, ladder, claim, trained, examiner.facts(claim.labels))
+        return error
+    with interrupt_afterwards():
+        _finish(work, ladder, claim, trained, facts)
+    return None
 
 
 def _failed(work: _Search, ladder: "Ladder", claim: "Claim", error: Exception) -> None:
