@@ -35,7 +35,7 @@ from atrous.prediction.sequences import open_only_sequence, open_sequences
 from atrous.prediction.values import predict_values
 from atrous.recipe.build import build_expected, build_preparation
 from atrous.recipe.run import Run, open_run
-from atrous.stream.engines import ENGINES
+from atrous.stream.engines import check_engine
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
 from atrous.tasks.custom import class_maps, output_size, value_task
@@ -383,8 +383,7 @@ def load(
         UserError: the folder is not a run, its weights are missing, damaged or of another network, the run needs
             `network=`, or there is no such engine or device.
     """
-    if engine not in ENGINES:
-        raise UserError(f"engine {engine!r}: choose {', '.join(ENGINES)}")
+    check_engine(engine)
     check_device(device)
     opened = run if isinstance(run, Run) else open_run(run)
     recipe, task = opened.recipe, opened.task()
