@@ -2,6 +2,8 @@
 
 import gc
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,14 @@ def pytest_collection_finish() -> None:
 def denormals_kept():
     """Training and prediction flush denormals for the process; hypothesis needs them to draw floats."""
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Ctrl-C is heeded: a shell that starts the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -212,10 +212,9 @@ def fit(
             whole_steps(network, task, settings.whole) as run.whole,
         ):
             outcome = _steps(run, supply.batches(state.step), signals)
+        return replace(outcome, interrupted=bool(signals))  # also by a signal that came after the last step
     finally:
         run.log.close()
-    # A signal may come after the last step too, while the thread that makes batches ends.
-    return replace(outcome, interrupted=bool(signals))
 
 
 def restore(folder: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> State:

@@ -1,10 +1,10 @@
-"""Signals: they end a training after the step in progress, and none of them gets lost."""
+"""Signals that end a piece of work between two of its steps."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from typing import Any
 
 
 @contextmanager
@@ -25,34 +25,24 @@ def stop_on_signal() -> Iterator[list[int]]:
 
 
 @contextmanager
-def interrupt_afterwards() -> Iterator[None]:
-    """Run the block to its end; a Ctrl-C or SIGTERM that comes meanwhile raises KeyboardInterrupt after it."""
-    with stop_on_signal() as received:
-        yield
-    if received:
-        raise KeyboardInterrupt
-
-
-@contextmanager
 def noted_interrupts() -> Iterator[list[int]]:
-    """Within the block, Ctrl-C raises KeyboardInterrupt as always, and is noted in the list too.
+    """Within the block, Ctrl-C raises KeyboardInterrupt as it does elsewhere, and is noted in the list first.
 
-    Python drops an exception that is raised in a destructor or in the callback of a weak reference, of which the export
-    of a network has many. The list still says that the user wants to stop.
+    Python prints and drops an exception that is raised in a destructor or in a callback of a library; the note stays.
     """
     received: list[int] = []
+    previous = signal.getsignal(signal.SIGINT)
+    ignored = not callable(previous)  # by a shell that started this process in the background, say
+    if ignored or threading.current_thread() is not threading.main_thread():
+        yield received
+        return
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def note(number: int, frame: Any) -> None:
         received.append(number)
-        raise KeyboardInterrupt
+        previous(number, frame)
 
-    # Elsewhere than in the main thread, and where Ctrl-C is ignored or handled by others, it stays as it is.
-    main = threading.current_thread() is threading.main_thread()
-    ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if ours:
-        signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, note)
     try:
         yield received
     finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, previous)

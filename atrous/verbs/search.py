@@ -23,7 +23,7 @@ from atrous.recipe.start import NothingFitsError
 from atrous.recipe.style_picture import located
 from atrous.training.checkpoint import state_path
 from atrous.training.loop import Monitor
-from atrous.training.signals import interrupt_afterwards, noted_interrupts
+from atrous.training.signals import noted_interrupts, stop_on_signal
 from atrous.verbs.feeds import Feed, feed_alike
 from atrous.verbs.kinds import KINDS
 from atrous.verbs.opened import OpenedData, open_data
@@ -190,50 +190,38 @@ def _new_folder(
 
 def _search(work: _Search, ladder: "Ladder", chosen: SearchOptions, begun: float) -> bool:
     """Try points until the time is over or the space is exhausted; whether the user interrupted it."""
-    examiner, spent, failures = _Examiner(work.folder), ladder.spent(), 0
+    order, examiner, failures = work.folder.order, _Examiner(work.folder), 0
+    spent = ladder.spent()
     with noted_interrupts() as interrupts:
-        try:
-            while not interrupts:
-                over = spent + time.monotonic() - begun
-                if chosen.progress is not None:
-                    chosen.progress(over)
-                claim = ladder.claim(60 * work.folder.order.minutes - over, examiner.refuse)
+        while not interrupts:
+            over, claim = spent + time.monotonic() - begun, None
+            if chosen.progress is not None:
+                chosen.progress(over)
+            try:
+                claim = ladder.claim(60 * order.minutes - over, examiner.refuse)
                 if claim is None:
                     break
-                error = _try_point(work, ladder, claim, examiner)
-                failures = 0 if error is None else failures + 1
-                if error is not None and failures == MOST_FAILURES:
-                    raise error
-        except KeyboardInterrupt:
-            return True
-        return bool(interrupts)
-
-
-def _try_point(work: _Search, ladder: "Ladder", claim: "Claim", examiner: "_Examiner") -> Exception | None:
-    """Train a point and store what came out.
-
-    Returns:
-        Why its training failed, or None: the points that come next may do better.
-
-    Raises:
-        KeyboardInterrupt: the user interrupted it. Its point is given back, or what came out is stored.
-    """
-    try:
-        trained = _train(work, ladder, claim)
-        if trained.scores is None:  # a signal ended the training
-            raise KeyboardInterrupt
-        facts = examiner.facts(claim.labels)
-    except KeyboardInterrupt:
-        with interrupt_afterwards():
-            ladder.give_back(claim)
-        raise
-    except Exception as error:
-        with interrupt_afterwards():
-            _failed(work, ladder, claim, error)
-        return error
-    with interrupt_afterwards():
-        _finish(work, ladder, claim, trained, facts)
-    return None
+                trained, facts = _train(work, ladder, claim), examiner.facts(claim.labels)
+            except KeyboardInterrupt:
+                trained = facts = None
+            except Exception as error:  # the points that come next may do better; what happened is kept and told
+                if claim is None:
+                    raise
+                failures += 1
+                _failed(work, ladder, claim, error)
+                if failures == MOST_FAILURES:
+                    raise
+                continue
+            if trained is None or facts is None or trained.scores is None:  # interrupted
+                if claim is not None:
+                    ladder.give_back(claim)
+                return True
+            failures = 0
+            with stop_on_signal() as signals:  # what a training gave is stored whole
+                _finish(work, ladder, claim, trained, facts)
+            if signals:
+                return True
+    return bool(interrupts)
 
 
 def _failed(work: _Search, ladder: "Ladder", claim: "Claim", error: Exception) -> None:

@@ -1,62 +1,49 @@
-"""Signals: noted, delayed, and never lost."""
+"""Signals between the steps of a piece of work."""
 
 import signal
-import sys
+import threading
 
 import pytest
 
-from atrous.training.signals import interrupt_afterwards, noted_interrupts, stop_on_signal
-from tests.interrupts import Interrupts, heeding_interrupts
+from atrous.training.signals import noted_interrupts, stop_on_signal
+
+pytestmark = pytest.mark.usefixtures("heeded")
 
 
-@pytest.fixture(autouse=True)
-def heeding():
-    with heeding_interrupts():
-        yield
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_noted_and_the_block_goes_on(number):
-    before = signal.getsignal(number)
-    with stop_on_signal() as received:
-        signal.raise_signal(number)
-        signal.raise_signal(number)
-    assert received == [number, number]
-    assert signal.getsignal(number) == before
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_delayed_signal_interrupts_after_the_block(number):
-    done = []
-
-    def work():
-        with interrupt_afterwards():
-            signal.raise_signal(number)
-            done.append("the rest of the block")
-
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert done
-    with interrupt_afterwards():
-        pass
-
-
-def test_an_interrupt_that_python_drops_is_noted(monkeypatch):
-    dropped = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: dropped.append(unraisable.exc_type))
-    with noted_interrupts() as noted:
-        Interrupts()
-        assert dropped == [KeyboardInterrupt]
-        assert noted == [signal.SIGINT]
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert noted == [signal.SIGINT] * 2
+def test_a_signal_is_kept_for_the_end_of_the_step():
+    with stop_on_signal() as signals:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+    assert signals == [signal.SIGINT, signal.SIGTERM]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_where_interrupts_are_ignored_they_stay_ignored():
+def test_an_interrupt_is_raised_and_noted():
+    with noted_interrupts() as interrupts:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with stop_on_signal() as signals:
+            signal.raise_signal(signal.SIGINT)
+    assert interrupts == signals == [signal.SIGINT]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_that_is_ignored_stays_so():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with noted_interrupts() as noted:
+    with noted_interrupts() as interrupts:
         signal.raise_signal(signal.SIGINT)
-    assert noted == []
-    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    assert interrupts == []
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_another_thread_than_the_main_one_sets_no_handler():
+    handlers = []
+
+    def work():
+        with noted_interrupts():
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.default_int_handler]

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -12,9 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from atrous.cli.main import app
 from atrous.errors import UserError
 from atrous.recipe.plan import Request
 from atrous.recipe.run import open_run
@@ -28,7 +27,6 @@ from atrous.verbs.kinds import KINDS
 from atrous.verbs.search import search
 from tests.conftest import SMALL
 from tests.genomes import write_genomes
-from tests.interrupts import Interrupts, heeding_interrupts
 
 FACTS = NetworkFacts((61, 61), 1000, 50_000_000, 8.0, 30.0, 1)
 VARY = ("dice", "learning_rate")
@@ -144,30 +142,25 @@ def test_a_search_whose_trainings_all_fail_ends(digits, tmp_path, monkeypatch):
     assert "no luck" in (tmp_path / "s" / "trials" / "rung1-0000.txt").read_text()
 
 
-@pytest.mark.parametrize("dropped", [False, True])
-def test_ctrl_c_gives_the_point_back_and_says_how_to_go_on(dropped, digits, tmp_path, monkeypatch):
-    """Even where Python drops the exception, as in a destructor; the training fails for another reason then."""
-    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: None)
+@pytest.mark.usefixtures("heeded")
+@pytest.mark.parametrize("lost", [False, True])
+def test_ctrl_c_ends_a_search_even_where_a_library_drops_the_exception(lost, digits, tmp_path, monkeypatch):
+    trainings = []
 
     def interrupted(*arguments, **options):
-        if dropped:
-            Interrupts()
-            raise RuntimeError("no luck")
-        signal.raise_signal(signal.SIGINT)
+        trainings.append(arguments)
+        with suppress(KeyboardInterrupt) if lost else nullcontext():
+            signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("no luck")
 
     monkeypatch.setattr("atrous.verbs.search.train_planned", interrupted)
     monkeypatch.setattr("atrous.searching.limits.examine", lambda recipe, shape: FACTS)
-    folder = tmp_path / "s"
-    with heeding_interrupts():
-        ended = CliRunner().invoke(app, ["search", str(digits), *command_words(folder)])
-    assert ended.exit_code == 130, ended.output
-    assert json.loads(ended.stdout)["interrupted"]
-    assert f"go on with: atrous search --resume {folder}" in ended.stderr.replace("\n", "")
-    assert ("failed: RuntimeError: no luck" in ended.stderr) == dropped
-    ladder = open_search(folder).ladder()
-    trials = ladder.studies[0].trials
-    assert [trial.state.name for trial in trials] == ["FAIL"] + ["WAITING"] * (not dropped)
-    ladder.close()
+    monkeypatch.setattr("atrous.verbs.search.time", a_clock(0.1))
+    said: list[str] = []
+    result = search(digits, out=tmp_path / "s", minutes=1, vary=("learning_rate",), settings=SMALL, say=said.append)
+    assert result.interrupted
+    assert len(trainings) == 1
+    assert said[-1] == f"stopped; go on with: atrous search --resume {tmp_path / 's'}"
 
 
 def command_words(folder):
