@@ -1,5 +1,6 @@
 """What several tests share: small data sets and a run that was trained on one."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -21,6 +22,12 @@ settings.load_profile("same")
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core: threads of one would stand in the way of the others
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay to the end: the garbage collector, which exports keep busy, need not look at them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -208,7 +208,7 @@ def edf_run(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("edf")
     data = write_edf_signals(folder / "data")
-    return data, train(data, out=folder / "run", epochs=30, settings=[*SMALL, "train.learning_rate=3e-3"])
+    return data, train(data, out=folder / "run", epochs=30, settings=[*SMALL, "train.learning_rate=3e-3"], report=False)
 
 
 def test_recordings_in_edf_are_learned_and_keep_their_rate(edf_run):
@@ -319,7 +319,7 @@ def learned(request, tmp_path_factory):
         "train.batch_size=4",
         "train.learning_rate=3e-3",
     ]
-    trained = train(data, out=folder / "run", epochs=10, settings=settings)
+    trained = train(data, out=folder / "run", epochs=10, settings=settings, report=False)
     return request.param, data, data / name, trained
 
 

@@ -11,11 +11,11 @@ from atrous.verbs.train import train
 
 SETTINGS = (
     "model.depth=10", "model.encoder_width=16", "model.width=16", "train.crop=[32, 32]", "train.batch_size=2",
-    "train.precision=32-true", "train.learning_rate=3e-3",
+    "train.precision=32-true", "train.learning_rate=3e-3", "train.validations=1",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("channels", [2, 4, 12, 300])
+@pytest.mark.parametrize("channels", [2, 12, 300])
 def test_channels_of_a_tiff_s_pages_are_normalized_learned_and_predicted(tmp_path, channels):
     rng = np.random.default_rng(0)
     root = tmp_path / "data"
@@ -36,7 +36,7 @@ def test_channels_of_a_tiff_s_pages_are_normalized_learned_and_predicted(tmp_pat
     fingerprint = found.fingerprint
     assert (fingerprint.channels, fingerprint.ndim, fingerprint.dtype) == (channels, 2, "uint16")
     epochs = 6 if channels < 300 else 40  # an epoch is two steps
-    run = train(root, out=tmp_path / "run", epochs=epochs, settings=SETTINGS).run
+    run = train(root, out=tmp_path / "run", epochs=epochs, settings=SETTINGS, report=False).run
     model = run.recipe.model
     assert model.in_channels == channels
     np.testing.assert_allclose(model.mean, fingerprint.mean, rtol=1e-5)

@@ -44,13 +44,30 @@ def test_every_module_is_imported():
     assert not [name for name, why in failed.items() if any(module in why for module in UNIX_MODULES)]
 
 
-def test_check_and_predict_run(digits, trained, tmp_path):
-    verb = "from atrous.cli.main import run\nrun()"
-    found = json.loads(run_without_unix(verb, "check", str(digits), "--json"))
+HEAVY = (
+    "scipy", "sympy", "skimage", "sklearn", "matplotlib", "timm", "torchvision", "torchmetrics", "lightning_fabric",
+    "torch._dynamo", "zarr", "tifffile", "nibabel", "rasterio", "av", "optuna",
+)  # fmt: skip
+"""What takes long to import, and the prediction of a small picture needs none of."""
+VERB = f"""
+import json
+from atrous.cli.main import run
+try:
+    run()
+finally:
+    print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
+"""
+
+
+def test_check_and_predict_run_and_import_little(digits, trained, tmp_path):
+    found, imported = map(json.loads, run_without_unix(VERB, "check", str(digits), "--json").splitlines())
     assert found["ok"]
+    assert imported == []
     image = next((digits / "images" / "test").iterdir())
-    done = json.loads(run_without_unix(verb, "predict", str(trained), str(image), "-o", str(tmp_path), "--json"))
+    words = ["predict", str(trained), str(image), "-o", str(tmp_path), "--json"]
+    done, imported = map(json.loads, run_without_unix(VERB, *words).splitlines())
     assert done["written"] == [str(tmp_path / image.name)]
+    assert imported == []
 
 
 def test_text_files_name_their_encoding():

@@ -6,11 +6,14 @@ it is interpolated linearly between the centers of the two nearest positions.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from atrous.data.source import Key, LazySource, Source, read_shape, span
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 class Resized(LazySource):
@@ -38,7 +41,7 @@ class Resized(LazySource):
         strips = [self._strip(row, row + 1, across)[channel][..., column_rest] for row in chosen]
         return np.concatenate(strips, axis=strips[0].ndim - 1 - isinstance(column_rest, slice))
 
-    def _strip(self, top: int, bottom: int, across: tuple[sparse.csr_matrix, int, int]) -> np.ndarray:
+    def _strip(self, top: int, bottom: int, across: "tuple[sparse.csr_matrix, int, int]") -> np.ndarray:
         """All channels of some rows, `(C, bottom - top, columns)`."""
         columns, left, right = across
         rows, first, last = axis_weights(top, bottom, self.shape[1], int(self._source.shape[1]))
@@ -47,7 +50,7 @@ class Resized(LazySource):
         return (np.rint(resized) if self.dtype.kind in "iu" else resized).astype(self.dtype)
 
 
-def axis_weights(start: int, stop: int, size: int, stored: int) -> tuple[sparse.csr_matrix, int, int]:
+def axis_weights(start: int, stop: int, size: int, stored: int) -> "tuple[sparse.csr_matrix, int, int]":
     """Return the weights with which stored positions make positions `start` to `stop` of an axis of another size.
 
     Args:
@@ -63,6 +66,8 @@ def axis_weights(start: int, stop: int, size: int, stored: int) -> tuple[sparse.
     >>> [[f"{weight:.3f}" for weight in row] for row in weights.toarray()], low, high
     ([['0.667', '0.333', '0.000'], ['0.000', '0.333', '0.667']], 0, 3)
     """
+    from scipy import sparse
+
     ratio, positions = stored / size, np.arange(start, stop)
     if ratio >= 1:
         edges = np.minimum(np.append(positions, stop) * ratio, stored)

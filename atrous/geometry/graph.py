@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_flatten_with_path, tree_leaves, tree_map, t
 
 from atrous.errors import UserError
 from atrous.geometry.exportable import DECIDED, exporting, require_network
+from atrous.geometry.functional import functional_form, is_functional, is_same
 
 RECURRENT = 1000
 """Positions up to which a network with recurrent layers is exported."""
@@ -200,6 +201,9 @@ def export_graph(
     ops: list[Op] = []
     ref_of: dict[torch.fx.Node, Ref] = {}
     for node in nodes:
+        if is_same(node):
+            ref_of[node] = ref_of[cast(torch.fx.Node, node.args[0])]
+            continue
         if node.op == "call_function":
             op = _called(node, len(ops), ref_of)
         elif node.name in input_names:
@@ -232,11 +236,13 @@ def _called(node: torch.fx.Node, index: int, ref_of: dict[torch.fx.Node, Ref]) -
         call, item = node, None
     else:
         return None
+    target, given = cast(Callable[..., Any], call.target), call.args
+    if (form := functional_form(call)) is not None:
+        target, given, item = form
     args, kwargs = (
         tree_map(lambda a: ref_of.get(a, a) if isinstance(a, torch.fx.Node) else a, tree)
-        for tree in (call.args, dict(call.kwargs))
+        for tree in (given, dict(call.kwargs))
     )
-    target = cast(Callable[..., Any], call.target)
     shape, dtype = tuple(node.meta["val"].shape), node.meta["val"].dtype
     _require_known(node, target, shape, (args, kwargs))
     return Op(index, _kind(target), _module(node), shape, dtype, target, tuple(args), kwargs, item)
@@ -265,7 +271,11 @@ def _export(network: nn.Module, shape: tuple[int, ...], training: bool) -> torch
         mode = nullcontext() if training else _evaluating(network)
         with mode, torch.set_grad_enabled(training), exporting(network, shape), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a warning of the network will come again when it runs on real data
-            program = torch.export.export(network, (example,), strict=False).run_decompositions(_compositions())
+            program = torch.export.export(network, (example,), strict=False)
+            if training or not is_functional(program, COMPOSED):
+                program = program.run_decompositions(_compositions())
+            else:
+                program.graph.eliminate_dead_code()  # as the decompositions do
     changed = sorted(program.graph_signature.buffers_to_mutate.values())
     if training and changed:
         raise UserError(

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
-from scipy import ndimage
-from scipy.optimize import linear_sum_assignment
 
 CONFIRMED = 3
 """Frames in a row in which something must be seen before it is given a number."""
@@ -93,6 +91,8 @@ def regions_of(mask: np.ndarray, least: int = 1) -> list[Region]:
     >>> [region.box for region in regions_of(mask)], [region.area for region in regions_of(mask, least=2)]
     ([(0, 0, 1, 2), (1, 3, 2, 4)], [2])
     """
+    from scipy import ndimage
+
     numbers, count = cast("tuple[np.ndarray, int]", ndimage.label(mask, structure=np.ones((3, 3), int)))
     areas = np.bincount(numbers.ravel(), minlength=count + 1)
     regions = []
@@ -177,6 +177,8 @@ class Tracker:
 
     def _assigned(self, frame: int, regions: Sequence[Region]) -> list[tuple[_Followed, int]]:
         """Tracks with the numbers of their regions."""
+        from scipy.optimize import linear_sum_assignment
+
         if not self._tracks or not regions:
             return []
         costs = np.array([[_cost(track, region, frame) for region in regions] for track in self._tracks])

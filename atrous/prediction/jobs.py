@@ -250,7 +250,7 @@ def run_jobs(
     differences: list[tuple[Path, str]] = []
     log: Path | None = None
     for number, job in enumerate(jobs):
-        missing = [output for output in job.outputs if not _exists(output)]
+        missing = [output for output in job.outputs if not exists(output)]
         source = job.source.path
 
         def plan_part(part: Opened, path: Path = source) -> StreamPlan | None:
@@ -279,7 +279,8 @@ def run_jobs(
     return Written(tuple(written), tuple(skipped), tuple(failed), log, tuple(differences))
 
 
-def _exists(output: Output) -> bool:
+def exists(output: Output) -> bool:
+    """Return whether an output is there."""
     return any(path.exists() for path in (output.paths[:1] if output.main_last else output.paths))
 
 
@@ -318,7 +319,7 @@ def _run_job(
             done += part.share
         for output in active:
             # Labels that existed before, or that another process has written in the meantime, are not replaced.
-            if _exists(output):
+            if exists(output):
                 output.discard()
             else:
                 output.finish()

@@ -35,7 +35,7 @@ from atrous.prediction.sequences import open_only_sequence, open_sequences
 from atrous.prediction.values import predict_values
 from atrous.recipe.build import build_expected, build_preparation
 from atrous.recipe.run import Run, open_run
-from atrous.stream.engines import ENGINES
+from atrous.stream.engines import ENGINES, check_engine
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
 from atrous.tasks.custom import class_maps, output_size, value_task
@@ -380,14 +380,14 @@ def load(
         engine: "torch", "openvino", "inductor" or "onnxruntime".
 
     Raises:
-        UserError: the folder is not a run and no model has that name, the weights are missing, damaged or of another
-            network, the run needs `network=`, or there is no such engine or device.
+        UserError: there is no such run, model, engine or device, or the weights are missing or do not fit the network.
     """
+    check_engine(engine)
+    check_device(device)
     opened = run if isinstance(run, Run) else open_run(run)
     recipe, task = opened.recipe, opened.task()
-    if engine not in (engines := ENGINES[:1] if recipe.model.motion else ENGINES):  # only torch sees how a camera moves
-        raise UserError(f"engine {engine!r}: choose {', '.join(engines)}")
-    check_device(device)
+    if recipe.model.motion and engine != ENGINES[0]:  # only torch sees how a camera moves
+        raise UserError(f"engine {engine!r}: choose {ENGINES[0]}")
     exact = recipe.data.kind == "genomes" or value_task(task) is not None or engine == "onnxruntime"
     usual = torch.bfloat16 if recipe.train.precision == "bf16-mixed" and not exact else torch.float32
     loaded = opened.network(network).to(device)

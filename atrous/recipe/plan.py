@@ -15,6 +15,7 @@ from atrous.errors import UserError
 from atrous.machine import has_bfloat16, memory_limit
 from atrous.recipe.augment import plan_augment
 from atrous.recipe.box_options import box_options
+from atrous.recipe.budget import OBJECT_NETWORKS, affordable
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
 from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_points
 from atrous.recipe.schema import Recipe, validate
@@ -26,8 +27,6 @@ POSITIONS = {1: 65_536, 2: 147_456, 3: 262_144}
 STRIDE = 32
 BATCH = 4
 """On two cores a step of four crops takes half as long as one of eight; after equal time it is well ahead on CamVid."""
-OBJECT_BATCH = 2
-"""Of images with many objects each: on nuclei, more and smaller steps are ahead after equal time."""
 STEP = {1: 65_536, 3: 524_288}
 """Positions of a step on signals and volumes, whose crops may be small."""
 EPOCHS_DEFAULT = 40.0
@@ -121,7 +120,7 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     reasons["train.crop"] = (
         f"images are {' x '.join(f'{s:g}' for s in size)} (median); at most {POSITIONS[ndim]} positions"
     )
-    model = _plan_model(fingerprint, ndim, given, reasons)
+    model = _plan_model(fingerprint, ndim, given, request.minutes, reasons)
     if strides is not None:
         model["strides"] = [list(stage) for stage in strides]
         apart = " x ".join(f"{distance:g}" for distance in spacing)
@@ -135,7 +134,7 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
         task["options"] = plan_shape(task["options"], request.shape, fingerprint, reasons)
     task["tolerance"] = plan_tolerance(fingerprint, spacing, reasons)
     augment = plan_augment(dataset, fingerprint, crop, spacing, reasons)
-    wanted = _wanted_batch(dataset.task, fingerprint, crop, pretrained=bool(model.get("pretrained")))
+    wanted = _wanted_batch(dataset.task, fingerprint, crop, None if model.get("pretrained") else request)
     values = {
         "data": plan_data(dataset),
         "task": task,
@@ -243,7 +242,7 @@ def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: 
 
 
 def _plan_model(
-    fingerprint: Fingerprint, ndim: int, given: Mapping[str, Any], reasons: dict[str, str]
+    fingerprint: Fingerprint, ndim: int, given: Mapping[str, Any], minutes: float | None, reasons: dict[str, str]
 ) -> dict[str, object]:
     channels = fingerprint.channels
     model: dict[str, object] = {"ndim": ndim, "in_channels": channels}
@@ -273,8 +272,8 @@ def _plan_model(
         widths = {"name": "unet", "encoder_width": 32, "width": 16}
         reasons["model.name"] = "the skip connections of a U-Net find the surfaces of small structures"
     if ndim == 2 and fingerprint.object_sizes:
-        widths["depth"] = 10
-        reasons["model.depth"] = "objects are small beside the images: fewer layers take more steps in the same time"
+        choice = affordable(OBJECT_NETWORKS, minutes)
+        widths["depth"], reasons["model.depth"] = choice.depth, choice.reason
     return model | {
         "encoder": "resnet",
         "depth": 18,
@@ -283,14 +282,16 @@ def _plan_model(
     }
 
 
-def _wanted_batch(task: str, fingerprint: Fingerprint, crop: Sequence[int], *, pretrained: bool) -> int:
-    """Crops in a step, where memory allows it."""
+def _wanted_batch(task: str, fingerprint: Fingerprint, crop: Sequence[int], scratch: Request | None) -> int:
+    """Crops in a step, where memory allows it; `scratch` is the request if the network has no pretrained weights."""
     few = max(2, fingerprint.images.get("train", 1) // 4)  # an epoch has several steps
     if len(crop) != 2:  # small crops come in larger batches
         return min(max(2, round(STEP[len(crop)] / math.prod(crop))), 32, few)
     if task == "counting":
         return min(COUNTED_BATCH, few)
-    return OBJECT_BATCH if fingerprint.object_sizes and not pretrained else BATCH
+    if fingerprint.object_sizes and scratch is not None:
+        return affordable(OBJECT_NETWORKS, scratch.minutes).batch
+    return BATCH
 
 
 def plan_batch(crop: Sequence[int], wanted: int, request: Request, reasons: dict[str, str]) -> int:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.utils._pytree import tree_leaves
@@ -201,6 +200,8 @@ def _require_known_functions(network: nn.Module, shape: tuple[int, ...]) -> None
 
     The network runs once, without numbers, to see which functions its gradients go through.
     """
+    from torch._subclasses.fake_tensor import FakeTensorMode  # importing it takes a while, and few need it
+
     like = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
     with FakeTensorMode(allow_non_fake_inputs=True), torch.enable_grad(), exporting(network, shape):
         result = network(torch.empty(1, *shape, dtype=like.dtype, device=like.device))

@@ -26,6 +26,12 @@ assert np.isfinite(m([np.ones((1, 4, 8, 8), np.float32)])[0]).all()
 """
 
 
+def check_engine(engine: str) -> None:
+    """Raise `UserError` when there is no such engine."""
+    if engine not in ENGINES:
+        raise UserError(f"engine {engine!r}: choose {', '.join(ENGINES)}")
+
+
 def compiler(engine: str, dtype: torch.dtype) -> Compiler | None:
     """Return the compiler of an engine; None for "torch", and with a warning where OpenVINO does not work.
 

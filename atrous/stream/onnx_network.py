@@ -23,7 +23,7 @@ from atrous.stream.options import Options
 from atrous.stream.post import post_function, result_like
 from atrous.stream.process import steady_process
 from atrous.stream.source import checked_sink, checked_source, read_box
-from atrous.stream.windows import CORE, SMALLEST, AxisWindow, axis_windows, window_product, write_window
+from atrous.stream.windows import CORE, SMALLEST, AxisWindow, axis_windows, window_product, window_size, write_window
 
 KEY = "atrous"
 """The entry of the metadata that `atrous export` writes."""
@@ -178,10 +178,10 @@ def _windows(
     facts = network.facts["windows"]
     core = CORE[len(fields)]
     while True:
-        found = {
-            g: axis_windows(field, facts["axes"][g]["period"], core + sum(field.halo), box[g])
-            for g, field in fields.items()
-        }
+        found = {}
+        for g, field in fields.items():
+            step = facts["axes"][g]["period"]
+            found[g] = axis_windows(field, step, window_size(field, step, core, box[g]), box[g])
         largest = max(_positions(window) for window in window_product(found, len(fields)))
         if largest * facts["bytes_per_position"] <= (memory or MEMORY) or core <= SMALLEST:
             return found

@@ -15,6 +15,7 @@ any order, and any engine can run them. Networks with barriers need the whole in
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,8 @@ from atrous.stream.source import checked_sink, read_box, write_box
 from atrous.stream.values import constants, evaluate
 
 CORE = {1: 65536, 2: 512, 3: 64}
-"""Input positions along each axis of a window without its halo, to begin with, for networks of 1, 2 and 3 axes."""
+"""Input positions along each axis of a window without what it shares with the next one, to begin with, for networks of
+1, 2 and 3 axes."""
 SMALLEST = 32
 """To fit into memory the length in `CORE` is halved, but not below this one."""
 
@@ -66,21 +68,63 @@ def axis_windows(field: AxisField, step: int, size: int, wanted: tuple[int, int]
 
     >>> field = AxisField(0, 1000, 1000, 1.0, 31, -15.0, (15, 15))
     >>> [(w.start, w.stop, w.lo, w.hi) for w in axis_windows(field, 8, 512, (0, 1000))]
-    [(0, 512, 0, 496), (480, 992, 496, 976), (488, 1000, 976, 1000)]
+    [(0, 512, 0, 497), (480, 992, 497, 977), (488, 1000, 977, 1000)]
     """
-    before, after = (-(-h // step) * step for h in field.halo)  # the halo, rounded up to whole steps
-    size = max(-(-size // step) * step, before + after + step)
+    first, last = _needed(field, step, wanted)
+    size = max(_up(size, step), min(_overlap(field, step) + step, _up(last - first, step)))
     windows, lo = [], wanted[0]
     while lo < wanted[1]:
-        start = max(0, int(lo * field.stride) // step * step - before)
-        if start + size >= field.inputs:  # the last one: it is moved back so that it ends with the input
+        start = _start(field, step, lo)
+        if start + size + field.inputs % step >= field.inputs:  # the last one: it ends with the input
             start = max(0, (field.inputs - size) // step * step)
             windows.append(AxisWindow(start, field.inputs, lo, wanted[1]))
             break
-        hi = min(wanted[1], int((start + size - after) / field.stride))
+        hi = min(wanted[1], int((start + size - field.halo[1]) / field.stride))
         windows.append(AxisWindow(start, start + size, lo, hi))
         lo = hi
     return windows
+
+
+def window_size(field: AxisField, step: int, core: int, wanted: tuple[int, int]) -> int:
+    """Return the input rows of a window along one axis, halo included, for `axis_windows`.
+
+    There are as few windows as possible that are longer than what two of them share by at most `core` and one step,
+    and they are no longer than so many need to be. A part of `core` output rows of a network without strides is given
+    by one window, wherever it begins.
+
+    >>> field = AxisField(0, 5000, 5000, 1.0, 101, -50.0, (50, 50))
+    >>> window_size(field, 16, 512, (1000, 1512))
+    624
+    >>> axis_windows(field, 16, 624, (1000, 1512))
+    [AxisWindow(start=944, stop=1568, lo=1000, hi=1512)]
+    """
+    first, last = _needed(field, step, wanted)
+    if last == field.inputs:
+        last -= last % step  # the last window is longer by this remainder
+    shared = _overlap(field, step)
+    count = max(1, -(-(last - first - shared) // _up(core + step, step)))
+    return _up(-(-(last - first + (count - 1) * shared) // count), step)
+
+
+def _up(length: int, step: int) -> int:
+    """A length rounded up to whole steps."""
+    return -(-length // step) * step
+
+
+def _start(field: AxisField, step: int, lo: int) -> int:
+    """The first input row of a window whose output is right from row `lo` on."""
+    return max(0, (int(lo * field.stride) - field.halo[0]) // step * step)
+
+
+def _needed(field: AxisField, step: int, wanted: tuple[int, int]) -> tuple[int, int]:
+    """The input rows `[first, last)` that the output rows `wanted` depend on, from the start of a step on."""
+    return _start(field, step, wanted[0]), min(field.inputs, math.ceil(wanted[1] * field.stride) + field.halo[1])
+
+
+def _overlap(field: AxisField, step: int) -> int:
+    """Input rows that a window of whole steps shares with the next one."""
+    after = math.ceil(math.ceil(field.halo[1] / field.stride) * field.stride)  # whole output rows are dropped
+    return _up(field.halo[0] + after, step)
 
 
 def window_plan(ready: Prepared, plan: StreamPlan, box: Box, memory: float | None, dtype: torch.dtype) -> StreamPlan:
@@ -95,7 +139,7 @@ def window_plan(ready: Prepared, plan: StreamPlan, box: Box, memory: float | Non
     check_windows(ready)
     core = CORE[graph.ndim]
     while True:
-        sizes = {g: core + sum(f.halo) for g, f in ready.fields.items()}
+        sizes = {g: window_size(ready.fields[g], period(a), core, box[g]) for g, a in ready.axes.items()}
         by_axis = _windows(ready, sizes, box)
         shape = tuple(max(w.stop - w.start for w in by_axis[g]) for g in range(graph.ndim))
         share = torch.Size(shape).numel() / torch.Size(graph.shape[1:]).numel()
@@ -152,7 +196,9 @@ def run_windows(
     graph, ndim = ready.graph, ready.graph.ndim
     assert plan.window is not None
     dtype = options.dtype or ready.dtype
-    by_axis = _windows(ready, dict(enumerate(plan.window)), box)
+    # The longest window may be longer than whole steps, by the remainder of the input's length.
+    sizes = {g: plan.window[g] // period(axis) * period(axis) for g, axis in ready.axes.items()}
+    by_axis = _windows(ready, sizes, box)
     output = graph.ops[graph.output]
     shape = (*output.shape[:-ndim], *(box[g][1] - box[g][0] for g in range(ndim)))
     output_dtype = dtype if output.dtype.is_floating_point else output.dtype

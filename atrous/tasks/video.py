@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from atrous.labels import IGNORE
 
@@ -158,6 +157,8 @@ def _frame(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, float]:
 
 def _within(points: np.ndarray, reach: int) -> np.ndarray:
     """Mark the pixels `(H, W)` that lie at most `reach` pixels from a marked one."""
+    from scipy import ndimage
+
     distance = ndimage.distance_transform_edt(np.logical_not(points))
     return np.asarray(distance) <= reach
 

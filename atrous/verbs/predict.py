@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from atrous.data.genomes.fasta import fasta_stem
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES
 from atrous.errors import UserError
 from atrous.prediction.confidence import mean_of, sets_of
 from atrous.prediction.ensemble import load_ensemble
 from atrous.prediction.first_frame import SECONDS, FirstFrameLabeler, require_videos
-from atrous.prediction.jobs import PredictionJob, Worker, Written, find_jobs, run_jobs
+from atrous.prediction.jobs import OUTPUTS, PredictionJob, Worker, Written, exists, find_jobs, run_jobs
 from atrous.prediction.live import live_labels
 from atrous.prediction.object_exports import merge_coco, parse_kinds, require_library
 from atrous.prediction.output import Companions
@@ -24,6 +26,7 @@ from atrous.prediction.shares import Share, compute_share, join_shares, require_
 from atrous.prediction.variants import VariantScorer, write_effects
 from atrous.prediction.zones import LEAST_AREA, FollowOptions
 from atrous.recipe.run import Run, open_run
+from atrous.stream.engines import check_engine
 from atrous.tasks.custom import with_codes
 from atrous.tasks.task import FoundTask, ObjectTask
 from atrous.tasks.temperature import class_task
@@ -122,10 +125,11 @@ def predict(
     run = _checked(run, options, live=False)
     if options.thin and run.recipe.task.kind != "edges":
         raise UserError("--thin is for edges: leave it out")
-    predictor = _load(run, options)
     if options.variants is not None:
+        predictor = _load(run, options)
         begin(1)
         return _variants(predictor, inputs, Path(options.variants), out, tell)
+    predictor = _outline(run)  # the network is loaded when something is missing
     if share is not None or options.join:
         require_labels(predictor)
     exported = parse_kinds(options.objects) if options.objects else ()
@@ -138,6 +142,10 @@ def predict(
     if options.coverage is not None:
         sets_of(predictor, options.coverage)  # what is wrong with it is told before any file is read
     jobs: list[PredictionJob] = find_jobs(predictor, inputs, out, companions, tell)
+    if share is not None or options.join or not all(exists(output) for job in jobs for output in job.outputs):
+        predictor = _load(run, options)
+        outputs = OUTPUTS[predictor.kind]
+        jobs = [PredictionJob(job.source, tuple(outputs(predictor, job.source, out, companions))) for job in jobs]
     worker: Worker = predictor
     if options.first_frame is not None:
         if len(jobs) != 1:
@@ -223,6 +231,7 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
         raise UserError(f"--probabilities {options.probabilities}: choose {' or '.join(values)}")
     if options.polygons not in (None, *SUFFIXES):
         raise UserError(f"--polygons {options.polygons}: choose {' or '.join(SUFFIXES)}")
+    check_engine(options.engine)
     exported = parse_kinds(options.objects) if options.objects else ()
     opened = run if isinstance(run, Run) else open_run(run)
     _check_confidence(opened, options, live)
@@ -328,6 +337,11 @@ def _check_first_frame(run: Run, options: PredictOptions) -> None:
         raise UserError(f"--first-frame-seconds {seconds:g}: give a time in seconds, such as 30")
     if options.ensemble:
         raise UserError("--ensemble: one network learns the first frame: leave it or --first-frame out")
+
+
+def _outline(run: Run) -> Predictor:
+    """What says which files are written: a predictor without its network, which takes seconds to load."""
+    return Predictor(run, nn.Identity(), run.task())
 
 
 def _load(run: Run, options: PredictOptions) -> Predictor:

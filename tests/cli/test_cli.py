@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.command import atrous
 from tests.conftest import SMALL
 
 
-def atrous(*words, timeout=120):
-    return subprocess.run(
-        [sys.executable, "-m", "atrous", *map(str, words)], capture_output=True, text=True, check=False, timeout=timeout
-    )
+def in_a_process(*words):
+    """Run the command as a shell does; most tests run it in their own process, which is quicker."""
+    return subprocess.run([sys.executable, "-m", "atrous", *words], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,22 @@ def test_every_verb_has_help_with_an_example(verb):
 
 def test_the_short_help_the_version_and_completion_are_there():
     assert atrous("-h").stdout == atrous("--help").stdout
-    assert atrous("--version").stdout.strip() == f"atrous {version('atrous')}"
     assert "--install-completion" in atrous("-h").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "out", "said"),
+    [
+        (["--version"], 0, f"atrous {version('atrous')}\n", ""),
+        (["fly"], 2, "", "No such command"),
+        (["evaluate", "nowhere"], 2, "", "atrous: nowhere: "),
+    ],
+)
+def test_a_process_ends_with_the_exit_code(words, code, out, said):
+    done = in_a_process(*words)
+    assert (done.returncode, done.stdout) == (code, out)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_main_job(tmp_path, digits):

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.cli.test_cli import atrous
+from tests.command import atrous
 
 
 def test_a_run_and_a_callable(trained):

@@ -11,7 +11,7 @@ from PIL import Image
 
 import atrous
 from atrous.cli import main
-from tests.cli.test_cli import atrous as run_atrous
+from tests.command import atrous as run_atrous
 
 ROOT = f"{Path(atrous.__file__).parent}{os.sep}"
 
@@ -67,7 +67,7 @@ class Reached(BaseException):
     """Raised where `stream` is called, to end the trace."""
 
 
-LOADING = (("prediction/predictor.py", "load"), ("recipe/run.py", "open_run"))
+LOADING = (("prediction/predictor.py", "load"), ("recipe/run.py", "open_run"), ("verbs/predict.py", "_outline"))
 
 
 def _left_out(code):
@@ -80,8 +80,8 @@ def _left_out(code):
 def files_entered(words, monkeypatch):
     """The files of atrous that an input passes through from the command to the call of `stream`, in order.
 
-    Left out are: imports; opening the run's folder and building its network (`open_run`, `load`), which no input passes
-    through; and `stream/` with all that it calls, as for the plan of a stream.
+    Left out are: imports; opening the run's folder and building its network (`open_run`, `load`, `_outline`), which no
+    input passes through; and `stream/` with all that it calls, as for the plan of a stream.
     """
     files: list[str] = []
 

@@ -14,7 +14,7 @@ from atrous.recipe.schema import read_recipe
 def test_the_demo_makes_data_trains_and_predicts(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "LARGE", 512)
     lines: list[str] = []
-    result = demo(tmp_path, minutes=0.2, say=lines.append)
+    result = demo(tmp_path, minutes=0.05, say=lines.append)
     assert result.data == tmp_path / "demo-data"
     assert (result.data / "dataset.toml").is_file()
     for part in ("report.html", "scores-test.json", "pictures/large.png", "pictures/labels/large.png"):
@@ -25,7 +25,7 @@ def test_the_demo_makes_data_trains_and_predicts(tmp_path, monkeypatch):
     assert "48 test scenes" in page
     assert "One scene of 512 x 512 pixels" in page
     assert f"{result.miou:.3f}" in page[page.index('id="further"') :]
-    assert read_recipe(result.run / "recipe.toml").train.least_steps == 56
+    assert read_recipe(result.run / "recipe.toml").train.least_steps == 14
     assert list(result.seconds) == ["data", "check", "train", "evaluate", "predict"]
     assert [line.strip()[:3] for line in lines if line.strip()[1:3] == "/5"] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
 

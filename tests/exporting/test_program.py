@@ -25,8 +25,9 @@ def test_a_program_answers_as_the_network_at_any_size(pipeline, program, size):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ndim", [1, 2, 3])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "ndim"), [*((name, 2) for name in MODELS), ("unet", 1), ("deeplab", 3), ("segnet", 3)]
+)
 def test_every_model_can_be_exported(name, ndim):
     torch.manual_seed(0)
     network = settled(MODELS[name](ndim))

@@ -45,7 +45,7 @@ def write_volumes(root, count=4, shape=(12, 24, 20), affine=IDENTITY, step=1):
 def predictor(tmp_path_factory):
     data = write_volumes(tmp_path_factory.mktemp("volumes") / "data")
     run = tmp_path_factory.mktemp("run") / "run"
-    train(data, out=run, epochs=2, settings=SMALL, progress=False)
+    train(data, out=run, epochs=2, settings=SMALL, progress=False, report=False)
     found = load(run)
     return replace(found, task=replace(found.task, threshold=0.01))  # a network of few steps has little heat
 
@@ -110,7 +110,7 @@ def test_where_there_are_no_data_nothing_is_counted(tmp_path):
         tifffile.imwrite(tmp_path / "images" / f"{index}.tif", image)
         tifffile.imwrite(tmp_path / "dots" / f"{index}.tif", dots)
     settings = [setting for setting in SMALL if "crop" not in setting]
-    train(tmp_path, out=tmp_path / "run", epochs=1, settings=settings, progress=False)
+    train(tmp_path, out=tmp_path / "run", epochs=1, settings=settings, progress=False, report=False)
     found = load(tmp_path / "run")
     found = replace(found, task=replace(found.task, threshold=0.01))
     image = tifffile.imread(tmp_path / "images" / "0.tif")

@@ -39,7 +39,7 @@ def write(root, suffix, count=4, length=200):
 def learned(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("recordings")
     data = write(folder / "data", request.param)
-    return request.param, data, train(data, epochs=1, settings=SMALL, out=folder / "run", progress=False)
+    return request.param, data, train(data, epochs=1, settings=SMALL, out=folder / "run", progress=False, report=False)
 
 
 def test_numbers_are_learned_measured_and_written_beside_the_time(learned, tmp_path):

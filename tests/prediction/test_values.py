@@ -37,7 +37,9 @@ def runs(pictures, tmp_path_factory):
     }
     for name, settings in given.items():
         task = "denoise" if name == "gray" else name
-        train(pictures, task=task, epochs=1, settings=[*SMALL, *settings], out=folder / name, progress=False)
+        train(
+            pictures, task=task, epochs=1, settings=[*SMALL, *settings], out=folder / name, progress=False, report=False
+        )
     return folder
 
 
@@ -85,7 +87,15 @@ def test_float_images_with_negative_values_are_restored(tmp_path):
     for number in range(4):
         tifffile.imwrite(tmp_path / "data" / f"{number}.tif", rng.normal(0, 1e-3, (24, 30)).astype(np.float32))
     settings = [*SMALL, "task.noise=0.001"]
-    train(tmp_path / "data", task="denoise", epochs=1, settings=settings, out=tmp_path / "run", progress=False)
+    train(
+        tmp_path / "data",
+        task="denoise",
+        epochs=1,
+        settings=settings,
+        out=tmp_path / "run",
+        progress=False,
+        report=False,
+    )
     image = rng.normal(0, 1e-3, (24, 30)).astype(np.float32)
     image[3, 4] = np.nan
     found = load(tmp_path / "run").predict(image[None]).values
@@ -103,7 +113,15 @@ def test_numbers_are_learned_from_arrays_and_written_as_zarr(tmp_path):
     targets = [np.stack([image[0] * 3 + 5, image[1]]) for image in images]
     targets[0][:, :5] = np.nan
     small = ["model.depth=10", "model.encoder_width=8", "model.width=8", "train.validations=1"]
-    done = train((images, targets), task="regression", epochs=1, settings=small, out=tmp_path / "run", progress=False)
+    done = train(
+        (images, targets),
+        task="regression",
+        epochs=1,
+        settings=small,
+        out=tmp_path / "run",
+        progress=False,
+        report=False,
+    )
     assert {"mae", "rmse", "r2", "pearson", "spearman", "mae_value 1"} <= set(done.scores.values)
     store = zarr.create_array(tmp_path / "x.zarr", shape=(2, 40, 48), dtype="f4")
     store[...] = images[1]
@@ -182,7 +200,9 @@ def test_pairs_of_two_sizes_are_learned_and_measured(tmp_path):
         Image.fromarray(coarse).save(tmp_path / "data" / "lr" / f"{number}.png")
     out = tmp_path / "run"
     settings = ["model.width=4", "train.batch_size=2", "train.validations=1", "train.learning_rate=1e-6"]
-    done = train(tmp_path / "data", task="super-resolution", epochs=1, settings=settings, out=out, progress=False)
+    done = train(
+        tmp_path / "data", task="super-resolution", epochs=1, settings=settings, out=out, progress=False, report=False
+    )
     assert (done.run.recipe.task.scale, done.run.recipe.train.crop) == (2, [48, 72])
     assert done.scores.values["psnr"] > 25
     assert evaluate(out).scores.values["psnr"] == pytest.approx(done.scores.values["psnr"])

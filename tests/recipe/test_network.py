@@ -31,7 +31,9 @@ QUICK = ("fcn8s", "segnet", "deeplab")
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in TINY])
 def test_each_model_trains_and_comes_back(name, digits, tmp_path):
-    done = train(digits, out=tmp_path / "run", epochs=1, settings=[*SMALL, f"model.name={name}", *TINY[name]])
+    done = train(
+        digits, out=tmp_path / "run", epochs=1, settings=[*SMALL, f"model.name={name}", *TINY[name]], report=False
+    )
     assert done.outcome.step == 2
     assert done.scores is not None
     network = done.run.network()

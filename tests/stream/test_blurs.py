@@ -8,7 +8,7 @@ import torchvision.transforms.v2.functional as T
 from torch import Tensor, nn
 
 from atrous.geometry import certify
-from atrous.stream import Session, stream
+from atrous.stream import Session, prepare, stream
 from tests.toy_models import Lambda
 
 
@@ -75,8 +75,9 @@ def test_a_kernel_that_is_spread_over_the_channels_is_no_grid(name):
     x = np.random.default_rng(0).normal(size=(3, 61, 47)).astype("f4")
     wanted = net(torch.from_numpy(x)[None])[0].numpy()
     assert certify(net, x.shape).passes == 1
+    ready = prepare(net, x.shape)
     for options in ({"strip": 7}, {"strip": 8, "axis": 1}, {"strip": 9, "blocks": 2}, {"strategy": "windows"}):
-        np.testing.assert_allclose(stream(net, x, **options), wanted, atol=2e-5)
+        np.testing.assert_allclose(stream(ready, x, **options), wanted, atol=2e-5)
     session = Session(net, (3, None, 47))
     parts = [session.push(x[:, i : i + 13]) for i in range(0, 61, 13)] + [session.close()]
     np.testing.assert_allclose(np.concatenate(parts, 1), wanted, atol=2e-5)

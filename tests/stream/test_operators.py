@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atrous.geometry import certify
-from atrous.stream import Refused, Session, stream
+from atrous.stream import Refused, Session, prepare, stream
 from tests.toy_models import Lambda
 
 HEIGHT, WIDTH = 31, 22
@@ -107,8 +107,9 @@ def check(net: nn.Module, cuts) -> None:
     x = image()
     with torch.no_grad():
         wanted = net(torch.from_numpy(x)[None])[0].numpy()
+    ready = prepare(net, x.shape)
     for cut in cuts:
-        np.testing.assert_allclose(stream(net, x, **cut), wanted, rtol=1e-9, atol=1e-10, err_msg=str(cut))
+        np.testing.assert_allclose(stream(ready, x, **cut), wanted, rtol=1e-9, atol=1e-10, err_msg=str(cut))
 
 
 FLATTENED = {  # positions as one dimension: only the first axis is left to cut

@@ -1,5 +1,7 @@
 """Windows cover the wanted outputs once, each within what its input decides; plans and runs by windows."""
 
+import itertools
+import math
 from fractions import Fraction
 
 import hypothesis.strategies as st
@@ -10,11 +12,12 @@ import torch.nn.functional as F
 from hypothesis import given
 from torch import nn
 
+from atrous.geometry.axis import period
 from atrous.geometry.field import AxisField
 from atrous.stream import Options, Refused, plan, prepare, stream, windows
 from atrous.stream.compiled import eager_compiler
 from atrous.stream.prepare import output_region
-from atrous.stream.windows import AxisWindow, axis_windows, run_windows, window_engine, window_plan
+from atrous.stream.windows import AxisWindow, axis_windows, run_windows, window_engine, window_plan, window_size
 from tests import toy_models
 from tests.toy_models import Lambda, difference, settled
 
@@ -34,8 +37,10 @@ def test_windows_cover_the_wanted_rows_and_the_halo_around_them(inputs, stride, 
     found = axis_windows(field, step, size, (lo, hi))
     assert [w.lo for w in found] == [lo, *(w.hi for w in found[:-1])]
     assert found[-1].hi == hi
-    rounded = [-(-h // step) * step for h in halo]
-    usual = max(-(-size // step) * step, sum(rounded) + step)
+    shared = -(-(halo[0] + -(-halo[1] // stride) * stride) // step) * step
+    first = max(0, (int(lo * stride) - halo[0]) // step * step)
+    needed = min(inputs, math.ceil(hi * stride) + halo[1]) - first
+    usual = max(-(-size // step) * step, min(shared + step, -(-needed // step) * step))
     for w in found:
         assert w.lo < w.hi
         assert w.start % step == 0
@@ -43,20 +48,47 @@ def test_windows_cover_the_wanted_rows_and_the_halo_around_them(inputs, stride, 
         assert w.start == 0 or w.start + halo[0] <= w.lo * stride
         assert w.stop == inputs or w.hi * stride + halo[1] <= w.stop
         assert w.stop - w.start == usual or (w.stop == inputs and w.stop - w.start < usual + step)
-    assert all(a.hi == int((a.stop - rounded[1]) / stride) for a in found[:-1])
+    assert all(a.hi == int((a.stop - halo[1]) / stride) for a in found[:-1])
+    assert all(a.stop - b.start == shared for a, b in itertools.pairwise(found[:-1]) if b.start)
+    again = axis_windows(field, step, max(w.stop - w.start for w in found) // step * step, (lo, hi))
+    assert again == found  # what a plan says of its windows is what runs
+
+
+@given(
+    st.integers(1, 3000),
+    st.sampled_from([(1, 1), (1, 8), (2, 8), (4, 4), (0.5, 2)]),
+    st.tuples(st.integers(0, 60), st.integers(0, 60)),
+    st.integers(1, 300),
+    st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_windows_are_no_longer_than_so_few_need_to_be(inputs, grid, halo, core, part):
+    stride, step = grid
+    outputs = max(1, int(inputs / stride))
+    lo = min(outputs - 1, int(part[0] * outputs))
+    hi = min(outputs, lo + 1 + int(part[1] * outputs))
+    field = AxisField(0, inputs, outputs, float(stride), 1, 0.0, halo)
+    size = window_size(field, step, core, (lo, hi))
+    found = axis_windows(field, step, size, (lo, hi))
+    shared = -(-math.ceil(halo[0] + -(-halo[1] // stride) * stride) // step) * step
+    longest = -(-(shared + core + step) // step) * step
+    assert size <= longest
+    longer = axis_windows(field, step, longest, (lo, hi))
+    assert len(found) <= len(longer) or longer[-1].stop == inputs
+    if size > shared + step and found[-1].stop < inputs:
+        assert len(axis_windows(field, step, size - step, (lo, hi))) > len(found)
 
 
 def test_windows_are_as_few_as_their_size_allows():
     field = AxisField(0, 1000, 500, 2.0, 31, -15.0, (15, 14))
     assert axis_windows(field, 4, 100, (0, 500)) == [
-        AxisWindow(0, 100, 0, 42), AxisWindow(68, 168, 42, 76), AxisWindow(136, 236, 76, 110),
-        AxisWindow(204, 304, 110, 144), AxisWindow(272, 372, 144, 178), AxisWindow(340, 440, 178, 212),
-        AxisWindow(408, 508, 212, 246), AxisWindow(476, 576, 246, 280), AxisWindow(544, 644, 280, 314),
-        AxisWindow(612, 712, 314, 348), AxisWindow(680, 780, 348, 382), AxisWindow(748, 848, 382, 416),
-        AxisWindow(816, 916, 416, 450), AxisWindow(884, 984, 450, 484), AxisWindow(900, 1000, 484, 500),
+        AxisWindow(0, 100, 0, 43), AxisWindow(68, 168, 43, 77), AxisWindow(136, 236, 77, 111),
+        AxisWindow(204, 304, 111, 145), AxisWindow(272, 372, 145, 179), AxisWindow(340, 440, 179, 213),
+        AxisWindow(408, 508, 213, 247), AxisWindow(476, 576, 247, 281), AxisWindow(544, 644, 281, 315),
+        AxisWindow(612, 712, 315, 349), AxisWindow(680, 780, 349, 383), AxisWindow(748, 848, 383, 417),
+        AxisWindow(816, 916, 417, 451), AxisWindow(884, 984, 451, 485), AxisWindow(900, 1000, 485, 500),
     ]  # fmt: skip
     assert axis_windows(field, 4, 1000, (0, 500)) == [AxisWindow(0, 1000, 0, 500)]
-    assert axis_windows(field, 4, 1, (100, 101)) == [AxisWindow(184, 220, 100, 101)]
+    assert axis_windows(field, 4, 1, (100, 101)) == [AxisWindow(184, 216, 100, 101)]
 
 
 def network() -> nn.Module:
@@ -69,14 +101,15 @@ def test_a_plan_says_what_windows_cost(monkeypatch):
     strips = plan(ready, (1, 300), strip=30)
     box = output_region(ready.graph, ready.axes, None)
     found = window_plan(ready, strips, box, None, torch.float32)
-    parts = axis_windows(ready.fields[0], 1, 70, (0, 300))
-    assert (found.strategy, found.window, found.blocks) == ("windows", (70,), len(parts))
+    parts = axis_windows(ready.fields[0], 1, 65, (0, 300))
+    assert (found.strategy, found.window, found.blocks) == ("windows", (65,), len(parts))
+    assert len(parts) == 5  # of 65 positions at most, which share 6 with the next one
     work = sum(w.stop - w.start for w in parts) * (10 + 12)
     assert found.macs == pytest.approx(work)
     assert found.macs_whole == strips.macs_whole
     assert found.reason == "one static shape"
     weights = ready.graph.parameters * 4
-    assert found.peak_bytes == pytest.approx(70 * (2 + 2) * 4 + weights, abs=1)
+    assert found.peak_bytes == pytest.approx(65 * (2 + 2) * 4 + weights, abs=1)
     half = window_plan(ready, strips, box, None, torch.bfloat16)
     assert half.peak_bytes == pytest.approx(found.peak_bytes / 2, abs=1)
 
@@ -85,10 +118,31 @@ def test_windows_shrink_until_they_fit(monkeypatch):
     monkeypatch.setitem(windows.CORE, 1, 128)
     ready = prepare(network(), (1, 1000))
     strips, box = plan(ready, (1, 1000), strip=30), output_region(ready.graph, ready.axes, None)
-    peaks = {n: 4 * (4 * (n + 6) + ready.graph.parameters) for n in (128, 64, 32)}
-    shapes = {m: window_plan(ready, strips, box, m, torch.float32).window for m in (peaks[128], peaks[128] - 1, 1)}
-    assert shapes == {peaks[128]: (134,), peaks[128] - 1: (70,), 1: (38,)}
-    assert window_plan(ready, strips, box, peaks[64], torch.float32).window == (70,)
+    peaks = {n: 4 * (4 * n + ready.graph.parameters) for n in (131, 69, 39)}  # 8, 16 and 31 windows
+    shapes = {m: window_plan(ready, strips, box, m, torch.float32).window for m in (peaks[131], peaks[131] - 1, 1)}
+    assert shapes == {peaks[131]: (131,), peaks[131] - 1: (69,), 1: (39,)}
+    assert window_plan(ready, strips, box, peaks[69], torch.float32).window == (69,)
+
+
+@pytest.mark.parametrize("place", [64, 67, 77])
+def test_a_region_is_computed_with_its_halo_and_little_more(place, monkeypatch):
+    """Of 64 x 64 positions, wherever they begin: one window, of which each side is rounded to whole steps once."""
+    monkeypatch.setitem(windows.CORE, 2, 64)
+    ready, x = prepare(settled(toy_models.unet(2)), (2, 256, 256)), torch.randn(2, 256, 256)
+    read, counted = windows.read_box, []
+
+    def counting(source, place, *options):
+        counted.append(math.prod(stop - start for start, stop in place.values()))
+        return read(source, place, *options)
+
+    monkeypatch.setattr(windows, "read_box", counting)
+    region = (slice(place, place + 64),) * 2
+    found = stream(ready, x.numpy(), strategy="windows", region=region)
+    assert difference(torch.from_numpy(found), ready.network(x[None])[0, :, *region].detach()) <= 5e-5
+    steps = [period(axis) for axis in ready.axes.values()]
+    most = [64 + sum(ready.fields[g].halo) + 2 * (step - 1) for g, step in enumerate(steps)]
+    assert len(counted) == 1
+    assert counted[0] <= math.prod(most)
 
 
 REFUSED = {
@@ -154,7 +208,7 @@ def test_windows_that_repeat_are_compiled_and_others_are_not(monkeypatch):
         run_plan = window_plan(ready, plan(ready, (1, 301), strip=9), box, None, dtype or torch.float32)
         out = run_windows(ready, run_plan, box, x, None, Options(dtype=dtype), compiler)
         assert difference(torch.from_numpy(out), ready.network(x[None])[0].detach()) <= tolerance
-    assert compiled == [((1, 1, 70), (1, 2, 70))] * 3
+    assert compiled == [((1, 1, 65), (1, 2, 65))] * 3
     compiled.clear()
     short = prepare(network(), (1, 50))
     box = output_region(short.graph, short.axes, None)

@@ -114,6 +114,25 @@ def test_a_run_whose_validations_have_no_figure_still_leaves_weights(figures, ke
     assert read_tensors(tmp_path / "model.safetensors")[1]["step"] == kept
 
 
+def test_a_signal_after_the_last_step_counts(tmp_path):
+    """The thread that makes batches ends after the last step; Ctrl-C may come meanwhile."""
+    batch = Batch(torch.zeros(2, 1, 8, 8), torch.zeros(2, 8, 8, dtype=torch.long))
+
+    def batches(step):
+        try:
+            yield from itertools.repeat(batch)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+
+    supply = Supply(batches, lambda _: {"loss": 1.0, "miou": 0.5}, per_epoch=1)
+    done = fit(
+        nn.Conv2d(1, 2, 1), Semantic(("a", "b")), supply, budget=Budget(steps=1),
+        settings=Settings(precision="32-true"), folder=tmp_path,
+    )  # fmt: skip
+    assert done.step == 1
+    assert done.interrupted
+
+
 def test_pretrained_weights_get_the_lower_rate_and_vectors_no_decay():
     encoder = efficientnet_lite0(pretrained=False)
     encoder.pretrained = True

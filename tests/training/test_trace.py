@@ -122,13 +122,13 @@ def floats(squares):
 
 def test_training_names_the_file_and_keeps_the_run(floats, tmp_path, monkeypatch):
     """One file becomes infinite after the check has read it."""
-    whole = train(floats, out=tmp_path / "fine", epochs=4, settings=SMALL, progress=False)
+    whole = train(floats, out=tmp_path / "fine", epochs=4, settings=SMALL, progress=False, report=False)
     monkeypatch.setattr("atrous.data.feed.batches.cut_values", spoiled_cut("1.tif", floats))
     with pytest.raises(UserError, match=r"images/1\.tif: has values that are nan.*the run is kept.*--resume"):
         train(floats, out=tmp_path / "run", epochs=4, settings=SMALL, progress=False)
     assert (tmp_path / "run" / "recipe.toml").exists()
     monkeypatch.undo()
-    resumed = train(resume=tmp_path / "run", progress=False)
+    resumed = train(resume=tmp_path / "run", progress=False, report=False)
     assert resumed.outcome.step == whole.outcome.step
 
 
@@ -148,7 +148,7 @@ def spoiled_cut(name, folder):
 def test_an_output_that_is_no_number_is_one_line_of_evaluate(floats, tmp_path):
     """Weights that have diverged, as a run of another version may have left them."""
     folder = tmp_path / "run"
-    train(floats, out=folder, epochs=1, settings=SMALL, progress=False)
+    train(floats, out=folder, epochs=1, settings=SMALL, progress=False, report=False)
     tensors, facts = read_tensors(folder / "model.safetensors")
     tensors = {name: weight * math.nan if name.startswith("head") else weight for name, weight in tensors.items()}
     write_tensors(folder / "model.safetensors", tensors, facts)

@@ -117,7 +117,7 @@ def test_own_loss_and_data_in_memory_are_calibrated_too(tmp_path):
     labels = (rng.random((6, 32, 32)) < 0.5).astype(np.uint8).repeat(2, 1).repeat(2, 2)
     images = (100 * labels + rng.normal(80, 40, labels.shape)).clip(0, 255).astype(np.uint8)
     done = train(
-        (images, labels), out=tmp_path / "run", epochs=2, settings=SMALL, progress=False,
+        (images, labels), out=tmp_path / "run", epochs=2, settings=SMALL, progress=False, report=False,
         loss=lambda output, target: 3 * ((output.softmax(1)[:, 1] - target) ** 2).mean(),
         metrics={"ones": lambda probabilities, target: float(probabilities.sum(0).mean())},
     )  # fmt: skip

@@ -28,7 +28,7 @@ def trained(tmp_path_factory):
     return (
         data,
         root / "run",
-        train(data, task="instances", out=root / "run", epochs=60, settings=SETTINGS, progress=False),
+        train(data, task="instances", out=root / "run", epochs=60, settings=SETTINGS, progress=False, report=False),
     )
 
 
@@ -71,7 +71,9 @@ def test_files_name_the_classes(trained, tmp_path):
 def test_classes_may_be_learned_as_one(tmp_path):
     data = write_coco(tmp_path / "data")
     settings = (*SETTINGS, "task.classes=[]")
-    result = train(data, task="instances", out=tmp_path / "run", epochs=1, settings=settings, progress=False)
+    result = train(
+        data, task="instances", out=tmp_path / "run", epochs=1, settings=settings, progress=False, report=False
+    )
     values = evaluate(result.run, data, split="all").scores.values
     assert not any(name.endswith(CLASSES) for name in values)
     assert load(tmp_path / "run").task.out_channels == 4

@@ -9,7 +9,7 @@ import torch
 from atrous.errors import UserError
 from atrous.verbs.convert import _export, convert, load_converted
 from atrous.verbs.network import load_network
-from tests.cli.test_cli import atrous
+from tests.command import atrous
 
 CLASSIFIER = "torchvision.models:shufflenet_v2_x0_5(weights=None, num_classes=5)"
 
@@ -81,7 +81,6 @@ def test_a_program_for_a_shape_that_the_network_cannot_read_is_refused(shape, tm
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.slow
 def test_the_command_exits_with_two(tmp_path):
     out = tmp_path / "a.safetensors"
     done = atrous("convert", "torch.nn:GroupNorm(1, 3)", "dilate", "--output-stride", 2, "-o", out)

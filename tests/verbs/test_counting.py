@@ -274,7 +274,9 @@ def test_points_of_a_table_are_counted(data, tmp_path):
         Image.fromarray(image).save(tmp_path / "images" / f"{index}.png")
         lines += [f"{index}.png,{x + 0.5},{y + 0.5},cell" for y, x in places]
     (tmp_path / "points.csv").write_text("\n".join(lines) + "\n")
-    result = train(tmp_path, task="counting", out=tmp_path / "run", epochs=1, settings=SMALL, progress=False)
+    result = train(
+        tmp_path, task="counting", out=tmp_path / "run", epochs=1, settings=SMALL, progress=False, report=False
+    )
     assert result.run.recipe.task.classes == ["cell"]
     assert result.scores.values["points"] > 5
 

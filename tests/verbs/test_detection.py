@@ -229,7 +229,14 @@ class Items(TorchDataset):
 
 def test_a_torch_data_set_of_boxes_is_trained_on(tmp_path):
     done = train(
-        Items(6), val=Items(2), task="detection", epochs=1, settings=SMALL, out=tmp_path / "run", progress=False
+        Items(6),
+        val=Items(2),
+        task="detection",
+        epochs=1,
+        settings=SMALL,
+        out=tmp_path / "run",
+        progress=False,
+        report=False,
     )
     assert done.scores.images == 2
     with pytest.raises(UserError, match="no place for boxes"):

@@ -66,10 +66,10 @@ def test_a_run_trained_with_relative_paths_is_evaluated_from_elsewhere(digits, t
     shutil.copytree(digits, tmp_path / "here" / "scenes")
     (tmp_path / "here" / "scenes" / "dataset.toml").rename(tmp_path / "here" / "described.toml")
     monkeypatch.chdir(tmp_path / "here")
-    done = train("scenes", out="run", epochs=1, settings=SMALL, description="described.toml")
+    done = train("scenes", out="run", epochs=1, settings=SMALL, description="described.toml", report=False)
     monkeypatch.chdir(tmp_path / "there")
     assert evaluate("../here/run").scores.miou == done.scores.miou
-    train(resume=tmp_path / "here" / "run")  # it opens the data again, and finds nothing left to do
+    train(resume=tmp_path / "here" / "run", report=False)  # it opens the data again, and finds nothing left to do
 
 
 def test_a_separate_test_folder_is_measured_whole(trained, digits, tmp_path):

@@ -10,7 +10,7 @@ from torch import nn
 from atrous.analysis import read_meme
 from atrous.errors import UserError
 from atrous.verbs.inspect import ANALYSES, AnalysisOptions, analyze, parse_class, parse_region
-from tests.cli.test_cli import atrous
+from tests.command import atrous
 
 
 def network() -> nn.Module:
@@ -75,12 +75,9 @@ def test_a_run_on_the_command_line(trained, tmp_path):
     assert (tmp_path / "filters.png").exists()
 
 
-@pytest.mark.slow
 def test_transfer_of_a_callable_linearized(tmp_path):
-    picture = tmp_path / "gain.png"
-    process = atrous(
-        "inspect", "torch.nn:Conv1d(2, 3, 3)", "transfer", "--at", "0.5", "--picture", picture, "--json", timeout=600
-    )
+    picture, network = tmp_path / "gain.png", "torch.nn:Conv1d(2, 3, 3)"
+    process = atrous("inspect", network, "transfer", "--at", "0.5", "--picture", picture, "--json")
     assert process.returncode == 0, process.stderr
     content = json.loads(process.stdout)
     assert content["at"] == 0.5

@@ -244,7 +244,15 @@ def scans_run(tmp_path_factory):
     data = write_scans(tmp_path_factory.mktemp("scans") / "data")
     run = tmp_path_factory.mktemp("run") / "run"
     small = [setting for setting in SMALL if "crop" not in setting]
-    train(data, task="instances", out=run, epochs=12, settings=[*small, "train.crop=[16, 32, 32]"], progress=False)
+    train(
+        data,
+        task="instances",
+        out=run,
+        epochs=12,
+        settings=[*small, "train.crop=[16, 32, 32]"],
+        progress=False,
+        report=False,
+    )
     return run
 
 
@@ -279,13 +287,21 @@ def test_evaluation_counts_the_objects_that_prediction_writes(scans_run, tmp_pat
 def test_arrays_in_memory_are_objects_too(tmp_path):
     pairs = [random_discs((64, 64), 8, (4, 8), seed=seed)[0] for seed in range(6)]
     images = [np.where(numbers > 0, 180, 40).astype(np.uint8) for numbers in pairs]
-    trained = train((images, pairs), task="instances", out=tmp_path / "run", epochs=1, settings=SMALL, progress=False)
+    trained = train(
+        (images, pairs), task="instances", out=tmp_path / "run", epochs=1, settings=SMALL, progress=False, report=False
+    )
     assert trained.run.recipe.task.kind == "instances"
     assert trained.run.recipe.task.options["scale"] > 3
 
 
 def test_an_own_loss_trains_objects_and_own_metrics_are_refused(cells, tmp_path):
-    own = {"loss": lambda output, target: (output**2).mean(), "epochs": 1, "settings": SMALL, "progress": False}
+    own = {
+        "loss": lambda output, target: (output**2).mean(),
+        "epochs": 1,
+        "settings": SMALL,
+        "progress": False,
+        "report": False,
+    }
     done = train(cells, out=tmp_path / "run", **own)
     assert "ap50" in done.scores.values
     with pytest.raises(UserError, match="leave them out"):

@@ -59,6 +59,30 @@ def test_options_are_checked_before_anything_is_loaded(trained, tmp_path, monkey
     assert not (tmp_path / "out").exists()
 
 
+def test_where_all_is_done_no_network_is_loaded(trained, digits, tmp_path, monkeypatch):
+    """Importing timm and reading the weights take seconds."""
+    source, options = digits / "images" / "test", PredictOptions(overlay=True, uncertainty=True)
+    done = predict(trained, [source], tmp_path, options)
+    (tmp_path / "kept").write_bytes(
+        (path := done.written[0].with_name(f"{done.written[0].stem}_overlay.png")).read_bytes()
+    )
+
+    def never(*args, **kwargs):
+        raise AssertionError("the network was loaded")
+
+    monkeypatch.setattr(verb, "load", never)
+    again = predict(trained, [source], tmp_path, options)
+    assert (again.written, again.skipped) == ((), done.written)
+    with pytest.raises(UserError, match="engine 'steam': choose torch"):
+        predict(trained, [source], tmp_path, PredictOptions(engine="steam"))
+    path.unlink()
+    with pytest.raises(AssertionError, match="the network was loaded"):
+        predict(trained, [source], tmp_path, options)
+    monkeypatch.undo()
+    assert predict(trained, [source], tmp_path, options).written == (done.written[0],)
+    assert path.read_bytes() == (tmp_path / "kept").read_bytes()
+
+
 def test_the_log_of_errors_lies_in_the_output_folder(trained, digits, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise ZeroDivisionError
@@ -75,7 +99,7 @@ def signal_run(tmp_path_factory):
     """A run on signals of one channel."""
     folder = tmp_path_factory.mktemp("signals")
     small = ("model.depth=10", "model.encoder_width=8", "model.width=8", "train.validations=1")
-    train(write_signals(folder / "data", count=4), out=folder / "run", epochs=1, settings=small)
+    train(write_signals(folder / "data", count=4), out=folder / "run", epochs=1, settings=small, report=False)
     return folder / "run"
 
 

@@ -1,11 +1,9 @@
 """The search verb: a whole search on small data, what it leaves, and how it goes on."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -165,72 +163,73 @@ def test_ctrl_c_ends_a_search_even_where_a_library_drops_the_exception(lost, dig
     assert said[-1] == f"stopped; go on with: atrous search --resume {tmp_path / 's'}"
 
 
-def command(digits, folder):
-    """A search that does not end by itself, with trainings of three seconds on the first rung."""
-    words = ["--minutes", "1000", "--rung", "0.05", "--vary", "decoder,learning_rate", "--out", str(folder), "--json"]
-    words += [word for setting in SMALL for word in ("--set", setting)]
-    # A shell that starts the tests in the background has its children ignore Ctrl-C.
-    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    return [sys.executable, "-c", f"{heeds}; from atrous.cli.main import run; run()", "search", str(digits), *words]
+def command_words(folder):
+    """Options of a search with few points and trainings of a second on the first rung; its time is never over."""
+    words = ["--minutes", "1000", "--rung", "0.02", "--vary", "learning_rate", "--out", str(folder), "--json"]
+    return words + [word for setting in SMALL for word in ("--set", setting)]
 
 
-def until(condition, seconds=500.0):
-    """Wait until it holds; whether it ever did."""
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
-    return condition()
+DIES = """
+import os, signal
+from atrous.cli.main import run
+from atrous.verbs import search as verb
+
+train, calls = verb.train_planned, []
+
+def third_dies(*arguments, **options):
+    calls.append(len(calls) + 1)
+    if calls[-1] == 3:
+        options["on_step"] = lambda values: os.kill(os.getpid(), signal.SIGKILL)
+    return train(*arguments, **options)
+
+verb.train_planned = third_dies
+run()
+"""
 
 
 @pytest.mark.slow
 def test_a_killed_search_goes_on(digits, tmp_path, monkeypatch):
-    """kill -9 in the middle of a trial: its point is tried again, and what was finished stays."""
+    """kill -9 after the first step of the third training: its point is tried again, and what was finished stays."""
     folder = tmp_path / "s"
-    process = subprocess.Popen(command(digits, folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    assert until(lambda: len(list(folder.glob("trials/*/scores.json"))) >= 2)
-    runs = len(list(folder.glob("trials/rung*")))
-    assert until(lambda: len(list(folder.glob("trials/rung*"))) > runs)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    died = subprocess.run(
+        [sys.executable, "-c", DIES, "search", str(digits), *command_words(folder)], capture_output=True, check=False
+    )
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
     ladder = open_search(folder).ladder()
-    trials = [(rung, trial) for rung, study in enumerate(ladder.studies) for trial in study.trials]
-    finished, spent = sum(trial.state.name == "COMPLETE" for _, trial in trials), ladder.spent()
+    assert len(ladder.finished(0)) == 2
+    [dead] = [trial for trial in ladder.studies[0].trials if trial.state.name == "RUNNING"]
+    spent = ladder.spent()
     ladder.close()
-    [(rung, dead)] = [(rung, trial) for rung, trial in trials if trial.state.name == "RUNNING"]
 
     monkeypatch.setattr(ladder_module, "SILENCE", -1.0)
     monkeypatch.setattr("atrous.verbs.search.time", a_clock(4.0))
-    search(resume=folder, minutes=spent / 60 + 0.25, say=lambda text: None)  # three trainings more
+    search(resume=folder, minutes=spent / 60 + 0.25, say=lambda text: None)  # at most three trainings more
     ladder = open_search(folder).ladder()
-    study = ladder.studies[rung]
-    again = [trial for trial in study.trials if trial.params == dead.params and trial.number > dead.number]
-    assert study.trials[dead.number].state.name == "FAIL"
-    assert again[0].state.name == "COMPLETE"
-    assert sum(len(ladder.finished(rung)) for rung in range(len(ladder.studies))) >= finished + 2
+    trials = ladder.studies[0].trials
+    [again] = [trial for trial in ladder.finished(0) if trial.params == dead.params]
+    assert (trials[dead.number].state.name, again.number > dead.number) == ("FAIL", True)
+    assert [len(ladder.finished(rung)) for rung in range(3)] == [3, 1, 0]
     ladder.close()
 
 
 @pytest.mark.slow
-def test_two_processes_share_a_search_and_stop_at_ctrl_c(digits, tmp_path):
+def test_two_processes_share_a_search(digits, tmp_path):
+    """Both end when every point is tried or being tried; what either says of a trial stands in the database once."""
     folder, files = tmp_path / "s", [tmp_path / "0.txt", tmp_path / "1.txt"]
     processes = []
     for file in files:
         with file.open("w") as errors:
-            processes.append(
-                subprocess.Popen(command(digits, folder), stdout=subprocess.PIPE, stderr=errors, text=True)
-            )
-    assert until(lambda: all("ms per megaposition" in file.read_text() for file in files))
-    for process in processes:
-        process.send_signal(signal.SIGINT)
-    outputs = [process.communicate(timeout=200)[0] for process in processes]
+            line = [sys.executable, "-m", "atrous", "search", str(digits), *command_words(folder)]
+            processes.append(subprocess.Popen(line, stdout=subprocess.PIPE, stderr=errors, text=True))
+    outputs = [process.communicate()[0] for process in processes]
     texts = [file.read_text() for file in files]
-    assert [process.returncode for process in processes] == [130, 130], texts
-    assert all(f"go on with: atrous search --resume {folder}" in text.replace("\n", "") for text in texts)
-    assert all(json.loads(output)["interrupted"] for output in outputs)
+    assert [process.returncode for process in processes] == [0, 0], texts
+    assert not any(json.loads(output)["interrupted"] for output in outputs)
     lines = [line for text in texts for line in text.splitlines() if "ms per megaposition" in line]
     ladder = open_search(folder).ladder()
-    assert sum(len(ladder.finished(rung)) for rung in range(len(ladder.studies))) == len(lines)
-    assert len(set(lines)) == len(lines)
+    finished = [(rung, trial.number) for rung in range(len(ladder.studies)) for trial in ladder.finished(rung)]
+    assert sorted(line.split(":")[0] for line in lines) == sorted(f"rung{r + 1}-{n:04d}" for r, n in finished)
+    assert len({trial.params["learning_rate"] for trial in ladder.finished(0)}) == 3
     ladder.close()
 
 

@@ -129,9 +129,9 @@ def test_training_lowers_the_loss(painted):
 
 def test_a_run_is_followed_and_resumed(painted, photos, tmp_path):
     run, _ = painted
-    again = train(recipe=run / "recipe.toml", data=photos / "photos", epochs=1, out=tmp_path / "again", progress=False)
+    again = train(recipe=run / "recipe.toml", data=photos / "photos", epochs=1, out=tmp_path / "again", report=False)
     assert (again.run.folder / "style.png").read_bytes() == (run / "style.png").read_bytes()
-    resumed = train(photos / "photos", resume=again.run.folder, progress=False)
+    resumed = train(photos / "photos", resume=again.run.folder, report=False)
     assert resumed.outcome.step == again.outcome.step
 
 
@@ -152,7 +152,7 @@ def test_a_gray_style_is_told(photos, tmp_path):
     told = []
     train(
         photos / "photos", task="style", epochs=1, settings=[*SMALL, f"task.style={tmp_path / 'gray.png'}"],
-        out=tmp_path / "run", say=told.append, progress=False,
+        out=tmp_path / "run", say=told.append, progress=False, report=False,
     )  # fmt: skip
     assert any("a gray picture" in line for line in told)
 
@@ -160,7 +160,7 @@ def test_a_gray_style_is_told(photos, tmp_path):
 def test_pictures_in_memory(photos, tmp_path):
     images = [np.moveaxis(np.asarray(Image.open(path)), -1, 0) for path in sorted((photos / "photos").glob("*.png"))]
     done = atrous.train(
-        (images, images), task="style", epochs=1, out=tmp_path / "run", progress=False,
+        (images, images), task="style", epochs=1, out=tmp_path / "run", progress=False, report=False,
         settings=[*SMALL, f"task.style={photos / 'stripes.png'}"],
     )  # fmt: skip
     assert atrous.load(done.run).predict(images[0]).values.shape == (3, 48, 60)

@@ -24,7 +24,9 @@ def test_a_run_folder_is_complete(trained):
 
 
 def test_a_recipe_is_followed(trained, digits, tmp_path):
-    done = train(recipe=trained / "recipe.toml", out=tmp_path / "again", epochs=1, settings=["train.batch_size=2"])
+    done = train(
+        recipe=trained / "recipe.toml", out=tmp_path / "again", epochs=1, settings=["train.batch_size=2"], report=False
+    )
     followed = read_recipe(tmp_path / "again" / "recipe.toml")
     assert followed.train.batch_size == 2
     assert followed.model == read_recipe(trained / "recipe.toml").model
@@ -32,7 +34,7 @@ def test_a_recipe_is_followed(trained, digits, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_weights(trained, digits, tmp_path):
-    train(digits, out=tmp_path / "twin", epochs=2, settings=SMALL)
+    train(digits, out=tmp_path / "twin", epochs=2, settings=SMALL, report=False)
     assert (tmp_path / "twin" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
 
 
@@ -40,7 +42,9 @@ def test_the_same_seed_gives_the_same_weights(trained, digits, tmp_path):
 def test_whole_samples(digits, tmp_path):
     said = []
     settings = [*SMALL[:-2], "train.validations=1", "model.width=8"]
-    done = train(digits, out=tmp_path / "run", epochs=0.25, settings=settings, whole=True, say=said.append)
+    done = train(
+        digits, out=tmp_path / "run", epochs=0.25, settings=settings, whole=True, say=said.append, report=False
+    )
     recipe = read_recipe(tmp_path / "run" / "recipe.toml")
     assert (recipe.train.whole, recipe.train.batch_size, recipe.train.precision) == (True, 1, "32-true")
     assert done.outcome.step == 2
@@ -49,7 +53,7 @@ def test_whole_samples(digits, tmp_path):
 
 def test_early_stopping(digits, tmp_path):
     settings = [*SMALL, "train.patience=1", "train.validations=10", "train.learning_rate=1e-9"]
-    done = train(digits, out=tmp_path / "run", epochs=10, settings=settings)
+    done = train(digits, out=tmp_path / "run", epochs=10, settings=settings, report=False)
     assert done.outcome.step < 20
 
 
@@ -64,7 +68,7 @@ def test_gray_16_bit_and_void(tmp_path):
         Image.fromarray(image).save(tmp_path / "data" / "images" / f"{index}.png")
         Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{index}.png")
     settings = ["model.depth=10", "model.encoder_width=8", "model.width=16"]
-    done = train(tmp_path / "data", out=tmp_path / "run", epochs=4, settings=settings)
+    done = train(tmp_path / "data", out=tmp_path / "run", epochs=4, settings=settings, report=False)
     assert done.scores.confusion.sum() == 40 * 36
     assert read_recipe(tmp_path / "run" / "recipe.toml").model.in_channels == 1
 

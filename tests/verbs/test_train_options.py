@@ -10,6 +10,7 @@ from atrous.errors import UserError
 from atrous.recipe.schema import read_recipe
 from atrous.verbs.train import train
 from atrous.verbs.train_options import TrainOptions
+from tests.command import atrous
 from tests.conftest import SMALL
 
 WRONG = [
@@ -60,13 +61,20 @@ def test_resume_takes_what_a_folder_cannot_hold(trained):
 
 def test_one_text_is_one_setting(squares, tmp_path):
     assert TrainOptions(settings="model.name=unet").overrides == ["model.name=unet"]
-    train(squares, out=tmp_path / "run", epochs=1, settings="model.name=unet")
+    train(squares, out=tmp_path / "run", epochs=0.1, settings="model.name=unet", report=False)
     assert read_recipe(tmp_path / "run" / "recipe.toml").model.name == "unet"
 
 
 @pytest.mark.parametrize("words", [["--minutes", "1", "--epochs", "1"], ["--set", "train.batchsize=4"], ["--set", "x"]])
-def test_nothing_stands_above_the_line_of_a_mistake(words, squares):
-    command = [sys.executable, "-m", "atrous", "train", str(squares), *words]
+def test_a_mistake_is_one_line(words, squares):
+    done = atrous("train", squares, *words)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_nothing_stands_above_the_line_of_a_mistake(squares):
+    """What libraries say while they are imported is seen in a process of its own alone."""
+    command = [sys.executable, "-m", "atrous", "train", str(squares), "--set", "x"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
@@ -74,15 +82,14 @@ def test_nothing_stands_above_the_line_of_a_mistake(words, squares):
 
 def test_a_mistake_in_the_data_leaves_no_bar(squares, tmp_path):
     (squares / "images" / "1.png").write_bytes(b"hello")
-    command = [sys.executable, "-m", "atrous", "train", str(squares), "--out", str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = atrous("train", squares, "--out", tmp_path / "run")
     assert done.returncode == 2
     assert "1.png" in done.stderr
     assert not any(word in done.stderr for word in ("nan", "training", "loss"))
 
 
 def test_the_device_is_stored_and_used(digits, tmp_path):
-    train(digits, out=tmp_path / "run", epochs=1, settings=SMALL, device="cpu")
+    train(digits, out=tmp_path / "run", epochs=0.5, settings=SMALL, device="cpu", report=False)
     assert read_recipe(tmp_path / "run" / "recipe.toml").train.accelerator == "cpu"
     assert TrainOptions(device="cuda", settings="train.accelerator=cuda:1").planned_device == "cuda:1"
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 Window = tuple[slice, ...]
 
@@ -40,6 +39,8 @@ class FoundObjects:
 
     def windows(self) -> list[Window | None]:
         """Return the box of each object as a window of the numbers; None for an object without a position."""
+        from scipy import ndimage
+
         if self.numbers is None:
             return [None] * len(self.classes)
         return list(ndimage.find_objects(self.numbers.astype(np.int32), len(self.classes)))

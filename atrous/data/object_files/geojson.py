@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from scipy import ndimage
 
 from atrous.data.object_files.found import FoundObjects
 from atrous.data.object_files.outlines import rings
@@ -50,6 +49,8 @@ def features(found: FoundObjects, classes: Sequence[str]) -> list[dict[str, Any]
 
 def _polygons(mask: np.ndarray, corner: tuple[int, int]) -> dict[str, Any]:
     """The outline of a mask `(h, w)` whose first pixel is at `corner` of the image."""
+    from scipy import ndimage
+
     pieces, count = cast("tuple[np.ndarray, int]", ndimage.label(mask))  # pixels that touch at corners are apart
     polygons = []
     for number in range(1, count + 1):

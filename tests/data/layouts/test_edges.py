@@ -105,7 +105,7 @@ def test_problems_of_annotations_are_told_by_the_check(bsds):
 
 
 def test_the_share_of_annotators_is_learned_as_a_regression(bsds, tmp_path):
-    run = train(bsds, task="regression", out=tmp_path / "run", epochs=1, settings=SMALL).run
+    run = train(bsds, task="regression", out=tmp_path / "run", epochs=1, settings=SMALL, report=False).run
     values = load(run).predict(bsds / "images" / "test" / "test0.jpg").values
     assert values.shape == (1, *SIZE)
 
