@@ -15,8 +15,8 @@ REVIEWED = 5
 
 def command(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    inputs: Annotated[list[str], typer.Argument(help="Files, folders or globs; `-` for a live signal.")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Output folder.")] = None,
+    inputs: Annotated[list[str], typer.Argument(help="Files, folders, globs or URLs; `-` for a live signal.")],
+    out: Annotated[str | None, typer.Option("-o", "--out", help="Output folder, or its URL.")] = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also draw the labels in color over the image.")] = False,
     probabilities: Annotated[
         str | None,
@@ -68,6 +68,9 @@ def command(
         Path | None, typer.Option(help="Also write what enters and leaves these polygons (GeoJSON) each minute.")
     ] = None,
     least_area: Annotated[int, typer.Option(help="Pixels of the smallest thing that is followed.")] = 25,
+    dask: Annotated[
+        str | None, typer.Option(help="Compute on a Dask cluster: its scheduler's address, or local:4 for 4 processes.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -88,7 +91,8 @@ def command(
     With `-`, samples are read from standard input, one per line, and labels are written to standard output as soon as
     they are final (docs/signals.md).
 
-    Many machines label one input together: each runs with --part 1/64, 2/64 and so on, then one with --join.
+    Many machines label one input together: each runs with --part 1/64, 2/64 and so on, then one with --join; or the
+    workers of a Dask cluster do, with --dask (docs/scale.md).
 
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --overlay
 
@@ -103,11 +107,11 @@ def command(
     quiet_libraries()
     options = PredictOptions(
         overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, uncertainty, coverage,
-        tuple(ensemble or ()), genetic_code, variants, part, join, thin, tracks, zone, least_area,
+        tuple(ensemble or ()), genetic_code, variants, part, join, thin, tracks, zone, least_area, dask,
     )  # fmt: skip
     if inputs == ["-"]:
-        if out is not None or overlay or json or part or join:
-            left_out = "leave -o, --overlay, --json, --part and --join out"
+        if out is not None or overlay or json or part or join or dask:
+            left_out = "leave -o, --overlay, --json, --part, --join and --dask out"
             raise UserError(f"labels of `-` go to standard output, one per line: {left_out}")
         predict_live(run, options, tell=say)
         return
@@ -126,7 +130,7 @@ def command(
     _show(result, out, json)
 
 
-def _show(result: "Written", out: Path, json: bool) -> None:
+def _show(result: "Written", out: str, json: bool) -> None:
     """Print what was written, skipped and failed; exit with 1 after an unexpected error, 2 if an input failed."""
     from atrous.cli.output import say, show
 

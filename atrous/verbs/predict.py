@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from atrous.data.formats.remote import is_url, local_path
 from atrous.data.genomes.fasta import fasta_stem
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES
 from atrous.errors import UserError
+from atrous.prediction.cluster import predict_on_cluster
 from atrous.prediction.confidence import mean_of, sets_of
 from atrous.prediction.ensemble import load_ensemble
 from atrous.prediction.jobs import PredictionJob, Written, find_jobs, run_jobs
@@ -18,13 +20,16 @@ from atrous.prediction.object_exports import merge_coco, parse_kinds, require_li
 from atrous.prediction.output import Companions
 from atrous.prediction.polygons import SUFFIXES
 from atrous.prediction.predictor import LoadOptions, Predictor, load
+from atrous.prediction.remote import predict_remote
 from atrous.prediction.shares import Share, compute_share, join_shares, require_labels
 from atrous.prediction.variants import VariantScorer, write_effects
 from atrous.prediction.zones import LEAST_AREA, FollowOptions
 from atrous.recipe.run import Run, open_run
+from atrous.stream.dispatch import connected
 from atrous.tasks.custom import with_codes
 from atrous.tasks.task import FoundTask, ObjectTask
 from atrous.tasks.temperature import class_task
+from atrous.tasks.values import ValueTask
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class PredictOptions:
         tracks: also write a table of what moves in each frame of a video, with numbers that stay the same.
         zone: also write how many of these enter and leave the polygons of this GeoJSON file, each minute.
         least_area: pixels of the smallest thing that is followed.
+        dask: compute on a Dask cluster: the address of its scheduler, or "local:4" for 4 processes on this machine.
     """
 
     overlay: bool = False
@@ -77,6 +83,7 @@ class PredictOptions:
     tracks: bool = False
     zone: Path | None = None
     least_area: int = LEAST_AREA
+    dask: str | None = None
 
 
 DEFAULTS = PredictOptions()
@@ -98,8 +105,9 @@ def predict(
 
     Args:
         run: folder of the run.
-        inputs: files, folders (searched with all their subfolders) and globs.
-        out: folder of the outputs; for genomes also a file that ends in `.gff3`, `.bed`, `.tsv` or `.bw`.
+        inputs: files, folders (searched with all their subfolders) and globs; or URLs of zarr and TIFF
+            (docs/scale.md).
+        out: folder of the outputs; for genomes also a file that ends in `.gff3`, `.bed`, `.tsv` or `.bw`; or a URL.
         options: what to write, and how to compute it.
         begin: called with the number of inputs, before the first one is predicted.
         progress: called with the number of finished inputs, parts of one included.
@@ -111,9 +119,11 @@ def predict(
     Raises:
         UserError: an option does not fit the data, there is no such run, or nothing is found to predict.
     """
-    out = Path(out)
     share = _checked_share(options)
     run = _checked(run, options, live=False)
+    if is_url(out) or any(map(is_url, inputs)):
+        return _remote(run, [str(entry) for entry in inputs], str(out), options, begin, progress, tell)
+    out, inputs = Path(local_path(str(out))), [local_path(str(entry)) for entry in inputs]
     if options.thin and run.recipe.task.kind != "edges":
         raise UserError("--thin is for edges: leave it out")
     predictor = _load(run, options)
@@ -138,13 +148,56 @@ def predict(
         return compute_share(predictor, jobs, share, folder, progress, tell)
     if options.join:
         return join_shares(predictor, jobs, folder, progress)
-    written = run_jobs(predictor, jobs, folder, progress, tell)
+    if options.dask is None:
+        written = run_jobs(predictor, jobs, folder, progress, tell)
+    else:
+        written = _on_cluster(predictor, jobs, options, folder, progress, tell)
     if "coco" in exported:
         merge_coco([(job.source, job.outputs) for job in jobs], out, predictor.classes)
     if not options.uncertainty:
         return written
     found = [(job.source.path, mean) for job in jobs for output in job.outputs if (mean := mean_of(output)) is not None]
     return replace(written, uncertainty=tuple(sorted(found, key=lambda pair: -pair[1])))
+
+
+def _on_cluster(
+    predictor: Predictor,
+    jobs: Sequence[PredictionJob],
+    options: PredictOptions,
+    folder: Path,
+    progress: Callable[[float], None],
+    tell: Callable[[str], None],
+) -> Written:
+    """Predict on the cluster that `--dask` names."""
+    with connected(options.dask or "", options.device, tell) as cluster:
+        return predict_on_cluster(predictor, jobs, cluster, folder, progress, tell)
+
+
+def _remote(
+    run: Run,
+    entries: list[str],
+    out: str,
+    options: PredictOptions,
+    begin: Callable[[int], None],
+    progress: Callable[[float], None],
+    tell: Callable[[str], None],
+) -> Written:
+    """Label inputs at URLs, or into a URL: labels alone, as zarr.
+
+    Raises:
+        UserError: something else is wanted.
+    """
+    if other := _other_outputs(options, "--part" if options.part or options.join else ""):
+        raise UserError(f"{other}: of URLs, labels alone are written: leave it out")
+    task = run.task()
+    if run.recipe.data.kind != "grids" or isinstance(task, FoundTask | ValueTask):
+        raise UserError(f"{run.folder}: URLs are for labels of images, volumes and signals: copy the inputs here")
+    predictor = _load(run, options)
+    begin(len(entries))
+    if options.dask is None:
+        return predict_remote(predictor, entries, out, None, progress, tell)
+    with connected(options.dask, options.device, tell) as cluster:
+        return predict_remote(predictor, entries, out, cluster, progress, tell)
 
 
 def _variants(
@@ -216,6 +269,7 @@ def _checked(run: Run | Path | str, options: PredictOptions, live: bool) -> Run:
     opened = run if isinstance(run, Run) else open_run(run)
     _check_confidence(opened, options, live)
     _check_genomes(opened, options)
+    _check_cluster(opened, options, live)
     task = opened.task() if live or exported else None
     if exported and (live or not isinstance(task, ObjectTask)):
         raise UserError("--objects is for found objects (task instances or detection): leave it out")
@@ -253,6 +307,18 @@ def _check_confidence(run: Run, options: PredictOptions, live: bool) -> None:
             raise UserError(f"{option} is for classes in files of images, volumes, signals and genomes: leave it out")
 
 
+def _check_cluster(run: Run, options: PredictOptions, live: bool) -> None:
+    """Refuse a cluster for what is not cut into regions.
+
+    Raises:
+        UserError: the input is live, a video or a genome, or is averaged over its mirror images.
+    """
+    if options.dask is not None and (live or run.recipe.data.kind != "grids"):
+        raise UserError("--dask is for files of images, volumes and signals: leave it out")
+    if options.dask is not None and options.tta != "none":
+        raise UserError("--tta flip takes inputs whole, and --dask cuts them: leave one of them out")
+
+
 def _check_genomes(run: Run, options: PredictOptions) -> None:
     """Check the options that are for genomes alone.
 
@@ -276,15 +342,21 @@ def _checked_share(options: PredictOptions) -> Share | None:
         return None
     if options.part is not None and options.join:
         raise UserError("--part computes a share, --join puts all together afterwards: give one of them")
+    further = "--ensemble" if options.ensemble else "--dask" if options.dask else ""
+    if other := _other_outputs(options, further):
+        raise UserError(f"{other}: several jobs write labels alone: leave it out")
+    return None if options.part is None else Share.read(options.part)
+
+
+def _other_outputs(options: PredictOptions, further: str) -> str:
+    """Return the first option that does not go where labels alone are written, `further` last; "" if there is none."""
     names = (
-        "overlay", "probabilities", "polygons", "dicom_seg", "objects", "uncertainty", "coverage", "ensemble",
-        "genetic_code", "variants", "thin", "tracks", "zone",
+        "overlay", "probabilities", "polygons", "dicom_seg", "objects", "uncertainty", "coverage", "genetic_code",
+        "variants", "thin", "tracks", "zone",
     )  # fmt: skip
     other = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]
     other += ["--tta"] if options.tta != "none" else []
-    if other:
-        raise UserError(f"{other[0]}: several jobs write labels alone: leave it out")
-    return None if options.part is None else Share.read(options.part)
+    return next(iter(other), further)
 
 
 def _check_videos(options: PredictOptions, *, is_video: bool) -> None:
@@ -299,7 +371,8 @@ def _check_videos(options: PredictOptions, *, is_video: bool) -> None:
 
 
 def _load(run: Run, options: PredictOptions) -> Predictor:
-    loading: LoadOptions = {"device": options.device, "memory": options.memory, "engine": options.engine}
+    device = "cpu" if options.dask else options.device  # that of the workers; this machine computes small inputs
+    loading: LoadOptions = {"device": device, "memory": options.memory, "engine": options.engine}
     flip, code = options.tta == "flip", options.genetic_code
     if options.ensemble:
         predictor = load_ensemble([run, *options.ensemble], flip=flip, **loading)
