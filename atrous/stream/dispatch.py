@@ -2,6 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from atrous.stream.units import EXCESS, Units
 from atrous.stream.worker import Outcome, UnitWork, computed, plugin_class, run_unit, same
 
 ATTEMPTS = 3
-"""How often a unit is computed again after an error on its worker. Lost workers are counted by Dask."""
+"""How often a unit is computed again after an error on its worker; and how often Dask may give a unit up, which it does
+after some lost workers that had it (`distributed.scheduler.allowed-failures`)."""
 PATIENCE = 30
 """Seconds in which a first worker must have come."""
 
@@ -165,7 +167,8 @@ class Dispatch(Dispatcher):
         self.address = str(cluster.client.scheduler.address)
         self._work, self._token = work, uuid4().hex[:8]
         self._name = f"atrous-{self._token}"
-        self._live: set[Any] = set()
+        self._live: dict[str, tuple[Any, int]] = {}  # futures under way, by key, and the unit of each
+        self._given_up: Counter[tuple[int | None, int]] = Counter()  # how often Dask gave a unit up, by phase and unit
 
     def __enter__(self) -> "Dispatch":
         import cloudpickle
@@ -188,7 +191,7 @@ class Dispatch(Dispatcher):
 
     def __exit__(self, *error: object) -> None:
         with suppress(Exception):  # the scheduler may be lost, and what it knew with it
-            self.cluster.client.cancel(list(self._live))
+            self.cluster.client.cancel([future for future, _ in self._live.values()])
             self.cluster.client.unregister_worker_plugin(self._name)
 
     def outcomes(self, phase: int | None, numbers: Sequence[int], known: dict[int, Tensor]) -> Iterator[Outcome]:
@@ -206,12 +209,14 @@ class Dispatch(Dispatcher):
             [self._submit(phase, unit, values) for unit in islice(waiting, self._most())]
         )
         for future in running:
-            self._live.discard(future)
-            outcome = self._result(future)
-            for unit in islice(waiting, 1):
-                running.add(self._submit(phase, unit, values))
-            ends.take(outcome)
-            yield outcome
+            _, unit = self._live.pop(future.key)
+            outcome = self._result(future, phase, unit)
+            following = [unit] if outcome is None else list(islice(waiting, 1))
+            for other in following:
+                running.add(self._submit(phase, other, values))
+            if outcome is not None:
+                ends.take(outcome)
+                yield outcome
 
     def workers(self) -> int:
         """Return how many workers there are now."""
@@ -225,18 +230,24 @@ class Dispatch(Dispatcher):
         what = "unit" if phase is None else f"statistics {phase + 1}"
         future = self.cluster.client.submit(
             run_unit, self._name, phase, unit, values,
-            key=f"{what} {unit + 1} of {len(self.units)} [{parts}] {self._token}",
+            key=f"{what} {unit + 1} of {len(self.units)} [{parts}] {self._token}-{self._given_up[phase, unit]}",
             retries=ATTEMPTS, pure=False, resources=self.cluster.resources, priority=-unit,
         )  # fmt: skip
-        self._live.add(future)
+        self._live[future.key] = future, unit
         return future
 
-    def _result(self, future: Any) -> Outcome:
-        """Return the outcome of a unit; what Dask says of one that could not be computed becomes a message."""
+    def _result(self, future: Any, phase: int | None, unit: int) -> Outcome | None:
+        """Return the outcome of a unit, None if it is to be computed again, since several of its workers were lost.
+
+        What Dask says of a unit that could not be computed becomes a message.
+        """
         distributed = library("distributed", "dask", "a cluster")
         try:
             outcome = future.result()
         except distributed.KilledWorker as error:
+            self._given_up[phase, unit] += 1
+            if self._given_up[phase, unit] < ATTEMPTS:
+                return None
             raise UserError(
                 f"{future.key}: its workers died again and again, as they do without enough memory: give workers more "
                 "memory, or a smaller memory limit, and start the same command again: what is done is not repeated"

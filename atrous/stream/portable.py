@@ -114,7 +114,7 @@ class PartSink:
         folder = zarr_path(self._sink)
         if folder is None:
             return
-        sides = self.shards or self.chunks
+        sides: Any = self.shards or self.chunks
         spans = [*(slice(0, n) for n in self._sink.shape[: self._lead]), *self._region]
         counts = [range(part.start // side, -(-part.stop // side)) for part, side in zip(spans, sides, strict=True)]
         for place in np.ndindex(*(len(count) for count in counts)):

@@ -67,18 +67,18 @@ class UnitRecord:
         Raises:
             UserError: as above, or the sink does not outlive the process.
         """
-        if isinstance(sink, np.memmap) and sink.filename is not None:
-            place = Path(sink.filename)
-            return cls(str(place.with_name(f"{place.name}{NAME}")), count, signed)
+        file: Any = getattr(sink, "filename", None)
+        if isinstance(sink, np.memmap) and file is not None:
+            return cls(str(Path(file).with_name(f"{Path(file).name}{NAME}")), count, signed)
         if (folder := zarr_path(sink)) is not None:
             return cls(str(folder / NAME), count, signed)
-        store = getattr(sink, "store", None)
+        store: Any = getattr(sink, "store", None)
         if not (hasattr(store, "fs") and hasattr(store, "path")):
             raise UserError(
                 "resume=True needs a sink that outlives the process: give a memmap, or a zarr array on disk or at a URL"
             )
         # zarr allows no group below an array, so the record has a store of its own in the folder of the array
-        path = "/".join(part for part in (store.path.rstrip("/"), sink.path, NAME) if part)
+        path = "/".join(part for part in (store.path.rstrip("/"), str(getattr(sink, "path", "")), NAME) if part)
         return cls(type(store)(fs=store.fs, path=path), count, signed)
 
     def __str__(self) -> str:

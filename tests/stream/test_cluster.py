@@ -103,6 +103,30 @@ def test_no_scheduler_and_no_worker(scene, monkeypatch):
         stream(nn.Conv2d(2, 1, 3), scene, client=client)
 
 
+def test_a_unit_that_dask_gives_up_begins_again_until_it_is_told(scene, client, monkeypatch):
+    network, given_up = nn.Conv2d(2, 1, 3), []
+    submit = client.submit
+
+    def killed(*arguments, **more):
+        future = submit(*arguments, **more)
+        if arguments[0] is dispatch.run_unit and len(given_up) < wanted:
+            given_up.append(future.key)
+            monkeypatch.setattr(future, "result", _killed)
+        return future
+
+    monkeypatch.setattr(client, "submit", killed)
+    wanted = dispatch.ATTEMPTS - 1
+    assert difference(torch.from_numpy(stream(network, scene, client=client)), whole_of(network, scene)) < 5e-6
+    assert len(set(given_up)) == wanted
+    wanted = 100
+    with pytest.raises(UserError, match="its workers died again and again"):
+        stream(network, scene, client=client)
+
+
+def _killed():
+    raise distributed.KilledWorker("unit", None, 3)
+
+
 def test_threads_of_local_processes(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert (local_threads("local:2"), local_threads("tcp://10.0.0.1:8786")) == (3, None)
