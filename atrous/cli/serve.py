@@ -13,7 +13,9 @@ NAME = "serve"
 
 def command(
     inputs: Annotated[list[str] | None, typer.Argument(help="Files, folders or globs. [default: this folder]")] = None,
-    run: Annotated[Path | None, typer.Option(help="Folder of the run whose network labels the inputs.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of the run, or name of the model, that labels the inputs.")
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the link, and open no browser.")] = False,
     port: Annotated[int | None, typer.Option(help="Port; 0 for any. [default: the first free from 8765 on]")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 127.0.0.1 is this machine alone.")] = "127.0.0.1",

@@ -164,5 +164,5 @@ def require_labels(predictor: Predictor) -> None:
     if isinstance(task, FoundTask) or value_task(task) is not None or predictor.kind not in ("grids", "videos"):
         what = task.found if isinstance(task, FoundTask) else "numbers" if value_task(task) is not None else "features"
         raise UserError(
-            f"{predictor.run.folder}: its network finds {what}, and the page shows labels: use atrous predict"
+            f"{predictor.run.title}: its network finds {what}, and the page shows labels: use atrous predict"
         )

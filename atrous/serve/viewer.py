@@ -44,9 +44,9 @@ class Viewer:
         if predictor is not None:
             require_labels(predictor)
             if predictor.run.recipe.model.ndim == 1:
-                raise UserError(f"{predictor.run.folder}: its network reads signals, which the page does not show")
+                raise UserError(f"{predictor.run.title}: its network reads signals, which the page does not show")
             if len(predictor.classes) > UNKNOWN:
-                raise UserError(f"{predictor.run.folder}: {len(predictor.classes)} classes: the page shows {UNKNOWN}")
+                raise UserError(f"{predictor.run.title}: {len(predictor.classes)} classes: the page shows {UNKNOWN}")
             self._network = predictor.identity()
             self.worker = NetworkWorker()
 

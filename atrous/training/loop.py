@@ -211,7 +211,8 @@ def fit(
             safe_strided(network),
             whole_steps(network, task, settings.whole) as run.whole,
         ):
-            return _steps(run, supply.batches(state.step), signals)
+            outcome = _steps(run, supply.batches(state.step), signals)
+        return replace(outcome, interrupted=bool(signals))  # also by a signal that came after the last step
     finally:
         run.log.close()
 
