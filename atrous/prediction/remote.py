@@ -17,7 +17,8 @@ import numpy as np
 from torch import Tensor
 
 from atrous.data.formats import FileFault, stem
-from atrous.data.formats.remote import is_url, local_path, open_remote, reading, remote_store, shown
+from atrous.data.formats.remote import open_remote, reading, remote_store, shown
+from atrous.data.formats.table import is_url, local_path
 from atrous.data.pages import turn_source
 from atrous.data.preprocess import to_channels
 from atrous.data.void import voided

@@ -15,7 +15,7 @@ from torch import Tensor
 from atrous.errors import UserError
 from atrous.extras import library
 from atrous.stream.units import EXCESS, Units
-from atrous.stream.worker import Outcome, UnitWork, computed, plugin_class, run_unit, same
+from atrous.stream.worker import UnitOutcome, UnitWork, computed, plugin_class, run_unit, same
 
 ATTEMPTS = 3
 """How often a unit is computed again after an error on its worker; and how often Dask may give a unit up, which it does
@@ -127,7 +127,7 @@ class Dispatcher(ABC):
     units: Units
 
     @abstractmethod
-    def outcomes(self, phase: int | None, numbers: Sequence[int], known: dict[int, Tensor]) -> Iterator[Outcome]:
+    def outcomes(self, phase: int | None, numbers: Sequence[int], known: dict[int, Tensor]) -> Iterator[UnitOutcome]:
         """Compute units (`phase` None), or let them gather for a phase, and yield what becomes of each, in any order.
 
         Raises:
@@ -141,7 +141,7 @@ class Here(Dispatcher):
     def __init__(self, work: UnitWork, units: Units) -> None:
         self._work, self.units = work, units
 
-    def outcomes(self, phase: int | None, numbers: Sequence[int], known: dict[int, Tensor]) -> Iterator[Outcome]:
+    def outcomes(self, phase: int | None, numbers: Sequence[int], known: dict[int, Tensor]) -> Iterator[UnitOutcome]:
         """See `Dispatcher.outcomes`."""
         for unit in numbers:
             yield computed(self._work, phase, unit, known)
@@ -194,7 +194,7 @@ class Dispatch(Dispatcher):
             self.cluster.client.cancel([future for future, _ in self._live.values()])
             self.cluster.client.unregister_worker_plugin(self._name)
 
-    def outcomes(self, phase: int | None, numbers: Sequence[int], known: dict[int, Tensor]) -> Iterator[Outcome]:
+    def outcomes(self, phase: int | None, numbers: Sequence[int], known: dict[int, Tensor]) -> Iterator[UnitOutcome]:
         """See `Dispatcher.outcomes`: a few more units than there are workers are under way at a time.
 
         Raises:
@@ -236,7 +236,7 @@ class Dispatch(Dispatcher):
         self._live[future.key] = future, unit
         return future
 
-    def _result(self, future: Any, phase: int | None, unit: int) -> Outcome | None:
+    def _result(self, future: Any, phase: int | None, unit: int) -> UnitOutcome | None:
         """Return the outcome of a unit, None if it is to be computed again, since several of its workers were lost.
 
         What Dask says of a unit that could not be computed becomes a message.
@@ -269,7 +269,7 @@ class _Pace:
         self.dispatch, self.count, self.what = dispatch, count, what
         self.seconds: list[float] | None = []
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, outcome: UnitOutcome) -> None:
         """Count a unit."""
         if self.seconds is None:
             return

@@ -157,7 +157,7 @@ def require_alike(graph: Graph, signed: str) -> None:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class UnitOutcome:
     """What became of a unit.
 
     Attributes:
@@ -186,21 +186,21 @@ def plugin_class() -> Any:
     return UnitPlugin
 
 
-def run_unit(name: str, phase: int | None, unit: int, known: dict[int, Tensor]) -> Outcome:
+def run_unit(name: str, phase: int | None, unit: int, known: dict[int, Tensor]) -> UnitOutcome:
     """Compute a unit on this worker (`phase` None), or gather its part of the statistics of a phase."""
     worker = library("distributed", "dask", "a cluster").get_worker()
     with ONE:
         try:
             return computed(_unpacked(worker.plugins[name]), phase, unit, known)
         except UserError as error:
-            return Outcome(unit, refused=str(error))
+            return UnitOutcome(unit, refused=str(error))
 
 
-def computed(work: UnitWork, phase: int | None, unit: int, known: dict[int, Tensor]) -> Outcome:
+def computed(work: UnitWork, phase: int | None, unit: int, known: dict[int, Tensor]) -> UnitOutcome:
     """Compute a unit in this process (`phase` None), or gather its part of the statistics of a phase."""
     start = time.perf_counter()
     found = work.compute(unit, known) if phase is None else work.gather(phase, unit, known)
-    return Outcome(unit, found, time.perf_counter() - start)
+    return UnitOutcome(unit, found, time.perf_counter() - start)
 
 
 def _unpacked(plugin: Any) -> UnitWork:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from atrous.data.formats.remote import is_url, local_path
+from atrous.data.formats.table import is_url, local_path
 from atrous.data.genomes.fasta import fasta_stem
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES
 from atrous.errors import UserError

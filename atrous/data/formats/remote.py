@@ -5,13 +5,12 @@ configuration and roles of machines (`AWS_PROFILE`, `AWS_ENDPOINT_URL`, ...). UR
 the schemes of object stores and of web servers are opened, and no URL that names another one inside.
 """
 
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from atrous.data.formats.array import array_header, channel_axis
 from atrous.data.formats.base import DAMAGED, FileFault, Library
@@ -34,26 +33,6 @@ SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "https", "http")
 """Of URLs that are opened, beside `file`, which is a path."""
 BLOCK = 2**14
 """Bytes that are read of a TIFF in advance, beyond what a read asks for."""
-_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
-
-
-def is_url(text: object) -> bool:
-    """Return whether a text names a place by a URL; `file://` is a path, and none.
-
-    >>> is_url("s3://bucket/a.zarr"), is_url("scans/a.tif"), is_url("file:///scans/a.tif")
-    (True, False, False)
-    """
-    found = _URL.match(str(text))
-    return found is not None and found[1].lower() != "file"
-
-
-def local_path(text: str) -> str:
-    """Return the path that a `file://` URL names; any other text as it is.
-
-    >>> local_path("file:///scans/a%20b.tif"), local_path("scans/a.tif")
-    ('/scans/a b.tif', 'scans/a.tif')
-    """
-    return unquote(urlsplit(text).path) if text.lower().startswith("file://") else text
 
 
 def shown(url: str) -> str:
