@@ -24,6 +24,7 @@ def predictor(trained):
     return load(trained, dtype=torch.float32)
 
 
+@pytest.mark.slow
 def test_labels_and_companions_are_those_of_one_process(predictor, scan, tmp_path, client):
     wanted, told = Companions(probabilities="zarr", overlay=True), []
     one, many = (find_jobs(predictor, [scan], tmp_path / name, wanted) for name in ("one", "many"))
@@ -40,6 +41,7 @@ def test_labels_and_companions_are_those_of_one_process(predictor, scan, tmp_pat
     np.testing.assert_allclose(maps[1], maps[0], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_with_a_barrier_runs_in_phases_and_resumes(predictor, scan, tmp_path, client):
     network = nn.Sequential(predictor.network, nn.GroupNorm(1, predictor.task.out_channels)).eval()
     gated, told = Predictor(predictor.run, network, predictor.task), []

@@ -74,6 +74,7 @@ def test_labels_at_a_url_are_those_of_the_file_and_resume(predictor, scan, expec
     assert (len(again.written), len(again.skipped)) == (0, 2)
 
 
+@pytest.mark.slow
 def test_workers_write_to_the_store_themselves(predictor, scan, expected, store, client):
     done = predict_remote(predictor, [str(scan)], f"{store}/many", Cluster(client))
     assert (done.written, done.failed) == ((f"{store}/many/scan.zarr",), ())

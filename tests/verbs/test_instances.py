@@ -171,6 +171,7 @@ def test_a_streamed_image_has_the_objects_of_the_whole(cells, trained):
     assert np.allclose(whole.points, streamed.points, atol=0.5)
 
 
+@pytest.mark.slow
 def test_a_cluster_finds_the_objects_of_one_process(cells, trained, tmp_path, monkeypatch, client):
     monkeypatch.setattr("atrous.prediction.predictor.WHOLE", 0)
     monkeypatch.setattr("atrous.prediction.regions.cut_units", partial(cut_units, side=64))
