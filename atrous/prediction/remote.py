@@ -220,9 +220,9 @@ def _predict_one(
         labels = np.empty(shape[1:], np.uint8)
         predictor.write(opened.source, voided(labels, opened.valid))
         reading(place, lambda: array.__setitem__(..., labels))
+        array.attrs["complete"] = True
     else:
         _compute(predictor, entry, place, array, shape, cluster, progress, tell)
-    array.attrs["complete"] = True
     return True
 
 
@@ -255,6 +255,7 @@ def _compute(
         for done, outcome in enumerate(dispatcher.outcomes(None, missing, known)):
             record.mark(outcome.unit)
             progress((steps - 1 + (done + 1) / len(missing)) / steps)
+    array.attrs["complete"] = True
     record.remove()
 
 
