@@ -228,7 +228,7 @@ class Predictor:
             self._stream(source, probabilities, self.task.probabilities, resume, progress)
         elif probabilities is not None and labels is not None:
             sink = LabelsAndProbabilities(labels, probabilities)
-            self._stream(source, sink, self._labels_and_probabilities, False, progress)
+            self._stream(source, sink, self.labels_and_probabilities, False, progress)
 
     def whole(self, shape: tuple[int, ...]) -> bool:
         """Return whether an input of this shape `(C, *S)` goes through the network in one piece.
@@ -311,7 +311,7 @@ class Predictor:
             )
         return logits
 
-    def _labels_and_probabilities(self, output: torch.Tensor) -> torch.Tensor:
+    def labels_and_probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Labels as channel 0 and probabilities `(N, 1 + K, *S)` float32 of logits `(N, K, *S)`."""
         return torch.cat([self.task.decode(output).unsqueeze(1).float(), self.task.probabilities(output)], dim=1)
 

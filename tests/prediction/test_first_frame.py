@@ -13,7 +13,8 @@ from atrous.prediction.first_frame import FollowedLabels, Follower, learn_first_
 from atrous.prediction.predictor import load
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.first_frame import check_first_frame, evaluate_first_frames, first_frame_probabilities
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.clips import make_panning, write_panning
 
