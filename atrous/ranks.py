@@ -83,6 +83,24 @@ class _Total(torch.autograd.Function):
         return gradients[0] * ctx.ranks, None
 
 
+def first_number(count: int, device: torch.device) -> int:
+    """Return how many entries the ranks before this one have, each of which has a count of its own.
+
+    >>> first_number(4, torch.device("cpu"))
+    0
+    """
+    group = current_group()
+    return 0 if group is None else sum(_counts(count, device, group)[: distributed.get_rank(group)])
+
+
+def _counts(count: int, device: torch.device, group: Any) -> list[int]:
+    """The counts of all ranks."""
+    own = torch.tensor([count], device=device)
+    counts = [torch.zeros_like(own) for _ in range(distributed.get_world_size(group))]
+    distributed.all_gather(counts, own, group=group)
+    return [int(each) for each in counts]
+
+
 def gathered(values: torch.Tensor) -> torch.Tensor:
     """Return the entries of all ranks along the first axis, `(N, ...)` of `(n, ...)`, with gradients to the own ones.
 
@@ -101,10 +119,7 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, group: Any) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx.ranks, rank = distributed.get_world_size(group), distributed.get_rank(group)
-        own = torch.tensor([len(values)], device=values.device)
-        lengths = [torch.zeros_like(own) for _ in range(ctx.ranks)]
-        distributed.all_gather(lengths, own, group=group)
-        counts = [int(length) for length in lengths]
+        counts = _counts(len(values), values.device, group)
         ctx.start, ctx.count = sum(counts[:rank]), len(values)
         # all_gather takes parts of one size: shorter ones are filled up, and cut afterwards
         filled = F.pad(values.detach(), [0, 0] * (values.ndim - 1) + [0, max(counts) - len(values)]).contiguous()

@@ -18,7 +18,8 @@ from atrous.tasks.task import NotFinite
 from atrous.training.budget import Budget
 from atrous.training.checkpoint import read_tensors, write_tensors
 from atrous.training.log import read_log
-from atrous.training.loop import Monitor, Settings, Supply, fit
+from atrous.training.loop import fit
+from atrous.training.settings import Monitor, Settings, Supply
 from atrous.training.trace import blame, supervised_loss
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.train import train

@@ -194,7 +194,7 @@ class Parted(Protocol):
 
 
 def share(size: int, rank: int, ranks: int) -> range:
-    """Return which crops of a batch one of several processes takes: one after the other, as many as the others or one more.
+    """Return which crops of a batch one of several processes takes: shares differ by one crop at most.
 
     >>> [list(share(5, rank, 2)) for rank in (0, 1)]
     [[0, 1, 2], [3, 4]]
