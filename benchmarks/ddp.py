@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from atrous.cli.output import quiet_libraries
 from atrous.data.feed.batches import Batch, Dealt
 from atrous.encoders import ResNet
 from atrous.labels import IGNORE
@@ -34,6 +35,7 @@ from atrous.training.checkpoint import read_tensors, state_path
 from atrous.training.loop import fit
 from atrous.training.processes import Processes, open_processes
 from atrous.training.settings import Settings, Supply
+from atrous.training.stages import Stage
 
 STEPS, CROPS, SIDE, CLASSES = 50, 5, 32, 3
 
@@ -47,6 +49,8 @@ class Case:
         norm: "batch" or "group".
         joint: whether batch norms are synchronized.
         resumed: whether two processes are stopped after half of the steps, and one resumes.
+        unused: whether the network has a part that takes no part in the output.
+        stages: whether the head learns first, then everything.
         most: the greatest difference that is allowed; infinite where there is no promise.
     """
 
@@ -54,6 +58,8 @@ class Case:
     norm: str
     joint: bool = False
     resumed: bool = False
+    unused: bool = False
+    stages: bool = False
     most: float = float("inf")
 
 
@@ -63,6 +69,8 @@ CASES = {
     "AdamW, synchronized batch norm": Case("adamw", "batch", joint=True, most=1e-6),
     "AdamW, group norm": Case("adamw", "group", most=1e-6),
     "SGD, resumed by one device": Case("sgd", "batch", joint=True, resumed=True, most=1e-9),
+    "SGD, with a part that is not used": Case("sgd", "group", unused=True, most=1e-9),
+    "SGD, in two stages": Case("sgd", "batch", joint=True, stages=True, most=1e-9),
     "SGD, batch norm of each device": Case("sgd", "batch"),
 }
 
@@ -82,15 +90,20 @@ class Made:
         return Batch(images.float(), torch.where(void < share, IGNORE, labels))
 
 
-def make_network(norm: str) -> nn.Module:
+STAGES = (Stage("head", 0.5, encoder=0.0), Stage("all", 0.5))
+
+
+def make_network(case: Case) -> nn.Module:
     """Return a small pyramid on a ResNet, with batch or group norm, in float64."""
     torch.manual_seed(0)
     network = fcn(ResNet(2, 1, depth=10, width=8), CLASSES, width=16)
-    if norm == "group":
+    if case.norm == "group":
         for module in list(network.modules()):
             for name, child in module.named_children():
                 if isinstance(child, nn.BatchNorm2d):
                     setattr(module, name, nn.GroupNorm(4, child.num_features))
+    if case.unused:
+        network.register_module("spare", nn.Conv2d(1, 1, 1))
     return network.double()
 
 
@@ -109,9 +122,10 @@ def train(case: Case, folder: Path, processes: Processes, *, stop: bool, resume:
     settings = Settings(
         optimizer=case.optimizer, learning_rate=0.05 if case.optimizer == "sgd" else 3e-3, validations=1,
         precision="64-true", devices=processes.count, sync_batch_norm=case.joint,
+        stages=STAGES if case.stages else (),
     )  # fmt: skip
     supply = Supply(batches, lambda network: {"loss": 0.0, "miou": 0.0, "pixel_accuracy": 0.0}, Made.per_epoch)
-    network, task = make_network(case.norm), Semantic(tuple("abc"), class_weights=(0.5, 0.2, 0.3))
+    network, task = make_network(case), Semantic(tuple("abc"), class_weights=(0.5, 0.2, 0.3))
     fit(
         network, task, supply, budget=Budget(steps=STEPS), settings=settings, folder=folder, resume=resume,
         processes=processes,
@@ -145,6 +159,8 @@ def difference(case: Case, folder: Path) -> float:
     """Return the greatest relative difference of a tensor of the network between one process and two."""
     name = next(name for name, other in CASES.items() if other == case)
     one, two = folder / "one", folder / "two"
+    one.mkdir()
+    two.mkdir()
     start_two(name, two)
     before = torch.get_default_dtype()
     try:
@@ -170,6 +186,7 @@ def main() -> None:
     parser.add_argument("--rank-of", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    quiet_libraries()
     if arguments.rank_of is not None:
         by_two(CASES[arguments.rank_of], arguments.folder)
         return
@@ -178,7 +195,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             found[name] = difference(case, Path(folder))
         promised = "" if case.most == float("inf") else f"  (at most {case.most:g})"
-        print(f"{name:34} {found[name]:.1e}{promised}", flush=True)
+        print(f"{name:36} {found[name]:.1e}{promised}", flush=True)
     print(json.dumps({"steps": STEPS, "crops": CROPS, "torch": torch.__version__, "differences": found}))
 
 

@@ -27,7 +27,8 @@ class PowerAverage(AveragedModel):
         keep = (1 - 1 / update) ** (1 + self.gamma)
         pairs = list(zip(_tensors(self.module), _tensors(model), strict=True))
         floating = [(old, new) for old, new in pairs if old.is_floating_point()]
-        torch._foreach_lerp_([old for old, _ in floating], [new for _, new in floating], 1 - keep)
+        old, new = [old for old, _ in floating], [new for _, new in floating]
+        torch._foreach_lerp_(old, new, 1 - keep)  # pyright: ignore[reportPrivateImportUsage]
         for old, new in pairs:
             if not old.is_floating_point():
                 old.copy_(new)

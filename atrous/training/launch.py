@@ -93,12 +93,10 @@ def start_processes(devices: int, nodes: int, command: Sequence[str]) -> Iterato
 
 def was_launched() -> bool:
     """Return whether torchrun, SLURM or another launcher that Fabric knows started this process."""
-    from lightning_fabric.plugins.environments import (
-        LSFEnvironment,
-        MPIEnvironment,
-        SLURMEnvironment,
-        TorchElasticEnvironment,
-    )
+    from lightning_fabric.plugins.environments.lsf import LSFEnvironment
+    from lightning_fabric.plugins.environments.mpi import MPIEnvironment
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     launchers = (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment, MPIEnvironment)
     return "LOCAL_RANK" in os.environ or any(launcher.detect() for launcher in launchers)

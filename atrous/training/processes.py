@@ -152,16 +152,13 @@ def make_fabric(settings: Settings) -> "Fabric":
         UserError: torchrun, SLURM or another launcher started other processes than the settings say.
     """
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     device = torch.device(settings.device)
     if settings.devices * settings.nodes == 1:
         devices = 1 if device.index is None else [device.index]
         return Fabric(accelerator=device.type, devices=devices, precision=settings.precision)  # type: ignore[arg-type]
-    # parts of a network may be unused, such as a head; running statistics of norms that are not joint are rank 0's
-    strategy = DDPStrategy(
-        timeout=PATIENCE, find_unused_parameters=True, broadcast_buffers=not settings.sync_batch_norm
-    )
+    strategy = DDPStrategy(timeout=PATIENCE)
     try:
         fabric = Fabric(
             accelerator=device.type, devices=settings.devices, num_nodes=settings.nodes, strategy=strategy,
@@ -180,6 +177,12 @@ def make_fabric(settings: Settings) -> "Fabric":
     return fabric
 
 
+def expect_unused(fabric: "Fabric") -> None:
+    """Let networks that are wrapped from now on have weights that take no part in the output, such as a head."""
+    kwargs: dict[str, Any] = fabric.strategy._ddp_kwargs  # pyright: ignore[reportAttributeAccessIssue]
+    kwargs["find_unused_parameters"] = True
+
+
 @contextmanager
 def open_processes(settings: Settings) -> Iterator[Processes]:
     """Join the other processes of a training within the block, where settings say that there are some.
@@ -192,7 +195,6 @@ def open_processes(settings: Settings) -> Iterator[Processes]:
         yield Processes()
         return
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
         warnings.filterwarnings("ignore", message=".*Grad strides do not match bucket view strides.*")
         fabric = make_fabric(settings)
         try:

@@ -1,5 +1,6 @@
 """One step of a training: forward, backward, update. On several devices it is the step of their whole batch."""
 
+import gc
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from atrous.data.feed.batches import Batch, joined_batch
 from atrous.errors import UserError
 from atrous.ranks import joined
 from atrous.tasks.task import Task
-from atrous.training.processes import Processes
+from atrous.training.processes import Processes, expect_unused
 from atrous.training.settings import Settings
 from atrous.training.trace import blame, supervised_loss
 from atrous.training.whole import WholeSteps
@@ -56,6 +57,11 @@ def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimi
 def memory_format(ndim: int) -> torch.memory_format:
     """Return the order of values in memory in which convolutions over so many axes are fast."""
     return {2: torch.channels_last, 3: torch.channels_last_3d}.get(ndim, torch.contiguous_format)
+
+
+def compiled(network: nn.Module, wanted: bool) -> nn.Module:
+    """Return the network as `torch.compile` gives it, where that is wanted; it compiles at the first step."""
+    return torch.compile(network) if wanted else network  # pyright: ignore[reportReturnType]
 
 
 @contextmanager
@@ -112,6 +118,8 @@ class Learner:
     whole: WholeSteps | None = None
     lag: int = 0
     unchecked: deque[_Unchecked] = field(default_factory=deque)
+    fresh: bool = True
+    """Whether the network has been wrapped, but no step been taken since."""
 
     def step(self, batch: Batch, number: int, rate: float) -> torch.Tensor:
         """Take a step and return its loss, which is on the device.
@@ -127,12 +135,11 @@ class Learner:
             UserError: the loss of this step, or of one before, is not a number; the images that are the reason are
                 named.
         """
-        torch.manual_seed(self.settings.seed * 1_000_003 + number + self.processes.rank * 7_368_787)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
         images = self.fabric.to_device(batch.images).contiguous(memory_format=memory_format(batch.images.ndim - 2))
         batch = replace(batch, images=images, targets=self.fabric.to_device(batch.targets))
-        loss = self._backward(batch)
+        loss = self._backward(batch, number)
         norm = self.fabric.clip_gradients(
             self.model,
             self.optimizer,
@@ -154,8 +161,9 @@ class Learner:
 
     def wrap(self) -> None:
         """Wrap the network anew: after other parts of it learn than before."""
-        network = torch.compile(self.network) if self.settings.compile else self.network
-        self.model = self.fabric.setup_module(network).train()  # pyright: ignore[reportArgumentType]
+        network = compiled(self.network, self.settings.compile)
+        self.model, self.fresh = self.fabric.setup_module(network).train(), True
+        gc.collect()  # the old wrapper would go on averaging
 
     def check(self, keep: int = 0) -> None:
         """Ask whether the losses of all steps but the last `keep` were numbers.
@@ -169,7 +177,27 @@ class Learner:
                 self.optimizer.zero_grad()
                 raise self._broken(past.batch, past.number)
 
-    def _backward(self, batch: Batch) -> torch.Tensor:
+    def _backward(self, batch: Batch, number: int) -> torch.Tensor:
+        """The loss; its gradients are left at the weights.
+
+        Gradients are averaged while others are still computed, so it must be known which weights get none. The first
+        step finds out, and is taken again if there are any.
+        """
+        fresh, self.fresh = self.fresh and self.processes.count > 1, False
+        before = [buffer.clone() for buffer in self.network.buffers()] if fresh else []
+        loss = self._gradients(batch, number)
+        if fresh and any(weight.requires_grad and weight.grad is None for weight in self.network.parameters()):
+            for buffer, old in zip(self.network.buffers(), before, strict=True):
+                buffer.copy_(old)
+            self.optimizer.zero_grad()
+            expect_unused(self.fabric)
+            self.wrap()
+            self.fresh = False
+            loss = self._gradients(batch, number)
+        return loss
+
+    def _gradients(self, batch: Batch, number: int) -> torch.Tensor:
+        torch.manual_seed(self.settings.seed * 1_000_003 + number + self.processes.rank * 7_368_787)
         if self.whole is not None:
             return torch.tensor(self.whole.step(batch.images[0], batch.targets[0]))
         with joined(self.processes.sums):

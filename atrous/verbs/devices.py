@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from atrous.device import choose_device
+from atrous.device import check_device, choose_device
 from atrous.errors import UserError
 from atrous.recipe.run import open_run
 from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
@@ -28,14 +28,10 @@ def wanted_devices(chosen: TrainOptions) -> Settings:
         recipe = override(read_recipe(Path(chosen.recipe)), chosen.overrides)
     else:
         given = {key: value for section, key, value in map(split_setting, chosen.overrides) if section == "train"}
-        place = {key: int(given[key]) for key in ("devices", "nodes") if key in given}
-        device = choose_device(chosen.planned_device)
-        return Settings(device=device, sync_batch_norm=bool(given.get("sync_batch_norm")), **place)
+        device, devices, nodes = chosen.planned_device, int(given.get("devices", 1)), int(given.get("nodes", 1))
+        return Settings(device=choose_device(device), devices=devices, nodes=nodes)
     train = recipe.train
-    return Settings(
-        device=choose_device(train.accelerator), devices=train.devices, nodes=train.nodes,
-        sync_batch_norm=train.sync_batch_norm,
-    )  # fmt: skip
+    return Settings(device=choose_device(train.accelerator), devices=train.devices, nodes=train.nodes)
 
 
 @contextmanager
@@ -43,12 +39,14 @@ def training_processes(chosen: TrainOptions) -> Iterator[Processes]:
     """Start and join the processes of a training within the block.
 
     Raises:
-        UserError: as `start_processes` and `open_processes`.
+        UserError: this machine has fewer devices; or as `start_processes` and `open_processes`.
     """
     settings = wanted_devices(chosen)
     if settings.devices * settings.nodes == 1:
         yield Processes()
         return
+    if settings.device != "cpu":
+        check_device(f"{settings.device}:{settings.devices - 1}", f"train.devices = {settings.devices}:")
     with start_processes(settings.devices, settings.nodes, chosen.command):
         say_ready()
         with open_processes(settings) as processes:

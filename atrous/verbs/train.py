@@ -236,8 +236,8 @@ def plan_training(check: Check, follow: Recipe | None, chosen: TrainOptions) -> 
         if shape is not None and dataset.task != "instances":
             raise UserError(f"--set task.options.shape is for instances, {dataset.root} is learned as {dataset.task}")
         request = Request(
-            chosen.minutes, chosen.epochs, chosen.seed or 0, device=chosen.planned_device, shape=shape,
-            scale=chosen.planned_scale,
+            chosen.minutes, chosen.epochs, chosen.seed or 0, device=chosen.planned_device,
+            devices=chosen.planned_devices, shape=shape, scale=chosen.planned_scale,
         )  # fmt: skip
         planned = KINDS[dataset.kind].plan(dataset, fingerprint, request)
     else:

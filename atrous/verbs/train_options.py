@@ -100,6 +100,12 @@ class TrainOptions:
         return str(named[-1]) if named else "cpu"
 
     @property
+    def planned_devices(self) -> int:
+        """How many devices the settings name, on all machines."""
+        named = {key: value for section, key, value in map(split_setting, self.overrides) if section == "train"}
+        return int(named.get("devices", 1)) * int(named.get("nodes", 1))
+
+    @property
     def task_settings(self) -> dict[str, Any]:
         """What the settings say of the section `task`."""
         return {key: value for section, key, value in map(split_setting, self.overrides) if section == "task"}

@@ -70,7 +70,9 @@ def test_python_programs_are_started_by_torchrun(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SGD, synchronized batch norm", "AdamW, group norm", "SGD, resumed by one device"])
+@pytest.mark.parametrize(
+    "name", ["AdamW, group norm", "SGD, resumed by one device", "SGD, with a part that is not used"]
+)
 def test_two_processes_give_the_weights_of_one(name, tmp_path):
     """Five crops, three and two, with different void, in float64."""
     case = CASES[name]

@@ -10,7 +10,7 @@ from atrous.tasks.semantic import Semantic
 from atrous.training.average import averaged
 from atrous.training.processes import Processes, make_fabric
 from atrous.training.settings import Settings
-from atrous.training.step import Learner, make_optimizer
+from atrous.training.step import Learner, compiled, make_optimizer
 from tests.ranks import play_ranks
 
 TASK = Semantic(("a", "b"))
@@ -20,7 +20,7 @@ def learner(settings, lag=0):
     torch.manual_seed(0)
     network, fabric = nn.Conv2d(1, 2, 3), make_fabric(settings)
     optimizer = make_optimizer(network, settings)
-    model, _ = fabric.setup(network, optimizer)
+    model, _ = fabric.setup(compiled(network, settings.compile), optimizer)
     return Learner(fabric, model, network, optimizer, averaged(network), TASK, settings, Processes(), None, lag)
 
 
@@ -56,6 +56,17 @@ def test_late_looks_take_the_same_steps(name):
     later.check()
     assert torch.equal(weights(at_once.network), weights(later.network))
     assert not torch.equal(weights(later.network), weights(learner(settings).network))
+
+
+def test_a_compiled_network_takes_the_same_steps(monkeypatch):
+    """The graph is traced; what a compiler makes of it is torch's business."""
+    compile_network = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network, **_: compile_network(network, backend="eager"))
+    plain, traced = (learner(Settings(compile=wanted, precision="32-true")) for wanted in (False, True))
+    for number in range(2):
+        torch.testing.assert_close(plain.step(batch(), number, 1e-2), traced.step(batch(), number, 1e-2))
+    torch.testing.assert_close(weights(plain.network), weights(traced.network))
+    assert type(traced.model._forward_module).__name__ == "OptimizedModule"
 
 
 def test_the_first_process_looks_at_the_crops_of_all(monkeypatch):

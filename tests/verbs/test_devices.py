@@ -40,7 +40,6 @@ def test_devices_are_known_before_the_data_are_read(trained, tmp_path):
     settings = ["train.devices=2", "train.sync_batch_norm=true"]
     assert wanted_devices(TrainOptions()).devices == 1
     assert wanted_devices(TrainOptions(settings=settings)).devices == 2
-    assert wanted_devices(TrainOptions(settings=settings)).sync_batch_norm
     assert wanted_devices(TrainOptions(recipe=trained / "recipe.toml", settings="train.nodes=3")).nodes == 3
     assert wanted_devices(TrainOptions(resume=trained, settings=settings[:1])).devices == 2
     TrainOptions(resume=trained, settings=settings[:1]).check()
