@@ -1,6 +1,8 @@
 """What several tests share: small data sets and a run that was trained on one."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core: threads of one 
 def denormals_kept():
     """Training and prediction flush denormals for the process; hypothesis needs them to draw floats."""
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Ctrl-C is heeded: a shell that starts the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

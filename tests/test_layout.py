@@ -157,7 +157,6 @@ ELSEWHERE = {
     "atrous/tasks/table.py": "tests/test_extension.py",
     "atrous/tasks/task.py": "tests/tasks/test_semantic.py",
     "atrous/training/settings.py": "tests/training/test_loop.py",
-    "atrous/training/signals.py": "tests/training/test_loop.py",
     "atrous/training/launch.py": "tests/verbs/test_devices.py",
     "atrous/training/validation.py": "tests/training/test_loop.py",
     "atrous/verbs/check.py": "tests/data/check/test_check.py",

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -90,10 +90,12 @@ def fit(
         run = _Run(learner, supply, budget, folder, state, monitor or Monitor(), saver)
         try:
             run.log = processes.together(lambda: Log(folder, task.watched, state.step) if processes.first else None)
-            return _steps(run, supply.batches(state.step), signals)
+            outcome = _steps(run, supply.batches(state.step), signals)
         finally:
             if run.log is not None:
                 run.log.close()
+    # also by a signal that came after the last step
+    return replace(outcome, interrupted=outcome.interrupted or bool(signals))
 
 
 def restore(folder: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> State:

@@ -1,8 +1,10 @@
-"""Signals that end a training after the step in progress."""
+"""Signals that end a piece of work between two of its steps."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -20,3 +22,27 @@ def stop_on_signal() -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def noted_interrupts() -> Iterator[list[int]]:
+    """Within the block, Ctrl-C raises KeyboardInterrupt as it does elsewhere, and is noted in the list first.
+
+    Python prints and drops an exception that is raised in a destructor or in a callback of a library; the note stays.
+    """
+    received: list[int] = []
+    previous = signal.getsignal(signal.SIGINT)
+    ignored = not callable(previous)  # by a shell that started this process in the background, say
+    if ignored or threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        previous(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, previous)

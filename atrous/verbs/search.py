@@ -23,6 +23,7 @@ from atrous.recipe.start import NothingFitsError
 from atrous.recipe.style_picture import located
 from atrous.training.checkpoint import state_path
 from atrous.training.settings import Monitor
+from atrous.training.signals import noted_interrupts, stop_on_signal
 from atrous.verbs.feeds import Feed, feed_alike
 from atrous.verbs.kinds import KINDS
 from atrous.verbs.opened import OpenedData, open_data
@@ -191,32 +192,36 @@ def _search(work: _Search, ladder: "Ladder", chosen: SearchOptions, begun: float
     """Try points until the time is over or the space is exhausted; whether the user interrupted it."""
     order, examiner, failures = work.folder.order, _Examiner(work.folder), 0
     spent = ladder.spent()
-    while True:
-        over = spent + time.monotonic() - begun
-        if chosen.progress is not None:
-            chosen.progress(over)
-        try:
-            claim = ladder.claim(60 * order.minutes - over, examiner.refuse)
-        except KeyboardInterrupt:
-            return True
-        if claim is None:
-            return False
-        try:
-            trained = _train(work, ladder, claim)
-        except KeyboardInterrupt:
-            ladder.give_back(claim)
-            return True
-        except Exception as error:  # the points that come next may do better; what happened is kept and told
-            failures += 1
-            _failed(work, ladder, claim, error)
-            if failures == MOST_FAILURES:
-                raise
-            continue
-        if trained.scores is None:  # interrupted
-            ladder.give_back(claim)
-            return True
-        failures = 0
-        _finish(work, ladder, claim, trained, examiner.facts(claim.labels))
+    with noted_interrupts() as interrupts:
+        while not interrupts:
+            over, claim = spent + time.monotonic() - begun, None
+            if chosen.progress is not None:
+                chosen.progress(over)
+            try:
+                claim = ladder.claim(60 * order.minutes - over, examiner.refuse)
+                if claim is None:
+                    break
+                trained, facts = _train(work, ladder, claim), examiner.facts(claim.labels)
+            except KeyboardInterrupt:
+                trained = facts = None
+            except Exception as error:  # the points that come next may do better; what happened is kept and told
+                if claim is None:
+                    raise
+                failures += 1
+                _failed(work, ladder, claim, error)
+                if failures == MOST_FAILURES:
+                    raise
+                continue
+            if trained is None or facts is None or trained.scores is None:  # interrupted
+                if claim is not None:
+                    ladder.give_back(claim)
+                return True
+            failures = 0
+            with stop_on_signal() as signals:  # what a training gave is stored whole
+                _finish(work, ladder, claim, trained, facts)
+            if signals:
+                return True
+    return bool(interrupts)
 
 
 def _failed(work: _Search, ladder: "Ladder", claim: "Claim", error: Exception) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -141,6 +142,27 @@ def test_a_search_whose_trainings_all_fail_ends(digits, tmp_path, monkeypatch):
         search(digits, out=tmp_path / "s", minutes=1, vary=("learning_rate",), settings=SMALL, say=said.append)
     assert len([line for line in said if "failed: RuntimeError: no luck" in line]) == 3
     assert "no luck" in (tmp_path / "s" / "trials" / "rung1-0000.txt").read_text()
+
+
+@pytest.mark.usefixtures("heeded")
+@pytest.mark.parametrize("lost", [False, True])
+def test_ctrl_c_ends_a_search_even_where_a_library_drops_the_exception(lost, digits, tmp_path, monkeypatch):
+    trainings = []
+
+    def interrupted(*arguments, **options):
+        trainings.append(arguments)
+        with suppress(KeyboardInterrupt) if lost else nullcontext():
+            signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("atrous.verbs.search.train_planned", interrupted)
+    monkeypatch.setattr("atrous.searching.limits.examine", lambda recipe, shape: FACTS)
+    monkeypatch.setattr("atrous.verbs.search.time", a_clock(0.1))
+    said: list[str] = []
+    result = search(digits, out=tmp_path / "s", minutes=1, vary=("learning_rate",), settings=SMALL, say=said.append)
+    assert result.interrupted
+    assert len(trainings) == 1
+    assert said[-1] == f"stopped; go on with: atrous search --resume {tmp_path / 's'}"
 
 
 def command(digits, folder):
