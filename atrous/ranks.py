@@ -110,10 +110,10 @@ def gathered(values: torch.Tensor) -> torch.Tensor:
     tensor([[1, 2]])
     """
     group = current_group()
-    return values if group is None else _Gathered.apply(values, group)  # type: ignore[no-any-return]
+    return values if group is None else _FromEveryRank.apply(values, group)  # type: ignore[no-any-return]
 
 
-class _Gathered(torch.autograd.Function):
+class _FromEveryRank(torch.autograd.Function):
     """The entries of all ranks, one rank after the other."""
 
     @staticmethod

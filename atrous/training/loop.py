@@ -24,7 +24,7 @@ from atrous.training.saving import Saver
 from atrous.training.settings import Monitor, Outcome, Settings, State, Supply
 from atrous.training.signals import stop_on_signal
 from atrous.training.stages import enter, place
-from atrous.training.step import Learner, compiled, fast_kernels, make_optimizer, memory_format
+from atrous.training.step import Learner, beside_weights, compiled, fast_kernels, make_optimizer, memory_format
 from atrous.training.whole import whole_steps
 
 LOG_SECONDS = 5.0
@@ -82,11 +82,15 @@ def fit(
         whole_steps(network, task, settings.whole) as whole,
         Saver() as saver,
     ):
-        model, _ = fabric.setup(compiled(network, settings.compile), optimizer)
+        lag = 0 if fabric.device.type == "cpu" or settings.whole else 1
+        learner = Learner(
+            fabric,
+            fabric.setup(compiled(network, settings.compile), optimizer)[0],  # held by the learner alone: see `wrap`
+            network, optimizer, average, task, settings, processes, whole, lag,
+        )  # fmt: skip
+        beside_weights(optimizer)
         if processes.first:
             on_device(average.module, fabric.device)  # its count stays on the CPU, where reading it waits for nothing
-        lag = 0 if fabric.device.type == "cpu" or settings.whole else 1
-        learner = Learner(fabric, model, network, optimizer, average, task, settings, processes, whole, lag)
         run = _Run(learner, supply, budget, folder, state, monitor or Monitor(), saver)
         try:
             run.log = processes.together(lambda: Log(folder, task.watched, state.step) if processes.first else None)

@@ -49,9 +49,19 @@ def parameter_groups(network: nn.Module, settings: Settings) -> list[dict[str, A
 def make_optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """Make the optimizer that the settings name."""
     groups = parameter_groups(network, settings)
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=MOMENTUM, fused=True)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    if settings.optimizer != "sgd":
+        return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    optimizer = torch.optim.SGD(groups, lr=settings.learning_rate, momentum=MOMENTUM, fused=True)
+    for group in groups:  # torch's fused step cannot begin with some weights and go on with others, as stages do
+        for weight in group["params"]:
+            optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+    return optimizer
+
+
+def beside_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Bring what an optimizer keeps of its weights to the device on which these are now."""
+    for weight, kept in optimizer.state.items():
+        kept.update({name: value.to(weight.device) for name, value in kept.items() if isinstance(value, torch.Tensor)})
 
 
 def memory_format(ndim: int) -> torch.memory_format:
@@ -163,7 +173,7 @@ class Learner:
         """Wrap the network anew: after other parts of it learn than before."""
         network = compiled(self.network, self.settings.compile)
         self.model, self.fresh = self.fabric.setup_module(network).train(), True
-        gc.collect()  # the old wrapper would go on averaging
+        gc.collect()  # the old wrapper goes on averaging while anything holds it
 
     def check(self, keep: int = 0) -> None:
         """Ask whether the losses of all steps but the last `keep` were numbers.

@@ -27,7 +27,7 @@ class Apart:
 
 
 @dataclass(frozen=True)
-class Shift:
+class PairShift:
     """What was drawn for one sample of two images.
 
     Attributes:
@@ -39,17 +39,17 @@ class Shift:
     offset: np.ndarray
 
 
-def draw_shift(rng: np.random.Generator, ndim: int, apart: Apart) -> Shift | None:
+def draw_shift(rng: np.random.Generator, ndim: int, apart: Apart) -> PairShift | None:
     """Draw which of two images is shifted, and by how much; None where none ever is."""
     if apart.shift <= 0:
         return None
     image = int(rng.integers(4))  # 2 and 3: neither is shifted
     offset = rng.uniform(-apart.shift, apart.shift, ndim)
     offset[list(apart.keep)] = 0.0
-    return Shift(image, offset)
+    return PairShift(image, offset)
 
 
-def cut_shifted(values: Any, view: View, crop: tuple[int, ...], shift: Shift | None) -> torch.Tensor:
+def cut_shifted(values: Any, view: View, crop: tuple[int, ...], shift: PairShift | None) -> torch.Tensor:
     """Return what a view shows of two images `(2 C, *S)`, float32 `(2 C, *crop)`, one of them shifted as drawn.
 
     The target, which is cut by the view itself, then lies on the image that is not shifted: a network that is to give
