@@ -170,9 +170,9 @@ class Learner:
         return loss
 
     def wrap(self) -> None:
-        """Wrap the network anew: after other parts of it learn than before."""
+        """Wrap the network anew, after other parts of it learn than before; modules keep their modes."""
         network = compiled(self.network, self.settings.compile)
-        self.model, self.fresh = self.fabric.setup_module(network).train(), True
+        self.model, self.fresh = self.fabric.setup_module(network), True
         gc.collect()  # the old wrapper goes on averaging while anything holds it
 
     def check(self, keep: int = 0) -> None:
