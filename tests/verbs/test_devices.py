@@ -112,17 +112,26 @@ def test_two_processes_leave_the_run_of_one(digits, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_both_and_a_mistake_is_told_once(digits, tmp_path):
+def test_ctrl_c_ends_both(digits, tmp_path):
     running = start(*small(digits, tmp_path / "run", 100_000))
     logged(tmp_path / "run")
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=300)
     assert running.returncode == 130, said
     assert said.count("resume with: atrous train --resume") == 1
-    again = start(digits, "--out", tmp_path / "run", "--epochs", 1)
-    _, said = again.communicate(timeout=300)
-    assert again.returncode == 2
-    assert said.count("\n") == 1, said
+
+
+@pytest.mark.slow
+def test_a_mistake_that_the_first_process_finds_is_told_once(digits, tmp_path):
+    """The number of axes is known when the data have been read."""
+    running = start(digits, "--out", tmp_path / "run", "--epochs", 1, "--set", "train.crop=[64]")
+    _, said = running.communicate(timeout=300)
+    assert running.returncode == 2, said
+    assert [line for line in said.splitlines() if line.startswith("atrous: ")] == [
+        "atrous: --set: train.crop has 1 values for model.ndim = 2: give one per axis"
+    ]
+    assert "Traceback" not in said
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
