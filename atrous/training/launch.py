@@ -102,6 +102,23 @@ def was_launched() -> bool:
     return "LOCAL_RANK" in os.environ or any(launcher.detect() for launcher in launchers)
 
 
+def is_first() -> bool:
+    """Return whether this is the first process, as far as its environment says before the processes have met."""
+    numbers = (os.environ[name] for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ)
+    return next(numbers, "0") == "0"
+
+
+def refuse_launched() -> None:
+    """Raise UserError where torchrun started several processes of a training on one device.
+
+    Raises:
+        UserError: it did.
+    """
+    count = os.environ.get("WORLD_SIZE", "1")
+    if "TORCHELASTIC_RUN_ID" in os.environ and count != "1":
+        raise UserError(f"torchrun started {count} processes for one device: give --set train.devices={count}")
+
+
 def say_ready() -> None:
     """Tell the process that started this one, if one did, that it may wait for this one."""
     if READY in os.environ:

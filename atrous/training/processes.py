@@ -164,16 +164,17 @@ def make_fabric(settings: Settings) -> "Fabric":
             accelerator=device.type, devices=settings.devices, num_nodes=settings.nodes, strategy=strategy,
             precision=settings.precision,  # type: ignore[arg-type]
         )  # fmt: skip
-    except (ValueError, RuntimeError) as error:
-        raise UserError(f"train.devices = {settings.devices}, train.nodes = {settings.nodes}: {error}") from error
-    environment = strategy.cluster_environment
-    assert environment is not None
-    if not environment.creates_processes_externally:
-        raise UserError(
-            f"train.devices = {settings.devices}: from Python, start the script by torchrun --nproc-per-node="
-            f"{settings.devices}; the command atrous train starts the processes itself"
-        )
-    fabric.launch()
+        environment = strategy.cluster_environment
+        assert environment is not None
+        if not environment.creates_processes_externally:
+            raise UserError(
+                f"train.devices = {settings.devices}: from Python, start the script by torchrun --nproc-per-node="
+                f"{settings.devices}; the command atrous train starts the processes itself"
+            )
+        fabric.launch()
+    except ValueError as error:  # torchrun or SLURM started others than the settings say
+        told = str(error).splitlines()[0]
+        raise UserError(f"train.devices = {settings.devices}, train.nodes = {settings.nodes}: {told}") from error
     return fabric
 
 

@@ -8,7 +8,7 @@ from atrous.device import check_device, choose_device
 from atrous.errors import UserError
 from atrous.recipe.run import open_run
 from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
-from atrous.training.launch import say_ready, start_processes
+from atrous.training.launch import refuse_launched, say_ready, start_processes
 from atrous.training.processes import Processes, open_processes
 from atrous.training.settings import Settings
 from atrous.verbs.train_options import TrainOptions
@@ -43,6 +43,7 @@ def training_processes(chosen: TrainOptions) -> Iterator[Processes]:
     """
     settings = wanted_devices(chosen)
     if settings.devices * settings.nodes == 1:
+        refuse_launched()
         yield Processes()
         return
     if settings.device != "cpu":

@@ -25,6 +25,7 @@ from atrous.recipe.style_picture import is_gray, located, read_style
 from atrous.tasks.custom import reported
 from atrous.tasks.task import EvaluationResult
 from atrous.training.budget import Budget
+from atrous.training.launch import is_first
 from atrous.training.loop import fit
 from atrous.training.processes import Processes
 from atrous.training.settings import Monitor, Outcome
@@ -91,16 +92,18 @@ def train(data: Any = None, **options: Any) -> Trained:
     chosen = read_options(options)
     chosen.check()
     budget = Budget(minutes=chosen.minutes or 1.0)
+    first = is_first()
     with ExitStack() as stack:
-        processes = stack.enter_context(training_processes(chosen))
         try:
+            processes = stack.enter_context(training_processes(chosen))
+            first = processes.first
             with _watched(chosen, processes) as watch:
                 begin = _begin if chosen.resume is None else _resume
                 learned = begin(data, chosen, budget, watch, processes)
                 stack.close()  # one process is enough for the rest
-                return _finish(learned, chosen, watch) if processes.first else Trained(*learned[:2], None)
+                return _finish(learned, chosen, watch) if first else Trained(*learned[:2], None)
         except UserError:
-            if processes.first:
+            if first:
                 raise
             raise SystemExit(2) from None  # the first process tells it
 

@@ -12,9 +12,12 @@ import pytest
 
 from atrous.errors import UserError
 from atrous.recipe.schema import read_recipe, validate
-from atrous.training.launch import start_processes, was_launched
+from atrous.training.launch import is_first, start_processes, was_launched
 from atrous.training.log import read_log
+from atrous.training.processes import make_fabric
+from atrous.training.settings import Settings
 from atrous.verbs.devices import refuse_several, wanted_devices
+from atrous.verbs.train import train
 from atrous.verbs.train_options import TrainOptions
 from tests.conftest import SMALL
 
@@ -59,6 +62,21 @@ def test_nothing_is_started_by_one_device_by_python_or_beside_a_launcher(monkeyp
     assert was_launched()
     with start_processes(2, 1, ["atrous"]):
         pass
+
+
+def test_torchrun_and_the_recipe_must_agree(monkeypatch, digits, tmp_path):
+    for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("WORLD_SIZE", "2"), ("RANK", "0"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    assert is_first()
+    with pytest.raises(UserError, match=r"torchrun started 2 processes for one device: give --set train\.devices=2"):
+        train(digits, out=tmp_path / "run", epochs=1)
+    with pytest.raises(UserError, match=r"train\.devices = 3, train\.nodes = 1: "):
+        make_fabric(Settings(devices=3, precision="32-true"))
+    monkeypatch.setenv("RANK", "1")
+    assert not is_first()
+    with pytest.raises(SystemExit) as caught:  # the first process tells it
+        train(digits, out=tmp_path / "run", epochs=1)
+    assert caught.value.code == 2
 
 
 def test_several_machines_must_know_each_other(monkeypatch):
