@@ -29,10 +29,11 @@ page: $(PAGE)
 $(PAGE): $(wildcard web/*.json web/*.ts web/*.html web/src/*)
 	cd web && npm ci --no-audit --no-fund && npm run build
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt packages/atrous-models/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("atrous needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pretrained,search,tensorboard,formats,serve,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -e '.[pretrained,models,search,tensorboard,formats,serve,dev]' -e ./packages/atrous-models
 	@touch $(INSTALLED)
 
 clean:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from atrous.exporting.write import Exported as Exported
     from atrous.geometry.field import Certificate as Certificate
     from atrous.geometry.field import certify as certify
+    from atrous.named.packages import named_models as named_models
     from atrous.prediction.predictor import Predictor as Predictor
     from atrous.prediction.predictor import load as load
     from atrous.prediction.result import Prediction as Prediction
@@ -68,6 +69,7 @@ _PLACES = {
     "load": "atrous.prediction.predictor",
     "load_converted": "atrous.verbs.convert",
     "load_network": "atrous.verbs.network",
+    "named_models": "atrous.named.packages",
     "open_dataset": "atrous.data.dataset",
     "score_edges": "atrous.verbs.score_edges",
     "search": "atrous.verbs.search",

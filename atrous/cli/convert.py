@@ -9,7 +9,7 @@ NAME = "convert"
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="Run folder, or package.module:callable(arguments).")],
+    model: Annotated[str, typer.Argument(help="Run folder, name of a model, or package.module:callable(arguments).")],
     what: Annotated[str, typer.Argument(help="Conversion: convolutionalize, dilate, inflate or transplant.")],
     out: Annotated[
         Path, typer.Option("-o", "--out", help="Output file: .safetensors (weights) or .pt2 (exported program).")

@@ -9,7 +9,7 @@ NAME = "evaluate"
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or name of a model.")],
     data: Annotated[
         Path | None, typer.Argument(help="Folder of the data set. Default: the data set of the training.")
     ] = None,

@@ -9,7 +9,7 @@ NAME = "export"
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="Run folder, or package.module:callable(arguments).")],
+    model: Annotated[str, typer.Argument(help="Run folder, name of a model, or package.module:callable(arguments).")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Output file: .onnx, .xml, .pt2 or .zip.")],
     to: Annotated[
         str | None,

@@ -13,7 +13,7 @@ _WHAT = (
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="Run folder, or package.module:callable(arguments).")],
+    model: Annotated[str, typer.Argument(help="Run folder, name of a model, or package.module:callable(arguments).")],
     what: Annotated[str, typer.Argument(help=_WHAT)] = "certificate",
     shape: Annotated[str | None, typer.Option(help="Channels and sizes of an input, such as 3,4096,4096.")] = None,
     memory: Annotated[str | None, typer.Option(help="Memory limit of a streamed run, such as 1GB.")] = None,

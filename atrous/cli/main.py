@@ -14,6 +14,7 @@ from atrous.cli import (
     evaluate,
     export,
     inspect,
+    models,
     predict,
     restore,
     score_edges,
@@ -52,8 +53,8 @@ def options(
 
 
 VERBS = (
-    demo, check, train, search, evaluate, calibrate, predict, restore, inspect, convert, export, score_edges, serve,
-    doctor,
+    demo, check, train, search, evaluate, calibrate, predict, models, restore, inspect, convert, export, score_edges,
+    serve, doctor,
 )  # fmt: skip
 for verb in VERBS:
     app.command(verb.NAME)(verb.command)

@@ -14,7 +14,7 @@ REVIEWED = 5
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of the run, or name of a model.")],
     inputs: Annotated[list[str], typer.Argument(help="Files, folders or globs; `-` for a live signal.")],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Output folder.")] = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also draw the labels in color over the image.")] = False,
@@ -95,6 +95,8 @@ def command(
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --ensemble runs/cells-2 --uncertainty
 
     Example: recorder | atrous predict runs/ecg -
+
+    Example: atrous predict nuclei 'images/*.tif' -o out
     """
     from atrous.cli.output import progress_bar, quiet_libraries, say
     from atrous.errors import UserError

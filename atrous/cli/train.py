@@ -21,7 +21,9 @@ def command(
     stages: Annotated[
         bool, typer.Option("--stages", help="Fine-tune in three stages: head, upper layers, all.")
     ] = False,
-    start: Annotated[Path | None, typer.Option(help="Fine-tune: start from the weights of this run.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Fine-tune: start from the weights of this run or named model.")
+    ] = None,
     whole: Annotated[
         bool, typer.Option("--whole", help="Train on whole samples, one in a step, in strips, instead of crops.")
     ] = False,

@@ -79,7 +79,7 @@ def load_ensemble(runs: Sequence[Run | Path | str], *, flip: bool = False, **loa
     tasks: list[Any] = [class_task(each.task) for each in (first, *others)]
     for each, task in zip((first, *others), tasks, strict=True):
         if not isinstance(task, Semantic | Stranded):
-            raise UserError(f"{each.run.folder}: --ensemble is for probabilities of classes: leave it out")
+            raise UserError(f"{each.run.title}: --ensemble is for probabilities of classes: leave it out")
         _check_alike(first, each)
     networks = [each.network for each in (first, *others)]
     pairs = [statistics(network) for network in networks]

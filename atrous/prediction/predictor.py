@@ -99,7 +99,7 @@ class Predictor:
         model, arithmetic = self.run.recipe.model, str(self.dtype).removeprefix("torch.")
         name = type(self.network).__name__ if model.name == "custom" else model.name
         return (
-            f"Predictor({self.run.folder}: {name}, {model.ndim}-D, {model.in_channels} channels, "
+            f"Predictor({self.run.title}: {name}, {model.ndim}-D, {model.in_channels} channels, "
             f"{len(self.classes)} classes, {arithmetic} on {self.device})"
         )
 
@@ -368,10 +368,10 @@ def load(
     memory: str | float | None = None,
     engine: str = "torch",
 ) -> Predictor:
-    """Load a trained network from the folder of its run.
+    """Load a trained network from the folder of its run, or a named model.
 
     Args:
-        run: the folder.
+        run: the folder, or the name of a model that an installed package brings (`atrous.named_models`).
         network: your own `(N, C, *S) -> (N, K, *S)`, if the run trained one: its weights are loaded into a copy.
         device: where to run: "cpu", "cuda", "cuda:1" or "mps".
         dtype: arithmetic; if None, that of the training, but float32 for genomes, numbers and "onnxruntime".
@@ -380,8 +380,8 @@ def load(
         engine: "torch", "openvino", "inductor" or "onnxruntime".
 
     Raises:
-        UserError: the folder is not a run, its weights are missing, damaged or of another network, the run needs
-            `network=`, or there is no such engine or device.
+        UserError: the folder is not a run and no model has that name, the weights are missing, damaged or of another
+            network, the run needs `network=`, or there is no such engine or device.
     """
     if engine not in ENGINES:
         raise UserError(f"engine {engine!r}: choose {', '.join(ENGINES)}")

@@ -13,9 +13,11 @@ from atrous.labels import IGNORE
 from atrous.prediction.inputs import Opened
 from atrous.prediction.predictor import Predictor
 from atrous.stream.stream import stream
-from atrous.tasks.custom import value_task
+from atrous.tasks.custom import class_maps, value_task
 from atrous.tasks.task import FoundTask
 
+KINDS = ("grids", "videos", "genomes")
+"""Kinds of data of whose parts labels are given."""
 KEPT = 2**28
 """Bytes of the probabilities of an input that went through the network whole, up to which they are kept."""
 
@@ -100,6 +102,8 @@ class RegionPredictor:
     def probabilities(self, region: Sequence[slice], progress: Progress | None = None) -> np.ndarray:
         """Return the probabilities of a region, `(K, *region)` float32, NaN where the input has no data.
 
+        Of a task that decodes genes, the evidence for them follows after the K classes.
+
         Args:
             region: a slice per spatial axis.
             progress: called with the finished share of the work; what it raises ends it.
@@ -112,8 +116,9 @@ class RegionPredictor:
             return self._voided(self._streamed(region, self._predictor.task.probabilities, progress), region, np.nan)
         maps = self._probabilities
         if maps is None:
-            maps = np.empty((self._predictor.task.out_channels, *self.size), np.float32)
-            self._predictor.write(self._opened.source, None, maps)
+            predictor = self._predictor
+            maps = np.empty((class_maps(predictor.task, predictor.classes), *self.size), np.float32)
+            predictor.write(self._opened.source, None, maps)
             self._probabilities = maps if maps.nbytes <= KEPT else None
         return self._voided(maps[(slice(None), *region)].copy(), region, np.nan)
 
@@ -161,8 +166,8 @@ def require_labels(predictor: Predictor) -> None:
         UserError: it finds objects, boxes or points, or gives numbers.
     """
     task = predictor.task
-    if isinstance(task, FoundTask) or value_task(task) is not None or predictor.kind not in ("grids", "videos"):
+    if isinstance(task, FoundTask) or value_task(task) is not None or predictor.kind not in KINDS:
         what = task.found if isinstance(task, FoundTask) else "numbers" if value_task(task) is not None else "features"
         raise UserError(
-            f"{predictor.run.folder}: its network finds {what}, and the page shows labels: use atrous predict"
+            f"{predictor.run.title}: its network finds {what}, and the page shows labels: use atrous predict"
         )

@@ -1,6 +1,6 @@
 """The sequences of FASTA files as inputs of a network, with the signals that lie on them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from atrous.data.formats import FileFault
@@ -21,14 +21,19 @@ def open_sequences(path: Path, tracks: Sequence[str] = ()) -> Iterator[Opened]:
     Raises:
         UserError: a file is missing, cannot be read or does not fit the sequences.
     """
+    lengths, files = sequence_lengths(path), [_track_file(path, track) for track in tracks]
+    total = sum(lengths.values())
+    yield from (_opened(path, name, lengths, total, files) for name in lengths)
+
+
+def open_named_sequence(path: Path, name: str, tracks: Sequence[str] = ()) -> Opened:
+    """Open one sequence of a FASTA file; see `open_sequences`.
+
+    Raises:
+        UserError: the file has no such sequence, or a file is missing, cannot be read or does not fit.
+    """
     lengths = sequence_lengths(path)
-    track_files = [_track_file(path, track) for track in tracks]
-    total = max(1, sum(lengths.values()))
-    for name, length in lengths.items():
-        source: Source = open_sequence(path, name)
-        if track_files:
-            source = Stacked([source, Tracks(track_files, name, length, lengths)])
-        yield Opened(source, (length,), name=name, share=length / total)
+    return _opened(path, name, lengths, sum(lengths.values()), [_track_file(path, track) for track in tracks])
 
 
 def open_only_sequence(path: Path, tracks: Sequence[str] = ()) -> Opened:
@@ -44,6 +49,13 @@ def open_only_sequence(path: Path, tracks: Sequence[str] = ()) -> Opened:
             f'`atrous.data.genomes.fasta.open_sequence("{path.name}", "{names[0]}")`; or write files: atrous predict'
         )
     return next(open_sequences(path, tracks))
+
+
+def _opened(path: Path, name: str, lengths: Mapping[str, int], total: int, track_files: Sequence[Path]) -> Opened:
+    source: Source = open_sequence(path, name)
+    if track_files:
+        source = Stacked([source, Tracks(track_files, name, lengths[name], lengths)])
+    return Opened(source, (lengths[name],), name=name, share=lengths[name] / max(1, total))
 
 
 def _track_file(path: Path, track: str) -> Path:

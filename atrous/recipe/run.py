@@ -2,11 +2,14 @@
 
 import copy
 import json
+import logging
 import os
 import platform
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from atrous.data.restoration import read_psf
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.models.network import DenseNetwork
+from atrous.named.packages import INSTALL, NamedModel, named_models, not_known
 from atrous.nn.mirror import plain
 from atrous.recipe.build import build_network, build_task
 from atrous.recipe.calibration import Calibration, read_calibration
@@ -41,10 +45,26 @@ class Run:
     Attributes:
         folder: where it lies.
         recipe: what it did.
+        named: its name, if it is a model that a package brings: its files are only read.
     """
 
     folder: Path
     recipe: Recipe
+    named: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What messages call it: the name of a named model, else the folder."""
+        return self.named or str(self.folder)
+
+    def require_own(self, instead: str) -> None:
+        """Refuse a named model where files of the run are about to change.
+
+        Raises:
+            UserError: it is one; the message ends with what to do instead.
+        """
+        if self.named is not None:
+            raise UserError(f"{self.named}: is a named model, whose files stay as they are: {instead}")
 
     @property
     def weights(self) -> Path:
@@ -62,9 +82,11 @@ class Run:
         Both are found from any current folder, and also after the run and its data were moved together.
 
         Raises:
-            UserError: they are no longer where they were, or were in memory.
+            UserError: they are no longer where they were, or were in memory, or a package brought the model alone.
         """
         given = self.recipe.data
+        if self.named is not None:
+            raise UserError(f"{self.named}: a named model does not bring its training data: give a data set's folder")
         if Path(given.root) == ROOT:
             raise UserError(f"{self.folder}: was trained on data in memory: give the data")
         return self._found(given.root), None if given.description is None else self._found(given.description)
@@ -95,6 +117,15 @@ class Run:
         task, calibration = build_task(self.located), self.calibration()
         return task if calibration is None else calibrated(task, calibration.temperature)
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the weights by name. Those that are stored in float16, as of named models, are widened to float32.
+
+        Raises:
+            UserError: they are missing or damaged.
+        """
+        stored, _ = read_tensors(self.weights)
+        return {name: value.float() if value.dtype == torch.float16 else value for name, value in stored.items()}
+
     def network(self, own: nn.Module | None = None) -> DenseNetwork:
         """Return the trained network, in eval mode.
 
@@ -104,7 +135,7 @@ class Run:
         Raises:
             UserError: the weights are missing or do not fit the network, or the recipe is custom and `own` is None.
         """
-        tensors, _ = read_tensors(self.weights)
+        tensors = self.tensors()
         own_copy = None if own is None else copy.deepcopy(own)
         # The weights come from the run, so the encoder's pretrained weights (and their package) are not needed.
         model = self.recipe.model.model_copy(update={"pretrained": False})
@@ -187,17 +218,52 @@ def _with_psf(recipe: Recipe, psf: str) -> Recipe:
 
 
 def open_run(folder: Path | str) -> Run:
-    """Open the folder of a run.
+    """Open the folder of a run, or a named model, whose files are compared with their digests first.
+
+    If there is both a run and a model of that name, the run is opened, and that is logged in one line, once.
+
+    Args:
+        folder: of the run; or the name of a model that an installed package brings (`atrous.named_models`).
 
     Raises:
-        UserError: there is no such folder, or it is not that of a run.
+        UserError: there is no such folder and no such model, the folder is not that of a run, or a file of the model
+            was changed.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder: give the folder of a run (atrous train --out FOLDER)")
-    if not (folder / "recipe.toml").exists():
+    is_name = len(folder.parts) == 1
+    if (folder / "recipe.toml").exists():
+        if is_name:
+            with suppress(UserError):  # a damaged package is no reason to refuse a folder
+                _say_if_hidden(folder, named_models())
+        return Run(folder, read_recipe(folder / "recipe.toml"))
+    models = named_models() if is_name else {}
+    if (model := models.get(str(folder))) is not None:
+        if folder.exists():
+            _say_once(f"{folder}: the model of that name is used, as the {_kind(folder)} {folder.absolute()} is no run")
+        model.check()
+        return Run(model.folder, read_recipe(model.folder / "recipe.toml"), model.name)
+    if folder.is_dir():
         raise UserError(f"{folder}: has no recipe.toml, so it is not the folder of a run")
-    return Run(folder, read_recipe(folder / "recipe.toml"))
+    what = f"{folder}: no such folder: give the folder of a run (atrous train --out FOLDER)"
+    if is_name:
+        what += f"; and {not_known(str(folder), models)}" if models else f"; for models with names: {INSTALL}"
+    raise UserError(what)
+
+
+def _say_if_hidden(folder: Path, models: dict[str, NamedModel]) -> None:
+    """Tell that the folder of a run is used, if there is a model of that name too."""
+    if (model := models.get(str(folder))) is not None:
+        _say_once(f"{folder}: the run in {folder.absolute()} is used, not the model of that name in {model.package}")
+
+
+def _kind(path: Path) -> str:
+    return "folder" if path.is_dir() else "file"
+
+
+@cache
+def _say_once(text: str) -> None:
+    """Log a line, which Python prints to standard error unless the program does something else with log messages."""
+    logging.getLogger(__name__).warning(text)
 
 
 def environment(command: list[str]) -> dict[str, Any]:

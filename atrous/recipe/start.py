@@ -12,7 +12,6 @@ from atrous.recipe.plan import PlannedRecipe
 from atrous.recipe.run import Run, open_run
 from atrous.recipe.schema import validate
 from atrous.surgery.transplant import transplant
-from atrous.training.checkpoint import read_tensors
 
 OF_DATA = ("ndim", "in_channels", "mean", "std", "partners", "factor")
 """Keys of the section `model` that follow from the data, not from the run that a training starts from."""
@@ -26,7 +25,7 @@ def check_start(folder: Path | str) -> Run:
     """Open the run whose weights a training starts from.
 
     Raises:
-        UserError: the folder is not that of a run, or the run has no weights.
+        UserError: it is neither the folder of a run nor a named model, or the run has no weights.
     """
     run = open_run(folder)
     if not run.weights.exists():
@@ -50,8 +49,8 @@ def with_network_of(run: Run, planned: PlannedRecipe) -> PlannedRecipe:
     model = {key: value for key, value in theirs.model.model_dump().items() if key not in OF_DATA}
     values["model"] |= model
     reasons = {key: reason for key, reason in planned.reasons.items() if key.removeprefix("model.") not in model}
-    reasons["model.name"] = f"the network of {run.folder}, from whose weights the training starts"
-    return PlannedRecipe(validate(values, f"--start {run.folder}"), reasons)
+    reasons["model.name"] = f"the network of {run.title}, from whose weights the training starts"
+    return PlannedRecipe(validate(values, f"--start {run.title}"), reasons)
 
 
 def start_from(folder: Path, network: DenseNetwork) -> tuple[DenseNetwork, str]:
@@ -61,7 +60,7 @@ def start_from(folder: Path, network: DenseNetwork) -> tuple[DenseNetwork, str]:
     recipe, that is, to the data.
 
     Args:
-        folder: of the run.
+        folder: of the run, or the name of a model.
         network: that of the recipe; it is not changed.
 
     Raises:
@@ -69,17 +68,16 @@ def start_from(folder: Path, network: DenseNetwork) -> tuple[DenseNetwork, str]:
         UserError: the folder is not that of a run with weights.
     """
     run = check_start(folder)
-    tensors, _ = read_tensors(run.weights)
     kept = normalizations(network)
-    given = {name: value for name, value in tensors.items() if name not in kept}
+    given = {name: value for name, value in run.tensors().items() if name not in kept}
     try:
         converted = transplant(given, network)
     except UserError as error:
-        raise NothingFitsError(f"{run.folder}: none of its weights fits this network: start from another") from error
+        raise NothingFitsError(f"{run.title}: none of its weights fits this network: start from another") from error
     started: Any = converted.network
     wanted = [name for name in network.state_dict() if name not in kept]
     copied = int(converted.certificate.compared.split()[0])
-    return started, f"starting from {run.folder}: {copied} of {len(wanted)} tensors fit and are copied"
+    return started, f"starting from {run.title}: {copied} of {len(wanted)} tensors fit and are copied"
 
 
 def normalizations(network: nn.Module) -> set[str]:

@@ -1,21 +1,19 @@
-"""The HTTP API and the page: routes that pass requests on. The only file that needs FastAPI."""
+"""The HTTP API and the page: routes that pass requests on. FastAPI is imported where routes are added."""
 
 import asyncio
-import gzip
-import io
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from PIL import Image
-from pydantic import Field
 
 from atrous.errors import UserError
 from atrous.labels import IGNORE
+from atrous.serve.answers import NO_STORE, bytes_answer, content, labels_answer, raw_answer
 from atrous.serve.display import draw, parse_shown, png
+from atrous.serve.evaluation_api import add_evaluation
 from atrous.serve.facts import (
     InputFacts,
     InputList,
@@ -31,8 +29,30 @@ from atrous.serve.facts import (
 )
 from atrous.serve.guard import RequestGuard
 from atrous.serve.levels import NoTile
+from atrous.serve.line import OpenedLine
+from atrous.serve.line_api import add_lines
+from atrous.serve.line_facts import line_facts
+from atrous.serve.paint_api import add_painting
+from atrous.serve.paint_session import PaintSession
+from atrous.serve.parameters import (
+    Axis,
+    Column,
+    Edge,
+    Exact,
+    FillOn,
+    Index,
+    InputNumber,
+    Level,
+    ListCount,
+    ListStart,
+    Raw,
+    Row,
+    SequenceNumber,
+    ShownChannels,
+    TileColumn,
+    TileRow,
+)
 from atrous.serve.picture import Plane
-from atrous.serve.store import UNKNOWN
 from atrous.serve.turnstile import ClientGone, TooManyRequests, Turnstile, awaited
 from atrous.serve.viewer import NotOpened, Viewer
 from atrous.serve.worker import Busy
@@ -44,10 +64,16 @@ INSTALL = 'atrous serve needs FastAPI and uvicorn: pip install "atrous[serve]"'
 CODES = {ClientGone: 499, NotOpened: 404, NoTile: 404, TooManyRequests: 503, Busy: 503}
 """The status of an answer for each kind of mistake; 422 for all others."""
 
-Number = Annotated[int, Field(ge=0, le=2**31)]
+FILES = {
+    ".png": "image/png", ".tif": "image/tiff", ".csv": "text/csv", ".npy": "application/octet-stream",
+    ".gff3": "text/plain", ".bed": "text/plain",
+}  # fmt: skip
+"""Suffixes of files of labels, of images, of signals and of genomes, and their types."""
 
 
-def create_app(viewer: Viewer, token: str, names: frozenset[str], any_address: bool = False) -> Any:
+def create_app(
+    viewer: Viewer, token: str, names: frozenset[str], any_address: bool = False, painting: PaintSession | None = None
+) -> Any:
     """Return the ASGI application: the API below `/api`, the page at `/`, and the guard before both.
 
     Args:
@@ -55,6 +81,7 @@ def create_app(viewer: Viewer, token: str, names: frozenset[str], any_address: b
         token: what every request for data must bring.
         names: of this server.
         any_address: whether every IP address is one of its names.
+        painting: what is painted and trained; None to look only.
 
     Raises:
         UserError: FastAPI is not installed.
@@ -65,13 +92,16 @@ def create_app(viewer: Viewer, token: str, names: frozenset[str], any_address: b
         raise UserError(INSTALL) from error
 
     # Labels need not wait until a large image was read for its overview.
-    reading, labeling = Turnstile(), Turnstile()
+    reading, labeling, strokes = Turnstile(), Turnstile(), Turnstile()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         reading.close()
         labeling.close()
+        strokes.close()
+        if painting is not None:
+            await asyncio.to_thread(painting.close)
         await asyncio.to_thread(viewer.close)
 
     api = FastAPI(
@@ -90,6 +120,9 @@ def create_app(viewer: Viewer, token: str, names: frozenset[str], any_address: b
     _add_labels(api, viewer, labeling)
     _add_answers(api, viewer, labeling)
     _add_files(api, viewer, labeling)
+    add_painting(api, painting, strokes)
+    add_lines(api, viewer, reading, labeling)
+    add_evaluation(api, viewer, labeling)
     _add_page(api)
     return RequestGuard(api, token, names, any_address)
 
@@ -124,18 +157,24 @@ def _add_inputs(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         return run_facts(viewer)
 
     @api.get("/api/inputs", tags=["inputs"])
-    async def inputs(start: Number = 0, count: Annotated[int, Field(ge=1, le=1000)] = 200) -> InputList:
+    async def inputs(start: ListStart = 0, count: ListCount = 200) -> InputList:
         """List the opened files: `count` of them, from the one with the number `start` on."""
         named = enumerate(viewer.files[start : start + count], start)
         return InputList(total=len(viewer.files), inputs=[InputName(id=n, name=file.name) for n, file in named])
 
     @api.get("/api/inputs/{number}", tags=["inputs"])
-    async def facts(number: Number) -> InputFacts:
+    async def facts(number: InputNumber) -> InputFacts:
         """Return shape, type, spacing, channels and levels of one file."""
-        return await turnstile.run(lambda: input_facts(number, viewer.picture(number)))
+
+        def describe() -> InputFacts:
+            opened = viewer.opened(number)
+            found = line_facts(number, opened) if isinstance(opened, OpenedLine) else input_facts(number, opened)
+            return found.model_copy(update={"truth": viewer.has_truth(number)})
+
+        return await turnstile.run(describe)
 
     @api.get("/api/inputs/{number}/value", tags=["inputs"])
-    async def value(number: Number, row: Number, column: Number, axis: Number = 0, index: Number = 0) -> PositionValues:
+    async def value(number: InputNumber, row: Row, column: Column, axis: Axis = 0, index: Index = 0) -> PositionValues:
         """Return the value of every channel at a position of a plane."""
 
         def read() -> PositionValues:
@@ -151,15 +190,12 @@ def _add_tiles(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
     """Add the tiles of the images."""
     from fastapi import Response
 
-    @api.get("/api/inputs/{number}/tiles/{level}/{row}/{column}", tags=["inputs"], **_content("image/png"))
+    @api.get("/api/inputs/{number}/tiles/{level}/{row}/{column}", tags=["inputs"], **content("image/png"))
     async def tile(
-        number: Number, level: Number, row: Number, column: Number,
-        axis: Number = 0, index: Number = 0, channels: str | None = None,
+        number: InputNumber, level: Level, row: TileRow, column: TileColumn,
+        axis: Axis = 0, index: Index = 0, channels: ShownChannels = None,
     ) -> Response:  # fmt: skip
-        """Return a tile of a plane as PNG. Level 0 is the finest.
-
-        `channels` says what is shown, as NUMBER:LOW:HIGH:RRGGBB for each channel, separated by commas.
-        """
+        """Return a tile of a plane as PNG, its channels added up, each in its color."""
 
         def make() -> bytes:
             picture = viewer.picture(number)
@@ -168,10 +204,10 @@ def _add_tiles(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
             shown = picture.shown if channels is None else parse_shown(channels, picture.shape[0])
             return png(draw(picture.tile(plane, level, row, column), shown))
 
-        return _bytes(await turnstile.run(make), "image/png")
+        return bytes_answer(await turnstile.run(make), "image/png")
 
     @api.get("/api/inputs/{number}/progress", tags=["inputs"])
-    async def progress(number: Number, axis: Number = 0, index: Number = 0) -> float:
+    async def progress(number: InputNumber, axis: Axis = 0, index: Index = 0) -> float:
         """Return which part of a large plane was read for its coarse levels, while such a tile is being made."""
         return viewer.share(number, Plane(axis, index))
 
@@ -181,36 +217,41 @@ def _add_labels(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
     from fastapi import Request, Response
 
     @api.get("/api/inputs/{number}/labels", tags=["labels"])
-    async def state(number: Number) -> LabelFacts:
+    async def state(number: InputNumber, sequence: SequenceNumber = 0) -> LabelFacts:
         """Return how far the labels of an input are; the first request opens it for the network."""
-        labeled, worker = await turnstile.run(viewer.labeled, number)
+        labeled, worker = await turnstile.run(viewer.labeled, number, sequence)
         if labeled.state == "new":
             labeled.state = "opening"
             worker.open(labeled)
         return label_facts(labeled, worker)
 
     @api.post("/api/inputs/{number}/view", tags=["labels"])
-    async def view(number: Number, box: ViewBox) -> LabelFacts:
+    async def view(number: InputNumber, box: ViewBox) -> LabelFacts:
         """Say which part of an input is in view: its labels are computed next, exactly."""
-        labeled, worker = await turnstile.run(viewer.labeled, number)
+        labeled, worker = await turnstile.run(viewer.labeled, number, box.sequence)
         if labeled.store is not None and not labeled.problem:
             parts = [slice(box.top, max(box.top + 1, box.bottom)), slice(box.left, max(box.left + 1, box.right))]
+            if len(labeled.store.size) == 1:
+                del parts[0]
             if len(labeled.store.size) == 3:
                 parts.insert(box.axis, slice(box.index, box.index + 1))
             worker.look(labeled, tuple(parts))
         return label_facts(labeled, worker)
 
     @api.post("/api/inputs/{number}/fill", tags=["labels"])
-    async def fill(number: Number, on: bool = True) -> LabelFacts:
-        """Have all labels of an input computed, after what is in view; or, with `on=false`, no longer."""
-        labeled, worker = await turnstile.run(viewer.labeled, number)
+    async def fill(number: InputNumber, on: FillOn = True, sequence: SequenceNumber = 0) -> LabelFacts:
+        """Have all labels of an input computed, after what is in view; or, with `on=false`, no longer.
+
+        Of a sequence of a genome the features are found then, too.
+        """
+        labeled, worker = await turnstile.run(viewer.labeled, number, sequence)
         (worker.fill if on else worker.pause)(labeled)
         return label_facts(labeled, worker)
 
-    @api.get("/api/inputs/{number}/labels/{level}/{row}/{column}", tags=["labels"], **_content("image/png"))
+    @api.get("/api/inputs/{number}/labels/{level}/{row}/{column}", tags=["labels"], **content("image/png"))
     async def tile(
-        request: Request, number: Number, level: Number, row: Number, column: Number,
-        axis: Number = 0, index: Number = 0, exact: bool = True, raw: bool = False,
+        request: Request, number: InputNumber, level: Level, row: TileRow, column: TileColumn,
+        axis: Axis = 0, index: Index = 0, exact: Exact = True, raw: Raw = False,
     ) -> Response:  # fmt: skip
         """Return the labels of a tile: a PNG whose palette has the colors of the classes, or one byte for each pixel.
 
@@ -226,8 +267,7 @@ def _add_labels(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
             return Response(status_code=204)
         else:
             values, known = await turnstile.run(labeled.store.tile, cut, level, row, column)
-        headers = {"Atrous-Exact": str(known).lower()}
-        return _raw(values, headers) if raw else _bytes(_colored(viewer, values), "image/png", headers)
+        return labels_answer(viewer, values, known, raw)
 
 
 def _add_answers(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
@@ -236,7 +276,7 @@ def _add_answers(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
 
     @api.get("/api/inputs/{number}/probability", tags=["labels"])
     async def probability(
-        request: Request, number: Number, row: Number, column: Number, axis: Number = 0, index: Number = 0
+        request: Request, number: InputNumber, row: Row, column: Column, axis: Axis = 0, index: Index = 0
     ) -> ProbabilityFacts:
         """Return the label and the probability of every class at a position of the labels, computed exactly."""
         labeled, worker = await turnstile.run(viewer.labeled, number)
@@ -249,9 +289,9 @@ def _add_answers(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         name = viewer.predictor.classes[best] if viewer.predictor is not None else ""
         return ProbabilityFacts(position=position, label=best, name=name, probabilities=found)
 
-    @api.get("/api/inputs/{number}/preview", tags=["labels"], **_content("application/octet-stream"))
+    @api.get("/api/inputs/{number}/preview", tags=["labels"], **content("application/octet-stream"))
     async def preview(
-        request: Request, number: Number, top: Number, left: Number, bottom: Number, right: Number
+        request: Request, number: InputNumber, top: Edge, left: Edge, bottom: Edge, right: Edge
     ) -> Response:
         """Return labels of a part of an image as the network sees it alone and reduced: near the exact ones at best.
 
@@ -261,7 +301,7 @@ def _add_answers(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         box = (slice(top, max(top + 1, bottom)), slice(left, max(left + 1, right)))
         wish = worker.ask(lambda between: labeled.preview(box))
         values = await awaited(wish, request.is_disconnected)
-        return _raw(values, {"Atrous-Height": str(values.shape[0]), "Atrous-Width": str(values.shape[1])})
+        return raw_answer(values, {"Atrous-Height": str(values.shape[0]), "Atrous-Width": str(values.shape[1])})
 
 
 def _add_files(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
@@ -269,15 +309,15 @@ def _add_files(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
     from fastapi.responses import FileResponse
 
     def add(suffix: str, media: str) -> None:
-        @api.get(f"/api/inputs/{{number}}/labels{suffix}", tags=["labels"], **_content(media))
-        async def download(number: Number) -> FileResponse:
+        @api.get(f"/api/inputs/{{number}}/labels{suffix}", tags=["labels"], **content(media))
+        async def download(number: InputNumber, sequence: SequenceNumber = 0) -> FileResponse:
             """Return all labels of an input as a file, as `atrous predict` writes it, once all are computed."""
-            labeled, _ = await turnstile.run(viewer.labeled, number)
+            labeled, _ = await turnstile.run(viewer.labeled, number, sequence)
             path = await turnstile.run(labeled.write, suffix)
             return FileResponse(path, media_type=media, filename=labeled.file.label_name(suffix), headers=NO_STORE)
 
-    add(".png", "image/png")
-    add(".tif", "image/tiff")
+    for suffix, media in FILES.items():
+        add(suffix, media)
 
 
 def _add_page(api: Any) -> None:
@@ -292,36 +332,6 @@ def _add_page(api: Any) -> None:
     @api.get("/", include_in_schema=False)
     async def page() -> PlainTextResponse:
         return PlainTextResponse(NO_PAGE)
-
-
-NO_STORE = {"Cache-Control": "no-store"}
-"""The number of a file means another one after the next start, so browsers keep nothing."""
-
-
-def _content(media: str) -> dict[str, Any]:
-    """Say in the description of a route what it returns."""
-    return {"response_model": None, "responses": {200: {"content": {media: {}}}}}
-
-
-def _bytes(content: bytes, media: str, headers: dict[str, str] | None = None) -> Any:
-    from fastapi import Response
-
-    return Response(content, media_type=media, headers={**NO_STORE, **(headers or {})})
-
-
-def _raw(values: np.ndarray, headers: dict[str, str]) -> Any:
-    content = gzip.compress(np.ascontiguousarray(values, np.uint8).tobytes(), 1)
-    return _bytes(content, "application/octet-stream", {"Content-Encoding": "gzip", **headers})
-
-
-def _colored(viewer: Viewer, values: np.ndarray) -> bytes:
-    """A PNG of labels `(h, w)` with the colors of the classes; what is void or unknown is transparent."""
-    palette = viewer.predictor.palette if viewer.predictor is not None else ()
-    image, buffer = Image.fromarray(values), io.BytesIO()
-    image.putpalette([level for color in (*palette, *((0, 0, 0),) * (256 - len(palette))) for level in color])
-    transparent = bytes(0 if number in (UNKNOWN, IGNORE) else 255 for number in range(256))
-    image.save(buffer, "PNG", transparency=transparent, compress_level=1)
-    return buffer.getvalue()
 
 
 def _position(axis: int, index: int, row: int, column: int, ndim: int) -> tuple[int, ...]:

@@ -64,6 +64,15 @@ class CacheFolder:
             self._trim()
         return path
 
+    def forget(self, key: str) -> None:
+        """Remove an entry that is not wanted again; where it is in use (Windows), it stays until there are too many."""
+        with self._lock:
+            self._used.discard(self.folder / key)
+            try:
+                remove(self.folder / key)
+            except PermissionError:
+                return
+
     def _trim(self) -> None:
         entries = [path for path in self.folder.iterdir() if path.is_dir() and not path.is_symlink()]
         sizes = {path: bytes_on_disk(path) for path in entries}

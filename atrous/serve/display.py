@@ -17,7 +17,9 @@ COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 255), (0, 255, 255), (
 """Colors of channels that are no colors themselves: fluorescence, bands."""
 PERCENTILES = (0.5, 99.5)
 """Of the values of a channel, where the window begins and ends at first."""
-_SHOWN = re.compile(r"(\d{1,6}):([-+.\deE]{1,24}):([-+.\deE]{1,24}):([0-9a-fA-F]{6})")
+GAMMAS = (0.05, 20.0)
+"""The least and the largest exponent."""
+_SHOWN = re.compile(r"(\d{1,6}):([-+.\deE]{1,24}):([-+.\deE]{1,24}):([0-9a-fA-F]{6})(?::([.\d]{1,12}))?")
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,14 @@ class Shown:
         low: the value that is black.
         high: the value that has the full color.
         color: red, green and blue.
+        gamma: exponent of the brightness between black and the full color; below 1, dark values are brighter.
     """
 
     channel: int
     low: float
     high: float
     color: tuple[int, int, int] = WHITE
+    gamma: float = 1.0
 
     def text(self) -> str:
         """Return what `parse_shown` reads.
@@ -42,21 +46,22 @@ class Shown:
         >>> Shown(0, 0.0, 255.0, (255, 0, 0)).text()
         '0:0:255:ff0000'
         """
-        return f"{self.channel}:{self.low:g}:{self.high:g}:{bytes(self.color).hex()}"
+        gamma = "" if self.gamma == 1 else f":{self.gamma:g}"
+        return f"{self.channel}:{self.low:g}:{self.high:g}:{bytes(self.color).hex()}{gamma}"
 
 
 def parse_shown(text: str, channels: int) -> tuple[Shown, ...]:
     """Read which channels are shown, in which window and color.
 
     Args:
-        text: for each channel `NUMBER:LOW:HIGH:RRGGBB`, separated by commas.
+        text: for each channel `NUMBER:LOW:HIGH:RRGGBB`, and `:GAMMA` if that is not 1; separated by commas.
         channels: how many there are.
 
     Raises:
         UserError: it is written otherwise, or names a channel that is not there.
 
     >>> parse_shown("0:0:255:ff0000,2:10:20:0000ff", 3)[1]
-    Shown(channel=2, low=10.0, high=20.0, color=(0, 0, 255))
+    Shown(channel=2, low=10.0, high=20.0, color=(0, 0, 255), gamma=1.0)
     """
     parts = text.split(",") if text else []
     if len(parts) > MOST:
@@ -67,13 +72,16 @@ def parse_shown(text: str, channels: int) -> tuple[Shown, ...]:
         try:
             if match is None:
                 raise ValueError
-            number, low, high = int(match[1]), float(match[2]), float(match[3])
+            number, low, high, gamma = int(match[1]), float(match[2]), float(match[3]), float(match[5] or 1)
+            if not GAMMAS[0] <= gamma <= GAMMAS[1]:
+                raise ValueError
         except ValueError:
-            raise UserError("channels: write NUMBER:LOW:HIGH:RRGGBB for each, separated by commas") from None
+            form = "NUMBER:LOW:HIGH:RRGGBB or NUMBER:LOW:HIGH:RRGGBB:GAMMA"
+            raise UserError(f"channels: write {form} for each, separated by commas; gamma is 0.05 to 20") from None
         if number >= channels:
             raise UserError(f"channels: there is no channel {number}: there are {channels}, counted from 0")
         red, green, blue = bytes.fromhex(match[4])
-        shown.append(Shown(number, low, high, (red, green, blue)))
+        shown.append(Shown(number, low, high, (red, green, blue), gamma))
     return tuple(shown)
 
 
@@ -127,7 +135,7 @@ def draw(values: np.ndarray, shown: Sequence[Shown]) -> np.ndarray:
         part = values[one.channel].astype(np.float32)
         scale = one.high - one.low
         part = np.clip((part - one.low) / (scale if scale > 0 else 1.0), 0, 1)
-        part = np.nan_to_num(part)
+        part = np.nan_to_num(part) if one.gamma == 1 else np.nan_to_num(part) ** np.float32(one.gamma)
         for index, level in enumerate(one.color):
             if level:
                 light[..., index] += part * level

@@ -51,6 +51,7 @@ class InputList(BaseModel):
 class InputFacts(InputName):
     """One opened file."""
 
+    view: str = Field(default="planes", description="how it is shown: planes, signal or genome")
     shape: tuple[int, ...] = Field(description="channels, then the spatial axes")
     dtype: str
     kind: str = Field(description="rgb, gray, array, volume, video, map and others")
@@ -60,6 +61,13 @@ class InputFacts(InputName):
     channels: list[ChannelFacts]
     planes: list[PlaneFacts]
     tile: int = Field(description="height and width of a tile")
+    sequences: int = Field(
+        default=0, description="of a genome, the number of its sequences; 1 of a signal, 0 of others"
+    )
+    annotated: bool = Field(default=False, description="whether annotated features lie beside a genome")
+    truth: bool = Field(
+        default=False, description="whether its true labels are known: it is a listed sample of the evaluation"
+    )
 
 
 class ClassFacts(BaseModel):
@@ -77,6 +85,9 @@ class RunFacts(BaseModel):
     classes: list[ClassFacts]
     void: int = Field(description="label of positions without data")
     unknown: int = Field(description="stands in tiles for labels that are not computed yet")
+    version: int = Field(
+        default=0, description="grows when another network takes its place: then all labels are outdated"
+    )
 
 
 class PositionValues(BaseModel):
@@ -106,20 +117,22 @@ class LabelFacts(BaseModel):
     )
     whole: bool = Field(description="whether the network takes the input in one piece: all labels come at once")
     known: float = Field(description="part of the labels that are computed, 0 to 1")
+    complete: bool = Field(description="whether nothing is left to compute; of a genome, also its features are found")
     read: float = Field(description="part of the input that a network with barriers has read, 0 to 1")
     filling: bool = Field(description="whether the rest is being computed")
     version: int = Field(description="grows with every change of the labels")
 
 
 class ViewBox(BaseModel):
-    """A part of a plane, in positions of the labels."""
+    """A part of a plane, in positions of the labels; of a signal or a sequence, `left` to `right`."""
 
+    sequence: int = Field(0, ge=0, le=2**31, description="of a genome, the number of the sequence")
     axis: int = Field(0, ge=0, le=2)
     index: int = Field(0, ge=0, le=2**31)
     top: int = Field(ge=-(2**31), le=2**31)
-    left: int = Field(ge=-(2**31), le=2**31)
+    left: int = Field(ge=-(2**52), le=2**52)
     bottom: int = Field(ge=-(2**31), le=2**31)
-    right: int = Field(ge=-(2**31), le=2**31)
+    right: int = Field(ge=-(2**52), le=2**52)
 
 
 def hexadecimal(color: tuple[int, int, int]) -> str:
@@ -180,7 +193,8 @@ def run_facts(viewer: Viewer) -> RunFacts:
         ClassFacts(number=number, name=name, color=hexadecimal(color))
         for number, (name, color) in enumerate(zip(predictor.classes, predictor.palette, strict=True))
     ]
-    return RunFacts(name=predictor.run.folder.resolve().name, classes=classes, void=255, unknown=UNKNOWN)
+    name, version = predictor.run.folder.resolve().name, viewer.networks
+    return RunFacts(name=name, classes=classes, void=255, unknown=UNKNOWN, version=version)
 
 
 def label_facts(labeled: LabeledInput, worker: NetworkWorker) -> LabelFacts:
@@ -190,15 +204,22 @@ def label_facts(labeled: LabeledInput, worker: NetworkWorker) -> LabelFacts:
         state=labeled.state,
         problem=labeled.problem,
         size=None if store is None else store.size,
-        planes=[] if store is None else [level_sizes(size) for size in _planes(store.size)],
+        planes=[] if store is None else [level_sizes(size) for size in planes_of(store.size)],
         whole=labeled.whole,
         known=0.0 if store is None else store.share,
+        complete=labeled.complete,
         read=labeled.read,
         filling=worker.fills(labeled),
         version=0 if store is None else store.version,
     )
 
 
-def _planes(size: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Height and width of the planes across each axis; of an image, its own."""
-    return [size] if len(size) == 2 else [(*size[:axis], *size[axis + 1 :]) for axis in range(len(size))]
+def planes_of(size: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return height and width of the planes across each axis; of an image, its own; of a signal, none.
+
+    >>> planes_of((2, 3, 4)), planes_of((5,))
+    ([(3, 4), (2, 4), (2, 3)], [])
+    """
+    if len(size) < 3:
+        return [size] if len(size) == 2 else []
+    return [(*size[:axis], *size[axis + 1 :]) for axis in range(len(size))]

@@ -4,10 +4,21 @@ import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
-from atrous.data.formats import SUFFIXES, VIDEO_SUFFIXES, is_series, require_no_conversion, stem, suffix_of
+from atrous.data.formats import (
+    SIGNAL_SUFFIXES,
+    SUFFIXES,
+    VIDEO_SUFFIXES,
+    is_series,
+    require_no_conversion,
+    stem,
+    suffix_of,
+)
 from atrous.data.formats.table import find_format
+from atrous.data.formats.writing import files_identity
+from atrous.data.genomes.fasta import FASTA_SUFFIXES, fasta_stem, is_fasta
 from atrous.data.inside import is_hidden, require_inside
 from atrous.errors import UserError
 from atrous.prediction.inputs import Input, find_inputs
@@ -15,13 +26,15 @@ from atrous.prediction.predictor import Predictor
 
 MOST = 100_000
 """Files that are opened at most."""
+TABLE_SUFFIXES = (".csv", ".tsv", ".npz")
+"""Recordings, but beside images they are lists and measurements."""
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class ServedFile:
-    """One image, in one file or with its channels in several.
+    """One image, recording or genome, in one file or with its channels in several.
 
     Attributes:
         name: what the page calls it: its path below the opened folder.
@@ -39,7 +52,19 @@ class ServedFile:
         >>> ServedFile("a/b.nii.gz", Input((Path("a/b.nii.gz"),), Path("b.nii.gz")), None).label_name(".tif")
         'b_labels.tif'
         """
-        return f"{stem(self.item.path)}_labels{suffix}"
+        path = self.item.path
+        return f"{fasta_stem(path) if is_fasta(path) else stem(path)}_labels{suffix}"
+
+    @property
+    def identity(self) -> str:
+        """Letters and digits that change when a file does."""
+        return self.identity_with(())
+
+    def identity_with(self, more: Sequence[Path]) -> str:
+        """Return letters and digits that change when a file does, or one of some more files."""
+        paths = [*self.item.files, *more]
+        names = "\n".join(str(path.resolve()) for path in paths)
+        return sha256(f"{names}\n{files_identity(paths)}".encode(errors="surrogateescape")).hexdigest()
 
     def require_inside(self) -> None:
         """Raise `UserError` if a file is, by now, a link that leads out of the opened folder."""
@@ -49,9 +74,10 @@ class ServedFile:
 
 
 def find_files(given: Sequence[str | Path], predictor: Predictor | None, tell: Tell) -> list[ServedFile]:
-    """Find the images, volumes and videos that files, folders and globs name, in order, each once.
+    """Find the images, volumes, videos, recordings and genomes that are named, in order, each once.
 
-    With a network, they are those that `atrous predict` would label. Links that lead out of a folder are left out.
+    With a network, they are those that `atrous predict` would label. Links that lead out of a folder are left out, and
+    so are tables in folders that hold other files to show.
 
     Args:
         given: paths and patterns.
@@ -78,7 +104,8 @@ def find_files(given: Sequence[str | Path], predictor: Predictor | None, tell: T
         if len(files) > MOST:
             raise UserError(f"{item.path.parent}: more than {MOST:,} files: give fewer, or folders below it")
     if not files:
-        raise UserError(f"{', '.join(map(str, given))}: nothing to show in it (looked for {' '.join(SUFFIXES)})")
+        looked_for = " ".join((*SUFFIXES, *SIGNAL_SUFFIXES, *FASTA_SUFFIXES))
+        raise UserError(f"{', '.join(map(str, given))}: nothing to show in it (looked for {looked_for})")
     return list(files.values())
 
 
@@ -92,17 +119,20 @@ def _images(given: Sequence[str | Path]) -> Iterator[Input]:
     for entry in map(str, given):
         path = Path(entry)
         if path.is_dir() and suffix_of(path) != ".zarr" and not is_series(path):
-            yield from (_one(file) for file in _below(path))
+            below = list(_below(path))
+            tables = {file for file in below if suffix_of(file) in TABLE_SUFFIXES}
+            yield from (_one(file) for file in below if file not in tables or len(tables) == len(below))
         elif path.exists():
             require_no_conversion([path])
-            if find_format(path) is None:
-                raise UserError(f"{path}: not a format that is read: use {' '.join((*SUFFIXES, *VIDEO_SUFFIXES))}")
+            if find_format(path) is None and not is_fasta(path):
+                known = " ".join((*SUFFIXES, *VIDEO_SUFFIXES, *SIGNAL_SUFFIXES, *FASTA_SUFFIXES))
+                raise UserError(f"{path}: not a format that is read: use {known}")
             yield _one(path)
         else:
             matches = [Path(match) for match in sorted(glob.glob(entry, recursive=True))]
             if not matches:
                 raise UserError(f"{entry}: no such file, folder or matching glob")
-            yield from (_one(match) for match in matches if find_format(match) is not None)
+            yield from (_one(match) for match in matches if find_format(match) is not None or is_fasta(match))
 
 
 def _one(path: Path) -> Input:
@@ -111,9 +141,9 @@ def _one(path: Path) -> Input:
 
 def _below(folder: Path) -> Iterator[Path]:
     """Everything below a folder that is shown; folders that are images themselves are not entered."""
-    suffixes = (*SUFFIXES, *VIDEO_SUFFIXES)
+    suffixes = (*SUFFIXES, *VIDEO_SUFFIXES, *SIGNAL_SUFFIXES)
     for here, folders, names in os.walk(folder):
-        shown = [name for name in names if not is_hidden(name) and suffix_of(name) in suffixes]
+        shown = [name for name in names if not is_hidden(name) and (suffix_of(name) in suffixes or is_fasta(name))]
         images = {name for name in folders if suffix_of(name) == ".zarr" or is_series(Path(here, name))}
         folders[:] = sorted(name for name in folders if not is_hidden(name) and name not in images)
         yield from (Path(here, name) for name in sorted({*shown, *images}) if not is_hidden(name))

@@ -59,6 +59,7 @@ class LabeledInput:
         # A preview is small: it goes through the network whole, and is not exported for a stream of its own.
         self._unlimited = predictor if predictor.memory is None else replace(predictor, memory=None)
         self._opened: Opened | None = None
+        self._void = False
         self._regions: RegionPredictor | None = None
         self.store: LabelStore | None = None
         self.read, self._passes = 0.0, 1
@@ -74,19 +75,36 @@ class LabeledInput:
             self.state = "opening"
             try:
                 self.file.require_inside()
-                opened = self._predictor.open(self.file.item)
+                opened = self._open()
                 if self.store is None:
                     self.store = LabelStore(self._cache.entry(self._key), _file_size(opened))
                 if not opened.regridded:
                     self._regions = RegionPredictor(self._predictor, opened)
                     self._passes = self._regions.passes
-                self._opened = opened
+                self._opened, self._void = opened, opened.valid is not None
             except UserError as error:
                 self.problem = str(error)
                 raise
             finally:
                 self.state = "ready"
         return self._opened
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the input is open for the network."""
+        return self._opened is not None
+
+    def rest(self, between: Between) -> None:
+        """Close the input and forget what is not on disk; the next request opens it again."""
+        self._opened = self._regions = None
+
+    def _open(self) -> Opened:
+        return self._predictor.open(self.file.item)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to compute."""
+        return self.store is not None and self.store.complete
 
     @property
     def whole(self) -> bool:
@@ -171,14 +189,19 @@ class LabeledInput:
 
     def probabilities(self, position: Sequence[int], between: Between) -> list[float] | None:
         """Return the probability of every class at a position; None where the input has no data."""
-        opened = self.ready()
-        if self._regions is None:
-            raise UserError("this input is brought to another grid for the network: no probability of one position")
-        size = tuple(opened.size)
+        size = tuple(self.ready().size)
         if len(position) != len(size) or not all(0 <= n < most for n, most in zip(position, size, strict=True)):
             raise UserError(f"position {', '.join(map(str, position))}: the labels have {' x '.join(map(str, size))}")
-        found = self._regions.probabilities([slice(n, n + 1) for n in position], self._noting(between)).reshape(-1)
+        found = self.maps(tuple(slice(n, n + 1) for n in position), between).reshape(-1)
         return None if np.isnan(found).any() else found.astype(float).tolist()
+
+    def maps(self, region: Region, between: Between) -> np.ndarray:
+        """Return the probabilities `(K, *region)` of the classes in a region; NaN where the input has no data."""
+        self.ready()
+        if self._regions is None:
+            raise UserError("this input is brought to another grid for the network: no probabilities of a part of it")
+        found = self._regions.probabilities(region, self._noting(between))
+        return found[: len(self._predictor.classes)]
 
     def preview(self, box: tuple[slice, slice]) -> np.ndarray:
         """Return labels `(h, w)` of a part of an image as the network sees it alone and reduced: not the exact ones.
@@ -186,6 +209,14 @@ class LabeledInput:
         Args:
             box: rows and columns, in positions of the labels.
         """
+        return self._predictor.task.decode(self._reduced_output(box))[0].cpu().numpy()
+
+    def preview_probabilities(self, box: tuple[slice, slice]) -> np.ndarray:
+        """Return the probabilities `(K, h, w)` of what `preview` shows; see there."""
+        return self._predictor.task.probabilities(self._reduced_output(box))[0].float().cpu().numpy()
+
+    def _reduced_output(self, box: tuple[slice, slice]) -> torch.Tensor:
+        """The network's output `(1, K, h, w)` for a part of an image, reduced to `PREVIEW` pixels."""
         opened = self.ready()
         if len(opened.size) != 2 or opened.regridded:
             raise UserError("previews are of images on their own grid")
@@ -196,13 +227,17 @@ class LabeledInput:
         step = max(1.0, (count / PREVIEW) ** 0.5)
         part = np.asarray(_ReducedPart(opened.source, rows, columns).reduced(step))
         with torch.inference_mode():
-            return self._predictor.task.decode(self._unlimited.output(part))[0].cpu().numpy()
+            return self._unlimited.output(part)
+
+    def forget(self) -> None:
+        """Remove the labels from the cache; nobody asks for them again."""
+        self._cache.forget(self._key)
 
     def write(self, suffix: str) -> Path:
         """Write all labels as `atrous predict` writes them, and return the file.
 
         Args:
-            suffix: ".png" or ".tif".
+            suffix: ".png" or ".tif"; of signals ".csv" or ".npy".
 
         Raises:
             UserError: not all labels are known, or the format cannot hold them.
@@ -211,17 +246,18 @@ class LabeledInput:
         if store is None or not store.complete:
             share = 0.0 if store is None else store.share
             raise UserError(f"{100 * share:.0f} % of the labels are known: have all of it labelled first")
+        if (suffix in (".csv", ".npy")) != (len(store.size) == 1):
+            raise UserError("labels of signals are saved as .csv or .npy, and those of images as .png or .tif")
         if suffix == ".png" and (len(store.size) != 2 or _positions(tuple(map(slice, store.size))) > PNG_MOST):
             raise UserError("too large for PNG, or a volume: take TIFF")
         path = store.folder / f"download{suffix}"
         if not path.exists():
-            valid = self._opened is not None and self._opened.valid is not None
             with replacing(path) as beside:
                 LabelSink(beside, store.labels, None).finish(
                     like=self.file.item.path,
                     classes=self._predictor.classes,
                     palette=self._predictor.palette,
-                    void=IGNORE if valid else None,
+                    void=IGNORE if self._void else None,
                 )
         return path
 

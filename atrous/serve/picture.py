@@ -5,14 +5,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from atrous.data.channel_files import on_first_grid
 from atrous.data.formats import Header, open_level, open_source, read_header, read_pyramid
-from atrous.data.formats.writing import files_identity
 from atrous.data.resized import Resized
 from atrous.data.source import Entry, Key, LazySource, Source, Stacked
 from atrous.errors import UserError
@@ -103,8 +101,7 @@ class OpenedPicture:
     @cached_property
     def identity(self) -> str:
         """Letters and digits that change when a file does."""
-        names = "\n".join(str(path.resolve()) for path in self.file.item.files)
-        return sha256(f"{names}\n{files_identity(self.file.item.files)}".encode(errors="surrogateescape")).hexdigest()
+        return self.file.identity
 
     def check(self, plane: Plane) -> None:
         """Raise `UserError` if there is no such plane."""

@@ -16,7 +16,8 @@ from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.serve.app import INSTALL, NO_PAGE, STATIC, create_app
 from atrous.serve.cache import CacheFolder, default_folder
-from atrous.serve.found import find_files
+from atrous.serve.found import ServedFile, find_files
+from atrous.serve.paint_session import PaintSession
 from atrous.serve.viewer import Viewer
 
 PORT = 8765
@@ -36,6 +37,7 @@ class ServeOptions:
         token: that every request must bring; None for a random one.
         cache: folder of what was computed once; None for the system's.
         device: where the network runs.
+        paint: folder of the data set that is painted, which may not be there yet; None to look only.
     """
 
     run: Path | None = None
@@ -44,6 +46,7 @@ class ServeOptions:
     token: str | None = None
     cache: Path | None = None
     device: str = "cpu"
+    paint: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,14 @@ def serve(
         raise UserError("--token: give 8 letters, digits, - or _ at least")
     predictor = None if options.run is None else load(options.run, device=options.device)
     files = find_files(inputs, predictor, tell)
+    if options.paint is not None:
+        files = _outside(files, options.paint, inputs)
     viewer = Viewer(files, CacheFolder(options.cache or default_folder()), predictor)
+    painting = None
     try:
-        app = create_app(viewer, token, *names_of(options.host))
+        if options.paint is not None:
+            painting = PaintSession(options.paint, viewer, device=options.device, start=options.run)
+        app = create_app(viewer, token, *names_of(options.host), painting)
         listening = listen(options.host, options.port)
         port = int(listening.getsockname()[1])
         if not (STATIC / "index.html").exists():
@@ -106,7 +114,18 @@ def serve(
         started(Started(link, options.host, port, token, len(files), run))
         _answer(uvicorn, app, listening)
     finally:
+        if painting is not None:
+            painting.close()
         viewer.close()
+
+
+def _outside(files: list[ServedFile], paint: Path, inputs: Sequence[str | Path]) -> list[ServedFile]:
+    """The files without those of the painted data set, unless it was named itself."""
+    folder = paint.resolve()
+    if any(Path(entry).resolve().is_relative_to(folder) for entry in inputs):
+        return files
+    outside = [file for file in files if not file.item.path.resolve().is_relative_to(folder)]
+    return outside or files
 
 
 def _answer(uvicorn: Any, app: Any, listening: socket.socket) -> None:

@@ -75,6 +75,10 @@ class LabelStore:
             if isinstance(array, np.memmap):
                 array.flush()
 
+    def known_at(self, positions: np.ndarray) -> np.ndarray:
+        """Return which positions along one axis have a known label, in the shape of `positions`."""
+        return self._known[positions // self._block]
+
     def missing(self, region: Region) -> Region | None:
         """Return the smallest box of whole blocks that holds all that is unknown in a region; None if nothing is."""
         blocks = tuple(slice(part.start // self._block, -(-part.stop // self._block)) for part in region)
@@ -120,22 +124,45 @@ class LabelStore:
         Raises:
             NoTile: there is none.
         """
-        planes = (1,) if len(self.size) == 2 else self.size
-        if not (0 <= cut[0] < len(planes) and 0 <= cut[1] < planes[cut[0]]):
-            raise NoTile(f"axis {cut[0]}, index {cut[1]}: the labels have {' x '.join(map(str, self.size))}")
-        axes = [axis for axis in range(len(self.size)) if len(self.size) == 2 or axis != cut[0]]
-        plane = [self.size[axis] for axis in axes]
-        sizes = level_sizes(plane)
-        if not 0 <= level < len(sizes):
-            raise NoTile(f"level {level}: there are {len(sizes)}")
-        places = [np.array([cut[1]])] * len(self.size)
-        for axis, part, length in zip(axes, tile_box(sizes[level], row, column), plane, strict=True):
-            middle = np.arange(part.start, part.stop) * 2**level + 2**level // 2
-            places[axis] = np.minimum(middle, length - 1)
-        shape = [len(places[axis]) for axis in axes]
+        places, shape = tile_places(self.size, cut, level, row, column)
         labels = np.asarray(self.labels[np.ix_(*places)]).reshape(shape)
         known = self._known[np.ix_(*(place // self._block for place in places))].reshape(shape)
         return np.where(known, labels, np.uint8(UNKNOWN)), bool(known.all())
+
+
+def tile_places(
+    size: Sequence[int], cut: tuple[int, int], level: int, row: int, column: int
+) -> tuple[list[np.ndarray], list[int]]:
+    """Return which positions along each axis of labels the pixels of a tile show, and height and width of the tile.
+
+    Args:
+        size: of the labels, two or three axes.
+        cut: as `LabelStore.tile` takes it, and so are the others.
+        level: of the pyramid.
+        row: of the tile.
+        column: of the tile.
+
+    Raises:
+        NoTile: there is none.
+
+    >>> tile_places((4, 6), (0, 0), 0, 0, 0)[1]
+    [4, 6]
+    """
+    if len(size) == 1:
+        raise NoTile("tiles are of images and volumes: ask for the shares of the classes of a signal")
+    planes = (1,) if len(size) == 2 else size
+    if not (0 <= cut[0] < len(planes) and 0 <= cut[1] < planes[cut[0]]):
+        raise NoTile(f"axis {cut[0]}, index {cut[1]}: the labels have {' x '.join(map(str, size))}")
+    axes = [axis for axis in range(len(size)) if len(size) == 2 or axis != cut[0]]
+    plane = [size[axis] for axis in axes]
+    sizes = level_sizes(plane)
+    if not 0 <= level < len(sizes):
+        raise NoTile(f"level {level}: there are {len(sizes)}")
+    places = [np.array([cut[1]])] * len(size)
+    for axis, part, length in zip(axes, tile_box(sizes[level], row, column), plane, strict=True):
+        middle = np.arange(part.start, part.stop) * 2**level + 2**level // 2
+        places[axis] = np.minimum(middle, length - 1)
+    return places, [len(places[axis]) for axis in axes]
 
 
 class FillSink:

@@ -32,7 +32,7 @@ def sole_writer(sink: Any) -> Iterator[None]:
         return
     lock = path.with_name(f".{path.name}.writer")
     with lock.open("a") as file:
-        if not _locked(file):
+        if not locked(file):
             raise UserError(
                 f"{path}: another run is writing into it, and two at once would lose chunks: wait until that run is "
                 "done, or give each run an array of its own"
@@ -44,7 +44,7 @@ def sole_writer(sink: Any) -> Iterator[None]:
                 lock.unlink(missing_ok=True)
 
 
-def _locked(file: IO[str]) -> bool:
+def locked(file: IO[str]) -> bool:
     """Return whether the lock of an open file could be taken; it is released when the file is closed."""
     try:
         if os.name == "posix":

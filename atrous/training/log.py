@@ -2,7 +2,7 @@
 
 import csv
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,7 @@ class Log:
         self.path, self._watched = folder / "metrics.csv", tuple(watched)
         columns = (*COLUMNS, *watched)
         rows = [row for row in read_log(self.path) if row["step"] <= step] if step else []
-        with replacing(self.path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+        write_log(self.path, watched, rows)
         self._file = self.path.open("a", newline="", encoding="utf-8")
         self._writer = csv.DictWriter(self._file, columns)
         self._board = None
@@ -62,3 +59,17 @@ class Log:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def write_log(path: Path, watched: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a whole `metrics.csv`, which replaces an earlier one in one step.
+
+    Args:
+        path: the file.
+        watched: names of the metrics that validations log.
+        rows: as `read_log` returns them; None stays blank.
+    """
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, (*COLUMNS, *watched), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -63,10 +63,11 @@ def calibrate(
         UserError: the run gives no probabilities of classes, or the data do not fit it.
     """
     opened = run if isinstance(run, Run) else open_run(run)
+    opened.require_own(f"calibrate a copy, made with: atrous models {opened.title} --copy FOLDER")
     predictor = load(opened, **loading)
     task = class_task(predictor.task)
     if task is None:
-        raise UserError(f"{opened.folder}: gives no probabilities of classes, so there is nothing to calibrate")
+        raise UserError(f"{opened.title}: gives no probabilities of classes, so there is nothing to calibrate")
     dataset, samples = open_split(predictor, data, description, split)
     temperature = task.temperature if keep_temperature else None
     _, scores = calibrate_and_measure(predictor, dataset, split, samples, temperature=temperature, progress=progress)

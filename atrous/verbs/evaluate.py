@@ -72,7 +72,7 @@ def evaluate(
     """Measure a run on a split of a data set.
 
     Args:
-        run: folder of the run.
+        run: folder of the run, or the name of a model.
         data: folder of the data set, or data in memory as `train` takes them; that of the training when None.
         split: its split; "all" takes every labelled sample, whatever its split: for a folder of test data.
         description: a dataset.toml that lies elsewhere.

@@ -95,7 +95,8 @@ def export(
     network are compared on three inputs of odd sizes.
 
     Args:
-        model: the folder of a run; `package.module:callable(arguments)`, or the module itself, for any network.
+        model: the folder of a run, or the name of a model; `package.module:callable(arguments)`, or the module itself,
+            for any network.
         out: the file: `.onnx`, `.xml` (OpenVINO, with a `.bin`), `.pt2` (torch) or `.zip` (bioimage.io). A `.json` with
             the facts is written beside.
         options: the choices that `ExportOptions` documents; the defaults when None.

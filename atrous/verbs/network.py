@@ -21,8 +21,9 @@ def load_network(spec: str) -> nn.Module:
     itself to the functions of `atrous.geometry`, `atrous.stream` and `atrous.surgery`, and use `atrous.load` for a run.
 
     Args:
-        spec: the folder of a run, or `package.module:callable(arguments)`. The arguments are Python literals (numbers,
-            text, lists, dictionaries, None, True, False), and the callable returns an `nn.Module`.
+        spec: the folder of a run, the name of a model (`atrous.named_models`), or `package.module:callable(arguments)`.
+            The arguments are Python literals (numbers, text, lists, dictionaries, None, True, False), and the callable
+            returns an `nn.Module`.
 
     Raises:
         UserError: there is no such run, module or callable, an argument is not a literal, or the callable does not

@@ -97,7 +97,7 @@ def predict(
     Outputs that exist are left as they are, and an input that fails does not stop the others.
 
     Args:
-        run: folder of the run.
+        run: folder of the run, or the name of a model.
         inputs: files, folders (searched with all their subfolders) and globs.
         out: folder of the outputs; for genomes also a file that ends in `.gff3`, `.bed`, `.tsv` or `.bw`.
         options: what to write, and how to compute it.

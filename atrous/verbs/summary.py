@@ -84,8 +84,10 @@ def write_summary(
 
 
 def write_scores(run: Run, split: str, scores: EvaluationResult) -> None:
-    """Write the metrics of a split to `scores.json` in the run folder."""
-    write_text(run.folder / "scores.json", json.dumps({"split": split, **scores.to_dict()}, indent=1))
+    """Write the metrics of a split to `scores.json` in the run folder; of each sample the first one, worst first."""
+    ranking = [[name, float(scores.per_image[name])] for name in scores.ranking()]
+    facts = {"split": split, **scores.to_dict(), "metric": next(iter(scores.watched())), "ranking": ranking}
+    write_text(run.folder / "scores.json", json.dumps(facts, indent=1))
 
 
 def advice(recipe: Recipe, history: Sequence[dict[str, Any]], metric: str, best_step: int) -> list[str]:

@@ -192,6 +192,7 @@ def _reopened(data: Any, chosen: TrainOptions, watch: Watch) -> tuple[Run, Train
     """A run that is resumed, and its data."""
     assert chosen.resume is not None
     run = open_run(chosen.resume)
+    run.require_own(f"start a new training from it with --start {run.title}")
     run = replace(run, recipe=override(run.recipe, chosen.overrides))
     _check_device(run.recipe)
     described = None
@@ -254,7 +255,8 @@ def plan_training(check: Check, follow: Recipe | None, chosen: TrainOptions) -> 
     if isinstance(recipe.task.psf, str):  # a run works from every folder
         recipe.task.psf = stored_path(Path(recipe.task.psf))
     if (start := chosen.start or recipe.train.start) is not None:
-        recipe.train.start = stored_path(check_start(start).folder)
+        started = check_start(start)
+        recipe.train.start = started.named or stored_path(started.folder)
     if recipe.task.style is not None:  # until the run keeps a copy
         recipe.task.style = stored_path(Path(recipe.task.style))
     agree_with_data(recipe, dataset, fingerprint)

@@ -20,8 +20,11 @@ def atrous(*words, timeout=120):
 
 @pytest.mark.parametrize(
     "verb",
-    ["demo", "check", "train", "search", "evaluate", "calibrate", "predict", "restore", "inspect", "serve", "doctor"],
-)
+    [
+        "demo", "check", "train", "search", "evaluate", "calibrate", "predict", "models", "restore", "inspect", "serve",
+        "doctor",
+    ],
+)  # fmt: skip
 def test_every_verb_has_help_with_an_example(verb):
     done = atrous(verb, "--help")
     assert done.returncode == 0

@@ -15,7 +15,8 @@ SECTIONS = dict(re.findall(r"^## ([\w-]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE
 
 
 VERBS = (
-    "check", "train", "search", "evaluate", "calibrate", "predict", "restore", "score-edges", "serve", "demo", "doctor",
+    "check", "train", "search", "evaluate", "calibrate", "predict", "models", "restore", "score-edges", "serve", "demo",
+    "doctor",
 )  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def test_a_task_that_gives_no_labels_is_refused(trained):
     require_labels(predictor)
 
     class Other:
-        task, kind, run = predictor.task, "genomes", predictor.run
+        task, kind, run = predictor.task, "scenes", predictor.run
 
     with pytest.raises(UserError, match="finds features, and the page shows labels"):
         require_labels(Other())

@@ -204,6 +204,9 @@ def test_the_api_describes_itself(looking):
     paths = looking.get("/api/openapi.json").json()["paths"]
     assert "/api/inputs/{number}/labels/{level}/{row}/{column}" in paths
     assert all(method.get("description") for path in paths.values() for method in path.values())
+    assert {"/api/inputs/{number}/curves", "/api/inputs/{number}/features", "/api/evaluation"} <= set(paths)
+    given = [one for path in paths.values() for method in path.values() for one in method.get("parameters", [])]
+    assert [one["name"] for one in given if not one.get("description")] == []
 
 
 def test_label_tiles_are_those_of_the_whole_image(labeling):
@@ -316,6 +319,7 @@ def test_stopping_ends_the_work(folder, tmp_path, trained):
     with TestClient(app, base_url="http://127.0.0.1", headers=headers) as client:
         client.post("/api/inputs/2/fill")
     _, worker = viewer.labeled(2)
+    worker._thread.join(120)  # a step that has begun is finished
     assert not worker._thread.is_alive()
     with pytest.raises(Busy):
         worker.ask(lambda between: 0)
@@ -324,7 +328,7 @@ def test_stopping_ends_the_work(folder, tmp_path, trained):
 def test_the_program_on_the_page_of_the_docs_runs():
     page = (Path(__file__).resolve().parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 1
-    exec(compile(blocks[0], "serve.md", "exec"), {"__name__": "serve"})
+    assert len(blocks) == 2
+    exec(compile("\n".join(blocks), "serve.md", "exec"), {"__name__": "serve"})
     links = [target for target in re.findall(r"\]\(([^)#]+)", page) if not target.startswith("http")]
     assert all((Path(__file__).resolve().parents[2] / "docs" / target).exists() for target in links)

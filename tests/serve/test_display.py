@@ -25,6 +25,13 @@ def test_a_window_is_linear_and_clips_and_nan_is_black():
     assert draw(values, [Shown(0, 10, 10, WHITE)])[0, 2, 0] == 255
 
 
+def test_gamma_bends_what_lies_between_black_and_the_full_color():
+    values = np.array([[[0.0, 1.0, 4.0, 16.0, 20.0, np.nan]]], np.float32)
+    shown = parse_shown("0:0:16:ffffff:0.5", 1)
+    assert draw(values, shown)[0, :, 0].tolist() == [0, 64, 128, 255, 255, 0]
+    assert shown[0].text() == "0:0:16:ffffff:0.5"
+
+
 def test_the_first_window_leaves_outliers_out():
     values = RNG.normal(1000, 10, (1, 100_000)).astype(np.float32)
     values[0, :100] = 1e6
@@ -45,6 +52,7 @@ def test_a_png_holds_the_picture():
     "text",
     [
         "3:0:1:ffffff", "0:0:1", "0:a:1:ffffff", "0:0:1:fffff", "0:0:1:ffffff,", "0:1e:1:ffffff",
+        "0:0:1:ffffff:0", "0:0:1:ffffff:1.2.3", "0:0:1:ffffff:99",
         ",".join(["0:0:1:ffffff"] * 17),
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """The page in a real browser: look, zoom, see labels that are those of the whole image, click, switch and save."""
 
 import base64
+import contextlib
 import io
 import re
 import runpy
@@ -8,6 +9,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,9 @@ from atrous.serve.cache import CacheFolder
 from atrous.serve.found import find_files
 from atrous.serve.server import listen
 from atrous.serve.viewer import Viewer
+from atrous.verbs.evaluate import open_split
+from benchmarks.crashes import make_grid_run
+from tests.genomes import random_bases, write_fasta, write_gff
 
 uvicorn = pytest.importorskip("uvicorn")
 pytest.importorskip("fastapi")
@@ -44,6 +49,21 @@ def browser():
         opened.close()
 
 
+@contextlib.contextmanager
+def serving(files, cache, predictor=None):
+    """A server that runs; its link."""
+    viewer = Viewer(find_files(files, predictor, print), CacheFolder(cache), predictor)
+    app = create_app(viewer, TOKEN, frozenset({"127.0.0.1"}))
+    listening = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", http="h11", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}/#token={TOKEN}"
+    server.should_exit = True
+    thread.join(30)
+    listening.close()
+
+
 @pytest.fixture(scope="module")
 def served(digits, trained, tmp_path_factory):
     """A server with an image that is streamed, and one that is not; the link, and the labels of the first."""
@@ -58,20 +78,19 @@ def served(digits, trained, tmp_path_factory):
     jobs = find_jobs(predictor, [folder / "in" / "large.zarr"], folder / "out")
     written = run_jobs(predictor, jobs, folder).written
     want = zarr.open_array(written[0], mode="r")[...]
-    files = find_files([folder / "in"], predictor, print)
-    app = create_app(Viewer(files, CacheFolder(folder / "cache"), predictor), TOKEN, frozenset({"127.0.0.1"}))
-    listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", http="h11", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}/#token={TOKEN}", want, predictor
-    server.should_exit = True
-    thread.join(30)
-    listening.close()
+    with serving([folder / "in"], folder / "cache", predictor) as link:
+        yield link, want, predictor
 
 
 @pytest.fixture
 def page(browser, served):
+    with opened(browser, served[0]) as page:
+        yield page
+
+
+@contextlib.contextmanager
+def opened(browser, link):
+    """The page in a new window; nothing may go wrong in it, and nothing may be asked of another server."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
     page = context.new_page()
     wrong = []
@@ -83,7 +102,7 @@ def page(browser, served):
             wrong.append(request.url) if not request.url.startswith(("http://127.0.0.1", "blob:", "data:")) else None
         ),
     )
-    page.goto(served[0])
+    page.goto(link)
     page.wait_for_selector('#stage[data-input="0"]', timeout=60000)
     yield page
     context.close()
@@ -100,19 +119,19 @@ def exact(page):
         raise AssertionError(f"{said}, {page.get_attribute('.overlay', 'data-placement')}") from None
 
 
-def shown_labels(page, palette):
+def shown_labels(page, palette, shape=SIZE, overlay=".overlay"):
     """The labels on the screen, read in the middle of the pixel of each label, and which rows and columns they are."""
-    left, top, width, height = map(float, page.get_attribute(".overlay", "data-placement").split(","))
-    data = page.evaluate("document.querySelector('.overlay').toDataURL('image/png')")
+    left, top, width, height = map(float, page.locator(overlay).first.get_attribute("data-placement").split(","))
+    data = page.locator(overlay).first.evaluate("canvas => canvas.toDataURL('image/png')")
     colors = np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))))
     size = (colors.shape[1], colors.shape[0])
-    places = ((top, height / SIZE[0], size[1], SIZE[0]), (left, width / SIZE[1], size[0], SIZE[1]))
+    places = ((top, height / shape[0], size[1], shape[0]), (left, width / shape[1], size[0], shape[1]))
     rows, columns = (
         np.arange(max(0, int(np.ceil(-start / scale))), min(count, int((length - start) / scale)))
         for start, scale, length, count in places
     )
-    y = (top + (rows + 0.5) * height / SIZE[0]).astype(int)
-    x = (left + (columns + 0.5) * width / SIZE[1]).astype(int)
+    y = (top + (rows + 0.5) * height / shape[0]).astype(int)
+    x = (left + (columns + 0.5) * width / shape[1]).astype(int)
     seen = colors[np.ix_(y, x)]
     labels = np.full(seen.shape[:2], 255)
     for number, color in enumerate(palette):
@@ -200,6 +219,143 @@ def test_another_file_another_contrast_and_the_width_of_a_phone(page):
     assert page.evaluate("document.querySelector('#stage').getBoundingClientRect().width") == 390
     page.click("#theme")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 23, 27)"
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory):
+    """The link of a server without a network: a recording and a genome."""
+    folder = tmp_path_factory.mktemp("looked")
+    rows = [f"{0.5 * n},{n},{(7 * n) % 50}" for n in range(4000)]
+    (folder / "a.csv").write_text("\n".join(["seconds,ramp,saw", *rows]) + "\n")
+    texts = {"chr1": random_bases(np.random.default_rng(0), 5000), "chr2": "ACGT" * 100}
+    write_fasta(folder / "c.fa.gz", texts)
+    write_gff(folder / "c.gff", [("chr1", "CDS", 1001, 1300, "-", "ID=a")])
+    with serving([folder / name for name in ("a.csv", "c.fa.gz")], folder / "cache") as link:
+        yield link, texts
+
+
+def facts_of(page):
+    """What the position panel says."""
+    names, values = (page.locator(f"#readout {tag}").all_inner_texts() for tag in ("dt", "dd"))
+    return dict(zip(names, values, strict=True))
+
+
+def test_a_recording_is_moved_and_read(browser, looked_at):
+    with opened(browser, looked_at[0]) as page:
+        page.wait_for_selector('#lines[data-loaded="0:0"]')
+        assert page.locator(".curve").count() == 2
+        page.fill("#jump", "100-110")
+        page.keyboard.press("Enter")
+        page.wait_for_selector('#lines[data-loaded="0:0"]')
+        page.mouse.move(800, 300)
+        facts = facts_of(page)
+        sample = int(facts["Sample"])
+        assert 200 <= sample < 220
+        assert (facts["Time"], facts["ramp"], facts["saw"]) == (
+            f"{sample / 2:.1f} s",
+            str(sample),
+            str(7 * sample % 50),
+        )
+        page.keyboard.press("0")
+        page.wait_for_selector('#lines[data-loaded="0:0"]')
+        page.mouse.move(801, 300)
+        assert re.fullmatch(r"\d+ to \d+", facts_of(page)["ramp"])
+        assert page.input_value("#jump") == "0-2000"
+
+
+def test_a_genome_is_jumped_into(browser, looked_at):
+    with opened(browser, looked_at[0]) as page:
+        page.keyboard.press("n")
+        page.wait_for_selector('#lines[data-loaded="1:0"]')
+        page.fill("#jump", "chr1:1,100-1,180")
+        with page.expect_response(re.compile(r"/letters\?")) as answer:
+            page.keyboard.press("Enter")
+        found = answer.value.json()
+        assert found["letters"] == looked_at[1]["chr1"][found["start"] : found["start"] + len(found["letters"])]
+        page.wait_for_selector('#lines[data-loaded="1:0"]')
+        page.mouse.move(800, 300)
+        facts = facts_of(page)
+        assert 1100 <= int(facts["Base"].replace(",", "")) <= 1180
+        assert facts["CDS -"] == "1,001-1,300 (annotated)"
+        page.fill("#jump", "chr2")
+        page.keyboard.press("Enter")
+        page.wait_for_selector('#lines[data-loaded="1:1"]')
+        assert page.input_value("#jump") == "chr2:1-400"
+
+
+def test_three_planes_are_linked_and_labeled(browser, tmp_path):
+    volume = np.random.default_rng(0).integers(0, 256, (30, 20, 10)).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(volume, np.diag([1, 1, 3, 1])), tmp_path / "a.nii.gz")
+    make_grid_run(tmp_path / "run", ndim=3)
+    predictor = load(tmp_path / "run", dtype=torch.float32)
+    want = predictor.predict(tmp_path / "a.nii.gz").labels
+    with serving([tmp_path / "a.nii.gz"], tmp_path / "cache", predictor) as link, opened(browser, link) as page:
+        page.keyboard.press("v")
+        page.wait_for_selector('#planes[data-input="0"]')
+        slices = lambda: [int(pane.get_attribute("data-index")) for pane in page.locator(".pane").all()]  # noqa: E731
+        assert slices() == [4, 9, 14]
+        box = page.locator(".pane").nth(1).bounding_box()
+        page.mouse.click(box["x"] + 0.55 * box["width"], box["y"] + 0.4 * box["height"])
+        page.locator("#readout dd").nth(2).wait_for()
+        row, column = map(int, re.match(r"(\d+), (\d+) of slice 9", facts_of(page)["Row, column"]).groups())
+        assert slices() == [row, 9, column]  # the planes across the other axes go through the click
+        assert int(facts_of(page)["Value"]) == volume.T[row, 9, column]
+        page.keyboard.press("y")
+        for _ in range(3):
+            page.keyboard.press(".")
+        assert slices() == [row, 12, column]
+        page.click("#all-classes")
+        exact(page)
+        for axis, index in enumerate(slices()):
+            plane = want.take(index, axis)
+            found = shown_labels(page, predictor.palette, plane.shape, f'.pane[data-letter="{"ZYX"[axis]}"] .overlay')
+            labels, rows, columns = found
+            assert len(rows) * len(columns) > 80
+            np.testing.assert_array_equal(labels, plane[np.ix_(rows, columns)])
+        assert page.locator(".pane-scale", has_text="mm").count() == 3
+
+
+def test_labels_of_a_recording_are_those_of_the_whole(browser, tmp_path):
+    make_grid_run(tmp_path / "run", ndim=1)
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 256, 30_000).astype(np.uint8))
+    predictor = load(tmp_path / "run", dtype=torch.float32)
+    want = predictor.predict(tmp_path / "a.npy", probabilities=True)
+    with serving([tmp_path / "a.npy"], tmp_path / "cache", predictor) as link, opened(browser, link) as page:
+        page.fill("#jump", "15000-15040")
+        page.keyboard.press("Enter")
+        exact(page)
+        page.wait_for_selector('#lines[data-loaded="0:0"]')
+        for x in (500, 800, 1100):
+            page.mouse.move(x, 300)
+            facts = facts_of(page)
+            sample = int(facts["Sample"].replace(",", ""))
+            assert facts["Class"] == predictor.classes[want.labels[sample]]
+            first = page.locator(".bars li").first.inner_text().split()
+            best = int(want.probabilities[:, sample].argmax())
+            assert first[0] == predictor.classes[best]
+            assert float(first[1]) == pytest.approx(100 * want.probabilities[best, sample], abs=0.2)
+
+
+def test_the_worst_sample_of_the_evaluation_is_opened_with_its_true_labels(page, served, trained):
+    page.click("#evaluation summary")
+    page.wait_for_selector("#worst button")
+    assert page.locator("#worst button").count() == 3
+    name = page.locator("#worst button span").first.inner_text()
+    page.locator("#worst button").first.click()
+    page.locator("#title", has_text=name).wait_for()
+    page.wait_for_selector("#show-truth:visible")
+    page.keyboard.press("t")
+    page.click("#all-classes")
+    exact(page)
+    assert page.inner_text("#status").endswith("True labels")
+    _, samples = open_split(served[2], None, None, "val")
+    want = next(sample for sample in samples if sample.name == name).target.read()
+    labels, rows, columns = shown_labels(page, served[2].palette, want.shape)
+    assert len(rows) > 40
+    np.testing.assert_array_equal(labels, want[np.ix_(rows, columns)])
+    page.click("#confusion")
+    assert page.locator(".confusion tbody tr").count() == len(served[2].classes)
+    assert "report?token=" in page.locator("#evaluation a").get_attribute("href")
 
 
 def test_the_example_of_another_program(served, tmp_path):

@@ -8,6 +8,8 @@ export interface Channel {
   high: number;
   color: string;
   shown: boolean;
+  /** Exponent of the brightness; 1 where it is not given. */
+  gamma?: number;
 }
 
 export interface Plane {
@@ -24,6 +26,11 @@ export interface InputName {
 }
 
 export interface Input extends InputName {
+  view: "planes" | "signal" | "genome";
+  sequences: number;
+  annotated: boolean;
+  truth: boolean;
+  spacing: number[] | null;
   shape: number[];
   dtype: string;
   kind: string;
@@ -48,10 +55,14 @@ export interface Labels {
   planes: [number, number][][];
   whole: boolean;
   known: number;
+  complete: boolean;
   read: number;
   filling: boolean;
   version: number;
 }
+
+/** Labels of the network, or the true ones of a sample of the evaluation. */
+export type Source = "labels" | "truth";
 
 export interface Box {
   top: number;
@@ -85,7 +96,7 @@ export const headers = { Authorization: `Bearer ${token}` };
 
 /** The address of a file that the browser saves by itself, which sends no headers of ours. */
 export function savedAddress(path: string): string {
-  return `${path}?token=${encodeURIComponent(token)}`;
+  return `${path}${path.includes("?") ? "&" : "?"}token=${encodeURIComponent(token)}`;
 }
 
 export const SILENT = "The server does not answer: is atrous serve still running?";
@@ -100,7 +111,7 @@ export class Refused extends Error {
   }
 }
 
-async function ask(path: string, options: RequestInit = {}): Promise<Response> {
+export async function ask(path: string, options: RequestInit = {}): Promise<Response> {
   let answer: Response;
   try {
     answer = await fetch(path, { ...options, headers: { ...headers, ...options.headers }, cache: "no-store" });
@@ -116,11 +127,11 @@ async function ask(path: string, options: RequestInit = {}): Promise<Response> {
   return answer;
 }
 
-async function json<T>(path: string, options?: RequestInit): Promise<T> {
+export async function json<T>(path: string, options?: RequestInit): Promise<T> {
   return (await (await ask(path, options)).json()) as T;
 }
 
-function query(values: Record<string, string | number | boolean>): string {
+export function query(values: Record<string, string | number | boolean>): string {
   return new URLSearchParams(Object.entries(values).map(([name, value]) => [name, String(value)])).toString();
 }
 
@@ -131,7 +142,8 @@ export const listInputs = (start: number, count: number) =>
 
 export const getInput = (id: number, signal?: AbortSignal) => json<Input>(`api/inputs/${id}`, { signal });
 
-export const getLabels = (id: number) => json<Labels>(`api/inputs/${id}/labels`);
+export const getLabels = (id: number, sequence = 0, source: Source = "labels") =>
+  json<Labels>(`api/inputs/${id}/${source}?${query({ sequence })}`);
 
 export const postView = (id: number, box: Box & { axis: number; index: number }) =>
   json<Labels>(`api/inputs/${id}/view`, {
@@ -140,8 +152,8 @@ export const postView = (id: number, box: Box & { axis: number; index: number })
     body: JSON.stringify(box),
   });
 
-export const postFill = (id: number, on: boolean) =>
-  json<Labels>(`api/inputs/${id}/fill?${query({ on })}`, { method: "POST" });
+export const postFill = (id: number, on: boolean, sequence = 0) =>
+  json<Labels>(`api/inputs/${id}/fill?${query({ on, sequence })}`, { method: "POST" });
 
 export const getProgress = (id: number, axis: number, index: number) =>
   json<number>(`api/inputs/${id}/progress?${query({ axis, index })}`);
@@ -157,10 +169,11 @@ export async function getLabelTile(
   id: number,
   place: { level: number; row: number; column: number; axis: number; index: number },
   signal: AbortSignal,
+  source: Source = "labels",
 ): Promise<{ values: Uint8Array<ArrayBuffer>; exact: boolean } | null> {
   const { level, row, column, axis, index } = place;
   const options = query({ axis, index, exact: false, raw: true });
-  const answer = await ask(`api/inputs/${id}/labels/${level}/${row}/${column}?${options}`, { signal });
+  const answer = await ask(`api/inputs/${id}/${source}/${level}/${row}/${column}?${options}`, { signal });
   if (answer.status === 204) return null;
   const values = new Uint8Array(await answer.arrayBuffer());
   return { values, exact: answer.headers.get("Atrous-Exact") === "true" };
@@ -184,7 +197,9 @@ export function tileAddress(
   place: { axis: number; index: number },
   channels: Channel[],
 ): (level: number, row: number, column: number) => string {
-  const shown = channels.filter((one) => one.shown).map((one) => `${one.number}:${one.low}:${one.high}:${one.color}`);
+  const shown = channels
+    .filter((one) => one.shown)
+    .map((one) => `${one.number}:${one.low}:${one.high}:${one.color}${(one.gamma ?? 1) === 1 ? "" : `:${one.gamma}`}`);
   const options = query({ ...place, channels: shown.join(",") });
   return (level, row, column) => `api/inputs/${id}/tiles/${level}/${row}/${column}?${options}`;
 }

@@ -1,7 +1,7 @@
 // The labels over the image: tiles of class numbers, colored here, so that classes and opacity change at once. Where the
 // exact labels are not known yet, a preview is drawn, hatched.
 
-import { getLabelTile, getPreview, Refused, type Box, type Labels, type Run } from "./api";
+import { getLabelTile, getPreview, Refused, type Box, type Labels, type Run, type Source } from "./api";
 
 /** Where the plane of the labels is on the screen, in CSS pixels: the place of its corner, and its size. */
 export interface Placement {
@@ -18,6 +18,9 @@ interface Tile {
   values: Uint8Array<ArrayBuffer> | null;
   exact: boolean;
   version: number;
+  /** Of which network; `stale` labels are those of the one before, until new ones come. */
+  network: number;
+  stale: boolean;
   picture: HTMLCanvasElement | null;
   mask: HTMLCanvasElement | null;
   used: number;
@@ -26,14 +29,14 @@ interface Tile {
 const KEPT = 400;
 const AT_ONCE = 4;
 
-function canvasOf(width: number, height: number): HTMLCanvasElement {
+export function canvasOf(width: number, height: number): HTMLCanvasElement {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
   return canvas;
 }
 
-function context(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
+export function context(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
   const found = canvas.getContext("2d");
   if (found === null) throw new Error("this browser has no canvas");
   return found;
@@ -65,17 +68,19 @@ export class LabelLayer {
   private clock = 0;
   private levels: [number, number][] = [];
   private version = -1;
+  private network = 0;
   private placement: Placement | null = null;
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
-    private readonly run: Run,
+    private run: Run,
     private readonly hidden: ReadonlySet<number>,
     private readonly tileSize: number,
     private readonly input: number,
     private readonly plane: { axis: number; index: number },
     private readonly changed: () => void,
     private readonly failed: (reason: string) => void,
+    readonly source: Source = "labels",
   ) {
     this.pen = context(canvas);
   }
@@ -87,6 +92,16 @@ export class LabelLayer {
     this.previewing?.abort();
     this.levels = [];
     this.pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
+  }
+
+  /** Another network labels from now on; what is on the screen stays until its labels come. */
+  renew(run: Run): void {
+    this.run = run;
+    this.network += 1;
+    this.version = -1;
+    this.previewedBox = "";
+    for (const one of this.loading.values()) one.abort();
+    this.recolor();
   }
 
   /** Take over how far the labels are; tiles that may have changed are loaded again. */
@@ -138,7 +153,7 @@ export class LabelLayer {
   /** Load a preview of what is in view, unless its labels are known. */
   async requestPreview(): Promise<void> {
     const box = this.view();
-    if (box === null || !this.visible) return;
+    if (box === null || !this.visible || this.source !== "labels") return;
     const named = JSON.stringify(box);
     if (this.state === "exact" || named === this.previewedBox) return;
     this.previewedBox = named;
@@ -168,7 +183,7 @@ export class LabelLayer {
   /** Whether all labels of a tile are known that lie in a box; the rest of the tile may be unknown. */
   private isKnown(place: Place, box: Box): boolean {
     const tile = this.tiles.get(keyOf(place));
-    if (tile === undefined || tile.values === null) return false;
+    if (tile === undefined || tile.values === null || tile.stale || tile.network !== this.network) return false;
     if (tile.exact) return true;
     const [height, width] = this.extent(tile);
     const size = 2 ** tile.level;
@@ -304,7 +319,8 @@ export class LabelLayer {
       if (this.loading.size >= AT_ONCE) break;
       const key = keyOf(place);
       const tile = this.tiles.get(key);
-      if (this.loading.has(key) || tile?.exact || (tile !== undefined && tile.version === this.version)) continue;
+      const current = tile !== undefined && tile.network === this.network;
+      if (this.loading.has(key) || (current && (tile.exact || tile.version === this.version))) continue;
       void this.fetch(place, key);
     }
   }
@@ -312,16 +328,19 @@ export class LabelLayer {
   private async fetch(place: Place, key: string): Promise<void> {
     const mine = new AbortController();
     this.loading.set(key, mine);
-    const version = this.version;
+    const { version, network } = this;
     try {
-      const found = await getLabelTile(this.input, { ...place, ...this.plane }, mine.signal);
+      const found = await getLabelTile(this.input, { ...place, ...this.plane }, mine.signal, this.source);
+      const before = this.tiles.get(key);
+      const stale = found === null && before !== undefined && before.values !== null;
+      const fresh = { values: found?.values ?? null, picture: null, mask: null };
       const tile: Tile = {
         ...place,
-        values: found?.values ?? null,
+        ...(stale ? { values: before.values, picture: before.picture, mask: before.mask } : fresh),
         exact: found?.exact ?? false,
+        stale,
         version,
-        picture: null,
-        mask: null,
+        network,
         used: this.clock,
       };
       this.paint(tile);

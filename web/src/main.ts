@@ -3,12 +3,16 @@
 import "./style.css";
 import {
   getInput, getLabels, getProgress, getRun, listInputs, postFill, postView, Refused, savedAddress, SILENT,
-  type Channel, type Input, type InputName, type Labels, type Plane, type Run,
+  type Channel, type Input, type InputName, type Labels, type Plane, type Run, type Source,
 } from "./api";
+import { addEvaluation } from "./evaluation";
 import { LabelLayer } from "./labels";
+import { Painting } from "./paint";
 import { element, listChannels, listClasses, made } from "./panels";
+import { ThreePlanes } from "./planes";
 import { Readout } from "./readout";
 import { scaleBar } from "./scale";
+import { LineView } from "./signal";
 import { Stage, type Spot } from "./stage";
 
 const PART = 200;
@@ -18,7 +22,9 @@ const SILENCE = 2000;
 
 class Page {
   private readonly stage: Stage;
-  private readonly readout: Readout;
+  private readonly lines: LineView;
+  private readonly three: ThreePlanes;
+  private readout: Readout;
   private names: InputName[] = [];
   private total = 0;
   private input: Input | null = null;
@@ -33,8 +39,11 @@ class Page {
   private polling = 0;
   private settling = 0;
   private stopped = false;
+  private painting: Painting | null = null;
+  private wantsThree = false;
+  private source: Source = "labels";
 
-  constructor(private readonly run: Run) {
+  constructor(private run: Run) {
     this.readout = new Readout(run);
     this.stage = new Stage(
       element("viewer"),
@@ -43,16 +52,38 @@ class Page {
       (spot) => this.clicked(spot),
       (reason) => this.complain(reason),
     );
+    const hooks = {
+      know: (labels: Labels) => this.know(labels),
+      say: (text: string, state: string) => this.say(text, state),
+      report: (error: unknown) => this.report(error),
+      complain: (reason: string) => this.complain(reason),
+      settled: () => this.drawScale(),
+      clicked: (plane: Plane, index: number, spot: Spot) => this.read(plane, index, spot),
+    };
+    this.lines = new LineView(element("viewer"), run, this.hidden, hooks);
+    this.three = new ThreePlanes(element("viewer"), run, this.hidden, hooks);
     if (/^(background|void|unlabell?ed)$/i.test(run.classes[0]?.name ?? "")) this.hidden.add(0);
     element("labels").hidden = run.name === null;
     element("run-name").textContent = run.name ?? "";
     if (run.name !== null) this.useLabels();
+    if (run.name !== null) addEvaluation((id, sequence) => void this.open(id, sequence), (error) => this.report(error));
     this.useTools();
+  }
+
+  /** What is shown in place of one plane, if anything is. */
+  private get special(): LineView | ThreePlanes | null {
+    return this.lines.active ? this.lines : this.three.active ? this.three : null;
   }
 
   // -------------------------------------------------------------------------------------------------- files
 
   async start(): Promise<void> {
+    this.painting = await Painting.open({
+      complain: (reason) => this.complain(reason),
+      adopt: (run) => this.adopt(run),
+      goTo: (spot) => this.stage.goTo(spot),
+      below: () => this.stage.surface,
+    });
     await this.moreFiles();
     element("filter").oninput = () => this.listFiles();
     element("more-files").onclick = () => void this.moreFiles();
@@ -86,7 +117,7 @@ class Page {
     element("more-files").hidden = this.names.length >= this.total;
   }
 
-  private async open(id: number): Promise<void> {
+  private async open(id: number, sequence = 0): Promise<void> {
     this.opening?.abort();
     const mine = new AbortController();
     this.opening = mine;
@@ -95,13 +126,34 @@ class Page {
     try {
       const input = await getInput(id, mine.signal);
       this.input = input;
-      this.channels = input.channels.map((one) => ({ ...one }));
-      listChannels(input, this.channels, () => this.shownOtherwise());
+      element("title").textContent = input.name;
+      if (id >= this.total) void this.moreFiles();
       this.listFiles();
       document.querySelector('#file-list [aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
       document.title = `${input.name} – atrous`;
+      this.lines.close();
+      this.three.close();
+      this.labels = null;
+      this.setSource("labels");
+      element("viewer").classList.toggle("special", input.view !== "planes");
+      if (input.view !== "planes") {
+        this.plane = null;
+        this.stage.marker = null;
+        this.useLayer();
+        this.painting?.hide(true);
+        element("slices").hidden = true;
+        document.getElementById("marker")?.remove();
+        await this.lines.open(input, sequence);
+        if (this.input === input) element("stage").dataset.input = String(id);
+        this.drawScale();
+        return;
+      }
+      this.channels = input.channels.map((one) => ({ ...one }));
+      element("channels").hidden = false;
+      listChannels(input, this.channels, () => this.shownOtherwise());
       this.usePlanes(input);
-      this.choosePlane(input.planes[0], Math.floor((input.planes[0].count - 1) / 2), false);
+      if (this.wantsThree && input.planes.length === 3) this.showThree(null);
+      else this.choosePlane(input.planes[0], Math.floor((input.planes[0].count - 1) / 2), false);
       this.watchProgress(mine);
     } catch (error) {
       this.report(error);
@@ -123,17 +175,55 @@ class Page {
       const button = made("button", { type: "button", className: "small", role: "radio" }, letters[plane.axis] ?? "");
       button.title = `Planes across axis ${letters[plane.axis]}`;
       button.dataset.axis = String(plane.axis);
-      button.onclick = () => this.choosePlane(plane, Math.floor((plane.count - 1) / 2), false);
+      button.onclick = () => {
+        this.wantsThree = false;
+        this.choosePlane(plane, this.three.active ? this.three.position[plane.axis] : Math.floor((plane.count - 1) / 2), false);
+      };
       return button;
     });
-    element("axes").replaceChildren(...(input.planes.length > 1 ? buttons : []));
+    const all = made("button", { type: "button", className: "small", role: "radio", id: "three" }, "3");
+    all.title = "Three planes at once (V)";
+    all.onclick = () => this.showThree(this.position());
+    element("axes").replaceChildren(...(input.planes.length > 1 ? buttons : []), ...(input.planes.length === 3 ? [all] : []));
     element<HTMLInputElement>("slice").oninput = (event) => {
       if (this.plane !== null) this.choosePlane(this.plane, Number((event.target as HTMLInputElement).value), true);
     };
   }
 
+  /** The place in a volume that is looked at: the marker, or the middle of the slice. */
+  private position(): number[] | null {
+    const { input, plane } = this;
+    if (input === null || plane === null) return null;
+    const [row, column] = this.stage.marker === null
+      ? plane.grid.map((length) => Math.floor((length - 1) / 2))
+      : [this.stage.marker.row, this.stage.marker.column];
+    const place = [row, column];
+    place.splice(plane.axis, 0, this.index);
+    return place;
+  }
+
+  private showThree(position: number[] | null): void {
+    if (this.input === null || this.input.planes.length !== 3) return;
+    this.wantsThree = true;
+    this.plane = null;
+    this.labels = null;
+    this.stage.marker = null;
+    document.getElementById("marker")?.remove();
+    this.painting?.hide(true);
+    element("viewer").classList.add("special");
+    element("slices").classList.add("three");
+    for (const button of element("axes").children) button.ariaChecked = String(button.id === "three");
+    this.three.open(this.input, this.channels, position, this.source);
+    this.useLayer();
+    this.drawScale();
+    element("stage").dataset.input = String(this.input.id);
+  }
+
   private choosePlane(plane: Plane, index: number, keep: boolean): void {
     if (this.input === null) return;
+    this.three.close();
+    element("viewer").classList.remove("special");
+    element("slices").classList.remove("three");
     this.plane = plane;
     this.index = Math.max(0, Math.min(plane.count - 1, index));
     const slider = element<HTMLInputElement>("slice");
@@ -146,11 +236,14 @@ class Page {
     this.readout.clear();
     this.stage.show(this.input, plane, this.index, this.channels, keep);
     this.useLayer();
+    this.painting?.hide(false);
+    this.painting?.show(this.input, plane, this.index);
   }
 
   private shownOtherwise(): void {
     window.clearTimeout(this.redraw);
     this.redraw = window.setTimeout(() => {
+      this.three.redraw();
       if (this.input !== null && this.plane !== null)
         this.stage.show(this.input, this.plane, this.index, this.channels, true);
     }, 150);
@@ -172,17 +265,26 @@ class Page {
   // -------------------------------------------------------------------------------------------------- labels
 
   private useLabels(): void {
-    listClasses(this.run, this.hidden, () => this.layer?.recolor());
+    listClasses(this.run, this.hidden, () => {
+      this.layer?.recolor();
+      this.special?.recolor();
+    });
     const on = element<HTMLInputElement>("labels-on");
     on.onchange = () => this.showLabels(on.checked);
     const opacity = element<HTMLInputElement>("opacity");
-    opacity.oninput = () => (this.stage.canvas.style.opacity = String(Number(opacity.value) / 100));
-    this.stage.canvas.style.opacity = String(Number(opacity.value) / 100);
+    opacity.oninput = () => {
+      this.stage.canvas.style.opacity = String(Number(opacity.value) / 100);
+      this.three.fade(Number(opacity.value) / 100);
+    };
+    opacity.oninput(new Event("input"));
+    for (const source of ["labels", "truth"] as const) element(`show-${source}`).onclick = () => this.chooseSource(source);
     element("fill").onclick = () => {
       if (this.input === null || this.labels === null) return;
-      void postFill(this.input.id, !this.labels.filling).then(
+      void postFill(this.input.id, !this.labels.filling, this.lines.active ? this.lines.sequence : 0).then(
         (labels) => {
           this.know(labels);
+          if (this.lines.active) this.lines.take(labels);
+          void this.lines.look();
           this.poll(POLL);
         },
         (error: unknown) => this.report(error),
@@ -190,8 +292,42 @@ class Page {
     };
   }
 
+  /** Label with another network from now on: that of a training in progress. */
+  private adopt(run: Run): void {
+    const first = this.run.name === null;
+    this.run = run;
+    this.readout = new Readout(run);
+    element("labels").hidden = run.name === null;
+    element("run-name").textContent = run.name ?? "";
+    if (run.name === null) return;
+    this.useLabels();
+    if (first || this.layer === null) return this.useLayer();
+    this.layer.renew(run);
+    this.labels = null;
+    this.poll(0);
+  }
+
+  /** Show the labels of the network, or the true ones of a sample of the evaluation. */
+  private chooseSource(source: Source): void {
+    if (this.input?.truth !== true || this.lines.active) return;
+    const position = this.three.active ? this.three.position : null;
+    this.setSource(source);
+    this.labels = null;
+    if (position !== null) this.showThree(position);
+    else this.useLayer();
+    this.moved();
+  }
+
+  private setSource(source: Source): void {
+    this.source = source;
+    element("which").hidden = this.input?.truth !== true || this.input.view !== "planes";
+    for (const one of ["labels", "truth"]) element(`show-${one}`).ariaPressed = String(one === source);
+  }
+
   private showLabels(on: boolean): void {
     element<HTMLInputElement>("labels-on").checked = on;
+    this.lines.showLabels(on);
+    this.three.showLabels(on);
     if (this.layer !== null) this.layer.visible = on;
     this.moved();
     this.settled();
@@ -201,7 +337,7 @@ class Page {
     this.layer?.close();
     this.layer = null;
     this.labels = null;
-    if (this.run.name === null || this.input === null || this.plane === null) return;
+    if (this.run.name === null || this.input === null || this.plane === null) return this.tell();
     const layer = new LabelLayer(
       this.stage.canvas,
       this.run,
@@ -211,9 +347,11 @@ class Page {
       { axis: this.plane.axis, index: this.index },
       () => this.tell(),
       (reason) => this.complain(reason),
+      this.source,
     );
     layer.visible = element<HTMLInputElement>("labels-on").checked;
     this.layer = layer;
+    this.tell();
     this.poll(0);
   }
 
@@ -228,7 +366,7 @@ class Page {
     if (input === null || layer === null || this.stopped) return;
     try {
       const opened = this.labels !== null && this.labels.size !== null;
-      const labels = await getLabels(input.id);
+      const labels = await getLabels(input.id, 0, layer.source);
       if (layer !== this.layer) return;
       this.know(labels);
       if (!opened && labels.size !== null) this.settled();
@@ -252,27 +390,50 @@ class Page {
     if (!problem.hidden || this.input === null) return this.tell();
     this.layer?.update(labels);
     this.moved();
-    const complete = labels.known >= 1;
+    const { complete } = labels;
+    element("known-row").hidden = this.source === "truth";
     element<HTMLProgressElement>("known").value = labels.known;
     element("known-text").textContent = `${Math.floor(100 * labels.known)} %`;
     const fill = element("fill");
     fill.hidden = complete;
-    fill.textContent = labels.filling ? "Pause" : "Label everything";
-    for (const [suffix, hidden] of [["png", !complete || labels.size?.length !== 2], ["tif", !complete]] as const) {
-      const link = element<HTMLAnchorElement>(`save-${suffix}`);
-      link.hidden = hidden;
-      link.href = savedAddress(`api/inputs/${this.input.id}/labels.${suffix}`);
-    }
+    const genome = this.input.view === "genome";
+    fill.textContent = labels.filling ? "Pause" : genome ? "Label the sequence, find its features" : "Label everything";
+    this.listSaves(this.input, complete && this.source === "labels" ? labels : null);
     this.tell();
+  }
+
+  /** The files in which complete labels can be saved. */
+  private listSaves(input: Input, labels: Labels | null): void {
+    const kinds = { signal: ["csv", "npy"], genome: ["gff3", "bed"], planes: ["png", "tif"] }[input.view];
+    const links = kinds
+      .filter((suffix) => labels !== null && !(suffix === "png" && labels.size?.length !== 2))
+      .map((suffix) => {
+        const name = { tif: "TIFF", gff3: "GFF3" }[suffix] ?? suffix.toUpperCase();
+        const link = made("a", { id: `save-${suffix}`, className: "button", download: "" }, name);
+        const sequence = input.view === "genome" ? `?sequence=${this.lines.sequence}` : "";
+        link.href = savedAddress(`api/inputs/${input.id}/labels.${suffix}${sequence}`);
+        return link;
+      });
+    const saves = element("saves");
+    const before = [...saves.querySelectorAll("a")].map((link) => link.href).join();
+    if (before !== links.map((link) => link.href).join()) saves.replaceChildren(...links);
+  }
+
+  /** Say in the corner how far the labels in view are; "" for nothing. */
+  private say(text: string, state: string): void {
+    const status = element("status");
+    status.hidden = text === "";
+    status.textContent = text;
+    status.dataset.state = state;
   }
 
   /** Say whether the labels in view are exact. */
   private tell(): void {
-    const status = element("status");
+    if (this.special !== null) return this.special.tell();
     const { labels, layer } = this;
     let text = "";
     if (labels !== null && layer !== null && labels.problem === "" && layer.visible) {
-      if (layer.state === "exact") text = "Exact labels";
+      if (layer.state === "exact") text = this.source === "truth" ? "True labels" : "Exact labels";
       else if (labels.size === null || labels.state === "opening") text = "Opening the image for the network …";
       else if (labels.state === "reading") text = `The network reads the whole image once: ${Math.round(100 * labels.read)} %`;
       else if (layer.state === "preview") text = "Preview (hatched) – the exact labels follow";
@@ -281,9 +442,7 @@ class Page {
         text = labels.filling ? `Labels fill in: ${Math.floor(100 * labels.known)} %` : "Zoom in, or label everything";
       }
     }
-    status.hidden = text === "";
-    status.textContent = text;
-    status.dataset.state = layer?.state ?? "";
+    this.say(text, layer?.state ?? "");
   }
 
   /** Whether more is in view than is computed for a view alone. */
@@ -296,7 +455,10 @@ class Page {
 
   private moved(): void {
     const placement = this.stage.placement();
-    if (placement !== null) this.layer?.place(placement);
+    if (placement !== null) {
+      this.layer?.place(placement);
+      this.painting?.place(placement);
+    }
     this.drawMarker();
     this.drawScale();
   }
@@ -309,7 +471,7 @@ class Page {
       const box = layer?.visible === true ? layer.view() : null;
       if (layer === null || input === null || plane === null || box === null || labels?.size == null) return this.tell();
       this.tell();
-      if (layer.state === "exact" || labels.problem !== "") return;
+      if (layer.state === "exact" || labels.problem !== "" || layer.source !== "labels") return;
       if (plane.count === 1 && !labels.whole && !this.tooLarge()) void layer.requestPreview();
       postView(input.id, { ...box, axis: plane.axis, index: this.index }).then(
         (found) => {
@@ -338,11 +500,16 @@ class Page {
   }
 
   private drawScale(): void {
-    if (this.plane === null || this.input === null) return;
     const { plane } = this;
-    const across = plane.spacing === null ? null : plane.spacing[1] * (plane.grid[1] / plane.levels[0][1]);
-    const { width, text } = scaleBar(this.stage.perPixel(), across, this.input.unit);
-    element("scale").hidden = !Number.isFinite(width);
+    let bar: { width: number; text: string } | null = null;
+    if (this.lines.active) bar = this.lines.scale();
+    else if (plane !== null && this.input !== null) {
+      const across = plane.spacing === null ? null : plane.spacing[1] * (plane.grid[1] / plane.levels[0][1]);
+      bar = scaleBar(this.stage.perPixel(), across, this.input.unit);
+    }
+    element("scale").hidden = bar === null || !Number.isFinite(bar.width);
+    if (bar === null) return;
+    const { width, text } = bar;
     element("scale-bar").style.width = `${width}px`;
     element("scale-text").textContent = text;
   }
@@ -351,8 +518,15 @@ class Page {
     if (this.input === null || this.plane === null) return;
     this.stage.marker = spot;
     this.drawMarker();
+    this.read(this.plane, this.index, spot);
+  }
+
+  /** Say what is at a place of a plane. */
+  private read(plane: Plane, index: number, spot: Spot): void {
+    if (this.input === null) return;
     element<HTMLDetailsElement>("position").open = true;
-    void this.readout.show(this.input, this.plane, this.index, spot, this.run.name === null ? null : this.labels);
+    const labeled = this.run.name !== null && this.source === "labels";
+    void this.readout.show(this.input, plane, index, spot, labeled ? this.labels : null);
   }
 
   /** Say what went wrong; "" for nothing. */
@@ -371,10 +545,10 @@ class Page {
   // -------------------------------------------------------------------------------------------------- tools
 
   private useTools(): void {
-    element("zoom-in").onclick = () => this.stage.zoomBy(1.5);
-    element("zoom-out").onclick = () => this.stage.zoomBy(1 / 1.5);
-    element("fit").onclick = () => this.stage.fit();
-    element("one").onclick = () => this.stage.oneToOne(this.stage.marker ?? undefined);
+    element("zoom-in").onclick = () => this.moving.zoomBy(1.5);
+    element("zoom-out").onclick = () => this.moving.zoomBy(1 / 1.5);
+    element("fit").onclick = () => this.moving.fit();
+    element("one").onclick = () => this.moving.oneToOne(this.stage.marker ?? undefined);
     element("theme").onclick = () => setTheme(themeNow() === "dark" ? "light" : "dark");
     document.addEventListener("keydown", (event) => this.key(event));
     document.addEventListener("visibilitychange", () => {
@@ -382,31 +556,50 @@ class Page {
     });
   }
 
+  /** What is moved and zoomed. */
+  private get moving(): LineView | ThreePlanes | Stage {
+    return this.special ?? this.stage;
+  }
+
   private key(event: KeyboardEvent): void {
     const at = event.target as HTMLElement;
     const types = /^(text|search|number|range|color)$/;
+    if (this.painting?.key(event) === true) return event.preventDefault();
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (at instanceof HTMLInputElement && types.test(at.type)) return;
+    const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (this.three.active && this.three.key(pressed)) return event.preventDefault();
     const keys: Record<string, () => void> = {
-      ArrowLeft: () => this.stage.moveBy(-0.2, 0),
-      ArrowRight: () => this.stage.moveBy(0.2, 0),
-      ArrowUp: () => this.stage.moveBy(0, -0.2),
-      ArrowDown: () => this.stage.moveBy(0, 0.2),
-      "+": () => this.stage.zoomBy(1.5),
-      "=": () => this.stage.zoomBy(1.5),
-      "-": () => this.stage.zoomBy(1 / 1.5),
-      "0": () => this.stage.fit(),
-      "1": () => this.stage.oneToOne(this.stage.marker ?? undefined),
+      ArrowLeft: () => this.moving.moveBy(-0.2, 0),
+      ArrowRight: () => this.moving.moveBy(0.2, 0),
+      ArrowUp: () => this.moving.moveBy(0, -0.2),
+      ArrowDown: () => this.moving.moveBy(0, 0.2),
+      "+": () => this.moving.zoomBy(1.5),
+      "=": () => this.moving.zoomBy(1.5),
+      "-": () => this.moving.zoomBy(1 / 1.5),
+      "0": () => this.moving.fit(),
+      "1": () => this.moving.oneToOne(this.stage.marker ?? undefined),
       n: () => this.next(1),
       p: () => this.next(-1),
       ",": () => this.plane && this.choosePlane(this.plane, this.index - 1, true),
       ".": () => this.plane && this.choosePlane(this.plane, this.index + 1, true),
+      v: () => this.toggleThree(),
+      t: () => this.chooseSource(this.source === "labels" ? "truth" : "labels"),
+      PageUp: () => this.plane && this.choosePlane(this.plane, this.index - 10, true),
+      PageDown: () => this.plane && this.choosePlane(this.plane, this.index + 10, true),
       l: () => this.run.name !== null && this.showLabels(!element<HTMLInputElement>("labels-on").checked),
     };
-    const action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    const action = keys[pressed];
     if (action === undefined) return;
     event.preventDefault();
     action();
+  }
+
+  private toggleThree(): void {
+    if (!this.three.active) return this.showThree(this.position());
+    this.wantsThree = false;
+    const plane = this.input?.planes[0];
+    if (plane !== undefined) this.choosePlane(plane, this.three.position[0], false);
   }
 }
 

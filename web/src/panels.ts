@@ -31,7 +31,7 @@ export function listChannels(input: Input, channels: Channel[], changed: () => v
   const list = element("channel-list");
   list.replaceChildren(...channels.map((channel, n) => channelRow(input, channel, input.channels[n], changed)));
   element("reset-channels").onclick = () => {
-    channels.forEach((channel, n) => Object.assign(channel, input.channels[n]));
+    channels.forEach((channel, n) => Object.assign(channel, { gamma: 1 }, input.channels[n]));
     listChannels(input, channels, changed);
     changed();
   };
@@ -52,7 +52,8 @@ function channelRow(input: Input, channel: Channel, first: Channel, changed: () 
   const [least, most] = range(first, input.dtype);
   const step = input.dtype.startsWith("uint") ? 1 : (most - least) / 500;
   const ends = (["low", "high"] as const).map((end) => {
-    const label = `${end === "low" ? "Black" : "Brightest"} value of ${title}`;
+    const ends = input.view === "planes" ? ["Black", "Brightest"] : ["Lowest", "Highest"];
+    const label = `${ends[end === "low" ? 0 : 1]} value of ${title}`;
     const options = { min: String(least), max: String(most), step: String(step) };
     const slider = made("input", { type: "range", ...options, value: String(channel[end]), ariaLabel: label });
     const number = made("input", { type: "number", step: "any", value: String(channel[end]), ariaLabel: label });
@@ -67,7 +68,26 @@ function channelRow(input: Input, channel: Channel, first: Channel, changed: () 
     number.onchange = () => take(number.value, number);
     return made("div", { className: "row" }, slider, number);
   });
-  return made("li", {}, made("div", { className: "row" }, shown, color, made("span", { className: "grow" }, title)), ...ends);
+  const row = made("div", { className: "row" }, shown, color, made("span", { className: "grow" }, title));
+  return made("li", {}, row, ...ends, ...(input.view === "planes" ? [gammaRow(channel, title, changed)] : []));
+}
+
+/** The slider of the brightness between black and the full color: dark values become brighter to the left. */
+function gammaRow(channel: Channel, title: string, changed: () => void): HTMLElement {
+  const gamma = channel.gamma ?? 1;
+  const options = { min: "-2", max: "2", step: "0.05", value: String(Math.log2(gamma)) };
+  const slider = made("input", { type: "range", ...options, ariaLabel: `Gamma of ${title}`, className: "gamma" });
+  const text = made("output", { className: "gamma-text" }, gamma.toFixed(2));
+  slider.oninput = () => {
+    channel.gamma = Number((2 ** Number(slider.value)).toPrecision(3));
+    text.textContent = channel.gamma.toFixed(2);
+    changed();
+  };
+  slider.ondblclick = () => {
+    slider.value = "0";
+    slider.oninput?.(new Event("input"));
+  };
+  return made("label", { className: "row" }, made("span", { className: "note" }, "Gamma"), slider, text);
 }
 
 /** Fill the list of classes; `changed` is called when one is shown or hidden. */

@@ -190,19 +190,27 @@ export class Stage {
     this.viewer.viewport.goHome();
   }
 
+  /** Move a position of the file into the middle. */
+  goTo(spot: Spot, immediately = false): void {
+    if (this.item === null || this.plane === null) return;
+    const [rows, columns] = this.plane.grid;
+    const [height, width] = this.plane.levels[0];
+    const x = ((spot.column + 0.5) * width) / columns;
+    const y = ((spot.row + 0.5) * height) / rows;
+    this.viewer.viewport.panTo(this.item.imageToViewportCoordinates(x, y), immediately);
+    if (!immediately) this.viewer.viewport.applyConstraints();
+  }
+
+  /** What is moved by the pointer and zoomed by the wheel. */
+  get surface(): HTMLElement {
+    return this.viewer.canvas as HTMLElement;
+  }
+
   /** One pixel of the picture on one CSS pixel, around a position of the file if one is given. */
   oneToOne(spot?: Spot): void {
     if (this.item === null || this.plane === null) return;
     const zoom = this.item.imageToViewportZoom(1);
-    if (spot !== undefined) {
-      const [rows, columns] = this.plane.grid;
-      const [height, width] = this.plane.levels[0];
-      const middle = this.item.imageToViewportCoordinates(
-        ((spot.column + 0.5) * width) / columns,
-        ((spot.row + 0.5) * height) / rows,
-      );
-      this.viewer.viewport.panTo(middle, true);
-    }
+    if (spot !== undefined) this.goTo(spot, true);
     this.viewer.viewport.zoomTo(zoom, undefined, spot !== undefined);
     this.viewer.viewport.applyConstraints(spot !== undefined);
   }

@@ -1,0 +1,172 @@
+"""One image that is painted on: strokes change its mask, and are undone and redone."""
+
+import threading
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from atrous.errors import UserError
+from atrous.labels import IGNORE
+from atrous.serve.paint_masks import PaintMask, Region
+from atrous.serve.paint_strokes import MOST_COVERED, Box, Stroke, area_around, covered
+
+STEPS = 200
+"""Strokes that can be undone."""
+STEP_BYTES = 2**27
+"""Bytes that these take in memory, compressed."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One change: where, and the labels before and after it, compressed."""
+
+    region: Region
+    before: bytes
+    after: bytes
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.before) + len(self.after)
+
+
+class PaintedImage:
+    """The mask of an image and the last strokes, for several threads at the same time.
+
+    Args:
+        mask: on disk.
+        begin: called once before the first change, to put the image beside its mask.
+
+    Attributes:
+        revision: grows with every change.
+        counts: positions of each label, `(256,)`.
+    """
+
+    def __init__(self, mask: PaintMask, begin: Callable[[], None]) -> None:
+        self._mask, self._begin, self._begun = mask, begin, False
+        self._undo: list[_Step] = []
+        self._redo: list[_Step] = []
+        self._lock = threading.Lock()
+        self.revision, self.counts = 0, mask.counts()
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Of the image, `(*S)`."""
+        return self._mask.size
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a stroke to undo."""
+        return bool(self._undo)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is an undone stroke."""
+        return bool(self._redo)
+
+    def paint(self, cut: tuple[int, int], stroke: Stroke, label: int, view: Box | None = None) -> bool:
+        """Give the positions of a stroke a label; they lie on the disk when the function returns.
+
+        Args:
+            cut: the axis and the index of the plane; of images both are 0.
+            stroke: in pixels of the plane.
+            label: of a class, or `IGNORE` to erase.
+            view: rows and columns beyond which a fill does not go.
+
+        Returns:
+            Whether anything has changed.
+
+        Raises:
+            UserError: there is no such plane, the stroke is wrong or too large, or the disk does not take it.
+        """
+        axes = self._mask.plane_axes(*cut)
+        plane = self.size[axes[0]], self.size[axes[1]]
+        with self._lock:
+            box, inside = self._filled(cut, stroke, view) if stroke.kind == "fill" else covered(stroke, plane)
+            if not inside.any():
+                return False
+            region = self._region(cut, box)
+            before = self._mask.read(region)
+            after = before.copy()
+            after[inside.reshape(before.shape)] = label
+            return self._change(region, before, after)
+
+    def undo(self) -> bool:
+        """Take the last stroke back; return whether there was one."""
+        return self._step(self._undo, self._redo, lambda step: (step.after, step.before))
+
+    def redo(self) -> bool:
+        """Draw the stroke again that was undone last; return whether there was one."""
+        return self._step(self._redo, self._undo, lambda step: (step.before, step.after))
+
+    def tile(self, cut: tuple[int, int], level: int, row: int, column: int) -> np.ndarray:
+        """Return the labels of a tile; see `PaintMask.tile`."""
+        with self._lock:
+            return self._mask.tile(cut, level, row, column)
+
+    def labels(self, cut: tuple[int, int], rows: slice, columns: slice) -> np.ndarray:
+        """Return the labels `(h, w)` of a part of a plane."""
+        with self._lock:
+            found = self._mask.read(self._region(cut, (rows, columns)))
+        return found.reshape(rows.stop - rows.start, columns.stop - columns.start)
+
+    def _step(self, source: list[_Step], target: list[_Step], ends: Callable[[_Step], tuple[bytes, bytes]]) -> bool:
+        with self._lock:
+            if not source:
+                return False
+            step = source[-1]
+            shape = [part.stop - part.start for part in step.region]
+            before, after = (np.frombuffer(zlib.decompress(end), np.uint8).reshape(shape) for end in ends(step))
+            self._write(step.region, before, after)
+            target.append(source.pop())
+            return True
+
+    def _change(self, region: Region, before: np.ndarray, after: np.ndarray) -> bool:
+        if np.array_equal(before, after):
+            return False
+        if not self._begun:
+            self._begin()
+            self._begun = True
+        self._write(region, before, after)
+        self._undo.append(_Step(region, zlib.compress(before.tobytes(), 1), zlib.compress(after.tobytes(), 1)))
+        self._redo.clear()
+        while len(self._undo) > STEPS or sum(step.nbytes for step in self._undo) > STEP_BYTES:
+            self._undo.pop(0)
+        return True
+
+    def _write(self, region: Region, before: np.ndarray, after: np.ndarray) -> None:
+        self._mask.write(region, after)
+        change = np.bincount(after.reshape(-1), minlength=256) - np.bincount(before.reshape(-1), minlength=256)
+        self.counts = self.counts + change
+        self.counts[IGNORE] = 0
+        self.revision += 1
+
+    def _filled(self, cut: tuple[int, int], stroke: Stroke, view: Box | None) -> tuple[Box, np.ndarray]:
+        """The window in which a fill stays, and the pixels of the area around its point."""
+        axes = self._mask.plane_axes(*cut)
+        plane = self.size[axes[0]], self.size[axes[1]]
+        if len(stroke.points) != 1:
+            raise UserError(f"a fill has one point, not {len(stroke.points)}")
+        row, column = (int(np.floor(value)) for value in stroke.points[0])
+        rows, columns = view or (slice(0, plane[0]), slice(0, plane[1]))
+        box = _cut(rows, plane[0]), _cut(columns, plane[1])
+        count = (box[0].stop - box[0].start) * (box[1].stop - box[1].start)
+        if count > MOST_COVERED:
+            raise UserError(f"a view of {count:,} pixels: zoom in to fill ({MOST_COVERED:,} at most)")
+        if not (box[0].start <= row < box[0].stop and box[1].start <= column < box[1].stop):
+            raise UserError(f"row {row}, column {column}: lies outside of what is in view")
+        labels = self._mask.read(self._region(cut, box)).reshape(box[0].stop - box[0].start, -1)
+        closed = box[0].start == 0, box[0].stop == plane[0], box[1].start == 0, box[1].stop == plane[1]
+        return box, area_around(labels, (row - box[0].start, column - box[1].start), closed)
+
+    def _region(self, cut: tuple[int, int], box: Sequence[slice]) -> Region:
+        parts = list(box)
+        if len(self.size) == 3:
+            parts.insert(cut[0], slice(cut[1], cut[1] + 1))
+        return tuple(parts)
+
+
+def _cut(part: slice, length: int) -> slice:
+    start = min(max(0, part.start), length)
+    return slice(start, min(max(start, part.stop), length))
