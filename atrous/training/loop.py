@@ -257,7 +257,8 @@ def _validation(run: _Run, rate: float) -> bool:
     assert run.log is not None
     network = run.learner.average.module.eval()
     try:
-        with torch.inference_mode(), run.learner.fabric.autocast():
+        fabric = run.learner.fabric  # samples have many sizes: kernels are not tried out for each
+        with torch.inference_mode(), fabric.autocast(), fast_kernels(fabric.device, fixed=False):
             values = run.supply.validate(network)
     except NotFinite as error:  # later weights may do better, and the best ones so far are kept
         values = dict.fromkeys(("loss", *task.watched), math.nan)

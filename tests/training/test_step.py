@@ -10,7 +10,7 @@ from atrous.tasks.semantic import Semantic
 from atrous.training.average import averaged
 from atrous.training.processes import Processes, make_fabric
 from atrous.training.settings import Settings
-from atrous.training.step import Learner, compiled, make_optimizer
+from atrous.training.step import Learner, compiled, fast_kernels, make_optimizer
 from tests.ranks import play_ranks
 
 TASK = Semantic(("a", "b"))
@@ -67,6 +67,21 @@ def test_a_compiled_network_takes_the_same_steps(monkeypatch):
         torch.testing.assert_close(plain.step(batch(), number, 1e-2), traced.step(batch(), number, 1e-2))
     torch.testing.assert_close(weights(plain.network), weights(traced.network))
     assert type(traced.model._forward_module).__name__ == "OptimizedModule"
+
+
+def test_fast_kernels_of_a_gpu_are_chosen_for_the_block_alone():
+    def chosen():
+        return torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
+
+    before, gpu = chosen(), torch.device("cuda")
+    with fast_kernels(gpu, fixed=True):
+        assert chosen() == (True, "high")
+        with fast_kernels(gpu, fixed=False):  # a validation
+            assert chosen() == (False, "high")
+        assert chosen() == (True, "high")
+    with fast_kernels(torch.device("cpu"), fixed=True):
+        assert chosen() == before
+    assert chosen() == before
 
 
 def test_the_first_process_looks_at_the_crops_of_all(monkeypatch):
