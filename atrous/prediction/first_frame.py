@@ -34,8 +34,10 @@ from atrous.training.loop import parameter_groups
 
 SECONDS = 30.0
 """How long a network learns the object of the first frame, if nobody says it."""
-RATE = 0.3
+RATE = 0.6
 """Factor on the learning rate of the training."""
+CLOSEST = 2.5
+"""Greatest zoom: an object that is small at first comes closer, and few pixels of it teach little."""
 REACH = 0.08
 """From one frame to the next an object moves by this share of the diagonal, at most."""
 THINNED = 4
@@ -105,7 +107,8 @@ def _dreaming(predictor: Predictor, size: tuple[int, ...]) -> Dreaming:
     recipe, (height, width) = predictor.run.recipe, size
     crop, augment = recipe.train.crop, recipe.augment
     crop = min(crop[1], height), min(crop[2], width)
-    return Dreaming(crop, augment.scale, augment.rotate, augment.flip[-1], build_color(recipe))
+    scale = augment.scale[0], max(augment.scale[1], CLOSEST)
+    return Dreaming(crop, scale, augment.rotate, augment.flip[-1], build_color(recipe))
 
 
 class Follower:

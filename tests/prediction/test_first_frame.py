@@ -45,6 +45,7 @@ def test_the_plan_sees_that_the_object_moves(trained):
 def test_some_steps_on_the_first_frame_tell_what_the_object_is(trained):
     predictor = load(trained.run)
     pictures, labels = make_panning(9)
+    pictures[labels > 0, 0] = 230  # a color that no video of the training had
     clip = np.ascontiguousarray(np.moveaxis(pictures, -1, 0))
     before = {name: tensor.clone() for name, tensor in predictor.network.state_dict().items()}
     torch.manual_seed(0)
@@ -56,7 +57,7 @@ def test_some_steps_on_the_first_frame_tell_what_the_object_is(trained):
             torch.testing.assert_close(tensor, before[name])
     found = learned.predict(clip).labels
     both = [((found[1:] == 1) & (labels[1:] == 1)).sum(), ((found[1:] == 1) | (labels[1:] == 1)).sum()]
-    assert both[0] / both[1] > 0.7
+    assert both[0] / both[1] > 0.65
     again = learn_first_frame(predictor, clip, labels[0], steps=3)
     other = learn_first_frame(predictor, clip, labels[0], steps=3)
     for one, two in zip(again.network.parameters(), other.network.parameters(), strict=True):
