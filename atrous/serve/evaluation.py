@@ -79,6 +79,11 @@ class Evaluation:
         self.problem = ""
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the run that was evaluated."""
+        return self._predictor.classes
+
+    @property
     def report(self) -> Path | None:
         """The page about the run; None if it has none."""
         path = self._predictor.run.folder / "report.html"

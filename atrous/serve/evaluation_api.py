@@ -89,7 +89,7 @@ def _facts(viewer: Viewer) -> EvaluationFacts:
     scores = evaluation.scores()
     metric = str(scores.get("metric", ""))
     confusion = scores.get("confusion", [])
-    classes = list(viewer.predictor.classes) if viewer.predictor is not None else []
+    classes = list(evaluation.classes)
     square = len(confusion) == len(classes) <= CONFUSED and all(len(row) == len(classes) for row in confusion)
     return EvaluationFacts(
         split=str(scores.get("split", "")),

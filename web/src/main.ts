@@ -301,6 +301,8 @@ class Page {
     element("run-name").textContent = run.name ?? "";
     if (run.name === null) return;
     this.useLabels();
+    this.lines.adopt(run);
+    this.three.adopt(run);
     if (first || this.layer === null) return this.useLayer();
     this.layer.renew(run);
     this.labels = null;
@@ -564,7 +566,7 @@ class Page {
   private key(event: KeyboardEvent): void {
     const at = event.target as HTMLElement;
     const types = /^(text|search|number|range|color)$/;
-    if (this.painting?.key(event) === true) return event.preventDefault();
+    if (this.special === null && this.painting?.key(event) === true) return event.preventDefault();
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (at instanceof HTMLInputElement && types.test(at.type)) return;
     const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;

@@ -53,7 +53,7 @@ export class ThreePlanes {
 
   constructor(
     host: HTMLElement,
-    private readonly run: Run,
+    private run: Run,
     private readonly hidden: ReadonlySet<number>,
     private readonly hooks: PlanesHooks,
   ) {
@@ -230,6 +230,18 @@ export class ThreePlanes {
     if (input === null || !this.active) return;
     for (const pane of this.panes)
       pane.stage.show(input, pane.plane, this.position[pane.plane.axis], this.channels, true);
+  }
+
+  /** Another network labels from now on. */
+  adopt(run: Run): void {
+    this.run = run;
+    if (!this.active) return;
+    this.labels = null;
+    for (const pane of this.panes) {
+      if (pane.layer === null) this.show(pane, true);
+      else pane.layer.renew(run);
+    }
+    void this.look();
   }
 
   recolor(): void {

@@ -60,7 +60,7 @@ export class LineView {
 
   constructor(
     stage: HTMLElement,
-    private readonly run: Run,
+    private run: Run,
     private readonly hidden: ReadonlySet<number>,
     private readonly hooks: LineHooks,
   ) {
@@ -181,6 +181,11 @@ export class LineView {
     this.fitted = true;
     this.layout();
     this.load(150);
+  }
+
+  /** Another network labels from now on. */
+  adopt(run: Run): void {
+    this.run = run;
   }
 
   recolor(): void {
