@@ -31,10 +31,9 @@ def noted_interrupts() -> Iterator[list[int]]:
     Python prints and drops an exception that is raised in a destructor or in a callback of a library; the note stays.
     """
     received: list[int] = []
-    previous = signal.getsignal(signal.SIGINT)
-    ignored = not callable(previous)  # by a shell that started this process in the background, say
-    if ignored or threading.current_thread() is not threading.main_thread():
-        yield received
+    previous: Any = signal.getsignal(signal.SIGINT)
+    if not callable(previous) or threading.current_thread() is not threading.main_thread():
+        yield received  # ignored, by a shell that started this process in the background, or not the main thread
         return
 
     def note(number: int, frame: Any) -> None:

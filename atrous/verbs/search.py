@@ -212,9 +212,10 @@ def _search(work: _Search, ladder: "Ladder", chosen: SearchOptions, begun: float
                 if failures == MOST_FAILURES:
                     raise
                 continue
+            if claim is None:  # interrupted before there was one
+                return True
             if trained is None or facts is None or trained.scores is None:  # interrupted
-                if claim is not None:
-                    ladder.give_back(claim)
+                ladder.give_back(claim)
                 return True
             failures = 0
             with stop_on_signal() as signals:  # what a training gave is stored whole
