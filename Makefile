@@ -5,7 +5,7 @@ INSTALLED := .venv/installed
 
 PAGE := atrous/serve/static/index.html
 
-.PHONY: demo test lint install page docs clean
+.PHONY: demo test lint install page docs dist clean
 
 demo: $(INSTALLED)
 	$(BIN)/atrous demo
@@ -29,6 +29,17 @@ page: $(PAGE)
 $(PAGE): $(wildcard web/*.json web/*.ts web/*.html web/src/*)
 	cd web && npm ci --no-audit --no-fund && npm run build
 
+# The documentation, in site/. `--strict` ends at a broken link, a missing anchor, or a page that is in no list.
+docs: $(INSTALLED)
+	@$(BIN)/python -c 'import material, mkdocstrings' 2>/dev/null \
+	|| $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# The sdist and the wheel, in dist/. They hold the page of `atrous serve` where it was built.
+dist: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+
 $(INSTALLED): pyproject.toml constraints.txt packages/atrous-models/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("atrous needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -37,4 +48,4 @@ $(INSTALLED): pyproject.toml constraints.txt packages/atrous-models/pyproject.to
 	@touch $(INSTALLED)
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site dist

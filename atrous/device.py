@@ -3,7 +3,7 @@
 import torch
 
 from atrous.errors import UserError
-from atrous.machine import has_bfloat16
+from atrous.machine import has_bfloat16, memory_limit
 
 
 def check_device(name: str, given_as: str = "--device") -> None:
@@ -47,6 +47,20 @@ def choose_device(name: str) -> str:
         return name
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     return "cpu" if accelerator is None else accelerator.type
+
+
+def device_memory(name: str) -> int:
+    """Return the bytes of memory of a device; of the CPU what this process may use.
+
+    >>> device_memory("cpu") == memory_limit()
+    True
+    """
+    device = torch.device(choose_device(name))
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device.index or 0).total_memory
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory()
+    return memory_limit()
 
 
 def is_fast_in_bfloat16(name: str) -> bool:

@@ -38,7 +38,8 @@ from atrous.recipe.build import build_network, build_task
 from atrous.recipe.run import create_run
 from atrous.recipe.schema import validate
 from atrous.training.checkpoint import read_tensors, write_tensors
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 
 PATIENCE = 600.0

@@ -12,10 +12,16 @@ largest F on the labelled frames that are not held out, and a median filter of 5
 
 It also prints the frames per second of a camera that gives one frame after the other, and how long a frame takes, the
 background included.
+
+    PYTHONPATH=. python benchmarks/motion.py PATH/TO/CAVIAR2 --run RUN --stream-minutes 60
+
+loops the frames through a trained run for so many minutes, as fast as it goes, tracks included, and prints the memory
+of the process at steady points: it must not grow. `video_hours` says how long such a stream of a camera lasts.
 """
 
 import argparse
 import json
+import os
 import platform
 import tempfile
 import time
@@ -29,7 +35,9 @@ from atrous.data.background import Background, RunningBackground
 from atrous.data.dataset import Dataset
 from atrous.data.layouts.scenes import SceneImage
 from atrous.labels import IGNORE
+from atrous.objects.tracking import Tracker, regions_of
 from atrous.prediction.predictor import load
+from atrous.recipe.run import open_run
 from atrous.tasks.motion import motion_figures
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.opened import open_dataset_from
@@ -87,6 +95,36 @@ def live(run: Path, dataset: Dataset) -> dict[str, float]:
     }
 
 
+def resident_megabytes() -> float:
+    """Memory of this process that is not swapped out (Linux)."""
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def looped(run: Path, dataset: Dataset, minutes: float, points: int = 12) -> dict[str, Any]:
+    """Loop the frames of a scene through a run, and note the memory at steady points."""
+    predictor, tracker = load(run), Tracker()
+    scene = next(sample.image.scene for sample in dataset.samples if isinstance(sample.image, SceneImage))
+    camera, rows, pushed, tracks = RunningBackground(predictor.expected.background or Background()), [], 0, 0
+    start = time.monotonic()
+    while len(rows) < points:
+        both = camera.push(scene.clip[:, pushed % scene.clip.shape[1]])
+        mask = predictor.task.decode(predictor.output(both[:, None]))[0, 0].cpu().numpy()
+        for _, seen in tracker.step(regions_of(mask != 0, 40)):
+            tracks = max([tracks, *(one.number for one in seen)])
+        pushed += 1
+        if time.monotonic() - start >= 60 * minutes * (len(rows) + 1) / points:
+            rows.append({"minutes": round((time.monotonic() - start) / 60, 1), "frames": pushed,
+                         "megabytes": round(resident_megabytes(), 1)})  # fmt: skip
+            print(json.dumps(rows[-1]), flush=True)
+    later = [row["megabytes"] for row in rows[len(rows) // 4 :]]
+    grown = later[-1] - later[0]
+    return {
+        "points": rows, "grown_megabytes": round(grown, 1), "video_hours": round(pushed / 25 / 3600, 2),
+        "frames_per_second": round(pushed / (60 * rows[-1]["minutes"]), 1), "tracks": tracks,
+    }  # fmt: skip
+
+
 def main(data: Path, minutes: float, seed: int, out: Path, settings: list[str]) -> dict[str, Any]:
     chosen = ["train.validations=1", *settings]
     trained = train(data, task="motion", out=out / "run", minutes=minutes, settings=chosen, seed=seed, say=print)
@@ -108,7 +146,16 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="folder for the run; a temporary one by default")
     parser.add_argument("--set", action="append", dest="settings", default=[], help="section.key=value of the recipe")
+    parser.add_argument("--run", type=Path, help="with --stream-minutes: the run, in place of a training")
+    parser.add_argument("--stream-minutes", type=float, help="loop the frames for so long, and print the memory alone")
     chosen = parser.parse_args()
+    if chosen.stream_minutes is not None:
+        if chosen.run is None:
+            parser.error("--stream-minutes streams a run: give --run too")
+        settings = open_run(chosen.run).recipe.task.model_dump()
+        opened = open_dataset_from(chosen.data, task="motion", settings=settings)
+        print(json.dumps(looped(chosen.run, opened, chosen.stream_minutes)))
+        raise SystemExit
     with tempfile.TemporaryDirectory() as scratch:
         result = main(chosen.data, chosen.minutes, chosen.seed, chosen.out or Path(scratch), chosen.settings)
     print(f"{'':<10}{'F':>8}{'precision':>11}{'recall':>8}{'PWC':>8}")

@@ -28,16 +28,16 @@ def main() -> None:
     panels = [to_rgb(image), colorize(prediction, default_palette(len(CLASSES))), errors(image, truth, prediction)]
     target = Path("docs/pictures/demo.png")
     target.parent.mkdir(exist_ok=True)
-    titled(panels).quantize(128).save(target, optimize=True)
+    titled(panels, TITLES).quantize(128).save(target, optimize=True)
     print(target)
 
 
-def titled(panels: Sequence[np.ndarray]) -> Image.Image:
+def titled(panels: Sequence[np.ndarray], titles: Sequence[str]) -> Image.Image:
     """Return panels `(H, W, 3)` side by side, each with its title above it."""
     height, width = panels[0].shape[:2]
     picture = Image.new("RGB", ((width + GAP) * len(panels) - GAP, height + TITLE), "white")
     draw = ImageDraw.Draw(picture)
-    for i, (panel, title) in enumerate(zip(panels, TITLES, strict=True)):
+    for i, (panel, title) in enumerate(zip(panels, titles, strict=True)):
         left = i * (width + GAP)
         picture.paste(Image.fromarray(panel), (left, TITLE))
         draw.text((left + width / 2, TITLE / 2), title, "#30343b", ImageFont.load_default(17), anchor="mm")

@@ -12,7 +12,8 @@ import numpy as np
 
 import atrous
 from atrous.data.formats import read_header, read_label
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 
 VOID = 255
 

@@ -78,6 +78,16 @@ def trained(tmp_path_factory, digits) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def client():
+    """A client of a Dask cluster of two workers in this process."""
+    distributed = pytest.importorskip("distributed")
+    settings = {"threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0", "memory_limit": 0}
+    with distributed.LocalCluster(n_workers=2, **settings) as here, distributed.Client(here) as client:
+        client.wait_for_workers(2)
+        yield client
+
+
 @pytest.fixture
 def squares(tmp_path) -> Path:
     """A writable data set: `images/*.png` with `masks/*.png` of bright squares on dark ground."""

@@ -1,9 +1,11 @@
 """Devices that this machine does not have are refused by name."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from atrous.device import check_device
+from atrous.device import check_device, device_memory
 from atrous.errors import UserError
 
 
@@ -30,3 +32,8 @@ def test_devices_that_are_there_are_counted(monkeypatch):
         check_device("mps")
     with pytest.raises(UserError, match=r"train\.accelerator = cuda:2: this machine has 2"):
         check_device("cuda:2", "train.accelerator =")
+
+
+def test_a_gpu_has_its_own_memory(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(total_memory=8 + index))
+    assert (device_memory("cuda"), device_memory("cuda:1")) == (8, 9)

@@ -31,6 +31,11 @@ def command(
     shifts: Annotated[
         bool, typer.Option("--shifts", help="Also measure images that are noisy, blurred, brighter, smaller and so on.")
     ] = False,
+    first_frame: Annotated[
+        bool,
+        typer.Option("--first-frame", help="Of videos: the first mask of each is given, learned, and not counted."),
+    ] = False,
+    first_frame_seconds: Annotated[float, typer.Option(help="How long each first frame is learned.")] = 30.0,
     report: Annotated[Path | None, typer.Option(help="Also write a page about it: a new .html file.")] = None,
     device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
@@ -43,22 +48,40 @@ def command(
 
     Example: atrous evaluate runs/cells data/cells --split test --json
 
+    Example: atrous evaluate runs/davis --first-frame --json
+
     Example: atrous evaluate runs/cells data/new-cells --split all
     """
     from atrous.cli.output import progress_bar, quiet_libraries, say, show
     from atrous.verbs.evaluate import evaluate
     from atrous.verbs.evaluation_report import check_page, write_evaluation
+    from atrous.verbs.first_frame import check_first_frame, evaluate_first_frames
     from atrous.verbs.shifts import evaluate_shifts
 
     quiet_libraries()
     if report is not None:
         check_page(report)
     others = tuple(ensemble or ())
+    alone = {
+        "--tta": tta != "none", "--coverage": coverage is not None, "--ensemble": bool(others), "--shifts": shifts,
+        "--report": report is not None,
+    }  # fmt: skip
+    check_first_frame(first_frame, first_frame_seconds, others=alone)
     with progress_bar("evaluating", 1.0) as (bar, task):
-        result = evaluate(
-            run, data, split=split, description=dataset, tta=tta, coverage=coverage, ensemble=others, device=device,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        if first_frame:
+            result = evaluate_first_frames(
+                run, data, split=split, description=dataset, seconds=first_frame_seconds, device=device,
+                progress=progress,
+            )  # fmt: skip
+        else:
+            result = evaluate(
+                run, data, split=split, description=dataset, tta=tta, coverage=coverage, ensemble=others, device=device,
+                progress=progress,
+            )  # fmt: skip
     facts, text, shifted = {"split": split, **result.scores.to_dict()}, result.scores.text(), None
     if shifts:
         with progress_bar("shifts", 1.0) as (bar, task):

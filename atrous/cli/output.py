@@ -40,8 +40,9 @@ def quiet_libraries() -> None:
     """Silence log messages and warnings of libraries that would disturb the progress bar."""
     import logging
 
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    # lightning_fabric sets the level of its own logger when it is imported, but not those below it
+    for name in ("utilities.rank_zero", "utilities.distributed"):
+        logging.getLogger(f"lightning_fabric.{name}").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*is already installed.*")
 
 

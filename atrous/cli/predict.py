@@ -15,8 +15,8 @@ REVIEWED = 5
 
 def command(
     run: Annotated[Path, typer.Argument(help="Folder of the run, or name of a model.")],
-    inputs: Annotated[list[str], typer.Argument(help="Files, folders or globs; `-` for a live signal.")],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Output folder.")] = None,
+    inputs: Annotated[list[str], typer.Argument(help="Files, folders, globs or URLs; `-` for a live signal.")],
+    out: Annotated[str | None, typer.Option("-o", "--out", help="Output folder, or its URL.")] = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="Also draw the labels in color over the image.")] = False,
     probabilities: Annotated[
         str | None,
@@ -68,6 +68,14 @@ def command(
         Path | None, typer.Option(help="Also write what enters and leaves these polygons (GeoJSON) each minute.")
     ] = None,
     least_area: Annotated[int, typer.Option(help="Pixels of the smallest thing that is followed.")] = 25,
+    first_frame: Annotated[
+        Path | None,
+        typer.Option(help="Of one video, the mask of its first frame, which the network learns before it goes on."),
+    ] = None,
+    first_frame_seconds: Annotated[float, typer.Option(help="How long the first frame is learned.")] = 30.0,
+    dask: Annotated[
+        str | None, typer.Option(help="Compute on a Dask cluster: its scheduler's address, or local:4 for 4 processes.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Label every pixel (voxel, sample, base) of inputs of any size.
@@ -81,18 +89,23 @@ def command(
 
     An input of change detection is two images: a folder with the folders A and B, or BEFORE+AFTER, two files.
 
-    A video (a file or a folder of frames) gives a folder with the labels of each frame, and as overlay an mp4. For
-    genomes (FASTA) genes and other features are written: as GFF3 into a folder, or to a file that ends in .gff3, .bed,
-    .tsv or .bw. The signals of a regression are written as bigWig.
+    A video (a file or a folder of frames) gives a folder with the labels of each frame, and as overlay an mp4. Given
+    the mask of its first frame, the network learns that object for a while, and follows it.
+
+    For genomes (FASTA) genes and other features are written: as GFF3 into a folder, or to a file that ends in .gff3,
+    .bed, .tsv or .bw. The signals of a regression are written as bigWig.
 
     With `-`, samples are read from standard input, one per line, and labels are written to standard output as soon as
     they are final (docs/signals.md).
 
-    Many machines label one input together: each runs with --part 1/64, 2/64 and so on, then one with --join.
+    Many machines label one input together: each runs with --part 1/64, 2/64 and so on, then one with --join; or the
+    workers of a Dask cluster do, with --dask (docs/scale.md).
 
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --overlay
 
     Example: atrous predict runs/cells 'scans/*.tif' -o labels --ensemble runs/cells-2 --uncertainty
+
+    Example: atrous predict runs/davis clip.mp4 -o labels --first-frame mask.png
 
     Example: recorder | atrous predict runs/ecg -
 
@@ -100,16 +113,18 @@ def command(
     """
     from atrous.cli.output import progress_bar, quiet_libraries, say
     from atrous.errors import UserError
-    from atrous.verbs.predict import PredictOptions, predict, predict_live
+    from atrous.verbs.predict import predict, predict_live
+    from atrous.verbs.predict_options import PredictOptions
 
     quiet_libraries()
     options = PredictOptions(
         overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, uncertainty, coverage,
         tuple(ensemble or ()), genetic_code, variants, part, join, thin, tracks, zone, least_area,
+        first_frame, first_frame_seconds, dask,
     )  # fmt: skip
     if inputs == ["-"]:
-        if out is not None or overlay or json or part or join:
-            left_out = "leave -o, --overlay, --json, --part and --join out"
+        if out is not None or overlay or json or part or join or dask:
+            left_out = "leave -o, --overlay, --json, --part, --join and --dask out"
             raise UserError(f"labels of `-` go to standard output, one per line: {left_out}")
         predict_live(run, options, tell=say)
         return
@@ -128,7 +143,7 @@ def command(
     _show(result, out, json)
 
 
-def _show(result: "Written", out: Path, json: bool) -> None:
+def _show(result: "Written", out: str, json: bool) -> None:
     """Print what was written, skipped and failed; exit with 1 after an unexpected error, 2 if an input failed."""
     from atrous.cli.output import say, show
 

@@ -36,7 +36,9 @@ def command(
         str | None,
         typer.Option(help="What is learned, such as semantic, detection or change. [default: from dataset.toml]"),
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Resume this run; takes no other options.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Resume this run; of other options takes train.devices and train.nodes alone.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Check the data, plan a recipe, train, evaluate on the validation split, and write report.html.
@@ -51,7 +53,7 @@ def command(
     from atrous.verbs.train import train
 
     switches = (stages or None, whole or None)
-    others = (data, out, minutes, epochs, recipe, settings, seed, device, dataset, task, start, *switches)
+    others = (data, out, minutes, epochs, recipe, seed, device, dataset, task, start, *switches)
     if resume is not None and any(other is not None for other in others):
         raise UserError("--resume goes on with a run as it was begun: give no data, recipe or other settings with it")
     quiet_libraries()
@@ -60,8 +62,10 @@ def command(
         start=start, whole=whole, seed=seed, device=device, description=dataset, task=task, resume=resume,
         command=sys.argv,
     )  # fmt: skip
-    if trained.scores is None:
+    if trained.outcome.interrupted:
         raise typer.Exit(130)
+    if trained.scores is None:  # the first of several processes tells
+        return
     facts = {"run": str(trained.run.folder), "steps": trained.outcome.step, "seconds": trained.outcome.seconds}
     show(trained.scores.text(), facts | trained.scores.to_dict(), json)
     say(f"run folder: {trained.run.folder}")

@@ -25,18 +25,21 @@ def cut_values(
         flat = View(view.index, np.array([0.5, view.center[0]]), np.diag([1.0, view.matrix[0, 0]]))
         return cut_values(values[:, None], flat, (1, *crop), mode, border)[:, 0]
     shape = tuple(values.shape[1:])
-    if len(crop) == 3 and shape[0] == crop[0] == 1 and _in_first_frame(view):  # a single frame is cut as a picture
+    if len(crop) == 3 and (first := _first_frame(view, crop[0], shape[0])) is not None:  # whole frames: as one picture
         picture = View(view.index, view.center[1:], view.matrix[1:, 1:])
-        return cut_values(values[:, 0], picture, crop[1:], mode, border)[:, None]
+        frames = np.asarray(values[:, first : first + crop[0]]).reshape(-1, *shape[1:])
+        return cut_values(frames, picture, crop[1:], mode, border).view(-1, *crop)
     window = _window(view, crop, shape) if min(shape) > 1 else tuple(slice(0, n) for n in shape)
     pixels = torch.from_numpy(np.ascontiguousarray(values[(slice(None), *window)]).astype(np.float32))[None]
     padding = "border" if border else "zeros"
     return F.grid_sample(pixels, _grid(view, crop, window), mode=mode, padding_mode=padding, align_corners=False)[0]
 
 
-def _in_first_frame(view: View) -> bool:
-    """Whether a view looks at the middle of the first position of the first axis, and turns about this axis alone."""
-    return view.center[0] == 0.5 and not view.matrix[0, 1:].any() and not view.matrix[1:, 0].any()
+def _first_frame(view: View, count: int, length: int) -> int | None:
+    """The first of `count` whole positions of the first axis that a view shows one by one; None where it blends any."""
+    first = float(view.center[0]) - count / 2
+    alone = not view.matrix[0, 1:].any() and not view.matrix[1:, 0].any() and (count == 1 or view.matrix[0, 0] == 1)
+    return int(first) if alone and first.is_integer() and 0 <= first <= length - count else None
 
 
 def _window(view: View, crop: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:

@@ -19,7 +19,8 @@ from atrous.training.budget import STRETCH
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import Evaluated, evaluate
 from atrous.verbs.kinds import KINDS
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.summary import write_summary
 from atrous.verbs.train import Trained, train
 

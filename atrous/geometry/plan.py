@@ -5,6 +5,8 @@ that stays within the memory. What each way takes is measured by walking through
 (`memory.measure`).
 """
 
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +37,8 @@ class StreamPlan:
 
     `strategy` is "strips" or "windows". For strips, `axis` is the streamed spatial axis, fed `strip` rows a step, and
     `blocks` is how many pieces `block_axis` is cut into; `spool` says that values are stored between passes. For
-    windows, `window` is their size along each axis and `blocks` their number. `passes` are the walks over the input.
+    windows, `window` is their size along each axis and `blocks` their number; so also for "units", which the workers of
+    a cluster stream. `passes` are the walks over the input.
 
     `macs` are the multiply-adds of the run, `macs_whole` those of one forward pass on the whole input. `peak_bytes` is
     the most that rows and weights hold at once, `whole_bytes` the same for that forward pass. `reason` says in words
@@ -62,7 +65,7 @@ class StreamPlan:
     def text(self) -> str:
         """Return the plan in a few lines."""
         if self.window is not None:
-            how = f"windows of {' x '.join(map(str, self.window))}, {self.blocks} of them"
+            how = f"{self.strategy} of {' x '.join(map(str, self.window))}, {self.blocks} of them"
         else:
             cut = "" if self.blocks == 1 else f", axis {self.block_axis} in {self.blocks} blocks"
             rows = "row" if self.strip == 1 else "rows"
@@ -230,12 +233,14 @@ def make_plan(
     dtype: torch.dtype | None = None,
     spool: bool = False,
     compiled: bool = False,
+    given: Collection[int] = (),
 ) -> StreamPlan:
     """Choose the fewest blocks and the widest strips that stay within the memory (without a limit, about 768 MiB).
 
     `axes` are those that can be cut, `stream` is the one to stream, and `region` the box of the output that is wanted.
     `dtype` is the type to compute with (by default the network's), `spool` says that values are stored between passes,
-    and `compiled` that the run uses compiled segments. Raises `UserError` when the limits cannot be kept to.
+    and `compiled` that the run uses compiled segments. `given` are barriers whose results are known: passes that gather
+    no others are left out. Raises `UserError` when the limits cannot be kept to.
     """
     limits = limits or Limits()
     others = [g for g in axes if g != stream and axes[g].streamed(graph.output)]
@@ -243,7 +248,8 @@ def make_plan(
     own = next((op.dtype for op in graph.ops if op.kind == "constant" and op.dtype.is_floating_point), None)
     own = own or graph.ops[0].dtype
     itemsize = (dtype or own).itemsize
-    work = _Work(axes, stream, passes_of(axes[stream], spool=spool), region, block_axis, itemsize, compiled)
+    passes = [p for p in passes_of(axes[stream], spool=spool) if p.final or not p.barriers or {*p.barriers} - {*given}]
+    work = _Work(axes, stream, passes, region, block_axis, itemsize, compiled)
     if limits.blocks and limits.blocks > work.most_blocks:
         raise UserError(
             f"blocks={limits.blocks}: {graph.network} at {graph.shape} has no second axis to cut into so many blocks"
@@ -303,9 +309,18 @@ def _search(work: _Work, limits: Limits, budget: float) -> tuple[_Cut, bool]:
     return min(tried, key=lambda cut: cut.held), False
 
 
+def row_positions(axes: dict[int, Axis], stream: int, box: Box) -> int:
+    """Return the positions of one row of the input along the streamed axis, within the rows `box` that are read."""
+    lengths = {g: box[g][1] - box[g][0] if g in box else n for g, n in enumerate(axes[stream].graph.shape[1:])}
+    return max(1, math.prod(n for g, n in lengths.items() if g != stream))
+
+
 def _widest_strip(work: _Work, unit: int) -> int:
     """Return the rows of the widest strip that is of use, in whole periods of the network (`unit`)."""
-    row = max(1, work.graph.ops[0].numel // work.graph.shape[0] // work.length)  # positions
+    box: Box = {}
+    if all(p.final for p in work.passes) and work.region != full_box(work.axes, work.graph.output):
+        box = program(work.axes, work.stream, work.passes[-1], work.region).boxes.get(0, {})
+    row = row_positions(work.axes, work.stream, box)
     most = COMPILED // work.itemsize if work.compiled else POSITIONS
     strip = min(work.length, max(unit, most // row // unit * unit))
     return max(unit, min(strip, work.length // STEPS // unit * unit)) if work.compiled else strip

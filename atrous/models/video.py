@@ -4,6 +4,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from atrous.models.network import DenseNetwork, crop_to, pad_to_multiple
 from atrous.nn.blocks import Normalize, resize
@@ -23,6 +24,8 @@ class VideoNetwork(DenseNetwork):
             one along time, which makes (2+1)-D blocks.
         kernel: frames that a convolution along time reads.
         causal: whether no output frame depends on later input frames.
+        motion: whether the encoder is given each frame together with the one before it, as `WithMotion` takes them.
+            Before the first frame there are zeros.
 
     Raises:
         ValueError: the network has not two axes.
@@ -34,7 +37,15 @@ class VideoNetwork(DenseNetwork):
     torch.Size([1, 2, 5, 33, 50])
     """
 
-    def __init__(self, network: DenseNetwork, temporal: Temporal = "levels", *, kernel: int = 3, causal: bool = False):
+    def __init__(
+        self,
+        network: DenseNetwork,
+        temporal: Temporal = "levels",
+        *,
+        kernel: int = 3,
+        causal: bool = False,
+        motion: bool = False,
+    ) -> None:
         if network.ndim != 2:
             raise ValueError(f"a network for video is made of one for pictures, this one has {network.ndim} axes")
         encoder, decoder = network.encoder, network.decoder
@@ -44,7 +55,8 @@ class VideoNetwork(DenseNetwork):
         self.ndim, self.stride = 3, (1, *network.stride)
         mean, std = (getattr(network.normalize, name).flatten().tolist() for name in ("mean", "std"))
         self.normalize = Normalize(mean, std, 3)
-        self.auxiliary, self.temporal = network.auxiliary, temporal
+        self.auxiliary, self.temporal, self.motion = network.auxiliary, temporal, motion
+        self.in_channels = encoder.in_channels // (2 if motion else 1)
         self.along = nn.ModuleList(
             AlongTime(channels, channels, kernel, causal=causal, residual=True)
             if temporal == "levels"
@@ -54,12 +66,15 @@ class VideoNetwork(DenseNetwork):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         """Return the logits `(N, K, T, H, W)` of clips; a list of such with deep supervision in training mode."""
-        if x.ndim != 5 or x.shape[1] != self.encoder.in_channels:
-            wanted = f"(N, {self.encoder.in_channels}, T, H, W)"
+        if x.ndim != 5 or x.shape[1] != self.in_channels:
+            wanted = f"(N, {self.in_channels}, T, H, W)"
             raise ValueError(f"the network reads {wanted}, got a tensor of shape {tuple(x.shape)}")
         frames, size = x.shape[2], tuple(x.shape[3:])
         set_frames(self, frames)
-        x = to_frames(self.normalize(x))
+        x = self.normalize(x)
+        if self.motion:
+            x = torch.cat([x, F.pad(x, (0, 0, 0, 0, 1, -1))], 1)  # with the frame before
+        x = to_frames(x)
         x = pad_to_multiple(x, self.stride[1:])
         padded = tuple(x.shape[2:])
         levels = [mix(level) for mix, level in zip(self.along, self.encoder(x), strict=True)]

@@ -59,7 +59,7 @@ class PredictionJob:
 
 @dataclass(frozen=True)
 class Written:
-    """What became of the jobs.
+    """What became of the jobs. What lies at a URL is named by a text.
 
     Attributes:
         written: labels (of genomes: all files) that were written or whose missing companions were made.
@@ -70,9 +70,9 @@ class Written:
         uncertainty: inputs whose uncertainty was written, each with its mean, the most uncertain first.
     """
 
-    written: tuple[Path, ...]
-    skipped: tuple[Path, ...]
-    failed: tuple[tuple[Path, str], ...]
+    written: tuple[Path | str, ...]
+    skipped: tuple[Path | str, ...]
+    failed: tuple[tuple[Path | str, str], ...]
     log: Path | None = None
     differences: tuple[tuple[Path, str], ...] = ()
     uncertainty: tuple[tuple[Path, float], ...] = ()

@@ -1,19 +1,23 @@
 """A video of the labels in color over the frames: mp4, of the size, frame rate and times of the input."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from atrous.color import Palette
 from atrous.data.formats import open_source
 from atrous.errors import UserError
+from atrous.objects.tracking import Sighting, Tracker
 from atrous.prediction.frames import FRAME_RATE, FrameLabels
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.labels import label_path
 from atrous.prediction.output import Companions, Output
 from atrous.prediction.predictor import Predictor
-from atrous.prediction.track_files import TrackCsv, ZoneCsv
-from atrous.report.pictures import overlay
+from atrous.prediction.track_files import TrackCsv, ZoneCsv, followed
+from atrous.report.pictures import numbered, overlay
 
 
 class OverlayVideo(Output):
@@ -24,11 +28,14 @@ class OverlayVideo(Output):
         labels: the labels of the frames from which it is drawn.
         video: the file or folder of the video that is drawn over.
         palette: a color per class.
+        least: pixels of the smallest thing that is drawn with its box and its number; None draws none.
     """
 
-    def __init__(self, path: Path, labels: FrameLabels, video: Path, palette: Palette) -> None:
+    def __init__(
+        self, path: Path, labels: FrameLabels, video: Path, palette: Palette, least: int | None = None
+    ) -> None:
         self.paths, self.drawn_from = (path,), labels
-        self._labels, self._video, self._palette = labels, video, palette
+        self._labels, self._video, self._palette, self._least = labels, video, palette, least
         self._shape: tuple[int, ...] = ()
 
     def begin(self, opened: Opened, streamed: bool) -> None:
@@ -58,14 +65,23 @@ class OverlayVideo(Output):
         # The network's source has no frames in color as they were.
         clip: Any = open_source(self._video)  # a `Clip`, whose frames can be read one by one
         try:
-            pairs = zip(clip.frames(range(self._shape[0])), self._labels.labels(), strict=True)
-            for number, (frame, label) in enumerate(pairs):
+            shown = zip(clip.frames(range(self._shape[0])), self._labels.labels(), self._followed(), strict=True)
+            for number, (frame, label, seen) in enumerate(shown):
                 drawn = overlay(frame, label, self._palette, bare=0)
+                if seen:
+                    boxes = np.array([one.region.box for one in seen])
+                    drawn = numbered(drawn, boxes, [one.number for one in seen])
                 writer.write(drawn, None if times is None else times[number])
             writer.close()
         except BaseException:
             writer.abandon()
             raise
+
+    def _followed(self) -> Iterator[list[Sighting]]:
+        """What is drawn with its number, frame by frame."""
+        if self._least is None:
+            return ([] for _ in range(self._shape[0]))
+        return (seen for _, seen in followed(self._labels, self._least, Tracker()))
 
     def discard(self) -> None:
         """Nothing is written before `finish`."""
@@ -82,7 +98,8 @@ def video_outputs(predictor: Predictor, item: Input, out: Path, companions: Comp
     outputs: list[Output] = []
     if companions.overlay:
         path = target.with_name(f"{target.name}_overlay.mp4")
-        outputs.append(OverlayVideo(path, labels, item.path, predictor.palette))
+        least = tracks.least if tracks is not None and tracks.table else None
+        outputs.append(OverlayVideo(path, labels, item.path, predictor.palette, least))
     if tracks is not None and tracks.table:
         outputs.append(TrackCsv(target.with_name(f"{target.name}_tracks.csv"), labels, item.path, tracks.least))
     if tracks is not None and tracks.zone is not None:

@@ -35,7 +35,7 @@ from atrous.prediction.sequences import open_only_sequence, open_sequences
 from atrous.prediction.values import predict_values
 from atrous.recipe.build import build_expected, build_preparation
 from atrous.recipe.run import Run, open_run
-from atrous.stream.engines import check_engine
+from atrous.stream.engines import ENGINES, check_engine
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
 from atrous.tasks.custom import class_maps, output_size, value_task
@@ -228,7 +228,7 @@ class Predictor:
             self._stream(source, probabilities, self.task.probabilities, resume, progress)
         elif probabilities is not None and labels is not None:
             sink = LabelsAndProbabilities(labels, probabilities)
-            self._stream(source, sink, self._labels_and_probabilities, False, progress)
+            self._stream(source, sink, self.labels_and_probabilities, False, progress)
 
     def whole(self, shape: tuple[int, ...]) -> bool:
         """Return whether an input of this shape `(C, *S)` goes through the network in one piece.
@@ -311,7 +311,7 @@ class Predictor:
             )
         return logits
 
-    def _labels_and_probabilities(self, output: torch.Tensor) -> torch.Tensor:
+    def labels_and_probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Labels as channel 0 and probabilities `(N, 1 + K, *S)` float32 of logits `(N, K, *S)`."""
         return torch.cat([self.task.decode(output).unsqueeze(1).float(), self.task.probabilities(output)], dim=1)
 
@@ -380,13 +380,14 @@ def load(
         engine: "torch", "openvino", "inductor" or "onnxruntime".
 
     Raises:
-        UserError: the folder is not a run and no model has that name, the weights are missing, damaged or of another
-            network, the run needs `network=`, or there is no such engine or device.
+        UserError: there is no such run, model, engine or device, or the weights are missing or do not fit the network.
     """
     check_engine(engine)
     check_device(device)
     opened = run if isinstance(run, Run) else open_run(run)
     recipe, task = opened.recipe, opened.task()
+    if recipe.model.motion and engine != ENGINES[0]:  # only torch sees how a camera moves
+        raise UserError(f"engine {engine!r}: choose {ENGINES[0]}")
     exact = recipe.data.kind == "genomes" or value_task(task) is not None or engine == "onnxruntime"
     usual = torch.bfloat16 if recipe.train.precision == "bf16-mixed" and not exact else torch.float32
     loaded = opened.network(network).to(device)

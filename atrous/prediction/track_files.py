@@ -47,9 +47,7 @@ class TrackTable(Output):
 
     def _followed(self, tracker: Tracker) -> Iterator[tuple[int, list[Sighting]]]:
         """Every frame with what was seen in it."""
-        for labels in self._labels.labels():
-            yield from tracker.step(regions_of((labels != 0) & (labels != IGNORE), self._least))
-        yield from tracker.close()
+        return followed(self._labels, self._least, tracker)
 
     @abstractmethod
     def _rows(self, tracker: Tracker, seconds: Callable[[int], float]) -> Iterator[Sequence[Any]]:
@@ -94,6 +92,19 @@ class ZoneCsv(TrackTable):
         for frame, sightings in self._followed(tracker):
             yield from counts.step(frame, sightings)
         yield from counts.rows()
+
+
+def followed(labels: FrameLabels, least: int, tracker: Tracker) -> Iterator[tuple[int, list[Sighting]]]:
+    """Yield the number of every frame, in order, and what moves in it: what has a label but 0.
+
+    Args:
+        labels: of the frames, which have all been written.
+        least: pixels of the smallest thing that is followed.
+        tracker: gives things their numbers.
+    """
+    for frame in labels.labels():
+        yield from tracker.step(regions_of((frame != 0) & (frame != IGNORE), least))
+    yield from tracker.close()
 
 
 def frame_times(video: Path) -> Callable[[int], float]:

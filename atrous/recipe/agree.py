@@ -33,6 +33,7 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
         )
     _agree_target(recipe, dataset, fingerprint)
     _agree_whole(recipe)
+    _agree_paste(recipe, dataset)
     if model.ndim != fingerprint.ndim:
         raise UserError(
             f"model.ndim is {model.ndim}, but what {root} holds has {fingerprint.ndim} axes: train without --recipe to "
@@ -61,6 +62,16 @@ def _agree_codes(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) -> 
         raise UserError(
             f"task.genetic_codes is {given}, but genes of {root} obey {', '.join(map(str, other))}: "
             f"set task.genetic_codes={list(fingerprint.codes)}, or leave it out"
+        )
+
+
+def _agree_paste(recipe: Recipe, dataset: Dataset) -> None:
+    """Refuse to paste objects where targets are no labels, or crops have the size of their samples."""
+    if recipe.augment.paste and (
+        dataset.target.kind != "labels" or recipe.train.whole or recipe.task.kind != "semantic"
+    ):
+        raise UserError(
+            f"augment.paste is for crops with labels, {dataset.root} is learned as {recipe.task.kind!r}: set it to 0"
         )
 
 

@@ -21,7 +21,7 @@ from atrous.recipe.style_picture import perceptual_loss
 from atrous.tasks.style import SIDE, StyleTask
 from atrous.tasks.table import TASKS
 from atrous.tasks.task import Task
-from atrous.training.loop import Settings
+from atrous.training.settings import Settings
 from atrous.training.stages import Stage
 
 GRIDS = "grids"
@@ -137,13 +137,13 @@ def build_apart(recipe: Recipe) -> Apart | None:
 def build_settings(recipe: Recipe) -> Settings:
     """The recipe's settings of the training loop."""
     train = recipe.train
-    names = ("learning_rate", "encoder_rate", "weight_decay", "warmup", "clip", "validations", "patience")
+    names = (
+        "optimizer", "learning_rate", "encoder_rate", "weight_decay", "warmup", "clip", "validations", "patience",
+        "precision", "devices", "nodes", "sync_batch_norm", "compile", "seed", "whole",
+    )  # fmt: skip
     values = {name: getattr(train, name) for name in names}
     stages = tuple(Stage(**stage.model_dump()) for stage in recipe.stages)
-    device = choose_device(train.accelerator)
-    return Settings(
-        **values, precision=train.precision, device=device, seed=train.seed, stages=stages, whole=train.whole
-    )
+    return Settings(**values, device=choose_device(train.accelerator), stages=stages)
 
 
 def count_parameters(network: nn.Module) -> int:

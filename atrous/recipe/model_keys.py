@@ -38,10 +38,7 @@ def agree_model(model: ModelSection, stages: Sequence[StageSection], source: str
     for stride in model.strides:
         if min([stride] if isinstance(stride, int) else stride, default=0) < 1:
             raise UserError(f"{source}: model.strides is {model.strides}: strides are 1 or more")
-    if model.temporal != "none" and model.ndim != 3:
-        raise UserError(f"{source}: model.temporal = {model.temporal!r} is for video: model.ndim must be 3")
-    if model.causal and model.temporal == "none":
-        raise UserError(f"{source}: model.causal needs a network for video: set model.temporal")
+    _agree_video(model, source)
     if model.deep_supervision and name in ("hed", "fcn32s", "five_layer", "codons"):
         why = "has deep supervision of its own" if name == "hed" else "has one map, and it needs coarser maps"
         raise UserError(f"{source}: model.deep_supervision: model.name = {name!r} {why}")
@@ -55,3 +52,15 @@ def agree_model(model: ModelSection, stages: Sequence[StageSection], source: str
     for stage in stages:
         if stage.skips is not None and (not has or stage.skips > has):
             raise UserError(f"{source}: stage {stage.name!r} has {stage.skips} skips, model.name = {name!r} has {has}")
+
+
+def _agree_video(model: ModelSection, source: str) -> None:
+    """Refuse keys of networks for video in others."""
+    if model.temporal != "none" and model.ndim != 3:
+        raise UserError(f"{source}: model.temporal = {model.temporal!r} is for video: model.ndim must be 3")
+    if model.causal and model.temporal == "none":
+        raise UserError(f"{source}: model.causal needs a network for video: set model.temporal")
+    if model.motion and (model.temporal == "none" or model.name in WITHOUT_ENCODER or model.compare != "channels"):
+        raise UserError(
+            f"{source}: model.motion is for networks over an encoder for video: set model.temporal, leave model.compare"
+        )

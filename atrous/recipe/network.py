@@ -10,6 +10,7 @@ from atrous.encoders.classifier import classifier_encoder
 from atrous.encoders.dense import DenseLayers
 from atrous.encoders.encoder import Encoder
 from atrous.encoders.lite import LITE_NAMES, efficientnet_lite
+from atrous.encoders.moving import WithMotion
 from atrous.encoders.pairs import Siamese, WithDifference
 from atrous.encoders.resnet import ResNet
 from atrous.encoders.shrunk import Shrunk
@@ -130,6 +131,13 @@ def build_encoder(model: ModelSection) -> Encoder:
     Raises:
         UserError: there is no such encoder, or it does not fit `ndim`, `depth` or the output stride.
     """
+    if model.motion:
+        frame = build_encoder(model.model_copy(update={"motion": False, "shrink": 1}))
+        try:
+            encoder = WithMotion(frame)
+        except ValueError as error:
+            raise UserError(f"model.motion: {error}") from error
+        return encoder if model.shrink == 1 else Shrunk(encoder, model.shrink)
     if model.compare != "channels":
         images = 1 if model.compare == "features" else 3  # how many of them one encoder sees at once
         alone = model.model_copy(update={"in_channels": model.in_channels // 2 * images, "compare": "channels"})
@@ -200,7 +208,9 @@ def build_network(model: ModelSection, outputs: int, own: nn.Module | None = Non
     if model.temporal != "none":
         picture = build_network(model.model_copy(update={"ndim": 2, "temporal": "none"}), outputs)
         try:
-            return VideoNetwork(picture, model.temporal, kernel=model.temporal_kernel, causal=model.causal)
+            return VideoNetwork(
+                picture, model.temporal, kernel=model.temporal_kernel, causal=model.causal, motion=model.motion
+            )
         except ValueError as error:
             raise UserError(f"model.temporal = {model.temporal!r}: {error}") from error
     if model.name not in MODELS:
@@ -230,4 +240,4 @@ def describe(model: ModelSection) -> str:
     if model.temporal == "none":
         return text
     along = {"frames": "frame by frame", "levels": "mixed along time", "blocks": "(2+1)-D"}[model.temporal]
-    return f"{text}, {along}{', causal' if model.causal else ''}"
+    return f"{text}{' with motion' if model.motion else ''}, {along}{', causal' if model.causal else ''}"

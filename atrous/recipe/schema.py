@@ -14,6 +14,7 @@ from atrous.data.plain_text import read_text
 from atrous.data.restoration import RESTORATIONS, STYLE
 from atrous.errors import UserError
 from atrous.recipe.background import background_of
+from atrous.recipe.device_keys import agree_devices
 from atrous.recipe.model_keys import agree_model
 from atrous.recipe.sections import (
     AugmentSection,
@@ -99,6 +100,7 @@ def _agree(recipe: Recipe, source: str) -> None:
     if recipe.model.name == "restorer" and any(length % recipe.model.factor for length in train.crop):
         factor = recipe.model.factor
         raise UserError(f"{source}: train.crop = {train.crop}: give multiples of task.scale = {factor}")
+    agree_devices(train, source)
     _agree_restoration(recipe, source)
     _agree_own_keys(recipe, source)
     _agree_pairs(recipe, source)

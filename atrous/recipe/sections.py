@@ -146,6 +146,9 @@ class ModelSection(Section):
         description="video: 2-D on each frame (frames), its levels mixed along time (levels), (2+1)-D (blocks)",
     )
     temporal_kernel: int = Field(3, ge=1, description="frames that a convolution along time sees")
+    motion: bool = Field(
+        False, description="video: a small encoder beside that of the frame sees what moves against the camera's motion"
+    )
     causal: bool = Field(False, description="video: no frame depends on later ones, for live use")
     ndim: Literal[1, 2, 3] = Field(2, description="spatial axes")
     in_channels: int = Field(3, ge=1, description="channels of the input")
@@ -227,6 +230,12 @@ class AugmentSection(Section):
     shift: float = Field(
         0.0, ge=0, description="change, motion: in half of the crops one of the two images is shifted by up to so much"
     )
+    paste: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of crops over which the objects of another sample are pasted (class 0 is none)",
+    )
     apart: bool = Field(False, description="change, motion: intensities vary in each of the two images by itself")
 
 
@@ -241,7 +250,8 @@ class TrainSection(Section):
     crop: list[Count] = Field([320, 448], description="size of a crop per axis")
     batch_size: int = Field(8, ge=1, description="crops in a step")
     whole: bool = Field(False, description="take samples whole, one in a step, in strips; crop is not used then")
-    learning_rate: float = Field(1e-3, gt=0, description="peak rate of AdamW")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd with a momentum of 0.9")
+    learning_rate: float = Field(1e-3, gt=0, description="peak rate of the optimizer")
     encoder_rate: float = Field(0.5, gt=0, description="factor on the rate for pretrained weights")
     weight_decay: float = Field(0.02, ge=0)
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the run in which the rate rises")
@@ -250,6 +260,12 @@ class TrainSection(Section):
     patience: int | None = Field(None, ge=1, description="stop after so many validations without a gain")
     precision: Literal["bf16-mixed", "32-true"] = Field("32-true", description="arithmetic of forward and backward")
     accelerator: str = Field("cpu", description="device: cpu, cuda, cuda:1, mps or auto (whichever is there)")
+    devices: Count = Field(1, description="devices of each machine, among which the crops of a step are dealt")
+    nodes: Count = Field(1, description="machines")
+    sync_batch_norm: bool = Field(
+        False, description="on several devices: batch norms take the crops of all devices, not those of one"
+    )
+    compile: bool = Field(False, description="compile the network by torch.compile before the first step")
     seed: int = Field(0, ge=0, description="of everything drawn")
     start: str | None = Field(
         None, description="folder of a run whose weights the training starts from: what fits the network is copied"

@@ -1,9 +1,9 @@
-"""The report of a run: one HTML file that needs no other file, no network and no JavaScript."""
+"""The report of a run: one HTML file that needs no other file and no network, and can be read without JavaScript."""
 
 from __future__ import annotations
 
 import base64
-import io
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
+from markupsafe import Markup
 
 from atrous.color import ERROR, VOID, Palette
 from atrous.files import replacing
-from atrous.report.pictures import banded, busiest, colorize, errors, flat, overlay, resized, to_rgb
+from atrous.labels import IGNORE
 from atrous.report.plots import (
     DARK,
     LIGHT,
@@ -27,50 +27,17 @@ from atrous.report.plots import (
     review_chart,
     seconds_and,
 )
-from atrous.report.words import calibration_words, headline, notable, review_words
+from atrous.report.verdict import verdict
+from atrous.report.views import Example, ReportView, data_uri, embed, example_views
+from atrous.report.words import calibration_words, review_words
 from atrous.tasks.scores import Scores
 from atrous.tasks.shift_scores import ShiftScores
 from atrous.tasks.task import EvaluationResult
 
 __all__ = ["Example", "Measured", "ReportContent", "write_report"]
 
-_LIMIT = 640  # pixels of the longer side of a picture
 _LARGE_LIMIT = 1024  # pixels of the longer side of a picture that stands alone
 _REVIEWED = 10  # samples that are listed for review
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """One image to show.
-
-    Attributes:
-        name: name of the image.
-        image: `(C, *S)`.
-        truth: `(*S)` uint8 labels.
-        prediction: `(*S)` uint8 labels.
-        miou: the metric of this image.
-        kind: "best" or "worst".
-        spacing: distance of neighboring voxels along each axis of a volume, so that it is drawn with its real
-            proportions.
-        palette: a color per label, where it is not that of the report.
-        metric: name of the metric.
-        pictures: colors `(height, width, 3)` uint8 by caption, which are shown in place of image, truth and prediction.
-        compared: whether a slider shows the first two pictures one over the other.
-        images: what the images are called whose channels `image` has, where it has those of several.
-    """
-
-    name: str
-    image: np.ndarray
-    truth: np.ndarray
-    prediction: np.ndarray
-    miou: float
-    kind: str
-    spacing: tuple[float, ...] | None = None
-    palette: Palette | None = None
-    metric: str = "mean IoU"
-    pictures: dict[str, np.ndarray] = field(default_factory=dict)
-    compared: bool = False
-    images: tuple[str, ...] = ("image",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,21 +105,26 @@ def write_report(path: Path | str, content: ReportContent) -> None:
     Raises:
         ValueError: the palette does not have one color per class.
     """
+    classes = _of_classes(content, content.scores) if isinstance(content.scores, Scores) else _NO_CLASSES
+    examples = [_example(example, content.palette) for example in content.examples]
+    further = [_measured(measured) for measured in content.further]
+    embed([view for shown in (*examples, *further) for view in shown["views"]])
+    script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
     html = (
         page_templates()
         .get_template("page.html.jinja")
         .render(
             content=content,
             scores=content.scores,
-            **(_of_classes(content, content.scores) if isinstance(content.scores, Scores) else _NO_CLASSES),
+            **classes,
+            verdict=verdict(content.scores, content.advice, further=bool(content.further)),
             curves=_curves(content.history, content.scores),
-            examples={
-                kind: [_pictures(e, e.palette or content.palette) for e in content.examples if e.kind == kind]
-                for kind in ("worst", "best")
-            },
-            further=[_measured(measured) for measured in content.further],
-            legend=[{"name": name, "color": _hex(color)} for name, color in content.legend.items()],
+            examples={kind: [e for e in examples if e["kind"] == kind] for kind in ("worst", "best")},
+            further=further,
+            legend=_legend(content, classes["classes"]),
             colors={"void": _hex(VOID), "error": _hex(ERROR)},
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
     with replacing(path) as beside:
@@ -183,8 +155,6 @@ def _of_classes(content: ReportContent, scores: Scores) -> dict[str, Any]:
     columns = scores.columns()
     return {
         "segmented": True,
-        "headline": headline(scores),
-        "notable": notable(scores),
         "calibration": calibration_words(scores),
         "classes": _class_rows(scores, content.palette),
         "columns": list(columns),
@@ -246,10 +216,21 @@ def _confusion(scores: Scores) -> dict[str, str]:
 def _measured(measured: Measured) -> dict[str, Any]:
     """Return what the page shows of data that had no part in the training."""
     pictures = measured.pictures.items()
-    views = [_view(picture, caption, measured.title, True, _LARGE_LIMIT) for caption, picture in pictures]
+    title = measured.title
+    views = [ReportView(caption, f"{caption} of {title}", picture, limit=_LARGE_LIMIT) for caption, picture in pictures]
     return {
         "title": measured.title, "sentences": measured.sentences, "metrics": measured.metrics, "views": views,
     }  # fmt: skip
+
+
+def _legend(content: ReportContent, classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return names, colors and numbers of what the examples show: kinds of objects, else the classes."""
+    own = [
+        {"name": name, "color": _hex(color), "number": number}
+        for number, (name, color) in enumerate(content.legend.items(), 1)
+    ]
+    void = {"name": "void (not counted)", "color": _hex(VOID), "number": IGNORE}
+    return own or [{**row, "number": number} for number, row in enumerate(classes)] + [void] * bool(classes)
 
 
 def _reliability(scores: Scores) -> dict[str, str] | None:
@@ -280,77 +261,24 @@ def _review(scores: Scores) -> dict[str, Any] | None:
 
 def chart_pair(draw: Callable[[Ink], str]) -> dict[str, str]:
     """Draw a chart for a light and for a dark page, and return both as data URIs."""
-    return {name: _uri("image/svg+xml", draw(ink).encode()) for name, ink in (("light", LIGHT), ("dark", DARK))}
+    return {name: data_uri("image/svg+xml", draw(ink).encode()) for name, ink in (("light", LIGHT), ("dark", DARK))}
 
 
-def _pictures(example: Example, palette: Palette) -> dict[str, Any]:
-    """Return the example's image, truth, prediction and errors as data URIs, with their captions."""
-    shown = [(caption, picture, True) for caption, picture in example.pictures.items()] or _views(example, palette)
-    views = [_view(picture, caption, example.name, smooth) for caption, picture, smooth in shown]
-    if example.palette is not None and not example.pictures:  # of objects: what differs is told by their colors
-        views = views[:-1]
+def _example(example: Example, palette: Palette) -> dict[str, Any]:
+    """Return what the page shows of an example; its views are not encoded yet."""
+    volume, switched = example.truth.ndim == 3, not example.pictures and example.truth.ndim > 1
     return {
         "name": example.name,
+        "kind": example.kind,
         "miou": example.miou,
         "metric": example.metric,
-        "views": views,
+        "views": example_views(example, example.palette or palette),
         "wide": example.truth.ndim == 1,
-        "compared": views[:2] if example.compared else [],
+        "compared": example.compared,
+        "alpha": (0.5 if volume else 1) if switched else None,
+        "bare": f"0 {IGNORE}" if volume and switched else "",
+        "size": (1, *example.image.shape[1:])[-2:] if example.image.ndim < 4 else None,
     }
-
-
-def _view(picture: np.ndarray, caption: str, name: str, smooth: bool, limit: int = _LIMIT) -> dict[str, Any]:
-    """Return a picture as a data URI, with its size and its texts."""
-    shown = resized(np.ascontiguousarray(picture), limit, smooth)
-    height, width = shown.shape[:2]
-    alt = f"{caption} of {name}"
-    return {"caption": caption, "alt": alt, "width": width, "height": height, "uri": _png(shown)}
-
-
-def _views(example: Example, palette: Palette) -> list[tuple[str, np.ndarray, bool]]:
-    """Return the pictures of an example: a caption, the colors `(height, width, 3)`, and whether they may be smoothed.
-
-    Labels are drawn beside an image, over a volume, and behind the curve of a signal.
-    """
-    image, truth, prediction = example.image, example.truth, example.prediction
-    if truth.ndim == 1:
-        return [
-            ("truth", banded(image, truth, palette), True),
-            ("prediction", banded(image, prediction, palette), True),
-            ("errors", flat(_errors(example)), True),
-        ]
-    center = busiest(truth)
-    if truth.ndim == 2:
-        parts = zip(example.images, np.split(image, len(example.images)), strict=True)
-        return [
-            *((name, flat(to_rgb(part), center), True) for name, part in parts),
-            ("truth", flat(colorize(truth, palette), center), False),
-            ("prediction", flat(colorize(prediction, palette), center), False),
-            ("errors", flat(_errors(example), center), True),
-        ]
-    image = image.astype(np.float32)  # 8-bit scans rarely fill their range, so they are stretched like the others
-    pictures = {
-        "image": to_rgb(image),
-        "truth": overlay(image, truth, palette, bare=0),
-        "prediction": overlay(image, prediction, palette, bare=0),
-        "errors": errors(image, truth, prediction),
-    }
-    return [(caption, flat(picture, center, example.spacing), True) for caption, picture in pictures.items()]
-
-
-def _errors(example: Example) -> np.ndarray:
-    backdrop = np.zeros((1, *example.truth.shape), np.uint8) if example.truth.ndim == 1 else example.image
-    return errors(backdrop, example.truth, example.prediction)
-
-
-def _png(picture: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "png", optimize=True)
-    return _uri("image/png", buffer.getvalue())
-
-
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _hex(color: tuple[int, int, int]) -> str:

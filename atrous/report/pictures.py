@@ -6,9 +6,9 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
-from atrous.color import ERROR, VOID, Palette
+from atrous.color import ERROR, VOID, Palette, default_palette
 from atrous.labels import IGNORE
 
 __all__ = [
@@ -19,6 +19,8 @@ __all__ = [
     "colorize",
     "errors",
     "flat",
+    "flat_labels",
+    "numbered",
     "outlined_boxes",
     "overlay",
     "resized",
@@ -30,6 +32,7 @@ __all__ = [
 _GAP = 4  # pixels between the planes of a volume
 _MARGIN = 226  # gray of the gap, lighter than that of void
 _TRACK = 48  # height of a 1-D label map in pixels
+_COLORS = 12  # of numbers
 _WIDTH = 960  # largest width of a 1-D array in pixels
 
 
@@ -132,6 +135,34 @@ def boxed(picture: np.ndarray, boxes: np.ndarray, colors: Sequence[tuple[int, in
     return np.array(drawn)
 
 
+def numbered(picture: np.ndarray, boxes: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """Draw boxes with their numbers on a picture `(H, W, 3)` uint8: white on the color of the number.
+
+    A number stands above its box, or below the upper side where there is no room, and never outside of the picture. Its
+    height is a 20th of the picture's, at least 13 pixels.
+
+    Args:
+        picture: stays as it is; the result is a copy.
+        boxes: `(n, 4)`: the first row and column of each, then where it ends.
+        numbers: of each box, from 1; a number has the same color in every picture.
+    """
+    palette = default_palette(_COLORS + 1)[1:]
+    colors = [palette[(number - 1) % _COLORS] for number in numbers]
+    drawn = Image.fromarray(boxed(picture, boxes, colors))
+    pen, (height, width) = ImageDraw.Draw(drawn), picture.shape[:2]
+    font = ImageFont.load_default(max(13, height // 20))
+    for (top, left, _, _), number, color in zip(boxes.tolist(), numbers, colors, strict=True):
+        text = str(number)
+        _, above, across, below = pen.textbbox((0, 0), text, font=font)
+        wide, tall = int(across) + 4, int(below - above) + 4
+        row = top - tall if top >= tall else top
+        row, column = max(0, min(row, height - tall)), max(0, min(left, width - wide))
+        dark = tuple(part // 2 for part in color)  # white is legible on it
+        pen.rectangle((column, row, column + wide - 1, row + tall - 1), fill=dark)
+        pen.text((column + 2, row + 2 - above), text, fill=(255, 255, 255), font=font)
+    return np.array(drawn)
+
+
 def outlined_boxes(picture: np.ndarray, corners: np.ndarray, colors: Sequence[tuple[int, int, int]]) -> np.ndarray:
     """Draw the outlines of rotated boxes on a picture `(H, W, 3)` uint8, the smaller ones over the larger ones.
 
@@ -201,6 +232,23 @@ def flat(
     canvas[:height, width + _GAP :] = side
     canvas[height + _GAP :, :width] = below
     return canvas
+
+
+def flat_labels(
+    label: np.ndarray, center: tuple[int, ...] | None = None, spacing: tuple[float, ...] | None = None
+) -> np.ndarray:
+    """Arrange a label map `(*S)` uint8 as `flat` arranges its colors: `(height, width)` uint8, void in the gaps.
+
+    A 1-D map becomes one row.
+
+    >>> flat_labels(np.full((2, 2, 2), 7, np.uint8))[0].tolist()
+    [7, 7, 255, 255, 255, 255, 7, 7]
+    """
+    if label.ndim == 1:
+        return label[_thinned(len(label))][None]
+    known = np.ones_like(label)
+    planes = flat(np.stack([label, known, known], axis=-1), center, spacing)
+    return np.where(planes[..., 1] == 1, planes[..., 0], np.uint8(IGNORE))
 
 
 def beside(pictures: Sequence[np.ndarray]) -> np.ndarray:

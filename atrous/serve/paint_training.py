@@ -44,7 +44,8 @@ from atrous.tasks.temperature import LogitSample, fit_temperature
 from atrous.training.budget import Budget
 from atrous.training.checkpoint import write_tensors
 from atrous.training.log import read_log, write_log
-from atrous.training.loop import Monitor, Settings, Supply, fit
+from atrous.training.loop import fit
+from atrous.training.settings import Monitor, Settings, Supply
 from atrous.training.validation import validate as validated
 from atrous.training.validation import windows
 
@@ -217,7 +218,8 @@ def _until_stopped(batches: LiveBatches, control: Control) -> Iterator[Batch]:
 def _settings(recipe: Recipe, budget: Budget, factor: float) -> Settings:
     settings = build_settings(recipe)
     count = 2 if budget.minutes is None else min(8, max(1, round(60 * budget.minutes / VALIDATION_SECONDS)))
-    return replace(settings, learning_rate=factor * settings.learning_rate, validations=count)
+    rate = factor * settings.learning_rate
+    return replace(settings, learning_rate=rate, validations=count, devices=1, nodes=1)  # one process trains here
 
 
 def _temperature(network: nn.Module, task: Task, held_out: Decoded, side: list[int]) -> float:

@@ -16,6 +16,7 @@ Read `stream.py` first, then `run.py`, `rows.py` and `compute/`; for gradients `
 from atrous.geometry.axis import Refused
 from atrous.geometry.plan import StreamPlan
 from atrous.stream.differentiable import Differentiable, prepare_gradient
+from atrous.stream.dispatch import Cluster, connect
 from atrous.stream.gradient import gradient
 from atrous.stream.options import Options
 from atrous.stream.prepare import Prepared, prepare
@@ -24,6 +25,7 @@ from atrous.stream.stream import plan, stream
 from atrous.tasks.summed import SummedLoss
 
 __all__ = [
+    "Cluster",
     "Differentiable",
     "Options",
     "Prepared",
@@ -31,6 +33,7 @@ __all__ = [
     "Session",
     "StreamPlan",
     "SummedLoss",
+    "connect",
     "gradient",
     "plan",
     "prepare",

@@ -13,24 +13,28 @@ from atrous.data.source import Key, LazySource, Source, span
 LARGEST = 2**28  # bytes of a slab (all chunks at one place of the streamed axis) that may be held in memory
 
 
-def chunk_rows(array: Any, dim: int, *, written: bool = False) -> int:
+def chunk_rows(array: Any, dim: int, *, written: bool = False, part: float = 1.0) -> int:
     """Return the rows per chunk along a dimension; 1 when the array has no chunks or a slab of them is too large.
 
     An array that is `written` and has shards is written in whole shards: several chunks that are stored in one file.
+    `part` is the part of each row that is read.
     """
     chunks = (getattr(array, "shards", None) if written else None) or getattr(array, "chunks", None)
     if not chunks or len(chunks) != len(array.shape):
         return 1
     slab = int(np.prod(array.shape, dtype=np.int64)) // array.shape[dim] * chunks[dim] * np.dtype(array.dtype).itemsize
-    return int(chunks[dim]) if slab <= LARGEST else 1
+    return int(chunks[dim]) if slab * part <= LARGEST else 1
 
 
 class ChunkedSource(LazySource):
-    """A source that is read in slabs of whole chunks along `dim`. The last slab is kept for the next strip."""
+    """A source that is read in slabs of whole chunks along `dim`. The last slab is kept for the next strip.
 
-    def __init__(self, source: Source, dim: int):
+    `part` is the part of each row that is read.
+    """
+
+    def __init__(self, source: Source, dim: int, part: float = 1.0):
         super().__init__(source.shape, source.dtype)
-        self.source, self.dim, self.rows = source, dim, chunk_rows(source, dim)
+        self.source, self.dim, self.rows = source, dim, chunk_rows(source, dim, part=part)
         self.kept: dict[Any, np.ndarray] = {}
 
     def _read(self, key: Key) -> np.ndarray:

@@ -15,7 +15,7 @@ That is exact for any split into pieces and, unlike sums of squares, loses no di
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -43,6 +43,18 @@ class Gatherer(ABC):
         """Return the value of the barrier, after the last piece. `whole` holds the values without rows."""
 
 
+class Joinable(Gatherer):
+    """A gatherer whose pieces several processes may take in: what one has gathered is sent as tensors to another."""
+
+    @abstractmethod
+    def state(self) -> list[Tensor]:
+        """Return what was gathered so far; no tensors before the first piece."""
+
+    @abstractmethod
+    def merge(self, state: Sequence[Tensor]) -> None:
+        """Take in the state of a gatherer of the same barrier that was given other pieces."""
+
+
 class Reduction(Gatherer):
     """A reduction over some dimensions, as float64 tables over the dimensions that it keeps.
 
@@ -68,12 +80,16 @@ class Reduction(Gatherer):
             self.tables = [torch.full(sizes, fill, dtype=torch.float64, device=like.device) for _ in range(count)]
         return self.tables
 
+    def state(self) -> list[Tensor]:
+        """Return the tables, which are none before the first piece."""
+        return self.tables
+
     def finished(self, table: Tensor) -> Tensor:
         """Return a table in the shape of the operator's result, and in its type if that is not floating-point."""
         return table.reshape(self.op.shape).to(table.dtype if self.op.dtype.is_floating_point else self.op.dtype)
 
 
-class Sums(Reduction):
+class Sums(Reduction, Joinable):
     """Gathers `mean`, `sum` and vector norms of finite order p, which are `(sum |x|^p)^(1/p)`.
 
     The norm of order 0 is the number of values that are not zero.
@@ -88,6 +104,11 @@ class Sums(Reduction):
         elif power is not None:
             piece = piece.abs() if power == 1 else piece.double().abs().pow(power)
         total[self.part(rows)] += piece.sum(self.dims, keepdim=True, dtype=torch.float64)
+
+    def merge(self, state: Sequence[Tensor]) -> None:
+        """Add the sums."""
+        for total in state:
+            self.open_tables(1, 0.0, total)[0].add_(total)
 
     @property
     def power(self) -> float | None:
@@ -104,24 +125,34 @@ class Sums(Reduction):
         return self.finished(total)
 
 
-class Extremes(Reduction):
+class Extremes(Reduction, Joinable):
     """Gathers `amax`, `amin`, `max`, `min` and the vector norms of order infinity and minus infinity."""
 
     def update(self, piece: Tensor, rows: Rows) -> None:
         """Take the greater (or lesser) of the table and the piece's extreme."""
-        low = self.op.kind in ("amin", "min") or self.op.arguments.get("ord") == -math.inf
-        (best,) = self.open_tables(1, math.inf if low else -math.inf, piece)
+        (best,) = self.open_tables(1, math.inf if self.low else -math.inf, piece)
         piece = piece.abs() if self.op.kind == "linalg_vector_norm" else piece
-        extreme = (piece.amin if low else piece.amax)(self.dims, keepdim=True).double()
+        extreme = (piece.amin if self.low else piece.amax)(self.dims, keepdim=True).double()
         part = self.part(rows)
-        best[part] = (torch.minimum if low else torch.maximum)(best[part], extreme)
+        best[part] = (torch.minimum if self.low else torch.maximum)(best[part], extreme)
+
+    @property
+    def low(self) -> bool:
+        """Whether the least value is wanted, and not the greatest."""
+        return self.op.kind in ("amin", "min") or self.op.arguments.get("ord") == -math.inf
+
+    def merge(self, state: Sequence[Tensor]) -> None:
+        """Take the greater (or lesser) of the extremes."""
+        for extreme in state:
+            (best,) = self.open_tables(1, math.inf if self.low else -math.inf, extreme)
+            best.copy_((torch.minimum if self.low else torch.maximum)(best, extreme))
 
     def result(self, whole: dict[int, Tensor]) -> Tensor:
         """Return the extreme."""
         return self.finished(self.tables[0])
 
 
-class Spread(Reduction):
+class Spread(Reduction, Joinable):
     """Gathers `var` and `std` by the update of Chan et al., with one table each for n, m and S (see the module)."""
 
     def update(self, piece: Tensor, rows: Rows) -> None:
@@ -136,6 +167,18 @@ class Spread(Reduction):
         squares[part] += new_squares + delta.square() * before * n / count[part]
         mean[part] += delta * n / count[part]
 
+    def merge(self, state: Sequence[Tensor]) -> None:
+        """Join the tables; where neither has gathered a number, count, mean and squared deviations stay 0."""
+        if not state:
+            return
+        new_count, new_mean, new_squares = state
+        count, mean, squares = self.open_tables(3, 0.0, new_count)
+        delta, before = new_mean - mean, count.clone()
+        count += new_count
+        weight = new_count / count.clamp_min(1)
+        squares += new_squares + delta.square() * before * weight
+        mean += delta * weight
+
     def result(self, whole: dict[int, Tensor]) -> Tensor:
         """Return S / (n - correction), or its root."""
         count, _, squares = self.tables
@@ -144,7 +187,7 @@ class Spread(Reduction):
         return self.finished(var.sqrt() if self.op.kind == "std" else var)
 
 
-class GroupMoments(Gatherer):
+class GroupMoments(Joinable):
     """Gathers the mean and the variance of each group of channels, for group norm, by the update of Chan et al.
 
     The result is what the lowered graph multiplies by and adds: a scale and a shift for each channel.
@@ -158,12 +201,24 @@ class GroupMoments(Gatherer):
         """Join the count, the means `(groups,)` and the squared deviations `(groups,)` of the piece."""
         groups = self.op.args[1]
         grouped = piece.reshape(groups, -1).double()
-        n, mean = grouped.shape[1], grouped.mean(1)
-        squares = (grouped - mean[:, None]).square().sum(1)
+        mean = grouped.mean(1)
+        self.join(grouped.shape[1], mean, (grouped - mean[:, None]).square().sum(1))
+
+    def join(self, n: int, mean: Tensor, squares: Tensor) -> None:
+        """Join a count, means `(groups,)` and squared deviations `(groups,)` of other numbers."""
         delta, total = mean - self.mean, self.n + n
         self.squares = self.squares + squares + delta.square() * (self.n * n / total)
         self.mean = self.mean + delta * (n / total)
         self.n = total
+
+    def state(self) -> list[Tensor]:
+        """See `Joinable.state`: the count, the means and the squared deviations."""
+        return [torch.tensor(self.n), self.mean, self.squares] if self.n else []
+
+    def merge(self, state: Sequence[Tensor]) -> None:
+        """Join the moments."""
+        if state:
+            self.join(int(state[0]), state[1], state[2])
 
     def result(self, whole: dict[int, Tensor]) -> Tensor:
         """Return the scale and the shift of each channel."""
@@ -172,7 +227,7 @@ class GroupMoments(Gatherer):
         return scale_and_shift(self.mean, self.squares / self.n, self.op.shape[1], tensors[0], tensors[1], eps)
 
 
-class AdaptivePool(Gatherer):
+class AdaptivePool(Joinable):
     """Gathers adaptive and global pools: the sum or the maximum of each bin.
 
     Along a dimension of L rows pooled into n bins, bin o covers rows `floor(o L / n)` to `ceil((o + 1) L / n) - 1`.
@@ -191,12 +246,19 @@ class AdaptivePool(Gatherer):
 
     def update(self, piece: Tensor, rows: Rows) -> None:
         """Join the piece's part of every bin, one dimension after the other."""
-        if self.table is None:
-            self.table = torch.full(
-                self.op.shape, 0.0 if self.average else -math.inf, dtype=torch.float64, device=piece.device
-            )
-        x = self.binned(piece, rows)
-        self.table = self.table + x if self.average else torch.maximum(self.table, x)
+        self.merge([self.binned(piece, rows)])
+
+    def state(self) -> list[Tensor]:
+        """See `Joinable.state`: the sums or maxima of the bins."""
+        return [] if self.table is None else [self.table]
+
+    def merge(self, state: Sequence[Tensor]) -> None:
+        """Join sums or maxima of the bins."""
+        for bins in state:
+            if self.table is None:
+                fill = 0.0 if self.average else -math.inf
+                self.table = torch.full(self.op.shape, fill, dtype=torch.float64, device=bins.device)
+            self.table = self.table + bins if self.average else torch.maximum(self.table, bins)
 
     def binned(self, piece: Tensor, rows: Rows) -> Tensor:
         """Return the sum or the maximum of the piece's part of every bin, in the shape of the result."""
@@ -233,7 +295,7 @@ class AdaptivePool(Gatherer):
         return total
 
 
-class Grams(Gatherer):
+class Grams(Joinable):
     """Gathers the product over positions of the first channels with the others: a sum of those of the pieces."""
 
     def __init__(self, op: Op, graph: Graph):
@@ -242,14 +304,23 @@ class Grams(Gatherer):
 
     def update(self, piece: Tensor, rows: Rows) -> None:
         """Add the product of the piece `(..., channels, positions)`."""
-        self.total = self.total.to(piece.device) + gram(piece.double(), self.op.args[1])
+        self.merge([gram(piece.double(), self.op.args[1])])
+
+    def state(self) -> list[Tensor]:
+        """See `Joinable.state`: the sum."""
+        return [self.total]
+
+    def merge(self, state: Sequence[Tensor]) -> None:
+        """Add the sums."""
+        for total in state:
+            self.total = self.total.to(total.device) + total
 
     def result(self, whole: dict[int, Tensor]) -> Tensor:
         """Return the sum."""
         return self.total
 
 
-def gatherer(op: Op, graph: Graph) -> Gatherer:
+def gatherer(op: Op, graph: Graph) -> Joinable:
     """Return an empty gatherer for a barrier."""
     kinds: dict[str, Callable[[Op, Graph], Any]] = {
         "moments": GroupMoments,

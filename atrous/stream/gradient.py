@@ -52,9 +52,10 @@ def gradient(
         target: of an output with positions, `(..., *S)`, anything that can be sliced, or None; integers are handed to
             the loss as int64. Otherwise it is handed to the loss as it is.
         scale: what the loss is multiplied by.
-        options, choices: as in `stream`: `axis`, `memory`, `strip`, `output`, `progress`, and `spool`, a folder for the
-            rows that are held and the values between passes. With `spool`, memory does not grow with the length, and
-            a network with several barriers in a row computes no value more than twice.
+        options: as in `stream`: `axis`, `memory`, `strip`, `output`, `progress`, and `spool`, a folder for the rows
+            that are held and the values between passes. With `spool`, memory does not grow with the length; a network
+            with several barriers in a row computes no value more than twice.
+        choices: single options by name, which go before those in `options`.
 
     Raises `UserError` for a mistake in the arguments or a loss that is no sum, and `Refused` (a `UserError`) when the
     gradient of an operator cannot be computed strip by strip; the message names its module.

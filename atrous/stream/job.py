@@ -11,6 +11,7 @@ A run is three nested loops:
 Reading the next strip and writing finished rows happen in two threads beside the computation.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -153,10 +154,8 @@ class StreamJob:
         A record of an interrupted run says which passes, blocks and rows are finished; they are skipped. So are passes
         whose barriers an earlier run on this source has gathered (`Options.barriers`).
         """
-        self.known = constants(self.graph, self.dtype)
-        settle(self.graph, self.axis, self.known)
-        self.constant = set(self.known)
         count, blocks, kept = len(self.plan.passes), self.plan.blocks, self.options.barriers
+        self._begin(kept or {})
         for number, each in enumerate(self.plan.passes):
             if self.record is not None and number < self.record.passes:
                 self._conclude({i: self.record.values[i] for i in each.barriers})
@@ -184,6 +183,26 @@ class StreamJob:
             if self.record is not None and ends.spool is None and not each.final:
                 self.record.values.update(results)
                 self._mark(passes=number + 1, block=0, rows=None)
+
+    def gather(self, built: Program, known: dict[int, Tensor], source: Source) -> dict[int, list[Tensor]]:
+        """Return what each barrier of a program gathers of its part (`Joinable.state`); no output is computed.
+
+        `known` holds what the barriers of earlier passes gave.
+        """
+        self._begin(known)
+        gathered = new_gatherers(built)
+        with self._settings() as self.between, ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            for share in self._block(built, gathered, _Ends(self, source, None, None, (reader, writer))):
+                if self.options.progress is not None:
+                    self.options.progress(share)
+        return {i: each.state() for i, each in gathered.items()}
+
+    def _begin(self, known: dict[int, Tensor]) -> None:
+        """Find the values without rows that are known before any row is read, given what barriers are known to give."""
+        self.known = constants(self.graph, self.dtype)
+        settle(self.graph, self.axis, self.known)
+        self.constant = set(self.known)
+        self._conclude(known)
 
     def _block(self, built: Program, gathered: dict[int, Any], ends: "_Ends") -> Iterator[float]:
         """Run the program of one block, and yield the finished share of the block after each step."""
@@ -224,7 +243,8 @@ class StreamJob:
     def _conclude(self, results: dict[int, Tensor]) -> None:
         """Take over what the barriers of a pass gave, and compute the values without rows that follow from it."""
         for value, result in results.items():
-            self.known[value] = result.to(self.dtype) if result.is_floating_point() else result
+            kind = self.dtype if result.is_floating_point() else result.dtype
+            self.known[value] = result.to(self.ready.device, kind)
         settle(self.graph, self.axis, self.known)
 
     def _mark(self, **progress: int | None) -> None:
@@ -247,10 +267,15 @@ class _Ends:
         pools: tuple[ThreadPoolExecutor, ThreadPoolExecutor],
     ):
         self.job, self.source, self.sink, self.spool = job, source, sink, spool
-        if chunk_rows(source, 1 + job.plan.axis) > 1:
-            self.source = ChunkedSource(source, 1 + job.plan.axis)
-        dim = len(sink.shape) - job.graph.ndim + job.plan.axis
-        if chunk_rows(sink, dim, written=True) > 1:
+        part = math.prod(
+            (hi - lo) / job.graph.ops[job.graph.output].shape[g - job.graph.ndim]
+            for g, (lo, hi) in enumerate(job.extents)
+            if g != job.plan.axis
+        )
+        if chunk_rows(source, 1 + job.plan.axis, part=part) > 1:
+            self.source = ChunkedSource(source, 1 + job.plan.axis, part)
+        dim = 0 if sink is None else len(sink.shape) - job.graph.ndim + job.plan.axis
+        if sink is not None and chunk_rows(sink, dim, written=True) > 1:
             self.sink = ChunkedSink(sink, dim)
         self.pool, self.behind = pools[0], Behind(pools[1])
         self.rows: int | None = None  # output rows of the current block that have been handed to the writer

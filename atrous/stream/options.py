@@ -39,7 +39,8 @@ class Options:
         region: the part of the output to compute, as a slice per spatial axis in output positions. Only the input that
             this part depends on is read; the numbers are those of the whole answer. None computes the whole output.
         resume: continue an interrupted run with the same options from its last finished strip, block or pass. It needs
-            a sink that outlives the process: a memmap, or a zarr array on disk.
+            a sink that outlives the process: a memmap, or a zarr array on disk. On a cluster, units that are done are
+            left out; the zarr array may be at a URL.
         spool: a folder on disk for the values that a later pass needs again, so that they are not computed twice. None
             computes them again.
         output: the name, or the index, of the tensor to compute when the network returns several.

@@ -27,7 +27,7 @@ from atrous.geometry.program import OpRun, Program, StripStep
 from atrous.stream.compute import compute
 from atrous.stream.compute.fast import join
 from atrous.stream.compute.place import with_room, write, writes
-from atrous.stream.gather import Gatherer, gatherer
+from atrous.stream.gather import Gatherer, Joinable, gatherer
 from atrous.stream.process import Settle
 from atrous.stream.rows import OutputSpan, barrier_rows, cross_spans, input_rows, no_rows, output_span
 
@@ -176,6 +176,6 @@ class Runner:
             self.buffers[value] = Buffer(first, buffer.tensor.narrow(dim, drop, count - drop).clone())
 
 
-def new_gatherers(program: Program) -> dict[int, Gatherer]:
+def new_gatherers(program: Program) -> dict[int, Joinable]:
     """Return an empty gatherer for each barrier whose input the program computes."""
     return {i: gatherer(program.graph.ops[i], program.graph) for i in program.owned}

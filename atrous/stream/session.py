@@ -52,7 +52,9 @@ class Session:
         network: a module; it is run in evaluation mode and left as it was.
         shape: `(C, *S)` of the whole input. The length of `axis` may be None: it is not known before `close`.
         axis: the spatial axis along which the input arrives.
-        post, dtype, output: as in `atrous.stream.options.Options`.
+        post: as in `atrous.stream.options.Options`, and so are the next two.
+        dtype: of the computation.
+        output: which output, of several.
 
     Raises `Refused` for networks with barriers, which cannot answer before the end. When the length is open, also for
     networks that read the length or resize by a ratio that follows from it. `close` raises `UserError` when the length

@@ -1,7 +1,6 @@
 """Run any fully convolutional network on an input of any size: the answer of the whole input, in bounded memory."""
 
 import time
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,15 @@ from torch import nn
 
 from atrous.data.source import Sink, Source
 from atrous.errors import UserError
-from atrous.geometry.axis import Refused
-from atrous.geometry.plan import Limits, StreamPlan, byte_count, choose_axis, make_plan
-from atrous.geometry.program import Box
-from atrous.stream.engines import compiler
-from atrous.stream.job import StreamJob
+from atrous.geometry.plan import StreamPlan
+from atrous.stream.cluster import run_on_cluster
+from atrous.stream.dispatch import Cluster
+from atrous.stream.here import planned, run_here
 from atrous.stream.onnx_network import OnnxNetwork, stream_file
 from atrous.stream.options import Options, choose_options
-from atrous.stream.prepare import Prepared, output_region, prepare
+from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.sole import sole_writer
 from atrous.stream.source import checked_source
-from atrous.stream.windows import run_windows, window_plan
 
 SHARE = 0.7  # of the rate of one well-shaped convolution, which a whole network reaches
 
@@ -32,6 +29,8 @@ def stream(
     source: Source,
     sink: Sink | None = None,
     options: Options | None = None,
+    *,
+    client: Any = None,
     **choices: Any,
 ) -> Any:
     """Compute the output of `network` on the whole `source`, strip by strip, and return the sink.
@@ -45,6 +44,8 @@ def stream(
         source: `(C, *S)`, anything that can be sliced: an array, a memmap, a zarr array.
         sink: `(K, *S_out)`, anything whose slices can be assigned to; a new numpy array when None.
         options: the choices that `Options` documents; the defaults when None.
+        client: a `dask.distributed.Client`, or a `Cluster` with choices: its workers compute units of the output, and
+            write them into a zarr array or a memmap (docs/scale.md). None computes here.
         choices: single options by name, which go before those in `options`.
 
     A zarr array as the sink is written in whole chunks (whole shards, if it has them), by one run at a time.
@@ -60,28 +61,18 @@ def stream(
     """
     options = choose_options(options, choices)
     if isinstance(network, OnnxNetwork | Path | str):
+        if client is not None:
+            raise UserError("client= is for modules: an ONNX file runs in one process")
         file = network if isinstance(network, OnnxNetwork) else OnnxNetwork(network)
         with sole_writer(sink):
             return stream_file(file, source, sink, options)
     checked_source(source)
     ready = _ready(network, tuple(source.shape), options.output)
     with sole_writer(sink):
-        return _run(ready, source, sink, options)
-
-
-def _run(ready: Prepared, source: Source, sink: Sink | None, options: Options) -> Any:
-    """Run a prepared network by the strategy that the plan chooses, and return the sink."""
-    region, run_plan = _planned(ready, options)
-    compiling = compiler(options.engine, options.dtype or ready.dtype)
-    if run_plan.strategy == "windows":
-        try:
-            return run_windows(ready, run_plan, region, source, sink, options, compiling)
-        except Refused:  # the network computes something else on a window
-            if options.strategy == "windows":
-                raise
-        options = replace(options, strategy="strips")
-        region, run_plan = _planned(ready, options)
-    return StreamJob(ready, run_plan, region, options, compiling).run(source, sink)
+        if client is not None:
+            cluster = client if isinstance(client, Cluster) else Cluster(client)
+            return run_on_cluster(ready, source, sink, options, cluster)
+        return run_here(ready, source, sink, options)
 
 
 def plan(
@@ -98,7 +89,7 @@ def plan(
     (0, 1, 1, 1.0)
     """
     options = choose_options(options, choices)
-    return _planned(_ready(network, tuple(shape), options.output), options)[1]
+    return planned(_ready(network, tuple(shape), options.output), options)[1]
 
 
 def _ready(network: nn.Module | Prepared, shape: tuple[int, ...], output: int | str | None) -> Prepared:
@@ -110,45 +101,6 @@ def _ready(network: nn.Module | Prepared, shape: tuple[int, ...], output: int | 
             )
         return network
     return prepare(network, shape, output=output)
-
-
-def _planned(ready: Prepared, options: Options) -> tuple[Box, StreamPlan]:
-    """Return the output rows to compute per axis, and the plan for them."""
-    along = choose_axis(ready.graph, ready.axes, ready.refused, options.axis)
-    region = output_region(ready.graph, ready.axes, options.region)
-    strips = make_plan(
-        ready.graph,
-        ready.axes,
-        along,
-        region,
-        limits=Limits(byte_count(options.memory), options.strip, options.blocks),
-        dtype=options.dtype or ready.dtype,
-        spool=options.spool is not None,
-        compiled=options.engine != "torch",
-    )
-    return region, _choose(ready, strips, region, options)
-
-
-def _choose(ready: Prepared, strips: StreamPlan, region: Box, options: Options) -> StreamPlan:
-    """Return the plan of the strategy that was asked for, else of the one with less work; its reason tells why.
-
-    Resuming, spooling, and a strip or a number of blocks that the caller chose are possible with strips only.
-    """
-    strips_only = options.strip or options.blocks or options.spool is not None
-    if options.strategy == "strips" or options.resume or (options.strategy is None and strips_only):
-        return strips
-    memory = byte_count(options.memory)
-    try:
-        windows = window_plan(ready, strips, region, memory, options.dtype or ready.dtype)
-    except Refused:
-        if options.strategy == "windows":
-            raise
-        return strips
-    ratio = windows.macs / strips.macs if strips.macs else 1.0
-    fits = memory is None or windows.peak_bytes <= memory
-    if options.strategy == "windows" or (fits and ratio < 1):
-        return replace(windows, reason=f"{windows.reason}; {ratio:.2f} times the work of strips")
-    return replace(strips, reason=f"{strips.reason}; windows would do {ratio:.2f} times the work")
 
 
 def plan_text(run_plan: StreamPlan, dtype: torch.dtype, engine: str) -> str:

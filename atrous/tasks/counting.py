@@ -13,6 +13,7 @@ import torch
 
 from atrous._nd import AVG_POOL
 from atrous.objects.points import PointPeaks
+from atrous.ranks import totals
 from atrous.tasks.point_metrics import PointMetrics
 from atrous.tasks.points import PointTask, bumps, heat_loss, heat_of, point_options
 
@@ -51,6 +52,7 @@ class CountingTask(PointTask):
 
     watched = ("count_mae", "f1")
     higher_is_better = False
+    joint_loss = True
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "CountingTask":
@@ -96,7 +98,8 @@ class CountingTask(PointTask):
         output, classes, shape = output.float(), len(self.names), (len(output), *output.shape[2:])
         density = bumps(target, shape, classes, self.sigma, mass=True) / self.unit
         given = output[:, :classes]
-        squared = (given - density).square().sum() / (density.sum() + 0.01 * density.numel())
+        error, mass, count = totals((given - density).square().sum(), density.sum(), density.numel())
+        squared = error / (mass + 0.01 * count)
         heat = bumps(target, shape, classes, self.spread, mass=False)
         return (
             squared
@@ -114,9 +117,11 @@ class CountingTask(PointTask):
         for side in BLOCKS:
             size = [min(n, max(1, round(side * self.sigma))) for n in density.shape[2:]]
             found, true = (AVG_POOL[self.ndim](size)(maps) * math.prod(size) for maps in (given, density))
-            losses.append((found - true).square().mean() / (true.mean() + 0.1))
+            error, mass, count = totals((found - true).square().sum(), true.sum(), true.numel())
+            losses.append((error / count) / (mass / count + 0.1))
         found, true = given.flatten(2).sum(2), density.flatten(2).sum(2)
-        losses.append((found - true).abs().mean() / (true.mean() + 0.1).sqrt())
+        error, mass, count = totals((found - true).abs().sum(), true.sum(), true.numel())
+        losses.append((error / count) / (mass / count + 0.1).sqrt())
         return torch.stack(losses).mean()
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:

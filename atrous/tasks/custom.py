@@ -83,6 +83,19 @@ def summed_loss_of(task: Task) -> SummedLoss | None:
     return task.summed_loss() if isinstance(task, SummedTask) else None
 
 
+def is_joint(task: Task) -> bool:
+    """Return whether the loss of a task is that of the outputs of all devices of a training, not of one device's alone.
+
+    It is where it follows from sums over positions, and where the task says it by `joint_loss = True`: its loss adds up
+    its sums and counts over the devices (`atrous.ranks.totals`). Any other loss must be given the outputs of all.
+    """
+    if isinstance(task, CustomTask):
+        if task.own_loss is not None:
+            return isinstance(task.own_loss, SummedLoss)
+        task = task.task
+    return isinstance(task, SummedTask) or bool(getattr(task, "joint_loss", False))
+
+
 def output_size(task: object, size: Sequence[int]) -> tuple[int, ...]:
     """Return the size of the grid on which a task answers, for an input of this size."""
     numbers = value_task(task)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from atrous.objects.boxes import DenseBoxes, LatticeBoxes, find_boxes, lattice
+from atrous.ranks import totals
 from atrous.tasks.detection_metrics import DetectionScores
 from atrous.tasks.found_metrics import FoundMetrics, rows_and_classes
 from atrous.tasks.task import ObjectTask
@@ -82,6 +83,7 @@ class DetectionTask(ObjectTask):
 
     watched = ("map", "map50")
     higher_is_better = True
+    joint_loss = True
     found = "boxes"
 
     @classmethod
@@ -157,6 +159,7 @@ class DetectionTask(ObjectTask):
             rows = target[target[:, 0] == number, 1:].float()
             of_scores, of_boxes, weight = self._crop_loss(crop, rows, centers)
             scores, boxes, total = scores + of_scores, boxes + of_boxes, total + weight
+        scores, boxes, total = totals(scores, boxes, total)
         return (scores + 2 * boxes) / total.clamp_min(1)
 
     def _crop_loss(

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from atrous.errors import UserError
+from atrous.ranks import totals
 from atrous.tasks.edge_matching import TooManyPairs
 from atrous.tasks.edge_metrics import CONVENTIONS, MAX_DISTANCE, THRESHOLDS, EdgeMetrics, count_edges, edge_thresholds
 from atrous.tasks.measures import Measures
@@ -50,6 +51,7 @@ class EdgeTask(ValueTask):
 
     watched = ("ods",)
     higher_is_better = True
+    joint_loss = True
 
     def __post_init__(self) -> None:
         for name, value, fits, wanted in (
@@ -101,14 +103,15 @@ class EdgeTask(ValueTask):
             )
         share, logits = target.float().mean(dim=1, keepdim=True), output.float()
         edge, rest = (share > self.eta).float(), (share == 0).float()  # where the share is NaN, both are 0
-        positives, negatives = edge.sum(), rest.sum()
+        positives, negatives = totals(edge.sum(), rest.sum())
         weights = (edge * negatives + rest * (self.negative_weight * positives)) / (positives + negatives).clamp_min(1)
         losses = F.binary_cross_entropy_with_logits(logits, edge, reduction="none")
-        loss = (weights * losses).sum() / weights.sum().clamp_min(1e-6)  # a batch without edges has loss 0, not nan
+        found = logits.sigmoid() * (edge + rest)
+        parts = ((weights * losses).sum(), weights.sum(), found.square().sum(), (found * edge).sum())
+        error, mass, squares, common = totals(*parts)
+        loss = error / mass.clamp_min(1e-6)  # a batch without edges has loss 0, not nan
         if self.dice > 0:
-            found = logits.sigmoid() * (edge + rest)
-            squares = (found.square().sum() + positives).clamp_min(1e-6)
-            loss = loss + self.dice * (1 - 2 * (found * edge).sum() / squares)
+            loss = loss + self.dice * (1 - 2 * common / (squares + positives).clamp_min(1e-6))
         return loss
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:

@@ -37,6 +37,7 @@ class ForegroundTask:
     sample: str
 
     higher_is_better = True
+    joint_loss = True
 
     @property
     def out_channels(self) -> int:

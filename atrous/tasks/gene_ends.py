@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from atrous.labels import BASE_BIT, IGNORE, START_BIT
 from atrous.objects.genetic_code import codon_table, genetic_code
 from atrous.objects.orfs import ENDS
+from atrous.ranks import totals
 
 
 def bases_of(labels: torch.Tensor) -> torch.Tensor:
@@ -60,4 +61,5 @@ def end_loss(output: torch.Tensor, labels: torch.Tensor, codes: Sequence[int]) -
     """
     counted = possible_ends(labels, codes) & ((labels & 0xFF) != IGNORE).unsqueeze(1)
     costs = F.binary_cross_entropy_with_logits(output, true_ends(labels).float(), reduction="none") * counted
-    return costs.sum() / counted.sum().clamp(min=1)
+    cost, count = totals(costs.sum(), counted.sum())
+    return cost / count.clamp(min=1)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from atrous.objects.assemble import assemble
 from atrous.objects.kinds import with_classes
 from atrous.objects.votes import Votes
+from atrous.ranks import totals
 from atrous.tasks.found_metrics import FoundMetrics
 from atrous.tasks.instance_metrics import InstanceScores
 from atrous.tasks.task import ObjectTask
@@ -90,6 +91,7 @@ class InstanceTask(ObjectTask):
 
     watched = ("ap50", "ap_mean")
     higher_is_better = True
+    joint_loss = True
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "InstanceTask":
@@ -142,18 +144,21 @@ class InstanceTask(ObjectTask):
         output, maps = output.float(), encode(target, self.kinds)
         inside, heat, offset = output.split([1, self.kinds, self.ndim], dim=1)
         inside, weight = inside[:, 0], balance(maps.radius, self.scale)
-        entropy = F.binary_cross_entropy_with_logits(inside, maps.inside, weight, reduction="sum") / weight.sum()
+        entropy = F.binary_cross_entropy_with_logits(inside, maps.inside, weight, reduction="sum")
         probability, axes = inside.sigmoid() * weight, tuple(range(1, inside.ndim))
         common = (probability * maps.inside).sum(axes)
         covered = maps.inside * weight
         dice = 1 - (2 * common + 1) / (probability.sum(axes) + covered.sum(axes) + 1)
         # Centers are few: their positions weigh more, and the sum is divided by the area of the objects.
-        area, covered = covered.sum().clamp_min(1), covered[:, None]
+        area, covered = covered.sum(), covered[:, None]
         each = F.binary_cross_entropy_with_logits(heat, maps.heat, reduction="none")
-        peaks = (each * (0.1 + covered + 4 * maps.heat * weight[:, None])).sum() / (area + 0.1 * maps.inside.numel())
+        peaks = (each * (0.1 + covered + 4 * maps.heat * weight[:, None])).sum()
         away = F.smooth_l1_loss(offset, maps.offsets / self.scale, reduction="none", beta=0.1)
-        offsets = (away * covered).sum() / area
-        return entropy + dice.mean() + peaks + offsets
+        entropy, mass, dice, crops, peaks, area, positions, offsets = totals(
+            entropy, weight.sum(), dice.sum(), len(dice), peaks, area, maps.inside.numel(), (away * covered).sum()
+        )
+        area = area.clamp_min(1)
+        return entropy / mass + dice / crops + peaks / (area + 0.1 * positions) + offsets / area
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
         """Return where objects are, `(N, *S)` uint8; which is which is decided by `objects`, for the whole input."""

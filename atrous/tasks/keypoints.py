@@ -42,6 +42,7 @@ class KeypointTask(PointTask):
 
     watched = ("pck", "f1")
     higher_is_better = True
+    joint_loss = True
     dense = 0
 
     @classmethod

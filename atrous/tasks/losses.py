@@ -9,6 +9,15 @@ from atrous.labels import IGNORE
 from atrous.tasks.summed import SummedLoss
 
 
+def precise(values: torch.Tensor) -> torch.Tensor:
+    """Return values in the precision in which losses are computed: float32, and float64 where they are given so.
+
+    >>> precise(torch.zeros(1, dtype=torch.bfloat16)).dtype, precise(torch.zeros(1, dtype=torch.float64)).dtype
+    (torch.float32, torch.float64)
+    """
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def dice_loss(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Return one minus the soft Dice coefficient, averaged over the classes that occur in the batch.
 
@@ -44,7 +53,8 @@ def dice_sums(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     predicted = weighted.sum([0, *range(2, probabilities.ndim)])  # (K,)
     true_class = index.flatten()
     overlap = predicted.new_zeros(classes).index_add(0, true_class, weighted.gather(1, index).flatten())
-    truth = torch.bincount(true_class[counted.flatten()], minlength=classes).to(overlap.dtype)
+    ones = counted.flatten().long()  # no selection of positions, whose number a GPU would have to be asked for
+    truth = ones.new_zeros(classes).index_add(0, true_class, ones).to(overlap.dtype)
     return torch.stack([overlap, predicted, truth])
 
 
@@ -52,8 +62,8 @@ def dice_of_sums(sums: torch.Tensor) -> torch.Tensor:
     """Return the soft Dice loss by the sums `(3, K)` of `dice_sums`."""
     overlap, predicted, truth = sums
     present = truth > 0
-    dice = 2 * overlap[present] / (predicted[present] + truth[present])
-    return 1 - dice.mean() if bool(present.any()) else overlap.sum() * 0
+    dice = 2 * overlap / torch.where(present, predicted + truth, 1.0)
+    return torch.where(present, 1 - dice, 0.0).sum() / present.sum().clamp_min(1)
 
 
 def segmentation_loss(
@@ -66,7 +76,7 @@ def segmentation_loss(
     """Return the weighted cross-entropy plus `dice` times the soft Dice loss.
 
     Args:
-        logits: `(N, K, *S)`, of any floating dtype; the loss is computed in float32.
+        logits: `(N, K, *S)`, of any floating dtype; the loss is computed in float32, of float64 in float64.
         target: `(N, *S)` int64 classes, `IGNORE` where nothing counts.
         class_weights: weight of each class in the cross-entropy; all equal by default.
         dice: weight of the Dice loss; 0 leaves it out.
@@ -92,15 +102,14 @@ def summed_segmentation_loss(*, class_weights: Sequence[float] | None = None, di
     """
 
     def sums(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        logits = logits.float()
-        weights = None
-        if class_weights is not None:
-            weights = torch.tensor(class_weights, dtype=torch.float32, device=logits.device)
+        logits, counted = precise(logits), target != IGNORE
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=logits.dtype)
+        if weights is not None:
+            weights = weights.to(logits.device, non_blocking=True)
         log_probabilities = F.log_softmax(logits, dim=1)
         loss = F.nll_loss(log_probabilities, target, weights, ignore_index=IGNORE, reduction="sum")
-        counted = target[target != IGNORE]
-        total = loss.new_tensor(counted.numel()) if weights is None else weights[counted].sum()
-        entropy = torch.stack([loss, total])
+        weight = counted.sum() if weights is None else (weights[target.clamp(max=len(weights) - 1)] * counted).sum()
+        entropy = torch.stack([loss, weight.to(loss.dtype)])
         return torch.cat([entropy, dice_sums(log_probabilities.exp(), target).flatten()]) if dice > 0 else entropy
 
     def value(sums: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from atrous.objects.points import PointPeaks, find_points, total
+from atrous.ranks import totals
 from atrous.source import Source
 from atrous.tasks.task import FoundTask
 
@@ -135,8 +136,8 @@ def heat_loss(output: torch.Tensor, heat: torch.Tensor) -> torch.Tensor:
     each = F.binary_cross_entropy_with_logits(output - SILENT, heat, reduction="none")
     # Even a perfect map has the entropy of the heat itself, which says nothing.
     least = F.binary_cross_entropy(heat, heat, reduction="none")
-    weighed = ((each - least) * (0.5 + 4 * heat)).sum()
-    return weighed / (heat.sum() + 0.002 * heat.numel())
+    weighed, mass, count = totals(((each - least) * (0.5 + 4 * heat)).sum(), heat.sum(), heat.numel())
+    return weighed / (mass + 0.002 * count)
 
 
 def point_options(section: Mapping[str, Any], known: Mapping[str, Any], task: str) -> dict[str, Any]:

@@ -277,7 +277,8 @@ class Scores:
                 for i, name in enumerate(self.classes)
             }  # fmt: skip
         if self.video is not None:
-            facts |= {"j": self._by_name(self.video.region), "boundary_f": self._by_name(self.video.boundary)}
+            contours = self._by_name(self.video.boundary)
+            facts |= {"j": self._by_name(self.video.region), "f": contours, "boundary_f": contours}
             facts["flicker"] = _number(self.video.flicker)
             facts["videos"] = {
                 name: {"j": self._by_name(one.region), "boundary_f": self._by_name(one.boundary)}

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from atrous.objects.rays import ray_distances
 from atrous.objects.stars import Stars
+from atrous.ranks import totals
 from atrous.tasks.instances import REACH, InstanceMetrics
 from atrous.tasks.task import ObjectTask
 
@@ -66,6 +67,7 @@ class StarTask(ObjectTask):
 
     watched = ("ap50", "ap_mean")
     higher_is_better = True
+    joint_loss = True
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "StarTask":
@@ -124,14 +126,16 @@ class StarTask(ObjectTask):
         """
         maps = encode(target, self.rays)
         logits, classes, rays = output.float().split([1, self._class_maps, self.rays], dim=1)
-        entropy = F.binary_cross_entropy_with_logits(logits[:, 0] + PRIOR, maps.probability)
-        total = maps.probability.sum().clamp_min(1)
+        entropy = F.binary_cross_entropy_with_logits(logits[:, 0] + PRIOR, maps.probability, reduction="sum")
         away = (1 + rays - maps.distances / self.scale).abs().mean(dim=1)
-        loss = entropy + WEIGHT * (away * maps.probability).sum() / total
+        of_classes = entropy.new_zeros(())
         if self._class_maps:
             each = F.cross_entropy(classes, classes_of(target, self.kinds), reduction="none")
-            loss = loss + (each * maps.probability).sum() / total
-        return loss
+            of_classes = (each * maps.probability).sum()
+        entropy, positions, away, of_classes, mass = totals(
+            entropy, maps.probability.numel(), (away * maps.probability).sum(), of_classes, maps.probability.sum()
+        )
+        return entropy / positions + (WEIGHT * away + of_classes) / mass.clamp_min(1)
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
         """Return where candidates may be, `(N, H, W)` uint8; objects are decided for the whole input."""

@@ -13,7 +13,9 @@ from atrous.labels import FRAME_BITS, IGNORE, MOST_BITS
 from atrous.objects.genes import SHORTEST, GeneRules
 from atrous.objects.genetic_code import require_codes
 from atrous.objects.orfs import ENDS, FRAMES
+from atrous.ranks import total, totals
 from atrous.tasks.gene_ends import end_loss
+from atrous.tasks.losses import dice_of_sums
 from atrous.tasks.stranded_metrics import StrandedMetrics
 
 CODING = ("CDS+", "CDS-")
@@ -79,6 +81,7 @@ class Stranded:
 
     watched = ("miou", "pixel_accuracy")
     higher_is_better = True
+    joint_loss = True
     bits = True
     """Labels are sets of classes, one bit per class."""
 
@@ -133,9 +136,9 @@ class Stranded:
         truth = self._bits(target)
         if self.frames:
             truth = torch.cat([truth, _frame_truth(target)], dim=1)
-        mass = counted.sum().clamp(min=1)
         costs = F.binary_cross_entropy_with_logits(output, truth, reduction="none") * counted
-        loss = costs.sum() / mass
+        cost, mass = totals(costs.sum(), counted.sum())
+        loss = cost / mass.clamp(min=1)
         if self.dice > 0:
             loss = loss + self.dice * soft_dice(output[:, :count].sigmoid() * counted, truth[:, :count] * counted)
         return loss
@@ -178,7 +181,5 @@ def soft_dice(probabilities: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     0.0
     """
     axes = [0, *range(2, truth.ndim)]
-    real = truth.sum(axes)
-    present = real > 0
-    dice = 2 * (probabilities * truth).sum(axes) / (probabilities.sum(axes) + real).clamp(min=1e-6)
-    return 1 - dice[present].mean() if bool(present.any()) else probabilities.sum() * 0
+    parts = (probabilities * truth).sum(axes), probabilities.sum(axes), truth.sum(axes)
+    return dice_of_sums(total(torch.stack(parts)))

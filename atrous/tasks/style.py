@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from atrous.errors import UserError
+from atrous.ranks import totals
 from atrous.tasks.measures import Measures
 from atrous.tasks.perceptual import PerceptualLoss, PerceptualTerms
 from atrous.tasks.task import NotFinite
@@ -45,6 +46,7 @@ class StyleTask(ValueTask):
 
     watched = TERMS
     higher_is_better = False
+    joint_loss = True
     pictures = True
 
     @classmethod
@@ -82,7 +84,9 @@ class StyleTask(ValueTask):
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the perceptual loss of an output `(N, 3, H, W)` against images `(N, 1 or 3, H, W)`, the mean."""
-        return self.weighed(self.terms(self.probabilities(output), target)).mean()
+        losses = self.weighed(self.terms(self.probabilities(output), target))
+        error, pictures = totals(losses.sum(), len(losses))
+        return error / pictures
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Return pictures `(N, 3, H, W)` float32 on the scale of the images; see `Task.probabilities`."""

@@ -6,6 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
+from atrous.ranks import total
+
 
 @dataclass(frozen=True)
 class SummedLoss:
@@ -31,8 +33,8 @@ class SummedLoss:
     value: Callable[[Tensor], Tensor]
 
     def __call__(self, output: Tensor, target: Any) -> Tensor:
-        """Return the loss of a whole output."""
-        return self.value(self.sums(output, target))
+        """Return the loss of a whole output; in a training on several devices, that of the outputs of all of them."""
+        return self.value(total(self.sums(output, target)))
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from atrous.errors import UserError
+from atrous.tasks.losses import precise
 from atrous.tasks.summed import SummedLoss
 from atrous.tasks.task import EvaluationResult
 from atrous.tasks.value_metrics import ValueMetrics
@@ -77,7 +78,7 @@ class ValueTask(ABC):
             )
         known = ~torch.isnan(target)
         wanted = (torch.nan_to_num(target) - self._shaped(self.offset, target)) / self._shaped(self.scale, target)
-        error = torch.where(known, output.float() - wanted, 0.0)
+        error = torch.where(known, precise(output) - wanted, 0.0)
         if self.robust == "l1":
             error = error.abs()
         elif self.robust == "l2":

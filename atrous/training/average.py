@@ -1,17 +1,12 @@
 """The running average of the weights: the network that a run validates and saves."""
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
-"""The parameters and buffers of a network."""
 
-
-def power_average(gamma: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
-    """Return an update rule for `AveragedModel` that averages over a fixed share of the run so far.
+class PowerAverage(AveragedModel):
+    """The average of a network over a fixed share of the run so far, batch-norm statistics included.
 
     At update t = 1, 2, ... the average a moves towards the weights w:
 
@@ -21,20 +16,31 @@ def power_average(gamma: float) -> Callable[[Tensors, Tensors, torch.Tensor | in
     larger gamma, the shorter the average: gamma = 17 averages over about 5 % of the run. Integer tensors are copied.
     """
 
+    def __init__(self, network: nn.Module, gamma: float) -> None:
+        super().__init__(network, use_buffers=True)
+        self.gamma = gamma
+
     @torch.no_grad()
-    def update(average: Tensors, current: Tensors, updates: torch.Tensor | int) -> None:
-        t = float(updates) + 1
-        keep = (1 - 1 / t) ** (1 + gamma)
-        for old, new in zip(average, current, strict=True):
-            if old.is_floating_point():
-                old.lerp_(new, 1 - keep)
-            else:
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take the weights of a network into the average; all of them at once, without waiting for a GPU."""
+        update = int(self.n_averaged) + 1
+        keep = (1 - 1 / update) ** (1 + self.gamma)
+        pairs = list(zip(_tensors(self.module), _tensors(model), strict=True))
+        floating = [(old, new) for old, new in pairs if old.is_floating_point()]
+        old, new = [old for old, _ in floating], [new for _, new in floating]
+        torch._foreach_lerp_(old, new, 1 - keep)  # pyright: ignore[reportPrivateImportUsage]
+        for old, new in pairs:
+            if not old.is_floating_point():
                 old.copy_(new)
+        self.n_averaged += 1
 
-    return update
+
+def _tensors(network: nn.Module) -> list[torch.Tensor]:
+    """Parameters and buffers."""
+    return [tensor.detach() for tensor in (*network.parameters(), *network.buffers())]
 
 
-def averaged(network: nn.Module, gamma: float = 17.0) -> AveragedModel:
+def averaged(network: nn.Module, gamma: float = 17.0) -> PowerAverage:
     """Return a running average of the network's weights and buffers, batch-norm statistics included.
 
     Call `update_parameters(network)` on the result after every step.
@@ -44,7 +50,7 @@ def averaged(network: nn.Module, gamma: float = 17.0) -> AveragedModel:
     >>> int(average.n_averaged)
     1
     """
-    return AveragedModel(network, multi_avg_fn=power_average(gamma), use_buffers=True)
+    return PowerAverage(network, gamma)
 
 
 def on_device(network: nn.Module, device: torch.device) -> None:

@@ -7,7 +7,8 @@ from torch import nn
 
 from atrous.data.feed.batches import Batch
 from atrous.errors import UserError
-from atrous.tasks.custom import side_weight
+from atrous.ranks import current_group, first_number, gathered
+from atrous.tasks.custom import is_joint, side_weight, summed_loss_of
 from atrous.tasks.task import Task
 
 Output = torch.Tensor | list[torch.Tensor]
@@ -16,17 +17,37 @@ NAMED = 3
 """At most so many images are named in a message."""
 
 
-def supervised_loss(task: Task, output: Output, target: torch.Tensor) -> torch.Tensor:
+def supervised_loss(task: Task, output: Output, target: torch.Tensor, *, numbered: bool = False) -> torch.Tensor:
     """Return the task's loss, also of a network that answers on several scales.
 
     Of several outputs, finest first, it is a weighted mean; `side_weight` says what each weighs compared with the one
     before it. Deep supervision: Lee et al. 2015, "Deeply-supervised nets".
+
+    Args:
+        task: gives the loss.
+        output: of the crops of this process.
+        target: of the same crops.
+        numbered: whether targets are rows that begin with the number of their crop.
     """
     if isinstance(output, torch.Tensor):
-        return task.loss(output, target)
+        return _loss(task, output, target, numbered)
     weights = [side_weight(task) ** scale for scale in range(len(output))]
-    losses = [weight * task.loss(each, target) for weight, each in zip(weights, output, strict=True)]
+    losses = [weight * _loss(task, each, target, numbered) for weight, each in zip(weights, output, strict=True)]
     return torch.stack(losses).sum() / sum(weights)
+
+
+def _loss(task: Task, output: torch.Tensor, target: torch.Tensor, numbered: bool) -> torch.Tensor:
+    """The loss of one output; on several devices (`atrous.ranks.joined`) that of the outputs of all of them."""
+    if current_group() is None:
+        return task.loss(output, target)
+    summed = summed_loss_of(task)
+    if summed is not None:
+        return summed(output, target)
+    if is_joint(task):
+        return task.loss(output, target)
+    if numbered:
+        target = torch.cat([target[:, :1] + first_number(len(output), output.device), target[:, 1:]], dim=1)
+    return task.loss(gathered(output), gathered(target))
 
 
 def blame(

@@ -142,7 +142,7 @@ def _required() -> list[str]:
         lines = distribution("atrous").requires or []
     except PackageNotFoundError:  # the package is run from its folder, without being installed
         return ["torch", "numpy"]
-    kept = [line for line in lines if not re.search(r"extra == .(dev|peers).", line)]
+    kept = [line for line in lines if not re.search(r"extra == .(dev|docs|peers).", line)]
     names = [re.match(r"[\w.-]+", line) for line in kept]
     return sorted({name[0] for name in names if name is not None} - {"atrous"}, key=str.lower)
 

@@ -176,6 +176,11 @@ def _run(model: Any, options: ExportOptions, network: nn.Module | None) -> _Subj
         raise UserError("--shape is for networks that are no run: leave it out")
     predictor = load(model, network=network, dtype=torch.float32)
     recipe, task = predictor.run.recipe, predictor.task
+    if recipe.model.motion:
+        raise UserError(
+            f"{predictor.run.folder}: sees how the camera moves, which only atrous computes, so that it cannot be "
+            "exported: train with --set model.motion=false"
+        )
     ndim, channels = recipe.model.ndim, recipe.model.in_channels
     stride = getattr(predictor.network, "stride", None) or (STRIDE,) * ndim
     sizes = _sizes(ndim, stride, (1,) * ndim, options.size)

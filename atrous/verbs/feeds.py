@@ -59,7 +59,8 @@ def feed_videos(check: Check, recipe: Recipe, scratch: Path) -> Feed:
 
 
 def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> Feed:
-    dataset, limit, preparation = check.dataset, memory_limit() // 4, build_preparation(recipe)
+    dataset, preparation = check.dataset, build_preparation(recipe)
+    limit = memory_limit() // (4 * recipe.train.devices)  # each process decodes for itself
     splits = recipe.data.train, recipe.data.val
     restoration = build_restoration(recipe) if dataset.target.own else None
     train, held_out = (
@@ -83,7 +84,7 @@ def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restorat
     geometry = replace(geometry, crop=tuple(length // factor for length in geometry.crop))
     return Batches(
         train, geometry, build_color(recipe), recipe.train.batch_size, recipe.train.seed, _spread(check, recipe),
-        restoration, factor, recipe.train.whole, build_apart(recipe),
+        restoration, factor, recipe.train.whole, build_apart(recipe), recipe.augment.paste,
     )  # fmt: skip
 
 

@@ -93,6 +93,7 @@ def default_shape(network: nn.Module) -> tuple[int, ...]:
         UserError: the network does not say what it reads.
     """
     ndim, channels = getattr(network, "ndim", None), getattr(getattr(network, "encoder", None), "in_channels", None)
+    channels = getattr(network, "in_channels", channels)  # a network for video may give its encoder two frames
     if not isinstance(ndim, int) or not isinstance(channels, int):
         raise UserError("the network does not say which inputs it reads: give --shape, as in --shape 3,1024,1024")
     return (channels, *[1024 if ndim < 3 else 128] * ndim)

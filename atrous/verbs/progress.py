@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from atrous.training.loop import Monitor
+from atrous.training.settings import Monitor
 
 NAMES = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
 

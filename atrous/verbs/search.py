@@ -22,7 +22,7 @@ from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
 from atrous.recipe.start import NothingFitsError
 from atrous.recipe.style_picture import located
 from atrous.training.checkpoint import state_path
-from atrous.training.loop import Monitor
+from atrous.training.settings import Monitor
 from atrous.training.signals import noted_interrupts, stop_on_signal
 from atrous.verbs.feeds import Feed, feed_alike
 from atrous.verbs.kinds import KINDS

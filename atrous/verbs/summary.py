@@ -25,7 +25,7 @@ from atrous.tasks.measures import samples_text
 from atrous.tasks.task import EvaluationResult
 from atrous.tasks.temperature import class_task
 from atrous.training.log import read_log
-from atrous.training.loop import Outcome
+from atrous.training.settings import Outcome
 from atrous.verbs.edge_examples import edge_examples
 from atrous.verbs.evaluate import read_ahead
 from atrous.verbs.found import probabilities

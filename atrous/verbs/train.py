@@ -2,45 +2,43 @@
 
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import Any, NamedTuple
 
 from atrous.data.check.check import Check
 from atrous.data.dataset import Dataset
-from atrous.data.feed.batches import ahead
 from atrous.data.restoration import STYLE
 from atrous.device import check_device, choose_device
 from atrous.errors import UserError
 from atrous.files import disk_trouble, write_text
 from atrous.prediction.predictor import load
 from atrous.recipe.agree import agree_with_data
-from atrous.recipe.build import build_network, build_settings, build_task, count_parameters, describe
+from atrous.recipe.build import build_settings
 from atrous.recipe.plan import PlannedRecipe, Request, stored_path
 from atrous.recipe.run import Run, check_new, create_run, open_run
 from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
-from atrous.recipe.start import check_start, start_from, with_network_of
+from atrous.recipe.start import check_start, with_network_of
 from atrous.recipe.style_picture import is_gray, located, read_style
-from atrous.tasks.custom import CustomTask, reported, value_task
-from atrous.tasks.style import StyleTask
-from atrous.tasks.task import EvaluationResult, Task
-from atrous.tasks.temperature import class_task
+from atrous.tasks.custom import reported
+from atrous.tasks.task import EvaluationResult
 from atrous.training.budget import Budget
-from atrous.training.checkpoint import has_state
-from atrous.training.loop import Monitor, Outcome, Supply, fit
-from atrous.training.validation import validate
-from atrous.training.whole import WholeSteps
-from atrous.verbs.calibrate import calibrate_and_measure, forget_calibration, share_of_samples
+from atrous.training.launch import is_first
+from atrous.training.loop import fit
+from atrous.training.processes import Processes
+from atrous.training.settings import Monitor, Outcome
+from atrous.verbs.calibrate import calibrate_and_measure, forget_calibration
 from atrous.verbs.check import check_layout
+from atrous.verbs.devices import refuse_several, training_processes
 from atrous.verbs.feeds import Feed
 from atrous.verbs.kinds import KINDS
 from atrous.verbs.opened import OpenedData, open_data
 from atrous.verbs.progress import show_progress
 from atrous.verbs.summary import write_scores, write_summary
 from atrous.verbs.train_options import TrainOptions, read_options
+from atrous.verbs.train_parts import TrainData, TrainParts, build_parts, make_supply, train_task
 
 AFTER_SECONDS = 3.0
 """Seconds that are kept for the report, beside the final evaluation."""
@@ -61,14 +59,12 @@ class Trained:
     scores: Any
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """What the loop works on, and the share of the validation split on which the temperature is fitted."""
+class _Learned(NamedTuple):
+    """A run whose loop has ended."""
 
-    task: Task
-    network: nn.Module
-    feed: Feed
-    fitted: float
+    run: Run
+    outcome: Outcome
+    dataset: Dataset
 
 
 @dataclass(frozen=True)
@@ -96,10 +92,20 @@ def train(data: Any = None, **options: Any) -> Trained:
     chosen = read_options(options)
     chosen.check()
     budget = Budget(minutes=chosen.minutes or 1.0)
-    with _watched(chosen) as watch:
-        if chosen.resume is not None:
-            return _resume(data, chosen, budget, watch)
-        return _begin(data, chosen, budget, watch)
+    first = is_first()
+    with ExitStack() as stack:
+        try:
+            processes = stack.enter_context(training_processes(chosen))
+            first = processes.first
+            with _watched(chosen, processes) as watch:
+                begin = _begin if chosen.resume is None else _resume
+                learned = begin(data, chosen, budget, watch, processes)
+                stack.close()  # one process is enough for the rest
+                return _finish(learned, chosen, watch) if first else Trained(*learned[:2], None)
+        except UserError:
+            if first:
+                raise
+            raise SystemExit(2) from None  # the first process tells it
 
 
 def train_planned(
@@ -119,16 +125,19 @@ def train_planned(
         UserError: the network cannot be built, or the folder exists.
     """
     chosen, budget = read_options(options), Budget(minutes=1.0)
-    with _watched(chosen) as watch:
+    refuse_several(planned.recipe, "trainings of a search take one device each")
+    with _watched(chosen, Processes()) as watch:
         check_new(folder)
-        return _train(
-            planned.recipe, check, opened, lambda: _new_run(folder, planned, check, chosen), chosen, budget, watch, feed
-        )
+        data = TrainData(opened, check, feed)
+        begin = partial(_new_run, folder, planned, check, chosen)
+        return _finish(_train(planned.recipe, data, begin, chosen, budget, watch, Processes()), chosen, watch)
 
 
-def _watched(chosen: TrainOptions) -> Any:
-    """A context that gives the `Watch`; it shows a progress bar where one is wanted."""
+def _watched(chosen: TrainOptions, processes: Processes) -> Any:
+    """A context that gives the `Watch`; it shows a progress bar where one is wanted, of the first process alone."""
     monitor = Monitor()
+    if not processes.first:
+        return show_progress(False, None, monitor, Watch)
     if chosen.on_step is not None:
         monitor.on_step = chosen.on_step
     if chosen.on_validation is not None:
@@ -137,7 +146,15 @@ def _watched(chosen: TrainOptions) -> Any:
     return show_progress(shown, chosen.say, monitor, Watch)
 
 
-def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: Watch) -> Trained:
+def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: Watch, processes: Processes) -> _Learned:
+    given, follow, folder = processes.together(lambda: _read(data, chosen, watch))
+    planned = processes.of_first(lambda: plan_training(given.check, follow, chosen))
+    begin = partial(_new_run, folder, planned, given.check, chosen)
+    return _train(planned.recipe, given, begin, chosen, budget, watch, processes)
+
+
+def _read(data: Any, chosen: TrainOptions, watch: Watch) -> tuple[TrainData, Recipe | None, Path]:
+    """The data, the recipe that is followed, and the folder of the run."""
     if data is None and chosen.recipe is None:
         raise UserError("give the folder of a data set, or --recipe FILE")
     follow = chosen.recipe
@@ -157,11 +174,7 @@ def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: Watch) -> Tra
         _look_at_style(settings.get("style"), watch)
     folder = _folder(chosen.out, opened.name)
     check_new(folder)
-    check = check_opened(opened, watch)
-    planned = plan_training(check, follow, chosen)
-    return _train(
-        planned.recipe, check, opened, lambda: _new_run(folder, planned, check, chosen), chosen, budget, watch
-    )
+    return TrainData(opened, check_opened(opened, watch)), follow, folder
 
 
 def _look_at_style(path: str | None, watch: Watch) -> None:
@@ -170,10 +183,17 @@ def _look_at_style(path: str | None, watch: Watch) -> None:
         watch.say(f"{path}: a gray picture, so pictures in its style are gray too")
 
 
-def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: Watch) -> Trained:
+def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: Watch, processes: Processes) -> _Learned:
+    run, given = processes.together(lambda: _reopened(data, chosen, watch))
+    return _train(run.located, given, lambda: run, chosen, budget, watch, processes)
+
+
+def _reopened(data: Any, chosen: TrainOptions, watch: Watch) -> tuple[Run, TrainData]:
+    """A run that is resumed, and its data."""
     assert chosen.resume is not None
     run = open_run(chosen.resume)
     run.require_own(f"start a new training from it with --start {run.title}")
+    run = replace(run, recipe=override(run.recipe, chosen.overrides))
     _check_device(run.recipe)
     described = None
     if data is None:
@@ -182,7 +202,7 @@ def _resume(data: Any, chosen: TrainOptions, budget: Budget, watch: Watch) -> Tr
     check = check_opened(opened, watch)
     agree_with_data(run.recipe, check.dataset, check.fingerprint)
     watch.say(f"resuming {run.folder}")
-    return _train(run.located, check, opened, lambda: run, chosen, budget, watch)
+    return run, TrainData(opened, check)
 
 
 def _check_device(recipe: Recipe) -> None:
@@ -220,8 +240,8 @@ def plan_training(check: Check, follow: Recipe | None, chosen: TrainOptions) -> 
         if shape is not None and dataset.task != "instances":
             raise UserError(f"--set task.options.shape is for instances, {dataset.root} is learned as {dataset.task}")
         request = Request(
-            chosen.minutes, chosen.epochs, chosen.seed or 0, device=chosen.planned_device, shape=shape,
-            scale=chosen.planned_scale,
+            chosen.minutes, chosen.epochs, chosen.seed or 0, device=chosen.planned_device,
+            devices=chosen.planned_devices, shape=shape, scale=chosen.planned_scale,
         )  # fmt: skip
         planned = KINDS[dataset.kind].plan(dataset, fingerprint, request)
     else:
@@ -248,7 +268,7 @@ def plan_training(check: Check, follow: Recipe | None, chosen: TrainOptions) -> 
 
 
 def _with_own_network(recipe: Recipe) -> Recipe:
-    own = {"name": "custom", "pretrained": False, "compare": "channels"}
+    own = {"name": "custom", "pretrained": False, "compare": "channels", "motion": False}
     return recipe.model_copy(update={"model": recipe.model.model_copy(update=own)})
 
 
@@ -278,16 +298,16 @@ def _new_run(folder: Path, planned: PlannedRecipe, check: Check, chosen: TrainOp
 
 
 def _train(
-    recipe: Recipe, check: Check, opened: OpenedData, begin: Callable[[], Run], chosen: TrainOptions, budget: Budget,
-    watch: Watch, feed: Feed | None = None,
-) -> Trained:  # fmt: skip
+    recipe: Recipe, data: TrainData, begin: Callable[[], Run], chosen: TrainOptions, budget: Budget, watch: Watch,
+    processes: Processes,
+) -> _Learned:  # fmt: skip
     """`begin` gives the run once everything that can fail has been built, so that a mistake leaves no folder behind."""
     with tempfile.TemporaryDirectory(prefix="atrous-") as scratch:
-        parts = _build(recipe, check, opened, Path(scratch), chosen, watch, feed)
-        run = begin()
+        parts = processes.together(lambda: build_parts(recipe, data, Path(scratch), chosen, watch.say))
+        run = processes.of_first(begin)
         try:
             budget.reserve = AFTER_SECONDS if chosen.report else 0.0
-            outcome = _learn(run, parts, budget, watch, resume=chosen.resume is not None)
+            outcome = _learn(run, parts, budget, watch, processes, resume=chosen.resume is not None)
         except (UserError, OSError) as error:
             said = str(error) if isinstance(error, UserError) else disk_trouble(error)
             if said is None:
@@ -296,76 +316,38 @@ def _train(
                 f"{said}; the run is kept, and goes on from its last checkpoint with: "
                 f"atrous train --resume {run.folder}"
             ) from error
+    return _Learned(run, outcome, data.check.dataset)
+
+
+def _finish(learned: _Learned, chosen: TrainOptions, watch: Watch) -> Trained:
+    """Measure and report a run, unless it was interrupted."""
+    run, outcome, dataset = learned
     if outcome.interrupted:
         watch.say(f"stopped at step {outcome.step}; resume with: atrous train --resume {run.folder}")
         return Trained(run, outcome, None)
-    return Trained(run, outcome, _report(run, check.dataset, outcome, chosen, watch))
+    return Trained(run, outcome, _report(run, dataset, outcome, chosen, watch))
 
 
-def _build(
-    recipe: Recipe, check: Check, opened: OpenedData, scratch: Path, chosen: TrainOptions, watch: Watch,
-    feed: Feed | None = None,
-) -> _Parts:  # fmt: skip
-    """Make everything that the loop needs, from a recipe that agrees with the data.
-
-    Raises:
-        UserError: the network cannot be built, this machine lacks the hardware, or a file cannot be read.
-    """
-    torch.manual_seed(recipe.train.seed)
-    task = _task(recipe, chosen)
-    network = build_network(recipe.model, task.out_channels, chosen.network)
-    watch.say(
-        f"{describe(recipe.model)}, {count_parameters(network) / 1e6:.1f} million parameters; "
-        f"{_crops(recipe)}, {recipe.train.precision}"
-    )
-    if recipe.train.start is not None and not (chosen.resume and has_state(Path(chosen.resume))):
-        network, copied = start_from(Path(recipe.train.start), network)
-        watch.say(copied)
-    feed = feed or KINDS[check.dataset.kind].feed(check, recipe, scratch)
-    if opened.batches is not None:  # the user's own batches, in place of ours
-        if recipe.train.whole:
-            raise UserError("train.whole: a DataLoader says itself what a step takes: give the samples as a Dataset")
-        feed = replace(feed, batches=opened.batches)
-    if isinstance(inner := value_task(task), StyleTask):
-        inner.prepare()
-    first = feed.batches[0]  # what cannot be drawn fails here
-    if recipe.train.whole:
-        WholeSteps(network.train(), task, scratch).prepare(tuple(first.images.shape[1:]))
-    fitted = 0.0 if class_task(task) is None else share_of_samples(len(check.dataset.splits[recipe.data.val]))
-    return _Parts(task, network, feed, fitted)
-
-
-def _crops(recipe: Recipe) -> str:
-    """What a step takes, in words."""
-    train = recipe.train
-    return "whole samples" if train.whole else f"crops {' x '.join(map(str, train.crop))}, batch {train.batch_size}"
-
-
-def _task(recipe: Recipe, chosen: TrainOptions) -> Task:
-    task = build_task(recipe)
-    return CustomTask(task, chosen.loss, chosen.metrics) if chosen.loss is not None or chosen.metrics else task
-
-
-def _learn(run: Run, parts: _Parts, budget: Budget, watch: Watch, *, resume: bool) -> Outcome:
-    recipe, task, feed = run.recipe, parts.task, parts.feed
+def _learn(
+    run: Run, parts: TrainParts, budget: Budget, watch: Watch, processes: Processes, *, resume: bool
+) -> Outcome:  # fmt: skip
+    recipe, feed, settings = run.recipe, parts.feed, build_settings(run.recipe)
     budget.minutes, budget.steps, budget.least_steps = recipe.train.minutes, None, recipe.train.least_steps
     if recipe.train.epochs is not None:
         budget.minutes, budget.steps = None, max(1, round(recipe.train.epochs * feed.batches.per_epoch))
     budget.validations = 1 + (1.7 + parts.fitted) * feed.full_to_quick
-    forget_calibration(run)
+    if processes.first:
+        forget_calibration(run)
     return fit(
         parts.network,
-        task,
-        Supply(
-            lambda step: ahead(feed.batches, step),
-            lambda network: validate(network, task, feed.held_out, feed.side),
-            feed.batches.per_epoch,
-        ),
+        parts.task,
+        make_supply(parts, recipe, settings, processes),
         budget=budget,
-        settings=build_settings(recipe),
+        settings=settings,
         folder=run.folder,
         monitor=replace(watch.monitor, tell=watch.say),
         resume=resume,
+        processes=processes,
     )
 
 
@@ -373,7 +355,7 @@ def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, 
     split = run.recipe.data.val
     predictor = replace(
         load(run, device=choose_device(run.recipe.train.accelerator), network=chosen.network),
-        task=reported(_task(run.located, chosen)),
+        task=reported(train_task(run.located, chosen)),
     )
     try:
         predictor, result = calibrate_and_measure(predictor, dataset, split, dataset.splits[split])

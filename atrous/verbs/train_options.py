@@ -21,6 +21,9 @@ WITH_RESUME = (
 SHAPE = ["task", "options.shape"]
 """The setting that says how objects are found; a plan chooses where it is "auto"."""
 
+ALLOWED = (("train", "devices"), ("train", "nodes"))
+"""Settings that may be given when a run is resumed."""
+
 OF_DATA = ("root", "description", "kind")
 """Keys of the section `data` that follow from the data that are given."""
 
@@ -48,10 +51,10 @@ class TrainOptions:
         network: an `nn.Module` of your own that maps `(N, C, *S)` to `(N, K, *S)`; it is given normalized values.
         loss: a function of output and targets that takes the place of the task's loss.
         metrics: further metrics by name: functions of probabilities and target of one image.
-        resume: folder of a run to resume; then nothing else may be given but the data and functions that came from
-            Python.
+        resume: folder of a run to resume; then nothing else may be given but the data, functions that came from
+            Python, and settings of `train.devices` and `train.nodes`.
         report: whether `report.html` is written, which takes a few seconds; `scores.json` always is.
-        on_step: called with the loop's numbers every few seconds (`training.loop.Monitor`).
+        on_step: called with the loop's numbers every few seconds (`training.settings.Monitor`).
         on_validation: called with the step and the validation's loss and metrics.
         progress: whether a progress bar is shown; None shows one unless `say` is given.
         say: called with lines of text that tell what is going on; None prints them above the progress bar.
@@ -95,6 +98,12 @@ class TrainOptions:
         """The device that options and settings name, which a plan takes into account; "cpu" where nobody names one."""
         named = [value for *key, value in map(split_setting, self.overrides) if key == ["train", "accelerator"]]
         return str(named[-1]) if named else "cpu"
+
+    @property
+    def planned_devices(self) -> int:
+        """How many devices the settings name, on all machines."""
+        named = {key: value for section, key, value in map(split_setting, self.overrides) if section == "train"}
+        return int(named.get("devices", 1)) * int(named.get("nodes", 1))
 
     @property
     def task_settings(self) -> dict[str, Any]:
@@ -164,6 +173,9 @@ class TrainOptions:
             value = getattr(self, entry.name)
             if entry.name not in WITH_RESUME and value != default and value not in ("", []):
                 given.append(entry.name)
+        if "settings" in given and all(split_setting(one)[:2] in ALLOWED for one in self._given_settings):
+            check_settings(self._given_settings)
+            given.remove("settings")
         if given:
             raise UserError(f"--resume continues a run as it was begun: leave out {', '.join(given)}")
 

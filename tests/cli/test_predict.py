@@ -54,7 +54,7 @@ def test_an_unexpected_error_makes_the_exit_code_1(trained, digits, tmp_path, mo
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["a.png"], "-o FOLDER is missing"), (["-", "--overlay"], "--json, --part and --join out")],
+    [(["a.png"], "-o FOLDER is missing"), (["-", "--overlay"], "--json, --part, --join and --dask out")],
 )
 def test_mistakes_are_said_in_one_line(trained, words, said, monkeypatch, capsys):
     assert command(trained, *words, monkeypatch=monkeypatch) == 2

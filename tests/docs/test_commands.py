@@ -29,11 +29,9 @@ def test_the_options_of_a_verb_are_those_of_its_table(verb):
 
 
 def test_every_file_that_a_run_leaves_is_named(trained):
-    readme = (ROOT / "README.md").read_text()
     left = {path.name + "/" * path.is_dir() for path in trained.iterdir()} | {"tensorboard/"}
     for name in left:
         assert f"| `{name}` |" in SECTIONS["train"]
-        assert f"`{name}`" in readme
 
 
 def test_links_exist():
@@ -42,8 +40,9 @@ def test_links_exist():
 
 
 def test_the_readme_has_what_a_newcomer_looks_for():
-    """A picture that exists, the clone line, how the command is found, peers, and the words of a search."""
+    """A picture that exists, the clone line, how the command is found, peers, the words of a search; two screens."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) <= 95
     pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", readme)
     assert pictures
     assert all((ROOT / picture).exists() for picture in pictures)

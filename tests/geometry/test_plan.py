@@ -260,7 +260,7 @@ def test_the_text():
         "  peak memory 3 MiB (whole image 5 MiB)",
     ]
     assert "in strips of 8 rows, axis 1 in 3 blocks (why)" in replace(plan, strip=8, blocks=3, block_axis=1).text()
-    assert "windows of 16 x 32, 7 of them (why)" in replace(plan, window=(16, 32), blocks=7).text()
+    assert "windows of 16 x 32, 7 of them (why)" in replace(plan, strategy="windows", window=(16, 32), blocks=7).text()
     assert "0.000 of" in replace(plan, macs=0.0, macs_whole=0.0).text()
 
 

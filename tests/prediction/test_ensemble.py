@@ -18,7 +18,8 @@ from atrous.recipe.schema import override, to_toml
 from atrous.stream import stream
 from atrous.training.checkpoint import read_tensors, write_tensors
 from atrous.verbs.evaluate import evaluate
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (3, 150, 90)).astype(np.uint8)
 

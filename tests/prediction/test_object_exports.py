@@ -14,7 +14,8 @@ from atrous.errors import UserError
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.object_exports import ObjectExport, ObjectSource, exports, merge_coco, parse_kinds
 from atrous.prediction.output import Output
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 
 SIZE = (20, 30)
 

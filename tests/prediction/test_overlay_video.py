@@ -1,9 +1,11 @@
 """Videos with the labels drawn over the frames."""
 
+import numpy as np
 import pytest
 
 from atrous.data.formats import open_source
 from atrous.data.formats.movie import index_of
+from atrous.prediction.zones import FollowOptions
 from tests.clips import make_clip, write_movie
 from tests.prediction.videos import label_video, write_shots
 
@@ -36,3 +38,19 @@ def test_it_is_made_for_labels_that_exist_and_they_stay(tmp_path):
     assert [path.name for path in (out / "labels").iterdir()] == ["by_hand.png"]
     assert sorted(path.name for path in out.iterdir()) == ["labels", "labels_overlay.mp4"]
     assert label_video(frames, out, overlay=True).skipped == (out / "labels",)
+
+
+def test_what_is_followed_has_its_box_and_number(tmp_path):
+    frames, label = write_shots(tmp_path / "frames"), make_clip(3, frames=4)[1]
+    label_video(frames, tmp_path / "plain", overlay=True)
+    label_video(frames, tmp_path / "tracks", overlay=True, tracks=FollowOptions(25, True, None))
+    plain, drawn = (
+        open_source(tmp_path / folder / "labels_overlay.mp4")[...].astype(int) for folder in ("plain", "tracks")
+    )
+    changed = np.abs(drawn - plain).max(0) > 60
+    for time in range(4):
+        rows, columns = np.nonzero(label[time])
+        top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
+        assert changed[time, bottom, left + 2 : right - 1].mean() > 0.8  # the lower side of the box
+        above = drawn[:, time, max(0, top - 15) : top + 15, max(0, left - 2) : left + 15]
+        assert (above.min(0) > 200).sum() >= 4  # a white figure

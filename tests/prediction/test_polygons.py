@@ -12,7 +12,8 @@ from atrous.errors import UserError
 from atrous.prediction.inputs import Opened
 from atrous.prediction.labels import LabelFile
 from atrous.prediction.polygons import MapFile, label_polygons
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from tests.data.formats.pictures import put
 from tests.maps import map_transform, write_map
 

@@ -6,7 +6,8 @@ import pytest
 
 from atrous.data.formats import read_values
 from atrous.errors import UserError
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from tests.scans import put_referable_series
 from tests.test_one_preprocess import run_of
 from tests.volumes import write_signals, write_volumes

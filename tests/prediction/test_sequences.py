@@ -12,7 +12,8 @@ from atrous.recipe.build import build_network
 from atrous.recipe.run import create_run
 from atrous.recipe.schema import validate
 from atrous.training.checkpoint import write_tensors
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from tests.genomes import flipped, random_bases, write_fasta
 from tests.toy_models import settled
 

@@ -2,32 +2,17 @@
 
 from functools import partial
 
-import numpy as np
 import pytest
 import tifffile
 import torch
 from torch import nn
 
 from atrous.errors import UserError
-from atrous.prediction import shares
-from atrous.prediction.predictor import load
-from atrous.prediction.shares import Share, cut, region_side
-from atrous.stream import prepare
-from atrous.verbs.predict import PredictOptions, predict
-
-
-@pytest.fixture
-def scan(tmp_path, digits, monkeypatch):
-    """A picture of 3 x 3 scenes that is cut into regions of 80 positions."""
-    from PIL import Image
-
-    monkeypatch.setattr(shares, "region_side", lambda halo, ndim: 80)
-    monkeypatch.setattr(shares, "WHOLE", 0)
-    scenes = [np.asarray(Image.open(path)) for path in sorted((digits / "images" / "train").iterdir())]
-    rows = [np.concatenate([scenes[(3 * i + k) % len(scenes)] for k in range(3)], 1) for i in range(3)]
-    path = tmp_path / "scan.tif"
-    tifffile.imwrite(path, np.concatenate(rows, 0))
-    return path
+from atrous.prediction import regions, shares
+from atrous.prediction.predictor import Predictor, load
+from atrous.prediction.shares import Share
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 
 
 def test_the_labels_of_all_jobs_are_those_of_one(trained, scan, tmp_path, monkeypatch):
@@ -35,13 +20,13 @@ def test_the_labels_of_all_jobs_are_those_of_one(trained, scan, tmp_path, monkey
     monkeypatch.setattr("atrous.verbs.predict.load", exact)
     predict(trained, [scan], tmp_path / "one", PredictOptions())
     wanted, out, said, computed = tifffile.imread(tmp_path / "one" / "scan.tif"), tmp_path / "out", [], []
-    compute = shares._compute_region
+    compute = shares.compute_region
 
     def counted(predictor, labels, number):
         computed.append(number)
         compute(predictor, labels, number)
 
-    monkeypatch.setattr(shares, "_compute_region", counted)
+    monkeypatch.setattr(shares, "compute_region", counted)
     first = predict(trained, [scan], out, PredictOptions(part="2/2"), tell=said.append)
     assert (len(first.written), first.failed) == (1, ())
     assert "9 regions; job 2 of 2 has 4, 4 of them to be computed" in said[0]
@@ -57,15 +42,15 @@ def test_the_labels_of_all_jobs_are_those_of_one(trained, scan, tmp_path, monkey
 
 
 def test_a_job_that_is_stopped_leaves_whole_regions(trained, scan, tmp_path, monkeypatch):
-    out, compute = tmp_path / "out", shares.stream
+    out, compute = tmp_path / "out", regions.stream
 
-    def stopped(ready, source, sink, **more):
-        if more["region"][1].start:
+    def stopped(ready, source, sink, options):
+        if options.region[1].start:
             sink[:40] = 1
             raise KeyboardInterrupt
-        compute(ready, source, sink, **more)
+        compute(ready, source, sink, options)
 
-    monkeypatch.setattr(shares, "stream", stopped)
+    monkeypatch.setattr(regions, "stream", stopped)
     with pytest.raises(KeyboardInterrupt):
         predict(trained, [scan], out, PredictOptions(part="1/1"))
     (folder,) = out.iterdir()
@@ -95,26 +80,19 @@ def test_what_shares_do_not_go_with(trained, scan, tmp_path, more, said):
         predict(trained, [scan], tmp_path / "out", PredictOptions(**more))
 
 
-def test_networks_that_need_the_whole_input_are_refused():
-    gated = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.GroupNorm(2, 4))
-    with pytest.raises(UserError, match=r"--part: 1 \(moments\) needs the whole input"):
-        cut(prepare(gated, (1, 64, 64)))
+def test_networks_that_need_the_whole_input_are_refused(trained, scan, tmp_path, monkeypatch):
+    def gated(*arguments, **more):
+        predictor = load(*arguments, **more)
+        network = nn.Sequential(predictor.network, nn.GroupNorm(1, predictor.task.out_channels)).eval()
+        return Predictor(predictor.run, network, predictor.task)
 
-
-def test_regions_cover_the_output_once_and_halos_cost_little(monkeypatch):
-    monkeypatch.setitem(shares.LEAST, 2, 16)
-    ready = prepare(nn.Conv2d(1, 1, 9, stride=2), (1, 1000, 300))
-    covered = torch.zeros(ready.graph.ops[ready.graph.output].shape[2:])
-    for region in cut(ready):
-        covered[region] += 1
-    assert bool((covered == 1).all())
-    for ndim in (1, 2, 3):
-        side = region_side(300, ndim)
-        assert ((side + 300) / side) ** ndim <= 1 + shares.EXCESS
+    monkeypatch.setattr("atrous.verbs.predict.load", gated)
+    ((_, reason),) = predict(trained, [scan], tmp_path / "out", PredictOptions(part="1/2")).failed
+    assert "--part: 1 (moments) needs the whole input" in reason
+    assert "--dask" in reason
 
 
 def test_shares_are_dealt_evenly():
-    regions = [(slice(0, 1),)] * 10
-    dealt = [Share(number, 3).of(regions) for number in (1, 2, 3)]
+    dealt = [Share(number, 3).of(10) for number in (1, 2, 3)]
     assert sorted(number for numbers in dealt for number in numbers) == list(range(10))
     assert {len(numbers) for numbers in dealt} == {3, 4}

@@ -5,7 +5,8 @@ import pytest
 
 from atrous.prediction.predictor import load
 from atrous.verbs.evaluate import evaluate
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 
 SMALL = (

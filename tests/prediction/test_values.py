@@ -11,7 +11,8 @@ from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.prediction.values import ValuePrediction, shown
 from atrous.verbs.evaluate import evaluate
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 
 SMALL = ("model.width=4", "train.crop=[24, 24]", "train.batch_size=2", "train.validations=1")

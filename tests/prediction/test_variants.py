@@ -10,7 +10,8 @@ from atrous.prediction.predictor import load
 from atrous.prediction.variants import END_NAMES, VariantScorer
 from atrous.recipe.run import Run
 from atrous.recipe.schema import override
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from tests.data.genomes.test_variants import written
 from tests.genomes import random_bases, write_fasta
 from tests.prediction.test_genes import CLASSES, make_run

@@ -37,10 +37,10 @@ def bright_labeler(blocks=1):
     )
 
 
-def label_video(video, out, *, overlay=False, blocks=1, progress=lambda done: None):
+def label_video(video, out, *, overlay=False, blocks=1, tracks=None, progress=lambda done: None):
     """Run the job of one video; its labels go to the folder `labels` in `out`."""
     predictor, item = bright_labeler(blocks), Input((video,), video.with_name("labels").relative_to(video.parent))
-    outputs = video_outputs(predictor, item, out, Companions(overlay=overlay))
+    outputs = video_outputs(predictor, item, out, Companions(overlay=overlay, tracks=tracks))
     return run_jobs(predictor, [PredictionJob(item, tuple(outputs))], out, progress)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from atrous.machine import has_bfloat16
 from atrous.recipe.build import build_network, build_settings, build_task
-from atrous.recipe.plan import POSITIONS, Request, class_weights, plan_crop, plan_grids, plan_objects
+from atrous.recipe.plan import POSITIONS, Request, class_weights, plan_batch, plan_crop, plan_grids, plan_objects
 from atrous.verbs.check import check
 
 
@@ -53,6 +53,17 @@ def test_without_pretrained_weights_it_says_how_to_get_them(digits, monkeypatch)
     assert planned.recipe.model.encoder == "resnet"
     assert "atrous[pretrained]" in planned.reasons["model.encoder"]
     assert planned.recipe.model.mean == pytest.approx(found.fingerprint.mean, abs=1e-5)
+
+
+def test_gpus_take_larger_steps_that_every_device_has_a_part_of(monkeypatch):
+    def plan(crop, **request):
+        return plan_batch(crop, 4, Request(**request), {})
+
+    monkeypatch.setattr("atrous.recipe.plan.device_memory", lambda name: 16 << 30)
+    monkeypatch.setattr("atrous.recipe.plan.is_fast_in_bfloat16", lambda name: True)
+    assert (plan((64, 64), memory=64 << 30), plan((64, 64), memory=64 << 30, devices=8)) == (4, 8)
+    assert (plan((256, 256), device="cuda"), plan((256, 256), device="cuda", devices=2)) == (16, 32)
+    assert plan((4096, 4096), device="cuda", devices=2) == 2
 
 
 def test_little_memory_means_small_batches(digits):

@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import json
 import math
 import re
@@ -14,6 +16,7 @@ import torch
 from atrous.color import default_palette
 from atrous.labels import IGNORE
 from atrous.report.page import Example, Measured, ReportContent, write_report
+from atrous.report.pictures import colorize, to_rgb
 from atrous.tasks.confidence import ConfidenceCounter
 from atrous.tasks.metrics import SegmentationMetrics
 
@@ -100,13 +103,14 @@ def test_page_is_well_formed_complete_and_self_contained(tmp_path, shape):
     assert all(after - before <= 1 for before, after in zip(outline.levels, outline.levels[1:], strict=False))
     assert all(reference.startswith(("data:", "#")) for reference in outline.references)
     views = 3 if len(shape) == 1 else 4  # a curve lies over its labels
-    assert len(outline.images) == 3 + 1 + 1 + 2 * views
+    assert len(outline.images) == 2 * (3 + 1 + 1) + 2 + 2 * views  # charts are light and dark, one is small too
     assert all(image["alt"] for image in outline.images)
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_names_from_outside_are_text_not_markup(page):
-    assert "<script" not in page
+    assert page.count("<script") == 1
+    assert "<script>alert" not in page
     assert "<title>cells &lt;script&gt;" in page
     assert "cell &lt;b&gt;&amp;amp;" in page
     assert "<of>" not in page
@@ -127,6 +131,14 @@ def test_everything_that_was_passed_in_stands_on_the_page(page):
     shown += [*CLASSES, "numpy 2.0", scores.conventions, *(f"{v:.3f}" for v in (*scores.iou, *scores.miou_ci95))]
     for text in shown:
         assert text in html, text
+
+
+def test_the_browser_runs_the_script_of_the_page_and_no_other(page):
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+    assert not re.search(r"<[^>]* on[a-z]+=", page)
 
 
 def test_undefined_metrics_are_dashes(tmp_path):
@@ -166,8 +178,8 @@ const found = frames.map(frame => new Promise(done => {
   frame.onload = () => {
     const page = frame.contentDocument;
     done({
-      images: [...page.images].map(image => [image.naturalWidth, box(image).width]),
-      ends: [...page.images].map(image => box(image).right),
+      images: [...page.images].filter(image => image.offsetParent).map(image => [image.naturalWidth, box(image).width]),
+      ends: [...page.images].filter(image => image.offsetParent).map(image => box(image).right),
       scrolled: [...page.images].filter(image => image.closest(".scroll")).length,
       sections: [...page.querySelectorAll("section")].map(section => [section.id, box(section).height]),
       wide: page.documentElement.scrollWidth, window: frame.contentWindow.innerWidth,
@@ -191,16 +203,19 @@ FLAGS = (
 )  # fmt: skip
 
 
-def opened(folder, html):
-    """Open the page in a browser at the width of a phone and of a desktop, and return sizes of its elements."""
+def opened(folder, html, probe=PROBE):
+    """Open the page in a browser, inside of a page that looks at it, and return what that found.
+
+    PROBE looks at the width of a phone and of a desktop, and finds sizes of elements.
+    """
     browser = browser_or_skip()
-    (folder / "probe.html").write_text(PROBE.replace("PAGE", json.dumps(html).replace("</", "<\\/")), encoding="utf-8")
+    (folder / "probe.html").write_text(probe.replace("PAGE", json.dumps(html).replace("</", "<\\/")), encoding="utf-8")
     command = [browser, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
     command.append((folder / "probe.html").as_uri())
     run = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
     match = re.search(r"<output>(.+?)</output>", run.stdout)
     assert match, run.stderr[-2000:]
-    return json.loads(match[1])
+    return json.loads(unescape(match[1]))
 
 
 def test_a_browser_shows_all_sections_and_images_and_nothing_sticks_out(tmp_path, page):
@@ -212,6 +227,67 @@ def test_a_browser_shows_all_sections_and_images_and_nothing_sticks_out(tmp_path
         assert all(height > 50 for _, height in layout["sections"])
         assert len(layout["images"]) == 13
         assert all(natural > 0 and shown > 100 for natural, shown in layout["images"])
+
+
+USE = """<!DOCTYPE html><iframe width=1280 height=800></iframe><output></output><script>
+const frame = document.querySelector("iframe");
+const until = async test => { for (;;) { if (test()) return; await new Promise(done => setTimeout(done, 20)); } };
+frame.srcdoc = PAGE;
+frame.onload = async () => {
+  const page = frame.contentDocument, found = {};
+  const article = page.querySelector("article"), view = article.querySelector("[data-view=truth]");
+  const paint = () => view.parentNode.querySelector("canvas");
+  const buttons = [...page.querySelectorAll(".legend button")];
+  found.names = buttons.map(button => button.textContent.trim());
+  buttons[1].click();
+  await until(() => paint());
+  found.pressed = buttons.map(button => button.getAttribute("aria-pressed"));
+  found.size = [paint().width, paint().height];
+  found.colors = [];
+  const pixels = paint().getContext("2d").getImageData(0, 0, paint().width, paint().height), step = pixels.width / 32;
+  for (let row = 0; row < 24; row++) for (let column = 0; column < 32; column++) {
+    const place = 4 * ((row + 0.5) * step * pixels.width + (column + 0.5) * step);
+    found.colors.push([...pixels.data.slice(place, place + 3)]);
+  }
+  const box = view.getBoundingClientRect();
+  const point = { clientX: box.left + 2.5 / 32 * box.width, clientY: box.top + 5.5 / 24 * box.height, bubbles: true };
+  view.dispatchEvent(new frame.contentWindow.PointerEvent("pointermove", point));
+  const readout = article.querySelector(".readout");
+  await until(() => readout.textContent.startsWith("row"));
+  found.readout = readout.textContent;
+  article.querySelector(".enlarge").click();
+  await until(() => page.querySelector("dialog[open] canvas"));
+  found.enlarged = page.querySelector("dialog canvas").getAttribute("aria-label");
+  const slider = page.querySelector(".compared input");
+  slider.value = 30;
+  slider.dispatchEvent(new frame.contentWindow.Event("input"));
+  found.at = slider.parentNode.style.getPropertyValue("--at");
+  document.querySelector("output").textContent = JSON.stringify(found);
+};
+</script>"""
+
+
+def test_classes_are_switched_values_are_read_and_pictures_enlarged(tmp_path):
+    shown = content()
+    example = shown.examples[1]
+    pictures = {"input": np.zeros((8, 8, 3), np.uint8), "answer": np.full((8, 8, 3), 9, np.uint8)}
+    compared = replace(example, name="c", pictures=pictures, compared=True)
+    html = written(tmp_path, replace(shown, examples=[example, compared]))
+    found = opened(tmp_path, html, USE)
+    assert found["names"] == ["background", "cell <b>&amp;", "nucleus", "void (not counted)"]
+    assert found["pressed"] == ["true", "false", "true", "true"]
+    assert found["size"] == [640, 480]
+    image, truth = to_rgb(example.image), example.truth
+    seen = np.array(found["colors"]).reshape(24, 32, 3)
+    assert np.array_equal(seen[truth == 1], image[truth == 1])  # of the class that is off, the image is seen
+    for number in (0, 2, IGNORE):
+        assert np.array_equal(seen[truth == number], colorize(truth, shown.palette)[truth == number])
+    names = dict(enumerate(CLASSES)) | {IGNORE: "void (not counted)"}
+    red, green, blue = image[5, 2]
+    expected = f"row 5 · column 2 · image {red}, {green}, {blue} · truth {names[truth[5, 2]]} · "
+    assert found["readout"] == expected + f"prediction {names[example.prediction[5, 2]]}"
+    assert found["enlarged"] == "image of bad/b"
+    assert found["at"] == "30%"
 
 
 @pytest.mark.parametrize("count", [2, 11, 40])
@@ -229,7 +305,7 @@ def test_the_confusion_matrix_is_whole_on_a_phone(count, tmp_path):
         assert layout["wide"] <= layout["window"]
 
 
-def test_metrics_on_other_data_have_a_section_and_advice_stands_where_it_learned(tmp_path):
+def test_metrics_on_other_data_have_a_section_and_advice_stands_at_the_top(tmp_path):
     picture = np.zeros((8, 16, 3), np.uint8)
     measured = Measured("48 test <scenes>", ["Never looked at."], {"mean IoU": 0.875}, {"labels": picture})
     html = written(tmp_path, content(further=[measured], advice=["Train longer."]))
@@ -238,7 +314,7 @@ def test_metrics_on_other_data_have_a_section_and_advice_stands_where_it_learned
     assert "0.875" in html
     assert "Never looked at." in html
     assert any(image["alt"] == "labels of 48 test <scenes>" for image in Outline(html).images)
-    assert html.index('id="learning"') < html.index("Train longer.") < html.index('id="classes"')
+    assert html.index("What next?") < html.index("Train longer.") < html.index('id="learning"')
 
 
 def test_what_to_review_first_is_a_section_where_confidence_was_measured(page, tmp_path):

@@ -11,6 +11,7 @@ from atrous.report.pictures import (
     colorize,
     errors,
     flat,
+    numbered,
     overlay,
     resized,
     signal,
@@ -203,3 +204,26 @@ def test_small_boxes_are_drawn_over_large_ones_and_the_picture_is_kept():
     assert shown[24, 35].tolist() == [0, 255, 0]
     assert not shown[25:].any()
     assert not shown[5:9, 5:11].any()
+
+
+@pytest.mark.parametrize("box", [(40, 30, 60, 50), (0, 0, 12, 10), (50, 88, 70, 100)])
+def test_the_number_of_a_box_is_legible_and_inside_of_the_picture(box):
+    gray = np.full((72, 100, 3), 90, np.uint8)
+    drawn = numbered(gray, np.array([box]), [7])
+    assert (gray == 90).all()
+    white = (drawn > 200).all(-1)
+    assert white.sum() > 8
+    rows, columns = np.nonzero(white)
+    assert np.ptp(rows) >= 6  # as high as a figure
+    other = numbered(gray, np.array([box]), [1])
+    assert ((other > 200).all(-1) != white).any()
+    around = drawn[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].reshape(-1, 3)
+    assert (around.max(1) < 140).sum() > 4  # on a dark ground
+
+
+def test_a_number_has_its_color_in_every_picture():
+    gray = np.full((72, 100, 3), 90, np.uint8)
+    one = numbered(gray, np.array([[40, 30, 60, 50]]), [3])
+    both = numbered(gray, np.array([[40, 30, 60, 50], [10, 70, 20, 90]]), [3, 4])
+    np.testing.assert_array_equal(one[59, 35], both[59, 35])
+    assert (both[59, 35] != both[19, 75]).any()

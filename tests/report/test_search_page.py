@@ -40,7 +40,7 @@ def test_everything_is_on_the_page(tmp_path):
     ):  # fmt: skip
         assert text in page, text
     assert "For milliseconds" not in page
-    assert page.count('<img src="data:image/svg+xml;base64,') == 2
+    assert page.count('src="data:image/svg+xml;base64,') == 4  # two charts, each light and dark
     for anchor in re.findall(r'href="#(\w+)"', page):
         assert f'id="{anchor}"' in page
     assert not re.findall(r'(?:src|srcset)="(?!data:)', page)

@@ -61,9 +61,12 @@ def test_pieces_of_rows_and_columns_join_to_the_whole(name, cuts, columns):
     _, op = _cached(name)
     x = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 3
     pieces = [(r, c) for r in cut_points(11, cuts) for c in cut_points(9, columns)]
-    gathering = gatherer(op, CACHE[name][0].graph)
-    for (a, b), (c, d) in reversed(pieces):
+    gathering, one, other = (gatherer(op, CACHE[name][0].graph) for _ in range(3))
+    for number, ((a, b), (c, d)) in enumerate(reversed(pieces)):
         gathering.update(x[:, :, a:b, c:d], {2: (a, b), 3: (c, d)})
+        (other if number % 3 else one).update(x[:, :, a:b, c:d], {2: (a, b), 3: (c, d)})
+    one.merge(other.state())
+    torch.testing.assert_close(one.result({}), gathering.result({}), rtol=1e-10, atol=1e-10)
     result = gathering.result({})
     assert result.dtype == torch.float64
     expected = REDUCTIONS[name](x)

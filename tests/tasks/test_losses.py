@@ -35,7 +35,7 @@ def test_dice_is_its_formula_over_counted_positions(seed):
 def test_cross_entropy_is_torchs(seed):
     logits, target = batch(seed)
     weights = [0.5, 2.0, 1.0, 3.0]
-    want = F.cross_entropy(logits.float(), target, torch.tensor(weights), ignore_index=IGNORE)
+    want = F.cross_entropy(logits, target, torch.tensor(weights, dtype=logits.dtype), ignore_index=IGNORE)
     torch.testing.assert_close(segmentation_loss(logits, target, class_weights=weights, dice=0), want)
 
 
@@ -49,8 +49,8 @@ def test_void_never_matters(seed):
 @given(st.integers(0, 1000), st.sampled_from([0.25, 1.0, 2.0]))
 def test_the_loss_is_cross_entropy_plus_weighted_dice(seed, dice):
     logits, target = batch(seed)
-    cross_entropy = F.cross_entropy(logits.float(), target, ignore_index=IGNORE)
-    dice_part = dice_loss(logits.float().softmax(1), target)
+    cross_entropy = F.cross_entropy(logits, target, ignore_index=IGNORE)
+    dice_part = dice_loss(logits.softmax(1), target)
     torch.testing.assert_close(segmentation_loss(logits, target, dice=dice), cross_entropy + dice * dice_part)
     torch.testing.assert_close(segmentation_loss(logits, target), cross_entropy + dice_part)
 

@@ -19,7 +19,9 @@ from atrous.tasks.semantic import Semantic
 from atrous.training.budget import Budget
 from atrous.training.checkpoint import read_tensors
 from atrous.training.log import read_log
-from atrous.training.loop import Settings, Supply, fit, parameter_groups
+from atrous.training.loop import fit
+from atrous.training.settings import Settings, Supply
+from atrous.training.step import parameter_groups
 from tests.conftest import SMALL
 
 NAN = float("nan")

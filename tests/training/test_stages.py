@@ -9,8 +9,9 @@ from atrous.models import fcn, fcn8s
 from atrous.tasks.semantic import Semantic
 from atrous.training import loop
 from atrous.training.checkpoint import read_tensors
-from atrous.training.loop import supervised_loss
 from atrous.training.stages import Stage, enter, place
+from atrous.training.step import Learner
+from atrous.training.trace import supervised_loss
 from atrous.verbs.train import train
 from tests.conftest import SMALL
 
@@ -94,18 +95,18 @@ def test_a_staged_run_resumes_bit_for_bit(digits, tmp_path, monkeypatch):
         "stage 1 of 3, head", "stage 2 of 3, upper layers", "stage 3 of 3, all layers",
     ]  # fmt: skip
     assert "parameters in" in heads[0]
-    run = loop._step
+    run = Learner.step
 
-    def stopping(state, batch, rate):
-        if state.state.step == 5:
-            loop._save(state)
+    def stopping(learner, batch, number, rate):
+        if number == 5:
             raise KeyboardInterrupt
-        return run(state, batch, rate)
+        return run(learner, batch, number, rate)
 
-    monkeypatch.setattr(loop, "_step", stopping)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(Learner, "step", stopping)
     with pytest.raises(KeyboardInterrupt):
         train(digits, out=tmp_path / "broken", **arguments)
-    monkeypatch.setattr(loop, "_step", run)
+    monkeypatch.setattr(Learner, "step", run)
     again: list[str] = []
     train(resume=tmp_path / "broken", say=again.append)
     assert [line.split(":")[0] for line in again if line.startswith("stage ")] == [

@@ -18,7 +18,8 @@ from atrous.tasks.task import NotFinite
 from atrous.training.budget import Budget
 from atrous.training.checkpoint import read_tensors, write_tensors
 from atrous.training.log import read_log
-from atrous.training.loop import Monitor, Settings, Supply, fit
+from atrous.training.loop import fit
+from atrous.training.settings import Monitor, Settings, Supply
 from atrous.training.trace import blame, supervised_loss
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.train import train
@@ -123,7 +124,7 @@ def floats(squares):
 def test_training_names_the_file_and_keeps_the_run(floats, tmp_path, monkeypatch):
     """One file becomes infinite after the check has read it."""
     whole = train(floats, out=tmp_path / "fine", epochs=4, settings=SMALL, progress=False, report=False)
-    monkeypatch.setattr("atrous.data.feed.batches.cut_values", spoiled_cut("1.tif", floats))
+    monkeypatch.setattr("atrous.data.feed.pairs.cut_values", spoiled_cut("1.tif", floats))
     with pytest.raises(UserError, match=r"images/1\.tif: has values that are nan.*the run is kept.*--resume"):
         train(floats, out=tmp_path / "run", epochs=4, settings=SMALL, progress=False)
     assert (tmp_path / "run" / "recipe.toml").exists()

@@ -14,7 +14,8 @@ from atrous.recipe.schema import override
 from atrous.tasks.temperature import temperatures
 from atrous.verbs.calibrate import calibrate
 from atrous.verbs.evaluate import evaluate
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.conftest import SMALL
 

@@ -11,7 +11,8 @@ from PIL import Image
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.verbs.evaluate import evaluate
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.pairs import make_pair, write_pairs
 

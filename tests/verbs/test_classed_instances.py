@@ -10,7 +10,8 @@ import tifffile
 from atrous.prediction.predictor import load
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.object_folders import CLASSES, picture, write_coco
 

@@ -24,7 +24,8 @@ from atrous.verbs.evaluate import evaluate, read_ahead
 from atrous.verbs.found import found_points
 from atrous.verbs.opened import open_dataset_from
 from atrous.verbs.point_examples import judged_points
-from atrous.verbs.predict import PredictOptions, predict, predict_live
+from atrous.verbs.predict import predict, predict_live
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.maps import map_transform, write_map
 

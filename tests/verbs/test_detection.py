@@ -27,7 +27,8 @@ from atrous.verbs.check import check_layout
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.object_examples import judged_boxes
 from atrous.verbs.opened import open_data
-from atrous.verbs.predict import PredictOptions, predict, predict_live
+from atrous.verbs.predict import predict, predict_live
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.object_folders import write_voc
 from tests.objects.scenes import scene, scenes

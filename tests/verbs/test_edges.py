@@ -18,7 +18,8 @@ from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.feeds import _few
 from atrous.verbs.object_examples import PALETTE
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.score_edges import EdgeOptions, score_edges
 from atrous.verbs.train import train
 

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import warnings
+from functools import partial
 
 import nibabel
 import numpy as np
@@ -16,14 +17,18 @@ from atrous.data.formats import read_header, read_values
 from atrous.data.formats.polygons import burn, read_polygons
 from atrous.data.targets.instances import Instances
 from atrous.errors import UserError
+from atrous.prediction.cluster import predict_on_cluster
 from atrous.prediction.jobs import find_jobs, run_jobs
 from atrous.prediction.predictor import load
+from atrous.stream import Cluster
+from atrous.stream.units import cut_units
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate, read_ahead
 from atrous.verbs.found import found_objects
 from atrous.verbs.object_examples import judged
 from atrous.verbs.opened import open_dataset_from
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.maps import map_transform, write_map
 from tests.objects.worlds import random_discs
@@ -165,6 +170,21 @@ def test_a_streamed_image_has_the_objects_of_the_whole(cells, trained):
     assert len(whole) == len(streamed) > 40
     assert (whole.instances != streamed.instances).mean() < 1e-3
     assert np.allclose(whole.points, streamed.points, atol=0.5)
+
+
+@pytest.mark.slow
+def test_a_cluster_finds_the_objects_of_one_process(cells, trained, tmp_path, monkeypatch, client):
+    monkeypatch.setattr("atrous.prediction.predictor.WHOLE", 0)
+    monkeypatch.setattr("atrous.prediction.regions.cut_units", partial(cut_units, side=64))
+    predictor = load(trained[0])
+    one, many = (find_jobs(predictor, [cells / "images" / "0.png"], tmp_path / name) for name in ("one", "many"))
+    run_jobs(predictor, one, tmp_path / "one")
+    done = predict_on_cluster(predictor, many, Cluster(client), tmp_path / "many")
+    assert not done.failed
+    assert {path.name for path in (tmp_path / "many").iterdir()} == {"0.tif", "0_objects.csv"}
+    numbers = [tifffile.imread(tmp_path / name / "0.tif") for name in ("one", "many")]
+    assert numbers[0].max() == numbers[1].max() > 2
+    assert (numbers[0] != numbers[1]).mean() < 1e-3
 
 
 def test_the_task_is_named_on_the_command_line(tmp_path, capsys):

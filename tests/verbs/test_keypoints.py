@@ -9,7 +9,8 @@ from PIL import Image
 from atrous.prediction.predictor import load
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 
 SMALL = (

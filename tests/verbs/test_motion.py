@@ -10,7 +10,8 @@ from PIL import Image
 from atrous.prediction.predictor import load
 from atrous.tasks.motion import motion_figures
 from atrous.verbs.evaluate import evaluate
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.clips import write_movie
 from tests.pairs import make_scene, write_scene

@@ -13,7 +13,8 @@ from atrous.prediction.predictor import load
 from atrous.recipe.run import Run, open_run
 from atrous.recipe.schema import override
 from atrous.verbs import predict as verb
-from atrous.verbs.predict import PredictOptions, predict, predict_live
+from atrous.verbs.predict import predict, predict_live
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.volumes import write_signals
 

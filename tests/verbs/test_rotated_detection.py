@@ -18,7 +18,8 @@ from atrous.tasks.rotated_detection import RotatedDetectionTask
 from atrous.verbs.check import check_layout
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.opened import open_data
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.objects.scenes import scenes
 from tests.objects.turned import turned_scene, turned_scenes

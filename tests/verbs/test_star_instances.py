@@ -15,7 +15,8 @@ from atrous.tasks.stars import StarTask
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.found import found_objects
-from atrous.verbs.predict import PredictOptions, predict
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.object_folders import CLASSES, picture, write_coco
 from tests.objects.worlds import random_discs

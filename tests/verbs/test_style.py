@@ -81,7 +81,7 @@ def test_a_run_keeps_its_style_and_its_report_shows_it(painted):
     assert (run / "style.png").exists()
     assert 'style = "style.png"' in (run / "recipe.toml").read_text()
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert 'type="range"' in page
+    assert " data-compared>" in page
     for caption in ("input", "answer", "style"):
         assert f"<figcaption>{caption}" in page
     assert set(scores.watched()) == {"perceptual_loss", "content_loss", "style_loss"}

@@ -27,25 +27,59 @@ class Color:
     gamma: float = 0.0
 
 
-def recolor(rng: np.random.Generator, image: torch.Tensor, color: Color, spread: float) -> torch.Tensor:
-    """Vary the intensities of `(C, *S)`; `spread` is the data's standard deviation."""
+@dataclass(frozen=True)
+class Recoloring:
+    """What was drawn for one crop.
+
+    Attributes:
+        exponent: on the crop's range, or None.
+        gains: `(C,)` float32, factor of each channel.
+        shift: added, in standard deviations of the data.
+        saturation: factor around the gray value, or None.
+        noise: `(C, *S)` float32 of deviation 1, added; or None.
+        level: deviation of the noise, in standard deviations of the data.
+    """
+
+    exponent: float | None
+    gains: np.ndarray
+    shift: float
+    saturation: float | None
+    noise: np.ndarray | None
+    level: float
+
+
+def draw_recoloring(rng: np.random.Generator, shape: tuple[int, ...], color: Color) -> Recoloring:
+    """Draw how the intensities of a crop of shape `(C, *S)` vary."""
+    exponent, saturation, noise, level = None, None, None, 0.0
     if color.gamma > 0 and rng.random() < 1 / 3:
-        image = _bent(image, float(np.exp(rng.uniform(-1, 1) * np.log1p(color.gamma))))
-    channels = image.shape[0]
-    shape = (channels, *[1] * (image.ndim - 1))
+        exponent = float(np.exp(rng.uniform(-1, 1) * np.log1p(color.gamma)))
+    channels = shape[0]
     gain = 1 + rng.uniform(-color.contrast, color.contrast)
-    gains = torch.from_numpy((gain * (1 + rng.uniform(-color.channel, color.channel, channels))).astype(np.float32))
-    shift = float(rng.uniform(-color.brightness, color.brightness)) * spread
-    center = image.mean(dim=tuple(range(1, image.ndim)), keepdim=True)
+    gains = (gain * (1 + rng.uniform(-color.channel, color.channel, channels))).astype(np.float32)
+    shift = float(rng.uniform(-color.brightness, color.brightness))
     if channels == 3 and color.saturation > 0:
-        gray = image.mean(0, keepdim=True)
-        image = torch.lerp(gray, image, 1 + float(rng.uniform(-color.saturation, color.saturation)))
-    image = (image - center) * gains.view(shape) + (center + shift)
+        saturation = 1 + float(rng.uniform(-color.saturation, color.saturation))
     if color.noise > 0 and rng.random() < 0.25:
-        level = float(rng.uniform(0, color.noise)) * spread
-        noise = rng.standard_normal(tuple(image.shape), dtype=np.float32)
-        image = image + level * torch.from_numpy(noise)
-    return image
+        level = float(rng.uniform(0, color.noise))
+        noise = rng.standard_normal(shape, dtype=np.float32)
+    return Recoloring(exponent, gains, shift, saturation, noise, level)
+
+
+def recolored(image: torch.Tensor, drawn: Recoloring, spread: float) -> torch.Tensor:
+    """Vary the intensities of `(C, *S)` as drawn; `spread` is the data's standard deviation."""
+    if drawn.exponent is not None:
+        image = _bent(image, drawn.exponent)
+    gains = torch.from_numpy(drawn.gains).view(-1, *[1] * (image.ndim - 1))
+    center = image.mean(dim=tuple(range(1, image.ndim)), keepdim=True)
+    if drawn.saturation is not None:
+        image = torch.lerp(image.mean(0, keepdim=True), image, drawn.saturation)
+    image = (image - center) * gains + (center + drawn.shift * spread)
+    return image if drawn.noise is None else image + drawn.level * spread * torch.from_numpy(drawn.noise)
+
+
+def recolor(rng: np.random.Generator, image: torch.Tensor, color: Color, spread: float) -> torch.Tensor:
+    """Vary the intensities of `(C, *S)` at random; `spread` is the data's standard deviation."""
+    return recolored(image, draw_recoloring(rng, tuple(image.shape), color), spread)
 
 
 def _bent(image: torch.Tensor, exponent: float) -> torch.Tensor:

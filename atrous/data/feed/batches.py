@@ -1,17 +1,18 @@
 """Training batches that depend on the seed and the step alone, so that a resumed run sees what it would have seen."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
-from atrous.data.cut import cut_values
-from atrous.data.feed.augment import Color, recolor
+from atrous.data.feed.augment import Color, draw_recoloring, recolored
 from atrous.data.feed.decode import Decoded, tiles
-from atrous.data.feed.pairs import Apart, cut_pair, recolor_pair
+from atrous.data.feed.pairs import Apart, cut_shifted, draw_pair_recoloring, draw_shift, recolored_pair
+from atrous.data.feed.paste import pasted
 from atrous.data.feed.views import Geometry, draw_view
 from atrous.data.restoration import Restoration
 from atrous.data.view import View
@@ -40,6 +41,33 @@ class Batch:
         rows = self.targets[self.targets[:, 0] == number]
         return torch.cat([torch.cat([torch.full_like(rows[:, :1], copy), rows[:, 1:]], dim=1) for copy in (0, 1)])
 
+    def part(self, numbers: range) -> "Batch":
+        """Return some of the crops, numbered from 0."""
+        start, stop = numbers.start, numbers.stop
+        targets = self.targets
+        if self.numbered:
+            targets = targets[(targets[:, 0] >= start) & (targets[:, 0] < stop)]
+            targets = torch.cat([targets[:, :1] - start, targets[:, 1:]], dim=1)
+        else:
+            targets = targets[start:stop]
+        return replace(self, images=self.images[start:stop], targets=targets, names=self.names[start:stop])
+
+
+def joined_batch(parts: Sequence[Batch]) -> Batch:
+    """Return the batch of which these are the parts, in order.
+
+    >>> rows = torch.tensor([[0, 7], [1, 8]])
+    >>> joined_batch([Batch(torch.zeros(2, 1, 4), rows, numbered=True)] * 2).targets.tolist()
+    [[0, 7], [1, 8], [2, 7], [3, 8]]
+    """
+    first, start, targets = parts[0], 0, []
+    for part in parts:
+        shift = start if part.numbered else 0
+        targets.append(torch.cat([part.targets[:, :1] + shift, part.targets[:, 1:]], 1) if shift else part.targets)
+        start += len(part.images)
+    names = tuple(name for part in parts for name in part.names)
+    return replace(first, images=torch.cat([part.images for part in parts]), targets=torch.cat(targets), names=names)
+
 
 @dataclass(frozen=True)
 class Batches:
@@ -58,6 +86,7 @@ class Batches:
         factor: the grid of the targets is finer than that of the images by this factor; crops are those of images.
         whole: crops are as large as the sample that they are of; a batch then holds one.
         apart: of samples of two images, how these vary apart from each other, else None.
+        paste: share of the crops over which the objects of another sample are pasted; targets are labels then.
     """
 
     decoded: Decoded
@@ -70,6 +99,7 @@ class Batches:
     factor: int = 1
     whole: bool = False
     apart: Apart | None = None
+    paste: float = 0.0
 
     @property
     def per_epoch(self) -> int:
@@ -98,36 +128,62 @@ class Batches:
         return chosen
 
     def __getitem__(self, step: int) -> Batch:
+        return self.part(step, range(self.size))
+
+    def part(self, step: int, numbers: range) -> Batch:
+        """Return some crops of the batch of a step, those of these numbers from 0 on, as the whole batch has them.
+
+        Draws are made for the crops before them too, but those are not cut.
+        """
         rng = np.random.default_rng([self.seed, 1, step])
+        chosen, images, targets = self._chosen(step), [], []
+        for number in range(numbers.stop):
+            pair = self._crop(rng, chosen[number], wanted=number in numbers)
+            if pair is not None:
+                images.append(pair[0])
+                targets.append(pair[1])
+        target = self.decoded.target
+        names = tuple(self.decoded.called(chosen[number]) for number in numbers)
+        return Batch(torch.stack(images), target.batch(targets), names, target.numbered)
+
+    def _crop(self, rng: np.random.Generator, index: int, *, wanted: bool) -> tuple[torch.Tensor, Any] | None:
+        """Draw a crop of a sample, perhaps with the objects of another one; its image and target if they are wanted."""
+        pair = self._cut(rng, index, self._geometry(index), wanted=wanted)
+        count = len(self.decoded.names)
+        if self.paste <= 0 or rng.random() >= self.paste or count < 2:
+            return pair
+        other = (index + int(rng.integers(1, count))) % count
+        more = self._cut(rng, other, replace(self._geometry(other), foreground=1.0), wanted=wanted)
+        return None if pair is None or more is None else pasted(*pair, *more)
+
+    def _cut(
+        self, rng: np.random.Generator, index: int, geometry: Geometry, *, wanted: bool
+    ) -> tuple[torch.Tensor, Any] | None:
+        """Draw where a crop lies and how it varies; its image and target if they are wanted."""
         decoded = self.decoded
-        images, targets, chosen = [], [], self._chosen(step)
-        for index in chosen:
-            geometry = self._geometry(index)
-            crop = geometry.crop
-            view = draw_view(rng, index, decoded.size(index), decoded.places[index], geometry)
-            image = self._cut(rng, decoded.images[index], view, crop)
-            if self.restoration is not None:
-                pair = (torch.from_numpy(part) for part in self.restoration.pair(image.numpy(), rng))
-                image, target = pair
-            else:
-                finer = View(view.index, view.center * self.factor, view.matrix)
-                target = decoded.target.cut(decoded.values[index], finer, tuple(n * self.factor for n in crop))
-            images.append(self._recolored(rng, image))
-            targets.append(target)
-        names = tuple(decoded.called(index) for index in chosen)
-        return Batch(torch.stack(images), decoded.target.batch(targets), names, decoded.target.numbered)
-
-    def _cut(self, rng: np.random.Generator, values: Any, view: View, crop: tuple[int, ...]) -> torch.Tensor:
-        if self.apart is not None:
-            return cut_pair(rng, values, view, crop, self.apart)
-        return cut_values(values, view, crop, "bilinear", border=True)
-
-    def _recolored(self, rng: np.random.Generator, image: torch.Tensor) -> torch.Tensor:
-        if self.color is None:
-            return image
-        if self.apart is not None:
-            return recolor_pair(rng, image, self.color, self.spread, self.apart)
-        return recolor(rng, image, self.color, self.spread)
+        crop, values, target = geometry.crop, decoded.images[index], None
+        view = draw_view(rng, index, decoded.size(index), decoded.places[index], geometry)
+        shift = None if self.apart is None else draw_shift(rng, len(crop), self.apart)
+        if wanted or self.restoration is not None:  # what is drawn for a restoration depends on the values
+            image = cut_shifted(values, view, crop, shift)
+        else:
+            image = torch.empty(values.shape[0], *crop, device="meta")
+        if self.restoration is not None:
+            image, target = (torch.from_numpy(part) for part in self.restoration.pair(image.numpy(), rng))
+        shape, drawn = tuple(image.shape), ()
+        if self.color is not None and self.apart is not None:
+            drawn = draw_pair_recoloring(rng, shape, self.color, self.apart)
+        elif self.color is not None:
+            drawn = (draw_recoloring(rng, shape, self.color),)
+        if not wanted:
+            return None
+        if target is None:
+            finer = View(view.index, view.center * self.factor, view.matrix)
+            target = decoded.target.cut(decoded.values[index], finer, tuple(n * self.factor for n in crop))
+        if drawn:
+            image = (recolored(image, drawn[0], self.spread) if self.apart is None
+                     else recolored_pair(image, drawn, self.spread))  # fmt: skip
+        return image, target
 
 
 class Stepped(Protocol):
@@ -143,11 +199,76 @@ class Stepped(Protocol):
         ...
 
 
-def ahead(batches: Stepped, start: int) -> Iterator[Batch]:
-    """Batches from step `start` on, without end, each made while the step before it runs."""
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting, step = pool.submit(batches.__getitem__, start), start
+@runtime_checkable
+class Parted(Protocol):
+    """Batches of any step that can be made in part."""
+
+    def part(self, step: int, numbers: range) -> Batch:
+        """Return the crops of these numbers of the batch of a step, as the whole batch has them."""
+        ...
+
+
+def share(size: int, rank: int, ranks: int) -> range:
+    """Return which crops of a batch one of several processes takes: shares differ by one crop at most.
+
+    >>> [list(share(5, rank, 2)) for rank in (0, 1)]
+    [[0, 1, 2], [3, 4]]
+    """
+    each, more = divmod(size, ranks)
+    start = rank * each + min(rank, more)
+    return range(start, start + each + (rank < more))
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """The share of one process in the batches of a training on several devices.
+
+    All of them together have the crops that one device alone would have.
+
+    Attributes:
+        batches: of the whole training.
+        size: crops in a batch.
+        rank: number of the process, from 0.
+        ranks: how many there are.
+    """
+
+    batches: Stepped
+    size: int
+    rank: int
+    ranks: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return self.batches.per_epoch
+
+    def __getitem__(self, step: int) -> Batch:
+        numbers = share(self.size, self.rank, self.ranks)
+        if isinstance(self.batches, Parted):
+            return self.batches.part(step, numbers)
+        return self.batches[step].part(numbers)
+
+
+def ahead(batches: Stepped, start: int, *, threads: int = 1, pin: bool = False) -> Iterator[Batch]:
+    """Batches from step `start` on, without end, made while earlier steps run.
+
+    Args:
+        batches: which; they are asked for in order.
+        start: the first step.
+        threads: how many batches are made at the same time. Only batches that depend on the step alone may be made by
+            several.
+        pin: whether batches are put into page-locked memory, from which a GPU copies while it computes.
+    """
+
+    def make(step: int) -> Batch:
+        batch = batches[step]
+        return replace(batch, images=batch.images.pin_memory(), targets=batch.targets.pin_memory()) if pin else batch
+
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting = deque(pool.submit(make, step) for step in range(start, start + threads))
+        step = start + threads
         while True:
-            batch, step = waiting.result(), step + 1
-            waiting = pool.submit(batches.__getitem__, step)
+            batch = waiting.popleft().result()
+            waiting.append(pool.submit(make, step))
+            step += 1
             yield batch

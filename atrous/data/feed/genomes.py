@@ -129,22 +129,30 @@ class GenomeBatches:
         return max(1, round(sum(image.shape[1] for image in self.decoded.images) / (self.crop * self.size)))
 
     def __getitem__(self, step: int) -> Batch:
+        return self.part(step, range(self.size))
+
+    def part(self, step: int, numbers: range) -> Batch:
+        """Return some crops of the batch of a step, those of these numbers from 0 on, as the whole batch has them."""
         rng = np.random.default_rng([self.seed, 1, step])
         lengths = np.array([image.shape[1] for image in self.decoded.images], float)
         weights = lengths**BALANCE
         images, targets, names = [], [], []
-        for index in rng.choice(len(lengths), self.size, p=weights / weights.sum()):
+        for number, index in enumerate(rng.choice(len(lengths), self.size, p=weights / weights.sum())):
+            source, label = self.decoded.images[index], self.decoded.values[index]
+            start = int(rng.integers(0, max(1, source.shape[1] - self.crop + 1)))
+            reverse = self.strands and rng.random() < 0.5
+            if number not in numbers:
+                continue
             names.append(self.decoded.called(index))
-            image, label = self._crop(rng, self.decoded.images[index], self.decoded.values[index])
-            if self.strands and rng.random() < 0.5:
+            image, label = self._crop(start, source, label)
+            if reverse:
                 image, label = reverse_complement(image, label, self.partners)
             images.append(torch.from_numpy(np.ascontiguousarray(image)))
             targets.append(self.decoded.target.tensor(label))
         return Batch(torch.stack(images), torch.stack(targets), tuple(names))
 
-    def _crop(self, rng: np.random.Generator, source: Any, label: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _crop(self, start: int, source: Any, label: Any) -> tuple[np.ndarray, np.ndarray]:
         """A crop; a shorter sequence is continued by bases that nobody knows and that count for nothing."""
-        start = int(rng.integers(0, max(1, source.shape[1] - self.crop + 1)))
         place = slice(start, start + self.crop)
         image, label = np.asarray(source[:, place]), np.asarray(label[..., place])
         missing = self.crop - image.shape[1]

@@ -56,7 +56,7 @@ class Multiscale:
 
     def source(self) -> Source:
         """Return the stored array with positions in ascending order along every axis."""
-        return Turned(self.array, range(self.array.ndim), self.mirrored) if self.mirrored else self.array
+        return Turned(self.array, range(len(self.axes)), self.mirrored) if self.mirrored else self.array
 
 
 class OmeZarrFormat(Format):
@@ -77,23 +77,7 @@ class OmeZarrFormat(Format):
 
     def header(self, path: Path) -> Header:
         """Return the header of the finest level, from its metadata."""
-        image = open_multiscale(path)
-        axes = _checked(path, image)
-        shape = image.array.shape
-        channels = 1 if axes.channel is None else int(shape[axes.channel])
-        stored = np.dtype(image.array.dtype)
-        dtype = image_dtype(stored)
-        spacing, unit = _spacing(image, axes)
-        return Header(
-            shape=(channels, *(int(shape[axis]) for axis in axes.space)),
-            dtype=dtype,
-            kind="gray" if channels == 1 else "array",
-            stored=None if stored.name == dtype else stored.name,
-            spacing=spacing,
-            unit=unit,
-            axes=axes.letters,
-            names=image.names if len(image.names) == channels else (),
-        )
+        return multiscale_header(path, open_multiscale(path))
 
     def image(self, path: Path) -> np.ndarray:
         """Return the values of the finest level, `(C, *S)` in uint8, uint16 or float32."""
@@ -101,8 +85,7 @@ class OmeZarrFormat(Format):
 
     def source(self, path: Path) -> Source:
         """Return the finest level as a source `(C, *S)`; only the chunks that are sliced are decoded."""
-        image = open_multiscale(path)
-        return _checked(path, image).view(image.source())
+        return multiscale_source(path, open_multiscale(path))
 
     def values(self, path: Path) -> np.ndarray:
         """Return the numbers of the finest level, `(*S)`; `(3, *S)` if it has several channels."""
@@ -116,6 +99,31 @@ class OmeZarrFormat(Format):
     def label_suffix(self, suffix: str, ndim: int) -> str:
         """See `Format.label_suffix`."""
         return ".zarr"
+
+
+def multiscale_header(path: Path, image: Multiscale) -> Header:
+    """Return the header of a multiscale image; messages name `path`."""
+    axes = _checked(path, image)
+    shape = image.array.shape
+    channels = 1 if axes.channel is None else int(shape[axes.channel])
+    stored = np.dtype(image.array.dtype)
+    dtype = image_dtype(stored)
+    spacing, unit = _spacing(image, axes)
+    return Header(
+        shape=(channels, *(int(shape[axis]) for axis in axes.space)),
+        dtype=dtype,
+        kind="gray" if channels == 1 else "array",
+        stored=None if stored.name == dtype else stored.name,
+        spacing=spacing,
+        unit=unit,
+        axes=axes.letters,
+        names=image.names if len(image.names) == channels else (),
+    )
+
+
+def multiscale_source(path: Path, image: Multiscale) -> Source:
+    """Return a multiscale image as a source `(C, *S)`; messages name `path`."""
+    return _checked(path, image).view(image.source())
 
 
 def _whole(path: Path, source: Source) -> np.ndarray:
@@ -139,7 +147,15 @@ def open_multiscale(path: Path) -> Multiscale:
     Raises:
         FileFault: the group is not a multiscale image.
     """
-    group: Any = open_zarr(path)
+    return multiscale_of(path, open_zarr(path))
+
+
+def multiscale_of(path: Path, group: Any) -> Multiscale:
+    """Return the finest level of the image in a zarr group, with its metadata; messages name `path`.
+
+    Raises:
+        FileFault: the group is not a multiscale image.
+    """
     metadata = _ome(group)
     if "multiscales" not in metadata and "bioformats2raw.layout" in metadata and "0" in group:
         group = group["0"]

@@ -4,10 +4,12 @@ Every format says its own suffixes. A format of yours is a subclass of `Format`,
 """
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
+from urllib.parse import unquote, urlsplit
 
 from atrous.data.formats.base import FileFault, Format
 from atrous.data.formats.columns import CsvFormat
@@ -29,6 +31,7 @@ from atrous.data.formats.wfdb_record import WfdbFormat
 from atrous.data.formats.zarr_array import ZarrFormat
 from atrous.errors import UserError
 
+_URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
 _READERS: dict[str, list[Format]] = {}
 """The formats that read files with a suffix; the first that claims a file reads it. "" is for folders."""
 _WRITERS: dict[str, Format] = {}
@@ -144,6 +147,25 @@ def suffix_of(path: Path | str) -> str:
         return ""
     two = os.path.splitext(first)[1] + last
     return two if two != last and (two in _READERS or two in _WRITERS) else last
+
+
+def is_url(text: object) -> bool:
+    """Return whether a text names a place by a URL; `file://` is a path, and none.
+
+    >>> is_url("s3://bucket/a.zarr"), is_url("scans/a.tif"), is_url("file:///scans/a.tif")
+    (True, False, False)
+    """
+    found = _URL.match(str(text))
+    return found is not None and found[1].lower() != "file"
+
+
+def local_path(text: str) -> str:
+    """Return the path that a `file://` URL names; any other text as it is.
+
+    >>> local_path("file:///scans/a%20b.tif"), local_path("scans/a.tif")
+    ('/scans/a b.tif', 'scans/a.tif')
+    """
+    return unquote(urlsplit(text).path) if text.lower().startswith("file://") else text
 
 
 def stem(path: Path) -> str:

@@ -6,7 +6,7 @@ Pages are the slices of a volume, unless the file says that they are channels (O
 import io
 import math
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -64,12 +64,12 @@ class TiffFormat(Format):
     def header(self, path: Path) -> Header:
         """Return the header of the main series, without decoding its pixels."""
         with tifffile.TiffFile(path) as file:
-            return _read_header(path, file)
+            return read_tiff_header(path, file)
 
     def image(self, path: Path) -> np.ndarray:
         """See `Format.image`; a palette is looked up, alpha is dropped, tags are obeyed (see `tiff_tags`)."""
         with tifffile.TiffFile(path) as file:
-            header, series = _read_header(path, file), main_series(path, file)
+            header, series = read_tiff_header(path, file), main_series(path, file)
             stored = _axes(path, series).view(_pixels(path, series))
             pixels = np.asarray(read_meaning(path, series.keyframe).view(stored)[...])
         if header.kind == "palette" and header.palette is not None:
@@ -80,24 +80,9 @@ class TiffFormat(Format):
 
     def source(self, path: Path) -> Source:
         """Return the main series, decoded by strips or tiles; pages with a palette or of one bit are decoded whole."""
-        header = self.header(path)
-        if header.kind in ("palette", "bilevel"):
+        if self.header(path).kind in ("palette", "bilevel"):
             return self.image(path)
-        file = tifffile.TiffFile(path)
-        try:
-            series = main_series(path, file)
-            require_room(path, series.keyframe.chunks, series.dtype, "one of its strips or tiles")
-            _check_length(series)
-        except BaseException:
-            file.close()
-            raise
-        array = zarr.open(series.aszarr(), mode="r")
-        if not isinstance(array, zarr.Array):  # a pyramid: its finest level
-            array = cast(Any, array)["0"]
-        stored = _axes(path, series).view(array)
-        source = ChannelFirst(read_meaning(path, series.keyframe).view(stored), 0, header.channels)
-        weakref.finalize(source, file.close)
-        return source
+        return tiff_source(path, tifffile.TiffFile(path))
 
     def values(self, path: Path) -> np.ndarray:
         """Return the stored numbers, `(*S)`; `(C, *S)` for several channels. Of a palette they are the indices.
@@ -199,6 +184,27 @@ class TiffFormat(Format):
         return True
 
 
+def tiff_source(path: Path, file: Any, kept: Callable[[Any], Source] = lambda array: array) -> Source:
+    """Return the main series of an open TIFF, decoded by strips or tiles. The file is closed with the source.
+
+    `kept` is given the stored array, and returns what it is read through.
+    """
+    try:
+        header, series = read_tiff_header(path, file), main_series(path, file)
+        require_room(path, series.keyframe.chunks, series.dtype, "one of its strips or tiles")
+        _check_length(series)
+    except BaseException:
+        file.close()
+        raise
+    array = zarr.open(series.aszarr(read_only=True), mode="r")
+    if not isinstance(array, zarr.Array):  # a pyramid: its finest level
+        array = cast(Any, array)["0"]
+    stored = _axes(path, series).view(kept(array))
+    source = ChannelFirst(read_meaning(path, series.keyframe).view(stored), 0, header.channels)
+    weakref.finalize(source, file.close)
+    return source
+
+
 def _encoded(labels: np.ndarray) -> bytes:
     """Return the content of a TIFF with labels `(*S)`, deflated; BigTIFF beyond 2 GB."""
     labels = np.ascontiguousarray(labels.astype(np.uint8) if labels.dtype == bool else labels)
@@ -208,7 +214,7 @@ def _encoded(labels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _read_header(path: Path, file: Any) -> Header:
+def read_tiff_header(path: Path, file: Any) -> Header:
     """Return the header of the main series of an open file."""
     series = main_series(path, file)
     page, axes, scale = series.keyframe, _axes(path, series), read_scale(file)

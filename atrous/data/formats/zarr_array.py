@@ -126,7 +126,16 @@ def _whole(path: Path) -> np.ndarray:
 
 
 def _opened(path: Path) -> Any:
-    opened = open_zarr(path)
+    return checked_array(path, open_zarr(path))
+
+
+def checked_array(path: Path, opened: Any) -> Any:
+    """Return what was opened of a zarr folder if it is an array of numbers that is safe to read; it is named `path`.
+
+    Raises:
+        ValueError: it is a group, or holds no numbers.
+        FileFault: see `require_plain`.
+    """
     if not isinstance(opened, zarr.Array):
         raise ValueError("it is a group, not one array")
     require_plain(path, opened)

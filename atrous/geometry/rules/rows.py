@@ -33,6 +33,13 @@ def first_only(op: Op, axis: Axis) -> Along:
     return along
 
 
+def frame_by_frame(op: Op, axis: Axis) -> Along:
+    """Return how an operator acts that looks at whole frames `(frames, C, H, W)`, each by itself. Refuse other axes."""
+    if any(axis.dim(i) not in (None, 0) for i in op.inputs):
+        raise Refused(op, "looks at whole frames, which cannot be cut")
+    return aligned(op, axis)
+
+
 def over_dim(op: Op, axis: Axis) -> Along:
     """Return how softmax and the like act. Refuse those over the axis."""
     along = same(op, axis)
@@ -204,6 +211,7 @@ RULES = {
         ),
         pointwise,
     ),
+    "camera_motion": frame_by_frame,  # `atrous/nn/camera.py`
     **dict.fromkeys(("softmax", "_softmax", "log_softmax", "_log_softmax", "glu"), over_dim),
     **dict.fromkeys(("layer_norm", "native_layer_norm", "rms_norm"), layer_norm),
     **dict.fromkeys(("matmul", "bmm", "mm"), matmul),

@@ -128,3 +128,15 @@ def test_clips_have_whole_frames_and_one_change_for_all():
         assert not np.allclose(np.linalg.norm(view.matrix[1:, 1:], axis=0), 1, atol=1e-3)
         seen.add(round(float(times[0])))
     assert len(seen) > 3
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("start", [-1, 0, 2, 4])
+def test_whole_frames_are_cut_as_by_an_interpolation_over_all_axes(mode, start):
+    clip = np.random.default_rng(0).integers(0, 200, (3, 6, 30, 40)).astype(np.uint8)
+    turned = np.array([[1.0, 0, 0], [0, 0.8, 0.3], [0, -0.3, -0.8]])
+    view = View(0, np.array([start + 1.5, 14.3, 21.7]), turned)
+    nearly = View(0, view.center + np.array([1e-7, 0, 0]), turned)  # blended, of one frame nearly nothing
+    found, expected = (cut_values(clip, one, (3, 16, 24), mode, border=False) for one in (view, nearly))
+    assert found.shape == (3, 3, 16, 24)
+    assert (found - expected).abs().quantile(0.98) < 0.05

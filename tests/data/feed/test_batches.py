@@ -1,6 +1,7 @@
 """Batches depend on the seed and the step alone, and show every sample."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -12,9 +13,11 @@ from PIL import Image
 
 from atrous.data.dataset import open_dataset
 from atrous.data.feed.augment import Color
-from atrous.data.feed.batches import Batch, Batches, ahead
+from atrous.data.feed.batches import Batch, Batches, Dealt, ahead, joined_batch
 from atrous.data.feed.decode import Decoded, decode
+from atrous.data.feed.pairs import Apart
 from atrous.data.feed.views import Geometry, draw_view
+from atrous.data.restoration import Degradation, Restoration
 from atrous.data.targets.fine_image import FineValues
 from atrous.data.targets.labels import Labels
 
@@ -144,3 +147,47 @@ def test_crops_of_pairs_of_two_sizes_show_the_same(size):
         known = ~torch.isnan(seen)
         assert known.any()
         torch.testing.assert_close(seen[known], batch.images[known], atol=1e-4, rtol=1e-4)
+
+
+PAIR = {"apart": Apart(2.0, color=True)}
+NOISY = {"restoration": Restoration(Degradation(noise=2.0)), "color": None}
+
+
+@pytest.mark.parametrize("options", [{}, {"apart": Apart(2.0)}, PAIR, NOISY], ids=["one", "alike", "apart", "noisy"])
+def test_the_shares_of_all_devices_are_the_batch_of_one(options):
+    """Five crops for two devices: three and two, with the draws of the whole batch."""
+    data = decoded([(20, 20)] * 3)
+    if "apart" in options:
+        data = replace(data, images=tuple(np.concatenate([image, image]) for image in data.images))
+    if "restoration" in options:
+        data = replace(data, values=data.images, places=({},) * 3, target=FineValues)
+    made = replace(Batches(data, Geometry((16, 16)), Color(gamma=0.5), 5, 3, 1.0), **options)
+    for step in (0, 7):
+        parts = [Dealt(made, 5, rank, 2)[step] for rank in range(2)]
+        assert [len(part.images) for part in parts] == [3, 2]
+        both, whole = joined_batch(parts), made[step]
+        assert torch.equal(both.images, whole.images)
+        torch.testing.assert_close(both.targets, whole.targets, rtol=0, atol=0, equal_nan=True)
+        assert both.names == whole.names
+
+
+def test_batches_that_are_made_whole_are_dealt_too():
+    rows = torch.tensor([[0.0, 5], [2, 6], [2, 7]])
+
+    class Made:
+        per_epoch = 4
+
+        def __getitem__(self, step):
+            return Batch(torch.arange(3.0).view(3, 1, 1) + step, rows, ("x", "y", "z"), numbered=True)
+
+    parts = [Dealt(Made(), 3, rank, 2)[1] for rank in range(2)]
+    assert [part.targets.tolist() for part in parts] == [[[0, 5]], [[0, 6], [0, 7]]]
+    assert joined_batch(parts).targets.equal(rows)
+    assert joined_batch(parts).images.flatten().tolist() == [1, 2, 3]
+    assert Dealt(Made(), 3, 0, 2).per_epoch == 4
+
+
+def test_batches_made_by_several_threads_come_in_order():
+    made = batches([(20, 20)] * 5)
+    for step, batch in enumerate(islice(ahead(made, 2, threads=3), 6), start=2):
+        assert torch.equal(made[step].images, batch.images)

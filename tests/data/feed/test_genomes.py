@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from atrous.data.dataset import open_dataset
+from atrous.data.feed.batches import Dealt, joined_batch
 from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windows, reverse_complement
 from atrous.data.genomes.annotation import Feature
 from atrous.data.genomes.labels import channels, label, with_bases
@@ -53,6 +54,11 @@ def test_batches_hang_on_seed_and_step_alone_and_crops_are_the_sequence(tmp_path
         ]
         assert sum(hits) == 1
     assert batches.per_epoch == round(sum(len(whole) for whole in decoded.values) / 2400)
+    both = GenomeBatches(decoded, 600, True, 5, 7)
+    parts = [Dealt(both, 5, rank, 2)[3] for rank in range(2)]
+    assert [len(part.images) for part in parts] == [3, 2]
+    assert joined_batch(parts).images.equal(both[3].images)
+    assert joined_batch(parts).targets.equal(both[3].targets)
 
 
 def test_short_sequences_are_continued_by_unknown_bases(tmp_path):

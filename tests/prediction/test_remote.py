@@ -1,0 +1,120 @@
+"""Labels of inputs at URLs, written to URLs, are those of files; a real S3 server gives them too."""
+
+import os
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import zarr
+
+from atrous.data.formats import remote as urls
+from atrous.errors import UserError
+from atrous.prediction import remote
+from atrous.prediction.predictor import load
+from atrous.prediction.remote import predict_remote
+from atrous.stream import Cluster
+from atrous.verbs.predict import predict
+from atrous.verbs.predict_options import PredictOptions
+
+fsspec = pytest.importorskip("fsspec")
+
+
+@pytest.fixture
+def predictor(trained):
+    """In bfloat16, the scores of a network that hardly learned often tie."""
+    return load(trained, dtype=torch.float32)
+
+
+@pytest.fixture
+def expected(predictor, scan):
+    """Labels of the picture, of one process."""
+    return predictor.predict(scan).labels
+
+
+@pytest.fixture
+def store(monkeypatch, scan):
+    """A folder of fsspec's file system in memory with the picture as zarr and TIFF; shards of labels are small."""
+    monkeypatch.setitem(remote.CHUNKS, 2, 16)
+    monkeypatch.setattr(urls, "SCHEMES", (*urls.SCHEMES, "memory"))
+    yield from _filled("memory://predictions", scan)
+    fsspec.filesystem("memory").rm("/predictions", recursive=True)
+
+
+def _filled(url, scan):
+    image = np.moveaxis(np.atleast_3d(tifffile.imread(scan)), -1, 0)
+    zarr.create_array(f"{url}/scan.zarr", data=image, chunks=(len(image), 64, 64))
+    with fsspec.open(f"{url}/other.tif", "wb") as file:
+        file.write(scan.read_bytes())
+    yield url
+
+
+def same(found, expected):
+    return (np.asarray(found) != expected).mean() <= 1e-3  # where two scores are equal but for rounding
+
+
+def test_labels_at_a_url_are_those_of_the_file_and_resume(predictor, scan, expected, store):
+    entries, told = [f"{store}/scan.zarr", f"{store}/other.tif"], []
+
+    def interrupted(done):
+        if done > 0.5:  # of the first input
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_remote(predictor, entries, f"{store}/out", progress=interrupted)
+    assert not zarr.open_array(f"{store}/out/scan.zarr").attrs["complete"]
+    done = predict_remote(predictor, entries, f"{store}/out", tell=told.append)
+    assert done.failed == ()
+    assert done.written == (f"{store}/out/scan.zarr", f"{store}/out/other.zarr")
+    assert "5 of 9 units are done already" in told
+    for path in done.written:
+        labels = zarr.open_array(path)
+        assert same(labels[...], expected)
+        assert labels.attrs["classes"] == list(predictor.classes)
+    again = predict_remote(predictor, entries, f"{store}/out/")
+    assert (len(again.written), len(again.skipped)) == (0, 2)
+
+
+@pytest.mark.slow
+def test_workers_write_to_the_store_themselves(predictor, scan, expected, store, client):
+    done = predict_remote(predictor, [str(scan)], f"{store}/many", Cluster(client))
+    assert (done.written, done.failed) == ((f"{store}/many/scan.zarr",), ())
+    assert same(zarr.open_array(f"{store}/many/scan.zarr")[...], expected)
+
+
+def test_mistakes_are_told_and_do_not_stop_the_others(predictor, trained, scan, store, tmp_path):
+    done = predict_remote(predictor, [f"{store}/absent.zarr", f"{store}/scan.zarr"], str(tmp_path))
+    assert [str(path) for path in done.written] == [str(tmp_path / "scan.zarr")]
+    assert done.failed == ((f"{store}/absent.zarr", f"{store}/absent.zarr: there is nothing there: check the URL"),)
+    with pytest.raises(UserError, match="two inputs would be written there"):
+        predict_remote(predictor, [f"{store}/scan.zarr", str(scan)], str(tmp_path / "b"))
+    with pytest.raises(UserError, match="--overlay: of URLs, labels alone are written"):
+        predict(trained, [f"{store}/scan.zarr"], tmp_path, PredictOptions(overlay=True))
+    zarr.create_array(f"{store}/wrong/scan.zarr", shape=(3, 3), chunks=(3, 3), dtype="u1")
+    ((_, reason),) = predict_remote(predictor, [f"{store}/scan.zarr"], f"{store}/wrong").failed
+    assert "there is an array of shape (3, 3)" in reason
+
+
+@pytest.mark.slow
+def test_an_s3_server(trained, scan, tmp_path, monkeypatch):
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }.items():  # fmt: skip
+            monkeypatch.setitem(os.environ, name, value)
+        fsspec.filesystem("s3").mkdir("bucket")
+        (url,) = _filled("s3://bucket", scan)
+        done = predict(trained, [f"{url}/scan.zarr", f"{url}/other.tif", f"{url}/absent.tif"], f"{url}/out")
+        assert done.written == (f"{url}/out/scan.zarr", f"{url}/out/other.zarr")
+        assert done.failed == ((f"{url}/absent.tif", f"{url}/absent.tif: there is nothing there: check the URL"),)
+        first, second = (zarr.open_array(path)[...] for path in done.written)
+        np.testing.assert_array_equal(first, second)
+        predict(trained, [scan], tmp_path / "here")
+        assert (tifffile.imread(tmp_path / "here" / "scan.tif") != first).mean() < 0.02  # in bfloat16
+    finally:
+        server.stop()
