@@ -30,7 +30,7 @@ from atrous.prediction.predictor import Predictor
 from atrous.recipe.build import build_color, build_settings
 from atrous.recipe.run import Run
 from atrous.training.budget import one_cycle
-from atrous.training.loop import parameter_groups
+from atrous.training.step import parameter_groups
 
 SECONDS = 30.0
 """How long a network learns the object of the first frame, if nobody says it."""

@@ -7,7 +7,8 @@ from atrous.recipe.build import build_network, describe
 from atrous.recipe.moving import speed_ratio
 from atrous.recipe.plan import Request
 from atrous.recipe.schema import override
-from atrous.training.loop import Settings, parameter_groups
+from atrous.training.settings import Settings
+from atrous.training.step import parameter_groups
 from atrous.verbs.check import check
 from atrous.verbs.kinds import KINDS
 from tests.clips import write_panning
