@@ -14,7 +14,6 @@ from atrous.stream.prepare import output_region
 from tests import toy_models
 from tests.toy_models import difference, settled, two_dimensional
 
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same.")
 NAMES = [
     "unet",
     "strided",

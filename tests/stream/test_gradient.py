@@ -17,7 +17,6 @@ from tests import toy_models
 from tests.toy_models import Lambda, chain, module_chain, settled, two_dimensional
 
 TOLERANCE = 1e-9
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same.")
 NETWORKS = two_dimensional()
 UNDIFFERENTIABLE = ("computed norms", "in place")
 """Autograd itself refuses these: statistics that need gradients, and a ReLU whose result is overwritten."""

@@ -15,7 +15,6 @@ from tests import toy_models
 from tests.toy_models import difference, settled, two_dimensional
 
 TOLERANCE = 5e-5
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding=.same.")
 NETWORKS = two_dimensional()
 
 
