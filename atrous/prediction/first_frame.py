@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import nn
 
 from atrous.data.feed.dreams import Dreaming, Still, dream
@@ -133,6 +132,8 @@ class Follower:
 
     def follow(self, labels: np.ndarray) -> np.ndarray:
         """Return the labels `(H, W)` of the next frame with what does not go on set to 0."""
+        from scipy import ndimage
+
         found = (labels != 0) & (labels != IGNORE)
         numbers, count = cast("tuple[np.ndarray, int]", ndimage.label(found, structure=np.ones((3, 3), int)))
         if count > 1 and self._last.any():
@@ -147,6 +148,8 @@ class Follower:
 
     def _near(self) -> np.ndarray:
         """Where the object can be by now, `(H, W)`."""
+        from scipy import ndimage
+
         height, width = self._last.shape
         rows, columns = -(-height // THINNED), -(-width // THINNED)
         padded = np.zeros((rows * THINNED, columns * THINNED), bool)

@@ -97,7 +97,7 @@ ELSEWHERE = {
     "commands.md", "export.md", "gradients.md", "inspect.md", "search.md", "serve.md", "style.md", "surgery.md",
     "confidence.md", "detection.md", "doctor.md", "python.md", "maps.md", "medical.md", "microscopy.md", "motifs.md",
     "signals.md", "video.md", "genomes.md", "counting.md", "keypoints.md", "edges.md", "change.md", "motion.md",
-    "named_models.md",
+    "named_models.md", "scale.md",
 }  # fmt: skip
 """Pages whose code runs in tests of their own."""
 

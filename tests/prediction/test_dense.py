@@ -5,7 +5,7 @@ import pytest
 
 from atrous.prediction.dense import FoundFiles
 from atrous.prediction.inputs import Opened
-from atrous.prediction.jobs import _exists
+from atrous.prediction.jobs import exists
 from atrous.stream.resume import record_beside
 from atrous.tasks.instances import InstanceTask
 
@@ -97,9 +97,9 @@ def test_a_run_that_did_not_begin_keeps_what_an_earlier_one_left(begin, tmp_path
 def test_the_main_file_says_whether_the_output_exists(tmp_path):
     files = Found((tmp_path / "a.tif", tmp_path / "a.csv"), InstanceTask(ndim=2), ())
     (tmp_path / "a.csv").touch()
-    assert not _exists(files)  # it was killed before the main file, which is written last
+    assert not exists(files)  # it was killed before the main file, which is written last
     (tmp_path / "a.tif").touch()
-    assert _exists(files)
+    assert exists(files)
 
 
 def test_maps_in_memory_leave_nothing(begin, tmp_path):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch.nn import functional as F
 
 from atrous.data.cut import cut_values
@@ -165,6 +164,8 @@ def painted_over(frame: np.ndarray, objects: np.ndarray) -> np.ndarray:
     >>> painted_over(frame, frame[0] > 50).max().item()
     5.0
     """
+    from scipy import ndimage
+
     grown = ndimage.binary_dilation(objects, iterations=max(1, round(GROWN * float(np.hypot(*objects.shape)))))
     known = torch.from_numpy(np.logical_not(grown))[None, None].float()
     if not known.any():
