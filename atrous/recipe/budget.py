@@ -29,13 +29,14 @@ OBJECT_NETWORKS = (
     NetworkChoice(10, 2, 0.0, "objects are small beside the images: fewer layers take more steps in the same time"),
     NetworkChoice(
         18, 4, 20.0,
-        "there is time for more layers: a deeper network is ahead from about 20 minutes (3,000 steps on two cores)",
+        "there is time for more layers: on two cores a deeper network catches up after about 15 minutes",
     ),
 )  # fmt: skip
 """For objects in images.
 
-Nuclei on two cores: after 8 minutes depth 10 with batch 2 is ahead. After 30 minutes depth 18 with batch 8 has an AP50
-of 0.868, depth 10 with batch 2 one of 0.853. A batch of 4 takes twice the steps of one of 8 in the same time.
+Nuclei on two cores: after 8 minutes depth 10 with batch 2 is ahead; after 15 of 30 minutes depth 18 with batch 4 is
+level with it (AP50 0.844 and 0.841). After 30 minutes depth 10 with batch 2 has 0.853; depth 18 with batch 8 had 0.868,
+on a machine that may have been faster.
 """
 
 
