@@ -5,7 +5,7 @@ alike. Each region reads the input that it depends on and no more, and its value
 
 Regions lie in a hidden folder beside the labels. A region appears there when it lies on the disk whole. So no two
 processes write into one file, one that is killed leaves nothing half, and a region that is there is not computed again,
-whoever computed it.
+even if another process has written it.
 """
 
 from dataclasses import dataclass, replace
