@@ -17,6 +17,7 @@ from markupsafe import Markup
 from atrous.color import ERROR, VOID, Palette
 from atrous.files import replacing
 from atrous.labels import IGNORE
+from atrous.report.measure_words import metric_name
 from atrous.report.plots import (
     DARK,
     LIGHT,
@@ -132,7 +133,7 @@ def write_report(path: Path | str, content: ReportContent) -> None:
 
 
 def page_templates() -> Environment:
-    """Return the templates of this folder, with the filter `metric` for numbers."""
+    """Return the templates of this folder, with the filters `metric` for numbers and `named` for what they are."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -140,7 +141,7 @@ def page_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["metric"] = _metric
+    environment.filters |= {"metric": _metric, "named": metric_name}
     return environment
 
 
@@ -183,11 +184,11 @@ def _mean(column: np.ndarray) -> float:
 def _curves(history: list[dict[str, Any]], scores: EvaluationResult) -> list[dict[str, Any]]:
     """Return the charts of loss, learning rate and the first metric; a chart without any point is left out."""
     metric = next(iter(scores.watched()))
-    name = {"miou": "mean IoU"}.get(metric, metric)
+    name = metric_name(metric)
     kinds = (
         ("Loss", "loss", "loss", ("train", "val")),
         ("Learning rate", "learning_rate", "learning rate", ("train",)),
-        (f"{name[0].upper()}{name[1:]} on validation {scores.sample}s", metric, name, ("val",)),
+        (f"On validation {scores.sample}s: {name}", metric, {"miou": name}.get(metric, metric), ("val",)),
     )
     charts = []
     for title, column, label, splits in kinds:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atrous.report.measure_words import failings, meaning, remedies
 from atrous.report.words import headline, notable
 from atrous.tasks.measures import samples_text
 from atrous.tasks.scores import Scores
@@ -57,7 +58,7 @@ def verdict(scores: EvaluationResult, advice: Sequence[str] = (), *, further: bo
             return Verdict([headline(scores)], [], ["Evaluate it on labelled data: atrous evaluate RUN DATA."])
         good, fails, steps = _against_guessing(scores), notable(scores), _steps(scores)
     else:
-        good, fails, steps = _typical(scores), [], []
+        good, fails, steps = [*meaning(scores), *_typical(scores)], failings(scores), remedies(scores)
     fails = [*fails, *_worst(scores)]
     if scores.ranking():
         why = ": often the truth is wrong, not the network" if isinstance(scores, Scores) else ""
