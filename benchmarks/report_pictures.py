@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -66,13 +67,13 @@ class Subject:
 
 
 def _scenes(folder: Path) -> Path:
-    write_digit_scenes(folder, train=12, val=6, test=2, size=(96, 128), seed=0)
-    return folder
+    write_digit_scenes(folder / "digits", train=12, val=6, test=2, size=(96, 128), seed=0)
+    return folder / "digits"
 
 
 def _photos(folder: Path) -> Path:
     """Pictures without labels."""
-    scenes = _scenes(folder / "scenes")
+    scenes = _scenes(folder)
     (folder / "photos").mkdir()
     for number, path in enumerate(sorted(scenes.rglob("images/*/*.png"))[:12]):
         shutil.copyfile(path, folder / "photos" / f"{number}.png")
@@ -91,7 +92,7 @@ def _numbers(folder: Path) -> Path:
         with Image.open(path) as image:
             gray = image.convert("L")
         gray.save(folder / "data" / "images" / path.name)
-        smooth = gaussian_filter(gray.__array__().astype("float32") * 10, 3)
+        smooth = gaussian_filter(np.asarray(gray, np.float32) * 10, 3)
         tifffile.imwrite(folder / "data" / "masks" / path.with_suffix(".tif").name, smooth)
     (folder / "data" / "dataset.toml").write_text('task = "regression"\n')
     return folder / "data"

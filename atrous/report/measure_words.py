@@ -109,13 +109,10 @@ def failings(scores: EvaluationResult) -> list[str]:
             order = sorted(parts, key=lambda part: -parts[part] if metric == "count_mae" else parts[part])
             if len(order) < 2 or parts[order[0]] == parts[order[-1]]:
                 continue
-            named = (
-                f"{order[0].capitalize()} {what} are" if kind == "size" else f"{what.capitalize()} of {order[0]} are"
-            )
+            named = f"{order[0]} {what}" if kind == "size" else f"{what} of {order[0]}"
             others = ", ".join(f"{part} {_number(parts[part])}" for part in order[1:4])
-            found.append(
-                f"{named[0].upper()}{named[1:]} are found worst: {metric} {_number(parts[order[0]])}, against {others}."
-            )
+            named, worst = f"{named[0].upper()}{named[1:]}", _number(parts[order[0]])
+            found.append(f"{named} are found worst: {metric} {worst}, against {others}.")
     return [*found, *_tilt(values)]
 
 
@@ -129,7 +126,7 @@ def remedies(scores: EvaluationResult) -> list[str]:
         if first != "count_mae" and worst and classes[worst] < WEAK * max(classes.values()):
             steps.append(f"Label more of {worst}: it is found less well than the others.")
     bias, off = values.get("count_bias", math.nan), values.get("count_mae", math.nan)
-    if abs(bias) > off / 2 > 0:
+    if scores.images > 1 and abs(bias) > off / 2 > 0:
         steps.append(
             f"Label more images of crowds: nearly all errors are counts that are too {'low' if bias < 0 else 'high'}."
         )
@@ -147,13 +144,15 @@ def _objects(values: Mapping[str, float], sample: str) -> list[str]:
     return [
         f"Of the objects that are true or found, {_percent(values['ap50'])} are both: they overlap by half or more "
         "(IoU 0.5).",
-        "" if math.isnan(off) else f"The number of objects in a {sample} is off by {_number(off)} on average.",
+        "" if math.isnan(off) else f"The number of objects in {_one(sample)} is off by {_number(off)} on average.",
     ]
 
 
 def _boxes(values: Mapping[str, float], sample: str) -> list[str]:
     """Boxes."""
     at_half = values.get("map50", math.nan)
+    if math.isnan(at_half):
+        return []
     if at_half == 0:
         return ["No: no box that it found overlaps a true one by half."]
     f1, score = values.get("f1", math.nan), values.get("f1_score", math.nan)
@@ -170,7 +169,7 @@ def _counts(values: Mapping[str, float], sample: str) -> list[str]:
         f" On average it counts {_number(abs(bias))} too {'few' if bias < 0 else 'many'}."
     )  # fmt: skip
     of_true = "" if math.isnan(share) else f", {_percent(share)} of the true count"
-    return [f"The count of a {sample} is off by {_number(values['count_mae'])} on average{of_true}.{tended}"]
+    return [f"The count of {_one(sample)} is off by {_number(values['count_mae'])} on average{of_true}.{tended}"]
 
 
 def _points(values: Mapping[str, float], sample: str) -> list[str]:
@@ -240,6 +239,15 @@ def _tilt(values: Mapping[str, float]) -> list[str]:
             rather = "It misses more than it invents" if recall < precision else "It invents more than it misses"
             return [f"{rather}: {_percent(recall)} of the true are found, {_percent(precision)} of the found are true."]
     return []
+
+
+def _one(sample: str) -> str:
+    """A sample with its article.
+
+    >>> _one("image"), _one("video")
+    ('an image', 'a video')
+    """
+    return f"{'an' if sample[0] in 'aeiou' else 'a'} {sample}"
 
 
 def _percent(share: float) -> str:

@@ -58,7 +58,9 @@ def verdict(scores: EvaluationResult, advice: Sequence[str] = (), *, further: bo
             return Verdict([headline(scores)], [], ["Evaluate it on labelled data: atrous evaluate RUN DATA."])
         good, fails, steps = _against_guessing(scores), notable(scores), _steps(scores)
     else:
-        good, fails, steps = [*meaning(scores), *_typical(scores)], failings(scores), remedies(scores)
+        known = meaning(scores)
+        good = known if known and scores.images == 1 else [*known, *_typical(scores)]
+        fails, steps = failings(scores), remedies(scores)
     fails = [*fails, *_worst(scores)]
     if scores.ranking():
         why = ": often the truth is wrong, not the network" if isinstance(scores, Scores) else ""
@@ -95,6 +97,8 @@ def _steps(scores: Scores) -> list[str]:
     if high - low > UNSURE:
         count = samples_text(scores.images, scores.sample)
         steps.append(f"Measure on more {scores.sample}s: {count} leave mean IoU open between {low:.2f} and {high:.2f}.")
+    if scores.images == 1:
+        steps.append(f"Measure on more {scores.sample}s: one says little of others.")
     if scores.ece > MISLED:
         steps.append(
             f"Do not take its probabilities as they are: they are off by {100 * scores.ece:.0f} percentage points. "

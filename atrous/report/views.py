@@ -116,10 +116,10 @@ def example_views(example: Example, palette: Palette) -> list[ReportView]:
     """
     name = example.name
     if example.pictures:
-        drawings = () if example.palette is None else ("truth", "prediction")
+        judged, plain = example.palette is not None, ("image", "input", *example.scales)
         return [
             ReportView(
-                what, f"{what} of {name}", picture, drawn=what in drawings or example.image.ndim == CURVES,
+                what, f"{what} of {name}", picture, drawn=example.image.ndim == CURVES or (judged and what not in plain),
                 scales=(example.scales[what],) if what in example.scales else (),
             )
             for what, picture in example.pictures.items()
