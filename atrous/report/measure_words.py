@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 
+from atrous.report.words import percent
 from atrous.tasks.measures import samples_text
 from atrous.tasks.task import EvaluationResult
 
@@ -142,7 +143,7 @@ def _objects(values: Mapping[str, float], sample: str) -> list[str]:
         return ["No: no object that it found overlaps a true one by half."]
     off = values.get("count_mae", math.nan)
     return [
-        f"Of the objects that are true or found, {_percent(values['ap50'])} are both: they overlap by half or more "
+        f"Of the objects that are true or found, {percent(values['ap50'])} are both: they overlap by half or more "
         "(IoU 0.5).",
         "" if math.isnan(off) else f"The number of objects in {_one(sample)} is off by {_number(off)} on average.",
     ]
@@ -168,7 +169,7 @@ def _counts(values: Mapping[str, float], sample: str) -> list[str]:
     tended = "" if math.isnan(bias) or round(bias, 3) == 0 else (
         f" On average it counts {_number(abs(bias))} too {'few' if bias < 0 else 'many'}."
     )  # fmt: skip
-    of_true = "" if math.isnan(share) else f", {_percent(share)} of the true count"
+    of_true = "" if math.isnan(share) else f", {percent(share)} of the true count"
     return [f"The count of {_one(sample)} is off by {_number(values['count_mae'])} on average{of_true}.{tended}"]
 
 
@@ -177,7 +178,7 @@ def _points(values: Mapping[str, float], sample: str) -> list[str]:
     within, off = values.get("distance", math.nan), values.get("offset", math.nan)
     near = "" if math.isnan(within) else f" within {_number(within)} positions"
     return [
-        f"{_percent(values['pck'])} of the true points are found{near}.",
+        f"{percent(values['pck'])} of the true points are found{near}.",
         "" if math.isnan(off) else f"Those that are found are {_number(off)} positions away on average.",
     ]
 
@@ -187,9 +188,7 @@ def _edges(values: Mapping[str, float], sample: str) -> list[str]:
     precision, recall = values.get("ods_precision", math.nan), values.get("ods_recall", math.nan)
     if math.isnan(precision) or math.isnan(recall):
         return []
-    return [
-        f"{_percent(precision)} of the edges that it finds are true; {_percent(recall)} of the true ones are found."
-    ]
+    return [f"{percent(precision)} of the edges that it finds are true; {percent(recall)} of the true ones are found."]
 
 
 def _numbers(values: Mapping[str, float], sample: str) -> list[str]:
@@ -199,7 +198,7 @@ def _numbers(values: Mapping[str, float], sample: str) -> list[str]:
         return []
     if r2 <= 0:
         return [f"No: it is no better than always answering the mean of the truth (R2 {_number(r2)})."]
-    return [f"It explains {_percent(r2)} of how the truth varies (R2); always answering its mean would explain none."]
+    return [f"It explains {percent(r2)} of how the truth varies (R2); always answering its mean would explain none."]
 
 
 def _restored(values: Mapping[str, float], sample: str) -> list[str]:
@@ -237,7 +236,7 @@ def _tilt(values: Mapping[str, float]) -> list[str]:
         precision, recall = (values.get(before + name, math.nan) for name in ("precision", "recall"))
         if abs(precision - recall) > TILTED:
             rather = "It misses more than it invents" if recall < precision else "It invents more than it misses"
-            return [f"{rather}: {_percent(recall)} of the true are found, {_percent(precision)} of the found are true."]
+            return [f"{rather}: {percent(recall)} of the true are found, {percent(precision)} of the found are true."]
     return []
 
 
@@ -248,10 +247,6 @@ def _one(sample: str) -> str:
     ('an image', 'a video')
     """
     return f"{'an' if sample[0] in 'aeiou' else 'a'} {sample}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share < 0.995 else f"{100 * share:.1f} %"
 
 
 def _number(value: float) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atrous.report.measure_words import failings, meaning, remedies
-from atrous.report.words import headline, notable
+from atrous.report.words import headline, notable, percent
 from atrous.tasks.measures import samples_text
 from atrous.tasks.scores import Scores
 from atrous.tasks.task import EvaluationResult
@@ -75,8 +75,8 @@ def _against_guessing(scores: Scores) -> list[str]:
     most = int(scores.frequency.argmax())
     name, guessed, right = scores.classes[most], float(scores.frequency[most]), scores.pixel_accuracy
     first = (
-        f"{_percent(right)} of the positions get the right class; a program that always answers {name!r} would get "
-        f"{_percent(guessed)}."
+        f"{percent(right)} of the positions get the right class; a program that always answers {name!r} would get "
+        f"{percent(guessed)}."
     )
     counted = int((~np.isnan(scores.iou)).sum())
     if counted > 1 and scores.miou <= guessed / counted:
@@ -131,10 +131,6 @@ def _worst(scores: EvaluationResult) -> list[str]:
         return []
     plural = f"Worst {scores.sample}s" if len(first) > 1 else f"Worst {scores.sample}"
     return [f"{plural}: {', '.join(first)}."]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share < 0.995 else f"{100 * share:.1f} %"
 
 
 def _number(value: float) -> str:

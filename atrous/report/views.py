@@ -116,10 +116,11 @@ def example_views(example: Example, palette: Palette) -> list[ReportView]:
     """
     name = example.name
     if example.pictures:
-        judged, plain = example.palette is not None, ("image", "input", *example.scales)
+        plain = ("image", "input", *example.scales)
+        judged = {what for what in example.pictures if example.palette is not None and what not in plain}
         return [
             ReportView(
-                what, f"{what} of {name}", picture, drawn=example.image.ndim == CURVES or (judged and what not in plain),
+                what, f"{what} of {name}", picture, drawn=example.image.ndim == CURVES or what in judged,
                 scales=(example.scales[what],) if what in example.scales else (),
             )
             for what, picture in example.pictures.items()
