@@ -33,6 +33,7 @@ from atrous.report.views import Example, ReportView, data_uri, embed, example_vi
 from atrous.report.words import calibration_words, review_words
 from atrous.tasks.scores import Scores
 from atrous.tasks.shift_scores import ShiftScores
+from atrous.tasks.stranded_metrics import StrandedScores
 from atrous.tasks.task import EvaluationResult
 
 __all__ = ["Example", "Measured", "ReportContent", "write_report"]
@@ -117,6 +118,7 @@ def write_report(path: Path | str, content: ReportContent) -> None:
         .render(
             content=content,
             scores=content.scores,
+            pictured=bool(examples) or (classes["segmented"] and not isinstance(content.scores, StrandedScores)),
             **classes,
             verdict=verdict(content.scores, content.advice, further=bool(content.further)),
             curves=_curves(content.history, content.scores),

@@ -12,6 +12,7 @@ from atrous.report.measure_words import failings, meaning, remedies
 from atrous.report.words import headline, notable, percent
 from atrous.tasks.measures import samples_text
 from atrous.tasks.scores import Scores
+from atrous.tasks.stranded_metrics import StrandedScores
 from atrous.tasks.task import EvaluationResult
 
 __all__ = ["Verdict", "verdict"]
@@ -56,7 +57,8 @@ def verdict(scores: EvaluationResult, advice: Sequence[str] = (), *, further: bo
     if isinstance(scores, Scores):
         if math.isnan(scores.miou):
             return Verdict([headline(scores)], [], ["Evaluate it on labelled data: atrous evaluate RUN DATA."])
-        good, fails, steps = _against_guessing(scores), notable(scores), _steps(scores)
+        guessing = _stranded if isinstance(scores, StrandedScores) else _against_guessing
+        good, fails, steps = guessing(scores), notable(scores), _steps(scores)
     else:
         known = meaning(scores)
         good = known if known and scores.images == 1 else [*known, *_typical(scores)]
@@ -81,6 +83,23 @@ def _against_guessing(scores: Scores) -> list[str]:
     counted = int((~np.isnan(scores.iou)).sum())
     if counted > 1 and scores.miou <= guessed / counted:
         first = f"No: it is no better than always answering {name!r}, and has not learned the task. {first}"
+    return [first, headline(scores)]
+
+
+def _stranded(scores: Scores) -> list[str]:
+    """How many bases of the first feature are found, beside those of a program that marks every base."""
+    assert isinstance(scores, StrandedScores)
+    feature, found = next(iter(scores.features.items()))
+    strands = [name[:-1] == feature for name in scores.classes]
+    share = float(scores.frequency[strands].mean())
+    everything = 2 * share / (1 + share)
+    if math.isnan(found["f1"]) or found["f1"] <= everything:
+        first = f"No: marking every base as {feature} on both strands would be as good (F1 {everything:.3f})."
+    else:
+        first = (
+            f"{percent(found['recall'])} of the bases of {feature} are found on their strand, and "
+            f"{percent(found['precision'])} of the bases that are marked as {feature} are."
+        )
     return [first, headline(scores)]
 
 
