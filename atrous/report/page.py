@@ -29,7 +29,7 @@ from atrous.report.plots import (
     seconds_and,
 )
 from atrous.report.verdict import verdict
-from atrous.report.views import Example, ReportView, data_uri, embed, example_views
+from atrous.report.views import CURVES, Example, ReportView, data_uri, embed, example_views
 from atrous.report.words import calibration_words, review_words
 from atrous.tasks.scores import Scores
 from atrous.tasks.shift_scores import ShiftScores
@@ -276,7 +276,7 @@ def _example(example: Example, palette: Palette) -> dict[str, Any]:
         "miou": example.miou,
         "metric": example.metric,
         "views": example_views(example, example.palette or palette),
-        "wide": example.truth.ndim == 1,
+        "wide": example.image.ndim == CURVES,
         "compared": example.compared,
         "alpha": (0.5 if volume else 1) if switched else None,
         "bare": f"0 {IGNORE}" if volume and switched else "",

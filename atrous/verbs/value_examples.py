@@ -111,7 +111,10 @@ def _pictures(image: np.ndarray, truth: np.ndarray, answer: np.ndarray) -> Drawn
         "input": (before if image.ndim == CURVES else _as_large(before, seen), shown_scale(own)),
         "answer": (seen, shown_scale(scale)),
         "truth": (shown(truth, scale), shown_scale(scale)),
-        f"error (white: {most:.3g} and more)": (shown(error, reach), shown_scale(reach)),
+        f"error ({'top' if image.ndim == CURVES else 'white'}: {most:.3g} and more)": (
+            shown(error, reach),
+            shown_scale(reach),
+        ),
     }
 
 
