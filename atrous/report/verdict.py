@@ -145,6 +145,8 @@ def _typical(scores: EvaluationResult) -> list[str]:
 def _worst(scores: EvaluationResult) -> list[str]:
     """The worst samples by name."""
     ranking = scores.ranking()
+    if ranking and scores.per_image[ranking[0]] == scores.per_image[ranking[-1]]:
+        return []
     first = [f"{name} ({_number(scores.per_image[name])})" for name in ranking[: min(3, len(ranking) // 2)]]
     if not first:
         return []

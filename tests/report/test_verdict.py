@@ -80,3 +80,8 @@ def test_genes_are_compared_with_marking_every_base():
     )
     assert found(190, 1000)[0] == "No: marking every base as CDS on both strands would be as good (F1 0.333)."
     assert "always answers" not in " ".join(found(180, 225))
+
+
+def test_equal_samples_have_no_worst_one():
+    assert verdict(Measures({"mine": 1.0}, {"a": 1.0, "b": 1.0}, 1.0)).fails == []
+    assert verdict(Measures({"mine": 1.0}, {"a": 0.9, "b": 1.0}, 1.0)).fails == ["Worst image: a (0.900)."]
