@@ -39,6 +39,8 @@ from tests.volumes import write_signals, write_volumes
 
 WIDTHS = (1440, 390)
 """Pixels of the window: a desk and a phone."""
+PATIENCE = 200
+"""Tenths of a second until a value stands under the pointer."""
 LIMIT = 3_000_000
 """Bytes of a page at most."""
 EMPTY = """[...document.querySelectorAll("section, table, ul, ol, dl, figure, pre")]
@@ -222,10 +224,13 @@ def _problems(page: Page) -> list[str]:
     if frame is not None:
         frame.scroll_into_view_if_needed()
         frame.hover()
-        page.wait_for_timeout(200)
-        said = page.inner_text("article .readout")
-        if not any(letter.isdigit() for letter in said):
-            wrong.append(f"no value under the pointer: {said!r}")
+        for _ in range(PATIENCE):  # the page decodes its pictures first
+            said = page.inner_text("article .readout")
+            if any(letter.isdigit() for letter in said):
+                break
+            page.wait_for_timeout(100)
+        else:
+            wrong.append(f"no value under the pointer within {PATIENCE / 10:g} s")
     return wrong
 
 
