@@ -30,7 +30,7 @@ from atrous.stream.units import cut_units
 from benchmarks.cluster_runs import FOLDER, JOBS, Real, calibrated, crowding, made, real_run, unit_loads
 from benchmarks.simulated import Course, Speed, World, courses
 
-SEEDS, LIMIT = 9, 0.15
+SEEDS, LIMIT = 5, 0.15
 CHROMOSOMES, BASES = 10_000, 3_088_269_832 // 24
 """Chromosomes of the plan, and bases of one: the mean of the 24 human ones of GRCh38."""
 
@@ -38,7 +38,7 @@ CHROMOSOMES, BASES = 10_000, 3_088_269_832 // 24
 def probe(options: argparse.Namespace) -> None:
     """Count forward passes a second in this process, from a moment on that others begin at, too."""
     job, network = JOBS[options.networks[0]], made(options.networks[0])
-    tile = torch.rand(1, job.channels, *[1 << (16 // job.ndim)] * job.ndim)
+    tile = torch.rand(1, job.channels, *[1 << (18 // job.ndim)] * job.ndim)
     with torch.inference_mode():
         network(tile)
         time.sleep(max(0.0, options.at - time.time()))
@@ -130,15 +130,15 @@ def plan(options: argparse.Namespace) -> None:
         shards = {1: 1 << 20, 2: 2048}[job.ndim]
         units = cut_units(ready, chunks=(shards,) * job.ndim, excess=job.excess)
         run, repeats = unit_loads(name, ready, units, labels=True), min(inputs, options.inputs)
-        print(f"\n{title}, {name}, {workers} workers: {units.text(1)}")
-        print(f"{'':30}{'hours':>8}{'units':>9}{'lost':>8}{'waiting':>9}{'TB moved':>10}{'worker hours':>14}")
+        print(f"\n{title}, {name}, {workers} workers: {units.text(1)}\n")
+        print("| cluster | hours | units | lost | waiting | TB moved | worker hours |\n|---|---|---|---|---|---|---|")
         for text, world in worlds(options, workers, kept["crowding"]).items():
             found = courses([run] * repeats, speed_of(kept), world, options.seeds)
             row = _row(text, found, inputs / repeats, workers)
             rows.append({"job": title, **row})
             print(
-                f"{text:30}{row['hours']:>8.2f}{row['units']:>9.0f}{row['lost']:>8.1f}{100 * row['waiting']:>7.1f} %"
-                f"{row['bytes'] / 1e12:>10.3f}{row['worker_hours']:>14.0f}",
+                f"| {text} | {row['hours']:.2f} | {row['units']:.0f} | {row['lost']:.0f} | "
+                f"{100 * row['waiting']:.1f} % | {row['bytes'] / 1e12:.3g} | {row['worker_hours']:.0f} |",
                 flush=True,
             )
     print("\ncost = worker hours / workers of an instance x price of an instance's hour + requests + bytes that leave")

@@ -1,6 +1,8 @@
 """`benchmarks/cluster_sim.py`: simulated runs against closed formulas, and units against the planner's own sums."""
 
+import json
 import math
+from dataclasses import asdict
 from itertools import pairwise
 from statistics import mean
 
@@ -14,7 +16,8 @@ from tests.stream.test_worker import Gate
 from tests.toy_models import settled, unet
 
 pytest.importorskip("simpy")
-from benchmarks.cluster_runs import line
+from benchmarks import cluster_runs, cluster_sim
+from benchmarks.cluster_runs import Job, Real, line
 from benchmarks.simulated import PARALLEL, Load, Simulation, Speed, World, courses
 from benchmarks.unit_loads import Stored, loads
 
@@ -151,3 +154,55 @@ def test_a_line_goes_through_the_seconds_and_never_below_nothing():
     fixed, each = line(work, np.array([3.0, 2.0, 1.0]))
     assert fixed > 0
     assert each == 0
+
+
+def recorded(key, start, stop):
+    return {"key": key, "worker": "tcp://a", "startstops": [{"action": "compute", "start": start, "stop": stop}]}
+
+
+def test_units_are_found_in_what_dask_recorded():
+    found = [
+        recorded("unit 3 of 9 [0:4,8:12] ab12-0", 5.0, 7.0),
+        recorded("values-output-ab12", 4.0, 4.1),
+        recorded("statistics 2 1 of 9 [0:4,0:4] ab12-0", 3.0, 3.5),
+    ]
+    assert cluster_runs._tasks(found) == [(1, 0, 3.0, 3.5), (None, 2, 5.0, 7.0)]
+
+
+def test_a_run_that_was_calibrated_on_is_simulated_as_it_was(monkeypatch):
+    units = [Load(macs, number=number, moved=0.0) for number, macs in enumerate((4e9, 4e9, 1e9, 2e9, 4e9))]
+    seconds = [0.5 + 2e-9 * load.macs for load in units]
+    seconds[0] += 6.0
+    tasks = [(0, number, each) for number, each in enumerate(seconds)]
+    real = Real(3.0 + 1.5 + sum(seconds), 3.0, 1.5, tasks, [units])
+    monkeypatch.setattr(cluster_runs, "idle_answer", lambda: 0.0)
+    monkeypatch.setattr(cluster_runs, "link_rate", lambda job: 1e8)
+    monkeypatch.setitem(cluster_runs.JOBS, "unet", Job(lambda: nn.Conv2d(3, 2, 3)))
+    speed = cluster_runs.calibrated("unet", real)
+    assert speed.phases[0] == pytest.approx((0.5, 2e-9))
+    assert speed.prepare == pytest.approx(6)
+    assert only([real.loads], speed, World(1)).seconds == pytest.approx(real.seconds)
+
+
+def test_the_plan_prints_a_table_for_each_job(tmp_path, monkeypatch, capsys):
+    speed = asdict(Speed(((0.1, 1e-9),), start=1.0, prepare=2.0, plan=0.5, link=1e8))
+    for name in ("resnet18", "bases"):
+        kept = {"network": name, "cores": 2, "crowding": 1.1, "speed": speed}
+        (tmp_path / f"{name}.json").write_text(json.dumps(kept))
+    scene = Job(lambda: nn.Conv2d(3, 2, 9, padding=4))
+    monkeypatch.setattr(cluster_sim, "JOBS", {**cluster_sim.JOBS, "resnet18": scene})
+    monkeypatch.setattr(cluster_runs, "JOBS", cluster_sim.JOBS)
+    monkeypatch.setattr(cluster_sim, "BASES", 3 << 20)
+    words = ["plan", "--side", "8192", "--workers", "4", "--seeds", "2", "--inputs", "2", "--keep", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["cluster_sim", *words, "--failures", "60", "--stragglers", "0.25"])
+    monkeypatch.setattr(cluster_sim.torch, "set_num_threads", lambda count: None)
+    monkeypatch.chdir(tmp_path)
+    cluster_sim.main()
+    printed = capsys.readouterr().out.splitlines()
+    rows = json.loads(printed[-1])["plan"]
+    assert [row["units"] for row in rows] == [16] * 5 + [3 * cluster_sim.CHROMOSOMES] * 5
+    assert sum(line.startswith("| ") for line in printed) == 2 + len(rows)
+    for calm, *others in (rows[:5], rows[5:]):
+        assert calm["lost"] == 0
+        assert all(row["hours"] >= calm["hours"] for row in others)
+        assert calm["worker_hours"] == pytest.approx(4 * calm["hours"])
