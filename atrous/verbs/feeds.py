@@ -9,10 +9,14 @@ import numpy as np
 
 from atrous.data.check.check import Check
 from atrous.data.feed.batches import Batches, Stepped
-from atrous.data.feed.decode import Decoded, decode
+from atrous.data.feed.decode import Column, Decoded, SampleReader, decode
 from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windows
+from atrous.data.feed.kept import DiskBudget, SampleStore
+from atrous.data.feed.window import WindowBatches, WindowOrder
 from atrous.data.restoration import Restoration
+from atrous.data.sample import Sample
 from atrous.errors import UserError
+from atrous.geometry.plan import byte_count
 from atrous.machine import memory_limit
 from atrous.recipe.build import build_apart, build_color, build_geometry, build_preparation, build_restoration
 from atrous.recipe.schema import Recipe
@@ -22,6 +26,11 @@ WINDOW = {1: 1 << 20, 2: 1024, 3: 128}
 """During training, samples larger than this along an axis are validated on windows of this size, by their axes."""
 CLIP = (4, 1024, 1024)
 """The window of videos: few frames, whole."""
+
+HELD_OUT = 4
+"""Of the memory for samples that are decoded when they are needed, one part in so many is for validation."""
+IN_TURN = 4
+"""So many samples of validation are decoded ahead."""
 
 QUICK = {"edges": 1_500_000}
 """By kind of target, positions of a quick validation at most, where metrics take longer than the network."""
@@ -36,12 +45,19 @@ class Feed:
         held_out: the samples of validation, decoded; some of them where more would take too long.
         side: samples larger than this are validated on windows of this size.
         full_to_quick: positions of a full evaluation divided by those of a quick validation.
+        stores: where samples come from that are decoded when they are needed.
     """
 
     batches: Stepped
     held_out: Decoded
     side: Sequence[int]
     full_to_quick: float
+    stores: tuple[SampleStore, ...] = ()
+
+    def close(self) -> None:
+        """Decode nothing more."""
+        for store in self.stores:
+            store.close()
 
 
 def feed_grids(check: Check, recipe: Recipe, scratch: Path) -> Feed:
@@ -63,19 +79,51 @@ def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> F
     limit = memory_limit() // (4 * recipe.train.devices)  # each process decodes for itself
     splits = recipe.data.train, recipe.data.val
     restoration = build_restoration(recipe) if dataset.target.own else None
-    train, held_out = (
-        decode(
-            dataset, dataset.splits[split], limit=limit, scratch=_folder(scratch, role), need_places=role == "train",
-            preparation=preparation, restoration=restoration,
+    readers = {role: SampleReader(dataset, role == "train", preparation, restoration) for role in ("train", "val")}
+    stores: tuple[SampleStore, ...] = ()
+    if recipe.data.window is None:
+        train, held_out = (
+            decode(
+                dataset, dataset.splits[split], limit=limit, scratch=_folder(scratch, role),
+                need_places=role == "train", preparation=preparation, restoration=restoration,
+            )
+            for split, role in zip(splits, readers, strict=True)
+        )  # fmt: skip
+    else:
+        disk = DiskBudget(int(byte_count(recipe.data.cache) or 0) // recipe.train.devices)
+        limits = limit - limit // HELD_OUT, limit // HELD_OUT
+        (train, store), (held_out, other) = (
+            _stored(check, dataset.splits[split], reader, _folder(scratch, role), memory, disk)
+            for (role, reader), split, memory in zip(readers.items(), splits, limits, strict=True)
         )
-        for split, role in zip(splits, ("train", "val"), strict=True)
-    )  # fmt: skip
+        stores = store, other
     for split, decoded in zip(splits, (train, held_out), strict=True):
         if all(dataset.target.counts_for_nothing(values) for values in decoded.values):
             raise UserError(f"{dataset.root}: the {split} split has no labelled positions: label some")
     few = _few(held_out, QUICK.get(dataset.target.kind))
     ratio = _positions(held_out) / _positions(few)
-    return Feed(_batches(train, check, recipe, restoration), few, side, ratio * full_to_quick(few, side))
+    batches: Stepped = _batches(train, check, recipe, restoration)
+    if recipe.data.window is not None and isinstance(batches, Batches):
+        order = WindowOrder(batches.worth(), recipe.data.window, recipe.train.seed)
+        batches = WindowBatches(batches, stores[0], order, recipe.data.window)
+    return Feed(batches, few, side, ratio * full_to_quick(few, side), stores)
+
+
+def _stored(
+    check: Check, samples: Sequence[Sample], reader: SampleReader, scratch: Path, memory: int, disk: DiskBudget
+) -> tuple[Decoded, SampleStore]:
+    """Samples that are decoded when they are asked for, and what keeps them."""
+    headers = [check.headers.get(sample.name) or sample.image.header() for sample in samples]
+    sizes = tuple(reader.size(sample, header) for sample, header in zip(samples, headers, strict=True))
+    itemsize = np.dtype(check.fingerprint.dtype).itemsize
+    taken = [math.prod(size) * (itemsize * header.channels + 1) for size, header in zip(sizes, headers, strict=True)]
+    in_turn = 0 if reader.need_places else IN_TURN
+    store = SampleStore(
+        lambda index: reader(index, samples[index]), taken, memory=memory, disk=disk, scratch=scratch, in_turn=in_turn
+    )
+    names, files = tuple(sample.name for sample in samples), tuple(sample.image.path for sample in samples)
+    columns = [Column(store, part, range(len(samples))) for part in range(3)]
+    return Decoded(names, *columns, check.dataset.target, files, sizes), store
 
 
 def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restoration | None) -> Batches:
@@ -98,9 +146,7 @@ def _few(decoded: Decoded, most: int | None) -> Decoded:
     few = count if most is None else min(count, max(1, round(count * most / _positions(decoded))))
     if few == count:
         return decoded
-    chosen = [int(index) for index in np.linspace(0, count - 1, few).round()]
-    parts = {name: getattr(decoded, name) for name in ("names", "images", "values", "places", "files")}
-    return replace(decoded, **{name: tuple(part[index] for index in chosen) for name, part in parts.items() if part})
+    return decoded.some([int(index) for index in np.linspace(0, count - 1, few).round()])
 
 
 def feed_genomes(check: Check, recipe: Recipe, scratch: Path) -> Feed:
