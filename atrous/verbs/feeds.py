@@ -3,16 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from atrous.data.check.check import Check
 from atrous.data.feed.batches import Batches, Stepped
-from atrous.data.feed.decode import Column, Decoded, SampleReader, decode
+from atrous.data.feed.decode import Column, Decoded, Parts, SampleReader, decode
 from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windows
 from atrous.data.feed.kept import DiskBudget, SampleStore
 from atrous.data.feed.window import WindowBatches, WindowOrder
+from atrous.data.formats import Header
 from atrous.data.restoration import Restoration
 from atrous.data.sample import Sample
 from atrous.errors import UserError
@@ -77,53 +79,75 @@ def feed_videos(check: Check, recipe: Recipe, scratch: Path) -> Feed:
 def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> Feed:
     dataset, preparation = check.dataset, build_preparation(recipe)
     limit = memory_limit() // (4 * recipe.train.devices)  # each process decodes for itself
-    splits = recipe.data.train, recipe.data.val
     restoration = build_restoration(recipe) if dataset.target.own else None
-    readers = {role: SampleReader(dataset, role == "train", preparation, restoration) for role in ("train", "val")}
+    readers = [SampleReader(dataset, need_places, preparation, restoration) for need_places in (True, False)]
     stores: tuple[SampleStore, ...] = ()
     if recipe.data.window is None:
         train, held_out = (
             decode(
-                dataset, dataset.splits[split], limit=limit, scratch=_folder(scratch, role),
-                need_places=role == "train", preparation=preparation, restoration=restoration,
+                dataset, samples, limit=limit, scratch=_folder(scratch, reader), need_places=reader.need_places,
+                preparation=preparation, restoration=restoration,
             )
-            for split, role in zip(splits, readers, strict=True)
+            for reader, samples in zip(readers, _samples(check, recipe), strict=True)
         )  # fmt: skip
     else:
-        disk = DiskBudget(int(byte_count(recipe.data.cache) or 0) // recipe.train.devices)
-        limits = limit - limit // HELD_OUT, limit // HELD_OUT
-        (train, store), (held_out, other) = (
-            _stored(check, dataset.splits[split], reader, _folder(scratch, role), memory, disk)
-            for (role, reader), split, memory in zip(readers.items(), splits, limits, strict=True)
+        stores = _stores(check, recipe, readers, scratch, limit)
+        train, held_out = (
+            _decoded(check, reader, samples, store)
+            for reader, samples, store in zip(readers, _samples(check, recipe), stores, strict=True)
         )
-        stores = store, other
-    for split, decoded in zip(splits, (train, held_out), strict=True):
+    for split, decoded in zip((recipe.data.train, recipe.data.val), (train, held_out), strict=True):
         if all(dataset.target.counts_for_nothing(values) for values in decoded.values):
             raise UserError(f"{dataset.root}: the {split} split has no labelled positions: label some")
     few = _few(held_out, QUICK.get(dataset.target.kind))
     ratio = _positions(held_out) / _positions(few)
-    batches: Stepped = _batches(train, check, recipe, restoration)
-    if recipe.data.window is not None and isinstance(batches, Batches):
-        order = WindowOrder(batches.worth(), recipe.data.window, recipe.train.seed)
-        batches = WindowBatches(batches, stores[0], order, recipe.data.window)
-    return Feed(batches, few, side, ratio * full_to_quick(few, side), stores)
+    batches = _batches(train, check, recipe, restoration)
+    stepped = batches if recipe.data.window is None else _windowed(batches, stores[0], recipe.data.window)
+    return Feed(stepped, few, side, ratio * full_to_quick(few, side), stores)
 
 
-def _stored(
-    check: Check, samples: Sequence[Sample], reader: SampleReader, scratch: Path, memory: int, disk: DiskBudget
-) -> tuple[Decoded, SampleStore]:
-    """Samples that are decoded when they are asked for, and what keeps them."""
-    headers = [check.headers.get(sample.name) or sample.image.header() for sample in samples]
-    sizes = tuple(reader.size(sample, header) for sample, header in zip(samples, headers, strict=True))
-    itemsize = np.dtype(check.fingerprint.dtype).itemsize
-    taken = [math.prod(size) * (itemsize * header.channels + 1) for size, header in zip(sizes, headers, strict=True)]
-    in_turn = 0 if reader.need_places else IN_TURN
-    store = SampleStore(
-        lambda index: reader(index, samples[index]), taken, memory=memory, disk=disk, scratch=scratch, in_turn=in_turn
-    )
+def _samples(check: Check, recipe: Recipe) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    """Those of training and of validation."""
+    return check.dataset.splits[recipe.data.train], check.dataset.splits[recipe.data.val]
+
+
+def _stores(
+    check: Check, recipe: Recipe, readers: Sequence[SampleReader], scratch: Path, limit: int
+) -> tuple[SampleStore, ...]:
+    """What decodes the samples of training and of validation when they are needed."""
+    disk = DiskBudget(int(byte_count(recipe.data.cache) or 0) // recipe.train.devices)
+    itemsize, stores = np.dtype(check.fingerprint.dtype).itemsize, []
+    for reader, samples in zip(readers, _samples(check, recipe), strict=True):
+        headers = [_header(check, sample) for sample in samples]
+        taken = [math.prod(header.size) * (itemsize * header.channels + 1) for header in headers]
+        memory = limit - limit // HELD_OUT if reader.need_places else limit // HELD_OUT
+        stores.append(
+            SampleStore(
+                partial(_read, reader, samples), taken, memory=memory, disk=disk, scratch=_folder(scratch, reader),
+                in_turn=0 if reader.need_places else IN_TURN,
+            )
+        )  # fmt: skip
+    return tuple(stores)
+
+
+def _read(reader: SampleReader, samples: Sequence[Sample], index: int) -> Parts:
+    return reader(index, samples[index])
+
+
+def _header(check: Check, sample: Sample) -> Header:
+    """What the check found; other kinds of data may keep no headers."""
+    return check.headers.get(sample.name) or sample.image.header()
+
+
+def _decoded(check: Check, reader: SampleReader, samples: Sequence[Sample], store: SampleStore) -> Decoded:
+    """Samples that are decoded when they are asked for."""
     names, files = tuple(sample.name for sample in samples), tuple(sample.image.path for sample in samples)
-    columns = [Column(store, part, range(len(samples))) for part in range(3)]
-    return Decoded(names, *columns, check.dataset.target, files, sizes), store
+    sizes = tuple(reader.size(_header(check, sample)) for sample in samples)
+    return Decoded(names, *Column.of(store, len(samples)), check.dataset.target, files, sizes)
+
+
+def _windowed(batches: Batches, store: SampleStore, window: int) -> WindowBatches:
+    return WindowBatches(batches, store, WindowOrder(batches.worth(), window, batches.seed), window)
 
 
 def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restoration | None) -> Batches:
@@ -179,9 +203,9 @@ def feed_alike(feed: Feed, check: Check, recipe: Recipe) -> Feed | None:
     return None
 
 
-def _folder(scratch: Path, role: str) -> Path:
+def _folder(scratch: Path, reader: SampleReader) -> Path:
     """A folder of its own for each split: samples of two splits must not share a file."""
-    folder = scratch / role
+    folder = scratch / ("train" if reader.need_places else "val")
     folder.mkdir()
     return folder
 

@@ -90,6 +90,11 @@ class Column(Sequence[Any]):
         """Return the part of one sample."""
         return self._parts(self._numbers[index])[self._part]
 
+    @staticmethod
+    def of(parts: Callable[[int], Sequence[Any]], count: int) -> "tuple[Column, Column, Column]":
+        """Return the images, values and places of so many samples."""
+        return Column(parts, 0, range(count)), Column(parts, 1, range(count)), Column(parts, 2, range(count))
+
     def picked(self, chosen: Sequence[int]) -> "Column":
         """Return the part of some of the samples."""
         return Column(self._parts, self._part, [self._numbers[index] for index in chosen])
@@ -160,8 +165,8 @@ class SampleReader:
                 values = target.resample(values, image.shape[1:])
         return Parts(image, values, target.places(values, index) if self.need_places else {})
 
-    def size(self, sample: Sample, header: Header) -> tuple[int, ...]:
-        """Return the spatial shape that a sample will have, from its header."""
+    def size(self, header: Header) -> tuple[int, ...]:
+        """Return the spatial shape that the image of a sample will have, from that of its file."""
         if self.restoration is not None:
             factor = 1 if self.need_places else self.restoration.degradation.scale
             return tuple(max(1, length // factor) for length in header.size)

@@ -150,7 +150,8 @@ class SampleStore:
         np.save(self._file(index, "image"), parts.image)
         if parts.values is not parts.image:
             np.save(self._file(index, "target"), parts.values)
-        np.savez(self._file(index, "places").with_suffix(".npz"), **{str(k): v for k, v in parts.places.items()})
+        places = {str(key): value for key, value in parts.places.items()}
+        np.savez(self._file(index, "places").with_suffix(".npz"), allow_pickle=False, **places)
         self._on_disk.add(index)
         return self._from_disk(index)
 

@@ -26,9 +26,8 @@ def parts(index):
 
 def window_batches(tmp_path, count=40, window=6, size=4, *, memory=100 * BYTES, disk=0, crop=16):
     store = SampleStore(parts, [BYTES] * count, memory=memory, disk=DiskBudget(disk), scratch=tmp_path)
-    columns = [Column(store, part, range(count)) for part in range(3)]
     names = tuple(str(index) for index in range(count))
-    data = Decoded(names, *columns, Labels, sizes=((SIDE, SIDE),) * count)
+    data = Decoded(names, *Column.of(store, count), Labels, sizes=((SIDE, SIDE),) * count)
     batches = Batches(data, Geometry((crop, crop), rotate=0.0), None, size, 7, 1.0)
     return WindowBatches(batches, store, WindowOrder(batches.worth(), window, 7), window)
 
@@ -180,8 +179,7 @@ def test_samples_of_validation_are_decoded_in_turn(tmp_path):
         assert [int(image.max()) for image in column] == list(range(9))
         assert [int(image.max()) for image in column.picked([4, 2])] == [4, 2]
         assert store.most <= 4 * BYTES
-        data = Decoded(tuple("abcdefghi"), *[Column(store, part, range(9)) for part in range(3)], Labels,
-                       sizes=((SIDE, SIDE),) * 9)  # fmt: skip
+        data = Decoded(tuple("abcdefghi"), *Column.of(store, 9), Labels, sizes=((SIDE, SIDE),) * 9)
         some = data.some([8, 1])
         assert (some.names, some.sizes, int(some.images[0].max())) == (("i", "b"), ((SIDE, SIDE),) * 2, 8)
     finally:
