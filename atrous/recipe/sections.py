@@ -31,17 +31,19 @@ class DataSection(Section):
         description="for data larger than memory and disk: samples that are mixed at a time, decoded when needed; "
         "not set: all are decoded first and mixed",
     )
-    cache: str = Field("20GB", description="with data.window: size of the decoded samples that are kept on disk")
+    cache: str | int = Field("20GB", description="with data.window: size of the decoded samples that are kept on disk")
 
     @field_validator("cache")
     @classmethod
-    def _is_a_size(cls, value: str) -> str:
+    def _is_a_size(cls, value: str | int) -> str | int:
         from atrous.geometry.plan import byte_count  # with torch, for which nothing else here waits
 
         try:
-            byte_count(value)
+            size = byte_count(value)
         except UserError:
-            raise ValueError("give a size such as 20GB, or 0 to keep none") from None
+            size = None
+        if size is None or size < 0:
+            raise ValueError("give a size such as 20GB, or 0 to keep none")
         return value
 
     @model_validator(mode="before")

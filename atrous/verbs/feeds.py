@@ -102,7 +102,8 @@ def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> F
     few = _few(held_out, QUICK.get(dataset.target.kind))
     ratio = _positions(held_out) / _positions(few)
     batches = _batches(train, check, recipe, restoration)
-    stepped = batches if recipe.data.window is None else _windowed(batches, stores[0], recipe.data.window)
+    window = recipe.data.window
+    stepped = batches if window is None or not stores else _windowed(batches, stores[0], window)
     return Feed(stepped, few, side, ratio * full_to_quick(few, side), stores)
 
 
