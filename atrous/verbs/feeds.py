@@ -14,7 +14,14 @@ from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windo
 from atrous.data.restoration import Restoration
 from atrous.errors import UserError
 from atrous.machine import memory_limit
-from atrous.recipe.build import build_apart, build_color, build_geometry, build_preparation, build_restoration
+from atrous.recipe.build import (
+    build_apart,
+    build_color,
+    build_geometry,
+    build_preparation,
+    build_restoration,
+    class_numbers,
+)
 from atrous.recipe.schema import Recipe
 from atrous.training.validation import full_to_quick
 
@@ -85,6 +92,7 @@ def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restorat
     return Batches(
         train, geometry, build_color(recipe), recipe.train.batch_size, recipe.train.seed, _spread(check, recipe),
         restoration, factor, recipe.train.whole, build_apart(recipe), recipe.augment.paste,
+        class_numbers(recipe, recipe.augment.paste_classes), recipe.augment.strength,
     )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def test_override_sets_one_value(pair):
         ("model.at_once=true", "model.at_once is for fcn8s"),
         ("model.name=five_layer,model.deep_supervision=true", "'five_layer' has one map"),
         ("model.name=fc_densenet,model.output_stride=8", "models over an encoder, not fc_densenet"),
-        ("stages=two", "stages are none, fine-tune, skips"),
+        ("stages=two", "stages are none, fine-tune, skips, frozen"),
         ("stages=skips", "stage '32s' has 0 skips, model.name = 'fcn' has 0"),
         ("stages.share=1", "no section 'stages'"),
         ("task.class_weights=[1.0]", "1 values for 2 classes"),
@@ -66,6 +66,18 @@ def test_override_sets_one_value(pair):
         ("train.learning_rate=inf", "finite number"),
         ("train.epochs=3,train.least_steps=9", "train.least_steps is for a run in minutes"),
         ("train.accelerator=foo", "write cpu, cuda, cuda:1, mps or auto, got 'foo'"),
+        ("task.kind=edges,task.focal=2", "task.focal is for semantic, change, motion, not for task.kind = 'edges'"),
+        (
+            "task.boundary=1,train.whole=true,train.batch_size=1",
+            "task.boundary needs neighbors that strips do not have",
+        ),
+        ("train.teacher=1,train.devices=2", "train.teacher is for crops on one device"),
+        ('augment.foreground_classes=["c"]', "augment.foreground_classes names 'c': the classes are a, b"),
+        ('augment.paste_classes=["b"]', "nothing is pasted: set augment.paste too"),
+        (
+            "task.kind=change,model.in_channels=4,model.mean=[0,0,0,0],model.std=[1,1,1,1],augment.strength=1",
+            "augment.strength is for semantic, .* not for task.kind = 'change'",
+        ),
         ("task.palette=[[0, 0, 0]]", "task.palette has 1 values for 2 classes"),
     ],
 )
