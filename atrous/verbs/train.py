@@ -16,8 +16,9 @@ from atrous.errors import UserError
 from atrous.files import disk_trouble, write_text
 from atrous.prediction.predictor import load
 from atrous.recipe.agree import agree_with_data
-from atrous.recipe.build import build_settings
+from atrous.recipe.build import GRIDS, build_settings
 from atrous.recipe.plan import PlannedRecipe, Request, stored_path
+from atrous.recipe.probe import Measure, measured_rate, plan_at_speed
 from atrous.recipe.run import Run, check_new, create_run, open_run
 from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
 from atrous.recipe.start import check_start, with_network_of
@@ -148,7 +149,7 @@ def _watched(chosen: TrainOptions, processes: Processes) -> Any:
 
 def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: Watch, processes: Processes) -> _Learned:
     given, follow, folder = processes.together(lambda: _read(data, chosen, watch))
-    planned = processes.of_first(lambda: plan_training(given.check, follow, chosen))
+    planned = processes.of_first(lambda: plan_training(given.check, follow, chosen, measured_rate))
     begin = partial(_new_run, folder, planned, given.check, chosen)
     return _train(planned.recipe, given, begin, chosen, budget, watch, processes)
 
@@ -228,8 +229,16 @@ def check_opened(opened: OpenedData, watch: Watch) -> Check:
     return check
 
 
-def plan_training(check: Check, follow: Recipe | None, chosen: TrainOptions) -> PlannedRecipe:
+def plan_training(
+    check: Check, follow: Recipe | None, chosen: TrainOptions, measure: Measure | None = None
+) -> PlannedRecipe:
     """Plan a recipe for checked data, or take the one that is followed, with the caller's settings.
+
+    Args:
+        check: what the check found.
+        follow: a recipe to follow instead.
+        chosen: the caller's options.
+        measure: gives the speed of this machine, where the plan may take it into account.
 
     Raises:
         UserError: a setting is wrong, or the recipe does not fit the data.
@@ -243,7 +252,11 @@ def plan_training(check: Check, follow: Recipe | None, chosen: TrainOptions) -> 
             chosen.minutes, chosen.epochs, chosen.seed or 0, device=chosen.planned_device,
             devices=chosen.planned_devices, shape=shape, scale=chosen.planned_scale,
         )  # fmt: skip
-        planned = KINDS[dataset.kind].plan(dataset, fingerprint, request)
+        plan = partial(KINDS[dataset.kind].plan, dataset, fingerprint)
+        if measure is not None and dataset.kind == GRIDS and chosen.leaves_network:
+            planned = plan_at_speed(plan, request, measure)
+        else:
+            planned = plan(request)
     else:
         planned = PlannedRecipe(_followed(follow, dataset, chosen), {})
     if chosen.start is not None and follow is None and chosen.network is None:
