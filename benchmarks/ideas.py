@@ -30,8 +30,11 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+import lightning_fabric  # noqa: F401 (imported here, so that the first training does not pay for it)
+import timm  # noqa: F401
 import tomlkit
 import torch
+import torch._dynamo
 
 from atrous.data.check.check import Check
 from atrous.verbs.check import check
