@@ -37,6 +37,7 @@ def played(monkeypatch):
     def train(data=None, *, out=None, settings=(), description=None, resume=None, **options):
         calls.append((resume or out, list(settings), description))
         if resume is None:
+            assert out is not None
             out.mkdir(parents=True)
             (out / "recipe.toml").write_text("")
         return SimpleNamespace(
