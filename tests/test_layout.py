@@ -41,6 +41,7 @@ ELSEWHERE = {
     "atrous/data/coding.py": "tests/data/test_dataset.py",
     "atrous/data/cut.py": "tests/data/feed/test_augment.py",
     "atrous/data/feed/decode.py": "tests/data/feed/test_batches.py",
+    "atrous/data/feed/kept.py": "tests/data/feed/test_window.py",
     "atrous/data/feed/views.py": "tests/data/feed/test_augment.py",
     "atrous/data/formats/array.py": "tests/data/formats/test_reading.py",
     "atrous/data/formats/axes.py": "tests/data/formats/test_ome.py",
@@ -51,6 +52,7 @@ ELSEWHERE = {
     "atrous/data/formats/geotiff_write.py": "tests/data/formats/test_geotiff.py",
     "atrous/data/formats/header.py": "tests/data/formats/test_reading.py",
     "atrous/data/formats/intervals.py": "tests/data/formats/test_edf.py",
+    "atrous/data/formats/mirrored.py": "tests/data/test_remote_folder.py",
     "atrous/data/formats/ngff_write.py": "tests/data/formats/test_ngff.py",
     "atrous/data/formats/npz.py": "tests/data/layouts/test_recordings.py",
     "atrous/data/formats/points_write.py": "tests/verbs/test_counting.py",
@@ -184,6 +186,7 @@ ELSEWHERE = {
     "atrous/verbs/object_examples.py": "tests/verbs/test_instances.py",
     "atrous/verbs/point_examples.py": "tests/verbs/test_counting.py",
     "atrous/verbs/train_parts.py": "tests/verbs/test_train.py",
+    "atrous/verbs/train_plan.py": "tests/recipe/test_probe.py",
     "atrous/verbs/search_report.py": "tests/verbs/test_search.py",
     "atrous/verbs/progress.py": "tests/training/test_loop.py",
 }

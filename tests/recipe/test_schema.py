@@ -78,6 +78,9 @@ def test_override_sets_one_value(pair):
             "task.kind=change,model.in_channels=4,model.mean=[0,0,0,0],model.std=[1,1,1,1],augment.strength=1",
             "augment.strength is for semantic, .* not for task.kind = 'change'",
         ),
+        ("data.cache=much", "give a size such as 20GB, or 0 to keep none"),
+        ("data.cache=-1", "give a size such as 20GB, or 0 to keep none"),
+        ("data.window=0", "data.window: input should be greater than or equal to 1"),
         ("task.palette=[[0, 0, 0]]", "task.palette has 1 values for 2 classes"),
     ],
 )

@@ -113,9 +113,13 @@ class Batches:
         """Batches in an epoch."""
         return max(1, -(-len(self._deck()) // self.size))
 
-    def _deck(self) -> np.ndarray:
+    def worth(self) -> np.ndarray:
+        """Return how many crops of each sample are drawn in an epoch."""
         count = len(self.decoded.names)
-        worth = [tiles(self.decoded.size(index), self._geometry(index).crop) for index in range(count)]
+        return np.array([tiles(self.decoded.size(index), self._geometry(index).crop) for index in range(count)])
+
+    def _deck(self) -> np.ndarray:
+        worth = self.worth()
         return np.repeat(np.arange(len(worth)), worth)
 
     def _geometry(self, index: int) -> Geometry:
@@ -145,35 +149,56 @@ class Batches:
         rng = np.random.default_rng([self.seed, 1, step])
         chosen, images, targets = self._chosen(step), [], []
         for number in range(numbers.stop):
-            pair = self._crop(rng, chosen[number], wanted=number in numbers)
+            pair = self.crop(rng, chosen[number], wanted=number in numbers)
             if pair is not None:
                 images.append(pair[0])
                 targets.append(pair[1])
-        target = self.decoded.target
-        names = tuple(self.decoded.called(chosen[number]) for number in numbers)
-        return Batch(torch.stack(images), target.batch(targets), names, target.numbered)
+        return self.joined([chosen[number] for number in numbers], images, targets)
 
-    def _crop(self, rng: np.random.Generator, index: int, *, wanted: bool) -> tuple[torch.Tensor, Any] | None:
-        """Draw a crop of a sample, perhaps with the objects of another one; its image and target if they are wanted."""
+    def joined(self, chosen: Sequence[int], images: Sequence[torch.Tensor], targets: Sequence[Any]) -> Batch:
+        """Return the batch of crops of these samples."""
+        target = self.decoded.target
+        names = tuple(self.decoded.called(index) for index in chosen)
+        return Batch(torch.stack(list(images)), target.batch(targets), names, target.numbered)
+
+    def crop(
+        self, rng: np.random.Generator, index: int, *, wanted: bool = True, near: Sequence[int] | None = None
+    ) -> tuple[torch.Tensor, Any] | None:
+        """Draw a crop of a sample, perhaps with the objects of another one; its image and target if they are wanted.
+
+        The other one is drawn from `near`, or from all samples.
+        """
         pair = self._cut(rng, index, self._geometry(index), wanted=wanted)
         if self.paste <= 0 or rng.random() >= self.paste:
             return pair
-        givers = self._givers
-        place = bisect_left(givers, index)
-        own = int(givers[place : place + 1] == [index])
-        if len(givers) - own < 1:
+        other = self._giver(rng, index, near)
+        if other is None:
             return pair
-        # drawn from those that follow this sample, and then those before it
-        other = givers[(place + int(rng.integers(own, len(givers)))) % len(givers)]
         geometry = replace(self._geometry(other), foreground=1.0, classes=self.paste_classes)
         more = self._cut(rng, other, geometry, wanted=wanted)
         return None if pair is None or more is None else pasted(*pair, *more, self.paste_classes)
 
+    def _giver(self, rng: np.random.Generator, index: int, near: Sequence[int] | None) -> int | None:
+        """Draw another sample that has one of the classes that are pasted; None where there is none."""
+        if near is not None:
+            others = self._with_classes(sorted(set(near) - {index}))
+            return others[int(rng.integers(len(others)))] if others else None
+        givers = self._givers
+        place = bisect_left(givers, index)
+        own = int(givers[place : place + 1] == [index])
+        if len(givers) == own:
+            return None
+        # from those that follow this sample, and then those before it
+        return givers[(place + int(rng.integers(own, len(givers)))) % len(givers)]
+
     @cached_property
     def _givers(self) -> list[int]:
-        """The samples of which something can be pasted, in order: those that have one of the classes."""
-        wanted, places = set(self.paste_classes), self.decoded.places
-        return [number for number in range(len(places)) if not wanted or wanted & places[number].keys()]
+        return self._with_classes(range(len(self.decoded.names)))
+
+    def _with_classes(self, samples: Sequence[int]) -> list[int]:
+        """Those of the samples that have one of the classes that are pasted; all of them where none is named."""
+        wanted = set(self.paste_classes)
+        return [index for index in samples if not wanted or wanted & self.decoded.places[index].keys()]
 
     def _cut(
         self, rng: np.random.Generator, index: int, geometry: Geometry, *, wanted: bool

@@ -73,6 +73,11 @@ def test_samples_give_what_they_have_of_the_named_classes(batches):
         bright = set(image[0].unique().tolist()) - {10.0, 200.0}
         assert (target == 1).any() == bool(bright)
     assert (made[0].targets == 1).any()
+    rng = np.random.default_rng(0)
+    for near, given in (([0, 1], False), ([0, 1, 2], True)):  # where samples are decoded when they are needed
+        pair = made.crop(rng, 0, near=near)
+        assert pair is not None
+        assert bool((pair[1] == 2).any()) == given
     nobody = replace(batches, paste_classes=(5,))[0]
     assert len(nobody.images[0].unique()) == 2
 
