@@ -117,15 +117,25 @@ def by_phases(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, firs
     """
     n, channels = weight.dim() - 2, weight.shape[1]
     kernel = weight.kernel if isinstance(weight, PackedWeight) else phase_kernel(weight, stride)
-    taps = [-(-k // s) for k, s in zip(weight.shape[2:], stride, strict=True)]
     repeated = None if bias is None else bias.repeat(math.prod(stride))
-    ones, pads = [1] * n, [t - 1 for t in taps]
+    pads, inside = [], []  # the padding of each dimension, and where the wanted rows begin in what is computed
+    for dim, (k, s, first, count) in enumerate(zip(weight.shape[2:], stride, firsts, counts, strict=True), 2):
+        taps, size = -(-k // s), x.shape[dim]
+        begin, end = first // s, -(-(first + count) // s)  # rows of the phases; row q reads x from q - taps + 1 to q
+        lo, hi = max(0, begin - taps + 1), min(size, end)
+        x = x.narrow(dim, lo, hi - lo)
+        pads.append((max(0, taps - 1 - begin), max(0, end - size)))
+        inside.append(first - begin * s)
+    uneven = {dim: pair for dim, pair in enumerate(pads, 2) if pair[0] != pair[1]}
+    if uneven:
+        x = F.pad(x, [n for dim in range(x.dim() - 1, 1, -1) for n in uneven.get(dim, (0, 0))])
+    ones, even = [1] * n, [0 if pair[0] != pair[1] else pair[0] for pair in pads]
     if n == 1:
         x, kernel = lifted(x), kernel if kernel.dim() == 4 else lifted(kernel)
-        out = _convolve(x, kernel, repeated, [1, 1], [0, *pads], [1, 1], 1).squeeze(2)  # (N, stride * K, L + taps - 1)
+        out = _convolve(x, kernel, repeated, [1, 1], [0, *even], [1, 1], 1).squeeze(2)  # (N, stride * K, phase rows)
         out = out.transpose(1, 2).reshape(len(x), -1, channels).transpose(1, 2)
-        return out.narrow(2, firsts[0], counts[0])
-    return _arranged(_convolve(x, kernel, repeated, ones, pads, ones, 1), channels, stride, firsts, counts)
+        return out.narrow(2, inside[0], counts[0])
+    return _arranged(_convolve(x, kernel, repeated, ones, even, ones, 1), channels, stride, inside, counts)
 
 
 def phase_kernel(weight: Tensor, stride: Ints) -> Tensor:

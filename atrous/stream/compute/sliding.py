@@ -24,6 +24,9 @@ from atrous.stream.compute import fast
 from atrous.stream.compute.packed import can_pack, packed_kernel, with_kernel
 from atrous.stream.rows import InputPiece, OutputSpan
 
+FEWEST = 8
+"""Channels from which on a packed weight gains: for the 3 of an image oneDNN has a faster kernel, without packing."""
+
 
 def overhang(w: Sliding, lo: int, hi: int, length: int) -> tuple[int, int]:
     """Return how many rows the windows of outputs `[lo, hi)` reach before the first and after the last input row."""
@@ -129,7 +132,8 @@ def packed_weight(op: Op, weight: Tensor, x: Tensor) -> Tensor:
     Convolutions with the result compute the same.
     """
     a, n = op.arguments, weight.dim() - 2
-    if x.dim() != n + 2 or x.device.type != "cpu" or x.numel() == 0 or not can_pack(weight.dtype):
+    fits = x.dim() == n + 2 and x.device.type == "cpu" and x.numel() > 0 and x.shape[1] >= FEWEST
+    if not fits or not can_pack(weight.dtype):
         return weight
     kernel, sizes, groups = weight, list(x.shape), a["groups"]
     stride, dilation = list(each(a["stride"], n, 1)), list(each(a["dilation"], n, 1))
