@@ -135,8 +135,24 @@ def _converted(module: nn.Module, examples: tuple[Tensor, ...]) -> Any:
             for name, value in part.named_buffers(recurse=False):
                 part.register_buffer(name, value.clone())
         exported = torch.export.export(module, tuple(x.clone() for x in examples), strict=False)
-        decoder = TorchFXPythonDecoder.from_exported_program(exported, dynamic_shapes=False)
+        plain = exported.run_decompositions(_decompositions())
+        decoder = TorchFXPythonDecoder(plain.module(), dynamic_shapes=False)
     return front.convert(front.load(decoder))  # the decoder must outlive the conversion
+
+
+@cache
+def _decompositions() -> Any:
+    """Return torch's decompositions without those of operators that OpenVINO knows.
+
+    `TorchFXPythonDecoder.from_exported_program` takes the same ones, but logs a traceback for each that torch has not.
+    """
+    from openvino.frontend.pytorch.torchdynamo.export_decompositions import ops_to_not_decompose
+    from torch.export.decomp_utils import CustomDecompTable
+
+    table = CustomDecompTable()
+    for operator in ops_to_not_decompose():
+        table.pop(operator, None)
+    return table
 
 
 @cache
