@@ -7,10 +7,14 @@ import torch
 from torch import nn
 
 from atrous.data.feed.decode import Decoded
+from atrous.stream import stream
+from atrous.tasks.custom import output_size
 from atrous.tasks.task import NotFinite, Task
 
 WINDOWS = 8
 """At most so many windows of one sample."""
+WHOLE = 2**21
+"""Positions up to which a sample goes through the network in one piece."""
 
 
 def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[int]) -> dict[str, float]:
@@ -32,7 +36,7 @@ def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[i
             truth = target.tensor(target.crop(held_out.values[index], held_out.in_target(index, window)))
             if x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
-            output = network(x).float()
+            output = network(x).float() if x[0, 0].numel() <= WHOLE else _streamed(network, task, x[0])
             batch = target.batch([truth])
             losses.append(float(task.loss(output, batch if batch.is_floating_point() else batch.long())))
             try:
@@ -41,6 +45,14 @@ def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[i
                 raise NotFinite(held_out.called(index)) from None
     result = metrics.result(0.0).watched()
     return {"loss": float(np.mean(losses)), **{name: result[name] for name in task.watched}}
+
+
+def _streamed(network: nn.Module, task: Task, image: torch.Tensor) -> torch.Tensor:
+    """The network's output `(1, K, *S')` for an image `(C, *S)`, in strips."""
+    output = np.empty((task.out_channels, *output_size(task, image.shape[1:])), np.float32)
+    with torch.inference_mode(False), torch.no_grad():
+        stream(network, image.contiguous().numpy(), output)
+    return torch.from_numpy(output)[None]
 
 
 def full_to_quick(held_out: Decoded, side: Sequence[int]) -> float:
