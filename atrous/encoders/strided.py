@@ -1,4 +1,4 @@
-"""A light encoder that strides early and has no norms: for inputs so large that they are trained on in strips."""
+"""A light encoder that strides early, with norms at each position alone: for inputs that are trained on in strips."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,17 @@ from torch import nn
 
 from atrous._nd import CONV, per_axis
 from atrous.nn.blocks import initialize
+from atrous.surgery.dense import ChannelNorm
+
+EPSILON = 1e-3
+"""Added to the variance of the channels: where all are nearly alike, differences are not to be amplified."""
 
 
 class Strided(nn.Module):
-    """Stages of a strided convolution and a convolution, with ReLU; the first stage has the strided one alone.
+    """Stages of a strided convolution and a convolution, with norms and ReLU; the first is a strided convolution alone.
 
-    Each stage has twice the channels of the one before. Without norms a step on a whole input has one pass, and costs
-    little on inputs of any size: what most positions cost is the first convolution, on the coarse grid.
+    Each stage has twice the channels of the one before. Norms are layer norms over the channels of a position: a batch
+    of one is enough for them, and a step on a whole input in strips has one pass, where a norm over positions adds one.
 
     Args:
         ndim: spatial axes.
@@ -49,9 +53,9 @@ class Strided(nn.Module):
         self.stages = nn.ModuleList()
         inputs = in_channels
         for stage, (outputs, step) in enumerate(zip(self.channels, steps, strict=True)):
-            layers = [_convolution(ndim, inputs, outputs, step), nn.ReLU(inplace=True)]
+            layers = _layers(ndim, inputs, outputs, step, norm=stage > 0)
             if stage:
-                layers += [_convolution(ndim, outputs, outputs, (1,) * ndim), nn.ReLU(inplace=True)]
+                layers += _layers(ndim, outputs, outputs, (1,) * ndim, norm=True)
             self.stages.append(nn.Sequential(*layers))
             inputs = outputs
         initialize(self)
@@ -65,7 +69,9 @@ class Strided(nn.Module):
         return levels
 
 
-def _convolution(ndim: int, inputs: int, outputs: int, stride: tuple[int, ...]) -> nn.Module:
-    """A convolution whose kernel covers its stride: 3, or the next odd number; the size becomes ceil(S / stride)."""
+def _layers(ndim: int, inputs: int, outputs: int, stride: tuple[int, ...], *, norm: bool) -> list[nn.Module]:
+    """A convolution, perhaps a norm, and a ReLU; the kernel covers the stride, and the size becomes ceil(S / stride)."""
     kernel = tuple(max(3, step // 2 * 2 + 1) for step in stride)
-    return CONV[ndim](inputs, outputs, kernel, stride=stride, padding=tuple(k // 2 for k in kernel))
+    convolution = CONV[ndim](inputs, outputs, kernel, stride=stride, padding=tuple(k // 2 for k in kernel))
+    norms = [ChannelNorm(outputs, eps=EPSILON)] if norm else []
+    return [convolution, *norms, nn.ReLU(inplace=True)]

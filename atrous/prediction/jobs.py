@@ -85,8 +85,8 @@ FOUND: dict[str, Callable[[Input, Path, Any, Companions, Palette], list[Output]]
     "points": point_outputs,
     "classes": class_outputs,
 }
-"""For what a task finds (`FoundTask.found`), the function that lists the outputs of one input. It is given the input, the
-label file as other tasks would name it, the task, what else is wanted, and the colors."""
+"""For what a task finds (`FoundTask.found`), what lists the outputs of an input: a function of the input, the label
+file as other tasks would name it, the task, what else is wanted, and the colors."""
 
 
 def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:

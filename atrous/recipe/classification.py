@@ -19,7 +19,7 @@ STEP = {1: 262_144, 2: 589_824, 3: 884_736}
 MOST = 32
 """Inputs of a step of batches at most."""
 STRIDES = {1: [4, 4, 2], 2: [4, 2, 2], 3: [2, 2, 2]}
-"""Of the stages of the encoder without norms, which large inputs are given."""
+"""Of the stages of the light encoder that large inputs are given."""
 NEAR = {1: 4096, 2: 64, 3: 32}
 """Inputs of which an axis is not longer than this are given an encoder of a smaller stride."""
 
@@ -72,13 +72,13 @@ def stride_of(values: dict[str, Any]) -> tuple[int, ...]:
 
 
 def _plan_encoder(model: dict[str, Any], fingerprint: Fingerprint, reasons: dict[str, str], *, small: bool) -> None:
-    """Choose the encoder: one without norms for large inputs, since with norms a step in strips has a pass for each."""
+    """Choose the encoder: for large inputs one whose norms are of single positions, since each other adds a pass."""
     near = min(fingerprint.sizes.median) <= NEAR[fingerprint.ndim]
     if not small:
         model |= {
             "encoder": "strided", "pretrained": False, "encoder_width": 16, "strides": _strides(fingerprint.ndim, near),
         }  # fmt: skip
-        reasons["model.encoder"] = "without norms a step on a whole input, in strips, is one pass; it strides early"
+        reasons["model.encoder"] = "its norms are of single positions: a step on a whole input, in strips, has one pass"
     elif not model["pretrained"]:
         model |= {"encoder": "resnet", "depth": 10, "encoder_width": 24, "strides": [2, 2, 2, 1 if near else 2]}
 

@@ -18,6 +18,7 @@ Both are sums over positions. Their gradient goes to the positions with most evi
 all, and a maximum would give it to one.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -125,7 +126,7 @@ class ClassificationTask(FoundTask):
 
     def probabilities(self, output: Tensor) -> Tensor:
         """Return the evidence `(N, K, *S')` that is pooled, which is what metrics and answers are made of."""
-        return precise(output) - torch.log(torch.tensor(float(self.positions))).to(output.device)
+        return precise(output) - math.log(self.positions)
 
     def decode(self, output: Tensor) -> Tensor:
         """Return what is most evident at each position, `(N, *S')` uint8: 0 for nothing, else 1 plus the class."""
