@@ -70,7 +70,7 @@ class Strided(nn.Module):
 
 
 def _layers(ndim: int, inputs: int, outputs: int, stride: tuple[int, ...], *, norm: bool) -> list[nn.Module]:
-    """A convolution, perhaps a norm, and a ReLU; the kernel covers the stride, and the size becomes ceil(S / stride)."""
+    """A convolution, perhaps a norm, and a ReLU; the kernel covers the stride, the size becomes ceil(S / stride)."""
     kernel = tuple(max(3, step // 2 * 2 + 1) for step in stride)
     convolution = CONV[ndim](inputs, outputs, kernel, stride=stride, padding=tuple(k // 2 for k in kernel))
     norms = [ChannelNorm(outputs, eps=EPSILON)] if norm else []
