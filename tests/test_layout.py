@@ -178,7 +178,6 @@ ELSEWHERE = {
     "atrous/tasks/task.py": "tests/tasks/test_semantic.py",
     "atrous/training/settings.py": "tests/training/test_loop.py",
     "atrous/training/launch.py": "tests/verbs/test_devices.py",
-    "atrous/training/validation.py": "tests/training/test_loop.py",
     "atrous/verbs/check.py": "tests/data/check/test_check.py",
     "atrous/verbs/edge_examples.py": "tests/verbs/test_edges.py",
     "atrous/verbs/feeds.py": "tests/test_every_grid.py",

@@ -36,8 +36,15 @@ class ClassAnswer:
 class ClassPool(Protocol):
     """How evidence becomes an answer (`ClassificationTask` does it)."""
 
-    names: tuple[str, ...]
-    exclusive: bool
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        ...
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether each input has exactly one class."""
+        ...
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Evidence of the network's output."""
@@ -101,8 +108,8 @@ class ClassMetrics:
         if self._task.exclusive:
             chosen = scores.argmax(axis=1)[:, None] == np.arange(scores.shape[1])
         known = ~np.isnan(truth)
-        right = np.where(known, chosen == (truth > 0.5), True).all(axis=1)
-        measured = known.any(axis=1)
+        right: np.ndarray = np.where(known, chosen == (truth > 0.5), True).all(axis=1)
+        measured = np.asarray(known.any(axis=1))
         per_class = []
         for k, counted in enumerate(known.T):
             is_there = truth[counted, k] > 0.5
