@@ -43,7 +43,7 @@ SHARES = {"train": (0.0, 0.6), "val": (0.6, 0.75), "test": (0.75, 1.0)}
 """Shares of the glyphs that the scenes of a split take theirs from."""
 NETWORK = (
     "model.encoder=strided", "model.encoder_width=8", "model.strides=[4, 2, 2]", "model.pretrained=false",
-    "model.mean=[0.0]", "model.std=[64.0]", "train.precision=32-true", "train.learning_rate=0.003",
+    "model.mean=[0.0]", "model.std=[64.0]", "train.precision=32-true", "train.learning_rate=0.005",
     "train.validations=6", "augment.flip=[false, false]", "augment.brightness=0.0", "augment.contrast=0.0",
     "augment.noise=0.0", "augment.gamma=0.0", "augment.saturation=0.0",
 )  # fmt: skip

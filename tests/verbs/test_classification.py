@@ -19,7 +19,8 @@ from atrous.verbs.train import train
 
 SETTINGS = (
     "model.encoder=strided", "model.strides=[2, 2]", "model.encoder_width=8", "task.options.stride=[4, 4]",
-    "train.learning_rate=0.01", "train.batch_size=1", "train.precision=32-true", "train.validations=1", "train.whole=true",
+    "train.learning_rate=0.01", "train.batch_size=1", "train.precision=32-true", "train.validations=1",
+    "train.whole=true",
 )  # fmt: skip
 """A step takes a whole input, in strips."""
 
