@@ -36,7 +36,8 @@ from atrous.searching.samplers import SAMPLERS
 from atrous.searching.space import Labels, Space, Variable
 from atrous.verbs.check import check
 from atrous.verbs.opened import open_data
-from atrous.verbs.train import plan_training, train, train_planned
+from atrous.verbs.train import train, train_planned
+from atrous.verbs.train_plan import plan_training
 from atrous.verbs.train_options import TrainOptions
 
 LABELS = {"encoder": 2, "decoder": 3, "width": 2, "attention": 2, "learning_rate": 2}

@@ -16,7 +16,7 @@ from atrous.errors import UserError
 from atrous.machine import memory_limit
 from atrous.recipe.augment import plan_augment
 from atrous.recipe.box_options import box_options
-from atrous.recipe.budget import OBJECT_NETWORKS, affordable
+from atrous.recipe.budget import OBJECT_NETWORKS, affordable, crops_seen
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
 from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_points
 from atrous.recipe.schema import Recipe, validate
@@ -60,6 +60,8 @@ class Request:
         devices: devices of all machines, among which the crops of a step are dealt.
         shape: how objects are found, see `atrous.recipe.shape`; None where nobody said it.
         scale: how many times as fine the output of super-resolution is; None where nobody said it.
+        rate: crops per second of the largest network that is planned, as measured (`atrous.recipe.probe`); None where
+            nothing was.
     """
 
     minutes: float | None = None
@@ -70,6 +72,12 @@ class Request:
     devices: int = 1
     shape: str | None = None
     scale: int | None = None
+    rate: float | None = None
+
+    @property
+    def crops(self) -> float:
+        """How many crops the training is expected to see."""
+        return crops_seen(self.minutes, self.rate)
 
     def length(self, default: float, reasons: dict[str, str]) -> dict[str, Any]:
         """Return the keys of the section `train` that say how long; `default` epochs where nobody said it."""
@@ -127,7 +135,7 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     reasons["train.crop"] = (
         f"images are {' x '.join(f'{s:g}' for s in size)} (median); at most {POSITIONS[ndim]} positions"
     )
-    model = _plan_model(fingerprint, ndim, given, request.minutes, reasons)
+    model = _plan_model(fingerprint, ndim, given, request.crops, reasons)
     if strides is not None:
         model["strides"] = [list(stage) for stage in strides]
         apart = " x ".join(f"{distance:g}" for distance in spacing)
@@ -278,7 +286,7 @@ def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: 
 
 
 def _plan_model(
-    fingerprint: Fingerprint, ndim: int, given: Mapping[str, Any], minutes: float | None, reasons: dict[str, str]
+    fingerprint: Fingerprint, ndim: int, given: Mapping[str, Any], crops: float, reasons: dict[str, str]
 ) -> dict[str, object]:
     channels = fingerprint.channels
     model: dict[str, object] = {"ndim": ndim, "in_channels": channels}
@@ -308,7 +316,7 @@ def _plan_model(
         widths = {"name": "unet", "encoder_width": 32, "width": 16}
         reasons["model.name"] = "the skip connections of a U-Net find the surfaces of small structures"
     if ndim == 2 and fingerprint.object_sizes:
-        choice = affordable(OBJECT_NETWORKS, minutes)
+        choice = affordable(OBJECT_NETWORKS, crops)
         widths["depth"], reasons["model.depth"] = choice.depth, choice.reason
     return model | {
         "encoder": "resnet",
@@ -326,7 +334,7 @@ def _wanted_batch(task: str, fingerprint: Fingerprint, crop: Sequence[int], scra
     if task == "counting":
         return min(COUNTED_BATCH, few)
     if fingerprint.object_sizes and scratch is not None:
-        return affordable(OBJECT_NETWORKS, scratch.minutes).batch
+        return affordable(OBJECT_NETWORKS, scratch.crops).batch
     return BATCH
 
 

@@ -14,6 +14,7 @@ from atrous.data.plain_text import read_text
 from atrous.data.restoration import RESTORATIONS, STYLE
 from atrous.errors import UserError
 from atrous.recipe.background import background_of
+from atrous.recipe.class_keys import agree_classes
 from atrous.recipe.device_keys import agree_devices
 from atrous.recipe.model_keys import agree_model
 from atrous.recipe.sections import (
@@ -101,6 +102,7 @@ def _agree(recipe: Recipe, source: str) -> None:
         factor = recipe.model.factor
         raise UserError(f"{source}: train.crop = {train.crop}: give multiples of task.scale = {factor}")
     agree_devices(train, source)
+    agree_classes(recipe.data, task, recipe.augment, train, source)
     _agree_restoration(recipe, source)
     _agree_own_keys(recipe, source)
     _agree_pairs(recipe, source)

@@ -192,6 +192,11 @@ class TaskSection(Section):
         None, description="of the cross-entropy, one per class; of detection, of the boxes of each class"
     )
     dice: float = Field(1.0, ge=0, description="weight of the Dice loss beside the cross-entropy")
+    smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target that is spread evenly over all classes")
+    focal: float = Field(
+        0.0, ge=0, description="exponent by which sure positions count less in the cross-entropy; 0: all alike"
+    )
+    boundary: float = Field(0.0, ge=0, description="what positions at borders of classes weigh more than others")
     threshold: float = Field(0.5, gt=0, lt=1, description="stranded: probability from which a base has a feature")
     shortest: list[int] = Field([], description="stranded: bases, per class, of the shortest interval that is written")
     frames: bool = Field(False, description="stranded: learn the reading frame too, as channels that are dropped")
@@ -243,6 +248,7 @@ class AugmentSection(Section):
     keep: list[int] = Field([], description="axes that are neither zoomed nor shifted by fractions: time")
     strands: bool = Field(False, description="read half of the crops on the other strand (genomes)")
     foreground: float = Field(0.33, ge=0, le=1, description="share of crops centered on a class drawn evenly")
+    foreground_classes: list[str] = Field([], description="names of the classes that this is for; empty: all")
     brightness: float = Field(0.3, ge=0, description="greatest shift, in standard deviations of the data")
     contrast: float = Field(0.3, ge=0, lt=1, description="greatest deviation of the contrast factor")
     saturation: float = Field(0.3, ge=0, le=1, description="greatest deviation of the saturation factor")
@@ -256,6 +262,10 @@ class AugmentSection(Section):
         ge=0,
         le=1,
         description="share of crops over which the objects of another sample are pasted (class 0 is none)",
+    )
+    paste_classes: list[str] = Field([], description="names of the classes that are pasted; empty: all but class 0")
+    strength: float = Field(
+        0.0, ge=0, le=1, description="two changes, drawn from blur, JPEG, tint, light and others, at most so strong"
     )
     apart: bool = Field(False, description="change, motion: intensities vary in each of the two images by itself")
 
@@ -277,6 +287,13 @@ class TrainSection(Section):
     weight_decay: float = Field(0.02, ge=0)
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the run in which the rate rises")
     clip: float = Field(5.0, gt=0, description="greatest norm of the gradient")
+    sharpness: float = Field(
+        0.0, ge=0, description="gradients are taken so far uphill of the weights (SAM), for flat minima; 0: at them"
+    )
+    sharpness_every: Count = Field(1, description="every so many steps; such a step takes twice as long")
+    teacher: float = Field(
+        0.0, ge=0, description="weight of a loss by which the network follows its own running average (mean teacher)"
+    )
     validations: int = Field(12, ge=1, description="how often the run is validated")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without a gain")
     precision: Literal["bf16-mixed", "32-true"] = Field("32-true", description="arithmetic of forward and backward")

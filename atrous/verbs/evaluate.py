@@ -29,6 +29,8 @@ from atrous.tasks.confidence import ConfidenceCounter
 from atrous.tasks.custom import CustomTask, MetricFunction, found_task, output_size
 from atrous.tasks.ensemble import EnsembleTask
 from atrous.tasks.lesions import LesionCounter
+from atrous.tasks.measures import Measures
+from atrous.tasks.metrics import SAMPLES
 from atrous.tasks.scores import Scores
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.task import NotFinite
@@ -251,11 +253,18 @@ def measure(
             lesions.update(values, found.argmax(0).to(torch.uint8).cpu().numpy(), spacing)
         progress(index + 1, len(samples))
     scores = metrics.result(time.monotonic() - start, tta)
+    if isinstance(scores, Measures):
+        return replace(scores, sample=_sample(predictor))
     if not isinstance(scores, Scores):
         return scores
     measured = None if confidence is None else confidence.result()
     reliability = scores.reliability if measured is None else measured.after
     return replace(scores, lesions=lesions.result(), confidence=measured, reliability=reliability)
+
+
+def _sample(predictor: Predictor) -> str:
+    """What a sample is called."""
+    return {"genomes": "sequence", "videos": "video"}.get(predictor.kind, SAMPLES[predictor.run.recipe.model.ndim])
 
 
 def _confidence(predictor: Predictor, sets: Sets | None) -> ConfidenceCounter | None:

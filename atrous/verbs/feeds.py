@@ -20,7 +20,14 @@ from atrous.data.sample import Sample
 from atrous.errors import UserError
 from atrous.geometry.plan import byte_count
 from atrous.machine import memory_limit
-from atrous.recipe.build import build_apart, build_color, build_geometry, build_preparation, build_restoration
+from atrous.recipe.build import (
+    build_apart,
+    build_color,
+    build_geometry,
+    build_preparation,
+    build_restoration,
+    class_numbers,
+)
 from atrous.recipe.schema import Recipe
 from atrous.training.validation import full_to_quick
 
@@ -158,6 +165,7 @@ def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restorat
     return Batches(
         train, geometry, build_color(recipe), recipe.train.batch_size, recipe.train.seed, _spread(check, recipe),
         restoration, factor, recipe.train.whole, build_apart(recipe), recipe.augment.paste,
+        class_numbers(recipe, recipe.augment.paste_classes), recipe.augment.strength,
     )  # fmt: skip
 
 
