@@ -4,9 +4,10 @@ A scene is black, with a few digits of scikit-learn's in random places, turned a
 scenes one digit or more, up to half of them, are sevens; in the others none is. Glyphs of the test scenes occur in no
 training scene. Which digit is a 7, and where digits lie, is told to nobody.
 
-Both trainings have the same network, scenes, start and minutes. One takes whole scenes in strips (`--whole`), the other
-random crops with the label of their scene. Both are then measured on whole scenes that were left out. Peak memory is
-that of a process of its own, with the decoded scenes in it.
+Both trainings have the same network and minutes. One takes whole scenes in strips (`--whole`). It begins with smaller
+whole scenes that have as many digits and labels of their own, for some of its minutes (`--first`, 0 for none). The
+other takes random crops of the large scenes, with the label of their scene. Both are then measured on whole scenes that
+were left out. Peak memory is that of a process of its own, with the decoded scenes in it.
 
     python -m benchmarks.weak
     python -m benchmarks.weak --size 1024 --minutes 4
@@ -19,7 +20,7 @@ import platform
 import resource
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ CELL = 64
 """Digits lie in different cells of this side."""
 CROP, CROPS = 256, 16
 """Side of the crops, and how many a step has: as much work as a whole scene of 1024 x 1024."""
+SMALL, SMALL_SCENES = 512, 400
+"""Side of the smaller scenes to begin with, and how many there are."""
 SHARES = {"train": (0.0, 0.6), "val": (0.6, 0.75), "test": (0.75, 1.0)}
 """Shares of the glyphs that the scenes of a split take theirs from."""
 NETWORK = (
@@ -119,13 +122,18 @@ def learn(way: str, data: Path, out: Path, options: argparse.Namespace, results:
 
     quiet_libraries()
     torch.set_num_threads(options.threads)
-    settings = [*NETWORK, *WAYS[way]]
+    settings, minutes = [*NETWORK, *WAYS[way]], options.minutes
     if way == "crops":  # evidence begins so that a crop's probability is neither 0 nor 1, as that of a scene does
         settings.append(f"task.options.positions={float((CROP // 16) ** 2)}")
-    outcome = atrous.train(
-        data, out=out, task="classification", minutes=options.minutes, settings=settings, progress=False, report=False,
-        say=lambda text: print(f"  {way}: {text}", file=sys.stderr, flush=True),
-    )  # fmt: skip
+    shared: dict[str, Any] = {
+        "task": "classification", "progress": False, "report": False,
+        "say": lambda text: print(f"  {way}: {text}", file=sys.stderr, flush=True),
+    }  # fmt: skip
+    if way == "whole" and options.first > 0:
+        first, minutes = out.with_name("first"), minutes - options.first
+        atrous.train(data.with_name("small"), out=first, minutes=options.first, settings=settings, **shared)
+        settings.append(f"train.start={first}")
+    outcome = atrous.train(data, out=out, minutes=minutes, settings=settings, **shared)
     trained = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20)
     scores = atrous.evaluate(out, data, split="test").scores.to_dict()
     results.put({**scores, "peak_mib": round(trained), "steps": outcome.outcome.step})
@@ -138,7 +146,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--digits", type=int, default=8, help="digits in a scene")
     parser.add_argument("--scenes", type=int, default=96, help="scenes to train on")
     parser.add_argument("--test", type=int, default=60, help="scenes to measure on")
-    parser.add_argument("--minutes", type=float, default=12.0, help="of each training")
+    parser.add_argument("--minutes", type=float, default=14.0, help="of each training")
+    parser.add_argument("--first", type=float, default=3.0, help="minutes of these on small scenes, of whole scenes")
     parser.add_argument("--threads", type=int, default=2, help="threads of the processor")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS), help="what is trained")
     options = parser.parse_args(argv)
@@ -146,6 +155,9 @@ def main(argv: list[str] | None = None) -> None:
     table = {}
     with tempfile.TemporaryDirectory(prefix="weak-") as scratch:
         data = write(Path(scratch) / "scenes", scenes)
+        if "whole" in options.ways and options.first > 0:
+            small = {"train": SMALL_SCENES, "val": 32}
+            write(Path(scratch) / "small", replace(scenes, size=SMALL, counts=small))
         for way in options.ways:
             context = multiprocessing.get_context("spawn")
             results = context.Queue()
@@ -156,14 +168,24 @@ def main(argv: list[str] | None = None) -> None:
                 raise SystemExit(f"{way}: the training ended with exit code {process.exitcode}")
             table[way] = results.get()
     said = f"{options.size} x {options.size}, {options.digits} digits, {options.scenes} scenes"
-    said = f"{said}, {options.minutes:g} minutes"
+    said = f"{said}, {options.minutes:g} minutes ({options.first:g} of whole ones on scenes of {SMALL} x {SMALL})"
     print(f"{said}, {options.threads} threads; torch {torch.__version__}, {platform.processor() or platform.machine()}")
     print(f"{'trained on':<14}{'accuracy':>10}{'AUROC':>8}{'log loss':>10}{'peak MiB':>10}{'steps':>8}")
     for way, row in table.items():
         print(
             f"{way:<14}{row['accuracy']:>10.3f}{row['auroc']:>8.3f}{row['log_loss']:>10.3f}{row['peak_mib']:>10}{row['steps']:>8}"
         )
-    print(json.dumps({"size": options.size, "digits": options.digits, "minutes": options.minutes, "ways": table}))
+    print(
+        json.dumps(
+            {
+                "size": options.size,
+                "digits": options.digits,
+                "minutes": options.minutes,
+                "first": options.first,
+                "ways": table,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

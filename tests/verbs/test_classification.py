@@ -28,7 +28,7 @@ SETTINGS = (
 def write(root: Path, size: tuple[int, int]) -> Path:
     """Bright squares mean yes, dark ones no."""
     rng = np.random.default_rng(0)
-    for split, many in (("train", 6), ("val", 3)):
+    for split, many in (("train", 4), ("val", 3)):
         for name, value in (("no", 20), ("yes", 220)):
             (root / split / name).mkdir(parents=True)
             for i in range(many):
