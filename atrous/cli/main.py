@@ -22,6 +22,7 @@ from atrous.cli import (
     serve,
     train,
 )
+from atrous.cli.grouped import GroupedCommand
 from atrous.errors import UserError
 from atrous.files import disk_trouble
 
@@ -57,7 +58,7 @@ VERBS = (
     serve, doctor,
 )  # fmt: skip
 for verb in VERBS:
-    app.command(verb.NAME)(verb.command)
+    app.command(verb.NAME, cls=GroupedCommand)(verb.command)
 
 
 def run() -> None:
