@@ -1,9 +1,9 @@
 """3-D convolutions of shallow maps, whose weight gradient in bfloat16 oneDNN gets wrong.
 
-A window of a convolution may reach beyond the front of the map, beyond its back, or lie inside, along the first of the
-three axes. In torch 2.14.1 on x86, if there are several windows and none lies inside, the weight gradient in bfloat16 is
-not finite or far from right, and memory is corrupted now and then: that of a 3x3x3 kernel with padding 1 on two slices,
-whatever the number of channels. Such maps are small, so they are convolved in float32, which costs little.
+Along the first of the three axes a window of a convolution may reach beyond the front of the map, beyond its back, or
+lie inside. In torch 2.14.1 on x86, if there are several windows and none lies inside, the weight gradient in bfloat16
+is not finite or far from right, and memory is corrupted now and then: that of a 3x3x3 kernel with padding 1 on two
+slices, whatever the number of channels. Such maps are small, so they are convolved in float32, which costs little.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def _none_inside(size: int, count: int, kernel: int, stride: int, padding: int, 
 
 
 def _at_risk(conv: nn.Module, size: int) -> bool:
-    """Return whether a convolution of a map of so many slices is at risk; a transposed one has its windows in its output."""
+    """Return whether a map of so many slices is at risk; the windows of a transposed convolution are in its output."""
     assert isinstance(conv, nn.Conv3d | nn.ConvTranspose3d)
     kernel, stride, dilation = conv.kernel_size[0], conv.stride[0], conv.dilation[0]
     reach = dilation * (kernel - 1) + 1
