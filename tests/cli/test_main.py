@@ -3,6 +3,7 @@
 import pytest
 
 from atrous.cli import main
+from atrous.cli.output import progress_bar
 from atrous.errors import UserError
 
 
@@ -21,6 +22,18 @@ def test_what_the_user_can_mend_is_one_line(error, code, said, monkeypatch, caps
         main.run()
     assert left.value.code == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(("done", "shown"), [(0.0, False), (0.5, True)])
+def test_a_bar_disappears_where_nothing_was_done(done, shown, capsys):
+    def fail():
+        with progress_bar("predicting", 1) as (bar, task):
+            bar.update(task, completed=done)
+            raise UserError("no such folder")
+
+    with pytest.raises(UserError):
+        fail()
+    assert ("predicting" in capsys.readouterr().err) == shown
 
 
 @pytest.mark.parametrize("error", [OSError("a pipe broke"), ValueError("a bug")])
