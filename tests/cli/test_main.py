@@ -12,6 +12,11 @@ from atrous.errors import UserError
     [
         (UserError("masks/a.png: mend it"), 2, "atrous: masks/a.png: mend it\n"),
         (FileNotFoundError(2, "No such file or directory", "a/b"), 2, "atrous: a/b: No such file or directory\n"),
+        (
+            PermissionError(13, "Permission denied", "out/.8997.part.a.onnx"),
+            2,
+            "atrous: out/a.onnx: Permission denied\n",
+        ),
         (FileExistsError(17, "File exists", "out"), 2, "atrous: out: File exists\n"),
         (KeyboardInterrupt(), 130, "atrous: interrupted\n"),
     ],
