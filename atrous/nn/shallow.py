@@ -8,6 +8,7 @@ slices, whatever the number of channels. Such maps are small, so they are convol
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,11 +53,11 @@ def _at_risk(conv: nn.Module, size: int) -> bool:
 
 def _forward(conv: nn.Module, x: torch.Tensor, *more: list[int] | None) -> torch.Tensor:
     """Convolve `(N, C, *S)`: in float32 where bfloat16 is at risk, and give what autocast would give."""
-    assert isinstance(conv, nn.Conv3d | nn.ConvTranspose3d)
+    plain: Any = type(conv).forward
     if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not _at_risk(conv, x.shape[2]):
-        return type(conv).forward(conv, x, *more)
+        return plain(conv, x, *more)
     with torch.autocast("cpu", enabled=False):
-        found = type(conv).forward(conv, x.float(), *more)
+        found = plain(conv, x.float(), *more)
     return found.to(torch.get_autocast_dtype("cpu"))
 
 
