@@ -55,14 +55,19 @@ NAMES = {
     "psnr": "signal to noise in dB",
     "psnr_y": "signal to noise of the brightness in dB",
     "ssim": "structural similarity, 1 is best",
+    "log_loss": "cross-entropy, 0 is best",
+    "accuracy": "share of right answers",
+    "auroc": "how well it ranks: area under the ROC curve",
     "perceptual_loss": "distance from content and style",
     "content_loss": "distance from the content",
     "style_loss": "distance from the style",
 }
 """What a metric is, by its key in `scores.json`."""
 SIZES = ("small", "medium", "large")
-BY_PART = {"ap50": "objects", "map": "boxes", "pck": "points", "count_mae": "points"}
+BY_PART = {"ap50": "objects", "map": "boxes", "pck": "points", "count_mae": "points", "log_loss": "inputs"}
 """Metrics that are told by size or by class too, and what is measured."""
+TOLD_BY = {"log_loss": "f1"}
+"""By which metric classes are told apart, where it is not the first one."""
 FEW = 10
 """Samples below which metrics say little."""
 WEAK = 0.75
@@ -103,9 +108,8 @@ def failings(scores: EvaluationResult) -> list[str]:
     values = scores.watched()
     first = next(iter(values))
     found = []
-    for metric, what in BY_PART.items():
-        if metric != first:
-            continue
+    metric, what = TOLD_BY.get(first, first), BY_PART.get(first)
+    if what is not None:
         for kind, parts in zip(("size", "class"), _parts(values, metric), strict=True):
             order = sorted(parts, key=lambda part: -parts[part] if metric == "count_mae" else parts[part])
             if len(order) < 2 or parts[order[0]] == parts[order[-1]]:
@@ -122,7 +126,7 @@ def remedies(scores: EvaluationResult) -> list[str]:
     values = scores.watched()
     first, steps = next(iter(values)), []
     if first in BY_PART:
-        _, classes = _parts(values, first)
+        _, classes = _parts(values, TOLD_BY.get(first, first))
         worst = min(classes, key=lambda name: classes[name], default="")
         if first != "count_mae" and worst and classes[worst] < WEAK * max(classes.values()):
             steps.append(f"Label more of {worst}: it is found less well than the others.")
@@ -212,9 +216,19 @@ def _styled(values: Mapping[str, float], sample: str) -> list[str]:
     return ["A style has no truth: this number only compares trainings for one style. Judge by the pictures below."]
 
 
+def _whole(values: Mapping[str, float], sample: str) -> list[str]:
+    """Classes of whole inputs."""
+    right, ranked = values.get("accuracy", math.nan), values.get("auroc", math.nan)
+    of_class = f"{_one(sample).capitalize()} of a class gets a higher probability of it than one of another"
+    return [
+        "" if math.isnan(right) else f"{percent(right)} of the {sample}s get the right answer.",
+        "" if math.isnan(ranked) else f"{of_class} in {percent(ranked)} of the cases (50 % would say nothing).",
+    ]
+
+
 MEANINGS: dict[str, Callable[[Mapping[str, float], str], list[str]]] = {
     "ap50": _objects, "map": _boxes, "count_mae": _counts, "pck": _points, "ods": _edges, "mae": _numbers,
-    "psnr": _restored, "perceptual_loss": _styled,
+    "psnr": _restored, "perceptual_loss": _styled, "log_loss": _whole,
 }  # fmt: skip
 """What a first metric says in words, given all metrics and what a sample is called."""
 

@@ -44,6 +44,7 @@ def test_every_metric_has_words_and_its_key(key, words):
         ({"mae": 2.0, "r2": -0.5}, ["No: it is no better than always answering the mean of the truth (R2 -0.500)"]),
         ({"psnr": 20.0}, ["off by 10 % of the largest possible value"]),  # 20 dB: a tenth of the peak
         ({"perceptual_loss": 3.0}, ["Judge by the pictures"]),
+        ({"log_loss": 0.4, "accuracy": 0.8, "auroc": 0.9}, ["80 % of the images", "An image of a class", "in 90 % of"]),
     ],
 )
 def test_the_first_metric_is_compared_with_something(values, said):
@@ -68,6 +69,12 @@ def test_the_worst_sizes_and_classes_are_named():
     ]
     counted = failings(measures({"count_mae": 2.0, "count_mae_a": 1.0, "count_mae_b": 3.0}))
     assert counted == ["Points of b are found worst: count_mae 3, against a 1.000."]
+
+
+def test_classes_of_whole_inputs_are_told_apart_by_their_f1():
+    found = measures({"log_loss": 0.4, "f1": 0.6, "auroc_a": 0.9, "f1_a": 0.9, "auroc_b": 0.7, "f1_b": 0.3})
+    assert failings(found) == ["Inputs of b are found worst: f1 0.300, against a 0.900."]
+    assert remedies(found) == ["Label more of b: it is found less well than the others."]
 
 
 def test_misses_are_told_from_inventions():
