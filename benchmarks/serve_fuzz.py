@@ -7,7 +7,7 @@ Against each server, `schemathesis` (https://schemathesis.io) sends requests tha
 and invalid. Fails if any answer is a server error (500 and above), or if a server does not answer afterwards.
 `503` for "too much is waiting" is an answer, not an error: it comes with a reason, and is not counted.
 
-Needs `pip install schemathesis`; CI installs it in an environment of its own.
+`schemathesis` is part of the extra `dev`.
 """
 
 import argparse
@@ -108,10 +108,11 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=30, help="of each route and phase")
     parser.add_argument("--seconds", type=float, default=600.0, help="for each server at most")
     parser.add_argument("--only", choices=sorted(SERVERS), action="append", help="of these servers")
-    parser.add_argument("--command", default="schemathesis", help="path of schemathesis")
+    beside = Path(sys.executable).with_name("schemathesis")
+    parser.add_argument("--command", default=str(beside), help="path of schemathesis")
     options = parser.parse_args()
     if shutil.which(options.command) is None:
-        raise SystemExit("schemathesis is not there: pip install schemathesis, or give --command")
+        raise SystemExit(f"{options.command}: is not there: pip install schemathesis, or give --command")
     failed = []
     for name in options.only or SERVERS:
         with tempfile.TemporaryDirectory() as text:

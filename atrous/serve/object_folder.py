@@ -23,7 +23,7 @@ SUFFIXES = (".tif", ".tiff", ".png")
 """Of label images that are changed; new ones are TIFF."""
 
 
-class ObjectFolder:
+class CorrectedFolder:
     """A data set of single objects, corrected by one process at a time.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 
 from atrous.errors import UserError
 from atrous.prediction.predictor import Predictor
-from atrous.serve.object_folder import ObjectFolder
+from atrous.serve.object_folder import CorrectedFolder
 from atrous.serve.object_image import ObjectImage
 from atrous.serve.viewer import Viewer
 from atrous.serve.worker import NetworkWorker
@@ -28,7 +28,7 @@ class ObjectSession:
 
     def __init__(self, root: Path, viewer: Viewer, predictor: Predictor | None = None) -> None:
         self.viewer, self.predictor = viewer, predictor
-        self.folder = ObjectFolder(root)
+        self.folder = CorrectedFolder(root)
         self._worker = None if predictor is None else NetworkWorker()
 
     def image(self, number: int) -> ObjectImage:

@@ -21,9 +21,9 @@ TOKEN = "a-token-of-24-letters"
 
 
 def tiff(path):
-    tifffile.imwrite(path, np.zeros((40, 50), np.uint8), metadata=None)
+    tifffile.imwrite(path, np.zeros((40, 50), np.uint8), metadata=None, rowsperstrip=40)
     with tifffile.TiffFile(path, mode="r+b") as file:
-        for code in (256, 257):
+        for code in (256, 257, 278):  # columns, rows, rows of a strip
             file.pages.first.tags[code].overwrite(60_000)
 
 

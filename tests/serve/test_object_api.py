@@ -1,5 +1,6 @@
 """Objects over HTTP: every change is in the label image on the disk when the answer comes."""
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +10,7 @@ from atrous.data.formats import read_values
 from atrous.errors import UserError
 from atrous.serve.cache import CacheFolder
 from atrous.serve.found import find_files
-from atrous.serve.object_folder import ObjectFolder
+from atrous.serve.object_folder import CorrectedFolder
 from atrous.serve.object_image import ObjectImage
 from atrous.serve.object_session import ObjectSession
 from atrous.serve.server import ServeOptions, serve
@@ -33,7 +34,7 @@ class Correcting:
         (tmp_path / "in").mkdir(exist_ok=True)
         values = np.random.default_rng(0).integers(0, 256, (300, 400)).astype(np.uint8)
         Image.fromarray(values).save(tmp_path / "in" / "a.png")
-        np.save(tmp_path / "in" / "v.npy", np.zeros((4, 20, 30), np.uint8))
+        nibabel.save(nibabel.Nifti1Image(np.zeros((30, 20, 10), np.uint8), np.eye(4)), tmp_path / "in" / "v.nii")
         viewer = Viewer(find_files([tmp_path / "in"], None, print), CacheFolder(tmp_path / "cache"))
         self.root = tmp_path / "cells"
         self.session = ObjectSession(self.root, viewer, predictor)
@@ -93,9 +94,9 @@ def test_what_was_corrected_is_an_ordinary_data_set(correcting):
     assert sample.target is not None
     assert (sample.target.read() > 0).sum() == 100
     with pytest.raises(UserError, match="another atrous serve"):
-        ObjectFolder(correcting.root)
+        CorrectedFolder(correcting.root)
     correcting.session.close()
-    again = ObjectFolder(correcting.root)
+    again = CorrectedFolder(correcting.root)
     image = again.image(correcting.session.viewer.file(0), (300, 400))
     assert image.count == 1
     again.close()
@@ -122,7 +123,7 @@ def test_masks_that_are_there_are_corrected_in_their_own_format(correcting, tmp_
     (root / "dataset.toml").write_text('task = "instances"\n')
     (root / "images" / "a.png").write_bytes((tmp_path / "in" / "a.png").read_bytes())
     Image.fromarray(numbers).save(root / "masks" / "a.png")
-    folder = ObjectFolder(root)
+    folder = CorrectedFolder(root)
     file = find_files([root / "images" / "a.png"], None, print)[0]
     image = folder.image(file, (300, 400))
     assert image.count == 2
@@ -139,12 +140,12 @@ def test_other_folders_are_refused(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.txt").write_text("x")
     with pytest.raises(UserError, match=r"holds x.txt and no dataset.toml"):
-        ObjectFolder(tmp_path / "a")
+        CorrectedFolder(tmp_path / "a")
     (tmp_path / "a" / "dataset.toml").write_text('classes = ["a", "b"]\n')
     with pytest.raises(UserError, match='task = "instances"'):
-        ObjectFolder(tmp_path / "a")
+        CorrectedFolder(tmp_path / "a")
     with pytest.raises(UserError, match="is a file"):
-        ObjectFolder(tmp_path / "a" / "x.txt")
+        CorrectedFolder(tmp_path / "a" / "x.txt")
     Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "a.png")
     options = ServeOptions(cache=tmp_path / "cache", paint=tmp_path / "p", objects=tmp_path / "o")
     with pytest.raises(UserError, match="give one of them"):
@@ -154,7 +155,7 @@ def test_other_folders_are_refused(tmp_path):
 def test_objects_of_the_network_are_those_of_predict(tmp_path):
     from atrous.prediction.predictor import load
 
-    task = {"name": "instances", "options": {"smallest": 1, "threshold": 0.0, "scale": 3.0, "apart": 2.0}}
+    task = {"kind": "instances", "options": {"ndim": 2, "scale": 4.0, "apart": 4.0}}
     make_grid_run(tmp_path / "run", task=task)
     predictor = load(tmp_path / "run")
     one = Correcting(tmp_path, predictor)

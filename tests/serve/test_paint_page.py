@@ -11,6 +11,7 @@ from atrous.labels import IGNORE
 from atrous.serve.app import create_app
 from atrous.serve.cache import CacheFolder
 from atrous.serve.found import find_files
+from atrous.serve.paint_place import PaintPlace
 from atrous.serve.paint_session import PaintSession
 from atrous.serve.viewer import Viewer
 from atrous.verbs.evaluate import evaluate
@@ -145,3 +146,23 @@ def test_two_classes_are_painted_trained_on_saved_and_evaluated(page, served, tm
     shoot(page, "paint-dark")
     measured = evaluate(tmp_path / "runs" / "discs", tmp_path / "painted", split="all").scores
     assert measured.classes == ("ground", "disc")
+
+
+def test_painting_begins_on_the_page(browser, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save(folder / "a.png")
+    viewer = Viewer(find_files([folder], None, print), CacheFolder(tmp_path / "cache"))
+    place = PaintPlace(parent=folder, make=lambda root: PaintSession(root, viewer, runs=tmp_path / "runs"))
+    app = create_app(viewer, TOKEN, frozenset({"127.0.0.1"}), painting=place)
+    with answering(app) as link, opened(browser, link) as page:
+        page.click("#paint-begin summary")
+        page.fill("#paint-begin input", "cells")
+        page.click("#paint-begin button")
+        page.wait_for_selector("#paint-tools")
+        assert page.locator("#paint-begin").count() == 0
+        page.wait_for_timeout(500)
+        name_classes(page, "ground")
+        draw(page, (8, 10), (8, 110))
+        settled(page, place.session, 0, 1)
+        assert (read_values(folder / "cells" / "masks" / "a.png")[8, 20:100] == 0).all()

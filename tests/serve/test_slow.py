@@ -64,8 +64,8 @@ def test_more_connections_than_the_limit_are_closed_at_once(server, monkeypatch)
     monkeypatch.setattr(slow, "CONNECTIONS", 3)
     clients = [socket.create_connection(("127.0.0.1", server), timeout=60) for _ in range(3)]
     try:
-        clients[-1].sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert clients[-1].recv(4096).startswith(b"HTTP/1.1 421")  # all three were taken
+        clients[-1].sendall(f"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1:{server}\r\n\r\n".encode())
+        assert clients[-1].recv(4096).startswith(b"HTTP/1.1 404")  # all three were taken
         with socket.create_connection(("127.0.0.1", server), timeout=60) as one_more:
             assert one_more.recv(4096) == b""
     finally:

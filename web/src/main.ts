@@ -1,5 +1,6 @@
 // The beginning: ask which network is open, and build the page.
 
+import "./stage.css";
 import "./style.css";
 import { getRun, Refused } from "./api";
 import { Page } from "./page";

@@ -1,27 +1,23 @@
 // The page: which file is open, what is shown of it, and the keys.
 
 import {
-  getInput, getLabels, getProgress, postFill, postView, Refused, SILENT,
+  getInput, postFill, Refused,
   type Channel, type Input, type Labels, type Plane, type Run, type Source,
 } from "./api";
 import { addEvaluation } from "./evaluation";
 import { FileList } from "./filelist";
-import { showKnown, showProblem, stateText } from "./labelpanel";
-import { LabelLayer } from "./labels";
+import { LabelView, POLL, say } from "./labelview";
 import { ObjectEditing } from "./objects";
 import { Painting } from "./paint";
 import { offerPainting } from "./paint-begin";
-import { element, listChannels, listClasses, made } from "./panels";
+import { drawMarker, scaleOfPlane, showScale } from "./marks";
+import { element, listChannels, listClasses } from "./panels";
 import { ThreePlanes } from "./planes";
 import { Readout } from "./readout";
-import { scaleBar } from "./scale";
 import { LineView } from "./signal";
+import { listPlanes, showSlice, watchOverview } from "./slices";
 import { Stage, type Spot } from "./stage";
 import { toggleTheme } from "./theme";
-
-const POLL = 300;
-/** Milliseconds until a server that did not answer is asked again. */
-const SILENCE = 2000;
 
 export class Page {
   private readonly stage: Stage;
@@ -34,17 +30,12 @@ export class Page {
   private index = 0;
   private channels: Channel[] = [];
   private readonly hidden = new Set<number>();
-  private layer: LabelLayer | null = null;
-  private labels: Labels | null = null;
+  private readonly labels: LabelView;
   private opening: AbortController | null = null;
   private redraw = 0;
-  private polling = 0;
-  private settling = 0;
-  private stopped = false;
   private painting: Painting | null = null;
   private objects: ObjectEditing | null = null;
   private wantsThree = false;
-  private source: Source = "labels";
 
   constructor(private run: Run) {
     this.readout = new Readout(run);
@@ -55,9 +46,16 @@ export class Page {
       (spot) => this.clicked(spot),
       (reason) => this.complain(reason),
     );
+    this.labels = new LabelView(this.stage.canvas, run, this.hidden, {
+      special: () => this.special,
+      moved: () => this.moved(),
+      complain: (reason) => this.complain(reason),
+      report: (error) => this.report(error),
+      sequence: () => this.lines.sequence,
+    });
     const hooks = {
-      know: (labels: Labels) => this.know(labels),
-      say: (text: string, state: string) => this.say(text, state),
+      know: (labels: Labels) => this.labels.know(labels, this.input),
+      say,
       report: (error: unknown) => this.report(error),
       complain: (reason: string) => this.complain(reason),
       settled: () => this.drawScale(),
@@ -120,8 +118,7 @@ export class Page {
       document.title = `${input.name} – atrous`;
       this.lines.close();
       this.three.close();
-      this.labels = null;
-      this.setSource("labels");
+      this.labels.choose("labels", input);
       element("viewer").classList.toggle("special", input.view !== "planes");
       if (input.view !== "planes") {
         this.plane = null;
@@ -141,48 +138,36 @@ export class Page {
       this.usePlanes(input);
       if (this.wantsThree && input.planes.length === 3) this.showThree(null);
       else this.choosePlane(input.planes[0], Math.floor((input.planes[0].count - 1) / 2), false);
-      this.watchProgress(mine);
+      watchOverview(mine.signal, () => this.placeNow(), (reason) => this.complain(reason));
     } catch (error) {
       this.report(error);
     }
   }
 
-  private next(step: number): void {
-    if (this.input !== null) this.files.step(this.input.id, step);
-  }
-
   // -------------------------------------------------------------------------------------------------- planes
 
   private usePlanes(input: Input): void {
-    element("slices").hidden = input.planes[0].count === 1;
-    const letters = input.axes ?? "ZYX";
-    const buttons = input.planes.map((plane) => {
-      const button = made("button", { type: "button", className: "small", role: "radio" }, letters[plane.axis] ?? "");
-      button.title = `Planes across axis ${letters[plane.axis]}`;
-      button.dataset.axis = String(plane.axis);
-      button.onclick = () => {
+    listPlanes(input, {
+      choose: (plane) => {
         this.wantsThree = false;
         this.choosePlane(plane, this.three.active ? this.three.position[plane.axis] : Math.floor((plane.count - 1) / 2), false);
-      };
-      return button;
+      },
+      three: () => this.showThree(this.position()),
+      slide: (index) => this.plane && this.choosePlane(this.plane, index, true),
     });
-    const all = made("button", { type: "button", className: "small", role: "radio", id: "three" }, "3");
-    all.title = "Three planes at once (V)";
-    all.onclick = () => this.showThree(this.position());
-    element("axes").replaceChildren(...(input.planes.length > 1 ? buttons : []), ...(input.planes.length === 3 ? [all] : []));
-    element<HTMLInputElement>("slice").oninput = (event) => {
-      if (this.plane !== null) this.choosePlane(this.plane, Number((event.target as HTMLInputElement).value), true);
-    };
+  }
+
+  private placeNow(): { id: number; axis: number; index: number } | null {
+    const { input, plane, index } = this;
+    return input === null || plane === null ? null : { id: input.id, axis: plane.axis, index };
   }
 
   /** The place in a volume that is looked at: the marker, or the middle of the slice. */
   private position(): number[] | null {
     const { input, plane } = this;
     if (input === null || plane === null) return null;
-    const [row, column] = this.stage.marker === null
-      ? plane.grid.map((length) => Math.floor((length - 1) / 2))
-      : [this.stage.marker.row, this.stage.marker.column];
-    const place = [row, column];
+    const { marker } = this.stage;
+    const place = marker === null ? plane.grid.map((length) => Math.floor((length - 1) / 2)) : [marker.row, marker.column];
     place.splice(plane.axis, 0, this.index);
     return place;
   }
@@ -191,14 +176,12 @@ export class Page {
     if (this.input === null || this.input.planes.length !== 3) return;
     this.wantsThree = true;
     this.plane = null;
-    this.labels = null;
     this.stage.marker = null;
     document.getElementById("marker")?.remove();
     this.hideEditors(true);
     element("viewer").classList.add("special");
-    element("slices").classList.add("three");
-    for (const button of element("axes").children) button.ariaChecked = String(button.id === "three");
-    this.three.open(this.input, this.channels, position, this.source);
+    showSlice(null, 0);
+    this.three.open(this.input, this.channels, position, this.labels.source);
     this.useLayer();
     this.drawScale();
     element("stage").dataset.input = String(this.input.id);
@@ -208,15 +191,9 @@ export class Page {
     if (this.input === null) return;
     this.three.close();
     element("viewer").classList.remove("special");
-    element("slices").classList.remove("three");
     this.plane = plane;
     this.index = Math.max(0, Math.min(plane.count - 1, index));
-    const slider = element<HTMLInputElement>("slice");
-    slider.max = String(plane.count - 1);
-    slider.value = String(this.index);
-    element("slice-text").textContent = `${this.index + 1} / ${plane.count}`;
-    for (const button of element("axes").children)
-      button.ariaChecked = String((button as HTMLElement).dataset.axis === String(plane.axis));
+    showSlice(plane, this.index);
     this.stage.marker = null;
     this.readout.clear();
     this.stage.show(this.input, plane, this.index, this.channels, keep);
@@ -240,24 +217,11 @@ export class Page {
     }, 150);
   }
 
-  /** Say how far a large file was read for its overview, while that takes time. */
-  private watchProgress(mine: AbortController): void {
-    const look = async (): Promise<void> => {
-      if (mine.signal.aborted || this.input === null || this.plane === null) return;
-      const share = await getProgress(this.input.id, this.plane.axis, this.index).catch(() => 1);
-      if (mine.signal.aborted) return;
-      if (share < 1) this.complain(`Reading the file once for the overview: ${Math.round(100 * share)} %`);
-      else if (element("message").textContent?.startsWith("Reading the file")) this.complain("");
-      if (share < 1) window.setTimeout(() => void look(), 700);
-    };
-    window.setTimeout(() => void look(), 700);
-  }
-
   // -------------------------------------------------------------------------------------------------- labels
 
   private useLabels(): void {
     listClasses(this.run, this.hidden, () => {
-      this.layer?.recolor();
+      this.labels.recolor();
       this.special?.recolor();
     });
     const on = element<HTMLInputElement>("labels-on");
@@ -270,13 +234,14 @@ export class Page {
     opacity.oninput(new Event("input"));
     for (const source of ["labels", "truth"] as const) element(`show-${source}`).onclick = () => this.chooseSource(source);
     element("fill").onclick = () => {
-      if (this.input === null || this.labels === null) return;
-      void postFill(this.input.id, !this.labels.filling, this.lines.active ? this.lines.sequence : 0).then(
-        (labels) => {
-          this.know(labels);
-          if (this.lines.active) this.lines.take(labels);
+      const { labels } = this.labels;
+      if (this.input === null || labels === null) return;
+      void postFill(this.input.id, !labels.filling, this.lines.active ? this.lines.sequence : 0).then(
+        (found) => {
+          this.labels.know(found, this.input);
+          if (this.lines.active) this.lines.take(found);
           void this.lines.look();
-          this.poll(POLL);
+          this.labels.poll(POLL);
         },
         (error: unknown) => this.report(error),
       );
@@ -285,7 +250,6 @@ export class Page {
 
   /** Label with another network from now on: that of a training in progress. */
   private adopt(run: Run): void {
-    const first = this.run.name === null;
     this.run = run;
     this.readout = new Readout(run);
     element("labels").hidden = run.name === null;
@@ -294,112 +258,30 @@ export class Page {
     this.useLabels();
     this.lines.adopt(run);
     this.three.adopt(run);
-    if (first || this.layer === null) return this.useLayer();
-    this.layer.renew(run);
-    this.labels = null;
-    this.poll(0);
+    this.labels.adopt(run);
   }
 
   /** Show the labels of the network, or the true ones of a sample of the evaluation. */
   private chooseSource(source: Source): void {
     if (this.input?.truth !== true || this.lines.active) return;
     const position = this.three.active ? this.three.position : null;
-    this.setSource(source);
-    this.labels = null;
+    this.labels.choose(source, this.input);
     if (position !== null) this.showThree(position);
     else this.useLayer();
     this.moved();
-  }
-
-  private setSource(source: Source): void {
-    this.source = source;
-    element("which").hidden = this.input?.truth !== true || this.input.view !== "planes";
-    for (const one of ["labels", "truth"]) element(`show-${one}`).ariaPressed = String(one === source);
   }
 
   private showLabels(on: boolean): void {
     element<HTMLInputElement>("labels-on").checked = on;
     this.lines.showLabels(on);
     this.three.showLabels(on);
-    if (this.layer !== null) this.layer.visible = on;
+    this.labels.switch(on);
     this.moved();
     this.settled();
   }
 
   private useLayer(): void {
-    this.layer?.close();
-    this.layer = null;
-    this.labels = null;
-    if (this.run.name === null || this.input === null || this.plane === null) return this.tell();
-    const layer = new LabelLayer(
-      this.stage.canvas,
-      this.run,
-      this.hidden,
-      this.input.tile,
-      this.input.id,
-      { axis: this.plane.axis, index: this.index },
-      () => this.tell(),
-      (reason) => this.complain(reason),
-      this.source,
-    );
-    layer.visible = element<HTMLInputElement>("labels-on").checked;
-    this.layer = layer;
-    this.tell();
-    this.poll(0);
-  }
-
-  private poll(after: number): void {
-    window.clearTimeout(this.polling);
-    this.polling = window.setTimeout(() => void this.look(), after);
-  }
-
-  /** Ask how far the labels are, until all in view are exact and nothing is being computed. */
-  private async look(): Promise<void> {
-    const { input, layer } = this;
-    if (input === null || layer === null || this.stopped) return;
-    try {
-      const opened = this.labels !== null && this.labels.size !== null;
-      const labels = await getLabels(input.id, 0, layer.source);
-      if (layer !== this.layer) return;
-      this.know(labels);
-      if (!opened && labels.size !== null) this.settled();
-      const comes = layer.visible && !this.tooLarge() && (layer.state === "missing" || layer.state === "preview");
-      const waits = labels.size === null || labels.filling || comes;
-      if (labels.problem === "" && waits) this.poll(labels.filling || document.hidden ? 3 * POLL : POLL);
-    } catch (error) {
-      this.report(error);
-      if (layer === this.layer) this.poll(SILENCE);
-    }
-  }
-
-  private know(labels: Labels): void {
-    this.labels = labels;
-    if (element("message").textContent === SILENT) this.complain("");
-    if (showProblem(labels, this.input) || this.input === null) return this.tell();
-    this.layer?.update(labels);
-    this.moved();
-    showKnown(labels, this.input, this.source, this.lines.sequence);
-    this.tell();
-  }
-
-  /** Say in the corner how far the labels in view are; "" for nothing. */
-  private say(text: string, state: string): void {
-    const status = element("status");
-    status.hidden = text === "";
-    status.textContent = text;
-    status.dataset.state = state;
-  }
-
-  /** Say whether the labels in view are exact. */
-  private tell(): void {
-    if (this.special !== null) return this.special.tell();
-    this.say(stateText(this.labels, this.layer, this.tooLarge()), this.layer?.state ?? "");
-  }
-
-  /** Whether more is in view than is computed for a view alone. */
-  private tooLarge(): boolean {
-    const box = this.layer?.view() ?? null;
-    return box !== null && (box.bottom - box.top) * (box.right - box.left) > 2 ** 24;
+    this.labels.show(this.input, this.plane, this.index);
   }
 
   // -------------------------------------------------------------------------------------------------- the view
@@ -407,69 +289,28 @@ export class Page {
   private moved(): void {
     const placement = this.stage.placement();
     if (placement !== null) {
-      this.layer?.place(placement);
+      this.labels.place(placement);
       this.painting?.place(placement);
       this.objects?.place(placement);
     }
-    this.drawMarker();
+    drawMarker(this.stage);
     this.drawScale();
   }
 
   private settled(): void {
     if (this.stage.placement() !== null) element("stage").dataset.input = String(this.input?.id);
-    window.clearTimeout(this.settling);
-    this.settling = window.setTimeout(() => {
-      const { layer, input, plane, labels } = this;
-      const box = layer?.visible === true ? layer.view() : null;
-      if (layer === null || input === null || plane === null || box === null || labels?.size == null) return this.tell();
-      this.tell();
-      if (layer.state === "exact" || labels.problem !== "" || layer.source !== "labels") return;
-      if (plane.count === 1 && !labels.whole && !this.tooLarge()) void layer.requestPreview();
-      postView(input.id, { ...box, axis: plane.axis, index: this.index }).then(
-        (found) => {
-          if (layer !== this.layer) return;
-          this.know(found);
-          this.poll(POLL / 2);
-        },
-        (error: unknown) => {
-          this.report(error);
-          if (layer === this.layer && !this.stopped) window.setTimeout(() => this.settled(), SILENCE);
-        },
-      );
-    }, 120);
-  }
-
-  private drawMarker(): void {
-    const spot = this.stage.marker;
-    const place = spot === null ? null : this.stage.onScreen(spot);
-    let marker = document.getElementById("marker");
-    if (place === null) return void marker?.remove();
-    if (marker === null) {
-      marker = made("div", { id: "marker" });
-      element("stage").append(marker);
-    }
-    marker.style.transform = `translate(${place.left + place.width / 2}px, ${place.top + place.height / 2}px)`;
+    this.labels.settled();
   }
 
   private drawScale(): void {
-    const { plane } = this;
-    let bar: { width: number; text: string } | null = null;
-    if (this.lines.active) bar = this.lines.scale();
-    else if (plane !== null && this.input !== null) {
-      const across = plane.spacing === null ? null : plane.spacing[1] * (plane.grid[1] / plane.levels[0][1]);
-      bar = scaleBar(this.stage.perPixel(), across, this.input.unit);
-    }
-    element("scale").hidden = bar === null || !Number.isFinite(bar.width);
-    if (bar === null) return;
-    const { width, text } = bar;
-    element("scale-bar").style.width = `${width}px`;
-    element("scale-text").textContent = text;
+    if (this.lines.active) showScale(this.lines.scale());
+    else showScale(this.plane === null ? null : scaleOfPlane(this.stage, this.plane, this.input?.unit ?? null));
   }
 
   private clicked(spot: Spot): void {
     if (this.input === null || this.plane === null) return;
     this.stage.marker = spot;
-    this.drawMarker();
+    drawMarker(this.stage);
     this.read(this.plane, this.index, spot);
   }
 
@@ -477,8 +318,8 @@ export class Page {
   private read(plane: Plane, index: number, spot: Spot): void {
     if (this.input === null) return;
     element<HTMLDetailsElement>("position").open = true;
-    const labeled = this.run.name !== null && this.source === "labels";
-    void this.readout.show(this.input, plane, index, spot, labeled ? this.labels : null);
+    const labeled = this.run.name !== null && this.labels.source === "labels";
+    void this.readout.show(this.input, plane, index, spot, labeled ? this.labels.labels : null);
   }
 
   /** Say what went wrong; "" for nothing. */
@@ -490,7 +331,7 @@ export class Page {
   private report(error: unknown): void {
     if (error instanceof DOMException && error.name === "AbortError") return;
     if (!(error instanceof Refused)) throw error;
-    if (error.status === 401) this.stopped = true;
+    if (error.status === 401) this.labels.stopped = true;
     this.complain(error.message);
   }
 
@@ -504,7 +345,7 @@ export class Page {
     element("theme").onclick = toggleTheme;
     document.addEventListener("keydown", (event) => this.key(event));
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) this.poll(0);
+      if (!document.hidden) this.labels.poll(0);
     });
   }
 
@@ -532,12 +373,12 @@ export class Page {
       "-": () => this.moving.zoomBy(1 / 1.5),
       "0": () => this.moving.fit(),
       "1": () => this.moving.oneToOne(this.stage.marker ?? undefined),
-      n: () => this.next(1),
-      p: () => this.next(-1),
+      n: () => this.input && this.files.step(this.input.id, 1),
+      p: () => this.input && this.files.step(this.input.id, -1),
       ",": () => this.plane && this.choosePlane(this.plane, this.index - 1, true),
       ".": () => this.plane && this.choosePlane(this.plane, this.index + 1, true),
       v: () => this.toggleThree(),
-      t: () => this.chooseSource(this.source === "labels" ? "truth" : "labels"),
+      t: () => this.chooseSource(this.labels.source === "labels" ? "truth" : "labels"),
       PageUp: () => this.plane && this.choosePlane(this.plane, this.index - 10, true),
       PageDown: () => this.plane && this.choosePlane(this.plane, this.index + 10, true),
       l: () => this.run.name !== null && this.showLabels(!element<HTMLInputElement>("labels-on").checked),
