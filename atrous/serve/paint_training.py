@@ -46,6 +46,7 @@ from atrous.training.checkpoint import write_tensors
 from atrous.training.log import read_log, write_log
 from atrous.training.loop import fit
 from atrous.training.settings import Monitor, Settings, Supply
+from atrous.training.stages import Stage
 from atrous.training.validation import validate as validated
 from atrous.training.validation import windows
 
@@ -55,6 +56,9 @@ VALIDATION_SECONDS = 4.0
 """At most so often the weights are validated and given to the page; in long slices, eight times."""
 LATER = 0.5
 """Factor on the learning rate of all slices but the first."""
+UPPER = 0.5
+"""Share of a pretrained encoder that learns in all slices but the first, in which none of it does. Strokes are few:
+they would change the first layers for the worse, and the statistics of batch norms."""
 FEW = 8
 """Samples of a validation."""
 MOST_PIXELS = {1: 1 << 16, 2: 512, 3: 96}
@@ -97,11 +101,11 @@ class LiveTraining:
             if self._control.stopped:
                 return
             folder = Path(tempfile.mkdtemp(dir=scratch))
-            self._slice(budget, folder, 1.0 if fresh else LATER)
+            self._slice(budget, folder, fresh)
             remove(folder)
             fresh = False
 
-    def _slice(self, budget: Budget, folder: Path, factor: float) -> None:
+    def _slice(self, budget: Budget, folder: Path, fresh: bool) -> None:
         before = None if self._run is None else self._run.recipe
         for name in ("data", "slice"):
             (folder / name).mkdir()
@@ -127,7 +131,7 @@ class LiveTraining:
             task,
             Supply(lambda step: _until_stopped(batches, self._control), validate_and_show, batches.per_epoch),
             budget=budget,
-            settings=_settings(plan.recipe, budget, factor),
+            settings=_settings(plan.recipe, budget, fresh),
             folder=folder / "slice",
             monitor=Monitor(on_step=self._stepped, on_validation=self._validated),
         )
@@ -215,11 +219,14 @@ def _until_stopped(batches: LiveBatches, control: Control) -> Iterator[Batch]:
             yield batch
 
 
-def _settings(recipe: Recipe, budget: Budget, factor: float) -> Settings:
+def _settings(recipe: Recipe, budget: Budget, fresh: bool) -> Settings:
+    """The settings of a slice, which is `fresh` if no slice came before it."""
     settings = build_settings(recipe)
     count = 2 if budget.minutes is None else min(8, max(1, round(60 * budget.minutes / VALIDATION_SECONDS)))
-    rate = factor * settings.learning_rate
-    return replace(settings, learning_rate=rate, validations=count, devices=1, nodes=1)  # one process trains here
+    rate = (1.0 if fresh else LATER) * settings.learning_rate
+    stages = (Stage("strokes", 1.0, encoder=0.0 if fresh else UPPER),) if recipe.model.pretrained else ()
+    # One process trains here.
+    return replace(settings, learning_rate=rate, validations=count, stages=stages, devices=1, nodes=1)
 
 
 def _temperature(network: nn.Module, task: Task, held_out: Decoded, side: list[int]) -> float:

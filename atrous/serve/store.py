@@ -95,18 +95,22 @@ class LabelStore:
     def nearest(self, box: Region, most: int, view: Region) -> Region:
         """Return what is unknown in a part of a box of about `most` positions: of its parts the nearest to a view.
 
+        Each axis is cut into equal parts, at most half longer than a cube of `most` positions. A box that is barely
+        larger stays whole: every part is computed with its halo, so that a narrow rest would cost as much again.
+
         Args:
             box: whole blocks, some of them unknown, from `missing`.
             most: positions.
             view: of whose middle the part is near.
         """
-        side = max(self._block, int(most ** (1 / len(box)) + 0.5) // self._block * self._block)
+        side = max(1.0, most ** (1 / len(box)) / self._block)  # in blocks
+        grid = []
+        for part in box:
+            blocks = -(-(part.stop - part.start) // self._block)
+            step = -(-blocks // max(1, round(blocks / side))) * self._block
+            grid.append([slice(at, min(at + step, part.stop)) for at in range(part.start, part.stop, step)])
         middle = [(part.start + part.stop) / 2 for part in view]
-        grid = (range(part.start, part.stop, side) for part in box)
-        cells = [
-            tuple(slice(start, min(start + side, part.stop)) for start, part in zip(corner, box, strict=True))
-            for corner in product(*grid)
-        ]
+        cells = list(product(*grid))
         cells.sort(key=lambda cell: sum(((p.start + p.stop) / 2 - m) ** 2 for p, m in zip(cell, middle, strict=True)))
         return next(missing for cell in cells if (missing := self.missing(cell)) is not None)
 

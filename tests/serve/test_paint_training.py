@@ -13,7 +13,7 @@ from atrous.serve.found import find_files
 from atrous.serve.paint_folder import PaintClass, PaintedFolder, live_folder
 from atrous.serve.paint_plan import Control, LiveBatches, plan_live
 from atrous.serve.paint_strokes import Stroke
-from atrous.serve.paint_training import LiveTraining
+from atrous.serve.paint_training import LiveTraining, _settings
 from atrous.training.budget import Budget
 from atrous.training.log import read_log
 from benchmarks.crashes import make_grid_run
@@ -148,3 +148,14 @@ def test_one_class_alone_is_refused(tmp_path, squares):
     with pytest.raises(UserError, match="two classes at least"):
         plan_live(folder.root, tmp_path, before=None, start=None, device="cpu")
     folder.close()
+
+
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_the_first_layers_of_a_pretrained_encoder_do_not_learn_from_strokes(painted, tmp_path, pretrained):
+    (tmp_path / "scratch").mkdir()
+    plan = plan_live(painted.root, tmp_path / "scratch", before=None, start=None, device="cpu")
+    model = plan.recipe.model.model_copy(update={"pretrained": pretrained})
+    recipe = plan.recipe.model_copy(update={"model": model})
+    budget = Budget(minutes=1)
+    learning = [[stage.encoder for stage in _settings(recipe, budget, fresh).stages] for fresh in (True, False)]
+    assert learning == ([[0.0], [0.5]] if pretrained else [[], []])

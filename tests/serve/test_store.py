@@ -91,6 +91,20 @@ def test_the_nearest_part_to_the_middle_comes_first_and_all_parts_come(tmp_path)
     assert store.complete
 
 
+@pytest.mark.parametrize(
+    ("size", "most", "parts"), [(1152, 1024, 1), (1408, 1024, 1), (1664, 1024, 2), (4096, 1024, 4)]
+)
+def test_a_box_barely_larger_than_a_part_is_not_cut(tmp_path, size, most, parts):
+    store = LabelStore(tmp_path, (size, size))
+    box = (slice(0, size), slice(0, size))
+    found = []
+    while (missing := store.missing(box)) is not None:
+        found.append(store.nearest(missing, most**2, box))
+        store.write(found[-1], np.zeros([part.stop - part.start for part in found[-1]], np.uint8))
+    assert len(found) == parts**2
+    assert max(part.stop - part.start for one in found for part in one) <= 1.5 * most
+
+
 @pytest.mark.parametrize("rows", [7, 100, 300])
 @pytest.mark.parametrize("columns", [500, 200])
 def test_strips_thinner_than_blocks_become_known_as_they_come(tmp_path, rows, columns):
