@@ -7,7 +7,10 @@ Against each server, `schemathesis` (https://schemathesis.io) sends requests tha
 and invalid. Fails if any answer is a server error (500 and above), or if a server does not answer afterwards.
 `503` for "too much is waiting" is an answer, not an error: it comes with a reason, and is not counted.
 
-`schemathesis` is part of the extra `dev`.
+Needs schemathesis (MIT), best in an environment of its own, as pytest would load it with every test:
+
+    python -m venv .fuzz && .fuzz/bin/pip install schemathesis
+    python -m benchmarks.serve_fuzz --command .fuzz/bin/schemathesis
 """
 
 import argparse
@@ -31,6 +34,7 @@ from atrous.prediction.predictor import load
 from atrous.serve.app import create_app
 from atrous.serve.cache import CacheFolder
 from atrous.serve.found import find_files
+from atrous.serve.object_session import ObjectSession
 from atrous.serve.paint_session import PaintSession
 from atrous.serve.server import listen
 from atrous.serve.viewer import Viewer
@@ -70,7 +74,16 @@ def looked_at(folder: Path) -> Any:
     return create_app(viewer, TOKEN, frozenset({"127.0.0.1"}))
 
 
-SERVERS = {"images": images, "recording": recording, "looked_at": looked_at}
+def objects(folder: Path) -> Any:
+    """An image whose single objects are found and corrected."""
+    make_grid_run(folder / "run", task={"kind": "instances", "options": {"ndim": 2, "scale": 4.0, "apart": 4.0}})
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80)).astype(np.uint8)).save(folder / "a.png")
+    viewer = Viewer(find_files([folder / "a.png"], None, print), CacheFolder(folder / "cache"))
+    session = ObjectSession(folder / "cells", viewer, load(folder / "run"))
+    return create_app(viewer, TOKEN, frozenset({"127.0.0.1"}), objects=session)
+
+
+SERVERS = {"images": images, "objects": objects, "recording": recording, "looked_at": looked_at}
 
 
 @contextmanager
@@ -108,8 +121,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=30, help="of each route and phase")
     parser.add_argument("--seconds", type=float, default=600.0, help="for each server at most")
     parser.add_argument("--only", choices=sorted(SERVERS), action="append", help="of these servers")
-    beside = Path(sys.executable).with_name("schemathesis")
-    parser.add_argument("--command", default=str(beside), help="path of schemathesis")
+    parser.add_argument("--command", default="schemathesis", help="path of schemathesis")
     options = parser.parse_args()
     if shutil.which(options.command) is None:
         raise SystemExit(f"{options.command}: is not there: pip install schemathesis, or give --command")
