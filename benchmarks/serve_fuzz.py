@@ -42,6 +42,8 @@ from atrous.verbs.train import train
 from benchmarks.crashes import make_grid_run
 
 TOKEN = "a-token-of-24-letters"
+PATIENCE = 120.0
+"""Seconds beyond the given ones after which schemathesis is ended."""
 SMALL = ("model.encoder=resnet", "model.pretrained=false", "model.depth=10", "model.encoder_width=8", "model.width=16")
 
 
@@ -105,12 +107,12 @@ def answering(app: Any) -> Iterator[str]:
 def fuzz(address: str, command: str, examples: int, seconds: float, settings: Path) -> int:
     """Run schemathesis against a server; return its exit code, or 124 if it was not done in time."""
     words = [
-        command, "--config-file", str(settings), "run", f"{address}/api/openapi.json", "--url", address,
+        command, "--config-file", str(settings), "--no-color", "run", f"{address}/api/openapi.json", "--url", address,
         "--header", f"Authorization: Bearer {TOKEN}", "--checks", "not_a_server_error", "--max-examples", str(examples),
-        "--seed", "0", "--suppress-health-check", "all", "--workers", "1", "--no-color",
+        "--seed", "0", "--suppress-health-check", "all", "--workers", "1", "--max-time", str(int(seconds)),
     ]  # fmt: skip
     try:
-        return subprocess.run(words, timeout=seconds, check=False).returncode
+        return subprocess.run(words, timeout=seconds + PATIENCE, check=False).returncode
     except subprocess.TimeoutExpired:
         return 124
 

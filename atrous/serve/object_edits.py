@@ -1,6 +1,7 @@
 """Changes of an image of object numbers: merge, split, delete and outline. Each gives a box and the numbers in it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def split(numbers: np.ndarray, line: Sequence[Point]) -> Change:
     on_line = np.zeros(before.shape, bool)
     top, left = whole[0].start, whole[1].start
     on_line[box[0].start - top : box[0].stop - top, box[1].start - left : box[1].stop - left] = crossed
-    beside = ndimage.binary_dilation(on_line)
+    beside = np.asarray(ndimage.binary_dilation(on_line), bool)
     following = int(numbers.max()) + 1
     for number in touched:
         inside = before == number
@@ -96,7 +97,7 @@ def split(numbers: np.ndarray, line: Sequence[Point]) -> Change:
         for part in sides[1:]:
             after[parts == part] = following
             following += 1
-        nearest = ndimage.distance_transform_edt(
+        nearest: Any = ndimage.distance_transform_edt(
             ~np.isin(parts, sides), return_distances=False, return_indices=True
         )  # indices (2, h, w) of the nearest pixel of a part
         cut = inside & on_line
