@@ -6,9 +6,11 @@
 Every network has random weights, batch-norm statistics of random inputs, and two classes. Its file is proved on three
 made inputs of odd sizes (`largest`: the largest difference of the probabilities; `labels`: how many differ), and timed
 on one input of the size in the table: medians of five runs, the first one left out, all with the same number of
-threads. `int8` is OpenVINO with weights and activations of 8 bits, calibrated on made inputs.
+threads. `int8` is OpenVINO with weights and activations of 8 bits, calibrated on made inputs. `bioimageio` is ONNX in a
+package of bioimage.io; what `bioimageio.core` says of it stands at the end of its row.
 
-Needs `pip install "atrous[onnx,openvino,int8,peers]"`; what is missing is left out, and said.
+Needs `pip install "atrous[onnx,openvino,int8,peers]"`, and for bioimage.io an environment of its own with
+`atrous[onnx,bioimageio,peers]`; what is missing is left out, and said.
 """
 
 import argparse
@@ -45,8 +47,9 @@ from atrous.tasks.semantic import Semantic
 TASK = Semantic(("ground", "object"))
 RUNS = 5
 SMP = "segmentation_models_pytorch"
-VERSIONS = ("torch", "onnxruntime", "openvino", "nncf", SMP, "torchvision")
-NEEDED = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch", "int8": "nncf"}
+BIOIMAGE = "bioimageio.core"
+VERSIONS = ("torch", "onnxruntime", "openvino", "nncf", BIOIMAGE, SMP, "torchvision")
+NEEDED = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch", "int8": "nncf", "bioimageio": BIOIMAGE}
 
 
 @dataclass(frozen=True)
@@ -169,17 +172,18 @@ def rows(name: str, subject: Subject, formats: list[str]) -> Iterator[dict[str, 
                 "labels": proof.labels,
                 "labels_differ": proof.labels_differ,
                 "ms": round(milliseconds(lambda run=run: run(timed)), 1),
+                "checked": done.facts.get("checked", ""),
             }
 
 
 def line(row: dict[str, Any]) -> str:
     """Return a row of the table."""
     size = " x ".join(map(str, row["size"]))
-    start = f"{row['network']:<28} {size:<14} {row['format']:<9}"
+    start = f"{row['network']:<28} {size:<14} {row['format']:<10}"
     if "refused" in row:
         return f"{start} refused: {row['refused'][:90]}"
     differ = f"{row['labels_differ']} of {row['labels']}"
-    return f"{start} {row['largest']:>8.1e} {differ:>18} {row['ms']:>8.1f} {row['torch_ms']:>8.1f}"
+    return f"{start} {row['largest']:>8.1e} {differ:>18} {row['ms']:>8.1f} {row['torch_ms']:>8.1f}  {row['checked']}"
 
 
 def installed() -> dict[str, str]:
@@ -197,12 +201,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="", help="networks whose name holds this text")
-    parser.add_argument("--formats", default="onnx,openvino,torch,int8")
+    parser.add_argument("--formats", default="onnx,openvino,torch,int8,bioimageio")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     versions = installed()
     formats = [to for to in given.formats.split(",") if NEEDED[to] in versions]
-    print(f"{'network':<28} {'size':<14} {'format':<9} {'largest':>8} {'labels differ':>18} {'ms':>8} {'torch ms':>8}")
+    print(f"{'network':<28} {'size':<14} {'format':<10} {'largest':>8} {'labels differ':>18} {'ms':>8} {'torch ms':>8}")
     found = []
     for name, subject in SUBJECTS.items():
         if given.only in name and (not subject.package or subject.package in versions):

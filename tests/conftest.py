@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +60,26 @@ def digits(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "digits"
     write_digit_scenes(folder, train=8, val=3, test=2, size=(64, 64), seed=0)
     return folder
+
+
+@pytest.fixture
+def s3(monkeypatch) -> Iterator[Any]:
+    """The files of a real S3 server on this machine, as fsspec gives them."""
+    files = pytest.importorskip("s3fs").S3FileSystem
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }.items():  # fmt: skip
+            monkeypatch.setitem(os.environ, name, value)
+        files.clear_instance_cache()
+        yield files()
+    finally:
+        files.clear_instance_cache()
+        server.stop()
 
 
 SMALL = (

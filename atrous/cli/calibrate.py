@@ -11,7 +11,7 @@ NAME = "calibrate"
 def command(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     data: Annotated[
-        Path | None, typer.Argument(help="Folder of the data set. Default: the data set of the training.")
+        str | None, typer.Argument(help="Folder or URL of the data set. Default: the data set of the training.")
     ] = None,
     split: Annotated[
         str, typer.Option(help="Split to calibrate on: val or test; all for every labelled sample.")

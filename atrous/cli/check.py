@@ -9,7 +9,7 @@ NAME = "check"
 
 
 def command(
-    data: Annotated[Path, typer.Argument(help="Folder of the data set.")],
+    data: Annotated[str, typer.Argument(help="Folder or URL of the data set.")],
     dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
     task: Annotated[
         str | None,

@@ -10,7 +10,9 @@ NAME = "train"
 
 
 def command(
-    data: Annotated[Path | None, typer.Argument(help="Folder of the data set. Default: the one in the recipe.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(help="Folder or URL of the data set. Default: the one in the recipe.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; must not exist. [default: runs/NAME]")] = None,
     minutes: Annotated[float | None, typer.Option(help="Wall time of the whole run, in minutes.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training data, instead of --minutes.")] = None,

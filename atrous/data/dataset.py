@@ -16,6 +16,7 @@ from atrous.data.formats.column_roles import ColumnRule
 from atrous.data.guess import Guess, guess_classes, listing, names, require_apart
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.table import find_layout
+from atrous.data.remote_folder import data_folder
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
 from atrous.errors import UserError
@@ -93,14 +94,14 @@ def open_dataset(root: Path | str, toml: Path | str | None = None) -> Dataset:
     Without classes in dataset.toml every label file is read once to find them.
 
     Args:
-        root: the folder.
+        root: the folder, or its URL.
         toml: a dataset.toml that lies elsewhere, for folders that cannot be written.
 
     Raises:
         UserError: no layout fits, dataset.toml is wrong, or the label files store colors or other things that are
             no class numbers.
     """
-    root = Path(root)
+    root = data_folder(root)
     description = read_description(root, None if toml is None else Path(toml))
     layout = find_layout(root, description)
     dataset, guess = resolve(root, description, layout, lambda: count_values(layout))

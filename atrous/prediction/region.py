@@ -8,7 +8,7 @@ import torch
 
 from atrous.errors import UserError
 from atrous.geometry.axis import period
-from atrous.geometry.plan import POSITIONS, choose_axis
+from atrous.geometry.plan import choose_axis
 from atrous.labels import IGNORE
 from atrous.prediction.inputs import Opened
 from atrous.prediction.predictor import Predictor
@@ -18,6 +18,8 @@ from atrous.tasks.task import FoundTask
 
 KINDS = ("grids", "videos", "genomes")
 """Kinds of data of whose parts labels are given."""
+STEP_BYTES = 3 * 2**19
+"""Bytes of one channel of a step, in the type of the network: about what a view is computed fastest with."""
 KEPT = 2**28
 """Bytes of the probabilities of an input that went through the network whole, up to which they are kept."""
 
@@ -141,7 +143,7 @@ class RegionPredictor:
         return found[(..., *inside)]
 
     def _strip(self, computed: tuple[slice, ...]) -> int | None:
-        """Rows of a step that hold `POSITIONS` positions of the part; a plan would count whole rows of the input."""
+        """Rows of a step of about `STEP_BYTES` of the part; a plan would count whole rows of the input."""
         if self._predictor.memory is not None:
             return None
         ready = self._predictor.prepared(self._shape)
@@ -151,7 +153,7 @@ class RegionPredictor:
                 halo = sum(ready.fields[axis].halo) if axis in ready.axes else 0
                 width *= min(self.size[axis], part.stop - part.start + halo)
         unit = period(ready.axes[along])
-        return max(unit, POSITIONS // width // unit * unit)
+        return max(unit, STEP_BYTES // self._predictor.dtype.itemsize // width // unit * unit)
 
     def _voided(self, found: np.ndarray, region: tuple[slice, ...], value: float) -> np.ndarray:
         if self._opened.valid is not None:

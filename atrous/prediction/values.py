@@ -93,14 +93,24 @@ def shown(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     if values.ndim == MIDDLE:
         of_each = like.ndim == MIDDLE and len(like) == len(values)
         return signal(values, CURVE, np.array([_range(like[k] if of_each else like) for k in range(len(values))]))
-    known = like[np.isfinite(like)]
-    low, high = np.percentile(known, [0.5, 99.5]) if known.size else (0.0, 1.0)
+    low, high = shown_scale(like)
     middle = values
     while middle.ndim > MIDDLE + 1:
         middle = middle[:, middle.shape[1] // 2]
     middle = middle if len(middle) == 3 else middle[:1]
     scaled = np.clip((np.nan_to_num(middle, nan=low) - low) / max(high - low, 1e-12), 0, 1)
     return to_rgb(np.rint(255 * scaled).astype(np.uint8))
+
+
+def shown_scale(like: np.ndarray) -> tuple[float, float]:
+    """Return the values that `shown` draws as black and white on the scale of these.
+
+    >>> shown_scale(np.linspace(0, 200, 201))
+    (1.0, 199.0)
+    """
+    known = like[np.isfinite(like)]
+    low, high = np.percentile(known, [0.5, 99.5]) if known.size else (0.0, 1.0)
+    return float(low), float(high)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
+from atrous.data.formats.mirrored import mirror_of, with_urls
 from atrous.data.layouts.memory import ROOT
 from atrous.device import choose_device, device_memory, is_fast_in_bfloat16
 from atrous.encoders.lite import LITE_MEAN, LITE_STD, lite_weights
@@ -34,6 +35,8 @@ STEP = {1: 65_536, 3: 524_288}
 EPOCHS_DEFAULT = 40.0
 APART = 1.6
 """Two centers of objects are at least so many radii of a small object apart."""
+LEAST_WINDOW = 16
+"""Samples that are mixed at least where data do not fit."""
 
 
 @dataclass(frozen=True)
@@ -156,21 +159,50 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
 
 
 def stored_path(path: Path) -> str:
-    """Return a path as a recipe stores it: absolute, so that the run works from every folder.
+    """Return a path as a recipe stores it: absolute, so that the run works from every folder; a URL if it is at one.
 
     What stands for data in memory stays as it is.
 
     >>> stored_path(ROOT)
     '(in memory)'
     """
-    return str(path if path == ROOT else path.absolute())
+    return with_urls(str(path if path == ROOT else path.absolute()))
+
+
+def stored_description(dataset: Dataset) -> str | None:
+    """Return the path of a data set's dataset.toml as a recipe stores it; None if there is none, or it is at a URL.
+
+    That is then in the data set's own folder.
+    """
+    file = dataset.description
+    return None if file is None or mirror_of(file) is not None else stored_path(file)
+
+
+def plan_window(fingerprint: Fingerprint, memory: int, disk: int) -> int | None:
+    """Return how many samples are mixed at a time (`data.window`); None where all of them fit.
+
+    Args:
+        fingerprint: of the data set.
+        memory: bytes that decoded samples may take in memory.
+        disk: bytes that they may take on disk.
+
+    >>> from types import SimpleNamespace as Numbers
+    >>> plan_window(Numbers(bytes_decoded=10**9, images={"train": 1000}), 10**7, 10**8)
+    16
+    >>> plan_window(Numbers(bytes_decoded=10**9, images={"train": 1000}), 10**7, 10**9) is None
+    True
+    """
+    if fingerprint.bytes_decoded <= memory + disk:
+        return None
+    each = fingerprint.bytes_decoded / max(1, sum(fingerprint.images.values()))
+    return max(LEAST_WINDOW, int(memory / 2 / each))
 
 
 def plan_data(dataset: Dataset) -> dict[str, object]:
     """Return the section `data` of a recipe."""
     return {
         "root": stored_path(dataset.root),
-        "description": None if dataset.description is None else stored_path(dataset.description),
+        "description": stored_description(dataset),
         "train": "train",
         "val": "val" if dataset.splits.get("val") else "train",
         "kind": dataset.kind,

@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from atrous.data.formats.table import is_url
 from atrous.data.layouts.memory import ROOT
+from atrous.data.remote_folder import data_folder
 from atrous.data.restoration import read_psf
 from atrous.errors import UserError
 from atrous.files import replacing
@@ -79,6 +81,8 @@ class Run:
     def data(self) -> tuple[Path, Path | None]:
         """Return the folder of the data that the run was trained on, and their dataset.toml if it lies elsewhere.
 
+        Data at a URL are opened (`atrous.data.remote_folder`).
+
         Both are found from any current folder, and also after the run and its data were moved together.
 
         Raises:
@@ -89,7 +93,8 @@ class Run:
             raise UserError(f"{self.named}: a named model does not bring its training data: give a data set's folder")
         if Path(given.root) == ROOT:
             raise UserError(f"{self.folder}: was trained on data in memory: give the data")
-        return self._found(given.root), None if given.description is None else self._found(given.description)
+        root = data_folder(given.root) if is_url(given.root) else self._found(given.root)
+        return root, None if given.description is None else self._found(given.description)
 
     def _found(self, stored: str) -> Path:
         """Where a path of the recipe is now."""

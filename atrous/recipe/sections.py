@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from atrous.errors import UserError
 from atrous.tasks.table import TASKS
 
 Count = Annotated[int, Field(ge=1)]
@@ -24,6 +25,26 @@ class DataSection(Section):
     train: str = Field("train", description="split to train on")
     val: str = Field("val", description="split to choose the best weights by")
     kind: str = Field("grids", description="kind of data: grids, videos (time is the first axis), scenes or genomes")
+    window: int | None = Field(
+        None,
+        ge=1,
+        description="for data larger than memory and disk: samples that are mixed at a time, decoded when needed; "
+        "not set: all are decoded first and mixed",
+    )
+    cache: str | int = Field("20GB", description="with data.window: size of the decoded samples that are kept on disk")
+
+    @field_validator("cache")
+    @classmethod
+    def _is_a_size(cls, value: str | int) -> str | int:
+        from atrous.geometry.plan import byte_count  # with torch, for which nothing else here waits
+
+        try:
+            size = byte_count(value)
+        except UserError:
+            size = None
+        if size is None or size < 0:
+            raise ValueError("give a size such as 20GB, or 0 to keep none")
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -103,7 +103,18 @@
     all(".legend")[0].append(made("li", {}, made("label", {}, "Opacity of labels ", slider)));
   }
 
-  // Values under the pointer.
+  // Values under the pointer: those of the data, where a picture says which of them are black and white.
+  const valued = (view, shown) => {
+    const scales = view.dataset.scales?.split(";").map(pair => pair.split(",").map(Number)) ?? [];
+    const gray = shown[0] === shown[1] && shown[1] === shown[2];
+    const channels = shown.slice(0, scales.length > 1 ? scales.length : gray ? 1 : 3);
+    return channels.map((value, channel) => {
+      if (!scales.length) return String(value);
+      const [low, high] = scales[channel] ?? scales[0];
+      const bound = { 0: "≤ ", 255: "≥ " }[value] ?? "";
+      return bound + Number((low + (value / 255) * (high - low)).toPrecision(3));
+    }).join(", ");
+  };
   const spoken = async (article, x, y) => {
     const { rows, columns } = article.dataset;
     const words = [];
@@ -112,10 +123,7 @@
     for (const view of all("img[data-view]", article)) {
       const name = view.dataset.view;
       if (view.dataset.labels) words.push(`${name} ${named(at(await pixels(view.dataset.labels), x, y)[0])}`);
-      else if (name !== "errors" && !view.dataset.drawn) {
-        const [red, green, blue] = at(await pixels(view.src), x, y);
-        words.push(`${name} ${red === green && green === blue ? red : `${red}, ${green}, ${blue}`}`);
-      }
+      else if (name !== "errors" && !("drawn" in view.dataset)) words.push(`${name} ${valued(view, at(await pixels(view.src), x, y))}`);
     }
     return words.join(" · ");
   };

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from atrous.color import ERROR, VOID, Palette
 from atrous.files import replacing
 from atrous.labels import IGNORE
+from atrous.report.measure_words import metric_name
 from atrous.report.plots import (
     DARK,
     LIGHT,
@@ -28,10 +29,11 @@ from atrous.report.plots import (
     seconds_and,
 )
 from atrous.report.verdict import verdict
-from atrous.report.views import Example, ReportView, data_uri, embed, example_views
+from atrous.report.views import CURVES, Example, ReportView, data_uri, embed, example_views
 from atrous.report.words import calibration_words, review_words
 from atrous.tasks.scores import Scores
 from atrous.tasks.shift_scores import ShiftScores
+from atrous.tasks.stranded_metrics import StrandedScores
 from atrous.tasks.task import EvaluationResult
 
 __all__ = ["Example", "Measured", "ReportContent", "write_report"]
@@ -116,6 +118,7 @@ def write_report(path: Path | str, content: ReportContent) -> None:
         .render(
             content=content,
             scores=content.scores,
+            pictured=bool(examples) or (classes["segmented"] and not isinstance(content.scores, StrandedScores)),
             **classes,
             verdict=verdict(content.scores, content.advice, further=bool(content.further)),
             curves=_curves(content.history, content.scores),
@@ -132,7 +135,7 @@ def write_report(path: Path | str, content: ReportContent) -> None:
 
 
 def page_templates() -> Environment:
-    """Return the templates of this folder, with the filter `metric` for numbers."""
+    """Return the templates of this folder, with the filters `metric` for numbers and `named` for what they are."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -140,7 +143,7 @@ def page_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["metric"] = _metric
+    environment.filters |= {"metric": _metric, "named": metric_name}
     return environment
 
 
@@ -183,11 +186,11 @@ def _mean(column: np.ndarray) -> float:
 def _curves(history: list[dict[str, Any]], scores: EvaluationResult) -> list[dict[str, Any]]:
     """Return the charts of loss, learning rate and the first metric; a chart without any point is left out."""
     metric = next(iter(scores.watched()))
-    name = {"miou": "mean IoU"}.get(metric, metric)
+    name = metric_name(metric)
     kinds = (
         ("Loss", "loss", "loss", ("train", "val")),
         ("Learning rate", "learning_rate", "learning rate", ("train",)),
-        (f"{name[0].upper()}{name[1:]} on validation {scores.sample}s", metric, name, ("val",)),
+        (f"On validation {scores.sample}s: {name}", metric, {"miou": name}.get(metric, metric), ("val",)),
     )
     charts = []
     for title, column, label, splits in kinds:
@@ -273,7 +276,7 @@ def _example(example: Example, palette: Palette) -> dict[str, Any]:
         "miou": example.miou,
         "metric": example.metric,
         "views": example_views(example, example.palette or palette),
-        "wide": example.truth.ndim == 1,
+        "wide": example.image.ndim == CURVES,
         "compared": example.compared,
         "alpha": (0.5 if volume else 1) if switched else None,
         "bare": f"0 {IGNORE}" if volume and switched else "",

@@ -16,6 +16,7 @@ __all__ = [
     "beside",
     "boxed",
     "busiest",
+    "channel_scales",
     "colorize",
     "errors",
     "flat",
@@ -56,6 +57,22 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
     elif len(channels) == 2:
         channels = np.concatenate([channels, np.zeros_like(channels[:1])])
     return np.ascontiguousarray(np.moveaxis(channels, 0, -1))
+
+
+def channel_scales(image: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """Return for each channel that `to_rgb` shows of an image `(C, *S)` the values that become 0 and 255.
+
+    None are returned for images whose values are shown as they are, and for channels without any two values.
+
+    >>> channel_scales(np.arange(101, dtype=np.uint16).reshape(1, 101))
+    ((1.0, 99.0),)
+    >>> channel_scales(np.zeros((1, 4), np.uint8))
+    ()
+    """
+    if image.dtype in (np.uint8, np.bool_):
+        return ()
+    scales = [_limits(channel, (1, 99)) for channel in image[:3]]
+    return tuple(scale for scale in scales if scale is not None) if all(scales) else ()
 
 
 def colorize(label: np.ndarray, palette: Palette) -> np.ndarray:
@@ -332,14 +349,21 @@ def resized(picture: np.ndarray, limit: int, smooth: bool = True) -> np.ndarray:
 
 def _stretched(channel: np.ndarray, percentiles: tuple[float, float] = (1, 99)) -> np.ndarray:
     """Map a channel `(*S)` linearly to uint8, so that these percentiles become 0 and 255."""
-    finite = np.isfinite(channel)
-    if not finite.any():
+    limits = _limits(channel, percentiles)
+    if limits is None:
         return np.zeros(channel.shape, np.uint8)
-    low, high = np.percentile(channel[finite], percentiles)
-    if high == low:
-        return np.zeros(channel.shape, np.uint8)
-    level = (np.where(finite, channel, low).astype(np.float64) - low) / (high - low)
+    low, high = limits
+    level = (np.where(np.isfinite(channel), channel, low).astype(np.float64) - low) / (high - low)
     return (np.clip(level, 0, 1) * 255).astype(np.uint8)
+
+
+def _limits(channel: np.ndarray, percentiles: tuple[float, float]) -> tuple[float, float] | None:
+    """These percentiles of the finite values of a channel; None where they are equal, or no value is finite."""
+    known = channel[np.isfinite(channel)]
+    if not known.size:
+        return None
+    low, high = (float(value) for value in np.percentile(known, percentiles))
+    return None if low == high else (low, high)
 
 
 def _thinned(length: int) -> np.ndarray:

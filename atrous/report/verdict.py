@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atrous.report.words import headline, notable
+from atrous.report.measure_words import failings, meaning, remedies
+from atrous.report.words import headline, notable, percent
 from atrous.tasks.measures import samples_text
 from atrous.tasks.scores import Scores
+from atrous.tasks.stranded_metrics import StrandedScores
 from atrous.tasks.task import EvaluationResult
 
 __all__ = ["Verdict", "verdict"]
@@ -55,9 +57,12 @@ def verdict(scores: EvaluationResult, advice: Sequence[str] = (), *, further: bo
     if isinstance(scores, Scores):
         if math.isnan(scores.miou):
             return Verdict([headline(scores)], [], ["Evaluate it on labelled data: atrous evaluate RUN DATA."])
-        good, fails, steps = _against_guessing(scores), notable(scores), _steps(scores)
+        guessing = _stranded if isinstance(scores, StrandedScores) else _against_guessing
+        good, fails, steps = guessing(scores), notable(scores), _steps(scores)
     else:
-        good, fails, steps = _typical(scores), [], []
+        known = meaning(scores)
+        good = known if known and scores.images == 1 else [*known, *_typical(scores)]
+        fails, steps = failings(scores), remedies(scores)
     fails = [*fails, *_worst(scores)]
     if scores.ranking():
         why = ": often the truth is wrong, not the network" if isinstance(scores, Scores) else ""
@@ -72,12 +77,29 @@ def _against_guessing(scores: Scores) -> list[str]:
     most = int(scores.frequency.argmax())
     name, guessed, right = scores.classes[most], float(scores.frequency[most]), scores.pixel_accuracy
     first = (
-        f"{_percent(right)} of the positions get the right class; a program that always answers {name!r} would get "
-        f"{_percent(guessed)}."
+        f"{percent(right)} of the positions get the right class; a program that always answers {name!r} would get "
+        f"{percent(guessed)}."
     )
     counted = int((~np.isnan(scores.iou)).sum())
     if counted > 1 and scores.miou <= guessed / counted:
         first = f"No: it is no better than always answering {name!r}, and has not learned the task. {first}"
+    return [first, headline(scores)]
+
+
+def _stranded(scores: Scores) -> list[str]:
+    """How many bases of the first feature are found, beside those of a program that marks every base."""
+    assert isinstance(scores, StrandedScores)
+    feature, found = next(iter(scores.features.items()))
+    strands = [name[:-1] == feature for name in scores.classes]
+    share = float(scores.frequency[strands].mean())
+    everything = 2 * share / (1 + share)
+    if math.isnan(found["f1"]) or found["f1"] <= everything:
+        first = f"No: marking every base as {feature} on both strands would be as good (F1 {everything:.3f})."
+    else:
+        first = (
+            f"{percent(found['recall'])} of the bases of {feature} are found on their strand, and "
+            f"{percent(found['precision'])} of the bases that are marked as {feature} are."
+        )
     return [first, headline(scores)]
 
 
@@ -94,6 +116,8 @@ def _steps(scores: Scores) -> list[str]:
     if high - low > UNSURE:
         count = samples_text(scores.images, scores.sample)
         steps.append(f"Measure on more {scores.sample}s: {count} leave mean IoU open between {low:.2f} and {high:.2f}.")
+    if scores.images == 1:
+        steps.append(f"Measure on more {scores.sample}s: one says little of others.")
     if scores.ece > MISLED:
         steps.append(
             f"Do not take its probabilities as they are: they are off by {100 * scores.ece:.0f} percentage points. "
@@ -121,15 +145,13 @@ def _typical(scores: EvaluationResult) -> list[str]:
 def _worst(scores: EvaluationResult) -> list[str]:
     """The worst samples by name."""
     ranking = scores.ranking()
+    if ranking and scores.per_image[ranking[0]] == scores.per_image[ranking[-1]]:
+        return []
     first = [f"{name} ({_number(scores.per_image[name])})" for name in ranking[: min(3, len(ranking) // 2)]]
     if not first:
         return []
     plural = f"Worst {scores.sample}s" if len(first) > 1 else f"Worst {scores.sample}"
     return [f"{plural}: {', '.join(first)}."]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share < 0.995 else f"{100 * share:.1f} %"
 
 
 def _number(value: float) -> str:

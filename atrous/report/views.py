@@ -12,7 +12,18 @@ from PIL import Image
 
 from atrous.color import Palette
 from atrous.labels import IGNORE
-from atrous.report.pictures import banded, busiest, colorize, errors, flat, flat_labels, overlay, resized, to_rgb
+from atrous.report.pictures import (
+    banded,
+    busiest,
+    channel_scales,
+    colorize,
+    errors,
+    flat,
+    flat_labels,
+    overlay,
+    resized,
+    to_rgb,
+)
 
 __all__ = ["Example", "ReportView", "data_uri", "embed", "example_views"]
 
@@ -20,6 +31,8 @@ LIMIT = 640
 """Pixels of the longer side of a picture."""
 BUDGET = 2_000_000
 """Bytes of all pictures of a page together. As base64 they are a third more, and the page stays below 3 MB."""
+CURVES = 2
+"""Axes of a signal `(C, L)`, which is drawn as curves."""
 HEAVY = 50_000
 """Bytes of a PNG from which a picture is stored as JPEG, where all together are too large."""
 QUALITIES = ((92, 1.0), (80, 1.0), (75, 0.75), (65, 0.5), (50, 0.25))
@@ -42,6 +55,8 @@ class Example:
         palette: a color per label, where it is not that of the report.
         metric: name of the metric.
         pictures: colors `(height, width, 3)` uint8 by caption, which are shown in place of image, truth and prediction.
+        scales: by caption of `pictures`, the values of its data that 0 and 255 stand for; none where the colors are
+            the values.
         compared: whether a slider shows the first two pictures one over the other.
         images: what the images are called whose channels `image` has, where it has those of several.
     """
@@ -56,6 +71,7 @@ class Example:
     palette: Palette | None = None
     metric: str = "mean IoU"
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    scales: dict[str, tuple[float, float]] = field(default_factory=dict)
     compared: bool = False
     images: tuple[str, ...] = ("image",)
 
@@ -71,6 +87,7 @@ class ReportView:
         labels: the labels that are drawn in it, `(height, width)` uint8, which the page can switch on and off.
         palette: the colors of these labels, where the picture shows nothing else.
         drawn: whether it is a drawing, whose colors are no values of the image.
+        scales: for each channel the values of the data that 0 and 255 stand for; none where the colors are the values.
         limit: pixels of its longer side.
         uri: it, encoded; `embed` fills it in, and so the next three.
         labels_uri: the labels, encoded as a picture whose gray values are class numbers.
@@ -84,6 +101,7 @@ class ReportView:
     labels: np.ndarray | None = None
     palette: Palette | None = None
     drawn: bool = False
+    scales: tuple[tuple[float, float], ...] = ()
     limit: int = LIMIT
     uri: str = ""
     labels_uri: str = ""
@@ -98,11 +116,17 @@ def example_views(example: Example, palette: Palette) -> list[ReportView]:
     """
     name = example.name
     if example.pictures:
-        drawings = () if example.palette is None else ("truth", "prediction")
-        own = example.pictures.items()
-        return [ReportView(what, f"{what} of {name}", picture, drawn=what in drawings) for what, picture in own]
+        plain = ("image", "input", *example.scales)
+        judged = {what for what in example.pictures if example.palette is not None and what not in plain}
+        return [
+            ReportView(
+                what, f"{what} of {name}", picture, drawn=example.image.ndim == CURVES or what in judged,
+                scales=(example.scales[what],) if what in example.scales else (),
+            )
+            for what, picture in example.pictures.items()
+        ]  # fmt: skip
     image, truth, prediction = example.image, example.truth, example.prediction
-    center = busiest(truth)
+    center, scales = busiest(truth), {}
     maps = {"truth": truth, "prediction": prediction}
     places = {caption: flat_labels(label, center, example.spacing) for caption, label in maps.items()}
     if truth.ndim == 1:
@@ -110,12 +134,14 @@ def example_views(example: Example, palette: Palette) -> list[ReportView]:
         shown["errors"] = flat(errors(np.zeros((1, *truth.shape), np.uint8), truth, prediction))
     elif truth.ndim == 2:
         parts = zip(example.images, np.split(image, len(example.images)), strict=True)
-        shown = {caption: to_rgb(part) for caption, part in parts}
+        parts = dict(parts)
+        shown = {caption: to_rgb(part) for caption, part in parts.items()}
+        scales = {caption: channel_scales(part) for caption, part in parts.items()}
         shown |= {caption: colorize(label, palette) for caption, label in maps.items()}
         shown["errors"] = errors(image, truth, prediction)
     else:
         image = image.astype(np.float32)  # 8-bit scans rarely fill their range, so they are stretched like the others
-        colors = {"image": to_rgb(image)}
+        colors, scales = {"image": to_rgb(image)}, {"image": channel_scales(image)}
         colors |= {caption: overlay(image, label, palette, bare=0) for caption, label in maps.items()}
         colors["errors"] = errors(image, truth, prediction)
         shown = {caption: flat(picture, center, example.spacing) for caption, picture in colors.items()}
@@ -125,6 +151,7 @@ def example_views(example: Example, palette: Palette) -> list[ReportView]:
         ReportView(
             caption, f"{caption} of {name}", picture, places.get(caption),
             palette if truth.ndim == 2 and caption in maps else None, drawn=caption in (*maps, "errors"),
+            scales=scales.get(caption, ()),
         )
         for caption, picture in shown.items()
     ]  # fmt: skip

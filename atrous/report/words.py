@@ -9,7 +9,7 @@ import numpy as np
 from atrous.tasks.measures import samples_text
 from atrous.tasks.scores import Scores
 
-__all__ = ["calibration_words", "headline", "notable", "review_words"]
+__all__ = ["calibration_words", "headline", "notable", "percent", "review_words"]
 
 
 def headline(scores: Scores) -> str:
@@ -18,7 +18,7 @@ def headline(scores: Scores) -> str:
         return f"The {scores.sample}s have no labels, so nothing could be measured."
     counted = int((~np.isnan(scores.iou)).sum())
     first = (
-        f"For an average class (of {counted}), {_percent(scores.miou)} of the positions that are true or predicted are "
+        f"For an average class (of {counted}), {percent(scores.miou)} of the positions that are true or predicted are "
         f"both; 100 % would be perfect."
     )
     low, high = scores.miou_ci95
@@ -55,7 +55,7 @@ def calibration_words(scores: Scores) -> str:
     if abs(confidence - accuracy) >= 0.01:
         tendency = "overconfident" if confidence > accuracy else "underconfident"
     return (
-        f"The network's mean confidence is {_percent(float(confidence))}, and {_percent(float(accuracy))} of the "
+        f"The network's mean confidence is {percent(float(confidence))}, and {percent(float(accuracy))} of the "
         f"positions are right: it is {tendency}. Confidence and accuracy differ by {100 * scores.ece:.1f} percentage "
         f"points (expected calibration error).{_temperature_words(scores)}"
     )
@@ -66,10 +66,10 @@ def review_words(scores: Scores) -> str:
     confidence = scores.confidence
     if confidence is None or math.isnan(confidence.ranking.auroc):
         return ""
-    tenth, fifth = (_percent(confidence.ranking.caught(share)) for share in (0.1, 0.2))
+    tenth, fifth = (percent(confidence.ranking.caught(share)) for share in (0.1, 0.2))
     return (
         f"The most uncertain tenth of the positions holds {tenth} of the errors, the most uncertain fifth {fifth}. A "
-        f"wrong position is more uncertain than a right one in {_percent(confidence.ranking.auroc)} of the cases (50 % "
+        f"wrong position is more uncertain than a right one in {percent(confidence.ranking.auroc)} of the cases (50 % "
         f"would say nothing)."
     )
 
@@ -94,10 +94,15 @@ def _mistakes(scores: Scores) -> list[str]:
     if share[row, column] < 0.01:
         return []
     return [
-        f"Most frequent confusion: {_percent(share[row, column])} of {scores.classes[row]} is predicted "
+        f"Most frequent confusion: {percent(share[row, column])} of {scores.classes[row]} is predicted "
         f"as {scores.classes[column]}."
     ]
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share < 0.995 else f"{100 * share:.1f} %"
+def percent(share: float) -> str:
+    """Return a share in percent; one digit more where it is nearly all.
+
+    >>> percent(0.5), percent(0.998), percent(1.0)
+    ('50 %', '99.8 %', '100 %')
+    """
+    return f"{100 * share:.1f} %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from atrous.data.dataset import Dataset
+from atrous.data.formats.mirrored import named_by_url
 from atrous.data.sample import Sample
 from atrous.errors import UserError
 from atrous.files import remove
@@ -38,6 +39,7 @@ class Calibrated:
     scores: Any
 
 
+@named_by_url()
 def calibrate(
     run: Run | Path | str,
     data: Any = None,

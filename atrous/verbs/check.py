@@ -4,8 +4,10 @@ from pathlib import Path
 
 from atrous.data.check.check import Check
 from atrous.data.description import Description, read_description
+from atrous.data.formats.mirrored import named_by_url
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.table import find_layout
+from atrous.data.remote_folder import data_folder
 from atrous.data.scan import Progress
 from atrous.verbs.kinds import KINDS
 
@@ -16,7 +18,7 @@ def check(
     """Read every file of a data set once; say what it holds, what is wrong with it, and how to fix it.
 
     Args:
-        root: the folder.
+        root: the folder, or its URL.
         toml: a dataset.toml that lies elsewhere.
         progress: called as `progress(done, total)` after each image.
         task: what is learned, such as "instances"; None leaves it to dataset.toml.
@@ -34,9 +36,10 @@ def check(
     >>> found.fingerprint.images, found.ok
     ({'train': 3, 'val': 1, 'test': 1}, True)
     """
-    root = Path(root)
-    description = read_description(root, None if toml is None else Path(toml), task)
-    return check_layout(root, description, find_layout(root, description), progress)
+    with named_by_url():
+        root = data_folder(root)
+        description = read_description(root, None if toml is None else Path(toml), task)
+        return check_layout(root, description, find_layout(root, description), progress)
 
 
 def check_layout(root: Path, description: Description, layout: Layout, progress: Progress | None = None) -> Check:

@@ -45,7 +45,8 @@ def edge_examples(
         examples.append(
             Example(
                 sample.name, image, blank, blank, result.per_image[sample.name], kinds[sample.name], spacing, PALETTE,
-                "F", {name: resized(picture, LIMIT) for name, picture in pictures.items()}, compared=True,
+                "F", {name: resized(picture, LIMIT) for name, picture in pictures.items()}, {"edges": (0.0, 1.0)},
+                compared=True,
             )
         )  # fmt: skip
     order = list(kinds)

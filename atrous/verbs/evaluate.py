@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from atrous.data.dataset import Dataset
+from atrous.data.formats.mirrored import named_by_url, with_urls
 from atrous.data.layouts.memory import ROOT
 from atrous.data.layouts.splits import DRAWN
 from atrous.data.preprocess import missing, to_channels
@@ -28,6 +29,8 @@ from atrous.tasks.confidence import ConfidenceCounter
 from atrous.tasks.custom import CustomTask, MetricFunction, found_task, output_size
 from atrous.tasks.ensemble import EnsembleTask
 from atrous.tasks.lesions import LesionCounter
+from atrous.tasks.measures import Measures
+from atrous.tasks.metrics import SAMPLES
 from atrous.tasks.scores import Scores
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.task import NotFinite
@@ -56,6 +59,7 @@ class Evaluated:
     note: str = ""
 
 
+@named_by_url()
 def evaluate(
     run: Run | Path | str,
     data: Any = None,
@@ -73,7 +77,7 @@ def evaluate(
 
     Args:
         run: folder of the run, or the name of a model.
-        data: folder of the data set, or data in memory as `train` takes them; that of the training when None.
+        data: folder of the data set or its URL, or data in memory as `train` takes them; None: that of the training.
         split: its split; "all" takes every labelled sample, whatever its split: for a folder of test data.
         description: a dataset.toml that lies elsewhere.
         tta: "none", or "flip" to average over mirror images.
@@ -105,7 +109,7 @@ def evaluate(
 
 def calibrated_on(dataset: Dataset, split: str) -> str:
     """Return what a calibration says that it was made on."""
-    return f"{split} of {dataset.root}" if dataset.root == ROOT else f"{split} of {dataset.root.resolve()}"
+    return f"{split} of {dataset.root if dataset.root == ROOT else with_urls(str(dataset.root.resolve()))}"
 
 
 def _sets(predictor: Predictor, coverage: float | None) -> Sets | None:
@@ -181,7 +185,7 @@ def _chosen(dataset: Dataset, split: str) -> Sequence[Sample]:
 
 def _note(run: Run, dataset: Dataset, split: str, count: int) -> str:
     """What to know about the samples that were measured."""
-    trained_on = dataset.root == ROOT or str(dataset.root.resolve()) == str(Path(run.recipe.data.root).resolve())
+    trained_on = dataset.root == ROOT or _same(dataset.root, run.recipe.data.root)
     if split == "all" and trained_on:
         return "--split all: these samples include those that the run was trained on, so the metrics are too good"
     if split in ("train", "val") and not trained_on and DRAWN in dataset.split_origin:
@@ -195,6 +199,11 @@ def _note(run: Run, dataset: Dataset, split: str, count: int) -> str:
         added = " and ".join(name for name, on in parts if on)
         return f"the images are taken as clean: {added} is added to them" if added else ""
     return ""
+
+
+def _same(root: Path, stored: str) -> bool:
+    """Whether a folder is that which a recipe names."""
+    return with_urls(str(root)) == stored or root.resolve() == Path(stored).resolve()
 
 
 def measure(
@@ -244,11 +253,18 @@ def measure(
             lesions.update(values, found.argmax(0).to(torch.uint8).cpu().numpy(), spacing)
         progress(index + 1, len(samples))
     scores = metrics.result(time.monotonic() - start, tta)
+    if isinstance(scores, Measures):
+        return replace(scores, sample=_sample(predictor))
     if not isinstance(scores, Scores):
         return scores
     measured = None if confidence is None else confidence.result()
     reliability = scores.reliability if measured is None else measured.after
     return replace(scores, lesions=lesions.result(), confidence=measured, reliability=reliability)
+
+
+def _sample(predictor: Predictor) -> str:
+    """What a sample is called."""
+    return {"genomes": "sequence", "videos": "video"}.get(predictor.kind, SAMPLES[predictor.run.recipe.model.ndim])
 
 
 def _confidence(predictor: Predictor, sets: Sets | None) -> ConfidenceCounter | None:

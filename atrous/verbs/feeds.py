@@ -3,16 +3,22 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from atrous.data.check.check import Check
 from atrous.data.feed.batches import Batches, Stepped
-from atrous.data.feed.decode import Decoded, decode
+from atrous.data.feed.decode import Column, Decoded, Parts, SampleReader, decode
 from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windows
+from atrous.data.feed.kept import DiskBudget, SampleStore
+from atrous.data.feed.window import WindowBatches, WindowOrder
+from atrous.data.formats import Header
 from atrous.data.restoration import Restoration
+from atrous.data.sample import Sample
 from atrous.errors import UserError
+from atrous.geometry.plan import byte_count
 from atrous.machine import memory_limit
 from atrous.recipe.build import build_apart, build_color, build_geometry, build_preparation, build_restoration
 from atrous.recipe.schema import Recipe
@@ -22,6 +28,11 @@ WINDOW = {1: 1 << 20, 2: 1024, 3: 128}
 """During training, samples larger than this along an axis are validated on windows of this size, by their axes."""
 CLIP = (4, 1024, 1024)
 """The window of videos: few frames, whole."""
+
+HELD_OUT = 4
+"""Of the memory for samples that are decoded when they are needed, one part in so many is for validation."""
+IN_TURN = 4
+"""So many samples of validation are decoded ahead."""
 
 QUICK = {"edges": 1_500_000}
 """By kind of target, positions of a quick validation at most, where metrics take longer than the network."""
@@ -36,12 +47,19 @@ class Feed:
         held_out: the samples of validation, decoded; some of them where more would take too long.
         side: samples larger than this are validated on windows of this size.
         full_to_quick: positions of a full evaluation divided by those of a quick validation.
+        stores: where samples come from that are decoded when they are needed.
     """
 
     batches: Stepped
     held_out: Decoded
     side: Sequence[int]
     full_to_quick: float
+    stores: tuple[SampleStore, ...] = ()
+
+    def close(self) -> None:
+        """Decode nothing more."""
+        for store in self.stores:
+            store.close()
 
 
 def feed_grids(check: Check, recipe: Recipe, scratch: Path) -> Feed:
@@ -61,21 +79,76 @@ def feed_videos(check: Check, recipe: Recipe, scratch: Path) -> Feed:
 def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> Feed:
     dataset, preparation = check.dataset, build_preparation(recipe)
     limit = memory_limit() // (4 * recipe.train.devices)  # each process decodes for itself
-    splits = recipe.data.train, recipe.data.val
     restoration = build_restoration(recipe) if dataset.target.own else None
-    train, held_out = (
-        decode(
-            dataset, dataset.splits[split], limit=limit, scratch=_folder(scratch, role), need_places=role == "train",
-            preparation=preparation, restoration=restoration,
+    readers = [SampleReader(dataset, need_places, preparation, restoration) for need_places in (True, False)]
+    stores: tuple[SampleStore, ...] = ()
+    if recipe.data.window is None:
+        train, held_out = (
+            decode(
+                dataset, samples, limit=limit, scratch=_folder(scratch, reader), need_places=reader.need_places,
+                preparation=preparation, restoration=restoration,
+            )
+            for reader, samples in zip(readers, _samples(check, recipe), strict=True)
+        )  # fmt: skip
+    else:
+        stores = _stores(check, recipe, readers, scratch, limit)
+        train, held_out = (
+            _decoded(check, reader, samples, store)
+            for reader, samples, store in zip(readers, _samples(check, recipe), stores, strict=True)
         )
-        for split, role in zip(splits, ("train", "val"), strict=True)
-    )  # fmt: skip
-    for split, decoded in zip(splits, (train, held_out), strict=True):
+    for split, decoded in zip((recipe.data.train, recipe.data.val), (train, held_out), strict=True):
         if all(dataset.target.counts_for_nothing(values) for values in decoded.values):
             raise UserError(f"{dataset.root}: the {split} split has no labelled positions: label some")
     few = _few(held_out, QUICK.get(dataset.target.kind))
     ratio = _positions(held_out) / _positions(few)
-    return Feed(_batches(train, check, recipe, restoration), few, side, ratio * full_to_quick(few, side))
+    batches = _batches(train, check, recipe, restoration)
+    window = recipe.data.window
+    stepped = batches if window is None or not stores else _windowed(batches, stores[0], window)
+    return Feed(stepped, few, side, ratio * full_to_quick(few, side), stores)
+
+
+def _samples(check: Check, recipe: Recipe) -> tuple[Sequence[Sample], Sequence[Sample]]:
+    """Those of training and of validation."""
+    return check.dataset.splits[recipe.data.train], check.dataset.splits[recipe.data.val]
+
+
+def _stores(
+    check: Check, recipe: Recipe, readers: Sequence[SampleReader], scratch: Path, limit: int
+) -> tuple[SampleStore, ...]:
+    """What decodes the samples of training and of validation when they are needed."""
+    disk = DiskBudget(int(byte_count(recipe.data.cache) or 0) // recipe.train.devices)
+    itemsize, stores = np.dtype(check.fingerprint.dtype).itemsize, []
+    for reader, samples in zip(readers, _samples(check, recipe), strict=True):
+        headers = [_header(check, sample) for sample in samples]
+        taken = [math.prod(header.size) * (itemsize * header.channels + 1) for header in headers]
+        memory = limit - limit // HELD_OUT if reader.need_places else limit // HELD_OUT
+        stores.append(
+            SampleStore(
+                partial(_read, reader, samples), taken, memory=memory, disk=disk, scratch=_folder(scratch, reader),
+                in_turn=0 if reader.need_places else IN_TURN,
+            )
+        )  # fmt: skip
+    return tuple(stores)
+
+
+def _read(reader: SampleReader, samples: Sequence[Sample], index: int) -> Parts:
+    return reader(index, samples[index])
+
+
+def _header(check: Check, sample: Sample) -> Header:
+    """What the check found; other kinds of data may keep no headers."""
+    return check.headers.get(sample.name) or sample.image.header()
+
+
+def _decoded(check: Check, reader: SampleReader, samples: Sequence[Sample], store: SampleStore) -> Decoded:
+    """Samples that are decoded when they are asked for."""
+    names, files = tuple(sample.name for sample in samples), tuple(sample.image.path for sample in samples)
+    sizes = tuple(reader.size(_header(check, sample)) for sample in samples)
+    return Decoded(names, *Column.of(store, len(samples)), check.dataset.target, files, sizes)
+
+
+def _windowed(batches: Batches, store: SampleStore, window: int) -> WindowBatches:
+    return WindowBatches(batches, store, WindowOrder(batches.worth(), window, batches.seed), window)
 
 
 def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restoration | None) -> Batches:
@@ -98,9 +171,7 @@ def _few(decoded: Decoded, most: int | None) -> Decoded:
     few = count if most is None else min(count, max(1, round(count * most / _positions(decoded))))
     if few == count:
         return decoded
-    chosen = [int(index) for index in np.linspace(0, count - 1, few).round()]
-    parts = {name: getattr(decoded, name) for name in ("names", "images", "values", "places", "files")}
-    return replace(decoded, **{name: tuple(part[index] for index in chosen) for name, part in parts.items() if part})
+    return decoded.some([int(index) for index in np.linspace(0, count - 1, few).round()])
 
 
 def feed_genomes(check: Check, recipe: Recipe, scratch: Path) -> Feed:
@@ -133,9 +204,9 @@ def feed_alike(feed: Feed, check: Check, recipe: Recipe) -> Feed | None:
     return None
 
 
-def _folder(scratch: Path, role: str) -> Path:
+def _folder(scratch: Path, reader: SampleReader) -> Path:
     """A folder of its own for each split: samples of two splits must not share a file."""
-    folder = scratch / role
+    folder = scratch / ("train" if reader.need_places else "val")
     folder.mkdir()
     return folder
 

@@ -19,6 +19,7 @@ from atrous.data.layouts.base import Layout
 from atrous.data.layouts.memory import ROOT, arrays_layout, items_layout
 from atrous.data.layouts.memory_boxes import boxed_items_layout, boxes_layout
 from atrous.data.layouts.table import find_layout, for_task
+from atrous.data.remote_folder import data_folder
 from atrous.data.restoration import PICTURES
 from atrous.errors import UserError
 from atrous.recipe.background import background_of
@@ -56,9 +57,9 @@ def open_data(
     """Open data in whichever form they are.
 
     Args:
-        data: a folder; a pair `(images, targets)` of sequences of equal length; a torch `Dataset` that gives pairs; or
-            a `DataLoader` that gives pairs of batches, which needs `val`. For `task = "detection"` targets are boxes
-            (`atrous.data.layouts.memory_boxes`).
+        data: a folder, or its URL; a pair `(images, targets)` of sequences of equal length; a torch `Dataset` that
+            gives pairs; or a `DataLoader` that gives pairs of batches, which needs `val`. For `task = "detection"`
+            targets are boxes (`atrous.data.layouts.memory_boxes`).
         toml: a dataset.toml that lies elsewhere, or one that describes arrays.
         val: validation data in one of the last three forms.
         task: what is learned; None leaves it to the dataset.toml.
@@ -72,7 +73,7 @@ def open_data(
     if isinstance(data, str | Path):
         if val is not None:
             raise UserError("val= is for data in memory: a folder says its splits itself (docs/data.md)")
-        root = Path(data)
+        root = data_folder(data)
         description = _with_settings(read_description(root, described, task), settings or {})
         return OpenedData(root, root.resolve().name, description, find_layout(root, description))
     description = _with_settings(read_description(ROOT, described, task), settings or {})

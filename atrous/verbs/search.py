@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atrous.data.check.check import Check
+from atrous.data.formats.table import is_url
 from atrous.errors import UserError
 from atrous.files import write_text
 from atrous.geometry.plan import byte_count
@@ -126,6 +127,8 @@ def _begin(data: Path | str | None, chosen: SearchOptions, say: Callable[[str], 
         data, described = follow.data.root, described or follow.data.description
     if not isinstance(data, str | Path):
         raise UserError("a search needs the folder of a data set: several processes may share it")
+    if is_url(data):
+        raise UserError(f"{data}: a search takes a folder on this machine: copy the data set to it")
     root, asked = Path(data), chosen.asked(str(Path(data).absolute()))
     path = Path(chosen.out) if chosen.out is not None else Path("runs") / f"{root.resolve().name}-search"
     assert chosen.minutes is not None

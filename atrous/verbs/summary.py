@@ -5,6 +5,7 @@ import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from atrous.data.composite import PARTS
 from atrous.data.dataset import Dataset
+from atrous.data.layouts.memory import ROOT
 from atrous.data.sample import Sample
 from atrous.files import write_text
 from atrous.prediction.predictor import Predictor
@@ -116,9 +118,14 @@ def advice(recipe: Recipe, history: Sequence[dict[str, Any]], metric: str, best_
 
 
 def _commands(run: Run, command: list[str], split: str) -> list[str]:
-    typed = shlex.join(["atrous", *command[1:]]) if command else shlex.join(sys.argv)
-    data = shlex.quote(run.recipe.data.root)
-    return [typed, f"atrous evaluate {run.folder} {data} --split {split}", f"atrous predict {run.folder} IMAGE -o OUT"]
+    command = command or sys.argv
+    program = Path(command[0])
+    own = program.stem == "atrous" or program.parts[-2:] == ("atrous", "__main__.py")  # else a program of the user
+    typed = shlex.join(["atrous", *command[1:]] if own else ["python", *command])
+    data, predict = run.recipe.data.root, f"atrous predict {run.folder} IMAGE -o OUT"
+    if data == str(ROOT):
+        return [typed, predict]
+    return [typed, f"atrous evaluate {run.folder} {shlex.quote(data)} --split {split}", predict]
 
 
 def flat_facts(facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The train verb from end to end: check, plan, build, train, evaluate, report."""
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,14 +11,17 @@ from typing import Any, NamedTuple
 
 from atrous.data.check.check import Check
 from atrous.data.dataset import Dataset
+from atrous.data.formats.base import in_words
+from atrous.data.formats.mirrored import named_by_url, with_urls
 from atrous.data.restoration import STYLE
 from atrous.device import check_device, choose_device
 from atrous.errors import UserError
 from atrous.files import disk_trouble, write_text
+from atrous.machine import memory_limit
 from atrous.prediction.predictor import load
 from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import build_settings
-from atrous.recipe.plan import PlannedRecipe, Request, stored_path
+from atrous.recipe.plan import PlannedRecipe, Request, plan_window, stored_description, stored_path
 from atrous.recipe.run import Run, check_new, create_run, open_run
 from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
 from atrous.recipe.start import check_start, with_network_of
@@ -76,13 +80,14 @@ class Watch:
     checking: Callable[[int, int], None]
 
 
+@named_by_url()
 def train(data: Any = None, **options: Any) -> Trained:
     """Check the data, plan a recipe (or follow one), train, evaluate, and write the report.
 
     Args:
-        data: the folder of a data set; or images and targets in memory: a pair of lists of arrays, a torch `Dataset`
-            that gives pairs, or a `DataLoader` whose batches are trained on as they come (docs/python.md). The
-            recipe's folder when None.
+        data: the folder of a data set, or its URL; or images and targets in memory: a pair of lists of arrays, a torch
+            `Dataset` that gives pairs, or a `DataLoader` whose batches are trained on as they come (docs/python.md).
+            The recipe's folder when None.
         **options: see `TrainOptions`.
 
     Raises:
@@ -222,7 +227,7 @@ def check_opened(opened: OpenedData, watch: Watch) -> Check:
         raise UserError("\n  ".join(lines))
     images = ", ".join(f"{name} {count}" for name, count in check.fingerprint.images.items())
     classes = f"; {len(check.dataset.classes)} classes" if check.dataset.classes else ""
-    watch.say(f"{opened.root}: {check.dataset.layout}; {images}{classes}")
+    watch.say(f"{with_urls(str(opened.root))}: {check.dataset.layout}; {images}{classes}")
     for problem in check.faults:
         watch.say(problem.line())
     return check
@@ -246,6 +251,8 @@ def plan_training(check: Check, follow: Recipe | None, chosen: TrainOptions) -> 
         planned = KINDS[dataset.kind].plan(dataset, fingerprint, request)
     else:
         planned = PlannedRecipe(_followed(follow, dataset, chosen), {})
+    if follow is None and dataset.kind != "genomes":
+        planned = _with_window(planned, check)
     if chosen.start is not None and follow is None and chosen.network is None:
         planned = with_network_of(check_start(chosen.start), planned)
     recipe = planned.recipe if chosen.network is None else _with_own_network(planned.recipe)
@@ -267,6 +274,18 @@ def plan_training(check: Check, follow: Recipe | None, chosen: TrainOptions) -> 
     return PlannedRecipe(recipe, reasons)
 
 
+def _with_window(planned: PlannedRecipe, check: Check) -> PlannedRecipe:
+    """A recipe by which samples are decoded when they are needed, where they fit neither into memory nor onto disk."""
+    free = shutil.disk_usage(tempfile.gettempdir()).free // 2
+    window = plan_window(check.fingerprint, memory_limit() // 4, free)
+    if window is None:
+        return planned
+    said = f"{in_words(check.fingerprint.bytes_decoded)} decoded do not fit into memory and half of the free disk"
+    section = planned.recipe.data.model_copy(update={"window": window, "cache": str(free)})
+    recipe = planned.recipe.model_copy(update={"data": section})
+    return PlannedRecipe(recipe, {**planned.reasons, "data.window": said})
+
+
 def _with_own_network(recipe: Recipe) -> Recipe:
     own = {"name": "custom", "pretrained": False, "compare": "channels", "motion": False}
     return recipe.model_copy(update={"model": recipe.model.model_copy(update=own)})
@@ -274,7 +293,7 @@ def _with_own_network(recipe: Recipe) -> Recipe:
 
 def _followed(recipe: Recipe, dataset: Dataset, chosen: TrainOptions) -> Recipe:
     """A recipe that is followed on a data set, which may be another than the one it was planned for."""
-    described = None if dataset.description is None else stored_path(dataset.description)
+    described = stored_description(dataset)
     data = {"root": stored_path(dataset.root), "description": described, "kind": dataset.kind}
     given = {"minutes": chosen.minutes, "epochs": chosen.epochs, "seed": chosen.seed}
     changes = [f"train.{key}={value}" for key, value in given.items() if value is not None]
@@ -302,8 +321,9 @@ def _train(
     processes: Processes,
 ) -> _Learned:  # fmt: skip
     """`begin` gives the run once everything that can fail has been built, so that a mistake leaves no folder behind."""
-    with tempfile.TemporaryDirectory(prefix="atrous-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="atrous-", ignore_cleanup_errors=True) as scratch, ExitStack() as stack:
         parts = processes.together(lambda: build_parts(recipe, data, Path(scratch), chosen, watch.say))
+        stack.callback(parts.feed.close)
         run = processes.of_first(begin)
         try:
             budget.reserve = AFTER_SECONDS if chosen.report else 0.0

@@ -8,7 +8,7 @@ from atrous.data.dataset import Dataset
 from atrous.data.feed.genomes import window_starts
 from atrous.data.targets.tracks import signal_readers
 from atrous.prediction.predictor import Predictor
-from atrous.prediction.values import shown
+from atrous.prediction.values import shown, shown_scale
 from atrous.recipe.style_picture import read_style
 from atrous.report.page import Example
 from atrous.report.pictures import resized
@@ -27,6 +27,8 @@ WIDE = 3000
 """Bases of a genome that are drawn."""
 LIMIT = 960
 """Pixels of the longer side of a picture."""
+Drawn = dict[str, tuple[np.ndarray, tuple[float, float]]]
+"""By caption, colors `(height, width, 3)` and the values that black and white stand for."""
 
 
 def value_examples(predictor: Predictor, dataset: Dataset, split: str, result: EvaluationResult) -> list[Example]:
@@ -43,12 +45,13 @@ def value_examples(predictor: Predictor, dataset: Dataset, split: str, result: E
         else:
             pictures = _pictures(np.asarray(image, np.float32), np.asarray(truth, np.float32), answer)
         if task is not None and not task.pictures:
-            pictures["input"] = shown(image, image)
+            pictures["input"] = shown(image, image), shown_scale(image)
         blank = np.zeros((1, 1), np.uint8)
         examples.append(
             Example(
                 sample.name, image, blank, blank, result.per_image[sample.name], kinds[sample.name], spacing,
-                metric=metric, pictures={name: resized(picture, LIMIT) for name, picture in pictures.items()},
+                metric=metric, pictures={name: resized(picture, LIMIT) for name, (picture, _) in pictures.items()},
+                scales={name: scale for name, (_, scale) in pictures.items()},
                 compared=task is not None and task.pictures,
             )
         )  # fmt: skip
@@ -69,7 +72,7 @@ def track_examples(predictor: Predictor, dataset: Dataset, split: str, result: E
         image = np.asarray(source[:, first : start + WIDE + CONTEXT], np.float32)
         answer = predictor.task.probabilities(predictor.output(image))[0].cpu().numpy()[:, start - first :][:, :WIDE]
         truth = np.asarray(values[:, start : start + WIDE])
-        pictures = _pictures(truth, truth, answer)
+        pictures = {name: picture for name, (picture, _) in _pictures(truth, truth, answer).items()}
         names = ", ".join(predictor.run.recipe.task.options.get("outputs", ()))
         shown_as = {f"{names}: bases {start + 1:,} to {start + truth.shape[1]:,}, truth": pictures["truth"]}
         shown_as |= {name: picture for name, picture in pictures.items() if name not in ("input", "truth")}
@@ -96,27 +99,31 @@ def _varied(values: Any) -> int:
     return max(starts, key=spread)
 
 
-def _pictures(image: np.ndarray, truth: np.ndarray, answer: np.ndarray) -> dict[str, np.ndarray]:
+def _pictures(image: np.ndarray, truth: np.ndarray, answer: np.ndarray) -> Drawn:
     """Input, answer, truth and error as colors, the first of a restoration on the scale of the truth."""
     known = np.isfinite(truth)
     scale = truth if known.any() else answer
     error = np.where(known, np.abs(answer - np.nan_to_num(truth)), 0)
     most = float(np.percentile(error, 99.5)) or 1.0
-    seen = shown(answer, scale)
-    before = shown(image, scale if len(image) == len(truth) else image)
+    seen, own, reach = shown(answer, scale), scale if len(image) == len(truth) else image, np.array([0.0, most])
+    before = shown(image, own)
     return {
-        "input": before if image.ndim == CURVES else _as_large(before, seen),
-        "answer": seen,
-        "truth": shown(truth, scale),
-        f"error (white: {most:.3g} and more)": shown(error, np.array([0.0, most])),
+        "input": (before if image.ndim == CURVES else _as_large(before, seen), shown_scale(own)),
+        "answer": (seen, shown_scale(scale)),
+        "truth": (shown(truth, scale), shown_scale(scale)),
+        f"error ({'top' if image.ndim == CURVES else 'white'}: {most:.3g} and more)": (
+            shown(error, reach),
+            shown_scale(reach),
+        ),
     }
 
 
-def _styled(predictor: Predictor, task: StyleTask, image: np.ndarray, answer: np.ndarray) -> dict[str, np.ndarray]:
+def _styled(predictor: Predictor, task: StyleTask, image: np.ndarray, answer: np.ndarray) -> Drawn:
     """Input and answer as colors, and the picture whose style was learned."""
     scale = np.array(task.limits or (0.0, 255.0))
-    style = read_style(predictor.run.located.task.style)
-    return {"input": shown(image, scale), "answer": shown(answer, scale), "style": shown(style, np.array([0, 255]))}
+    style, plain = read_style(predictor.run.located.task.style), np.array([0.0, 255.0])
+    parts = {"input": (image, scale), "answer": (answer, scale), "style": (style, plain)}
+    return {name: (shown(values, own), shown_scale(own)) for name, (values, own) in parts.items()}
 
 
 def _as_large(picture: np.ndarray, like: np.ndarray) -> np.ndarray:

@@ -3,10 +3,10 @@
     python packages/atrous-models/pack.py RUN NAME
     python packages/atrous-models/pack.py RUN NAME --card card.toml --data DATA
 
-The card is written by hand; `atrous_models/NAME/card.toml` is taken if no other is given. Added to it are the metrics
-on the validation split, what storing the weights in float16 changes there, and the sha256 of every file. The folder of
-the model then has the recipe without paths of this machine, the weights, and what else a run needs. An older model of
-that name is replaced.
+The card is written by hand; `atrous_models/NAME/card.toml` is taken if no other is given, and where there is none yet,
+`cards/NAME.toml`. Added to it are the metrics on the validation split, what storing the weights in float16 changes
+there, and the sha256 of every file. The folder of the model then has the recipe without paths of this machine, the
+weights, and what else a run needs. An older model of that name is replaced, and `models.toml` says that it is packed.
 """
 
 import argparse
@@ -37,7 +37,8 @@ from atrous.training.checkpoint import read_tensors, write_tensors
 from atrous.verbs.evaluate import measure, open_split, read_ahead
 from atrous.verbs.found import MEASURED, outputs
 
-MODELS = Path(__file__).parent / "atrous_models"
+HERE = Path(__file__).parent
+MODELS = HERE / "atrous_models"
 NO_METRICS = ("split", "images", "objects", "boxes", "points", "seconds", "tta")
 """Entries of `scores.json` that are no metrics."""
 
@@ -230,16 +231,32 @@ def install(source: Path, target: Path) -> None:
         shutil.copyfile(path, target / path.name)
 
 
+def card_of(name: str, here: Path = HERE) -> Path:
+    """Return the card of a model: that of the one which is replaced, else the one that waits for a training."""
+    card = here / "atrous_models" / name / CARD
+    return card if card.is_file() else here / "cards" / f"{name}.toml"
+
+
+def mark_packed(name: str, here: Path = HERE) -> None:
+    """Say in `models.toml` that a model is packed; a name that it does not list is left alone."""
+    file = here / "models.toml"
+    document = tomlkit.parse(file.read_text(encoding="utf-8"))
+    if name in document:
+        document[name]["packed"] = True
+        file.write_text(tomlkit.dumps(document), encoding="utf-8")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
-    parser.add_argument("--card", type=Path, help="default: the card of the model that is replaced")
+    parser.add_argument("--card", type=Path, help="default: that of the model that is replaced, or cards/NAME.toml")
     parser.add_argument("--data", type=Path, help="the data set of the training; default: that of the recipe")
     options = parser.parse_args()
-    card = options.card or MODELS / options.name / CARD
+    card = options.card or card_of(options.name)
     try:
         done = pack(open_run(options.run), options.name, card, data=options.data)
+        mark_packed(options.name)
     except UserError as error:
         sys.exit(f"pack.py: {error}")
     print(f"{done.folder}: {done.text()}")

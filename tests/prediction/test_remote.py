@@ -1,7 +1,5 @@
 """Labels of inputs at URLs, written to URLs, are those of files; a real S3 server gives them too."""
 
-import os
-
 import numpy as np
 import pytest
 import tifffile
@@ -96,25 +94,13 @@ def test_mistakes_are_told_and_do_not_stop_the_others(predictor, trained, scan, 
 
 
 @pytest.mark.slow
-def test_an_s3_server(trained, scan, tmp_path, monkeypatch):
-    pytest.importorskip("s3fs")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }.items():  # fmt: skip
-            monkeypatch.setitem(os.environ, name, value)
-        fsspec.filesystem("s3").mkdir("bucket")
-        (url,) = _filled("s3://bucket", scan)
-        done = predict(trained, [f"{url}/scan.zarr", f"{url}/other.tif", f"{url}/absent.tif"], f"{url}/out")
-        assert done.written == (f"{url}/out/scan.zarr", f"{url}/out/other.zarr")
-        assert done.failed == ((f"{url}/absent.tif", f"{url}/absent.tif: there is nothing there: check the URL"),)
-        first, second = (zarr.open_array(path)[...] for path in done.written)
-        np.testing.assert_array_equal(first, second)
-        predict(trained, [scan], tmp_path / "here")
-        assert (tifffile.imread(tmp_path / "here" / "scan.tif") != first).mean() < 0.02  # in bfloat16
-    finally:
-        server.stop()
+def test_an_s3_server(s3, trained, scan, tmp_path):
+    s3.mkdir("bucket")
+    (url,) = _filled("s3://bucket", scan)
+    done = predict(trained, [f"{url}/scan.zarr", f"{url}/other.tif", f"{url}/absent.tif"], f"{url}/out")
+    assert done.written == (f"{url}/out/scan.zarr", f"{url}/out/other.zarr")
+    assert done.failed == ((f"{url}/absent.tif", f"{url}/absent.tif: there is nothing there: check the URL"),)
+    first, second = (zarr.open_array(path)[...] for path in done.written)
+    np.testing.assert_array_equal(first, second)
+    predict(trained, [scan], tmp_path / "here")
+    assert (tifffile.imread(tmp_path / "here" / "scan.tif") != first).mean() < 0.02  # in bfloat16

@@ -66,6 +66,9 @@ def test_override_sets_one_value(pair):
         ("train.learning_rate=inf", "finite number"),
         ("train.epochs=3,train.least_steps=9", "train.least_steps is for a run in minutes"),
         ("train.accelerator=foo", "write cpu, cuda, cuda:1, mps or auto, got 'foo'"),
+        ("data.cache=much", "give a size such as 20GB, or 0 to keep none"),
+        ("data.cache=-1", "give a size such as 20GB, or 0 to keep none"),
+        ("data.window=0", "data.window: input should be greater than or equal to 1"),
         ("task.palette=[[0, 0, 0]]", "task.palette has 1 values for 2 classes"),
     ],
 )

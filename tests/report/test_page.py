@@ -16,7 +16,7 @@ import torch
 from atrous.color import default_palette
 from atrous.labels import IGNORE
 from atrous.report.page import Example, Measured, ReportContent, write_report
-from atrous.report.pictures import colorize, to_rgb
+from atrous.report.pictures import channel_scales, colorize, to_rgb
 from atrous.tasks.confidence import ConfidenceCounter
 from atrous.tasks.metrics import SegmentationMetrics
 
@@ -255,6 +255,11 @@ frame.onload = async () => {
   const readout = article.querySelector(".readout");
   await until(() => readout.textContent.startsWith("row"));
   found.readout = readout.textContent;
+  const other = page.querySelectorAll("article")[1], input = other.querySelector("[data-view=input]");
+  const edge = input.getBoundingClientRect(), near = { clientX: edge.left + 1, clientY: edge.top + 1, bubbles: true };
+  input.dispatchEvent(new frame.contentWindow.PointerEvent("pointermove", near));
+  await until(() => other.querySelector(".readout").textContent.startsWith("row"));
+  found.other = other.querySelector(".readout").textContent;
   article.querySelector(".enlarge").click();
   await until(() => page.querySelector("dialog[open] canvas"));
   found.enlarged = page.querySelector("dialog canvas").getAttribute("aria-label");
@@ -267,11 +272,19 @@ frame.onload = async () => {
 </script>"""
 
 
+def in_units(level, scale):
+    """What the page says of a gray from 0 to 255, given the values of black and white."""
+    low, high = scale
+    return {0: "≤ ", 255: "≥ "}.get(int(level), "") + f"{float(f'{low + level / 255 * (high - low):.3g}'):g}"
+
+
 def test_classes_are_switched_values_are_read_and_pictures_enlarged(tmp_path):
     shown = content()
     example = shown.examples[1]
-    pictures = {"input": np.zeros((8, 8, 3), np.uint8), "answer": np.full((8, 8, 3), 9, np.uint8)}
-    compared = replace(example, name="c", pictures=pictures, compared=True)
+    levels = {"input": 0, "answer": 9, "truth": 7}
+    pictures = {name: np.full((8, 8, 3), level, np.uint8) for name, level in levels.items()}
+    own = {"scales": {"answer": (0.0, 51.0)}, "palette": shown.palette}
+    compared = replace(example, name="c", pictures=pictures, compared=True, **own)
     html = written(tmp_path, replace(shown, examples=[example, compared]))
     found = opened(tmp_path, html, USE)
     assert found["names"] == ["background", "cell <b>&amp;", "nucleus", "void (not counted)"]
@@ -283,9 +296,10 @@ def test_classes_are_switched_values_are_read_and_pictures_enlarged(tmp_path):
     for number in (0, 2, IGNORE):
         assert np.array_equal(seen[truth == number], colorize(truth, shown.palette)[truth == number])
     names = dict(enumerate(CLASSES)) | {IGNORE: "void (not counted)"}
-    red, green, blue = image[5, 2]
-    expected = f"row 5 · column 2 · image {red}, {green}, {blue} · truth {names[truth[5, 2]]} · "
+    red, green = map(in_units, image[5, 2], channel_scales(example.image))
+    expected = f"row 5 · column 2 · image {red}, {green} · truth {names[truth[5, 2]]} · "
     assert found["readout"] == expected + f"prediction {names[example.prediction[5, 2]]}"
+    assert found["other"] == "row 0 · column 0 · input 0 · answer 1.8"  # the truth is a drawing
     assert found["enlarged"] == "image of bad/b"
     assert found["at"] == "30%"
 

@@ -7,6 +7,7 @@ import numpy as np
 from atrous.report.verdict import verdict
 from atrous.tasks.measures import Measures
 from atrous.tasks.scores import Scores
+from atrous.tasks.stranded_metrics import StrandedScores
 
 
 def scores(confusion, **changes):
@@ -63,3 +64,24 @@ def test_a_metric_without_classes_says_which_way_is_better():
     assert found.fails == ["Worst image: b (4)."]
     assert "higher is better" in verdict(Measures({"map": 0.5}, {"a": 0.2, "b": 0.8}, 1.0)).good[0]
     assert verdict(Measures({"map": math.nan}, {"a": math.nan}, 1.0)).good == ["Nothing could be measured."]
+
+
+def test_genes_are_compared_with_marking_every_base():
+    """Channels overlap, so no class is a guess: of 1000 bases, 200 are coding on each strand."""
+
+    def found(right, marked):
+        values = {"classes": ("CDS+", "CDS-"), "confusion": np.zeros((2, 2), np.int64), "per_image": {"a": 0.5}}
+        counts = np.array([[right, right], [200, 200], [marked, marked]])
+        margins = {"counts": counts, "right": 700, "counted": 1000}
+        return verdict(StrandedScores(**values, miou_ci95=(math.nan, math.nan), seconds=1.0, **margins)).good
+
+    assert found(180, 225)[0] == (
+        "90 % of the bases of CDS are found on their strand, and 80 % of the bases that are marked as CDS are."
+    )
+    assert found(190, 1000)[0] == "No: marking every base as CDS on both strands would be as good (F1 0.333)."
+    assert "always answers" not in " ".join(found(180, 225))
+
+
+def test_equal_samples_have_no_worst_one():
+    assert verdict(Measures({"mine": 1.0}, {"a": 1.0, "b": 1.0}, 1.0)).fails == []
+    assert verdict(Measures({"mine": 1.0}, {"a": 0.9, "b": 1.0}, 1.0)).fails == ["Worst image: a (0.900)."]

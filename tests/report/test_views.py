@@ -76,3 +76,18 @@ def test_large_noise_stays_within_the_budget_and_labels_stay_exact():
 
 def test_the_budget_leaves_the_page_below_three_megabytes():
     assert BUDGET * 4 / 3 < 2_800_000
+
+
+def test_values_of_the_data_are_known_and_drawings_have_none():
+    deep = np.arange(12, dtype=np.uint16).reshape(1, 3, 4) * 1000
+    labels = np.zeros((3, 4), np.uint8)
+    image, truth, *_ = example_views(Example("a", deep, labels, labels, 0.5, "best"), PALETTE)
+    assert image.scales == ((110.0, 10890.0),)  # the 1st and the 99th percentile of 0 to 11000
+    assert truth.scales == ()
+    pictures = {"input": np.zeros((3, 4, 3), np.uint8), "answer": np.zeros((3, 4, 3), np.uint8)}
+    depth = Example("b", deep, labels, labels, 0.5, "best", pictures=pictures, scales={"answer": (0.0, 9.0)})
+    shown = example_views(depth, PALETTE)
+    assert [view.scales for view in shown] == [(), ((0.0, 9.0),)]
+    assert not any(view.drawn for view in shown)
+    curve = Example("c", deep[0], labels[0], labels[0], 0.5, "best", pictures=pictures)
+    assert all(view.drawn for view in example_views(curve, PALETTE))

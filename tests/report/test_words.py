@@ -94,7 +94,7 @@ def test_what_the_temperature_did_is_said():
 
 def test_how_many_errors_the_most_uncertain_hold_is_said():
     text = review_words(scores(USUAL, confidence=confidence(1.0, True)))
-    assert "The most uncertain tenth of the positions holds 100.0 % of the errors" in text
+    assert "The most uncertain tenth of the positions holds 100 % of the errors" in text
     assert "in 97 % of the cases" in text  # 5 right ones are as uncertain as the 5 wrong ones
     assert review_words(scores(USUAL, confidence=confidence(1.0, False))) == ""
     assert review_words(scores(USUAL)) == ""

@@ -2,8 +2,9 @@
 
 import pytest
 
-from atrous.recipe.schema import read_reasons, validate
-from atrous.verbs.summary import advice
+from atrous.recipe.run import Run, open_run
+from atrous.recipe.schema import override, read_reasons, validate
+from atrous.verbs.summary import _commands, advice
 from atrous.verbs.train import train
 from tests.conftest import SMALL
 
@@ -47,3 +48,20 @@ def test_reasons_name_their_keys_and_leave_out_what_is_unset_or_was_set_by_the_u
     assert not any("not set" in reason for reason in reasons)
     page = (run.folder / "report.html").read_text()
     assert "not set" not in page[page.index("Why it was trained") : page.index('id="recipe"')]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["/usr/bin/atrous", "train", "my cells"], "atrous train 'my cells'"),
+        (["/lib/atrous/__main__.py", "train", "cells"], "atrous train cells"),
+        (["own.py", "--fast"], "python own.py --fast"),
+    ],
+)
+def test_the_commands_are_those_that_were_typed(typed, said, trained):
+    run = open_run(trained)
+    first, evaluated, _ = _commands(run, typed, "val")
+    assert first == said
+    assert evaluated == f"atrous evaluate {trained} {run.recipe.data.root} --split val"
+    memory = Run(run.folder, override(run.recipe, ['data.root="(in memory)"']))
+    assert _commands(memory, typed, "val") == [said, f"atrous predict {trained} IMAGE -o OUT"]

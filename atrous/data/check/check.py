@@ -1,7 +1,7 @@
 """What the data doctor found, and how it looks at images, volumes, recordings and videos."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from atrous.data.check.text import RATE_PER_CORE, ClassRow, render
 from atrous.data.check.world import world_notes, world_problems
 from atrous.data.dataset import Dataset, resolve
 from atrous.data.description import MOST_CLASSES, Description
-from atrous.data.formats import code_color, suffix_of
+from atrous.data.formats import Header, code_color, suffix_of
+from atrous.data.formats.mirrored import with_urls
 from atrous.data.guess import Guess
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.matching import NAMELESS
@@ -45,6 +46,7 @@ class Check:
         axes: what the axes are, in words.
         columns: the role of every column of tables, in words; "" where there are none.
         compares_cases: whether intensities of cases are worth comparing (signals and volumes have no common unit).
+        headers: of the images that could be read, by the name of the sample.
     """
 
     dataset: Dataset
@@ -58,6 +60,7 @@ class Check:
     axes: str = ""
     columns: str = ""
     compares_cases: bool = False
+    headers: Mapping[str, Header] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -73,7 +76,7 @@ class Check:
         """Return all of it as JSON can hold it."""
         dataset, coding = self.dataset, self.dataset.coding
         return {
-            "root": str(dataset.root),
+            "root": with_urls(str(dataset.root)),
             "ok": self.ok,
             "layout": dataset.layout,
             "kind": dataset.kind,
@@ -93,7 +96,7 @@ class Check:
 
     def text(self) -> str:
         """Return the findings as a plain table; bytes in file names that are no text are written as `\\udcfc`."""
-        return render(self).encode(errors="backslashreplace").decode()
+        return with_urls(render(self).encode(errors="backslashreplace").decode())
 
 
 def check_grids(root: Path, description: Description, layout: Layout, progress: Progress | None = None) -> Check:
@@ -175,6 +178,7 @@ def _result(
         notes=tuple(notes),
         minutes_per_epoch=numbers.positions.get("train", 0) / rate / 60,
         targets=dataset.target.summary(facts, any(one.colored for one in scans)),
+        headers={one.sample.name: one.image for one in scans if one.image is not None},
     )
 
 

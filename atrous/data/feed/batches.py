@@ -106,9 +106,13 @@ class Batches:
         """Batches in an epoch."""
         return max(1, -(-len(self._deck()) // self.size))
 
-    def _deck(self) -> np.ndarray:
+    def worth(self) -> np.ndarray:
+        """Return how many crops of each sample are drawn in an epoch."""
         count = len(self.decoded.names)
-        worth = [tiles(self.decoded.size(index), self._geometry(index).crop) for index in range(count)]
+        return np.array([tiles(self.decoded.size(index), self._geometry(index).crop) for index in range(count)])
+
+    def _deck(self) -> np.ndarray:
+        worth = self.worth()
         return np.repeat(np.arange(len(worth)), worth)
 
     def _geometry(self, index: int) -> Geometry:
@@ -138,21 +142,32 @@ class Batches:
         rng = np.random.default_rng([self.seed, 1, step])
         chosen, images, targets = self._chosen(step), [], []
         for number in range(numbers.stop):
-            pair = self._crop(rng, chosen[number], wanted=number in numbers)
+            pair = self.crop(rng, chosen[number], wanted=number in numbers)
             if pair is not None:
                 images.append(pair[0])
                 targets.append(pair[1])
-        target = self.decoded.target
-        names = tuple(self.decoded.called(chosen[number]) for number in numbers)
-        return Batch(torch.stack(images), target.batch(targets), names, target.numbered)
+        return self.joined([chosen[number] for number in numbers], images, targets)
 
-    def _crop(self, rng: np.random.Generator, index: int, *, wanted: bool) -> tuple[torch.Tensor, Any] | None:
-        """Draw a crop of a sample, perhaps with the objects of another one; its image and target if they are wanted."""
+    def joined(self, chosen: Sequence[int], images: Sequence[torch.Tensor], targets: Sequence[Any]) -> Batch:
+        """Return the batch of crops of these samples."""
+        target = self.decoded.target
+        names = tuple(self.decoded.called(index) for index in chosen)
+        return Batch(torch.stack(list(images)), target.batch(targets), names, target.numbered)
+
+    def crop(
+        self, rng: np.random.Generator, index: int, *, wanted: bool = True, near: Sequence[int] | None = None
+    ) -> tuple[torch.Tensor, Any] | None:
+        """Draw a crop of a sample, perhaps with the objects of another one; its image and target if they are wanted.
+
+        The other one is drawn from `near`, or from all samples.
+        """
         pair = self._cut(rng, index, self._geometry(index), wanted=wanted)
-        count = len(self.decoded.names)
+        others = None if near is None else sorted(set(near) - {index})
+        count = len(self.decoded.names) if others is None else 1 + len(others)
         if self.paste <= 0 or rng.random() >= self.paste or count < 2:
             return pair
-        other = (index + int(rng.integers(1, count))) % count
+        drawn = int(rng.integers(1, count))
+        other = (index + drawn) % count if others is None else others[drawn - 1]
         more = self._cut(rng, other, replace(self._geometry(other), foreground=1.0), wanted=wanted)
         return None if pair is None or more is None else pasted(*pair, *more)
 

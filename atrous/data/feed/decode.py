@@ -1,16 +1,17 @@
 """Samples decoded once, and kept as they are in the file: uint8 stays uint8."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from atrous.data.dataset import Dataset
-from atrous.data.preprocess import Preparation, missing, prepare
+from atrous.data.formats import Header
+from atrous.data.preprocess import Preparation, missing, prepare, working_shape
 from atrous.data.restoration import Restoration
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
@@ -31,14 +32,16 @@ class Decoded:
             do not occur in the sample have no entry; there are none at all where no positions were wanted.
         target: the class of the targets, which knows how values are cut.
         files: the file of each image, for messages; where there are none, the names stand for them.
+        sizes: spatial shapes of the images, where samples are decoded only when they are asked for.
     """
 
     names: tuple[str, ...]
-    images: tuple[Any, ...]
-    values: tuple[Any, ...]
-    places: tuple[dict[int, np.ndarray], ...]
+    images: Sequence[Any]
+    values: Sequence[Any]
+    places: Sequence[dict[int, np.ndarray]]
     target: type[Target]
     files: tuple[Path, ...] = ()
+    sizes: tuple[tuple[int, ...], ...] = ()
 
     def called(self, index: int) -> str:
         """Return what messages call a sample: its file, or its name."""
@@ -47,17 +50,54 @@ class Decoded:
     @property
     def ndim(self) -> int:
         """Spatial axes."""
-        return len(self.images[0].shape) - 1
+        return len(self.size(0))
 
     def size(self, index: int) -> tuple[int, ...]:
         """Return the spatial shape of one sample."""
-        return tuple(self.images[index].shape[1:])
+        return self.sizes[index] if self.sizes else tuple(self.images[index].shape[1:])
+
+    def some(self, chosen: Sequence[int]) -> "Decoded":
+        """Return the samples of these numbers, in this order."""
+        columns = {name: getattr(self, name) for name in ("names", "images", "values", "places", "files", "sizes")}
+        return replace(self, **{
+            name: column.picked(chosen) if isinstance(column, Column) else tuple(column[index] for index in chosen)
+            for name, column in columns.items() if len(column)
+        })  # fmt: skip
 
     def in_target(self, index: int, window: tuple[slice, ...]) -> tuple[slice, ...]:
         """Return a window of an image on the grid of its target, which may be finer by a whole factor."""
         grid = self.target.grid(self.values[index])
         factors = [max(1, fine // coarse) for fine, coarse in zip(grid, self.size(index), strict=True)]
         return tuple(slice(w.start * f, w.stop * f) for w, f in zip(window, factors, strict=True))
+
+
+class Column(Sequence[Any]):
+    """One part of samples that are decoded when they are asked for: all images, all values or all places.
+
+    Args:
+        parts: gives the parts of a sample by its number.
+        part: which of them.
+        numbers: of the samples, in order.
+    """
+
+    def __init__(self, parts: Callable[[int], Sequence[Any]], part: int, numbers: Sequence[int]) -> None:
+        self._parts, self._part, self._numbers = parts, part, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return the part of one sample."""
+        return self._parts(self._numbers[index])[self._part]
+
+    @staticmethod
+    def of(parts: Callable[[int], Sequence[Any]], count: int) -> "tuple[Column, Column, Column]":
+        """Return the images, values and places of so many samples."""
+        return Column(parts, 0, range(count)), Column(parts, 1, range(count)), Column(parts, 2, range(count))
+
+    def picked(self, chosen: Sequence[int]) -> "Column":
+        """Return the part of some of the samples."""
+        return Column(self._parts, self._part, [self._numbers[index] for index in chosen])
 
 
 class _Keeper:
@@ -74,6 +114,65 @@ class _Keeper:
         path = self._scratch / f"{name}.npy"
         np.save(path, array)
         return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+class Parts(NamedTuple):
+    """A decoded sample: its image `(C, *S)`, what `Target.read` gives, and places by class (`Decoded.places`)."""
+
+    image: Any
+    values: Any
+    places: dict[int, np.ndarray]
+
+
+@dataclass(frozen=True)
+class SampleReader:
+    """Reads samples as a training is given them.
+
+    Attributes:
+        dataset: says the spacing of samples.
+        need_places: whether places per class are wanted (training) or not (validation).
+        preparation: what is done to images (and to the grid of their targets) first.
+        restoration: how images that are their own targets become inputs and targets: for training (`need_places`) they
+            are kept to be cut, for validation they are made into pairs.
+    """
+
+    dataset: Dataset
+    need_places: bool = True
+    preparation: Preparation | None = None
+    restoration: Restoration | None = None
+
+    def __call__(self, index: int, sample: Sample) -> Parts:
+        """Return a sample, decoded; `index` is its number among the samples.
+
+        Raises:
+            UserError: it has no mask, or a file cannot be read.
+        """
+        if sample.target is None:
+            raise UserError(f"{sample.image.path}: has no mask: add one")
+        if self.restoration is not None:
+            image = np.asarray(sample.image.load())
+            if self.need_places:
+                kept = self.restoration.kept(sample.name, image)
+                return Parts(kept, kept, {})
+            return Parts(*self.restoration.watched(sample.name, image), {})
+        dataset, target, preparation = self.dataset, self.dataset.target, self.preparation
+        image, values = sample.image.load(), sample.target.read()
+        if (gaps := missing(image)) is not None:
+            values = target.without(values, gaps)
+        if preparation is not None:
+            image = prepare(image, preparation, dataset.spacing_of(sample) if preparation.spacing else None)
+            if target.grid(values) != image.shape[1:]:
+                values = target.resample(values, image.shape[1:])
+        return Parts(image, values, target.places(values, index) if self.need_places else {})
+
+    def size(self, header: Header) -> tuple[int, ...]:
+        """Return the spatial shape that the image of a sample will have, from that of its file."""
+        if self.restoration is not None:
+            factor = 1 if self.need_places else self.restoration.degradation.scale
+            return tuple(max(1, length // factor) for length in header.size)
+        if self.preparation is None:
+            return tuple(header.size)
+        return working_shape(header.size, self.dataset.spacing or header.spacing, self.preparation)
 
 
 def decode(
@@ -101,35 +200,22 @@ def decode(
     Raises:
         UserError: a file cannot be read.
     """
-    keeper, target = _Keeper(limit, scratch), dataset.target
+    keeper = _Keeper(limit, scratch)
+    read = SampleReader(dataset, need_places, preparation, restoration)
 
-    def one(item: tuple[int, Sample]) -> tuple[Any, Any, dict[int, np.ndarray]]:
+    def one(item: tuple[int, Sample]) -> Parts:
         index, sample = item
-        if sample.target is None:
-            raise UserError(f"{sample.image.path}: has no mask: add one")
-        if restoration is not None:
-            image = np.asarray(sample.image.load())
-            if need_places:
-                kept = keeper.keep(restoration.kept(sample.name, image), f"{index}-image")
-                return kept, kept, {}
-            pair = restoration.watched(sample.name, image)
-            return keeper.keep(pair[0], f"{index}-image"), keeper.keep(pair[1], f"{index}-target"), {}
-        image, values = sample.image.load(), sample.target.read()
-        if (gaps := missing(image)) is not None:
-            values = target.without(values, gaps)
-        if preparation is not None:
-            image = prepare(image, preparation, dataset.spacing_of(sample) if preparation.spacing else None)
-            if target.grid(values) != image.shape[1:]:
-                values = target.resample(values, image.shape[1:])
-        places = target.places(values, index) if need_places else {}
-        return keeper.keep(image, f"{index}-image"), keeper.keep(values, f"{index}-target"), places
+        image, values, places = read(index, sample)
+        kept = keeper.keep(image, f"{index}-image")
+        return Parts(kept, kept if values is image else keeper.keep(values, f"{index}-target"), places)
 
     with ThreadPoolExecutor(THREADS) as pool:
         rows = list(pool.map(one, enumerate(samples)))
     images, values, places = zip(*rows, strict=True)
     return Decoded(
-        tuple(sample.name for sample in samples), images, values, places, target, tuple(s.image.path for s in samples)
-    )
+        tuple(sample.name for sample in samples), images, values, places, dataset.target,
+        tuple(sample.image.path for sample in samples),
+    )  # fmt: skip
 
 
 def tiles(shape: Sequence[int], crop: Sequence[int]) -> int:

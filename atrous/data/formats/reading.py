@@ -6,7 +6,7 @@ a library that its format needs is not installed. A `reader` reads a file in pla
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from atrous.data.formats.base import FileFault, Format, Palette, guarded
 from atrous.data.formats.colors import code_color, color_code, is_color, require_rgb, single_channel
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations
+from atrous.data.formats.mirrored import here
 from atrous.data.formats.table import format_of, suffix_of
 from atrous.data.source import Source
 from atrous.data.views import Guarded
@@ -220,12 +221,13 @@ def read_label(path: Path | str, palette: Palette | None = None) -> np.ndarray:
 def _read(path: Path | str, read: Callable[[Format, Path], _Result], reader: Format | None = None) -> _Result:
     """Call `read` with the format of a file, and turn the errors of its libraries into a `UserError`."""
     path = Path(path)
-    format_ = reader or format_of(path)
-    if not path.exists():
-        if path.is_symlink():
-            raise FileFault(path, "a link to a file that is not there", "copy the file itself into the folder")
-        raise FileFault(path, "no such file", "check the path")
-    return guarded(path, suffix_of(path)[1:], format_.errors, lambda: read(format_, path))
+    with here(path):
+        format_ = reader or format_of(path)
+        if not path.exists():
+            if path.is_symlink():
+                raise FileFault(path, "a link to a file that is not there", "copy the file itself into the folder")
+            raise FileFault(path, "no such file", "check the path")
+        return guarded(path, suffix_of(path)[1:], format_.errors, lambda: read(format_, path))
 
 
 def _whole(path: Path, values: np.ndarray) -> np.ndarray:
@@ -250,8 +252,14 @@ def _whole(path: Path, values: np.ndarray) -> np.ndarray:
 
 def _on_slicing(path: Path, source: Source) -> Source:
     """Return a source that raises a `UserError` where the library raises an error as it is sliced."""
-    errors = format_of(path).errors
-    return Guarded(source, lambda read: guarded(path, suffix_of(path)[1:], errors, read))
+    with here(path):
+        errors = format_of(path).errors
+
+    def guard(read: Callable[[], Any]) -> Any:
+        with here(path):
+            return guarded(path, suffix_of(path)[1:], errors, read)
+
+    return Guarded(source, guard)
 
 
 def _classes_of(path: Path | str, codes: np.ndarray, palette: Palette) -> np.ndarray:
