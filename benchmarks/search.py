@@ -36,8 +36,9 @@ from atrous.searching.samplers import SAMPLERS
 from atrous.searching.space import Labels, Space, Variable
 from atrous.verbs.check import check
 from atrous.verbs.opened import open_data
-from atrous.verbs.train import plan_training, train, train_planned
+from atrous.verbs.train import train, train_planned
 from atrous.verbs.train_options import TrainOptions
+from atrous.verbs.train_plan import plan_training
 
 LABELS = {"encoder": 2, "decoder": 3, "width": 2, "attention": 2, "learning_rate": 2}
 """How many labels of each variable the small space has: 48 points."""

@@ -15,6 +15,15 @@ TREES = {path: ast.parse((ROOT / path).read_text(encoding="utf-8")) for path in 
 MOST_LINES, MOST_ARGUMENTS = 400, 9
 
 ELSEWHERE = {
+    "atrous/data/layouts/class_table.py": "tests/data/layouts/test_classes.py",
+    "atrous/data/targets/whole.py": "tests/data/layouts/test_classes.py",
+    "atrous/encoders/strided.py": "tests/encoders/test_encoders.py",
+    "atrous/models/evidence.py": "tests/tasks/test_classification.py",
+    "atrous/prediction/classes.py": "tests/verbs/test_classification.py",
+    "atrous/prediction/class_files.py": "tests/verbs/test_classification.py",
+    "atrous/recipe/classification.py": "tests/verbs/test_classification.py",
+    "atrous/tasks/class_metrics.py": "tests/tasks/test_classification.py",
+    "atrous/verbs/class_examples.py": "tests/verbs/test_classification.py",
     "atrous/verbs/predict_options.py": "tests/verbs/test_predict.py",
     "atrous/__main__.py": "tests/test_exports.py",
     "atrous/_nd.py": "tests/test_exports.py",
@@ -138,6 +147,7 @@ ELSEWHERE = {
     "atrous/prediction/objects.py": "tests/verbs/test_instances.py",
     "atrous/recipe/background.py": "tests/recipe/test_motion.py",
     "atrous/recipe/build.py": "tests/test_examples.py",
+    "atrous/recipe/class_keys.py": "tests/recipe/test_schema.py",
     "atrous/recipe/device_keys.py": "tests/verbs/test_devices.py",
     "atrous/recipe/intensity.py": "tests/test_every_grid.py",
     "atrous/recipe/model_keys.py": "tests/recipe/test_schema.py",
@@ -175,7 +185,9 @@ ELSEWHERE = {
     "atrous/tasks/task.py": "tests/tasks/test_semantic.py",
     "atrous/training/settings.py": "tests/training/test_loop.py",
     "atrous/training/launch.py": "tests/verbs/test_devices.py",
-    "atrous/training/validation.py": "tests/training/test_loop.py",
+    "atrous/training/probe.py": "tests/recipe/test_probe.py",
+    "atrous/training/sharpness.py": "tests/training/test_step.py",
+    "atrous/training/teacher.py": "tests/training/test_step.py",
     "atrous/verbs/check.py": "tests/data/check/test_check.py",
     "atrous/verbs/edge_examples.py": "tests/verbs/test_edges.py",
     "atrous/verbs/feeds.py": "tests/test_every_grid.py",
@@ -186,6 +198,7 @@ ELSEWHERE = {
     "atrous/verbs/object_examples.py": "tests/verbs/test_instances.py",
     "atrous/verbs/point_examples.py": "tests/verbs/test_counting.py",
     "atrous/verbs/train_parts.py": "tests/verbs/test_train.py",
+    "atrous/verbs/train_plan.py": "tests/recipe/test_probe.py",
     "atrous/verbs/search_report.py": "tests/verbs/test_search.py",
     "atrous/verbs/progress.py": "tests/training/test_loop.py",
 }

@@ -1,11 +1,15 @@
-"""What there is time for: from how many minutes on a larger network is ahead of a smaller one.
+"""What there is time for: from how many crops on a larger network is ahead of a smaller one.
 
 A larger network learns more from a step and takes fewer steps in the same time. So the choices stand in the order of
-what a step costs, and each says from how many minutes of training it wins. The minutes are measured on two cores.
+what a step costs, and each says how many crops it must see to win. How many crops the minutes buy depends on the
+machine: `atrous.recipe.probe` measures it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+RATE = 7.0
+"""Crops per second of the larger network for objects on two cores: expected where nothing is measured."""
 
 
 @dataclass(frozen=True)
@@ -15,39 +19,54 @@ class NetworkChoice:
     Attributes:
         depth: layers of the ResNet.
         batch: crops in a step.
-        minutes: the training must last at least so long.
+        crops: the training must see at least so many.
         reason: why it is chosen then.
     """
 
     depth: int
     batch: int
-    minutes: float
+    crops: float
     reason: str
 
 
 OBJECT_NETWORKS = (
     NetworkChoice(10, 2, 0.0, "objects are small beside the images: fewer layers take more steps in the same time"),
     NetworkChoice(
-        18, 4, 20.0,
-        "there is time for more layers: on two cores a deeper network catches up after about 15 minutes",
+        18, 4, 8400.0,
+        "there is time for more layers: a deeper network catches up after about 6300 crops (15 minutes on two cores)",
     ),
 )  # fmt: skip
 """For objects in images.
 
-Nuclei on two cores: after 8 minutes depth 10 with batch 2 is ahead; after 15 of 30 minutes depth 18 with batch 4 is
-level with it (AP50 0.844 and 0.841). After 30 minutes depth 10 with batch 2 has 0.853; depth 18 with batch 8 had 0.868,
-on a machine that may have been faster.
+Nuclei on two cores, at about 7 crops per second: after 8 minutes depth 10 with batch 2 is ahead; after 15 of 30 minutes
+depth 18 with batch 4 is level with it (AP50 0.844 and 0.841). After 30 minutes depth 10 with batch 2 has 0.853; depth
+18 with batch 8 had 0.868, on a machine that may have been faster. 8400 crops are 20 minutes. Machines of other speeds
+were not tried.
 """
 
 
-def affordable(choices: Sequence[NetworkChoice], minutes: float | None) -> NetworkChoice:
-    """Return the last choice that a training of so many minutes has the time for.
+def crops_seen(minutes: float | None, rate: float | None) -> float:
+    """Return how many crops a training sees.
 
     Args:
-        choices: in the order of what a step costs; the first one needs no minutes.
-        minutes: wall time of the training; None where its length is given in epochs, which says nothing about the time.
+        minutes: wall time of the training; None where its length is given in epochs, which says nothing about the time:
+            then 0.
+        rate: crops per second; None where it was not measured, which means `RATE`.
 
-    >>> affordable(OBJECT_NETWORKS, 8).depth, affordable(OBJECT_NETWORKS, 30).depth
+    >>> crops_seen(20, None), crops_seen(10, 20.0), crops_seen(None, 20.0)
+    (8400.0, 12000.0, 0.0)
+    """
+    return 60 * (minutes or 0.0) * (RATE if rate is None else rate)
+
+
+def affordable(choices: Sequence[NetworkChoice], crops: float) -> NetworkChoice:
+    """Return the last choice that a training of so many crops is long enough for.
+
+    Args:
+        choices: in the order of what a step costs; the first one needs no crops.
+        crops: that the training sees.
+
+    >>> affordable(OBJECT_NETWORKS, 3000).depth, affordable(OBJECT_NETWORKS, 9000).depth
     (10, 18)
     """
-    return [choice for choice in choices if choice.minutes <= (minutes or 0.0)][-1]
+    return [choice for choice in choices if choice.crops <= crops][-1]

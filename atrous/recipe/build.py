@@ -1,5 +1,6 @@
 """From a recipe to its parts: network, task, geometry of crops, settings of the loop."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ __all__ = [
     "build_restoration",
     "build_settings",
     "build_task",
+    "class_numbers",
     "count_parameters",
     "describe",
 ]
@@ -118,8 +120,13 @@ def build_geometry(recipe: Recipe) -> Geometry:
     augment: AugmentSection = recipe.augment
     return Geometry(
         tuple(recipe.train.crop), augment.scale, augment.rotate, tuple(augment.flip), augment.foreground,
-        tuple(augment.about), tuple(augment.keep),
+        tuple(augment.about), tuple(augment.keep), class_numbers(recipe, augment.foreground_classes),
     )  # fmt: skip
+
+
+def class_numbers(recipe: Recipe, names: Sequence[str]) -> tuple[int, ...]:
+    """Return the labels of classes that the recipe names."""
+    return tuple(recipe.task.classes.index(name) for name in names)
 
 
 def build_color(recipe: Recipe) -> Color:
@@ -140,6 +147,7 @@ def build_settings(recipe: Recipe) -> Settings:
     names = (
         "optimizer", "learning_rate", "encoder_rate", "weight_decay", "warmup", "clip", "validations", "patience",
         "precision", "devices", "nodes", "sync_batch_norm", "compile", "seed", "whole",
+        "sharpness", "sharpness_every", "teacher",
     )  # fmt: skip
     values = {name: getattr(train, name) for name in names}
     stages = tuple(Stage(**stage.model_dump()) for stage in recipe.stages)

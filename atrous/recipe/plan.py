@@ -10,13 +10,14 @@ from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.data.formats.mirrored import mirror_of, with_urls
 from atrous.data.layouts.memory import ROOT
+from atrous.data.targets.whole import WholeClass
 from atrous.device import choose_device, device_memory, is_fast_in_bfloat16
 from atrous.encoders.lite import LITE_MEAN, LITE_STD, lite_weights
 from atrous.errors import UserError
 from atrous.machine import memory_limit
 from atrous.recipe.augment import plan_augment
 from atrous.recipe.box_options import box_options
-from atrous.recipe.budget import OBJECT_NETWORKS, affordable
+from atrous.recipe.budget import OBJECT_NETWORKS, affordable, crops_seen
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
 from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_points
 from atrous.recipe.schema import Recipe, validate
@@ -60,6 +61,8 @@ class Request:
         devices: devices of all machines, among which the crops of a step are dealt.
         shape: how objects are found, see `atrous.recipe.shape`; None where nobody said it.
         scale: how many times as fine the output of super-resolution is; None where nobody said it.
+        rate: crops per second of the largest network that is planned, as measured (`atrous.recipe.probe`); None where
+            nothing was.
     """
 
     minutes: float | None = None
@@ -70,6 +73,12 @@ class Request:
     devices: int = 1
     shape: str | None = None
     scale: int | None = None
+    rate: float | None = None
+
+    @property
+    def crops(self) -> float:
+        """How many crops the training is expected to see."""
+        return crops_seen(self.minutes, self.rate)
 
     def length(self, default: float, reasons: dict[str, str]) -> dict[str, Any]:
         """Return the keys of the section `train` that say how long; `default` epochs where nobody said it."""
@@ -127,7 +136,9 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     reasons["train.crop"] = (
         f"images are {' x '.join(f'{s:g}' for s in size)} (median); at most {POSITIONS[ndim]} positions"
     )
-    model = _plan_model(fingerprint, ndim, given, request.minutes, reasons)
+    model = _plan_model(fingerprint, ndim, given, request.crops, reasons)
+    if dataset.target.of_whole:
+        model["name"] = "evidence"
     if strides is not None:
         model["strides"] = [list(stage) for stage in strides]
         apart = " x ".join(f"{distance:g}" for distance in spacing)
@@ -258,10 +269,16 @@ def _object_options(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[st
     return plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
 
 
+def _whole_options(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, Any]:
+    """Whether classes exclude each other; `recipe.classification` adds what depends on the encoder."""
+    return {"exclusive": issubclass(dataset.target, WholeClass)}
+
+
 OPTIONS: dict[str, Callable[[Dataset, Fingerprint, dict[str, str]], dict[str, Any]]] = {
     "instances": _object_options,
     "boxes": box_options,
     "points": plan_points,
+    "whole": _whole_options,
 }
 """By kind of target, the function that plans the keys `task.options`, and raises `UserError` where there is nothing."""
 
@@ -278,7 +295,7 @@ def plan_tolerance(fingerprint: Fingerprint, spacing: Sequence[float], reasons: 
 
 
 def _plan_model(
-    fingerprint: Fingerprint, ndim: int, given: Mapping[str, Any], minutes: float | None, reasons: dict[str, str]
+    fingerprint: Fingerprint, ndim: int, given: Mapping[str, Any], crops: float, reasons: dict[str, str]
 ) -> dict[str, object]:
     channels = fingerprint.channels
     model: dict[str, object] = {"ndim": ndim, "in_channels": channels}
@@ -308,7 +325,7 @@ def _plan_model(
         widths = {"name": "unet", "encoder_width": 32, "width": 16}
         reasons["model.name"] = "the skip connections of a U-Net find the surfaces of small structures"
     if ndim == 2 and fingerprint.object_sizes:
-        choice = affordable(OBJECT_NETWORKS, minutes)
+        choice = affordable(OBJECT_NETWORKS, crops)
         widths["depth"], reasons["model.depth"] = choice.depth, choice.reason
     return model | {
         "encoder": "resnet",
@@ -326,7 +343,7 @@ def _wanted_batch(task: str, fingerprint: Fingerprint, crop: Sequence[int], scra
     if task == "counting":
         return min(COUNTED_BATCH, few)
     if fingerprint.object_sizes and scratch is not None:
-        return affordable(OBJECT_NETWORKS, scratch.minutes).batch
+        return affordable(OBJECT_NETWORKS, scratch.crops).batch
     return BATCH
 
 

@@ -14,6 +14,7 @@ from atrous.data.plain_text import read_text
 from atrous.data.restoration import RESTORATIONS, STYLE
 from atrous.errors import UserError
 from atrous.recipe.background import background_of
+from atrous.recipe.class_keys import agree_classes
 from atrous.recipe.device_keys import agree_devices
 from atrous.recipe.model_keys import agree_model
 from atrous.recipe.sections import (
@@ -63,6 +64,8 @@ class Recipe(Section):
             self.model.factor = self.task.scale or 1
             if self.model.residual is None and self.task.self_supervised:
                 self.model.residual = False
+        if self.model.coarse != (self.task.kind == "classification"):
+            self.model.coarse = self.task.kind == "classification"
         return self
 
 
@@ -101,6 +104,7 @@ def _agree(recipe: Recipe, source: str) -> None:
         factor = recipe.model.factor
         raise UserError(f"{source}: train.crop = {train.crop}: give multiples of task.scale = {factor}")
     agree_devices(train, source)
+    agree_classes(recipe.data, task, recipe.augment, train, source)
     _agree_restoration(recipe, source)
     _agree_own_keys(recipe, source)
     _agree_pairs(recipe, source)
@@ -157,9 +161,14 @@ def _agree_restoration(recipe: Recipe, source: str) -> None:
 def _agree_own_keys(recipe: Recipe, source: str) -> None:
     """Reject keys that one task has for other tasks."""
     task = recipe.task
+    if task.kind == "classification" and recipe.model.name not in ("evidence", "custom"):
+        raise UserError(
+            f"{source}: model.name = {recipe.model.name!r}: classification needs evidence, or your own network"
+        )
     for key, used, owner in (
         ("task.style", task.style is not None, STYLE),
         ('model.name = "stylizer"', recipe.model.name == "stylizer", STYLE),
+        ('model.name = "evidence"', recipe.model.name == "evidence", "classification"),
         ("task.boundaries", task.boundaries is not None, "edges"),
     ):
         if used and task.kind != owner:

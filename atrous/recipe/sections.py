@@ -99,22 +99,25 @@ class ModelSection(Section):
         "five_layer",
         "restorer",
         "stylizer",
+        "evidence",
         "custom",
     ] = Field(
         "fcn",
-        description="architecture: fcn is the light pyramid, fcos one for boxes, hed one for edges, custom a network "
-        "of your own, the others are those of their papers",
+        description="architecture: fcn is the light pyramid, fcos one for boxes, hed one for edges, evidence one for "
+        "whole inputs, custom a network of your own, the others are those of their papers",
     )
     encoder: str = Field(
         "resnet",
-        description="resnet, vgg, efficientnet_lite0 to efficientnet_lite2, torchvision:NAME or any timm model with "
-        "feature maps",
+        description="resnet, vgg, strided (light), efficientnet_lite0 to efficientnet_lite2, torchvision:NAME or any "
+        "timm model with feature maps",
     )
     pretrained: bool = Field(False, description="start from ImageNet weights")
     depth: int = Field(18, description="of resnet (10, 18, 34) and vgg (11, 13, 16)")
     encoder_width: int = Field(32, ge=4, description="channels of the finest level of resnet and vgg")
     stem: int = Field(3, ge=1, description="kernel of the first convolution of resnet, odd")
-    strides: list[int | list[int]] = Field([2, 2, 2, 2], description="of the stages of resnet, per axis where a list")
+    strides: list[int | list[int]] = Field(
+        [2, 2, 2, 2], description="of the stages of resnet and strided, per axis where a list"
+    )
     output_stride: Literal[1, 2, 4, 8, 16, 32] | None = Field(
         None, description="greatest stride of the encoder, the rest dilates; deeplab 16, dilated 8, others as it is"
     )
@@ -153,6 +156,7 @@ class ModelSection(Section):
         [], description="genomes: number of the output that each output is on the other strand; empty: they alternate"
     )
     factor: int = Field(1, ge=1, le=8, description="restorer: the output is finer than the input by this factor")
+    coarse: bool = Field(False, description="the output keeps the network's own grid; classification sets it")
     residual: bool | None = Field(
         None, description="restorer: add the input to what the network finds; not set: yes, unless self-supervised"
     )
@@ -183,8 +187,8 @@ class TaskSection(Section):
     kind: str = Field(
         "semantic",
         description="one class at every position; stranded: any number of them, on the strands of a genome; instances: "
-        "numbered objects; detection: boxes; edges: their strengths; regression: numbers; denoise, deblur, "
-        "super-resolution, style: images; change: before and after; motion: a fixed camera",
+        "numbered objects; detection: boxes; classification: whole inputs; edges: their strengths; regression: "
+        "numbers; denoise, deblur, super-resolution, style: images; change: before and after; motion: a fixed camera",
     )
     classes: list[str] = Field([], description="names, in label order")
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")
@@ -192,6 +196,11 @@ class TaskSection(Section):
         None, description="of the cross-entropy, one per class; of detection, of the boxes of each class"
     )
     dice: float = Field(1.0, ge=0, description="weight of the Dice loss beside the cross-entropy")
+    smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target that is spread evenly over all classes")
+    focal: float = Field(
+        0.0, ge=0, description="exponent by which sure positions count less in the cross-entropy; 0: all alike"
+    )
+    boundary: float = Field(0.0, ge=0, description="what positions at borders of classes weigh more than others")
     threshold: float = Field(0.5, gt=0, lt=1, description="stranded: probability from which a base has a feature")
     shortest: list[int] = Field([], description="stranded: bases, per class, of the shortest interval that is written")
     frames: bool = Field(False, description="stranded: learn the reading frame too, as channels that are dropped")
@@ -243,6 +252,7 @@ class AugmentSection(Section):
     keep: list[int] = Field([], description="axes that are neither zoomed nor shifted by fractions: time")
     strands: bool = Field(False, description="read half of the crops on the other strand (genomes)")
     foreground: float = Field(0.33, ge=0, le=1, description="share of crops centered on a class drawn evenly")
+    foreground_classes: list[str] = Field([], description="names of the classes that this is for; empty: all")
     brightness: float = Field(0.3, ge=0, description="greatest shift, in standard deviations of the data")
     contrast: float = Field(0.3, ge=0, lt=1, description="greatest deviation of the contrast factor")
     saturation: float = Field(0.3, ge=0, le=1, description="greatest deviation of the saturation factor")
@@ -256,6 +266,10 @@ class AugmentSection(Section):
         ge=0,
         le=1,
         description="share of crops over which the objects of another sample are pasted (class 0 is none)",
+    )
+    paste_classes: list[str] = Field([], description="names of the classes that are pasted; empty: all but class 0")
+    strength: float = Field(
+        0.0, ge=0, le=1, description="two changes, drawn from blur, JPEG, tint, light and others, at most so strong"
     )
     apart: bool = Field(False, description="change, motion: intensities vary in each of the two images by itself")
 
@@ -277,6 +291,13 @@ class TrainSection(Section):
     weight_decay: float = Field(0.02, ge=0)
     warmup: float = Field(0.06, ge=0, lt=1, description="share of the run in which the rate rises")
     clip: float = Field(5.0, gt=0, description="greatest norm of the gradient")
+    sharpness: float = Field(
+        0.0, ge=0, description="gradients are taken so far uphill of the weights (SAM), for flat minima; 0: at them"
+    )
+    sharpness_every: Count = Field(1, description="every so many steps; such a step takes twice as long")
+    teacher: float = Field(
+        0.0, ge=0, description="weight of a loss by which the network follows its own running average (mean teacher)"
+    )
     validations: int = Field(12, ge=1, description="how often the run is validated")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without a gain")
     precision: Literal["bf16-mixed", "32-true"] = Field("32-true", description="arithmetic of forward and backward")

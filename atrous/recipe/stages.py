@@ -17,5 +17,9 @@ SKIPS: list[dict[str, Any]] = [
 ]
 """The staged training of the FCN paper (Long, Shelhamer & Darrell 2015, section 4.2): one skip after the other."""
 
-PRESETS = {"none": [], "fine-tune": FINE_TUNE, "skips": SKIPS}
+FROZEN: list[dict[str, Any]] = [{"name": "upper layers", "share": 1.0, "rate": 1.0, "encoder": 0.6}]
+"""The first 40 % of the encoder's layers keep their weights and statistics from beginning to end: edges and colors are
+the same in all photographs (Yosinski et al. 2014, "How transferable are features in deep neural networks?")."""
+
+PRESETS = {"none": [], "fine-tune": FINE_TUNE, "skips": SKIPS, "frozen": FROZEN}
 """What `--set stages=NAME` may name."""

@@ -6,7 +6,10 @@ import torch
 from torch.nn import functional as F
 
 from atrous.labels import IGNORE
+from atrous.tasks.cross_entropy import CrossEntropyOptions, cross_entropy_sums
 from atrous.tasks.summed import SummedLoss
+
+PLAIN = CrossEntropyOptions()
 
 
 def precise(values: torch.Tensor) -> torch.Tensor:
@@ -72,6 +75,7 @@ def segmentation_loss(
     *,
     class_weights: Sequence[float] | None = None,
     dice: float = 1.0,
+    options: CrossEntropyOptions = PLAIN,
 ) -> torch.Tensor:
     """Return the weighted cross-entropy plus `dice` times the soft Dice loss.
 
@@ -80,6 +84,7 @@ def segmentation_loss(
         target: `(N, *S)` int64 classes, `IGNORE` where nothing counts.
         class_weights: weight of each class in the cross-entropy; all equal by default.
         dice: weight of the Dice loss; 0 leaves it out.
+        options: smoothed labels, focus on hard positions, more weight at borders.
 
     Returns:
         Scalar; 0 for a batch that is all void.
@@ -87,14 +92,17 @@ def segmentation_loss(
     >>> segmentation_loss(torch.tensor([[[9.0, -9], [-9, 9]]]), torch.tensor([[0, 1]])).item() < 1e-4
     True
     """
-    return summed_segmentation_loss(class_weights=class_weights, dice=dice)(logits, target)
+    return summed_segmentation_loss(class_weights=class_weights, dice=dice, options=options)(logits, target)
 
 
-def summed_segmentation_loss(*, class_weights: Sequence[float] | None = None, dice: float = 1.0) -> SummedLoss:
+def summed_segmentation_loss(
+    *, class_weights: Sequence[float] | None = None, dice: float = 1.0, options: CrossEntropyOptions = PLAIN
+) -> SummedLoss:
     """Return the loss of `segmentation_loss` by its sums over positions.
 
     The sums are that of the cross-entropy, that of the weights of the positions that count, and, where Dice has a
-    weight, those of `dice_sums`.
+    weight, those of `dice_sums`. Where borders weigh more, positions at the rim of a piece do not know the neighbors
+    that the whole has: then the sums of pieces are not those of the whole.
 
     >>> loss = summed_segmentation_loss(dice=0)
     >>> loss.sums(torch.zeros(1, 2, 3), torch.tensor([[0, 1, 255]])).tolist()
@@ -102,14 +110,12 @@ def summed_segmentation_loss(*, class_weights: Sequence[float] | None = None, di
     """
 
     def sums(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        logits, counted = precise(logits), target != IGNORE
+        logits = precise(logits)
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=logits.dtype)
         if weights is not None:
             weights = weights.to(logits.device, non_blocking=True)
         log_probabilities = F.log_softmax(logits, dim=1)
-        loss = F.nll_loss(log_probabilities, target, weights, ignore_index=IGNORE, reduction="sum")
-        weight = counted.sum() if weights is None else (weights[target.clamp(max=len(weights) - 1)] * counted).sum()
-        entropy = torch.stack([loss, weight.to(loss.dtype)])
+        entropy = cross_entropy_sums(log_probabilities, target, weights, options)
         return torch.cat([entropy, dice_sums(log_probabilities.exp(), target).flatten()]) if dice > 0 else entropy
 
     def value(sums: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from atrous.labels import IGNORE
-from atrous.tasks.losses import segmentation_loss, summed_segmentation_loss
+from atrous.tasks.cross_entropy import CrossEntropyOptions
+from atrous.tasks.losses import PLAIN, summed_segmentation_loss
 from atrous.tasks.metrics import SegmentationMetrics
 from atrous.tasks.summed import SummedLoss
 
@@ -24,6 +25,7 @@ class Semantic:
             of the spacing; None leaves these figures out.
         video: whether the first axis is time: contours are then those of frames.
         temperature: what outputs are divided by before the softmax (`atrous.tasks.temperature`).
+        options: how the cross-entropy differs from the plain one.
 
     >>> task = Semantic(("background", "cell"))
     >>> task.out_channels, task.decode(torch.tensor([[[0.0, 3.0], [1.0, 2.0]]])).tolist()
@@ -36,6 +38,7 @@ class Semantic:
     tolerance: float | None = None
     video: bool = False
     temperature: float = 1.0
+    options: CrossEntropyOptions = PLAIN
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.classes) <= IGNORE:
@@ -58,6 +61,7 @@ class Semantic:
             section["dice"],
             section["tolerance"],
             bool(section["options"].get("video", False)),
+            options=CrossEntropyOptions(*(section.get(key, 0.0) for key in ("smoothing", "focal", "boundary"))),
         )
 
     @property
@@ -67,11 +71,11 @@ class Semantic:
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Cross-entropy plus soft Dice; void left out."""
-        return segmentation_loss(output, target, class_weights=self.class_weights, dice=self.dice)
+        return self.summed_loss()(output, target)
 
     def summed_loss(self) -> SummedLoss:
         """The same by its sums over positions."""
-        return summed_segmentation_loss(class_weights=self.class_weights, dice=self.dice)
+        return summed_segmentation_loss(class_weights=self.class_weights, dice=self.dice, options=self.options)
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
         """The class of the greatest output."""

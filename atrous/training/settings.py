@@ -31,6 +31,10 @@ class Settings:
         seed: of everything drawn.
         stages: which part of the network learns when; all of it all the time when there are none.
         whole: whether a batch is one whole sample, whose gradients are computed in strips.
+        sharpness: how far from the weights, along their gradients, the gradients of a step are taken (SAM); 0 takes
+            them at the weights.
+        sharpness_every: every so many steps.
+        teacher: weight of the loss by which the network follows its running average (mean teacher).
     """
 
     optimizer: str = "adamw"
@@ -50,6 +54,9 @@ class Settings:
     seed: int = 0
     stages: tuple[Stage, ...] = ()
     whole: bool = False
+    sharpness: float = 0.0
+    sharpness_every: int = 1
+    teacher: float = 0.0
 
 
 @dataclass

@@ -17,6 +17,8 @@ from atrous.ranks import joined
 from atrous.tasks.task import Task
 from atrous.training.processes import Processes, expect_unused
 from atrous.training.settings import Settings
+from atrous.training.sharpness import uphill
+from atrous.training.teacher import said_by, teacher_loss
 from atrous.training.trace import blame, supervised_loss
 from atrous.training.whole import WholeSteps
 
@@ -151,6 +153,9 @@ class Learner:
         images = self.fabric.to_device(batch.images).contiguous(memory_format=memory_format(batch.images.ndim - 2))
         batch = replace(batch, images=images, targets=self.fabric.to_device(batch.targets))
         loss = self._backward(batch, number)
+        if self.settings.sharpness > 0 and number % self.settings.sharpness_every == 0:
+            with uphill(self.network, self.settings.sharpness):
+                self._gradients(batch, number)
         norm = self.fabric.clip_gradients(
             self.model,
             self.optimizer,
@@ -212,7 +217,12 @@ class Learner:
         if self.whole is not None:
             return torch.tensor(self.whole.step(batch.images[0], batch.targets[0]))
         with joined(self.processes.sums):
-            loss = supervised_loss(self.task, self.model(batch.images), batch.targets, numbered=batch.numbered)
+            output = self.model(batch.images)
+            loss = supervised_loss(self.task, output, batch.targets, numbered=batch.numbered)
+            if self.settings.teacher > 0:
+                with self.fabric.autocast():
+                    said = said_by(self.average.module, batch.images)
+                loss = loss + self.settings.teacher * teacher_loss(output, said)
             self.fabric.backward(loss)
         return loss.detach()
 

@@ -20,7 +20,14 @@ from atrous.data.sample import Sample
 from atrous.errors import UserError
 from atrous.geometry.plan import byte_count
 from atrous.machine import memory_limit
-from atrous.recipe.build import build_apart, build_color, build_geometry, build_preparation, build_restoration
+from atrous.recipe.build import (
+    build_apart,
+    build_color,
+    build_geometry,
+    build_preparation,
+    build_restoration,
+    class_numbers,
+)
 from atrous.recipe.schema import Recipe
 from atrous.training.validation import full_to_quick
 
@@ -99,6 +106,10 @@ def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> F
     for split, decoded in zip((recipe.data.train, recipe.data.val), (train, held_out), strict=True):
         if all(dataset.target.counts_for_nothing(values) for values in decoded.values):
             raise UserError(f"{dataset.root}: the {split} split has no labelled positions: label some")
+    if dataset.target.of_whole:  # a window has no label of its own
+        side = tuple(
+            max(held_out.size(index)[axis] for index in range(len(held_out.names))) for axis in range(len(side))
+        )
     few = _few(held_out, QUICK.get(dataset.target.kind))
     ratio = _positions(held_out) / _positions(few)
     batches = _batches(train, check, recipe, restoration)
@@ -158,6 +169,7 @@ def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restorat
     return Batches(
         train, geometry, build_color(recipe), recipe.train.batch_size, recipe.train.seed, _spread(check, recipe),
         restoration, factor, recipe.train.whole, build_apart(recipe), recipe.augment.paste,
+        class_numbers(recipe, recipe.augment.paste_classes), recipe.augment.strength,
     )  # fmt: skip
 
 

@@ -29,8 +29,9 @@ from atrous.verbs.feeds import Feed, feed_alike
 from atrous.verbs.kinds import KINDS
 from atrous.verbs.opened import OpenedData, open_data
 from atrous.verbs.search_options import SearchOptions, read_search_options
-from atrous.verbs.train import Trained, Watch, check_opened, plan_training, train_planned
+from atrous.verbs.train import Trained, Watch, check_opened, train_planned
 from atrous.verbs.train_options import TrainOptions
+from atrous.verbs.train_plan import plan_training
 
 if TYPE_CHECKING:
     from atrous.searching.folder import SearchFolder

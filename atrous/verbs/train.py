@@ -1,6 +1,5 @@
 """The train verb from end to end: check, plan, build, train, evaluate, report."""
 
-import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,20 +10,19 @@ from typing import Any, NamedTuple
 
 from atrous.data.check.check import Check
 from atrous.data.dataset import Dataset
-from atrous.data.formats.base import in_words
 from atrous.data.formats.mirrored import named_by_url, with_urls
 from atrous.data.restoration import STYLE
 from atrous.device import check_device, choose_device
 from atrous.errors import UserError
 from atrous.files import disk_trouble, write_text
-from atrous.machine import memory_limit
 from atrous.prediction.predictor import load
 from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import build_settings
-from atrous.recipe.plan import PlannedRecipe, Request, plan_window, stored_description, stored_path
+from atrous.recipe.plan import PlannedRecipe
+from atrous.recipe.probe import measured_rate
 from atrous.recipe.run import Run, check_new, create_run, open_run
-from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
-from atrous.recipe.start import check_start, with_network_of
+from atrous.recipe.schema import Recipe, override, read_recipe
+from atrous.recipe.start import check_start
 from atrous.recipe.style_picture import is_gray, located, read_style
 from atrous.tasks.custom import reported
 from atrous.tasks.task import EvaluationResult
@@ -43,6 +41,7 @@ from atrous.verbs.progress import show_progress
 from atrous.verbs.summary import write_scores, write_summary
 from atrous.verbs.train_options import TrainOptions, read_options
 from atrous.verbs.train_parts import TrainData, TrainParts, build_parts, make_supply, train_task
+from atrous.verbs.train_plan import plan_training
 
 AFTER_SECONDS = 3.0
 """Seconds that are kept for the report, beside the final evaluation."""
@@ -153,7 +152,7 @@ def _watched(chosen: TrainOptions, processes: Processes) -> Any:
 
 def _begin(data: Any, chosen: TrainOptions, budget: Budget, watch: Watch, processes: Processes) -> _Learned:
     given, follow, folder = processes.together(lambda: _read(data, chosen, watch))
-    planned = processes.of_first(lambda: plan_training(given.check, follow, chosen))
+    planned = processes.of_first(lambda: plan_training(given.check, follow, chosen, measured_rate))
     begin = partial(_new_run, folder, planned, given.check, chosen)
     return _train(planned.recipe, given, begin, chosen, budget, watch, processes)
 
@@ -233,73 +232,6 @@ def check_opened(opened: OpenedData, watch: Watch) -> Check:
     return check
 
 
-def plan_training(check: Check, follow: Recipe | None, chosen: TrainOptions) -> PlannedRecipe:
-    """Plan a recipe for checked data, or take the one that is followed, with the caller's settings.
-
-    Raises:
-        UserError: a setting is wrong, or the recipe does not fit the data.
-    """
-    dataset, fingerprint = check.dataset, check.fingerprint
-    if follow is None:
-        shape = chosen.planned_shape
-        if shape is not None and dataset.task != "instances":
-            raise UserError(f"--set task.options.shape is for instances, {dataset.root} is learned as {dataset.task}")
-        request = Request(
-            chosen.minutes, chosen.epochs, chosen.seed or 0, device=chosen.planned_device,
-            devices=chosen.planned_devices, shape=shape, scale=chosen.planned_scale,
-        )  # fmt: skip
-        planned = KINDS[dataset.kind].plan(dataset, fingerprint, request)
-    else:
-        planned = PlannedRecipe(_followed(follow, dataset, chosen), {})
-    if follow is None and dataset.kind != "genomes":
-        planned = _with_window(planned, check)
-    if chosen.start is not None and follow is None and chosen.network is None:
-        planned = with_network_of(check_start(chosen.start), planned)
-    recipe = planned.recipe if chosen.network is None else _with_own_network(planned.recipe)
-    recipe = override(recipe, chosen.overrides if follow is not None else chosen.after_plan)
-    if recipe.train.minutes is None and recipe.train.epochs is None:
-        raise UserError("the recipe does not say how long to train: give --minutes or --epochs")
-    if isinstance(recipe.task.psf, str):  # a run works from every folder
-        recipe.task.psf = stored_path(Path(recipe.task.psf))
-    if (start := chosen.start or recipe.train.start) is not None:
-        started = check_start(start)
-        recipe.train.start = started.named or stored_path(started.folder)
-    if recipe.task.style is not None:  # until the run keeps a copy
-        recipe.task.style = stored_path(Path(recipe.task.style))
-    agree_with_data(recipe, dataset, fingerprint)
-    set_by_user = {".".join(split_setting(setting)[:2]) for setting in chosen.overrides}
-    if {"task.self_supervised", "task.gain", "task.impulse"} & set_by_user:  # no noise is added then
-        set_by_user.add("task.noise")
-    reasons = {key: reason for key, reason in planned.reasons.items() if key not in set_by_user}
-    return PlannedRecipe(recipe, reasons)
-
-
-def _with_window(planned: PlannedRecipe, check: Check) -> PlannedRecipe:
-    """A recipe by which samples are decoded when they are needed, where they fit neither into memory nor onto disk."""
-    free = shutil.disk_usage(tempfile.gettempdir()).free // 2
-    window = plan_window(check.fingerprint, memory_limit() // 4, free)
-    if window is None:
-        return planned
-    said = f"{in_words(check.fingerprint.bytes_decoded)} decoded do not fit into memory and half of the free disk"
-    section = planned.recipe.data.model_copy(update={"window": window, "cache": str(free)})
-    recipe = planned.recipe.model_copy(update={"data": section})
-    return PlannedRecipe(recipe, {**planned.reasons, "data.window": said})
-
-
-def _with_own_network(recipe: Recipe) -> Recipe:
-    own = {"name": "custom", "pretrained": False, "compare": "channels", "motion": False}
-    return recipe.model_copy(update={"model": recipe.model.model_copy(update=own)})
-
-
-def _followed(recipe: Recipe, dataset: Dataset, chosen: TrainOptions) -> Recipe:
-    """A recipe that is followed on a data set, which may be another than the one it was planned for."""
-    described = stored_description(dataset)
-    data = {"root": stored_path(dataset.root), "description": described, "kind": dataset.kind}
-    given = {"minutes": chosen.minutes, "epochs": chosen.epochs, "seed": chosen.seed}
-    changes = [f"train.{key}={value}" for key, value in given.items() if value is not None]
-    return override(recipe.model_copy(update={"data": recipe.data.model_copy(update=data)}), changes)
-
-
 def _folder(out: Path | str | None, name: str) -> Path:
     """Where the run goes: where the caller says, or `runs/NAME` with the first number that is free."""
     if out is not None:
@@ -323,7 +255,8 @@ def _train(
     """`begin` gives the run once everything that can fail has been built, so that a mistake leaves no folder behind."""
     with tempfile.TemporaryDirectory(prefix="atrous-", ignore_cleanup_errors=True) as scratch, ExitStack() as stack:
         parts = processes.together(lambda: build_parts(recipe, data, Path(scratch), chosen, watch.say))
-        stack.callback(parts.feed.close)
+        if data.feed is None:  # a search goes on with its own
+            stack.callback(parts.feed.close)
         run = processes.of_first(begin)
         try:
             budget.reserve = AFTER_SECONDS if chosen.report else 0.0

@@ -123,6 +123,14 @@ class TrainOptions:
         return named[-1] if named and isinstance(named[-1], int) else None
 
     @property
+    def leaves_network(self) -> bool:
+        """Whether the network, its crops and its batch are left to the plan."""
+        named = {(section, key) for section, key, _ in map(split_setting, self.overrides)}
+        own = self.network is not None or self.start is not None or self.whole
+        set_by_user = any(section == "model" or key in ("crop", "batch_size") for section, key in named)
+        return not own and not set_by_user
+
+    @property
     def after_plan(self) -> list[str]:
         """The settings that are applied to a planned recipe: those that a plan replaces by its choice are left out."""
         return [one for one in self.overrides if split_setting(one) != (*SHAPE, "auto")]

@@ -20,6 +20,8 @@ def checked(tmp_path_factory):
         ({"minutes": 19.9}, 10, 2),
         ({"minutes": 20.0}, 18, 4),
         ({"minutes": 60.0}, 18, 4),
+        ({"minutes": 60.0, "rate": 2.0}, 10, 2),
+        ({"minutes": 8.0, "rate": 20.0}, 18, 4),
         ({"epochs": 500.0}, 10, 2),
         ({}, 10, 2),
     ],
@@ -37,10 +39,10 @@ def test_what_has_no_objects_is_planned_as_before(digits):
     assert plans[0].train.batch_size == plans[1].train.batch_size
 
 
-def test_choices_are_in_the_order_of_their_minutes_and_there_is_always_one():
-    minutes = [choice.minutes for choice in OBJECT_NETWORKS]
-    assert minutes == sorted(set(minutes))
-    assert minutes[0] == 0
+def test_choices_are_in_the_order_of_their_crops_and_there_is_always_one():
+    crops = [choice.crops for choice in OBJECT_NETWORKS]
+    assert crops == sorted(set(crops))
+    assert crops[0] == 0
     small, large = NetworkChoice(1, 1, 0.0, "small"), NetworkChoice(2, 1, 5.0, "large")
-    assert affordable((small, large), None) is small
+    assert affordable((small, large), 0.0) is small
     assert affordable((small, large), 5.0) is large

@@ -1,5 +1,7 @@
 """A step: when it is asked whether a loss was a number, whose crops are looked at, and the optimizers."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from atrous.tasks.semantic import Semantic
 from atrous.training.average import averaged
 from atrous.training.processes import Processes, make_fabric
 from atrous.training.settings import Settings
+from atrous.training.sharpness import uphill
 from atrous.training.step import Learner, compiled, fast_kernels, make_optimizer
 from tests.ranks import play_ranks
 
@@ -67,6 +70,57 @@ def test_a_compiled_network_takes_the_same_steps(monkeypatch):
         torch.testing.assert_close(plain.step(batch(), number, 1e-2), traced.step(batch(), number, 1e-2))
     torch.testing.assert_close(weights(plain.network), weights(traced.network))
     assert type(traced.model._forward_module).__name__ == "OptimizedModule"
+
+
+def test_a_sharpness_aware_step_follows_the_gradient_uphill():
+    """SGD's first step is the rate times the gradient, which is compared with autograd's at the moved weights."""
+    settings = Settings(optimizer="sgd", precision="32-true", weight_decay=0.0, clip=1e9, sharpness=0.1)
+    found = learner(settings)
+    reference = learner(replace(settings, sharpness=0.0)).network
+
+    def gradients():
+        loss = TASK.loss(reference(batch().images), batch().targets)
+        return torch.autograd.grad(loss, list(reference.parameters()))
+
+    first = gradients()
+    norm = torch.cat([part.flatten() for part in first]).norm()
+    before = weights(reference)
+    with torch.no_grad():
+        for weight, part in zip(reference.parameters(), first, strict=True):
+            weight.add_(0.1 * part / norm)
+    want = before - 0.5 * torch.cat([part.flatten() for part in gradients()])
+    found.step(batch(), 0, 0.5)
+    torch.testing.assert_close(weights(found.network), want)
+    assert not torch.allclose(want, before - 0.5 * torch.cat([part.flatten() for part in first]))
+
+
+def test_steps_between_are_plain_and_batch_norms_count_a_batch_once():
+    settings = Settings(optimizer="sgd", precision="32-true", sharpness=0.3, sharpness_every=2)
+    sharp, plain = learner(settings), learner(replace(settings, sharpness=0.0))
+    assert torch.equal(sharp.step(batch(), 1, 1e-2), plain.step(batch(), 1, 1e-2))
+    assert torch.equal(weights(sharp.network), weights(plain.network))
+    norm = nn.BatchNorm2d(1)
+    norm(batch().images).pow(3).sum().backward()
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    with uphill(norm, 0.5):
+        assert not torch.equal(norm.weight, before["weight"])
+        norm(batch().images)
+    assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
+
+
+def test_a_teacher_adds_the_divergence_from_the_average():
+    settings = Settings(precision="32-true", teacher=0.5)
+    taught, plain = learner(settings), learner(replace(settings, teacher=0.0))
+    with torch.no_grad():
+        for weight in taught.average.module.parameters():
+            weight.mul_(2.0)
+    output, said = taught.network(batch().images), taught.average.module(batch().images)
+    p, q = said.softmax(1), output.softmax(1)
+    divergence = (p * (p / q).log()).sum(1).mean()
+    loss, alone = taught.step(batch(), 0, 1e-2), plain.step(batch(), 0, 1e-2)
+    torch.testing.assert_close(loss, alone + 0.5 * divergence)
+    assert not torch.equal(weights(taught.network), weights(plain.network))
+    assert not taught.average.module.training
 
 
 def test_fast_kernels_of_a_gpu_are_chosen_for_the_block_alone():

@@ -51,6 +51,19 @@ def test_whole_samples(digits, tmp_path):
     assert any("; whole samples, 32-true" in line for line in said)
 
 
+def test_options_that_are_off_by_default_train_all_at_once(digits, tmp_path):
+    on = [
+        "task.smoothing=0.1", "task.focal=1.0", "task.boundary=1.0", "augment.strength=1.0", "augment.paste=1.0",
+        'augment.paste_classes=["digit 3", "digit 7"]', 'augment.foreground_classes=["digit 3"]', "stages=frozen",
+        "train.sharpness=0.05", "train.teacher=0.5", "train.validations=1",
+    ]  # fmt: skip
+    said = []
+    done = train(digits, out=tmp_path / "run", epochs=1, settings=[*SMALL, *on], report=False, say=said.append)
+    assert done.outcome.step == 2
+    assert any("stage 1 of 1, upper layers" in line for line in said)
+    assert read_recipe(tmp_path / "run" / "recipe.toml") == done.run.recipe
+
+
 def test_early_stopping(digits, tmp_path):
     settings = [*SMALL, "train.patience=1", "train.validations=10", "train.learning_rate=1e-9"]
     done = train(digits, out=tmp_path / "run", epochs=10, settings=settings, report=False)

@@ -1,9 +1,11 @@
 """Training batches that depend on the seed and the step alone, so that a resumed run sees what it would have seen."""
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +15,7 @@ from atrous.data.feed.augment import Color, draw_recoloring, recolored
 from atrous.data.feed.decode import Decoded, tiles
 from atrous.data.feed.pairs import Apart, cut_shifted, draw_pair_recoloring, draw_shift, recolored_pair
 from atrous.data.feed.paste import pasted
+from atrous.data.feed.strong import draw_strong, strongly_changed
 from atrous.data.feed.views import Geometry, draw_view
 from atrous.data.restoration import Restoration
 from atrous.data.view import View
@@ -87,6 +90,8 @@ class Batches:
         whole: crops are as large as the sample that they are of; a batch then holds one.
         apart: of samples of two images, how these vary apart from each other, else None.
         paste: share of the crops over which the objects of another sample are pasted; targets are labels then.
+        paste_classes: which classes are pasted; all but 0 where none is named.
+        strong: greatest amount of strong changes, 0 to 1; 0 leaves them out.
     """
 
     decoded: Decoded
@@ -100,6 +105,8 @@ class Batches:
     whole: bool = False
     apart: Apart | None = None
     paste: float = 0.0
+    paste_classes: tuple[int, ...] = ()
+    strong: float = 0.0
 
     @property
     def per_epoch(self) -> int:
@@ -162,14 +169,36 @@ class Batches:
         The other one is drawn from `near`, or from all samples.
         """
         pair = self._cut(rng, index, self._geometry(index), wanted=wanted)
-        others = None if near is None else sorted(set(near) - {index})
-        count = len(self.decoded.names) if others is None else 1 + len(others)
-        if self.paste <= 0 or rng.random() >= self.paste or count < 2:
+        if self.paste <= 0 or rng.random() >= self.paste:
             return pair
-        drawn = int(rng.integers(1, count))
-        other = (index + drawn) % count if others is None else others[drawn - 1]
-        more = self._cut(rng, other, replace(self._geometry(other), foreground=1.0), wanted=wanted)
-        return None if pair is None or more is None else pasted(*pair, *more)
+        other = self._giver(rng, index, near)
+        if other is None:
+            return pair
+        geometry = replace(self._geometry(other), foreground=1.0, classes=self.paste_classes)
+        more = self._cut(rng, other, geometry, wanted=wanted)
+        return None if pair is None or more is None else pasted(*pair, *more, self.paste_classes)
+
+    def _giver(self, rng: np.random.Generator, index: int, near: Sequence[int] | None) -> int | None:
+        """Draw another sample that has one of the classes that are pasted; None where there is none."""
+        if near is not None:
+            others = self._with_classes(sorted(set(near) - {index}))
+            return others[int(rng.integers(len(others)))] if others else None
+        givers = self._givers
+        place = bisect_left(givers, index)
+        own = int(givers[place : place + 1] == [index])
+        if len(givers) == own:
+            return None
+        # from those that follow this sample, and then those before it
+        return givers[(place + int(rng.integers(own, len(givers)))) % len(givers)]
+
+    @cached_property
+    def _givers(self) -> list[int]:
+        return self._with_classes(range(len(self.decoded.names)))
+
+    def _with_classes(self, samples: Sequence[int]) -> list[int]:
+        """Those of the samples that have one of the classes that are pasted; all of them where none is named."""
+        wanted = set(self.paste_classes)
+        return [index for index in samples if not wanted or wanted & self.decoded.places[index].keys()]
 
     def _cut(
         self, rng: np.random.Generator, index: int, geometry: Geometry, *, wanted: bool
@@ -190,6 +219,7 @@ class Batches:
             drawn = draw_pair_recoloring(rng, shape, self.color, self.apart)
         elif self.color is not None:
             drawn = (draw_recoloring(rng, shape, self.color),)
+        strong = draw_strong(rng, shape, self.strong) if self.strong > 0 else ()
         if not wanted:
             return None
         if target is None:
@@ -198,7 +228,7 @@ class Batches:
         if drawn:
             image = (recolored(image, drawn[0], self.spread) if self.apart is None
                      else recolored_pair(image, drawn, self.spread))  # fmt: skip
-        return image, target
+        return strongly_changed(image, strong, self.spread), target
 
 
 class Stepped(Protocol):

@@ -20,7 +20,9 @@ class Geometry:
         about: axes of a volume about which crops turn, each by its own angle; 0 turns in the plane of the last two.
         flip: per axis, whether to mirror half of the crops.
         foreground: share of crops that are centered on a class drawn evenly from those of the sample.
+        classes: on which classes crops are centered; on all where none is named.
         keep: axes that are not zoomed and along which crops start at whole positions, so that nothing is blended: time.
+        classes: on which classes crops are centered; on all where none is named.
     """
 
     crop: tuple[int, ...]
@@ -30,6 +32,7 @@ class Geometry:
     foreground: float = 0.33
     about: tuple[int, ...] = (0,)
     keep: tuple[int, ...] = ()
+    classes: tuple[int, ...] = ()
 
 
 def _matrix(rng: np.random.Generator, geometry: Geometry) -> np.ndarray:
@@ -81,6 +84,8 @@ def draw_view(
     """
     matrix = _matrix(rng, geometry)
     reach = np.abs(matrix) @ (np.asarray(geometry.crop) / 2)
+    if geometry.classes:
+        places = {number: of_class for number, of_class in places.items() if number in geometry.classes}
     center = _center(rng, shape, reach, places, geometry.foreground)
     for axis in geometry.keep:
         half = geometry.crop[axis] / 2
