@@ -112,7 +112,7 @@ def fuzz(address: str, command: str, examples: int, seconds: float, settings: Pa
         "--seed", "0", "--suppress-health-check", "all", "--workers", "1", "--max-time", str(int(seconds)),
     ]  # fmt: skip
     try:
-        return subprocess.run(words, timeout=seconds + PATIENCE, check=False).returncode
+        return subprocess.run(words, timeout=seconds + PATIENCE, check=False, cwd=settings.parent).returncode
     except subprocess.TimeoutExpired:
         return 124
 
@@ -125,7 +125,8 @@ def main() -> None:
     parser.add_argument("--only", choices=sorted(SERVERS), action="append", help="of these servers")
     parser.add_argument("--command", default="schemathesis", help="path of schemathesis")
     options = parser.parse_args()
-    if shutil.which(options.command) is None:
+    command = shutil.which(options.command)
+    if command is None:
         raise SystemExit(f"{options.command}: is not there: pip install schemathesis, or give --command")
     failed = []
     for name in options.only or SERVERS:
@@ -136,7 +137,7 @@ def main() -> None:
             (folder / "served").mkdir()
             with answering(SERVERS[name](folder / "served")) as address:
                 print(f"{name}: {address}", flush=True)
-                code = fuzz(address, options.command, options.examples, options.seconds, settings)
+                code = fuzz(address, str(Path(command).absolute()), options.examples, options.seconds, settings)
                 alive = httpx.get(f"{address}/api/run", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60)
             print(f"{name}: exit code {code}, afterwards it answers {alive.status_code}", flush=True)
             if code not in (0, 124) or alive.status_code != 200:
