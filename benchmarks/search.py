@@ -37,8 +37,8 @@ from atrous.searching.space import Labels, Space, Variable
 from atrous.verbs.check import check
 from atrous.verbs.opened import open_data
 from atrous.verbs.train import train, train_planned
-from atrous.verbs.train_plan import plan_training
 from atrous.verbs.train_options import TrainOptions
+from atrous.verbs.train_plan import plan_training
 
 LABELS = {"encoder": 2, "decoder": 3, "width": 2, "attention": 2, "learning_rate": 2}
 """How many labels of each variable the small space has: 48 points."""

@@ -30,8 +30,8 @@ from atrous.verbs.kinds import KINDS
 from atrous.verbs.opened import OpenedData, open_data
 from atrous.verbs.search_options import SearchOptions, read_search_options
 from atrous.verbs.train import Trained, Watch, check_opened, train_planned
-from atrous.verbs.train_plan import plan_training
 from atrous.verbs.train_options import TrainOptions
+from atrous.verbs.train_plan import plan_training
 
 if TYPE_CHECKING:
     from atrous.searching.folder import SearchFolder

@@ -12,8 +12,8 @@ from atrous.recipe.probe import measured_rate, plan_at_speed
 from atrous.training.probe import STEPS, WARM_UP, steps_per_second
 from atrous.training.settings import Settings
 from atrous.verbs.check import check
-from atrous.verbs.train_plan import plan_training
 from atrous.verbs.train_options import TrainOptions
+from atrous.verbs.train_plan import plan_training
 from tests.verbs.test_instances import write_cells
 
 
