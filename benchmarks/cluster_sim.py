@@ -179,7 +179,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--side", type=int, help="of the units of a real run; of the scene of a plan")
     parser.add_argument("--workers", type=int, help="of a check (2) or of a plan (64)")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="simulations, of which the mean is printed")
-    parser.add_argument("--inputs", type=int, default=20, help="chromosomes that are simulated; the rest is like them")
+    parser.add_argument("--inputs", type=int, default=100, help="chromosomes that are simulated; the rest is like them")
     parser.add_argument("--failures", type=float, default=0.1, help="of one worker in an hour")
     parser.add_argument("--back", type=float, default=120.0, help="seconds until a lost worker starts again")
     parser.add_argument("--noticed", type=float, default=300.0, help="seconds until a loss is noticed")

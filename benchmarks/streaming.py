@@ -1,8 +1,11 @@
 """Compare a forward pass of the whole image, MONAI's sliding window and `atrous.stream`: time, memory and errors.
 
     python -m benchmarks.streaming --size 2048 --threads 2
+    python -m benchmarks.streaming --case signal volume
 
-The network is segmentation_models_pytorch `Unet("resnet18", classes=2)` with random weights and batch-norm statistics.
+An image goes through segmentation_models_pytorch's `Unet("resnet18", classes=2)`, a signal and a volume through MONAI's
+own `UNet` of four levels with residual units and batch norms; weights and statistics are random. MONAI's windows have
+512 positions along each axis of an image, 4096 of a signal and 96 of a volume.
 Every way runs in a process of its own, after a warm-up. The columns:
 
 - "seconds": median time.
@@ -34,6 +37,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.streaming_cases import CASES, Case, image, network
+
 WAYS = (
     "whole",
     "monai-0.25",
@@ -49,34 +54,13 @@ USUAL = WAYS[:-1]
 TILE = 1024  # side of the whole image on which OpenVINO's own rate is measured
 
 
-def network() -> nn.Module:
-    import segmentation_models_pytorch as smp
-
-    torch.manual_seed(0)
-    net = smp.Unet("resnet18", encoder_weights=None, classes=2)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
-            module.running_mean.normal_(0, 0.2)
-            module.running_var.uniform_(0.5, 2)
-    return net.eval()
-
-
-def image(size: int) -> np.ndarray:
-    """Return noise `(3, size, size)` at several scales, so that it has structure for receptive fields of any size."""
-    generator = torch.Generator().manual_seed(1)
-    total = torch.randn(1, 3, size, size, generator=generator)
-    for scale in (8, 64):
-        coarse = torch.randn(1, 3, size // scale, size // scale, generator=generator)
-        total += nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
-    return total[0].numpy()
-
-
-def ways(size: int) -> dict[str, Callable[[nn.Module, np.ndarray], np.ndarray]]:
+def ways(case: Case) -> dict[str, Callable[[nn.Module, np.ndarray], np.ndarray]]:
     def whole(dtype: torch.dtype) -> Callable[[nn.Module, np.ndarray], np.ndarray]:
         def run(net: nn.Module, x: np.ndarray) -> np.ndarray:
-            net = net.to(dtype, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            layout: Any = {} if len(case.window) != 2 else {"memory_format": torch.channels_last}
+            net = net.to(dtype, **layout)
             with torch.inference_mode():
-                tensor = torch.from_numpy(x)[None].to(dtype, memory_format=torch.channels_last)
+                tensor = torch.from_numpy(x)[None].to(dtype, **layout)
                 return net(tensor)[0].float().numpy()
 
         return run
@@ -85,10 +69,11 @@ def ways(size: int) -> dict[str, Callable[[nn.Module, np.ndarray], np.ndarray]]:
         def run(net: nn.Module, x: np.ndarray) -> np.ndarray:
             from monai.inferers.utils import sliding_window_inference
 
-            net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            if len(case.window) == 2:
+                net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
             with torch.inference_mode():
                 tensor = torch.from_numpy(x)[None]
-                result: Any = sliding_window_inference(tensor, (512, 512), 1, net, overlap=overlap, mode=mode)
+                result: Any = sliding_window_inference(tensor, case.window, 1, net, overlap=overlap, mode=mode)
                 return result[0].numpy()
 
         return run
@@ -140,13 +125,13 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def measure(way: str, size: int, threads: int, repeats: int, out: Path) -> None:
+def measure(way: str, case: Case, size: int, repeats: int, out: Path) -> None:
     """Run one way in this process, and write its output and measurements to files."""
-    run, x = ways(size)[way], image(size)
-    net: Any = network()
+    run, x = ways(case)[way], case.source(size)
+    net: Any = case.network()
     compiled = "openvino" in way or "inductor" in way
     # Warm-up: loads libraries. Ways that compile for one image size run another network here.
-    run(nn.Conv2d(3, 2, 3) if compiled else net, x[:, :512, :512].copy())
+    run(nn.Conv2d(3, 2, 3) if compiled else net, x[:, *(slice(n) for n in case.window)].copy())
     before, prepared, seconds = resident_bytes(), 0.0, []
     if way.startswith("ours"):
         from atrous.stream import prepare
@@ -164,22 +149,29 @@ def measure(way: str, size: int, threads: int, repeats: int, out: Path) -> None:
         seconds.append(time.perf_counter() - start)
     np.save(out.with_suffix(".npy"), result)
     row = {"seconds": sorted(seconds), "prepare": prepared, "peak": peak_bytes() - before}
-    out.write_text(json.dumps({**row, "work": work(way, net, size)}))
+    out.write_text(json.dumps({**row, "work": work(way, case, net, x.shape)}))
 
 
-def work(way: str, net: Any, size: int) -> float:
-    """Return the multiply-adds that a way executes, divided by those of the whole image."""
+def work(way: str, case: Case, net: Any, shape: tuple[int, ...]) -> float:
+    """Return the multiply-adds that a way executes, divided by those of the network as it is on the whole input."""
     if way.startswith("monai"):
-        step = round(512 * (1 - float(way.split("-")[1])))
-        count = 1 if size <= 512 else -(-(size - 512) // step) + 1
-        return (count * 512 / size) ** 2
+        return case.monai_work(shape, float(way.split("-")[1]))
     if way.startswith("ours"):
         from atrous.stream import plan
 
-        stream_plan = plan(net, (3, size, size), engine="openvino" if net.cuts else "torch")
+        stream_plan = plan(net, shape, engine="openvino" if net.cuts else "torch")
         executed = segment_work(net, stream_plan.axis, stream_plan.strip) if net.cuts else stream_plan.macs
-        return executed / stream_plan.macs_whole
+        return executed / whole_work(net.network, shape)
     return 1.0
+
+
+def whole_work(net: nn.Module, shape: tuple[int, ...]) -> float:
+    """Return the multiply-adds of one forward pass on the whole input."""
+    from atrous.geometry.graph import export_graph
+    from atrous.geometry.memory import macs
+
+    graph = export_graph(net, shape)
+    return float(sum(macs(op, graph.ops) for op in graph.ops))
 
 
 def segment_work(net: Any, axis: int, strip: int) -> float:
@@ -201,14 +193,14 @@ def segment_work(net: Any, axis: int, strip: int) -> float:
     return total
 
 
-def compare(size: int, threads: int, repeats: int, chosen: list[str]) -> list[dict[str, Any]]:
+def compare(case: str, size: int, threads: int, repeats: int, chosen: list[str]) -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         reference = None
         for way in chosen:
             out = Path(folder) / f"{way}.json"
             options = ["--size", str(size), "--threads", str(threads), "--repeats", str(repeats), "--out", str(out)]
-            call = [sys.executable, "-W", "ignore", "-m", "benchmarks.streaming", *options]
+            call = [sys.executable, "-W", "ignore", "-m", "benchmarks.streaming", "--case", case, *options]
             rates = []
             if "openvino" in way:
                 subprocess.run([*call, "--rate", way], check=True)
@@ -250,10 +242,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--case", nargs="+", choices=list(CASES), default=["image"])
+    parser.add_argument("--size", type=int, help="positions along each axis; by default those of the case")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(USUAL))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, help="by default all that fit the case but Inductor")
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--rate", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
@@ -264,23 +257,19 @@ def main(arguments: list[str] | None = None) -> None:
         rate = openvino_rate("bf16" if "bfloat16" in options.rate else "f32", options.threads)
         options.out.write_text(json.dumps(rate))
         return
-    if options.one:
-        measure(options.one, options.size, options.threads, options.repeats, options.out)
-        return
-    rows = compare(options.size, options.threads, options.repeats, options.ways)
-    print(table(rows))
-    print(
-        json.dumps(
-            {
-                "benchmark": "streaming",
-                "size": options.size,
-                "threads": options.threads,
-                "torch": torch.__version__,
-                "processor": platform.processor() or platform.machine(),
-                "rows": rows,
-            }
-        )
-    )
+    for name in options.case:
+        case = CASES[name]
+        size = options.size or case.size
+        if options.one:
+            measure(options.one, case, size, options.repeats, options.out)
+            return
+        chosen = options.ways or [way for way in USUAL if name == "image" or "openvino" not in way]
+        rows = compare(name, size, options.threads, options.repeats, chosen)
+        print(f"{name}, {' x '.join([str(size)] * len(case.window))}")
+        print(table(rows))
+        facts = {"benchmark": "streaming", "case": name, "size": size, "threads": options.threads}
+        processor = platform.processor() or platform.machine()
+        print(json.dumps({**facts, "torch": torch.__version__, "processor": processor, "rows": rows}), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 NAME = "evaluate"
+MORE, VIDEOS = "What is measured", "Videos"
 
 
 def command(
@@ -18,24 +19,44 @@ def command(
     ] = "val",
     dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
     tta: Annotated[
-        str, typer.Option(help="Test-time augmentation: none, or flip to average over mirrored inputs.")
+        str,
+        typer.Option(
+            help="Test-time augmentation: none, or flip to average over mirrored inputs.", rich_help_panel=MORE
+        ),
     ] = "none",
     coverage: Annotated[
         float | None,
-        typer.Option(help="Measure sets of classes that are to hold the true one in this share, such as 0.9."),
+        typer.Option(
+            help="Measure sets of classes that are to hold the true one in this share, such as 0.9.",
+            rich_help_panel=MORE,
+        ),
     ] = None,
     ensemble: Annotated[
         list[Path] | None,
-        typer.Option(help="A further run with the same classes; their mean probability is measured. Repeatable."),
+        typer.Option(
+            help="A further run with the same classes; their mean probability is measured. Repeatable.",
+            rich_help_panel=MORE,
+        ),
     ] = None,
     shifts: Annotated[
-        bool, typer.Option("--shifts", help="Also measure images that are noisy, blurred, brighter, smaller and so on.")
+        bool,
+        typer.Option(
+            "--shifts",
+            help="Also measure images that are noisy, blurred, brighter, smaller and so on.",
+            rich_help_panel=MORE,
+        ),
     ] = False,
     first_frame: Annotated[
         bool,
-        typer.Option("--first-frame", help="Of videos: the first mask of each is given, learned, and not counted."),
+        typer.Option(
+            "--first-frame",
+            help="Of videos: the first mask of each is given, learned, and not counted.",
+            rich_help_panel=VIDEOS,
+        ),
     ] = False,
-    first_frame_seconds: Annotated[float, typer.Option(help="How long each first frame is learned.")] = 30.0,
+    first_frame_seconds: Annotated[
+        float, typer.Option(help="How long each first frame is learned.", rich_help_panel=VIDEOS)
+    ] = 30.0,
     report: Annotated[Path | None, typer.Option(help="Also write a page about it: a new .html file.")] = None,
     device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,

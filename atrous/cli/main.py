@@ -1,5 +1,6 @@
 """`atrous VERB DATA-or-RUN [options]`: the list of verbs, and the exit codes."""
 
+import re
 import sys
 from typing import Annotated
 
@@ -22,6 +23,7 @@ from atrous.cli import (
     serve,
     train,
 )
+from atrous.cli.grouped import GroupedCommand
 from atrous.errors import UserError
 from atrous.files import disk_trouble
 
@@ -33,6 +35,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+HIDDEN = re.compile(r"(?<=/)\.\d+\.part\.|^\.\d+\.part\.")
+"""What `atrous.files.replacing` writes before the name of a file that is not complete."""
 
 
 def _print_version(asked: bool) -> None:
@@ -57,7 +62,7 @@ VERBS = (
     serve, doctor,
 )  # fmt: skip
 for verb in VERBS:
-    app.command(verb.NAME)(verb.command)
+    app.command(verb.NAME, cls=GroupedCommand)(verb.command)
 
 
 def run() -> None:
@@ -71,7 +76,8 @@ def run() -> None:
         trouble = disk_trouble(error)
         if error.filename is None and trouble is None:  # no file of the user's
             raise
-        said = ": ".join(str(part) for part in (error.filename, trouble or error.strerror) if part is not None)
+        name = None if error.filename is None else HIDDEN.sub("", str(error.filename))
+        said = ": ".join(part for part in (name, trouble or error.strerror) if part is not None)
         print(f"atrous: {said}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

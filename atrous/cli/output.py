@@ -58,9 +58,17 @@ class _Memory(ProgressColumn):
 def progress_bar(
     description: str, total: float, *columns: str, time_left: bool = True, **fields: Any
 ) -> Iterator[tuple[Progress, Any]]:
-    """Show a progress bar on standard error, with the time left and the memory; `columns` format the extra `fields`."""
+    """Show a progress bar on standard error, with the time left and the memory; `columns` format the extra `fields`.
+
+    Where an error ends the work before any of it was done, the bar disappears, so that the error stands alone.
+    """
     parts: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(None)]
     parts += [TextColumn(column) for column in columns]
     parts += [TimeRemainingColumn(compact=True)] if time_left else []
     with Progress(*parts, _Memory(), console=Console(stderr=True)) as progress:
-        yield progress, progress.add_task(description, total=total, **fields)
+        task = progress.add_task(description, total=total, **fields)
+        try:
+            yield progress, task
+        except BaseException:
+            progress.update(task, visible=progress.tasks[0].completed > 0)
+            raise

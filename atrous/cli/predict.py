@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from atrous.prediction.jobs import Written
 
 NAME = "predict"
+BESIDE, SURE, WHERE, SEVERAL = "Also write", "Better answers", "Engine and device", "Many machines"
+GENOMES, VIDEOS = "Genomes", "Videos"
 REVIEWED = 5
 """So many of the most uncertain inputs are named."""
 
@@ -20,61 +22,114 @@ def command(
     overlay: Annotated[bool, typer.Option("--overlay", help="Also draw the labels in color over the image.")] = False,
     probabilities: Annotated[
         str | None,
-        typer.Option(help="Also write probabilities: zarr or tiff; bigwig for genomes, csv for a live signal."),
+        typer.Option(
+            help="Also write probabilities: zarr or tiff; bigwig for genomes, csv for a live signal.",
+            rich_help_panel=BESIDE,
+        ),
     ] = None,
     polygons: Annotated[
-        str | None, typer.Option(help="Also write the labels of maps as polygons: gpkg or geojson.")
+        str | None,
+        typer.Option(help="Also write the labels of maps as polygons: gpkg or geojson.", rich_help_panel=BESIDE),
     ] = None,
-    tta: Annotated[str, typer.Option(help="Test-time augmentation: none or flip.")] = "none",
+    tta: Annotated[str, typer.Option(help="Test-time augmentation: none or flip.", rich_help_panel=SURE)] = "none",
     memory: Annotated[str | None, typer.Option(help="Memory that a streamed input may take: 1GB.")] = None,
-    engine: Annotated[str, typer.Option(help="torch, openvino, inductor or onnxruntime.")] = "torch",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.")] = "cpu",
+    engine: Annotated[
+        str, typer.Option(help="torch, openvino, inductor or onnxruntime.", rich_help_panel=WHERE)
+    ] = "torch",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.", rich_help_panel=WHERE)] = "cpu",
     dicom_seg: Annotated[
-        bool, typer.Option("--dicom-seg", help="Also write a DICOM segmentation that refers to each DICOM series.")
+        bool,
+        typer.Option(
+            "--dicom-seg",
+            help="Also write a DICOM segmentation that refers to each DICOM series.",
+            rich_help_panel=BESIDE,
+        ),
     ] = False,
     objects: Annotated[
         str | None,
         typer.Option(
-            help="Also write what was found for other programs: coco, geojson, imagej, dota, parquet, or several: a,b."
+            help="Also write what was found for other programs: coco, geojson, imagej, dota, parquet, or several: a,b.",
+            rich_help_panel=BESIDE,
         ),
     ] = None,
     uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="Also write how uncertain the network is, and a picture of it.")
+        bool,
+        typer.Option(
+            "--uncertainty", help="Also write how uncertain the network is, and a picture of it.", rich_help_panel=SURE
+        ),
     ] = False,
     coverage: Annotated[
         float | None,
-        typer.Option(help="Also write sizes of sets of classes that hold the true one in this share, such as 0.9."),
+        typer.Option(
+            help="Also write sizes of sets of classes that hold the true one in this share, such as 0.9.",
+            rich_help_panel=SURE,
+        ),
     ] = None,
     ensemble: Annotated[
         list[Path] | None,
-        typer.Option(help="A further run with the same classes; their mean probability decides. Repeatable."),
+        typer.Option(
+            help="A further run with the same classes; their mean probability decides. Repeatable.",
+            rich_help_panel=SURE,
+        ),
     ] = None,
     genetic_code: Annotated[
         int | None,
-        typer.Option(help="NCBI's code by which the genes of genomes are read: 11, 4; default: those of the run."),
+        typer.Option(
+            help="NCBI's code by which the genes of genomes are read: 11, 4; default: those of the run.",
+            rich_help_panel=GENOMES,
+        ),
     ] = None,
     variants: Annotated[
-        Path | None, typer.Option(help="Of a genome, a VCF file: write what its variants change, as a table.")
+        Path | None,
+        typer.Option(
+            help="Of a genome, a VCF file: write what its variants change, as a table.", rich_help_panel=GENOMES
+        ),
     ] = None,
     part: Annotated[
-        str | None, typer.Option(help="Compute one job's share of the labels: 3/64 is the third of 64 jobs.")
+        str | None,
+        typer.Option(
+            help="Compute one job's share of the labels: 3/64 is the third of 64 jobs.", rich_help_panel=SEVERAL
+        ),
     ] = None,
-    join: Annotated[bool, typer.Option("--join", help="Write the labels from the shares of all jobs.")] = False,
-    thin: Annotated[bool, typer.Option("--thin", help="Also write edges as lines one pixel wide (PNG).")] = False,
+    join: Annotated[
+        bool, typer.Option("--join", help="Write the labels from the shares of all jobs.", rich_help_panel=SEVERAL)
+    ] = False,
+    thin: Annotated[
+        bool, typer.Option("--thin", help="Also write edges as lines one pixel wide (PNG).", rich_help_panel=BESIDE)
+    ] = False,
     tracks: Annotated[
-        bool, typer.Option("--tracks", help="Also write a table of what moves in a video, with numbers that stay.")
+        bool,
+        typer.Option(
+            "--tracks",
+            help="Also write a table of what moves in a video, with numbers that stay.",
+            rich_help_panel=VIDEOS,
+        ),
     ] = False,
     zone: Annotated[
-        Path | None, typer.Option(help="Also write what enters and leaves these polygons (GeoJSON) each minute.")
+        Path | None,
+        typer.Option(
+            help="Also write what enters and leaves these polygons (GeoJSON) each minute.", rich_help_panel=VIDEOS
+        ),
     ] = None,
-    least_area: Annotated[int, typer.Option(help="Pixels of the smallest thing that is followed.")] = 25,
+    least_area: Annotated[
+        int, typer.Option(help="Pixels of the smallest thing that is followed.", rich_help_panel=VIDEOS)
+    ] = 25,
     first_frame: Annotated[
         Path | None,
-        typer.Option(help="Of one video, the mask of its first frame, which the network learns before it goes on."),
+        typer.Option(
+            help="Of one video, the mask of its first frame, which the network learns before it goes on.",
+            rich_help_panel=VIDEOS,
+        ),
     ] = None,
-    first_frame_seconds: Annotated[float, typer.Option(help="How long the first frame is learned.")] = 30.0,
+    first_frame_seconds: Annotated[
+        float, typer.Option(help="How long the first frame is learned.", rich_help_panel=VIDEOS)
+    ] = 30.0,
     dask: Annotated[
-        str | None, typer.Option(help="Compute on a Dask cluster: its scheduler's address, or local:4 for 4 processes.")
+        str | None,
+        typer.Option(
+            help="Compute on a Dask cluster: its scheduler's address, or local:4 for 4 processes.",
+            rich_help_panel=SEVERAL,
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:

@@ -34,6 +34,9 @@ def command(
     probabilities: Annotated[
         str | None, typer.Option(help="Write numbers of 8-bit pictures in place of PNG: zarr or tiff.")
     ] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Memory that an image may take: 4GB. [default: what this process may use]")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Undo a known blur by a Wiener filter or by Richardson-Lucy iterations (scikit-image), without a network.
@@ -51,7 +54,7 @@ def command(
     from atrous.verbs.restore import RestoreOptions, restore
 
     quiet_libraries()
-    options = RestoreOptions(method, psf, balance, iterations, compare, noise, gray, overlay, probabilities)
+    options = RestoreOptions(method, psf, balance, iterations, compare, noise, gray, overlay, probabilities, memory)
     with progress_bar("restoring", 1) as (bar, task):
         result = restore(
             inputs, out, options,

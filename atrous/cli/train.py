@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 NAME = "train"
+DATA, HOW = "Data", "How it is trained"
 
 
 def command(
@@ -16,27 +17,41 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Run folder; must not exist. [default: runs/NAME]")] = None,
     minutes: Annotated[float | None, typer.Option(help="Wall time of the whole run, in minutes.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the training data, instead of --minutes.")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="Use this recipe.toml instead of planning one.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="Use this recipe.toml instead of planning one.", rich_help_panel=HOW)
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Set section.key=value of the recipe; may be repeated.")
     ] = None,
     stages: Annotated[
-        bool, typer.Option("--stages", help="Fine-tune in three stages: head, upper layers, all.")
+        bool, typer.Option("--stages", help="Fine-tune in three stages: head, upper layers, all.", rich_help_panel=HOW)
     ] = False,
     start: Annotated[
-        Path | None, typer.Option(help="Fine-tune: start from the weights of this run or named model.")
+        Path | None,
+        typer.Option(help="Fine-tune: start from the weights of this run or named model.", rich_help_panel=HOW),
     ] = None,
     whole: Annotated[
-        bool, typer.Option("--whole", help="Train on whole samples, one in a step, in strips, instead of crops.")
+        bool,
+        typer.Option(
+            "--whole", help="Train on whole samples, one in a step, in strips, instead of crops.", rich_help_panel=HOW
+        ),
     ] = False,
-    seed: Annotated[int | None, typer.Option(help="Random seed. [default: 0]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed. [default: 0]", rich_help_panel=HOW)] = None,
     device: Annotated[
-        str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps, or auto for whichever is there. [default: cpu]")
+        str | None,
+        typer.Option(
+            help="Device: cpu, cuda, cuda:1, mps, or auto for whichever is there. [default: cpu]", rich_help_panel=HOW
+        ),
     ] = None,
-    dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.", rich_help_panel=DATA)
+    ] = None,
     task: Annotated[
         str | None,
-        typer.Option(help="What is learned, such as semantic, detection or change. [default: from dataset.toml]"),
+        typer.Option(
+            help="What is learned, such as semantic, detection or change. [default: from dataset.toml]",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Resume this run; of other options takes train.devices and train.nodes alone.")

@@ -29,6 +29,10 @@ def cut_values(
         picture = View(view.index, view.center[1:], view.matrix[1:, 1:])
         frames = np.asarray(values[:, first : first + crop[0]]).reshape(-1, *shape[1:])
         return cut_values(frames, picture, crop[1:], mode, border).view(-1, *crop)
+    if (mirrored := _mirrored(view, crop, shape)) is not None:  # whole positions: nothing is blended
+        inside, axes = mirrored
+        pixels = torch.from_numpy(np.ascontiguousarray(values[(slice(None), *inside)]).astype(np.float32))
+        return pixels.flip([axis + 1 for axis in axes]) if axes else pixels
     window = _window(view, crop, shape) if min(shape) > 1 else tuple(slice(0, n) for n in shape)
     pixels = torch.from_numpy(np.ascontiguousarray(values[(slice(None), *window)]).astype(np.float32))[None]
     padding = "border" if border else "zeros"
@@ -40,6 +44,21 @@ def _first_frame(view: View, count: int, length: int) -> int | None:
     first = float(view.center[0]) - count / 2
     alone = not view.matrix[0, 1:].any() and not view.matrix[1:, 0].any() and (count == 1 or view.matrix[0, 0] == 1)
     return int(first) if alone and first.is_integer() and 0 <= first <= length - count else None
+
+
+def _mirrored(view: View, crop: tuple[int, ...], shape: tuple[int, ...]) -> tuple[tuple[slice, ...], list[int]] | None:
+    """The part of the sample that a view shows position by position, and the axes along which it is mirrored.
+
+    None where the view zooms, turns or shifts by fractions, or sees beyond the sample.
+    """
+    signs, corner = np.diag(view.matrix), np.asarray(view.center, float) - np.asarray(crop) / 2
+    if np.any(np.abs(signs) != 1) or np.any(view.matrix != np.diag(signs)) or np.any(corner != np.rint(corner)):
+        return None
+    if np.any(corner < 0) or np.any(corner + np.asarray(crop) > np.asarray(shape)):
+        return None
+    starts = corner.astype(int).tolist()
+    inside = tuple(slice(start, start + length) for start, length in zip(starts, crop, strict=True))
+    return inside, np.flatnonzero(signs < 0).tolist()
 
 
 def _window(view: View, crop: tuple[int, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:

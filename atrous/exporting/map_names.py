@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from atrous.tasks.classification import ClassificationTask
 from atrous.tasks.counting import CountingTask
 from atrous.tasks.custom import found_task
 from atrous.tasks.detection import DetectionTask
@@ -51,6 +52,10 @@ def _points(task: Any) -> list[str]:
     return _each("heat of", task.names)
 
 
+def _evidence(task: Any) -> list[str]:
+    return _each("evidence of", task.names)
+
+
 def _each(what: str, names: Sequence[str]) -> list[str]:
     return [f"{what} {name}" for name in names or ("object",)]
 
@@ -62,5 +67,6 @@ NAMES: tuple[tuple[type, Callable[[Any], list[str]]], ...] = (
     (DetectionTask, _boxes),
     (CountingTask, _counts),
     (KeypointTask, _points),
+    (ClassificationTask, _evidence),
 )
 """By the class of a task, what names its channels."""

@@ -254,8 +254,8 @@ def make_plan(
         raise UserError(
             f"blocks={limits.blocks}: {graph.network} at {graph.shape} has no second axis to cut into so many blocks"
         )
-    # the network's own weights, a copy in the type of the run, and one that an engine makes
-    weights = graph.parameters * (own.itemsize + (2 if compiled else 1) * itemsize)
+    # the network's own weights, a copy in the type of the run, and one in the order in which kernels read them
+    weights = graph.parameters * (own.itemsize + 2 * itemsize)
     best, fits = _search(work, limits, COMFORT if limits.memory is None else limits.memory - weights)
     if not fits and limits.memory is not None and not limits.strip and best.held + weights > limits.memory:
         raise UserError(

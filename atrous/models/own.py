@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from atrous.errors import UserError
+from atrous.models.evidence import EvidenceNetwork
 from atrous.models.network import DenseNetwork
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
@@ -40,8 +41,15 @@ class _AsDecoder(nn.Module):
 
 
 def own_network(
-    network: nn.Module, ndim: int, in_channels: int, outputs: int, *, mean: Sequence[float], std: Sequence[float]
-) -> DenseNetwork:
+    network: nn.Module,
+    ndim: int,
+    in_channels: int,
+    outputs: int,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    coarse: bool = False,
+) -> DenseNetwork | EvidenceNetwork:
     """Wrap a network so that it can be trained, streamed and saved as those of `atrous` are.
 
     The network is given normalized values `(N, C, *S)` and returns logits `(N, K, *S')`. Where `S'` is coarser than
@@ -54,6 +62,7 @@ def own_network(
         outputs: channels that the task needs.
         mean: of the raw input per channel.
         std: of the raw input per channel.
+        coarse: whether logits keep the grid of the network.
 
     Raises:
         UserError: the network fails at every size that was tried, or gives other channels or axes.
@@ -64,6 +73,8 @@ def own_network(
     """
     multiple = _multiple(network, ndim, in_channels, outputs)
     encoder = _AsEncoder(network, ndim, in_channels, outputs, multiple)
+    if coarse:
+        return EvidenceNetwork(encoder, outputs, head=nn.Identity(), mean=mean, std=std)
     return DenseNetwork(encoder, _AsDecoder(outputs), outputs, head=nn.Identity(), mean=mean, std=std)
 
 

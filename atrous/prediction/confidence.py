@@ -162,7 +162,8 @@ def draw_uncertainty(opened: Opened, uncertainty: Any, largest: int = LARGEST) -
     drawn = np.asarray(uncertainty[(slice(None), *every)])[0]
     void = np.isnan(drawn)
     share = np.where(void, 0, drawn)[..., None]
-    image = to_rgb(np.asarray(opened.image_on_file()[(slice(None), *every)]))
+    seen = np.asarray(opened.image_on_file()[(slice(None), *every)])
+    image = to_rgb(np.split(seen, opened.images)[-1])  # of two images of one place the later one
     colors = ((1 - share) * image / 2 + share * UNSURE).round().astype(np.uint8)
     colors[void] = VOID
     high = (~void & (drawn >= np.quantile(drawn[~void], 0.95) if (~void).any() else void)).astype(np.uint8)

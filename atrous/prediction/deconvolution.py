@@ -1,17 +1,20 @@
 """Deconvolution without a network: Wiener and Richardson-Lucy filters by Fourier transform, of scikit-image."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from atrous.data.formats import stem
+from atrous.data.formats import read_header, stem
+from atrous.data.formats.base import ALWAYS, in_words
 from atrous.data.preprocess import Expected, Preparation, Wanted
 from atrous.data.restoration import Degradation, Restoration, gaussian_psf, read_psf
 from atrous.data.source import Key, LazySource, Sink, Source
 from atrous.errors import UserError
+from atrous.machine import memory_limit
 from atrous.prediction.inputs import Input, Opened, open_input
 
 AMOUNTS: dict[str, tuple[float, ...]] = {
@@ -23,6 +26,8 @@ PARAMETERS = {"wiener": "balance", "richardson-lucy": "iterations"}
 """For each method what its parameter is called."""
 USUAL = {"wiener": 0.01, "richardson-lucy": 50}
 """For each method its parameter where nobody says one; 50 is that of scikit-image."""
+HELD = {"wiener": 8, "richardson-lucy": 12}
+"""Arrays of a mirrored channel in float64 that a method holds at most at once, its transforms among them."""
 LIMITS = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 """Least and greatest value of the types of files that have them; results are cut off there."""
 
@@ -121,6 +126,19 @@ class Deconvolution:
         return f"{self.method}, {PARAMETERS[self.method]} {self.amount:g}"
 
 
+def memory_needed(method: str, shape: Sequence[int], psf_shape: Sequence[int]) -> int:
+    """Return how many bytes a method needs at most for an image of this shape `(C, *S)`.
+
+    The image, the result while it is put together and what is written of it are in float32; one channel after the other
+    is mirrored, and transformed in float64.
+
+    >>> memory_needed("wiener", (3, 1000, 1000), (13, 13))
+    115371264
+    """
+    mirrored = math.prod(size + 2 * side for size, side in zip(shape[1:], psf_shape, strict=True))
+    return 16 * math.prod(shape) + 8 * HELD[method] * mirrored
+
+
 @dataclass(frozen=True)
 class Blur:
     """What blurred the images.
@@ -207,17 +225,24 @@ class Deconvolver:
         deconvolution: the method.
         blur: what blurred the inputs; where it says the noise, they are clean, and degraded first.
         gray: whether 8-bit color pictures become gray.
+        memory: bytes that restoring an input may take; None for as many as this process may use.
     """
 
     deconvolution: Deconvolution
     blur: Blur
     gray: bool = False
+    memory: float | None = None
     dtype: torch.dtype = torch.float32
     engine: str = "scikit-image"
     kernels: dict[int, np.ndarray] = field(init=False, default_factory=dict)
 
     def parts(self, item: Input) -> Iterator[Opened]:
-        """Yield the input, in one part."""
+        """Yield the input, in one part.
+
+        Raises:
+            UserError: it cannot be read, or does not fit into the memory.
+        """
+        self.require_memory(item)
         opened = read_item(item, self.gray)
         if self.blur.noise is not None:
             source = opened.source
@@ -226,6 +251,26 @@ class Deconvolver:
             degraded.limits = source.limits
             opened = replace(opened, source=degraded)
         yield opened
+
+    def require_memory(self, item: Input) -> None:
+        """Raise unless an input fits into the memory; nothing of it but its header is read.
+
+        Raises:
+            UserError: it does not fit, or its header cannot be read.
+        """
+        headers = [read_header(path) for path in item.files]
+        shape = (1 if self.gray else sum(header.channels for header in headers), *headers[0].size)
+        method = self.deconvolution.method
+        needed = memory_needed(method, shape, self._kernel(len(shape) - 1).shape)
+        if needed <= (ALWAYS if self.memory is None else self.memory):
+            return
+        limit = memory_limit() if self.memory is None else self.memory
+        if needed > limit:
+            allowed = f"{'this process may use' if self.memory is None else '--memory is'} {in_words(int(limit))}"
+            raise UserError(
+                f"{item.path}: {method} needs {in_words(needed)} for {' x '.join(map(str, shape))}, and {allowed}: "
+                "cut it into pieces that overlap, or learn it (atrous train --task deblur), which is streamed"
+            )
 
     def plan(self, shape: tuple[int, ...]) -> None:
         """Return None: a Fourier transform needs an input whole."""
@@ -246,8 +291,10 @@ class Deconvolver:
 
     def restored(self, values: np.ndarray, limits: tuple[float, float] | None) -> np.ndarray:
         """Return values `(C, *S)` deconvolved, cut off at the limits of their file."""
-        ndim = values.ndim - 1
+        found = self.deconvolution(values, self._kernel(values.ndim - 1))
+        return found if limits is None else np.clip(found, *limits, out=found)
+
+    def _kernel(self, ndim: int) -> np.ndarray:
         if ndim not in self.kernels:
             self.kernels[ndim] = self.blur.kernel(ndim)
-        found = self.deconvolution(values, self.kernels[ndim])
-        return found if limits is None else np.clip(found, *limits)
+        return self.kernels[ndim]

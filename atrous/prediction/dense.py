@@ -16,6 +16,7 @@ from atrous.files import remove, replacing, settle
 from atrous.prediction.inputs import Opened
 from atrous.prediction.output import Output
 from atrous.stream.resume import record_beside
+from atrous.tasks.custom import output_size
 from atrous.tasks.task import FoundTask
 
 LARGEST = 2**24
@@ -39,7 +40,7 @@ class FoundFiles(Output):
     main_last = True
 
     def __init__(self, paths: tuple[Path, ...], task: FoundTask, inputs: Sequence[Path]) -> None:
-        self.paths, self._channels = paths, task.out_channels
+        self.paths, self._task_of_maps = paths, task
         self._scratch = paths[0].with_name(f".{paths[0].name}.maps.npy")
         self._done = self._scratch.with_name(f"{self._scratch.name}.done")
         self._source = SourceNote(self._scratch, inputs)
@@ -50,7 +51,8 @@ class FoundFiles(Output):
     def begin(self, opened: Opened, streamed: bool) -> None:
         """Make room for the dense maps, or take those that an interrupted run left."""
         self.paths[0].parent.mkdir(parents=True, exist_ok=True)
-        shape = (self._channels, *(int(n) for n in opened.source.shape[1:]))
+        task = self._task_of_maps
+        shape = (task.out_channels, *output_size(task, opened.source.shape[1:]))
         self._opened, self._streamed = opened, streamed
         self._maps = self._left(shape) if streamed else None
         self.complete = self._maps is not None and self._done.exists()

@@ -15,6 +15,7 @@ from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.run import Run
 from atrous.tasks.custom import gene_rules
 from atrous.tasks.ensemble import EnsembleTask
+from atrous.tasks.foreground import ForegroundTask
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.stranded import Stranded
 from atrous.tasks.temperature import class_task
@@ -80,6 +81,8 @@ def load_ensemble(runs: Sequence[Run | Path | str], *, flip: bool = False, **loa
     for each, task in zip((first, *others), tasks, strict=True):
         if not isinstance(task, Semantic | Stranded):
             raise UserError(f"{each.run.title}: --ensemble is for probabilities of classes: leave it out")
+        if isinstance(each.task, ForegroundTask):
+            raise UserError(f"{each.run.title}: --ensemble is not for change and motion: leave it out")
         _check_alike(first, each)
     networks = [each.network for each in (first, *others)]
     pairs = [statistics(network) for network in networks]

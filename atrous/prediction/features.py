@@ -12,7 +12,7 @@ from atrous.data.formats.npy import create_memmap
 from atrous.data.formats.writing import files_identity
 from atrous.data.genomes.fasta import fasta_stem, sequence_lengths
 from atrous.data.genomes.phase import phased
-from atrous.data.genomes.runs import FirstRows, Stretch, Stretches, Strips
+from atrous.data.genomes.runs import ChannelInterval, ChannelIntervals, FirstRows, Strips
 from atrous.data.genomes.tracks import TRACK_SUFFIXES
 from atrous.data.genomes.writers import OUTPUT_SUFFIXES, SIGNAL_SUFFIXES, BigWigs, Writer, channel_paths, open_writer
 from atrous.errors import UserError
@@ -98,7 +98,7 @@ class FeatureFile(Output):
         """What takes the values of a sequence and passes them on to others."""
         count = len(self._classes)
         if self._rules is None:
-            return Stretches(count, length, self._threshold, also, self._shortest)
+            return ChannelIntervals(count, length, self._threshold, also, self._shortest)
         if self._signal:
             return Strips(count + EVIDENCE, length, [FirstRows(taker, count) for taker in also])
         assert self._opened is not None
@@ -138,7 +138,7 @@ class FeatureFile(Output):
         self._writer.sequence(self._opened.name, features)
         self.sink = self._strips = None
 
-    def _replay(self, entry: dict[str, Any]) -> list[Stretch]:
+    def _replay(self, entry: dict[str, Any]) -> list[ChannelInterval]:
         """Give the writer what an interrupted run found on a sequence, in the same strips."""
         assert self._writer is not None
         if self._signal:
@@ -146,10 +146,11 @@ class FeatureFile(Output):
             for start, stop in pairwise(edges):
                 self._writer.add(start, np.asarray(values[:, start:stop]))
         return [
-            Stretch(*values, notes=tuple((key, text) for key, text in notes)) for *values, notes in entry["stretches"]
+            ChannelInterval(*values, notes=tuple((key, text) for key, text in notes))
+            for *values, notes in entry["stretches"]
         ]
 
-    def _note(self, sequence: str, features: list[Stretch], strips: list[int]) -> None:
+    def _note(self, sequence: str, features: list[ChannelInterval], strips: list[int]) -> None:
         if self._journal is not None and not any(entry["sequence"] == sequence for entry in self._journal.entries):
             rows = [[int(s.start), int(s.end), s.channel, float(s.score), s.phase, s.notes] for s in features]
             self._journal.add({"sequence": sequence, "stretches": rows, "strips": strips})

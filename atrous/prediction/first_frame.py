@@ -23,6 +23,7 @@ from atrous.errors import UserError
 from atrous.geometry.plan import StreamPlan
 from atrous.labels import IGNORE
 from atrous.nn.depthwise import fast_depthwise
+from atrous.nn.shallow import safe_shallow
 from atrous.nn.strided import safe_strided
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.predictor import Predictor
@@ -86,7 +87,7 @@ def learn_first_frame(
     for weight in network.parameters():
         weight.requires_grad_(True)
     torch.set_flush_denormal(True)
-    with fast_depthwise(network), safe_strided(network):
+    with fast_depthwise(network), safe_strided(network), safe_shallow(network):
         while (progress := step / steps if steps is not None else (time.monotonic() - start) / seconds) < 1:
             for group in optimizer.param_groups:
                 group["lr"] = RATE * settings.learning_rate * one_cycle(progress, 0.1) * group["factor"]

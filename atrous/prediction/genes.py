@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.genomes.labels import CODING
-from atrous.data.genomes.runs import FirstRows, Stretch, Stretches
+from atrous.data.genomes.runs import ChannelInterval, ChannelIntervals, FirstRows
 from atrous.errors import UserError
 from atrous.objects.genes import Gene, GeneFinder, GeneRules
 from atrous.objects.genetic_code import BASES
@@ -14,7 +14,7 @@ from atrous.objects.orfs import EVIDENCE
 from atrous.prediction.inputs import Opened
 
 
-class GeneStrips(Stretches):
+class GeneStrips(ChannelIntervals):
     """A sink `(K + 10, L)` of the probabilities of classes and of the evidence for genes, which arrive in order.
 
     Coding sequences are genes with exact ends; the other classes are intervals at or above the threshold.
@@ -53,15 +53,15 @@ class GeneStrips(Stretches):
         except ValueError as error:
             raise UserError(f"{self._opened.name}: {error}: train with train.precision=32-true") from None
 
-    def finish(self) -> list[Stretch]:
+    def finish(self) -> list[ChannelInterval]:
         """Return genes and intervals, by start.
 
         Raises:
             ValueError: bases are missing.
         """
-        return sorted([*super().finish(), *map(self._stretch, self._finder.finish())])
+        return sorted([*super().finish(), *map(self._interval, self._finder.finish())])
 
-    def _stretch(self, gene: Gene) -> Stretch:
+    def _interval(self, gene: Gene) -> ChannelInterval:
         left, right = (gene.cut_start, gene.cut_stop)[:: 1 if gene.strand == "+" else -1]
         notes = {
             "partial": f"{left:d}{right:d}",  # as Prodigal says it: whether the gene runs off on the left, on the right
@@ -70,7 +70,7 @@ class GeneStrips(Stretches):
             "log_odds": f"{gene.score:.1f}",
         }
         channel = self._classes.index(f"{CODING}{gene.strand}")
-        return Stretch(gene.start, gene.end, channel, gene.coding, gene.phase, tuple(notes.items()))
+        return ChannelInterval(gene.start, gene.end, channel, gene.coding, gene.phase, tuple(notes.items()))
 
     def _start_codon(self, gene: Gene) -> str:
         start = gene.start if gene.strand == "+" else gene.end - 3

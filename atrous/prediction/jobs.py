@@ -23,6 +23,7 @@ from atrous.files import remove
 from atrous.geometry.plan import StreamPlan
 from atrous.prediction import polygons
 from atrous.prediction.box_files import box_outputs
+from atrous.prediction.class_files import class_outputs
 from atrous.prediction.confidence import confidence_outputs
 from atrous.prediction.failures import expected_failure, log_error
 from atrous.prediction.features import genome_outputs
@@ -82,11 +83,10 @@ FOUND: dict[str, Callable[[Input, Path, Any, Companions, Palette], list[Output]]
     "objects": object_outputs,
     "boxes": box_outputs,
     "points": point_outputs,
+    "classes": class_outputs,
 }
-"""For what a task finds (`FoundTask.found`), the function that lists the outputs of one input.
-
-It is given the input, the label file as other tasks would name it, the task, what else is wanted, and the colors.
-"""
+"""For what a task finds (`FoundTask.found`), what lists the outputs of an input: a function of the input, the label
+file as other tasks would name it, the task, what else is wanted, and the colors."""
 
 
 def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:

@@ -25,6 +25,7 @@ from atrous.geometry.plan import StreamPlan
 from atrous.nn.blocks import Normalize
 from atrous.prediction.arrays import channel_names, in_data_array, input_array, is_data_array, open_array
 from atrous.prediction.boxes import predict_boxes
+from atrous.prediction.classes import predict_classes
 from atrous.prediction.inputs import Input, Opened, open_input
 from atrous.prediction.mirrored import mean_of_mirrored
 from atrous.prediction.object_table import predict_objects
@@ -38,7 +39,7 @@ from atrous.recipe.run import Run, open_run
 from atrous.stream.engines import ENGINES, check_engine
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
-from atrous.tasks.custom import class_maps, output_size, value_task
+from atrous.tasks.custom import class_maps, needs_float32, output_size, value_task
 from atrous.tasks.task import FoundTask, Task
 from atrous.tasks.temperature import temperatures
 
@@ -51,11 +52,10 @@ PREDICT: dict[str, Callable[[Any, Any, Opened, Callable[[], Opened], Palette], A
     "boxes": predict_boxes,
     "points": predict_points,
     "values": predict_values,
+    "classes": predict_classes,
 }
-"""For what a task finds (`FoundTask.found`), and for numbers, the function that gives it to Python programs.
-
-It is given the dense maps `(K, *S)`, the task, the input, what opens the input again, and a color per class.
-"""
+"""For what a task finds (`FoundTask.found`), and for numbers, what gives it to Python programs: a function of the dense
+maps `(K, *S)`, the task, the input, what opens the input again, and a color per class."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -161,7 +161,7 @@ class Predictor:
             probabilities: whether to return the probability of every class too.
 
         Returns:
-            A `Prediction`, or an `ObjectPrediction`, `BoxPrediction`, `PointPrediction` or `ValuePrediction`.
+            A `Prediction`, or for other tasks an `ObjectPrediction`, `ClassPrediction`, `ValuePrediction` and so on.
 
         Raises:
             UserError: the input cannot be read, has another type, or does not fit the network.
@@ -388,7 +388,7 @@ def load(
     recipe, task = opened.recipe, opened.task()
     if recipe.model.motion and engine != ENGINES[0]:  # only torch sees how a camera moves
         raise UserError(f"engine {engine!r}: choose {ENGINES[0]}")
-    exact = recipe.data.kind == "genomes" or value_task(task) is not None or engine == "onnxruntime"
+    exact = recipe.data.kind == "genomes" or needs_float32(task) or engine == "onnxruntime"
     usual = torch.bfloat16 if recipe.train.precision == "bf16-mixed" and not exact else torch.float32
     loaded = opened.network(network).to(device)
     for weight in loaded.parameters():

@@ -11,6 +11,7 @@ from atrous.data.formats.column_roles import column_names, delimiter, index_colu
 from atrous.data.grid import restore
 from atrous.data.plain_text import text_encoding
 from atrous.data.void import voided
+from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.prediction.inputs import Opened
 from atrous.prediction.output import Output
@@ -39,7 +40,8 @@ def on_file(maps: np.ndarray, task: ValueTask, opened: Opened) -> np.ndarray:
 class NumberTable(Output):
     """Numbers `(K, L)` of a recording: a CSV or TSV file with its index column, or the array `label` of an NPZ file.
 
-    A sample without data has an empty entry, or NaN.
+    A sample without data has an empty entry, or NaN. On the finer grid of super-resolution, whose samples lie between
+    those of the recording, the index goes on in straight lines between its entries and beyond its ends.
 
     Args:
         path: `.csv`, `.tsv` or `.npz`.
@@ -55,16 +57,24 @@ class NumberTable(Output):
         self._values: np.ndarray | None = None
 
     def begin(self, opened: Opened, streamed: bool) -> None:
-        """Make room for the numbers."""
+        """Make room for the numbers.
+
+        Raises:
+            UserError: the numbers are finer than the table, and its index is no number.
+        """
+        if self._task.factor > 1 and self.paths[0].suffix.lower() in TABLES:
+            _finer_index(self._like, *_index(self._like, opened.size[0]), self._task.factor)
         self._opened = opened
-        self._values = np.empty((self._task.out_channels, *opened.source.shape[1:]), np.float32)
+        size = output_size(self._task, opened.source.shape[1:])
+        self._values = np.empty((self._task.out_channels, *size), np.float32)
 
     @property
     def sink(self) -> Any:
         """Takes numbers `(K, L)` on the network's grid, in any order."""
         if self._values is None or self._opened is None:
             return None
-        return voided(self._values, None if self._opened.regridded else self._opened.valid, np.nan)
+        finer = self._opened.regridded or self._task.factor > 1
+        return voided(self._values, None if finer else self._opened.valid, np.nan)
 
     def read(self) -> np.ndarray:
         """Return the numbers `(K, L)` float32 on the grid of the file, before they are in their place."""
@@ -91,7 +101,9 @@ class NumberTable(Output):
         return content.getvalue()
 
     def _table(self, values: np.ndarray) -> bytes:
-        name, index = _index(self._like, values.shape[1])
+        factor = self._task.factor
+        name, index = _index(self._like, values.shape[1] // factor)
+        index = index if factor == 1 else _finer_index(self._like, name, index, factor)
         text = io.StringIO()
         mark = "\t" if self.paths[0].suffix.lower() == ".tsv" else ","
         writer = csv.writer(text, lineterminator="\n", delimiter=mark)
@@ -110,3 +122,25 @@ def _index(path: Path, count: int) -> tuple[str, list[str]]:
         mark = delimiter(file.readline())
         entries = [row[place] for row in csv.reader(file, delimiter=mark) if row]
     return column_names(path)[place] or "index", entries
+
+
+def _finer_index(path: Path, name: str, entries: list[str], factor: int) -> list[str]:
+    """Return the entries of an index on a grid that is finer by a factor.
+
+    Sample i' of the finer grid lies at `i = (i' + 1/2) / factor - 1/2` of the coarser one, as a pixel does.
+
+    Raises:
+        UserError: an entry is no number.
+
+    >>> _finer_index(Path("a.csv"), "seconds", ["0", "2", "4"], 2)
+    ['-0.5', '0.5', '1.5', '2.5', '3.5', '4.5']
+    """
+    try:
+        known = np.array([float(entry) for entry in entries])
+    except ValueError as error:
+        fix = "super-resolution needs an index of numbers, such as seconds: write it anew, or give --probabilities zarr"
+        raise UserError(f"{path}: column {name}: {error}: {fix}") from error
+    places = (np.arange(factor * len(known)) + 0.5) / factor - 0.5
+    before = np.clip(np.floor(places).astype(int), 0, max(0, len(known) - 2))
+    step = np.diff(known)[before] if len(known) > 1 else 1.0
+    return [f"{value:.15g}" for value in known[before] + (places - before) * step]

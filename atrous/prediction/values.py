@@ -28,6 +28,8 @@ SHOWN = 640
 """Pixels of the longer side of the picture in a notebook."""
 LARGEST_PICTURE = 2**30
 """Bytes of a picture that is written as PNG at most."""
+SCANS = (".nii", ".nii.gz")
+"""Suffixes of the labels of scans."""
 CURVE = 96
 """Pixels of the height of a curve."""
 MIDDLE = 2
@@ -132,10 +134,10 @@ def shown_between(task: ValueTask) -> tuple[float, float] | None:
 
 
 class NumberFile(ProbabilityFile):
-    """Values `(K, *S)` float32 on the grid of the input's file, NaN where the file has no data; zarr or TIFF.
+    """Values `(K, *S)` float32 on the grid of the input's file, NaN where the file has no data; zarr, TIFF or NIfTI.
 
     Args:
-        path: `.zarr` or `.tif`.
+        path: `.zarr`, `.tif`, `.nii` or `.nii.gz`.
         like: the input file, which lends its geometry.
         task: names the outputs, and says how much finer they are.
     """
@@ -267,6 +269,8 @@ class BeforeAfter(Output):
 def value_outputs(item: Input, target: Path, task: ValueTask, companions: Companions, dtype: str) -> list[Output]:
     """Outputs of one input: a picture where 8-bit pictures are restored, else a file of numbers.
 
+    The numbers of a scan (NIfTI, DICOM) are NIfTI, since no other format of numbers holds its affine.
+
     Args:
         item: the input.
         target: the label file as other tasks would name it.
@@ -282,8 +286,9 @@ def value_outputs(item: Input, target: Path, task: ValueTask, companions: Compan
         companions.leave_out(name, why)
     pictures = task.pictures and dtype == "uint8" and task.out_channels in (1, 3)
     name = stem(target)
-    numbers = companions.probabilities or ("zarr" if suffix_of(item.path) == ".zarr" else "tiff")
-    outputs: list[Any] = [NumberFile(target.with_name(name + SUFFIXES[numbers]), item.path, task)]
+    usual = suffix_of(target) if suffix_of(target) in SCANS else ".zarr" if suffix_of(item.path) == ".zarr" else ".tif"
+    suffix = SUFFIXES[companions.probabilities] if companions.probabilities else usual
+    outputs: list[Any] = [NumberFile(target.with_name(name + suffix), item.path, task)]
     if suffix_of(item.path) in RECORDINGS and not companions.probabilities:
         outputs = [NumberTable(target.with_name(name + suffix_of(item.path)), item.path, task)]
     if pictures and target.suffix == ".png" and not companions.probabilities:

@@ -116,7 +116,7 @@ def read_calibration(folder: Path) -> Calibration | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        what = " ".join(str(error).split())
+        what = f"it says no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
         raise UserError(f"{path}: is damaged ({what}): remove it, then: atrous calibrate {folder}") from None
 
 

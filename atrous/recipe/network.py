@@ -14,12 +14,14 @@ from atrous.encoders.moving import WithMotion
 from atrous.encoders.pairs import Siamese, WithDifference
 from atrous.encoders.resnet import ResNet
 from atrous.encoders.shrunk import Shrunk
+from atrous.encoders.strided import Strided
 from atrous.encoders.timm_encoder import TimmEncoder
 from atrous.encoders.vgg import VGG
 from atrous.errors import UserError
 from atrous.models.codons import codons
 from atrous.models.deeplab import deeplab
 from atrous.models.dilated import dilated
+from atrous.models.evidence import EvidenceNetwork
 from atrous.models.fc_densenet import fc_densenet
 from atrous.models.fcn import fcn
 from atrous.models.fcos import fcos
@@ -57,6 +59,9 @@ ENCODERS: dict[str, Callable[[ModelSection, int | None], Encoder]] = {
     ),
     "vgg": lambda m, stride: VGG(
         m.ndim, m.in_channels, depth=m.depth, width=m.encoder_width, output_stride=stride, antialias=m.antialias
+    ),
+    "strided": lambda m, _: Strided(
+        m.ndim, m.in_channels, width=m.encoder_width, strides=[s if isinstance(s, int) else tuple(s) for s in m.strides]
     ),
 }
 """Encoders of our own, in any dimension; every other name is asked of torchvision or timm."""
@@ -102,6 +107,10 @@ def _restorer(model: ModelSection, outputs: int, **options: Any) -> nn.Module:
     return Restorer(model.ndim, model.in_channels, outputs, **given, **options)
 
 
+def _evidence(model: ModelSection, outputs: int, **options: Any) -> nn.Module:
+    return EvidenceNetwork(build_encoder(model), outputs, **options)
+
+
 def _stylizer(model: ModelSection, outputs: int, **options: Any) -> nn.Module:
     return Stylizer(model.ndim, model.in_channels, outputs, width=model.width, **options)
 
@@ -122,6 +131,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     "codons": _codons,
     "restorer": _restorer,
     "stylizer": _stylizer,
+    "evidence": _evidence,
 }
 
 
@@ -202,7 +212,8 @@ def build_network(model: ModelSection, outputs: int, own: nn.Module | None = Non
                 "the run trained a network of your own, which only Python can build: pass it, as in "
                 "atrous.load(run, network=MyNetwork())"
             )
-        return own_network(own, model.ndim, model.in_channels, outputs, mean=model.mean, std=model.std)
+        statistics: dict[str, Any] = {"mean": model.mean, "std": model.std}
+        return own_network(own, model.ndim, model.in_channels, outputs, coarse=model.coarse, **statistics)  # pyright: ignore[reportReturnType]
     if own is not None:
         raise UserError(f"the run trained {model.name!r}, which atrous builds itself: leave network= out")
     if model.temporal != "none":

@@ -10,6 +10,7 @@ from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.data.formats.mirrored import mirror_of, with_urls
 from atrous.data.layouts.memory import ROOT
+from atrous.data.targets.whole import WholeClass
 from atrous.device import choose_device, device_memory, is_fast_in_bfloat16
 from atrous.encoders.lite import LITE_MEAN, LITE_STD, lite_weights
 from atrous.errors import UserError
@@ -136,6 +137,8 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
         f"images are {' x '.join(f'{s:g}' for s in size)} (median); at most {POSITIONS[ndim]} positions"
     )
     model = _plan_model(fingerprint, ndim, given, request.crops, reasons)
+    if dataset.target.of_whole:
+        model["name"] = "evidence"
     if strides is not None:
         model["strides"] = [list(stage) for stage in strides]
         apart = " x ".join(f"{distance:g}" for distance in spacing)
@@ -266,10 +269,16 @@ def _object_options(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[st
     return plan_objects(fingerprint.object_sizes, fingerprint.ndim, reasons)
 
 
+def _whole_options(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, Any]:
+    """Whether classes exclude each other; `recipe.classification` adds what depends on the encoder."""
+    return {"exclusive": issubclass(dataset.target, WholeClass)}
+
+
 OPTIONS: dict[str, Callable[[Dataset, Fingerprint, dict[str, str]], dict[str, Any]]] = {
     "instances": _object_options,
     "boxes": box_options,
     "points": plan_points,
+    "whole": _whole_options,
 }
 """By kind of target, the function that plans the keys `task.options`, and raises `UserError` where there is nothing."""
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -156,13 +157,53 @@ class Run:
 
 def _moved(path: Path, folder: Path) -> list[Path]:
     """Where a path is that was moved together with its run: it lies as it lay, seen from the folder of the run."""
-    facts = folder / "environment.json"
-    if not facts.exists():
-        return []
-    before = json.loads(facts.read_text(encoding="utf-8")).get("folder")  # earlier versions did not write it
-    if before is None or Path(before).anchor != path.anchor:
+    before = _environment_of(folder).get("folder")  # earlier versions did not write it
+    if not isinstance(before, str) or Path(before).anchor != path.anchor:
         return []
     return [folder / os.path.relpath(path, before)]
+
+
+def _environment_of(folder: Path) -> dict[str, Any]:
+    """Return what `environment.json` of a run says; nothing where there is no such file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = folder / "environment.json"
+    if not path.exists():
+        return {}
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: is damaged ({error}): restore it from a copy, or remove it") from None
+    return facts if isinstance(facts, dict) else {}
+
+
+def _recipe_of(folder: Path) -> Recipe:
+    """Read the recipe of a run; where it is not understood and a later version of atrous made it, that is said.
+
+    Raises:
+        UserError: it is no recipe of this version.
+    """
+    try:
+        return read_recipe(folder / "recipe.toml")
+    except UserError as error:
+        packages = _environment_of(folder).get("packages")
+        made = str(packages.get("atrous", "")) if isinstance(packages, dict) else ""
+        own = _installed("atrous")
+        if not _parts(made) > _parts(own) > ():
+            raise
+        said = f"the run was made by atrous {made}, and this is {own}: pip install --upgrade atrous"
+        raise UserError(f"{error}; {said}") from None
+
+
+def _parts(text: str) -> tuple[int, ...]:
+    """Return the numbers of a version; none of a text that is no version.
+
+    >>> _parts("1.10.2") > _parts("1.9"), _parts("not installed")
+    (True, ())
+    """
+    return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
 def _of_earlier_versions(path: Path, folder: Path) -> list[Path]:
@@ -240,7 +281,7 @@ def open_run(folder: Path | str) -> Run:
         if is_name:
             with suppress(UserError):  # a damaged package is no reason to refuse a folder
                 _say_if_hidden(folder, named_models())
-        return Run(folder, read_recipe(folder / "recipe.toml"))
+        return Run(folder, _recipe_of(folder))
     models = named_models() if is_name else {}
     if (model := models.get(str(folder))) is not None:
         if folder.exists():
@@ -273,12 +314,7 @@ def _say_once(text: str) -> None:
 
 def environment(command: list[str]) -> dict[str, Any]:
     """What a run ran on: versions, processor, threads, the command."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
+    versions = {name: _installed(name) for name in PACKAGES}
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -289,3 +325,11 @@ def environment(command: list[str]) -> dict[str, Any]:
         "packages": versions,
         "command": command or sys.argv,
     }
+
+
+def _installed(package: str) -> str:
+    """Return the version of a package in words."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -64,6 +64,8 @@ class Recipe(Section):
             self.model.factor = self.task.scale or 1
             if self.model.residual is None and self.task.self_supervised:
                 self.model.residual = False
+        if self.model.coarse != (self.task.kind == "classification"):
+            self.model.coarse = self.task.kind == "classification"
         return self
 
 
@@ -159,9 +161,14 @@ def _agree_restoration(recipe: Recipe, source: str) -> None:
 def _agree_own_keys(recipe: Recipe, source: str) -> None:
     """Reject keys that one task has for other tasks."""
     task = recipe.task
+    if task.kind == "classification" and recipe.model.name not in ("evidence", "custom"):
+        raise UserError(
+            f"{source}: model.name = {recipe.model.name!r}: classification needs evidence, or your own network"
+        )
     for key, used, owner in (
         ("task.style", task.style is not None, STYLE),
         ('model.name = "stylizer"', recipe.model.name == "stylizer", STYLE),
+        ('model.name = "evidence"', recipe.model.name == "evidence", "classification"),
         ("task.boundaries", task.boundaries is not None, "edges"),
     ):
         if used and task.kind != owner:

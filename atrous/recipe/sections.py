@@ -99,22 +99,25 @@ class ModelSection(Section):
         "five_layer",
         "restorer",
         "stylizer",
+        "evidence",
         "custom",
     ] = Field(
         "fcn",
-        description="architecture: fcn is the light pyramid, fcos one for boxes, hed one for edges, custom a network "
-        "of your own, the others are those of their papers",
+        description="architecture: fcn is the light pyramid, fcos one for boxes, hed one for edges, evidence one for "
+        "whole inputs, custom a network of your own, the others are those of their papers",
     )
     encoder: str = Field(
         "resnet",
-        description="resnet, vgg, efficientnet_lite0 to efficientnet_lite2, torchvision:NAME or any timm model with "
-        "feature maps",
+        description="resnet, vgg, strided (light), efficientnet_lite0 to efficientnet_lite2, torchvision:NAME or any "
+        "timm model with feature maps",
     )
     pretrained: bool = Field(False, description="start from ImageNet weights")
     depth: int = Field(18, description="of resnet (10, 18, 34) and vgg (11, 13, 16)")
     encoder_width: int = Field(32, ge=4, description="channels of the finest level of resnet and vgg")
     stem: int = Field(3, ge=1, description="kernel of the first convolution of resnet, odd")
-    strides: list[int | list[int]] = Field([2, 2, 2, 2], description="of the stages of resnet, per axis where a list")
+    strides: list[int | list[int]] = Field(
+        [2, 2, 2, 2], description="of the stages of resnet and strided, per axis where a list"
+    )
     output_stride: Literal[1, 2, 4, 8, 16, 32] | None = Field(
         None, description="greatest stride of the encoder, the rest dilates; deeplab 16, dilated 8, others as it is"
     )
@@ -153,6 +156,7 @@ class ModelSection(Section):
         [], description="genomes: number of the output that each output is on the other strand; empty: they alternate"
     )
     factor: int = Field(1, ge=1, le=8, description="restorer: the output is finer than the input by this factor")
+    coarse: bool = Field(False, description="the output keeps the network's own grid; classification sets it")
     residual: bool | None = Field(
         None, description="restorer: add the input to what the network finds; not set: yes, unless self-supervised"
     )
@@ -183,8 +187,8 @@ class TaskSection(Section):
     kind: str = Field(
         "semantic",
         description="one class at every position; stranded: any number of them, on the strands of a genome; instances: "
-        "numbered objects; detection: boxes; edges: their strengths; regression: numbers; denoise, deblur, "
-        "super-resolution, style: images; change: before and after; motion: a fixed camera",
+        "numbered objects; detection: boxes; classification: whole inputs; edges: their strengths; regression: "
+        "numbers; denoise, deblur, super-resolution, style: images; change: before and after; motion: a fixed camera",
     )
     classes: list[str] = Field([], description="names, in label order")
     palette: list[tuple[int, int, int]] = Field([], description="a color per class, for pictures")

@@ -42,7 +42,7 @@ class Extents:
 
 
 def fitting_step(length: int, bins: int) -> int:
-    """Return how many samples a bin has, so that a stretch has `bins` of them at most.
+    """Return how many samples a bin has, so that an interval has `bins` of them at most.
 
     Long bins are whole numbers of the values that are kept on disk.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.genomes.phase import phased
-from atrous.data.genomes.runs import Stretch, Stretches
+from atrous.data.genomes.runs import ChannelInterval, ChannelIntervals
 from atrous.data.genomes.writers import open_writer
 from atrous.errors import UserError
 from atrous.files import write_text
@@ -43,7 +43,7 @@ class LabeledSequence(LabeledInput):
     ) -> None:
         super().__init__(file, predictor, key, cache)
         self._sequence, self._length = sequence, length
-        self._features: list[Stretch] | None = None
+        self._features: list[ChannelInterval] | None = None
 
     def _open(self) -> Opened:
         return open_named_sequence(self.file.item.path, self._sequence, self._predictor.run.recipe.input.tracks)
@@ -53,11 +53,13 @@ class LabeledSequence(LabeledInput):
         """See `LabeledInput.complete`; the features must be found too."""
         return super().complete and self.features() is not None
 
-    def features(self) -> list[Stretch] | None:
+    def features(self) -> list[ChannelInterval] | None:
         """Return the features of the sequence by start, as `atrous predict` writes them; None before they are found."""
         if self._features is None and self.store is not None and (self.store.folder / FEATURES).exists():
             rows = json.loads((self.store.folder / FEATURES).read_text(encoding="utf-8"))
-            self._features = [Stretch(*row, notes=tuple((key, text) for key, text in notes)) for *row, notes in rows]
+            self._features = [
+                ChannelInterval(*row, notes=tuple((key, text) for key, text in notes)) for *row, notes in rows
+            ]
         return self._features
 
     def fill(self, between: Between) -> None:
@@ -74,7 +76,7 @@ class LabeledSequence(LabeledInput):
         self._features = found
         self.store.finish()
 
-    def _sink(self, opened: Opened, store: LabelStore) -> Stretches:
+    def _sink(self, opened: Opened, store: LabelStore) -> ChannelIntervals:
         """What takes the probabilities, as they are taken for the files of `atrous predict`."""
         predictor, given = self._predictor, self._predictor.run.recipe.task
         task, rules = class_task(predictor.task), gene_rules(predictor.task)
@@ -83,7 +85,7 @@ class LabeledSequence(LabeledInput):
         classes, shortest = predictor.classes, tuple(given.shortest)
         if rules is not None:
             return GeneStrips(opened, classes, rules, threshold, shortest, [labels])
-        return Stretches(len(classes), self._length, threshold, [labels], shortest)
+        return ChannelIntervals(len(classes), self._length, threshold, [labels], shortest)
 
     def write(self, suffix: str) -> Path:
         """Write the features of the sequence as `atrous predict` does, and return the file.

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from atrous.data.genomes.annotation import Feature
-from atrous.data.genomes.runs import Stretch
+from atrous.data.genomes.runs import ChannelInterval
 from atrous.serve.display import MOST, window
 from atrous.serve.extremes import Extents
 from atrous.serve.facts import ChannelFacts, InputFacts
@@ -148,13 +148,13 @@ def rounded(values: np.ndarray, digits: int) -> list[list[float | None]]:
     return [[float(f"{one:.{digits}g}") if math.isfinite(one) else None for one in row] for row in rows]
 
 
-def found_interval(stretch: Stretch, classes: tuple[str, ...]) -> IntervalFacts:
+def found_interval(interval: ChannelInterval, classes: tuple[str, ...]) -> IntervalFacts:
     """Return a feature that the network has found."""
-    name = classes[stretch.channel]
+    name = classes[interval.channel]
     kind, strand = (name[:-1], name[-1]) if name[-1:] in ("+", "-") else (name, ".")
     return IntervalFacts(
-        start=stretch.start, end=stretch.end, kind=kind, strand=strand, parts=[(stretch.start, stretch.end)],
-        score=round(stretch.score, 4), notes=dict(stretch.notes),
+        start=interval.start, end=interval.end, kind=kind, strand=strand, parts=[(interval.start, interval.end)],
+        score=round(interval.score, 4), notes=dict(interval.notes),
     )  # fmt: skip
 
 

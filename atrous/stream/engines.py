@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from atrous.errors import UserError
 from atrous.extras import library
+from atrous.geometry.graph import EXPORTING
 from atrous.stream.compiled import Call, Compiler
 from atrous.stream.onnx_engine import onnxruntime_compiler
 
@@ -95,11 +96,7 @@ def openvino_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Ten
     """Compile a module into an OpenVINO model of fixed shapes, which reads and writes the tensors without copies."""
     half = outputs[0].dtype == torch.bfloat16
     examples = tuple(_flat(x).contiguous() for x in inputs)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        traced = torch.jit.trace(_RowsLast(module).eval(), examples, check_trace=False)
-        model = _converted(traced)
-    model.reshape({i: list(x.shape) for i, x in enumerate(examples)})
+    model = _converted(_RowsLast(module).eval(), examples)
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
         "PERFORMANCE_HINT": "LATENCY",
@@ -122,19 +119,40 @@ def openvino_compiler(module: nn.Module, inputs: list[Tensor], outputs: list[Ten
     return call
 
 
-def _converted(traced: Any) -> Any:
-    """Return the OpenVINO model of a traced module.
+def _converted(module: nn.Module, examples: tuple[Tensor, ...]) -> Any:
+    """Return the OpenVINO model of a module for inputs of the shapes of these examples.
 
-    The front end is called directly: `openvino.convert_model` is ten times slower, and reports each conversion to its
-    makers over the network.
+    The front end is called directly: `openvino.convert_model` reports each conversion to its makers over the network.
     """
     from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
     front = FrontEndManager().load_by_framework("pytorch")
     assert front is not None  # part of every OpenVINO package
-    decoder = TorchScriptPythonDecoder(traced)  # must outlive the conversion
-    return front.convert(front.load(decoder))
+    with EXPORTING, torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for part in module.modules():  # constants that were made in inference mode cannot be exported
+            for name, value in part.named_buffers(recurse=False):
+                part.register_buffer(name, value.clone())
+        exported = torch.export.export(module, tuple(x.clone() for x in examples), strict=False)
+        plain = exported.run_decompositions(_decompositions())
+        decoder = TorchFXPythonDecoder(plain.module(), dynamic_shapes=False)
+    return front.convert(front.load(decoder))  # the decoder must outlive the conversion
+
+
+@cache
+def _decompositions() -> Any:
+    """Return torch's decompositions without those of operators that OpenVINO knows.
+
+    `TorchFXPythonDecoder.from_exported_program` takes the same ones, but logs a traceback for each that torch has not.
+    """
+    from openvino.frontend.pytorch.torchdynamo.export_decompositions import ops_to_not_decompose
+    from torch.export.decomp_utils import CustomDecompTable
+
+    table = CustomDecompTable()
+    for operator in ops_to_not_decompose():
+        table.pop(operator, None)
+    return table
 
 
 @cache

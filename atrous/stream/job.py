@@ -60,6 +60,7 @@ class StreamJob:
         constant: those of them that do not depend on the input.
         record: how far the run has come, when it is to be resumable.
         between: called after every operator.
+        packed: the weights of convolutions as the fastest kernels read them, by operator.
     """
 
     ready: Prepared
@@ -71,6 +72,7 @@ class StreamJob:
     constant: set[int] = field(default_factory=set)
     record: Record | None = None
     between: Settle | None = None
+    packed: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def graph(self) -> Graph:
@@ -224,7 +226,8 @@ class StreamJob:
     def _runner(self, built: Program, gathered: dict[int, Any]) -> tuple[Any, Iterator[Any]]:
         """Return what runs a program, operator by operator or in compiled segments, and the steps that it takes."""
         if self.compiler is None:
-            return Runner(built, self.known, gathered, self.between), steps(built, self.plan.strip)
+            runner = Runner(built, self.known, gathered, self.between, self.packed)
+            return runner, steps(built, self.plan.strip)
         segments, windows = self._segments(built)
         like = torch.empty(0, dtype=self.dtype, device=self.ready.device)
         compiled = self.ready.compiled.setdefault((self.options.engine, self.dtype, self.plan.axis), {})

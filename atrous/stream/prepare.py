@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from atrous.errors import UserError
 from atrous.geometry.axis import Axis, Refused
+from atrous.geometry.enlarged import on_small_grid
 from atrous.geometry.field import AxisField, axis_field, margins
 from atrous.geometry.graph import EXPORTING, Graph, export_graph
 from atrous.geometry.layout import followed
@@ -71,7 +72,10 @@ def prepare(network: nn.Module, shape: tuple[int, ...], *, output: int | str | N
     >>> sorted(ready.axes), ready.refused
     ([0], {})
     """
-    graph, axes, refused = followed(lower(export_graph(network, tuple(shape), output=output)))
+    lowered = lower(export_graph(network, tuple(shape), output=output))
+    graph, axes, refused = followed(on_small_grid(lowered))
+    if refused:  # the reason is told of the network as it is
+        graph, axes, refused = followed(lowered)
     with EXPORTING:
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
     return Prepared(network, graph, axes, refused, device, output)

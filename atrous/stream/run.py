@@ -25,8 +25,10 @@ from torch import Tensor
 from atrous.geometry.graph import Op
 from atrous.geometry.program import OpRun, Program, StripStep
 from atrous.stream.compute import compute
+from atrous.stream.compute.dispatch import CONVOLUTIONS
 from atrous.stream.compute.fast import join
 from atrous.stream.compute.place import with_room, write, writes
+from atrous.stream.compute.sliding import packed_weight
 from atrous.stream.gather import Gatherer, Joinable, gatherer
 from atrous.stream.process import Settle
 from atrous.stream.rows import OutputSpan, barrier_rows, cross_spans, input_rows, no_rows, output_span
@@ -49,25 +51,63 @@ Deliver = Callable[[int, int, int, Tensor], None]
 """`deliver(value, lo, hi, rows)` takes finished rows `[lo, hi)` of a result of the program."""
 
 
+FEW = 4
+"""Kept rows are copied out of their memory when it is so many times as long as they are; the memory is then freed."""
+
+
 @dataclass
 class Buffer:
-    """Rows `[start, start + n)` of a value, kept for operators that have not read them yet; `n` is the tensor's."""
+    """Rows `[start, start + n)` of a value, kept for operators that have not read them yet; `n` is the tensor's.
+
+    Where many rows are kept, as in front of what a decoder joins, `memory` has room for two strips behind them, so that
+    they are not copied for every strip; `tensor` is its part from row `first` on. Rows that have been written are never
+    changed, since results that are views of them may be in use.
+    """
 
     start: int
     tensor: Tensor
+    memory: Tensor | None = None
+    first: int = 0
+
+    def room(self, dim: int, rows: int) -> Tensor:
+        """Append `rows` rows without values, and return them."""
+        count = self.tensor.shape[dim]
+        if self.memory is None or self.first + count + rows > self.memory.shape[dim]:
+            spare = rows if count * FEW > count + rows else 0
+            self.memory, _ = with_room(self.tensor, dim, rows + spare)
+            self.first = 0
+        self.tensor = self.memory.narrow(dim, self.first, count + rows)
+        return self.tensor.narrow(dim, count, rows)
+
+    def drop(self, dim: int, first: int) -> None:
+        """Leave out the rows before row `first`."""
+        dropped = first - self.start
+        kept = self.tensor.narrow(dim, dropped, self.tensor.shape[dim] - dropped)
+        self.start, self.first = first, self.first + dropped
+        if self.memory is not None and kept.shape[dim] * FEW > self.memory.shape[dim]:
+            self.tensor = kept
+        else:  # a copy, so that the memory of the dropped rows is freed
+            self.tensor, self.memory, self.first = kept.clone(), None, 0
 
 
 class Runner:
     """The state of a program that runs operator by operator: the buffered rows, and the barriers' statistics.
 
     `whole` holds the values without rows that operators read (weights, pooled vectors), `gathered` the statistics of
-    each barrier that this pass feeds. `between` is called after every operator.
+    each barrier that this pass feeds. `between` is called after every operator. `packed` takes the packed weight of
+    each convolution, by operator, for this run and later ones; None leaves weights as they are.
     """
 
     def __init__(
-        self, program: Program, whole: dict[int, Tensor], gathered: dict[int, Gatherer], between: Settle | None = None
+        self,
+        program: Program,
+        whole: dict[int, Tensor],
+        gathered: dict[int, Gatherer],
+        between: Settle | None = None,
+        packed: dict[int, Tensor] | None = None,
     ):
         self.program, self.whole, self.gathered, self.between = program, whole, gathered, between
+        self.packed = packed
         self.buffers: dict[int, Buffer] = {}
         self.readers = Counter(r.input for op in program.order for r in program.axis.along[op.index].reads)
         self.cross = {op.index: cross_spans(program, op) for op in program.order}
@@ -106,14 +146,15 @@ class Runner:
         buffer, dim = self.buffers.get(op.index), self.program.axis.dim(op.index)
         if buffer is None or dim is None or not writes(op) or run.hi <= run.lo or 0 in buffer.tensor.shape:
             return None
-        buffer.tensor, place = with_room(buffer.tensor, dim, run.hi - run.lo)
-        return place
+        return buffer.room(dim, run.hi - run.lo)
 
     def _compute(self, op: Op, run: OpRun, place: Tensor | None) -> Tensor:
         """Return output rows `[run.lo, run.hi)`: in `place` if given, else over an input that nobody else reads."""
         along = output_span(op, self.program.axis, run.lo, run.hi)
         spans = (along, *self.cross[op.index]) if along is not None else self.cross[op.index]
         tensors = {i: self._input(i, spans) for i in op.inputs}
+        if op.kind in CONVOLUTIONS and self.packed is not None:
+            self._pack(op, tensors)
         if place is not None:
             write(op, tensors, spans, place)
             return place
@@ -124,6 +165,14 @@ class Runner:
                 if self._may_overwrite(one, tensors) and tensors[one].shape == tensors[other].shape:
                     return tensors[one].add_(tensors[other])
         return compute(op, tensors, spans)
+
+    def _pack(self, op: Op, tensors: dict[int, Tensor]) -> None:
+        """Replace the weight of a convolution among its inputs by the packed one, if it is a constant."""
+        weight, x = (op.arguments[name].index for name in ("weight", "input"))
+        if self.packed is not None and self.program.graph.ops[weight].kind == "constant":
+            if op.index not in self.packed:
+                self.packed[op.index] = packed_weight(op, tensors[weight], tensors[x])
+            tensors[weight] = self.packed[op.index]
 
     def _may_overwrite(self, value: int, tensors: dict[int, Tensor]) -> bool:
         """Whether the result may overwrite this input: all buffered rows are read now, by their only reader."""
@@ -161,7 +210,7 @@ class Runner:
         if buffer is None or buffer.tensor.shape[dim] == 0:
             self.buffers[value] = Buffer(lo, rows)
         else:
-            buffer.tensor = join([buffer.tensor, rows], dim)
+            buffer.tensor, buffer.memory = join([buffer.tensor, rows], dim), None
 
     def _drop(self, value: int, first: int) -> None:
         """Drop the buffered rows before row `first`."""
@@ -172,8 +221,7 @@ class Runner:
         if drop >= count:
             del self.buffers[value]
         elif drop > 0:
-            # a copy, so that the storage of the dropped rows is freed
-            self.buffers[value] = Buffer(first, buffer.tensor.narrow(dim, drop, count - drop).clone())
+            buffer.drop(dim, first)
 
 
 def new_gatherers(program: Program) -> dict[int, Joinable]:

@@ -101,7 +101,7 @@ class Session:
         self._walk = ProgramWalk(self._program, held_back)
         known = constants(self.ready.graph, self.dtype)
         settle(self.ready.graph, self.axis, known)
-        self._runner = Runner(self._program, known, {})
+        self._runner = Runner(self._program, known, {}, packed={})
         self._tail: np.ndarray | None = None  # the last input rows, from row `_tail_start` on
         self._tail_start = 0
         self._last: Tensor | None = None  # the last `_checked` output rows, before post-processing

@@ -9,12 +9,13 @@ import torch
 from atrous.errors import UserError
 from atrous.objects.genes import GeneRules
 from atrous.objects.genetic_code import require_codes
+from atrous.tasks.classification import ClassificationTask
 from atrous.tasks.edges import REPORTED_THRESHOLDS, EdgeTask
 from atrous.tasks.ensemble import EnsembleTask
 from atrous.tasks.measures import Measures
 from atrous.tasks.scores import Scores
 from atrous.tasks.stranded import Stranded
-from atrous.tasks.summed import SummedLoss, SummedTask
+from atrous.tasks.summed import PooledTask, SummedLoss, SummedTask
 from atrous.tasks.task import EvaluationResult, FoundTask, Metrics, Task
 from atrous.tasks.values import ValueTask
 
@@ -27,7 +28,7 @@ HALVED = 0.5
 """What each further output weighs where a task does not say it."""
 
 
-def found_task(task: Task) -> FoundTask | None:
+def found_task(task: object) -> FoundTask | None:
     """Return the task if it finds something, also where it has a loss of the user's own; None for other tasks."""
     inner = task.task if isinstance(task, CustomTask) else task
     return inner if isinstance(inner, FoundTask) else None
@@ -37,6 +38,11 @@ def value_task(task: object) -> ValueTask | None:
     """Return the task if it gives numbers, also where it has a loss or metrics of the user's own; None for others."""
     inner = task.task if isinstance(task, CustomTask) else task
     return inner if isinstance(inner, ValueTask) else None
+
+
+def needs_float32(task: object) -> bool:
+    """Return whether the answer of a task needs float32: it has numbers, or sums of exponentials over all positions."""
+    return value_task(task) is not None or isinstance(found_task(task), ClassificationTask)
 
 
 def gene_rules(task: object) -> GeneRules | None:
@@ -83,6 +89,13 @@ def summed_loss_of(task: Task) -> SummedLoss | None:
     return task.summed_loss() if isinstance(task, SummedTask) else None
 
 
+def pooled_task(task: Task) -> PooledTask | None:
+    """Return the task if it has one target for a whole input, and the loss is its own; None for others."""
+    if isinstance(task, CustomTask) and task.own_loss is None:
+        task = task.task
+    return task if isinstance(task, PooledTask) else None
+
+
 def is_joint(task: Task) -> bool:
     """Return whether the loss of a task is that of the outputs of all devices of a training, not of one device's alone.
 
@@ -98,6 +111,8 @@ def is_joint(task: Task) -> bool:
 
 def output_size(task: object, size: Sequence[int]) -> tuple[int, ...]:
     """Return the size of the grid on which a task answers, for an input of this size."""
+    if isinstance(found := found_task(task), ClassificationTask):
+        return found.grid(size)
     numbers = value_task(task)
     factor = 1 if numbers is None else numbers.factor
     return tuple(int(length) * factor for length in size)

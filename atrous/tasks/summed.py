@@ -44,3 +44,12 @@ class SummedTask(Protocol):
     def summed_loss(self) -> SummedLoss:
         """Return the loss of `Task.loss` by its sums."""
         ...
+
+
+@runtime_checkable
+class PooledTask(Protocol):
+    """A task with one target for a whole input, whose loss is known by sums over the positions of its output."""
+
+    def pooled_loss(self, target: Tensor) -> SummedLoss:
+        """Return the loss of one input, given its target; its sums are asked for without one."""
+        ...

@@ -89,6 +89,12 @@ def _style(section: Mapping[str, Any]) -> "Task":
     return StyleTask.build(section)
 
 
+def _classification(section: Mapping[str, Any]) -> "Task":
+    from atrous.tasks.classification import ClassificationTask
+
+    return ClassificationTask.build(section)
+
+
 TASKS: dict[str, BuildTask] = {
     "semantic": _semantic,
     "stranded": _stranded,
@@ -104,6 +110,7 @@ TASKS: dict[str, BuildTask] = {
     "style": _style,
     "change": _change,
     "motion": _motion,
+    "classification": _classification,
 }
 """By name, a function that makes the task from the section `task` of a recipe."""
 

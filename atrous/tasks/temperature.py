@@ -16,6 +16,7 @@ import torch
 from atrous.labels import IGNORE
 from atrous.tasks.custom import CustomTask
 from atrous.tasks.ensemble import EnsembleTask
+from atrous.tasks.foreground import ForegroundTask
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.stranded import Stranded
 
@@ -30,8 +31,17 @@ STEPS = 40
 
 
 def class_task(task: Any) -> Semantic | Stranded | EnsembleTask | None:
-    """Return the task if it gives probabilities of classes, also where it has a loss or metrics of the user's own."""
+    """Return what gives the probabilities of classes of a task; None for a task that gives none.
+
+    It is the task itself, or the one inside a task with metrics of its own: the user's, or those of change and motion.
+
+    >>> from atrous.tasks.change import change_figures
+    >>> semantic = Semantic(("same", "changed"))
+    >>> class_task(ForegroundTask(semantic, change_figures, "", "pair")) is semantic
+    True
+    """
     inner = task.task if isinstance(task, CustomTask) else task
+    inner = inner.semantic if isinstance(inner, ForegroundTask) else inner
     return inner if isinstance(inner, Semantic | Stranded | EnsembleTask) else None
 
 
@@ -43,6 +53,8 @@ def calibrated(task: Any, temperature: float) -> Any:
     """
     if isinstance(task, CustomTask):
         return replace(task, task=calibrated(task.task, temperature))
+    if isinstance(task, ForegroundTask):
+        return replace(task, semantic=calibrated(task.semantic, temperature))
     return replace(task, temperature=temperature) if isinstance(task, Semantic | Stranded) else task
 
 

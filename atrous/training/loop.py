@@ -13,6 +13,7 @@ from torch import nn
 from atrous.data.feed.batches import Batch
 from atrous.nn.depthwise import fast_depthwise
 from atrous.nn.joint_norm import joint_norms
+from atrous.nn.shallow import safe_shallow
 from atrous.nn.strided import safe_strided
 from atrous.tasks.task import NotFinite, Task
 from atrous.training.average import averaged, on_device
@@ -77,6 +78,7 @@ def fit(
         stop_on_signal() as signals,
         depthwise,
         safe_strided(network),
+        safe_shallow(network),
         joint_norms(settings.sync_batch_norm and processes.count > 1),
         fast_kernels(fabric.device, fixed=not settings.whole),
         whole_steps(network, task, settings.whole) as whole,

@@ -7,10 +7,14 @@ import torch
 from torch import nn
 
 from atrous.data.feed.decode import Decoded
+from atrous.stream import Prepared, prepare, stream
+from atrous.tasks.custom import output_size
 from atrous.tasks.task import NotFinite, Task
 
 WINDOWS = 8
 """At most so many windows of one sample."""
+WHOLE = 2**21
+"""Positions up to which a sample goes through the network in one piece."""
 
 
 def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[int]) -> dict[str, float]:
@@ -26,13 +30,14 @@ def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[i
         NotFinite: the network's output for an image is not finite; it names the file.
     """
     metrics, losses, target = task.metrics(full=False), [], held_out.target
+    ready: dict[tuple[int, ...], Prepared] = {}
     for index, (name, image) in enumerate(zip(held_out.names, held_out.images, strict=True)):
         for number, window in enumerate(windows(held_out.size(index), side)):
             x = torch.from_numpy(np.ascontiguousarray(image[(slice(None), *window)]).astype(np.float32))[None]
             truth = target.tensor(target.crop(held_out.values[index], held_out.in_target(index, window)))
             if x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
-            output = network(x).float()
+            output = network(x).float() if x[0, 0].numel() <= WHOLE else _streamed(network, task, x[0], ready)
             batch = target.batch([truth])
             losses.append(float(task.loss(output, batch if batch.is_floating_point() else batch.long())))
             try:
@@ -41,6 +46,20 @@ def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[i
                 raise NotFinite(held_out.called(index)) from None
     result = metrics.result(0.0).watched()
     return {"loss": float(np.mean(losses)), **{name: result[name] for name in task.watched}}
+
+
+def _streamed(
+    network: nn.Module, task: Task, image: torch.Tensor, ready: dict[tuple[int, ...], Prepared]
+) -> torch.Tensor:
+    """The network's output `(1, K, *S')` for an image `(C, *S)`, in strips; exported once for images of one shape."""
+    shape = tuple(image.shape)
+    output = np.empty((task.out_channels, *output_size(task, shape[1:])), np.float32)
+    with torch.inference_mode(False), torch.no_grad():
+        if shape not in ready:
+            ready.clear()
+            ready[shape] = prepare(network, shape)
+        stream(ready[shape], image.contiguous().numpy(), output)
+    return torch.from_numpy(output)[None]
 
 
 def full_to_quick(held_out: Decoded, side: Sequence[int]) -> float:

@@ -14,7 +14,7 @@ from torch import nn
 
 from atrous.errors import UserError
 from atrous.stream import Differentiable, gradient, prepare_gradient
-from atrous.tasks.custom import summed_loss_of
+from atrous.tasks.custom import pooled_task, summed_loss_of
 from atrous.tasks.summed import SummedLoss
 from atrous.tasks.task import Task
 
@@ -27,7 +27,7 @@ class WholeSteps:
 
     Args:
         network: in training mode; `(N, C, *S)` to `(N, K, *S)`.
-        task: whose loss follows from sums over positions.
+        task: whose loss follows from sums over positions, that of a `PooledTask` included.
         folder: for the rows and values that are held meanwhile.
 
     Raises:
@@ -35,7 +35,8 @@ class WholeSteps:
     """
 
     def __init__(self, network: nn.Module, task: Task, folder: Path) -> None:
-        self.network, self.loss, self.folder = network, whole_loss(task), folder
+        self.network, self.task, self.folder = network, pooled_task(task), folder
+        self.loss = None if self.task is not None else whole_loss(task)
         self.ready: dict[tuple[tuple[int, ...], tuple[bool, ...]], Differentiable] = {}
 
     def prepare(self, shape: tuple[int, ...]) -> Differentiable:
@@ -56,9 +57,13 @@ class WholeSteps:
 
         Args:
             image: `(C, *S)`.
-            target: `(*S)` classes, or `(K, *S)` numbers.
+            target: `(*S)` classes, `(K, *S)` numbers, or of a `PooledTask` its target for the whole sample.
         """
-        return gradient(self.prepare(tuple(image.shape)), image, self.loss, target, spool=self.folder)
+        ready = self.prepare(tuple(image.shape))
+        if self.task is not None:
+            return gradient(ready, image, self.task.pooled_loss(target), spool=self.folder)
+        assert self.loss is not None
+        return gradient(ready, image, self.loss, target, spool=self.folder)
 
 
 @contextmanager

@@ -229,7 +229,8 @@ def measure(
     lesions = LesionCounter(len(predictor.classes))
     for index, (sample, image, values) in enumerate(read_ahead(predictor, samples)):
         grid = output_size(predictor.task, image.shape[1:])
-        if (target.has_classes or target.kind in ("instances", "values", "edges")) and grid != target.grid(values):
+        gridded = (target.has_classes or target.kind in ("instances", "values", "edges")) and not target.of_whole
+        if gridded and grid != target.grid(values):
             path = sample.image.path if sample.target is None else sample.target.path
             made = "" if grid == image.shape[1:] else f", of which the run makes {grid}"
             raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}{made}")

@@ -106,6 +106,10 @@ def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> F
     for split, decoded in zip((recipe.data.train, recipe.data.val), (train, held_out), strict=True):
         if all(dataset.target.counts_for_nothing(values) for values in decoded.values):
             raise UserError(f"{dataset.root}: the {split} split has no labelled positions: label some")
+    if dataset.target.of_whole:  # a window has no label of its own
+        side = tuple(
+            max(held_out.size(index)[axis] for index in range(len(held_out.names))) for axis in range(len(side))
+        )
     few = _few(held_out, QUICK.get(dataset.target.kind))
     ratio = _positions(held_out) / _positions(few)
     batches = _batches(train, check, recipe, restoration)

@@ -17,9 +17,12 @@ from atrous.objects.boxes import LatticeBoxes
 from atrous.objects.decoder import NO_DATA
 from atrous.objects.kinds import with_classes
 from atrous.prediction.boxes import decode_boxes
+from atrous.prediction.classes import decode_classes
 from atrous.prediction.inputs import Opened
 from atrous.prediction.points import placed
 from atrous.prediction.predictor import Predictor
+from atrous.tasks.class_metrics import ClassAnswer
+from atrous.tasks.classification import ClassificationTask
 from atrous.tasks.custom import output_size
 from atrous.tasks.detection import DetectionTask
 from atrous.tasks.instances import InstanceAnswer
@@ -119,6 +122,21 @@ def found_points(
     return placed(task.answer(maps), maps.shape[1:], size, turn)
 
 
+def found_classes(
+    predictor: Predictor,
+    task: ClassificationTask,
+    image: np.ndarray,
+    spacing: tuple[float, ...] | None,
+    affine: Affine | None = None,
+) -> ClassAnswer:
+    """Return the classes of an image `(C, *S)` as a whole, and the evidence on the network's grid.
+
+    Raises:
+        NotFinite: the network's output is not finite.
+    """
+    return decode_classes(_finite(_worked_on(predictor, image, spacing, affine)[0]), task)
+
+
 def lenient_boxes(
     predictor: Predictor,
     task: DetectionTask,
@@ -134,6 +152,7 @@ MEASURED: dict[str, Callable[[Predictor, Any, np.ndarray, tuple[float, ...] | No
     "objects": found_objects,
     "boxes": lenient_boxes,
     "points": found_points,
+    "classes": found_classes,
 }
 """For what a task finds (`FoundTask.found`), the function whose answer its metrics are given."""
 

@@ -69,12 +69,13 @@ def _check_genomes(*arguments: Any) -> "Check":
 def _plan_grids(dataset: "Dataset", fingerprint: "Fingerprint", request: "Request") -> "PlannedRecipe":
     from atrous.data.composite import CHANGE
     from atrous.recipe.change import plan_change
+    from atrous.recipe.classification import plan_classes
     from atrous.recipe.detection import plan_detection
     from atrous.recipe.edges import plan_edges
     from atrous.recipe.plan import plan_grids
     from atrous.recipe.values import plan_values
 
-    plans = {"boxes": plan_detection, "edges": plan_edges, "values": plan_values}
+    plans = {"boxes": plan_detection, "edges": plan_edges, "values": plan_values, "whole": plan_classes}
     plan = plan_change if dataset.task == CHANGE else plans.get(dataset.target.kind, plan_grids)
     return plan(dataset, fingerprint, request)
 

@@ -129,11 +129,12 @@ def _check_confidence(run: Run, options: PredictOptions, live: bool) -> None:
     """Refuse uncertainty and sets of classes where there are none.
 
     Raises:
-        UserError: the run finds no classes, labels videos, or labels a live signal.
+        UserError: the run finds no classes, labels videos or scenes, or labels a live signal.
     """
+    files = run.recipe.data.kind not in ("videos", "scenes") and not live
     wanted = {"--uncertainty": options.uncertainty, "--coverage": options.coverage is not None}
     for option, on in wanted.items():
-        if on and (live or run.recipe.data.kind == "videos" or class_task(run.task()) is None):
+        if on and not (files and class_task(run.task()) is not None):
             raise UserError(f"{option} is for classes in files of images, volumes, signals and genomes: leave it out")
 
 

@@ -14,6 +14,7 @@ import torch
 from atrous.data.formats import Header, read_header
 from atrous.data.restoration import LARGEST_PSF
 from atrous.errors import UserError
+from atrous.geometry.plan import byte_count
 from atrous.prediction.deconvolution import (
     AMOUNTS,
     LIMITS,
@@ -54,6 +55,7 @@ class RestoreOptions:
         gray: 8-bit color pictures become gray.
         overlay: also draw before and after side by side.
         probabilities: "tiff" or "zarr": numbers of 8-bit pictures in place of the PNG.
+        memory: bytes ("4GB") that restoring an input may take; None for as many as this process may use.
     """
 
     method: str
@@ -65,6 +67,7 @@ class RestoreOptions:
     gray: bool = False
     overlay: bool = False
     probabilities: str | None = None
+    memory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -164,9 +167,10 @@ def restore(
         tell: called with what of folders is left out.
 
     Raises:
-        UserError: an option does not fit, nothing is found, or clean images do not fit the inputs.
+        UserError: an option does not fit, nothing is found, clean images do not fit the inputs, or one of the latter
+            is too large to be compared.
     """
-    blur = _checked(options, out)
+    blur, memory = _checked(options, out), byte_count(options.memory)
     items = find_inputs(inputs, ndim=2, channels=1, out=None if out is None else Path(out), tell=tell)
     clean = _clean_of(items, options, tell)
     if (header := next(filter(None, map(_header, items)), None)) is not None:
@@ -177,15 +181,19 @@ def restore(
         check_outputs(jobs)
     begin(len(jobs) + (0 if clean is None else len(items)))
     amounts, compared = _amounts(options, clean is not None), None
+    worker = Deconvolver(Deconvolution(options.method, amounts[0]), blur, options.gray, memory)
     if clean is not None:
+        for item in items:
+            worker.require_memory(item)
         read = partial(_pairs, items, clean, blur, options.gray)
         compared = _compare(read, options.method, amounts, blur, progress)
     chosen = Deconvolution(options.method, amounts[0] if compared is None else compared.best)
     if out is None:
         return Restored(chosen, None, compared)
     before = len(items) if clean is not None else 0
-    worker = Deconvolver(chosen, blur, options.gray)
-    written = run_jobs(worker, jobs, Path(out), lambda done: progress(before + done), tell)
+    written = run_jobs(
+        replace(worker, deconvolution=chosen), jobs, Path(out), lambda done: progress(before + done), tell
+    )
     return Restored(chosen, written, compared)
 
 
@@ -313,8 +321,10 @@ def _compare(
     for pair in read():
         known = np.isfinite(pair.clean)
         before = pair.given if pair.limits is None else np.clip(pair.given, *pair.limits)
-        results = [before, *(worker.restored(pair.given, pair.limits) for worker in workers)]
-        errors.append([np.square(one[known].astype(np.float64) - pair.clean[known]).mean() for one in results])
+        row = [_squared_error(before, pair, known)]
+        for worker in workers:  # one result at a time is held
+            row.append(_squared_error(worker.restored(pair.given, pair.limits), pair, known))
+        errors.append(row)
         peaks.append(pair.limits or (float(pair.clean[known].min()), float(pair.clean[known].max())))
         colors.append(pair.color)
         progress(len(errors) - 0.5)
@@ -333,6 +343,11 @@ def _compare(
     measured = metrics.result(time.monotonic() - start)
     grid = tuple(zip(map(float, amounts), means[1:], strict=True))
     return Compared(PARAMETERS[method], grid, amounts[best], peak, means[0], measured)
+
+
+def _squared_error(found: np.ndarray, pair: _DegradedPair, known: np.ndarray) -> float:
+    """The mean squared error over the values that are known."""
+    return float(np.square(found[known].astype(np.float64) - pair.clean[known]).mean())
 
 
 def _mean_psnr(errors: np.ndarray, peak: float) -> float:

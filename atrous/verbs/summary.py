@@ -21,6 +21,7 @@ from atrous.recipe.run import Run
 from atrous.recipe.schema import Recipe, read_reasons
 from atrous.report.page import Example, Measured, ReportContent, write_report
 from atrous.report.pictures import busiest, upright
+from atrous.tasks.classification import ClassificationTask
 from atrous.tasks.custom import found_task, value_task
 from atrous.tasks.edges import EdgeTask
 from atrous.tasks.measures import samples_text
@@ -28,6 +29,7 @@ from atrous.tasks.task import EvaluationResult
 from atrous.tasks.temperature import class_task
 from atrous.training.log import read_log
 from atrous.training.settings import Outcome
+from atrous.verbs.class_examples import class_examples
 from atrous.verbs.edge_examples import edge_examples
 from atrous.verbs.evaluate import read_ahead
 from atrous.verbs.found import probabilities
@@ -137,6 +139,8 @@ def flat_facts(facts: dict[str, Any]) -> dict[str, Any]:
 def grid_examples(predictor: Predictor, dataset: Dataset, split: str, result: EvaluationResult) -> list[Example]:
     """Return the samples with the highest and the lowest value of the first metric."""
     task = found_task(predictor.task)
+    if isinstance(task, ClassificationTask):
+        return class_examples(predictor, task, dataset, split, result)
     if task is not None:
         return found_examples(predictor, task, dataset, split, result)
     if isinstance(edges := value_task(predictor.task), EdgeTask):

@@ -255,7 +255,8 @@ def _train(
     """`begin` gives the run once everything that can fail has been built, so that a mistake leaves no folder behind."""
     with tempfile.TemporaryDirectory(prefix="atrous-", ignore_cleanup_errors=True) as scratch, ExitStack() as stack:
         parts = processes.together(lambda: build_parts(recipe, data, Path(scratch), chosen, watch.say))
-        stack.callback(parts.feed.close)
+        if data.feed is None:  # a search goes on with its own
+            stack.callback(parts.feed.close)
         run = processes.of_first(begin)
         try:
             budget.reserve = AFTER_SECONDS if chosen.report else 0.0

@@ -14,7 +14,8 @@ from atrous.machine import cores
 from atrous.recipe.build import build_network, build_task, count_parameters, describe
 from atrous.recipe.schema import Recipe
 from atrous.recipe.start import start_from
-from atrous.tasks.custom import CustomTask, value_task
+from atrous.tasks.classification import ClassificationTask
+from atrous.tasks.custom import CustomTask, found_task, value_task
 from atrous.tasks.style import StyleTask
 from atrous.tasks.task import Task
 from atrous.tasks.temperature import class_task
@@ -71,6 +72,7 @@ def build_parts(
     if recipe.train.start is not None and not (chosen.resume and has_state(Path(chosen.resume))):
         network, copied = start_from(Path(recipe.train.start), network)
         say(copied)
+    require_grid(network, task, recipe.model.in_channels)
     check, own = data.check, data.opened.batches
     feed = data.feed or KINDS[check.dataset.kind].feed(check, recipe, scratch)
     if own is not None:  # the user's own batches, in place of ours
@@ -86,6 +88,28 @@ def build_parts(
         WholeSteps(network.train(), task, scratch).prepare(tuple(first.images.shape[1:]))
     fitted = 0.0 if class_task(task) is None else share_of_samples(len(check.dataset.splits[recipe.data.val]))
     return TrainParts(task, network, feed, fitted)
+
+
+def require_grid(network: nn.Module, task: Task, channels: int) -> None:
+    """Raise where the evidence of a network has another grid than the task says.
+
+    Raises:
+        UserError: the message says the stride that the network has.
+    """
+    found = found_task(task)
+    if not isinstance(found, ClassificationTask):
+        return
+    size = [8 * step for step in found.stride]
+    training = network.training
+    with torch.no_grad():
+        grid = tuple(network.eval()(torch.zeros(1, channels, *size)).shape[2:])
+    network.train(training)
+    if grid != found.grid(size):
+        stride = [length // count for length, count in zip(size, grid, strict=True)]
+        raise UserError(
+            f"task.options.stride is {list(found.stride)}, but the network's evidence has one position for "
+            f"{stride}: set task.options.stride={stride}"
+        )
 
 
 def _crops(recipe: Recipe) -> str:

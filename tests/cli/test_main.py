@@ -3,6 +3,7 @@
 import pytest
 
 from atrous.cli import main
+from atrous.cli.output import progress_bar
 from atrous.errors import UserError
 
 
@@ -11,6 +12,11 @@ from atrous.errors import UserError
     [
         (UserError("masks/a.png: mend it"), 2, "atrous: masks/a.png: mend it\n"),
         (FileNotFoundError(2, "No such file or directory", "a/b"), 2, "atrous: a/b: No such file or directory\n"),
+        (
+            PermissionError(13, "Permission denied", "out/.8997.part.a.onnx"),
+            2,
+            "atrous: out/a.onnx: Permission denied\n",
+        ),
         (FileExistsError(17, "File exists", "out"), 2, "atrous: out: File exists\n"),
         (KeyboardInterrupt(), 130, "atrous: interrupted\n"),
     ],
@@ -21,6 +27,18 @@ def test_what_the_user_can_mend_is_one_line(error, code, said, monkeypatch, caps
         main.run()
     assert left.value.code == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(("done", "shown"), [(0.0, False), (0.5, True)])
+def test_a_bar_disappears_where_nothing_was_done(done, shown, capsys):
+    def fail():
+        with progress_bar("predicting", 1) as (bar, task):
+            bar.update(task, completed=done)
+            raise UserError("no such folder")
+
+    with pytest.raises(UserError):
+        fail()
+    assert ("predicting" in capsys.readouterr().err) == shown
 
 
 @pytest.mark.parametrize("error", [OSError("a pipe broke"), ValueError("a bug")])

@@ -1,6 +1,9 @@
 """Data sets at URLs are read as folders on disk are; files are fetched when they are read, within a limit."""
 
 import os
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -166,6 +169,22 @@ def test_a_name_that_leaves_the_folder_is_refused(memory, monkeypatch):
     monkeypatch.setattr(type(memory), "find", lambda self, place, **options: found)
     with pytest.raises(UserError, match="leaves the folder"):
         data_folder("memory://bucket/bad")
+
+
+def test_a_web_server_that_lists_its_folders(memory, digits):
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=digits.parent)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            there = open_dataset(f"http://127.0.0.1:{server.server_port}/digits")
+            local = open_dataset(digits)
+            assert [sample.name for sample in there.samples] == [sample.name for sample in local.samples]
+            np.testing.assert_array_equal(there.samples[0].image.load(), local.samples[0].image.load())
+        finally:
+            server.shutdown()
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from atrous.encoders import (
     efficientnet_lite0,
 )
 from atrous.encoders.lite import lite_weights
+from atrous.encoders.strided import Strided
 from atrous.errors import UserError
 
 ENCODERS = {
@@ -31,6 +32,7 @@ ENCODERS = {
     "resnet 1-D, stride 4": lambda: ResNet(1, 4, depth=10, width=8, output_stride=4),
     "vgg 2-D, stride 2": lambda: VGG(2, 3, depth=11, width=4, output_stride=2),
     "dense 3-D": lambda: DenseEncoder(3, 1, DenseLayers((2, 1), bottleneck=2, growth=3, first=4)),
+    "strided 3-D": lambda: Strided(3, 1, width=4, strides=((1, 4, 4), 2)),
     "plain 1-D": lambda: Plain(1, 4, width=4, stride=3),
     "torchvision resnet50": lambda: classifier_encoder("resnet50", 2),
     "lite0": lambda: efficientnet_lite0(pretrained=False),

@@ -1,11 +1,13 @@
 """Deconvolution against the formulas in float64, in whatever unit, and at borders."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import ndimage, signal
 
 from atrous.data.restoration import Degradation, Restoration, gaussian_psf
-from atrous.prediction.deconvolution import Blur, Deconvolution, richardson_lucy, wiener
+from atrous.prediction.deconvolution import Blur, Deconvolution, Deconvolver, memory_needed, richardson_lucy, wiener
 
 
 def scene(shape=(2, 20, 26), seed=0):
@@ -95,3 +97,19 @@ def test_clean_images_are_degraded_as_evaluate_does():
     clean = scene((1, 12, 14))
     wanted, _ = Restoration(Degradation(noise=2.0, blur=1.6)).measured("a/b", clean)
     np.testing.assert_array_equal(Blur(1.6, 2.0).degraded("a/b", clean), wanted)
+
+
+@pytest.mark.parametrize("shape", [(3, 256, 301), (1, 24, 60, 50)])
+@pytest.mark.parametrize("method", ["wiener", "richardson-lucy"])
+def test_no_more_memory_is_taken_than_is_said(method, shape):
+    worker = Deconvolver(Deconvolution(method, 2), Blur(1.0))
+    psf, values = worker.blur.kernel(len(shape) - 1), np.random.default_rng(0).uniform(0, 200, shape).astype(np.float32)
+    worker.restored(values, (0.0, 255.0))  # what is imported, and plans of transforms, are held in any case
+    tracemalloc.start()
+    try:
+        worker.restored(values, (0.0, 255.0))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    said = memory_needed(method, shape, psf.shape)
+    assert most + values.nbytes <= said <= 2.5 * most

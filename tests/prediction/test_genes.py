@@ -144,7 +144,7 @@ def test_the_code_may_be_given(predictor, tmp_path):
 
 
 @pytest.mark.parametrize("strip", [1000, 37])
-def test_genes_and_stretches_come_together_by_start(strip):
+def test_genes_and_intervals_come_together_by_start(strip):
     text, genes = genome(np.random.default_rng(0), 2000)
     opened = Opened(one_hot(encode(text.encode())), (len(text),), name="s")
     values = np.zeros((14, len(text)), np.float32)

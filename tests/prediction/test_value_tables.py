@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
+from atrous.errors import UserError
+from atrous.prediction.inputs import Opened
 from atrous.prediction.predictor import load
+from atrous.prediction.value_tables import NumberTable
+from atrous.tasks.restoration import RestorationTask
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.predict import predict
 from atrous.verbs.predict_options import PredictOptions
@@ -86,3 +90,32 @@ def test_a_sample_without_data_has_an_empty_entry(learned, tmp_path):
     lines = (tmp_path / "out" / "x.csv").read_text().splitlines()
     assert lines[51] == "1.00,,"
     assert all("" not in line.split(",") for line in [*lines[:51], *lines[52:]])
+
+
+def finer_table(path, size):
+    """The table that super-resolution by 3 writes of a recording, and its values."""
+    task = RestorationTask(("wave",), (0.0,), (1.0,), factor=3)
+    table = NumberTable(path.with_name(f"out{path.suffix}"), path, task)
+    table.begin(Opened(np.zeros((1, size), np.float32), (size,), valid=np.arange(size) > 0), streamed=False)
+    values = np.arange(3 * size, dtype=np.float32)[None]
+    table.sink[...] = values
+    table.finish()
+    return table.paths[0], values
+
+
+def test_finer_numbers_of_a_table_have_finer_times(tmp_path):
+    (tmp_path / "a.csv").write_text("seconds,wave\n0.0,1\n0.5,2\n2.0,3\n")
+    path, values = finer_table(tmp_path / "a.csv", 3)
+    name, *rows = [line.split(",") for line in path.read_text().splitlines()]
+    assert name == ["seconds", "wave"]
+    times = np.array([float(row[0]) for row in rows])
+    # sample i of the recording is the middle one of three; between two of them time goes on evenly
+    np.testing.assert_allclose(times[1::3], [0.0, 0.5, 2.0])
+    np.testing.assert_allclose(np.diff(times), [1 / 6] * 4 + [0.5] * 4)
+    np.testing.assert_array_equal([float(row[1]) for row in rows], values[0])
+
+
+def test_finer_numbers_beside_an_index_of_words_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("date,wave\nMay,1\nJune,2\n")
+    with pytest.raises(UserError, match=r"a\.csv: column date: .*super-resolution needs an index of numbers"):
+        finer_table(tmp_path / "a.csv", 2)

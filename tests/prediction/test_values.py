@@ -1,19 +1,26 @@
 """Numbers in Python and in files: sizes, rounding, void, pictures, and streamed equals whole."""
 
+from pathlib import Path
+
+import nibabel
 import numpy as np
 import pytest
 import tifffile
 import zarr
 from PIL import Image
 
-from atrous.data.formats import read_header
+from atrous.data.formats import open_source, read_header
 from atrous.errors import UserError
+from atrous.prediction.inputs import Input, Opened
+from atrous.prediction.output import Companions
 from atrous.prediction.predictor import load
-from atrous.prediction.values import ValuePrediction, shown
+from atrous.prediction.values import ValuePrediction, shown, value_outputs
+from atrous.tasks.restoration import RestorationTask
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.predict import predict
 from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
+from tests.scans import put_referable_series
 
 SMALL = ("model.width=4", "train.crop=[24, 24]", "train.batch_size=2", "train.validations=1")
 
@@ -214,3 +221,32 @@ def test_pairs_of_two_sizes_are_learned_and_measured(tmp_path):
     Image.fromarray(np.zeros((90, 120), np.uint8)).save(tmp_path / "data" / "hr" / "0.png")
     with pytest.raises(UserError, match=r"hr.0.png: size \(90, 120\), but .*lr.0.png has \(30, 40\), of which"):
         evaluate(out, split="all")
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ""])
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_numbers_of_scans_have_their_affine_also_on_a_finer_grid(tmp_path, suffix, factor, streamed):
+    """A super-resolved scan spans the same millimeters: its corners lie where those of the input lie."""
+    path, label = tmp_path / f"scan{suffix}", Path(f"scan{suffix or '.nii.gz'}")
+    if suffix:
+        affine = np.array([[0, -0.5, 0, 7], [0.8, 0, 0, -3], [0, 0, 2.5, 11], [0, 0, 0, 1]], float)
+        nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), affine), path)
+    else:
+        put_referable_series(path, (6, 5, 4))
+    source, header = open_source(path), read_header(path)
+    task = RestorationTask(("intensity",), (0.0,), (1.0,), factor=factor)
+    [output] = value_outputs(Input((path,), label), tmp_path / "out" / label, task, Companions(), "int16")
+    output.begin(Opened(source, header.size, header.spacing), streamed)
+    values = np.random.default_rng(0).normal(size=[1, *(n * factor for n in header.size)]).astype(np.float32)
+    output.sink[...] = values
+    output.finish()
+    written = nibabel.load(tmp_path / "out" / label)
+    np.testing.assert_array_equal(np.asanyarray(written.dataobj), values[0].T)
+    finer, size = np.array(header.affine), np.array(header.size[::-1])
+    for corner in (np.zeros(3), size, size * [1, 0, 1]):  # the edges of voxels, not their middles
+        wanted = finer[:3, :3] @ (corner - 0.5) + finer[:3, 3]
+        found = written.affine[:3, :3] @ (corner * factor - 0.5) + written.affine[:3, 3]
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    assert read_header(tmp_path / "out" / label).spacing == pytest.approx([s / factor for s in header.spacing])
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [label.name]

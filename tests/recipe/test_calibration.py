@@ -87,6 +87,12 @@ def test_a_damaged_file_is_named(tmp_path, text):
         read_calibration(tmp_path)
 
 
+def test_what_a_file_does_not_say_is_named(tmp_path):
+    (tmp_path / FILE).write_text("{}")
+    with pytest.raises(UserError, match=r"is damaged \(it says no 'misses'\): remove it"):
+        read_calibration(tmp_path)
+
+
 def test_the_file_above_would_be_read(tmp_path):
     (tmp_path / FILE).write_text(json.dumps(GOOD))
     assert read_calibration(tmp_path) == Calibration(

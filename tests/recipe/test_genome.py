@@ -59,7 +59,7 @@ def test_an_odd_width_cannot_be_shared(planned):
         build_network(override(planned.recipe, ["model.width=17"]).model, 8)
 
 
-def test_genes_that_obey_no_code_are_learned_as_stretches(tmp_path):
+def test_genes_that_obey_no_code_are_learned_as_intervals(tmp_path):
     for name in "ab":
         write_fasta(tmp_path / f"{name}.fa", {name: "ACGTTGCA" * 40})
         write_gff(tmp_path / f"{name}.gff", [(name, "CDS", 20, 90, "+", "ID=1")])

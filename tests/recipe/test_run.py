@@ -1,6 +1,7 @@
 """Run folders: never overwritten, and named when they are not what they should be."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -115,3 +116,18 @@ def test_data_that_are_gone_or_were_in_memory_are_asked_for(tmp_path):
         run_in(tmp_path / "gone", "/no/where").data()
     with pytest.raises(UserError, match="was trained on data in memory: give the data"):
         run_in(tmp_path / "memory", "(in memory)").data()
+
+
+def test_a_recipe_of_a_later_version_is_told_apart_from_a_mistake(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    recipe, facts = tmp_path / "run" / "recipe.toml", tmp_path / "run" / "environment.json"
+    recipe.write_text(recipe.read_text().replace("[model]", "[model]\nhyper = 3", 1))
+    with pytest.raises(UserError, match=r"model\.hyper is not a key of a recipe: [^;]*$"):
+        open_run(tmp_path / "run")
+    known = json.loads(facts.read_text())
+    facts.write_text(json.dumps(known | {"packages": {"atrous": "99.1"}}))
+    with pytest.raises(UserError, match=r"model\.hyper .*; the run was made by atrous 99\.1, and this is .*upgrade"):
+        open_run(tmp_path / "run")
+    facts.write_text("{")
+    with pytest.raises(UserError, match=r"environment\.json: is damaged .*: restore it from a copy, or remove it"):
+        open_run(tmp_path / "run")

@@ -163,3 +163,23 @@ def test_barriers_are_gathered_once_per_row_and_between_is_called():
     torch.testing.assert_close(moments.mean, expected.mean(1), rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(moments.squares / moments.n, expected.var(1, correction=0), rtol=1e-5, atol=1e-6)
     assert moments.n == expected.shape[1]
+
+
+def test_many_kept_rows_are_not_copied_for_every_strip():
+    buffer, moved = run.Buffer(0, torch.arange(40.0).reshape(1, 1, 40)), 0
+    for start in range(40, 200, 10):
+        before = buffer.memory
+        room = buffer.room(2, 10)
+        moved += buffer.memory is not before
+        room.copy_(torch.arange(start, start + 10.0))
+        buffer.drop(2, start - 30)
+        assert (buffer.start, buffer.tensor.flatten().tolist()) == (start - 30, list(range(start - 30, start + 10)))
+    assert moved == 8  # of 16 strips
+
+
+def test_few_kept_rows_free_the_memory_of_the_others():
+    buffer = run.Buffer(0, torch.arange(40.0).reshape(1, 1, 40))
+    buffer.room(2, 10).zero_()
+    buffer.drop(2, 48)
+    assert buffer.tensor.untyped_storage().nbytes() == 8
+    assert buffer.room(2, 10).shape == (1, 1, 10)

@@ -52,6 +52,13 @@ def test_a_computed_weight_is_named(wrapped, path):
         copied(nn.ModuleDict({"inner": layer}) if wrapped else layer)
 
 
+def test_of_several_computed_weights_the_first_is_named():
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    first.factor, first.later, second.other = first.weight * 2, first.weight * 3, second.weight * 4
+    with pytest.raises(UserError, match=r"^0 .Linear.: its factor is computed"):
+        copied(nn.Sequential(first, second))
+
+
 def test_only_types_of_few_digits_are_widened_and_exactly():
     network = mixed()
     before = {name: value.clone() for name, value in network.state_dict().items()}

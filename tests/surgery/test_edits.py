@@ -189,6 +189,12 @@ def test_grids_that_differ_are_not_joined():
         edits(network, 2, 32)
 
 
+def test_grids_that_differ_along_one_of_two_axes_are_not_joined():
+    a, b = nn.Conv2d(2, 2, 3, (2, 1), 1), nn.Conv2d(2, 2, 3, 1, 1)
+    with pytest.raises(UserError, match="its inputs would lie on grids that differ"):
+        edits(Lambda(lambda m, x: m.a(x) + m.b(x)[:, :, :16], a=a, b=b), 2, 32, 32)
+
+
 def test_what_padding_writes():
     def pad_op(module):
         return next(op for op in ops(nn.Sequential(module, nn.ReLU()), 2, 32).ops if "pad" in op.kind)

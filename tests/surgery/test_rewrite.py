@@ -247,3 +247,31 @@ def test_other_numbers_of_axes(ndim):
 def test_pools_that_are_called_with_all_their_arguments_in_order(ceil):
     network = Lambda(lambda m, x: m.conv(F.max_pool1d(m.first(x), 3, 2, 1, 1, ceil)), first=conv(1), conv=conv(1))
     rewritten(network, 32, 33)
+
+
+def test_a_module_that_pools_everything_and_does_more_reads_the_coarse_grid():
+    new, _, _ = rewritten(nn.Sequential(conv(), Lambda(lambda m, x: x.mean(2, keepdim=True).relu())), 32, 33)
+    assert isinstance(new[1][0], CoarseGrid)
+    assert isinstance(new[1][1], Lambda)
+
+
+def test_a_module_with_another_function_of_the_family_is_changed_where_it_pools():
+    module = Lambda(lambda m, x: x.mean(1, keepdim=True).mean(2, keepdim=True))
+    new, _, _ = rewritten(nn.Sequential(conv(), module), 32, 33)
+    assert isinstance(new[1], torch.fx.GraphModule)
+
+
+def test_a_module_that_pools_by_windows_and_does_more_is_changed_where_it_pools():
+    module = Lambda(lambda m, x: F.max_pool1d(x, 3, 2, 1) * 2)
+    new, _, _ = rewritten(nn.Sequential(conv(), module), 32, 33, rate=4)
+    assert isinstance(new[1], torch.fx.GraphModule)
+
+
+@pytest.mark.parametrize("pool", [
+    lambda x: F.max_pool1d(x, 3, 2, 1, 1, False, True)[0],
+    lambda x: F.max_pool1d(x, 3, 2, 1, return_indices=True)[0],
+])  # fmt: skip
+def test_pools_that_return_indices_are_refused(pool):
+    network = Lambda(lambda m, x: m.conv(pool(m.first(x))), first=conv(1), conv=conv(1))
+    with pytest.raises(UserError, match=r"its indices would count positions of the finer grid"):
+        rewritten(network, 32)

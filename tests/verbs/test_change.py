@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 import torch
 from PIL import Image
 
@@ -109,3 +110,26 @@ def test_maps_keep_their_place(trained, tmp_path):
     with rasterio.open(done.written[0]) as labels, rasterio.open(tmp_path / "maps" / "A" / "here.tif") as image:
         assert (labels.crs, labels.transform) == (image.crs, image.transform)
         assert (labels.read(1)[changed > 0] == 1).mean() > 0.7
+
+
+def test_probabilities_of_a_change_are_calibrated_and_the_uncertainty_is_drawn_over_the_later_image(
+    trained, data, tmp_path
+):
+    calibration = trained.run.calibration()
+    assert calibration is not None
+    assert load(trained.run.folder).task.semantic.temperature == calibration.temperature != 1
+    assert evaluate(trained.run.folder, data).scores.confidence.temperature == calibration.temperature
+    done = predict(trained.run.folder, [data / "val"], tmp_path, PredictOptions(uncertainty=True))
+    assert not done.failed
+    assert sorted(path.name for path, _ in done.uncertainty) == ["6.png", "7.png"]
+    drawn = np.asarray(Image.open(tmp_path / "6_uncertainty.png")).astype(int)
+    uncertainty = tifffile.imread(tmp_path / "6_uncertainty.tif").squeeze()
+    after = np.asarray(Image.open(data / "val" / "B" / "6.png"))
+    sure = uncertainty < 0.001
+    assert sure.any()
+    assert np.abs(drawn[sure] - after[sure] / 2).max() <= 1
+
+
+def test_changes_have_no_ensemble(trained):
+    with pytest.raises(UserError, match="--ensemble is not for change and motion"):
+        evaluate(trained.run.folder, ensemble=[trained.run.folder])

@@ -1,6 +1,7 @@
 """Deconvolution of files: the units and kinds of files stay, the best parameter is found, mistakes are named."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -171,3 +172,20 @@ def test_the_command_writes_and_measures(photos):
     assert (facts["method"], facts["balance"], facts["compared"]) == ("wiener", 0.003, None)
     assert len(facts["written"]) == 2
     assert "damaged.png" in next(iter(facts["failed"].values()))
+
+
+def test_what_does_not_fit_into_the_memory_is_refused_before_it_is_read(photos, monkeypatch):
+    large = np.zeros((400, 300), np.float32)
+    tifffile.imwrite(photos / "soft" / "large.tif", large)
+    words = r"large\.tif: wiener needs .* MB for 1 x 400 x 300, and --memory is 4 MB: cut it into pieces"
+    options = RestoreOptions("wiener", 1.0, memory="4MB")
+    done = restore([photos / "soft"], photos / "out", options)
+    assert done.written is not None
+    assert len(done.written.written) == 2
+    [(path, reason)] = done.written.failed
+    assert (path.name, done.written.log) == ("large.tif", None)
+    assert re.search(words, reason)
+    assert not [path for path in (photos / "out").rglob("*") if "large" in path.name]
+    monkeypatch.setattr("atrous.verbs.restore.read_item", lambda *given: pytest.fail("it was read"))
+    with pytest.raises(UserError, match=words):
+        restore([photos / "soft" / "large.tif"], None, RestoreOptions("wiener", 1.0, noise=1.0, memory="4MB"))

@@ -70,7 +70,7 @@ class Fingerprint:
             percentile of the deviations, the greatest over channels).
         spacing: of the images, where dataset.toml or the files say it.
         foreground: of volumes.
-        shortest: of genomes, per channel: half of the length that all but a hundredth of the stretches in train have.
+        shortest: of genomes, per channel: half of the length that all but a hundredth of the intervals in train have.
         codes: of genomes: the genetic codes that the annotated genes of train obey; empty where they obey none.
         channel_names: names of the channels, as the files have them; empty where they have none.
         color: whether the images are 8-bit pictures in color.

@@ -6,22 +6,28 @@ file, for `(i, j, k)`.
 """
 
 import gzip
+import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
 from atrous.data.formats.array import as_image, image_dtype, squeeze_channel
 from atrous.data.formats.base import Errors, FileFault, FileGeometry, Format, LabelDetails, Library, require_room
 from atrous.data.formats.header import Header
+from atrous.data.formats.npy import create_memmap, open_memmap
 from atrous.data.formats.orient import is_singular
-from atrous.data.source import Key, LazySource
+from atrous.data.source import Key, LazySource, Source, Store
 from atrous.errors import UserError
+from atrous.files import replacing
 
 nibabel: Any = Library("nibabel")
 HEADER = 348
 """Bytes of the header of NIfTI-1, which ends in its mark."""
+WRITTEN = 2**26
+"""Bytes of numbers that are written at once at most."""
 
 
 class NiftiFormat(Format):
@@ -30,6 +36,7 @@ class NiftiFormat(Format):
     name = "NIfTI"
     suffixes = (".nii", ".nii.gz")
     label_suffixes = (".nii", ".nii.gz")
+    probability_suffixes = (".nii", ".nii.gz")
 
     @property
     def errors(self) -> Errors:
@@ -101,6 +108,33 @@ class NiftiFormat(Format):
         content = image.to_bytes()
         return gzip.compress(content, 6, mtime=0) if self.suffix(path) == ".nii.gz" else content
 
+    def write_probabilities(
+        self, path: Path, values: Source, classes: Sequence[str], geometry: FileGeometry | None
+    ) -> None:
+        """See `Format.write_probabilities`; several values at each voxel are the fourth axis of the file.
+
+        The format has no place for the names. On a finer grid than that of the labeled file the affine is that of the
+        finer voxels. A few slices are held in memory at a time.
+
+        Raises:
+            UserError: the labeled file has another size.
+        """
+        header = _header_of_numbers(tuple(int(n) for n in values.shape), geometry)
+        with replacing(path) as beside, beside.open("wb") as file:
+            if self.suffix(path) != ".nii.gz":
+                _write_numbers(file, values, header)
+                return
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as packed:
+                _write_numbers(cast(IO[bytes], packed), values, header)
+
+    def create_store(self, path: Path, shape: Sequence[int], dtype: Any, chunks: Sequence[int]) -> Store:
+        """Create a .npy file, from which the NIfTI file is written when it is full."""
+        return create_memmap(path, shape, dtype)
+
+    def open_store(self, path: Path) -> Store | None:
+        """See `Format.open_store`."""
+        return open_memmap(path, (OSError, ValueError, EOFError, MemoryError))
+
 
 class NiftiVolume(LazySource):
     """A NIfTI file as a source `(C, K, J, I)`; only the voxels that are sliced are decoded.
@@ -143,6 +177,70 @@ def _like(like: Path, data: np.ndarray) -> Any:
     header["scl_slope"], header["scl_inter"] = np.nan, np.nan  # no scaling
     header["cal_min"], header["cal_max"] = 0, 0  # no display range
     return type(source)(data, source.affine, header)
+
+
+def _header_of_numbers(shape: tuple[int, ...], geometry: FileGeometry | None) -> Any:
+    """Return the header of a file of float32 numbers `(K, *S)` that lie where the labeled file lies.
+
+    Raises:
+        UserError: the labeled file has another size.
+    """
+    factor = 1 if geometry is None else geometry.factor
+    space = shape[:0:-1]
+    stored = space if shape[0] == 1 else (*space, *[1] * (3 - len(space)), shape[0])
+    if geometry is not None and geometry.kind == "nifti":
+        source: Any = nibabel.load(geometry.path)
+        size = tuple(factor * n for n in _shape(source.shape)[1:])
+        if size != shape[1:]:
+            raise UserError(f"{geometry.path}: size {size}, but its numbers have {shape[1:]}")
+        header = source.header.copy()
+    else:
+        header = nibabel.Nifti1Header()
+        affine = np.eye(4) if geometry is None or geometry.affine is None else np.array(geometry.affine)
+        header.set_data_shape(space)
+        header.set_qform(affine, 1)
+        header.set_sform(affine, 1)
+        if geometry is not None and geometry.affine is not None:
+            header.set_xyzt_units("mm")
+    header.set_data_shape(stored)
+    header.set_data_dtype(np.float32)
+    header.set_data_offset(0)  # the least that the header and its extensions leave room for
+    header.set_intent("none")
+    header["scl_slope"], header["scl_inter"] = 1, 0
+    header["cal_min"], header["cal_max"] = 0, 0  # no display range
+    if len(stored) == 4 and not header["pixdim"][4] > 0:
+        header["pixdim"][4] = 1
+    if factor > 1:
+        _make_finer(header, len(space), factor)
+    return header
+
+
+def _make_finer(header: Any, ndim: int, factor: int) -> None:
+    """Divide the distances of voxels in a header by a factor; the extent of the volume stays where it is.
+
+    Voxel i' of the finer grid has its center at `i = (i' + 1/2) / factor - 1/2` of the coarser one. Each of the two
+    affines is changed, and keeps its code.
+    """
+    finer = np.diag([*[1 / factor] * ndim, *[1.0] * (3 - ndim), 1.0])
+    finer[:ndim, 3] = 0.5 / factor - 0.5
+    qform, sform = header.get_qform(coded=True), header.get_sform(coded=True)
+    header["pixdim"][1 : 1 + ndim] /= factor
+    if qform[0] is not None:
+        header.set_qform(qform[0] @ finer, int(qform[1]))
+    if sform[0] is not None:
+        header.set_sform(sform[0] @ finer, int(sform[1]))
+
+
+def _write_numbers(file: IO[bytes], values: Source, header: Any) -> None:
+    """Write a header and numbers `(K, *S)`, in memory in the order of the file: its first axis is the fastest."""
+    header.write_to(file)
+    file.write(bytes(header.get_data_offset() - file.tell()))
+    channels, length, *rest = values.shape
+    step = max(1, WRITTEN // (4 * math.prod(rest)))
+    for channel in range(channels):
+        for first in range(0, length, step):
+            rows = np.asarray(values[(channel, slice(first, first + step))])
+            file.write(rows.astype(header.get_data_dtype()).tobytes())
 
 
 def _shape(stored: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from atrous.data.formats.polygons import raw, shapely
-from atrous.data.formats.polygons_write import POLYGON_DRIVERS, map_of
-from atrous.files import replacing
+from atrous.data.formats.polygons import shapely
+from atrous.data.formats.polygons_write import map_of, write_shapes
 
 
 def write_map_points(path: Path, places: np.ndarray, like: Path, attributes: Mapping[str, np.ndarray]) -> None:
@@ -27,18 +25,5 @@ def write_map_points(path: Path, places: np.ndarray, like: Path, attributes: Map
     a, b, c, d, e, f = grid.transform  # x = a * column + b * row + c, y = d * column + e * row + f
     rows, columns = places[:, 0], places[:, 1]
     x, y = a * columns + b * rows + c, d * columns + e * rows + f
-    shapes = np.empty(len(places), object)
-    shapes[:] = list(shapely.to_wkb(shapely.points(x, y))) if len(places) else []
-    fields: list[Any] = list(attributes.values())
-    with replacing(path) as beside:
-        raw.write(
-            beside,
-            shapes,
-            fields,
-            list(attributes),
-            layer=path.stem,
-            driver=POLYGON_DRIVERS[path.suffix],
-            geometry_type="Point",
-            crs=grid.crs,
-            promote_to_multi=False,
-        )
+    wkb = list(shapely.to_wkb(shapely.points(x, y))) if len(places) else []
+    write_shapes(path, "Point", wkb, attributes, grid)

@@ -4,7 +4,7 @@ Each region of one class, connected by the sides of its pixels, becomes a polygo
 traces the labels line by line, so that these may lie on disk; the polygons themselves are held in memory.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,25 @@ def write_polygons(
         if int(value) not in left_out:
             wkb.append(shapely.to_wkb(shapely.geometry.shape(geometry)))
             numbers.append(int(value))
+    chosen = np.array(numbers, np.int64)
+    write_shapes(path, "Polygon", wkb, {name: each[chosen] for name, each in attributes.items()}, grid)
+
+
+def write_shapes(
+    path: Path, kind: str, wkb: Sequence[bytes], attributes: Mapping[str, np.ndarray], grid: MapGrid
+) -> None:
+    """Write shapes as a layer with the projection of a map.
+
+    Args:
+        path: `.gpkg` or `.geojson`.
+        kind: of the shapes, "Point" or "Polygon".
+        wkb: the shapes as well-known binary.
+        attributes: of the shapes, by name, one value for each.
+        grid: where the map lies.
+    """
     shapes = np.empty(len(wkb), object)
     shapes[:] = wkb
-    fields: list[Any] = [values_of[np.array(numbers, np.int64)] for values_of in attributes.values()]
+    fields: list[Any] = list(attributes.values())
     with replacing(path) as beside:
         raw.write(
             beside,
@@ -68,7 +84,7 @@ def write_polygons(
             list(attributes),
             layer=path.stem,
             driver=POLYGON_DRIVERS[path.suffix],
-            geometry_type="Polygon",
+            geometry_type=kind,
             crs=grid.crs,
             promote_to_multi=False,
         )

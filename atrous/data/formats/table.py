@@ -32,6 +32,7 @@ from atrous.data.formats.zarr_array import ZarrFormat
 from atrous.errors import UserError
 
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+)://")
+_ONE_SLASH = re.compile(r"^(s3|gs|gcs|az|abfs|https?):/(?!/)", re.IGNORECASE)
 _READERS: dict[str, list[Format]] = {}
 """The formats that read files with a suffix; the first that claims a file reads it. "" is for folders."""
 _WRITERS: dict[str, Format] = {}
@@ -162,9 +163,14 @@ def is_url(text: object) -> bool:
 def local_path(text: str) -> str:
     """Return the path that a `file://` URL names; any other text as it is.
 
+    Raises:
+        UserError: it begins as the URL of an object store, but with one slash.
+
     >>> local_path("file:///scans/a%20b.tif"), local_path("scans/a.tif")
     ('/scans/a b.tif', 'scans/a.tif')
     """
+    if (found := _ONE_SLASH.match(text)) is not None:
+        raise UserError(f"{text}: a URL has two slashes after the colon: give {found[1]}://{text[found.end() :]}")
     return unquote(urlsplit(text).path) if text.lower().startswith("file://") else text
 
 

@@ -1,4 +1,4 @@
-"""The reading frame of a stretch of coding sequence: the one of three in which the fewest codons stop it."""
+"""The reading frame of an interval of coding sequence: the one of three in which the fewest codons stop it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from atrous.data.genomes.labels import CODING
-from atrous.data.genomes.runs import Stretch
+from atrous.data.genomes.runs import ChannelInterval
 
 END = 3  # bases at the end that do not count: the gene's own stop
 
@@ -27,20 +27,20 @@ def coding_phase(bases: np.ndarray) -> int:
     return int(np.argmin([np.count_nonzero(stops[frame::3]) for frame in range(3)]))
 
 
-def phased(stretches: Sequence[Stretch], channels: Sequence[str], sequence: Any) -> list[Stretch]:
+def phased(intervals: Sequence[ChannelInterval], channels: Sequence[str], sequence: Any) -> list[ChannelInterval]:
     """Return the intervals, those of coding sequence with their phase; a known phase is kept.
 
     Args:
-        stretches: stretches of one sequence.
+        intervals: intervals of one sequence.
         channels: names, each a feature and a strand.
-        sequence: `(C, L)`, rows A, C, G, T first; read stretch by stretch.
+        sequence: `(C, L)`, rows A, C, G, T first; read interval by interval.
     """
     phases = []
-    for stretch in stretches:
-        name = channels[stretch.channel]
-        if name[:-1] != CODING or stretch.phase is not None:
-            phases.append(stretch)
+    for interval in intervals:
+        name = channels[interval.channel]
+        if name[:-1] != CODING or interval.phase is not None:
+            phases.append(interval)
             continue
-        bases = np.asarray(sequence[0:4, stretch.start : stretch.end])
-        phases.append(replace(stretch, phase=coding_phase(bases[::-1, ::-1] if name[-1] == "-" else bases)))
+        bases = np.asarray(sequence[0:4, interval.start : interval.end])
+        phases.append(replace(interval, phase=coding_phase(bases[::-1, ::-1] if name[-1] == "-" else bases)))
     return phases

@@ -1,4 +1,4 @@
-"""From probabilities base by base to features: stretches of a channel at or above a threshold."""
+"""From probabilities base by base to features: intervals of a channel at or above a threshold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from atrous.data.source import full_key
 
 
 @dataclass(frozen=True, order=True)
-class Stretch:
-    """A stretch of bases that have a channel.
+class ChannelInterval:
+    """An interval of bases that have a channel.
 
     Attributes:
         start: its first base, counted from 0.
@@ -79,7 +79,7 @@ class Strips:
     def _take(self, values: np.ndarray) -> None:
         """Look at the strip that begins at `at`."""
 
-    def finish(self) -> list[Stretch]:
+    def finish(self) -> list[ChannelInterval]:
         """Return the intervals that were found, by start; this class looks for none.
 
         Raises:
@@ -90,12 +90,12 @@ class Strips:
         return []
 
 
-class Stretches(Strips):
+class ChannelIntervals(Strips):
     """A sink `(K, L)` of probabilities that arrive in order; of each strip only the intervals in it are kept.
 
     What is shorter than the channel's `shortest` is left out.
 
-    >>> sink = Stretches(1, 6, 0.5)
+    >>> sink = ChannelIntervals(1, 6, 0.5)
     >>> sink[:, :4] = np.array([[0.1, 0.8, 0.6, 0.4]])
     >>> sink[:, 4:] = np.array([[0.9, 0.9]])
     >>> [(one.start, one.end, round(one.score, 2)) for one in sink.finish()]
@@ -108,14 +108,14 @@ class Stretches(Strips):
         super().__init__(channels, length, also)
         self._threshold = threshold
         self._shortest = tuple(shortest) or (1,) * channels
-        self._stretches: list[Stretch] = []
+        self._intervals: list[ChannelInterval] = []
         self._open: list[tuple[int, float] | None] = [None] * channels
 
     def _take(self, values: np.ndarray) -> None:
         for number, row in enumerate(values):
             self._scan(number, row)
 
-    def finish(self) -> list[Stretch]:
+    def finish(self) -> list[ChannelInterval]:
         """Return all intervals, by start.
 
         Raises:
@@ -125,7 +125,7 @@ class Stretches(Strips):
         for channel, opened in enumerate(self._open):
             if opened is not None:
                 self._close(channel, self.at, 0.0)
-        return sorted(self._stretches)
+        return sorted(self._intervals)
 
     def _scan(self, channel: int, row: np.ndarray) -> None:
         inside = np.concatenate([[self._open[channel] is not None], row >= self._threshold])
@@ -143,5 +143,5 @@ class Stretches(Strips):
         opened = self._open[channel]
         assert opened is not None
         if (length := end - opened[0]) >= self._shortest[channel]:
-            self._stretches.append(Stretch(opened[0], end, channel, (opened[1] + total) / length))
+            self._intervals.append(ChannelInterval(opened[0], end, channel, (opened[1] + total) / length))
         self._open[channel] = None

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from atrous.data.genomes.runs import Stretch
+from atrous.data.genomes.runs import ChannelInterval
 from atrous.data.genomes.tracks import new_track
 from atrous.files import Replacement
 
@@ -27,8 +27,8 @@ class Writer(Protocol):
         """Take the next probabilities `(K, n)` of the present sequence."""
         ...
 
-    def sequence(self, name: str, stretches: Sequence[Stretch]) -> None:
-        """Take the stretches of the sequence that is complete now."""
+    def sequence(self, name: str, intervals: Sequence[ChannelInterval]) -> None:
+        """Take the intervals of the sequence that is complete now."""
         ...
 
     def finish(self) -> list[Path]:
@@ -76,30 +76,30 @@ class Table:
             self._file.write("\t".join(names) + "\n")
 
     def add(self, start: int, values: np.ndarray) -> None:
-        """Nothing: stretches are written whole."""
+        """Nothing: intervals are written whole."""
 
-    def sequence(self, name: str, stretches: Sequence[Stretch]) -> None:
+    def sequence(self, name: str, intervals: Sequence[ChannelInterval]) -> None:
         """Write the features of one sequence."""
-        for stretch in stretches:
-            channel = self._channels[stretch.channel]
-            row = self._row(name, channel[:-1], channel[-1], stretch)
+        for interval in intervals:
+            channel = self._channels[interval.channel]
+            row = self._row(name, channel[:-1], channel[-1], interval)
             self._file.write("\t".join(map(str, row)) + "\n")
 
-    def _bed(self, name: str, kind: str, strand: str, stretch: Stretch) -> tuple[Any, ...]:
-        return name, stretch.start, stretch.end, kind, min(1000, round(1000 * stretch.score)), strand
+    def _bed(self, name: str, kind: str, strand: str, interval: ChannelInterval) -> tuple[Any, ...]:
+        return name, interval.start, interval.end, kind, min(1000, round(1000 * interval.score)), strand
 
-    def _gff(self, name: str, kind: str, strand: str, stretch: Stretch) -> tuple[Any, ...]:
+    def _gff(self, name: str, kind: str, strand: str, interval: ChannelInterval) -> tuple[Any, ...]:
         self._counts[kind] += 1
-        notes = [f"{key}={quote(value)}" for key, value in stretch.notes]
+        notes = [f"{key}={quote(value)}" for key, value in interval.notes]
         attributes = ";".join([f"ID={quote(kind)}-{self._counts[kind]}", *notes])
-        phase = "." if stretch.phase is None else stretch.phase
-        place = stretch.start + 1, stretch.end, f"{stretch.score:.3f}"
+        phase = "." if interval.phase is None else interval.phase
+        place = interval.start + 1, interval.end, f"{interval.score:.3f}"
         return _column(name), "atrous", _column(kind), *place, strand, phase, attributes
 
-    def _tsv(self, name: str, kind: str, strand: str, stretch: Stretch) -> tuple[Any, ...]:
-        notes = dict(stretch.notes)
-        phase = "" if stretch.phase is None else stretch.phase
-        place = stretch.start + 1, stretch.end, strand, f"{stretch.score:.3f}"
+    def _tsv(self, name: str, kind: str, strand: str, interval: ChannelInterval) -> tuple[Any, ...]:
+        notes = dict(interval.notes)
+        phase = "" if interval.phase is None else interval.phase
+        place = interval.start + 1, interval.end, strand, f"{interval.score:.3f}"
         return name, kind, *place, phase, *(notes.get(key, "") for key in NOTES)
 
     def finish(self) -> list[Path]:
@@ -153,7 +153,7 @@ class BigWigs:
         for file, row in zip(self._files, wide if self._digits is None else np.round(wide, self._digits), strict=True):
             file.addEntries(name, start, values=row.tolist(), span=1, step=1)
 
-    def sequence(self, name: str, stretches: Sequence[Stretch]) -> None:
+    def sequence(self, name: str, intervals: Sequence[ChannelInterval]) -> None:
         """Go on to the next sequence."""
         self._current += 1
 

@@ -11,6 +11,7 @@ from atrous.data.formats import SIGNAL_SUFFIXES, FileFault, suffix_of
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.changes import find_changes
+from atrous.data.layouts.classes import find_classes
 from atrous.data.layouts.dicom import find_series
 from atrous.data.layouts.edges import edges_layout, find_edges
 from atrous.data.layouts.folders import read_folders
@@ -33,6 +34,7 @@ from atrous.errors import UserError
 FindLayout = Callable[[Path, Description], Layout | None]
 
 LAYOUTS: dict[str, FindLayout] = {
+    "classes": find_classes,
     "changes": find_changes,
     "scenes": find_scenes,
     "edges": find_edges,

@@ -128,6 +128,8 @@ class Target(ABC):
     """Whether `batch` gives rows that begin with the number of their crop, not one entry for each crop."""
     own: ClassVar[bool] = False
     """Whether the target is the image itself, of which the network is given what is made from it."""
+    of_whole: ClassVar[bool] = False
+    """Whether a target says something of the whole sample, so that a window of it has none of its own."""
     path: Path
     """The file that holds the target, to name it in messages."""
 

@@ -21,7 +21,11 @@ from atrous.geometry.graph import Op
 from atrous.geometry.maps import Sliding
 from atrous.geometry.rules.sliding import dimensions, each, window
 from atrous.stream.compute import fast
+from atrous.stream.compute.packed import can_pack, packed_kernel, with_kernel
 from atrous.stream.rows import InputPiece, OutputSpan
+
+FEWEST = 8
+"""Channels from which on a packed weight gains: for the 3 of an image oneDNN has a faster kernel, without packing."""
 
 
 def overhang(w: Sliding, lo: int, hi: int, length: int) -> tuple[int, int]:
@@ -83,9 +87,10 @@ def convolution(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...
 def transposed(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:
     """Compute all rows that the given input rows add to, and cut out the wanted ones.
 
-    Input rows `[lo, hi)` add to output rows `lo s - p` to `(hi - 1) s - p + d (k - 1)`. The operator is called without
-    padding, so that its first output row is `start = lo s - p` of the whole output. Wanted rows that no input row adds
-    to (gaps at the end, output padding) are zeros. The bias is added last where rows are cut or added.
+    Input rows `[lo, hi)` add to output rows `lo s - p` to `(hi - 1) s - p + d (k - 1)`: to `full` of them in each
+    dimension, of which `counts` from `firsts` on are wanted. The operator is called without padding in dimensions that
+    are cut. Wanted rows that no input row adds to (gaps at the end, output padding) are zeros. The bias is added last
+    where rows are cut or added.
     """
     a = op.arguments
     source = a["input"].index
@@ -96,29 +101,53 @@ def transposed(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]
     stride, padding, dilation, extra = (
         list(each(a[k], n, d)) for k, d in (("stride", 1), ("padding", 0), ("dilation", 1), ("output_padding", 0))
     )
-    cuts: dict[int, tuple[int, int]] = {}
+    lengths = x.shape[rank - n :]
+    full = [(lengths[k] - 1) * stride[k] + dilation[k] * (weight.shape[2 + k] - 1) + 1 for k in range(n)]
+    firsts, counts = list(padding), [full[k] - 2 * padding[k] + extra[k] for k in range(n)]
     for k, span in _spatial(spans, rank, n).items():
-        piece = span.pieces[source]
-        start = piece.lo * stride[k] - padding[k]
-        stop = start + (piece.hi - piece.lo - 1) * stride[k] + dilation[k] * (weight.shape[2 + k] - 1) + 1
-        if piece.hi == piece.lo:
-            start = stop = span.lo
+        start = span.pieces[source].lo * stride[k] - padding[k]  # the output row that `full` begins with
         padding[k] = extra[k] = 0
-        cuts[rank - n + k] = (start - span.lo, span.hi - stop)
-    exact = all(cut == (0, 0) for cut in cuts.values())
+        firsts[k], counts[k] = span.lo - start, span.hi - span.lo
     if x.numel() == 0:  # nothing adds to these rows
         sizes = [x.shape[0], weight.shape[1] * a["groups"], *op.shape[2:]]
         for span in spans:
             sizes[span.dim] = span.hi - span.lo
-        out, exact, cuts = x.new_zeros(sizes), False, {}
-    else:
-        out = fast.convolve_transposed(
-            x, weight, bias if exact else None, stride, padding, extra, a["groups"], dilation
-        )
+        out = x.new_zeros(sizes)
+        return out if bias is None else out + bias.reshape(-1, *(1,) * n)
+    fits = fast.phases_fit(x, weight, stride, a["groups"], dilation)
+    if fits and all(fast.within(*row) for row in zip(lengths, stride, weight.shape[2:], firsts, counts, strict=True)):
+        return fast.by_phases(x, weight, bias, stride, firsts, counts)
+    cuts = {rank - n + k: (-firsts[k], firsts[k] + counts[k] - full[k]) for k in _spatial(spans, rank, n)}
+    exact = all(cut == (0, 0) for cut in cuts.values())
+    out = fast.convolve_transposed(x, weight, bias if exact else None, stride, padding, extra, a["groups"], dilation)
     if exact:
         return out
     out = extended(out, cuts)
     return out if bias is None else out + bias.reshape(-1, *(1,) * n)
+
+
+def packed_weight(op: Op, weight: Tensor, x: Tensor) -> Tensor:
+    """Return the weight of a convolution, transposed or not, packed for inputs like `x` where that is possible.
+
+    Convolutions with the result compute the same.
+    """
+    a, n = op.arguments, weight.dim() - 2
+    fits = x.dim() == n + 2 and x.device.type == "cpu" and x.numel() > 0 and x.shape[1] >= FEWEST
+    if not fits or not can_pack(weight.dtype):
+        return weight
+    kernel, sizes, groups = weight, list(x.shape), a["groups"]
+    stride, dilation = list(each(a["stride"], n, 1)), list(each(a["dilation"], n, 1))
+    if "transpose" in op.kind:
+        if not fast.phases_fit(x, weight, stride, groups, dilation):
+            return weight
+        kernel = fast.phase_kernel(weight, stride)
+        stride, padding = [1] * n, [k - 1 for k in kernel.shape[2:]]
+    else:
+        padding = [w.padding for w in window(op, tuple(weight.shape))]
+    if n == 1:
+        kernel, sizes = fast.lifted(kernel), [*sizes[:2], 1, *sizes[2:]]
+        stride, padding, dilation = [1, *stride], [0, *padding], [1, *dilation]
+    return with_kernel(weight, packed_kernel(kernel, stride, padding, dilation, groups, sizes))
 
 
 def max_pool(op: Op, tensors: dict[int, Tensor], spans: tuple[OutputSpan, ...]) -> Tensor:

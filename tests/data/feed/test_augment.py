@@ -140,3 +140,12 @@ def test_whole_frames_are_cut_as_by_an_interpolation_over_all_axes(mode, start):
     found, expected = (cut_values(clip, one, (3, 16, 24), mode, border=False) for one in (view, nearly))
     assert found.shape == (3, 3, 16, 24)
     assert (found - expected).abs().quantile(0.98) < 0.05
+
+
+def test_a_mirrored_view_of_whole_positions_is_the_slice_itself():
+    values = np.random.default_rng(0).integers(0, 255, (2, 9, 12), np.uint8)
+    mirrored = View(0, np.array([4.5, 7.0]), np.diag([-1.0, 1.0]))
+    assert np.array_equal(cut_values(values, mirrored, (9, 4), "bilinear", border=True), values[:, ::-1, 5:9])
+    beside = View(0, np.array([4.5, 7.0 + 1e-9]), np.diag([-1.0, 1.0]))  # blended, by almost nothing
+    blended = cut_values(values, beside, (9, 4), "bilinear", border=True)
+    assert float((blended - cut_values(values, mirrored, (9, 4), "bilinear", border=True)).abs().max()) < 1e-2

@@ -9,11 +9,13 @@ import pytest
 from atrous.data.formats import (
     image_shape,
     label_suffix,
+    open_probabilities,
     open_source,
     read_header,
     read_image,
     read_values,
     write_label,
+    write_probabilities,
 )
 from atrous.errors import UserError
 
@@ -139,3 +141,72 @@ def test_a_singular_affine_is_named(tmp_path, affine):
     (tmp_path / "a.nii").write_bytes(content)
     with pytest.raises(UserError, match=r"a.nii: its affine is singular: .*: write its sform or qform anew"):
         read_header(tmp_path / "a.nii")
+
+
+def centers(affine, shape, factor=1):
+    """World coordinates of the centers of the first and the last voxel `(I, J, K)` of a grid that is finer."""
+    corners = np.array([[0, 0, 0], np.array(shape) * factor - 1])
+    return ((corners + 0.5) / factor - 0.5) @ affine[:3, :3].T + affine[:3, 3]
+
+
+@pytest.mark.parametrize("cls", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize(
+    ("name", "channels", "factor"), [("out.nii", 1, 1), ("out.nii.gz", 2, 1), ("out.nii.gz", 1, 3)]
+)
+def test_numbers_lie_where_their_image_lies(tmp_path, cls, name, channels, factor):
+    source = save(tmp_path / "in.nii.gz", RNG.normal(size=(5, 6, 7)).astype(np.float32), cls=cls)
+    values = RNG.normal(size=(channels, 7 * factor, 6 * factor, 5 * factor)).astype(np.float32)
+    values[0, 0, 0] = np.nan
+    write_probabilities(tmp_path / name, values, ["a"] * channels, source, factor)
+    written, image = nibabel.load(tmp_path / name), nibabel.load(source)
+    np.testing.assert_array_equal(np.asanyarray(written.dataobj), values[0].T if channels == 1 else values.T)
+    np.testing.assert_array_equal(read_image(tmp_path / name), values)
+    assert written.get_data_dtype() == np.float32
+    for affine, wanted in (
+        (written.affine, image.affine),
+        (written.header.get_qform(), image.header.get_qform()),
+        (written.header.get_sform(), image.header.get_sform()),
+    ):
+        ends = centers(wanted, (5, 6, 7), factor)
+        np.testing.assert_allclose(centers(affine, np.array((5, 6, 7)) * factor), ends, atol=1e-5)
+    np.testing.assert_allclose(written.header.get_zooms()[:3], np.array(image.header.get_zooms()) / factor, rtol=1e-6)
+    for key in ("qform_code", "sform_code", "xyzt_units"):
+        assert written.header[key] == image.header[key]
+    assert type(written) is type(image)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_numbers_are_written_in_the_byte_order_of_the_image(tmp_path):
+    header = nibabel.Nifti1Header(endianness=">")
+    header.set_data_dtype(np.int16)
+    image = nibabel.Nifti1Image(np.ones((3, 4, 5), np.int16), None, header)
+    nibabel.save(image, tmp_path / "in.nii")
+    assert nibabel.load(tmp_path / "in.nii").header.endianness == ">"
+    values = RNG.normal(size=(1, 10, 8, 6)).astype(np.float32)
+    write_probabilities(tmp_path / "out.nii", values, ["a"], tmp_path / "in.nii", 2)
+    written = nibabel.load(tmp_path / "out.nii")
+    np.testing.assert_array_equal(np.asanyarray(written.dataobj), values[0].T)
+    # neither affine has a code: the middle of the volume is the origin, on the finer grid too
+    np.testing.assert_allclose(written.affine[:3, :3], np.diag([-0.5, 0.5, 0.5]))
+    np.testing.assert_allclose(centers(written.affine, (6, 8, 10)).sum(0), 0, atol=1e-6)
+
+
+def test_numbers_of_another_size_are_refused_and_leave_nothing(tmp_path):
+    source = save(tmp_path / "in.nii", np.zeros((5, 6, 7), np.float32))
+    with pytest.raises(UserError, match=r"in\.nii: size \(7, 6, 5\), but its numbers have \(7, 6, 6\)"):
+        write_probabilities(tmp_path / "out.nii", np.zeros((1, 7, 6, 6), np.float32), ["a"], source)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.nii"]
+
+
+def test_numbers_are_filled_on_disk_slab_by_slab(tmp_path, monkeypatch):
+    monkeypatch.setattr("atrous.data.formats.nifti.WRITTEN", 4 * 6 * 5 * 2)  # two slices are written at once
+    source = save(tmp_path / "in.nii", np.zeros((5, 6, 7), np.float32))
+    values = RNG.normal(size=(2, 7, 6, 5)).astype(np.float32)
+    sink = open_probabilities(tmp_path / "out.nii.gz", values.shape, on_disk=True)
+    assert sink.part is not None
+    assert sink.part.exists()
+    for row in range(7):
+        sink.array[:, row] = values[:, row]
+    sink.finish(["a", "b"], like=source)
+    np.testing.assert_array_equal(read_image(tmp_path / "out.nii.gz"), values)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.nii", "out.nii.gz"]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atrous.data.genomes.phase import coding_phase, phased
-from atrous.data.genomes.runs import Stretch
+from atrous.data.genomes.runs import ChannelInterval
 
 LETTERS = "ACGT"
 STOPS = ("TAA", "TAG", "TGA")
@@ -38,7 +38,7 @@ def test_genes_that_stop_in_other_frames():
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 4])
-def test_stretches_shorter_than_a_codon_begin_at_once(length):
+def test_intervals_shorter_than_a_codon_begin_at_once(length):
     assert coding_phase(np.ones((4, length), np.float32)) == 0
 
 
@@ -48,9 +48,9 @@ def test_only_cds_have_a_phase_on_either_strand():
     sequence = rows("AA" + gene + "AA" + other)
     begin = 4 + len(gene)
     found = [
-        Stretch(2, 2 + len(gene), 0, 0.9),
-        Stretch(begin, begin + len(other), 1, 0.9),
-        Stretch(2, 30, 2, 0.9),
+        ChannelInterval(2, 2 + len(gene), 0, 0.9),
+        ChannelInterval(begin, begin + len(other), 1, 0.9),
+        ChannelInterval(2, 30, 2, 0.9),
     ]
     forward, backward, rna = phased(found, ["CDS+", "CDS-", "tRNA+"], sequence)
     assert forward.phase == backward.phase == 1

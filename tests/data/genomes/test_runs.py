@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atrous.data.genomes.runs import Stretches
+from atrous.data.genomes.runs import ChannelIntervals
 
 
 def brute(values, threshold, shortest):
@@ -23,10 +23,10 @@ def brute(values, threshold, shortest):
 
 
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 40), max_size=5), st.sampled_from([(), (1, 2, 4)]))
-def test_stretches_do_not_depend_on_the_strips(seed, cuts, shortest):
+def test_intervals_do_not_depend_on_the_strips(seed, cuts, shortest):
     values = np.random.default_rng(seed).random((3, 40)).round(1)
     places = sorted({0, *cuts, 40})
-    sink = Stretches(3, 40, 0.5, shortest=shortest)
+    sink = ChannelIntervals(3, 40, 0.5, shortest=shortest)
     for start, stop in pairwise(places):
         sink[:, start:stop] = values[:, start:stop]
     found = sink.finish()
@@ -36,7 +36,7 @@ def test_stretches_do_not_depend_on_the_strips(seed, cuts, shortest):
 
 
 def test_strips_out_of_order_and_missing_ones_are_refused():
-    sink = Stretches(1, 10, 0.5)
+    sink = ChannelIntervals(1, 10, 0.5)
     with pytest.raises(ValueError, match="in order"):
         sink[:, 3:5] = np.zeros((1, 2))
     sink[:, 0:5] = np.zeros((1, 5))

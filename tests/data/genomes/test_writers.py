@@ -3,7 +3,7 @@ import pytest
 
 from atrous.data.genomes.annotation import read_features
 from atrous.data.genomes.fasta import open_sequence
-from atrous.data.genomes.runs import FirstRows, Stretch, Stretches
+from atrous.data.genomes.runs import ChannelInterval, ChannelIntervals, FirstRows
 from atrous.data.genomes.writers import open_writer
 from tests.genomes import flipped, write_fasta
 
@@ -18,7 +18,7 @@ def written(path, strip=7):
     for name, length in LENGTHS.items():
         values = np.zeros((2, length), np.float32)
         values[0, 3:9], values[1, 5:12] = rng.uniform(0.6, 1, 6), 0.75
-        sink = Stretches(2, length, 0.5, [writer])
+        sink = ChannelIntervals(2, length, 0.5, [writer])
         for start in range(0, length, strip):
             sink[:, start : start + strip] = values[:, start : start + strip]
         writer.sequence(name, sink.finish())
@@ -57,7 +57,7 @@ def test_coordinates_are_those_of_pyfaidx(tmp_path):
     writer = open_writer(tmp_path / "x.bed", {"s": len(text)}, CHANNELS)
     values = np.zeros((2, len(text)), np.float32)
     values[0, 5:17], values[1, 21:33] = 1, 1
-    sink = Stretches(2, len(text), 0.5, [writer])
+    sink = ChannelIntervals(2, len(text), 0.5, [writer])
     sink[...] = values
     writer.sequence("s", sink.finish())
     writer.finish()
@@ -89,10 +89,10 @@ def test_nothing_is_left_of_what_is_abandoned(tmp_path):
 
 def test_what_is_noted_of_a_gene_stands_in_gff_and_in_a_table(tmp_path):
     notes = (("partial", "10"), ("start_type", "Edge"), ("transl_table", "4"), ("log_odds", "12.3"))
-    stretches = [Stretch(0, 8, 1, 0.9, 2, notes), Stretch(3, 9, 0, 0.8)]
+    intervals = [ChannelInterval(0, 8, 1, 0.9, 2, notes), ChannelInterval(3, 9, 0, 0.8)]
     for name in ("x.gff3", "x.tsv"):
         writer = open_writer(tmp_path / name, {"s 1": 30}, CHANNELS)
-        writer.sequence("s 1", stretches)
+        writer.sequence("s 1", intervals)
         writer.finish()
     line = "s%201\tatrous\tCDS\t1\t8\t0.900\t-\t2\tID=CDS-1;partial=10;start_type=Edge;transl_table=4;log_odds=12.3"
     assert (tmp_path / "x.gff3").read_text().splitlines()[2] == line
@@ -104,7 +104,7 @@ def test_what_is_noted_of_a_gene_stands_in_gff_and_in_a_table(tmp_path):
 
 
 def test_the_first_rows_are_passed_on():
-    sink = Stretches(3, 4, 0.5, [FirstRows(taker := Taker(), 2)])
+    sink = ChannelIntervals(3, 4, 0.5, [FirstRows(taker := Taker(), 2)])
     sink[:, :] = np.arange(12).reshape(3, 4)
     assert taker.given == [(0, [[0, 1, 2, 3], [4, 5, 6, 7]])]
 

@@ -26,8 +26,8 @@ class Around(nn.Module):
         return self.last(self.between(self.first(x)))
 
 
-def twice(mode: str, **more):
-    return lambda x: F.interpolate(x, scale_factor=2, mode=mode, **more)
+def enlarged(mode: str, factor: int = 2, **more):
+    return lambda x: F.interpolate(x, scale_factor=factor, mode=mode, **more)
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
@@ -35,7 +35,7 @@ def twice(mode: str, **more):
     "between",
     [
         F.relu, F.silu, F.hardswish, F.hardtanh, F.leaky_relu, torch.sigmoid, lambda x: x + x.abs(), lambda x: x + 0.5,
-        lambda x: x * x.tanh(), lambda x: torch.cat([x[:, :5], x[:, 5:].cos()], 1), twice("nearest"),
+        lambda x: x * x.tanh(), lambda x: torch.cat([x[:, :5], x[:, 5:].cos()], 1), enlarged("nearest", 8),
     ],
     ids=["relu", "silu", "hardswish", "hardtanh", "leaky", "sigmoid", "add", "add number", "mul", "cat", "nearest"],
 )  # fmt: skip
@@ -60,7 +60,7 @@ def test_written_rows_are_those_of_the_whole(between, ndim, monkeypatch):
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
 def test_enlarged_rows_that_are_cut(mode):
-    network = settled(Around(twice(mode, align_corners=False), 2))
+    network = settled(Around(enlarged(mode, align_corners=False), 2))
     x = torch.randn(SHAPES[2], generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         wanted = network(x[None])[0]
