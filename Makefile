@@ -5,7 +5,7 @@ INSTALLED := .venv/installed
 
 PAGE := atrous/serve/static/index.html
 
-.PHONY: demo test lint install page docs dist clean
+.PHONY: demo test lint install page docs dist fuzz clean
 
 demo: $(INSTALLED)
 	$(BIN)/atrous demo
@@ -40,6 +40,12 @@ dist: $(INSTALLED)
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 
+# Made-up requests to the HTTP API of `atrous serve`, for two minutes. Beside the environment of the tests: as a plugin,
+# schemathesis would be loaded by every one of them.
+fuzz: $(INSTALLED)
+	test -x .fuzz/bin/schemathesis || { $(PYTHON) -m venv .fuzz && .fuzz/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5; }
+	$(BIN)/python -m benchmarks.serve_fuzz --examples 10 --seconds 120 --command .fuzz/bin/schemathesis
+
 $(INSTALLED): pyproject.toml constraints.txt packages/atrous-models/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("atrous needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -48,4 +54,4 @@ $(INSTALLED): pyproject.toml constraints.txt packages/atrous-models/pyproject.to
 	@touch $(INSTALLED)
 
 clean:
-	rm -rf .venv runs site dist
+	rm -rf .venv .fuzz runs site dist

@@ -14,6 +14,7 @@ were left out. Peak memory is that of a process of its own, with the decoded sce
 """
 
 import argparse
+import functools
 import json
 import multiprocessing
 import platform
@@ -72,6 +73,7 @@ class Scenes:
     counts: dict[str, int]
 
 
+@functools.cache
 def glyphs(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the glyphs `(n, 8, 8)` from 0 to 1 of a split, and their digits."""
     from sklearn.datasets import load_digits

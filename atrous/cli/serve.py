@@ -17,6 +17,9 @@ def command(
         Path | None, typer.Option(help="Folder of the run, or name of the model, that labels the inputs.")
     ] = None,
     paint: Annotated[Path | None, typer.Option(help="Folder of the data set to paint; a new one is made.")] = None,
+    objects: Annotated[
+        Path | None, typer.Option(help="Folder of the data set of single objects to correct; a new one is made.")
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the link, and open no browser.")] = False,
     port: Annotated[int | None, typer.Option(help="Port; 0 for any. [default: the first free from 8765 on]")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 127.0.0.1 is this machine alone.")] = "127.0.0.1",
@@ -29,7 +32,8 @@ def command(
 
     Only the named files are reachable, from this machine alone, and only with the link that is printed. With --run,
     what is in view is labelled first, exactly as atrous predict would label the whole image, then the rest. With
-    --paint, strokes on the images become the masks of a data set, and a network learns from them while you paint.
+    --paint, strokes on the images become the masks of a data set, and a network learns from them while you paint. With
+    --objects, single objects are counted, merged, split, deleted and outlined.
     Ctrl-C stops it.
 
     Example: atrous serve slides --run runs/cells
@@ -45,6 +49,6 @@ def command(
         if not no_browser:
             open_browser(facts.link)
 
-    options = ServeOptions(run, host, port, token, cache, device, paint)
+    options = ServeOptions(run, host, port, token, cache, device, paint, objects)
     serve(inputs or ["."], options, started=started, tell=say)
     say("atrous: stopped")

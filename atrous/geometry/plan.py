@@ -275,7 +275,7 @@ def make_plan(
         macs=best.cost.macs,
         macs_whole=float(sum(macs(op, graph.ops) for op in graph.ops)),
         peak_bytes=int(best.held + weights),
-        whole_bytes=int(whole_peak(graph, itemsize) + weights),
+        whole_bytes=int(whole_peak(graph, itemsize) + graph.parameters * (own.itemsize + itemsize)),
         reason=_reason(limits, fits),
         spool=spool,
     )

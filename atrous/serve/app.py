@@ -32,7 +32,10 @@ from atrous.serve.levels import NoTile
 from atrous.serve.line import OpenedLine
 from atrous.serve.line_api import add_lines
 from atrous.serve.line_facts import line_facts
+from atrous.serve.object_api import add_objects
+from atrous.serve.object_session import ObjectSession
 from atrous.serve.paint_api import add_painting
+from atrous.serve.paint_place import NotPainting, PaintPlace
 from atrous.serve.paint_session import PaintSession
 from atrous.serve.parameters import (
     Axis,
@@ -61,7 +64,7 @@ STATIC = Path(__file__).parent / "static"
 """The page, built from `web/`."""
 NO_PAGE = "the page is not built: install npm and run `make page`; the API works (see /api/openapi.json)"
 INSTALL = 'atrous serve needs FastAPI and uvicorn: pip install "atrous[serve]"'
-CODES = {ClientGone: 499, NotOpened: 404, NoTile: 404, TooManyRequests: 503, Busy: 503}
+CODES = {ClientGone: 499, NotOpened: 404, NoTile: 404, NotPainting: 404, TooManyRequests: 503, Busy: 503}
 """The status of an answer for each kind of mistake; 422 for all others."""
 
 FILES = {
@@ -72,7 +75,13 @@ FILES = {
 
 
 def create_app(
-    viewer: Viewer, token: str, names: frozenset[str], any_address: bool = False, painting: PaintSession | None = None
+    viewer: Viewer,
+    token: str,
+    names: frozenset[str],
+    any_address: bool = False,
+    *,
+    painting: PaintSession | PaintPlace | None = None,
+    objects: ObjectSession | None = None,
 ) -> Any:
     """Return the ASGI application: the API below `/api`, the page at `/`, and the guard before both.
 
@@ -81,7 +90,8 @@ def create_app(
         token: what every request for data must bring.
         names: of this server.
         any_address: whether every IP address is one of its names.
-        painting: what is painted and trained; None to look only.
+        painting: what is painted and trained, or where that may begin; None to look only.
+        objects: the single objects that are corrected; None for none.
 
     Raises:
         UserError: FastAPI is not installed.
@@ -93,6 +103,7 @@ def create_app(
 
     # Labels need not wait until a large image was read for its overview.
     reading, labeling, strokes = Turnstile(), Turnstile(), Turnstile()
+    place = painting if isinstance(painting, PaintPlace) else PaintPlace(painting)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -100,8 +111,9 @@ def create_app(
         reading.close()
         labeling.close()
         strokes.close()
-        if painting is not None:
-            await asyncio.to_thread(painting.close)
+        await asyncio.to_thread(place.close)
+        if objects is not None:
+            await asyncio.to_thread(objects.close)
         await asyncio.to_thread(viewer.close)
 
     api = FastAPI(
@@ -120,7 +132,8 @@ def create_app(
     _add_labels(api, viewer, labeling)
     _add_answers(api, viewer, labeling)
     _add_files(api, viewer, labeling)
-    add_painting(api, painting, strokes)
+    add_painting(api, place, strokes)
+    add_objects(api, objects, strokes)
     add_lines(api, viewer, reading, labeling)
     add_evaluation(api, viewer, labeling)
     _add_page(api)

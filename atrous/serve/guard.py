@@ -19,6 +19,8 @@ MOST_BODY = 64 * 1024
 """Bytes of a request's body that are read; the API needs a few hundred."""
 BODY_SECONDS = 10.0
 """A body that takes longer to arrive is refused."""
+MOST_AT_WORK = 100
+"""Requests that are answered at the same time; those whose body is still arriving do not count."""
 MOST_QUERY = 4096
 """Bytes of the part of an address behind `?`."""
 
@@ -58,6 +60,7 @@ class RequestGuard:
 
     def __init__(self, app: App, token: str, names: frozenset[str], any_address: bool = False) -> None:
         self._app, self._token, self._names, self._any_address = app, token.encode(), names, any_address
+        self._at_work = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -83,10 +86,16 @@ class RequestGuard:
                 refusal = (413, TOO_LARGE)
             except TimeoutError:
                 refusal = (408, "the body did not arrive in time")
+        if refusal is None and self._at_work >= MOST_AT_WORK:
+            refusal = (503, "too many requests wait already: ask again later")
         if refusal is not None:
             await _refuse(guarded, *refusal)
             return
-        await self._app(scope, _replayed(body, receive), guarded)
+        self._at_work += 1
+        try:
+            await self._app(scope, _replayed(body, receive), guarded)
+        finally:
+            self._at_work -= 1
 
     def _refusal(self, scope: Message) -> tuple[int, str] | None:
         """Return the code and the reason with which a request is refused; None if it may pass."""

@@ -10,6 +10,7 @@ from atrous.serve.facts import hexadecimal
 from atrous.serve.levels import level_sizes
 from atrous.serve.paint_folder import PaintClass
 from atrous.serve.paint_image import PaintedImage
+from atrous.serve.paint_place import PaintPlace
 from atrous.serve.paint_session import PaintSession
 from atrous.serve.paint_strokes import MOST_POINTS, Box, Stroke
 from atrous.serve.parameters import Axis, Edge, FillOn, Index, InputNumber, Level, TileColumn, TileRow
@@ -36,7 +37,8 @@ class PaintClassList(BaseModel):
 class PaintFacts(BaseModel):
     """The painted data set."""
 
-    open: bool = Field(description="whether the server was started with --paint")
+    open: bool = Field(description="whether there is one")
+    can_begin: bool = Field(default=False, description="whether `begin` may begin one")
     folder: str = Field(default="", description="its folder")
     classes: list[PaintClassFacts] = []
     counts: list[int] = Field(default=[], description="painted positions of each class, in all images")
@@ -104,6 +106,12 @@ class UncertainPlace(BaseModel):
     uncertainty: float = Field(description="mean entropy of the calibrated probabilities there, 0 to 1")
 
 
+class FolderName(BaseModel):
+    """What the folder is called in which is painted."""
+
+    name: str = Field(min_length=1, max_length=80)
+
+
 class RunName(BaseModel):
     """What a saved run is called."""
 
@@ -116,41 +124,45 @@ class SavedRun(BaseModel):
     folder: str
 
 
-def add_painting(api: Any, session: PaintSession | None, turnstile: Turnstile) -> None:
+def add_painting(api: Any, place: PaintPlace, turnstile: Turnstile) -> None:
     """Add the routes of painting.
 
     Args:
         api: the FastAPI application.
-        session: what is painted; None where the server was started without `--paint`.
+        place: where is painted.
         turnstile: runs what reads and writes masks.
     """
 
     @api.get("/api/paint", tags=["paint"])
     async def painted() -> PaintFacts:
         """Return the classes, and how much is painted of each."""
-        return PaintFacts(open=False) if session is None else await turnstile.run(_facts, session)
+        if place.begun is None:
+            return PaintFacts(open=False, can_begin=place.can_begin)
+        return await turnstile.run(_facts, place.begun)
 
-    if session is None:
-        return
+    @api.post("/api/paint/begin", tags=["paint"])
+    async def begin(body: FolderName) -> PaintFacts:
+        """Begin to paint into a folder of the opened one, where the server was started without `--paint`."""
+        return await turnstile.run(lambda: _facts(place.begin(body.name)))
 
     @api.put("/api/paint/classes", tags=["paint"])
     async def name_classes(body: PaintClassList) -> PaintFacts:
         """Name the classes; the label of a class is its place in the list. The first call makes the data set."""
         classes = [PaintClass(one.name, _rgb(one.color)) for one in body.classes]
-        await turnstile.run(session.set_classes, classes)
-        return await turnstile.run(_facts, session)
+        await turnstile.run(lambda: place.session.set_classes(classes))
+        return await turnstile.run(lambda: _facts(place.session))
 
-    _add_strokes(api, session, turnstile)
-    _add_training(api, session, turnstile)
+    _add_strokes(api, place, turnstile)
+    _add_training(api, place, turnstile)
 
 
-def _add_strokes(api: Any, session: PaintSession, turnstile: Turnstile) -> None:
+def _add_strokes(api: Any, place: PaintPlace, turnstile: Turnstile) -> None:
     from fastapi import Response
 
     @api.get("/api/paint/inputs/{number}", tags=["paint"])
     async def mask(number: InputNumber) -> PaintedImageFacts:
         """Return how much is painted on an image."""
-        return await turnstile.run(lambda: _image_facts(session, session.image(number)))
+        return await turnstile.run(lambda: _image_facts(place.session, place.session.image(number)))
 
     @api.post("/api/paint/inputs/{number}/strokes", tags=["paint"])
     async def stroke(number: InputNumber, body: StrokeBody) -> PaintedImageFacts:
@@ -158,17 +170,19 @@ def _add_strokes(api: Any, session: PaintSession, turnstile: Turnstile) -> None:
         drawn = Stroke(body.kind, body.points, body.radius)
         label, view = IGNORE if body.label is None else body.label, None if body.view is None else body.view.box()
         cut = (body.axis, body.index)
-        return await turnstile.run(lambda: _image_facts(session, session.paint(number, cut, drawn, label, view)))
+        return await turnstile.run(
+            lambda: _image_facts(place.session, place.session.paint(number, cut, drawn, label, view))
+        )
 
     @api.post("/api/paint/inputs/{number}/undo", tags=["paint"])
     async def undo(number: InputNumber) -> PaintedImageFacts:
         """Take the last stroke on an image back."""
-        return await turnstile.run(lambda: _image_facts(session, session.step_back(number, again=False)))
+        return await turnstile.run(lambda: _image_facts(place.session, place.session.step_back(number, again=False)))
 
     @api.post("/api/paint/inputs/{number}/redo", tags=["paint"])
     async def redo(number: InputNumber) -> PaintedImageFacts:
         """Draw the stroke again that was undone last."""
-        return await turnstile.run(lambda: _image_facts(session, session.step_back(number, again=True)))
+        return await turnstile.run(lambda: _image_facts(place.session, place.session.step_back(number, again=True)))
 
     @api.get(
         "/api/paint/inputs/{number}/mask/{level}/{row}/{column}", tags=["paint"], **content("application/octet-stream")
@@ -182,7 +196,7 @@ def _add_strokes(api: Any, session: PaintSession, turnstile: Turnstile) -> None:
         """
 
         def read() -> Any:
-            image = session.image(number)
+            image = place.session.image(number)
             revision = image.revision
             return image.tile((axis, index), level, row, column), revision
 
@@ -190,19 +204,19 @@ def _add_strokes(api: Any, session: PaintSession, turnstile: Turnstile) -> None:
         return raw_answer(values, {"Atrous-Revision": str(revision)})
 
 
-def _add_training(api: Any, session: PaintSession, turnstile: Turnstile) -> None:
+def _add_training(api: Any, place: PaintPlace, turnstile: Turnstile) -> None:
     from fastapi import Request
 
     @api.get("/api/paint/training", tags=["paint"])
     async def training() -> TrainingFacts:
         """Return how far the training is, and its curves."""
-        return _training_facts(session)
+        return _training_facts(place.session)
 
     @api.post("/api/paint/training", tags=["paint"])
     async def train(on: FillOn = True) -> TrainingFacts:
         """Start the training on what is painted, or with `on=false` stop it."""
-        await turnstile.run(session.train, on)
-        return _training_facts(session)
+        await turnstile.run(place.session.train, on)
+        return _training_facts(place.session)
 
     @api.get("/api/paint/inputs/{number}/where", tags=["paint"])
     async def where(
@@ -212,17 +226,17 @@ def _add_training(api: Any, session: PaintSession, turnstile: Turnstile) -> None
         """Return where to paint next: at which places the network doubts most, in the whole image or in a view."""
         view = None
         if bottom > top and right > left:
-            image = await turnstile.run(session.image, number)
+            image = await turnstile.run(place.session.image, number)
             height, width = image.size[-2:]
             view = slice(min(top, height - 1), min(bottom, height)), slice(min(left, width - 1), min(right, width))
-        wish = await turnstile.run(session.where, number, view, count)
+        wish = await turnstile.run(place.session.where, number, view, count)
         found = await awaited(wish, request.is_disconnected)
         return [UncertainPlace(row=row, column=column, uncertainty=doubt) for row, column, doubt in found]
 
     @api.post("/api/paint/save", tags=["paint"])
     async def save(body: RunName) -> SavedRun:
         """Save the network in training as a run in the folder `runs` of the server's current folder."""
-        return SavedRun(folder=str(await turnstile.run(session.save, body.name)))
+        return SavedRun(folder=str(await turnstile.run(place.session.save, body.name)))
 
 
 def _facts(session: PaintSession) -> PaintFacts:

@@ -4,15 +4,10 @@ It is an ordinary data set at every moment: `atrous check`, `train` and `evaluat
 painted. Images are linked into it (a hard link, which takes no room), or copied where the disk is another one.
 """
 
-import json
-import os
-import re
-import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import tomlkit
@@ -22,17 +17,12 @@ from atrous.data.description import FILE_NAME, MOST_CLASSES, Description, descri
 from atrous.data.formats import read_header, stem, suffix_of
 from atrous.data.inside import is_hidden
 from atrous.errors import UserError
-from atrous.files import replacing, write_text
+from atrous.files import write_text
 from atrous.labels import IGNORE
 from atrous.serve.found import ServedFile
+from atrous.serve.linked_images import OWN, LinkedImages
 from atrous.serve.paint_image import PaintedImage
 from atrous.serve.paint_masks import open_mask
-from atrous.stream.sole import locked
-
-OWN = ".paint"
-"""The folder in it that is no part of the data set: which image came from where, and the network in training."""
-LARGEST_COPY = 2**32
-"""Bytes of an image up to which it is copied where it cannot be linked."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +58,13 @@ class PaintedFolder:
         self.root, self.revision = root, 0
         self._lock, self._images = threading.Lock(), dict[Path, PaintedImage]()
         self._counts: dict[str, np.ndarray] = {}  # of the masks that are not opened
-        self._held: IO[str] | None = None
+        self._linked = LinkedImages(root)
         described = _described(root)
         self.classes = tuple(classes) if described is None else _classes(described)
         if described is not None:
-            self._hold()
+            self._linked.hold()
         elif self.classes:
             self.set_classes(self.classes)
-        self._names = self._stored_names()
         for path in sorted((root / "masks").iterdir()) if (root / "masks").is_dir() else ():
             if suffix_of(path) in (".png", ".zarr") and not is_hidden(path.name):
                 self._counts[stem(path)] = open_mask(path.parent, stem(path), read_header(path).size).counts()
@@ -93,7 +82,7 @@ class PaintedFolder:
             if len(lost):
                 name = self.classes[len(classes) + int(lost[0])].name
                 raise UserError(f'the class "{name}" has been painted with: erase it first, or keep the class')
-            self._hold()
+            self._linked.hold()
             _write_classes(self.root / FILE_NAME, classes)
             self.classes = classes
             self.revision += 1
@@ -122,7 +111,7 @@ class PaintedFolder:
             if source not in self._images:
                 if len(file.item.files) > 1:
                     raise UserError(f"{file.name}: its channels are in several files, which cannot be painted on yet")
-                name = self._name(source)
+                name = self._linked.name(source)
                 mask = open_mask(self.root / "masks", name, size)
                 self._images[source] = PaintedImage(mask, lambda: self._put(source, name))
                 self._counts.pop(name, None)
@@ -130,76 +119,18 @@ class PaintedFolder:
 
     def close(self) -> None:
         """Let other processes paint."""
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        self._linked.release()
 
     @property
     def own(self) -> Path:
         """The folder that is no part of the data set."""
         return self.root / OWN
 
-    def _hold(self) -> None:
-        """Make the folder, and hold its lock."""
-        if self._held is not None:
-            return
-        try:
-            self.own.mkdir(parents=True, exist_ok=True)
-            held = (self.own / "lock").open("a")
-        except OSError as error:
-            raise UserError(f"{self.root}: cannot be made ({error.strerror}): give another folder") from error
-        if not locked(held):
-            held.close()
-            raise UserError(f"{self.root}: is painted by another atrous serve: stop that one, or give another folder")
-        self._held = held
-
-    def _stored_names(self) -> dict[Path, str]:
-        """The names of images by the files that they came from."""
-        path = self.own / "images.json"
-        if not path.exists():
-            return {}
-        try:
-            names = json.loads(path.read_text(encoding="utf-8"))
-            return {Path(source): str(name) for name, source in names.items()}
-        except (ValueError, AttributeError, TypeError) as error:
-            what = f"is damaged ({error}): remove it, and paint on the images in the data set"
-            raise UserError(f"{path}: {what}") from None
-
-    def _name(self, source: Path) -> str:
-        """The name of an image in the data set: that of its file, with a number if another one has it."""
-        if source.parent == (self.root / "images").resolve():
-            return stem(source)
-        if source not in self._names:
-            taken = {name.lower() for name in self._names.values()}
-            folder = self.root / "images"
-            taken |= {stem(path).lower() for path in folder.iterdir()} if folder.is_dir() else set()
-            base = re.sub(r"[^\w.-]+", "_", stem(source)).strip(".") or "image"
-            name, number = base, 2
-            while name.lower() in taken:
-                name, number = f"{base}-{number}", number + 1
-            self._names[source] = name
-        return self._names[source]
-
     def _put(self, source: Path, name: str) -> None:
-        """Put an image into the data set, and note where it came from."""
-        folder = self.root / "images"
-        suffix = source.name[len(stem(source)) :]
-        target = folder / f"{name}{suffix}"
-        if source == target.resolve() or target.exists():
-            return
+        """Put an image into the data set."""
         if not self.classes:
             raise UserError("name a class first")
-        self._hold()
-        try:
-            folder.mkdir(exist_ok=True)
-            with replacing(target) as beside:
-                _link_or_copy(source, beside)
-            with replacing(self.own / "images.json") as beside:
-                kept = {known: str(path) for path, known in self._names.items()}
-                beside.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-        except OSError as error:
-            what = f"cannot be written ({error.strerror or error}): make room, or allow it"
-            raise UserError(f"{target}: {what}") from error
+        self._linked.put(source, name)
 
 
 def live_folder(root: Path) -> Path:
@@ -209,27 +140,6 @@ def live_folder(root: Path) -> Path:
     'cells/.paint/live'
     """
     return root / OWN / "live"
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Link a file, or a folder with everything in it; copy what cannot be linked.
-
-    Raises:
-        UserError: it is too large to be copied.
-    """
-
-    def put(one: str, other: str) -> None:
-        try:
-            os.link(one, other)
-        except OSError:
-            shutil.copy2(one, other)
-
-    if source.is_dir():
-        shutil.copytree(source, target, copy_function=put)
-        return
-    if source.stat().st_dev != target.parent.stat().st_dev and source.stat().st_size > LARGEST_COPY:
-        raise UserError(f"{source}: too large to be copied: give --paint a folder on the same disk")
-    put(str(source), str(target))
 
 
 def _described(root: Path) -> Description | None:

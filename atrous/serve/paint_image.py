@@ -1,34 +1,15 @@
 """One image that is painted on: strokes change its mask, and are undone and redone."""
 
 import threading
-import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from atrous.errors import UserError
 from atrous.labels import IGNORE
+from atrous.serve.history import History
 from atrous.serve.paint_masks import PaintMask, Region
 from atrous.serve.paint_strokes import MOST_COVERED, Box, Stroke, area_around, covered
-
-STEPS = 200
-"""Strokes that can be undone."""
-STEP_BYTES = 2**27
-"""Bytes that these take in memory, compressed."""
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One change: where, and the labels before and after it, compressed."""
-
-    region: Region
-    before: bytes
-    after: bytes
-
-    @property
-    def nbytes(self) -> int:
-        return len(self.before) + len(self.after)
 
 
 class PaintedImage:
@@ -45,8 +26,7 @@ class PaintedImage:
 
     def __init__(self, mask: PaintMask, begin: Callable[[], None]) -> None:
         self._mask, self._begin, self._begun = mask, begin, False
-        self._undo: list[_Step] = []
-        self._redo: list[_Step] = []
+        self._history = History(np.uint8)
         self._lock = threading.Lock()
         self.revision, self.counts = 0, mask.counts()
 
@@ -58,12 +38,12 @@ class PaintedImage:
     @property
     def can_undo(self) -> bool:
         """Whether there is a stroke to undo."""
-        return bool(self._undo)
+        return self._history.can_undo
 
     @property
     def can_redo(self) -> bool:
         """Whether there is an undone stroke."""
-        return bool(self._redo)
+        return self._history.can_redo
 
     def paint(self, cut: tuple[int, int], stroke: Stroke, label: int, view: Box | None = None) -> bool:
         """Give the positions of a stroke a label; they lie on the disk when the function returns.
@@ -94,11 +74,13 @@ class PaintedImage:
 
     def undo(self) -> bool:
         """Take the last stroke back; return whether there was one."""
-        return self._step(self._undo, self._redo, lambda step: (step.after, step.before))
+        with self._lock:
+            return self._history.undo(self._write)
 
     def redo(self) -> bool:
         """Draw the stroke again that was undone last; return whether there was one."""
-        return self._step(self._redo, self._undo, lambda step: (step.before, step.after))
+        with self._lock:
+            return self._history.redo(self._write)
 
     def tile(self, cut: tuple[int, int], level: int, row: int, column: int) -> np.ndarray:
         """Return the labels of a tile; see `PaintMask.tile`."""
@@ -111,17 +93,6 @@ class PaintedImage:
             found = self._mask.read(self._region(cut, (rows, columns)))
         return found.reshape(rows.stop - rows.start, columns.stop - columns.start)
 
-    def _step(self, source: list[_Step], target: list[_Step], ends: Callable[[_Step], tuple[bytes, bytes]]) -> bool:
-        with self._lock:
-            if not source:
-                return False
-            step = source[-1]
-            shape = [part.stop - part.start for part in step.region]
-            before, after = (np.frombuffer(zlib.decompress(end), np.uint8).reshape(shape) for end in ends(step))
-            self._write(step.region, before, after)
-            target.append(source.pop())
-            return True
-
     def _change(self, region: Region, before: np.ndarray, after: np.ndarray) -> bool:
         if np.array_equal(before, after):
             return False
@@ -129,10 +100,7 @@ class PaintedImage:
             self._begin()
             self._begun = True
         self._write(region, before, after)
-        self._undo.append(_Step(region, zlib.compress(before.tobytes(), 1), zlib.compress(after.tobytes(), 1)))
-        self._redo.clear()
-        while len(self._undo) > STEPS or sum(step.nbytes for step in self._undo) > STEP_BYTES:
-            self._undo.pop(0)
+        self._history.add(region, before, after)
         return True
 
     def _write(self, region: Region, before: np.ndarray, after: np.ndarray) -> None:

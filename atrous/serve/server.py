@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from atrous.data.formats import suffix_of
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.serve.app import INSTALL, NO_PAGE, STATIC, create_app
 from atrous.serve.cache import CacheFolder, default_folder
 from atrous.serve.found import ServedFile, find_files
+from atrous.serve.linked_images import OWN
+from atrous.serve.object_session import ObjectSession, finds_objects
+from atrous.serve.paint_place import PaintPlace
 from atrous.serve.paint_session import PaintSession
+from atrous.serve.slow import patient_protocol
 from atrous.serve.viewer import Viewer
 
 PORT = 8765
@@ -38,6 +43,7 @@ class ServeOptions:
         cache: folder of what was computed once; None for the system's.
         device: where the network runs.
         paint: folder of the data set that is painted, which may not be there yet; None to look only.
+        objects: folder of the data set of single objects that are corrected, which may not be there yet; or None.
     """
 
     run: Path | None = None
@@ -47,6 +53,7 @@ class ServeOptions:
     cache: Path | None = None
     device: str = "cpu"
     paint: Path | None = None
+    objects: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -96,15 +103,20 @@ def serve(
     if len(token) < 8 or not token.isascii() or not token.replace("-", "").replace("_", "").isalnum():
         raise UserError("--token: give 8 letters, digits, - or _ at least")
     predictor = None if options.run is None else load(options.run, device=options.device)
-    files = find_files(inputs, predictor, tell)
-    if options.paint is not None:
-        files = _outside(files, options.paint, inputs)
-    viewer = Viewer(files, CacheFolder(options.cache or default_folder()), predictor)
-    painting = None
+    if options.paint is not None and options.objects is not None:
+        raise UserError("--paint and --objects: give one of them")
+    if options.objects is None and finds_objects(predictor):
+        raise UserError(f"{options.run}: finds single objects: give --objects FOLDER to count and correct them")
+    files = _shown_files(find_files(inputs, predictor, tell), options, inputs)
+    network = None if finds_objects(predictor) else predictor
+    viewer = Viewer(files, CacheFolder(options.cache or default_folder()), network)
+    place, objects = PaintPlace(), None
     try:
-        if options.paint is not None:
-            painting = PaintSession(options.paint, viewer, device=options.device, start=options.run)
-        app = create_app(viewer, token, *names_of(options.host), painting)
+        if options.objects is not None:
+            objects = ObjectSession(options.objects, viewer, predictor if network is None else None)
+        else:
+            place = _place(viewer, options, inputs)
+        app = create_app(viewer, token, *names_of(options.host), painting=place, objects=objects)
         listening = listen(options.host, options.port)
         port = int(listening.getsockname()[1])
         if not (STATIC / "index.html").exists():
@@ -114,32 +126,55 @@ def serve(
         started(Started(link, options.host, port, token, len(files), run))
         _answer(uvicorn, app, listening)
     finally:
-        if painting is not None:
-            painting.close()
+        place.close()
+        if objects is not None:
+            objects.close()
         viewer.close()
 
 
-def _outside(files: list[ServedFile], paint: Path, inputs: Sequence[str | Path]) -> list[ServedFile]:
-    """The files without those of the painted data set, unless it was named itself."""
-    folder = paint.resolve()
-    if any(Path(entry).resolve().is_relative_to(folder) for entry in inputs):
-        return files
-    outside = [file for file in files if not file.item.path.resolve().is_relative_to(folder)]
-    return outside or files
+def _place(viewer: Viewer, options: ServeOptions, inputs: Sequence[str | Path]) -> PaintPlace:
+    """Where is painted: in the named folder, or later in a new one of the first opened folder."""
+
+    def make(root: Path) -> PaintSession:
+        return PaintSession(root, viewer, device=options.device, start=options.run)
+
+    if options.paint is not None:
+        return PaintPlace(make(options.paint))
+    parent = next((Path(entry) for entry in inputs if Path(entry).is_dir() and suffix_of(Path(entry)) != ".zarr"), None)
+    return PaintPlace(parent=parent, make=make)
+
+
+def _shown_files(files: list[ServedFile], options: ServeOptions, inputs: Sequence[str | Path]) -> list[ServedFile]:
+    """The files without those of data sets that are made here: images that are shown already, and masks.
+
+    What was named itself is shown.
+    """
+    made = [folder for folder in (options.paint, options.objects) if folder is not None]
+    made += [own.parent for entry in inputs if Path(entry).is_dir() for own in Path(entry).glob(f"*/{OWN}")]
+    for folder in {folder.resolve() for folder in made}:
+        if any(Path(entry).resolve().is_relative_to(folder) for entry in inputs):
+            continue
+        outside = [file for file in files if not file.item.path.resolve().is_relative_to(folder)]
+        files = outside or files
+    return files
 
 
 def _answer(uvicorn: Any, app: Any, listening: socket.socket) -> None:
     """Answer requests until Ctrl-C."""
-    config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, date_header=False, http="h11", ws="none",
-        limit_concurrency=100, timeout_keep_alive=10, timeout_graceful_shutdown=2, h11_max_incomplete_event_size=16384,
-    )  # fmt: skip
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(configured(uvicorn, app)).run(sockets=[listening])
     except KeyboardInterrupt:  # uvicorn has closed everything, and raises the signal again
         pass
     finally:
         listening.close()
+
+
+def configured(uvicorn: Any, app: Any) -> Any:
+    """Return the settings with which uvicorn serves an application."""
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, date_header=False, http=patient_protocol(),
+        ws="none", timeout_keep_alive=10, timeout_graceful_shutdown=2, h11_max_incomplete_event_size=16384,
+    )  # fmt: skip
 
 
 def listen(host: str, port: int | None) -> socket.socket:

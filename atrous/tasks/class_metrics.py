@@ -108,7 +108,7 @@ class ClassMetrics:
         if self._task.exclusive:
             chosen = scores.argmax(axis=1)[:, None] == np.arange(scores.shape[1])
         known = ~np.isnan(truth)
-        right: np.ndarray = np.where(known, chosen == (truth > 0.5), True).all(axis=1)
+        right = np.asarray(np.where(known, chosen == (truth > 0.5), True).all(axis=1))
         measured = np.asarray(known.any(axis=1))
         per_class = []
         for k, counted in enumerate(known.T):

@@ -1,12 +1,7 @@
 """The page in a real browser: look, zoom, see labels that are those of the whole image, click, switch and save."""
 
-import base64
-import contextlib
-import io
 import re
 import runpy
-import shutil
-import threading
 from pathlib import Path
 
 import nibabel
@@ -18,50 +13,17 @@ from PIL import Image
 
 from atrous.prediction.jobs import find_jobs, run_jobs
 from atrous.prediction.predictor import load
-from atrous.serve.app import STATIC, create_app
-from atrous.serve.cache import CacheFolder
-from atrous.serve.found import find_files
-from atrous.serve.server import listen
-from atrous.serve.viewer import Viewer
 from atrous.verbs.evaluate import open_split
 from benchmarks.crashes import make_grid_run
 from tests.genomes import random_bases, write_fasta, write_gff
+from tests.pages import TOKEN, exact, facts_of, opened, serving, shown_labels
 
-uvicorn = pytest.importorskip("uvicorn")
+pytest.importorskip("uvicorn")
 pytest.importorskip("fastapi")
-sync_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.slow
-TOKEN = "a-token-of-24-letters"
 SIZE = (700, 900)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no chromium or google-chrome on PATH")
-    if not (STATIC / "index.html").exists():
-        pytest.skip("the page is not built: make page")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
-
-
-@contextlib.contextmanager
-def serving(files, cache, predictor=None):
-    """A server that runs; its link."""
-    viewer = Viewer(find_files(files, predictor, print), CacheFolder(cache), predictor)
-    app = create_app(viewer, TOKEN, frozenset({"127.0.0.1"}))
-    listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", http="h11", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}/#token={TOKEN}"
-    server.should_exit = True
-    thread.join(30)
-    listening.close()
 
 
 @pytest.fixture(scope="module")
@@ -88,57 +50,6 @@ def page(browser, served):
         yield page
 
 
-@contextlib.contextmanager
-def opened(browser, link):
-    """The page in a new window; nothing may go wrong in it, and nothing may be asked of another server."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
-    page = context.new_page()
-    wrong = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
-    page.on(
-        "request",
-        lambda request: (
-            wrong.append(request.url) if not request.url.startswith(("http://127.0.0.1", "blob:", "data:")) else None
-        ),
-    )
-    page.goto(link)
-    page.wait_for_selector('#stage[data-input="0"]', timeout=60000)
-    yield page
-    context.close()
-    assert wrong == []
-
-
-def exact(page):
-    """Wait until the page says that the labels in view are exact."""
-    try:
-        page.wait_for_selector('#status[data-state="exact"]', timeout=60000)
-    except sync_api.TimeoutError:
-        names = ("#status", "#message", "#label-problem", "#known-text")
-        said = {name: page.locator(name).text_content() for name in names}
-        raise AssertionError(f"{said}, {page.get_attribute('.overlay', 'data-placement')}") from None
-
-
-def shown_labels(page, palette, shape=SIZE, overlay=".overlay"):
-    """The labels on the screen, read in the middle of the pixel of each label, and which rows and columns they are."""
-    left, top, width, height = map(float, page.locator(overlay).first.get_attribute("data-placement").split(","))
-    data = page.locator(overlay).first.evaluate("canvas => canvas.toDataURL('image/png')")
-    colors = np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))))
-    size = (colors.shape[1], colors.shape[0])
-    places = ((top, height / shape[0], size[1], shape[0]), (left, width / shape[1], size[0], shape[1]))
-    rows, columns = (
-        np.arange(max(0, int(np.ceil(-start / scale))), min(count, int((length - start) / scale)))
-        for start, scale, length, count in places
-    )
-    y = (top + (rows + 0.5) * height / shape[0]).astype(int)
-    x = (left + (columns + 0.5) * width / shape[1]).astype(int)
-    seen = colors[np.ix_(y, x)]
-    labels = np.full(seen.shape[:2], 255)
-    for number, color in enumerate(palette):
-        labels[(seen[..., :3] == color).all(-1) & (seen[..., 3] == 255)] = number
-    return labels, rows, columns
-
-
 def test_labels_on_the_page_are_those_of_the_whole_image(page, served):
     _, want, predictor = served
     assert page.inner_text("#title") == "large.zarr"
@@ -151,7 +62,7 @@ def test_labels_on_the_page_are_those_of_the_whole_image(page, served):
         page.keyboard.press(key)
     page.wait_for_timeout(600)
     exact(page)
-    labels, rows, columns = shown_labels(page, predictor.palette)
+    labels, rows, columns = shown_labels(page, predictor.palette, SIZE)
     assert len(rows) > 100
     assert len(columns) > 100
     np.testing.assert_array_equal(labels, want[np.ix_(rows, columns)])
@@ -232,12 +143,6 @@ def looked_at(tmp_path_factory):
     write_gff(folder / "c.gff", [("chr1", "CDS", 1001, 1300, "-", "ID=a")])
     with serving([folder / name for name in ("a.csv", "c.fa.gz")], folder / "cache") as link:
         yield link, texts
-
-
-def facts_of(page):
-    """What the position panel says."""
-    names, values = (page.locator(f"#readout {tag}").all_inner_texts() for tag in ("dt", "dd"))
-    return dict(zip(names, values, strict=True))
 
 
 def test_a_recording_is_moved_and_read(browser, looked_at):

@@ -87,7 +87,9 @@ def classed(painting):
 
 
 def test_classes_are_named(painting):
-    assert painting.get("") == {"open": True, "folder": "painted", "classes": [], "counts": []}
+    assert painting.get("") == {
+        "open": True, "can_begin": False, "folder": "painted", "classes": [], "counts": [],
+    }  # fmt: skip
     answer = painting.client.put("/api/paint/classes", json=CLASSES).json()
     assert answer["classes"] == CLASSES["classes"]
     assert (painting.root / "dataset.toml").exists()

@@ -5,7 +5,7 @@ import pytest
 
 from atrous.errors import UserError
 from atrous.labels import IGNORE
-from atrous.serve import paint_image
+from atrous.serve import history
 from atrous.serve.paint_image import PaintedImage
 from atrous.serve.paint_masks import open_mask
 from atrous.serve.paint_strokes import Stroke
@@ -66,7 +66,7 @@ def test_a_new_stroke_ends_what_could_be_redone(image):
 
 
 def test_the_oldest_steps_are_forgotten(image, monkeypatch):
-    monkeypatch.setattr(paint_image, "STEPS", 2)
+    monkeypatch.setattr(history, "STEPS", 2)
     for number in range(4):
         image.paint(IMAGE, Stroke("box", [(number, 0), (number + 1, 3)]), number)
     assert [image.undo() for _ in range(3)] == [True, True, False]

@@ -1,10 +1,6 @@
 """Painting in a real browser: two classes are painted, trained on, shown, saved and evaluated."""
 
-import base64
-import io
 import os
-import shutil
-import threading
 
 import numpy as np
 import pytest
@@ -12,20 +8,20 @@ from PIL import Image
 
 from atrous.data.formats import read_values
 from atrous.labels import IGNORE
-from atrous.serve.app import STATIC, create_app
+from atrous.serve.app import create_app
 from atrous.serve.cache import CacheFolder
 from atrous.serve.found import find_files
+from atrous.serve.paint_place import PaintPlace
 from atrous.serve.paint_session import PaintSession
-from atrous.serve.server import listen
 from atrous.serve.viewer import Viewer
 from atrous.verbs.evaluate import evaluate
+from tests.pages import TOKEN, answering, opened, pixels
 
-uvicorn = pytest.importorskip("uvicorn")
+pytest.importorskip("uvicorn")
 pytest.importorskip("fastapi")
-sync_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.slow
-TOKEN = "a-token-of-24-letters"
 SIZE = (90, 120)
 
 
@@ -41,36 +37,15 @@ def served(tmp_path):
         Image.fromarray(image).save(tmp_path / "in" / f"{number}.png")
     viewer = Viewer(find_files([tmp_path / "in"], None, print), CacheFolder(tmp_path / "cache"))
     session = PaintSession(tmp_path / "painted", viewer, runs=tmp_path / "runs")
-    app = create_app(viewer, TOKEN, frozenset({"127.0.0.1"}), painting=session)
-    listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", http="h11", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}/#token={TOKEN}", session
-    server.should_exit = True
-    thread.join(30)
-    listening.close()
+    with answering(create_app(viewer, TOKEN, frozenset({"127.0.0.1"}), painting=session)) as link:
+        yield link, session
 
 
 @pytest.fixture
-def page(served):
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no chromium or google-chrome on PATH")
-    if not (STATIC / "index.html").exists():
-        pytest.skip("the page is not built: make page")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1440, "height": 900})
-        wrong = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
-        page.goto(served[0])
-        page.wait_for_selector('#stage[data-input="0"]', timeout=60000)
+def page(browser, served):
+    with opened(browser, served[0]) as page:
         page.wait_for_selector("#paint-tools")
         yield page
-        browser.close()
-        assert wrong == []
 
 
 def screen(page, row, column):
@@ -87,11 +62,6 @@ def draw(page, *points):
     for point in points[1:]:
         page.mouse.move(*screen(page, *point), steps=8)
     page.mouse.up()
-
-
-def painted_pixels(page, canvas):
-    data = page.evaluate(f"document.querySelector('{canvas}').toDataURL('image/png')")
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))))
 
 
 def settled(page, session, number, revision):
@@ -130,7 +100,7 @@ def paint_first(page, session, root):
     settled(page, session, 0, 5)
     assert read_values(root / "masks" / "0.png")[20, 25] == IGNORE
     page.wait_for_timeout(500)
-    assert painted_pixels(page, "#paint-canvas")[..., 3].any()
+    assert pixels(page, "#paint-canvas")[..., 3].any()
 
 
 def paint_second(page, session):
@@ -176,3 +146,23 @@ def test_two_classes_are_painted_trained_on_saved_and_evaluated(page, served, tm
     shoot(page, "paint-dark")
     measured = evaluate(tmp_path / "runs" / "discs", tmp_path / "painted", split="all").scores
     assert measured.classes == ("ground", "disc")
+
+
+def test_painting_begins_on_the_page(browser, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save(folder / "a.png")
+    viewer = Viewer(find_files([folder], None, print), CacheFolder(tmp_path / "cache"))
+    place = PaintPlace(parent=folder, make=lambda root: PaintSession(root, viewer, runs=tmp_path / "runs"))
+    app = create_app(viewer, TOKEN, frozenset({"127.0.0.1"}), painting=place)
+    with answering(app) as link, opened(browser, link) as page:
+        page.click("#paint-begin summary")
+        page.fill("#paint-begin input", "cells")
+        page.click("#paint-begin button")
+        page.wait_for_selector("#paint-tools")
+        assert page.locator("#paint-begin").count() == 0
+        page.wait_for_timeout(500)
+        name_classes(page, "ground")
+        draw(page, (8, 10), (8, 110))
+        settled(page, place.session, 0, 1)
+        assert (read_values(folder / "cells" / "masks" / "a.png")[8, 20:100] == 0).all()

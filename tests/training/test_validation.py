@@ -20,7 +20,8 @@ def test_a_large_sample_with_one_label_goes_through_in_strips(monkeypatch):
     held_out = Decoded(("x", "y", "z"), images, values, ({},) * 3, WholeClasses)
     torch.manual_seed(0)
     network = EvidenceNetwork(Strided(2, 1, width=4, strides=(2, 2)), 1).eval()
-    torch.nn.init.normal_(network.head.weight)
+    for parameter in network.head.parameters():
+        torch.nn.init.normal_(parameter)
     with torch.inference_mode():
         whole = validate(network, task, held_out, (50, 41))
         monkeypatch.setattr(validation, "WHOLE", 100)

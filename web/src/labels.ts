@@ -2,6 +2,7 @@
 // exact labels are not known yet, a preview is drawn, hatched.
 
 import { getLabelTile, getPreview, Refused, type Box, type Labels, type Run, type Source } from "./api";
+import { keyOf, type TilePlace } from "./tiles";
 
 /** Where the plane of the labels is on the screen, in CSS pixels: the place of its corner, and its size. */
 export interface Placement {
@@ -11,10 +12,7 @@ export interface Placement {
   height: number;
 }
 
-interface Tile {
-  level: number;
-  row: number;
-  column: number;
+interface Tile extends TilePlace {
   values: Uint8Array<ArrayBuffer> | null;
   exact: boolean;
   version: number;
@@ -181,7 +179,7 @@ export class LabelLayer {
   }
 
   /** Whether all labels of a tile are known that lie in a box; the rest of the tile may be unknown. */
-  private isKnown(place: Place, box: Box): boolean {
+  private isKnown(place: TilePlace, box: Box): boolean {
     const tile = this.tiles.get(keyOf(place));
     if (tile === undefined || tile.values === null || tile.stale || tile.network !== this.network) return false;
     if (tile.exact) return true;
@@ -230,7 +228,7 @@ export class LabelLayer {
   }
 
   /** Draw a tile where it is wanted; of a coarser tile only the part that lies there. */
-  private drawTile(tile: Tile, place: Place, placement: Placement): void {
+  private drawTile(tile: Tile, place: TilePlace, placement: Placement): void {
     const { pen } = this;
     tile.used = this.clock;
     const target = this.boxOf(place);
@@ -263,7 +261,7 @@ export class LabelLayer {
     return [left, top, (box.right - box.left) * across, (box.bottom - box.top) * down];
   }
 
-  private boxOf(place: Place): Box {
+  private boxOf(place: TilePlace): Box {
     const [height, width] = this.size ?? [0, 0];
     const side = this.tileSize * 2 ** place.level;
     return {
@@ -275,7 +273,7 @@ export class LabelLayer {
   }
 
   /** Height and width of a tile in pixels of its level. */
-  private extent(place: Place): [number, number] {
+  private extent(place: TilePlace): [number, number] {
     const [height, width] = this.levels[place.level] ?? [0, 0];
     return [
       Math.min(this.tileSize, height - place.row * this.tileSize),
@@ -284,23 +282,23 @@ export class LabelLayer {
   }
 
   /** The tiles of the level that fits the screen, nearest to its middle first. */
-  private wanted(): Place[] {
+  private wanted(): TilePlace[] {
     const box = this.view();
     const { placement, size } = this;
     if (box === null || placement === null || size === null) return [];
     const perPixel = size[1] / placement.width / (window.devicePixelRatio || 1);
     const level = Math.min(this.levels.length - 1, Math.max(0, Math.round(Math.log2(perPixel))));
     const side = this.tileSize * 2 ** level;
-    const places: Place[] = [];
+    const places: TilePlace[] = [];
     for (let row = Math.floor(box.top / side); row * side < box.bottom; row++)
       for (let column = Math.floor(box.left / side); column * side < box.right; column++)
         places.push({ level, row, column });
     const [y, x] = [(box.top + box.bottom) / 2 / side - 0.5, (box.left + box.right) / 2 / side - 0.5];
-    const far = (place: Place) => (place.row - y) ** 2 + (place.column - x) ** 2;
+    const far = (place: TilePlace) => (place.row - y) ** 2 + (place.column - x) ** 2;
     return places.sort((a, b) => far(a) - far(b));
   }
 
-  private coarser(place: Place): Tile | undefined {
+  private coarser(place: TilePlace): Tile | undefined {
     for (let up = 1; place.level + up < this.levels.length; up++) {
       const above = { level: place.level + up, row: place.row >> up, column: place.column >> up };
       const tile = this.tiles.get(keyOf(above));
@@ -325,7 +323,7 @@ export class LabelLayer {
     }
   }
 
-  private async fetch(place: Place, key: string): Promise<void> {
+  private async fetch(place: TilePlace, key: string): Promise<void> {
     const mine = new AbortController();
     this.loading.set(key, mine);
     const { version, network } = this;
@@ -392,14 +390,4 @@ export class LabelLayer {
     for (let i = 0; i < values.length; i++) numbers[i] = table[values[i]];
     context(canvas).putImageData(pixels, 0, 0);
   }
-}
-
-interface Place {
-  level: number;
-  row: number;
-  column: number;
-}
-
-function keyOf(place: Place): string {
-  return `${place.level}/${place.row}/${place.column}`;
 }

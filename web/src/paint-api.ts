@@ -9,6 +9,7 @@ export interface PaintClass {
 
 export interface Painted {
   open: boolean;
+  can_begin: boolean;
   folder: string;
   classes: PaintClass[];
   counts: number[];
@@ -60,6 +61,8 @@ const sent = (method: string, body: unknown): RequestInit => ({
 });
 
 export const getPainted = () => json<Painted>("api/paint");
+
+export const postBegin = (name: string) => json<Painted>("api/paint/begin", sent("POST", { name }));
 
 export const putClasses = (classes: PaintClass[]) => json<Painted>("api/paint/classes", sent("PUT", { classes }));
 

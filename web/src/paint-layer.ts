@@ -4,11 +4,9 @@
 import { Refused } from "./api";
 import { canvasOf, context, type Placement } from "./labels";
 import { getMaskTile, type Place, type PaintClass, type Point, type Stroke } from "./paint-api";
+import { clearedPen, drawTile, keyOf, tilesInView, type TilePlace } from "./tiles";
 
-interface Tile {
-  level: number;
-  row: number;
-  column: number;
+interface Tile extends TilePlace {
   revision: number;
   picture: HTMLCanvasElement;
   values: Uint8Array;
@@ -100,41 +98,17 @@ export class PaintLayer {
   /** Draw everything; `drawn` is the stroke in progress, `cursor` the circle of the brush. */
   draw(drawn: Stroke | null, cursor: { at: Point; radius: number; color: string } | null): void {
     const { canvas, pen, placement } = this;
-    const density = window.devicePixelRatio || 1;
-    const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((n) => Math.round(n * density));
-    if (canvas.width !== width || canvas.height !== height) {
-      canvas.width = width;
-      canvas.height = height;
-    }
-    pen.setTransform(1, 0, 0, 1, 0, 0);
-    pen.clearRect(0, 0, width, height);
+    clearedPen(canvas, pen);
     if (placement === null) return;
-    pen.setTransform(density, 0, 0, density, 0, 0);
-    pen.imageSmoothingEnabled = false;
     pen.globalAlpha = 0.85;
     const wanted = new Set(this.wanted().map(keyOf));
-    for (const [key, tile] of this.tiles) if (wanted.has(key)) this.drawTile(tile, placement);
+    for (const [key, tile] of this.tiles)
+      if (wanted.has(key)) drawTile(pen, tile.picture, tile, placement, this.levels, this.tileSize);
     for (const one of this.pending) this.drawStroke(one.stroke, false);
     if (drawn !== null) this.drawStroke(drawn, true);
     pen.globalAlpha = 1;
     this.places.forEach((place, n) => this.drawPlace(place, n + 1));
     if (cursor !== null) this.drawCursor(cursor);
-  }
-
-  private drawTile(tile: Tile, placement: Placement): void {
-    const [height, width] = this.levels[0];
-    const side = this.tileSize * 2 ** tile.level;
-    const [down, across] = [placement.height / height, placement.width / width];
-    const [top, left] = [tile.row * side, tile.column * side];
-    const tall = Math.min(tile.picture.height * 2 ** tile.level, height - top);
-    const wide = Math.min(tile.picture.width * 2 ** tile.level, width - left);
-    this.pen.drawImage(
-      tile.picture,
-      placement.left + left * across,
-      placement.top + top * down,
-      wide * across,
-      tall * down,
-    );
   }
 
   private drawStroke(stroke: Stroke, unfinished: boolean): void {
@@ -199,24 +173,8 @@ export class PaintLayer {
     }
   }
 
-  /** The tiles of the level that fits the screen. */
-  private wanted(): { level: number; row: number; column: number }[] {
-    const { placement } = this;
-    if (placement === null) return [];
-    const [height, width] = this.levels[0];
-    const perPixel = width / placement.width / (window.devicePixelRatio || 1);
-    const level = Math.min(this.levels.length - 1, Math.max(0, Math.round(Math.log2(perPixel))));
-    const side = this.tileSize * 2 ** level;
-    const [down, across] = [height / placement.height, width / placement.width];
-    const first = [Math.max(0, -placement.top * down), Math.max(0, -placement.left * across)];
-    const last = [
-      Math.min(height, (this.canvas.clientHeight - placement.top) * down),
-      Math.min(width, (this.canvas.clientWidth - placement.left) * across),
-    ];
-    const places = [];
-    for (let row = Math.floor(first[0] / side); row * side < last[0]; row++)
-      for (let column = Math.floor(first[1] / side); column * side < last[1]; column++) places.push({ level, row, column });
-    return places;
+  private wanted(): TilePlace[] {
+    return this.placement === null ? [] : tilesInView(this.placement, this.canvas, this.levels, this.tileSize);
   }
 
   private load(): void {
@@ -246,7 +204,7 @@ export class PaintLayer {
     this.pending.splice(0, this.pending.length, ...kept);
   }
 
-  private async fetch(place: { level: number; row: number; column: number }, key: string): Promise<void> {
+  private async fetch(place: TilePlace, key: string): Promise<void> {
     const mine = new AbortController();
     this.loading.set(key, mine);
     const { axis, index } = this.plane;
@@ -282,8 +240,4 @@ export class PaintLayer {
     for (let i = 0; i < tile.values.length; i++) numbers[i] = table[tile.values[i]];
     context(tile.picture).putImageData(pixels, 0, 0);
   }
-}
-
-function keyOf(place: { level: number; row: number; column: number }): string {
-  return `${place.level}/${place.row}/${place.column}`;
 }

@@ -61,7 +61,7 @@ export class PaintPanel {
   private readonly name = made("input", { type: "text", placeholder: "New class", ariaLabel: "Name of a new class", maxLength: 80 });
   private readonly runName = made("input", { type: "text", value: "painted", ariaLabel: "Name of the run", maxLength: 80 });
   readonly saving = made("form", { className: "row", hidden: true, id: "paint-save" }, this.runName, made("button", { type: "submit" }, "Save run"));
-  readonly tools = made("div", { id: "paint-tools", role: "toolbar" });
+  readonly tools = made("div", { id: "paint-tools", className: "tools-left", role: "toolbar" });
   readonly root: HTMLDetailsElement;
 
   constructor(folder: string, private readonly actions: PanelActions, choose: (tool: Tool) => void) {

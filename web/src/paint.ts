@@ -1,20 +1,19 @@
 // Painting and training live: tools, keys, strokes on their way to the server, and what the training says.
 
 import "./paint.css";
-import { getRun, Refused, type Input, type Plane, type Run } from "./api";
+import { Refused, type Input, type Plane, type Run } from "./api";
 import type { Placement } from "./labels";
 import {
-  getPainted, getPaintedImage, getPlaces, getTraining, postRedo, postSave, postStroke, postTraining, postUndo,
-  putClasses, type Painted, type PaintClass, type PaintedImage, type Point, type Stroke, type Training,
+  getPainted, getPaintedImage, getPlaces, postRedo, postStroke, postUndo, putClasses,
+  type Painted, type PaintClass, type PaintedImage, type Point, type Stroke,
 } from "./paint-api";
-import { drawCurves } from "./paint-curves";
 import { PaintLayer, type Pending } from "./paint-layer";
 import { bounded, freeColor, PaintPanel, TOOLS, type Tool } from "./paint-panel";
+import { LiveTraining } from "./paint-training";
 import { element, made } from "./panels";
 
 /** Points of a stroke; a longer one is divided. */
 const MOST_POINTS = 2000;
-const POLL = 1000;
 /** Pixels of an image up to which all of it is searched for places; of a larger one what is in view. */
 const SEARCHED = 2 ** 24;
 
@@ -31,6 +30,7 @@ export interface PaintHost {
 export class Painting {
   private readonly canvas = made("canvas", { id: "paint-canvas", className: "overlay" });
   private readonly panel: PaintPanel;
+  private readonly training: LiveTraining;
   private layer: PaintLayer | null = null;
   private input: Input | null = null;
   private plane: { axis: number; index: number } = { axis: 0, index: 0 };
@@ -41,8 +41,6 @@ export class Painting {
   private pointer: Point | null = null;
   private panning = false;
   private queue: Promise<void> = Promise.resolve();
-  private version = -1;
-  private polling = 0;
   private frame = 0;
 
   /** Painting, or null where the server was started without it. */
@@ -59,27 +57,29 @@ export class Painting {
       painted.folder,
       {
         choose: (label) => this.choose(label),
-        rename: (label, change) => this.rename(label, change),
+        rename: (label, change) =>
+          void this.name(this.painted.classes.map((one, n) => (n === label ? { ...one, ...change } : one))),
         add: (name) => void this.name([...this.painted.classes, { name, color: freeColor(this.painted.classes) }]),
         size: (radius) => this.resize(radius),
         undo: () => this.step(postUndo),
         redo: () => this.step(postRedo),
-        train: () => void this.train(),
+        train: () => void this.training.toggle(),
         where: () => void this.where(),
-        save: (name) => void this.save(name),
+        save: (name) => void this.training.save(name),
       },
       (tool) => this.use(tool),
     );
+    this.training = new LiveTraining(this.panel, (run) => host.adopt(run), (error) => this.report(error));
     document.body.classList.add("painting");
     element("position").before(this.panel.root);
     element("viewer").after(this.canvas, this.panel.tools);
-    new ResizeObserver(() => this.drawCurves()).observe(this.panel.curves);
-    element("theme").addEventListener("click", () => requestAnimationFrame(() => this.drawCurves()));
+    new ResizeObserver(() => this.training.draw()).observe(this.panel.curves);
+    element("theme").addEventListener("click", () => requestAnimationFrame(() => this.training.draw()));
     this.panel.listClasses(painted, this.label);
     this.listen();
     this.use("move");
     this.resize(this.radius);
-    void this.watch();
+    void this.training.watch();
   }
 
   // -------------------------------------------------------------------------------------------------- the image
@@ -301,10 +301,6 @@ export class Painting {
     this.draw();
   }
 
-  private rename(label: number, change: Partial<PaintClass>): void {
-    void this.name(this.painted.classes.map((one, n) => (n === label ? { ...one, ...change } : one)));
-  }
-
   private async name(classes: PaintClass[]): Promise<void> {
     const added = classes.length > this.painted.classes.length;
     try {
@@ -370,7 +366,7 @@ export class Painting {
       "[": () => this.resize(this.radius / 1.25),
       "]": () => this.resize(this.radius * 1.25),
       Escape: () => (this.drawn === null ? this.use("move") : this.cancel()),
-      r: () => void this.train(),
+      r: () => void this.training.toggle(),
       w: () => void this.where(),
     };
     for (const one of TOOLS) actions[one.key] = () => this.use(one.tool);
@@ -379,70 +375,6 @@ export class Painting {
   }
 
   // -------------------------------------------------------------------------------------------------- training
-
-  private training: Training | null = null;
-
-  private async train(): Promise<void> {
-    try {
-      const runs = this.training !== null && this.training.state !== "off";
-      this.hear(await postTraining(!runs));
-      this.poll();
-    } catch (error) {
-      this.report(error);
-    }
-  }
-
-  private poll(): void {
-    window.clearTimeout(this.polling);
-    this.polling = window.setTimeout(() => void this.watch(), POLL);
-  }
-
-  /** Ask how far the training is, as long as there is one. */
-  private async watch(): Promise<void> {
-    try {
-      const training = await getTraining();
-      this.hear(training);
-      if (training.version !== this.version) {
-        const first = this.version < 0;
-        this.version = training.version;
-        if (!first) this.host.adopt(await getRun());
-      }
-      if (training.state !== "off") this.poll();
-    } catch (error) {
-      this.report(error);
-      this.poll();
-    }
-  }
-
-  private hear(training: Training): void {
-    this.training = training;
-    const { panel } = this;
-    const trained = training.miou.length > 0 || training.version > 0;
-    panel.train.textContent = training.state === "off" ? "Train" : "Stop";
-    panel.train.disabled = training.state === "stopping";
-    panel.train.classList.toggle("running", training.state !== "off");
-    panel.problem.textContent = training.problem;
-    panel.problem.hidden = training.problem === "";
-    panel.where.disabled = !trained;
-    panel.saving.hidden = !trained;
-    panel.curves.hidden = training.loss.length === 0;
-    const heldOut = training.samples.held_out ?? 0;
-    const last = training.miou.at(-1);
-    const words = {
-      off: training.step > 0 ? "Stopped" : "",
-      starting: "Starting …",
-      training: "Training",
-      stopping: "Stopping …",
-    }[training.state];
-    const parts = [words, training.step > 0 ? `step ${training.step}, ${Math.round(training.seconds)} s` : ""];
-    if (last !== undefined && heldOut > 0) parts.push(`mIoU ${last[1].toFixed(2)}`);
-    panel.state.textContent = parts.filter((part) => part !== "").join(" · ");
-    this.drawCurves();
-  }
-
-  private drawCurves(): void {
-    if (this.training !== null && !this.panel.curves.hidden) drawCurves(this.panel.curves, this.training);
-  }
 
   private async where(): Promise<void> {
     const { input, layer } = this;
@@ -454,15 +386,6 @@ export class Painting {
       if (layer.places.length > 0 && layer === this.layer) this.host.goTo(layer.places[0]);
       this.host.complain(layer.places.length === 0 ? "The network doubts nowhere." : "");
       this.draw();
-    } catch (error) {
-      this.report(error);
-    }
-  }
-
-  private async save(name: string): Promise<void> {
-    try {
-      const { folder } = await postSave(name);
-      this.panel.saved.textContent = `Saved: ${folder}`;
     } catch (error) {
       this.report(error);
     }

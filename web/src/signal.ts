@@ -4,20 +4,15 @@ import "./signal.css";
 import { getLabels, Refused, type Channel, type Input, type Labels, type Run } from "./api";
 import { ClassChart, Curves, GUTTER, MARGIN, rangeOf } from "./curves";
 import { GenomeBar, SignalBar, type JumpBar } from "./jump";
-import {
-  getClassCurves, getCurves, getFeatures, getLetters, getShares, postWindow,
-  type Curves as CurveData, type Part, type Sequence,
-} from "./lineapi";
+import { type Curves as CurveData, type Sequence } from "./lineapi";
+import { LineLoader } from "./lineload";
 import { element, listChannels, made } from "./panels";
 import { clearReadout, showReadout } from "./linereadout";
-import { nothing, rowsOf, scaleOf, type LineData } from "./linerows";
+import { rowsOf, scaleOf } from "./linerows";
 import { handle } from "./pointer";
 import { distinct, drawRows, type ClassColor } from "./tracks";
 import { Window } from "./window";
 
-/** Positions of a window up to which the server computes probabilities. */
-const EXACT = 2 ** 18;
-const MOST_LETTERS = 20000;
 const POLL = 300;
 
 export interface LineHooks {
@@ -45,18 +40,25 @@ export class LineView {
   private input: Input | null = null;
   private channels: Channel[] = [];
   private jump: JumpBar | null = null;
-  private labels: Labels | null = null;
   private labelsOn = true;
   private fitted = false;
   /** Height of the rows below the charts, when these were given theirs. */
   private room = 0;
   private opened = 0;
-  private asked: AbortController | null = null;
   private timer = 0;
   private polling = 0;
-  private data: LineData = nothing();
-  private version = -1;
-  private part: Part = { start: 0, stop: 1, sequence: 0 };
+  private readonly loader = new LineLoader({
+    draw: () => this.draw(),
+    report: (error) => this.hooks.report(error),
+    fit: (found) => this.fitCurves(found),
+    again: () => this.load(POLL),
+    told: (computed) => {
+      if (computed !== null) this.take(computed);
+      this.tell();
+      if (computed !== null) this.poll();
+    },
+    note: (text) => (this.classBox.dataset.note = text),
+  });
 
   constructor(
     stage: HTMLElement,
@@ -104,24 +106,18 @@ export class LineView {
     this.active = false;
     this.box.hidden = true;
     this.opened += 1;
-    this.asked?.abort();
+    this.loader.stop();
     window.clearTimeout(this.timer);
     window.clearTimeout(this.polling);
     this.curves.close();
     this.chart.close();
     this.bar.replaceChildren();
-    this.forget();
-  }
-
-  private forget(): void {
-    this.data = nothing();
-    this.labels = null;
-    this.version = -1;
+    this.loader.forget();
   }
 
   private async choose(sequence: Sequence): Promise<void> {
-    this.asked?.abort();
-    this.forget();
+    this.loader.stop();
+    this.loader.forget();
     this.sequence = sequence.number;
     this.window.reset(sequence.length);
     this.jump?.tell(sequence, this.window);
@@ -201,10 +197,11 @@ export class LineView {
 
   private draw(): void {
     const { start, end } = this.window;
-    const { curves, probabilities } = this.data;
+    const { curves, probabilities } = this.loader.data;
     if (curves !== null) this.curves.fill(curves, curves.low, curves.high);
-    if (probabilities !== null && !this.classBox.hidden)
-      this.chart.fill(probabilities, probabilities.probabilities, (number) => !this.hidden.has(number));
+    if (!this.classBox.hidden)
+      if (probabilities === null) this.chart.fill({ start: 0, step: 1 }, this.classes.map(() => []), () => true);
+      else this.chart.fill(probabilities, probabilities.probabilities, (number) => !this.hidden.has(number));
     this.curves.look(start, end);
     this.chart.look(start, end);
     this.drawTracks();
@@ -214,7 +211,7 @@ export class LineView {
     const { input } = this;
     if (input === null) return;
     const shown = { classes: this.classes, hidden: this.hidden, labels: this.labelsOn && this.run.name !== null };
-    drawRows(this.canvas, rowsOf(input, this.data, shown, this.window.total), this.window.start, this.window.end);
+    drawRows(this.canvas, rowsOf(input, this.loader.data, shown, this.window.total), this.window.start, this.window.end);
     if (this.room === this.canvas.offsetHeight) return;
     this.room = this.canvas.offsetHeight; // there are more or fewer rows than before
     this.chart.resize(this.box.clientWidth, this.sizeClasses());
@@ -265,7 +262,8 @@ export class LineView {
     if (!inside || this.input === null) return;
     this.cursor.style.left = `${x}px`;
     const position = Math.min(this.window.total - 1, Math.floor(this.window.start + this.partAt(x) * this.window.size));
-    const data = this.labelsOn ? this.data : { ...this.data, shares: null, probabilities: null };
+    const { data: all } = this.loader;
+    const data = this.labelsOn ? all : { ...all, shares: null, probabilities: null };
     showReadout(this.input, this.shown, this.run, position, data);
   }
 
@@ -280,66 +278,17 @@ export class LineView {
   private async fetch(): Promise<void> {
     const { input } = this;
     if (input === null || !this.active) return;
-    this.asked?.abort();
-    const mine = new AbortController();
-    this.asked = mine;
-    const { start, end, size, total } = this.window;
-    const part = {
-      start: Math.max(0, Math.floor(start - size / 2)),
-      stop: Math.min(total, Math.ceil(end + size / 2)),
-      sequence: this.sequence,
-    };
-    this.part = part;
-    const exact = { start: Math.floor(start), stop: Math.ceil(end), sequence: this.sequence };
+    const { start, end, total } = this.window;
+    const { sequence, width, shown } = this;
     const labeled = this.run.name !== null && this.labelsOn;
-    await Promise.all([
-      this.fetchCurves(input, part, mine),
-      this.fetchGenome(input, part, mine),
-      labeled ? this.fetchClasses(input, part, mine) : undefined,
-      labeled ? this.fetchExact(input, exact, mine) : undefined,
-    ]);
-    if (!mine.signal.aborted) this.box.dataset.loaded = `${input.id}:${this.sequence}`;
-  }
-
-  /** So many bins that each is narrower than a pixel. */
-  private get bins(): number {
-    return Math.min(4096, Math.ceil((1.5 * this.width * (this.part.stop - this.part.start)) / this.window.size));
-  }
-
-  /** Load the labels again, which have changed. */
-  private async refresh(found: boolean): Promise<void> {
-    const { input, asked, part } = this;
-    if (input === null || asked === null || asked.signal.aborted) return;
-    await this.fetchClasses(input, part, asked);
-    if (found) await this.fetchGenome(input, part, asked);
-  }
-
-  /** Wait for an answer, use it if it is still wanted, and draw. */
-  private async use<T>(asked: Promise<T>, mine: AbortController, take: (found: T) => void): Promise<void> {
-    try {
-      const found = await asked;
-      if (mine.signal.aborted) return;
-      take(found);
-      this.draw();
-    } catch (error) {
-      if (!mine.signal.aborted) this.hooks.report(error);
-    }
-  }
-
-  private async fetchCurves(input: Input, part: Part, mine: AbortController): Promise<void> {
-    const numbers = this.shown.map((one) => one.number);
-    if (numbers.length === 0) return;
-    const count = Math.min(this.bins, Math.floor(200000 / numbers.length));
-    await this.use(getCurves(input.id, part, count, numbers, mine.signal), mine, (found) => {
-      this.data.curves = found;
-      this.fitCurves(input, found);
-      if (!found.complete) this.load(POLL);
-    });
+    if (await this.loader.fetch({ input, sequence, start, end, total, width, shown, labeled }))
+      this.box.dataset.loaded = `${input.id}:${this.sequence}`;
   }
 
   /** The first look at a recording, at all of it, says where its curves begin and end. */
-  private fitCurves(input: Input, found: CurveData): void {
-    if (this.fitted) return;
+  private fitCurves(found: CurveData): void {
+    const { input } = this;
+    if (this.fitted || input === null) return;
     this.fitted = found.complete;
     this.shown.forEach((channel, n) => {
       const range = rangeOf(found.low[n], found.high[n]);
@@ -349,49 +298,6 @@ export class LineView {
     });
     listChannels(input, this.channels, () => this.redrawn());
     this.layout();
-  }
-
-  private async fetchGenome(input: Input, part: Part, mine: AbortController): Promise<void> {
-    if (input.view !== "genome") return;
-    if (part.stop - part.start <= MOST_LETTERS)
-      await this.use(getLetters(input.id, part, mine.signal), mine, (found) => (this.data.bases = found));
-    else this.data.bases = null;
-    if (input.annotated)
-      await this.use(getFeatures(input.id, part, "file", mine.signal), mine, (found) => (this.data.annotated = found));
-    if (this.run.name !== null)
-      await this.use(getFeatures(input.id, part, "network", mine.signal), mine, (found) => (this.data.found = found));
-  }
-
-  private async fetchClasses(input: Input, part: Part, mine: AbortController): Promise<void> {
-    const { bins } = this;
-    if (input.truth)
-      await this.use(getShares(input.id, part, bins, "file", mine.signal), mine, (found) => (this.data.truth = found));
-    if (this.labels?.size == null || this.labels.problem !== "") return;
-    this.version = this.labels.version;
-    await this.use(getShares(input.id, part, bins, "network", mine.signal), mine, (found) => (this.data.shares = found));
-    if (mine.signal.aborted || this.inView()) return this.tell();
-    this.tell();
-    const { start, end } = this.window;
-    await this.use(postWindow(input.id, this.sequence, Math.floor(start), Math.ceil(end)), mine, (labels) => {
-      this.take(labels);
-      this.poll();
-    });
-  }
-
-  private async fetchExact(input: Input, part: Part, mine: AbortController): Promise<void> {
-    const small = part.stop - part.start <= EXACT;
-    this.classBox.dataset.note = small ? "" : "Zoom in for probabilities: 262,144 positions at most";
-    if (!small || this.labels?.size == null || this.labels.problem !== "") {
-      this.data.probabilities = null;
-      this.layoutChart();
-      return;
-    }
-    const bins = Math.min(4096, Math.ceil(this.width));
-    await this.use(getClassCurves(input.id, part, bins, mine.signal), mine, (found) => (this.data.probabilities = found));
-  }
-
-  private layoutChart(): void {
-    if (!this.classBox.hidden) this.chart.fill({ start: 0, step: 1 }, this.classes.map(() => []), () => true);
   }
 
   // ------------------------------------------------------------------------------------------------ labels
@@ -413,7 +319,7 @@ export class LineView {
 
   private poll(): void {
     window.clearTimeout(this.polling);
-    const { labels } = this;
+    const { labels } = this.loader;
     const comes = !this.tooLarge() && !this.inView();
     const waits = labels === null || (labels.problem === "" && (labels.size === null || labels.filling || comes));
     if (waits && this.active) this.polling = window.setTimeout(() => void this.look(), POLL);
@@ -421,32 +327,27 @@ export class LineView {
 
   /** Take over how far the labels are; what may have changed is loaded again. */
   take(labels: Labels): void {
-    const before = this.labels;
-    this.labels = labels;
+    const before = this.loader.labels;
+    this.loader.labels = labels;
     this.hooks.know(labels);
     const found = labels.complete !== before?.complete;
     if (before?.size == null && labels.size !== null) this.load(0);
-    else if (labels.size !== null && (found || labels.version !== this.version)) void this.refresh(found);
+    else if (labels.size !== null && (found || labels.version !== this.loader.version)) void this.loader.refresh(found);
     this.tell();
   }
 
   /** Whether the labels of all that is in view are known. */
   private inView(): boolean {
-    const { shares } = this.data;
-    if (shares === null) return false;
-    const { start, end } = this.window;
-    const [first, last] = [start, end].map((position) => (position - shares.start) / shares.step);
-    if (first < 0 || last > shares.known.length + 1e-6) return false;
-    return shares.known.slice(Math.floor(first), Math.ceil(last)).every((known) => known);
+    return this.loader.knows(this.window.start, this.window.end);
   }
 
   /** Whether more is in view than is computed for a view alone. */
   private tooLarge(): boolean {
-    return this.window.size > 2 ** 24 && this.labels?.whole === false;
+    return this.window.size > 2 ** 24 && this.loader.labels?.whole === false;
   }
 
   tell(): void {
-    const { labels } = this;
+    const { labels } = this.loader;
     if (labels === null || labels.problem !== "" || !this.labelsOn) return this.hooks.say("", "");
     if (labels.size === null) this.hooks.say("Opening it for the network …", "missing");
     else if (labels.state === "reading")

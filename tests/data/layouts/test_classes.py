@@ -30,6 +30,11 @@ def layout_of(root):
     return open_data(root, task=TASK).layout
 
 
+def target_of(sample) -> WholeClasses:
+    assert isinstance(sample.target, WholeClasses)
+    return sample.target
+
+
 def problems_of(root):
     return [problem.line() for problem in check(root, task=TASK).faults]
 
@@ -43,7 +48,7 @@ def test_a_folder_for_each_class(tmp_path, add, shape):
     layout = layout_of(tmp_path)
     assert layout.classes == ("no", "yes")
     assert {split: len(samples) for split, samples in layout.splits.items()} == {"train": 4, "val": 4, "test": 2}
-    targets = [sample.target for sample in layout.splits["train"]]
+    targets = [target_of(sample) for sample in layout.splits["train"]]
     assert all(isinstance(target, WholeClass) for target in targets)
     assert sorted(target.present for target in targets) == [(0, 1), (0, 1), (1, 0), (1, 0)]
     assert targets[0].read().size == (16, 20)
@@ -56,7 +61,7 @@ def test_signals_and_volumes_have_classes_too(tmp_path):
         for i in range(4):
             np.save(tmp_path / name / f"{i}.npy", np.random.default_rng(i).normal(size=(1, 6, 7, 8)).astype(np.float32))
     layout = layout_of(tmp_path)
-    assert layout.splits["train"][0].target.read().size == (6, 7, 8)
+    assert target_of(layout.splits["train"][0]).read().size == (6, 7, 8)
 
 
 def write(root, add, rows, files=6):
@@ -71,14 +76,14 @@ def test_a_table_of_labels(tmp_path, add):
     )
     layout = layout_of(tmp_path)
     assert layout.classes == ("a", "b")
-    assert [sample.target.present for sample in layout.splits["val"]] == [(1, 0), (0, 1)]
+    assert [target_of(sample).present for sample in layout.splits["val"]] == [(1, 0), (0, 1)]
 
 
 def test_a_table_of_columns(tmp_path, add):
     write(tmp_path, add, ["file;red;round", "0;1;0", "1.png;0;1", "2;1;", "3;0;1", "4;1;0", "5;0;1"])
     layout = layout_of(tmp_path)
     assert layout.classes == ("red", "round")
-    present = {sample.name: sample.target.present for samples in layout.splits.values() for sample in samples}
+    present = {sample.name: target_of(sample).present for samples in layout.splits.values() for sample in samples}
     assert present["1"] == (0, 1)
     assert math.isnan(present["2"][1])
     assert all(type(sample.target) is WholeClasses for sample in layout.splits["train"])
