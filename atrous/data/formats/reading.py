@@ -5,6 +5,7 @@ a library that its format needs is not installed. A `reader` reads a file in pla
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from atrous.data.formats.base import FileFault, Format, Palette, guarded
 from atrous.data.formats.colors import code_color, color_code, is_color, require_rgb, single_channel
 from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations
-from atrous.data.formats.mirrored import here
+from atrous.data.formats.mirrored import MIRRORS, here
 from atrous.data.formats.table import format_of, suffix_of
 from atrous.data.source import Source
 from atrous.data.views import Guarded
@@ -221,7 +222,7 @@ def read_label(path: Path | str, palette: Palette | None = None) -> np.ndarray:
 def _read(path: Path | str, read: Callable[[Format, Path], _Result], reader: Format | None = None) -> _Result:
     """Call `read` with the format of a file, and turn the errors of its libraries into a `UserError`."""
     path = Path(path)
-    with here(path):
+    with here(path) if MIRRORS else nullcontext():
         format_ = reader or format_of(path)
         if not path.exists():
             if path.is_symlink():
@@ -252,11 +253,11 @@ def _whole(path: Path, values: np.ndarray) -> np.ndarray:
 
 def _on_slicing(path: Path, source: Source) -> Source:
     """Return a source that raises a `UserError` where the library raises an error as it is sliced."""
-    with here(path):
+    with here(path) if MIRRORS else nullcontext():
         errors = format_of(path).errors
 
     def guard(read: Callable[[], Any]) -> Any:
-        with here(path):
+        with here(path) if MIRRORS else nullcontext():
             return guarded(path, suffix_of(path)[1:], errors, read)
 
     return Guarded(source, guard)

@@ -23,7 +23,7 @@ class PackedWeight(Tensor):
     """
 
     kernel: Tensor
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__: Any = torch._C._disabled_torch_function_impl
 
 
 def with_kernel(weight: Tensor, kernel: Tensor) -> Tensor:
