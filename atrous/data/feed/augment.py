@@ -68,7 +68,7 @@ def draw_recoloring(rng: np.random.Generator, shape: tuple[int, ...], color: Col
 def recolored(image: torch.Tensor, drawn: Recoloring, spread: float) -> torch.Tensor:
     """Vary the intensities of `(C, *S)` as drawn; `spread` is the data's standard deviation."""
     if drawn.exponent is not None:
-        image = bent(image, drawn.exponent)
+        image = with_gamma(image, drawn.exponent)
     gains = torch.from_numpy(drawn.gains).view(-1, *[1] * (image.ndim - 1))
     center = image.mean(dim=tuple(range(1, image.ndim)), keepdim=True)
     if drawn.saturation is not None:
@@ -82,10 +82,10 @@ def recolor(rng: np.random.Generator, image: torch.Tensor, color: Color, spread:
     return recolored(image, draw_recoloring(rng, tuple(image.shape), color), spread)
 
 
-def bent(image: torch.Tensor, exponent: float) -> torch.Tensor:
+def with_gamma(image: torch.Tensor, exponent: float) -> torch.Tensor:
     """Return `(C, *S)` with each channel's range taken as 0 to 1 and raised to a power; its ends are kept.
 
-    >>> bent(torch.tensor([[2.0, 3.0, 6.0]]), 2.0).tolist()
+    >>> with_gamma(torch.tensor([[2.0, 3.0, 6.0]]), 2.0).tolist()
     [[2.0, 2.25, 6.0]]
     """
     axes = tuple(range(1, image.ndim))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from atrous.data.feed.augment import bent
+from atrous.data.feed.augment import with_gamma
 
 COUNT = 2
 """Operations for each crop."""
@@ -102,7 +102,7 @@ def _contrast(image: torch.Tensor, change: StrongChange, spread: float) -> torch
 
 
 def _gamma(image: torch.Tensor, change: StrongChange, spread: float) -> torch.Tensor:
-    return bent(image, math.exp(change.amount * float(change.numbers[0])))
+    return with_gamma(image, math.exp(change.amount * float(change.numbers[0])))
 
 
 def _tint(image: torch.Tensor, change: StrongChange, spread: float) -> torch.Tensor:

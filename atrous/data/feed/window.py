@@ -6,7 +6,7 @@ and leaves it at `p + w`, where `w` is the window. Each of its crops is dealt at
     t = e n + p + w u,    u drawn evenly from [0, 1),
 
 `n` being the number of samples. Sorted by `t`, crops of at most `w` samples are mixed at any time, each sample is
-needed during one stretch of an epoch alone, and new ones come up at an even pace. The window passes from one epoch into
+needed during one span of an epoch alone, and new ones come up at an even pace. The window passes from one epoch into
 the next without a break: crops that an epoch has left over come among the first ones of the next.
 """
 
@@ -37,7 +37,7 @@ class WindowOrder:
         self._worth, self._window, self._seed = worth, min(window, len(worth)), seed
         self.per_epoch = int(worth.sum())
         self._late = lru_cache(4096)(self._count_late)
-        self._stretch = lru_cache(3)(self._deal_stretch)
+        self._span = lru_cache(3)(self._deal_span)
 
     def samples(self, first: int, count: int) -> np.ndarray:
         """Return the samples of crops `first`, `first + 1`, ... of the training."""
@@ -48,13 +48,13 @@ class WindowOrder:
             epoch += 1
         parts, missing, skip = [], count, first - self._start(epoch)
         while missing > 0:
-            part = self._stretch(epoch)[skip : skip + missing]
+            part = self._span(epoch)[skip : skip + missing]
             parts.append(part)
             missing, skip, epoch = missing - len(part), 0, epoch + 1
         return np.concatenate(parts)
 
     def _start(self, epoch: int) -> int:
-        """Number of the first crop in the stretch `n e <= t < n (e + 1)`."""
+        """Number of the first crop in the span `n e <= t < n (e + 1)`."""
         return epoch * self.per_epoch + self._late(-1) - self._late(epoch - 1)
 
     def _deal(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -66,11 +66,11 @@ class WindowOrder:
         return samples, entered + self._window * rng.random(len(samples))
 
     def _count_late(self, epoch: int) -> int:
-        """How many crops of an epoch come in the stretch after it."""
+        """How many crops of an epoch come in the span after it."""
         return int(np.count_nonzero(self._deal(epoch)[1] >= len(self._worth)))
 
-    def _deal_stretch(self, epoch: int) -> np.ndarray:
-        """Samples of the crops in a stretch, by time."""
+    def _deal_span(self, epoch: int) -> np.ndarray:
+        """Samples of the crops in a span, by time."""
         count, (left, left_times), (new, times) = len(self._worth), self._deal(epoch - 1), self._deal(epoch)
         late, soon = left_times >= count, times < count
         at = np.concatenate([left_times[late] - count, times[soon]])

@@ -1,6 +1,6 @@
 """Folders at URLs as folders on disk: every file has its place at once, and its content when it is read.
 
-A mirror is a folder of files of the right names and sizes that hold zeros (and take no room on the disk). Whoever
+A mirror is a folder of files of the right names and sizes that hold zeros (and take no room on the disk). Code that
 reads files by path asks for them by `here` first; elsewhere they are as absent as a file that is not there. Layouts,
 which look at names alone, read nothing.
 """

@@ -62,12 +62,12 @@ def test_every_epoch_has_the_crops_of_all_samples(worth, window):
     assert WindowOrder(np.array(worth), window, 1).samples(0, len(dealt)).tolist() != dealt.tolist()
 
 
-def test_a_sample_is_needed_during_one_stretch_of_an_epoch():
+def test_a_sample_is_needed_during_one_span_of_an_epoch():
     count, worth, window = 200, 10, 5
     order = WindowOrder(np.full(count, worth), window, 3)
     dealt = order.samples(0, order.per_epoch)
     places = {sample: np.flatnonzero(dealt == sample) for sample in range(count)}
-    # of `window` samples that are mixed at a time, each has crops in a stretch of about window * worth of them
+    # of `window` samples that are mixed at a time, each has crops in a span of about window * worth of them
     lengths = [place[-1] - place[0] for place in places.values() if len(place) == worth]
     assert len(lengths) > count - 2 * window
     assert max(lengths) <= 1.5 * window * worth
