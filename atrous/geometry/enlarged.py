@@ -117,7 +117,7 @@ def _factors(op: Op, ops: tuple[Op, ...], read_once: bool) -> tuple[int, ...] | 
     steps = resizes(op, shape)
     factors = tuple(step.power for step in steps)
     exact = all(step.outputs == step.length * step.power for step in steps)
-    known = exact and all(2 <= f <= LARGEST for f in factors) and len(shape) == len(factors) + 2
+    known = exact and all(2 <= f <= LARGEST for f in factors) and len(shape) == len(factors) + 2 and shape[1] > 0
     return factors if known else None
 
 
@@ -132,7 +132,7 @@ def _append_parts(conv: Op, ops: list[Op], enlarged: list[bool]) -> None:
     parts = [ref.index for ref in source.args[0]] if len(enlarged) > 1 or source.kind == "cat" else [source.index]
     places = torch.tensor([0, *(ops[i].shape[1] for i in parts)]).cumsum(0).tolist()
     bias, total = a["bias"], None
-    rest = [k for k, up in enumerate(enlarged) if not up]
+    rest = [k for k, up in enumerate(enlarged) if not up and ops[parts[k]].shape[1] > 0]  # some join no channels
     last = [k for k, up in enumerate(enlarged) if up][-1]
     for k, up in enumerate(enlarged):
         if up:

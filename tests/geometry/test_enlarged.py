@@ -52,6 +52,7 @@ JOINED = {
     "first": (lambda m, x: m.c(torch.cat([up(m.a(x)), m.b(x)], 1)), 7),
     "last": (lambda m, x: m.c(torch.cat([m.b(x), up(m.a(x))], 1)), 7),
     "between": (lambda m, x: m.c(torch.cat([m.b(x), up(m.a(x)), up(x, mode="bilinear")], 1)), 9),
+    "no channels": (lambda m, x: m.c(torch.cat([up(m.a(x)), m.b(x)[:, :0]], 1)), 3),
     "both": (lambda m, x: m.c(torch.cat([up(m.a(x)), up(m.a(x).relu())], 1)), 6),
 }
 
