@@ -98,7 +98,7 @@ def test_files_beyond_the_limit_are_fetched_again(url, monkeypatch):
         assert mirror.held <= before
     assert len(images) < mirror.fetched - start < 2 * len(images)  # some stayed
     assert sum(path.stat().st_blocks * 512 > 0 for path in images) < len(images)
-    with here(images[0]), here(images[1]), here(root / "images"):  # whoever reads keeps what is read
+    with here(images[0]), here(images[1]), here(root / "images"):  # what is being read is not removed
         assert all(path.read_bytes().startswith(b"\x89PNG") for path in images)
 
 
