@@ -22,6 +22,7 @@ from atrous.data.formats.table import is_url, local_path
 from atrous.data.inside import is_plain_name
 from atrous.errors import UserError
 from atrous.extras import library
+from atrous.machine import processes_here
 
 _Result = TypeVar("_Result")
 WHEN_READ = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".npy", ".nii", ".nii.gz")
@@ -29,7 +30,7 @@ WHEN_READ = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".npy", 
 THREADS = 16
 """So many files are fetched at once where all are wanted."""
 SHARE = 4
-"""Of the free disk, the files that were fetched take one part in so many."""
+"""Of the free disk, the files that were fetched take one part in so many, those of all processes of a training."""
 WAITS = (0.5, 2.0, 5.0)
 """Seconds before a read is tried again that the store ended."""
 _FINAL = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "NoSuchBucket", "InvalidAccessKeyId")
@@ -93,7 +94,7 @@ def _mirror(url: str, files: Any, found: Mapping[str, Mapping[str, Any]]) -> Mir
     def fetch(name: str, path: Path) -> None:
         _patiently(f"{url}/{name}", lambda: _copied(files, str(found[name]["name"]), path, found[name].get("size")))
 
-    room = shutil.disk_usage(above).free // SHARE
+    room = shutil.disk_usage(above).free // (SHARE * processes_here())
     try:
         mirror = Mirror(shown(url), root, sizes, fetch, room)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:

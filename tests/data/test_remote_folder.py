@@ -4,6 +4,7 @@ import os
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -151,6 +152,19 @@ def test_a_connection_that_the_store_ends_is_tried_again(url, memory, monkeypatc
     with pytest.raises(UserError, match=r"^memory://bucket/digits/images/\S+png: it cannot be read \(4 of \d+ bytes"):
         read_image(other)
     assert "\n" not in with_urls(str(other))
+    assert not list(root.rglob(".part.*"))  # what came is not left on the disk
+
+
+def test_the_processes_of_a_training_share_the_disk(url, memory, monkeypatch):
+    disk = SimpleNamespace(free=4_000_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: disk)
+    alone = mirror_of(data_folder(url))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "5")
+    memory.pipe("/bucket/digits/more.txt", b"another")
+    shared = mirror_of(data_folder(url))
+    assert alone is not None
+    assert shared is not None
+    assert (alone.limit, shared.limit) == (1_000_000, 200_000)
 
 
 def test_mistakes_name_the_url(memory):

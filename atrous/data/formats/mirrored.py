@@ -95,7 +95,11 @@ class Mirror:
             self._make_room(entry.size)
         path = self.root / name
         beside = path.with_name(f".part.{path.name}")
-        self._fetch(name, beside)
+        try:
+            self._fetch(name, beside)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
         with self._lock:
             _date(beside)
             os.replace(beside, path)
