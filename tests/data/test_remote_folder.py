@@ -9,17 +9,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from atrous.data import remote_folder
+from atrous.data import remote_folder, shards
 from atrous.data.dataset import open_dataset
 from atrous.data.formats import mirrored, open_source, read_header, read_image
 from atrous.data.formats import remote as urls
 from atrous.data.formats.mirrored import MIRRORS, here, mirror_of, with_urls
-from atrous.data.remote_folder import data_folder
+from atrous.data.root_folder import data_folder
+from atrous.data.shards import keep_shards, place_in_shard
 from atrous.errors import UserError
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.train import train
 from tests.conftest import SMALL
+from tests.data.test_shards import web_shards
 
 fsspec = pytest.importorskip("fsspec")
 URL = "memory://bucket/digits"
@@ -119,6 +121,30 @@ def test_sources_and_zarr_arrays_are_fetched_as_they_are_sliced(memory, tmp_path
         mirror.limit = 0
         np.testing.assert_array_equal(source[:, 3:20, 5:9], values[:, 3:20, 5:9])
         np.testing.assert_array_equal(read_image(root / name), values)
+
+
+def test_shards_are_fetched_whole_when_a_sample_of_them_is_read(memory, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "HELD", 0)
+    put(memory, web_shards(tmp_path / "set", name="train-{:04d}.tar"), "/bucket/set")
+    put(memory, web_shards(tmp_path / "more", count=1, name="val-{:04d}.tar"), "/bucket/set")
+    memory.pipe("/bucket/set/dataset.toml", b'classes = ["a", "b", "c"]')
+    dataset = open_dataset("memory://bucket/set")
+    assert dataset.classes == ("a", "b", "c")
+    assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 12, "val": 4}
+    samples = dataset.splits["train"]
+    places = [place for sample in samples if (place := place_in_shard(sample.image.path)) is not None]
+    mirror = mirror_of(places[0].shard)
+    assert mirror is not None
+    assert mirror.fetched == 5  # the shards, to be listed, and dataset.toml
+    keep_shards([sample.image.path for sample in samples], 20)
+    assert mirror.recent == 20
+    mirror.limit, before = 2 * places[0].shard.stat().st_size, mirror.fetched
+    for i in range(4):  # of two shards in turn
+        samples[i].image.load()
+        samples[4 + i].image.load()
+    assert mirror.fetched - before <= 2
+    message = "memory://bucket/set/train/0000.jpg"
+    assert with_urls(str(samples[0].image.path)) == message
 
 
 def test_what_changed_at_the_url_is_read_anew(url, memory):

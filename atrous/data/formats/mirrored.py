@@ -16,7 +16,7 @@ from threading import Lock
 from atrous.errors import UserError
 
 RECENT = 8
-"""So many of the files that were read last stay where others make room: an image's header is read before its values."""
+"""`Mirror.recent`, unless more are read at the same time: an image's header is read before its values."""
 
 DATE = 1_000_000_000
 """When every file was changed, in seconds of the system."""
@@ -45,12 +45,14 @@ class Mirror:
     Attributes:
         held: bytes that files on disk take now.
         fetched: how many files were fetched so far.
+        recent: so many of the files that were read last stay where others make room.
     """
 
     def __init__(
         self, url: str, root: Path, sizes: Mapping[str, int], fetch: Callable[[str, Path], None], limit: int
     ) -> None:
         self.url, self.root, self.limit, self.held, self.fetched = url, root, limit, 0, 0
+        self.recent = RECENT
         self._fetch, self._lock = fetch, Lock()
         self._entries = {name: _Entry(size) for name, size in sizes.items()}
         self._order: dict[str, None] = {}  # files that are here, those that were read last at the end
@@ -123,7 +125,7 @@ class Mirror:
             free = [name for name in self._order if self._entries[name].readers == 0]
             if not free:
                 return
-            name = free[-RECENT - 1] if len(free) > RECENT else free[0]
+            name = free[-self.recent - 1] if len(free) > self.recent else free[0]
             entry, path = self._entries[name], self.root / name
             beside = path.with_name(f".part.{path.name}")
             _write_empty(beside, entry.size)
