@@ -1,8 +1,8 @@
 """Data sets at URLs: a folder in an object store, or on a web server that lists its folders.
 
-The folder is listed, and a mirror of it is made on disk (`formats/mirrored.py`). Images, masks, volumes and shards are
-fetched when they are read. All other files, which layouts and annotations are made of, are small, and are fetched at
-once.
+The folder is listed, and a mirror of it is made on disk (`formats/mirrored.py`). Images, masks, slides, volumes and
+shards are fetched when they are read. All other files, which layouts and annotations are made of, are small, and are
+fetched at once.
 """
 
 import atexit
@@ -25,7 +25,10 @@ from atrous.extras import library
 from atrous.machine import processes_here
 
 _Result = TypeVar("_Result")
-WHEN_READ = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".npy", ".nii", ".nii.gz", ".tar")
+WHEN_READ = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".jp2", ".svs", ".ndpi", ".scn", ".npy", ".nii",
+    ".nii.gz", ".tar",
+)  # fmt: skip
 """Suffixes of files that are fetched when they are read; whatever lies in a `.zarr` is too."""
 THREADS = 16
 """So many files are fetched at once where all are wanted."""
@@ -70,7 +73,8 @@ def _listed(files: Any, place: str) -> dict[str, Mapping[str, Any]]:
     """What the store says of each file in a folder, by its path from there."""
     files.invalidate_cache()
     start, found = place.rstrip("/") + "/", {}
-    for path, facts in files.find(place, detail=True).items():
+    is_web = place.startswith(("http://", "https://"))
+    for path, facts in (_walked(files, place) if is_web else files.find(place, detail=True)).items():
         name = unquote(str(path)[len(start) :]) if "://" in start else str(path)[len(start) :]
         if facts.get("type") == "file" and str(path).startswith(start) and name and not name.endswith("/"):
             if not is_plain_name(name):
@@ -78,6 +82,20 @@ def _listed(files: Any, place: str) -> dict[str, Mapping[str, Any]]:
             found[name] = facts
     if not found:
         files.ls(place, detail=False)  # raises where there is no such bucket or folder
+    return found
+
+
+def _walked(files: Any, place: str) -> dict[str, Mapping[str, Any]]:
+    """The files below a folder of a web server, by address. (`find` leaves out folders that do not answer in time.)"""
+    found, folders = {}, [place.rstrip("/")]
+    while folders:
+        folder = folders.pop()
+        for facts in files.ls(folder, detail=True):
+            address = str(facts["name"])
+            if facts.get("type") == "directory":
+                folders += [address.rstrip("/")] if address.rstrip("/") != folder else []
+            elif "?" not in address[len(folder) :]:  # a link that sorts the list
+                found[address] = facts
     return found
 
 

@@ -63,7 +63,7 @@ def unpacked(folder: Path) -> Path:
     Raises:
         UserError: a shard is damaged, or holds what does not belong into one.
     """
-    if mirror_of(folder) is not None and folder in _PLACES:
+    if folder in _PLACES:
         return folder
     shards, beside = _shards(folder)
     if not shards:
@@ -135,14 +135,15 @@ def _mirror(folder: Path, shards: Sequence[Path], beside: Sequence[Path]) -> Pat
                 other = files[placed].shard.name
                 raise FileFault(shard, f"holds {name}, as {other} does", "give each file a name of its own")
             files[placed] = member
-    files |= {path.relative_to(folder).as_posix(): Member(path, 0, path.stat().st_size) for path in beside}
     if not files:
         raise FileFault(shards[0], "holds no files", "pack images and masks into it")
+    packed = dict(files)
+    files |= {path.relative_to(folder).as_posix(): Member(path, 0, path.stat().st_size) for path in beside}
 
     def fetch(name: str, path: Path) -> None:
-        with here(files[name].shard), files[name].shard.open("rb") as packed, path.open("wb") as file:
-            packed.seek(files[name].offset)
-            _copy(packed, file, files[name])
+        with here(files[name].shard), files[name].shard.open("rb") as shard, path.open("wb") as file:
+            shard.seek(files[name].offset)
+            _copy(shard, file, files[name])
 
     above = Path(tempfile.mkdtemp(prefix="atrous-shards-")).resolve()
     atexit.register(shutil.rmtree, above, ignore_errors=True)
@@ -158,7 +159,7 @@ def _mirror(folder: Path, shards: Sequence[Path], beside: Sequence[Path]) -> Pat
     for name in files:
         if not is_fetched_when_read(name):
             mirror.keep(name)
-    MIRRORS[root], _PLACES[root] = mirror, {n: m for n, m in files.items() if m.shard not in set(beside)}
+    MIRRORS[root], _PLACES[root] = mirror, packed
     return root
 
 
