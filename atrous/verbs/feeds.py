@@ -217,6 +217,9 @@ def feed_alike(feed: Feed, check: Check, recipe: Recipe) -> Feed | None:
     old = feed.batches
     if isinstance(old, Batches):
         return replace(feed, batches=_batches(old.decoded, check, recipe, old.restoration))
+    if isinstance(old, WindowBatches):
+        batches = _batches(old.batches.decoded, check, recipe, old.batches.restoration)
+        return replace(feed, batches=_windowed(batches, old.store, old.window, _samples(check, recipe)[0]))
     if isinstance(old, GenomeBatches):
         return replace(feed, batches=_genome_batches(old.decoded, recipe))
     return None
