@@ -122,4 +122,4 @@ class UnitRecord:
             return
         from zarr.core.sync import sync
 
-        sync(self._store.clear())
+        sync(self._store.delete_dir(""))  # `clear` ends at the first folder that it has removed with the one above

@@ -28,6 +28,34 @@ def test_what_is_done_is_found_again_until_it_is_removed(tmp_path):
     assert UnitRecord.beside(sink, 4, "other").done == set()
 
 
+def test_nothing_of_a_record_stays_at_a_url():
+    files = pytest.importorskip("fsspec").filesystem("memory")
+    try:
+        sink = zarr.create_array("memory://records/a.zarr", shape=(8, 8), chunks=(4, 4), dtype="u1")
+        record = UnitRecord.beside(sink, 4, "mine")
+        record.mark(2)
+        record.keep(0, 1, {7: [torch.tensor(3)]})
+        assert UnitRecord.beside(sink, 4, "mine").done == {2}
+        record.remove()
+        assert [path for path in files.find("/records") if ".units" in path] == []
+        assert zarr.open_array("memory://records/a.zarr").shape == (8, 8)
+        assert UnitRecord.beside(sink, 4, "other").done == set()
+    finally:
+        files.rm("/records", recursive=True)
+
+
+def test_two_jobs_that_begin_at_once_keep_one_record(tmp_path, monkeypatch):
+    sink = zarr.create_array(tmp_path / "a.zarr", shape=(8, 8), chunks=(4, 4), dtype="u1")
+    first = UnitRecord.beside(sink, 4, "mine")
+    first.mark(1)
+    monkeypatch.setattr(zarr.Group, "__contains__", lambda self, name: False)  # the other one looked before
+    second = UnitRecord.beside(sink, 4, "mine")
+    second.mark(2)
+    assert second.done == {1, 2}
+    monkeypatch.undo()
+    assert UnitRecord.beside(sink, 4, "mine").done == {1, 2}
+
+
 def test_another_run_and_damage_are_told(tmp_path):
     array = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.float32, (8,))
     record = UnitRecord.beside(array, 2, "mine")
