@@ -94,9 +94,9 @@ class ObjectImage(EditedImage):
         if not (self.saved and np.array_equal(before, after)):
             self._change(box, before, after)
 
-    def _write(self, box: Region, before: np.ndarray, after: np.ndarray) -> None:
+    def _write(self, region: Region, before: np.ndarray, after: np.ndarray) -> None:
         changed = self._numbers.copy()
-        changed[box] = after
+        changed[region] = after
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as beside:

@@ -118,7 +118,8 @@ class PaintedFolder:
 
         def make() -> PaintedImage:
             self._require_no_other_mask(name, mask_name(name, size))
-            return PaintedImage(open_mask(self.root / "masks", name, size), lambda: self._put(source, name))
+            mask = open_mask(self.root / "masks", name, size)
+            return PaintedImage(mask, lambda: self._put(source, name), self._counts.get(name))
 
         def note(image: PaintedImage) -> None:
             self._counts[name] = image.counts

@@ -17,14 +17,15 @@ class PaintedImage(EditedImage):
     Args:
         mask: on disk.
         begin: called once before the first change, to put the image beside its mask.
+        counts: positions of each label, where they are known; else the mask is read for them.
 
     Attributes:
         counts: positions of each label, `(256,)`.
     """
 
-    def __init__(self, mask: PaintMask, begin: Callable[[], None]) -> None:
+    def __init__(self, mask: PaintMask, begin: Callable[[], None], counts: np.ndarray | None = None) -> None:
         super().__init__(np.uint8, begin)
-        self._mask, self.counts = mask, mask.counts()
+        self._mask, self.counts = mask, mask.counts() if counts is None else counts
 
     @property
     def size(self) -> tuple[int, ...]:
