@@ -104,7 +104,11 @@ def test_classes_opacity_and_labels_are_switched_at_once(page):
 def test_an_answer_about_the_file_before_changes_nothing(page):
     page.wait_for_selector("#known-text:not(:empty)")
     held = []
-    page.route("**/fill?**", held.append)
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/fill?**", hold)
     page.evaluate("document.querySelector('#fill').click()")
     while not held:
         page.wait_for_timeout(50)
