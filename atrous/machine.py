@@ -21,6 +21,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def processes_here() -> int:
+    """Return how many processes of one training share this machine, as what started them says; 1 if nobody says.
+
+    `atrous train` and torchrun set `LOCAL_WORLD_SIZE`, SLURM sets `SLURM_NTASKS_PER_NODE`.
+
+    >>> processes_here()
+    1
+    """
+    said = (os.environ.get(name, "") for name in ("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE"))
+    return next((max(1, int(count)) for count in said if count.isdecimal()), 1)
+
+
 def memory_limit() -> int:
     """Return how many bytes of memory this process may use: the least of `memory_limits`.
 

@@ -62,6 +62,7 @@ ELSEWHERE = {
     "atrous/data/formats/header.py": "tests/data/formats/test_reading.py",
     "atrous/data/formats/intervals.py": "tests/data/formats/test_edf.py",
     "atrous/data/formats/mirrored.py": "tests/data/test_remote_folder.py",
+    "atrous/data/root_folder.py": "tests/data/test_remote_folder.py",
     "atrous/data/formats/ngff_write.py": "tests/data/formats/test_ngff.py",
     "atrous/data/formats/npz.py": "tests/data/layouts/test_recordings.py",
     "atrous/data/formats/points_write.py": "tests/verbs/test_counting.py",

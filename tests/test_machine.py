@@ -131,3 +131,10 @@ def test_windows_is_asked_with_the_documented_structures(monkeypatch):
     assert machine.physical_memory() == 16 * 2**30
     assert machine.peak_memory() == 2**30
     assert machine.memory_limits()["job object"] == 2 * 2**30
+
+
+def test_what_started_several_processes_says_how_many(monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "8")
+    assert machine.processes_here() == 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert machine.processes_here() == 2

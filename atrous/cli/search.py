@@ -9,7 +9,9 @@ NAME = "search"
 
 
 def command(
-    data: Annotated[str | None, typer.Argument(help="Folder of the data set. Default: the one in the recipe.")] = None,
+    data: Annotated[
+        str | None, typer.Argument(help="Folder or URL of the data set. Default: the one in the recipe.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the search. [default: runs/NAME-search]")] = None,
     minutes: Annotated[float | None, typer.Option(help="Wall time of the whole search, in minutes.")] = None,
     sampler: Annotated[str, typer.Option(help="How points are chosen: tpe, evolution, policy or latent.")] = "tpe",

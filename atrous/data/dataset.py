@@ -16,7 +16,7 @@ from atrous.data.formats.column_roles import ColumnRule
 from atrous.data.guess import Guess, guess_classes, listing, names, require_apart
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.table import find_layout
-from atrous.data.remote_folder import data_folder
+from atrous.data.root_folder import data_folder
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
 from atrous.errors import UserError

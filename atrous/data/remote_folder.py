@@ -1,7 +1,8 @@
 """Data sets at URLs: a folder in an object store, or on a web server that lists its folders.
 
-The folder is listed, and a mirror of it is made on disk (`formats/mirrored.py`). Images, masks and volumes are fetched
-when they are read. All other files, which layouts and annotations are made of, are small, and are fetched at once.
+The folder is listed, and a mirror of it is made on disk (`formats/mirrored.py`). Images, masks, slides, volumes and
+shards are fetched when they are read. All other files, which layouts and annotations are made of, are small, and are
+fetched at once.
 """
 
 import atexit
@@ -18,18 +19,21 @@ from atrous.data.formats import FileFault, suffix_of
 from atrous.data.formats.base import in_words
 from atrous.data.formats.mirrored import MIRRORS, Mirror
 from atrous.data.formats.remote import reading, require_scheme, shown
-from atrous.data.formats.table import is_url, local_path
 from atrous.data.inside import is_plain_name
 from atrous.errors import UserError
 from atrous.extras import library
+from atrous.machine import processes_here
 
 _Result = TypeVar("_Result")
-WHEN_READ = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".npy", ".nii", ".nii.gz")
+WHEN_READ = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".jp2", ".svs", ".ndpi", ".scn", ".npy", ".nii",
+    ".nii.gz", ".tar",
+)  # fmt: skip
 """Suffixes of files that are fetched when they are read; whatever lies in a `.zarr` is too."""
 THREADS = 16
 """So many files are fetched at once where all are wanted."""
 SHARE = 4
-"""Of the free disk, the files that were fetched take one part in so many."""
+"""Of the free disk, the files that were fetched take one part in so many, those of all processes of a training."""
 WAITS = (0.5, 2.0, 5.0)
 """Seconds before a read is tried again that the store ended."""
 _FINAL = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "NoSuchBucket", "InvalidAccessKeyId")
@@ -37,18 +41,15 @@ _OF_ARRAYS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 _OPENED: dict[str, tuple[dict[str, Any], Mirror]] = {}
 
 
-def data_folder(data: Path | str) -> Path:
-    """Return the folder on disk of a data set: the path as it is, or the mirror of a URL.
+def folder_at(url: str) -> Path:
+    """Return the mirror on disk of the folder at a URL.
 
     A URL that was opened before has the same mirror as long as the files are the same.
 
     Raises:
         UserError: the URL cannot be listed, or there are no files.
-
-    >>> data_folder("data/cells").as_posix(), data_folder("file:///data/cells").as_posix()
-    ('data/cells', '/data/cells')
     """
-    return _open(str(data)).root if is_url(data) else Path(local_path(str(data)))
+    return _open(url).root
 
 
 def _open(url: str) -> Mirror:
@@ -72,7 +73,8 @@ def _listed(files: Any, place: str) -> dict[str, Mapping[str, Any]]:
     """What the store says of each file in a folder, by its path from there."""
     files.invalidate_cache()
     start, found = place.rstrip("/") + "/", {}
-    for path, facts in files.find(place, detail=True).items():
+    is_web = place.startswith(("http://", "https://"))
+    for path, facts in (_walked(files, place) if is_web else files.find(place, detail=True)).items():
         name = unquote(str(path)[len(start) :]) if "://" in start else str(path)[len(start) :]
         if facts.get("type") == "file" and str(path).startswith(start) and name and not name.endswith("/"):
             if not is_plain_name(name):
@@ -80,6 +82,20 @@ def _listed(files: Any, place: str) -> dict[str, Mapping[str, Any]]:
             found[name] = facts
     if not found:
         files.ls(place, detail=False)  # raises where there is no such bucket or folder
+    return found
+
+
+def _walked(files: Any, place: str) -> dict[str, Mapping[str, Any]]:
+    """The files below a folder of a web server, by address. (`find` leaves out folders that do not answer in time.)"""
+    found, folders = {}, [place.rstrip("/")]
+    while folders:
+        folder = folders.pop()
+        for facts in files.ls(folder, detail=True):
+            address = str(facts["name"])
+            if facts.get("type") == "directory":
+                folders += [address.rstrip("/")] if address.rstrip("/") != folder else []
+            elif "?" not in address[len(folder) :]:  # a link that sorts the list
+                found[address] = facts
     return found
 
 
@@ -93,12 +109,12 @@ def _mirror(url: str, files: Any, found: Mapping[str, Mapping[str, Any]]) -> Mir
     def fetch(name: str, path: Path) -> None:
         _patiently(f"{url}/{name}", lambda: _copied(files, str(found[name]["name"]), path, found[name].get("size")))
 
-    room = shutil.disk_usage(above).free // SHARE
+    room = shutil.disk_usage(above).free // (SHARE * processes_here())
     try:
         mirror = Mirror(shown(url), root, sizes, fetch, room)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise UserError(f"{shown(url)}: {error.filename} is both a file and a folder: rename one") from error
-    at_once = [name for name in sizes if not _is_fetched_when_read(name)]
+    at_once = [name for name in sizes if not is_fetched_when_read(name)]
     if (total := sum(sizes[name] for name in at_once)) > room:
         what = f"holds {in_words(total)} of files that are no images, and the disk has {in_words(room)} for them"
         raise FileFault(shown(url), what, "copy the folder to a larger disk")
@@ -114,8 +130,8 @@ def _bring(mirror: Mirror, names: list[str]) -> None:
             pass
 
 
-def _is_fetched_when_read(name: str) -> bool:
-    """Whether a file is read by those alone who ask for it first; pickles of Cellpose's window are looked into."""
+def is_fetched_when_read(name: str) -> bool:
+    """Return whether a file is read by code alone that asks for it first; pickles of Cellpose's window are not."""
     *folders, last = name.split("/")
     if any(folder.lower().endswith(".zarr") for folder in folders):
         return last not in _OF_ARRAYS

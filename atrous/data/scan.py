@@ -9,6 +9,7 @@ from itertools import repeat
 import numpy as np
 
 from atrous.data.formats import FileFault, Header
+from atrous.data.formats.mirrored import FetchAhead
 from atrous.data.moments import Moments, moments
 from atrous.data.outliers import Outlier, far_value
 from atrous.data.sample import Sample
@@ -74,9 +75,11 @@ def scan(splits: dict[str, tuple[Sample, ...]], color_expected: bool, progress: 
     samples = [sample for members in splits.values() for sample in members]
     homes = [split for split, members in splits.items() for _ in members]
     scans = []
-    with ThreadPoolExecutor(THREADS) as pool:
+    files = [[*sample.image.files, *([sample.target.path] if sample.target else [])] for sample in samples]
+    with ThreadPoolExecutor(THREADS) as pool, FetchAhead(files) as ahead:
         for scanned in pool.map(_scan, samples, homes, repeat(color_expected)):
             scans.append(scanned)
+            ahead.reached(len(scans))
             if progress is not None:
                 progress(len(scans), len(samples))
     return scans

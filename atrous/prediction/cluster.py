@@ -95,7 +95,7 @@ class ClusterPredictor:
         self._predictor, self._cluster = predictor, cluster
         self._paths = {job.source: job.outputs[-1].paths[0] for job in jobs}
         self._current: tuple[Input, Opened] | None = None
-        self.dtype, self.engine = predictor.dtype, predictor.engine
+        self.dtype, self.engine, self.device = predictor.dtype, predictor.engine, predictor.device
 
     def parts(self, item: Input) -> Iterator[Opened]:
         """See `jobs.Worker`."""

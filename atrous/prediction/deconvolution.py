@@ -234,6 +234,7 @@ class Deconvolver:
     memory: float | None = None
     dtype: torch.dtype = torch.float32
     engine: str = "scikit-image"
+    device: str = "cpu"
     kernels: dict[int, np.ndarray] = field(init=False, default_factory=dict)
 
     def parts(self, item: Input) -> Iterator[Opened]:

@@ -208,6 +208,11 @@ class FirstFrameLabeler:
         """See `Worker.engine`."""
         return self.predictor.engine
 
+    @property
+    def device(self) -> str:
+        """See `Worker.device`."""
+        return self.predictor.device
+
     def parts(self, item: Input) -> Iterator[Opened]:
         """Open the video, and learn its first frame."""
         opened = self.predictor.open(item)

@@ -202,6 +202,11 @@ class Worker(Protocol):
         """What computes a stream."""
         ...
 
+    @property
+    def device(self) -> str:
+        """Where a stream is computed."""
+        ...
+
     def parts(self, item: Input) -> Iterator[Opened]:
         """Open an input part by part."""
         ...
@@ -342,7 +347,7 @@ def _told_plan(
     if plan is not None and shape not in told:
         told.add(shape)
         name = f"{part.name}: " if part.name else ""
-        tell(name + plan_text(plan, predictor.dtype, predictor.engine))
+        tell(name + plan_text(plan, predictor.dtype, predictor.engine, predictor.device))
     return plan
 
 

@@ -3,10 +3,13 @@
 The labels are cut into units as on a cluster, and computed by its workers or one after the other by this process. Which
 units are done is recorded in the folder of the array, so that the same command goes on. An array whose attribute
 `complete` is true is left as it is.
+
+Several jobs may compute the units of one input without a cluster: job 3 of 64 every 64th from the third on. They share
+the record. One more job looks whether all are done, and says that the array is complete.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -28,6 +31,7 @@ from atrous.prediction.inputs import Opened, prepared
 from atrous.prediction.jobs import Written
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.regions import options
+from atrous.prediction.shares import Share, require_no_barriers
 from atrous.stream.cluster import gathered
 from atrous.stream.dispatch import Cluster, Dispatch, Dispatcher, Here
 from atrous.stream.here import run_here
@@ -75,6 +79,7 @@ def open_labels_at(place: str, size: tuple[int, ...], classes: Sequence[str]) ->
         UserError: there is an array of another shape, or the place cannot be written.
     """
     import zarr
+    from zarr.errors import ContainsArrayError
 
     store = remote_store(place, read_only=False) if is_url(place) else place
     side = CHUNKS[len(size)]
@@ -86,9 +91,11 @@ def open_labels_at(place: str, size: tuple[int, ...], classes: Sequence[str]) ->
             return zarr.open_array(store, mode="r+")
         except FileNotFoundError:
             attributes = {"classes": list(classes), "complete": False}
-            return zarr.create_array(
-                store, shape=size, chunks=chunks, shards=shards, dtype="uint8", attributes=attributes
-            )
+            with suppress(ContainsArrayError):  # another job was faster
+                return zarr.create_array(
+                    store, shape=size, chunks=chunks, shards=shards, dtype="uint8", attributes=attributes
+                )
+            return zarr.open_array(store, mode="r+")
 
     array = reading(place, opened)
     if array.shape != size or array.dtype != np.uint8:
@@ -146,11 +153,30 @@ class RemoteWork(UnitWork):
         return gather_unit(ready, self.units, (phase, unit), known, source, options(predictor))
 
 
+@dataclass(frozen=True)
+class Computing:
+    """Who computes the units of an input: this process all of them, where nothing else is said.
+
+    Attributes:
+        cluster: whose workers compute.
+        share: which of them this job computes, of several jobs.
+        join: nothing is computed; the labels are complete if all units are done.
+    """
+
+    cluster: Cluster | None = None
+    share: Share | None = None
+    join: bool = False
+
+    def of(self, count: int) -> list[int]:
+        """Return the numbers of the units to compute here, of so many."""
+        return [] if self.join else list(range(count)) if self.share is None else self.share.of(count)
+
+
 def predict_remote(
     predictor: Predictor,
     entries: Sequence[str],
     out: str,
-    cluster: Cluster | None = None,
+    by: Computing = Computing(),
     progress: Callable[[float], None] = lambda done: None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Written:
@@ -162,7 +188,7 @@ def predict_remote(
         predictor: a network that gives labels.
         entries: files, or URLs of zarr, OME-Zarr and TIFF.
         out: a folder, or a URL of one.
-        cluster: whose workers compute; None computes here.
+        by: who computes.
         progress: called with the number of finished inputs, parts of one included.
         tell: called with how each input is cut, and with what is unlike the training data.
 
@@ -179,7 +205,7 @@ def predict_remote(
     for number, (entry, place) in enumerate(zip(entries, places, strict=True)):
         result: Any = shown(place) if is_url(place) else Path(place)
         try:
-            done = _predict_one(predictor, entry, place, cluster, lambda share, n=number: progress(n + share), tell)
+            done = _predict_one(predictor, entry, place, by, lambda share, n=number: progress(n + share), tell)
             (written if done else skipped).append(result)
         except UserError as error:
             failed.append((shown(entry) if is_url(entry) else Path(entry), str(error)))
@@ -201,11 +227,11 @@ def _predict_one(
     predictor: Predictor,
     entry: str,
     place: str,
-    cluster: Cluster | None,
+    by: Computing,
     progress: Callable[[float], None],
     tell: Callable[[str], None],
 ) -> bool:
-    """Label one input; return False if its labels are there already."""
+    """Label one input; return False if nothing was left to do here."""
     opened = open_entry(predictor, entry)
     name, shape = (shown(entry) if is_url(entry) else entry), _shape(opened)
     if opened.regridded:
@@ -216,28 +242,31 @@ def _predict_one(
     array = open_labels_at(place, shape[1:], predictor.classes)
     if array.attrs.get("complete"):
         return False
-    if predictor.whole(shape):
+    if not predictor.whole(shape):
+        return _compute(predictor, (entry, place), array, shape, by, progress, tell)
+    if by.join:
+        raise UserError(f"{name}: is not labelled yet: run the jobs with --part that have not finished")
+    if by.of(1):
         labels = np.empty(shape[1:], np.uint8)
         predictor.write(opened.source, voided(labels, opened.valid))
         reading(place, lambda: array.__setitem__(..., labels))
         array.attrs["complete"] = True
-    else:
-        _compute(predictor, entry, place, array, shape, cluster, progress, tell)
-    return True
+    return bool(by.of(1))
 
 
 def _compute(
     predictor: Predictor,
-    entry: str,
-    place: str,
+    ends: tuple[str, str],
     array: Any,
     shape: tuple[int, ...],
-    cluster: Cluster | None,
+    by: Computing,
     progress: Callable[[float], None],
     tell: Callable[[str], None],
-) -> None:
-    """Compute the labels of one input in units, those that are missing."""
-    ready = predictor.prepared(shape)
+) -> bool:
+    """Compute the labels of one input in units, those that are missing; return False if none was, of this job."""
+    (entry, place), ready, cluster = ends, predictor.prepared(shape), by.cluster
+    if by.share is not None:
+        require_no_barriers(ready)
     units = cut_units(ready, chunks=write_chunks(array, len(shape) - 1))
     tell(f"{shown_name(entry)}: {units.text(np.dtype(np.float32).itemsize)}")
     facts = (replace(predictor, memory=None).identity(), shown(entry), shape, units.sides)
@@ -245,9 +274,12 @@ def _compute(
     device = predictor.device if cluster is None else cluster.device or predictor.device
     sent = predictor if cluster is None else replace(predictor)  # what was exported here is not sent
     work = RemoteWork(sent, entry, place, units, layout(ready.graph), device)
-    missing, steps = [unit for unit in range(len(units)) if unit not in record.done], len(units.passes)
-    if len(missing) < len(units):
-        tell(f"{len(units) - len(missing)} of {len(units)} units are done already")
+    missing, steps = [unit for unit in by.of(len(units)) if unit not in record.done], len(units.passes)
+    if by.share is not None:
+        job, mine = f"job {by.share.number} of {by.share.count}", len(by.of(len(units)))
+        tell(f"{job} has {mine} units, {len(missing)} of them to be computed")
+    elif record.done:
+        tell(f"{len(record.done)} of {len(units)} units are done already")
     with _dispatcher(cluster, work, units) as dispatcher:
         known = {}
         if missing:
@@ -255,8 +287,16 @@ def _compute(
         for done, outcome in enumerate(dispatcher.outcomes(None, missing, known)):
             record.mark(outcome.unit)
             progress((steps - 1 + (done + 1) / len(missing)) / steps)
+    if by.share is not None:
+        return bool(missing)
+    if by.join and (left := [unit for unit in range(len(units)) if unit not in record.done]):
+        raise UserError(
+            f"{shown_name(entry)}: {len(left)} of {len(units)} units are missing, the first is number {left[0] + 1}: "
+            "run the jobs with --part that have not finished, then --join again"
+        )
     array.attrs["complete"] = True
     record.remove()
+    return True
 
 
 @contextmanager

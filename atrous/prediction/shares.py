@@ -13,6 +13,7 @@ from atrous.prediction.jobs import PredictionJob, Written
 from atrous.prediction.labels import LabelFile
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.regions import Regions, compute_region, open_regions, remove_regions
+from atrous.stream.prepare import Prepared
 from atrous.tasks.task import FoundTask
 from atrous.tasks.values import ValueTask
 
@@ -63,14 +64,19 @@ def shared(predictor: Predictor, job: PredictionJob) -> Regions:
             network needs the whole input, so that every region would go through all of it.
     """
     regions = open_regions(predictor, job.source, predictor.open(job.source), job.outputs[-1].paths[0])
-    axes = {} if regions.ready is None else regions.ready.axes
-    barriers = [op for axis in axes.values() for op in axis.barriers]
+    if regions.ready is not None:
+        require_no_barriers(regions.ready)
+    return regions
+
+
+def require_no_barriers(ready: Prepared) -> None:
+    """Raise `UserError` where an operator needs the whole input, so that every region would go through all of it."""
+    barriers = [op for axis in ready.axes.values() for op in axis.barriers]
     if barriers:
         raise UserError(
             f"--part: {barriers[0].module or 'the network'} ({barriers[0].kind}) needs the whole input, so that every "
             "region would go through all of it: predict without --part, or with --dask"
         )
-    return regions
 
 
 def compute_share(

@@ -21,8 +21,8 @@ from torch import nn
 
 from atrous.data.formats.table import is_url
 from atrous.data.layouts.memory import ROOT
-from atrous.data.remote_folder import data_folder
 from atrous.data.restoration import read_psf
+from atrous.data.root_folder import data_folder
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.models.network import DenseNetwork
@@ -82,7 +82,7 @@ class Run:
     def data(self) -> tuple[Path, Path | None]:
         """Return the folder of the data that the run was trained on, and their dataset.toml if it lies elsewhere.
 
-        Data at a URL are opened (`atrous.data.remote_folder`).
+        Data at a URL are opened (`atrous.data.root_folder`).
 
         Both are found from any current folder, and also after the run and its data were moved together.
 

@@ -17,6 +17,9 @@ from atrous.stream.compiled import Call, Compiler
 from atrous.stream.onnx_engine import onnxruntime_compiler
 
 ENGINES = ("torch", "openvino", "inductor", "onnxruntime")
+ON_PROCESSOR = ("openvino", "onnxruntime")
+"""Engines that are given arrays in the memory of the processor."""
+CPU = torch.device("cpu")
 PROBE = """
 import numpy as np, openvino as ov
 from openvino import opset13 as op
@@ -33,13 +36,20 @@ def check_engine(engine: str) -> None:
         raise UserError(f"engine {engine!r}: choose {', '.join(ENGINES)}")
 
 
-def compiler(engine: str, dtype: torch.dtype) -> Compiler | None:
+def require_processor(engine: str, device: torch.device) -> None:
+    """Raise `UserError` where an engine that computes on the processor alone is to compute elsewhere."""
+    if engine in ON_PROCESSOR and device.type != "cpu":
+        raise UserError(f"engine {engine!r} computes on the processor, not on {device}: choose torch or inductor")
+
+
+def compiler(engine: str, dtype: torch.dtype, device: torch.device = CPU) -> Compiler | None:
     """Return the compiler of an engine; None for "torch", and with a warning where OpenVINO does not work.
 
-    Raises `UserError` for an unknown engine, and for a type that the engine does not compute in.
+    Raises `UserError` for an unknown engine, and for a type or a device that the engine does not compute in or on.
     """
     if engine not in ENGINES:
         raise UserError(f"engine={engine!r} is not known: give one of {', '.join(ENGINES)}")
+    require_processor(engine, device)
     if engine == "openvino":
         if dtype not in (torch.float32, torch.bfloat16):
             raise UserError(

@@ -17,7 +17,7 @@ from atrous.stream.windows import run_windows, window_plan
 def run_here(ready: Prepared, source: Source, sink: Sink | None, options: Options) -> Any:
     """Run a prepared network by the strategy that the plan chooses, and return the sink."""
     region, run_plan = planned(ready, options)
-    compiling = compiler(options.engine, options.dtype or ready.dtype)
+    compiling = compiler(options.engine, options.dtype or ready.dtype, ready.device)
     if run_plan.strategy == "windows":
         try:
             return run_windows(ready, run_plan, region, source, sink, options, compiling)

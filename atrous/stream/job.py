@@ -148,7 +148,7 @@ class StreamJob:
     def _settings(self) -> AbstractContextManager[Settle]:
         if self.compiler is not None:
             return exact_process()
-        return steady_process(rows_limit(self.ready, self.plan, self.dtype))
+        return steady_process(rows_limit(self.ready, self.plan, self.dtype), self.ready.device)
 
     def _passes(self, ends: "_Ends") -> Iterator[float]:
         """Do every pass, and yield the finished share of the run after each step.

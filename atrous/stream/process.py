@@ -15,6 +15,7 @@ KEPT = 2**30  # bytes of free memory that the process keeps
 LARGEST = 2**25  # the largest threshold for mapping memory by itself that glibc allows
 EXACT = 2**23  # allocations of more bytes go back to the system as soon as they are freed
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+CPU = torch.device("cpu")
 LEEWAY = 2**24  # bytes of free memory that are not worth giving back
 
 Settle = Callable[[], None]
@@ -33,15 +34,16 @@ def flushed_denormals() -> Iterator[None]:
 
 
 @contextmanager
-def steady_process(limit: float) -> Iterator[Settle]:
+def steady_process(limit: float, device: torch.device = CPU) -> Iterator[Settle]:
     """Flush denormals, and keep freed memory in the process, where the C library is glibc.
 
     Every step allocates the same sizes again. By default glibc returns large blocks to the system each time, and the
     system clears every page before it hands them out again: an eighth of the time of a streamed run. But kept memory is
     fragmented. So the function that this yields returns free memory to the system as soon as the process holds more
-    than `limit` bytes over what it held at the start.
+    than `limit` bytes over what it held at the start. On another `device` than the processor it does nothing: there the
+    limit is one of the device's memory, which this process's says nothing about.
     """
-    libc = _glibc()
+    libc = _glibc() if device.type == "cpu" else None
     with flushed_denormals():
         if libc is None:
             yield _nothing

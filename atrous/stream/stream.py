@@ -103,35 +103,38 @@ def _ready(network: nn.Module | Prepared, shape: tuple[int, ...], output: int | 
     return prepare(network, shape, output=output)
 
 
-def plan_text(run_plan: StreamPlan, dtype: torch.dtype, engine: str) -> str:
-    """Return the text of a plan, with the time that it will take on this machine.
+def plan_text(run_plan: StreamPlan, dtype: torch.dtype, engine: str, device: str = "cpu") -> str:
+    """Return the text of a plan, with the time that it will take on a device of this machine.
 
     >>> text = plan_text(plan(nn.Conv2d(3, 8, 3), (3, 4096, 2048)), torch.float32, "torch")
     >>> text.endswith("seconds in float32 by torch")
     True
     """
-    seconds = run_plan.macs / pace(dtype, torch.get_num_threads())
+    seconds = run_plan.macs / pace(dtype, torch.get_num_threads(), device)
     duration = f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"
     return f"{run_plan.text()}\n  about {duration} in {str(dtype).removeprefix('torch.')} by {engine}"
 
 
 @cache
-def pace(dtype: torch.dtype, threads: int) -> float:
+def pace(dtype: torch.dtype, threads: int, device: str = "cpu") -> float:
     """Return how many multiply-adds a second a network does here, to turn the work of a plan into seconds.
 
     One 3 x 3 convolution of 64 channels on 96 x 96 positions is timed five times, a tenth of a second in all; a network
     is taken to reach the share `SHARE` of its median rate. `threads` is the number of threads that torch uses: a rate
-    is measured once for each.
+    is measured once for each. On another device there are 1024 x 1024 positions, which it takes to be busy.
 
     >>> pace(torch.float32, torch.get_num_threads()) > 1e8
     True
     """
-    x = torch.randn(1, 64, 96, 96).to(dtype, memory_format=torch.channels_last)
-    weight = torch.randn(64, 64, 3, 3).to(dtype, memory_format=torch.channels_last)
-    work, seconds = 64 * 64 * 9 * 96 * 96, []
+    side = 96 if torch.device(device).type == "cpu" else 1024
+    x = torch.randn(1, 64, side, side).to(device, dtype, memory_format=torch.channels_last)
+    weight = torch.randn(64, 64, 3, 3).to(device, dtype, memory_format=torch.channels_last)
+    work, seconds = 64 * 64 * 9 * side * side, []
     with torch.inference_mode():
         for _ in range(5):
             start = time.perf_counter()
             F.conv2d(x, weight, padding=1)
+            if x.device.type != "cpu":
+                torch.accelerator.synchronize(x.device)
             seconds.append(time.perf_counter() - start)
     return SHARE * work / sorted(seconds)[2]

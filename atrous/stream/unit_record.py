@@ -1,11 +1,12 @@
 """Record which units of a run are done, in the folder of the sink itself, so that the same command goes on.
 
 The record is a small zarr group. It works wherever the sink works: on disk, or in an object store. `done` holds a byte
-for each unit, each in a chunk of its own, so that one mark is one write. `state-P-U` holds what unit U gathered for the
-barriers of phase P.
+for each unit, each in a chunk of its own, so that one mark is one write, also where several jobs share a run.
+`state-P-U` holds what unit U gathered for the barriers of phase P.
 """
 
 import io
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class UnitRecord:
 
     def __init__(self, store: Any, count: int, signed: str) -> None:
         import zarr
+        from zarr.errors import ContainsArrayError
 
         self._store = store
         try:
@@ -51,7 +53,9 @@ class UnitRecord:
                     "other options: delete it to start from the beginning"
                 )
             if "done" not in self._group:
-                self._group.create_array("done", shape=(count,), chunks=(1,), dtype="uint8", compressors=None)
+                with suppress(ContainsArrayError):  # another job of the same run was faster
+                    self._group.create_array("done", shape=(count,), chunks=(1,), dtype="uint8", compressors=None)
+            if not found:
                 self._group.attrs.update({"signature": signed, "count": count})
             self._done = self._group["done"]
             self.done = {int(number) for number in np.flatnonzero(self._done[...])}

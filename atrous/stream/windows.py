@@ -206,7 +206,7 @@ def run_windows(
     post = post_function(options.post)
     engines: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}
     windows = list(window_product(by_axis, ndim))
-    with steady_process(plan.peak_bytes) as between, torch.inference_mode():
+    with steady_process(plan.peak_bytes, ready.device) as between, torch.inference_mode():
         for number, window in enumerate(windows):
             x = read_box(source, {g: (w.start, w.stop) for g, w in enumerate(window)}, dtype, ready.device)
             size = tuple(x.shape[2:])

@@ -36,8 +36,9 @@ from atrous.tasks.task import FoundTask
 
 LARGEST = 80.0
 """Evidence above this counts as this: float32 holds no exponential of more than 88."""
-LEAST = 1e-6
-"""The least total of softplus of a class that is there: its probability is about as large, and has a logarithm."""
+LEAST = 1e-30
+"""The least total of softplus of a class that is there: its probability is about as large, and has a logarithm. The
+input that is missed most surely is the one to learn from, so below this alone there is no gradient."""
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,7 @@ def _told(devices: int, nodes: int) -> dict[str, str]:
         "LOCAL_RANK": "0",
         "NODE_RANK": os.environ.get("NODE_RANK", "0"),
         "WORLD_SIZE": str(devices * nodes),
+        "LOCAL_WORLD_SIZE": str(devices),
         "MASTER_ADDR": os.environ.get("MASTER_ADDR", "127.0.0.1"),
         "MASTER_PORT": os.environ.get("MASTER_PORT") or str(find_free_network_port()),
         "OMP_NUM_THREADS": threads,

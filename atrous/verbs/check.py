@@ -7,7 +7,7 @@ from atrous.data.description import Description, read_description
 from atrous.data.formats.mirrored import named_by_url
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.table import find_layout
-from atrous.data.remote_folder import data_folder
+from atrous.data.root_folder import data_folder
 from atrous.data.scan import Progress
 from atrous.verbs.kinds import KINDS
 

@@ -12,11 +12,12 @@ from atrous.data.check.check import Check
 from atrous.data.feed.batches import Batches, Stepped
 from atrous.data.feed.decode import Column, Decoded, Parts, SampleReader, decode
 from atrous.data.feed.genomes import GenomeBatches, decode_genomes, decode_windows
-from atrous.data.feed.kept import DiskBudget, SampleStore
+from atrous.data.feed.kept import THREADS, DiskBudget, SampleStore
 from atrous.data.feed.window import WindowBatches, WindowOrder
 from atrous.data.formats import Header
 from atrous.data.restoration import Restoration
 from atrous.data.sample import Sample
+from atrous.data.shards import in_order, keep_shards
 from atrous.errors import UserError
 from atrous.geometry.plan import byte_count
 from atrous.machine import memory_limit
@@ -113,8 +114,8 @@ def _feed(check: Check, recipe: Recipe, scratch: Path, side: Sequence[int]) -> F
     few = _few(held_out, QUICK.get(dataset.target.kind))
     ratio = _positions(held_out) / _positions(few)
     batches = _batches(train, check, recipe, restoration)
-    window = recipe.data.window
-    stepped = batches if window is None or not stores else _windowed(batches, stores[0], window)
+    window, samples = recipe.data.window, _samples(check, recipe)[0]
+    stepped = batches if window is None or not stores else _windowed(batches, stores[0], window, samples)
     return Feed(stepped, few, side, ratio * full_to_quick(few, side), stores)
 
 
@@ -158,8 +159,13 @@ def _decoded(check: Check, reader: SampleReader, samples: Sequence[Sample], stor
     return Decoded(names, *Column.of(store, len(samples)), check.dataset.target, files, sizes)
 
 
-def _windowed(batches: Batches, store: SampleStore, window: int) -> WindowBatches:
-    return WindowBatches(batches, store, WindowOrder(batches.worth(), window, batches.seed), window)
+def _windowed(batches: Batches, store: SampleStore, window: int, samples: Sequence[Sample]) -> WindowBatches:
+    paths = [sample.image.path for sample in samples]
+    shards = in_order(paths)
+    if shards is not None:
+        read = 1.5 * window * len(shards) / len(paths)  # shards of the samples of `WindowBatches`, begun ones more
+        keep_shards(paths, int(read) + 2 + THREADS)
+    return WindowBatches(batches, store, WindowOrder(batches.worth(), window, batches.seed, shards), window)
 
 
 def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restoration | None) -> Batches:
@@ -211,6 +217,9 @@ def feed_alike(feed: Feed, check: Check, recipe: Recipe) -> Feed | None:
     old = feed.batches
     if isinstance(old, Batches):
         return replace(feed, batches=_batches(old.decoded, check, recipe, old.restoration))
+    if isinstance(old, WindowBatches):
+        batches = _batches(old.batches.decoded, check, recipe, old.batches.restoration)
+        return replace(feed, batches=_windowed(batches, old.store, old.window, _samples(check, recipe)[0]))
     if isinstance(old, GenomeBatches):
         return replace(feed, batches=_genome_batches(old.decoded, recipe))
     return None

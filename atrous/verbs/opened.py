@@ -19,8 +19,8 @@ from atrous.data.layouts.base import Layout
 from atrous.data.layouts.memory import ROOT, arrays_layout, items_layout
 from atrous.data.layouts.memory_boxes import boxed_items_layout, boxes_layout
 from atrous.data.layouts.table import find_layout, for_task
-from atrous.data.remote_folder import data_folder
 from atrous.data.restoration import PICTURES
+from atrous.data.root_folder import data_folder
 from atrous.errors import UserError
 from atrous.recipe.background import background_of
 

@@ -22,7 +22,7 @@ from atrous.prediction.live import live_labels
 from atrous.prediction.object_exports import merge_coco, parse_kinds
 from atrous.prediction.output import Companions
 from atrous.prediction.predictor import LoadOptions, Predictor, load
-from atrous.prediction.remote import predict_remote
+from atrous.prediction.remote import Computing, predict_remote
 from atrous.prediction.shares import compute_share, join_shares, require_labels
 from atrous.prediction.variants import VariantScorer, write_effects
 from atrous.prediction.zones import FollowOptions
@@ -67,7 +67,8 @@ def predict(
     share = checked_share(options)
     run = checked_run(run, options, live=False)
     if is_url(out) or any(map(is_url, inputs)):
-        return _remote(run, [str(entry) for entry in inputs], str(out), options, begin, progress, tell)
+        by = Computing(share=share, join=options.join)
+        return _remote(run, [str(entry) for entry in inputs], str(out), (options, by), begin, progress, tell)
     out, inputs = Path(local_path(str(out))), [local_path(str(entry)) for entry in inputs]
     if options.variants is not None:
         predictor = _load(run, options)
@@ -138,7 +139,7 @@ def _remote(
     run: Run,
     entries: list[str],
     out: str,
-    options: PredictOptions,
+    how: tuple[PredictOptions, Computing],
     begin: Callable[[int], None],
     progress: Callable[[float], None],
     tell: Callable[[str], None],
@@ -148,7 +149,8 @@ def _remote(
     Raises:
         UserError: something else is wanted.
     """
-    if other := other_outputs(options, "--part" if options.part or options.join else ""):
+    options, by = how
+    if other := other_outputs(options, ""):
         raise UserError(f"{other}: of URLs, labels alone are written: leave it out")
     task = run.task()
     if run.recipe.data.kind != "grids" or isinstance(task, FoundTask | ValueTask):
@@ -156,9 +158,9 @@ def _remote(
     predictor = _load(run, options)
     begin(len(entries))
     if options.dask is None:
-        return predict_remote(predictor, entries, out, None, progress, tell)
+        return predict_remote(predictor, entries, out, by, progress, tell)
     with connected(options.dask, options.device, tell) as cluster:
-        return predict_remote(predictor, entries, out, cluster, progress, tell)
+        return predict_remote(predictor, entries, out, Computing(cluster), progress, tell)
 
 
 def _variants(

@@ -1,5 +1,6 @@
 """Progress of a training for people in front of it: a bar on standard error, or in a notebook."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -77,6 +78,7 @@ class _Bars:
 
     def __init__(self, bar: Any) -> None:
         self._bar, self._check, self._training = bar, None, None
+        self._first = 0.0, 0
 
     def tell(self, text: str) -> None:
         """Print a line above the bar."""
@@ -86,9 +88,18 @@ class _Bars:
         """Show how many files are checked."""
         if self._check is None:
             self._check = self._bar.add_task("checking", loss="", rate="", left="")
-        self._bar.update(self._check, completed=done, total=total)
+            self._first = time.monotonic(), done
+        self._bar.update(self._check, completed=done, total=total, left=self._time_left(done, total))
         if done >= total:
             self.end_check()
+
+    def _time_left(self, done: int, total: int) -> str:
+        """How long the check still takes, by what it has taken since the first file."""
+        begun, first = self._first
+        if done <= first:
+            return ""
+        seconds = int((time.monotonic() - begun) / (done - first) * (total - done))
+        return f"{seconds // 60}:{seconds % 60:02d} left"
 
     def end_check(self) -> None:
         """Remove the bar of the check."""

@@ -7,18 +7,21 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atrous.data.check.check import Check
-from atrous.data.formats.table import is_url
+from atrous.data.formats.mirrored import named_by_url
+from atrous.data.formats.remote import shown
+from atrous.data.formats.table import is_url, local_path
 from atrous.errors import UserError
 from atrous.files import write_text
 from atrous.geometry.plan import byte_count
 from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import build_task
-from atrous.recipe.plan import PlannedRecipe, stored_path
+from atrous.recipe.plan import PlannedRecipe, stored_description, stored_path
 from atrous.recipe.schema import Recipe, override, read_recipe, split_setting
 from atrous.recipe.start import NothingFitsError
 from atrous.recipe.style_picture import located
@@ -62,11 +65,12 @@ class _Search:
     feed: Feed | None = None
 
 
+@named_by_url()
 def search(data: Path | str | None = None, **options: Any) -> "SearchResult":
     """Search for networks and recipes around the planned one: accuracy against time.
 
     Args:
-        data: folder of a data set; the recipe's, or the search's that goes on, when None.
+        data: folder of a data set, or its URL; that of the recipe or of the search that goes on when None.
         **options: see `SearchOptions`.
 
     Returns:
@@ -86,8 +90,9 @@ def search(data: Path | str | None = None, **options: Any) -> "SearchResult":
     ladder = work.folder.ladder()
     try:
         with tempfile.TemporaryDirectory(prefix="atrous-") as scratch:
-            feed = KINDS[work.check.dataset.kind].feed(work.check, work.folder.recipe, Path(scratch))
-            interrupted = _search(replace(work, feed=feed), ladder, chosen, begun)
+            made = KINDS[work.check.dataset.kind].feed(work.check, work.folder.recipe, Path(scratch))
+            with closing(made) as feed:
+                interrupted = _search(replace(work, feed=feed), ladder, chosen, begun)
         if interrupted:
             say(f"stopped; go on with: atrous search --resume {work.folder.path}")
         return report(work.folder, ladder, interrupted=interrupted)
@@ -128,10 +133,9 @@ def _begin(data: Path | str | None, chosen: SearchOptions, say: Callable[[str], 
         data, described = follow.data.root, described or follow.data.description
     if not isinstance(data, str | Path):
         raise UserError("a search needs the folder of a data set: several processes may share it")
-    if is_url(data):
-        raise UserError(f"{data}: a search takes a folder on this machine: copy the data set to it")
-    root, asked = Path(data), chosen.asked(str(Path(data).absolute()))
-    path = Path(chosen.out) if chosen.out is not None else Path("runs") / f"{root.resolve().name}-search"
+    root = str(data).rstrip("/") if is_url(data) else str(Path(local_path(str(data))).absolute())
+    asked, name = chosen.asked(root), shown(root).rpartition("/")[2] if is_url(data) else Path(root).resolve().name
+    path = Path(chosen.out) if chosen.out is not None else Path("runs") / f"{name}-search"
     assert chosen.minutes is not None
     if path.exists():
         return _reopened(same_search(open_search(path), asked, chosen.minutes), say)
@@ -172,7 +176,7 @@ def _new_folder(
     assert chosen.minutes is not None
     order = SearchOrder(
         data=stored_path(dataset.root),
-        description=None if dataset.description is None else stored_path(dataset.description),
+        description=stored_description(dataset),
         minutes=chosen.minutes,
         sampler=chosen.sampler,
         rungs=chosen.rungs,

@@ -10,7 +10,8 @@ from atrous.data.formats import remote as urls
 from atrous.errors import UserError
 from atrous.prediction import remote
 from atrous.prediction.predictor import load
-from atrous.prediction.remote import predict_remote
+from atrous.prediction.remote import Computing, predict_remote
+from atrous.prediction.shares import Share
 from atrous.stream import Cluster
 from atrous.verbs.predict import predict
 from atrous.verbs.predict_options import PredictOptions
@@ -73,9 +74,39 @@ def test_labels_at_a_url_are_those_of_the_file_and_resume(predictor, scan, expec
     assert (len(again.written), len(again.skipped)) == (0, 2)
 
 
+def test_jobs_share_the_units_and_one_more_completes_the_labels(predictor, scan, expected, store):
+    entries, told = [f"{store}/scan.zarr"], []
+    out, join = f"{store}/shared", Computing(join=True)
+    second = predict_remote(predictor, entries, out, Computing(share=Share(2, 2)), tell=told.append)
+    assert (len(second.written), second.failed) == (1, ())
+    assert told[-1] == "job 2 of 2 has 4 units, 4 of them to be computed"
+    assert len(predict_remote(predictor, entries, out, Computing(share=Share(2, 2))).skipped) == 1
+    ((_, reason),) = predict_remote(predictor, entries, out, join).failed
+    assert "scan.zarr: 5 of 9 units are missing, the first is number 1" in reason
+    predict_remote(predictor, entries, out, Computing(share=Share(1, 1)), tell=told.append)
+    assert told[-1] == "job 1 of 1 has 9 units, 5 of them to be computed"
+    labels = zarr.open_array(f"{out}/scan.zarr")
+    assert not labels.attrs["complete"]
+    assert predict_remote(predictor, entries, out, join).written == (f"{out}/scan.zarr",)
+    labels = zarr.open_array(f"{out}/scan.zarr")
+    assert labels.attrs["complete"]
+    assert same(labels[...], expected)
+    assert not fsspec.filesystem("memory").find(f"{out}/scan.zarr/.units")
+    assert len(predict_remote(predictor, entries, out, join).skipped) == 1
+
+
+def test_jobs_share_a_network_without_barriers_alone(predictor, trained, store, monkeypatch):
+    def refused(ready):
+        raise UserError("--part: pool needs the whole input")
+
+    monkeypatch.setattr(remote, "require_no_barriers", refused)
+    done = predict(trained, [f"{store}/scan.zarr"], f"{store}/b", PredictOptions(part="1/2"))
+    assert [reason for _, reason in done.failed] == ["--part: pool needs the whole input"]
+
+
 @pytest.mark.slow
 def test_workers_write_to_the_store_themselves(predictor, scan, expected, store, client):
-    done = predict_remote(predictor, [str(scan)], f"{store}/many", Cluster(client))
+    done = predict_remote(predictor, [str(scan)], f"{store}/many", Computing(Cluster(client)))
     assert (done.written, done.failed) == ((f"{store}/many/scan.zarr",), ())
     assert same(zarr.open_array(f"{store}/many/scan.zarr")[...], expected)
 

@@ -28,6 +28,14 @@ def test_names_and_types(monkeypatch):
         compiler("openvino", torch.float64)
 
 
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_engines_of_the_processor_are_refused_on_other_devices(engine):
+    device = torch.device("cuda", 1)
+    with pytest.raises(UserError, match=f"engine '{engine}' computes on the processor, not on cuda:1"):
+        compiler(engine, torch.float32, device)
+    assert compiler("inductor", torch.float32, device) is inductor_compiler
+
+
 def test_an_engine_that_does_not_work_is_replaced_with_a_warning(monkeypatch):
     monkeypatch.setattr(engines, "openvino_trouble", lambda hint: "illegal instruction")
     with pytest.warns(RuntimeWarning, match=r"does not work on this machine \(illegal instruction\)"):

@@ -54,6 +54,14 @@ def test_a_steady_process_keeps_what_it_frees(libc):
     assert libc.calls[2:] == RESTORED
 
 
+def test_the_memory_of_another_device_is_not_that_of_the_process(libc):
+    with steady_process(100, torch.device("meta")) as between:
+        between()
+        assert not isinstance(between, MemoryLimit)
+        assert flushes()
+    assert libc.calls == []
+
+
 def test_an_exact_process_keeps_nothing_large(libc):
     with exact_process() as between:
         between()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from atrous.errors import UserError
 from atrous.stream.source import checked_sink, checked_source, numpy_dtype, read_box, write_box
@@ -19,6 +20,34 @@ def test_every_type_is_read(dtype):
     assert rows.dtype == torch.float32
     assert rows.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(rows, torch.from_numpy(array[:, 1:4, 2:5].astype(np.float32))[None])
+
+
+class Copies(TorchDispatchMode):
+    """Notes the type of what is copied to each device, and the type that comes of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default:
+            self.seen.append((args[0].device.type, args[0].dtype, out.device.type, out.dtype))
+        return out
+
+
+@pytest.mark.parametrize(("dtype", "sent"), [("u1", torch.uint8), ("u2", torch.int16), ("f4", torch.float32)])
+def test_rows_go_to_another_device_as_they_are_stored(dtype, sent):
+    with Copies() as copies:
+        rows = read_box(ARRAY.astype(dtype), BOX, torch.float32, torch.device("meta"))
+    assert (rows.device.type, rows.dtype, rows.shape) == ("meta", torch.float32, (1, 2, 3, 3))
+    assert [seen for seen in copies.seen if seen[0] == "cpu"] == [("cpu", sent, "meta", sent)]
+
+
+def test_16_bits_are_read_whole():
+    array = np.array([[0, 1, 2**15 - 1, 2**15, 2**16 - 1]], "u2")
+    assert read_box(array, {0: (0, 5)}, torch.float64, CPU)[0, 0].tolist() == array[0].tolist()
+    assert read_box(array.astype(">u2"), {0: (0, 5)}, torch.float64, CPU)[0, 0].tolist() == array[0].tolist()
 
 
 def test_views_and_read_only_arrays_are_copied():

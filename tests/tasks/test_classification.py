@@ -86,6 +86,17 @@ def test_losses_stay_finite_at_the_ends():
             assert bool(output.grad.isfinite().all())
 
 
+@pytest.mark.parametrize("value", [-10.0, -16.0, -40.0])
+def test_an_input_that_is_missed_surely_is_learned_from(value):
+    """The gradient of -log(1 - exp(-n s)), s = softplus x, by x is -1/n where x is far below 0."""
+    for loss in (lambda x: FREE.loss(x, torch.tensor([[1.0, math.nan]])),
+                 lambda x: FREE.pooled_loss(torch.tensor([1.0, math.nan]))(x, None)):  # fmt: skip
+        output = torch.full((1, 2, 2, 4), value, requires_grad=True)
+        loss(output).backward()
+        assert output.grad is not None
+        torch.testing.assert_close(output.grad[:, 0], torch.full((1, 2, 4), -1 / 8), rtol=1e-4, atol=0)
+
+
 def test_what_is_seen_and_decoded():
     output = torch.full((1, 2, 1, 3), -9.0)
     output[0, 1, 0, 2] = 9.0

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,6 +24,7 @@ from atrous.training.log import read_log
 from atrous.training.loop import fit
 from atrous.training.settings import Settings, Supply
 from atrous.training.step import parameter_groups
+from atrous.verbs.progress import _Bars
 from tests.conftest import SMALL
 
 NAN = float("nan")
@@ -183,3 +186,16 @@ def test_the_image_that_broke_a_step_is_named(precision, tmp_path):
             network, Semantic(("a", "b")), supply, budget=Budget(steps=2), settings=Settings(precision=precision),
             folder=tmp_path,
         )  # fmt: skip
+
+
+def test_the_bar_of_the_check_says_how_long_it_still_takes(monkeypatch):
+    monkeypatch.setattr("atrous.verbs.progress.time", SimpleNamespace(monotonic=partial(next, iter([5.0, 15.0, 25.0]))))
+    shown = []
+    bar = SimpleNamespace(
+        add_task=lambda name, **texts: 0, remove_task=shown.append,
+        update=lambda task, completed, total, left: shown.append((completed, total, left)),
+    )  # fmt: skip
+    bars = _Bars(bar)
+    for done in (1, 2, 11):
+        bars.check(done, 11)
+    assert shown == [(1, 11, ""), (2, 11, "1:30 left"), (11, 11, "0:00 left"), 0]

@@ -233,11 +233,13 @@ def test_two_processes_share_a_search(digits, tmp_path):
     ladder.close()
 
 
-@pytest.mark.parametrize("kind", ["grids", "genomes"])
-def test_decoded_data_serve_other_recipes(kind, digits, tmp_path):
+@pytest.mark.parametrize(("kind", "window"), [("grids", None), ("grids", 3), ("genomes", None)])
+def test_decoded_data_serve_other_recipes(kind, window, digits, tmp_path):
     """Batches of a feed that was made for another recipe are those of the recipe's own feed."""
     found = check(digits if kind == "grids" else write_genomes(tmp_path / "genomes", length=2000))
     plan = KINDS[kind].plan(found.dataset, found.fingerprint, Request(epochs=1)).recipe
+    if window is not None:
+        plan = override(plan, [f"data.window={window}"])
     crop = [32, 48] if kind == "grids" else [600]
     other = override(plan, [f"train.crop={crop}", "train.batch_size=3", "train.seed=5", "augment.brightness=0.1"])
     for name in ("a", "b"):
@@ -249,3 +251,5 @@ def test_decoded_data_serve_other_recipes(kind, digits, tmp_path):
         assert torch.equal(alike.batches[step].targets, own.batches[step].targets)
     assert alike.held_out is feed.held_out
     assert feed_alike(replace(feed, batches=None), found, other) is None
+    feed.close()
+    own.close()

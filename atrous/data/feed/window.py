@@ -8,6 +8,8 @@ and leaves it at `p + w`, where `w` is the window. Each of its crops is dealt at
 `n` being the number of samples. Sorted by `t`, crops of at most `w` samples are mixed at any time, each sample is
 needed during one span of an epoch alone, and new ones come up at an even pace. The window passes from one epoch into
 the next without a break: crops that an epoch has left over come among the first ones of the next.
+
+Of samples in shards (`data/shards.py`) the new order is one of the shards; the samples of a shard follow one another.
 """
 
 from collections.abc import Sequence
@@ -27,14 +29,18 @@ class WindowOrder:
         worth: crops of each sample in an epoch.
         window: samples that are mixed; at most all.
         seed: of everything drawn.
+        shards: the samples of each shard, in the order in which it holds them; None where they lie in none.
 
     >>> order = WindowOrder(np.array([2, 1, 1, 1]), window=2, seed=0)
     >>> order.per_epoch, len(order.samples(3, 4))
     (5, 4)
     """
 
-    def __init__(self, worth: np.ndarray, window: int, seed: int) -> None:
+    def __init__(
+        self, worth: np.ndarray, window: int, seed: int, shards: Sequence[Sequence[int]] | None = None
+    ) -> None:
         self._worth, self._window, self._seed = worth, min(window, len(worth)), seed
+        self._shards = None if shards is None else [np.array(samples) for samples in shards]
         self.per_epoch = int(worth.sum())
         self._late = lru_cache(4096)(self._count_late)
         self._span = lru_cache(3)(self._deal_span)
@@ -60,7 +66,10 @@ class WindowOrder:
     def _deal(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """The crops of an epoch: their samples, and times counted from its beginning."""
         rng = np.random.default_rng([self._seed, 2, epoch + 1])
-        order = rng.permutation(len(self._worth))
+        if self._shards is None:
+            order = rng.permutation(len(self._worth))
+        else:
+            order = np.concatenate([self._shards[shard] for shard in rng.permutation(len(self._shards))])
         samples = np.repeat(order, self._worth[order])
         entered = np.repeat(np.arange(len(order)), self._worth[order])
         return samples, entered + self._window * rng.random(len(samples))

@@ -7,7 +7,8 @@ which look at names alone, read nothing.
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,12 @@ from threading import Lock
 from atrous.errors import UserError
 
 RECENT = 8
-"""So many of the files that were read last stay where others make room: an image's header is read before its values."""
+"""`Mirror.recent`, unless more are read at the same time: an image's header is read before its values."""
+
+FETCHES = 16
+"""So many files are fetched at the same time ahead of what reads them."""
+LEAD = 32
+"""What is read is fetched so many places ahead."""
 
 DATE = 1_000_000_000
 """When every file was changed, in seconds of the system."""
@@ -45,12 +51,14 @@ class Mirror:
     Attributes:
         held: bytes that files on disk take now.
         fetched: how many files were fetched so far.
+        recent: so many of the files that were read last stay where others make room.
     """
 
     def __init__(
         self, url: str, root: Path, sizes: Mapping[str, int], fetch: Callable[[str, Path], None], limit: int
     ) -> None:
         self.url, self.root, self.limit, self.held, self.fetched = url, root, limit, 0, 0
+        self.recent = RECENT
         self._fetch, self._lock = fetch, Lock()
         self._entries = {name: _Entry(size) for name, size in sizes.items()}
         self._order: dict[str, None] = {}  # files that are here, those that were read last at the end
@@ -95,7 +103,11 @@ class Mirror:
             self._make_room(entry.size)
         path = self.root / name
         beside = path.with_name(f".part.{path.name}")
-        self._fetch(name, beside)
+        try:
+            self._fetch(name, beside)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
         with self._lock:
             _date(beside)
             os.replace(beside, path)
@@ -119,7 +131,7 @@ class Mirror:
             free = [name for name in self._order if self._entries[name].readers == 0]
             if not free:
                 return
-            name = free[-RECENT - 1] if len(free) > RECENT else free[0]
+            name = free[-self.recent - 1] if len(free) > self.recent else free[0]
             entry, path = self._entries[name], self.root / name
             beside = path.with_name(f".part.{path.name}")
             _write_empty(beside, entry.size)
@@ -168,6 +180,44 @@ def here(path: Path) -> Iterator[None]:
         return
     with mirror.reading(path):
         yield
+
+
+class FetchAhead:
+    """Fetches files of mirrors before they are read, several at a time: most of the time of a fetch is waiting.
+
+    Use it in a `with` block. A file that cannot be fetched raises where it is read.
+
+    Args:
+        files: of the first thing that is read, of the second, and so on. What lies in no mirror is left out, and so are
+            folders, which may be large.
+    """
+
+    def __init__(self, files: Sequence[Sequence[Path]]) -> None:
+        self._files = files if MIRRORS else ()
+        self._begun = 0
+
+    def __enter__(self) -> "FetchAhead":
+        self._pool = ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
+        for mirror in MIRRORS.values():
+            mirror.recent = max(mirror.recent, 2 * LEAD)  # what is fetched stays until it is read
+        self.reached(0)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def reached(self, number: int) -> None:
+        """Say which one is read now: files of the next ones are fetched."""
+        for paths in self._files[self._begun : number + LEAD]:
+            self._begun += 1
+            for path in paths:
+                if mirror_of(path) is not None and path.is_file():
+                    self._pool.submit(_fetch, path)
+
+
+def _fetch(path: Path) -> None:
+    with here(path):
+        pass
 
 
 def with_urls(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from atrous.data.formats import stem
 from atrous.data.inside import is_plain_name
 from atrous.data.plain_text import read_text
 from atrous.data.problems import Problem, relative
@@ -56,7 +57,7 @@ def read_tables(root: Path, tables: Sequence[Path], known: Sequence[Path]) -> La
         UserError: a table has no column of files or of classes, or a column that is neither.
     """
     rows, words, values = LabelRows(), dict[Path, str](), dict[Path, tuple[float, ...]]()
-    files = {path: path for path in known} | {path.with_suffix(""): path for path in known}
+    files = {path.with_name(stem(path)): path for path in known} | {path: path for path in known}
     for table in tables:
         head, body = _lines(table)
         file, label, columns = _roles(table, head, body)

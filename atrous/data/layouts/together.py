@@ -1,4 +1,4 @@
-"""Images and their masks in one folder, told apart by their names: `x.png` and `x_mask.png`."""
+"""Images and their masks in one folder, told apart by their names: `x.png` and `x_mask.png`, `x.jpg` and `x.png`."""
 
 import re
 from collections.abc import Container, Iterable, Sequence
@@ -31,7 +31,8 @@ def divide(folders: Sequence[Folder], description: Description) -> list[Folder]:
 
     What is a mask is said by `mask_suffix` in dataset.toml, else by a word such as `mask`, `label` or `seg` before or
     behind the rest of the name. A folder is divided where such a mask fits another of its files by name; a folder of
-    two files also where one of them is called `mask` or so (`case7/image.png case7/mask.png`).
+    two files also where one of them is called `mask` or so (`case7/image.png case7/mask.png`). Where every PNG has
+    the name of a JPEG, which is never a mask, the PNGs are the masks.
     """
     if description.masks is not None or any(folder.role == "label" for folder in folders):
         return list(folders)
@@ -42,14 +43,22 @@ def divide(folders: Sequence[Folder], description: Description) -> list[Folder]:
             continue
         masks = tuple(path for path in folder.files if is_mask(path, description.mask_suffix))
         alone = tuple(path for path in folder.files if _WORD.match(stem(path)) and len(folder.files) == 2)
-        masks = masks or alone
+        beside = () if masks or alone else _beside_jpegs(folder.files, description.mask_suffix)
+        masks = masks or alone or beside
         among = set(masks)
         images = tuple(path for path in folder.files if path not in among)
-        if masks and images and (alone or masks_of(map(stem, images), map(stem, masks)).of_image):
+        if masks and images and (alone or beside or masks_of(map(stem, images), map(stem, masks)).of_image):
             divided += [replace(folder, role="image", files=images), replace(folder, role="label", files=masks)]
         else:
             divided.append(folder)
     return divided
+
+
+def _beside_jpegs(files: Sequence[Path], suffixes: tuple[str, ...] | None) -> tuple[Path, ...]:
+    """The PNGs of a folder, where each has the name of a JPEG in it and `mask_suffix` says nothing else."""
+    masks = tuple(path for path in files if suffix_of(path) == ".png")
+    images = {stem(path) for path in files if suffix_of(path) in (".jpg", ".jpeg")}
+    return masks if suffixes is None and all(stem(path) in images for path in masks) else ()
 
 
 def masks_beside(paths: Iterable[Path]) -> list[Path]:

@@ -62,6 +62,17 @@ def test_every_epoch_has_the_crops_of_all_samples(worth, window):
     assert WindowOrder(np.array(worth), window, 1).samples(0, len(dealt)).tolist() != dealt.tolist()
 
 
+def test_samples_of_a_shard_come_close_together():
+    shards = [list(range(first, first + 5)) for first in range(0, 100, 5)]
+    order = WindowOrder(np.ones(100, int), 4, 0, shards)
+    dealt = order.samples(0, 600) // 5
+    assert set(dealt[:110].tolist()) == set(range(20))
+    # a crop comes at most a window late, so so many lie between the first and the last of 20 crops in a row
+    assert max(len(set(dealt[first : first + 20].tolist())) for first in range(580)) <= 7
+    orders = {tuple(dealt[first : first + 100].tolist()) for first in range(0, 500, 100)}
+    assert len(orders) == 5  # another order of the shards in each epoch
+
+
 def test_a_sample_is_needed_during_one_span_of_an_epoch():
     count, worth, window = 200, 10, 5
     order = WindowOrder(np.full(count, worth), window, 3)

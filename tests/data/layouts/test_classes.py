@@ -145,3 +145,18 @@ def test_what_is_for_labels_of_positions_is_refused(tmp_path, add):
     (tmp_path / "dataset.toml").write_text(f'task = "{TASK}"\nclasses = ["b"]\n')
     with pytest.raises(UserError, match="'a' is a class of"):
         layout_of(tmp_path)
+
+
+def test_a_table_names_volumes_without_their_double_suffix(tmp_path):
+    for i in range(4):
+        save_volume(tmp_path / f"v{i}.nii.gz", i)
+    (tmp_path / "labels.csv").write_text("file,broken\nv0,1\nv1,0\nv2.nii.gz,1\nv3,0\n")
+    layout = layout_of(tmp_path)
+    present = {sample.name: target_of(sample).present for samples in layout.splits.values() for sample in samples}
+    assert present == {"v0": (1,), "v1": (0,), "v2": (1,), "v3": (0,)}
+
+
+def save_volume(path, seed):
+    nibabel = pytest.importorskip("nibabel")
+    values = np.random.default_rng(seed).integers(0, 200, (5, 6, 7)).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), path)

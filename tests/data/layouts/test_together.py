@@ -20,6 +20,8 @@ from tests.data.data_folders import picture, save, stripes
         ("{}.tif", "{}_cp_masks.png"),
         ("{}.png", "{}_label.png"),
         ("{}_sat.jpg", "{}_mask.png"),
+        ("{}.jpg", "{}.png"),
+        ("{}.jpg", "{}.seg.png"),
         ("img_{}.png", "mask_{}.png"),
         ("well 1/scan ({}).png", "well 1/scan ({})_mask.png"),
     ],
