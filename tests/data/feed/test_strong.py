@@ -17,6 +17,7 @@ from atrous.data.feed.strong import (
     smoothed,
     strongly_changed,
 )
+from atrous.data.feed.views import Geometry
 from tests.data.feed.test_batches import batches
 
 NUMBERS = np.array([0.5, -0.25, 1.0, 0.75])
@@ -133,7 +134,7 @@ def test_batches_are_changed_where_it_is_asked_for_and_labels_are_not():
 
 def test_batches_of_videos_keep_time():
     video = batches([(4, 12, 12)] * 2)
-    video = replace(video, strong=0.8, geometry=replace(video.geometry, keep=(0,)))
+    video = replace(video, strong=0.8, geometry=Geometry((2, 8, 8), (1.0, 1.0), 0.0, (False,) * 3, keep=(0,)))
     with patch("atrous.data.feed.batches.strongly_changed", side_effect=strongly_changed) as called:
         video[0]
     assert {one.keep for call in called.call_args_list for one in call.args[1]} == {(0,)}
