@@ -34,7 +34,7 @@ from tests.genomes import write_genomes, write_signal_tracks
 from tests.maps import write_maps
 from tests.pairs import write_pairs, write_scene
 from tests.prediction import test_value_tables
-from tests.verbs import test_change, test_edges, test_keypoints, test_motion, test_style
+from tests.verbs import test_change, test_classification, test_edges, test_keypoints, test_motion, test_style
 from tests.volumes import write_signals, write_volumes
 
 WIDTHS = (1440, 390)
@@ -106,6 +106,26 @@ def _tracks(folder: Path) -> Path:
     return data
 
 
+def _squares(folder: Path) -> Path:
+    return test_classification.write(folder / "squares", (36, 48))
+
+
+def _clicks(folder: Path) -> Path:
+    """Recordings of which a table says whether they hold a click, a hum, or both."""
+    rng, rows = np.random.default_rng(0), ["file,click,hum,split"]
+    (folder / "sounds").mkdir()
+    for number in range(24):
+        click, hum = number % 2, number // 2 % 2
+        sound = rng.normal(0, 0.3, 2000)
+        start = int(rng.integers(0, 1800))
+        sound[start : start + 20] += 4 * click
+        sound += hum * np.sin(np.arange(2000) / 3) * (np.arange(2000) > start)
+        np.savez(folder / "sounds" / f"{number}.npz", signal=sound[None].astype(np.float32))
+        rows.append(f"{number}.npz,{click},{hum},{'val' if number > 15 else 'train'}")
+    (folder / "sounds" / "labels.csv").write_text("\n".join(rows))
+    return folder / "sounds"
+
+
 def _style(folder: Path) -> Path:
     """Photographs, and beside them the picture whose style is learned."""
     photos = _photos(folder)
@@ -123,6 +143,10 @@ def _found(ndim: int = 2) -> tuple[str, ...]:
 
 
 STARS = "task.options.shape=stars"
+HEARD = (
+    "model.encoder=strided", "model.strides=[4, 2]", "model.encoder_width=8", "task.options.stride=[8]",
+    "train.learning_rate=1e-2",
+)  # fmt: skip
 RESTORED = ("model.width=8", "train.crop=[48, 48]", "train.batch_size=4", "train.validations=2")
 SUBJECTS: dict[str, Subject] = {
     "semantic": Subject(_scenes, (*conftest.SMALL, FAST), 10),
@@ -143,6 +167,8 @@ SUBJECTS: dict[str, Subject] = {
     "rotated": Subject(_made("rotated"), _found(), 20, "detection"),
     "counting": Subject(_made("counting"), _found(), 20, "counting"),
     "keypoints": Subject(lambda to: test_keypoints.write(to / "points"), test_keypoints.SMALL, 12),
+    "classification": Subject(_squares, test_classification.SETTINGS, 8, "classification"),
+    "classification-1d": Subject(_clicks, HEARD, 60, "classification"),
     "edges": Subject(lambda to: test_edges.write(to / "edges"), test_edges.SMALL, 8, "edges"),
     "regression": Subject(_numbers, (*conftest.SMALL, FAST), 6),
     "regression-1d": Subject(

@@ -47,19 +47,17 @@ SHARES = {"train": (0.0, 0.6), "val": (0.6, 0.75), "test": (0.75, 1.0)}
 """Shares of the glyphs that the scenes of a split take theirs from."""
 NETWORK = (
     "model.encoder=strided", "model.encoder_width=8", "model.strides=[4, 2, 2]", "model.pretrained=false",
-    "model.mean=[0.0]", "model.std=[64.0]", "train.precision=32-true",
+    "model.mean=[0.0]", "model.std=[64.0]", "train.precision=32-true", "train.learning_rate=0.001",
     "train.validations=6", "augment.flip=[false, false]", "augment.brightness=0.0", "augment.contrast=0.0",
     "augment.noise=0.0", "augment.gamma=0.0", "augment.saturation=0.0",
 )  # fmt: skip
 """Of both trainings. Black is 0 for the network, so that the background has no features until biases learn some."""
 WAYS = {
-    "whole": ("train.whole=true", "train.batch_size=1", "train.learning_rate=0.0005"),
-    "crops": (
-        "train.whole=false", f"train.crop=[{CROP}, {CROP}]", f"train.batch_size={CROPS}", "train.learning_rate=0.003",
-    ),
-}  # fmt: skip
-"""Settings of each way. A step of one scene takes a smaller rate than one of a batch."""
-FIRST = ("train.whole=false", "train.batch_size=16", "train.learning_rate=0.003")
+    "whole": ("train.whole=true", "train.batch_size=1"),
+    "crops": ("train.whole=false", f"train.crop=[{CROP}, {CROP}]", f"train.batch_size={CROPS}"),
+}
+"""Settings of each way."""
+FIRST = ("train.whole=false", "train.batch_size=16")
 """Settings of the first minutes on small scenes, which are crops as large as the scenes."""
 
 
@@ -154,7 +152,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--scenes", type=int, default=96, help="scenes to train on")
     parser.add_argument("--test", type=int, default=60, help="scenes to measure on")
     parser.add_argument("--minutes", type=float, default=8.0, help="of each training")
-    parser.add_argument("--first", type=float, default=2.5, help="minutes of these on small scenes, of whole scenes")
+    parser.add_argument("--first", type=float, default=3.0, help="minutes of these on small scenes, of whole scenes")
     parser.add_argument("--threads", type=int, default=2, help="threads of the processor")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS), help="what is trained")
     options = parser.parse_args(argv)

@@ -51,6 +51,7 @@ def plan_at_speed(plan: Callable[[Request], PlannedRecipe], request: Request, me
 def measured_rate(recipe: Recipe, seconds: float) -> float:
     """Return how many crops per second this machine trains the network of a recipe on.
 
+    A sharpness-aware step takes two forward and two backward passes, so it counts as two.
     The network has weights of its own. Random numbers that are drawn later are the same as without the probe.
 
     Args:
@@ -62,4 +63,5 @@ def measured_rate(recipe: Recipe, seconds: float) -> float:
         torch.manual_seed(0)
         network = build_network(model, build_task(recipe).out_channels).train()
         images = torch.randn(train.batch_size, model.in_channels, *train.crop)
-    return train.batch_size * steps_per_second(network, images, build_settings(recipe), seconds=seconds)
+    passes = 1 + (1 / train.sharpness_every if train.sharpness > 0 else 0)
+    return train.batch_size / passes * steps_per_second(network, images, build_settings(recipe), seconds=seconds)

@@ -219,8 +219,10 @@ def _styled(values: Mapping[str, float], sample: str) -> list[str]:
 def _whole(values: Mapping[str, float], sample: str) -> list[str]:
     """Classes of whole inputs."""
     right, ranked = values.get("accuracy", math.nan), values.get("auroc", math.nan)
+    guessing = f"No: it tells classes apart no better than guessing (AUROC {_number(ranked)})."
     of_class = f"{_one(sample).capitalize()} of a class gets a higher probability of it than one of another"
     return [
+        guessing if ranked <= 0.5 else "",
         "" if math.isnan(right) else f"{percent(right)} of the {sample}s get the right answer.",
         "" if math.isnan(ranked) else f"{of_class} in {percent(ranked)} of the cases (50 % would say nothing).",
     ]

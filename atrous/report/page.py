@@ -275,6 +275,7 @@ def _example(example: Example, palette: Palette) -> dict[str, Any]:
         "kind": example.kind,
         "miou": example.miou,
         "metric": example.metric,
+        "note": example.note,
         "views": example_views(example, example.palette or palette),
         "wide": example.image.ndim == CURVES,
         "compared": example.compared,

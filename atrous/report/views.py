@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,6 +59,8 @@ class Example:
             the values.
         compared: whether a slider shows the first two pictures one over the other.
         images: what the images are called whose channels `image` has, where it has those of several.
+        note: what the page says of it beside the metric.
+        legend: names and colors of what its pictures show, where these are not the classes of the report.
     """
 
     name: str
@@ -74,6 +76,8 @@ class Example:
     scales: dict[str, tuple[float, float]] = field(default_factory=dict)
     compared: bool = False
     images: tuple[str, ...] = ("image",)
+    note: str = ""
+    legend: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
 @dataclass(eq=False)

@@ -234,7 +234,6 @@ def _add_labels(api: Any, viewer: Viewer, turnstile: Turnstile) -> None:
         """Return how far the labels of an input are; the first request opens it for the network."""
         labeled, worker = await turnstile.run(viewer.labeled, number, sequence)
         if labeled.state == "new":
-            labeled.state = "opening"
             worker.open(labeled)
         return label_facts(labeled, worker)
 

@@ -77,7 +77,7 @@ class CacheFolder:
         entries = [path for path in self.folder.iterdir() if path.is_dir() and not path.is_symlink()]
         sizes = {path: bytes_on_disk(path) for path in entries}
         total = sum(sizes.values())
-        for path in sorted(entries, key=lambda path: path.stat().st_mtime):
+        for path in sorted(entries, key=_last_used):
             if total <= self.limit:
                 break
             if path not in self._used:
@@ -86,6 +86,23 @@ class CacheFolder:
 
 
 def bytes_on_disk(folder: Path) -> int:
-    """Return the bytes that the files in a folder take on disk; parts that were never written count for nothing."""
-    facts = [path.stat() for path in folder.rglob("*") if path.is_file()]
-    return sum(fact.st_blocks * 512 if hasattr(fact, "st_blocks") else fact.st_size for fact in facts)
+    """Return the bytes that the files in a folder take on disk; parts that were never written count for nothing.
+
+    Files may come and go meanwhile: others write to the cache too.
+    """
+    total = 0
+    for here, _, names in os.walk(folder):
+        for name in names:
+            try:
+                fact = os.lstat(os.path.join(here, name))
+            except FileNotFoundError:
+                continue
+            total += fact.st_blocks * 512 if hasattr(fact, "st_blocks") else fact.st_size
+    return total
+
+
+def _last_used(entry: Path) -> float:
+    try:
+        return entry.stat().st_mtime
+    except FileNotFoundError:  # another process has removed it
+        return 0.0

@@ -67,6 +67,11 @@ class History:
         while len(self._undo) > STEPS or sum(step.nbytes for step in self._undo) > STEP_BYTES:
             self._undo.pop(0)
 
+    def forget(self) -> None:
+        """Forget all changes, also those that were undone."""
+        self._undo.clear()
+        self._redo.clear()
+
     def undo(self, write: Write) -> bool:
         """Have the last change taken back; return whether there was one."""
         return self._back(self._undo, self._redo, write, again=False)

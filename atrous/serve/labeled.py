@@ -1,5 +1,6 @@
 """The labels of one opened input: computed where they are wanted, kept on disk, and never computed twice."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,7 @@ class LabeledInput:
         self.store: LabelStore | None = None
         self.read, self._passes = 0.0, 1
         self.ndim = predictor.run.recipe.model.ndim
+        self._writing = threading.Lock()
 
     def ready(self) -> Opened:
         """Open the input as the network reads it, the first time that it is called.
@@ -91,12 +93,14 @@ class LabeledInput:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the input is open for the network."""
-        return self._opened is not None
+        """Whether the input, or the file of its labels, is open."""
+        return self._opened is not None or (self.store is not None and self.store.is_open)
 
     def rest(self, between: Between) -> None:
         """Close the input and forget what is not on disk; the next request opens it again."""
         self._opened = self._regions = None
+        if self.store is not None:
+            self.store.close()
 
     def _open(self) -> Opened:
         return self._predictor.open(self.file.item)
@@ -251,14 +255,15 @@ class LabeledInput:
         if suffix == ".png" and (len(store.size) != 2 or _positions(tuple(map(slice, store.size))) > PNG_MOST):
             raise UserError("too large for PNG, or a volume: take TIFF")
         path = store.folder / f"download{suffix}"
-        if not path.exists():
-            with replacing(path) as beside:
-                LabelSink(beside, store.labels, None).finish(
-                    like=self.file.item.path,
-                    classes=self._predictor.classes,
-                    palette=self._predictor.palette,
-                    void=IGNORE if self._void else None,
-                )
+        with self._writing:
+            if not path.exists():
+                with replacing(path) as beside:
+                    LabelSink(beside, store.labels, None).finish(
+                        like=self.file.item.path,
+                        classes=self._predictor.classes,
+                        palette=self._predictor.palette,
+                        void=IGNORE if self._void else None,
+                    )
         return path
 
 

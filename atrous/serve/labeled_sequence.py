@@ -102,10 +102,11 @@ class LabeledSequence(LabeledInput):
         if self.store is None or features is None:
             raise UserError("the features of this sequence are not found yet: have all of it labelled first")
         path = self.store.folder / f"download{suffix}"
-        if not path.exists():
-            writer = open_writer(path, {self._sequence: self._length}, self._predictor.classes)
-            writer.sequence(self._sequence, features)
-            writer.finish()
+        with self._writing:
+            if not path.exists():
+                writer = open_writer(path, {self._sequence: self._length}, self._predictor.classes)
+                writer.sequence(self._sequence, features)
+                writer.finish()
         return path
 
 

@@ -4,10 +4,12 @@ import json
 import os
 import re
 import shutil
+import threading
 from pathlib import Path
 from typing import IO
 
 from atrous.data.formats import stem
+from atrous.data.inside import require_inside, walk
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.stream.sole import locked
@@ -21,15 +23,19 @@ LARGEST_COPY = 2**32
 class LinkedImages:
     """The folder `images` of a data set. A hard link takes no room; a copy is made where the disk is another one.
 
+    Several threads may call its methods at the same time.
+
     Args:
         root: folder of the data set, which may not be there yet.
 
     Raises:
-        UserError: the list of where its images came from is damaged.
+        UserError: the list of where its images came from is damaged, or a link leads out of the folder.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        _require_inside(root)
+        self._lock = threading.RLock()
         self._held: IO[str] | None = None
         self._names = self._stored_names()
 
@@ -44,23 +50,27 @@ class LinkedImages:
         Raises:
             UserError: the disk does not take it, or another process holds the lock.
         """
-        if self._held is not None:
-            return
-        try:
-            self.own.mkdir(parents=True, exist_ok=True)
-            held = (self.own / "lock").open("a")
-        except OSError as error:
-            raise UserError(f"{self.root}: cannot be made ({error.strerror}): give another folder") from error
-        if not locked(held):
-            held.close()
-            raise UserError(f"{self.root}: is painted by another atrous serve: stop that one, or give another folder")
-        self._held = held
+        with self._lock:
+            if self._held is not None:
+                return
+            try:
+                self.own.mkdir(parents=True, exist_ok=True)
+                held = (self.own / "lock").open("a")
+            except OSError as error:
+                raise UserError(f"{self.root}: cannot be made ({error.strerror}): give another folder") from error
+            if not locked(held):
+                held.close()
+                raise UserError(
+                    f"{self.root}: is painted by another atrous serve: stop that one, or give another folder"
+                )
+            self._held = held
 
     def release(self) -> None:
         """Let other processes change the data set."""
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        with self._lock:
+            if self._held is not None:
+                self._held.close()
+                self._held = None
 
     def _stored_names(self) -> dict[Path, str]:
         """The names of images by the files that they came from."""
@@ -78,16 +88,20 @@ class LinkedImages:
         """Return the name of an image in the data set: that of its file, with a number if another one has it."""
         if source.parent == (self.root / "images").resolve():
             return stem(source)
-        if source not in self._names:
-            taken = {name.lower() for name in self._names.values()}
-            folder = self.root / "images"
-            taken |= {stem(path).lower() for path in folder.iterdir()} if folder.is_dir() else set()
-            base = re.sub(r"[^\w.-]+", "_", stem(source)).strip(".") or "image"
-            name, number = base, 2
-            while name.lower() in taken:
-                name, number = f"{base}-{number}", number + 1
-            self._names[source] = name
-        return self._names[source]
+        with self._lock:
+            if source not in self._names:
+                self._names[source] = self._free_name(source)
+            return self._names[source]
+
+    def _free_name(self, source: Path) -> str:
+        taken = {name.lower() for name in self._names.values()}
+        folder = self.root / "images"
+        taken |= {stem(path).lower() for path in folder.iterdir()} if folder.is_dir() else set()
+        base = re.sub(r"[^\w.-]+", "_", stem(source)).strip(".") or "image"
+        name, number = base, 2
+        while name.lower() in taken:
+            name, number = f"{base}-{number}", number + 1
+        return name
 
     def put(self, source: Path, name: str) -> None:
         """Put an image into the data set, and note where it came from.
@@ -98,19 +112,34 @@ class LinkedImages:
         folder = self.root / "images"
         suffix = source.name[len(stem(source)) :]
         target = folder / f"{name}{suffix}"
-        if source == target.resolve() or target.exists():
-            return
-        self.hold()
-        try:
-            folder.mkdir(exist_ok=True)
-            with replacing(target) as beside:
-                _link_or_copy(source, beside)
-            with replacing(self.own / "images.json") as beside:
-                kept = {known: str(path) for path, known in self._names.items()}
-                beside.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-        except OSError as error:
-            what = f"cannot be written ({error.strerror or error}): make room, or allow it"
-            raise UserError(f"{target}: {what}") from error
+        with self._lock:
+            if source == target.resolve() or target.exists():
+                return
+            self.hold()
+            try:
+                folder.mkdir(exist_ok=True)
+                with replacing(target) as beside:
+                    _link_or_copy(source, beside)
+                with replacing(self.own / "images.json") as beside:
+                    kept = {known: str(path) for path, known in self._names.items()}
+                    beside.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+            except OSError as error:
+                what = f"cannot be written ({error.strerror or error}): make room, or allow it"
+                raise UserError(f"{target}: {what}") from error
+
+
+def _require_inside(root: Path) -> None:
+    """Raise if something in the folder is a link that leads out of it: nothing is written through such a link.
+
+    Raises:
+        UserError: it is.
+    """
+    if (root / OWN).is_symlink():
+        require_inside(root, root / OWN)
+    for folder in (root, root / OWN):
+        if folder.is_dir():
+            for _ in walk(folder, lambda name: True, 1):
+                pass
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -15,12 +15,15 @@ from atrous.data.formats import stem, suffix_of
 from atrous.data.inside import is_hidden
 from atrous.errors import UserError
 from atrous.files import write_text
+from atrous.serve.edited_images import EditedImages
 from atrous.serve.found import ServedFile
 from atrous.serve.linked_images import OWN, LinkedImages
 from atrous.serve.object_image import LARGEST, ObjectImage
 
 SUFFIXES = (".tif", ".tiff", ".png")
 """Of label images that are changed; new ones are TIFF."""
+KEPT = 4
+"""Images whose numbers stay in memory, up to 64 MB each."""
 
 
 class CorrectedFolder:
@@ -37,7 +40,7 @@ class CorrectedFolder:
         self.root = root
         _check(root)
         self._linked, self._lock = LinkedImages(root), threading.Lock()
-        self._images: dict[Path, ObjectImage] = {}
+        self._images: EditedImages[ObjectImage] = EditedImages(KEPT)
         if (root / FILE_NAME).is_file():
             self._linked.hold()
 
@@ -52,11 +55,8 @@ class CorrectedFolder:
         if len(file.item.files) > 1:
             raise UserError(f"{file.name}: its channels are in several files: objects cannot be corrected in it yet")
         source = file.item.path.resolve()
-        with self._lock:
-            if source not in self._images:
-                name = self._linked.name(source)
-                self._images[source] = ObjectImage(self._labels(name), size, lambda: self._put(source, name))
-            return self._images[source]
+        name = self._linked.name(source)
+        return self._images.get(source, lambda: ObjectImage(self._labels(name), size, lambda: self._put(source, name)))
 
     def close(self) -> None:
         """Let other processes change the data set."""
@@ -74,14 +74,23 @@ class CorrectedFolder:
     def _put(self, source: Path, name: str) -> None:
         """Begin the data set, and put an image into it."""
         self._linked.hold()
-        path = self.root / FILE_NAME
-        if not path.exists():
-            document = tomlkit.document()
-            document.add(tomlkit.comment("Made with atrous serve --objects. Masks have the number of each object."))
-            for key, value in (("kind", "images"), ("task", "instances"), ("images", "images"), ("masks", "masks")):
-                document[key] = value
-            write_text(path, tomlkit.dumps(document))
+        with self._lock:
+            self._describe()
         self._linked.put(source, name)
+
+    def _describe(self) -> None:
+        path = self.root / FILE_NAME
+        if path.exists():
+            return
+        document = tomlkit.document()
+        document.add(tomlkit.comment("Made with atrous serve --objects. Masks have the number of each object."))
+        for key, value in (("kind", "images"), ("task", "instances"), ("images", "images"), ("masks", "masks")):
+            document[key] = value
+        try:
+            write_text(path, tomlkit.dumps(document))
+        except OSError as error:
+            what = f"cannot be written ({error.strerror or error}): give --objects another folder"
+            raise UserError(f"{path}: {what}") from error
 
 
 def _check(root: Path) -> None:

@@ -1,6 +1,5 @@
 """One image whose objects are corrected: a label image of their numbers, on the disk after every change."""
 
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,7 +7,8 @@ import numpy as np
 
 from atrous.errors import UserError
 from atrous.files import replacing
-from atrous.serve.history import History, Region
+from atrous.serve.edited_images import EditedImage
+from atrous.serve.history import Region
 from atrous.serve.levels import NoTile, level_sizes, tile_box
 from atrous.serve.object_edits import EDITS, Point, number_at
 
@@ -18,7 +18,7 @@ MOST_PNG = 2**16 - 1
 """The largest number that a PNG holds."""
 
 
-class ObjectImage:
+class ObjectImage(EditedImage):
     """The numbers of the objects of an image, for several threads at the same time.
 
     Args:
@@ -27,33 +27,22 @@ class ObjectImage:
         begin: called once before the first change, to put the image beside its numbers.
 
     Attributes:
-        revision: grows with every change.
+        count: number of objects.
 
     Raises:
         UserError: the label image has another size, or cannot be read.
     """
 
     def __init__(self, path: Path, size: Sequence[int], begin: Callable[[], None]) -> None:
+        super().__init__(np.uint32, begin)
         self.path, self.size = path, (int(size[0]), int(size[1]))
-        self._begin, self._begun = begin, False
         self._numbers = _read(path, self.size) if path.exists() else np.zeros(self.size, np.uint32)
-        self._history, self._lock = History(np.uint32), threading.Lock()
-        self.revision, self.count = 0, _count(self._numbers)
+        self.count = _count(self._numbers)
 
     @property
     def saved(self) -> bool:
         """Whether the label image is on the disk."""
         return self.path.exists()
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a change to undo."""
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is an undone change."""
-        return self._history.can_redo
 
     def edit(self, kind: str, points: Sequence[Point]) -> None:
         """Merge, split, delete or outline objects (`EDITS`); the result lies on the disk when the function returns.
@@ -63,7 +52,7 @@ class ObjectImage:
         """
         with self._lock:
             box, after = EDITS[kind](self._numbers, points)
-            self._change(box, after.astype(np.uint32))
+            self._take(box, after.astype(np.uint32))
 
     def take(self, numbers: np.ndarray) -> None:
         """Take over all numbers `(H, W)`, such as those that a network has found.
@@ -75,17 +64,7 @@ class ObjectImage:
             what = f"objects of an image of {numbers.shape}"
             raise UserError(f"{self.path.name}: {what}, but this one has {self.size}: use atrous predict")
         with self._lock:
-            self._change((slice(0, self.size[0]), slice(0, self.size[1])), np.asarray(numbers, np.uint32))
-
-    def undo(self) -> bool:
-        """Take the last change back; return whether there was one."""
-        with self._lock:
-            return self._history.undo(self._write)
-
-    def redo(self) -> bool:
-        """Make the change again that was undone last; return whether there was one."""
-        with self._lock:
-            return self._history.redo(self._write)
+            self._take((slice(0, self.size[0]), slice(0, self.size[1])), np.asarray(numbers, np.uint32))
 
     def number(self, place: Point) -> tuple[int, int]:
         """Return the number of the object at a place and its area in pixels; 0 and 0 for none."""
@@ -110,19 +89,14 @@ class ObjectImage:
         with self._lock:
             return self._numbers[np.ix_(rows, columns)]
 
-    def _change(self, box: Region, after: np.ndarray) -> None:
+    def _take(self, box: Region, after: np.ndarray) -> None:
         before = self._numbers[box].copy()
-        if not self._begun:
-            self._begin()
-            self._begun = True
-        if self.saved and np.array_equal(before, after):
-            return
-        self._write(box, before, after)
-        self._history.add(box, before, after)
+        if not (self.saved and np.array_equal(before, after)):
+            self._change(box, before, after)
 
-    def _write(self, box: Region, before: np.ndarray, after: np.ndarray) -> None:
+    def _write(self, region: Region, before: np.ndarray, after: np.ndarray) -> None:
         changed = self._numbers.copy()
-        changed[box] = after
+        changed[region] = after
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(self.path) as beside:
@@ -131,7 +105,6 @@ class ObjectImage:
             what = f"cannot be written ({error.strerror or error}): make room, or allow it"
             raise UserError(f"{self.path}: {what}") from error
         self._numbers, self.count = changed, _count(changed)
-        self.revision += 1
 
 
 def _count(numbers: np.ndarray) -> int:

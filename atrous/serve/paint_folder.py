@@ -19,10 +19,14 @@ from atrous.data.inside import is_hidden
 from atrous.errors import UserError
 from atrous.files import write_text
 from atrous.labels import IGNORE
+from atrous.serve.edited_images import EditedImages
 from atrous.serve.found import ServedFile
 from atrous.serve.linked_images import OWN, LinkedImages
 from atrous.serve.paint_image import PaintedImage
-from atrous.serve.paint_masks import open_mask
+from atrous.serve.paint_masks import mask_name, open_mask
+
+KEPT = 16
+"""Images whose masks stay open, each with 4 MB at most, and the strokes that can be undone."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,8 @@ class PaintedFolder:
 
     def __init__(self, root: Path, classes: Sequence[PaintClass] = ()) -> None:
         self.root, self.revision = root, 0
-        self._lock, self._images = threading.Lock(), dict[Path, PaintedImage]()
-        self._counts: dict[str, np.ndarray] = {}  # of the masks that are not opened
+        self._lock, self._images = threading.Lock(), EditedImages[PaintedImage](KEPT)
+        self._counts: dict[str, np.ndarray] = {}  # of each mask, by the name of its image
         self._linked = LinkedImages(root)
         described = _described(root)
         self.classes = tuple(classes) if described is None else _classes(described)
@@ -84,6 +88,8 @@ class PaintedFolder:
                 raise UserError(f'the class "{name}" has been painted with: erase it first, or keep the class')
             self._linked.hold()
             _write_classes(self.root / FILE_NAME, classes)
+            if len(classes) < len(self.classes):
+                self._images.forget_steps()  # to undo an eraser would paint with a class that is gone
             self.classes = classes
             self.revision += 1
 
@@ -93,8 +99,7 @@ class PaintedFolder:
             return self._total()
 
     def _total(self) -> np.ndarray:
-        opened = (one.counts for one in self._images.values())
-        return np.sum([np.zeros(IGNORE + 1, np.int64), *self._counts.values(), *opened], axis=0)
+        return np.sum([np.zeros(IGNORE + 1, np.int64), *self._counts.values()], axis=0)
 
     def image(self, file: ServedFile, size: Sequence[int]) -> PaintedImage:
         """Return an opened file as one that is painted on. Nothing is written before the first stroke.
@@ -104,18 +109,30 @@ class PaintedFolder:
             size: its size, `(*S)`.
 
         Raises:
-            UserError: its channels are in several files, or there is a file in the way of its mask.
+            UserError: its channels are in several files, or its mask is a file that cannot be changed here.
         """
+        if len(file.item.files) > 1:
+            raise UserError(f"{file.name}: its channels are in several files, which cannot be painted on yet")
         source = file.item.path.resolve()
-        with self._lock:
-            if source not in self._images:
-                if len(file.item.files) > 1:
-                    raise UserError(f"{file.name}: its channels are in several files, which cannot be painted on yet")
-                name = self._linked.name(source)
-                mask = open_mask(self.root / "masks", name, size)
-                self._images[source] = PaintedImage(mask, lambda: self._put(source, name))
-                self._counts.pop(name, None)
-            return self._images[source]
+        name = self._linked.name(source)
+
+        def make() -> PaintedImage:
+            self._require_no_other_mask(name, mask_name(name, size))
+            mask = open_mask(self.root / "masks", name, size)
+            return PaintedImage(mask, lambda: self._put(source, name), self._counts.get(name))
+
+        def note(image: PaintedImage) -> None:
+            self._counts[name] = image.counts
+
+        return self._images.get(source, make, note)
+
+    def _require_no_other_mask(self, name: str, mine: str) -> None:
+        """Raise `UserError` if an image has a mask that would be lost behind the one that is painted."""
+        folder = self.root / "masks"
+        there = folder.iterdir() if folder.is_dir() else ()
+        for path in there:
+            if stem(path) == name and path.name != mine and not is_hidden(path.name):
+                raise UserError(f"{path}: a mask of this image is painted as {mine}: convert it, or move it away")
 
     def close(self) -> None:
         """Let other processes paint."""

@@ -1,49 +1,36 @@
 """One image that is painted on: strokes change its mask, and are undone and redone."""
 
-import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from atrous.errors import UserError
 from atrous.labels import IGNORE
-from atrous.serve.history import History
+from atrous.serve.edited_images import EditedImage
 from atrous.serve.paint_masks import PaintMask, Region
 from atrous.serve.paint_strokes import MOST_COVERED, Box, Stroke, area_around, covered
 
 
-class PaintedImage:
+class PaintedImage(EditedImage):
     """The mask of an image and the last strokes, for several threads at the same time.
 
     Args:
         mask: on disk.
         begin: called once before the first change, to put the image beside its mask.
+        counts: positions of each label, where they are known; else the mask is read for them.
 
     Attributes:
-        revision: grows with every change.
         counts: positions of each label, `(256,)`.
     """
 
-    def __init__(self, mask: PaintMask, begin: Callable[[], None]) -> None:
-        self._mask, self._begin, self._begun = mask, begin, False
-        self._history = History(np.uint8)
-        self._lock = threading.Lock()
-        self.revision, self.counts = 0, mask.counts()
+    def __init__(self, mask: PaintMask, begin: Callable[[], None], counts: np.ndarray | None = None) -> None:
+        super().__init__(np.uint8, begin)
+        self._mask, self.counts = mask, mask.counts() if counts is None else counts
 
     @property
     def size(self) -> tuple[int, ...]:
         """Of the image, `(*S)`."""
         return self._mask.size
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is a stroke to undo."""
-        return self._history.can_undo
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is an undone stroke."""
-        return self._history.can_redo
 
     def paint(self, cut: tuple[int, int], stroke: Stroke, label: int, view: Box | None = None) -> bool:
         """Give the positions of a stroke a label; they lie on the disk when the function returns.
@@ -70,17 +57,10 @@ class PaintedImage:
             before = self._mask.read(region)
             after = before.copy()
             after[inside.reshape(before.shape)] = label
-            return self._change(region, before, after)
-
-    def undo(self) -> bool:
-        """Take the last stroke back; return whether there was one."""
-        with self._lock:
-            return self._history.undo(self._write)
-
-    def redo(self) -> bool:
-        """Draw the stroke again that was undone last; return whether there was one."""
-        with self._lock:
-            return self._history.redo(self._write)
+            if np.array_equal(before, after):
+                return False
+            self._change(region, before, after)
+            return True
 
     def tile(self, cut: tuple[int, int], level: int, row: int, column: int) -> np.ndarray:
         """Return the labels of a tile; see `PaintMask.tile`."""
@@ -93,22 +73,12 @@ class PaintedImage:
             found = self._mask.read(self._region(cut, (rows, columns)))
         return found.reshape(rows.stop - rows.start, columns.stop - columns.start)
 
-    def _change(self, region: Region, before: np.ndarray, after: np.ndarray) -> bool:
-        if np.array_equal(before, after):
-            return False
-        if not self._begun:
-            self._begin()
-            self._begun = True
-        self._write(region, before, after)
-        self._history.add(region, before, after)
-        return True
-
     def _write(self, region: Region, before: np.ndarray, after: np.ndarray) -> None:
         self._mask.write(region, after)
         change = np.bincount(after.reshape(-1), minlength=256) - np.bincount(before.reshape(-1), minlength=256)
-        self.counts = self.counts + change
-        self.counts[IGNORE] = 0
-        self.revision += 1
+        counts = self.counts + change
+        counts[IGNORE] = 0
+        self.counts = counts
 
     def _filled(self, cut: tuple[int, int], stroke: Stroke, view: Box | None) -> tuple[Box, np.ndarray]:
         """The window in which a fill stays, and the pixels of the area around its point."""

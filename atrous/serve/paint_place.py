@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from atrous.errors import UserError
-from atrous.serve.paint_session import PaintSession
+from atrous.serve.paint_session import PaintSession, require_word
 
 
 class NotPainting(UserError):
@@ -66,8 +66,7 @@ class PaintPlace:
                 raise UserError(f"painting has begun already, in {self._session.folder.root.name}")
             if self._make is None or self._parent is None:
                 raise UserError("no folder is open to paint in: start atrous serve with a folder, or --paint FOLDER")
-            if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
-                raise UserError(f"{name!r}: name the folder with letters, digits, -, _ and .")
+            require_word("folder", name)
             root = self._parent / name
             if root.is_symlink():
                 raise UserError(f"{root}: is a link: give another name")

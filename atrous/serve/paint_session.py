@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -24,6 +25,7 @@ from atrous.serve.paint_strokes import Box, Stroke
 from atrous.serve.paint_trainer import PaintTrainer, training_command
 from atrous.serve.paint_where import uncertain_places
 from atrous.serve.viewer import Viewer
+from atrous.training.log import read_log
 
 KEPT_FILES = ("model.safetensors", "calibration.json", "metrics.csv")
 """What a saved run takes over from the one in training, beside its recipe."""
@@ -47,6 +49,7 @@ class PaintSession:
         self, root: Path, viewer: Viewer, *, device: str = "cpu", start: Path | None = None, runs: Path = Path("runs")
     ) -> None:
         self.viewer, self._device, self._runs = viewer, device, runs
+        self._changing = threading.Lock()  # no stroke comes between the count of a class and its removal
         given = viewer.predictor
         classes = [] if given is None else zip(given.classes, given.palette, strict=True)
         self.folder = PaintedFolder(root, [PaintClass(name, color) for name, color in classes])
@@ -57,7 +60,8 @@ class PaintSession:
 
     def set_classes(self, classes: list[PaintClass]) -> None:
         """Name the classes; see `PaintedFolder.set_classes`."""
-        self.folder.set_classes(classes)
+        with self._changing:
+            self.folder.set_classes(classes)
         self.trainer.changed()
 
     def image(self, number: int) -> PaintedImage:
@@ -78,16 +82,20 @@ class PaintSession:
             UserError: there is no such class or plane, or the stroke is wrong.
         """
         image = self.image(number)
-        if not (label < len(self.folder.classes) or label == IGNORE):
-            raise UserError(f"class {label}: there are {len(self.folder.classes)}, counted from 0")
-        if image.paint(cut, stroke, label, view):
+        with self._changing:
+            if not (label < len(self.folder.classes) or label == IGNORE):
+                raise UserError(f"class {label}: there are {len(self.folder.classes)}, counted from 0")
+            changed = image.paint(cut, stroke, label, view)
+        if changed:
             self.trainer.changed()
         return image
 
     def step_back(self, number: int, *, again: bool) -> PaintedImage:
         """Undo the last stroke of an image, or draw an undone one again."""
         image = self.image(number)
-        if image.redo() if again else image.undo():
+        with self._changing:
+            changed = image.redo() if again else image.undo()
+        if changed:
             self.trainer.changed()
         return image
 
@@ -164,11 +172,12 @@ class PaintSession:
         live = live_folder(self.folder.root)
         if not (live / "model.safetensors").exists():
             raise UserError("no network is trained yet: train first")
-        if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
-            raise UserError(f"{name!r}: name the run with letters, digits, -, _ and .")
+        require_word("run", name)
         folder = self._runs / name
         check_new(folder)
-        recipe = _saved_recipe(open_run(live).recipe, self.folder.root, self.trainer.seconds)
+        # the log also has the trainings before this server was started
+        seconds = max((row["seconds"] for row in read_log(live / "metrics.csv")), default=0.0)
+        recipe = _saved_recipe(open_run(live).recipe, self.folder.root, max(seconds, self.trainer.seconds))
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with replacing(folder) as beside:
@@ -187,6 +196,22 @@ class PaintSession:
         """Stop the training, and let other processes paint."""
         self.trainer.close()
         self.folder.close()
+
+
+def require_word(what: str, name: str) -> None:
+    """Raise unless the name of a folder is one plain word.
+
+    Args:
+        what: is named.
+        name: its name.
+
+    Raises:
+        UserError: it is none.
+
+    >>> require_word("run", "cells_2.1")
+    """
+    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
+        raise UserError(f"{name!r}: name the {what} with letters, digits, -, _ and .")
 
 
 def _saved_recipe(recipe: Recipe, root: Path, seconds: float) -> Recipe:

@@ -1,6 +1,6 @@
 """Which positions of a plane a stroke covers: brush, polygon, box and fill."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -118,8 +118,7 @@ def _brush(inside: np.ndarray, points: np.ndarray, radius: float) -> None:
     The distance of a pixel x to the segment from a to b is |x - a - t (b - a)| with t = (x - a)(b - a) / |b - a|^2, cut
     to 0..1.
     """
-    line = _divided(points)
-    for begin, end in zip(line, line[1:] if len(line) > 1 else line, strict=False):
+    for begin, end in _pieces(points, radius, inside.shape):
         low = np.maximum(np.floor(np.minimum(begin, end) - radius), 0).astype(int)
         high = np.minimum(np.ceil(np.maximum(begin, end) + radius).astype(int), inside.shape)
         if (high <= low).any():
@@ -133,10 +132,25 @@ def _brush(inside: np.ndarray, points: np.ndarray, radius: float) -> None:
         inside[low[0] : high[0], low[1] : high[1]] |= near
 
 
-def _divided(points: np.ndarray) -> np.ndarray:
-    """The points, with others between those that are far apart."""
-    parts = [points[:1]]
-    for begin, end in pairwise(points):
-        count = max(1, int(np.ceil(np.hypot(*(end - begin)) / PIECE)))
-        parts.append(begin + (end - begin) * (np.arange(1, count + 1) / count)[:, None])
-    return np.concatenate(parts)
+def _pieces(points: np.ndarray, radius: float, size: tuple[int, ...]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The short pieces of the line through some points that are near a box of this size: where each begins and ends."""
+    for begin, end in pairwise(points) if len(points) > 1 else [(points[0], points[0])]:
+        first, last = _near(begin, end, radius, size)
+        if first <= last:
+            count = max(1, int(np.ceil((last - first) * np.hypot(*(end - begin)) / PIECE)))
+            yield from pairwise(begin + (end - begin) * np.linspace(first, last, count + 1)[:, None])
+
+
+def _near(begin: np.ndarray, end: np.ndarray, radius: float, size: tuple[int, ...]) -> tuple[float, float]:
+    """The part of a segment, from 0 to 1, that lies at most `radius` beside a box; the first is larger if none does.
+
+    Points may lie anywhere, so a whole segment can have any number of pieces.
+    """
+    first, last = 0.0, 1.0
+    for a, b, length in zip(begin.tolist(), end.tolist(), size, strict=True):
+        if a == b and not -radius <= a <= length + radius:
+            return 1.0, 0.0
+        if a != b:
+            enters, leaves = sorted(((-radius - a) / (b - a), (length + radius - a) / (b - a)))
+            first, last = max(first, enters), min(last, leaves)
+    return first, last

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from atrous.errors import UserError
+
 KEPT = 600
 """Points of each curve that are kept; beyond, every other one is dropped."""
 STOPPED_AFTER = 10.0
@@ -63,17 +65,25 @@ class PaintTrainer:
         self.samples: dict[str, int] = {}
 
     def start(self) -> None:
-        """Start the process, unless it runs."""
+        """Start the process, unless it runs.
+
+        Raises:
+            UserError: the system does not start it, or does not take its log.
+        """
         with self._lock:
             if self._process is not None:
                 return
+            try:
+                self._log.parent.mkdir(parents=True, exist_ok=True)
+                with self._log.open("w", encoding="utf-8") as log:
+                    self._process = subprocess.Popen(
+                        self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                        encoding="utf-8",
+                    )  # fmt: skip
+            except OSError as error:
+                what = f"the training cannot start ({error.strerror or error}): make room, or allow it"
+                raise UserError(f"{error.filename or self._log}: {what}") from error
             self.state, self.problem = "starting", ""
-            self._log.parent.mkdir(parents=True, exist_ok=True)
-            with self._log.open("w", encoding="utf-8") as log:
-                self._process = subprocess.Popen(
-                    self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                    encoding="utf-8",
-                )  # fmt: skip
             threading.Thread(target=self._listen, args=(self._process,), name="training", daemon=True).start()
 
     def stop(self) -> None:

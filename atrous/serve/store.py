@@ -1,5 +1,6 @@
 """The labels of one input on disk, and at which of its positions they are known so far."""
 
+import threading
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -22,23 +23,54 @@ Region = tuple[slice, ...]
 class LabelStore:
     """Labels `(*S)` uint8, filled region by region or row by row. One thread writes, several may read.
 
+    Each open store takes two of the open files that a process may have; a closed one is opened by whoever needs it.
+
     Args:
         folder: where they lie; what an earlier process has left there is still known.
         size: of the input, `(*S)`.
 
     Attributes:
-        labels: the memory-mapped array.
         version: grows with every write.
     """
 
     def __init__(self, folder: Path, size: Sequence[int]) -> None:
         self.folder, self.size, self.version = folder, tuple(size), 0
+        self._arrays: tuple[np.ndarray, np.ndarray] | None = None
+        self._opening = threading.Lock()
         self._block = BLOCK[len(self.size)]
         if reopened(folder / "labels.npy", self.size, np.uint8) is None:
             for left in folder.iterdir():  # what says that labels are known holds for labels that are there
                 left.unlink()
-        self.labels = stored(folder / "labels.npy", self.size, np.uint8)
-        self._known = stored(folder / "known.npy", tuple(-(-n // self._block) for n in self.size), bool)
+        self._opened()
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The memory-mapped labels."""
+        return self._opened()[0]
+
+    @property
+    def _known(self) -> np.ndarray:
+        """Which blocks are known."""
+        return self._opened()[1]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the arrays are open."""
+        return self._arrays is not None
+
+    def close(self) -> None:
+        """Close the arrays until they are needed again; what was written stays."""
+        with self._opening:
+            self._arrays = None
+
+    def _opened(self) -> tuple[np.ndarray, np.ndarray]:
+        with self._opening:
+            if self._arrays is None:
+                self.folder.mkdir(parents=True, exist_ok=True)  # another process may have removed it from the cache
+                blocks = tuple(-(-length // self._block) for length in self.size)
+                labels = stored(self.folder / "labels.npy", self.size, np.uint8)
+                self._arrays = labels, stored(self.folder / "known.npy", blocks, bool)
+            return self._arrays
 
     @property
     def share(self) -> float:

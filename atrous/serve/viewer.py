@@ -55,13 +55,10 @@ class Viewer:
         self._network, self.networks = "", 0
         self._outdated: dict[tuple[int, int], LabeledInput] = {}
         if predictor is not None:
-            self._use(predictor)
+            self._use(predictor, _identity(predictor))
 
-    def _use(self, predictor: Predictor) -> None:
-        require_labels(predictor)
-        if len(predictor.classes) > UNKNOWN:
-            raise UserError(f"{predictor.run.title}: {len(predictor.classes)} classes: the page shows {UNKNOWN}")
-        self._network, self.predictor = predictor.identity(), predictor
+    def _use(self, predictor: Predictor, identity: str) -> None:
+        self._network, self.predictor = identity, predictor
         self.networks += 1
         self.worker = self.worker or NetworkWorker()
 
@@ -73,8 +70,9 @@ class Viewer:
         Raises:
             UserError: the page cannot show what the network finds.
         """
+        identity = _identity(predictor)  # this reads all weights: no request waits for it
         with self._lock:
-            self._use(predictor)
+            self._use(predictor, identity)
             before, self._labeled = self._labeled, {}
             forgotten, self._outdated = self._outdated, before
         assert self.worker is not None
@@ -238,6 +236,18 @@ class Viewer:
         """Stop all work."""
         if self.worker is not None:
             self.worker.close()
+
+
+def _identity(predictor: Predictor) -> str:
+    """Return the identity of a network.
+
+    Raises:
+        UserError: the page cannot show what it finds.
+    """
+    require_labels(predictor)
+    if len(predictor.classes) > UNKNOWN:
+        raise UserError(f"{predictor.run.title}: {len(predictor.classes)} classes: the page shows {UNKNOWN}")
+    return predictor.identity()
 
 
 def _paths(file: ServedFile) -> tuple[Path, ...]:

@@ -61,8 +61,17 @@ class NetworkWorker:
         return future
 
     def open(self, labeled: LabeledInput) -> None:
-        """Have an input opened as the network reads it; what is wrong with it is noted there."""
-        self.ask(lambda between: self._carefully(labeled, labeled.ready))
+        """Have an input opened as the network reads it; what is wrong with it is noted there.
+
+        Raises:
+            Busy: too many wishes wait already; the input stays as it was.
+        """
+        before, labeled.state = labeled.state, "opening"
+        try:
+            self.ask(lambda between: self._carefully(labeled, labeled.ready))
+        except Busy:
+            labeled.state = before
+            raise
 
     def look(self, labeled: LabeledInput, region: Region) -> None:
         """Have the labels of a region computed next; takes the place of the view before."""

@@ -14,7 +14,7 @@ from atrous.tasks.task import NotFinite, Task
 WINDOWS = 8
 """At most so many windows of one sample."""
 WHOLE = 2**21
-"""Positions up to which a sample goes through the network in one piece."""
+"""Positions up to which a sample with one label, which has no windows, goes through the network in one piece."""
 
 
 def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[int]) -> dict[str, float]:
@@ -37,7 +37,8 @@ def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[i
             truth = target.tensor(target.crop(held_out.values[index], held_out.in_target(index, window)))
             if x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
-            output = network(x).float() if x[0, 0].numel() <= WHOLE else _streamed(network, task, x[0], ready)
+            in_strips = target.of_whole and x[0, 0].numel() > WHOLE
+            output = _streamed(network, task, x[0], ready) if in_strips else network(x).float()
             batch = target.batch([truth])
             losses.append(float(task.loss(output, batch if batch.is_floating_point() else batch.long())))
             try:

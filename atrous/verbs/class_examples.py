@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
+from atrous.color import Palette
 from atrous.data.dataset import Dataset
 from atrous.prediction.classes import class_colors, painted, seen
 from atrous.prediction.predictor import Predictor
@@ -21,8 +22,9 @@ EXAMPLES = 3
 """So many of the best and of the worst inputs are shown."""
 LARGEST = 1024
 """Of a longer side, every second (third, ...) pixel is drawn."""
-BAND = 40
-"""Pixels of the height of the evidence of a signal."""
+TRACK = 96
+"""Pixels of the height of a curve."""
+WHERE = "where classes were seen"
 
 
 def class_examples(
@@ -37,21 +39,29 @@ def class_examples(
         answer = found_classes(predictor, task, image, dataset.spacing_of(sample), sample.image.header().affine)
         chosen = task.chosen(torch.from_numpy(answer.scores))
         said = f"is {_listed(task, np.flatnonzero(truth.present == 1))}, found {_listed(task, chosen, answer.scores)}"
-        evidence = seen(answer.evidence, task)
-        if image.ndim == 2:
-            band = painted(np.zeros((1, BAND, image.shape[1]), np.uint8), evidence[:, None], colors)
-            pictures = {"signal": signal(image), f"where: {said}": band}
-        else:
-            step = max(1, math.ceil(max(image.shape[-2:]) / LARGEST))
-            pictures = {f"where: {said}": painted(image, evidence, colors, step)}
-            if image.ndim == 3:
-                pictures = {"image": to_rgb(image[:, ::step, ::step]), **pictures}
         empty = np.zeros((1,) * (image.ndim - 1), np.uint8)
         examples[sample.name] = Example(
-            sample.name, image, empty, empty, result.per_image[sample.name], wanted[sample.name],
-            metric=metric, pictures=pictures,
+            sample.name, image, empty, empty, result.per_image[sample.name], wanted[sample.name], palette=colors,
+            metric=metric, pictures=class_pictures(image, seen(answer.evidence, task), colors), note=said,
+            legend=dict(zip(task.names, colors, strict=True)),
         )  # fmt: skip
     return [examples[name] for name in wanted]
+
+
+def class_pictures(image: np.ndarray, evidence: np.ndarray, colors: Palette) -> dict[str, np.ndarray]:
+    """Return pictures by caption: where classes were seen over an image, a slice of a volume, or behind a curve.
+
+    Args:
+        image: `(C, *S)`.
+        evidence: `(K, *S')`, from 0 to 1.
+        colors: one for each class.
+    """
+    if image.ndim == 2:
+        curves = np.moveaxis(signal(image, TRACK), -1, 0)
+        return {WHERE: painted(curves, evidence[:, None], colors)}
+    step = max(1, math.ceil(max(image.shape[-2:]) / LARGEST))
+    shown = {WHERE: painted(image, evidence, colors, step)}
+    return {"image": to_rgb(image[:, ::step, ::step]), **shown} if image.ndim == 3 else shown
 
 
 def _listed(task: ClassificationTask, classes: Iterable[int], scores: np.ndarray | None = None) -> str:

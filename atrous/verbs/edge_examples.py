@@ -15,7 +15,7 @@ from atrous.tasks.task import EvaluationResult
 from atrous.tasks.thinning import suppress, thin
 from atrous.verbs.evaluate import read_ahead
 from atrous.verbs.found import probabilities
-from atrous.verbs.object_examples import PALETTE, extremes
+from atrous.verbs.object_examples import LEGEND, PALETTE, extremes
 
 LIMIT = 960
 """Pixels of the longer side of a picture."""
@@ -46,7 +46,7 @@ def edge_examples(
             Example(
                 sample.name, image, blank, blank, result.per_image[sample.name], kinds[sample.name], spacing, PALETTE,
                 "F", {name: resized(picture, LIMIT) for name, picture in pictures.items()}, {"edges": (0.0, 1.0)},
-                compared=True,
+                compared=True, legend=LEGEND,
             )
         )  # fmt: skip
     order = list(kinds)

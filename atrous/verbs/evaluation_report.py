@@ -18,8 +18,7 @@ from atrous.tasks.shift_scores import ShiftScores
 from atrous.training.log import read_log
 from atrous.verbs.evaluate import Evaluated
 from atrous.verbs.kinds import KINDS
-from atrous.verbs.object_examples import LEGEND, PALETTE
-from atrous.verbs.summary import flat_facts
+from atrous.verbs.summary import flat_facts, legend_of
 
 
 def check_page(path: Path) -> None:
@@ -77,7 +76,7 @@ def write_evaluation(
         commands=[shlex.join(["atrous", *sys.argv[1:]])],
         data_summary=f"{dataset.root}: {dataset.layout}",
         plan_reasons=read_reasons(recipe),
-        legend=dict(LEGEND) if any(example.palette is PALETTE for example in examples) else {},
+        legend=legend_of(examples),
         shifts=shifts,
     )
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -56,8 +56,11 @@ def found_examples(
         )
         true, found, pictures = JUDGE[task.found](task, image, truth, answer)
         examples.append(
-            Example(name, image, true, found, result.per_image[name], kinds[name], spacing, PALETTE, metric, pictures)
-        )
+            Example(
+                name, image, true, found, result.per_image[name], kinds[name], spacing, PALETTE, metric, pictures,
+                legend=LEGEND,
+            )
+        )  # fmt: skip
     order = list(kinds)
     return sorted(examples, key=lambda example: order.index(example.name))
 

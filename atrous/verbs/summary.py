@@ -33,7 +33,7 @@ from atrous.verbs.class_examples import class_examples
 from atrous.verbs.edge_examples import edge_examples
 from atrous.verbs.evaluate import read_ahead
 from atrous.verbs.found import probabilities
-from atrous.verbs.object_examples import LEGEND, PALETTE, extremes, found_examples
+from atrous.verbs.object_examples import extremes, found_examples
 from atrous.verbs.value_examples import value_examples
 
 EXAMPLES = 3
@@ -82,9 +82,14 @@ def write_summary(
         plan_reasons=read_reasons(recipe),
         advice=advice(run.recipe, history, next(iter(scores.watched())), outcome.best_step),
         further=list(further),
-        legend=dict(LEGEND) if any(example.palette is PALETTE for example in examples) else {},
+        legend=legend_of(examples),
     )
     write_report(run.folder / "report.html", content)
+
+
+def legend_of(examples: Sequence[Example]) -> dict[str, tuple[int, int, int]]:
+    """Return names and colors of what examples show, where these are not the classes of positions."""
+    return {name: color for example in examples for name, color in example.legend.items()}
 
 
 def write_scores(run: Run, split: str, scores: EvaluationResult) -> None:

@@ -45,7 +45,9 @@ def plan_training(
         )  # fmt: skip
         plan = partial(KINDS[dataset.kind].plan, dataset, fingerprint)
         if measure is not None and dataset.kind == GRIDS and chosen.leaves_network:
-            planned = plan_at_speed(plan, request, measure)
+            planned = plan_at_speed(
+                plan, request, lambda recipe, seconds: measure(override(recipe, chosen.after_plan), seconds)
+            )
         else:
             planned = plan(request)
     else:

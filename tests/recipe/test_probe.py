@@ -9,12 +9,15 @@ from torch import nn
 from atrous.recipe import probe
 from atrous.recipe.plan import Request, plan_grids
 from atrous.recipe.probe import measured_rate, plan_at_speed
+from atrous.recipe.schema import override
 from atrous.training.probe import STEPS, WARM_UP, steps_per_second
 from atrous.training.settings import Settings
 from atrous.verbs.check import check
 from atrous.verbs.train_options import TrainOptions
 from atrous.verbs.train_plan import plan_training
 from tests.verbs.test_instances import write_cells
+
+EVERY = "train.sharpness_every=2"
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +73,28 @@ def test_what_the_user_chose_is_not_measured(cells):
     assert len(speed.measured) == 1
     assert planned.recipe.model.depth == 18
     assert plan_training(cells, None, TrainOptions(minutes=30.0)).recipe.model.depth == 18
+
+
+def test_the_speed_is_that_of_the_training_that_was_asked_for(cells):
+    """Arithmetic and sharpness-aware steps change it."""
+    plain, measured = plan_training(cells, None, TrainOptions(minutes=30.0)).recipe, []
+    other = "32-true" if plain.train.precision == "bf16-mixed" else "bf16-mixed"
+
+    def note(recipe, seconds):
+        measured.append((recipe.train.precision, recipe.train.sharpness))
+        return 99.0
+
+    asked = TrainOptions(minutes=30.0, settings=(f"train.precision={other}", "train.sharpness=0.1"))
+    recipe = plan_training(cells, None, asked, note).recipe
+    assert measured == [(other, 0.1)]
+    assert (recipe.train.precision, recipe.model.depth) == (other, 18)
+
+
+def test_a_sharpness_aware_step_counts_as_two(cells, monkeypatch):
+    monkeypatch.setattr(probe, "steps_per_second", lambda *_, seconds: 3.0)
+    recipe = plan_grids(cells.dataset, cells.fingerprint, Request(epochs=1.0)).recipe
+    for settings, steps in (([], 3.0), (["train.sharpness=0.1"], 1.5), (["train.sharpness=0.1", EVERY], 2.0)):
+        assert measured_rate(override(recipe, settings), 9.0) == pytest.approx(steps * recipe.train.batch_size)
 
 
 def test_random_numbers_are_as_without_the_probe(cells, monkeypatch):

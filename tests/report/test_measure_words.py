@@ -45,6 +45,7 @@ def test_every_metric_has_words_and_its_key(key, words):
         ({"psnr": 20.0}, ["off by 10 % of the largest possible value"]),  # 20 dB: a tenth of the peak
         ({"perceptual_loss": 3.0}, ["Judge by the pictures"]),
         ({"log_loss": 0.4, "accuracy": 0.8, "auroc": 0.9}, ["80 % of the images", "An image of a class", "in 90 % of"]),
+        ({"log_loss": 0.7, "accuracy": 0.9, "auroc": 0.4}, ["No: it tells classes apart no better than guessing"]),
     ],
 )
 def test_the_first_metric_is_compared_with_something(values, said):

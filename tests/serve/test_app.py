@@ -3,8 +3,10 @@
 import io
 import re
 import struct
+import threading
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel
@@ -14,7 +16,7 @@ import torch
 import zarr
 from PIL import Image
 
-from atrous.data.formats import read_label
+from atrous.data.formats import LabelSink, read_label
 from atrous.prediction.predictor import load
 from atrous.serve.cache import CacheFolder
 from atrous.serve.found import find_files
@@ -323,6 +325,31 @@ def test_stopping_ends_the_work(folder, tmp_path, trained):
     assert not worker._thread.is_alive()
     with pytest.raises(Busy):
         worker.ask(lambda between: 0)
+
+
+def test_two_who_save_at_the_same_time_get_one_file(tmp_path, monkeypatch):
+    make_grid_run(tmp_path / "run", ndim=2)
+    Image.fromarray(RNG.integers(0, 256, (20, 30)).astype(np.uint8)).save(tmp_path / "a.png")
+    predictor = load(tmp_path / "run")
+    viewer = Viewer(find_files([tmp_path / "a.png"], predictor, print), CacheFolder(tmp_path / "cache"), predictor)
+    labeled, worker = viewer.labeled(0)
+    worker.ask(labeled.fill).result()
+    begun, gate, finish = threading.Semaphore(0), threading.Event(), LabelSink.finish
+
+    def slowly(sink, **options):
+        begun.release()
+        gate.wait(60)
+        return finish(sink, **options)
+
+    monkeypatch.setattr(LabelSink, "finish", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        saved = [pool.submit(labeled.write, ".png") for _ in range(2)]
+        assert begun.acquire(timeout=60)
+        assert not begun.acquire(timeout=0.3)  # the second one waits for the first
+        gate.set()
+        assert saved[0].result() == saved[1].result()
+    np.testing.assert_array_equal(read_label(saved[0].result()), predictor.predict(tmp_path / "a.png").labels)
+    viewer.close()
 
 
 def test_the_program_on_the_page_of_the_docs_runs():

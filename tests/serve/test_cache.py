@@ -1,6 +1,7 @@
 """Entries of the cache stay while they are used; the least used go first."""
 
 import os
+import shutil
 
 import pytest
 
@@ -28,6 +29,20 @@ def test_what_was_never_written_takes_no_room(tmp_path):
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(10**8)
     assert bytes_on_disk(tmp_path) < 10**6
+
+
+def test_entries_that_another_process_removes_meanwhile_are_no_error(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (CacheFolder(tmp_path).entry(name) / "values").write_bytes(os.urandom(100_000))
+
+    def sizes(folder):
+        if folder.name == "a" and folder.exists():
+            shutil.rmtree(folder)
+        return bytes_on_disk(folder)
+
+    monkeypatch.setattr("atrous.serve.cache.bytes_on_disk", sizes)
+    assert CacheFolder(tmp_path, 10).entry("mine").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):

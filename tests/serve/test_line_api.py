@@ -126,6 +126,7 @@ def test_inputs_that_were_not_used_for_the_longest_time_are_closed_for_the_netwo
     viewer.labeled(1)
     worker.ask(lambda between: None).result()  # after what was asked before
     assert not first.in_memory
+    assert not first.store.is_open  # or hundreds of inputs would take all files that a process may open
     np.testing.assert_array_equal(worker.ask(lambda between: first.maps(region, between)).result(), want)
     viewer.close()
 

@@ -102,6 +102,30 @@ def test_what_was_corrected_is_an_ordinary_data_set(correcting):
     again.close()
 
 
+def test_a_data_set_that_cannot_be_begun_is_said_in_one_line(correcting, monkeypatch):
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("atrous.serve.object_folder.write_text", full)
+    said = correcting.post("0/edits", 422, kind="outline", points=SQUARE)["detail"]
+    assert "dataset.toml: cannot be written (No space left on device)" in said
+    assert correcting.get("/inputs/0")["count"] == 0
+
+
+def test_the_numbers_of_few_images_stay_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("atrous.serve.object_folder.KEPT", 1)
+    for name in ("a", "b"):
+        Image.fromarray(np.zeros((30, 40), np.uint8)).save(tmp_path / f"{name}.png")
+    folder = CorrectedFolder(tmp_path / "cells")
+    files = find_files([tmp_path / "a.png", tmp_path / "b.png"], None, print)
+    for file in files:
+        folder.image(file, (30, 40)).edit("outline", [(2, 2), (2, 9), (9, 9)])
+        assert len(folder._images._used) == 1
+    again = folder.image(files[0], (30, 40))
+    assert (again.count, again.revision) == (1, 1)
+    folder.close()
+
+
 def test_tiles_have_the_numbers_of_the_objects(correcting):
     correcting.post("0/edits", kind="outline", points=SECOND)
     answer = correcting.client.get("/api/objects/inputs/0/tiles/0/0/0")

@@ -101,6 +101,49 @@ def test_classes_opacity_and_labels_are_switched_at_once(page):
     assert page.evaluate("document.querySelector('.overlay').style.opacity") == "1"
 
 
+def test_an_answer_about_the_file_before_changes_nothing(page):
+    page.wait_for_selector("#known-text:not(:empty)")
+    held = []
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/fill?**", hold)
+    page.evaluate("document.querySelector('#fill').click()")
+    while not held:
+        page.wait_for_timeout(50)
+    page.keyboard.press("n")
+    page.wait_for_selector('#stage[data-input="1"]', timeout=60000)
+    exact(page)
+    page.wait_for_selector("#known-text:has-text('100 %')")
+    late = {
+        "state": "ready", "problem": "", "size": SIZE, "planes": [[SIZE, [350, 450], [175, 225]]], "whole": False,
+        "known": 0.25, "complete": False, "read": 1, "filling": True, "version": 99,
+    }  # fmt: skip
+    with page.expect_response("**/fill?**"):
+        held[0].fulfill(json=late)
+    page.wait_for_timeout(300)
+    assert page.inner_text("#known-text") == "100 %"
+
+
+def test_a_file_that_cannot_be_opened_is_passed_by(browser, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "c"):
+        Image.fromarray(np.zeros((20, 30), np.uint8)).save(folder / f"{name}.png")
+    (folder / "b.png").write_bytes(b"damaged")
+    with serving([folder], tmp_path / "cache") as link, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(link)
+        page.wait_for_selector('#stage[data-input="0"]', timeout=60000)
+        page.keyboard.press("n")
+        page.wait_for_selector("#message:not([hidden])")
+        assert page.inner_text("#title") == "a.png"  # which is still shown
+        page.keyboard.press("n")
+        page.wait_for_selector('#stage[data-input="2"]', timeout=60000)
+        assert page.inner_text("#title") == "c.png"
+
+
 def test_everything_is_labeled_and_saved(page, served, tmp_path):
     page.wait_for_selector("#known-text:not(:empty)")
     if page.is_visible("#fill"):

@@ -219,10 +219,12 @@ def test_uncertain_places_are_offered(learned):
 
 def test_a_saved_run_is_evaluated(learned, tmp_path):
     learned.session.take_weights()
+    (live_folder(learned.root) / "metrics.csv").write_text("step,seconds,split\n9,60,train\n20,150,val\n")
     folder = learned.post("/save", name="mine")["folder"]
     assert folder == str(tmp_path / "runs" / "mine")
     run = open_run(folder)
     assert (run.recipe.data.train, run.recipe.data.val) == ("train", "val")
+    assert run.recipe.train.minutes == 2.5  # of the trainings before this server was started
     assert "exists already" in learned.post("/save", 422, name="mine")["detail"]
     for name in ("../x", "a/b", "", ".x"):
         assert learned.client.post("/api/paint/save", json={"name": name}).status_code == 422

@@ -1,6 +1,8 @@
 """The painted data set: an ordinary one that every verb reads."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 from atrous.data.dataset import open_dataset
 from atrous.errors import UserError
 from atrous.labels import IGNORE
+from atrous.serve import linked_images
 from atrous.serve.found import find_files
 from atrous.serve.paint_folder import PaintClass, PaintedFolder
 from atrous.serve.paint_strokes import Stroke
@@ -134,6 +137,70 @@ def test_classes_are_renamed_and_added_but_not_lost(painted, squares):
     ):
         with pytest.raises(UserError, match=said):
             painted.set_classes(wrong)
+
+
+def test_a_class_that_was_removed_does_not_come_back_by_undo(painted, squares):
+    painted.set_classes([*CLASSES, PaintClass(*GREEN)])
+    image = painted.image(files(squares)[0], (40, 48))
+    image.paint((0, 0), box(6), 2)
+    image.paint((0, 0), box(6), IGNORE)
+    painted.set_classes(CLASSES)
+    assert not image.undo()
+    assert painted.counts()[2] == 0
+
+
+def test_a_mask_of_another_format_is_not_lost_behind_a_new_one(painted, squares):
+    painted.set_classes(CLASSES)
+    (painted.root / "masks").mkdir()
+    mask = painted.root / "masks" / "0.tif"
+    Image.fromarray(np.ones((40, 48), np.uint8)).save(mask)
+    with pytest.raises(UserError, match=r"0.tif: a mask of this image is painted as 0.png"):
+        painted.image(files(squares)[0], (40, 48))
+    mask.unlink()
+    paint(painted, files(squares)[0], 1)
+
+
+def test_few_masks_stay_in_memory_and_all_are_counted(painted, squares, monkeypatch):
+    monkeypatch.setattr("atrous.serve.paint_folder.KEPT", 2)
+    folder = PaintedFolder(painted.root)
+    folder.set_classes(CLASSES)
+    for file in files(squares)[:4]:
+        paint(folder, file, 1)
+    assert len(folder._images._used) == 2
+    assert folder.counts()[1] == 120
+    assert folder.image(files(squares)[0], (40, 48)).counts[1] == 30
+    folder.close()
+
+
+def test_first_strokes_on_two_images_at_the_same_time(painted, squares, monkeypatch):
+    """Both put an image into the data set, and write the list of where these came from."""
+    painted.set_classes(CLASSES)
+    inside, most = [], []
+
+    def slowly(source, target, put=linked_images._link_or_copy):
+        inside.append(source)
+        most.append(len(inside))
+        threading.Event().wait(0.2)
+        put(source, target)
+        inside.remove(source)
+
+    monkeypatch.setattr(linked_images, "_link_or_copy", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda file: paint(painted, file, 1), files(squares)[:2]))
+    assert max(most) == 1
+    assert sorted(json.loads((painted.root / ".paint" / "images.json").read_text())) == ["0", "1"]
+
+
+@pytest.mark.parametrize("name", ["masks", "images", ".paint", ".paint/training.log", "masks/0.zarr"])
+def test_nothing_is_written_through_links_out_of_the_folder(tmp_path, name):
+    root, elsewhere = tmp_path / "painted", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (root / name).parent.mkdir(parents=True)
+    (root / name).symlink_to(elsewhere)
+    (root / "dataset.toml").write_text('classes = ["a", "b"]\nvalues = [0, 1]\nignore = [255]\n')
+    with pytest.raises(UserError, match="is a link that leaves"):
+        PaintedFolder(root)
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_what_else_dataset_toml_says_stays(painted):

@@ -1,5 +1,6 @@
 """Painting in a real browser: two classes are painted, trained on, shown, saved and evaluated."""
 
+import contextlib
 import os
 
 import numpy as np
@@ -11,11 +12,13 @@ from atrous.labels import IGNORE
 from atrous.serve.app import create_app
 from atrous.serve.cache import CacheFolder
 from atrous.serve.found import find_files
+from atrous.serve.paint_folder import PaintClass, PaintedFolder, live_folder
 from atrous.serve.paint_place import PaintPlace
 from atrous.serve.paint_session import PaintSession
 from atrous.serve.viewer import Viewer
 from atrous.verbs.evaluate import evaluate
-from tests.pages import TOKEN, answering, opened, pixels
+from benchmarks.crashes import make_grid_run
+from tests.pages import TOKEN, answering, exact, opened, pixels
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("fastapi")
@@ -148,21 +151,90 @@ def test_two_classes_are_painted_trained_on_saved_and_evaluated(page, served, tm
     assert measured.classes == ("ground", "disc")
 
 
-def test_painting_begins_on_the_page(browser, tmp_path):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    Image.fromarray(np.zeros(SIZE, np.uint8)).save(folder / "a.png")
-    viewer = Viewer(find_files([folder], None, print), CacheFolder(tmp_path / "cache"))
-    place = PaintPlace(parent=folder, make=lambda root: PaintSession(root, viewer, runs=tmp_path / "runs"))
+@contextlib.contextmanager
+def beginning(browser, folder):
+    """The page, on which painting begins in the folder `cells` of the opened one; and where that is."""
+    viewer = Viewer(find_files([folder], None, print), CacheFolder(folder.parent / "cache"))
+    place = PaintPlace(parent=folder, make=lambda root: PaintSession(root, viewer, runs=folder.parent / "runs"))
     app = create_app(viewer, TOKEN, frozenset({"127.0.0.1"}), painting=place)
     with answering(app) as link, opened(browser, link) as page:
         page.click("#paint-begin summary")
         page.fill("#paint-begin input", "cells")
         page.click("#paint-begin button")
         page.wait_for_selector("#paint-tools")
+        yield page, place
+
+
+@pytest.fixture
+def black(tmp_path):
+    """A folder with a black image."""
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save(tmp_path / "in" / "a.png")
+    return tmp_path / "in"
+
+
+def test_painting_begins_on_the_page(browser, black):
+    with beginning(browser, black) as (page, place):
         assert page.locator("#paint-begin").count() == 0
         page.wait_for_timeout(500)
         name_classes(page, "ground")
         draw(page, (8, 10), (8, 110))
         settled(page, place.session, 0, 1)
-        assert (read_values(folder / "cells" / "masks" / "a.png")[8, 20:100] == 0).all()
+        assert (read_values(black / "cells" / "masks" / "a.png")[8, 20:100] == 0).all()
+
+
+def test_painting_goes_on_with_the_network_that_was_trained_before(browser, black):
+    root = black / "cells"
+    PaintedFolder(root, [PaintClass("ground", (9, 9, 9)), PaintClass("disc", (200, 0, 0))]).close()
+    make_grid_run(live_folder(root), ndim=2, task={"classes": ["ground", "disc"]})
+    with beginning(browser, black) as (page, _):
+        page.wait_for_selector("#run-name:has-text('live')")
+        exact(page)
+
+
+MOVES = """([name, isPrimary, places]) => {
+    const events = places.map(([clientX, clientY]) => new PointerEvent(name, { clientX, clientY, isPrimary }));
+    const [clientX, clientY] = places[places.length - 1];
+    const options = { clientX, clientY, isPrimary, pointerId: isPrimary ? 1 : 99, coalescedEvents: events };
+    document.querySelector('#paint-canvas').dispatchEvent(new PointerEvent(name, options));
+}"""
+
+
+def test_a_long_stroke_is_divided_and_a_second_finger_changes_nothing(page, served, tmp_path):
+    """2500 moves come in one event, while a second finger touches the screen and leaves it."""
+    _, session = served
+    page.wait_for_timeout(500)
+    name_classes(page, "ground")
+    sent = []
+    page.on("request", lambda one: sent.append(one.post_data_json) if one.url.endswith("/strokes") else None)
+    page.mouse.move(*screen(page, 10, 10))
+    page.mouse.down()
+    for name in ("pointerdown", "pointermove", "pointercancel"):
+        page.evaluate(MOVES, [name, False, [screen(page, 70, 60)]])
+    places = [screen(page, 10 + 0.4 * (n % 2), 10 + n / 25) for n in range(2500)]
+    page.evaluate(MOVES, ["pointermove", True, places])
+    page.mouse.up()
+    settled(page, session, 0, 2)
+    counts = [len(stroke["points"]) for stroke in sent]
+    assert counts[0] == 2000
+    assert 500 <= counts[1] <= 504
+    assert len(counts) == 2
+    mask = read_values(tmp_path / "painted" / "masks" / "0.png")
+    assert (mask[10, 10:109] == 0).all()
+    assert (mask[30:] == IGNORE).all()
+
+
+def test_a_class_is_renamed_and_another_one_added_at_once(page, served):
+    _, session = served
+    page.wait_for_timeout(500)
+    name_classes(page, "ground")
+    page.evaluate("""() => {
+        const name = document.querySelector('#paint-classes input[aria-label="Name of class 1"]');
+        name.value = 'sky';
+        name.dispatchEvent(new Event('change'));
+        const form = document.querySelector('#paint form');
+        form.querySelector('input').value = 'disc';
+        form.requestSubmit();
+    }""")
+    page.wait_for_selector('#paint-classes input[aria-label="Name of class 2"]')
+    assert [one.name for one in session.folder.classes] == ["sky", "disc"]

@@ -1,5 +1,6 @@
 """What a stroke covers, against the formulas of a disc, a capsule and a polygon."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -49,6 +50,18 @@ def test_a_brush_is_cut_at_the_border_and_far_outside_covers_nothing():
     assert found[0, 0]
     assert not whole(Stroke("brush", [(-500.0, 20.0)], 5.0)).any()
     assert not whole(Stroke("brush", [(20.0, 1e9)], 5.0)).any()
+
+
+def test_the_way_between_points_far_outside_takes_no_memory():
+    far = 1e7
+    tracemalloc.start()
+    try:
+        found = whole(Stroke("brush", [(30.5, -far), (30.5, far), (far, far), (far, 40.5), (-far, 40.5)], 2.0))
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    np.testing.assert_array_equal(found, (abs(rows - 30.5) <= 2) | (abs(columns - 40.5) <= 2))
 
 
 def test_a_polygon_covers_the_pixels_whose_middle_is_inside():

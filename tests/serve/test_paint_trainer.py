@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from atrous.errors import UserError
 from atrous.serve.paint_trainer import KEPT, Curve, PaintTrainer, training_command
 
 TALKS = """
@@ -63,6 +64,19 @@ def test_a_mistake_is_said_and_a_crash_leads_to_the_log(tmp_path):
     ended(trainer)
     assert trainer.problem == f"the training has ended unexpectedly: {tmp_path / 'training.log'} shows why"
     assert "ZeroDivisionError" in (tmp_path / "training.log").read_text()
+
+
+def test_a_training_that_cannot_start_is_said_and_is_off(tmp_path):
+    (tmp_path / "file").write_text("")
+    trainer = PaintTrainer([sys.executable], tmp_path / "file" / "training.log", lambda: None)
+    with pytest.raises(UserError, match="the training cannot start"):
+        trainer.start()
+    assert trainer.state == "off"
+    trainer = PaintTrainer([str(tmp_path / "nothing")], tmp_path / "training.log", lambda: None)
+    with pytest.raises(UserError, match="the training cannot start"):
+        trainer.start()
+    assert trainer.state == "off"
+    trainer.close()
 
 
 def test_what_is_no_json_ends_it(tmp_path):

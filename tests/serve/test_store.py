@@ -133,3 +133,12 @@ def test_strips_of_columns_become_known_too(tmp_path):
         sink[:, left : left + 60] = LABELS[:, left : left + 60]
     assert store.complete
     assert sink.filename == tmp_path / "labels.npy"
+
+
+def test_a_closed_store_is_opened_by_whoever_needs_it(tmp_path):
+    store = LabelStore(tmp_path, SIZE)
+    write(store, *ALL)
+    store.close()
+    assert not store.is_open
+    np.testing.assert_array_equal(store.tile((0, 0), 0, 0, 1)[0], LABELS[:256, 256:])
+    assert (store.is_open, store.complete) == (True, True)

@@ -1,5 +1,8 @@
 """A few files are open at a time, and a network whose answer the page cannot show is refused."""
 
+import threading
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +11,7 @@ from atrous.errors import UserError
 from atrous.serve import viewer as module
 from atrous.serve.cache import CacheFolder
 from atrous.serve.found import find_files
+from atrous.serve.picture import Plane
 from atrous.serve.viewer import NotOpened, Viewer
 
 
@@ -45,3 +49,18 @@ def test_numbers_of_no_file_and_labels_without_a_network_are_refused(viewer):
             viewer.picture(number)
     with pytest.raises(UserError, match="start atrous serve with --run RUN"):
         viewer.labeled(0)
+
+
+def test_no_request_waits_while_the_weights_of_another_network_are_read(viewer, monkeypatch):
+    monkeypatch.setattr(module, "require_labels", lambda predictor: None)
+    shares = []
+
+    def identity():
+        thread = threading.Thread(target=lambda: shares.append(viewer.share(0, Plane())))
+        thread.start()
+        thread.join(10)
+        return "network"
+
+    viewer.adopt(SimpleNamespace(classes=("a", "b"), identity=identity))
+    assert (shares, viewer.networks) == ([1.0], 1)
+    viewer.close()

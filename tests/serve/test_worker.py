@@ -119,3 +119,20 @@ def test_too_many_wishes_are_refused_and_closing_forgets_them():
     assert first.result(10)
     assert all(wish.cancelled() for wish in wishes)
     assert not worker._thread.is_alive()
+
+
+def test_an_input_that_cannot_be_opened_now_is_opened_later():
+    worker, gate, steps = NetworkWorker(), threading.Event(), Steps()
+    steps.state, steps.ready = "new", lambda: None
+    first = worker.ask(lambda between: gate.wait(10))
+    while not first.running():
+        threading.Event().wait(0.01)
+    wishes = [worker.ask(lambda between: 0) for _ in range(WAITING)]
+    with pytest.raises(Busy):
+        worker.open(steps)
+    assert steps.state == "new"
+    gate.set()
+    assert wishes[-1].result(10) == 0
+    worker.open(steps)
+    assert steps.state == "opening"
+    worker.close()

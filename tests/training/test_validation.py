@@ -1,14 +1,17 @@
-"""Validation of samples with one label, which have no windows."""
+"""Validation in windows, and of samples with one label, which have no windows."""
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from atrous.data.feed.decode import Decoded
+from atrous.data.targets.labels import Labels
 from atrous.data.targets.whole import WholeClasses, WholeLabel
 from atrous.encoders.strided import Strided
 from atrous.models.evidence import EvidenceNetwork
 from atrous.tasks.classification import ClassificationTask
+from atrous.tasks.semantic import Semantic
 from atrous.training import validation
 from atrous.training.validation import validate
 
@@ -26,3 +29,18 @@ def test_a_large_sample_with_one_label_goes_through_in_strips(monkeypatch):
         whole = validate(network, task, held_out, (50, 41))
         monkeypatch.setattr(validation, "WHOLE", 100)
         assert validate(network, task, held_out, (50, 41)) == pytest.approx(whole, rel=1e-5)
+
+
+class _NotExportable(nn.Module):
+    """What it does depends on the values, which no strips can follow."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, -x], 1) if float(x.sum()) < 1e9 else torch.cat([-x, x], 1)
+
+
+def test_a_large_window_goes_through_any_network_in_one_piece(monkeypatch):
+    monkeypatch.setattr(validation, "WHOLE", 100)
+    image = np.random.default_rng(0).normal(size=(1, 20, 20)).astype(np.float32)
+    held_out = Decoded(("clip",), (image,), ((image[0] < 0).astype(np.uint8),), ({},), Labels)
+    with torch.inference_mode():
+        assert validate(_NotExportable().eval(), Semantic(("up", "down")), held_out, (20, 20))["miou"] == 1

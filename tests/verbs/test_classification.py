@@ -1,6 +1,7 @@
 """Classes of whole inputs from end to end: plan, train in batches and in strips, evaluate, predict, report."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 from atrous.data.check.check import check_grids
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
+from atrous.verbs.class_examples import WHERE, class_pictures
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.opened import open_data
 from atrous.verbs.predict import predict
@@ -56,7 +58,25 @@ def test_a_run_in_strips_learns_and_is_measured(run, data):
     assert scores["auroc"] == 1
     assert scores["images"] == 6
     assert {"accuracy", "f1", "log_loss", "auroc_yes"} <= scores.keys()
-    assert "is yes, found" in (run / "report.html").read_text()
+    page = (run / "report.html").read_text()
+    assert "; is yes, found" in page
+    assert re.findall(r'<li data-class="\d".*</span>(\w+)</li>', page) == ["no", "yes"]  # the legend of the colors
+    seen = re.findall(r'<img [^>]*data-view="where classes were seen"[^>]*>', page)
+    assert len(seen) == 6
+    assert all(" data-drawn" in image for image in seen)  # its colors are no values
+
+
+def test_what_was_seen_in_a_signal_lies_behind_its_curve():
+    evidence = np.zeros((2, 10), np.float32)
+    evidence[1, 5:] = 1.0
+    wave = np.sin(np.arange(100.0))[None]
+    (picture,) = class_pictures(wave, evidence, ((0, 255, 0), (255, 0, 0))).values()
+    plain = np.asarray(class_pictures(wave, 0 * evidence, ((0, 255, 0), (255, 0, 0)))[WHERE])
+    assert picture.shape == (96, 100, 3)
+    assert np.array_equal(picture[:, :50], plain[:, :50])
+    paper = plain[:, 50:] == 250
+    assert (picture[:, 50:, 0][paper[..., 0]] > 250).all()
+    assert (picture[:, 50:, 1][paper[..., 1]] < 100).all()
 
 
 def test_prediction_in_python_says_where(run, data):

@@ -46,6 +46,8 @@ export interface Run {
   classes: { number: number; name: string; color: string }[];
   void: number;
   unknown: number;
+  /** Grows when another network takes its place. */
+  version: number;
 }
 
 export interface Labels {

@@ -9,6 +9,7 @@ export class FileList {
   total = 0;
   private names: InputName[] = [];
   private shown: number | null = null;
+  private wanted = 0;
 
   constructor(private readonly open: (id: number) => void) {
     element("filter").oninput = () => this.draw();
@@ -22,7 +23,9 @@ export class FileList {
     this.draw();
   }
 
-  nameOf(id: number): string {
+  /** Note which file is wanted, whether it can be shown or not; return its name. */
+  want(id: number): string {
+    this.wanted = id;
     return this.names.find((one) => one.id === id)?.name ?? "";
   }
 
@@ -34,9 +37,9 @@ export class FileList {
     document.querySelector('#file-list [aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
   }
 
-  /** Open the file so many places after a file. */
-  step(from: number, by: number): void {
-    const id = from + by;
+  /** Open the file so many places after the one that was wanted last. */
+  step(by: number): void {
+    const id = this.wanted + by;
     if (id < 0 || id >= this.total) return;
     if (id < this.names.length) this.open(id);
     else void this.more().then(() => this.open(id));

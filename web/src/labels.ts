@@ -2,7 +2,7 @@
 // exact labels are not known yet, a preview is drawn, hatched.
 
 import { getLabelTile, getPreview, Refused, type Box, type Labels, type Run, type Source } from "./api";
-import { keyOf, type TilePlace } from "./tiles";
+import { clearedPen, colorTable, keyOf, tilesInView, type TilePlace } from "./tiles";
 
 /** Where the plane of the labels is on the screen, in CSS pixels: the place of its corner, and its size. */
 export interface Placement {
@@ -194,18 +194,9 @@ export class LabelLayer {
   }
 
   draw(): void {
-    const { canvas, pen, placement } = this;
-    const density = window.devicePixelRatio || 1;
-    const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((n) => Math.round(n * density));
-    if (canvas.width !== width || canvas.height !== height) {
-      canvas.width = width;
-      canvas.height = height;
-    }
-    pen.setTransform(1, 0, 0, 1, 0, 0);
-    pen.clearRect(0, 0, width, height);
+    const { placement } = this;
+    clearedPen(this.canvas, this.pen);
     if (placement === null || this.size === null || !this.visible) return;
-    pen.setTransform(density, 0, 0, density, 0, 0);
-    pen.imageSmoothingEnabled = false;
     this.drawPreview(placement);
     this.clock += 1;
     for (const place of this.wanted()) {
@@ -284,15 +275,9 @@ export class LabelLayer {
   /** The tiles of the level that fits the screen, nearest to its middle first. */
   private wanted(): TilePlace[] {
     const box = this.view();
-    const { placement, size } = this;
-    if (box === null || placement === null || size === null) return [];
-    const perPixel = size[1] / placement.width / (window.devicePixelRatio || 1);
-    const level = Math.min(this.levels.length - 1, Math.max(0, Math.round(Math.log2(perPixel))));
-    const side = this.tileSize * 2 ** level;
-    const places: TilePlace[] = [];
-    for (let row = Math.floor(box.top / side); row * side < box.bottom; row++)
-      for (let column = Math.floor(box.left / side); column * side < box.right; column++)
-        places.push({ level, row, column });
+    if (box === null || this.placement === null) return [];
+    const places = tilesInView(this.placement, this.canvas, this.levels, this.tileSize);
+    const side = this.tileSize * 2 ** (places[0]?.level ?? 0);
     const [y, x] = [(box.top + box.bottom) / 2 / side - 0.5, (box.left + box.right) / 2 / side - 0.5];
     const far = (place: TilePlace) => (place.row - y) ** 2 + (place.column - x) ** 2;
     return places.sort((a, b) => far(a) - far(b));
@@ -379,12 +364,8 @@ export class LabelLayer {
   }
 
   private color(canvas: HTMLCanvasElement, values: Uint8Array): void {
-    const table = new Uint32Array(256);
-    for (const one of this.run.classes) {
-      if (this.hidden.has(one.number)) continue;
-      const [red, green, blue] = [0, 2, 4].map((at) => parseInt(one.color.slice(at, at + 2), 16));
-      table[one.number] = ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-    }
+    const shown = this.run.classes.filter((one) => !this.hidden.has(one.number));
+    const table = colorTable(shown.map((one) => [one.number, one.color]));
     const pixels = new ImageData(canvas.width, canvas.height);
     const numbers = new Uint32Array(pixels.data.buffer);
     for (let i = 0; i < values.length; i++) numbers[i] = table[values[i]];

@@ -9,6 +9,7 @@ import {
 import { ObjectLayer } from "./objects-layer";
 import { OBJECT_TOOLS, ObjectPanel, type ObjectTool } from "./objects-panel";
 import { element, made } from "./panels";
+import { listenTo } from "./pointer";
 
 /** Points of a line; the server takes no more. */
 const MOST_POINTS = 2000;
@@ -60,10 +61,7 @@ export class ObjectEditing {
     document.body.classList.add("with-objects");
     element("position").before(this.panel.root);
     element("viewer").after(this.canvas, this.panel.tools);
-    this.canvas.addEventListener("pointerdown", (event) => this.press(event));
-    this.canvas.addEventListener("pointermove", (event) => this.drag(event));
-    this.canvas.addEventListener("pointerup", () => this.release());
-    this.canvas.addEventListener("pointercancel", () => this.cancel());
+    listenTo(this.canvas, this);
     this.canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     this.canvas.addEventListener("wheel", (event) => {
       event.preventDefault();
@@ -166,7 +164,7 @@ export class ObjectEditing {
     return point === null ? null : [Number(point[0].toFixed(2)), Number(point[1].toFixed(2))];
   }
 
-  private press(event: PointerEvent): void {
+  press(event: PointerEvent): void {
     const point = this.at(event);
     if (event.button !== 0 || point === null) return;
     if (this.tool === "choose") {
@@ -178,21 +176,21 @@ export class ObjectEditing {
     this.draw();
   }
 
-  private drag(event: PointerEvent): void {
+  drag(event: PointerEvent): void {
     const point = this.at(event);
     if (this.drawn === null || point === null || this.drawn.length >= MOST_POINTS) return;
     this.drawn.push(point);
     this.draw();
   }
 
-  private release(): void {
+  release(): void {
     const { drawn, tool } = this;
     this.cancel();
     if (drawn === null || drawn.length < (tool === "outline" ? 3 : 2)) return;
     this.change((id) => postEdit(id, tool === "outline" ? "outline" : "split", drawn));
   }
 
-  private cancel(): void {
+  cancel(): void {
     this.drawn = null;
     this.draw();
   }

@@ -100,7 +100,7 @@ export class Page {
       adopt: (run) => this.adopt(run),
       goTo: (spot) => this.stage.goTo(spot),
       below: () => this.stage.surface,
-    });
+    }, this.run);
     return this.painting !== null;
   }
 
@@ -109,7 +109,7 @@ export class Page {
     const mine = new AbortController();
     this.opening = mine;
     this.complain("");
-    element("title").textContent = this.files.nameOf(id);
+    element("title").textContent = this.files.want(id);
     try {
       const input = await getInput(id, mine.signal);
       this.input = input;
@@ -140,6 +140,7 @@ export class Page {
       else this.choosePlane(input.planes[0], Math.floor((input.planes[0].count - 1) / 2), false);
       watchOverview(mine.signal, () => this.placeNow(), (reason) => this.complain(reason));
     } catch (error) {
+      if (this.opening === mine) element("title").textContent = this.input?.name ?? "";
       this.report(error);
     }
   }
@@ -234,11 +235,12 @@ export class Page {
     opacity.oninput(new Event("input"));
     for (const source of ["labels", "truth"] as const) element(`show-${source}`).onclick = () => this.chooseSource(source);
     element("fill").onclick = () => {
-      const { labels } = this.labels;
-      if (this.input === null || labels === null) return;
-      void postFill(this.input.id, !labels.filling, this.lines.active ? this.lines.sequence : 0).then(
+      const { input, labels: { labels } } = this;
+      if (input === null || labels === null) return;
+      void postFill(input.id, !labels.filling, this.lines.active ? this.lines.sequence : 0).then(
         (found) => {
-          this.labels.know(found, this.input);
+          if (this.input !== input) return;
+          this.labels.know(found, input);
           if (this.lines.active) this.lines.take(found);
           void this.lines.look();
           this.labels.poll(POLL);
@@ -256,9 +258,7 @@ export class Page {
     element("run-name").textContent = run.name ?? "";
     if (run.name === null) return;
     this.useLabels();
-    this.lines.adopt(run);
-    this.three.adopt(run);
-    this.labels.adopt(run);
+    for (const view of [this.lines, this.three, this.labels]) view.adopt(run);
   }
 
   /** Show the labels of the network, or the true ones of a sample of the evaluation. */
@@ -373,8 +373,8 @@ export class Page {
       "-": () => this.moving.zoomBy(1 / 1.5),
       "0": () => this.moving.fit(),
       "1": () => this.moving.oneToOne(this.stage.marker ?? undefined),
-      n: () => this.input && this.files.step(this.input.id, 1),
-      p: () => this.input && this.files.step(this.input.id, -1),
+      n: () => this.files.step(1),
+      p: () => this.files.step(-1),
       ",": () => this.plane && this.choosePlane(this.plane, this.index - 1, true),
       ".": () => this.plane && this.choosePlane(this.plane, this.index + 1, true),
       v: () => this.toggleThree(),

@@ -9,11 +9,12 @@ const POLL = 1000;
 
 export class LiveTraining {
   private training: Training | null = null;
-  private version = -1;
   private polling = 0;
 
   constructor(
     private readonly panel: PaintPanel,
+    /** Of the network that the page shows. */
+    private version: number,
     private readonly adopt: (run: Run) => void,
     private readonly report: (error: unknown) => void,
   ) {}
@@ -40,9 +41,9 @@ export class LiveTraining {
       const training = await getTraining();
       this.hear(training);
       if (training.version !== this.version) {
-        const first = this.version < 0;
-        this.version = training.version;
-        if (!first) this.adopt(await getRun());
+        const run = await getRun();
+        this.version = run.version;
+        this.adopt(run);
       }
       if (training.state !== "off") this.poll();
     } catch (error) {

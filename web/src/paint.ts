@@ -11,6 +11,7 @@ import { PaintLayer, type Pending } from "./paint-layer";
 import { bounded, freeColor, PaintPanel, TOOLS, type Tool } from "./paint-panel";
 import { LiveTraining } from "./paint-training";
 import { element, made } from "./panels";
+import { listenTo } from "./pointer";
 
 /** Points of a stroke; a longer one is divided. */
 const MOST_POINTS = 2000;
@@ -43,23 +44,24 @@ export class Painting {
   private queue: Promise<void> = Promise.resolve();
   private frame = 0;
 
-  /** Painting, or null where the server was started without it. */
-  static async open(host: PaintHost): Promise<Painting | null> {
+  /** Painting, or null where the server was started without it; `run` is the network that the page shows. */
+  static async open(host: PaintHost, run: Run): Promise<Painting | null> {
     const painted = await getPainted();
-    return painted.open ? new Painting(host, painted) : null;
+    return painted.open ? new Painting(host, painted, run) : null;
   }
 
   private constructor(
     private readonly host: PaintHost,
     private painted: Painted,
+    run: Run,
   ) {
     this.panel = new PaintPanel(
       painted.folder,
       {
         choose: (label) => this.choose(label),
         rename: (label, change) =>
-          void this.name(this.painted.classes.map((one, n) => (n === label ? { ...one, ...change } : one))),
-        add: (name) => void this.name([...this.painted.classes, { name, color: freeColor(this.painted.classes) }]),
+          this.name((classes) => classes.map((one, n) => (n === label ? { ...one, ...change } : one))),
+        add: (name) => this.name((classes) => [...classes, { name, color: freeColor(classes) }]),
         size: (radius) => this.resize(radius),
         undo: () => this.step(postUndo),
         redo: () => this.step(postRedo),
@@ -69,7 +71,7 @@ export class Painting {
       },
       (tool) => this.use(tool),
     );
-    this.training = new LiveTraining(this.panel, (run) => host.adopt(run), (error) => this.report(error));
+    this.training = new LiveTraining(this.panel, run.version, (found) => host.adopt(found), (error) => this.report(error));
     document.body.classList.add("painting");
     element("position").before(this.panel.root);
     element("viewer").after(this.canvas, this.panel.tools);
@@ -96,10 +98,12 @@ export class Painting {
       (image) => {
         if (this.plane !== mine) return;
         const levels = image.planes[plane.axis] ?? image.planes[0];
-        const where = { ...mine, grid: plane.grid };
-        const failed = (reason: string) => this.host.complain(reason);
-        this.layer = new PaintLayer(this.canvas, input.id, where, levels, input.tile, () => this.painted.classes, failed);
-        this.layer.changed = () => this.draw();
+        this.layer = new PaintLayer(
+          this.canvas, input.id, mine, levels, input.tile,
+          () => this.painted.classes,
+          () => this.draw(),
+          (reason) => this.host.complain(reason),
+        );
         if (this.placement !== null) this.layer.place(this.placement);
         this.know(image);
       },
@@ -143,10 +147,7 @@ export class Painting {
 
   private listen(): void {
     const { canvas } = this;
-    canvas.addEventListener("pointerdown", (event) => this.press(event));
-    canvas.addEventListener("pointermove", (event) => this.drag(event));
-    canvas.addEventListener("pointerup", (event) => this.release(event));
-    canvas.addEventListener("pointercancel", () => this.cancel());
+    listenTo(canvas, this);
     canvas.addEventListener("pointerleave", () => {
       this.pointer = null;
       this.draw();
@@ -172,7 +173,7 @@ export class Painting {
     return { kind, label, points: [point], radius: this.radius, ...this.plane };
   }
 
-  private press(event: PointerEvent): void {
+  press(event: PointerEvent): void {
     const point = this.at(event);
     if (event.button !== 0 || point === null) return;
     if (this.painted.classes.length === 0 && this.tool !== "eraser") {
@@ -196,14 +197,13 @@ export class Painting {
     this.draw();
   }
 
-  private drag(event: PointerEvent): void {
+  drag(event: PointerEvent): void {
     this.pointer = this.at(event);
-    const { drawn } = this;
-    if (drawn !== null && drawn.kind === "brush") {
+    if (this.drawn?.kind === "brush") {
       const moves = event.getCoalescedEvents?.() ?? [];
-      for (const one of moves.length > 0 ? moves : [event]) this.extend(drawn, this.at(one));
-    } else if (drawn !== null && drawn.kind === "box" && this.pointer !== null) {
-      drawn.points[1] = this.pointer;
+      for (const one of moves.length > 0 ? moves : [event]) this.extend(this.drawn, this.at(one));
+    } else if (this.drawn?.kind === "box" && this.pointer !== null) {
+      this.drawn.points[1] = this.pointer;
     }
     this.draw();
   }
@@ -212,13 +212,14 @@ export class Painting {
     const last = drawn.points[drawn.points.length - 1];
     const [down, across] = this.layer?.scale ?? [1, 1];
     if (point === null || Math.hypot((point[0] - last[0]) * down, (point[1] - last[1]) * across) < 1) return;
-    drawn.points.push([Number(point[0].toFixed(2)), Number(point[1].toFixed(2))]);
+    const next: Point = [Number(point[0].toFixed(2)), Number(point[1].toFixed(2))];
+    drawn.points.push(next);
     if (drawn.points.length < MOST_POINTS) return;
-    this.send({ ...drawn });
-    this.drawn = { ...drawn, points: [point] };
+    this.send(drawn);
+    this.drawn = { ...drawn, points: [next] };
   }
 
-  private release(event: PointerEvent): void {
+  release(event: PointerEvent): void {
     const { drawn } = this;
     if (event.button !== 0 || drawn === null || drawn.kind === "polygon") return;
     this.drawn = null;
@@ -233,7 +234,7 @@ export class Painting {
     this.draw();
   }
 
-  private cancel(): void {
+  cancel(): void {
     this.drawn = null;
     this.draw();
   }
@@ -267,7 +268,7 @@ export class Painting {
     });
   }
 
-  /** Requests that change the mask go one after the other. */
+  /** Requests that change the mask or the classes go one after the other. */
   private afterwards(work: () => Promise<void>): void {
     this.queue = this.queue.then(work).then(
       () => this.count(),
@@ -301,19 +302,19 @@ export class Painting {
     this.draw();
   }
 
-  private async name(classes: PaintClass[]): Promise<void> {
-    const added = classes.length > this.painted.classes.length;
-    try {
-      this.painted = await putClasses(classes);
-      this.host.complain("");
-      this.layer?.recolor();
-      this.panel.listClasses(this.painted, this.label);
-      if (added) this.choose(classes.length - 1);
-    } catch (error) {
-      this.panel.listClasses(this.painted, this.label);
-      this.report(error);
-    }
-    this.draw();
+  /** Name the classes otherwise than they are called once the changes before are made. */
+  private name(change: (classes: PaintClass[]) => PaintClass[]): void {
+    this.afterwards(async () => {
+      const before = this.painted.classes.length;
+      try {
+        this.painted = await putClasses(change(this.painted.classes));
+        this.host.complain("");
+        this.layer?.recolor();
+      } finally {
+        this.panel.listClasses(this.painted, this.label);
+      }
+      if (this.painted.classes.length > before) this.choose(before);
+    });
   }
 
   private use(tool: Tool): void {

@@ -311,11 +311,12 @@ export class ThreePlanes {
       const order = [this.panes[this.current], ...this.panes];
       const pane = order.find((one) => one.layer?.visible && one.layer.state !== "exact" && one.layer.view() !== null);
       const box = pane?.layer?.view() ?? null;
+      const { opened } = this;
       this.tell();
       if (pane === undefined || box === null || labels.problem !== "") return;
       postView(input.id, { ...box, axis: pane.plane.axis, index: this.position[pane.plane.axis] }).then(
         (found) => {
-          if (!this.active) return;
+          if (opened !== this.opened) return;
           this.take(found);
           this.poll();
           // the next pane's turn, once this one is known

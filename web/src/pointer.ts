@@ -1,4 +1,20 @@
-// Pointer and wheel over a line: one finger or the mouse moves it, two fingers or the wheel zoom.
+// What draws: one pointer. And over a line: one finger or the mouse moves it, two fingers or the wheel zoom.
+
+export interface Strokes {
+  press(event: PointerEvent): void;
+  drag(event: PointerEvent): void;
+  release(event: PointerEvent): void;
+  cancel(): void;
+}
+
+/** Hear the pointer that draws. A second finger draws nothing, and does not end what the first one draws. */
+export function listenTo(canvas: HTMLCanvasElement, strokes: Strokes): void {
+  const names = { pointerdown: "press", pointermove: "drag", pointerup: "release", pointercancel: "cancel" } as const;
+  for (const [name, what] of Object.entries(names))
+    canvas.addEventListener(name, (event) => {
+      if ((event as PointerEvent).isPrimary) strokes[what](event as PointerEvent);
+    });
+}
 
 export interface Moves {
   /** Zoom around a place, in pixels from the left. */

@@ -57,6 +57,16 @@ export function clearedPen(canvas: HTMLCanvasElement, pen: CanvasRenderingContex
   pen.imageSmoothingEnabled = false;
 }
 
+/** Colors (ABGR) of values from 0 to 255, of some of which the six digits are given; all others are transparent. */
+export function colorTable(colors: [value: number, color: string][]): Uint32Array {
+  const table = new Uint32Array(256);
+  for (const [value, color] of colors) {
+    const [red, green, blue] = [0, 2, 4].map((at) => parseInt(color.slice(at, at + 2), 16));
+    table[value] = ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+  }
+  return table;
+}
+
 export function keyOf(place: TilePlace): string {
   return `${place.level}/${place.row}/${place.column}`;
 }

@@ -219,7 +219,7 @@ class Batches:
             drawn = draw_pair_recoloring(rng, shape, self.color, self.apart)
         elif self.color is not None:
             drawn = (draw_recoloring(rng, shape, self.color),)
-        strong = draw_strong(rng, shape, self.strong) if self.strong > 0 else ()
+        strong = draw_strong(rng, shape, self.strong, geometry.keep) if self.strong > 0 else ()
         if not wanted:
             return None
         if target is None:

@@ -34,21 +34,32 @@ class StrongChange:
         amount: how strong, 0 to 1.
         numbers: what else it draws: evenly from -1 to 1, one per channel and at least four.
         seed: of noise.
+        keep: axes along which nothing is blended: time.
     """
 
     name: str
     amount: float
     numbers: np.ndarray
     seed: int
+    keep: tuple[int, ...] = ()
 
 
-def draw_strong(rng: np.random.Generator, shape: tuple[int, ...], strength: float) -> tuple[StrongChange, ...]:
-    """Draw two different operations for a crop of shape `(C, *S)`, each of an amount up to `strength`."""
+def draw_strong(
+    rng: np.random.Generator, shape: tuple[int, ...], strength: float, keep: tuple[int, ...] = ()
+) -> tuple[StrongChange, ...]:
+    """Draw two different operations for a crop of shape `(C, *S)`, each of an amount up to `strength`.
+
+    Along the axes `keep` (time) nothing is blended: the objects of a frame are labelled where they are in that frame.
+    """
     names = applicable(shape)
     chosen = rng.choice(len(names), COUNT, replace=False)
     return tuple(
         StrongChange(
-            names[index], strength * rng.random(), rng.uniform(-1, 1, max(4, shape[0])), int(rng.integers(1 << 32))
+            name=names[index],
+            amount=strength * rng.random(),
+            numbers=rng.uniform(-1, 1, max(4, shape[0])),
+            seed=int(rng.integers(1 << 32)),
+            keep=keep,
         )
         for index in chosen
     )
@@ -71,8 +82,10 @@ def applicable(shape: tuple[int, ...]) -> tuple[str, ...]:
     return tuple(name for name in OPERATIONS if only.get(name, True))
 
 
-def smoothed(image: torch.Tensor, deviation: float) -> torch.Tensor:
+def smoothed(image: torch.Tensor, deviation: float, keep: tuple[int, ...] = ()) -> torch.Tensor:
     """Return `(C, *S)` blurred by a Gaussian of this standard deviation in positions; the border is repeated.
+
+    It is not blurred along the axes `keep`.
 
     >>> [round(value, 2) for value in smoothed(torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0]]), 0.5)[0].tolist()]
     [0.0, 0.11, 0.79, 0.11, 0.0]
@@ -84,7 +97,7 @@ def smoothed(image: torch.Tensor, deviation: float) -> torch.Tensor:
     kernel = torch.exp(-0.5 * (offsets / deviation) ** 2)
     kernel /= kernel.sum()
     ndim, found = image.ndim - 1, image[:, None]
-    for axis in range(ndim):
+    for axis in sorted(set(range(ndim)) - set(keep)):
         sides = [0] * (2 * ndim)
         sides[2 * (ndim - 1 - axis) : 2 * (ndim - axis)] = [reach, reach]
         weight = kernel.view(1, 1, *[-1 if other == axis else 1 for other in range(ndim)])
@@ -126,17 +139,19 @@ def _light(image: torch.Tensor, change: StrongChange, spread: float) -> torch.Te
 
 
 def _blur(image: torch.Tensor, change: StrongChange, spread: float) -> torch.Tensor:
-    return smoothed(image, 2 * change.amount)
+    return smoothed(image, 2 * change.amount, change.keep)
 
 
 def _sharpen(image: torch.Tensor, change: StrongChange, spread: float) -> torch.Tensor:
-    return image + 2 * change.amount * (image - smoothed(image, 1.0))
+    return image + 2 * change.amount * (image - smoothed(image, 1.0, change.keep))
 
 
 def _coarse(image: torch.Tensor, change: StrongChange, spread: float) -> torch.Tensor:
     """Fewer positions, and back by linear interpolation: a camera of a lower resolution."""
     size = tuple(image.shape[1:])
-    fewer = tuple(max(1, round(n * (1 - 0.7 * change.amount))) for n in size)
+    fewer = tuple(
+        n if axis in change.keep else max(1, round(n * (1 - 0.7 * change.amount))) for axis, n in enumerate(size)
+    )
     found = F.interpolate(image[None], fewer, mode="area")
     return F.interpolate(found, size, mode=LINEAR[len(size)], align_corners=False)[0]
 

@@ -20,7 +20,6 @@ class Geometry:
         about: axes of a volume about which crops turn, each by its own angle; 0 turns in the plane of the last two.
         flip: per axis, whether to mirror half of the crops.
         foreground: share of crops that are centered on a class drawn evenly from those of the sample.
-        classes: on which classes crops are centered; on all where none is named.
         keep: axes that are not zoomed and along which crops start at whole positions, so that nothing is blended: time.
         classes: on which classes crops are centered; on all where none is named.
     """

@@ -69,7 +69,8 @@ def with_room(held: Tensor, dim: int, rows: int) -> tuple[Tensor, Tensor]:
 
 
 def _layout(x: Tensor) -> torch.memory_format:
+    """The order in which numbers lie, also those of a part of a value, which has gaps behind its rows."""
     for rank, layout in ((4, torch.channels_last), (5, torch.channels_last_3d)):
-        if x.dim() == rank and x.is_contiguous(memory_format=layout):
+        if x.dim() == rank and (x.is_contiguous(memory_format=layout) or x.stride(1) == 1):
             return layout
     return torch.contiguous_format

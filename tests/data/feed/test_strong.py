@@ -1,6 +1,7 @@
 """Strong changes: each against its formula, the same for the same draw, and none by default."""
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from atrous.data.feed.strong import (
     smoothed,
     strongly_changed,
 )
+from atrous.data.feed.views import Geometry
 from tests.data.feed.test_batches import batches
 
 NUMBERS = np.array([0.5, -0.25, 1.0, 0.75])
@@ -98,6 +100,19 @@ def test_any_grid_and_nothing_at_amount_zero(shape, name):
         torch.testing.assert_close(changed(name, image, 0.0), image)
 
 
+@pytest.mark.parametrize("name", ["blur", "sharpen", "coarse"])
+def test_frames_of_a_video_are_not_blended(name):
+    video = torch.arange(4.0).view(1, 4, 1, 1).expand(1, 4, 9, 9).contiguous()
+    found = changed(name, video)
+    assert not torch.allclose(found, video)
+    kept = strongly_changed(video, (replace(change(name), keep=(0,)),), 10.0)
+    torch.testing.assert_close(kept, video)
+    video[0, 2, 4, 4] = 9.0
+    of_frames = strongly_changed(video, (replace(change(name), keep=(0,)),), 10.0)
+    torch.testing.assert_close(of_frames[:, 2], changed(name, video[:, 2]))
+    assert not torch.allclose(of_frames, video)
+
+
 def test_two_different_ones_are_drawn_up_to_the_strength():
     rng = np.random.default_rng(0)
     drawn = [draw_strong(rng, (3, 8, 8), 0.6) for _ in range(300)]
@@ -115,3 +130,11 @@ def test_batches_are_changed_where_it_is_asked_for_and_labels_are_not():
     # what is drawn for the first crop of a step comes before its strong changes
     assert torch.equal(plain[0].targets[0], strong[0].targets[0])
     assert torch.equal(strong[0].images[1:], strong.part(0, range(1, 3)).images)
+
+
+def test_batches_of_videos_keep_time():
+    video = batches([(4, 12, 12)] * 2)
+    video = replace(video, strong=0.8, geometry=Geometry((2, 8, 8), (1.0, 1.0), 0.0, (False,) * 3, keep=(0,)))
+    with patch("atrous.data.feed.batches.strongly_changed", side_effect=strongly_changed) as called:
+        video[0]
+    assert {one.keep for call in called.call_args_list for one in call.args[1]} == {(0,)}

@@ -30,6 +30,20 @@ def enlarged(mode: str, factor: int = 2, **more):
     return lambda x: F.interpolate(x, scale_factor=factor, mode=mode, **more)
 
 
+@pytest.mark.parametrize("dim", [2, 3, 4])
+@pytest.mark.parametrize(("rank", "layout"), [(4, torch.channels_last), (5, torch.channels_last_3d)])
+def test_rows_of_any_axis_stay_in_their_order(rank, layout, dim):
+    """Kept rows are a part of their memory. Along other axes than the first it has gaps."""
+    if dim >= rank:
+        pytest.skip("there is no such axis")
+    memory = torch.randn(1, 8, *[6] * (rank - 2)).contiguous(memory_format=layout)
+    for whole, first in ((memory, True), (memory.contiguous(), False)):
+        held = whole.narrow(dim, 1, 3)
+        grown, _ = with_room(held, dim, 4)
+        assert torch.equal(grown.narrow(dim, 0, 3), held)
+        assert (grown.stride(1) == 1) == first
+
+
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 @pytest.mark.parametrize(
     "between",
