@@ -5,9 +5,9 @@ scenes one digit or more, up to half of them, are sevens; in the others none is.
 training scene. Which digit is a 7, and where digits lie, is told to nobody.
 
 Both trainings have the same network and minutes. One takes whole scenes in strips (`--whole`). It begins with smaller
-whole scenes that have as many digits and labels of their own, for some of its minutes (`--first`, 0 for none). The
-other takes random crops of the large scenes, with the label of their scene. Both are then measured on whole scenes that
-were left out. Peak memory is that of a process of its own, with the decoded scenes in it.
+whole scenes that have as many digits and labels of their own, in batches, for some of its minutes (`--first`, 0 for
+none). The other takes random crops of the large scenes, with the label of their scene. Both are then measured on whole
+scenes that were left out. Peak memory is that of a process of its own, with the decoded scenes in it.
 
     python -m benchmarks.weak
     python -m benchmarks.weak --size 1024 --minutes 4
@@ -47,15 +47,20 @@ SHARES = {"train": (0.0, 0.6), "val": (0.6, 0.75), "test": (0.75, 1.0)}
 """Shares of the glyphs that the scenes of a split take theirs from."""
 NETWORK = (
     "model.encoder=strided", "model.encoder_width=8", "model.strides=[4, 2, 2]", "model.pretrained=false",
-    "model.mean=[0.0]", "model.std=[64.0]", "train.precision=32-true", "train.learning_rate=0.005",
+    "model.mean=[0.0]", "model.std=[64.0]", "train.precision=32-true",
     "train.validations=6", "augment.flip=[false, false]", "augment.brightness=0.0", "augment.contrast=0.0",
     "augment.noise=0.0", "augment.gamma=0.0", "augment.saturation=0.0",
 )  # fmt: skip
 """Of both trainings. Black is 0 for the network, so that the background has no features until biases learn some."""
 WAYS = {
-    "whole": ("train.whole=true", "train.batch_size=1"),
-    "crops": ("train.whole=false", f"train.crop=[{CROP}, {CROP}]", f"train.batch_size={CROPS}"),
-}
+    "whole": ("train.whole=true", "train.batch_size=1", "train.learning_rate=0.0005"),
+    "crops": (
+        "train.whole=false", f"train.crop=[{CROP}, {CROP}]", f"train.batch_size={CROPS}", "train.learning_rate=0.003",
+    ),
+}  # fmt: skip
+"""Settings of each way. A step of one scene takes a smaller rate than one of a batch."""
+FIRST = ("train.whole=false", "train.batch_size=16", "train.learning_rate=0.003")
+"""Settings of the first minutes on small scenes, which are crops as large as the scenes."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def learn(way: str, data: Path, out: Path, options: argparse.Namespace, results:
     }  # fmt: skip
     if way == "whole" and options.first > 0:
         first, minutes = out.with_name("first"), minutes - options.first
-        atrous.train(data.with_name("small"), out=first, minutes=options.first, settings=settings, **shared)
+        atrous.train(data.with_name("small"), out=first, minutes=options.first, settings=[*NETWORK, *FIRST], **shared)
         settings.append(f"train.start={first}")
     outcome = atrous.train(data, out=out, minutes=minutes, settings=settings, **shared)
     trained = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20)
@@ -148,8 +153,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--digits", type=int, default=8, help="digits in a scene")
     parser.add_argument("--scenes", type=int, default=96, help="scenes to train on")
     parser.add_argument("--test", type=int, default=60, help="scenes to measure on")
-    parser.add_argument("--minutes", type=float, default=14.0, help="of each training")
-    parser.add_argument("--first", type=float, default=3.0, help="minutes of these on small scenes, of whole scenes")
+    parser.add_argument("--minutes", type=float, default=8.0, help="of each training")
+    parser.add_argument("--first", type=float, default=2.5, help="minutes of these on small scenes, of whole scenes")
     parser.add_argument("--threads", type=int, default=2, help="threads of the processor")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS), help="what is trained")
     options = parser.parse_args(argv)

@@ -20,7 +20,8 @@ from atrous.geometry.program import Box, full_box
 from atrous.geometry.rules import follow
 from atrous.geometry.segments import INSIDE
 
-COMFORT = 3 * 2**28  # bytes of rows that a plan aims at when no memory limit is given: 768 MiB
+COMFORT = 3 * 2**28  # bytes of rows that a plan aims at when no memory limit is given: 768 MiB,
+WORTH = 2.0  # unless that takes so many times the work of the cut with the least work
 POSITIONS = 2**18  # input positions of one strip, beyond which larger strips gain nothing
 COMPILED = 3 * 2**19  # bytes of one channel of a strip for compiled segments, which compute a few rows twice in each,
 STEPS = 8  # unless that leaves fewer steps than this
@@ -209,8 +210,11 @@ class _Work:
 
     @property
     def most_blocks(self) -> int:
-        """Rows of the output along the axis that can be cut into blocks."""
-        return 1 if self.block_axis is None else self.axes[self.block_axis].length(self.graph.output)
+        """Rows that are wanted along the axis that can be cut into blocks."""
+        if self.block_axis is None:
+            return 1
+        lo, hi = self.region[self.block_axis]
+        return hi - lo
 
 
 @dataclass(frozen=True)
@@ -290,19 +294,24 @@ def _reason(limits: Limits, fits: bool) -> str:
 def _search(work: _Work, limits: Limits, budget: float) -> tuple[_Cut, bool]:
     """Return the first cut that holds at most `budget` bytes, and True; if there is none, the smallest, and False.
 
-    For each number of blocks, strips are tried from the widest down to one period of the network.
+    For each number of blocks, strips are tried from the widest down to one period of the network. Blocks compute their
+    halos twice: unless memory is limited, cuts that do more than `WORTH` times the least work are left out.
     """
     unit = period(work.axes[work.stream])
     widest = _widest_strip(work, unit)
+    most = math.inf if limits.memory is not None else WORTH
     tried: list[_Cut] = []
     for blocks in [limits.blocks] if limits.blocks else BLOCKS:
         if blocks > work.most_blocks:
             break
         strip = limits.strip or min(widest * blocks, work.length)
         while True:
-            tried.append(_cut(work, blocks, strip))
-            if tried[-1].held <= budget:
-                return tried[-1], True
+            cut = _cut(work, blocks, strip)
+            least = min(each.cost.macs for each in [cut, *tried])
+            if cut.cost.macs <= most * least:
+                tried.append(cut)
+                if cut.held <= budget:
+                    return cut, True
             if limits.strip or strip <= unit:
                 break
             strip = max(unit, (strip * 7 // 8 if work.compiled else strip // 2) // unit * unit)

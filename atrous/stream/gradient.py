@@ -18,6 +18,7 @@ from atrous.stream.differentiable import Differentiable, prepare_gradient
 from atrous.stream.gradient_walks import GradientJob
 from atrous.stream.objective import Loss
 from atrous.stream.options import Options, choose_options
+from atrous.stream.process import give_back
 from atrous.stream.source import checked_source
 
 USED = ("axis", "memory", "strip", "spool", "output", "progress")
@@ -91,6 +92,7 @@ def gradient(
             raise
         raise UserError(f"{network.graph.network}: {one_line(error)}") from error
     finally:
+        give_back()  # strips of many sizes leave holes: without it, the memory grows from call to call
         if folder is not None:
             shutil.rmtree(folder)
 

@@ -19,11 +19,14 @@ from atrous.errors import UserError
 from atrous.geometry.axis import period
 from atrous.geometry.memory import Meter
 from atrous.geometry.passes import Pass, passes_of, program
-from atrous.geometry.plan import COMFORT, byte_count
+from atrous.geometry.plan import byte_count
 from atrous.geometry.program import Program, ProgramWalk, StripStep, full_box, steps
 from atrous.stream.differentiable import Differentiable
 from atrous.stream.options import Options
 
+COMFORT = 2**29
+"""Bytes that a plan aims at when no memory limit is given. A training holds much beside them: samples, copies of the
+weights, and the libraries that export the network."""
 SAVED = 2.0
 """How often autograd keeps a number, about."""
 HOLES = 1.25
@@ -86,7 +89,7 @@ def schedule(ready: Differentiable, options: Options) -> GradientSchedule:
 def plan_gradient(ready: Differentiable, programs: list[Program], options: Options) -> GradientPlan:
     """Return the plan with the least work that stays within the memory.
 
-    Without a limit, about 768 MiB are aimed at, or the least that can be reached.
+    Without a limit, 512 MiB are aimed at, or the least that can be reached.
 
     Raises `UserError` when no plan stays within the memory that was asked for.
     """
@@ -103,7 +106,7 @@ def plan_gradient(ready: Differentiable, programs: list[Program], options: Optio
 
     strips = [min(options.strip, length)] if options.strip else [length]
     while not options.strip and strips[-1] > unit:
-        strips.append(max(unit, strips[-1] // 2 // unit * unit))
+        strips.append(max(unit, strips[-1] * 3 // 4 // unit * unit))
     plans = [
         plan(strip, grouped) for grouped in (False, True)[: 1 if options.spool is not None else 2] for strip in strips
     ]

@@ -39,6 +39,7 @@ from atrous.stream.held import HeldRows
 from atrous.stream.objective import DenseObjective, Loss
 from atrous.stream.options import Options
 from atrous.stream.plain import PlainRunner, dropped, handed_on
+from atrous.stream.process import bounded
 from atrous.stream.pullback import Pullback, gradient_gatherer, pullback
 from atrous.stream.run import Buffer
 from atrous.stream.running import update_running_statistics
@@ -100,6 +101,7 @@ class GradientJob:
         self.sums = torch.zeros((), dtype=torch.float64, device=ready.device)  # those that the loss follows from
         self.sum_adjoint = torch.full((), scale, dtype=torch.float64, device=ready.device)  # their gradient
         self.walked = 0
+        self.settle = bounded(self.plan.bytes)
 
     def _sizes(self) -> tuple[int, ...]:
         return self.graph.ops[self.graph.output].shape[-self.graph.ndim :]
@@ -123,7 +125,8 @@ class GradientJob:
         return self.total
 
     def _told(self) -> None:
-        """Tell the progress after a step."""
+        """After a step: give memory back if there is too much, and tell the progress."""
+        self.settle()
         self.walked += 1
         if self.options.progress is not None:
             counts = [len(walk) for walk in self.walks]

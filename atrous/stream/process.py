@@ -47,7 +47,7 @@ def steady_process(limit: float) -> Iterator[Settle]:
             yield _nothing
             return
         with _thresholds(libc, LARGEST, KEPT):
-            yield MemoryLimit(limit)
+            yield bounded(limit)
 
 
 @contextmanager
@@ -76,6 +76,14 @@ class MemoryLimit:
         if resident_bytes() > self.bound:
             give_back()
             self.bound = max(self.most, resident_bytes() + LEEWAY)
+
+
+def bounded(limit: float) -> Settle:
+    """Return a function that returns free memory when the process holds more than `limit` bytes over what it holds now.
+
+    Where the C library is not glibc, it does nothing.
+    """
+    return _nothing if _glibc() is None else MemoryLimit(limit)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch import nn
 
 from atrous.errors import UserError
 from atrous.stream import Differentiable, gradient, prepare_gradient
+from atrous.stream.process import give_back
 from atrous.tasks.custom import pooled_task, summed_loss_of
 from atrous.tasks.summed import SummedLoss
 from atrous.tasks.task import Task
@@ -60,6 +61,7 @@ class WholeSteps:
             target: `(*S)` classes, `(K, *S)` numbers, or of a `PooledTask` its target for the whole sample.
         """
         ready = self.prepare(tuple(image.shape))
+        give_back()  # what decoding left free
         if self.task is not None:
             return gradient(ready, image, self.task.pooled_loss(target), spool=self.folder)
         assert self.loss is not None

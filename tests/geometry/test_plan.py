@@ -277,3 +277,24 @@ def test_sizes_are_read(text, count):
 def test_other_sizes_are_refused(text):
     with pytest.raises(UserError, match="is not a size"):
         byte_count(text)
+
+
+def test_a_strip_that_was_asked_for_is_not_cut_into_blocks_that_double_the_work(monkeypatch):
+    monkeypatch.setattr(plan_module, "COMFORT", 10)
+    axes = images_of("unet")
+    one, most, chosen, limited = (
+        make_plan(axes[0].graph, axes, 0, {0: (0, 64), 1: (10, 34)}, limits=Limits(memory, 64, blocks))
+        for memory, blocks in ((None, 1), (None, 24), (None, None), (130_000, None))
+    )
+    assert chosen.macs <= 2 * one.macs
+    assert most.macs > 2 * one.macs
+    assert limited.peak_bytes <= 130_000  # a limit is kept to at any work
+    assert limited.macs > 2 * one.macs
+
+
+def test_there_are_no_more_blocks_than_rows_that_are_wanted():
+    axes = images_of("unet")
+    part = {0: (20, 30), 1: (20, 30)}
+    assert make_plan(axes[0].graph, axes, 0, part, limits=Limits(blocks=10)).blocks == 10
+    with pytest.raises(UserError, match="cut into so many blocks"):
+        make_plan(axes[0].graph, axes, 0, part, limits=Limits(blocks=11))
