@@ -164,7 +164,7 @@ def filmed(videos, tmp_path_factory):
     """A run on videos, (2+1)-D."""
     chosen = ["model.encoder=resnet", "model.pretrained=false", "model.temporal=blocks", "train.batch_size=4"]
     run = tmp_path_factory.mktemp("filmed") / "run"
-    return train(videos, out=run, epochs=60, settings=[*SMALL, *chosen, "train.learning_rate=3e-3"])
+    return train(videos, out=run, epochs=24, settings=[*SMALL, *chosen, "train.learning_rate=3e-3"])
 
 
 def test_videos_are_learned_and_measured_frame_by_frame(filmed, videos):

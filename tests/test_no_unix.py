@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 UNIX_MODULES = ("resource", "fcntl", "pwd", "grp", "termios", "pty")
 TAKE_AWAY = f"""
@@ -16,7 +18,7 @@ for name in ("sysconf", "fork", "getuid", "sched_getaffinity", "statvfs"):
     delattr(os, name)
 """
 IMPORT_ALL = """
-import importlib, json, pkgutil, warnings
+import importlib, pkgutil, warnings
 warnings.simplefilter("ignore")
 import atrous
 names = [m.name for m in pkgutil.walk_packages(atrous.__path__, "atrous.") if m.name != "atrous.__main__"]
@@ -30,16 +32,8 @@ print(json.dumps([len(names), failed]))
 """
 
 
-def run_without_unix(program: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", TAKE_AWAY + program, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_every_module_is_imported():
-    count, failed = json.loads(run_without_unix(IMPORT_ALL))
+def test_every_module_is_imported(without_unix):
+    count, failed = without_unix[-1]
     assert count > 200
     assert not [name for name, why in failed.items() if any(module in why for module in UNIX_MODULES)]
 
@@ -49,25 +43,37 @@ HEAVY = (
     "torch._dynamo", "zarr", "tifffile", "nibabel", "rasterio", "av", "optuna",
 )  # fmt: skip
 """What takes long to import, and the prediction of a small picture needs none of."""
-VERB = f"""
+VERBS = f"""
 import json
 from atrous.cli.main import run
-try:
-    run()
-finally:
+for words in json.loads(sys.argv[1]):
+    sys.argv[1:] = words
+    try:
+        run()
+    except SystemExit as ended:
+        assert not ended.code
     print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
 """
 
 
-def test_check_and_predict_run_and_import_little(digits, trained, tmp_path):
-    found, imported = map(json.loads, run_without_unix(VERB, "check", str(digits), "--json").splitlines())
-    assert found["ok"]
+@pytest.fixture(scope="module")
+def without_unix(digits, trained, tmp_path_factory):
+    """What one process says that checks data, predicts a picture and imports every module, one after the other."""
+    image, out = next((digits / "images" / "test").iterdir()), tmp_path_factory.mktemp("labels")
+    words = [["check", digits, "--json"], ["predict", trained, image, "-o", out, "--json"]]
+    program = TAKE_AWAY + VERBS + IMPORT_ALL
+    command = [sys.executable, "-c", program, json.dumps(words, default=str)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_check_and_predict_run_and_import_little(without_unix):
+    checked, imported, predicted, imported_then, _ = without_unix
+    assert checked["ok"]
     assert imported == []
-    image = next((digits / "images" / "test").iterdir())
-    words = ["predict", str(trained), str(image), "-o", str(tmp_path), "--json"]
-    done, imported = map(json.loads, run_without_unix(VERB, *words).splitlines())
-    assert done["written"] == [str(tmp_path / image.name)]
-    assert imported == []
+    assert [Path(path).exists() for path in predicted["written"]] == [True]
+    assert imported_then == []
 
 
 def test_text_files_name_their_encoding():

@@ -1,9 +1,8 @@
 """Whether an exported program can be read as it is, or must first be written in operators without side effects.
 
-`torch.export` records the operators that a network calls, those that change a tensor in place among them.
-`run_decompositions` runs the program again and records what it does in operators that only compute a result. That takes
-several times as long as the export. Most programs need it for nothing but what is translated here, one operator at a
-time.
+`torch.export` records the operators that a network calls, those that change a tensor in place among them. torch can run
+the program again and record what it does in operators that only compute a result, which takes longer than the export.
+Most programs need it for nothing but what is translated here, one operator at a time.
 """
 
 import operator
@@ -11,6 +10,9 @@ from collections.abc import Callable, Collection
 from typing import Any, cast
 
 import torch
+from torch._export.utils import _is_preservable_cia_op, _special_op_to_preserve_cia
+from torch._ops import OpOverload
+from torch.export.exported_program import _decompose_exported_program
 from torch.fx import Node
 
 UNKNOWN = ("lift_fresh_copy", "native_batch_norm")
@@ -42,6 +44,39 @@ def is_functional(program: torch.export.ExportedProgram, composed: Collection[st
         or functional_form(node) is not None
         or _only_computes(node.target, composed)
         for node in called
+    )
+
+
+def written_anew(
+    program: torch.export.ExportedProgram, written: dict[Any, Callable[..., Any]]
+) -> torch.export.ExportedProgram:
+    """Return a program in operators that only compute their result, as `program.run_decompositions(written)` does.
+
+    That method prepares each of torch's 500 composite operators to be kept as it is, which takes several times as long
+    as all else. Here those are prepared that the program calls; one that is called within another is written out.
+
+    Args:
+        program: as `torch.export.export` returns it.
+        written: for operators that are to be written in terms of others, functions that do so.
+
+    >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 2))
+    >>> program = written_anew(torch.export.export(network, (torch.ones(1, 2, 3),)), {})
+    >>> [node.target.name() for node in program.graph.nodes if node.op == "call_function"]
+    ['aten::view', 'aten::linear']
+    """
+    graphs = [part.graph for part in program.graph_module.modules() if isinstance(part, torch.fx.GraphModule)]
+    called = {node.target for graph in graphs for node in graph.nodes if isinstance(node.target, OpOverload)}
+    composite: dict[Any, Callable[..., Any]] = {
+        target: _special_op_to_preserve_cia for target in called if _is_preservable_cia_op(target)
+    }
+    composite |= {target: write for target, write in written.items() if _is_preservable_cia_op(target)}
+    others = {target: write for target, write in written.items() if target not in composite}
+    return _decompose_exported_program(
+        program,
+        cia_to_decomp=composite,
+        python_decomp_table=others,
+        joint_loss_index=None,
+        decompose_custom_triton_ops=False,
     )
 
 

@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_flatten_with_path, tree_leaves, tree_map, t
 
 from atrous.errors import UserError
 from atrous.geometry.exportable import DECIDED, exporting, require_network
-from atrous.geometry.functional import functional_form, is_functional, is_same
+from atrous.geometry.functional import functional_form, is_functional, is_same, written_anew
 
 RECURRENT = 1000
 """Positions up to which a network with recurrent layers is exported."""
@@ -273,7 +273,7 @@ def _export(network: nn.Module, shape: tuple[int, ...], training: bool) -> torch
             warnings.simplefilter("ignore")  # a warning of the network will come again when it runs on real data
             program = torch.export.export(network, (example,), strict=False)
             if training or not is_functional(program, COMPOSED):
-                program = program.run_decompositions(_compositions())
+                program = written_anew(program, _compositions())
             else:
                 program.graph.eliminate_dead_code()  # as the decompositions do
     changed = sorted(program.graph_signature.buffers_to_mutate.values())

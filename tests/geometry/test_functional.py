@@ -7,8 +7,8 @@ from torch import nn
 
 from atrous.encoders import ResNet
 from atrous.geometry import graph as module
-from atrous.geometry.functional import is_functional
-from atrous.geometry.graph import COMPOSED, export_graph
+from atrous.geometry.functional import is_functional, written_anew
+from atrous.geometry.graph import COMPOSED, _compositions, export_graph
 from tests.geometry.truth import network_of
 from tests.toy_models import Lambda, settled, two_dimensional
 
@@ -52,6 +52,7 @@ def test_operators_are_those_of_the_decomposed_program(monkeypatch):
     monkeypatch.setattr(module, "is_functional", asked)
     read = operators(export_graph(whole, SHAPE, output=0))
     monkeypatch.setattr(module, "is_functional", lambda program, composed: False)
+    monkeypatch.setattr(module, "written_anew", lambda program, written: program.run_decompositions(written))
     assert answers == [True]
     assert read == operators(export_graph(whole, SHAPE, output=0))
     assert not any(kind.endswith("_") for kind, *_ in read[0])
@@ -61,6 +62,25 @@ def test_operators_are_those_of_the_decomposed_program(monkeypatch):
 def test_what_is_written_anew_is_told(name):
     program = torch.export.export(network_of(WRITTEN[name]), (torch.zeros(1, *SHAPE),), strict=False)
     assert not is_functional(program, COMPOSED)
+
+
+MORE = {
+    "a layer of composites": lambda x: torch.matmul(F.linear(x, x.new_ones(6, 44)), x.new_ones(6, 3)),
+    "norms of channels": lambda x: F.cosine_similarity(x, x * 2)[:, None] / torch.linalg.norm(x, dim=1, keepdim=True),
+    "norms of the input": lambda x: F.instance_norm(x) + F.group_norm(x, 2),
+    "views": lambda x: torch.cat(x.unflatten(1, (2, -1)).movedim(1, 2).flatten(1, 2).chunk(2, 1), 1).expand_as(x),
+}
+
+
+def test_programs_are_written_anew_as_torch_does():
+    """Those above and a few more, in one export."""
+    networks = {f"part{k}": network_of(function) for k, function in enumerate([*WRITTEN.values(), *MORE.values()])}
+    whole = Lambda(lambda m, x: [getattr(m, name)(x) for name in networks], **networks).eval()
+    program = torch.export.export(whole, (torch.zeros(1, *SHAPE),), strict=False)
+    ours, truth = written_anew(program, _compositions()), program.run_decompositions(_compositions())
+    assert ours.graph_module.code == truth.graph_module.code
+    found, wanted = ([str(node.meta.get("val")) for node in one.graph.nodes] for one in (ours, truth))
+    assert found == wanted
 
 
 def test_a_value_that_nobody_reads_is_left_out():

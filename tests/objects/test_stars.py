@@ -19,7 +19,7 @@ def stars(seed, count, rays=16, size=(4, 14)):
 
 def test_the_overlap_is_the_share_of_the_smaller_area():
     shape, one, other = StarShape(WIDTH, 16), stars(0, 30), stars(1, 30)
-    step = 0.05
+    step = 0.1
     grid = np.stack(np.meshgrid(*[np.arange(0, WIDTH, step)] * 2, indexing="ij"), -1).reshape(-1, 2)
     measured, areas = shape.overlap(one, other), (shape.areas(one), shape.areas(other))
     for index in range(30):

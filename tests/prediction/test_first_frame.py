@@ -33,7 +33,8 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     """A run on videos of a camera that pans, whose objects nothing but their motion tells."""
-    return train(data, out=tmp_path_factory.mktemp("runs") / "run", epochs=3, settings=SMALL, say=str)
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return train(data, out=out, epochs=3, settings=SMALL, say=str, report=False)
 
 
 def test_the_plan_sees_that_the_object_moves(trained):

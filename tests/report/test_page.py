@@ -169,12 +169,10 @@ def test_palette_of_other_length_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-PROBE = """<!DOCTYPE html><iframe width=390 height=800></iframe><iframe width=1280 height=800></iframe>
-<output></output><script>
-const frames = [...document.querySelectorAll("iframe")];
+PROBE = """<!DOCTYPE html><output></output><script>
 const box = element => element.getBoundingClientRect();
-const found = frames.map(frame => new Promise(done => {
-  frame.srcdoc = PAGE;
+const found = [PAGE].flat().flatMap(text => [390, 1280].map(width => new Promise(done => {
+  const frame = Object.assign(document.createElement("iframe"), { width, height: 800, srcdoc: text });
   frame.onload = () => {
     const page = frame.contentDocument;
     done({
@@ -185,7 +183,8 @@ const found = frames.map(frame => new Promise(done => {
       wide: page.documentElement.scrollWidth, window: frame.contentWindow.innerWidth,
     });
   };
-}));
+  document.body.append(frame);
+})));
 Promise.all(found).then(all => { document.querySelector("output").textContent = JSON.stringify(all); });
 </script>"""
 
@@ -206,7 +205,7 @@ FLAGS = (
 def opened(folder, html, probe=PROBE):
     """Open the page in a browser, inside of a page that looks at it, and return what that found.
 
-    PROBE looks at the width of a phone and of a desktop, and finds sizes of elements.
+    PROBE looks at the width of a phone and of a desktop, and finds sizes of elements. It takes a list of pages, too.
     """
     browser = browser_or_skip()
     (folder / "probe.html").write_text(probe.replace("PAGE", json.dumps(html).replace("</", "<\\/")), encoding="utf-8")
@@ -304,16 +303,21 @@ def test_classes_are_switched_values_are_read_and_pictures_enlarged(tmp_path):
     assert found["at"] == "30%"
 
 
-@pytest.mark.parametrize("count", [2, 11, 40])
-def test_the_confusion_matrix_is_whole_on_a_phone(count, tmp_path):
+def test_the_confusion_matrix_is_whole_on_a_phone(tmp_path):
     """Neither it nor another picture lies in a box that scrolls, or ends beyond the edge of the screen."""
-    names = [f"class with a long name {number}" for number in range(count)]
-    metrics = SegmentationMetrics(names, boundary=False, calibration=False)
-    label = torch.arange(count * 16).reshape(count, 16).remainder(count).to(torch.uint8)
-    one_hot = torch.nn.functional.one_hot(label.long(), count).movedim(-1, 0).float()
-    metrics.update("a", one_hot, label)
-    html = written(tmp_path, content(scores=metrics.result(1.0), palette=default_palette(count), examples=[]))
-    for layout in opened(tmp_path, html):
+    pages = []
+    for count in (2, 11, 40):
+        names = [f"class with a long name {number}" for number in range(count)]
+        metrics = SegmentationMetrics(names, boundary=False, calibration=False)
+        label = torch.arange(count * 16).reshape(count, 16).remainder(count).to(torch.uint8)
+        one_hot = torch.nn.functional.one_hot(label.long(), count).movedim(-1, 0).float()
+        metrics.update("a", one_hot, label)
+        shown = content(scores=metrics.result(1.0), palette=default_palette(count), examples=[])
+        pages.append(written(tmp_path, shown))
+    layouts = opened(tmp_path, pages)
+    assert [layout["window"] for layout in layouts] == 3 * [390, 1280]
+    for layout in layouts:
+        assert layout["images"]
         assert layout["scrolled"] == 0
         assert max(layout["ends"]) <= layout["window"]
         assert layout["wide"] <= layout["window"]

@@ -88,7 +88,7 @@ def test_coarser_outputs_weigh_less():
 def test_a_staged_run_resumes_bit_for_bit(digits, tmp_path, monkeypatch):
     """The run is stopped in the second stage; the third one begins after it has resumed."""
     messages: list[str] = []
-    arguments = {"epochs": 6, "settings": [*SMALL, "train.validations=2"], "stages": True}
+    arguments = {"epochs": 6, "settings": [*SMALL, "train.validations=2"], "stages": True, "report": False}
     train(digits, out=tmp_path / "whole", say=messages.append, **arguments)
     heads = [line for line in messages if line.startswith("stage ")]
     assert [line.split(":")[0] for line in heads] == [
@@ -108,7 +108,7 @@ def test_a_staged_run_resumes_bit_for_bit(digits, tmp_path, monkeypatch):
         train(digits, out=tmp_path / "broken", **arguments)
     monkeypatch.setattr(Learner, "step", run)
     again: list[str] = []
-    train(resume=tmp_path / "broken", say=again.append)
+    train(resume=tmp_path / "broken", say=again.append, report=False)
     assert [line.split(":")[0] for line in again if line.startswith("stage ")] == [
         "stage 2 of 3, upper layers", "stage 3 of 3, all layers",
     ]  # fmt: skip

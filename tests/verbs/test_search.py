@@ -30,6 +30,8 @@ from tests.genomes import write_genomes
 
 FACTS = NetworkFacts((61, 61), 1000, 50_000_000, 8.0, 30.0, 1)
 VARY = ("dice", "learning_rate")
+RUNG = 1 / 240
+"""Minutes of a training on the first rung of the search that several tests look at: a quarter of a second."""
 
 
 def a_clock(step):
@@ -43,9 +45,9 @@ def searched(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("searches") / "digits"
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("atrous.verbs.search.time", a_clock(2.21))
+        patch.setattr("atrous.verbs.search.time", a_clock(0.5525))
         result = search(
-            digits, out=folder, minutes=0.2, rung=1 / 60, vary=VARY, settings=SMALL, sampler="policy",
+            digits, out=folder, minutes=0.05, rung=RUNG, vary=VARY, settings=SMALL, sampler="policy",
             say=said.append,
         )  # fmt: skip
     return folder, result, said
@@ -82,7 +84,7 @@ def test_trials_are_runs_that_start_from_earlier_ones(searched):
     assert starts[0] is None
     assert all(start is not None and start.startswith(str(folder / "trials/rung1-")) for start in starts[1:])
     assert runs[3].recipe.model == open_run(starts[3]).recipe.model
-    assert [run.recipe.train.minutes for run in runs] == pytest.approx([1 / 60] * 3 + [3 / 60])
+    assert [run.recipe.train.minutes for run in runs] == pytest.approx([RUNG] * 3 + [3 * RUNG])
     assert not any((run.folder / "checkpoint").exists() for run in runs)
     assert all(run.weights.exists() and (run.folder / "scores.json").exists() for run in runs)
     assert not any((run.folder / "report.html").exists() for run in runs)
@@ -90,9 +92,9 @@ def test_trials_are_runs_that_start_from_earlier_ones(searched):
 
 def test_the_same_command_goes_on_and_another_is_refused(searched, digits):
     folder, result, _ = searched
-    options = {"vary": VARY, "settings": SMALL, "sampler": "policy", "rung": 1 / 60, "out": folder}
+    options = {"vary": VARY, "settings": SMALL, "sampler": "policy", "rung": RUNG, "out": folder}
     with pytest.raises(UserError, match="holds a search with sampler = policy, not tpe"):
-        search(digits, minutes=0.25, **{**options, "sampler": "tpe"})
+        search(digits, minutes=0.06, **{**options, "sampler": "tpe"})
     said: list[str] = []
     again = search(digits, minutes=0.001, say=said.append, **options)  # its time is over
     assert said[-1] == f"going on with {folder}"
