@@ -78,7 +78,7 @@ class RegionWork(UnitWork):
 
 
 class ClusterPredictor:
-    """A `jobs.Worker` whose values are computed on a cluster; what goes through the network whole is computed here.
+    """A `worker.Worker` whose values are computed on a cluster; what goes through the network whole is computed here.
 
     Args:
         predictor: of images, volumes or signals.
@@ -98,13 +98,13 @@ class ClusterPredictor:
         self.dtype, self.engine, self.device = predictor.dtype, predictor.engine, predictor.device
 
     def parts(self, item: Input) -> Iterator[Opened]:
-        """See `jobs.Worker`."""
+        """See `worker.Worker`."""
         opened = self._predictor.open(item)
         self._current = item, opened
         yield opened
 
     def plan(self, shape: tuple[int, ...]) -> StreamPlan | None:
-        """See `jobs.Worker`: how the input is cut into units; None if it goes through the network whole."""
+        """See `worker.Worker`: how the input is cut into units; None if it goes through the network whole."""
         regions = self._regions(shape, "labels")
         plan = None if regions.units is None else self._predictor.plan(shape)
         if plan is None or regions.units is None:
@@ -127,7 +127,7 @@ class ClusterPredictor:
         resume: bool = False,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        """See `jobs.Worker`. Regions that an interrupted run has left are not computed again."""
+        """See `worker.Worker`. Regions that an interrupted run has left are not computed again."""
         values = "labels" if probabilities is None else "probabilities" if labels is None else "both"
         regions = self._regions(tuple(int(n) for n in source.shape), values)
         if regions.ready is None:

@@ -219,7 +219,7 @@ def key_of(item: Input) -> str:
 
 @dataclass(frozen=True)
 class Deconvolver:
-    """What restores one input after the other, as a network would (`atrous.prediction.jobs.Worker`).
+    """What restores one input after the other, as a network would (`atrous.prediction.worker.Worker`).
 
     Attributes:
         deconvolution: the method.

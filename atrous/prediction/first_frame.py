@@ -183,7 +183,7 @@ class FollowedLabels:
 
 @dataclass(frozen=True)
 class FirstFrameLabeler:
-    """Labels a video after it has learned its first frame (`atrous.prediction.jobs.Worker`).
+    """Labels a video after it has learned its first frame (`atrous.prediction.worker.Worker`).
 
     Attributes:
         predictor: of a run on videos.

@@ -9,15 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-
-import torch
+from typing import Any
 
 from atrous.color import Palette
 from atrous.data.composite import CHANGE
 from atrous.data.formats import FileFault, is_series, stem
 from atrous.data.formats.npy import create_memmap
-from atrous.data.source import Sink, Source
 from atrous.errors import UserError
 from atrous.files import remove
 from atrous.geometry.plan import StreamPlan
@@ -40,6 +37,7 @@ from atrous.prediction.probabilities import SUFFIXES, ProbabilityFile
 from atrous.prediction.segmentation import SegmentationFile
 from atrous.prediction.thin_edges import ThinEdges
 from atrous.prediction.values import NumberFile, value_outputs
+from atrous.prediction.worker import Worker
 from atrous.stream.stream import plan_text
 from atrous.tasks.task import FoundTask
 from atrous.tasks.values import ValueTask
@@ -187,45 +185,6 @@ def check_outputs(jobs: Sequence[PredictionJob]) -> None:
                     "predict them into different folders"
                 )
             writers[place] = job.source.path
-
-
-class Worker(Protocol):
-    """What computes the values of jobs: a `Predictor`, or something that needs no training."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Arithmetic of a stream."""
-        ...
-
-    @property
-    def engine(self) -> str:
-        """What computes a stream."""
-        ...
-
-    @property
-    def device(self) -> str:
-        """Where a stream is computed."""
-        ...
-
-    def parts(self, item: Input) -> Iterator[Opened]:
-        """Open an input part by part."""
-        ...
-
-    def plan(self, shape: tuple[int, ...]) -> StreamPlan | None:
-        """Return how an input of this shape `(C, *S)` is streamed; None if it is computed whole."""
-        ...
-
-    def write(
-        self,
-        source: Source,
-        labels: Sink | None = None,
-        probabilities: Sink | None = None,
-        *,
-        resume: bool = False,
-        progress: Callable[[float], None] | None = None,
-    ) -> None:
-        """Compute the values of a part, and assign them to the sinks."""
-        ...
 
 
 def run_jobs(

@@ -36,7 +36,7 @@ from atrous.prediction.sequences import open_only_sequence, open_sequences
 from atrous.prediction.values import predict_values
 from atrous.recipe.build import build_expected, build_preparation
 from atrous.recipe.run import Run, open_run
-from atrous.stream.engines import ENGINES, check_engine, require_processor
+from atrous.stream.engines import ENGINES, check_engine
 from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
 from atrous.tasks.custom import class_maps, needs_float32, output_size, value_task
@@ -382,9 +382,8 @@ def load(
     Raises:
         UserError: there is no such run, model, engine or device, or the weights are missing or do not fit the network.
     """
-    check_engine(engine)
     check_device(device)
-    require_processor(engine, torch.device(device))
+    check_engine(engine, torch.device(device))
     opened = run if isinstance(run, Run) else open_run(run)
     recipe, task = opened.recipe, opened.task()
     if recipe.model.motion and engine != ENGINES[0]:  # only torch sees how a camera moves

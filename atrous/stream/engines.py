@@ -30,10 +30,11 @@ assert np.isfinite(m([np.ones((1, 4, 8, 8), np.float32)])[0]).all()
 """
 
 
-def check_engine(engine: str) -> None:
-    """Raise `UserError` when there is no such engine."""
+def check_engine(engine: str, device: torch.device = CPU) -> None:
+    """Raise `UserError` when there is no such engine, or when it does not compute on the device."""
     if engine not in ENGINES:
         raise UserError(f"engine {engine!r}: choose {', '.join(ENGINES)}")
+    require_processor(engine, device)
 
 
 def require_processor(engine: str, device: torch.device) -> None:

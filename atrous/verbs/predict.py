@@ -17,7 +17,7 @@ from atrous.prediction.cluster import predict_on_cluster
 from atrous.prediction.confidence import mean_of, sets_of
 from atrous.prediction.ensemble import load_ensemble
 from atrous.prediction.first_frame import FirstFrameLabeler
-from atrous.prediction.jobs import OUTPUTS, PredictionJob, Worker, Written, exists, find_jobs, run_jobs
+from atrous.prediction.jobs import OUTPUTS, PredictionJob, Written, exists, find_jobs, run_jobs
 from atrous.prediction.live import live_labels
 from atrous.prediction.object_exports import merge_coco, parse_kinds
 from atrous.prediction.output import Companions
@@ -25,6 +25,7 @@ from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.prediction.remote import Computing, predict_remote
 from atrous.prediction.shares import compute_share, join_shares, require_labels
 from atrous.prediction.variants import VariantScorer, write_effects
+from atrous.prediction.worker import Worker
 from atrous.prediction.zones import FollowOptions
 from atrous.recipe.run import Run
 from atrous.stream.dispatch import connected
