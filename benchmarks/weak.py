@@ -53,10 +53,10 @@ NETWORK = (
 )  # fmt: skip
 """Of both trainings. Black is 0 for the network, so that the background has no features until biases learn some."""
 WAYS = {
-    "whole": ("train.whole=true", "train.batch_size=1"),
+    "whole": ("train.whole=true", "train.batch_size=1", "train.learning_rate=0.0003"),
     "crops": ("train.whole=false", f"train.crop=[{CROP}, {CROP}]", f"train.batch_size={CROPS}"),
 }
-"""Settings of each way."""
+"""Settings of each way. Steps of one scene refine what small scenes have taught."""
 FIRST = ("train.whole=false", "train.batch_size=16")
 """Settings of the first minutes on small scenes, which are crops as large as the scenes."""
 

@@ -43,6 +43,7 @@ class Calibration:
         ece_before: expected calibration error on them without the temperature, None where it does not exist.
         ece: the same with it.
         misses: how often the true class is missed at each threshold, by unit: groups first, if the samples have them.
+        offsets: of classes of whole inputs that are there or not: what is added to the evidence for each.
     """
 
     temperature: float
@@ -51,6 +52,7 @@ class Calibration:
     ece_before: float | None = None
     ece: float | None = None
     misses: tuple[MissCurve, ...] = ()
+    offsets: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, confidence: Confidence, measured_on: str, samples: int) -> "Calibration":
@@ -93,6 +95,7 @@ class Calibration:
                 {"unit": curve.unit, "count": curve.count, "misses": [float(f"{m:.7g}") for m in curve.misses]}
                 for curve in self.misses
             ],
+            "offsets": self.offsets,
         }  # fmt: skip
         write_text(folder / FILE, json.dumps(facts))
 
@@ -110,9 +113,13 @@ def read_calibration(folder: Path) -> Calibration | None:
         temperature = float(facts["temperature"])
         if not (math.isfinite(temperature) and temperature > 0):
             raise ValueError(f"the temperature is {temperature}")
+        offsets = tuple(float(offset) for offset in facts.get("offsets", ()))  # earlier versions wrote none
+        if not all(math.isfinite(offset) for offset in offsets):
+            raise ValueError("an offset is not finite")
         return Calibration(
-            temperature, str(facts["measured_on"]), int(facts["samples"]), facts["ece_before"], facts["ece"], misses
-        )
+            temperature, str(facts["measured_on"]), int(facts["samples"]), facts["ece_before"], facts["ece"], misses,
+            offsets,
+        )  # fmt: skip
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:

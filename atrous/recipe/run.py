@@ -32,6 +32,7 @@ from atrous.recipe.build import build_network, build_task
 from atrous.recipe.calibration import Calibration, read_calibration
 from atrous.recipe.schema import Recipe, read_recipe, to_toml
 from atrous.recipe.style_picture import keep_style, located
+from atrous.tasks.class_offsets import shifted
 from atrous.tasks.task import Task
 from atrous.tasks.temperature import calibrated
 from atrous.training.checkpoint import read_tensors
@@ -121,7 +122,9 @@ class Run:
     def task(self) -> Task:
         """What the output channels mean, with calibrated probabilities."""
         task, calibration = build_task(self.located), self.calibration()
-        return task if calibration is None else calibrated(task, calibration.temperature)
+        if calibration is None:
+            return task
+        return shifted(calibrated(task, calibration.temperature), calibration.offsets)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the weights by name. Those that are stored in float16, as of named models, are widened to float32.

@@ -51,6 +51,7 @@ class ClassificationTask(FoundTask):
         stride: input positions per position of the map of evidence, along each axis.
         positions: positions of the map of a usual input. Evidence begins near -log(positions), so that at the first
             step the probability of a class is neither 0 nor 1.
+        offsets: added to the evidence for each class, so that probabilities fit held-out inputs; none for 0.
 
     >>> task = ClassificationTask(("seven",), exclusive=False, stride=(16, 16), positions=65536)
     >>> task.out_channels, task.grid((4096, 4000))
@@ -61,6 +62,7 @@ class ClassificationTask(FoundTask):
     exclusive: bool = True
     stride: tuple[int, ...] = (1, 1)
     positions: float = 1.0
+    offsets: tuple[float, ...] = ()
 
     found = "classes"
     watched = ("log_loss", "accuracy", "auroc", "f1")
@@ -127,7 +129,10 @@ class ClassificationTask(FoundTask):
 
     def probabilities(self, output: Tensor) -> Tensor:
         """Return the evidence `(N, K, *S')` that is pooled, which is what metrics and answers are made of."""
-        return precise(output) - math.log(self.positions)
+        evidence = precise(output) - math.log(self.positions)
+        if not self.offsets:
+            return evidence
+        return evidence + evidence.new_tensor(self.offsets).view(-1, *[1] * (evidence.ndim - 2))
 
     def decode(self, output: Tensor) -> Tensor:
         """Return what is most evident at each position, `(N, *S')` uint8: 0 for nothing, else 1 plus the class."""

@@ -15,12 +15,15 @@ from atrous.files import remove
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.calibration import FILE, Calibration
 from atrous.recipe.run import Run, open_run
+from atrous.tasks.class_offsets import OffsetSample, shifted
+from atrous.tasks.classification import ClassificationTask
+from atrous.tasks.custom import pooled_task
 from atrous.tasks.scores import Scores
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.stranded import Stranded
 from atrous.tasks.temperature import LogitSample, calibrated, class_task, fit_temperature
 from atrous.verbs.evaluate import calibrated_on, measure, open_split, read_ahead
-from atrous.verbs.found import outputs
+from atrous.verbs.found import found_classes, outputs
 
 SAMPLES = 32
 """Samples, evenly spread over the split, on which the temperature is fitted; the rest is measured on all of them."""
@@ -89,7 +92,8 @@ def calibrate_and_measure(
 ) -> tuple[Predictor, Any]:
     """Fit the temperature, measure all samples with it, and write the calibration into the folder of the run.
 
-    A temperature that is given is not fitted again. A task without probabilities of classes is measured alone.
+    A temperature that is given is not fitted again. Classes of whole inputs that are there or not get offsets of their
+    evidence instead. A task without probabilities of classes is measured alone.
 
     Returns:
         The predictor with its temperature, and the metrics.
@@ -97,6 +101,9 @@ def calibrate_and_measure(
     Raises:
         UserError: see `measure`.
     """
+    pooled = pooled_task(predictor.task)
+    if isinstance(pooled, ClassificationTask) and not pooled.exclusive:
+        predictor = _with_offsets(predictor, dataset, split, samples, pooled)
     task = class_task(predictor.task)
     if not isinstance(task, Semantic | Stranded):
         return predictor, measure(predictor, dataset, samples, progress=progress)
@@ -124,12 +131,32 @@ def forget_calibration(run: Run) -> None:
     remove(run.folder / FILE)
 
 
+def _with_offsets(
+    predictor: Predictor, dataset: Dataset, split: str, samples: Sequence[Sample], task: ClassificationTask
+) -> Predictor:
+    """Fit the offsets of the evidence on some samples, and write them into the folder of the run."""
+    sample = OffsetSample(len(task.names))
+    for each, image, values in read_ahead(predictor, _spread(samples)):
+        found = found_classes(predictor, task, image, dataset.spacing_of(each), each.image.header().affine)
+        sample.add(found.evidence, values.present)
+    offsets = sample.fit()
+    if not any(offsets):
+        return predictor
+    Calibration(1.0, calibrated_on(dataset, split), len(samples), offsets=offsets).write(predictor.run.folder)
+    return replace(predictor, task=shifted(predictor.task, offsets))
+
+
+def _spread(samples: Sequence[Sample]) -> list[Sample]:
+    """At most `SAMPLES` of the samples, evenly spread."""
+    places = np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).round().astype(int)
+    return [samples[place] for place in places]
+
+
 def _sample(
     predictor: Predictor, dataset: Dataset, samples: Sequence[Sample], task: Semantic | Stranded
 ) -> LogitSample:
     """Outputs at some positions of some samples."""
-    places = np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).round().astype(int)
-    chosen = [samples[place] for place in places]
+    chosen = _spread(samples)
     sample = LogitSample(len(chosen), task.bits)
     for each, image, values in read_ahead(predictor, chosen):
         output = outputs(predictor, image, dataset.spacing_of(each), each.image.header().affine)

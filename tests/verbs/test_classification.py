@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from PIL import Image
 from atrous.data.check.check import check_grids
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
+from atrous.tasks.classification import ClassificationTask
 from atrous.verbs.class_examples import WHERE, class_pictures
-from atrous.verbs.evaluate import evaluate
+from atrous.verbs.evaluate import evaluate, measure, open_split
 from atrous.verbs.opened import open_data
 from atrous.verbs.predict import predict
 from atrous.verbs.predict_options import PredictOptions
@@ -64,6 +66,26 @@ def test_a_run_in_strips_learns_and_is_measured(run, data):
     seen = re.findall(r'<img [^>]*data-view="where classes were seen"[^>]*>', page)
     assert len(seen) == 6
     assert all(" data-drawn" in image for image in seen)  # its colors are no values
+
+
+def test_a_class_that_is_there_or_not_is_calibrated(tmp_path):
+    rng, rows = np.random.default_rng(0), ["file,bright,split"]
+    for number in range(20):
+        image = rng.normal(110, 10, (24, 24)).clip(0, 255).astype(np.uint8)
+        image[4:14, 6:16] += np.uint8(100 * (number % 2))
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{number % 2},{'val' if number > 9 else 'train'}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    train(tmp_path, out=tmp_path / "run", task="classification", epochs=1, settings=SETTINGS, report=False)
+    found = load(tmp_path / "run")
+    calibration = found.run.calibration()
+    assert calibration is not None
+    assert isinstance(found.task, ClassificationTask)
+    assert found.task.offsets == calibration.offsets != (0.0,)
+    raw = replace(found, task=replace(found.task, offsets=()))
+    dataset, samples = open_split(found, tmp_path, None, "val")
+    losses = [measure(each, dataset, samples).to_dict()["log_loss"] for each in (found, raw)]
+    assert losses[0] < losses[1]
 
 
 def test_what_was_seen_in_a_signal_lies_behind_its_curve():
