@@ -240,7 +240,7 @@ def test_a_folder_that_vanishes_is_one_line_and_leaves_no_final_name(suffix, tmp
 class Labeler:
     """A predictor that writes labels with a function."""
 
-    palette, dtype, engine = PALETTE, torch.float32, "torch"
+    palette, dtype, engine, device = PALETTE, torch.float32, "torch", "cpu"
 
     def __init__(self, write):
         self.write = write

@@ -21,6 +21,7 @@ ELSEWHERE = {
     "atrous/models/evidence.py": "tests/tasks/test_classification.py",
     "atrous/prediction/classes.py": "tests/verbs/test_classification.py",
     "atrous/prediction/class_files.py": "tests/verbs/test_classification.py",
+    "atrous/prediction/worker.py": "tests/prediction/test_jobs.py",
     "atrous/recipe/classification.py": "tests/verbs/test_classification.py",
     "atrous/tasks/class_metrics.py": "tests/tasks/test_classification.py",
     "atrous/verbs/class_examples.py": "tests/verbs/test_classification.py",

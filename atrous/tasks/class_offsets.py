@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from atrous.errors import UserError
 from atrous.tasks.classification import LEAST, ClassificationTask
@@ -60,6 +59,8 @@ class OffsetSample:
 
 
 def _offset(inputs: list[tuple[np.ndarray, np.ndarray, bool]]) -> float:
+    from scipy.optimize import minimize_scalar
+
     there = sum(has for _, _, has in inputs)
     if min(there, len(inputs) - there) < FEWEST:
         return 0.0

@@ -39,8 +39,8 @@ def strangers(folder: Path) -> None:
 
 def one_folder(folder: Path) -> None:
     for index in range(4):
-        put(folder / f"{index}.jpg", photo(index))
-        put(folder / f"{index}.png", square(index))
+        put(folder / f"a{index}.png", photo(index))
+        put(folder / f"b{index}.png", square(index))
 
 
 def annotated(suffix: str):
@@ -90,7 +90,7 @@ MISTAKES = (
     Mistake("no layout", no_masks, "refused", ("no folder of masks", 'name it masks/ or write masks = "FOLDER"')),
     Mistake(
         "no layout", one_folder, "refused",
-        ("images are there (0.jpg, ...)", "put them into images/ and masks/, or end the names of masks in _mask"),
+        ("images are there (a0.png, ...)", "put them into images/ and masks/, or end the names of masks in _mask"),
     ),
     Mistake(
         "no layout", annotated(".json"), "refused",

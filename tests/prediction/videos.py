@@ -33,8 +33,9 @@ def bright_labeler(blocks=1):
 
     plan = SimpleNamespace(blocks=blocks, macs=1e9, text=lambda: "the plan")
     return SimpleNamespace(
-        palette=PALETTE, plan=lambda shape: plan, write=write, parts=parts, dtype=torch.float32, engine="torch"
-    )
+        palette=PALETTE, plan=lambda shape: plan, write=write, parts=parts, dtype=torch.float32, engine="torch",
+        device="cpu",
+    )  # fmt: skip
 
 
 def label_video(video, out, *, overlay=False, blocks=1, tracks=None, progress=lambda done: None):
