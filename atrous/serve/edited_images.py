@@ -107,7 +107,7 @@ class EditedImages(Generic[Edited]):
             image = self._used.get(source)
             if image is None:
                 image = make()
-                image.revision = self._revisions.get(source, 0)  # goes on: whoever has seen it knows that it grows
+                image.revision = self._revisions.get(source, 0)  # it never falls, also when an image is opened again
 
                 def changed(one: EditedImage) -> None:
                     self._revisions[source] = one.revision

@@ -23,7 +23,7 @@ Region = tuple[slice, ...]
 class LabelStore:
     """Labels `(*S)` uint8, filled region by region or row by row. One thread writes, several may read.
 
-    Each open store takes two of the open files that a process may have; a closed one is opened by whoever needs it.
+    Each open store takes two of the open files that a process may have; the next request opens a closed one.
 
     Args:
         folder: where they lie; what an earlier process has left there is still known.
