@@ -14,10 +14,15 @@ from atrous.tasks.task import NotFinite, Task
 WINDOWS = 8
 """At most so many windows of one sample."""
 WHOLE = 2**21
-"""Positions up to which a sample with one label, which has no windows, goes through the network in one piece."""
+"""Positions up to which a sample with one label, or a window in a training on whole samples, goes through the network
+in one piece."""
+MEMORY = "512MiB"
+"""Memory of the strips of what is larger."""
 
 
-def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[int]) -> dict[str, float]:
+def validate(
+    network: nn.Module, task: Task, held_out: Decoded, side: Sequence[int], *, bounded: bool = False
+) -> dict[str, float]:
     """Return the loss and the metrics that the task watches.
 
     Args:
@@ -25,6 +30,8 @@ def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[i
         task: gives loss and metrics.
         held_out: the samples.
         side: size of the windows; samples that are larger count by windows of this size.
+        bounded: whether windows of more than `WHOLE` positions go through the network in strips; samples with one label
+            always do. The network must be one that `stream` takes.
 
     Raises:
         NotFinite: the network's output for an image is not finite; it names the file.
@@ -37,7 +44,7 @@ def validate(network: nn.Module, task: Task, held_out: Decoded, side: Sequence[i
             truth = target.tensor(target.crop(held_out.values[index], held_out.in_target(index, window)))
             if x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
-            in_strips = target.of_whole and x[0, 0].numel() > WHOLE
+            in_strips = (bounded or target.of_whole) and x[0, 0].numel() > WHOLE
             output = _streamed(network, task, x[0], ready) if in_strips else network(x).float()
             batch = target.batch([truth])
             losses.append(float(task.loss(output, batch if batch.is_floating_point() else batch.long())))
@@ -59,7 +66,7 @@ def _streamed(
         if shape not in ready:
             ready.clear()
             ready[shape] = prepare(network, shape)
-        stream(ready[shape], image.contiguous().numpy(), output)
+        stream(ready[shape], image.contiguous().numpy(), output, memory=MEMORY)
     return torch.from_numpy(output)[None]
 
 

@@ -134,7 +134,7 @@ def make_supply(parts: TrainParts, recipe: Recipe, settings: Settings, processes
     threads, pin = _threads(settings, feed), settings.device.startswith("cuda")
     return Supply(
         lambda step: ahead(share, step, threads=threads, pin=pin),
-        lambda network: validate(network, task, feed.held_out, feed.side),
+        lambda network: validate(network, task, feed.held_out, feed.side, bounded=recipe.train.whole),
         feed.batches.per_epoch,
         size,
     )

@@ -1,5 +1,7 @@
 """Validation in windows, and of samples with one label, which have no windows."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 import torch
@@ -44,3 +46,18 @@ def test_a_large_window_goes_through_any_network_in_one_piece(monkeypatch):
     held_out = Decoded(("clip",), (image,), ((image[0] < 0).astype(np.uint8),), ({},), Labels)
     with torch.inference_mode():
         assert validate(_NotExportable().eval(), Semantic(("up", "down")), held_out, (20, 20))["miou"] == 1
+
+
+def test_windows_of_a_training_on_whole_samples_go_through_in_strips(monkeypatch):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 8, 5, padding=2), nn.ReLU(), nn.Conv2d(8, 2, 3, padding=1)).eval()
+    image = np.random.default_rng(0).normal(size=(1, 60, 40)).astype(np.float32)
+    held_out = Decoded(("scan",), (image,), ((image[0] < 0).astype(np.uint8),), ({},), Labels)
+    task, streamed = Semantic(("up", "down")), Mock(wraps=validation.stream)
+    monkeypatch.setattr(validation, "stream", streamed)
+    with torch.inference_mode():
+        whole = validate(network, task, held_out, (60, 40), bounded=True)
+        assert not streamed.called
+        monkeypatch.setattr(validation, "WHOLE", 100)
+        assert validate(network, task, held_out, (60, 40), bounded=True) == pytest.approx(whole, rel=1e-5)
+    assert streamed.call_count == 1
