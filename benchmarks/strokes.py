@@ -180,8 +180,8 @@ def train(folder: PaintedFolder, minutes: float) -> None:
         if begin is not None and time.perf_counter() - begin >= 60 * minutes:
             break
         if tick % 60 == 59:
-            last = trainer.miou.points[-1][1] if trainer.miou.points else float("nan")
-            print(f"step {trainer.step}, {trainer.seconds:.0f} s, held-out mIoU {last:.3f}", flush=True)
+            last = trainer.accuracy.points[-1][1] if trainer.accuracy.points else float("nan")
+            print(f"step {trainer.step}, {trainer.seconds:.0f} s, held-out strokes right {last:.3f}", flush=True)
     trainer.close()
 
 

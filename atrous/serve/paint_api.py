@@ -95,7 +95,7 @@ class TrainingFacts(BaseModel):
     held_out_loss: list[tuple[float, float]] = Field(
         description="seconds and loss on held-out pieces of strokes; without any, on all"
     )
-    miou: list[tuple[float, float]] = Field(description="seconds and mean IoU on these")
+    accuracy: list[tuple[float, float]] = Field(description="seconds and share of positions of these labeled right")
 
 
 class UncertainPlace(BaseModel):
@@ -273,7 +273,7 @@ def _training_facts(session: PaintSession) -> TrainingFacts:
         samples=trainer.samples,
         loss=list(trainer.loss.points),
         held_out_loss=list(trainer.held_out_loss.points),
-        miou=list(trainer.miou.points),
+        accuracy=list(trainer.accuracy.points),
     )
 
 

@@ -50,7 +50,8 @@ class PaintTrainer:
         seconds: time of training.
         loss: of the batches.
         held_out_loss: of the held-out pieces.
-        miou: mean IoU of the held-out pieces.
+        accuracy: share of the positions of the held-out pieces that are labeled right. (A mean IoU of few pieces says
+            little: of a class that none of them has it counts every false position as a class that is all wrong.)
         samples: how many parts of images are learned from (`train`), and how many have `held_out` pieces; where none
             has, the curves of held-out pieces are those of the pieces that are learned.
     """
@@ -61,7 +62,7 @@ class PaintTrainer:
         self._lock = threading.Lock()
         self.state, self.problem = "off", ""
         self.step, self.seconds = 0, 0.0
-        self.loss, self.held_out_loss, self.miou = Curve(), Curve(), Curve()
+        self.loss, self.held_out_loss, self.accuracy = Curve(), Curve(), Curve()
         self.samples: dict[str, int] = {}
 
     def start(self) -> None:
@@ -152,7 +153,7 @@ class PaintTrainer:
             self.loss.add(self.seconds, float(said["loss"]))
         elif kind == "validation":
             self.step, self.seconds = int(said["step"]), float(said["seconds"])
-            for curve, name in ((self.held_out_loss, "loss"), (self.miou, "miou")):
+            for curve, name in ((self.held_out_loss, "loss"), (self.accuracy, "pixel_accuracy")):
                 if said[name] is not None:
                     curve.add(self.seconds, float(said[name]))
         elif kind == "weights":

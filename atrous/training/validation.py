@@ -16,7 +16,7 @@ WINDOWS = 8
 WHOLE = 2**21
 """Positions up to which a sample with one label, or a window in a training on whole samples, goes through the network
 in one piece."""
-MEMORY = "512MiB"
+MEMORY = "256MiB"
 """Memory of the strips of what is larger."""
 
 

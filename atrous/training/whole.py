@@ -4,6 +4,7 @@ The sample is a batch of one. Its gradients are those of one forward and backwar
 included (`stream/gradient.py`).
 """
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,7 @@ class WholeSteps:
             if len(self.ready) >= KEPT:
                 del self.ready[next(iter(self.ready))]
             self.ready[key] = prepare_gradient(self.network, shape)
+            gc.collect()  # the export leaves cycles that hold what its callers held, such as the sample
         return self.ready[key]
 
     def step(self, image: torch.Tensor, target: torch.Tensor) -> float:

@@ -24,6 +24,9 @@ SHAPE = ["task", "options.shape"]
 ALLOWED = (("train", "devices"), ("train", "nodes"))
 """Settings that may be given when a run is resumed."""
 
+OF_LOSS = ("class_weights", "dice", "smoothing", "focal", "boundary")
+"""Keys of the section `task` that only the task's own loss follows."""
+
 OF_DATA = ("root", "description", "kind")
 """Keys of the section `data` that follow from the data that are given."""
 
@@ -159,6 +162,8 @@ class TrainOptions:
             section, key, _ = split_setting(setting)
             if section == "data" and key in OF_DATA:
                 raise UserError(f"--set data.{key}: the data are given as DATA, and --dataset FILE describes them")
+            if self.loss is not None and section == "task" and key in OF_LOSS:
+                raise UserError(f"--set task.{key} is part of the loss that loss= replaces: leave one of them out")
         self._check_length()
         device = self.planned_device
         if device != "auto":

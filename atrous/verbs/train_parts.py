@@ -83,9 +83,9 @@ def build_parts(
         feed = replace(feed, batches=own)
     if isinstance(inner := value_task(task), StyleTask):
         inner.prepare()
-    first = feed.batches[0]  # what cannot be drawn fails here
+    shape = tuple(feed.batches[0].images.shape[1:])  # what cannot be drawn fails here
     if recipe.train.whole:
-        WholeSteps(network.train(), task, scratch).prepare(tuple(first.images.shape[1:]))
+        WholeSteps(network.train(), task, scratch).prepare(shape)
     fitted = 0.0 if class_task(task) is None else share_of_samples(len(check.dataset.splits[recipe.data.val]))
     return TrainParts(task, network, feed, fitted)
 
@@ -141,7 +141,12 @@ def make_supply(parts: TrainParts, recipe: Recipe, settings: Settings, processes
 
 
 def _threads(settings: Settings, feed: Feed) -> int:
-    """How many batches are made at the same time: beside a GPU as many as its share of the processors can make."""
+    """How many batches are made while steps run: beside a GPU as many as its share of the processors can make.
+
+    None of whole samples, which may be large: the memory to make one would add to that of a step.
+    """
+    if settings.whole:
+        return 0
     if settings.device == "cpu" or not isinstance(feed.batches, Parted):
         return 1
     return max(1, min(MOST_THREADS, cores() // settings.devices - 1))

@@ -238,3 +238,22 @@ def test_a_class_is_renamed_and_another_one_added_at_once(page, served):
     }""")
     page.wait_for_selector('#paint-classes input[aria-label="Name of class 2"]')
     assert [one.name for one in session.folder.classes] == ["sky", "disc"]
+
+
+def test_nothing_is_undone_while_a_signal_is_shown(browser, black):
+    np.save(black / "b.npy", np.zeros((1, 500), np.float32))
+    with beginning(browser, black) as (page, place):
+        page.wait_for_timeout(500)
+        name_classes(page, "ground")
+        draw(page, (8, 10), (8, 110))
+        settled(page, place.session, 0, 1)
+        page.keyboard.press("n")
+        page.wait_for_selector("#paint button:has-text('Undo')[disabled]")
+        page.keyboard.press("Control+z")
+        page.wait_for_timeout(500)
+        assert place.session.image(0).revision == 1
+        page.keyboard.press("p")
+        page.wait_for_selector("#paint button:has-text('Undo'):not([disabled])")
+        page.keyboard.press("Control+z")
+        settled(page, place.session, 0, 2)
+        assert (read_values(black / "cells" / "masks" / "a.png") == IGNORE).all()

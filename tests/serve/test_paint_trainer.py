@@ -45,7 +45,7 @@ def test_a_training_is_started_told_and_stopped(tmp_path):
     assert came.acquire(timeout=60)
     assert (trainer.state, trainer.step, trainer.samples) == ("training", 3, {"train": 2, "held_out": 1})
     assert trainer.loss.points == [(0.5, 1.25)]
-    assert trainer.miou.points == [(1.0, 0.5)]
+    assert trainer.accuracy.points == [(1.0, 0.75)]
     trainer.changed()
     trainer.stop()
     ended(trainer)

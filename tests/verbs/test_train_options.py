@@ -24,6 +24,7 @@ WRONG = [
     ({"settings": "model.name=unett"}, "model.name: input should be 'fcn'"),
     ({"settings": "stages=slow"}, "stages are "),
     ({"settings": "data.root=elsewhere"}, "the data are given as DATA"),
+    ({"settings": "task.focal=2", "loss": torch.dist}, "task.focal is part of the loss that loss= replaces"),
     ({"settings": [4]}, "settings: 4 is not text"),
     ({"device": "gpu"}, "write cpu, cuda, cuda:1, mps or auto, got 'gpu'"),
     ({"device": "cuda"}, "--device cuda: torch finds no cuda"),

@@ -45,7 +45,7 @@ export interface Training {
   samples: Record<string, number>;
   loss: [number, number][];
   held_out_loss: [number, number][];
-  miou: [number, number][];
+  accuracy: [number, number][];
 }
 
 export interface Place {

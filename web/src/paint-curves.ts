@@ -1,4 +1,4 @@
-// The curves of a training: loss of the batches and of held-out strokes, and mean IoU of held-out strokes.
+// The curves of a training: loss of the batches and of held-out strokes, and share of held-out strokes that is right.
 
 import { context } from "./labels";
 import type { Training } from "./paint-api";
@@ -19,9 +19,9 @@ export function drawCurves(canvas: HTMLCanvasElement, training: Training): void 
   pen.setTransform(density, 0, 0, density, 0, 0);
   pen.font = "11px system-ui, sans-serif";
   const [left, right, top, bottom] = [30, width - 30, 16, height - 16];
-  const { loss, held_out_loss: heldOut, miou } = training;
+  const { loss, held_out_loss: heldOut, accuracy } = training;
   const losses = [...loss, ...heldOut].map(([, value]) => value);
-  const last = Math.max(1, ...[...loss, ...miou].map(([seconds]) => seconds));
+  const last = Math.max(1, ...[...loss, ...accuracy].map(([seconds]) => seconds));
   const most = Math.max(0.1, ...losses);
   const x = (seconds: number) => left + ((right - left) * seconds) / last;
   const y = (part: number) => bottom - (bottom - top) * Math.min(1, Math.max(0, part));
@@ -58,11 +58,11 @@ export function drawCurves(canvas: HTMLCanvasElement, training: Training): void 
   const [accent, faint, warn] = ["--accent", "--faint", "--warn"].map(style);
   line(loss, faint, [], most);
   line(heldOut, warn, [4, 3], most);
-  line(miou, accent, [], 1);
+  line(accuracy, accent, [], 1);
 
   pen.textAlign = "left";
   let at = left;
-  const [second, third] = training.samples.held_out ? ["held-out loss", "held-out mIoU"] : ["loss of strokes", "mIoU of strokes"];
+  const [second, third] = training.samples.held_out ? ["held-out loss", "held-out right"] : ["loss of strokes", "strokes right"];
   for (const [name, color] of [["loss", faint], [second, warn], [third, accent]] as const) {
     pen.fillStyle = color;
     pen.fillText(name, at, 7);

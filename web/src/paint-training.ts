@@ -55,7 +55,7 @@ export class LiveTraining {
   private hear(training: Training): void {
     this.training = training;
     const { panel } = this;
-    const trained = training.miou.length > 0 || training.version > 0;
+    const trained = training.accuracy.length > 0 || training.version > 0;
     panel.train.textContent = training.state === "off" ? "Train" : "Stop";
     panel.train.disabled = training.state === "stopping";
     panel.train.classList.toggle("running", training.state !== "off");
@@ -92,7 +92,7 @@ function stateOf(training: Training): string {
     stopping: "Stopping …",
   }[training.state];
   const parts = [words, training.step > 0 ? `step ${training.step}, ${Math.round(training.seconds)} s` : ""];
-  const last = training.miou.at(-1);
-  if (last !== undefined && (training.samples.held_out ?? 0) > 0) parts.push(`mIoU ${last[1].toFixed(2)}`);
+  const last = training.accuracy.at(-1);
+  if (last !== undefined && (training.samples.held_out ?? 0) > 0) parts.push(`${Math.round(100 * last[1])} % of held-out strokes right`);
   return parts.filter((part) => part !== "").join(" · ");
 }

@@ -39,6 +39,7 @@ export class Painting {
   private label = 0;
   private radius = 6;
   private drawn: Stroke | null = null;
+  private placement: Placement | null = null;
   private pointer: Point | null = null;
   private panning = false;
   private queue: Promise<void> = Promise.resolve();
@@ -88,9 +89,7 @@ export class Painting {
 
   /** Paint on a plane from now on. */
   show(input: Input, plane: Plane, index: number): void {
-    this.layer?.close();
-    this.layer = null;
-    this.drawn = null;
+    this.leave();
     this.input = input;
     this.plane = { axis: plane.axis, index };
     const mine = this.plane;
@@ -111,12 +110,17 @@ export class Painting {
     );
   }
 
-  private placement: Placement | null = null;
-
-  /** Show nothing, where no plane of an image is on the screen. */
+  /** Show and change nothing, where no plane of an image is on the screen. */
   hide(hidden: boolean): void {
-    this.canvas.hidden = hidden;
-    this.panel.tools.hidden = hidden;
+    if (hidden) this.leave();
+    this.canvas.hidden = this.panel.tools.hidden = hidden;
+  }
+
+  private leave(): void {
+    this.layer?.close();
+    this.layer = this.input = this.drawn = null;
+    this.plane = { ...this.plane };
+    this.panel.undo.disabled = this.panel.redo.disabled = true;
   }
 
   /** Follow the image to where it is now. */
@@ -229,9 +233,8 @@ export class Painting {
   private closePolygon(): void {
     const { drawn } = this;
     if (drawn === null || drawn.kind !== "polygon") return;
-    this.drawn = null;
+    this.cancel();
     if (drawn.points.length >= 3) this.send(drawn);
-    this.draw();
   }
 
   cancel(): void {
@@ -343,12 +346,9 @@ export class Painting {
     if (at instanceof HTMLInputElement && /^(text|search|number)$/.test(at.type)) return false;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if ((event.ctrlKey || event.metaKey) && !event.altKey) {
-      const actions: Record<string, () => void> = {
-        z: () => this.step(event.shiftKey ? postRedo : postUndo),
-        y: () => this.step(postRedo),
-      };
-      actions[key]?.();
-      return key in actions;
+      const known = key === "z" || key === "y";
+      if (known) this.step(key === "y" || event.shiftKey ? postRedo : postUndo);
+      return known;
     }
     if (event.ctrlKey || event.metaKey || event.altKey) return false;
     if (/^[1-9]$/.test(key) && Number(key) <= this.painted.classes.length) {

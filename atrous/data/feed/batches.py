@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import count
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -295,7 +296,7 @@ class Dealt:
 
 
 def ahead(batches: Stepped, start: int, *, threads: int = 1, pin: bool = False) -> Iterator[Batch]:
-    """Batches from step `start` on, without end, made while earlier steps run.
+    """Batches from step `start` on, without end, made while earlier steps run; with no threads, when asked for.
 
     Args:
         batches: which; they are asked for in order.
@@ -309,6 +310,9 @@ def ahead(batches: Stepped, start: int, *, threads: int = 1, pin: bool = False) 
         batch = batches[step]
         return replace(batch, images=batch.images.pin_memory(), targets=batch.targets.pin_memory()) if pin else batch
 
+    if not threads:
+        yield from map(make, count(start))
+        return
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         waiting = deque(pool.submit(make, step) for step in range(start, start + threads))
         step = start + threads

@@ -187,7 +187,23 @@ def test_batches_that_are_made_whole_are_dealt_too():
     assert Dealt(Made(), 3, 0, 2).per_epoch == 4
 
 
-def test_batches_made_by_several_threads_come_in_order():
+@pytest.mark.parametrize("threads", [0, 3])
+def test_batches_come_in_order(threads):
     made = batches([(20, 20)] * 5)
-    for step, batch in enumerate(islice(ahead(made, 2, threads=3), 6), start=2):
+    for step, batch in enumerate(islice(ahead(made, 2, threads=threads), 6), start=2):
         assert torch.equal(made[step].images, batch.images)
+
+
+def test_without_threads_a_batch_is_made_when_it_is_asked_for():
+    made, asked = batches([(20, 20)] * 5), []
+
+    class Watched:
+        per_epoch = 1
+
+        def __getitem__(self, step):
+            asked.append(step)
+            return made[step]
+
+    given = ahead(Watched(), 2, threads=0)
+    next(given)
+    assert asked == [2]
