@@ -14,6 +14,7 @@ from torch import Tensor
 
 from atrous.errors import UserError
 from atrous.extras import library
+from atrous.stream.process import kept_memory
 from atrous.stream.units import EXCESS, Units
 from atrous.stream.worker import UnitOutcome, UnitWork, computed, plugin_class, run_unit, same
 
@@ -143,8 +144,9 @@ class Here(Dispatcher):
 
     def outcomes(self, phase: int | None, numbers: Sequence[int], known: dict[int, Tensor]) -> Iterator[UnitOutcome]:
         """See `Dispatcher.outcomes`."""
-        for unit in numbers:
-            yield computed(self._work, phase, unit, known)
+        with kept_memory():
+            for unit in numbers:
+                yield computed(self._work, phase, unit, known)
 
 
 class Dispatch(Dispatcher):

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from atrous.stream import process
-from atrous.stream.process import MemoryLimit, exact_process, flushed_denormals, resident_bytes, steady_process
+from atrous.stream.process import (
+    MemoryLimit,
+    exact_process,
+    flushed_denormals,
+    kept_memory,
+    resident_bytes,
+    steady_process,
+)
 
 
 def flushes() -> bool:
@@ -52,6 +59,34 @@ def test_a_steady_process_keeps_what_it_frees(libc):
         assert isinstance(between, MemoryLimit)
         assert libc.calls == [(-3, 2**25), (-1, 2**30)]
     assert libc.calls[2:] == RESTORED
+
+
+@pytest.mark.parametrize("context", [lambda: steady_process(100), exact_process])
+def test_memory_is_kept_from_run_to_run(libc, context):
+    first, second = kept_memory(), kept_memory()
+    with first:
+        second.__enter__()
+        for _ in range(2):
+            with context():
+                pass
+            assert libc.calls[-2:] == [(-3, 2**25), (-1, 2**30)]
+    assert (0,) not in libc.calls
+    second.__exit__(None, None, None)
+    assert libc.calls[-3:] == RESTORED
+    assert libc.calls.count((0,)) == 1
+
+
+def test_limits_of_runs_that_keep_memory_count_from_the_first(libc, monkeypatch):
+    held = iter([1000, 5000, 7000])
+    monkeypatch.setattr(process, "resident_bytes", lambda: next(held))
+    with kept_memory():
+        bounds = []
+        for _ in range(2):
+            with steady_process(100) as between:
+                bounds.append(between.most)
+    with steady_process(100) as between:
+        bounds.append(between.most)
+    assert bounds == [1100, 1100, 5100]
 
 
 def test_the_memory_of_another_device_is_not_that_of_the_process(libc):
