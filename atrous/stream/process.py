@@ -14,6 +14,7 @@ import torch
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 KEPT = 2**30  # bytes of free memory that the process keeps
 LARGEST = 2**25  # the largest threshold for mapping memory by itself that glibc allows
+ADAPTED = 2**26  # bytes of free memory that glibc keeps once it has adapted to large blocks
 EXACT = 2**23  # allocations of more bytes go back to the system as soon as they are freed
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 CPU = torch.device("cpu")
@@ -59,12 +60,16 @@ class _Keeping:
     def __init__(self) -> None:
         self.lock, self.blocks, self.held = Lock(), 0, 0
 
-    def before(self) -> int:
-        """Return the bytes that a run that begins now is measured against."""
+    def before(self, limit: float) -> int:
+        """Return the bytes that a run that begins now, and may hold `limit` bytes, is measured against."""
+        now = resident_bytes()
         if not self.blocks:
-            return resident_bytes()
-        self.held = self.held or resident_bytes()
-        return self.held
+            return now
+        self.held = self.held or now
+        if now <= self.held + limit:
+            return self.held
+        give_back()  # then what is left is in use: inputs and answers, for example
+        return resident_bytes()
 
 
 _keeping = _Keeping()
@@ -72,11 +77,11 @@ _keeping = _Keeping()
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """Within the block, what one streamed run frees stays in the process for the next run; at its end it is returned.
+    """Within the block, what one run frees stays in the process for the next run; at its end it is returned.
 
-    For many short runs of one network, such as the units of a cluster: without it, the system clears the same pages
-    again for each of them. The memory limits of all of them count from what the process held when the first one began.
-    Blocks may overlap. Where the C library is not glibc, it does nothing.
+    For many short runs, such as the units of a cluster, the files of a prediction, the steps of a training: without it,
+    the system clears the same pages again for each of them. The memory limits of streamed runs then count from what the
+    process held when the first one began. Blocks may overlap. Where the C library is not glibc, it does nothing.
     """
     libc = _glibc()
     if libc is None:
@@ -129,7 +134,7 @@ def bounded(limit: float) -> Settle:
 
     Within `kept_memory`, over what it held when the first run began. Where the C library is not glibc, it does nothing.
     """
-    return _nothing if _glibc() is None else MemoryLimit(limit, _keeping.before())
+    return _nothing if _glibc() is None else MemoryLimit(limit, _keeping.before(limit))
 
 
 @contextmanager
@@ -152,7 +157,8 @@ def _keep(libc: Any, mapped: int, trimmed: int) -> None:
 
 
 def _release(libc: Any) -> None:
-    _keep(libc, 2**17, 2**17)
+    """Set what glibc comes to by itself in a process of large blocks: it adapts no more once it was told otherwise."""
+    _keep(libc, LARGEST, ADAPTED)
     libc.malloc_trim(0)
 
 
