@@ -229,7 +229,7 @@ class Simulation:
             self.units += 1
             yield self.env.timeout(self.speed.answer)
             if units:
-                self.ready.put(units.popleft())
+                yield self.ready.put(units.popleft())
             if self.units in self.world.kills:
                 yield self.env.timeout(0)  # its next unit has begun
                 self._kill_one()
