@@ -114,3 +114,41 @@ def test_a_network_that_runs_at_no_size_is_refused(tmp_path):
 def test_sizes_that_are_none():
     with pytest.raises(UserError, match="'12,b' is not a size"):
         parse_size("12,b")
+
+
+class Returning(torch.nn.Module):
+    """A network that returns its output twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 2, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(x), self.conv(x)
+
+
+def test_a_network_of_several_results_is_told_what_to_do(tmp_path):
+    with pytest.raises(UserError, match=r"Returning: returns 2 results, .* wrap it in a module"):
+        atrous.export(Returning(), tmp_path / "a.pt2")
+    assert not list(tmp_path.iterdir())
+
+
+class OneSize(torch.nn.Module):
+    """A network for 21 x 30 alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.place = torch.nn.Conv2d(1, 2, 3, padding=1), torch.nn.Parameter(torch.randn(21, 30))
+
+    def forward(self, x):
+        return self.conv(x) + self.place
+
+
+def test_a_network_of_one_size_is_exported_for_that_size(tmp_path):
+    with pytest.raises(UserError, match=r"OneSize: runs at no size that was tried .*: give --size for a network"):
+        atrous.export(OneSize(), tmp_path / "a.pt2")
+    with pytest.raises(UserError, match="nor at 21,31"):
+        atrous.export(OneSize(), tmp_path / "a.pt2", size=(21, 31))
+    done = atrous.export(OneSize(), tmp_path / "a.pt2", size=(21, 30))
+    assert done.facts["input"]["fixed"] == [21, 30]
+    assert done.proof.sizes == ((21, 30),) * 3
