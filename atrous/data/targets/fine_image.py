@@ -46,7 +46,7 @@ class FineValues(Values):
         image: the coarser image.
     """
 
-    image: SampleImage
+    image: SampleImage  # pyright: ignore[reportGeneralTypeIssues]  # always given here
 
     @classmethod
     def size_problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
