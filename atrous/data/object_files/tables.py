@@ -19,13 +19,17 @@ _ROLES: dict[str, tuple[str, ...]] = {
     "top": ("ymin", "y1", "top", "y0", "bboxymin"),
     "right": ("xmax", "x2", "right", "bboxxmax"),
     "bottom": ("ymax", "y2", "bottom", "bboxymax"),
-    "x": ("x", "bboxx", "col", "column", "cx"),
-    "y": ("y", "bboxy", "row", "cy"),
+    "x": ("x", "bboxx", "col", "column", "cx", "xcenter", "centerx"),
+    "y": ("y", "bboxy", "row", "cy", "ycenter", "centery"),
     "width": ("width", "w", "bboxwidth", "bboxw"),
     "height": ("height", "h", "bboxheight", "bboxh"),
     "bbox": ("bbox", "box"),
 }
 """The columns that say each thing, in lower case and without other characters."""
+NAMELESS = "object"
+"""The name of objects of which a table says no class."""
+_CENTERS = ("cx", "cy", "xcenter", "ycenter", "centerx", "centery")
+"""Names of columns of the center of a box, where others name its corner."""
 _NO_HEADER = ("image", "left", "top", "right", "bottom", "class")
 """The columns of a table without names (keras-retinanet)."""
 
@@ -39,16 +43,18 @@ class ObjectTable:
         delimiter: between its columns.
         columns: the place of each thing in a row, by the keys of `_ROLES`.
         first: number of the first row of objects.
+        centered: whether x and y are the center of a box.
     """
 
     path: Path
     delimiter: str
     columns: Mapping[str, int]
     first: int
+    centered: bool = False
 
     @property
     def kind(self) -> str:
-        """What a row says: "corners", "sizes" (a corner with width and height), "bbox", or "point"."""
+        """What a row says: "corners", "sizes" (a corner, or the center, with width and height), "bbox", or "point"."""
         if {"left", "top", "right", "bottom"} <= set(self.columns):
             return "corners"
         if "bbox" in self.columns:
@@ -81,7 +87,8 @@ def _table(path: Path) -> ObjectTable | None:
     places = ({"left", "top", "right", "bottom"}, {"bbox"}, {"x", "y"})
     if "image" not in columns or not any(wanted <= set(columns) for wanted in places):
         return None
-    return ObjectTable(path, delimiter, columns, 2)
+    centered = all(keys[columns[role]] in _CENTERS for role in ("x", "y") if role in columns)
+    return ObjectTable(path, delimiter, columns, 2, centered)
 
 
 def read_tables(index: FileIndex, tables: Sequence[ObjectTable]) -> ObjectFolder:
@@ -153,7 +160,7 @@ def _size(table: ObjectTable, said: Mapping[str, str]) -> tuple[int, int] | None
 
 def _object(folder: ObjectFolder, table: ObjectTable, place: int, said: Mapping[str, str]) -> AnnotatedObject | None:
     """The object of a row; None for an image without objects, whose places are empty."""
-    name = said.get("class") or "object"
+    name = said.get("class") or NAMELESS
     where = f"line {place} ({name})" if "class" in table.columns else f"line {place}"
     roles = {
         "corners": ("top", "left", "bottom", "right"), "sizes": ("y", "x", "height", "width"), "point": ("y", "x"),
@@ -171,6 +178,8 @@ def _object(folder: ObjectFolder, table: ObjectTable, place: int, said: Mapping[
         return AnnotatedObject(name, where, point=(values[0], values[1]))
     top, left, bottom, right = values
     if table.kind != "corners":
+        if table.kind == "sizes" and table.centered:
+            top, left = top - bottom / 2, left - right / 2
         bottom, right = top + bottom, left + right
     return AnnotatedObject(name, where, (top, left, bottom, right))
 

@@ -27,6 +27,8 @@ def objects(folder):
         ("image_path;x1;y1;x2;y2;label\nimages/0.png;1;2;3;4;a\n", (2, 1, 4, 3)),
         ("class\tBBox X\tBBox Y\tBBox Width\tBBox Height\tfile\na\t1\t2\t3\t4\t0\n", (2, 1, 6, 4)),
         ("x,y,w,h,image,class\n1,2,3,4,0.png,a\n", (2, 1, 6, 4)),
+        ("image,cx,cy,w,h,class\n0.png,4,3,6,2,a\n", (2, 1, 4, 7)),
+        ("image;x_center;y_center;width;height;class\n0.png;4;3;6;2;a\n", (2, 1, 4, 7)),
         ('image_id,bbox,class\n0,"[1.0, 2, 3, 4]",a\n', (2, 1, 6, 4)),
         ("images/0.png,1,2,3,4,a\n", (2, 1, 4, 3)),
     ],
