@@ -5,10 +5,10 @@
     python -m benchmarks.cluster s3 --size 4096
 
 `rows` prints, for each network: how the output is cut, the work over that of the whole image, what is read, the seconds
-of one process and of 1 and 2 workers of one thread each (medians), and how far logits and labels are from those of one
-process. `kills` ends a worker or the scheduler with SIGKILL at random times, ten times in one run, and counts how often
-a unit was begun. `s3` reads from and writes to moto's S3 server on this machine, and prints the bytes that were read
-over those of the chunks that the units with their halos touch.
+of one process (once) and of 1 and 2 workers of one thread each (medians), and how far logits and labels are from those
+of one process. `kills` ends a worker or the scheduler with SIGKILL at random times, ten times in one run, and counts how
+often a unit was begun. `s3` reads from and writes to moto's S3 server on this machine, and prints the bytes that were
+read over those of the chunks that the units with their halos touch.
 """
 
 import argparse
@@ -107,8 +107,8 @@ def rows(options: argparse.Namespace) -> None:
         units = cut_units(ready, chunks=write_chunks(sinks["one"], 2), excess=excess)
         print(f"{name}: {units.text(source.dtype.itemsize)}", flush=True)
         seconds = {how: [] for how in sinks}
+        seconds["one"].append(_timed(stream, ready, source, sinks["one"]))
         for _ in range(options.repeats):
-            seconds["one"].append(_timed(stream, ready, source, sinks["one"]))
             for how in ("local:1", "local:2"):
                 with connect(how) as client:
                     cluster = Cluster(client, excess=excess, threads=1, tell=_tell)

@@ -1,6 +1,6 @@
 """A simulation of exact inference on a cluster, event by event (SimPy), as `atrous/stream/cluster.py` does it.
 
-    the client      sends a few more units than there are workers, and the next one for each answer. For each answer it
+    the client      sends as many units as there are workers, and the next one for each answer. For each answer it
                     needs some seconds, its own and the scheduler's, one answer after the other.
     a worker        starts, prepares the network with its first unit of a run, and computes one unit at a time. It reads
                     the chunks that the unit touches and writes its shards while it computes.
@@ -13,8 +13,8 @@
 How long a unit takes is `fixed + per_mac * multiply-adds`, of a real run (`Speed`), times a factor that is drawn from
 the factors of that run. `unit_loads.py` counts the multiply-adds and chunks of every unit.
 
-Left out: the first strip, which is read before anything is computed; a scheduler or a client that dies; work that Dask
-gives to a worker long before the worker can begin it; statistics and values of barriers on the network.
+Left out: the first strip, which is read before anything is computed; a scheduler or a client that dies; quick units,
+of which more are sent; statistics and values of barriers on the network.
 """
 
 import heapq
@@ -222,16 +222,17 @@ class Simulation:
 
     def _phase(self, units: deque[Load]) -> Generator[Any, Any, None]:
         left = len(units)
-        for _ in range(min(left, 2 * (self.world.workers + 1))):
+        for _ in range(min(left, self.world.workers)):
             self.ready.put(units.popleft())
         for _ in range(left):
             yield self.answers.get()
             self.units += 1
-            if self.units in self.world.kills:
-                self._kill_one()
             yield self.env.timeout(self.speed.answer)
             if units:
-                self.ready.put(units.popleft())
+                yield self.ready.put(units.popleft())
+            if self.units in self.world.kills:
+                yield self.env.timeout(0)  # its next unit has begun
+                self._kill_one()
 
     def _kill_one(self) -> None:
         for worker in [worker for worker in self.workers if worker.here][:1]:

@@ -24,6 +24,7 @@ from atrous.serve.paint_place import PaintPlace
 from atrous.serve.paint_session import PaintSession
 from atrous.serve.slow import patient_protocol
 from atrous.serve.viewer import Viewer
+from atrous.stream.process import kept_memory
 
 PORT = 8765
 """The first port that is tried."""
@@ -124,7 +125,8 @@ def serve(
         link = f"http://{_shown(options.host)}:{port}/#token={token}"
         run = None if options.run is None else str(options.run)
         started(Started(link, options.host, port, token, len(files), run))
-        _answer(uvicorn, app, listening)
+        with kept_memory():
+            _answer(uvicorn, app, listening)
     finally:
         place.close()
         if objects is not None:

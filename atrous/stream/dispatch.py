@@ -1,12 +1,13 @@
 """Units on their way to the workers of a Dask cluster and back; or computed here, one after the other."""
 
+import math
 import os
+import time
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 from uuid import uuid4
 
@@ -14,12 +15,27 @@ from torch import Tensor
 
 from atrous.errors import UserError
 from atrous.extras import library
+from atrous.stream.process import kept_memory
 from atrous.stream.units import EXCESS, Units
 from atrous.stream.worker import UnitOutcome, UnitWork, computed, plugin_class, run_unit, same
 
 ATTEMPTS = 3
 """How often a unit is computed again after an error on its worker; and how often Dask may give a unit up, which it does
 after some lost workers that had it (`distributed.scheduler.allowed-failures`)."""
+QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.scheduler.worker-saturation": 1.0,
+}
+"""Dask's settings in `local:N`. By default its processes look at themselves up to 100 times a second, which took 4 % of
+a processor for each of them; and a worker is given a unit while it computes another, so that the last one of a phase
+waits there while other workers rest."""
+QUICK = 0.2
+"""Seconds of a unit below which a worker is given further units while it computes one."""
+RECOUNT = 1.0
+"""Seconds after which workers are counted again: some may have come."""
 PATIENCE = 30
 """Seconds in which a first worker must have come."""
 
@@ -66,8 +82,13 @@ def connect(text: str) -> Iterator[Any]:
         if not count.isdecimal() or int(count) < 1:
             raise UserError(f"--dask {text}: write how many processes this machine runs, such as local:4")
         with (
+            library("dask", "dask", "a cluster").config.set(QUIET),
             distributed.LocalCluster(
-                n_workers=int(count), threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0"
+                n_workers=int(count),
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address="127.0.0.1:0",
+                preload="atrous.stream.worker",
             ) as cluster,
             distributed.Client(cluster) as client,
         ):
@@ -143,8 +164,9 @@ class Here(Dispatcher):
 
     def outcomes(self, phase: int | None, numbers: Sequence[int], known: dict[int, Tensor]) -> Iterator[UnitOutcome]:
         """See `Dispatcher.outcomes`."""
-        for unit in numbers:
-            yield computed(self._work, phase, unit, known)
+        with kept_memory():
+            for unit in numbers:
+                yield computed(self._work, phase, unit, known)
 
 
 class Dispatch(Dispatcher):
@@ -157,6 +179,7 @@ class Dispatch(Dispatcher):
 
     Attributes:
         address: of the scheduler.
+        live: futures under way, by key; the unit of each, and the worker that it is meant for.
 
     Raises:
         UserError: no worker comes.
@@ -167,7 +190,7 @@ class Dispatch(Dispatcher):
         self.address = str(cluster.client.scheduler.address)
         self._work, self._token = work, uuid4().hex[:8]
         self._name = f"atrous-{self._token}"
-        self._live: dict[str, tuple[Any, int]] = {}  # futures under way, by key, and the unit of each
+        self.live: dict[str, tuple[Any, int, str | None]] = {}
         self._given_up: Counter[tuple[int | None, int]] = Counter()  # how often Dask gave a unit up, by phase and unit
 
     def __enter__(self) -> "Dispatch":
@@ -191,11 +214,14 @@ class Dispatch(Dispatcher):
 
     def __exit__(self, *error: object) -> None:
         with suppress(Exception):  # the scheduler may be lost, and what it knew with it
-            self.cluster.client.cancel([future for future, _ in self._live.values()])
+            self.cluster.client.cancel([future for future, _, _ in self.live.values()])
             self.cluster.client.unregister_worker_plugin(self._name)
 
     def outcomes(self, phase: int | None, numbers: Sequence[int], known: dict[int, Tensor]) -> Iterator[UnitOutcome]:
-        """See `Dispatcher.outcomes`: a few more units than there are workers are under way at a time.
+        """See `Dispatcher.outcomes`: as many units as there are workers are under way, more if units are quick.
+
+        Each is meant for a worker: Dask would choose one that has the values, and further units would wait there while
+        other workers rest.
 
         Raises:
             UserError: a unit found a mistake of the user's, its workers died again and again, or the scheduler is lost.
@@ -204,17 +230,18 @@ class Dispatch(Dispatcher):
             return
         client, what = self.cluster.client, "output" if phase is None else f"statistics-{phase + 1}"
         values = client.submit(same, known, key=f"values-{what}-{self._token}", pure=False) if known else {}
-        waiting, ends = iter(numbers), _Pace(self, len(numbers), what)
-        running = library("distributed", "dask", "a cluster").as_completed(
-            [self._submit(phase, unit, values) for unit in islice(waiting, self._most())]
-        )
-        for future in running:
-            _, unit = self._live.pop(future.key)
+        waiting, ends, crew = deque(numbers), _Pace(self, len(numbers), what), Crew(self)
+        running = library("distributed", "dask", "a cluster").as_completed()
+        while waiting or self.live:
+            for _ in range(min(len(waiting), crew.most() - len(self.live))):
+                running.add(self._submit(phase, waiting.popleft(), values, crew.least()))
+            future = next(running)
+            _, unit, _ = self.live.pop(future.key)
             outcome = self._result(future, phase, unit)
-            following = [unit] if outcome is None else list(islice(waiting, 1))
-            for other in following:
-                running.add(self._submit(phase, other, values))
-            if outcome is not None:
+            if outcome is None:
+                waiting.appendleft(unit)
+            else:
+                crew.seconds = outcome.seconds
                 ends.take(outcome)
                 yield outcome
 
@@ -222,18 +249,20 @@ class Dispatch(Dispatcher):
         """Return how many workers there are now."""
         return len(self.cluster.client.nthreads())
 
-    def _most(self) -> int:
-        return 2 * sum(self.cluster.client.nthreads().values()) + 2
+    def meant(self) -> Counter[str | None]:
+        """Return how many units under way are meant for each worker."""
+        return Counter(worker for _, _, worker in self.live.values())
 
-    def _submit(self, phase: int | None, unit: int, values: Any) -> Any:
+    def _submit(self, phase: int | None, unit: int, values: Any, worker: str | None) -> Any:
         parts = ",".join(f"{part.start}:{part.stop}" for part in self.units.region(unit))
         what = "unit" if phase is None else f"statistics {phase + 1}"
         future = self.cluster.client.submit(
             run_unit, self._name, phase, unit, values,
             key=f"{what} {unit + 1} of {len(self.units)} [{parts}] {self._token}-{self._given_up[phase, unit]}",
             retries=ATTEMPTS, pure=False, resources=self.cluster.resources, priority=-unit,
+            workers=None if worker is None else [worker], allow_other_workers=worker is not None,
         )  # fmt: skip
-        self._live[future.key] = future, unit
+        self.live[future.key] = future, unit, worker
         return future
 
     def _result(self, future: Any, phase: int | None, unit: int) -> UnitOutcome | None:
@@ -260,6 +289,34 @@ class Dispatch(Dispatcher):
         if outcome.refused is not None:
             raise UserError(outcome.refused)
         return outcome
+
+
+class Crew:
+    """How many units are to be under way at a time.
+
+    Attributes:
+        seconds: that the last unit took.
+    """
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch, self.seconds = dispatch, math.inf
+        self._threads: dict[str, int] = {}
+        self._counted = -math.inf
+
+    def most(self) -> int:
+        """Return the threads of all workers; twice as many and two more if the way to a worker counts."""
+        now = time.monotonic()
+        if now - self._counted > RECOUNT:
+            self._threads, self._counted = dict(self._dispatch.cluster.client.nthreads()), now
+        threads = sum(self._threads.values())
+        return max(1, threads if self.seconds > QUICK else 2 * threads + 2)
+
+    def least(self) -> str | None:
+        """Return the worker for which the fewest units are meant; None leaves the choice to Dask."""
+        if not self._threads or self._dispatch.cluster.resources is not None:
+            return None
+        meant = self._dispatch.meant()
+        return min(self._threads, key=lambda worker: meant[worker] / self._threads[worker])
 
 
 class _Pace:

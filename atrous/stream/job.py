@@ -27,7 +27,7 @@ from atrous.errors import UserError
 from atrous.geometry.axis import Axis
 from atrous.geometry.graph import Graph
 from atrous.geometry.passes import program
-from atrous.geometry.plan import StreamPlan
+from atrous.geometry.plan import StreamPlan, byte_count
 from atrous.geometry.program import Box, Program, full_box, steps
 from atrous.geometry.segments import Segment, SegmentWalk, choose, steady_windows
 from atrous.stream.chunked import ChunkedSink, ChunkedSource, chunk_rows
@@ -148,7 +148,8 @@ class StreamJob:
     def _settings(self) -> AbstractContextManager[Settle]:
         if self.compiler is not None:
             return exact_process()
-        return steady_process(rows_limit(self.ready, self.plan, self.dtype), self.ready.device)
+        limit = rows_limit(self.ready, self.plan, self.dtype, byte_count(self.options.memory))
+        return steady_process(limit, self.ready.device)
 
     def _passes(self, ends: "_Ends") -> Iterator[float]:
         """Do every pass, and yield the finished share of the run after each step.

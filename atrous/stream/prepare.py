@@ -13,7 +13,7 @@ from atrous.geometry.field import AxisField, axis_field, margins
 from atrous.geometry.graph import EXPORTING, Graph, export_graph
 from atrous.geometry.layout import followed
 from atrous.geometry.lower import lower
-from atrous.geometry.plan import StreamPlan
+from atrous.geometry.plan import COMFORT, StreamPlan
 from atrous.geometry.program import Box, full_box
 from atrous.geometry.segments import Segment
 from atrous.stream.compiled import Call
@@ -106,11 +106,14 @@ def output_region(graph: Graph, axes: dict[int, Axis], region: Region | None) ->
     return box
 
 
-def rows_limit(ready: Prepared, plan: StreamPlan, dtype: torch.dtype) -> float:
-    """Return the bytes of a plan's peak that are rows.
+def rows_limit(ready: Prepared, plan: StreamPlan, dtype: torch.dtype, memory: float | None = None) -> float:
+    """Return the bytes that rows may hold before free memory is given back: what was allowed, at least what is needed.
 
-    The rest of the peak is in memory before the run starts: the network's own weights, and the graph's copy of them
-    when the run computes in the same type.
+    `memory` is the limit of the run; without one, half of what plans aim at is allowed. (Given back at the very need,
+    memory goes to and fro: a unit of a cluster, which needs little, took half as long again.) Not counted is what is in
+    memory before the run starts: the network's own weights, and the graph's copy of them when the run computes in the
+    same type.
     """
     own = ready.graph.parameters * ready.dtype.itemsize
-    return plan.peak_bytes - own - (own if dtype == ready.dtype else 0)
+    weights = own + (own if dtype == ready.dtype else 0)
+    return max(plan.peak_bytes - weights, COMFORT / 2 if memory is None else memory - weights)

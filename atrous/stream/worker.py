@@ -2,6 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -25,6 +26,7 @@ from atrous.stream.job import StreamJob
 from atrous.stream.options import Options
 from atrous.stream.portable import MappedFile, PartSink, opened_source
 from atrous.stream.prepare import Prepared, prepare
+from atrous.stream.process import kept_memory
 from atrous.stream.unit_record import State
 from atrous.stream.units import Units
 
@@ -182,6 +184,17 @@ def plugin_class() -> Any:
 
         def __init__(self, name: str, packed: bytes, threads: int | None) -> None:
             self.name, self.packed, self.threads, self.work = name, packed, threads, None
+            self.kept: ExitStack | None = None
+
+        def setup(self, worker: Any) -> None:
+            """Keep the memory of one unit for the next one."""
+            self.kept = ExitStack()
+            self.kept.enter_context(kept_memory())
+
+        def teardown(self, worker: Any) -> None:
+            """Give it back."""
+            if self.kept is not None:
+                self.kept.close()
 
     return UnitPlugin
 

@@ -15,6 +15,7 @@ from atrous.nn.depthwise import fast_depthwise
 from atrous.nn.joint_norm import joint_norms
 from atrous.nn.shallow import safe_shallow
 from atrous.nn.strided import safe_strided
+from atrous.stream.process import kept_memory
 from atrous.tasks.task import NotFinite, Task
 from atrous.training.average import averaged, on_device
 from atrous.training.budget import Budget, one_cycle
@@ -81,6 +82,7 @@ def fit(
         safe_shallow(network),
         joint_norms(settings.sync_batch_norm and processes.count > 1),
         fast_kernels(fabric.device, fixed=not settings.whole),
+        nullcontext() if settings.whole else kept_memory(),
         whole_steps(network, task, settings.whole) as whole,
         Saver() as saver,
     ):

@@ -25,6 +25,7 @@ from atrous.prediction.predictor import LoadOptions, Predictor
 from atrous.recipe.build import build_restoration
 from atrous.recipe.calibration import Sets
 from atrous.recipe.run import Run
+from atrous.stream.process import kept_memory
 from atrous.tasks.confidence import ConfidenceCounter
 from atrous.tasks.custom import CustomTask, MetricFunction, found_task, output_size
 from atrous.tasks.ensemble import EnsembleTask
@@ -60,6 +61,7 @@ class Evaluated:
 
 
 @named_by_url()
+@kept_memory()
 def evaluate(
     run: Run | Path | str,
     data: Any = None,

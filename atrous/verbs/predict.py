@@ -29,12 +29,14 @@ from atrous.prediction.worker import Worker
 from atrous.prediction.zones import FollowOptions
 from atrous.recipe.run import Run
 from atrous.stream.dispatch import connected
+from atrous.stream.process import kept_memory
 from atrous.tasks.custom import with_codes
 from atrous.tasks.task import FoundTask
 from atrous.tasks.values import ValueTask
 from atrous.verbs.predict_options import DEFAULTS, PredictOptions, checked_run, checked_share, other_outputs
 
 
+@kept_memory()
 def predict(
     run: Run | Path | str,
     inputs: Sequence[str | Path],

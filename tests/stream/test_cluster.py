@@ -167,3 +167,22 @@ def test_a_worker_that_is_killed_loses_its_unit_to_another(scene, tmp_path):
 
         stream(network, scene, sink, client=Cluster(client, side=16, threads=1), resume=True, progress=kill)
     assert difference(torch.from_numpy(np.asarray(sink[...])), whole_of(network, scene)) < 5e-6
+
+
+def test_units_are_meant_for_the_workers_that_have_the_fewest(scene, client, monkeypatch):
+    threads = {"tcp://a:1": 1, "tcp://b:1": 2}
+    work = dispatch.Dispatch(Cluster(client), None, None)  # pyright: ignore[reportArgumentType]
+    monkeypatch.setattr(client, "nthreads", lambda: threads)
+    crew = dispatch.Crew(work)
+    assert crew.most() == 3
+    for number in range(3):
+        work.live[str(number)] = None, number, crew.least()
+    assert work.meant() == {"tcp://a:1": 1, "tcp://b:1": 2}
+    crew.seconds = dispatch.QUICK / 2
+    assert crew.most() == 8
+    offering = dispatch.Dispatch(Cluster(client, resources={"GPU": 1}), None, None)  # pyright: ignore[reportArgumentType]
+    other = dispatch.Crew(offering)
+    threads.clear()  # all workers are lost: one unit waits for those to come
+    assert other.most() == 1
+    assert crew.least() is not None
+    assert other.least() is None

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from atrous.errors import UserError
+from atrous.geometry.plan import COMFORT
 from atrous.stream import plan
 from atrous.stream.prepare import output_region, prepare, rows_limit
 from tests import toy_models
@@ -80,5 +81,8 @@ def test_classifiers_have_no_positions(network):
 def test_weights_are_not_rows():
     network = nn.Conv1d(1, 4, 3)  # 16 numbers
     ready, run_plan = prepare(network, (1, 100)), plan(network, (1, 100))
-    assert rows_limit(ready, run_plan, torch.float32) == run_plan.peak_bytes - 2 * 64
-    assert rows_limit(ready, run_plan, torch.bfloat16) == run_plan.peak_bytes - 64
+    needed = run_plan.peak_bytes
+    assert rows_limit(ready, run_plan, torch.float32, needed / 2) == needed - 2 * 64
+    assert rows_limit(ready, run_plan, torch.bfloat16, needed / 2) == needed - 64
+    assert rows_limit(ready, run_plan, torch.bfloat16, 3 * needed) == 3 * needed - 64
+    assert rows_limit(ready, run_plan, torch.bfloat16) == COMFORT / 2

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from atrous.stream import process
-from atrous.stream.process import MemoryLimit, exact_process, flushed_denormals, resident_bytes, steady_process
+from atrous.stream.process import (
+    MemoryLimit,
+    exact_process,
+    flushed_denormals,
+    kept_memory,
+    resident_bytes,
+    steady_process,
+)
 
 
 def flushes() -> bool:
@@ -44,7 +51,7 @@ def libc(monkeypatch) -> Libc:
     return library
 
 
-RESTORED = [(-3, 2**17), (-1, 2**17), (0,)]
+RESTORED = [(-3, 2**25), (-1, 2**26), (0,)]
 
 
 def test_a_steady_process_keeps_what_it_frees(libc):
@@ -52,6 +59,38 @@ def test_a_steady_process_keeps_what_it_frees(libc):
         assert isinstance(between, MemoryLimit)
         assert libc.calls == [(-3, 2**25), (-1, 2**30)]
     assert libc.calls[2:] == RESTORED
+
+
+@pytest.mark.parametrize("context", [lambda: steady_process(100), exact_process])
+def test_memory_is_kept_from_run_to_run(libc, context):
+    first, second = kept_memory(), kept_memory()
+    with first:
+        second.__enter__()
+        for _ in range(2):
+            with context():
+                pass
+            assert libc.calls[-2:] == [(-3, 2**25), (-1, 2**30)]
+    assert (0,) not in libc.calls
+    second.__exit__(None, None, None)
+    assert libc.calls[-3:] == RESTORED
+    assert libc.calls.count((0,)) == 1
+
+
+def test_limits_of_runs_that_keep_memory_count_from_the_first(libc, monkeypatch):
+    held = iter([1000, 1090, 5000, 4000, 7000])
+    monkeypatch.setattr(process, "resident_bytes", lambda: next(held))
+
+    def most() -> float:
+        with steady_process(100) as between:
+            assert isinstance(between, MemoryLimit)
+            return between.most
+
+    with kept_memory():
+        assert [most(), most()] == [1100, 1100]
+        assert (0,) not in libc.calls
+        assert most() == 4100  # of 5000 bytes, 1000 were free
+        assert libc.calls.count((0,)) == 1
+    assert most() == 7100
 
 
 def test_the_memory_of_another_device_is_not_that_of_the_process(libc):
