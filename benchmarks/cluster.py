@@ -6,9 +6,9 @@
 
 `rows` prints, for each network: how the output is cut, the work over that of the whole image, what is read, the seconds
 of one process (once) and of 1 and 2 workers of one thread each (medians), and how far logits and labels are from those
-of one process. `kills` ends a worker or the scheduler with SIGKILL at random times, ten times in one run, and counts how
-often a unit was begun. `s3` reads from and writes to moto's S3 server on this machine, and prints the bytes that were
-read over those of the chunks that the units with their halos touch.
+of one process. `kills` ends a worker or the scheduler with SIGKILL at random times, ten times in one run, and counts
+how often a unit was begun. `s3` reads from and writes to moto's S3 server on this machine, and prints the bytes that
+were read over those of the chunks that the units with their halos touch.
 """
 
 import argparse

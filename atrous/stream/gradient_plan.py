@@ -24,7 +24,7 @@ from atrous.geometry.program import Program, ProgramWalk, StripStep, full_box, s
 from atrous.stream.differentiable import Differentiable
 from atrous.stream.options import Options
 
-COMFORT = 2**29
+COMFORT = 3 * 2**27
 """Bytes that a plan aims at when no memory limit is given. A training holds much beside them: samples, copies of the
 weights, and the libraries that export the network."""
 SAVED = 2.0
@@ -89,7 +89,7 @@ def schedule(ready: Differentiable, options: Options) -> GradientSchedule:
 def plan_gradient(ready: Differentiable, programs: list[Program], options: Options) -> GradientPlan:
     """Return the plan with the least work that stays within the memory.
 
-    Without a limit, 512 MiB are aimed at, or the least that can be reached.
+    Without a limit, 384 MiB are aimed at, or the least that can be reached.
 
     Raises `UserError` when no plan stays within the memory that was asked for.
     """

@@ -1,5 +1,6 @@
 """A quick validation during training: decoded samples, the larger ones by evenly spread windows."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,8 +15,9 @@ from atrous.tasks.task import NotFinite, Task
 WINDOWS = 8
 """At most so many windows of one sample."""
 WHOLE = 2**21
-"""Positions up to which a sample with one label, or a window in a training on whole samples, goes through the network
-in one piece."""
+"""Positions up to which a sample with one label, which has no windows, goes through the network in one piece."""
+BOUNDED = 2**18
+"""Positions up to which a window does so in a training on whole samples, whose memory is to stay small."""
 MEMORY = "256MiB"
 """Memory of the strips of what is larger."""
 
@@ -30,8 +32,8 @@ def validate(
         task: gives loss and metrics.
         held_out: the samples.
         side: size of the windows; samples that are larger count by windows of this size.
-        bounded: whether windows of more than `WHOLE` positions go through the network in strips; samples with one label
-            always do. The network must be one that `stream` takes.
+        bounded: whether windows of more than `BOUNDED` positions go through the network in strips, which it must be fit
+            for; samples with one label of more than `WHOLE` always do.
 
     Raises:
         NotFinite: the network's output for an image is not finite; it names the file.
@@ -44,7 +46,7 @@ def validate(
             truth = target.tensor(target.crop(held_out.values[index], held_out.in_target(index, window)))
             if x.ndim == 4:
                 x = x.contiguous(memory_format=torch.channels_last)
-            in_strips = (bounded or target.of_whole) and x[0, 0].numel() > WHOLE
+            in_strips = x[0, 0].numel() > (BOUNDED if bounded else WHOLE if target.of_whole else math.inf)
             output = _streamed(network, task, x[0], ready) if in_strips else network(x).float()
             batch = target.batch([truth])
             losses.append(float(task.loss(output, batch if batch.is_floating_point() else batch.long())))

@@ -20,6 +20,8 @@ from atrous.tasks.custom import pooled_task, summed_loss_of
 from atrous.tasks.summed import SummedLoss
 from atrous.tasks.task import Task
 
+LARGE = 2**18
+"""Positions of a sample from which its step takes seconds."""
 KEPT = 4
 """Sizes of samples for which the exported network is kept; exporting it takes seconds."""
 
@@ -63,6 +65,8 @@ class WholeSteps:
             target: `(*S)` classes, `(K, *S)` numbers, or of a `PooledTask` its target for the whole sample.
         """
         ready = self.prepare(tuple(image.shape))
+        if image[0].numel() > LARGE:
+            gc.collect()  # a step of seconds leaves tens of MB in cycles
         give_back()  # what decoding left free
         if self.task is not None:
             return gradient(ready, image, self.task.pooled_loss(target), spool=self.folder)

@@ -58,6 +58,6 @@ def test_windows_of_a_training_on_whole_samples_go_through_in_strips(monkeypatch
     with torch.inference_mode():
         whole = validate(network, task, held_out, (60, 40), bounded=True)
         assert not streamed.called
-        monkeypatch.setattr(validation, "WHOLE", 100)
+        monkeypatch.setattr(validation, "BOUNDED", 100)
         assert validate(network, task, held_out, (60, 40), bounded=True) == pytest.approx(whole, rel=1e-5)
     assert streamed.call_count == 1
