@@ -15,16 +15,17 @@ from atrous.data.preprocess import prepare
 from atrous.errors import UserError
 from atrous.prediction.live import open_session
 from atrous.prediction.predictor import load
-from atrous.recipe.build import build_network, build_preparation, build_task
+from atrous.recipe.build import build_network, build_preparation, build_restoration, build_task
 from atrous.recipe.plan import Request
 from atrous.recipe.run import create_run
 from atrous.recipe.schema import override
 from atrous.training.checkpoint import write_tensors
 from atrous.verbs.check import check
-from atrous.verbs.evaluate import evaluate, measure
+from atrous.verbs.evaluate import evaluate, measure, read_ahead
 from atrous.verbs.kinds import KINDS
 from atrous.verbs.predict import predict
 from tests.data.test_outliers import write as write_outliers
+from tests.maps import NODATA, map_transform, write_map
 from tests.volumes import write_signals, write_volumes
 
 SMALL = ("model.depth=10", "model.encoder_width=8", "model.width=8", "train.precision=32-true")
@@ -237,3 +238,38 @@ def test_evaluations_of_scans_count_lesions_and_milliliters(tmp_path):
     assert set(found) == set(scores.to_dict()["lesion_f1"]) - {"background"}
     assert "cube pieces" in scores.text()
     assert {"lesion F1", "ml", "ml off"} <= set(scores.columns())
+
+
+def test_where_a_map_has_no_data_nothing_is_restored(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        values = rng.integers(100, 200, (1, 30, 28)).astype(np.int16)
+        values[:, :6, :7] = NODATA
+        write_map(tmp_path / "data" / f"{number}.tif", values, map_transform(number), nodata=NODATA)
+    (tmp_path / "data" / "dataset.toml").write_text('task = "denoise"\n')
+    run, dataset = run_of(tmp_path / "data", tmp_path / "run", "model.width=4", "task.noise=2")
+    (tmp_path / "scratch").mkdir()
+    options = {"limit": 1 << 30, "scratch": tmp_path / "scratch", "restoration": build_restoration(run.recipe)}
+    cut, watched = (decode(dataset, dataset.samples[:1], need_places=places, **options) for places in (True, False))
+    predictor = load(run)
+    _, image, truth = next(read_ahead(predictor, dataset.samples[:1]))
+    for values in (cut.values[0], watched.values[0], truth):
+        assert np.isnan(values[:, :6, :7]).all()
+        assert np.isnan(values).sum() == 42
+    for values in (watched.images[0], image):
+        assert np.isfinite(values).all()
+    found = evaluate(run, split="all").scores.values
+    assert found["psnr"] == pytest.approx(20 * np.log10(run.recipe.task.options["peak"] / 2), abs=0.5)
+
+
+def test_volumes_of_another_spacing_are_restored_as_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "data").mkdir()
+    for number, apart in enumerate((1.0, 1.0, 1.0, 3.0)):
+        values = rng.normal(100, 10, (12, 16, 14)).astype(np.float32)
+        nibabel.save(nibabel.Nifti1Image(values, np.diag([1, 1, apart, 1])), tmp_path / "data" / f"{number}.nii.gz")
+    (tmp_path / "data" / "dataset.toml").write_text('task = "denoise"\n')
+    run, _ = run_of(tmp_path / "data", tmp_path / "run", "model.width=4")
+    predictor = load(run)
+    opened = predictor.open(tmp_path / "data" / "3.nii.gz")
+    np.testing.assert_array_equal(opened.source[...], read_image(tmp_path / "data" / "3.nii.gz"))

@@ -26,6 +26,8 @@ def command(
 ) -> None:
     """Fit the temperature of a run and count how often it misses the true class, and keep both in its folder.
 
+    Classes of whole inputs that are there or not get offsets of their evidence instead.
+
     Training does this at its end, on the validation split. Do it again for runs of earlier versions, for another
     scanner or place, or for a guarantee that needs samples which chose nothing else (docs/confidence.md).
 
@@ -43,8 +45,10 @@ def command(
     units = {curve.unit: curve.count for curve in found.misses}
     facts = {
         "temperature": found.temperature, "ece_before": found.ece_before, "ece": found.ece, "samples": found.samples,
-        "units": units, "measured_on": found.measured_on,
+        "units": units, "measured_on": found.measured_on, "offsets": list(found.offsets),
     }  # fmt: skip
     errors = "" if found.ece is None else f"; calibration error {found.ece_before:.3f}, now {found.ece:.3f}"
-    text = f"temperature {found.temperature:.3f}, from {found.samples} samples ({found.measured_on}){errors}"
+    offsets = ", ".join(f"{offset:+.2f}" for offset in found.offsets)
+    fitted = f"offsets of the evidence {offsets}" if offsets else f"temperature {found.temperature:.3f}"
+    text = f"{fitted}, from {found.samples} samples ({found.measured_on}){errors}"
     show(text, facts, json)

@@ -77,7 +77,7 @@ def command(
     from atrous.verbs.evaluate import evaluate
     from atrous.verbs.evaluation_report import check_page, write_evaluation
     from atrous.verbs.first_frame import check_first_frame, evaluate_first_frames
-    from atrous.verbs.shifts import evaluate_shifts
+    from atrous.verbs.shifts import evaluate_shifts, require_classes
 
     quiet_libraries()
     if report is not None:
@@ -88,6 +88,8 @@ def command(
         "--report": report is not None,
     }  # fmt: skip
     check_first_frame(first_frame, first_frame_seconds, others=alone)
+    if shifts:
+        require_classes(run)
     with progress_bar("evaluating", 1.0) as (bar, task):
 
         def progress(done: int, total: int) -> None:

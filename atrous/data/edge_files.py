@@ -19,6 +19,8 @@ from atrous.errors import UserError
 from atrous.tasks.thinning import thin
 
 _VARIABLE = "groundTruth"
+_ROUNDING = 1e-5
+"""By how much strengths may lie outside of 0 to 1: to resize and scale them rounds so."""
 _REGIONS = "give --segmentation if regions have numbers (where edges are learned, boundaries = true in dataset.toml)"
 
 
@@ -60,10 +62,10 @@ def read_strength(path: Path) -> np.ndarray:
             raise FileFault(path, what, f"save edges as {np.iinfo(values.dtype).max}")
         return values / float(np.iinfo(values.dtype).max)
     strength = values.astype(np.float64)
-    if not (np.isfinite(strength).all() and strength.min(initial=0) >= 0 and strength.max(initial=0) <= 1):
+    if not (np.abs(strength - 0.5) <= 0.5 + _ROUNDING).all():  # nor NaN
         what = f"its strengths go from {strength.min():.4g} to {strength.max():.4g}"
         raise FileFault(path, what, "save floats from 0 to 1, or images of 8 or 16 bits")
-    return strength
+    return strength.clip(0, 1)
 
 
 def find_strengths(folder: Path) -> dict[str, Path]:

@@ -26,6 +26,22 @@ def voided(sink: Store, valid: Source | None, value: float = IGNORE) -> Store:
     return sink if valid is None else Voided(sink, valid, value)
 
 
+def measured(image: np.ndarray, valid: Source | None) -> np.ndarray:
+    """Return an image `(C, *S)` with NaN where it has no data, float32; the image itself where every position has data.
+
+    Args:
+        image: the values.
+        valid: `(*S)` bool; None if every position has data.
+
+    >>> measured(np.array([[7, 9]], np.uint8), np.array([True, False])).tolist()
+    [[7.0, nan]]
+    """
+    known = None if valid is None or tuple(valid.shape) != image.shape[1:] else np.asarray(valid[...])
+    if known is None or known.all():
+        return image
+    return np.where(known, image, np.float32(np.nan)).astype(np.float32)
+
+
 def make_void(array: Store, valid: Source | None, value: float = IGNORE) -> None:
     """Set the positions of an array `(*S)` or `(K, *S)` that have no data to `value`, in place, some rows at a time.
 

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -163,18 +164,22 @@ def _output(
 
 
 def identifiers(names: Sequence[str], count: int, usual: str) -> list[str]:
-    """Return names as bioimage.io takes them: letters, digits and underscores, no two alike.
+    """Return names as bioimage.io takes them: letters, digits and underscores, no words of Python, no two alike.
 
     >>> identifiers(("red blood cell", "2nd", "2nd"), 3, "class"), identifiers((), 2, "channel")
     (['red_blood_cell', 'class_2nd', 'class_2nd_2'], ['channel_0', 'channel_1'])
+    >>> identifiers(("None", "a_3", "a", "a", "\u00e4"), 5, "class")
+    ['class_None', 'a_3', 'a', 'a_3_3', 'class_4']
     """
     if len(names) != count:
         return [f"{usual}_{i}" for i in range(count)]
     made: list[str] = []
     for i, name in enumerate(names):
         plain = "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in name).strip("_")
-        plain = plain if plain.isidentifier() else f"{usual}_{plain or i}"
-        made.append(plain if plain not in made else f"{plain}_{i}")
+        plain = plain if plain.isidentifier() and not iskeyword(plain) else f"{usual}_{plain or i}"
+        while plain in made:
+            plain = f"{plain}_{i}"
+        made.append(plain)
     return made
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from atrous.data.source import Source
 from atrous.exporting.program import ExportSizes
 
 COUNT = 3
@@ -35,20 +36,27 @@ def crop_size(available: Sequence[int], number: int, sizes: ExportSizes) -> tupl
     return tuple(chosen)
 
 
-def odd_crops(images: Sequence[np.ndarray], sizes: ExportSizes) -> list[np.ndarray]:
-    """Return three crops from the middle of images `(C, *S)`, each image in turn.
+def odd_crops(images: Sequence[Source], sizes: ExportSizes) -> list[np.ndarray]:
+    """Return three crops from the middle of images `(C, *S)`, each image in turn."""
+    return [odd_crop(images[number % len(images)], number, sizes) for number in range(COUNT)]
+
+
+def odd_crop(image: Source, number: int, sizes: ExportSizes) -> np.ndarray:
+    """Return a crop from the middle of an image `(C, *S)`, of which no more than that is read.
 
     An image that is smaller than the least size is continued with its outermost values.
+
+    Args:
+        image: the values.
+        number: of the crop, 0 to 2.
+        sizes: which sizes the file is for.
     """
-    crops = []
-    for number in range(COUNT):
-        image = np.asarray(images[number % len(images)])
-        size = crop_size(image.shape[1:], number, sizes)
-        start = [max(0, (length - n) // 2) for length, n in zip(image.shape[1:], size, strict=True)]
-        crop = image[(slice(None), *(slice(a, a + n) for a, n in zip(start, size, strict=True)))]
-        missing = [(0, n - length) for n, length in zip(size, crop.shape[1:], strict=True)]
-        crops.append(np.pad(crop, [(0, 0), *missing], mode="edge"))
-    return crops
+    available = tuple(int(n) for n in image.shape[1:])
+    size = crop_size(available, number, sizes)
+    start = [max(0, (length - n) // 2) for length, n in zip(available, size, strict=True)]
+    crop = np.asarray(image[(slice(None), *(slice(a, a + n) for a, n in zip(start, size, strict=True)))])
+    missing = [(0, n - length) for n, length in zip(size, crop.shape[1:], strict=True)]
+    return np.pad(crop, [(0, 0), *missing], mode="edge")
 
 
 def made_images(

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -10,6 +11,8 @@ from atrous.color import Palette
 from atrous.data.preprocess import Expected, Preparation
 from atrous.exporting.program import ExportSizes
 
+BASES = "ACGT"
+"""The first channels of a sequence."""
 KEY = "atrous"
 """The metadata entry that holds all facts as JSON; the others are what programs of other makers look for."""
 WORDS = {
@@ -53,15 +56,40 @@ def describe_input(
         facts["channel names"] = list(expected.channels.names)
         facts["color"] = expected.channels.color
         facts["range"] = None if expected.range is None else list(expected.range)
+    before = [] if expected is None or expected.images == 1 else [_stacking(facts, expected)]
     spacing = list(preparation.spacing if preparation else ()) or (
         list(expected.spacing) if expected is not None and expected.resampled else []
     )
     if spacing:
         facts["spacing"] = spacing
-        facts["to do before"] = f"resample the input to the spacing {spacing}: the graph does not"
+        before.append(f"resample the input to the spacing {spacing}: the graph does not")
+    if before:
+        facts["to do before"] = "; ".join(before)
     if expected is not None and expected.orientation:
         facts["orientation"] = expected.orientation
     return facts
+
+
+def _stacking(facts: dict[str, Any], expected: Expected) -> str:
+    """How the channels of two images become those of the input; what the background is goes to the facts."""
+    if expected.background is None:
+        return "put the channels of the image after behind those of the image before"
+    facts["background"] = asdict(expected.background)
+    return (
+        "put the channels of its background behind those of each frame: the median of earlier frames "
+        "(atrous.data.background)"
+    )
+
+
+def describe_bases(image: dict[str, Any], tracks: Sequence[str]) -> dict[str, Any]:
+    """Return the facts of an input that is a sequence of bases, with signals behind them.
+
+    >>> describe_bases({"name": "image"}, ["methylation"])["channel names"]
+    ['A', 'C', 'G', 'T', 'methylation']
+    """
+    shares = "float32, the shares of A, C, G and T at each base: 1 for the base that it is, a quarter of each for N"
+    kind = shares if not tracks else f"{shares}; then the values of the signals"
+    return {**image, "type": kind, "channel names": [*BASES, *tracks]}
 
 
 def describe(
@@ -114,7 +142,7 @@ def properties(facts: dict[str, Any]) -> dict[str, str]:
     """
     image, axes = facts["input"], facts["windows"].get("axes", [])
     stride = max([axis["period"] for axis in axes] or image["multiple"])
-    usual = [-(-least // stride) * stride for least in image["least"]]
+    usual = image.get("fixed") or [-(-least // stride) * stride for least in image["least"]]
     return {
         "description": f"{facts['network']}, exported by atrous",
         "author": "atrous",

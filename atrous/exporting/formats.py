@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,12 @@ class FileFormat:
     @property
     def runner(self) -> str:
         """Name and version of what runs the file."""
-        return f"{self.runtime[0]} {version(self.runtime[1])}"
+        name, module = self.runtime
+        try:
+            number = version(module)
+        except PackageNotFoundError:  # another distribution of the same module, such as onnxruntime-gpu
+            number = str(import_module(module).__version__)
+        return f"{name} {number}"
 
 
 def _onnx(program: ExportedProgram, outputs: Sequence[str], half: bool) -> Any:

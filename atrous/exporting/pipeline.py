@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from atrous.data.preprocess import Preparation
+from atrous.errors import UserError
 from atrous.tasks.custom import CustomTask, value_task
 from atrous.tasks.stranded import Stranded
 from atrous.tasks.task import FoundTask, Task
@@ -119,11 +120,33 @@ class Pipeline(nn.Module):
         self.answers = answers
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the answers of raw values `(N, C, *S)` float32."""
+        """Return the answers of raw values `(N, C, *S)` float32.
+
+        Raises:
+            UserError: the network returns several results, none of which is called "out".
+        """
         output: Any = self.network(self.prepare(image))
-        if isinstance(output, Mapping):  # torchvision's networks
+        if isinstance(output, Mapping) and "out" in output:  # torchvision's networks
             output = output["out"]
+        if not isinstance(output, torch.Tensor):
+            raise UserError(
+                f"{type(self.network).__name__}: returns {_in_words(output)}, and a file has one result of a network: "
+                "wrap it in a module that returns the tensor that you want"
+            )
         return {name: answer(output) for name, answer in self.answers.items()}
+
+
+def _in_words(output: object) -> str:
+    """What a network returned.
+
+    >>> _in_words((1, 2)), _in_words({"a": 1, "b": 2}), _in_words(None)
+    ('2 results', 'a dictionary of a, b', 'a NoneType')
+    """
+    if isinstance(output, Mapping):
+        return f"a dictionary of {', '.join(map(str, output))}"
+    if isinstance(output, tuple | list):
+        return f"{len(output)} results"
+    return f"a {type(output).__name__}"
 
 
 def answers_of(task: Task | None) -> Answers:

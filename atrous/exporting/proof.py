@@ -1,5 +1,6 @@
 """The proof of an exported file: what its runtime computes beside what the network computes, on the same inputs."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -128,8 +129,10 @@ def prove(
 
 
 def _require_close(proof: Proof) -> None:
-    """Raise `UserError` for a proof over its tolerance."""
+    """Raise `UserError` for a proof over its tolerance, and for answers that are no numbers whatever is accepted."""
     if proof.tolerance is None:
+        if lost := [name for name, value in proof.largest.items() if not math.isfinite(value)]:
+            raise UserError(f"{proof.runtime} computes {lost[0]} that are nan or infinite: nothing was written")
         return
     for name, value in proof.largest.items():
         if not value <= proof.tolerance:  # NaN is not

@@ -123,7 +123,9 @@ def read_card(path: Path) -> Card:
 
 def _measurement(values: Any, path: Path) -> Measurement:
     """One of `[[measured]]`, checked."""
-    if not isinstance(values, dict) or (unknown := sorted(values.keys() - {"on", "command", "values", "note"})):
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: measured must be tables [[measured]] with on, command and values")
+    if unknown := sorted(values.keys() - {"on", "command", "values", "note"}):
         raise UserError(f"{path}: [[measured]] has on, command, values and note, not {unknown[0]}: remove it")
     numbers = values.get("values")
     if not isinstance(numbers, dict) or not numbers or not all(_is_number(number) for number in numbers.values()):

@@ -12,7 +12,7 @@ from atrous.named.card import CARD, Card, read_card
 
 GROUP = "atrous.models"
 """The group of entry points that name modules with models in them."""
-INSTALL = 'pip install "atrous[models]"'
+INSTALL = "pip install ./packages/atrous-models, in a clone of the repository"
 """Installs the models of this repository."""
 NEEDED = ("model.safetensors", "recipe.toml")
 
@@ -42,8 +42,15 @@ class NamedModel:
         return read_card(self.folder / CARD)
 
     def size(self) -> int:
-        """Return how many bytes its weights have on disk."""
-        return (self.folder / "model.safetensors").stat().st_size
+        """Return how many bytes its weights have on disk.
+
+        Raises:
+            UserError: they are missing.
+        """
+        path = self.folder / "model.safetensors"
+        if not path.is_file():
+            raise UserError(f"{path}: is missing: install {self.package} again")
+        return path.stat().st_size
 
     def check(self) -> None:
         """Compare its files with the digests on its card.
@@ -68,7 +75,7 @@ class NamedModel:
 def named_models() -> dict[str, NamedModel]:
     """Return the named models of all installed packages, by name.
 
-    `pip install "atrous[models]"` installs those of this project. Wherever the folder of a run is taken, as by
+    `packages/atrous-models` in the repository has those of this project. Wherever the folder of a run is taken, as by
     `atrous.load`, the name of a model does too. Another package brings models with an entry point in the group
     `atrous.models`, whose value is a module: each folder inside it that has a `card.toml` is a model.
 
@@ -102,8 +109,8 @@ def named_model(name: str) -> NamedModel:
 def not_known(name: str, models: dict[str, NamedModel]) -> str:
     """Return what to tell who asks for a model that is not there.
 
-    >>> not_known("nuclei", {})
-    'no model of that name, as no named models are installed: pip install "atrous[models]"'
+    >>> not_known("nuclei", {}).partition(": ")[0]
+    'no model of that name, as no named models are installed'
     >>> model = NamedModel("nuclei", Path("nuclei"), "atrous-models", "0.1.0")
     >>> not_known("nucleus", {"nuclei": model})
     'no model of that name: did you mean nuclei? There are: nuclei (atrous models)'

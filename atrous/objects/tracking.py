@@ -41,9 +41,12 @@ class Region:
 
     @property
     def foot(self) -> tuple[float, float]:
-        """Row and column of the middle of the lower side of the box: where a person stands."""
+        """Row and column of the middle of the lowest row of the box: where a person stands.
+
+        It always lies in the picture, as the lower side of a box does not that reaches the border.
+        """
         _, left, bottom, right = self.box
-        return float(bottom), (left + right) / 2
+        return bottom - 0.5, (left + right) / 2
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,9 @@ class FrameLabels(Output):
             self.discard()
 
     def discard(self) -> None:
-        """Remove the hidden folder."""
-        self._clear()
+        """Remove the hidden folder, if the video was begun: else it is what an earlier run left."""
+        if self.sink is not None:
+            self._clear()
 
     def labels(self) -> Iterator[np.ndarray]:
         """Yield the labels `(H, W)` of each frame, in order, once they have all been assigned to the sink."""

@@ -1,4 +1,4 @@
-"""A trained network on a live signal: samples come line by line, and each label is given as soon as it is final."""
+"""A trained network on a live signal: samples come line by line, and each answer is given as soon as it is final."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -10,6 +10,7 @@ from atrous.data.preprocess import positions
 from atrous.errors import UserError
 from atrous.prediction.predictor import Predictor
 from atrous.stream.session import Session
+from atrous.tasks.custom import value_task
 
 CHUNK = 1 << 16
 """Bytes that are read from the stream at a time, at most."""
@@ -20,11 +21,13 @@ def open_session(predictor: Predictor, *, probabilities: bool = False) -> Sessio
 
     Args:
         predictor: the network.
-        probabilities: whether `push` returns probabilities `(K, n)` instead of labels `(n,)`.
+        probabilities: whether `push` returns probabilities `(K, n)` instead of labels `(n,)`. Of a network that gives
+            numbers it always returns these, `(K, n)`.
 
     Raises:
-        UserError: the network does not read signals, its recipe needs the whole recording, test-time augmentation is
-            on, or the network needs the whole signal before it can answer (`Refused`, which names the layer).
+        UserError: the network does not read signals, or answers on a finer grid, its recipe needs the whole recording,
+            test-time augmentation is on, or the network needs the whole signal before it can answer (`Refused`, which
+            names the layer).
     """
     recipe, folder = predictor.run.recipe, predictor.run.folder
     if recipe.model.ndim != 1:
@@ -38,7 +41,11 @@ def open_session(predictor: Predictor, *, probabilities: bool = False) -> Sessio
         raise UserError(f"{folder}: its recipe resamples recordings: train without input.spacing")
     if predictor.flips:
         raise UserError("--tta flip needs the whole signal: leave it out")
-    post = predictor.task.probabilities if probabilities else predictor.task.decode
+    numbers = value_task(predictor.task)
+    if numbers is not None and numbers.factor > 1:
+        what = f"makes {numbers.factor} samples of one, and a live signal has a line for each"
+        raise UserError(f"{folder}: {what}: give files")
+    post = predictor.task.probabilities if probabilities or numbers is not None else predictor.task.decode
     return Session(predictor.inner, (recipe.model.in_channels, None), post=post, dtype=predictor.dtype)
 
 
@@ -65,7 +72,8 @@ def live_labels(
     name the columns: channels are then found by the names of the training data, in any order. Where these are unknown,
     columns of an index, of time or of labels (by their names, see
     `data/formats/column_roles.py`) are skipped. The output is CSV with a header: the number of the sample, its label,
-    and with `probabilities` the probability of each class. All lines together are the prediction for the whole signal.
+    and with `probabilities` the probability of each class; of a network that gives numbers, these in place of a label.
+    All lines together are the prediction for the whole signal.
 
     Args:
         predictor: the network.
@@ -82,7 +90,9 @@ def live_labels(
     """
     session = open_session(predictor, probabilities=probabilities)
     tell(latency_text(session, predictor.run.recipe.input.rate))
-    write(",".join(["index", "label", *(predictor.classes if probabilities else ())]) + "\n")
+    numbers = value_task(predictor.task)
+    columns = ("label", *(predictor.classes if probabilities else ())) if numbers is None else numbers.names
+    write(",".join(["index", *columns]) + "\n")
     received = labeled = 0
     recipe = predictor.run.recipe
     for samples in _samples(stream, recipe.model.in_channels, recipe.input.channels):
@@ -104,14 +114,15 @@ def _prepared(predictor: Predictor, samples: np.ndarray) -> np.ndarray:
 
 
 def _write_lines(values: np.ndarray, first: int, predictor: Predictor, write: Callable[[str], None]) -> int:
-    """Write labels `(n,)` or probabilities `(K, n)` of the samples from number `first` on; return n."""
-    with_probabilities = values.ndim == 2
-    labels = values.argmax(0) if with_probabilities else values
-    lines = []
-    for i, label in enumerate(labels):
-        fields = [str(first + i), predictor.classes[int(label)]]
-        fields += [f"{p:.6g}" for p in values[:, i]] if with_probabilities else []
-        lines.append(",".join(fields) + "\n")
+    """Write labels `(n,)`, or probabilities or numbers `(K, n)`, of the samples from number `first` on; return n."""
+    if value_task(predictor.task) is not None:
+        rows = [[f"{number:.9g}" for number in sample] for sample in values.T.tolist()]
+    else:
+        labels = values.argmax(0) if values.ndim == 2 else values
+        rows = [[predictor.classes[int(label)]] for label in labels]
+        if values.ndim == 2:
+            rows = [[*row, *(f"{p:.6g}" for p in sample)] for row, sample in zip(rows, values.T, strict=True)]
+    lines = [",".join([str(number), *row]) + "\n" for number, row in enumerate(rows, first)]
     if lines:
         write("".join(lines))
     return len(lines)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from atrous.color import Palette
-from atrous.data.formats import open_source
+from atrous.data.formats import is_video, open_source
 from atrous.errors import UserError
 from atrous.objects.tracking import Sighting, Tracker
 from atrous.prediction.frames import FRAME_RATE, FrameLabels
@@ -46,6 +46,8 @@ class OverlayVideo(Output):
         """
         from atrous.data.formats import movie  # noqa: F401 (says how to install PyAV)
 
+        if not is_video(self._video):
+            raise UserError(f"{self._video}: --overlay draws over video files and folders of frames: leave it out")
         self._shape = tuple(int(n) for n in opened.source.shape[1:])
         if len(self._shape) != 3:
             raise UserError(f"{self._video}: has the shape {self._shape}, but only videos (T, H, W) get one of these")

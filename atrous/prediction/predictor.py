@@ -125,7 +125,7 @@ class Predictor:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).float().numpy().data)
         digest.update(repr((str(self.dtype), self.flips, str(self.memory), self.engine, self.device)).encode())
-        digest.update(repr(temperatures(self.task)).encode())
+        digest.update(repr((*temperatures(self.task), *getattr(self.task, "offsets", ()))).encode())
         return digest.hexdigest()
 
     def open(self, source: Any) -> Opened:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from atrous.data.formats import is_video
 from atrous.files import replacing
 from atrous.labels import IGNORE
 from atrous.objects.tracking import Sighting, Tracker, regions_of
@@ -85,7 +86,16 @@ class ZoneCsv(TrackTable):
 
     def __init__(self, path: Path, labels: FrameLabels, video: Path, least: int, zone: Path) -> None:
         super().__init__(path, labels, video, least)
-        self._zones = read_zones(zone)
+        self._zones, self._zone = read_zones(zone), zone
+
+    def begin(self, opened: Opened, streamed: bool) -> None:
+        """Look whether the zones lie in the frames.
+
+        Raises:
+            UserError: one lies beside them.
+        """
+        for zone in self._zones:
+            zone.require_inside(opened.source.shape[-2:], self._zone)
 
     def _rows(self, tracker: Tracker, seconds: Callable[[int], float]) -> Iterator[Sequence[Any]]:
         counts = ZoneCounts(self._zones, seconds, tracker.lost)
@@ -108,8 +118,8 @@ def followed(labels: FrameLabels, least: int, tracker: Tracker) -> Iterator[tupl
 
 
 def frame_times(video: Path) -> Callable[[int], float]:
-    """Return a function that gives the time of a frame in seconds, from the first one on."""
-    if video.is_dir():
+    """Return a function that gives the time of a frame in seconds, from the first one on; arrays do not say any."""
+    if video.is_dir() or not is_video(video):
         return lambda frame: frame / FRAME_RATE
     from atrous.data.formats.movie import index_of
 

@@ -82,6 +82,10 @@ class NumberTable(Output):
         assert self._opened is not None
         return on_file(self._values, self._task, self._opened) if self._opened.regridded else self._values
 
+    def drawn(self) -> np.ndarray:
+        """Return the numbers `(K, L)` that a picture shows: all of them."""
+        return self.read()
+
     def finish(self) -> None:
         """Write the file."""
         values, path = self.read(), self.paths[0]

@@ -3,7 +3,7 @@
 import base64
 import html
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,11 @@ class NumberFile(ProbabilityFile):
         assert self._written is not None
         return np.asarray(self._written.array[...], np.float32)
 
+    def drawn(self) -> np.ndarray:
+        """Return some rows and columns of the values `(K, *S')`, as `thinned`, before they are in their place."""
+        assert self._written is not None
+        return thinned(self._written.array)
+
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return some rows of the values `(K, rows, ...)` float32 before they are in their place."""
         assert self._written is not None
@@ -207,10 +212,10 @@ class PictureFile(Output):
         """Takes values `(K, *S)` in any order; they are rounded as they come."""
         return None if self._values is None else _Rounded(self._values)
 
-    def read(self) -> np.ndarray:
-        """Return the values `(K, *S)` float32, as the picture has them, before they are in their place."""
+    def drawn(self) -> np.ndarray:
+        """Return some rows and columns of the values `(K, *S)`, as the picture has them and as `thinned`."""
         assert self._values is not None
-        return self._values.astype(np.float32)
+        return thinned(self._values).astype(np.float32)
 
     def finish(self) -> None:
         """Write the file."""
@@ -257,7 +262,9 @@ class BeforeAfter(Output):
         """Draw the picture."""
         opened = self._opened
         assert opened is not None
-        picture = ValuePrediction(self._main.read(), (), lambda: opened, shown_between(self._task)).picture()
+        if not isinstance(self._main, NumberTable):  # before and after as the network has them
+            opened = replace(opened, size=tuple(opened.source.shape[1:]), turn=None)
+        picture = ValuePrediction(self._main.drawn(), (), lambda: opened, shown_between(self._task)).picture()
         self.paths[0].parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.paths[0]) as beside:
             Image.fromarray(picture).save(beside, "PNG")

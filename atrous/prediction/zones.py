@@ -62,6 +62,20 @@ class Zone:
         """
         return bool(sum(_crossings(ring, row, column) for ring in self.rings) % 2)
 
+    def require_inside(self, size: Sequence[int], path: Path) -> None:
+        """Raise `UserError` if the zone lies beside the picture, where nothing is ever counted.
+
+        Args:
+            size: rows and columns of the picture.
+            path: the file of the zones, for the message.
+        """
+        corners = np.array([corner for ring in self.rings for corner in ring])
+        (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+        if right <= 0 or bottom <= 0 or left >= size[1] or top >= size[0]:
+            place = f"{left:g} to {right:g} across and {top:g} to {bottom:g} down"
+            what = f"{self.name} lies at {place}, outside of frames of {size[1]} x {size[0]} pixels"
+            raise UserError(f"{path}: {what}: draw zones in pixels of the video")
+
 
 def read_zones(path: Path) -> list[Zone]:
     """Return the polygons of a GeoJSON file, whose coordinates are pixels: x is the column, y the row.
@@ -114,7 +128,7 @@ def _crossings(ring: Ring, row: float, column: float) -> int:
 class ZoneCounts:
     """Counts tracks that enter and leave zones, minute by minute.
 
-    A track is in a zone if the middle of the lower side of its box is. It enters when it comes in, or is first seen
+    A track is in a zone if the middle of the lowest row of its box is. It enters when it comes in, or is first seen
     there; it leaves when it goes out, or when its track ends there. So what entered less what left is inside.
 
     Attributes:

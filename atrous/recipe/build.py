@@ -12,7 +12,7 @@ from atrous.data.feed.augment import Color
 from atrous.data.feed.pairs import Apart
 from atrous.data.feed.views import Geometry
 from atrous.data.preprocess import Expected, Preparation, Wanted
-from atrous.data.restoration import BLUR, RESTORATIONS, Degradation, Restoration, read_psf, usual_noise
+from atrous.data.restoration import BLUR, PICTURES, RESTORATIONS, Degradation, Restoration, read_psf, usual_noise
 from atrous.device import choose_device
 from atrous.recipe.background import background_of_task
 from atrous.recipe.network import build_encoder, build_network, describe
@@ -107,7 +107,8 @@ def build_expected(recipe: Recipe) -> Expected:
         spacing=tuple(given.grid),
         dtype=given.dtype,
         range=(given.range[0], given.range[1]) if len(given.range) == 2 else None,
-        resampled=model.ndim != 2 and recipe.data.kind == GRIDS,
+        # what is measured at a position is restored as it is: interpolation would change its noise and its blur
+        resampled=model.ndim != 2 and recipe.data.kind == GRIDS and recipe.task.kind not in PICTURES,
         orientation=given.orientation if model.ndim == 3 and recipe.data.kind == GRIDS else "",
         time_column=given.time_column,
         images=2 if recipe.task.kind in PAIRED else 1,

@@ -42,6 +42,9 @@ def agree_model(model: ModelSection, stages: Sequence[StageSection], source: str
     if model.deep_supervision and name in ("hed", "fcn32s", "five_layer", "codons"):
         why = "has deep supervision of its own" if name == "hed" else "has one map, and it needs coarser maps"
         raise UserError(f"{source}: model.deep_supervision: model.name = {name!r} {why}")
+    if name == "evidence" and (model.attention != "none" or model.deep_supervision):
+        key = "deep_supervision" if model.deep_supervision else "attention"
+        raise UserError(f"{source}: model.{key} is for networks with a decoder, not for model.name = {name!r}")
     if name in ("fc_densenet", "five_layer", "codons") and (model.output_stride or model.antialias or model.shrink > 1):
         keys = "model.output_stride, model.antialias and model.shrink"
         raise UserError(f"{source}: {keys} are for models over an encoder, not {name}")

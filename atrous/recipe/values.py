@@ -84,7 +84,7 @@ def _plan_restoration(
     task, given, model = values["task"], values["input"], values["model"]
     given |= {"intensity": ["keep"], "low": [], "high": [], "spacing": []}
     mean = [_digits(value) for value in fingerprint.mean]
-    std = [_digits(max(fingerprint.std))] * channels
+    std = [_digits(max(fingerprint.std) or 1.0)] * channels
     model.clear()
     model |= {
         "name": "restorer", "ndim": ndim, "in_channels": channels, "width": WIDTH[ndim], "mean": mean, "std": std,

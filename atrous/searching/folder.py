@@ -1,6 +1,7 @@
 """The folder of a search: what was asked, the planned recipe, the space, the database, and a run for each trial."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -126,7 +127,7 @@ def same_search(folder: SearchFolder, asked: Mapping[str, Any], minutes: float) 
         if before != now:
             raise UserError(
                 f"{folder.path}: holds a search with {name} = {before}, not {now}: give another --out, or go on with "
-                f"that one: atrous search --resume {folder.path}"
+                f"that one: atrous search --resume {shlex.quote(str(folder.path))}"
             )
     return replace(folder, order=replace(folder.order, minutes=minutes))
 

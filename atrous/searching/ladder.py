@@ -137,26 +137,29 @@ class Ladder:
         Returns:
             Whether it counts: not if this process was silent for so long that another one took it for dead.
         """
+        return self._end(claim, facts, list(values))
+
+    def refuse(self, claim: Claim, why: str) -> None:
+        """Store that a point cannot be used, and why; it is not tried again."""
+        self._end(claim, {REFUSED: why})
+
+    def give_back(self, claim: Claim) -> None:
+        """Mark a trial failed and let its point be tried again: it was interrupted."""
+        if self._end(claim, {}):
+            self._enqueue(claim.rung, claim.labels, _origin(claim.trial.user_attrs), start=claim.start)
+
+    def _end(self, claim: Claim, facts: Mapping[str, Any], values: list[float] | None = None) -> bool:
+        """End a trial, without values as failed; return whether it was ours still, not taken for dead by another."""
+        state = TrialState.FAIL if values is None else TrialState.COMPLETE
         try:
             for name, value in facts.items():
                 claim.trial.set_user_attr(name, value)
-            self.studies[claim.rung].tell(claim.trial, list(values))
+            self.studies[claim.rung].tell(claim.trial, values, state=state)
         except (ValueError, RuntimeError):  # what Optuna raises for a trial that is finished already
             if self.studies[claim.rung].get_trials(deepcopy=False)[claim.trial.number].state != TrialState.FAIL:
                 raise
             return False
         return True
-
-    def refuse(self, claim: Claim, why: str) -> None:
-        """Store that a point cannot be used, and why; it is not tried again."""
-        claim.trial.set_user_attr(REFUSED, why)
-        self.studies[claim.rung].tell(claim.trial, state=TrialState.FAIL)
-
-    def give_back(self, claim: Claim) -> None:
-        """Mark a trial failed and let its point be tried again: it was interrupted."""
-        study = self.studies[claim.rung]
-        study.tell(claim.trial, state=TrialState.FAIL)
-        self._enqueue(claim.rung, claim.labels, _origin(claim.trial.user_attrs), start=claim.start)
 
     def bury_dead(self) -> None:
         """Mark trials failed whose process has given no sign of life, and let their points be tried again."""

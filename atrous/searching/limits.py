@@ -19,7 +19,7 @@ from atrous.geometry.field import certify
 from atrous.recipe.build import build_network, build_task, count_parameters
 from atrous.recipe.schema import Recipe
 from atrous.searching.speed import milliseconds, per_megaposition
-from atrous.tasks.custom import value_task
+from atrous.tasks.custom import needs_float32
 
 SMALLEST_INPUT, LARGEST_INPUT = 2**16, 2**18
 """Positions of the input that is timed where nobody states one: of a smaller one, every network takes as long."""
@@ -101,7 +101,7 @@ def examine(recipe: Recipe, shape: tuple[int, ...]) -> NetworkFacts:
     fields: list[int | None] = [None] * (len(shape) - 1)
     for field in certificate.fields:
         fields[field.axis] = field.receptive_field
-    exact = recipe.data.kind == "genomes" or value_task(task) is not None  # predicted in float32, whatever trained them
+    exact = recipe.data.kind == "genomes" or needs_float32(task)  # predicted in float32, whatever trained them
     taken = milliseconds(network, shape, bfloat16=recipe.train.precision == "bf16-mixed" and not exact)
     return NetworkFacts(
         receptive_field=tuple(fields),

@@ -19,6 +19,10 @@ OUR_ENCODERS = {
     "vgg11": ("vgg", 11),
 }
 """Encoders that are trained from scratch, by their labels: `model.encoder` and `model.depth`."""
+OF_THE_GRID = ("model.encoder", "model.strides", "train.crop")
+"""Keys that do not vary for classes of whole inputs."""
+OF_CROPS = ("train.crop", "model.deep_supervision")
+"""Keys that do not vary where a step takes a whole sample, in strips."""
 DECODERS = ("fcn", "unet", "deeplab", "fcn8s")
 """Architectures over any encoder that take each other's place."""
 WITH_WIDTH = ("fcn", "unet", "deeplab", "dilated", "fcos", "codons", "restorer", "five_layer")
@@ -42,7 +46,10 @@ def plan_space(recipe: Recipe) -> Space:
         )
     network = _encoder_variables(model) if model.name not in WITHOUT_ENCODER else []
     variables = [*network, *_decoder_variables(model), *_training_variables(recipe)]
-    return Space(tuple(variable for variable in variables if len(variable.options) > 1))
+    space = Space(tuple(variables)).only(variable.name for variable in variables if len(variable.options) > 1)
+    # The task says the grid of the evidence, and a crop shows the whole input that its label is about.
+    fixed = OF_THE_GRID if model.name == "evidence" else ()
+    return space.without((*fixed, *OF_CROPS) if recipe.train.whole else fixed)
 
 
 def _variable(
@@ -75,8 +82,8 @@ def _encoder_variables(model: ModelSection) -> list[Variable]:
     variables = [_variable("encoder", named, others)]
     if not ours:
         return variables
-    width = model.encoder_width
-    variables.append(_variable("encoder_width", str(width), _scaled("model.encoder_width", width), {"encoder": ours}))
+    width, wide = model.encoder_width, [*ours, *([named] if named == "strided" else [])]
+    variables.append(_variable("encoder_width", str(width), _scaled("model.encoder_width", width), {"encoder": wide}))
     if resnets:
         kernels = (3, 7, 15) if model.ndim == 1 else (3, 7)
         stems = {str(kernel): [f"model.stem={kernel}"] for kernel in kernels}
@@ -114,7 +121,7 @@ def _decoder_variables(model: ModelSection) -> list[Variable]:
         variables.append(
             _variable("width", str(model.width), _scaled("model.width", model.width), needing(*WITH_WIDTH))
         )
-    if name not in ("restorer",):
+    if name not in ("restorer", "evidence") and not model.reverse_complement:
         kinds = {kind: [f"model.attention={kind}"] for kind in ATTENTION}
         variables.append(_variable("attention", model.attention, kinds))
     if matters("fcn", "unet"):

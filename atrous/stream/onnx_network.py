@@ -96,9 +96,10 @@ class OnnxNetwork:
             wanted = f"{image['channels']} channels and {len(axes)} axes"
             raise UserError(f"{self.path}: reads {wanted}, the source has the shape {shape}")
         found = {}
-        for axis, (length, multiple, facts) in enumerate(zip(shape[1:], image["multiple"], axes, strict=True)):
+        rows = zip(shape[1:], image["least"], image["multiple"], axes, strict=True)
+        for axis, (length, least, multiple, facts) in enumerate(rows):
             outputs = length / facts["stride"]
-            if length % multiple or outputs != round(outputs):
+            if length < least or length % multiple or outputs != round(outputs):
                 raise UserError(f"{self.path}: takes {image['sizes']}, the source has the size {shape[1:]}: pad it")
             before, after = facts["halo"]
             found[axis] = AxisField(axis, length, round(outputs), facts["stride"], 0, 0.0, (before, after))
@@ -180,8 +181,9 @@ def _windows(
     while True:
         found = {}
         for g, field in fields.items():
-            step = facts["axes"][g]["period"]
-            found[g] = axis_windows(field, step, window_size(field, step, core, box[g]), box[g])
+            step, least = facts["axes"][g]["period"], network.facts["input"]["least"][g]
+            size = max(window_size(field, step, core, box[g]), -(-least // step) * step)
+            found[g] = axis_windows(field, step, size, box[g])
         largest = max(_positions(window) for window in window_product(found, len(fields)))
         if largest * facts["bytes_per_position"] <= (memory or MEMORY) or core <= SMALLEST:
             return found

@@ -15,7 +15,7 @@ from atrous.files import remove
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.calibration import FILE, Calibration
 from atrous.recipe.run import Run, open_run
-from atrous.tasks.class_offsets import OffsetSample, shifted
+from atrous.tasks.class_offsets import FEWEST, OffsetSample, shifted
 from atrous.tasks.classification import ClassificationTask
 from atrous.tasks.custom import pooled_task
 from atrous.tasks.scores import Scores
@@ -55,6 +55,8 @@ def calibrate(
 ) -> Calibrated:
     """Fit the temperature of a run on labelled samples, measure its misses, and write `calibration.json` into the run.
 
+    Classes of whole inputs that are there or not have offsets of their evidence in place of a temperature.
+
     Args:
         run: folder of the run.
         data: folder of the data set, or data in memory as `train` takes them; that of the training when None.
@@ -65,17 +67,25 @@ def calibrate(
         **loading: how the network is loaded and run (`LoadOptions`).
 
     Raises:
-        UserError: the run gives no probabilities of classes, or the data do not fit it.
+        UserError: the run gives no probabilities of classes, too few inputs have a class or lack it, or the data do not
+            fit the run.
     """
     opened = run if isinstance(run, Run) else open_run(run)
     opened.require_own(f"calibrate a copy, made with: atrous models {opened.title} --copy FOLDER")
     predictor = load(opened, **loading)
-    task = class_task(predictor.task)
-    if task is None:
+    task, there = class_task(predictor.task), _classes_that_are_there(predictor)
+    if task is None and there is None:
         raise UserError(f"{opened.title}: gives no probabilities of classes, so there is nothing to calibrate")
+    if task is None and keep_temperature:
+        raise UserError("--keep-temperature: classes of whole inputs have no temperature: leave it out")
     dataset, samples = open_split(predictor, data, description, split)
-    temperature = task.temperature if keep_temperature else None
-    _, scores = calibrate_and_measure(predictor, dataset, split, samples, temperature=temperature, progress=progress)
+    temperature = task.temperature if keep_temperature and task is not None else None
+    options: dict[str, Any] = {"temperature": temperature, "progress": progress}
+    found, scores = calibrate_and_measure(predictor, dataset, split, samples, **options)
+    if found is predictor:
+        raise UserError(
+            f"{dataset.root}: no class is in {FEWEST} inputs of {split} and missing in {FEWEST}: calibrate on more"
+        )
     calibration = opened.calibration()
     assert calibration is not None
     return Calibrated(calibration, scores)
@@ -101,9 +111,9 @@ def calibrate_and_measure(
     Raises:
         UserError: see `measure`.
     """
-    pooled = pooled_task(predictor.task)
-    if isinstance(pooled, ClassificationTask) and not pooled.exclusive:
-        predictor = _with_offsets(predictor, dataset, split, samples, pooled)
+    there = _classes_that_are_there(predictor)
+    if there is not None:
+        predictor = _with_offsets(predictor, dataset, split, samples, there)
     task = class_task(predictor.task)
     if not isinstance(task, Semantic | Stranded):
         return predictor, measure(predictor, dataset, samples, progress=progress)
@@ -131,13 +141,23 @@ def forget_calibration(run: Run) -> None:
     remove(run.folder / FILE)
 
 
+def _classes_that_are_there(predictor: Predictor) -> ClassificationTask | None:
+    """The task if it says of whole inputs which classes are there, each by itself; None for others."""
+    pooled = pooled_task(predictor.task)
+    return pooled if isinstance(pooled, ClassificationTask) and not pooled.exclusive else None
+
+
 def _with_offsets(
     predictor: Predictor, dataset: Dataset, split: str, samples: Sequence[Sample], task: ClassificationTask
 ) -> Predictor:
-    """Fit the offsets of the evidence on some samples, and write them into the folder of the run."""
+    """Fit the offsets of the evidence on some samples, and write them into the folder of the run.
+
+    The predictor itself is returned where too few of them have a class or lack it.
+    """
     sample = OffsetSample(len(task.names))
-    for each, image, values in read_ahead(predictor, _spread(samples)):
-        found = found_classes(predictor, task, image, dataset.spacing_of(each), each.image.header().affine)
+    raw = replace(predictor, task=shifted(predictor.task, (0.0,) * len(task.names)))  # not on top of earlier offsets
+    for each, image, values in read_ahead(raw, _spread(samples)):
+        found = found_classes(raw, task, image, dataset.spacing_of(each), each.image.header().affine)
         sample.add(found.evidence, values.present)
     offsets = sample.fit()
     if not any(offsets):

@@ -18,6 +18,7 @@ from atrous.data.layouts.splits import DRAWN
 from atrous.data.preprocess import missing, to_channels
 from atrous.data.sample import Sample
 from atrous.data.views import Gaps
+from atrous.data.void import measured
 from atrous.errors import UserError
 from atrous.prediction.confidence import sets_of
 from atrous.prediction.ensemble import load_ensemble
@@ -305,7 +306,7 @@ def read_ahead(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[tupl
         image = to_channels(loaded, wanted, sample.image.path, sample.image.channel_names)
         image = image if image is loaded else np.asarray(image[...])
         if restoration is not None:
-            image, values = restoration.measured(sample.name, np.asarray(image))
+            image, values = restoration.measured(sample.name, measured(np.asarray(image), sample.image.valid()))
         return sample, image, values
 
     with ThreadPoolExecutor(1) as pool:

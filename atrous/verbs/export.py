@@ -1,6 +1,6 @@
 """`atrous export`: a trained network, or any other, as a file that runs without this package and proves itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from atrous.data.composite import CHANGE
 from atrous.data.preprocess import to_channels
+from atrous.data.source import Source
 from atrous.errors import UserError
-from atrous.exporting.crops import COUNT, made_images, odd_crops
-from atrous.exporting.facts import describe, describe_input
+from atrous.exporting.crops import COUNT, made_images, odd_crop, odd_crops
+from atrous.exporting.facts import describe, describe_bases, describe_input
 from atrous.exporting.formats import FileFormat, choose_format
 from atrous.exporting.map_names import map_names
 from atrous.exporting.pipeline import Answers, Pipeline, Preparing, answers_of
@@ -25,6 +27,7 @@ from atrous.extras import library
 from atrous.geometry.exportable import one_line
 from atrous.models.own import MULTIPLES
 from atrous.prediction.inputs import Input, find_inputs, prepared
+from atrous.prediction.pairs import find_pairs
 from atrous.prediction.predictor import Predictor, load
 from atrous.recipe.network import describe as describe_model
 from atrous.recipe.run import Run
@@ -190,21 +193,20 @@ def _run(model: Any, options: ExportOptions, network: nn.Module | None) -> _Subj
 
     def facts(sizes: ExportSizes, windows: dict[str, Any]) -> dict[str, Any]:
         image = describe_input(channels, ndim, predictor.preparation, predictor.expected, sizes)
+        image = describe_bases(image, recipe.input.tracks) if predictor.kind == "genomes" else image
         named = describe_model(recipe.model)
         classes, colors = predictor.classes, predictor.palette
         said = describe(named, recipe.task.kind, classes, colors, list(answers), image, windows, predictor.kind)
         return said if "maps" not in answers else {**said, "map channels": map_names(task)}
 
     def inputs(sizes: ExportSizes) -> ProofInputs:
-        images, origin = _proof_images(predictor, options.inputs)
-        crops = odd_crops(images, sizes) if images else _made(predictor, sizes)
+        crops, origin = _proof_crops(predictor, options.inputs, sizes)
         inner = class_task(task)
         threshold = inner.level if isinstance(inner, Stranded) else None
         return ProofInputs(crops, origin, lambda x: _answers(predictor, answers, x), threshold)
 
     def calibration(sizes: ExportSizes) -> list[np.ndarray]:
-        images = _samples(predictor, recipe.data.train, CALIBRATED)[0]
-        return [crop for image in images for crop in odd_crops([image], sizes)[:1]]
+        return [odd_crop(image, 0, sizes) for image in _samples(predictor, recipe.data.train, CALIBRATED)[0]]
 
     return _Subject(predictor.network, answers, channels, ndim, sizes, facts, inputs, calibration, prepare)
 
@@ -222,21 +224,26 @@ def _answers(predictor: Predictor, answers: Answers, image: np.ndarray) -> dict[
     return {**({} if labels is None else {"labels": labels}), **numbers}
 
 
-def _proof_images(predictor: Predictor, given: Sequence[str | Path]) -> tuple[list[np.ndarray], str]:
-    """Raw values `(C, *S)` of up to three inputs, and where they come from; none where the data are not there."""
+def _proof_crops(predictor: Predictor, given: Sequence[str | Path], sizes: ExportSizes) -> tuple[list[np.ndarray], str]:
+    """Raw values `(C, *S)` of crops of up to three inputs, and where they come from."""
     recipe = predictor.run.recipe
     if given:
-        found = find_inputs(given, ndim=recipe.model.ndim, channels=recipe.model.in_channels, kind=predictor.kind)
-        return [_raw(predictor, item) for item in found[:COUNT]], f"{min(COUNT, len(found))} given inputs"
+        ndim, channels = recipe.model.ndim, recipe.model.in_channels
+        if recipe.task.kind == CHANGE:
+            found = find_pairs(given, ndim=ndim, channels=channels)[:COUNT]
+        else:
+            found = find_inputs(given, ndim=ndim, channels=channels, kind=predictor.kind)[:COUNT]
+        return odd_crops([_raw(predictor, item) for item in found], sizes), f"{len(found)} given inputs"
     try:
-        images, root = _samples(predictor, recipe.data.val, COUNT)
+        samples, root = _samples(predictor, recipe.data.val, COUNT)
+        images = list(samples)
+        return odd_crops(images, sizes), f"{len(images)} {recipe.data.val} samples of {root}"
     except UserError:  # the data were moved, or lay in memory: the proof says that its inputs are made
-        return [], "made inputs (blobs and noise in the range of the training data)"
-    return images, f"{len(images)} {recipe.data.val} samples of {root}"
+        return _made(predictor, sizes), "made inputs (blobs and noise in the range of the training data)"
 
 
-def _samples(predictor: Predictor, split: str, count: int) -> tuple[list[np.ndarray], str]:
-    """Raw values `(C, *S)` of samples of the run's data set, and the name of its folder.
+def _samples(predictor: Predictor, split: str, count: int) -> tuple[Iterator[Source], str]:
+    """Raw values `(C, *S)` of samples of the run's data set, one after the other, and the name of its folder.
 
     Raises:
         UserError: the data are not there, or a file cannot be read.
@@ -245,14 +252,14 @@ def _samples(predictor: Predictor, split: str, count: int) -> tuple[list[np.ndar
     root, described = predictor.run.data()
     layout = open_data(root, described, task=task.kind, settings=task.model_dump()).layout
     samples = (layout.splits.get(split) or next(iter(layout.splits.values())))[:count]
-    images = [to_channels(s.image.load(), channels, s.image.path, s.image.channel_names) for s in samples]
-    return [np.asarray(image[...]) for image in images], root.resolve().name
+    images = (to_channels(s.image.load(), channels, s.image.path, s.image.channel_names) for s in samples)
+    return images, root.resolve().name
 
 
-def _raw(predictor: Predictor, item: Input) -> np.ndarray:
+def _raw(predictor: Predictor, item: Input) -> Source:
     """The values of an input with the channels that the network reads, on the grid of the file."""
     opened = next(iter(predictor.parts(item)))
-    return np.asarray((opened.source if opened.stored is None else opened.stored)[...])
+    return opened.source if opened.stored is None else predictor.expected.composed(opened.stored)
 
 
 def _made(predictor: Predictor, sizes: ExportSizes) -> list[np.ndarray]:
@@ -275,7 +282,7 @@ def _any(model: Any, options: ExportOptions) -> _Subject:
         raise UserError("--inputs is for runs: other networks are proved on made inputs")
     shape = _shape(network, options.shape)
     channels, ndim = shape[0], len(shape) - 1
-    multiple = (_multiple(network, channels, ndim),) * ndim
+    multiple = (_multiple(network, channels, ndim, options.size),) * ndim
     sizes = _sizes(ndim, (max(multiple[0], STRIDE),) * ndim, multiple, options.size)
     named, answers = type(network).__name__, answers_of(None)
 
@@ -309,24 +316,38 @@ def _shape(network: nn.Module, shape: tuple[int, ...] | None) -> tuple[int, ...]
     return shape
 
 
-def _multiple(network: nn.Module, channels: int, ndim: int) -> int:
-    """The least number of which sizes must be multiples, found by trying.
+def _multiple(network: nn.Module, channels: int, ndim: int, wanted: tuple[int, ...] | None) -> int:
+    """The least number of which sizes must be multiples, found by trying; 1 for a network of the wanted size alone.
 
     Raises:
-        UserError: the network runs at no size that was tried.
+        UserError: the network runs at no size that was tried, or returns several results.
     """
     copied = Pipeline(network, answers_of(None))
+
+    def failure(size: Sequence[int]) -> Exception | None:
+        try:
+            with torch.inference_mode():
+                copied(torch.zeros(1, channels, *size))
+        except UserError:
+            raise
+        except Exception as raised:  # the network may raise anything
+            return raised
+        return None
+
     error: Exception | None = None
     for multiple in MULTIPLES:
         size = [(-(-TRIED[ndim] // multiple) + 2 * axis) * multiple for axis in range(ndim)]
         size = [n + multiple if n // multiple % 2 == 0 else n for n in size]  # odd multiples
-        try:
-            with torch.inference_mode():
-                copied(torch.zeros(1, channels, *size))
+        error = failure(size)
+        if error is None:
             return multiple
-        except Exception as raised:  # the network may raise anything
-            error = raised
-    said = "" if error is None else f": {one_line(error)}"
+    if wanted is not None and len(wanted) == ndim:
+        error = failure(wanted)
+        if error is None:
+            return 1
+    assert error is not None
+    also = "give --size for a network of one size" if wanted is None else f"nor at {','.join(map(str, wanted))}"
     raise UserError(
-        f"{type(network).__name__}: runs at no size that was tried (multiples of up to {MULTIPLES[-1]}){said}"
+        f"{type(network).__name__}: runs at no size that was tried (multiples of up to {MULTIPLES[-1]}: "
+        f"{one_line(error)}): {also}"
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from atrous.data.formats import Header, read_header
+from atrous.data.formats import Header, is_video, read_header
 from atrous.data.restoration import LARGEST_PSF
 from atrous.errors import UserError
 from atrous.geometry.plan import byte_count
@@ -172,6 +172,8 @@ def restore(
     """
     blur, memory = _checked(options, out), byte_count(options.memory)
     items = find_inputs(inputs, ndim=2, channels=1, out=None if out is None else Path(out), tell=tell)
+    if (movie := next((item.path for item in items if is_video(item.path)), None)) is not None:
+        raise UserError(f"{movie}: a video, and no point spread function reaches over time: give its frames as images")
     clean = _clean_of(items, options, tell)
     if (header := next(filter(None, map(_header, items)), None)) is not None:
         blur.kernel(len(header.size))  # a file that holds no point spread function is told before the work

@@ -1,6 +1,7 @@
 """The search verb from end to end: check, plan, choose a point, train it for a while, keep what is good, report."""
 
 import math
+import shlex
 import shutil
 import sys
 import tempfile
@@ -94,7 +95,7 @@ def search(data: Path | str | None = None, **options: Any) -> "SearchResult":
             with closing(made) as feed:
                 interrupted = _search(replace(work, feed=feed), ladder, chosen, begun)
         if interrupted:
-            say(f"stopped; go on with: atrous search --resume {work.folder.path}")
+            say(f"stopped; go on with: atrous search --resume {shlex.quote(str(work.folder.path))}")
         return report(work.folder, ladder, interrupted=interrupted)
     finally:
         ladder.close()

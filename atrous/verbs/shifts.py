@@ -13,7 +13,7 @@ from atrous.data.shifts import SHIFTS, applicable
 from atrous.errors import UserError
 from atrous.prediction.ensemble import load_ensemble
 from atrous.prediction.predictor import LoadOptions, Predictor
-from atrous.recipe.run import Run
+from atrous.recipe.run import Run, open_run
 from atrous.tasks.metrics import SegmentationMetrics
 from atrous.tasks.shift_scores import ShiftRow, ShiftScores
 from atrous.tasks.task import NotFinite
@@ -49,13 +49,19 @@ def evaluate_shifts(
     Raises:
         UserError: the run labels no images, volumes, signals or videos, or the data do not fit it.
     """
+    require_classes(run)
     predictor = load_ensemble([run, *ensemble], **loading)
-    task = class_task(predictor.task)
-    if task is None or task.bits or predictor.kind not in ("grids", "videos"):
-        raise UserError("--shifts is for classes in images, volumes, signals and videos: leave it out")
     dataset, samples = open_split(predictor, data, description, split)
     places = np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).round().astype(int)
     return _measured(predictor, dataset, [samples[place] for place in places], progress)
+
+
+def require_classes(run: Run | Path | str) -> None:
+    """Raise `UserError` unless a run labels images, volumes, signals or videos, which is known before it is loaded."""
+    opened = run if isinstance(run, Run) else open_run(run)
+    task = class_task(opened.task())
+    if task is None or task.bits or opened.recipe.data.kind not in ("grids", "videos"):
+        raise UserError("--shifts is for classes in images, volumes, signals and videos: leave it out")
 
 
 def _measured(

@@ -129,10 +129,11 @@ def _commands(run: Run, command: list[str], split: str) -> list[str]:
     program = Path(command[0])
     own = program.stem == "atrous" or program.parts[-2:] == ("atrous", "__main__.py")  # else a program of the user
     typed = shlex.join(["atrous", *command[1:]] if own else ["python", *command])
-    data, predict = run.recipe.data.root, f"atrous predict {run.folder} IMAGE -o OUT"
+    data, folder = run.recipe.data.root, shlex.quote(str(run.folder))
+    predict = f"atrous predict {folder} IMAGE -o OUT"
     if data == str(ROOT):
         return [typed, predict]
-    return [typed, f"atrous evaluate {run.folder} {shlex.quote(data)} --split {split}", predict]
+    return [typed, f"atrous evaluate {folder} {shlex.quote(data)} --split {split}", predict]
 
 
 def flat_facts(facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The train verb from end to end: check, plan, build, train, evaluate, report."""
 
+import shlex
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -267,7 +268,7 @@ def _train(
                 raise
             raise UserError(
                 f"{said}; the run is kept, and goes on from its last checkpoint with: "
-                f"atrous train --resume {run.folder}"
+                f"atrous train --resume {shlex.quote(str(run.folder))}"
             ) from error
     return _Learned(run, outcome, data.check.dataset)
 
@@ -276,7 +277,8 @@ def _finish(learned: _Learned, chosen: TrainOptions, watch: Watch) -> Trained:
     """Measure and report a run, unless it was interrupted."""
     run, outcome, dataset = learned
     if outcome.interrupted:
-        watch.say(f"stopped at step {outcome.step}; resume with: atrous train --resume {run.folder}")
+        again = f"atrous train --resume {shlex.quote(str(run.folder))}"
+        watch.say(f"stopped at step {outcome.step}; resume with: {again}")
         return Trained(run, outcome, None)
     return Trained(run, outcome, _report(run, dataset, outcome, chosen, watch))
 

@@ -40,6 +40,11 @@ def test_strengths_are_read_from_8_and_16_bits_and_floats(tmp_path, name, top):
     assert strength.dtype == np.float64
 
 
+def test_floats_that_were_rounded_are_read(tmp_path):
+    np.save(tmp_path / "a.npy", np.where(EDGES, np.float32(1 + 3e-7), np.float32(-1e-8)))
+    np.testing.assert_array_equal(read_strength(tmp_path / "a.npy"), EDGES)
+
+
 def test_strengths_of_zero_and_one_are_read(tmp_path):
     np.save(tmp_path / "a.npy", EDGES)
     Image.fromarray(EDGES).save(tmp_path / "a.png")  # one bit

@@ -38,3 +38,14 @@ def test_made_images_are_in_the_range():
         assert (image.min(axis=(1, 2, 3)) >= low).all()
         assert (image.max(axis=(1, 2, 3)) <= high).all()
         assert image.std() > 1
+
+
+def test_no_more_of_a_large_image_is_read_than_its_crop():
+    class Large:
+        shape, dtype = (3, 100_000, 100_000), np.dtype(np.uint8)
+
+        def __getitem__(self, key):
+            parts = zip(self.shape, key, strict=True)
+            return np.zeros([n if part == slice(None) else part.stop - part.start for n, part in parts])
+
+    assert odd_crops([Large()], ExportSizes((33, 33), (1, 1)))[0].shape == (3, 321, 317)

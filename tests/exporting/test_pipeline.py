@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from atrous.data.preprocess import Preparation
+from atrous.errors import UserError
 from atrous.exporting.pipeline import Pipeline, Preparing, answers_of
 from atrous.prediction.inputs import prepared
 from atrous.tasks.semantic import Semantic
@@ -83,3 +84,20 @@ def test_the_network_is_copied_and_a_dictionary_gives_its_entry_out():
     assert network.training
     assert network.conv.weight.dtype == torch.float64
     assert network.conv.weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (lambda x: (x, x), "Returning: returns 2 results, and a file has one"),
+        (lambda x: {"masks": x}, "Returning: returns a dictionary of masks, and"),
+        (lambda x: None, "Returning: returns a NoneType, and"),
+    ],
+)
+def test_a_network_of_several_results_is_refused(returned, said):
+    class Returning(nn.Module):
+        def forward(self, x):
+            return returned(x)
+
+    with pytest.raises(UserError, match=said):
+        Pipeline(Returning(), answers_of(None))(torch.zeros(1, 1, 4))

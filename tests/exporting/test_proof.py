@@ -76,3 +76,11 @@ def test_the_difference_is_relative_to_the_largest_value_of_all_inputs():
     found = proof(lambda found: found.update(values=np.array([[[0.1, 200.0]]])), right=right)
     assert found.largest["values"] == pytest.approx(0.0005)
     assert found.labels is None
+
+
+def test_answers_that_are_no_numbers_are_refused_whatever_is_accepted():
+    def change(found):
+        found["probabilities"][0, 0, 0] = np.nan
+
+    with pytest.raises(UserError, match="a runtime computes probabilities that are nan or infinite"):
+        proof(change, tolerance=None)

@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
+import torch
 
 from atrous.errors import UserError
-from atrous.exporting import onnx_file
+from atrous.exporting import formats, onnx_file
 from atrous.exporting.facts import KEY
 from atrous.exporting.formats import FORMATS, Content, choose_format
 from atrous.exporting.proof import HALF_TOLERANCE, prove
@@ -161,6 +163,16 @@ def test_bioimageio_core_passes_the_package(write):
 def test_formats_that_do_not_exist(to, name, said, tmp_path):
     with pytest.raises(UserError, match=said):
         choose_format(to, tmp_path / name)
+
+
+def test_a_runtime_of_another_distribution_has_a_version_too(monkeypatch):
+    """The module onnxruntime may come from onnxruntime-gpu."""
+
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(formats, "version", missing)
+    assert FORMATS["torch"].runner == f"torch.export of torch {torch.__version__}"
 
 
 def test_nothing_is_overwritten(tmp_path):

@@ -61,6 +61,9 @@ def test_a_card_without_metrics_and_no_card(path):
     path.write_text(CARD[: CARD.index("[[measured]]")])
     with pytest.raises(UserError, match=r"\[\[measured\]\] is missing"):
         read_card(path)
+    path.write_text(CARD[: CARD.index("[[measured]]")] + "measured = [1]\n")
+    with pytest.raises(UserError, match=r"measured must be tables \[\[measured\]\]"):
+        read_card(path)
     path.unlink()
     with pytest.raises(UserError, match="no such file: a named model has a card"):
         read_card(path)

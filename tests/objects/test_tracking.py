@@ -25,7 +25,7 @@ def test_pieces_are_connected_along_diagonals_and_small_ones_are_left_out():
     assert [(region.box, region.area) for region in regions] == [((1, 1, 4, 5), 7)]
     rows, columns = np.nonzero(mask[:5])
     assert regions[0].center == pytest.approx((rows.mean() + 0.5, columns.mean() + 0.5))
-    assert regions[0].foot == (4.0, 3.0)
+    assert regions[0].foot == (3.5, 3.0)
     assert regions_of(np.zeros((4, 4), bool)) == []
 
 

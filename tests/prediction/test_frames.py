@@ -5,8 +5,11 @@ import pytest
 from PIL import Image
 
 from atrous.data.formats import read_values
+from atrous.prediction.frames import FrameLabels
+from atrous.prediction.inputs import Opened
+from atrous.stream.resume import record_beside
 from tests.clips import make_clip
-from tests.prediction.videos import label_video, write_shots
+from tests.prediction.videos import PALETTE, label_video, write_shots
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
@@ -42,3 +45,17 @@ def test_nothing_is_left_of_an_interrupted_video(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         label_video(frames, out, overlay=True, progress=interrupt)
     assert list(out.iterdir()) == []
+
+
+def test_a_run_that_does_not_begin_keeps_what_an_earlier_one_left(tmp_path):
+    frames, place = write_shots(tmp_path / "frames"), tmp_path / "out" / "labels"
+    first = FrameLabels(place, frames, PALETTE)
+    first.begin(Opened(np.zeros((3, 4, 48, 64), np.uint8), (4, 48, 64)), streamed=True)
+    first.sink[0:1] = np.zeros((1, 48, 64), np.uint8)
+    record_beside(first.sink.filename).write_text("{}")
+    first.pause()
+    FrameLabels(place, frames, PALETTE).pause()
+    FrameLabels(place, frames, PALETTE).discard()
+    assert (first.sink.filename / "shot_7.png").exists()
+    first.discard()
+    assert not list((tmp_path / "out").iterdir())

@@ -15,6 +15,8 @@ from torch import nn
 from atrous.errors import UserError
 from atrous.prediction.live import latency_text, live_labels, open_session
 from atrous.prediction.predictor import load
+from atrous.tasks.restoration import RestorationTask
+from atrous.tasks.values import RegressionTask
 from atrous.verbs.train import train
 from tests.command import atrous
 from tests.volumes import write_signals
@@ -82,6 +84,18 @@ def test_probabilities_are_those_of_the_whole(predictor):
     whole = predictor.predict(SIGNAL[None, :200], probabilities=True).probabilities
     assert header == "index,label,na,p,qrs"
     np.testing.assert_allclose(np.array([row[2:] for row in found], float).T, whole, atol=2e-5)
+
+
+def test_numbers_come_in_place_of_labels(predictor):
+    task = RegressionTask(("a", "b", "c"), (1.0, 2.0, 3.0), (0.5, 1.0, 2.0))
+    numbers = replace(predictor, task=task)
+    header, found = lived(numbers, plain(SIGNAL[:200]))
+    assert header == "index,a,b,c"
+    whole = numbers.predict(SIGNAL[None, :200]).values
+    np.testing.assert_allclose(np.array([row[1:] for row in found], float).T, whole, atol=1e-4)
+    finer = RestorationTask(task.names, task.offset, task.scale, factor=2)
+    with pytest.raises(UserError, match="makes 2 samples of one"):
+        open_session(replace(predictor, task=finer))
 
 
 def test_labels_come_before_the_end_within_the_latency(predictor):

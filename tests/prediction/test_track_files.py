@@ -10,8 +10,10 @@ from atrous.errors import UserError
 from atrous.prediction.frames import FrameLabels
 from atrous.prediction.inputs import Opened
 from atrous.prediction.track_files import TrackCsv, ZoneCsv, frame_times
+from atrous.prediction.zones import FollowOptions
 from tests.clips import write_frames, write_movie
 from tests.pairs import make_scene
+from tests.prediction.videos import label_video, write_shots
 
 LEFT_HALF = {"type": "Polygon", "coordinates": [[[0, 0], [32, 0], [32, 48], [0, 48]]]}
 
@@ -70,3 +72,15 @@ def test_frames_of_a_file_have_its_times(tmp_path):
     assert [frame_times(movie)(frame) for frame in range(3)] == pytest.approx([0.0, 0.1, 0.2])
     frames = write_frames(tmp_path / "frames", clips=1) / "JPEGImages" / "clip0"
     assert frame_times(frames)(50) == 2.0
+
+
+def test_zones_beside_the_frames_are_told_before_the_work(tmp_path):
+    frames, zone = write_shots(tmp_path / "frames"), tmp_path / "zone.geojson"
+    zone.write_text(json.dumps({"type": "Polygon", "coordinates": [[[13.1, 52.3], [13.2, 52.3], [13.2, 52.4]]]}))
+    done = label_video(frames, tmp_path / "out", tracks=FollowOptions(25, False, zone))
+    assert "zone 1 lies at 13.1 to 13.2 across and 52.3 to 52.4 down, outside of frames of 64 x 48" in done.failed[0][1]
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_arrays_have_the_times_of_frames_in_a_folder(tmp_path):
+    assert frame_times(tmp_path / "clip.npy")(50) == 2.0

@@ -250,3 +250,18 @@ def test_numbers_of_scans_have_their_affine_also_on_a_finer_grid(tmp_path, suffi
         np.testing.assert_allclose(found, wanted, atol=1e-4)
     assert read_header(tmp_path / "out" / label).spacing == pytest.approx([s / factor for s in header.spacing])
     assert [file.name for file in (tmp_path / "out").iterdir()] == [label.name]
+
+
+def test_of_large_values_a_picture_reads_some_rows_and_columns_alone(tmp_path, monkeypatch):
+    (tmp_path / "x.npy").touch()
+    item, task = Input((tmp_path / "x.npy",), Path("x.tif")), RestorationTask(("a",), (0.0,), (1.0,))
+    source = np.arange(8.0 * 3000, dtype=np.float32).reshape(1, 8, 3000)
+    overlay, main = value_outputs(item, tmp_path / "x.tif", task, Companions(overlay=True), "float32")
+    for output in (overlay, main):
+        output.begin(Opened(source, (8, 3000)), True)
+    main.sink[...] = source
+    np.testing.assert_array_equal(main.drawn(), source[:, ::2, ::2])
+    monkeypatch.setattr(type(main), "read", lambda self: pytest.fail("all of it was read"))
+    overlay.finish()
+    main.finish()
+    assert (tmp_path / "x_overlay.png").exists()

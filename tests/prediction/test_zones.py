@@ -87,3 +87,26 @@ def test_minutes_without_a_frame_have_rows_too():
     counts = ZoneCounts([zone], lambda frame: 130.0 * frame, lambda number: False)
     rows = [*counts.step(0, [at(0, 1, 20)]), *counts.step(1, [at(1, 1, 40)]), *counts.rows()]
     assert rows == [(0, "door", 1, 0, 1), (1, "door", 0, 0, 1), (2, "door", 0, 1, 0)]
+
+
+def test_what_stands_at_the_lower_border_of_the_picture_is_in_a_zone_that_ends_there():
+    zone = Zone("door", (((0.0, 20.0), (30.0, 20.0), (30.0, 40.0), (0.0, 40.0)),))
+    cut_off = Sighting(0, 1, Region((25, 8, 40, 14), 90, (32.5, 11.0)))
+    counts = ZoneCounts([zone], float, lambda number: False)
+    assert list(counts.step(0, [cut_off])) == []
+    assert list(counts.rows()) == [(0, "door", 1, 0, 1)]
+
+
+@pytest.mark.parametrize(("corners", "inside"), [
+    (((-9, -9), (1, -9), (1, 1)), True),
+    (((-9, -9), (0, -9), (0, 5)), False),
+    (((64, 0), (90, 0), (90, 5)), False),
+    (((10, 48), (20, 48), (20, 90)), False),
+])  # fmt: skip
+def test_zones_beside_the_picture_are_refused(tmp_path, corners, inside):
+    zone = Zone("door", (corners,))
+    if inside:
+        zone.require_inside((48, 64), tmp_path)
+        return
+    with pytest.raises(UserError, match="outside of frames of 64 x 48 pixels: draw zones in pixels"):
+        zone.require_inside((48, 64), tmp_path)

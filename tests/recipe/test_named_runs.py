@@ -107,10 +107,10 @@ def test_an_unknown_name_lists_those_that_there_are(here):
     assert "model" not in str(raised.value)
 
 
-def test_without_any_package_the_extra_is_named(monkeypatch, tmp_path):
+def test_without_any_package_it_is_said_what_brings_one(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("atrous.recipe.run.named_models", dict)
-    with pytest.raises(UserError, match=r'^nuclei: no such folder: .* names: pip install "atrous\[models\]"$'):
+    with pytest.raises(UserError, match=r"^nuclei: no such folder: .* names: pip install ./packages/atrous-models"):
         open_run("nuclei")
 
 

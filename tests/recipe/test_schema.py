@@ -121,3 +121,10 @@ def test_files_that_are_no_recipes(tmp_path):
     (tmp_path / "other.toml").write_text("[data]\nroot = 'x'")
     with pytest.raises(UserError, match="task: field required"):
         read_recipe(tmp_path / "other.toml")
+
+
+@pytest.mark.parametrize("key", ["attention", "deep_supervision"])
+def test_a_map_of_evidence_has_no_decoder(key):
+    made = recipe(task={"kind": "classification", "classes": ["a", "b"]}, model={"name": "evidence"})
+    with pytest.raises(UserError, match=f"model.{key} is for networks with a decoder, not for model.name = 'evidence'"):
+        override(made, [f"model.{key}={'true' if key == 'deep_supervision' else 'se'}"])

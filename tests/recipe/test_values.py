@@ -170,3 +170,11 @@ def test_pairs_are_measured_by_the_range_of_the_clean_images(tmp_path):
     agree_with_data(recipe, found.dataset, found.fingerprint)
     with pytest.raises(UserError, match=r"task\.noise is for images alone"):
         agree_with_data(override(recipe, ["task.noise=25"]), found.dataset, found.fingerprint)
+
+
+def test_images_of_one_value_have_a_plan(tmp_path):
+    for number in range(3):
+        tifffile.imwrite(tmp_path / f"{number}.tif", np.full((40, 40), 7, np.uint16))
+    recipe = plan(tmp_path, "denoise").recipe
+    assert (recipe.model.mean, recipe.model.std) == ([7], [1])
+    build_task(recipe)

@@ -137,6 +137,10 @@ def test_what_was_taken_for_dead_does_not_count(monkeypatch):
     monkeypatch.setattr(module, "SILENCE", -1.0)
     ladder.bury_dead()
     assert not ladder.finish(claim, [1.0, 1.0], {"minutes": 1.0})
+    ladder.refuse(claim, "its training failed")
+    ladder.give_back(claim)
+    assert [trial.state for trial in ladder.studies[0].trials] == [TrialState.FAIL, TrialState.WAITING]
+    assert not ladder.refused()
     with beating(claim.trial):
         pass
     monkeypatch.undo()

@@ -10,7 +10,7 @@ from torch import nn
 from atrous.data.dataset import open_dataset
 from atrous.recipe.network import build_network
 from atrous.recipe.run import open_run
-from atrous.recipe.schema import override
+from atrous.recipe.schema import override, validate
 from atrous.searching.limits import Needs, NetworkFacts, examine, object_widths, usual_input
 from atrous.searching.speed import milliseconds, per_megaposition
 from atrous.verbs.check import check
@@ -85,3 +85,14 @@ def test_objects_with_sizes_in_the_fingerprint(trained, digits):
     assert object_widths(recipe, found.dataset, discs) == (pytest.approx(10.0),) * 2
     boxes = replace(found.fingerprint, box_sides=((1.0, 2.0), (8.0, 12.0), (20.0, 30.0)))
     assert object_widths(recipe, found.dataset, boxes) == (8.0, 12.0)
+
+
+def test_classes_of_whole_inputs_are_timed_as_they_are_predicted(monkeypatch):
+    """In float32, also where the training computes in bfloat16."""
+    model = {"name": "evidence", "encoder": "strided", "strides": [2, 2], "encoder_width": 4}
+    task = {"kind": "classification", "classes": ["no", "yes"], "options": {"stride": [4, 4]}}
+    recipe = validate({"data": {"root": "a"}, "task": task, "model": model, "train": {"precision": "bf16-mixed"}}, "a")
+    asked = []
+    monkeypatch.setattr("atrous.searching.limits.milliseconds", lambda *_, bfloat16: asked.append(bfloat16) or 1.0)
+    examine(recipe, (3, 32, 32))
+    assert asked == [False]

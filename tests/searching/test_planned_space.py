@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from atrous.errors import UserError
+from atrous.recipe.build import build_task
 from atrous.recipe.network import build_network
 from atrous.recipe.schema import Recipe, override, validate
 from atrous.searching.planned_space import plan_space
+from atrous.verbs.train_parts import require_grid
 
 
 def recipe(ndim=2, **changes) -> Recipe:
@@ -76,3 +78,38 @@ def test_what_the_plan_lacks_does_not_vary():
 def test_what_it_does_not_know_is_refused_by_name():
     with pytest.raises(UserError, match=r"model\.name = 'custom'"):
         plan_space(recipe(model={"name": "custom"}))
+
+
+def test_classes_of_whole_inputs_keep_their_grid_and_what_a_crop_shows():
+    options = {"exclusive": True, "stride": [16, 16], "positions": 16.0}
+    task = {"kind": "classification", "classes": ["no", "yes"], "class_weights": None, "options": options}
+    for encoder, others in (("resnet", {"kernel", "antialias"}), ("strided", set())):
+        plan = recipe(task=task, model={"name": "evidence", "encoder": encoder})
+        space = plan_space(plan)
+        assert {"encoder_width", "learning_rate", *others} <= set(names(plan))
+        for variable in space.variables:
+            for label in variable.labels:
+                made = override(plan, space.settings({**space.planned, variable.name: label}))
+                assert made.train.crop == plan.train.crop
+                require_grid(build_network(made.model, 2), build_task(made), 1)
+
+
+def test_strands_that_share_weights_have_no_attention():
+    task = {"kind": "stranded", "classes": ["CDS+", "CDS-"], "class_weights": None}
+    model = {"name": "codons", "in_channels": 4, "mean": [0.25] * 4, "std": [0.4] * 4}
+    alone = recipe(1, data={"kind": "genomes"}, task=task, model=model)
+    assert "attention" in names(alone)
+    assert "attention" not in names(override(alone, ["model.reverse_complement=true"]))
+
+
+def test_what_needs_an_encoder_that_does_not_vary_varies():
+    video = recipe(3, data={"kind": "videos"}, model={"temporal": "frames"})
+    space = plan_space(video)
+    assert "encoder" not in names(video)
+    assert "model.encoder_width=16" in space.settings({**space.planned, "encoder_width": "16"})
+
+
+def test_whole_samples_have_no_crop_and_one_output():
+    whole = recipe(train={"whole": True, "batch_size": 1})
+    assert not {"crop", "deep_supervision"} & set(names(whole))
+    assert {"crop", "deep_supervision"} <= set(names(recipe()))

@@ -1,5 +1,8 @@
 """An exported ONNX file on windows gives what the network gives on the whole input; others are refused by name."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +14,9 @@ from atrous.exporting.onnx_file import onnx_model, write_onnx
 from atrous.exporting.pipeline import Pipeline, answers_of
 from atrous.exporting.program import ExportSizes, export_program
 from atrous.exporting.window_facts import window_facts
+from atrous.geometry.field import AxisField
 from atrous.stream import stream
+from atrous.stream.onnx_network import _windows
 from tests.exporting.conftest import SIZES, TASK, small_network
 from tests.exporting.needs import require
 from tests.toy_models import difference
@@ -89,6 +94,17 @@ def test_options_that_are_not_for_files(file, image, options, said):
 def test_a_source_that_the_file_does_not_take(file):
     with pytest.raises(UserError, match="reads 1 channels and 2 axes"):
         stream(file, np.zeros((3, 64, 64), np.float32), engine="onnxruntime")
+    with pytest.raises(UserError, match=r"takes any size from 9 x 9, the source has the size \(64, 8\)"):
+        stream(file, np.zeros((1, 64, 8), np.float32), engine="onnxruntime")
+
+
+def test_no_window_is_smaller_than_the_least_size():
+    facts = {"input": {"least": [97]}, "windows": {"axes": [{"period": 4}], "bytes_per_position": 1e9}}
+    field = AxisField(0, 1000, 1000, 1.0, 5, -2.0, (2, 2))
+    network: Any = SimpleNamespace(facts=facts)
+    (windows,) = _windows(network, {0: field}, 1.0, {0: (0, 1000)}).values()
+    assert len(windows) > 5
+    assert min(window.stop - window.start for window in windows) >= 97
 
 
 @pytest.mark.slow

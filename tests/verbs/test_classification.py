@@ -1,6 +1,7 @@
 """Classes of whole inputs from end to end: plan, train in batches and in strips, evaluate, predict, report."""
 
 import csv
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,14 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from typer.testing import CliRunner
 
+from atrous.cli.main import app
 from atrous.data.check.check import check_grids
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.tasks.classification import ClassificationTask
+from atrous.verbs.calibrate import calibrate
 from atrous.verbs.class_examples import WHERE, class_pictures
 from atrous.verbs.evaluate import evaluate, measure, open_split
 from atrous.verbs.opened import open_data
@@ -86,6 +90,17 @@ def test_a_class_that_is_there_or_not_is_calibrated(tmp_path):
     dataset, samples = open_split(found, tmp_path, None, "val")
     losses = [measure(each, dataset, samples).to_dict()["log_loss"] for each in (found, raw)]
     assert losses[0] < losses[1]
+    assert found.identity() != raw.identity()  # what was begun with other offsets does not go on
+    again = calibrate(tmp_path / "run", tmp_path).calibration  # not on top of the first ones
+    assert again.offsets == pytest.approx(calibration.offsets, abs=1e-6)
+    done = CliRunner().invoke(app, ["calibrate", str(tmp_path / "run"), str(tmp_path), "--json"])
+    assert json.loads(done.stdout)["offsets"] == pytest.approx(calibration.offsets, abs=1e-6)
+    with pytest.raises(UserError, match="have no temperature: leave it out"):
+        calibrate(tmp_path / "run", tmp_path, keep_temperature=True)
+    (tmp_path / "labels.csv").write_text("\n".join(rows[:1] + rows[-6:]) + "\n")
+    with pytest.raises(UserError, match="no class is in 4 inputs of val and missing in 4: calibrate on more"):
+        calibrate(tmp_path / "run", tmp_path)
+    assert load(tmp_path / "run").task == found.task
 
 
 def test_what_was_seen_in_a_signal_lies_behind_its_curve():

@@ -14,9 +14,15 @@ import atrous
 from atrous.cli.main import app
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
-from atrous.verbs.export import parse_size
+from atrous.recipe.network import build_network
+from atrous.recipe.run import create_run
+from atrous.recipe.schema import validate
+from atrous.training.checkpoint import write_tensors
+from atrous.verbs.export import ExportOptions, _run, parse_size
 from atrous.verbs.predict import predict
 from tests.exporting.needs import require
+from tests.genomes import random_bases, write_fasta
+from tests.prediction.test_genes import make_run
 
 
 def export(*words):
@@ -114,3 +120,67 @@ def test_a_network_that_runs_at_no_size_is_refused(tmp_path):
 def test_sizes_that_are_none():
     with pytest.raises(UserError, match="'12,b' is not a size"):
         parse_size("12,b")
+
+
+class Returning(torch.nn.Module):
+    """A network that returns its output twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 2, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(x), self.conv(x)
+
+
+def test_a_network_of_several_results_is_told_what_to_do(tmp_path):
+    with pytest.raises(UserError, match=r"Returning: returns 2 results, .* wrap it in a module"):
+        atrous.export(Returning(), tmp_path / "a.pt2")
+    assert not list(tmp_path.iterdir())
+
+
+class OneSize(torch.nn.Module):
+    """A network for 21 x 30 alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.place = torch.nn.Conv2d(1, 2, 3, padding=1), torch.nn.Parameter(torch.randn(21, 30))
+
+    def forward(self, x):
+        return self.conv(x) + self.place
+
+
+def test_a_network_of_one_size_is_exported_for_that_size(tmp_path):
+    with pytest.raises(UserError, match=r"OneSize: runs at no size that was tried .*: give --size for a network"):
+        atrous.export(OneSize(), tmp_path / "a.pt2")
+    with pytest.raises(UserError, match="nor at 21,31"):
+        atrous.export(OneSize(), tmp_path / "a.pt2", size=(21, 31))
+    done = atrous.export(OneSize(), tmp_path / "a.pt2", size=(21, 30))
+    assert done.facts["input"]["fixed"] == [21, 30]
+    assert done.proof.sizes == ((21, 30),) * 3
+
+
+def test_a_genome_and_two_images_are_described_and_can_be_given(tmp_path):
+    """What an export says of its input and proves it on, without the export itself."""
+
+    def looked_at(run, *given):
+        subject = _run(run, ExportOptions(inputs=given), None)
+        return subject.facts(subject.sizes, {})["input"], subject.inputs(subject.sizes)
+
+    fasta = write_fasta(tmp_path / "x.fa", {"s": random_bases(np.random.default_rng(0), 900)})
+    image, inputs = looked_at(make_run(tmp_path / "genes"), fasta)
+    assert image["channel names"] == ["A", "C", "G", "T"]
+    assert "shares of A, C, G and T" in image["type"]
+    assert {float(crop.sum(axis=0).max()) for crop in inputs.images} == {1.0}
+    model = {"in_channels": 2, "mean": [0.0] * 2, "std": [255.0] * 2, "depth": 10, "encoder_width": 4, "width": 4}
+    task = {"kind": "change", "classes": ["same", "changed"]}
+    recipe = validate({"data": {"root": "pairs"}, "task": task, "model": model}, "test")
+    run = create_run(tmp_path / "change", recipe, {}, [])
+    write_tensors(run.weights, build_network(recipe.model, 2).state_dict(), {})
+    for name in ("before", "after"):
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)).save(tmp_path / f"{name}.png")
+    image, inputs = looked_at(run, f"{tmp_path / 'before.png'}+{tmp_path / 'after.png'}")
+    assert inputs.origin == "1 given inputs"
+    assert [len(crop) for crop in inputs.images] == [2, 2, 2]
+    assert inputs.ours(inputs.images[0])["labels"].shape == inputs.images[0].shape[1:]
+    assert image["to do before"].startswith("put the channels of the image after behind")

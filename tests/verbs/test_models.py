@@ -72,10 +72,10 @@ def test_mistakes_are_one_line(package, words, said):
     assert str(done.exception).startswith(said)
 
 
-def test_without_models_the_extra_is_named(monkeypatch):
+def test_without_models_it_is_said_what_brings_them(monkeypatch):
     monkeypatch.setattr(module, "named_models", dict)
     done = CliRunner().invoke(app, ["models"])
-    assert str(done.exception) == 'no named models are installed: pip install "atrous[models]"'
+    assert str(done.exception).startswith("no named models are installed: pip install ./packages/atrous-models, in a")
 
 
 def test_the_table_does_not_wait_for_torch():

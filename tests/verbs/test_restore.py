@@ -15,6 +15,7 @@ from atrous.errors import UserError
 from atrous.prediction.deconvolution import AMOUNTS, Deconvolution
 from atrous.tasks.restoration import psnr
 from atrous.verbs.restore import RestoreOptions, restore
+from tests.clips import write_movie
 
 RNG = np.random.default_rng(0)
 
@@ -154,6 +155,12 @@ def test_pairs_that_do_not_fit_are_named(photos):
     Image.fromarray(picture((30, 41, 3))).save(photos / "sharp" / "a.png")
     with pytest.raises(UserError, match=r"soft.a\.png: 3 x 30 x 40, but .*sharp.a\.png is 3 x 30 x 41"):
         restore([photos / "soft"], None, RestoreOptions("wiener", 1.0, balance=1.0, compare=photos / "sharp"))
+
+
+def test_a_video_is_refused(photos):
+    movie = write_movie(photos / "clip.mp4", np.zeros((3, 32, 32, 3), np.uint8))
+    with pytest.raises(UserError, match=r"clip\.mp4: a video, .*: give its frames as images"):
+        restore([movie], photos / "out", RestoreOptions("wiener", 1.0))
 
 
 def test_a_psf_of_other_axes_is_told_before_the_work(photos):

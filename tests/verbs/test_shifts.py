@@ -1,11 +1,15 @@
 """`atrous evaluate --shifts`: the drop of the metric under each change."""
 
-import pytest
+import shutil
 
+import pytest
+from typer.testing import CliRunner
+
+from atrous.cli.main import app
 from atrous.data.shifts import SHIFTS
 from atrous.errors import UserError
 from atrous.recipe.run import Run, open_run
-from atrous.recipe.schema import override
+from atrous.recipe.schema import override, to_toml
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.shifts import evaluate_shifts
 
@@ -39,3 +43,12 @@ def test_it_is_for_images_not_for_genomes(trained, digits):
     genomes = Run(trained, override(open_run(trained).recipe, ["data.kind=genomes"]))
     with pytest.raises(UserError, match="--shifts is for classes in images"):
         evaluate_shifts(genomes, digits)
+
+
+def test_what_it_is_not_for_is_told_before_anything_is_measured(trained, digits, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path / "run")
+    recipe = tmp_path / "run" / "recipe.toml"
+    recipe.write_text(to_toml(override(open_run(trained).recipe, ["data.kind=genomes"])))
+    monkeypatch.setattr("atrous.verbs.evaluate.evaluate", lambda *_, **__: pytest.fail("it was measured first"))
+    done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "run"), str(digits), "--shifts"])
+    assert "--shifts is for classes in images" in str(done.exception)

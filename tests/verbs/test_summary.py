@@ -65,3 +65,10 @@ def test_the_commands_are_those_that_were_typed(typed, said, trained):
     assert evaluated == f"atrous evaluate {trained} {run.recipe.data.root} --split val"
     memory = Run(run.folder, override(run.recipe, ['data.root="(in memory)"']))
     assert _commands(memory, typed, "val") == [said, f"atrous predict {trained} IMAGE -o OUT"]
+
+
+def test_commands_of_a_folder_with_blanks_can_be_copied(trained):
+    run = Run(trained.with_name("my run"), open_run(trained).recipe)
+    _, evaluated, predicted = _commands(run, ["atrous", "train", "cells"], "val")
+    assert evaluated.startswith(f"atrous evaluate '{run.folder}' ")
+    assert predicted == f"atrous predict '{run.folder}' IMAGE -o OUT"

@@ -124,8 +124,12 @@ class Batches:
         return np.repeat(np.arange(len(worth)), worth)
 
     def _geometry(self, index: int) -> Geometry:
-        """How crops of a sample are drawn."""
-        return replace(self.geometry, crop=self.decoded.size(index)) if self.whole else self.geometry
+        """How crops of a sample are drawn: whole ones have whole positions of a coarser grid that is made of them."""
+        if not self.whole:
+            return self.geometry
+        step = 1 if self.restoration is None else self.restoration.degradation.scale
+        size = self.decoded.size(index)
+        return replace(self.geometry, crop=tuple(length // step * step or length for length in size))
 
     def _chosen(self, step: int) -> list[int]:
         """Samples of a batch: the deck is dealt without a break, one shuffle after the other."""

@@ -15,6 +15,7 @@ from atrous.data.preprocess import Preparation, missing, prepare, working_shape
 from atrous.data.restoration import Restoration
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
+from atrous.data.void import measured
 from atrous.errors import UserError
 
 THREADS = 2
@@ -150,7 +151,7 @@ class SampleReader:
         if sample.target is None:
             raise UserError(f"{sample.image.path}: has no mask: add one")
         if self.restoration is not None:
-            image = np.asarray(sample.image.load())
+            image = measured(np.asarray(sample.image.load()), sample.image.valid())
             if self.need_places:
                 kept = self.restoration.kept(sample.name, image)
                 return Parts(kept, kept, {})

@@ -175,7 +175,9 @@ class Format(ABC):
         raise FileFault(path, f"labels are not read from {self.name}", "save them as .png, .tif, .npy or .nii.gz")
 
     def numbers(self, path: Path) -> np.ndarray:
-        """Return the numbers `(K, L)` float32 that a regression learns from a recording, NaN where one is missing."""
+        """Return the numbers `(K, *S)` float32 that a regression learns, NaN where one is missing."""
+        if self.kind != "signal":
+            return self.image(path).astype(np.float32)
         raise FileFault(path, f"numbers of samples are not read from {self.name}", "save them as .csv or .npz")
 
     def is_lossy(self, path: Path) -> bool:

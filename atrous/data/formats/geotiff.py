@@ -140,6 +140,21 @@ class GeoTiffFormat(Format):
             values[void] = IGNORE
         return values if len(values) == 3 else values[0]
 
+    def numbers(self, path: Path) -> np.ndarray:
+        """See `Format.numbers`: what is missing in a band is NaN, where `image` fills it."""
+        header, white = self.header(path), map_white(path)
+        if header.palette is not None:
+            return super().numbers(path)
+        require_room(path, header.shape, np.float32, copies=3)
+        with opened(path) as raster:
+            bands = _bands(raster)
+            values = raster.read(bands)
+            missing = _missing(raster, values, bands)
+            if _is_masked(raster):
+                missing |= _mask(raster, None) == 0
+        values = np.where(missing, 0, values if white is None else values.dtype.type(white) - values)
+        return np.where(missing, np.float32(np.nan), values.astype(np.float32))
+
     def geometry(self, path: Path) -> FileGeometry:
         """See `Format.geometry`."""
         return FileGeometry("map", path)

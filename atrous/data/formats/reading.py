@@ -122,7 +122,9 @@ def read_values(path: Path | str, reader: Format | None = None) -> np.ndarray:
 
 
 def read_numbers(path: Path | str, reader: Format | None = None) -> np.ndarray:
-    """Read the numbers `(K, L)` float32 that a regression learns from a recording, NaN where one is missing.
+    """Read the numbers `(K, *S)` float32 that a regression learns, NaN where one is missing.
+
+    They are those of an image file, but for maps: what has no data in a band is NaN, not the mean of the band.
 
     Raises:
         UserError: as `read_image`, or the file holds none.

@@ -11,7 +11,7 @@ from atrous.data.plain_text import why_not_text
 
 _COLUMNS = 5
 _MOST_BASES = 10_000
-"""Bases of the longest replacement that is read."""
+"""Bases that a replacement takes away or gives, at most."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Variant:
 def read_variants(path: Path) -> Iterator[Variant]:
     """Yield the variants of a VCF file, plain or gzip, one for each alternative.
 
-    Alternatives that are no bases (`<DEL>`, `*`, breakends, longer than 10 000) are left out.
+    Alternatives that are no bases (`<DEL>`, `*`, breakends) are left out, and so is what replaces or gives more than
+    10 000 bases.
 
     Raises:
         UserError: the file cannot be read; or a line does not fit the format, which is named with its number.
@@ -57,11 +58,11 @@ def read_variants(path: Path) -> Iterator[Variant]:
                 what = f"line {number} has {len(fields)} columns, VCF has at least 8"
                 raise FileFault(path, what, "separate CHROM, POS, ID, REF, ALT and so on by tabs")
             sequence, place, name, reference, alternatives = fields[:_COLUMNS]
-            if not place.isdigit() or int(place) < 1 or not _are_bases(reference):
+            if not place.isdigit() or int(place) < 1 or not _are_letters(reference):
                 what = f"line {number} has POS {place} and REF {reference[:20]}"
                 raise FileFault(path, what, "POS counts from 1, REF are the bases there")
             for alternative in alternatives.split(","):
-                if _are_bases(alternative):
+                if _are_bases(reference) and _are_bases(alternative):
                     bases = reference.upper(), alternative.upper()
                     yield Variant(sequence, int(place) - 1, name or ".", *bases, number)
     except UnicodeDecodeError as error:
@@ -71,5 +72,9 @@ def read_variants(path: Path) -> Iterator[Variant]:
         raise FileFault(path, f"cannot be read ({said})", "copy it again from its source") from error
 
 
+def _are_letters(text: str) -> bool:
+    return bool(text) and set(text.upper()) <= set(IUPAC)
+
+
 def _are_bases(text: str) -> bool:
-    return 0 < len(text) <= _MOST_BASES and set(text.upper()) <= set(IUPAC)
+    return _are_letters(text) and len(text) <= _MOST_BASES

@@ -1,5 +1,6 @@
 """Inputs with classes as wholes: a folder for each class, or a table `labels.csv`."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,7 @@ def find_classes(root: Path, description: Description) -> Layout | None:
 def _layout(root: Path, description: Description, files: Sequence[Path], rows: LabelRows, name: str) -> Layout:
     classes = _classes(root, description, rows)
     make = WholeClass if rows.exclusive else WholeClasses
+    absent = 0.0 if rows.exclusive else math.nan  # of a class without a column nothing is known
     samples: dict[str, list[Sample]] = {}
     alone = []
     for path in files:
@@ -57,7 +59,7 @@ def _layout(root: Path, description: Description, files: Sequence[Path], rows: L
         split = _split(root, rows, path)
         if path in rows.present:
             known = dict(zip(rows.classes, rows.present[path], strict=True))
-            present = tuple(known.get(one, 0.0) for one in classes)
+            present = tuple(known.get(one, absent) for one in classes)
             sample = replace(sample, target=make(rows.tables.get(path, path), image, present))
         elif split != "test":
             alone.append(path)

@@ -79,10 +79,10 @@ def _layout(root: Path, description: Description, images: dict[str, Path], marks
     for key, path in images.items():
         name = (path.parent.relative_to(root) / stem(path)).as_posix()
         target: Target | None = None
+        image = FileImage(path, (), description.channels, description.pages)
         if key in marks:
             reader = EdgeMarks(marks[key], bool(description.boundaries))
-            target = Edges(reader) if task == TASK else Values(reader)
-        image = FileImage(path, (), description.channels, description.pages)
+            target = Edges(reader, image) if task == TASK else Values(reader, image)
         split = split_of(path.parent.relative_to(root).parts)
         samples.setdefault(split, []).append(Sample(name, image, target, group_of(name, description.groups)))
     if not images.keys() & marks.keys():
@@ -136,7 +136,9 @@ def edges_layout(layout: Layout, description: Description, task: str) -> Layout:
 
     def read(sample: Sample) -> Sample:
         reader = _reader(sample.target, task)
-        return sample if reader is None else replace(sample, target=Edges(LabelEdges(reader, regions, ignore, colors)))
+        if reader is None:
+            return sample
+        return replace(sample, target=Edges(LabelEdges(reader, regions, ignore, colors), sample.image))
 
     return replace(
         layout,

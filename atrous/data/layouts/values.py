@@ -108,14 +108,17 @@ def as_values(target: Target, image: SampleImage, description: Description, task
     if isinstance(target, Values):  # in memory, or the images themselves
         return FineValues(target.reader, image) if task == "super-resolution" and not target.own else target
     if isinstance(target, Labels) and isinstance(target.reader, MaskFile):
-        clean = FileImage(target.path, (), description.channels, description.pages)
+        file = target.reader
+        clean = FileImage(file.path, (), description.channels, file.pages)
         if task == "super-resolution":
             return FineValues(ImageValues(clean), image)
-        return Values(ImageValues(clean) if task in RESTORATIONS else ValueFile(target.path))
+        restores = task in RESTORATIONS
+        reader = ImageValues(clean, file.image) if restores else ValueFile(file.path, file.image, file.pages)
+        return Values(reader, image)
     if isinstance(target, Labels) and isinstance(target.reader, LabelTable) and task == "regression":
         if target.reader.words is not None:
             raise UserError(f'{target.path}: its labels are words, task = "{task}" learns numbers: name their column')
-        return Values(RecordedValues(target.path, target.reader.reader))
+        return Values(RecordedValues(target.path, target.reader.reader), image)
     if isinstance(target, Labels) and isinstance(target.reader, AnnotatedRecording):
         raise UserError(
             f'{target.path}: its labels are annotations, task = "{task}" learns numbers: put a CSV of the same name '

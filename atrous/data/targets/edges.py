@@ -10,6 +10,7 @@ import numpy as np
 
 from atrous.color import VOID, Palette
 from atrous.data.formats import Header
+from atrous.data.images import SampleImage
 from atrous.data.problems import Problem, relative
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
 from atrous.data.view import View
@@ -66,9 +67,11 @@ class Edges(Target):
 
     Attributes:
         reader: where they come from.
+        image: the image; where its file has no data, nothing is known. None where that is not asked.
     """
 
     reader: EdgeReader
+    image: SampleImage | None = None
 
     kind: ClassVar[str] = "edges"
 
@@ -83,7 +86,9 @@ class Edges(Target):
         Raises:
             UserError: the file cannot be read, or is none of edges.
         """
-        return self.reader.marked().values()
+        marks = self.reader.marked().values()
+        valid = None if self.image is None else self.image.valid()
+        return marks if valid is None else self.without(marks, ~np.asarray(valid[...]))
 
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: `marked` counts the pixels that each annotator marked."""

@@ -9,14 +9,21 @@ import numpy as np
 from atrous.data.formats import Header
 from atrous.data.images import SampleImage
 from atrous.data.targets.base import TargetScan
-from atrous.data.targets.values import Values
+from atrous.data.targets.values import Values, turned_onto
+from atrous.data.void import measured
 
 
 @dataclass(frozen=True)
 class ImageValues:
-    """The values of an image, as the network is given them (a `ValueReader`)."""
+    """The values of an image, as the network is given them (a `ValueReader`).
+
+    Attributes:
+        image: the image.
+        like: the file of another image, onto whose grid it is turned (`turned_onto`); None leaves it as it is.
+    """
 
     image: SampleImage
+    like: Path | None = None
 
     @property
     def path(self) -> Path:
@@ -28,8 +35,9 @@ class ImageValues:
         return self.image.header()
 
     def values(self) -> np.ndarray:
-        """See `ValueReader.values`."""
-        return np.asarray(self.image.load())
+        """See `ValueReader.values`: NaN where the file says that it has no data."""
+        values = measured(np.asarray(self.image.load()), self.image.valid())
+        return turned_onto(values, self.header(), self.like)
 
 
 class OwnImage(Values):

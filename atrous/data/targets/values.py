@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import numpy as np
 
 from atrous.color import VOID, Palette
-from atrous.data.formats import Format, Header, read_header, read_image, read_numbers
+from atrous.data.channel_files import turned_image
+from atrous.data.formats import Format, Header, read_header, read_numbers
+from atrous.data.formats.orient import turn_onto
+from atrous.data.images import SampleImage
 from atrous.data.moments import moments
+from atrous.data.pages import turn_header, turn_pages
 from atrous.data.problems import Problem, relative
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
 from atrous.data.view import View
@@ -37,17 +41,40 @@ class ValueReader(Protocol):
 
 @dataclass(frozen=True)
 class ValueFile:
-    """Numbers in an image file: each channel is one output."""
+    """Numbers in an image file: each channel is one output.
+
+    Attributes:
+        path: the file.
+        image: the file of the image, onto whose grid numbers that are stored in other directions are turned; None
+            leaves them as they are.
+        pages: as `FileImage.pages`.
+    """
 
     path: Path
+    image: Path | None = None
+    pages: str | None = None
 
     def header(self) -> Header:
         """See `ValueReader.header`."""
-        return read_header(self.path)
+        return turn_header(read_header(self.path), self.pages)
 
     def values(self) -> np.ndarray:
-        """See `ValueReader.values`."""
-        return read_image(self.path)
+        """See `ValueReader.values`: NaN where the file says that it has no data."""
+        return turned_onto(turn_pages(read_numbers(self.path), self.pages), self.header(), self.image)
+
+
+def turned_onto(values: np.ndarray, header: Header, image: Path | None) -> np.ndarray:
+    """Return values `(K, *S)` of a file turned onto the grid of an image, where both say how they lie in the world.
+
+    Args:
+        values: as the file stores them.
+        header: of their file.
+        image: file of the image; None where there is none.
+    """
+    if image is None or (header.affine is None and header.map is None):
+        return values
+    turn = turn_onto(header, read_header(image), values.shape[1:])
+    return values if turn is None else np.asarray(turned_image(values, turn))
 
 
 @dataclass(frozen=True)
@@ -93,9 +120,11 @@ class Values(Target):
 
     Attributes:
         reader: where they come from.
+        image: the image; where its file has no data, nothing is known. None where that is not asked.
     """
 
     reader: ValueReader
+    image: SampleImage | None = None
 
     kind: ClassVar[str] = "values"
 
@@ -107,7 +136,9 @@ class Values(Target):
     def read(self) -> np.ndarray:
         """Return values `(K, *S)` float32; infinite ones become NaN, which means that nothing is known."""
         values = self.reader.values().astype(np.float32)
-        return np.where(np.isfinite(values), values, np.float32(np.nan))
+        values = np.where(np.isfinite(values), values, np.float32(np.nan))
+        valid = None if self.image is None else self.image.valid()
+        return values if valid is None else self.without(values, ~np.asarray(valid[...]))
 
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: `outside` counts the positions of which nothing is known."""

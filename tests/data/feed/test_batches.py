@@ -20,6 +20,7 @@ from atrous.data.feed.views import Geometry, draw_view
 from atrous.data.restoration import Degradation, Restoration
 from atrous.data.targets.fine_image import FineValues
 from atrous.data.targets.labels import Labels
+from atrous.data.targets.own_image import OwnImage
 from tests.object_folders import write_voc
 
 
@@ -216,3 +217,12 @@ def test_without_threads_a_batch_is_made_when_it_is_asked_for():
     given = ahead(Watched(), 2, threads=0)
     next(given)
     assert asked == [2]
+
+
+def test_whole_samples_of_odd_size_have_whole_positions_of_the_coarser_grid():
+    image = np.arange(31 * 44, dtype=np.float32).reshape(1, 31, 44)
+    one = Decoded(("a",), (image,), (image,), ({},), OwnImage)
+    geometry = Geometry((16, 16), (1, 1), 0, (False, False), keep=(0, 1))
+    made = Batches(one, geometry, None, 1, 0, 1.0, Restoration(Degradation(scale=3)), whole=True)
+    assert made[0].images.shape == (1, 1, 10, 14)
+    assert made[0].targets.shape == (1, 1, 30, 42)

@@ -28,6 +28,13 @@ def test_each_alternative_is_a_variant(name, tmp_path):
     assert Variant("s", 8, ".", "ACG", "A", 4).end == 11
 
 
+def test_long_replacements_are_left_out_and_the_others_read(tmp_path):
+    long = "A" * 10_001
+    rows = ("s", "1", ".", long, "A"), ("s", "1", ".", "A", long), ("s", "2", ".", "C", "T")
+    path = written(tmp_path / "x.vcf", *rows)
+    assert list(read_variants(path)) == [Variant("s", 1, ".", "C", "T", 5)]
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

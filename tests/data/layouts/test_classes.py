@@ -160,3 +160,12 @@ def save_volume(path, seed):
     nibabel = pytest.importorskip("nibabel")
     values = np.random.default_rng(seed).integers(0, 200, (5, 6, 7)).astype(np.uint8)
     nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), path)
+
+
+def test_of_a_class_without_a_column_nothing_is_known(tmp_path, add):
+    for name in "abc":
+        add(tmp_path / f"{name}.png")
+    (tmp_path / "labels.csv").write_text("file,seven,split\na,1,train\nb,0,train\nc,1,val\n")
+    (tmp_path / "dataset.toml").write_text('classes = ["six", "seven"]')
+    (sample,) = layout_of(tmp_path).splits["val"]
+    np.testing.assert_array_equal(target_of(sample).present, (math.nan, 1.0))

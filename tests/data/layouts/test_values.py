@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from rasterio.transform import Affine
 
 from atrous.data.check.fingerprint import from_dict
 from atrous.data.description import read_description
@@ -16,6 +17,7 @@ from atrous.data.targets.values import Values
 from atrous.errors import UserError
 from atrous.verbs.check import check
 from atrous.verbs.opened import open_data
+from tests.maps import NODATA, map_transform, write_map
 
 PICTURE = np.arange(48 * 40 * 3, dtype=np.uint8).reshape(48, 40, 3)
 
@@ -278,3 +280,48 @@ def test_blocks_of_the_fine_grid_have_no_data_where_the_coarse_one_has_none():
     assert FineValues.resample(values, (2, 3)) is values
     with pytest.raises(UserError, match=r"need input.spacing=\[\]"):
         FineValues.resample(values, (3, 3))
+
+
+def test_of_what_a_map_declares_as_no_data_nothing_is_known(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        image = rng.integers(100, 200, (1, 20, 24)).astype(np.int16)
+        heights = rng.normal(50, 3, (2, 20, 24)).astype(np.float32)
+        image[:, :2, :9], heights[:, 5], heights[1, 9, 9] = NODATA, NODATA, np.nan
+        for name, bands in (("images", image), ("height", heights)):
+            write_map(tmp_path / "data" / name / f"{number}.tif", bands, map_transform(number), nodata=NODATA)
+    found = check(tmp_path / "data", task="regression")
+    assert found.ok, found.text()
+    wanted = np.where(heights == NODATA, np.nan, heights)
+    wanted[:, :2, :9] = np.nan  # the image has none there
+    samples = {sample.name: sample for split in found.dataset.splits.values() for sample in split}
+    np.testing.assert_array_equal(samples["images/2"].target.read(), wanted)
+    facts = found.fingerprint.values
+    assert facts.least > 30
+    assert facts.mean == pytest.approx((50, 50), abs=1)
+
+
+@pytest.mark.parametrize("task", ["denoise", "super-resolution"])
+def test_of_what_a_clean_map_lacks_nothing_is_known(tmp_path, task):
+    noisy = np.random.default_rng(0).normal(50, 3, (1, 20, 24)).astype(np.float32)
+    noisy[:, :2, :9] = NODATA
+    clean = noisy.copy()
+    clean[:, 12:14, 3] = NODATA
+    clean[:, :2, :9] = 50
+    for number in range(3):
+        for name, values in (("noisy", noisy), ("clean", clean)):
+            write_map(tmp_path / "data" / name / f"{number}.tif", values, map_transform(number), nodata=NODATA)
+    wanted = np.where((clean == NODATA) | (noisy == NODATA), np.nan, clean)
+    np.testing.assert_array_equal(layout(tmp_path / "data", task).splits["train"][0].target.read(), wanted)
+
+
+def test_numbers_that_are_stored_upside_down_are_turned_onto_their_image(tmp_path):
+    rng = np.random.default_rng(0)
+    heights = rng.normal(size=(1, 20, 24)).astype(np.float32)
+    upright = map_transform(0)
+    flipped = Affine(upright.a, 0, upright.c, 0, -upright.e, upright.f + 20 * upright.e)
+    for number in range(3):
+        write_map(tmp_path / "data" / "images" / f"{number}.tif", heights * 9, upright)
+        write_map(tmp_path / "data" / "dem" / f"{number}.tif", heights[:, ::-1], flipped)
+    sample = layout(tmp_path / "data", "regression").splits["train"][0]
+    np.testing.assert_array_equal(sample.target.read(), heights)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from atrous.data.images import ArrayImage
 from atrous.data.layouts.memory import LabelArray
 from atrous.data.targets.base import Facts
 from atrous.data.targets.edge_marks import LabelEdges
@@ -147,3 +148,16 @@ def test_labels_say_edges_by_their_regions_or_lines():
         LabelEdges(LabelArray("a", regions > 0), False).marked()
     with pytest.raises(UserError, match="labels with 3 axes: give images"):
         LabelEdges(LabelArray("a", regions[None]), True).marked()
+
+
+def test_where_the_image_has_no_data_no_edge_is_known():
+    class Half(ArrayImage):
+        """An image whose upper rows have no data."""
+
+        def valid(self):
+            return np.arange(SIZE[0])[:, None] >= np.full(SIZE[1], 10)
+
+    labels = LabelArray("labels", np.tri(*SIZE, dtype=np.uint8))
+    marks = Edges(LabelEdges(labels, regions=True), Half(Path("image"), np.zeros((1, *SIZE), np.uint8))).read()
+    assert (marks[:, :10] == IGNORE).all()
+    np.testing.assert_array_equal(marks[:, 10:], Edges(LabelEdges(labels, regions=True)).read()[:, 10:])
