@@ -96,7 +96,6 @@ ELSEWHERE = {
     "atrous/data/targets/edge_marks.py": "tests/data/layouts/test_edges.py",
     "atrous/data/targets/feature_problems.py": "tests/data/layouts/test_genomes.py",
     "atrous/data/targets/frame_masks.py": "tests/data/layouts/test_videos.py",
-    "atrous/data/targets/instances.py": "tests/data/targets/test_kinds.py",
     "atrous/data/targets/mask_files.py": "tests/data/layouts/test_several.py",
     "atrous/data/targets/none.py": "tests/data/targets/test_kinds.py",
     "atrous/data/targets/object_mask.py": "tests/data/layouts/test_objects.py",

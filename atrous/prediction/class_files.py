@@ -7,7 +7,6 @@ import numpy as np
 from atrous.color import Palette
 from atrous.data.formats import stem, write_probabilities
 from atrous.data.source import Source
-from atrous.errors import UserError
 from atrous.prediction.classes import class_colors, class_table, decode_classes, painted, seen
 from atrous.prediction.dense import FoundFiles, FoundPicture
 from atrous.prediction.inputs import Input, Opened
@@ -30,20 +29,13 @@ class ClassFile(FoundFiles):
 
     def __init__(self, path: Path, item: Input, task: ClassificationTask, palette: Palette) -> None:
         super().__init__((path,), task, item.files)
-        self._item, self._task, self._colors = item, task, class_colors(palette, len(task.names))
+        self._task, self._colors = task, class_colors(palette, len(task.names))
         self._answer: ClassAnswer | None = None
 
     def end(self) -> None:
-        """Pool the evidence; the maps are kept until `finish`, since others write them too.
-
-        Raises:
-            UserError: the network's output is not finite.
-        """
+        """Pool the evidence; the maps are kept until `finish`, since others write them too."""
         super().end()
         self._answer = decode_classes(self._maps, self._task)
-        if not np.isfinite(self._answer.scores).all():
-            what = "the network's output is not finite (nan or infinite)"
-            raise UserError(f"{self._item.path}: {what}: look at the values of this input, or train at a lower rate")
 
     def seen(self) -> np.ndarray:
         """Return where classes were seen, `(K, *S')`, once the evidence is there."""

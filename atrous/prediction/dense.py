@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from atrous.data.formats import FileFault
 from atrous.data.formats.npy import create_memmap
 from atrous.data.formats.writing import SourceNote
 from atrous.data.source import Source
@@ -34,6 +35,10 @@ class FoundFiles(Output):
         paths: what is written, the main file first. It is put in its place last: where it is, all others are.
         task: what the dense maps mean.
         inputs: the files of the input.
+
+    Attributes:
+        made_by: says which network gives the maps. Those that are all there are taken if the same network gave them;
+            of those that are not, the record of the stream says it.
     """
 
     values = "probabilities"
@@ -44,6 +49,8 @@ class FoundFiles(Output):
         self._scratch = paths[0].with_name(f".{paths[0].name}.maps.npy")
         self._done = self._scratch.with_name(f"{self._scratch.name}.done")
         self._source = SourceNote(self._scratch, inputs)
+        self._input = next(iter(inputs), paths[0])
+        self.made_by: Callable[[], str] = lambda: ""
         self._opened: Opened | None = None
         self._maps: Any = None
         self._streamed = False
@@ -55,6 +62,8 @@ class FoundFiles(Output):
         shape = (task.out_channels, *output_size(task, opened.source.shape[1:]))
         self._opened, self._streamed = opened, streamed
         self._maps = self._left(shape) if streamed else None
+        if self._done.exists() and self._done.read_text(encoding="utf-8") != self.made_by():
+            self._maps = None  # another network gave them
         self.complete = self._maps is not None and self._done.exists()
         if self._maps is None:
             self._remove()
@@ -74,8 +83,8 @@ class FoundFiles(Output):
 
     @property
     def sink(self) -> Any:
-        """Takes the dense maps `(K, *S)`, in any order."""
-        return self._maps
+        """Takes the dense maps `(K, *S)`, in any order; refuses values that are not finite (`FileFault`)."""
+        return None if self._maps is None else FiniteSink(self._maps, self._input)
 
     @property
     def opened(self) -> Opened:
@@ -87,7 +96,7 @@ class FoundFiles(Output):
         """Note that the maps are all there: a run that is killed from now on need not run the network again."""
         if self._streamed and not self.complete:
             self._maps.flush()
-            self._done.touch()
+            self._done.write_text(self.made_by(), encoding="utf-8")
             settle(self._done)
 
     @property
@@ -111,6 +120,35 @@ class FoundFiles(Output):
         for path in (record_beside(self._scratch), self._done):
             path.unlink(missing_ok=True)
         self._source.remove()
+
+
+class FiniteSink:
+    """A sink of dense maps that refuses values that are not finite.
+
+    Nothing is found in such maps, and an empty table would look like an answer.
+
+    Other attributes are those of the wrapped sink: where it lies on disk.
+
+    Args:
+        sink: where to write.
+        path: the input, for the message.
+    """
+
+    def __init__(self, sink: Any, path: Path) -> None:
+        self._sink, self._path = sink, path
+        self.shape, self.dtype = tuple(sink.shape), sink.dtype
+
+    def __setitem__(self, key: Any, values: Any) -> None:
+        if not np.isfinite(values).all():
+            what = "the network's output is not finite (nan or infinite)"
+            raise FileFault(self._path, what, "look at the values of this input, or train at a lower rate")
+        self._sink[key] = values
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._sink[key]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sink, name)
 
 
 class FoundPicture(Output):

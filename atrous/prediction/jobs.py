@@ -7,7 +7,7 @@ decided by one function per kind of data, in `OUTPUTS`.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from atrous.prediction import polygons
 from atrous.prediction.box_files import box_outputs
 from atrous.prediction.class_files import class_outputs
 from atrous.prediction.confidence import confidence_outputs
+from atrous.prediction.dense import FoundFiles
 from atrous.prediction.failures import expected_failure, log_error
 from atrous.prediction.features import genome_outputs
 from atrous.prediction.inputs import Input, Opened, find_inputs
@@ -95,7 +96,11 @@ def grid_outputs(predictor: Predictor, item: Input, out: Path, companions: Compa
     """
     target = label_path(item, out)
     if isinstance(predictor.task, FoundTask):
-        return FOUND[predictor.task.found](item, target, predictor.task, companions, predictor.palette)
+        outputs = FOUND[predictor.task.found](item, target, predictor.task, companions, predictor.palette)
+        for output in outputs:
+            if isinstance(output, FoundFiles):
+                output.made_by = lambda: replace(predictor, memory=None).identity()
+        return outputs
     if isinstance(predictor.task, ValueTask):
         outputs = value_outputs(item, target, predictor.task, companions, predictor.run.recipe.input.dtype)
         if companions.thin and isinstance(main := outputs[-1], NumberFile):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from atrous.data.formats import read_header, stem
+from atrous.data.formats import read_header, read_pyramid, stem
 from atrous.data.object_files.found import FoundObjects
 from atrous.data.object_files.geojson import write_geojson
 from atrous.data.object_files.write import (
@@ -23,6 +23,7 @@ from atrous.data.object_files.write import (
 from atrous.errors import UserError
 from atrous.prediction.inputs import Input, Opened
 from atrous.prediction.output import Output
+from atrous.prediction.resolution import open_slide
 
 ENDINGS = {
     "coco": "_objects.json",
@@ -67,11 +68,17 @@ class ObjectExport(Output):
         path: the file.
         source: the objects.
         image: the name of the input in the file.
+        slide: the input, where it is one file; objects of a level of a slide lie in GeoJSON in pixels of the finest
+            level, as viewers have them.
+
+    Attributes:
+        size: of the grid of the objects, once the input was begun.
     """
 
-    def __init__(self, kind: str, path: Path, source: ObjectSource, image: str) -> None:
+    def __init__(self, kind: str, path: Path, source: ObjectSource, image: str, slide: Path | None = None) -> None:
         self.paths, self.drawn_from = (path,), source.output
-        self.kind, self.image, self._source = kind, image, source
+        self.kind, self.image, self._source, self._slide = kind, image, source, slide
+        self.size: tuple[int, ...] | None = None
 
     def begin(self, opened: Opened, streamed: bool) -> None:
         """Look whether objects of this input can be written so.
@@ -79,7 +86,7 @@ class ObjectExport(Output):
         Raises:
             UserError: the input is no image (of ROIs: nor a volume), or a library is missing.
         """
-        ndim = len(opened.size)
+        self.size, ndim = opened.size, len(opened.size)
         if (self.kind in FLAT and ndim != 2) or (self.kind == "imagej" and ndim == 1):
             raise UserError(f"{self.paths[0]}: --objects {self.kind} is for images: leave it out")
         require_library(self.kind)
@@ -91,7 +98,8 @@ class ObjectExport(Output):
         if self.kind == "coco":
             write_results(path, coco_results(source.found(), self.image))
         elif self.kind == "geojson":
-            write_geojson(path, source.found(), source.classes)
+            levels = () if self._slide is None else read_pyramid(self._slide)
+            write_geojson(path, source.found(), source.classes, levels[0].size if levels else None)
         elif self.kind == "imagej":
             write_rois(path, source.found(), source.classes)
         elif self.kind == "dota":
@@ -130,16 +138,25 @@ def exports(item: Input, target: Path, source: ObjectSource, kinds: Sequence[str
     if "dota" in kinds and not source.boxes:
         raise UserError("--objects dota: it holds boxes, and this network finds none: leave it out")
     image = (item.relative.parent / item.path.name).as_posix()
-    return [ObjectExport(kind, target.with_name(f"{stem(target)}{ENDINGS[kind]}"), source, image) for kind in kinds]
+    slide = item.path if len(item.files) == 1 else None
+    return [
+        ObjectExport(kind, target.with_name(f"{stem(target)}{ENDINGS[kind]}"), source, image, slide) for kind in kinds
+    ]
 
 
-def merge_coco(outputs: Sequence[tuple[Input, Sequence[Output]]], folder: Path, classes: Sequence[str]) -> Path | None:
+def merge_coco(
+    outputs: Sequence[tuple[Input, Sequence[Output]]],
+    folder: Path,
+    classes: Sequence[str],
+    spacing: Sequence[float] = (),
+) -> Path | None:
     """Write the COCO results of all inputs into one COCO file.
 
     Args:
         outputs: the inputs with their outputs.
         folder: the output folder.
         classes: names.
+        spacing: of the training data, which says the level at which a slide is read.
 
     Returns:
         The file; None where no input has results.
@@ -150,11 +167,18 @@ def merge_coco(outputs: Sequence[tuple[Input, Sequence[Output]]], folder: Path, 
         for output in written:
             if isinstance(output, ObjectExport) and output.kind == "coco" and output.paths[0].exists():
                 files[output.image] = output.paths[0]
-                sizes[output.image] = read_header(item.path).size
+                sizes[output.image] = output.size or _size(item, spacing)
     if not files:
         return None
     merge_results(folder / MERGED, files, sizes, classes or NAMELESS)
     return folder / MERGED
+
+
+def _size(item: Input, spacing: Sequence[float]) -> tuple[int, ...]:
+    """Height and width of the grid of an input whose objects were written before."""
+    levels = read_pyramid(item.path) if len(item.files) == 1 else ()
+    header = open_slide(item.path, levels, spacing)[1] if levels else read_header(item.path)
+    return header.size[-2:]  # the pages of a TIFF may be channels
 
 
 def parse_kinds(given: str | None) -> tuple[str, ...]:

@@ -395,6 +395,6 @@ def load(
         if weight.ndim == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     flips = tuple(axis for axis, on in enumerate(recipe.augment.flip) if flip and on)
-    if flips and isinstance(task, FoundTask):
+    if flip and isinstance(task, FoundTask):
         raise UserError("--tta flip: objects are not averaged over mirror images: leave it out")
     return Predictor(opened, loaded, task, device, dtype or usual, flips, memory, engine)

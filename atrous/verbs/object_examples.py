@@ -13,7 +13,7 @@ from atrous.prediction.predictor import Predictor
 from atrous.report.page import Example
 from atrous.report.pictures import to_rgb
 from atrous.tasks.average_precision import ImageBoxes, match_image
-from atrous.tasks.box_overlap import box_iou
+from atrous.tasks.box_overlap import box_iou, covered
 from atrous.tasks.instance_metrics import match, overlaps
 from atrous.tasks.task import EvaluationResult, FoundTask
 from atrous.verbs.evaluate import read_ahead
@@ -85,7 +85,7 @@ def judged_boxes(
     Args:
         image: `(C, *S)`.
         truth: corners `(n, 2 * ndim)` (of rotated boxes `(n, 8)`) and classes `(n,)`; those of a negative class are
-            left out.
+            left out, and so is what was found in their areas and is no true box.
         answer: corners as of the truth, classes `(m,)` and scores `(m,)` of what was found.
 
     Returns:
@@ -103,14 +103,16 @@ def judged_boxes(
         matched, _ = match_image(of_class, box_iou(of_class.found, of_class.true), np.array([MATCHED]))
         is_true[order[matched[0] >= 0]] = 1
         was_found[np.flatnonzero(classes == number)[matched[0][matched[0] >= 0]]] = 1
+    shown = (is_true == 1) | (covered(answer[0], truth[0][~known]) < MATCHED)
+    places, is_true = answer[0][shown], is_true[shown]
     if image.ndim == 2:
         length = image.shape[1]
-        return intervals(length, true, was_found), intervals(length, answer[0], is_true), {}
-    plane = busiest_slice(image.shape[1:], true if len(true) else answer[0])
+        return intervals(length, true, was_found), intervals(length, places, is_true), {}
+    plane = busiest_slice(image.shape[1:], true if len(true) else places)
     pictures = {
         "image": to_rgb(image[(slice(None), *plane)]),
         "truth": drawn(image, true, was_found, PALETTE, plane=plane),
-        "prediction": drawn(image, answer[0], is_true, PALETTE, plane=plane),
+        "prediction": drawn(image, places, is_true, PALETTE, plane=plane),
     }
     empty = np.zeros(image.shape[1:], np.uint8)
     return empty, empty, pictures

@@ -96,7 +96,8 @@ def predict(
         return join_shares(predictor, jobs, folder, progress)
     written = _run(predictor, jobs, options, folder, progress, tell)
     if "coco" in companions.objects:
-        merge_coco([(job.source, job.outputs) for job in jobs], out, predictor.classes)
+        exported = [(job.source, job.outputs) for job in jobs]
+        merge_coco(exported, out, predictor.classes, predictor.expected.spacing)
     if not options.uncertainty:
         return written
     found = [(job.source.path, mean) for job in jobs for output in job.outputs if (mean := mean_of(output)) is not None]

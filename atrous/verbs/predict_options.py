@@ -13,7 +13,7 @@ from atrous.prediction.zones import LEAST_AREA
 from atrous.recipe.run import Run, open_run
 from atrous.stream.engines import check_engine
 from atrous.tasks.custom import with_codes
-from atrous.tasks.task import FoundTask, ObjectTask
+from atrous.tasks.task import FoundTask
 from atrous.tasks.temperature import class_task
 
 
@@ -100,8 +100,8 @@ def checked_run(run: Run | Path | str, options: PredictOptions, live: bool) -> R
         raise UserError("--thin is for edges: leave it out")
     _check_cluster(opened, options, live)
     task = opened.task() if live or exported else None
-    if exported and (live or not isinstance(task, ObjectTask)):
-        raise UserError("--objects is for found objects (task instances or detection): leave it out")
+    if exported and (live or not isinstance(task, FoundTask) or task.found == "classes"):
+        raise UserError("--objects is for found objects, boxes and points: leave it out")
     if "coco" in exported and opened.recipe.model.ndim != 2:
         raise UserError("--objects coco is for images: leave it out")
     for kind in exported:

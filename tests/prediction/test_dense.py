@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from atrous.data.formats import FileFault
 from atrous.prediction.dense import FoundFiles
 from atrous.prediction.inputs import Opened
 from atrous.prediction.jobs import exists
@@ -107,4 +108,32 @@ def test_maps_in_memory_leave_nothing(begin, tmp_path):
     assert not files.resumes
     files.sink[...] = 1
     files.pause()
+    assert hidden(tmp_path) == []
+
+
+def test_maps_of_another_network_are_begun_anew(begin, tmp_path):
+    def left_by(network):
+        files = begin()
+        files.made_by = lambda: network
+        files.sink[...] = 2
+        files.end()
+        files.pause()
+
+    left_by("one")
+    source = (tmp_path / "in.npy",)
+    for network, there in (("one", True), ("other", False)):
+        files = Found((tmp_path / "out" / "a.tif",), InstanceTask(ndim=2), source)
+        files.made_by = lambda network=network: network
+        files.begin(Opened(np.zeros((1, *SHAPE[1:]), np.float32), SHAPE[1:]), streamed=True)
+        assert (files.complete, bool(files.sink[...].any())) == (there, there)
+        files.pause()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(begin, tmp_path, value):
+    files = begin()
+    files.sink[:, :2] = 1
+    with pytest.raises(FileFault, match=r"in\.npy: the network's output is not finite"):
+        files.sink[:, 2:4] = np.full((4, 2, 20), value, np.float32)
+    files.discard()
     assert hidden(tmp_path) == []

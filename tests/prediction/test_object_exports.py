@@ -16,6 +16,7 @@ from atrous.prediction.object_exports import ObjectExport, ObjectSource, exports
 from atrous.prediction.output import Output
 from atrous.verbs.predict import predict
 from atrous.verbs.predict_options import PredictOptions
+from tests.slides import write_svs
 
 SIZE = (20, 30)
 
@@ -61,6 +62,22 @@ def test_results_of_several_inputs_are_one_coco_file(tmp_path):
     for sample in samples.values():
         np.testing.assert_array_equal(sample.target.read(), found().numbers)
     assert [c["name"] for c in json.loads(merged.read_text())["categories"]] == ["object"]
+
+
+def test_objects_of_a_slide_have_the_size_of_their_level(tmp_path):
+    slide = write_svs(tmp_path / "a.svs", np.zeros((4 * SIZE[0], 4 * SIZE[1], 3), np.uint8), mpp=0.25, factors=(1, 4))
+    item = Input((slide,), Path("a.tif"))
+    outputs = exports(item, tmp_path / "out" / "a.tif", ObjectSource(Nothing(), found, dict), ("coco", "geojson"))
+    for output in outputs:
+        output.begin(Opened(np.zeros((1, *SIZE)), SIZE), False)
+        output.finish()
+    first = json.loads(outputs[1].paths[0].read_text())["features"][0]["geometry"]["coordinates"][0]
+    assert sorted(map(tuple, first))[0] == (12, 8)  # in pixels of the finest level
+    for one in (outputs, exports(item, tmp_path / "out" / "a.tif", ObjectSource(Nothing(), found, dict), ("coco",))):
+        merged = merge_coco([(item, one)], tmp_path / "out", (), spacing=(1.0, 1.0))
+        assert merged is not None
+        image = json.loads(merged.read_text())["images"][0]
+        assert (image["height"], image["width"]) == SIZE
 
 
 @pytest.mark.parametrize(

@@ -320,7 +320,10 @@ def test_the_report_tells_found_missed_and_invented_boxes():
     image = np.zeros((1, 40, 60), np.uint8)
     true = np.array([[2.0, 2, 12, 12], [20, 20, 36, 36], [2, 40, 12, 50]]), np.array([0, 1, -1])
     answer = np.array([[3.0, 2, 12, 12], [20, 20, 36, 36]]), np.array([0, 0]), np.array([0.9, 0.8])
+    in_void = np.array([[3.0, 41, 11, 49]]), np.array([1]), np.array([0.9])
     *_, pictures = judged_boxes(image, true, answer)
+    *_, with_void = judged_boxes(image, true, tuple(map(np.concatenate, zip(answer, in_void, strict=True))))
+    np.testing.assert_array_equal(with_void["prediction"], pictures["prediction"])  # it is no error
     assert list(pictures) == ["image", "truth", "prediction"]
     colors = {name: {tuple(c) for c in picture.reshape(-1, 3).tolist()} for name, picture in pictures.items()}
     found, missed, invented = (80, 180, 90), (220, 60, 50), (70, 120, 255)

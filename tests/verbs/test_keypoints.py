@@ -1,11 +1,13 @@
 """Key points through every verb: named points, one of each in an image, and several."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.verbs.check import check
 from atrous.verbs.evaluate import evaluate
@@ -86,3 +88,19 @@ def test_points_have_their_names(trained, tmp_path):
     best = found.points[np.argmax(found.scores)]
     places = np.array([row[:2] for row in scene(0, several=several)[1]]) + 0.5
     assert np.sqrt(((places - best) ** 2).sum(1)).min() < 3
+
+
+def test_points_are_written_for_other_programs(trained, tmp_path):
+    data, run, _, several = trained
+    images = [data / "images" / f"{index}.png" for index in range(2)]
+    done = predict(run, images, tmp_path, PredictOptions(objects="coco,geojson"))
+    assert not done.failed, done.failed
+    shown = json.loads((tmp_path / "1_objects.geojson").read_text())["features"]
+    places = [one["geometry"]["coordinates"][::-1] for one in shown]
+    np.testing.assert_allclose(places, load(run).predict(images[1]).points)
+    merged = json.loads((tmp_path / "coco.json").read_text())
+    assert [image["file_name"] for image in merged["images"]] == ["0.png", "1.png"]
+    assert merged["categories"][0].get("keypoints") == (None if several else list(NAMES))
+    assert {one["image_id"] for one in merged["annotations"]} == {1, 2}
+    with pytest.raises(UserError, match="mirror images"):  # also where nothing was mirrored in training
+        load(run, flip=True)

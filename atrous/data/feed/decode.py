@@ -108,9 +108,9 @@ class _Keeper:
         self._limit, self._scratch, self._used = limit, scratch, 0
 
     def keep(self, array: Any, name: str) -> Any:
-        """Return the array, or the same values mapped from the file `name`."""
+        """Return the array, or the same values mapped from the file `name`; rows of boxes and the like as they are."""
         self._used += array.nbytes
-        if self._used <= self._limit:
+        if self._used <= self._limit or not isinstance(array, np.ndarray):
             return array
         path = self._scratch / f"{name}.npy"
         np.save(path, array)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import RLock
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,7 @@ class SampleStore:
         self._tasks: OrderedDict[int, Future[Parts]] = OrderedDict()  # the least recently used first
         self._taken: dict[int, int] = {}
         self._on_disk: set[int] = set()
+        self._rows: dict[int, Any] = {}  # targets that are no arrays, such as boxes: they are small
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
         self.held = self.most = self.decoded = 0
 
@@ -148,7 +150,9 @@ class SampleStore:
         if not self._disk.take(_bytes(parts)):
             return parts
         np.save(self._file(index, "image"), parts.image)
-        if parts.values is not parts.image:
+        if not isinstance(parts.values, np.ndarray):
+            self._rows[index] = parts.values
+        elif parts.values is not parts.image:
             np.save(self._file(index, "target"), parts.values)
         places = {str(key): value for key, value in parts.places.items()}
         np.savez(self._file(index, "places").with_suffix(".npz"), allow_pickle=False, **places)
@@ -157,7 +161,7 @@ class SampleStore:
 
     def _from_disk(self, index: int) -> Parts:
         image = np.load(self._file(index, "image"), mmap_mode="r", allow_pickle=False)
-        target, values = self._file(index, "target"), image
+        target, values = self._file(index, "target"), self._rows.get(index, image)
         if target.exists():
             values = np.load(target, mmap_mode="r", allow_pickle=False)
         with np.load(self._file(index, "places").with_suffix(".npz"), allow_pickle=False) as places:

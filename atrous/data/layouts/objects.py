@@ -21,7 +21,7 @@ from atrous.data.object_files.coco import find_coco, read_coco
 from atrous.data.object_files.dota import find_dota, read_dota
 from atrous.data.object_files.index import FileIndex, index_files, split_in
 from atrous.data.object_files.labelme import find_labelme, read_labelme
-from atrous.data.object_files.tables import find_tables, read_tables
+from atrous.data.object_files.tables import NAMELESS, find_tables, read_tables
 from atrous.data.object_files.voc import find_voc, read_voc
 from atrous.data.object_files.yolo import find_yolo, read_yolo
 from atrous.data.problems import ALIKE, ONE_CLASS, Problem, relative, some, spelled_alike
@@ -84,6 +84,7 @@ def _layout(index: FileIndex, folder: ObjectFolder, description: Description) ->
         what = f"{first.what}: {first.fix}" if first else "no image has annotations: copy the images into the folder"
         raise UserError(f"{index.root / first.file if first else index.root}: {what}")
     classes = _classes(folder, images, description)
+    images = _with_class(folder, classes)
     task = description.task or ("detection" if description.rotated else _task(images))
     if task == "keypoints":
         classes = _keypoint_names(folder, images) or classes
@@ -93,6 +94,8 @@ def _layout(index: FileIndex, folder: ObjectFolder, description: Description) ->
     for split, members in folder.images.items():
         for member in members:
             sample = _sample(index.root, member.image, description)
+            if sample.name in annotated:  # beside x.jpg there is x.png
+                sample = replace(sample, name=relative(member.image, index.root))
             annotated[sample.name] = member
             samples.setdefault(split or "train", []).append(replace(sample, target=make(member, sample)))
     alone = _without(index, images, folder.lost)
@@ -112,6 +115,15 @@ def _layout(index: FileIndex, folder: ObjectFolder, description: Description) ->
         annotated={name: image for name, image in annotated.items() if name in used},
         problems=tuple(folder.problems),
     )
+
+
+def _with_class(folder: ObjectFolder, classes: Sequence[str]) -> list[AnnotatedImage]:
+    """Give the only class, where there is one, to objects of which the file says none ("object"); return all images."""
+    for members in folder.images.values() if len(classes) == 1 else ():
+        for place, image in enumerate(members):
+            objects = (replace(one, name=classes[0]) if one.name == NAMELESS else one for one in image.objects)
+            members[place] = replace(image, objects=tuple(objects))
+    return [image for members in folder.images.values() for image in members]
 
 
 def _sample(root: Path, image: Path, description: Description) -> Sample:
@@ -200,7 +212,7 @@ def _classes(folder: ObjectFolder, images: Sequence[AnnotatedImage], description
     if not classes:
         raise UserError(f"{folder.root}: no annotation names a class: annotate some objects")
     for name, count in found.items() if description.classes else ():
-        if name not in classes and not (name == "object" and len(classes) == 1):
+        if name not in classes and not (name == NAMELESS and len(classes) == 1):
             image, one = next((image, one) for image in images for one in image.objects if one.name == name)
             what = f"{one.where} is of the class {name!r}, which is not in `classes` (objects of it: {count})"
             folder.error(
@@ -271,13 +283,9 @@ def _labels(image: AnnotatedImage, sample: Sample, number: dict[str, int]) -> La
 
 
 def _instances(image: AnnotatedImage, sample: Sample, number: dict[str, int]) -> Instances:
-    """Objects are numbered in the order of the file; those that count for nothing or have no class are left out.
-
-    Where there is one class, objects without a name have it.
-    """
-    named = {"object": 0} | number if len(number) == 1 else number
-    reader = ObjectMask(replace(image, objects=tuple(one for one in image.objects if one.name in named)), sample.image)
-    class_of = {place: named[one.name] + 1 for place, one in enumerate(reader.used, 1)}
+    """Objects are numbered in the order of the file; those that count for nothing or have no class are left out."""
+    reader = ObjectMask(replace(image, objects=tuple(one for one in image.objects if one.name in number)), sample.image)
+    class_of = {place: number[one.name] + 1 for place, one in enumerate(reader.used, 1)}
     if len(number) == 1:
         return Instances(image.source, class_of, reader)
     return ClassedInstances(image.source, class_of, reader, kinds=len(number))

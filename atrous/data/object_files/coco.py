@@ -196,7 +196,7 @@ def _outline(file: Path, where: str, stored: Any) -> tuple[tuple[np.ndarray, ...
         return (), read_runs(file, where, stored)
     if not isinstance(stored, list):
         raise FileFault(file, f"{where}: `segmentation` is neither polygons nor run lengths", "export it again")
-    rings = [stored] if number(stored[0]) is not None else stored
+    rings = [stored] if number(stored[0]) is not None else [ring for ring in stored if ring != []]  # [[]] says none
     return tuple(ring_of(file, where, ring) for ring in rings), None
 
 

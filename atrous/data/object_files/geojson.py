@@ -12,7 +12,7 @@ from atrous.data.object_files.outlines import rings
 from atrous.files import write_text
 
 
-def features(found: FoundObjects, classes: Sequence[str]) -> list[dict[str, Any]]:
+def features(found: FoundObjects, classes: Sequence[str], size: Sequence[int] | None = None) -> list[dict[str, Any]]:
     """Return objects of an image as features of GeoJSON; x counts columns and y rows, from the corner of the image.
 
     Outlines follow the borders of the pixels; an object in several pieces is a `MultiPolygon`, and a piece has its
@@ -22,6 +22,7 @@ def features(found: FoundObjects, classes: Sequence[str]) -> list[dict[str, Any]
     Args:
         found: the objects of an image.
         classes: names.
+        size: height and width of the image, where objects were found at another resolution (in a level of a slide).
 
     >>> found = FoundObjects((4, 4), np.zeros(1, int), np.ones(1, np.float32), points=np.array([[1.5, 2.5]]))
     >>> features(found, ["cell"])[0]["geometry"]
@@ -29,16 +30,17 @@ def features(found: FoundObjects, classes: Sequence[str]) -> list[dict[str, Any]
     """
     collected = []
     rectangles = found.rectangles()
+    step = None if size is None else np.divide(size, found.size)[::-1]  # pixels of the image, along x and y
     for place, window in enumerate(found.windows()):
         kind = int(found.classes[place])
         name = classes[kind] if kind < len(classes) else str(kind)
         if found.points is not None:
-            geometry = {"type": "Point", "coordinates": found.points[place, ::-1].tolist()}
+            geometry = {"type": "Point", "coordinates": _scaled(found.points[place, ::-1], step)}
         elif rectangles is not None:
-            ring = rectangles[place, :, ::-1].tolist()
+            ring = _scaled(rectangles[place, :, ::-1], step)
             geometry = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
         elif window is not None and found.numbers is not None:
-            geometry = _polygons(found.numbers[window] == place + 1, (window[0].start, window[1].start))
+            geometry = _polygons(found.numbers[window] == place + 1, (window[0].start, window[1].start), step)
         else:
             continue
         about = {"number": place + 1, "class": name, "score": round(float(found.scores[place]), 6)}
@@ -47,22 +49,27 @@ def features(found: FoundObjects, classes: Sequence[str]) -> list[dict[str, Any]
     return collected
 
 
-def _polygons(mask: np.ndarray, corner: tuple[int, int]) -> dict[str, Any]:
-    """The outline of a mask `(h, w)` whose first pixel is at `corner` of the image."""
+def _scaled(places: np.ndarray, step: np.ndarray | None) -> list[Any]:
+    """x and y, or rows of both, in pixels of the image."""
+    return places.tolist() if step is None else (places * step).tolist()
+
+
+def _polygons(mask: np.ndarray, corner: tuple[int, int], step: np.ndarray | None) -> dict[str, Any]:
+    """The outline of a mask `(h, w)` whose first pixel is at `corner` of the grid of the objects."""
     from scipy import ndimage
 
     pieces, count = cast("tuple[np.ndarray, int]", ndimage.label(mask))  # pixels that touch at corners are apart
     polygons = []
     for number in range(1, count + 1):
         # The ring that begins first goes around the piece, the others go around its holes.
-        turned = [(ring + corner)[:, ::-1] for ring in rings(pieces == number)]
-        polygons.append([[*ring.tolist(), ring[0].tolist()] for ring in turned])
+        turned = [_scaled((ring + corner)[:, ::-1], step) for ring in rings(pieces == number)]
+        polygons.append([[*ring, ring[0]] for ring in turned])
     if len(polygons) == 1:
         return {"type": "Polygon", "coordinates": polygons[0]}
     return {"type": "MultiPolygon", "coordinates": polygons}
 
 
-def write_geojson(path: Path, found: FoundObjects, classes: Sequence[str]) -> None:
+def write_geojson(path: Path, found: FoundObjects, classes: Sequence[str], size: Sequence[int] | None = None) -> None:
     """Write objects of an image as a `FeatureCollection`; see `features`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps({"type": "FeatureCollection", "features": features(found, classes)}))
+    write_text(path, json.dumps({"type": "FeatureCollection", "features": features(found, classes, size)}))

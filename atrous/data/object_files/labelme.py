@@ -26,9 +26,16 @@ CORNERS = 64
 
 
 def find_labelme(index: FileIndex) -> list[Path]:
-    """Return the JSON files that have labelme's keys."""
-    files = index.texts.get(".json", [])
-    return [path for path in files if contains(path, "shapes", "imagePath") == 2]
+    """Return the JSON files that have labelme's keys, and those beside images that were not written to their end."""
+    keys = {path: contains(path, "shapes", "imagePath") for path in index.texts.get(".json", [])}
+    if 2 not in keys.values():
+        return []
+    return [path for path, count in keys.items() if count == 2 or (index.beside(path) and _is_cut(path, count))]
+
+
+def _is_cut(path: Path, count: int) -> bool:
+    """Whether a file with so many of labelme's keys is empty, or ends before the second one."""
+    return count == 1 or not path.stat().st_size
 
 
 def read_labelme(index: FileIndex, files: Sequence[Path]) -> ObjectFolder:

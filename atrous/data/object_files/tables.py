@@ -3,10 +3,10 @@
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from atrous.data.formats import SUFFIXES, FileFault, suffix_of
+from atrous.data.formats import SUFFIXES, FileFault, read_header, suffix_of
 from atrous.data.object_files.base import AnnotatedImage, AnnotatedObject, ObjectFolder
 from atrous.data.object_files.index import FileIndex, split_in
 from atrous.data.object_files.text import number, numbers, read_lines
@@ -19,13 +19,19 @@ _ROLES: dict[str, tuple[str, ...]] = {
     "top": ("ymin", "y1", "top", "y0", "bboxymin"),
     "right": ("xmax", "x2", "right", "bboxxmax"),
     "bottom": ("ymax", "y2", "bottom", "bboxymax"),
-    "x": ("x", "bboxx", "col", "column", "cx"),
-    "y": ("y", "bboxy", "row", "cy"),
+    "x": ("x", "bboxx", "col", "column", "cx", "xcenter", "centerx"),
+    "y": ("y", "bboxy", "row", "cy", "ycenter", "centery"),
     "width": ("width", "w", "bboxwidth", "bboxw"),
     "height": ("height", "h", "bboxheight", "bboxh"),
     "bbox": ("bbox", "box"),
 }
 """The columns that say each thing, in lower case and without other characters."""
+LOOKED_AT = 50
+"""Rows of a table whose images are opened to learn what its widths and heights are."""
+NAMELESS = "object"
+"""The name of objects of which a table says no class."""
+_CENTERS = ("cx", "cy", "xcenter", "ycenter", "centerx", "centery")
+"""Names of columns of the center of a box, where others name its corner."""
 _NO_HEADER = ("image", "left", "top", "right", "bottom", "class")
 """The columns of a table without names (keras-retinanet)."""
 
@@ -39,16 +45,18 @@ class ObjectTable:
         delimiter: between its columns.
         columns: the place of each thing in a row, by the keys of `_ROLES`.
         first: number of the first row of objects.
+        centered: whether x and y are the center of a box.
     """
 
     path: Path
     delimiter: str
     columns: Mapping[str, int]
     first: int
+    centered: bool = False
 
     @property
     def kind(self) -> str:
-        """What a row says: "corners", "sizes" (a corner with width and height), "bbox", or "point"."""
+        """What a row says: "corners", "sizes" (a corner, or the center, with width and height), "bbox", or "point"."""
         if {"left", "top", "right", "bottom"} <= set(self.columns):
             return "corners"
         if "bbox" in self.columns:
@@ -81,7 +89,8 @@ def _table(path: Path) -> ObjectTable | None:
     places = ({"left", "top", "right", "bottom"}, {"bbox"}, {"x", "y"})
     if "image" not in columns or not any(wanted <= set(columns) for wanted in places):
         return None
-    return ObjectTable(path, delimiter, columns, 2)
+    centered = all(keys[columns[role]] in _CENTERS for role in ("x", "y") if role in columns)
+    return ObjectTable(path, delimiter, columns, 2, centered)
 
 
 def read_tables(index: FileIndex, tables: Sequence[ObjectTable]) -> ObjectFolder:
@@ -90,8 +99,7 @@ def read_tables(index: FileIndex, tables: Sequence[ObjectTable]) -> ObjectFolder
     Raises:
         FileFault: a table is no text.
     """
-    points = all(table.kind == "point" for table in tables)
-    folder = ObjectFolder(index.root, "CSV of points" if points else "CSV of boxes")
+    folder = ObjectFolder(index.root, "CSV of boxes")
     used: dict[Path, Path] = {}
     for table in tables:
         split = split_in((*table.path.relative_to(index.root).parts[:-1], table.path.stem))
@@ -102,8 +110,10 @@ def read_tables(index: FileIndex, tables: Sequence[ObjectTable]) -> ObjectFolder
                 continue
             used[image] = table.path
             folder.add(split, AnnotatedImage(image, table.path, tuple(objects), size))
-    names = {one.name for images in folder.images.values() for image in images for one in image.objects}
-    folder.classes = sorted(names)
+    found = [one for images in folder.images.values() for image in images for one in image.objects]
+    folder.classes = sorted({one.name for one in found})
+    if found and all(one.point is not None for one in found):
+        folder.name = "CSV of points"
     return folder
 
 
@@ -117,10 +127,12 @@ def _images(
         rows = list(csv.reader(lines, delimiter=table.delimiter))
     except csv.Error as error:
         raise FileFault(table.path, f"is no table ({error})", "export it again") from error
+    if table.kind == "sizes" and _are_of_images(index, table, rows[table.first - 1 :], split):
+        table = replace(table, columns={role: table.columns[role] for role in {*table.columns} - {"width", "height"}})
     for place, row in enumerate(rows[table.first - 1 :], table.first):
         if not any(field.strip() for field in row):
             continue
-        said = {role: row[column].strip() for role, column in table.columns.items() if column < len(row)}
+        said = _said(table, row)
         name = said.get("image", "")
         if name not in found:
             found[name] = index.find(name, table.path, split)
@@ -131,6 +143,28 @@ def _images(
             one = _object(folder, table, place, said)
             objects += [] if one is None else [one]
     return images
+
+
+def _said(table: ObjectTable, row: Sequence[str]) -> dict[str, str]:
+    """What a row says, by the keys of `_ROLES`."""
+    return {role: row[column].strip() for role, column in table.columns.items() if column < len(row)}
+
+
+def _are_of_images(index: FileIndex, table: ObjectTable, rows: Sequence[Sequence[str]], split: str | None) -> bool:
+    """Whether width and height are those of the images, so that x and y are points: boxes so large would leave them."""
+    known: list[bool] = []
+    for row in rows[:LOOKED_AT]:
+        said = _said(table, row)
+        x, y, width, height = (number(said.get(role)) for role in ("x", "y", "width", "height"))
+        found = index.find(said.get("image", ""), table.path, split)
+        if len(found) != 1 or x is None or y is None:
+            continue
+        try:
+            size = read_header(found[0]).size
+        except FileFault:
+            continue  # said of the image when it is read
+        known.append((height, width) == size and max(x, y) > 0)
+    return bool(known) and all(known)
 
 
 def _not_found(folder: ObjectFolder, file: Path, name: str, found: Sequence[Path], place: int) -> None:
@@ -153,7 +187,7 @@ def _size(table: ObjectTable, said: Mapping[str, str]) -> tuple[int, int] | None
 
 def _object(folder: ObjectFolder, table: ObjectTable, place: int, said: Mapping[str, str]) -> AnnotatedObject | None:
     """The object of a row; None for an image without objects, whose places are empty."""
-    name = said.get("class") or "object"
+    name = said.get("class") or NAMELESS
     where = f"line {place} ({name})" if "class" in table.columns else f"line {place}"
     roles = {
         "corners": ("top", "left", "bottom", "right"), "sizes": ("y", "x", "height", "width"), "point": ("y", "x"),
@@ -171,6 +205,8 @@ def _object(folder: ObjectFolder, table: ObjectTable, place: int, said: Mapping[
         return AnnotatedObject(name, where, point=(values[0], values[1]))
     top, left, bottom, right = values
     if table.kind != "corners":
+        if table.kind == "sizes" and table.centered:
+            top, left = top - bottom / 2, left - right / 2
         bottom, right = top + bottom, left + right
     return AnnotatedObject(name, where, (top, left, bottom, right))
 

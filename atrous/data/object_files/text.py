@@ -11,7 +11,8 @@ from atrous.data.plain_text import encoding_of, not_utf8
 
 _COPIES = {"JSON": 16, "XML": 40, "text": 8}
 """Bytes of memory for each byte of a file while it is parsed."""
-_HEAD = 1 << 16
+_BLOCK = 1 << 20
+"""Bytes of a file that are searched in one step."""
 LARGEST = 1e9
 """Coordinates beyond this are damaged; areas and sums of smaller ones stay finite."""
 
@@ -73,14 +74,19 @@ def read_xml(path: Path) -> ElementTree.Element:
 
 
 def contains(path: Path, *words: str) -> int:
-    """Return how many of some words stand in the first or last 64 kB of a file."""
+    """Return how many of some words stand in quotes in a file; it is read to where the last of them stands.
+
+    No part of it is left out: labelme writes `imagePath` between outlines and a picture of any length.
+    """
+    wanted = {f'"{word}"'.encode() for word in words}
+    longest, before = max(map(len, wanted), default=1), b""
+    missing = set(wanted)
     with path.open("rb") as file:
-        text = file.read(_HEAD)
-        size = file.seek(0, 2)
-        if size > _HEAD:
-            file.seek(max(_HEAD, size - _HEAD))
-            text += file.read()
-    return sum(f'"{word}"'.encode() in text for word in words)
+        while missing and (block := file.read(_BLOCK)):
+            text = before + block
+            missing = {word for word in missing if word not in text}
+            before = text[-longest + 1 :]
+    return len(wanted) - len(missing)
 
 
 def number(value: Any) -> float | None:

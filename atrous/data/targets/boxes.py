@@ -135,6 +135,11 @@ class Boxes(PlacedTarget):
         return _clipped(values.places - np.tile(low, 2), values.classes, tuple((high - low).tolist()))
 
     @staticmethod
+    def without(values: Places, missing: np.ndarray) -> Places:
+        """See `Target.without`: boxes whose middle has no data count for nothing, and none is found there."""
+        return Places(values.size, values.places, np.where(values.lie_in(missing), -1, values.classes))
+
+    @staticmethod
     def places(values: Places, seed: int) -> dict[int, np.ndarray]:
         """See `Target.places`: the centers of the boxes of each class."""
         ndim = len(values.size)

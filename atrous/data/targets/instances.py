@@ -9,11 +9,12 @@ import numpy as np
 
 from atrous.color import Palette, default_palette
 from atrous.data.coding import Coding
-from atrous.data.formats import FileFault, Header, is_color, read_header, read_values
+from atrous.data.formats import FileFault, Header, is_color, read_header, read_numbers, read_values
 from atrous.data.problems import Problem, relative, some
 from atrous.data.targets.base import Facts, Scanned, Target, TargetScan
+from atrous.data.targets.label_problems import compression, grid_problems
 from atrous.data.targets.labels import AnnotatedRecording, LabelReader, Labels, LabelTable
-from atrous.data.targets.mask_files import MaskFile, MergedMasks
+from atrous.data.targets.mask_files import MaskFile, MergedMasks, lossy_file
 from atrous.data.targets.object_mask import ObjectMask
 from atrous.data.targets.polygons import PolygonMask
 from atrous.data.view import View
@@ -36,7 +37,7 @@ class Instances(Target):
 
     Attributes:
         path: a label image whose values are the numbers of objects.
-        class_of: the class of an object, by its number; objects that are not named have class 1.
+        class_of: the class of an object, by its number as it is read; objects that are not named have class 1.
         reader: reads the numbers, where they do not simply stand in the file.
     """
 
@@ -51,32 +52,43 @@ class Instances(Target):
         return read_header(self.path) if self.reader is None else self.reader.header()
 
     def read(self) -> np.ndarray:
-        """Return numbers `(*S)` uint32.
+        """Return numbers `(*S)` uint32: those of the file, or their ranks from 1 where one is beyond `EXACT`.
 
         Raises:
-            UserError: the file cannot be read, stores colors, or has negative numbers.
+            UserError: the file cannot be read, stores colors, has negative numbers, or a table has rows without one.
         """
+        values = self._stored()
+        if int(values.max(initial=0)) <= EXACT:
+            return values.astype(np.uint32)
+        unique, ranks = np.unique(values, return_inverse=True)
+        return (ranks + int(unique[0] != 0)).reshape(values.shape).astype(np.uint32)
+
+    def _stored(self) -> np.ndarray:
+        """The numbers `(*S)` in the file; see `read`."""
         values, colored = (read_values(self.path), False) if self.reader is None else self.reader.values(False)
         if colored or is_color(values, self.header()):
             raise FileFault(self.path, "stores colors, not the numbers of objects", "save numbers in one channel")
+        if isinstance(self.reader, LabelTable) and np.isnan(read_numbers(self.path, self.reader.reader)).any():
+            raise FileFault(self.path, "has rows without a number", "write 0 where there is no object")
         if values.size and values.min() < 0:
             raise FileFault(self.path, f"has the number {values.min()}", "number objects from 1; 0 is background")
-        return values.astype(np.uint32)
+        return values
 
     def scan(self, valid: np.ndarray | None, color_expected: bool = False) -> TargetScan:
         """See `Target.scan`: `counts` has the positions of every object, by its number in the file."""
-        numbers = Instances.read(self)
+        numbers = self._stored()
         unique, counts = np.unique(numbers, return_counts=True)
         present = {int(number): int(count) for number, count in zip(unique, counts, strict=True) if number}
         drawn = isinstance(self.reader, ObjectMask)  # outlines may have pieces, where something lies in front
         pieces = {} if drawn else pieces_of(numbers)
-        return TargetScan(
-            self.header(), numbers.shape, counts=present, pieces=pieces, stars=star_ious(numbers, tuple(present))
-        )
+        lossy = lossy_file(self.reader or MaskFile(self.path, self.path))
+        stars = star_ious(numbers, tuple(present))
+        return TargetScan(self.header(), numbers.shape, counts=present, pieces=pieces, stars=stars, lossy=lossy)
 
     @classmethod
     def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
-        """Yield the label images without any object, those that show classes, and objects in several pieces."""
+        """Yield what is wrong with label images: their size, compression, no object, classes, objects in pieces."""
+        yield from _file_problems(scans, facts)
         known = [(one.target, one.contents) for one in scans if one.contents and isinstance(one.target, Instances)]
         in_pieces = [(relative(target.path, facts.root), scan.pieces) for target, scan in known if scan.pieces]
         if in_pieces and all(len(scan.counts) < 2 for _, scan in known):  # one number for all objects of an image
@@ -112,6 +124,11 @@ class Instances(Target):
         sizes = zip(shape, values.shape, strict=True)
         axes = [np.minimum(((np.arange(m) + 0.5) * n / m).astype(int), n - 1) for m, n in sizes]
         return values[np.ix_(*axes)]
+
+    @staticmethod
+    def without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """See `Target.without`: no object lies there, and none is found there."""
+        return np.where(missing, np.zeros((), values.dtype), values) if missing.shape == values.shape else values
 
     @staticmethod
     def places(values: np.ndarray, seed: int) -> dict[int, np.ndarray]:
@@ -192,6 +209,17 @@ class ClassedInstances(Instances):
         """See `Target.summary`."""
         assert facts.coding is not None
         return f"objects of {len(facts.coding.classes)} classes (shares are those of the objects)"
+
+
+def _file_problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
+    """Label images of another size than their image, or saved with a compression that makes up numbers."""
+    for one in scans:
+        if one.contents is None or one.target is None:
+            continue
+        yield from grid_problems(relative(one.target.path, facts.root), one.image, one.contents)
+        if (lossy := one.contents.lossy) is not None:
+            what = f"saved as {compression(lossy)}, which changes the numbers of objects"
+            yield Problem(relative(lossy, facts.root), what, "export the masks as PNG", kind="lossy mask")
 
 
 def pieces_of(numbers: np.ndarray) -> dict[int, int]:

@@ -84,8 +84,7 @@ def _file_problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
     for one, label in labeled:
         path = _path(one)
         file = relative(path, facts.root)
-        yield from _size(file, one.image, label)
-        yield from _place(file, one.image, label)
+        yield from grid_problems(file, one.image, label)
         wrong = [IGNORE] if binary and not one.colored and IGNORE in one.counts else _wrong_values(one, facts)
         if wrong:
             what = _described(coding, label, wrong)
@@ -95,7 +94,7 @@ def _file_problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
         if label.lossy is not None:
             guess = facts.guess
             severity = "error" if guess is not None and guess.doubt and guess.values != (0, 255) else "warning"
-            what = f"saved as {_compression(label.lossy)}, which changes label values"
+            what = f"saved as {compression(label.lossy)}, which changes label values"
             yield Problem(relative(label.lossy, facts.root), what, "export the masks as PNG", severity, "lossy mask")
         if not wrong and not binary and (facts.guess is None or facts.guess.usable or one.colored):
             yield from _empty(coding, file, one)
@@ -103,7 +102,7 @@ def _file_problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
     yield from _inverted(facts.root, labeled)
 
 
-def _compression(path: Path) -> str:
+def compression(path: Path) -> str:
     """Return what a lossy file is, also where its suffix says something else."""
     kind = "WebP" if path.suffix.lower() == ".webp" else "JPEG"
     return kind if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else f"{kind} under the suffix {path.suffix}"
@@ -186,6 +185,12 @@ def _guessed(labeled: Sequence[tuple[Scanned, TargetScan]], facts: Facts) -> Ite
     if files and not lossy:  # values that JPEG made up are no classes, which is said of it
         severity = "warning" if guess.usable else "error"
         yield Problem(files[0], guess.doubt, guess.fix, severity, "guess", tuple(files[1:]))
+
+
+def grid_problems(file: str, image: Header | None, label: TargetScan) -> Iterator[Problem]:
+    """Yield that a mask has another size than its image, or lies elsewhere in the world."""
+    yield from _size(file, image, label)
+    yield from _place(file, image, label)
 
 
 def _size(file: str, image: Header | None, label: TargetScan) -> Iterator[Problem]:

@@ -35,6 +35,17 @@ class Places:
         """Bytes that the arrays take."""
         return self.places.nbytes + self.classes.nbytes
 
+    def lie_in(self, mask: np.ndarray) -> np.ndarray:
+        """Return which of the points, or of the middles of the boxes, lie where a mask `(*S)` is true, `(n,)` bool.
+
+        >>> Places((4,), np.array([[0.0, 2.0], [2.0, 4.0]]), np.zeros(2, int)).lie_in(np.arange(4) > 2).tolist()
+        [False, True]
+        """
+        ndim = len(self.size)
+        middles = self.places.reshape(len(self.places), self.places.shape[1] // ndim, ndim).mean(axis=1)
+        positions = np.clip(middles.astype(int), 0, np.array(self.size) - 1)
+        return mask[tuple(positions.T)]
+
 
 class PlacedTarget(Target):
     """Points or boxes of several classes: `read` gives `Places`."""

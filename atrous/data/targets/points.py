@@ -57,6 +57,12 @@ class PointTarget(PlacedTarget):
         return Places(tuple((high - low).tolist()), values.places[inside] - low, values.classes[inside])
 
     @staticmethod
+    def without(values: Places, missing: np.ndarray) -> Places:
+        """See `Target.without`: points that have no data are left out, and none is found there."""
+        known = ~values.lie_in(missing)
+        return Places(values.size, values.places[known], values.classes[known])
+
+    @staticmethod
     def places(values: Places, seed: int) -> dict[int, np.ndarray]:
         """See `Target.places`: the positions of the points of each class."""
         whole = np.floor(values.places).astype(int)

@@ -21,6 +21,7 @@ from atrous.data.restoration import Degradation, Restoration
 from atrous.data.targets.fine_image import FineValues
 from atrous.data.targets.labels import Labels
 from atrous.data.targets.own_image import OwnImage
+from tests.object_folders import write_voc
 
 
 def decoded(sizes):
@@ -125,6 +126,14 @@ def test_decoding_in_memory_and_mapped_is_the_same(digits, limit, tmp_path):
     for label, places in zip(there.values, there.places, strict=True):
         assert set(places) == set(np.unique(label))
         assert all((label[tuple(where.T)] == k).all() for k, where in places.items())
+
+
+def test_boxes_stay_in_memory_where_images_do_not(tmp_path):
+    dataset = open_dataset(write_voc(tmp_path / "data"))
+    decoded = decode(dataset, dataset.splits["val"], limit=0, scratch=tmp_path)
+    assert all(isinstance(image, np.memmap) for image in decoded.images)
+    for sample, values in zip(dataset.splits["val"], decoded.values, strict=True):
+        np.testing.assert_array_equal(values.places, sample.target.read().places)
 
 
 @pytest.mark.parametrize("size", [(20, 26), (12, 14, 10), (60,), (6, 5)])

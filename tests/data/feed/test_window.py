@@ -14,6 +14,7 @@ from atrous.data.feed.pairs import cut_shifted
 from atrous.data.feed.views import Geometry, draw_view
 from atrous.data.feed.window import WindowBatches, WindowOrder
 from atrous.data.targets.labels import Labels
+from atrous.data.targets.places import Places
 
 SIDE, BYTES = 32, 2 * 32 * 32
 
@@ -203,3 +204,20 @@ def test_pasted_objects_come_from_the_batch(made):
     first, again = pasting[3], pasting[3]
     torch.testing.assert_close(first.images, again.images, rtol=0, atol=0)
     assert set(np.unique(first.images.round())) <= {float(name) for name in first.names} | {0.0}
+
+
+def test_boxes_of_samples_on_disk_are_kept(tmp_path):
+    def read(index):
+        image = np.full((1, SIDE, SIDE), index, np.uint8)
+        return Parts(image, Places((SIDE, SIDE), np.full((1, 4), index, float), np.array([index])), {})
+
+    store = SampleStore(read, [BYTES] * 3, memory=BYTES, disk=DiskBudget(100 * BYTES), scratch=tmp_path)
+    try:
+        for _ in range(2):
+            for index in range(3):
+                found = store(index)
+                assert isinstance(found.image, np.memmap)
+                assert (found.values.places.tolist(), found.values.classes.tolist()) == ([[index] * 4], [index])
+        assert store.decoded == 3
+    finally:
+        store.close()

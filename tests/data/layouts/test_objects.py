@@ -17,7 +17,19 @@ from atrous.data.targets.points import Points
 from atrous.errors import UserError
 from atrous.objects.kinds import classes_in, with_classes
 from tests.data.data_folders import save, stripes
-from tests.object_folders import CLASSES, COUNT, FORMATS, OUTLINED, POINTS, SIZE, coco, moved, write_coco, write_voc
+from tests.object_folders import (
+    CLASSES,
+    COUNT,
+    FORMATS,
+    OUTLINED,
+    POINTS,
+    SIZE,
+    coco,
+    moved,
+    write_coco,
+    write_images,
+    write_voc,
+)
 
 
 def opened(root, task=None, **more):
@@ -157,6 +169,20 @@ def test_crowds_are_class_minus_one_and_no_instances(tmp_path):
     assert classes_in(told, 2).tolist() == [1, 0]
 
 
+@pytest.mark.parametrize(
+    ("columns", "task", "kind"), [("xmin,ymin,xmax,ymax", "detection", Boxes), ("x,y", "counting", Points)]
+)
+def test_objects_of_tables_without_classes_have_the_only_one(tmp_path, columns, task, kind):
+    write_images(tmp_path / "images")
+    rows = [f"{number}.png,{','.join('2345'[: len(columns.split(','))])}" for number in range(COUNT)]
+    (tmp_path / "objects.csv").write_text("\n".join([f"filename,{columns}", *rows]))
+    layout, dataset = opened(tmp_path, task, classes=("cell",))
+    assert layout.problems == ()
+    assert (dataset.target, dataset.classes) == (kind, ("cell",))
+    assert [sample.target.read().classes.tolist() for sample in dataset.samples] == [[0]] * COUNT
+    assert {one.name for image in layout.annotated.values() for one in image.objects} == {"cell"}
+
+
 def test_a_list_that_names_more_than_there_is_is_said(tmp_path):
     write_voc(tmp_path)
     (tmp_path / "ImageSets" / "Main" / "val.txt").write_text("3\n4\n99\n2\n")
@@ -180,3 +206,16 @@ def test_objects_of_classes_that_are_not_named_are_none(tmp_path):
     target = numbers(dataset.samples)[0].target
     told = np.unique(target.read())[1:]
     assert (told.tolist(), classes_in(told, 2).tolist()) == ([1], [0])
+
+
+def test_two_images_of_one_name_are_two_samples(tmp_path):
+    write_images(tmp_path / "images")
+    write_images(tmp_path / "images", ".bmp")
+    content = coco()
+    content["images"].append({**content["images"][0], "id": 900, "file_name": "0.bmp"})
+    content["annotations"].append({**content["annotations"][0], "id": 900, "image_id": 900})
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    layout, dataset = opened(tmp_path, "detection")
+    found = {sample.name: len(sample.target.read().places) for sample in dataset.samples if "/0" in sample.name}
+    assert found == {"images/0": 3, "images/0.bmp": 1}
+    assert {name: len(one.objects) for name, one in layout.annotated.items() if "/0" in name} == found

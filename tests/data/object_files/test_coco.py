@@ -106,3 +106,10 @@ def test_one_polygon_may_stand_without_a_list(tmp_path):
     assert found.problems == []
     np.testing.assert_array_equal(found.images[None][0].objects[0].polygons[0], [[0, 0], [0, 9], [9, 9]])
     assert len(found.images[None]) == COUNT
+
+
+def test_an_outline_without_points_is_none(tmp_path):
+    found = changed(tmp_path, lambda c: c["annotations"][0].update(segmentation=[[]]))
+    assert found.problems == []
+    one = found.images[None][0].objects[0]
+    assert (one.has_outline, one.box is None) == (False, False)

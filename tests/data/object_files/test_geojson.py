@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 
 from atrous.data.object_files.found import FoundObjects
-from atrous.data.object_files.geojson import write_geojson
+from atrous.data.object_files.geojson import features, write_geojson
 
 SIZE = (14, 18)
 
@@ -49,3 +49,16 @@ def test_points_are_points(tmp_path):
     assert one["properties"] == {
         "number": 1, "class": "7", "score": 1.0, "objectType": "detection", "classification": {"name": "7"},
     }  # fmt: skip
+
+
+def test_objects_of_a_level_lie_in_the_pixels_of_the_whole_image():
+    numbers = np.zeros(SIZE, np.uint32)
+    numbers[1:3, 2:5] = 1
+    one = np.zeros(1, int), np.ones(1, np.float32)
+    box = np.array([[1.0, 2, 3, 5]])
+    corners = [[8.0, 2.0], [20.0, 2.0], [20.0, 6.0], [8.0, 6.0], [8.0, 2.0]]
+    whole = (2 * SIZE[0], 4 * SIZE[1])
+    for found in (FoundObjects(SIZE, *one, numbers), FoundObjects(SIZE, *one, boxes=box)):
+        assert features(found, ("cell",), whole)[0]["geometry"]["coordinates"] == [corners]
+    point = FoundObjects(SIZE, *one, points=np.array([[1.5, 2.0]]))
+    assert features(point, ("cell",), whole)[0]["geometry"]["coordinates"] == [8.0, 3.0]

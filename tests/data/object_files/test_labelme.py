@@ -110,3 +110,21 @@ def test_images_are_found_by_their_own_name_or_that_in_the_file(tmp_path):
     assert [problem.line() for problem in folder.problems] == [
         "more/9.json: its image is not there: copy the image beside it, or remove it"
     ]
+
+
+def test_files_of_many_outlines_and_a_large_picture_are_known(tmp_path):
+    many = [shape("polygon", SQUARE)] * 3000
+    found, folder = read(tmp_path, *many, imageData="A" * 200_000, imageHeight=SIZE[0], imageWidth=SIZE[1])
+    assert (len(found), folder.problems) == (3000, [])
+
+
+@pytest.mark.parametrize(("part", "what"), [(0.0, "is empty"), (0.3, "is no valid JSON")])
+def test_files_that_were_not_written_to_their_end_are_said(tmp_path, part, what):
+    write_labelme(tmp_path)
+    path = next(tmp_path.rglob("2.json"))
+    content = path.read_text()
+    path.write_text(content[: int(part * len(content))])
+    index = index_files(tmp_path)
+    folder = read_labelme(index, find_labelme(index))
+    assert [problem.file for problem in folder.problems] == [path.relative_to(tmp_path).as_posix()]
+    assert what in folder.problems[0].what

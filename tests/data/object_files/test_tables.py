@@ -5,7 +5,7 @@ import pytest
 from atrous.data.formats import FileFault
 from atrous.data.object_files.index import index_files
 from atrous.data.object_files.tables import find_tables, read_tables
-from tests.object_folders import write_images
+from tests.object_folders import SIZE, write_images
 
 
 def read(root, text, name="boxes.csv", encoding="utf-8"):
@@ -27,6 +27,8 @@ def objects(folder):
         ("image_path;x1;y1;x2;y2;label\nimages/0.png;1;2;3;4;a\n", (2, 1, 4, 3)),
         ("class\tBBox X\tBBox Y\tBBox Width\tBBox Height\tfile\na\t1\t2\t3\t4\t0\n", (2, 1, 6, 4)),
         ("x,y,w,h,image,class\n1,2,3,4,0.png,a\n", (2, 1, 6, 4)),
+        ("image,cx,cy,w,h,class\n0.png,4,3,6,2,a\n", (2, 1, 4, 7)),
+        ("image;x_center;y_center;width;height;class\n0.png;4;3;6;2;a\n", (2, 1, 4, 7)),
         ('image_id,bbox,class\n0,"[1.0, 2, 3, 4]",a\n', (2, 1, 6, 4)),
         ("images/0.png,1,2,3,4,a\n", (2, 1, 4, 3)),
     ],
@@ -78,3 +80,12 @@ def test_other_tables_are_none(tmp_path):
 def test_tables_in_other_encodings_are_refused(tmp_path):
     with pytest.raises(FileFault, match="not UTF-8"):
         read(tmp_path, "filename,x,y,class\n0.png,1,2,\xe9\n", encoding="latin-1")
+
+
+def test_widths_and_heights_of_images_make_no_boxes_of_points(tmp_path):
+    height, width = SIZE
+    folder = read(tmp_path, f"filename,width,height,x,y\n0.png,{width},{height},4,3\n1.png,{width},{height},0,2\n")
+    assert (folder.name, folder.problems) == ("CSV of points", [])
+    assert [one.point for one in objects(folder)] == [(3, 4), (2, 0)]
+    folder = read(tmp_path, f"filename,width,height,x,y\n0.png,{width},{height},0,0\n1.png,{width},4,0,2\n")
+    assert [one.box for one in objects(folder)] == [(0, 0, height, width), (2, 0, 6, width)]

@@ -72,8 +72,9 @@ def test_json_with_a_byte_order_mark_is_read(tmp_path):
     assert read_json(write(tmp_path, b'\xef\xbb\xbf{"a": 1}')) == {"a": 1}
 
 
-def test_keys_are_found_at_both_ends_of_a_file(tmp_path):
-    path = write(tmp_path, '{"images": [' + " " * 300_000 + '], "categories": []}')
+@pytest.mark.parametrize("gap", [300_000, (1 << 20) - 16])  # the second divides the word between two blocks
+def test_keys_are_found_wherever_they_stand(tmp_path, gap):
+    path = write(tmp_path, '{"images": [' + " " * gap + '], "categories": [' + " " * gap + "]}")
     assert contains(path, "images", "annotations", "categories") == 2
 
 

@@ -21,6 +21,7 @@ from atrous.data.targets.labels import Labels
 from atrous.data.targets.none import NoTarget
 from atrous.data.targets.places import Places
 from atrous.data.targets.points import Points
+from atrous.data.targets.rotated import RotatedBoxes
 from atrous.data.targets.values import ValueArray, Values
 from atrous.data.view import View
 from atrous.verbs.check import check
@@ -223,3 +224,17 @@ def test_a_point_on_the_far_border_lies_outside():
     places = np.array([[20.9, 16.9], [21.0, 3.0], [3.0, 17.0], [0.0, 0.0]])
     target = Points(Path("a"), IMAGE, places, np.zeros(4, int))
     assert target.read().places.tolist() == [[20.9, 16.9], [0.0, 0.0]]
+
+
+def test_nothing_lies_where_there_are_no_data():
+    missing = np.zeros(SIZE, bool)
+    missing[8:] = True
+    numbers = grids()[Instances]
+    np.testing.assert_array_equal(Instances.without(numbers, missing), np.where(missing, 0, numbers))
+    assert Instances.without(numbers, missing[1:]) is numbers
+    assert Points.without(Places(SIZE, POINTS, np.array([2, 1, 0])), missing).classes.tolist() == [2]
+    assert Boxes.without(Places(SIZE, BOXES, np.array([2, 1])), missing).classes.tolist() == [2, -1]
+    corners = BOXES[:, [0, 1, 0, 3, 2, 3, 2, 1]]
+    assert RotatedBoxes.without(Places(SIZE, corners, np.array([2, 1])), missing).classes.tolist() == [2, -1]
+    none = Places(SIZE, np.zeros((0, 4)), np.zeros(0, int))
+    assert len(Boxes.without(none, missing).classes) == 0
