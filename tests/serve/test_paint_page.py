@@ -147,6 +147,7 @@ def test_two_classes_are_painted_trained_on_saved_and_evaluated(page, served, tm
     page.set_viewport_size({"width": 1440, "height": 900})
     page.wait_for_timeout(500)
     shoot(page, "paint-dark")
+    assert pixels(page, "#paint-curves")[..., :3].max() > 150  # light on dark
     measured = evaluate(tmp_path / "runs" / "discs", tmp_path / "painted", split="all").scores
     assert measured.classes == ("ground", "disc")
 

@@ -3,6 +3,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { made } from "./panels";
+import { themeColor } from "./theme";
 
 /** Pixels left of the curves, for values and names. */
 export const GUTTER = 58;
@@ -24,10 +25,6 @@ export interface Bins {
 interface Chart {
   plot: uPlot;
   row: HTMLElement;
-}
-
-function colorOf(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
 /** Two points for each bin, its smallest and its largest value, so that a line through them covers all values. */
@@ -161,8 +158,8 @@ function axis(height: number): uPlot.Axis {
     gap: 4,
     space: Math.max(24, height / 4),
     font: "11px system-ui, sans-serif",
-    stroke: () => colorOf("--faint"),
-    grid: { stroke: () => colorOf("--line"), width: 1 },
+    stroke: () => themeColor("--faint"),
+    grid: { stroke: () => themeColor("--line"), width: 1 },
     ticks: { show: false },
     values: (_, splits) => splits.map((value) => (value === null ? "" : shortText(value))),
   };

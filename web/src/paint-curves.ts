@@ -2,12 +2,9 @@
 
 import { context } from "./labels";
 import type { Training } from "./paint-api";
+import { themeColor } from "./theme";
 
 type Points = [number, number][];
-
-function style(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
 
 /** Draw the curves into a canvas, in the colors of the theme. */
 export function drawCurves(canvas: HTMLCanvasElement, training: Training): void {
@@ -26,8 +23,8 @@ export function drawCurves(canvas: HTMLCanvasElement, training: Training): void 
   const x = (seconds: number) => left + ((right - left) * seconds) / last;
   const y = (part: number) => bottom - (bottom - top) * Math.min(1, Math.max(0, part));
 
-  pen.strokeStyle = style("--line");
-  pen.fillStyle = style("--faint");
+  pen.strokeStyle = themeColor("--line");
+  pen.fillStyle = themeColor("--faint");
   pen.lineWidth = 1;
   pen.textBaseline = "middle";
   for (const part of [0, 0.5, 1]) {
@@ -55,7 +52,7 @@ export function drawCurves(canvas: HTMLCanvasElement, training: Training): void 
     pen.stroke();
     pen.setLineDash([]);
   };
-  const [accent, faint, warn] = ["--accent", "--faint", "--warn"].map(style);
+  const [accent, faint, warn] = ["--accent", "--faint", "--warn"].map(themeColor);
   line(loss, faint, [], most);
   line(heldOut, warn, [4, 3], most);
   line(accuracy, accent, [], 1);

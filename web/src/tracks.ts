@@ -2,6 +2,7 @@
 
 import { GUTTER, MARGIN } from "./curves";
 import type { Interval, Shares } from "./lineapi";
+import { themeColor } from "./theme";
 
 export interface ClassColor {
   name: string;
@@ -36,7 +37,7 @@ export function xOf(view: View, position: number): number {
 
 /** A color that can be told from the ground: very dark ones are lighter on a dark page, and very light ones darker. */
 export function distinct(color: string): string {
-  const ground = getComputedStyle(document.documentElement).getPropertyValue("--panel").trim();
+  const ground = themeColor("--panel");
   const [a, b] = [color, ground].map((text) => [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16)));
   const light = (rgb: number[]) => 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2];
   if (Math.abs(light(a) - light(b)) >= 40) return color;
@@ -54,8 +55,7 @@ export function drawRows(canvas: HTMLCanvasElement, rows: Row[], start: number, 
   canvas.height = Math.max(1, Math.round(height * density));
   const pen = canvas.getContext("2d");
   if (pen === null) throw new Error("this browser has no canvas");
-  const style = getComputedStyle(document.documentElement);
-  const [text, faint, line] = ["--text", "--faint", "--line"].map((name) => style.getPropertyValue(name).trim());
+  const [text, faint, line] = ["--text", "--faint", "--line"].map(themeColor);
   pen.setTransform(density, 0, 0, density, 0, 0);
   pen.textBaseline = "middle";
   let top = 0;
