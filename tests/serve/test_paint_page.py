@@ -153,9 +153,10 @@ def test_two_classes_are_painted_trained_on_saved_and_evaluated(page, served, tm
 
 
 @contextlib.contextmanager
-def beginning(browser, folder):
+def beginning(browser, folder, *names):
     """The page, on which painting begins in the folder `cells` of the opened one; and where that is."""
-    viewer = Viewer(find_files([folder], None, print), CacheFolder(folder.parent / "cache"))
+    shown = [folder / name for name in names] or [folder]
+    viewer = Viewer(find_files(shown, None, print), CacheFolder(folder.parent / "cache"))
     place = PaintPlace(parent=folder, make=lambda root: PaintSession(root, viewer, runs=folder.parent / "runs"))
     app = create_app(viewer, TOKEN, frozenset({"127.0.0.1"}), painting=place)
     with answering(app) as link, opened(browser, link) as page:
@@ -242,14 +243,16 @@ def test_a_class_is_renamed_and_another_one_added_at_once(page, served):
 
 
 def test_nothing_is_undone_while_a_signal_is_shown(browser, black):
-    np.save(black / "b.npy", np.zeros((1, 500), np.float32))
-    with beginning(browser, black) as (page, place):
+    rows = [f"{number / 100},{number % 7}" for number in range(500)]
+    (black / "b.csv").write_text("\n".join(["seconds,level", *rows]) + "\n")
+    with beginning(browser, black, "a.png", "b.csv") as (page, place):
         page.wait_for_timeout(500)
         name_classes(page, "ground")
         draw(page, (8, 10), (8, 110))
         settled(page, place.session, 0, 1)
         page.keyboard.press("n")
-        page.wait_for_selector("#paint button:has-text('Undo')[disabled]")
+        page.wait_for_selector("#viewer.special", state="attached", timeout=20000)  # in place of a plane of an image
+        assert page.is_disabled("#paint button:has-text('Undo')")
         page.keyboard.press("Control+z")
         page.wait_for_timeout(500)
         assert place.session.image(0).revision == 1
