@@ -27,11 +27,9 @@ QUIET = {
     "distributed.admin.tick.interval": "1s",
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.admin.system-monitor.gil.enabled": False,
-    "distributed.scheduler.worker-saturation": 1.0,
 }
 """Dask's settings in `local:N`. By default its processes look at themselves up to 100 times a second, which took 4 % of
-a processor for each of them; and a worker is given a unit while it computes another, so that the last one of a phase
-waits there while other workers rest."""
+a processor for each of them."""
 QUICK = 0.2
 """Seconds of a unit below which a worker is given further units while it computes one."""
 RECOUNT = 1.0

@@ -18,8 +18,6 @@ WHOLE = 2**21
 """Positions up to which a sample with one label, which has no windows, goes through the network in one piece."""
 BOUNDED = 2**18
 """Positions up to which a window does so in a training on whole samples, whose memory is to stay small."""
-MEMORY = "256MiB"
-"""Memory of the strips of what is larger."""
 
 
 def validate(
@@ -68,7 +66,7 @@ def _streamed(
         if shape not in ready:
             ready.clear()
             ready[shape] = prepare(network, shape)
-        stream(ready[shape], image.contiguous().numpy(), output, memory=MEMORY)
+        stream(ready[shape], image.contiguous().numpy(), output)
     return torch.from_numpy(output)[None]
 
 

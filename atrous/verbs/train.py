@@ -44,8 +44,6 @@ from atrous.verbs.train_options import TrainOptions, read_options
 from atrous.verbs.train_parts import TrainData, TrainParts, build_parts, make_supply, train_task
 from atrous.verbs.train_plan import plan_training
 
-REPORT_MEMORY = "512MiB"
-"""Memory of the final evaluation after a training on whole samples, which is to take little."""
 AFTER_SECONDS = 3.0
 """Seconds that are kept for the report, beside the final evaluation."""
 
@@ -309,9 +307,9 @@ def _learn(
 
 
 def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, watch: Watch) -> EvaluationResult:
-    split, memory = run.recipe.data.val, REPORT_MEMORY if run.recipe.train.whole else None
+    split = run.recipe.data.val
     predictor = replace(
-        load(run, device=choose_device(run.recipe.train.accelerator), network=chosen.network, memory=memory),
+        load(run, device=choose_device(run.recipe.train.accelerator), network=chosen.network),
         task=reported(train_task(run.located, chosen)),
     )
     try:
