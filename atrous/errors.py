@@ -11,3 +11,7 @@ class UserError(Exception):
     ...
     atrous.errors.UserError: masks/a.png: value 7 is not one of the 3 classes: add it to `ignore` in dataset.toml
     """
+
+
+class MemoryLimitError(UserError):
+    """A memory limit within which an input does not go through a network. More memory, or no limit, helps."""

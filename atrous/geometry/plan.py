@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from atrous.errors import UserError
+from atrous.errors import MemoryLimitError, UserError
 from atrous.geometry.axis import Axis, Refused, period
 from atrous.geometry.graph import Graph
 from atrous.geometry.memory import macs, measure, number_bytes
@@ -262,7 +262,7 @@ def make_plan(
     weights = graph.parameters * (own.itemsize + 2 * itemsize)
     best, fits = _search(work, limits, COMFORT if limits.memory is None else limits.memory - weights)
     if not fits and limits.memory is not None and not limits.strip and best.held + weights > limits.memory:
-        raise UserError(
+        raise MemoryLimitError(
             f"{graph.network} at {graph.shape} needs {(best.held + weights) / 2**20:.0f} MiB at least, "
             f"more than memory={limits.memory / 2**20:.0f} MiB: allow more memory, or give a smaller input"
         )

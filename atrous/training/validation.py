@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from atrous.data.feed.decode import Decoded
+from atrous.errors import MemoryLimitError
 from atrous.stream import Prepared, prepare, stream
 from atrous.tasks.custom import output_size
 from atrous.tasks.task import NotFinite, Task
@@ -18,6 +19,8 @@ WHOLE = 2**21
 """Positions up to which a sample with one label, which has no windows, goes through the network in one piece."""
 BOUNDED = 2**18
 """Positions up to which a window does so in a training on whole samples, whose memory is to stay small."""
+MEMORY = "256MiB"
+"""Memory of the strips of what is larger, if that is enough."""
 
 
 def validate(
@@ -66,7 +69,10 @@ def _streamed(
         if shape not in ready:
             ready.clear()
             ready[shape] = prepare(network, shape)
-        stream(ready[shape], image.contiguous().numpy(), output)
+        try:
+            stream(ready[shape], image.contiguous().numpy(), output, memory=MEMORY)
+        except MemoryLimitError:
+            stream(ready[shape], image.contiguous().numpy(), output)
     return torch.from_numpy(output)[None]
 
 

@@ -1,5 +1,6 @@
 """The train verb from end to end: check, plan, build, train, evaluate, report."""
 
+import math
 import shlex
 import tempfile
 from collections.abc import Callable
@@ -14,9 +15,9 @@ from atrous.data.dataset import Dataset
 from atrous.data.formats.mirrored import named_by_url, with_urls
 from atrous.data.restoration import STYLE
 from atrous.device import check_device, choose_device
-from atrous.errors import UserError
+from atrous.errors import MemoryLimitError, UserError
 from atrous.files import disk_trouble, write_text
-from atrous.prediction.predictor import load
+from atrous.prediction.predictor import WHOLE, load
 from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import build_settings
 from atrous.recipe.plan import PlannedRecipe
@@ -44,6 +45,9 @@ from atrous.verbs.train_options import TrainOptions, read_options
 from atrous.verbs.train_parts import TrainData, TrainParts, build_parts, make_supply, train_task
 from atrous.verbs.train_plan import plan_training
 
+REPORT_MEMORY = "512MiB"
+"""Memory of the final evaluation after a training on large samples in strips, if that is enough: such a training is to
+take little up to its end."""
 AFTER_SECONDS = 3.0
 """Seconds that are kept for the report, beside the final evaluation."""
 
@@ -64,11 +68,12 @@ class Trained:
 
 
 class _Learned(NamedTuple):
-    """A run whose loop has ended."""
+    """A run whose loop has ended, and whether its samples went through the network in strips."""
 
     run: Run
     outcome: Outcome
     dataset: Dataset
+    in_strips: bool
 
 
 @dataclass(frozen=True)
@@ -270,17 +275,19 @@ def _train(
                 f"{said}; the run is kept, and goes on from its last checkpoint with: "
                 f"atrous train --resume {shlex.quote(str(run.folder))}"
             ) from error
-    return _Learned(run, outcome, data.check.dataset)
+        held_out = parts.feed.held_out
+        largest = max((math.prod(held_out.size(index)) for index in range(len(held_out.names))), default=0)
+    return _Learned(run, outcome, data.check.dataset, recipe.train.whole and largest > WHOLE)
 
 
 def _finish(learned: _Learned, chosen: TrainOptions, watch: Watch) -> Trained:
     """Measure and report a run, unless it was interrupted."""
-    run, outcome, dataset = learned
+    run, outcome = learned.run, learned.outcome
     if outcome.interrupted:
         again = f"atrous train --resume {shlex.quote(str(run.folder))}"
         watch.say(f"stopped at step {outcome.step}; resume with: {again}")
         return Trained(run, outcome, None)
-    return Trained(run, outcome, _report(run, dataset, outcome, chosen, watch))
+    return Trained(run, outcome, _report(learned, chosen, watch))
 
 
 def _learn(
@@ -306,14 +313,20 @@ def _learn(
     )
 
 
-def _report(run: Run, dataset: Dataset, outcome: Outcome, chosen: TrainOptions, watch: Watch) -> EvaluationResult:
+def _report(learned: _Learned, chosen: TrainOptions, watch: Watch) -> EvaluationResult:
+    run, outcome, dataset, in_strips = learned
     split = run.recipe.data.val
     predictor = replace(
         load(run, device=choose_device(run.recipe.train.accelerator), network=chosen.network),
         task=reported(train_task(run.located, chosen)),
     )
+    held_out = dataset.splits[split]
     try:
-        predictor, result = calibrate_and_measure(predictor, dataset, split, dataset.splits[split])
+        try:
+            little = replace(predictor, memory=REPORT_MEMORY) if in_strips else predictor
+            predictor, result = calibrate_and_measure(little, dataset, split, held_out)
+        except MemoryLimitError:
+            predictor, result = calibrate_and_measure(predictor, dataset, split, held_out)
     except UserError as error:
         raise UserError(f"{error}; the trained run is kept without a report: {run.folder}") from error
     if not chosen.report:

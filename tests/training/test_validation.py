@@ -61,3 +61,6 @@ def test_windows_of_a_training_on_whole_samples_go_through_in_strips(monkeypatch
         monkeypatch.setattr(validation, "BOUNDED", 100)
         assert validate(network, task, held_out, (60, 40), bounded=True) == pytest.approx(whole, rel=1e-5)
     assert streamed.call_count == 1
+    monkeypatch.setattr(validation, "MEMORY", "1KiB")  # a limit within which nothing fits is given up
+    with torch.inference_mode():
+        assert validate(network, task, held_out, (60, 40), bounded=True) == pytest.approx(whole, rel=1e-5)

@@ -10,6 +10,7 @@ from PIL import Image
 from atrous.errors import UserError
 from atrous.recipe.schema import read_recipe
 from atrous.training.validation import windows
+from atrous.verbs import train as verb
 from atrous.verbs.train import train
 from tests.conftest import SMALL
 
@@ -39,8 +40,11 @@ def test_the_same_seed_gives_the_same_weights(trained, digits, tmp_path):
 
 
 @pytest.mark.slow
-def test_whole_samples(digits, tmp_path):
-    said = []
+def test_whole_samples(digits, tmp_path, monkeypatch):
+    said, measured = [], Mock(side_effect=verb.calibrate_and_measure)
+    monkeypatch.setattr(verb, "calibrate_and_measure", measured)
+    monkeypatch.setattr(verb, "WHOLE", 1)
+    monkeypatch.setattr(verb, "REPORT_MEMORY", "1KiB")
     settings = [*SMALL[:-2], "train.validations=1", "model.width=8"]
     done = train(
         digits, out=tmp_path / "run", epochs=0.25, settings=settings, whole=True, say=said.append, report=False
@@ -49,6 +53,9 @@ def test_whole_samples(digits, tmp_path):
     assert (recipe.train.whole, recipe.train.batch_size, recipe.train.precision) == (True, 1, "32-true")
     assert done.outcome.step == 2
     assert any("; whole samples, 32-true" in line for line in said)
+    # a limit that no sample fits into is given up
+    assert [call.args[0].memory for call in measured.call_args_list] == ["1KiB", None]
+    assert done.scores is not None
 
 
 def test_options_that_are_off_by_default_train_all_at_once(digits, tmp_path):
