@@ -15,3 +15,15 @@ BASE_BIT = 16
 MOST_BITS = 7
 """Largest number of channels of labels in which several classes can overlap: bit k of a byte is channel k, and the
 value `IGNORE` must remain free."""
+
+AREA = -1
+"""Class of a box in which nothing counts, of whatever class it is."""
+
+
+def area_of(number: int) -> int:
+    """Return the class of a box in which nothing of the class `number` counts, but all else does: of a crowd.
+
+    >>> area_of(0), area_of(3)
+    (-2, -5)
+    """
+    return AREA - 1 - number

@@ -24,8 +24,15 @@ def command(
     size: Annotated[str | None, typer.Option(help="Export for inputs of this size only, such as 512,512.")] = None,
     half: Annotated[bool, typer.Option("--half", help="Store the weights in float16.")] = False,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Compute with 8-bit numbers, calibrated on the training images (openvino).")
+        bool, typer.Option("--int8", help="Compute with 8-bit numbers, calibrated on training images (openvino).")
     ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or URL of the data set to calibrate and to prove on. Default: the data set of the training."
+        ),
+    ] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Path of a dataset.toml outside the data folder.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Write a network as a file that runs without atrous, with its preprocessing, its labels and their names in it.
@@ -43,7 +50,8 @@ def command(
 
     quiet_libraries()
     options = ExportOptions(
-        to, tuple(inputs or ()), parse_shape(shape) if shape else None, parse_size(size) if size else None, half, int8
-    )
+        to, tuple(inputs or ()), parse_shape(shape) if shape else None, parse_size(size) if size else None, half, int8,
+        data, dataset,
+    )  # fmt: skip
     done = export(model, out, options)
     show(done.text(), done.to_dict(), json)

@@ -41,7 +41,7 @@ class Dataset:
         palette: one RGB per class, for pictures.
         splits: samples of `train`, `val`, `test`, as far as there are any.
         split_origin: where the splits come from.
-        nodata: values of images that mean "nothing was measured here".
+        nodata: values of images, volumes and signals that mean "nothing was measured here".
         channels: how many channels every image is brought to; None leaves images as they are.
         channel_names: names of the channels, if given.
         spacing: distance between neighboring positions along each axis, if given; seconds for signals.

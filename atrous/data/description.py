@@ -39,7 +39,7 @@ class Description:
         values: file value of each class, where that is not its position (`[0, 255]`).
         palette: RGB of each class, to draw it and to read masks that store colors.
         channels: number of channels that every image is brought to (1 or 3), or of those it must have.
-        nodata: values of images that mean "nothing was measured here".
+        nodata: values of images, volumes and signals that mean "nothing was measured here".
         objects: label values number objects: 0 where all but 0 are of the foreground, else n of class * n + number.
         channel_names: their names, when names are given instead of a number.
         spacing: distance between neighboring positions along each axis, in the user's unit.

@@ -47,6 +47,8 @@ class Degradation:
         blur: standard deviation of a Gaussian point spread function, in positions; 0 for none.
         psf: a point spread function `(*S)` of its own, with the sum 1; None for none.
         scale: the grid of the result is coarser by this factor along each axis.
+        greatest: of images of whole numbers, the greatest that their type holds (`TYPES`): on a coarser grid they stay
+            whole numbers up to it, before noise is added. None for others.
 
     >>> Degradation(scale=2)(np.ones((1, 8, 6), np.uint8), np.random.default_rng(0)).shape
     (1, 4, 3)
@@ -59,6 +61,7 @@ class Degradation:
     blur: float = 0.0
     psf: np.ndarray | None = None
     scale: int = 1
+    greatest: float | None = None
 
     def __call__(self, clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return what is measured of a clean image `(C, *S)`, `(C, *S')` float32."""
@@ -70,7 +73,7 @@ class Degradation:
         if self.psf is not None:
             values = np.stack([ndimage.convolve(one, self._kernel, mode="reflect") for one in values])
         if self.scale > 1:
-            values = downscaled(values, self.scale)
+            values = downscaled(values, self.scale, self.greatest)
         if self.noise > 0 or self.gain > 0:
             deviation = self.noise
             if self.gain > 0:

@@ -7,6 +7,7 @@ import numpy as np
 
 from atrous.data.formats.column_roles import named_roles
 from atrous.data.preprocess import positions
+from atrous.data.views import Filled, Gaps
 from atrous.errors import UserError
 from atrous.prediction.predictor import Predictor
 from atrous.stream.session import Session
@@ -94,27 +95,46 @@ def live_labels(
     columns = ("label", *(predictor.classes if probabilities else ())) if numbers is None else numbers.names
     write(",".join(["index", *columns]) + "\n")
     received = labeled = 0
-    recipe = predictor.run.recipe
+    recipe, gaps = predictor.run.recipe, np.zeros(0, bool)  # of the samples that wait for their answer
     for samples in _samples(stream, recipe.model.in_channels, recipe.input.channels):
         received += samples.shape[1]
-        labeled += _write_lines(session.push(_prepared(predictor, samples)), labeled, predictor, write)
+        source, new = _prepared(predictor, samples)
+        gaps, answer = np.concatenate([gaps, new]), session.push(source)
+        done = _write_lines(answer, gaps, labeled, predictor, write)
+        labeled, gaps = labeled + done, gaps[done:]
     if not received:
         raise UserError("standard input: no samples: pipe lines of numbers into it")
-    return labeled + _write_lines(session.close(), labeled, predictor, write)
+    return labeled + _write_lines(session.close(), gaps, labeled, predictor, write)
 
 
-def _prepared(predictor: Predictor, samples: np.ndarray) -> np.ndarray:
-    """Samples `(C, n)`, clipped as the recipe says and standardized."""
+def _prepared(predictor: Predictor, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Samples `(C, n)` as those of a file are prepared, standardized; and where they have no data, `(n,)` bool."""
     preparation = predictor.preparation
+    if preparation.nodata:
+        samples = Gaps(samples, preparation.nodata)[...]
+    gaps = ~np.isfinite(samples).all(axis=0)
     if "clip" in preparation.intensity:
         low, high = (np.array(side, np.float32)[:, None] for side in (preparation.low, preparation.high))
         clipped = np.array([kind == "clip" for kind in preparation.intensity])[:, None]
         samples = np.where(clipped, np.clip(samples, low, high), samples)
-    return predictor.standardized(samples)[...]
+    return predictor.standardized(Filled(samples, preparation.fill))[...], gaps
 
 
-def _write_lines(values: np.ndarray, first: int, predictor: Predictor, write: Callable[[str], None]) -> int:
-    """Write labels `(n,)`, or probabilities or numbers `(K, n)`, of the samples from number `first` on; return n."""
+def _write_lines(
+    values: np.ndarray, gaps: np.ndarray, first: int, predictor: Predictor, write: Callable[[str], None]
+) -> int:
+    """Write labels `(n,)`, or probabilities or numbers `(K, n)`, of the samples from number `first` on; return n.
+
+    Of samples without data nothing but their number is written.
+
+    Args:
+        values: the answers.
+        gaps: `(m,)` bool, m at least n: which of the samples from number `first` on have no data.
+        first: number of the first sample.
+        predictor: the network.
+        write: called with all lines at once.
+    """
+    none = gaps[: values.shape[-1]]
     if value_task(predictor.task) is not None:
         rows = [[f"{number:.9g}" for number in sample] for sample in values.T.tolist()]
     else:
@@ -122,6 +142,7 @@ def _write_lines(values: np.ndarray, first: int, predictor: Predictor, write: Ca
         rows = [[predictor.classes[int(label)]] for label in labels]
         if values.ndim == 2:
             rows = [[*row, *(f"{p:.6g}" for p in sample)] for row, sample in zip(rows, values.T, strict=True)]
+    rows = [[""] * len(row) if gap else row for row, gap in zip(rows, none.tolist(), strict=True)]
     lines = [",".join([str(number), *row]) + "\n" for number, row in enumerate(rows, first)]
     if lines:
         write("".join(lines))

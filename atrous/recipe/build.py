@@ -12,7 +12,16 @@ from atrous.data.feed.augment import Color
 from atrous.data.feed.pairs import Apart
 from atrous.data.feed.views import Geometry
 from atrous.data.preprocess import Expected, Preparation, Wanted
-from atrous.data.restoration import BLUR, PICTURES, RESTORATIONS, Degradation, Restoration, read_psf, usual_noise
+from atrous.data.restoration import (
+    BLUR,
+    PICTURES,
+    RESTORATIONS,
+    TYPES,
+    Degradation,
+    Restoration,
+    read_psf,
+    usual_noise,
+)
 from atrous.device import choose_device
 from atrous.recipe.background import background_of_task
 from atrous.recipe.network import build_encoder, build_network, describe
@@ -94,7 +103,7 @@ def build_restoration(recipe: Recipe) -> Restoration:
     degradation = Degradation(
         noise, task.gain, task.impulse, (float(limits[0]), float(limits[1])),
         float(psf) if isinstance(psf, int | float) else 0.0,
-        read_psf(Path(psf), ndim) if isinstance(psf, str) else None, task.scale or 1,
+        read_psf(Path(psf), ndim) if isinstance(psf, str) else None, task.scale or 1, TYPES.get(recipe.input.dtype),
     )  # fmt: skip
     return Restoration(degradation, task.self_supervised, recipe.train.seed, tuple(recipe.model.mean))
 

@@ -21,6 +21,7 @@ from atrous.data.layouts.base import Layout
 from atrous.data.layouts.memory import LabelArray
 from atrous.data.sample import Sample
 from atrous.data.targets.labels import Labels
+from atrous.data.views import Gaps
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 from atrous.serve.paint_masks import PaintMask, Region, open_mask
@@ -66,7 +67,8 @@ class WindowImage(SampleImage):
 
     def stored(self) -> np.ndarray:
         """See `SampleImage.stored`."""
-        return _read(self.file.path, tuple((part.start, part.stop) for part in self.window))
+        values = _read(self.file.path, tuple((part.start, part.stop) for part in self.window))
+        return Gaps(values, self.file.nodata)[...] if self.file.nodata else values
 
     def with_channels(self, stored: np.ndarray) -> np.ndarray:
         """See `SampleImage.with_channels`."""
@@ -107,7 +109,7 @@ def painted_layout(root: Path, description: Description) -> Layout:
     """
     train, val = [], []
     for path, mask in painted_files(root):
-        image = FileImage(path, (), description.channels, description.pages)
+        image = FileImage(path, (), description.channels, description.pages, nodata=description.nodata)
         for number, (window, inner) in enumerate(_windows(mask)):
             labels = _labels(mask, window, inner)
             learned, held_out = hold_out(labels, f"{path.name} {number}")

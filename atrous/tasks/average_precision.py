@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atrous.labels import AREA, area_of
 from atrous.tasks.box_overlap import box_iou, covered, volumes
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -34,7 +35,9 @@ class ImageBoxes:
         found: `(m, 2 * ndim)` or `(m, 8)` float64.
         found_classes: `(m,)` int64.
         scores: `(m,)`.
-        void: `(v, 2 * ndim)` or `(v, 8)`, areas that count for nothing (COCO's crowds, of all classes); None for none.
+        void: `(v, 2 * ndim)` or `(v, 8)`, areas in which detections count for nothing (crowds); None for none.
+        void_classes: `(v,)` int64, `AREA` for areas in which nothing counts, `area_of(k)` for those in which detections
+            of the class k count for nothing, as COCO has it; None if nothing counts in any of them.
     """
 
     true: np.ndarray
@@ -43,16 +46,23 @@ class ImageBoxes:
     found_classes: np.ndarray
     scores: np.ndarray
     void: np.ndarray | None = None
+    void_classes: np.ndarray | None = None
 
     def of_class(self, number: int) -> "ImageBoxes":
-        """Return the boxes of one class, those that were found by descending score."""
+        """Return the boxes of one class, those that were found by descending score, and the areas that hold for it."""
         chosen = np.flatnonzero(self.found_classes == number)
         chosen = chosen[np.argsort(-self.scores[chosen], kind="stable")]
         true = self.true_classes == number
         return ImageBoxes(
             self.true[true], self.true_classes[true], self.found[chosen], self.found_classes[chosen],
-            self.scores[chosen], self.void,
+            self.scores[chosen], self._void_of(number),
         )  # fmt: skip
+
+    def _void_of(self, number: int) -> np.ndarray | None:
+        """The areas in which detections of one class count for nothing."""
+        if self.void is None or self.void_classes is None:
+            return self.void
+        return self.void[(self.void_classes == AREA) | (self.void_classes == area_of(number))]
 
 
 @dataclass(frozen=True)

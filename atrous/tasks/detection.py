@@ -147,8 +147,8 @@ class DetectionTask(ObjectTask):
 
         Args:
             output: `(N, K + 2 * ndim, *S)`.
-            target: `(m, 2 + 2 * ndim)`: the number of the crop, the corners and the class of each box; class -1 marks
-                an area that counts for nothing.
+            target: `(m, 2 + 2 * ndim)`: the number of the crop, the corners and the class of each box; a negative class
+                marks an area that counts for nothing.
         """
         axes = [lattice(size, step) for size, step in zip(output.shape[2:], self.stride, strict=True)]
         every = tuple(slice(axis.start, None, axis.step) for axis in axes)

@@ -4,7 +4,7 @@
 0.50 to 0.95. `map50` and `map75` are those at an overlap of 0.5 and 0.75; `map_small`, `map_medium` and `map_large`
 count boxes below 32 x 32, up to 96 x 96 and beyond (32 and 96 to the power of the number of axes). `ar` is the greatest
 recall, the mean over classes and overlaps. `f1` is the greatest F1 at an overlap of 0.5 where one score decides for all
-classes, `f1_score` that score. What was found in areas that count for nothing (crowds) is no error. COCO counts the
+classes, `f1_score` that score. What is found in a crowd and has its class is no error, as COCO has it. COCO counts the
 first 100 detections of an image and class, here all count. Rotated boxes
 overlap as such, and have the size of their own area.
 """
@@ -47,8 +47,8 @@ class DetectionScores:
         Args:
             name: of the image; no name may come twice.
             found: corners `(m, 2 * ndim)` (of rotated boxes `(m, 8)`), classes `(m,)` and scores `(m,)`.
-            truth: corners in the same form, and classes `(n,)`; class -1 marks an area that counts for nothing: what
-                was found there, and is no true box, is no error.
+            truth: corners in the same form, and classes `(n,)`; `AREA` and `area_of` (`atrous.labels`) mark areas where
+                what was found, has their class and is no true box, is no error.
 
         Raises:
             ValueError: the name came before.
@@ -57,7 +57,7 @@ class DetectionScores:
             raise ValueError(f"{name}: counted twice")
         boxes, classes = np.asarray(truth[0]), np.asarray(truth[1])
         known = classes >= 0
-        self._images[name] = ImageBoxes(boxes[known], classes[known], *found, boxes[~known])
+        self._images[name] = ImageBoxes(boxes[known], classes[known], *found, boxes[~known], classes[~known])
 
     def result(self, seconds: float, tta: str = "none") -> Measures:
         """Return the metrics over all images."""

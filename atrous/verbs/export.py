@@ -12,6 +12,7 @@ from torch import nn
 
 from atrous.data.composite import CHANGE
 from atrous.data.preprocess import to_channels
+from atrous.data.sample import Sample
 from atrous.data.source import Source
 from atrous.errors import UserError
 from atrous.exporting.crops import COUNT, made_images, odd_crop, odd_crops
@@ -58,6 +59,9 @@ class ExportOptions:
         size: the only size that the file is for, for networks that cannot be exported for any size.
         half: store weights in float16.
         int8: quantize to 8 bits, calibrated on the training images; OpenVINO only.
+        data: the data set whose training split calibrates and whose validation split proves, as `train` takes it; None
+            for that of the training.
+        description: its dataset.toml, if that lies elsewhere.
     """
 
     to: str | None = None
@@ -66,6 +70,8 @@ class ExportOptions:
     size: tuple[int, ...] | None = None
     half: bool = False
     int8: bool = False
+    data: Any = None
+    description: Path | str | None = None
 
 
 @dataclass(frozen=True)
@@ -200,13 +206,14 @@ def _run(model: Any, options: ExportOptions, network: nn.Module | None) -> _Subj
         return said if "maps" not in answers else {**said, "map channels": map_names(task)}
 
     def inputs(sizes: ExportSizes) -> ProofInputs:
-        crops, origin = _proof_crops(predictor, options.inputs, sizes)
+        crops, origin = _proof_crops(predictor, options, sizes)
         inner = class_task(task)
         threshold = inner.level if isinstance(inner, Stranded) else None
         return ProofInputs(crops, origin, lambda x: _answers(predictor, answers, x), threshold)
 
     def calibration(sizes: ExportSizes) -> list[np.ndarray]:
-        return [odd_crop(image, 0, sizes) for image in _samples(predictor, recipe.data.train, CALIBRATED)[0]]
+        images, _ = _samples(predictor, options, recipe.data.train, CALIBRATED)
+        return [odd_crop(image, 0, sizes) for image in images]
 
     return _Subject(predictor.network, answers, channels, ndim, sizes, facts, inputs, calibration, prepare)
 
@@ -224,9 +231,9 @@ def _answers(predictor: Predictor, answers: Answers, image: np.ndarray) -> dict[
     return {**({} if labels is None else {"labels": labels}), **numbers}
 
 
-def _proof_crops(predictor: Predictor, given: Sequence[str | Path], sizes: ExportSizes) -> tuple[list[np.ndarray], str]:
+def _proof_crops(predictor: Predictor, options: ExportOptions, sizes: ExportSizes) -> tuple[list[np.ndarray], str]:
     """Raw values `(C, *S)` of crops of up to three inputs, and where they come from."""
-    recipe = predictor.run.recipe
+    recipe, given = predictor.run.recipe, options.inputs
     if given:
         ndim, channels = recipe.model.ndim, recipe.model.in_channels
         if recipe.task.kind == CHANGE:
@@ -235,25 +242,42 @@ def _proof_crops(predictor: Predictor, given: Sequence[str | Path], sizes: Expor
             found = find_inputs(given, ndim=ndim, channels=channels, kind=predictor.kind)[:COUNT]
         return odd_crops([_raw(predictor, item) for item in found], sizes), f"{len(found)} given inputs"
     try:
-        samples, root = _samples(predictor, recipe.data.val, COUNT)
+        samples, name = _samples(predictor, options, recipe.data.val, COUNT)
         images = list(samples)
-        return odd_crops(images, sizes), f"{len(images)} {recipe.data.val} samples of {root}"
-    except UserError:  # the data were moved, or lay in memory: the proof says that its inputs are made
+        return odd_crops(images, sizes), f"{len(images)} {recipe.data.val} samples of {name}"
+    except UserError:
+        if options.data is not None or options.description is not None:
+            raise
+        # the data were moved, or lay in memory: the proof says that its inputs are made
         return _made(predictor, sizes), "made inputs (blobs and noise in the range of the training data)"
 
 
-def _samples(predictor: Predictor, split: str, count: int) -> tuple[Iterator[Source], str]:
-    """Raw values `(C, *S)` of samples of the run's data set, one after the other, and the name of its folder.
+def _samples(predictor: Predictor, options: ExportOptions, split: str, count: int) -> tuple[Iterator[Source], str]:
+    """Raw values `(C, *S)` of samples of the given data set, or of the run's; and the name of its folder.
 
     Raises:
-        UserError: the data are not there, or a file cannot be read.
+        UserError: the data are not there, have other axes than the run, or a file cannot be read.
     """
+    data, described = options.data, options.description
+    if data is None:
+        try:
+            data, own = predictor.run.data()
+        except UserError as error:
+            raise UserError(f"{error} with --data") from error
+        described = described or own
     task, channels = predictor.run.recipe.task, predictor.expected.channels
-    root, described = predictor.run.data()
-    layout = open_data(root, described, task=task.kind, settings=task.model_dump()).layout
-    samples = (layout.splits.get(split) or next(iter(layout.splits.values())))[:count]
-    images = (to_channels(s.image.load(), channels, s.image.path, s.image.channel_names) for s in samples)
-    return images, root.resolve().name
+    opened = open_data(data, described, task=task.kind, settings=task.model_dump())
+    splits = opened.layout.splits
+    samples = (splits.get(split) or next(iter(splits.values())))[:count]
+    ndim = predictor.run.recipe.model.ndim
+
+    def values(sample: Sample) -> Source:
+        stored = sample.image.load()
+        if len(stored.shape) != ndim + 1:
+            raise UserError(f"{sample.image.path}: has {len(stored.shape) - 1} axes, but the run labels data of {ndim}")
+        return to_channels(stored, channels, sample.image.path, sample.image.channel_names)
+
+    return map(values, samples), opened.name
 
 
 def _raw(predictor: Predictor, item: Input) -> Source:
@@ -280,6 +304,8 @@ def _any(model: Any, options: ExportOptions) -> _Subject:
     network = model if isinstance(model, nn.Module) else load_network(model)
     if options.inputs:
         raise UserError("--inputs is for runs: other networks are proved on made inputs")
+    if options.data is not None or options.description is not None:
+        raise UserError("--data and --dataset are for runs: other networks have no data set")
     shape = _shape(network, options.shape)
     channels, ndim = shape[0], len(shape) - 1
     multiple = (_multiple(network, channels, ndim, options.size),) * ndim

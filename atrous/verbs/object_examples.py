@@ -13,7 +13,7 @@ from atrous.prediction.predictor import Predictor
 from atrous.report.page import Example
 from atrous.report.pictures import to_rgb
 from atrous.tasks.average_precision import ImageBoxes, match_image
-from atrous.tasks.box_overlap import box_iou, covered
+from atrous.tasks.box_overlap import box_iou
 from atrous.tasks.instance_metrics import match, overlaps
 from atrous.tasks.task import EvaluationResult, FoundTask
 from atrous.verbs.evaluate import read_ahead
@@ -84,8 +84,8 @@ def judged_boxes(
 
     Args:
         image: `(C, *S)`.
-        truth: corners `(n, 2 * ndim)` (of rotated boxes `(n, 8)`) and classes `(n,)`; those of a negative class are
-            left out, and so is what was found in their areas and is no true box.
+        truth: corners `(n, 2 * ndim)` (of rotated boxes `(n, 8)`) and classes `(n,)`; the areas that negative ones mark
+            (`atrous.labels`) are left out, and so is what was found in them, has their class and is no true box.
         answer: corners as of the truth, classes `(m,)` and scores `(m,)` of what was found.
 
     Returns:
@@ -94,16 +94,17 @@ def judged_boxes(
     """
     known = truth[1] >= 0
     true, classes = truth[0][known], truth[1][known]
-    boxes = ImageBoxes(true, classes, *answer)
-    was_found, is_true = np.full(len(true), 2), np.full(len(answer[0]), 3)
-    for number in np.unique(classes):
+    boxes = ImageBoxes(true, classes, *answer, truth[0][~known], truth[1][~known])
+    was_found, is_true, shown = np.full(len(true), 2), np.full(len(answer[0]), 3), np.ones(len(answer[0]), bool)
+    for number in np.union1d(classes, answer[1]):
         of_class = boxes.of_class(int(number))
         order = np.flatnonzero(answer[1] == number)
         order = order[np.argsort(-answer[2][order], kind="stable")]
-        matched, _ = match_image(of_class, box_iou(of_class.found, of_class.true), np.array([MATCHED]))
-        is_true[order[matched[0] >= 0]] = 1
-        was_found[np.flatnonzero(classes == number)[matched[0][matched[0] >= 0]]] = 1
-    shown = (is_true == 1) | (covered(answer[0], truth[0][~known]) < MATCHED)
+        matched, counted = match_image(of_class, box_iou(of_class.found, of_class.true), np.array([MATCHED]))
+        hits = matched[0] >= 0
+        is_true[order[hits]] = 1
+        was_found[np.flatnonzero(classes == number)[matched[0][hits]]] = 1
+        shown[order] = hits | counted[0]
     places, is_true = answer[0][shown], is_true[shown]
     if image.ndim == 2:
         length = image.shape[1]

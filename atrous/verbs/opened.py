@@ -77,6 +77,8 @@ def open_data(
         description = _with_settings(read_description(root, described, task), settings or {})
         return OpenedData(root, root.resolve().name, description, find_layout(root, description))
     description = _with_settings(read_description(ROOT, described, task), settings or {})
+    if description.nodata:
+        raise UserError(f"{described}: nodata is for files: write NaN into arrays where nothing was measured")
     if description.task == MOTION:
         raise UserError(f'task = "{MOTION}" needs whole sequences: give a folder with input/ and groundtruth/')
     boxed, numbers = description.task == "detection", description.task in (*PICTURES, "regression")

@@ -223,6 +223,7 @@ NAMELESS = "An object has no class name"
 IDS = "COCO: ids occur twice"
 OUTLINE = "A polygon has fewer than three points"
 LINE = "YOLO: a line has a wrong count of numbers"
+SPLIT = "YOLO: a folder that `data.yaml` names as a split"
 EMPTY = "An object has no width or height"
 ODD = "An object reaches out of the image"
 HIDDEN = "An object lies partly under others"
@@ -277,6 +278,18 @@ MISTAKES = (
     ),
     bad(LINE, write_yolo, text(YOLO, ("\n", " 0.9\n")), "error", "has six numbers"),
     bad(LINE, write_yolo, text(YOLO, ("0 0.", "7 0.")), "error", "has the class 7, but data.yaml names 2"),
+    bad(
+        SPLIT, write_yolo, text("data.yaml", ("names", "train: images\nval: images/held_out\nnames")), "warning",
+        "'images/held_out' of `val` is not there",
+    ),
+    bad(
+        SPLIT, write_yolo, text("data.yaml", ("names", "train: images\nval: /\nnames")), "warning",
+        "lies outside of the data set and is not read",
+    ),
+    bad(
+        SPLIT, write_yolo, text("data.yaml", ("names", "train: images\nval: images\nnames")), "warning",
+        "`val` names the images of `train` again",
+    ),
     bad("An image is in two lists of splits", write_voc, lists, "error", "the lists of train and val both name 3"),
     bad(
         "where annotations are boxes", write_voc, lambda root: None, "refused", 'task = "instances" needs outlines',

@@ -76,7 +76,7 @@ def denoise(options: argparse.Namespace, sigma: float) -> list[Cell]:
 
 def super_resolution(options: argparse.Namespace, scale: int) -> list[Cell]:
     """All methods at one scale."""
-    shown = partial(_shown, options, Degradation(scale=scale))
+    shown = partial(_shown, options, Degradation(scale=scale, greatest=255.0))
     train = partial(peer_training.train_fsrcnn, factor=scale)
     return [
         Cell("bicubic", "classic", lambda: _classic(partial(classic.bicubic, factor=scale), {}, shown(), scale)),

@@ -27,7 +27,7 @@ class Picture:
     Attributes:
         name: of its file, without suffix.
         clean: gray values `(1, H, W)` uint8.
-        given: what the methods are given `(1, H', W')` float32, neither clipped nor rounded.
+        given: what the methods are given `(1, H', W')` float32; its noise is neither clipped nor rounded.
     """
 
     name: str

@@ -56,7 +56,7 @@ def train_dncnn(clean: Sequence[np.ndarray], sigma: float, recipe: Recipe) -> tu
 
 def train_fsrcnn(clean: Sequence[np.ndarray], factor: int, recipe: Recipe) -> tuple[nn.Module, int]:
     """Train an FSRCNN on clean gray images `(1, H, W)`; return it and the steps that it took."""
-    pairs, down, nobody = [], Degradation(scale=factor), np.random.default_rng(0)
+    pairs, down, nobody = [], Degradation(scale=factor, greatest=255.0), np.random.default_rng(0)
     for image in clean:
         whole = image[:, : image.shape[1] // factor * factor, : image.shape[2] // factor * factor]
         pairs.append((down(whole, nobody), whole))

@@ -1,5 +1,6 @@
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,15 @@ from PIL import Image
 
 from atrous.data.coding import value_counts
 from atrous.data.dataset import load_image, load_label, open_dataset
+from atrous.data.feed.decode import SampleReader
+from atrous.data.preprocess import Expected, Preparation
 from atrous.errors import UserError
 from atrous.labels import IGNORE
+from atrous.prediction.inputs import Input, open_input
 from atrous.verbs.check import check
+from atrous.verbs.opened import open_data
 from tests.data.data_folders import SIZE, picture, save, stripes
+from tests.genomes import write_genomes
 
 
 def label(root, **given_):
@@ -188,3 +194,45 @@ def test_names_of_earlier_versions_give_the_same_values(digits):
     np.testing.assert_array_equal(load_label(dataset, sample), sample.target.read())
     with pytest.raises(UserError, match="has no mask"):
         load_label(dataset, replace(sample, target=None))
+
+
+@pytest.mark.parametrize("kind", ["volumes", "signals"])
+def test_nodata_holds_for_volumes_and_signals(kind, tmp_path):
+    """In the check, in training and in prediction, as for images."""
+    rng, shape = np.random.default_rng(0), (34, 36, 40) if kind == "volumes" else (400,)
+    for number in range(4):
+        values, labels = rng.normal(100, 10, shape).round(3).astype(np.float32), rng.integers(0, 2, shape, np.uint8)
+        values[3:9] = -9999
+        if kind == "signals":
+            rows = [f"{value},{mark}" for value, mark in zip(values.tolist(), labels.tolist(), strict=True)]
+            (tmp_path / f"{number}.csv").write_text("\n".join(["ecg,label", *rows]) + "\n")
+            continue
+        for folder, array in (("images", values), ("masks", labels)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            np.save(tmp_path / folder / f"{number}.npy", array)
+    (tmp_path / "dataset.toml").write_text("nodata = -9999\n")
+    checked = check(tmp_path)
+    assert checked.ok, checked.text()
+    assert checked.fingerprint.minimum > 0
+    sample = checked.dataset.samples[0]
+    gaps = np.zeros(shape, bool)
+    gaps[3:9] = True
+    np.testing.assert_array_equal(np.isnan(sample.image.load()[0]), gaps)
+    given = SampleReader(checked.dataset, need_places=False, preparation=Preparation(fill=(70.0,)))(0, sample)
+    np.testing.assert_array_equal(given.values == IGNORE, gaps)
+    np.testing.assert_array_equal(given.image[0] == 70, gaps)
+    preparation = Preparation(nodata=(-9999.0,), fill=(70.0,))
+    opened = open_input(Input((sample.image.path,), Path("a")), expected=Expected(), preparation=preparation)
+    np.testing.assert_array_equal(opened.source[...], given.image)
+    np.testing.assert_array_equal(opened.valid[...], ~gaps)
+
+
+def test_nodata_is_refused_where_it_is_not_read(tmp_path):
+    write_genomes(tmp_path / "genomes", count=2, length=600)
+    (tmp_path / "genomes" / "dataset.toml").write_text("nodata = 7\n")
+    with pytest.raises(UserError, match=r"dataset\.toml: nodata is for images, volumes, signals and videos, not for"):
+        open_dataset(tmp_path / "genomes")
+    (tmp_path / "mine.toml").write_text("nodata = 7\n")
+    images = [np.zeros((9, 9), np.uint8)] * 2
+    with pytest.raises(UserError, match=r"mine\.toml: nodata is for files: write NaN into arrays"):
+        open_data((images, images), tmp_path / "mine.toml")

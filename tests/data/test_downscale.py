@@ -17,6 +17,28 @@ def test_the_inside_equals_pillow(factor):
     np.testing.assert_allclose(found[3:-3, 3:-3], np.asarray(wanted)[3:-3, 3:-3], atol=1e-3)
 
 
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_whole_numbers_are_rounded_and_cut_off_after_each_axis(factor):
+    """Pillow does so with 8 bits, columns first: of the exchanged axes it is rows first, as `imresize`."""
+    values = np.kron(np.random.default_rng(2).integers(0, 2, (12, 15)), np.full((8, 4), 255)).astype(np.uint8)
+    found = downscaled(values[None], factor, 255)[0][3:-3, 3:-3]
+    turned = Image.fromarray(values.T.copy()).resize((96 // factor, 60 // factor), Image.Resampling.BICUBIC)
+    wanted = np.asarray(turned).T[3:-3, 3:-3].astype(np.float32)
+    plain = downscaled(values[None], factor)[0][3:-3, 3:-3]
+    assert plain.min() < -1  # else nothing had to be cut off
+    assert plain.max() > 256
+    assert np.abs(found - wanted).max() <= 1  # Pillow's weights have 22 bits, so halves may fall the other way
+    assert (found == wanted).mean() > 0.995
+    assert (found != np.clip(np.rint(plain), 0, 255)).any()  # once at the end would be another image
+
+
+def test_whole_numbers_of_16_bits_reach_their_own_limit():
+    values = np.repeat([0, 65535], 8)[None].astype(np.uint16)
+    found = downscaled(values, 2, 65535)
+    assert (found.min(), found.max()) == (0, 65535)
+    np.testing.assert_array_equal(found, np.rint(found))
+
+
 def test_borders_are_mirrored():
     """What lies beyond the border is the image mirrored, as if it stood there."""
     values = np.random.default_rng(1).uniform(0, 1, (1, 24)).astype(np.float32)

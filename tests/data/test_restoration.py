@@ -121,6 +121,20 @@ def test_super_resolution_cuts_off_what_is_left_over():
     assert (image.shape, target.shape) == ((1, 6, 10), (1, 18, 30))
 
 
+def test_training_and_evaluation_make_the_same_whole_numbers_of_a_coarser_grid():
+    image = rng().integers(0, 2, (1, 24, 30)).repeat(2, axis=2).astype(np.uint8) * 255
+    one = Restoration(Degradation(scale=2, greatest=255.0))
+    evaluated, _ = one.measured("a", image)
+    trained, _ = one.pair(image.astype(np.float32), rng())  # crops are float32, whatever the type of their file
+    np.testing.assert_array_equal(trained, evaluated)
+    np.testing.assert_array_equal(evaluated, np.rint(evaluated))
+    assert (evaluated.min(), evaluated.max()) == (0, 255)
+    plain = Degradation(scale=2)(image, rng())
+    assert (plain.min() < 0, plain.max() > 255) == (True, True)
+    noisy, _ = Restoration(Degradation(noise=5.0, scale=2, greatest=255.0)).measured("a", image)
+    assert noisy.min() < 0  # noise comes later, and is not cut off
+
+
 def test_a_psf_is_read_and_normalized(tmp_path):
     tifffile.imwrite(tmp_path / "psf.tif", np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32))
     found = read_psf(tmp_path / "psf.tif", 2)

@@ -86,6 +86,21 @@ def test_probabilities_are_those_of_the_whole(predictor):
     np.testing.assert_allclose(np.array([row[2:] for row in found], float).T, whole, atol=2e-5)
 
 
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_samples_that_mean_no_data_are_those_of_a_file(predictor, probabilities):
+    signal = SIGNAL[:90].copy()
+    signal[[0, 40, 41, 89]] = -9999
+    gaps = signal == -9999
+    told = replace(predictor)
+    object.__setattr__(told, "preparation", replace(predictor.preparation, nodata=(-9999.0,)))
+    _, found = lived(told, plain(signal), probabilities=probabilities)
+    whole = told.predict(signal[None])
+    np.testing.assert_array_equal(whole.labels == 255, gaps)
+    words = [*told.classes, ""]
+    assert [row[1] for row in found] == [words[-1 if gap else k] for k, gap in zip(whole.labels, gaps, strict=True)]
+    assert all(row[2:] == [""] * (3 * probabilities) for row, gap in zip(found, gaps, strict=True) if gap)
+
+
 def test_numbers_come_in_place_of_labels(predictor):
     task = RegressionTask(("a", "b", "c"), (1.0, 2.0, 3.0), (0.5, 1.0, 2.0))
     numbers = replace(predictor, task=task)

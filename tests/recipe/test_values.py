@@ -51,7 +51,11 @@ def test_what_is_added_where_nobody_says_it(pictures):
     found = build_restoration(deblur).degradation
     assert (found.blur, found.noise, found.scale) == (1.6, 2.0, 1)
     found = build_restoration(fine).degradation
-    assert (found.blur, found.noise, found.scale) == (0.0, 0.0, 2)
+    assert (found.blur, found.noise, found.scale, found.greatest) == (0.0, 0.0, 2, 255.0)
+    of_dtype = {name: override(fine, [f"input.dtype={name}"]) for name in ("uint16", "float32")}
+    assert {name: build_restoration(one).degradation.greatest for name, one in of_dtype.items()} == {
+        "uint16": 65535.0, "float32": None,
+    }  # fmt: skip
     own = build_restoration(override(denoise, ["task.self_supervised=true"]))
     assert own.hidden
     assert not own.degradation.changes

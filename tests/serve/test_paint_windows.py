@@ -90,6 +90,18 @@ def test_of_a_large_image_the_windows_around_strokes_are_seen(painted, monkeypat
     assert [np.count_nonzero(one.target.read() != IGNORE) for one in train] == [28, 48]
 
 
+def test_values_that_mean_no_data_are_none_in_whole_images_and_in_windows(painted, monkeypatch):
+    root, values = painted
+    with (root / "dataset.toml").open("a") as file:
+        file.write("nodata = 7\n")
+    wanted = np.where(values == 7, np.nan, values.astype(np.float32))
+    np.testing.assert_array_equal(samples(root)["train"][0].image.load(), wanted)
+    monkeypatch.setattr(paint_windows, "WHOLE", 1000)
+    monkeypatch.setattr(paint_windows, "SIDE", {2: 50})
+    monkeypatch.setattr(paint_windows, "MARGIN", {2: 8})
+    np.testing.assert_array_equal(samples(root)["train"][0].image.load(), wanted[:, :58, :58])
+
+
 def test_without_strokes_there_is_nothing_to_learn(tmp_path):
     folder = PaintedFolder(tmp_path / "painted")
     folder.set_classes([PaintClass("a", (255, 0, 0)), PaintClass("b", (0, 255, 0))])

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import box_iou as torch_iou
 
+from atrous.labels import AREA, area_of
 from atrous.tasks.average_precision import (
     RECALLS,
     THRESHOLDS,
@@ -43,7 +44,8 @@ def scenes(seed, images=6, ndim=2, extent=200, sides=(8, 120), most=9, crowds=0)
         scores = rng.random(len(found)).astype(np.float32)
         corner = rng.uniform(0, extent, (crowds, ndim))
         void = np.concatenate([corner, corner + rng.uniform(60, 150, (crowds, ndim))], axis=1)
-        result.append(ImageBoxes(true, classes, found, named, scores, void))
+        kinds = np.array([AREA, *map(area_of, range(CLASSES))])[rng.integers(0, CLASSES + 1, crowds)]
+        result.append(ImageBoxes(true, classes, found, named, scores, void, kinds))
     return result
 
 
@@ -91,14 +93,14 @@ def coco_precision(images):
                 "id": len(truth) + 1, "image_id": number, "category_id": int(kind) + 1, "iscrowd": 0,
                 "bbox": [box[1], box[0], width, height], "area": width * height,
             })  # fmt: skip
-        for box in image.void:
+        for box, area in zip(image.void, image.void_classes, strict=True):
             height, width = box[2:] - box[:2]
             truth += [
                 {
-                    "id": len(truth) + 1 + kind, "image_id": number, "category_id": kind + 1, "iscrowd": 1,
+                    "id": len(truth) + 1 + place, "image_id": number, "category_id": kind + 1, "iscrowd": 1,
                     "bbox": [box[1], box[0], width, height], "area": width * height,
                 }
-                for kind in range(CLASSES)
+                for place, kind in enumerate(k for k in range(CLASSES) if area in (AREA, area_of(k)))
             ]  # fmt: skip
         for box, kind, score in zip(image.found, image.found_classes, image.scores, strict=True):
             sides = [box[3] - box[1], box[2] - box[0]]

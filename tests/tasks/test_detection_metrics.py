@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from atrous.labels import area_of
 from atrous.tasks.detection_metrics import DetectionScores
 
 BOXES = np.array([[0.0, 0, 10, 10], [20, 20, 60, 60], [100, 100, 220, 220]])
@@ -40,6 +41,17 @@ def test_boxes_that_count_for_nothing_are_no_truths():
     found = np.concatenate([BOXES[:1], within]), np.zeros(2, int), np.array([0.5, 0.9])
     scores.add("x", found, (np.concatenate([BOXES[:1], crowd]), np.array([0, -1])))
     assert scores.result(0.0).values["map"] == scores.result(0.0).values["f1"] == 1
+
+
+def test_a_crowd_hides_what_is_found_of_its_own_class_alone():
+    true = np.concatenate([BOXES[:1], BOXES[2:], BOXES[1:2]]), np.array([0, 1, area_of(0)])
+    within = np.array([[25.0, 25, 50, 50]])
+    for number in (0, 1):
+        scores = DetectionScores(("a", "b"), 2)
+        found = np.concatenate([BOXES[:1], BOXES[2:], within])
+        scores.add("x", (found, np.array([0, 1, number]), np.array([0.5, 0.5, 0.9])), true)
+        values = scores.result(0.0).values
+        assert (values["map_a"], values["map_b"]) == (1, 1 if number == 0 else pytest.approx(0.5))
 
 
 def test_without_boxes_nothing_is_known():

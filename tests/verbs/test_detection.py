@@ -20,6 +20,7 @@ from atrous.data.layouts.table import find_layout, for_task
 from atrous.data.targets.boxes import Boxes
 from atrous.data.targets.labels import Labels
 from atrous.errors import UserError
+from atrous.labels import area_of
 from atrous.objects.boxes import find_boxes
 from atrous.prediction.predictor import load
 from atrous.training.log import read_log
@@ -324,6 +325,12 @@ def test_the_report_tells_found_missed_and_invented_boxes():
     *_, pictures = judged_boxes(image, true, answer)
     *_, with_void = judged_boxes(image, true, tuple(map(np.concatenate, zip(answer, in_void, strict=True))))
     np.testing.assert_array_equal(with_void["prediction"], pictures["prediction"])  # it is no error
+    crowd = true[0], np.array([0, 1, area_of(0)])
+    *_, shown = judged_boxes(image, crowd, tuple(map(np.concatenate, zip(answer, in_void, strict=True))))
+    assert (shown["prediction"] != pictures["prediction"]).any()  # of another class than the crowd, it is one
+    in_crowd = in_void[0], np.array([0]), in_void[2]
+    *_, shown = judged_boxes(image, crowd, tuple(map(np.concatenate, zip(answer, in_crowd, strict=True))))
+    np.testing.assert_array_equal(shown["prediction"], pictures["prediction"])
     assert list(pictures) == ["image", "truth", "prediction"]
     colors = {name: {tuple(c) for c in picture.reshape(-1, 3).tolist()} for name, picture in pictures.items()}
     found, missed, invented = (80, 180, 90), (220, 60, 50), (70, 120, 255)

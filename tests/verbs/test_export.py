@@ -184,3 +184,36 @@ def test_a_genome_and_two_images_are_described_and_can_be_given(tmp_path):
     assert [len(crop) for crop in inputs.images] == [2, 2, 2]
     assert inputs.ours(inputs.images[0])["labels"].shape == inputs.images[0].shape[1:]
     assert image["to do before"].startswith("put the channels of the image after behind")
+
+
+def test_a_given_data_set_calibrates_and_proves(tmp_path):
+    """Training images are 70 everywhere, those of validation 90: the crops say where they come from."""
+    model = {"in_channels": 1, "mean": [0.0], "std": [255.0], "depth": 10, "encoder_width": 4, "width": 4}
+    recipe = validate({"data": {"root": "gone"}, "task": {"classes": ["a", "b"]}, "model": model}, "test")
+    run = create_run(tmp_path / "run", recipe, {}, [])
+    write_tensors(run.weights, build_network(recipe.model, 2).state_dict(), {})
+    for split, value in (("train", 70), ("val", 90)):
+        for folder, pixels in (("images", np.full((40, 50), value)), ("masks", np.eye(40, 50))):
+            (tmp_path / "new" / folder / split).mkdir(parents=True)
+            for number in range(2):
+                path = tmp_path / "new" / folder / split / f"{split}{number}.png"
+                Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+    def looked_at(**options):
+        subject = _run(run, ExportOptions(**options), None)
+        return subject.calibration(subject.sizes), subject.inputs(subject.sizes)
+
+    calibrating, proving = looked_at(data=tmp_path / "new")
+    assert [np.unique(crop).tolist() for crop in calibrating] == [[70], [70]]
+    assert [np.unique(crop).tolist() for crop in proving.images] == [[90]] * 3
+    assert proving.origin == "2 val samples of new"
+    with pytest.raises(UserError, match=r"gone, which is not there: give the data set's folder with --data"):
+        looked_at()
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        atrous.export(run, tmp_path / "a.pt2", data=tmp_path / "nowhere")  # no made inputs in its place
+    volumes = [np.zeros((40, 20, 20), np.uint8)] * 2
+    with pytest.raises(UserError, match="has 3 axes, but the run labels data of 2"):
+        looked_at(data=(volumes, volumes))
+    with pytest.raises(UserError, match="--data and --dataset are for runs"):
+        atrous.export(OneSize(), tmp_path / "a.pt2", data=tmp_path / "new")
+    assert not (tmp_path / "a.pt2").exists()

@@ -13,7 +13,7 @@ from atrous.data.formats.polygons import POLYGON_SUFFIXES
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout, group_of
 from atrous.data.layouts.folders import read_folders
-from atrous.data.layouts.rotated import is_rotated, rotated_boxes
+from atrous.data.layouts.rotated import class_or_area, is_rotated, rotated_boxes
 from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.layouts.together import divide
 from atrous.data.object_files.base import AnnotatedImage, ObjectFolder
@@ -292,12 +292,12 @@ def _instances(image: AnnotatedImage, sample: Sample, number: dict[str, int]) ->
 
 
 def _boxes(image: AnnotatedImage, sample: Sample, number: dict[str, int]) -> Boxes:
-    """The boxes of an image, each once; class -1 marks those that count for nothing."""
+    """The boxes of an image, each once; see `class_or_area` for those that count for nothing."""
     rows: dict[tuple[float, ...], None] = {}
     for one in image.objects:
         box = one.extent
         if box is not None and box[2] > box[0] and box[3] > box[1] and (one.ignored or one.name in number):
-            rows[(*box, -1 if one.ignored else number[one.name])] = None
+            rows[(*box, class_or_area(one, number))] = None
     table = np.array(list(rows), float).reshape(-1, 5)
     return Boxes(image.source, sample.image, table[:, :4], table[:, 4].astype(np.int64), image.fractions)
 

@@ -1,6 +1,6 @@
 """Whether the objects of a folder are learned as rotated boxes, and the target that they make."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from atrous.data.description import Description
 from atrous.data.object_files.base import AnnotatedImage, AnnotatedObject
 from atrous.data.sample import Sample
 from atrous.data.targets.rotated import RotatedBoxes
+from atrous.labels import AREA, area_of
 
 UPRIGHT = 1e-3
 """Sides that leave an axis by less than this part of the extent of their box lie along it."""
@@ -38,12 +39,22 @@ def _is_turned(one: AnnotatedObject) -> bool:
 
 
 def rotated_boxes(image: AnnotatedImage, sample: Sample, number: dict[str, int]) -> RotatedBoxes:
-    """Return the rotated boxes of an image, each once; class -1 marks those that count for nothing."""
+    """Return the rotated boxes of an image, each once; see `class_or_area` for those that count for nothing."""
     rows: dict[tuple[int, tuple[float, ...]], np.ndarray] = {}
     for one in image.objects:
         points = one.around
         if points is not None and (one.ignored or one.name in number):
-            kind = -1 if one.ignored else number[one.name]
+            kind = class_or_area(one, number)
             rows.setdefault((kind, tuple(points.ravel().tolist())), points)
     classes = np.array([kind for kind, _ in rows], np.int64)
     return RotatedBoxes.of(image.source, sample.image, tuple(rows.values()), classes, image.fractions)
+
+
+def class_or_area(one: AnnotatedObject, number: Mapping[str, int]) -> int:
+    """Return the class of a box; of a crowd, or of a difficult object, that of an area in which its class is no error.
+
+    In the area of an ignored object whose class nobody named, nothing counts (`AREA`).
+    """
+    if not one.ignored:
+        return number[one.name]
+    return area_of(number[one.name]) if one.name in number else AREA

@@ -8,6 +8,7 @@ from typing import Any
 from atrous.data.composite import PAIRED, CompositeImage
 from atrous.data.description import Description
 from atrous.data.formats import SIGNAL_SUFFIXES, FileFault, suffix_of
+from atrous.data.genomes.sequences import SequenceImage
 from atrous.data.images import FileImage
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.changes import find_changes
@@ -22,7 +23,7 @@ from atrous.data.layouts.nnunet import find_cases
 from atrous.data.layouts.objects import find_objects
 from atrous.data.layouts.points import points_layout
 from atrous.data.layouts.recordings import find_recordings
-from atrous.data.layouts.scenes import find_scenes
+from atrous.data.layouts.scenes import SceneImage, find_scenes
 from atrous.data.layouts.strays import strays
 from atrous.data.layouts.values import find_values, values_layout
 from atrous.data.layouts.videos import find_videos
@@ -143,7 +144,15 @@ def _check_boxes(layout: Layout, task: str, said: str) -> None:
 
 
 def _completed(layout: Layout, description: Description) -> Layout:
-    """A layout whose images know the names by which their channels are found, and their values for no data."""
+    """A layout whose images know the names by which their channels are found, and their values for no data.
+
+    Raises:
+        UserError: `nodata` is given for data that are read in another way.
+    """
+    others = {type(one.image) for members in layout.splits.values() for one in members} & {SceneImage, SequenceImage}
+    if description.nodata and others:
+        what = "nodata is for images, volumes, signals and videos"
+        raise UserError(f"{description.file}: {what}, not for {layout.name}: take it out")
     said, first = description.channel_names or layout.channel_names, _first_names(layout)
     names = said or first or ()
     known = {"channel_names": names, "nodata": description.nodata, "renames": not _used(layout, names)}

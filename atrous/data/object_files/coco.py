@@ -112,27 +112,34 @@ def _categories(folder: ObjectFolder, file: Path, content: Mapping[str, Any]) ->
 def _images(
     folder: ObjectFolder, index: FileIndex, file: Path, content: Mapping[str, Any], split: str | None
 ) -> list[tuple[Any, AnnotatedImage]]:
-    images = []
-    for key, record in _records(folder, file, content, "images"):
+    images, lost = [], []
+    records = _records(folder, file, content, "images")
+    for key, record in records:
         name = record.get("file_name")
         found = index.find(name, file, split) if isinstance(name, str) else []
-        if len(found) != 1:
-            _not_found(folder, file, name, found)
-            continue
-        height, width = number(record.get("height")), number(record.get("width"))
-        size = (round(height), round(width)) if height and width else None
-        images.append((key, AnnotatedImage(found[0], file, (), size)))
+        if len(found) > 1:
+            both = " and ".join(relative(path, folder.root) for path in found[:2])
+            what, fix = f"its image {str(name)[:80]!r} may be {both}", "write the folder before the name"
+            folder.error(file, what, fix, "ambiguous image")
+        elif not found:
+            lost.append(repr(str(name)[:80]))
+        else:
+            height, width = number(record.get("height")), number(record.get("width"))
+            size = (round(height), round(width)) if height and width else None
+            images.append((key, AnnotatedImage(found[0], file, (), size)))
+    if lost:
+        _not_there(folder, file, lost, len(records))
     return images
 
 
-def _not_found(folder: ObjectFolder, file: Path, name: Any, found: Sequence[Path]) -> None:
-    if found:
-        both = " and ".join(relative(path, folder.root) for path in found[:2])
-        what, fix = f"its image {str(name)[:80]!r} may be {both}", "write the folder before the name"
-        folder.error(file, what, fix, "ambiguous image")
+def _not_there(folder: ObjectFolder, file: Path, lost: Sequence[str], count: int) -> None:
+    """Report the images that are not there in one line, however many of the `count` images of a file they are."""
+    if len(lost) == 1:
+        what, fix = f"its image {lost[0]} is not there", "copy the image into the folder, or remove its entry"
     else:
-        what = f"its image {str(name)[:80]!r} is not there"
-        folder.error(file, what, "copy the image into the folder, or remove its entry", "no image")
+        what = f"{len(lost):,} of its {count:,} images are not there: {some(lost, 3)}"
+        fix = "copy the images into the folder, or remove their entries"
+    folder.error(file, what, fix, "no image")
 
 
 def _objects(

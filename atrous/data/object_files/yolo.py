@@ -13,11 +13,10 @@ from atrous.data.formats.base import require_bytes
 from atrous.data.object_files.base import AnnotatedImage, AnnotatedObject, ObjectFolder
 from atrous.data.object_files.index import FileIndex, split_in
 from atrous.data.object_files.text import number, numbers, read_lines
-from atrous.data.problems import relative, some
+from atrous.data.object_files.yolo_splits import read_splits
 
 _NAMES = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt")
 """Text files with one class name a line."""
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
 _YAML_COPIES = 200
 _BOX = 5
 
@@ -90,7 +89,7 @@ def read_yolo(index: FileIndex, files: YoloFiles) -> ObjectFolder:
     if files.names is not None:
         settings = _settings(files.names)
         folder.classes = _class_names(files.names, settings.get("names"))
-        _lists(folder, index, files.names, settings)
+        read_splits(folder, index, files.names, settings, files.labels)
     shape = numbers(settings.get("kpt_shape"), 2)
     for image, label in files.labels.items():
         split = split_in(image.relative_to(index.root).parts[:-1])
@@ -143,26 +142,6 @@ def _class_names(path: Path, names: Any) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise FileFault(path, "`names` is no list of class names", "write names: [first class, second class]")
     return names
-
-
-def _lists(folder: ObjectFolder, index: FileIndex, path: Path, settings: dict[str, Any]) -> None:
-    """The splits, where text files list the images of each."""
-    for key, split in _SPLITS.items():
-        said = settings.get(key)
-        if not isinstance(said, str) or not said.endswith(".txt"):
-            continue
-        file = next((text for text in index.texts.get(".txt", []) if text.name == Path(said).name), None)
-        if file is None:
-            folder.error(path, f"the list {said!r} of `{key}` is not there", "copy it beside the file", "no list")
-            continue
-        lines = [line.strip() for line in read_lines(file) if line.strip()]
-        found = [(line, index.find(line, file, split)) for line in lines]
-        lost = [line for line, images in found if len(images) != 1]
-        if lost:
-            what = f"it lists images that are not there: {some([name[:80] for name in lost], 2)}"
-            folder.error(file, what, "copy the images into the folder, or correct the list", "no image")
-        folder.lists[split] = tuple(relative(images[0], index.root) for _, images in found if len(images) == 1)
-        folder.list_file = relative(path, index.root)
 
 
 def _objects(

@@ -1,6 +1,7 @@
 """Boxes: objects by their extent, `(n, 2 * ndim)` float64 (the low corner, then the high one), with a class each.
 
-Class -1 marks an area that counts for nothing: what it shows is neither an object nor background.
+Negative classes mark areas that count for nothing: what is found there is no error, be it of any class (`AREA` in
+`atrous.labels`) or of one (`area_of`: a crowd). In training nothing counts in either.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ class Boxes(PlacedTarget):
         path: the file that they come from, or what messages call them.
         image: the image that they lie on.
         corners: `(n, 2 * ndim)` float64.
-        classes: `(n,)` int64; -1 marks what counts for nothing (crowds, difficult objects).
+        classes: `(n,)` int64; negative ones mark areas that count for nothing (crowds, difficult objects).
         fractions: whether corners are fractions of the size of the image.
     """
 

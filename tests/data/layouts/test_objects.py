@@ -15,6 +15,7 @@ from atrous.data.targets.instances import ClassedInstances
 from atrous.data.targets.labels import Labels
 from atrous.data.targets.points import Points
 from atrous.errors import UserError
+from atrous.labels import area_of
 from atrous.objects.kinds import classes_in, with_classes
 from tests.data.data_folders import save, stripes
 from tests.object_folders import (
@@ -154,14 +155,14 @@ def test_the_classes_of_dataset_toml_give_the_order(tmp_path):
     assert numbers(dataset.samples)[0].target.read().classes.tolist() == [0, 0]
 
 
-def test_crowds_are_class_minus_one_and_no_instances(tmp_path):
+def test_crowds_are_areas_of_their_class_and_no_instances(tmp_path):
     write_coco(tmp_path)
     content = coco(range(3))
     content["annotations"][0]["iscrowd"] = 1
     (tmp_path / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
     _, dataset = opened(tmp_path, "detection")
     target = numbers(dataset.samples)[0].target
-    assert target.read().classes.tolist() == [-1, 1, 0]
+    assert target.read().classes.tolist() == [area_of(0), 1, 0]
     assert target.scan(None).counts == {0: 1, 1: 1}
     _, dataset = opened(tmp_path, "instances")
     told = np.unique(numbers(dataset.samples)[0].target.read())[1:]

@@ -93,6 +93,19 @@ def test_what_is_wrong_is_said(tmp_path, name):
     assert all(problem.severity == "error" for problem in found.problems)
 
 
+def test_many_images_that_are_not_there_are_one_line(tmp_path):
+    def change(content):
+        for number, image in enumerate(content["images"][1:]):
+            image["file_name"] = f"gone/{'abcdefgh'[number]}.png"
+
+    found = changed(tmp_path, change)
+    assert [problem.line() for problem in found.problems] == [
+        "coco.json: 4 of its 5 images are not there: 'gone/a.png', 'gone/b.png', 'gone/c.png' and 1 more: "
+        "copy the images into the folder, or remove their entries"
+    ]
+    assert [image.image.name for image in found.images[None]] == ["0.png"]
+
+
 @pytest.mark.parametrize("content", ['{"images": 7, "annotations": []}', '["images", "annotations"]'])
 def test_other_json_is_refused(tmp_path, content):
     write_images(tmp_path)
