@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from scipy.spatial import KDTree
 
 
 @dataclass(frozen=True)
@@ -29,13 +26,6 @@ class Candidates:
     scores: np.ndarray
     classes: np.ndarray
     values: np.ndarray
-
-    @cached_property
-    def tree(self) -> "KDTree":
-        """The values as points in a tree that finds the nearest of them."""
-        from scipy.spatial import KDTree
-
-        return KDTree(self.values)
 
     @cached_property
     def computed(self) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 Ray k points to the angle 2 pi k / rays, from the last axis towards the first, as in `atrous.objects.stars`.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from atrous.objects.stars import polygon_spans
@@ -23,7 +25,7 @@ def directions(rays: int) -> np.ndarray:
     return np.stack([np.sin(angles), np.cos(angles)], axis=1)
 
 
-def ray_distances(numbers: np.ndarray, rays: int) -> np.ndarray:
+def ray_distances(numbers: np.ndarray, rays: int, steps: Sequence[float] = (1.0, 1.0)) -> np.ndarray:
     """Return the distance from the middle of each position along each ray to the border of its object.
 
     A ray crosses one row (steep rays) or one column (flat rays) per step. It looks at the position that is nearest at
@@ -34,16 +36,20 @@ def ray_distances(numbers: np.ndarray, rays: int) -> np.ndarray:
     Args:
         numbers: of objects, `(H, W)` whole numbers below 2^32; 0 is background.
         rays: their number.
+        steps: length of a step from a position to the next along each axis: angles and distances are those in the
+            world, where pixels need not be squares.
 
     Returns:
-        `(rays, H, W)` float32, in positions; 0 in the background.
+        `(rays, H, W)` float32, in the unit of `steps`; 0 in the background.
 
     >>> ray_distances(np.array([[0, 5, 5, 5, 7]]), 4)[:, 0, 1].tolist()
     [2.5, 0.5, 0.5, 0.5]
+    >>> ray_distances(np.array([[0, 5, 5, 5, 7]]), 4, (4.0, 2.0))[:, 0, 1].tolist()
+    [5.0, 2.0, 1.0, 2.0]
     """
     grid = np.asarray(numbers).astype(np.int32)  # numbers below 2^32 stay different from each other
     result = np.zeros((rays, *grid.shape), np.float32)
-    vectors = directions(rays)
+    vectors = directions(rays) / np.asarray(steps)
     steep = np.abs(vectors[:, 0]) > np.abs(vectors[:, 1])
     for chosen, lines, along in (
         (np.flatnonzero(steep), grid, result),

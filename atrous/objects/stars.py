@@ -24,22 +24,24 @@ class StarShape:
     """Star-convex polygons: the values of a candidate are the distances along its rays, `(n, rays)`.
 
     The center is the middle of the position that proposed the candidate. Ray k points to the angle 2 pi k / rays, from
-    the last axis towards the first. The overlap of two polygons is their intersection divided by the smaller area. The
-    intersection is measured at `SHELLS` points in every sector of the smaller polygon, weighted by the sector's area.
+    the last axis towards the first; angles and lengths are in the unit of `steps`. The overlap of two polygons is their
+    intersection divided by the smaller area. The intersection is measured at `SHELLS` points in every sector of the
+    smaller polygon, weighted by the sector's area.
 
     Args:
         width: length of the last axis of the grid.
         rays: number of rays.
+        steps: length of a step from a position to the next along each axis.
 
     >>> star = Candidates(np.array([205]), np.ones(1), np.zeros(1, int), np.full((1, 8), 5.0))
     >>> StarShape(width=20, rays=8).overlap(star, star).tolist()
     [1.0]
     """
 
-    def __init__(self, width: int, rays: int) -> None:
+    def __init__(self, width: int, rays: int, steps: Sequence[float] = (1.0, 1.0)) -> None:
         if rays < 3:
             raise ValueError(f"{rays} rays: a polygon has at least 3")
-        self.width, self.rays = width, rays
+        self.width, self.rays, self.steps = width, rays, np.array(steps)
         angles = 2 * np.pi * np.arange(rays) / rays
         self.directions = np.stack([np.sin(angles), np.cos(angles)], axis=1)
         middles = angles + np.pi / rays
@@ -52,9 +54,9 @@ class StarShape:
         return np.stack(np.divmod(candidates.positions, self.width), axis=1) + 0.5
 
     def corners(self, candidates: Candidates) -> np.ndarray:
-        """Return the corners of the polygons, `(n, rays, 2)` float64."""
+        """Return the corners of the polygons, `(n, rays, 2)` float64, in positions."""
         lengths = candidates.values.astype(np.float64)
-        return self.centers(candidates)[:, None] + lengths[:, :, None] * self.directions
+        return self.centers(candidates)[:, None] + lengths[:, :, None] * (self.directions / self.steps)
 
     def bounds(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
         """See `Shape.bounds`."""
@@ -66,7 +68,7 @@ class StarShape:
         return low, high
 
     def areas(self, candidates: Candidates) -> np.ndarray:
-        """Return the areas, `(n,)`: sums of the triangles between the rays."""
+        """Return the areas, `(n,)`, in the unit of the steps: sums of the triangles between the rays."""
         return self._sectors(candidates.values.astype(np.float64)).sum(axis=1)
 
     def overlap(self, winners: Candidates, others: Candidates) -> np.ndarray:
@@ -90,7 +92,7 @@ class StarShape:
         small = np.where(swap[:, None], lengths[0], lengths[1])
         large = np.where(swap[:, None], lengths[1], lengths[0])
         weights = np.where(swap[:, None], sectors[0], sectors[1])
-        shift = self.centers(others) - self.centers(winners)
+        shift = (self.centers(others) - self.centers(winners)) * self.steps
         shift = np.where(swap[:, None], -shift, shift)
         # The line between two rays crosses the ray in their middle at this distance from the center.
         following = np.roll(small, -1, axis=1)
@@ -167,10 +169,11 @@ class Stars(ObjectDecoder):
     Attributes:
         threshold: probability from which a peak is a candidate.
         overlap: see `ObjectDecoder`; intersection divided by the smaller area.
-        reach: longer distances are cut to this length.
+        reach: longer distances are cut to this length, which is in rows (first axis).
         rays: number of rays.
         classes: number of classes.
         smallest: objects of fewer positions are dropped.
+        steps: length of a step from a position to the next along each axis, in the unit of the distances.
     """
 
     threshold: float = 0.5
@@ -179,10 +182,11 @@ class Stars(ObjectDecoder):
     rays: int = 32
     classes: int = 1
     smallest: int = 1
+    steps: tuple[float, float] = (1.0, 1.0)
 
     def shape(self, grid: Sequence[int]) -> StarShape:
         """See `ObjectDecoder.shape`."""
-        return StarShape(int(grid[-1]), self.rays)
+        return StarShape(int(grid[-1]), self.rays, self.steps)
 
     def propose(self, maps: Source, region: Region) -> Candidates:
         """See `ObjectDecoder.propose`."""
@@ -194,7 +198,7 @@ class Stars(ObjectDecoder):
             low, high = places.min(axis=0), places.max(axis=0) + 1
             box = [slice(part.start + a, part.start + b) for part, a, b in zip(region, low, high, strict=True)]
             values = np.nan_to_num(np.asarray(maps[(slice(1, None), *box)])[(slice(None), *(places - low).T)])
-            lengths = np.clip(values[-self.rays :].T, 0, self.reach).astype(np.float32)
+            lengths = np.clip(values[-self.rays :].T, 0, self.reach * self.steps[0]).astype(np.float32)
             if self.classes > 1:
                 classes = values[: self.classes].argmax(axis=0).astype(np.int64)
         return Candidates(flat_index(places, region, grid), scores, classes, lengths)

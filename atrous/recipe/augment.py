@@ -5,6 +5,7 @@ from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
+from atrous.recipe.aspect import UNEQUAL
 from atrous.recipe.points import plan_point_augment
 
 ANISOTROPIC = 2.0
@@ -27,7 +28,7 @@ def plan_augment(
     augment = _plan_general(dataset, size, crop, spacing, reasons)
     of_body = bool(fingerprint.orientation)  # scans know where the head is, images from a microscope do not
     if ndim > 1 and fingerprint.object_sizes and not fingerprint.color and not of_body:
-        augment |= _plan_cells(augment, ndim, reasons)
+        augment |= _plan_cells(augment, spacing, reasons)
     elif not fingerprint.upright:
         augment |= _plan_from_above(ndim, reasons, boxes=bool(fingerprint.box_sides))
     if dataset.target.kind == "points":
@@ -61,13 +62,17 @@ def _plan_from_above(ndim: int, reasons: dict[str, str], *, boxes: bool) -> dict
     return {"flip": [True] * ndim if ndim == 2 else [False, True, True]}
 
 
-def _plan_cells(augment: dict[str, Any], ndim: int, reasons: dict[str, str]) -> dict[str, object]:
+def _plan_cells(augment: dict[str, Any], spacing: Sequence[float], reasons: dict[str, str]) -> dict[str, object]:
     reasons["augment.rotate"] = "objects in gray images are mostly cells, which lie in any direction"
     reasons.pop("augment.flip", None)
-    if ndim == 3:  # along its depth a microscope resolves less: the first axis, if no other is coarser
+    if len(spacing) == 3:  # along its depth a microscope resolves less: the first axis, if no other is coarser
         return {"flip": [True] * 3, "rotate": 180.0, "about": augment["about"][:1]}
     reasons["augment.scale"] = "objects have about the size of the training data's"
-    return {"flip": [True, True], "rotate": 180.0, "scale": (0.7, 1.4)}
+    cells: dict[str, object] = {"flip": [True, True], "rotate": 180.0, "scale": (0.7, 1.4)}
+    if max(spacing) >= UNEQUAL * min(spacing):
+        reasons["augment.rotate"] = "pixels are no squares: objects that are turned would be stretched"
+        cells["rotate"] = 0.0
+    return cells
 
 
 def _plan_turns(dataset: Dataset, spacing: Sequence[float], reasons: dict[str, str]) -> dict[str, object]:

@@ -15,6 +15,7 @@ from atrous.device import choose_device, device_memory, is_fast_in_bfloat16
 from atrous.encoders.lite import LITE_MEAN, LITE_STD, lite_weights
 from atrous.errors import UserError
 from atrous.machine import memory_limit
+from atrous.recipe.aspect import plan_aspect
 from atrous.recipe.augment import plan_augment
 from atrous.recipe.box_options import box_options
 from atrous.recipe.budget import OBJECT_NETWORKS, affordable, crops_seen
@@ -152,6 +153,8 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
         task["options"] = plan_shape(task["options"], request.shape, fingerprint, reasons)
     task["tolerance"] = plan_tolerance(fingerprint, spacing, reasons)
     augment = plan_augment(dataset, fingerprint, crop, spacing, reasons)
+    if dataset.target.kind == "instances":
+        task["options"] |= plan_aspect(fingerprint, augment, reasons)
     wanted = _wanted_batch(dataset.task, fingerprint, crop, None if model.get("pretrained") else request)
     values = {
         "data": plan_data(dataset),

@@ -16,6 +16,7 @@ from scipy import ndimage
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.dataset import Dataset
 from atrous.geometry.field import certify
+from atrous.objects.steps import unit_steps
 from atrous.recipe.build import build_network, build_task, count_parameters
 from atrous.recipe.schema import Recipe
 from atrous.searching.speed import milliseconds, per_megaposition
@@ -131,16 +132,17 @@ def usual_input(recipe: Recipe, fingerprint: Fingerprint) -> tuple[int, ...]:
 def object_widths(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) -> tuple[float, ...]:
     """Return how wide a typical object of the training data is along each axis, in positions that the network sees.
 
-    Boxes: the geometric mean of their sides. Instances: the diameter of a ball of the median size. Label images: the
-    median width of the connected regions of each class but the most frequent one, then the median over the classes, in
-    up to 16 training samples. 0 for other targets, which have no objects.
+    Boxes: the geometric mean of their sides. Instances: the diameter of a ball of the median size, stretched as the
+    recipe's `aspect` says. Label images: the median width of the connected regions of each class but the most frequent
+    one, then the median over the classes, in up to 16 training samples. 0 for other targets, which have no objects.
     """
     ndim, nothing = fingerprint.ndim, (0.0,) * fingerprint.ndim
     if fingerprint.box_sides:
         return fingerprint.box_sides[1]
     if fingerprint.object_sizes:
         ball = {1: 2.0, 2: math.pi, 3: 4 * math.pi / 3}[ndim]
-        return (2 * (fingerprint.object_sizes[1] / ball) ** (1 / ndim),) * ndim
+        width = 2 * (fingerprint.object_sizes[1] / ball) ** (1 / ndim)
+        return tuple(width / step for step in unit_steps(recipe.task.options.get("aspect", ()), ndim))
     if dataset.target.kind != "labels" or dataset.kind != "grids":
         return nothing
     background = int(np.argmax(fingerprint.class_frequency))

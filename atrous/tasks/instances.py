@@ -5,7 +5,7 @@ center of its own object lies (Cheng et al., "Panoptic-DeepLab", CVPR 2020). Obj
 `atrous.objects.votes`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from atrous.objects.assemble import assemble
 from atrous.objects.kinds import with_classes
+from atrous.objects.steps import unit_steps
 from atrous.objects.votes import Votes
 from atrous.ranks import totals
 from atrous.tasks.found_metrics import FoundMetrics
@@ -28,7 +29,7 @@ SPREAD = 0.3
 HEAVIEST = 4.0
 """Positions of small objects weigh at most so many times as much as those of the typical one."""
 AROUND = 3
-"""Background so many positions from an object weighs as much as the object, so that it does not grow."""
+"""Background so many steps of length 1 from an object weighs as much as the object, so that it does not grow."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class InstanceMaps:
     Attributes:
         inside: `(N, *S)` float32, 1 in objects.
         heat: `(N, K, *S)` float32, 1 at the center of each object of the class, falling off inside of it.
-        offsets: `(N, ndim, *S)` float32, from each position to the center of its object; 0 outside.
+        offsets: `(N, ndim, *S)` float32, from each position to the center of its object, in positions; 0 outside.
         radius: `(N, *S)` float32, that of a ball of the object's size; 0 outside.
     """
 
@@ -69,12 +70,14 @@ class InstanceTask(ObjectTask):
     Attributes:
         ndim: spatial axes.
         names: of the classes; none for one class.
-        scale: the network's offsets are in units of so many positions: about the radius of an object.
-        apart: of two centers that are closer than this, in positions, the one with less heat is removed.
+        scale: the network's offsets are in units of this length: about the radius of an object.
+        apart: of two centers that are closer than this, the one with less heat is removed.
         astray: positions whose vote misses every center by more than this belong to no object.
         threshold: heat from which a peak is a center.
         foreground: probability from which a position belongs to an object.
         smallest: objects of fewer positions are dropped.
+        aspect: distances of neighboring positions along each axis, relative to each other; none where they are equal.
+            Lengths are then in units of the side of a cube of a position's volume, and not in positions.
 
     >>> InstanceTask(ndim=2).out_channels
     4
@@ -88,6 +91,7 @@ class InstanceTask(ObjectTask):
     threshold: float = 0.4
     foreground: float = 0.5
     smallest: int = 1
+    aspect: tuple[float, ...] = ()
 
     watched = ("ap50", "ap_mean")
     higher_is_better = True
@@ -113,6 +117,8 @@ class InstanceTask(ObjectTask):
             raise ValueError("scale, apart and astray are distances: give numbers above 0")
         if self.apart >= self.scale * REACH:
             raise ValueError(f"apart is {self.apart}: give less than {REACH} times scale, which is {self.scale}")
+        unit_steps(self.aspect, self.ndim)
+        object.__setattr__(self, "aspect", tuple(self.aspect))
 
     @property
     def out_channels(self) -> int:  # type: ignore[override]
@@ -125,11 +131,16 @@ class InstanceTask(ObjectTask):
         return max(1, len(self.names))
 
     @property
+    def steps(self) -> tuple[float, ...]:
+        """Length of a step from a position to the next along each axis, in the unit of the lengths."""
+        return unit_steps(self.aspect, self.ndim)
+
+    @property
     def decoder(self) -> Votes:
         """What makes objects of the maps."""
         return Votes(
             classes=self.kinds, threshold=self.threshold, foreground=self.foreground, apart=self.apart,
-            astray=self.astray, reach=REACH * self.scale, smallest=self.smallest,
+            astray=self.astray, reach=REACH * self.scale / self.steps[0], smallest=self.smallest, steps=self.steps,
         )  # fmt: skip
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -141,9 +152,10 @@ class InstanceTask(ObjectTask):
             output: `(N, 1 + K + ndim, *S)`.
             target: numbers of objects `(N, *S)` int64.
         """
-        output, maps = output.float(), encode(target, self.kinds)
+        output, steps = output.float(), self.steps
+        maps = encode(target, self.kinds, steps)
         inside, heat, offset = output.split([1, self.kinds, self.ndim], dim=1)
-        inside, weight = inside[:, 0], balance(maps.radius, self.scale)
+        inside, weight = inside[:, 0], balance(maps.radius, self.scale, steps)
         entropy = F.binary_cross_entropy_with_logits(inside, maps.inside, weight, reduction="sum")
         probability, axes = inside.sigmoid() * weight, tuple(range(1, inside.ndim))
         common = (probability * maps.inside).sum(axes)
@@ -153,7 +165,8 @@ class InstanceTask(ObjectTask):
         area, covered = covered.sum(), covered[:, None]
         each = F.binary_cross_entropy_with_logits(heat, maps.heat, reduction="none")
         peaks = (each * (0.1 + covered + 4 * maps.heat * weight[:, None])).sum()
-        away = F.smooth_l1_loss(offset, maps.offsets / self.scale, reduction="none", beta=0.1)
+        lengths = times(maps.offsets, steps)
+        away = F.smooth_l1_loss(offset, lengths / self.scale, reduction="none", beta=0.1)
         entropy, mass, dice, crops, peaks, area, positions, offsets = totals(
             entropy, weight.sum(), dice.sum(), len(dice), peaks, area, maps.inside.numel(), (away * covered).sum()
         )
@@ -167,7 +180,8 @@ class InstanceTask(ObjectTask):
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
         """Return dense maps `(N, 1 + K + ndim, *S)`: probability of inside, heat, and offsets in positions."""
         output, first = output.float(), 1 + self.kinds
-        return torch.cat([output[:, :first].sigmoid(), output[:, first:] * self.scale], dim=1)
+        offsets = times(output[:, first:] * self.scale, [1 / step for step in self.steps])
+        return torch.cat([output[:, :first].sigmoid(), offsets], dim=1)
 
     def metrics(self, *, full: bool = True) -> "InstanceMetrics":
         """Metrics of objects; quick ones are given the network's output."""
@@ -196,12 +210,30 @@ class InstanceMetrics(FoundMetrics):
         self._scores.add(name, truth, answer.numbers, answer.scores)
 
 
-def encode(target: torch.Tensor, kinds: int = 1) -> InstanceMaps:
+def times(values: torch.Tensor, factors: Sequence[float]) -> torch.Tensor:
+    """Return channels `(N, ndim, *S)`, one for each axis, times a factor each.
+
+    >>> times(torch.tensor([[[1.0, 2.0], [1.0, 2.0]]]), (4.0, 0.5)).tolist()
+    [[[4.0, 8.0], [0.5, 1.0]]]
+    """
+    if set(factors) == {1.0}:
+        return values
+    parts = zip(values.split(1, dim=1), factors, strict=True)
+    return torch.cat([part * factor for part, factor in parts], dim=1)
+
+
+def encode(target: torch.Tensor, kinds: int = 1, steps: Sequence[float] = ()) -> InstanceMaps:
     """Return what the network should say of numbered objects `(N, *S)` int64 of so many classes; 0 is background.
 
     The center of an object is the mean of its positions. The heat is exp(-d^2 / (2 s^2)) at distance d from it, with
     s = `SPREAD` times the radius of a ball of the same size, at least 1, divided by the greatest heat in the object:
     also an object whose center lies outside of it has a peak of 1.
+
+    Args:
+        target: numbers of objects.
+        kinds: number of classes.
+        steps: length of a step from a position to the next along each axis, for d; none for 1 along all. Their product
+            is 1, so that sizes give the radius (`unit_steps`).
     """
     ndim, inside = target.ndim - 1, target > 0
     batch = torch.arange(len(target), device=target.device).reshape(-1, *(1,) * ndim)
@@ -218,7 +250,8 @@ def encode(target: torch.Tensor, kinds: int = 1) -> InstanceMaps:
     volume = {1: 2.0, 2: np.pi, 3: 4 * np.pi / 3}[ndim]
     radius = (sizes / volume) ** (1 / ndim)
     spread = (SPREAD * radius).clamp_min(1)
-    heat = torch.exp(-(offsets**2).sum(0) / (2 * spread[flat] ** 2))
+    lengths = times(offsets[None], steps or (1.0,) * ndim)[0]
+    heat = torch.exp(-(lengths**2).sum(0) / (2 * spread[flat] ** 2))
     greatest = torch.zeros(count, device=target.device).scatter_reduce_(0, flat, heat, "amax")
     heat = heat / greatest[flat].clamp_min(1e-20)
     shape, mask = tuple(target.shape), inside.reshape(-1)
@@ -230,7 +263,7 @@ def encode(target: torch.Tensor, kinds: int = 1) -> InstanceMaps:
     return InstanceMaps(inside.float(), heat, moved, (radius[flat] * mask).reshape(shape))
 
 
-def balance(radius: torch.Tensor, typical: float) -> torch.Tensor:
+def balance(radius: torch.Tensor, typical: float, steps: Sequence[float] = ()) -> torch.Tensor:
     """Return how much each position weighs in the loss, `(N, *S)`: `typical` / radius, from 1 to `HEAVIEST`.
 
     Background near an object weighs as much as the object.
@@ -238,14 +271,17 @@ def balance(radius: torch.Tensor, typical: float) -> torch.Tensor:
     Args:
         radius: of the object of each position `(N, *S)`, 0 outside of objects.
         typical: radius of the typical object.
+        steps: length of a step from a position to the next along each axis; none for 1 along all.
 
     >>> balance(torch.tensor([[0.0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 30]]), 6.0)
     tensor([[1., 3., 3., 3., 3., 3., 3., 3., 1., 1., 1., 1.]])
     """
     own = torch.where(radius > 0, (typical / radius.clamp_min(1e-6)).clamp(1, HEAVIEST), torch.ones_like(radius))
     near = own
-    for axis in range(1, radius.ndim):  # the greatest of a box is that of the greatest along each axis in turn
+    around = [max(1, round(AROUND / step)) for step in steps or (1.0,) * (radius.ndim - 1)]
+    # The greatest of a box is that of the greatest along each axis in turn.
+    for axis, far in enumerate(around, start=1):
         lines = near.movedim(axis, -1)
-        pooled = F.max_pool1d(lines.reshape(1, -1, lines.shape[-1]), 2 * AROUND + 1, stride=1, padding=AROUND)
+        pooled = F.max_pool1d(lines.reshape(1, -1, lines.shape[-1]), 2 * far + 1, stride=1, padding=far)
         near = pooled.reshape(lines.shape).movedim(-1, axis)
     return torch.where(radius > 0, own, near)

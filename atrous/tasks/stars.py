@@ -5,7 +5,7 @@ is along rays at equal angles (Schmidt, Weigert, Broaddus, Myers, "Cell Detectio
 MICCAI 2018). Polygons are decoded from these maps by `atrous.objects.stars`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from atrous.objects.rays import ray_distances
 from atrous.objects.stars import Stars
+from atrous.objects.steps import unit_steps
 from atrous.ranks import totals
 from atrous.tasks.instances import REACH, InstanceMetrics
 from atrous.tasks.task import ObjectTask
@@ -32,7 +33,8 @@ class StarMaps:
     Attributes:
         probability: `(N, H, W)` float32, the distance to the nearest position outside of the object, divided by the
             greatest one in the object; 0 outside.
-        distances: `(N, rays, H, W)` float32, along each ray to the border of the object, in positions; 0 outside.
+        distances: `(N, rays, H, W)` float32, along each ray to the border of the object, in the unit of the steps; 0
+            outside.
     """
 
     probability: torch.Tensor
@@ -53,6 +55,8 @@ class StarTask(ObjectTask):
         overlap: of two polygons whose intersection is more than this part of the smaller area, the one with the lower
             score is removed.
         smallest: objects of fewer positions are dropped.
+        aspect: distances of neighboring pixels along each axis, relative to each other: angles are those in the world,
+            and lengths in units of the side of a square of a pixel's area. None where pixels are squares.
 
     >>> StarTask().out_channels, StarTask(names=("a", "b")).out_channels
     (33, 35)
@@ -64,6 +68,7 @@ class StarTask(ObjectTask):
     threshold: float = 0.5
     overlap: float = 0.4
     smallest: int = 1
+    aspect: tuple[float, ...] = ()
 
     watched = ("ap50", "ap_mean")
     higher_is_better = True
@@ -94,6 +99,13 @@ class StarTask(ObjectTask):
             raise ValueError(f"scale is {self.scale}: it is a distance, give a number above 0")
         if not (0 < self.threshold < 1 and 0 < self.overlap < 1):
             raise ValueError("threshold and overlap lie between 0 and 1")
+        unit_steps(self.aspect, 2)
+        object.__setattr__(self, "aspect", tuple(self.aspect))
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """Length of a step from a pixel to the next along each axis, in the unit of the lengths."""
+        return unit_steps(self.aspect, 2)
 
     @property
     def kinds(self) -> int:
@@ -112,9 +124,10 @@ class StarTask(ObjectTask):
     @property
     def decoder(self) -> Stars:
         """What makes objects of the maps."""
+        down, right = self.steps
         return Stars(
-            threshold=self.threshold, overlap=self.overlap, reach=REACH * self.scale, rays=self.rays,
-            classes=self.kinds, smallest=self.smallest,
+            threshold=self.threshold, overlap=self.overlap, reach=REACH * self.scale / down, rays=self.rays,
+            classes=self.kinds, smallest=self.smallest, steps=(down, right),
         )  # fmt: skip
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -124,7 +137,7 @@ class StarTask(ObjectTask):
             output: `(N, 1 + classes if several + rays, H, W)`.
             target: numbers of objects `(N, H, W)` int64.
         """
-        maps = encode(target, self.rays)
+        maps = encode(target, self.rays, self.steps)
         logits, classes, rays = output.float().split([1, self._class_maps, self.rays], dim=1)
         entropy = F.binary_cross_entropy_with_logits(logits[:, 0] + PRIOR, maps.probability, reduction="sum")
         away = (1 + rays - maps.distances / self.scale).abs().mean(dim=1)
@@ -142,7 +155,7 @@ class StarTask(ObjectTask):
         return ((output[:, 0].float() + PRIOR).sigmoid() > self.threshold).to(torch.uint8)
 
     def probabilities(self, output: torch.Tensor) -> torch.Tensor:
-        """Return dense maps `(N, out_channels, H, W)`: probabilities of object and classes, distances in positions."""
+        """Return dense maps `(N, out_channels, H, W)`: probabilities of object and classes, distances along rays."""
         logits, classes, rays = output.float().split([1, self._class_maps, self.rays], dim=1)
         distances = ((1 + rays) * self.scale).clamp_min(0)
         return torch.cat([(logits + PRIOR).sigmoid(), classes.softmax(dim=1), distances], dim=1)
@@ -152,18 +165,18 @@ class StarTask(ObjectTask):
         return InstanceMetrics(self, activated=full)
 
 
-def encode(target: torch.Tensor, rays: int) -> StarMaps:
+def encode(target: torch.Tensor, rays: int, steps: Sequence[float] = (1.0, 1.0)) -> StarMaps:
     """Return what the network should say of numbered objects `(N, H, W)` int64; 0 is background.
 
-    What lies outside of the crop is no part of an object.
+    What lies outside of the crop is no part of an object. `steps` are the lengths of a step along each axis.
     """
     crops = target.cpu().numpy()
-    distances = torch.from_numpy(np.stack([ray_distances(numbers, rays) for numbers in crops]))
-    probability = torch.from_numpy(np.stack([_object_probability(numbers) for numbers in crops]))
+    distances = torch.from_numpy(np.stack([ray_distances(numbers, rays, steps) for numbers in crops]))
+    probability = torch.from_numpy(np.stack([_object_probability(numbers, steps) for numbers in crops]))
     return StarMaps(probability.to(target.device), distances.to(target.device))
 
 
-def _object_probability(numbers: np.ndarray) -> np.ndarray:
+def _object_probability(numbers: np.ndarray, steps: Sequence[float]) -> np.ndarray:
     """The distance to the nearest position outside of the own object over the object's greatest, `(H, W)` float32."""
     from scipy import ndimage  # imported here: `atrous --help` must not wait for it
 
@@ -174,7 +187,7 @@ def _object_probability(numbers: np.ndarray) -> np.ndarray:
         if window is None:
             continue
         own = numbers[window] == number
-        distance = np.asarray(ndimage.distance_transform_edt(np.pad(own, 1)))[1:-1, 1:-1]
+        distance = np.asarray(ndimage.distance_transform_edt(np.pad(own, 1), sampling=steps))[1:-1, 1:-1]
         probability[window][own] = (distance / distance.max())[own]
     return probability
 

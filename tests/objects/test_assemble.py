@@ -8,6 +8,7 @@ import pytest
 from atrous.objects.assemble import anchors, assemble, keep, measured_again, renumbered, strips, tabulate
 from atrous.objects.boxes import DenseBoxes
 from atrous.objects.decoder import NO_DATA
+from atrous.objects.peaks import peaks
 from atrous.objects.stars import Stars
 from atrous.objects.suppress import Suppression
 from atrous.objects.table import ObjectSums
@@ -23,9 +24,10 @@ def thin_strips(monkeypatch):
 
 def world(kind, shape=(90, 120), noise=0.05):
     numbers, centers, radii = random_discs(shape, 25, (3, 12))
-    if kind == "stars":
-        return numbers, star_maps(shape, centers, radii, noise=noise), Stars(reach=40)
-    return numbers, vote_maps(numbers, centers, noise=noise), Votes(astray=5)
+    steps = (1.25, 0.8) if kind.startswith("flat") else (1.0, 1.0)
+    if kind.endswith("stars"):
+        return numbers, star_maps(shape, centers, radii, noise=noise), Stars(reach=40, steps=steps)
+    return numbers, vote_maps(numbers, centers, noise=noise), Votes(astray=5, steps=steps)
 
 
 def decoded(maps, decoder, rows):
@@ -41,7 +43,7 @@ def same(one, other):
         assert values.tobytes() == other[1].table[name].tobytes(), name
 
 
-@pytest.mark.parametrize("kind", ["stars", "votes"])
+@pytest.mark.parametrize("kind", ["stars", "votes", "flat stars", "flat votes"])
 @pytest.mark.parametrize("rows", [1, 7, 64])
 def test_strips_do_not_change_the_objects(kind, rows):
     _, maps, decoder = world(kind)
@@ -50,7 +52,7 @@ def test_strips_do_not_change_the_objects(kind, rows):
     same(whole, decoded(maps, decoder, rows))
 
 
-@pytest.mark.parametrize("kind", ["stars", "votes"])
+@pytest.mark.parametrize("kind", ["stars", "votes", "flat stars", "flat votes"])
 def test_blocks_in_any_order_give_the_objects_of_the_whole(kind):
     _, maps, decoder = world(kind)
     grid = maps.shape[1:]
@@ -91,6 +93,35 @@ def test_volumes_are_decoded_too():
     whole = decoded(maps, decoder, 20)
     same(whole, decoded(maps, decoder, 3))
     assert len(whole[1].candidates) == 12
+
+
+def test_votes_are_counted_in_the_unit_of_the_steps():
+    rng, grid, steps = np.random.default_rng(0), (8, 20, 22), np.array([3.0, 1.0, 0.5])
+    maps = np.concatenate([rng.random((2, *grid)), rng.normal(0, 2, (3, *grid))]).astype(np.float32)
+    decoder = Votes(threshold=0.8, apart=6.0, astray=2.0, steps=tuple(steps))
+    labels, _ = decoded(maps, decoder, 3)
+    places, scores = peaks(maps[1], [(0, 0)] * 3, 0.8)
+    centers, kept = (places + maps[(slice(2, None), *places.T)].T.astype(float)) * steps, []
+    for index in np.argsort(-scores):
+        if all(np.linalg.norm(centers[index] - centers[other]) >= 6 for other in kept):
+            kept.append(index)
+    assert 10 < len(kept) < len(places) / 2
+    votes = (np.stack(np.indices(grid), -1) + np.moveaxis(maps[2:].astype(float), 0, -1)) * steps
+    away = np.linalg.norm(votes[..., None, :] - centers[kept], axis=-1)
+    found = (maps[0] > 0.5) & (away.min(axis=-1) < 2)
+    assert np.array_equal(labels > 0, found)
+    pairs = np.unique(np.stack([labels[found], away.argmin(axis=-1)[found]]), axis=1)
+    assert pairs.shape[1] == labels.max() == len(np.unique(pairs[1]))
+
+
+@pytest.mark.parametrize("steps", [(0.05, 20.0), (20.0, 0.05)])
+def test_candidates_stay_within_reach_whatever_the_steps(steps):
+    far = np.full((4, 6, 7), 1e9, np.float32)
+    far[1] = np.random.default_rng(0).random((6, 7))
+    votes = Votes(reach=100.0 / steps[0], steps=steps)
+    assert len(keep(far, votes, strips((6, 7), 2))) > 0
+    stars = Stars(rays=3, reach=100.0 / steps[0], steps=steps)
+    assert len(keep(np.concatenate([far[1:2], far[:1], far[2:]]), stars, strips((6, 7), 2))) > 0
 
 
 def test_boxes_of_the_whole_do_not_depend_on_the_strips():

@@ -10,15 +10,15 @@ from atrous.objects.rays import PHASES, directions, ray_distances, star_iou
 from tests.objects.worlds import random_discs
 
 
-def marched(numbers, places, rays, moved=0.0, step=0.05):
+def marched(numbers, places, rays, moved=0.0, step=0.05, steps=(1.0, 1.0)):
     """How far rays from the middles of places `(n, 2)` go until the number changes, `(n, rays)`, by small steps.
 
     Starts are moved by a part of a position along the axis that the ray is less parallel to.
     """
-    vectors, height, width = directions(rays), *numbers.shape
+    vectors, height, width = directions(rays) / steps, *numbers.shape
     steep = np.abs(vectors[:, 0]) > np.abs(vectors[:, 1])
     away = np.stack([np.where(steep, 0, moved), np.where(steep, moved, 0)], axis=1)
-    along = np.arange(0, np.hypot(height, width) + 1, step)[:, None, None]
+    along = np.arange(0, np.hypot(height * steps[0], width * steps[1]) + 1, step)[:, None, None]
     result = []
     for place in places:
         row, column = np.moveaxis(np.floor(place + 0.5 + away + along * vectors), -1, 0).astype(int)
@@ -28,18 +28,18 @@ def marched(numbers, places, rays, moved=0.0, step=0.05):
     return np.array(result)
 
 
-@pytest.mark.parametrize("rays", [8, 13, 32])
-def test_distances_are_those_of_a_march_in_small_steps(rays):
+@pytest.mark.parametrize(("rays", "steps"), [(8, (1, 1)), (13, (1, 1)), (32, (1, 1)), (32, (2, 0.5)), (9, (0.6, 1.5))])
+def test_distances_are_those_of_a_march_in_small_steps(rays, steps):
     numbers, _, _ = random_discs((60, 70), 12, (4, 13), gap=1)
     places = np.argwhere(numbers > 0)[::41]
-    distances = ray_distances(numbers, rays)
+    distances = ray_distances(numbers, rays, steps)
     assert (distances[:, numbers == 0] == 0).all()
     found = distances[:, *places.T].T
-    off = np.abs(found - marched(numbers, places, rays))
-    assert off.mean() < 0.2
+    off = np.abs(found - marched(numbers, places, rays, steps=steps))
+    assert off.mean() < 0.2 * max(steps)
     # A ray may start up to half a phase beside the middle, and ends in the middle of a step.
-    ways = np.stack([marched(numbers, places, rays, part / (2 * PHASES)) for part in (-1, 0, 1)])
-    half = 0.5 / np.abs(directions(rays)).max(axis=1) + 0.06
+    ways = np.stack([marched(numbers, places, rays, part / (2 * PHASES), steps=steps) for part in (-1, 0, 1)])
+    half = 0.5 / np.abs(directions(rays) / steps).max(axis=1) + 0.06
     within = (found >= ways.min(axis=0) - half) & (found <= ways.max(axis=0) + half)
     assert within.mean() > 0.97  # others graze a corner of the outline, which the march sees and a step does not
 

@@ -17,12 +17,13 @@ def stars(seed, count, rays=16, size=(4, 14)):
     return Candidates(places, rng.random(count).astype(np.float32), np.zeros(count, int), lengths)
 
 
-def test_the_overlap_is_the_share_of_the_smaller_area():
-    shape, one, other = StarShape(WIDTH, 16), stars(0, 30), stars(1, 30)
+@pytest.mark.parametrize(("steps", "count"), [((1.0, 1.0), 30), ((1.25, 0.8), 8)])
+def test_the_overlap_is_the_share_of_the_smaller_area(steps, count):
+    shape, one, other = StarShape(WIDTH, 16, steps), stars(0, count), stars(1, count)
     step = 0.1
     grid = np.stack(np.meshgrid(*[np.arange(0, WIDTH, step)] * 2, indexing="ij"), -1).reshape(-1, 2)
     measured, areas = shape.overlap(one, other), (shape.areas(one), shape.areas(other))
-    for index in range(30):
+    for index in range(count):
         covered = [Path(shape.corners(some)[index]).contains_points(grid) for some in (one, other)]
         sizes = [some.sum() * step**2 for some in covered]
         assert sizes == pytest.approx([area[index] for area in areas], rel=0.01)

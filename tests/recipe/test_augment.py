@@ -48,6 +48,9 @@ def test_cells_in_images_are_turned_and_color_pictures_stay_upright():
     found = numbered((32, 32))
     cells, _ = planned(found, (1.0, 1.0))
     assert (cells["flip"], cells["rotate"]) == ([True, True], 180)
+    high, reasons = planned(found, (2.0, 1.0))
+    assert (high["flip"], high["rotate"]) == ([True, True], 0)
+    assert "no squares" in reasons["augment.rotate"]
     color, _ = planned(found, (1.0, 1.0), color=True)
     assert color["flip"] == [False, True]
     assert "rotate" not in color

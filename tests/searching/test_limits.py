@@ -83,6 +83,8 @@ def test_objects_with_sizes_in_the_fingerprint(trained, digits):
     recipe, found = open_run(trained).recipe, check(digits)
     discs = replace(found.fingerprint, object_sizes=(10.0, np.pi * 25.0, 900.0))
     assert object_widths(recipe, found.dataset, discs) == (pytest.approx(10.0),) * 2
+    recipe.task.options["aspect"] = [4.0, 1.0]
+    assert object_widths(recipe, found.dataset, discs) == pytest.approx((5.0, 20.0))
     boxes = replace(found.fingerprint, box_sides=((1.0, 2.0), (8.0, 12.0), (20.0, 30.0)))
     assert object_widths(recipe, found.dataset, boxes) == (8.0, 12.0)
 

@@ -1,13 +1,17 @@
 """Instances: maps that a network should give, and objects that are decoded from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from atrous.objects.assemble import assemble
 from atrous.objects.kinds import with_classes
-from atrous.tasks.instances import AROUND, HEAVIEST, InstanceTask, balance, encode
+from atrous.tasks.instances import AROUND, HEAVIEST, InstanceTask, balance, encode, times
+from atrous.tasks.table import TASKS
 from atrous.tasks.task import NotFinite, ObjectTask
-from tests.objects.worlds import random_discs
+from tests.objects.worlds import discs, random_discs
 
 SHAPES = [(90,), (50, 60), (14, 30, 32)]
 
@@ -20,7 +24,7 @@ def numbered(shape, count=8):
 def logits(task, maps):
     """What a perfect network gives."""
     clear = [torch.logit(part, 1e-6) for part in (maps.inside[:, None], maps.heat)]
-    return torch.cat([*clear, maps.offsets / task.scale], dim=1)
+    return torch.cat([*clear, times(maps.offsets, task.steps) / task.scale], dim=1)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -60,6 +64,77 @@ def test_perfect_maps_are_decoded_to_the_true_objects(shape):
         assert values["ap_mean"] == values["seg"] == 1
         assert values["count_mae"] == 0
     assert torch.equal(task.decode(output)[0], (numbers > 0).to(torch.uint8))
+
+
+@pytest.fixture(scope="module")
+def sliced():
+    """Balls in voxels of 1 x 1 x 1 mm, and every third slice of them: voxels of 3 x 1 x 1 mm."""
+    fine = discs((48, 40, 74), [(21, 19, 18), (24, 20, 45), (24, 18, 63)], [12, 10, 7])
+    fine = torch.from_numpy(fine.astype(np.int64))
+    unit = 3 ** (1 / 3)  # millimeters
+    cubes = InstanceTask(ndim=3, scale=10.0, apart=9.0, astray=7.0)
+    flat = InstanceTask(ndim=3, scale=10 / unit, apart=9 / unit, astray=7 / unit, aspect=(3.0, 1.0, 1.0))
+    return fine, fine[::3].contiguous(), cubes, flat, unit
+
+
+def test_flat_voxels_have_the_maps_of_cubes_at_the_same_points(sliced):
+    fine, few, cubes, flat, unit = sliced
+    wanted, found = encode(fine[None]), encode(few[None], steps=flat.steps)
+    assert torch.equal(found.inside, wanted.inside[:, ::3])
+    assert torch.allclose(found.radius * unit, wanted.radius[:, ::3], rtol=0.02)
+    assert torch.allclose(found.heat, wanted.heat[:, :, ::3], atol=0.02)
+    assert torch.allclose(times(found.offsets, flat.steps) * unit, wanted.offsets[:, :, ::3], atol=1e-3)
+    # What a network learns of a vote does not depend on the voxels either.
+    assert torch.allclose(logits(flat, found)[:, 2:], logits(cubes, wanted)[:, 2:, ::3], atol=1e-4)
+    without = encode(few[None])
+    assert float((without.heat - wanted.heat[:, :, ::3]).abs().max()) > 0.3
+
+
+def test_flat_voxels_give_the_objects_of_cubes_at_the_same_points(sliced):
+    fine, few, cubes, flat, _ = sliced
+    maps = logits(cubes, encode(fine[None]))
+    noise = torch.randn((1, 3, 16, 40, 74), generator=torch.Generator().manual_seed(0))
+    maps[:, 2:, ::3] += 4 / cubes.scale * noise  # votes miss their centers by millimeters
+    answers = []
+    for task, output in ((cubes, maps), (flat, maps[:, :, ::3])):
+        dense = task.probabilities(output)[0].numpy()
+        answers.append(np.zeros(dense.shape[1:], np.uint32))
+        assemble(dense, task.decoder, answers[-1])
+    assert len(np.unique(answers[1])) == 4
+    assert ((answers[1] == 0) & (few.numpy() > 0)).sum() > 50  # votes that went astray
+    assert np.array_equal(answers[0][::3] > 0, answers[1] > 0)
+    pairs = np.unique(np.stack([answers[0][::3], answers[1]]).reshape(2, -1), axis=1)
+    assert pairs.shape[1] == 4
+
+
+def test_background_around_objects_is_as_wide_in_the_world(sliced):
+    _, few, _, flat, unit = sliced
+    radius = encode(few[None], steps=flat.steps).radius
+    heavy = balance(radius, 2 * float(radius.max()), flat.steps)[0] > 1
+    inside = few > 0
+    slices, rows = torch.nonzero(inside.any(2).any(1)).ravel(), torch.nonzero(inside.any(2).any(0)).ravel()
+    wide, high = heavy.any(2).any(1).nonzero().ravel(), heavy.any(2).any(0).nonzero().ravel()
+    assert int(slices[0] - wide[0]) * 3 == pytest.approx(AROUND * unit, abs=1.5)
+    assert int(rows[0] - high[0]) == pytest.approx(AROUND * unit, abs=0.5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_recipes_without_aspect_mean_cubes(shape):
+    options = {"shape": "votes", "ndim": len(shape), "scale": 3.3, "apart": 2.0, "astray": 4.0, "smallest": 3}
+    old = TASKS["instances"]({"options": options})
+    new = replace(old, aspect=(2.5,) * len(shape))
+    assert old.decoder == new.decoder
+    assert (old.decoder.steps, old.decoder.reach) == ((1.0,) * len(shape), 66)
+    numbers, _ = numbered(shape)
+    output = torch.randn((1, 2 + len(shape), *shape), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(old.loss(output, numbers[None]), new.loss(output, numbers[None]))
+    assert torch.equal(old.probabilities(output), new.probabilities(output))
+    assert torch.equal(old.probabilities(output)[:, 2:], output[:, 2:] * 3.3)
+
+
+def test_a_wrong_aspect_is_named():
+    with pytest.raises(ValueError, match=r"aspect is .*: give 3 numbers, one for each axis"):
+        TASKS["instances"]({"options": {"ndim": 3, "aspect": [1.0, 2.0]}})
 
 
 def test_the_loss_is_least_for_the_true_maps_and_has_gradients():

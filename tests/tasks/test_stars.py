@@ -1,5 +1,7 @@
 """Star-convex objects: maps that a network should give, and objects that are decoded from them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ def numbered(shape=(60, 70), count=10):
 
 def logits(task, numbers):
     """What a perfect network gives for `(N, H, W)`."""
-    maps = encode(numbers, task.rays)
+    maps = encode(numbers, task.rays, task.steps)
     parts = [torch.logit(maps.probability[:, None], 1e-6) - PRIOR]
     if task.kinds > 1:
         parts.append(20.0 * torch.nn.functional.one_hot(classes_of(numbers, task.kinds), task.kinds).movedim(-1, 1))
@@ -58,6 +60,47 @@ def test_perfect_maps_are_decoded_to_the_true_objects():
     candidates = task.decode(output)[0] > 0
     assert not bool((candidates & (numbers == 0)).any())
     assert set(np.unique(numbers[candidates])) == set(np.unique(numbers)) - {0}
+
+
+@pytest.fixture(scope="module")
+def thinned():
+    """Discs, and every second row of them: pixels that are twice as high as wide."""
+    fine = numbered((120, 70), 8)
+    return fine, fine[::2].contiguous(), StarTask(scale=6.0, aspect=(2.0, 1.0))
+
+
+def test_high_pixels_have_the_rays_of_square_ones(thinned):
+    fine, flat, task = thinned
+    unit = 2**0.5  # positions of the fine grid
+    whole, few = encode(fine[None], 32), encode(flat[None], 32, task.steps)
+    inside = flat > 0
+    off = (few.distances * unit - whole.distances[:, :, ::2]).abs()[0, :, inside]
+    assert float(off.mean()) < 0.5
+    assert float(off.quantile(0.99)) < 3  # others graze the outline, whose rows are two apart
+    near = (few.probability - whole.probability[:, ::2]).abs()
+    assert float(near[0, inside].mean()) < 0.1
+    square = encode(flat[None], 32).distances * unit
+    assert float((square - whole.distances[:, :, ::2]).abs()[0, :, inside].mean()) > 1
+
+
+def test_objects_of_high_pixels_are_found(thinned):
+    _, flat, task = thinned
+    metrics = task.metrics()
+    metrics.update("a", task.probabilities(logits(task, flat[None]))[0], flat)
+    values = metrics.result(0.0).values
+    assert (values["ap50"], values["count_mae"]) == (1, 0)
+    assert values["seg"] > 0.8
+
+
+def test_recipes_without_aspect_mean_square_pixels():
+    old = TASKS["instances"]({"options": {"ndim": 2, "shape": "stars", "rays": 8, "scale": 6.5}})
+    new = replace(old, aspect=(0.7, 0.7))
+    assert old.decoder == new.decoder
+    assert (old.decoder.steps, old.decoder.reach) == ((1.0, 1.0), 130)
+    numbers = numbered((30, 32), 4)[None]
+    output = torch.randn((1, 9, 30, 32), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(old.loss(output, numbers), new.loss(output, numbers))
+    assert torch.equal(old.probabilities(output), new.probabilities(output))
 
 
 def test_the_loss_is_least_for_the_true_maps_and_has_gradients():
@@ -137,6 +180,7 @@ def test_the_shape_in_the_recipe_chooses_the_task():
         ({"ndim": 2, "rays": 8.5}, "whole number"),
         ({"ndim": 2, "scale": 0.0}, "above 0"),
         ({"ndim": 2, "overlap": 1.5}, "between 0 and 1"),
+        ({"ndim": 2, "aspect": [1.0, 1.0, 2.0]}, "give 2 numbers"),
         ({"ndim": 2, "shape": "auto"}, 'give "votes" or "stars"'),
     ],
 )

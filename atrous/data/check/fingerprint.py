@@ -15,6 +15,7 @@ from atrous.data.formats.orient import axis_codes
 from atrous.data.moments import Moments, merge
 from atrous.data.sample import Sample
 from atrous.data.scan import Scan
+from atrous.data.targets.instances import typical_sides
 from atrous.data.targets.upside_down import alike_upside_down
 from atrous.errors import UserError
 
@@ -81,6 +82,8 @@ class Fingerprint:
             each class: the least, the geometric mean and the greatest of them over the classes); empty without boxes.
         object_sizes: positions of an object in train (of volumes, on the grid of the median spacing): percentiles 5, 50
             and 95; empty where targets are no objects.
+        object_sides: of volumes, how many positions an object in train spans along each axis on that grid: geometric
+            means over those that no border cuts; empty where these are few, and without objects.
         points: what is known of the points; None where targets are none.
         values: what is known of the numbers that are learned; None where targets are none.
         star_iou: how well a star-convex polygon reproduces an object in train, the mean of some; None where targets are
@@ -107,6 +110,7 @@ class Fingerprint:
     channel_names: tuple[str, ...] = ()
     color: bool = False
     object_sizes: tuple[float, ...] = ()
+    object_sides: tuple[float, ...] = ()
     orientation: str = ""
     points: PointFacts | None = None
     box_sides: tuple[tuple[float, ...], ...] = ()
@@ -132,7 +136,9 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
     try:
         sizes = Sizes(**{key: tuple(content["sizes"][key]) for key in ("min", "median", "max")})
         tuples = {key: tuple(content[key]) for key in ("class_frequency", "mean", "std")}
-        tuples |= {key: tuple(content.get(key, ())) for key in ("channel_names", "object_sizes", "codes")}
+        tuples |= {
+            key: tuple(content.get(key, ())) for key in ("channel_names", "object_sizes", "object_sides", "codes")
+        }
         tuples["box_sides"] = tuple(tuple(row) for row in content.get("box_sides", ()))
         more: dict[str, Any] = {}
         for key, kind in (("spacing", Spacings), ("foreground", Foreground)):
@@ -190,6 +196,7 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         channel_names=_channel_names(dataset, good[0][0].sample, channels),
         color=ndim == 2 and channels == 3 and dtype == "uint8" and _commonest([h.kind for _, h, _ in good]) in PICTURES,
         object_sizes=_object_sizes(dataset, scans),
+        object_sides=_object_sides(dataset, scans),
         points=point_facts(scans),
         box_sides=_box_sides(dataset, scans),
         values=value_facts(scans),
@@ -239,6 +246,24 @@ def _object_sizes(dataset: Dataset, scans: Sequence[Scan]) -> tuple[float, ...]:
     return tuple(float(size) for size in np.percentile(sizes, [5, 50, 95])) if sizes else ()
 
 
+def _object_sides(dataset: Dataset, scans: Sequence[Scan]) -> tuple[float, ...]:
+    """What whole objects in volumes of train span along each axis (of all scans where train has none)."""
+    chosen = [one for one in scans if one.split == "train" and one.counts] or scans
+    known = [(one, one.contents.spans) for one in chosen if one.contents is not None and one.contents.spans is not None]
+    factors = _to_median(dataset, [one for one, _ in known])
+    sides = typical_sides([spans * factor for (_, spans), factor in zip(known, factors, strict=True)])
+    return tuple(float(side) for side in sides)
+
+
+def _to_median(dataset: Dataset, chosen: Sequence[Scan]) -> list[np.ndarray]:
+    """What lengths in each of some volumes or recordings are to be multiplied by on the grid of the median spacing."""
+    known = [None if one.image is None else dataset.spacing or one.image.spacing for one in chosen]
+    spacings = [np.array(spacing) for spacing in known if spacing is not None and len(spacing) != 2]
+    if not spacings or len(spacings) < len(chosen):
+        return [np.ones(1)] * len(chosen)
+    return [spacing / np.median(spacings, axis=0) for spacing in spacings]
+
+
 def _star_iou(scans: Sequence[Scan]) -> float | None:
     """The mean over the objects that were compared in train (in all scans where train has none)."""
     known = [one for one in scans if one.contents is not None and one.contents.stars]
@@ -254,13 +279,8 @@ def _box_sides(dataset: Dataset, scans: Sequence[Scan]) -> tuple[tuple[float, ..
     """
     chosen = [one for one in scans if one.split == "train" and one.counts] or [one for one in scans if one.counts]
     chosen = [one for one in chosen if one.contents is not None and one.contents.sides]
-    known = [None if one.image is None else dataset.spacing or one.image.spacing for one in chosen]
-    factors = [np.ones(1)] * len(chosen)
-    spacings = [np.array(spacing) for spacing in known if spacing is not None and len(spacing) != 2]
-    if spacings and len(spacings) == len(chosen):
-        factors = [spacing / np.median(spacings, axis=0) for spacing in spacings]
     of_class: dict[int, list[np.ndarray]] = {}
-    for one, factor in zip(chosen, factors, strict=True):
+    for one, factor in zip(chosen, _to_median(dataset, chosen), strict=True):
         for number, sides in (one.contents.sides if one.contents is not None else {}).items():
             of_class.setdefault(number, []).append(sides * factor)
     if not of_class:

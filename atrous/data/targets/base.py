@@ -46,6 +46,8 @@ class TargetScan:
         stars: of some objects in images, how well a star-convex polygon reproduces each (instances).
         mirrored: of the boxes of each class, how what they show differs from the same upside down (boxes in images).
         marked: how many positions each annotator marked (edges).
+        spans: of the whole objects of a volume, how many positions each spans along each axis, `(n, ndim)`; None for
+            other targets.
     """
 
     header: Header | None = None
@@ -65,6 +67,7 @@ class TargetScan:
     stars: tuple[float, ...] = ()
     mirrored: dict[int, MirrorSums] = field(default_factory=dict)
     marked: tuple[int, ...] = ()
+    spans: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

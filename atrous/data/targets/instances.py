@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 STARS = 4
 """So many objects of an image are compared with star-convex polygons, at most."""
+MEASURED = 10
+"""The sides of a typical object are known from so many objects on."""
 EXACT = 1 << 24
 """float32, in which views are cut, holds whole numbers up to this one exactly."""
 
@@ -80,10 +82,15 @@ class Instances(Target):
         unique, counts = np.unique(numbers, return_counts=True)
         present = {int(number): int(count) for number, count in zip(unique, counts, strict=True) if number}
         drawn = isinstance(self.reader, ObjectMask)  # outlines may have pieces, where something lies in front
-        pieces = {} if drawn else pieces_of(numbers)
+        windows = {} if drawn else windows_of(numbers)
+        pieces = pieces_of(numbers, windows)
         lossy = lossy_file(self.reader or MaskFile(self.path, self.path))
         stars = star_ious(numbers, tuple(present))
-        return TargetScan(self.header(), numbers.shape, counts=present, pieces=pieces, stars=stars, lossy=lossy)
+        scanned = TargetScan(self.header(), numbers.shape, counts=present, pieces=pieces, stars=stars, lossy=lossy)
+        if numbers.ndim == 3:
+            whole = [window for number, window in windows.items() if number not in pieces]
+            scanned.spans = spans_of(whole, numbers.shape)
+        return scanned
 
     @classmethod
     def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
@@ -114,6 +121,10 @@ class Instances(Target):
         if areas:
             low, middle, high = np.percentile(areas, [5, 50, 95])
             yield f"{len(areas):,} objects of {middle:.0f} positions (median; 5 to 95 %: {low:.0f} to {high:.0f})"
+        spans = [one.contents.spans for one in scans if one.contents is not None and one.contents.spans is not None]
+        if (sides := typical_sides(spans)).size:
+            apart = " x ".join(f"{side:.3g}" for side in sides)
+            yield f"{sum(map(len, spans))} of them are whole, in one piece: {apart} positions long (geometric means)"
         stars = [iou for one in scans if one.contents is not None for iou in one.contents.stars]
         if stars:
             yield f"star-convex polygons reproduce {len(stars)} of them with a mean IoU of {np.mean(stars):.2f}"
@@ -222,20 +233,49 @@ def _file_problems(scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
             yield Problem(relative(lossy, facts.root), what, "export the masks as PNG", kind="lossy mask")
 
 
-def pieces_of(numbers: np.ndarray) -> dict[int, int]:
-    """Return how many pieces objects have, by number, of those that have several; corners connect.
+def windows_of(numbers: np.ndarray) -> dict[int, tuple[slice, ...]]:
+    """Return the part of the grid that each object spans, by number.
 
-    >>> pieces_of(np.array([[1, 0, 1, 2], [0, 3, 0, 2]]))
-    {1: 2}
+    >>> windows_of(np.array([[7, 0, 7, 2], [0, 0, 0, 2]]))[7]
+    (slice(0, 1, None), slice(0, 3, None))
     """
     from scipy import ndimage  # imported here: `atrous --help` must not wait for it
 
     unique, places = np.unique(numbers, return_inverse=True)
     first = int(unique[0] != 0) if len(unique) else 0  # without background, the first place is that of an object
+    found = ndimage.find_objects(places.reshape(numbers.shape) + first)
+    return {int(unique[place - first]): window for place, window in enumerate(found, 1)}
+
+
+def spans_of(windows: Sequence[tuple[slice, ...]], size: Sequence[int]) -> np.ndarray:
+    """Return how many positions objects span along each axis, `(n, ndim)`, of those that no border of the grid cuts.
+
+    >>> spans_of([(slice(1, 3), slice(2, 9)), (slice(0, 2), slice(2, 3))], (5, 12)).tolist()
+    [[2, 7]]
+    """
+    ends = np.array([[(part.start, part.stop) for part in window] for window in windows], np.int64)
+    low, high = np.moveaxis(ends.reshape(-1, len(size), 2), -1, 0)
+    return (high - low)[((low > 0) & (high < np.array(size))).all(axis=1)]
+
+
+def typical_sides(spans: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the geometric means `(ndim,)` of what objects span, `(n, ndim)` each; empty with fewer than `MEASURED`."""
+    rows = np.concatenate(spans) if spans else np.zeros((0, 0))
+    return np.exp(np.log(rows).mean(axis=0)) if len(rows) >= MEASURED else np.zeros(0)
+
+
+def pieces_of(numbers: np.ndarray, windows: Mapping[int, tuple[slice, ...]]) -> dict[int, int]:
+    """Return how many pieces objects have, by number, of those that have several; corners connect.
+
+    >>> numbers = np.array([[1, 0, 1, 2], [0, 3, 0, 2]])
+    >>> pieces_of(numbers, windows_of(numbers))
+    {1: 2}
+    """
+    from scipy import ndimage  # imported here: `atrous --help` must not wait for it
+
     found: dict[int, int] = {}
     around, label = np.ones((3,) * numbers.ndim), cast("Callable[..., tuple[np.ndarray, int]]", ndimage.label)
-    for place, window in enumerate(ndimage.find_objects(places.reshape(numbers.shape) + first), 1):
-        number = int(unique[place - first])
+    for number, window in windows.items():
         _, count = label(numbers[window] == number, around)
         if count > 1:
             found[number] = count

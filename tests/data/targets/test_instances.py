@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from atrous.data.formats import FileFault
-from atrous.data.targets.instances import Instances
+from atrous.data.targets.instances import Instances, typical_sides
 from atrous.data.targets.labels import LabelTable
 from atrous.data.view import View
 from atrous.verbs.check import check
@@ -68,3 +69,22 @@ def test_rows_without_a_number_are_no_object(tmp_path):
     target = Instances(tmp_path / "a.csv", reader=LabelTable(tmp_path / "a.csv", None))
     with pytest.raises(FileFault, match=r"a\.csv: has rows without a number: write 0 where there is no object"):
         target.read()
+
+
+def test_whole_objects_of_volumes_are_measured(tmp_path):
+    numbers = np.zeros((8, 12, 14), np.uint16)
+    numbers[2:4, 3:8, 4:10], numbers[0:3, 9:11, 3:5] = 70, 2  # the second is cut by the border
+    numbers[5, 2:4, 2:4] = numbers[5, 8:9, 9:12] = 9  # in two pieces
+    tifffile.imwrite(tmp_path / "a.tif", numbers, metadata={"axes": "ZYX"})
+    scanned = Instances(tmp_path / "a.tif").scan(None)
+    assert scanned.spans is not None
+    assert scanned.spans.tolist() == [[2, 5, 6]]
+    assert scanned.pieces == {9: 2}
+    np.save(tmp_path / "b.npy", numbers[3])
+    assert Instances(tmp_path / "b.npy").scan(None).spans is None
+
+
+def test_the_sides_of_few_objects_are_not_known():
+    assert typical_sides([np.full((4, 3), 2), np.full((5, 3), 8)]).size == 0
+    assert typical_sides([np.full((5, 3), 2), np.full((5, 3), 8)]) == pytest.approx([4.0, 4.0, 4.0])
+    assert typical_sides([]).size == 0
