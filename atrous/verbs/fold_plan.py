@@ -95,12 +95,12 @@ class FoldPlan:
         names = ", ".join([fold.group for fold in self.folds[:NAMED]] + ["..."] * (len(self.folds) > NAMED))
         parts = [f"{len(self.folds)} groups are left out in turn ({names})"]
         if waiting < len(self.folds):
-            parts.append(f"{len(self.folds) - waiting} of them are done")
+            parts.append(f"{len(self.folds) - waiting} done already")
         if waiting:
             parts.append(f"{waiting} training{'s' * (waiting > 1)} {self._length(waiting)}")
         alone = sum(not sample.group for sample in self.pool)
         if alone:
-            parts.append(f"{alone} samples of no group are always trained on")
+            parts.append(f"always trained on, as they have no group: {alone}")
         if self.recipe.train.start is not None:
             parts.append(f"all start from {self.recipe.train.start}: what that was trained on is not new to them")
         return "; ".join(parts)

@@ -71,7 +71,7 @@ def test_data_without_two_groups_are_refused(groups, words, trained, digits, des
 def test_samples_without_a_group_are_always_trained_on(trained, digits, described, tmp_path):
     plan = plan_folds(trained, digits, description=described("val_000."), out=tmp_path / "out")
     assert [fold.group for fold in plan.folds] == ["val_0000", "val_0001", "val_0002"]
-    assert "; 8 samples of no group are always trained on" in plan.text()
+    assert "; always trained on, as they have no group: 8" in plan.text()
     assert all(len(plan.parts(fold)["train"]) == 10 for fold in plan.folds)
 
 

@@ -182,7 +182,7 @@ def test_the_command_prints_and_reports_what_is_done(measured, copied, digits, g
     told = atrous("evaluate", copied, digits, "--dataset", grouped, "--folds", 2, "--out", out, "--json")
     assert told.returncode == 0, told.stderr
     assert json.loads(told.stdout)["folds"] == scores.to_dict()
-    assert "2 groups are left out in turn (0, 1); 2 of them are done" in told.stderr
+    assert "2 groups are left out in turn (0, 1); 2 done already" in told.stderr
     html = (copied / "report.html").read_text(encoding="utf-8")
     assert html.count("<h2>Groups left out</h2>") == html.count('<a href="#folds">') == 1
     assert f'<th scope="row">0</th><td>2</td><td>{scores.rows[0].metrics["miou"]:.3f}</td>' in html
