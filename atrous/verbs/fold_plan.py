@@ -260,8 +260,9 @@ def _refuse(opened: OpenedData, pool: Sequence[Sample], groups: Sequence[str]) -
 def _folder_names(groups: Sequence[str]) -> dict[str, str]:
     """Name the folder of each group: as the group where that is a plain name, else with a hash that tells them apart.
 
-    >>> _folder_names(["0001TP", "a/b"])
-    {'0001TP': '0001TP', 'a/b': 'a_b-ab9dac48'}
+    >>> names = _folder_names(["0001TP", "a/b", "a.b"])
+    >>> names["0001TP"], names["a/b"].startswith("a_b-"), names["a/b"] == names["a.b"]
+    ('0001TP', True, False)
     """
     plain = {group: re.sub(r"[^A-Za-z0-9_-]+", "_", group)[:60] for group in groups}
     alike = Counter(name.casefold() for name in plain.values())
