@@ -178,6 +178,7 @@ ELSEWHERE = {
     "atrous/tasks/custom.py": "tests/test_examples.py",
     "atrous/tasks/found_metrics.py": "tests/tasks/test_instances.py",
     "atrous/tasks/measures.py": "tests/test_extension.py",
+    "atrous/tasks/fold_scores.py": "tests/verbs/test_folds.py",
     "atrous/tasks/shift_scores.py": "tests/verbs/test_shifts.py",
     "atrous/tasks/summed.py": "tests/tasks/test_losses.py",
     "atrous/tasks/change.py": "tests/tasks/test_foreground.py",

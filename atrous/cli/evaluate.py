@@ -1,12 +1,12 @@
 """`atrous evaluate RUN [DATA]`: the metrics of a run on a split."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 NAME = "evaluate"
-MORE, VIDEOS = "What is measured", "Videos"
+MORE, FOLDS, VIDEOS = "What is measured", "Groups left out", "Videos"
 
 
 def command(
@@ -46,6 +46,21 @@ def command(
             rich_help_panel=MORE,
         ),
     ] = False,
+    folds: Annotated[
+        str | None,
+        typer.Option(
+            help="Train anew without each group of samples, and measure on it: group, or N for the N largest groups.",
+            rich_help_panel=FOLDS,
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Wall time of each of these trainings. [default: as in the recipe]", rich_help_panel=FOLDS),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of these trainings. [default: the folder folds of the run]", rich_help_panel=FOLDS),
+    ] = None,
     first_frame: Annotated[
         bool,
         typer.Option(
@@ -58,7 +73,7 @@ def command(
         float, typer.Option(help="How long each first frame is learned.", rich_help_panel=VIDEOS)
     ] = 30.0,
     report: Annotated[Path | None, typer.Option(help="Also write a page about it: a new .html file.")] = None,
-    device: Annotated[str, typer.Option(help="Device: cpu, cuda, cuda:1 or mps.")] = "cpu",
+    device: Annotated[str | None, typer.Option(help="Device: cpu, cuda, cuda:1 or mps. [default: cpu]")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Compute metrics of a run on a split: IoU with a confidence interval, accuracy, Dice, boundary IoU, calibration.
@@ -72,11 +87,14 @@ def command(
     Example: atrous evaluate runs/davis --first-frame --json
 
     Example: atrous evaluate runs/cells data/new-cells --split all
+
+    Example: atrous evaluate runs/cells --folds group --minutes 10
     """
     from atrous.cli.output import progress_bar, quiet_libraries, say, show
     from atrous.verbs.evaluate import evaluate
     from atrous.verbs.evaluation_report import check_page, write_evaluation
     from atrous.verbs.first_frame import check_first_frame, evaluate_first_frames
+    from atrous.verbs.fold_plan import check_fold_options, plan_folds, read_folds
     from atrous.verbs.shifts import evaluate_shifts, require_classes
 
     quiet_libraries()
@@ -85,11 +103,15 @@ def command(
     others = tuple(ensemble or ())
     alone = {
         "--tta": tta != "none", "--coverage": coverage is not None, "--ensemble": bool(others), "--shifts": shifts,
-        "--report": report is not None,
+        "--report": report is not None, "--folds": folds is not None,
     }  # fmt: skip
     check_first_frame(first_frame, first_frame_seconds, others=alone)
     if shifts:
         require_classes(run)
+    fold_options: dict[str, Any] = {"description": dataset, "minutes": minutes, "out": out, "device": device}
+    check_fold_options(folds, fold_options, others={name: alone[name] for name in ("--tta", "--ensemble")})
+    plan = None if folds is None else plan_folds(run, data, most=read_folds(folds), **fold_options)
+    device = device or "cpu"
     with progress_bar("evaluating", 1.0) as (bar, task):
 
         def progress(done: int, total: int) -> None:
@@ -105,7 +127,7 @@ def command(
                 run, data, split=split, description=dataset, tta=tta, coverage=coverage, ensemble=others, device=device,
                 progress=progress,
             )  # fmt: skip
-    facts, text, shifted = {"split": split, **result.scores.to_dict()}, result.scores.text(), None
+    facts, text, shifted, left_out = {"split": split, **result.scores.to_dict()}, result.scores.text(), None, None
     if shifts:
         with progress_bar("shifts", 1.0) as (bar, task):
             shifted = evaluate_shifts(
@@ -113,9 +135,16 @@ def command(
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )  # fmt: skip
         facts, text = {**facts, "shifts": shifted.to_dict()}, f"{text}\n\n{shifted.text()}"
+    if plan is not None:
+        from atrous.verbs.folds import train_folds  # with what trains, for which nothing else here waits
+
+        left_out = train_folds(plan, validation=result.scores.watched() if split == plan.run.recipe.data.val else {})
+        facts, text = {**facts, "folds": left_out.to_dict()}, f"{text}\n\n{left_out.text()}"
     if result.note:
         say(result.note)
     if report is not None:
-        write_evaluation(report, run, result, shifted, ensemble=others, device=device)
+        write_evaluation(report, run, result, shifted, left_out, ensemble=others, device=device)
         say(f"report: {report}")
     show(text, facts, json)
+    if left_out is not None and left_out.interrupted:
+        raise typer.Exit(130)

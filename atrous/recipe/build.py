@@ -156,7 +156,7 @@ def build_settings(recipe: Recipe) -> Settings:
     train = recipe.train
     names = (
         "optimizer", "learning_rate", "encoder_rate", "weight_decay", "warmup", "clip", "validations", "patience",
-        "precision", "devices", "nodes", "sync_batch_norm", "compile", "seed", "whole",
+        "choose", "precision", "devices", "nodes", "sync_batch_norm", "compile", "seed", "whole",
         "sharpness", "sharpness_every", "teacher",
     )  # fmt: skip
     values = {name: getattr(train, name) for name in names}

@@ -300,6 +300,11 @@ class TrainSection(Section):
     )
     validations: int = Field(12, ge=1, description="how often the run is validated")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without a gain")
+    choose: bool = Field(
+        True,
+        description="validation chooses the weights that are kept, and calibrates them; false: it only measures, and "
+        "the last weights are kept",
+    )
     precision: Literal["bf16-mixed", "32-true"] = Field("32-true", description="arithmetic of forward and backward")
     accelerator: str = Field("cpu", description="device: cpu, cuda, cuda:1, mps or auto (whichever is there)")
     devices: Count = Field(1, description="devices of each machine, among which the crops of a step are dealt")

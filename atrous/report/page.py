@@ -31,6 +31,7 @@ from atrous.report.plots import (
 from atrous.report.verdict import verdict
 from atrous.report.views import CURVES, Example, ReportView, data_uri, embed, example_views
 from atrous.report.words import calibration_words, review_words
+from atrous.tasks.fold_scores import FoldScores
 from atrous.tasks.scores import Scores
 from atrous.tasks.shift_scores import ShiftScores
 from atrous.tasks.stranded_metrics import StrandedScores
@@ -80,6 +81,7 @@ class ReportContent:
         further: metrics on data that had no part in the training.
         legend: names and colors of what the examples show, where these are not the classes.
         shifts: the metric on changed images; None where it was not measured.
+        folds: the metric of groups that were left out of a training each; None where it was not measured.
     """
 
     title: str
@@ -97,6 +99,7 @@ class ReportContent:
     further: list[Measured] = field(default_factory=list)
     legend: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     shifts: ShiftScores | None = None
+    folds: FoldScores | None = None
 
 
 def write_report(path: Path | str, content: ReportContent) -> None:

@@ -256,7 +256,7 @@ def _note(run: _Run, losses: list[torch.Tensor], rate: float, images: float, ste
 
 
 def _validation(run: _Run, rate: float) -> bool:
-    """Validate the averaged weights, keep them when they are the best so far; whether patience has run out."""
+    """Validate the averaged weights, keep those that count; whether patience has run out."""
     state, task, start = run.state, run.learner.task, time.monotonic()
     assert run.log is not None
     network = run.learner.average.module.eval()
@@ -270,19 +270,20 @@ def _validation(run: _Run, rate: float) -> bool:
     value = values[task.watched[0]]
     best, known = state.best, math.isfinite(value)
     gained = known and best is not None and (value > best if task.higher_is_better else value < best)
-    if gained or best is None:  # while nothing was a number, the latest weights are kept
+    better = gained or best is None  # while nothing was a number, the latest weights are kept
+    if better:
         state.best = value if known else None
-        state.best_step, state.stale = state.step, 0
+    state.stale = 0 if better else state.stale + 1
+    if better or (known and not run.settings.choose):
+        state.best_step = state.step
         run.saver.save(run.folder / "model.safetensors", network.state_dict(), {"step": state.step, **values})
-    else:
-        state.stale += 1
     state.validation_seconds = time.monotonic() - start
     run.log.write(
         step=state.step, epoch=state.step / run.supply.per_epoch, seconds=run.budget.seconds, split="val",
         learning_rate=rate, **values,
     )  # fmt: skip
     run.monitor.on_validation(state.step, dict(values))
-    patience = run.settings.patience
+    patience = run.settings.patience if run.settings.choose else None
     return patience is not None and state.stale >= patience
 
 

@@ -22,6 +22,7 @@ class Settings:
         clip: greatest norm of the gradient.
         validations: how often the run is validated, evenly over its length.
         patience: validations without a gain after which the run stops, or None.
+        choose: whether the weights of the best validation are kept; else the last ones are, and patience has no end.
         precision: "bf16-mixed", "32-true", or "64-true" for comparisons.
         device: torch's name of the device, such as "cpu", "cuda" or "cuda:1"; of several devices without a number.
         devices: devices of each machine, one process for each.
@@ -45,6 +46,7 @@ class Settings:
     clip: float = 5.0
     validations: int = 12
     patience: int | None = None
+    choose: bool = True
     precision: str = "bf16-mixed"
     device: str = "cpu"
     devices: int = 1
@@ -85,7 +87,7 @@ class Outcome:
         seconds: time that they took, validations included.
         best: the best value of the first watched metric on val (of segmentation: mean IoU); None when it was never a
             number.
-        best_step: the step at which it was reached.
+        best_step: the step whose weights are kept: that at which it was reached, or the last one.
         interrupted: whether a signal stopped the run, so that it can be resumed.
     """
 

@@ -13,6 +13,7 @@ from atrous.prediction.predictor import LoadOptions
 from atrous.recipe.run import Run, environment
 from atrous.recipe.schema import read_reasons
 from atrous.report.page import ReportContent, write_report
+from atrous.tasks.fold_scores import FoldScores
 from atrous.tasks.measures import samples_text
 from atrous.tasks.shift_scores import ShiftScores
 from atrous.training.log import read_log
@@ -38,6 +39,7 @@ def write_evaluation(
     run: Run | Path | str,
     evaluated: Evaluated,
     shifts: ShiftScores | None = None,
+    folds: FoldScores | None = None,
     *,
     ensemble: Sequence[Path | str] = (),
     **loading: Unpack[LoadOptions],
@@ -49,6 +51,7 @@ def write_evaluation(
         run: folder of the run.
         evaluated: its metrics on a split.
         shifts: the metric on changed images, if it was measured.
+        folds: the metric of groups that were left out of a training each, if it was measured.
         ensemble: folders of further runs that were averaged with it.
         **loading: how the network is loaded and run (`LoadOptions`).
 
@@ -78,6 +81,7 @@ def write_evaluation(
         plan_reasons=read_reasons(recipe),
         legend=legend_of(examples),
         shifts=shifts,
+        folds=folds,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_report(path, content)

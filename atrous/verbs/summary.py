@@ -63,13 +63,14 @@ def write_summary(
     write_scores(run, split, scores)
     facts = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
     recipe, checked = (run.folder / "recipe.toml").read_text(encoding="utf-8"), run.folder / "check.txt"
-    history = read_log(run.folder / "metrics.csv")
+    history, chosen = read_log(run.folder / "metrics.csv"), run.recipe.train.choose
     content = ReportContent(
         title=f"{run.folder.name}: {run.recipe.model.name} on {dataset.root.resolve().name}",
         verdict={
-            "measured on": f"{samples_text(scores.images, scores.sample)} of split {split!r}, not trained on, but "
-            "used to choose the weights",
-            "training": f"{outcome.seconds / 60:.1f} minutes, {outcome.step} steps; best at step {outcome.best_step}",
+            "measured on": f"{samples_text(scores.images, scores.sample)} of split {split!r}, not trained on"
+            + (", but used to choose the weights" if chosen else ""),
+            "training": f"{outcome.seconds / 60:.1f} minutes, {outcome.step} steps; "
+            + (f"best at step {outcome.best_step}" if chosen else "the last weights are kept"),
         },
         history=history,
         scores=scores,
@@ -109,7 +110,7 @@ def advice(recipe: Recipe, history: Sequence[dict[str, Any]], metric: str, best_
         best_step: the step whose weights were chosen.
     """
     rows = [row for row in history if row["split"] == "val"]
-    if len(rows) < 2 or rows[-1]["step"] != best_step:
+    if len(rows) < 2 or rows[-1]["step"] != best_step or not recipe.train.choose:
         return []
     before, last = (row.get(metric) for row in rows[-2:])
     if last is None or not math.isfinite(last) or before is None or before == last:

@@ -4,7 +4,7 @@ import gc
 import math
 import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,10 +15,11 @@ from atrous.data.check.check import Check
 from atrous.data.dataset import Dataset
 from atrous.data.formats.mirrored import named_by_url, with_urls
 from atrous.data.restoration import STYLE
+from atrous.data.sample import Sample
 from atrous.device import check_device, choose_device
 from atrous.errors import MemoryLimitError, UserError
 from atrous.files import disk_trouble, write_text
-from atrous.prediction.predictor import WHOLE, load
+from atrous.prediction.predictor import WHOLE, Predictor, load
 from atrous.recipe.agree import agree_with_data
 from atrous.recipe.build import build_settings
 from atrous.recipe.plan import PlannedRecipe
@@ -38,6 +39,7 @@ from atrous.training.settings import Monitor, Outcome
 from atrous.verbs.calibrate import calibrate_and_measure, forget_calibration
 from atrous.verbs.check import check_layout
 from atrous.verbs.devices import refuse_several, training_processes
+from atrous.verbs.evaluate import measure
 from atrous.verbs.feeds import Feed
 from atrous.verbs.kinds import KINDS
 from atrous.verbs.opened import OpenedData, open_data
@@ -129,7 +131,7 @@ def train_planned(
         planned: the recipe, which fits the data.
         check: what the check found.
         opened: the data.
-        folder: of the run, which must not exist.
+        folder: of the run, which must not exist; or the same as the option `resume`, to go on with the run in it.
         feed: decoded data for this recipe; they are decoded when None.
         **options: see `TrainOptions`; only those count that tell how the training goes.
 
@@ -139,9 +141,12 @@ def train_planned(
     chosen, budget = read_options(options), Budget(minutes=1.0)
     refuse_several(planned.recipe, "trainings of a search take one device each")
     with _watched(chosen, Processes()) as watch:
-        check_new(folder)
-        data = TrainData(opened, check, feed)
         begin = partial(_new_run, folder, planned, check, chosen)
+        if chosen.resume is None:
+            check_new(folder)
+        else:
+            begin = partial(open_run, chosen.resume)
+        data = TrainData(opened, check, feed)
         return _finish(_train(planned.recipe, data, begin, chosen, budget, watch, Processes()), chosen, watch)
 
 
@@ -329,9 +334,9 @@ def _report(learned: _Learned, chosen: TrainOptions, watch: Watch) -> Evaluation
         give_back()
     try:
         try:
-            predictor, result = calibrate_and_measure(little, dataset, split, held_out)
+            predictor, result = _measured(little, dataset, held_out)
         except MemoryLimitError:
-            predictor, result = calibrate_and_measure(predictor, dataset, split, held_out)
+            predictor, result = _measured(predictor, dataset, held_out)
     except UserError as error:
         raise UserError(f"{error}; the trained run is kept without a report: {run.folder}") from error
     if not chosen.report:
@@ -341,3 +346,11 @@ def _report(learned: _Learned, chosen: TrainOptions, watch: Watch) -> Evaluation
     write_summary(run, dataset, split, result, outcome, examples)
     watch.say(f"report: {run.folder / 'report.html'}")
     return result
+
+
+def _measured(predictor: Predictor, dataset: Dataset, samples: Sequence[Sample]) -> tuple[Predictor, EvaluationResult]:
+    """Measure a run on its validation split, which calibrates it first, unless it is to choose nothing."""
+    data, train = predictor.run.recipe.data, predictor.run.recipe.train
+    if not train.choose:
+        return predictor, measure(predictor, dataset, samples)
+    return calibrate_and_measure(predictor, dataset, data.val, samples)

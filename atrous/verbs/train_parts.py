@@ -86,7 +86,8 @@ def build_parts(
     shape = tuple(feed.batches[0].images.shape[1:])  # what cannot be drawn fails here
     if recipe.train.whole:
         WholeSteps(network.train(), task, scratch).prepare(shape)
-    fitted = 0.0 if class_task(task) is None else share_of_samples(len(check.dataset.splits[recipe.data.val]))
+    calibrates = recipe.train.choose and class_task(task) is not None
+    fitted = share_of_samples(len(check.dataset.splits[recipe.data.val])) if calibrates else 0.0
     return TrainParts(task, network, feed, fitted)
 
 

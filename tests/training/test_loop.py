@@ -99,11 +99,11 @@ def test_a_minute_budget_is_kept(tmp_path, digits, monkeypatch):
     assert rates[-1] < 0.1 * max(rates)
 
 
-@pytest.mark.parametrize(("figures", "kept", "best"), [([NAN] * 3, 4, None), ([NAN, 0.5, NAN], 3, 0.5)])
-def test_a_run_whose_validations_have_no_figure_still_leaves_weights(figures, kept, best, tmp_path):
+def fit_told(figures, folder, **settings):
+    """Four steps with four validations, whose figures are given."""
     network = fcn(ResNet(2, 1, depth=10, width=8), 2, width=16)
     batch, told = Batch(torch.zeros(2, 1, 32, 32), torch.zeros(2, 32, 32, dtype=torch.long)), iter(figures)
-    done = fit(
+    return fit(
         network,
         Semantic(("a", "b")),
         Supply(
@@ -112,10 +112,22 @@ def test_a_run_whose_validations_have_no_figure_still_leaves_weights(figures, ke
             per_epoch=1,
         ),
         budget=Budget(steps=4),
-        settings=Settings(validations=4, patience=3, precision="32-true"),
-        folder=tmp_path,
+        settings=Settings(validations=4, precision="32-true", **settings),
+        folder=folder,
     )
+
+
+@pytest.mark.parametrize(("figures", "kept", "best"), [([NAN] * 3, 4, None), ([NAN, 0.5, NAN], 3, 0.5)])
+def test_a_run_whose_validations_have_no_figure_still_leaves_weights(figures, kept, best, tmp_path):
+    done = fit_told(figures, tmp_path, patience=3)
     assert (done.best, done.best_step) == (best, kept)
+    assert read_tensors(tmp_path / "model.safetensors")[1]["step"] == kept
+
+
+@pytest.mark.parametrize(("choose", "kept", "steps"), [(True, 2, 3), (False, 4, 4)])
+def test_validations_that_choose_nothing_keep_the_last_weights_and_end_nothing(choose, kept, steps, tmp_path):
+    done = fit_told([0.5, 0.4, 0.3], tmp_path, choose=choose, patience=1)
+    assert (done.best, done.best_step, done.step) == (0.5, kept, steps)
     assert read_tensors(tmp_path / "model.safetensors")[1]["step"] == kept
 
 

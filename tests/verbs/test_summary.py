@@ -37,6 +37,10 @@ def test_no_advice_where_nothing_says_that_it_still_rises(values, best_step):
     assert advice(recipe(minutes=5), history(*values), "miou", best_step) == []
 
 
+def test_no_advice_where_validation_does_not_choose():
+    assert advice(recipe(minutes=5, choose=False), history(0.5, 0.6, 0.7), "miou", 30) == []
+
+
 def test_reasons_name_their_keys_and_leave_out_what_is_unset_or_was_set_by_the_user(digits, tmp_path):
     run = train(digits, out=tmp_path / "run", epochs=1, settings=SMALL).run
     reasons = read_reasons((run.folder / "recipe.toml").read_text())

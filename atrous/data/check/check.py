@@ -20,6 +20,7 @@ from atrous.data.formats.mirrored import with_urls
 from atrous.data.guess import Guess
 from atrous.data.layouts.base import Layout
 from atrous.data.layouts.matching import NAMELESS
+from atrous.data.moments import Moments
 from atrous.data.problems import Problem, gather, relative
 from atrous.data.scan import Progress, Scan, scan, total_counts
 from atrous.data.targets.base import Facts
@@ -47,6 +48,7 @@ class Check:
         columns: the role of every column of tables, in words; "" where there are none.
         compares_cases: whether intensities of cases are worth comparing (signals and volumes have no common unit).
         headers: of the images that could be read, by the name of the sample.
+        moments: statistics of their intensities, in the same way.
     """
 
     dataset: Dataset
@@ -61,6 +63,7 @@ class Check:
     columns: str = ""
     compares_cases: bool = False
     headers: Mapping[str, Header] = field(default_factory=dict)
+    moments: Mapping[str, Moments] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -179,6 +182,7 @@ def _result(
         minutes_per_epoch=numbers.positions.get("train", 0) / rate / 60,
         targets=dataset.target.summary(facts, any(one.colored for one in scans)),
         headers={one.sample.name: one.image for one in scans if one.image is not None},
+        moments={one.sample.name: one.moments for one in scans if one.moments is not None},
     )
 
 
