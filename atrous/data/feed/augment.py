@@ -73,8 +73,8 @@ def recolored(image: torch.Tensor, drawn: Recoloring, spread: float) -> torch.Te
     center = image.mean(dim=tuple(range(1, image.ndim)), keepdim=True)
     if drawn.saturation is not None:
         image = torch.lerp(image.mean(0, keepdim=True), image, drawn.saturation)
-    image = (image - center) * gains + (center + drawn.shift * spread)
-    return image if drawn.noise is None else image + drawn.level * spread * torch.from_numpy(drawn.noise)
+    image = (image - center).mul_(gains).add_(center + drawn.shift * spread)
+    return image if drawn.noise is None else image.add_(torch.from_numpy(drawn.noise), alpha=drawn.level * spread)
 
 
 def recolor(rng: np.random.Generator, image: torch.Tensor, color: Color, spread: float) -> torch.Tensor:
@@ -91,4 +91,4 @@ def with_gamma(image: torch.Tensor, exponent: float) -> torch.Tensor:
     axes = tuple(range(1, image.ndim))
     low, high = image.amin(axes, keepdim=True), image.amax(axes, keepdim=True)
     width = (high - low).clamp_min(1e-6)
-    return ((image - low) / width).pow(exponent) * width + low
+    return (image - low).div_(width).pow_(exponent).mul_(width).add_(low)  # a large image is copied once
