@@ -49,7 +49,7 @@ from atrous.verbs.train_options import TrainOptions, read_options
 from atrous.verbs.train_parts import TrainData, TrainParts, build_parts, make_supply, train_task
 from atrous.verbs.train_plan import plan_training
 
-REPORT_MEMORY = "512MiB"
+REPORT_MEMORY = "256MiB"
 """Memory of the final evaluation after a training on large samples in strips, if that is enough: such a training is to
 take little up to its end."""
 AFTER_SECONDS = 3.0
