@@ -92,8 +92,8 @@ class GradientJob:
         self.objective = DenseObjective(loss, target, self._sizes(), self.stream) if ready.dense else None
         self.spool = self.grads = None
         if folder is not None:
-            self.spool = Spool(folder / "values", self.graph, ready.dtype)
-            self.grads = _GradientSpool(folder / "gradients", self.graph, ready.dtype)
+            self.spool = Spool(folder / "values", self.axis, ready.dtype)
+            self.grads = _GradientSpool(folder / "gradients", self.axis, ready.dtype)
         self.pullbacks: dict[int, Pullback] = {}
         self.held: dict[int, HeldRows] = {}
         self.adjoints = _Adjoints()  # of the values without rows

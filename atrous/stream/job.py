@@ -116,7 +116,7 @@ class StreamJob:
         if self.options.resume:
             self.record = self._open_record(sink, result_shape, result_dtype)
         folder = self.options.folder
-        spool = None if folder is None else Spool(folder, self.graph, self.dtype)
+        spool = None if folder is None else Spool(folder, self.axis, self.dtype)
         with self._settings() as self.between, ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
             ends = _Ends(self, source, sink, spool, (reader, writer))
             try:

@@ -10,6 +10,7 @@ from torch import nn
 from atrous.data.feed.decode import Decoded
 from atrous.errors import MemoryLimitError
 from atrous.stream import Prepared, prepare, stream
+from atrous.stream.process import give_back
 from atrous.tasks.custom import output_size
 from atrous.tasks.task import NotFinite, Task
 
@@ -69,6 +70,7 @@ def _streamed(
         if shape not in ready:
             ready.clear()
             ready[shape] = prepare(network, shape)
+        give_back()  # what the steps of the training left free
         try:
             stream(ready[shape], image.contiguous().numpy(), output, memory=MEMORY)
         except MemoryLimitError:

@@ -1,5 +1,6 @@
 """The train verb from end to end: check, plan, build, train, evaluate, report."""
 
+import gc
 import math
 import shlex
 import tempfile
@@ -26,6 +27,7 @@ from atrous.recipe.run import Run, check_new, create_run, open_run
 from atrous.recipe.schema import Recipe, override, read_recipe
 from atrous.recipe.start import check_start
 from atrous.recipe.style_picture import is_gray, located, read_style
+from atrous.stream.process import give_back
 from atrous.tasks.custom import reported
 from atrous.tasks.task import EvaluationResult
 from atrous.training.budget import Budget
@@ -320,10 +322,13 @@ def _report(learned: _Learned, chosen: TrainOptions, watch: Watch) -> Evaluation
         load(run, device=choose_device(run.recipe.train.accelerator), network=chosen.network),
         task=reported(train_task(run.located, chosen)),
     )
-    held_out = dataset.splits[split]
+    held_out, little = dataset.splits[split], predictor
+    if in_strips:
+        little = replace(predictor, memory=REPORT_MEMORY)
+        gc.collect()  # exported networks are in cycles with the samples of the training
+        give_back()
     try:
         try:
-            little = replace(predictor, memory=REPORT_MEMORY) if in_strips else predictor
             predictor, result = calibrate_and_measure(little, dataset, split, held_out)
         except MemoryLimitError:
             predictor, result = calibrate_and_measure(predictor, dataset, split, held_out)
