@@ -79,7 +79,7 @@ def web_server(kind: str, content: bytes) -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", kind)
-            self.send_header("Connection", "close")  # the end of the bytes is the end of the answer
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
 

@@ -45,7 +45,7 @@ def answer(connection: socket, stream: bytes) -> None:
     with connection, connection.makefile("rb") as requests:
         while line := requests.readline():
             method, headers = line.split(b" ")[0], {}
-            while (header := requests.readline().strip()):
+            while header := requests.readline().strip():
                 name, _, value = header.partition(b":")
                 headers[name.lower()] = value.strip().decode()
             said, body = [f"CSeq: {headers.get(b'cseq', '0')}", "Session: 1"], ""

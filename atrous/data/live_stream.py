@@ -62,9 +62,7 @@ class LiveStream(LiveSource):
         UserError: PyAV is not installed, or the address begins in another way.
     """
 
-    def __init__(
-        self, place: Any, title: str, idle: float, rate: Fraction | None, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, place: Any, title: str, idle: float, rate: Fraction | None, tell: Callable[[str], None]) -> None:
         self.title, self.hurries = title, not isinstance(place, Path)
         self._place, self._idle, self._wanted, self._tell = place, idle, rate, tell
         self._errors: tuple[type[Exception], ...] = (av.error.FFmpegError, OSError, ValueError, EOFError, MemoryError)

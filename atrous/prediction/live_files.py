@@ -169,7 +169,7 @@ class _GrowingTable:
         self._owned, self._rows = isinstance(place, Path), rows
         if isinstance(place, Path):
             place.parent.mkdir(parents=True, exist_ok=True)
-            self._file: TextIO = open(place, "x", newline="", encoding="utf-8")
+            self._file: TextIO = open(place, "x", newline="", encoding="utf-8")  # noqa: SIM115 (it stays open)
         else:
             self._file = place
         self._table = csv.writer(self._file, lineterminator="\n")

@@ -86,9 +86,7 @@ class OverlayVideo(Output):
         """Nothing is written before `finish`."""
 
 
-def drawn_frame(
-    frame: np.ndarray, label: np.ndarray, seen: Sequence[Sighting], palette: Palette
-) -> np.ndarray:
+def drawn_frame(frame: np.ndarray, label: np.ndarray, seen: Sequence[Sighting], palette: Palette) -> np.ndarray:
     """Return a frame `(C, H, W)` with its labels `(H, W)` in color, and what is followed with its box and its number.
 
     The result is `(H, W, 3)` uint8; class 0 is left unpainted.

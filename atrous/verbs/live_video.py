@@ -139,16 +139,14 @@ def _latency_text(latency: int, delay: int) -> str:
     return f"{text}; rows of tables come {delay} frames later" if delay else text
 
 
-def _source(
-    source: str, options: PredictOptions, tell: Callable[[str], None], stdin: Any
-) -> tuple[LiveSource, str]:
+def _source(source: str, options: PredictOptions, tell: Callable[[str], None], stdin: Any) -> tuple[LiveSource, str]:
     """Where the frames come from, and the name of what is written of them."""
     idle = options.idle
     rate = None if options.frame_rate is None else Fraction(str(options.frame_rate))
     if source == STDIN:
         return LiveStream(stdin or sys.stdin.buffer, "standard input", idle, rate, tell), "stdin"
     if is_url(source):
-        if source.split(":")[0].lower() not in PROTOCOLS:
+        if source.split(":", maxsplit=1)[0].lower() not in PROTOCOLS:
             known = ", ".join(f"{scheme}://" for scheme in PROTOCOLS)
             raise UserError(f"{shown_address(source)}: live input comes from {known}, a file, a folder or -")
         return LiveStream(source, shown_address(source), idle, rate, tell), _name_of(source)

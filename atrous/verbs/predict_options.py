@@ -16,6 +16,9 @@ from atrous.tasks.custom import with_codes
 from atrous.tasks.task import FoundTask
 from atrous.tasks.temperature import class_task
 
+IDLE = 30.0
+"""Seconds without a frame after which live frames have ended, if nobody says how many."""
+
 
 @dataclass(frozen=True)
 class PredictOptions:

@@ -40,8 +40,7 @@ def test_every_frame_is_taken_in_order_though_few_are_held():
 def test_what_is_wrong_is_told_after_the_frames_before_it():
     reader, seen = FrameReader(Numbers(5, UserError("broke off")), Event(), held=2), []
     with pytest.raises(UserError, match="broke off"):
-        for frame in reader:
-            seen.append(frame.name)
+        seen.extend(frame.name for frame in reader)
     assert seen == ["0", "1", "2", "3", "4"]
     reader.close()
 

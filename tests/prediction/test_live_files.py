@@ -20,7 +20,7 @@ from atrous.prediction.zones import FollowOptions
 from tests.moved import scene, write_pictures
 
 COLORS = ((0, 0, 0), (255, 0, 0))
-COUNT = 40
+COUNT = 26
 
 
 def labels():
@@ -29,7 +29,7 @@ def labels():
     for time in range(COUNT):
         values[time, 10:22, 10 + time : 16 + time] = 1
         values[time, 40, 60] = 1
-        if time > 20:
+        if time > 10:
             values[time, 30:40, 5:12] = 1
     return values
 
@@ -90,13 +90,13 @@ def test_rows_and_masks_are_there_as_the_frames_come(tmp_path, follow):
         assert max((int(row["frame"]) for row in rows), default=-1) == max(-1, told)
         np.testing.assert_array_equal(np.asarray(Image.open(out / "a" / f"f{number}.png")), label)
         assert len(files._waiting) <= files.delay  # memory does not grow
-        if number == 30:
+        if number == 20:
             break
     files.close()
     rows = list(csv.DictReader(StringIO((out / "a_tracks.csv").read_text())))
-    assert int(rows[-1]["frame"]) == 30
+    assert int(rows[-1]["frame"]) == 20
     assert {row["id"] for row in rows} == {"1", "2"}
-    assert open_source(out / "a_overlay.mp4").shape == (3, 31, 48, 64)
+    assert open_source(out / "a_overlay.mp4").shape == (3, 21, 48, 64)
 
 
 def test_the_overlay_shows_labels_and_numbers_at_the_times_of_the_frames(tmp_path):

@@ -113,7 +113,7 @@ def test_what_is_unlike_the_training_data_is_told(predictor):
 
 
 def test_frames_that_need_more_memory_are_refused(predictor, monkeypatch):
-    with pytest.raises(UserError, match="it: frames of 48 x 64 need .* and 10000 bytes are allowed: give --memory"):
+    with pytest.raises(UserError, match=r"it: frames of 48 x 64 need .* and 10000 bytes are allowed: give --memory"):
         LiveLabeler(replace(predictor, memory="10kB"), "it").push(clip(1)[:, 0])
     monkeypatch.setattr("atrous.data.formats.base.ALWAYS", 1000)
     monkeypatch.setattr("atrous.data.formats.base.memory_limit", lambda: 100_000)
