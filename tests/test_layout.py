@@ -41,6 +41,7 @@ ELSEWHERE = {
     "atrous/cli/search.py": "tests/verbs/test_search.py",
     "atrous/cli/train.py": "tests/cli/test_cli.py",
     "atrous/cli/score_edges.py": "tests/verbs/test_score_edges.py",
+    "atrous/cli/stopping.py": "tests/verbs/test_live_video.py",
     "atrous/data/check/genomes.py": "tests/data/layouts/test_genomes.py",
     "atrous/data/check/images.py": "tests/data/check/test_check.py",
     "atrous/data/check/points.py": "tests/recipe/test_points.py",

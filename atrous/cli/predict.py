@@ -7,10 +7,11 @@ import typer
 
 if TYPE_CHECKING:
     from atrous.prediction.jobs import Written
+    from atrous.verbs.predict_options import PredictOptions
 
 NAME = "predict"
 BESIDE, SURE, WHERE, SEVERAL = "Also write", "Better answers", "Engine and device", "Many machines"
-GENOMES, VIDEOS = "Genomes", "Videos"
+GENOMES, VIDEOS, LIVE = "Genomes", "Videos", "Live video"
 REVIEWED = 5
 """So many of the most uncertain inputs are named."""
 
@@ -124,6 +125,25 @@ def command(
     first_frame_seconds: Annotated[
         float, typer.Option(help="How long the first frame is learned.", rich_help_panel=VIDEOS)
     ] = 30.0,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Label frames as they come, of a video file, a folder that grows, `-`, rtsp:// or http://.",
+            rich_help_panel=LIVE,
+        ),
+    ] = False,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Also write the labels of each live frame (PNG).", rich_help_panel=LIVE)
+    ] = False,
+    idle: Annotated[
+        float,
+        typer.Option(help="Seconds without a new frame after which a folder or an address ends.", rich_help_panel=LIVE),
+    ] = 30.0,
+    frame_rate: Annotated[
+        float | None,
+        typer.Option(help="Frames per second of a folder, or of a stream without times.", rich_help_panel=LIVE),
+    ] = None,
     dask: Annotated[
         str | None,
         typer.Option(
@@ -151,7 +171,8 @@ def command(
     .bed, .tsv or .bw. The signals of a regression are written as bigWig.
 
     With `-`, samples are read from standard input, one per line, and labels are written to standard output as soon as
-    they are final (docs/signals.md).
+    they are final (docs/signals.md). A run of motion or of videos reads a video there. With --live it labels the frames
+    of a video as they come, and writes what moves, row by row (docs/motion.md); Ctrl-C ends it.
 
     Many machines label one input together: each runs with --part 1/64, 2/64 and so on, then one with --join; or the
     workers of a Dask cluster do, with --dask (docs/scale.md).
@@ -164,24 +185,23 @@ def command(
 
     Example: recorder | atrous predict runs/ecg -
 
+    Example: atrous predict runs/shop rtsp://camera/stream --live -o out --zone doors.geojson
+
     Example: atrous predict nuclei 'images/*.tif' -o out
     """
-    from atrous.cli.output import progress_bar, quiet_libraries, say
+    from atrous.cli.output import progress_bar, quiet_libraries
     from atrous.errors import UserError
-    from atrous.verbs.predict import predict, predict_live
+    from atrous.verbs.predict import predict
     from atrous.verbs.predict_options import PredictOptions
 
     quiet_libraries()
     options = PredictOptions(
         overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, uncertainty, coverage,
         tuple(ensemble or ()), genetic_code, variants, part, join, thin, tracks, zone, least_area,
-        first_frame, first_frame_seconds, dask,
+        first_frame, first_frame_seconds, dask, live, masks, idle, frame_rate,
     )  # fmt: skip
-    if inputs == ["-"]:
-        if out is not None or overlay or json or part or join or dask:
-            left_out = "leave -o, --overlay, --json, --part, --join and --dask out"
-            raise UserError(f"labels of `-` go to standard output, one per line: {left_out}")
-        predict_live(run, options, tell=say)
+    if live or inputs == ["-"]:
+        _live(run, inputs, out, options, json)
         return
     if out is None:
         raise UserError("-o FOLDER is missing: say where the labels go")
@@ -196,6 +216,35 @@ def command(
             tell=bar.console.print,
         )
     _show(result, out, json)
+
+
+def _live(run: Path, inputs: list[str], out: str | None, options: "PredictOptions", json: bool) -> None:
+    """Label samples or frames as they come; the kind of the run says which."""
+    from dataclasses import replace
+
+    from atrous.cli.output import say, show
+    from atrous.cli.stopping import stopping
+    from atrous.errors import UserError
+    from atrous.prediction.live_video import VIDEO_KINDS
+    from atrous.recipe.run import open_run
+    from atrous.verbs.live_video import predict_frames
+    from atrous.verbs.predict import predict_live
+
+    opened = open_run(run)
+    if opened.recipe.data.kind not in VIDEO_KINDS and inputs == ["-"]:
+        if out is not None or options.overlay or json or options.part or options.join or options.dask:
+            left_out = "leave -o, --overlay, --json, --part, --join and --dask out"
+            raise UserError(f"labels of `-` go to standard output, one per line: {left_out}")
+        predict_live(opened, replace(options, live=False), tell=say)
+        return
+    if len(inputs) != 1:
+        raise UserError(f"--live: {len(inputs)} inputs, but one is labelled as it comes: give one")
+    if out is None and json:
+        raise UserError("rows go to standard output: give -o, or leave --json out")
+    with stopping() as stop:
+        facts = predict_frames(opened, inputs[0], out, options, stop=stop, tell=say)
+    if out is not None:
+        show(f"{len(facts['written'])} written to {out}", facts, json)
 
 
 def _show(result: "Written", out: str, json: bool) -> None:

@@ -1,6 +1,6 @@
 """A video of the labels in color over the frames: mp4, of the size, frame rate and times of the input."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -69,10 +69,7 @@ class OverlayVideo(Output):
         try:
             shown = zip(clip.frames(range(self._shape[0])), self._labels.labels(), self._followed(), strict=True)
             for number, (frame, label, seen) in enumerate(shown):
-                drawn = overlay(frame, label, self._palette, bare=0)
-                if seen:
-                    boxes = np.array([one.region.box for one in seen])
-                    drawn = numbered(drawn, boxes, [one.number for one in seen])
+                drawn = drawn_frame(frame, label, seen, self._palette)
                 writer.write(drawn, None if times is None else times[number])
             writer.close()
         except BaseException:
@@ -87,6 +84,17 @@ class OverlayVideo(Output):
 
     def discard(self) -> None:
         """Nothing is written before `finish`."""
+
+
+def drawn_frame(frame: np.ndarray, label: np.ndarray, seen: Sequence[Sighting], palette: Palette) -> np.ndarray:
+    """Return a frame `(C, H, W)` with its labels `(H, W)` in color, and what is followed with its box and its number.
+
+    The result is `(H, W, 3)` uint8; class 0 is left unpainted.
+    """
+    drawn = overlay(frame, label, palette, bare=0)
+    if not seen:
+        return drawn
+    return numbered(drawn, np.array([one.region.box for one in seen]), [one.number for one in seen])
 
 
 def video_outputs(predictor: Predictor, item: Input, out: Path, companions: Companions) -> list[Output]:

@@ -3,8 +3,9 @@
 import csv
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from atrous.data.formats import is_video
 from atrous.files import replacing
@@ -14,6 +15,40 @@ from atrous.prediction.frames import FRAME_RATE, FrameLabels
 from atrous.prediction.inputs import Opened
 from atrous.prediction.output import Output
 from atrous.prediction.zones import ZoneCounts, read_zones
+
+
+class FrameRows(Protocol):
+    """What makes the rows of a table of the frames of a video, which come in order."""
+
+    def step(self, frame: int, sightings: Sequence[Sighting]) -> Iterator[Sequence[Any]]:
+        """Take what was seen in the next frame, and yield the rows that are known by then."""
+        ...
+
+    def rows(self) -> Iterator[Sequence[Any]]:
+        """Yield the rows that are left after the last frame."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrackRows:
+    """A row for each thing in each frame: its number, which it keeps from frame to frame, box and area.
+
+    Attributes:
+        seconds: returns the time of a frame.
+    """
+
+    seconds: Callable[[int], float]
+
+    def step(self, frame: int, sightings: Sequence[Sighting]) -> Iterator[Sequence[Any]]:
+        """See `FrameRows.step`."""
+        for one in sightings:
+            top, left, bottom, right = one.region.box
+            time = f"{self.seconds(frame):.3f}"
+            yield frame, time, one.number, left, top, right - left, bottom - top, one.region.area
+
+    def rows(self) -> Iterator[Sequence[Any]]:
+        """See `FrameRows.rows`: none."""
+        return iter(())
 
 
 class TrackTable(Output):
@@ -41,31 +76,27 @@ class TrackTable(Output):
         with replacing(self.paths[0]) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(self.header)
-            table.writerows(self._rows(Tracker(), frame_times(self._video)))
+            tracker = Tracker()
+            rows = self._rows(tracker, frame_times(self._video))
+            for frame, sightings in followed(self._labels, self._least, tracker):
+                table.writerows(rows.step(frame, sightings))
+            table.writerows(rows.rows())
 
     def discard(self) -> None:
         """Nothing is written before `finish`."""
 
-    def _followed(self, tracker: Tracker) -> Iterator[tuple[int, list[Sighting]]]:
-        """Every frame with what was seen in it."""
-        return followed(self._labels, self._least, tracker)
-
     @abstractmethod
-    def _rows(self, tracker: Tracker, seconds: Callable[[int], float]) -> Iterator[Sequence[Any]]:
-        """The rows of the table."""
+    def _rows(self, tracker: Tracker, seconds: Callable[[int], float]) -> FrameRows:
+        """What makes the rows of the table."""
 
 
 class TrackCsv(TrackTable):
-    """CSV with a row for each thing in each frame: its number, which it keeps from frame to frame, box and area."""
+    """CSV with a row for each thing in each frame (`TrackRows`)."""
 
     header = ("frame", "seconds", "id", "left", "top", "width", "height", "area")
 
-    def _rows(self, tracker: Tracker, seconds: Callable[[int], float]) -> Iterator[Sequence[Any]]:
-        for frame, sightings in self._followed(tracker):
-            for one in sightings:
-                top, left, bottom, right = one.region.box
-                time = f"{seconds(frame):.3f}"
-                yield frame, time, one.number, left, top, right - left, bottom - top, one.region.area
+    def _rows(self, tracker: Tracker, seconds: Callable[[int], float]) -> FrameRows:
+        return TrackRows(seconds)
 
 
 class ZoneCsv(TrackTable):
@@ -97,11 +128,8 @@ class ZoneCsv(TrackTable):
         for zone in self._zones:
             zone.require_inside(opened.source.shape[-2:], self._zone)
 
-    def _rows(self, tracker: Tracker, seconds: Callable[[int], float]) -> Iterator[Sequence[Any]]:
-        counts = ZoneCounts(self._zones, seconds, tracker.lost)
-        for frame, sightings in self._followed(tracker):
-            yield from counts.step(frame, sightings)
-        yield from counts.rows()
+    def _rows(self, tracker: Tracker, seconds: Callable[[int], float]) -> FrameRows:
+        return ZoneCounts(self._zones, seconds, tracker.lost)
 
 
 def followed(labels: FrameLabels, least: int, tracker: Tracker) -> Iterator[tuple[int, list[Sighting]]]:

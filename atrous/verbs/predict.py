@@ -74,7 +74,7 @@ def predict(
         return _remote(run, [str(entry) for entry in inputs], str(out), (options, by), begin, progress, tell)
     out, inputs = Path(local_path(str(out))), [local_path(str(entry)) for entry in inputs]
     if options.variants is not None:
-        predictor = _load(run, options)
+        predictor = load_predictor(run, options)
         begin(1)
         return _variants(predictor, inputs, Path(options.variants), out, tell)
     predictor = _outline(run)  # the network is loaded when something is missing
@@ -85,7 +85,7 @@ def predict(
     if options.first_frame is not None and len(jobs) != 1:
         raise UserError(f"--first-frame: {len(jobs)} videos, but a mask is that of one: give this one alone")
     if shared or not all(exists(output) for job in jobs for output in job.outputs):
-        predictor = _load(run, options)
+        predictor = load_predictor(run, options)
         outputs = OUTPUTS[predictor.kind]
         jobs = [PredictionJob(job.source, tuple(outputs(predictor, job.source, out, companions))) for job in jobs]
     begin(len(jobs))
@@ -159,7 +159,7 @@ def _remote(
     task = run.task()
     if run.recipe.data.kind != "grids" or isinstance(task, FoundTask | ValueTask):
         raise UserError(f"{run.folder}: URLs are for labels of images, volumes and signals: copy the inputs here")
-    predictor = _load(run, options)
+    predictor = load_predictor(run, options)
     begin(len(entries))
     if options.dask is None:
         return predict_remote(predictor, entries, out, by, progress, tell)
@@ -205,7 +205,7 @@ def predict_live(
     Raises:
         UserError: an option does not apply, the network cannot label a live signal, or a line is not a sample.
     """
-    predictor = _load(checked_run(run, options, live=True), options)
+    predictor = load_predictor(checked_run(run, options, live=True), options)
     source, target = stdin or sys.stdin.buffer, stdout or sys.stdout
 
     def write(text: str) -> None:
@@ -224,7 +224,8 @@ def _outline(run: Run) -> Predictor:
     return Predictor(run, nn.Identity(), run.task())
 
 
-def _load(run: Run, options: PredictOptions) -> Predictor:
+def load_predictor(run: Run, options: PredictOptions) -> Predictor:
+    """Load the network of a run, or of several, as the options say."""
     device = "cpu" if options.dask else options.device  # that of the workers; this machine computes small inputs
     loading: LoadOptions = {"device": device, "memory": options.memory, "engine": options.engine}
     flip, code = options.tta == "flip", options.genetic_code

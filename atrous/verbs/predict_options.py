@@ -16,6 +16,9 @@ from atrous.tasks.custom import with_codes
 from atrous.tasks.task import FoundTask
 from atrous.tasks.temperature import class_task
 
+IDLE = 30.0
+"""Seconds without a frame after which live frames have ended, if nobody says how many."""
+
 
 @dataclass(frozen=True)
 class PredictOptions:
@@ -48,6 +51,10 @@ class PredictOptions:
         first_frame: of one video, the file of the mask of its first frame, which the network learns before it goes on.
         first_frame_seconds: how long.
         dask: compute on a Dask cluster: the address of its scheduler, or "local:4" for 4 processes on this machine.
+        live: label the frames of a video as they come (`atrous.verbs.live_video`).
+        masks: of these, also write the labels of each frame.
+        idle: seconds for which a folder may get no new frame, or an address may be silent, before it has ended.
+        frame_rate: frames per second of a folder, or of a stream without times; 25, or what the stream says, if None.
     """
 
     overlay: bool = False
@@ -73,6 +80,10 @@ class PredictOptions:
     first_frame: Path | None = None
     first_frame_seconds: float = SECONDS
     dask: str | None = None
+    live: bool = False
+    masks: bool = False
+    idle: float = IDLE
+    frame_rate: float | None = None
 
 
 DEFAULTS = PredictOptions()
@@ -119,6 +130,7 @@ def checked_run(run: Run | Path | str, options: PredictOptions, live: bool) -> R
     if options.dicom_seg and (live or kind != "grids" or opened.recipe.model.ndim != 3):
         raise UserError("--dicom-seg is for folders of DICOM slices: leave it out")
     _check_first_frame(opened, options)
+    _check_frames(options)
     _check_videos(options, is_video=kind in ("videos", "scenes") and not live)
     if kind != "genomes" and probabilities == "bigwig":
         raise UserError("--probabilities bigwig is for genomes: choose zarr or tiff")
@@ -193,7 +205,7 @@ def other_outputs(options: PredictOptions, further: str) -> str:
 def _check_videos(options: PredictOptions, *, is_video: bool) -> None:
     """Refuse options of videos for other data, and options of other data for videos."""
     followed = options.tracks or options.zone is not None
-    if not followed and options.least_area != LEAST_AREA:
+    if not followed and not options.live and options.least_area != LEAST_AREA:
         raise UserError("--least-area is for what --tracks and --zone follow: give one of them, or leave it out")
     if not is_video and followed:
         raise UserError("--tracks and --zone are for videos: leave them out")
@@ -219,3 +231,24 @@ def _check_first_frame(run: Run, options: PredictOptions) -> None:
         raise UserError(f"--first-frame-seconds {seconds:g}: give a time in seconds, such as 30")
     if options.ensemble:
         raise UserError("--ensemble: one network learns the first frame: leave it or --first-frame out")
+
+
+def _check_frames(options: PredictOptions) -> None:
+    """Check the options of frames that come, and refuse them for files.
+
+    Raises:
+        UserError: one is given without `live`, has no such value, or another option does not go with `live`.
+    """
+    if not options.live:
+        rate = options.frame_rate is not None
+        given = {"--masks": options.masks, "--idle": options.idle != IDLE, "--frame-rate": rate}
+        for option in (option for option, on in given.items() if on):
+            raise UserError(f"{option} is for frames that come: give --live too, or leave it out")
+        return
+    for option, value in {"--idle": options.idle, "--frame-rate": options.frame_rate}.items():
+        if value is not None and not 0 < value < math.inf:
+            raise UserError(f"{option} {value:g}: give a number greater than 0")
+    mask, part = options.first_frame is not None, options.part is not None
+    other = {"--first-frame": mask, "--part": part, "--join": options.join}
+    for option in (option for option, on in other.items() if on):
+        raise UserError(f"{option} is for files, not for frames that come: leave it or --live out")

@@ -143,7 +143,7 @@ def test_faults_in_the_data_are_told_with_file_and_mend(kind, squares, tmp_path)
         (["evaluate", "nowhere"], "no such folder"),
         (["predict", "nowhere", "a.png", "-o", "out"], "no such folder"),
         (["predict", "nowhere", "a.png", "-o", "out", "--probabilities", "csv"], "zarr or tiff"),
-        (["predict", "nowhere", "-", "-o", "out"], "standard output"),
+        (["predict", "nowhere", "-", "-o", "out"], "no such folder"),
         (["check", "nowhere"], "nowhere"),
         (["fly"], "No such command"),
     ],

@@ -157,6 +157,13 @@ def test_what_cannot_be_live_is_refused(predictor):
         open_session(barred)
 
 
+def test_labels_of_a_live_signal_are_no_files(run, tmp_path):
+    ended = atrous("predict", run, "-", "-o", tmp_path / "out")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("atrous: labels of `-` go to standard output, one per line: leave -o, ")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_the_command_ends_at_the_end_and_names_bad_lines(run, monkeypatch):
     command = [sys.executable, "-m", "atrous", "predict", str(run), "-"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from atrous.prediction.live_video import LiveLabeler
 from atrous.prediction.predictor import load
 from atrous.tasks.motion import motion_figures
 from atrous.verbs.evaluate import evaluate
@@ -87,3 +88,14 @@ def test_video_files_are_predicted(trained, tmp_path):
     done = predict(trained.run.folder, [movie], tmp_path / "out")
     assert done.written == (tmp_path / "out" / "shop",)
     assert len(list((tmp_path / "out" / "shop").iterdir())) == 24
+
+
+def test_frames_that_come_get_the_labels_of_the_whole_video(trained):
+    pictures, _ = make_scene()
+    clip = np.ascontiguousarray(np.moveaxis(pictures, -1, 0))
+    predictor = load(trained.run.folder)
+    labeler = LiveLabeler(predictor, "camera")
+    live = np.concatenate([*(labeler.push(clip[:, time]) for time in range(24)), labeler.close()])
+    whole = predictor.predict(clip).labels
+    assert whole.any()
+    assert (live == whole).mean() > 0.9999  # labels may differ where two logits tie

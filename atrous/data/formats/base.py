@@ -351,7 +351,7 @@ def _is_text(path: Path) -> bool:
     return bool(letters) and not any(unicodedata.category(letter) == "Cc" for letter in letters)
 
 
-def require_room(path: Path, shape: Sequence[int], dtype: Any, what: str = "it", copies: int = COPIES) -> None:
+def require_room(path: Path | str, shape: Sequence[int], dtype: Any, what: str = "it", copies: int = COPIES) -> None:
     """Raise unless an array fits into the memory that this process may use.
 
     Args:

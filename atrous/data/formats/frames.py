@@ -76,10 +76,21 @@ def frame_files(folder: Path) -> tuple[Path, ...]:
 
     `f2.png` comes before `f10.png`. Hidden files are left out.
     """
-    files = (
-        path for path in folder.iterdir() if path.suffix.lower() in _RASTER.suffixes and not path.name.startswith(".")
-    )
-    return tuple(sorted(files, key=lambda path: (_natural(path.stem), path.name)))
+    return tuple(sorted(filter(is_frame, folder.iterdir()), key=frame_order))
+
+
+def is_frame(path: Path) -> bool:
+    """Return whether a file in a folder of frames is one of them, by its name."""
+    return path.suffix.lower() in _RASTER.suffixes and not path.name.startswith(".")
+
+
+def frame_order(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Return the key by which the frames of a folder are sorted.
+
+    >>> frame_order(Path("f2.png")) < frame_order(Path("f10.png"))
+    True
+    """
+    return _natural(path.stem), path.name
 
 
 def frame_number(path: Path) -> int | None:

@@ -132,7 +132,7 @@ class Movie(Clip):
                 self._next = current + 1
             if current is not None and current >= number:
                 if current == number:
-                    self._last = number, self._sized(_pixels(frame), number)
+                    self._last = number, self._sized(shown_pixels(frame), number)
                 return current == number
         return False
 
@@ -154,8 +154,8 @@ class Movie(Clip):
         if self._container is None or not seek:
             self.close()
             self._container = av.open(str(self.path))
-            _stream(self._container).thread_type = "AUTO"
-        stream = _stream(self._container)
+            video_stream(self._container).thread_type = "AUTO"
+        stream = video_stream(self._container)
         if seek:
             self._container.seek(self.index.times[key], stream=stream, backward=True, any_frame=False)
         self._frames, self._next = self._container.decode(stream), 0
@@ -177,12 +177,23 @@ class MovieWriter:
         size: height and width. Odd numbers are kept, which needs full color resolution.
         rate: frames per second.
         unit: of the times that `write` gets, in seconds; the duration of one frame if None.
+        endless: whether the file is written in pieces that stand alone, as nobody knows how many frames will come: the
+            index of an mp4 would grow in memory.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], rate: Fraction | int, unit: Fraction | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int],
+        rate: Fraction | int,
+        unit: Fraction | None = None,
+        *,
+        endless: bool = False,
+    ) -> None:
         self._replacement = Replacement(path)
         self.unit = unit or 1 / Fraction(rate)
-        self._container: Any = av.open(str(self._replacement.beside), "w")
+        pieces = {"movflags": "frag_keyframe+empty_moov+default_base_moof"} if endless else {}
+        self._container: Any = av.open(str(self._replacement.beside), "w", container_options=pieces)
         self._stream = self._container.add_stream("libx264", rate=rate, options=ENCODING)
         self._stream.height, self._stream.width = size
         self._stream.pix_fmt = "yuv444p" if size[0] % 2 or size[1] % 2 else "yuv420p"
@@ -211,20 +222,20 @@ class MovieWriter:
 @lru_cache(maxsize=64)
 def _index(path: Path, modified: int, size: int) -> Index:
     with av.open(str(path)) as container:
-        stream = _stream(container)
+        stream = video_stream(container)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         unit = stream.time_base or 1 / rate
         packets = [] if stream.codec_context.name in HIDDEN else [_stamp(p) for p in container.demux(stream) if p.size]
     shown = [(time, key) for time, key, discarded in packets if not discarded]
     times = sorted(time for time, _ in shown if time is not None)
     with av.open(str(path)) as container:
-        declared = _stream(container).codec_context
+        declared = video_stream(container).codec_context
         require_room(path, (declared.height, declared.width, 3), np.uint8, "a frame", copies=3)
-        decoding = container.decode(_stream(container))
+        decoding = container.decode(video_stream(container))
         first = next(decoding, None)
         if first is None:
             raise ValueError("it has no frame that can be decoded")
-        height, width = _pixels(first).shape[1:]
+        height, width = shown_pixels(first).shape[1:]
         seekable = len(set(times)) == len(shown) and first.pts in times[:1]
         if not seekable:
             count = 1 + sum(1 for _ in decoding)
@@ -237,7 +248,12 @@ def _stamp(packet: Any) -> tuple[int | None, bool, bool]:
     return packet.pts, bool(packet.is_keyframe), bool(packet.is_discard)
 
 
-def _stream(container: Any) -> Any:
+def video_stream(container: Any) -> Any:
+    """Return the first video stream of a container.
+
+    Raises:
+        ValueError: there is none, or nothing decodes it.
+    """
     if not container.streams.video:
         raise ValueError("it has no video stream")
     stream = container.streams.video[0]
@@ -246,7 +262,7 @@ def _stream(container: Any) -> Any:
     return stream
 
 
-def _pixels(frame: Any) -> np.ndarray:
+def shown_pixels(frame: Any) -> np.ndarray:
     """Return a frame as it is shown, `(3, H, W)`, turned and mirrored as the file asks."""
     pixels = frame.to_ndarray(format="rgb24").transpose(2, 0, 1)
     turn = _turn(frame)
