@@ -112,7 +112,7 @@ def _prepared(predictor: Predictor, samples: np.ndarray) -> tuple[np.ndarray, np
     preparation = predictor.preparation
     if preparation.nodata:
         samples = Gaps(samples, preparation.nodata)[...]
-    gaps = ~np.isfinite(samples).all(axis=0)
+    gaps = np.asarray(~np.isfinite(samples).all(axis=0))
     if "clip" in preparation.intensity:
         low, high = (np.array(side, np.float32)[:, None] for side in (preparation.low, preparation.high))
         clipped = np.array([kind == "clip" for kind in preparation.intensity])[:, None]
