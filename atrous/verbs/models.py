@@ -54,7 +54,7 @@ class ModelTable:
         widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS) - 1)]
         lines = ["  ".join([*(f"{a:<{w}}" for a, w in zip(row, widths, strict=False)), row[-1]]) for row in rows]
         name = self.models[0].model.name
-        return "\n".join([*lines, "", f"atrous models {name}", f"atrous predict {name} 'images/*.tif' -o out"])
+        return "\n".join([*lines, "", f"atrous models {name}", f"atrous predict {name} INPUT -o out"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same for JSON."""

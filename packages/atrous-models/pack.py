@@ -102,13 +102,15 @@ def pack(run: Run, name: str, card: Path, models: Path = MODELS, data: Path | No
         before, packed = load(run), load(Run(folder, open_run(folder).recipe, name))
         dataset, samples = open_split(before, root, run.recipe.data.description, run.recipe.data.val)
         differ = compare(before, packed, dataset, samples)
-        scores = [measure(each, dataset, samples).to_dict() for each in (before, packed)]
+        measured = [measure(each, dataset, samples) for each in (before, packed)]
+        scores = [each.to_dict() for each in measured]
         old, new = (numbers(each) for each in scores)
         changes = {key: new[key] - old[key] for key in new if key in old}
         sizes = (run.weights.stat().st_size, (folder / "model.safetensors").stat().st_size)
         objects = found_task(before.task) is not None
         result = Packed(models / name, stored, sizes, differ, objects, new, changes)
-        fill(document, result, name, root.resolve().name, scores[1], run.recipe.data.val)
+        counted = {getattr(measured[1], "sample", "image") + "s": len(samples)} | counts(scores[1])
+        fill(document, result, name, root.resolve().name, counted, run.recipe.data.val)
         document["sha256"] = {path.name: digest(path) for path in sorted(folder.iterdir())}
         (folder / CARD).write_text(tomlkit.dumps(document), encoding="utf-8")
         NamedModel(name, folder, "atrous-models", "").check()  # reads the card too
@@ -191,11 +193,25 @@ def numbers(scores: dict[str, Any]) -> dict[str, float]:
     return {key: round(float(value), 4) for key, value in plain.items() if math.isfinite(value)}
 
 
-def fill(document: Any, packed: Packed, name: str, data: str, scores: dict[str, Any], split: str) -> None:
-    """Add to a card what was measured on the validation split, in place of what stood there before."""
+def counts(scores: dict[str, Any]) -> dict[str, float]:
+    """Return how many objects, boxes and points were measured."""
+    return {key: scores[key] for key in ("objects", "boxes", "points") if key in scores}
+
+
+def fill(document: Any, packed: Packed, name: str, data: str, counted: dict[str, float], split: str) -> None:
+    """Add to a card what was measured on the validation split, in place of what stood there before.
+
+    Args:
+        document: the card.
+        packed: what packing gave.
+        name: of the model.
+        data: name of the data set.
+        counted: how many samples were measured, and how many objects; the samples come first.
+        split: the validation split.
+    """
     command = f"atrous evaluate {name} PATH/TO/{data} --split {split}"
-    counts = ", ".join(f"{scores[key]:,.0f} {key}" for key in ("images", "objects", "boxes", "points") if key in scores)
-    on = f"the validation split of {data}: {counts}; its images chose the weights, and trained none"
+    said = ", ".join(f"{count:,.0f} {what}" for what, count in counted.items())
+    on = f"the validation split of {data}: {said}; its {next(iter(counted))} chose the weights, and trained none"
     others = [each for each in document.unwrap().get("measured", []) if each.get("command") != command]
     array = tomlkit.aot()
     for each in [{"on": on, "command": command, "values": packed.metrics}, *others]:
