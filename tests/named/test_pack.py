@@ -116,7 +116,8 @@ def test_a_packed_model_is_whole_and_can_be_built(folder):
     assert card.float16
     assert card.measured
     fresh = build_network(run.recipe.model, run.task().out_channels)
-    assert run.network().state_dict().keys() == fresh.state_dict().keys()
+    assert run.tensors().keys() == fresh.state_dict().keys()
+    assert not run.network().training
 
 
 def test_the_package_stays_small():
