@@ -34,8 +34,8 @@ from atrous.tasks.losses import precise
 from atrous.tasks.summed import SummedLoss
 from atrous.tasks.task import FoundTask
 
-LARGEST = 80.0
-"""Evidence above this counts as this: float32 holds no exponential of more than 88."""
+LARGEST = 60.0
+"""Evidence above this counts as this. A float32 holds up to exp 88, so the sum over 10^12 positions still fits."""
 LEAST = 1e-30
 """The least total of softplus of a class that is there: its probability is about as large, and has a logarithm. The
 input that is missed most surely is the one to learn from, so below this alone there is no gradient."""

@@ -41,6 +41,8 @@ HERE = Path(__file__).parent
 MODELS = HERE / "atrous_models"
 NO_METRICS = ("split", "images", "objects", "boxes", "points", "seconds", "tta")
 """Entries of `scores.json` that are no metrics."""
+BY_NAME = ("dice_per_class", "onset_f1", "features", "genes")
+"""Entries of `scores.json` that have a number, or an F1, by the name of a class, a feature or a kind of match."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +190,16 @@ def labels(predictor: Predictor, dataset: Dataset, sample: Sample, image: np.nda
 
 
 def numbers(scores: dict[str, Any]) -> dict[str, float]:
-    """Return the metrics of one number each, rounded to four digits; those that do not exist are left out."""
+    """Return the metrics of a number each, rounded to four digits; those that do not exist are left out.
+
+    A metric of each class is called "onset_f1 p": its own name, then that of the class.
+    """
     plain = {key: value for key, value in scores.items() if key not in NO_METRICS and isinstance(value, int | float)}
+    for key in BY_NAME:
+        for name, value in scores.get(key, {}).items():
+            number = value.get("f1") if isinstance(value, dict) else value
+            if isinstance(number, float):  # whole numbers are counts
+                plain[f"{key} {name}"] = number
     return {key: round(float(value), 4) for key, value in plain.items() if math.isfinite(value)}
 
 

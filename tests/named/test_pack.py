@@ -58,6 +58,18 @@ def test_a_run_becomes_a_model(trained, digits, card, tmp_path):
     assert (again.metrics, NamedModel("tiny", folder, "", "").card()) == (done.metrics, said)
 
 
+def test_metrics_of_each_class_are_numbers_of_the_card(trained):
+    scores = json.loads((trained / "scores.json").read_text())
+    found = PACK["numbers"](scores | {
+        "onset_f1": {"p": 0.95119, "t": None}, "genes": {"true": 7, "both_ends": {"f1": 0.5, "recall": 0.4}},
+    })  # fmt: skip
+    by_class = {key: value for key, value in found.items() if " " in key}
+    assert (by_class.pop("onset_f1 p"), by_class.pop("genes both_ends")) == (0.9512, 0.5)
+    known = {name: value for name, value in scores["dice_per_class"].items() if value is not None}
+    assert known
+    assert by_class == {f"dice_per_class {name}": round(value, 4) for name, value in known.items()}
+
+
 def test_what_cannot_be_packed_leaves_nothing(trained, card, tmp_path):
     run = open_run(trained)
     own = Run(run.folder, override(run.recipe, ['model.name="custom"']))

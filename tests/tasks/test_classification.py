@@ -86,6 +86,12 @@ def test_losses_stay_finite_at_the_ends():
             assert bool(output.grad.isfinite().all())
 
 
+def test_much_evidence_at_many_positions_stays_finite():
+    output = torch.full((1, 3, 300, 300), 90.0, requires_grad=True)
+    loss = ONE_OF.loss(output, torch.tensor([[1.0, 0.0, 0.0]]))
+    assert float(loss.detach()) == pytest.approx(math.log(3), rel=1e-5)
+
+
 @pytest.mark.parametrize("value", [-10.0, -16.0, -40.0])
 def test_an_input_that_is_missed_surely_is_learned_from(value):
     """The gradient of -log(1 - exp(-n s)), s = softplus x, by x is -1/n where x is far below 0."""
