@@ -26,7 +26,8 @@ def command(
 ) -> None:
     """Fit the temperature of a run and count how often it misses the true class, and keep both in its folder.
 
-    Classes of whole inputs that are there or not get offsets of their evidence instead.
+    Classes of whole inputs that are there or not get offsets of their evidence instead; single objects and counted
+    points get the thresholds that find most of them, those that the recipe does not give.
 
     Training does this at its end, on the validation split. Do it again for runs of earlier versions, for another
     scanner or place, or for a guarantee that needs samples which chose nothing else (docs/confidence.md).
@@ -46,9 +47,12 @@ def command(
     facts = {
         "temperature": found.temperature, "ece_before": found.ece_before, "ece": found.ece, "samples": found.samples,
         "units": units, "measured_on": found.measured_on, "offsets": list(found.offsets),
+        "thresholds": dict(found.thresholds),
     }  # fmt: skip
     errors = "" if found.ece is None else f"; calibration error {found.ece_before:.3f}, now {found.ece:.3f}"
     offsets = ", ".join(f"{offset:+.2f}" for offset in found.offsets)
+    thresholds = ", ".join(f"{name} {value:g}" for name, value in found.thresholds.items())
     fitted = f"offsets of the evidence {offsets}" if offsets else f"temperature {found.temperature:.3f}"
+    fitted = thresholds or fitted
     text = f"{fitted}, from {found.samples} samples ({found.measured_on}){errors}"
     show(text, facts, json)

@@ -41,7 +41,7 @@ from atrous.stream.prepare import Prepared, prepare
 from atrous.stream.stream import plan, stream
 from atrous.tasks.custom import class_maps, needs_float32, output_size, value_task
 from atrous.tasks.task import FoundTask, Task
-from atrous.tasks.temperature import temperatures
+from atrous.tasks.thresholds import adjustments
 
 FLIPPED = 2**24
 """Positions up to which an input is averaged over its mirror images. They go through the network whole."""
@@ -125,7 +125,7 @@ class Predictor:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).float().numpy().data)
         digest.update(repr((str(self.dtype), self.flips, str(self.memory), self.engine, self.device)).encode())
-        digest.update(repr((*temperatures(self.task), *getattr(self.task, "offsets", ()))).encode())
+        digest.update(repr(adjustments(self.task)).encode())
         return digest.hexdigest()
 
     def open(self, source: Any) -> Opened:

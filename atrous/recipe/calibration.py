@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Calibration:
         ece: the same with it.
         misses: how often the true class is missed at each threshold, by unit: groups first, if the samples have them.
         offsets: of classes of whole inputs that are there or not: what is added to the evidence for each.
+        thresholds: options of the task by name: from which heat, probability or overlap on something is found.
     """
 
     temperature: float
@@ -53,6 +54,7 @@ class Calibration:
     ece: float | None = None
     misses: tuple[MissCurve, ...] = ()
     offsets: tuple[float, ...] = ()
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, confidence: Confidence, measured_on: str, samples: int) -> "Calibration":
@@ -95,7 +97,7 @@ class Calibration:
                 {"unit": curve.unit, "count": curve.count, "misses": [float(f"{m:.7g}") for m in curve.misses]}
                 for curve in self.misses
             ],
-            "offsets": self.offsets,
+            "offsets": self.offsets, "thresholds": dict(self.thresholds),
         }  # fmt: skip
         write_text(folder / FILE, json.dumps(facts))
 
@@ -116,9 +118,10 @@ def read_calibration(folder: Path) -> Calibration | None:
         offsets = tuple(float(offset) for offset in facts.get("offsets", ()))  # earlier versions wrote none
         if not all(math.isfinite(offset) for offset in offsets):
             raise ValueError("an offset is not finite")
+        thresholds = {str(name): float(value) for name, value in facts.get("thresholds", {}).items()}
         return Calibration(
             temperature, str(facts["measured_on"]), int(facts["samples"]), facts["ece_before"], facts["ece"], misses,
-            offsets,
+            offsets, thresholds,
         )  # fmt: skip
     except FileNotFoundError:
         return None

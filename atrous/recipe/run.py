@@ -35,6 +35,7 @@ from atrous.recipe.style_picture import keep_style, located
 from atrous.tasks.class_offsets import shifted
 from atrous.tasks.task import Task
 from atrous.tasks.temperature import calibrated
+from atrous.tasks.thresholds import with_thresholds
 from atrous.training.checkpoint import read_tensors
 
 PSF = "psf.npy"
@@ -120,11 +121,12 @@ class Run:
         return read_calibration(self.folder)
 
     def task(self) -> Task:
-        """What the output channels mean, with calibrated probabilities."""
+        """What the output channels mean, with calibrated probabilities and chosen thresholds."""
         task, calibration = build_task(self.located), self.calibration()
         if calibration is None:
             return task
-        return shifted(calibrated(task, calibration.temperature), calibration.offsets)
+        task = shifted(calibrated(task, calibration.temperature), calibration.offsets)
+        return with_thresholds(task, calibration.thresholds)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the weights by name. Those that are stored in float16, as of named models, are widened to float32.

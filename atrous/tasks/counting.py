@@ -7,6 +7,7 @@ For each class the network gives a density, whose sum over any part of the input
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -53,6 +54,8 @@ class CountingTask(PointTask):
     watched = ("count_mae", "f1")
     higher_is_better = False
     joint_loss = True
+    thresholds = MappingProxyType({"threshold": (0.1, 0.15, 0.2, 0.3, 0.4, 0.5)})
+    threshold_metric = "f1"
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "CountingTask":

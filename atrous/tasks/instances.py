@@ -7,6 +7,7 @@ center of its own object lies (Cheng et al., "Panoptic-DeepLab", CVPR 2020). Obj
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,8 @@ class InstanceTask(ObjectTask):
     watched = ("ap50", "ap_mean")
     higher_is_better = True
     joint_loss = True
+    thresholds = MappingProxyType({"threshold": (0.2, 0.3, 0.4, 0.5, 0.6), "foreground": (0.3, 0.4, 0.5, 0.6)})
+    threshold_metric = "ap_mean"
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "InstanceTask":

@@ -7,6 +7,7 @@ MICCAI 2018). Polygons are decoded from these maps by `atrous.objects.stars`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,8 @@ class StarTask(ObjectTask):
     watched = ("ap50", "ap_mean")
     higher_is_better = True
     joint_loss = True
+    thresholds = MappingProxyType({"threshold": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7), "overlap": (0.3, 0.4, 0.5)})
+    threshold_metric = "ap_mean"
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "StarTask":

@@ -126,9 +126,14 @@ class FoundTask(ABC):
     Attributes:
         found: what is found: "objects", of which each position belongs to one at most; "boxes", which may overlap; or
             "points".
+        thresholds: options that say from which heat, probability or overlap on something is found, and the values that
+            are tried for each when they are chosen on held-out inputs (`atrous.tasks.thresholds`).
+        threshold_metric: the metric that chooses them.
     """
 
     found: ClassVar[str]
+    thresholds: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    threshold_metric: ClassVar[str] = ""
     out_channels: int
     loss: Any
     decode: Any

@@ -1,5 +1,9 @@
-"""`atrous calibrate`: held-out samples say how sure a run may be. Training does the same at its end."""
+"""`atrous calibrate`: held-out samples say how sure a run may be, or which thresholds find objects and points.
 
+Training does the same at its end.
+"""
+
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,20 +17,27 @@ from atrous.data.sample import Sample
 from atrous.errors import UserError
 from atrous.files import remove
 from atrous.prediction.predictor import LoadOptions, Predictor, load
+from atrous.recipe.build import build_task
 from atrous.recipe.calibration import FILE, Calibration
 from atrous.recipe.run import Run, open_run
+from atrous.recipe.schema import Recipe
 from atrous.tasks.class_offsets import FEWEST, OffsetSample, shifted
 from atrous.tasks.classification import ClassificationTask
-from atrous.tasks.custom import pooled_task
+from atrous.tasks.custom import found_task, pooled_task
 from atrous.tasks.scores import Scores
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.stranded import Stranded
+from atrous.tasks.task import NotFinite, Task
 from atrous.tasks.temperature import LogitSample, calibrated, class_task, fit_temperature
-from atrous.verbs.evaluate import calibrated_on, measure, open_split, read_ahead
-from atrous.verbs.found import found_classes, outputs
+from atrous.tasks.thresholds import ThresholdSample, thresholds_of, with_thresholds
+from atrous.verbs.evaluate import calibrated_on, measure, open_split, read_ahead, require_same_grid
+from atrous.verbs.found import found_by_each, found_classes, outputs, truth_of
 
 SAMPLES = 32
-"""Samples, evenly spread over the split, on which the temperature is fitted; the rest is measured on all of them."""
+"""Samples, evenly spread over the split, on which the temperature is fitted, or thresholds are chosen; the rest is
+measured on all of them."""
+POSITIONS = 2**23
+"""Positions on which thresholds are chosen; of large samples there are fewer, but `FEWEST`."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,8 @@ def calibrate(
 ) -> Calibrated:
     """Fit the temperature of a run on labelled samples, measure its misses, and write `calibration.json` into the run.
 
-    Classes of whole inputs that are there or not have offsets of their evidence in place of a temperature.
+    In place of a temperature, classes of whole inputs that are there or not have offsets of their evidence, and objects
+    and points have thresholds, those that the recipe does not give.
 
     Args:
         run: folder of the run.
@@ -67,25 +79,27 @@ def calibrate(
         **loading: how the network is loaded and run (`LoadOptions`).
 
     Raises:
-        UserError: the run gives no probabilities of classes, too few inputs have a class or lack it, or the data do not
-            fit the run.
+        UserError: the run has nothing to calibrate, too few inputs have a class or lack it, no sample has an object,
+            or the data do not fit the run.
     """
     opened = run if isinstance(run, Run) else open_run(run)
     opened.require_own(f"calibrate a copy, made with: atrous models {opened.title} --copy FOLDER")
     predictor = load(opened, **loading)
     task, there = class_task(predictor.task), _classes_that_are_there(predictor)
-    if task is None and there is None:
-        raise UserError(f"{opened.title}: gives no probabilities of classes, so there is nothing to calibrate")
+    if task is None and there is None and not open_thresholds(predictor.task, opened.recipe):
+        raise UserError(
+            f"{opened.title}: gives no probabilities of classes, and has no thresholds that its recipe leaves open, so "
+            "there is nothing to calibrate"
+        )
     if task is None and keep_temperature:
-        raise UserError("--keep-temperature: classes of whole inputs have no temperature: leave it out")
+        raise UserError("--keep-temperature: the run has no temperature: leave it out")
     dataset, samples = open_split(predictor, data, description, split)
     temperature = task.temperature if keep_temperature and task is not None else None
     options: dict[str, Any] = {"temperature": temperature, "progress": progress}
     found, scores = calibrate_and_measure(predictor, dataset, split, samples, **options)
     if found is predictor:
-        raise UserError(
-            f"{dataset.root}: no class is in {FEWEST} inputs of {split} and missing in {FEWEST}: calibrate on more"
-        )
+        lacking = f"no class is in {FEWEST} inputs of {split} and missing in {FEWEST}"
+        raise UserError(f"{dataset.root}: {f'{split} has no object' if there is None else lacking}: calibrate on more")
     calibration = opened.calibration()
     assert calibration is not None
     return Calibrated(calibration, scores)
@@ -103,7 +117,7 @@ def calibrate_and_measure(
     """Fit the temperature, measure all samples with it, and write the calibration into the folder of the run.
 
     A temperature that is given is not fitted again. Classes of whole inputs that are there or not get offsets of their
-    evidence instead. A task without probabilities of classes is measured alone.
+    evidence instead, objects and points get thresholds. Any other task is measured alone.
 
     Returns:
         The predictor with its temperature, and the metrics.
@@ -114,6 +128,8 @@ def calibrate_and_measure(
     there = _classes_that_are_there(predictor)
     if there is not None:
         predictor = _with_offsets(predictor, dataset, split, samples, there)
+    elif open_thresholds(predictor.task, predictor.run.recipe):
+        predictor = _with_thresholds(predictor, dataset, split, samples)
     task = class_task(predictor.task)
     if not isinstance(task, Semantic | Stranded):
         return predictor, measure(predictor, dataset, samples, progress=progress)
@@ -127,8 +143,13 @@ def calibrate_and_measure(
     return predictor, scores
 
 
+def open_thresholds(task: Task, recipe: Recipe) -> tuple[str, ...]:
+    """Return the names of the thresholds of a task that its recipe leaves open; none for most tasks."""
+    return tuple(name for name in thresholds_of(task) if name not in recipe.task.options)
+
+
 def share_of_samples(count: int) -> float:
-    """Return the share of a split of `count` samples on which the temperature is fitted.
+    """Return the share of a split of `count` samples on which a temperature is fitted, or thresholds are chosen.
 
     >>> share_of_samples(10), share_of_samples(64)
     (1.0, 0.5)
@@ -166,9 +187,31 @@ def _with_offsets(
     return replace(predictor, task=shifted(predictor.task, offsets))
 
 
-def _spread(samples: Sequence[Sample]) -> list[Sample]:
-    """At most `SAMPLES` of the samples, evenly spread."""
-    places = np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples))).round().astype(int)
+def _with_thresholds(predictor: Predictor, dataset: Dataset, split: str, samples: Sequence[Sample]) -> Predictor:
+    """Choose the thresholds of objects or points on some samples, and write them into the folder of the run."""
+    task = found_task(build_task(predictor.run.located))  # without thresholds that were chosen earlier
+    assert task is not None
+    sample = ThresholdSample(task, predictor.run.recipe.task.options)
+    positions = np.mean([math.prod(each.image.header().size) for each in _spread(samples)])
+    for each, image, values in read_ahead(predictor, _spread(samples, max(FEWEST, int(POSITIONS / positions)))):
+        require_same_grid(predictor, dataset, each, image, values)
+        place = dataset.spacing_of(each), each.image.header().affine
+        try:
+            answers = found_by_each(predictor, sample.tasks, image, *place)
+        except NotFinite:
+            return predictor  # `measure` says which image it is
+        sample.add(each.name, answers, truth_of(values))
+    thresholds = sample.fit()
+    if not thresholds:
+        return predictor
+    found = Calibration(1.0, calibrated_on(dataset, split), len(samples), thresholds=thresholds)
+    found.write(predictor.run.folder)
+    return replace(predictor, task=with_thresholds(predictor.task, thresholds))
+
+
+def _spread(samples: Sequence[Sample], most: int = SAMPLES) -> list[Sample]:
+    """At most `SAMPLES` of the samples, or fewer, evenly spread."""
+    places = np.linspace(0, len(samples) - 1, min(SAMPLES, len(samples), most)).round().astype(int)
     return [samples[place] for place in places]
 
 

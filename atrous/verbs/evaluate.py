@@ -231,12 +231,7 @@ def measure(
     confidence = _confidence(predictor, sets)
     lesions = LesionCounter(len(predictor.classes))
     for index, (sample, image, values) in enumerate(read_ahead(predictor, samples)):
-        grid = output_size(predictor.task, image.shape[1:])
-        gridded = (target.has_classes or target.kind in ("instances", "values", "edges")) and not target.of_whole
-        if gridded and grid != target.grid(values):
-            path = sample.image.path if sample.target is None else sample.target.path
-            made = "" if grid == image.shape[1:] else f", of which the run makes {grid}"
-            raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}{made}")
+        require_same_grid(predictor, dataset, sample, image, values)
         spacing, header = dataset.spacing_of(sample), sample.image.header()
         try:
             if task is not None:
@@ -284,6 +279,27 @@ def _confidence(predictor: Predictor, sets: Sets | None) -> ConfidenceCounter | 
 def _is_scan(predictor: Predictor, values: Any) -> bool:
     """Whether labels `values` are those of a volume with one class at each voxel, in which lesions can be counted."""
     return predictor.kind == "grids" and predictor.run.recipe.task.kind == "semantic" and np.ndim(values) == 3
+
+
+def require_same_grid(predictor: Predictor, dataset: Dataset, sample: Sample, image: Any, values: Any) -> None:
+    """Raise if the target of a sample has another size than what the run makes of its image.
+
+    Args:
+        predictor: the run.
+        dataset: says what targets are.
+        sample: for the message.
+        image: `(C, *S)`.
+        values: of the target.
+
+    Raises:
+        UserError: it has.
+    """
+    target, grid = dataset.target, output_size(predictor.task, image.shape[1:])
+    gridded = (target.has_classes or target.kind in ("instances", "values", "edges")) and not target.of_whole
+    if gridded and grid != target.grid(values):
+        path = sample.image.path if sample.target is None else sample.target.path
+        made = "" if grid == image.shape[1:] else f", of which the run makes {grid}"
+        raise UserError(f"{path}: size {target.grid(values)}, but {sample.image.path} has {image.shape[1:]}{made}")
 
 
 def read_ahead(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[tuple[Sample, Any, Any]]:

@@ -1,6 +1,7 @@
 """What a network says of one labeled sample, on the grid of its file: probabilities, objects, boxes or points."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from atrous.tasks.custom import output_size
 from atrous.tasks.detection import DetectionTask
 from atrous.tasks.instances import InstanceAnswer
 from atrous.tasks.points import PointAnswer, PointTask
-from atrous.tasks.task import NotFinite, ObjectTask
+from atrous.tasks.task import FoundTask, NotFinite, ObjectTask
 
 
 def probabilities(
@@ -68,17 +69,7 @@ def found_objects(
     Raises:
         NotFinite: the network's output is not finite.
     """
-    worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
-    maps, gaps = _finite(worked_on), missing(image)
-    if gaps is not None and turn is None and maps.shape[1:] == size:
-        maps[0][gaps] = NO_DATA
-    numbers = np.zeros(maps.shape[1:], np.uint32)
-    found = assemble(maps, task.decoder, numbers).candidates
-    numbers = with_classes(numbers, found.classes, max(1, len(predictor.classes)))
-    numbers = Instances.resample(numbers, size)
-    numbers = numbers if turn is None else turn.back(numbers)
-    numbers = numbers if gaps is None else np.where(gaps, 0, numbers).astype(np.uint32)
-    return InstanceAnswer(numbers, found.scores)
+    return _objects(_dense(predictor, image, spacing, affine), task)
 
 
 def found_boxes(
@@ -115,11 +106,7 @@ def found_points(
     Raises:
         NotFinite: the network's output is not finite.
     """
-    worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
-    maps, gaps = _finite(worked_on), missing(image)
-    if gaps is not None and turn is None and maps.shape[1:] == size:
-        maps[:, gaps] = 0
-    return placed(task.answer(maps), maps.shape[1:], size, turn)
+    return _points(_dense(predictor, image, spacing, affine), task)
 
 
 def found_classes(
@@ -155,6 +142,67 @@ MEASURED: dict[str, Callable[[Predictor, Any, np.ndarray, tuple[float, ...] | No
     "classes": found_classes,
 }
 """For what a task finds (`FoundTask.found`), the function whose answer its metrics are given."""
+
+
+def found_by_each(
+    predictor: Predictor,
+    tasks: Sequence[FoundTask],
+    image: np.ndarray,
+    spacing: tuple[float, ...] | None,
+    affine: Affine | None = None,
+) -> list[Any]:
+    """Return what each of some tasks of objects or points finds in an image `(C, *S)`; the network runs once.
+
+    Args:
+        tasks: that of the predictor with other thresholds.
+
+    Raises:
+        NotFinite: the network's output is not finite.
+    """
+    dense = _dense(predictor, image, spacing, affine)
+    return [_DECODED[task.found](dense, task) for task in tasks]
+
+
+@dataclass(frozen=True)
+class _Dense:
+    """The dense maps of an image `(K, *S')`, where it has no data, the size of its turned file, and the turn."""
+
+    maps: np.ndarray
+    gaps: np.ndarray | None
+    size: tuple[int, ...]
+    turn: Turn | None
+
+    @property
+    def inner_gaps(self) -> np.ndarray | None:
+        """Where there are no data, on the grid of the maps; None where that is another grid than the file's."""
+        return self.gaps if self.turn is None and self.maps.shape[1:] == self.size else None
+
+
+def _dense(predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None) -> _Dense:
+    worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
+    return _Dense(_finite(worked_on), missing(image), size, turn)
+
+
+def _objects(dense: _Dense, task: ObjectTask) -> InstanceAnswer:
+    maps, gaps = dense.maps, dense.gaps
+    if dense.inner_gaps is not None:
+        maps[0][dense.inner_gaps] = NO_DATA
+    numbers = np.zeros(maps.shape[1:], np.uint32)
+    found = assemble(maps, task.decoder, numbers).candidates
+    numbers = with_classes(numbers, found.classes, max(1, len(task.names)))
+    numbers = Instances.resample(numbers, dense.size)
+    numbers = numbers if dense.turn is None else dense.turn.back(numbers)
+    numbers = numbers if gaps is None else np.where(gaps, 0, numbers).astype(np.uint32)
+    return InstanceAnswer(numbers, found.scores)
+
+
+def _points(dense: _Dense, task: PointTask) -> PointAnswer:
+    if dense.inner_gaps is not None:
+        dense.maps[:, dense.inner_gaps] = 0
+    return placed(task.answer(dense.maps), dense.maps.shape[1:], dense.size, dense.turn)
+
+
+_DECODED: dict[str, Callable[[_Dense, Any], Any]] = {"objects": _objects, "points": _points}
 
 
 def truth_of(values: Any) -> Any:

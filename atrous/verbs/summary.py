@@ -68,7 +68,7 @@ def write_summary(
         title=f"{run.folder.name}: {run.recipe.model.name} on {dataset.root.resolve().name}",
         verdict={
             "measured on": f"{samples_text(scores.images, scores.sample)} of split {split!r}, not trained on"
-            + (", but used to choose the weights" if chosen else ""),
+            + (f", but used to choose the weights{_thresholds(run)}" if chosen else ""),
             "training": f"{outcome.seconds / 60:.1f} minutes, {outcome.step} steps; "
             + (f"best at step {outcome.best_step}" if chosen else "the last weights are kept"),
         },
@@ -86,6 +86,14 @@ def write_summary(
         legend=legend_of(examples),
     )
     write_report(run.folder / "report.html", content)
+
+
+def _thresholds(run: Run) -> str:
+    """What the validation split chose beside the weights, in words; nothing for most runs."""
+    calibration = run.calibration()
+    if calibration is None or not calibration.thresholds:
+        return ""
+    return " and " + ", ".join(f"{name} {value:g}" for name, value in calibration.thresholds.items())
 
 
 def legend_of(examples: Sequence[Example]) -> dict[str, tuple[int, int, int]]:

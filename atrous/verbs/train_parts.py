@@ -24,7 +24,7 @@ from atrous.training.processes import Processes
 from atrous.training.settings import Settings, Supply
 from atrous.training.validation import validate
 from atrous.training.whole import WholeSteps
-from atrous.verbs.calibrate import share_of_samples
+from atrous.verbs.calibrate import open_thresholds, share_of_samples
 from atrous.verbs.devices import refuse_several
 from atrous.verbs.feeds import Feed
 from atrous.verbs.kinds import KINDS
@@ -46,7 +46,7 @@ class TrainData:
 
 @dataclass(frozen=True)
 class TrainParts:
-    """What the loop works on, and the share of the validation split on which the temperature is fitted."""
+    """What the loop works on, and the share of the validation split that calibrates it."""
 
     task: Task
     network: nn.Module
@@ -86,7 +86,7 @@ def build_parts(
     shape = tuple(feed.batches[0].images.shape[1:])  # what cannot be drawn fails here
     if recipe.train.whole:
         WholeSteps(network.train(), task, scratch).prepare(shape)
-    calibrates = recipe.train.choose and class_task(task) is not None
+    calibrates = recipe.train.choose and (class_task(task) is not None or bool(open_thresholds(task, recipe)))
     fitted = share_of_samples(len(check.dataset.splits[recipe.data.val])) if calibrates else 0.0
     return TrainParts(task, network, feed, fitted)
 

@@ -62,6 +62,12 @@ def test_too_few_samples_and_shares_that_are_none_are_named(tmp_path):
         Calibration(1.0, "", 3).sets(0.9, tmp_path)
 
 
+def test_thresholds_come_back(tmp_path):
+    made = Calibration(1.0, "val of here", 3, thresholds={"threshold": 0.3, "foreground": 0.4})
+    made.write(tmp_path)
+    assert read_calibration(tmp_path) == made
+
+
 GOOD = {
     "temperature": 1.2, "measured_on": "x", "samples": 3, "ece_before": None, "ece": None,
     "misses": [{"unit": "image", "count": 3, "misses": [0.0] * len(LEVELS)}],
@@ -79,6 +85,8 @@ GOOD = {
         json.dumps({**GOOD, "misses": [{"unit": "image", "count": 3, "misses": [1.0, *[0.0] * (len(LEVELS) - 1)]}]}),
         json.dumps({**GOOD, "misses": [{"unit": "pixel", "count": 3, "misses": [0.0] * len(LEVELS)}]}),
         json.dumps({key: value for key, value in GOOD.items() if key != "samples"}),
+        json.dumps({**GOOD, "thresholds": {"threshold": "high"}}),
+        json.dumps({**GOOD, "thresholds": [0.5]}),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path, text):

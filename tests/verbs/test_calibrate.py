@@ -8,16 +8,19 @@ import pytest
 
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
-from atrous.recipe.calibration import FILE
+from atrous.recipe.calibration import FILE, Calibration
 from atrous.recipe.run import Run, open_run
 from atrous.recipe.schema import override
 from atrous.tasks.temperature import temperatures
+from atrous.tasks.thresholds import thresholds_of
 from atrous.verbs.calibrate import calibrate
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.predict import predict
 from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.conftest import SMALL
+from tests.test_every_found import SMALL as SMALL_FOUND
+from tests.test_every_found import made
 
 
 @pytest.fixture
@@ -111,6 +114,31 @@ def test_what_cannot_be_calibrated_is_named(trained, copied, digits, squares):
     for option in ("coverage", "uncertainty"):
         with pytest.raises(UserError, match=f"--{option} is for classes in files"):
             predict(video, [digits], copied / "out", PredictOptions(**{option: 0.9 if option == "coverage" else True}))
+
+
+def test_objects_get_the_thresholds_that_find_most_of_them(tmp_path):
+    """The thresholds of the training are those of `calibrate`, and no other combination finds more."""
+    data, settings = made("instances", 2), [*SMALL_FOUND, "train.crop=[64, 64]", "train.learning_rate=3e-3"]
+    options = {"task": "instances", "epochs": 4, "progress": False, "report": False}
+    done = train(data, out=tmp_path / "run", settings=settings, **options)
+    found = open_run(tmp_path / "run").calibration()
+    assert found is not None
+    assert set(found.thresholds) == {"threshold", "foreground"}
+    assert thresholds_of(load(tmp_path / "run").task) == found.thresholds
+    assert calibrate(tmp_path / "run", data).calibration == found
+    best = done.scores.values["ap_mean"]
+    for threshold, foreground in ((0.4, 0.5), (0.2, 0.3), (0.6, 0.6)):
+        other = {"threshold": threshold, "foreground": foreground}
+        Calibration(1.0, "", 1, thresholds=other).write(tmp_path / "run")
+        assert evaluate(tmp_path / "run", data).scores.values["ap_mean"] <= best
+    given = [*settings, "task.options.threshold=0.35", "task.options.foreground=0.55"]
+    train(data, out=tmp_path / "given", settings=given, **{**options, "epochs": 1})
+    assert open_run(tmp_path / "given").calibration() is None
+    assert thresholds_of(load(tmp_path / "given").task) == {"threshold": 0.35, "foreground": 0.55}
+    with pytest.raises(UserError, match="has no thresholds that its recipe leaves open"):
+        calibrate(tmp_path / "given", data)
+    train(data, out=tmp_path / "last", settings=[*settings, "train.choose=false"], **{**options, "epochs": 1})
+    assert open_run(tmp_path / "last").calibration() is None
 
 
 def test_own_loss_and_data_in_memory_are_calibrated_too(tmp_path):
