@@ -10,6 +10,7 @@ center and the quality of the box. Boxes are decoded from these maps by `atrous.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,8 @@ class DetectionTask(ObjectTask):
     higher_is_better = True
     joint_loss = True
     found = "boxes"
+    thresholds = MappingProxyType({"threshold": ()})  # metrics know the best score: none is tried
+    threshold_metric = "f1_score"
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "DetectionTask":

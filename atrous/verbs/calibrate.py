@@ -4,7 +4,7 @@ Training does the same at its end.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -24,6 +24,7 @@ from atrous.recipe.schema import Recipe
 from atrous.tasks.class_offsets import FEWEST, OffsetSample, shifted
 from atrous.tasks.classification import ClassificationTask
 from atrous.tasks.custom import found_task, pooled_task
+from atrous.tasks.detection import DetectionTask
 from atrous.tasks.scores import Scores
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.stranded import Stranded
@@ -128,11 +129,12 @@ def calibrate_and_measure(
     there = _classes_that_are_there(predictor)
     if there is not None:
         predictor = _with_offsets(predictor, dataset, split, samples, there)
-    elif open_thresholds(predictor.task, predictor.run.recipe):
+    elif _boxes(predictor) is None and open_thresholds(predictor.task, predictor.run.recipe):
         predictor = _with_thresholds(predictor, dataset, split, samples)
     task = class_task(predictor.task)
     if not isinstance(task, Semantic | Stranded):
-        return predictor, measure(predictor, dataset, samples, progress=progress)
+        scores = measure(predictor, dataset, samples, progress=progress)
+        return _at_best_score(predictor, scores, calibrated_on(dataset, split), len(samples)), scores
     if temperature is None:
         temperature = fit_temperature(_sample(predictor, dataset, samples, task))
     predictor = replace(predictor, task=calibrated(predictor.task, temperature))
@@ -201,11 +203,30 @@ def _with_thresholds(predictor: Predictor, dataset: Dataset, split: str, samples
         except NotFinite:
             return predictor  # `measure` says which image it is
         sample.add(each.name, answers, truth_of(values))
-    thresholds = sample.fit()
+    return _chosen(predictor, sample.fit(), calibrated_on(dataset, split), len(samples))
+
+
+def _at_best_score(predictor: Predictor, scores: Any, measured_on: str, samples: int) -> Predictor:
+    """Show boxes from the score with the best F1, which metrics of boxes know; other tasks stay as they are."""
+    if _boxes(predictor) is None or not open_thresholds(predictor.task, predictor.run.recipe):
+        return predictor
+    score = scores.values[DetectionTask.threshold_metric]
+    # A box is kept if its score is above the threshold: it is rounded down, so that those of this score are.
+    threshold = {} if math.isnan(score) else {"threshold": math.floor(1000 * min(max(score, 0.05), 0.95)) / 1000}
+    return _chosen(predictor, threshold, measured_on, samples)
+
+
+def _boxes(predictor: Predictor) -> DetectionTask | None:
+    """The task if it finds boxes; None for others."""
+    task = found_task(predictor.task)
+    return task if isinstance(task, DetectionTask) else None
+
+
+def _chosen(predictor: Predictor, thresholds: Mapping[str, float], measured_on: str, samples: int) -> Predictor:
+    """Write thresholds into the folder of the run; the predictor itself is returned where there are none."""
     if not thresholds:
         return predictor
-    found = Calibration(1.0, calibrated_on(dataset, split), len(samples), thresholds=thresholds)
-    found.write(predictor.run.folder)
+    Calibration(1.0, measured_on, samples, thresholds=thresholds).write(predictor.run.folder)
     return replace(predictor, task=with_thresholds(predictor.task, thresholds))
 
 

@@ -10,6 +10,7 @@ from atrous.errors import UserError
 from atrous.objects.assemble import assemble
 from atrous.tasks.counting import CountingTask
 from atrous.tasks.custom import CustomTask
+from atrous.tasks.detection import DetectionTask
 from atrous.tasks.instances import InstanceAnswer, InstanceTask, encode
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.stars import StarTask
@@ -81,6 +82,13 @@ def test_tasks_take_chosen_thresholds():
     for task, wrong in ((TASK, {"overlap": 0.3}), (TASK, {"threshold": 1.0}), (Semantic(("a", "b")), chosen)):
         with pytest.raises(UserError, match=r"calibration\.json holds thresholds of another task"):
             with_thresholds(task, wrong)
+
+
+def test_boxes_have_a_threshold_of_which_no_values_are_tried():
+    boxes = DetectionTask(("a",), (8.0, 8.0), (4, 4))
+    assert ThresholdSample(boxes).tasks == [boxes]
+    assert ThresholdSample(boxes).fit() == {}
+    assert thresholds_of(with_thresholds(boxes, {"threshold": 0.2})) == {"threshold": 0.2}
 
 
 @pytest.mark.parametrize("task", [TASK, StarTask(), CountingTask(ndim=2)])

@@ -141,6 +141,19 @@ def test_objects_get_the_thresholds_that_find_most_of_them(tmp_path):
     assert open_run(tmp_path / "last").calibration() is None
 
 
+def test_boxes_are_shown_from_the_score_with_the_best_f1(tmp_path):
+    data, settings = made("detection", 2), [*SMALL_FOUND, "train.crop=[64, 64]", "train.learning_rate=3e-3"]
+    options = {"task": "detection", "epochs": 8, "progress": False, "report": False}
+    done = train(data, out=tmp_path / "run", settings=settings, **options)
+    threshold = thresholds_of(load(tmp_path / "run").task)["threshold"]
+    assert threshold == pytest.approx(max(0.05, done.scores.values["f1_score"]), abs=1.001e-3)
+    assert threshold <= max(0.05, done.scores.values["f1_score"])
+    assert evaluate(tmp_path / "run", data).scores.values["map"] == done.scores.values["map"]
+    given = [*settings, "task.options.threshold=0.35"]
+    train(data, out=tmp_path / "given", settings=given, **{**options, "epochs": 1})
+    assert open_run(tmp_path / "given").calibration() is None
+
+
 def test_own_loss_and_data_in_memory_are_calibrated_too(tmp_path):
     rng = np.random.default_rng(0)
     labels = (rng.random((6, 32, 32)) < 0.5).astype(np.uint8).repeat(2, 1).repeat(2, 2)
