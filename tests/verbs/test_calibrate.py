@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,7 +120,7 @@ def test_what_cannot_be_calibrated_is_named(trained, copied, digits, squares):
 def test_objects_get_the_thresholds_that_find_most_of_them(tmp_path):
     """The thresholds of the training are those of `calibrate`, and no other combination finds more."""
     data, settings = made("instances", 2), [*SMALL_FOUND, "train.crop=[64, 64]", "train.learning_rate=3e-3"]
-    options = {"task": "instances", "epochs": 4, "progress": False, "report": False}
+    options: dict[str, Any] = {"task": "instances", "epochs": 4, "progress": False, "report": False}
     done = train(data, out=tmp_path / "run", settings=settings, **options)
     found = open_run(tmp_path / "run").calibration()
     assert found is not None
@@ -143,7 +144,7 @@ def test_objects_get_the_thresholds_that_find_most_of_them(tmp_path):
 
 def test_boxes_are_shown_from_the_score_with_the_best_f1(tmp_path):
     data, settings = made("detection", 2), [*SMALL_FOUND, "train.crop=[64, 64]", "train.learning_rate=3e-3"]
-    options = {"task": "detection", "epochs": 8, "progress": False, "report": False}
+    options: dict[str, Any] = {"task": "detection", "epochs": 8, "progress": False, "report": False}
     done = train(data, out=tmp_path / "run", settings=settings, **options)
     threshold = thresholds_of(load(tmp_path / "run").task)["threshold"]
     assert threshold == pytest.approx(max(0.05, done.scores.values["f1_score"]), abs=1.001e-3)
