@@ -38,7 +38,8 @@ SAMPLES = 32
 """Samples, evenly spread over the split, on which the temperature is fitted, or thresholds are chosen; the rest is
 measured on all of them."""
 POSITIONS = 2**23
-"""Positions on which thresholds are chosen; of large samples there are fewer, but `FEWEST`."""
+"""Positions on which thresholds are chosen, about; of large samples there are fewer, but `LEAST_SAMPLES`."""
+LEAST_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def _with_thresholds(predictor: Predictor, dataset: Dataset, split: str, samples
     assert task is not None
     sample = ThresholdSample(task, predictor.run.recipe.task.options)
     positions = np.mean([math.prod(each.image.header().size) for each in _spread(samples)])
-    for each, image, values in read_ahead(predictor, _spread(samples, max(FEWEST, int(POSITIONS / positions)))):
+    for each, image, values in read_ahead(predictor, _spread(samples, max(LEAST_SAMPLES, int(POSITIONS / positions)))):
         require_same_grid(predictor, dataset, each, image, values)
         place = dataset.spacing_of(each), each.image.header().affine
         try:
