@@ -212,8 +212,8 @@ def _at_best_score(predictor: Predictor, scores: Any, measured_on: str, samples:
     if _boxes(predictor) is None or not open_thresholds(predictor.task, predictor.run.recipe):
         return predictor
     score = scores.values[DetectionTask.threshold_metric]
-    # A box is kept if its score is above the threshold: it is rounded down, so that those of this score are.
-    threshold = {} if math.isnan(score) else {"threshold": math.floor(1000 * min(max(score, 0.05), 0.95)) / 1000}
+    # A box is kept if its score is above the threshold: the next lower thousandth keeps those of this score.
+    threshold = {} if math.isnan(score) else {"threshold": (math.ceil(1000 * min(max(score, 0.05), 0.95)) - 1) / 1000}
     return _chosen(predictor, threshold, measured_on, samples)
 
 
