@@ -12,6 +12,7 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from keyword import iskeyword
 from pathlib import Path
+from string import ascii_letters, digits
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,10 @@ from atrous.stream.onnx_engine import onnx_session
 
 FORMAT = "0.5.4"
 MODEL = "model.onnx"
+PLAIN = f"{ascii_letters}{digits}_+-()"
+"""Characters of a name, beside spaces."""
+LONGEST = 128
+"""Characters of a name at most."""
 AXES = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
 BROKEN = "package_file_descr_serializer"
 """A function of bioimageio.spec before 0.5.14.1 that raises by itself under pydantic 2.14."""
@@ -103,7 +108,7 @@ def _description(
     return {
         "type": "model",
         "format_version": FORMAT,
-        "name": f"{facts['task']} by {facts['network']}",
+        "name": title(f"{facts['task']} by {facts['network']}"),
         "description": f"{facts['network']} for {facts['task']}, exported by atrous {facts['atrous']}",
         "authors": [{"name": "atrous"}],
         "cite": CITED,
@@ -161,6 +166,16 @@ def _output(
         "data": {"type": value.dtype.name},
         "test_tensor": _file(f"test_{name}.npy", files),
     }
+
+
+def title(text: str) -> str:
+    """Return a text as bioimage.io takes it for a name: letters, digits, spaces and `_+-()`, at most 128 of them.
+
+    >>> title("semantic by torchvision.models:lraspp(num_classes=2), \u00e4hnlich")
+    'semantic by torchvision models lraspp(num_classes 2) hnlich'
+    """
+    plain = "".join(letter if letter in PLAIN else " " for letter in text)
+    return " ".join(plain.split())[:LONGEST].rstrip()
 
 
 def identifiers(names: Sequence[str], count: int, usual: str) -> list[str]:
