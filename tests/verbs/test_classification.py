@@ -95,7 +95,7 @@ def test_a_class_that_is_there_or_not_is_calibrated(tmp_path):
     assert again.offsets == pytest.approx(calibration.offsets, abs=1e-6)
     done = CliRunner().invoke(app, ["calibrate", str(tmp_path / "run"), str(tmp_path), "--json"])
     assert json.loads(done.stdout)["offsets"] == pytest.approx(calibration.offsets, abs=1e-6)
-    with pytest.raises(UserError, match="have no temperature: leave it out"):
+    with pytest.raises(UserError, match="the run has no temperature: leave it out"):
         calibrate(tmp_path / "run", tmp_path, keep_temperature=True)
     (tmp_path / "labels.csv").write_text("\n".join(rows[:1] + rows[-6:]) + "\n")
     with pytest.raises(UserError, match="no class is in 4 inputs of val and missing in 4: calibrate on more"):
