@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -206,7 +207,7 @@ class CustomTask:
 class _CustomMetrics:
     def __init__(self, task: CustomTask, full: bool) -> None:
         self._task, self._full = task, full
-        self._metrics = task.task.metrics(full=full)
+        self._metrics: Any = task.task.metrics(full=full)
         self._values: dict[str, list[float]] = {name: [] for name in task.own_metrics}
         self._evidence = task.task.evidence if isinstance(task.task, Stranded) else 0  # channels that are no classes
 
@@ -218,7 +219,7 @@ class _CustomMetrics:
         spacing: tuple[float, ...] | None = None,
         **decoded: torch.Tensor,
     ) -> None:
-        """See `Metrics.update`; `decoded` goes to those of the task."""
+        """See `Metrics.update`; `decoded` goes to the metrics of the task, which are given labels where it has them."""
         self._metrics.update(name, probabilities, target, spacing, **decoded)
         if not self._full and self._values:
             probabilities = self._task.probabilities(probabilities[None])[0]

@@ -65,7 +65,6 @@ class Metrics(Protocol):
         probabilities: torch.Tensor,
         target: torch.Tensor,
         spacing: tuple[float, ...] | None = None,
-        **decoded: torch.Tensor,
     ) -> None:
         """Count one image.
 
@@ -74,7 +73,6 @@ class Metrics(Protocol):
             probabilities: `(K, *S)`, what `Task.probabilities` gives for the image.
             target: the whole target as `Target.tensor` gives it: of labels `(*S)` uint8.
             spacing: distance between positions along each axis, where it is known.
-            **decoded: of tasks whose answer is not pointwise: `labels`, `(*S)` uint8.
         """
         ...
 

@@ -1,8 +1,11 @@
 """The least lengths of intervals: planned from the training split, printed, kept in the recipe, off by default."""
 
+import csv
+import itertools
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from atrous.data.check.fingerprint import from_dict
@@ -12,6 +15,8 @@ from atrous.recipe.intervals import least_samples, plan_shortest
 from atrous.recipe.plan import Request, plan_grids
 from atrous.recipe.schema import override, to_toml
 from atrous.verbs.check import check
+from atrous.verbs.predict import predict
+from atrous.verbs.train import train
 from tests.volumes import write_signals
 
 
@@ -25,6 +30,7 @@ def planned(checked):
 
 
 def test_the_plan_has_the_shortest_intervals_of_train(checked):
+    assert "shortest intervals in train: na 6, p 14, qrs 8 samples, 0.5 % left out" in checked.text()
     plan = planned(checked)
     assert plan.recipe.task.shortest == [6, 14, 8]  # between bump and spike; bump; spike
     assert "0.5 %" in plan.reasons["task.shortest"]
@@ -32,6 +38,21 @@ def test_the_plan_has_the_shortest_intervals_of_train(checked):
     assert build_task(plan.recipe).least == (6, 14, 8)
     stored = json.loads(json.dumps(checked.fingerprint.to_dict()))
     assert from_dict(stored).shortest == (6, 14, 8)
+
+
+def test_a_trained_run_keeps_them_from_the_plan_to_the_files(checked, tmp_path):
+    small = ("model.depth=10", "model.encoder_width=8", "model.width=8", "train.validations=1")
+    trained = train(checked.dataset.root, out=tmp_path / "run", epochs=1, settings=small)
+    assert trained.run.recipe.task.shortest == [6, 14, 8]
+    assert "task.shortest: samples of the shortest intervals" in (tmp_path / "run" / "report.html").read_text()
+    done = predict(tmp_path / "run", [checked.dataset.root], tmp_path / "labels")
+    assert (done.failed, len(done.written)) == ((), 8)
+    for path in done.written:
+        with path.open() as file:
+            words = np.array([row["label"] for row in csv.DictReader(file)])
+        edges = np.flatnonzero(words[1:] != words[:-1]) + 1
+        for start, stop in itertools.pairwise(edges):
+            assert stop - start >= {"na": 6, "p": 14, "qrs": 8}[words[start]]
 
 
 @pytest.mark.parametrize("value", ["[]", "[0, 0, 0]", "[1, 1, 0]"])
