@@ -115,3 +115,19 @@ def value_counts(values: np.ndarray) -> dict[int, int]:
             sums = np.bincount(inverse, weights=lengths)
             total.update({int(value): int(count) for value, count in zip(unique, sums, strict=True)})
     return dict(sorted(total.items()))
+
+
+def label_runs(values: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
+    """Return the longest runs of equal values `(L,)`, in order: value, length, and whether they count, `(n, 3)` int64.
+
+    Args:
+        values: labels as their file has them.
+        inside: bool `(L,)`, where they count; None for everywhere.
+
+    >>> label_runs(np.array([7, 7, 5]), np.array([True, False, True])).tolist()
+    [[7, 1, 1], [7, 1, 0], [5, 1, 1]]
+    """
+    counts = np.ones(len(values), bool) if inside is None else inside
+    changes = (values[1:] != values[:-1]) | (counts[1:] != counts[:-1])
+    start = np.concatenate([[0], np.flatnonzero(changes) + 1])
+    return np.stack([values[start].astype(np.int64), np.diff(np.append(start, len(values))), counts[start]], axis=1)

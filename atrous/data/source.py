@@ -230,14 +230,18 @@ class Turned(LazySource):
 
 
 class AllValid(LazySource):
-    """Several masks `(*S)` of bool, one for each file of a sample, as one mask: true where all of them are."""
+    """Several masks `(*S)` of bool, one for each file of a sample, as one mask: true where all of them are.
+
+    Attributes:
+        masks: as given.
+    """
 
     def __init__(self, masks: Sequence[Source]) -> None:
         super().__init__(masks[0].shape, bool)
-        self._masks = tuple(masks)
+        self.masks = tuple(masks)
 
     def _read(self, key: Key) -> np.ndarray:
-        return np.asarray(reduce(np.logical_and, [np.asarray(mask[key]) for mask in self._masks]))
+        return np.asarray(reduce(np.logical_and, [np.asarray(mask[key]) for mask in self.masks]))
 
 
 def full_key(key: Any, axes: int) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from atrous.data.source import Key, LazySource, Sink, Source, Store, full_key, read_shape
+from atrous.data.source import AllValid, Key, LazySource, Sink, Source, Store, full_key, read_shape
 from atrous.labels import IGNORE
 
 
@@ -116,6 +116,21 @@ class Finite(LazySource):
             return np.broadcast_to(np.True_, read_shape(key, self.shape))
         values = np.asarray(self._filled.source[(slice(None), *key)])
         return np.asarray(np.isfinite(values).all(0))
+
+    def look(self) -> None:
+        """Read the file from now on, whether or not a value that is not finite was met."""
+        self._filled.met = True
+
+
+def look_for_gaps(valid: Source | None) -> None:
+    """Have a mask say where the values of a file are not finite though they were not read, or not by this process.
+
+    Args:
+        valid: of an input, as `atrous.prediction.inputs.prepared` makes it.
+    """
+    for mask in valid.masks if isinstance(valid, AllValid) else ():
+        if isinstance(mask, Finite):
+            mask.look()
 
 
 class Guarded(LazySource):

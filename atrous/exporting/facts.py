@@ -128,6 +128,22 @@ def describe(
     }
 
 
+def describe_least(facts: dict[str, Any], least: Sequence[int]) -> dict[str, Any]:
+    """Return the facts of a file whose labels are decoded sample by sample, though intervals have a least length.
+
+    Args:
+        facts: `describe`.
+        least: samples of the shortest interval of each class in the labels that atrous gives.
+
+    >>> describe_least({"outputs": {"labels": "class numbers"}}, [2, 14])["shortest intervals"]
+    [2, 14]
+    """
+    outputs = dict(facts["outputs"])
+    if "labels" in outputs:
+        outputs["labels"] += "; each sample by itself: intervals may be shorter than those that atrous gives"
+    return {**facts, "outputs": outputs, "shortest intervals": list(least)}
+
+
 def properties(facts: dict[str, Any]) -> dict[str, str]:
     """Return the facts as flat texts, under the keys that other programs read.
 

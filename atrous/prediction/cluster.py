@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from atrous.data.source import Sink, Source
+from atrous.data.views import look_for_gaps
 from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.geometry.plan import StreamPlan
 from atrous.prediction.inputs import Input, Opened
+from atrous.prediction.intervals import with_intervals
 from atrous.prediction.jobs import PredictionJob, Written, run_jobs
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.regions import Regions, compute_region, open_regions, options, remove_regions
@@ -128,12 +130,14 @@ class ClusterPredictor:
         progress: Callable[[float], None] | None = None,
     ) -> None:
         """See `worker.Worker`. Regions that an interrupted run has left are not computed again."""
+        labels, probabilities, _ = with_intervals(self._predictor.task, labels, probabilities)
         values = "labels" if probabilities is None else "probabilities" if labels is None else "both"
         regions = self._regions(tuple(int(n) for n in source.shape), values)
         if regions.ready is None:
             self._predictor.write(source, labels, probabilities, progress=progress)
             return
         self._compute(regions, progress or (lambda done: None))
+        look_for_gaps(regions.opened.valid)  # the workers have read the input
         for number in range(len(regions)):
             place, found = regions.region(number), regions.read(number)
             if labels is not None:

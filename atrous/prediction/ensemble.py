@@ -13,7 +13,7 @@ from atrous.errors import UserError
 from atrous.nn.blocks import Normalize
 from atrous.prediction.predictor import LoadOptions, Predictor, load
 from atrous.recipe.run import Run
-from atrous.tasks.custom import gene_rules
+from atrous.tasks.custom import gene_rules, least_lengths
 from atrous.tasks.ensemble import EnsembleTask
 from atrous.tasks.foreground import ForegroundTask
 from atrous.tasks.semantic import Semantic
@@ -118,6 +118,7 @@ def _check_alike(first: Predictor, other: Predictor) -> None:
         "spacing": lambda p: p.preparation.spacing,
         "value for no data": lambda p: p.preparation.nodata,
         "rules of genes": lambda p: gene_rules(p.task),
+        "least lengths of intervals": lambda p: least_lengths(p.task),
     }
     for name, fact in facts.items():
         if fact(first) != fact(other):

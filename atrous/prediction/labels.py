@@ -12,6 +12,7 @@ from atrous.data.void import Voided
 from atrous.errors import UserError
 from atrous.labels import IGNORE
 from atrous.prediction.inputs import Input, Opened
+from atrous.prediction.intervals import CutLabels
 from atrous.prediction.output import Output
 from atrous.stream.resume import record_path
 
@@ -68,10 +69,13 @@ class LabelFile(Output):
         """Takes labels `(*S)` on the network's grid, in any order."""
         if self._written is None or self._opened is None:
             return None
+        array = self._written.array
+        if len(array.shape) == 1:
+            array = CutLabels(array, self._opened)
         if self._opened.valid is None or self._opened.regridded:
             # On another grid the positions without data are marked after resampling, by `on_file_grid`.
-            return self._written.array
-        return Voided(self._written.array, self._opened.valid)
+            return array
+        return Voided(array, self._opened.valid)
 
     @property
     def resumes(self) -> bool:

@@ -1,6 +1,7 @@
 """A trained network on a live signal: samples come line by line, and each answer is given as soon as it is final."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,32 @@ from atrous.data.formats.column_roles import named_roles
 from atrous.data.preprocess import positions
 from atrous.data.views import Filled, Gaps
 from atrous.errors import UserError
+from atrous.prediction.live_intervals import IntervalSession
 from atrous.prediction.predictor import Predictor
 from atrous.stream.session import Session
-from atrous.tasks.custom import value_task
+from atrous.tasks.custom import least_lengths, value_task
 
 CHUNK = 1 << 16
 """Bytes that are read from the stream at a time, at most."""
 
 
-def open_session(predictor: Predictor, *, probabilities: bool = False) -> Session:
+@dataclass(frozen=True)
+class LiveAnswer:
+    """What is known of the next samples.
+
+    Attributes:
+        labels: `(n,)`.
+        values: probabilities of the classes, or numbers, `(K, n)`; None where only labels are written.
+    """
+
+    labels: np.ndarray
+    values: np.ndarray | None
+
+
+def open_session(predictor: Predictor, *, probabilities: bool = False) -> Session | IntervalSession:
     """Open a session of a network for a signal whose end is not known yet.
+
+    It is an `IntervalSession` where intervals have a least length: labels wait until they are certain.
 
     Args:
         predictor: the network.
@@ -46,17 +63,21 @@ def open_session(predictor: Predictor, *, probabilities: bool = False) -> Sessio
     if numbers is not None and numbers.factor > 1:
         what = f"makes {numbers.factor} samples of one, and a live signal has a line for each"
         raise UserError(f"{folder}: {what}: give files")
-    post = predictor.task.probabilities if probabilities or numbers is not None else predictor.task.decode
-    return Session(predictor.inner, (recipe.model.in_channels, None), post=post, dtype=predictor.dtype)
+    least = () if probabilities else least_lengths(predictor.task)
+    values = probabilities or bool(least) or numbers is not None
+    post = predictor.task.probabilities if values else predictor.task.decode
+    session = Session(predictor.inner, (recipe.model.in_channels, None), post=post, dtype=predictor.dtype)
+    return IntervalSession(session, least) if least else session
 
 
-def latency_text(session: Session, rate: float | None) -> str:
+def latency_text(session: Session | IntervalSession, rate: float | None) -> str:
     """Say for how many samples (and, if `rate` in Hz is known, for how long) a label waits before it is final.
 
     A network of output stride s answers s samples at a time, so that up to s - 1 more samples may pass.
     """
     time = "" if rate is None else f" ({1000 * session.latency / rate:.0f} ms at {rate:g} Hz)"
-    return f"latency {session.latency} samples{time}: a label is written when so many samples after it have come"
+    until = ", or more, until its interval is certain" if isinstance(session, IntervalSession) else ""
+    return f"latency {session.latency} samples{time}: a label is written when so many samples after it have come{until}"
 
 
 def live_labels(
@@ -89,7 +110,8 @@ def live_labels(
     Raises:
         UserError: as `open_session`; a line is not a sample (its number is named); or there are no samples.
     """
-    session = open_session(predictor, probabilities=probabilities)
+    least = least_lengths(predictor.task)
+    session = open_session(predictor, probabilities=probabilities and not least)
     tell(latency_text(session, predictor.run.recipe.input.rate))
     numbers = value_task(predictor.task)
     columns = ("label", *(predictor.classes if probabilities else ())) if numbers is None else numbers.names
@@ -99,12 +121,22 @@ def live_labels(
     for samples in _samples(stream, recipe.model.in_channels, recipe.input.channels):
         received += samples.shape[1]
         source, new = _prepared(predictor, samples)
-        gaps, answer = np.concatenate([gaps, new]), session.push(source)
+        gaps = np.concatenate([gaps, new])
+        found = session.push(source, ~new) if isinstance(session, IntervalSession) else session.push(source)
+        answer = _answer(session, found, probabilities)
         done = _write_lines(answer, gaps, labeled, predictor, write)
         labeled, gaps = labeled + done, gaps[done:]
     if not received:
         raise UserError("standard input: no samples: pipe lines of numbers into it")
-    return labeled + _write_lines(session.close(), gaps, labeled, predictor, write)
+    answer = _answer(session, session.close(), probabilities)
+    return labeled + _write_lines(answer, gaps, labeled, predictor, write)
+
+
+def _answer(session: Session | IntervalSession, values: np.ndarray, probabilities: bool) -> LiveAnswer:
+    """What a session has returned: labels, and with `probabilities` these too; or numbers."""
+    if isinstance(session, IntervalSession):
+        return LiveAnswer(values, session.probabilities if probabilities else None)
+    return LiveAnswer(values.argmax(0), values) if values.ndim == 2 else LiveAnswer(values, None)
 
 
 def _prepared(predictor: Predictor, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,26 +153,25 @@ def _prepared(predictor: Predictor, samples: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _write_lines(
-    values: np.ndarray, gaps: np.ndarray, first: int, predictor: Predictor, write: Callable[[str], None]
+    answer: LiveAnswer, gaps: np.ndarray, first: int, predictor: Predictor, write: Callable[[str], None]
 ) -> int:
-    """Write labels `(n,)`, or probabilities or numbers `(K, n)`, of the samples from number `first` on; return n.
+    """Write the answers for the n samples from number `first` on; return n.
 
     Of samples without data nothing but their number is written.
 
     Args:
-        values: the answers.
+        answer: the answers.
         gaps: `(m,)` bool, m at least n: which of the samples from number `first` on have no data.
         first: number of the first sample.
         predictor: the network.
         write: called with all lines at once.
     """
-    none = gaps[: values.shape[-1]]
-    if value_task(predictor.task) is not None:
+    values, none = answer.values, gaps[: len(answer.labels)]
+    if value_task(predictor.task) is not None and values is not None:
         rows = [[f"{number:.9g}" for number in sample] for sample in values.T.tolist()]
     else:
-        labels = values.argmax(0) if values.ndim == 2 else values
-        rows = [[predictor.classes[int(label)]] for label in labels]
-        if values.ndim == 2:
+        rows = [[predictor.classes[int(label)]] for label in answer.labels]
+        if values is not None:
             rows = [[*row, *(f"{p:.6g}" for p in sample)] for row, sample in zip(rows, values.T, strict=True)]
     rows = [[""] * len(row) if gap else row for row, gap in zip(rows, none.tolist(), strict=True)]
     lines = [",".join([str(number), *row]) + "\n" for number, row in enumerate(rows, first)]

@@ -27,6 +27,7 @@ from atrous.prediction.arrays import channel_names, in_data_array, input_array, 
 from atrous.prediction.boxes import predict_boxes
 from atrous.prediction.classes import predict_classes
 from atrous.prediction.inputs import Input, Opened, open_input
+from atrous.prediction.intervals import CutLabels, with_intervals
 from atrous.prediction.mirrored import mean_of_mirrored
 from atrous.prediction.object_table import predict_objects
 from atrous.prediction.pairs import as_input
@@ -172,15 +173,14 @@ class Predictor:
             warnings.warn(f"{name}: {difference}", stacklevel=2)
         if (task := value_task(self.task)) is not None or isinstance(self.task, FoundTask):
             return self._predict_maps(task or self.task, opened, opener, name)
-        size = tuple(opened.source.shape[1:])
-        labels = np.empty(size, np.uint8)
+        labels = np.empty(opened.source.shape[1:], np.uint8)
+        given = CutLabels(labels, opened)
         valid = None if opened.regridded else opened.valid  # on another grid, gaps are marked after resampling
-        maps = np.empty((class_maps(self.task, self.classes), *size), np.float32) if probabilities else None
-        self.write(opened.source, voided(labels, valid), None if maps is None else voided(maps, valid, np.nan))
+        maps = np.empty((class_maps(self.task, self.classes), *labels.shape), np.float32) if probabilities else None
+        self.write(opened.source, voided(given, valid), None if maps is None else voided(maps, valid, np.nan))
         maps = None if maps is None else maps[: len(self.classes)]
         if opened.regridded:
-            labels = opened.labels_on_file(labels)
-            maps = None if maps is None else opened.maps_on_file(maps)
+            labels, maps = opened.labels_on_file(labels), None if maps is None else opened.maps_on_file(maps)
         if is_data_array(source):
             labels = in_data_array(source, labels)
             maps = None if maps is None else in_data_array(source, maps, self.classes)
@@ -211,11 +211,12 @@ class Predictor:
 
         Args:
             source: `(C, *S)`, the source of an `Opened`.
-            labels: sink of labels `(*S)`, or None.
+            labels: sink of labels `(*S)`, or None; of signals with `CutLabels` inside, if the input has gaps.
             probabilities: sink of probabilities `(K, *S)`, or None.
             resume: resume an interrupted stream into the same sink, which must lie on disk; not into both.
             progress: called with the finished share of a streamed input.
         """
+        labels, probabilities, resume = with_intervals(self.task, labels, probabilities, resume)
         if self.whole(tuple(source.shape)):
             output = self.output(np.asarray(source[...]))
             if labels is not None:
@@ -227,8 +228,8 @@ class Predictor:
         elif probabilities is not None and labels is None:
             self._stream(source, probabilities, self.task.probabilities, resume, progress)
         elif probabilities is not None and labels is not None:
-            sink = LabelsAndProbabilities(labels, probabilities)
-            self._stream(source, sink, self.labels_and_probabilities, False, progress)
+            post, sink = self.labels_and_probabilities, LabelsAndProbabilities(labels, probabilities)
+            self._stream(source, sink, post, False, progress)
 
     def whole(self, shape: tuple[int, ...]) -> bool:
         """Return whether an input of this shape `(C, *S)` goes through the network in one piece.
@@ -293,8 +294,7 @@ class Predictor:
 
     def _opened(self, opener: Callable[[], Opened], name: str) -> Opened:
         opened, ndim = opener(), self.run.recipe.model.ndim
-        shape = tuple(opened.source.shape)
-        if len(shape) != ndim + 1:
+        if len(shape := tuple(opened.source.shape)) != ndim + 1:
             raise UserError(f"{name}: shape {shape}, but the network reads (channels, {ndim} axes)")
         if min(shape) < 1:
             raise UserError(f"{name}: shape {shape} is empty: there is nothing to label")

@@ -10,10 +10,12 @@ from atrous.errors import UserError
 from atrous.geometry.axis import period
 from atrous.geometry.plan import choose_axis
 from atrous.labels import IGNORE
+from atrous.objects.intervals import LeastLengths, certain_part
 from atrous.prediction.inputs import Opened
+from atrous.prediction.intervals import CutLabels, interval_labels
 from atrous.prediction.predictor import Predictor
 from atrous.stream.stream import stream
-from atrous.tasks.custom import class_maps, value_task
+from atrous.tasks.custom import class_maps, least_lengths, value_task
 from atrous.tasks.task import FoundTask
 
 KINDS = ("grids", "videos", "genomes")
@@ -22,6 +24,9 @@ STEP_BYTES = 3 * 2**19
 """Bytes of one channel of a step, in the type of the network: about what a view is computed fastest with."""
 KEPT = 2**28
 """Bytes of the probabilities of an input that went through the network whole, up to which they are kept."""
+
+AROUND = 2**12
+"""Samples around a region of a signal that are computed first, where its labels depend on those around it."""
 
 Progress = Callable[[float], None]
 
@@ -93,11 +98,12 @@ class RegionPredictor:
         """
         region = tuple(region)
         if not self._whole:
-            found = self._streamed(region, self._predictor.task.decode, progress)
+            post, least = self._predictor.task.decode, least_lengths(self._predictor.task)
+            found = self._intervals(region[0], least, progress) if least else self._streamed(region, post, progress)
             return self._voided(found, region, IGNORE)
         if self._labels is None:
             labels = np.empty(self.size, np.uint8)
-            self._predictor.write(self._opened.source, labels)
+            self._predictor.write(self._opened.source, CutLabels(labels, self._opened))
             self._labels = labels
         return self._voided(self._labels[region].copy(), region, IGNORE)
 
@@ -123,6 +129,22 @@ class RegionPredictor:
             predictor.write(self._opened.source, None, maps)
             self._probabilities = maps if maps.nbytes <= KEPT else None
         return self._voided(maps[(slice(None), *region)].copy(), region, np.nan)
+
+    def _intervals(self, region: slice, least: tuple[int, ...], progress: Progress | None) -> np.ndarray:
+        """Labels of a region of a signal, whose intervals have a least length: those of the whole signal.
+
+        They do not depend on what lies beyond the nearest intervals that are beyond doubt, so as much is computed.
+        """
+        post, length, more, lengths = self._predictor.task.probabilities, self.size[0], AROUND, LeastLengths(least)
+        while True:
+            start, stop = max(0, region.start - more), min(length, region.stop + more)
+            maps = np.asarray(self._streamed((slice(start, stop),), post, progress))
+            valid = None if self._opened.valid is None else np.asarray(self._opened.valid[start:stop])
+            low, high = certain_part(maps, valid, lengths)
+            if (start == 0 or start + low <= region.start) and (stop == length or start + high >= region.stop):
+                labels = interval_labels(maps, least, valid)
+                return labels[region.start - start : region.stop - start].copy()
+            more *= 4
 
     def _streamed(self, region: tuple[slice, ...], post: Any, progress: Progress | None) -> np.ndarray:
         predictor, computed = self._predictor, self.computed(region)

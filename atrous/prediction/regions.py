@@ -20,6 +20,7 @@ from atrous.data.formats.npy import create_memmap
 from atrous.data.formats.writing import files_identity
 from atrous.files import remove, replacing
 from atrous.prediction.inputs import Input, Opened
+from atrous.prediction.intervals import CutLabels
 from atrous.prediction.predictor import Predictor
 from atrous.stream.options import Options, Region
 from atrous.stream.post import Post, result_like
@@ -107,7 +108,7 @@ def compute_region(
         out: Any
         if regions.ready is None:
             out = create_memmap(beside, part, np.uint8)
-            predictor.write(source, out)
+            predictor.write(source, CutLabels(out, regions.opened))
         else:
             post = post_of(predictor, regions.values)
             output = regions.ready.graph.ops[regions.ready.graph.output]

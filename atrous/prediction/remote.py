@@ -28,6 +28,7 @@ from atrous.data.void import voided
 from atrous.device import check_device
 from atrous.errors import UserError
 from atrous.prediction.inputs import Opened, prepared
+from atrous.prediction.intervals import CutLabels
 from atrous.prediction.jobs import Written
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.regions import options
@@ -39,6 +40,7 @@ from atrous.stream.portable import PartSink, write_chunks
 from atrous.stream.unit_record import State, UnitRecord
 from atrous.stream.units import Units, cut_units
 from atrous.stream.worker import UnitWork, gather_unit, layout, require_alike
+from atrous.tasks.custom import least_lengths
 
 CHUNKS = {1: 2**18, 2: 512, 3: 64}
 """The longest side of a chunk of labels, by the number of axes."""
@@ -237,6 +239,9 @@ def _predict_one(
     if opened.regridded:
         fix = "copy it to this machine, and give a folder with -o"
         raise UserError(f"{name}: the network works on another grid than that of the file: {fix}")
+    if least_lengths(predictor.task) and not predictor.whole(shape):
+        what = "its labels follow from all of it (task.shortest), so they are not computed in units at URLs"
+        raise UserError(f"{name}: {what}: copy it to this machine, and give a folder with -o")
     for difference in opened.differences:
         tell(f"{name}: {difference}")
     array = open_labels_at(place, shape[1:], predictor.classes)
@@ -248,7 +253,7 @@ def _predict_one(
         raise UserError(f"{name}: is not labelled yet: run the jobs with --part that have not finished")
     if by.of(1):
         labels = np.empty(shape[1:], np.uint8)
-        predictor.write(opened.source, voided(labels, opened.valid))
+        predictor.write(opened.source, voided(CutLabels(labels, opened), opened.valid))
         reading(place, lambda: array.__setitem__(..., labels))
         array.attrs["complete"] = True
     return bool(by.of(1))

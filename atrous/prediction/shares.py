@@ -4,16 +4,19 @@ The labels of an input are cut into regions (`regions.py`). Job 3 of 64 computes
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from atrous.data.views import look_for_gaps
 from atrous.errors import UserError
 from atrous.prediction.failures import expected_failure, log_error
+from atrous.prediction.intervals import with_intervals
 from atrous.prediction.jobs import PredictionJob, Written
 from atrous.prediction.labels import LabelFile
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.regions import Regions, compute_region, open_regions, remove_regions
 from atrous.stream.prepare import Prepared
+from atrous.tasks.custom import least_lengths
 from atrous.tasks.task import FoundTask
 from atrous.tasks.values import ValueTask
 
@@ -63,7 +66,10 @@ def shared(predictor: Predictor, job: PredictionJob) -> Regions:
         UserError: it cannot be read, does not fit the network, or cannot be cut into regions: an operator of the
             network needs the whole input, so that every region would go through all of it.
     """
-    regions = open_regions(predictor, job.source, predictor.open(job.source), job.outputs[-1].paths[0])
+    opened, path = predictor.open(job.source), job.outputs[-1].paths[0]
+    whole = replace(predictor, memory=None).whole(tuple(int(n) for n in opened.source.shape))
+    values = "probabilities" if least_lengths(predictor.task) and not whole else "labels"
+    regions = open_regions(predictor, job.source, opened, path, values)
     if regions.ready is not None:
         require_no_barriers(regions.ready)
     return regions
@@ -139,9 +145,13 @@ def join_shares(
                 f"{missing[0] + 1}: run the jobs with --part that have not finished, then --join again"
             )
         try:
+            look_for_gaps(labels.opened.valid)  # other jobs have read the input
             output.begin(labels.opened, labels.ready is not None)
+            many = labels.values == "probabilities"  # the intervals are found in those of all regions
+            sink = with_intervals(predictor.task, output.sink)[1] if many else output.sink
             for region in range(len(labels)):
-                output.sink[labels.region(region)] = labels.read(region)
+                place = labels.region(region)
+                sink[(slice(None), *place) if many else place] = labels.read(region)
             output.finish()
         except BaseException:
             output.pause()

@@ -24,10 +24,12 @@ from atrous.data.restoration import (
 )
 from atrous.device import choose_device
 from atrous.recipe.background import background_of_task
+from atrous.recipe.intervals import least_samples
 from atrous.recipe.network import build_encoder, build_network, describe
 from atrous.recipe.schema import Recipe
 from atrous.recipe.sections import AugmentSection
 from atrous.recipe.style_picture import perceptual_loss
+from atrous.tasks.semantic import Semantic
 from atrous.tasks.style import SIDE, StyleTask
 from atrous.tasks.table import TASKS
 from atrous.tasks.task import Task
@@ -68,6 +70,8 @@ def build_task(recipe: Recipe) -> Task:
     if isinstance(task, StyleTask):
         side = recipe.task.options.get("style_side", SIDE)
         return replace(task, perceptual=partial(perceptual_loss, recipe.task.style, side))
+    if isinstance(task, Semantic):
+        return replace(task, least=least_samples(recipe))
     return task
 
 

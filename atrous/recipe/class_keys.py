@@ -4,16 +4,19 @@ from collections.abc import Sequence
 
 from atrous.data.composite import PAIRED
 from atrous.errors import UserError
-from atrous.recipe.sections import AugmentSection, DataSection, TaskSection, TrainSection
+from atrous.recipe.sections import AugmentSection, DataSection, ModelSection, TaskSection, TrainSection
 
 CLASSED = ("semantic", *PAIRED)
 """Tasks of one class at every position."""
 VARIED = ("semantic", "instances", "detection", "counting", "keypoints", "edges")
 """Tasks whose samples are images with targets of another kind, so that strong changes leave the targets alone."""
 
+INTERVALS = ("stranded", "semantic")
+"""Tasks whose labels are intervals, where there is one axis."""
+
 
 def agree_classes(
-    data: DataSection, task: TaskSection, augment: AugmentSection, train: TrainSection, source: str
+    data: DataSection, model: ModelSection, task: TaskSection, augment: AugmentSection, train: TrainSection, source: str
 ) -> None:
     """Reject keys that the task or other keys do not allow; `source` names the recipe in errors.
 
@@ -31,6 +34,8 @@ def agree_classes(
         raise UserError(f"{source}: augment.paste_classes is set, but nothing is pasted: set augment.paste too")
     if augment.strength and (task.kind not in VARIED or data.kind == "genomes"):
         raise UserError(f"{source}: augment.strength is for {', '.join(VARIED)}, not for task.kind = {task.kind!r}")
+    if task.shortest and not (task.kind in INTERVALS and (model.ndim == 1 or task.kind != "semantic")):
+        raise UserError(f"{source}: task.shortest is for {' and '.join(INTERVALS)} labels along one axis: set it to []")
     if task.boundary and train.whole:
         raise UserError(f"{source}: task.boundary needs neighbors that strips do not have: set train.whole = false")
     if train.teacher and (train.whole or train.devices * train.nodes > 1):

@@ -20,6 +20,7 @@ from atrous.recipe.augment import plan_augment
 from atrous.recipe.box_options import box_options
 from atrous.recipe.budget import OBJECT_NETWORKS, affordable, crops_seen
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
+from atrous.recipe.intervals import plan_shortest
 from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_points
 from atrous.recipe.schema import Recipe, validate
 from atrous.recipe.shape import plan_shape
@@ -152,6 +153,7 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     if dataset.target.kind == "instances":
         task["options"] = plan_shape(task["options"], request.shape, fingerprint, reasons)
     task["tolerance"] = plan_tolerance(fingerprint, spacing, reasons)
+    task["shortest"] = plan_shortest(dataset, fingerprint, reasons)
     augment = plan_augment(dataset, fingerprint, crop, spacing, reasons)
     if dataset.target.kind == "instances":
         task["options"] |= plan_aspect(fingerprint, augment, reasons)

@@ -104,7 +104,7 @@ def _agree(recipe: Recipe, source: str) -> None:
         factor = recipe.model.factor
         raise UserError(f"{source}: train.crop = {train.crop}: give multiples of task.scale = {factor}")
     agree_devices(train, source)
-    agree_classes(recipe.data, task, recipe.augment, train, source)
+    agree_classes(recipe.data, model, task, recipe.augment, train, source)
     _agree_restoration(recipe, source)
     _agree_own_keys(recipe, source)
     _agree_pairs(recipe, source)

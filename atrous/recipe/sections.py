@@ -202,7 +202,11 @@ class TaskSection(Section):
     )
     boundary: float = Field(0.0, ge=0, description="what positions at borders of classes weigh more than others")
     threshold: float = Field(0.5, gt=0, lt=1, description="stranded: probability from which a base has a feature")
-    shortest: list[int] = Field([], description="stranded: bases, per class, of the shortest interval that is written")
+    shortest: list[Annotated[int, Field(ge=0)]] = Field(
+        [],
+        description="stranded: bases, per class, of the shortest interval that is written; semantic signals: samples, "
+        "per class, of the shortest interval in the labels; none: any",
+    )
     frames: bool = Field(False, description="stranded: learn the reading frame too, as channels that are dropped")
     genetic_codes: list[int] = Field(
         [],

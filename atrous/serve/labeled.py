@@ -17,6 +17,7 @@ from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.labels import IGNORE
 from atrous.prediction.inputs import Opened
+from atrous.prediction.intervals import CutLabels
 from atrous.prediction.predictor import Predictor
 from atrous.prediction.region import RegionPredictor
 from atrous.serve.cache import CacheFolder
@@ -161,10 +162,10 @@ class LabeledInput:
         shape = tuple(opened.source.shape)
         if opened.regridded:
             labels = np.empty(shape[1:], np.uint8)
-            self._predictor.write(opened.source, labels, progress=between)
+            self._predictor.write(opened.source, CutLabels(labels, opened), progress=between)
             self.store.labels[...] = opened.labels_on_file(labels)
         else:
-            sink: Any = FillSink(self.store)
+            sink: Any = CutLabels(FillSink(self.store), opened)
             resume = not self._predictor.whole(shape)
             self._predictor.write(opened.source, voided(sink, opened.valid), resume=resume, progress=between)
         self.store.finish()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from atrous.tasks.edges import REPORTED_THRESHOLDS, EdgeTask
 from atrous.tasks.ensemble import EnsembleTask
 from atrous.tasks.measures import Measures
 from atrous.tasks.scores import Scores
+from atrous.tasks.semantic import Semantic
 from atrous.tasks.stranded import Stranded
 from atrous.tasks.summed import PooledTask, SummedLoss, SummedTask
 from atrous.tasks.task import EvaluationResult, FoundTask, Metrics, Task
@@ -49,6 +51,21 @@ def gene_rules(task: object) -> GeneRules | None:
     """Return what genes must fulfil, if the task decodes genes; None for others."""
     inner = task.task if isinstance(task, CustomTask) else task
     return inner.gene_rules if isinstance(inner, Stranded | EnsembleTask) else None
+
+
+def least_lengths(task: object) -> tuple[int, ...]:
+    """Return the samples of the shortest interval of each class in the labels of a signal; empty for other tasks."""
+    inner = task.task if isinstance(task, CustomTask) else task
+    return inner.least if isinstance(inner, Semantic | EnsembleTask) else ()
+
+
+def without_least(task: Task) -> Task:
+    """Return the task with labels that are the most probable class of each sample, whatever the intervals are."""
+    if isinstance(task, CustomTask):
+        return replace(task, task=without_least(task.task))
+    if isinstance(task, EnsembleTask):
+        return replace(task, tasks=tuple(without_least(each) for each in task.tasks))
+    return replace(task, least=()) if isinstance(task, Semantic) else task
 
 
 def with_codes(task: Task, codes: Sequence[int]) -> Task:
@@ -190,7 +207,7 @@ class CustomTask:
 class _CustomMetrics:
     def __init__(self, task: CustomTask, full: bool) -> None:
         self._task, self._full = task, full
-        self._metrics = task.task.metrics(full=full)
+        self._metrics: Any = task.task.metrics(full=full)
         self._values: dict[str, list[float]] = {name: [] for name in task.own_metrics}
         self._evidence = task.task.evidence if isinstance(task.task, Stranded) else 0  # channels that are no classes
 
@@ -200,9 +217,10 @@ class _CustomMetrics:
         probabilities: torch.Tensor,
         target: torch.Tensor,
         spacing: tuple[float, ...] | None = None,
+        **decoded: torch.Tensor,
     ) -> None:
-        """See `Metrics.update`."""
-        self._metrics.update(name, probabilities, target, spacing)
+        """See `Metrics.update`; `decoded` goes to the metrics of the task, which are given labels where it has them."""
+        self._metrics.update(name, probabilities, target, spacing, **decoded)
         if not self._full and self._values:
             probabilities = self._task.probabilities(probabilities[None])[0]
         probabilities = probabilities[: len(probabilities) - self._evidence]

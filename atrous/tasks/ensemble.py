@@ -67,6 +67,12 @@ class EnsembleTask:
         return first.gene_rules if isinstance(first, Stranded) else None
 
     @property
+    def least(self) -> tuple[int, ...]:
+        """Samples of the shortest interval of each class; empty where labels are decoded sample by sample."""
+        first = self.tasks[0]
+        return first.least if isinstance(first, Semantic) else ()
+
+    @property
     def level(self) -> float:
         """Where classes may overlap: the mean probability from which a position has a class."""
         return sum(task.level for task in self.tasks if isinstance(task, Stranded)) / len(self.tasks)

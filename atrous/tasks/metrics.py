@@ -88,6 +88,7 @@ class SegmentationMetrics:
         probabilities: torch.Tensor,
         target: torch.Tensor,
         spacing: tuple[float, ...] | None = None,
+        labels: torch.Tensor | None = None,
     ) -> None:
         """Count one image.
 
@@ -96,6 +97,8 @@ class SegmentationMetrics:
             probabilities: `(K, *S)` floats on any device. Only their order matters when calibration is not measured.
             target: `(*S)` uint8 labels, classes 0..K-1 and `IGNORE` where nothing counts (void).
             spacing: distance of neighboring positions along each axis, for surfaces, onsets and offsets.
+            labels: `(*S)` uint8, where the answer is not the most probable class of each position. Calibration is
+                measured on the most probable classes all the same.
 
         Raises:
             ValueError: the shapes do not fit, a label is not a class, an output is not finite at a position that
@@ -103,7 +106,8 @@ class SegmentationMetrics:
         """
         self._check(name, probabilities, target)
         k, target = len(self.classes), target.to(probabilities.device)
-        top, prediction = probabilities.max(dim=0)
+        top, probable = probabilities.max(dim=0)
+        prediction = probable if labels is None else labels.to(probabilities.device).long()
         pairs = target.long() * k + prediction
         by_label = torch.bincount(pairs.flatten(), minlength=256 * k).view(256, k).cpu().numpy()
         if by_label[k:IGNORE].any():
@@ -120,7 +124,7 @@ class SegmentationMetrics:
         if self._video:
             self._videos[name] = video_metrics(target.cpu().numpy(), prediction.to(torch.uint8).cpu().numpy(), k)
         if self._calibration is not None:
-            self._calibration += calibration_counts(top, prediction == target, counted).cpu().numpy()
+            self._calibration += calibration_counts(top, probable == target, counted).cpu().numpy()
         if self._tolerance is not None and spacing is not None:
             self._measure_distances(target.cpu().numpy(), prediction.cpu().numpy(), spacing, self._tolerance)
         self._confusion += confusion

@@ -26,6 +26,8 @@ class Semantic:
         video: whether the first axis is time: contours are then those of frames.
         temperature: what outputs are divided by before the softmax (`atrous.tasks.temperature`).
         options: how the cross-entropy differs from the plain one.
+        least: of signals: samples, per class, of the shortest interval in the labels (`atrous.objects.intervals`);
+            empty: each sample gets its most probable class. `decode` is pointwise and does not know it.
 
     >>> task = Semantic(("background", "cell"))
     >>> task.out_channels, task.decode(torch.tensor([[[0.0, 3.0], [1.0, 2.0]]])).tolist()
@@ -39,12 +41,15 @@ class Semantic:
     video: bool = False
     temperature: float = 1.0
     options: CrossEntropyOptions = PLAIN
+    least: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.classes) <= IGNORE:
             raise ValueError(f"{len(self.classes)} classes: name 2 to {IGNORE}, the background being one")
         if self.class_weights is not None and len(self.class_weights) != len(self.classes):
             raise ValueError(f"{len(self.class_weights)} class weights for {len(self.classes)} classes")
+        if self.least and (len(self.least) != len(self.classes) or min(self.least) < 1):
+            raise ValueError(f"least lengths are {self.least}: give {len(self.classes)}, one per class, of 1 or more")
 
     watched = ("miou", "pixel_accuracy")
     higher_is_better = True

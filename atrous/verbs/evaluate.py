@@ -37,7 +37,7 @@ from atrous.tasks.scores import Scores
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.task import NotFinite
 from atrous.tasks.temperature import class_task
-from atrous.verbs.found import MEASURED, probabilities, truth_of
+from atrous.verbs.found import MEASURED, probabilities_and_labels, truth_of
 from atrous.verbs.opened import open_dataset_from
 
 COVERAGE = 0.9
@@ -239,8 +239,9 @@ def measure(
                 metrics.count(sample.name, answer, truth_of(values))
                 progress(index + 1, len(samples))
                 continue
-            found = probabilities(predictor, image, spacing, header.affine)
-            metrics.update(sample.name, found, target.tensor(values), spacing)
+            found, labels = probabilities_and_labels(predictor, sample, image, spacing)
+            decoded = {} if labels is None else {"labels": labels}
+            metrics.update(sample.name, found, target.tensor(values), spacing, **decoded)
             if confidence is not None:
                 confidence.update(sample.name, found, target.tensor(values), sample.group)
         except NotFinite:

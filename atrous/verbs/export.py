@@ -16,7 +16,7 @@ from atrous.data.sample import Sample
 from atrous.data.source import Source
 from atrous.errors import UserError
 from atrous.exporting.crops import COUNT, made_images, odd_crop, odd_crops
-from atrous.exporting.facts import describe, describe_bases, describe_input
+from atrous.exporting.facts import describe, describe_bases, describe_input, describe_least
 from atrous.exporting.formats import FileFormat, choose_format
 from atrous.exporting.map_names import map_names
 from atrous.exporting.pipeline import Answers, Pipeline, Preparing, answers_of
@@ -33,7 +33,7 @@ from atrous.prediction.predictor import Predictor, load
 from atrous.recipe.network import describe as describe_model
 from atrous.recipe.run import Run
 from atrous.surgery.certificate import first_channels
-from atrous.tasks.custom import class_maps, output_size
+from atrous.tasks.custom import class_maps, least_lengths, output_size, without_least
 from atrous.tasks.stranded import Stranded
 from atrous.tasks.temperature import class_task
 from atrous.verbs.network import is_run, load_network
@@ -195,7 +195,9 @@ def _run(model: Any, options: ExportOptions, network: nn.Module | None) -> _Subj
     sizes = _sizes(ndim, stride, (1,) * ndim, options.size)
     whole_numbers = recipe.input.dtype in ("uint8", "uint16")
     prepare = Preparing(predictor.preparation, channels, ndim, gaps=not whole_numbers)
-    answers = answers_of(task)
+    answers, least = answers_of(task), least_lengths(task)
+    # the graph decodes each sample by itself, and is compared with that
+    pointwise = replace(predictor, task=without_least(task)) if least else predictor
 
     def facts(sizes: ExportSizes, windows: dict[str, Any]) -> dict[str, Any]:
         image = describe_input(channels, ndim, predictor.preparation, predictor.expected, sizes)
@@ -203,13 +205,14 @@ def _run(model: Any, options: ExportOptions, network: nn.Module | None) -> _Subj
         named = describe_model(recipe.model)
         classes, colors = predictor.classes, predictor.palette
         said = describe(named, recipe.task.kind, classes, colors, list(answers), image, windows, predictor.kind)
+        said = describe_least(said, least) if least else said
         return said if "maps" not in answers else {**said, "map channels": map_names(task)}
 
     def inputs(sizes: ExportSizes) -> ProofInputs:
         crops, origin = _proof_crops(predictor, options, sizes)
         inner = class_task(task)
         threshold = inner.level if isinstance(inner, Stranded) else None
-        return ProofInputs(crops, origin, lambda x: _answers(predictor, answers, x), threshold)
+        return ProofInputs(crops, origin, lambda x: _answers(pointwise, answers, x), threshold)
 
     def calibration(sizes: ExportSizes) -> list[np.ndarray]:
         images, _ = _samples(predictor, options, recipe.data.train, CALIBRATED)

@@ -11,7 +11,9 @@ from atrous.data.channel_files import turned_image
 from atrous.data.formats.orient import Affine, Turn
 from atrous.data.grid import restore
 from atrous.data.preprocess import missing, prepare
+from atrous.data.sample import Sample
 from atrous.data.targets.instances import Instances
+from atrous.data.targets.labels import Labels
 from atrous.data.targets.places import Places
 from atrous.objects.assemble import assemble
 from atrous.objects.boxes import LatticeBoxes
@@ -20,11 +22,12 @@ from atrous.objects.kinds import with_classes
 from atrous.prediction.boxes import decode_boxes
 from atrous.prediction.classes import decode_classes
 from atrous.prediction.inputs import Opened
+from atrous.prediction.intervals import interval_labels, valid_on_grid
 from atrous.prediction.points import placed
 from atrous.prediction.predictor import Predictor
 from atrous.tasks.class_metrics import ClassAnswer
 from atrous.tasks.classification import ClassificationTask
-from atrous.tasks.custom import output_size
+from atrous.tasks.custom import least_lengths, output_size
 from atrous.tasks.detection import DetectionTask
 from atrous.tasks.instances import InstanceAnswer
 from atrous.tasks.points import PointAnswer, PointTask
@@ -40,6 +43,36 @@ def probabilities(
     prediction.
     """
     return _on_file(*_worked_on(predictor, image, spacing, affine))
+
+
+def probabilities_and_labels(
+    predictor: Predictor, sample: Sample, image: np.ndarray, spacing: tuple[float, ...] | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return what `probabilities` returns, and labels `(*S)` uint8 where these are not the most probable classes.
+
+    They are not where the intervals of a signal have a least length. As in prediction, they are decoded on the grid on
+    which the network works, and intervals end where there are no data.
+
+    Args:
+        predictor: the network.
+        sample: whose file says where it has no data.
+        image: its values `(C, *S)` as its file has them, NaN where there are none.
+        spacing: distance of neighboring positions along each axis.
+
+    Raises:
+        NotFinite: there are least lengths, and the network's output is not finite.
+    """
+    worked_on, size, turn = _worked_on(predictor, image, spacing, sample.image.header().affine)
+    found, least = _on_file(worked_on, size, turn), least_lengths(predictor.task)
+    if not least:
+        return found, None
+    gaps, mask = missing(image), sample.image.valid()
+    valid = None if mask is None else np.asarray(mask[...])
+    if gaps is not None:
+        valid = ~gaps if valid is None else valid & ~gaps
+    known = valid_on_grid(valid, tuple(worked_on.shape[1:]))
+    labels = interval_labels(_finite(worked_on), least, None if known is None else np.asarray(known[...]))
+    return found, torch.from_numpy(Labels.resample(labels, size))
 
 
 def outputs(

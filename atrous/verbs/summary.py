@@ -32,7 +32,7 @@ from atrous.training.settings import Outcome
 from atrous.verbs.class_examples import class_examples
 from atrous.verbs.edge_examples import edge_examples
 from atrous.verbs.evaluate import read_ahead
-from atrous.verbs.found import probabilities
+from atrous.verbs.found import probabilities_and_labels
 from atrous.verbs.object_examples import extremes, found_examples
 from atrous.verbs.value_examples import value_examples
 
@@ -189,10 +189,12 @@ def _examples(
     examples = []
     for sample, image, truth in read_ahead(predictor, samples):
         spacing = dataset.spacing_of(sample)
-        output = probabilities(predictor, image, spacing, sample.image.header().affine)
-        # The most probable class; a task of one's own decodes its values.
-        own = class_task(predictor.task) is None
-        prediction = (predictor.task.decode(output[None])[0] if own else output.argmax(0).to(torch.uint8)).cpu().numpy()
+        output, labels = probabilities_and_labels(predictor, sample, image, spacing)
+        if labels is None:
+            # The most probable class; a task of one's own decodes its values.
+            own = class_task(predictor.task) is None
+            labels = predictor.task.decode(output[None])[0] if own else output.argmax(0).to(torch.uint8)
+        prediction = labels.cpu().numpy()
         shown = choose(sample, (image, truth, prediction))
         value, kind = result.per_image[sample.name], wanted[sample.name]
         examples.append(Example(sample.name, *shown, value, kind, spacing, metric=metric, images=images))

@@ -1,5 +1,6 @@
 """What a cluster predicts is what one process predicts, with all that is written beside the labels."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,13 +11,16 @@ import zarr
 from torch import nn
 
 from atrous.errors import UserError
+from atrous.prediction import regions
 from atrous.prediction.cluster import ClusterPredictor, predict_on_cluster
 from atrous.prediction.jobs import find_jobs, run_jobs
 from atrous.prediction.output import Companions
 from atrous.prediction.predictor import Predictor, load
 from atrous.stream import Cluster
+from atrous.stream.units import cut_units
 from atrous.verbs.predict import predict
 from atrous.verbs.predict_options import PredictOptions
+from tests.prediction.values_world import broken_signal, make_run, value_predictor
 
 
 @pytest.fixture
@@ -63,6 +67,24 @@ def test_a_network_with_a_barrier_runs_in_phases_and_resumes(predictor, scan, tm
     labels = [tifffile.imread(tmp_path / name / "scan.tif") for name in ("one", "many")]
     assert (labels[0] != labels[1]).mean() <= 1e-3
     assert [path.name for path in (tmp_path / "many").iterdir()] == ["scan.tif"]
+
+
+@pytest.mark.slow
+def test_signals_have_the_labels_of_one_process(tmp_path, client, monkeypatch):
+    """Where intervals have a least length, labels follow from all regions; and gaps are void."""
+    monkeypatch.setattr("atrous.prediction.predictor.WHOLE", 0)
+    monkeypatch.setattr(regions, "cut_units", partial(cut_units, side=64))
+    signal = broken_signal()[0]
+    signal[0, [0, 77, 300]] = np.nan
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "a.npy", signal[0])
+    predictor = value_predictor(make_run(tmp_path / "run"))
+    one, many = (find_jobs(predictor, [tmp_path / "in" / "a.npy"], tmp_path / name) for name in ("one", "many"))
+    run_jobs(predictor, one, tmp_path / "one")
+    assert predict_on_cluster(predictor, many, Cluster(client), tmp_path / "many").failed == ()
+    labels = [np.load(tmp_path / name / "a.npy") for name in ("one", "many")]
+    np.testing.assert_array_equal(labels[1], labels[0])
+    assert np.flatnonzero(labels[1] == 255).tolist() == [0, 77, 300]
 
 
 def test_what_is_not_cut_is_refused(trained, scan, tmp_path, client):

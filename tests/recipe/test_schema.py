@@ -55,7 +55,7 @@ def test_override_sets_one_value(pair):
         ("stages=skips", "stage '32s' has 0 skips, model.name = 'fcn' has 0"),
         ("stages.share=1", "no section 'stages'"),
         ("task.class_weights=[1.0]", "1 values for 2 classes"),
-        ("task.shortest=[30, 30, 30]", "3 values for 2 classes"),
+        ("task.shortest=[30, 30]", "task.shortest is for stranded and semantic labels along one axis"),
         ("model.in_channels=4", "3 values for 4 input channels"),
         ("augment.scale=[2.0, 1.0]", r"\[least, greatest\]"),
         ("train.crop=[0, 64]", "train.crop.0: input should be greater than or equal to 1, got 0"),

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from atrous.prediction.predictor import load
+from atrous.prediction.predictor import Predictor, load
 from atrous.serve.cache import CacheFolder
 from atrous.serve.found import find_files
 from atrous.serve.viewer import Viewer
 from benchmarks.crashes import make_grid_run
 from tests.genomes import random_bases, write_fasta, write_gff
+from tests.prediction.values_world import broken_signal, value_network
+from tests.prediction.values_world import make_run as make_signal_run
 
 pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient
@@ -85,6 +87,24 @@ def test_the_window_is_labeled_exactly_and_then_the_rest(recording):
     rows = list(csv.DictReader(io.StringIO(client.get("/api/inputs/0/labels.csv").text)))
     assert [row["label"] for row in rows[:50]] == ["abc"[label] for label in want.labels[:50]]
     assert client.get("/api/inputs/0/labels.png").status_code == 422
+
+
+def test_labels_of_a_window_keep_least_lengths_of_intervals(tmp_path):
+    """They depend on samples far from the window, and are those of the whole recording."""
+    run, values = make_signal_run(tmp_path / "run"), broken_signal(6000)[0][0]
+    np.save(tmp_path / "a.npy", values)
+    predictor = Predictor(run, value_network(), run.task(), memory="1GB")
+    want = predictor.predict(tmp_path / "a.npy").labels
+    with client_of([tmp_path / "a.npy"], tmp_path / "cache", predictor) as client:
+        until(client, "/api/inputs/0/labels", lambda facts: facts["size"] == [6000])
+        client.post("/api/inputs/0/view", json={"left": 3000, "right": 3100, "top": 0, "bottom": 1})
+        path = "/api/inputs/0/shares?start=3000&stop=3100"
+        found = until(client, path, lambda facts: all(facts["known"]))
+        assert np.array(found["shares"]).argmax(0).tolist() == want[3000:3100].tolist()
+        client.post("/api/inputs/0/fill")
+        until(client, "/api/inputs/0/labels", lambda facts: facts["complete"])
+        saved = np.load(io.BytesIO(client.get("/api/inputs/0/labels.npy").content))
+        np.testing.assert_array_equal(saved, want)
 
 
 def test_probabilities_of_a_window_are_those_of_the_whole(recording):

@@ -10,9 +10,12 @@ from PIL import Image
 from atrous.data.dataset import open_dataset
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
+from atrous.tasks.events import event_counts
 from atrous.verbs.evaluate import evaluate, measure
+from atrous.verbs.summary import grid_examples
 from atrous.verbs.train import train
 from tests.conftest import SMALL
+from tests.prediction.values_world import broken_signal, make_run, value_predictor
 from tests.volumes import write_volumes
 
 
@@ -107,3 +110,54 @@ def test_all_of_the_training_data_is_said_to_be_too_good(trained, digits):
     assert found.scores.images == 13
     assert "include those that the run was trained on" in found.note
     assert evaluate(trained, digits, split="test").note == ""
+
+
+def write_broken(root):
+    """Recordings of 100 Hz, one with gaps, and one of 50 Hz."""
+    root.mkdir()
+    (root / "dataset.toml").write_text('classes = ["na", "p", "qrs"]\n')
+    for number in range(4):
+        values, truth = broken_signal(900, number)
+        step = 2 if number == 3 else 1
+        values = values[:, ::step].copy()
+        if number in (1, 3):
+            values[0, [5, 300, 301]] = np.nan
+        np.savez(root / f"{number}.npz", signal=values, label=truth[::step], rate=100.0 / step)
+    return open_dataset(root)
+
+
+@pytest.mark.filterwarnings("ignore:.*it is resampled:UserWarning")
+def test_labels_of_signals_are_measured_as_they_are_predicted(tmp_path):
+    """Where intervals have a least length; figures of probabilities are those of the most probable classes."""
+    dataset = write_broken(tmp_path / "data")
+    predictor = value_predictor(make_run(tmp_path / "run"))
+    plain = value_predictor(make_run(tmp_path / "plain", (1, 1, 1)))
+    samples = [sample for members in dataset.splits.values() for sample in members]
+    found, before = (measure(one, dataset, samples) for one in (predictor, plain))
+    confusion, events = np.zeros((3, 3), np.int64), np.zeros((2, 3, 3), np.int64)
+    for sample in samples:
+        truth, labels = sample.target.read(), predictor.predict(sample.image.path).labels
+        known = (truth != 255) & (labels != 255)
+        assert (known == (labels != 255)).all()
+        np.add.at(confusion, (truth[known], labels[known]), 1)
+        tolerance = 0.05 / dataset.spacing_of(sample)[0] + 1e-6
+        events += event_counts(np.where(known, truth, 255), labels, 3, tolerance)
+    np.testing.assert_array_equal(found.confusion, confusion)
+    np.testing.assert_array_equal(found.events.counts, events)
+    assert found.events.onset_f1.min() > before.events.onset_f1.max()
+    assert found.ece == before.ece
+    assert found.confidence.to_dict() == before.confidence.to_dict()
+
+
+@pytest.mark.filterwarnings("ignore:.*it is resampled:UserWarning")
+def test_the_report_draws_the_labels_that_are_predicted(tmp_path):
+    dataset = write_broken(tmp_path / "data")
+    predictor = value_predictor(make_run(tmp_path / "run"))
+    scores = measure(predictor, dataset, dataset.splits["train"])
+    examples = grid_examples(predictor, dataset, "train", scores)
+    paths = {sample.name: sample.image.path for sample in dataset.splits["train"]}
+    for example in examples:
+        labels = predictor.predict(paths[example.name]).labels
+        known = labels != 255
+        np.testing.assert_array_equal(example.prediction[known], labels[known])
+    assert examples

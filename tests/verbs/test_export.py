@@ -22,6 +22,7 @@ from atrous.verbs.export import ExportOptions, _run, parse_size
 from atrous.verbs.predict import predict
 from tests.exporting.needs import require
 from tests.genomes import random_bases, write_fasta
+from tests.prediction import values_world
 from tests.prediction.test_genes import make_run
 
 
@@ -217,3 +218,17 @@ def test_a_given_data_set_calibrates_and_proves(tmp_path):
     with pytest.raises(UserError, match="--data and --dataset are for runs"):
         atrous.export(OneSize(), tmp_path / "a.pt2", data=tmp_path / "new")
     assert not (tmp_path / "a.pt2").exists()
+
+
+def test_labels_of_signals_are_compared_as_the_file_has_them(tmp_path):
+    """The file decodes each sample by itself, though the labels of the run keep least lengths, and it says so."""
+    run = values_world.make_run(tmp_path / "run", (30, 30, 30))
+    signal = tmp_path / "signal.npz"
+    np.savez(signal, signal=values_world.broken_signal()[0], rate=100.0)
+    subject = _run(run, ExportOptions(inputs=(signal,)), None)
+    facts, inputs = subject.facts(subject.sizes, {}), subject.inputs(subject.sizes)
+    assert facts["shortest intervals"] == [30, 30, 30]
+    assert "shorter than those that atrous gives" in facts["outputs"]["labels"]
+    answer = inputs.ours(inputs.images[0])
+    np.testing.assert_array_equal(answer["labels"], answer["probabilities"].argmax(0))
+    assert (answer["labels"] != load(run, dtype=torch.float32).predict(inputs.images[0]).labels).any()

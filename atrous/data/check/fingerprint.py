@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from atrous.data.check.intervals import shortest_intervals
 from atrous.data.check.points import PointFacts, point_facts
 from atrous.data.check.values import ValueFacts, value_facts
 from atrous.data.dataset import Dataset
@@ -71,7 +72,9 @@ class Fingerprint:
             percentile of the deviations, the greatest over channels).
         spacing: of the images, where dataset.toml or the files say it.
         foreground: of volumes.
-        shortest: of genomes, per channel: half of the length that all but a hundredth of the intervals in train have.
+        shortest: of genomes, per channel: half of the length that all but a hundredth of the intervals in train have;
+            of recordings with a class at each sample, per class: samples of the shortest interval in train
+            (`atrous.data.check.intervals`).
         codes: of genomes: the genetic codes that the annotated genes of train obey; empty where they obey none.
         channel_names: names of the channels, as the files have them; empty where they have none.
         color: whether the images are 8-bit pictures in color.
@@ -201,6 +204,7 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         box_sides=_box_sides(dataset, scans),
         values=value_facts(scans),
         star_iou=_star_iou(scans),
+        shortest=shortest_intervals(dataset, scans) if ndim == 1 else None,
         orientation=_orientation([axis_codes(h.affine) for one, h, _ in good if one.split == "train" or no_train]),
         upright=not (_seen_from_above([header for _, header, _ in good]) or _boxes_alike_upside_down(scans)),
     )

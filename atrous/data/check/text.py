@@ -11,8 +11,8 @@ from atrous.machine import cores
 
 _BAR = 24
 _LABEL = 9
-
-
+LISTED = 8
+"""Classes of which numbers are listed one by one, at most."""
 RATE_PER_CORE = {1: 150_000, 2: 350_000, 3: 280_000}
 """Positions trained per second and core by axes, for `minutes_per_epoch`: the planned networks in bfloat16 (2026,
 AVX512-BF16): pictures by a U-Net over EfficientNet-Lite0, batch 8 of 320x448; volumes and signals by ResNets. Smaller
@@ -157,6 +157,7 @@ def _facts(check: Findings) -> list[str]:
         ("masks", f"{check.targets}; {_ignored(check)}"),
         *([("columns", check.columns)] if check.columns else []),
         *_spacing(check),
+        *_shortest(check),
         ("memory", f"{amount(numbers.bytes_decoded)} decoded"),
         ("epoch", _epoch(check)),
     ]
@@ -180,6 +181,16 @@ def _spacing(check: Findings) -> list[tuple[str, str]]:
     if check.compares_cases:
         facts.append(("scale", f"cases spread up to {numbers.case_scale:.3g} times as far as others"))
     return facts
+
+
+def _shortest(check: Findings) -> list[tuple[str, str]]:
+    """How short the intervals of recordings with a class at each sample are."""
+    lengths, classes = check.fingerprint.shortest or (), check.dataset.classes
+    if check.dataset.target.kind != "labels" or max(lengths, default=0) < 2:
+        return []
+    each = ", ".join(f"{name} {length}" for name, length in zip(classes, lengths, strict=True))
+    each = each if len(classes) <= LISTED else f"{min(lengths)} to {max(lengths)}"
+    return [("shortest", f"intervals in train: {each} samples, 0.5 % left out")]
 
 
 def _intensities(mean: tuple[float, ...], std: tuple[float, ...]) -> str:

@@ -48,6 +48,7 @@ class TargetScan:
         marked: how many positions each annotator marked (edges).
         spans: of the whole objects of a volume, how many positions each spans along each axis, `(n, ndim)`; None for
             other targets.
+        runs: of the labels of a recording, `coding.label_runs`; None for other targets.
     """
 
     header: Header | None = None
@@ -68,6 +69,7 @@ class TargetScan:
     mirrored: dict[int, MirrorSums] = field(default_factory=dict)
     marked: tuple[int, ...] = ()
     spans: np.ndarray | None = None
+    runs: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from atrous.color import VOID, Palette
-from atrous.data.coding import Coding, value_counts
+from atrous.data.coding import Coding, label_runs, value_counts
 from atrous.data.formats import FileFault, Format, Header, read_header, read_values, read_words
 from atrous.data.guess import listing
 from atrous.data.images import SampleImage
@@ -200,6 +200,8 @@ class Labels(Target):
             scanned.outside = int(np.count_nonzero(~inside))
             scanned.counts = value_counts(values[inside])
         scanned.objects = numbered_objects(values, scanned.counts)
+        if values.ndim == 1 and len(values):
+            scanned.runs = label_runs(values, inside)
         if values.ndim == 3:
             places = np.flatnonzero(values if inside is None else np.where(inside, values, 0))
             scanned.foreground = places[np.linspace(0, len(places) - 1, min(len(places), FOREGROUND)).astype(int)]
