@@ -38,6 +38,9 @@ def command(
         str, typer.Option(help="torch, openvino, inductor or onnxruntime.", rich_help_panel=WHERE)
     ] = "torch",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.", rich_help_panel=WHERE)] = "cpu",
+    float32: Annotated[
+        bool, typer.Option("--float32", help="Compute in float32, however it was trained.", rich_help_panel=WHERE)
+    ] = False,
     dicom_seg: Annotated[
         bool,
         typer.Option(
@@ -198,7 +201,7 @@ def command(
     options = PredictOptions(
         overlay, probabilities, tta, memory, engine, device, polygons, dicom_seg, objects, uncertainty, coverage,
         tuple(ensemble or ()), genetic_code, variants, part, join, thin, tracks, zone, least_area,
-        first_frame, first_frame_seconds, dask, live, masks, idle, frame_rate,
+        first_frame, first_frame_seconds, dask, live, masks, idle, frame_rate, float32,
     )  # fmt: skip
     if live or inputs == ["-"]:
         _live(run, inputs, out, options, json)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from atrous.data.formats.table import is_url, local_path
@@ -228,6 +229,8 @@ def load_predictor(run: Run, options: PredictOptions) -> Predictor:
     """Load the network of a run, or of several, as the options say."""
     device = "cpu" if options.dask else options.device  # that of the workers; this machine computes small inputs
     loading: LoadOptions = {"device": device, "memory": options.memory, "engine": options.engine}
+    if options.float32:
+        loading["dtype"] = torch.float32
     flip, code = options.tta == "flip", options.genetic_code
     if options.ensemble:
         predictor = load_ensemble([run, *options.ensemble], flip=flip, **loading)

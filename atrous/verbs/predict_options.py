@@ -55,6 +55,7 @@ class PredictOptions:
         masks: of these, also write the labels of each frame.
         idle: seconds for which a folder may get no new frame, or an address may be silent, before it has ended.
         frame_rate: frames per second of a folder, or of a stream without times; 25, or what the stream says, if None.
+        float32: compute in float32, also where the training used bfloat16.
     """
 
     overlay: bool = False
@@ -84,6 +85,7 @@ class PredictOptions:
     masks: bool = False
     idle: float = IDLE
     frame_rate: float | None = None
+    float32: bool = False
 
 
 DEFAULTS = PredictOptions()

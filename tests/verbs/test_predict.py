@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from atrous.errors import UserError
@@ -13,7 +14,7 @@ from atrous.prediction.predictor import load
 from atrous.recipe.run import Run, open_run
 from atrous.recipe.schema import override
 from atrous.verbs import predict as verb
-from atrous.verbs.predict import predict, predict_live
+from atrous.verbs.predict import load_predictor, predict, predict_live
 from atrous.verbs.predict_options import PredictOptions
 from atrous.verbs.train import train
 from tests.volumes import write_signals
@@ -125,3 +126,10 @@ def test_it_ends_quietly_when_nobody_reads_the_labels(signal_run):
     stdin = io.BufferedReader(io.BytesIO(b"1\n" * 500))
     with os.fdopen(writing, "w") as stdout:
         predict_live(signal_run, stdin=stdin, stdout=stdout)
+
+
+def test_float32_is_computed_in_whatever_the_training_used(trained):
+    run = open_run(trained)
+    lower = Run(trained, override(run.recipe, ["train.precision=bf16-mixed"]))
+    assert load_predictor(lower, PredictOptions()).dtype == torch.bfloat16
+    assert load_predictor(lower, PredictOptions(float32=True)).dtype == torch.float32
