@@ -45,7 +45,7 @@ class Cones:
         self._inverse = np.linalg.inv(columns)
         self._across = hull.neighbors.astype(np.int64)  # entry k: the cone on the other side, away from ray k
         # A half line from the center leaves the hull through the face with the greatest normal @ direction / distance.
-        middles = (np.stack(np.indices((CELLS,) * 3), axis=-1).reshape(-1, 3) + 0.5) * 2 / CELLS - 1
+        middles = (np.moveaxis(np.indices((CELLS,) * 3), 0, -1).reshape(-1, 3) + 0.5) * 2 / CELLS - 1
         faces = hull.equations[:, :3] / -hull.equations[:, 3:]
         self._first = np.concatenate([(part @ faces.T).argmax(axis=1) for part in np.array_split(middles, CELLS)])
 
