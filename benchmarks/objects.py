@@ -31,7 +31,8 @@ from atrous.objects.boxes import BoxShape
 from atrous.objects.candidates import Candidates, Shape, joined
 from atrous.objects.decoder import ObjectDecoder
 from atrous.objects.rotated import RotatedShape
-from atrous.objects.stars import Stars, StarShape
+from atrous.objects.star_polygons import StarPolygons
+from atrous.objects.stars import Stars
 from atrous.objects.suppress import KEPT, Suppression, decide
 from atrous.objects.table import ObjectSums
 from atrous.objects.votes import Votes
@@ -212,7 +213,7 @@ def million(kind: str) -> tuple[Candidates, Shape]:
         values, shape = np.column_stack([middles, sides, angles]), RotatedShape()
     else:
         values = (sizes * rng.normal(1, 0.1, (1_000_000, RAYS)).clip(0.5)).astype(np.float32)
-        shape = StarShape(width, RAYS)
+        shape = StarPolygons(width, RAYS)
     scores = rng.random(1_000_000).astype(np.float32)
     return Candidates(places @ np.array([width, 1]), scores, np.zeros(1_000_000, np.int64), values), shape
 

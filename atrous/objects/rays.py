@@ -1,32 +1,77 @@
-"""Distances along rays: from the positions of numbered objects in images to the border of their object (2-D).
+"""Distances along rays: from the positions of numbered objects to the border of their object.
 
-Ray k points to the angle 2 pi k / rays, from the last axis towards the first, as in `atrous.objects.stars`.
+Rays point as `atrous.objects.directions` says. In images every position of a line is measured in one walk along the
+line, since objects may be long. Those of volumes are few voxels long, and each ray is walked by itself.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from atrous.objects.stars import polygon_spans
+from atrous.objects.directions import directions
 
 PHASES = 2
-"""Parallel lines that cross one position, for each ray."""
-LONGEST = 128
-"""Objects that are longer than this along an axis are measured by `star_iou` on every second (third, ...) position."""
+"""Parallel lines that cross one pixel, for each ray."""
 
 
-def directions(rays: int) -> np.ndarray:
-    """Return the unit vectors `(rays, 2)` float64 of the rays: row, column.
+def distances_at(numbers: np.ndarray, places: np.ndarray, rays: int, steps: Sequence[float] = (1.0, 1.0)) -> np.ndarray:
+    """Return the distances along the rays from some positions of objects in an image or a volume.
 
-    >>> directions(4).round(3).tolist()
-    [[0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [-1.0, -0.0]]
+    Args:
+        numbers: of objects, `(*S)` whole numbers below 2^32; 0 is background.
+        places: `(n, ndim)` positions in objects.
+        rays: their number.
+        steps: length of a step from a position to the next along each axis.
+
+    Returns:
+        `(n, rays)` float32, in the unit of `steps`; see `ray_distances` and `walked`.
+
+    >>> distances_at(np.array([[0, 5, 5, 5, 7]]), np.array([[0, 1]]), 4).tolist()
+    [[2.5, 0.5, 0.5, 0.5]]
     """
-    angles = 2 * np.pi * np.arange(rays) / rays
-    return np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    if np.ndim(numbers) == 2:
+        return ray_distances(numbers, rays, steps)[:, *places.T].T
+    return walked(numbers, places, directions(rays, 3) / np.asarray(steps))
+
+
+def walked(numbers: np.ndarray, places: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Return how far each of some vectors can be followed from the middles of positions until the object ends.
+
+    A ray crosses one position per step along the axis to which it is most parallel. It looks at the position that is
+    nearest at each step, and ends half a step before the first one of another number. Outside of the grid there is no
+    object.
+
+    Args:
+        numbers: of objects, `(*S)` whole numbers below 2^32.
+        places: `(n, ndim)` positions in objects.
+        vectors: `(rays, ndim)`, in positions.
+
+    Returns:
+        `(n, rays)` float32, in lengths of the vectors.
+
+    >>> walked(np.array([[[0, 5, 5, 5, 7]]]), np.array([[0, 0, 1]]), np.array([[0, 0, 1.0], [0, 0, -2.0]])).tolist()
+    [[2.5, 0.25]]
+    """
+    # A step moves by one position at most along each axis, so that a border of one position ends every ray.
+    padded = np.pad(np.asarray(numbers).astype(np.int32), 1)  # numbers below 2^32 stay different from each other
+    flat, jumps = padded.reshape(-1), np.array(padded.strides) // padded.itemsize
+    first = (places + 1) @ jumps
+    own = flat[first]
+    result = np.empty((len(vectors), len(places)), np.float32)
+    for vector, distances in zip(vectors, result, strict=True):
+        longest = np.abs(vector).max()
+        walking, here, number, step = np.arange(len(places)), first, own, 0
+        while len(walking):
+            step += 1
+            move = np.floor(step * (vector / longest) + 0.5).astype(np.int64) @ jumps
+            inside = flat[here + move] == number
+            distances[walking[~inside]] = (step - 0.5) / longest
+            walking, here, number = walking[inside], here[inside], number[inside]
+    return result.T
 
 
 def ray_distances(numbers: np.ndarray, rays: int, steps: Sequence[float] = (1.0, 1.0)) -> np.ndarray:
-    """Return the distance from the middle of each position along each ray to the border of its object.
+    """Return the distance from the middle of each pixel along each ray to the border of its object.
 
     A ray crosses one row (steep rays) or one column (flat rays) per step. It looks at the position that is nearest at
     each step, and ends half a step before the first one of another number. All starts of a row are moved along it by
@@ -49,7 +94,7 @@ def ray_distances(numbers: np.ndarray, rays: int, steps: Sequence[float] = (1.0,
     """
     grid = np.asarray(numbers).astype(np.int32)  # numbers below 2^32 stay different from each other
     result = np.zeros((rays, *grid.shape), np.float32)
-    vectors = directions(rays) / np.asarray(steps)
+    vectors = directions(rays, 2) / np.asarray(steps)
     steep = np.abs(vectors[:, 0]) > np.abs(vectors[:, 1])
     for chosen, lines, along in (
         (np.flatnonzero(steep), grid, result),
@@ -97,25 +142,3 @@ def _steps_inside(grid: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.
         windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([own, own], axis=2), width, axis=2)
         both.append(windows[rows[:, None], np.arange(len(slopes)), line % around])
     return both[0], both[1]
-
-
-def star_iou(mask: np.ndarray, rays: int = 32) -> float:
-    """Return the intersection over union of an object and of the star-convex polygon around its innermost position.
-
-    Args:
-        mask: `(H, W)` bool, where the object is; somewhere it is.
-        rays: number of corners of the polygon.
-
-    >>> star_iou(np.ones((9, 9), bool))
-    1.0
-    """
-    every = -(-max(mask.shape) // LONGEST)
-    thin = mask[::every, ::every]
-    mask = thin if thin.any() else mask
-    distances = ray_distances(mask, rays)
-    center = np.unravel_index(int(distances.min(axis=0).argmax()), mask.shape)
-    corners = np.array(center) + 0.5 + distances[:, *center, None] * directions(rays)
-    polygon = np.zeros_like(mask, dtype=bool)
-    for row, first, stop in zip(*polygon_spans(corners, range(mask.shape[0]), mask.shape[1]), strict=True):
-        polygon[row, first:stop] = True
-    return float((polygon & mask).sum() / (polygon | mask).sum())

@@ -1,10 +1,7 @@
-"""Candidates that are star-convex polygons: every point of the outline is seen from the center (2-D).
+"""Candidates that are star-convex: polygons in images, polyhedra in volumes, read from dense maps."""
 
-The outline is given by the distances from the center along rays at equal angles (Schmidt, Weigert, Broaddus, Myers,
-"Cell Detection with Star-convex Polygons", MICCAI 2018); between two rays it is a straight line.
-"""
-
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,163 +9,30 @@ import numpy as np
 from atrous.objects.candidates import Candidates
 from atrous.objects.decoder import NO_DATA, ObjectDecoder
 from atrous.objects.peaks import Region, flat_index, peaks, with_halo
+from atrous.objects.star_polygons import StarPolygons
+from atrous.objects.star_polyhedra import StarPolyhedra
 from atrous.source import Source
 
-SHELLS = 4
-"""Sample points between the center and the outline in every sector, each standing for the same area."""
-AT_ONCE = 4_000
-"""Candidates whose corners, and pairs whose overlap, are computed in one step."""
+AT_ONCE = 1 << 24
+"""Values of the maps that are read in one step around the positions that propose."""
 
 
-class StarShape:
-    """Star-convex polygons: the values of a candidate are the distances along its rays, `(n, rays)`.
-
-    The center is the middle of the position that proposed the candidate. Ray k points to the angle 2 pi k / rays, from
-    the last axis towards the first; angles and lengths are in the unit of `steps`. The overlap of two polygons is their
-    intersection divided by the smaller area. The intersection is measured at `SHELLS` points in every sector of the
-    smaller polygon, weighted by the sector's area.
-
-    Args:
-        width: length of the last axis of the grid.
-        rays: number of rays.
-        steps: length of a step from a position to the next along each axis.
-
-    >>> star = Candidates(np.array([205]), np.ones(1), np.zeros(1, int), np.full((1, 8), 5.0))
-    >>> StarShape(width=20, rays=8).overlap(star, star).tolist()
-    [1.0]
-    """
-
-    def __init__(self, width: int, rays: int, steps: Sequence[float] = (1.0, 1.0)) -> None:
-        if rays < 3:
-            raise ValueError(f"{rays} rays: a polygon has at least 3")
-        self.width, self.rays, self.steps = width, rays, np.array(steps)
-        angles = 2 * np.pi * np.arange(rays) / rays
-        self.directions = np.stack([np.sin(angles), np.cos(angles)], axis=1)
-        middles = angles + np.pi / rays
-        self._middles = np.stack([np.sin(middles), np.cos(middles)], axis=1)
-        self._turn = np.sin(2 * np.pi / rays)
-        self._shells = np.sqrt((np.arange(SHELLS) + 0.5) / SHELLS)
-
-    def centers(self, candidates: Candidates) -> np.ndarray:
-        """Return the centers, `(n, 2)` float64; a position i spans i to i + 1."""
-        return np.stack(np.divmod(candidates.positions, self.width), axis=1) + 0.5
-
-    def corners(self, candidates: Candidates) -> np.ndarray:
-        """Return the corners of the polygons, `(n, rays, 2)` float64, in positions."""
-        lengths = candidates.values.astype(np.float64)
-        return self.centers(candidates)[:, None] + lengths[:, :, None] * (self.directions / self.steps)
-
-    def bounds(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
-        """See `Shape.bounds`."""
-        low, high = np.empty((2, len(candidates), 2))
-        for start in range(0, len(candidates), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
-            corners = self.corners(candidates.take(part))
-            low[part], high[part] = corners.min(axis=1), corners.max(axis=1)
-        return low, high
-
-    def areas(self, candidates: Candidates) -> np.ndarray:
-        """Return the areas, `(n,)`, in the unit of the steps: sums of the triangles between the rays."""
-        return self._sectors(candidates.values.astype(np.float64)).sum(axis=1)
-
-    def overlap(self, winners: Candidates, others: Candidates) -> np.ndarray:
-        """See `Shape.overlap`."""
-        pieces = [np.zeros(0)]
-        for start in range(0, len(winners), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
-            pieces.append(self._overlap(winners.take(part), others.take(part)))
-        return np.concatenate(pieces)
-
-    def _sectors(self, lengths: np.ndarray) -> np.ndarray:
-        """Areas of the triangles between neighboring rays, `(n, rays)`."""
-        return 0.5 * self._turn * lengths * np.roll(lengths, -1, axis=1)
-
-    def _overlap(self, winners: Candidates, others: Candidates) -> np.ndarray:
-        lengths = winners.values.astype(np.float64), others.values.astype(np.float64)
-        sectors = self._sectors(lengths[0]), self._sectors(lengths[1])
-        areas = sectors[0].sum(axis=1), sectors[1].sum(axis=1)
-        # Equal areas are told apart by position, so that exchanging the two changes nothing.
-        swap = (areas[1] > areas[0]) | ((areas[1] == areas[0]) & (others.positions > winners.positions))
-        small = np.where(swap[:, None], lengths[0], lengths[1])
-        large = np.where(swap[:, None], lengths[1], lengths[0])
-        weights = np.where(swap[:, None], sectors[0], sectors[1])
-        shift = (self.centers(others) - self.centers(winners)) * self.steps
-        shift = np.where(swap[:, None], -shift, shift)
-        # The line between two rays crosses the ray in their middle at this distance from the center.
-        following = np.roll(small, -1, axis=1)
-        cosine = np.cos(np.pi / self.rays)
-        edge = np.divide(
-            2 * small * following * cosine, small + following, out=np.zeros_like(small), where=small + following > 0
-        )
-        points = edge[:, :, None, None] * self._shells[:, None] * self._middles[:, None, :] + shift[:, None, None, :]
-        inside = self._contains(large, points).mean(axis=2)
-        total = weights.sum(axis=1)
-        return np.divide((inside * weights).sum(axis=1), total, out=np.zeros(len(total)), where=total > 0)
-
-    def _contains(self, lengths: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """Whether points `(n, rays, shells, 2)`, counted from the centers, lie in stars with `lengths` `(n, rays)`.
-
-        A point in the sector between the rays a and b lies in the triangle of the center and the ends of both rays if
-        it is on the same side of the line between the ends as the center.
-        """
-        y, x = points[..., 0], points[..., 1]
-        sector = np.floor(np.arctan2(y, x) * (self.rays / (2 * np.pi))).astype(np.int64) % self.rays
-        following = (sector + 1) % self.rays
-        rows = np.arange(len(lengths))[:, None, None]
-        a = lengths[rows, sector]
-        b = lengths[rows, following]
-        ay, ax = a * self.directions[sector, 0], a * self.directions[sector, 1]
-        by, bx = b * self.directions[following, 0], b * self.directions[following, 1]
-        return (by - ay) * (x - ax) - (bx - ax) * (y - ay) <= 0
-
-    def spans(self, candidates: Candidates, rows: range) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield what each polygon covers in some rows: its index, and arrays of rows, first and last + 1 columns.
-
-        A pixel is covered if its middle lies inside (even-odd rule). Polygons that cover nothing there are left out.
-        """
-        for index, corners in enumerate(self.corners(candidates)):
-            covered = polygon_spans(corners, rows, self.width)
-            if len(covered[0]):
-                yield index, *covered
-
-
-def polygon_spans(corners: np.ndarray, rows: range, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the pixels whose middles lie in a polygon, as runs: arrays of rows, first columns, and columns after them.
-
-    Args:
-        corners: `(k, 2)` row and column of each corner; the middle of pixel i is i + 0.5.
-        rows: rows of the grid that are looked at.
-        width: columns of the grid.
-
-    >>> [part.tolist() for part in polygon_spans(np.array([[1.0, 1], [1, 4], [3, 4], [3, 1]]), range(8), 9)]
-    [[1, 2], [1, 1], [4, 4]]
-    """
-    first = max(rows.start, int(np.ceil(corners[:, 0].min() - 0.5)))
-    last = min(rows.stop, int(np.ceil(corners[:, 0].max() - 0.5)))
-    middles = np.arange(first, max(first, last)) + 0.5
-    y, x = corners[:, 0], corners[:, 1]
-    next_y, next_x = np.roll(y, -1), np.roll(x, -1)
-    crossed = (y <= middles[:, None]) != (next_y <= middles[:, None])
-    rise = np.where(next_y == y, 1.0, next_y - y)
-    columns = np.where(crossed, x + (middles[:, None] - y) * ((next_x - x) / rise), np.inf)
-    columns.sort(axis=1)
-    pairs = int(crossed.sum(axis=1).max(initial=0)) // 2
-    ends = np.clip(np.ceil(columns[:, : 2 * pairs] - 0.5), 0, width).reshape(len(middles), pairs, 2).astype(np.int64)
-    row, pair = np.nonzero(ends[..., 0] < ends[..., 1])
-    return row + first, ends[row, pair, 0], ends[row, pair, 1]
+def star_shape(grid: Sequence[int], rays: int, steps: Sequence[float]) -> StarPolygons | StarPolyhedra:
+    """Return what star-convex candidates on a grid of two or three axes look like."""
+    return StarPolygons(int(grid[-1]), rays, steps) if len(grid) == 2 else StarPolyhedra(grid, rays, steps)
 
 
 @dataclass(frozen=True)
 class Stars(ObjectDecoder):
-    """Star-convex polygons in 2-D.
+    """Star-convex polygons (2-D) or polyhedra (3-D), as many axes as `steps` has.
 
     Channel 0 is the probability of an object. Where there are several classes, the next channels are their
     probabilities, and a candidate has the class with the highest one. The last channels are distances along rays.
-    Where kept polygons overlap, the position belongs to the one with the higher score, whatever their classes.
+    Where kept shapes overlap, the position belongs to the one with the higher score, whatever their classes.
 
     Attributes:
         threshold: probability from which a peak is a candidate.
-        overlap: see `ObjectDecoder`; intersection divided by the smaller area.
+        overlap: see `ObjectDecoder`; intersection divided by the smaller area (volume).
         reach: longer distances are cut to this length, which is in rows (first axis).
         rays: number of rays.
         classes: number of classes.
@@ -182,11 +46,11 @@ class Stars(ObjectDecoder):
     rays: int = 32
     classes: int = 1
     smallest: int = 1
-    steps: tuple[float, float] = (1.0, 1.0)
+    steps: tuple[float, ...] = (1.0, 1.0)
 
-    def shape(self, grid: Sequence[int]) -> StarShape:
+    def shape(self, grid: Sequence[int]) -> StarPolygons | StarPolyhedra:
         """See `ObjectDecoder.shape`."""
-        return StarShape(int(grid[-1]), self.rays, self.steps)
+        return star_shape(grid, self.rays, self.steps)
 
     def propose(self, maps: Source, region: Region) -> Candidates:
         """See `ObjectDecoder.propose`."""
@@ -195,30 +59,40 @@ class Stars(ObjectDecoder):
         places, scores = peaks(np.asarray(maps[(slice(0, 1), *wider)])[0], halo, self.threshold)
         lengths, classes = np.zeros((len(places), self.rays), np.float32), np.zeros(len(places), np.int64)
         if len(places):
-            low, high = places.min(axis=0), places.max(axis=0) + 1
-            box = [slice(part.start + a, part.start + b) for part, a, b in zip(region, low, high, strict=True)]
-            values = np.nan_to_num(np.asarray(maps[(slice(1, None), *box)])[(slice(None), *(places - low).T)])
-            lengths = np.clip(values[-self.rays :].T, 0, self.reach * self.steps[0]).astype(np.float32)
+            values = np.nan_to_num(_channels_at(maps, places + np.array([part.start for part in region])))
+            lengths = values[-self.rays :].T * self.shape(grid).stretch
+            lengths = np.clip(lengths, 0, self.reach * self.steps[0]).astype(np.float32)
             if self.classes > 1:
                 classes = values[: self.classes].argmax(axis=0).astype(np.int64)
         return Candidates(flat_index(places, region, grid), scores, classes, lengths)
 
     def paint(self, maps: Source, region: Region, kept: Candidates) -> np.ndarray:
         """See `ObjectDecoder.paint`."""
-        rows, columns = (range(part.start, part.stop) for part in region)
-        painted = np.zeros((len(rows), len(columns)), np.uint32)
+        painted = np.zeros([part.stop - part.start for part in region], np.uint32)
         if not len(kept):
             return painted
         shape = self.shape(maps.shape[1:])
         if "bounds" not in kept.computed:
             kept.computed["bounds"] = shape.bounds(kept)
         low, high = kept.computed["bounds"]
-        start, stop = np.array([rows.start, columns.start]), np.array([rows.stop, columns.stop])
+        start, stop = np.array([(part.start, part.stop) for part in region]).T
         # The lowest score comes first, so that higher ones are painted over it.
         here = np.flatnonzero(((low < stop) & (high > start)).all(axis=1))[::-1]
-        for index, y, left, right in shape.spans(kept.take(here), rows):
-            ends = np.clip([left, right], columns.start, columns.stop) - columns.start
-            for row, a, b in zip((y - rows.start).tolist(), *ends.tolist(), strict=True):
-                painted[row, a:b] = here[index] + 1
+        shape.draw(kept.take(here), here + 1, region, painted)
         painted[np.asarray(maps[(slice(0, 1), *region)])[0] == NO_DATA] = 0
         return painted
+
+
+def _channels_at(maps: Source, places: np.ndarray) -> np.ndarray:
+    """What the channels after the first say at places `(n, ndim)` in row-major order: `(C, n)`, few rows at a time."""
+    low, high = places.min(axis=0), places.max(axis=0) + 1
+    sides = [slice(int(a), int(b)) for a, b in zip(low, high, strict=True)]
+    rows = max(1, AT_ONCE // (maps.shape[0] * math.prod(side.stop - side.start for side in sides[1:])))
+    parts = []
+    for row in range(sides[0].start, sides[0].stop, rows):
+        here = places[np.searchsorted(places[:, 0], row) : np.searchsorted(places[:, 0], row + rows)]
+        if len(here):
+            box = slice(row, min(row + rows, sides[0].stop)), *sides[1:]
+            values = np.asarray(maps[(slice(1, None), *box)])
+            parts.append(values[(slice(None), *(here - [row, *low[1:]]).T)])
+    return np.concatenate(parts, axis=1)

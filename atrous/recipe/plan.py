@@ -166,7 +166,7 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
         "augment": augment,
         "train": {
             "crop": list(crop),
-            "batch_size": plan_batch(crop, wanted, request, reasons),
+            "batch_size": plan_batch(crop, wanted, request, reasons, task.get("options", {}).get("rays", 0)),
             **plan_precision(request, reasons),
             **request.length(EPOCHS_DEFAULT, reasons),
         },
@@ -352,12 +352,21 @@ def _wanted_batch(task: str, fingerprint: Fingerprint, crop: Sequence[int], scra
     return BATCH
 
 
-def plan_batch(crop: Sequence[int], wanted: int, request: Request, reasons: dict[str, str]) -> int:
-    """Return how many crops a step has: `wanted` on two cores, more on GPUs, or as many as fit into memory."""
+def plan_batch(crop: Sequence[int], wanted: int, request: Request, reasons: dict[str, str], rays: int = 0) -> int:
+    """Return how many crops a step has: `wanted` on two cores, more on GPUs, or as many as fit into memory.
+
+    Args:
+        crop: its sides.
+        wanted: how many are best on two cores.
+        request: says the memory and the devices.
+        reasons: takes the reason.
+        rays: maps that the network gives beyond a few.
+    """
     on_cpu = choose_device(request.device) == "cpu"
     available = request.memory or (memory_limit() if on_cpu else device_memory(request.device) * request.devices)
-    # Measured on the planned networks: about 2.2 kB of activations a position in bfloat16, twice that in float32.
-    need = math.prod(crop) * (2_200 if is_fast_in_bfloat16(request.device) else 4_400)
+    # Measured on the planned networks: about 2.2 kB of activations a position in bfloat16, twice that in float32. Each
+    # ray has an output, its gradient and a copy of this besides.
+    need = math.prod(crop) * (1 if is_fast_in_bfloat16(request.device) else 2) * (2_200 + 6 * rays)
     wanted = max(wanted, request.devices) if on_cpu else wanted * GPU_TIMES * request.devices
     batch = max(request.devices, int(min(wanted, max(1, 0.4 * available / need))))
     reasons["train.batch_size"] = (

@@ -1,15 +1,19 @@
-"""Which of the two ways to find objects a recipe takes: by votes for centers, or as star-convex polygons."""
+"""Which of the two ways to find objects a recipe takes: by votes for centers, or as star-convex shapes."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.errors import UserError
+from atrous.objects.directions import RAYS
 
 SHAPES = ("votes", "stars", "auto")
-ENOUGH = 0.9
-"""Mean overlap (IoU) of objects with star-convex polygons from which "auto" takes these."""
-RAYS = 32
+ENOUGH = {2: 0.9, 3: 0.85}
+"""By the number of axes, the mean overlap (IoU) of objects with star-convex shapes from which "auto" takes these.
+
+An error of the border by the same part of the radius costs more of a volume: 0.9 ** (3 / 2) is 0.85.
+"""
+SHAPE = {2: "polygons", 3: "polyhedra"}
 
 
 def plan_shape(
@@ -24,25 +28,26 @@ def plan_shape(
         reasons: takes the reason.
 
     Raises:
-        UserError: there is no such shape, or stars are wanted of data that are no images.
+        UserError: there is no such shape, or stars are wanted of data that are neither images nor volumes.
     """
     if wanted is not None and wanted not in SHAPES:
         raise UserError(f"--set task.options.shape={wanted}: choose one of {', '.join(SHAPES)}")
-    if wanted == "stars" and fingerprint.ndim != 2:
+    ndim, iou = fingerprint.ndim, fingerprint.star_iou
+    if wanted == "stars" and ndim not in SHAPE:
         raise UserError(
-            f"--set task.options.shape=stars: star-convex polygons are for images, these data have {fingerprint.ndim} "
-            "axes: write votes"
+            "--set task.options.shape=stars: star-convex shapes are for images and volumes, these data have one axis: "
+            "write votes"
         )
-    iou = fingerprint.star_iou
     if wanted is None or wanted == "votes":
         return {"shape": "votes", **options}
-    told = "objects are compared with star-convex polygons in images only"
+    told = "objects are compared with star-convex shapes in images and volumes only"
     if iou is not None:
         told = (
-            f"star-convex polygons reproduce the objects with a mean IoU of {iou:.2f} (auto takes them from {ENOUGH})"
+            f"star-convex {SHAPE[ndim]} reproduce the objects with a mean IoU of {iou:.2f} (auto takes them from "
+            f"{ENOUGH[ndim]})"
         )
-    if wanted == "stars" or (iou is not None and iou >= ENOUGH):
+    if wanted == "stars" or (iou is not None and iou >= ENOUGH[ndim]):
         reasons["task.options"] = f"{told}; distances are in units of the typical radius"
-        return {"shape": "stars", "rays": RAYS, **{name: options[name] for name in ("ndim", "scale", "smallest")}}
+        return {"shape": "stars", "rays": RAYS[ndim], **{name: options[name] for name in ("ndim", "scale", "smallest")}}
     reasons["task.options"] = f"{told}; {reasons['task.options']}"
     return {"shape": "votes", **options}

@@ -1,6 +1,7 @@
 """The objects of the whole grid, whatever the strips, blocks and their order."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -23,6 +24,11 @@ def thin_strips(monkeypatch):
 
 
 def world(kind, shape=(90, 120), noise=0.05):
+    if kind.endswith("polyhedra"):
+        shape = (26, 44, 48)
+        numbers, centers, radii = random_discs(shape, 22, (3, 5.5))
+        steps = (1.6, 0.8, 0.78) if kind.startswith("flat") else (1.0, 1.0, 1.0)
+        return numbers, star_maps(shape, centers, radii, noise=noise), Stars(threshold=0.7, reach=20, steps=steps)
     numbers, centers, radii = random_discs(shape, 25, (3, 12))
     steps = (1.25, 0.8) if kind.startswith("flat") else (1.0, 1.0)
     if kind.endswith("stars"):
@@ -43,7 +49,10 @@ def same(one, other):
         assert values.tobytes() == other[1].table[name].tobytes(), name
 
 
-@pytest.mark.parametrize("kind", ["stars", "votes", "flat stars", "flat votes"])
+KINDS = ["stars", "votes", "polyhedra", "flat stars", "flat votes", "flat polyhedra"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rows", [1, 7, 64])
 def test_strips_do_not_change_the_objects(kind, rows):
     _, maps, decoder = world(kind)
@@ -52,14 +61,14 @@ def test_strips_do_not_change_the_objects(kind, rows):
     same(whole, decoded(maps, decoder, rows))
 
 
-@pytest.mark.parametrize("kind", ["stars", "votes", "flat stars", "flat votes"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_blocks_in_any_order_give_the_objects_of_the_whole(kind):
     _, maps, decoder = world(kind)
     grid = maps.shape[1:]
     whole = decoded(maps, decoder, 90)
-    cuts = (slice(0, 41), slice(41, 90)), (slice(0, 77), slice(77, 120))
-    blocks = [(rows, columns) for rows in cuts[0] for columns in cuts[1]]
-    order = [blocks[i] for i in np.random.default_rng(1).permutation(4)]
+    cuts = [(slice(0, cut), slice(cut, n)) for n, cut in ((n, 3 * n // 7) for n in grid)]
+    blocks = list(product(*cuts))
+    order = [blocks[i] for i in np.random.default_rng(1).permutation(len(blocks))]
     kept = keep(maps, decoder, iter(order), in_order=False)
     parts, labels = [], np.zeros(grid, np.uint32)
     for block in reversed(order):
@@ -68,10 +77,13 @@ def test_blocks_in_any_order_give_the_objects_of_the_whole(kind):
         parts[-1].add(labels[block], block, grid)
     for part in parts[1:]:
         parts[0].join(part)
-    same(whole, (renumbered(labels, numbers := parts[0].numbers()), tabulate(kept, parts[0], numbers, (1.0, 1.0))))
+    same(
+        whole,
+        (renumbered(labels, numbers := parts[0].numbers()), tabulate(kept, parts[0], numbers, (1.0,) * len(grid))),
+    )
 
 
-@pytest.mark.parametrize("kind", ["stars", "votes"])
+@pytest.mark.parametrize("kind", ["stars", "votes", "polyhedra"])
 def test_perfect_maps_give_the_true_objects(kind):
     numbers, maps, decoder = world(kind, noise=0.0)
     labels, objects = decoded(maps, decoder, 16)
@@ -80,7 +92,7 @@ def test_perfect_maps_give_the_true_objects(kind):
         truth = numbers == number
         values, counts = np.unique(labels[truth], return_counts=True)
         answer = labels == values[counts.argmax()]
-        assert (truth & answer).sum() / (truth | answer).sum() > (0.75 if kind == "stars" else 0.999)
+        assert (truth & answer).sum() / (truth | answer).sum() > (0.999 if kind == "votes" else 0.75)
     assert len(objects.candidates) == len(np.unique(numbers)) - 1 == labels.max()
     first = [np.flatnonzero(labels.ravel() == number)[0] for number in range(1, labels.max() + 1)]
     assert first == sorted(first)
@@ -122,6 +134,9 @@ def test_candidates_stay_within_reach_whatever_the_steps(steps):
     assert len(keep(far, votes, strips((6, 7), 2))) > 0
     stars = Stars(rays=3, reach=100.0 / steps[0], steps=steps)
     assert len(keep(np.concatenate([far[1:2], far[:1], far[2:]]), stars, strips((6, 7), 2))) > 0
+    polyhedra, deep = Stars(rays=4, reach=100.0 / steps[0], steps=(*steps, 1.0)), np.full((5, 4, 5, 6), 1e9, np.float32)
+    deep[0] = np.random.default_rng(0).random((4, 5, 6))
+    assert len(keep(deep, polyhedra, strips((4, 5, 6), 2))) > 0
 
 
 def test_boxes_of_the_whole_do_not_depend_on_the_strips():
@@ -164,17 +179,21 @@ def test_a_candidate_that_reaches_too_far_is_refused():
         suppression.push(far, 4)
 
 
-@pytest.mark.parametrize(("decoder", "channels"), [(Votes(), 4), (Stars(rays=8), 9)])
+@pytest.mark.parametrize(
+    ("decoder", "channels"), [(Votes(), 4), (Stars(rays=8), 9), (Stars(rays=8, steps=(1.0,) * 3), 9)]
+)
 def test_no_candidates_give_no_objects(decoder, channels):
-    labels, objects = decoded(np.zeros((channels, 8, 9), np.float32), decoder, 3)
+    grid = (8, 9, 7) if len(getattr(decoder, "steps", ())) == 3 else (8, 9)
+    labels, objects = decoded(np.zeros((channels, *grid), np.float32), decoder, 3)
     assert not labels.any()
     assert len(objects.candidates) == 0
     assert objects.table["size"].shape == (0,)
 
 
+@pytest.mark.parametrize("kind", ["stars", "polyhedra"])
 @pytest.mark.parametrize("rows", [90, 7])
-def test_stars_have_the_class_of_the_position_that_proposes_them(rows):
-    numbers, maps, decoder = world("stars", noise=0.0)
+def test_stars_have_the_class_of_the_position_that_proposes_them(kind, rows):
+    numbers, maps, decoder = world(kind, noise=0.0)
     kinds = np.stack([np.where(numbers % 3 == kind, 0.8, 0.1) for kind in range(3)])
     whole = decoded(maps, decoder, 90)
     classed = decoded(np.concatenate([maps[:1], kinds, maps[1:]]), replace(decoder, classes=3), rows)
@@ -184,12 +203,12 @@ def test_stars_have_the_class_of_the_position_that_proposes_them(rows):
     assert len(np.unique(truth)) == 3
 
 
-@pytest.mark.parametrize("kind", ["stars", "votes"])
+@pytest.mark.parametrize("kind", ["stars", "votes", "polyhedra"])
 @pytest.mark.parametrize("rows", [90, 7])
 def test_no_object_lies_where_there_are_no_data(kind, rows):
     _, maps, decoder = world(kind)
     gap = np.zeros(maps.shape[1:], bool)
-    gap[30:60, 20:70] = True
+    gap[tuple(slice(n // 3, 2 * n // 3) for n in gap.shape)] = True
     whole = decoded(maps, decoder, 90)
     assert whole[0][gap].any()
     maps[0][gap] = NO_DATA
@@ -229,8 +248,9 @@ def test_objects_on_another_grid_are_numbered_and_measured_there():
     assert np.allclose(again.table["centroid_1"], [x for _, x in middle])
 
 
-def test_rays_and_distances_that_are_no_numbers_are_none():
-    _, maps, decoder = world("stars", noise=0.05)
+@pytest.mark.parametrize("kind", ["stars", "polyhedra"])
+def test_rays_and_distances_that_are_no_numbers_are_none(kind):
+    _, maps, decoder = world(kind, noise=0.05)
     broken = maps.copy()
     broken[3, maps[0] > 0.9] = np.nan
     labels, objects = decoded(broken, decoder, 20)

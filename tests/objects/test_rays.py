@@ -1,4 +1,4 @@
-"""Distances along rays, against a march in small steps and against circles."""
+"""Distances along rays, against a march in small steps and against circles and balls."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from atrous.objects.rays import PHASES, directions, ray_distances, star_iou
+from atrous.objects.directions import directions
+from atrous.objects.rays import PHASES, distances_at, ray_distances, walked
 from tests.objects.worlds import random_discs
 
 
@@ -79,10 +80,53 @@ def test_large_numbers_stay_apart():
     assert (ray_distances(numbers, 4)[0] == 0.5).all()
 
 
-def test_discs_are_stars_and_rings_are_not():
-    grid = np.stack(np.indices((81, 81)), axis=-1) - 40
-    distance = np.sqrt((grid**2).sum(axis=-1))
-    assert star_iou(distance < 30) > 0.95
-    assert star_iou((distance < 30) & (distance > 22)) < 0.5
-    assert star_iou(np.repeat(np.repeat(distance < 30, 5, axis=0), 5, axis=1)) > 0.95
-    assert star_iou(np.ones((1, 1), bool)) > 0.99
+@pytest.mark.parametrize("steps", [(1.0, 1.0, 1.0), (3.0, 1.0, 0.5)])
+def test_rays_of_volumes_are_those_of_a_march_in_small_steps(steps):
+    numbers, _, _ = random_discs((22, 40, 44), 12, (4, 9), gap=1)
+    places = np.argwhere(numbers > 0)[::97]
+    found, vectors, along = distances_at(numbers, places, 24, steps), directions(24, 3) / steps, np.arange(0, 60, 0.02)
+    grid, off = np.array(numbers.shape), []
+    for place, distances in zip(places, found, strict=True):
+        seen = np.floor(place + 0.5 + along[:, None, None] * vectors).astype(int)
+        own = ((seen >= 0) & (seen < grid)).all(-1)
+        own[own] = numbers[tuple(seen[own].T)] == numbers[tuple(place)]
+        off.append(distances - along[own.argmin(axis=0)])
+    # A ray ends in the middle of a step along the axis to which it is most parallel.
+    half = 0.5 / np.abs(vectors).max(axis=1) + 0.02
+    assert (np.abs(off) <= half).mean() > 0.9  # others graze a corner, which the march sees and a step does not
+    assert np.abs(np.mean(off)) < 0.1 * max(steps)
+
+
+def test_rays_of_a_ball_are_its_radius():
+    for steps in ((1.0, 1.0, 1.0), (2.0, 1.0, 0.8)):
+        grid = np.stack(np.indices([int(27 / step) * 2 + 1 for step in steps]), axis=-1)
+        middle = np.array(grid.shape[:3]) // 2
+        numbers = ((((grid - middle) * steps) ** 2).sum(axis=-1) <= 20.5**2).astype(int)
+        distances = distances_at(numbers, middle[None], 96, steps)[0]
+        assert np.abs(distances - 20.5).max() < 1.2 * max(steps)
+        assert abs(distances.mean() - 20.5) < 0.2
+
+
+@given(arrays(np.int64, st.tuples(*[st.integers(1, 5)] * 3), elements=st.integers(0, 2)), st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_rays_end_before_the_first_position_of_another_number(numbers, seed):
+    places = np.argwhere(numbers > 0)
+    vectors = np.random.default_rng(seed).normal(size=(6, 3))
+    found = walked(numbers, places, vectors)
+    for place, distances in zip(places, found, strict=True):
+        for vector, distance in zip(vectors, distances, strict=True):
+            longest, step = np.abs(vector).max(), 0
+            while True:
+                step += 1
+                at = place + np.floor(step * (vector / longest) + 0.5).astype(int)
+                if (at < 0).any() or (at >= numbers.shape).any() or numbers[tuple(at)] != numbers[tuple(place)]:
+                    break
+            assert distance == pytest.approx((step - 0.5) / longest, rel=1e-5)
+
+
+def test_images_give_the_same_distances_at_places_and_everywhere():
+    numbers, _, _ = random_discs((30, 34), 5, (4, 7))
+    places = np.argwhere(numbers > 0)
+    assert np.array_equal(
+        distances_at(numbers, places, 16, (2.0, 1.0)).T, ray_distances(numbers, 16, (2.0, 1.0))[:, *places.T]
+    )

@@ -1,75 +1,42 @@
-"""Star-convex polygons, against the polygons of matplotlib."""
+"""The decoder of star-convex shapes: what it reads of the maps, for images and for volumes."""
 
 import numpy as np
 import pytest
-from matplotlib.path import Path
 
-from atrous.objects.candidates import Candidates
-from atrous.objects.stars import StarShape, polygon_spans
-
-WIDTH = 80
+from atrous.objects.star_polygons import StarPolygons
+from atrous.objects.star_polyhedra import StarPolyhedra
+from atrous.objects.stars import Stars, star_shape
 
 
-def stars(seed, count, rays=16, size=(4, 14)):
-    rng = np.random.default_rng(seed)
-    places = rng.integers(25, 55, (count, 2)) @ np.array([WIDTH, 1])
-    lengths = rng.uniform(*size, (count, 1)) * rng.uniform(0.6, 1.4, (count, rays))
-    return Candidates(places, rng.random(count).astype(np.float32), np.zeros(count, int), lengths)
+def maps_of(grid, rays, classes=0, seed=0):
+    return np.random.default_rng(seed).random((1 + classes + rays, *grid)).astype(np.float32) * 2 - 0.1
 
 
-@pytest.mark.parametrize(("steps", "count"), [((1.0, 1.0), 30), ((1.25, 0.8), 8)])
-def test_the_overlap_is_the_share_of_the_smaller_area(steps, count):
-    shape, one, other = StarShape(WIDTH, 16, steps), stars(0, count), stars(1, count)
-    step = 0.1
-    grid = np.stack(np.meshgrid(*[np.arange(0, WIDTH, step)] * 2, indexing="ij"), -1).reshape(-1, 2)
-    measured, areas = shape.overlap(one, other), (shape.areas(one), shape.areas(other))
-    for index in range(count):
-        covered = [Path(shape.corners(some)[index]).contains_points(grid) for some in (one, other)]
-        sizes = [some.sum() * step**2 for some in covered]
-        assert sizes == pytest.approx([area[index] for area in areas], rel=0.01)
-        assert measured[index] == pytest.approx((covered[0] & covered[1]).sum() * step**2 / min(sizes), abs=0.05)
-    assert np.array_equal(measured, shape.overlap(other, one))
+def test_the_axes_say_the_shape():
+    assert isinstance(star_shape((9, 8), 8, (1.0, 1.0)), StarPolygons)
+    assert isinstance(star_shape((9, 8, 7), 8, (1.0, 1.0, 1.0)), StarPolyhedra)
 
 
-def test_bounds_hold_the_polygon():
-    shape, some = StarShape(WIDTH, 16), stars(2, 10)
-    low, high = shape.bounds(some)
-    assert np.array_equal(low, shape.corners(some).min(axis=1))
-    assert np.array_equal(high, shape.corners(some).max(axis=1))
+@pytest.mark.parametrize(
+    ("grid", "at_once"), [((20, 21), 1), ((9, 10, 11), 1), ((9, 10, 11), 5000), ((9, 10, 11), 1 << 24)]
+)
+@pytest.mark.parametrize("classes", [1, 3])
+def test_candidates_are_read_where_the_peaks_are(grid, at_once, classes, monkeypatch):
+    monkeypatch.setattr("atrous.objects.stars.AT_ONCE", at_once)
+    maps = maps_of(grid, 12, classes if classes > 1 else 0)
+    decoder = Stars(threshold=0.8, reach=1.2, rays=12, classes=classes, steps=(1.0,) * len(grid))
+    region = [slice(1, n - 2) for n in grid]
+    found, stretch = decoder.propose(maps, region), decoder.shape(grid).stretch
+    places = np.stack(np.unravel_index(found.positions, grid), axis=1)
+    assert len(places) > 5
+    assert all(((places >= 1) & (places < np.array(grid) - 2)).ravel())
+    for place, score, kind, lengths in zip(places, found.scores, found.classes, found.values, strict=True):
+        around = maps[(0, *(slice(i - 1, i + 2) for i in place))]
+        assert score == around.max() == maps[(0, *place)] > 0.8
+        assert np.allclose(lengths, np.clip(maps[(slice(-12, None), *place)] * stretch, 0, 1.2))
+        assert kind == (maps[(slice(1, 4), *place)].argmax() if classes > 1 else 0)
 
 
-@pytest.mark.parametrize("rows", [range(80), range(30, 41), range(70, 80)])
-def test_spans_are_the_pixels_whose_middles_lie_inside(rows):
-    shape, some = StarShape(WIDTH, 16), stars(3, 20, size=(4, 40))
-    middles = np.stack(np.indices((80, WIDTH)), axis=-1).reshape(-1, 2) + 0.5
-    seen = {index: parts for index, *parts in shape.spans(some, rows)}
-    for index, corners in enumerate(shape.corners(some)):
-        truth = Path(corners).contains_points(middles).reshape(80, WIDTH)
-        truth[: rows.start] = truth[rows.stop :] = False
-        painted = np.zeros_like(truth)
-        for row, first, stop in zip(*seen.get(index, ([], [], [])), strict=True):
-            painted[row, first:stop] = True
-        assert np.array_equal(painted, truth)
-
-
-def test_a_polygon_that_is_not_convex_has_several_runs_in_a_row():
-    corners = np.array([[0.0, 0], [4, 0], [4, 9], [0, 9], [3, 4.5]])  # a notch from above
-    rows, first, stop = polygon_spans(corners, range(4), 9)
-    assert rows.tolist() == [0, 0, 1, 1, 2, 2, 3]
-    assert first[rows == 3].tolist() == [0]
-    assert stop[rows == 3].tolist() == [9]
-
-
-def test_a_polygon_outside_of_the_rows_covers_nothing():
-    assert [len(part) for part in polygon_spans(np.array([[0.0, 0], [4, 0], [4, 9]]), range(10, 20), 9)] == [0, 0, 0]
-
-
-def test_a_star_without_extent_overlaps_nothing():
-    shape, some = StarShape(WIDTH, 8), stars(4, 3, rays=8)
-    flat = Candidates(some.positions, some.scores, some.classes, np.zeros((3, 8)))
-    assert shape.overlap(some, flat).tolist() == [0, 0, 0]
-
-
-def test_two_rays_are_refused():
-    with pytest.raises(ValueError, match="at least 3"):
-        StarShape(9, 2)
+def test_lengths_are_stretched_in_volumes_only():
+    assert star_shape((9, 8), 8, (1.0, 1.0)).stretch == 1
+    assert 1 < star_shape((9, 8, 7), 96, (1.0,) * 3).stretch < star_shape((9, 8, 7), 32, (1.0,) * 3).stretch < 1.1

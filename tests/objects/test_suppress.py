@@ -45,12 +45,12 @@ def one_by_one(boxes, threshold, per_class):
 )
 def test_rounds_and_pieces_keep_what_one_by_one_keeps(seed, count, threshold, per_class, piece, pairs):
     boxes = candidates(seed, count)
-    before = suppress.FIRST_PIECE, suppress.GROWTH, suppress.MOST_PAIRS
-    suppress.FIRST_PIECE, suppress.GROWTH, suppress.MOST_PAIRS = piece, 2, pairs
+    before = suppress.FIRST_PIECE, suppress.GROWTH, suppress.MOST_PAIRS, suppress.AT_ONCE
+    suppress.FIRST_PIECE, suppress.GROWTH, suppress.MOST_PAIRS, suppress.AT_ONCE = piece, 2, pairs, pairs + 1
     try:
         state = decide(boxes, BoxShape(), threshold, np.ones(count, bool), per_class)
     finally:
-        suppress.FIRST_PIECE, suppress.GROWTH, suppress.MOST_PAIRS = before
+        suppress.FIRST_PIECE, suppress.GROWTH, suppress.MOST_PAIRS, suppress.AT_ONCE = before
     assert not (state == UNDECIDED).any()
     assert set(np.flatnonzero(state == KEPT)) == one_by_one(boxes, threshold, per_class)
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from atrous.objects.directions import directions
+
 
 def discs(shape, centers, radii):
     """Numbers `(*S)` of balls, each one over the earlier ones; a ball lies around the middle of its center position."""
@@ -28,18 +30,17 @@ def random_discs(shape, count, radii, seed=0, gap=2):
 
 
 def star_maps(shape, centers, radii, rays=32, noise=0.0, seed=0):
-    """Maps `(1 + rays, H, W)` of discs: probability that falls off from the center, and distances to the outline."""
+    """Maps `(1 + rays, *S)` of balls: probability that falls off from the center, and distances to the border."""
     rng = np.random.default_rng(seed)
     maps = np.zeros((1 + rays, *shape), np.float32)
     grid = np.stack(np.indices(shape), axis=-1).astype(float)
-    angles = 2 * np.pi * np.arange(rays) / rays
     for center, radius in zip(centers, radii, strict=True):
         offset = grid - center
         distance = np.sqrt((offset**2).sum(axis=-1))
         inside = distance <= radius
         maps[0][inside] = (1 - 0.9 * distance / (radius + 1))[inside]
-        for ray, angle in enumerate(angles):
-            along = offset @ np.array([np.sin(angle), np.cos(angle)])
+        for ray, vector in enumerate(directions(rays, len(shape))):
+            along = offset @ vector
             across = np.maximum(radius**2 - (distance**2 - along**2), 0)
             maps[1 + ray][inside] = (np.sqrt(across) - along)[inside]
     maps[0] += rng.normal(0, noise, shape)

@@ -73,4 +73,7 @@ def test_a_recipe_for_flat_objects_says_so(flat):
     assert aspect == pytest.approx([3.0, 1.0, 1.0], rel=0.1)
     assert "steps along the axes count as" in made.reasons["task.options"]
     task = build_task(validate(made.recipe.model_dump(), "recipe.toml"))
+    assert flat.fingerprint.star_iou > 0.85  # in these steps flat balls are stars
+    deep = plan_grids(flat.dataset, flat.fingerprint, Request(minutes=1.0, shape="auto")).recipe.task.options
+    assert (deep["shape"], deep["rays"], deep["aspect"]) == ("stars", 96, aspect)
     assert task.steps == pytest.approx(np.array(aspect) / np.prod(aspect) ** (1 / 3))

@@ -66,6 +66,16 @@ def test_gpus_take_larger_steps_that_every_device_has_a_part_of(monkeypatch):
     assert plan((4096, 4096), device="cuda", devices=2) == 2
 
 
+def test_the_maps_of_rays_take_memory(monkeypatch):
+    monkeypatch.setattr("atrous.recipe.plan.is_fast_in_bfloat16", lambda name: True)
+    crop, told = (40, 112, 112), {}
+    plain, rays = (plan_batch(crop, 4, Request(memory=10 << 30), told, rays) for rays in (0, 96))
+    assert (plain, rays) == (3, 3)
+    assert plan_batch(crop, 4, Request(memory=9 << 30), told) == 3
+    assert plan_batch(crop, 4, Request(memory=9 << 30), told, 96) == 2
+    assert "about 1.4 GB" in told["train.batch_size"]
+
+
 def test_little_memory_means_small_batches(digits):
     found = check(digits)
     assert plan_grids(found.dataset, found.fingerprint, Request(memory=10**7)).recipe.train.batch_size == 1

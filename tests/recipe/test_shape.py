@@ -32,13 +32,24 @@ def test_auto_says_what_it_measured():
     assert "IoU of 0.70" in planned("auto", 0.7)[1]
 
 
-@pytest.mark.parametrize("ndim", [1, 3])
-def test_auto_takes_votes_where_there_are_no_images(ndim):
-    assert planned("auto", None, ndim)[0]["shape"] == "votes"
+def test_auto_takes_votes_of_signals():
+    assert planned("auto", None, 1)[0]["shape"] == "votes"
+
+
+@pytest.mark.parametrize(("iou", "shape"), [(0.84, "votes"), (0.86, "stars")])
+def test_volumes_have_rays_and_a_limit_of_their_own(iou, shape):
+    options, reason = planned("auto", iou, 3)
+    assert options["shape"] == shape
+    assert options.get("rays") == (96 if shape == "stars" else None)
+    assert (
+        f"star-convex polyhedra reproduce the objects with a mean IoU of {iou:.2f} (auto takes them from 0.85)"
+        in reason
+    )
+    assert planned("stars", None, 3)[0] == {"shape": "stars", "rays": 96, "ndim": 3, "scale": 8.0, "smallest": 9}
 
 
 @pytest.mark.parametrize(
-    ("wanted", "ndim", "words"), [("stars", 3, "have 3 axes: write votes"), ("circles", 2, "votes, stars, auto")]
+    ("wanted", "ndim", "words"), [("stars", 1, "have one axis: write votes"), ("circles", 2, "votes, stars, auto")]
 )
 def test_what_cannot_be_is_refused(wanted, ndim, words):
     with pytest.raises(UserError, match=words):

@@ -18,13 +18,20 @@ def numbered(shape=(60, 70), count=10):
     return torch.from_numpy(numbers.astype(np.int64))
 
 
+def everywhere(distances, numbers):
+    """Distances `(n, rays)` of the positions in objects as maps `(N, rays, *S)`."""
+    maps = torch.zeros(*numbers.shape, distances.shape[1])
+    maps[numbers > 0] = distances
+    return maps.movedim(-1, 1)
+
+
 def logits(task, numbers):
-    """What a perfect network gives for `(N, H, W)`."""
+    """What a perfect network gives for `(N, *S)`."""
     maps = encode(numbers, task.rays, task.steps)
     parts = [torch.logit(maps.probability[:, None], 1e-6) - PRIOR]
     if task.kinds > 1:
         parts.append(20.0 * torch.nn.functional.one_hot(classes_of(numbers, task.kinds), task.kinds).movedim(-1, 1))
-    return torch.cat([*parts, maps.distances / task.scale - 1], dim=1)
+    return torch.cat([*parts, everywhere(maps.distances, numbers) / task.scale - 1], dim=1)
 
 
 @pytest.mark.parametrize("times", [1, 1000])
@@ -46,8 +53,9 @@ def test_a_crop_inside_of_one_object_has_targets():
     assert maps.probability[0, 0, 0] == pytest.approx(0.2)
 
 
-def test_perfect_maps_are_decoded_to_the_true_objects():
-    numbers, task = numbered(), StarTask(scale=6.0)
+@pytest.mark.parametrize(("shape", "ndim"), [((60, 70), 2), ((26, 36, 40), 3)])
+def test_perfect_maps_are_decoded_to_the_true_objects(shape, ndim):
+    numbers, task = numbered(shape), StarTask(ndim=ndim, scale=6.0)
     output = logits(task, numbers[None])
     assert output.shape[1] == task.out_channels
     for full in (True, False):
@@ -55,7 +63,7 @@ def test_perfect_maps_are_decoded_to_the_true_objects():
         metrics.update("a", task.probabilities(output)[0] if full else output[0], numbers)
         values = metrics.result(0.0).values
         assert values["ap50"] == values["ap70"] == 1
-        assert values["seg"] > 0.85
+        assert values["seg"] > (0.85 if ndim == 2 else 0.8)
         assert values["count_mae"] == 0
     candidates = task.decode(output)[0] > 0
     assert not bool((candidates & (numbers == 0)).any())
@@ -74,13 +82,14 @@ def test_high_pixels_have_the_rays_of_square_ones(thinned):
     unit = 2**0.5  # positions of the fine grid
     whole, few = encode(fine[None], 32), encode(flat[None], 32, task.steps)
     inside = flat > 0
-    off = (few.distances * unit - whole.distances[:, :, ::2]).abs()[0, :, inside]
+    off = (everywhere(few.distances, flat[None]) * unit - everywhere(whole.distances, fine[None])[:, :, ::2]).abs()
+    off = off[0, :, inside]
     assert float(off.mean()) < 0.5
     assert float(off.quantile(0.99)) < 3  # others graze the outline, whose rows are two apart
     near = (few.probability - whole.probability[:, ::2]).abs()
     assert float(near[0, inside].mean()) < 0.1
-    square = encode(flat[None], 32).distances * unit
-    assert float((square - whole.distances[:, :, ::2]).abs()[0, :, inside].mean()) > 1
+    square = everywhere(encode(flat[None], 32).distances, flat[None]) * unit
+    assert float((square - everywhere(whole.distances, fine[None])[:, :, ::2]).abs()[0, :, inside].mean()) > 1
 
 
 def test_objects_of_high_pixels_are_found(thinned):
@@ -90,6 +99,16 @@ def test_objects_of_high_pixels_are_found(thinned):
     values = metrics.result(0.0).values
     assert (values["ap50"], values["count_mae"]) == (1, 0)
     assert values["seg"] > 0.8
+
+
+def test_objects_of_long_voxels_are_found():
+    numbers = numbered((72, 40, 44), 9)[::3].contiguous()
+    task = StarTask(ndim=3, scale=5.0, aspect=(3.0, 1.0, 1.0))
+    metrics = task.metrics()
+    metrics.update("a", task.probabilities(logits(task, numbers[None]))[0], numbers)
+    values = metrics.result(0.0).values
+    assert (values["ap50"], values["count_mae"]) == (1, 0)
+    assert values["seg"] > 0.75
 
 
 def test_recipes_without_aspect_mean_square_pixels():
@@ -103,8 +122,9 @@ def test_recipes_without_aspect_mean_square_pixels():
     assert torch.equal(old.probabilities(output), new.probabilities(output))
 
 
-def test_the_loss_is_least_for_the_true_maps_and_has_gradients():
-    numbers, task = numbered()[None], StarTask(rays=8, scale=6.0)
+@pytest.mark.parametrize(("shape", "ndim"), [((60, 70), 2), ((20, 30, 32), 3)])
+def test_the_loss_is_least_for_the_true_maps_and_has_gradients(shape, ndim):
+    numbers, task = numbered(shape)[None], StarTask(ndim=ndim, rays=8, scale=6.0)
     true = logits(task, numbers)
     wrong = (true + 0.3 * torch.randn(true.shape, generator=torch.Generator().manual_seed(0))).requires_grad_()
     loss = task.loss(wrong, numbers)
@@ -116,11 +136,12 @@ def test_the_loss_is_least_for_the_true_maps_and_has_gradients():
     assert bool((wrong.grad[:, 1:][:, :, numbers[0] == 0] == 0).all())
 
 
-def test_the_loss_is_the_formula():
-    numbers, task = numbered((20, 22), 3)[None], StarTask(rays=4, scale=5.0)
-    output = torch.randn((1, 5, 20, 22), generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("shape", [(20, 22), (14, 20, 22)])
+def test_the_loss_is_the_formula(shape):
+    numbers, task = numbered(shape, 3)[None], StarTask(ndim=len(shape), rays=4, scale=5.0)
+    output = torch.randn((1, 5, *shape), generator=torch.Generator().manual_seed(0))
     maps = encode(numbers, 4)
-    p, d = maps.probability[0].double(), maps.distances[0].double()
+    p, d = maps.probability[0].double(), everywhere(maps.distances, numbers)[0].double()
     q = (output[0, 0].double() + PRIOR).sigmoid()
     entropy = -(p * q.log() + (1 - p) * (1 - q).log()).mean()
     away = ((1 + output[0, 1:].double()) - d / 5).abs().mean(0)
@@ -165,6 +186,9 @@ def test_the_shape_in_the_recipe_chooses_the_task():
     assert isinstance(task, StarTask)
     assert isinstance(task, ObjectTask)
     assert (task.out_channels, task.decoder.reach, task.decoder.classes) == (19, 150, 2)
+    deep = TASKS["instances"]({"options": {"ndim": 3, "shape": "stars", "scale": 7.5, "aspect": [4.0, 1.0, 1.0]}})
+    assert isinstance(deep, StarTask)
+    assert (deep.out_channels, deep.decoder.rays, len(deep.decoder.steps)) == (97, 96, 3)
     votes = TASKS["instances"]({"options": {"ndim": 2, "shape": "votes"}})
     assert votes.out_channels == TASKS["instances"]({"options": {"ndim": 2}}).out_channels == 4
 
@@ -172,9 +196,11 @@ def test_the_shape_in_the_recipe_chooses_the_task():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"ndim": 3}, "ndim must be 2"),
+        ({"ndim": 4}, "ndim must be 2 or 3"),
         ({"ndim": 1}, 'shape = "votes"'),
-        ({}, "ndim must be 2"),
+        ({}, "ndim must be 2 or 3"),
+        ({"ndim": 3, "rays": 3}, "from 4 to 256"),
+        ({"ndim": 3, "aspect": [1.0, 2.0]}, "give 3 numbers"),
         ({"ndim": 2, "apart": 3.0}, "no key 'apart' with shape"),
         ({"ndim": 2, "rays": 2}, "from 3 to 256"),
         ({"ndim": 2, "rays": 8.5}, "whole number"),

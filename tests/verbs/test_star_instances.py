@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from atrous.data.check.fingerprint import from_dict
+from atrous.data.formats import read_values
 from atrous.errors import UserError
 from atrous.prediction.predictor import load
 from atrous.tasks.stars import StarTask
@@ -21,6 +22,7 @@ from atrous.verbs.train import train
 from tests.object_folders import CLASSES, picture, write_coco
 from tests.objects.worlds import random_discs
 from tests.verbs.test_instances import SMALL, write_cells
+from tests.verbs.test_scan_instances import write_scans
 
 STARS = "task.options.shape=stars"
 
@@ -38,7 +40,7 @@ def trained(cells, tmp_path_factory):
 
 def test_check_says_how_well_stars_reproduce_the_objects(cells):
     found = check(cells)
-    assert "star-convex polygons reproduce 40 of them with a mean IoU of 0.9" in found.text()
+    assert "star-convex polygons of 32 rays reproduce 40 of them with a mean IoU of 0.9" in found.text()
     assert found.fingerprint.star_iou > 0.9
     assert from_dict(found.fingerprint.to_dict()) == found.fingerprint
 
@@ -117,7 +119,7 @@ def test_classes_are_learned_too(tmp_path):
     [
         ("task.options.shape=circles", "choose one of votes, stars, auto"),
         ("task.options.rays=16", "no key 'rays'"),  # of votes
-        ("task.options={ndim=3, shape='stars'}", "ndim must be 2"),
+        ("task.options={ndim=1, shape='stars'}", "ndim must be 2 or 3"),
     ],
 )
 def test_wrong_settings_are_one_line(cells, tmp_path, settings, words):
@@ -126,11 +128,58 @@ def test_wrong_settings_are_one_line(cells, tmp_path, settings, words):
     assert "\n" not in str(told.value)
 
 
-def test_volumes_and_other_tasks_are_refused(tmp_path):
+def test_balls_in_volumes_are_found(tmp_path):
+    data, run = write_scans(tmp_path / "data"), tmp_path / "run"
+    settings = [
+        *SMALL, STARS, "train.crop=[16, 32, 32]", "model.width=8", "train.learning_rate=0.01", "train.validations=1",
+        "augment.rotate=0", "augment.gamma=0", "augment.noise=0",
+    ]  # fmt: skip
+    result = train(data, task="instances", out=run, epochs=70, settings=settings, progress=False)
+    options = result.run.recipe.task.options
+    assert (options["shape"], options["rays"], options["ndim"]) == ("stars", 96, 3)
+    recipe = (run / "recipe.toml").read_text(encoding="utf-8")
+    assert "star-convex polyhedra reproduce the objects with a mean IoU of 0." in recipe
+    assert "star-convex polyhedra of 96 rays reproduce" in check(data, task="instances").text()
+    assert result.scores.values["ap50"] > 0.5
+    assert evaluate(run, data).scores.to_dict()["ap50"] == result.scores.values["ap50"]
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert all(word in report for word in ("ap_mean", "found", "missed", "invented"))
+    polyhedra_are_written(data, run, tmp_path / "out")
+    streams_have_the_polyhedra_of_the_whole(data, run)
+
+
+def polyhedra_are_written(data, run, out):
+    scan = data / "images" / "0.nii.gz"
+    done = predict(run, [scan], out, PredictOptions(overlay=True))
+    assert not done.failed
+    numbers = read_values(out / "0.nii.gz")
+    with (out / "0_objects.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["number"]) for row in rows] == list(range(1, numbers.max() + 1))
+    assert [float(row["volume"]) for row in rows] == np.bincount(numbers.ravel())[1:].tolist()
+    assert (out / "0_overlay.png").exists()
+    again = load(run).predict(scan)
+    assert np.array_equal(again.instances, numbers)
+    assert np.allclose(again.scores, [float(row["score"]) for row in rows])
+
+
+def streams_have_the_polyhedra_of_the_whole(data, run):
+    volume = np.concatenate([read_values(path) for path in sorted((data / "images").iterdir())], axis=0)
+    whole, streamed = load(run).predict(volume), load(run, memory="16MB").predict(volume)
+    assert load(run, memory="16MB").plan((1, *volume.shape)) is not None
+    assert len(whole) == len(streamed) > 15
+    assert (whole.instances != streamed.instances).mean() < 1e-3
+    assert np.allclose(whole.points, streamed.points, atol=0.5)
+
+
+def test_signals_and_other_tasks_are_refused(tmp_path):
     volumes = [random_discs((14, 32, 32), 4, (3, 5), seed=seed)[0] for seed in range(4)]
-    images = [np.where(numbers > 0, 180, 40).astype(np.uint8) for numbers in volumes]
-    with pytest.raises(UserError, match="have 3 axes: write votes"):
-        train((images, volumes), task="instances", epochs=1, settings=STARS, out=tmp_path / "run", progress=False)
+    lines = [numbers[7, 16] for numbers in volumes]
+    with pytest.raises(UserError, match="have one axis: write votes"):
+        train(
+            ([np.where(line > 0, 9.0, 1.0) for line in lines], lines),
+            task="instances", epochs=1, settings=STARS, out=tmp_path / "run", progress=False,
+        )  # fmt: skip
     flat = [numbers[7] > 0 for numbers in volumes], [(numbers[7] > 0).astype(np.uint8) for numbers in volumes]
     with pytest.raises(UserError, match="for instances"):
         train(flat, epochs=1, settings=STARS, out=tmp_path / "run", progress=False)

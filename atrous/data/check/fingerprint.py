@@ -89,8 +89,8 @@ class Fingerprint:
             means over those that no border cuts; empty where these are few, and without objects.
         points: what is known of the points; None where targets are none.
         values: what is known of the numbers that are learned; None where targets are none.
-        star_iou: how well a star-convex polygon reproduces an object in train, the mean of some; None where targets are
-            no objects in images.
+        star_iou: how well a star-convex polygon (polyhedron) reproduces an object in train, the mean of some; None
+            where targets are no objects in images or volumes.
     """
 
     channels: int

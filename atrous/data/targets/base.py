@@ -43,7 +43,7 @@ class TargetScan:
         sides: the lengths of the sides `(n, ndim)` of the boxes of each class (boxes).
         pieces: of objects in several pieces, how many these are, by number (instances).
         values: statistics of the numbers of each output (values); None for other targets.
-        stars: of some objects in images, how well a star-convex polygon reproduces each (instances).
+        stars: of some objects in images and volumes, how well a star-convex shape reproduces each (instances).
         mirrored: of the boxes of each class, how what they show differs from the same upside down (boxes in images).
         marked: how many positions each annotator marked (edges).
         spans: of the whole objects of a volume, how many positions each spans along each axis, `(n, ndim)`; None for

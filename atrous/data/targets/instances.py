@@ -19,14 +19,16 @@ from atrous.data.targets.object_mask import ObjectMask
 from atrous.data.targets.polygons import PolygonMask
 from atrous.data.view import View
 from atrous.errors import UserError
+from atrous.objects.directions import RAYS
 from atrous.objects.kinds import with_classes
-from atrous.objects.rays import star_iou
+from atrous.objects.star_iou import star_iou
+from atrous.objects.steps import unit_steps
 
 if TYPE_CHECKING:
     import torch  # the data doctor must not wait for it
 
 STARS = 4
-"""So many objects of an image are compared with star-convex polygons, at most."""
+"""So many objects of an image are compared with star-convex shapes, at most."""
 MEASURED = 10
 """The sides of a typical object are known from so many objects on."""
 EXACT = 1 << 24
@@ -85,12 +87,13 @@ class Instances(Target):
         windows = {} if drawn else windows_of(numbers)
         pieces = pieces_of(numbers, windows)
         lossy = lossy_file(self.reader or MaskFile(self.path, self.path))
-        stars = star_ious(numbers, tuple(present))
-        scanned = TargetScan(self.header(), numbers.shape, counts=present, pieces=pieces, stars=stars, lossy=lossy)
+        spans = None
         if numbers.ndim == 3:
-            whole = [window for number, window in windows.items() if number not in pieces]
-            scanned.spans = spans_of(whole, numbers.shape)
-        return scanned
+            spans = spans_of([window for number, window in windows.items() if number not in pieces], numbers.shape)
+        stars = star_ious(numbers, tuple(present), _steps_of(spans))
+        return TargetScan(
+            self.header(), numbers.shape, counts=present, pieces=pieces, spans=spans, stars=stars, lossy=lossy
+        )
 
     @classmethod
     def problems(cls, scans: Sequence[Scanned], facts: Facts) -> Iterator[Problem]:
@@ -125,9 +128,11 @@ class Instances(Target):
         if (sides := typical_sides(spans)).size:
             apart = " x ".join(f"{side:.3g}" for side in sides)
             yield f"{sum(map(len, spans))} of them are whole, in one piece: {apart} positions long (geometric means)"
-        stars = [iou for one in scans if one.contents is not None for iou in one.contents.stars]
-        if stars:
-            yield f"star-convex polygons reproduce {len(stars)} of them with a mean IoU of {np.mean(stars):.2f}"
+        compared = [one.contents for one in scans if one.contents is not None and one.contents.stars]
+        if compared:
+            stars, ndim = [iou for contents in compared for iou in contents.stars], len(compared[0].size)
+            bodies = f"star-convex {'polygons' if ndim == 2 else 'polyhedra'} of {RAYS[ndim]} rays"
+            yield f"{bodies} reproduce {len(stars)} of them with a mean IoU of {np.mean(stars):.2f}"
 
     @staticmethod
     def resample(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -282,21 +287,30 @@ def pieces_of(numbers: np.ndarray, windows: Mapping[int, tuple[slice, ...]]) -> 
     return found
 
 
-def star_ious(numbers: np.ndarray, present: Sequence[int]) -> tuple[float, ...]:
-    """Return how well star-convex polygons reproduce at most `STARS` of the objects, evenly chosen; none but in images.
+def star_ious(numbers: np.ndarray, present: Sequence[int], steps: Sequence[float] = ()) -> tuple[float, ...]:
+    """Return how well star-convex shapes reproduce at most `STARS` of the objects, evenly chosen.
+
+    None are compared but in images and volumes. `steps` is the length of a step along each axis; none for 1 along all.
 
     >>> star_ious(np.array([[1, 1, 0, 2], [1, 1, 0, 2]]), (1, 2))
     (1.0, 1.0)
     """
-    if numbers.ndim != 2 or not present:
+    if numbers.ndim not in RAYS or not present:
         return ()
     chosen = np.unique(np.linspace(0, len(present) - 1, STARS).round().astype(int))
     found = []
     for number in (present[index] for index in chosen):
-        mask = numbers == number
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        found.append(star_iou(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]))
+        mask, axes = numbers == number, range(numbers.ndim)
+        sides = [np.flatnonzero(mask.any(axis=tuple(other for other in axes if other != axis))) for axis in axes]
+        found.append(star_iou(mask[tuple(slice(side[0], side[-1] + 1) for side in sides)], steps=steps))
     return tuple(found)
+
+
+def _steps_of(spans: np.ndarray | None) -> tuple[float, ...]:
+    """Steps along the axes in whose unit the objects of a volume, spanning `(n, 3)`, are as long along each axis."""
+    if spans is None or not len(spans):
+        return ()
+    return unit_steps(tuple(np.exp(-np.log(spans).mean(axis=0)).tolist()), spans.shape[1])
 
 
 def as_instances(target: Target) -> Target:

@@ -6,10 +6,11 @@ import tifffile
 from PIL import Image
 
 from atrous.data.formats import FileFault
-from atrous.data.targets.instances import Instances, typical_sides
+from atrous.data.targets.instances import Instances, star_ious, typical_sides
 from atrous.data.targets.labels import LabelTable
 from atrous.data.view import View
 from atrous.verbs.check import check
+from tests.objects.worlds import random_discs
 
 SIZE, CROP = (21, 17), (8, 6)
 
@@ -88,3 +89,14 @@ def test_the_sides_of_few_objects_are_not_known():
     assert typical_sides([np.full((4, 3), 2), np.full((5, 3), 8)]).size == 0
     assert typical_sides([np.full((5, 3), 2), np.full((5, 3), 8)]) == pytest.approx([4.0, 4.0, 4.0])
     assert typical_sides([]).size == 0
+
+
+def test_flat_objects_of_volumes_are_compared_in_their_own_unit(tmp_path):
+    volume = random_discs((66, 60, 60), 12, (6, 8))[0][::3]
+    tifffile.imwrite(tmp_path / "a.tif", volume.astype(np.uint16))
+    scanned = Instances(tmp_path / "a.tif").scan(None)
+    whole = tuple(scanned.counts)
+    assert len(scanned.stars) == 4
+    assert np.mean(scanned.stars) > np.mean(star_ious(volume, whole)) + 0.01
+    assert scanned.stars == pytest.approx(star_ious(volume, whole, (3.0, 1.0, 1.0)), abs=0.05)
+    assert star_ious(volume[0, 0], whole) == ()
