@@ -55,7 +55,7 @@ class CountingTask(PointTask):
     higher_is_better = False
     joint_loss = True
     thresholds = MappingProxyType({"threshold": (0.1, 0.15, 0.2, 0.3, 0.4, 0.5)})
-    threshold_metric = "f1"
+    threshold_metrics = ("f1",)
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "CountingTask":

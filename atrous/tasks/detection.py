@@ -87,7 +87,7 @@ class DetectionTask(ObjectTask):
     joint_loss = True
     found = "boxes"
     thresholds = MappingProxyType({"threshold": ()})  # metrics know the best score: none is tried
-    threshold_metric = "f1_score"
+    threshold_metrics = ("f1_score",)
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "DetectionTask":

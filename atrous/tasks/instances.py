@@ -98,7 +98,7 @@ class InstanceTask(ObjectTask):
     higher_is_better = True
     joint_loss = True
     thresholds = MappingProxyType({"threshold": (0.2, 0.3, 0.4, 0.5, 0.6), "foreground": (0.3, 0.4, 0.5, 0.6)})
-    threshold_metric = "ap_mean"
+    threshold_metrics = ("ap50", "ap_mean")
 
     @classmethod
     def build(cls, section: Mapping[str, Any]) -> "InstanceTask":

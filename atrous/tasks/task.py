@@ -128,12 +128,12 @@ class FoundTask(ABC):
             "points".
         thresholds: options that say from which heat, probability or overlap on something is found, and the values that
             are tried for each when they are chosen on held-out inputs (`atrous.tasks.thresholds`).
-        threshold_metric: the metric that is largest at the best ones; where none are tried, the best one itself.
+        threshold_metrics: metrics whose mean is largest at the best ones; where none are tried, the best one itself.
     """
 
     found: ClassVar[str]
     thresholds: ClassVar[Mapping[str, tuple[float, ...]]] = {}
-    threshold_metric: ClassVar[str] = ""
+    threshold_metrics: ClassVar[tuple[str, ...]] = ()
     out_channels: int
     loss: Any
     decode: Any

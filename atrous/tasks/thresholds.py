@@ -30,7 +30,7 @@ class ThresholdSample:
     """
 
     def __init__(self, task: FoundTask, fixed: Collection[str] = ()) -> None:
-        self._metric, self._names = task.threshold_metric, [name for name in task.thresholds if name not in fixed]
+        self._watched, self._names = task.threshold_metrics, [name for name in task.thresholds if name not in fixed]
         own = tuple(getattr(task, name) for name in self._names)
         tried = {own, *product(*(task.thresholds[name] for name in self._names))}
         self._choices = sorted(tried, key=lambda values: (_distance(values, own), values))
@@ -49,13 +49,14 @@ class ThresholdSample:
             metrics.count(name, answer, truth)
 
     def fit(self) -> dict[str, float]:
-        """Return the thresholds with the best metric, of equally good ones the nearest to the task's own.
+        """Return the thresholds with the best mean of the metrics, of equally good ones the nearest to the task's own.
 
         None are returned where nothing is to be chosen, or where no combination has a metric.
         """
         if len(self.tasks) < 2:
             return {}
-        values = np.array([metrics.result(0.0).values[self._metric] for metrics in self._metrics], float)
+        results = [metrics.result(0.0).values for metrics in self._metrics]
+        values = np.array([np.mean([result[name] for name in self._watched]) for result in results])
         if np.isnan(values).all():
             return {}
         return dict(zip(self._names, self._choices[int(np.nanargmax(values))], strict=True))

@@ -211,7 +211,7 @@ def _at_best_score(predictor: Predictor, scores: Any, measured_on: str, samples:
     """Show boxes from the score with the best F1, which metrics of boxes know; other tasks stay as they are."""
     if _boxes(predictor) is None or not open_thresholds(predictor.task, predictor.run.recipe):
         return predictor
-    score = scores.values[DetectionTask.threshold_metric]
+    score = scores.values[DetectionTask.threshold_metrics[0]]
     # A box is kept if its score is above the threshold: the next lower thousandth keeps those of this score.
     threshold = {} if math.isnan(score) else {"threshold": (math.ceil(1000 * min(max(score, 0.05), 0.95)) - 1) / 1000}
     return _chosen(predictor, threshold, measured_on, samples)

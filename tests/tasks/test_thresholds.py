@@ -96,4 +96,4 @@ def test_the_values_that_are_tried_hold_the_usual_ones(task):
     for name, values in task.thresholds.items():
         assert getattr(task, name) in values
         assert all(0 < value < 1 for value in values)
-    assert task.threshold_metric
+    assert task.threshold_metrics

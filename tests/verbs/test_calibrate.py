@@ -127,11 +127,12 @@ def test_objects_get_the_thresholds_that_find_most_of_them(tmp_path):
     assert set(found.thresholds) == {"threshold", "foreground"}
     assert thresholds_of(load(tmp_path / "run").task) == found.thresholds
     assert calibrate(tmp_path / "run", data).calibration == found
-    best = done.scores.values["ap_mean"]
+    best = done.scores.values["ap50"] + done.scores.values["ap_mean"]
     for threshold, foreground in ((0.4, 0.5), (0.2, 0.3), (0.6, 0.6)):
         other = {"threshold": threshold, "foreground": foreground}
         Calibration(1.0, "", 1, thresholds=other).write(tmp_path / "run")
-        assert evaluate(tmp_path / "run", data).scores.values["ap_mean"] <= best
+        values = evaluate(tmp_path / "run", data).scores.values
+        assert values["ap50"] + values["ap_mean"] <= best
     given = [*settings, "task.options.threshold=0.35", "task.options.foreground=0.55"]
     train(data, out=tmp_path / "given", settings=given, **{**options, "epochs": 1})
     assert open_run(tmp_path / "given").calibration() is None
