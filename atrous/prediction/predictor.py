@@ -174,7 +174,7 @@ class Predictor:
         if (task := value_task(self.task)) is not None or isinstance(self.task, FoundTask):
             return self._predict_maps(task or self.task, opened, opener, name)
         labels = np.empty(opened.source.shape[1:], np.uint8)
-        given = CutLabels(labels, opened)
+        given = CutLabels(labels, opened) if labels.ndim == 1 else labels
         valid = None if opened.regridded else opened.valid  # on another grid, gaps are marked after resampling
         maps = np.empty((class_maps(self.task, self.classes), *labels.shape), np.float32) if probabilities else None
         self.write(opened.source, voided(given, valid), None if maps is None else voided(maps, valid, np.nan))
@@ -216,7 +216,8 @@ class Predictor:
             resume: resume an interrupted stream into the same sink, which must lie on disk; not into both.
             progress: called with the finished share of a streamed input.
         """
-        labels, probabilities, resume = with_intervals(self.task, labels, probabilities, resume)
+        if len(source.shape) == 2:  # a signal
+            labels, probabilities, resume = with_intervals(self.task, labels, probabilities, resume)
         if self.whole(tuple(source.shape)):
             output = self.output(np.asarray(source[...]))
             if labels is not None:
@@ -328,17 +329,9 @@ class Predictor:
         progress: Callable[[float], None] | None = None,
     ) -> None:
         stream(
-            self.prepared(tuple(source.shape)),
-            self.standardized(source),
-            sink,
-            memory=self.memory,
-            dtype=self.dtype,
-            engine=self.engine,
-            post=post,
-            resume=resume,
-            progress=progress,
-            **self._order(),
-        )
+            self.prepared(tuple(source.shape)), self.standardized(source), sink, memory=self.memory, dtype=self.dtype,
+            engine=self.engine, post=post, resume=resume, progress=progress, **self._order(),
+        )  # fmt: skip
 
     def prepared(self, shape: tuple[int, ...]) -> Prepared:
         """Return the network exported for inputs of this shape `(C, *S)`; the last one is kept."""
