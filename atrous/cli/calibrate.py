@@ -27,7 +27,7 @@ def command(
     """Fit the temperature of a run and count how often it misses the true class, and keep both in its folder.
 
     Classes of whole inputs that are there or not get offsets of their evidence instead; objects, boxes and
-    counted points get the thresholds that find most of them, those that the recipe does not give.
+    counted points get the thresholds with the best metrics, those that the recipe does not give.
 
     Training does this at its end, on the validation split. Do it again for runs of earlier versions, for another
     scanner or place, or for a guarantee that needs samples which chose nothing else (docs/confidence.md).

@@ -10,13 +10,17 @@ GRIDS = "grids"
 def least_samples(recipe: Recipe) -> tuple[int, ...]:
     """Return the samples of the shortest interval of each class in the labels of a signal.
 
+    `task.shortest` has them at the rate of the training data; the network may work at another one (`input.spacing`).
+
     Empty where each sample gets its most probable class: the recipe says nothing (`task.shortest`), every length is 0
     or 1, or the data are genomes, of whose intervals short ones are left out instead.
     """
-    given = recipe.task.shortest
+    given, files, network = recipe.task.shortest, recipe.input.grid, recipe.input.spacing
     if recipe.model.ndim != 1 or recipe.data.kind != GRIDS or max(given, default=0) < 2:
         return ()
-    return tuple(max(1, length) for length in given)
+    factor = files[0] / network[0] if files and network else 1.0
+    least = tuple(max(1, int(length * factor + 1e-6)) for length in given)
+    return least if max(least) > 1 else ()
 
 
 def plan_shortest(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> list[int]:

@@ -125,8 +125,8 @@ class Run:
         task, calibration = build_task(self.located), self.calibration()
         if calibration is None:
             return task
-        task = shifted(calibrated(task, calibration.temperature), calibration.offsets)
-        return with_thresholds(task, calibration.thresholds)
+        task, given = shifted(calibrated(task, calibration.temperature), calibration.offsets), self.recipe.task.options
+        return with_thresholds(task, {name: at for name, at in calibration.thresholds.items() if name not in given})
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the weights by name. Those that are stored in float16, as of named models, are widened to float32.

@@ -120,6 +120,9 @@ class InstanceTask(ObjectTask):
             raise ValueError("scale, apart and astray are distances: give numbers above 0")
         if self.apart >= self.scale * REACH:
             raise ValueError(f"apart is {self.apart}: give less than {REACH} times scale, which is {self.scale}")
+        levels = self.threshold, self.foreground
+        if not all(isinstance(level, int | float) and 0 < level < 1 for level in levels):
+            raise ValueError("threshold and foreground lie between 0 and 1")
         unit_steps(self.aspect, self.ndim)
         object.__setattr__(self, "aspect", tuple(self.aspect))
 

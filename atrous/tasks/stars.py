@@ -111,7 +111,7 @@ class StarTask(ObjectTask):
         if not (0 < self.threshold < 1 and 0 < self.overlap < 1):
             raise ValueError("threshold and overlap lie between 0 and 1")
         unit_steps(self.aspect, self.ndim)
-        object.__setattr__(self, "rays", rays)
+        object.__setattr__(self, "rays", int(rays))
         object.__setattr__(self, "aspect", tuple(self.aspect))
 
     @property

@@ -5,7 +5,7 @@ from one training to the next. At the end a few values of each threshold are tri
 were held out, and the best combination is kept, as StarDist does it (its `optimize_thresholds`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -37,7 +37,7 @@ class ThresholdSample:
         self.tasks = [_replaced(task, dict(zip(self._names, values, strict=True))) for values in self._choices]
         self._metrics = [each.metrics() for each in self.tasks]
 
-    def add(self, name: str, answers: Sequence[Any], truth: Any) -> None:
+    def add(self, name: str, answers: Iterable[Any], truth: Any) -> None:
         """Count an input.
 
         Args:

@@ -37,7 +37,7 @@ from atrous.verbs.found import found_by_each, found_classes, outputs, truth_of
 SAMPLES = 32
 """Samples, evenly spread over the split, on which the temperature is fitted, or thresholds are chosen; the rest is
 measured on all of them."""
-POSITIONS = 2**23
+POSITIONS = 2**21
 """Positions on which thresholds are chosen, about; of large samples there are fewer, but `LEAST_SAMPLES`."""
 LEAST_SAMPLES = 4
 

@@ -1,6 +1,6 @@
 """What a network says of one labeled sample, on the grid of its file: probabilities, objects, boxes or points."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,8 +183,10 @@ def found_by_each(
     image: np.ndarray,
     spacing: tuple[float, ...] | None,
     affine: Affine | None = None,
-) -> list[Any]:
-    """Return what each of some tasks of objects or points finds in an image `(C, *S)`; the network runs once.
+) -> Iterator[Any]:
+    """Return what each of some tasks of objects or points finds in an image `(C, *S)`, one after the other.
+
+    The network runs once, before this returns.
 
     Args:
         tasks: that of the predictor with other thresholds.
@@ -193,7 +195,7 @@ def found_by_each(
         NotFinite: the network's output is not finite.
     """
     dense = _dense(predictor, image, spacing, affine)
-    return [_DECODED[task.found](dense, task) for task in tasks]
+    return (_DECODED[task.found](dense, task) for task in tasks)
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ def predict_live(
 
     Args:
         run: folder of the run.
-        options: of them, only `probabilities` ("csv"), `memory`, `engine`, `device` and `ensemble` apply.
+        options: of them, only `probabilities` ("csv"), `memory`, `engine`, `device`, `float32` and `ensemble` apply.
         tell: called with the latency.
         stdin: bytes with `read1`; those of the process if None.
         stdout: text; that of the process if None.

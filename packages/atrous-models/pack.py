@@ -35,13 +35,13 @@ from atrous.recipe.schema import Recipe, to_toml, validate
 from atrous.tasks.custom import found_task
 from atrous.training.checkpoint import read_tensors, write_tensors
 from atrous.verbs.evaluate import measure, open_split, read_ahead
-from atrous.verbs.found import MEASURED, outputs
+from atrous.verbs.found import MEASURED, outputs, probabilities_and_labels
 
 HERE = Path(__file__).parent
 MODELS = HERE / "atrous_models"
-NO_METRICS = ("split", "images", "objects", "boxes", "points", "seconds", "tta")
+NO_METRICS = ("split", "images", "objects", "boxes", "points", "seconds", "tta", "surface_tolerance", "event_tolerance")
 """Entries of `scores.json` that are no metrics."""
-BY_NAME = ("dice_per_class", "onset_f1", "features", "genes")
+BY_NAME = ("dice_per_class", "surface_dice", "hd95", "onset_f1", "features", "genes")
 """Entries of `scores.json` that have a number, or an F1, by the name of a class, a feature or a kind of match."""
 
 
@@ -186,7 +186,9 @@ def labels(predictor: Predictor, dataset: Dataset, sample: Sample, image: np.nda
         return MEASURED["objects"](predictor, task, *where).numbers > 0 if task.found == "objects" else None
     if not dataset.target.has_classes:
         return None
-    return predictor.task.decode(outputs(predictor, *where)[None])[0].cpu().numpy()
+    decoded = probabilities_and_labels(predictor, sample, image, where[1])[1]  # where intervals have a least length
+    decoded = predictor.task.decode(outputs(predictor, *where)[None])[0] if decoded is None else decoded
+    return decoded.cpu().numpy()
 
 
 def numbers(scores: dict[str, Any]) -> dict[str, float]:

@@ -86,3 +86,11 @@ def test_images_have_none(checked, digits):
     with pytest.raises(UserError, match=r"task\.shortest is for stranded and semantic labels along one axis"):
         override(plan.recipe, [f"task.shortest={[2] * count}"])
     assert plan_shortest(replace(checked.dataset, task="classification"), checked.fingerprint, {}) == []
+
+
+def test_lengths_are_those_at_the_rate_of_the_network(checked):
+    recipe = planned(checked).recipe
+    files = override(recipe, ["task.shortest=[5, 15, 1]", "input.grid=[0.004]"])
+    assert least_samples(files) == (5, 15, 1)
+    assert least_samples(override(files, ["input.spacing=[0.008]"])) == (2, 7, 1)
+    assert least_samples(override(files, ["input.spacing=[0.1]"])) == ()

@@ -255,3 +255,9 @@ def test_sure_and_right_maps_of_nothing_or_one_object_cost_nothing(numbers):
     floor = -(heat * heat.log() + (1 - heat) * (1 - heat).log()) * weight
     expected = float(floor.sum() / (maps.inside.sum().clamp_min(1) + 0.1 * maps.inside.numel()))
     assert float(task.loss(output, numbers)) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [{"threshold": 5}, {"foreground": None}, {"threshold": "0.4"}])
+def test_thresholds_lie_between_0_and_1(wrong):
+    with pytest.raises(ValueError, match="threshold and foreground lie between 0 and 1"):
+        InstanceTask(ndim=2, **wrong)

@@ -213,3 +213,8 @@ def test_the_shape_in_the_recipe_chooses_the_task():
 def test_wrong_options_are_named(options, words):
     with pytest.raises(ValueError, match=words):
         TASKS["instances"]({"options": {"shape": "stars", **options}})
+
+
+def test_rays_that_are_a_whole_number_count_maps():
+    channels = StarTask(rays=32.0).out_channels  # type: ignore[arg-type]
+    assert (channels, type(channels)) == (33, int)

@@ -133,6 +133,8 @@ def test_objects_get_the_thresholds_that_find_most_of_them(tmp_path):
         Calibration(1.0, "", 1, thresholds=other).write(tmp_path / "run")
         values = evaluate(tmp_path / "run", data).scores.values
         assert values["ap50"] + values["ap_mean"] <= best
+    changed = Run(tmp_path / "run", override(open_run(tmp_path / "run").recipe, ["task.options.threshold=0.35"]))
+    assert thresholds_of(changed.task()) == {"threshold": 0.35, "foreground": 0.6}  # the recipe has the last word
     given = [*settings, "task.options.threshold=0.35", "task.options.foreground=0.55"]
     train(data, out=tmp_path / "given", settings=given, **{**options, "epochs": 1})
     assert open_run(tmp_path / "given").calibration() is None
