@@ -20,7 +20,8 @@ class GrowingFolder(LiveSource):
     """The frames of a folder in the order of the numbers in their names: those that are there, then those that come.
 
     A frame is read when it is complete: a file that cannot be read yet is tried again until nobody writes to it any
-    more. Then it is left out, and told. So is a frame whose name comes before that of one that was read already.
+    more. Then it is left out, and told. So is a frame whose name comes before that of one that was read already, or is
+    the same but for the suffix.
 
     Args:
         folder: where they come.
@@ -46,15 +47,19 @@ class GrowingFolder(LiveSource):
         Raises:
             UserError: no frame has come at all, or the folder is gone.
         """
-        number, since = 0, now()
+        number, since, name = 0, now(), None
         while not stop.is_set():
             begun = now()
             found = self._new()
             for path in found:
                 if stop.is_set():
                     return
+                if path.stem == name:
+                    self._tell(f"{path}: a frame of this name was read already: left out")
+                    continue
                 pixels = self._read(path, stop)
                 if pixels is not None:
+                    name = path.stem
                     yield LiveFrame(path.stem, pixels, number / self.rate, now())
                     number += 1
             if found:

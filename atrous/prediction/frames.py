@@ -1,6 +1,7 @@
 """The labels of a video: a folder with a PNG per frame."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from atrous.data.formats import raster
 from atrous.data.formats.frames import frame_files
 from atrous.data.formats.writing import SourceNote
 from atrous.data.source import full_key
+from atrous.errors import UserError
 from atrous.files import remove, rename, settle
 from atrous.prediction.inputs import Opened
 from atrous.prediction.output import Output, part_path
@@ -43,13 +45,18 @@ class FrameLabels(Output):
         self.sink: FrameSink | None = None
 
     def begin(self, opened: Opened, streamed: bool) -> None:
-        """Make an empty hidden folder beside the folder's place, or resume the one that an interrupted run left."""
+        """Make an empty hidden folder beside the folder's place, or resume the one that an interrupted run left.
+
+        Raises:
+            UserError: the labels of two frames would have one name.
+        """
         self._streamed = streamed
+        sink = FrameSink(self._part, self._video, tuple(opened.source.shape[1:]), self._palette)
         if not (streamed and self._record.exists() and self._part.is_dir() and self._source.holds()):
             self._clear()
             self._part.mkdir(parents=True)
             self._source.write()
-        self.sink = FrameSink(self._part, self._video, tuple(opened.source.shape[1:]), self._palette)
+        self.sink = sink
 
     def finish(self) -> None:
         """Put the folder in its place.
@@ -132,9 +139,16 @@ class FrameSink:
 def frame_names(video: Path, count: int) -> list[str]:
     """Return the names of the label images: those of the frames in a folder, or the numbers of a video file's frames.
 
+    Raises:
+        UserError: two frames have one name, but for its suffix.
+
     >>> frame_names(Path("clip.mp4"), 2)
     ['00000.png', '00001.png']
     """
     if video.is_dir():
-        return [f"{path.stem}.png" for path in frame_files(video)]
+        files = frame_files(video)
+        for one, other in pairwise(files):  # sorted by their names
+            if one.stem == other.stem:
+                raise UserError(f"{other}: the same name as {one.name}, and so would be their labels: remove one of them")
+        return [f"{path.stem}.png" for path in files]
     return [f"{number:05d}.png" for number in range(count)]

@@ -356,7 +356,8 @@ def _videos(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:
         videos = [p for p in inside if (frame_files(p) if p.is_dir() else suffix_of(p) in VIDEO_SUFFIXES)]
         if not videos:
             raise UserError(f"{start}: no videos in it: give folders of frames, or {' '.join(VIDEO_SUFFIXES)} files")
-        yield from ((p, Path(start.name) if p == start else p.relative_to(start)) for p in videos)
+        named = start if start.name not in ("", "..") else start.resolve()  # `.` and `..` say no name
+        yield from ((p, Path(named.name) if p == start else p.relative_to(start)) for p in videos)
 
 
 def _scenes(entry: str, ndim: int) -> Iterator[tuple[Path, Path]]:

@@ -4,10 +4,12 @@ import csv
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 from atrous.data.formats import is_video
+from atrous.data.live_frames import LONGEST, RATE
 from atrous.files import replacing
 from atrous.labels import IGNORE
 from atrous.objects.tracking import Sighting, Tracker, regions_of
@@ -146,10 +148,21 @@ def followed(labels: FrameLabels, least: int, tracker: Tracker) -> Iterator[tupl
 
 
 def frame_times(video: Path) -> Callable[[int], float]:
-    """Return a function that gives the time of a frame in seconds, from the first one on; arrays do not say any."""
+    """Return a function that gives the time of a frame in seconds, from the first one on; arrays do not say any.
+
+    Times are those of `FrameClock`, as of a live video: a frame that is more than an hour after the one before counts as
+    the next one, or a damaged number would make a table of zones of a row for each minute until then.
+    """
     if video.is_dir() or not is_video(video):
         return lambda frame: frame / FRAME_RATE
     from atrous.data.formats.movie import index_of
+    from atrous.data.live_stream import MOST_RATE
 
     index = index_of(video)
-    return lambda frame: float((index.times[frame] - index.times[0]) * index.unit)
+    unit, step = index.unit, 1 / (index.rate if index.rate <= MOST_RATE else RATE)
+    longest, ticks, breaks = int(LONGEST / unit), [0], [0]  # whole numbers: fractions would take long
+    for before, time in pairwise(index.times):
+        broken = time - before > longest
+        ticks.append(ticks[-1] + (0 if broken else time - before))
+        breaks.append(breaks[-1] + broken)
+    return lambda frame: float(ticks[frame] * unit + breaks[frame] * step)

@@ -90,7 +90,9 @@ def read_zones(path: Path) -> list[Zone]:
         zones = list(_zones(content))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: give polygons in pixels, as GeoJSON") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except RecursionError:
+        raise UserError(f"{path}: no GeoJSON (it is nested too deeply): export polygons in pixels, as GeoJSON") from None
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise UserError(f"{path}: no GeoJSON with polygons ({error}): export polygons in pixels, as GeoJSON") from error
     if not zones:
         raise UserError(f"{path}: no polygon in it: draw zones as polygons, in pixels")
@@ -105,6 +107,8 @@ def _zones(content: Any) -> Iterator[Zone]:
     features = content["features"] if content["type"] == "FeatureCollection" else [content]
     for number, feature in enumerate(features, 1):
         geometry = feature["geometry"] if feature["type"] == "Feature" else feature
+        if geometry is None:  # GeoJSON allows features without a place
+            continue
         named = (feature.get("properties") or {}).get("name") if feature["type"] == "Feature" else None
         if geometry["type"] not in ("Polygon", "MultiPolygon"):
             continue
@@ -112,6 +116,8 @@ def _zones(content: Any) -> Iterator[Zone]:
         rings = tuple(tuple((float(point[0]), float(point[1])) for point in ring) for part in parts for ring in part)
         if any(len(ring) < 3 or not np.isfinite(ring).all() for ring in rings):
             raise ValueError("a ring of fewer than three corners, or of corners that are no numbers")
+        if not rings:
+            raise ValueError(f"polygon {number} has no ring")
         yield Zone(str(named or f"zone {number}"), rings)
 
 

@@ -52,6 +52,17 @@ def test_it_ends_when_nothing_comes(tmp_path):
     assert [frame.name for frame in opened(tmp_path).frames(Event())] == ["f0", "f1", "f2"]
 
 
+def test_a_frame_with_the_name_of_another_one_is_left_out_and_told(tmp_path):
+    """Their labels would have one name, and one of them would be written over."""
+    for number in range(2):
+        put(tmp_path, number)
+    Image.fromarray(picture(0)).save(tmp_path / "f0.jpg")
+    told: list[str] = []
+    frames = [(frame.name, frame.seconds) for frame in opened(tmp_path, told=told).frames(Event())]
+    assert frames == [("f0", 0), ("f1", Fraction(1, 10))]
+    assert told == [f"{tmp_path / 'f0.png'}: a frame of this name was read already: left out"]
+
+
 def test_a_frame_that_is_being_written_is_read_when_it_is_complete(tmp_path, monkeypatch):
     put(tmp_path, 0)
     whole = (tmp_path / "f0.png").read_bytes()

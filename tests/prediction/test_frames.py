@@ -35,6 +35,16 @@ def test_nothing_is_left_of_a_video_that_cannot_be_read_to_its_end(tmp_path):
     assert list(out.iterdir()) == []
 
 
+def test_two_frames_whose_labels_would_have_one_name_are_refused(tmp_path):
+    frames, out = write_shots(tmp_path / "frames"), tmp_path / "out"
+    Image.open(frames / "shot_9.png").save(frames / "shot_9.jpg")
+    done = label_video(frames, out)
+    assert done.written == ()
+    assert "shot_9.png: the same name as shot_9.jpg, and so would be their labels" in done.failed[0][1]
+    assert not list(out.glob("*"))
+    assert not list(out.glob(".*"))
+
+
 def test_nothing_is_left_of_an_interrupted_video(tmp_path):
     frames, out = write_shots(tmp_path / "frames"), tmp_path / "out"
 

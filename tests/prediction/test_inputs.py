@@ -1,5 +1,7 @@
 """Inputs of prediction."""
 
+from pathlib import Path
+
 import nibabel
 import numpy as np
 import pytest
@@ -68,6 +70,16 @@ def test_what_is_predicted_is_what_was_trained_on(tmp_path, how):
         np.testing.assert_allclose(np.asarray(opened.source[...]), expected, atol=1e-4)
         assert opened.resampled == bool(how.spacing)
         assert opened.size == sample.image.load().shape[1:]
+
+
+def test_the_folder_in_which_one_is_has_its_own_name(tmp_path, monkeypatch):
+    """Labels of `.` would be put beside those of other videos, and those of `..` into the folder above."""
+    (tmp_path / "shop" / "inside").mkdir(parents=True)
+    save(tmp_path / "shop" / "0.png", picture(0))
+    for kind in ("videos", "scenes"):
+        for place, given in ((tmp_path / "shop", "."), (tmp_path / "shop" / "inside", "..")):
+            monkeypatch.chdir(place)
+            assert [item.relative for item in find_inputs([given], ndim=3, channels=3, kind=kind)] == [Path("shop")]
 
 
 def test_signals_are_inputs_of_networks_of_one_axis(tmp_path):

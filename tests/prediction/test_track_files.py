@@ -2,10 +2,14 @@
 
 import csv
 import json
+from fractions import Fraction
+from threading import Event
 
 import numpy as np
 import pytest
 
+from atrous.data.formats.movie import MovieWriter
+from atrous.data.live_stream import LiveStream
 from atrous.errors import UserError
 from atrous.prediction.frames import FrameLabels
 from atrous.prediction.inputs import Opened
@@ -72,6 +76,16 @@ def test_frames_of_a_file_have_its_times(tmp_path):
     assert [frame_times(movie)(frame) for frame in range(3)] == pytest.approx([0.0, 0.1, 0.2])
     frames = write_frames(tmp_path / "frames", clips=1) / "JPEGImages" / "clip0"
     assert frame_times(frames)(50) == 2.0
+
+
+def test_a_break_in_the_times_of_a_file_counts_as_the_next_frame_as_it_does_live(tmp_path):
+    movie = MovieWriter(tmp_path / "clip.mkv", (48, 64), 25, Fraction(1, 1000))
+    for picture, time in zip(make_scene(frames=5)[0], (0, 40, 90, 7_300_000, 7_300_040), strict=True):
+        movie.write(picture, time)
+    movie.close()
+    live = [float(frame.seconds) for frame in LiveStream(tmp_path / "clip.mkv", "clip", 5, None, print).frames(Event())]
+    seconds = frame_times(tmp_path / "clip.mkv")
+    assert [seconds(frame) for frame in range(5)] == live == [0.0, 0.04, 0.09, 0.13, 0.17]
 
 
 def test_zones_beside_the_frames_are_told_before_the_work(tmp_path):

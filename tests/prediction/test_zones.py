@@ -45,12 +45,23 @@ def test_a_bare_geometry_is_a_zone(tmp_path):
         ("[1]", "no GeoJSON with polygons"),
         ('{"type": "FeatureCollection", "features": []}', "no polygon in it"),
         (json.dumps({"type": "Polygon", "coordinates": [[[0, 0], [1, 1]]]}), "a ring of fewer than three corners"),
+        (json.dumps({"type": "Polygon", "coordinates": []}), "polygon 1 has no ring"),
+        (json.dumps({"type": "MultiPolygon", "coordinates": [[]]}), "polygon 1 has no ring"),
+        ('{"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [1' + "0" * 400 + ", 0]]]}", "no GeoJSON with polygons"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": null}]}', "no polygon in it"),
     ],
 )
 def test_what_is_no_zone_is_refused(tmp_path, content, said):
     (tmp_path / "zones.geojson").write_text(content)
     with pytest.raises(UserError, match=said):
         read_zones(tmp_path / "zones.geojson")
+
+
+def test_a_feature_without_a_place_is_left_out(tmp_path):
+    nowhere = {"type": "Feature", "properties": {"name": "note"}, "geometry": None}
+    assert [zone.name for zone in read_zones(write(tmp_path / "zones.geojson", nowhere, feature([SQUARE])))] == [
+        "zone 2"]  # fmt: skip
 
 
 def test_two_zones_of_one_name_and_a_missing_file_are_refused(tmp_path):
