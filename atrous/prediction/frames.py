@@ -149,6 +149,8 @@ def frame_names(video: Path, count: int) -> list[str]:
         files = frame_files(video)
         for one, other in pairwise(files):  # sorted by their names
             if one.stem == other.stem:
-                raise UserError(f"{other}: the same name as {one.name}, and so would be their labels: remove one of them")
+                raise UserError(
+                    f"{other}: the same name as {one.name}, and so would be their labels: remove one of them"
+                )
         return [f"{path.stem}.png" for path in files]
     return [f"{number:05d}.png" for number in range(count)]

@@ -150,8 +150,8 @@ def followed(labels: FrameLabels, least: int, tracker: Tracker) -> Iterator[tupl
 def frame_times(video: Path) -> Callable[[int], float]:
     """Return a function that gives the time of a frame in seconds, from the first one on; arrays do not say any.
 
-    Times are those of `FrameClock`, as of a live video: a frame that is more than an hour after the one before counts as
-    the next one, or a damaged number would make a table of zones of a row for each minute until then.
+    Times are those of `FrameClock`, as of a live video: a frame that is more than an hour after the one before counts
+    as the next one, or a damaged number would make a table of zones have a row for each minute until then.
     """
     if video.is_dir() or not is_video(video):
         return lambda frame: frame / FRAME_RATE

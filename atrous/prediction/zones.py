@@ -91,7 +91,9 @@ def read_zones(path: Path) -> list[Zone]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: give polygons in pixels, as GeoJSON") from None
     except RecursionError:
-        raise UserError(f"{path}: no GeoJSON (it is nested too deeply): export polygons in pixels, as GeoJSON") from None
+        raise UserError(
+            f"{path}: no GeoJSON (it is nested too deeply): export polygons in pixels, as GeoJSON"
+        ) from None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise UserError(f"{path}: no GeoJSON with polygons ({error}): export polygons in pixels, as GeoJSON") from error
     if not zones:

@@ -1,10 +1,10 @@
 """What the report shows of edges: the input, what was found, and which edges were found, missed and invented."""
 
-from collections.abc import Sequence
 
 import numpy as np
 
 from atrous.data.dataset import Dataset
+from atrous.labels import IGNORE
 from atrous.prediction.predictor import Predictor
 from atrous.report.page import Example
 from atrous.report.pictures import colorize, resized, to_rgb
@@ -34,7 +34,7 @@ def edge_examples(
     for sample, image, truth in read_ahead(predictor, samples):
         spacing = dataset.spacing_of(sample)
         found = probabilities(predictor, image, spacing, sample.image.header().affine).cpu().numpy()
-        judged = judged_edges(suppress(found[0]), list(truth == 1), task, threshold)
+        judged = judged_edges(suppress(found[0]), truth, task, threshold)
         pictures = {
             "input": to_rgb(np.asarray(image)),
             "edges": to_rgb(np.rint(255 * found).astype(np.uint8)),
@@ -53,26 +53,26 @@ def edge_examples(
     return sorted(examples, key=lambda example: order.index(example.name))
 
 
-def judged_edges(
-    strength: np.ndarray, annotators: Sequence[np.ndarray], task: EdgeTask, threshold: float
-) -> np.ndarray:
+def judged_edges(strength: np.ndarray, truth: np.ndarray, task: EdgeTask, threshold: float) -> np.ndarray:
     """Return the edges of an image as places in `object_examples.PALETTE`, `(H, W)` uint8.
 
     1 is a found pixel that matches an edge of an annotator, 3 one that matches none, and 2 a pixel that was not found
-    and that more than `task.eta` of the annotators marked.
+    and that more than `task.eta` of the annotators marked. Where nothing is known, nothing that is found counts, as in
+    the metrics.
 
     Args:
         strength: `(H, W)` from 0 to 1, suppressed beside its maxima.
-        annotators: the edges that each one marked, bool `(H, W)`.
+        truth: what each annotator marked, `(A, H, W)` uint8: 1 for an edge, 0 for none, `IGNORE` where unknown.
         task: says how far matched pixels may be apart.
         threshold: strength from which a pixel is an edge.
 
     >>> strength, marked = np.zeros((2, 5, 40))
     >>> strength[2, :20] = marked[2, 10:] = 1
-    >>> judged_edges(strength, [marked > 0], EdgeTask.build({"dice": 0, "options": {}}), 0.5)[2, [0, 15, 30]].tolist()
+    >>> judged_edges(strength, marked[None], EdgeTask.build({"dice": 0, "options": {}}), 0.5)[2, [0, 15, 30]].tolist()
     [3, 1, 2]
     """
-    edges, distance = thin(strength >= threshold), pixels_apart(strength.shape, task.max_distance)
+    known, annotators = (truth != IGNORE).all(axis=0), truth == 1
+    edges, distance = thin((strength >= threshold) & known), pixels_apart(strength.shape, task.max_distance)
     matched, missed = np.zeros(np.count_nonzero(edges), bool), np.zeros(strength.shape)
     for marked in annotators:
         found, true = match_edges(edges, marked, distance)

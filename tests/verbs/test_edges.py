@@ -11,10 +11,13 @@ from atrous.cli import main
 from atrous.data.feed.decode import Decoded
 from atrous.data.targets.edges import Edges
 from atrous.errors import UserError
+from atrous.labels import IGNORE
 from atrous.prediction.predictor import load
 from atrous.report.page import Example
+from atrous.tasks.edges import EdgeTask
 from atrous.tasks.thinning import suppress
 from atrous.verbs.check import check
+from atrous.verbs.edge_examples import judged_edges
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.feeds import _few
 from atrous.verbs.object_examples import PALETTE
@@ -119,6 +122,14 @@ def test_the_report_shows_edges_that_were_found_missed_and_invented(learned):
     page = (run / "report.html").read_text(encoding="utf-8")
     assert f"edges at the threshold {trained.scores.values['ods_threshold']:.2f}" in page
     assert "invented" in page
+
+
+def test_what_is_found_where_nothing_is_known_is_not_shown_as_invented():
+    strength, truth = np.zeros((20, 40)), np.zeros((1, 20, 40), np.uint8)
+    strength[10] = truth[0, 10] = 1
+    truth[0, :, 20:], truth[0, 10, :5] = IGNORE, 0
+    judged = judged_edges(strength, truth, EdgeTask.build({"dice": 0, "options": {"max_distance": 0}}), 0.5)
+    assert judged[10].tolist() == [3] * 5 + [1] * 15 + [0] * 20
 
 
 def test_strengths_are_written_and_score_as_the_evaluation_says(learned, tmp_path):

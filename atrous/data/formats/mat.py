@@ -27,6 +27,8 @@ _COMPLEX = 0x0800
 _DEPTH = 8
 _MOST_PARTS = 100_000
 """Arrays in one variable: an empty one takes 8 bytes in the file and a hundred in memory."""
+_COMPLEX_BYTES = 40
+"""Of a complex number, of which the file may hold two bytes: the sum, the imaginary part alone, and what is packed."""
 _COPIES = 3
 """The unpacked bytes, SciPy's copy of them, and the arrays."""
 
@@ -190,7 +192,7 @@ def _require_sound(path: Path, part: _Part, seen: list[int], depth: int) -> None
     if part.kind == 0 and part.place == part.end:
         return
     if part.kind in _NUMBERS:
-        _require_numbers(part)
+        _require_numbers(path, part)
         return
     if part.kind not in (_CELL, _STRUCT):
         what = f"{part.name or 'a part of it'} is {_OTHERS.get(part.kind, 'of an unknown class')}, which is not read"
@@ -199,8 +201,10 @@ def _require_sound(path: Path, part: _Part, seen: list[int], depth: int) -> None
         _require_sound(path, _Part(part.data, part.order, part.element()), seen, depth - 1)
 
 
-def _require_numbers(part: _Part) -> None:
+def _require_numbers(path: Path, part: _Part) -> None:
     """Raise unless an array has as many numbers as its shape says; the type in the file may be a smaller one."""
+    if part.complex:
+        require_bytes(path, _COMPLEX_BYTES * part.count, "an array of complex numbers")
     widths = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
     for _ in range(2 if part.complex else 1):
         tag = part.element()

@@ -19,7 +19,7 @@ from atrous.data.layouts.images import find_images
 from atrous.data.layouts.splits import into_splits, ordered
 from atrous.data.sample import Sample
 from atrous.data.targets.base import Target
-from atrous.data.targets.edge_marks import EdgeMarks, LabelEdges, shows_lines
+from atrous.data.targets.edge_marks import EdgeMarks, LabelEdges, shows_lines, without
 from atrous.data.targets.edges import Edges
 from atrous.data.targets.labels import AnnotatedRecording, LabelReader, Labels, LabelTable
 from atrous.data.targets.mask_files import MaskFile, MergedMasks
@@ -130,8 +130,8 @@ def edges_layout(layout: Layout, description: Description, task: str) -> Layout:
     found = [reader for target in targets if (reader := _reader(target, task)) is not None]
     if not found:  # the layout made edges itself
         return layout
-    regions = _show_regions(found) if description.boundaries is None else description.boundaries
     ignore = (*(description.ignore or ()), *description.ignore_colors)
+    regions = _show_regions(found, ignore) if description.boundaries is None else description.boundaries
     colors = description.palette is not None
 
     def read(sample: Sample) -> Sample:
@@ -166,13 +166,14 @@ def _reader(target: Target | None, task: str) -> LabelReader | None:
     return reader
 
 
-def _show_regions(readers: Sequence[LabelReader]) -> bool:
-    """Whether masks show regions, as some of them look; those that are empty say nothing."""
+def _show_regions(readers: Sequence[LabelReader], ignore: Sequence[int]) -> bool:
+    """Whether masks show regions, as some of them look; those that are empty but for what is ignored say nothing."""
     for reader in readers[:_LOOKED_AT]:
         try:
             labels, _ = reader.values(False)
         except FileFault:
             continue  # the check reports it with this sample
+        labels = without(labels, ignore)
         if np.any(labels != 0):
             return labels.ndim != 2 or not shows_lines(labels)
     return True

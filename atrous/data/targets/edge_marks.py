@@ -1,5 +1,6 @@
 """Files of edges: what several annotators marked in an image, or the boundaries between labels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,9 +89,9 @@ class LabelEdges:
         labels, _ = self.reader.values(self.colors)
         if labels.ndim != 2:
             raise FileFault(self.path, f"labels with {labels.ndim} axes", "give images: edges are learned from these")
-        edges = boundaries(labels) if self.regions else marked_edges(labels, self.path)
-        lines = self.regions and shows_lines(labels)
-        return Marked([edges], self._unknown(labels), LINES if lines else "")
+        lines = without(labels, self.ignore)
+        edges = boundaries(labels) if self.regions else marked_edges(lines, self.path)
+        return Marked([edges], self._unknown(labels), LINES if self.regions and shows_lines(lines) else "")
 
     def _unknown(self, labels: np.ndarray) -> np.ndarray | None:
         """Where labels are ignored, and beside it: an edge there is none that anybody saw."""
@@ -100,6 +101,15 @@ class LabelEdges:
         for axis in (0, 1):
             unknown = unknown | np.roll(unknown, 1, axis) | np.roll(unknown, -1, axis)
         return unknown[1:-1, 1:-1]
+
+
+def without(labels: np.ndarray, ignore: Sequence[int]) -> np.ndarray:
+    """Return labels with 0 where they are ignored, so that these tell nothing of lines.
+
+    >>> without(np.array([0, 1, 255]), (255,)).tolist()
+    [0, 1, 0]
+    """
+    return np.where(np.isin(labels, ignore), 0, labels) if ignore else labels
 
 
 def shows_lines(labels: np.ndarray) -> bool:

@@ -158,6 +158,15 @@ def test_a_bomb_is_not_unpacked(tmp_path, monkeypatch, declared):
         tracemalloc.stop()
 
 
+def test_complex_numbers_that_grow_when_they_are_read_are_refused(tmp_path, monkeypatch):
+    """Two bytes in the file are 16 in memory, and as many while they are added."""
+    monkeypatch.setattr(base, "memory_limit", lambda: 40 << 20)
+    part = element(2, bytes(4 << 20))
+    path = mat_file(tmp_path / "x.mat", packed(matrix(0x0806, (2048, 2048), part, part)))
+    with pytest.raises(UserError, match="an array of complex numbers needs 168 MB"):
+        read_mat(path, "a")
+
+
 def test_many_empty_arrays_are_refused(tmp_path):
     many = 200_000
     variable = packed(matrix(1, (1, many), struct.pack("<II", 14, 0) * many))

@@ -187,6 +187,22 @@ def test_ignored_values_and_colors_of_masks_are_followed(tmp_path):
     assert open_dataset_from(data, task="edges").classes == ()
 
 
+def test_lines_beside_an_ignored_value_are_lines(tmp_path):
+    def lines(number):
+        marks = square(number)[0].astype(np.uint8)
+        marks[:, 70:] = 255
+        return marks
+
+    data = masks(tmp_path, "masks", lines)
+    (data / "dataset.toml").write_text("ignore = [255]\n")
+    marks = first_target(data).read()[0]
+    assert (marks[:, 69:] == IGNORE).all()
+    np.testing.assert_array_equal(marks[:, :69], square(0)[0][:, :69])
+    assert check(data, task="edges").dataset.layout.startswith("images in images; edges in masks")
+    (data / "dataset.toml").write_text("ignore = [255]\nboundaries = true\n")
+    assert "its regions are lines" in check(data, task="edges").text()
+
+
 def test_edges_of_arrays_in_memory(tmp_path):
     images = [np.full((3, *SIZE), 90, np.uint8) for _ in range(4)]
     regions = open_dataset_from((images, [square(n)[2].astype(np.uint8) for n in range(4)]), task="edges")
