@@ -12,6 +12,7 @@ from atrous.data.formats import (
     Format,
     Header,
     channel_names,
+    is_video,
     open_valid,
     read_header,
     read_image,
@@ -120,7 +121,8 @@ class FileImage(SampleImage):
 
     def with_channels(self, stored: np.ndarray) -> np.ndarray:
         """See `SampleImage.with_channels`."""
-        wanted = Wanted(self.channels, self.channel_names, renames=self.renames, by=self.named_by, in_data=True)
+        frames = self.channels is not None and is_video(self.path)
+        wanted = Wanted(self.channels, self.channel_names, None, self.renames, self.named_by, True, frames)
         names = self.stored_names() if self.channel_names else ()
         return np.asarray(to_channels(stored, wanted, self.path, names)[...])
 

@@ -20,13 +20,11 @@ from atrous.data.formats.orient import Affine, Turn, axis_codes, turn_to
 from atrous.data.moments import merge, moments
 from atrous.data.plain_text import plain_name
 from atrous.data.resampled import resampled
-from atrous.data.source import Selected, Source, Stacked
-from atrous.data.views import Filled, Gaps, Scaled
+from atrous.data.source import Selected, Source
+from atrous.data.views import Filled, Gaps, GrayOrColor, Scaled
 
 SLAB = 1 << 22
 """Values looked at together when a source is measured."""
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""Weights of red, green and blue in gray (ITU-R BT.601)."""
 SPACINGS_DIFFER = 1.25
 """Volumes whose spacing differs by more than this factor are brought to one grid; maps are told of."""
 RATES_DIFFER = 1.01
@@ -175,6 +173,7 @@ class Wanted:
         renames: whether the names are new names of the channels of a file that has none of them.
         by: who wants them, for messages.
         in_data: whether they are those of a data set, for which dataset.toml may name others.
+        frames: whether the inputs are videos, whose frames are pictures.
     """
 
     count: int | None = None
@@ -183,6 +182,7 @@ class Wanted:
     renames: bool = False
     by: str = "the network reads"
     in_data: bool = False
+    frames: bool = False
 
 
 def to_channels(source: Source, wanted: Wanted, file: Path, names: Sequence[str] = ()) -> Source:
@@ -190,8 +190,8 @@ def to_channels(source: Source, wanted: Wanted, file: Path, names: Sequence[str]
 
     Where both sides name all their channels, each is found by its name (case and spaces do not count), whatever its
     place; channels that are not wanted are left out. Without names channels are taken as they come. An 8-bit gray
-    picture is repeated to become color, and an 8-bit color picture becomes gray by the luma weights; nothing else
-    changes its number of channels.
+    picture is repeated to become color, and an 8-bit color picture becomes gray by the luma weights, so are frames of
+    videos; nothing else changes its number of channels.
 
     Args:
         source: the values.
@@ -209,14 +209,14 @@ def to_channels(source: Source, wanted: Wanted, file: Path, names: Sequence[str]
         found = _by_name(source, wanted, file, names)
         if found is not None:
             return found
-    count, channels, picture = wanted.count, int(source.shape[0]), len(source.shape) == 3 and source.dtype == np.uint8
+    count, channels = wanted.count, int(source.shape[0])
+    picture = source.dtype == np.uint8 and len(source.shape) == (4 if wanted.frames else 3)
     if count is None or count == channels:
         return source
-    if (channels, count) == (1, 3) and picture and wanted.color is not False:
-        return Stacked([source] * 3)
-    if (channels, count) == (3, 1) and picture:
-        values = np.asarray(source[...]).astype(np.float32)
-        return np.rint(np.tensordot(LUMA, values, axes=1)[None]).astype(np.uint8)
+    if (channels, count) == (1, 3) and picture and (wanted.frames or wanted.color is not False):
+        return GrayOrColor(source)
+    if (channels, count) == (3, 1) and picture:  # a picture is small, a video is not
+        return GrayOrColor(source) if wanted.frames else GrayOrColor(source)[...]
     what = f"{channels} {'channel' if channels == 1 else 'channels'}, but {wanted.by} {count}"
     raise FileFault(file, f"{what}{f' ({listed})' if (listed := ', '.join(wanted.names)) else ''}", _fix(wanted))
 
@@ -300,7 +300,8 @@ class Expected:
     def of_image(self) -> Wanted:
         """The channels that each of the images has."""
         count = self.channels.count
-        return self.channels if self.images == 1 or count is None else Wanted(count // self.images)
+        alone = self.images == 1 or count is None
+        return self.channels if alone else Wanted(count // self.images, frames=self.channels.frames)
 
     @property
     def of_file(self) -> Wanted:

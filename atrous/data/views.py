@@ -11,6 +11,9 @@ import numpy as np
 from atrous.data.source import AllValid, Key, LazySource, Sink, Source, Store, full_key, read_shape
 from atrous.labels import IGNORE
 
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Weights of red, green and blue in gray (ITU-R BT.601)."""
+
 
 class Scaled(LazySource):
     """A source `(C, *S)` whose intensities are scaled as they are sliced, float32.
@@ -27,6 +30,25 @@ class Scaled(LazySource):
     def _read(self, key: Key) -> np.ndarray:
         channel, *place = key
         return self._scaling(np.asarray(self._source[(slice(None), *place)]))[channel]
+
+
+class GrayOrColor(LazySource):
+    """A gray source `(1, *S)` of 8 bits as color `(3, *S)`, by repetition, or color as gray, by the luma weights.
+
+    >>> GrayOrColor(np.uint8([[1, 2]]))[1:].tolist(), GrayOrColor(np.uint8([[255], [0], [0]]))[:].tolist()
+    ([[1, 2], [1, 2]], [[76]])
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__((3 if source.shape[0] == 1 else 1, *source.shape[1:]), np.uint8)
+        self._source = source
+
+    def _read(self, key: Key) -> np.ndarray:
+        channel, *place = key
+        values = np.asarray(self._source[(slice(None), *place)])
+        if len(values) == 1:
+            return np.repeat(values, 3, axis=0)[channel]
+        return np.rint(np.tensordot(LUMA, values.astype(np.float32), axes=1)[None]).astype(np.uint8)[channel]
 
 
 class Standardized(LazySource):

@@ -116,7 +116,9 @@ def build_expected(recipe: Recipe) -> Expected:
     """What the recipe says that the training inputs were like."""
     given, model = recipe.input, recipe.model
     return Expected(
-        channels=Wanted(model.in_channels, tuple(given.channels), given.color),
+        channels=Wanted(
+            model.in_channels, tuple(given.channels), given.color, frames=recipe.data.kind in ("videos", "scenes")
+        ),
         spacing=tuple(given.grid),
         dtype=given.dtype,
         range=(given.range[0], given.range[1]) if len(given.range) == 2 else None,

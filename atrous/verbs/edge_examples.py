@@ -1,6 +1,5 @@
 """What the report shows of edges: the input, what was found, and which edges were found, missed and invented."""
 
-
 import numpy as np
 
 from atrous.data.dataset import Dataset

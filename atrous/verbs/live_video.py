@@ -170,10 +170,17 @@ def _frames_of_sequence(folder: Path) -> Path | None:
 def _name_of(address: str) -> str:
     """The name of what is written of an address: the last part of its path, or its host.
 
+    Raises:
+        UserError: it is no address.
+
     >>> _name_of("rtsp://me:secret@10.0.0.7:554/live/door.sdp"), _name_of("http://camera:8080")
     ('door', 'camera')
     """
-    parts = urlsplit(shown_address(address))
+    shown = shown_address(address)
+    try:
+        parts = urlsplit(shown)
+    except ValueError as error:
+        raise UserError(f"{shown}: is no address ({error}): write it as rtsp://HOST:PORT/PATH") from None
     last = Path(parts.path).stem or parts.hostname or ""
     return re.sub(r"[^\w.-]", "_", last).strip(".") or "live"
 

@@ -1,9 +1,12 @@
 """Values are changed as they pass, slice by slice, as they would be all at once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from atrous.data.views import Filled, Finite, Guarded, LabelsAndProbabilities, Scaled, Standardized, Voided
+from atrous.data.preprocess import Wanted, to_channels
+from atrous.data.views import LUMA, Filled, Finite, Guarded, LabelsAndProbabilities, Scaled, Standardized, Voided
 from atrous.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -23,6 +26,20 @@ def test_values_are_scaled_as_they_are_sliced(key):
     shift = np.array([1, 2, 3], np.float32).reshape(3, 1, 1)
     np.testing.assert_array_equal(Scaled(values, lambda part: part - shift.reshape(3, *[1] * (part.ndim - 1)))[key],
                                   (values - shift)[key])  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [*KEYS, slice(0, 0), (slice(0, 1), 2)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_frames_become_gray_and_color_as_they_are_sliced(key, channels):
+    values = RNG.integers(0, 256, (4 - channels, 5, 9, 8)).astype(np.uint8)
+    whole = np.asarray(to_channels(values, Wanted(channels, frames=True), Path("clip"))[...])
+    assert whole.shape == (channels, 5, 9, 8)
+    expected = values.repeat(3, 0) if channels == 3 else np.rint(np.tensordot(LUMA, values.astype(np.float32), 1))[None]
+    np.testing.assert_array_equal(whole, expected)
+    part = to_channels(values, Wanted(channels, frames=True), Path("clip"))
+    np.testing.assert_array_equal(part[key], whole[key])
+    with pytest.raises(UserError, match="but the network reads"):
+        to_channels(values, Wanted(channels), Path("scan"))
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -101,6 +101,20 @@ def test_a_web_server(moved, movie, whole, tmp_path):
     same(tmp_path, "shop", whole)
 
 
+def test_frames_of_a_gray_camera_become_color_as_in_the_whole_video(moved, tmp_path):
+    pictures = np.full((12, 48, 64), 80, np.uint8)
+    for time in range(12):
+        pictures[time, 10:22, 4 * time : 4 * time + 12] = 200
+    frames = write_pictures(tmp_path / "shop", pictures)
+    assert not predict(moved.run, [frames], tmp_path / "whole", PredictOptions(tracks=True)).failed
+    predict_frames(moved.run, frames, tmp_path / "live", TRACKS)
+    labels = masks(tmp_path / "live" / "shop")
+    np.testing.assert_array_equal(labels, masks(tmp_path / "whole" / "shop"))
+    assert (labels[5:] == (pictures[5:] == 200)).all()
+    rows = [(tmp_path / kind / "shop_tracks.csv").read_text() for kind in ("live", "whole")]
+    assert rows[0] == rows[1]
+
+
 def test_a_folder_that_grows(moved, tmp_path):
     """The next frame is put there when the rows of an earlier one are written; the labels are those of the whole."""
     pictures, out = scene(24), tmp_path / "live"
@@ -174,6 +188,7 @@ def test_a_reader_that_has_gone_ends_it(moved, movie):
     [
         ("none.mp4", {}, "none.mp4: no such file or folder"),
         ("ftp://camera/video", {}, "live input comes from rtsp://"),
+        ("http://[::1/video", {}, r"http://\[::1/video: is no address \(Invalid IPv6 URL\)"),
         ("http://127.0.0.1:9/a.mjpg", {}, "gives no video .*check the address and the camera"),
         ("-", {"first_frame_seconds": 3.0}, "--first-frame-seconds says"),
         ("-", {"idle": 0.0}, "--idle 0: give a number greater than 0"),

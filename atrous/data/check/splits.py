@@ -7,6 +7,12 @@ from atrous.data.layouts.base import Layout
 from atrous.data.problems import Problem, relative
 from atrous.data.scan import Scan
 
+_SAMPLES = {
+    "videos": ("video", "add videos, or cut one into several"),
+    "scenes": ("labelled frame", "label another frame, or more of another sequence"),
+}
+"""What samples of some kinds of data are called, and what to do where there are too few of them."""
+
 
 def split_problems(dataset: Dataset, layout: Layout, scans: Sequence[Scan]) -> Iterator[Problem]:
     """Yield the problems of pairing and splitting."""
@@ -21,9 +27,9 @@ def split_problems(dataset: Dataset, layout: Layout, scans: Sequence[Scan]) -> I
         yield Problem(relative(file.path, root), file.what, file.fix, "warning", f"left out: {file.what}")
     train, val = (len(dataset.splits.get(split, ())) for split in ("train", "val"))
     if not train or not val:
-        images = "1 image" if train + val == 1 else f"{train + val} images"
-        what = f"fewer images than splits: {images} for train and val"
-        yield Problem(str(root), what, "add images, or cut one into several files", kind="few images")
+        name, fix = _SAMPLES.get(layout.kind, ("image", "add images, or cut one into several files"))
+        count = f"1 {name}" if train + val == 1 else f"{train + val} {name}s"
+        yield Problem(str(root), f"fewer {name}s than splits: {count} for train and val", fix, kind="few images")
     yield from _twice(dataset, scans)
 
 

@@ -68,8 +68,9 @@ def _by_image(truth: Path, marks: dict[str, Path], images: Iterable[str]) -> dic
 
 
 def _named_folder(root: Path) -> str | None:
-    """The name of a folder that says that it holds edges, if there is one."""
-    parts = [part for here, _, _ in walk(root, lambda name: True, MOST_LEVELS) for part in here.relative_to(root).parts]
+    """The name of a folder of images that says that it holds edges, if there is one."""
+    holding = [here for here, _, files in walk(root, lambda name: suffix_of(name) in SUFFIXES, MOST_LEVELS) if files]
+    parts = [part for here in holding for part in here.relative_to(root).parts]
     return next((part for part in parts if folder_key(part) in EDGE_WORDS), None)
 
 

@@ -54,7 +54,7 @@ class Scene:
     @cached_property
     def clip(self) -> Source:
         """The frames, `(C, T, H, W)`."""
-        return to_channels(open_source(self.folder), Wanted(self.channels, in_data=True), self.folder)
+        return to_channels(open_source(self.folder), Wanted(self.channels, in_data=True, frames=True), self.folder)
 
     @cached_property
     def source(self) -> WithBackground:

@@ -187,6 +187,13 @@ def test_ignored_values_and_colors_of_masks_are_followed(tmp_path):
     assert open_dataset_from(data, task="edges").classes == ()
 
 
+def test_a_folder_of_other_files_named_after_edges_is_no_folder_of_masks(tmp_path):
+    data = masks(tmp_path, "masks", lambda n: square(n)[2].astype(np.uint8))
+    (data / "contours").mkdir()
+    (data / "contours" / "0.json").write_text("{}")
+    assert check(data, task="edges").dataset.layout.startswith("images in images; boundaries of masks in masks")
+
+
 def test_lines_beside_an_ignored_value_are_lines(tmp_path):
     def lines(number):
         marks = square(number)[0].astype(np.uint8)

@@ -35,6 +35,25 @@ def test_a_sample_is_a_frame_with_its_background(tmp_path):
     np.testing.assert_array_equal(image[3:, 0], np.moveaxis(looked_at[(len(looked_at) - 1) // 2], -1, 0))
 
 
+@pytest.mark.parametrize("gray", [True, False])
+def test_frames_become_gray_or_color_where_the_data_set_says_so(tmp_path, gray):
+    root = write_scene(tmp_path / "shop")
+    pictures = make_scene()[0]
+    wanted = np.moveaxis(pictures[18], -1, 0)
+    if not gray:
+        for path in (root / "input").iterdir():
+            Image.fromarray(np.asarray(Image.open(path))[..., 0]).save(path)
+        wanted = wanted[:1].repeat(3, axis=0)
+    else:
+        wanted = np.rint(np.tensordot([0.299, 0.587, 0.114], wanted, axes=1))[None]
+    (root / "dataset.toml").write_text(f"channels = {1 if gray else 3}\n")
+    found = check(root, task="motion")
+    assert found.ok, found.text()
+    image = min(found.dataset.splits["val"], key=lambda sample: sample.name).image.load()
+    assert image.shape == (2 * len(wanted), 1, 48, 64)
+    np.testing.assert_array_equal(image[: len(wanted), 0], wanted)
+
+
 def test_values_of_changedetection_net_are_read(tmp_path):
     dataset = open_dataset(write_scene(tmp_path / "shop"))
     _, moving = make_scene()
@@ -100,6 +119,14 @@ def test_what_is_missing_is_said(tmp_path):
     Image.fromarray(np.zeros((48, 64), np.uint8)).save(root / "groundtruth" / "gt000099.png")
     with pytest.raises(FileFault, match="no frame of input has its number"):
         layout(root)
+
+
+def test_one_labelled_frame_is_too_few_and_what_to_do_is_said(tmp_path):
+    root = write_scene(tmp_path / "shop")
+    for path in sorted((root / "groundtruth").iterdir())[1:]:
+        path.unlink()
+    found = check(root, task="motion")
+    assert "fewer labelled frames than splits: 1 labelled frame for train and val: label another frame" in found.text()
 
 
 def test_masks_of_another_size_are_errors(tmp_path):
