@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from atrous.data.check.fingerprint import Fingerprint
+from atrous.data.composite import CompositeImage
 from atrous.data.description import Description
 from atrous.data.formats import Header
+from atrous.data.layouts.scenes import SceneImage
 from atrous.data.problems import Problem, relative
 from atrous.data.scan import Scan
 
@@ -29,7 +31,8 @@ def image_problems(
             continue
         file = relative(one.sample.image.path, root)
         if len(one.moments.mean) != numbers.channels:
-            yield _other_channels(file, len(one.moments.mean), numbers.channels)
+            images = 2 if isinstance(one.sample.image, CompositeImage | SceneImage) else 1
+            yield _other_channels(file, len(one.moments.mean) // images, numbers.channels // images)
         if len(one.image.size) != numbers.ndim:
             what = f"it has {len(one.image.size)} axes, most images {numbers.ndim}"
             yield Problem(file, what, "keep images of one kind in a data set", kind="axes")

@@ -54,6 +54,17 @@ def test_frames_become_gray_or_color_where_the_data_set_says_so(tmp_path, gray):
     np.testing.assert_array_equal(image[: len(wanted), 0], wanted)
 
 
+def test_a_gray_camera_beside_others_is_told_with_the_channels_of_its_frames(tmp_path):
+    for name in ("a", "b", "c"):
+        write_scene(tmp_path / name)
+    for path in (tmp_path / "c" / "input").iterdir():
+        Image.fromarray(np.asarray(Image.open(path))[..., 0]).save(path)
+    said = "it has 1 channel, most images have 3: write channels = 3 in dataset.toml"
+    assert said in check(tmp_path, task="motion").text()
+    (tmp_path / "dataset.toml").write_text("channels = 3\n")
+    assert check(tmp_path, task="motion").ok
+
+
 def test_values_of_changedetection_net_are_read(tmp_path):
     dataset = open_dataset(write_scene(tmp_path / "shop"))
     _, moving = make_scene()
