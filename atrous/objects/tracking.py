@@ -184,7 +184,7 @@ class Tracker:
 
         if not self._tracks or not regions:
             return []
-        costs = np.array([[_cost(track, region, frame) for region in regions] for track in self._tracks])
+        costs = _costs(self._tracks, regions, frame)
         rows, columns = linear_sum_assignment(costs)
         return [
             (self._tracks[row], int(column))
@@ -193,19 +193,20 @@ class Tracker:
         ]
 
 
-def _cost(track: _Followed, region: Region, frame: int) -> float:
-    diagonal = (track.region.diagonal + region.diagonal) / 2
-    distance = float(np.linalg.norm(track.expected(frame) - region.center)) / diagonal
-    overlap = _overlap(track.region.box, region.box)
-    reach = REACH * (frame - track.frame) ** 0.5
-    return distance + 1 - overlap if distance <= reach or overlap > 0 else _APART
+def _costs(tracks: Sequence[_Followed], regions: Sequence[Region], frame: int) -> np.ndarray:
+    """Return the cost of each region for each track, `(tracks, regions)`."""
+    mine, theirs = (np.array([one.diagonal for one in of]) for of in ([t.region for t in tracks], regions))
+    expected, centers = np.array([track.expected(frame) for track in tracks]), np.array([one.center for one in regions])
+    distance = np.linalg.norm(expected[:, None] - centers, axis=2) / ((mine[:, None] + theirs) / 2)
+    overlap = _overlaps(np.array([track.region.box for track in tracks]), np.array([one.box for one in regions]))
+    reach = REACH * np.array([frame - track.frame for track in tracks])[:, None] ** 0.5
+    return np.where((distance <= reach) | (overlap > 0), distance + 1 - overlap, _APART)
 
 
-def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:
-    """Intersection over union of two boxes."""
-    height = min(one[2], other[2]) - max(one[0], other[0])
-    width = min(one[3], other[3]) - max(one[1], other[1])
-    if height <= 0 or width <= 0:
-        return 0.0
-    both = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
-    return height * width / (both - height * width)
+def _overlaps(ours: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the intersection over union of boxes `(n, 4)` and boxes `(m, 4)`, `(n, m)`."""
+    ours = ours[:, None]
+    low, high = np.maximum(ours[..., :2], others[:, :2]), np.minimum(ours[..., 2:], others[:, 2:])
+    common = (high - low).clip(0).prod(axis=2)
+    areas = ((box[..., 2:] - box[..., :2]).prod(axis=-1) for box in (ours, others))
+    return common / (sum(areas) - common)

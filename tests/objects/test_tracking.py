@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from atrous.objects.tracking import CONFIRMED, GAP, Region, Tracker, regions_of
+from atrous.objects.tracking import CONFIRMED, GAP, Region, Tracker, _costs, _Followed, regions_of
 
 
 def box(row, column, height=8, width=5):
@@ -16,6 +16,27 @@ def follow(frames, **options):
     told = [one for regions in frames for one in tracker.step(regions)] + list(tracker.close())
     assert [frame for frame, _ in told] == list(range(len(frames)))
     return {(frame, one.region.box): one.number for frame, seen in told for one in seen}
+
+
+def test_costs_of_all_pairs_are_those_of_each_pair():
+    rng = np.random.default_rng(0)
+    first, second = (
+        [box(int(row), int(column), *rng.integers(1, 12, 2).tolist()) for row, column in rng.integers(0, 40, (30, 2))]
+        for _ in range(2)
+    )
+    tracks = [_Followed(region, int(rng.integers(5)), rng.normal(0, 2, 2)) for region in first]
+    costs, far = _costs(tracks, second, 6), 0
+    for track, row in zip(tracks, costs, strict=True):
+        for region, cost in zip(second, row, strict=True):
+            here, there = (np.zeros((60, 60), bool) for _ in range(2))
+            for picture, (top, left, bottom, right) in ((here, track.region.box), (there, region.box)):
+                picture[top:bottom, left:right] = True
+            overlap = (here & there).sum() / (here | there).sum()
+            distance = np.hypot(*(track.expected(6) - region.center)) * 2 / (track.region.diagonal + region.diagonal)
+            near = overlap > 0 or distance <= (6 - track.frame) ** 0.5
+            far += not near
+            assert cost == pytest.approx(distance + 1 - overlap if near else 1e6)
+    assert 100 < far < 800
 
 
 def test_pieces_are_connected_along_diagonals_and_small_ones_are_left_out():
