@@ -74,7 +74,7 @@ def require_alike(shapes: Sequence[Sequence[int]], headers: Sequence[Header], fi
         files: name them in messages.
 
     Raises:
-        FileFault: an image has another size, other channels, or another place.
+        FileFault: an image has another size, other channels, another place, or 8 bits where another one has 16.
     """
     first, named = tuple(shapes[0]), _named(files)
     for shape, header, file in zip(shapes[1:], headers[1:], files[1:], strict=True):
@@ -86,6 +86,9 @@ def require_alike(shapes: Sequence[Sequence[int]], headers: Sequence[Header], fi
             count, other = (f"{number} channel{'' if number == 1 else 's'}" for number in (shape[0], first[0]))
             fix = "write channels = 1 or channels = 3 in dataset.toml, or save both alike"
             raise FileFault(file, f"it has {count}, {named} {other}", fix)
+        if {header.dtype, headers[0].dtype} == {"uint8", "uint16"}:
+            what = f"its values are {header.dtype}, those of {named} {headers[0].dtype}: their scales differ"
+            raise FileFault(file, what, "save both images in one type")
         _require_place(header, headers[0], file, named)
 
 

@@ -39,6 +39,13 @@ def test_a_gray_image_beside_one_in_color_is_refused(tmp_path):
         pair(tmp_path / "a.png", tmp_path / "b.png").load()
 
 
+def test_an_image_of_8_bits_beside_one_of_16_is_refused(tmp_path):
+    save(tmp_path / "a.png", np.zeros((6, 8), np.uint8))
+    save(tmp_path / "b.png", np.zeros((6, 8), np.uint16))
+    with pytest.raises(FileFault, match=r"b.png: its values are uint16, those of a.png uint8: their scales differ"):
+        pair(tmp_path / "a.png", tmp_path / "b.png").load()
+
+
 def write_map(path, left, crs="EPSG:32633"):
     values = np.arange(80, dtype=np.uint8).reshape(1, 8, 10)
     profile = {"driver": "GTiff", "height": 8, "width": 10, "count": 1, "dtype": "uint8", "crs": crs, "nodata": 3}
