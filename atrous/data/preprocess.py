@@ -300,8 +300,9 @@ class Expected:
     def of_image(self) -> Wanted:
         """The channels that each of the images has."""
         count = self.channels.count
-        alone = self.images == 1 or count is None
-        return self.channels if alone else Wanted(count // self.images, frames=self.channels.frames)
+        if self.images == 1 or count is None:
+            return self.channels
+        return Wanted(count // self.images, frames=self.channels.frames)
 
     @property
     def of_file(self) -> Wanted:
