@@ -100,9 +100,11 @@ def test_another_frame_size_is_named(predictor):
     assert labeler.close().shape == (0, 48, 64)
 
 
-def test_gray_frames_do_not_fit_a_network_for_color(predictor):
+def test_frames_that_are_neither_gray_nor_color_do_not_fit_a_network_for_color(predictor):
+    with pytest.raises(UserError, match="2 channels, but the network reads 3"):
+        LiveLabeler(predictor, "it").push(clip(1)[:2, 0])
     with pytest.raises(UserError, match="1 channel, but the network reads 3"):
-        LiveLabeler(predictor, "it").push(clip(1)[:1, 0])
+        LiveLabeler(predictor, "it").push(clip(1)[:1, 0].astype(np.uint16) * 256)
 
 
 def test_what_is_unlike_the_training_data_is_told(predictor):
