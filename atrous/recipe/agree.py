@@ -67,12 +67,15 @@ def _agree_codes(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) -> 
 
 def _agree_paste(recipe: Recipe, dataset: Dataset) -> None:
     """Refuse to paste objects where targets are no labels, or crops have the size of their samples."""
-    if recipe.augment.paste and (
-        dataset.target.kind != "labels" or recipe.train.whole or recipe.task.kind != "semantic"
-    ):
-        raise UserError(
-            f"augment.paste is for crops with labels, {dataset.root} is learned as {recipe.task.kind!r}: set it to 0"
-        )
+    unfit = dataset.target.kind != "labels" or recipe.train.whole or recipe.task.kind != "semantic"
+    for key in ("paste", "still"):
+        if getattr(recipe.augment, key) and unfit:
+            kind = recipe.task.kind
+            raise UserError(
+                f"augment.{key} is for crops with labels, {dataset.root} is learned as {kind!r}: set it to 0"
+            )
+    if recipe.augment.still and recipe.data.kind != "videos":
+        raise UserError(f"augment.still is for videos, {dataset.root} holds {recipe.data.kind}: set it to 0")
 
 
 def _agree_whole(recipe: Recipe) -> None:

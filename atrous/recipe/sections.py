@@ -272,6 +272,12 @@ class AugmentSection(Section):
         description="share of crops over which the objects of another sample are pasted (class 0 is none)",
     )
     paste_classes: list[str] = Field([], description="names of the classes that are pasted; empty: all but class 0")
+    still: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of clips in which nothing moves but the camera and a pasted object, which alone is labelled",
+    )
     strength: float = Field(
         0.0, ge=0, le=1, description="two changes, drawn from blur, JPEG, tint, light and others, at most so strong"
     )

@@ -30,8 +30,7 @@ from torch.nn import functional as F
 
 from atrous.ranks import total
 from atrous.tasks.class_metrics import ClassMetrics
-from atrous.tasks.losses import precise
-from atrous.tasks.summed import SummedLoss
+from atrous.tasks.summed import SummedLoss, precise
 from atrous.tasks.task import FoundTask
 
 LARGEST = 60.0

@@ -9,6 +9,8 @@ from atrous.labels import IGNORE
 
 REACH = 2
 """A position is at a border when another class is at most so many positions away along each axis."""
+LEAST = 1e-6
+"""The least value of 1 - p that is raised to a power: a power has no gradient at 0."""
 MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
@@ -62,9 +64,46 @@ def position_losses(
     loss = -true
     if options.smoothing > 0:
         loss = (1 - options.smoothing) * loss - options.smoothing * log_probabilities.mean(1)
-    if options.focal > 0:  # the power has no gradient at 0
-        loss = (-torch.expm1(true)).clamp_min(1e-6) ** options.focal * loss
+    if options.focal > 0:
+        loss = (-torch.expm1(true)).clamp_min(LEAST) ** options.focal * loss
     return torch.where(counted, loss, 0.0)
+
+
+def position_slopes(
+    log_probabilities: torch.Tensor, target: torch.Tensor, options: CrossEntropyOptions
+) -> tuple[torch.Tensor | float, torch.Tensor | float | None]:
+    """Return the derivatives of `position_losses` by the log-probabilities, at positions that are not void.
+
+    The loss depends on the log-probability q_t of the true class by itself, and on all q_k alike through their mean. So
+    its derivative by q_k is one number for every k, and another one more for the true class:
+
+        each = -s / K f,    true = -(1 - s) f + f' h,
+
+    with the factor f = (1 - exp(q_t))^g, its derivative f' by q_t, and h = (1 - s) (-q_t) + s / K sum_k (-q_k).
+
+    Args:
+        log_probabilities: `(N, K, *S)`.
+        target: `(N, *S)` int64 classes, `IGNORE` where nothing counts; there the derivatives mean nothing.
+        options: s and g.
+
+    Returns:
+        `true` and `each`, `(N, *S)` or a number for all positions; `each` is None without smoothing.
+
+    >>> even = torch.full((1, 2, 1), 0.5).log()
+    >>> position_slopes(even, torch.tensor([[0]]), CrossEntropyOptions(smoothing=0.2))
+    (-0.8, -0.1)
+    """
+    own, shared = -(1 - options.smoothing), -options.smoothing / log_probabilities.shape[1]
+    if options.focal == 0:
+        return own, shared if shared else None
+    index = torch.where(target != IGNORE, target, 0)[:, None]
+    true = log_probabilities.gather(1, index)[:, 0]
+    unsure = -torch.expm1(true)
+    base = unsure.clamp_min(LEAST)
+    factor = base**options.focal
+    slope = torch.where(unsure > LEAST, -options.focal * base ** (options.focal - 1) * true.exp(), 0.0)
+    loss = own * true - options.smoothing * log_probabilities.mean(1)
+    return own * factor + slope * loss, shared * factor if shared else None
 
 
 def border_weights(target: torch.Tensor, boundary: float) -> torch.Tensor:
@@ -94,38 +133,3 @@ def border_weights(target: torch.Tensor, boundary: float) -> torch.Tensor:
     high = greatest(torch.where(counted, values, -float("inf")))
     low = -greatest(torch.where(counted, -values, -float("inf")))
     return counted * (1 + boundary * (high > low))
-
-
-def cross_entropy_sums(
-    log_probabilities: torch.Tensor,
-    target: torch.Tensor,
-    class_weights: torch.Tensor | None,
-    options: CrossEntropyOptions,
-) -> torch.Tensor:
-    """Return `(2,)`: the sum of the weighted losses of all positions, and that of their weights.
-
-    A position weighs what its true class weighs, times `border_weights`.
-
-    Args:
-        log_probabilities: `(N, K, *S)`.
-        target: `(N, *S)` int64 classes, `IGNORE` where nothing counts.
-        class_weights: `(K,)`, or None for equal ones.
-        options: how the loss differs from the plain cross-entropy.
-    """
-    counted = target != IGNORE
-    if options.plain:
-        loss = F.nll_loss(log_probabilities, target, class_weights, ignore_index=IGNORE, reduction="sum")
-        weight = counted.sum() if class_weights is None else (_of_class(class_weights, target) * counted).sum()
-        return torch.stack([loss, weight.to(loss.dtype)])
-    weight = counted.to(log_probabilities.dtype)
-    if options.boundary > 0:
-        weight = border_weights(target, options.boundary).to(log_probabilities.dtype)
-    if class_weights is not None:
-        weight = weight * _of_class(class_weights, target)
-    losses = position_losses(log_probabilities, target, options)
-    return torch.stack([(weight * losses).sum(), weight.sum()])
-
-
-def _of_class(class_weights: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """The weight of the class of each position; that of void positions means nothing."""
-    return class_weights[target.clamp(max=len(class_weights) - 1)]

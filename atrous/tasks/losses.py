@@ -3,25 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from torch.nn import functional as F
 
-from atrous.labels import IGNORE
-from atrous.tasks.cross_entropy import CrossEntropyOptions, cross_entropy_sums
+from atrous.tasks.class_sums import class_sums
+from atrous.tasks.cross_entropy import CrossEntropyOptions
 from atrous.tasks.summed import SummedLoss
 
 PLAIN = CrossEntropyOptions()
 
 
-def precise(values: torch.Tensor) -> torch.Tensor:
-    """Return values in the precision in which losses are computed: float32, and float64 where they are given so.
-
-    >>> precise(torch.zeros(1, dtype=torch.bfloat16)).dtype, precise(torch.zeros(1, dtype=torch.float64)).dtype
-    (torch.float32, torch.float64)
-    """
-    return values if values.dtype == torch.float64 else values.float()
-
-
-def dice_loss(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def dice_of_sums(sums: torch.Tensor) -> torch.Tensor:
     """Return one minus the soft Dice coefficient, averaged over the classes that occur in the batch.
 
     With p the probability of class k at a position and t = 1 where k is the true class, else 0, the coefficient is
@@ -33,36 +23,14 @@ def dice_loss(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor
     coefficient is 0 or undefined, whatever is predicted. The loss is 0 if no class occurs.
 
     Args:
-        probabilities: `(N, K, *S)`.
-        target: `(N, *S)` int64 classes, `IGNORE` where nothing counts.
+        sums: `(3, K)`: of each class sum(p t), sum(p) and sum(t).
 
     Returns:
         Scalar in 0..1.
 
-    >>> target = torch.tensor([[0, 1, 1, 255]])
-    >>> perfect = torch.tensor([[[1.0, 0, 0, 0.5], [0, 1, 1, 0.5]]])
-    >>> dice_loss(perfect, target).item()
-    0.0
+    >>> dice_of_sums(torch.tensor([[3.0, 0.5], [3.0, 1.0], [3.0, 1.0]])).item()  # the mean of 0 and 0.5
+    0.25
     """
-    return dice_of_sums(dice_sums(probabilities, target))
-
-
-def dice_sums(probabilities: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return `(3, K)`: of each class sum(p t), sum(p) and sum(t) over positions that are not void; see `dice_loss`."""
-    classes = probabilities.shape[1]
-    counted = (target != IGNORE).unsqueeze(1)  # (N, 1, *S)
-    index = target.clamp(max=classes - 1).unsqueeze(1)  # (N, 1, *S), a valid class at void positions too
-    weighted = probabilities * counted
-    predicted = weighted.sum([0, *range(2, probabilities.ndim)])  # (K,)
-    true_class = index.flatten()
-    overlap = predicted.new_zeros(classes).index_add(0, true_class, weighted.gather(1, index).flatten())
-    ones = counted.flatten().long()  # no selection of positions, whose number a GPU would have to be asked for
-    truth = ones.new_zeros(classes).index_add(0, true_class, ones).to(overlap.dtype)
-    return torch.stack([overlap, predicted, truth])
-
-
-def dice_of_sums(sums: torch.Tensor) -> torch.Tensor:
-    """Return the soft Dice loss by the sums `(3, K)` of `dice_sums`."""
     overlap, predicted, truth = sums
     present = truth > 0
     dice = 2 * overlap / torch.where(present, predicted + truth, 1.0)
@@ -100,9 +68,8 @@ def summed_segmentation_loss(
 ) -> SummedLoss:
     """Return the loss of `segmentation_loss` by its sums over positions.
 
-    The sums are that of the cross-entropy, that of the weights of the positions that count, and, where Dice has a
-    weight, those of `dice_sums`. Where borders weigh more, positions at the rim of a piece do not know the neighbors
-    that the whole has: then the sums of pieces are not those of the whole.
+    The sums are those of `class_sums`, of Dice too where it has a weight. Where borders weigh more, positions at the
+    rim of a piece do not know the neighbors that the whole has: then the sums of pieces are not those of the whole.
 
     >>> loss = summed_segmentation_loss(dice=0)
     >>> loss.sums(torch.zeros(1, 2, 3), torch.tensor([[0, 1, 255]])).tolist()
@@ -110,13 +77,11 @@ def summed_segmentation_loss(
     """
 
     def sums(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        logits = precise(logits)
-        weights = None if class_weights is None else torch.tensor(class_weights, dtype=logits.dtype)
+        exact = torch.float64 if logits.dtype == torch.float64 else torch.float32
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=exact)
         if weights is not None:
             weights = weights.to(logits.device, non_blocking=True)
-        log_probabilities = F.log_softmax(logits, dim=1)
-        entropy = cross_entropy_sums(log_probabilities, target, weights, options)
-        return torch.cat([entropy, dice_sums(log_probabilities.exp(), target).flatten()]) if dice > 0 else entropy
+        return class_sums(logits, target, weights, options, dice=dice > 0)
 
     def value(sums: torch.Tensor) -> torch.Tensor:
         loss = sums[0] / sums[1].clamp_min(1e-6)  # a batch that is all void has loss 0, not nan

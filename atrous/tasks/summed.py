@@ -4,9 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from atrous.ranks import total
+
+
+def precise(values: Tensor) -> Tensor:
+    """Return values in the precision in which losses are computed: float32, and float64 where they are given so.
+
+    >>> precise(torch.zeros(1, dtype=torch.bfloat16)).dtype, precise(torch.zeros(1, dtype=torch.float64)).dtype
+    (torch.float32, torch.float64)
+    """
+    return values if values.dtype == torch.float64 else values.float()
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,6 @@ class SummedLoss:
             part of the piece in each of the sums.
         value: given all sums `(M,)`, returns the loss, a scalar.
 
-    >>> import torch
     >>> mean = SummedLoss(lambda x, _: torch.stack([x.sum(), torch.tensor(float(x.numel()))]), lambda s: s[0] / s[1])
     >>> one, other = torch.tensor([1.0, 2.0]), torch.tensor([6.0])
     >>> mean.value(mean.sums(one, None) + mean.sums(other, None)), mean(torch.cat([one, other]), None)

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from atrous.errors import UserError
-from atrous.tasks.losses import precise
-from atrous.tasks.summed import SummedLoss
+from atrous.tasks.summed import SummedLoss, precise
 from atrous.tasks.task import EvaluationResult
 from atrous.tasks.value_metrics import ValueMetrics
 

@@ -8,7 +8,7 @@ at temperature 1. It counts in void positions too: nobody labelled them, but the
 import torch
 from torch import nn
 
-from atrous.tasks.losses import precise
+from atrous.tasks.summed import precise
 from atrous.training.trace import Output
 
 

@@ -175,7 +175,7 @@ def _batches(train: Decoded, check: Check, recipe: Recipe, restoration: Restorat
     return Batches(
         train, geometry, build_color(recipe), recipe.train.batch_size, recipe.train.seed, _spread(check, recipe),
         restoration, factor, recipe.train.whole, build_apart(recipe), recipe.augment.paste,
-        class_numbers(recipe, recipe.augment.paste_classes), recipe.augment.strength,
+        class_numbers(recipe, recipe.augment.paste_classes), recipe.augment.strength, recipe.augment.still,
     )  # fmt: skip
 
 

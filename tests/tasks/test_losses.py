@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from atrous.labels import IGNORE
-from atrous.tasks.losses import dice_loss, segmentation_loss, summed_segmentation_loss
+from atrous.tasks.class_sums import class_sums
+from atrous.tasks.cross_entropy import CrossEntropyOptions
+from atrous.tasks.losses import dice_of_sums, segmentation_loss, summed_segmentation_loss
 
 
 def batch(seed, void=0.2):
@@ -19,16 +21,19 @@ def batch(seed, void=0.2):
     return logits, target
 
 
-@given(st.integers(0, 1000))
-def test_dice_is_its_formula_over_counted_positions(seed):
-    logits, target = batch(seed)
-    p = logits.softmax(1).movedim(1, 0)
-    dice = []
-    for k in range(4):
-        counted, truth = target != IGNORE, target == k
+def dice_loss(probabilities, target):
+    """One minus the mean soft Dice coefficient of the classes that occur, over positions that are not void."""
+    p, counted, dice = probabilities.movedim(1, 0), target != IGNORE, []
+    for k in range(len(p)):
+        truth = target == k
         if truth.any():
             dice.append(2 * p[k][truth].sum() / (p[k][counted].sum() + truth.sum()))
-    torch.testing.assert_close(dice_loss(logits.softmax(1), target), 1 - torch.stack(dice).mean())
+    return 1 - torch.stack(dice).mean()
+
+
+def test_dice_leaves_out_classes_that_do_not_occur():
+    sums = torch.tensor([[3.0, 0.0, 1.0], [4.0, 2.0, 1.0], [4.0, 0.0, 2.0]])
+    assert float(dice_of_sums(sums)) == pytest.approx(1 - (2 * 3 / 8 + 2 * 1 / 3) / 2)
 
 
 @given(st.integers(0, 1000))
@@ -73,7 +78,8 @@ def test_a_class_of_a_single_position_counts():
     target = torch.tensor([[0, 0, 1, IGNORE]])
     probabilities = torch.tensor([[[0.8, 0.6, 0.5, 0.9], [0.2, 0.4, 0.5, 0.1]]])
     dice = 2 * 1.4 / (1.9 + 2), 2 * 0.5 / (1.1 + 1)
-    assert float(dice_loss(probabilities, target)) == pytest.approx(1 - sum(dice) / 2)
+    sums = class_sums(probabilities.log(), target, None, CrossEntropyOptions(), dice=True)
+    assert float(dice_of_sums(sums[2:].unflatten(0, (3, 2)))) == pytest.approx(1 - sum(dice) / 2)
 
 
 def test_one_position_of_a_small_weight_has_its_cross_entropy():

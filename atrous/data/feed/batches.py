@@ -12,10 +12,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from atrous.data.cut import cut_values
 from atrous.data.feed.augment import Color, draw_recoloring, recolored
 from atrous.data.feed.decode import Decoded, tiles
 from atrous.data.feed.pairs import Apart, cut_shifted, draw_pair_recoloring, draw_shift, recolored_pair
 from atrous.data.feed.paste import pasted
+from atrous.data.feed.still import cut_still, draw_still, unlabelled
 from atrous.data.feed.strong import draw_strong, strongly_changed
 from atrous.data.feed.views import Geometry, draw_view
 from atrous.data.restoration import Restoration
@@ -93,6 +95,7 @@ class Batches:
         paste: share of the crops over which the objects of another sample are pasted; targets are labels then.
         paste_classes: which classes are pasted; all but 0 where none is named.
         strong: greatest amount of strong changes, 0 to 1; 0 leaves them out.
+        still: share of the crops of videos in which nothing moves but the camera, and what is pasted from another one.
     """
 
     decoded: Decoded
@@ -108,6 +111,7 @@ class Batches:
     paste: float = 0.0
     paste_classes: tuple[int, ...] = ()
     strong: float = 0.0
+    still: float = 0.0
 
     @property
     def per_epoch(self) -> int:
@@ -173,8 +177,9 @@ class Batches:
 
         The other one is drawn from `near`, or from all samples.
         """
-        pair = self._cut(rng, index, self._geometry(index), wanted=wanted)
-        if self.paste <= 0 or rng.random() >= self.paste:
+        still = self.still > 0 and rng.random() < self.still
+        pair = self._cut(rng, index, self._geometry(index), wanted=wanted, still=still)
+        if not still and (self.paste <= 0 or rng.random() >= self.paste):
             return pair
         other = self._giver(rng, index, near)
         if other is None:
@@ -206,14 +211,17 @@ class Batches:
         return [index for index in samples if not wanted or wanted & self.decoded.places[index].keys()]
 
     def _cut(
-        self, rng: np.random.Generator, index: int, geometry: Geometry, *, wanted: bool
+        self, rng: np.random.Generator, index: int, geometry: Geometry, *, wanted: bool, still: bool = False
     ) -> tuple[torch.Tensor, Any] | None:
         """Draw where a crop lies and how it varies; its image and target if they are wanted."""
         decoded = self.decoded
         crop, values, target = geometry.crop, decoded.images[index], None
         view = draw_view(rng, index, decoded.size(index), decoded.places[index], geometry)
         shift = None if self.apart is None else draw_shift(rng, len(crop), self.apart)
-        if wanted or self.restoration is not None:  # what is drawn for a restoration depends on the values
+        path = draw_still(rng, view, crop) if still else ()
+        if path and wanted:
+            image, target = self._cut_still(index, path, crop)
+        elif wanted or self.restoration is not None:  # what is drawn for a restoration depends on the values
             image = cut_shifted(values, view, crop, shift)
         else:
             image = torch.empty(values.shape[0], *crop, device="meta")
@@ -234,6 +242,12 @@ class Batches:
             image = (recolored(image, drawn[0], self.spread) if self.apart is None
                      else recolored_pair(image, drawn, self.spread))  # fmt: skip
         return strongly_changed(image, strong, self.spread), target
+
+    def _cut_still(self, index: int, path: tuple[View, ...], crop: tuple[int, ...]) -> tuple[torch.Tensor, Any]:
+        """A clip of one frame of a sample, seen along a path, in which nothing is labelled."""
+        values, labels, target = self.decoded.images[index], self.decoded.values[index], self.decoded.target
+        image = cut_still(lambda one, size: cut_values(values, one, size, "bilinear", border=True), path, crop)
+        return image, unlabelled(cut_still(lambda one, size: target.cut(labels, one, size), path, crop))
 
 
 class Stepped(Protocol):

@@ -95,7 +95,7 @@ def test_crops_are_centered_on_the_named_classes(batches):
 def test_targets_that_are_no_labels_are_refused(tmp_path):
     found = check(write_panning(tmp_path / "videos", clips=2, frames=3))
     plan = KINDS[found.dataset.kind].plan(found.dataset, found.fingerprint, Request(epochs=1))
-    assert plan.recipe.augment.paste == 0.3
+    assert (plan.recipe.augment.paste, plan.recipe.augment.still) == (0.3, 0.4)
     wrong = override(plan.recipe, ["train.whole=true"])
     with pytest.raises(UserError, match=r"augment\.paste|train\.whole"):
         agree_with_data(wrong, found.dataset, found.fingerprint)
