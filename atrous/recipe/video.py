@@ -31,7 +31,7 @@ CLOSEST = 1.5
 PASTE = 0.3
 """Share of the clips that get the objects of another one."""
 STILL = 0.4
-"""Share of the clips in which nothing moves but what is pasted (DAVIS, two videos left out: J 0.45, without it 0.24)."""
+"""Share of the clips in which nothing moves but what is pasted. DAVIS with two videos left out: J 0.45, without 0.24."""
 MOVES = 1.5
 """An object that moves so many times as fast as its surroundings is seen by its motion."""
 SIDE = 240
@@ -154,7 +154,7 @@ def plan_video_augment(
         reasons["augment.paste"] = "few videos show few objects: pasted over others they move before other backgrounds"
         planned |= {"scale": (round(least, 2), CLOSEST), "paste": PASTE, "still": STILL}
         reasons["augment.still"] = (
-            "an object is what moves, whatever it looks like: in these clips those of the video stand still and are not "
-            "labelled"
+            "an object is what moves, whatever it looks like: in these clips those of the video stand still, and are "
+            "not labelled"
         )
     return planned
