@@ -71,7 +71,7 @@ class LiveReport:
         return self._clock()
 
     def facts(self) -> dict[str, float]:
-        """Return the number of frames and of missing ones, the frames per second, and medians and 95 % quantiles in milliseconds.
+        """Return the frames, the missing ones, the frames per second, and medians and 95 % quantiles in milliseconds.
 
         `milliseconds` is what a frame takes, its background included; `latency_milliseconds` is the time from its
         arrival until its labels are there, so that waiting counts. Both are those of the last `KEPT` frames.
@@ -92,11 +92,11 @@ class LiveReport:
         """Return the report as a line."""
         if not self.frames:
             return "0 frames"
-        facts, missing = self.facts(), ""
+        facts, count = self.facts(), f"{self.frames:,} {'frame' if self.frames == 1 else 'frames'}"
         if self.missing:
-            missing = f" ({self.missing:,} missing between them, by their times)"
+            count += f" ({self.missing:,} missing between them, by their times)"
         return (
-            f"{self.frames:,} {'frame' if self.frames == 1 else 'frames'}{missing}, {facts['frames_per_second']:.1f} frames/s; "
+            f"{count}, {facts['frames_per_second']:.1f} frames/s; "
             f"a frame takes {facts['milliseconds']:.0f} ms (95 % within {facts['milliseconds_95']:.0f} ms), from its "
             f"arrival to its labels {facts['latency_milliseconds']:.0f} ms (95 % within "
             f"{facts['latency_milliseconds_95']:.0f} ms)"

@@ -14,7 +14,6 @@ from torch import nn
 from atrous.tasks.losses import precise
 from atrous.training.trace import Output
 
-
 RISE = 0.2
 """The share of a training over which the weight of the loss rises."""
 
