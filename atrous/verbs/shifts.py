@@ -83,8 +83,8 @@ def _measured(
             )
             try:
                 found, labels = probabilities_and_labels(predictor, sample, seen, spacing)
-                decoded = {} if labels is None else {"labels": _on_grid(labels, truth.shape)}
-                counter.update(sample.name, restore(found, truth.shape), truth, **decoded)
+                labels = None if labels is None else _on_grid(labels, truth.shape)
+                counter.update(sample.name, restore(found, truth.shape), truth, labels=labels)
             except NotFinite:
                 raise UserError(f"{path}: the network's output is not finite after the change {key}") from None
         progress(number + 1, len(samples))
