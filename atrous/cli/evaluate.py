@@ -74,6 +74,9 @@ def command(
     ] = 30.0,
     report: Annotated[Path | None, typer.Option(help="Also write a page about it: a new .html file.")] = None,
     device: Annotated[str | None, typer.Option(help="Device: cpu, cuda, cuda:1 or mps. [default: cpu]")] = None,
+    float32: Annotated[
+        bool, typer.Option("--float32", help="Compute in float32, however it was trained.", rich_help_panel=MORE)
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")] = False,
 ) -> None:
     """Compute metrics of a run on a split: IoU with a confidence interval, accuracy, Dice, boundary IoU, calibration.
@@ -90,7 +93,10 @@ def command(
 
     Example: atrous evaluate runs/cells --folds group --minutes 10
     """
+    import torch
+
     from atrous.cli.output import progress_bar, quiet_libraries, say, show
+    from atrous.prediction.predictor import LoadOptions
     from atrous.verbs.evaluate import evaluate
     from atrous.verbs.evaluation_report import check_page, write_evaluation
     from atrous.verbs.first_frame import check_first_frame, evaluate_first_frames
@@ -109,9 +115,10 @@ def command(
     if shifts:
         require_classes(run)
     fold_options: dict[str, Any] = {"description": dataset, "minutes": minutes, "out": out, "device": device}
-    check_fold_options(folds, fold_options, others={name: alone[name] for name in ("--tta", "--ensemble")})
+    as_it_is = {"--tta": alone["--tta"], "--ensemble": alone["--ensemble"], "--float32": float32}
+    check_fold_options(folds, fold_options, others=as_it_is)
     plan = None if folds is None else plan_folds(run, data, most=read_folds(folds), **fold_options)
-    device = device or "cpu"
+    loading: LoadOptions = {"device": device or "cpu", "dtype": torch.float32 if float32 else None}
     with progress_bar("evaluating", 1.0) as (bar, task):
 
         def progress(done: int, total: int) -> None:
@@ -119,20 +126,20 @@ def command(
 
         if first_frame:
             result = evaluate_first_frames(
-                run, data, split=split, description=dataset, seconds=first_frame_seconds, device=device,
-                progress=progress,
+                run, data, split=split, description=dataset, seconds=first_frame_seconds,
+                progress=progress, **loading,
             )  # fmt: skip
         else:
             result = evaluate(
-                run, data, split=split, description=dataset, tta=tta, coverage=coverage, ensemble=others, device=device,
-                progress=progress,
+                run, data, split=split, description=dataset, tta=tta, coverage=coverage, ensemble=others,
+                progress=progress, **loading,
             )  # fmt: skip
     facts, text, shifted, left_out = {"split": split, **result.scores.to_dict()}, result.scores.text(), None, None
     if shifts:
         with progress_bar("shifts", 1.0) as (bar, task):
             shifted = evaluate_shifts(
-                run, data, split=split, description=dataset, ensemble=others, device=device,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                run, data, split=split, description=dataset, ensemble=others,
+                progress=lambda done, total: bar.update(task, completed=done, total=total), **loading,
             )  # fmt: skip
         facts, text = {**facts, "shifts": shifted.to_dict()}, f"{text}\n\n{shifted.text()}"
     if plan is not None:
@@ -143,7 +150,7 @@ def command(
     if result.note:
         say(result.note)
     if report is not None:
-        write_evaluation(report, run, result, shifted, left_out, ensemble=others, device=device)
+        write_evaluation(report, run, result, shifted, left_out, ensemble=others, **loading)
         say(f"report: {report}")
     show(text, facts, json)
     if left_out is not None and left_out.interrupted:

@@ -52,7 +52,7 @@ class Description:
         tracks: which signals of genomes are learned, and which are given.
         splits: split name to a list of samples, to a share of them, or to a text file that lists them.
         attribute: of polygons that label maps and slides, the attribute that holds the class.
-        pages: how the pages of a TIFF are read: `z` as slices of a volume, `channels` as channels.
+        pages: how pages of a TIFF are read: `z` as slices of a volume, `channels`; `rows` of arrays, as channels too.
         images: folder name or path of the images.
         masks: folder name or path of the labels.
         mask_suffix: how the names of masks end, without the suffix of the format, where folders hold other files as
@@ -301,7 +301,7 @@ def _nodata(value: object, file: Path, _: Path) -> tuple[float, ...]:
 
 def _pages(value: object, file: Path, _: Path) -> str:
     if value not in KINDS:
-        raise _wrong(file, "pages", '"z" (slices of a volume) or "channels"', value)
+        raise _wrong(file, "pages", '"z" (slices of a volume), "channels" or "rows" (of arrays, as channels)', value)
     return str(value)
 
 

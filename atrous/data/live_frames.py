@@ -2,10 +2,12 @@
 
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from queue import Empty, Full, Queue
+from statistics import median
 from threading import Event, Thread
 
 import numpy as np
@@ -16,6 +18,12 @@ HELD = 8
 """So many frames that have come wait for being labelled, at most."""
 LONGEST = 3600
 """Seconds: two frames that are further apart are taken for a break in the times of a stream."""
+RECENT = 32
+"""So many of the last steps from frame to frame say how long one is."""
+LEARNED = 8
+"""So many steps are waited for before any is taken for a gap."""
+GAP = 1.5
+"""A step that is longer than so many usual ones is a gap."""
 PAUSE = 0.1
 """Seconds for which a thread waits before it looks again."""
 
@@ -29,12 +37,14 @@ class LiveFrame:
         pixels: `(C, H, W)`.
         seconds: its time, from the first frame on.
         arrived: when it came, by `time.monotonic`.
+        missing: frames that were missing up to it, as the times say (`MissingFrames`).
     """
 
     name: str
     pixels: np.ndarray
     seconds: Fraction
     arrived: float
+    missing: int = 0
 
 
 class LiveSource(ABC):
@@ -59,6 +69,39 @@ class LiveSource(ABC):
         """
 
 
+class MissingFrames:
+    """Counts the frames that a source left out, by the steps between the times of those that came.
+
+    The usual step is the median of the last ones: many cameras say another rate than that at which they send. A step of
+    more than 1.5 usual ones is a gap, and holds as many frames as fit.
+
+    Attributes:
+        count: frames that were missing.
+
+    >>> missing = MissingFrames()
+    >>> for step in [1, 1, 3, *[1] * 20, 2, 1]:
+    ...     missing.add(step / 25)
+    >>> missing.count
+    3
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._learning = True
+
+    def add(self, step: float) -> None:
+        """Count what is missing between a frame and the one before it, whose times differ by `step` seconds."""
+        self._recent.append(step)
+        if self._learning and len(self._recent) < LEARNED:
+            return
+        usual = median(self._recent)
+        for one in self._recent if self._learning else (step,):
+            if one > GAP * usual:
+                self.count += round(one / usual) - 1
+        self._learning = False
+
+
 class FrameClock:
     """Gives frames times that always rise, in seconds from the first one on.
 
@@ -68,6 +111,9 @@ class FrameClock:
     Args:
         step: seconds from one frame to the next, where the stream does not say it.
 
+    Attributes:
+        gaps: counts the frames that are missing, where the stream says times.
+
     >>> clock = FrameClock(Fraction(1, 10))
     >>> [float(clock.at(time)) for time in (Fraction(7), Fraction(8), Fraction(2), Fraction(3), None)]
     [0.0, 1.0, 1.1, 2.1, 2.2]
@@ -75,8 +121,10 @@ class FrameClock:
 
     def __init__(self, step: Fraction) -> None:
         self._step, self._last = step, -step
+        self.gaps = MissingFrames()
         self._base: Fraction | None = None
         self._timed: bool | None = None
+        self._known = False  # whether the stream said the time of the frame before
 
     def at(self, time: Fraction | None) -> Fraction:
         """Return the time of the next frame.
@@ -86,6 +134,7 @@ class FrameClock:
         """
         if self._timed is None:
             self._timed = time is not None
+        known, self._known = self._known, time is not None
         if time is None or not self._timed:
             self._last += self._step
             return self._last
@@ -94,6 +143,8 @@ class FrameClock:
         passed = time - self._base - self._last
         if not 0 < passed <= LONGEST:
             self._base, passed = time - self._last - self._step, self._step
+        elif known:
+            self.gaps.add(float(passed))
         self._last += passed
         return self._last
 

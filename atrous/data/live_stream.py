@@ -130,7 +130,8 @@ class LiveStream(LiveSource):
                     raise UserError(f"{self.title}: frame {self._count}: {error}: give another video") from error
                 time = None if frame.pts is None or unit is None else frame.pts * unit
                 self._row = 0
-                yield LiveFrame(f"{self._count:05d}", pixels, clock.at(time), now())
+                seconds = clock.at(time)
+                yield LiveFrame(f"{self._count:05d}", pixels, seconds, now(), clock.gaps.count)
                 self._count += 1
 
     def _packets(self, container: Any, stream: Any, stop: Event) -> Iterator[Any]:

@@ -112,7 +112,7 @@ class Squeezed(LazySource):
 
 
 class AsChannels(LazySource):
-    """A volume of one channel `(1, D, *S)` as an image of D channels, `(D, *S)`."""
+    """A volume (an image) of one channel `(1, D, *S)` as an image (a recording) of D channels, `(D, *S)`."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(source.shape[1:], source.dtype)

@@ -1,6 +1,6 @@
 """Candidates: what a network proposes as objects, as rows of numbers and never as pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, Self
@@ -60,6 +60,29 @@ def joined(parts: Sequence[Candidates]) -> Candidates:
         np.concatenate([part.classes for part in parts]),
         np.concatenate([part.values for part in parts]),
     )
+
+
+def corner_bounds(
+    candidates: Candidates, corners: Callable[[Candidates], np.ndarray], ndim: int, at_once: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the low and the high corner of the box around each candidate, both `(n, ndim)` float64.
+
+    Args:
+        candidates: the candidates.
+        corners: gives the corners `(m, k, ndim)` of m of them.
+        ndim: number of axes.
+        at_once: candidates whose corners are computed in one step, which bounds the memory.
+
+    >>> one = Candidates(np.array([0]), np.ones(1), np.zeros(1, int), np.array([[2.0, 1.0], [0.0, 5.0]])[None])
+    >>> corner_bounds(one, lambda some: some.values, 2, 100)
+    (array([[0., 1.]]), array([[2., 5.]]))
+    """
+    low, high = np.empty((2, len(candidates), ndim))
+    for start in range(0, len(candidates), at_once):
+        part = slice(start, start + at_once)
+        found = corners(candidates.take(part))
+        low[part], high[part] = found.min(axis=1), found.max(axis=1)
+    return low, high
 
 
 class Shape(Protocol):

@@ -32,8 +32,9 @@ class PointPeaks(ObjectDecoder):
         classes: number of heat maps.
         first: channel of the first heat map.
         threshold: a peak with more heat is a candidate.
-        apart: of two points of one class that are closer than this, in positions, the one with less heat is removed.
+        apart: of two points of one class that are closer than this, the one with less heat is removed.
         single: whether only the best point of each class is kept.
+        steps: length of a step along each axis, in the unit of `apart`; none for 1 along all.
         reach: see `ObjectDecoder`.
     """
 
@@ -42,17 +43,18 @@ class PointPeaks(ObjectDecoder):
     threshold: float = 0.3
     apart: float = 2.0
     single: bool = False
+    steps: tuple[float, ...] = ()
     reach: float = field(init=False)
 
     overlap = 0.0
     per_class = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reach", self.apart / 2 + 1)
+        object.__setattr__(self, "reach", self.apart / 2 / (self.steps or (1.0,))[0] + 1)
 
     def shape(self, grid: Sequence[int]) -> Spots:
         """See `ObjectDecoder.shape`."""
-        return Spots(self.apart)
+        return Spots(self.apart, self.steps)
 
     def propose(self, maps: Source, region: Region) -> Candidates:
         """See `ObjectDecoder.propose`; the values are the places of the points, `(n, ndim)`."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from atrous.objects.candidates import Candidates
+from atrous.objects.candidates import Candidates, corner_bounds
 from atrous.objects.directions import directions
 from atrous.objects.peaks import Region
 
@@ -60,12 +60,7 @@ class StarPolygons:
 
     def bounds(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
         """See `Shape.bounds`."""
-        low, high = np.empty((2, len(candidates), 2))
-        for start in range(0, len(candidates), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
-            corners = self.corners(candidates.take(part))
-            low[part], high[part] = corners.min(axis=1), corners.max(axis=1)
-        return low, high
+        return corner_bounds(candidates, self.corners, 2, AT_ONCE)
 
     def areas(self, candidates: Candidates) -> np.ndarray:
         """Return the areas, `(n,)`, in the unit of the steps: sums of the triangles between the rays."""

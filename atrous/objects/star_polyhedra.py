@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from atrous.objects.candidates import Candidates
+from atrous.objects.candidates import Candidates, corner_bounds
 from atrous.objects.cones import cones_of
 from atrous.objects.peaks import Region
 
@@ -64,13 +64,7 @@ class StarPolyhedra:
 
     def bounds(self, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
         """See `Shape.bounds`."""
-        low, high = np.empty((2, len(candidates), 3))
-        at_once = max(1, AT_ONCE // self.rays)
-        for start in range(0, len(candidates), at_once):
-            part = slice(start, start + at_once)
-            corners = self.corners(candidates.take(part))
-            low[part], high[part] = corners.min(axis=1), corners.max(axis=1)
-        return low, high
+        return corner_bounds(candidates, self.corners, 3, max(1, AT_ONCE // self.rays))
 
     def volumes(self, candidates: Candidates) -> np.ndarray:
         """Return the volumes, `(n,)`, in the unit of the steps: sums of the tetrahedra."""

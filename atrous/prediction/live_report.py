@@ -26,6 +26,7 @@ class LiveReport:
 
     Attributes:
         frames: how many were labelled.
+        missing: how many were missing between them, by their times: a camera may leave some out itself.
     """
 
     def __init__(
@@ -38,16 +39,18 @@ class LiveReport:
         self._tell, self._hurries, self._every, self._clock = tell, hurries, every, clock
         self._taken: deque[tuple[float, float]] = deque(maxlen=KEPT)
         self._start, self._end, self._told = 0.0, 0.0, 0.0
-        self.frames = 0
+        self.frames = self.missing = 0
 
-    def add(self, arrived: float, begun: float, crowded: bool = False) -> None:
+    def add(self, arrived: float, begun: float, crowded: bool = False, missing: int = 0) -> None:
         """Count a frame whose labels are there.
 
         Args:
             arrived: when it came.
             begun: when labelling it began.
             crowded: whether as many frames waited as may.
+            missing: how many frames were missing up to it.
         """
+        self.missing = missing
         self._end = self._clock()
         if self.frames == 0:
             self._start = self._told = arrived
@@ -68,12 +71,12 @@ class LiveReport:
         return self._clock()
 
     def facts(self) -> dict[str, float]:
-        """Return the number of frames, the frames per second, and medians and 95 % quantiles in milliseconds.
+        """Return the frames, the missing ones, the frames per second, and medians and 95 % quantiles in milliseconds.
 
         `milliseconds` is what a frame takes, its background included; `latency_milliseconds` is the time from its
         arrival until its labels are there, so that waiting counts. Both are those of the last `KEPT` frames.
         """
-        facts: dict[str, float] = {"frames": self.frames}
+        facts: dict[str, float] = {"frames": self.frames, "missing": self.missing}
         if not self._taken:
             return facts
         milliseconds = 1000 * np.array(self._taken)
@@ -89,9 +92,11 @@ class LiveReport:
         """Return the report as a line."""
         if not self.frames:
             return "0 frames"
-        facts = self.facts()
+        facts, count = self.facts(), f"{self.frames:,} {'frame' if self.frames == 1 else 'frames'}"
+        if self.missing:
+            count += f" ({self.missing:,} missing between them, by their times)"
         return (
-            f"{self.frames:,} {'frame' if self.frames == 1 else 'frames'}, {facts['frames_per_second']:.1f} frames/s; "
+            f"{count}, {facts['frames_per_second']:.1f} frames/s; "
             f"a frame takes {facts['milliseconds']:.0f} ms (95 % within {facts['milliseconds_95']:.0f} ms), from its "
             f"arrival to its labels {facts['latency_milliseconds']:.0f} ms (95 % within "
             f"{facts['latency_milliseconds_95']:.0f} ms)"

@@ -24,7 +24,7 @@ TURNED = 45.0
 def plan_aspect(
     fingerprint: Fingerprint, augment: Mapping[str, Any], reasons: dict[str, str]
 ) -> dict[str, list[float]]:
-    """Return the key `aspect` of instances where positions are further apart along one axis than along another.
+    """Return the key `aspect` of objects and points where positions are further apart along one axis than another.
 
     Args:
         fingerprint: what is known of the training data.

@@ -21,7 +21,7 @@ from atrous.recipe.box_options import box_options
 from atrous.recipe.budget import OBJECT_NETWORKS, affordable, crops_seen
 from atrous.recipe.intensity import network_statistics, normalization, plan_input, working_spacing
 from atrous.recipe.intervals import plan_shortest
-from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_points
+from atrous.recipe.points import COUNTED_BATCH, counted_size, is_photograph, plan_points, with_aspect
 from atrous.recipe.schema import Recipe, validate
 from atrous.recipe.shape import plan_shape
 from atrous.recipe.volume import plan_patch
@@ -157,6 +157,8 @@ def plan_grids(dataset: Dataset, fingerprint: Fingerprint, request: Request) -> 
     augment = plan_augment(dataset, fingerprint, crop, spacing, reasons)
     if dataset.target.kind == "instances":
         task["options"] |= plan_aspect(fingerprint, augment, reasons)
+    if dataset.target.kind == "points":
+        task["options"] = with_aspect(task["options"], dataset, fingerprint, augment, reasons)
     wanted = _wanted_batch(dataset.task, fingerprint, crop, None if model.get("pretrained") else request)
     values = {
         "data": plan_data(dataset),

@@ -1,18 +1,24 @@
 """The plan of a task whose answer are points: distances, crops and network from the points of the training data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.check.points import PointFacts
 from atrous.data.dataset import Dataset
 from atrous.errors import UserError
+from atrous.objects.steps import unit_steps
+from atrous.recipe.aspect import plan_aspect
 from atrous.recipe.intensity import SCALES_DIFFER
 
 PART = 3.0
 """The deviation of a Gaussian is the distance of neighbors divided by this: two of them then have two peaks."""
 PART_OF_SIZE = 0.02
 """Where points are few, the deviation is this part of the size of the image."""
+SEEN = 0.5
+"""The deviation of a Gaussian is at least so many positions along the axis whose positions are furthest apart: midway
+between two of them the heat of a point is then still 0.6."""
 COUNTED_CROP = 256
 """Crops for counting are at most so large along an axis. Smaller ones have more border, beside which objects are half
 seen whose point lies outside; a training that balances what is counted there counts too few in whole images."""
@@ -25,8 +31,17 @@ PCK_FRACTION = 0.1
 """Part of the box around the key points of an image within which one counts as found (Yang & Ramanan 2013: 0.1)."""
 
 
-def plan_points(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str]) -> dict[str, Any]:
+def plan_points(
+    dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, str], aspect: Sequence[float] = ()
+) -> dict[str, Any]:
     """Return the keys `task.options` of a task of points.
+
+    Args:
+        dataset: the data set.
+        fingerprint: what is known of it.
+        reasons: takes the reason.
+        aspect: distances of neighboring positions along each axis; none for equal ones. Lengths are then in units of
+            the side of a cube (square) of a position's volume.
 
     Raises:
         UserError: no training image has a point.
@@ -34,21 +49,49 @@ def plan_points(dataset: Dataset, fingerprint: Fingerprint, reasons: dict[str, s
     facts = fingerprint.points
     if facts is None or not facts.count:
         raise UserError(f"{dataset.root}: no training image has a point: mark the objects with a dot each")
-    size = min(fingerprint.sizes.median)
-    if dataset.task == "keypoints":
-        return plan_keypoints(facts, fingerprint.ndim, size, reasons)
-    return plan_counting(facts, fingerprint.ndim, size, reasons)
+    steps = unit_steps(tuple(aspect), fingerprint.ndim)
+    size = min(length * step for length, step in zip(fingerprint.sizes.median, steps, strict=True))
+    least = max(1.0, SEEN * max(steps))
+    facts = replace(facts, apart=facts.spaced) if aspect else facts
+    plan = plan_keypoints if dataset.task == "keypoints" else plan_counting
+    return plan(facts, fingerprint.ndim, size, reasons, least)
 
 
-def plan_counting(facts: PointFacts, ndim: int, size: float, reasons: dict[str, str]) -> dict[str, Any]:
+def with_aspect(
+    options: dict[str, Any],
+    dataset: Dataset,
+    fingerprint: Fingerprint,
+    augment: Mapping[str, Any],
+    reasons: dict[str, str],
+) -> dict[str, Any]:
+    """Return the keys `task.options` of a task of points with the key `aspect`, where the spacing asks for one.
+
+    The other keys are then planned again, in the unit that belongs to it.
+    """
+    aspect = plan_aspect(fingerprint, augment, {"task.options": ""}).get("aspect")
+    if aspect is None:
+        return options
+    return plan_points(dataset, fingerprint, reasons, aspect) | plan_aspect(fingerprint, augment, reasons)
+
+
+def plan_counting(
+    facts: PointFacts, ndim: int, size: float, reasons: dict[str, str], least: float = 1.0
+) -> dict[str, Any]:
     """Return the keys `task.options` of counting.
+
+    Args:
+        facts: what is known of the points.
+        ndim: number of axes.
+        size: of an image along its shortest axis, in the unit of the distances.
+        reasons: takes the reason.
+        least: deviation of a Gaussian, at least.
 
     >>> plan_counting(PointFacts(900, (2.2, 5.4, 8.5), False), 2, 256, {})
     {'ndim': 2, 'sigma': 2.8, 'spread': 1.8, 'apart': 2.2, 'distance': 4.2}
     """
     near, close, typical = facts.apart or (size / 8,) * 3
-    sigma = min(max(typical / PART, 1.0), max(1.0, PART_OF_SIZE * size))
-    spread = min(max(close / PART, 1.0), sigma)
+    sigma = min(max(typical / PART, least), max(least, PART_OF_SIZE * size))
+    spread = min(max(close / PART, least), sigma)
     reasons["task.options"] = (
         f"the nearest neighbor of a point is {typical:.1f} positions away (median; 5 %: {near:.1f}): the density has a "
         f"deviation of a third of it, a point is found within half of it"
@@ -57,14 +100,16 @@ def plan_counting(facts: PointFacts, ndim: int, size: float, reasons: dict[str, 
     return {"ndim": ndim} | {name: round(max(value, 1.0), 1) for name, value in values.items()}
 
 
-def plan_keypoints(facts: PointFacts, ndim: int, size: float, reasons: dict[str, str]) -> dict[str, Any]:
-    """Return the keys `task.options` of key points.
+def plan_keypoints(
+    facts: PointFacts, ndim: int, size: float, reasons: dict[str, str], least: float = 1.0
+) -> dict[str, Any]:
+    """Return the keys `task.options` of key points; arguments as for `plan_counting`.
 
     >>> plan_keypoints(PointFacts(40, (20.0, 30.0, 40.0), True), 2, 100, {})
     {'ndim': 2, 'spread': 2.0, 'apart': 6.0, 'distance': 5.0, 'single': True, 'threshold': 0.05, 'fraction': 0.1}
     """
     typical = facts.apart[2] if facts.apart else size / 8
-    spread = min(max(typical / PART, 1.0), max(1.5, PART_OF_SIZE * size))
+    spread = min(max(typical / PART, least), max(1.5, least, PART_OF_SIZE * size))
     distance = min(max(typical / 2, 1.0), max(1.0, 0.05 * size))
     kept = "one of each name in an image: only the best peak of each is kept" if facts.single else "several of a name"
     reasons["task.options"] = f"{kept}; heat has a deviation of 2 % of the size, less where neighbors are close"

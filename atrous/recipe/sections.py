@@ -306,7 +306,10 @@ class TrainSection(Section):
     )
     sharpness_every: Count = Field(1, description="every so many steps; such a step takes twice as long")
     teacher: float = Field(
-        0.0, ge=0, description="weight of a loss by which the network follows its own running average (mean teacher)"
+        0.0,
+        ge=0,
+        description="weight of a loss by which the network follows its own running average (mean teacher); it rises "
+        "over the first fifth of the training",
     )
     validations: int = Field(12, ge=1, description="how often the run is validated")
     patience: int | None = Field(None, ge=1, description="stop after so many validations without a gain")

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _SIZE = (4.2, 2.7)  # inches; small, so that a phone does not have to shrink the letters
+_SQUARE = (4.2, 3.9)  # inches of a chart that is about as high as wide, with a legend below it
 _CONTRAST = 0.7  # exponent on shares, so that small ones are visible
 _POINTS = 300  # points of a curve at most; more would make the page larger but not clearer
 
@@ -157,7 +158,7 @@ def reliability_chart(reliability: Reliability, ink: Ink, before: Reliability | 
         before: the same without its temperature, drawn too if it is given.
     """
     bins = len(reliability.count)
-    figure, axes = new_figure(ink, (4.2, 3.4))
+    figure, axes = new_figure(ink, _SQUARE)
     centers = (np.arange(bins) + 0.5) / bins
     filled = reliability.count > 0
     share = reliability.count / max(reliability.count.sum(), 1)
@@ -182,7 +183,7 @@ def reliability_chart(reliability: Reliability, ink: Ink, before: Reliability | 
     axes.set_ylabel("share that is right")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    axes.legend(frameon=False, labelcolor=ink.text, fontsize=9, loc="upper left")
+    _legend_below(figure, ink)
     return svg_text(figure)
 
 
@@ -196,7 +197,7 @@ def review_chart(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ink: Ink) 
     >>> review_chart({"positions": (np.array([0.0, 0.2, 1.0]), np.array([0.0, 0.7, 1.0]))}, LIGHT).startswith("<svg")
     True
     """
-    figure, axes = new_figure(ink, (4.2, 3.4))
+    figure, axes = new_figure(ink, _SQUARE)
     axes.plot([0, 1], [0, 1], color=ink.text, linewidth=1, linestyle=(0, (4, 3)), label="in any order")
     grid = np.linspace(0, 1, _POINTS)
     for (name, (reviewed, caught)), color in zip(curves.items(), (ink.first, ink.second), strict=False):
@@ -205,7 +206,7 @@ def review_chart(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ink: Ink) 
     axes.set_ylabel("share of the errors that are caught")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
-    axes.legend(frameon=False, labelcolor=ink.text, fontsize=9, loc="lower right")
+    _legend_below(figure, ink)
     return svg_text(figure)
 
 
@@ -238,6 +239,11 @@ def new_figure(ink: Ink, size: tuple[float, float]) -> tuple[Figure, Axes]:
         spine.set_visible(side in {"left", "bottom"})
         spine.set_color(ink.rule)
     return figure, axes
+
+
+def _legend_below(figure: Figure, ink: Ink) -> None:
+    """Put the legend below the chart: curves from 0 to 1 along both axes may pass through every corner of it."""
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=ink.text, fontsize=9)
 
 
 def _write_cells(axes: Axes, share: np.ndarray, ink: Ink, size: float) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from atrous._nd import AVG_POOL
 from atrous.objects.points import PointPeaks
+from atrous.objects.steps import unit_steps
 from atrous.ranks import totals
 from atrous.tasks.point_metrics import PointMetrics
 from atrous.tasks.points import PointTask, bumps, heat_loss, heat_of, point_options
@@ -29,13 +30,14 @@ class CountingTask(PointTask):
     Attributes:
         ndim: spatial axes.
         names: of the classes.
-        sigma: deviation of the density around a point, in positions.
-        spread: deviation of the heat around a point, in positions.
-        apart: of two points of a class that are closer than this, in positions, the one with less heat is removed.
+        sigma: deviation of the density around a point.
+        spread: deviation of the heat around a point.
+        apart: of two points of a class that are closer than this, the one with less heat is removed.
         threshold: heat from which a peak is a point.
         distance: see `PointTask`.
         heat_weight: weight of the heat map in the loss.
         count_weight: weight of the number of points in blocks in the loss.
+        aspect: see `PointTask`.
 
     >>> CountingTask(ndim=2, names=("cell",)).out_channels
     2
@@ -50,6 +52,7 @@ class CountingTask(PointTask):
     distance: float = 4.0
     heat_weight: float = 0.5
     count_weight: float = 1.0
+    aspect: tuple[float, ...] = ()
 
     watched = ("count_mae", "f1")
     higher_is_better = False
@@ -69,6 +72,8 @@ class CountingTask(PointTask):
     def __post_init__(self) -> None:
         if min(self.sigma, self.spread, self.apart, self.distance) <= 0:
             raise ValueError("sigma, spread, apart and distance are distances: give numbers above 0")
+        unit_steps(self.aspect, self.ndim)
+        object.__setattr__(self, "aspect", tuple(self.aspect))
 
     @property
     def dense(self) -> int:  # type: ignore[override]
@@ -84,7 +89,9 @@ class CountingTask(PointTask):
     def decoder(self) -> PointPeaks:
         """What makes points of the heat maps."""
         count = len(self.names)
-        return PointPeaks(classes=count, first=count, threshold=self.threshold, apart=self.apart)
+        return PointPeaks(
+            classes=count, first=count, threshold=self.threshold, apart=self.apart, steps=self.steps
+        )  # fmt: skip
 
     @property
     def unit(self) -> float:
@@ -99,11 +106,11 @@ class CountingTask(PointTask):
             target: points `(m, ndim + 2)`: the number of the crop, the place, the class.
         """
         output, classes, shape = output.float(), len(self.names), (len(output), *output.shape[2:])
-        density = bumps(target, shape, classes, self.sigma, mass=True) / self.unit
+        density = bumps(target, shape, classes, self.sigma, mass=True, steps=self.steps) / self.unit
         given = output[:, :classes]
         error, mass, count = totals((given - density).square().sum(), density.sum(), density.numel())
         squared = error / (mass + 0.01 * count)
-        heat = bumps(target, shape, classes, self.spread, mass=False)
+        heat = bumps(target, shape, classes, self.spread, mass=False, steps=self.steps)
         return (
             squared
             + self.count_weight * self._count_loss(given * self.unit, density * self.unit)
@@ -118,7 +125,8 @@ class CountingTask(PointTask):
         """
         losses = []
         for side in BLOCKS:
-            size = [min(n, max(1, round(side * self.sigma))) for n in density.shape[2:]]
+            sides = (side * self.sigma / step for step in self.steps)
+            size = [min(n, max(1, round(length))) for n, length in zip(density.shape[2:], sides, strict=True)]
             found, true = (AVG_POOL[self.ndim](size)(maps) * math.prod(size) for maps in (given, density))
             error, mass, count = totals((found - true).square().sum(), true.sum(), true.numel())
             losses.append((error / count) / (mass / count + 0.1))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from atrous.objects.points import PointPeaks
+from atrous.objects.steps import unit_steps
 from atrous.tasks.point_metrics import PointMetrics
 from atrous.tasks.points import PointTask, bumps, heat_loss, heat_of, point_options
 
@@ -19,13 +20,14 @@ class KeypointTask(PointTask):
     Attributes:
         ndim: spatial axes.
         names: of the points.
-        spread: deviation of the heat around a point, in positions.
-        apart: of two points of a name that are closer than this, in positions, the one with less heat is removed.
+        spread: deviation of the heat around a point.
+        apart: of two points of a name that are closer than this, the one with less heat is removed.
         threshold: heat from which a peak is a point.
-        distance: a true point counts as found by a point of its name that lies within so many positions.
+        distance: a true point counts as found by a point of its name that lies within this.
         single: whether an image has at most one point of each name; only the best one is kept then.
         fraction: with `single`, a point counts as found within this part of the longer side of the box around the true
             points of the image, in place of `distance`; 0 for `distance`.
+        aspect: see `PointTask`.
 
     >>> KeypointTask(ndim=2, names=("left", "right")).out_channels
     2
@@ -39,6 +41,7 @@ class KeypointTask(PointTask):
     distance: float = 5.0
     single: bool = False
     fraction: float = 0.0
+    aspect: tuple[float, ...] = ()
 
     watched = ("pck", "f1")
     higher_is_better = True
@@ -59,6 +62,8 @@ class KeypointTask(PointTask):
             raise ValueError("spread, apart and distance are distances: give numbers above 0")
         if self.fraction < 0 or (self.fraction and not self.single):
             raise ValueError("fraction is a part of the box around the points: give 0, or a number above 0 with single")
+        unit_steps(self.aspect, self.ndim)
+        object.__setattr__(self, "aspect", tuple(self.aspect))
 
     @property
     def out_channels(self) -> int:  # type: ignore[override]
@@ -69,12 +74,12 @@ class KeypointTask(PointTask):
     def decoder(self) -> PointPeaks:
         """What makes points of the heat maps."""
         return PointPeaks(
-            classes=len(self.names), threshold=self.threshold, apart=self.apart, single=self.single
+            classes=len(self.names), threshold=self.threshold, apart=self.apart, single=self.single, steps=self.steps
         )  # fmt: skip
 
     def distance_of(self, truth: np.ndarray) -> float:
         """See `PointTask.distance_of`."""
-        side = float(np.ptp(truth, axis=0).max()) if len(truth) else 0.0
+        side = float((np.ptp(truth, axis=0) * self.steps).max()) if len(truth) else 0.0
         return self.fraction * side if self.fraction and side > 0 else self.distance
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -85,7 +90,8 @@ class KeypointTask(PointTask):
             target: points `(m, ndim + 2)`: the number of the crop, the place, the name.
         """
         shape = (len(output), *output.shape[2:])
-        return heat_loss(output.float(), bumps(target, shape, len(self.names), self.spread, mass=False))
+        heat = bumps(target, shape, len(self.names), self.spread, mass=False, steps=self.steps)
+        return heat_loss(output.float(), heat)
 
     def decode(self, output: torch.Tensor) -> torch.Tensor:
         """Return where the heat of points is, `(N, *S)` uint8: 0 for nowhere, else 1 plus the name."""

@@ -77,7 +77,7 @@ class PointPairs:
         true_classes: `(n,)`.
         found_classes: `(m,)`.
         true, found: `(p,)` indices of matched points.
-        offsets: `(p,)` their distances in positions.
+        offsets: `(p,)` their distances, in the unit of the task's lengths.
         counts: `(K,)` the counts that were found.
     """
 
@@ -89,16 +89,18 @@ class PointPairs:
     counts: np.ndarray
 
 
-def pair_points(truth: np.ndarray, classes: np.ndarray, answer: PointAnswer, distance: float) -> PointPairs:
-    """Match the points of an answer with the true ones `(n, ndim)`, class by class."""
+def pair_points(truth: np.ndarray, classes: np.ndarray, answer: PointAnswer, task: PointTask) -> PointPairs:
+    """Match the points of an answer with the true ones `(n, ndim)`, class by class, as near as the task says."""
+    distance, steps = task.distance_of(truth), np.array(task.steps)
+    truth, places = truth * steps, answer.places * steps
     true, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for k in np.unique(classes):
         mine, theirs = np.flatnonzero(classes == k), np.flatnonzero(answer.classes == k)
-        first, second = match_points(truth[mine], answer.places[theirs], distance)
+        first, second = match_points(truth[mine], places[theirs], distance)
         true.append(mine[first])
         found.append(theirs[second])
     rows, columns = np.concatenate(true), np.concatenate(found)
-    offsets = np.sqrt(((truth[rows] - answer.places[columns]) ** 2).sum(axis=1))
+    offsets = np.sqrt(((truth[rows] - places[columns]) ** 2).sum(axis=1))
     return PointPairs(classes, answer.classes, rows, columns, offsets, answer.counts)
 
 
@@ -128,7 +130,7 @@ class PointScores:
         """
         if name in self._pairs:
             raise ValueError(f"{name}: counted twice")
-        self._pairs[name] = pair_points(truth, classes, answer, self._task.distance_of(truth))
+        self._pairs[name] = pair_points(truth, classes, answer, self._task)
 
     def result(self, seconds: float, tta: str = "none") -> Measures:
         """Return the metrics over all images."""

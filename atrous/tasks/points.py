@@ -1,7 +1,7 @@
 """Tasks whose answer are points: what a network should say of them, and what is made of what it says."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from atrous.objects.points import PointPeaks, find_points, total
+from atrous.objects.steps import unit_steps
 from atrous.ranks import totals
 from atrous.source import Source
 from atrous.tasks.task import FoundTask
@@ -43,7 +44,9 @@ class PointTask(FoundTask):
     Attributes:
         ndim: spatial axes.
         names: of the classes.
-        distance: a true point counts as found by a point of its class that lies within so many positions.
+        distance: a true point counts as found by a point of its class that lies within this.
+        aspect: distances of neighboring positions along each axis, relative to each other; none where they are equal.
+            Lengths are then in units of the side of a cube (square) of a position's volume, and not in positions.
         dense: how many of the dense maps, from the first on, are the densities; 0 if none is learned.
     """
 
@@ -51,7 +54,13 @@ class PointTask(FoundTask):
     ndim: int
     names: tuple[str, ...]
     distance: float
+    aspect: tuple[float, ...]
     dense: int
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        """Length of a step from a position to the next along each axis, in the unit of the lengths."""
+        return unit_steps(self.aspect, self.ndim)
 
     @property
     @abstractmethod
@@ -59,7 +68,7 @@ class PointTask(FoundTask):
         """What makes points of the dense maps."""
 
     def distance_of(self, truth: np.ndarray) -> float:
-        """Return within how many positions the true points `(n, ndim)` of one image count as found."""
+        """Return within which distance the true points `(n, ndim)` of one image, in positions, count as found."""
         return self.distance
 
     def answer(self, maps: Source, *, rows: int = 256) -> PointAnswer:
@@ -75,7 +84,15 @@ class PointTask(FoundTask):
         return PointAnswer(found.values, found.classes, found.scores, counts)
 
 
-def bumps(points: torch.Tensor, shape: tuple[int, ...], channels: int, sigma: float, *, mass: bool) -> torch.Tensor:
+def bumps(
+    points: torch.Tensor,
+    shape: tuple[int, ...],
+    channels: int,
+    sigma: float,
+    *,
+    mass: bool,
+    steps: Sequence[float] = (),
+) -> torch.Tensor:
     """Return Gaussians around points, `(N, channels, *S)` float32.
 
     A density adds up Gaussians whose sum is 1 each (Lempitsky & Zisserman, "Learning to count objects in images", NIPS
@@ -88,8 +105,9 @@ def bumps(points: torch.Tensor, shape: tuple[int, ...], channels: int, sigma: fl
             only where the second place is the nearer one (see `PointTarget.cut`).
         shape: `(N, *S)`.
         channels: number of classes.
-        sigma: deviation of the Gaussians in positions.
+        sigma: deviation of the Gaussians, in the unit of `steps`.
         mass: a density if true, else a heat map.
+        steps: length of a step from a position to the next along each axis; none for 1 along all.
 
     >>> two = torch.tensor([[0.0, 9.0, 8.5, 0.0], [0.0, 20.0, 8.5, 0.0]])  # the second on the border
     >>> round(float(bumps(two, (1, 20, 20), 1, 2.0, mass=True).sum()), 3)
@@ -101,18 +119,19 @@ def bumps(points: torch.Tensor, shape: tuple[int, ...], channels: int, sigma: fl
         points = points[(points[:, 1 : 1 + ndim] == points[:, 1 + ndim : -1]).all(1)]
     flat = torch.zeros(count * channels * volume, device=points.device)
     if len(points):
-        reach = max(1, int(np.ceil(REACH * sigma)))
-        steps = torch.arange(-reach, reach + 1, device=points.device)
-        window = torch.cartesian_prod(*[steps] * ndim).reshape(-1, ndim)  # (w, ndim)
+        apart = torch.tensor(steps or (1.0,) * ndim, device=points.device)
+        reach = [max(1, int(np.ceil(REACH * sigma / step))) for step in steps or (1.0,) * ndim]
+        sides = [torch.arange(-most, most + 1, device=points.device) for most in reach]
+        window = torch.cartesian_prod(*sides).reshape(-1, ndim)  # (w, ndim)
         places = points[:, 1 : 1 + ndim]
         positions = places.floor().long()[:, None] + window  # (m, w, ndim)
-        away = (positions + 0.5 - places[:, None]).square().sum(-1)
+        away = ((positions + 0.5 - places[:, None]) * apart).square().sum(-1)
         values = torch.exp(-away / (2 * sigma**2))
         inside = ((positions >= 0) & (positions < size)).all(-1)
         if mass:
             values = values / values.sum(1, keepdim=True)
         if mass and points.shape[1] == 2 * ndim + 2:
-            to_own = (positions + 0.5 - points[:, None, 1 + ndim : -1]).square().sum(-1)
+            to_own = ((positions + 0.5 - points[:, None, 1 + ndim : -1]) * apart).square().sum(-1)
             inside &= to_own <= away
         values = values * inside
         index = points[:, 0].long()[:, None] * channels + points[:, -1].long()[:, None]

@@ -198,7 +198,7 @@ def _steps(run: _Run, batches: Iterable[Batch], signals: list[int]) -> Outcome:
             break
         assert batch is not None
         rate = run.settings.learning_rate * _rate(run, progress)
-        loss = learner.step(batch, state.step, rate)
+        loss = learner.step(batch, state.step, rate, progress)
         state.step += 1
         if processes.first:
             try:

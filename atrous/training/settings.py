@@ -35,7 +35,8 @@ class Settings:
         sharpness: how far from the weights, along their gradients, the gradients of a step are taken (SAM); 0 takes
             them at the weights.
         sharpness_every: every so many steps.
-        teacher: weight of the loss by which the network follows its running average (mean teacher).
+        teacher: weight of the loss by which the network follows its running average (mean teacher); it rises over the
+            first fifth of the training (`teacher.ramp_up`).
     """
 
     optimizer: str = "adamw"

@@ -18,7 +18,7 @@ from atrous.tasks.task import Task
 from atrous.training.processes import Processes, expect_unused
 from atrous.training.settings import Settings
 from atrous.training.sharpness import uphill
-from atrous.training.teacher import said_by, teacher_loss
+from atrous.training.teacher import ramp_up, said_by, teacher_loss
 from atrous.training.trace import blame, supervised_loss
 from atrous.training.whole import WholeSteps
 
@@ -134,7 +134,7 @@ class Learner:
     fresh: bool = True
     """Whether the network has been wrapped, but no step been taken since."""
 
-    def step(self, batch: Batch, number: int, rate: float) -> torch.Tensor:
+    def step(self, batch: Batch, number: int, rate: float, progress: float = 1.0) -> torch.Tensor:
         """Take a step and return its loss, which is on the device.
 
         What the network draws (dropout) depends on the seed, the step and the process alone.
@@ -143,6 +143,7 @@ class Learner:
             batch: the share of this process.
             number: of the step, from 0.
             rate: the learning rate.
+            progress: share of the training, from 0 to 1, that is over.
 
         Raises:
             UserError: the loss of this step, or of one before, is not a number; the images that are the reason are
@@ -152,10 +153,10 @@ class Learner:
             group["lr"] = rate * group["factor"]
         images = self.fabric.to_device(batch.images).contiguous(memory_format=memory_format(batch.images.ndim - 2))
         batch = replace(batch, images=images, targets=self.fabric.to_device(batch.targets))
-        loss = self._backward(batch, number)
+        loss = self._backward(batch, number, progress)
         if self.settings.sharpness > 0 and number % self.settings.sharpness_every == 0:
             with uphill(self.network, self.settings.sharpness):
-                self._gradients(batch, number)
+                self._gradients(batch, number, progress)
         norm = self.fabric.clip_gradients(
             self.model,
             self.optimizer,
@@ -193,7 +194,7 @@ class Learner:
                 self.optimizer.zero_grad()
                 raise self._broken(past.batch, past.number)
 
-    def _backward(self, batch: Batch, number: int) -> torch.Tensor:
+    def _backward(self, batch: Batch, number: int, progress: float) -> torch.Tensor:
         """The loss; its gradients are left at the weights.
 
         Gradients are averaged while others are still computed, so it must be known which weights get none. The first
@@ -201,7 +202,7 @@ class Learner:
         """
         fresh, self.fresh = self.fresh and self.processes.count > 1, False
         before = [buffer.clone() for buffer in self.network.buffers()] if fresh else []
-        loss = self._gradients(batch, number)
+        loss = self._gradients(batch, number, progress)
         if fresh and any(weight.requires_grad and weight.grad is None for weight in self.network.parameters()):
             for buffer, old in zip(self.network.buffers(), before, strict=True):
                 buffer.copy_(old)
@@ -209,10 +210,10 @@ class Learner:
             expect_unused(self.fabric)
             self.wrap()
             self.fresh = False
-            loss = self._gradients(batch, number)
+            loss = self._gradients(batch, number, progress)
         return loss
 
-    def _gradients(self, batch: Batch, number: int) -> torch.Tensor:
+    def _gradients(self, batch: Batch, number: int, progress: float) -> torch.Tensor:
         torch.manual_seed(self.settings.seed * 1_000_003 + number + self.processes.rank * 7_368_787)
         if self.whole is not None:
             return torch.tensor(self.whole.step(batch.images[0], batch.targets[0]))
@@ -222,7 +223,7 @@ class Learner:
             if self.settings.teacher > 0:
                 with self.fabric.autocast():
                     said = said_by(self.average.module, batch.images)
-                loss = loss + self.settings.teacher * teacher_loss(output, said)
+                loss = loss + self.settings.teacher * ramp_up(progress) * teacher_loss(output, said)
             self.fabric.backward(loss)
         return loss.detach()
 

@@ -2,14 +2,32 @@
 
 Tarvainen & Valpola 2017, "Mean teachers are better role models", in a simple form: the teacher sees the same crops, and
 the loss is the divergence of distillation (Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network")
-at temperature 1. It counts in void positions too: nobody labelled them, but the teacher has an opinion.
+at temperature 1. It counts in void positions too: nobody labelled them, but the teacher has an opinion. At first that
+opinion is worth little, so the weight of the loss rises over the first fifth of the training.
 """
+
+import math
 
 import torch
 from torch import nn
 
 from atrous.tasks.summed import precise
 from atrous.training.trace import Output
+
+RISE = 0.2
+"""The share of a training over which the weight of the loss rises."""
+
+
+def ramp_up(progress: float) -> float:
+    """Return the part of its weight that the loss has, when this share of the training, from 0 to 1, is over.
+
+    It is exp(-5 (1 - x)^2), where x goes from 0 to 1 over the first fifth: the sigmoid-shaped rise of Tarvainen &
+    Valpola 2017 (appendix B), after Laine & Aila 2017.
+
+    >>> [round(ramp_up(progress), 4) for progress in (0.0, 0.1, 0.2, 1.0)]
+    [0.0067, 0.2865, 1.0, 1.0]
+    """
+    return math.exp(-5 * (1 - min(1.0, progress / RISE)) ** 2)
 
 
 def teacher_loss(output: Output, said: torch.Tensor) -> torch.Tensor:

@@ -56,7 +56,7 @@ def probabilities_and_labels(
     Args:
         predictor: the network.
         sample: whose file says where it has no data.
-        image: its values `(C, *S)` as its file has them, NaN where there are none.
+        image: its values `(C, *S)` as its file has them, NaN where there are none; also at another scale.
         spacing: distance of neighboring positions along each axis.
 
     Raises:
@@ -66,12 +66,11 @@ def probabilities_and_labels(
     found, least = _on_file(worked_on, size, turn), least_lengths(predictor.task)
     if not least:
         return found, None
-    gaps, mask = missing(image), sample.image.valid()
-    valid = None if mask is None else np.asarray(mask[...])
-    if gaps is not None:
-        valid = ~gaps if valid is None else valid & ~gaps
-    known = valid_on_grid(valid, tuple(worked_on.shape[1:]))
-    labels = interval_labels(_finite(worked_on), least, None if known is None else np.asarray(known[...]))
+    gaps, valid = missing(image), None
+    for mask in (sample.image.valid(), None if gaps is None else ~gaps):
+        if (known := valid_on_grid(mask, tuple(worked_on.shape[1:]))) is not None:
+            valid = np.asarray(known[...]) if valid is None else valid & np.asarray(known[...])
+    labels = interval_labels(_finite(worked_on), least, valid)
     return found, torch.from_numpy(Labels.resample(labels, size))
 
 

@@ -111,7 +111,7 @@ def _label(
                 waiting.append(frame)
                 for label in labels:
                     files.add(waiting.popleft(), label)
-                report.add(frame.arrived, begun, crowded)
+                report.add(frame.arrived, begun, crowded, frame.missing)
         except UserError as error:
             fault = error
         try:

@@ -17,7 +17,7 @@ def judged_points(truth: Places, answer: PointAnswer, task: PointTask) -> tuple[
 
     True points are 1 where they were found and 2 where they were missed; found points 1, or 3 where they were invented.
     """
-    pairs = pair_points(truth.places, truth.classes, answer, task.distance_of(truth.places))
+    pairs = pair_points(truth.places, truth.classes, answer, task)
     sides = (truth.places, pairs.true, 2), (answer.places, pairs.found, 3)
     first, second = (_painted(truth.size, places, matched, other) for places, matched, other in sides)
     return first, second

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+import torch
 
 from atrous.data.dataset import Dataset
 from atrous.data.grid import restore
 from atrous.data.sample import Sample
 from atrous.data.shifts import SHIFTS, applicable
+from atrous.data.targets.labels import Labels
 from atrous.errors import UserError
 from atrous.prediction.ensemble import load_ensemble
 from atrous.prediction.predictor import LoadOptions, Predictor
@@ -19,7 +21,7 @@ from atrous.tasks.shift_scores import ShiftRow, ShiftScores
 from atrous.tasks.task import NotFinite
 from atrous.tasks.temperature import class_task
 from atrous.verbs.evaluate import open_split, read_ahead
-from atrous.verbs.found import probabilities
+from atrous.verbs.found import probabilities_and_labels
 
 SAMPLES = 32
 """Samples, evenly spread over the split, that are measured at most: each is predicted 22 times."""
@@ -76,16 +78,22 @@ def _measured(
             raise UserError(f"{path}: has the size {image.shape[1:]}, but its labels {tuple(truth.shape)}")
         names &= {shift.name for shift in applicable(image)}
         for key, seen in _variants(image, sample.name, spacing, predictor.kind == "videos"):
-            found = restore(probabilities(predictor, seen, spacing, sample.image.header().affine), truth.shape)
             counter = counters.setdefault(
                 key, SegmentationMetrics(predictor.classes, boundary=False, calibration=False)
             )
             try:
-                counter.update(sample.name, found, truth)
+                found, labels = probabilities_and_labels(predictor, sample, seen, spacing)
+                labels = None if labels is None else _on_grid(labels, truth.shape)
+                counter.update(sample.name, restore(found, truth.shape), truth, labels=labels)
             except NotFinite:
                 raise UserError(f"{path}: the network's output is not finite after the change {key}") from None
         progress(number + 1, len(samples))
     return _scores(counters, names, len(samples))
+
+
+def _on_grid(labels: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Labels of an image whose scale was changed, on the grid of its truth."""
+    return torch.from_numpy(Labels.resample(labels.numpy(), tuple(size)))
 
 
 def _variants(

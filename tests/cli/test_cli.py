@@ -1,14 +1,18 @@
 """The command line as a user meets it: every verb, and every kind of mistake."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from atrous.verbs.evaluate import evaluate
 from tests.command import atrous
 from tests.conftest import SMALL
 
@@ -89,6 +93,23 @@ def test_the_main_job(tmp_path, digits):
     means = [mean for _, mean in json.loads(predicted.stdout)["uncertainty"]]
     assert means == sorted(means, reverse=True)
     assert "review these first" in predicted.stderr
+
+
+def test_evaluate_computes_in_float32_if_it_is_told_to(trained, digits, tmp_path):
+    """As `predict --float32`: also for a run whose training used bfloat16. Folds are measured as they are."""
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    recipe = run / "recipe.toml"
+    recipe.write_text(re.sub('precision = ".*?"', 'precision = "bf16-mixed"', recipe.read_text()))
+    usual, exact = (atrous("evaluate", run, digits, "--json", *words) for words in ((), ("--float32",)))
+    for done, dtype in ((usual, torch.bfloat16), (exact, torch.float32)):
+        assert done.returncode == 0, done.stderr
+        expected = evaluate(run, digits, dtype=dtype).scores
+        assert json.loads(done.stdout)["ece"] == pytest.approx(expected.ece, abs=1e-9)
+    assert json.loads(usual.stdout)["ece"] != json.loads(exact.stdout)["ece"]
+    refused = atrous("evaluate", run, digits, "--float32", "--folds", 2)
+    assert refused.returncode == 2
+    assert "--float32: --folds measures each training as it is: leave it out" in refused.stderr
 
 
 def spoil(folder, name, pixels):

@@ -6,7 +6,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from atrous.data.live_frames import FrameClock, FrameReader, LiveFrame, LiveSource
+from atrous.data.live_frames import FrameClock, FrameReader, LiveFrame, LiveSource, MissingFrames, now
 from atrous.errors import UserError
 
 STEP = Fraction(1, 25)
@@ -82,3 +82,49 @@ def test_a_full_reader_is_crowded():
 def test_times_rise_and_do_not_jump(times, expected):
     clock = FrameClock(STEP)
     assert [clock.at(None if time is None else Fraction(time)) / STEP for time in times] == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "missing"),
+    [
+        ([1] * 20, 0),
+        ([1.4, 0.6] * 20, 0),  # times that tremble
+        ([1] * 10 + [1.6] + [1] * 5, 1),
+        ([1] * 10 + [2, 1, 5, 1], 1 + 4),
+        ([3, 1, 1, 1, 1, 1, 1, 1], 2),  # also before the usual step is known
+        ([3, 1, 1], 0),  # too few to know it
+        ([2.5] * 40, 0),  # whatever rate the stream says
+        ([1] * 40 + [2] * 40, 15),  # a camera that sends half as many in the dark: until most of the last steps say so
+    ],
+)
+def test_missing_frames_are_counted_by_the_usual_step(steps, missing):
+    found = MissingFrames()
+    for step in steps:
+        found.add(step / 25)
+    assert found.count == missing
+
+
+def test_breaks_and_streams_without_times_have_no_missing_frames():
+    times = [*range(20), 23, 24, 2, 3, 4, 10**12, 10**12 + 1, None, 10**12 + 3]
+    clock, still = FrameClock(STEP), FrameClock(STEP)
+    for time in times:
+        clock.at(None if time is None else Fraction(time))
+        still.at(None)
+    assert clock.gaps.count == 3
+    assert still.gaps.count == 0
+
+
+def test_a_source_that_hangs_does_not_keep_the_reader():
+    class Hangs(Numbers):
+        def frames(self, stop):
+            yield from super().frames(stop)
+            Event().wait(600)
+
+    stop, source = Event(), Hangs(3, tells=2)
+    reader = FrameReader(source, stop)
+    assert source.reached.wait(60)
+    begun = now()
+    stop.set()
+    assert len(list(reader)) >= 2
+    reader.close()
+    assert now() - begun < 60

@@ -146,6 +146,8 @@ def test_what_is_damaged_is_left_out_and_told(tmp_path):
     rest = [number for number in range(FRAMES) if number not in (4, 7)]
     np.testing.assert_array_equal(frames, truth[:, rest])
     assert times == pytest.approx([number / 25 for number in rest])
+    found = list(stream_of(tmp_path / "damaged.mkv").frames(Event()))
+    assert [frame.missing for frame in found] == [0] * 8 + [2, 2]  # eight steps say how far apart frames are
     assert len(told) == 2
     assert told[0].startswith("it: a packet cannot be decoded (")
     assert told[1] == "it: 2 packets could not be decoded, and may have held frames"

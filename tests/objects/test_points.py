@@ -37,6 +37,24 @@ def test_points_are_found_between_positions(shape):
     np.testing.assert_allclose(found.values[order], truth[wanted], atol=0.02)
 
 
+def test_points_are_as_far_apart_as_the_steps_say():
+    """Two slices further or six columns further is the same distance; strips change nothing."""
+    maps = np.zeros((1, 30, 5, 40), np.float32)
+    maps[0, 10, 2, [5, 11]] = 0.9, 0.8
+    maps[0, [20, 22], 2, 30] = 0.9, 0.8
+    steps = (3.0**0.5, 3.0**-0.25, 3.0**-0.25)
+    decoders = [PointPeaks(apart=apart, steps=steps) for apart in (3.0, 4.5, 4.7)]
+    columns, slices = 6 * steps[2], 2 * steps[0]
+    assert slices < columns < 4.7
+    for decoder in decoders:
+        want = 2 + (decoder.apart < slices) + (decoder.apart < columns)
+        found = [find_points(maps, decoder, rows=rows) for rows in (1, 7, 30)]
+        assert [len(one) for one in found] == [want] * 3
+        assert len({one.values.tobytes() for one in found}) == 1
+    equal = find_points(maps, PointPeaks(apart=6.5, steps=(1.0, 1.0, 1.0)))
+    assert equal.values.tobytes() == find_points(maps, PointPeaks(apart=6.5)).values.tobytes()
+
+
 @given(st.data())
 @settings(max_examples=30)
 def test_points_and_sums_do_not_depend_on_the_strips(data):

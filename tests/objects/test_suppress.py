@@ -9,7 +9,7 @@ from torchvision.ops import nms
 
 from atrous.objects import suppress
 from atrous.objects.boxes import BoxShape
-from atrous.objects.candidates import Candidates, joined
+from atrous.objects.candidates import Candidates, corner_bounds, joined
 from atrous.objects.suppress import KEPT, UNDECIDED, Suppression, decide
 
 WIDTH = 60
@@ -133,3 +133,13 @@ def test_without_candidates_nothing_is_kept(closed):
     if closed:
         suppression.push(candidates(0, 0), 3)
     assert len(suppression.close()) == 0
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7, 100])
+def test_boxes_around_corners_do_not_depend_on_how_many_are_computed_at_once(at_once):
+    values = np.random.default_rng(0).normal(size=(7, 12)).astype(np.float32)
+    some = Candidates(np.arange(7), np.ones(7, np.float32), np.zeros(7, np.int64), values)
+    low, high = corner_bounds(some, lambda part: part.values.reshape(-1, 4, 3), 3, at_once)
+    np.testing.assert_array_equal(low, values.reshape(7, 4, 3).min(axis=1))
+    np.testing.assert_array_equal(high, values.reshape(7, 4, 3).max(axis=1))
+    assert corner_bounds(some.take([]), lambda part: part.values, 3, at_once)[0].shape == (0, 3)

@@ -122,3 +122,15 @@ def test_hidden_folders_and_those_of_the_system_are_left_out(tmp_path):
         save(tmp_path / name, picture(0))
     found = find_inputs([tmp_path], ndim=2, channels=3)
     assert [str(item.relative) for item in found] == ["a.png", "sub/c.png"]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_rows_of_an_array_are_the_channels_that_a_network_of_one_axis_reads(tmp_path, channels):
+    values = RNG.normal(size=(channels, 50)).astype(np.float32)
+    np.save(tmp_path / "a.npy", values)
+    item = find_inputs([tmp_path / "a.npy"], ndim=1, channels=channels)[0]
+    opened = open_input(item, expected=read(channels), preparation=Preparation(), ndim=1)
+    assert opened.size == (50,)
+    np.testing.assert_array_equal(np.asarray(opened.source[...]), values)
+    as_image = open_input(item, expected=read(1), preparation=Preparation(), ndim=2)
+    assert as_image.size == (channels, 50)

@@ -17,7 +17,7 @@ def test_frames_are_timed_from_their_arrival_and_from_when_they_are_begun():
     clock, told = Clock(), []
     report = LiveReport(told.append, every=1.0, clock=clock)
     assert report.text() == "0 frames"
-    assert report.facts() == {"frames": 0}
+    assert report.facts() == {"frames": 0, "missing": 0}
     for _ in range(40):
         arrived, clock.time = clock.time, clock.time + 1 / 16
         begun = report.begin()
@@ -52,3 +52,11 @@ def test_memory_does_not_grow(monkeypatch):
     for _ in range(50):
         report.add(0.0, 0.0)
     assert len(report._taken) == 5
+
+
+def test_missing_frames_are_said():
+    report = LiveReport(lambda text: None, clock=Clock())
+    for missing in (0, 2, 2):
+        report.add(0.0, 0.0, missing=missing)
+    assert report.facts()["missing"] == 2
+    assert report.text().startswith("3 frames (2 missing between them, by their times), ")

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from atrous.data.dataset import Dataset, open_dataset
 from atrous.prediction.predictor import Predictor
 from atrous.recipe.network import build_network
 from atrous.recipe.run import Run, create_run
@@ -61,3 +62,17 @@ def broken_signal(length: int = 600, seed: int = 0) -> tuple[np.ndarray, np.ndar
     for start in rng.integers(0, length - 2, length // 40):
         values[start : start + rng.integers(1, 3)] = rng.integers(0, 3) + rng.normal(0, 0.1)
     return values[None].astype(np.float32), truth
+
+
+def write_broken(root: Path) -> Dataset:
+    """Recordings of 100 Hz, one with gaps, and one of 50 Hz."""
+    root.mkdir()
+    (root / "dataset.toml").write_text('classes = ["na", "p", "qrs"]\n')
+    for number in range(4):
+        values, truth = broken_signal(900, number)
+        step = 2 if number == 3 else 1
+        values = values[:, ::step].copy()
+        if number in (1, 3):
+            values[0, [5, 300, 301]] = np.nan
+        np.savez(root / f"{number}.npz", signal=values, label=truth[::step], rate=100.0 / step)
+    return open_dataset(root)

@@ -4,7 +4,9 @@ import xml.etree.ElementTree as ET
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from atrous.report import plots
 from atrous.report.plots import (
     DARK,
     LIGHT,
@@ -39,6 +41,24 @@ def test_the_reliability_before_the_temperature_is_drawn_where_there_is_one():
     reliability = Reliability.of(np.ones((3, 15)))
     assert "before its temperature" not in letters(reliability_chart(reliability, LIGHT))
     assert "before its temperature" in letters(reliability_chart(reliability, LIGHT, reliability))
+
+
+@pytest.mark.parametrize("ink", [LIGHT, DARK])
+def test_the_legend_lies_beside_the_curves_whatever_they_are(ink, monkeypatch):
+    """A poorly calibrated network's curve passes through the corner above the diagonal."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(plots, "svg_text", figures.append)
+    poor = Reliability.of(np.ones((3, 15)))
+    reliability_chart(poor, ink, poor)
+    names = ("of positions", "of images")
+    review_chart({name: (np.array([0, 0.9, 1]), np.array([0, 0.1, 1])) for name in names}, ink)
+    for figure in figures:
+        figure.draw_without_rendering()
+        legend, chart = figure.legends[0].get_window_extent(), figure.axes[0].get_tightbbox()
+        assert not legend.overlaps(chart)
+        assert figure.axes[0].get_legend() is None
+        assert figure.bbox.x0 <= legend.x0 < legend.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= legend.y0 < legend.y1 <= figure.bbox.y1
 
 
 def test_the_same_figure_gives_the_same_bytes():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from atrous.tasks.counting import CountingTask
 from atrous.tasks.keypoints import KeypointTask
 from atrous.tasks.points import SILENT, bumps
 
@@ -49,3 +50,13 @@ def test_the_distance_is_that_of_the_box_around_the_points():
     assert task.distance_of(np.array([[0.0, 0.0], [10.0, 40.0]])) == 4
     assert task.distance_of(np.array([[5.0, 5.0]])) == 3
     assert task.distance_of(np.zeros((0, 2))) == 3
+    flat = KeypointTask(ndim=2, single=True, fraction=0.1, aspect=(4.0, 1.0))  # steps of 2 and 1/2
+    assert flat.distance_of(np.array([[0.0, 0.0], [15.0, 40.0]])) == pytest.approx(3)
+
+
+def test_an_aspect_must_fit():
+    for aspect in ((1.0,), (0.0, 1.0)):
+        with pytest.raises(ValueError, match="aspect is"):
+            KeypointTask(ndim=2, aspect=aspect)
+        with pytest.raises(ValueError, match="aspect is"):
+            CountingTask(ndim=2, aspect=aspect)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from atrous.tasks.counting import CountingTask
 from atrous.tasks.keypoints import KeypointTask
-from atrous.tasks.point_metrics import PointScores, match_points
+from atrous.tasks.point_metrics import PointScores, match_points, pair_points
 from atrous.tasks.points import PointAnswer
 
 
@@ -88,3 +88,16 @@ def test_counts_of_single_classes_are_said_where_there_are_several(names):
     scores.add("one", np.array([[5.0, 5.0]]), np.array([0]), answer([[5, 5]], [0], [1.0] * len(names)))
     each = {name for name in scores.result(0.0).values if name.startswith("count_mae_")}
     assert each == ({"count_mae_a", "count_mae_b"} if len(names) > 1 else set())
+
+
+def test_points_are_matched_by_the_steps():
+    """One slice away is further than three columns away; with equal steps it is the other way around."""
+    truth, classes = np.array([[5.5, 5.5, 5.5], [5.5, 5.5, 30.5]]), np.zeros(2, np.int64)
+    places = truth + np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 3.0]])
+    answer = PointAnswer(places, classes, np.ones(2, np.float32), np.array([2.0]))
+    aspect = (8.0, 1.0, 1.0)  # steps of 4, 1/2 and 1/2
+    for chosen, matched in (((), [0]), (aspect, [1])):
+        task = CountingTask(ndim=3, distance=2.0, aspect=chosen)
+        pairs = pair_points(truth, classes, answer, task)
+        assert pairs.true.tolist() == pairs.found.tolist() == matched
+        assert pairs.offsets == pytest.approx([1.5 if chosen else 1.0])

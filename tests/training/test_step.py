@@ -1,7 +1,9 @@
 """A step: when it is asked whether a loss was a number, whose crops are looked at, and the optimizers."""
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,7 @@ from atrous.training.processes import Processes, make_fabric
 from atrous.training.settings import Settings
 from atrous.training.sharpness import uphill
 from atrous.training.step import Learner, compiled, fast_kernels, make_optimizer
+from atrous.training.teacher import ramp_up
 from tests.ranks import play_ranks
 
 TASK = Semantic(("a", "b"))
@@ -114,13 +117,24 @@ def test_a_teacher_adds_the_divergence_from_the_average():
     with torch.no_grad():
         for weight in taught.average.module.parameters():
             weight.mul_(2.0)
+    taught_before = {name: value.clone() for name, value in taught.average.module.state_dict().items()}
     output, said = taught.network(batch().images), taught.average.module(batch().images)
     p, q = said.softmax(1), output.softmax(1)
     divergence = (p * (p / q).log()).sum(1).mean()
     loss, alone = taught.step(batch(), 0, 1e-2), plain.step(batch(), 0, 1e-2)
     torch.testing.assert_close(loss, alone + 0.5 * divergence)
+    early = learner(settings)
+    early.average.module.load_state_dict(taught_before)
+    torch.testing.assert_close(early.step(batch(), 0, 1e-2, 0.1), alone + 0.5 * math.exp(-1.25) * divergence)
     assert not torch.equal(weights(taught.network), weights(plain.network))
     assert not taught.average.module.training
+
+
+def test_the_weight_of_a_teacher_rises_over_the_first_fifth():
+    rising = [ramp_up(progress) for progress in np.linspace(0, 0.2, 50)]
+    assert rising[0] == pytest.approx(math.exp(-5))
+    assert (np.diff(rising) > 0).all()
+    assert {ramp_up(progress) for progress in (0.2, 0.5, 1.0)} == {1.0}
 
 
 def test_fast_kernels_of_a_gpu_are_chosen_for_the_block_alone():

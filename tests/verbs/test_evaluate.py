@@ -15,7 +15,7 @@ from atrous.verbs.evaluate import evaluate, measure
 from atrous.verbs.summary import grid_examples
 from atrous.verbs.train import train
 from tests.conftest import SMALL
-from tests.prediction.values_world import broken_signal, make_run, value_predictor
+from tests.prediction.values_world import make_run, value_predictor, write_broken
 from tests.volumes import write_volumes
 
 
@@ -110,20 +110,6 @@ def test_all_of_the_training_data_is_said_to_be_too_good(trained, digits):
     assert found.scores.images == 13
     assert "include those that the run was trained on" in found.note
     assert evaluate(trained, digits, split="test").note == ""
-
-
-def write_broken(root):
-    """Recordings of 100 Hz, one with gaps, and one of 50 Hz."""
-    root.mkdir()
-    (root / "dataset.toml").write_text('classes = ["na", "p", "qrs"]\n')
-    for number in range(4):
-        values, truth = broken_signal(900, number)
-        step = 2 if number == 3 else 1
-        values = values[:, ::step].copy()
-        if number in (1, 3):
-            values[0, [5, 300, 301]] = np.nan
-        np.savez(root / f"{number}.npz", signal=values, label=truth[::step], rate=100.0 / step)
-    return open_dataset(root)
 
 
 @pytest.mark.filterwarnings("ignore:.*it is resampled:UserWarning")

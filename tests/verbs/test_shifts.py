@@ -2,16 +2,21 @@
 
 import shutil
 
+import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from atrous.cli.main import app
-from atrous.data.shifts import SHIFTS
+from atrous.data.grid import resample_label
+from atrous.data.shifts import SHIFTS, applicable
 from atrous.errors import UserError
 from atrous.recipe.run import Run, open_run
 from atrous.recipe.schema import override, to_toml
-from atrous.verbs.evaluate import evaluate
-from atrous.verbs.shifts import evaluate_shifts
+from atrous.tasks.metrics import SegmentationMetrics
+from atrous.verbs.evaluate import evaluate, measure
+from atrous.verbs.shifts import _measured, evaluate_shifts
+from tests.prediction.values_world import make_run, value_predictor, write_broken
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +57,24 @@ def test_what_it_is_not_for_is_told_before_anything_is_measured(trained, digits,
     monkeypatch.setattr("atrous.verbs.evaluate.evaluate", lambda *_, **__: pytest.fail("it was measured first"))
     done = CliRunner().invoke(app, ["evaluate", str(tmp_path / "run"), str(digits), "--shifts"])
     assert "--shifts is for classes in images" in str(done.exception)
+
+
+@pytest.mark.filterwarnings("ignore:.*it is resampled:UserWarning")
+def test_intervals_of_signals_are_measured_as_they_are_predicted(tmp_path):
+    """Where they have a least length: the signals as they are, and a signal after each change."""
+    dataset = write_broken(tmp_path / "data")
+    predictor = value_predictor(make_run(tmp_path / "run"))
+    samples = [sample for members in dataset.splits.values() for sample in members]
+    clean = measure(predictor, dataset, samples).watched()["miou"]
+    assert _measured(predictor, dataset, samples, lambda done, total: None).clean == pytest.approx(clean, abs=1e-12)
+    sample = next(sample for sample in samples if sample.name == "0")
+    rows = _measured(predictor, dataset, [sample], lambda done, total: None).rows
+    found = {(row.name, row.strength): row.value for row in rows}
+    values, truth = np.asarray(sample.image.load()), torch.from_numpy(sample.target.read())
+    for shift in applicable(values):
+        for strength in shift.strengths:
+            labels = predictor.predict(shift.apply(values, strength, "0", (0.01,))).labels
+            labels = torch.from_numpy(resample_label(labels, truth.shape))
+            metrics = SegmentationMetrics(predictor.classes)
+            metrics.update("0", torch.eye(3)[labels.long()].T, truth)
+            assert found[shift.name, strength] == pytest.approx(metrics.result(0.0).miou, abs=1e-12)

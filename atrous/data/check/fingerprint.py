@@ -148,7 +148,9 @@ def from_dict(content: Mapping[str, Any]) -> Fingerprint:
             ranges = content.get(key)
             more[key] = None if ranges is None else kind(**{name: tuple(row) for name, row in ranges.items()})
         points = content.get("points")
-        more["points"] = None if points is None else PointFacts(**{**points, "apart": tuple(points["apart"])})
+        if points is not None:
+            points = PointFacts(**{**points, **{key: tuple(points.get(key, ())) for key in ("apart", "spaced")}})
+        more["points"] = points
         values = content.get("values")
         more["values"] = (
             None if values is None else ValueFacts(**{**values, **{key: tuple(values[key]) for key in ("mean", "std")}})
@@ -177,6 +179,7 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
     chosen = [moments for one, moments in usable if one.split == "train"] or [moments for _, moments in usable]
     total = reduce(merge, chosen)
     width = np.dtype(dtype).itemsize
+    spacing = _spacings([dataset.spacing or header.spacing for _, header, _ in good if len(header.size) == ndim])
     no_train = all(one.split != "train" for one, _, _ in good)
     positions: dict[str, int] = dict.fromkeys(dataset.splits, 0)
     for one, header, _ in good:
@@ -194,13 +197,13 @@ def fingerprint(dataset: Dataset, scans: Sequence[Scan]) -> Fingerprint:
         maximum=float(total.most.max()),
         bytes_decoded=sum(positions.values()) * (channels * width + 1),
         case_scale=_case_scale(chosen),
-        spacing=_spacings([dataset.spacing or header.spacing for _, header, _ in good if len(header.size) == ndim]),
+        spacing=spacing,
         foreground=_foreground([one for one, _ in usable if one.split == "train"] or [one for one, _ in usable]),
         channel_names=_channel_names(dataset, good[0][0].sample, channels),
         color=ndim == 2 and channels == 3 and dtype == "uint8" and _commonest([h.kind for _, h, _ in good]) in PICTURES,
         object_sizes=_object_sizes(dataset, scans),
         object_sides=_object_sides(dataset, scans),
-        points=point_facts(scans),
+        points=point_facts(scans, () if spacing is None else spacing.median),
         box_sides=_box_sides(dataset, scans),
         values=value_facts(scans),
         star_iou=_star_iou(scans),

@@ -9,11 +9,15 @@ import numpy as np
 from atrous.data.check.fingerprint import Fingerprint
 from atrous.data.composite import CompositeImage
 from atrous.data.description import Description
-from atrous.data.formats import Header
+from atrous.data.formats import Header, suffix_of
+from atrous.data.formats.array import MOST_CHANNELS
+from atrous.data.layouts.matching import NAMELESS
 from atrous.data.layouts.scenes import SceneImage
 from atrous.data.problems import Problem, relative
 from atrous.data.scan import Scan
 
+LONG = 8
+"""An array of two axes that is so many times as long as high may be a recording with a row for each channel."""
 APART = 0.01
 """Part of the spacing by which the affine may differ from it."""
 
@@ -108,6 +112,13 @@ def _channels(count: int) -> str:
     return f"{count} channel" if count == 1 else f"{count} channels"
 
 
+def _may_be_recording(one: Scan, header: Header, label: Header | None) -> bool:
+    """Whether an array of two axes is so low and long that its rows may be channels, and no mask says otherwise."""
+    low = header.channels == 1 and len(header.size) == 2 and header.size[0] <= MOST_CHANNELS
+    nameless = suffix_of(one.sample.image.path) in NAMELESS and header.axes is None
+    return low and nameless and header.size[1] >= LONG * header.size[0] and (label is None or label.size != header.size)
+
+
 def image_notes(root: Path, scans: Sequence[Scan]) -> Iterator[str]:
     """What was accepted and how it is read: alpha, palettes, deep and floating types, rotation."""
     said: Counter[str] = Counter()
@@ -144,6 +155,10 @@ def _remarks(one: Scan) -> Iterator[str]:
     if header.unread:
         yield header.unread_text
     label = None if one.contents is None else one.contents.header
+    if _may_be_recording(one, header, label):
+        size = " x ".join(map(str, header.size))
+        fix = 'if its rows are channels of a recording, write pages = "rows" in dataset.toml'
+        yield f"read as an image of {size}: {fix}"
     if label is not None and label.unread:
         yield f"of its mask {label.unread_text}"
     if header.inverted:

@@ -11,7 +11,7 @@ from atrous.data.inside import require_inside, walk
 from atrous.data.layouts.base import Layout, LeftOut
 from atrous.data.layouts.cityscapes import LabelFiles, label_files
 from atrous.data.layouts.folders import MOST_LEVELS, Folder, read_folders
-from atrous.data.layouts.matching import Pool, holds_thin_volumes, match
+from atrous.data.layouts.matching import Pool, match, pages_by_masks
 from atrous.data.layouts.pairing import SEPARATORS
 from atrous.data.layouts.points import task_of
 from atrous.data.layouts.polygons import find_attribute_of, polygon_folder
@@ -47,8 +47,9 @@ def find_images(root: Path, description: Description) -> Layout:
     if known is not None:
         description = replace(description, mask_suffix=(known.suffix,))
     pools = _pools(folders)
-    if description.pages is None and any(holds_thin_volumes(root, pool) for pool in pools.values()):
-        description = replace(description, pages="z")
+    if description.pages is None:
+        pages = next((said for pool in pools.values() if (said := pages_by_masks(root, pool)) is not None), None)
+        description = replace(description, pages=pages)
     attribute = find_attribute_of(folders, description)
     samples: dict[str, list[Sample]] = {}
     images_alone: list[Path] = []

@@ -65,11 +65,13 @@ def match(root: Path, pool: Pool, description: Description, attribute: ClassAttr
     return samples
 
 
-def holds_thin_volumes(root: Path, pool: Pool) -> bool:
-    """Whether arrays without named axes are volumes of few slices: then their masks have as many slices as they.
+def pages_by_masks(root: Path, pool: Pool) -> str | None:
+    """Return how arrays without named axes are to be read, as their masks say it: "z", "rows", or None for as they are.
 
-    An array `(24, 40, 48)` alone is read as 24 channels. One of three with a mask of three may be RGB with colors,
-    unless the mask is of a format that tells slices from channels.
+    An array `(24, 40, 48)` alone is read as 24 channels, but as a volume of few slices where its mask has as many
+    ("z"). One of three with a mask of three may be RGB with colors, unless the mask is of a format that tells slices
+    from channels. An array `(2, 5000)` alone is an image, but with a mask `(5000,)` a recording of two channels
+    ("rows").
     """
     images, labels = (_keyed(root, kind, pool.grouped) for kind in (pool.images, pool.labels))
     for key, label in pair(images, labels).partner.items():
@@ -83,8 +85,10 @@ def holds_thin_volumes(root: Path, pool: Pool) -> bool:
             continue
         nameless = suffix_of(labels[label]) in NAMELESS and mask.axes is None
         if (nameless and image.shape == mask.shape and image.channels not in (1, 3)) or image.shape == mask.size:
-            return True
-    return False
+            return "z"
+        if image.channels == 1 and len(image.size) == 2 and mask.size == image.size[1:]:
+            return "rows"
+    return None
 
 
 def _placed(reader: LabelReader, image: FileImage) -> LabelReader:
