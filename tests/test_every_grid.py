@@ -143,7 +143,10 @@ def test_signals_are_learned_and_their_onsets_found(signals, tmp_path):
     assert found["event_tolerance"] == 0.15
     assert found["onset_f1"]["qrs"] > 0.8
     assert found["temperature"] == trained.run.calibration().temperature != 1
-    assert found["auroc_error"] > 0.7
+    if found["pixel_accuracy"] < 1:
+        assert found["auroc_error"] > 0.7
+    else:  # nothing is wrong that could be ranked
+        assert found["auroc_error"] is None
     assert trained.scores.events is not None
     assert "onset F1" in (tmp_path / "run" / "report.html").read_text()
 

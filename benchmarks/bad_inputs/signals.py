@@ -92,7 +92,20 @@ def strays(folder: Path) -> None:
     put(folder / "plot.png", photo(0))
 
 
+def low_and_long(folder: Path) -> None:
+    """Write recordings of two channels as arrays of two rows, in a folder for each class."""
+    for kind in ("still", "moving"):
+        (folder / "train" / kind).mkdir(parents=True)
+        for name in "abcd":
+            np.save(folder / "train" / kind / f"{name}.npy", RNG.normal(size=(2, 500)).astype(np.float32))
+    (folder / "dataset.toml").write_text('task = "classification"\n')
+
+
 MISTAKES = (
+    Mistake(
+        "An array of two axes that is low and long", low_and_long, "note",
+        ("read as an image of 2 x 500", 'write pages = "rows" in dataset.toml'),
+    ),
     Mistake(
         "A table is not UTF-8", spoiled(latin, GOOD), "error",
         ("day3.csv", "it is not UTF-8 text", "save it as UTF-8"),

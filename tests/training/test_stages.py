@@ -97,10 +97,10 @@ def test_a_staged_run_resumes_bit_for_bit(digits, tmp_path, monkeypatch):
     assert "parameters in" in heads[0]
     run = Learner.step
 
-    def stopping(learner, batch, number, rate):
+    def stopping(learner, batch, number, *rates):
         if number == 5:
             raise KeyboardInterrupt
-        return run(learner, batch, number, rate)
+        return run(learner, batch, number, *rates)
 
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(Learner, "step", stopping)
