@@ -103,7 +103,7 @@ def low_and_long(folder: Path) -> None:
 
 MISTAKES = (
     Mistake(
-        "An array of two axes that is low and long", low_and_long, "note",
+        "arrays of two axes that are low and long", low_and_long, "note",
         ("read as an image of 2 x 500", 'write pages = "rows" in dataset.toml'),
     ),
     Mistake(
