@@ -24,7 +24,7 @@ from atrous.cli import (
     train,
 )
 from atrous.cli.grouped import GroupedCommand
-from atrous.errors import UserError
+from atrous.errors import UserError, without_secrets
 from atrous.files import disk_trouble
 
 app = typer.Typer(
@@ -78,7 +78,7 @@ def run() -> None:
             raise
         name = None if error.filename is None else HIDDEN.sub("", str(error.filename))
         said = ": ".join(part for part in (name, trouble or error.strerror) if part is not None)
-        print(f"atrous: {said}", file=sys.stderr)
+        print(f"atrous: {without_secrets(said)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("atrous: interrupted", file=sys.stderr)

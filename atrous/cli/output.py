@@ -12,27 +12,30 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from atrous.errors import without_secrets
 from atrous.machine import peak_memory
 
 
 def say(text: str) -> None:
     """Print a line of text to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(without_secrets(text), file=sys.stderr, flush=True)
 
 
 def show(text: str, facts: dict[str, Any], as_json: bool) -> None:
     """Print the result of a verb to standard output, as text or as one JSON object."""
-    shown = json.dumps(_finite(facts), allow_nan=False) if as_json else text
+    shown = json.dumps(_printable(facts), allow_nan=False) if as_json else without_secrets(text)
     encoding = sys.stdout.encoding or "utf-8"
     print(shown.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
-def _finite(facts: Any) -> Any:
-    """Replace NaN and infinite numbers by None, because JSON cannot represent them."""
+def _printable(facts: Any) -> Any:
+    """Replace NaN and infinite numbers by None, as JSON cannot represent them; leave secrets in addresses out."""
     if isinstance(facts, dict):
-        return {key: _finite(value) for key, value in facts.items()}
+        return {_printable(key): _printable(value) for key, value in facts.items()}
     if isinstance(facts, list | tuple):
-        return [_finite(value) for value in facts]
+        return [_printable(value) for value in facts]
+    if isinstance(facts, str):
+        return without_secrets(facts)
     return None if isinstance(facts, float) and not math.isfinite(facts) else facts
 
 

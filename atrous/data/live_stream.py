@@ -195,17 +195,6 @@ class _Arriving:
             return True
 
 
-def shown_address(address: str) -> str:
-    """Return an address without the user and the password in it.
-
-    >>> shown_address("rtsp://admin:secret@10.0.0.7/stream1")
-    'rtsp://10.0.0.7/stream1'
-    """
-    scheme, _, rest = address.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
-
-
 def _timed_out(error: BaseException) -> bool:
     """Whether a call of the network was ended since nothing came (PyAV interrupts it), or the system says so."""
     return isinstance(error, TimeoutError | av.error.ExitError)

@@ -23,7 +23,7 @@ from atrous.data.formats.table import is_url
 from atrous.data.layouts.memory import ROOT
 from atrous.data.restoration import read_psf
 from atrous.data.root_folder import data_folder
-from atrous.errors import UserError
+from atrous.errors import UserError, without_secrets
 from atrous.files import replacing
 from atrous.models.network import DenseNetwork
 from atrous.named.packages import INSTALL, NamedModel, named_models, not_known
@@ -328,7 +328,7 @@ def environment(command: list[str]) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "packages": versions,
-        "command": command or sys.argv,
+        "command": [without_secrets(part) for part in command or sys.argv],
     }
 
 

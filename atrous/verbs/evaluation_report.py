@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-from atrous.errors import UserError
+from atrous.errors import UserError, without_secrets
 from atrous.prediction.ensemble import load_ensemble
 from atrous.prediction.predictor import LoadOptions
 from atrous.recipe.run import Run, environment
@@ -76,7 +76,7 @@ def write_evaluation(
         examples=examples,
         recipe_toml=recipe,
         environment=flat_facts(environment(sys.argv)),
-        commands=[shlex.join(["atrous", *sys.argv[1:]])],
+        commands=[without_secrets(shlex.join(["atrous", *sys.argv[1:]]))],
         data_summary=f"{dataset.root}: {dataset.layout}",
         plan_reasons=read_reasons(recipe),
         legend=legend_of(examples),

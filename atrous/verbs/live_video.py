@@ -14,11 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from atrous.data.formats import frame_files
+from atrous.data.formats.remote import shown
 from atrous.data.formats.table import is_url, local_path, stem
 from atrous.data.layouts.scenes import sequence_of
 from atrous.data.live_folder import GrowingFolder
 from atrous.data.live_frames import RATE, FrameReader, LiveFrame, LiveSource
-from atrous.data.live_stream import PROTOCOLS, LiveStream, shown_address
+from atrous.data.live_stream import PROTOCOLS, LiveStream
 from atrous.errors import UserError
 from atrous.prediction.live_files import LiveFiles, LivePlaces
 from atrous.prediction.live_report import EVERY, LiveReport
@@ -148,8 +149,8 @@ def _source(source: str, options: PredictOptions, tell: Callable[[str], None], s
     if is_url(source):
         if source.split(":", maxsplit=1)[0].lower() not in PROTOCOLS:
             known = ", ".join(f"{scheme}://" for scheme in PROTOCOLS)
-            raise UserError(f"{shown_address(source)}: live input comes from {known}, a file, a folder or -")
-        return LiveStream(source, shown_address(source), idle, rate, tell), _name_of(source)
+            raise UserError(f"{shown(source)}: live input comes from {known}, a file, a folder or -")
+        return LiveStream(source, shown(source), idle, rate, tell), _name_of(source)
     path = Path(local_path(source))
     if path.is_dir():
         folder, name = path, path.resolve().name
@@ -176,11 +177,10 @@ def _name_of(address: str) -> str:
     >>> _name_of("rtsp://me:secret@10.0.0.7:554/live/door.sdp"), _name_of("http://camera:8080")
     ('door', 'camera')
     """
-    shown = shown_address(address)
     try:
-        parts = urlsplit(shown)
+        parts = urlsplit(shown(address))
     except ValueError as error:
-        raise UserError(f"{shown}: is no address ({error}): write it as rtsp://HOST:PORT/PATH") from None
+        raise UserError(f"{address}: is no address ({error}): write it as rtsp://HOST:PORT/PATH") from None
     last = Path(parts.path).stem or parts.hostname or ""
     return re.sub(r"[^\w.-]", "_", last).strip(".") or "live"
 

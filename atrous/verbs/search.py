@@ -17,7 +17,7 @@ from atrous.data.check.check import Check
 from atrous.data.formats.mirrored import named_by_url
 from atrous.data.formats.remote import shown
 from atrous.data.formats.table import is_url, local_path
-from atrous.errors import UserError
+from atrous.errors import UserError, without_secrets
 from atrous.files import write_text
 from atrous.geometry.plan import byte_count
 from atrous.recipe.agree import agree_with_data
@@ -135,7 +135,8 @@ def _begin(data: Path | str | None, chosen: SearchOptions, say: Callable[[str], 
     if not isinstance(data, str | Path):
         raise UserError("a search needs the folder of a data set: several processes may share it")
     root = str(data).rstrip("/") if is_url(data) else str(Path(local_path(str(data))).absolute())
-    asked, name = chosen.asked(root), shown(root).rpartition("/")[2] if is_url(data) else Path(root).resolve().name
+    asked = chosen.asked(without_secrets(root))
+    name = shown(root).rpartition("/")[2] if is_url(data) else Path(root).resolve().name
     path = Path(chosen.out) if chosen.out is not None else Path("runs") / f"{name}-search"
     assert chosen.minutes is not None
     if path.exists():

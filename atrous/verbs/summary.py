@@ -15,6 +15,7 @@ from atrous.data.composite import PARTS
 from atrous.data.dataset import Dataset
 from atrous.data.layouts.memory import ROOT
 from atrous.data.sample import Sample
+from atrous.errors import without_secrets
 from atrous.files import write_text
 from atrous.prediction.predictor import Predictor
 from atrous.recipe.run import Run
@@ -137,7 +138,7 @@ def _commands(run: Run, command: list[str], split: str) -> list[str]:
     command = command or sys.argv
     program = Path(command[0])
     own = program.stem == "atrous" or program.parts[-2:] == ("atrous", "__main__.py")  # else a program of the user
-    typed = shlex.join(["atrous", *command[1:]] if own else ["python", *command])
+    typed = without_secrets(shlex.join(["atrous", *command[1:]] if own else ["python", *command]))
     data, folder = run.recipe.data.root, shlex.quote(str(run.folder))
     predict = f"atrous predict {folder} IMAGE -o OUT"
     if data == str(ROOT):

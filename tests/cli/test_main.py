@@ -3,7 +3,7 @@
 import pytest
 
 from atrous.cli import main
-from atrous.cli.output import progress_bar
+from atrous.cli.output import progress_bar, say, show
 from atrous.errors import UserError
 
 
@@ -17,6 +17,7 @@ from atrous.errors import UserError
             2,
             "atrous: out/a.onnx: Permission denied\n",
         ),
+        (FileNotFoundError(2, "No such file", "http:/me:secret@host/x"), 2, "atrous: http:/host/x: No such file\n"),
         (FileExistsError(17, "File exists", "out"), 2, "atrous: out: File exists\n"),
         (KeyboardInterrupt(), 130, "atrous: interrupted\n"),
     ],
@@ -27,6 +28,16 @@ def test_what_the_user_can_mend_is_one_line(error, code, said, monkeypatch, caps
         main.run()
     assert left.value.code == code
     assert capsys.readouterr().err == said
+
+
+def test_what_is_printed_has_no_passwords(capsys):
+    address, shown_address = "https://me:secret@host/x?key=secret", "https://host/x"
+    say(address)
+    show(f"written to {address}", {}, as_json=False)
+    show("", {"failed": {address: [address]}}, as_json=True)
+    out, err = capsys.readouterr()
+    assert err == f"{shown_address}\n"
+    assert out == f'written to {shown_address}\n{{"failed": {{"{shown_address}": ["{shown_address}"]}}}}\n'
 
 
 @pytest.mark.parametrize(("done", "shown"), [(0.0, False), (0.5, True)])

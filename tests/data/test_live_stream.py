@@ -13,7 +13,7 @@ from atrous.data import live_stream
 from atrous.data.formats import open_source
 from atrous.data.formats.movie import index_of
 from atrous.data.live_stream import LiveStream
-from atrous.errors import UserError
+from atrous.errors import UserError, without_secrets
 from tests.clips import make_clip, write_movie
 from tests.moved import mjpeg, web_server
 from tests.rtsp import camera
@@ -116,7 +116,7 @@ def test_what_is_no_video_is_refused(content, tmp_path, movie):
 
 def test_addresses_that_do_not_answer_are_named_without_the_password():
     for address in ("rtsp://me:secret@127.0.0.1:9/door", "http://me:secret@127.0.0.1:9/door"):
-        shown = live_stream.shown_address(address)
+        shown = without_secrets(address)
         with pytest.raises(UserError, match=rf"^{shown}: gives no video \(.*\): check the address") as error:
             read(address, title=shown)
         assert "secret" not in str(error.value)

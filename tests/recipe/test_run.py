@@ -9,7 +9,7 @@ import torch
 
 from atrous.errors import UserError
 from atrous.recipe.build import build_restoration
-from atrous.recipe.run import check_new, create_run, open_run
+from atrous.recipe.run import check_new, create_run, environment, open_run
 from atrous.recipe.schema import read_recipe, to_toml, validate
 
 
@@ -40,6 +40,11 @@ def test_folders_that_cannot_be_made_are_named(tmp_path):
         create_run(tmp_path / ("n" * 253), recipe, {}, [])
     check_new(tmp_path / "new" / "run")
     assert not (tmp_path / "new").exists()
+
+
+def test_the_command_is_kept_without_passwords():
+    kept = environment(["atrous", "train", "https://me:secret@host/cells?key=secret"])["command"]
+    assert kept == ["atrous", "train", "https://host/cells"]
 
 
 def test_a_run_that_was_moved_has_its_point_spread_function(tmp_path):

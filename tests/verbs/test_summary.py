@@ -60,6 +60,7 @@ def test_reasons_name_their_keys_and_leave_out_what_is_unset_or_was_set_by_the_u
         (["/usr/bin/atrous", "train", "my cells"], "atrous train 'my cells'"),
         (["/lib/atrous/__main__.py", "train", "cells"], "atrous train cells"),
         (["own.py", "--fast"], "python own.py --fast"),
+        (["atrous", "train", "https://me:secret@host/cells?key=secret"], "atrous train https://host/cells"),
     ],
 )
 def test_the_commands_are_those_that_were_typed(typed, said, trained):

@@ -5,6 +5,7 @@ configuration and roles of machines (`AWS_PROFILE`, `AWS_ENDPOINT_URL`, ...). UR
 the schemes of object stores and of web servers are opened, and no URL that names another one inside.
 """
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +24,7 @@ from atrous.data.formats.zarr_array import checked_array
 from atrous.data.kept_chunks import KeptChunks
 from atrous.data.source import ChannelFirst, Source
 from atrous.data.views import Guarded
-from atrous.errors import UserError
+from atrous.errors import UserError, without_secrets
 from atrous.extras import library
 
 _Result = TypeVar("_Result")
@@ -41,8 +42,7 @@ def shown(url: str) -> str:
     >>> shown("https://me:secret@host/a.tif?signature=1")
     'https://host/a.tif'
     """
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return re.split("[?#]", without_secrets(url), maxsplit=1)[0]
 
 
 def open_remote(url: str) -> tuple[Source, Header]:
@@ -81,8 +81,11 @@ def remote_store(url: str, *, read_only: bool) -> Any:
 
 
 def require_scheme(url: str) -> None:
-    """Raise `UserError` for a URL of another scheme than `SCHEMES`, and for one that holds another URL."""
-    scheme = urlsplit(url).scheme.lower()
+    """Raise `UserError` for what is no URL, or of another scheme than `SCHEMES`, and for one that holds another."""
+    try:
+        scheme = urlsplit(url).scheme.lower()
+    except ValueError as error:
+        raise FileFault(shown(url), f"is no URL ({error})", "write it as SCHEME://HOST/PATH") from None
     if scheme not in SCHEMES or "::" in url:
         raise UserError(f"{shown(url)}: this kind of URL is not opened: use {', '.join(SCHEMES)} or file")
 

@@ -71,6 +71,7 @@ def test_what_cannot_be_read_is_told_without_credentials(place):
         ("s3://bucket/zip://a.tif::b", "this kind of URL"),
         ("s3://bucket/a.png", ".png is not a format that is read from a URL"),
         ("https://me:secret@host/a?signature=secret", "https://host/a: no suffix is not a format"),
+        ("https://me:secret@[host/a.tif", "https://[host/a.tif: is no URL (Invalid IPv6 URL): write it as"),
     ],
 )
 def test_other_urls_are_refused(url, said):
