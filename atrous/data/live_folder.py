@@ -8,7 +8,7 @@ from threading import Event
 import numpy as np
 
 from atrous.data.formats import read_image
-from atrous.data.formats.frames import frame_order, is_frame
+from atrous.data.formats.frames import frame_order, in_color, is_frame
 from atrous.data.live_frames import PAUSE, LiveFrame, LiveSource, now
 from atrous.errors import UserError
 
@@ -18,6 +18,8 @@ SETTLED = 2.0
 
 class GrowingFolder(LiveSource):
     """The frames of a folder in the order of the numbers in their names: those that are there, then those that come.
+
+    Gray frames are read as colors if the first one is in color.
 
     A frame is read when it is complete: a file that cannot be read yet is tried again until nobody writes to it any
     more. Then it is left out, and told. So is a frame whose name comes before that of one that was read already, or is
@@ -40,6 +42,7 @@ class GrowingFolder(LiveSource):
         self._folder, self._idle, self._tell = folder, idle, tell
         self._last: Path | None = None
         self._known = 0  # files up to the last one
+        self._shape: tuple[int, ...] | None = None  # of the first frame
 
     def frames(self, stop: Event) -> Iterator[LiveFrame]:
         """See `LiveSource.frames`.
@@ -94,7 +97,9 @@ class GrowingFolder(LiveSource):
         state, since = _state(path), now()
         while True:
             try:
-                return read_image(path)
+                pixels = read_image(path)
+                self._shape = self._shape or pixels.shape
+                return in_color(pixels, self._shape)
             except UserError as error:
                 current = _state(path)
                 if current != state:

@@ -17,7 +17,17 @@ import torch
 from torch import nn
 
 from atrous.data.feed.dreams import Dreaming, Still, dream
-from atrous.data.formats import read_label
+from atrous.data.formats import (
+    FileFault,
+    Palette,
+    code_color,
+    color_code,
+    is_color,
+    read_header,
+    read_values,
+    require_rgb,
+    single_channel,
+)
 from atrous.data.source import Sink, Source, full_key
 from atrous.errors import UserError
 from atrous.geometry.plan import StreamPlan
@@ -216,7 +226,7 @@ class FirstFrameLabeler:
     def parts(self, item: Input) -> Iterator[Opened]:
         """Open the video, and learn its first frame."""
         opened = self.predictor.open(item)
-        labels = read_first_mask(self.mask, len(self.predictor.classes))
+        labels = read_first_mask(self.mask, len(self.predictor.classes), self.predictor.palette)
         if labels.shape != tuple(opened.source.shape[2:]):
             raise UserError(f"{self.mask}: size {labels.shape}, but frames of {item.path} are {opened.size[1:]}")
         self.tell(f"{item.path}: learning the first frame for {self.seconds:g} s")
@@ -264,13 +274,22 @@ def require_videos(run: Run) -> None:
         raise UserError(f"{run.folder}: --first-frame is for runs on videos, this one reads {run.recipe.data.kind}")
 
 
-def read_first_mask(path: Path, classes: int) -> np.ndarray:
+def read_first_mask(path: Path, classes: int, palette: Palette = ()) -> np.ndarray:
     """Return the labels `(H, W)` uint8 of a mask file: class numbers, 255 void; of two classes 0 and one other value.
 
+    Args:
+        path: the file.
+        classes: how many there are.
+        palette: the color of each class, for a file that stores colors. Of two classes it may also store black and one
+            other color.
+
     Raises:
-        UserError: the file cannot be read, or holds other values.
+        UserError: the file cannot be read, or holds other values or colors.
     """
-    values = np.asarray(read_label(path))
+    values, header = np.asarray(read_values(path)), read_header(path)
+    if is_color(values, header):
+        gray = single_channel(values)
+        values = _of_colors(path, require_rgb(path, values, header), classes, palette) if gray is None else gray
     if values.ndim != 2:
         raise UserError(f"{path}: has {values.ndim} axes: give the mask of one frame")
     found = np.unique(values)
@@ -281,3 +300,19 @@ def read_first_mask(path: Path, classes: int) -> np.ndarray:
     if unknown:
         raise UserError(f"{path}: the value {unknown[0]}, but the run has {classes} classes: write class numbers")
     return values.astype(np.uint8)
+
+
+def _of_colors(path: Path, codes: np.ndarray, classes: int, palette: Palette) -> np.ndarray:
+    """The labels `(H, W)` of colors `0xRRGGBB`."""
+    known, found = [color_code(color) for color in palette], np.unique(codes)
+    if classes == 2 and len(found[found != 0]) == 1 and int(found[-1]) not in known[:1]:
+        return (codes != 0).astype(np.uint8)
+    unknown = [int(code) for code in found if code not in known]
+    if unknown:
+        colors = ", ".join(map(str, palette))
+        fix = f"write class numbers from 0 to {classes - 1}, or the colors of the classes: {colors}"
+        raise FileFault(path, f"the color {code_color(unknown[0])} is of no class", fix)
+    labels = np.zeros(codes.shape, np.uint8)
+    for label, code in enumerate(known):
+        labels[codes == code] = label
+    return labels

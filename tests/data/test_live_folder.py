@@ -52,6 +52,14 @@ def test_it_ends_when_nothing_comes(tmp_path):
     assert [frame.name for frame in opened(tmp_path).frames(Event())] == ["f0", "f1", "f2"]
 
 
+def test_gray_frames_after_one_in_color_are_read_as_colors(tmp_path):
+    put(tmp_path, 0)
+    Image.fromarray(picture(7)[..., 0]).save(tmp_path / "f1.png")
+    first, gray = opened(tmp_path).frames(Event())
+    np.testing.assert_array_equal(first.pixels, picture(0).transpose(2, 0, 1))
+    np.testing.assert_array_equal(gray.pixels, picture(7).transpose(2, 0, 1))
+
+
 def test_a_frame_with_the_name_of_another_one_is_left_out_and_told(tmp_path):
     """Their labels would have one name, and one of them would be written over."""
     for number in range(2):

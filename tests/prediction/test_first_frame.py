@@ -137,6 +137,21 @@ def test_masks_hold_class_numbers_or_two_values(tmp_path):
         read([[0, 7], [1, 0]], 3)
 
 
+def test_masks_may_hold_the_colors_of_the_classes(tmp_path):
+    path, palette = tmp_path / "mask.png", ((0, 0, 128), (255, 0, 0), (0, 255, 0))
+
+    def read(colors, palette):
+        Image.fromarray(np.array([colors], np.uint8)).save(path)
+        return read_first_mask(path, len(palette), palette).tolist()
+
+    assert read([(0, 255, 0), (0, 0, 128), (255, 0, 0)], palette) == [[2, 0, 1]]
+    assert read([(0, 0, 0), (9, 200, 30)], palette[:2]) == [[0, 1]]  # of two classes, black and any other color
+    assert read([(255, 0, 0), (0, 0, 0)], ((255, 0, 0), (0, 0, 0))) == [[0, 1]]
+    assert read([(0, 0, 0), (1, 1, 1)], palette) == [[0, 1]]
+    with pytest.raises(UserError, match=r"the color \(0, 0, 0\) is of no class: write class numbers from 0 to 2, or"):
+        read([(0, 0, 0), (255, 0, 0)], palette)
+
+
 def square(row, column, side=10, size=(100, 120)):
     labels = np.zeros(size, np.uint8)
     labels[row : row + side, column : column + side] = 1

@@ -103,6 +103,17 @@ def frame_number(path: Path) -> int | None:
     return int(numbers[-1]) if numbers else None
 
 
+def in_color(frame: np.ndarray, first: Sequence[int]) -> np.ndarray:
+    """Return a frame `(C, H, W)`; a gray one in color if the first frame, of the shape `first`, is in color.
+
+    Programs save a frame without colors, such as a black one, as a gray picture.
+
+    >>> in_color(np.zeros((1, 4, 6)), (3, 4, 6)).shape
+    (3, 4, 6)
+    """
+    return np.broadcast_to(frame, first) if len(frame) == 1 and frame.shape[1:] == tuple(first[1:]) else frame
+
+
 def stack_values(files: Sequence[Path]) -> np.ndarray:
     """Read mask files into one array, `(T, H, W)`, or `(3, T, H, W)` if they store colors.
 
@@ -117,15 +128,14 @@ def stack_values(files: Sequence[Path]) -> np.ndarray:
             stacked = np.empty((*values.shape[:-2], len(files), *values.shape[-2:]), values.dtype)
         place = stacked[..., i, :, :]
         if values.shape != place.shape:
-            what = _unlike(values.shape, files[0], place.shape)
-            raise FileFault(path, what, "give all masks of a video one size")
+            raise _unlike(path, values.shape, files[0], place.shape, "masks of a video")
         place[...] = values
     assert stacked is not None
     return stacked
 
 
 class Frames(Clip):
-    """The frames of a folder as a source.
+    """The frames of a folder as a source. Gray frames among those in color are read as colors.
 
     Attributes:
         files: one for each frame, in order.
@@ -139,23 +149,29 @@ class Frames(Clip):
         """See `Clip.frames`."""
         expected = (self.shape[0], *self.shape[2:])
         for number in wanted:
-            frame = _frame(self.files[number], _RASTER.image)
+            path = self.files[number]
+            frame = in_color(_frame(path, _RASTER.image), expected)
             if frame.shape != expected:
-                what = _unlike(frame.shape, self.files[0], expected)
-                raise FileFault(self.files[number], what, "keep the frames of a clip at one size")
+                raise _unlike(path, frame.shape, self.files[0], expected, "frames of a clip")
+            if frame.dtype != self.dtype:
+                what = f"its values are {frame.dtype}, those of {self.files[0].name} {self.dtype}"
+                raise FileFault(path, what, "save the frames of a clip with one number of bits")
             yield frame
 
 
-def _unlike(shape: Sequence[int], first: Path, expected: Sequence[int]) -> str:
+def _unlike(path: Path, shape: Sequence[int], first: Path, expected: Sequence[int], of: str) -> FileFault:
     """Return how the shape of a frame `(..., H, W)` differs from that of the first.
 
-    >>> _unlike((3, 24, 32), Path("0.png"), (3, 48, 64)), _unlike((1, 24, 32), Path("0.png"), (3, 24, 32))
-    ('it is 24 x 32, 0.png 48 x 64', 'it is gray, 0.png is in color')
+    >>> print(_unlike(Path("1.png"), (3, 24, 32), Path("0.png"), (3, 48, 64), "frames"))
+    1.png: it is 24 x 32, 0.png 48 x 64: keep the frames at one size
+    >>> print(_unlike(Path("1.png"), (3, 24, 32), Path("0.png"), (1, 24, 32), "frames"))
+    1.png: it is in color, 0.png is gray: save all frames in color, or all in gray
     """
     if tuple(shape[-2:]) != tuple(expected[-2:]):
-        return "it is {} x {}, {} {} x {}".format(*shape[-2:], first.name, *expected[-2:])
+        what = "it is {} x {}, {} {} x {}".format(*shape[-2:], first.name, *expected[-2:])
+        return FileFault(path, what, f"keep the {of} at one size")
     kinds = ["in color" if len(of) == 3 and of[0] == 3 else "gray" for of in (shape, expected)]
-    return f"it is {kinds[0]}, {first.name} is {kinds[1]}"
+    return FileFault(path, f"it is {kinds[0]}, {first.name} is {kinds[1]}", f"save all {of} in color, or all in gray")
 
 
 def _files(folder: Path) -> tuple[Path, ...]:

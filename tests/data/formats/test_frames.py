@@ -68,6 +68,34 @@ def test_a_frame_of_another_size_and_a_damaged_one_are_named(folder):
         read_image(path)
 
 
+def test_gray_frames_among_those_in_color_are_read_as_colors(folder):
+    path, pictures = folder
+    Image.fromarray(pictures[0, 5]).save(path / "f5.png")
+    expected = pictures.copy()
+    expected[:, 5] = pictures[0, 5]
+    np.testing.assert_array_equal(read_image(path), expected)
+    np.testing.assert_array_equal(open_source(path)[1, 5], pictures[0, 5])
+
+
+def test_frames_that_cannot_be_read_as_the_first_are_named(folder):
+    path, pictures = folder
+    Image.fromarray(pictures[0, 0]).save(path / "f0.png")
+    with pytest.raises(UserError, match=r"f1\.png: it is in color, f0\.png is gray: save all frames of a clip"):
+        read_image(path)
+    for time in range(1, 12):
+        Image.fromarray(pictures[0, time]).save(path / f"f{time}.png")
+    Image.fromarray(pictures[0, 3].astype(np.uint16) * 257).save(path / "f3.png")
+    with pytest.raises(UserError, match=r"f3\.png: its values are uint16, those of f0\.png uint8: save"):
+        read_image(path)
+
+
+def test_masks_in_color_among_gray_ones_are_named(tmp_path):
+    for time, shape in enumerate([(4, 6), (4, 6, 3)]):
+        Image.fromarray(np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)).save(tmp_path / f"{time}.png")
+    with pytest.raises(UserError, match=r"1\.png: it is in color, 0\.png is gray: save all masks of a video in color"):
+        read_values(tmp_path)
+
+
 def test_an_empty_folder_says_so(tmp_path):
     with pytest.raises(UserError, match="a folder without frames"):
         read_header(tmp_path)
