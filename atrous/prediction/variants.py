@@ -17,7 +17,7 @@ import numpy as np
 from atrous.data.formats import FileFault
 from atrous.data.genomes.fasta import open_sequence, sequence_lengths
 from atrous.data.genomes.letters import NAMES, encode, one_hot
-from atrous.data.genomes.variants import Variant, read_variants
+from atrous.data.genomes.variants import Variant, agree, read_variants
 from atrous.errors import UserError
 from atrous.files import replacing
 from atrous.geometry.field import axis_field, margins
@@ -132,7 +132,7 @@ class VariantScorer:
             what = f"line {variant.line}: it ends at {variant.end}, behind the {length} bases of {variant.sequence}"
             raise FileFault(self._vcf, what, "give the variants of this very sequence")
         codes = np.asarray(open_sequence(self._fasta, variant.sequence).codes[variant.place : variant.end])
-        if not np.array_equal(codes, encode(variant.reference.encode())):
+        if not agree(encode(variant.reference.encode()), codes):
             there = "".join(NAMES[code] for code in codes.tolist())
             what = f"line {variant.line}: REF is {variant.reference}, but {self._fasta.name} has {there} there"
             raise FileFault(self._vcf, what, "give the variants of this very sequence")

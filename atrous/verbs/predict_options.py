@@ -173,8 +173,16 @@ def _check_genomes(run: Run, options: PredictOptions) -> None:
     """
     if options.genetic_code is not None:
         with_codes(run.task(), [options.genetic_code])
-    if options.variants is not None and (run.recipe.data.kind != "genomes" or options.probabilities is not None):
-        raise UserError("--variants is for genomes, and writes its table alone: leave it or --probabilities out")
+    if options.variants is None:
+        return
+    others = {
+        "--probabilities": options.probabilities is not None, "--uncertainty": options.uncertainty,
+        "--coverage": options.coverage is not None, "--ensemble": bool(options.ensemble),
+    }  # fmt: skip
+    if run.recipe.data.kind != "genomes":
+        raise UserError("--variants is for genomes: leave it out")
+    for other in (other for other, on in others.items() if on):
+        raise UserError(f"--variants writes its table alone, of one run: leave it or {other} out")
 
 
 def checked_share(options: PredictOptions) -> Share | None:

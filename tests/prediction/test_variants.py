@@ -96,6 +96,22 @@ def test_a_table_has_a_row_for_each_alternative(predictor, tmp_path):
     assert predict(predictor.run, [fasta], tmp_path / "out", PredictOptions(variants=vcf)).skipped == done.written
 
 
+def test_a_letter_for_several_bases_is_given_as_vcf_asks_for(predictor, tmp_path):
+    fasta = write_fasta(tmp_path / "x.fa", {"s": TEXT[:100] + "R" + TEXT[101:]})
+    scorer, alternatives = VariantScorer(predictor, fasta, tmp_path / "x.vcf"), []
+    for reference in ("A", "N", "R"):
+        alternatives.append(scorer.effect(Variant("s", 100, ".", reference, "T", 1)).changes)
+    assert np.ptp(alternatives, axis=0).max() == 0
+    with pytest.raises(UserError, match=r"REF is G, but x\.fa has R there"):
+        scorer.effect(Variant("s", 100, ".", "G", "T", 1))
+
+
+@pytest.mark.parametrize("options", [{"ensemble": ("run",)}, {"uncertainty": True}, {"coverage": 0.9}])
+def test_what_does_not_go_with_variants_is_refused(predictor, options, tmp_path):
+    with pytest.raises(UserError, match="--variants writes its table alone, of one run: leave it or --"):
+        predict(predictor.run, [tmp_path], tmp_path / "out", PredictOptions(variants=tmp_path / "x.vcf", **options))
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

@@ -21,6 +21,8 @@ MOST_KINDS = 3
 """Different names in a BED file that are kinds of features, whatever they are."""
 _GTF = re.compile(r'(\w+) (?:"([^"]*)"|([\w.]+))(?=\s*(?:;|$))')
 """An attribute of GTF: `transcript_id "T1";`."""
+NUMBER = re.compile("[0-9]{1,18}")
+"""A place in a sequence; what `str.isdigit` takes for digits may be none."""
 ERRORS = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 
 
@@ -103,12 +105,12 @@ def read_features(path: Path | str) -> list[Feature]:
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the number and the text of every line of a file, plain or gzip.
+    """Yield the number and the text of every line of a file, plain, gzip or bgzip.
 
     Raises:
         UserError: a line is too long to be one; and what reading raises.
     """
-    packed = path.name.lower().endswith(".gz")
+    packed = path.name.lower().endswith((".gz", ".bgz"))
     opened = partial(gzip.open, path, "rt") if packed else path.open
     with opened(encoding="utf-8-sig" if packed else text_encoding(path)) as file:
         number = 0
@@ -240,15 +242,15 @@ def _kinds(path: Path, names: list[str]) -> list[str]:
 
 
 def _blocks(path: Path, number: int, start: int, fields: list[str]) -> tuple[tuple[int, int], ...]:
-    sizes, starts = ([int(n) for n in text.split(",") if n.isdigit()] for text in (fields[10], fields[11]))
+    sizes, starts = ([int(n) for n in text.split(",") if NUMBER.fullmatch(n)] for text in (fields[10], fields[11]))
     if not sizes or len(sizes) != len(starts):
         raise FileFault(path, f"line {number} has {len(sizes)} blocks with {len(starts)} starts", "fix the line")
     return tuple((start + at, start + at + size) for at, size in zip(starts, sizes, strict=True))
 
 
 def _interval(path: Path, number: int, low: str, high: str, first: int) -> tuple[int, int]:
-    if not (low.isdigit() and high.isdigit()):
-        raise FileFault(path, f"line {number} has the interval {low}..{high}", "write whole numbers")
+    if not (NUMBER.fullmatch(low) and NUMBER.fullmatch(high)):
+        raise FileFault(path, f"line {number} has the interval {low[:20]}..{high[:20]}", "write whole numbers")
     start, end = int(low) - first, int(high)
     if start < 0 or end <= start:
         counted = "1-based and closed" if first else "0-based and half open"

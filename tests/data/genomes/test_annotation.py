@@ -43,6 +43,8 @@ def test_bed_counts_from_zero_and_excludes_its_end(tmp_path):
         ("x.gff", "s\ttest\tCDS\t0\t9\t.\t+\t0\tID=a", "interval 0..9"),
         ("x.gff", "s\ttest\tCDS\t9\t3\t.\t+\t0\tID=a", "interval 9..3"),
         ("x.gff", "s\ttest\tCDS\tone\t3\t.\t+\t0\tID=a", "interval one..3"),
+        ("x.gff", "s\ttest\tCDS\t1\t\u00b3\t.\t+\t0\tID=a", "interval 1..\u00b3"),
+        pytest.param("x.gff", f"s\ttest\tCDS\t1\t{'9' * 5000}\t.\t+\t0\tID=a", "interval 1..9", id="long"),
         ("x.gff", "s\ttest\tCDS\t1\t3\t.\tplus\t0\tID=a", "strand 'plus'"),
         ("x.bed", "s\t5\t5", "interval 5..5"),
         ("x.bed", "s\t5", "2 columns"),

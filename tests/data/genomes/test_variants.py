@@ -10,11 +10,11 @@ HEAD = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 
 def written(path, *rows):
     content = HEAD + "".join("\t".join(row) + "\t.\tPASS\t.\n" for row in rows)
-    path.write_bytes(gzip.compress(content.encode()) if path.suffix == ".gz" else content.encode())
+    path.write_bytes(gzip.compress(content.encode()) if path.suffix.endswith("gz") else content.encode())
     return path
 
 
-@pytest.mark.parametrize("name", ["x.vcf", "x.vcf.gz"])
+@pytest.mark.parametrize("name", ["x.vcf", "x.vcf.gz", "x.vcf.bgz"])
 def test_each_alternative_is_a_variant(name, tmp_path):
     path = written(
         tmp_path / name, ("s", "3", "rs1", "A", "c,GT"), ("s", "9", ".", "ACG", "A,<DEL>,*"), ("t", "1", "", "N", "T")
@@ -26,6 +26,11 @@ def test_each_alternative_is_a_variant(name, tmp_path):
         Variant("t", 0, ".", "N", "T", 5),
     ]
     assert Variant("s", 8, ".", "ACG", "A", 4).end == 11
+
+
+def test_breakends_at_telomeres_are_left_out(tmp_path):
+    path = written(tmp_path / "x.vcf", ("s", "0", "end", "N", ".[t:9["), ("s", "1", ".", "A", "C"))
+    assert list(read_variants(path)) == [Variant("s", 0, ".", "A", "C", 4)]
 
 
 def test_long_replacements_are_left_out_and_the_others_read(tmp_path):
@@ -41,6 +46,8 @@ def test_long_replacements_are_left_out_and_the_others_read(tmp_path):
         (("s", "0", ".", "A", "C"), "line 3 has POS 0 and REF A"),
         (("s", "x", ".", "A", "C"), "line 3 has POS x"),
         (("s", "1", ".", "A-", "C"), "REF A-"),
+        (("s", "²", ".", "A", "C"), "line 3 has POS ²"),
+        pytest.param(("s", "9" * 5000, ".", "A", "C"), "line 3 has POS 9", id="long"),
     ],
 )
 def test_lines_that_are_none_are_named(row, said, tmp_path):
