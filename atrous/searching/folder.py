@@ -2,10 +2,14 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from atrous.errors import UserError
 from atrous.files import replacing
@@ -74,8 +78,35 @@ class SearchFolder:
         return Needs(tuple(stored["shape"]), tuple(stored["objects"]), stored["latency"], stored["memory"])
 
     def ladder(self) -> Ladder:
-        """Open the database."""
-        return _ladder(self.path / "search.db", self.order, self.space)
+        """Open the database.
+
+        Raises:
+            UserError: there is none, it is damaged, or it may not be written.
+        """
+        if not self.database.exists():
+            raise UserError(f"{self.database}: is missing: restore it from a copy, or begin anew with another --out")
+        with self.usable():
+            return _ladder(self.database, self.order, self.space)
+
+    @property
+    def database(self) -> Path:
+        """The file of the database."""
+        return self.path / "search.db"
+
+    @contextmanager
+    def usable(self) -> Iterator[None]:
+        """Within the block, errors of the database are mistakes of the user's: it is damaged, full, locked or closed.
+
+        Raises:
+            UserError: the database raised an error.
+        """
+        try:
+            yield
+        except (SQLAlchemyError, StorageInternalError) as error:
+            said = error.__cause__ if isinstance(error.__cause__, SQLAlchemyError) else error
+            why = " ".join(str(getattr(said, "orig", None) or said).split())
+            fix = "see that it may be written and no other program holds it, or begin anew with another --out"
+            raise UserError(f"{self.database}: cannot be used ({why}): {fix}") from error
 
 
 def create_search(path: Path, order: SearchOrder, recipe: Recipe, reasons: Mapping[str, str], space: Space) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -58,10 +59,10 @@ class Claim:
         return f"rung{self.rung + 1}-{self.trial.number:04d}"
 
 
-def open_storage(database: Path) -> RDBStorage:
-    """Open the database, which is made if it is not there."""
+def open_storage(database: Path, wait: float = 120.0) -> RDBStorage:
+    """Open the database, which is made if it is not there; `wait`: seconds at most while another process writes."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    options = {"connect_args": {"timeout": 120}}  # seconds to wait while another process writes
+    options = {"connect_args": {"timeout": wait}}
     return RDBStorage(f"sqlite:///{database.absolute()}", engine_kwargs=options)
 
 
@@ -322,6 +323,8 @@ def beating(trial: Trial) -> Iterator[None]:
         while True:
             try:
                 trial.set_user_attr("beat", time.time())
+            except StorageInternalError:  # another process has written for long: the next sign may get through
+                pass
             except RuntimeError:  # another process took this one for dead
                 return
             if stop.wait(BEAT):

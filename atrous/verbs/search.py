@@ -92,7 +92,7 @@ def search(data: Path | str | None = None, **options: Any) -> "SearchResult":
     try:
         with tempfile.TemporaryDirectory(prefix="atrous-") as scratch:
             made = KINDS[work.check.dataset.kind].feed(work.check, work.folder.recipe, Path(scratch))
-            with closing(made) as feed:
+            with closing(made) as feed, work.folder.usable():
                 interrupted = _search(replace(work, feed=feed), ladder, chosen, begun)
         if interrupted:
             say(f"stopped; go on with: atrous search --resume {shlex.quote(str(work.folder.path))}")
@@ -141,6 +141,9 @@ def _begin(data: Path | str | None, chosen: SearchOptions, say: Callable[[str], 
     assert chosen.minutes is not None
     if path.exists():
         return _reopened(same_search(open_search(path), asked, chosen.minutes), say)
+    if (first := chosen.rungs[0]) > chosen.minutes:
+        what = f"a training on the first rung takes {first:g} minutes"
+        raise UserError(f"--minutes {chosen.minutes:g}: {what}: give more minutes, or a shorter --rung")
     training = TrainOptions(
         minutes=chosen.rungs[-1], settings=chosen.given_settings, seed=chosen.seed, device=chosen.device,
         description=described, task=chosen.task,

@@ -4,6 +4,7 @@ import time
 from itertools import count
 
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
@@ -129,6 +130,21 @@ def test_a_live_process_keeps_its_trial():
     again = ladder.claim(100, nothing)
     assert again.labels == claim.labels
     assert again.trial.number == 1
+
+
+def test_a_sign_of_life_that_does_not_get_through_is_not_the_last(monkeypatch):
+    signs = []
+
+    class Busy:
+        def set_user_attr(self, name, value):
+            signs.append(name)
+            if len(signs) == 1:
+                raise StorageInternalError("database is locked")
+
+    monkeypatch.setattr(module, "BEAT", 0.001)
+    with beating(Busy()):
+        while len(signs) < 3:
+            time.sleep(0.001)
 
 
 def test_what_was_taken_for_dead_does_not_count(monkeypatch):

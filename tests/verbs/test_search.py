@@ -123,6 +123,7 @@ def test_mistakes_leave_no_folder(digits, tmp_path):
     for options, words in (
         ({"vary": ("color",)}, "--vary color: the search can vary encoder"),
         ({"shape": (64,)}, "--input 64: the data have 2 axes"),
+        ({"rung": 2.0}, "--minutes 1: a training on the first rung takes 2 minutes: give more minutes"),
         ({"settings": ["train.learning_rate=0.1"], "vary": ("learning_rate",)}, "--vary learning_rate"),
     ):
         with pytest.raises(UserError, match=words):
