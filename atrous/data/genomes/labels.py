@@ -16,6 +16,8 @@ from atrous.labels import BASE_BIT, FRAME_BITS, IGNORE, MOST_BITS, START_BIT, ST
 
 CODING = "CDS"
 """The feature that has a reading frame (Sequence Ontology)."""
+PSEUDOGENE = "pseudogene"
+"""The feature that may look like any other, and is none."""
 
 
 def channels(features: Sequence[str]) -> tuple[str, ...]:
@@ -39,7 +41,8 @@ def features_of(names: Sequence[str]) -> tuple[str, ...]:
 def label(features: Iterable[Feature], names: Sequence[str], length: int) -> np.ndarray:
     """Labels `(L,)` uint16 of one sequence.
 
-    A feature on strand `.` is on both. Bases of a pseudogene whose kind is among the channels count for nothing.
+    A feature on strand `.` is on both. Bases of a pseudogene count for nothing if its kind is among the channels, or
+    nothing more is said of it than that it is one.
 
     Args:
         features: the features of this sequence.
@@ -51,6 +54,11 @@ def label(features: Iterable[Feature], names: Sequence[str], length: int) -> np.
     low, high = np.zeros(length, np.uint8), np.zeros(length, np.uint8)
     void = np.zeros(length, bool)
     for feature in features:
+        if feature.kind == PSEUDOGENE and feature.pseudo:  # in BED it may be what is learned
+            for start, end in feature.parts:
+                for piece in _wrapped(start, end, length, feature.circular):
+                    void[piece] = True
+            continue
         on = [strand for strand in STRANDS if feature.strand in (strand, ".") and f"{feature.kind}{strand}" in names]
         for strand in on:
             for start, end in feature.parts:

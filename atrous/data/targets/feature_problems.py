@@ -9,7 +9,7 @@ import numpy as np
 
 from atrous.data.genomes.annotation import Feature, read_features
 from atrous.data.genomes.fasta import open_sequence, sequence_lengths
-from atrous.data.genomes.labels import CODING, features_of
+from atrous.data.genomes.labels import CODING, PSEUDOGENE, features_of
 from atrous.data.genomes.letters import NAMES, SHARES
 from atrous.data.problems import Problem, relative, some
 from atrous.data.targets.base import Facts, Scanned
@@ -77,15 +77,17 @@ def notes(readers: Sequence[AnnotatedSequence], classes: Sequence[str]) -> Itera
                 f"bases: {counts}"
             )
     features: Counter[str] = Counter()
-    learned, pseudogenes = features_of(classes), 0
+    learned, marked, named = features_of(classes), 0, 0
     for reader in readers:
         for feature in (feature for path in reader.annotations for feature in reader.features(path)):
             known = feature.kind in learned
             features[feature.kind] += known and not feature.pseudo
-            pseudogenes += known and feature.pseudo
+            marked += known and feature.pseudo
+            named += feature.kind == PSEUDOGENE and feature.pseudo and not known
     counted = ", ".join(f"{features[name]:,} {name}" for name in learned)
-    yield f"features: {counted}; {pseudogenes:,} pseudogenes, whose bases count for nothing"
-    others = sorted(name for name in features if name not in learned)
+    # files with a line for each pseudogene mark its CDS too
+    yield f"features: {counted}; {max(marked, named):,} pseudogenes, whose bases count for nothing"
+    others = sorted(name for name in features if name not in (*learned, PSEUDOGENE))
     if others:
         yield f"not learned: {some(others)}: name up to three features in `classes` of dataset.toml to choose"
 

@@ -74,6 +74,11 @@ def test_pseudogenes_count_for_nothing_where_their_kind_is_learned():
     assert sets(label([Feature("s", "gene", ((0, 4),), "+", pseudo=True)], NAMES, 4)) == [0] * 4
 
 
+def test_features_that_are_called_pseudogenes_count_for_nothing():
+    found = [Feature("s", "pseudogene", ((2, 5),), "+", pseudo=True), Feature("s", "CDS", ((0, 3),), "-")]
+    assert sets(label(found, NAMES, 6)) == [2, 2, IGNORE, IGNORE, IGNORE, 0]
+
+
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 12)), min_size=1, max_size=4), st.sampled_from("+-"))
 def test_parts_are_read_as_hand_made_truth_says(gaps, strand):
     at, parts = 0, []
