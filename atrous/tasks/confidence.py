@@ -217,7 +217,7 @@ class ConfidenceCounter:
         self._brier += float(((p * p).sum(0) - 2 * true + 1).sum(dtype=torch.float64))
         self._after += calibration_counts(top, right).numpy()
         if self._temperature != 1:
-            before = top**self._temperature / (p**self._temperature).sum(0)
+            before = 1 / ((p / top) ** self._temperature).sum(0)  # not top ** 20, which can be 0 of many classes
             self._before += calibration_counts(before, right).numpy()
         self._missed += level_counts(true)
         if self._threshold is not None:

@@ -55,6 +55,14 @@ def test_they_are_those_of_scikit_learn_and_torchmetrics(piece, monkeypatch):
     assert found.to_dict()["coverage"] is None
 
 
+def test_many_classes_at_the_hottest_temperature_are_calibrated_back():
+    output = 0.1 * torch.randn(250, 50, generator=torch.Generator().manual_seed(0))
+    counter = ConfidenceCounter(250, temperature=20.0)
+    counter.update("a", (output / 20).softmax(0), torch.zeros(50, dtype=torch.long))
+    confidence = counter.result().before.confidence[0]  # of the first bin, in which all positions are
+    np.testing.assert_allclose(confidence, output.softmax(0).amax(0).mean(), rtol=1e-4)
+
+
 def test_of_two_classes_brier_is_twice_that_of_scikit_learn():
     _, p, labels = case(classes=2)
     counter = ConfidenceCounter(2)
