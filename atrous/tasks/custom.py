@@ -209,7 +209,8 @@ class _CustomMetrics:
         self._task, self._full = task, full
         self._metrics: Any = task.task.metrics(full=full)
         self._values: dict[str, list[float]] = {name: [] for name in task.own_metrics}
-        self._evidence = task.task.evidence if isinstance(task.task, Stranded) else 0  # channels that are no classes
+        inner = task.task
+        self._evidence = inner.evidence if isinstance(inner, Stranded | EnsembleTask) else 0  # channels of no class
 
     def update(
         self,

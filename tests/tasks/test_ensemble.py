@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from atrous.tasks.custom import CustomTask
 from atrous.tasks.ensemble import EnsembleTask
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.stranded import Stranded
@@ -36,3 +37,12 @@ def test_sets_hold_the_classes_whose_mean_reaches_the_threshold():
     metrics = ensemble.metrics()
     metrics.update("x", mean[0], want[0])
     assert metrics.result(0.0).pixel_accuracy == 1
+
+
+def test_own_metrics_are_given_the_classes_alone():
+    """Of networks that find genes, the probabilities of classes are followed by the evidence for genes."""
+    classes, seen = ("CDS+", "CDS-"), []
+    task = EnsembleTask((Stranded(classes, frames=True, genetic_codes=(11,)),) * 2)
+    metrics = CustomTask(task, None, {"rows": lambda p, t: seen.append(p.shape) or 0.0}).metrics()
+    metrics.update("a", task.probabilities(torch.zeros(1, task.out_channels, 9))[0], torch.zeros(9, dtype=torch.int64))
+    assert seen == [(2, 9)]
