@@ -102,7 +102,7 @@ def _walked(files: Any, place: str) -> dict[str, Mapping[str, Any]]:
 def _mirror(url: str, files: Any, found: Mapping[str, Mapping[str, Any]]) -> Mirror:
     above = Path(tempfile.mkdtemp(prefix="atrous-url-")).resolve()
     atexit.register(shutil.rmtree, above, ignore_errors=True)
-    root = above / (url.rsplit("/", 1)[-1] or "data")
+    root = above / (shown(url).rsplit("/", 1)[-1] or "data")
     root.mkdir()
     sizes = {name: int(facts.get("size") or 1) for name, facts in found.items()}
 

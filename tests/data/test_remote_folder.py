@@ -242,6 +242,11 @@ def test_mistakes_name_the_url(memory):
     assert "atrous-url-" not in str(told.value)
 
 
+def test_the_folder_of_a_mirror_has_no_token_in_its_name(memory, digits):
+    put(memory, digits, "/bucket/cells?key=secret")
+    assert data_folder("memory://bucket/cells?key=secret").name == "cells"
+
+
 def test_a_name_that_leaves_the_folder_is_refused(memory, monkeypatch):
     found = {"/bucket/bad/../../evil.toml": {"type": "file", "size": 3, "name": "/bucket/bad/../../evil.toml"}}
     monkeypatch.setattr(type(memory), "find", lambda self, place, **options: found)
