@@ -111,7 +111,7 @@ class RequestGuard:
             (421, NO_NAME): count != 1 or not self._is_own(host),
             (403, "a page of another site may not ask here"): foreign,
             (414, "the address is too long"): len(query) > MOST_QUERY,
-            (413, TOO_LARGE): not length.isdigit() or int(length) > MOST_BODY,
+            (413, TOO_LARGE): not length.isdecimal() or int(length) > MOST_BODY,
             (401, NO_TOKEN): data and not self._has_token(headers, query),
             (405, "only read here"): not data and scope["method"] not in ("GET", "HEAD"),
         }

@@ -192,4 +192,4 @@ def _frame(path: Path, read: Callable[[Path], _Result]) -> _Result:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """Return a sort key with which the numbers in names compare as numbers."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]

@@ -138,4 +138,4 @@ def _word(image: str, label: str) -> str:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """A key that sorts numbers in names as numbers."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
