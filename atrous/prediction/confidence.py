@@ -211,11 +211,14 @@ def sets_of(predictor: Predictor, coverage: float) -> Sets:
     """Return what makes sets of classes that hold the true one as often as is asked.
 
     Raises:
-        UserError: the run was not calibrated, or on too few samples, or classes may overlap.
+        UserError: the run was not calibrated, or on too few samples, or classes may overlap; or several runs or mirror
+            images are averaged.
     """
     folder, task = predictor.run.folder, class_task(predictor.task)
     if isinstance(task, EnsembleTask):
         raise UserError("--coverage is calibrated for a single run: leave --ensemble out")
+    if predictor.flips:
+        raise UserError("--coverage is calibrated for inputs that are not mirrored: leave --tta flip out")
     if task is None or task.bits:
         raise UserError(f"{folder}: --coverage is for one class at each position: leave it out")
     calibration = predictor.run.calibration()

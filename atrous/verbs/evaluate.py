@@ -121,7 +121,8 @@ def _sets(predictor: Predictor, coverage: float | None) -> Sets | None:
     Raises:
         UserError: a coverage was asked for that the run cannot give.
     """
-    if coverage is None and (isinstance(predictor.task, EnsembleTask) or class_task(predictor.task) is None):
+    averaged = isinstance(predictor.task, EnsembleTask) or bool(predictor.flips)  # other than what was calibrated
+    if coverage is None and (averaged or class_task(predictor.task) is None):
         return None
     if coverage is not None:
         return sets_of(predictor, coverage)

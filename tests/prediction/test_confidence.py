@@ -1,5 +1,7 @@
 """Files of uncertainty and of sizes of sets, and the picture."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -102,3 +104,5 @@ def test_a_missing_picture_is_drawn_again_and_the_file_stays(trained, digits, tm
 def test_what_a_run_cannot_promise_is_refused(trained):
     with pytest.raises(UserError, match=r"--coverage 0\.9 needs at least 9 labelled samples, and 3 calibrated it"):
         sets_of(load(trained), 0.9)
+    with pytest.raises(UserError, match="--coverage is calibrated for inputs that are not mirrored: leave --tta flip"):
+        sets_of(replace(load(trained), flips=(1,)), 0.9)
