@@ -27,7 +27,7 @@ from atrous.data.formats.header import Header
 from atrous.data.formats.intervals import Annotations
 from atrous.data.plain_text import why_not_text
 from atrous.data.source import Source, Store
-from atrous.errors import UserError
+from atrous.errors import UserError, without_secrets
 from atrous.files import replacing
 from atrous.labels import IGNORE
 from atrous.machine import memory_limit
@@ -303,7 +303,7 @@ class FileFault(UserError):
 
     def __init__(self, file: Path | str, what: str, fix: str):
         super().__init__(f"{file}: {what}: {fix}")
-        self.file, self.what, self.fix = Path(file), what, fix
+        self.file, self.what, self.fix = Path(file), without_secrets(what), fix
 
 
 def guarded(path: Path, suffix: str, errors: Errors, read: Callable[[], _Result]) -> _Result:

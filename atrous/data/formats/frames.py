@@ -111,7 +111,8 @@ def in_color(frame: np.ndarray, first: Sequence[int]) -> np.ndarray:
     >>> in_color(np.zeros((1, 4, 6)), (3, 4, 6)).shape
     (3, 4, 6)
     """
-    return np.broadcast_to(frame, first) if len(frame) == 1 and frame.shape[1:] == tuple(first[1:]) else frame
+    is_gray = len(frame) == 1 < first[0] and frame.shape[1:] == tuple(first[1:])
+    return np.repeat(frame, first[0], axis=0) if is_gray else frame
 
 
 def stack_values(files: Sequence[Path]) -> np.ndarray:
