@@ -68,7 +68,8 @@ class FeatureFile(Output):
         self._writer: Writer | None = None
         self._journal: Journal | None = None
         self._kept = path.with_name(f".{path.name}.part")  # probabilities of sequences that are done, for bigWig
-        self._names: list[str] = []
+        self._numbers: dict[str, int] = {}  # of sequences, by name
+        self._noted: set[str] = set()
         self._replayed: list[dict[str, Any]] = []
         self._opened: Opened | None = None
         self._strips: KeptStrips | None = None
@@ -80,7 +81,7 @@ class FeatureFile(Output):
         if self._writer is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             lengths = sequence_lengths(self._genome)
-            self._names = list(lengths)
+            self._numbers = {name: number for number, name in enumerate(lengths)}
             self._writer = self._new_writer(lengths)
             self._open_journal()
         self._opened, length = opened, int(opened.source.shape[1])
@@ -109,6 +110,7 @@ class FeatureFile(Output):
             return
         self._journal = Journal(self._path.with_name(f".{self._path.name}.journal"), self._identity())
         self._replayed = list(self._journal.entries)
+        self._noted = {entry["sequence"] for entry in self._replayed}
         if self._signal:
             if not self._replayed:
                 remove(self._kept)
@@ -116,7 +118,7 @@ class FeatureFile(Output):
 
     def _place(self, sequence: str) -> Path:
         """Where the probabilities of a sequence are kept, by its number: names may hold anything."""
-        return self._kept / f"{self._names.index(sequence)}.npy"
+        return self._kept / f"{self._numbers[sequence]}.npy"
 
     @property
     def complete(self) -> bool:
@@ -151,7 +153,7 @@ class FeatureFile(Output):
         ]
 
     def _note(self, sequence: str, features: list[ChannelInterval], strips: list[int]) -> None:
-        if self._journal is not None and not any(entry["sequence"] == sequence for entry in self._journal.entries):
+        if self._journal is not None and sequence not in self._noted:
             rows = [[int(s.start), int(s.end), s.channel, float(s.score), s.phase, s.notes] for s in features]
             self._journal.add({"sequence": sequence, "stretches": rows, "strips": strips})
 

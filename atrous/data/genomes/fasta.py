@@ -4,7 +4,8 @@ import gzip
 import tempfile
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,13 @@ def fasta_stem(path: Path) -> str:
     return path.name[: len(path.name) - len(suffix)]
 
 
-def sequence_lengths(path: Path | str) -> dict[str, int]:
+def sequence_lengths(path: Path | str) -> Mapping[str, int]:
     """Names and lengths of the sequences of a file, in its order. A name is the header up to the first space.
 
     Raises:
         UserError: the file is missing, damaged or not FASTA.
     """
-    path = Path(path)
-    opened = _opened(path)
-    return {name: codes.shape[0] for name, codes in opened.items()}
+    return _opened(Path(path)).lengths
 
 
 def open_sequence(path: Path | str, name: str) -> OneHot:
@@ -63,7 +62,7 @@ def open_sequence(path: Path | str, name: str) -> OneHot:
         UserError: the file cannot be read or has no such sequence; and, as it is sliced, a letter that is none.
     """
     path = Path(path)
-    opened = _opened(path)
+    opened = _opened(path).codes
     if name not in opened:
         raise FileFault(path, f"has no sequence {name}", f"its sequences are {', '.join(list(opened)[:3])}")
     codes = opened[name]
@@ -75,7 +74,15 @@ def clear() -> None:
     _read.cache_clear()
 
 
-def _opened(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Sequences:
+    """The sequences of a file by name: what gives the codes of each when it is sliced, and how long each is."""
+
+    codes: Mapping[str, Any]
+    lengths: Mapping[str, int]
+
+
+def _opened(path: Path) -> _Sequences:
     try:
         status = path.stat()
     except OSError:
@@ -85,8 +92,8 @@ def _opened(path: Path) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, *_: int) -> dict[str, Any]:
-    """Per sequence what gives its codes when sliced."""
+def _read(path: Path, *_: int) -> _Sequences:
+    """The sequences of a file. Every sample asks for them, and drafts have 100 000: their lengths are listed once."""
     try:
         with path.open("rb") as file:
             magic = file.read(18)
@@ -96,11 +103,12 @@ def _read(path: Path, *_: int) -> dict[str, Any]:
         _require_lines(path, plain)
         # bgzip's blocks carry an extra field with the subfield "BC" (SAM specification, section 4.1)
         opened = _indexed(path, plain) if plain or magic[12:14] == b"BC" else dict(_decoded(path))
-        empty = [name for name, codes in opened.items() if not codes.shape[0]]
+        lengths = {name: int(codes.shape[0]) for name, codes in opened.items()}
+        empty = [name for name, length in lengths.items() if not length]
         if empty:
             what = f"{'sequence' if len(empty) == 1 else f'{len(empty)} sequences, the first'} {empty[0]}"
             raise FileFault(path, f"{what} has no bases", "remove the name, or add its bases")
-        return opened
+        return _Sequences(opened, lengths)
     except UnicodeDecodeError as error:
         raise FileFault(path, f"it is {why_not_text(path)}", "save it as UTF-8 (iconv -f latin1 -t utf-8)") from error
     except (OSError, EOFError, zlib.error, ValueError) as error:

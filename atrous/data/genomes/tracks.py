@@ -116,7 +116,7 @@ class Tracks(LazySource):
     ) -> None:
         super().__init__((len(paths), length), np.float32)
         for path in paths:
-            if path is not None:
+            if path is not None and name not in read_track(path).chroms:
                 missing_sequences(path, names)
         self._missing = missing
         self._files = [None if path is None else read_track(path) for path in paths]

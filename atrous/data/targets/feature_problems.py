@@ -56,9 +56,8 @@ def problems(readers: Sequence[AnnotatedSequence], scans: Sequence[Scanned], fac
     """
     assert facts.coding is not None
     known: dict[Path, set[str]] = {}
-    for reader in readers:
-        for path in reader.annotations:
-            known.setdefault(path, set()).update(sequence_lengths(reader.fasta))
+    for path, fasta in dict.fromkeys((path, reader.fasta) for reader in readers for path in reader.annotations):
+        known.setdefault(path, set()).update(sequence_lengths(fasta))
     for path, sequences in known.items():
         yield from _unknown_sequences(path, sequences, facts.root)
     for reader in readers:

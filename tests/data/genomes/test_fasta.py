@@ -65,6 +65,11 @@ def test_files_that_are_no_fasta_are_faults(name, data, said, tmp_path):
         sequence_lengths(tmp_path / name)
 
 
+def test_lengths_are_listed_once_however_many_samples_ask(tmp_path):
+    path = write_fasta(tmp_path / "x.fa", TEXTS)
+    assert sequence_lengths(path) is sequence_lengths(path)
+
+
 def test_unknown_sequences_and_missing_files_are_named(tmp_path):
     path = write_fasta(tmp_path / "x.fa.gz", TEXTS)
     with pytest.raises(UserError, match="no sequence chrX"):
