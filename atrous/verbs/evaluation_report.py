@@ -76,7 +76,7 @@ def write_evaluation(
         examples=examples,
         recipe_toml=recipe,
         environment=flat_facts(environment(sys.argv)),
-        commands=[without_secrets(shlex.join(["atrous", *sys.argv[1:]]))],
+        commands=[shlex.join(map(without_secrets, ["atrous", *sys.argv[1:]]))],
         data_summary=f"{dataset.root}: {dataset.layout}",
         plan_reasons=read_reasons(recipe),
         legend=legend_of(examples),

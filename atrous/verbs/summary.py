@@ -138,7 +138,7 @@ def _commands(run: Run, command: list[str], split: str) -> list[str]:
     command = command or sys.argv
     program = Path(command[0])
     own = program.stem == "atrous" or program.parts[-2:] == ("atrous", "__main__.py")  # else a program of the user
-    typed = without_secrets(shlex.join(["atrous", *command[1:]] if own else ["python", *command]))
+    typed = shlex.join(map(without_secrets, ["atrous", *command[1:]] if own else ["python", *command]))
     data, folder = run.recipe.data.root, shlex.quote(str(run.folder))
     predict = f"atrous predict {folder} IMAGE -o OUT"
     if data == str(ROOT):
