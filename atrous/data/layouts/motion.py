@@ -49,7 +49,8 @@ def is_motion(folders: Sequence[Sequence[Path]], gray: bool) -> bool:
             later = [_reduced(path) for path in files[start + apart : start + apart + len(run)]]
         except FileFault:
             return False
-        if len({picture.shape for picture in (*run, *later)}) > 1:
+        shapes = {picture.shape for picture in (*run, *later)}  # of a video in color, some frames may be gray
+        if len({shape[1:] for shape in shapes}) > 1 or len({shape[0] for shape in shapes} - {1}) > 1:
             return False
         if not gray and all(len(picture) != 3 or not np.ptp(picture, axis=0).any() for picture in run):
             return False

@@ -73,6 +73,14 @@ def write(root, make, frames, folders=3, seed=0, images="images", masks="masks")
     return written
 
 
+def test_videos_that_turn_gray_are_videos(tmp_path):
+    folders = write(tmp_path, moving, 8)
+    for files in folders:
+        for path in files[4:]:
+            Image.open(path).convert("L").save(path)
+    assert is_motion(folders, gray=False)
+
+
 @pytest.mark.parametrize("frames", [4, 8, 30])
 @pytest.mark.parametrize("make", [moving, standing])
 def test_videos_change_little_from_frame_to_frame(tmp_path, make, frames):
