@@ -163,7 +163,7 @@ class Restoration:
             return self._hide(image, self._rng(name, "hidden"))
         factor = self.degradation.scale  # what is left over of a coarser grid is cut off at the far side
         whole = image[(slice(None), *(slice(0, n // factor * factor or n) for n in image.shape[1:]))]
-        return self.fixed(name, whole), whole
+        return self.fixed(name, whole), _known(whole)
 
     def watched(self, name: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return input and target of an image in the validations of a training, which may not see more than that."""
@@ -181,7 +181,7 @@ class Restoration:
     def pair(self, crop: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return input `(C, *S')` and target `(C, *S)` of a crop of a kept image."""
         values = np.asarray(crop, np.float32)
-        return self._hide(values, rng) if self.hidden else (self.degradation(self._filled(values), rng), values)
+        return self._hide(values, rng) if self.hidden else (self.degradation(self._filled(values), rng), _known(values))
 
     def _hide(self, image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Hide positions of an image; those without data are no target."""
@@ -192,6 +192,13 @@ class Restoration:
     def _rng(self, name: str, what: str) -> np.random.Generator:
         digest = hashlib.blake2b(f"{self.seed} {what} {name}".encode(errors="backslashreplace"), digest_size=8).digest()
         return np.random.default_rng(int.from_bytes(digest, "little"))
+
+
+def _known(clean: np.ndarray) -> np.ndarray:
+    """A clean image as a target: infinite values become NaN, which means that nothing is known."""
+    if clean.dtype.kind != "f" or not np.isinf(clean).any():
+        return clean
+    return np.where(np.isinf(clean), np.float32(np.nan), clean).astype(np.float32)
 
 
 def read_psf(path: Path, ndim: int) -> np.ndarray:

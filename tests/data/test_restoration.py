@@ -180,3 +180,14 @@ def test_positions_without_data_are_filled_and_never_a_target(hidden):
         assert np.isfinite(seen).all()
         assert abs(seen[0, 3, 4] - 79) < 30
         assert not np.isfinite(target[0, 3, 4])
+
+
+def test_infinite_values_are_no_target():
+    """They would make the loss infinite, and there is no PSNR of them."""
+    image = np.random.default_rng(0).normal(size=(1, 12, 12)).astype(np.float32)
+    image[0, 2, 3], image[0, 4, 5] = np.inf, np.nan
+    restoration = Restoration(Degradation(noise=0.1), fill=(0.0,))
+    for given, target in (restoration.measured("a", image), restoration.pair(image, np.random.default_rng(0))):
+        assert np.isfinite(given).all()
+        assert np.argwhere(np.isnan(target[0])).tolist() == [[2, 3], [4, 5]]
+        assert not np.isinf(target).any()
