@@ -152,7 +152,8 @@ def luma(values: torch.Tensor, peak: float) -> torch.Tensor:
 def ssim(values: torch.Tensor, target: torch.Tensor, peak: float) -> float:
     """Return the structural similarity of `(C, *S)` of two or three axes; nan for signals and for images below 11.
 
-    It subtracts squares of means from means of squares: of values far from 0, float32 would leave nothing of the variance.
+    It subtracts squares of means from means of squares: float32 would leave nothing of the variance of values far from
+    0.
     """
     if target.ndim < 3 or min(target.shape[1:]) < NO_WINDOW:
         return math.nan

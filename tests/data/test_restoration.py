@@ -187,7 +187,7 @@ def test_infinite_values_are_no_target():
     image = np.random.default_rng(0).normal(size=(1, 12, 12)).astype(np.float32)
     image[0, 2, 3], image[0, 4, 5] = np.inf, np.nan
     restoration = Restoration(Degradation(noise=0.1), fill=(0.0,))
-    for given, target in (restoration.measured("a", image), restoration.pair(image, np.random.default_rng(0))):
-        assert np.isfinite(given).all()
+    for degraded, target in (restoration.measured("a", image), restoration.pair(image, np.random.default_rng(0))):
+        assert np.isfinite(degraded).all()
         assert np.argwhere(np.isnan(target[0])).tolist() == [[2, 3], [4, 5]]
         assert not np.isinf(target).any()

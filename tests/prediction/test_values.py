@@ -273,3 +273,11 @@ def test_answers_of_other_types_than_8_bits_are_not_cut_off_in_a_picture(peak, n
     task = RestorationTask(("gray",), (0.0,), (1.0,), peak=peak)
     [output] = value_outputs(Input((Path("x.png"),), Path("x.png")), Path("x.png"), task, Companions(), "uint8")
     assert [path.name for path in output.paths] == [name]
+
+
+def test_evaluate_tells_of_images_in_other_units(runs, tmp_path):
+    """Their PSNR would look good: the peak is that of 8 bits."""
+    tifffile.imwrite(tmp_path / "x.tif", np.random.default_rng(0).random((20, 24, 3), np.float32), photometric="rgb")
+    found = evaluate(runs / "denoise", tmp_path, split="all")
+    assert "x.tif: its values are" in found.note
+    assert "those of the training data 0 to 255" in found.note

@@ -96,6 +96,16 @@ def test_the_noise_of_16_bits_follows_what_the_images_hold(tmp_path):
     assert planned[0].recipe.task.options["peak"] == 65535
 
 
+def test_gray_is_refused_where_color_stays(pictures):
+    """Arrays in memory are taken as they are, so a network of colors was trained without a word."""
+    from atrous.recipe.agree import agree_with_data
+
+    found = check(pictures, task="denoise")  # nobody says here that colors become gray
+    recipe = override(plan(pictures, "denoise").recipe, ["task.gray=true"])
+    with pytest.raises(UserError, match=r"task\.gray is true, but .* is read with 3 channels"):
+        agree_with_data(recipe, found.dataset, found.fingerprint)
+
+
 def test_only_colors_of_8_bits_have_a_luma(pictures, tmp_path):
     assert build_task(plan(pictures, "denoise").recipe).color
     for number in range(4):
