@@ -158,11 +158,20 @@ class Restoration:
         """Return input and target of an image in evaluation: degraded and clean.
 
         Where nothing is done to the images, they are noisy themselves, and some positions are hidden.
+
+        Raises:
+            UserError: an image has no whole position of the coarser grid.
         """
         if self.hidden and not self.degradation.changes:
             return self._hide(image, self._rng(name, "hidden"))
-        factor = self.degradation.scale  # what is left over of a coarser grid is cut off at the far side
-        whole = image[(slice(None), *(slice(0, n // factor * factor or n) for n in image.shape[1:]))]
+        factor, size = self.degradation.scale, image.shape[1:]
+        if min(size) < factor:
+            raise UserError(
+                f"{name}: {' x '.join(map(str, size))}: smaller than task.scale = {factor}: remove this image, or set "
+                "a smaller task.scale"
+            )
+        # what is left over of a coarser grid is cut off at the far side
+        whole = image[(slice(None), *(slice(0, n // factor * factor) for n in size))]
         return self.fixed(name, whole), _known(whole)
 
     def watched(self, name: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

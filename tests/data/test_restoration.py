@@ -191,3 +191,9 @@ def test_infinite_values_are_no_target():
         assert np.isfinite(degraded).all()
         assert np.argwhere(np.isnan(target[0])).tolist() == [[2, 3], [4, 5]]
         assert not np.isinf(target).any()
+
+
+def test_an_image_smaller_than_the_factor_is_named():
+    """Its answer would be larger than itself, which ended a training at its first validation."""
+    with pytest.raises(UserError, match=r"scan: 3 x 9: smaller than task\.scale = 4"):
+        Restoration(Degradation(scale=4)).measured("scan", np.ones((1, 3, 9), np.uint8))
