@@ -158,12 +158,21 @@ class Restoration:
         """Return input and target of an image in evaluation: degraded and clean.
 
         Where nothing is done to the images, they are noisy themselves, and some positions are hidden.
+
+        Raises:
+            UserError: an image has no whole position of the coarser grid.
         """
         if self.hidden and not self.degradation.changes:
             return self._hide(image, self._rng(name, "hidden"))
-        factor = self.degradation.scale  # what is left over of a coarser grid is cut off at the far side
-        whole = image[(slice(None), *(slice(0, n // factor * factor or n) for n in image.shape[1:]))]
-        return self.fixed(name, whole), whole
+        factor, size = self.degradation.scale, image.shape[1:]
+        if min(size) < factor:
+            raise UserError(
+                f"{name}: {' x '.join(map(str, size))}: smaller than task.scale = {factor}: remove this image, or set "
+                "a smaller task.scale"
+            )
+        # what is left over of a coarser grid is cut off at the far side
+        whole = image[(slice(None), *(slice(0, n // factor * factor) for n in size))]
+        return self.fixed(name, whole), _known(whole)
 
     def watched(self, name: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return input and target of an image in the validations of a training, which may not see more than that."""
@@ -181,7 +190,7 @@ class Restoration:
     def pair(self, crop: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return input `(C, *S')` and target `(C, *S)` of a crop of a kept image."""
         values = np.asarray(crop, np.float32)
-        return self._hide(values, rng) if self.hidden else (self.degradation(self._filled(values), rng), values)
+        return self._hide(values, rng) if self.hidden else (self.degradation(self._filled(values), rng), _known(values))
 
     def _hide(self, image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Hide positions of an image; those without data are no target."""
@@ -192,6 +201,13 @@ class Restoration:
     def _rng(self, name: str, what: str) -> np.random.Generator:
         digest = hashlib.blake2b(f"{self.seed} {what} {name}".encode(errors="backslashreplace"), digest_size=8).digest()
         return np.random.default_rng(int.from_bytes(digest, "little"))
+
+
+def _known(clean: np.ndarray) -> np.ndarray:
+    """A clean image as a target: infinite values become NaN, which means that nothing is known."""
+    if clean.dtype.kind != "f" or not np.isinf(clean).any():
+        return clean
+    return np.where(np.isinf(clean), np.float32(np.nan), clean).astype(np.float32)
 
 
 def read_psf(path: Path, ndim: int) -> np.ndarray:

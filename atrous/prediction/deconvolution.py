@@ -28,6 +28,10 @@ USUAL = {"wiener": 0.01, "richardson-lucy": 50}
 """For each method its parameter where nobody says one; 50 is that of scikit-image."""
 HELD = {"wiener": 8, "richardson-lucy": 12}
 """Arrays of a mirrored channel in float64 that a method holds at most at once, its transforms among them."""
+MARGIN = {"wiener": 1, "richardson-lucy": 2}
+"""How many sides of the point spread function an image is mirrored beyond its borders. Each iteration of
+Richardson-Lucy, which takes the outside for zeros, carries their ripples further in: with one side 400 iterations of a
+Gaussian of 1.6 change a flat image by 15 %, with two by 0.3 %."""
 LIMITS = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}
 """Least and greatest value of the types of files that have them; results are cut off there."""
 
@@ -55,7 +59,7 @@ def wiener(image: np.ndarray, psf: np.ndarray, balance: float) -> np.ndarray:
     def filtered(channel: np.ndarray) -> np.ndarray:
         return np.asarray(restoration.wiener(channel, np.asarray(psf, np.float64), balance, clip=False))
 
-    return _mirrored(image, psf, filtered)
+    return _mirrored(image, psf, filtered, MARGIN["wiener"])
 
 
 def richardson_lucy(image: np.ndarray, psf: np.ndarray, iterations: int) -> np.ndarray:
@@ -63,7 +67,7 @@ def richardson_lucy(image: np.ndarray, psf: np.ndarray, iterations: int) -> np.n
 
     They find values of at least 0 that are most likely where the noise is that of counts (Richardson 1972, Lucy 1974).
     Where a channel has negative values, its least value is taken for 0. Beyond the borders the image is mirrored as for
-    `wiener`.
+    `wiener`, twice as far.
 
     Args:
         image: values in any unit, all of them finite.
@@ -85,17 +89,19 @@ def richardson_lucy(image: np.ndarray, psf: np.ndarray, iterations: int) -> np.n
         given = (channel - least) / scale
         return np.asarray(restoration.richardson_lucy(given, kernel, num_iter=iterations, clip=False)) * scale + least
 
-    return _mirrored(image, psf, filtered)
+    return _mirrored(image, psf, filtered, MARGIN["richardson-lucy"])
 
 
-def _mirrored(image: np.ndarray, psf: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Apply a function to each channel, mirrored (the outermost value twice) by the sides of the psf at each border.
+def _mirrored(
+    image: np.ndarray, psf: np.ndarray, function: Callable[[np.ndarray], np.ndarray], sides: int
+) -> np.ndarray:
+    """Apply a function to each channel, mirrored (the outermost value twice) by `sides` of the psf at each border.
 
     The margin is wider than the reach of the psf. It also keeps the psf smaller than half of the transform, whose shape
     scikit-image would take for that of a transfer function.
     """
-    margin = [(n, n) for n in psf.shape]
-    inside = tuple(slice(n, n + size) for n, size in zip(psf.shape, image.shape[1:], strict=True))
+    margin = [(sides * n, sides * n) for n in psf.shape]
+    inside = tuple(slice(n, n + size) for (n, _), size in zip(margin, image.shape[1:], strict=True))
     channels = (np.pad(np.asarray(one, np.float64), margin, mode="symmetric") for one in image)
     return np.stack([np.asarray(function(one)[inside], np.float32) for one in channels])
 
@@ -135,7 +141,7 @@ def memory_needed(method: str, shape: Sequence[int], psf_shape: Sequence[int]) -
     >>> memory_needed("wiener", (3, 1000, 1000), (13, 13))
     115371264
     """
-    mirrored = math.prod(size + 2 * side for size, side in zip(shape[1:], psf_shape, strict=True))
+    mirrored = math.prod(size + 2 * MARGIN[method] * n for size, n in zip(shape[1:], psf_shape, strict=True))
     return 16 * math.prod(shape) + 8 * HELD[method] * mirrored
 
 

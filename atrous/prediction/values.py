@@ -291,7 +291,7 @@ def value_outputs(item: Input, target: Path, task: ValueTask, companions: Compan
     why = "numbers are no classes"
     for name in ("polygons", "dicom_seg"):
         companions.leave_out(name, why)
-    pictures = task.pictures and dtype == "uint8" and task.out_channels in (1, 3)
+    pictures = task.pictures and task.of_bytes and dtype == "uint8" and task.out_channels in (1, 3)
     name = stem(target)
     usual = suffix_of(target) if suffix_of(target) in SCANS else ".zarr" if suffix_of(item.path) == ".zarr" else ".tif"
     suffix = SUFFIXES[companions.probabilities] if companions.probabilities else usual

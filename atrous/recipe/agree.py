@@ -44,6 +44,11 @@ def agree_with_data(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) 
             f"model.in_channels is {model.in_channels}, but what {root} holds is read with {fingerprint.channels} "
             "channel(s): correct model.in_channels with model.mean and model.std, or `channels` in dataset.toml"
         )
+    if task.gray and fingerprint.channels != 1:  # of arrays nobody says that they are pictures
+        raise UserError(
+            f"task.gray is true, but {root} is read with {fingerprint.channels} channels: only files of 8-bit color "
+            "become gray: give gray arrays, or leave task.gray out"
+        )
 
 
 def _agree_codes(recipe: Recipe, dataset: Dataset, fingerprint: Fingerprint) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from atrous.data.check.fingerprint import Fingerprint
+from atrous.data.check.values import ValueFacts
 from atrous.data.dataset import Dataset
 from atrous.data.restoration import BLUR, RESTORATIONS, STYLE, TYPES, usual_noise
 from atrous.errors import UserError
@@ -30,6 +31,8 @@ FINER_CROP = {1: 1024, 2: 48, 3: 24}
 """Of super-resolution: along each axis, in positions of the coarse input."""
 FINER_POSITIONS = {1: 16_384, 2: 36_864, 3: 55_296}
 """Of super-resolution: positions of a step, of the coarse input."""
+OTHER_SPREAD = 4.0
+"""Pairs whose standard deviations differ by a greater factor have other units: noise makes them differ by less."""
 VALIDATIONS = 6
 """Whole images take long to validate."""
 
@@ -99,6 +102,10 @@ def _plan_restoration(
         )
     peak = TYPES.get(dtype, most - least)
     task["options"] = {"offset": mean, "scale": std, "peak": _digits(peak or 1.0)}
+    if clean is not None and _in_other_units(clean, mean, std[0]):
+        spread = [_digits(max(clean.std) or 1.0)] * channels
+        task["options"] |= {"offset": [_digits(value) for value in clean.mean], "scale": spread}
+        reasons["task.options"] = "the clean images have another mean or spread: the network begins with theirs"
     if dtype in TYPES:
         task["options"]["limits"] = [0.0, TYPES[dtype]]
     if task["kind"] == "super-resolution" and clean is not None:
@@ -124,6 +131,21 @@ def _plan_restoration(
     for key in [key for key in reasons if key.startswith("augment.")]:
         del reasons[key]
     reasons["augment.flip"] = "mirrored, but never zoomed or turned between positions: that would change the noise"
+
+
+def _in_other_units(clean: ValueFacts, mean: Sequence[float], std: float) -> bool:
+    """Whether clean images have other units than what is given of them: 8 bits for 12, or darkness for daylight.
+
+    The network begins with its normalized input and has no biases, so it could not learn such a shift.
+
+    Args:
+        clean: the clean images.
+        mean: of each channel of the inputs.
+        std: standard deviation of the inputs.
+    """
+    spread = max(clean.std) or 1.0
+    apart = max(abs(one - other) for one, other in zip(clean.mean, mean, strict=True))
+    return apart > max(spread, std) or max(spread / std, std / spread) > OTHER_SPREAD
 
 
 def _plan_crop(fingerprint: Fingerprint, factor: int, *, own: bool) -> list[int]:

@@ -49,6 +49,11 @@ class RestorationTask(ValueTask):
             peak=float(options.get("peak", 255.0)), factor=section["scale"] or 1, color=bool(options.get("color")),
         )  # fmt: skip
 
+    @property
+    def of_bytes(self) -> bool:
+        """See `ValueTask.of_bytes`: clean images of other types have another peak."""
+        return self.peak == 255.0
+
     def summed_loss(self) -> SummedLoss:
         """See `SummedTask`."""
         return self.mean_error()
@@ -105,13 +110,13 @@ class RestorationMetrics:
         return row
 
     def result(self, seconds: float, tta: str = "none") -> Measures:
-        """Return the means over the images; PSNR is the first. An image without error has no PSNR."""
+        """Return the means over the images; PSNR is the first. An image without error has none, also in the ranking."""
         names = list(dict.fromkeys(name for row in self._rows.values() for name in row)) or ["psnr"]
         means = {}
         for name in names:
             numbers = [row[name] for row in self._rows.values() if math.isfinite(row.get(name, math.nan))]
             means[name] = float(np.mean(numbers)) if numbers else math.nan
-        per_image = {name: row["psnr"] for name, row in self._rows.items()}
+        per_image = {name: row["psnr"] if math.isfinite(row["psnr"]) else math.nan for name, row in self._rows.items()}
         border = self._task.factor if self._task.factor > 1 else 0
         said = [f"psnr is in dB for a peak of {self._task.peak:g}, the mean over the images"]
         if "psnr_y" in names:
@@ -145,11 +150,15 @@ def luma(values: torch.Tensor, peak: float) -> torch.Tensor:
 
 
 def ssim(values: torch.Tensor, target: torch.Tensor, peak: float) -> float:
-    """Return the structural similarity of `(C, *S)` of two or three axes; nan for signals and for images below 11."""
+    """Return the structural similarity of `(C, *S)` of two or three axes; nan for signals and for images below 11.
+
+    It subtracts squares of means from means of squares: float32 would leave nothing of the variance of values far from
+    0.
+    """
     if target.ndim < 3 or min(target.shape[1:]) < NO_WINDOW:
         return math.nan
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    found = structural_similarity_index_measure(values[None], target[None], data_range=peak)
+    found = structural_similarity_index_measure(values.double()[None], target.double()[None], data_range=peak)
     assert isinstance(found, torch.Tensor)
     return float(found)

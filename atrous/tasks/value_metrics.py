@@ -22,7 +22,8 @@ CONVENTIONS = (
 class ValueMetrics:
     """Mean absolute error, root of the mean squared error, R2, and the correlations of Pearson and Spearman.
 
-    With several outputs each has its own (`mae_NAME`), and the mean of these is given first.
+    With several outputs each has its own (`mae_NAME`), and the mean of these is given first, over the outputs that have
+    the metric.
 
     Args:
         names: of the outputs.
@@ -75,7 +76,7 @@ class ValueMetrics:
     def result(self, seconds: float, tta: str = "none") -> Measures:
         """Return the metrics; the mean absolute error is the first."""
         rows = [self._of(output) for output in range(len(self._names))]
-        values = {metric: float(np.mean([row[metric] for row in rows])) for metric in rows[0]}
+        values = {metric: _mean([row[metric] for row in rows]) for metric in rows[0]}
         if len(rows) > 1:
             for name, row in zip(self._names, rows, strict=True):
                 values |= {f"{metric}_{name}": value for metric, value in row.items()}
@@ -104,6 +105,12 @@ class ValueMetrics:
         if self._ranks:
             values["spearman"] = _spearman(np.concatenate(self._pairs[output], axis=1))
         return {metric: float(value) for metric, value in values.items()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of those that exist; nan where none does."""
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 def _spearman(pairs: np.ndarray) -> float:

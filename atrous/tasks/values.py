@@ -60,6 +60,11 @@ class ValueTask(ABC):
         """See `Task.out_channels`: one for each output."""
         return len(self.names)
 
+    @property
+    def of_bytes(self) -> bool:
+        """Whether the answers to 8-bit pictures have 8 bits too; targets of another type have other values."""
+        return True
+
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean error over the positions that are known; `(N, K, *S)` both, NaN in the target is unknown."""
         return self.mean_error()(output, target)

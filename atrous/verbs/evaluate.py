@@ -16,6 +16,7 @@ from atrous.data.formats.mirrored import named_by_url, with_urls
 from atrous.data.layouts.memory import ROOT
 from atrous.data.layouts.splits import DRAWN
 from atrous.data.preprocess import missing, to_channels
+from atrous.data.restoration import RESTORATIONS
 from atrous.data.sample import Sample
 from atrous.data.views import Gaps
 from atrous.data.void import measured
@@ -104,6 +105,7 @@ def evaluate(
     dataset, samples = open_split(predictor, data, description, split)
     scores = measure(predictor, dataset, samples, tta=tta, sets=sets, progress=progress)
     note = _note(predictor.run, dataset, split, len(samples))
+    note = "; ".join(filter(None, [note, _unlike_training(predictor, samples[0])]))
     calibration = predictor.run.calibration()
     if coverage is not None and calibration is not None and calibration.measured_on == calibrated_on(dataset, split):
         note = "; ".join(filter(None, [note, "these samples calibrated the run, so the coverage is that asked for"]))
@@ -203,6 +205,17 @@ def _note(run: Run, dataset: Dataset, split: str, count: int) -> str:
         added = " and ".join(name for name, on in parts if on)
         return f"the images are taken as clean: {added} is added to them" if added else ""
     return ""
+
+
+def _unlike_training(predictor: Predictor, sample: Sample) -> str:
+    """How the values of a restoration's first image differ from those of the training; nothing for other tasks.
+
+    Peak and noise have the unit of the training: of images from 0 to 1, a run of 8 bits would have a PSNR of 50 dB.
+    """
+    if predictor.run.recipe.task.kind not in RESTORATIONS:
+        return ""
+    found = predictor.expected.differences(sample.image.load(), None, predictor.preparation)
+    return f"{sample.image.path}: {found[0]} (peak and noise are in units of the training data)" if found else ""
 
 
 def _same(root: Path, stored: str) -> bool:

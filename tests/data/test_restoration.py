@@ -180,3 +180,20 @@ def test_positions_without_data_are_filled_and_never_a_target(hidden):
         assert np.isfinite(seen).all()
         assert abs(seen[0, 3, 4] - 79) < 30
         assert not np.isfinite(target[0, 3, 4])
+
+
+def test_infinite_values_are_no_target():
+    """They would make the loss infinite, and there is no PSNR of them."""
+    image = np.random.default_rng(0).normal(size=(1, 12, 12)).astype(np.float32)
+    image[0, 2, 3], image[0, 4, 5] = np.inf, np.nan
+    restoration = Restoration(Degradation(noise=0.1), fill=(0.0,))
+    for degraded, target in (restoration.measured("a", image), restoration.pair(image, np.random.default_rng(0))):
+        assert np.isfinite(degraded).all()
+        assert np.argwhere(np.isnan(target[0])).tolist() == [[2, 3], [4, 5]]
+        assert not np.isinf(target).any()
+
+
+def test_an_image_smaller_than_the_factor_is_named():
+    """Its answer would be larger than itself, which ended a training at its first validation."""
+    with pytest.raises(UserError, match=r"scan: 3 x 9: smaller than task\.scale = 4"):
+        Restoration(Degradation(scale=4)).measured("scan", np.ones((1, 3, 9), np.uint8))

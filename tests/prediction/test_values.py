@@ -265,3 +265,19 @@ def test_of_large_values_a_picture_reads_some_rows_and_columns_alone(tmp_path, m
     overlay.finish()
     main.finish()
     assert (tmp_path / "x_overlay.png").exists()
+
+
+@pytest.mark.parametrize(("peak", "name"), [(255.0, "x.png"), (65535.0, "x.tif"), (1.0, "x.tif")])
+def test_answers_of_other_types_than_8_bits_are_not_cut_off_in_a_picture(peak, name):
+    """Of pairs the inputs may have 8 bits and the clean images 16, or be floats up to 1."""
+    task = RestorationTask(("gray",), (0.0,), (1.0,), peak=peak)
+    [output] = value_outputs(Input((Path("x.png"),), Path("x.png")), Path("x.png"), task, Companions(), "uint8")
+    assert [path.name for path in output.paths] == [name]
+
+
+def test_evaluate_tells_of_images_in_other_units(runs, tmp_path):
+    """Their PSNR would look good: the peak is that of 8 bits."""
+    tifffile.imwrite(tmp_path / "x.tif", np.random.default_rng(0).random((20, 24, 3), np.float32), photometric="rgb")
+    found = evaluate(runs / "denoise", tmp_path, split="all")
+    assert "x.tif: its values are" in found.note
+    assert "those of the training data 0 to 255" in found.note

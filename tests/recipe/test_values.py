@@ -96,6 +96,16 @@ def test_the_noise_of_16_bits_follows_what_the_images_hold(tmp_path):
     assert planned[0].recipe.task.options["peak"] == 65535
 
 
+def test_gray_is_refused_where_color_stays(pictures):
+    """Arrays in memory are taken as they are, so a network of colors was trained without a word."""
+    from atrous.recipe.agree import agree_with_data
+
+    found = check(pictures, task="denoise")  # nobody says here that colors become gray
+    recipe = override(plan(pictures, "denoise").recipe, ["task.gray=true"])
+    with pytest.raises(UserError, match=r"task\.gray is true, but .* is read with 3 channels"):
+        agree_with_data(recipe, found.dataset, found.fingerprint)
+
+
 def test_only_colors_of_8_bits_have_a_luma(pictures, tmp_path):
     assert build_task(plan(pictures, "denoise").recipe).color
     for number in range(4):
@@ -182,3 +192,23 @@ def test_images_of_one_value_have_a_plan(tmp_path):
     recipe = plan(tmp_path, "denoise").recipe
     assert (recipe.model.mean, recipe.model.std) == ([7], [1])
     build_task(recipe)
+
+
+@pytest.mark.parametrize(("factor", "offset"), [(1, 0), (16, 0), (1, 300), (1 / 255, 0)])
+def test_pairs_of_other_units_begin_with_those_of_the_clean_images(tmp_path, factor, offset):
+    """A network without biases that adds its input could not bring 12 bits to 8, or darkness to daylight."""
+    rng = np.random.default_rng(0)
+    for name in ("noisy", "clean"):
+        (tmp_path / name).mkdir()
+    for number in range(4):
+        clean = rng.integers(0, 256, (40, 50), dtype=np.uint8)
+        Image.fromarray(clean).save(tmp_path / "clean" / f"{number}.png")
+        noisy = (clean + rng.normal(0, 20, clean.shape)) * factor + offset
+        tifffile.imwrite(tmp_path / "noisy" / f"{number}.tif", noisy.astype(np.float32))
+    planned = plan(tmp_path, "denoise")
+    options, model = planned.recipe.task.options, planned.recipe.model
+    alike = (factor, offset) == (1, 0)
+    assert (options["offset"] == model.mean) == (options["scale"] == model.std) == alike
+    assert options["offset"] == pytest.approx([127.5], abs=3)
+    assert options["scale"] == pytest.approx([74], abs=6)
+    assert ("task.options" in planned.reasons) != alike

@@ -73,3 +73,13 @@ def test_a_constant_has_no_correlation():
     assert math.isnan(values["pearson"])
     assert math.isnan(values["spearman"])
     assert values["r2"] < 0
+
+
+def test_an_output_of_which_nothing_is_known_leaves_the_others_their_mean():
+    gathered = ValueMetrics(["a", "b"])
+    target = torch.stack([torch.arange(9.0), torch.full((9,), torch.nan)])
+    gathered.update("x", torch.arange(9.0).expand(2, 9) + 2, target)
+    values = gathered.result(0.0).values
+    assert math.isnan(values["mae_b"])
+    assert (values["mae"], values["rmse"]) == (2.0, 2.0)
+    assert values["pearson"] == pytest.approx(1)
