@@ -208,8 +208,11 @@ class _Dense:
 
     @property
     def inner_gaps(self) -> np.ndarray | None:
-        """Where there are no data, on the grid of the maps; None where that is another grid than the file's."""
-        return self.gaps if self.turn is None and self.maps.shape[1:] == self.size else None
+        """Where there are no data, on the grid of the maps; None where there are data everywhere."""
+        if self.gaps is None:
+            return None
+        known = ~(self.gaps if self.turn is None else self.turn(self.gaps))
+        return ~np.asarray(valid_on_grid(known, tuple(self.maps.shape[1:])))
 
 
 def _dense(predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None) -> _Dense:
@@ -219,8 +222,8 @@ def _dense(predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] |
 
 def _objects(dense: _Dense, task: ObjectTask) -> InstanceAnswer:
     maps, gaps = dense.maps, dense.gaps
-    if dense.inner_gaps is not None:
-        maps[0][dense.inner_gaps] = NO_DATA
+    if (inner := dense.inner_gaps) is not None:
+        maps[0][inner] = NO_DATA
     numbers = np.zeros(maps.shape[1:], np.uint32)
     found = assemble(maps, task.decoder, numbers).candidates
     numbers = with_classes(numbers, found.classes, max(1, len(task.names)))
@@ -231,8 +234,8 @@ def _objects(dense: _Dense, task: ObjectTask) -> InstanceAnswer:
 
 
 def _points(dense: _Dense, task: PointTask) -> PointAnswer:
-    if dense.inner_gaps is not None:
-        dense.maps[:, dense.inner_gaps] = 0
+    if (inner := dense.inner_gaps) is not None:
+        dense.maps[:, inner] = 0
     return placed(task.answer(dense.maps), dense.maps.shape[1:], dense.size, dense.turn)
 
 
