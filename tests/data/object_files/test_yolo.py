@@ -8,6 +8,10 @@ from atrous.data.object_files.index import index_files
 from atrous.data.object_files.yolo import find_yolo, read_yolo
 from tests.object_folders import CLASSES, SIZE, write_images, write_yolo
 
+ALIASES = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+ALIASES += "names: {0: *a8}\n"
+"""As text the name would take half a gigabyte."""
+
 
 def read(root):
     index = index_files(root)
@@ -76,6 +80,9 @@ def test_wrong_lines_are_said(tmp_path, text, what):
         ("- names", "has no key `names`"),
         ("names: 7", "`names` is no list of class names"),
         ("names: {0: a, 2: b}", "does not number the classes"),
+        (ALIASES, "`names` is no list of class names"),
+        ("names: [a]\nkpt_shape: [3, 1]", r"`kpt_shape` is \[3, 1\]"),
+        ("names: [a]\nkpt_shape: [-2, -3]", r"`kpt_shape` is \[-2, -3\]"),
         ("names: [[a]]", "`names` is no list of class names"),
         ("names: " + "[" * 20_000, "is no valid YAML"),
     ],
