@@ -2,12 +2,13 @@
 
 `ap50` and `ap_mean` are TP / (TP + FP + FN), as StarDist and Cellpose report it, at an overlap (intersection over
 union) of 0.5 and as the mean from 0.5 to 0.9; this is not COCO's AP. `f1` and `pq` (Kirillov et al., "Panoptic
-Segmentation", CVPR 2019) are at 0.5. `seg` is that of the Cell Tracking Challenge: for each true object the overlap
-with the object that covers more than half of it, 0 where there is none. `count_mae` is the mean absolute error of the
-number of objects in an image. `ap50_small`, `ap50_medium` and `ap50_large` count the thirds of the true objects by
-size; an invented object belongs to the third of its own size. Where there are several classes, objects match those
-of their class only, and `ap50_NAME` is that of one class. Of images, `mask_map` and `mask_map50` are COCO's average
-precision of masks, which goes by the scores of the objects (`atrous.tasks.mask_precision`).
+Segmentation", CVPR 2019) are at 0.5, over the objects of all classes together. `seg` is that of the Cell Tracking
+Challenge: for each true object the overlap with the object that covers more than half of it, 0 where there is none.
+`count_mae` is the mean absolute error of the number of objects in an image. `ap50_small`, `ap50_medium` and
+`ap50_large` count the thirds of the true objects by size; an invented object belongs to the third of its own size.
+Where there are several classes, objects match those of their class only, and `ap50_NAME` is that of one class. Of
+images, `mask_map` and `mask_map50` are COCO's average precision of masks, which goes by the scores of the objects
+(`atrous.tasks.mask_precision`).
 """
 
 from collections.abc import Sequence
