@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from atrous.data.description import MOST_CLASSES
 from atrous.data.formats import FileFault
 from atrous.data.formats.base import require_bytes
 from atrous.data.object_files.base import AnnotatedImage, AnnotatedObject, ObjectFolder
@@ -174,7 +175,7 @@ def _objects(
             what = f"{where} has the class {int(kind)}, but {names.name} names {len(folder.classes)}"
             folder.error(file, what, f"add its name to {names.name}, or correct the line", "unknown class")
             continue
-        while names is None and len(folder.classes) <= min(kind, 1000):
+        while names is None and len(folder.classes) <= kind < MOST_CLASSES:
             folder.classes.append(f"class {len(folder.classes)}")
         if kind >= len(folder.classes):
             folder.error(file, f"{where} has the class {int(kind)}", "number classes 0, 1, 2, ...", "unknown class")

@@ -106,6 +106,13 @@ def test_names_may_stand_in_a_text_file_or_nowhere(tmp_path):
     assert read(root).classes == list(CLASSES)
 
 
+def test_a_class_far_beyond_the_others_makes_none_of_those_between(tmp_path):
+    found, folder = lines(tmp_path, "1 0.5 0.5 0.1 0.2\n99999999 0.5 0.5 0.1 0.2\n", None)
+    assert len(found) == 1
+    assert folder.classes == ["class 0", "class 1"]
+    assert [problem.what for problem in folder.problems] == ["line 2 has the class 99999999"]
+
+
 def test_lists_of_the_yaml_give_the_splits(tmp_path):
     root = write_yolo(tmp_path)
     (root / "data.yaml").write_text("names: [cell, nucleus]\ntrain: lists/train.txt\nval: lists/missing.txt\n")
