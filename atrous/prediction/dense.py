@@ -12,6 +12,7 @@ from atrous.data.formats import FileFault
 from atrous.data.formats.npy import create_memmap
 from atrous.data.formats.writing import SourceNote
 from atrous.data.source import Source
+from atrous.data.views import look_for_gaps
 from atrous.errors import UserError
 from atrous.files import remove, replacing, settle
 from atrous.prediction.inputs import Opened
@@ -70,6 +71,8 @@ class FoundFiles(Output):
             self._maps = create_memmap(self._scratch, shape, np.float32) if streamed else np.empty(shape, np.float32)
             if streamed:
                 self._source.write()
+        else:
+            look_for_gaps(opened.valid)  # an earlier run has read the input
 
     def _left(self, shape: tuple[int, ...]) -> Any:
         """The maps that an interrupted run left of the same input; None where it left none."""

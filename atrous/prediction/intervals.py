@@ -31,9 +31,7 @@ class CutLabels:
     @property
     def valid(self) -> Source | None:
         """Where the input has data, bool `(*S)` on the grid of the network; None if it has everywhere."""
-        if self._opened.resampled:
-            look_for_gaps(self._opened.valid)  # all of it is looked at before the values are read
-        return valid_on_grid(self._opened.valid, self.shape)
+        return known_on_grid(self._opened, self.shape)
 
     def __setitem__(self, key: Any, values: Any) -> None:
         self.sink[key] = values
@@ -116,6 +114,18 @@ def interval_labels(probabilities: np.ndarray, least: tuple[int, ...], valid: np
     """
     decoder = IntervalDecoder(least)
     return np.concatenate([add_to(decoder, probabilities, valid), decoder.finish()])
+
+
+def known_on_grid(opened: Opened, size: tuple[int, ...]) -> Source | None:
+    """Return where an input has data, bool, on the grid of the network; None if it has everywhere.
+
+    Args:
+        opened: the input.
+        size: of that grid.
+    """
+    if opened.resampled:
+        look_for_gaps(opened.valid)  # all of it is looked at before the values are read
+    return valid_on_grid(opened.valid, size)
 
 
 def valid_on_grid(valid: Source | None, size: tuple[int, ...]) -> Source | None:

@@ -15,6 +15,7 @@ from atrous.objects.assemble import Objects, assemble, measured_again, strips
 from atrous.objects.decoder import NO_DATA
 from atrous.prediction.found import ObjectPrediction
 from atrous.prediction.inputs import Opened
+from atrous.prediction.intervals import known_on_grid
 from atrous.tasks.task import ObjectTask
 
 AXES = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
@@ -103,9 +104,10 @@ def decode_input(maps: Any, task: ObjectTask, opened: Opened, labels: Any) -> tu
     Returns:
         The objects, in units of the file's spacing, and their numbers on the grid of the file.
     """
+    known = known_on_grid(opened, tuple(maps.shape[1:]))
+    if known is not None:
+        _clear(maps, known)
     if not opened.regridded:
-        if opened.valid is not None:
-            _clear(maps, opened.valid)
         return assemble(maps, task.decoder, labels, rows=ROWS, spacing=opened.spacing), labels
     objects = assemble(maps, task.decoder, labels, rows=ROWS)
     on_file = opened.numbers_on_file(np.asarray(labels[...]))

@@ -18,6 +18,7 @@ from atrous.errors import UserError
 from atrous.objects.assemble import strips
 from atrous.prediction.found import SHOWN, table_html
 from atrous.prediction.inputs import Opened
+from atrous.prediction.intervals import known_on_grid
 from atrous.prediction.object_table import AXES, ROWS, named_rows
 from atrous.report.pictures import png_bytes, resized, to_rgb
 from atrous.tasks.points import PointAnswer, PointTask
@@ -91,10 +92,11 @@ def decode_points(maps: Any, task: PointTask, opened: Opened, name: str = "the i
     Raises:
         UserError: the network's output is not finite.
     """
-    if opened.valid is not None and not opened.regridded:
+    known = known_on_grid(opened, tuple(maps.shape[1:]))
+    if known is not None:
         for region in strips(maps.shape[1:], ROWS):
             part = np.array(maps[(slice(None), *region)])
-            part[:, ~np.asarray(opened.valid[region])] = 0
+            part[:, ~np.asarray(known[region])] = 0
             maps[(slice(None), *region)] = part
     try:
         answer = task.answer(maps, rows=ROWS)

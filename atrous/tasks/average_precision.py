@@ -186,12 +186,13 @@ def known_mean(values: np.ndarray) -> float:
 def best_f1(matches: Sequence[Matches]) -> tuple[float, float]:
     """Return the greatest F1 over all classes at the first threshold, and the least score that is kept for it.
 
-    F1 is 2 TP / (2 TP + FP + FN), where one score decides for all classes. NaN without true boxes or detections.
+    F1 is 2 TP / (2 TP + FP + FN), where one score decides for all classes. It is NaN without true boxes; without
+    detections it is 0, and the score NaN.
     """
     truths = sum(one.truths for one in matches)
     scores = np.concatenate([np.zeros(0), *(one.scores[one.counted[0]] for one in matches)])
     if not truths or not len(scores):
-        return float("nan"), float("nan")
+        return 0.0 if truths else float("nan"), float("nan")
     hits = np.concatenate([one.hits[0][one.counted[0]] for one in matches])
     order = np.argsort(-scores, kind="stable")
     true = np.cumsum(hits[order])

@@ -24,7 +24,7 @@ from atrous.tasks.average_precision import (
     match_class,
     size_ranges,
 )
-from atrous.tasks.measures import Measures
+from atrous.tasks.measures import Measures, of_class
 
 
 class DetectionScores:
@@ -86,9 +86,9 @@ class DetectionScores:
         recall = np.array([(one.hits & one.counted).sum(axis=1) / one.truths for one in matches if one.truths])
         f1, score = best_f1(matches)
         by_class = {
-            f"{name}_{class_name}": known_mean(row)
-            for class_name, of_class in zip(self._classes, precision, strict=True)
-            for name, row in (("map", of_class), ("map50", of_class[:1]))
+            of_class(name, class_name): known_mean(row)
+            for class_name, values in zip(self._classes, precision, strict=True)
+            for name, row in (("map", values), ("map50", values[:1]))
         }
         truths = float(sum(one.truths for one in matches))
         return {**by_size, "ar": known_mean(recall), "f1": f1, "f1_score": score, **by_class, "boxes": truths}

@@ -2,12 +2,13 @@
 
 `ap50` and `ap_mean` are TP / (TP + FP + FN), as StarDist and Cellpose report it, at an overlap (intersection over
 union) of 0.5 and as the mean from 0.5 to 0.9; this is not COCO's AP. `f1` and `pq` (Kirillov et al., "Panoptic
-Segmentation", CVPR 2019) are at 0.5. `seg` is that of the Cell Tracking Challenge: for each true object the overlap
-with the object that covers more than half of it, 0 where there is none. `count_mae` is the mean absolute error of the
-number of objects in an image. `ap50_small`, `ap50_medium` and `ap50_large` count the thirds of the true objects by
-size; an invented object belongs to the third of its own size. Where there are several classes, objects match those
-of their class only, and `ap50_NAME` is that of one class. Of images, `mask_map` and `mask_map50` are COCO's average
-precision of masks, which goes by the scores of the objects (`atrous.tasks.mask_precision`).
+Segmentation", CVPR 2019) are at 0.5, over the objects of all classes together. `seg` is that of the Cell Tracking
+Challenge: for each true object the overlap with the object that covers more than half of it, 0 where there is none.
+`count_mae` is the mean absolute error of the number of objects in an image. `ap50_small`, `ap50_medium` and
+`ap50_large` count the thirds of the true objects by size; an invented object belongs to the third of its own size.
+Where there are several classes, objects match those of their class only, and `ap50_NAME` is that of one class. Of
+images, `mask_map` and `mask_map50` are COCO's average precision of masks, which goes by the scores of the objects
+(`atrous.tasks.mask_precision`).
 """
 
 from collections.abc import Sequence
@@ -17,10 +18,9 @@ import numpy as np
 
 from atrous.objects.kinds import classes_in
 from atrous.tasks.mask_precision import RankedMasks, mask_precision
-from atrous.tasks.measures import Measures
+from atrous.tasks.measures import SIZES, Measures, of_class
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(9))
-THIRDS = ("small", "medium", "large")
 
 
 @dataclass(frozen=True)
@@ -177,23 +177,23 @@ class InstanceScores:
             matched = np.bincount(pairs.true_classes[match(pairs, THRESHOLDS[0])[0]], minlength=len(counts))
             every = [np.bincount(one, minlength=len(counts)) for one in (pairs.true_classes, pairs.found_classes)]
             counts += np.stack([matched, every[0] + every[1] - matched], axis=1)
-        return {f"ap50_{name}": _share(*row) for name, row in zip(self._names, counts, strict=True)}
+        return {of_class("ap50", name): _share(*row) for name, row in zip(self._names, counts, strict=True)}
 
     def _by_size(self) -> dict[str, float]:
         """The AP at 0.5 of each third of the true objects by size."""
         sizes = np.concatenate([*(pairs.true_sizes for pairs in self._pairs.values()), np.zeros(0)])
-        if len(sizes) < len(THIRDS):
+        if len(sizes) < len(SIZES):
             return {}
         edges = np.quantile(sizes, [1 / 3, 2 / 3])
-        counts = np.zeros((len(THIRDS), 2))  # matched, and all
+        counts = np.zeros((len(SIZES), 2))  # matched, and all
         for pairs in self._pairs.values():
             true, found = match(pairs, THRESHOLDS[0])
             third = np.searchsorted(edges, pairs.true_sizes)
             invented = np.setdiff1d(np.arange(len(pairs.found_sizes)), found)
-            counts[:, 0] += np.bincount(third[true], minlength=len(THIRDS))
-            counts[:, 1] += np.bincount(third, minlength=len(THIRDS))
-            counts[:, 1] += np.bincount(np.searchsorted(edges, pairs.found_sizes[invented]), minlength=len(THIRDS))
-        return {f"ap50_{name}": _share(*row) for name, row in zip(THIRDS, counts, strict=True)}
+            counts[:, 0] += np.bincount(third[true], minlength=len(SIZES))
+            counts[:, 1] += np.bincount(third, minlength=len(SIZES))
+            counts[:, 1] += np.bincount(np.searchsorted(edges, pairs.found_sizes[invented]), minlength=len(SIZES))
+        return {f"ap50_{name}": _share(*row) for name, row in zip(SIZES, counts, strict=True)}
 
 
 def _matched_iou(pairs: Overlaps) -> float:

@@ -5,6 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+SIZES = ("small", "medium", "large")
+"""Ends of the names of metrics of objects of one size."""
+
+
+def of_class(metric: str, name: str) -> str:
+    """Return what the metric of one class is called; `map_small` is that of small objects, whatever classes there are.
+
+    >>> of_class("map", "cell"), of_class("map", "small")
+    ('map_cell', 'map_class_small')
+    """
+    return f"{metric}_class_{name}" if name in SIZES else f"{metric}_{name}"
+
 
 def samples_text(number: int, sample: str) -> str:
     """Return a number of samples in words.

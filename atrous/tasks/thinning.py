@@ -73,7 +73,8 @@ def suppress(strength: np.ndarray) -> np.ndarray:
     The method of Dollar & Zitnick, "Fast edge detection using structured forests", PAMI 2015 (`edgesNms`), which the
     figures of HED and of most later networks were measured with: strengths are smoothed a little, the direction of an
     edge follows from second derivatives, and a strength is kept if it is no lower than those one pixel further across
-    the edge (to 1 %). Within 5 pixels of the border strengths fall linearly to 0.
+    the edge (to 1 %). Within 5 pixels of the border strengths fall linearly to 0. Arrays with fewer than
+    three rows or columns, which are all border, are smoothed alone.
 
     >>> ridge = np.zeros((21, 21), np.float32)
     >>> ridge[:, 9:12] = 0.5, 1, 0.5
@@ -83,7 +84,7 @@ def suppress(strength: np.ndarray) -> np.ndarray:
     from scipy.ndimage import map_coordinates
 
     smooth = _triangle(np.asarray(strength, dtype=np.float32), 1)
-    if min(smooth.shape) < 2:  # a line has no direction across it
+    if min(smooth.shape) < 3:  # a line has no direction across it, and two lines are all border
         return smooth
     down, right = np.gradient(_triangle(smooth, 4))
     right_twice = np.gradient(right, axis=1)

@@ -198,7 +198,7 @@ def _with_thresholds(predictor: Predictor, dataset: Dataset, split: str, samples
     positions = np.mean([math.prod(each.image.header().size) for each in _spread(samples)])
     for each, image, values in read_ahead(predictor, _spread(samples, max(LEAST_SAMPLES, int(POSITIONS / positions)))):
         require_same_grid(predictor, dataset, each, image, values)
-        place = dataset.spacing_of(each), each.image.header().affine
+        place = dataset.spacing_of(each), each.image.header().affine, each.image.valid()
         try:
             answers = found_by_each(predictor, sample.tasks, image, *place)
         except NotFinite:

@@ -15,7 +15,7 @@ from atrous.data.dataset import Dataset
 from atrous.data.formats.mirrored import named_by_url, with_urls
 from atrous.data.layouts.memory import ROOT
 from atrous.data.layouts.splits import DRAWN
-from atrous.data.preprocess import missing, to_channels
+from atrous.data.preprocess import to_channels
 from atrous.data.restoration import RESTORATIONS
 from atrous.data.sample import Sample
 from atrous.data.views import Gaps
@@ -38,7 +38,7 @@ from atrous.tasks.scores import Scores
 from atrous.tasks.semantic import Semantic
 from atrous.tasks.task import NotFinite
 from atrous.tasks.temperature import class_task
-from atrous.verbs.found import MEASURED, probabilities_and_labels, truth_of
+from atrous.verbs.found import MEASURED, gaps_of, probabilities_and_labels, truth_of
 from atrous.verbs.opened import open_dataset_from
 
 COVERAGE = 0.9
@@ -249,7 +249,7 @@ def measure(
         spacing, header = dataset.spacing_of(sample), sample.image.header()
         try:
             if task is not None:
-                answer = MEASURED[task.found](predictor, task, image, spacing, header.affine)
+                answer = MEASURED[task.found](predictor, task, image, spacing, header.affine, sample.image.valid())
                 metrics.count(sample.name, answer, truth_of(values))
                 progress(index + 1, len(samples))
                 continue
@@ -332,7 +332,8 @@ def read_ahead(predictor: Predictor, samples: Sequence[Sample]) -> Iterator[tupl
             raise UserError(f"{sample.image.path}: has {len(loaded.shape) - 1} axes, but the run labels data of {ndim}")
         if predictor.preparation.nodata:
             loaded = Gaps(loaded, predictor.preparation.nodata)[...]
-        if restoration is None and (gaps := missing(loaded)) is not None:
+        valid = sample.image.valid() if sample.target.kind in ("instances", "boxes", "points") else None
+        if restoration is None and (gaps := gaps_of(loaded, valid)) is not None:
             values = type(sample.target).without(values, gaps)
         image = to_channels(loaded, wanted, sample.image.path, sample.image.channel_names)
         image = image if image is loaded else np.asarray(image[...])

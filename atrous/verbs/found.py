@@ -12,6 +12,7 @@ from atrous.data.formats.orient import Affine, Turn
 from atrous.data.grid import restore
 from atrous.data.preprocess import missing, prepare
 from atrous.data.sample import Sample
+from atrous.data.source import Source
 from atrous.data.targets.instances import Instances
 from atrous.data.targets.labels import Labels
 from atrous.data.targets.places import Places
@@ -87,12 +88,30 @@ def _on_file(worked_on: torch.Tensor, size: tuple[int, ...], turn: Turn | None) 
     return found if turn is None else torch.from_numpy(turn.back(found.cpu().numpy()))
 
 
+def gaps_of(image: Any, valid: Source | None) -> np.ndarray | None:
+    """Return where an image `(C, *S)` has no data, `(*S)` bool; None if it has everywhere.
+
+    Args:
+        image: no data are where it is not finite,
+        valid: and where this is false, bool `(*S)`; None where the file does not say it.
+
+    >>> gaps_of(np.array([[1.0, np.nan, 3.0]]), np.array([True, True, False])).tolist()
+    [False, True, True]
+    """
+    gaps = missing(image)
+    known = None if valid is None or tuple(valid.shape) != tuple(image.shape[1:]) else np.asarray(valid[...])
+    if known is None or known.all():
+        return gaps
+    return ~known if gaps is None else gaps | ~known
+
+
 def found_objects(
     predictor: Predictor,
     task: ObjectTask,
     image: np.ndarray,
     spacing: tuple[float, ...] | None,
     affine: Affine | None = None,
+    valid: Source | None = None,
 ) -> InstanceAnswer:
     """Return the objects in an image `(C, *S)`, on the grid of the file.
 
@@ -101,7 +120,7 @@ def found_objects(
     Raises:
         NotFinite: the network's output is not finite.
     """
-    return _objects(_dense(predictor, image, spacing, affine), task)
+    return _objects(_dense(predictor, image, spacing, affine, valid), task)
 
 
 def found_boxes(
@@ -110,6 +129,7 @@ def found_boxes(
     image: np.ndarray,
     spacing: tuple[float, ...] | None,
     affine: Affine | None = None,
+    valid: Source | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return corners, classes and scores of the boxes in an image `(C, *S)`, on the grid of the file.
 
@@ -120,7 +140,7 @@ def found_boxes(
         NotFinite: the network's output is not finite.
     """
     worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
-    maps, gaps = _finite(worked_on), missing(image)
+    maps, gaps = _finite(worked_on), gaps_of(image, valid)
     if gaps is not None and turn is not None:
         gaps = turn(gaps)
     return decode_boxes(maps, decoder, Opened(image, size, valid=None if gaps is None else ~gaps, turn=turn))
@@ -132,13 +152,14 @@ def found_points(
     image: np.ndarray,
     spacing: tuple[float, ...] | None,
     affine: Affine | None = None,
+    valid: Source | None = None,
 ) -> PointAnswer:
     """Return the points in an image `(C, *S)` on the grid of the file, decoded as in prediction.
 
     Raises:
         NotFinite: the network's output is not finite.
     """
-    return _points(_dense(predictor, image, spacing, affine), task)
+    return _points(_dense(predictor, image, spacing, affine, valid), task)
 
 
 def found_classes(
@@ -147,6 +168,7 @@ def found_classes(
     image: np.ndarray,
     spacing: tuple[float, ...] | None,
     affine: Affine | None = None,
+    valid: Source | None = None,
 ) -> ClassAnswer:
     """Return the classes of an image `(C, *S)` as a whole, and the evidence on the network's grid.
 
@@ -162,18 +184,24 @@ def lenient_boxes(
     image: np.ndarray,
     spacing: tuple[float, ...] | None,
     affine: Affine | None = None,
+    valid: Source | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what `found_boxes` does with the lower threshold for scores that average precision needs."""
-    return found_boxes(predictor, task.lenient, image, spacing, affine)
+    return found_boxes(predictor, task.lenient, image, spacing, affine, valid)
 
 
-MEASURED: dict[str, Callable[[Predictor, Any, np.ndarray, tuple[float, ...] | None, Affine | None], Any]] = {
+MEASURED: dict[
+    str, Callable[[Predictor, Any, np.ndarray, tuple[float, ...] | None, Affine | None, Source | None], Any]
+] = {
     "objects": found_objects,
     "boxes": lenient_boxes,
     "points": found_points,
     "classes": found_classes,
 }
-"""For what a task finds (`FoundTask.found`), the function whose answer its metrics are given."""
+"""For what a task finds (`FoundTask.found`), the function whose answer its metrics are given.
+
+It is called as `found_objects` is; `valid` says where the file has data, bool `(*S)`, beside what is NaN in the image.
+"""
 
 
 def found_by_each(
@@ -182,6 +210,7 @@ def found_by_each(
     image: np.ndarray,
     spacing: tuple[float, ...] | None,
     affine: Affine | None = None,
+    valid: Source | None = None,
 ) -> Iterator[Any]:
     """Return what each of some tasks of objects or points finds in an image `(C, *S)`, one after the other.
 
@@ -193,7 +222,7 @@ def found_by_each(
     Raises:
         NotFinite: the network's output is not finite.
     """
-    dense = _dense(predictor, image, spacing, affine)
+    dense = _dense(predictor, image, spacing, affine, valid)
     return (_DECODED[task.found](dense, task) for task in tasks)
 
 
@@ -208,19 +237,28 @@ class _Dense:
 
     @property
     def inner_gaps(self) -> np.ndarray | None:
-        """Where there are no data, on the grid of the maps; None where that is another grid than the file's."""
-        return self.gaps if self.turn is None and self.maps.shape[1:] == self.size else None
+        """Where there are no data, on the grid of the maps; None where there are data everywhere."""
+        if self.gaps is None:
+            return None
+        known = ~(self.gaps if self.turn is None else self.turn(self.gaps))
+        return ~np.asarray(valid_on_grid(known, tuple(self.maps.shape[1:])))
 
 
-def _dense(predictor: Predictor, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None) -> _Dense:
+def _dense(
+    predictor: Predictor,
+    image: np.ndarray,
+    spacing: tuple[float, ...] | None,
+    affine: Affine | None,
+    valid: Source | None,
+) -> _Dense:
     worked_on, size, turn = _worked_on(predictor, image, spacing, affine)
-    return _Dense(_finite(worked_on), missing(image), size, turn)
+    return _Dense(_finite(worked_on), gaps_of(image, valid), size, turn)
 
 
 def _objects(dense: _Dense, task: ObjectTask) -> InstanceAnswer:
     maps, gaps = dense.maps, dense.gaps
-    if dense.inner_gaps is not None:
-        maps[0][dense.inner_gaps] = NO_DATA
+    if (inner := dense.inner_gaps) is not None:
+        maps[0][inner] = NO_DATA
     numbers = np.zeros(maps.shape[1:], np.uint32)
     found = assemble(maps, task.decoder, numbers).candidates
     numbers = with_classes(numbers, found.classes, max(1, len(task.names)))
@@ -231,8 +269,8 @@ def _objects(dense: _Dense, task: ObjectTask) -> InstanceAnswer:
 
 
 def _points(dense: _Dense, task: PointTask) -> PointAnswer:
-    if dense.inner_gaps is not None:
-        dense.maps[:, dense.inner_gaps] = 0
+    if (inner := dense.inner_gaps) is not None:
+        dense.maps[:, inner] = 0
     return placed(task.answer(dense.maps), dense.maps.shape[1:], dense.size, dense.turn)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from atrous.color import Palette
 from atrous.data.dataset import Dataset
 from atrous.data.formats.orient import Affine
+from atrous.data.source import Source
 from atrous.prediction.boxes import busiest_slice, drawn, intervals
 from atrous.prediction.predictor import Predictor
 from atrous.report.page import Example
@@ -52,7 +53,7 @@ def found_examples(
     for sample, image, truth in read_ahead(predictor, samples):
         name, spacing = sample.name, dataset.spacing_of(sample)
         answer = SHOWN.get(task.found, MEASURED[task.found])(
-            predictor, task, image, spacing, sample.image.header().affine
+            predictor, task, image, spacing, sample.image.header().affine, sample.image.valid()
         )
         true, found, pictures = JUDGE[task.found](task, image, truth, answer)
         examples.append(
@@ -134,10 +135,15 @@ def _painted(numbers: np.ndarray, matched: Sequence[int] | np.ndarray, unmatched
 
 
 def _shown_boxes(
-    predictor: Predictor, task: Any, image: np.ndarray, spacing: tuple[float, ...] | None, affine: Affine | None
+    predictor: Predictor,
+    task: Any,
+    image: np.ndarray,
+    spacing: tuple[float, ...] | None,
+    affine: Affine | None,
+    valid: Source | None,
 ) -> Any:
     """The boxes that a prediction writes; metrics are given those of lower scores too."""
-    return found_boxes(predictor, task.decoder, image, spacing, affine)
+    return found_boxes(predictor, task.decoder, image, spacing, affine, valid)
 
 
 SHOWN = {"boxes": _shown_boxes}

@@ -147,7 +147,8 @@ def open_dataset_from(
         data: as `open_data` takes them.
         toml: a dataset.toml that lies elsewhere, or one that describes arrays.
         task: what is learned; None leaves it to the dataset.toml.
-        classes: names of the classes of boxes in memory, where no dataset.toml names them.
+        classes: names of the classes of boxes in memory and of annotation files, where no dataset.toml names them. Of
+            files they are taken if these name no others: a folder need not show an object of each.
         settings: as `open_data` takes them.
 
     Raises:
@@ -156,10 +157,21 @@ def open_dataset_from(
     opened = open_data(data, toml, task=task, settings=settings)
     if opened.root == ROOT and opened.layout.task == "detection" and classes and opened.description.classes is None:
         opened = replace(opened, layout=replace(opened.layout, classes=classes))
+    opened = _with_classes(opened, classes)
     dataset, guess = resolve(opened.root, opened.description, opened.layout, lambda: count_values(opened.layout))
     if guess is not None and not guess.usable:
         raise UserError(f"{opened.root}: {guess.doubt}: {guess.fix}")
     return dataset
+
+
+def _with_classes(opened: OpenedData, classes: tuple[str, ...]) -> OpenedData:
+    """Annotation files of objects with these classes, if nobody names others; other data as they are."""
+    found, description = opened.layout.classes or (), opened.description
+    if not opened.layout.annotated or description.classes is not None or found == classes or not {*found} <= {*classes}:
+        return opened
+    description = replace(description, classes=classes)
+    layout = find_layout(opened.root, description)
+    return replace(opened, description=description, layout=layout) if layout.classes == classes else opened
 
 
 def _pairs(data: Any) -> Iterator[tuple[Any, Any]]:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from atrous.data.formats import FileFault
+from atrous.data.preprocess import Preparation
 from atrous.prediction.dense import FoundFiles
-from atrous.prediction.inputs import Opened
+from atrous.prediction.inputs import Opened, prepared
 from atrous.prediction.jobs import exists
 from atrous.stream.resume import record_beside
 from atrous.tasks.instances import InstanceTask
@@ -84,6 +85,19 @@ def test_maps_that_are_all_there_need_no_network(begin, tmp_path):
     assert (again.sink[...] == 2).all()
     again.discard()
     assert hidden(tmp_path) == []
+
+
+def test_gaps_of_what_an_earlier_run_has_read_are_known(tmp_path):
+    image = np.zeros((1, *SHAPE[1:]), np.float32)
+    image[:, :5] = np.nan
+    np.save(tmp_path / "in.npy", image)
+    for missing in (0, 5 * SHAPE[2]):
+        files = Found((tmp_path / "out" / "a.tif",), InstanceTask(ndim=2), (tmp_path / "in.npy",))
+        opened = prepared(image, Preparation())
+        files.begin(opened, True)
+        assert np.count_nonzero(~np.asarray(opened.valid[...])) == missing  # known once something was read
+        record_beside(tmp_path / "out" / ".a.tif.maps.npy").touch()
+        files.pause()
 
 
 def test_a_run_that_did_not_begin_keeps_what_an_earlier_one_left(begin, tmp_path):

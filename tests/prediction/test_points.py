@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from atrous.data.formats.orient import Turn
 from atrous.errors import UserError
-from atrous.prediction.points import count_table, drawn, placed, point_table
+from atrous.prediction.inputs import Opened
+from atrous.prediction.points import count_table, decode_points, drawn, placed, point_table
+from atrous.tasks.counting import CountingTask
 from atrous.tasks.points import PointAnswer
 
 
@@ -34,6 +36,14 @@ def test_points_of_a_coarser_grid_are_scaled():
     found = placed(answer([[1.0, 4.0]]), (10, 10), (20, 5), None)
     assert found.places.tolist() == [[2.0, 2.0]]
     assert found.counts.tolist() == [3.25, 0.5]
+
+
+def test_nothing_is_counted_where_a_resampled_input_has_no_data():
+    maps, valid = np.zeros((2, 4, 4), np.float32), np.ones((8, 8), bool)
+    maps[0], maps[1, 1, [0, 3]], valid[:, :4] = 0.5, 0.9, False
+    found = decode_points(maps, CountingTask(ndim=2), Opened(np.zeros((1, 4, 4)), (8, 8), valid=valid))
+    assert found.places.tolist() == [[3, 7]]
+    assert found.counts.tolist() == [4]
 
 
 def test_tables_have_pixels_and_units():

@@ -182,3 +182,6 @@ def test_the_best_f1_is_that_of_all_scores():
         tried.append((2 * true / (made + truths), float(least)))
     assert (f1, score) == max(tried)
     assert np.isnan(best_f1([match_class([], 0)])).all()
+    true, none = np.array([[0.0, 0, 4, 4]]), np.zeros((0, 4))
+    f1, score = best_f1([match_class([ImageBoxes(true, np.zeros(1, int), none, np.zeros(0, int), np.zeros(0))], 0)])
+    assert (f1, np.isnan(score)) == (0, True)

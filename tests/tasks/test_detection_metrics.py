@@ -20,6 +20,15 @@ def test_perfect_boxes_of_every_size_have_one():
     assert values["boxes"] == 3
 
 
+def test_classes_that_are_called_as_sizes_are_told_apart_from_these():
+    scores = DetectionScores(("small", "large"), 2)
+    scores.add("x", (BOXES[:2], KINDS[:2], np.array([0.9, 0.8])), (BOXES, KINDS))
+    values = scores.result(1.0).values
+    assert (values["map_small"], values["map_medium"], values["map_large"]) == (1, 1, 0)
+    assert values["map_class_small"] == values["map50_class_small"] == 1
+    assert values["map_class_large"] == pytest.approx(51 / 101)
+
+
 def test_classes_weigh_the_same_and_images_are_ranked():
     scores = DetectionScores(("a", "b"), 2)
     scores.add("good", (BOXES[1:], KINDS[1:], np.array([0.9, 0.8])), (BOXES[1:], KINDS[1:]))

@@ -87,6 +87,15 @@ def test_a_name_counts_once_and_shapes_agree():
         scores.add("b", np.zeros(3, int), np.array([0, 1, 2]), np.ones(1))
 
 
+def test_classes_that_are_called_as_sizes_are_told_apart_from_these():
+    truth = np.array([1, 0, 3, 3, 0, 6, 6, 6, 6])  # two of the first class, one of the second
+    scores = InstanceScores(names=("small", "other"))
+    scores.add("a", truth, np.where(truth == 3, 0, truth), np.ones(3))
+    values = scores.result(0.0).values
+    assert (values["ap50_small"], values["ap50_medium"], values["ap50_large"]) == (1, 0, 1)
+    assert (values["ap50_class_small"], values["ap50_other"]) == (0.5, 1)
+
+
 def test_masks_are_ranked_in_images_only():
     truth, found = label_images(0)
     scores = InstanceScores()

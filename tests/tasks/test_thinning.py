@@ -88,3 +88,8 @@ def test_suppression_keeps_the_crest_of_a_ridge(angle):
 def test_suppression_of_nothing_and_of_a_line():
     assert not suppress(np.zeros((12, 9))).any()
     assert suppress(np.ones((1, 5))).shape == (1, 5)
+
+
+@pytest.mark.parametrize("shape", [(1, 12), (2, 12), (12, 2), (2, 2), (1, 1)])
+def test_what_is_all_border_is_smoothed_alone(shape):
+    assert suppress(np.full(shape, 0.5, np.float32)) == pytest.approx(0.5)

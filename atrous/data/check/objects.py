@@ -47,10 +47,17 @@ _FEW = (
     "has three corners, so the rectangle around them is taken",
     "have three corners, so the rectangles around them are taken",
 )
+_PART_AWAY = (
+    "has key points outside of the image, which are left out",
+    "have key points outside of the image, which are left out",
+)
+_BOXLESS = "has no box and is left out", "have no boxes and are left out"
 _BARE = "has no outline and is left out", "have no outlines and are left out"
 _APART = "has a box that is not that of its outline", "have boxes that are not those of their outlines"
 _HIDDEN = "has no pixel of its own and is left out", "have no pixels of their own and are left out"
 _COVERED = "lies partly under others", "lie partly under others"
+_PIXELS = 2.0
+"""Of coordinates that were read as fractions of the size but are pixels, those of most boxes are beyond this."""
 _TO_PIXELS = "multiply x by the width of the image, and y by its height"
 APART = 0.5
 """A box and its outline whose intersection over union is below this are of different objects."""
@@ -115,6 +122,7 @@ def object_problems(root: Path, layout: Layout, scans: Sequence[Scan], task: str
             rotated = isinstance(one.scan.target, RotatedBoxes)
             yield from _rotated_problems(one) if rotated else _box_problems(one)
             yield from _point_problems(one)
+            yield from _part_problems(one) if task == "keypoints" else ()
         yield from _content_problems(one, root, task, relative(one.annotated.source, root) in refused)
         yield from _overlaps(one)
     yield from _classes(root, layout, known)
@@ -195,9 +203,15 @@ def _other_ways(boxes: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
 
 
 def _from_pixels(boxes: np.ndarray, sizes: np.ndarray) -> list[tuple[np.ndarray, str, str]]:
-    """The same of boxes that were read as fractions."""
+    """The same of boxes that were read as fractions; none where these are too small to be pixels of most boxes.
+
+    Pixels that are divided by the size fit any image, so that alone says nothing.
+    """
+    fractions = boxes / np.tile(sizes, 2)
+    if np.median(fractions.max(axis=1)) <= _PIXELS:
+        return []
     what = "coordinates are in pixels, but this format has fractions of the size"
-    return [(boxes / np.tile(sizes, 2), what, "divide x by the width of the image, and y by its height")]
+    return [(fractions, what, "divide x by the width of the image, and y by its height")]
 
 
 def _rows(*columns: np.ndarray) -> np.ndarray:
@@ -293,6 +307,17 @@ def _point_problems(one: ObjectScan) -> Iterator[Problem]:
     yield from one.problem(twice, _TWICE, "remove the copy")
 
 
+def _part_problems(one: ObjectScan) -> Iterator[Problem]:
+    """Objects of which the image does not hold a key point that is not unknown."""
+    away = [
+        item
+        for item in one.objects
+        if item.keypoints is not None
+        and any(seen > 0 and not _holds(one.size, (row, column)) for row, column, seen in item.keypoints.tolist())
+    ]
+    yield from one.problem(away, _PART_AWAY, "correct them, or give them the visibility 0")
+
+
 def _holds(size: tuple[int, int], point: tuple[float, float]) -> bool:
     return 0 <= point[0] < size[0] and 0 <= point[1] < size[1]
 
@@ -312,6 +337,9 @@ def _content_problems(one: ObjectScan, root: Path, task: str, refused: bool) -> 
     bare = [item for item in counted if not item.has_outline]
     if task in ("instances", "semantic"):
         yield from one.problem(bare, _BARE, "draw a polygon")
+    if task in ("detection", "counting"):
+        bare = [item for item in counted if item.extent is None and (item.point is None or task == "detection")]
+        yield from one.problem(bare, _BOXLESS, "draw a box")
     apart = [item for item in one.objects if item.box is not None and item.polygons and _apart(item)]
     yield from one.problem(apart, _APART, "export the annotations again")
 

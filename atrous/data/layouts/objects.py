@@ -80,9 +80,7 @@ def _has_masks(root: Path, description: Description) -> bool:
 def _layout(index: FileIndex, folder: ObjectFolder, description: Description) -> Layout:
     images = [image for members in folder.images.values() for image in members]
     if not images:
-        first = folder.problems[0] if folder.problems else None
-        what = f"{first.what}: {first.fix}" if first else "no image has annotations: copy the images into the folder"
-        raise UserError(f"{index.root / first.file if first else index.root}: {what}")
+        raise _nothing(folder, "no image has annotations: copy the images into the folder")
     classes = _classes(folder, images, description)
     images = _with_class(folder, classes)
     task = description.task or ("detection" if description.rotated else _task(images))
@@ -115,6 +113,14 @@ def _layout(index: FileIndex, folder: ObjectFolder, description: Description) ->
         annotated={name: image for name, image in annotated.items() if name in used},
         problems=tuple(folder.problems),
     )
+
+
+def _nothing(folder: ObjectFolder, otherwise: str) -> UserError:
+    """The error of a folder of which nothing can be used: the first problem of its files, if they have one."""
+    first = next((one for one in folder.problems if one.severity == "error" or not folder.images), None)
+    if first is None:
+        return UserError(f"{folder.root}: {otherwise}")
+    return UserError(f"{folder.root / first.file}: {first.what}: {first.fix}")
 
 
 def _with_class(folder: ObjectFolder, classes: Sequence[str]) -> list[AnnotatedImage]:
@@ -210,7 +216,7 @@ def _classes(folder: ObjectFolder, images: Sequence[AnnotatedImage], description
     found = Counter(one.name for image in images for one in image.objects)
     classes = list(description.classes or folder.classes)
     if not classes:
-        raise UserError(f"{folder.root}: no annotation names a class: annotate some objects")
+        raise _nothing(folder, "no annotation names a class: annotate some objects")
     for name, count in found.items() if description.classes else ():
         if name not in classes and not (name == NAMELESS and len(classes) == 1):
             image, one = next((image, one) for image in images for one in image.objects if one.name == name)

@@ -48,12 +48,14 @@ def masks_of(images: Iterable[str], labels: Iterable[str]) -> MaskNames:
     >>> masks_of(["a"], ["a_left", "a_right"])
     MaskNames(of_image={}, unclear={'a': ('a_left', 'a_right')})
     """
-    found = pair(images, labels)
-    names = {*found.partner, *found.images_alone}
+    names, files = set(images), set(labels)
+    numbered = _numbered(names, files)
+    apart = {label for members in numbered.values() for label in members}
+    found = pair(names - numbered.keys(), files - apart)
     of_image: dict[str, tuple[str, ...]] = {image: (label,) for image, label in found.partner.items()}
-    left = set(found.labels_alone)
+    left = {*found.labels_alone, *apart}
     unclear: dict[str, tuple[str, ...]] = {}
-    in_folders = _in_folders(found.images_alone, names, left, set(found.partner.values()))
+    in_folders = _in_folders([*found.images_alone, *sorted(numbered)], names, left, set(found.partner.values()))
     are_kinds = _share_words(in_folders.values())
     for image, members in in_folders.items():
         (unclear if are_kinds and len(members) > 1 else of_image)[image] = members
@@ -78,6 +80,33 @@ def endings(labels: Sequence[str]) -> tuple[str, ...]:
     counts = Counter(re.split(f"(?=[{marks}][^{marks}]*$)", name)[-1] for name in labels)
     alike = len(set(counts.values())) == 1 and min(counts.values(), default=0) > 1
     return tuple(sorted(counts)) if alike and 1 < len(counts) <= len(labels) // 2 else ()
+
+
+def _numbered(names: set[str], labels: set[str]) -> dict[str, list[str]]:
+    """The files of objects that lie in the folder of an image which is alone there, and are told apart by a number.
+
+    `pair` would take the number of one of them for that of the image (`cell1/cell1` and `cell1/1`), and leave the
+    others over. Files that are called as their image is, and further words (`x_mask`), are no such files.
+
+    >>> _numbered({"a1/a1", "a2/a2"}, {"a1/1", "a1/2", "a2/1"})
+    {'a1/a1': ['a1/1', 'a1/2']}
+    """
+    crowd = Counter(os.path.dirname(name) for name in names)
+    folders: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        folders.setdefault(os.path.dirname(label), []).append(label)
+    alone = sorted(name for name in names if crowd[os.path.dirname(name)] == 1)
+    found: dict[str, list[str]] = {}
+    for image, folder in zip(alone, map(os.path.dirname, alone), strict=True):
+        members = folders.get(folder, [])
+        words = {_word("", os.path.basename(member)) for member in members}
+        called = any(image in (member, *beginnings(member)) or member in beginnings(image) for member in members)
+        if folder and folder not in names and len(members) > 1 and len(words) == 1 and not words & _NO_OBJECTS:
+            own = os.path.basename(folder) == os.path.basename(image)
+            if not called and (own or not pair([image], members).partner):
+                found[image] = members
+    named = all(os.path.basename(os.path.dirname(image)) == os.path.basename(image) for image in found)
+    return found if named or len(found) > 1 else {}
 
 
 def _in_folders(alone: Iterable[str], names: set[str], left: set[str], taken: set[str]) -> dict[str, tuple[str, ...]]:

@@ -60,8 +60,10 @@ def _twice(folder: ObjectFolder, file: Path, image: Path, other: Path) -> None:
 
 
 def _id(record: Any, key: str) -> int | str | None:
-    """An id that an entry gives; None where it is neither a whole number nor a text."""
+    """An id that an entry gives; None where it is neither a whole number, also one written as 1.0, nor a text."""
     found = record.get(key) if isinstance(record, dict) else None
+    if isinstance(found, float) and found.is_integer():
+        found = int(found)
     return found if isinstance(found, int | str) else None
 
 
@@ -181,13 +183,15 @@ def _object(file: Path, where: str, record: Mapping[str, Any], name: str) -> Ann
             raise FileFault(file, f"{where}: `keypoints` are no x, y, v in turn", "write three numbers for each")
         keypoints = np.array(places).reshape(-1, 3)[:, [1, 0, 2]]
     ignored = record.get("iscrowd") in (1, "1")
-    box = _box(file, where, record.get("bbox"), bool(polygons) or runs is not None)
+    box = _box(file, where, record.get("bbox"), bool(polygons) or runs is not None or keypoints is not None)
+    if keypoints is not None and box is not None and box[:2] == box[2:]:
+        box = None  # some tools write [0, 0, 0, 0] where only key points were marked
     return AnnotatedObject(name, where, box, polygons, runs, keypoints=keypoints, ignored=ignored)
 
 
-def _box(file: Path, where: str, stored: Any, outlined: bool) -> Box | None:
-    """The box of `[x, y, width, height]`."""
-    if not stored and outlined:
+def _box(file: Path, where: str, stored: Any, known: bool) -> Box | None:
+    """The box of `[x, y, width, height]`; objects whose place is `known` otherwise need none."""
+    if not stored and known:
         return None
     found = numbers(stored, 4)
     if found is None:

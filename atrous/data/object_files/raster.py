@@ -52,7 +52,7 @@ def _filled(ring: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     upper, lower = np.minimum(start[:, 0], stop[:, 0]), np.maximum(start[:, 0], stop[:, 0])
     first = np.clip(np.ceil(upper - 0.5), 0, height).astype(np.int64)  # rows whose centers the edge spans
     last = np.clip(np.ceil(lower - 0.5), 0, height).astype(np.int64)
-    parity = np.zeros((height, width + 1), np.int64)
+    parity = np.zeros((height, width + 1), np.uint8)  # counts beyond 255 wrap, and stay odd or even
     used = np.flatnonzero(last > first)
     spans = (last - first)[used]
     steps = np.cumsum(spans) // _AT_ONCE
@@ -64,7 +64,8 @@ def _filled(ring: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         crossing = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
         columns = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)  # the first center right of the crossing
         np.add.at(parity, (rows, columns), 1)
-    return np.cumsum(parity, axis=1)[:, :width] % 2 == 1
+    np.cumsum(parity, axis=1, dtype=np.uint8, out=parity)
+    return (parity[:, :width] & 1).astype(bool)
 
 
 def pixels_of(one: AnnotatedObject, size: Sequence[int], path: Path) -> tuple[Window, np.ndarray]:

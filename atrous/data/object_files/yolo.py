@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from atrous.data.description import MOST_CLASSES
 from atrous.data.formats import FileFault
 from atrous.data.formats.base import require_bytes
 from atrous.data.object_files.base import AnnotatedImage, AnnotatedObject, ObjectFolder
@@ -90,7 +91,7 @@ def read_yolo(index: FileIndex, files: YoloFiles) -> ObjectFolder:
         settings = _settings(files.names)
         folder.classes = _class_names(files.names, settings.get("names"))
         read_splits(folder, index, files.names, settings, files.labels)
-    shape = numbers(settings.get("kpt_shape"), 2)
+    shape = (0, 0) if files.names is None else _shape(files.names, settings.get("kpt_shape"))
     for image, label in files.labels.items():
         split = split_in(image.relative_to(index.root).parts[:-1])
         objects: list[AnnotatedObject] = []
@@ -100,12 +101,21 @@ def read_yolo(index: FileIndex, files: YoloFiles) -> ObjectFolder:
             except FileFault as fault:
                 folder.unreadable(fault, image)
                 continue
-            objects = list(
-                _objects(folder, label, lines, files.names, (0, 0) if shape is None else (int(shape[0]), int(shape[1])))
-            )
+            objects = list(_objects(folder, label, lines, files.names, shape))
         folder.add(split, AnnotatedImage(image, label or image, tuple(objects), fractions=True))
     _alone(folder, index, files)
     return folder
+
+
+def _shape(file: Path, stored: Any) -> tuple[int, int]:
+    """How many key points an object has, and numbers each: x, y and maybe whether it is seen; (0, 0) without any."""
+    found = numbers(stored, 2)
+    if found is None:
+        return 0, 0
+    if found[0] < 1 or found[1] not in (2, 3):
+        what = f"`kpt_shape` is [{', '.join(str(value)[:20] for value in stored)}]"
+        raise FileFault(file, what, "write [points, 3] for x, y and visibility of each, or [points, 2] for x and y")
+    return int(found[0]), int(found[1])
 
 
 def _alone(folder: ObjectFolder, index: FileIndex, files: YoloFiles) -> None:
@@ -134,8 +144,8 @@ def _settings(path: Path) -> dict[str, Any]:
 
 def _class_names(path: Path, names: Any) -> list[str]:
     """Names in the order of their numbers: a list, or number: name."""
-    if isinstance(names, dict):
-        known = {number(key): str(name) for key, name in names.items()}
+    if isinstance(names, dict) and all(isinstance(name, str) for name in names.values()):
+        known = {number(key): name for key, name in names.items()}
         if set(known) != set(range(len(known))):
             raise FileFault(path, "`names` does not number the classes 0, 1, 2, ...", "name every number")
         return [known[place] for place in range(len(known))]
@@ -165,7 +175,7 @@ def _objects(
             what = f"{where} has the class {int(kind)}, but {names.name} names {len(folder.classes)}"
             folder.error(file, what, f"add its name to {names.name}, or correct the line", "unknown class")
             continue
-        while names is None and len(folder.classes) <= min(kind, 1000):
+        while names is None and len(folder.classes) <= kind < MOST_CLASSES:
             folder.classes.append(f"class {len(folder.classes)}")
         if kind >= len(folder.classes):
             folder.error(file, f"{where} has the class {int(kind)}", "number classes 0, 1, 2, ...", "unknown class")

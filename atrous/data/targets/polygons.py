@@ -72,6 +72,8 @@ class PolygonMask:
         """See `LabelReader.values`."""
         polygons = read_polygons(self.path)
         header, attribute = self.image.header(), self.attribute
+        if attribute is None and not len(polygons.shapes):  # an image that shows no object
+            return np.zeros(header.size, np.int32), False
         if attribute is None:
             values, ground = list(range(1, len(polygons.shapes) + 1)), 0
         else:

@@ -43,6 +43,41 @@ def test_good_key_points_have_no_problems(tmp_path):
     assert {one.level for one in findings(tmp_path / "data", "keypoints")} == {"note"}
 
 
+def with_key_points(root, places, bbox):
+    """A COCO file of one key point for each object."""
+
+    def change(content):
+        content["categories"] = [content["categories"][0] | {"keypoints": ["head"]}]
+        for one, (x, y) in zip(content["annotations"], places, strict=False):
+            one |= {"category_id": content["categories"][0]["id"], "keypoints": [x, y, 2], "bbox": bbox}
+            one.pop("segmentation", None)
+        content["annotations"] = content["annotations"][: len(places)]
+
+    write_coco(root)
+    annotations.coco(change)(root)
+
+
+@pytest.mark.parametrize("bbox", [None, [], [0, 0, 0, 0]])
+def test_key_points_need_no_boxes_but_boxes_are_said_to_miss(tmp_path, bbox):
+    with_key_points(tmp_path / "data", [(5, 6), (7, 8), (9, 9)], bbox)
+    assert "error" not in {one.level for one in findings(tmp_path / "data", "keypoints")}
+    assert any("no boxes and are left out" in one.line for one in findings(tmp_path / "data", "counting"))
+
+
+def test_key_points_outside_of_the_image_are_said(tmp_path):
+    with_key_points(tmp_path / "data", [(5, 6), (7, 8000), (9, 9)], [1, 1, 9, 9])
+    found = [one.line for one in findings(tmp_path / "data", "keypoints") if "outside of the image" in one.line]
+    assert len(found) == 1
+    assert "has key points outside of the image, which are left out" in found[0]
+
+
+def test_fractions_of_objects_that_the_border_cuts_are_no_pixels(tmp_path):
+    write_yolo(tmp_path / "data")
+    for path in (tmp_path / "data").rglob("labels/**/*.txt"):
+        path.write_text(path.read_text() + "0 0.98 0.5 0.3 0.2\n")
+    assert "error" not in {one.level for one in findings(tmp_path / "data", "detection")}
+
+
 def test_good_dots_have_no_problems(tmp_path):
     points.healthy(tmp_path / "data")
     assert {one.level for one in findings(tmp_path / "data")} == {"note"}

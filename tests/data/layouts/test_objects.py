@@ -184,6 +184,16 @@ def test_objects_of_tables_without_classes_have_the_only_one(tmp_path, columns, 
     assert {one.name for image in layout.annotated.values() for one in image.objects} == {"cell"}
 
 
+def test_what_is_wrong_is_said_where_no_row_of_a_table_can_be_read(tmp_path):
+    write_images(tmp_path)
+    (tmp_path / "points.csv").write_text("image;x;y;class\n0.png;2,5;3,5;cell\n1.png;4,5;6,5;cell\n")
+    with pytest.raises(UserError, match=r"points\.csv: line 2: '3,5, 2,5' are not numbers"):
+        find_objects(tmp_path, Description(task="counting"))
+    (tmp_path / "points.csv").write_text("image;x;y;class\n0.png;;;\n")
+    with pytest.raises(UserError, match="no annotation names a class"):
+        find_objects(tmp_path, Description(task="counting"))
+
+
 def test_a_list_that_names_more_than_there_is_is_said(tmp_path):
     write_voc(tmp_path)
     (tmp_path / "ImageSets" / "Main" / "val.txt").write_text("3\n4\n99\n2\n")

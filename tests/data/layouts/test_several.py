@@ -111,6 +111,20 @@ def test_one_file_per_object_is_read_as_object_or_not_and_said_to_be_instances(t
     assert [problem.kind for problem in found.faults if problem.kind == "no image"] == []
 
 
+@pytest.mark.parametrize("mask", ["{}", "m{}", "mask_{}", "object ({})"])
+@pytest.mark.parametrize("image", ["cell{}", "img_{}", "7{}"])
+def test_numbers_of_objects_are_not_those_of_images(tmp_path, image, mask):
+    for number in range(4):
+        name = image.format(number)
+        save(tmp_path / f"{name}/images/{name}.png", picture(number))
+        for i in range(number % 2 + 1, 4):
+            save(tmp_path / f"{name}/masks/{mask.format(i)}.png", part(i - 1))
+    layout = find_layout(tmp_path, Description(task="instances"))
+    found = {sample.name.split("/")[0]: sample.target.read().max() for sample in layout.splits["train"]}
+    found |= {sample.name.split("/")[0]: sample.target.read().max() for sample in layout.splits["val"]}
+    assert found == {image.format(number): 3 - number % 2 for number in range(4)}
+
+
 def test_numbered_masks_in_a_folder_of_masks_are_merged(tmp_path):
     for i in range(4):
         save(tmp_path / f"images/benign ({i}).png", picture(i))

@@ -126,3 +126,27 @@ def test_an_outline_without_points_is_none(tmp_path):
     assert found.problems == []
     one = found.images[None][0].objects[0]
     assert (one.has_outline, one.box is None) == (False, False)
+
+
+def test_ids_may_be_written_as_decimal_numbers(tmp_path):
+    def change(content):
+        for one in content["annotations"]:
+            one |= {"image_id": float(one["image_id"]), "category_id": float(one["category_id"])}
+        content["annotations"][0]["image_id"] = 100.5
+
+    found = changed(tmp_path, change)
+    assert [problem.kind for problem in found.problems] == ["lost annotation"]
+    assert [len(image.objects) for image in found.images[None]] == [2, 3, 3, 3, 3]
+
+
+@pytest.mark.parametrize("box", [{}, {"bbox": None}, {"bbox": [0, 0, 0, 0]}])
+def test_objects_may_have_key_points_alone(tmp_path, box):
+    def change(content):
+        one = content["annotations"][0]
+        for key in ("bbox", "segmentation"):
+            one.pop(key, None)
+        one |= {"keypoints": [10, 5, 2], **box}
+
+    found = changed(tmp_path, change)
+    assert found.problems == []
+    assert found.images[None][0].objects[0].extent is None

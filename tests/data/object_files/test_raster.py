@@ -1,5 +1,6 @@
 """Polygons on pixels, against the point-in-polygon test of matplotlib."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,22 @@ def _even_odd(ring, points):
         if y0 != y1:
             inside ^= crosses & (points[:, 1] >= x0 + (points[:, 0] - y0) * (x1 - x0) / (y1 - y0))
     return inside
+
+
+def test_rows_may_be_crossed_hundreds_of_times():
+    size, columns = (9, 700), np.arange(700.0)
+    comb = np.stack([np.where(columns % 2, -1.3, 8.1), columns], axis=1)
+    centers = np.stack(np.indices(size), axis=-1).reshape(-1, 2) + 0.5
+    np.testing.assert_array_equal(filled([comb], size).reshape(-1), _even_odd(comb, centers))
+
+
+def test_a_large_outline_takes_few_bytes_for_each_pixel():
+    side = 1200
+    tracemalloc.start()
+    fill([np.array([[0.0, 0.0], [0.0, side], [side, side], [side, 0.0]])], (side, side))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * side**2
 
 
 def test_neighbors_share_no_pixel_and_leave_none():

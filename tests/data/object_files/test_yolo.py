@@ -8,6 +8,10 @@ from atrous.data.object_files.index import index_files
 from atrous.data.object_files.yolo import find_yolo, read_yolo
 from tests.object_folders import CLASSES, SIZE, write_images, write_yolo
 
+ALIASES = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
+ALIASES += "names: {0: *a8}\n"
+"""As text the name would take half a gigabyte."""
+
 
 def read(root):
     index = index_files(root)
@@ -76,6 +80,9 @@ def test_wrong_lines_are_said(tmp_path, text, what):
         ("- names", "has no key `names`"),
         ("names: 7", "`names` is no list of class names"),
         ("names: {0: a, 2: b}", "does not number the classes"),
+        (ALIASES, "`names` is no list of class names"),
+        ("names: [a]\nkpt_shape: [3, 1]", r"`kpt_shape` is \[3, 1\]"),
+        ("names: [a]\nkpt_shape: [-2, -3]", r"`kpt_shape` is \[-2, -3\]"),
         ("names: [[a]]", "`names` is no list of class names"),
         ("names: " + "[" * 20_000, "is no valid YAML"),
     ],
@@ -97,6 +104,13 @@ def test_names_may_stand_in_a_text_file_or_nowhere(tmp_path):
     assert read(root).classes == ["class 0", "class 1"]
     (root / "labels" / "train" / "classes.txt").write_text("\n".join(CLASSES))
     assert read(root).classes == list(CLASSES)
+
+
+def test_a_class_far_beyond_the_others_makes_none_of_those_between(tmp_path):
+    found, folder = lines(tmp_path, "1 0.5 0.5 0.1 0.2\n99999999 0.5 0.5 0.1 0.2\n", None)
+    assert len(found) == 1
+    assert folder.classes == ["class 0", "class 1"]
+    assert [problem.what for problem in folder.problems] == ["line 2 has the class 99999999"]
 
 
 def test_lists_of_the_yaml_give_the_splits(tmp_path):

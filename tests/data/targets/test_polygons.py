@@ -52,6 +52,17 @@ def test_one_file_for_each_image(tmp_path, suffix):
     assert "outside of them is class 0" in report.text()
 
 
+def test_a_file_without_polygons_says_that_there_is_no_object(tmp_path):
+    root = write_scenes(tmp_path)
+    for index in range(2):
+        write_shapes(root / "masks" / f"s{index}.geojson", [field(index)])
+    (root / "masks" / "s2.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    found = check(root, task="instances")
+    assert found.ok, found.text()
+    assert sorted(int(one.target.read().max()) for one in found.dataset.samples) == [0, 1, 1]
+    assert not check(root).ok  # of classes of pixels it is said
+
+
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".shp"])
 def test_polygons_are_objects_where_instances_are_learned(tmp_path, suffix):
     root = write_scenes(tmp_path)
