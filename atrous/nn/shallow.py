@@ -1,9 +1,16 @@
 """3-D convolutions of shallow maps, whose weight gradient in bfloat16 oneDNN gets wrong.
 
-Along the first of the three axes a window of a convolution may reach beyond the front of the map, beyond its back, or
-lie inside. In torch 2.14.1 on x86, if there are several windows and none lies inside, the weight gradient in bfloat16
-is not finite or far from right, and memory is corrupted now and then: that of a 3x3x3 kernel with padding 1 on two
-slices, whatever the number of channels. Such maps are small, so they are convolved in float32, which costs little.
+In torch 2.14.1 on x86 the weight gradient in bfloat16 is not finite or far from right on some maps of few slices, and
+memory is corrupted: the process ends with a segmentation fault, or goes on for ever. Whether a map fails depends on the
+processor and on what is in memory. Seen to fail were
+
+- maps on which no window of the kernel lies inside: each reaches beyond the front or beyond the back of the map. A
+  3x3x3 kernel with padding 1 on two slices fails whatever the number of channels;
+- kernels of 3x3x3 and 3x1x1, with padding and without, on 3 to 6 slices of 48 x 100 positions and more.
+
+None failed on 8 slices or more with a window inside, and none with kernels of one slice. So kernels of several slices
+are computed in float32 on less than 8 slices, and where no window lies inside. Most such maps are
+small: it costs little.
 """
 
 from collections.abc import Iterator
@@ -15,9 +22,12 @@ from torch import nn
 
 from atrous.nn.patched import other_forward
 
+SLICES = 8
+"""From so many slices on, oneDNN's kernels are right where a window lies inside."""
+
 
 def _none_inside(size: int, count: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
-    """Return whether none of several windows over an axis lies inside.
+    """Return whether no window over an axis lies inside.
 
     Args:
         size: of the axis that the windows read.
@@ -27,18 +37,19 @@ def _none_inside(size: int, count: int, kernel: int, stride: int, padding: int, 
         padding: before the axis.
         dilation: of the kernel.
 
-    >>> _none_inside(2, 2, 3, 1, 1, 1), _none_inside(3, 3, 3, 1, 1, 1), _none_inside(1, 1, 3, 1, 1, 1)
-    (True, False, False)
+    >>> _none_inside(2, 2, 3, 1, 1, 1), _none_inside(3, 3, 3, 1, 1, 1), _none_inside(9, 9, 3, 1, 8, 8)
+    (True, False, True)
     """
     reach = dilation * (kernel - 1) + 1
-    inside = (o * stride >= padding and o * stride - padding + reach <= size for o in range(count))
-    return count > 1 and not any(inside)
+    return not any(o * stride >= padding and o * stride - padding + reach <= size for o in range(count))
 
 
 def _at_risk(conv: nn.Module, size: int) -> bool:
     """Return whether a map of so many slices is at risk; the windows of a transposed convolution are in its output."""
     assert isinstance(conv, nn.Conv3d | nn.ConvTranspose3d)
     kernel, stride, dilation = conv.kernel_size[0], conv.stride[0], conv.dilation[0]
+    if kernel == 1 or size < SLICES:
+        return kernel > 1
     reach = dilation * (kernel - 1) + 1
     if isinstance(conv.padding, str):
         padding = {"same": (reach - 1) // 2, "valid": 0}[conv.padding]

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from atrous.nn.depthwise import fast_depthwise
+from atrous.nn.shallow import safe_shallow
 from atrous.nn.strided import safe_strided
 from atrous.training.processes import make_fabric
 from atrous.training.settings import Settings
@@ -41,7 +42,12 @@ def steps_per_second(
     for weight in network.parameters():
         weight.data = weight.data.contiguous(memory_format=memory_format(weight.ndim - 2))
     optimizer, taken = make_optimizer(network, settings), list[float]()
-    with fast_depthwise(network), safe_strided(network), fast_kernels(fabric.device, fixed=True):
+    with (
+        fast_depthwise(network),
+        safe_strided(network),
+        safe_shallow(network),
+        fast_kernels(fabric.device, fixed=True),
+    ):
         model, _ = fabric.setup(network, optimizer)
         images = fabric.to_device(images).contiguous(memory_format=memory_format(images.ndim - 2))
         begin = start = clock()

@@ -37,16 +37,32 @@ def test_gradients_are_those_of_float32(layer, slices):
         assert (one - other).norm() <= 0.02 * other.norm()
 
 
+@pytest.mark.parametrize(("layer", "shape"), [
+    (nn.Conv3d(32, 32, (3, 1, 1), bias=False), (4, 32, 6, 48, 160)),
+    (nn.Conv3d(32, 32, 3, bias=False), (4, 32, 6, 48, 160)),
+    (nn.Conv3d(16, 16, (3, 1, 1), padding=(1, 0, 0), bias=False), (4, 16, 4, 96, 160)),
+])  # fmt: skip
+def test_gradients_of_large_planes_are_those_of_float32(layer, shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    x = x.contiguous(memory_format=torch.channels_last_3d)
+    wanted = gradients(layer, x, half=False)
+    with safe_shallow(layer):
+        found = gradients(layer, x, half=True)
+    for one, other in zip(found, wanted, strict=True):
+        assert (one - other).norm() <= 0.02 * other.norm()
+
+
 def test_only_the_maps_at_risk_are_convolved_in_float32(monkeypatch):
-    layer, seen = nn.Conv3d(4, 4, 3, padding=1), []
+    layer, flat, seen = nn.Conv3d(4, 4, 3, padding=1), nn.Conv3d(4, 4, (1, 3, 3)), []
     plain = nn.Conv3d.forward
     monkeypatch.setattr(
         nn.Conv3d, "forward", lambda conv, x: (seen.append(torch.is_autocast_enabled("cpu")), plain(conv, x))[1]
     )
-    with safe_shallow(layer), torch.autocast("cpu", torch.bfloat16):
-        for slices in (1, 2, 3):
+    with safe_shallow(layer), safe_shallow(flat), torch.autocast("cpu", torch.bfloat16):
+        for slices in (2, 7, 8):
             layer(torch.zeros(1, 4, slices, 5, 5))
-    assert seen == [True, False, True]
+        flat(torch.zeros(1, 4, 2, 5, 5))
+    assert seen == [False, False, True, True]
 
 
 def test_the_network_is_left_as_it_was():
