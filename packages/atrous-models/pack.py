@@ -183,7 +183,9 @@ def labels(predictor: Predictor, dataset: Dataset, sample: Sample, image: np.nda
     where = (image, dataset.spacing_of(sample), sample.image.header().affine)
     task = found_task(predictor.task)
     if task is not None:
-        return MEASURED["objects"](predictor, task, *where).numbers > 0 if task.found == "objects" else None
+        if task.found != "objects":
+            return None
+        return MEASURED["objects"](predictor, task, *where, sample.image.valid()).numbers > 0
     if not dataset.target.has_classes:
         return None
     decoded = probabilities_and_labels(predictor, sample, image, where[1])[1]  # where intervals have a least length
