@@ -9,8 +9,8 @@ processor and on what is in memory. Seen to fail were
 - kernels of 3x3x3 and 3x1x1, with padding and without, on 3 to 6 slices of 48 x 100 positions and more.
 
 None failed on 8 slices or more with a window inside, and none with kernels of one slice. So kernels of several slices
-are computed in float32 on less than 8 slices, and where no window lies inside. Most such maps are
-small: it costs little.
+are computed in float32 on less than 8 slices, and where no window lies inside. Most such maps are small: it costs
+little.
 """
 
 from collections.abc import Iterator
