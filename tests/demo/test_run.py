@@ -25,7 +25,7 @@ def test_the_demo_makes_data_trains_and_predicts(tmp_path, monkeypatch):
     assert "48 test scenes" in page
     assert "One scene of 512 x 512 pixels" in page
     assert f"{result.miou:.3f}" in page[page.index('id="further"') :]
-    assert read_recipe(result.run / "recipe.toml").train.least_steps == 14
+    assert read_recipe(result.run / "recipe.toml").train.least_steps == 22
     assert list(result.seconds) == ["data", "check", "train", "evaluate", "predict"]
     assert [line.strip()[:3] for line in lines if line.strip()[1:3] == "/5"] == ["1/5", "2/5", "3/5", "4/5", "5/5"]
 
