@@ -34,7 +34,7 @@ SETTINGS = (
 )  # fmt: skip
 """Settings of the demo: a small network that learns in three minutes, and no mirrored digits."""
 STEPS_A_MINUTE = 450
-"""Steps that the demo takes at least, per minute of its training. Two quiet, fast cores take more; slower ones train on."""
+"""Steps that the demo takes at least, per minute of its training. Two quiet, fast cores take more; others train on."""
 
 
 @dataclass(frozen=True)
