@@ -143,10 +143,10 @@ def test_signals_are_learned_and_their_onsets_found(signals, tmp_path):
     assert found["event_tolerance"] == 0.15
     assert found["onset_f1"]["qrs"] > 0.8
     assert found["temperature"] == trained.run.calibration().temperature != 1
-    if found["pixel_accuracy"] < 1:
+    # Fragments shorter than an interval may be are no labels, but they are errors of the most probable classes, which
+    # are ranked. Only where nothing is wrong there is no figure.
+    if found["pixel_accuracy"] < 1 or found["auroc_error"] is not None:
         assert found["auroc_error"] > 0.7
-    else:  # nothing is wrong that could be ranked
-        assert found["auroc_error"] is None
     assert trained.scores.events is not None
     assert "onset F1" in (tmp_path / "run" / "report.html").read_text()
 
