@@ -174,7 +174,6 @@ ELSEWHERE = {
     "atrous/stream/gradient_walks.py": "tests/stream/test_gradient.py",
     "atrous/stream/plain.py": "tests/stream/test_gradient.py",
     "atrous/stream/running.py": "tests/stream/test_gradient.py",
-    "atrous/tasks/custom.py": "tests/test_examples.py",
     "atrous/tasks/found_metrics.py": "tests/tasks/test_instances.py",
     "atrous/tasks/measures.py": "tests/test_extension.py",
     "atrous/tasks/fold_scores.py": "tests/verbs/test_folds.py",

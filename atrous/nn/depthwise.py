@@ -175,7 +175,13 @@ def _has_fast_window(conv: nn.Conv2d, pads_itself: bool) -> bool:
 
 
 def _forward(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
-    """Run a plain depthwise convolution by the functions above: `(N, C, H, W)` to `(N, C, H', W')`."""
+    """Run a plain depthwise convolution by the functions above: `(N, C, H, W)` to `(N, C, H', W')`.
+
+    A training moves its network to the device within `fast_depthwise`; elsewhere than on a CPU torch's own are fast.
+    """
+    if x.device.type != "cpu":
+        plain: Any = type(conv).forward
+        return plain(conv, x)
     rule = padding_rule(conv)
     if rule is not None:
         x = pad_input(rule, x)
@@ -188,8 +194,9 @@ def _forward(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
 def fast_depthwise(network: nn.Module) -> Iterator[int]:
     """Run the depthwise convolutions of `network` with the fast backward pass within the block; yield their number.
 
-    Only 2-D ones on a CPU that `_is_plain_depthwise` accepts take part. Afterwards the network is as it was before.
+    Only 2-D ones that `_is_plain_depthwise` accepts take part, while their input is on a CPU. Afterwards the network is
+    as it was before.
     """
-    chosen = [m for m in network.modules() if _is_plain_depthwise(m) and m.weight.device.type == "cpu"]  # type: ignore[union-attr]
+    chosen = [module for module in network.modules() if _is_plain_depthwise(module)]
     with other_forward(chosen, _forward) as count:
         yield count

@@ -38,21 +38,33 @@ def agree_model(model: ModelSection, stages: Sequence[StageSection], source: str
     for stride in model.strides:
         if min([stride] if isinstance(stride, int) else stride, default=0) < 1:
             raise UserError(f"{source}: model.strides is {model.strides}: strides are 1 or more")
-    _agree_video(model, source)
     if model.deep_supervision and name in ("hed", "fcn32s", "five_layer", "codons"):
         why = "has deep supervision of its own" if name == "hed" else "has one map, and it needs coarser maps"
         raise UserError(f"{source}: model.deep_supervision: model.name = {name!r} {why}")
-    if name == "evidence" and (model.attention != "none" or model.deep_supervision):
-        key = "deep_supervision" if model.deep_supervision else "attention"
-        raise UserError(f"{source}: model.{key} is for networks with a decoder, not for model.name = {name!r}")
+    for key, given in (
+        ("attention", model.attention != "none"),
+        ("deep_supervision", model.deep_supervision),
+        ("temporal", model.temporal != "none"),
+    ):
+        if name == "evidence" and given:
+            raise UserError(f"{source}: model.{key} is for networks with a decoder, not for model.name = {name!r}")
+    _agree_video(model, source)
     if name in ("fc_densenet", "five_layer", "codons") and (model.output_stride or model.antialias or model.shrink > 1):
         keys = "model.output_stride, model.antialias and model.shrink"
         raise UserError(f"{source}: {keys} are for models over an encoder, not {name}")
+    _agree_stages(name, stages, source)
+
+
+def _agree_stages(name: str, stages: Sequence[StageSection], source: str) -> None:
+    """Refuse stages that do not add up, or that the model does not have."""
     if stages and abs(sum(stage.share for stage in stages) - 1) > 1e-3:
         shares = ", ".join(f"{stage.share:g}" for stage in stages)
         raise UserError(f"{source}: the shares of the stages are {shares}: they must add up to 1")
     has = {"fcn8s": 2, "fcn16s": 1}.get(name, 0)
     for stage in stages:
+        if name == "custom" and stage.encoder <= 0:
+            what = f"nothing would learn in stage {stage.name!r}, as a network of your own is all encoder"
+            raise UserError(f"{source}: {what}: leave stages out, or give each stage an encoder above 0")
         if stage.skips is not None and (not has or stage.skips > has):
             raise UserError(f"{source}: stage {stage.name!r} has {stage.skips} skips, model.name = {name!r} has {has}")
 

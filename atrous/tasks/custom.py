@@ -26,6 +26,8 @@ LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 MetricFunction = Callable[[torch.Tensor, torch.Tensor], float]
 """Given the probabilities `(K, *S)` of one image and its target (of labels `(*S)` uint8), returns a number."""
 
+LOGGED = ("step", "epoch", "seconds", "split", "loss", "learning_rate", "images_per_second")
+"""Columns of the log of a training beside those of metrics."""
 HALVED = 0.5
 """What each further output weighs where a task does not say it."""
 
@@ -171,6 +173,9 @@ class CustomTask:
     def __post_init__(self) -> None:
         if self.own_metrics and isinstance(self.task, FoundTask):
             raise UserError("metrics=: functions of probabilities do not measure objects: leave them out")
+        taken = sorted(self.own_metrics.keys() & {*LOGGED, *self.task.watched})
+        if taken:
+            raise UserError(f"metrics=: there is a {taken[0]!r} in the log of every training: name yours otherwise")
 
     @property
     def out_channels(self) -> int:

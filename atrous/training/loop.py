@@ -143,7 +143,8 @@ class _Clock:
         self.run, self.losses = run, list[torch.Tensor]()
         self.logged = self.saved = time.monotonic()
         self.logged_step, self.images = run.state.step, 0
-        self.stopped, self.validated_at, self.validated_step = False, 0.0, -1
+        self.stopped = _patience_is_over(run)  # a resumed run may have been stopped before
+        self.validated_at, self.validated_step = 0.0, run.state.step if self.stopped else -1
 
     def after(self, loss: torch.Tensor, images: int, progress: float, rate: float) -> None:
         """Log, validate and save where it is due."""
@@ -283,8 +284,12 @@ def _validation(run: _Run, rate: float) -> bool:
         learning_rate=rate, **values,
     )  # fmt: skip
     run.monitor.on_validation(state.step, dict(values))
+    return _patience_is_over(run)
+
+
+def _patience_is_over(run: _Run) -> bool:
     patience = run.settings.patience if run.settings.choose else None
-    return patience is not None and state.stale >= patience
+    return patience is not None and run.state.stale >= patience
 
 
 def _save(run: _Run) -> None:

@@ -218,7 +218,7 @@ class Learner:
         if self.whole is not None:
             return torch.tensor(self.whole.step(batch.images[0], batch.targets[0]))
         with joined(self.processes.sums):
-            output = self.model(batch.images)
+            output = self._output(batch.images)
             loss = supervised_loss(self.task, output, batch.targets, numbered=batch.numbered)
             if self.settings.teacher > 0:
                 with self.fabric.autocast():
@@ -226,6 +226,19 @@ class Learner:
                 loss = loss + self.settings.teacher * ramp_up(progress) * teacher_loss(output, said)
             self.fabric.backward(loss)
         return loss.detach()
+
+    def _output(self, images: torch.Tensor) -> torch.Tensor:
+        """The network's output; a batch norm that is given a single value of each channel is a mistake in the sizes."""
+        try:
+            return self.model(images)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            sides = " x ".join(map(str, images.shape[2:]))
+            raise UserError(
+                f"a batch norm of the network sees one value of each channel, with {len(images)} crop of {sides} on a "
+                "device: raise train.batch_size or train.crop"
+            ) from error
 
     def _broken(self, batch: Batch, number: int) -> UserError:
         """The error of a step whose loss is not a number; the first process looks at the crops of all."""

@@ -102,6 +102,11 @@ class TrainOptions:
         named = [value for *key, value in map(split_setting, self.overrides) if key == ["train", "accelerator"]]
         return str(named[-1]) if named else "cpu"
 
+    def planned_length(self, key: str) -> float | None:
+        """Minutes or epochs, as the option or a setting says them; None where neither does."""
+        named = [value for *place, value in map(split_setting, self.overrides) if place == ["train", key]]
+        return named[-1] if named else getattr(self, key)
+
     @property
     def planned_devices(self) -> int:
         """How many devices the settings name, on all machines."""

@@ -40,8 +40,8 @@ def plan_training(
         if shape is not None and dataset.task != "instances":
             raise UserError(f"--set task.options.shape is for instances, {dataset.root} is learned as {dataset.task}")
         request = Request(
-            chosen.minutes, chosen.epochs, chosen.seed or 0, device=chosen.planned_device,
-            devices=chosen.planned_devices, shape=shape, scale=chosen.planned_scale,
+            chosen.planned_length("minutes"), chosen.planned_length("epochs"), chosen.seed or 0,
+            device=chosen.planned_device, devices=chosen.planned_devices, shape=shape, scale=chosen.planned_scale,
         )  # fmt: skip
         plan = partial(KINDS[dataset.kind].plan, dataset, fingerprint)
         if measure is not None and dataset.kind == GRIDS and chosen.leaves_network:

@@ -120,3 +120,14 @@ def test_convolutions_it_cannot_do_are_left_alone():
     grouped = torch.nn.Conv2d(4, 4, 3, groups=2, bias=False)
     with fast_depthwise(torch.nn.Sequential(dilated, biased, grouped)) as count:
         assert count == 0
+
+
+def test_elsewhere_than_on_a_cpu_torchs_own_run():
+    """A training moves its network to the device within the block."""
+    layer = torch.nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)
+    with fast_depthwise(torch.nn.Sequential(layer)) as count:
+        assert count == 1
+        on_cpu = layer(torch.zeros(1, 4, 8, 8)).grad_fn
+        layer.to("meta")
+        elsewhere = layer(torch.zeros(1, 4, 8, 8, device="meta")).grad_fn
+    assert type(on_cpu).__name__ != type(elsewhere).__name__ == "ConvolutionBackward0"

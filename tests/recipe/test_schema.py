@@ -53,6 +53,7 @@ def test_override_sets_one_value(pair):
         ("model.name=fc_densenet,model.output_stride=8", "models over an encoder, not fc_densenet"),
         ("stages=two", "stages are none, fine-tune, skips, frozen"),
         ("stages=skips", "stage '32s' has 0 skips, model.name = 'fcn' has 0"),
+        ("model.name=custom,stages=fine-tune", "nothing would learn in stage 'head', as a network of your own is all"),
         ("stages.share=1", "no section 'stages'"),
         ("task.class_weights=[1.0]", "1 values for 2 classes"),
         ("task.shortest=[30, 30]", "task.shortest is for stranded and semantic labels along one axis"),
@@ -123,8 +124,8 @@ def test_files_that_are_no_recipes(tmp_path):
         read_recipe(tmp_path / "other.toml")
 
 
-@pytest.mark.parametrize("key", ["attention", "deep_supervision"])
-def test_a_map_of_evidence_has_no_decoder(key):
+@pytest.mark.parametrize(("key", "value"), [("attention", "se"), ("deep_supervision", "true"), ("temporal", "levels")])
+def test_a_map_of_evidence_has_no_decoder(key, value):
     made = recipe(task={"kind": "classification", "classes": ["a", "b"]}, model={"name": "evidence"})
     with pytest.raises(UserError, match=f"model.{key} is for networks with a decoder, not for model.name = 'evidence'"):
-        override(made, [f"model.{key}={'true' if key == 'deep_supervision' else 'se'}"])
+        override(made, [f"model.{key}={value}"])

@@ -99,7 +99,7 @@ def test_a_minute_budget_is_kept(tmp_path, digits, monkeypatch):
     assert rates[-1] < 0.1 * max(rates)
 
 
-def fit_told(figures, folder, **settings):
+def fit_told(figures, folder, resume=False, **settings):
     """Four steps with four validations, whose figures are given."""
     network = fcn(ResNet(2, 1, depth=10, width=8), 2, width=16)
     batch, told = Batch(torch.zeros(2, 1, 32, 32), torch.zeros(2, 32, 32, dtype=torch.long)), iter(figures)
@@ -114,6 +114,7 @@ def fit_told(figures, folder, **settings):
         budget=Budget(steps=4),
         settings=Settings(validations=4, precision="32-true", **settings),
         folder=folder,
+        resume=resume,
     )
 
 
@@ -129,6 +130,23 @@ def test_validations_that_choose_nothing_keep_the_last_weights_and_end_nothing(c
     done = fit_told([0.5, 0.4, 0.3], tmp_path, choose=choose, patience=1)
     assert (done.best, done.best_step, done.step) == (0.5, kept, steps)
     assert read_tensors(tmp_path / "model.safetensors")[1]["step"] == kept
+
+
+def test_a_run_that_patience_ended_takes_no_step_when_it_is_resumed(tmp_path):
+    """It may have been killed after its last step, before its metrics were measured."""
+    ended = fit_told([0.5, 0.4], tmp_path, patience=1)
+    assert ended.step == 2
+    resumed = fit_told([], tmp_path, resume=True, patience=1)
+    assert (resumed.step, resumed.best, resumed.best_step) == (2, 0.5, 1)
+
+
+def test_one_value_of_each_channel_is_told_as_a_mistake_of_the_sizes(tmp_path):
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1), nn.Upsample(8))
+    batch = Batch(torch.zeros(1, 1, 8, 8), torch.zeros(1, 8, 8, dtype=torch.long))
+    supply = Supply(lambda step: itertools.repeat(batch), lambda _: {}, per_epoch=1)
+    settings = Settings(validations=1, precision="32-true")
+    with pytest.raises(UserError, match="with 1 crop of 8 x 8 on a device"):
+        fit(network, Semantic(("a", "b")), supply, budget=Budget(steps=1), settings=settings, folder=tmp_path)
 
 
 def test_a_signal_after_the_last_step_counts(tmp_path):

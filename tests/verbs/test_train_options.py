@@ -89,3 +89,24 @@ def test_the_device_is_stored_and_used(digits, tmp_path):
 )
 def test_a_plan_knows_the_scale_that_settings_say(settings, scale):
     assert TrainOptions(settings=settings).planned_scale == scale
+
+
+@pytest.mark.parametrize(
+    ("options", "minutes", "epochs"),
+    [
+        ({}, None, None),
+        ({"minutes": 5}, 5, None),
+        ({"settings": "train.minutes=60"}, 60, None),
+        ({"settings": ["train.epochs=2", "train.epochs=3"]}, None, 3),
+    ],
+)
+def test_a_plan_knows_the_length_that_options_and_settings_say(options, minutes, epochs):
+    chosen = TrainOptions(**options)
+    assert (chosen.planned_length("minutes"), chosen.planned_length("epochs")) == (minutes, epochs)
+
+
+def test_no_reason_says_that_a_length_was_not_given_where_it_was(squares, tmp_path):
+    train(squares, out=tmp_path / "run", settings=[*SMALL, "train.minutes=0.05"])
+    recipe = (tmp_path / "run" / "recipe.toml").read_text()
+    assert "minutes = 0.05" in recipe
+    assert "was given" not in recipe
