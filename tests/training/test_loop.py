@@ -135,9 +135,9 @@ def test_validations_that_choose_nothing_keep_the_last_weights_and_end_nothing(c
 def test_a_run_that_patience_ended_takes_no_step_when_it_is_resumed(tmp_path):
     """It may have been killed after its last step, before its metrics were measured."""
     ended = fit_told([0.5, 0.4], tmp_path, patience=1)
-    assert ended.step == 2
+    assert ended.step == 3  # of 4
     resumed = fit_told([], tmp_path, resume=True, patience=1)
-    assert (resumed.step, resumed.best, resumed.best_step) == (2, 0.5, 1)
+    assert (resumed.step, resumed.best, resumed.best_step) == (3, 0.5, 2)
 
 
 def test_one_value_of_each_channel_is_told_as_a_mistake_of_the_sizes(tmp_path):
