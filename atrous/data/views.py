@@ -90,8 +90,20 @@ class Gaps(LazySource):
         stored = np.asarray(self._source[key])
         values = stored.astype(np.float32)
         for value in self._nodata:  # in the file's own type: -3.4028235e38 is no float32 otherwise
+            if stored.dtype.kind in "iu" and not _holds(stored.dtype, value):
+                continue
             values = np.where(stored == np.asarray(value).astype(stored.dtype), np.float32(np.nan), values)
         return values
+
+
+def _holds(dtype: np.dtype, value: float) -> bool:
+    """Return whether an integer type has a value: -9999 would become 241 in uint8.
+
+    >>> _holds(np.dtype("uint8"), -9999.0), _holds(np.dtype("uint8"), 255.0), _holds(np.dtype("int16"), 0.5)
+    (False, True, False)
+    """
+    limits = np.iinfo(dtype)
+    return float(value).is_integer() and limits.min <= value <= limits.max
 
 
 class Filled(LazySource):

@@ -28,10 +28,11 @@ def on_file(maps: np.ndarray, task: ValueTask, opened: Opened) -> np.ndarray:
     if opened.regridded:
         import torch
 
-        size = output_size(task, opened.size)
-        found = restore(torch.from_numpy(np.asarray(maps[...], np.float32)), size).numpy()
-        maps = found if opened.turn is None else np.ascontiguousarray(opened.turn.back(found))
-        return maps if opened.valid is None or task.factor > 1 else opened.maps_on_file(maps)
+        found = np.asarray(maps[...], np.float32)
+        if task.factor == 1:
+            return np.ascontiguousarray(opened.maps_on_file(found))
+        found = restore(torch.from_numpy(found), output_size(task, opened.size)).numpy()
+        return found if opened.turn is None else np.ascontiguousarray(opened.turn.back(found))
     if opened.valid is not None and task.factor == 1:
         maps[:, ~np.asarray(opened.valid[...])] = np.nan
     return maps

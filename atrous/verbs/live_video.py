@@ -70,6 +70,8 @@ def predict_frames(
             breaks off or changes the size of its frames; what was labelled before is written then, too.
     """
     options = replace(options, live=True)
+    if out is not None and is_url(out):
+        raise UserError(f"{shown(str(out))}: live frames are written to this machine: give a folder of it with -o")
     opened = checked_run(run, options, live=False)
     require_frames(opened)
     stop, target = stop or Event(), stdout or sys.stdout

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from atrous.data.preprocess import Wanted, to_channels
-from atrous.data.views import LUMA, Filled, Finite, Guarded, LabelsAndProbabilities, Scaled, Standardized, Voided
+from atrous.data.views import LUMA, Filled, Finite, Gaps, Guarded, LabelsAndProbabilities, Scaled, Standardized, Voided
 from atrous.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -111,3 +111,9 @@ def test_labels_and_probabilities_are_taken_apart():
         sink[:, row : row + 4] = values[:, row : row + 4]
     np.testing.assert_array_equal(probabilities, values[1:])
     np.testing.assert_array_equal(labels, values[0])
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", -9999), ("uint16", -9999), ("uint8", 65535), ("int16", 0.5)])
+def test_a_value_that_the_type_cannot_hold_is_nowhere(dtype, nodata):
+    stored = np.array([[0, 1, 241, 255]]).astype(dtype)
+    np.testing.assert_array_equal(Gaps(stored, (nodata, 1))[...], [[0, np.nan, 241, 255]])

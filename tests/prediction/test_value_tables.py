@@ -1,13 +1,17 @@
 """Numbers for each sample of recordings: learned from columns and arrays, and written in the recording's format."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from atrous.errors import UserError
 from atrous.prediction.inputs import Opened
 from atrous.prediction.predictor import load
-from atrous.prediction.value_tables import NumberTable
+from atrous.prediction.value_tables import NumberTable, on_file
 from atrous.tasks.restoration import RestorationTask
+from atrous.tasks.values import RegressionTask
 from atrous.verbs.evaluate import evaluate
 from atrous.verbs.predict import predict
 from atrous.verbs.predict_options import PredictOptions
@@ -119,3 +123,14 @@ def test_finer_numbers_beside_an_index_of_words_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("date,wave\nMay,1\nJune,2\n")
     with pytest.raises(UserError, match=r"a\.csv: column date: .*super-resolution needs an index of numbers"):
         finer_table(tmp_path / "a.csv", 2)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_values_of_a_turned_volume_are_turned_back_once(known):
+    turn: Any = SimpleNamespace(back=lambda values: values[:, ::-1])
+    valid = np.array([[True, True], [True, True], [False, True]]) if known else None
+    maps = np.arange(6, dtype=np.float32).reshape(1, 3, 2)
+    opened = Opened(np.zeros((1, 3, 2), np.float32), (3, 2), valid=valid, turn=turn)
+    found = on_file(maps.copy(), RegressionTask(("a",), (0.0,), (1.0,)), opened)
+    truth = maps.copy() if valid is None else np.where(valid, maps, np.nan)
+    np.testing.assert_array_equal(found, truth[:, ::-1])

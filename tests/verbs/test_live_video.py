@@ -217,6 +217,13 @@ def test_files_need_a_folder(moved, tmp_path):
         predict_frames(moved.run, "-", tmp_path / "out")
 
 
+def test_rows_and_masks_go_to_this_machine(moved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="s3://bucket/out: live frames are written to this machine"):
+        predict_frames(moved.run, "-", "s3://bucket/out", PredictOptions(), stdin=BytesIO(b""))
+    assert not list(tmp_path.iterdir())
+
+
 def test_options_of_frames_that_come_are_not_for_files(moved, movie, tmp_path):
     for options in ({"masks": True}, {"idle": 3.0}, {"frame_rate": 5.0}):
         with pytest.raises(UserError, match="is for frames that come: give --live too"):
