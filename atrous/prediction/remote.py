@@ -78,7 +78,7 @@ def open_labels_at(place: str, size: tuple[int, ...], classes: Sequence[str]) ->
     """Open the zarr array for labels `(*S)` at a path or URL, or create it, in shards of several chunks.
 
     Raises:
-        UserError: there is an array of another shape, or the place cannot be written.
+        UserError: there is an array of another shape or origin, or the place cannot be written.
     """
     import zarr
     from zarr.errors import ContainsArrayError
@@ -102,6 +102,8 @@ def open_labels_at(place: str, size: tuple[int, ...], classes: Sequence[str]) ->
     array = reading(place, opened)
     if array.shape != size or array.dtype != np.uint8:
         raise UserError(f"{shown(place)}: there is an array of shape {array.shape}, not labels {size}: give another -o")
+    if "complete" not in array.attrs:  # what is created here has it: this may be an image, or corrected by hand
+        raise UserError(f"{shown(place)}: there is an array that this command has not begun: give another -o")
     return array
 
 
@@ -195,12 +197,18 @@ def predict_remote(
         tell: called with how each input is cut, and with what is unlike the training data.
 
     Raises:
-        UserError: two inputs have the same name.
+        UserError: two inputs have the same name, or labels would be written over an input.
     """
     places = [f"{local_path(out).rstrip('/')}/{stem(Path(shown_name(entry)))}.zarr" for entry in entries]
     twice = next((place for place in places if places.count(place) > 1), None)
     if twice is not None:
         raise UserError(f"{shown(twice)}: two inputs would be written there: give them one by one")
+    inputs = {_where(entry) for entry in entries}
+    over = next((place for place in places if _where(place) in inputs), None)
+    if over is not None:
+        raise UserError(
+            f"{shown(over) if is_url(over) else over}: labels would be written over an input: give another -o"
+        )
     written: list[Any] = []
     skipped: list[Any] = []
     failed: list[tuple[Any, str]] = []
@@ -213,6 +221,11 @@ def predict_remote(
             failed.append((shown(entry) if is_url(entry) else Path(entry), str(error)))
         progress(number + 1)
     return Written(tuple(written), tuple(skipped), tuple(failed))
+
+
+def _where(entry: str) -> str:
+    """A path or URL in the form by which two of the same place are equal."""
+    return shown(entry).rstrip("/") if is_url(entry) else str(Path(local_path(entry)).resolve())
 
 
 def shown_name(entry: str) -> str:

@@ -124,6 +124,18 @@ def test_mistakes_are_told_and_do_not_stop_the_others(predictor, trained, scan, 
     assert "there is an array of shape (3, 3)" in reason
 
 
+def test_no_labels_are_written_over_an_input_or_what_is_not_theirs(predictor, scan, store, tmp_path):
+    with pytest.raises(UserError, match="labels would be written over an input: give another -o"):
+        predict_remote(predictor, [f"{store}/scan.zarr"], store)
+    with pytest.raises(UserError, match="labels would be written over an input"):
+        predict_remote(predictor, [f"{store}/other.tif", str(tmp_path / "scan.zarr")], str(tmp_path))
+    size = tifffile.imread(scan).shape[:2]
+    corrected = zarr.create_array(tmp_path / "scan.zarr", data=np.full(size, 7, np.uint8))
+    ((_, said),) = predict_remote(predictor, [f"{store}/scan.zarr"], str(tmp_path)).failed
+    assert "there is an array that this command has not begun: give another -o" in said
+    assert (corrected[...] == 7).all()
+
+
 @pytest.mark.slow
 def test_an_s3_server(s3, trained, scan, tmp_path):
     s3.mkdir("bucket")
